@@ -1,0 +1,47 @@
+# The first two commands of a newcomer: make demo, make test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test check fix bench lock clean
+help: ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(READY): requirements/dev.txt pyproject.toml journey_mcp/__init__.py
+	@$(PYTHON) -c 'import sys; sys.exit("journey-mcp needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## the main job, without a key: a client session that makes, edits, fetches and saves pictures
+	$(BIN)/python demo/session.py
+
+test: $(READY) ## the tests
+	$(BIN)/pytest -n 2 -q $(ARGS)
+
+check: $(READY) ## all that a change must pass
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -n 2 -q --cov --cov-report=term --cov-fail-under=$(COVERAGE)
+
+# Branch coverage may rise with a change and must not fall.
+COVERAGE := 90
+
+fix: $(READY) ## mend what can be mended: format, lint, generated files
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix .
+	UPDATE_TOOL_SPECS=1 UPDATE_DOCS=1 $(BIN)/pytest -q -m generated
+
+bench: $(READY) ## speed and memory, as ratios within one run
+	$(BIN)/python -m bench $(ARGS)
+
+lock: $(READY) ## pin the newest versions that pyproject.toml allows, by hash
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev -o requirements/dev.txt
+
+clean: ## remove what make made
+	rm -rf $(VENV) demo-pictures .coverage* .mypy_cache .ruff_cache .hypothesis .import_linter_cache
