@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import check_generated
 
 from journey_mcp.language import Judgement, Verdict, judge
 
 _DATA = Path(__file__).parent / "data"
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "prompt-language.md"
-_TABLE = re.compile(r"(?<=<!-- counts -->\n).*?(?=<!-- /counts -->)", re.DOTALL)
 _OTHER_SCRIPTS = frozenset(
     {"zh", "ja", "ko", "ru", "uk", "bg", "ar", "fa", "he", "hi", "bn", "ta", "th", "el", "ka", "hy"}
 )
@@ -126,14 +126,10 @@ def test_no_held_out_prompt_was_tuned_on() -> None:
     assert held_out & {prompt.text.casefold() for prompt in _PROMPTS if prompt.group != "held out"} == set()
 
 
+@pytest.mark.generated
 def test_the_document_shows_the_measured_counts() -> None:
     """docs/prompt-language.md holds the counts of today's rule; UPDATE_DOCS=1 rewrites them."""
-    document = _DOCUMENT.read_text(encoding="utf-8")
-    measured = _table(_counts())
-    if os.environ.get("UPDATE_DOCS"):
-        document = _TABLE.sub(lambda _: measured, document)
-        _DOCUMENT.write_text(document, encoding="utf-8")
-    assert _TABLE.findall(document) == [measured]
+    check_generated(_DOCUMENT, "counts", _table(_counts()))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,116 @@
+"""Who is configured: accounts at providers, their adapters, and the sandbox in their place without a key."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx2
+from anyio import to_thread
+
+from journey_mcp.accounts import SANDBOX_KEY, accounts_of, catalog_of, sandbox_account
+from journey_mcp.polling import Upstream
+from journey_mcp.providers import SANDBOX, Account, Provider
+from journey_mcp.providers.client import new_http_client
+from journey_mcp.providers.journeyapi import JourneyApi
+from journey_mcp.registry import Catalog, Offer, Registry, load
+from journey_mcp.settings import Settings
+from journey_mcp.tasks import Task
+
+_ADAPTERS = {"journeyapi": JourneyApi}
+
+
+class Connections:
+    """The configured accounts. Several processes may have the same ones."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        catalog: Catalog,
+        accounts: list[Account],
+        http: httpx2.AsyncClient,
+        webhook_secret: str | None,
+    ) -> None:
+        self.catalog = catalog
+        self._registry = registry
+        self._accounts = accounts
+        self._http = http
+        self._webhook_secret = webhook_secret
+        self._upstreams = {(a.provider, a.base_url): self._upstream(a) for a in accounts}
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Told with every task: whether its pictures are only sandbox pictures."""
+        variables = ", ".join(a.key_variable for a in self._accounts if a.provider == SANDBOX)
+        if not variables:
+            return ()
+        told = "This is a sandbox picture, free and made up; its link works while the server runs."
+        return (f"{told} Set {variables} for real ones.",)
+
+    def account_of(self, offer: Offer) -> Account:
+        """The account that runs an offer of the catalog."""
+        return next(account for account in self._accounts if account.facts_id == offer.provider)
+
+    def provider_of(self, offer: Offer) -> Provider:
+        """The adapter that runs an offer of the catalog."""
+        account = self.account_of(offer)
+        return self._upstreams[account.provider, account.base_url].provider
+
+    def providers(self) -> Iterator[tuple[Account, Provider]]:
+        """Every account with its adapter, in the order of preference."""
+        for account in self._accounts:
+            yield account, self._upstreams[account.provider, account.base_url].provider
+
+    def addresses(self) -> list[tuple[str, str | None]]:
+        """Where tasks may be asked for; a sandbox anywhere, if only to find that it is gone."""
+        own = [(a.provider, a.base_url) for a in self._accounts if a.provider != SANDBOX]
+        return [*own, (SANDBOX, None)]
+
+    def serves(self, task: Task) -> bool:
+        """Whether this process may ask for the task."""
+        return task.provider == SANDBOX or (task.provider, task.base_url) in self._upstreams
+
+    def upstream_of(self, task: Task) -> Upstream:
+        """Where a task at one of our addresses is asked for: exactly there where it was made."""
+        address = (task.provider, task.base_url)
+        if address not in self._upstreams:
+            self._upstreams[address] = self._upstream(sandbox_account(task.base_url, self._registry))
+        return self._upstreams[address]
+
+    def offer_of(self, task: Task, catalog: Catalog) -> Offer | None:
+        """The offer that a task was made with; `None` when it is not configured any more."""
+        facts_id = next((a.facts_id for a in self._accounts if a.provider == task.provider), None)
+        offers = catalog.offers.get(task.request.model, ())
+        return next((offer for offer in offers if offer.provider == facts_id), None)
+
+    def _upstream(self, account: Account) -> Upstream:
+        facts = self._registry.providers[account.facts_id]
+        adapter = _ADAPTERS[facts.wire](account, self._http, self._webhook_secret)
+        return Upstream(adapter, facts.batch_limit, is_sandbox=account.provider == SANDBOX)
+
+
+@asynccontextmanager
+async def open_connections(settings: Settings) -> AsyncIterator[Connections]:
+    """Adapters for every configured account, or a sandbox of our own when there is none.
+
+    Raises:
+        SetupError: a registry file is wrong.
+    """
+    registry = load(settings.registry)
+    accounts = accounts_of(settings, registry)
+    secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
+    async with AsyncExitStack() as stack:
+        if not accounts:
+            accounts = [await stack.enter_async_context(_own_sandbox(registry, catalog_of(settings, registry)))]
+        # making a client reads the machine's certificates: not in the event loop
+        http = await stack.enter_async_context(await to_thread.run_sync(new_http_client))
+        yield Connections(registry, catalog_of(settings, registry), accounts, http, secret)
+
+
+@asynccontextmanager
+async def _own_sandbox(registry: Registry, catalog: Catalog) -> AsyncIterator[Account]:
+    """A sandbox on a port of this machine, for as long as the block runs."""
+    from journey_mcp import sandbox  # noqa: PLC0415  # only without a key
+
+    wire_ids = tuple(offer.wire_id for offers in catalog.offers.values() for offer in offers)
+    imitation = sandbox.JourneyApiSettings(keys=(SANDBOX_KEY,), credits=1_000_000, extra_models=wire_ids)
+    async with sandbox.running(sandbox.Settings(journeyapi=imitation)) as running:
+        yield sandbox_account(running.base_url, registry)

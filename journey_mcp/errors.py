@@ -1,0 +1,267 @@
+"""What can go wrong, and what helps.
+
+The branches are the choices a caller has, not our modules:
+
+    JourneyError
+      InvalidRequest      change the arguments
+      UnknownTask         check the id
+      SetupError          the person who runs the server has to act
+      UpstreamError       the provider's side: wait, change the prompt, or look before asking again
+      InternalError       ours: report it
+
+A class carries its public `code`, whether the same call may succeed later, and whether money may have
+been spent; `docs/errors.md` is generated from these classes. Text that came from an upstream reaches a
+message only through `quoted`.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+_UPSTREAM_TEXT_LIMIT = 300
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Why a task, or a call, failed: the error as it is stored and shown."""
+
+    code: str
+    """One of the codes of this module's classes."""
+    message: str
+    """What happened, with which value, what is allowed."""
+    retryable: bool = False
+    """The same call may succeed later."""
+    retry_after_s: float | None = None
+    """Seconds to wait first, when known."""
+    next_step: str | None = None
+    """What to do now, in one sentence."""
+
+
+class JourneyError(Exception):
+    """Base of everything this package raises on purpose."""
+
+    code: ClassVar[str]
+    retryable: ClassVar[bool] = False
+    next_step: ClassVar[str | None] = None
+
+    def __init__(self, message: str, *, next_step: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.failure = Failure(
+            code=self.code,
+            message=message,
+            retryable=self.retryable,
+            retry_after_s=retry_after_s,
+            next_step=next_step or type(self).next_step,
+        )
+
+
+class InvalidRequest(JourneyError):
+    """Something about the arguments that no narrower code names."""
+
+    code = "invalid_request"
+    next_step = "Correct the arguments and call again. Nothing was sent and nothing was charged."
+
+
+class InvalidArguments(InvalidRequest):
+    """An argument is unknown, missing, of the wrong type, or out of range."""
+
+    code = "invalid_arguments"
+
+
+class EmptyPrompt(InvalidRequest):
+    """The prompt has no text."""
+
+    code = "empty_prompt"
+
+
+class UnknownModel(InvalidRequest):
+    """No configured provider offers a model of this name."""
+
+    code = "unknown_model"
+
+
+class EditOnlyModel(InvalidRequest):
+    """`imagine` was asked for a model that only edits pictures."""
+
+    code = "edit_only_model"
+
+
+class ImageRequired(InvalidRequest):
+    """The model edits a picture, and none was given."""
+
+    code = "image_required"
+
+
+class ImageNotTaken(InvalidRequest):
+    """The model takes no picture, and one was given."""
+
+    code = "image_not_taken"
+
+
+class TooManyImages(InvalidRequest):
+    """More pictures were given than the model takes."""
+
+    code = "too_many_images"
+
+
+class UnknownImage(InvalidRequest):
+    """A picture id names no picture that is there."""
+
+    code = "unknown_image"
+
+
+class UnsupportedValue(InvalidRequest):
+    """A value outside the list or range that the model takes."""
+
+    code = "unsupported_value"
+
+
+class UnsupportedOption(InvalidRequest):
+    """A parameter that the model would ignore."""
+
+    code = "unsupported_option"
+
+
+class MalformedUrl(InvalidRequest):
+    """A picture's address is not an HTTP or HTTPS URL."""
+
+    code = "malformed_url"
+
+
+class InvalidWebhook(InvalidRequest):
+    """The webhook's address is not an HTTPS URL."""
+
+    code = "invalid_webhook"
+
+
+class NotEnglish(InvalidRequest):
+    """The model understands English only, and the prompt is clearly not English."""
+
+    code = "not_english"
+
+
+class UnknownTask(JourneyError):
+    """No task of the caller has this id; tasks are deleted after the days they are kept."""
+
+    code = "unknown_task"
+    next_step = "Check the id, or call fetch_task without task_ids to list your newest tasks."
+
+
+class SetupError(JourneyError):
+    """A setting, a registry file, or the place for the data is wrong."""
+
+    code = "setup"
+
+
+class CredentialsRejected(SetupError):
+    """The provider refuses the key. Nothing was created."""
+
+    code = "credentials_rejected"
+
+
+class UpstreamError(JourneyError):
+    """The provider answered in a way that no narrower code names."""
+
+    code = "upstream"
+
+
+class OutOfCredits(UpstreamError):
+    """The balance at the provider is too low. Nothing was created."""
+
+    code = "out_of_credits"
+
+
+class RateLimited(UpstreamError):
+    """The provider was at its limit for ten minutes. Nothing was created."""
+
+    code = "rate_limited"
+    retryable = True
+    next_step = "Nothing was charged. Wait for running tasks to end, then call again."
+
+
+class Unreachable(UpstreamError):
+    """No connection to the provider. Nothing was sent."""
+
+    code = "unreachable"
+    retryable = True
+    next_step = "Nothing was sent or charged. Try again in a minute; `journey-mcp doctor` shows the connection."
+
+
+class Refused(UpstreamError):
+    """The provider refused the request. Nothing was created."""
+
+    code = "refused"
+    next_step = "Nothing was charged. Change what the provider names, then call again."
+
+
+class SubmissionUnconfirmed(UpstreamError):
+    """The request was sent and no usable answer came: it may have been charged."""
+
+    code = "submission_unconfirmed"
+    next_step = (
+        "Do not simply repeat the call: the picture may exist and be paid for. "
+        "Ask the person to look at the provider's account first."
+    )
+
+
+class GenerationFailed(UpstreamError):
+    """The provider accepted the task and then failed it, a content filter included."""
+
+    code = "generation_failed"
+    next_step = "Change the prompt or the picture, or choose another model, then call again."
+
+
+class LostUpstream(UpstreamError):
+    """The provider no longer knows a task that it had accepted: it may have been charged."""
+
+    code = "lost_upstream"
+    next_step = "Ask the person to look at the provider's account before the call is repeated."
+
+
+class SandboxGone(UpstreamError):
+    """The sandbox that ran the task ended with its process. Nothing was charged."""
+
+    code = "sandbox_gone"
+    retryable = True
+    next_step = "Call again; sandbox pictures cost nothing."
+
+
+class NotSubmitted(UpstreamError):
+    """The server ended before the request was sent. Nothing was charged."""
+
+    code = "not_submitted"
+    retryable = True
+    next_step = "Nothing was sent or charged. Call again."
+
+
+class InternalError(JourneyError):
+    """A fault of journey-mcp itself, logged under the id that the message names."""
+
+    code = "internal"
+    next_step = "Report the id with the server's log."
+
+
+def all_errors() -> Iterator[type[JourneyError]]:
+    """Every class with a code of its own, in the order of the tree."""
+
+    def walk(parent: type[JourneyError]) -> Iterator[type[JourneyError]]:
+        for child in parent.__subclasses__():
+            if "code" in vars(child):
+                yield child
+            yield from walk(child)
+
+    return walk(JourneyError)
+
+
+def quoted(text: object, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
+    """Text of an upstream as data: one line, in quotes, without control or invisible characters, capped."""
+    kept = "".join(" " if c.isspace() else c for c in str(text) if c.isspace() or _is_visible(c))
+    line = re.sub(r" +", " ", kept).strip().replace('"', "'")
+    return f'"{line[: limit - 1]}…"' if len(line) > limit else f'"{line}"'
+
+
+def _is_visible(character: str) -> bool:
+    # Cc control, Cf format (zero-width, bidirectional overrides, tags), Co private use, Cs surrogates
+    return unicodedata.category(character) not in {"Cc", "Cf", "Co", "Cs"}

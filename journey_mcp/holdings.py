@@ -1,0 +1,142 @@
+"""The tasks that this process holds: in memory while they run, in the store after every change.
+
+Holding is by lease. A task whose lease was lost is somebody else's: what this process still hears of it is dropped.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import anyio
+from sqlalchemy.exc import SQLAlchemyError
+
+from journey_mcp.clock import Clock
+from journey_mcp.errors import SetupError
+from journey_mcp.store import Store
+from journey_mcp.tasks import Task
+
+LEASE_S = 6.0
+"""How long a task stays with a process that does not renew; renewal and take-over look every 2 s."""
+
+_log = logging.getLogger(__name__)
+
+
+class Watch:
+    """News of some tasks, for one that waits."""
+
+    def __init__(self) -> None:
+        self.latest: dict[str, Task] = {}
+        """The newest state of those that changed since they were last taken out."""
+        self._event = anyio.Event()
+
+    async def wait(self, clock: Clock, seconds: float) -> None:
+        """Until there is news, at most so long."""
+        if not self.latest:
+            self._event = anyio.Event()
+            await clock.wait(self._event, seconds)
+
+    def tell(self, task: Task) -> None:
+        """Put news in."""
+        self.latest[task.id] = task
+        self._event.set()
+
+
+class Holdings:
+    """What this process holds. One per process; `owner` is its name in the store's leases."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+        self.owner = f"own_{secrets.token_urlsafe(12)}"
+        self._held: dict[str, Task] = {}
+        self._unsaved: set[str] = set()
+        self._watches: dict[str, list[Watch]] = {}
+        # changes of one task reach the store in the order in which they were made
+        self._in_order = anyio.Lock()
+
+    def __contains__(self, task_id: str) -> bool:
+        return task_id in self._held
+
+    def get(self, task_id: str) -> Task | None:
+        """A held task as it stands; `None` when it is not held (any more)."""
+        return self._held.get(task_id)
+
+    def is_stored(self, task_id: str) -> bool:
+        """Whether the store has the task as it stands."""
+        return task_id not in self._unsaved
+
+    async def add(self, task: Task) -> None:
+        """Store a new task and hold it.
+
+        Raises:
+            SetupError: it cannot be stored; nothing may be sent for it.
+        """
+        try:
+            await self.store.add(task, owner=self.owner, lease_until=self.clock.now() + LEASE_S)
+        except SQLAlchemyError as error:
+            _log.exception("a new task cannot be stored")
+            raise SetupError(
+                f"The task cannot be stored: {getattr(error, 'orig', None) or error}. Nothing was sent.",
+                next_step="Ask the person who runs the server to look at its disk and data folder.",
+            ) from error
+        self._held[task.id] = task
+
+    def take(self, tasks: Iterable[Task]) -> None:
+        """Hold tasks whose lease was just taken over."""
+        self._held.update({task.id: task for task in tasks})
+
+    async def change(self, task_id: str, changed: Callable[[Task, float], Task]) -> Task | None:
+        """Change a held task: store first, then tell those who watch. `None` when it is not held."""
+        async with self._in_order:
+            before = self._held.get(task_id)
+            if before is None:
+                return None
+            after = changed(before, self.clock.now())
+            if after == before and task_id not in self._unsaved:
+                return after
+            self._held[task_id] = after
+            if not await self._save(after):
+                self._drop(task_id)
+                return None
+        if after.status.is_final and task_id not in self._unsaved:
+            self._drop(task_id)
+        for watch in self._watches.get(task_id, ()):
+            watch.tell(after)
+        return after
+
+    async def _save(self, task: Task) -> bool:
+        """Store the change. A store that fails for now is tried again with the next renewal: nothing is lost."""
+        try:
+            is_ours = await self.store.save(task, owner=self.owner)
+        except SQLAlchemyError:
+            _log.exception("task %s cannot be stored; it stays in memory and is tried again", task.id)
+            self._unsaved.add(task.id)
+            return True
+        self._unsaved.discard(task.id)
+        return is_ours
+
+    async def renew(self) -> None:
+        """Keep the leases, and store what could not be stored before."""
+        if self._held:
+            await self.store.renew(owner=self.owner, lease_until=self.clock.now() + LEASE_S)
+        for task_id in list(self._unsaved):
+            await self.change(task_id, lambda task, _now: task)
+
+    @contextmanager
+    def watch(self, task_ids: Iterable[str]) -> Iterator[Watch]:
+        """Hear of changes that this process makes to these tasks."""
+        watch, ids = Watch(), list(task_ids)
+        for task_id in ids:
+            self._watches.setdefault(task_id, []).append(watch)
+        try:
+            yield watch
+        finally:
+            for task_id in ids:
+                self._watches[task_id].remove(watch)
+                if not self._watches[task_id]:
+                    del self._watches[task_id]
+
+    def _drop(self, task_id: str) -> None:
+        self._held.pop(task_id, None)
+        self._unsaved.discard(task_id)

@@ -1,0 +1,58 @@
+"""Words about pictures that everybody shares: aspect ratio, format, the id of an output image."""
+
+import re
+from dataclasses import dataclass
+
+FORMATS = ("png", "jpeg", "webp")
+"""Our words for picture formats; an offer maps them to its wire."""
+
+_RATIO = re.compile(r"(\d{1,4}):(\d{1,4})")
+_IMAGE_ID = re.compile(r"(tsk_[A-Za-z0-9_-]{22})\.([1-9]\d{0,2})")
+
+
+@dataclass(frozen=True, slots=True)
+class AspectRatio:
+    """Width to height in whole numbers, written `W:H`."""
+
+    width: int
+    height: int
+
+    @classmethod
+    def parse(cls, text: str) -> "AspectRatio | None":
+        """Read `W:H`; anything else, or a side of 0, is `None`."""
+        match = _RATIO.fullmatch(text.strip())
+        if match is None or not (int(match[1]) and int(match[2])):
+            return None
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.width}:{self.height}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageId:
+    """One finished picture of a task: the task's id, a dot, and its number counted from 1."""
+
+    task_id: str
+    number: int
+
+    @classmethod
+    def parse(cls, text: str) -> "ImageId | None":
+        """Read `tsk_….N`; anything else is `None`."""
+        match = _IMAGE_ID.fullmatch(text.strip())
+        return cls(match[1], int(match[2])) if match else None
+
+    def __str__(self) -> str:
+        return f"{self.task_id}.{self.number}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputImage:
+    """One finished picture, as far as it is known."""
+
+    url: str
+    mime_type: str | None = None
+    width: int | None = None
+    height: int | None = None
+    expires_at: float | None = None
+    """When the link dies, in seconds of the Unix epoch."""

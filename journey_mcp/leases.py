@@ -1,0 +1,69 @@
+"""Taking over what other processes left behind, and keeping what this one holds."""
+
+import logging
+from collections.abc import Callable, Iterable
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from journey_mcp.errors import NotSubmitted, SubmissionUnconfirmed
+from journey_mcp.holdings import LEASE_S, Holdings
+from journey_mcp.tasks import Submission, Task
+
+_LOOK_EVERY_S = 2.0
+_PURGE_EVERY_S = 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+async def keep(
+    holdings: Holdings,
+    *,
+    addresses: Callable[[], Iterable[tuple[str, str | None]]],
+    go_on: Callable[[Task], None],
+    keep_s: float,
+) -> None:
+    """Renew our leases, take over what runs at our addresses and nobody holds, delete what is too old; for ever.
+
+    `go_on` is told of every task that was taken over and is to be polled.
+    """
+    clock, purge_at, last_look = holdings.clock, 0.0, holdings.clock.now()
+    while True:
+        try:
+            await holdings.renew()
+            now = clock.now()
+            # After a pause of the whole machine every lease looks old. The others wake in this moment too:
+            # give them a round to renew before taking what is theirs.
+            if now - last_look < LEASE_S:
+                await _take_over(holdings, list(addresses()), go_on)
+            last_look = now
+            if now >= purge_at:
+                await holdings.store.delete_older(than=now - keep_s)
+                purge_at = now + _PURGE_EVERY_S
+        except SQLAlchemyError:
+            _log.exception("the store does not answer; it is tried again")
+        await clock.sleep(_LOOK_EVERY_S)
+
+
+async def _take_over(
+    holdings: Holdings, addresses: list[tuple[str, str | None]], go_on: Callable[[Task], None]
+) -> None:
+    now = holdings.clock.now()
+    orphans = await holdings.store.adopt(owner=holdings.owner, lease_until=now + LEASE_S, now=now, addresses=addresses)
+    ours = [task for task in orphans if task.id not in holdings]
+    holdings.take(ours)
+    for task in ours:
+        _log.info("task %s (%s) is taken over", task.id, task.submission)
+        if task.submission is Submission.ACCEPTED:
+            go_on(task)
+        else:
+            await holdings.change(task.id, _ended_by_a_crash)
+
+
+def _ended_by_a_crash(task: Task, now: float) -> Task:
+    """What is right for a task that had no answer when its process ended."""
+    if task.submission is Submission.SENT:
+        unconfirmed = SubmissionUnconfirmed(
+            "The server ended while the provider had the request and had not answered: it may have been charged."
+        )
+        return task.failed(unconfirmed.failure, now)
+    return task.refused(NotSubmitted("The server ended before the request was sent.").failure, now)

@@ -1,0 +1,102 @@
+"""The database's tables, and the ordered steps that bring an older file up to them.
+
+A step is frozen once released: a change of the tables is a new step. `tasks` below is what the newest step
+leaves behind, and a test compares the two.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from journey_mcp.errors import SetupError
+
+metadata = sa.MetaData()
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("principal", sa.String(200), nullable=False),
+    sa.Column("provider", sa.String(40), nullable=False),
+    sa.Column("base_url", sa.String(400), nullable=False),
+    sa.Column("created_at", sa.Float(53), nullable=False),
+    sa.Column("updated_at", sa.Float(53), nullable=False),
+    sa.Column("status", sa.String(20), nullable=False),
+    sa.Column("final", sa.Boolean, nullable=False),
+    sa.Column("submission", sa.String(20), nullable=False),
+    sa.Column("prediction_id", sa.String(200)),
+    sa.Column("lease_owner", sa.String(40), nullable=False),
+    sa.Column("lease_until", sa.Float(53), nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Index("tasks_by_principal", "principal", "created_at"),
+    # few tasks are unfinished at any time: leases are looked through every few seconds
+    sa.Index(
+        "tasks_unfinished",
+        "lease_until",
+        sqlite_where=sa.text("NOT final"),
+        postgresql_where=sa.text("NOT final"),
+    ),
+)
+
+_versions = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
+
+
+async def m001_tasks(connection: AsyncConnection) -> None:
+    """The first tables."""
+    await connection.exec_driver_sql(
+        """
+        CREATE TABLE tasks (
+            id VARCHAR(40) NOT NULL PRIMARY KEY,
+            principal VARCHAR(200) NOT NULL,
+            provider VARCHAR(40) NOT NULL,
+            base_url VARCHAR(400) NOT NULL,
+            created_at DOUBLE PRECISION NOT NULL,
+            updated_at DOUBLE PRECISION NOT NULL,
+            status VARCHAR(20) NOT NULL,
+            final BOOLEAN NOT NULL,
+            submission VARCHAR(20) NOT NULL,
+            prediction_id VARCHAR(200),
+            lease_owner VARCHAR(40) NOT NULL,
+            lease_until DOUBLE PRECISION NOT NULL,
+            request TEXT NOT NULL,
+            outcome TEXT NOT NULL
+        )
+        """
+    )
+    await connection.exec_driver_sql("CREATE INDEX tasks_by_principal ON tasks (principal, created_at)")
+    await connection.exec_driver_sql("CREATE INDEX tasks_unfinished ON tasks (lease_until) WHERE NOT final")
+
+
+STEPS: Sequence[Callable[[AsyncConnection], Awaitable[None]]] = (m001_tasks,)
+
+
+async def migrate(connection: AsyncConnection) -> None:
+    """Bring the database up to the newest step; processes that start together wait for each other.
+
+    Raises:
+        SetupError: a newer journey-mcp made this database.
+    """
+    # The connection commits every statement by itself; this transaction is ours, and takes the write lock
+    # at once so that of two processes one migrates and the other then finds the work done.
+    await connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.dialect.name == "sqlite" else "BEGIN")
+    try:
+        await _step_up(connection)
+    except BaseException:
+        await connection.exec_driver_sql("ROLLBACK")
+        raise
+    await connection.exec_driver_sql("COMMIT")
+
+
+async def _step_up(connection: AsyncConnection) -> None:
+    await connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL PRIMARY KEY)")
+    version = (await connection.execute(sa.select(sa.func.max(_versions.c.version)))).scalar() or 0
+    if version > len(STEPS):
+        raise SetupError(
+            f"The database has version {version}; this journey-mcp knows {len(STEPS)}.",
+            next_step="Update journey-mcp, or set JOURNEY_MCP_DATA_DIR to another folder.",
+        )
+    for number, step in enumerate(STEPS[version:], start=version + 1):
+        await step(connection)
+        await connection.execute(sa.insert(_versions).values(version=number))

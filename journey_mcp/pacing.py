@@ -1,0 +1,52 @@
+"""How long to wait before asking again, and how a progress bar moves meanwhile. Numbers only."""
+
+import math
+import random
+
+FIRST_POLL_S = 2.0
+_GROWTH = 1.5
+_LONGEST_POLL_GAP_S = 10.0
+_LONGEST_LATE_POLL_GAP_S = 300.0
+_USUAL_DURATION_S = (30, 90)
+
+SUBMIT_RETRIES = 3
+"""How often a connection is tried again before a task is given up."""
+RATE_LIMIT_PATIENCE_S = 600.0
+"""How long a task that the provider has no room for is kept and tried again."""
+
+
+def poll_gap(number: int, *, age_s: float, usual_s: tuple[int, int] | None, told_s: float | None = None) -> float:
+    """Seconds before the poll of this number (0 is the first), with jitter.
+
+    Grows by half each time to 10 s; once a task is older than usual, the gap grows with its lateness to 5 min.
+    `told_s` is what the upstream asked for: never less.
+    """
+    grown = FIRST_POLL_S * math.pow(_GROWTH, min(number, 20))
+    late_s = age_s - (usual_s or _USUAL_DURATION_S)[1]
+    longest = min(max(_LONGEST_POLL_GAP_S, late_s / 10), _LONGEST_LATE_POLL_GAP_S)
+    return max(min(grown, longest) * _jitter(), told_s or 0.0)
+
+
+def submit_gap(number: int, *, told_s: float | None = None) -> float:
+    """Seconds before a creating request that came to nothing is tried again (0 is the first retry)."""
+    return max(min(0.5 * 2 ** min(number, 10), 30.0) * _jitter(), told_s or 0.0)
+
+
+class Heartbeat:
+    """Progress from 0 towards 1 that strictly increases: it creeps with time, and what a provider tells lifts it."""
+
+    def __init__(self, usual_s: tuple[int, int] | None) -> None:
+        self._slow_s = (usual_s or _USUAL_DURATION_S)[1]
+        self._shown = 0.0
+
+    def next(self, elapsed_s: float, told: float | None) -> float:
+        """The next value to show; always more than the last, never 1."""
+        crept = 0.9 * (1 - math.exp(-elapsed_s / self._slow_s))
+        # between what is shown and 1 there is always room for a little more
+        little_more = self._shown + (1 - self._shown) * 1e-3
+        self._shown = max(little_more, crept, min(told or 0.0, 0.99))
+        return self._shown
+
+
+def _jitter() -> float:
+    return random.uniform(0.9, 1.1)  # noqa: S311  # spreads polls; nothing secret

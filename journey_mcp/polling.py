@@ -1,0 +1,167 @@
+"""Asking providers how held tasks stand: one schedule for all, together where the provider takes several."""
+
+import heapq
+import itertools
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import anyio
+from anyio.abc import TaskGroup
+
+from journey_mcp import pacing
+from journey_mcp.errors import CredentialsRejected, JourneyError, LostUpstream, SandboxGone, Unreachable
+from journey_mcp.holdings import Holdings
+from journey_mcp.providers import Provider
+from journey_mcp.registry import Offer
+from journey_mcp.submission import with_expiry
+from journey_mcp.tasks import Prediction, Task
+
+_TOGETHER_S = 1.0
+"""Where several are asked for together, those due within this time come along with the one that is due."""
+_PATIENCE_WITH_UNKNOWN = 3
+"""A task that its provider does not know so many times in a row is lost; one answer may be a lagging replica's."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where polls of one address go."""
+
+    provider: Provider
+    batch_limit: int
+    is_sandbox: bool = False
+
+
+@dataclass(slots=True)
+class _Polled:
+    """What the schedule keeps of a task; small, since there may be thousands."""
+
+    task_id: str
+    offer: Offer | None
+    polls: int = 0
+    failures: int = 0
+    """Answers in a row that did not know the task, or did not come."""
+
+
+class _Due(NamedTuple):
+    """An entry of the heap."""
+
+    due: float
+    order: int
+    polled: _Polled
+
+
+class Poller:
+    """The schedule. `upstream_of` finds where a task is asked for, by its provider and base URL."""
+
+    def __init__(self, holdings: Holdings, upstream_of: Callable[[Task], Upstream]) -> None:
+        self._holdings = holdings
+        self._upstream_of = upstream_of
+        self._due: list[_Due] = []
+        self._order = itertools.count()
+        self._earlier = anyio.Event()
+
+    def add(self, task_id: str, offer: Offer | None, *, now: bool = False) -> None:
+        """Poll this held task until it is final; with `now`, for the first time at once."""
+        self._schedule(_Polled(task_id, offer), at_once=now)
+
+    async def run(self) -> None:
+        """Poll what is due, for ever."""
+        clock = self._holdings.clock
+        async with anyio.create_task_group() as group:
+            while True:
+                self._earlier = anyio.Event()
+                wait_s = self._due[0].due - clock.now() if self._due else 3600.0
+                if wait_s > 0 and await clock.wait(self._earlier, wait_s):
+                    continue
+                self._start_due(group, clock.now())
+
+    def _start_due(self, group: TaskGroup, now: float) -> None:
+        """Start a poll for every address at which something is due; what is due there soon comes along."""
+        for upstream, entries in self._taken_out(now + _TOGETHER_S):
+            is_time = entries[0].due <= now
+            together = [entry for entry in entries if is_time and (entry.due <= now or upstream.batch_limit > 1)]
+            for entry in entries[len(together) :]:
+                heapq.heappush(self._due, entry)
+            batch = [entry.polled for entry in together]
+            for start in range(0, len(batch), upstream.batch_limit):
+                group.start_soon(self._poll, upstream, batch[start : start + upstream.batch_limit])
+
+    def _taken_out(self, until: float) -> Iterable[tuple[Upstream, list[_Due]]]:
+        """What is due until then, by upstream, each in the order in which it is due."""
+        found: dict[int, tuple[Upstream, list[_Due]]] = {}
+        while self._due and self._due[0].due <= until:
+            entry = heapq.heappop(self._due)
+            if task := self._holdings.get(entry.polled.task_id):
+                upstream = self._upstream_of(task)
+                found.setdefault(id(upstream), (upstream, []))[1].append(entry)
+        return found.values()
+
+    async def _poll(self, upstream: Upstream, batch: list[_Polled]) -> None:
+        asked = {
+            task.prediction_id: polled
+            for polled in batch
+            if (task := self._holdings.get(polled.task_id)) and task.prediction_id
+        }
+        try:
+            answers = await upstream.provider.fetch(list(asked))
+        except JourneyError as error:
+            for polled in asked.values():
+                await self._unanswered(polled, upstream, error)
+            return
+        except Exception:  # noqa: BLE001  # the outermost boundary of background work
+            _log.exception("a poll failed in our own code; it is tried again")
+            answers = {}
+        for prediction_id, polled in asked.items():
+            await self._answered(polled, upstream, answers.get(prediction_id))
+
+    async def _answered(self, polled: _Polled, upstream: Upstream, prediction: Prediction | None) -> None:
+        if prediction is None:
+            polled.failures += 1
+            if polled.failures >= _PATIENCE_WITH_UNKNOWN:
+                await self._give_up(polled, _lost(upstream))
+                return
+        else:
+            polled.failures = 0
+            await self._holdings.change(
+                polled.task_id,
+                lambda task, now: with_expiry(task.seen(prediction, now), polled.offer),
+            )
+        polled.polls += 1
+        self._schedule(polled)
+
+    async def _unanswered(self, polled: _Polled, upstream: Upstream, error: JourneyError) -> None:
+        """Asking is free: it goes on, unless what was asked is a sandbox that has ended."""
+        polled.failures += 1
+        if upstream.is_sandbox and isinstance(error, Unreachable) and polled.failures > 1:
+            await self._give_up(polled, _lost(upstream))
+            return
+        if isinstance(error, CredentialsRejected):
+            notice = f"{error} The task goes on; its result can be fetched once the key is valid again."
+            await self._holdings.change(polled.task_id, lambda task, now: task.noticed(notice, now))
+        _log.warning("poll of task %s: %s", polled.task_id, error)
+        polled.polls += 1
+        self._schedule(polled, error.failure.retry_after_s)
+
+    async def _give_up(self, polled: _Polled, reason: JourneyError) -> None:
+        await self._holdings.change(polled.task_id, lambda task, now: task.failed(reason.failure, now))
+
+    def _schedule(self, polled: _Polled, told_s: float | None = None, *, at_once: bool = False) -> None:
+        task = self._holdings.get(polled.task_id)
+        if task is None or task.status.is_final:
+            return
+        now = self._holdings.clock.now()
+        usual_s = polled.offer.usual_duration_s if polled.offer else None
+        gap_s = pacing.poll_gap(polled.polls, age_s=now - task.created_at, usual_s=usual_s, told_s=told_s)
+        heapq.heappush(self._due, _Due(now if at_once else now + gap_s, next(self._order), polled))
+        if self._due[0].polled is polled:
+            self._earlier.set()
+
+
+def _lost(upstream: Upstream) -> JourneyError:
+    if upstream.is_sandbox:
+        return SandboxGone("The sandbox that was making this picture has ended.")
+    return LostUpstream("The provider does not know this task any more: it may have been charged.")

@@ -1,0 +1,107 @@
+"""HTTP for the adapters: one exchange, bounded in time and size, with failures told apart by what was sent."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import httpx2
+
+from journey_mcp.errors import Unreachable, UpstreamError, quoted
+
+_MAX_BODY_BYTES = 4 * 1024 * 1024
+_NOTHING_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+
+def new_http_client() -> httpx2.AsyncClient:
+    """The one client of a process. It follows no redirects: a key goes to the configured address only."""
+    return httpx2.AsyncClient(
+        # A synchronous creating request works while it is held: far above the 90 s that are usual (U13).
+        timeout=httpx2.Timeout(300.0, connect=10.0, pool=30.0),
+        # A kept connection that the other side closes in the same moment would leave a paid request
+        # unconfirmed, so connections are reused only within one burst of calls.
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=2.0),
+        follow_redirects=False,
+        trust_env=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What came back: the status, and the body when it was JSON."""
+
+    status: int
+    body: Any
+    """Parsed JSON; `None` when it was none."""
+    text: str
+    """The start of the body, for messages."""
+    retry_after_s: float | None = None
+
+    @property
+    def mapping(self) -> dict[str, Any]:
+        """The body as an object; empty when it was something else."""
+        return self.body if isinstance(self.body, dict) else {}
+
+
+class ExchangeBroken(UpstreamError):
+    """The request left, and no whole answer came. What that means, the adapter says."""
+
+    retryable = True
+
+
+async def exchange(
+    http: httpx2.AsyncClient,
+    method: Literal["GET", "POST"],
+    url: str,
+    *,
+    headers: dict[str, str],
+    body: Any = None,
+) -> Answer:
+    """Send one request and read the whole answer.
+
+    Raises:
+        Unreachable: no connection; nothing was sent.
+        ExchangeBroken: cut off, timed out, or larger than any answer may be.
+    """
+    host = httpx2.URL(url).host
+    try:
+        async with http.stream(method, url, headers=headers, json=body) as response:
+            raw = await _read_bounded(response)
+    except _NOTHING_SENT as error:
+        raise Unreachable(f"No connection to {host}: {_reason(error)}.") from error
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise ExchangeBroken(f"The exchange with {host} broke off: {_reason(error)}.") from error
+    return Answer(
+        status=response.status_code,
+        body=_parsed(raw),
+        text=raw[:2000].decode("utf-8", "replace"),
+        retry_after_s=_seconds(response.headers.get("retry-after")),
+    )
+
+
+async def _read_bounded(response: httpx2.Response) -> bytes:
+    chunks, size = [], 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > _MAX_BODY_BYTES:
+            raise ExchangeBroken(f"{response.url.host} sent more than {_MAX_BODY_BYTES} bytes.")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _seconds(header: str | None) -> float | None:
+    """A `Retry-After` in seconds; dates and nonsense count as not told."""
+    try:
+        return min(max(float(header), 0.0), 3600.0) if header else None
+    except ValueError:
+        return None
+
+
+def _reason(error: Exception) -> str:
+    return quoted(str(error) or type(error).__name__)

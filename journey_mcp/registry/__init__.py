@@ -1,0 +1,101 @@
+"""The registry: which models there are, and who offers them on what terms."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from journey_mcp.errors import SetupError
+from journey_mcp.registry.facts import ImageInput, Model, Offer, Parameter, ProviderFacts
+from journey_mcp.registry.files import RegistryFile, read_file, shipped_files
+from journey_mcp.requests import Tool
+
+__all__ = ["Catalog", "ImageInput", "Model", "Offer", "Parameter", "ProviderFacts", "Registry", "load"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """All facts, from all files."""
+
+    models: Mapping[str, Model]
+    """By id, in the order of the files: the order in which they are listed everywhere."""
+    providers: Mapping[str, ProviderFacts]
+    offers: tuple[Offer, ...]
+
+    def catalog(self, providers: Iterable[str]) -> "Catalog":
+        """What these providers offer, in their order of preference."""
+        offers: dict[str, list[Offer]] = {model: [] for model in self.models}
+        for provider in providers:
+            for offer in self.offers:
+                if offer.provider == provider:
+                    offers[offer.model].append(offer)
+        return Catalog(
+            models={id_: model for id_, model in self.models.items() if offers[id_]},
+            offers={id_: tuple(found) for id_, found in offers.items() if found},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalog:
+    """The part of the registry that the configured providers offer."""
+
+    models: Mapping[str, Model]
+    offers: Mapping[str, tuple[Offer, ...]]
+    """By model id, the preferred provider first; every model has at least one."""
+
+    def offers_for(self, tool: Tool) -> dict[str, tuple[Offer, ...]]:
+        """The offers that a tool can use: `imagine` works without a picture, `edit_image` needs one."""
+        usable = {
+            model: tuple(offer for offer in offers if can_serve(offer, tool)) for model, offers in self.offers.items()
+        }
+        return {model: offers for model, offers in usable.items() if offers}
+
+
+def can_serve(offer: Offer, tool: Tool) -> bool:
+    """Whether the offer can do the tool's work at all."""
+    return not offer.is_edit_only if tool == "imagine" else offer.images.is_taken
+
+
+@cache
+def load(extra: Path | None = None) -> Registry:
+    """Read, once per process, the shipped files, and one more of the user's, whose models and offers come on top.
+
+    Raises:
+        SetupError: names the file and the key.
+    """
+    paths = [*shipped_files(), *([extra] if extra else [])]
+    return join([(path, read_file(path)) for path in paths])
+
+
+def join(parts: list[tuple[Path, RegistryFile]]) -> Registry:
+    """Put the files together; a later file may redefine a model or an offer of an earlier one.
+
+    Raises:
+        SetupError: an offer names a model or provider that no file has, or a file says a thing twice.
+    """
+    providers = {facts.id: facts for _, part in parts if (facts := part.provider)}
+    models = {model.id: model for _, part in parts for model in part.model}
+    offers: dict[tuple[str, str], Offer] = {}
+    for path, part in parts:
+        _check_once(path, [model.id for model in part.model], "model")
+        _check_once(path, [f"{offer.model} at {offer.provider}" for offer in part.offer], "offer")
+        for offer in part.offer:
+            _check_known(path, offer, models, providers)
+            offers[offer.model, offer.provider] = offer
+    return Registry(models=models, providers=providers, offers=tuple(offers.values()))
+
+
+def _check_once(path: Path, names: list[str], kind: str) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SetupError(f"Registry file {path} has the {kind} {twice[0]} twice.")
+
+
+def _check_known(path: Path, offer: Offer, models: Mapping[str, Model], providers: Mapping[str, ProviderFacts]) -> None:
+    if offer.provider not in providers:
+        known = ", ".join(providers)
+        raise SetupError(f"Registry file {path}: offer {offer.model}: provider={offer.provider!r} (allowed: {known}).")
+    if offer.model not in models:
+        raise SetupError(
+            f"Registry file {path}: offer {offer.model}: no [[model]] has this id. "
+            f"Add one, or use one of: {', '.join(models)}."
+        )

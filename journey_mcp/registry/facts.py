@@ -1,0 +1,135 @@
+"""The shape of the registry's facts: models as callers name them, and who offers them on what terms.
+
+Absent means: the source does not say. That is not "no": where a source says no, the fact says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+from journey_mcp.requests import Tool
+
+Support = Literal["none", "optional", "required", "unstated"]
+Encoding = Literal["url", "base64", "data_uri"]
+Plain = str | int | float | bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One argument beyond prompt and pictures, as one offer takes it."""
+
+    wire_name: str | None = None
+    """The name on the wire, where it differs from ours."""
+    values: tuple[str, ...] | None = None
+    """All that is allowed, in our words; absent: a range or free text."""
+    wire_values: Mapping[str, Plain] = field(default_factory=dict)
+    """Values that the wire spells differently, by ours."""
+    minimum: Plain | None = None
+    """The least number, or for aspect ratios the narrowest `W:H`."""
+    maximum: Plain | None = None
+    maximum_with_images: Plain | None = None
+    """The greatest number once a picture is given."""
+    multiple_of: int | None = None
+    max_length: int | None = None
+    """In characters."""
+    default: Plain | None = None
+    """What the provider takes when nothing is sent."""
+    notice: str | None = None
+    """Told to the caller whenever the parameter is sent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageInput:
+    """Pictures that go into a request."""
+
+    support: Support
+    maximum: int = 1
+    """How many pictures in all; counts only where some are taken."""
+    fields: tuple[str, ...] = ()
+    """Wire names, one per picture; a single name with `as_array` takes them all."""
+    as_array: bool = False
+    encodings: tuple[Encoding, ...] = ("url",)
+    formats: tuple[str, ...] | None = None
+    max_bytes: int | None = None
+    max_pixels: int | None = None
+    mask_field: str | None = None
+    """The wire name of a mask, where one is taken."""
+
+    @property
+    def is_taken(self) -> bool:
+        """A picture may be sent."""
+        return self.support in {"optional", "required"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A model at a provider: wire id, terms, and what it takes."""
+
+    model: str
+    provider: str
+    wire_id: str
+    synchronous: bool
+    """The creating request is answered with the finished picture (a hint: both answers are understood)."""
+    result: Literal["single", "grid"] = "single"
+    """One picture, or four and a sheet that shows them."""
+    credits: Decimal | None = None
+    usd: Decimal | None = None
+    images: ImageInput
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    """By our names, those of `journey_mcp.requests.OPTIONS`."""
+    ratio_switch: bool = False
+    """`--ar W:H` in the prompt sets the aspect ratio, beyond the list too."""
+    english_only: bool | None = None
+    expires_after_s: int | None = None
+    """How long the result's links live."""
+    usual_duration_s: tuple[int, int] | None = None
+    notices: tuple[str, ...] = ()
+    """Told to the caller with every task."""
+    notes: tuple[str, ...] = ()
+    """Contradictions and quirks, for those who keep the registry."""
+    sources: tuple[str, ...]
+    checked: date
+
+    @property
+    def is_edit_only(self) -> bool:
+        """Nothing can be made without a picture."""
+        return self.images.support == "required"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """An image model as callers name it, whoever runs it."""
+
+    id: str
+    name: str | None = None
+    maker: str
+    family: str
+    best_at: str
+    """What to choose it for, in a few words."""
+    choose_for: Mapping[Tool, str] = field(default_factory=dict)
+    """Where a tool's description recommends the model for a purpose: the purpose, in its words."""
+    advice: tuple[str, ...] = ()
+    """How to write prompts for it."""
+    sources: tuple[str, ...]
+    checked: date
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderFacts:
+    """An upstream service."""
+
+    id: str
+    title: str
+    wire: str
+    """The name of the adapter that speaks its protocol."""
+    base_url: str
+    key_variable: str
+    base_url_variable: str
+    console_url: str | None = None
+    """Where a person sees keys, balance and past tasks."""
+    batch_limit: int = 1
+    """How many tasks one question may ask for."""
+    sources: tuple[str, ...]
+    checked: date

@@ -1,0 +1,127 @@
+"""Registry files: strict TOML in, facts out. A wrong or unknown key fails with file, key, and what is allowed."""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from journey_mcp.errors import SetupError
+from journey_mcp.registry.facts import ImageInput, Model, Offer, Parameter, ProviderFacts
+from journey_mcp.requests import OPTIONS
+
+for _strict in (Parameter, ImageInput, Offer, Model, ProviderFacts):
+    # pydantic reads this attribute on plain dataclasses; the facts themselves need not know it
+    _strict.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistryFile:
+    """What one file may hold. In a provider's file, offers need not repeat the provider."""
+
+    provider: ProviderFacts | None = None
+    model: tuple[Model, ...] = ()
+    offer: tuple[Offer, ...] = ()
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
+_ADAPTER = TypeAdapter(RegistryFile)
+
+
+def shipped_files() -> list[Path]:
+    """The registry files that come with the package: the models' own facts, then one file per provider."""
+    folder = Path(str(files("journey_mcp.registry")))
+    return [folder / "models.toml", *sorted(p for p in folder.glob("*.toml") if p.name != "models.toml")]
+
+
+def read_file(path: Path) -> RegistryFile:
+    """Read one file.
+
+    Raises:
+        SetupError: names the file, the line or key, and what is allowed.
+    """
+    try:
+        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SetupError(f"Registry file {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SetupError(f"Registry file {path} is not TOML: {error}.") from error
+    try:
+        # by way of JSON: there strict still reads arrays as tuples and strings as dates and decimals
+        read = _ADAPTER.validate_json(json.dumps(_spread_defaults(plain), default=str), strict=True)
+    except ValidationError as error:
+        raise SetupError(f"Registry file {path}: {'; '.join(_explain(error, plain))}.") from error
+    _check_parameter_names(path, read)
+    return read
+
+
+def _spread_defaults(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Give every offer what `[defaults]` says, and the file's provider; the offer's own words win."""
+    rest = {key: value for key, value in plain.items() if key != "defaults"}
+    defaults = dict(plain.get("defaults", {}))
+    if isinstance(provider := plain.get("provider"), dict) and "id" in provider:
+        defaults["provider"] = provider["id"]
+    if isinstance(offers := plain.get("offer"), list):
+        rest["offer"] = [
+            {
+                **defaults,
+                **offer,
+                "parameters": {**defaults.get("parameters", {}), **offer.get("parameters", {})},
+            }
+            for offer in offers
+        ]
+    return rest
+
+
+def _explain(error: ValidationError, plain: Mapping[str, Any]) -> Iterator[str]:
+    for problem in error.errors(include_url=False)[:5]:
+        where = _place(problem["loc"], plain)
+        if problem["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
+            allowed = ", ".join(_allowed_keys(problem["loc"][:-1]))
+            yield f"{where} is not a known key (allowed: {allowed})"
+        elif problem["type"] in {"missing", "missing_keyword_only_argument"}:
+            yield f"{where} is missing"
+        else:
+            yield f"{where}={problem['input']!r}: {problem['msg']}"
+
+
+def _place(loc: tuple[int | str, ...], plain: Mapping[str, Any]) -> str:
+    """`offer[3] (flux-pro).credits`: the index as the file counts, and the name that a person looks for."""
+    text = ""
+    node: Any = plain
+    for part in loc:
+        if isinstance(part, int):
+            node = node[part] if isinstance(node, list) and part < len(node) else None
+            name = node.get("model") or node.get("id") if isinstance(node, dict) else None
+            text += f"[{part + 1}]" + (f" ({name})" if name else "")
+        else:
+            node = node.get(part) if isinstance(node, dict) else None
+            text += f".{part}" if text else part
+    return text
+
+
+def _allowed_keys(loc: tuple[int | str, ...]) -> list[str]:
+    kind: Any = RegistryFile
+    for part in loc:
+        if part in {"provider", "model", "offer", "images"} and is_dataclass(kind):
+            kind = {"provider": ProviderFacts, "model": Model, "offer": Offer, "images": ImageInput}[part]
+        elif part == "parameters":
+            kind = Parameter
+    names = [f.name for f in fields(kind)]
+    return [*names, "defaults"] if kind is RegistryFile else names
+
+
+def _check_parameter_names(path: Path, read: RegistryFile) -> None:
+    for offer in read.offer:
+        for name, parameter in offer.parameters.items():
+            where = f"Registry file {path}: offer {offer.model}: parameters.{name}"
+            if name not in OPTIONS:
+                raise SetupError(f"{where} is not a parameter we know (allowed: {', '.join(OPTIONS)}).")
+            if stray := set(parameter.wire_values) - set(parameter.values or parameter.wire_values):
+                allowed = ", ".join(parameter.values or ())
+                raise SetupError(f"{where}.wire_values names {sorted(stray)}, not among the values ({allowed}).")

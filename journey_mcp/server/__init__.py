@@ -1,0 +1,186 @@
+"""The MCP server. What a first answer does not need is imported and opened after it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import mcp_types as types
+from anyio import to_thread
+from mcp import MCPError
+from mcp.server import CacheHint, ServerRequestContext
+from mcp.server.lowlevel.server import Server
+
+from journey_mcp import __version__
+from journey_mcp.errors import JourneyError
+from journey_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from mcp.server.context import CallNext, HandlerResult, ServerMiddleware
+
+    from journey_mcp.server.menu import Menu
+    from journey_mcp.studio import Studio
+
+_GRACE_S = 0.02
+"""Between the first answer and the warm-up: the answer goes out undisturbed."""
+_FRESH = CacheHint(ttl_ms=300_000, scope="public")
+
+INSTRUCTIONS = (
+    "imagine makes pictures and edit_image changes one; both cost money. They wait a while, then return the finished "
+    "picture URLs or a task that is still running. For a running task call fetch_task with its task_id; never repeat "
+    "the call that made it, that would pay twice. A picture has an id such as tsk_….2: pass it to edit_image as image "
+    "instead of copying its URL. Show people the URLs and every notice."
+)
+
+StudioOpener = Callable[[Settings], "AbstractAsyncContextManager[Studio]"]
+
+
+class Backstage:
+    """Menu and studio: made when they are first needed, owned by the server's lifespan."""
+
+    def __init__(self, settings: Settings, opener: StudioOpener | None) -> None:
+        self._settings = settings
+        self._opener = opener
+        self._menu: Menu | None = None
+        self._studio: Studio | None = None
+        self._failure: JourneyError | None = None
+        self._wanted, self._opened, self._over = anyio.Event(), anyio.Event(), anyio.Event()
+
+    def menu(self) -> "Menu":
+        """The tools and defaults of this configuration."""
+        if self._menu is None:
+            from journey_mcp.server.menu import read_menu  # noqa: PLC0415  # not before the first answer
+
+            self._menu = read_menu(self._settings)
+        return self._menu
+
+    async def studio(self) -> "Studio":
+        """The studio, once it is open.
+
+        Raises:
+            SetupError: it could not be opened.
+        """
+        self._wanted.set()
+        await self._opened.wait()
+        if self._failure is not None:
+            raise self._failure
+        assert self._studio is not None  # noqa: S101  # opened without a failure
+        return self._studio
+
+    async def run(self) -> None:
+        """Open the studio when it is wanted, and keep it open until `close`."""
+        await self._wanted.wait()
+        if self._over.is_set():
+            return
+        try:
+            imported = await to_thread.run_sync(_import_studio)
+            open_studio = self._opener or imported
+            async with open_studio(self._settings) as self._studio:
+                self._opened.set()
+                await self._over.wait()
+        except JourneyError as error:
+            self._failure = error
+        finally:
+            self._opened.set()
+
+    async def warm_up(self) -> None:
+        """Open the studio before anybody asks, right after the first answer."""
+        await anyio.sleep(_GRACE_S)
+        self._wanted.set()
+
+    def close(self) -> None:
+        """Let `run` end."""
+        self._over.set()
+        self._wanted.set()
+
+
+def make_server(settings: Settings, opener: StudioOpener | None = None) -> Server[Backstage]:
+    """The server for one configuration. `opener` stands in for `open_studio`, for a clock of one's own."""
+    backstage = Backstage(settings, opener)
+
+    @asynccontextmanager
+    async def lifespan(_server: Server[Backstage]) -> AsyncIterator[Backstage]:
+        async with anyio.create_task_group() as group:
+            group.start_soon(backstage.run)
+            server.middleware.append(_after_first(lambda: group.start_soon(backstage.warm_up)))
+            try:
+                yield backstage
+            finally:
+                backstage.close()
+
+    server = Server(
+        "journey-mcp",
+        version=__version__,
+        title="Journey",
+        instructions=INSTRUCTIONS,
+        lifespan=lifespan,
+        cache_hints={"server/discover": _FRESH, "tools/list": _FRESH},
+        get_tool_input_schema=lambda name: _input_schema(backstage, name),
+        on_list_tools=_list_tools,
+        on_call_tool=_call_tool,
+    )
+    return server
+
+
+def _after_first(act: Callable[[], object]) -> "ServerMiddleware[Backstage]":
+    """Middleware that acts once, when the first request has its result."""
+    is_first = True
+
+    async def middleware(ctx: ServerRequestContext[Any, Any], call_next: "CallNext") -> "HandlerResult":
+        nonlocal is_first
+        try:
+            return await call_next(ctx)
+        finally:
+            if is_first:
+                is_first = False
+                act()
+
+    return middleware
+
+
+def _input_schema(backstage: Backstage, name: str) -> dict[str, Any] | None:
+    return next((tool["inputSchema"] for tool in backstage.menu().tools if tool["name"] == name), None)
+
+
+async def _list_tools(
+    ctx: ServerRequestContext[Backstage, Any], _params: types.PaginatedRequestParams | None
+) -> types.ListToolsResult:
+    return types.ListToolsResult.model_validate({"tools": ctx.lifespan_context.menu().tools})
+
+
+async def _call_tool(
+    ctx: ServerRequestContext[Backstage, Any], params: types.CallToolRequestParams
+) -> types.CallToolResult:
+    backstage = ctx.lifespan_context
+    menu = backstage.menu()
+    if params.name not in {tool["name"] for tool in menu.tools}:
+        raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
+    try:
+        studio = await backstage.studio()
+    except JourneyError as error:
+        from journey_mcp.server.tools import failed  # noqa: PLC0415  # not before the first answer
+
+        return failed(params.name, error)
+    from journey_mcp.server.tools import call  # noqa: PLC0415  # not before the first answer
+
+    return await call(params.name, studio, menu.defaults, params.arguments, ctx)
+
+
+def _import_studio() -> StudioOpener:
+    """The slow imports, in a thread: SQLAlchemy, the adapters, the tools' own modules."""
+    import journey_mcp.server.tools  # noqa: F401, PLC0415
+    from journey_mcp.studio import open_studio  # noqa: PLC0415
+
+    return open_studio
+
+
+def check(settings: Settings) -> None:
+    """Find what is wrong with the user's own registry file and models before serving; costs nothing without any.
+
+    Raises:
+        SetupError: as `read_menu`.
+    """
+    if settings.registry or settings.default_model or settings.default_edit_model:
+        from journey_mcp.server.menu import read_menu  # noqa: PLC0415  # not before the first answer
+
+        read_menu(settings)

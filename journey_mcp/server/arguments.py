@@ -1,0 +1,109 @@
+"""Arguments of the tools, checked for shape and type; what a model takes is checked against the registry later."""
+
+import json
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from journey_mcp.errors import InvalidArguments
+from journey_mcp.requests import ImageRequest, Tool
+from journey_mcp.server.specs import Defaults
+
+
+def _one_or_many(value: Any) -> Any:
+    """Models now and then send one string, or the array as JSON text, where an array is asked for."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith("["):
+            try:
+                return json.loads(text)
+            except ValueError:
+                return value
+        return [text] if text else None
+    return value
+
+
+Strings = Annotated[list[str], BeforeValidator(_one_or_many)]
+Seconds = Annotated[int, Field(ge=0, le=300)]
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+
+A = TypeVar("A", bound=_Arguments)
+
+
+class Imagine(_Arguments):
+    """All that `imagine` knows; which of it the schema shows depends on what is configured."""
+
+    prompt: str
+    model: str | None = None
+    reference_images: Strings | None = None
+    aspect_ratio: str | None = None
+    resolution: str | None = None
+    output_format: str | None = None
+    negative_prompt: str | None = None
+    seed: int | None = None
+    webhook_url: str | None = None
+    wait_s: Seconds | None = None
+
+
+class EditImage(Imagine):
+    """All that `edit_image` knows."""
+
+    image: str
+    mask: str | None = None
+
+
+class FetchTask(_Arguments):
+    """All that `fetch_task` knows."""
+
+    task_ids: Annotated[list[str], BeforeValidator(_one_or_many), Field(min_length=1, max_length=20)] | None = None
+    wait_for: Literal["all", "any"] = "all"
+    wait_s: Seconds | None = None
+
+
+def read(kind: type[A], tool: str, given: dict[str, Any] | None) -> A:
+    """Check the arguments of a call. `null` and empty text count as not given.
+
+    Raises:
+        InvalidArguments: names each wrong argument, its value, and what is allowed.
+    """
+    arguments = {
+        name: value for name, value in (given or {}).items() if value not in (None, "", []) or name == "prompt"
+    }
+    try:
+        return kind.model_validate(arguments)
+    except ValidationError as error:
+        problems = [_explain(kind, problem) for problem in error.errors(include_url=False)]
+        raise InvalidArguments(f"{tool}: {'; '.join(problems)}.") from error
+
+
+def image_request(tool: Tool, arguments: Imagine, defaults: Defaults) -> ImageRequest:
+    """The wish that the arguments of `imagine` or `edit_image` state."""
+    is_edit = isinstance(arguments, EditImage)
+    output_format = (arguments.output_format or "").lower() or None
+    return ImageRequest(
+        tool=tool,
+        prompt=arguments.prompt,
+        model=arguments.model or (defaults.edit_image if is_edit else defaults.imagine),
+        image=arguments.image if isinstance(arguments, EditImage) else None,
+        mask=arguments.mask if isinstance(arguments, EditImage) else None,
+        reference_images=tuple(arguments.reference_images or ()),
+        aspect_ratio=arguments.aspect_ratio,
+        resolution=arguments.resolution.upper() if arguments.resolution else None,
+        output_format="jpeg" if output_format == "jpg" else output_format,
+        negative_prompt=arguments.negative_prompt,
+        seed=arguments.seed,
+        webhook_url=arguments.webhook_url,
+    )
+
+
+def _explain(kind: type[BaseModel], problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"there is no argument {name} (allowed: {', '.join(kind.model_fields)})"
+    if problem["type"] == "missing":
+        return f"{name} is missing"
+    return f"{name}={str(problem['input'])[:80]!r}: {problem['msg']}"

@@ -1,0 +1,49 @@
+"""What this server offers its clients: the tools as they are sent, and what a call means when it does not say."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from journey_mcp.accounts import catalog_of
+from journey_mcp.errors import SetupError
+from journey_mcp.registry import Catalog, load
+from journey_mcp.requests import Tool
+from journey_mcp.server.specs import Defaults, build
+from journey_mcp.settings import Settings
+
+_BUILT_IN: dict[Tool, str] = {"imagine": "midjourney", "edit_image": "flux-kontext-pro"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Menu:
+    """The offer of one configuration."""
+
+    defaults: Defaults
+    tools: list[dict[str, Any]]
+
+
+def read_menu(settings: Settings) -> Menu:
+    """Generate the tools from the registry for the configured providers.
+
+    Raises:
+        SetupError: a registry file is wrong, or a default model that was set is not offered.
+    """
+    catalog = catalog_of(settings, load(settings.registry))
+    defaults = Defaults(
+        imagine=_default(catalog, "imagine", settings.default_model, "JOURNEY_MCP_DEFAULT_MODEL"),
+        edit_image=_default(catalog, "edit_image", settings.default_edit_model, "JOURNEY_MCP_DEFAULT_EDIT_MODEL"),
+        wait_s=settings.wait_s,
+        keep_days=settings.keep_days,
+    )
+    return Menu(defaults=defaults, tools=build(catalog, defaults))
+
+
+def _default(catalog: Catalog, tool: Tool, wanted: str | None, variable: str) -> str:
+    offered = list(catalog.offers_for(tool))
+    if wanted is None:
+        return _BUILT_IN[tool] if _BUILT_IN[tool] in offered else offered[0]
+    if wanted not in offered:
+        raise SetupError(
+            f"{variable}={wanted!r}: {tool} has no such model (allowed: {', '.join(offered)}).",
+            next_step="Correct or unset this variable.",
+        )
+    return wanted

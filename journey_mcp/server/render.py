@@ -1,0 +1,142 @@
+"""Tasks and errors as the caller sees them: one object, and the same facts as text. The one place for both."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from journey_mcp.errors import Failure
+from journey_mcp.images import ImageId, OutputImage
+from journey_mcp.tasks import Status, Task
+
+_PROMPT_START = 80
+
+
+def task_object(task: Task, *, now: float, with_prompt: bool = False) -> dict[str, Any]:
+    """The result shape. What is not known is absent."""
+    running = not task.status.is_final
+    plain: dict[str, Any] = {
+        "task_id": task.id,
+        "provider_task_id": task.prediction_id,
+        "status": task.status.value,
+        "prompt": start_of(task.request.prompt) if with_prompt else None,
+        "model": task.request.model,
+        "provider": task.provider,
+        "progress": None if task.progress is None else round(task.progress, 3),
+        "images": [_image(task.id, number, image) for number, image in enumerate(task.images, start=1)],
+        "grid_url": task.grid_url,
+        "seed": task.seed,
+        "cost": task.cost and {**asdict(task.cost), "amount": f"{task.cost.amount:f}"},
+        "notices": list(task.notices),
+        "error": task.failure and error_object(task.failure),
+        "poll_after_s": _poll_after_s(task, now) if running else None,
+        "next_step": _next_step(task, now),
+    }
+    return {name: value for name, value in plain.items() if value not in (None, [])}
+
+
+def failed_object(failure: Failure, **known: Any) -> dict[str, Any]:
+    """The same shape for a call that never became a task."""
+    plain = {**known, "error": error_object(failure), "next_step": failure.next_step}
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def error_object(failure: Failure) -> dict[str, Any]:
+    """The `error` of the result shape."""
+    plain = {
+        "code": failure.code,
+        "message": failure.message,
+        "retryable": failure.retryable,
+        "retry_after_s": failure.retry_after_s,
+    }
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def as_text(plain: dict[str, Any]) -> str:
+    """A task object in a few lines, with every fact of it."""
+    return "\n".join(_lines(plain))
+
+
+def start_of(prompt: str) -> str:
+    """The first words of a prompt, on one line."""
+    line = " ".join(prompt.split())
+    return line if len(line) <= _PROMPT_START else f"{line[: _PROMPT_START - 1]}…"
+
+
+def _image(task_id: str, number: int, image: OutputImage) -> dict[str, Any]:
+    plain = {
+        "id": str(ImageId(task_id, number)),
+        "url": image.url,
+        "expires_at": None if image.expires_at is None else _timestamp(image.expires_at),
+        "mime_type": image.mime_type,
+        "width": image.width,
+        "height": image.height,
+    }
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def _timestamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _poll_after_s(task: Task, now: float) -> float:
+    """Soon while young, every half minute when it takes long: an agent's turn costs more than our poll."""
+    return 5.0 if now - task.created_at < 60 else 30.0  # noqa: PLR2004  # a minute
+
+
+def _next_step(task: Task, now: float) -> str | None:
+    if not task.status.is_final:
+        return (
+            f'Call fetch_task with task_ids ["{task.id}"] in about {_poll_after_s(task, now):g} s. '
+            "Do not repeat the call that made it."
+        )
+    if task.status is Status.SUCCEEDED:
+        example = ImageId(task.id, min(2, len(task.images)))
+        return f'Show the picture URLs. To change a picture call edit_image with image "{example}" (or another id).'
+    return task.failure.next_step if task.failure else None
+
+
+def _lines(plain: dict[str, Any]) -> Iterable[str]:
+    yield _headline(plain)
+    if prompt := plain.get("prompt"):
+        yield f"Prompt: {prompt}"
+    if error := plain.get("error"):
+        retry = "may be retried" if error["retryable"] else "do not retry unchanged"
+        after = f" after {error['retry_after_s']:g} s" if "retry_after_s" in error else ""
+        yield f"Error {error['code']}: {error['message']} ({retry}{after})"
+    for image in plain.get("images", ()):
+        yield _image_line(image)
+    if grid := plain.get("grid_url"):
+        yield f"All in one sheet: {grid}"
+    if seed := plain.get("seed"):
+        yield f"Seed: {seed}"
+    if cost := plain.get("cost"):
+        yield f"Cost: {cost['amount']} {cost['unit']} (told by the {cost['source']})"
+    for notice in plain.get("notices", ()):
+        yield f"Notice: {notice}"
+    if "poll_after_s" in plain:
+        yield f"Ask again after {plain['poll_after_s']:g} s."
+    if step := plain.get("next_step"):
+        yield f"Next: {step}"
+
+
+def _headline(plain: dict[str, Any]) -> str:
+    if "task_id" not in plain:
+        return f"The call {plain['status']}: nothing was made."
+    if "status" not in plain:
+        return f"Task {plain['task_id']}"
+    percent = f", {plain['progress']:.1%} done" if "progress" in plain else ""
+    theirs = f", {plain['provider']} calls it {plain['provider_task_id']}" if "provider_task_id" in plain else ""
+    return f"Task {plain['task_id']}: {plain['status']}{percent} ({plain['model']} at {plain['provider']}{theirs})"
+
+
+def _image_line(image: dict[str, Any]) -> str:
+    size = f" {image['width']}x{image['height']}" if "width" in image and "height" in image else ""
+    kind = f" {image['mime_type']}" if "mime_type" in image else ""
+    expires = f" (link dies {image['expires_at']})" if "expires_at" in image else ""
+    return f"Picture {image['id']}: {image['url']}{kind}{size}{expires}"
+
+
+def listing_text(plain: Sequence[dict[str, Any]]) -> str:
+    """Several task objects as text."""
+    return "\n\n".join(as_text(task) for task in plain) if plain else "No tasks in the last day."

@@ -1,0 +1,248 @@
+"""Tasks in SQL: durable, shared by processes, one writer per task by lease. Knows neither providers nor MCP.
+
+Every method is one statement, so SQLite needs no transaction held over an await, and PostgreSQL runs the same.
+A task is written only by the process that holds its lease, and a final one by nobody.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from journey_mcp.errors import Failure, SetupError
+from journey_mcp.images import OutputImage
+from journey_mcp.migrations import migrate, tasks
+from journey_mcp.requests import ImageRequest
+from journey_mcp.tasks import Cost, Status, Submission, Task
+
+_ANOTHER = "Set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to a place that can be written."
+
+
+class Store:
+    """The tasks of one database."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def add(self, task: Task, *, owner: str, lease_until: float) -> None:
+        """Store a new task, held by `owner`. Durable on disk when this returns."""
+        row = {**_to_row(task), "lease_owner": owner, "lease_until": lease_until}
+        async with self._engine.connect() as connection:
+            await connection.execute(_INSERT, row)
+
+    async def save(self, task: Task, *, owner: str) -> bool:
+        """Store what became of a task. Durable on disk when this returns.
+
+        False when `owner` does not hold it any more, or it is final already: then nothing was changed.
+        """
+        values = {f"new_{name}": value for name, value in _to_row(task).items() if name in _CHANGING}
+        async with self._engine.connect() as connection:
+            result = await connection.execute(_SAVE, {"task": task.id, "owner": owner, **values})
+            return result.rowcount == 1
+
+    async def get(self, ids: Sequence[str], *, principal: str) -> dict[str, Task]:
+        """The principal's tasks among these ids."""
+        query = sa.select(*_READ).where(tasks.c.id.in_(ids), tasks.c.principal == principal)
+        return {task.id: task for task in await self._read(query)}
+
+    async def newest(self, *, principal: str, since: float, limit: int) -> list[Task]:
+        """The principal's tasks made since then, the newest first."""
+        query = (
+            sa.select(*_READ)
+            .where(tasks.c.principal == principal, tasks.c.created_at >= since)
+            .order_by(tasks.c.created_at.desc(), tasks.c.id)
+            .limit(limit)
+        )
+        return await self._read(query)
+
+    async def adopt(
+        self, *, owner: str, lease_until: float, now: float, addresses: Iterable[tuple[str, str | None]]
+    ) -> list[Task]:
+        """Take over unfinished tasks whose holder is gone, among those made at these (provider, base URL).
+
+        `None` stands for any base URL.
+        """
+        at_ours = sa.or_(
+            sa.false(),
+            *(
+                sa.and_(tasks.c.provider == name, sa.true() if url is None else tasks.c.base_url == url)
+                for name, url in addresses
+            ),
+        )
+        statement = (
+            sa.update(tasks)
+            .where(tasks.c.final.is_(False), tasks.c.lease_until < now, at_ours)
+            .values(lease_owner=owner, lease_until=lease_until)
+            .returning(*_READ)
+        )
+        return await self._read(statement)
+
+    async def renew(self, *, owner: str, lease_until: float) -> None:
+        """Keep what `owner` holds."""
+        statement = (
+            sa.update(tasks)
+            .where(tasks.c.lease_owner == owner, tasks.c.final.is_(False))
+            .values(lease_until=lease_until)
+        )
+        async with self._engine.connect() as connection:
+            await connection.execute(statement)
+
+    async def release(self, *, owner: str) -> None:
+        """Leave what `owner` holds to whoever looks next."""
+        statement = sa.update(tasks).where(tasks.c.lease_owner == owner).values(lease_until=0.0)
+        async with self._engine.connect() as connection:
+            await connection.execute(statement)
+
+    async def delete_older(self, *, than: float) -> int:
+        """Delete tasks made before then, prompts included; how many there were."""
+        async with self._engine.connect() as connection:
+            result = await connection.execute(sa.delete(tasks).where(tasks.c.created_at < than))
+            return result.rowcount
+
+    async def _read(self, statement: sa.Executable) -> list[Task]:
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(statement)).mappings().all()
+        return [_from_row(row) for row in rows]
+
+
+@asynccontextmanager
+async def open_store(url: str) -> AsyncIterator[Store]:
+    """Open the database, create or migrate its tables, close it at the end.
+
+    Raises:
+        SetupError: it cannot be opened; names the address without its password.
+    """
+    try:
+        engine = _new_engine(make_url(url))
+    except (SQLAlchemyError, ImportError) as error:
+        raise SetupError(
+            f"JOURNEY_MCP_DATABASE_URL is no database we can open: {_cause(error)}.", next_step=_ANOTHER
+        ) from error
+    try:
+        try:
+            async with engine.connect() as connection:
+                await migrate(connection)
+        except (SQLAlchemyError, OSError) as error:
+            where = engine.url.render_as_string(hide_password=True)
+            raise SetupError(f"The database {where} cannot be opened: {_cause(error)}.", next_step=_ANOTHER) from error
+        yield Store(engine)
+    finally:
+        await engine.dispose()
+
+
+def _new_engine(url: URL) -> AsyncEngine:
+    is_sqlite = url.get_backend_name() == "sqlite"
+    if is_sqlite and url.database:
+        _make_private_folder(Path(url.database).parent)
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+    if is_sqlite:
+        sa.event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    return engine
+
+
+def _make_private_folder(folder: Path) -> None:
+    try:
+        # prompts are private: only the person whose server this is may read them
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(
+            f"The folder {folder} cannot be made: {error.strerror}.",
+            next_step=_ANOTHER,
+        ) from error
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
+        # FULL: a task that was answered for survives a lost machine, not only a killed process
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _cause(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error)
+
+
+_READ = [column for column in tasks.c if column.name not in {"final", "lease_owner", "lease_until"}]
+_CHANGING = {"status", "final", "submission", "prediction_id", "updated_at", "outcome"}
+_INSERT = sa.insert(tasks)
+_SAVE = (
+    sa.update(tasks)
+    .where(
+        tasks.c.id == sa.bindparam("task"),
+        tasks.c.lease_owner == sa.bindparam("owner"),
+        tasks.c.final.is_(False),
+    )
+    .values({name: sa.bindparam(f"new_{name}") for name in sorted(_CHANGING)})
+)
+
+
+def _to_row(task: Task) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "principal": task.principal,
+        "provider": task.provider,
+        "base_url": task.base_url,
+        "created_at": task.created_at,
+        "updated_at": task.updated_at,
+        "status": task.status.value,
+        "final": task.status.is_final,
+        "submission": task.submission.value,
+        "prediction_id": task.prediction_id,
+        "request": _dump(task.request.as_plain()),
+        "outcome": _dump(_outcome(task)),
+    }
+
+
+def _outcome(task: Task) -> dict[str, Any]:
+    """What became of the task, without what is not known."""
+    plain = {
+        "progress": task.progress,
+        "images": [_known(asdict(image)) for image in task.images],
+        "grid_url": task.grid_url,
+        "seed": task.seed,
+        "cost": task.cost and {**asdict(task.cost), "amount": str(task.cost.amount)},
+        "notices": list(task.notices),
+        "failure": task.failure and _known(asdict(task.failure)),
+    }
+    return {name: value for name, value in plain.items() if value not in (None, [])}
+
+
+def _from_row(row: Mapping[Any, Any]) -> Task:
+    outcome = json.loads(row["outcome"])
+    cost, failure = outcome.get("cost"), outcome.get("failure")
+    return Task(
+        id=row["id"],
+        principal=row["principal"],
+        request=ImageRequest.from_plain(json.loads(row["request"])),
+        provider=row["provider"],
+        base_url=row["base_url"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        status=Status(row["status"]),
+        submission=Submission(row["submission"]),
+        prediction_id=row["prediction_id"],
+        progress=outcome.get("progress"),
+        images=tuple(OutputImage(**image) for image in outcome.get("images", ())),
+        grid_url=outcome.get("grid_url"),
+        seed=outcome.get("seed"),
+        cost=Cost(**{**cost, "amount": Decimal(cost["amount"])}) if cost else None,
+        notices=tuple(outcome.get("notices", ())),
+        failure=Failure(**failure) if failure else None,
+    )
+
+
+def _known(plain: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def _dump(plain: Any) -> str:
+    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,176 @@
+"""The task: our durable record of one wish, and how what providers tell changes it. No clock, SQL or HTTP."""
+
+import secrets
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Literal
+
+from journey_mcp.errors import Failure
+from journey_mcp.images import OutputImage
+from journey_mcp.requests import ImageRequest
+
+
+class Status(StrEnum):
+    """Where a task stands, for the caller. The last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing changes any more."""
+        return self in _FINAL
+
+
+_FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
+
+
+class Submission(StrEnum):
+    """How far the creating request came; each state has one right continuation after a crash."""
+
+    PREPARED = "prepared"
+    """Stored; no byte of a creating request has left, or the provider said that nothing was created."""
+    SENT = "sent"
+    """The creating request may have reached the provider, and no answer is stored."""
+    ACCEPTED = "accepted"
+    """The provider's id is stored."""
+    REFUSED = "refused"
+    """The provider created nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """Money, as it is told."""
+
+    amount: Decimal
+    unit: Literal["credits", "usd"]
+    source: Literal["registry", "provider"]
+    """Who told the figure: our registry's table, or the provider's answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Handle:
+    """What must be kept to ask a provider again."""
+
+    provider: str
+    base_url: str
+    """The address at which the task was made; it is never asked for anywhere else."""
+    prediction_id: str
+    """The provider's own id, an opaque string."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prediction:
+    """The provider's view of one run at one moment."""
+
+    prediction_id: str
+    status: Status
+    progress: float | None = None
+    """0.0 to 1.0; `None` when the provider did not tell."""
+    images: tuple[OutputImage, ...] = ()
+    grid_url: str | None = None
+    """The sheet that shows all images of a grid."""
+    seed: str | None = None
+    cost: Cost | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """Our durable record under our id. A change makes a new value; a final one never changes."""
+
+    id: str
+    principal: str
+    request: ImageRequest
+    provider: str
+    base_url: str
+    created_at: float
+    """Seconds of the Unix epoch, as all times of a task."""
+    updated_at: float
+    status: Status = Status.QUEUED
+    submission: Submission = Submission.PREPARED
+    prediction_id: str | None = None
+    progress: float | None = None
+    images: tuple[OutputImage, ...] = ()
+    grid_url: str | None = None
+    seed: str | None = None
+    cost: Cost | None = None
+    notices: tuple[str, ...] = ()
+    failure: Failure | None = None
+
+    @property
+    def handle(self) -> Handle | None:
+        """What the provider can be asked with; `None` before it accepted."""
+        if self.prediction_id is None:
+            return None
+        return Handle(provider=self.provider, base_url=self.base_url, prediction_id=self.prediction_id)
+
+    def sent(self, at: float) -> "Task":
+        """The creating request is about to leave."""
+        return self._changed(at, status=Status.RUNNING, submission=Submission.SENT)
+
+    def put_back(self, at: float) -> "Task":
+        """The provider said that nothing was created and that it may be tried again."""
+        return self._changed(at, status=Status.QUEUED, submission=Submission.PREPARED)
+
+    def accepted(self, prediction: Prediction, at: float) -> "Task":
+        """The provider answered the creating request; a quick one may be final already."""
+        if self.status.is_final:
+            return self
+        known = replace(
+            self,
+            submission=Submission.ACCEPTED,
+            prediction_id=prediction.prediction_id,
+            status=Status.RUNNING,
+            updated_at=at,
+        )
+        return known.seen(prediction, at)
+
+    def seen(self, prediction: Prediction, at: float) -> "Task":
+        """Merge what a provider tells: progress never goes back, and nothing known is lost."""
+        if self.status.is_final:
+            return self
+        merged = replace(
+            self,
+            status=prediction.status if prediction.status.is_final else self.status,
+            progress=self._furthest(prediction),
+            images=prediction.images if len(prediction.images) >= len(self.images) else self.images,
+            grid_url=prediction.grid_url or self.grid_url,
+            seed=prediction.seed or self.seed,
+            cost=prediction.cost or self.cost,
+            failure=prediction.failure if prediction.status is Status.FAILED else None,
+        )
+        return self if merged == self else replace(merged, updated_at=at)
+
+    def failed(self, failure: Failure, at: float) -> "Task":
+        """End the task for a reason of ours or of the provider's."""
+        submission = Submission.REFUSED if self.submission is Submission.PREPARED else self.submission
+        return self._changed(at, status=Status.FAILED, submission=submission, failure=failure)
+
+    def refused(self, failure: Failure, at: float) -> "Task":
+        """End the task because the provider created nothing: it is free."""
+        return self._changed(at, status=Status.FAILED, submission=Submission.REFUSED, failure=failure, cost=None)
+
+    def noticed(self, notice: str, at: float) -> "Task":
+        """Tell the caller something more, once."""
+        return self if notice in self.notices else self._changed(at, notices=(*self.notices, notice))
+
+    def _furthest(self, prediction: Prediction) -> float | None:
+        if prediction.status is Status.SUCCEEDED:
+            return 1.0
+        told = [p for p in (self.progress, prediction.progress) if p is not None]
+        return max(told, default=None)
+
+    def _changed(self, at: float, **changes: Any) -> "Task":
+        if self.status.is_final:
+            return self
+        return replace(self, updated_at=at, **changes)
+
+
+def new_task_id() -> str:
+    """A fresh id: `tsk_` and 128 random bits."""
+    return f"tsk_{secrets.token_urlsafe(16)}"

@@ -1,0 +1,69 @@
+"""Waiting for tasks: any number of callers, one poll; with a sign of life every few seconds."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from journey_mcp.holdings import Holdings
+from journey_mcp.pacing import Heartbeat
+from journey_mcp.tasks import Task
+
+HEARTBEAT_S = 3.0
+"""A sign of life goes out this often; clients drop a call that is silent for long."""
+_LOOK_ELSEWHERE_S = 0.5
+"""How often the store is looked at for tasks that another process holds."""
+
+Report = Callable[[float, str], Awaitable[None]]
+"""Takes progress (0 to 1, strictly increasing) and a short message."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """What is waited for."""
+
+    task_ids: Sequence[str]
+    principal: str
+    seconds: float
+    is_enough: Callable[[Mapping[str, Task]], bool]
+    usual_s: tuple[int, int] | None = None
+    report: Report | None = None
+
+
+async def wait(holdings: Holdings, wish: Wait, known: Mapping[str, Task]) -> dict[str, Task]:
+    """The tasks as they stand when it is enough, or when the time is up.
+
+    `known` is where they stood at the start, without those that are not the principal's.
+    """
+    clock, tasks = holdings.clock, dict(known)
+    started = clock.now()
+    heartbeat, next_beat_s = Heartbeat(wish.usual_s), HEARTBEAT_S
+    with holdings.watch(tasks) as watch:
+        tasks.update({id_: task for id_ in tasks if (task := holdings.get(id_))})
+        while not wish.is_enough(tasks) and (elapsed_s := clock.now() - started) < wish.seconds:
+            elsewhere = [id_ for id_, task in tasks.items() if not task.status.is_final and id_ not in holdings]
+            pause_s = min(wish.seconds - elapsed_s, next_beat_s - elapsed_s)
+            await watch.wait(clock, min(pause_s, _LOOK_ELSEWHERE_S) if elsewhere else pause_s)
+            has_news = bool(watch.latest)
+            tasks.update(watch.latest)
+            watch.latest.clear()
+            if elsewhere:
+                tasks.update(await holdings.store.get(elsewhere, principal=wish.principal))
+            elapsed_s = clock.now() - started
+            if wish.report and (has_news or elapsed_s >= next_beat_s):
+                await wish.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks))
+            if elapsed_s >= next_beat_s:
+                next_beat_s = elapsed_s + HEARTBEAT_S
+    return tasks
+
+
+def _progress(tasks: Mapping[str, Task]) -> float:
+    told = [1.0 if task.status.is_final else task.progress or 0.0 for task in tasks.values()]
+    return sum(told) / len(told)
+
+
+def _message(tasks: Mapping[str, Task]) -> str:
+    open_ = [task for task in tasks.values() if not task.status.is_final]
+    if len(tasks) == 1 and open_:
+        task = open_[0]
+        percent = f", {task.progress:.0%}" if task.progress else ""
+        return f"{task.request.model}: {task.status}{percent}"
+    return f"{len(tasks) - len(open_)} of {len(tasks)} done"

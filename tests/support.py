@@ -1,0 +1,144 @@
+"""Pieces that tests put together: faster time, settings that point at a sandbox, a studio."""
+
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp import Client
+
+from journey_mcp import sandbox
+from journey_mcp.clock import Clock
+from journey_mcp.requests import ImageRequest
+from journey_mcp.server import make_server
+from journey_mcp.settings import Settings, read_settings
+from journey_mcp.studio import Studio, open_studio
+from journey_mcp.tasks import Task
+
+
+class FastClock(Clock):
+    """Real time, a hundred times as fast: pauses keep their order and proportions."""
+
+    speed = 100.0
+
+    def __init__(self) -> None:
+        self._start, self._started = time.time(), time.monotonic()
+
+    def leap(self, seconds: float) -> None:
+        """Be that much later."""
+        self._start += seconds
+
+    def now(self) -> float:
+        """Seconds of an epoch that runs faster."""
+        return self._start + (time.monotonic() - self._started) * self.speed
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause for a hundredth."""
+        await anyio.sleep(seconds / self.speed)
+
+    async def wait(self, event: anyio.Event, seconds: float) -> bool:
+        """Wait at most a hundredth."""
+        return await super().wait(event, seconds / self.speed)
+
+
+def settings_for(base_url: str, folder: Path, **more: str) -> Settings:
+    """Settings that point at an upstream, with data in a folder."""
+    return read_settings(environment_for(base_url, folder, **more))
+
+
+def environment_for(base_url: str, folder: Path, **more: str) -> dict[str, str]:
+    """The environment of the same settings, for a process."""
+    return {
+        "JOURNEYAPI_API_KEY": "japi_live_test",
+        "JOURNEYAPI_BASE_URL": base_url,
+        "JOURNEY_MCP_DATA_DIR": str(folder),
+        **more,
+    }
+
+
+@asynccontextmanager
+async def fast_studio(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Studio]:
+    """A studio in whose world time runs a hundred times as fast."""
+    async with open_studio(settings, clock or FastClock()) as studio:
+        yield studio
+
+
+@dataclass(frozen=True)
+class World:
+    """A studio at a sandbox, and the folder of its data."""
+
+    studio: Studio
+    upstream: sandbox.Running
+    folder: Path
+    clock: "FastClock"
+
+    async def made(self, **more: Any) -> Task:
+        """A task that was created and waited for."""
+        return await self.studio.wait_for_new(await self.studio.create(wish(**more)), 900)
+
+    @property
+    def sent(self) -> list[dict[str, Any]]:
+        """The bodies of the creating requests that the sandbox received."""
+        return [entry.request for entry in self.upstream.sandbox.ledger.submissions]
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """How often each endpoint was asked."""
+        return dict(self.upstream.sandbox.ledger.requests)
+
+    def faults(self, *texts: str) -> None:
+        """What goes wrong from now on."""
+        self.upstream.sandbox.faults.replace([sandbox.Fault.parse(text) for text in texts])
+
+
+@asynccontextmanager
+async def world(folder: Path, *faults: str, **more: Any) -> AsyncIterator[World]:
+    """A studio on faster time at a sandbox in which everything is finished at once.
+
+    Capital keywords are environment variables, the others settings of the imitated JourneyAPI.
+    """
+    environment = {name: str(value) for name, value in more.items() if name.isupper()}
+    imitation = sandbox.JourneyApiSettings(**{name: value for name, value in more.items() if not name.isupper()})
+    async with (
+        sandbox.running(sandbox.Settings(speed=0, seed=7, journeyapi=imitation)) as upstream,
+        fast_studio(settings_for(upstream.base_url, folder, **environment), clock := FastClock()) as studio,
+    ):
+        opened = World(studio, upstream, folder, clock)
+        opened.faults(*faults)
+        yield opened
+
+
+@asynccontextmanager
+async def client_of(settings: Settings, mode: str = "auto", **more: Any) -> AsyncIterator[Client]:
+    """A client in this process, connected to a server on faster time."""
+    server = make_server(settings, fast_studio)
+    async with Client(server, mode=mode, **more) as client:
+        yield client
+
+
+def wish(**more: Any) -> ImageRequest:
+    """A request for a picture that the sandbox finishes in its first answer."""
+    return ImageRequest(**{"tool": "imagine", "prompt": "a red kite over the dunes", "model": "z-image", **more})
+
+
+def compact(plain: Any) -> bytes:
+    """JSON as it goes over the wire."""
+    return json.dumps(plain, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def check_generated(path: Path, name: str, content: str) -> None:
+    """The part of a document between `<!-- name -->` and `<!-- /name -->` is this; UPDATE_DOCS=1 rewrites it."""
+    text = path.read_text(encoding="utf-8")
+    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    before, _, rest = text.partition(start)
+    written, _, after = rest.partition(end)
+    assert after, f"{path.name} has no part {name}"
+    if os.environ.get("UPDATE_DOCS"):
+        path.write_text(f"{before}{start}{content.strip()}\n{end}{after}", encoding="utf-8")
+    else:
+        assert written.strip() == content.strip(), f"{name} in {path.name} is stale: make fix rewrites it"

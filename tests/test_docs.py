@@ -1,0 +1,158 @@
+"""Documents that cannot lie: their tables are generated, their commands are run, their names exist."""
+
+import ast
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import check_generated
+
+from journey_mcp import __version__, registry
+from journey_mcp.errors import all_errors
+from journey_mcp.registry.facts import ImageInput, Model, Offer, Parameter
+from journey_mcp.sandbox.faults import KINDS
+from journey_mcp.server.menu import read_menu
+from journey_mcp.settings import Settings, read_settings
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def documented(kind: type[Any]) -> str:
+    """The fields of a dataclass with the strings below them."""
+    (definition,) = ast.parse(inspect.getsource(kind).replace("@dataclass(frozen=True, kw_only=True)\n", "")).body
+    assert isinstance(definition, ast.ClassDef)
+    words: dict[str, str] = {}
+    for node, after in zip(definition.body, [*definition.body[1:], None], strict=True):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            is_told = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            words[node.target.id] = str(after.value.value) if is_told else ""  # type: ignore[union-attr]
+    types = {field.name: str(field.type).replace("typing.", "").replace("decimal.", "") for field in fields(kind)}
+    return table(["key", "type", ""], [[f"`{n}`", f"`{types[n]}`", " ".join(w.split())] for n, w in words.items()])
+
+
+def tools_table() -> str:
+    """The tools and their arguments."""
+    rows = []
+    for tool in read_menu(read_settings({"JOURNEYAPI_API_KEY": "k"})).tools:
+        required = tool["inputSchema"].get("required", [])
+        names = [f"**{n}**" if n in required else n for n in tool["inputSchema"]["properties"]]
+        rows.append([f"`{tool['name']}`", tool["description"].split(". ")[0] + ".", ", ".join(names)])
+    return table(["tool", "", "arguments (required in bold)"], rows)
+
+
+def models_table() -> str:
+    """All models with their terms."""
+    facts = registry.load()
+    catalog = facts.catalog(facts.providers)
+    imagine, edit = catalog.offers_for("imagine"), catalog.offers_for("edit_image")
+    rows = []
+    for model in catalog.models.values():
+        offer = catalog.offers[model.id][0]
+        tools = ", ".join(name for name, there in (("imagine", imagine), ("edit_image", edit)) if model.id in there)
+        cost = str(offer.credits) if offer.credits is not None else "not stated"
+        takes = ", ".join(name for name in offer.parameters) or ""
+        english = "English prompts only" if offer.english_only else ""
+        rows.append([f"`{model.id}`", model.maker, tools, cost, model.best_at, takes, english])
+    return table(["model", "maker", "tool", "credits", "best at", "takes", ""], rows)
+
+
+def settings_table() -> str:
+    """All variables."""
+    return table(["variable", ""], [[f"`{f.title}`", str(f.description)] for f in Settings.model_fields.values()])
+
+
+def errors_table() -> str:
+    """All codes."""
+    rows = [
+        [f"`{e.code}`", " ".join((e.__doc__ or "").split()), "yes" if e.retryable else "no", e.next_step or ""]
+        for e in all_errors()
+    ]
+    return table(["code", "what happened", "retryable", "usual next step"], rows)
+
+
+def faults_table() -> str:
+    """All faults of the sandbox."""
+    rows = [[f"`{name}{f'={kind.value}' if kind.value else ''}`", ", ".join(kind.on)] for name, kind in KINDS.items()]
+    return table(["kind", "strikes on"], rows)
+
+
+@pytest.mark.generated
+@pytest.mark.parametrize(
+    ("path", "name", "content"),
+    [
+        (README, "tools", tools_table),
+        (README, "models", models_table),
+        (README, "settings", settings_table),
+        (ROOT / "docs" / "errors.md", "errors", errors_table),
+        (ROOT / "docs" / "sandbox.md", "faults", faults_table),
+        (ROOT / "docs" / "models.md", "model keys", lambda: documented(Model)),
+        (ROOT / "docs" / "models.md", "offer keys", lambda: documented(Offer)),
+        (ROOT / "docs" / "models.md", "parameter keys", lambda: documented(Parameter)),
+        (ROOT / "docs" / "models.md", "image keys", lambda: documented(ImageInput)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_generated_parts_are_fresh(path: Path, name: str, content: Any) -> None:
+    """UPDATE_DOCS=1 rewrites them."""
+    check_generated(path, name, content())
+
+
+def blocks(path: Path, language: str) -> Iterator[str]:
+    """The fenced blocks of a language."""
+    yield from re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_configuration_blocks_are_json_that_starts_the_command() -> None:
+    """Claude Desktop, Cursor and VS Code; Claude Code has a command."""
+    found = [json.loads(block) for block in blocks(README, "json")]
+    assert len(found) == 3
+    for config in found:
+        (server,) = (config.get("mcpServers") or config["servers"]).values()
+        assert server["command"] == "journey-mcp"
+        assert set(server["env"]) == {"JOURNEYAPI_API_KEY"}
+    assert any(
+        block.startswith("claude mcp add") and block.endswith("-- journey-mcp\n") for block in blocks(README, "sh")
+    )
+
+
+def test_the_example_of_a_model_loads(tmp_path: Path) -> None:
+    """As it stands in the document."""
+    (example,) = blocks(ROOT / "docs" / "models.md", "toml")
+    (tmp_path / "mine.toml").write_text(example, encoding="utf-8")
+    assert "flux-kontext-pro-hd" in registry.load(tmp_path / "mine.toml").models
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    """No dead ends inside the repository."""
+    for path in [README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_make_targets_that_documents_name_exist() -> None:
+    """And the other way round: every target is told somewhere."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    told = set()
+    for path in (README, ROOT / "CONTRIBUTING.md"):
+        told |= set(re.findall(r"^make ([a-z]+)|`make ([a-z]+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+    names = {name for pair in told for name in pair if name}
+    assert names <= targets
+    assert targets - {"help", "clean"} <= names
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    """What is released is told."""
+    versions = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert versions[0] == __version__

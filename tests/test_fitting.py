@@ -1,0 +1,186 @@
+"""What stands in the way of a request, told before anything is paid."""
+
+import pytest
+from support import wish
+
+from journey_mcp import fitting, registry
+from journey_mcp.errors import EmptyPrompt, InvalidRequest, UnknownModel
+from journey_mcp.registry import Offer
+from journey_mcp.requests import check_webhook_url
+
+CATALOG = registry.load().catalog(["journeyapi"])
+URL = "https://example.test/a.png"
+
+
+def offer(model: str) -> Offer:
+    """JourneyAPI's offer of a model."""
+    return CATALOG.offers[model][0]
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "says", "next_step"),
+    [
+        ({"model": "flux-kontext-pro"}, "edit_only_model", "only edits", "edit_image with model='flux-kontext-pro'"),
+        (
+            {"tool": "edit_image", "model": "flux-pro", "image": URL},
+            "image_not_taken",
+            "takes no picture",
+            "flux-kontext-pro",
+        ),
+        ({"model": "midjourney", "reference_images": (URL,)}, "image_not_taken", "takes no picture", "nano-banana-2"),
+        ({"model": "flux-2-flex", "reference_images": (URL,)}, "image_not_taken", "as far as its provider tells", ""),
+        ({"tool": "edit_image", "model": "seededit"}, "image_required", "needs the picture", "tsk_"),
+        (
+            {"tool": "edit_image", "model": "nano-banana-2", "image": URL, "reference_images": (URL,)},
+            "too_many_images",
+            "at most 1 picture(s); 2 were given",
+            "Give 1",
+        ),
+        (
+            {"model": "nano-banana-2", "resolution": "8K"},
+            "unsupported_value",
+            "resolution=8K. It takes 1K, 2K, 4K",
+            "Pick one",
+        ),
+        ({"model": "midjourney", "aspect_ratio": "21:9"}, "unsupported_value", "aspect_ratio=21:9", "--ar 21:9"),
+        ({"model": "z-image", "aspect_ratio": "21:9"}, "unsupported_value", "1:1, 16:9", "another model"),
+        (
+            {"model": "midjourney", "output_format": "png"},
+            "unsupported_option",
+            "would ignore",
+            "Leave output_format out",
+        ),
+        ({"model": "flux-pro", "output_format": "webp"}, "unsupported_value", "png, jpeg", "Pick one"),
+        (
+            {"model": "z-image", "negative_prompt": "dogs"},
+            "unsupported_option",
+            "flux-pro, flux-schnell",
+            "one of these",
+        ),
+        ({"model": "z-image", "seed": 7}, "unsupported_option", "No configured model takes it", "Leave seed out."),
+        (
+            {"model": "flux-pro", "negative_prompt": "x" * 4001},
+            "unsupported_value",
+            "at most 4000 characters; 4001 were given",
+            "",
+        ),
+        (
+            {"tool": "edit_image", "model": "ideogram-v3-edit", "image": URL, "mask": URL},
+            "unsupported_option",
+            "mask",
+            "Leave mask out.",
+        ),
+    ],
+)
+def test_an_obstacle_names_value_what_is_allowed_and_the_next_step(
+    given: dict[str, object], code: str, says: str, next_step: str
+) -> None:
+    """So that the model corrects itself in one try."""
+    request = wish(**given)
+    failure = next(fitting.obstacles(request, offer(request.model), CATALOG)).failure
+    assert failure.code == code
+    assert says in failure.message
+    assert request.model in failure.message or code == "image_required"
+    assert next_step in (failure.next_step or "")
+
+
+@pytest.mark.parametrize("model", list(CATALOG.offers_for("imagine")))
+def test_every_model_takes_a_plain_wish(model: str) -> None:
+    """A prompt and a common aspect ratio."""
+    assert not list(fitting.obstacles(wish(model=model, aspect_ratio="16:9"), offer(model), CATALOG))
+
+
+@pytest.mark.parametrize("model", list(CATALOG.offers_for("edit_image")))
+def test_every_editing_model_takes_a_picture(model: str) -> None:
+    """A URL."""
+    request = wish(tool="edit_image", model=model, image=URL)
+    assert not list(fitting.obstacles(request, offer(model), CATALOG))
+
+
+@pytest.mark.parametrize(
+    ("model", "near"),
+    [("flux-kontext", "flux-"), ("mid-journey", "midjourney"), ("Flux-Pro", "flux-pro"), ("xyzzy-000", "midjourney")],
+)
+def test_an_unknown_model_is_answered_with_the_nearest_names(model: str, near: str) -> None:
+    """And with all there are."""
+    with pytest.raises(UnknownModel) as raised:
+        fitting.offers_of(wish(model=model), CATALOG)
+    assert near in (raised.value.failure.next_step or "")
+    assert "z-image" in raised.value.failure.message
+
+
+@pytest.mark.parametrize("prompt", ["", "   ", "\n\t"])
+def test_an_empty_prompt_is_refused(prompt: str) -> None:
+    """Before the model is looked at."""
+    with pytest.raises(EmptyPrompt):
+        fitting.offers_of(wish(prompt=prompt, model="none"), CATALOG)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "ratio", "sent", "notices"),
+    [
+        ("a kite", "16:9", "16:9", 0),
+        ("a kite --ar 4:5", None, None, 0),
+        ("a kite --ar 4:5", "16:9", None, 1),
+        ("a kite --aspect 4:5 --v 7", "16:9", None, 1),
+        ("a kite --art 4:5", "16:9", "16:9", 0),
+        ("a kite--ar 4:5", "16:9", "16:9", 0),
+    ],
+)
+def test_a_switch_in_the_prompt_wins_over_the_aspect_ratio(
+    prompt: str, ratio: str | None, sent: str | None, notices: int
+) -> None:
+    """With a notice when both are given."""
+    prepared, told = fitting.prepare(wish(model="midjourney", prompt=prompt, aspect_ratio=ratio), offer("midjourney"))
+    assert (prepared.aspect_ratio, len(told)) == (sent, notices)
+    assert prepared.prompt == prompt
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"model": "flux-2-max", "negative_prompt": "dogs"}, "it may be ignored"),
+        ({"model": "flux-pro", "resolution": "2K"}, "it may be ignored"),
+        ({"tool": "edit_image", "model": "ideogram-v3-edit", "image": URL}, "no way to send one"),
+    ],
+)
+def test_contradictions_of_the_documents_are_told(given: dict[str, object], says: str) -> None:
+    """What is sent on a doubtful promise comes with a notice."""
+    request = wish(**given)
+    assert any(says in notice for notice in fitting.prepare(request, offer(request.model))[1])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.test/hook",
+        "ftp://example.test",
+        "example.test/hook",
+        "https://",
+        "https://a b/",
+        "https://x:99999/",
+    ],
+)
+def test_a_webhook_must_be_an_https_url(url: str) -> None:
+    """Anything else is refused with its value."""
+    with pytest.raises(InvalidRequest) as raised:
+        check_webhook_url(url)
+    assert raised.value.failure.code == "invalid_webhook"
+    assert url in str(raised.value)
+
+
+def test_ranges_of_other_providers_are_kept() -> None:
+    """Numbers with steps, limits that tighten with pictures, ratios between two bounds."""
+    seed = registry.Parameter(minimum=0, maximum=6, maximum_with_images=2)
+    size = registry.Parameter(minimum=64, maximum=1440, multiple_of=32)
+    ratio = registry.Parameter(minimum="9:21", maximum="21:9")
+    problem = fitting.value_problem
+    assert problem(3, seed, has_pictures=False) is None
+    assert problem(3, seed, has_pictures=True) == "numbers from 0 to 2"
+    assert problem(-1, seed, has_pictures=False) == "numbers from 0 to 6"
+    assert problem(96, size, has_pictures=False) is None
+    assert problem(100, size, has_pictures=False) == "numbers from 64 to 1440, in steps of 32"
+    assert problem("21:9", ratio, has_pictures=False) is None
+    assert problem("22:9", ratio, has_pictures=False) == "W:H from 9:21 to 21:9"
+    assert problem("wide", ratio, has_pictures=False) == "W:H from 9:21 to 21:9"
+    assert problem("anything", registry.Parameter(), has_pictures=False) is None

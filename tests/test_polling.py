@@ -1,0 +1,94 @@
+"""Asking how tasks stand: when, how often, and what becomes of strange answers."""
+
+from pathlib import Path
+
+import pytest
+from support import fast_studio, settings_for, wish, world
+
+from journey_mcp import sandbox
+from journey_mcp.tasks import Status
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "fetch:status=500,times=2",
+        "fetch:status=429,times=2",
+        "fetch:reset,times=2",
+        "fetch:cut_body,times=2",
+        "fetch:bad_json,times=2",
+        "fetch:empty_object,times=2",
+        "fetch:status=404,times=2",
+        "fetch:status_word=dreaming,times=2",
+        "fetch:drop_fields=image_urls+original_image_url,times=2",
+        "fetch:wrong_type,times=2",
+    ],
+)
+async def test_a_broken_answer_to_a_question_loses_nothing(tmp_path: Path, fault: str) -> None:
+    """The task goes on, and the next answer counts."""
+    async with world(tmp_path, fault) as here:
+        task = await here.made(model="midjourney")
+        assert (task.status, len(task.images)) == (Status.SUCCEEDED, 4)
+        assert (here.asked["imagine"], here.asked["fetch"]) == (1, 3)
+
+
+async def test_a_task_that_the_provider_forgot_ends_as_lost(tmp_path: Path) -> None:
+    """After three answers in a row, with the word that it may have been charged."""
+    async with world(tmp_path, "fetch:status=404,times=always") as here:
+        task = await here.made(model="midjourney")
+        assert task.failure is not None
+        assert (task.failure.code, here.asked["fetch"]) == ("lost_upstream", 3)
+        assert task.cost is not None
+
+
+async def test_a_task_of_a_rejected_key_goes_on_with_a_notice(tmp_path: Path) -> None:
+    """The result is there once the key is valid again."""
+    async with world(tmp_path, "fetch:status=401,times=2") as here:
+        task = await here.made(model="midjourney")
+        assert task.status is Status.SUCCEEDED
+        assert sum("does not accept the key" in notice for notice in task.notices) == 1
+
+
+async def test_a_failure_upstream_is_told_in_its_own_words(tmp_path: Path) -> None:
+    """Quoted, with what helps."""
+    async with world(tmp_path) as here:
+        task = await here.made(model="midjourney", prompt="forbidden-in-sandbox please")
+        assert task.failure is not None
+        assert (task.failure.code, task.failure.retryable) == ("generation_failed", False)
+        assert '"Content policy violation"' in task.failure.message
+
+
+async def test_a_hanging_task_is_asked_for_at_growing_gaps(tmp_path: Path) -> None:
+    """About 2, 3, 4.5, 6.75, then every 10 seconds: some nine questions in a minute."""
+    async with world(tmp_path, "submit:hang") as here:
+        task = await here.studio.create(wish(model="midjourney"))
+        await here.studio.fetch([task.id], seconds=60)
+        assert 6 <= here.asked["fetch"] <= 10
+
+
+async def test_a_task_of_a_sandbox_that_is_gone_says_so(tmp_path: Path) -> None:
+    """It ends, free to be tried again; a key that was set meanwhile changes nothing."""
+    no_key = {"JOURNEYAPI_API_KEY": "", "JOURNEYAPI_BASE_URL": ""}
+    async with fast_studio(settings_for("", tmp_path, **no_key)) as studio:
+        task = await studio.create(wish(model="midjourney"))
+        task = await studio.wait_for_new(task, 0)
+        assert (task.provider, task.status) == ("sandbox", Status.RUNNING)
+    async with (
+        sandbox.running(sandbox.Settings(speed=0)) as real,
+        fast_studio(settings_for(real.base_url, tmp_path)) as studio,
+    ):
+        ended = (await studio.fetch([task.id], seconds=300))[task.id]
+        assert ended.failure is not None
+        assert (ended.status, ended.failure.code) == (Status.FAILED, "sandbox_gone")
+        assert real.sandbox.ledger.requests["fetch"] == 0
+
+
+async def test_progress_is_kept_and_never_goes_back(tmp_path: Path) -> None:
+    """Percentages as text, and one that falls."""
+    async with world(
+        tmp_path, "submit:hang", "fetch:percentage=60", "fetch:percentage=20,after=1,times=always"
+    ) as here:
+        task = await here.studio.create(wish(model="midjourney"))
+        task = (await here.studio.fetch([task.id], seconds=12))[task.id]
+        assert task.progress == 0.6
+        assert here.asked["fetch"] >= 2

@@ -1,0 +1,292 @@
+"""Real processes: killed and started again, side by side on one database, over HTTP, with wrong settings."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from mcp import Client, StdioServerParameters, stdio_client
+from support import environment_for
+
+from journey_mcp import sandbox
+
+COMMAND = [sys.executable, "-m", "journey_mcp"]
+
+
+@asynccontextmanager
+async def process(environment: dict[str, str]) -> AsyncIterator[Client]:
+    """A client of a server process of its own."""
+    parameters = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env={**os.environ, **environment})
+    async with Client(stdio_client(parameters)) as client:
+        yield client
+
+
+class Raw:
+    """A server process spoken to line by line, so that it can be killed at any moment."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.process = subprocess.Popen(
+            COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **environment},
+            text=True,
+            encoding="utf-8",
+        )
+        self._number = 0
+
+    def send(self, tool: str, **arguments: Any) -> None:
+        """Call a tool and do not wait."""
+        self._number += 1
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        params = {"name": tool, "arguments": arguments, "_meta": meta}
+        message = {"jsonrpc": "2.0", "id": self._number, "method": "tools/call", "params": params}
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
+
+    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool and return its structured content."""
+        self.send(tool, **arguments)
+        assert self.process.stdout is not None
+        answer = json.loads(self.process.stdout.readline())
+        assert answer["id"] == self._number
+        structured: dict[str, Any] = answer["result"]["structuredContent"]
+        return structured
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.close()
+
+    def close(self) -> tuple[str, str]:
+        """Let it end by itself; what it still wrote."""
+        return self.process.communicate(timeout=20)
+
+
+@contextmanager
+def raw(environment: dict[str, str]) -> Iterator[Raw]:
+    """A server process that does not outlive its test."""
+    opened = Raw(environment)
+    try:
+        yield opened
+    finally:
+        opened.process.kill()
+        opened.close()
+
+
+async def in_thread(call: Any, *arguments: Any, **more: Any) -> Any:
+    """Run blocking code beside the sandbox of this process."""
+    return await anyio.to_thread.run_sync(lambda: call(*arguments, **more))
+
+
+async def until_seen(upstream: sandbox.Running, endpoint: str, count: int = 1) -> None:
+    """Wait until the sandbox has received so many requests."""
+    with anyio.fail_after(20):
+        while upstream.sandbox.ledger.requests[endpoint] < count:
+            await anyio.sleep(0.01)
+
+
+async def test_a_killed_server_is_started_again_and_gives_the_results(tmp_path: Path) -> None:
+    """A running task is polled on, by its stored id; nothing is submitted twice."""
+    async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
+        environment = environment_for(upstream.base_url, tmp_path)
+        with raw(environment) as first:
+            task = await in_thread(first.call, "imagine", prompt="a kite", wait_s=0)
+            assert task["status"] == "running"
+            first.kill()
+        with raw(environment) as second:
+            found = await in_thread(second.call, "fetch_task", task_ids=[task["task_id"]], wait_s=60)
+            assert found["tasks"][0]["status"] == "succeeded"
+            assert len(found["tasks"][0]["images"]) == 4
+        assert upstream.sandbox.ledger.requests["imagine"] == 1
+
+
+async def test_a_request_without_an_answer_is_told_as_unconfirmed_after_a_kill(tmp_path: Path) -> None:
+    """It is not sent again, and the caller hears that it may have been charged."""
+    faults = (sandbox.Fault.parse("submit:delay=30"),)
+    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+        environment = environment_for(upstream.base_url, tmp_path)
+        with raw(environment) as first:
+            first.send("imagine", prompt="a kite", model="z-image")
+            await until_seen(upstream, "imagine")
+            first.kill()
+        with raw(environment) as second:
+            listed = await in_thread(second.call, "fetch_task")
+            task_id = listed["tasks"][0]["task_id"]
+            found = await in_thread(second.call, "fetch_task", task_ids=[task_id], wait_s=30)
+            assert found["tasks"][0]["error"]["code"] == "submission_unconfirmed"
+        assert upstream.sandbox.ledger.requests["imagine"] == 1
+
+
+async def test_a_queued_task_of_a_killed_server_ends_free(tmp_path: Path) -> None:
+    """The provider had said that nothing was created."""
+    faults = (sandbox.Fault.parse("submit:status=429,times=always,header.Retry-After=60"),)
+    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+        environment = environment_for(upstream.base_url, tmp_path)
+        with raw(environment) as first:
+            task = await in_thread(first.call, "imagine", prompt="a kite", wait_s=1)
+            assert task["status"] == "queued"
+            first.kill()
+        with raw(environment) as second:
+            found = await in_thread(second.call, "fetch_task", task_ids=[task["task_id"]], wait_s=30)
+            assert found["tasks"][0]["error"]["code"] == "not_submitted"
+            assert "cost" not in found["tasks"][0]
+
+
+async def test_a_task_of_a_dead_process_is_taken_over_within_ten_seconds(tmp_path: Path) -> None:
+    """By a server that was running beside it all the time."""
+    async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
+        environment = environment_for(upstream.base_url, tmp_path)
+        with raw(environment) as doomed:
+            async with process(environment) as survivor:
+                task = await in_thread(doomed.call, "imagine", prompt="a kite", wait_s=0)
+                doomed.kill()
+                died_at = time.monotonic()
+                result = await survivor.call_tool("fetch_task", {"task_ids": [task["task_id"]], "wait_s": 60})
+                assert result.structured_content is not None
+                assert result.structured_content["tasks"][0]["status"] == "succeeded"
+                assert time.monotonic() - died_at < 10
+        assert upstream.sandbox.ledger.requests["imagine"] == 1
+
+
+async def test_two_servers_work_side_by_side_on_one_database(tmp_path: Path) -> None:
+    """Each sees the other's tasks; each task is submitted once and polled by one."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        environment = environment_for(upstream.base_url, tmp_path)
+        async with process(environment) as one, process(environment) as two:
+            made: list[str] = []
+
+            async def make(client: Client, number: int) -> None:
+                model = "flux-schnell" if number % 2 else "z-image"
+                arguments = {"prompt": f"kite {number}", "model": model, "wait_s": 0}
+                result = await client.call_tool("imagine", arguments)
+                assert result.structured_content is not None
+                made.append(result.structured_content["task_id"])
+
+            async with anyio.create_task_group() as group:
+                for number in range(10):
+                    group.start_soon(make, (one, two)[number % 3 == 0], number)
+            for client in (one, two):
+                found = await client.call_tool("fetch_task", {"task_ids": made, "wait_s": 60})
+                assert found.structured_content is not None
+                assert [task["status"] for task in found.structured_content["tasks"]] == ["succeeded"] * 10
+        ledger = upstream.sandbox.ledger
+        assert ledger.requests["imagine"] == 10
+        assert all(ledger.fetched(entry.task_id or "") <= 1 for entry in ledger.submissions)
+
+
+async def test_a_signal_ends_the_server_after_the_answer_that_is_out(tmp_path: Path) -> None:
+    """SIGTERM: a creating request that is being answered is not lost."""
+    faults = (sandbox.Fault.parse("submit:delay=0.7"),)
+    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+        environment = environment_for(upstream.base_url, tmp_path)
+        with raw(environment) as first:
+            first.send("imagine", prompt="a kite", model="z-image")
+            await until_seen(upstream, "imagine")
+            first.process.send_signal(signal.SIGTERM)
+            await in_thread(first.close)
+            assert first.process.returncode == 0
+        with raw(environment) as second:
+            listed = await in_thread(second.call, "fetch_task")
+            assert listed["tasks"][0]["status"] == "succeeded"
+
+
+async def test_stdout_carries_messages_only_and_the_key_shows_nowhere(tmp_path: Path) -> None:
+    """Not in the protocol, the log at its most talkative, or the database."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:status=401"), sandbox.Fault.parse("fetch:reset")])
+        more = {"JOURNEY_MCP_LOG_LEVEL": "debug", "JOURNEYAPI_API_KEY": "japi_live_secret", "JOURNEY_MCP_TYPO": "x"}
+        with raw(environment_for(upstream.base_url, tmp_path, **more)) as server:
+            answers = [
+                await in_thread(server.call, "imagine", prompt="a kite", model=m) for m in ("z-image", "midjourney")
+            ]
+            out, err = await in_thread(server.close)
+        assert out == ""
+        assert "JOURNEY_MCP_TYPO is not a setting" in err
+        for text in (json.dumps(answers), err, *(p.read_bytes().decode("latin-1") for p in tmp_path.iterdir())):
+            assert "japi_live_secret" not in text
+        assert all(line[:2] == "20" for line in err.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("JOURNEY_MCP_WAIT_S", "soon"),
+        ("JOURNEY_MCP_REGISTRY", "/nowhere/mine.toml"),
+        ("JOURNEY_MCP_DEFAULT_MODEL", "dall-e"),
+        ("JOURNEY_MCP_DEFAULT_EDIT_MODEL", "z-image"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_with_one_line(tmp_path: Path, variable: str, value: str) -> None:
+    """On stderr, with exit code 2."""
+    environment = {**os.environ, **environment_for("http://127.0.0.1:9", tmp_path, **{variable: value})}
+    ended = subprocess.run(
+        COMMAND, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False, text=True
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("journey-mcp: ")
+    assert value in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def free_port() -> int:
+    """A port of this machine that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_session_over_http(mode: str, tmp_path: Path) -> None:
+    """`serve --http`: both eras at one address; another origin and another path get nothing."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        port = free_port()
+        environment = {**os.environ, **environment_for(upstream.base_url, tmp_path)}
+        server = subprocess.Popen([*COMMAND, "serve", "--http", f"127.0.0.1:{port}"], env=environment)
+        try:
+            address = f"http://127.0.0.1:{port}/mcp"
+            with anyio.fail_after(20):
+                while not await is_listening(port):
+                    await anyio.sleep(0.05)
+            async with httpx2.AsyncClient() as http:
+                evil = await http.post(address, json={}, headers={"origin": "https://evil.test"})
+                assert evil.status_code == 403
+            seen: list[float] = []
+
+            async def on_progress(progress: float, _total: float | None, _message: str | None) -> None:
+                seen.append(progress)
+
+            async with Client(address, mode=mode) as client:
+                result = await client.call_tool("imagine", {"prompt": "a kite"}, progress_callback=on_progress)
+                assert result.structured_content is not None
+                assert result.structured_content["status"] == "succeeded"
+                assert seen
+        finally:
+            server.terminate()
+            # uvicorn ends in order and then passes the signal on
+            assert server.wait(20) in {0, -signal.SIGTERM}
+
+
+async def is_listening(port: int) -> bool:
+    """Whether somebody accepts connections."""
+    try:
+        await (await anyio.connect_tcp("127.0.0.1", port)).aclose()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,161 @@
+"""The registry's files: what is in them, and what happens to a wrong one."""
+
+import datetime as dt
+import os
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from journey_mcp import registry
+from journey_mcp.errors import SetupError
+from journey_mcp.registry.facts import ImageInput, Model, Offer, Parameter, ProviderFacts
+
+SNAPSHOT = Path(__file__).parent / "snapshots" / "registry.txt"
+GOOD = """
+[[model]]
+id = "mine"
+maker = "me"
+family = "mine"
+best_at = "tests"
+sources = ["https://example.test"]
+checked = 2026-11-21
+
+[[offer]]
+model = "mine"
+provider = "journeyapi"
+wire_id = "mine-1"
+synchronous = true
+images = { support = "none" }
+sources = ["https://example.test"]
+checked = 2026-11-21
+"""
+
+
+def test_all_thirty_models_of_journeyapi_are_in() -> None:
+    """Each offered once, each with source and date."""
+    facts = registry.load()
+    assert len(facts.models) == 30
+    assert {offer.model for offer in facts.offers} == set(facts.models)
+    for entry in (*facts.models.values(), *facts.offers, *facts.providers.values()):
+        assert entry.sources
+        assert entry.checked >= dt.date(2026, 11, 21)
+
+
+@pytest.mark.generated
+def test_nobody_changes_a_fact_unseen() -> None:
+    """The resolved facts, without what equals the defaults, are one snapshot; UPDATE_DOCS=1 rewrites it."""
+    facts = registry.load()
+    lines = [line for model in facts.models.values() for line in _told(model.id, model)]
+    lines += [line for offer in facts.offers for line in _told(f"{offer.model}@{offer.provider}", offer)]
+    lines += [line for provider in facts.providers.values() for line in _told(provider.id, provider)]
+    text = "\n".join(lines) + "\n"
+    if os.environ.get("UPDATE_DOCS"):
+        SNAPSHOT.write_text(text, encoding="utf-8")
+    assert text == SNAPSHOT.read_text(encoding="utf-8")
+
+
+_PROSE = {"sources", "checked", "notes", "advice", "best_at"}
+
+
+def _told(name: str, entry: object) -> list[str]:
+    """One line for each field that says something."""
+    lines: list[str] = []
+    usual = registry.load().offers[0].parameters["aspect_ratio"]
+    for field in fields(entry):  # type: ignore[arg-type]
+        value = getattr(entry, field.name)
+        if field.name in _PROSE or not value or value in (field.default, name, name.partition("@")[0]):
+            continue
+        if isinstance(value, dict) and all(isinstance(v, Parameter) for v in value.values()):
+            for key, parameter in value.items():
+                lines += _told(f"{name}.{key}", parameter) if parameter != usual else []
+        elif isinstance(value, ImageInput):
+            lines += _told(f"{name}.images", value)
+        else:
+            lines.append(f"{name} {field.name} = {value}")
+    return lines
+
+
+def test_a_file_of_the_users_adds_a_model(tmp_path: Path) -> None:
+    """On top of the shipped ones."""
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    facts = registry.load(path)
+    assert len(facts.models) == 31
+    assert "mine" in facts.catalog(["journeyapi"]).offers_for("imagine")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (('id = "mine"', 'id = "mine'), ["not TOML", "line 3"]),
+        (('maker = "me"', 'makr = "me"'), ["model[1] (mine).makr", "not a known key", "maker"]),
+        (('maker = "me"', "maker = 3"), ["model[1] (mine).maker=3", "string"]),
+        (('maker = "me"\n', ""), ["model[1] (mine).maker is missing"]),
+        (("synchronous = true", 'synchronous = "yes"'), ["offer[1] (mine).synchronous", "boolean"]),
+        (('support = "none"', 'support = "maybe"'), ["offer[1] (mine).images.support", "'unstated'"]),
+        (('support = "none"', 'support = "none", colour = 1'), ["images.colour", "mask_field"]),
+        (('provider = "journeyapi"', 'provider = "nobody"'), ["provider='nobody'", "allowed: journeyapi"]),
+        (('model = "mine"', 'model = "other"'), ["offer other", "no [[model]]", "midjourney"]),
+        (("[[offer]]", "[[offers]]"), ["offers is not a known key", "provider, model, offer, defaults"]),
+        (
+            ("synchronous = true", "synchronous = true\nparameters.colour.values = ['red']"),
+            ["parameters.colour", "aspect_ratio"],
+        ),
+        (
+            ("synchronous = true", "synchronous = true\nparameters.resolution.vals = ['1K']"),
+            ["parameters.resolution.vals", "maximum_with_images"],
+        ),
+        (
+            (
+                "synchronous = true",
+                "synchronous = true\nparameters.resolution = {values = ['1K'], wire_values = {2K = 'x'}}",
+            ),
+            ["wire_values", "2K", "1K"],
+        ),
+        (("[[offer]]", GOOD.split("[[offer]]", maxsplit=1)[0] + "[[offer]]"), ["has the model mine twice"]),
+    ],
+)
+def test_a_wrong_file_fails_with_key_and_what_is_allowed(
+    tmp_path: Path, change: tuple[str, str], says: list[str]
+) -> None:
+    """The message alone is enough to mend it."""
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace(*change), encoding="utf-8")
+    with pytest.raises(SetupError) as raised:
+        registry.load(path)
+    for words in [str(path), *says]:
+        assert words in str(raised.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """It does not exist, or is not text."""
+    with pytest.raises(SetupError, match="cannot be read"):
+        registry.load(tmp_path / "none.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SetupError, match="not TOML"):
+        registry.load(tmp_path / "binary.toml")
+
+
+def test_the_shape_takes_the_facts_of_the_next_providers() -> None:
+    """Prices in dollars, ranges, numbered picture fields, several encodings: no change of the shape is needed."""
+    offer = Offer(
+        model="flux-kontext-pro",
+        provider="bfl",
+        wire_id="flux-kontext-pro",
+        synchronous=False,
+        usd=None,
+        images=ImageInput(
+            support="optional",
+            maximum=4,
+            fields=("input_image", "input_image_2", "input_image_3", "input_image_4"),
+            encodings=("url", "base64"),
+            max_bytes=20_000_000,
+        ),
+        parameters={"aspect_ratio": Parameter(minimum="9:21", maximum="21:9")},
+        expires_after_s=600,
+        sources=("https://docs.bfl.ml",),
+        checked=dt.date(2026, 11, 21),
+    )
+    assert not offer.is_edit_only
+    assert {f.name for f in fields(Model)} & {f.name for f in fields(ProviderFacts)} >= {"id", "sources", "checked"}

@@ -1,0 +1,349 @@
+"""Whole sessions of a real MCP client: in memory, over stdio, over HTTP, in both eras of the protocol."""
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import jsonschema_rs
+import pytest
+from mcp import Client, MCPError, StdioServerParameters, stdio_client
+from support import client_of, environment_for, settings_for
+
+from journey_mcp import __version__, sandbox
+
+ERAS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
+
+
+@asynccontextmanager
+async def session(mode: str, folder: Path, *faults: str, **more: Any) -> AsyncIterator[tuple[Client, sandbox.Running]]:
+    """A client in memory, its server on faster time, at a sandbox."""
+    parsed = tuple(sandbox.Fault.parse(fault) for fault in faults)
+    async with (
+        sandbox.running(sandbox.Settings(speed=0, seed=7, faults=parsed)) as upstream,
+        client_of(settings_for(upstream.base_url, folder, **more), mode) as client,
+    ):
+        yield client, upstream
+
+
+async def conforms(client: Client, tool: str, structured: Any) -> None:
+    """What came back is what the output schema declares."""
+    schema = next(t.output_schema for t in (await client.list_tools()).tools if t.name == tool)
+    jsonschema_rs.validator_for(schema).validate(structured)
+
+
+def facts(value: Any) -> list[str]:
+    """Every fact of a structured result, as it would be written."""
+    if isinstance(value, dict):
+        return [fact for key, inner in value.items() if key != "retryable" for fact in facts(inner)]
+    if isinstance(value, list):
+        return [fact for inner in value for fact in facts(inner)]
+    if isinstance(value, float):
+        return [f"{value * 100:.1f}" if value <= 1 else f"{value:g}"]
+    return [str(value)]
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_whole_session(mode: str, tmp_path: Path) -> None:
+    """List, imagine, edit by id, fetch: structured content and text say the same, and conform."""
+    async with session(mode, tmp_path) as (client, upstream):
+        assert client.protocol_version == ERAS[mode]
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["imagine", "edit_image", "fetch_task"]
+        made = await client.call_tool("imagine", {"prompt": "a red kite over the dunes"})
+        assert not made.is_error
+        first = made.structured_content
+        assert first is not None
+        assert (first["model"], first["status"], first["progress"], len(first["images"])) == (
+            "midjourney",
+            "succeeded",
+            1.0,
+            4,
+        )
+        assert first["cost"] == {"amount": "4", "unit": "credits", "source": "registry"}
+        edited = await client.call_tool(
+            "edit_image", {"prompt": "make the kite blue", "image": first["images"][1]["id"]}
+        )
+        second = edited.structured_content
+        assert second is not None
+        assert (second["model"], second["status"]) == ("flux-kontext-pro", "succeeded")
+        fetched = await client.call_tool("fetch_task", {"task_ids": [second["task_id"], first["task_id"]]})
+        assert fetched.structured_content is not None
+        assert [task["task_id"] for task in fetched.structured_content["tasks"]] == [
+            second["task_id"],
+            first["task_id"],
+        ]
+        listed = await client.call_tool("fetch_task", {})
+        for tool, result in (
+            ("imagine", made),
+            ("edit_image", edited),
+            ("fetch_task", fetched),
+            ("fetch_task", listed),
+        ):
+            await conforms(client, tool, result.structured_content)
+            text, *links = result.content
+            assert text.type == "text"
+            for fact in facts(result.structured_content):
+                assert fact in text.text
+            urls = [link.uri for link in links if link.type == "resource_link"]
+            tasks = (result.structured_content or {}).get("tasks", [result.structured_content])
+            assert urls == [image["url"] for task in tasks for image in task["images"]]
+        assert upstream.sandbox.ledger.requests["imagine"] == 2
+
+
+HAPPY = Path(__file__).parent / "snapshots"
+
+
+@pytest.mark.generated
+@pytest.mark.parametrize("tool", ["imagine", "edit_image", "fetch_task"])
+async def test_a_result_whole(tool: str, tmp_path: Path) -> None:
+    """One happy result of each tool is kept whole, ids made alike; UPDATE_DOCS=1 rewrites it."""
+    async with session("auto", tmp_path) as (client, upstream):
+        made = await client.call_tool("imagine", {"prompt": "a red kite", "model": "z-image"})
+        assert made.structured_content is not None
+        task_id = made.structured_content["task_id"]
+        calls = {
+            "imagine": {"prompt": "a red kite"},
+            "edit_image": {"prompt": "make it blue", "image": f"{task_id}.1"},
+            "fetch_task": {"task_ids": [task_id, "tsk_unknown"]},
+        }
+        result = await client.call_tool(tool, calls[tool])
+        assert result.structured_content is not None
+        text = json.dumps(
+            result.model_dump(by_alias=True, mode="json", exclude_none=True), indent=1, ensure_ascii=False
+        )
+        text = text.replace(upstream.origin, "http://sandbox").replace(task_id, "tsk_first")
+        for number, task in enumerate(result.structured_content.get("tasks", [result.structured_content])):
+            text = text.replace(task["task_id"], f"tsk_{number}")
+            for image in task.get("images", ()):
+                text = text.replace(image.get("expires_at", "\0"), "2026-12-05T00:00:00Z")
+        path = HAPPY / f"result_{tool}.json"
+        if os.environ.get("UPDATE_DOCS"):
+            path.write_text(text + "\n", encoding="utf-8")
+        assert text + "\n" == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_time_is_up_and_the_task_is_handed_over(mode: str, tmp_path: Path) -> None:
+    """A success with status running; the work goes on in the background."""
+    async with session(mode, tmp_path, "submit:delay=1") as (client, upstream):
+        result = await client.call_tool("imagine", {"prompt": "a kite", "model": "z-image", "wait_s": 1})
+        task = result.structured_content
+        assert task is not None
+        assert not result.is_error
+        assert (task["status"], task["poll_after_s"]) == ("running", 5)
+        assert task["task_id"] in task["next_step"]
+        done = await client.call_tool("fetch_task", {"task_ids": [task["task_id"]], "wait_s": 300})
+        assert done.structured_content is not None
+        assert done.structured_content["tasks"][0]["status"] == "succeeded"
+        assert upstream.sandbox.ledger.requests["imagine"] == 1
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_client_that_asks_for_progress_gets_it(mode: str, tmp_path: Path) -> None:
+    """Strictly increasing, with a message a person can read."""
+    seen: list[tuple[float, float | None, str | None]] = []
+
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        seen.append((progress, total, message))
+
+    async with session(mode, tmp_path, "submit:hang") as (client, _):
+        await client.call_tool("imagine", {"prompt": "a kite", "wait_s": 40}, progress_callback=on_progress)
+    values = [progress for progress, _, _ in seen]
+    assert len(values) >= 5
+    assert values == sorted(set(values))
+    assert {total for _, total, _ in seen} == {1.0}
+    assert all(message and message.startswith("midjourney: running") for _, _, message in seen)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "code", "says"),
+    [
+        ("imagine", {}, "invalid_arguments", "prompt is missing"),
+        ("imagine", {"prompt": ""}, "empty_prompt", "is empty"),
+        ("imagine", {"prompt": None}, "invalid_arguments", "prompt"),
+        ("imagine", {"prompt": "p", "size": "big"}, "invalid_arguments", "no argument size (allowed: prompt, model"),
+        ("imagine", {"prompt": "p", "wait_s": 301}, "invalid_arguments", "wait_s='301'"),
+        ("imagine", {"prompt": "p", "wait_s": "soon"}, "invalid_arguments", "wait_s='soon'"),
+        ("imagine", {"prompt": "p", "reference_images": [5]}, "invalid_arguments", "reference_images.0='5'"),
+        ("imagine", {"prompt": "p", "model": "dall-e"}, "unknown_model", "'dall-e'"),
+        ("imagine", {"prompt": "p", "model": "seededit"}, "edit_only_model", "seededit"),
+        ("imagine", {"prompt": "p", "seed": 5}, "unsupported_option", "seed=5"),
+        ("imagine", {"prompt": "p", "webhook_url": "http://x"}, "invalid_webhook", "http://x"),
+        ("imagine", {"prompt": "p", "model": "grok-image", "reference_images": ["x"]}, "malformed_url", "'x'"),
+        ("edit_image", {"prompt": "p"}, "invalid_arguments", "image is missing"),
+        ("edit_image", {"prompt": "p", "image": "tsk_AAAAAAAAAAAAAAAAAAAAAA.1"}, "unknown_image", "no task"),
+        (
+            "edit_image",
+            {"prompt": "p", "image": "https://x/a.png", "mask": "https://x/m.png"},
+            "unsupported_option",
+            "mask",
+        ),
+        ("fetch_task", {"task_ids": ["t"] * 21}, "invalid_arguments", "at most 20"),
+        ("fetch_task", {"wait_for": "some"}, "invalid_arguments", "'all' or 'any'"),
+    ],
+)
+async def test_what_cannot_be_done_is_answered_so_that_a_model_corrects_itself(
+    tmp_path: Path, tool: str, arguments: dict[str, Any], code: str, says: str
+) -> None:
+    """A tool error with value, what is allowed and the next step; nothing is sent, no task is made."""
+    async with session("auto", tmp_path) as (client, upstream):
+        result = await client.call_tool(tool, arguments)
+        assert result.is_error
+        assert result.structured_content is not None
+        await conforms(client, tool, result.structured_content)
+        failed = result.structured_content.get("tasks", [result.structured_content])[0]
+        assert (failed["error"]["code"], failed["status"]) == (code, "failed")
+        assert says in failed["error"]["message"]
+        assert failed["next_step"]
+        assert result.content[0].type == "text"
+        assert failed["error"]["message"] in result.content[0].text
+        assert upstream.sandbox.ledger.requests["imagine"] == 0
+        listed = await client.call_tool("fetch_task", {})
+        assert listed.structured_content == {"tasks": []}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"prompt": "p", "model": "flux-pro", "output_format": "jpg"},
+        {"prompt": "p", "model": "flux-pro", "output_format": "JPEG", "resolution": "2k"},
+        {"prompt": " p ", "model": "z-image", "aspect_ratio": None, "negative_prompt": "", "seed": None},
+        {"prompt": "p", "model": "z-image", "wait_s": "30"},
+        {"prompt": "p", "model": "z-image", "reference_images": []},
+    ],
+)
+async def test_small_slips_of_models_are_understood(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    """Other spellings, `null` and empty text where nothing is meant, numbers as text."""
+    async with session("auto", tmp_path) as (client, _):
+        assert not (await client.call_tool("imagine", arguments)).is_error
+
+
+async def test_ids_may_come_as_one_text(tmp_path: Path) -> None:
+    """A single id, or the array as JSON text."""
+    async with session("auto", tmp_path) as (client, _):
+        made = await client.call_tool("imagine", {"prompt": "p", "model": "z-image"})
+        assert made.structured_content is not None
+        task_id = made.structured_content["task_id"]
+        for given in (task_id, json.dumps([task_id]), [task_id]):
+            found = await client.call_tool("fetch_task", {"task_ids": given})
+            assert found.structured_content is not None
+            assert found.structured_content["tasks"][0]["status"] == "succeeded"
+        assert (await client.call_tool("fetch_task", {"task_ids": "[broken"})).is_error
+
+
+async def test_a_task_that_fails_is_an_error_of_its_call_and_a_fact_of_fetch_task(tmp_path: Path) -> None:
+    """The same object both times; an unknown id is an entry, and an error only when none is known."""
+    async with session("auto", tmp_path) as (client, _):
+        made = await client.call_tool("imagine", {"prompt": "forbidden-in-sandbox", "model": "z-image"})
+        assert made.is_error
+        assert made.structured_content is not None
+        task = made.structured_content
+        assert (task["status"], task["error"]["code"]) == ("failed", "generation_failed")
+        fetched = await client.call_tool("fetch_task", {"task_ids": ["tsk_nobody", task["task_id"]]})
+        assert not fetched.is_error
+        assert fetched.structured_content is not None
+        unknown, known = fetched.structured_content["tasks"]
+        assert (unknown["task_id"], unknown["error"]["code"]) == ("tsk_nobody", "unknown_task")
+        assert "status" not in unknown
+        assert known == {**task, "prompt": "forbidden-in-sandbox"}
+        nobody = await client.call_tool("fetch_task", {"task_ids": ["tsk_nobody"]})
+        assert nobody.is_error
+        await conforms(client, "fetch_task", nobody.structured_content)
+
+
+async def test_an_unknown_tool_is_an_error_of_the_protocol(tmp_path: Path) -> None:
+    """Not of a tool."""
+    async with session("auto", tmp_path) as (client, _):
+        with pytest.raises(MCPError, match="Unknown tool: paint"):
+            await client.call_tool("paint", {})
+
+
+async def test_a_setup_that_cannot_work_is_told_in_every_call(tmp_path: Path) -> None:
+    """The server lives and says what to do."""
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    settings = settings_for("http://127.0.0.1:9", tmp_path / "file" / "folder")
+    async with client_of(settings) as client:
+        for tool, arguments in (("imagine", {"prompt": "p"}), ("fetch_task", {})):
+            result = await client.call_tool(tool, arguments)
+            assert result.is_error
+            assert result.content[0].type == "text"
+            assert "JOURNEY_MCP_DATA_DIR" in result.content[0].text
+
+
+async def test_a_call_that_is_cancelled_leaves_its_task_running(tmp_path: Path) -> None:
+    """Only the waiting ends."""
+    async with session("auto", tmp_path, "submit:delay=0.5") as (client, _):
+        with anyio.move_on_after(0.2):
+            await client.call_tool("imagine", {"prompt": "a kite", "model": "z-image"})
+        listed = await client.call_tool("fetch_task", {})
+        assert listed.structured_content is not None
+        (task,) = listed.structured_content["tasks"]
+        done = await client.call_tool("fetch_task", {"task_ids": [task["task_id"]], "wait_s": 300})
+        assert done.structured_content is not None
+        assert done.structured_content["tasks"][0]["status"] == "succeeded"
+
+
+async def test_a_model_from_a_file_of_the_users_is_shown_checked_and_run(tmp_path: Path) -> None:
+    """A new model is a change of data only."""
+    (tmp_path / "mine.toml").write_text(
+        """
+        [[model]]
+        id = "dune-1"
+        maker = "me"
+        family = "dune"
+        best_at = "dunes"
+        choose_for = { imagine = "dunes" }
+        sources = ["https://example.test"]
+        checked = 2026-11-21
+        [[offer]]
+        model = "dune-1"
+        provider = "journeyapi"
+        wire_id = "dune-one"
+        synchronous = true
+        credits = 1
+        images = { support = "none" }
+        parameters.seed = { minimum = 0, maximum = 9 }
+        sources = ["https://example.test"]
+        checked = 2026-11-21
+        """,
+        encoding="utf-8",
+    )
+    imitation = sandbox.JourneyApiSettings(extra_models=("dune-one",))
+    more = {"JOURNEY_MCP_REGISTRY": str(tmp_path / "mine.toml")}
+    async with (
+        sandbox.running(sandbox.Settings(speed=0, journeyapi=imitation)) as upstream,
+        client_of(settings_for(upstream.base_url, tmp_path, **more)) as client,
+    ):
+        imagine = (await client.list_tools()).tools[0]
+        assert "dune-1" in imagine.input_schema["properties"]["model"]["enum"]
+        assert imagine.input_schema["properties"]["seed"]["description"].endswith("Only dune-1.")
+        assert "dune-1 for dunes" in (imagine.description or "")
+        wrong = await client.call_tool("imagine", {"prompt": "p", "model": "dune-1", "seed": 10})
+        assert wrong.structured_content is not None
+        assert "numbers from 0 to 9" in wrong.structured_content["error"]["message"]
+        right = await client.call_tool("imagine", {"prompt": "p", "model": "dune-1", "seed": 9})
+        assert not right.is_error
+        assert upstream.sandbox.ledger.submissions[-1].request == {"model": "dune-one", "prompt": "p", "seed": 9}
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_session_with_a_real_process_over_stdio(mode: str, tmp_path: Path) -> None:
+    """Without a key: the sandbox inside the process makes the pictures and says so."""
+    parameters = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "journey_mcp"],
+        env={**os.environ, **environment_for("", tmp_path, JOURNEYAPI_API_KEY="", JOURNEYAPI_BASE_URL="")},
+    )
+    async with Client(stdio_client(parameters), mode=mode) as client:
+        assert client.protocol_version == ERAS[mode]
+        assert client.server_info is not None
+        assert client.server_info.version == __version__
+        result = await client.call_tool("imagine", {"prompt": "a kite", "model": "z-image"})
+        assert result.structured_content is not None
+        task = result.structured_content
+        assert (task["provider"], task["status"]) == ("sandbox", "succeeded")
+        assert any("JOURNEYAPI_API_KEY" in notice for notice in task["notices"])

@@ -1,0 +1,77 @@
+"""Settings: one place, one line for what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from journey_mcp.errors import SetupError
+from journey_mcp.settings import misspelled, read_settings, variables
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("JOURNEY_MCP_WAIT_S", "soon", "valid integer"),
+        ("JOURNEY_MCP_WAIT_S", "301", "less than or equal to 300"),
+        ("JOURNEY_MCP_KEEP_DAYS", "0", "greater than or equal to 1"),
+        ("JOURNEY_MCP_SANDBOX", "on", "'auto' or 'off'"),
+        ("JOURNEY_MCP_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
+        ("JOURNEYAPI_BASE_URL", "api.journeyapi.com", "must start with https://"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: str, says: str) -> None:
+    """Variable, value, and what to do."""
+    with pytest.raises(SetupError) as raised:
+        read_settings({name: value})
+    message = str(raised.value)
+    assert message.startswith(f"{name}={value!r}: ")
+    assert says in message
+    assert "\n" not in message
+    assert raised.value.failure.next_step
+
+
+def test_without_key_and_sandbox_nothing_can_run() -> None:
+    """The message names both variables."""
+    with pytest.raises(SetupError, match="JOURNEY_MCP_SANDBOX=off") as raised:
+        read_settings({"JOURNEY_MCP_SANDBOX": "off"})
+    assert "JOURNEYAPI_API_KEY" in (raised.value.failure.next_step or "")
+    assert read_settings({"JOURNEY_MCP_SANDBOX": "off", "JOURNEYAPI_API_KEY": "k"}).keys == {"journeyapi": "k"}
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    """As configuration forms of clients leave it."""
+    settings = read_settings({"JOURNEYAPI_API_KEY": "  ", "JOURNEY_MCP_WAIT_S": ""})
+    assert settings.uses_sandbox
+    assert settings.wait_s == 45
+
+
+def test_secrets_do_not_show() -> None:
+    """Neither in a rendering of the settings nor in their dump."""
+    settings = read_settings({"JOURNEYAPI_API_KEY": "japi_live_x", "JOURNEY_MCP_WEBHOOK_SECRET": "whisper"})
+    for text in (repr(settings), str(settings), settings.model_dump_json()):
+        assert "japi_live_x" not in text
+        assert "whisper" not in text
+    assert settings.secrets == ["japi_live_x", "whisper"]
+
+
+def test_the_database_lies_in_the_data_folder_unless_said_otherwise(tmp_path: Path) -> None:
+    """SQLite by default; any address SQLAlchemy knows."""
+    assert read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)}).resolved_database_url() == (
+        f"sqlite+aiosqlite:///{tmp_path}/tasks.db"
+    )
+    elsewhere = read_settings({"JOURNEY_MCP_DATABASE_URL": "postgresql+asyncpg://db/tasks"})
+    assert elsewhere.resolved_database_url() == "postgresql+asyncpg://db/tasks"
+    assert "journey-mcp" in read_settings({}).resolved_database_url()
+
+
+def test_addresses_lose_their_last_slash() -> None:
+    """Paths are appended to them."""
+    assert read_settings({"JOURNEYAPI_BASE_URL": "http://127.0.0.1:1/api/"}).base_urls == {
+        "journeyapi": "http://127.0.0.1:1/api"
+    }
+
+
+def test_a_misspelled_variable_is_found() -> None:
+    """It would be ignored without a word."""
+    assert misspelled({"JOURNEY_MCP_DATADIR": "x", "JOURNEY_MCP_WAIT_S": "3", "HOME": "y"}) == ["JOURNEY_MCP_DATADIR"]
+    assert len(variables()) == 12

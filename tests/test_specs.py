@@ -1,0 +1,150 @@
+"""What `tools/list` sends: the files, the rules of clients and model APIs, the sizes."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from support import client_of, compact, settings_for
+
+from journey_mcp.server import INSTRUCTIONS
+from journey_mcp.server.menu import Menu, read_menu
+from journey_mcp.settings import read_settings
+
+SPECS = Path(__file__).parent.parent / "tool_specs"
+HINTS = {"title", "readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
+
+
+def menu(**environment: str) -> Menu:
+    """The menu of a configuration."""
+    return read_menu(read_settings({"JOURNEYAPI_API_KEY": "k", **environment}))
+
+
+def nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every object inside a schema."""
+    if isinstance(schema, dict):
+        yield schema
+        for value in schema.values():
+            yield from nodes(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from nodes(value)
+
+
+@pytest.mark.generated
+async def test_tools_match_their_spec_files(tmp_path: Path) -> None:
+    """What `tools/list` sends is what tool_specs/ says; UPDATE_TOOL_SPECS=1 rewrites the files."""
+    async with client_of(settings_for("http://127.0.0.1:9", tmp_path)) as client:
+        tools = (await client.list_tools()).tools
+    listed = {tool.name: tool.model_dump(by_alias=True, mode="json", exclude_none=True) for tool in tools}
+    if os.environ.get("UPDATE_TOOL_SPECS"):
+        for name, tool in listed.items():
+            text = json.dumps(tool, indent=2, ensure_ascii=False) + "\n"
+            (SPECS / f"{name}.json").write_text(text, encoding="utf-8")
+    files = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in SPECS.iterdir()}
+    assert listed == files
+    assert [list(tool["inputSchema"]["properties"]) for tool in listed.values()] == [
+        list(files[name]["inputSchema"]["properties"]) for name in listed
+    ]
+
+
+@pytest.mark.parametrize("tool", menu().tools, ids=lambda tool: str(tool["name"]))
+def test_every_tool_keeps_the_rules_of_all_clients(tool: dict[str, Any]) -> None:
+    """The table "Schemas" of what clients demand, whole."""
+    assert re.fullmatch(r"[a-z0-9_]+", tool["name"])
+    assert len("journey-mcp" + tool["name"]) <= 50
+    assert len(tool["description"]) <= 2048
+    assert set(tool["annotations"]) == HINTS
+    hints = tool["annotations"]
+    assert hints["readOnlyHint"] is (tool["name"] == "fetch_task")
+    assert hints["idempotentHint"] is (tool["name"] == "fetch_task")
+    assert hints["openWorldHint"] is True
+    assert not (hints["readOnlyHint"] and hints["destructiveHint"])
+    for schema in (tool["inputSchema"], tool["outputSchema"]):
+        assert schema["type"] == "object"
+        jsonschema_rs.validator_for(schema)
+        for node in nodes(schema):
+            stray = {"oneOf", "anyOf", "allOf", "if", "not", "const", "$ref", "format", "nullable"} & set(node)
+            assert not stray or "type" not in node
+            assert isinstance(node.get("type", ""), (str, dict))
+            if isinstance(node.get("properties"), dict) and "type" in node:
+                assert set(node.get("required", ())) <= set(node["properties"])
+    for name, parameter in tool["inputSchema"]["properties"].items():
+        assert parameter["description"], name
+        assert parameter["type"] in {"string", "integer", "array"}
+        if parameter["type"] == "integer":
+            assert {"minimum", "maximum"} <= set(parameter)
+        if parameter["type"] == "array":
+            assert parameter["items"] == {"type": "string"}
+            assert parameter["maxItems"] >= 1
+
+
+def test_the_same_configuration_gives_the_same_bytes() -> None:
+    """Prompt caches live on it."""
+    assert compact(menu().tools) == compact(menu().tools)
+
+
+def test_sizes() -> None:
+    """Every byte is paid for in every conversation."""
+    tools = menu().tools
+    seen_by_models = sum(len(compact({k: t[k] for k in ("name", "description", "inputSchema")})) for t in tools)
+    assert seen_by_models < 6500
+    assert len(compact(tools)) < 11000
+    assert len(INSTRUCTIONS) < 600
+
+
+def test_only_what_somebody_takes_is_in_the_schema() -> None:
+    """No JourneyAPI offer takes a seed, a mask, or more than one picture."""
+    tools = {tool["name"]: tool["inputSchema"]["properties"] for tool in menu().tools}
+    assert set(tools["imagine"]) == {
+        "prompt",
+        "model",
+        "reference_images",
+        "aspect_ratio",
+        "resolution",
+        "output_format",
+        "negative_prompt",
+        "webhook_url",
+        "wait_s",
+    }
+    assert set(tools["edit_image"]) == {
+        "prompt",
+        "image",
+        "model",
+        "aspect_ratio",
+        "resolution",
+        "webhook_url",
+        "wait_s",
+    }
+    assert set(tools["fetch_task"]) == {"task_ids", "wait_for", "wait_s"}
+    assert tools["imagine"]["output_format"]["enum"] == ["png", "jpeg"]
+    assert tools["imagine"]["reference_images"]["maxItems"] == 1
+
+
+def test_descriptions_tell_when_to_choose_which_model() -> None:
+    """The default, drafts, text in images, English only, those that need a picture."""
+    imagine, edit, _ = menu().tools
+    assert "midjourney (default)" in imagine["description"]
+    assert "flux-2-dev for cheap drafts" in imagine["description"]
+    assert "ideogram-v3 for text in the image" in imagine["description"]
+    assert "flux-kontext-*" in imagine["description"]
+    assert "30 days" in imagine["description"]
+    assert "English only for flux-kontext-*" in edit["inputSchema"]["properties"]["prompt"]["description"]
+
+
+def test_settings_show_in_the_descriptions() -> None:
+    """Defaults that are set are the ones that are told."""
+    imagine, edit, fetch = menu(
+        JOURNEY_MCP_DEFAULT_MODEL="z-image",
+        JOURNEY_MCP_DEFAULT_EDIT_MODEL="seededit",
+        JOURNEY_MCP_WAIT_S="7",
+        JOURNEY_MCP_KEEP_DAYS="3",
+    ).tools
+    assert "z-image (default)" in imagine["description"]
+    assert "kept 3 days" in imagine["description"]
+    assert "seededit (default)" in edit["description"]
+    assert "default 7" in fetch["inputSchema"]["properties"]["wait_s"]["description"]

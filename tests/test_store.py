@@ -1,0 +1,205 @@
+"""The store: what is kept, who may write, and how an older file is brought up."""
+
+import sqlite3
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from journey_mcp import migrations
+from journey_mcp.errors import Failure, SetupError
+from journey_mcp.images import OutputImage
+from journey_mcp.requests import ImageRequest
+from journey_mcp.store import Store, open_store
+from journey_mcp.tasks import Cost, Status, Submission, Task, new_task_id
+
+TASK = Task(
+    id="tsk_a",
+    principal="local",
+    request=ImageRequest(tool="imagine", prompt="p", model="m"),
+    provider="journeyapi",
+    base_url="u",
+    created_at=100.0,
+    updated_at=100.0,
+)
+
+
+def url(folder: Path) -> str:
+    """A database in this folder."""
+    return f"sqlite+aiosqlite:///{folder / 'data' / 'tasks.db'}"
+
+
+@asynccontextmanager
+async def store_in(folder: Path) -> AsyncIterator[Store]:
+    """An open store."""
+    async with open_store(url(folder)) as store:
+        yield store
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+tasks = st.builds(
+    Task,
+    id=st.just(""),
+    principal=st.just("local"),
+    request=st.builds(
+        ImageRequest,
+        tool=st.sampled_from(["imagine", "edit_image"]),
+        prompt=texts,
+        model=texts,
+        image=st.none() | texts.filter(bool),
+        reference_images=st.lists(texts, max_size=3).map(tuple),
+        seed=st.none() | st.integers(-(2**40), 2**40),
+    ),
+    provider=texts,
+    base_url=texts,
+    created_at=st.floats(0, 2e9),
+    updated_at=st.floats(0, 2e9),
+    status=st.sampled_from(Status),
+    submission=st.sampled_from(Submission),
+    prediction_id=st.none() | texts,
+    progress=st.none() | st.floats(0, 1),
+    images=st.lists(
+        st.builds(
+            OutputImage, url=texts, width=st.none() | st.integers(1, 9999), expires_at=st.none() | st.floats(0, 2e9)
+        ),
+        max_size=4,
+    ).map(tuple),
+    seed=st.none() | texts.filter(bool),
+    cost=st.none()
+    | st.builds(
+        Cost,
+        amount=st.decimals(0, 1000, places=4),
+        unit=st.sampled_from(["credits", "usd"]),
+        source=st.sampled_from(["registry", "provider"]),
+    ),
+    notices=st.lists(texts, max_size=2).map(tuple),
+    failure=st.none() | st.builds(Failure, code=texts, message=texts, retry_after_s=st.none() | st.floats(0, 600)),
+)
+
+
+@given(task=tasks)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+async def test_what_is_stored_is_what_is_read(tmp_path: Path, task: Task) -> None:
+    """Every field, whatever is in it."""
+    task = replace(task, id=new_task_id())
+    async with store_in(tmp_path) as store:
+        await store.add(task, owner="me", lease_until=0)
+    async with store_in(tmp_path) as store:
+        assert await store.get([task.id], principal="local") == {task.id: task}
+
+
+async def test_only_the_holder_writes_and_nobody_changes_a_final_task(tmp_path: Path) -> None:
+    """The store says which write counted."""
+    async with store_in(tmp_path) as store:
+        await store.add(TASK, owner="me", lease_until=200)
+        running = TASK.sent(101)
+        assert await store.save(running, owner="me")
+        assert not await store.save(running, owner="somebody else")
+        final = running.failed(Failure(code="c", message="m"), 102)
+        assert await store.save(final, owner="me")
+        assert not await store.save(running, owner="me")
+        assert await store.get([TASK.id], principal="local") == {TASK.id: final}
+
+
+async def test_leases_are_taken_over_when_their_holder_is_gone(tmp_path: Path) -> None:
+    """By one process only, where the task was made, never while renewed."""
+    async with store_in(tmp_path) as store:
+        await store.add(TASK, owner="gone", lease_until=200)
+        here: list[tuple[str, str | None]] = [("journeyapi", "u")]
+        assert await store.adopt(owner="b", lease_until=300, now=199, addresses=here) == []
+        await store.renew(owner="gone", lease_until=210)
+        assert await store.adopt(owner="b", lease_until=300, now=205, addresses=here) == []
+        assert await store.adopt(owner="b", lease_until=300, now=211, addresses=[("journeyapi", "other")]) == []
+        assert await store.adopt(owner="b", lease_until=300, now=211, addresses=[]) == []
+        assert await store.adopt(owner="b", lease_until=300, now=211, addresses=here) == [TASK]
+        assert await store.adopt(owner="c", lease_until=300, now=211, addresses=here) == []
+        await store.release(owner="b")
+        assert await store.adopt(owner="c", lease_until=300, now=211, addresses=[("journeyapi", None)]) == [TASK]
+
+
+async def test_the_newest_come_first_and_old_ones_go(tmp_path: Path) -> None:
+    """By the time they were made."""
+    async with store_in(tmp_path) as store:
+        for number in range(5):
+            await store.add(replace(TASK, id=f"t{number}", created_at=float(number)), owner="me", lease_until=0)
+        newest = await store.newest(principal="local", since=1.0, limit=3)
+        assert [task.id for task in newest] == ["t4", "t3", "t2"]
+        assert await store.delete_older(than=3.0) == 3
+        assert len(await store.newest(principal="local", since=0, limit=9)) == 2
+
+
+async def test_prompts_are_private(tmp_path: Path) -> None:
+    """Only the owner may look into the folder that we make."""
+    async with store_in(tmp_path):
+        assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("wrong", ["folder", "file", "dialect"])
+async def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path, wrong: str) -> None:
+    """With the setting to change."""
+    (tmp_path / "occupied").write_text("x", encoding="utf-8")
+    (tmp_path / "broken.db").write_bytes(b"this is no database" * 100)
+    addresses = {
+        "folder": f"sqlite+aiosqlite:///{tmp_path}/occupied/tasks.db",
+        "file": f"sqlite+aiosqlite:///{tmp_path}/broken.db",
+        "dialect": "nosuch://host/db",
+    }
+    with pytest.raises(SetupError) as raised:
+        async with open_store(addresses[wrong]):
+            pass
+    assert "JOURNEY_MCP_" in (raised.value.failure.next_step or "")
+
+
+async def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    """Its tables may mean something else."""
+    async with store_in(tmp_path) as store:
+        await store.add(TASK, owner="me", lease_until=0)
+    with sqlite3.connect(tmp_path / "data" / "tasks.db") as connection:
+        connection.execute("INSERT INTO schema_version VALUES (99)")
+    connection.close()
+    with pytest.raises(SetupError, match="version 99"):
+        async with store_in(tmp_path):
+            pass
+
+
+def shape(engine: sa.Engine, table: str) -> tuple[dict[str, object], list[object]]:
+    """Columns and indexes, as far as the databases tell them alike."""
+    inspector = sa.inspect(engine)
+    columns = {c["name"]: (c["nullable"], c["primary_key"]) for c in inspector.get_columns(table)}
+    return columns, sorted((i["name"] or "", i["column_names"]) for i in inspector.get_indexes(table))
+
+
+async def test_the_steps_lead_to_the_tables_that_the_code_names(tmp_path: Path) -> None:
+    """Columns and indexes of a migrated file equal those of the metadata."""
+    async with store_in(tmp_path):
+        pass
+    fresh = sa.create_engine(f"sqlite:///{tmp_path}/fresh.db")
+    migrations.metadata.create_all(fresh)
+    migrated = sa.create_engine(f"sqlite:///{tmp_path}/data/tasks.db")
+    for table in migrations.metadata.tables:
+        assert shape(fresh, table) == shape(migrated, table)
+    fresh.dispose()
+    migrated.dispose()
+
+
+async def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    """All or nothing."""
+    (tmp_path / "data").mkdir()
+    with sqlite3.connect(tmp_path / "data" / "tasks.db") as connection:
+        connection.execute("CREATE TABLE tasks (something_else TEXT)")
+    connection.close()
+    with pytest.raises(SetupError, match="already exists"):
+        async with store_in(tmp_path):
+            pass
+    engine = create_async_engine(url(tmp_path))
+    async with engine.connect() as opened:
+        names = await opened.run_sync(lambda sync: sa.inspect(sync).get_table_names())
+    await engine.dispose()
+    assert names == ["tasks"]

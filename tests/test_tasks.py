@@ -1,0 +1,115 @@
+"""Tasks and what changes them."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from journey_mcp.errors import Failure
+from journey_mcp.images import AspectRatio, ImageId, OutputImage
+from journey_mcp.requests import ImageRequest
+from journey_mcp.tasks import Cost, Prediction, Status, Submission, Task, new_task_id
+
+REQUEST = ImageRequest(tool="imagine", prompt="p", model="m")
+NEW = Task(id="tsk_1", principal="local", request=REQUEST, provider="x", base_url="u", created_at=1.0, updated_at=1.0)
+FAILURE = Failure(code="generation_failed", message="m")
+
+images = st.lists(st.builds(OutputImage, url=st.sampled_from(["a", "b", "c"])), max_size=4).map(tuple)
+predictions = st.builds(
+    Prediction,
+    prediction_id=st.just("p"),
+    status=st.sampled_from(Status),
+    progress=st.none() | st.floats(0, 1),
+    images=images,
+    grid_url=st.none() | st.just("grid"),
+    seed=st.none() | st.just("7"),
+    cost=st.none() | st.just(Cost(amount=Decimal(4), unit="credits", source="provider")),
+    failure=st.just(FAILURE),
+)
+
+
+@given(st.lists(predictions))
+def test_a_finished_task_never_changes(observations: list[Prediction]) -> None:
+    """Whatever order answers arrive in, the first final one stands."""
+    task = NEW.sent(2.0)
+    for at, prediction in enumerate(observations, start=3):
+        before, task = task, task.seen(prediction, float(at))
+        assert not before.status.is_final or task is before
+    if task.status.is_final:
+        assert task == task.sent(99).put_back(99).failed(FAILURE, 99).refused(FAILURE, 99).noticed("n", 99)
+        assert task == task.accepted(Prediction(prediction_id="q", status=Status.RUNNING), 99)
+
+
+@given(st.lists(predictions))
+def test_nothing_known_is_lost(observations: list[Prediction]) -> None:
+    """Progress never goes back, and a poorer answer takes no picture, seed or cost away."""
+    task = NEW.sent(2.0)
+    for at, prediction in enumerate(observations, start=3):
+        before, task = task, task.seen(prediction, float(at))
+        assert (task.progress or 0.0) >= (before.progress or 0.0)
+        assert len(task.images) >= len(before.images)
+        assert not before.seed or task.seed
+        assert not before.cost or task.cost
+
+
+def test_an_answer_that_tells_nothing_new_changes_nothing() -> None:
+    """Not even the time of the last change: nothing is written."""
+    running = NEW.sent(2.0).accepted(Prediction(prediction_id="p", status=Status.RUNNING, progress=0.5), 3.0)
+    assert running.seen(Prediction(prediction_id="p", status=Status.RUNNING, progress=0.4), 9.0) is running
+
+
+def test_a_refused_task_is_free_and_an_unanswered_one_keeps_its_cost() -> None:
+    """What may have been charged is counted; what was refused is not."""
+    priced = replace(NEW, cost=Cost(amount=Decimal(4), unit="credits", source="registry"))
+    refused = priced.sent(2).refused(FAILURE, 3)
+    assert (refused.status, refused.submission, refused.cost) == (Status.FAILED, Submission.REFUSED, None)
+    unanswered = priced.sent(2).failed(FAILURE, 3)
+    assert (unanswered.status, unanswered.submission) == (Status.FAILED, Submission.SENT)
+    assert unanswered.cost == priced.cost
+
+
+def test_only_an_accepted_task_can_be_asked_for() -> None:
+    """Before that there is no handle."""
+    assert NEW.handle is None
+    accepted = NEW.sent(2).accepted(Prediction(prediction_id="p", status=Status.RUNNING), 3)
+    assert accepted.handle is not None
+    assert accepted.handle.prediction_id == "p"
+
+
+def test_ids_are_random_and_readable_as_picture_ids() -> None:
+    """128 bits; a dot and a number name one of its pictures."""
+    ids = {new_task_id() for _ in range(1000)}
+    assert len(ids) == 1000
+    for id_ in ids:
+        assert ImageId.parse(f"{id_}.12") == ImageId(id_, 12)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "tsk_x.1", "tsk_AAAAAAAAAAAAAAAAAAAAAA", "tsk_AAAAAAAAAAAAAAAAAAAAAA.0", "http://x/y.1"]
+)
+def test_what_is_no_picture_id_is_none(text: str) -> None:
+    """Numbers count from 1."""
+    assert ImageId.parse(text) is None
+
+
+@given(st.integers(1, 9999), st.integers(1, 9999))
+def test_aspect_ratios_survive_the_round_trip(width: int, height: int) -> None:
+    """Written and read again they are the same."""
+    assert AspectRatio.parse(str(AspectRatio(width, height))) == AspectRatio(width, height)
+
+
+@pytest.mark.parametrize("text", ["", "1:0", "0:1", "1x1", "-1:2", "1:2:3", "16:9 wide"])
+def test_what_is_no_aspect_ratio_is_none(text: str) -> None:
+    """Anything but two positive whole numbers."""
+    assert AspectRatio.parse(text) is None
+
+
+def test_a_request_survives_storage() -> None:
+    """Plain data holds what was given and nothing else."""
+    full = ImageRequest(
+        tool="edit_image", prompt="p", model="m", image="i", reference_images=("a", "b"), seed=0, aspect_ratio="1:1"
+    )
+    assert ImageRequest.from_plain(full.as_plain()) == full
+    assert REQUEST.as_plain() == {"tool": "imagine", "prompt": "p", "model": "m"}
