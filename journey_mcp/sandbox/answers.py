@@ -1,0 +1,97 @@
+"""Answers as values: what an imitation wants to say, and what faults make of it on the way out."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any, Literal
+
+from journey_mcp.sandbox.faults import Fault
+
+HUGE_BODY_BYTES = 10_000_000
+_BAD_GATEWAY_PAGE = b"<html><body><h1>The service is taking a break</h1></body></html>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One HTTP answer before it is sent."""
+
+    content: bytes
+    status: int = 200
+    media_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delivery: Literal["whole", "cut", "drip", "none"] = "whole"
+    """cut: half of the body, then the connection ends. drip: byte by byte. none: it ends at once."""
+    delay_s: float = 0.0
+    """How long it is held back."""
+    pace_s: float = 0.0
+    """drip: the pause between two bytes."""
+
+
+def json_answer(body: Any, status: int = 200) -> Answer:
+    """Answer with `body` as JSON."""
+    return Answer(content=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(), status=status)
+
+
+def refusal(faults: Iterable[Fault], documented: Mapping[int, Any]) -> Answer | None:
+    """Return the answer of a fault that strikes before any work is done; None when there is no such fault.
+
+    `documented` tells the body that the imitated service gives with a status, for faults without their own.
+    """
+    for fault in faults:
+        if fault.kind == "status":
+            return _status_answer(fault, documented)
+        if fault.kind == "reset":
+            return Answer(content=b"", delivery="none")
+        if fault.kind == "dead_picture":
+            return json_answer({}, 404)
+    return None
+
+
+def spoil(answer: Answer, faults: Iterable[Fault], documented: Mapping[int, Any]) -> Answer:
+    """Return what the faults, one after another, leave of an answer whose work is done."""
+    return reduce(lambda left, fault: _spoiled(left, fault, documented), faults, answer)
+
+
+def distort(body: Mapping[str, Any], faults: Iterable[Fault], *, percentage_field: str) -> dict[str, Any]:
+    """Return a task object (or an account) as the faults tell it."""
+    told = dict(body)
+    for fault in faults:
+        if fault.kind == "status_word" and "status" in told:
+            told["status"] = fault.word
+        elif fault.kind == "percentage":
+            told[percentage_field] = fault.percentage
+        elif fault.kind == "drop_fields":
+            told = {name: value for name, value in told.items() if name not in fault.fields}
+    return told
+
+
+def _status_answer(fault: Fault, documented: Mapping[int, Any]) -> Answer:
+    status = fault.status or 500
+    body = documented.get(status, {}) if fault.body is None else fault.body
+    plain = Answer(content=body.encode(), media_type="text/plain") if isinstance(body, str) else json_answer(body)
+    return replace(plain, status=status, headers=fault.headers)
+
+
+def _spoiled(answer: Answer, fault: Fault, documented: Mapping[int, Any]) -> Answer:
+    if fault.kind == "status_after":
+        return _status_answer(fault, documented)
+    change = _CHANGES.get(fault.kind)
+    return replace(answer, **change(answer, fault)) if change else answer
+
+
+_CHANGES: Mapping[str, Callable[[Answer, Fault], dict[str, Any]]] = {
+    "delay": lambda answer, fault: {"delay_s": answer.delay_s + (fault.delay_s or 0.0)},
+    "reset_after": lambda _answer, _fault: {"delivery": "none"},
+    "cut_body": lambda _answer, _fault: {"delivery": "cut"},
+    "drip": lambda _answer, fault: {"delivery": "drip", "pace_s": fault.delay_s},
+    "wrong_type": lambda _answer, _fault: {"content": _BAD_GATEWAY_PAGE, "media_type": "text/html"},
+    "bad_json": lambda answer, _fault: {"content": b"no json: " + answer.content},
+    "huge_body": lambda answer, _fault: {"content": _padded(answer.content)},
+    "empty_object": lambda _answer, _fault: {"content": b"{}"},
+}
+
+
+def _padded(content: bytes) -> bytes:
+    body = json.loads(content)
+    return json.dumps({"padding": "x" * HUGE_BODY_BYTES, **body}).encode()

@@ -1,0 +1,316 @@
+"""Drawing the pictures that recipes ask for. The only module that loads Pillow."""
+
+import colorsys
+import io
+import math
+import random
+import re
+from collections.abc import Callable, Sequence
+from functools import singledispatch
+
+from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
+
+from journey_mcp.sandbox.recipes import Edit, Format, Scene, Sheet
+
+Color = tuple[int, int, int]
+
+_FINENESS = 1.5
+"""Scenes are drawn this much larger and shrunk, which smooths their edges."""
+_LARGEST_SOURCE_PX = 40_000_000
+_CAPTION_CHARACTERS = 60
+
+
+class NotAPictureError(ValueError):
+    """These bytes are no picture that can be edited; the message says why."""
+
+
+@singledispatch
+def render(recipe: object) -> bytes:
+    """Return the encoded picture of a recipe, the same bytes every time."""
+    raise TypeError(f"Nobody knows how to draw {recipe!r}.")
+
+
+@render.register
+def _(recipe: Scene) -> bytes:
+    return _encode(_scene(recipe), recipe.image_format)
+
+
+@render.register
+def _(recipe: Sheet) -> bytes:
+    width, height = recipe.panels[0].size
+    half = (width // 2, height // 2)
+    sheet = Image.new("RGB", (half[0] * 2, half[1] * 2))
+    for index, panel in enumerate(recipe.panels):
+        small = _scene(panel).resize(half, Image.Resampling.BOX)
+        sheet.paste(small, (index % 2 * half[0], index // 2 * half[1]))
+    return _encode(sheet, recipe.image_format)
+
+
+@render.register
+def _(recipe: Edit) -> bytes:
+    picture = _open(recipe.source)
+    if recipe.ratio is not None:
+        picture = ImageOps.fit(picture, _largest_inside(picture.size, recipe.ratio))
+    return _encode(_edited(picture, recipe), recipe.image_format)
+
+
+def check(content: bytes) -> None:
+    """Raise NotAPictureError unless `content` is a picture of a size that can be edited."""
+    _open(content)
+
+
+def _open(content: bytes) -> Image.Image:
+    try:
+        picture = Image.open(io.BytesIO(content))
+        if math.prod(picture.size) > _LARGEST_SOURCE_PX:
+            raise NotAPictureError(f"{picture.width} x {picture.height} pixels are too many")
+        return ImageOps.exif_transpose(picture).convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise NotAPictureError("this is not a picture") from error
+
+
+def _encode(picture: Image.Image, image_format: Format) -> bytes:
+    content = io.BytesIO()
+    if image_format == "png":
+        picture.save(content, "PNG", compress_level=3)
+    else:
+        picture.save(content, "JPEG", quality=90)
+    return content.getvalue()
+
+
+_PALETTES: tuple[tuple[str, str, str, str], ...] = (
+    # top of the sky, horizon, light, near ground
+    ("#1b2a5c", "#f6a76f", "#ffe9c2", "#231a33"),
+    ("#3a1f5d", "#f2798f", "#ffd9b0", "#1d1230"),
+    ("#0f3d5e", "#bfe3dd", "#fff6d8", "#0c2a33"),
+    ("#5b8fc7", "#fbe5c8", "#fffaf0", "#274046"),
+    ("#0b1026", "#3f6aa8", "#e8f1ff", "#070b18"),
+    ("#7a2e3a", "#f7b267", "#fff0c9", "#2a1018"),
+    ("#2d6a6a", "#f3e3b3", "#fffbe6", "#12302f"),
+    ("#4a3b7c", "#e9b7d8", "#fff0f7", "#221a3d"),
+    ("#22466b", "#f0c9a0", "#ffe3a8", "#16263a"),
+    ("#355c4b", "#e2eec0", "#fdffe0", "#13261d"),
+)
+
+
+class _Palette:
+    """Colours that go together, no two pictures quite alike."""
+
+    def __init__(self, dice: random.Random) -> None:
+        turn = dice.uniform(-0.03, 0.03)
+        self.top, self.horizon, self.light, self.ground = (_turned(c, turn) for c in dice.choice(_PALETTES))
+
+    def layer(self, depth: float) -> Color:
+        """Return the colour of ground at a depth: 0.0 is far and hazy, 1.0 near and dark."""
+        return _mix(_mix(self.horizon, self.top, 0.35), self.ground, 0.1 + 0.9 * depth)
+
+
+def _turned(color: str, turn: float) -> Color:
+    red, green, blue = (part / 255 for part in ImageColor.getrgb(color)[:3])
+    hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
+    return _hsv(hue + turn, saturation, value)
+
+
+def _hsv(hue: float, saturation: float, value: float) -> Color:
+    red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _mix(one: Color, other: Color, share: float) -> Color:
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+    return red, green, blue
+
+
+_GLOW = [round(150 * max(0.0, 1 - value / 180) ** 2) for value in range(256)]
+"""Brightness by the distance from the middle, gone well before the edge."""
+
+
+class _Canvas:
+    """A picture under way, with what every motif needs."""
+
+    def __init__(self, size: tuple[int, int], dice: random.Random) -> None:
+        self.width, self.height = (round(side * _FINENESS) for side in size)
+        self.unit = min(self.width, self.height)
+        self.dice = dice
+        self.palette = _Palette(dice)
+        self.image = _gradient((self.width, self.height), (self.palette.top, self.palette.horizon))
+        self.pen = ImageDraw.Draw(self.image, "RGBA")
+
+    def disc(self, x: float, y: float, radius: float, color: tuple[int, ...]) -> None:
+        self.pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
+
+    def glow(self, x: float, y: float, radius: float) -> None:
+        side = round(radius * 2)
+        mask = Image.radial_gradient("L").point(_GLOW).resize((side, side))
+        self.image.paste(self.palette.light, (round(x - radius), round(y - radius)), mask)
+
+    def ridge(self, base: float, rise: float, roughness: float, color: Color) -> list[tuple[float, float]]:
+        """Fill the ground below a rough line around `base` (a share of the height); return that line."""
+        waves = [
+            (self.dice.uniform(0.6, 1.4) * 2**octave, self.dice.uniform(0, math.tau), roughness**octave)
+            for octave in range(6)
+        ]
+        step = max(4, self.width // 160)
+        line = [
+            (float(x), self.height * (base - rise * _wave(x / self.unit, waves)))
+            for x in range(0, self.width + step, step)
+        ]
+        self.pen.polygon([*line, (self.width, self.height), (0, self.height)], fill=color)
+        return line
+
+
+def _wave(place: float, waves: Sequence[tuple[float, float, float]]) -> float:
+    return sum(height * math.sin(place * pace * 4.0 + start) for pace, start, height in waves) / 2
+
+
+def _gradient(size: tuple[int, int], colors: tuple[Color, Color]) -> Image.Image:
+    column = Image.new("RGB", (1, 256))
+    column.putdata([_mix(*colors, (step / 255) ** 1.3) for step in range(256)])
+    return column.resize(size, Image.Resampling.BILINEAR)
+
+
+def _sun(canvas: _Canvas, height: float) -> None:
+    x, y = canvas.width * canvas.dice.uniform(0.2, 0.8), canvas.height * height
+    radius = canvas.unit * canvas.dice.uniform(0.06, 0.12)
+    canvas.glow(x, y, radius * 4)
+    canvas.disc(x, y, radius, canvas.palette.light)
+
+
+def _mountains(canvas: _Canvas) -> None:
+    _sun(canvas, canvas.dice.uniform(0.2, 0.45))
+    layers = canvas.dice.randint(4, 6)
+    for layer in range(layers):
+        depth = layer / (layers - 1)
+        canvas.ridge(0.5 + 0.4 * depth, 0.16 - 0.07 * depth, 0.55, canvas.palette.layer(depth))
+
+
+def _dunes(canvas: _Canvas) -> None:
+    _sun(canvas, canvas.dice.uniform(0.15, 0.35))
+    layers = canvas.dice.randint(5, 7)
+    for layer in range(layers):
+        depth = layer / (layers - 1)
+        warm = _mix(canvas.palette.layer(depth), canvas.palette.light, 0.45 - 0.4 * depth)
+        canvas.ridge(0.42 + 0.5 * depth, 0.09, 0.3, warm)
+
+
+def _sea(canvas: _Canvas) -> None:
+    horizon = canvas.dice.uniform(0.5, 0.62)
+    _sun(canvas, horizon - canvas.dice.uniform(0.0, 0.12))
+    top = round(canvas.height * horizon)
+    colors = (_mix(canvas.palette.horizon, canvas.palette.layer(0.6), 0.5), canvas.palette.layer(1.0))
+    canvas.image.paste(_gradient((canvas.width, canvas.height - top), colors), (0, top))
+    for _ in range(140):
+        depth = canvas.dice.random() ** 1.6
+        y = top + depth * (canvas.height - top)
+        length = canvas.unit * (0.02 + 0.16 * depth) * canvas.dice.uniform(0.4, 1.2)
+        x = canvas.dice.uniform(-0.1, 1.0) * canvas.width
+        thickness = canvas.unit * (0.001 + 0.006 * depth)
+        canvas.pen.rounded_rectangle((x, y, x + length, y + thickness), thickness, fill=(*canvas.palette.light, 90))
+
+
+def _city(canvas: _Canvas) -> None:
+    _sun(canvas, canvas.dice.uniform(0.18, 0.4))
+    for depth in (0.15, 0.5, 0.9):
+        color = canvas.palette.layer(depth)
+        x = -canvas.unit * 0.05
+        while x < canvas.width:
+            width = canvas.unit * canvas.dice.uniform(0.06, 0.13) * (0.7 + 0.5 * depth)
+            top = canvas.height * (1 - canvas.dice.uniform(0.2, 0.62) * (1.1 - 0.5 * depth))
+            canvas.pen.rectangle((x, top, x + width, canvas.height), fill=color)
+            _windows(canvas, (x, top, width), depth)
+            x += width * canvas.dice.uniform(0.95, 1.25)
+
+
+def _windows(canvas: _Canvas, tower: tuple[float, float, float], depth: float) -> None:
+    x, top, width = tower
+    side = canvas.unit * 0.012 * (0.6 + 0.6 * depth)
+    for row in range(round((canvas.height - top) / (side * 2.4))):
+        for column in range(1, int(width / (side * 2))):
+            if canvas.dice.random() < 0.3 * depth:
+                left, upper = x + column * side * 2 - side / 2, top + side * (1.2 + row * 2.4)
+                canvas.pen.rectangle((left, upper, left + side, upper + side), fill=(*canvas.palette.light, 200))
+
+
+def _forest(canvas: _Canvas) -> None:
+    _sun(canvas, canvas.dice.uniform(0.2, 0.4))
+    for depth in (0.0, 0.3, 0.6, 1.0):
+        color = canvas.palette.layer(depth)
+        line = canvas.ridge(0.52 + 0.38 * depth, 0.07, 0.5, color)
+        for x, y in line[:: 3 if depth > 0.5 else 2]:  # noqa: PLR2004 - near trees are larger and fewer
+            height = canvas.unit * canvas.dice.uniform(0.05, 0.1) * (0.5 + 1.2 * depth)
+            half = height * 0.24
+            canvas.pen.polygon([(x, y - height), (x + half, y + height / 4), (x - half, y + height / 4)], fill=color)
+
+
+def _orbs(canvas: _Canvas) -> None:
+    for _ in range(canvas.dice.randint(14, 22)):
+        x, y = canvas.dice.random() * canvas.width, canvas.dice.random() * canvas.height
+        radius = canvas.unit * canvas.dice.uniform(0.04, 0.26)
+        ends = canvas.dice.choice(
+            ((canvas.palette.top, canvas.palette.light), (canvas.palette.horizon, (255, 255, 255)))
+        )
+        color = _mix(*ends, canvas.dice.random())
+        canvas.disc(x, y, radius, (*color, 120))
+        canvas.disc(x - radius / 3, y - radius / 3, radius / 5, (255, 255, 255, 90))
+    _sun(canvas, canvas.dice.uniform(0.3, 0.7))
+
+
+Motif = Callable[[_Canvas], None]
+
+_MOTIFS: tuple[Motif, ...] = (_mountains, _dunes, _sea, _city, _forest, _orbs)
+_TOLD_MOTIFS: dict[str, Motif] = {
+    **dict.fromkeys(("mountain", "mountains", "snow", "alps", "peak", "valley"), _mountains),
+    **dict.fromkeys(("desert", "dune", "dunes", "sand", "savanna"), _dunes),
+    **dict.fromkeys(("sea", "ocean", "lake", "boat", "ship", "harbour", "harbor", "lighthouse", "beach"), _sea),
+    **dict.fromkeys(("city", "street", "town", "skyline", "neon", "robot"), _city),
+    **dict.fromkeys(("forest", "tree", "trees", "wood", "woods", "fox", "owl"), _forest),
+}
+"""Words that a picture takes up. Any other prompt gets a motif of its own by chance."""
+
+
+def _motif(scene: Scene) -> Motif:
+    words = re.findall(r"[a-z]+", scene.prompt.lower())
+    told = next((_TOLD_MOTIFS[word] for word in words if word in _TOLD_MOTIFS), None)
+    # by prompt and model only, so that the pictures of one task are variations of one subject
+    return told or random.Random(f"{scene.prompt}\n{scene.model}").choice(_MOTIFS)  # noqa: S311 - no secret
+
+
+def _scene(scene: Scene) -> Image.Image:
+    dice = random.Random(f"{scene.prompt}\n{scene.model}\n{scene.seed}\n{scene.variant}")  # noqa: S311 - no secret
+    canvas = _Canvas(scene.size, dice)
+    _motif(scene)(canvas)
+    picture = canvas.image.resize(scene.size, Image.Resampling.BOX)
+    _write(picture, scene.model, scene.prompt)
+    return picture
+
+
+def _write(picture: Image.Image, *lines: str) -> None:
+    """Put small lines of type into the lower left corner."""
+    size = max(10, min(picture.size) // 48)
+    font = ImageFont.load_default(size)
+    pen = ImageDraw.Draw(picture, "RGBA")
+    left, top = size, picture.height - round(size * (1.4 * len(lines) + 0.8))
+    texts = [" ".join(line.split())[:_CAPTION_CHARACTERS] for line in lines]
+    width = max(font.getlength(text) for text in texts)
+    plate = (left - size // 2, top - size // 3, left + width + size // 2, picture.height - size // 2)
+    pen.rounded_rectangle(plate, size // 3, fill=(0, 0, 0, 95))
+    for index, text in enumerate(texts):
+        pen.text((left, top + round(index * size * 1.4)), text, font=font, fill=(255, 255, 255, 235))
+
+
+def _edited(picture: Image.Image, edit: Edit) -> Image.Image:
+    dice = random.Random(f"{edit.prompt}\n{edit.model}\n{edit.seed}")  # noqa: S311 - no secret
+    color = _hsv(dice.random(), 0.7, 0.9)
+    tinted = Image.blend(picture, Image.new("RGB", picture.size, color), 0.22)
+    pen = ImageDraw.Draw(tinted, "RGBA")
+    border = max(2, min(picture.size) // 40)
+    pen.rectangle((0, 0, picture.width - 1, picture.height - 1), outline=color, width=border)
+    bar = max(16, min(picture.size) // 9)
+    pen.rectangle((0, picture.height - bar, picture.width, picture.height), fill=(*_mix(color, (0, 0, 0), 0.6), 190))
+    _write(tinted, f"edited by {edit.model}", edit.prompt)
+    return tinted
+
+
+def _largest_inside(size: tuple[int, int], ratio: tuple[int, int]) -> tuple[int, int]:
+    scale = min(size[0] / ratio[0], size[1] / ratio[1])
+    return max(1, round(ratio[0] * scale)), max(1, round(ratio[1] * scale))

@@ -1,0 +1,255 @@
+"""Misbehaviour on request: what a test may ask the sandbox to do wrong, where, and how often."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+_ANSWERS = ("submit", "fetch", "fetch_many", "account", "picture")
+_BODIES = ("submit", "fetch", "fetch_many", "account", "webhook")
+_JSON_ANSWERS = ("submit", "fetch", "fetch_many", "account")
+_TASKS = ("submit", "fetch", "fetch_many", "webhook")
+
+ENDPOINTS = (*_ANSWERS, "webhook")
+"""Where a fault can strike. `webhook` is the delivery that the sandbox makes itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One way of going wrong."""
+
+    on: tuple[str, ...]
+    """The endpoints where it makes sense."""
+    value: str | None = None
+    """The field of `Fault` that this kind cannot do without, and that `kind=value` sets."""
+
+
+KINDS: Mapping[str, Kind] = {
+    # before anything is created
+    "status": Kind(on=_ANSWERS, value="status"),
+    "reset": Kind(on=_ANSWERS),
+    "dead_picture": Kind(on=("picture",)),
+    # the work is done, the answer goes wrong
+    "delay": Kind(on=ENDPOINTS, value="delay_s"),
+    "status_after": Kind(on=_ANSWERS, value="status"),
+    "reset_after": Kind(on=_ANSWERS),
+    "cut_body": Kind(on=_ANSWERS),
+    "drip": Kind(on=_ANSWERS, value="delay_s"),
+    "wrong_type": Kind(on=_ANSWERS),
+    "bad_json": Kind(on=_JSON_ANSWERS),
+    "huge_body": Kind(on=_JSON_ANSWERS),
+    "empty_object": Kind(on=_BODIES),
+    "drop_fields": Kind(on=_BODIES, value="fields"),
+    # task objects tell something strange
+    "status_word": Kind(on=_TASKS, value="word"),
+    "backwards": Kind(on=("fetch", "fetch_many")),
+    "percentage": Kind(on=("fetch", "fetch_many", "webhook"), value="percentage"),
+    # the task itself goes wrong
+    "fail_task": Kind(on=("submit",), value="error"),
+    "hang": Kind(on=("submit",)),
+    # deliveries
+    "duplicate": Kind(on=("webhook",)),
+    "lost": Kind(on=("webhook",)),
+}
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_delay(value: object) -> bool:
+    return isinstance(value, int | float) and value >= 0
+
+
+def _is_status(value: object) -> bool:
+    # 1xx are not answers, and an answer of 204 or 304 has no body to spoil
+    return isinstance(value, int) and 200 <= value <= 599 and value not in (204, 304)  # noqa: PLR2004
+
+
+def _is_headers(value: object) -> bool:
+    return isinstance(value, Mapping) and all(_is_text(part) for pair in value.items() for part in pair)
+
+
+_CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "times": (lambda value: value is None or (isinstance(value, int) and value > 0), "1 or more, or always"),
+    "after": (lambda value: isinstance(value, int) and value >= 0, "0 or more"),
+    "delay_s": (lambda value: value is None or _is_delay(value), "seconds, 0 or more"),
+    "status": (lambda value: value is None or _is_status(value), "an HTTP status with a body, 200 to 599"),
+    "headers": (_is_headers, "names and values, both text"),
+    "word": (lambda value: value is None or _is_text(value), "text"),
+    "error": (lambda value: value is None or _is_text(value), "text"),
+    "fields": (lambda value: isinstance(value, tuple) and all(map(_is_text, value)), "a list of field names"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One thing to do wrong. Nonsense raises ValueError with what is allowed."""
+
+    on: str
+    """The endpoint, one of ENDPOINTS."""
+    kind: str
+    """What goes wrong, one of KINDS."""
+    times: int | None = 1
+    """How many requests it hits; None hits all."""
+    after: int = 0
+    """How many requests to this endpoint, counted from when the fault was set, pass unharmed before."""
+    delay_s: float | None = None
+    """delay: how long the answer is held back. drip: the pause between two bytes."""
+    status: int | None = None
+    """status, status_after: the HTTP status."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """status, status_after: headers of the answer, for instance Retry-After."""
+    body: Any = None
+    """status, status_after: text goes out as it is, anything else as JSON; None is the documented body."""
+    word: str | None = None
+    """status_word: what stands in place of the status."""
+    fields: tuple[str, ...] = ()
+    """drop_fields: what is left out."""
+    error: str | None = None
+    """fail_task: the error text of the failed task."""
+    percentage: Any = None
+    """percentage: what stands in place of the percentage, a number as well as a string."""
+
+    def __post_init__(self) -> None:
+        if self.on not in ENDPOINTS:
+            raise ValueError(f"A fault strikes on one of {', '.join(ENDPOINTS)}; not on {self.on!r}.")
+        if self.kind not in KINDS:
+            raise ValueError(_unknown_kind(self.kind))
+        kind = KINDS[self.kind]
+        if self.on not in kind.on:
+            raise ValueError(f"{self.kind} strikes on {', '.join(kind.on)}; not on {self.on}.")
+        for name, (is_good, what) in _CHECKS.items():
+            if not is_good(getattr(self, name)):
+                raise ValueError(f"{name} of a fault is {what}; not {getattr(self, name)!r}.")
+        if kind.value is not None and getattr(self, kind.value) in (None, ()):
+            raise ValueError(f"{self.kind} needs {kind.value}, as in {self.on}:{self.kind}={_EXAMPLES[kind.value]}.")
+
+    @classmethod
+    def parse(cls, text: str) -> "Fault":
+        """Read `on:kind[=value][,field=value...]`, as in `submit:status=429,header.Retry-After=2,times=3`.
+
+        `times` may be `always`, `fields` are joined by `+`, `body` and `percentage` are read as JSON where
+        they are JSON. What contains a comma is given as a JSON object instead: `{"on": "submit", ...}`.
+        """
+        if text.lstrip().startswith("{"):
+            return cls.from_json(_read_json(text))
+        on, colon, rest = text.partition(":")
+        if not colon:
+            raise ValueError(f"A fault reads on:kind[=value][,field=value...], as in submit:status=429; not {text!r}.")
+        head, *others = rest.split(",")
+        kind, has_value, value = head.partition("=")
+        told: dict[str, Any] = {"on": on.strip(), "kind": kind.strip()}
+        pairs = [_pair(part) for part in others]
+        if has_value:
+            pairs.insert(0, (_value_field(told["kind"]), value))
+        for name, written in pairs:
+            _tell(told, name, written.strip())
+        return cls.from_json(told)
+
+    @classmethod
+    def from_json(cls, told: Any) -> "Fault":
+        """Make a fault of a JSON object with the fields above."""
+        if not isinstance(told, Mapping):
+            raise ValueError(f"A fault is a JSON object; not {told!r}.")  # noqa: TRY004 - one kind of error for callers
+        if unknown := told.keys() - _FIELDS:
+            raise ValueError(f"A fault has no {', '.join(sorted(map(str, unknown)))}; it has {', '.join(_FIELDS)}.")
+        if missing := {"on", "kind"} - told.keys():
+            raise ValueError(f"A fault needs {' and '.join(sorted(missing))}.")
+        names = told.get("fields", ())
+        return cls(**{**told, "fields": tuple(names) if isinstance(names, list) else names})
+
+    def as_json(self) -> dict[str, Any]:
+        """What `from_json` reads back, without the fields left at their defaults."""
+        told = {name: value for name, value in asdict(self).items() if value not in (None, (), {})}
+        return told | {"times": self.times}
+
+
+_FIELDS = tuple(item.name for item in fields(Fault))
+_EXAMPLES = {
+    "delay_s": "0.5",
+    "status": "429",
+    "word": "dreaming",
+    "fields": "status+model",
+    "error": "Out of paint",
+    "percentage": "100",
+}
+
+
+def _value_field(kind: str) -> str:
+    if kind not in KINDS:
+        raise ValueError(_unknown_kind(kind))
+    name = KINDS[kind].value
+    if name is None:
+        raise ValueError(f"{kind} takes no value.")
+    return name
+
+
+def _unknown_kind(kind: str) -> str:
+    return f"There is no fault of kind {kind!r}; there is {', '.join(KINDS)}."
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"After the kind come pairs of field=value; not {text!r}.")
+    return name.strip(), value
+
+
+def _tell(told: dict[str, Any], name: str, written: str) -> None:
+    """Add one written value to what is told of a fault, in the type that its field has."""
+    if name.startswith("header."):
+        told.setdefault("headers", {})[name.removeprefix("header.")] = written
+    elif name == "fields":
+        told[name] = [part for part in written.split("+") if part]
+    elif name == "times" and written == "always":
+        told[name] = None
+    elif name in ("times", "after", "delay_s", "status", "percentage", "body"):
+        told[name] = _json_or_text(written)
+    else:
+        told[name] = written
+
+
+def _json_or_text(written: str) -> Any:
+    try:
+        return json.loads(written)
+    except ValueError:
+        return written
+
+
+def _read_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"This fault is not JSON: {error}.") from error
+
+
+class FaultPlan:
+    """The faults in force, each with the number of requests it has seen."""
+
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        self.replace(faults)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The faults in force, in the order given, also those that have had their times."""
+        return tuple(self._faults)
+
+    def replace(self, faults: Iterable[Fault]) -> None:
+        """Forget all earlier faults and start counting for these."""
+        self._faults = list(faults)
+        self._seen = [0] * len(self._faults)
+
+    def take(self, on: str) -> tuple[Fault, ...]:
+        """Count a request to `on` and return the faults that hit it."""
+        return tuple(fault for index, fault in enumerate(self._faults) if fault.on == on and self._hits(index))
+
+    def _hits(self, index: int) -> bool:
+        fault, seen = self._faults[index], self._seen[index]
+        self._seen[index] = seen + 1
+        return seen >= fault.after and (fault.times is None or seen < fault.after + fault.times)
+
+
+def find(faults: Iterable[Fault], kind: str) -> Fault | None:
+    """Return the first fault of `kind`, if there is one."""
+    return next((fault for fault in faults if fault.kind == kind), None)

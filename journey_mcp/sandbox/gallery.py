@@ -1,0 +1,43 @@
+"""Pictures on demand: drawn in a thread when first asked for, few kept."""
+
+from collections import OrderedDict
+
+import anyio
+from anyio import to_thread
+
+from journey_mcp.sandbox.recipes import Recipe
+
+KEPT_BYTES = 32 * 1024 * 1024
+DRAWN_AT_ONCE = 4
+
+
+class Gallery:
+    """Draws pictures and remembers the latest; a forgotten one is drawn again, equal to the byte."""
+
+    def __init__(self, *, kept_bytes: int = KEPT_BYTES) -> None:
+        self._drawn: OrderedDict[str, bytes] = OrderedDict()
+        self._kept_bytes = kept_bytes
+        self._bytes = 0
+        self._artists = anyio.CapacityLimiter(DRAWN_AT_ONCE)
+
+    async def picture(self, name: str, recipe: Recipe) -> bytes:
+        """Return the encoded picture of `recipe`; `name` is unique to it."""
+        if name in self._drawn:
+            self._drawn.move_to_end(name)
+            return self._drawn[name]
+        content = await to_thread.run_sync(_render, recipe, limiter=self._artists)
+        self._keep(name, content)
+        return content
+
+    def _keep(self, name: str, content: bytes) -> None:
+        self._bytes += len(content) - len(self._drawn.pop(name, b""))
+        self._drawn[name] = content
+        while self._bytes > self._kept_bytes:
+            _, oldest = self._drawn.popitem(last=False)
+            self._bytes -= len(oldest)
+
+
+def _render(recipe: Recipe) -> bytes:
+    from journey_mcp.sandbox.drawing import render  # noqa: PLC0415 - loads Pillow
+
+    return render(recipe)

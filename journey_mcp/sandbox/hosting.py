@@ -1,0 +1,122 @@
+"""Running a sandbox inside the current event loop, or as a command.
+
+uvicorn speaks HTTP here, its `Server` does not run: that one installs signal handlers, ends the process when
+the port is taken, and needs tenths of a second to stop, in every test.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from journey_mcp.sandbox.settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from journey_mcp.sandbox.journeyapi import JourneyApi
+    from journey_mcp.sandbox.state import Sandbox
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A sandbox that answers."""
+
+    origin: str
+    """Where it listens, as in http://127.0.0.1:8099."""
+    sandbox: "Sandbox"
+    """Its memory: ledger, faults, tasks."""
+    journeyapi: "JourneyApi"
+    """The account at JourneyAPI, whose `credits` may be set."""
+
+    @property
+    def base_url(self) -> str:
+        """The base URL of the imitated JourneyAPI."""
+        return f"{self.origin}/api/v1"
+
+
+def create_app(settings: Settings | None = None) -> "Starlette":
+    """Return the sandbox as an application for any server that runs its lifespan.
+
+    Faults that end connections work under `running` only.
+    """
+    from journey_mcp.sandbox.app import build  # noqa: PLC0415 - loads the web framework
+
+    return build(settings or Settings())
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings | None = None, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[Running]:
+    """Serve a sandbox while the context lasts. Port 0 takes a free one.
+
+    Raises OSError when the port is taken. At the end no request is waited for: connections are closed.
+    """
+    from journey_mcp.sandbox.visits import Visits  # noqa: PLC0415 - loads the web server
+
+    app = create_app(settings)
+    visits = Visits(app)
+    server = await asyncio.get_running_loop().create_server(visits.connection, host, port, start_serving=False)
+    ready, stop = asyncio.Event(), asyncio.Event()
+    # a task of its own, because fixtures may be entered in one task and left in another
+    life = asyncio.create_task(_live(app, ready, stop))
+    try:
+        await ready.wait()
+        await server.start_serving()
+        yield Running(
+            origin=_origin(server.sockets[0].getsockname()),
+            sandbox=app.state.sandbox,
+            journeyapi=app.state.journeyapi,
+        )
+    finally:
+        server.close()
+        await visits.end()
+        stop.set()
+        await life
+
+
+async def serve(
+    settings: Settings | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    on_ready: Callable[[Running], None],
+) -> None:
+    """Serve a sandbox until the process is told to stop (SIGINT, SIGTERM) or the task is cancelled.
+
+    Prints nothing; `on_ready` is called when the sandbox answers.
+    """
+    async with running(settings, host=host, port=port) as sandbox:
+        stop = asyncio.Event()
+        with _called_on_signals(stop.set):
+            on_ready(sandbox)
+            await stop.wait()
+
+
+@contextmanager
+def _called_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    # on Windows asyncio knows no signals; there Ctrl+C cancels the task
+    numbers = () if sys.platform == "win32" else (signal.SIGINT, signal.SIGTERM)
+    loop = asyncio.get_running_loop()
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def _live(app: "Starlette", ready: asyncio.Event, stop: asyncio.Event) -> None:
+    async with app.router.lifespan_context(app):
+        ready.set()
+        await stop.wait()
+
+
+def _origin(address: tuple[str, int]) -> str:
+    host, port = address[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

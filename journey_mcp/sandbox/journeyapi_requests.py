@@ -1,0 +1,225 @@
+"""Reading JourneyAPI's requests: what is accepted, and in which words anything else is refused."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from journey_mcp.sandbox.journeyapi_models import MODELS, Model, extra_model
+from journey_mcp.sandbox.recipes import Format, Ratio
+from journey_mcp.sandbox.webhook_policy import WebhookPolicy
+
+Plan = Literal["basic", "starter", "growth", "enterprise"]
+
+RATIOS = ("1:1", "16:9", "9:16", "4:3", "3:4", "3:2", "2:3")
+NANO_BANANA_2_RATIOS = ("1:4", "4:1")
+LONG_SIDES_PX: Mapping[str, int] = {"1K": 1024, "2K": 1536, "4K": 2048}
+"""Much less than the names promise: these pictures show that it worked, they are not kept."""
+NEGATIVE_PROMPT_CHARACTERS = 4_000
+BATCH_SIZES = range(2, 21)
+
+_RATIO = re.compile(r"([1-9]\d{0,2}):([1-9]\d{0,2})")
+_PROMPT_RATIO = re.compile(r"(?:^|\s)--ar\s+([1-9]\d{0,2}):([1-9]\d{0,2})(?=\s|$)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JourneyApiSettings:
+    """JourneyAPI as this sandbox imitates it, with one reading of each point its documents leave open."""
+
+    keys: tuple[str, ...] | None = None
+    """The keys that are accepted; None accepts any that is not empty and does not start with `Bearer `."""
+    email: str = "artist@example.test"
+    credits: float = 500
+    """The balance at the start. All keys share it."""
+    plan: Plan = "starter"
+    """Limits the tasks running at once: basic 5, starter 10, growth 25, enterprise none."""
+    refunds_failed_tasks: bool = False
+    """U10: credits of a task that fails come back when it has failed."""
+    sync_answer: Literal["finished", "task_id"] = "finished"
+    """C2: a synchronous model answers with the finished task or its id alone; either way when it is over."""
+    edit_without_image: Literal["strict", "lenient"] = "strict"
+    """C1: an edit model without image_url is refused with 400, or makes a picture from nothing."""
+    unknown_task: Literal["400", "404", "empty"] = "400"
+    """U2: `/fetch` of an unknown id answers 400, 404, or 200 with an empty object."""
+    ratio_check: Literal["list", "pattern"] = "list"
+    """C10: aspect_ratio is one of the documented ones, or anything that reads W:H."""
+    task_ids: Literal["uuid", "letters"] = "uuid"
+    """C12: ids are UUIDs, or look like them with letters beyond f."""
+    extra_models: tuple[str, ...] = ()
+    """Model ids accepted besides the documented 30; synchronous, image_url optional, 1 credit."""
+    allows_plain_webhooks: bool = True
+    """http:// webhooks to this machine are accepted; https:// ones always are."""
+    webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)
+    """How long receivers have, and when they are tried again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hook:
+    """Where to tell that a task is over."""
+
+    url: str
+    secret: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """An accepted /imagine request."""
+
+    prompt: str
+    model: Model
+    ratio: Ratio | None
+    """None when the request does not say."""
+    long_side_px: int
+    image_format: Format
+    image_url: str | None
+    hook: Hook | None
+
+
+class ValidationError(Exception):
+    """A request that JourneyAPI answers with 400 and these messages."""
+
+    def __init__(self, *messages: str) -> None:
+        super().__init__(*messages)
+        self.messages = messages
+
+
+def read_order(body: Mapping[str, Any], settings: JourneyApiSettings) -> Order:
+    """Read an /imagine body. Raises ValidationError with all that is wrong. Stray fields are ignored (U6)."""
+    model = _model(body.get("model"), settings)
+    if model is None:
+        raise ValidationError(*_prompt_faults(body), "model is not supported")
+    ratio, ratio_faults = _ratio(body, model, settings)
+    messages = [
+        *_prompt_faults(body),
+        *ratio_faults,
+        *_option_faults(body, model),
+        *_image_faults(body, model, settings),
+        *_hook_faults(body, settings),
+    ]
+    if messages:
+        raise ValidationError(*messages)
+    return Order(
+        prompt=body["prompt"],
+        model=model,
+        ratio=ratio,
+        long_side_px=LONG_SIDES_PX[body.get("resolution") or "1K"] if model.takes_resolution else LONG_SIDES_PX["1K"],
+        image_format=_image_format(body, model),
+        image_url=body.get("image_url") if model.image != "none" else None,
+        hook=Hook(url=body["webhook_url"], secret=body.get("webhook_secret")) if body.get("webhook_url") else None,
+    )
+
+
+def read_task_id(body: Mapping[str, Any]) -> str:
+    """Read a /fetch body. Raises ValidationError."""
+    task_id = body.get("task_id")
+    if not isinstance(task_id, str) or not task_id:
+        raise ValidationError("task_id is required")
+    return task_id
+
+
+def read_task_ids(body: Mapping[str, Any]) -> list[str]:
+    """Read a /fetch-many body. Raises ValidationError."""
+    task_ids = body.get("task_ids")
+    if not isinstance(task_ids, list) or len(task_ids) not in BATCH_SIZES:
+        raise ValidationError("task_ids must contain 2-20 IDs")
+    return [task_id for task_id in task_ids if isinstance(task_id, str)]
+
+
+def accepts_key(key: str | None, settings: JourneyApiSettings) -> bool:
+    """Whether the value of an Authorization header is a good key."""
+    if settings.keys is not None:
+        return key in settings.keys
+    return bool(key) and not str(key).startswith("Bearer ")
+
+
+def _model(model_id: Any, settings: JourneyApiSettings) -> Model | None:
+    if model_id is None:
+        return MODELS["midjourney"]
+    if not isinstance(model_id, str):
+        return None
+    if model_id in settings.extra_models:
+        return extra_model(model_id)
+    return MODELS.get(model_id)
+
+
+def _prompt_faults(body: Mapping[str, Any]) -> list[str]:
+    prompt = body.get("prompt")
+    return [] if isinstance(prompt, str) and prompt.strip() else ["prompt is required"]
+
+
+def _ratio(body: Mapping[str, Any], model: Model, settings: JourneyApiSettings) -> tuple[Ratio | None, list[str]]:
+    if model.is_grid and (switch := _PROMPT_RATIO.search(str(body.get("prompt")))):
+        return (int(switch[1]), int(switch[2])), []
+    told = body.get("aspect_ratio")
+    if told is None:
+        return None, []
+    match = _RATIO.fullmatch(told) if isinstance(told, str) else None
+    documented = (*RATIOS, *(NANO_BANANA_2_RATIOS if model.model_id == "nano-banana-2" else ()))
+    if match is None or (settings.ratio_check == "list" and told not in documented):
+        return None, ["aspect_ratio must be a valid ratio (e.g., 16:9)"]
+    return (int(match[1]), int(match[2])), []
+
+
+def _option_faults(body: Mapping[str, Any], model: Model) -> list[str]:
+    """Check the options that this model looks at; the others may hold anything."""
+    messages = []
+    if model.is_flux_1 and body.get("output_format") not in (None, "png", "jpg"):
+        messages.append("output_format must be png or jpg")
+    if model.takes_resolution and body.get("resolution") not in (None, *LONG_SIDES_PX):
+        messages.append("resolution must be 1K, 2K or 4K")
+    negative = body.get("negative_prompt")
+    if model.is_flux_1 and negative is not None and not _is_short_text(negative):
+        messages.append(f"negative_prompt must be at most {NEGATIVE_PROMPT_CHARACTERS} characters")
+    return messages
+
+
+def _is_short_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= NEGATIVE_PROMPT_CHARACTERS
+
+
+def _image_faults(body: Mapping[str, Any], model: Model, settings: JourneyApiSettings) -> list[str]:
+    if model.image == "none":
+        return []
+    url = body.get("image_url")
+    if url is None:
+        is_missed = model.image == "required" and settings.edit_without_image == "strict"
+        return [f"image_url is required for {model.model_id}"] if is_missed else []
+    return [] if _is_url(url, ("http", "https")) else ["image_url must be a public URL"]
+
+
+def _hook_faults(body: Mapping[str, Any], settings: JourneyApiSettings) -> list[str]:
+    url, secret = body.get("webhook_url"), body.get("webhook_secret")
+    messages = []
+    is_good = _is_url(url, ("https",)) or (settings.allows_plain_webhooks and _is_plain_loopback(url))
+    if url is not None and not is_good:
+        messages.append("webhook_url must be an HTTPS URL")
+    if secret is not None and not isinstance(secret, str):
+        messages.append("webhook_secret must be a string")
+    return messages
+
+
+def _is_url(value: Any, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(value if isinstance(value, str) else "")
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not match, or a port beyond 65535
+        return False
+
+
+def _is_plain_loopback(value: Any) -> bool:
+    if not _is_url(value, ("http",)):
+        return False
+    host = urlsplit(value).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _image_format(body: Mapping[str, Any], model: Model) -> Format:
+    # Not documented but for Flux.1. Both formats shall turn up, so the synchronous models make JPEGs.
+    if model.is_flux_1:
+        return "jpg" if body.get("output_format") == "jpg" else "png"
+    return "png" if model.is_grid else "jpg"

@@ -1,0 +1,38 @@
+"""What a running sandbox remembers, whichever service it imitates."""
+
+import random
+import uuid
+from collections.abc import Iterable
+
+from journey_mcp.sandbox.faults import Fault, FaultPlan
+from journey_mcp.sandbox.gallery import Gallery
+from journey_mcp.sandbox.ledger import Ledger
+from journey_mcp.sandbox.settings import Settings
+from journey_mcp.sandbox.tasks import Tasks
+from journey_mcp.sandbox.webhooks import Deliveries
+
+
+class Sandbox:
+    """The memory that all imitations of one sandbox share."""
+
+    def __init__(self, settings: Settings, endpoints: Iterable[str]) -> None:
+        self.settings = settings
+        self.ledger = Ledger(endpoints)
+        self.faults = FaultPlan(settings.faults)
+        self.tasks = Tasks()
+        self.gallery = Gallery()
+        self.deliveries = Deliveries(clock=settings.clock, speed=settings.speed, ledger=self.ledger)
+        self.dice = random.Random(settings.seed)  # noqa: S311 - ids to tell tasks apart, not to guard them
+
+    def now(self) -> float:
+        """Return the time by the sandbox's clock."""
+        return self.settings.clock()
+
+    def new_id(self) -> str:
+        """Return a UUID that was not used before."""
+        return str(uuid.UUID(int=self.dice.getrandbits(128), version=4))
+
+    def arrive(self, endpoint: str, on: str) -> tuple[Fault, ...]:
+        """Count a request and return the faults that hit it."""
+        self.ledger.count(endpoint)
+        return self.faults.take(on)

@@ -1,0 +1,70 @@
+"""Delivering webhooks: at least once, with patience, and in a task group that the app's lifespan owns."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import httpx2
+from anyio.abc import TaskGroup
+
+from journey_mcp.sandbox import outgoing
+from journey_mcp.sandbox.clock import Clock, wait_until
+from journey_mcp.sandbox.ledger import Attempt, Ledger
+from journey_mcp.sandbox.webhook_policy import WebhookPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One notification for one receiver."""
+
+    task_id: str
+    url: str
+    content: bytes
+    headers: Mapping[str, str]
+
+
+class Deliveries:
+    """The notifications under way."""
+
+    def __init__(self, *, clock: Clock, speed: float, ledger: Ledger) -> None:
+        self._clock = clock
+        self._speed = speed
+        self._ledger = ledger
+        self._group: TaskGroup | None = None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Deliver while the context lasts; what is not delivered by its end is dropped."""
+        async with anyio.create_task_group() as self._group:
+            yield
+            self._group.cancel_scope.cancel()
+
+    def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let `work`, which makes and delivers notifications, run beside the requests."""
+        if self._group is None:
+            raise RuntimeError("Webhooks need the app's lifespan; use running(), or a server that runs it.")
+        self._group.start_soon(work)
+
+    async def deliver(self, delivery: Delivery, policy: WebhookPolicy) -> None:
+        """Post until the receiver takes it or the tries are used up. Raises nothing: the ledger tells."""
+        for attempt, gap_s in enumerate((0.0, *policy.retry_gaps_s), start=1):
+            if gap_s and self._speed:
+                await wait_until(self._clock, self._clock() + gap_s / self._speed)
+            is_taken, outcome = await _post(delivery, policy.timeout_s)
+            told = Attempt(task_id=delivery.task_id, url=delivery.url, attempt=attempt, outcome=outcome)
+            self._ledger.delivered(told)
+            if is_taken:
+                return
+
+
+async def _post(delivery: Delivery, timeout_s: float) -> tuple[bool, str]:
+    headers = {name.encode(): value.encode() for name, value in delivery.headers.items()}
+    try:
+        with anyio.fail_after(timeout_s):
+            async with outgoing.client() as client:
+                answer = await client.post(delivery.url, content=delivery.content, headers=headers)
+    except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+        return False, type(error).__name__
+    return answer.is_success, str(answer.status_code)

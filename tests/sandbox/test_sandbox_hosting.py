@@ -1,0 +1,208 @@
+"""Running a sandbox: start, stop, ledger, and what it costs."""
+# ruff: noqa: D103 - the names are sentences; a docstring could only say them again
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from httpx2 import ASGITransport, AsyncClient, HTTPError
+
+import journey_mcp.sandbox
+from journey_mcp.sandbox import Fault, Running, Settings, create_app, running, serve
+from journey_mcp.sandbox.ledger import KEPT_SUBMISSIONS, Ledger
+
+from .upstream import PLAIN, ManualClock, listening, until, upstream
+
+
+async def test_it_listens_on_a_free_port_and_is_gone_afterwards() -> None:
+    async with running() as one, running(Settings()) as other:
+        assert one.origin != other.origin
+        assert one.base_url == f"{one.origin}/api/v1"
+        async with AsyncClient(**PLAIN) as client:
+            assert (await client.get(f"{one.origin}/sandbox/faults")).json() == []
+    with pytest.raises(OSError, match="Connect call failed"):
+        await asyncio.open_connection("127.0.0.1", int(one.origin.rpartition(":")[2]))
+
+
+async def test_a_taken_port_is_said_at_once() -> None:
+    async with running() as one:
+        with pytest.raises(OSError, match="address already in use"):
+            async with running(port=int(one.origin.rpartition(":")[2])):
+                pass
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 here")
+async def test_an_ipv6_address_is_written_in_brackets() -> None:
+    async with running(Settings(speed=0), host="::1") as sandbox, AsyncClient(**PLAIN) as client:
+        assert sandbox.origin.startswith("http://[::1]:")
+        headers = {"Authorization": "k"}
+        answer = await client.post(
+            f"{sandbox.base_url}/imagine", json={"prompt": "a", "model": "recraft"}, headers=headers
+        )
+        assert (await client.get(answer.json()["image_url"])).status_code == 200
+
+
+@pytest.mark.parametrize("fault", [None, Fault(on="submit", kind="drip", delay_s=60), Fault(on="submit", kind="hang")])
+async def test_the_end_waits_for_no_request(fault: Fault | None) -> None:
+    clock = ManualClock()
+    loop = asyncio.get_running_loop()
+    async with upstream(Settings(speed=1, clock=clock, faults=(fault,) if fault else ())) as up:
+        model = "midjourney" if fault and fault.kind == "drip" else "recraft"
+        request = asyncio.create_task(up.imagine(model=model))
+        ledger = up.running.sandbox.ledger
+        await until(lambda: bool(ledger.submissions) and ledger.submissions[0].outcome == "created")
+        idle = AsyncClient(**PLAIN)
+        await idle.get(f"{up.running.origin}/sandbox/faults")
+        began = loop.time()
+    assert loop.time() - began < 1
+    with pytest.raises(HTTPError):
+        await request
+    await idle.aclose()
+
+
+async def test_the_end_waits_for_no_source() -> None:
+    async with listening(None) as source:
+        async with upstream(Settings(speed=0)) as up:
+            request = asyncio.create_task(up.imagine(model="seededit", image_url=source.url))
+            await until(lambda: bool(source.received))
+        with pytest.raises(HTTPError):
+            await request
+
+
+async def test_a_client_that_leaves_in_mid_request_makes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async with upstream(Settings(speed=0)) as up:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(up.running.origin.rpartition(":")[2]))
+        writer.write(b"POST /api/v1/imagine HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\n{")
+        await until(lambda: up.running.sandbox.ledger.requests["imagine"] == 1)
+        writer.close()
+        assert await reader.read() == b""
+        assert (await up.account())["credits"] == 500
+        assert up.running.sandbox.ledger.submissions == ()
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_command_serves_until_a_signal(number: signal.Signals) -> None:
+    seen: list[str] = []
+
+    def ready(sandbox: Running) -> None:
+        seen.append(sandbox.origin)
+        os.kill(os.getpid(), number)
+
+    await asyncio.wait_for(serve(Settings(speed=0), on_ready=ready), 5)
+    assert seen[0].startswith("http://127.0.0.1:")
+
+
+async def test_the_command_can_be_cancelled() -> None:
+    ready = asyncio.Event()
+    task = asyncio.create_task(serve(on_ready=lambda _: ready.set()))
+    await asyncio.wait_for(ready.wait(), 5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_the_app_alone_cannot_end_connections() -> None:
+    app = create_app(Settings(faults=(Fault(on="submit", kind="reset"),)))
+    async with AsyncClient(transport=ASGITransport(app=app), base_url="http://sandbox.test") as client:
+        with pytest.raises(RuntimeError, match=r"Only a sandbox started by running\(\) can end a connection"):
+            await client.post("/api/v1/imagine", json={})
+
+
+async def test_the_app_alone_serves_pictures_of_its_own_host() -> None:
+    async with AsyncClient(
+        transport=ASGITransport(app=create_app()), base_url="http://sandbox.test", headers={"Authorization": "k"}
+    ) as client:
+        answer = await client.post("/api/v1/imagine", json={"prompt": "a"})
+        assert (await client.get("/sandbox/ledger")).json()["submissions"][0]["task_id"] == answer.json()["task_id"]
+
+
+async def test_the_ledger_tells_what_was_asked() -> None:
+    clock = ManualClock()
+    async with upstream(Settings(speed=0, clock=clock)) as up:
+        task_id = await up.made(model="flux-pro")
+        clock.advance(1)
+        await up.client.post("/imagine", content=b"{broken", headers={"Content-Type": "application/json"})
+        await up.client.post("/imagine", json={"prompt": "a", "model": 5})
+        told = await up.fetch(task_id)
+        await up.client.post("/fetch", json={"task_id": "nobody"})
+        await up.client.post("/fetch-many", json={"task_ids": [task_id, task_id]})
+        await up.account()
+        await up.picture(told["image_url"])
+        ledger = up.running.sandbox.ledger
+        answer = await up.client.get(f"{up.running.origin}/sandbox/ledger")
+        refused = {"endpoint": "imagine", "outcome": "refused 400", "task_id": None, "credits": 0, "fetched": 0}
+        assert answer.json() == {
+            "requests": {"imagine": 3, "fetch": 2, "fetch_many": 1, "account": 1, "pictures": 1},
+            "submissions": [
+                {
+                    "number": 1,
+                    "received_at": 1000.0,
+                    "endpoint": "imagine",
+                    "request": {"prompt": "a paper boat", "model": "flux-pro"},
+                    "outcome": "created",
+                    "task_id": task_id,
+                    "model": "flux-pro",
+                    "credits": 4,
+                    "fetched": 3,
+                },
+                {"number": 2, "received_at": 1001.0, "request": "{broken", "model": None, **refused},
+                {
+                    "number": 3,
+                    "received_at": 1001.0,
+                    "request": {"prompt": "a", "model": 5},
+                    "model": None,
+                    **refused,
+                },
+            ],
+            "deliveries": [],
+        }
+        assert "japi_live_1" not in answer.text
+        assert (ledger.requests["fetch"], ledger.fetched(task_id)) == (2, 3)
+
+
+def test_the_ledger_forgets_the_oldest() -> None:
+    ledger = Ledger(())
+    first = ledger.open("imagine", b"{}", 0)
+    for _ in range(KEPT_SUBMISSIONS):
+        last = ledger.open("imagine", b"\xff", 1)
+    ledger.close(first, "created")
+    ledger.close(last, "created", task_id="t")
+    assert (len(ledger.submissions), ledger.submissions[-1].task_id) == (KEPT_SUBMISSIONS, "t")
+    assert ledger.submissions[0].outcome == "received"
+
+
+def test_importing_it_loads_neither_web_server_nor_pillow() -> None:
+    heavy = ("starlette", "uvicorn", "httpx2", "PIL")
+    code = f"import sys, journey_mcp.sandbox; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_it_imports_nothing_of_ours_but_itself() -> None:
+    code = (
+        "import sys, journey_mcp.sandbox.app, journey_mcp.sandbox.visits, journey_mcp.sandbox.drawing;"
+        "print(sorted(m for m in sys.modules if m.startswith('journey_mcp.') and '.sandbox' not in m))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_public_names() -> None:
+    names: list[Any] = sorted(journey_mcp.sandbox.__all__)
+    assert names == [
+        "Clock",
+        "Fault",
+        "JourneyApiSettings",
+        "Running",
+        "Settings",
+        "WebhookPolicy",
+        "create_app",
+        "running",
+        "serve",
+    ]

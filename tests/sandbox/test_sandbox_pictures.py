@@ -1,0 +1,269 @@
+"""The pictures: what is drawn, what an edit makes of a given one, and how they are served."""
+# ruff: noqa: D103 - the names are sentences; a docstring could only say them again
+
+import asyncio
+import io
+import zlib
+from typing import Any
+
+import pytest
+from PIL import Image, ImageChops, ImageStat
+
+from journey_mcp.sandbox import Fault, Settings
+from journey_mcp.sandbox.drawing import NotAPictureError, check, render
+from journey_mcp.sandbox.gallery import Gallery
+from journey_mcp.sandbox.recipes import Edit, Scene, Sheet, fit
+
+from .upstream import Upstream, http, listening, until, upstream
+
+INSTANT = Settings(speed=0, seed=1)
+MOTIF_PROMPTS = [
+    "snow on the mountains",
+    "a desert at dawn",
+    "a boat on a lake",
+    "a neon city",
+    "a fox in the forest",
+    "orbs that nobody can name",
+    "something without a motif",
+    "",
+]
+
+
+def scene(**changes: Any) -> Scene:
+    wanted = {"prompt": "a boat", "model": "flux-pro", "seed": 1, "size": (128, 96), "image_format": "png"}
+    return Scene(**{**wanted, **changes})
+
+
+def opened(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content)).convert("RGB")
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """How far two pictures are apart on average, 0 to 255 per channel."""
+    return sum(ImageStat.Stat(ImageChops.difference(one, other)).mean) / 3
+
+
+def photo(size: tuple[int, int] = (300, 200), image_format: str = "PNG") -> bytes:
+    content = io.BytesIO()
+    picture = opened(render(scene(size=size)))
+    picture.save(content, image_format)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("image_format", ["png", "jpg"])
+@pytest.mark.parametrize("prompt", MOTIF_PROMPTS)
+def test_equal_scenes_are_equal_to_the_byte(prompt: str, image_format: Any) -> None:
+    wanted = scene(prompt=prompt, image_format=image_format)
+    content = render(wanted)
+    assert content == render(wanted)
+    assert Image.open(io.BytesIO(content)).format == {"png": "PNG", "jpg": "JPEG"}[image_format]
+    assert opened(content).size == (128, 96)
+
+
+@pytest.mark.parametrize("change", [{"prompt": "two boats"}, {"model": "flux-dev"}, {"seed": 2}, {"variant": 1}])
+def test_scenes_differ_by_prompt_model_seed_and_variant(change: dict[str, Any]) -> None:
+    assert difference(opened(render(scene())), opened(render(scene(**change)))) > 2
+
+
+def test_a_sheet_shows_its_four_panels() -> None:
+    one, two, three, four = (scene(variant=variant) for variant in range(4))
+    sheet = opened(render(Sheet(panels=(one, two, three, four), image_format="png")))
+    assert sheet.size == (128, 96)
+    for index, panel in enumerate((one, two, three, four)):
+        left, top = index % 2 * 64, index // 2 * 48
+        quarter = sheet.crop((left, top, left + 64, top + 48))
+        assert difference(quarter, opened(render(panel)).resize((64, 48), Image.Resampling.BOX)) == 0
+
+
+def test_nothing_else_can_be_drawn() -> None:
+    with pytest.raises(TypeError, match="Nobody knows how to draw 'a boat'"):
+        render("a boat")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "size"),
+    [((1, 1), (1024, 1024)), ((16, 9), (1024, 576)), ((2, 3), (682, 1024)), ((999, 1), (1024, 64))],
+)
+def test_a_shape_fits_its_longer_side(ratio: tuple[int, int], size: tuple[int, int]) -> None:
+    assert fit(ratio, 1024) == size
+
+
+async def test_a_grid_is_four_different_pictures_and_their_sheet() -> None:
+    async with upstream(INSTANT) as up:
+        told = await up.fetch(await up.made(prompt="a lighthouse --ar 16:9", aspect_ratio="1:1"))
+        answers = [await up.picture(url) for url in (told["original_image_url"], *told["image_urls"])]
+        assert {answer.headers["content-type"] for answer in answers} == {"image/png"}
+        assert all(int(answer.headers["content-length"]) == len(answer.content) for answer in answers)
+        sheet, *panels = (opened(answer.content) for answer in answers)
+        assert {panel.size for panel in panels} == {sheet.size} == {(1024, 576)}
+        assert all(difference(panels[one], panels[two]) > 2 for one in range(4) for two in range(one))
+        quarter = sheet.crop((512, 0, 1024, 288))
+        assert difference(quarter, panels[1].resize((512, 288), Image.Resampling.BOX)) == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "size", "media_type"),
+    [
+        ({"model": "flux-pro"}, (1024, 1024), "image/png"),
+        ({"model": "flux-pro", "output_format": "jpg", "aspect_ratio": "3:4"}, (768, 1024), "image/jpeg"),
+        ({"model": "flux-dev", "resolution": "2K", "aspect_ratio": "4:3"}, (1536, 1152), "image/png"),
+        ({"model": "nano-banana-2", "resolution": "4K", "aspect_ratio": "16:9"}, (2048, 1152), "image/jpeg"),
+        ({"model": "recraft", "resolution": "4K", "output_format": "png"}, (1024, 1024), "image/jpeg"),
+    ],
+)
+async def test_a_picture_has_the_wanted_shape_and_format(
+    body: dict[str, Any], size: tuple[int, int], media_type: str
+) -> None:
+    async with upstream(INSTANT) as up:
+        task_id = await up.made(**body)
+        answer = await up.picture((await up.fetch(task_id))["image_url"])
+        assert answer.headers["content-type"] == media_type
+        assert opened(answer.content).size == size
+
+
+async def test_pictures_are_there_only_under_their_names_and_when_finished() -> None:
+    async with upstream(Settings(speed=0, faults=(Fault(on="submit", kind="hang"),))) as up:
+        hanging, finished = await up.made(), await up.made()
+        names = [f"{hanging}/0_0.png", f"{finished}/0_9.png", "nobody/0.png", f"{finished}/0_0.png"]
+        answers = [await up.picture(f"{up.running.origin}/pictures/{name}") for name in names]
+        assert [answer.status_code for answer in answers] == [404, 404, 404, 200]
+
+
+async def edited(up: Upstream, url: str, **body: Any) -> Image.Image:
+    told = await up.fetch(await up.made(model="flux-kontext-pro", prompt="make it autumn", image_url=url, **body))
+    assert told["status"] == "finished", told
+    return opened((await up.picture(told["image_url"])).content)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "WEBP", "GIF"])
+async def test_an_edit_changes_the_picture_and_keeps_it_recognisable(image_format: str) -> None:
+    content = photo(image_format=image_format)
+    async with listening(http(200, content)) as source, upstream(INSTANT) as up:
+        before, after = opened(content), await edited(up, source.url)
+        assert source.received[0].line == "GET /hook HTTP/1.1"
+        assert "authorization" not in source.received[0].headers
+        assert after.size == before.size
+        stranger = opened(render(scene(prompt="a neon city", seed=9, size=(300, 200))))
+        assert 10 < difference(before, after) < difference(stranger, after)
+
+
+@pytest.mark.parametrize(("ratio", "size"), [("1:1", (200, 200)), ("9:16", (112, 200)), ("16:9", (300, 169))])
+async def test_an_edit_is_cut_to_a_wanted_shape(ratio: str, size: tuple[int, int]) -> None:
+    async with listening(http(200, photo())) as source, upstream(INSTANT) as up:
+        assert (await edited(up, source.url, aspect_ratio=ratio)).size == size
+
+
+async def test_an_edit_can_start_from_a_picture_of_the_sandbox_itself() -> None:
+    async with upstream(INSTANT) as up:
+        grid = await up.fetch(await up.made())
+        assert (await edited(up, grid["image_urls"][2])).size == (1024, 1024)
+
+
+async def test_an_edit_follows_redirects() -> None:
+    moved = http(302, headers="Location: /elsewhere\r\n")
+    async with listening(moved, http(200, photo())) as source, upstream(INSTANT) as up:
+        assert (await edited(up, source.url)).size == (300, 200)
+
+
+def test_an_edit_stands_upright() -> None:
+    content = io.BytesIO()
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    opened(photo()).save(content, "JPEG", exif=turned)
+    wanted = Edit(source=content.getvalue(), prompt="p", model="m", seed=1, image_format="jpg")
+    assert opened(render(wanted)).size == (200, 300)
+
+
+def png_of(width: int, height: int) -> bytes:
+    """Write the head of a PNG that claims a size."""
+    head = b"IHDR" + width.to_bytes(4) + height.to_bytes(4) + b"\x08\x02\x00\x00\x00"
+    return b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4) + head + zlib.crc32(head).to_bytes(4) + b"\0\0\0\0IDAT"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<html>", "this is not a picture"),
+        (b"", "this is not a picture"),
+        (photo()[:200], "this is not a picture"),
+        (png_of(8000, 8000), "8000 x 8000 pixels are too many"),
+        (png_of(10_000, 10_000), "this is not a picture"),
+        (png_of(30_000, 30_000), "this is not a picture"),
+    ],
+)
+def test_what_cannot_be_edited_is_refused(content: bytes, message: str) -> None:
+    with pytest.raises(NotAPictureError, match=message):
+        check(content)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (http(404), "HTTP 404"),
+        (http(200, b"<html>"), "this is not a picture"),
+        (http(200, b"x" * 60_000), "more than 50000 bytes"),
+        (None, "no answer within 0.05 s"),
+        (b"", "Server disconnected without sending a response."),
+    ],
+)
+async def test_a_source_that_cannot_be_fetched_fails_the_task(answer: bytes | None, error: str) -> None:
+    settings = Settings(speed=0, source_timeout_s=5 if answer is not None else 0.05, source_limit_bytes=50_000)
+    async with listening(answer) as source, upstream(settings) as up:
+        answered = (await up.imagine(model="flux-kontext-pro", image_url=source.url)).json()
+        assert answered["status"] == "failed"
+        assert answered["error"] == f"Could not fetch image_url: {error}"
+        assert await up.fetch(answered["task_id"]) == {
+            "task_id": answered["task_id"],
+            "task_type": "imagine",
+            "model": "flux-kontext-pro",
+            "status": "failed",
+            "error": answered["error"],
+        }
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/a.png", "http://ü..test/c.png"])
+async def test_an_address_without_a_server_fails_the_task(url: str) -> None:
+    async with upstream(INSTANT) as up:
+        answered = (await up.imagine(model="flux-kontext-pro", image_url=url)).json()
+        assert answered["status"] == "failed"
+        assert answered["error"].startswith("Could not fetch image_url: ")
+
+
+async def test_an_edit_is_not_over_before_its_source_has_come() -> None:
+    async with listening(None) as source, upstream(INSTANT) as up:
+        request = asyncio.create_task(up.imagine(model="seededit", image_url=source.url))
+        await until(lambda: bool(source.received))
+        task_id = str(up.running.sandbox.ledger.submissions[0].task_id)
+        assert (await up.fetch(task_id))["status"] == "processing"
+        request.cancel()
+        await asyncio.wait([request])
+
+
+async def test_an_edit_can_hang_when_its_source_has_come() -> None:
+    hang = Fault(on="submit", kind="hang")
+    async with listening(http(200, photo())) as source, upstream(Settings(speed=0, faults=(hang,))) as up:
+        request = asyncio.create_task(up.imagine(model="seededit", image_url=source.url))
+        tasks, ledger = up.running.sandbox.tasks, up.running.sandbox.ledger
+        await until(lambda: bool(ledger.submissions) and ledger.submissions[0].task_id is not None)
+        task_id = str(ledger.submissions[0].task_id)
+        await until(lambda: bool((task := tasks.find(task_id)) and task.kept_bytes))
+        assert (await up.fetch(task_id))["status"] == "processing"
+        request.cancel()
+        await asyncio.wait([request])
+
+
+async def test_a_gallery_keeps_few_pictures_and_draws_the_others_again() -> None:
+    content = render(scene())
+    gallery = Gallery(kept_bytes=len(content) + 10)
+    assert await gallery.picture("one", scene()) == content
+    assert await gallery.picture("one", scene(seed=9)) == content  # kept under this name
+    other = await gallery.picture("two", scene(seed=9))
+    assert other != content
+    assert await gallery.picture("one", scene()) == content
+
+
+async def test_a_picture_asked_for_twice_at_once_is_the_same() -> None:
+    gallery = Gallery()
+    async with asyncio.TaskGroup() as group:
+        both = [group.create_task(gallery.picture("one", scene())) for _ in range(2)]
+    assert both[0].result() == both[1].result()
