@@ -120,6 +120,10 @@ class Holdings:
         """Keep the leases, and store what could not be stored before."""
         if self._held:
             await self.store.renew(owner=self.owner, lease_until=self.clock.now() + LEASE_S)
+        await self.save_again()
+
+    async def save_again(self) -> None:
+        """Try once more to store what could not be stored."""
         for task_id in list(self._unsaved):
             await self.change(task_id, lambda task, _now: task)
 

@@ -12,10 +12,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from journey_mcp.errors import Failure, SetupError
 from journey_mcp.images import OutputImage
@@ -35,7 +36,7 @@ class Store:
     async def add(self, task: Task, *, owner: str, lease_until: float) -> None:
         """Store a new task, held by `owner`. Durable on disk when this returns."""
         row = {**_to_row(task), "lease_owner": owner, "lease_until": lease_until}
-        async with self._engine.connect() as connection:
+        async with self._connection() as connection:
             await connection.execute(_INSERT, row)
 
     async def save(self, task: Task, *, owner: str) -> bool:
@@ -44,7 +45,7 @@ class Store:
         False when `owner` does not hold it any more, or it is final already: then nothing was changed.
         """
         values = {f"new_{name}": value for name, value in _to_row(task).items() if name in _CHANGING}
-        async with self._engine.connect() as connection:
+        async with self._connection() as connection:
             result = await connection.execute(_SAVE, {"task": task.id, "owner": owner, **values})
             return result.rowcount == 1
 
@@ -92,23 +93,31 @@ class Store:
             .where(tasks.c.lease_owner == owner, tasks.c.final.is_(False))
             .values(lease_until=lease_until)
         )
-        async with self._engine.connect() as connection:
+        async with self._connection() as connection:
             await connection.execute(statement)
 
     async def release(self, *, owner: str) -> None:
         """Leave what `owner` holds to whoever looks next."""
         statement = sa.update(tasks).where(tasks.c.lease_owner == owner).values(lease_until=0.0)
-        async with self._engine.connect() as connection:
+        async with self._connection() as connection:
             await connection.execute(statement)
 
     async def delete_older(self, *, than: float) -> int:
         """Delete tasks made before then, prompts included; how many there were."""
-        async with self._engine.connect() as connection:
+        async with self._connection() as connection:
             result = await connection.execute(sa.delete(tasks).where(tasks.c.created_at < than))
             return result.rowcount
 
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        # A cancellation inside of a statement would leave the driver waiting for its own end for ever
+        # (SQLAlchemy closes such a connection, and that is cancelled as well). A statement takes milliseconds.
+        with anyio.CancelScope(shield=True):
+            async with self._engine.connect() as connection:
+                yield connection
+
     async def _read(self, statement: sa.Executable) -> list[Task]:
-        async with self._engine.connect() as connection:
+        async with self._connection() as connection:
             rows = (await connection.execute(statement)).mappings().all()
         return [_from_row(row) for row in rows]
 
@@ -128,21 +137,23 @@ async def open_store(url: str) -> AsyncIterator[Store]:
         ) from error
     try:
         try:
-            async with engine.connect() as connection:
-                await migrate(connection)
+            with anyio.CancelScope(shield=True):
+                async with engine.connect() as connection:
+                    await migrate(connection)
         except (SQLAlchemyError, OSError) as error:
             where = engine.url.render_as_string(hide_password=True)
             raise SetupError(f"The database {where} cannot be opened: {_cause(error)}.", next_step=_ANOTHER) from error
         yield Store(engine)
     finally:
-        await engine.dispose()
+        with anyio.CancelScope(shield=True):
+            await engine.dispose()
 
 
 def _new_engine(url: URL) -> AsyncEngine:
     is_sqlite = url.get_backend_name() == "sqlite"
     if is_sqlite and url.database:
         _make_private_folder(Path(url.database).parent)
-    engine = create_async_engine(url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, hide_parameters=True)
     if is_sqlite:
         sa.event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     return engine

@@ -154,6 +154,7 @@ class Studio:
         for submission in out:
             submission.cancel()
         await asyncio.gather(*out, return_exceptions=True)
+        await self._holdings.save_again()
 
     def now(self) -> float:
         """Seconds of the Unix epoch, by the studio's clock."""

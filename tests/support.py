@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -142,3 +143,20 @@ def check_generated(path: Path, name: str, content: str) -> None:
         path.write_text(f"{before}{start}{content.strip()}\n{end}{after}", encoding="utf-8")
     else:
         assert written.strip() == content.strip(), f"{name} in {path.name} is stale: make fix rewrites it"
+
+
+def free_port() -> int:
+    """A port of this machine that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def is_listening(port: int) -> bool:
+    """Whether somebody accepts connections."""
+    try:
+        await (await anyio.connect_tcp("127.0.0.1", port)).aclose()
+    except OSError:
+        return False
+    return True

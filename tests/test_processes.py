@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ import anyio
 import httpx2
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
-from support import environment_for
+from support import environment_for, free_port, is_listening
 
 from journey_mcp import sandbox
 
@@ -244,14 +243,6 @@ def test_a_wrong_setting_stops_the_start_with_one_line(tmp_path: Path, variable:
     assert ended.stderr.count("\n") == 1
 
 
-def free_port() -> int:
-    """A port of this machine that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_a_session_over_http(mode: str, tmp_path: Path) -> None:
     """`serve --http`: both eras at one address; another origin and another path get nothing."""
@@ -281,12 +272,3 @@ async def test_a_session_over_http(mode: str, tmp_path: Path) -> None:
             server.terminate()
             # uvicorn ends in order and then passes the signal on
             assert server.wait(20) in {0, -signal.SIGTERM}
-
-
-async def is_listening(port: int) -> bool:
-    """Whether somebody accepts connections."""
-    try:
-        await (await anyio.connect_tcp("127.0.0.1", port)).aclose()
-    except OSError:
-        return False
-    return True

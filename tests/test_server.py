@@ -130,7 +130,7 @@ async def test_a_result_whole(tool: str, tmp_path: Path) -> None:
 async def test_time_is_up_and_the_task_is_handed_over(mode: str, tmp_path: Path) -> None:
     """A success with status running; the work goes on in the background."""
     async with session(mode, tmp_path, "submit:delay=1") as (client, upstream):
-        result = await client.call_tool("imagine", {"prompt": "a kite", "model": "z-image", "wait_s": 1})
+        result = await client.call_tool("imagine", {"prompt": "a kite", "model": "z-image", "wait_s": 30})
         task = result.structured_content
         assert task is not None
         assert not result.is_error

@@ -94,15 +94,21 @@ class Backstage:
         self._wanted.set()
 
 
-def make_server(settings: Settings, opener: StudioOpener | None = None) -> Server[Backstage]:
-    """The server for one configuration. `opener` stands in for `open_studio`, for a clock of one's own."""
+def make_server(settings: Settings, opener: StudioOpener | None = None, *, is_eager: bool = False) -> Server[Backstage]:
+    """The server for one configuration, which opens its studio after the first answer, or at once when eager.
+
+    `opener` stands in for `open_studio`, for a clock of one's own.
+    """
     backstage = Backstage(settings, opener)
 
     @asynccontextmanager
     async def lifespan(_server: Server[Backstage]) -> AsyncIterator[Backstage]:
         async with anyio.create_task_group() as group:
             group.start_soon(backstage.run)
-            server.middleware.append(_after_first(lambda: group.start_soon(backstage.warm_up)))
+            if is_eager:
+                group.start_soon(backstage.warm_up)
+            else:
+                server.middleware.append(_after_first(lambda: group.start_soon(backstage.warm_up)))
             try:
                 yield backstage
             finally:

@@ -1,0 +1,110 @@
+"""What a process holds: a store that fails for a while, and leases that others took."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from support import World, fast_studio, settings_for, wish, world
+
+from journey_mcp.errors import SetupError
+from journey_mcp.tasks import Status, Submission
+
+
+def execute(folder: Path, statement: str) -> None:
+    """Do something to the database behind the server's back."""
+    connection = sqlite3.connect(folder / "tasks.db", isolation_level=None)
+    connection.execute(statement)
+    connection.close()
+
+
+def hide(folder: Path) -> None:
+    """Every statement fails from now on."""
+    execute(folder, "ALTER TABLE tasks RENAME TO hidden")
+
+
+def show(folder: Path) -> None:
+    """They work again."""
+    execute(folder, "ALTER TABLE hidden RENAME TO tasks")
+
+
+def count(folder: Path, condition: str) -> int:
+    """How many tasks the database has for which this holds."""
+    connection = sqlite3.connect(folder / "tasks.db")
+    (found,) = connection.execute(f"SELECT count(*) FROM tasks WHERE {condition}").fetchone()
+    connection.close()
+    return int(found)
+
+
+async def test_what_could_not_be_stored_is_stored_at_the_end(tmp_path: Path) -> None:
+    """A store that works again in the last moment still gets it."""
+    async with world(tmp_path, "submit:delay=0.2") as here:
+        task = await here.studio.create(wish())
+        await until_asked(here, "imagine")
+        hide(tmp_path)
+        assert (await here.studio.wait_for_new(task, 300)).status is Status.SUCCEEDED
+        show(tmp_path)
+    assert count(tmp_path, "final") == 1
+
+
+async def until_asked(here: World, endpoint: str) -> None:
+    """Wait until the sandbox has a request."""
+    for _ in range(2000):
+        if here.asked[endpoint]:
+            return
+        await here.clock.sleep(1)
+    raise AssertionError(f"{endpoint} was never asked")
+
+
+async def test_without_a_store_nothing_is_sent(tmp_path: Path) -> None:
+    """The caller hears that nothing was sent, and who can help."""
+    async with world(tmp_path) as here:
+        hide(tmp_path)
+        with pytest.raises(SetupError, match="Nothing was sent") as raised:
+            await here.studio.create(wish())
+        assert "disk" in (raised.value.failure.next_step or "")
+        assert here.asked["imagine"] == 0
+        show(tmp_path)
+        assert (await here.made()).status is Status.SUCCEEDED
+
+
+async def test_an_answer_that_cannot_be_stored_is_kept_and_stored_later(tmp_path: Path) -> None:
+    """The caller gets it at once, the store as soon as it works again."""
+    async with world(tmp_path, "submit:delay=0.2") as here:
+        task = await here.studio.create(wish())
+        await until_asked(here, "imagine")
+        hide(tmp_path)
+        told = await here.studio.wait_for_new(task, 300)
+        assert told.status is Status.SUCCEEDED
+        show(tmp_path)
+        for _ in range(100):
+            if count(tmp_path, "final"):
+                break
+            await here.clock.sleep(1)
+        assert count(tmp_path, "final") == 1
+    async with fast_studio(settings_for("http://127.0.0.1:9", tmp_path)) as studio:
+        assert await studio.fetch([task.id]) == {task.id: told}
+
+
+async def test_a_request_whose_departure_cannot_be_journaled_does_not_leave(tmp_path: Path) -> None:
+    """After a crash nobody would know of it."""
+    async with world(tmp_path, "submit:status=429,header.Retry-After=30") as here:
+        task = await here.studio.create(wish())
+        await until_asked(here, "imagine")
+        hide(tmp_path)
+        told = await here.studio.wait_for_new(task, 300)
+        assert told.failure is not None
+        assert (told.failure.code, told.submission) == ("setup", Submission.REFUSED)
+        assert here.asked["imagine"] == 1
+        show(tmp_path)
+
+
+async def test_what_somebody_else_has_taken_over_is_not_written_any_more(tmp_path: Path) -> None:
+    """The first holder hears of its loss and drops the task; the other's word stands."""
+    async with world(tmp_path, "submit:status=429,header.Retry-After=20,times=always") as here:
+        task = await here.studio.create(wish())
+        await until_asked(here, "imagine")
+        execute(tmp_path, "UPDATE tasks SET lease_owner = 'another', lease_until = 9e9, status = 'canceled', final = 1")
+        stood = (await here.studio.fetch([task.id], seconds=60))[task.id]
+        assert stood.status is Status.CANCELED
+        await here.clock.sleep(60)
+        assert here.asked["imagine"] == 1

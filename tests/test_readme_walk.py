@@ -1,0 +1,79 @@
+"""The README and its companions, followed word by word: every command they name does what they say."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+from support import environment_for, free_port, is_listening
+
+from journey_mcp import sandbox
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "sandbox.md", ROOT / "docs" / "models.md"]
+
+
+def commands(path: Path) -> Iterator[str]:
+    """The lines of a document's shell blocks, and the commands inside its text, without comments."""
+    text = path.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += re.findall(r"`(journey-mcp [^`…]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    for line in lines:
+        if command := line.partition("  #")[0].strip():
+            yield command
+
+
+def ours(command: str) -> bool:
+    """What this test runs; the demo and the tests themselves run elsewhere, others' programs nowhere."""
+    return command.startswith(("journey-mcp ", "export "))
+
+
+EVERYTHING = [(path, command) for path in DOCUMENTS for command in commands(path)]
+
+
+def test_no_command_is_left_out() -> None:
+    """What is not run here is one of these, on purpose."""
+    others = {command.split()[0] for _, command in EVERYTHING if not ours(command)}
+    assert others <= {"make", "uv", "claude"}
+    assert len([command for _, command in EVERYTHING if ours(command)]) >= 8
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+async def test_commands_do_what_the_document_says(path: Path, tmp_path: Path) -> None:
+    """In order, in an empty folder, with a real key's place taken by the sandbox's."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        environment = {**os.environ, **environment_for(upstream.base_url, tmp_path / "data")}
+        for command in (command for where, command in EVERYTHING if where == path and ours(command)):
+            words = shlex.split(command.replace(" ID", " flux-kontext-pro"))
+            if words[0] == "export":
+                keys = [word.partition("=")[::2] for word in words[1:] if not word.startswith("JOURNEYAPI_BASE_URL")]
+                environment |= dict(keys)
+            elif words[1] in {"serve", "sandbox"}:
+                await starts(words, environment)
+            else:
+                ended = await anyio.run_process(
+                    [sys.executable, "-m", "journey_mcp", *words[1:]], env=environment, cwd=tmp_path, check=False
+                )
+                assert ended.returncode == 0, f"{command}: {ended.stderr.decode()}"
+    if path.name == "README.md":
+        assert (tmp_path / "lighthouse.png").stat().st_size > 1000
+
+
+async def starts(words: list[str], environment: dict[str, str]) -> None:
+    """A server of the document's comes up, on a free port."""
+    port = free_port()
+    arguments = [re.sub(r"\b8\d\d\d\b", str(port), word) for word in words[1:]]
+    server = subprocess.Popen([sys.executable, "-m", "journey_mcp", *arguments], env=environment)
+    try:
+        with anyio.fail_after(20):
+            while not await is_listening(port):
+                await anyio.sleep(0.05)
+    finally:
+        server.terminate()
+        server.wait(20)
