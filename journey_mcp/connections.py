@@ -42,7 +42,7 @@ class Connections:
         variables = ", ".join(a.key_variable for a in self._accounts if a.provider == SANDBOX)
         if not variables:
             return ()
-        told = "This is a sandbox picture, free and made up; its link works while the server runs."
+        told = "This is a sandbox picture: made up, free whatever the cost says, its link good while the server runs."
         return (f"{told} Set {variables} for real ones.",)
 
     def account_of(self, offer: Offer) -> Account:

@@ -29,7 +29,7 @@ def poll_gap(number: int, *, age_s: float, usual_s: tuple[int, int] | None, told
 
 def submit_gap(number: int, *, told_s: float | None = None) -> float:
     """Seconds before a creating request that came to nothing is tried again (0 is the first retry)."""
-    return max(min(0.5 * 2 ** min(number, 10), 30.0) * _jitter(), told_s or 0.0)
+    return max(min(0.5 * math.pow(2, min(number, 10)), 30.0) * _jitter(), told_s or 0.0)
 
 
 class Heartbeat:

@@ -83,6 +83,14 @@ class Settings(BaseModel):
             raise ValueError("must start with https:// (or http:// for a local one)")
         return value.rstrip("/")
 
+    @field_validator("journeyapi_api_key", "webhook_secret")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        secret = value.get_secret_value() if value else ""
+        if not (secret.isascii() and secret.isprintable()):
+            raise ValueError("has characters that cannot be sent in a header; was it copied whole and alone?")
+        return value
+
     @property
     def keys(self) -> dict[str, str]:
         """The keys that are set, by the registry's id of their provider."""
@@ -138,8 +146,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         problem = error.errors(include_url=False)[0]
         field = str(problem["loc"][0])
         name = next(variable for variable, its_field in known.items() if its_field == field)
+        value = "(secret)" if Settings.model_fields[field].annotation == SecretStr | None else repr(given[field])
         raise SetupError(
-            f"{name}={given[field]!r}: {problem['msg'].removeprefix('Value error, ')}.",
+            f"{name}={value}: {problem['msg'].removeprefix('Value error, ')}.",
             next_step="Correct or unset this variable.",
         ) from error
     if not settings.keys and settings.sandbox == "off":

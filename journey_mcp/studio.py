@@ -18,7 +18,6 @@ from journey_mcp.errors import InternalError, JourneyError, NotEnglish
 from journey_mcp.holdings import Holdings
 from journey_mcp.language import Verdict, judge
 from journey_mcp.polling import Poller
-from journey_mcp.providers import Balance
 from journey_mcp.registry import Offer
 from journey_mcp.requests import ImageRequest, check_webhook_url
 from journey_mcp.settings import Settings
@@ -118,22 +117,15 @@ class Studio:
             report=report,
         )
         found = await wait(self._holdings, wish, known)
-        return {id_: self._told_where(task) for id_, task in found.items()}
+        return {
+            id_: task.noticed(reason, self.now()) if (reason := self.elsewhere(task)) else task
+            for id_, task in found.items()
+        }
 
     async def newest(self, *, principal: str = LOCAL) -> list[Task]:
         """The principal's 20 newest tasks of the last day."""
         since = self._holdings.clock.now() - _LISTED_FOR_S
         return await self._holdings.store.newest(principal=principal, since=since, limit=_LISTED)
-
-    async def balances(self) -> dict[str, Balance | JourneyError]:
-        """What every configured provider answers when asked for the balance, by provider."""
-        found: dict[str, Balance | JourneyError] = {}
-        for account, provider in self._connections.providers():
-            try:
-                found[account.provider] = await provider.balance()
-            except JourneyError as error:
-                found[account.provider] = error
-        return found
 
     async def work(self) -> None:
         """Poll, renew and take over, for ever."""
@@ -170,12 +162,14 @@ class Studio:
             problems.append(found)
         raise problems[0]
 
-    def _told_where(self, task: Task) -> Task:
-        """A running task that this server cannot ask for says where it was made."""
+    def elsewhere(self, task: Task) -> str | None:
+        """Why a running task is not asked for by this process; `None` when it is."""
         if task.status.is_final or self._connections.serves(task):
-            return task
-        where = f"It was made at {task.provider} ({task.base_url}), which this server is not set up to ask."
-        return task.noticed(f"{where} Set that provider's key and base address again to get its result.", self.now())
+            return None
+        return (
+            f"It was made at {task.provider} ({task.base_url}), which this server is not set up to ask. "
+            "Set that provider's key and base address again to get its result."
+        )
 
     async def _submit(self, task_id: str, request: ImageRequest, offer: Offer) -> None:
         try:
@@ -211,19 +205,22 @@ async def open_studio(settings: Settings, clock: Clock | None = None) -> AsyncIt
         connections = await stack.enter_async_context(open_connections(settings))
         holdings = Holdings(store, clock or Clock())
         raised: Exception | None = None
-        async with anyio.create_task_group() as group:
-            studio = Studio(settings, connections, holdings)
-            group.start_soon(studio.work)
-            try:
-                yield studio
-            except Exception as error:  # noqa: BLE001  # raised again below: the group would wrap it
-                raised = error
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await studio.finish()
-                group.cancel_scope.cancel()
-        with anyio.CancelScope(shield=True):
-            await store.release(owner=holdings.owner)
+        try:
+            async with anyio.create_task_group() as group:
+                studio = Studio(settings, connections, holdings)
+                group.start_soon(studio.work)
+                try:
+                    yield studio
+                except Exception as error:  # noqa: BLE001  # raised again below: the group would wrap it
+                    raised = error
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await studio.finish()
+                    group.cancel_scope.cancel()
+        finally:
+            # also when cancelled: others need not wait for the leases to run out
+            with anyio.CancelScope(shield=True):
+                await store.release(owner=holdings.owner)
         if raised is not None:
             raise raised
 

@@ -260,7 +260,9 @@ async def test_a_session_over_http(mode: str, tmp_path: Path) -> None:
                 assert evil.status_code == 403
             seen: list[float] = []
 
-            async def on_progress(progress: float, _total: float | None, _message: str | None) -> None:
+            async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+                assert total == 1
+                assert message
                 seen.append(progress)
 
             async with Client(address, mode=mode) as client:

@@ -33,6 +33,7 @@ async def session(mode: str, folder: Path, *faults: str, **more: Any) -> AsyncIt
 async def conforms(client: Client, tool: str, structured: Any) -> None:
     """What came back is what the output schema declares."""
     schema = next(t.output_schema for t in (await client.list_tools()).tools if t.name == tool)
+    assert schema is not None
     jsonschema_rs.validator_for(schema).validate(structured)
 
 
@@ -105,7 +106,7 @@ async def test_a_result_whole(tool: str, tmp_path: Path) -> None:
         made = await client.call_tool("imagine", {"prompt": "a red kite", "model": "z-image"})
         assert made.structured_content is not None
         task_id = made.structured_content["task_id"]
-        calls = {
+        calls: dict[str, dict[str, Any]] = {
             "imagine": {"prompt": "a red kite"},
             "edit_image": {"prompt": "make it blue", "image": f"{task_id}.1"},
             "fetch_task": {"task_ids": [task_id, "tsk_unknown"]},

@@ -30,6 +30,16 @@ def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: str, says
     assert raised.value.failure.next_step
 
 
+@pytest.mark.parametrize("name", ["JOURNEYAPI_API_KEY", "JOURNEY_MCP_WEBHOOK_SECRET"])
+def test_a_secret_that_cannot_be_sent_is_named_and_not_shown(name: str) -> None:
+    """A key with a curly quote or a line break from copying."""
+    for value in ("“japi_live_x”", "japi_live_x\njapi_live_y"):
+        with pytest.raises(SetupError, match="cannot be sent") as raised:
+            read_settings({name: value})
+        assert name in str(raised.value)
+        assert "japi_live_x" not in str(raised.value)
+
+
 def test_without_key_and_sandbox_nothing_can_run() -> None:
     """The message names both variables."""
     with pytest.raises(SetupError, match="JOURNEY_MCP_SANDBOX=off") as raised:

@@ -8,7 +8,7 @@ import pytest
 from support import fast_studio, settings_for, wish, world
 
 from journey_mcp import sandbox
-from journey_mcp.errors import InvalidRequest, JourneyError, NotEnglish, UnknownImage
+from journey_mcp.errors import InvalidRequest, NotEnglish, UnknownImage
 from journey_mcp.tasks import Status, Submission, Task
 
 
@@ -203,18 +203,6 @@ async def test_an_upstream_error_before_acceptance_is_told_and_free(tmp_path: Pa
         assert task.failure is not None
         assert (task.status, task.failure.code, task.cost) == (Status.FAILED, "out_of_credits", None)
         assert "The balance is 1 credits" in task.failure.message
-
-
-async def test_balances_are_told_per_provider(tmp_path: Path) -> None:
-    """A wrong key is an error that names its variable."""
-    async with world(tmp_path) as here:
-        balance = (await here.studio.balances())["journeyapi"]
-        assert not isinstance(balance, JourneyError)
-        assert (balance.amount, balance.unit, balance.plan) == ("500", "credits", "starter")
-    async with world(tmp_path, keys=("another",)) as here:
-        error = (await here.studio.balances())["journeyapi"]
-        assert isinstance(error, JourneyError)
-        assert "JOURNEYAPI_API_KEY" in (error.failure.next_step or "")
 
 
 async def test_a_task_of_another_address_is_not_asked_for_here(tmp_path: Path) -> None:

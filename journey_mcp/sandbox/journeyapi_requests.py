@@ -139,9 +139,9 @@ def _model(model_id: Any, settings: JourneyApiSettings) -> Model | None:
         return MODELS["midjourney"]
     if not isinstance(model_id, str):
         return None
-    if model_id in settings.extra_models:
-        return extra_model(model_id)
-    return MODELS.get(model_id)
+    if model_id in MODELS:
+        return MODELS[model_id]
+    return extra_model(model_id) if model_id in settings.extra_models else None
 
 
 def _prompt_faults(body: Mapping[str, Any]) -> list[str]:

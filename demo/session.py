@@ -1,0 +1,73 @@
+"""The main job without a key: a real MCP client over stdio makes a picture, edits candidate 2, and saves both.
+
+Run by `make demo`, or: python demo/session.py [folder]
+"""
+# ruff: noqa: T201, INP001  # a demonstration prints, and is no package
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp import Client, StdioServerParameters, stdio_client
+from mcp.client.stdio import get_default_environment
+
+from journey_mcp import saving
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+async def main(folder: Path) -> None:
+    """One session, from the list of tools to two files."""
+    with tempfile.TemporaryDirectory() as data:
+        # of our own environment nothing but PATH and the like: no key, so the built-in sandbox makes the pictures
+        environment = {**get_default_environment(), "PYTHONPATH": str(ROOT), "JOURNEY_MCP_DATA_DIR": data}
+        server = StdioServerParameters(command=sys.executable, args=["-m", "journey_mcp"], env=environment, cwd=data)
+        print("Starting journey-mcp on stdio, without any key.")
+        async with Client(stdio_client(server)) as client:
+            print(f"MCP {client.protocol_version}. Tools:")
+            for tool in (await client.list_tools()).tools:
+                print(f"  {tool.name}: {tool.title}")
+
+            made = await call(client, "imagine", prompt="a lighthouse at dusk, oil on canvas", model="midjourney")
+            _, second, _, _ = made["images"]
+
+            edited = await call(client, "edit_image", prompt="make the sky green, keep the rest", image=second["id"])
+            [fetched] = (await call(client, "fetch_task", task_ids=[edited["task_id"]]))["tasks"]
+            expect(fetched["images"] == edited["images"], "fetch_task tells the same picture")
+
+            print("\nSaved:")
+            await save(second["url"], folder / "lighthouse.png")
+            await save(fetched["images"][0]["url"], folder / "lighthouse-green-sky.jpg")
+
+
+async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    """Call a tool and show what a person in a chat would see."""
+    print(f"\n> {tool} {arguments}")
+
+    async def report(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001  # MCP's names
+        print(f"  {progress:4.0%} {message}")
+
+    result = await client.call_tool(tool, arguments, progress_callback=report)
+    for line in (line for block in result.content if block.type == "text" for line in block.text.splitlines()):
+        print(f"  {line}")
+    expect(not result.is_error and isinstance(result.structured_content, dict), f"{tool} succeeds")
+    plain: dict[str, Any] = result.structured_content or {}
+    expect(all(task["status"] == "succeeded" for task in plain.get("tasks", [plain])), f"{tool} has its pictures")
+    return plain
+
+
+async def save(url: str, path: Path) -> None:
+    """Save a picture under this name and say where it is."""
+    print(f"  {(await saving.save(url, path, replace=True)).path}")
+
+
+def expect(is_so: bool, what: str) -> None:  # noqa: FBT001  # reads like a sentence
+    """End the demonstration when something is not as it should be."""
+    if not is_so:
+        sys.exit(f"The demo failed. Expected: {what}.")
+
+
+if __name__ == "__main__":
+    anyio.run(main, Path(sys.argv[1] if len(sys.argv) > 1 else "demo-pictures"))

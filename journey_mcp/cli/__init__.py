@@ -1,0 +1,245 @@
+"""The command line: commands and their options. The work is done in this package's other modules.
+
+What a command needs is imported when it runs, so that `--help` and `--version` are quick.
+"""
+
+# ruff: noqa: PLC0415  # see above
+
+import io
+import sys
+from typing import Annotated, Any, Literal
+
+import typer
+
+from journey_mcp import __version__
+from journey_mcp.cli import console, options
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="journey-mcp",
+    help="Make and edit images: an MCP server for assistants, and the same tools for people. "
+    "Without a command it serves MCP on stdio.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
+    if wanted:
+        console.result(f"journey-mcp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # where a terminal's encoding has no "…", a question mark does
+            stream.reconfigure(errors="replace")
+
+
+@app.command()
+def serve(
+    *,
+    http: Annotated[
+        str | None,
+        typer.Option(help="Serve /mcp over streamable HTTP at this address of this machine.", metavar="HOST:PORT"),
+    ] = None,
+) -> None:
+    """Serve MCP to assistants: on stdio, or over HTTP."""
+    from journey_mcp.cli import serving
+
+    with console.errors_told(as_json=False):
+        serving.serve(http)
+
+
+@app.command()
+def imagine(  # noqa: PLR0913  # a command's options are its parameters
+    *,
+    prompt: Annotated[str, typer.Argument(help="What to show.", metavar="PROMPT")],
+    model: options.Model = None,
+    reference: options.References = None,
+    aspect_ratio: options.AspectRatio = None,
+    resolution: options.Resolution = None,
+    output_format: options.OutputFormat = None,
+    negative_prompt: options.NegativePrompt = None,
+    seed: options.Seed = None,
+    webhook_url: options.WebhookUrl = None,
+    wait: options.WaitS = None,
+    output: options.Output = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Make a picture from text."""
+    given = {
+        "prompt": prompt,
+        "model": model,
+        "reference_images": reference,
+        "aspect_ratio": aspect_ratio,
+        "resolution": resolution,
+        "output_format": output_format,
+        "negative_prompt": negative_prompt,
+        "seed": seed,
+        "webhook_url": webhook_url,
+    }
+    _create("imagine", given, output=output, force=force, wait_s=wait, as_json=as_json)
+
+
+@app.command()
+def edit(  # noqa: PLR0913  # a command's options are its parameters
+    *,
+    image: Annotated[
+        str, typer.Argument(help="The picture to edit: id of an earlier one (tsk_….2) or public URL.", metavar="IMAGE")
+    ],
+    prompt: Annotated[str, typer.Argument(help="What to change; the rest is kept.", metavar="PROMPT")],
+    model: options.Model = None,
+    reference: options.References = None,
+    mask: Annotated[str | None, typer.Option(help="A picture; where it is white is redrawn.", metavar="URL")] = None,
+    aspect_ratio: options.AspectRatio = None,
+    resolution: options.Resolution = None,
+    output_format: options.OutputFormat = None,
+    negative_prompt: options.NegativePrompt = None,
+    seed: options.Seed = None,
+    webhook_url: options.WebhookUrl = None,
+    wait: options.WaitS = None,
+    output: options.Output = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Change a picture."""
+    given = {
+        "image": image,
+        "prompt": prompt,
+        "model": model,
+        "reference_images": reference,
+        "mask": mask,
+        "aspect_ratio": aspect_ratio,
+        "resolution": resolution,
+        "output_format": output_format,
+        "negative_prompt": negative_prompt,
+        "seed": seed,
+        "webhook_url": webhook_url,
+    }
+    _create("edit_image", given, output=output, force=force, wait_s=wait, as_json=as_json)
+
+
+@app.command()
+def fetch(
+    *,
+    tasks: Annotated[list[str], typer.Argument(help="Task ids (tsk_…).", metavar="TASK...")],
+    wait: options.WaitS = None,
+    output: options.Output = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Wait for tasks and show them; with -o, save the pictures of one."""
+    with console.errors_told(as_json=as_json):
+        from journey_mcp.cli import pictures
+
+        handling = pictures.Handling(output=output, force=force, wait_s=wait, as_json=as_json)
+        raise typer.Exit(pictures.fetch(tasks, handling))
+
+
+@app.command()
+def tasks(*, as_json: options.Json = False) -> None:
+    """List the newest tasks of the last day."""
+    with console.errors_told(as_json=as_json):
+        from journey_mcp.cli import listing
+
+        listing.tasks(as_json=as_json)
+
+
+@app.command()
+def models(
+    *,
+    model: Annotated[str | None, typer.Argument(help="Tell all that is known of this one.", metavar="[ID]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the models, or tell all about one."""
+    with console.errors_told(as_json=as_json):
+        from journey_mcp.cli import listing
+
+        if model is None:
+            listing.models(as_json=as_json)
+        else:
+            listing.model(model, as_json=as_json)
+
+
+@app.command()
+def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Check settings, database and providers, and say what to do. Exit code 0: everything works."""
+    from journey_mcp.cli import health
+
+    raise typer.Exit(health.doctor(as_json=as_json))
+
+
+@app.command()
+def sandbox(  # noqa: PLR0913  # a command's options are its parameters
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where on 127.0.0.1; 0 takes a free one.")] = 8787,
+    speed: Annotated[float, typer.Option(min=0, help="1 is life-like, 0 ends every task at once.")] = 20.0,
+    seed: Annotated[int | None, typer.Option(help="Makes ids, seeds and durations repeatable.")] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="What goes wrong, as in submit:status=429,times=3; repeatable.", metavar="FAULT"),
+    ] = None,
+    balance: Annotated[float, typer.Option("--credits", min=0, help="The balance at the start.")] = 500,
+    plan: Annotated[
+        Literal["basic", "starter", "growth", "enterprise"], typer.Option(help="Limits the tasks at once.")
+    ] = "starter",
+    edit_without_image: Annotated[
+        Literal["strict", "lenient"], typer.Option(help="An edit model without a picture: refused, or not.")
+    ] = "strict",
+    sync_answer: Annotated[
+        Literal["finished", "task_id"], typer.Option(help="What a synchronous model answers with.")
+    ] = "finished",
+    unknown_task: Annotated[
+        Literal["400", "404", "empty"], typer.Option(help="What a question for an unknown task gets.")
+    ] = "400",
+) -> None:
+    """Run a sandbox: a local imitation of JourneyAPI, free, with made-up pictures."""
+    from journey_mcp.cli import serving
+
+    wish = serving.SandboxWish(
+        port=port,
+        speed=speed,
+        seed=seed,
+        faults=fault or (),
+        credits=balance,
+        plan=plan,
+        edit_without_image=edit_without_image,
+        sync_answer=sync_answer,
+        unknown_task=unknown_task,
+    )
+    with console.errors_told(as_json=False):
+        serving.serve_sandbox(wish)
+
+
+@app.command()
+def specs(
+    *,
+    form: Annotated[
+        Literal["mcp", "anthropic", "openai", "gemini"], typer.Option("--format", help="Whose form.")
+    ] = "mcp",
+) -> None:
+    """Print the tools' definitions as JSON, for calling a model without MCP."""
+    from journey_mcp.cli import serving
+
+    with console.errors_told(as_json=False):
+        serving.specs(form)
+
+
+def _create(tool: Literal["imagine", "edit_image"], given: dict[str, Any], *, as_json: bool, **handling: Any) -> None:
+    with console.errors_told(as_json=as_json):
+        from journey_mcp.cli import pictures
+
+        raise typer.Exit(pictures.create(tool, given, pictures.Handling(as_json=as_json, **handling)))

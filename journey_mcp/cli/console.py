@@ -1,0 +1,86 @@
+"""What goes where: results to stdout, remarks and errors to stderr; and which exit code says what."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from journey_mcp.errors import InvalidRequest, JourneyError, SetupError, UnknownTask
+
+FINE = 0
+FAILED = 1
+"""The task failed, or something upstream is in trouble."""
+WRONG = 2
+"""The arguments or the setup have to be changed."""
+INTERRUPTED = 130
+"""Ctrl-C, as shells count it."""
+
+
+def result(text: str) -> None:
+    """Print a result, as text without control characters: prompts may come from anywhere."""
+    print(_printable(text), flush=True)  # noqa: T201  # the one place that prints results
+
+
+def result_json(plain: Any) -> None:
+    """Print a result as JSON."""
+    print(json.dumps(plain, ensure_ascii=False, indent=2, default=str), flush=True)  # noqa: T201  # as above
+
+
+def remark(text: str) -> None:
+    """Say something that is no result."""
+    print(_printable(text), file=sys.stderr, flush=True)  # noqa: T201  # as above
+
+
+def error(failed: JourneyError) -> None:
+    """Say what went wrong and what helps."""
+    remark(f"journey-mcp: {failed}")
+    if failed.failure.next_step:
+        remark(failed.failure.next_step)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; where stdout is no terminal, lines of cells with tabs between, none cut short."""
+    cells = [[" ".join(cell.split()) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in [columns, *cells]:
+            result("\t".join(row))
+        return
+    from rich.console import Console  # noqa: PLC0415  # only for people
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns[:-1]:
+        drawn.add_column(name, overflow="fold")
+    drawn.add_column(columns[-1], ratio=1)
+    for row in cells:
+        drawn.add_row(*(Text(_printable(cell)) for cell in row))
+    Console().print(drawn)
+
+
+@contextmanager
+def errors_told(*, as_json: bool) -> Iterator[None]:
+    """End the command when it fails on purpose: a line or two on stderr, or the failure's object on stdout."""
+    try:
+        yield
+    except JourneyError as failed:
+        if as_json:
+            from journey_mcp.server.render import failed_object  # noqa: PLC0415  # only when it is needed
+            from journey_mcp.tasks import Status  # noqa: PLC0415
+
+            result_json(failed_object(failed.failure, status=Status.FAILED.value))
+        else:
+            error(failed)
+        raise typer.Exit(code_of(failed)) from failed
+
+
+def code_of(failed: JourneyError) -> int:
+    """The exit code of a command that came to nothing."""
+    return WRONG if isinstance(failed, InvalidRequest | UnknownTask | SetupError) else FAILED
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text)

@@ -1,0 +1,243 @@
+"""`imagine`, `edit` and `fetch`: the tools' work for a person who waits, and the pictures as files."""
+
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from journey_mcp import saving
+from journey_mcp.cli import console
+from journey_mcp.cli.progress import bar
+from journey_mcp.cli.setup import ready_settings
+from journey_mcp.errors import InvalidArguments, JourneyError, UnknownTask
+from journey_mcp.images import ImageId
+from journey_mcp.providers import SANDBOX
+from journey_mcp.registry import Offer
+from journey_mcp.requests import ImageRequest, Tool
+from journey_mcp.server import arguments, render
+from journey_mcp.server.menu import read_menu
+from journey_mcp.settings import Settings
+from journey_mcp.studio import Studio, open_studio
+from journey_mcp.tasks import Status, Submission, Task
+
+_MOST_AT_ONCE = 20
+_GRID = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handling:
+    """What shall become of the result."""
+
+    output: Path | None
+    force: bool
+    wait_s: float | None
+    """`None`: until it is finished."""
+    as_json: bool
+
+    @property
+    def seconds(self) -> float:
+        """How long to wait."""
+        return math.inf if self.wait_s is None else self.wait_s
+
+
+@dataclass(kw_only=True)
+class _Open:
+    """What goes on without us when the person stops waiting; filled while the command runs."""
+
+    tasks: list[Task] = field(default_factory=list)
+
+
+_Work = Callable[[_Open], Awaitable[int]]
+
+
+def create(tool: Tool, given: dict[str, Any], handling: Handling) -> int:
+    """Make or edit a picture; the exit code.
+
+    Raises:
+        JourneyError: nothing was made.
+    """
+    settings = ready_settings()
+    kind = arguments.EditImage if tool == "edit_image" else arguments.Imagine
+    asked = arguments.read(kind, tool, given)
+    request = arguments.image_request(tool, asked, read_menu(settings).defaults)
+    return _run(partial(_create, settings, request, handling))
+
+
+def fetch(task_ids: Sequence[str], handling: Handling) -> int:
+    """Wait for tasks, show them, and save the pictures of a single one; the exit code.
+
+    Raises:
+        JourneyError: none of the tasks is known, or what is asked for cannot be done.
+    """
+    ids = list(dict.fromkeys(task_ids))
+    if len(ids) > _MOST_AT_ONCE:
+        raise InvalidArguments(f"fetch takes at most {_MOST_AT_ONCE} tasks at once; {len(ids)} were given.")
+    if handling.output is not None and len(ids) != 1:
+        raise InvalidArguments(f"-o saves the pictures of one task; {len(ids)} were given.")
+    return _run(partial(_fetch, ready_settings(), ids, handling))
+
+
+def _run(work: _Work) -> int:
+    """Do the work. Ctrl-C ends the waiting, not the tasks: it is said how to come back to them."""
+    going_on = _Open()
+    try:
+        return anyio.run(work, going_on)
+    except KeyboardInterrupt:
+        for line in _farewell(going_on.tasks):
+            console.remark(line)
+        return console.INTERRUPTED
+
+
+async def _create(settings: Settings, request: ImageRequest, handling: Handling, going_on: _Open) -> int:
+    async with open_studio(settings) as studio:
+        if handling.output is not None:
+            expected = _GRID if _is_grid(studio.catalog.offers.get(request.model, ())) else 1
+            saving.check_writable(saving.targets(handling.output, expected), replace=handling.force)
+        task = await studio.create(request)
+        going_on.tasks = [task]
+        console.remark(f"Task {task.id}: {task.request.model} at {task.provider}.")
+        try:
+            with bar(f"{task.request.model}: sent") as report:
+                task = await studio.wait_for_new(task, handling.seconds, report)
+        except anyio.get_cancelled_exc_class():
+            going_on.tasks = [await _as_it_stands(studio, task)]
+            raise
+        going_on.tasks = [task]
+        return await _conclude(studio, task, handling)
+
+
+async def _fetch(settings: Settings, ids: list[str], handling: Handling, going_on: _Open) -> int:
+    async with open_studio(settings) as studio:
+        known = await studio.fetch(ids)
+        if not known:
+            raise _unknown(ids[0], studio)
+        if handling.output is not None:
+            saving.check_writable(
+                saving.targets(handling.output, max(1, len(known[ids[0]].images))), replace=handling.force
+            )
+        for task in known.values():
+            if reason := studio.elsewhere(task):
+                console.remark(f"{task.id} is not asked for: {reason}")
+        going_on.tasks = list(known.values())
+        with bar(f"{len(known)} task(s)") as report:
+            known |= await studio.fetch(list(known), seconds=handling.seconds, report=report)
+        going_on.tasks = list(known.values())
+        if handling.output is not None:
+            return await _conclude(studio, known[ids[0]], handling, as_list=True)
+        return _list(studio, ids, known, handling)
+
+
+def _list(studio: Studio, ids: list[str], known: dict[str, Task], handling: Handling) -> int:
+    """Show tasks without saving anything."""
+    plain = [
+        render.task_object(known[id_], now=studio.now(), with_prompt=True)
+        if id_ in known
+        else render.failed_object(_unknown(id_, studio).failure, task_id=id_)
+        for id_ in ids
+    ]
+    if handling.as_json:
+        console.result_json({"tasks": plain})
+    else:
+        said = [{**one, "next_step": _next_step(known.get(one["task_id"])) or one.get("next_step")} for one in plain]
+        console.result(render.listing_text(said))
+    has_failed = len(known) < len(ids) or any(_has_failed(task) for task in known.values())
+    return console.FAILED if has_failed else console.FINE
+
+
+async def _conclude(studio: Studio, task: Task, handling: Handling, *, as_list: bool = False) -> int:
+    """Show one task and save its pictures; the exit code."""
+    plain = render.task_object(task, now=studio.now(), with_prompt=as_list)
+    if handling.as_json:
+        console.result_json({"tasks": [plain]} if as_list else plain)
+    else:
+        text = render.as_text({**plain, "next_step": _next_step(task) or plain.get("next_step")})
+        # a failure is no result: it shall not end up in a file or a pipe
+        (console.remark if _has_failed(task) else console.result)(text)
+    if _has_failed(task):
+        return console.FAILED
+    if handling.output is None:
+        if task.provider == SANDBOX:
+            console.remark(
+                "This command's sandbox, its pictures included, ends here: save them with -o, "
+                "or keep one running with `journey-mcp sandbox --port 8787`."
+            )
+        return console.FINE
+    if not task.status.is_final:
+        console.remark(f"Nothing is saved yet: `journey-mcp fetch {task.id} -o {handling.output}` waits for it.")
+        return console.FAILED
+    return await _save(task, handling.output, handling)
+
+
+async def _save(task: Task, output: Path, handling: Handling) -> int:
+    """Save all pictures of a task; one that cannot be saved does not keep the others from it."""
+    code = console.FINE
+    # with --json, stdout holds the one object and nothing else
+    say = console.remark if handling.as_json else console.result
+    paths = saving.targets(output, len(task.images))
+    if len(paths) > 1:
+        console.remark(f"{len(paths)} pictures: {paths[0].name} to {paths[-1].name}.")
+    for path, image in zip(paths, task.images, strict=True):
+        try:
+            saved = await saving.save(image.url, path, replace=handling.force)
+        except JourneyError as error:
+            console.error(error)
+            code = console.FAILED
+            continue
+        say(f"Saved {saved.path}")
+        if saved.is_misnamed:
+            console.remark(f"{saved.path.name} is a {saved.format} picture, whatever its name says.")
+    return code
+
+
+async def _as_it_stands(studio: Studio, task: Task) -> Task:
+    """The task as far as it came, for a command that is being interrupted."""
+    known: dict[str, Task] = {}
+    with anyio.CancelScope(shield=True):
+        known = await studio.fetch([task.id])
+    return known.get(task.id, task)
+
+
+def _farewell(tasks: Sequence[Task]) -> list[str]:
+    """What a person who stops waiting has to know."""
+    running = [task for task in tasks if not task.status.is_final]
+    if not tasks:
+        return ["Stopped; nothing was sent."]
+    if all(task.provider == SANDBOX for task in running) and running:
+        return ["Stopped, and the sandbox with it; nothing was charged."]
+    lines = [
+        f"{task.provider} had not confirmed {task.id}: it may be charged all the same."
+        for task in running
+        if task.submission is not Submission.ACCEPTED
+    ]
+    return [f"Stopped waiting. To come back: journey-mcp fetch {' '.join(task.id for task in tasks)}", *lines]
+
+
+def _next_step(task: Task | None) -> str | None:
+    """The next step in the words of the command line, where the tools' words would not help."""
+    if task is None:
+        return "`journey-mcp tasks` lists the newest."
+    if not task.status.is_final:
+        return f"`journey-mcp fetch {task.id}` waits for it. Do not make it again, that would pay twice."
+    if task.status is Status.SUCCEEDED:
+        example = ImageId(task.id, min(2, len(task.images)))
+        return f'`journey-mcp edit {example} "…"` changes a picture.'
+    return None
+
+
+def _unknown(task_id: str, studio: Studio) -> UnknownTask:
+    return UnknownTask(
+        f"There is no task {task_id[:80]!r}; tasks are kept {studio.settings.keep_days} days.",
+        next_step="`journey-mcp tasks` lists the newest.",
+    )
+
+
+def _has_failed(task: Task) -> bool:
+    return task.status in {Status.FAILED, Status.CANCELED}
+
+
+def _is_grid(offers: tuple[Offer, ...]) -> bool:
+    return any(offer.result == "grid" for offer in offers)

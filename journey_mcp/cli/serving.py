@@ -1,0 +1,123 @@
+"""`serve`, `sandbox` and `specs`: what clients and other programs use."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import anyio
+
+from journey_mcp import sandbox
+from journey_mcp.cli import console
+from journey_mcp.cli.formats import FORMATS, Format
+from journey_mcp.cli.setup import ready_settings
+from journey_mcp.errors import InvalidArguments, SetupError
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):(\d{1,5})")
+_PORTS = range(1, 65536)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxWish:
+    """What the sandbox shall be like."""
+
+    port: int
+    speed: float
+    seed: int | None
+    faults: Sequence[str]
+    credits: float
+    plan: Literal["basic", "starter", "growth", "enterprise"]
+    edit_without_image: Literal["strict", "lenient"]
+    sync_answer: Literal["finished", "task_id"]
+    unknown_task: Literal["400", "404", "empty"]
+
+
+def serve(address: str | None) -> None:
+    """Serve MCP on stdio, or over HTTP at an address of this machine.
+
+    Raises:
+        InvalidArguments: the address is none.
+        SetupError: a setting is wrong, or the address may not be, or cannot be, listened on.
+    """
+    from journey_mcp.server import check  # noqa: PLC0415  # neither the sandbox nor specs needs a server
+
+    settings = ready_settings()
+    check(settings)
+    if address is None:
+        from journey_mcp.server import stdio  # noqa: PLC0415
+
+        stdio.serve(settings)
+        return
+    from journey_mcp.server import http  # noqa: PLC0415
+
+    host, port = parse_address(address)
+    http.check_loopback(host)
+    told = f"[{host}]" if ":" in host else host
+    console.remark(f"Serving MCP at http://{told}:{port}/mcp: give this URL to clients. Ctrl-C ends it.")
+    http.serve(settings, host, port)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Read `HOST:PORT`, an IPv6 host in brackets; the host comes without them.
+
+    Raises:
+        InvalidArguments: it reads otherwise.
+    """
+    match = _ADDRESS.fullmatch(text.strip())
+    if match is None or int(match[2]) not in _PORTS:
+        raise InvalidArguments(
+            f"--http {text!r} is no address.",
+            next_step="Give HOST:PORT, as in 127.0.0.1:8000 or [::1]:8000.",
+        )
+    return match[1].strip("[]"), int(match[2])
+
+
+def serve_sandbox(wish: SandboxWish) -> None:
+    """Run a sandbox until Ctrl-C.
+
+    Raises:
+        InvalidArguments: a fault is nonsense.
+        SetupError: the port cannot be listened on.
+    """
+    try:
+        anyio.run(_serve_sandbox, _sandbox_settings(wish), wish.port)
+    except KeyboardInterrupt:
+        # only where asyncio knows no signals; elsewhere the sandbox ends by itself
+        pass
+    except OSError as error:
+        raise SetupError(
+            f"127.0.0.1:{wish.port} cannot be served: {os.strerror(error.errno or 0)}.",
+            next_step="Choose another --port; 0 takes a free one.",
+        ) from error
+
+
+def specs(form: Format) -> None:
+    """Print the tools' definitions as a model API takes them."""
+    from journey_mcp.server.menu import read_menu  # noqa: PLC0415  # not for the sandbox
+
+    console.result_json(FORMATS[form](read_menu(ready_settings()).tools))
+
+
+async def _serve_sandbox(settings: sandbox.Settings, port: int) -> None:
+    await sandbox.serve(settings, port=port, on_ready=_tell_where)
+
+
+def _tell_where(running: sandbox.Running) -> None:
+    console.remark(f"The sandbox answers at {running.base_url} until Ctrl-C. To use it, set:")
+    console.result(f"JOURNEYAPI_BASE_URL={running.base_url}\nJOURNEYAPI_API_KEY=anything")
+
+
+def _sandbox_settings(wish: SandboxWish) -> sandbox.Settings:
+    try:
+        faults = tuple(sandbox.Fault.parse(text) for text in wish.faults)
+    except ValueError as error:
+        raise InvalidArguments(f"--fault: {error}", next_step="See docs/sandbox.md for what can go wrong.") from error
+    imitation = sandbox.JourneyApiSettings(
+        credits=wish.credits,
+        plan=wish.plan,
+        edit_without_image=wish.edit_without_image,
+        sync_answer=wish.sync_answer,
+        unknown_task=wish.unknown_task,
+    )
+    return sandbox.Settings(speed=wish.speed, seed=wish.seed, faults=faults, journeyapi=imitation)

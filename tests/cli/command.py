@@ -1,0 +1,140 @@
+"""Running the command line: in this process where that is honest, as a process where that is the point."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from anyio import to_thread
+from typer.testing import CliRunner
+
+from journey_mcp.cli import app
+from journey_mcp.sandbox import Running
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 30.0
+"""How long any process may take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Stdout as JSON."""
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandLine:
+    """`journey-mcp` with an environment of its own."""
+
+    home: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def at(self, sandbox: Running, **more: str) -> "CommandLine":
+        """The same, with a key for this sandbox."""
+        return self.given(JOURNEYAPI_BASE_URL=sandbox.base_url, JOURNEYAPI_API_KEY="japi_secret_1", **more)
+
+    def given(self, **variables: str) -> "CommandLine":
+        """The same, with these variables set."""
+        return CommandLine(home=self.home, variables={**self.variables, **variables})
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the command sees: nothing of ours that the machine may have set."""
+        kept = {n: v for n, v in os.environ.items() if not n.startswith(("JOURNEY", "COLUMNS", "FORCE_COLOR"))}
+        own = {"PYTHONPATH": str(ROOT), "JOURNEY_MCP_DATA_DIR": str(self.home), "NO_PROXY": "127.0.0.1,localhost"}
+        return {**kept, **own, **self.variables}
+
+    async def run(self, *arguments: str) -> Ended:
+        """Run it in a thread of this process: the whole command but for the interpreter's start."""
+        unset: dict[str, str | None] = {name: None for name in os.environ if name.startswith("JOURNEY")}
+
+        def invoke() -> Ended:
+            done = CliRunner().invoke(app, list(arguments), env={**unset, **self.environment}, catch_exceptions=False)
+            return Ended(code=done.exit_code, out=done.stdout, err=done.stderr)
+
+        return await asyncio.wait_for(to_thread.run_sync(invoke), PATIENCE_S)
+
+    async def process(self, *arguments: str, script: Path | None = None) -> Ended:
+        """Run it as a process."""
+        async with self.started(*arguments, script=script) as process:
+            out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+        assert process.returncode is not None
+        return Ended(code=process.returncode, out=out.decode(), err=err.decode())
+
+    async def at_terminal(self, *arguments: str) -> str:
+        """Run it as a process whose stdout and stderr are a terminal; all that it shows."""
+        ours, theirs = os.openpty()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "journey_mcp", *arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+            env={"TERM": "xterm", **self.environment, "COLUMNS": "160"},
+        )
+        os.close(theirs)
+        try:
+            return await asyncio.wait_for(to_thread.run_sync(_read_all, ours), PATIENCE_S)
+        finally:
+            await asyncio.wait_for(process.wait(), PATIENCE_S)
+            os.close(ours)
+
+    @asynccontextmanager
+    async def started(self, *arguments: str, script: Path | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
+        """A process that is gone when the block is left."""
+        start = [str(script)] if script else ["-m", "journey_mcp"]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *start,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self.environment,
+            cwd=self.home,
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+def _read_all(terminal: int) -> str:
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(terminal, 65536)
+        except OSError:  # how Linux says that the other side has closed
+            return shown.decode()
+        if not chunk:
+            return shown.decode()
+        shown += chunk
+
+
+async def first_line(stream: asyncio.StreamReader | None) -> str:
+    """The next line that a process says."""
+    assert stream is not None
+    return (await asyncio.wait_for(stream.readline(), PATIENCE_S)).decode()
+
+
+async def interrupted(process: asyncio.subprocess.Process) -> Ended:
+    """Press Ctrl-C and wait for the end."""
+    process.send_signal(signal.SIGINT)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert process.returncode is not None
+    return Ended(code=process.returncode, out=out.decode(), err=err.decode())

@@ -1,0 +1,307 @@
+"""`imagine`, `edit`, `fetch` and `tasks` against a sandbox."""
+# ruff: noqa: D103 - the names are sentences; a docstring could only say them again
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from cli.command import CommandLine, first_line, interrupted
+from journey_mcp.sandbox import Fault, JourneyApiSettings, Running, Settings, running
+
+JPEG = b"\xff\xd8\xff"
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+async def test_a_picture_is_made_edited_fetched_and_listed(
+    journey: CommandLine, sandbox: Running, tmp_path: Path
+) -> None:
+    journey = journey.at(sandbox)
+    made = await journey.run("imagine", "a paper boat", "--model", "z-image", "-o", str(tmp_path / "new" / "boat.jpg"))
+    assert made.code == 0, made.err
+    lines = made.out.splitlines()
+    task_id = lines[0].split()[1].rstrip(":")
+    assert lines[0].startswith(f"Task {task_id}: succeeded, 100.0% done (z-image at journeyapi")
+    assert lines[-2:] == [
+        f'Next: `journey-mcp edit {task_id}.1 "…"` changes a picture.',
+        f"Saved {tmp_path}/new/boat.jpg",
+    ]
+    assert (tmp_path / "new" / "boat.jpg").read_bytes().startswith(JPEG)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["boat.jpg"]
+    assert made.err == f"Task {task_id}: z-image at journeyapi.\n"
+
+    edited = await journey.run(
+        "edit", f"{task_id}.1", "make it green", "--model", "seededit", "--json", "-o", str(tmp_path / "green.png")
+    )
+    assert edited.code == 0, edited.err
+    assert (edited.json["status"], edited.json["model"]) == ("succeeded", "seededit")
+    assert edited.json["next_step"].startswith("Show the picture URLs.")
+    assert edited.err.splitlines()[1:] == [
+        f"Saved {tmp_path}/green.png",
+        "green.png is a JPEG picture, whatever its name says.",
+    ]
+
+    both = [edited.json["task_id"], task_id]
+    fetched = await journey.run("fetch", *both, both[0], "--json")
+    assert fetched.code == 0
+    assert [task["task_id"] for task in fetched.json["tasks"]] == both
+    assert fetched.json["tasks"][0] == {**edited.json, "prompt": "make it green"}
+
+    listed = await journey.run("tasks", "--json")
+    assert listed.json == fetched.json
+    header, first, second = (await journey.run("tasks")).out.splitlines()
+    assert header == "Task\tAge\tStatus\tModel\tProvider\tCost\tPrompt"
+    assert first.split("\t")[:1] + first.split("\t")[2:] == [
+        both[0],
+        *("succeeded", "seededit", "journeyapi", "3 credits", "make it green"),
+    ]
+    assert second.endswith("\ta paper boat")
+
+
+async def test_all_options_reach_the_provider(journey: CommandLine, sandbox: Running) -> None:
+    done = await journey.at(sandbox, JOURNEY_MCP_WAIT_S="0").run(
+        *("imagine", "a boat", "--model", "flux-pro", "--aspect-ratio", "16:9", "--resolution", "2k"),
+        *("--output-format", "jpg", "--negative-prompt", "fog", "--webhook-url", "https://hooks.test/x", "--wait", "0"),
+    )
+    assert done.code == 0, done.err
+    assert "running" in done.out
+    assert "Next: `journey-mcp fetch tsk_" in done.out
+    [submission] = sandbox.sandbox.ledger.submissions
+    assert submission.request == {
+        "model": "flux-pro",
+        "prompt": "a boat",
+        "aspect_ratio": "16:9",
+        "resolution": "2K",
+        "output_format": "jpg",
+        "negative_prompt": "fog",
+        "webhook_url": "https://hooks.test/x",
+    }
+
+
+async def test_references_seed_and_mask_are_arguments_too(journey: CommandLine, sandbox: Running) -> None:
+    journey = journey.at(sandbox)
+    two = await journey.run(
+        *(
+            "imagine",
+            "x",
+            "--model",
+            "nano-banana-2",
+            "--reference",
+            "https://a.test/1",
+            "--reference",
+            "https://a.test/2",
+        )
+    )
+    assert two.err.startswith("journey-mcp: nano-banana-2 takes at most 1 picture(s); 2 were given.\n")
+    seed = await journey.run("imagine", "x", "--seed", "7")
+    assert seed.err.startswith("journey-mcp: midjourney would ignore seed=7.")
+    mask = await journey.run("edit", "https://a.test/1", "x", "--mask", "https://a.test/m")
+    assert mask.err.startswith("journey-mcp: flux-kontext-pro would ignore mask=")
+    assert (two.code, seed.code, mask.code) == (2, 2, 2)
+
+
+async def test_four_pictures_get_numbered_names(journey: CommandLine, sandbox: Running, tmp_path: Path) -> None:
+    journey = journey.at(sandbox)
+    started = await journey.run("imagine", "a boat", "--wait", "0", "-o", str(tmp_path / "boat.png"))
+    task_id = started.out.split()[1].rstrip(":")
+    assert (started.code, started.err.splitlines()[-1]) == (
+        1,
+        f"Nothing is saved yet: `journey-mcp fetch {task_id} -o {tmp_path}/boat.png` waits for it.",
+    )
+    done = await journey.run("fetch", task_id, "-o", str(tmp_path / "boat.png"))
+    assert (done.code, done.err) == (0, "4 pictures: boat-1.png to boat-4.png.\n")
+    saved = sorted(tmp_path.glob("boat*"))
+    assert [path.name for path in saved] == [f"boat-{number}.png" for number in (1, 2, 3, 4)]
+    assert all(path.read_bytes().startswith(PNG) for path in saved)
+    assert done.out.splitlines()[-4:] == [f"Saved {path}" for path in saved]
+
+
+async def test_existing_files_are_refused_before_anything_is_paid(
+    journey: CommandLine, sandbox: Running, tmp_path: Path
+) -> None:
+    journey = journey.at(sandbox)
+    there = tmp_path / "boat-3.png"
+    there.write_text("mine")
+    refused = await journey.run("imagine", "a boat", "-o", str(tmp_path / "boat.png"))
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == (
+        f"journey-mcp: {there} cannot be written: it exists (--force replaces it).\n"
+        "Name another file with -o. Nothing was sent and nothing was charged.\n"
+    )
+    folder = await journey.run("imagine", "a boat", "--model", "z-image", "-o", str(tmp_path))
+    assert "it is a folder" in folder.err
+    below_a_file = await journey.run("imagine", "a boat", "--model", "z-image", "-o", str(there / "boat.png"))
+    assert f"{there} is no folder" in below_a_file.err
+    long_name = await journey.run("imagine", "a boat", "--model", "z-image", "-o", str(tmp_path / ("x" * 300)))
+    assert "File name too long" in long_name.err
+    assert sandbox.sandbox.ledger.submissions == ()
+    forced = await journey.run("imagine", "a boat", "--model", "z-image", "-o", str(there), "--force")
+    assert (forced.code, there.read_bytes()[:3]) == (0, JPEG)
+
+
+async def test_a_dead_picture_loses_nothing(journey: CommandLine, tmp_path: Path) -> None:
+    dead = Fault(on="picture", kind="dead_picture", times=None, after=1)
+    async with running(Settings(speed=0, faults=(dead,))) as sandbox:
+        journey = journey.at(sandbox)
+        started = await journey.run("imagine", "a boat", "--json", "--wait", "0")
+        done = await journey.run("fetch", started.json["task_id"], "-o", str(tmp_path / "boat.png"), "--json")
+    assert done.code == 1
+    [task] = done.json["tasks"]
+    assert task["status"] == "succeeded"
+    lines = done.err.splitlines()
+    assert lines[1] == f"Saved {tmp_path}/boat-1.png"
+    url = task["images"][1]["url"]
+    assert lines[2] == f"journey-mcp: The picture {url} cannot be saved: its server answered HTTP 404."
+    assert lines[3].startswith("The picture is not lost: open its URL, or run `journey-mcp fetch")
+    assert [path.name for path in tmp_path.glob("boat*")] == ["boat-1.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("imagine", "x", "--model", "flux-por"), "model='flux-por' is not known. Did you mean flux-pro or"),
+        (("imagine", " "), "prompt='' is empty"),
+        (("imagine", "x", "--model", "seededit"), "seededit only edits pictures"),
+        (("edit", "boat.png", "x"), "image='boat.png' is neither an http(s) URL nor the id"),
+        (("imagine", "x", "--webhook-url", "http://x.test"), "webhook_url='http://x.test' is not an HTTPS URL."),
+        (("fetch", "tsk_nobody"), "There is no task 'tsk_nobody'; tasks are kept 30 days."),
+        (("fetch", "a", "b", "-o", "x.png"), "-o saves the pictures of one task; 2 were given."),
+        (("fetch", *map(str, range(21))), "fetch takes at most 20 tasks at once; 21 were given."),
+    ],
+)
+async def test_wrong_arguments_are_one_message_and_a_next_step(
+    journey: CommandLine, sandbox: Running, arguments: tuple[str, ...], message: str
+) -> None:
+    done = await journey.at(sandbox).run(*arguments)
+    first, *rest = done.err.splitlines()
+    assert (done.code, done.out, len(rest)) == (2, "", 1)
+    assert first.startswith(f"journey-mcp: {message}")
+    assert sandbox.sandbox.ledger.submissions == ()
+
+
+async def test_a_refusal_as_json_is_the_tools_object(journey: CommandLine, sandbox: Running) -> None:
+    done = await journey.at(sandbox).run("imagine", "x", "--model", "seededit", "--json")
+    assert (done.code, done.err) == (2, "")
+    assert done.json["status"] == "failed"
+    assert done.json["error"]["code"] == "edit_only_model"
+    assert "edit_image" in done.json["next_step"]
+
+
+async def test_an_unknown_task_beside_a_known_one_is_told_in_its_place(journey: CommandLine, sandbox: Running) -> None:
+    journey = journey.at(sandbox)
+    made = await journey.run("imagine", "x", "--model", "z-image", "--json")
+    done = await journey.run("fetch", "tsk_nobody", made.json["task_id"])
+    assert done.code == 1
+    assert "Task tsk_nobody\nError unknown_task: There is no task 'tsk_nobody'" in done.out
+    assert f"Task {made.json['task_id']}: succeeded" in done.out
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "words"),
+    [
+        (JourneyApiSettings(keys=("other",)), "credentials_rejected", "JOURNEYAPI_API_KEY"),
+        (JourneyApiSettings(credits=1.5), "out_of_credits", "The balance is 1.5 credits."),
+    ],
+)
+async def test_what_the_provider_refuses_is_a_failed_task(
+    journey: CommandLine, settings: JourneyApiSettings, code: str, words: str
+) -> None:
+    async with running(Settings(speed=0, journeyapi=settings)) as sandbox:
+        journey = journey.at(sandbox)
+        said = await journey.run("imagine", "x", "--model", "z-image", "-o", "never.png")
+        plain = await journey.run("imagine", "x", "--model", "z-image", "--json")
+    assert (said.code, said.out) == (1, "")
+    assert f"Error {code}: " in said.err
+    assert words in said.err
+    assert "japi_secret_1" not in said.err
+    assert (plain.code, plain.json["error"]["code"]) == (1, code)
+
+
+async def test_a_blocked_prompt_fails_and_a_bar_is_no_result(journey: CommandLine, sandbox: Running) -> None:
+    done = await journey.at(sandbox).run("imagine", "x forbidden-in-sandbox", "--model", "z-image")
+    assert (done.code, done.out) == (1, "")
+    assert "Error generation_failed: The provider could not make the picture" in done.err
+
+
+async def test_no_connection_is_a_failed_task(journey: CommandLine) -> None:
+    done = await journey.given(JOURNEYAPI_API_KEY="japi_secret_1", JOURNEYAPI_BASE_URL="http://127.0.0.1:1/api/v1").run(
+        "imagine", "x", "--json"
+    )
+    assert (done.code, done.json["error"]["code"]) == (1, "unreachable")
+
+
+async def test_without_a_key_it_is_said_that_pictures_end_with_the_command(
+    journey: CommandLine, tmp_path: Path
+) -> None:
+    done = await journey.process("imagine", "x", "--model", "z-image")
+    assert done.code == 0
+    assert "`journey-mcp sandbox --port 8787`" in done.err
+    assert "Set JOURNEYAPI_API_KEY for real ones." in done.out
+    saved = await journey.run("imagine", "x", "--model", "z-image", "-o", str(tmp_path / "x.jpg"))
+    assert "8787" not in saved.err
+    assert (tmp_path / "x.jpg").is_file()
+
+
+async def test_a_task_of_an_account_that_is_gone_is_pointed_at(journey: CommandLine, sandbox: Running) -> None:
+    started = await journey.at(sandbox).run("imagine", "x", "--wait", "0", "--json")
+    task_id = started.json["task_id"]
+    done = await journey.run("fetch", task_id, "--wait", "0")
+    assert done.err == (
+        f"{task_id} is not asked for: It was made at journeyapi ({sandbox.base_url}), which this server is not "
+        "set up to ask. Set that provider's key and base address again to get its result.\n"
+    )
+    assert (done.code, "running" in done.out) == (0, True)
+
+
+async def test_no_tasks_is_a_remark(journey: CommandLine, sandbox: Running) -> None:
+    done = await journey.at(sandbox).run("tasks")
+    assert (done.code, done.out, done.err) == (0, "", "No tasks in the last day.\n")
+
+
+async def test_ctrl_c_ends_the_waiting_and_says_how_to_come_back(journey: CommandLine) -> None:
+    async with running(Settings(speed=0, faults=(Fault(on="submit", kind="hang", times=None),))) as sandbox:
+        journey = journey.at(sandbox)
+        async with journey.started("imagine", "a boat") as process:
+            task_id = (await first_line(process.stderr)).split()[1].rstrip(":")
+            async with asyncio.timeout(10):
+                while [s.outcome for s in sandbox.sandbox.ledger.submissions] != ["created"]:
+                    await asyncio.sleep(0.01)
+            done = await interrupted(process)
+        assert (done.code, done.out) == (130, "")
+        assert done.err.splitlines()[0] == f"Stopped waiting. To come back: journey-mcp fetch {task_id}"
+        async with journey.started("fetch", task_id) as process:
+            assert process.stderr is not None
+            await asyncio.wait_for(_asked(sandbox), 10)
+            again = await interrupted(process)
+    assert (again.code, again.err) == (130, f"Stopped waiting. To come back: journey-mcp fetch {task_id}\n")
+
+
+async def test_ctrl_c_in_the_middle_of_a_creating_request_says_that_it_may_be_charged(journey: CommandLine) -> None:
+    hang = Fault(on="submit", kind="hang")
+    async with (
+        running(Settings(speed=0, faults=(hang,))) as sandbox,
+        journey.at(sandbox).started("imagine", "a boat", "--model", "z-image") as process,
+    ):
+        task_id = (await first_line(process.stderr)).split()[1].rstrip(":")
+        async with asyncio.timeout(10):
+            while not sandbox.sandbox.ledger.submissions:  # it has no event
+                await asyncio.sleep(0.01)
+        done = await interrupted(process)
+    assert done.code == 130
+    assert done.err.splitlines() == [
+        f"Stopped waiting. To come back: journey-mcp fetch {task_id}",
+        f"journeyapi had not confirmed {task_id}: it may be charged all the same.",
+    ]
+
+
+async def test_ctrl_c_without_a_key_ends_the_sandbox_too(journey: CommandLine) -> None:
+    async with journey.started("imagine", "a boat") as process:
+        await first_line(process.stderr)
+        done = await interrupted(process)
+    assert (done.code, done.err) == (130, "Stopped, and the sandbox with it; nothing was charged.\n")
+
+
+async def _asked(sandbox: Running) -> None:
+    """Return when the sandbox was asked for a task."""
+    while not sandbox.sandbox.ledger.requests["fetch"]:  # it has no event
+        await asyncio.sleep(0.01)

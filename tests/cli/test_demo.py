@@ -1,0 +1,28 @@
+"""The demonstration, as `make demo` runs it."""
+
+from pathlib import Path
+
+from cli.command import ROOT, CommandLine
+
+DEMO = ROOT / "demo" / "session.py"
+
+
+async def test_the_demo_makes_edits_fetches_and_saves(journey: CommandLine, tmp_path: Path) -> None:
+    """Even where a key is set it makes sandbox pictures: it costs nothing."""
+    done = await journey.given(JOURNEYAPI_API_KEY="japi_secret_1").process(str(tmp_path / "out"), script=DEMO)
+    assert (done.code, done.err) == (0, "")
+    assert [line.split()[1] for line in done.out.splitlines() if line.startswith(">")] == [
+        "imagine",
+        "edit_image",
+        "fetch_task",
+    ]
+    saved = [tmp_path / "out" / "lighthouse.png", tmp_path / "out" / "lighthouse-green-sky.jpg"]
+    assert done.out.endswith("Saved:\n" + "".join(f"  {path}\n" for path in saved))
+    assert [path.read_bytes()[:3] for path in saved] == [b"\x89PN", b"\xff\xd8\xff"]
+
+
+async def test_a_demo_that_cannot_save_fails(journey: CommandLine, tmp_path: Path) -> None:
+    """It exits non-zero."""
+    (tmp_path / "file").touch()
+    done = await journey.process(str(tmp_path / "file"), script=DEMO)
+    assert done.code == 1
