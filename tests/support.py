@@ -19,7 +19,7 @@ from journey_mcp.requests import ImageRequest
 from journey_mcp.server import make_server
 from journey_mcp.settings import Settings, read_settings
 from journey_mcp.studio import Studio, open_studio
-from journey_mcp.tasks import Task
+from journey_mcp.tasks import Submission, Task
 
 
 class FastClock(Clock):
@@ -69,6 +69,13 @@ async def fast_studio(settings: Settings, clock: Clock | None = None) -> AsyncIt
         yield studio
 
 
+async def until_accepted(studio: Studio, task: Task) -> Task:
+    """Wait for the provider's first answer, however slow the machine is."""
+    while task.submission in {Submission.PREPARED, Submission.SENT}:
+        task = await studio.wait_for_new(task, 0)
+    return task
+
+
 @dataclass(frozen=True)
 class World:
     """A studio at a sandbox, and the folder of its data."""
@@ -81,6 +88,10 @@ class World:
     async def made(self, **more: Any) -> Task:
         """A task that was created and waited for."""
         return await self.studio.wait_for_new(await self.studio.create(wish(**more)), 900)
+
+    async def accepted(self, **more: Any) -> Task:
+        """A task that the provider accepted, and that is not finished."""
+        return await until_accepted(self.studio, await self.studio.create(wish(**more)))
 
     @property
     def sent(self) -> list[dict[str, Any]]:

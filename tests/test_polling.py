@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support import fast_studio, settings_for, wish, world
+from support import fast_studio, settings_for, until_accepted, wish, world
 
 from journey_mcp import sandbox
 from journey_mcp.tasks import Status
@@ -70,8 +70,7 @@ async def test_a_task_of_a_sandbox_that_is_gone_says_so(tmp_path: Path) -> None:
     """It ends, free to be tried again; a key that was set meanwhile changes nothing."""
     no_key = {"JOURNEYAPI_API_KEY": "", "JOURNEYAPI_BASE_URL": ""}
     async with fast_studio(settings_for("", tmp_path, **no_key)) as studio:
-        task = await studio.create(wish(model="midjourney"))
-        task = await studio.wait_for_new(task, 0)
+        task = await until_accepted(studio, await studio.create(wish(model="midjourney")))
         assert (task.provider, task.status) == ("sandbox", Status.RUNNING)
     async with (
         sandbox.running(sandbox.Settings(speed=0)) as real,

@@ -37,8 +37,9 @@ def test_all_thirty_models_of_journeyapi_are_in() -> None:
     facts = registry.load()
     assert len(facts.models) == 30
     assert {offer.model for offer in facts.offers} == set(facts.models)
-    told = [(entry.sources, entry.checked) for entry in facts.models.values()]
-    told += [(entry.sources, entry.checked) for entry in (*facts.offers, *facts.providers.values())]
+    told = [(model.sources, model.checked) for model in facts.models.values()]
+    told += [(offer.sources, offer.checked) for offer in facts.offers]
+    told += [(provider.sources, provider.checked) for provider in facts.providers.values()]
     for sources, checked in told:
         assert sources
         assert checked >= dt.date(2026, 11, 21)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support import fast_studio, settings_for, wish, world
+from support import fast_studio, settings_for, until_accepted, wish, world
 
 from journey_mcp import sandbox
 from journey_mcp.errors import InvalidRequest, NotEnglish, UnknownImage
@@ -149,8 +149,7 @@ async def test_several_tasks_are_asked_for_together(tmp_path: Path) -> None:
 async def test_waiting_for_any_returns_with_the_first_that_ends(tmp_path: Path) -> None:
     """One that was final before does not count."""
     async with world(tmp_path, "submit:hang") as here:
-        slow = await here.studio.create(wish(model="midjourney"))
-        await here.studio.wait_for_new(slow, 0)
+        slow = await here.accepted(model="midjourney")
         done = await here.made()
         quick = await here.studio.create(wish(model="flux-schnell"))
         found = await here.studio.fetch([slow.id, done.id, quick.id], seconds=900, wait_for="any")
@@ -166,6 +165,7 @@ async def test_waiting_for_any_returns_with_the_first_that_ends(tmp_path: Path) 
 async def test_not_waiting_returns_with_the_first_answer(tmp_path: Path) -> None:
     """`wait_s` 0: accepted, with the provider's id, not finished."""
     async with world(tmp_path) as here:
+        here.clock.speed = 2  # the two seconds that such a call has are one: enough for a busy machine
         task = await here.studio.wait_for_new(await here.studio.create(wish(model="midjourney")), 0)
         assert (task.status, task.submission) == (Status.RUNNING, Submission.ACCEPTED)
         assert task.prediction_id
@@ -208,8 +208,7 @@ async def test_an_upstream_error_before_acceptance_is_told_and_free(tmp_path: Pa
 async def test_a_task_of_another_address_is_not_asked_for_here(tmp_path: Path) -> None:
     """It is only ever asked for where it was made; the caller is told where that is."""
     async with world(tmp_path, "submit:hang") as here:
-        task = await here.studio.create(wish(model="midjourney"))
-        await here.studio.wait_for_new(task, 0)
+        task = await here.accepted(model="midjourney")
         elsewhere = here.upstream.base_url
     async with world(tmp_path) as there:
         found = (await there.studio.fetch([task.id], seconds=30))[task.id]
@@ -223,8 +222,7 @@ async def test_the_work_goes_on_where_the_last_process_stopped(tmp_path: Path) -
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with fast_studio(settings) as studio:
-            task = await studio.wait_for_new(await studio.create(wish(model="midjourney")), 0)
-            assert task.status is Status.RUNNING
+            task = await until_accepted(studio, await studio.create(wish(model="midjourney")))
         async with fast_studio(settings) as studio:
             found = (await studio.fetch([task.id], seconds=900))[task.id]
             assert found.status is Status.SUCCEEDED

@@ -51,7 +51,7 @@ async def test_at_the_limit_the_task_stays_queued_and_is_tried_again(tmp_path: P
 async def test_at_the_limit_for_ten_minutes_the_task_ends_free(tmp_path: Path) -> None:
     """With the advice to wait."""
     async with world(tmp_path, "submit:status=429,times=always") as here:
-        here.clock.speed = 2000
+        here.clock.speed = 500
         task = await here.made()
         assert task.failure is not None
         assert (task.failure.code, task.failure.retryable, task.cost) == ("rate_limited", True, None)

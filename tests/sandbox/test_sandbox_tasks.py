@@ -162,7 +162,7 @@ async def test_an_empty_balance_is_refused_with_402() -> None:
 
 
 @pytest.mark.parametrize(("refunds", "left"), [(True, 500), (False, 496)])
-async def test_credits_of_a_failed_task_come_back_if_so_chosen(refunds: bool, left: int) -> None:  # noqa: FBT001 - a case
+async def test_credits_of_a_failed_task_come_back_if_so_chosen(refunds: bool, left: int) -> None:
     async with upstream(Settings(speed=0, journeyapi=JourneyApiSettings(refunds_failed_tasks=refunds))) as up:
         await up.made(prompt=BLOCKED)
         assert (await up.account())["credits"] == left

@@ -1,0 +1,119 @@
+"""What is right for a task whose process died, by how far its request had come."""
+
+import sqlite3
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+from support import FastClock, fast_studio, settings_for, wish, world
+
+from journey_mcp import sandbox
+from journey_mcp.holdings import LEASE_S, Holdings
+from journey_mcp.leases import keep
+from journey_mcp.store import open_store
+from journey_mcp.tasks import Status, Submission, Task
+
+
+def left_behind(base_url: str, **more: object) -> Task:
+    """A task of a process that is gone."""
+    fields: dict[str, object] = {
+        "id": "tsk_left",
+        "principal": "local",
+        "request": wish(model="midjourney"),
+        "provider": "journeyapi",
+        "base_url": base_url,
+        "created_at": FastClock().now() - 5,
+        "updated_at": 0.0,
+    }
+    return Task(**{**fields, **more})  # type: ignore[arg-type]  # fields by name
+
+
+@pytest.mark.parametrize(
+    ("submission", "code", "is_charged"),
+    [(Submission.PREPARED, "not_submitted", False), (Submission.SENT, "submission_unconfirmed", True)],
+)
+async def test_a_request_without_an_answer_ends_as_what_is_known_of_it(
+    tmp_path: Path, submission: Submission, code: str, is_charged: bool
+) -> None:
+    """Never sent: free. Sent without an answer: perhaps charged, and never sent again."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = settings_for(upstream.base_url, tmp_path)
+        async with open_store(settings.resolved_database_url()) as store:
+            await store.add(left_behind(upstream.base_url, submission=submission), owner="gone", lease_until=1)
+        async with fast_studio(settings) as studio:
+            task = (await studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
+            assert task.failure is not None
+            assert (task.status, task.failure.code) == (Status.FAILED, code)
+            assert ("charged" in task.failure.message) is is_charged
+        assert upstream.sandbox.ledger.requests["imagine"] == 0
+
+
+async def test_an_accepted_task_of_a_model_that_is_gone_is_still_asked_for(tmp_path: Path) -> None:
+    """What was paid is fetched, whatever the registry says today."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = settings_for(upstream.base_url, tmp_path)
+        async with fast_studio(settings) as studio:
+            made = await studio.wait_for_new(await studio.create(wish()), 300)
+        lost = left_behind(
+            upstream.base_url,
+            request=wish(model="no-longer-offered"),
+            submission=Submission.ACCEPTED,
+            status=Status.RUNNING,
+            prediction_id=made.prediction_id,
+        )
+        async with open_store(settings.resolved_database_url()) as store:
+            await store.add(lost, owner="gone", lease_until=1)
+        async with fast_studio(settings) as studio:
+            task = (await studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
+            assert (task.status, task.images) == (Status.SUCCEEDED, made.images)
+
+
+class SleepyClock(FastClock):
+    """A machine that falls asleep for an hour in each of its first pauses."""
+
+    sleeps = 2
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause, and perhaps wake up an hour later."""
+        await super().sleep(seconds)
+        if self.sleeps:
+            self.sleeps -= 1
+            self.leap(3600)
+
+
+async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path: Path) -> None:
+    """Every lease looks old then: nothing is taken over in the first moment, what stays old afterwards is."""
+    async with open_store(f"sqlite+aiosqlite:///{tmp_path}/tasks.db") as store:
+        clock = SleepyClock()
+        holdings = Holdings(store, clock)
+        await store.add(left_behind("u"), owner="another", lease_until=clock.now() + LEASE_S)
+        looked_at: list[float] = []
+
+        def addresses() -> list[tuple[str, str | None]]:
+            looked_at.append(clock.now())
+            return [("journeyapi", "u")]
+
+        started = clock.now()
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(keep, holdings, addresses=addresses, go_on=lambda _task: None, keep_s=1e9))
+            with anyio.fail_after(20):
+                while len(looked_at) < 2:
+                    await anyio.sleep(0.01)
+            group.cancel_scope.cancel()
+        # it looks once at the start; the two rounds after an hour's sleep are left out; the next one looks again
+        assert [round((at - started) / 3600) for at in looked_at[:2]] == [0, 2]
+
+
+async def test_a_store_that_does_not_answer_is_asked_again(tmp_path: Path) -> None:
+    """Renewal and take-over go on once it does."""
+    async with world(tmp_path, "submit:hang") as here:
+        task = await here.accepted(model="midjourney")
+        with sqlite3.connect(tmp_path / "tasks.db") as connection:
+            connection.execute("ALTER TABLE tasks RENAME TO hidden")
+        await here.clock.sleep(10)
+        with sqlite3.connect(tmp_path / "tasks.db") as connection:
+            connection.execute("ALTER TABLE hidden RENAME TO tasks")
+        connection.close()
+        await here.clock.sleep(10)
+        assert (await here.studio.fetch([task.id]))[task.id].status is Status.RUNNING
