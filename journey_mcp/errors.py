@@ -256,10 +256,15 @@ def all_errors() -> Iterator[type[JourneyError]]:
 
 
 def quoted(text: object, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
-    """Text of an upstream as data: one line, in quotes, without control or invisible characters, capped."""
-    kept = "".join(" " if c.isspace() else c for c in str(text) if c.isspace() or _is_visible(c))
-    line = re.sub(r" +", " ", kept).strip().replace('"', "'")
-    return f'"{line[: limit - 1]}…"' if len(line) > limit else f'"{line}"'
+    """Text of an upstream as data: cleaned, and in quotes that it cannot end itself."""
+    return f'"{cleaned(str(text).replace(chr(34), chr(39)), limit)}"'
+
+
+def cleaned(text: str, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
+    """One line without control or invisible characters, capped."""
+    kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or _is_visible(c))
+    line = re.sub(r" +", " ", kept).strip()
+    return f"{line[: limit - 1]}…" if len(line) > limit else line
 
 
 def _is_visible(character: str) -> bool:

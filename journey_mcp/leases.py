@@ -3,8 +3,6 @@
 import logging
 from collections.abc import Callable, Iterable
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from journey_mcp.errors import NotSubmitted, SubmissionUnconfirmed
 from journey_mcp.holdings import LEASE_S, Holdings
 from journey_mcp.tasks import Submission, Task
@@ -39,8 +37,8 @@ async def keep(
             if now >= purge_at:
                 await holdings.store.delete_older(than=now - keep_s)
                 purge_at = now + _PURGE_EVERY_S
-        except SQLAlchemyError:
-            _log.exception("the store does not answer; it is tried again")
+        except Exception:  # noqa: BLE001  # without this loop every task of ours would be taken for orphaned
+            _log.exception("leases cannot be looked after; it is tried again")
         await clock.sleep(_LOOK_EVERY_S)
 
 

@@ -101,20 +101,28 @@ class Poller:
         return found.values()
 
     async def _poll(self, upstream: Upstream, batch: list[_Polled]) -> None:
+        try:
+            await self._ask(upstream, batch)
+        except Exception:  # noqa: BLE001  # the outermost boundary of a poll: the others go on
+            _log.exception("a poll failed in our own code; it is tried again")
+            for polled in batch:
+                polled.polls += 1
+                self._schedule(polled)
+
+    async def _ask(self, upstream: Upstream, batch: list[_Polled]) -> None:
         asked = {
             task.prediction_id: polled
             for polled in batch
             if (task := self._holdings.get(polled.task_id)) and task.prediction_id
         }
+        if not asked:
+            return
         try:
             answers = await upstream.provider.fetch(list(asked))
         except JourneyError as error:
             for polled in asked.values():
                 await self._unanswered(polled, upstream, error)
             return
-        except Exception:  # noqa: BLE001  # the outermost boundary of background work
-            _log.exception("a poll failed in our own code; it is tried again")
-            answers = {}
         for prediction_id, polled in asked.items():
             await self._answered(polled, upstream, answers.get(prediction_id))
 

@@ -170,6 +170,7 @@ async def test_a_client_that_asks_for_progress_gets_it(mode: str, tmp_path: Path
         ("imagine", {"prompt": "p", "wait_s": 301}, "invalid_arguments", "wait_s='301'"),
         ("imagine", {"prompt": "p", "wait_s": "soon"}, "invalid_arguments", "wait_s='soon'"),
         ("imagine", {"prompt": "p", "reference_images": [5]}, "invalid_arguments", "reference_images.0='5'"),
+        ("imagine", {"prompt": "a\0b"}, "invalid_arguments", "prompt has characters that are no text"),
         ("imagine", {"prompt": "p", "model": "dall-e"}, "unknown_model", "'dall-e'"),
         ("imagine", {"prompt": "p", "model": "seededit"}, "edit_only_model", "seededit"),
         ("imagine", {"prompt": "p", "seed": 5}, "unsupported_option", "seed=5"),

@@ -5,7 +5,7 @@ only the id (C2), any status word but `finished` and `failed` means running (C3)
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import httpx2
 
@@ -19,6 +19,7 @@ from journey_mcp.errors import (
     Refused,
     SubmissionUnconfirmed,
     UpstreamError,
+    cleaned,
     quoted,
 )
 from journey_mcp.images import OutputImage
@@ -31,6 +32,7 @@ from journey_mcp.tasks import Prediction, Status
 _FINAL = {"finished": Status.SUCCEEDED, "failed": Status.FAILED}
 _UNKNOWN_TASK = {400, 404}
 _SERVER_FAULTS = 500
+_LONGEST_ID, _LONGEST_SEED, _LONGEST_ADDRESS = 200, 80, 4096
 
 
 class JourneyApi:
@@ -129,7 +131,8 @@ def write_imagine(request: ImageRequest, offer: Offer, webhook_secret: str | Non
 
 def read_task(body: Mapping[str, Any]) -> Prediction | None:
     """Read a task object; `None` when it carries no id. A status word we do not know means: still running."""
-    if not (prediction_id := body.get("task_id")):
+    prediction_id = str(body.get("task_id") or "")
+    if not prediction_id.isprintable() or not 0 < len(prediction_id) <= _LONGEST_ID:
         return None
     status = _FINAL.get(str(body.get("status")).lower(), Status.RUNNING)
     images = _read_images(body)
@@ -138,12 +141,12 @@ def read_task(body: Mapping[str, Any]) -> Prediction | None:
         status = Status.RUNNING
     seed, grid = body.get("seed"), body.get("original_image_url")
     return Prediction(
-        prediction_id=str(prediction_id),
+        prediction_id=prediction_id,
         status=status,
         progress=read_percentage(body.get("percentage")),
         images=images,
-        grid_url=str(grid) if grid else None,
-        seed=None if seed in (None, "") else str(seed),
+        grid_url=grid if _is_address(grid) else None,
+        seed=None if seed in (None, "") else cleaned(str(seed), _LONGEST_SEED),
         failure=_read_failure(body) if status is Status.FAILED else None,
     )
 
@@ -151,7 +154,14 @@ def read_task(body: Mapping[str, Any]) -> Prediction | None:
 def _read_images(body: Mapping[str, Any]) -> tuple[OutputImage, ...]:
     many, one = body.get("image_urls"), body.get("image_url")
     urls = many if isinstance(many, list) and many else [one]
-    return tuple(OutputImage(url=url) for url in urls if isinstance(url, str) and url)
+    return tuple(OutputImage(url=url) for url in urls if _is_address(url))
+
+
+def _is_address(url: Any) -> TypeGuard[str]:
+    """A web address and nothing else: it is shown to models as it is."""
+    if not isinstance(url, str) or not url.isprintable() or " " in url or len(url) > _LONGEST_ADDRESS:
+        return False
+    return url.startswith(("https://", "http://"))
 
 
 def read_percentage(value: Any) -> float | None:

@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from journey_mcp.errors import InvalidArguments
 from journey_mcp.requests import ImageRequest, Tool
@@ -29,6 +29,15 @@ Seconds = Annotated[int, Field(ge=0, le=300)]
 
 class _Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_text(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """What no database and no provider takes as text is refused before it gets anywhere."""
+        for name, value in given.items():
+            if isinstance(value, str) and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
+                raise ValueError(f"{name} has characters that are no text (NUL, or half of a surrogate pair)")
+        return given
 
 
 A = TypeVar("A", bound=_Arguments)
@@ -102,6 +111,8 @@ def image_request(tool: Tool, arguments: Imagine, defaults: Defaults) -> ImageRe
 
 def _explain(kind: type[BaseModel], problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
     if problem["type"] == "extra_forbidden":
         return f"there is no argument {name} (allowed: {', '.join(kind.model_fields)})"
     if problem["type"] == "missing":
