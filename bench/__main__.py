@@ -1,0 +1,24 @@
+"""`python -m bench`: measure, and print the table; `--write` puts it into docs/benchmarks.md."""
+
+import argparse
+
+from bench.measure import FULL, QUICK, ROOT, measure
+from bench.report import load_average, render
+
+
+def main() -> None:
+    """Run the benchmark. A missed limit is told in the table and is no failure of the run."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rounds: to see that it runs, not to compare")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md instead of standard output")
+    options = parser.parse_args()
+    load = load_average()
+    document = render(measure(QUICK if options.quick else FULL), load)
+    if options.write:
+        (ROOT / "docs" / "benchmarks.md").write_text(document, encoding="utf-8")
+    else:
+        print(document)
+
+
+if __name__ == "__main__":
+    main()

