@@ -32,6 +32,13 @@ class Store:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._connected: AsyncConnection | None = None
+        self._one_at_a_time = anyio.Lock(fast_acquire=True)
+
+    async def open(self) -> None:
+        """Connect, and create or migrate the tables."""
+        async with self._connection():
+            pass
 
     async def add(self, task: Task, *, owner: str, lease_until: float) -> None:
         """Store a new task, held by `owner`. Durable on disk when this returns."""
@@ -51,8 +58,8 @@ class Store:
 
     async def get(self, ids: Sequence[str], *, principal: str) -> dict[str, Task]:
         """The principal's tasks among these ids."""
-        query = sa.select(*_READ).where(tasks.c.id.in_(ids), tasks.c.principal == principal)
-        return {task.id: task for task in await self._read(query)}
+        found = await self._read(_GET, {"ids": list(ids), "owner": principal})
+        return {task.id: task for task in found}
 
     async def newest(self, *, principal: str, since: float, limit: int) -> list[Task]:
         """The principal's tasks made since then, the newest first."""
@@ -108,17 +115,40 @@ class Store:
             result = await connection.execute(sa.delete(tasks).where(tasks.c.created_at < than))
             return result.rowcount
 
+    async def close(self) -> None:
+        """Let the database go."""
+        with anyio.CancelScope(shield=True):
+            await self._disconnect()
+            await self._engine.dispose()
+
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        """The one connection, for one statement.
+
+        SQLite has one writer: who has to wait waits here, in order, and not inside of SQLite by sleeping.
+        """
         # A cancellation inside of a statement would leave the driver waiting for its own end for ever
         # (SQLAlchemy closes such a connection, and that is cancelled as well). A statement takes milliseconds.
         with anyio.CancelScope(shield=True):
-            async with self._engine.connect() as connection:
-                yield connection
+            async with self._one_at_a_time:
+                try:
+                    if self._connected is None:
+                        self._connected = await self._engine.connect()
+                        await migrate(self._connected)
+                    yield self._connected
+                except (SQLAlchemyError, SetupError):
+                    # whatever is wrong with it, the next statement gets a new one
+                    await self._disconnect()
+                    raise
 
-    async def _read(self, statement: sa.Executable) -> list[Task]:
+    async def _disconnect(self) -> None:
+        connection, self._connected = self._connected, None
+        if connection is not None:
+            await connection.close()
+
+    async def _read(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[Task]:
         async with self._connection() as connection:
-            rows = (await connection.execute(statement)).mappings().all()
+            rows = (await connection.execute(statement, values)).mappings().all()
         return [_from_row(row) for row in rows]
 
 
@@ -135,25 +165,29 @@ async def open_store(url: str) -> AsyncIterator[Store]:
         raise SetupError(
             f"JOURNEY_MCP_DATABASE_URL is no database we can open: {_cause(error)}.", next_step=_ANOTHER
         ) from error
+    store = Store(engine)
     try:
         try:
-            with anyio.CancelScope(shield=True):
-                async with engine.connect() as connection:
-                    await migrate(connection)
+            await store.open()
         except (SQLAlchemyError, OSError) as error:
             where = engine.url.render_as_string(hide_password=True)
             raise SetupError(f"The database {where} cannot be opened: {_cause(error)}.", next_step=_ANOTHER) from error
-        yield Store(engine)
+        yield store
     finally:
-        with anyio.CancelScope(shield=True):
-            await engine.dispose()
+        await store.close()
 
 
 def _new_engine(url: URL) -> AsyncEngine:
     is_sqlite = url.get_backend_name() == "sqlite"
     if is_sqlite and url.database:
         _make_private_folder(Path(url.database).parent)
-    engine = create_async_engine(url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, hide_parameters=True)
+    engine = create_async_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        hide_parameters=True,  # prompts are private: they do not belong into logs
+        poolclass=sa.NullPool,  # the store keeps its connection itself
+    )
     if is_sqlite:
         sa.event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     return engine
@@ -185,6 +219,9 @@ def _cause(error: Exception) -> str:
 _READ = [column for column in tasks.c if column.name not in {"final", "lease_owner", "lease_until"}]
 _CHANGING = {"status", "final", "submission", "prediction_id", "updated_at", "outcome"}
 _INSERT = sa.insert(tasks)
+_GET = sa.select(*_READ).where(
+    tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.principal == sa.bindparam("owner")
+)
 _SAVE = (
     sa.update(tasks)
     .where(

@@ -51,7 +51,7 @@ class ExchangeBroken(UpstreamError):
 async def exchange(
     http: httpx2.AsyncClient,
     method: Literal["GET", "POST"],
-    url: str,
+    url: httpx2.URL,
     *,
     headers: dict[str, str],
     body: Any = None,
@@ -62,14 +62,13 @@ async def exchange(
         Unreachable: no connection; nothing was sent.
         ExchangeBroken: cut off, timed out, or larger than any answer may be.
     """
-    host = httpx2.URL(url).host
     try:
         async with http.stream(method, url, headers=headers, json=body) as response:
             raw = await _read_bounded(response)
     except _NOTHING_SENT as error:
-        raise Unreachable(f"No connection to {host}: {_reason(error)}.") from error
+        raise Unreachable(f"No connection to {url.host}: {_reason(error)}.") from error
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise ExchangeBroken(f"The exchange with {host} broke off: {_reason(error)}.") from error
+        raise ExchangeBroken(f"The exchange with {url.host} broke off: {_reason(error)}.") from error
     return Answer(
         status=response.status_code,
         body=_parsed(raw),

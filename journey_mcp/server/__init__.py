@@ -1,5 +1,6 @@
 """The MCP server. What a first answer does not need is imported and opened after it."""
 
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,8 @@ class Backstage:
             imported = await to_thread.run_sync(_import_studio)
             open_studio = self._opener or imported
             async with open_studio(self._settings) as self._studio:
+                # what the warm-up imported stays as well: the collector need never look at it
+                gc.freeze()
                 self._opened.set()
                 await self._over.wait()
         except JourneyError as error:
