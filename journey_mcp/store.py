@@ -4,6 +4,7 @@ Every method is one statement, so SQLite needs no transaction held over an await
 A task is written only by the process that holds its lease, and a final one by nobody.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -37,24 +38,20 @@ class Store:
 
     async def open(self) -> None:
         """Connect, and create or migrate the tables."""
-        async with self._connection():
-            pass
+        await self._execute(sa.select(sa.literal(1)))
 
     async def add(self, task: Task, *, owner: str, lease_until: float) -> None:
         """Store a new task, held by `owner`. Durable on disk when this returns."""
-        row = {**_to_row(task), "lease_owner": owner, "lease_until": lease_until}
-        async with self._connection() as connection:
-            await connection.execute(_INSERT, row)
+        await self._execute(_INSERT, {**_to_row(task), "lease_owner": owner, "lease_until": lease_until})
 
     async def save(self, task: Task, *, owner: str) -> bool:
         """Store what became of a task. Durable on disk when this returns.
 
         False when `owner` does not hold it any more, or it is final already: then nothing was changed.
         """
-        values = {f"new_{name}": value for name, value in _to_row(task).items() if name in _CHANGING}
-        async with self._connection() as connection:
-            result = await connection.execute(_SAVE, {"task": task.id, "owner": owner, **values})
-            return result.rowcount == 1
+        values = {f"new_{name}": value for name, value in _changing(task).items()}
+        result = await self._execute(_SAVE, {"task": task.id, "owner": owner, **values})
+        return result.rowcount == 1
 
     async def get(self, ids: Sequence[str], *, principal: str) -> dict[str, Task]:
         """The principal's tasks among these ids."""
@@ -95,25 +92,16 @@ class Store:
 
     async def renew(self, *, owner: str, lease_until: float) -> None:
         """Keep what `owner` holds."""
-        statement = (
-            sa.update(tasks)
-            .where(tasks.c.lease_owner == owner, tasks.c.final.is_(False))
-            .values(lease_until=lease_until)
-        )
-        async with self._connection() as connection:
-            await connection.execute(statement)
+        of_owner = sa.and_(tasks.c.lease_owner == owner, tasks.c.final.is_(False))
+        await self._execute(sa.update(tasks).where(of_owner).values(lease_until=lease_until))
 
     async def release(self, *, owner: str) -> None:
         """Leave what `owner` holds to whoever looks next."""
-        statement = sa.update(tasks).where(tasks.c.lease_owner == owner).values(lease_until=0.0)
-        async with self._connection() as connection:
-            await connection.execute(statement)
+        await self.renew(owner=owner, lease_until=0.0)
 
     async def delete_older(self, *, than: float) -> int:
         """Delete tasks made before then, prompts included; how many there were."""
-        async with self._connection() as connection:
-            result = await connection.execute(sa.delete(tasks).where(tasks.c.created_at < than))
-            return result.rowcount
+        return (await self._execute(sa.delete(tasks).where(tasks.c.created_at < than))).rowcount
 
     async def close(self) -> None:
         """Let the database go."""
@@ -121,9 +109,11 @@ class Store:
             await self._disconnect()
             await self._engine.dispose()
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        """The one connection, for one statement.
+    async def _read(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[Task]:
+        return [_from_row(row) for row in (await self._execute(statement, values)).mappings()]
+
+    async def _execute(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> sa.CursorResult[Any]:
+        """Run one statement on the one connection.
 
         SQLite has one writer: who has to wait waits here, in order, and not inside of SQLite by sleeping.
         """
@@ -135,21 +125,17 @@ class Store:
                     if self._connected is None:
                         self._connected = await self._engine.connect()
                         await migrate(self._connected)
-                    yield self._connected
-                except (SQLAlchemyError, SetupError):
+                    result = await self._connected.execute(statement, values)
+                except (SQLAlchemyError, SetupError, asyncio.CancelledError):
                     # whatever is wrong with it, the next statement gets a new one
                     await self._disconnect()
                     raise
+        return result
 
     async def _disconnect(self) -> None:
         connection, self._connected = self._connected, None
         if connection is not None:
             await connection.close()
-
-    async def _read(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[Task]:
-        async with self._connection() as connection:
-            rows = (await connection.execute(statement, values)).mappings().all()
-        return [_from_row(row) for row in rows]
 
 
 @asynccontextmanager
@@ -217,7 +203,7 @@ def _cause(error: Exception) -> str:
 
 
 _READ = [column for column in tasks.c if column.name not in {"final", "lease_owner", "lease_until"}]
-_CHANGING = {"status", "final", "submission", "prediction_id", "updated_at", "outcome"}
+_CHANGING = ("updated_at", "status", "final", "submission", "prediction_id", "outcome")
 _INSERT = sa.insert(tasks)
 _GET = sa.select(*_READ).where(
     tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.principal == sa.bindparam("owner")
@@ -229,7 +215,7 @@ _SAVE = (
         tasks.c.lease_owner == sa.bindparam("owner"),
         tasks.c.final.is_(False),
     )
-    .values({name: sa.bindparam(f"new_{name}") for name in sorted(_CHANGING)})
+    .values({name: sa.bindparam(f"new_{name}") for name in _CHANGING})
 )
 
 
@@ -240,12 +226,19 @@ def _to_row(task: Task) -> dict[str, Any]:
         "provider": task.provider,
         "base_url": task.base_url,
         "created_at": task.created_at,
+        "request": _dump(task.request.as_plain()),
+        **_changing(task),
+    }
+
+
+def _changing(task: Task) -> dict[str, Any]:
+    """The columns that a change of the task changes."""
+    return {
         "updated_at": task.updated_at,
         "status": task.status.value,
         "final": task.status.is_final,
         "submission": task.submission.value,
         "prediction_id": task.prediction_id,
-        "request": _dump(task.request.as_plain()),
         "outcome": _dump(_outcome(task)),
     }
 
