@@ -12,6 +12,10 @@ class Clock:
         """Seconds of the Unix epoch."""
         return time.time()
 
+    def elapsed(self) -> float:
+        """Seconds since some moment, for durations: unlike `now`, nobody can set it."""
+        return time.monotonic()
+
     async def sleep(self, seconds: float) -> None:
         """Pause this coroutine."""
         await anyio.sleep(seconds)

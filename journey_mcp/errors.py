@@ -174,7 +174,7 @@ class OutOfCredits(UpstreamError):
 
 
 class RateLimited(UpstreamError):
-    """The provider was at its limit for ten minutes. Nothing was created."""
+    """The provider is at its limit; after ten minutes of trying, a task ends with this. Nothing was created."""
 
     code = "rate_limited"
     retryable = True
@@ -213,8 +213,15 @@ class GenerationFailed(UpstreamError):
     next_step = "Change the prompt or the picture, or choose another model, then call again."
 
 
+class NoPicture(UpstreamError):
+    """The provider calls the task finished and gives no picture that can be read: it may have been charged."""
+
+    code = "no_picture"
+    next_step = "Ask the person to look at the provider's account before the call is repeated."
+
+
 class LostUpstream(UpstreamError):
-    """The provider no longer knows a task that it had accepted: it may have been charged."""
+    """The provider has not known a task for a quarter of an hour that it had accepted: it may have been charged."""
 
     code = "lost_upstream"
     next_step = "Ask the person to look at the provider's account before the call is repeated."

@@ -21,7 +21,7 @@ from journey_mcp.images import AspectRatio
 from journey_mcp.registry import Catalog, Offer, Parameter
 from journey_mcp.requests import ImageRequest
 
-_RATIO_SWITCH = re.compile(r"(?:^|\s)--(?:ar|aspect)\s+(\S+)", re.IGNORECASE)
+_RATIO_SWITCH = re.compile(r"(?:^|\s)--(?:ar|aspect)[\s=]+(\S+)", re.IGNORECASE)
 _SHOWN = 60
 
 
@@ -70,7 +70,8 @@ def prepare(request: ImageRequest, offer: Offer) -> tuple[ImageRequest, tuple[st
         )
     if switch:
         request = replace(request, aspect_ratio=None)
-    notices += [note for name in request.options if (note := offer.parameters[name].notice)]
+    told = (offer.parameters.get(name) for name in request.options)
+    notices += [parameter.notice for parameter in told if parameter and parameter.notice]
     return request, tuple(notices)
 
 

@@ -4,7 +4,6 @@ Holding is by lease. A task whose lease was lost is somebody else's: what this p
 """
 
 import logging
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.clock import Clock
 from journey_mcp.errors import SetupError
+from journey_mcp.owners import new_owner
 from journey_mcp.store import Store
 from journey_mcp.tasks import Task
 
@@ -48,7 +48,7 @@ class Holdings:
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store = store
         self.clock = clock
-        self.owner = f"own_{secrets.token_urlsafe(12)}"
+        self.owner = new_owner()
         self._held: dict[str, Task] = {}
         self._unsaved: set[str] = set()
         self._watches: dict[str, list[Watch]] = {}
@@ -109,7 +109,7 @@ class Holdings:
         """Store the change. A store that fails for now is tried again with the next renewal: nothing is lost."""
         try:
             is_ours = await self.store.save(task, owner=self.owner)
-        except SQLAlchemyError:
+        except Exception:  # noqa: BLE001  # whatever it is: what a provider told stays in memory
             _log.exception("task %s cannot be stored; it stays in memory and is tried again", task.id)
             self._unsaved.add(task.id)
             return True
@@ -118,8 +118,13 @@ class Holdings:
 
     async def renew(self) -> None:
         """Keep the leases, and store what could not be stored before."""
-        if self._held:
-            await self.store.renew(owner=self.owner, lease_until=self.clock.now() + LEASE_S)
+        held = list(self._held)
+        if held:
+            lease_until = self.clock.now() + LEASE_S
+            ours = await self.store.renew(held, owner=self.owner, lease_until=lease_until)
+            for task_id in set(held) - ours:
+                # somebody else has it, or it was deleted: nothing more is asked or written here
+                self._drop(task_id)
         await self.save_again()
 
     async def save_again(self) -> None:

@@ -1,14 +1,18 @@
 """Taking over what other processes left behind, and keeping what this one holds."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable
 
 from journey_mcp.errors import NotSubmitted, SubmissionUnconfirmed
 from journey_mcp.holdings import LEASE_S, Holdings
+from journey_mcp.owners import is_alive
 from journey_mcp.tasks import Submission, Task
 
 _LOOK_EVERY_S = 2.0
 _PURGE_EVERY_S = 3600.0
+_ANSWERED_WITHIN_S = 360.0
+"""No creating request is waited for longer than that."""
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +28,7 @@ async def keep(
 
     `go_on` is told of every task that was taken over and is to be polled.
     """
-    clock, purge_at, last_look = holdings.clock, 0.0, holdings.clock.now()
+    clock, purge_at, last_look = holdings.clock, -math.inf, holdings.clock.now()
     while True:
         try:
             await holdings.renew()
@@ -34,9 +38,9 @@ async def keep(
             if now - last_look < LEASE_S:
                 await _take_over(holdings, list(addresses()), go_on)
             last_look = now
-            if now >= purge_at:
+            if clock.elapsed() >= purge_at:
                 await holdings.store.delete_older(than=now - keep_s)
-                purge_at = now + _PURGE_EVERY_S
+                purge_at = clock.elapsed() + _PURGE_EVERY_S
         except Exception:  # noqa: BLE001  # without this loop every task of ours would be taken for orphaned
             _log.exception("leases cannot be looked after; it is tried again")
         await clock.sleep(_LOOK_EVERY_S)
@@ -46,8 +50,12 @@ async def _take_over(
     holdings: Holdings, addresses: list[tuple[str, str | None]], go_on: Callable[[Task], None]
 ) -> None:
     now = holdings.clock.now()
-    orphans = await holdings.store.adopt(owner=holdings.owner, lease_until=now + LEASE_S, now=now, addresses=addresses)
-    ours = [task for task in orphans if task.id not in holdings]
+    orphans = await holdings.store.orphans(now=now, addresses=addresses)
+    wanted = [task.id for task, owner in orphans if not _may_still_be_answered(task, owner, now)]
+    if not wanted:
+        return
+    adopted = await holdings.store.adopt(wanted, owner=holdings.owner, lease_until=now + LEASE_S, now=now)
+    ours = [task for task in adopted if task.id not in holdings]
     holdings.take(ours)
     for task in ours:
         _log.info("task %s (%s) is taken over", task.id, task.submission)
@@ -55,6 +63,12 @@ async def _take_over(
             go_on(task)
         else:
             await holdings.change(task.id, _ended_by_a_crash)
+
+
+def _may_still_be_answered(task: Task, owner: str, now: float) -> bool:
+    """A process that does not renew may be paused and not dead: an answer that it waits for is still to come."""
+    is_waiting = task.submission is Submission.SENT and is_alive(owner) is not False
+    return is_waiting and now - task.updated_at < _ANSWERED_WITHIN_S
 
 
 def _ended_by_a_crash(task: Task, now: float) -> Task:

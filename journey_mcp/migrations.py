@@ -78,6 +78,8 @@ async def migrate(connection: AsyncConnection) -> None:
     Raises:
         SetupError: a newer journey-mcp made this database.
     """
+    if await _version(connection) == len(STEPS):
+        return  # without asking for the write lock, which somebody may hold for long
     # The connection commits every statement by itself; this transaction is ours, and takes the write lock
     # at once so that of two processes one migrates and the other then finds the work done.
     await connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.dialect.name == "sqlite" else "BEGIN")
@@ -89,9 +91,16 @@ async def migrate(connection: AsyncConnection) -> None:
     await connection.exec_driver_sql("COMMIT")
 
 
+async def _version(connection: AsyncConnection) -> int:
+    """The newest step that was taken; 0 in an empty database."""
+    if not await connection.run_sync(lambda sync: sa.inspect(sync).has_table(_versions.name)):
+        return 0
+    return (await connection.execute(sa.select(sa.func.max(_versions.c.version)))).scalar() or 0
+
+
 async def _step_up(connection: AsyncConnection) -> None:
     await connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL PRIMARY KEY)")
-    version = (await connection.execute(sa.select(sa.func.max(_versions.c.version)))).scalar() or 0
+    version = await _version(connection)
     if version > len(STEPS):
         raise SetupError(
             f"The database has version {version}; this journey-mcp knows {len(STEPS)}.",

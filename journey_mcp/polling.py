@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from journey_mcp import pacing
-from journey_mcp.errors import CredentialsRejected, JourneyError, LostUpstream, SandboxGone, Unreachable
+from journey_mcp.errors import CredentialsRejected, JourneyError, LostUpstream, NoPicture, SandboxGone, Unreachable
 from journey_mcp.holdings import Holdings
 from journey_mcp.providers import Provider
 from journey_mcp.registry import Offer
@@ -20,8 +20,12 @@ from journey_mcp.tasks import Prediction, Task
 
 _TOGETHER_S = 1.0
 """Where several are asked for together, those due within this time come along with the one that is due."""
-_PATIENCE_WITH_UNKNOWN = 3
-"""A task that its provider does not know so many times in a row is lost; one answer may be a lagging replica's."""
+_PATIENCE_WITH_UNKNOWN_S = 900.0
+"""A task that its provider does not know for so long is lost; a gateway may answer 404 while it is renewed."""
+_PATIENCE_WITH_EMPTY = 5
+"""A finished task without a picture is asked for so many times: the picture may come later."""
+_SILENT = 5
+"""After so many answers in a row that did not come, or did not know the task, the caller is told."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +48,10 @@ class _Polled:
     polls: int = 0
     failures: int = 0
     """Answers in a row that did not know the task, or did not come."""
+    failing_since: float = 0.0
+    empties: int = 0
+    """Answers that called it finished without a picture."""
+    is_scheduled: bool = False
 
 
 class _Due(NamedTuple):
@@ -74,10 +82,10 @@ class Poller:
         async with anyio.create_task_group() as group:
             while True:
                 self._earlier = anyio.Event()
-                wait_s = self._due[0].due - clock.now() if self._due else 3600.0
+                wait_s = self._due[0].due - clock.elapsed() if self._due else 3600.0
                 if wait_s > 0 and await clock.wait(self._earlier, wait_s):
                     continue
-                self._start_due(group, clock.now())
+                self._start_due(group, clock.elapsed())
 
     def _start_due(self, group: TaskGroup, now: float) -> None:
         """Start a poll for every address at which something is due; what is due there soon comes along."""
@@ -85,6 +93,7 @@ class Poller:
             is_time = entries[0].due <= now
             together = [entry for entry in entries if is_time and (entry.due <= now or upstream.batch_limit > 1)]
             for entry in entries[len(together) :]:
+                entry.polled.is_scheduled = True
                 heapq.heappush(self._due, entry)
             batch = [entry.polled for entry in together]
             for start in range(0, len(batch), upstream.batch_limit):
@@ -95,6 +104,7 @@ class Poller:
         found: dict[int, tuple[Upstream, list[_Due]]] = {}
         while self._due and self._due[0].due <= until:
             entry = heapq.heappop(self._due)
+            entry.polled.is_scheduled = False
             if task := self._holdings.get(entry.polled.task_id):
                 upstream = self._upstream_of(task)
                 found.setdefault(id(upstream), (upstream, []))[1].append(entry)
@@ -110,30 +120,35 @@ class Poller:
                 self._schedule(polled)
 
     async def _ask(self, upstream: Upstream, batch: list[_Polled]) -> None:
-        asked = {
-            task.prediction_id: polled
-            for polled in batch
-            if (task := self._holdings.get(polled.task_id)) and task.prediction_id
-        }
+        asked: dict[str, list[_Polled]] = {}
+        for polled in batch:
+            if (task := self._holdings.get(polled.task_id)) and task.prediction_id:
+                asked.setdefault(task.prediction_id, []).append(polled)
         if not asked:
             return
         try:
             answers = await upstream.provider.fetch(list(asked))
         except JourneyError as error:
-            for polled in asked.values():
+            for polled in batch:
                 await self._unanswered(polled, upstream, error)
             return
-        for prediction_id, polled in asked.items():
-            await self._answered(polled, upstream, answers.get(prediction_id))
+        for prediction_id, those in asked.items():
+            for polled in those:
+                await self._answered(polled, upstream, answers.get(prediction_id))
 
     async def _answered(self, polled: _Polled, upstream: Upstream, prediction: Prediction | None) -> None:
         if prediction is None:
-            polled.failures += 1
-            if polled.failures >= _PATIENCE_WITH_UNKNOWN:
+            unknown_s = self._count_failure(polled)
+            if unknown_s > _PATIENCE_WITH_UNKNOWN_S or (upstream.is_sandbox and polled.failures > 1):
                 await self._give_up(polled, _lost(upstream))
                 return
+            await self._tell_silence(polled, "The provider does not know this task at the moment.")
         else:
             polled.failures = 0
+            polled.empties += prediction.is_empty
+            if polled.empties >= _PATIENCE_WITH_EMPTY:
+                await self._give_up(polled, _without_picture())
+                return
             await self._holdings.change(
                 polled.task_id,
                 lambda task, now: with_expiry(task.seen(prediction, now), polled.offer),
@@ -143,28 +158,45 @@ class Poller:
 
     async def _unanswered(self, polled: _Polled, upstream: Upstream, error: JourneyError) -> None:
         """Asking is free: it goes on, unless what was asked is a sandbox that has ended."""
-        polled.failures += 1
+        self._count_failure(polled)
         if upstream.is_sandbox and isinstance(error, Unreachable) and polled.failures > 1:
             await self._give_up(polled, _lost(upstream))
             return
         if isinstance(error, CredentialsRejected):
             notice = f"{error} The task goes on; its result can be fetched once the key is valid again."
             await self._holdings.change(polled.task_id, lambda task, now: task.noticed(notice, now))
+        else:
+            await self._tell_silence(polled, str(error))
         _log.warning("poll of task %s: %s", polled.task_id, error)
         polled.polls += 1
         self._schedule(polled, error.failure.retry_after_s)
+
+    def _count_failure(self, polled: _Polled) -> float:
+        """Count a failure; for how many seconds it has been so."""
+        now = self._holdings.clock.elapsed()
+        if not polled.failures:
+            polled.failing_since = now
+        polled.failures += 1
+        return now - polled.failing_since
+
+    async def _tell_silence(self, polled: _Polled, reason: str) -> None:
+        if polled.failures == _SILENT:
+            notice = f"{reason} It is asked again and again; nothing is lost by waiting."
+            await self._holdings.change(polled.task_id, lambda task, now: task.noticed(notice, now))
 
     async def _give_up(self, polled: _Polled, reason: JourneyError) -> None:
         await self._holdings.change(polled.task_id, lambda task, now: task.failed(reason.failure, now))
 
     def _schedule(self, polled: _Polled, told_s: float | None = None, *, at_once: bool = False) -> None:
         task = self._holdings.get(polled.task_id)
-        if task is None or task.status.is_final:
+        if task is None or task.status.is_final or polled.is_scheduled:
             return
-        now = self._holdings.clock.now()
         usual_s = polled.offer.usual_duration_s if polled.offer else None
-        gap_s = pacing.poll_gap(polled.polls, age_s=now - task.created_at, usual_s=usual_s, told_s=told_s)
-        heapq.heappush(self._due, _Due(now if at_once else now + gap_s, next(self._order), polled))
+        age_s = self._holdings.clock.now() - task.created_at
+        gap_s = pacing.poll_gap(polled.polls, age_s=age_s, usual_s=usual_s, told_s=told_s)
+        due = self._holdings.clock.elapsed() + (0.0 if at_once else gap_s)
+        polled.is_scheduled = True
+        heapq.heappush(self._due, _Due(due, next(self._order), polled))
         if self._due[0].polled is polled:
             self._earlier.set()
 
@@ -173,3 +205,7 @@ def _lost(upstream: Upstream) -> JourneyError:
     if upstream.is_sandbox:
         return SandboxGone("The sandbox that was making this picture has ended.")
     return LostUpstream("The provider does not know this task any more: it may have been charged.")
+
+
+def _without_picture() -> JourneyError:
+    return NoPicture("The provider calls this task finished and gives no picture: it may have been charged.")

@@ -1,8 +1,10 @@
 """All settings, read once from the environment into one frozen value."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -79,9 +81,28 @@ class Settings(BaseModel):
     def _web_address(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("must start with https:// (or http:// for a local one)")
+        try:
+            parts = urlsplit(value)
+            has_host = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            has_host = False
+        if not has_host or parts.scheme not in {"http", "https"}:
+            raise ValueError("must be an address such as https://host/path (http:// for a local one)")
         return value.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"[a-z0-9+]+://", value):
+            raise ValueError("must be an address such as sqlite:////folder/tasks.db")
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _folder(cls, value: Path | None) -> Path | None:
+        if value is not None and value.expanduser().exists() and not value.expanduser().is_dir():
+            raise ValueError("is a file, and must be a folder")
+        return value
 
     @field_validator("journeyapi_api_key", "webhook_secret")
     @classmethod

@@ -1,11 +1,13 @@
 """Tasks in SQL: durable, shared by processes, one writer per task by lease. Knows neither providers nor MCP.
 
-Every method is one statement, so SQLite needs no transaction held over an await, and PostgreSQL runs the same.
+Every change is one statement, so no transaction is held over an await, and PostgreSQL runs the same.
 A task is written only by the process that holds its lease, and a final one by nobody.
 """
 
 import asyncio
 import json
+import logging
+import os
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -25,6 +27,8 @@ from journey_mcp.migrations import migrate, tasks
 from journey_mcp.requests import ImageRequest
 from journey_mcp.tasks import Cost, Status, Submission, Task
 
+_log = logging.getLogger(__name__)
+
 _ANOTHER = "Set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to a place that can be written."
 
 
@@ -33,16 +37,17 @@ class Store:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._connected: AsyncConnection | None = None
-        self._one_at_a_time = anyio.Lock(fast_acquire=True)
+        self._writer = _Line(engine)
+        # finished tasks are read while somebody else holds the database's write lock
+        self._reader = _Line(engine)
 
     async def open(self) -> None:
         """Connect, and create or migrate the tables."""
-        await self._execute(sa.select(sa.literal(1)))
+        await self._writer.execute(sa.select(sa.literal(1)))
 
     async def add(self, task: Task, *, owner: str, lease_until: float) -> None:
         """Store a new task, held by `owner`. Durable on disk when this returns."""
-        await self._execute(_INSERT, {**_to_row(task), "lease_owner": owner, "lease_until": lease_until})
+        await self._writer.execute(_INSERT, {**_to_row(task), "lease_owner": owner, "lease_until": lease_until})
 
     async def save(self, task: Task, *, owner: str) -> bool:
         """Store what became of a task. Durable on disk when this returns.
@@ -50,7 +55,7 @@ class Store:
         False when `owner` does not hold it any more, or it is final already: then nothing was changed.
         """
         values = {f"new_{name}": value for name, value in _changing(task).items()}
-        result = await self._execute(_SAVE, {"task": task.id, "owner": owner, **values})
+        result = await self._writer.execute(_SAVE, {"task": task.id, "owner": owner, **values})
         return result.rowcount == 1
 
     async def get(self, ids: Sequence[str], *, principal: str) -> dict[str, Task]:
@@ -68,10 +73,8 @@ class Store:
         )
         return await self._read(query)
 
-    async def adopt(
-        self, *, owner: str, lease_until: float, now: float, addresses: Iterable[tuple[str, str | None]]
-    ) -> list[Task]:
-        """Take over unfinished tasks whose holder is gone, among those made at these (provider, base URL).
+    async def orphans(self, *, now: float, addresses: Iterable[tuple[str, str | None]]) -> list[tuple[Task, str]]:
+        """Unfinished tasks that nobody renews, made at these (provider, base URL), each with who held it.
 
         `None` stands for any base URL.
         """
@@ -82,41 +85,74 @@ class Store:
                 for name, url in addresses
             ),
         )
+        query = sa.select(*_READ, tasks.c.lease_owner).where(
+            tasks.c.final.is_(False), tasks.c.lease_until < now, at_ours
+        )
+        rows = (await self._reader.execute(query)).mappings().all()
+        return [(task, row["lease_owner"]) for row in rows if (task := _readable(row))]
+
+    async def adopt(self, ids: Sequence[str], *, owner: str, lease_until: float, now: float) -> list[Task]:
+        """Hold those of these tasks that are still unfinished and not renewed."""
         statement = (
             sa.update(tasks)
-            .where(tasks.c.final.is_(False), tasks.c.lease_until < now, at_ours)
+            .where(tasks.c.id.in_(ids), tasks.c.final.is_(False), tasks.c.lease_until < now)
             .values(lease_owner=owner, lease_until=lease_until)
             .returning(*_READ)
         )
-        return await self._read(statement)
+        rows = (await self._writer.execute(statement)).mappings().all()
+        return [task for row in rows if (task := _readable(row))]
 
-    async def renew(self, *, owner: str, lease_until: float) -> None:
-        """Keep what `owner` holds."""
-        of_owner = sa.and_(tasks.c.lease_owner == owner, tasks.c.final.is_(False))
-        await self._execute(sa.update(tasks).where(of_owner).values(lease_until=lease_until))
+    async def renew(self, ids: Sequence[str], *, owner: str, lease_until: float) -> set[str]:
+        """Keep these; the ids of those that `owner` really holds."""
+        statement = (
+            sa.update(tasks)
+            .where(tasks.c.id.in_(ids), tasks.c.lease_owner == owner, tasks.c.final.is_(False))
+            .values(lease_until=lease_until)
+            .returning(tasks.c.id)
+        )
+        return set((await self._writer.execute(statement)).scalars())
 
     async def release(self, *, owner: str) -> None:
         """Leave what `owner` holds to whoever looks next."""
-        await self.renew(owner=owner, lease_until=0.0)
+        of_owner = sa.and_(tasks.c.lease_owner == owner, tasks.c.final.is_(False))
+        await self._writer.execute(sa.update(tasks).where(of_owner).values(lease_until=0.0))
 
     async def delete_older(self, *, than: float) -> int:
-        """Delete tasks made before then, prompts included; how many there were."""
-        return (await self._execute(sa.delete(tasks).where(tasks.c.created_at < than))).rowcount
+        """Delete finished tasks made before then, prompts included; how many there were."""
+        old = sa.and_(tasks.c.created_at < than, tasks.c.final.is_(True))
+        return (await self._writer.execute(sa.delete(tasks).where(old))).rowcount
 
     async def close(self) -> None:
         """Let the database go."""
         with anyio.CancelScope(shield=True):
-            await self._disconnect()
+            await self._writer.close()
+            await self._reader.close()
             await self._engine.dispose()
 
     async def _read(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[Task]:
-        return [_from_row(row) for row in (await self._execute(statement, values)).mappings()]
+        try:
+            rows = (await self._reader.execute(statement, values)).mappings().all()
+        except SQLAlchemyError as error:
+            raise SetupError(
+                f"The task database does not answer: {_cause(error)}.",
+                next_step="Call again in a moment; if it stays so, ask the person to look at the server's disk.",
+            ) from error
+        return [task for row in rows if (task := _readable(row))]
 
-    async def _execute(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> sa.CursorResult[Any]:
-        """Run one statement on the one connection.
 
-        SQLite has one writer: who has to wait waits here, in order, and not inside of SQLite by sleeping.
-        """
+class _Line:
+    """One connection, and one statement on it at a time.
+
+    SQLite has one writer: who has to wait waits here, in order, and not inside of SQLite by sleeping.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._connected: AsyncConnection | None = None
+        self._one_at_a_time = anyio.Lock(fast_acquire=True)
+
+    async def execute(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> sa.CursorResult[Any]:
+        """Run a statement; the first one, and the first after an error, on a new connection."""
         # A cancellation inside of a statement would leave the driver waiting for its own end for ever
         # (SQLAlchemy closes such a connection, and that is cancelled as well). A statement takes milliseconds.
         with anyio.CancelScope(shield=True):
@@ -127,12 +163,12 @@ class Store:
                         await migrate(self._connected)
                     result = await self._connected.execute(statement, values)
                 except (SQLAlchemyError, SetupError, asyncio.CancelledError):
-                    # whatever is wrong with it, the next statement gets a new one
-                    await self._disconnect()
+                    await self.close()
                     raise
         return result
 
-    async def _disconnect(self) -> None:
+    async def close(self) -> None:
+        """Let the connection go."""
         connection, self._connected = self._connected, None
         if connection is not None:
             await connection.close()
@@ -165,8 +201,8 @@ async def open_store(url: str) -> AsyncIterator[Store]:
 
 def _new_engine(url: URL) -> AsyncEngine:
     is_sqlite = url.get_backend_name() == "sqlite"
-    if is_sqlite and url.database:
-        _make_private_folder(Path(url.database).parent)
+    if is_sqlite and url.database and url.database != ":memory:":
+        _make_private_file(Path(url.database))
     engine = create_async_engine(
         url,
         isolation_level="AUTOCOMMIT",
@@ -179,13 +215,14 @@ def _new_engine(url: URL) -> AsyncEngine:
     return engine
 
 
-def _make_private_folder(folder: Path) -> None:
+def _make_private_file(file: Path) -> None:
     try:
         # prompts are private: only the person whose server this is may read them
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_CREAT, 0o600))
     except OSError as error:
         raise SetupError(
-            f"The folder {folder} cannot be made: {error.strerror}.",
+            f"The database {file} cannot be made: {error.strerror}.",
             next_step=_ANOTHER,
         ) from error
 
@@ -255,6 +292,15 @@ def _outcome(task: Task) -> dict[str, Any]:
         "failure": task.failure and _known(asdict(task.failure)),
     }
     return {name: value for name, value in plain.items() if value not in (None, [])}
+
+
+def _readable(row: Mapping[Any, Any]) -> Task | None:
+    """The task of a row; one that a newer version wrote in a way we do not know keeps nobody from the others."""
+    try:
+        return _from_row(row)
+    except (ValueError, TypeError, KeyError):
+        _log.exception("task %s in the store cannot be read", row["id"])
+        return None
 
 
 def _from_row(row: Mapping[Any, Any]) -> Task:

@@ -14,7 +14,7 @@ from anyio import to_thread
 from journey_mcp import fitting, leases, pictures
 from journey_mcp.clock import Clock
 from journey_mcp.connections import Connections, open_connections
-from journey_mcp.errors import InternalError, JourneyError, NotEnglish
+from journey_mcp.errors import JourneyError, NotEnglish, SubmissionUnconfirmed
 from journey_mcp.holdings import Holdings
 from journey_mcp.language import Verdict, judge
 from journey_mcp.polling import Poller
@@ -29,12 +29,14 @@ from journey_mcp.waiting import Report, Wait, wait
 LOCAL = "local"
 """The principal of stdio, the command line and HTTP without authentication."""
 
-_AT_ONCE_S = 2.0
-"""How long a call that will not wait still stays for the provider's first answer."""
+_AT_ONCE_S = 1.5
+"""How long a call that will not wait still stays for the provider's first answer: with all else, under 2 s."""
 _LISTED_FOR_S = 24 * 3600.0
 _LISTED = 20
-_FINISH_S = 1.5
-"""How long a process that ends waits for answers to creating requests; clients kill after two seconds."""
+_LEAVE_S = 360.0
+"""How long answers to creating requests are waited for when whoever asked has gone: as long as they may come."""
+_HURRY_S = 1.5
+"""The same when the process is told to end; who tells it so kills it soon after."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,8 +51,8 @@ class Studio:
         self._holdings = holdings
         self._poller = Poller(holdings, connections.upstream_of)
         # A creating request that is out is not cancelled with whatever asked for it: the answer may be paid for.
-        # These tasks are outside of every cancel scope; `finish` ends them.
-        self._submissions: set[asyncio.Task[None]] = set()
+        # These tasks are outside of every cancel scope; `stop` ends them.
+        self._submissions: dict[str, asyncio.Task[None]] = {}
 
     async def create(self, request: ImageRequest, *, principal: str = LOCAL) -> Task:
         """Check the request against everything known, store a task, and start it.
@@ -79,9 +81,7 @@ class Studio:
             notices=notices,
         )
         await self._holdings.add(task)
-        submission = asyncio.create_task(self._submit(task.id, prepared, offer))
-        self._submissions.add(submission)
-        submission.add_done_callback(self._submissions.discard)
+        self._submissions[task.id] = asyncio.create_task(self._submit(task.id, prepared, offer))
         return task
 
     async def wait_for_new(self, task: Task, seconds: float, report: Report | None = None) -> Task:
@@ -117,15 +117,13 @@ class Studio:
             report=report,
         )
         found = await wait(self._holdings, wish, known)
-        return {
-            id_: task.noticed(reason, self.now()) if (reason := self.elsewhere(task)) else task
-            for id_, task in found.items()
-        }
+        return {id_: self._as_known(task) for id_, task in found.items()}
 
     async def newest(self, *, principal: str = LOCAL) -> list[Task]:
         """The principal's 20 newest tasks of the last day."""
         since = self._holdings.clock.now() - _LISTED_FOR_S
-        return await self._holdings.store.newest(principal=principal, since=since, limit=_LISTED)
+        stored = await self._holdings.store.newest(principal=principal, since=since, limit=_LISTED)
+        return [self._as_known(self._holdings.get(task.id) or task) for task in stored]
 
     async def work(self) -> None:
         """Poll, renew and take over, for ever."""
@@ -138,29 +136,27 @@ class Studio:
                 keep_s=self.settings.keep_days * 86400.0,
             )
 
-    async def finish(self) -> None:
-        """Wait a moment for creating requests whose answers are still out; then leave them to the journal."""
-        out = set(self._submissions)
+    async def finish(self, seconds: float) -> None:
+        """Wait for creating requests whose answers are still out, at most so long."""
+        out = {task for id_, task in self._submissions.items() if self._is_out(id_)}
         if out:
-            await asyncio.wait(out, timeout=_FINISH_S)
-        for submission in out:
+            await asyncio.wait(out, timeout=seconds)
+
+    async def stop(self) -> None:
+        """Leave to the journal what is still out, and store what could not be stored before."""
+        left = list(self._submissions.values())
+        for submission in left:
             submission.cancel()
-        await asyncio.gather(*out, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
         await self._holdings.save_again()
+
+    def _is_out(self, task_id: str) -> bool:
+        task = self._holdings.get(task_id)
+        return task is not None and task.submission is Submission.SENT
 
     def now(self) -> float:
         """Seconds of the Unix epoch, by the studio's clock."""
         return self._holdings.clock.now()
-
-    def _offer_for(self, request: ImageRequest) -> Offer:
-        """The first offer that takes the request; the preferred one's obstacle is told when none does."""
-        problems: list[JourneyError] = []
-        for offer in fitting.offers_of(request, self.catalog):
-            found = next(fitting.obstacles(request, offer, self.catalog), None)
-            if found is None:
-                return offer
-            problems.append(found)
-        raise problems[0]
 
     def elsewhere(self, task: Task) -> str | None:
         """Why a running task is not asked for by this process; `None` when it is."""
@@ -171,6 +167,20 @@ class Studio:
             "Set that provider's key and base address again to get its result."
         )
 
+    def _offer_for(self, request: ImageRequest) -> Offer:
+        """The first offer that takes the request; the preferred one's obstacle is told when none does."""
+        problems: list[JourneyError] = []
+        for offer in fitting.offers_of(request, self.catalog):
+            prepared, _ = fitting.prepare(request, offer)
+            found = next(fitting.obstacles(prepared, offer, self.catalog), None)
+            if found is None:
+                return offer
+            problems.append(found)
+        raise problems[0]
+
+    def _as_known(self, task: Task) -> Task:
+        return task.noticed(reason, self.now()) if (reason := self.elsewhere(task)) else task
+
     async def _submit(self, task_id: str, request: ImageRequest, offer: Offer) -> None:
         try:
             provider = self._connections.provider_of(offer)
@@ -178,12 +188,15 @@ class Studio:
         except Exception:  # noqa: BLE001  # the outermost boundary of background work
             report_id = secrets.token_hex(4)
             _log.exception("submission of task %s failed in our own code (report %s)", task_id, report_id)
-            failure = InternalError(f"journey-mcp failed while sending; report id {report_id}.").failure
+            said = f"journey-mcp failed while sending (report id {report_id}); the task may have been created."
+            failure = SubmissionUnconfirmed(said).failure
             await self._holdings.change(task_id, lambda task, now: task.failed(failure, now))
         else:
             if task and not task.status.is_final:
                 # a synchronous model that answers with an id only has finished by then (C2)
                 self._poller.add(task_id, offer, now=offer.synchronous)
+        finally:
+            self._submissions.pop(task_id, None)
 
     def _offer_of(self, task: Task) -> Offer | None:
         return self._connections.offer_of(task, self.catalog)
@@ -211,11 +224,13 @@ async def open_studio(settings: Settings, clock: Clock | None = None) -> AsyncIt
                 group.start_soon(studio.work)
                 try:
                     yield studio
+                    await studio.finish(_LEAVE_S)
                 except Exception as error:  # noqa: BLE001  # raised again below: the group would wrap it
                     raised = error
                 finally:
                     with anyio.CancelScope(shield=True):
-                        await studio.finish()
+                        await studio.finish(_HURRY_S)
+                        await studio.stop()
                     group.cancel_scope.cancel()
         finally:
             # also when cancelled: others need not wait for the leases to run out

@@ -30,7 +30,7 @@ async def submit(
     Tried again only where nothing was created: without a connection three times, at the provider's limit for
     ten minutes. Returns `None` when the task is not ours any more.
     """
-    started, tries = holdings.clock.now(), 0
+    started, tries = holdings.clock.elapsed(), 0
     while True:
         sent = await holdings.change(task_id, Task.sent)
         if sent is None:
@@ -41,7 +41,7 @@ async def submit(
             prediction = await provider.submit(request, offer)
         except (RateLimited, Unreachable) as error:
             gap_s = pacing.submit_gap(tries, told_s=error.failure.retry_after_s)
-            waited_s = holdings.clock.now() - started
+            waited_s = holdings.clock.elapsed() - started
             if _is_enough(error, tries, waited_s + gap_s):
                 return await _end_free(task_id, error, holdings)
             await holdings.change(task_id, Task.put_back)
@@ -50,6 +50,8 @@ async def submit(
         except SubmissionUnconfirmed as error:
             return await holdings.change(task_id, partial(_failed, error.failure))
         except JourneyError as error:
+            # nothing was created: that is known, and stored, before the balance is asked for
+            await holdings.change(task_id, Task.put_back)
             return await _end_free(task_id, await _with_balance(error, provider), holdings)
         else:
             return await holdings.change(task_id, partial(_accepted, prediction, offer))

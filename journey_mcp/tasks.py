@@ -72,6 +72,8 @@ class Prediction:
     progress: float | None = None
     """0.0 to 1.0; `None` when the provider did not tell."""
     images: tuple[OutputImage, ...] = ()
+    is_empty: bool = False
+    """The provider calls it finished, and gives no picture that we can read."""
     grid_url: str | None = None
     """The sheet that shows all images of a grid."""
     seed: str | None = None

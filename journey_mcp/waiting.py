@@ -34,11 +34,11 @@ async def wait(holdings: Holdings, wish: Wait, known: Mapping[str, Task]) -> dic
     `known` is where they stood at the start, without those that are not the principal's.
     """
     clock, tasks = holdings.clock, dict(known)
-    started = clock.now()
+    started = clock.elapsed()
     heartbeat, next_beat_s = Heartbeat(wish.usual_s), HEARTBEAT_S
     with holdings.watch(tasks) as watch:
         tasks.update({id_: task for id_ in tasks if (task := holdings.get(id_))})
-        while not wish.is_enough(tasks) and (elapsed_s := clock.now() - started) < wish.seconds:
+        while not wish.is_enough(tasks) and (elapsed_s := clock.elapsed() - started) < wish.seconds:
             elsewhere = [id_ for id_, task in tasks.items() if not task.status.is_final and id_ not in holdings]
             pause_s = min(wish.seconds - elapsed_s, next_beat_s - elapsed_s)
             await watch.wait(clock, min(pause_s, _LOOK_ELSEWHERE_S) if elsewhere else pause_s)
@@ -47,7 +47,7 @@ async def wait(holdings: Holdings, wish: Wait, known: Mapping[str, Task]) -> dic
             watch.latest.clear()
             if elsewhere:
                 tasks.update(await holdings.store.get(elsewhere, principal=wish.principal))
-            elapsed_s = clock.now() - started
+            elapsed_s = clock.elapsed() - started
             if wish.report and (has_news or elapsed_s >= next_beat_s):
                 await wish.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks))
             if elapsed_s >= next_beat_s:

@@ -1,6 +1,8 @@
 """What is right for a task whose process died, by how far its request had come."""
 
 import sqlite3
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from support import FastClock, fast_studio, settings_for, wish, world
 from journey_mcp import sandbox
 from journey_mcp.holdings import LEASE_S, Holdings
 from journey_mcp.leases import keep
+from journey_mcp.owners import is_alive, new_owner
 from journey_mcp.store import open_store
 from journey_mcp.tasks import Status, Submission, Task
 
@@ -67,6 +70,34 @@ async def test_an_accepted_task_of_a_model_that_is_gone_is_still_asked_for(tmp_p
         async with fast_studio(settings) as studio:
             task = (await studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
             assert (task.status, task.images) == (Status.SUCCEEDED, made.images)
+
+
+async def test_a_process_that_is_paused_keeps_the_request_that_it_waits_for(tmp_path: Path) -> None:
+    """Its answer may still come; only after every wait could have ended is it taken from a living one."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings, clock = settings_for(upstream.base_url, tmp_path), FastClock()
+        sent_at = clock.now()
+        waiting = left_behind(upstream.base_url, submission=Submission.SENT, status=Status.RUNNING, updated_at=sent_at)
+        async with open_store(settings.resolved_database_url()) as store:
+            await store.add(waiting, owner=new_owner(), lease_until=1)
+        async with fast_studio(settings, clock) as studio:
+            seen = (await studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
+            assert seen.status is Status.RUNNING
+            ended = (await studio.fetch(["tsk_left"], seconds=600))["tsk_left"]
+            assert ended.failure is not None
+            assert ended.failure.code == "submission_unconfirmed"
+            assert ended.updated_at - sent_at > 360
+
+
+def test_a_name_tells_whether_its_process_lives() -> None:
+    """Here; of other machines nothing is known."""
+    assert is_alive(new_owner()) is True
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    host = new_owner().split(":")[0]
+    assert is_alive(f"{host}:{ended.pid}:x") is False
+    assert is_alive("elsewhere:1:x") is None
+    assert is_alive("gone") is None
 
 
 class SleepyClock(FastClock):

@@ -1,11 +1,13 @@
 """Asking how tasks stand: when, how often, and what becomes of strange answers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support import fast_studio, settings_for, until_accepted, wish, world
 
 from journey_mcp import sandbox
+from journey_mcp.store import open_store
 from journey_mcp.tasks import Status
 
 
@@ -33,12 +35,47 @@ async def test_a_broken_answer_to_a_question_loses_nothing(tmp_path: Path, fault
 
 
 async def test_a_task_that_the_provider_forgot_ends_as_lost(tmp_path: Path) -> None:
-    """After three answers in a row, with the word that it may have been charged."""
+    """After a quarter of an hour of such answers, with the word that it may have been charged."""
     async with world(tmp_path, "fetch:status=404,times=always") as here:
+        here.clock.speed = 1000
+        task = await here.studio.create(wish(model="midjourney"))
+        task = await here.studio.wait_for_new(task, 5000)
+        assert task.failure is not None
+        assert task.failure.code == "lost_upstream"
+        assert task.updated_at - task.created_at > 900
+        assert any("does not know this task at the moment" in notice for notice in task.notices)
+        assert task.cost is not None
+
+
+async def test_a_finished_task_without_a_picture_ends_after_some_answers(tmp_path: Path) -> None:
+    """With the word that it may have been charged; a picture that comes late is taken."""
+    fault = "fetch:drop_fields=image_urls+original_image_url,times="
+    async with world(tmp_path, f"{fault}always") as here:
         task = await here.made(model="midjourney")
         assert task.failure is not None
-        assert (task.failure.code, here.asked["fetch"]) == ("lost_upstream", 3)
-        assert task.cost is not None
+        assert (task.failure.code, here.asked["fetch"]) == ("no_picture", 5)
+    async with world(tmp_path, f"{fault}4") as here:
+        assert (await here.made(model="midjourney")).status is Status.SUCCEEDED
+
+
+async def test_a_provider_that_is_silent_for_long_is_told_of(tmp_path: Path) -> None:
+    """Once, with its words; the result comes when it comes."""
+    async with world(tmp_path, "fetch:status=503,times=6") as here:
+        task = await here.made(model="midjourney")
+        assert task.status is Status.SUCCEEDED
+        assert sum("HTTP 503" in notice for notice in task.notices) == 1
+
+
+async def test_two_tasks_of_one_prediction_are_both_followed(tmp_path: Path) -> None:
+    """A provider that gives an id twice loses no result."""
+    async with world(tmp_path) as here:
+        first = await here.accepted(model="midjourney")
+        twin = replace(first, id="tsk_twin", created_at=first.created_at - 1)
+        settings = settings_for(here.upstream.base_url, tmp_path)
+        async with open_store(settings.resolved_database_url()) as store:
+            await store.add(twin, owner="gone", lease_until=1)
+        found = await here.studio.fetch([first.id, twin.id], seconds=300)
+        assert {task.status for task in found.values()} == {Status.SUCCEEDED}
 
 
 async def test_a_task_of_a_rejected_key_goes_on_with_a_notice(tmp_path: Path) -> None:

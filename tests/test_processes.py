@@ -189,15 +189,30 @@ async def test_two_servers_work_side_by_side_on_one_database(tmp_path: Path) -> 
         assert all(ledger.fetched(entry.task_id or "") <= 1 for entry in ledger.submissions)
 
 
-async def test_a_signal_ends_the_server_after_the_answer_that_is_out(tmp_path: Path) -> None:
-    """SIGTERM: a creating request that is being answered is not lost."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_the_server_after_the_answer_that_is_out(tmp_path: Path, number: signal.Signals) -> None:
+    """With stdin still open: a creating request that is being answered is not lost, and the process ends."""
     faults = (sandbox.Fault.parse("submit:delay=0.7"),)
     async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
         with raw(environment) as first:
             first.send("imagine", prompt="a kite", model="z-image")
             await until_seen(upstream, "imagine")
-            first.process.send_signal(signal.SIGTERM)
+            first.process.send_signal(number)
+            assert await in_thread(first.process.wait, 20) == 0
+        with raw(environment) as second:
+            listed = await in_thread(second.call, "fetch_task")
+            assert listed["tasks"][0]["status"] == "succeeded"
+
+
+async def test_a_client_that_hangs_up_loses_nothing_that_takes_long(tmp_path: Path) -> None:
+    """When stdin is closed, the server stays for the answer that is out, as long as it takes."""
+    faults = (sandbox.Fault.parse("submit:delay=3"),)
+    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+        environment = environment_for(upstream.base_url, tmp_path)
+        with raw(environment) as first:
+            first.send("imagine", prompt="a kite", model="z-image")
+            await until_seen(upstream, "imagine")
             await in_thread(first.close)
             assert first.process.returncode == 0
         with raw(environment) as second:

@@ -16,7 +16,13 @@ from journey_mcp.settings import misspelled, read_settings, variables
         ("JOURNEY_MCP_KEEP_DAYS", "0", "greater than or equal to 1"),
         ("JOURNEY_MCP_SANDBOX", "on", "'auto' or 'off'"),
         ("JOURNEY_MCP_LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
-        ("JOURNEYAPI_BASE_URL", "api.journeyapi.com", "must start with https://"),
+        ("JOURNEYAPI_BASE_URL", "api.journeyapi.com", "must be an address"),
+        ("JOURNEYAPI_BASE_URL", "https://", "must be an address"),
+        ("JOURNEYAPI_BASE_URL", "https://host:99999/api", "must be an address"),
+        ("JOURNEYAPI_BASE_URL", "https://[::1", "must be an address"),
+        ("JOURNEYAPI_BASE_URL", "ftp://host/api", "must be an address"),
+        ("JOURNEY_MCP_DATABASE_URL", "nonsense", "must be an address"),
+        ("JOURNEY_MCP_DATA_DIR", __file__, "is a file"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: str, says: str) -> None:

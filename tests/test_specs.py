@@ -79,7 +79,7 @@ def test_every_tool_keeps_the_rules_of_all_clients(tool: dict[str, Any]) -> None
         if parameter["type"] == "integer":
             assert {"minimum", "maximum"} <= set(parameter)
         if parameter["type"] == "array":
-            assert parameter["items"] == {"type": "string"}
+            assert parameter["items"]["type"] == "string"
             assert parameter["maxItems"] >= 1
 
 

@@ -111,35 +111,78 @@ async def test_only_the_holder_writes_and_nobody_changes_a_final_task(tmp_path: 
 
 async def test_leases_are_taken_over_when_their_holder_is_gone(tmp_path: Path) -> None:
     """By one process only, where the task was made, never while renewed."""
+    here: list[tuple[str, str | None]] = [("journeyapi", "u")]
     async with store_in(tmp_path) as store:
         await store.add(TASK, owner="gone", lease_until=200)
-        here: list[tuple[str, str | None]] = [("journeyapi", "u")]
-        assert await store.adopt(owner="b", lease_until=300, now=199, addresses=here) == []
-        await store.renew(owner="gone", lease_until=210)
-        assert await store.adopt(owner="b", lease_until=300, now=205, addresses=here) == []
-        assert await store.adopt(owner="b", lease_until=300, now=211, addresses=[("journeyapi", "other")]) == []
-        assert await store.adopt(owner="b", lease_until=300, now=211, addresses=[]) == []
-        assert await store.adopt(owner="b", lease_until=300, now=211, addresses=here) == [TASK]
-        assert await store.adopt(owner="c", lease_until=300, now=211, addresses=here) == []
+        assert await store.orphans(now=199, addresses=here) == []
+        assert await store.renew([TASK.id, "other"], owner="gone", lease_until=210) == {TASK.id}
+        assert await store.renew([TASK.id], owner="somebody else", lease_until=999) == set()
+        assert await store.orphans(now=205, addresses=here) == []
+        assert await store.orphans(now=211, addresses=[("journeyapi", "other")]) == []
+        assert await store.orphans(now=211, addresses=[]) == []
+        assert await store.orphans(now=211, addresses=[("journeyapi", None)]) == [(TASK, "gone")]
+        assert await store.orphans(now=211, addresses=here) == [(TASK, "gone")]
+        assert await store.adopt([TASK.id], owner="b", lease_until=300, now=211) == [TASK]
+        assert await store.adopt([TASK.id], owner="c", lease_until=300, now=211) == []
         await store.release(owner="b")
-        assert await store.adopt(owner="c", lease_until=300, now=211, addresses=[("journeyapi", None)]) == [TASK]
+        assert await store.adopt([TASK.id], owner="c", lease_until=300, now=211) == [TASK]
+
+
+async def test_a_row_that_cannot_be_read_keeps_nobody_from_the_others(tmp_path: Path) -> None:
+    """A newer version may have written what we do not know."""
+    async with store_in(tmp_path) as store:
+        await store.add(TASK, owner="gone", lease_until=1)
+        await store.add(replace(TASK, id="tsk_b"), owner="gone", lease_until=1)
+    with sqlite3.connect(tmp_path / "data" / "tasks.db") as connection:
+        connection.execute(
+            """UPDATE tasks SET outcome = '{"failure": {"code": "c", "colour": "red"}}' WHERE id = 'tsk_a'"""
+        )
+    connection.close()
+    async with store_in(tmp_path) as store:
+        assert [task.id for task in await store.newest(principal="local", since=0, limit=9)] == ["tsk_b"]
+        assert [task.id for task, _ in await store.orphans(now=9, addresses=[("journeyapi", "u")])] == ["tsk_b"]
+
+
+async def test_reading_goes_on_while_somebody_holds_the_write_lock(tmp_path: Path) -> None:
+    """A backup, or a curious person's shell."""
+    async with store_in(tmp_path) as store:
+        await store.add(TASK, owner="me", lease_until=0)
+    holder = sqlite3.connect(tmp_path / "data" / "tasks.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    async with store_in(tmp_path) as store:
+        assert await store.get([TASK.id], principal="local") == {TASK.id: TASK}
+    holder.close()
+
+
+async def test_a_store_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    """With what to do."""
+    async with store_in(tmp_path) as store:
+        with sqlite3.connect(tmp_path / "data" / "tasks.db") as connection:
+            connection.execute("DROP TABLE tasks")
+        connection.close()
+        with pytest.raises(SetupError, match="does not answer"):
+            await store.get(["tsk_a"], principal="local")
 
 
 async def test_the_newest_come_first_and_old_ones_go(tmp_path: Path) -> None:
     """By the time they were made."""
     async with store_in(tmp_path) as store:
+        ended = TASK.failed(Failure(code="c", message="m"), 1)
         for number in range(5):
-            await store.add(replace(TASK, id=f"t{number}", created_at=float(number)), owner="me", lease_until=0)
+            await store.add(replace(ended, id=f"t{number}", created_at=float(number)), owner="me", lease_until=0)
+        await store.add(replace(TASK, id="running", created_at=0.5), owner="me", lease_until=0)
         newest = await store.newest(principal="local", since=1.0, limit=3)
         assert [task.id for task in newest] == ["t4", "t3", "t2"]
         assert await store.delete_older(than=3.0) == 3
-        assert len(await store.newest(principal="local", since=0, limit=9)) == 2
+        left = await store.newest(principal="local", since=0, limit=9)
+        assert [task.id for task in left] == ["t4", "t3", "running"]
 
 
 async def test_prompts_are_private(tmp_path: Path) -> None:
     """Only the owner may look into the folder that we make."""
     async with store_in(tmp_path):
         assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+        assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "data").iterdir()} == {0o600}
 
 
 @pytest.mark.parametrize("wrong", ["folder", "file", "dialect"])

@@ -97,7 +97,7 @@ async def test_the_journal_tells_every_state_before_the_request_leaves(tmp_path:
         task = await here.studio.create(wish())
         while not here.asked["imagine"]:
             await here.clock.sleep(0.1)
-        async with fast_studio(settings_for(here.upstream.base_url, tmp_path)) as other:
+        async with fast_studio(settings_for(here.upstream.base_url, tmp_path), here.clock) as other:
             seen = (await other.fetch([task.id]))[task.id]
             assert (seen.submission, seen.status) == (Submission.SENT, Status.RUNNING)
             done = (await other.fetch([task.id], seconds=600))[task.id]

@@ -159,6 +159,8 @@ async def _conclude(studio: Studio, task: Task, handling: Handling, *, as_list: 
         (console.remark if _has_failed(task) else console.result)(text)
     if _has_failed(task):
         return console.FAILED
+    if task.submission is Submission.SENT:
+        console.remark("Staying for the provider's answer, which would be lost otherwise; Ctrl-C leaves all the same.")
     if handling.output is None:
         if task.provider == SANDBOX:
             console.remark(

@@ -5,7 +5,8 @@ only the id (C2), any status word but `finished` and `failed` means running (C3)
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -24,7 +25,7 @@ from journey_mcp.errors import (
 )
 from journey_mcp.images import OutputImage
 from journey_mcp.providers import Account, Balance
-from journey_mcp.providers.client import Answer, ExchangeBroken, exchange
+from journey_mcp.providers.client import ASK_WITHIN_S, SUBMIT_WITHIN_S, Answer, ExchangeBroken, exchange
 from journey_mcp.registry import Offer
 from journey_mcp.requests import ImageRequest
 from journey_mcp.tasks import Prediction, Status
@@ -33,7 +34,9 @@ _FINAL = {"finished": Status.SUCCEEDED, "failed": Status.FAILED}
 _PATHS = ("/imagine", "/fetch", "/fetch-many", "/account")
 _UNKNOWN_TASK = {400, 404}
 _SERVER_FAULTS = 500
-_LONGEST_ID, _LONGEST_SEED, _LONGEST_ADDRESS = 200, 80, 4096
+_PERHAPS_CREATED = {408, 409, 425, 499}
+"""Refusals that a gateway may give while the service behind it works on."""
+_LONGEST_ID, _LONGEST_SEED, _LONGEST_PLAN, _LONGEST_ADDRESS = 200, 80, 40, 4096
 
 
 class JourneyApi:
@@ -49,13 +52,15 @@ class JourneyApi:
     async def submit(self, request: ImageRequest, offer: Offer) -> Prediction:
         """Create one task with `/imagine`."""
         try:
-            answer = await self._post("/imagine", write_imagine(request, offer, self._webhook_secret))
+            body = write_imagine(request, offer, self._webhook_secret)
+            answer = await self._exchange("POST", "/imagine", body, within_s=SUBMIT_WITHIN_S)
         except ExchangeBroken as broken:
             raise SubmissionUnconfirmed(f"{broken} The task may have been created.") from broken
         if refusal := self._refusal(answer):
             raise refusal
+        # an id is an id, whatever status it comes with
         prediction = read_task(answer.mapping)
-        if answer.status >= _SERVER_FAULTS or prediction is None:
+        if prediction is None:
             raise SubmissionUnconfirmed(
                 f"{self._account.provider} answered HTTP {answer.status} without a task id: {quoted(answer.text)}. "
                 "The task may have been created."
@@ -65,13 +70,13 @@ class JourneyApi:
     async def fetch(self, prediction_ids: Sequence[str]) -> Mapping[str, Prediction]:
         """One id by `/fetch`, more by `/fetch-many`; ids that are not known are left out (U2)."""
         if len(prediction_ids) == 1:
-            answer = await self._post("/fetch", {"task_id": prediction_ids[0]})
+            answer = await self._exchange("POST", "/fetch", {"task_id": prediction_ids[0]})
             if answer.status in _UNKNOWN_TASK:
                 return {}
             # the id was asked for, so an answer that leaves it out is still about it
             found: Any = [{"task_id": prediction_ids[0], **answer.mapping}] if answer.mapping else []
         else:
-            answer = await self._post("/fetch-many", {"task_ids": list(prediction_ids)})
+            answer = await self._exchange("POST", "/fetch-many", {"task_ids": list(prediction_ids)})
             found = answer.mapping.get("tasks")
         if answer.status != httpx2.codes.OK or answer.body is None or not isinstance(found, list):
             raise self._unusable(answer)
@@ -80,18 +85,17 @@ class JourneyApi:
 
     async def balance(self) -> Balance:
         """GET `/account`."""
-        answer = await exchange(self._http, "GET", self._urls["/account"], headers=self._headers())
-        if answer.status != httpx2.codes.OK or "credits" not in answer.mapping:
+        answer = await self._exchange("GET", "/account")
+        amount, plan = answer.mapping.get("credits"), answer.mapping.get("plan")
+        if answer.status != httpx2.codes.OK or isinstance(amount, bool) or not isinstance(amount, int | float):
             raise self._unusable(answer)
-        plan = answer.mapping.get("plan")
-        return Balance(amount=str(answer.mapping["credits"]), unit="credits", plan=plan and str(plan))
+        return Balance(amount=f"{amount:g}", unit="credits", plan=cleaned(str(plan), _LONGEST_PLAN) if plan else None)
 
-    async def _post(self, path: str, body: Mapping[str, Any]) -> Answer:
-        return await exchange(self._http, "POST", self._urls[path], headers=self._headers(), body=body)
-
-    def _headers(self) -> dict[str, str]:
+    async def _exchange(
+        self, method: Literal["GET", "POST"], path: str, body: Any = None, *, within_s: float = ASK_WITHIN_S
+    ) -> Answer:
         # the raw key, without "Bearer" (stated; a key with it is not documented, U1)
-        return {"authorization": self._account.key, "accept": "application/json"}
+        return await exchange(self._http, method, self._urls[path], key=self._account.key, within_s=within_s, body=body)
 
     def _unusable(self, answer: Answer) -> JourneyError:
         return self._refusal(answer) or UpstreamError(
@@ -113,7 +117,7 @@ class JourneyApi:
             )
         if answer.status == httpx2.codes.TOO_MANY_REQUESTS:
             return RateLimited(f"{who} is at its limit.", retry_after_s=answer.retry_after_s)
-        if httpx2.codes.BAD_REQUEST <= answer.status < _SERVER_FAULTS:
+        if httpx2.codes.BAD_REQUEST <= answer.status < _SERVER_FAULTS and answer.status not in _PERHAPS_CREATED:
             return Refused(f"{who} refused the request (HTTP {answer.status}): {read_errors(answer)}.")
         return None
 
@@ -135,12 +139,13 @@ def write_imagine(request: ImageRequest, offer: Offer, webhook_secret: str | Non
 def read_task(body: Mapping[str, Any]) -> Prediction | None:
     """Read a task object; `None` when it carries no id. A status word we do not know means: still running."""
     prediction_id = str(body.get("task_id") or "")
-    if not prediction_id.isprintable() or not 0 < len(prediction_id) <= _LONGEST_ID:
+    if not prediction_id.isprintable() or " " in prediction_id or not 0 < len(prediction_id) <= _LONGEST_ID:
         return None
     status = _FINAL.get(str(body.get("status")).lower(), Status.RUNNING)
     images = _read_images(body)
-    if status is Status.SUCCEEDED and not images:
-        # "finished" without a picture is no result; the next poll may bring it
+    # "finished" without a picture is no result; the next answer may bring it
+    is_empty = status is Status.SUCCEEDED and not images
+    if is_empty:
         status = Status.RUNNING
     seed, grid = body.get("seed"), body.get("original_image_url")
     return Prediction(
@@ -148,6 +153,7 @@ def read_task(body: Mapping[str, Any]) -> Prediction | None:
         status=status,
         progress=read_percentage(body.get("percentage")),
         images=images,
+        is_empty=is_empty,
         grid_url=grid if _is_address(grid) else None,
         seed=None if seed in (None, "") else cleaned(str(seed), _LONGEST_SEED),
         failure=_read_failure(body) if status is Status.FAILED else None,
@@ -164,7 +170,11 @@ def _is_address(url: Any) -> TypeGuard[str]:
     """A web address and nothing else: it is shown to models as it is."""
     if not isinstance(url, str) or not url.isprintable() or " " in url or len(url) > _LONGEST_ADDRESS:
         return False
-    return url.startswith(("https://", "http://"))
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def read_percentage(value: Any) -> float | None:

@@ -1,6 +1,8 @@
 """The MCP server. What a first answer does not need is imported and opened after it."""
 
 import gc
+import logging
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from mcp.server import CacheHint, ServerRequestContext
 from mcp.server.lowlevel.server import Server
 
 from journey_mcp import __version__
-from journey_mcp.errors import JourneyError
+from journey_mcp.errors import InternalError, JourneyError
 from journey_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from journey_mcp.server.menu import Menu
     from journey_mcp.studio import Studio
+
+_log = logging.getLogger(__name__)
 
 _GRACE_S = 0.02
 """Between the first answer and the warm-up: the answer goes out undisturbed."""
@@ -59,32 +63,36 @@ class Backstage:
         """The studio, once it is open.
 
         Raises:
-            SetupError: it could not be opened.
+            JourneyError: it could not be opened; the next call tries again.
         """
-        self._wanted.set()
-        await self._opened.wait()
-        if self._failure is not None:
-            raise self._failure
-        assert self._studio is not None  # noqa: S101  # opened without a failure
+        if self._studio is None:
+            opened = self._opened
+            self._wanted.set()
+            await opened.wait()
+        if self._studio is None:
+            raise self._failure or InternalError("The server is ending.")
         return self._studio
 
     async def run(self) -> None:
         """Open the studio when it is wanted, and keep it open until `close`."""
-        await self._wanted.wait()
-        if self._over.is_set():
-            return
-        try:
-            imported = await to_thread.run_sync(_import_studio)
-            open_studio = self._opener or imported
-            async with open_studio(self._settings) as self._studio:
-                # what the warm-up imported stays as well: the collector need never look at it
-                gc.freeze()
-                self._opened.set()
-                await self._over.wait()
-        except JourneyError as error:
-            self._failure = error
-        finally:
-            self._opened.set()
+        while True:
+            await self._wanted.wait()
+            if self._over.is_set():
+                return
+            try:
+                imported = await to_thread.run_sync(_import_studio)
+                async with (self._opener or imported)(self._settings) as self._studio:
+                    # what the warm-up imported stays as well: the collector need never look at it
+                    gc.freeze()
+                    self._opened.set()
+                    await self._over.wait()
+                    return
+            except Exception as error:
+                if self._studio is not None:
+                    raise
+                self._failure = _as_told(error)
+            self._wanted, opened, self._opened = anyio.Event(), self._opened, anyio.Event()
+            opened.set()
 
     async def warm_up(self) -> None:
         """Open the studio before anybody asks, right after the first answer."""
@@ -95,6 +103,15 @@ class Backstage:
         """Let `run` end."""
         self._over.set()
         self._wanted.set()
+
+
+def _as_told(error: Exception) -> JourneyError:
+    """What callers hear when the studio cannot be opened."""
+    if isinstance(error, JourneyError):
+        return error
+    report_id = secrets.token_hex(4)
+    _log.error("the studio cannot be opened (report %s)", report_id, exc_info=error)
+    return InternalError(f"journey-mcp cannot start its work; report id {report_id}.")
 
 
 def make_server(settings: Settings, opener: StudioOpener | None = None, *, is_eager: bool = False) -> Server[Backstage]:

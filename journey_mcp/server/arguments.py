@@ -68,7 +68,15 @@ class EditImage(Imagine):
 class FetchTask(_Arguments):
     """All that `fetch_task` knows."""
 
-    task_ids: Annotated[list[str], BeforeValidator(_one_or_many), Field(min_length=1, max_length=20)] | None = None
+    task_ids: (
+        Annotated[
+            list[Annotated[str, Field(max_length=64)]],
+            BeforeValidator(_one_or_many),
+            Field(min_length=1, max_length=20),
+        ]
+        | None
+    ) = None
+    """Each at most 64 characters; ours have 26."""
     wait_for: Literal["all", "any"] = "all"
     wait_s: Seconds | None = None
 
@@ -114,6 +122,8 @@ def _explain(kind: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
     if problem["type"] == "extra_forbidden":
+        if name == "image":
+            return "imagine takes no image: call edit_image to change one, or give it as reference_images"
         return f"there is no argument {name} (allowed: {', '.join(kind.model_fields)})"
     if problem["type"] == "missing":
         return f"{name} is missing"

@@ -126,7 +126,7 @@ def _headline(plain: dict[str, Any]) -> str:
     if "status" not in plain:
         return f"Task {plain['task_id']}"
     percent = f", {plain['progress']:.1%} done" if "progress" in plain else ""
-    theirs = f", {plain['provider']} calls it {plain['provider_task_id']}" if "provider_task_id" in plain else ""
+    theirs = f", {plain['provider']} calls it '{plain['provider_task_id']}'" if "provider_task_id" in plain else ""
     return f"Task {plain['task_id']}: {plain['status']}{percent} ({plain['model']} at {plain['provider']}{theirs})"
 
 

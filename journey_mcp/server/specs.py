@@ -57,7 +57,7 @@ def _fetch_task(defaults: Defaults) -> dict[str, Any]:
     properties = {
         "task_ids": {
             "type": "array",
-            "items": {"type": "string"},
+            "items": {"type": "string", "maxLength": 64},
             "minItems": 1,
             "maxItems": 20,
             "description": "Task ids (tsk_…). Leave out to list.",
@@ -229,11 +229,15 @@ def _object(properties: dict[str, Any], required: list[str] | None = None) -> di
     return {**schema, "required": required} if required else schema
 
 
+def _enum(*values: str) -> dict[str, Any]:
+    return {"type": "string", "enum": list(values)}
+
+
 def _task_schema(*, listed: bool = False) -> dict[str, Any]:
     """The one result shape. Nothing is required: what is not known is absent."""
     text, number, integer = {"type": "string"}, {"type": "number"}, {"type": "integer"}
     image = {"id": text, "url": text, "expires_at": text, "mime_type": text, "width": integer, "height": integer}
-    cost = {"amount": text, "unit": {"type": "string", "enum": ["credits", "usd"]}, "source": text}
+    cost = {"amount": text, "unit": _enum("credits", "usd"), "source": _enum("registry", "provider")}
     error = {"code": text, "message": text, "retryable": {"type": "boolean"}, "retry_after_s": number}
     properties: dict[str, Any] = {
         "task_id": text,

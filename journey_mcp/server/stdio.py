@@ -1,6 +1,8 @@
 """MCP over stdin and stdout."""
 
 import gc
+import logging
+import os
 import signal
 
 import anyio
@@ -20,15 +22,18 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     server = make_server(settings)
-    async with anyio.create_task_group() as group:
-        group.start_soon(_end_on_signal, group.cancel_scope)
-        async with stdio_server() as (incoming, outgoing):
+    async with anyio.create_task_group() as group, stdio_server() as (incoming, outgoing):
+        with anyio.CancelScope() as serving:
+            group.start_soon(_end_on_signal, serving)
             await server.run(incoming, outgoing, server.create_initialization_options())
+        if serving.cancelled_caught:
+            # Everything is stored and closed. What is left is a thread that reads stdin, and nothing can wake it.
+            logging.shutdown()
+            os._exit(0)
         group.cancel_scope.cancel()
 
 
-async def _end_on_signal(scope: anyio.CancelScope) -> None:
+async def _end_on_signal(serving: anyio.CancelScope) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for _signal in signals:
-            scope.cancel()
-            return
+            serving.cancel()

@@ -102,7 +102,7 @@ async def test_a_database_that_cannot_be_opened_hides_nothing_else(
     [found] = problems(done)
     assert (found["about"], "JOURNEY_MCP_DATA_DIR" in found["next_step"]) == ("database", True)
     assert done.json["findings"][-1]["facts"]["balance"] == {"amount": "500", "unit": "credits", "plan": "starter"}
-    for url in ("nonsense", "postgresql+nobody://me:hidden_word@db/x"):
+    for url in ("nonsense://x", "postgresql+nobody://me:hidden_word@db/x"):
         done = await journey.at(sandbox, JOURNEY_MCP_DATABASE_URL=url).run("doctor", "--json")
         assert [found["about"] for found in problems(done)] == ["database"]
         assert "hidden_word" not in done.out

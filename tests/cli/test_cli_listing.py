@@ -120,7 +120,7 @@ async def test_the_tools_come_in_every_form(journey: CommandLine) -> None:
         "type": "STRING"
     }
     ids = declared["functionDeclarations"][2]["parameters"]["properties"]["task_ids"]
-    assert (ids["type"], ids["items"]) == ("ARRAY", {"type": "STRING"})
+    assert (ids["type"], ids["items"]) == ("ARRAY", {"type": "STRING", "maxLength": 64})
 
 
 async def test_openai_takes_the_descriptions(journey: CommandLine) -> None:
