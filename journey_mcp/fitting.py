@@ -77,7 +77,6 @@ def prepare(request: ImageRequest, offer: Offer) -> tuple[ImageRequest, tuple[st
 
 def _picture_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
     given, taken = len(request.pictures), offer.images
-    others = ", ".join(catalog.offers_for("edit_image"))
     if request.tool == "imagine" and offer.is_edit_only:
         yield EditOnlyModel(
             f"{offer.model} only edits pictures; imagine makes new ones.",
@@ -87,7 +86,8 @@ def _picture_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) ->
         unstated = " as far as its provider tells" if taken.support == "unstated" else ""
         yield ImageNotTaken(
             f"{offer.model} takes no picture{unstated}.",
-            next_step=f"Leave the picture out (imagine), or choose one of: {others}.",
+            next_step="Leave the picture out (imagine), or choose one of: "
+            f"{', '.join(catalog.offers_for('edit_image'))}.",
         )
     elif request.tool == "edit_image" and not given:
         yield ImageRequired(

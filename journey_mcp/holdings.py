@@ -53,7 +53,7 @@ class Holdings:
         self._unsaved: set[str] = set()
         self._watches: dict[str, list[Watch]] = {}
         # changes of one task reach the store in the order in which they were made
-        self._in_order = anyio.Lock()
+        self._in_order = anyio.Lock(fast_acquire=True)
 
     def __contains__(self, task_id: str) -> bool:
         return task_id in self._held

@@ -1,11 +1,11 @@
 """HTTP for the adapters: one exchange, bounded in time and size, with failures told apart by what was sent."""
 
+import asyncio
 import json
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import anyio
 import httpx2
 
 from journey_mcp.errors import Unreachable, UpstreamError, quoted
@@ -81,11 +81,16 @@ async def exchange(
         Unreachable: no connection; nothing was sent.
         ExchangeBroken: cut off, timed out, or larger than any answer may be.
     """
+    # built here and not by the client: it would merge defaults that nobody asks for, in every exchange
     headers = {"authorization": key, "accept": "application/json"}
+    request = httpx2.Request(method, url, headers=headers, json=body, extensions={"timeout": http.timeout.as_dict()})
     try:
-        with anyio.fail_after(within_s):
-            async with http.stream(method, url, headers=headers, json=body) as response:
+        async with asyncio.timeout(within_s):
+            response = await http.send(request, stream=True)
+            try:
                 raw = await _read_bounded(response)
+            finally:
+                await response.aclose()
     except _NOTHING_SENT as error:
         raise Unreachable(f"No connection to {url.host}: {_reason(error)}.") from error
     except (httpx2.HTTPError, TimeoutError) as error:
