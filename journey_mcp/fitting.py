@@ -56,7 +56,7 @@ def obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator
             advice = _ratio_advice(name, value, offer)
             yield UnsupportedValue(
                 f"{offer.model} does not take {name}={_shown(value)}. It takes {problem}.",
-                next_step=f"Pick one of these, {advice or 'leave it out, or choose another model'}.",
+                next_step=f"Change {name}, {advice or 'leave it out, or choose another model'}.",
             )
 
 
@@ -155,7 +155,7 @@ def _number_problem(value: float, parameter: Parameter, *, has_pictures: bool) -
 
 
 def _ratio_advice(name: str, value: Any, offer: Offer) -> str | None:
-    if name == "aspect_ratio" and offer.ratio_switch:
+    if name == "aspect_ratio" and offer.ratio_switch and AspectRatio.parse(str(value)):
         return f"or leave aspect_ratio out and end the prompt with --ar {value}"
     return None
 

@@ -95,10 +95,11 @@ class Holdings:
             after = changed(before, self.clock.now())
             if after == before and task_id not in self._unsaved:
                 return after
-            self._held[task_id] = after
             if not await self._save(after):
                 self._drop(task_id)
                 return None
+            # only now: nobody may act on what a crash would undo
+            self._held[task_id] = after
         if after.status.is_final and task_id not in self._unsaved:
             self._drop(task_id)
         for watch in self._watches.get(task_id, ()):

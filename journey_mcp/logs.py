@@ -4,13 +4,16 @@ import logging
 import sys
 from collections.abc import Iterable
 
+_SHORTEST_SECRET = 8
+"""A shorter one is made up, and may be part of any word."""
+
 
 class _OneLine(logging.Formatter):
     """Folds tracebacks into their line, and blanks out what is secret wherever it shows up."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._secrets = [secret for secret in secrets if secret]
+        self._secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
 
     def format(self, record: logging.LogRecord) -> str:
         line = " | ".join(part.strip() for part in super().format(record).splitlines() if part.strip())

@@ -1,6 +1,9 @@
 """Pictures that go into a request: an id of an earlier picture becomes the address at which it lies."""
 
 from dataclasses import replace
+from urllib.parse import urlsplit
+
+import anyio
 
 from journey_mcp.errors import UnknownImage
 from journey_mcp.holdings import Holdings
@@ -30,6 +33,12 @@ async def resolve(request: ImageRequest, holdings: Holdings, principal: str, acc
     tasks = await holdings.store.get([id_.task_id for id_ in wanted.values()], principal=principal)
     now = holdings.clock.now()
     urls = {text: _url_of(id_, tasks.get(id_.task_id), account, now) for text, id_ in wanted.items()}
+    for text, id_ in wanted.items():
+        if tasks[id_.task_id].provider == SANDBOX and not await _is_listening(urls[text]):
+            raise UnknownImage(
+                f"{id_} is a picture of a sandbox that has ended with its process.",
+                next_step="Make the picture again; `journey-mcp sandbox --port 8787` runs a sandbox that lasts.",
+            )
     return replace(
         request,
         image=urls.get(request.image, request.image) if request.image is not None else None,
@@ -55,3 +64,14 @@ def _url_of(wanted: ImageId, task: Task | None, account: Account, now: float) ->
     if image.expires_at is not None and image.expires_at <= now:
         raise UnknownImage(f"The link of {wanted} has expired.", next_step="Make the picture again, or give a URL.")
     return image.url
+
+
+async def _is_listening(url: str) -> bool:
+    """Whether somebody is still there to hand the picture out."""
+    parts = urlsplit(url)
+    try:
+        with anyio.fail_after(1):
+            await (await anyio.connect_tcp(str(parts.hostname), parts.port or 80)).aclose()
+    except (OSError, TimeoutError):
+        return False
+    return True

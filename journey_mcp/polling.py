@@ -167,7 +167,9 @@ class Poller:
             await self._holdings.change(polled.task_id, lambda task, now: task.noticed(notice, now))
         else:
             await self._tell_silence(polled, str(error))
-        _log.warning("poll of task %s: %s", polled.task_id, error)
+        # a sandbox that has ended is nothing to worry about
+        level = logging.INFO if upstream.is_sandbox else logging.WARNING
+        _log.log(level, "poll of task %s: %s", polled.task_id, error)
         polled.polls += 1
         self._schedule(polled, error.failure.retry_after_s)
 

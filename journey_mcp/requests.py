@@ -63,7 +63,8 @@ def check_image_url(url: str, argument: str) -> None:
     """
     if not _has_scheme_and_host(url, {"http", "https"}):
         raise MalformedUrl(
-            f"{argument}={url[:120]!r} is neither an http(s) URL nor the id of an earlier picture (such as tsk_….2).",
+            f"{argument}={url[:120]!r} is neither an http(s) URL nor the id of an earlier picture "
+            "(such as tsk_….2); a local file cannot be sent.",
             next_step="Give the picture's public URL, or the id that imagine or fetch_task returned.",
         )
 

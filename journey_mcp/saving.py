@@ -42,6 +42,8 @@ class Saved:
 
 def targets(output: Path, count: int) -> list[Path]:
     """The files for so many pictures: `output` itself for one, else numbered from 1 as in FILE-1.png."""
+    if output.name in {"", "-"}:
+        raise InvalidArguments(f"-o {output}: name a file, such as picture.png.")
     if count == 1:
         return [output]
     return [output.with_name(f"{output.stem}-{number}{output.suffix}") for number in range(1, count + 1)]

@@ -35,11 +35,11 @@ _ANOTHER = "Set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to a place that
 class Store:
     """The tasks of one database."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, file: Path | None) -> None:
         self._engine = engine
-        self._writer = _Line(engine)
+        self._writer = _Line(engine, file)
         # finished tasks are read while somebody else holds the database's write lock
-        self._reader = _Line(engine)
+        self._reader = _Line(engine, file)
 
     async def open(self) -> None:
         """Connect, and create or migrate the tables."""
@@ -146,8 +146,10 @@ class _Line:
     SQLite has one writer: who has to wait waits here, in order, and not inside of SQLite by sleeping.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, file: Path | None) -> None:
         self._engine = engine
+        self._file = file
+        self._opened: tuple[int, int] | None = None
         self._connected: AsyncConnection | None = None
         self._one_at_a_time = anyio.Lock(fast_acquire=True)
 
@@ -158,14 +160,34 @@ class _Line:
         with anyio.CancelScope(shield=True):
             async with self._one_at_a_time:
                 try:
-                    if self._connected is None:
-                        self._connected = await self._engine.connect()
-                        await migrate(self._connected)
-                    result = await self._connected.execute(statement, values)
+                    connection = self._connected
+                    if connection is None or self._is_taken_away():
+                        connection = await self._connect()
+                    result = await connection.execute(statement, values)
                 except (SQLAlchemyError, SetupError, asyncio.CancelledError):
                     await self.close()
                     raise
         return result
+
+    async def _connect(self) -> AsyncConnection:
+        await self.close()
+        if self._file is not None:
+            _make_private_file(self._file)
+        self._connected = connection = await self._engine.connect()
+        await migrate(connection)
+        self._opened = self._identity()
+        return connection
+
+    def _is_taken_away(self) -> bool:
+        """Whether somebody deleted or replaced the file: what is written into an old one, nobody ever sees."""
+        return self._identity() != self._opened
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            told = self._file.stat() if self._file is not None else None
+        except OSError:
+            return None
+        return (told.st_dev, told.st_ino) if told else None
 
     async def close(self) -> None:
         """Let the connection go."""
@@ -187,7 +209,7 @@ async def open_store(url: str) -> AsyncIterator[Store]:
         raise SetupError(
             f"JOURNEY_MCP_DATABASE_URL is no database we can open: {_cause(error)}.", next_step=_ANOTHER
         ) from error
-    store = Store(engine)
+    store = Store(engine, _file_of(engine.url))
     try:
         try:
             await store.open()
@@ -200,9 +222,6 @@ async def open_store(url: str) -> AsyncIterator[Store]:
 
 
 def _new_engine(url: URL) -> AsyncEngine:
-    is_sqlite = url.get_backend_name() == "sqlite"
-    if is_sqlite and url.database and url.database != ":memory:":
-        _make_private_file(Path(url.database))
     engine = create_async_engine(
         url,
         isolation_level="AUTOCOMMIT",
@@ -210,9 +229,15 @@ def _new_engine(url: URL) -> AsyncEngine:
         hide_parameters=True,  # prompts are private: they do not belong into logs
         poolclass=sa.NullPool,  # the store keeps its connection itself
     )
-    if is_sqlite:
+    if engine.dialect.name == "sqlite":
         sa.event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     return engine
+
+
+def _file_of(url: URL) -> Path | None:
+    """Where the tasks lie, when they lie in a file."""
+    is_file = url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:"
+    return Path(str(url.database)) if is_file else None
 
 
 def _make_private_file(file: Path) -> None:

@@ -235,9 +235,16 @@ async def open_studio(settings: Settings, clock: Clock | None = None) -> AsyncIt
         finally:
             # also when cancelled: others need not wait for the leases to run out
             with anyio.CancelScope(shield=True):
-                await store.release(owner=holdings.owner)
+                await _release(holdings)
         if raised is not None:
             raise raised
+
+
+async def _release(holdings: Holdings) -> None:
+    try:
+        await holdings.store.release(owner=holdings.owner)
+    except Exception:  # noqa: BLE001  # the leases run out by themselves
+        _log.exception("the store cannot be told that this process ends")
 
 
 async def _language_notices(prompt: str, offer: Offer) -> tuple[str, ...]:

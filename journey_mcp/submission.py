@@ -44,7 +44,7 @@ async def submit(
             waited_s = holdings.clock.elapsed() - started
             if _is_enough(error, tries, waited_s + gap_s):
                 return await _end_free(task_id, error, holdings)
-            await holdings.change(task_id, Task.put_back)
+            await holdings.change(task_id, partial(_put_back, error))
             await holdings.clock.sleep(gap_s)
             tries += 1
         except SubmissionUnconfirmed as error:
@@ -55,6 +55,12 @@ async def submit(
             return await _end_free(task_id, await _with_balance(error, provider), holdings)
         else:
             return await holdings.change(task_id, partial(_accepted, prediction, offer))
+
+
+def _put_back(error: RateLimited | Unreachable, task: Task, now: float) -> Task:
+    patience = f" for up to {pacing.RATE_LIMIT_PATIENCE_S / 60:g} minutes" if isinstance(error, RateLimited) else ""
+    notice = f"{error} Nothing was created or charged so far; it is tried again by itself{patience}."
+    return task.put_back(now).noticed(notice, now)
 
 
 def _accepted(prediction: Prediction, offer: Offer, task: Task, now: float) -> Task:

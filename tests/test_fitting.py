@@ -40,9 +40,10 @@ def offer(model: str) -> Offer:
             {"model": "nano-banana-2", "resolution": "8K"},
             "unsupported_value",
             "resolution=8K. It takes 1K, 2K, 4K",
-            "Pick one",
+            "Change ",
         ),
         ({"model": "midjourney", "aspect_ratio": "21:9"}, "unsupported_value", "aspect_ratio=21:9", "--ar 21:9"),
+        ({"model": "midjourney", "aspect_ratio": "wide"}, "unsupported_value", "wide", "leave it out"),
         ({"model": "z-image", "aspect_ratio": "21:9"}, "unsupported_value", "1:1, 16:9", "another model"),
         (
             {"model": "midjourney", "output_format": "png"},
@@ -50,7 +51,7 @@ def offer(model: str) -> Offer:
             "would ignore",
             "Leave output_format out",
         ),
-        ({"model": "flux-pro", "output_format": "webp"}, "unsupported_value", "png, jpeg", "Pick one"),
+        ({"model": "flux-pro", "output_format": "webp"}, "unsupported_value", "png, jpeg", "Change "),
         (
             {"model": "z-image", "negative_prompt": "dogs"},
             "unsupported_option",

@@ -1,5 +1,6 @@
 """What a process holds: a store that fails for a while, and leases that others took."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -43,6 +44,26 @@ async def test_what_could_not_be_stored_is_stored_at_the_end(tmp_path: Path) -> 
         hide(tmp_path)
         assert (await here.studio.wait_for_new(task, 300)).status is Status.SUCCEEDED
         show(tmp_path)
+    assert count(tmp_path, "final") == 1
+
+
+async def test_a_database_that_is_taken_away_is_made_anew(tmp_path: Path) -> None:
+    """What is paid afterwards is kept; nothing is written where nobody ever sees it."""
+    async with world(tmp_path / "data") as here:
+        await here.made()
+        shutil.rmtree(tmp_path / "data")
+        task = await here.made(prompt="after the loss")
+        assert task.status is Status.SUCCEEDED
+        assert count(tmp_path / "data", "final") == 1
+        assert await here.studio.fetch([task.id]) == {task.id: task}
+
+
+async def test_a_store_that_is_gone_at_the_end_ends_nothing_else(tmp_path: Path) -> None:
+    """The leases run out by themselves."""
+    async with world(tmp_path) as here:
+        await here.made()
+        hide(tmp_path)
+    show(tmp_path)
     assert count(tmp_path, "final") == 1
 
 

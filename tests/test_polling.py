@@ -7,6 +7,7 @@ import pytest
 from support import fast_studio, settings_for, until_accepted, wish, world
 
 from journey_mcp import sandbox
+from journey_mcp.errors import UnknownImage
 from journey_mcp.store import open_store
 from journey_mcp.tasks import Status
 
@@ -117,6 +118,19 @@ async def test_a_task_of_a_sandbox_that_is_gone_says_so(tmp_path: Path) -> None:
         assert ended.failure is not None
         assert (ended.status, ended.failure.code) == (Status.FAILED, "sandbox_gone")
         assert real.sandbox.ledger.requests["fetch"] == 0
+
+
+async def test_a_picture_of_a_sandbox_that_is_gone_cannot_be_edited(tmp_path: Path) -> None:
+    """It is said before anything is sent."""
+    no_key = {"JOURNEYAPI_API_KEY": "", "JOURNEYAPI_BASE_URL": ""}
+    async with fast_studio(settings_for("", tmp_path, **no_key)) as studio:
+        task = await studio.wait_for_new(await studio.create(wish()), 600)
+        edit = wish(tool="edit_image", model="seededit", image=f"{task.id}.1")
+        edited = await studio.wait_for_new(await studio.create(edit), 900)
+        assert edited.status is Status.SUCCEEDED
+    async with fast_studio(settings_for("", tmp_path, **no_key)) as studio:
+        with pytest.raises(UnknownImage, match="has ended"):
+            await studio.create(edit)
 
 
 async def test_progress_is_kept_and_never_goes_back(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ async def test_commands_do_what_the_document_says(path: Path, tmp_path: Path) ->
                 )
                 assert ended.returncode == 0, f"{command}: {ended.stderr.decode()}"
     if path.name == "README.md":
-        assert (tmp_path / "lighthouse.png").stat().st_size > 1000
+        assert (tmp_path / "lighthouse.jpg").stat().st_size > 1000
 
 
 async def starts(words: list[str], environment: dict[str, str]) -> None:

@@ -214,7 +214,7 @@ async def test_what_cannot_be_done_is_answered_so_that_a_model_corrects_itself(
         {"prompt": "p", "model": "flux-pro", "output_format": "jpg"},
         {"prompt": "p", "model": "flux-pro", "output_format": "JPEG", "resolution": "2k"},
         {"prompt": " p ", "model": "z-image", "aspect_ratio": None, "negative_prompt": "", "seed": None},
-        {"prompt": "p", "model": "z-image", "wait_s": "30"},
+        {"prompt": "p", "model": "Z-Image", "wait_s": "30"},
         {"prompt": "p", "model": "z-image", "reference_images": []},
     ],
 )
@@ -230,10 +230,10 @@ async def test_ids_may_come_as_one_text(tmp_path: Path) -> None:
         made = await client.call_tool("imagine", {"prompt": "p", "model": "z-image"})
         assert made.structured_content is not None
         task_id = made.structured_content["task_id"]
-        for given in (task_id, json.dumps([task_id]), [task_id]):
+        for given in (task_id, json.dumps([task_id]), [task_id], [task_id, f"{task_id}.1", task_id]):
             found = await client.call_tool("fetch_task", {"task_ids": given})
             assert found.structured_content is not None
-            assert found.structured_content["tasks"][0]["status"] == "succeeded"
+            assert [task["status"] for task in found.structured_content["tasks"]] == ["succeeded"]
         assert (await client.call_tool("fetch_task", {"task_ids": "[broken"})).is_error
 
 

@@ -46,6 +46,7 @@ async def test_at_the_limit_the_task_stays_queued_and_is_tried_again(tmp_path: P
         assert seen.status in {Status.QUEUED, Status.RUNNING}
         task = (await here.studio.fetch([task.id], seconds=600))[task.id]
         assert (task.status, here.asked["imagine"]) == (Status.SUCCEEDED, 5)
+        assert ["at its limit" in notice and "charged so far" in notice for notice in task.notices] == [True]
 
 
 async def test_at_the_limit_for_ten_minutes_the_task_ends_free(tmp_path: Path) -> None:

@@ -222,6 +222,8 @@ def _next_step(task: Task | None) -> str | None:
     """The next step in the words of the command line, where the tools' words would not help."""
     if task is None:
         return "`journey-mcp tasks` lists the newest."
+    if task.provider == SANDBOX:
+        return "`journey-mcp sandbox --port 8787` runs a sandbox that lasts from one command to the next."
     if not task.status.is_final:
         return f"`journey-mcp fetch {task.id}` waits for it. Do not make it again, that would pay twice."
     if task.status is Status.SUCCEEDED:

@@ -34,6 +34,8 @@ _FINAL = {"finished": Status.SUCCEEDED, "failed": Status.FAILED}
 _PATHS = ("/imagine", "/fetch", "/fetch-many", "/account")
 _UNKNOWN_TASK = {400, 404}
 _SERVER_FAULTS = 500
+_NO_SUCH_ADDRESS = {404, 405}
+_WRONG_ADDRESS = "Nothing was charged. Ask the person to check JOURNEYAPI_BASE_URL; `journey-mcp doctor` helps."
 _PERHAPS_CREATED = {408, 409, 425, 499}
 """Refusals that a gateway may give while the service behind it works on."""
 _LONGEST_ID, _LONGEST_SEED, _LONGEST_PLAN, _LONGEST_ADDRESS = 200, 80, 40, 4096
@@ -118,7 +120,8 @@ class JourneyApi:
         if answer.status == httpx2.codes.TOO_MANY_REQUESTS:
             return RateLimited(f"{who} is at its limit.", retry_after_s=answer.retry_after_s)
         if httpx2.codes.BAD_REQUEST <= answer.status < _SERVER_FAULTS and answer.status not in _PERHAPS_CREATED:
-            return Refused(f"{who} refused the request (HTTP {answer.status}): {read_errors(answer)}.")
+            told = f"{who} refused the request (HTTP {answer.status}): {read_errors(answer)}."
+            return Refused(told, next_step=_WRONG_ADDRESS if answer.status in _NO_SUCH_ADDRESS else None)
         return None
 
 

@@ -104,7 +104,7 @@ def image_request(tool: Tool, arguments: Imagine, defaults: Defaults) -> ImageRe
     return ImageRequest(
         tool=tool,
         prompt=arguments.prompt,
-        model=arguments.model or (defaults.edit_image if is_edit else defaults.imagine),
+        model=(arguments.model or "").lower() or (defaults.edit_image if is_edit else defaults.imagine),
         image=arguments.image if isinstance(arguments, EditImage) else None,
         mask=arguments.mask if isinstance(arguments, EditImage) else None,
         reference_images=tuple(arguments.reference_images or ()),

@@ -52,7 +52,7 @@ def _edit_image(catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
 def _fetch_task(defaults: Defaults) -> dict[str, Any]:
     description = (
         "Get tasks of imagine and edit_image: status, picture URLs, costs. Free, safe to repeat. Waits for running "
-        "ones. Without task_ids it lists your newest tasks of the last day."
+        "ones. Without task_ids it lists your newest tasks of the last day at once."
     )
     properties = {
         "task_ids": {
@@ -60,7 +60,7 @@ def _fetch_task(defaults: Defaults) -> dict[str, Any]:
             "items": {"type": "string", "maxLength": 64},
             "minItems": 1,
             "maxItems": 20,
-            "description": "Task ids (tsk_…). Leave out to list.",
+            "description": "Task ids (tsk_…). Leave out to list, without waiting.",
         },
         "wait_for": {
             "type": "string",
@@ -171,11 +171,13 @@ def _options(tool: Tool, catalog: Catalog) -> dict[str, Any]:
         if all(lengths):
             schema["maxLength"] = max(length or 0 for length in lengths)
         who = "" if len(takers) == len(firsts) else f" Only {_shortened(takers, catalog)}."
-        schema["description"] = words + who
+        is_edit = name == "aspect_ratio" and tool == "edit_image"
+        schema["description"] = (_EDIT_RATIO if is_edit else words) + who
         properties[name] = schema
     return properties
 
 
+_EDIT_RATIO = "Width:height; one unlike the source's crops or pads it."
 _OPTION_WORDS = {
     "aspect_ratio": ("string", "Width:height; default 1:1."),
     "resolution": ("string", "Size class."),

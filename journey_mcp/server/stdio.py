@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 
 import anyio
 from mcp.server.stdio import stdio_server
@@ -17,7 +18,13 @@ def serve(settings: Settings) -> None:
     # What was imported stays for the life of the process: the collector need never look at it.
     gc.freeze()
     gc.enable()
-    anyio.run(_serve, settings)
+    if sys.stdin.isatty():
+        sys.stderr.write("journey-mcp serves MCP on stdio, for an assistant to start; -h tells of the commands.\n")
+    try:
+        anyio.run(_serve, settings)
+    except* (BrokenPipeError, anyio.BrokenResourceError):
+        logging.getLogger(__name__).warning("the client closed its end")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains once more while it ends
 
 
 async def _serve(settings: Settings) -> None:

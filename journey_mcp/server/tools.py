@@ -9,6 +9,7 @@ import mcp_types as types
 from mcp.server import ServerRequestContext
 
 from journey_mcp.errors import InternalError, JourneyError, UnknownTask
+from journey_mcp.images import ImageId
 from journey_mcp.requests import Tool
 from journey_mcp.server import arguments, render
 from journey_mcp.server.specs import Defaults
@@ -41,8 +42,10 @@ async def fetch_task(studio: Studio, defaults: Defaults, given: Given, report: R
         newest = await studio.newest()
         return _listing([render.task_object(task, now=studio.now(), with_prompt=True) for task in newest])
     seconds = defaults.wait_s if asked.wait_s is None else asked.wait_s
-    found = await studio.fetch(asked.task_ids, seconds=seconds, wait_for=asked.wait_for, report=report)
-    return _listing([_entry(studio, id_, found.get(id_)) for id_ in asked.task_ids], is_error=not found)
+    # a picture's id names its task as well; asked for twice, a task is told once
+    ids = list(dict.fromkeys(image.task_id if (image := ImageId.parse(id_)) else id_ for id_ in asked.task_ids))
+    found = await studio.fetch(ids, seconds=seconds, wait_for=asked.wait_for, report=report)
+    return _listing([_entry(studio, id_, found.get(id_)) for id_ in ids], is_error=not found)
 
 
 Handler = Callable[[Studio, Defaults, Given, Report], Awaitable[types.CallToolResult]]

@@ -130,6 +130,8 @@ async def test_existing_files_are_refused_before_anything_is_paid(
     )
     folder = await journey.run("imagine", "a boat", "--model", "z-image", "-o", str(tmp_path))
     assert "it is a folder" in folder.err
+    for nothing in (".", "-"):
+        assert (await journey.run("imagine", "a boat", "-o", nothing)).code == 2
     below_a_file = await journey.run("imagine", "a boat", "--model", "z-image", "-o", str(there / "boat.png"))
     assert f"{there} is no folder" in below_a_file.err
     long_name = await journey.run("imagine", "a boat", "--model", "z-image", "-o", str(tmp_path / ("x" * 300)))
