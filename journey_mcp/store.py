@@ -37,9 +37,9 @@ class Store:
 
     def __init__(self, engine: AsyncEngine, file: Path | None) -> None:
         self._engine = engine
-        self._writer = _Line(engine, file)
+        self._writer = _Line(engine, database := _Database(file))
         # finished tasks are read while somebody else holds the database's write lock
-        self._reader = _Line(engine, file)
+        self._reader = _Line(engine, database)
 
     async def open(self) -> None:
         """Connect, and create or migrate the tables."""
@@ -140,57 +140,96 @@ class Store:
         return [task for row in rows if (task := _readable(row))]
 
 
-class _Line:
-    """One connection, and one statement on it at a time.
+class _Database:
+    """The file behind the connections. One that was deleted or replaced is opened anew by all of them.
 
-    SQLite has one writer: who has to wait waits here, in order, and not inside of SQLite by sleeping.
+    What is written into a deleted file, nobody ever sees.
     """
 
-    def __init__(self, engine: AsyncEngine, file: Path | None) -> None:
-        self._engine = engine
+    def __init__(self, file: Path | None) -> None:
         self._file = file
-        self._opened: tuple[int, int] | None = None
-        self._connected: AsyncConnection | None = None
-        self._one_at_a_time = anyio.Lock(fast_acquire=True)
+        self._identity: tuple[int, int] | None = None
+        self._generation = 0
 
-    async def execute(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> sa.CursorResult[Any]:
-        """Run a statement; the first one, and the first after an error, on a new connection."""
-        # A cancellation inside of a statement would leave the driver waiting for its own end for ever
-        # (SQLAlchemy closes such a connection, and that is cancelled as well). A statement takes milliseconds.
-        with anyio.CancelScope(shield=True):
-            async with self._one_at_a_time:
-                try:
-                    connection = self._connected
-                    if connection is None or self._is_taken_away():
-                        connection = await self._connect()
-                    result = await connection.execute(statement, values)
-                except (SQLAlchemyError, SetupError, asyncio.CancelledError):
-                    await self.close()
-                    raise
-        return result
-
-    async def _connect(self) -> AsyncConnection:
-        await self.close()
+    def prepare(self) -> None:
+        """Make the file, for its owner only, when it is not there."""
         if self._file is not None:
             _make_private_file(self._file)
-        self._connected = connection = await self._engine.connect()
-        await migrate(connection)
-        self._opened = self._identity()
-        return connection
 
-    def _is_taken_away(self) -> bool:
-        """Whether somebody deleted or replaced the file: what is written into an old one, nobody ever sees."""
-        return self._identity() != self._opened
+    def opened(self) -> int:
+        """Remember which file it is; the generation that a connection to it belongs to."""
+        self._identity = self._look()
+        return self._generation
 
-    def _identity(self) -> tuple[int, int] | None:
+    def current_generation(self) -> int:
+        """Grows when the file is found to be another one."""
+        if self._identity is not None and self._look() != self._identity:
+            self._identity, self._generation = None, self._generation + 1
+        return self._generation
+
+    def _look(self) -> tuple[int, int] | None:
         try:
             told = self._file.stat() if self._file is not None else None
         except OSError:
             return None
         return (told.st_dev, told.st_ino) if told else None
 
+
+class _Line:
+    """One connection, and one statement on it at a time.
+
+    SQLite has one writer: who has to wait waits here, in order, and not inside of SQLite by sleeping.
+    """
+
+    def __init__(self, engine: AsyncEngine, database: "_Database") -> None:
+        self._engine = engine
+        self._database = database
+        self._generation = 0
+        self._connected: AsyncConnection | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._running: set[asyncio.Task[sa.CursorResult[Any]]] = set()
+
+    async def execute(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> sa.CursorResult[Any]:
+        """Run a statement; the first one, and the first after an error, on a new connection.
+
+        Whoever is cancelled meanwhile leaves at once, and the statement is carried through all the same: one that
+        is cut off leaves SQLAlchemy and its driver waiting for each other for ever.
+        """
+        running = asyncio.create_task(self._execute(statement, values))
+        self._running.add(running)
+        running.add_done_callback(self._ended)
+        return await asyncio.shield(running)
+
+    async def _execute(self, statement: sa.Executable, values: Mapping[str, Any] | None) -> sa.CursorResult[Any]:
+        async with self._one_at_a_time:
+            try:
+                connection = self._connected
+                if connection is None or self._generation != self._database.current_generation():
+                    connection = await self._connect()
+                return await connection.execute(statement, values)
+            except (SQLAlchemyError, SetupError):
+                await self._disconnect()
+                raise
+
+    def _ended(self, running: asyncio.Task[sa.CursorResult[Any]]) -> None:
+        self._running.discard(running)
+        if not running.cancelled():
+            running.exception()  # looked at, also when whoever asked has left
+
+    async def _connect(self) -> AsyncConnection:
+        await self._disconnect()
+        self._database.prepare()
+        self._connected = connection = await self._engine.connect()
+        await migrate(connection)
+        self._generation = self._database.opened()
+        return connection
+
     async def close(self) -> None:
-        """Let the connection go."""
+        """Let the connection go, after what is running on it."""
+        async with self._one_at_a_time:
+            await self._disconnect()
+
+    async def _disconnect(self) -> None:
         connection, self._connected = self._connected, None
         if connection is not None:
             await connection.close()
