@@ -141,31 +141,33 @@ class Store:
 
 
 class _Database:
-    """The file behind the connections. One that was deleted or replaced is opened anew by all of them.
+    """The file behind the connections, which must stay the one that was opened.
 
-    What is written into a deleted file, nobody ever sees.
+    What is written into a deleted file, nobody ever sees; and opening a new one in its place is not safe while
+    connections to the old one are open: SQLite would delete the new one's log with them.
     """
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._identity: tuple[int, int] | None = None
-        self._generation = 0
 
     def prepare(self) -> None:
         """Make the file, for its owner only, when it is not there."""
-        if self._file is not None:
+        if self._file is not None and self._identity is None:
             _make_private_file(self._file)
+            self._identity = self._look()
 
-    def opened(self) -> int:
-        """Remember which file it is; the generation that a connection to it belongs to."""
-        self._identity = self._look()
-        return self._generation
+    def check(self) -> None:
+        """Refuse to go on with a file that was deleted or replaced.
 
-    def current_generation(self) -> int:
-        """Grows when the file is found to be another one."""
-        if self._identity is not None and self._look() != self._identity:
-            self._identity, self._generation = None, self._generation + 1
-        return self._generation
+        Raises:
+            SetupError: says so.
+        """
+        if self._look() != self._identity:
+            raise SetupError(
+                f"The task database {self._file} was deleted or replaced while the server runs; nothing was sent.",
+                next_step="Ask the person to restart the server: it then makes a new database.",
+            )
 
     def _look(self) -> tuple[int, int] | None:
         try:
@@ -184,7 +186,6 @@ class _Line:
     def __init__(self, engine: AsyncEngine, database: "_Database") -> None:
         self._engine = engine
         self._database = database
-        self._generation = 0
         self._connected: AsyncConnection | None = None
         self._one_at_a_time = asyncio.Lock()
         self._running: set[asyncio.Task[sa.CursorResult[Any]]] = set()
@@ -203,9 +204,8 @@ class _Line:
     async def _execute(self, statement: sa.Executable, values: Mapping[str, Any] | None) -> sa.CursorResult[Any]:
         async with self._one_at_a_time:
             try:
-                connection = self._connected
-                if connection is None or self._generation != self._database.current_generation():
-                    connection = await self._connect()
+                connection = self._connected or await self._connect()
+                self._database.check()
                 return await connection.execute(statement, values)
             except (SQLAlchemyError, SetupError):
                 await self._disconnect()
@@ -217,11 +217,10 @@ class _Line:
             running.exception()  # looked at, also when whoever asked has left
 
     async def _connect(self) -> AsyncConnection:
-        await self._disconnect()
         self._database.prepare()
+        self._database.check()
         self._connected = connection = await self._engine.connect()
         await migrate(connection)
-        self._generation = self._database.opened()
         return connection
 
     async def close(self) -> None:

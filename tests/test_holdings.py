@@ -47,15 +47,17 @@ async def test_what_could_not_be_stored_is_stored_at_the_end(tmp_path: Path) -> 
     assert count(tmp_path, "final") == 1
 
 
-async def test_a_database_that_is_taken_away_is_made_anew(tmp_path: Path) -> None:
-    """What is paid afterwards is kept; nothing is written where nobody ever sees it."""
+async def test_a_database_that_is_taken_away_stops_all_that_costs(tmp_path: Path) -> None:
+    """Nothing is sent that nobody could find again; the person hears what to do."""
     async with world(tmp_path / "data") as here:
         await here.made()
         shutil.rmtree(tmp_path / "data")
-        task = await here.made(prompt="after the loss")
-        assert task.status is Status.SUCCEEDED
-        assert count(tmp_path / "data", "final") == 1
-        assert await here.studio.fetch([task.id]) == {task.id: task}
+        with pytest.raises(SetupError, match="deleted or replaced") as raised:
+            await here.studio.create(wish())
+        assert "restart" in (raised.value.failure.next_step or "")
+        assert here.asked["imagine"] == 1
+    async with world(tmp_path / "data") as here:
+        assert (await here.made()).status is Status.SUCCEEDED
 
 
 async def test_a_store_that_is_gone_at_the_end_ends_nothing_else(tmp_path: Path) -> None:
