@@ -95,14 +95,15 @@ async def open_connections(settings: Settings) -> AsyncIterator[Connections]:
         SetupError: a registry file is wrong.
     """
     registry = load(settings.registry)
+    catalog = catalog_of(settings, registry)
     accounts = accounts_of(settings, registry)
     secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
     async with AsyncExitStack() as stack:
         if not accounts:
-            accounts = [await stack.enter_async_context(_own_sandbox(registry, catalog_of(settings, registry)))]
+            accounts = [await stack.enter_async_context(_own_sandbox(registry, catalog))]
         # making a client reads the machine's certificates: not in the event loop
         http = await stack.enter_async_context(await to_thread.run_sync(new_http_client))
-        yield Connections(registry, catalog_of(settings, registry), accounts, http, secret)
+        yield Connections(registry, catalog, accounts, http, secret)
 
 
 @asynccontextmanager

@@ -3,9 +3,6 @@
 import re
 from dataclasses import dataclass
 
-FORMATS = ("png", "jpeg", "webp")
-"""Our words for picture formats; an offer maps them to its wire."""
-
 _RATIO = re.compile(r"(\d{1,4}):(\d{1,4})")
 _IMAGE_ID = re.compile(r"(tsk_[A-Za-z0-9_-]{22})\.([1-9]\d{0,2})")
 

@@ -61,12 +61,11 @@ class Studio:
             InvalidRequest: nothing was stored or sent.
             SetupError: the task cannot be stored; nothing was sent.
         """
-        offer = self._offer_for(request)
+        offer, prepared, notices = self._fit(request)
         if request.webhook_url is not None:
             check_webhook_url(request.webhook_url)
         account = self._connections.account_of(offer)
-        resolved = await pictures.resolve(request, self._holdings, principal, account)
-        prepared, notices = fitting.prepare(resolved, offer)
+        prepared = await pictures.resolve(prepared, self._holdings, principal, account)
         notices = (*self._connections.notices, *notices, *await _language_notices(prepared.prompt, offer))
         now = self._holdings.clock.now()
         task = Task(
@@ -167,14 +166,17 @@ class Studio:
             "Set that provider's key and base address again to get its result."
         )
 
-    def _offer_for(self, request: ImageRequest) -> Offer:
-        """The first offer that takes the request; the preferred one's obstacle is told when none does."""
+    def _fit(self, request: ImageRequest) -> tuple[Offer, ImageRequest, tuple[str, ...]]:
+        """The first offer that takes the request, with the request as it is sent there, and what to tell of it.
+
+        When none does, the preferred one's obstacle is raised.
+        """
         problems: list[JourneyError] = []
         for offer in fitting.offers_of(request, self.catalog):
-            prepared, _ = fitting.prepare(request, offer)
+            prepared, notices = fitting.prepare(request, offer)
             found = next(fitting.obstacles(prepared, offer, self.catalog), None)
             if found is None:
-                return offer
+                return offer, prepared, notices
             problems.append(found)
         raise problems[0]
 
