@@ -5,19 +5,26 @@ its imitation must not share one misreading. Importing this package is cheap; we
 Pillow are loaded by the first sandbox that needs them.
 """
 
+from journey_mcp.sandbox.bfl.settings import BflSettings
 from journey_mcp.sandbox.clock import Clock
 from journey_mcp.sandbox.faults import Fault
 from journey_mcp.sandbox.hosting import Running, create_app, running, serve
-from journey_mcp.sandbox.journeyapi_requests import JourneyApiSettings
+from journey_mcp.sandbox.journeyapi.requests import JourneyApiSettings
+from journey_mcp.sandbox.replicate.settings import KkiaiSettings, ReplicateSettings
 from journey_mcp.sandbox.settings import Settings
+from journey_mcp.sandbox.vtrix.settings import VtrixSettings
 from journey_mcp.sandbox.webhook_policy import WebhookPolicy
 
 __all__ = [
+    "BflSettings",
     "Clock",
     "Fault",
     "JourneyApiSettings",
+    "KkiaiSettings",
+    "ReplicateSettings",
     "Running",
     "Settings",
+    "VtrixSettings",
     "WebhookPolicy",
     "create_app",
     "running",

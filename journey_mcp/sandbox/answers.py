@@ -36,7 +36,8 @@ def json_answer(body: Any, status: int = 200) -> Answer:
 def refusal(faults: Iterable[Fault], documented: Mapping[int, Any]) -> Answer | None:
     """Return the answer of a fault that strikes before any work is done; None when there is no such fault.
 
-    `documented` tells the body that the imitated service gives with a status, for faults without their own.
+    `documented` tells the body that the imitated service gives with a status, or the whole answer, for faults
+    without a body of their own.
     """
     for fault in faults:
         if fault.kind == "status":
@@ -69,6 +70,8 @@ def distort(body: Mapping[str, Any], faults: Iterable[Fault], *, percentage_fiel
 def _status_answer(fault: Fault, documented: Mapping[int, Any]) -> Answer:
     status = fault.status or 500
     body = documented.get(status, {}) if fault.body is None else fault.body
+    if isinstance(body, Answer):
+        return replace(body, status=status, headers={**body.headers, **fault.headers})
     plain = Answer(content=body.encode(), media_type="text/plain") if isinstance(body, str) else json_answer(body)
     return replace(plain, status=status, headers=fault.headers)
 

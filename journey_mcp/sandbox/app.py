@@ -10,9 +10,10 @@ Outside of the imitated services there are
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,21 +21,45 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from journey_mcp.sandbox import journeyapi
+from journey_mcp.sandbox import credentials
 from journey_mcp.sandbox.answers import Answer, json_answer, refusal, spoil
+from journey_mcp.sandbox.bfl import imitation as bfl
 from journey_mcp.sandbox.clock import wait_until
 from journey_mcp.sandbox.faults import Fault
+from journey_mcp.sandbox.journeyapi import imitation as journeyapi
 from journey_mcp.sandbox.recipes import MEDIA_TYPES
+from journey_mcp.sandbox.replicate import imitation as replicate
+from journey_mcp.sandbox.service import Service, stray
+from journey_mcp.sandbox.services import owner
 from journey_mcp.sandbox.settings import Settings
 from journey_mcp.sandbox.state import Sandbox
+from journey_mcp.sandbox.tasks import Task
+from journey_mcp.sandbox.vtrix import imitation as vtrix
 from journey_mcp.sandbox.wire import WireResponse
+
+_ENDPOINTS = (
+    *journeyapi.ENDPOINTS,
+    "pictures",
+    *(f"vtrix/{endpoint}" for endpoint in vtrix.ENDPOINTS),
+    *(f"kkiai/{endpoint}" for endpoint in replicate.KKIAI_ENDPOINTS),
+    *(f"replicate/{endpoint}" for endpoint in replicate.ENDPOINTS),
+    *(f"bfl/{endpoint}" for endpoint in bfl.ENDPOINTS),
+    "unknown",
+)
+"""All names in the ledger; those of JourneyAPI stand alone, they were the first."""
 
 
 def build(settings: Settings) -> Starlette:
-    """Return the application; its `state` holds `sandbox` and `journeyapi`."""
-    sandbox = Sandbox(settings, (*journeyapi.ENDPOINTS, "pictures"))
-    journey = journeyapi.JourneyApi(sandbox)
-    control = _Control(sandbox)
+    """Return the application; its `state` holds `sandbox` and `services`."""
+    sandbox = Sandbox(settings, _ENDPOINTS)
+    services: dict[str, Service[Any]] = {
+        "journeyapi": journeyapi.JourneyApi(sandbox),
+        "vtrix": vtrix.Vtrix(sandbox),
+        "kkiai": replicate.Kkiai(sandbox),
+        "replicate": replicate.Replicate(sandbox),
+        "bfl": bfl.Bfl(sandbox),
+    }
+    control = _Control(sandbox, services)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -43,19 +68,19 @@ def build(settings: Settings) -> Starlette:
 
     app = Starlette(
         routes=[
-            *journey.routes(),
+            *(route for service in services.values() for route in service.routes()),
             Route("/pictures/{task_id}/{name}", control.picture),
             Route("/sandbox/ledger", control.ledger),
             Route("/sandbox/faults", control.show_faults, methods=["GET"]),
             Route("/sandbox/faults", control.replace_faults, methods=["POST"]),
             Route("/sandbox/faults", control.clear_faults, methods=["DELETE"]),
         ],
-        exception_handlers={HTTPException: journeyapi.http_error, ClientDisconnect: _client_gone},
+        exception_handlers={HTTPException: control.http_error, ClientDisconnect: _client_gone},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     app.state.sandbox = sandbox
-    app.state.journeyapi = journey
+    app.state.services = services
     return app
 
 
@@ -67,23 +92,44 @@ async def _client_gone(_request: Request, _error: Exception) -> Response:
 class _Control:
     """The endpoints that no imitated service has."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, services: Mapping[str, Service[Any]]) -> None:
         self._sandbox = sandbox
+        self._services = services
+
+    def http_error(self, request: Request, error: Exception) -> Response:
+        """Answer for routes and methods that do not exist, in the words of the service whose path it is."""
+        # handlers are typed for any exception, this one is registered for HTTPException
+        told = cast("HTTPException", error)
+        self._sandbox.ledger.count("unknown", is_keyed=self._note_strays(request, "unknown path"))
+        service = self._services[owner(request.url.path) or "journeyapi"]
+        return WireResponse(replace(service.error(told.status_code, told.detail), headers=told.headers or {}))
 
     async def picture(self, request: Request) -> Response:
-        faults = self._sandbox.arrive("pictures", "picture")
-        answer = refusal(faults, {}) or await self._drawn(request.path_params["task_id"], request.path_params["name"])
+        task = self._sandbox.tasks.find(request.path_params["task_id"])
+        is_keyed = self._note_strays(request, "picture")
+        on = f"{task.service}/picture" if task else "picture"
+        faults = self._sandbox.arrive("pictures", on, is_keyed=is_keyed)
+        answer = refusal(faults, {}) or await self._drawn(request, task)
         spoiled = spoil(answer, faults, {})
         await wait_until(self._sandbox.settings.clock, self._sandbox.now() + spoiled.delay_s)
         return WireResponse(spoiled)
 
-    async def _drawn(self, task_id: str, name: str) -> Answer:
-        task = self._sandbox.tasks.find(task_id)
-        recipe = task.pictures.get(name) if task and not task.failure and task.is_over(self._sandbox.now()) else None
-        if recipe is None:
+    async def _drawn(self, request: Request, task: Task | None) -> Answer:
+        name, now = request.path_params["name"], self._sandbox.now()
+        recipe = task.pictures.get(name) if task and not task.failure and task.is_over(now) else None
+        if task is None or recipe is None:
             return json_answer({}, 404)
-        content = await self._sandbox.gallery.picture(f"{task_id}/{name}", recipe)
+        if not task.link.is_good(request.query_params.get("sig"), now):
+            return json_answer({}, task.link.gone_status)
+        content = await self._sandbox.gallery.picture(f"{task.task_id}/{name}", recipe)
         return Answer(content=content, media_type=MEDIA_TYPES[recipe.image_format])
+
+    def _note_strays(self, request: Request, reason: str) -> bool:
+        """Note the credentials of a request that needs none; return whether there are any."""
+        headers = credentials.carried(request.headers)
+        for header in headers:
+            self._sandbox.ledger.stray(stray(request, header, reason))
+        return bool(headers)
 
     async def ledger(self, _request: Request) -> Response:
         # in ASCII, because a request may hold text that UTF-8 cannot

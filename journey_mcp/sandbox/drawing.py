@@ -48,15 +48,18 @@ def _(recipe: Sheet) -> bytes:
 
 @render.register
 def _(recipe: Edit) -> bytes:
-    picture = _open(recipe.source)
-    if recipe.ratio is not None:
-        picture = ImageOps.fit(picture, _largest_inside(picture.size, recipe.ratio))
-    return _encode(_edited(picture, recipe), recipe.image_format)
+    picture = _shaped(_open(recipe.source), recipe)
+    edited = _edited(picture, recipe)
+    if recipe.mask is not None:
+        edited = Image.composite(edited, picture, _open(recipe.mask).convert("L").resize(picture.size))
+    if any(recipe.margins):
+        edited = _expanded(edited, recipe)
+    return _encode(edited, recipe.image_format)
 
 
-def check(content: bytes) -> None:
-    """Raise NotAPictureError unless `content` is a picture of a size that can be edited."""
-    _open(content)
+def check(content: bytes) -> tuple[int, int]:
+    """Return width and height. Raise NotAPictureError unless `content` is a picture of a size that can be edited."""
+    return _open(content).size
 
 
 def _open(content: bytes) -> Image.Image:
@@ -73,6 +76,8 @@ def _encode(picture: Image.Image, image_format: Format) -> bytes:
     content = io.BytesIO()
     if image_format == "png":
         picture.save(content, "PNG", compress_level=3)
+    elif image_format == "webp":
+        picture.save(content, "WEBP", quality=85, method=2)
     else:
         picture.save(content, "JPEG", quality=90)
     return content.getvalue()
@@ -298,8 +303,14 @@ def _write(picture: Image.Image, *lines: str) -> None:
         pen.text((left, top + round(index * size * 1.4)), text, font=font, fill=(255, 255, 255, 235))
 
 
+def _shaped(picture: Image.Image, edit: Edit) -> Image.Image:
+    if edit.ratio is not None:
+        picture = ImageOps.fit(picture, _largest_inside(picture.size, edit.ratio))
+    return ImageOps.fit(picture, edit.size) if edit.size is not None else picture
+
+
 def _edited(picture: Image.Image, edit: Edit) -> Image.Image:
-    dice = random.Random(f"{edit.prompt}\n{edit.model}\n{edit.seed}")  # noqa: S311 - no secret
+    dice = _edit_dice(edit)
     color = _hsv(dice.random(), 0.7, 0.9)
     tinted = Image.blend(picture, Image.new("RGB", picture.size, color), 0.22)
     pen = ImageDraw.Draw(tinted, "RGBA")
@@ -307,8 +318,32 @@ def _edited(picture: Image.Image, edit: Edit) -> Image.Image:
     pen.rectangle((0, 0, picture.width - 1, picture.height - 1), outline=color, width=border)
     bar = max(16, min(picture.size) // 9)
     pen.rectangle((0, picture.height - bar, picture.width, picture.height), fill=(*_mix(color, (0, 0, 0), 0.6), 190))
+    _paste_others(tinted, edit.others)
     _write(tinted, f"edited by {edit.model}", edit.prompt)
     return tinted
+
+
+def _edit_dice(edit: Edit) -> random.Random:
+    # variant 0 adds nothing, so that pictures drawn before there were variants stay as they are
+    variant = f"\n{edit.variant}" if edit.variant else ""
+    return random.Random(f"{edit.prompt}\n{edit.model}\n{edit.seed}{variant}")  # noqa: S311 - no secret
+
+
+def _paste_others(picture: Image.Image, others: Sequence[bytes]) -> None:
+    """Show the guiding pictures side by side on the upper edge."""
+    side = max(8, min(picture.size) // 8)
+    for index, content in enumerate(others):
+        picture.paste(ImageOps.fit(_open(content), (side, side)), (side // 4 + index * round(side * 1.15), side // 4))
+
+
+def _expanded(picture: Image.Image, edit: Edit) -> Image.Image:
+    """Put the picture on a larger one of the same subject."""
+    left, top, right, bottom = edit.margins
+    size = (picture.width + left + right, picture.height + top + bottom)
+    scene = Scene(prompt=edit.prompt, model=edit.model, seed=edit.seed, size=size, image_format=edit.image_format)
+    around = _scene(scene)
+    around.paste(picture, (left, top))
+    return around
 
 
 def _largest_inside(size: tuple[int, int], ratio: tuple[int, int]) -> tuple[int, int]:

@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-_ANSWERS = ("submit", "fetch", "fetch_many", "account", "picture")
-_BODIES = ("submit", "fetch", "fetch_many", "account", "webhook")
-_JSON_ANSWERS = ("submit", "fetch", "fetch_many", "account")
-_TASKS = ("submit", "fetch", "fetch_many", "webhook")
+from journey_mcp.sandbox.services import PATHS
+
+_JSON_ANSWERS = ("submit", "fetch", "fetch_many", "account", "cancel", "upload")
+_ANSWERS = (*_JSON_ANSWERS, "picture")
+_BODIES = (*_JSON_ANSWERS, "webhook")
+_TASKS = ("submit", "fetch", "fetch_many", "cancel", "webhook")
 
 ENDPOINTS = (*_ANSWERS, "webhook")
-"""Where a fault can strike. `webhook` is the delivery that the sandbox makes itself."""
+"""Where a fault can strike; not every service has all. `webhook` is the delivery that the sandbox makes itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ KINDS: Mapping[str, Kind] = {
     "status_word": Kind(on=_TASKS, value="word"),
     "backwards": Kind(on=("fetch", "fetch_many")),
     "percentage": Kind(on=("fetch", "fetch_many", "webhook"), value="percentage"),
+    "foreign_url": Kind(on=("submit",), value="origin"),
     # the task itself goes wrong
     "fail_task": Kind(on=("submit",), value="error"),
     "hang": Kind(on=("submit",)),
@@ -78,6 +81,7 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "headers": (_is_headers, "names and values, both text"),
     "word": (lambda value: value is None or _is_text(value), "text"),
     "error": (lambda value: value is None or _is_text(value), "text"),
+    "origin": (lambda value: value is None or _is_text(value), "text"),
     "fields": (lambda value: isinstance(value, tuple) and all(map(_is_text, value)), "a list of field names"),
 }
 
@@ -87,7 +91,7 @@ class Fault:
     """One thing to do wrong. Nonsense raises ValueError with what is allowed."""
 
     on: str
-    """The endpoint, one of ENDPOINTS."""
+    """The endpoint, one of ENDPOINTS, of every service; or of one, as in `bfl/submit`."""
     kind: str
     """What goes wrong, one of KINDS."""
     times: int | None = 1
@@ -110,20 +114,35 @@ class Fault:
     """fail_task: the error text of the failed task."""
     percentage: Any = None
     """percentage: what stands in place of the percentage, a number as well as a string."""
+    origin: str | None = None
+    """foreign_url: scheme, host and port in place of the sandbox's own, in the URL that tells where to ask."""
 
     def __post_init__(self) -> None:
-        if self.on not in ENDPOINTS:
-            raise ValueError(f"A fault strikes on one of {', '.join(ENDPOINTS)}; not on {self.on!r}.")
+        if self.endpoint not in ENDPOINTS or (self.service is not None and self.service not in PATHS):
+            raise ValueError(
+                f"A fault strikes on one of {', '.join(ENDPOINTS)}, alone or after one of "
+                f"{', '.join(f'{name}/' for name in PATHS)}; not on {self.on!r}."
+            )
         if self.kind not in KINDS:
             raise ValueError(_unknown_kind(self.kind))
         kind = KINDS[self.kind]
-        if self.on not in kind.on:
+        if self.endpoint not in kind.on:
             raise ValueError(f"{self.kind} strikes on {', '.join(kind.on)}; not on {self.on}.")
         for name, (is_good, what) in _CHECKS.items():
             if not is_good(getattr(self, name)):
                 raise ValueError(f"{name} of a fault is {what}; not {getattr(self, name)!r}.")
         if kind.value is not None and getattr(self, kind.value) in (None, ()):
             raise ValueError(f"{self.kind} needs {kind.value}, as in {self.on}:{self.kind}={_EXAMPLES[kind.value]}.")
+
+    @property
+    def service(self) -> str | None:
+        """The one service it strikes; None for all."""
+        return self.on.rpartition("/")[0] or None
+
+    @property
+    def endpoint(self) -> str:
+        """Where it strikes, without the service."""
+        return self.on.rpartition("/")[2]
 
     @classmethod
     def parse(cls, text: str) -> "Fault":
@@ -173,6 +192,7 @@ _EXAMPLES = {
     "fields": "status+model",
     "error": "Out of paint",
     "percentage": "100",
+    "origin": "http://elsewhere.test",
 }
 
 
@@ -241,8 +261,9 @@ class FaultPlan:
         self._seen = [0] * len(self._faults)
 
     def take(self, on: str) -> tuple[Fault, ...]:
-        """Count a request to `on` and return the faults that hit it."""
-        return tuple(fault for index, fault in enumerate(self._faults) if fault.on == on and self._hits(index))
+        """Count a request to `on`, as in `bfl/submit`, and return the faults that hit it."""
+        names = (on, on.rpartition("/")[2])
+        return tuple(fault for index, fault in enumerate(self._faults) if fault.on in names and self._hits(index))
 
     def _hits(self, index: int) -> bool:
         fault, seen = self._faults[index], self._seen[index]

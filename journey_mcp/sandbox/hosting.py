@@ -7,17 +7,19 @@ the port is taken, and needs tenths of a second to stop, in every test.
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from journey_mcp.sandbox.services import PATHS
 from journey_mcp.sandbox.settings import Settings
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from journey_mcp.sandbox.journeyapi import JourneyApi
+    from journey_mcp.sandbox.journeyapi.imitation import JourneyApi
+    from journey_mcp.sandbox.service import Service
     from journey_mcp.sandbox.state import Sandbox
 
 
@@ -31,11 +33,18 @@ class Running:
     """Its memory: ledger, faults, tasks."""
     journeyapi: "JourneyApi"
     """The account at JourneyAPI, whose `credits` may be set."""
+    services: "Mapping[str, Service[Any]]"
+    """All accounts, by the services' names; their `balance` may be set."""
 
     @property
     def base_url(self) -> str:
         """The base URL of the imitated JourneyAPI."""
-        return f"{self.origin}/api/v1"
+        return self.base_urls["journeyapi"]
+
+    @property
+    def base_urls(self) -> Mapping[str, str]:
+        """The base URLs of all imitated services, by name."""
+        return {name: f"{self.origin}{path}" for name, path in PATHS.items()}
 
 
 def create_app(settings: Settings | None = None) -> "Starlette":
@@ -70,7 +79,8 @@ async def running(
         yield Running(
             origin=_origin(server.sockets[0].getsockname()),
             sandbox=app.state.sandbox,
-            journeyapi=app.state.journeyapi,
+            journeyapi=app.state.services["journeyapi"],
+            services=app.state.services,
         )
     finally:
         server.close()

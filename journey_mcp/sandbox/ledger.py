@@ -8,6 +8,10 @@ from typing import Any
 
 KEPT_SUBMISSIONS = 2_000
 KEPT_DELIVERIES = 2_000
+KEPT_STRAYS = 2_000
+KEPT_BYTES = 256 * 1024 * 1024
+"""Bodies of creating requests; when they are more, the oldest are forgotten."""
+_TOLD_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,15 +22,22 @@ class Submission:
     """Counted from 1 in the order of arrival."""
     received_at: float
     """By the sandbox's clock."""
+    service: str
     endpoint: str
     request: Any
-    """The body: as JSON if it is JSON, else as text. Headers, and with them the key, are not kept."""
+    """The body: as JSON if it is JSON, else as text; None when forgotten. Headers, and with them the key, are
+    not kept."""
     outcome: str = "received"
     """`created`, `refused 402` (any status), `reset`; `received` while not decided yet."""
     task_id: str | None = None
     model: str | None = None
-    credits: float = 0
-    """What was taken from the balance."""
+    charged: float = 0
+    """What was taken from the balance, in the service's own unit: credits, or US dollars at Vtrix."""
+
+    @property
+    def credits(self) -> float:
+        """What was taken from the balance of a service that counts in credits."""
+        return self.charged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,20 +52,46 @@ class Attempt:
     """The receiver's HTTP status, or what kept it from answering."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stray:
+    """A credential that went where it has no business: the key itself is not kept."""
+
+    path: str
+    host: str
+    """As the client wrote it."""
+    header: str
+    reason: str
+    """`picture` and `unknown path` take no credential; `foreign header` and `foreign key` belong to another service."""
+
+
 class Ledger:
     """Creating requests, deliveries, and how often each endpoint was asked."""
 
-    def __init__(self, endpoints: Iterable[str]) -> None:
+    def __init__(self, endpoints: Iterable[str], *, kept_bytes: int = KEPT_BYTES) -> None:
+        self._kept_bytes = kept_bytes
         self._requests = Counter(dict.fromkeys(endpoints, 0))
         self._submissions: OrderedDict[int, Submission] = OrderedDict()
+        self._sizes: dict[int, int] = {}
         self._fetched: Counter[str] = Counter()
+        self._keyed: Counter[str] = Counter()
+        self._strays: deque[Stray] = deque(maxlen=KEPT_STRAYS)
         self._attempts: deque[Attempt] = deque(maxlen=KEPT_DELIVERIES)
         self._last = 0
 
     @property
     def requests(self) -> Mapping[str, int]:
         """How often each endpoint was asked, refused requests included."""
-        return dict(self._requests)
+        return Counter(self._requests)
+
+    @property
+    def keyed(self) -> Mapping[str, int]:
+        """How many of these requests carried a credential, good or not."""
+        return Counter(self._keyed)
+
+    @property
+    def strays(self) -> tuple[Stray, ...]:
+        """Credentials that went where they have no business, the last KEPT_STRAYS of them."""
+        return tuple(self._strays)
 
     @property
     def submissions(self) -> tuple[Submission, ...]:
@@ -70,15 +107,20 @@ class Ledger:
         """How often this task was asked for."""
         return self._fetched[task_id]
 
-    def count(self, endpoint: str) -> None:
-        """Note a request."""
+    def count(self, endpoint: str, *, is_keyed: bool = False) -> None:
+        """Note a request, and whether it carried a credential."""
         self._requests[endpoint] += 1
+        self._keyed[endpoint] += is_keyed
+
+    def stray(self, stray: Stray) -> None:
+        """Note a credential in the wrong place."""
+        self._strays.append(stray)
 
     def count_fetch(self, task_id: str) -> None:
         """Note that a task was asked for."""
         self._fetched[task_id] += 1
 
-    def open(self, endpoint: str, content: bytes, received_at: float) -> int:
+    def open(self, service: str, endpoint: str, content: bytes, received_at: float) -> int:
         """Note the arrival of a creating request and return its number."""
         self._last += 1
         request = _readable(content)
@@ -86,13 +128,20 @@ class Ledger:
         self._submissions[self._last] = Submission(
             number=self._last,
             received_at=received_at,
+            service=service,
             endpoint=endpoint,
             request=request,
             model=model if isinstance(model, str) else None,
         )
+        self._sizes[self._last] = len(content)
         if len(self._submissions) > KEPT_SUBMISSIONS:
-            _, forgotten = self._submissions.popitem(last=False)
+            number, forgotten = self._submissions.popitem(last=False)
+            self._sizes.pop(number, None)
             self._fetched.pop(forgotten.task_id or "", None)
+        while sum(self._sizes.values()) > self._kept_bytes:
+            number = next(iter(self._sizes))
+            del self._sizes[number]
+            self._submissions[number] = replace(self._submissions[number], request=None)
         return self._last
 
     def close(self, number: int, outcome: str, **told: Any) -> None:
@@ -105,14 +154,30 @@ class Ledger:
         self._attempts.append(attempt)
 
     def as_json(self) -> dict[str, Any]:
-        """Tell all of it."""
+        """Tell all of it, long texts (pictures in base64) by their beginnings."""
         return {
             "requests": self.requests,
+            "keyed": self.keyed,
+            "strays": [asdict(stray) for stray in self._strays],
             "submissions": [
-                {**asdict(entry), "fetched": self._fetched[entry.task_id or ""]} for entry in self.submissions
+                {
+                    **asdict(replace(entry, request=_abridged(entry.request))),
+                    "fetched": self._fetched[entry.task_id or ""],
+                }
+                for entry in self.submissions
             ],
             "deliveries": [asdict(attempt) for attempt in self._attempts],
         }
+
+
+def _abridged(told: Any) -> Any:
+    if isinstance(told, dict):
+        return {name: _abridged(value) for name, value in told.items()}
+    if isinstance(told, list):
+        return [_abridged(value) for value in told]
+    if isinstance(told, str) and len(told) > _TOLD_CHARACTERS:
+        return f"{told[:40]}… ({len(told)} characters)"
+    return told
 
 
 def _readable(content: bytes) -> Any:

@@ -1,15 +1,20 @@
 """The sandbox's own HTTP requests: to pictures it edits and to receivers of webhooks."""
 
+import os
 import ssl
 from functools import cache
 
 import httpx2
 
 
-def client(*, follow_redirects: bool = False) -> httpx2.AsyncClient:
-    """Return a client that ignores proxies of the environment: tests talk to loopback."""
+def client(*, ca_file: str | None = None, follow_redirects: bool = False) -> httpx2.AsyncClient:
+    """Return a client that ignores proxies of the environment: tests talk to loopback.
+
+    It trusts the certificate authorities in `ca_file`, or those in the file that the environment variable
+    SSL_CERT_FILE names, or else the machine's.
+    """
     return httpx2.AsyncClient(
-        verify=_certificates(),
+        verify=_certificates(ca_file or os.environ.get("SSL_CERT_FILE")),
         trust_env=False,
         timeout=None,  # callers bound the whole exchange, not each read
         follow_redirects=follow_redirects,
@@ -17,6 +22,6 @@ def client(*, follow_redirects: bool = False) -> httpx2.AsyncClient:
 
 
 @cache
-def _certificates() -> ssl.SSLContext:
+def _certificates(ca_file: str | None) -> ssl.SSLContext:
     # reading them takes most of a client's making, and clients are made per request
-    return httpx2.create_ssl_context()
+    return ssl.create_default_context(cafile=ca_file) if ca_file else httpx2.create_ssl_context()

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Format = Literal["png", "jpg"]
+Format = Literal["png", "jpg", "webp"]
 Ratio = tuple[int, int]
 
-MEDIA_TYPES: dict[str, str] = {"png": "image/png", "jpg": "image/jpeg"}
+MEDIA_TYPES: dict[str, str] = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 SHORTEST_SIDE_PX = 64
 
 
@@ -33,7 +33,17 @@ class Edit:
     seed: int
     image_format: Format
     ratio: Ratio | None = None
-    """Wanted shape, cut from the middle; None keeps the size of the source."""
+    """Wanted shape, cut from the middle; None keeps the shape of the source."""
+    size: tuple[int, int] | None = None
+    """Wanted size, cut from the middle and scaled; None keeps that of the source."""
+    others: tuple[bytes, ...] = ()
+    """Further pictures that guide the edit; they are seen on its upper edge."""
+    mask: bytes | None = None
+    """Where it is black, the source stays as it is; stretched to the size of the source."""
+    margins: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Pixels to add at the left, top, right and bottom."""
+    variant: int = 0
+    """Tells the pictures of one task apart."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,10 @@
-"""Bringing the picture that an edit starts from."""
+"""Bringing the pictures that an edit starts from: addresses are fetched, base64 is decoded."""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Literal
 
 import anyio
 import httpx2
@@ -6,27 +12,77 @@ from anyio import to_thread
 
 from journey_mcp.sandbox import outgoing
 
+Form = Literal["url", "base64", "data_uri"]
+"""How a picture can stand in a request."""
+
+_DATA_URI = re.compile(r"data:image/([a-z0-9.+-]+);base64,", re.IGNORECASE)
+
 
 class SourceError(Exception):
     """The picture could not be brought; the message says why."""
 
 
-async def bring(url: str, *, limit_bytes: int, timeout_s: float) -> bytes:
-    """Return the bytes of the picture at `url`, which are known to be one. Raises SourceError."""
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A picture that was brought."""
+
+    content: bytes
+    size: tuple[int, int]
+    """Width and height, standing upright."""
+
+    @property
+    def megapixels(self) -> float:
+        """Its pixels in millions."""
+        return self.size[0] * self.size[1] / 1_000_000
+
+
+def form_of(told: str) -> Form:
+    """Return how a picture is told. What is neither a web address nor a data URI passes for base64."""
+    if told.startswith(("http://", "https://")):
+        return "url"
+    return "data_uri" if told[:5].lower() == "data:" else "base64"
+
+
+def decode(told: str) -> bytes:
+    """Return the bytes of a picture in raw base64 or in a data URI. Raises SourceError."""
+    text = told
+    if form_of(told) == "data_uri":
+        head = _DATA_URI.match(told)
+        if head is None:
+            raise SourceError("a data URI reads data:image/...;base64,...")
+        text = told[head.end() :]
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SourceError("this is not base64") from error
+    if not content:
+        raise SourceError("the picture is empty")
+    return content
+
+
+async def bring(told: str, *, limit_bytes: int, timeout_s: float, ca_file: str | None = None) -> Source:
+    """Return the picture at an address, or in base64, which is known to be one. Raises SourceError."""
+    if form_of(told) != "url":
+        content = decode(told)
+        if len(content) > limit_bytes:
+            raise SourceError(f"more than {limit_bytes} bytes")
+        return await _checked(content)
     try:
         with anyio.fail_after(timeout_s):
-            content = await _read(url, limit_bytes)
+            content = await _read(told, limit_bytes, ca_file)
     except TimeoutError as error:
         raise SourceError(f"no answer within {timeout_s:g} s") from error
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise SourceError(str(error) or type(error).__name__) from error
-    await to_thread.run_sync(_check, content)
-    return content
+    return await _checked(content)
 
 
-async def _read(url: str, limit_bytes: int) -> bytes:
+async def _read(url: str, limit_bytes: int, ca_file: str | None) -> bytes:
     content = bytearray()
-    async with outgoing.client(follow_redirects=True) as client, client.stream("GET", url) as response:
+    async with (
+        outgoing.client(ca_file=ca_file, follow_redirects=True) as client,
+        client.stream("GET", url) as response,
+    ):
         if not response.is_success:
             raise SourceError(f"HTTP {response.status_code}")
         async for part in response.aiter_bytes():
@@ -36,10 +92,14 @@ async def _read(url: str, limit_bytes: int) -> bytes:
     return bytes(content)
 
 
-def _check(content: bytes) -> None:
+async def _checked(content: bytes) -> Source:
+    return Source(content=content, size=await to_thread.run_sync(_check, content))
+
+
+def _check(content: bytes) -> tuple[int, int]:
     from journey_mcp.sandbox.drawing import NotAPictureError, check  # noqa: PLC0415 - loads Pillow
 
     try:
-        check(content)
+        return check(content)
     except NotAPictureError as error:
         raise SourceError(str(error)) from error

@@ -4,10 +4,12 @@ import random
 import uuid
 from collections.abc import Iterable
 
+from journey_mcp.sandbox.dates import Calendar
 from journey_mcp.sandbox.faults import Fault, FaultPlan
 from journey_mcp.sandbox.gallery import Gallery
 from journey_mcp.sandbox.ledger import Ledger
 from journey_mcp.sandbox.settings import Settings
+from journey_mcp.sandbox.sources import Source, bring
 from journey_mcp.sandbox.tasks import Tasks
 from journey_mcp.sandbox.webhooks import Deliveries
 
@@ -17,11 +19,14 @@ class Sandbox:
 
     def __init__(self, settings: Settings, endpoints: Iterable[str]) -> None:
         self.settings = settings
+        self.calendar = Calendar(settings.clock)
         self.ledger = Ledger(endpoints)
         self.faults = FaultPlan(settings.faults)
         self.tasks = Tasks()
         self.gallery = Gallery()
-        self.deliveries = Deliveries(clock=settings.clock, speed=settings.speed, ledger=self.ledger)
+        self.deliveries = Deliveries(
+            clock=settings.clock, speed=settings.speed, ledger=self.ledger, ca_file=settings.ca_file
+        )
         self.dice = random.Random(settings.seed)  # noqa: S311 - ids to tell tasks apart, not to guard them
 
     def now(self) -> float:
@@ -32,7 +37,19 @@ class Sandbox:
         """Return a UUID that was not used before."""
         return str(uuid.UUID(int=self.dice.getrandbits(128), version=4))
 
-    def arrive(self, endpoint: str, on: str) -> tuple[Fault, ...]:
+    async def bring(self, told: str, *, limit_bytes: int | None = None) -> Source:
+        """Return the picture at an address or in base64. Raises SourceError.
+
+        `limit_bytes` is the service's own limit; without one the sandbox's holds.
+        """
+        return await bring(
+            told,
+            limit_bytes=limit_bytes or self.settings.source_limit_bytes,
+            timeout_s=self.settings.source_timeout_s,
+            ca_file=self.settings.ca_file,
+        )
+
+    def arrive(self, endpoint: str, on: str, *, is_keyed: bool = False) -> tuple[Fault, ...]:
         """Count a request and return the faults that hit it."""
-        self.ledger.count(endpoint)
+        self.ledger.count(endpoint, is_keyed=is_keyed)
         return self.faults.take(on)

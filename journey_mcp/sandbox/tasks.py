@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from journey_mcp.sandbox.recipes import Recipe
 
@@ -10,10 +11,28 @@ KEPT_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
+class Link:
+    """How the addresses of a task's pictures are limited."""
+
+    signature: str | None = None
+    """Must stand in the query as `sig`; without it the picture is refused."""
+    expires_at: float | None = None
+    """By the sandbox's clock; None never."""
+    gone_status: int = 403
+    """The HTTP status of an address that is refused or has expired."""
+
+    def is_good(self, signature: str | None, now: float) -> bool:
+        """Whether a picture is shown to somebody who comes with this signature."""
+        is_signed = self.signature is None or signature == self.signature
+        return is_signed and (self.expires_at is None or now < self.expires_at)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """One piece of accepted work."""
 
     task_id: str
+    service: str
     kind: str
     model: str
     origin: str
@@ -21,7 +40,8 @@ class Task:
     accepted_at: float
     ends_at: float
     """When it is over, unless it is held."""
-    credits: float
+    charged: float
+    """What was taken from the balance, in the service's own unit."""
     seed: int
     pictures: Mapping[str, Recipe] = field(default_factory=dict)
     """The results, by file name."""
@@ -31,6 +51,16 @@ class Task:
     """Not over however late it is: its source picture is not here yet, or a fault lets it hang."""
     kept_bytes: int = 0
     """Memory that this task holds on to."""
+    link: Link = field(default_factory=Link)
+    """How long, and to whom, its pictures are shown."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """What its service must remember of it besides."""
+
+    @property
+    def picture_urls(self) -> list[str]:
+        """Where its results are found once it is over."""
+        query = f"?sig={self.link.signature}" if self.link.signature else ""
+        return [f"{self.origin}/pictures/{self.task_id}/{name}{query}" for name in self.pictures]
 
     @property
     def duration_s(self) -> float:
@@ -61,17 +91,22 @@ class Tasks:
         """How many were running when `settle` was last called, or have started since."""
         return len(self._running)
 
+    def running_of(self, service: str, model: str | None = None) -> int:
+        """How many of a service, or of one model there, were running when it was last settled, or started since."""
+        return sum(task.service == service and model in (None, task.model) for task in self._running.values())
+
     def find(self, task_id: str) -> Task | None:
         """Return a task; None for one that never was or is forgotten."""
         return self._running.get(task_id) or self._over.get(task_id)
 
     def put(self, task: Task) -> None:
-        """Add a running task, or replace one by its later form."""
-        self._running[task.task_id] = task
+        """Add a running task, or replace one by its later form, whether running or over."""
+        home = self._over if task.task_id in self._over else self._running
+        home[task.task_id] = task
 
-    def settle(self, now: float) -> list[Task]:
-        """Move the tasks that are over by `now` out of the running ones and return them."""
-        ended = [task for task in self._running.values() if task.is_over(now)]
+    def settle(self, now: float, service: str) -> list[Task]:
+        """Move the tasks of a service that are over by `now` out of the running ones and return them."""
+        ended = [task for task in self._running.values() if task.service == service and task.is_over(now)]
         for task in ended:
             del self._running[task.task_id]
             self._over[task.task_id] = task

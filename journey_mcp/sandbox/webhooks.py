@@ -28,10 +28,11 @@ class Delivery:
 class Deliveries:
     """The notifications under way."""
 
-    def __init__(self, *, clock: Clock, speed: float, ledger: Ledger) -> None:
+    def __init__(self, *, clock: Clock, speed: float, ledger: Ledger, ca_file: str | None = None) -> None:
         self._clock = clock
         self._speed = speed
         self._ledger = ledger
+        self._ca_file = ca_file
         self._group: TaskGroup | None = None
 
     @asynccontextmanager
@@ -52,18 +53,18 @@ class Deliveries:
         for attempt, gap_s in enumerate((0.0, *policy.retry_gaps_s), start=1):
             if gap_s and self._speed:
                 await wait_until(self._clock, self._clock() + gap_s / self._speed)
-            is_taken, outcome = await _post(delivery, policy.timeout_s)
+            is_taken, outcome = await _post(delivery, policy.timeout_s, self._ca_file)
             told = Attempt(task_id=delivery.task_id, url=delivery.url, attempt=attempt, outcome=outcome)
             self._ledger.delivered(told)
             if is_taken:
                 return
 
 
-async def _post(delivery: Delivery, timeout_s: float) -> tuple[bool, str]:
+async def _post(delivery: Delivery, timeout_s: float, ca_file: str | None) -> tuple[bool, str]:
     headers = {name.encode(): value.encode() for name, value in delivery.headers.items()}
     try:
         with anyio.fail_after(timeout_s):
-            async with outgoing.client() as client:
+            async with outgoing.client(ca_file=ca_file) as client:
                 answer = await client.post(delivery.url, content=delivery.content, headers=headers)
     except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
         return False, type(error).__name__

@@ -12,11 +12,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from journey_mcp.sandbox.answers import Answer
 from journey_mcp.sandbox.clock import Clock, wait_until
 
-LARGEST_BODY_BYTES = 1_000_000
-
 
 class TooLargeError(Exception):
-    """A request body of more than LARGEST_BODY_BYTES."""
+    """A request body of more than the service takes."""
 
 
 class OpenConnection(H11Protocol):
@@ -75,14 +73,14 @@ def _part(content: bytes, *, more: bool) -> dict[str, Any]:
     return {"type": "http.response.body", "body": content, "more_body": more}
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, limit_bytes: int) -> bytes:
     """Return the body of a request. Raises TooLargeError, having read all of it: the client hears the answer."""
     content, size = bytearray(), 0
     async for part in request.stream():
         size += len(part)
-        if size <= LARGEST_BODY_BYTES:
+        if size <= limit_bytes:
             content += part
-    if size > LARGEST_BODY_BYTES:
+    if size > limit_bytes:
         raise TooLargeError
     return bytes(content)
 

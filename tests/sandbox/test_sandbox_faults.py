@@ -300,6 +300,11 @@ async def test_nonsense_over_http_changes_no_fault(content: bytes, message: str)
         ("fetch:status_word=404", Fault(on="fetch", kind="status_word", word="404")),
         ("submit:fail_task=Out of paint", Fault(on="submit", kind="fail_task", error="Out of paint")),
         ('{"on": "submit", "kind": "fail_task", "error": "a, b"}', Fault(on="submit", kind="fail_task", error="a, b")),
+        ("bfl/submit:status=402", Fault(on="bfl/submit", kind="status", status=402)),
+        (
+            "bfl/submit:foreign_url=http://localhost:1",
+            Fault(on="bfl/submit", kind="foreign_url", origin="http://localhost:1"),
+        ),
         ("fetch:percentage=0", Fault(on="fetch", kind="percentage", percentage=0)),
     ],
 )
@@ -312,7 +317,11 @@ def test_a_fault_is_read_from_text(text: str, fault: Fault) -> None:
     ("text", "message"),
     [
         ("status=429", "A fault reads on:kind"),
-        ("here:status=429", "A fault strikes on one of submit, fetch, fetch_many, account, picture, webhook"),
+        ("here:status=429", "A fault strikes on one of submit, fetch, fetch_many, account, cancel, upload, picture"),
+        ("nobody/submit:status=429", "alone or after one of journeyapi/, vtrix/, kkiai/, replicate/, bfl/"),
+        ("bfl/here:status=429", "A fault strikes on one of submit"),
+        ("bfl/webhook:hang", "hang strikes on submit; not on bfl/webhook"),
+        ("submit:foreign_url", "foreign_url needs origin, as in submit:foreign_url=http://elsewhere.test"),
         ("submit:nap", "There is no fault of kind 'nap'"),
         ("submit:nap=1", "There is no fault of kind 'nap'"),
         ("submit:backwards", "backwards strikes on fetch, fetch_many; not on submit"),
@@ -352,3 +361,11 @@ def test_a_plan_counts_the_requests_of_each_endpoint() -> None:
     assert [plan.take("submit") for _ in range(4)] == [(early,), (early, late), (late,), (late,)]
     plan.replace((early,))
     assert plan.take("submit") == (early,)
+
+
+def test_a_plan_knows_whom_a_fault_is_for() -> None:
+    everyone, only = Fault(on="submit", kind="reset", times=None), Fault(on="bfl/submit", kind="hang", times=None)
+    plan = FaultPlan((everyone, only))
+    assert plan.take("vtrix/submit") == (everyone,)
+    assert plan.take("bfl/submit") == (everyone, only)
+    assert plan.take("bfl/fetch") == ()

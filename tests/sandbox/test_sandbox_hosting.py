@@ -129,26 +129,38 @@ async def test_the_ledger_tells_what_was_asked() -> None:
         clock.advance(1)
         await up.client.post("/imagine", content=b"{broken", headers={"Content-Type": "application/json"})
         await up.client.post("/imagine", json={"prompt": "a", "model": 5})
-        told = await up.fetch(task_id)
+        fetched = await up.fetch(task_id)
         await up.client.post("/fetch", json={"task_id": "nobody"})
         await up.client.post("/fetch-many", json={"task_ids": [task_id, task_id]})
         await up.account()
-        await up.picture(told["image_url"])
+        await up.picture(fetched["image_url"])
         ledger = up.running.sandbox.ledger
         answer = await up.client.get(f"{up.running.origin}/sandbox/ledger")
-        refused = {"endpoint": "imagine", "outcome": "refused 400", "task_id": None, "credits": 0, "fetched": 0}
-        assert answer.json() == {
-            "requests": {"imagine": 3, "fetch": 2, "fetch_many": 1, "account": 1, "pictures": 1},
+        refused = {
+            "service": "journeyapi",
+            "endpoint": "imagine",
+            "outcome": "refused 400",
+            "task_id": None,
+            "charged": 0,
+            "fetched": 0,
+        }
+        told = answer.json()
+        asked = {"imagine": 3, "fetch": 2, "fetch_many": 1, "account": 1}
+        assert {name: times for name, times in told.pop("requests").items() if times} == {**asked, "pictures": 1}
+        assert told == {
+            "keyed": {**asked, "pictures": 0},
+            "strays": [],
             "submissions": [
                 {
                     "number": 1,
                     "received_at": 1000.0,
+                    "service": "journeyapi",
                     "endpoint": "imagine",
                     "request": {"prompt": "a paper boat", "model": "flux-pro"},
                     "outcome": "created",
                     "task_id": task_id,
                     "model": "flux-pro",
-                    "credits": 4,
+                    "charged": 4,
                     "fetched": 3,
                 },
                 {"number": 2, "received_at": 1001.0, "request": "{broken", "model": None, **refused},
@@ -164,17 +176,32 @@ async def test_the_ledger_tells_what_was_asked() -> None:
         }
         assert "japi_live_1" not in answer.text
         assert (ledger.requests["fetch"], ledger.fetched(task_id)) == (2, 3)
+        assert ledger.submissions[0].credits == 4
 
 
 def test_the_ledger_forgets_the_oldest() -> None:
     ledger = Ledger(())
-    first = ledger.open("imagine", b"{}", 0)
+    first = ledger.open("journeyapi", "imagine", b"{}", 0)
     for _ in range(KEPT_SUBMISSIONS):
-        last = ledger.open("imagine", b"\xff", 1)
+        last = ledger.open("journeyapi", "imagine", b"\xff", 1)
     ledger.close(first, "created")
     ledger.close(last, "created", task_id="t")
     assert (len(ledger.submissions), ledger.submissions[-1].task_id) == (KEPT_SUBMISSIONS, "t")
     assert ledger.submissions[0].outcome == "received"
+
+
+def test_the_ledger_forgets_the_oldest_bodies_sooner() -> None:
+    ledger = Ledger((), kept_bytes=20)
+    for _ in range(3):
+        ledger.open("bfl", "submit", b'{"a": 12}', 0)
+    assert [entry.request for entry in ledger.submissions] == [None, {"a": 12}, {"a": 12}]
+
+
+def test_the_ledger_tells_long_texts_by_their_beginnings() -> None:
+    ledger = Ledger(())
+    ledger.open("vtrix", "generation", b'{"input": [{"params": {"input_image": "%s"}}]}' % (b"A" * 30_000), 0)
+    (told,) = ledger.as_json()["submissions"]
+    assert told["request"] == {"input": [{"params": {"input_image": f"{'A' * 40}… (30000 characters)"}}]}
 
 
 def test_importing_it_loads_neither_web_server_nor_pillow() -> None:
@@ -196,11 +223,15 @@ def test_it_imports_nothing_of_ours_but_itself() -> None:
 def test_the_public_names() -> None:
     names: list[Any] = sorted(journey_mcp.sandbox.__all__)
     assert names == [
+        "BflSettings",
         "Clock",
         "Fault",
         "JourneyApiSettings",
+        "KkiaiSettings",
+        "ReplicateSettings",
         "Running",
         "Settings",
+        "VtrixSettings",
         "WebhookPolicy",
         "create_app",
         "running",

@@ -10,7 +10,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from journey_mcp.sandbox import JourneyApiSettings, Settings
-from journey_mcp.sandbox.journeyapi_models import MODELS
+from journey_mcp.sandbox.journeyapi.models import MODELS
 
 from .upstream import PLAIN, ManualClock, until, upstream
 

@@ -228,12 +228,13 @@ async def test_a_held_request_ends_at_once_when_its_client_has_gone() -> None:
 def over(number: int, kept_bytes: int = 0) -> Task:
     return Task(
         task_id=str(number),
+        service="journeyapi",
         kind="imagine",
         model="m",
         origin="http://o",
         accepted_at=0,
         ends_at=0,
-        credits=1,
+        charged=1,
         seed=1,
         kept_bytes=kept_bytes,
     )
@@ -243,7 +244,7 @@ def test_the_oldest_finished_tasks_are_forgotten() -> None:
     tasks = Tasks(kept_tasks=2, kept_bytes=100)
     for number in range(3):
         tasks.put(over(number))
-    assert [task.task_id for task in tasks.settle(1)] == ["0", "1", "2"]
+    assert [task.task_id for task in tasks.settle(1, "journeyapi")] == ["0", "1", "2"]
     assert [bool(tasks.find(str(number))) for number in range(3)] == [False, True, True]
 
 
@@ -251,5 +252,5 @@ def test_tasks_that_hold_much_memory_are_forgotten_sooner() -> None:
     tasks = Tasks(kept_tasks=10, kept_bytes=100)
     for number in range(3):
         tasks.put(over(number, kept_bytes=50))
-    tasks.settle(1)
+    tasks.settle(1, "journeyapi")
     assert [bool(tasks.find(str(number))) for number in range(3)] == [False, True, True]

@@ -2,14 +2,19 @@
 # ruff: noqa: D102 - as for tests, the names say it
 
 import asyncio
+import base64
+import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from httpx2 import AsyncClient, Response
+from PIL import Image, ImageChops, ImageStat
 
 from journey_mcp.sandbox import Running, Settings, running
+from journey_mcp.sandbox.drawing import render
+from journey_mcp.sandbox.recipes import Scene
 
 PLAIN: Any = {"trust_env": False, "verify": False}
 """Options of a client for loopback; reading certificates that nobody asks for takes longer than most tests."""
@@ -54,8 +59,7 @@ class Upstream:
 
     async def picture(self, url: str) -> Response:
         # without the key: pictures are public
-        async with AsyncClient(**PLAIN) as client:
-            return await client.get(url)
+        return await public(url)
 
 
 @asynccontextmanager
@@ -66,6 +70,111 @@ async def upstream(settings: Settings) -> AsyncIterator[Upstream]:
         AsyncClient(base_url=sandbox.base_url, headers={"Authorization": "japi_live_1"}, timeout=10, **PLAIN) as client,
     ):
         yield Upstream(running=sandbox, client=client)
+
+
+KEYS = {"vtrix": {"Authorization": "Bearer vt_1"}, "bfl": {"x-key": "bfl_1"}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vtrix:
+    """A running sandbox and a client of Vtrix with a good key."""
+
+    running: Running
+    client: AsyncClient
+
+    async def generate(self, model: str = "flux_kontext_pro", /, **params: Any) -> Response:
+        given = {name: value for name, value in {"prompt": "a paper boat", **params}.items() if value is not None}
+        return await self.post({"model": model, "input": [{"params": given}]})
+
+    async def post(self, body: Any) -> Response:
+        return await self.client.post("/model/v1/generation", json=body)
+
+    async def made(self, model: str = "flux_kontext_pro", /, **params: Any) -> str:
+        """Create a task and return its id."""
+        answer = await self.generate(model, **params)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["id"])
+
+    async def ask(self, task_id: str) -> Response:
+        return await self.client.get(f"/model/v1/generation/task/{task_id}")
+
+    async def task(self, task_id: str) -> Any:
+        answer = await self.ask(task_id)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def finished(self, model: str = "flux_kontext_pro", /, **params: Any) -> list[Response]:
+        """Create a task that is over at once and return its pictures."""
+        told = await self.task(await self.made(model, **params))
+        assert told["status"] == "completed", told
+        return [await public(part["url"]) for part in told["output"][0]["content"]]
+
+    @property
+    def balance(self) -> float:
+        return self.running.services["vtrix"].balance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bfl:
+    """A running sandbox and a client of Black Forest Labs with a good key."""
+
+    running: Running
+    client: AsyncClient
+
+    async def submit(self, model: str = "flux-kontext-pro", /, **body: Any) -> Response:
+        return await self.client.post(f"/{model}", json={"prompt": "a paper boat", **body})
+
+    async def made(self, model: str = "flux-kontext-pro", /, **body: Any) -> Any:
+        """Create a task and return what the answer tells."""
+        answer = await self.submit(model, **body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def ask(self, task_id: str) -> Response:
+        return await self.client.get("/get_result", params={"id": task_id})
+
+    async def task(self, told: Any) -> Any:
+        answer = await self.ask(told["id"])
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def sample(self, model: str = "flux-kontext-pro", /, **body: Any) -> Response:
+        """Create a task that is over at once and return its picture."""
+        told = await self.task(await self.made(model, **body))
+        assert told["status"] == "Ready", told
+        return await public(told["result"]["sample"])
+
+    async def credits(self) -> float:
+        return float((await self.client.get("/credits")).json()["credits"])
+
+
+@asynccontextmanager
+async def vtrix(settings: Settings) -> AsyncIterator[Vtrix]:
+    """Start a sandbox with a client of Vtrix."""
+    async with _client_of("vtrix", settings) as (sandbox, client):
+        yield Vtrix(running=sandbox, client=client)
+
+
+@asynccontextmanager
+async def bfl(settings: Settings) -> AsyncIterator[Bfl]:
+    """Start a sandbox with a client of Black Forest Labs."""
+    async with _client_of("bfl", settings) as (sandbox, client):
+        yield Bfl(running=sandbox, client=client)
+
+
+@asynccontextmanager
+async def _client_of(service: str, settings: Settings) -> AsyncIterator[tuple[Running, AsyncClient]]:
+    async with (
+        running(settings) as sandbox,
+        AsyncClient(base_url=sandbox.base_urls[service], headers=KEYS[service], timeout=10, **PLAIN) as client,
+    ):
+        yield sandbox, client
+
+
+async def public(url: str) -> Response:
+    """Get something as a stranger does, without a key."""
+    async with AsyncClient(**PLAIN) as client:
+        return await client.get(url)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -113,6 +222,29 @@ async def listening(*answers: bytes | None) -> AsyncIterator[Listener]:
     listener.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
     async with server:
         yield listener
+
+
+def opened(content: bytes) -> Image.Image:
+    """Open a picture."""
+    return Image.open(io.BytesIO(content))
+
+
+def photo(size: tuple[int, int] = (300, 200), image_format: str = "PNG") -> bytes:
+    """Draw a picture to start from."""
+    content = io.BytesIO()
+    scene = Scene(prompt="a boat", model="m", seed=1, size=size, image_format="png")
+    opened(render(scene)).save(content, image_format)
+    return content.getvalue()
+
+
+def base64_of(content: bytes) -> str:
+    """Write a picture as raw base64."""
+    return base64.b64encode(content).decode()
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """How far two pictures are apart on average, 0 to 255 per channel."""
+    return sum(ImageStat.Stat(ImageChops.difference(one.convert("RGB"), other.convert("RGB"))).mean) / 3
 
 
 def http(status: int, content: bytes = b"", headers: str = "") -> bytes:

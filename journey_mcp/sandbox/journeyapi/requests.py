@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from journey_mcp.sandbox.journeyapi_models import MODELS, Model, extra_model
+from journey_mcp.sandbox.journeyapi.models import MODELS, Model, extra_model
 from journey_mcp.sandbox.recipes import Format, Ratio
 from journey_mcp.sandbox.webhook_policy import WebhookPolicy
 

@@ -1,0 +1,1 @@
+"""The imitation of Black Forest Labs."""

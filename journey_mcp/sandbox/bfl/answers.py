@@ -1,0 +1,50 @@
+"""What Black Forest Labs say: status words, bodies and the headers of webhooks."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from typing import Any
+
+from journey_mcp.sandbox.answers import Answer, json_answer
+from journey_mcp.sandbox.parameters import Problem
+
+PENDING, READY, ERROR = "Pending", "Ready", "Error"
+MODERATED = ("Request Moderated", "Content Moderated")
+NOT_FOUND = "Task not found"
+
+RETRY_AFTER_S = 5
+"""Invented: the documents show the field without saying how it comes about."""
+NO_KEY = {"detail": "Not authenticated"}
+BAD_KEY = {"error": "invalid_api_key", "message": "The API key is missing or invalid"}
+NO_CREDITS = {"error": "insufficient_credits", "message": "Not enough credits"}
+TOO_MANY = {
+    "error": "rate_limit_exceeded",
+    "message": "Too many active tasks",
+    "retry_after": RETRY_AFTER_S,
+}
+
+
+def task_object(task_id: str, status: str) -> dict[str, Any]:
+    """Return what get_result tells of a task without a result."""
+    return {"id": task_id, "status": status, "result": None, "progress": None, "details": None, "preview": None}
+
+
+def invalid(place: tuple[str, ...], message: str, kind: str) -> Answer:
+    """Return the validation error with one problem; `place` says where it is."""
+    return json_answer({"detail": [{"loc": list(place), "msg": message, "type": kind}]}, 422)
+
+
+def unprocessable(problems: Iterable[Problem]) -> Answer:
+    """Return the validation error with all problems of a body."""
+    detail = [{"loc": ["body", found.name], "msg": found.message, "type": found.type} for found in problems]
+    return json_answer({"detail": detail}, 422)
+
+
+def proof(content: bytes, secret: str | None, form: str) -> dict[str, str]:
+    """Return the headers that show a receiver who is calling."""
+    if not secret:
+        return {}
+    signature = hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()
+    headers = {"X-Webhook-Secret": secret, "X-BFL-Signature": f"sha256={signature}"}
+    wanted = {"secret": ["X-Webhook-Secret"], "signature": ["X-BFL-Signature"]}.get(form, list(headers))
+    return {name: value for name, value in headers.items() if name in wanted}

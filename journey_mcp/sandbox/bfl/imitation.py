@@ -1,0 +1,267 @@
+"""The imitation of Black Forest Labs: an endpoint per model, get_result and credits."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from journey_mcp.sandbox.answers import Answer, json_answer
+from journey_mcp.sandbox.bfl.answers import (
+    BAD_KEY,
+    ERROR,
+    MODERATED,
+    NO_CREDITS,
+    NO_KEY,
+    NOT_FOUND,
+    PENDING,
+    READY,
+    RETRY_AFTER_S,
+    TOO_MANY,
+    invalid,
+    proof,
+    task_object,
+    unprocessable,
+)
+from journey_mcp.sandbox.bfl.models import Model
+from journey_mcp.sandbox.bfl.requests import (
+    Hook,
+    Order,
+    ValidationError,
+    check_sizes,
+    format_of,
+    model_of,
+    read_parameters,
+)
+from journey_mcp.sandbox.faults import Fault, find
+from journey_mcp.sandbox.inputs import UnreadablePicture, bring_all
+from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
+from journey_mcp.sandbox.services import PATHS
+from journey_mcp.sandbox.state import Sandbox
+from journey_mcp.sandbox.tasks import Link, Task
+
+ENDPOINTS = ("submit", "get_result", "credits")
+"""The names of its endpoints in the ledger."""
+
+
+class Bfl(Service[Order]):
+    """One account at Black Forest Labs and its tasks."""
+
+    documented = {  # noqa: RUF012 - a mapping that nobody changes
+        401: BAD_KEY,
+        402: NO_CREDITS,
+        403: NO_KEY,
+        422: {"detail": [{"loc": ["body", "prompt"], "msg": "Field required", "type": "missing"}]},
+        429: TOO_MANY,
+    }
+    key_header = "x-key"
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._settings = sandbox.settings.bfl
+        super().__init__(sandbox, "bfl", body_limit_bytes=self._settings.body_limit_bytes)
+        self.balance = self._settings.credits
+        """Credits."""
+
+    def endpoints(self) -> list[Route]:
+        """Return the imitated endpoints."""
+        return [
+            Route("/get_result", self.get_result, methods=["GET"]),
+            Route("/credits", self.credits, methods=["GET"]),
+            Route("/{model}", self.submit, methods=["POST"]),
+        ]
+
+    def error(self, status: int, message: str) -> Answer:
+        """Return an error with a text alone."""
+        return json_answer({"detail": message}, status)
+
+    def unauthorized(self, request: Request) -> Answer | None:
+        """Return what a request without a good key is told."""
+        key, keys = request.headers.get("x-key"), self._settings.keys
+        if bool(key) if keys is None else key in keys:
+            return None
+        return json_answer(NO_KEY, 403) if self._settings.unauthorized == "403" else json_answer(BAD_KEY, 401)
+
+    async def submit(self, request: Request) -> Response:
+        """Accept a task for the model in the path."""
+        return await self.create(request, "submit")
+
+    async def get_result(self, request: Request) -> Response:
+        """Tell how a task is."""
+        task_id = request.query_params.get("id")
+        return await self.ask(
+            request,
+            "get_result",
+            "fetch",
+            lambda _, faults: self._look_up(task_id, faults),
+            needs_key=self._settings.poll_needs_key,
+        )
+
+    async def credits(self, request: Request) -> Response:
+        """Tell the balance."""
+        return await self.ask(
+            request,
+            "credits",
+            "account",
+            lambda _, faults: json_answer(self.distorted({"credits": self._settled_balance()}, faults)),
+        )
+
+    async def read(self, request: Request, content: bytes) -> Order:
+        """Return what is ordered, if balance and limits allow it. Raises Refused."""
+        model = model_of(request.path_params["model"], self._settings)
+        if model is None:
+            raise Refused(self.error(404, "Not Found"))
+        body = read_object(content) if is_json(request) else None
+        if body is None:
+            raise Refused(invalid(("body",), "Input should be a valid JSON object", "json_invalid"))
+        try:
+            order = await self._order(model, body)
+        except ValidationError as error:
+            raise Refused(unprocessable(error.problems)) from error
+        except UnreadablePicture as error:
+            message = f"Value error, {error.message}"
+            raise Refused(invalid(("body", error.name), message, "value_error")) from error
+        self._check_limits(order)
+        return order
+
+    def accept(self, request: Request, order: Order, faults: tuple[Fault, ...]) -> Task:
+        """Create and charge the task."""
+        sandbox, settings = self.sandbox, self._settings
+        now, seed = sandbox.now(), order.told.get("seed", sandbox.dice.getrandbits(32))
+        ends_at = now + sandbox.settings.shortened(sandbox.dice.uniform(*order.model.seconds))
+        lifetime_s = settings.link_lifetime_s
+        if settings.shortens_links:
+            lifetime_s = sandbox.settings.shortened(lifetime_s)
+        failure, notes = self._outcome(order, faults)
+        task = Task(
+            task_id=sandbox.new_id(),
+            service=self.name,
+            kind="submit",
+            model=order.model.model_id,
+            origin=origin_of(request),
+            accepted_at=now,
+            ends_at=ends_at,
+            charged=order.cost,
+            seed=seed,
+            pictures={f"sample.{order.output_format}": order.recipe(seed)},
+            failure=failure,
+            is_held=find(faults, "hang") is not None,
+            kept_bytes=order.pictures.size_bytes,
+            link=Link(
+                signature=f"{sandbox.dice.getrandbits(128):032x}",
+                expires_at=ends_at + lifetime_s,
+                gone_status=settings.expired_status,
+            ),
+            notes={"prompt": order.prompt, **notes},
+        )
+        self.balance -= task.charged
+        sandbox.tasks.put(task)
+        return task
+
+    async def begin(self, request: Request, order: Order, task: Task, faults: tuple[Fault, ...]) -> Answer:  # noqa: ARG002
+        """Answer with where to ask; or without, when a webhook is wanted, which is then under way."""
+        told: dict[str, Any] = {"id": task.task_id}
+        if order.hook is None:
+            foreign = find(faults, "foreign_url")
+            origin = (foreign and foreign.origin) or task.origin
+            told["polling_url"] = f"{origin}{PATHS[self.name]}/get_result?id={task.task_id}"
+        else:
+            told |= {"status": PENDING, "webhook_url": order.hook.url}
+            if not task.is_held:
+                self._notify_hook(task, order.hook)
+        told |= {"cost": task.charged, "input_mp": order.input_mp, "output_mp": order.output_mp}
+        return replace(json_answer(self.distorted(told, faults)), headers=self._rate_headers())
+
+    def book(self, task: Task) -> None:
+        """Give the credits of a failed task back, if so chosen."""
+        if task.failure is not None and self._settings.refunds_failed_tasks:
+            self.balance += task.charged
+
+    async def _order(self, model: Model, body: Mapping[str, Any]) -> Order:
+        """Return an order. Raises ValidationError and UnreadablePicture."""
+        told = read_parameters(body, model, self._settings)
+        pictures = await bring_all(self.sandbox, told, model.parameters, limit_bytes=self._settings.picture_limit_bytes)
+        check_sizes(pictures, self._settings.picture_limit_px)
+        return Order(model=model, told=told, output_format=format_of(told, model, self._settings), pictures=pictures)
+
+    def _check_limits(self, order: Order) -> None:
+        """Raise Refused when there are too many tasks already, or too few credits."""
+        self.settle()
+        tasks, model_id = self.sandbox.tasks, order.model.model_id
+        limit = dict(self._settings.tasks_at_once_by_model).get(model_id, self._settings.tasks_at_once)
+        if (
+            tasks.running_of(self.name) >= self._settings.tasks_at_once
+            or tasks.running_of(self.name, model_id) >= limit
+        ):
+            headers = {"Retry-After": str(RETRY_AFTER_S), **self._rate_headers()}
+            raise Refused(replace(json_answer(TOO_MANY, 429), headers=headers))
+        if self.balance < order.cost:
+            raise Refused(json_answer(NO_CREDITS, 402))
+
+    def _rate_headers(self) -> dict[str, str]:
+        limit = self._settings.tasks_at_once
+        return {
+            "X-RateLimit-Limit": str(limit),
+            "X-RateLimit-Remaining": str(max(0, limit - self.sandbox.tasks.running_of(self.name))),
+            "X-RateLimit-Reset": str(int(self.sandbox.calendar.unix(self.sandbox.now())) + RETRY_AFTER_S),
+        }
+
+    def _outcome(self, order: Order, faults: tuple[Fault, ...]) -> tuple[str | None, dict[str, str]]:
+        """Return why a task fails, and in which words it is told; fail_task may name a status."""
+        fault = find(faults, "fail_task")
+        if fault is not None and fault.error in MODERATED:
+            return fault.error, {"status": fault.error}
+        if fault is not None:
+            return fault.error, {"status": ERROR, "error": "internal_error"}
+        if self.sandbox.settings.blocked_word in order.prompt:
+            return MODERATED[0], {"status": MODERATED[0]}
+        if order.pictures.failure:
+            return order.pictures.failure, {"status": ERROR, "error": "invalid_image"}
+        return None, {}
+
+    def _notify_hook(self, task: Task, hook: Hook) -> None:
+        self.notify(
+            task,
+            hook.url,
+            self._told_to_receiver,
+            headers=lambda content: proof(content, hook.secret, self._settings.webhook_proof),
+            policy=self._settings.webhooks,
+        )
+
+    def _look_up(self, task_id: str | None, faults: tuple[Fault, ...]) -> Answer:
+        if task_id is None:
+            raise Refused(invalid(("query", "id"), "Field required", "missing"))
+        found = self.find(task_id, faults)
+        if found is None:
+            return json_answer(task_object(task_id, NOT_FOUND), int(self._settings.unknown_task))
+        told = self.distorted(self._told(*found), faults)
+        if "result" in told and told.get("status", READY) != READY:
+            # a fault's word may stand for a task that is ready; no service shows a moderated picture
+            told["result"] = None
+        return json_answer(told)
+
+    def _told(self, task: Task, now: float) -> dict[str, Any]:
+        """Return the task object as of `now`."""
+        if not task.is_over(now):
+            return task_object(task.task_id, PENDING)
+        if task.failure is None:
+            result = {"sample": task.picture_urls[0], "prompt": task.notes["prompt"], "seed": task.seed}
+            return task_object(task.task_id, READY) | {"result": result}
+        return task_object(task.task_id, task.notes["status"]) | self._explanation(task)
+
+    def _told_to_receiver(self, task: Task, moment: float) -> dict[str, Any]:
+        """Return what a webhook posts."""
+        told = self._told(task, moment)
+        names = ("id", "status", "result") if task.failure is None else ("id", "status", "error", "message")
+        stamp = {"timestamp": self.sandbox.calendar.written(moment)}
+        return {name: told[name] for name in names if name in told} | stamp
+
+    def _explanation(self, task: Task) -> dict[str, str]:
+        if not self._settings.explains_errors or "error" not in task.notes:
+            return {}
+        return {"error": task.notes["error"], "message": str(task.failure)}
+
+    def _settled_balance(self) -> float:
+        self.settle()
+        return self.balance

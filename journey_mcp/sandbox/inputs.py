@@ -1,0 +1,60 @@
+"""Bringing all pictures of a request: what is wrong with the request itself, and what fails its task."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from journey_mcp.sandbox.parameters import Parameter, pictures_in
+from journey_mcp.sandbox.sources import Source, SourceError, form_of
+from journey_mcp.sandbox.state import Sandbox
+
+
+class UnreadablePicture(Exception):
+    """A picture that stands in the request itself is none, or too large; this can be said at once."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(name, message)
+        self.name = name
+        self.message = message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """The pictures of a request, in the order of the model's parameters."""
+
+    sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
+    """By parameter."""
+    failure: str | None = None
+    """Why the task fails: an address gave no picture."""
+
+    def all_but(self, *names: str) -> tuple[Source, ...]:
+        """Return the pictures of all other parameters."""
+        return tuple(source for name, group in self.sources.items() if name not in names for source in group)
+
+    @property
+    def size_bytes(self) -> int:
+        """The memory they take."""
+        return sum(len(source.content) for group in self.sources.values() for source in group)
+
+
+async def bring_all(
+    sandbox: Sandbox,
+    told: Mapping[str, Any],
+    parameters: Mapping[str, Parameter],
+    *,
+    limit_bytes: int | None,
+) -> Pictures:
+    """Return the pictures that good parameters name. Raises UnreadablePicture."""
+    sources: dict[str, tuple[Source, ...]] = {}
+    failure = None
+    for name, parameter in parameters.items():
+        for picture in pictures_in(told.get(name), parameter):
+            try:
+                source = await sandbox.bring(picture, limit_bytes=limit_bytes)
+            except SourceError as error:
+                if form_of(picture) != "url":
+                    raise UnreadablePicture(name, str(error)) from error
+                failure = failure or f"Could not fetch {name}: {error}"
+            else:
+                sources[name] = (*sources.get(name, ()), source)
+    return Pictures(sources=sources, failure=failure)

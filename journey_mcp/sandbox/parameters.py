@@ -1,0 +1,202 @@
+"""Checking the parameters of a request against what a model takes.
+
+The words and types of the problems are those of pydantic, which the schema of one of these services shows.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from journey_mcp.sandbox.recipes import Ratio
+from journey_mcp.sandbox.sources import Form, form_of
+
+Kind = Literal[
+    "any",
+    "text",
+    "integer",
+    "number",
+    "flag",
+    "digits",
+    "ratio",
+    "picture",
+    "pictures",
+    "picture or pictures",
+    "picture objects",
+]
+"""digits: a whole number, written as a text or not. picture objects: a list of {"image": ...}."""
+
+ANY_FORM: tuple[Form, ...] = ("url", "base64", "data_uri")
+_RATIO = re.compile(r"([1-9]\d{0,3}):([1-9]\d{0,3})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """What one parameter may hold. null stands for not given, where it is not required."""
+
+    kind: Kind = "any"
+    is_required: bool = False
+    allowed: tuple[str, ...] = ()
+    """The texts it may hold; none for any."""
+    also: tuple[Any, ...] = ()
+    """Values besides those that the other fields describe."""
+    pattern: str | None = None
+    """What a text must look like."""
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    multiple_of: int | None = None
+    shortest: int = 0
+    longest: float = math.inf
+    """Characters of a text."""
+    widest: Ratio = (9999, 1)
+    """ratio: the widest; turned on its side it is the tallest."""
+    forms: tuple[Form, ...] = ANY_FORM
+    """How pictures may stand here."""
+    fewest: int = 0
+    """Pictures in a list."""
+    most: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Why one parameter is refused."""
+
+    name: str
+    type: str
+    message: str
+
+
+def problems(told: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> list[Problem]:
+    """Return all that is wrong with what is told. Parameters that the model does not take are wrong."""
+    return [
+        Problem(name=name, type=kind, message=message)
+        for name in {**parameters, **told}
+        for kind, message in _faults(name, told, parameters.get(name))
+    ]
+
+
+def read_ratio(told: str) -> Ratio | None:
+    """Return width and height of `W:H`; None for anything else."""
+    match = _RATIO.fullmatch(told)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def pictures_in(value: Any, parameter: Parameter) -> list[str]:
+    """Return the pictures that a good value holds."""
+    if value is None or not parameter.kind.startswith("picture"):
+        return []
+    items = value if isinstance(value, list) else [value]
+    return [item["image"] if isinstance(item, dict) else item for item in items]
+
+
+def _faults(name: str, told: Mapping[str, Any], parameter: Parameter | None) -> Iterator[tuple[str, str]]:
+    if parameter is None:
+        yield "extra_forbidden", "Extra inputs are not permitted"
+    elif told.get(name) is None:
+        if parameter.is_required:
+            yield "missing", "Field required"
+    elif told[name] not in parameter.also:
+        yield from _CHECKS[parameter.kind](told[name], parameter)
+
+
+def _check_any(_value: Any, _parameter: Parameter) -> Iterator[tuple[str, str]]:
+    yield from ()
+
+
+def _check_text(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, str):
+        yield "string_type", "Input should be a valid string"
+    elif len(value) < parameter.shortest:
+        yield "string_too_short", f"String should have at least {parameter.shortest} characters"
+    elif parameter.allowed and value not in parameter.allowed:
+        yield "literal_error", f"Input should be {' or '.join(map(repr, (*parameter.allowed, *parameter.also)))}"
+    elif len(value) > parameter.longest:
+        yield "string_too_long", f"String should have at most {parameter.longest} characters"
+    elif parameter.pattern and not re.fullmatch(parameter.pattern, value):
+        yield "string_pattern_mismatch", f"String should match pattern '{parameter.pattern}'"
+
+
+def _check_integer(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, int) or isinstance(value, bool):
+        yield "int_type", "Input should be a valid integer"
+    else:
+        yield from _check_range(value, parameter)
+
+
+def _check_number(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        yield "float_type", "Input should be a valid number"
+    else:
+        yield from _check_range(value, parameter)
+
+
+def _check_digits(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
+    yield from _check_integer(int(value) if isinstance(value, str) and value.isdecimal() else value, parameter)
+
+
+def _check_range(value: float, parameter: Parameter) -> Iterator[tuple[str, str]]:
+    if value < parameter.minimum:
+        yield "greater_than_equal", f"Input should be greater than or equal to {parameter.minimum:g}"
+    elif value > parameter.maximum:
+        yield "less_than_equal", f"Input should be less than or equal to {parameter.maximum:g}"
+    elif parameter.multiple_of and value % parameter.multiple_of:
+        yield "multiple_of", f"Input should be a multiple of {parameter.multiple_of}"
+
+
+def _check_flag(value: Any, _parameter: Parameter) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, bool):
+        yield "bool_type", "Input should be a valid boolean"
+
+
+def _check_ratio(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
+    ratio = read_ratio(value) if isinstance(value, str) else None
+    wide, high = parameter.widest
+    if ratio is None:
+        yield "value_error", "Value error, aspect_ratio should read W:H"
+    elif max(ratio) * high > min(ratio) * wide:
+        yield "value_error", f"Value error, aspect_ratio should be between {wide}:{high} and {high}:{wide}"
+
+
+def _check_picture(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, str) or not value:
+        yield "string_type", "Input should be a valid string"
+    elif form_of(value) not in parameter.forms:
+        yield "value_error", f"Value error, a picture comes as {' or '.join(parameter.forms)}"
+
+
+def _check_pictures(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, list):
+        yield "list_type", "Input should be a valid list"
+    elif len(value) < parameter.fewest:
+        yield "too_short", f"List should have at least {parameter.fewest} items, not {len(value)}"
+    elif len(value) > parameter.most:
+        yield "too_long", f"List should have at most {parameter.most} items, not {len(value)}"
+    else:
+        for item in value:
+            yield from _check_picture(item, parameter)
+
+
+def _check_picture_or_pictures(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
+    yield from _check_pictures([value] if isinstance(value, str) else value, parameter)
+
+
+def _check_picture_objects(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
+    is_list = isinstance(value, list)
+    pictures = [item.get("image") if isinstance(item, dict) else None for item in value] if is_list else value
+    yield from _check_pictures(pictures, parameter)
+
+
+_CHECKS: Mapping[str, Callable[[Any, Parameter], Iterator[tuple[str, str]]]] = {
+    "any": _check_any,
+    "text": _check_text,
+    "integer": _check_integer,
+    "number": _check_number,
+    "flag": _check_flag,
+    "digits": _check_digits,
+    "ratio": _check_ratio,
+    "picture": _check_picture,
+    "pictures": _check_pictures,
+    "picture or pictures": _check_picture_or_pictures,
+    "picture objects": _check_picture_objects,
+}

@@ -1,0 +1,1 @@
+"""The imitations of Replicate and of KKIAI, which speaks the same protocol."""

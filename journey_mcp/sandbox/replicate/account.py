@@ -1,0 +1,233 @@
+"""What Replicate and KKIAI have in common: an account whose predictions are created and asked for."""
+
+import string
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, cast
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from journey_mcp.sandbox.answers import Answer, json_answer
+from journey_mcp.sandbox.faults import Fault, find
+from journey_mcp.sandbox.recipes import Edit, Recipe, Scene
+from journey_mcp.sandbox.replicate.flavours import Flavour
+from journey_mcp.sandbox.replicate.models import Model
+from journey_mcp.sandbox.replicate.predictions import Prediction
+from journey_mcp.sandbox.replicate.requests import InvalidError, Order, accepts_key, find_official, read_order
+from journey_mcp.sandbox.replicate.settings import ReplicateSettings
+from journey_mcp.sandbox.replicate.telling import Teller
+from journey_mcp.sandbox.replicate.throttle import Throttle
+from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
+from journey_mcp.sandbox.sources import SourceError
+from journey_mcp.sandbox.state import Sandbox
+from journey_mcp.sandbox.tasks import Task
+
+_BLOCKED = "The prompt was refused by the content policy"
+_LETTERS = string.ascii_lowercase + string.digits
+_ID_CHARACTERS = 26
+
+
+class Account(Service[Order]):
+    """One account and its predictions, without what only one of the services has."""
+
+    flavour: ClassVar[Flavour]
+
+    def __init__(self, sandbox: Sandbox, settings: ReplicateSettings, *, body_limit_bytes: int) -> None:
+        super().__init__(sandbox, self.flavour.service, body_limit_bytes=body_limit_bytes)
+        self.settings = settings
+        self.balance = settings.balance
+        """Dollars that are left."""
+        self.teller = Teller(
+            flavour=self.flavour,
+            calendar=sandbox.calendar,
+            is_sparse_when_fresh=settings.fresh_fields == "recorded",
+        )
+        self._throttle = Throttle(sandbox.settings.clock, settings.creations_per_minute)
+
+    def endpoints(self) -> list[Route]:
+        """Return the imitated endpoints."""
+        return [
+            Route("/models/{owner}/{name}/predictions", self.predict, methods=["POST"]),
+            Route("/predictions", self.predict, methods=["POST"]),
+            Route("/predictions/{prediction_id}", self.prediction, methods=["GET"]),
+        ]
+
+    def error(self, status: int, message: str) -> Answer:
+        """Return an error in the form of the service."""
+        return self.flavour.refusal(status, message)
+
+    def unauthorized(self, request: Request) -> Answer | None:
+        """Return what a request without a good key is told."""
+        is_good = accepts_key(request.headers.get("authorization"), self.settings)
+        return None if is_good else self.documented[401]
+
+    async def predict(self, request: Request) -> Response:
+        """Create a prediction, of the model in the path or in the body."""
+        return await self.create(request, "predictions")
+
+    async def prediction(self, request: Request) -> Response:
+        """Tell how a prediction is."""
+        return await self.ask(request, "prediction", "fetch", lambda _, faults: self._prediction(request, faults))
+
+    async def read(self, request: Request, content: bytes) -> Order:
+        """Return what is ordered, if throttle and balance allow it. Raises Refused."""
+        wait_s = self._throttle.take()
+        if wait_s is not None:
+            raise Refused(self._throttled(wait_s))
+        named = self._named(request)
+        body = read_object(content) if is_json(request) else None
+        if body is None:
+            raise self.invalid("The body must be a JSON object, sent as application/json")
+        try:
+            order = read_order(body, request.headers, named, self.flavour, self.settings)
+        except InvalidError as error:
+            raise self.invalid(str(error)) from error
+        self.settle()
+        if self.balance < self._price(order):
+            raise Refused(self.documented[402])
+        return order
+
+    def accept(self, request: Request, order: Order, faults: tuple[Fault, ...]) -> Prediction:
+        """Create and charge the prediction."""
+        sandbox, model, wish = self.sandbox, order.model, order.wish
+        failure = find(faults, "fail_task")
+        is_blocked = sandbox.settings.blocked_word in wish.prompt
+        now, rolled = sandbox.now(), sandbox.dice.getrandbits(32)
+        seed = rolled if wish.seed is None else wish.seed
+        starts_at = now + sandbox.settings.shortened(self.settings.boot_s)
+        deadline_s = order.timing.deadline_s
+        prediction = Prediction(
+            task_id="".join(sandbox.dice.choices(_LETTERS, k=_ID_CHARACTERS)),
+            service=self.name,
+            kind="prediction",
+            model=model.name,
+            version=model.version or "hidden",
+            told=order.told,
+            gives_list=model.gives_list,
+            origin=origin_of(request),
+            accepted_at=now,
+            starts_at=starts_at,
+            ends_at=now,
+            deadline_at=None if deadline_s is None else now + sandbox.settings.shortened(deadline_s),
+            lifetime_s=self.settings.lifetime_s,
+            charged=self._price(order),
+            seed=seed,
+            pictures=_pictures(order, seed, None),
+            failure=(failure and failure.error) or (_BLOCKED if is_blocked else None),
+            is_held=wish.source is not None or find(faults, "hang") is not None,
+        ).ending_at(starts_at + sandbox.settings.shortened(sandbox.dice.uniform(*model.seconds)))
+        self.balance -= prediction.charged
+        sandbox.tasks.put(prediction)
+        return prediction
+
+    async def begin(self, request: Request, order: Order, task: Task, faults: tuple[Fault, ...]) -> Answer:
+        """Fetch the picture to edit, and answer with the prediction as it was made."""
+        prediction = await self.prepared(request, order, task, faults)
+        return self.created(self.teller.tell_fresh(prediction), faults)
+
+    async def prepared(self, request: Request, order: Order, task: Task, faults: tuple[Fault, ...]) -> Prediction:
+        """Return the prediction when the picture to edit is here; it fails if there is none."""
+        # accept() has made it
+        prediction, source, failure = cast("Prediction", task), None, task.failure
+        if order.wish.source is not None:
+            try:
+                source = await self.bring(request, order.wish.source)
+            except SourceError as error:
+                failure = failure or f"Could not fetch the input image: {error}"
+        prediction = cast("Prediction", self.sandbox.tasks.find(task.task_id) or prediction)
+        if prediction.ending is None:
+            prediction = self._ready(prediction, order, source, faults)
+            prediction = replace(prediction, failure=prediction.failure or failure)
+            self.sandbox.tasks.put(prediction)
+        return prediction
+
+    async def bring(self, _request: Request, told: str) -> bytes:
+        """Return an input picture. Raises SourceError."""
+        return (await self.sandbox.bring(told)).content
+
+    def created(self, told: Mapping[str, Any], faults: tuple[Fault, ...]) -> Answer:
+        """Return the answer of a creating request that was taken."""
+        answer = json_answer(self.distorted(led_astray(told, faults), faults), self.flavour.created)
+        return replace(answer, headers=self._throttle.headers())
+
+    def invalid(self, detail: str) -> Refused:
+        """Return the refusal of a request that makes no sense."""
+        return Refused(self.error(self.flavour.invalid, detail))
+
+    def unknown(self) -> Refused:
+        """Return the refusal of a request for what is not there."""
+        return Refused(self.documented[404])
+
+    def _prediction(self, request: Request, faults: tuple[Fault, ...]) -> Answer:
+        found = self.find(request.path_params["prediction_id"], faults)
+        if found is None:
+            raise self.unknown()
+        task, now = found
+        return json_answer(self.distorted(self.teller.tell(cast("Prediction", task), now), faults))
+
+    def _ready(
+        self, prediction: Prediction, order: Order, source: bytes | None, faults: tuple[Fault, ...]
+    ) -> Prediction:
+        """Return a prediction that waits for no picture any more."""
+        prediction = replace(
+            prediction,
+            pictures=_pictures(order, prediction.seed, source),
+            kept_bytes=len(source or b"") + len(order.wish.source or ""),
+            is_held=find(faults, "hang") is not None,
+        ).within_deadline()
+        # the picture's server may take its time, which no deadline counts
+        late = not prediction.ending and prediction.ends_at < self.sandbox.now() and source is not None
+        return prediction.ending_at(self.sandbox.now()) if late else prediction
+
+    def _named(self, request: Request) -> Model | None:
+        """Return the model that the path names; None when it names none. Raises Refused."""
+        path = request.path_params
+        if not path:
+            return None
+        model = find_official(f"{path['owner']}/{path['name']}", self.settings)
+        if model is None:
+            raise self.unknown()
+        return model
+
+    def _throttled(self, wait_s: int) -> Answer:
+        told = {
+            "expected": f"Expected available in {wait_s} second{'' if wait_s == 1 else 's'}.",
+            "resets": f"Your rate limit resets in ~{wait_s}s.",
+        }
+        refusal = self.error(429, f"Request was throttled. {told[self.settings.throttle_wording]}")
+        return replace(refusal, headers=self._throttle.headers())
+
+    def _price(self, order: Order) -> float:
+        return self.settings.prices.get(order.model.name, order.model.price) * order.wish.count
+
+
+def led_astray(told: Mapping[str, Any], faults: tuple[Fault, ...]) -> dict[str, Any]:
+    """Return a prediction object whose URLs lead where a fault wants them to."""
+    foreign = find(faults, "foreign_url")
+    urls = {name: f"{foreign.origin}{urlsplit(url).path}" if foreign else url for name, url in told["urls"].items()}
+    return {**told, "urls": urls}
+
+
+def _pictures(order: Order, seed: int, source: bytes | None) -> dict[str, Recipe]:
+    """Return what is drawn: edits of the source, or pictures from nothing."""
+    wish = order.wish
+    return {
+        f"out-{variant}.{wish.image_format}": _recipe(order, seed, source, variant) for variant in range(wish.count)
+    }
+
+
+def _recipe(order: Order, seed: int, source: bytes | None, variant: int) -> Recipe:
+    wish = order.wish
+    common: dict[str, Any] = {
+        "prompt": wish.prompt,
+        "model": order.model.name,
+        "seed": seed,
+        "image_format": wish.image_format,
+        "variant": variant,
+    }
+    if source is None:
+        return Scene(size=wish.size, **common)
+    return Edit(source=source, ratio=wish.ratio, **common)

@@ -1,0 +1,56 @@
+"""What tells Replicate's own API from KKIAI's imitation of it, beyond what settings may choose."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from journey_mcp.sandbox.answers import Answer, json_answer
+
+Service = Literal["kkiai", "replicate"]
+
+_TITLES: Mapping[int, str] = {
+    401: "Unauthenticated",
+    # the bodies of these two are not documented; a title as with 401
+    402: "Insufficient credit",
+    422: "Input validation failed",
+}
+
+_DETAILS: Mapping[int, str] = {
+    401: "You did not pass a valid authentication token",
+    # neither service documents what an empty balance looks like
+    402: "You have insufficient credit to run this model",
+    404: "The requested resource could not be found.",
+    429: "Request was throttled. Expected available in 1 second.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flavour:
+    """One of the two dialects."""
+
+    service: Service
+    is_gateway: bool
+    """Whether it only passes requests on: no waiting, deadlines, webhooks, cancelling, lists or uploads."""
+    created: int
+    """The status of an accepted prediction."""
+    invalid: int
+    """The status of a request that makes no sense."""
+
+    def refusal(self, status: int, detail: str) -> Answer:
+        """Return the answer that refuses a request in the words of the service."""
+        if self.is_gateway:
+            # KKIAI documents no error body at all; this is what most gateways of its kind send
+            return json_answer({"error": {"message": detail}}, status)
+        told: dict[str, str | int] = {"title": _TITLES[status]} if status in _TITLES else {}
+        # recorded 429s hold nothing but the text
+        told |= {"detail": detail} | ({} if status == 429 else {"status": status})  # noqa: PLR2004
+        return replace(json_answer(told, status), media_type="application/problem+json")
+
+    def documented(self) -> dict[int, Answer]:
+        """Return the answers that always read the same, by their statuses."""
+        return {status: self.refusal(status, detail) for status, detail in _DETAILS.items()}
+
+
+KKIAI = Flavour(service="kkiai", is_gateway=True, created=200, invalid=400)
+# 422 for input is not documented either: the schema declares no error answers for predictions
+REPLICATE = Flavour(service="replicate", is_gateway=False, created=201, invalid=422)

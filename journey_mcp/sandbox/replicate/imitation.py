@@ -1,0 +1,213 @@
+"""The imitations of Replicate's own HTTP API and of KKIAI's, which is compatible with a part of it."""
+
+import base64
+from collections import deque
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from journey_mcp.sandbox.answers import Answer, json_answer
+from journey_mcp.sandbox.faults import Fault
+from journey_mcp.sandbox.replicate.account import Account, led_astray
+from journey_mcp.sandbox.replicate.files import Files, StoredFile, read_upload
+from journey_mcp.sandbox.replicate.flavours import KKIAI, REPLICATE
+from journey_mcp.sandbox.replicate.pages import turn, within
+from journey_mcp.sandbox.replicate.predictions import Prediction
+from journey_mcp.sandbox.replicate.requests import InvalidError, Order
+from journey_mcp.sandbox.replicate.webhooks import Herald
+from journey_mcp.sandbox.service import origin_of
+from journey_mcp.sandbox.services import PATHS
+from journey_mcp.sandbox.sources import SourceError
+from journey_mcp.sandbox.state import Sandbox
+from journey_mcp.sandbox.tasks import KEPT_TASKS, Task
+from journey_mcp.sandbox.wire import hold
+
+KKIAI_ENDPOINTS = ("predictions", "prediction")
+"""The names of KKIAI's endpoints in the ledger; creating is `predictions`."""
+ENDPOINTS = (*KKIAI_ENDPOINTS, "list", "cancel", "files", "file", "secret")
+"""The names of Replicate's."""
+
+_KKIAI_BODY_BYTES = 20_000_000
+_FORM_BYTES = 1_000_000
+"""What a request may hold beside an upload."""
+
+
+class Kkiai(Account):
+    """An account at KKIAI: predictions are created and asked for, and that is all its pages tell of.
+
+    The path that tells how a prediction is stands on no page of its own, but on those of its like.
+    """
+
+    flavour = KKIAI
+    documented = KKIAI.documented()
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox, sandbox.settings.kkiai, body_limit_bytes=_KKIAI_BODY_BYTES)
+
+
+class Replicate(Account):
+    """An account at Replicate."""
+
+    flavour = REPLICATE
+    documented = REPLICATE.documented()
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        settings = sandbox.settings.replicate
+        super().__init__(sandbox, settings, body_limit_bytes=settings.file_limit_bytes + _FORM_BYTES)
+        self._herald = Herald(sandbox=sandbox, settings=settings, teller=self.teller, distort=self.distorted)
+        self._files = Files()
+        self._latest: deque[str] = deque(maxlen=KEPT_TASKS)
+
+    def endpoints(self) -> list[Route]:
+        """Return the imitated endpoints."""
+        return [
+            *super().endpoints(),
+            Route("/predictions", self.history, methods=["GET"]),
+            Route("/predictions/{prediction_id}/cancel", self.cancel, methods=["POST"]),
+            Route("/files", self.upload, methods=["POST"]),
+            Route("/files/{file_id}", self.file, methods=["GET"]),
+            Route("/webhooks/default/secret", self.secret, methods=["GET"]),
+        ]
+
+    def too_large(self) -> Answer:
+        """Return what is answered to a body that is too large; stated for uploads only."""
+        return self.error(413, f"Files must be less than {self.settings.file_limit_bytes // 1_000_000}MB in size")
+
+    async def history(self, request: Request) -> Response:
+        """Tell the latest predictions, page by page."""
+        return await self.ask(request, "list", "fetch_many", lambda _, faults: self._list(request, faults))
+
+    async def cancel(self, request: Request) -> Response:
+        """End a prediction."""
+        return await self.ask(request, "cancel", "cancel", lambda _, faults: self._cancel(request, faults))
+
+    async def upload(self, request: Request) -> Response:
+        """Keep a picture that inputs can name."""
+        return await self.ask(
+            request, "files", "upload", lambda content, faults: self._upload(request, content, faults)
+        )
+
+    async def file(self, request: Request) -> Response:
+        """Tell of an upload."""
+        return await self.ask(request, "file", "fetch", lambda _, faults: self._file(request, faults))
+
+    async def secret(self, request: Request) -> Response:
+        """Tell what webhooks are signed with."""
+        told = {"key": self.settings.webhook_secret}
+        return await self.ask(request, "secret", "account", lambda *_: json_answer(told))
+
+    def accept(self, request: Request, order: Order, faults: tuple[Fault, ...]) -> Prediction:
+        """Create and charge the prediction."""
+        prediction = super().accept(request, order, faults)
+        self._latest.appendleft(prediction.task_id)
+        return prediction
+
+    async def begin(self, request: Request, order: Order, task: Task, faults: tuple[Fault, ...]) -> Answer:
+        """Fetch the picture to edit, follow the prediction for its receiver, and wait for it if that is preferred."""
+        prediction = await self.prepared(request, order, task, faults)
+        if order.hook is not None:
+            self.sandbox.deliveries.start(partial(self._herald.follow, prediction.task_id, order.hook))
+        if order.timing.preference is None:
+            return self.created(self.teller.tell_fresh(prediction), faults)
+        wait_until = prediction.accepted_at + self.sandbox.settings.shortened(order.timing.wait_s)
+        until = wait_until if prediction.is_held else min(wait_until, prediction.ends_at)
+        await hold(request, self.sandbox.settings.clock, until=until)
+        answer = self._waited(cast("Prediction", self.sandbox.tasks.find(task.task_id) or prediction), faults)
+        return replace(answer, headers={**answer.headers, "Preference-Applied": order.timing.preference})
+
+    async def bring(self, request: Request, told: str) -> bytes:
+        """Return an input picture, an upload among them. Raises SourceError."""
+        home = self._url(request, "files/")
+        if not told.startswith(home):
+            return await super().bring(request, told)
+        stored = self._files.find(told.removeprefix(home), self.sandbox.now())
+        if stored is None:
+            raise SourceError("this file is not here")
+        # through the same gate as any other picture
+        return await super().bring(request, base64.b64encode(stored.upload.content).decode())
+
+    def book(self, task: Task) -> None:
+        """Pay back what has not even started; a run that is canceled is billed."""
+        if cast("Prediction", task).ending == "aborted":
+            self.balance += task.charged
+
+    def _waited(self, prediction: Prediction, faults: tuple[Fault, ...]) -> Answer:
+        """Return the answer of a creating request that has waited."""
+        now = self.sandbox.now()
+        if not prediction.is_over(now):
+            told = self.teller.tell(prediction, now)
+            if self.settings.timed_out_status == "starting":
+                told = self.teller.tell_fresh(prediction)
+            answer = self.created(told, faults)
+            location = led_astray(told, faults)["urls"]["get"]
+            return replace(answer, status=202, headers={**answer.headers, "Location": location})
+        told = self.teller.tell(prediction, prediction.ends_at)
+        if prediction.has_result and self.settings.sync_status == "processing":
+            told = self.teller.tell_with_output(prediction)
+        return self.created(told, faults)
+
+    def _list(self, request: Request, faults: tuple[Fault, ...]) -> Answer:
+        self.settle()
+        asked, now = request.query_params, self.sandbox.now()
+        found = [task for name in self._latest if isinstance(task := self.sandbox.tasks.find(name), Prediction)]
+        try:
+            page = turn(within(found, asked, self.sandbox.calendar), asked.get("cursor"), self.settings.page_size)
+        except InvalidError as error:
+            raise self.invalid(str(error)) from error
+        return json_answer(
+            {
+                "previous": self._page_url(request, page.previous),
+                "next": self._page_url(request, page.next),
+                "results": [self.distorted(self.teller.tell(prediction, now), faults) for prediction in page.results],
+            }
+        )
+
+    def _page_url(self, request: Request, cursor: str | None) -> str | None:
+        if cursor is None:
+            return None
+        return f"{self._url(request, 'predictions')}?{urlencode({**request.query_params, 'cursor': cursor})}"
+
+    def _cancel(self, request: Request, faults: tuple[Fault, ...]) -> Answer:
+        self.settle()
+        prediction, now = self.sandbox.tasks.find(request.path_params["prediction_id"]), self.sandbox.now()
+        if not isinstance(prediction, Prediction) or prediction.service != self.name:
+            raise self.unknown()
+        if not prediction.is_over(now):
+            prediction = prediction.ended(now, "canceled")
+            self.sandbox.tasks.put(prediction)
+        return json_answer(self.distorted(self.teller.tell(prediction, now), faults))
+
+    def _upload(self, request: Request, content: bytes, faults: tuple[Fault, ...]) -> Answer:
+        try:
+            upload = read_upload(content, request.headers.get("content-type", ""))
+        except InvalidError as error:
+            raise self.invalid(str(error)) from error
+        if len(upload.content) > self.settings.file_limit_bytes:
+            return self.too_large()
+        now = self.sandbox.now()
+        stored = StoredFile(
+            file_id=self.sandbox.new_id(),
+            upload=upload,
+            created_at=now,
+            expires_at=now + self.settings.file_lifetime_s,
+        )
+        self._files.put(stored)
+        return json_answer(self._told_file(request, stored, faults), 201)
+
+    def _file(self, request: Request, faults: tuple[Fault, ...]) -> Answer:
+        stored = self._files.find(request.path_params["file_id"], self.sandbox.now())
+        if stored is None:
+            raise self.unknown()
+        return json_answer(self._told_file(request, stored, faults))
+
+    def _told_file(self, request: Request, stored: StoredFile, faults: tuple[Fault, ...]) -> dict[str, Any]:
+        url = self._url(request, f"files/{stored.file_id}")
+        return self.distorted(stored.told(url, self.sandbox.calendar), faults)
+
+    def _url(self, request: Request, path: str) -> str:
+        return f"{origin_of(request)}{PATHS[self.name]}/{path}"

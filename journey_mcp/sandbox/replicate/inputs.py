@@ -1,0 +1,105 @@
+"""Reading `input`: what a model takes, what is wrong with anything else, and which pictures it asks for."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from journey_mcp.sandbox.parameters import problems, read_ratio
+from journey_mcp.sandbox.recipes import Format, Ratio, fit
+from journey_mcp.sandbox.replicate.models import Model
+from journey_mcp.sandbox.replicate.settings import ReplicateSettings
+from journey_mcp.sandbox.sources import SourceError, decode, form_of
+
+LONG_SIDE_PX = 1024
+LARGEST_SIDE_PX = 2048
+"""What is asked for beyond it is drawn smaller, in its shape."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What an accepted input asks for."""
+
+    prompt: str
+    ratio: Ratio | None
+    """The shape of an edit; None keeps that of the source."""
+    size: tuple[int, int]
+    """The size of a picture from nothing."""
+    image_format: Format
+    count: int
+    seed: int | None
+    source: str | None
+    """A URL or a data URI."""
+
+
+def input_faults(told: Mapping[str, Any], model: Model, settings: ReplicateSettings) -> list[str]:
+    """Return what keeps the model from taking this input; nothing when it is good."""
+    # neither service documents its words, so they are those that all checks here share
+    taken = {item.name: item for item in model.inputs if settings.takes_contradicted_inputs or not item.is_contradicted}
+    heard = {name: value for name, value in told.items() if name in taken or model.is_listed_whole}
+    faults = [f"input.{problem.name}: {problem.message}" for problem in problems(heard, taken)]
+    # the shared check takes null for a field that is not there, which no page says
+    nulls = [name for name, item in taken.items() if told.get(name, name) is None and not item.is_required]
+    faults += [f"input.{name}: Input should not be null" for name in nulls]
+    return faults or [*_data_uri_faults(told, model, settings), *_safety_faults(told, model)]
+
+
+def read_wish(told: Mapping[str, Any], model: Model) -> Wish:
+    """Read an input without faults."""
+    # fields that are let pass unread may hold anything
+    filled = {item.name: told.get(item.name, item.default) for item in model.inputs}
+    # words like match_input_image are no shape
+    ratio = read_ratio(str(filled.get("aspect_ratio")))
+    return Wish(
+        prompt=filled["prompt"] or "",
+        ratio=ratio,
+        size=_size(filled) or fit(ratio or (1, 1), LONG_SIDE_PX),
+        # where no page tells a format, PNG
+        image_format=cast("Format", filled.get("output_format") or "png"),
+        count=filled.get("num_outputs") or 1,
+        seed=filled.get("seed"),
+        source=_source(filled, model),
+    )
+
+
+def _data_uri_faults(told: Mapping[str, Any], model: Model, settings: ReplicateSettings) -> Iterator[str]:
+    limit = settings.data_uri_limit_bytes
+    for name in _picture_names(model):
+        if name in told and form_of(told[name]) == "data_uri":
+            try:
+                size_bytes = len(decode(told[name]))
+            except SourceError as error:
+                yield f"input.{name}: {error}"
+            else:
+                if size_bytes > limit:
+                    yield f"input.{name}: A data URI holds at most {limit} bytes, this one {size_bytes}"
+
+
+def _picture_names(model: Model) -> list[str]:
+    return [item.name for item in model.inputs if item.kind == "picture"]
+
+
+def _safety_faults(told: Mapping[str, Any], model: Model) -> list[str]:
+    limit = model.safety_limit_with_picture
+    if limit is None or _source(told, model) is None or told.get("safety_tolerance", 0) <= limit:
+        return []
+    return [f"input.safety_tolerance: With an input image at most {limit} is allowed"]
+
+
+def _source(told: Mapping[str, Any], model: Model) -> str | None:
+    return next((told[name] for name in _picture_names(model) if told.get(name)), None)
+
+
+def _size(told: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the size in pixels that is asked for, where it counts."""
+    ratio = told.get("aspect_ratio")
+    if "size" in told and ratio == "Not set":
+        width, _, height = told["size"].partition("x")
+        return _drawable(int(width), int(height))
+    # flux-1.1-pro looks at its sides with aspect_ratio custom only; without a ratio they always count
+    if "width" in told and ratio in (None, "custom"):
+        return _drawable(told["width"] or LONG_SIDE_PX, told["height"] or LONG_SIDE_PX)
+    return None
+
+
+def _drawable(width: int, height: int) -> tuple[int, int]:
+    return (width, height) if max(width, height) <= LARGEST_SIDE_PX else fit((width, height), LARGEST_SIDE_PX)

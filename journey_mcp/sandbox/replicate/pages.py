@@ -1,0 +1,52 @@
+"""The list of predictions, page by page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from journey_mcp.sandbox.dates import Calendar
+from journey_mcp.sandbox.replicate.predictions import Prediction
+from journey_mcp.sandbox.replicate.requests import InvalidError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Some predictions, and the cursors of the pages before and after; None where there is none."""
+
+    results: Sequence[Prediction]
+    previous: str | None
+    next: str | None
+
+
+def within(predictions: Sequence[Prediction], asked: Mapping[str, str], calendar: Calendar) -> list[Prediction]:
+    """Return those made from `created_after` on and before `created_before`. Raises InvalidError."""
+    try:
+        after = _moment(asked["created_after"], calendar) if "created_after" in asked else None
+        before = _moment(asked["created_before"], calendar) if "created_before" in asked else None
+    except ValueError as error:
+        raise InvalidError("created_after and created_before are dates in ISO 8601") from error
+    return [
+        prediction
+        for prediction in predictions
+        if (after is None or prediction.accepted_at >= after) and (before is None or prediction.accepted_at < before)
+    ]
+
+
+def turn(predictions: Sequence[Prediction], cursor: str | None, size: int) -> Page:
+    """Return the page that begins at `cursor`, or the first one. Raises InvalidError."""
+    names = [prediction.task_id for prediction in predictions]
+    if cursor is not None and cursor not in names:
+        raise InvalidError("cursor is none that a page has told")
+    start = 0 if cursor is None else names.index(cursor)
+    end = start + size
+    return Page(
+        results=predictions[start:end],
+        previous=names[max(0, start - size)] if start else None,
+        next=names[end] if end < len(names) else None,
+    )
+
+
+def _moment(date: str, calendar: Calendar) -> float:
+    """Return the clock's moment of a date; without a zone it is UTC. Raises ValueError."""
+    read = datetime.fromisoformat(date)
+    return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp() - calendar.unix(0)

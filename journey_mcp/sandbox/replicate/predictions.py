@@ -1,0 +1,57 @@
+"""Predictions: the way of one from accepted to over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from journey_mcp.sandbox.tasks import Link, Task
+
+Status = Literal["starting", "processing", "succeeded", "failed", "canceled", "aborted"]
+Ending = Literal["canceled", "aborted"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction(Task):
+    """A task with what these services tell of it besides. Moments are those of the sandbox's clock."""
+
+    version: str
+    told: Mapping[str, Any]
+    """The input as it came."""
+    gives_list: bool
+    starts_at: float
+    """When a worker has it."""
+    deadline_at: float | None
+    lifetime_s: float
+    """How long its input and output are kept when it is over."""
+    ending: Ending | None = None
+    """Why it ends early; None when it does not."""
+
+    @property
+    def has_result(self) -> bool:
+        """Whether it ends with pictures."""
+        return self.failure is None
+
+    def status(self, now: float) -> Status:
+        """Return how it is at `now`."""
+        if not self.is_over(now):
+            return "starting" if now < self.starts_at else "processing"
+        return self.ending or ("succeeded" if self.has_result else "failed")
+
+    def is_removed(self, now: float) -> bool:
+        """Whether its data is gone at `now`."""
+        return self.is_over(now) and now >= self.ends_at + self.lifetime_s
+
+    def ended(self, moment: float, ending: Ending) -> "Prediction":
+        """Return it without result, over at `moment`."""
+        return replace(self, ending=ending, failure=ending, is_held=False).ending_at(moment)
+
+    def ending_at(self, moment: float) -> "Prediction":
+        """Return it with another end, and its pictures' addresses with theirs."""
+        return replace(self, ends_at=moment, link=Link(expires_at=moment + self.lifetime_s, gone_status=404))
+
+    def within_deadline(self) -> "Prediction":
+        """Return it as its deadline lets it be."""
+        deadline = self.deadline_at
+        if deadline is None or (not self.is_held and self.ends_at <= deadline):
+            return self
+        return self.ended(deadline, "aborted" if deadline < self.starts_at else "canceled")

@@ -1,0 +1,175 @@
+"""Reading requests to Replicate and KKIAI: what is accepted, and in which words anything else is refused."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from journey_mcp.sandbox.replicate.flavours import Flavour
+from journey_mcp.sandbox.replicate.inputs import Wish, input_faults, read_wish
+from journey_mcp.sandbox.replicate.models import MODELS, VERSIONS, Model, extra_model
+from journey_mcp.sandbox.replicate.settings import ReplicateSettings
+
+EVENTS = ("start", "logs", "output", "completed")
+"""What `webhook_events_filter` may name, in the order in which it happens."""
+SHORTEST_DEADLINE_S = 5
+USUAL_WAIT_S = 60
+"""Of `Prefer: wait` without a number."""
+
+_FIELDS = ("input", "webhook", "webhook_events_filter", "stream")
+_WAIT = re.compile(r"wait(?:=([1-9]\d?))?")
+_DURATION = re.compile(r"(?=\d)(?:(\d{1,4})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s?)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hook:
+    """Where to tell which events."""
+
+    url: str
+    events: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How long a creating request and its prediction may take, in life-like seconds."""
+
+    preference: str | None = None
+    """The value of the Prefer header."""
+    wait_s: float = 0.0
+    """How long the request waits for the output."""
+    deadline_s: float | None = None
+    """How long after its creation the prediction may go on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """An accepted prediction."""
+
+    model: Model
+    told: Mapping[str, Any]
+    """The input as it came."""
+    wish: Wish
+    timing: Timing
+    hook: Hook | None
+
+
+class InvalidError(Exception):
+    """A request that makes no sense; the message says why."""
+
+
+def find_official(name: str, settings: ReplicateSettings) -> Model | None:
+    """Return the official model of that name; None when there is none."""
+    model = MODELS.get(name)
+    if model is None:
+        return extra_model(name) if name in settings.extra_models else None
+    return model if model.version is None else None
+
+
+def find_version(version: Any, flavour: Flavour, settings: ReplicateSettings) -> Model | None:
+    """Return the model that a body's `version` means: an id, `owner/name:id`, at Replicate also `owner/name`."""
+    if not isinstance(version, str):
+        return None
+    name, _, version_id = version.rpartition(":")
+    model = VERSIONS.get(version_id)
+    if model is not None and name in ("", model.name):
+        return model
+    return None if flavour.is_gateway else find_official(version, settings)
+
+
+def read_order(
+    body: Mapping[str, Any],
+    headers: Mapping[str, str],
+    named: Model | None,
+    flavour: Flavour,
+    settings: ReplicateSettings,
+) -> Order:
+    """Read a creating request; where the path names no model, `version` does. Raises InvalidError."""
+    model = named or find_version(body.get("version"), flavour, settings)
+    if model is None:
+        raise InvalidError("Invalid version or not permitted: version is none that runs here")
+    told = body.get("input")
+    if not isinstance(told, dict):
+        raise InvalidError("input is required" if told is None else "input: Invalid type. Expected: object")
+    faults = input_faults(told, model, settings)
+    if flavour.is_gateway:
+        # KKIAI tells nothing of further fields and headers: they are passed over, webhooks among them
+        hook, timing = None, Timing()
+    else:
+        strays = body.keys() - {*_FIELDS, *(() if named else ("version",))}
+        faults += [f"Additional property {name} is not allowed" for name in sorted(strays)]
+        faults += _hook_faults(body, settings)
+        timing, timing_faults = _read_timing(headers, settings)
+        faults += timing_faults
+        hook = None if faults else _read_hook(body)
+    if faults:
+        raise InvalidError("\n".join(f"- {fault}" for fault in faults))
+    return Order(model=model, told=told, wish=read_wish(told, model), timing=timing, hook=hook)
+
+
+def accepts_key(header: str | None, settings: ReplicateSettings) -> bool:
+    """Whether an Authorization header is good. Replicate's older word `Token` is not: its clients say Bearer."""
+    word, _, key = (header or "").partition(" ")
+    return word == "Bearer" and (bool(key) if settings.keys is None else key in settings.keys)
+
+
+def _hook_faults(body: Mapping[str, Any], settings: ReplicateSettings) -> list[str]:
+    url, events = body.get("webhook"), body.get("webhook_events_filter", [])
+    faults = []
+    if "webhook" in body and not _is_receiver(url, settings):
+        faults.append("webhook: Must be an HTTPS URL")
+    if not isinstance(events, list) or any(event not in EVENTS for event in events):
+        faults.append(f"webhook_events_filter: Must hold some of {', '.join(EVENTS)}")
+    return faults
+
+
+def _read_hook(body: Mapping[str, Any]) -> Hook | None:
+    events = tuple(body.get("webhook_events_filter", EVENTS))
+    return Hook(url=body["webhook"], events=events) if "webhook" in body else None
+
+
+def _is_receiver(url: Any, settings: ReplicateSettings) -> bool:
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+        host, port = parts.hostname, parts.port
+    except ValueError:  # brackets that do not match, or a port beyond 65535
+        return False
+    if not host or port == 0:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and settings.allows_plain_webhooks and _is_loopback(host))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _read_timing(headers: Mapping[str, str], settings: ReplicateSettings) -> tuple[Timing, list[str]]:
+    preference, deadline = headers.get("prefer"), headers.get("cancel-after")
+    faults = []
+    wait_s, deadline_s = 0, None
+    if preference is not None:
+        wait_s = _wait_s(preference) or 0
+        if not 0 < wait_s <= settings.longest_wait_s:
+            faults.append(f"Prefer: Must be wait or wait=N with N from 1 to {settings.longest_wait_s}")
+    if deadline is not None:
+        deadline_s = _duration_s(deadline)
+        if deadline_s is None or deadline_s < SHORTEST_DEADLINE_S:
+            faults.append(f"Cancel-After: Must be a duration like 90, 5m or 1h30m, {SHORTEST_DEADLINE_S}s or more")
+    return Timing(preference=preference, wait_s=wait_s, deadline_s=deadline_s), faults
+
+
+def _wait_s(preference: str) -> int | None:
+    match = _WAIT.fullmatch(preference)
+    return match and int(match[1] or USUAL_WAIT_S)
+
+
+def _duration_s(written: str) -> int | None:
+    match = _DURATION.fullmatch(written)
+    if match is None:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return (hours * 60 + minutes) * 60 + seconds

@@ -1,0 +1,38 @@
+"""Limiting how many predictions are created: a bucket that fills up steadily, so that short bursts pass."""
+
+import math
+
+from journey_mcp.sandbox.clock import Clock
+
+
+class Throttle:
+    """So many at once, and as many again within a minute of the clock; None lets all pass."""
+
+    def __init__(self, clock: Clock, per_minute: int | None) -> None:
+        self._clock = clock
+        self._per_minute = per_minute
+        self._left = float(per_minute or 0)
+        self._seen_at = clock()
+
+    def take(self) -> int | None:
+        """Let one pass and return None, or return in how many seconds one will pass."""
+        if self._per_minute is None:
+            return None
+        self._refill(self._per_minute)
+        if self._left < 1:
+            return math.ceil((1 - self._left) * 60 / self._per_minute)
+        self._left -= 1
+        return None
+
+    def headers(self) -> dict[str, str]:
+        """Return what recorded answers tell of the limit: how many are left, and the seconds until all are."""
+        if self._per_minute is None:
+            return {}
+        self._refill(self._per_minute)
+        reset_s = math.ceil((self._per_minute - self._left) * 60 / self._per_minute)
+        return {"ratelimit-remaining": str(int(self._left)), "ratelimit-reset": str(reset_s)}
+
+    def _refill(self, per_minute: int) -> None:
+        now = self._clock()
+        self._left = min(per_minute, self._left + (now - self._seen_at) * per_minute / 60)
+        self._seen_at = now

@@ -1,0 +1,97 @@
+"""Webhooks of Replicate: what is told when, and how it is signed.
+
+The signature is Svix's scheme with its headers' names without the `svix-` prefix.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import anyio
+
+from journey_mcp.sandbox.answers import json_answer, spoil
+from journey_mcp.sandbox.clock import GLANCE_S, wait_until
+from journey_mcp.sandbox.faults import Fault, find
+from journey_mcp.sandbox.replicate.predictions import Prediction
+from journey_mcp.sandbox.replicate.requests import EVENTS, Hook
+from journey_mcp.sandbox.replicate.settings import ReplicateSettings
+from journey_mcp.sandbox.replicate.telling import Teller
+from journey_mcp.sandbox.state import Sandbox
+from journey_mcp.sandbox.webhooks import Delivery
+
+Distort = Callable[[Mapping[str, Any], Iterable[Fault]], dict[str, Any]]
+
+
+def sign(secret: str, message_id: str, timestamp: int, content: bytes) -> str:
+    """Return the `webhook-signature` of a message; `secret` reads `whsec_<base64>`."""
+    key = base64.b64decode(secret.partition("_")[2])
+    signed = f"{message_id}.{timestamp}.".encode() + content
+    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Herald:
+    """Tells receivers how predictions come along."""
+
+    sandbox: Sandbox
+    settings: ReplicateSettings
+    teller: Teller
+    distort: Distort
+    """Makes of a prediction object what faults leave of it."""
+
+    async def follow(self, task_id: str, hook: Hook) -> None:
+        """Tell one receiver of one prediction what it wants to hear, until that is over."""
+        for event in EVENTS:
+            prediction = await self._reached(task_id, event)
+            told = self._told(prediction, event) if prediction and event in hook.events else None
+            if prediction and told:
+                await self._tell(prediction, event, hook.url, told)
+
+    async def _reached(self, task_id: str, event: str) -> Prediction | None:
+        """Return the prediction as soon as it is that far; None when it is forgotten."""
+        while isinstance(prediction := self.sandbox.tasks.find(task_id), Prediction):
+            now = self.sandbox.now()
+            if prediction.is_over(now) or (event in ("start", "logs") and now >= prediction.starts_at):
+                return prediction
+            await anyio.sleep(GLANCE_S)
+        return None
+
+    def _told(self, prediction: Prediction, event: str) -> dict[str, Any] | None:
+        """Return what an event tells; None when it does not happen."""
+        if event == "completed":
+            return self.teller.tell(prediction, prediction.ends_at)
+        if event == "output":
+            return self.teller.tell_with_output(prediction) if prediction.has_result else None
+        if prediction.ends_at < prediction.starts_at:
+            return None
+        return self.teller.tell(replace(prediction, is_held=True), prediction.starts_at)
+
+    async def _tell(self, prediction: Prediction, event: str, url: str, told: dict[str, Any]) -> None:
+        faults = self.sandbox.faults.take("replicate/webhook")
+        if find(faults, "lost"):
+            return
+        answer = spoil(json_answer(self.distort(told, faults)), faults, {})
+        delivery = Delivery(
+            task_id=prediction.task_id,
+            url=url,
+            content=answer.content,
+            headers={"Content-Type": "application/json", **self._signature(answer.content)},
+        )
+        await wait_until(self.sandbox.settings.clock, self.sandbox.now() + answer.delay_s)
+        # by the one source that tells, only the last event is tried again
+        policy = self.settings.webhooks
+        policy = policy if event == "completed" else replace(policy, retry_gaps_s=())
+        for _ in range(2 if find(faults, "duplicate") else 1):
+            await self.sandbox.deliveries.deliver(delivery, policy)
+
+    def _signature(self, content: bytes) -> dict[str, str]:
+        message_id = f"msg_{self.sandbox.new_id()}"
+        timestamp = int(self.teller.calendar.unix(self.sandbox.now()))
+        return {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": sign(self.settings.webhook_secret, message_id, timestamp, content),
+        }

@@ -1,0 +1,20 @@
+"""The imitated services by name, and where each is found below the sandbox's origin."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+PATHS: Mapping[str, str] = MappingProxyType(
+    {
+        "journeyapi": "/api/v1",
+        "vtrix": "/vtrix",
+        "kkiai": "/kkiai/replicate/v1",
+        "replicate": "/replicate/v1",
+        "bfl": "/bfl/v1",
+    }
+)
+"""What a base URL of the service ends with."""
+
+
+def owner(path: str) -> str | None:
+    """Return the service that a path belongs to; None for the sandbox's own and for no man's land."""
+    return next((name for name, start in PATHS.items() if path == start or path.startswith(f"{start}/")), None)

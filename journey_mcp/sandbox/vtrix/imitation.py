@@ -1,0 +1,184 @@
+"""The imitation of Vtrix: one endpoint to create tasks of all models, one to ask for them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from journey_mcp.sandbox.answers import Answer, json_answer
+from journey_mcp.sandbox.faults import Fault, find
+from journey_mcp.sandbox.inputs import Pictures, UnreadablePicture, bring_all
+from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
+from journey_mcp.sandbox.state import Sandbox
+from journey_mcp.sandbox.tasks import Task
+from journey_mcp.sandbox.vtrix.requests import ValidationError, Wish, check_pictures, read_wish
+
+ENDPOINTS = ("generation", "task")
+"""The names of its endpoints in the ledger."""
+
+_BLOCKED = "The content was blocked by our policy"
+_EMPTY = {"message": "insufficient balance"}
+_TOO_MANY = {"message": "rate limit exceeded"}
+_UNAUTHORIZED = {"message": "invalid API key"}
+_ERROR_FORMS: Mapping[str, Callable[[str], Any]] = {
+    "object": lambda text: {"code": "000000000", "message": text},
+    "number": lambda text: {"code": 123, "error_message": text},
+    "text": lambda text: text,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """An accepted request, its pictures brought."""
+
+    wish: Wish
+    pictures: Pictures
+
+    @property
+    def price_usd(self) -> Decimal:
+        """What all its pictures cost."""
+        return self.wish.model.price_usd * self.wish.count
+
+
+class Vtrix(Service[Order]):
+    """One account at Vtrix and its tasks."""
+
+    # no source shows a body: this one the vendor's own client can read
+    documented = {  # noqa: RUF012 - a mapping that nobody changes
+        401: _UNAUTHORIZED,
+        403: _EMPTY,
+        429: _TOO_MANY,
+        500: {"message": "internal error"},
+    }
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._settings = sandbox.settings.vtrix
+        super().__init__(sandbox, "vtrix", body_limit_bytes=self._settings.body_limit_bytes)
+        self.balance = self._settings.balance_usd
+        """US dollars."""
+
+    def endpoints(self) -> list[Route]:
+        """Return the imitated endpoints."""
+        return [
+            Route("/model/v1/generation", self.generation, methods=["POST"]),
+            Route("/model/v1/generation/task/{task_id}", self.task, methods=["GET"]),
+        ]
+
+    def error(self, status: int, message: str) -> Answer:
+        """Return an error; its form is not documented, this one the vendor's client reads."""
+        return json_answer({"message": message}, status)
+
+    def unauthorized(self, request: Request) -> Answer | None:
+        """Return what a request without a good key is told."""
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        keys = self._settings.keys
+        is_good = scheme == "Bearer" and (bool(key) if keys is None else key in keys)
+        return None if is_good else json_answer(_UNAUTHORIZED, 401)
+
+    async def generation(self, request: Request) -> Response:
+        """Accept a task."""
+        return await self.create(request, "generation")
+
+    async def task(self, request: Request) -> Response:
+        """Tell how a task is."""
+        task_id = request.path_params["task_id"]
+        return await self.ask(request, "task", "fetch", lambda _, faults: self._look_up(task_id, faults))
+
+    async def read(self, request: Request, content: bytes) -> Order:
+        """Return what is ordered, if the balance allows it. Raises Refused."""
+        body = read_object(content) if is_json(request) else None
+        if body is None:
+            raise Refused(self.error(400, "a JSON object is required"))
+        try:
+            wish = read_wish(body, self._settings)
+            pictures = await bring_all(
+                self.sandbox, wish.pictures, wish.parameters, limit_bytes=wish.model.pictures_limit_bytes
+            )
+            check_pictures(pictures, wish.model)
+        except ValidationError as error:
+            raise Refused(self.error(400, str(error))) from error
+        except UnreadablePicture as error:
+            raise Refused(self.error(400, f"{error.name}: {error.message}")) from error
+        order = Order(wish=wish, pictures=pictures)
+        self.settle()
+        limit = self._settings.tasks_at_once
+        if limit is not None and self.sandbox.tasks.running_of(self.name) >= limit:
+            raise Refused(json_answer(_TOO_MANY, 429))
+        if self.balance < order.price_usd:
+            raise Refused(json_answer(_EMPTY, 403))
+        return order
+
+    def accept(self, request: Request, order: Order, faults: tuple[Fault, ...]) -> Task:
+        """Create and charge the task."""
+        sandbox, wish = self.sandbox, order.wish
+        failure = find(faults, "fail_task")
+        is_blocked = sandbox.settings.blocked_word in wish.prompt
+        now, seed = sandbox.now(), wish.told.get("seed")
+        # -1 asks for any seed, as none does
+        seed = seed if isinstance(seed, int) and seed >= 0 else sandbox.dice.getrandbits(32)
+        task = Task(
+            task_id=sandbox.new_id(),
+            service=self.name,
+            kind="generation",
+            model=wish.model.model_id,
+            origin=origin_of(request),
+            accepted_at=now,
+            ends_at=now + sandbox.settings.shortened(sandbox.dice.uniform(*wish.model.seconds)),
+            charged=float(order.price_usd),
+            seed=seed,
+            pictures=wish.recipes(order.pictures, seed),
+            failure=(failure and failure.error) or (_BLOCKED if is_blocked else None) or order.pictures.failure,
+            is_held=find(faults, "hang") is not None,
+            kept_bytes=order.pictures.size_bytes,
+        )
+        self.balance -= task.charged
+        sandbox.tasks.put(task)
+        return task
+
+    async def begin(self, request: Request, order: Order, task: Task, faults: tuple[Fault, ...]) -> Answer:  # noqa: ARG002
+        """Answer with the id and a first status; results come only from asking."""
+        told = {**self._head(task), "status": self._settings.waiting_words[0], **self._time(task)}
+        return json_answer(self.distorted(told, faults))
+
+    def book(self, task: Task) -> None:
+        """Give the price of a failed task back, if so chosen."""
+        if task.failure is not None and self._settings.refunds_failed_tasks:
+            self.balance += task.charged
+
+    def _look_up(self, task_id: str, faults: tuple[Fault, ...]) -> Answer:
+        found = self.find(task_id, faults)
+        if found is None:
+            return self.error(404, "task not found")
+        return json_answer(self.distorted(self._told(*found), faults))
+
+    def _told(self, task: Task, now: float) -> dict[str, Any]:
+        """Return the task object as of `now`."""
+        told = self._head(task)
+        if not task.is_over(now):
+            progress, words = task.progress(now), self._settings.waiting_words
+            word = words[min(int(progress * len(words)), len(words) - 1)]
+            return told | {"status": word, **self._time(task), "progress": round(min(progress, 0.99), 2)}
+        if task.failure is not None:
+            error = _ERROR_FORMS[self._settings.error_form](task.failure)
+            return told | {"status": "failed", **self._time(task, is_over=True), "error": error}
+        return told | {
+            "status": "completed",
+            **self._time(task, is_over=True),
+            "output": [{"content": [{"type": "image", "url": url} for url in task.picture_urls]}],
+            "usage": {"cost": f"{task.charged:.4f}", "discount": 0},
+            "metadata": {},
+        }
+
+    def _head(self, task: Task) -> dict[str, Any]:
+        return {self._settings.task_id_field: task.task_id, "model": task.model}
+
+    def _time(self, task: Task, *, is_over: bool = False) -> dict[str, Any]:
+        calendar = self.sandbox.calendar
+        if self._settings.created_at == "unix":
+            return {"created_at": int(calendar.unix(task.accepted_at))}
+        created = {"created_at": calendar.written(task.accepted_at)}
+        return created | ({"completed_at": calendar.written(task.ends_at)} if is_over else {})

@@ -1,0 +1,175 @@
+"""Reading Vtrix's requests: what is accepted, and in which words anything else is refused.
+
+The vendor states no words for a bad request: the message names the parameter, as the vendor's own client shows it.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from journey_mcp.sandbox.inputs import Pictures
+from journey_mcp.sandbox.parameters import Parameter, problems, read_ratio
+from journey_mcp.sandbox.recipes import Edit, Format, Ratio, Recipe, Scene, fit
+from journey_mcp.sandbox.vtrix.models import MODELS, Model, extra_model
+from journey_mcp.sandbox.vtrix.settings import VtrixSettings
+
+LONG_SIDES_PX: Mapping[str, int] = {"1K": 1024, "1080P": 1024, "2K": 1536, "3K": 1792, "4K": 2048}
+"""Much less than the names promise: these pictures show that it worked, they are not kept."""
+_SIZE = re.compile(r"(\d+)x(\d+)")
+_SAFETY_CONTRADICTED = ("flux_kontext_pro", "flux_2_pro")
+_RATIO_SWITCH = re.compile(r"(?:^|\s)--ar\s+([1-9]\d{0,2}:[1-9]\d{0,2})(?=\s|$)")
+
+
+class ValidationError(Exception):
+    """A request that Vtrix answers with 400 and this message."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """The good parameters of a request, before its pictures are here."""
+
+    model: Model
+    told: Mapping[str, Any]
+    """Without what is null."""
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """What the model takes; pictures that stand in messages count as one more parameter."""
+        return {**self.model.parameters, "messages": Parameter(kind="pictures", most=99)}
+
+    @property
+    def pictures(self) -> Mapping[str, Any]:
+        """Where pictures may stand."""
+        return {
+            **self.told,
+            "messages": [part["image"] for part in self._parts() if isinstance(part.get("image"), str)],
+        }
+
+    @property
+    def prompt(self) -> str:
+        """What is to be seen."""
+        texts = (self.told.get("prompt"), self.told.get("text"), *(part.get("text") for part in self._parts()))
+        return next((text for text in texts if isinstance(text, str)), "")
+
+    @property
+    def count(self) -> int:
+        """How many pictures are wanted."""
+        if self.told.get("result_type") == "series":
+            return int(self.told.get("series_amount") or 4)
+        count = self.told.get("n")
+        return count if isinstance(count, int) and 0 < count < 10 else 1  # noqa: PLR2004 - where no range is stated
+
+    @property
+    def image_format(self) -> Format:
+        """How the results are encoded."""
+        return "png" if self.told.get("output_format") == "png" else "jpg"
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """The wanted width and height; None when the request does not say."""
+        width, height = self.told.get("width"), self.told.get("height")
+        if width or height:
+            return width or self.model.size[0], height or self.model.size[1]
+        match = _SIZE.fullmatch(str(self.told.get("size")))
+        return (int(match[1]), int(match[2])) if match else None
+
+    @property
+    def ratio(self) -> Ratio | None:
+        """The wanted shape; None when the request does not say."""
+        switch = _RATIO_SWITCH.search(self.prompt) if "text" in self.told else None
+        return read_ratio(switch[1] if switch else str(self.told.get("aspect_ratio")))
+
+    def recipes(self, pictures: Pictures, seed: int) -> dict[str, Recipe]:
+        """Return the results by file name. The first picture is the canvas, the others guide."""
+        sources = pictures.all_but("mask")
+        recipe: Scene | Edit
+        if sources:
+            recipe = Edit(
+                source=sources[0].content,
+                others=tuple(source.content for source in sources[1:]),
+                prompt=self.prompt,
+                model=self.model.model_id,
+                seed=seed,
+                image_format=self.image_format,
+                ratio=self.ratio if self.size is None else None,
+                size=self.size,
+            )
+        else:
+            recipe = Scene(
+                prompt=self.prompt,
+                model=self.model.model_id,
+                seed=seed,
+                size=self.size or self._usual_size(),
+                image_format=self.image_format,
+            )
+        ending = {"jpg": "jpeg"}.get(self.image_format, self.image_format)
+        return {f"{index}.{ending}": replace(recipe, variant=index) for index in range(self.count)}
+
+    def _usual_size(self) -> tuple[int, int]:
+        name = str(self.told.get("resolution") or self.told.get("size")).upper()
+        long_side_px = LONG_SIDES_PX.get(name, max(self.model.size))
+        return fit(self.ratio or self.model.size, long_side_px)
+
+    def _parts(self) -> Iterator[Mapping[str, Any]]:
+        """The pieces of messages, for the models that take these."""
+        told = self.told.get("input")
+        messages = told.get("messages") if isinstance(told, dict) else None
+        for message in messages if isinstance(messages, list) else ():
+            content = message.get("content") if isinstance(message, dict) else None
+            yield from (part for part in content if isinstance(part, dict)) if isinstance(content, list) else ()
+
+
+def read_wish(body: Mapping[str, Any], settings: VtrixSettings) -> Wish:
+    """Read a body of the generation endpoint. Raises ValidationError with the first thing that is wrong."""
+    model = _model(body.get("model"), settings)
+    told = _params(body, settings)
+    parameters = model.parameters
+    if model.model_id in _SAFETY_CONTRADICTED:
+        tolerance = replace(parameters["safety_tolerance"], minimum=settings.safety_minimum)
+        parameters = {**parameters, "safety_tolerance": tolerance}
+    known = {name: value for name, value in told.items() if name in parameters or not model.takes_anything}
+    for problem in problems(known, parameters):
+        raise ValidationError(f"{problem.name}: {problem.message}")
+    if model.one_of and not any(told.get(name) for name in model.one_of):
+        raise ValidationError(f"{' or '.join(model.one_of)}: Field required")
+    wish = Wish(model=model, told={name: value for name, value in told.items() if value is not None})
+    fewest, most = model.pixels
+    if wish.size and not fewest <= wish.size[0] * wish.size[1] <= most:
+        raise ValidationError(f"size: a picture has {fewest} to {most} pixels")
+    return wish
+
+
+def check_pictures(pictures: Pictures, model: Model) -> None:
+    """Raise ValidationError when a picture does not have the shape that the model takes."""
+    for name, sources in pictures.sources.items():
+        for source in sources:
+            short, long = sorted(source.size)
+            if short < model.shortest_side_px or long > model.longest_shape * short:
+                raise ValidationError(f"{name}: a picture of {source.size[0]} x {source.size[1]} pixels is not taken")
+
+
+def _model(model_id: Any, settings: VtrixSettings) -> Model:
+    if not isinstance(model_id, str) or not model_id:
+        raise ValidationError("model: Field required")
+    if model_id in MODELS:
+        return MODELS[model_id]
+    if model_id in settings.extra_models:
+        return extra_model(model_id)
+    raise ValidationError(f"model: {model_id} is not supported")
+
+
+def _params(body: Mapping[str, Any], settings: VtrixSettings) -> Mapping[str, Any]:
+    """Return the parameters, from wherever they may stand."""
+    beside = {name: value for name, value in body.items() if name not in ("model", "input")}
+    if "input" not in body and settings.body == "both":
+        return beside
+    if beside:
+        raise ValidationError(f"{next(iter(beside))}: parameters stand in input[0].params")
+    told = body.get("input")
+    if not isinstance(told, list) or len(told) != 1 or not isinstance(told[0], dict):
+        raise ValidationError("input: a list with one object is required")
+    params = told[0].get("params")
+    if not isinstance(params, dict) or len(told[0]) != 1:
+        raise ValidationError("input[0]: an object with params alone is required")
+    return params

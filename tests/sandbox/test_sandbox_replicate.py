@@ -1,0 +1,423 @@
+"""Creating predictions at Replicate and at KKIAI: what is taken, what it looks like, and what is refused."""
+# ruff: noqa: D103 - the names are sentences; a docstring could only say them again
+
+import io
+import json
+import re
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from journey_mcp.sandbox import Fault, KkiaiSettings, ReplicateSettings, Settings
+
+from .replicate_upstream import DEV, DIFFUSION, PRO, SCHNELL, upstream
+from .upstream import ManualClock
+
+BOTH = pytest.mark.parametrize("service", ["kkiai", "replicate"])
+PROBLEM = "application/problem+json"
+
+
+async def test_a_fresh_prediction_at_replicate_has_the_documented_form() -> None:
+    async with upstream("replicate", Settings(speed=1)) as up:
+        answer = await up.predict(aspect_ratio="16:9")
+        told = answer.json()
+        home = f"{up.running.origin}/replicate/v1/predictions/{told['id']}"
+        assert answer.status_code == 201
+        assert re.fullmatch("[a-z0-9]{26}", told["id"])
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("created_at"))
+        assert told == {
+            "id": told["id"],
+            "model": PRO,
+            "version": "hidden",
+            "input": {"prompt": "a paper boat", "aspect_ratio": "16:9"},
+            "logs": "",
+            "output": None,
+            "data_removed": False,
+            "error": None,
+            "status": "starting",
+            "source": "api",
+            "urls": {
+                "get": home,
+                "cancel": f"{home}/cancel",
+                "web": f"{up.running.origin}/replicate/p/{told['id']}",
+            },
+        }
+
+
+async def test_a_fresh_prediction_at_kkiai_has_the_form_of_its_example() -> None:
+    async with upstream("kkiai", Settings(speed=1)) as up:
+        answer = await up.predict()
+        told = answer.json()
+        assert answer.status_code == 200
+        del told["created_at"]
+        assert told == {
+            "id": told["id"],
+            "model": PRO,
+            "version": "hidden",
+            "input": {"prompt": "a paper boat"},
+            "logs": "",
+            "output": None,
+            "data_removed": False,
+            "error": None,
+            "status": "starting",
+            "urls": {
+                "cancel": f"https://api.replicate.com/v1/predictions/{told['id']}/cancel",
+                "get": f"https://api.replicate.com/v1/predictions/{told['id']}",
+                "stream": f"https://stream.replicate.com/v1/files/{told['id']}",
+                "web": f"https://replicate.com/p/{told['id']}",
+            },
+        }
+
+
+async def test_a_fresh_prediction_may_lack_what_recorded_ones_lack() -> None:
+    settings = Settings(speed=0, replicate=ReplicateSettings(fresh_fields="recorded"))
+    async with upstream("replicate", settings) as up:
+        told = await up.made()
+        assert "output" not in told
+        assert told["urls"].keys() == {"get", "cancel"}
+        told = await up.fetch(told["id"])
+        assert told["output"].startswith(up.running.origin)
+        assert "web" in told["urls"]
+
+
+@BOTH
+async def test_one_picture_is_a_url_and_several_are_a_list(service: str) -> None:
+    async with upstream(service, Settings(speed=0)) as up:
+        one = await up.fetch((await up.made(aspect_ratio="16:9", output_format="jpg"))["id"])
+        several = await up.fetch((await up.made(SCHNELL, num_outputs=3))["id"])
+        alone = await up.fetch((await up.made(SCHNELL))["id"])
+        assert isinstance(one["output"], str)
+        assert len(set(several["output"])) == 3
+        assert len(alone["output"]) == 1
+        pictures = [await up.picture(url) for url in (one["output"], *several["output"])]
+        assert [answer.headers["content-type"] for answer in pictures] == ["image/jpeg", *["image/png"] * 3]
+        assert Image.open(io.BytesIO(pictures[0].content)).size == (1024, 576)
+        assert len({answer.content for answer in pictures}) == 4
+
+
+async def test_equal_seeds_make_equal_pictures() -> None:
+    async with upstream("replicate", Settings(speed=0)) as up:
+        ids = [(await up.made(seed=seed))["id"] for seed in (7, 7, 8)]
+        one, two, other = [(await up.picture((await up.fetch(name))["output"])).content for name in ids]
+        assert one == two != other
+
+
+@BOTH
+@pytest.mark.parametrize("version", [DIFFUSION, f"stability-ai/stable-diffusion:{DIFFUSION}"])
+async def test_a_model_is_run_by_its_version(service: str, version: str) -> None:
+    async with upstream(service, Settings(speed=0)) as up:
+        told = (await up.run(version, prompt="a boat", width=128, height=64)).json()
+        assert (told["model"], told["version"]) == ("stability-ai/stable-diffusion", DIFFUSION)
+        answer = await up.picture((await up.fetch(told["id"]))["output"][0])
+        assert Image.open(io.BytesIO(answer.content)).size == (128, 64)
+
+
+@pytest.mark.parametrize(("service", "status"), [("kkiai", 400), ("replicate", 201)])
+async def test_only_replicate_takes_the_name_of_an_official_model_as_version(service: str, status: int) -> None:
+    async with upstream(service, Settings()) as up:
+        assert (await up.run(PRO, prompt="a boat")).status_code == status
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "version", ["0" * 64, f"stability-ai/sdxl:{DIFFUSION}", "stability-ai/sdxl", "nobody/nothing", 7, None]
+)
+async def test_an_unknown_version_is_refused(service: str, version: Any) -> None:
+    async with upstream(service, Settings()) as up:
+        answer = await up.run(version, prompt="a boat")
+        assert answer.status_code == (400 if service == "kkiai" else 422)
+        assert "Invalid version" in answer.text
+
+
+@BOTH
+@pytest.mark.parametrize("model", ["nobody/nothing", "stability-ai/sdxl"])
+async def test_an_unknown_model_is_not_found(service: str, model: str) -> None:
+    async with upstream(service, Settings()) as up:
+        answer = await up.predict(model)
+        detail = "The requested resource could not be found."
+        told = {"error": {"message": detail}} if service == "kkiai" else {"detail": detail, "status": 404}
+        assert (answer.status_code, answer.json()) == (404, told)
+
+
+@BOTH
+async def test_models_can_be_added_and_take_anything(service: str) -> None:
+    change: Any = {
+        "kkiai": KkiaiSettings(extra_models=("some/new-model",)),
+        "replicate": ReplicateSettings(extra_models=("some/new-model",)),
+    }
+    async with upstream(service, Settings(speed=0, **change)) as up:
+        told = await up.made("some/new-model", anything={"at": "all"})
+        assert (await up.fetch(told["id"]))["status"] == "succeeded"
+
+
+@BOTH
+@pytest.mark.parametrize("header", [None, "", "Bearer", "r8_test", "Token r8_test", "Bearer r8_other"])
+async def test_a_bad_key_is_refused(service: str, header: str | None) -> None:
+    settings = Settings(kkiai=KkiaiSettings(keys=("r8_test",)), replicate=ReplicateSettings(keys=("r8_test",)))
+    async with upstream(service, settings) as up:
+        told = await up.made()
+        del up.client.headers["Authorization"]
+        headers = {} if header is None else {"Authorization": header}
+        detail = "You did not pass a valid authentication token"
+        problem = {"title": "Unauthenticated", "detail": detail, "status": 401}
+        for answer in (
+            await up.predict(headers=headers),
+            await up.client.get(f"/predictions/{told['id']}", headers=headers),
+        ):
+            assert answer.status_code == 401
+            assert answer.json() == ({"error": {"message": detail}} if service == "kkiai" else problem)
+            assert answer.headers["content-type"] == ("application/json" if service == "kkiai" else PROBLEM)
+
+
+@BOTH
+async def test_without_keys_any_will_do(service: str) -> None:
+    async with upstream(service, Settings()) as up:
+        assert (await up.predict(headers={"Authorization": "Bearer x"})).is_success
+        assert (await up.predict(headers={"Authorization": "Bearer"})).status_code == 401
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("content", "media_type"), [(b"{", "application/json"), (b"[]", "application/json"), (b"{}", "text/plain")]
+)
+async def test_a_body_is_a_json_object(service: str, content: bytes, media_type: str) -> None:
+    async with upstream(service, Settings()) as up:
+        answer = await up.client.post("/predictions", content=content, headers={"Content-Type": media_type})
+        assert answer.status_code == (400 if service == "kkiai" else 422)
+        assert "JSON object" in answer.text
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("body", "reason"), [({}, "input is required"), ({"input": "a boat"}, "input: Invalid type. Expected: object")]
+)
+async def test_an_input_is_an_object(service: str, body: dict[str, Any], reason: str) -> None:
+    async with upstream(service, Settings()) as up:
+        answer = await up.client.post(f"/models/{PRO}/predictions", json=body)
+        assert answer.status_code == (400 if service == "kkiai" else 422)
+        assert reason in answer.text
+
+
+async def test_wrong_input_is_told_as_a_problem_at_replicate() -> None:
+    async with upstream("replicate", Settings()) as up:
+        answer = await up.predict(DEV, aspect_ratio="wide")
+        assert (answer.status_code, answer.headers["content-type"]) == (422, PROBLEM)
+        assert answer.json() == {
+            "title": "Input validation failed",
+            "detail": "- input.input_image: Field required\n"
+            "- input.aspect_ratio: Value error, aspect_ratio should read W:H",
+            "status": 422,
+        }
+        assert [entry.outcome for entry in up.running.sandbox.ledger.submissions] == ["refused 422"]
+
+
+async def test_wrong_input_is_told_as_an_error_at_kkiai() -> None:
+    async with upstream("kkiai", Settings()) as up:
+        answer = await up.predict(image_url="https://files.example.test/a.png")
+        assert (answer.status_code, answer.headers["content-type"]) == (400, "application/json")
+        message = "- input.image_url: Extra inputs are not permitted"
+        assert answer.json() == {"error": {"message": message}}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("model", PRO, "Additional property model is not allowed"),
+        ("version", DIFFUSION, "Additional property version is not allowed"),
+        ("webhook", "http://example.test/hook", "webhook: Must be an HTTPS URL"),
+        ("webhook", "https://[", "webhook: Must be an HTTPS URL"),
+        ("webhook", "https://:443/hook", "webhook: Must be an HTTPS URL"),
+        ("webhook", None, "webhook: Must be an HTTPS URL"),
+        ("webhook_events_filter", ["done"], "webhook_events_filter: Must hold some of start, logs, output, completed"),
+        ("webhook_events_filter", "completed", "webhook_events_filter: Must hold some of"),
+    ],
+)
+async def test_replicate_refuses_stray_fields_and_kkiai_passes_them_over(field: str, value: Any, reason: str) -> None:
+    body = {"input": {"prompt": "a boat"}, field: value}
+    async with upstream("replicate", Settings()) as up:
+        answer = await up.client.post(f"/models/{PRO}/predictions", json=body)
+        assert answer.status_code == 422
+        assert reason in answer.json()["detail"]
+    async with upstream("kkiai", Settings()) as up:
+        assert (await up.client.post(f"/models/{PRO}/predictions", json=body)).status_code == 200
+
+
+async def test_the_deprecated_stream_is_still_a_field() -> None:
+    async with upstream("replicate", Settings()) as up:
+        body = {"input": {"prompt": "a boat"}, "stream": False}
+        assert (await up.client.post(f"/models/{PRO}/predictions", json=body)).status_code == 201
+
+
+async def test_plain_webhooks_to_this_machine_can_be_refused_too() -> None:
+    body = {"input": {"prompt": "a boat"}, "webhook": "http://localhost:1/hook"}
+    settings = Settings(replicate=ReplicateSettings(allows_plain_webhooks=False))
+    async with upstream("replicate", settings) as up:
+        assert (await up.client.post(f"/models/{PRO}/predictions", json=body)).status_code == 422
+
+
+@BOTH
+async def test_an_empty_balance_is_told(service: str) -> None:
+    settings = Settings(
+        kkiai=KkiaiSettings(balance=1, prices={PRO: 0.75}), replicate=ReplicateSettings(balance=1, prices={PRO: 0.75})
+    )
+    async with upstream(service, settings) as up:
+        await up.made()
+        answer = await up.predict()
+        assert answer.status_code == 402
+        assert "insufficient credit" in answer.text
+        assert up.account.balance == 0.25
+        up.account.balance = 2
+        assert (await up.predict()).is_success
+
+
+async def test_each_picture_has_its_price() -> None:
+    async with upstream("replicate", Settings(replicate=ReplicateSettings(balance=2, prices={SCHNELL: 0.5}))) as up:
+        await up.made(SCHNELL, num_outputs=3)
+        assert up.account.balance == 0.5
+        (entry,) = up.running.sandbox.ledger.submissions
+        assert (entry.service, entry.endpoint, entry.model, entry.charged) == ("replicate", "predictions", SCHNELL, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("wording", "told"),
+    [
+        ("expected", ["Expected available in 30 seconds.", "Expected available in 1 second."]),
+        ("resets", ["Your rate limit resets in ~30s.", "Your rate limit resets in ~1s."]),
+    ],
+)
+async def test_too_many_creations_are_throttled(wording: Any, told: list[str]) -> None:
+    clock = ManualClock()
+    settings = ReplicateSettings(creations_per_minute=2, throttle_wording=wording)
+    async with upstream("replicate", Settings(clock=clock, replicate=settings)) as up:
+        answers = [await up.predict() for _ in range(3)]
+        clock.advance(29)
+        answers.append(await up.predict())
+        clock.advance(1)
+        answers.append(await up.predict())
+        assert [answer.status_code for answer in answers] == [201, 201, 429, 429, 201]
+        assert [answer.json() for answer in answers[2:4]] == [
+            {"detail": f"Request was throttled. {wording}"} for wording in told
+        ]
+        assert answers[2].headers["content-type"] == PROBLEM
+        limits = [(answer.headers["ratelimit-remaining"], answer.headers["ratelimit-reset"]) for answer in answers[:3]]
+        assert limits == [("1", "30"), ("0", "60"), ("0", "60")]
+
+
+async def test_six_hundred_are_the_limit_and_recorded_headers_say_so() -> None:
+    async with upstream("replicate", Settings(clock=ManualClock())) as up:
+        headers = (await up.predict()).headers
+        assert (headers["ratelimit-remaining"], headers["ratelimit-reset"]) == ("599", "1")
+
+
+async def test_kkiai_tells_of_no_limit() -> None:
+    async with upstream("kkiai", Settings()) as up:
+        assert "ratelimit-remaining" not in (await up.predict()).headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/predictions/x/cancel", 404),
+        ("GET", "/predictions", 405),
+        ("POST", "/files", 404),
+        ("GET", "/files/x", 404),
+        ("GET", "/webhooks/default/secret", 404),
+    ],
+)
+async def test_kkiai_has_only_what_its_pages_tell_of(method: str, path: str, status: int) -> None:
+    async with upstream("kkiai", Settings()) as up:
+        answer = await up.client.request(method, path)
+        assert (answer.status_code, answer.json().keys()) == (status, {"error"})
+
+
+async def test_the_services_do_not_know_each_others_predictions() -> None:
+    async with upstream("kkiai", Settings()) as up:
+        told = await up.made()
+        url = f"{up.running.base_urls['replicate']}/predictions/{told['id']}"
+        asked, canceled = await up.client.get(url), await up.client.post(f"{url}/cancel")
+        assert (asked.status_code, canceled.status_code) == (404, 404)
+        assert asked.headers["content-type"] == PROBLEM
+        assert (await up.client.get("/predictions/nobody")).status_code == 404
+
+
+@BOTH
+async def test_the_ledger_counts_by_service(service: str) -> None:
+    async with upstream(service, Settings(speed=0)) as up:
+        told = await up.made()
+        await up.fetch(told["id"])
+        ledger = up.running.sandbox.ledger
+        assert {name: count for name, count in ledger.requests.items() if count} == {
+            f"{service}/predictions": 1,
+            f"{service}/prediction": 1,
+        }
+        (entry,) = ledger.submissions
+        assert (entry.outcome, entry.task_id, entry.service) == ("created", told["id"], service)
+        assert entry.request == {"input": {"prompt": "a paper boat"}}
+        assert ledger.fetched(told["id"]) == 1
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("fault", "status"), [("status=401", 401), ("status=402", 402), ("status=429", 429), ("status_after=404", 404)]
+)
+async def test_faults_without_a_body_use_the_words_of_the_service(service: str, fault: str, status: int) -> None:
+    async with upstream(service, Settings(faults=(Fault.parse(f"{service}/submit:{fault}"),))) as up:
+        answer = await up.predict()
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == ("application/json" if service == "kkiai" else PROBLEM)
+        assert ("error" if service == "kkiai" else "detail") in answer.json()
+        assert (await up.predict()).is_success
+
+
+async def test_faults_of_one_service_spare_the_other() -> None:
+    async with upstream("replicate", Settings(faults=(Fault.parse("kkiai/submit:status=500"),))) as up:
+        assert (await up.predict()).status_code == 201
+
+
+@BOTH
+async def test_a_task_object_can_be_distorted(service: str) -> None:
+    faults = (
+        Fault.parse(f"{service}/submit:drop_fields,fields=output+urls"),
+        Fault.parse(f"{service}/fetch:status_word=dreaming"),
+        Fault.parse(f"{service}/fetch:backwards,after=1"),
+    )
+    async with upstream(service, Settings(speed=0, faults=faults)) as up:
+        told = await up.made()
+        assert not {"output", "urls"} & told.keys()
+        words = [(await up.fetch(told["id"]))["status"] for _ in range(3)]
+        assert words == ["dreaming", "processing", "succeeded"]
+
+
+@BOTH
+async def test_the_urls_of_a_prediction_can_lead_elsewhere(service: str) -> None:
+    settings = Settings(faults=(Fault.parse(f"{service}/submit:foreign_url=http://elsewhere.test"),))
+    async with upstream(service, settings) as up:
+        urls = (await up.made())["urls"]
+        assert {url.split("/")[2] for url in urls.values()} == {"elsewhere.test"}
+        assert urls["get"].endswith(urls["cancel"].removesuffix("/cancel").rpartition("/")[2])
+
+
+@BOTH
+async def test_what_fails_says_why(service: str) -> None:
+    faults = (Fault.parse(f"{service}/submit:fail_task=Out of paint"),)
+    async with upstream(service, Settings(speed=0, faults=faults)) as up:
+        failed = await up.fetch((await up.made())["id"])
+        blocked = await up.fetch((await up.made(prompt="forbidden-in-sandbox"))["id"])
+        assert [(told["status"], told["output"]) for told in (failed, blocked)] == [("failed", None)] * 2
+        assert [told["error"] for told in (failed, blocked)] == [
+            "Out of paint",
+            "The prompt was refused by the content policy",
+        ]
+        url = f"{up.running.origin}/pictures/{failed['id']}/out-0.png"
+        assert (await up.picture(url)).status_code == 404
+
+
+async def test_a_body_that_is_too_large_is_refused() -> None:
+    settings = Settings(replicate=ReplicateSettings(file_limit_bytes=2_000_000))
+    async with upstream("replicate", settings) as up:
+        answer = await up.predict(prompt="x" * 3_000_000)
+        assert (answer.status_code, answer.json()["detail"]) == (413, "Files must be less than 2MB in size")
+    async with upstream("kkiai", Settings()) as up:
+        answer = await up.client.post("/predictions", content=json.dumps("x" * 20_000_000))
+        assert (answer.status_code, answer.json().keys()) == (413, {"error"})

@@ -1,0 +1,340 @@
+"""The life of a prediction: statuses, waiting for it, deadlines, canceling, what is kept, and the list."""
+# ruff: noqa: D103 - the names are sentences; a docstring could only say them again
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from httpx2 import Response
+
+from journey_mcp.sandbox import Fault, ReplicateSettings, Settings
+
+from .replicate_upstream import PRO, SCHNELL, Upstream, upstream
+from .upstream import ManualClock, until
+
+BOTH = pytest.mark.parametrize("service", ["kkiai", "replicate"])
+HANG = (Fault(on="submit", kind="hang"),)
+
+
+def by_hand(clock: ManualClock, *, faults: tuple[Fault, ...] = (), **replicate: Any) -> Settings:
+    return Settings(speed=1, seed=3, clock=clock, faults=faults, replicate=ReplicateSettings(**replicate))
+
+
+def seconds(told: Any, name: str) -> float:
+    """How long after its creation something happened to a prediction."""
+    date, created = (datetime.fromisoformat(told[field]) for field in (name, "created_at"))
+    return (date - created).total_seconds()
+
+
+async def waiting(up: Upstream, preference: str = "wait", **told: Any) -> "asyncio.Task[Response]":
+    """Let a creation wait, and return when the sandbox has it."""
+    tasks = up.running.sandbox.tasks
+    before = tasks.running_of("replicate")
+    creation = asyncio.create_task(up.predict(headers={"Prefer": preference}, **told))
+    await until(lambda: tasks.running_of("replicate") == before + 1)
+    return creation
+
+
+@BOTH
+async def test_a_prediction_goes_its_documented_way(service: str) -> None:
+    clock = ManualClock()
+    async with upstream(service, by_hand(clock)) as up:
+        told = await up.made()
+        seen = []
+        for _ in range(150):
+            told = await up.fetch(told["id"])
+            seen.append((told["status"], told["output"] is None, "started_at" in told, "completed_at" in told))
+            clock.advance(0.1)
+        assert list(dict.fromkeys(seen)) == [
+            ("starting", True, False, False),
+            ("processing", True, True, False),
+            ("succeeded", False, True, True),
+        ]
+        assert seconds(told, "started_at") == pytest.approx(1, abs=0.002)
+        assert 7 <= seconds(told, "completed_at") <= 13
+        assert told["metrics"]["total_time"] == pytest.approx(told["metrics"]["predict_time"] + 1)
+        assert told["logs"].startswith("Using seed: ")
+
+
+async def test_dates_are_todays_and_go_by_the_clock() -> None:
+    clock = ManualClock()
+    async with upstream("replicate", by_hand(clock)) as up:
+        first = datetime.fromisoformat((await up.made())["created_at"])
+        clock.advance(3_600)
+        second = datetime.fromisoformat((await up.made())["created_at"])
+        assert abs((datetime.now(UTC) - first).total_seconds()) < 60
+        assert (second - first).total_seconds() == pytest.approx(3_600, abs=0.002)
+
+
+async def test_a_creation_that_waits_has_the_output_while_it_is_still_processing() -> None:
+    clock = ManualClock()
+    async with upstream("replicate", by_hand(clock)) as up:
+        creation = await waiting(up, "wait=20")
+        clock.advance(13)
+        answer = await creation
+        told = answer.json()
+        assert (answer.status_code, told["status"], told["error"]) == (201, "processing", None)
+        assert answer.headers["preference-applied"] == "wait=20"
+        assert "location" not in answer.headers
+        assert not {"completed_at", "metrics"} & told.keys()
+        assert (await up.picture(told["output"])).status_code == 200
+        assert (await up.fetch(told["id"]))["status"] == "succeeded"
+
+
+async def test_or_it_has_succeeded_if_so_chosen() -> None:
+    settings = Settings(speed=0, replicate=ReplicateSettings(sync_status="succeeded"))
+    async with upstream("replicate", settings) as up:
+        told = (await up.predict(SCHNELL, headers={"Prefer": "wait"}, num_outputs=2)).json()
+        assert (told["status"], len(told["output"])) == ("succeeded", 2)
+        assert told == await up.fetch(told["id"])
+
+
+async def test_a_failure_is_told_to_a_creation_that_waits() -> None:
+    async with upstream("replicate", Settings(speed=0)) as up:
+        answer = await up.predict(headers={"Prefer": "wait"}, prompt="forbidden-in-sandbox")
+        told = answer.json()
+        assert (answer.status_code, told["status"], told["output"]) == (201, "failed", None)
+        assert told["error"] == "The prompt was refused by the content policy"
+
+
+@pytest.mark.parametrize(("choice", "status"), [({}, "starting"), ({"timed_out_status": "as it is"}, "processing")])
+async def test_a_creation_that_waited_too_short_is_told_where_to_ask(choice: dict[str, Any], status: str) -> None:
+    clock = ManualClock()
+    async with upstream("replicate", by_hand(clock, **choice)) as up:
+        creation = await waiting(up, "wait=5")
+        clock.advance(4.9)
+        assert not creation.done()
+        clock.advance(0.1)
+        answer = await creation
+        told = answer.json()
+        assert (answer.status_code, told["status"], told["output"]) == (202, status, None)
+        assert answer.headers["location"] == told["urls"]["get"]
+        assert (await up.client.get(answer.headers["location"])).json()["status"] == "processing"
+
+
+async def test_a_creation_that_waited_too_short_can_be_led_astray() -> None:
+    faults = (*HANG, Fault.parse("replicate/submit:foreign_url=http://elsewhere.test"))
+    async with upstream("replicate", Settings(speed=0, faults=faults)) as up:
+        answer = await up.predict(headers={"Prefer": "wait"})
+        url = f"http://elsewhere.test/replicate/v1/predictions/{answer.json()['id']}"
+        assert (answer.status_code, answer.headers["location"], answer.json()["urls"]["get"]) == (202, url, url)
+
+
+async def test_a_bare_wait_ends_after_a_minute() -> None:
+    clock = ManualClock()
+    async with upstream("replicate", by_hand(clock, faults=HANG)) as up:
+        creation = await waiting(up)
+        clock.advance(60)
+        assert (await creation).status_code == 202
+
+
+async def test_a_creation_that_waits_hears_that_it_was_canceled() -> None:
+    clock = ManualClock()
+    async with upstream("replicate", by_hand(clock)) as up:
+        creation = await waiting(up)
+        (told,) = (await up.client.get("/predictions")).json()["results"]
+        await up.client.post(f"/predictions/{told['id']}/cancel")
+        clock.advance(13)
+        answer = await creation
+        assert (answer.status_code, answer.json()["status"], answer.json()["output"]) == (201, "canceled", None)
+
+
+@pytest.mark.parametrize("preference", ["wait=0", "wait=61", "wait=100", "wait=x", "respond-async", ""])
+async def test_other_preferences_are_refused(preference: str) -> None:
+    async with upstream("replicate", Settings()) as up:
+        answer = await up.predict(headers={"Prefer": preference})
+        assert (answer.status_code, answer.json()["detail"]) == (
+            422,
+            "- Prefer: Must be wait or wait=N with N from 1 to 60",
+        )
+
+
+async def test_the_published_pattern_lets_longer_waits_through() -> None:
+    async with upstream("replicate", Settings(speed=0, replicate=ReplicateSettings(longest_wait_s=99))) as up:
+        assert (await up.predict(headers={"Prefer": "wait=99"})).status_code == 201
+
+
+async def test_kkiai_does_not_wait() -> None:
+    async with upstream("kkiai", Settings(speed=1)) as up:
+        answer = await up.predict(headers={"Prefer": "wait=100", "Cancel-After": "1"})
+        assert (answer.status_code, answer.json()["status"]) == (200, "starting")
+        assert "preference-applied" not in answer.headers
+        assert "deadline" not in answer.json()
+
+
+@pytest.mark.parametrize(
+    ("boot_s", "status", "has_started", "balance"), [(30.0, "aborted", False, 10), (1.0, "canceled", True, 9)]
+)
+async def test_a_deadline_aborts_what_waits_and_cancels_what_runs(
+    boot_s: float, status: str, has_started: bool, balance: float
+) -> None:
+    clock = ManualClock()
+    async with upstream("replicate", by_hand(clock, boot_s=boot_s, balance=10, prices={PRO: 1.0})) as up:
+        answer = await up.predict(headers={"Cancel-After": "5s"})
+        told = answer.json()
+        assert (answer.status_code, told["status"]) == (201, "starting")
+        assert seconds(told, "deadline") == pytest.approx(5, abs=0.002)
+        clock.advance(4.9)
+        assert (await up.fetch(told["id"]))["status"] in ("starting", "processing")
+        clock.advance(0.1)
+        told = await up.fetch(told["id"])
+        assert (told["status"], told["output"], told["error"]) == (status, None, None)
+        assert ("started_at" in told) == has_started
+        assert seconds(told, "completed_at") == pytest.approx(5, abs=0.002)
+        assert up.account.balance == balance
+        assert (await up.picture(f"{up.running.origin}/pictures/{told['id']}/out-0.png")).status_code == 404
+
+
+async def test_a_deadline_ends_what_hangs() -> None:
+    clock = ManualClock()
+    async with upstream("replicate", by_hand(clock, faults=HANG)) as up:
+        told = (await up.predict(headers={"Cancel-After": "1m"})).json()
+        clock.advance(59)
+        assert (await up.fetch(told["id"]))["status"] == "processing"
+        clock.advance(1)
+        assert (await up.fetch(told["id"]))["status"] == "canceled"
+
+
+@pytest.mark.parametrize(
+    ("written", "deadline_s"), [("5", 5), ("90s", 90), ("5m", 300), ("2h", 7_200), ("1h30m", 5_400), ("1m5s", 65)]
+)
+async def test_deadlines_are_written_in_hours_minutes_and_seconds(written: str, deadline_s: int) -> None:
+    async with upstream("replicate", Settings(speed=1)) as up:
+        told = (await up.predict(headers={"Cancel-After": written})).json()
+        assert seconds(told, "deadline") == pytest.approx(deadline_s, abs=0.002)
+
+
+@pytest.mark.parametrize("written", ["4", "0m", "soon", "5x", "s", "1m1h", "-5", ""])
+async def test_other_deadlines_are_refused(written: str) -> None:
+    async with upstream("replicate", Settings()) as up:
+        answer = await up.predict(headers={"Cancel-After": written})
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith("- Cancel-After: Must be a duration")
+
+
+async def test_a_prediction_can_be_canceled_once() -> None:
+    clock = ManualClock()
+    async with upstream("replicate", by_hand(clock, balance=10, prices={PRO: 1.0})) as up:
+        made = await up.made()
+        clock.advance(3)
+        first = await up.client.post(made["urls"]["cancel"])
+        clock.advance(3)
+        second = await up.client.post(made["urls"]["cancel"])
+        told = first.json()
+        assert (first.status_code, told["status"], told["output"], told["error"]) == (200, "canceled", None, None)
+        assert seconds(told, "completed_at") == pytest.approx(3, abs=0.002)
+        assert told == second.json() == await up.fetch(told["id"])
+        assert up.account.balance == 9
+        assert up.running.sandbox.ledger.requests["replicate/cancel"] == 2
+
+
+async def test_what_is_over_is_not_canceled_any_more() -> None:
+    async with upstream("replicate", Settings(speed=0)) as up:
+        made = await up.made()
+        answer = await up.client.post(made["urls"]["cancel"])
+        assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
+
+
+async def test_what_hangs_can_be_canceled() -> None:
+    async with upstream("replicate", Settings(speed=0, faults=HANG)) as up:
+        made = await up.made()
+        assert (await up.fetch(made["id"]))["status"] == "processing"
+        assert (await up.client.post(made["urls"]["cancel"])).json()["status"] == "canceled"
+
+
+async def test_an_unknown_prediction_cannot_be_canceled_or_asked_for() -> None:
+    async with upstream("replicate", Settings()) as up:
+        for answer in (await up.client.post("/predictions/nobody/cancel"), await up.client.get("/predictions/nobody")):
+            assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+            assert answer.json() == {"detail": "The requested resource could not be found.", "status": 404}
+
+
+async def test_canceling_can_go_wrong() -> None:
+    faults = (Fault.parse("replicate/cancel:status=500"), Fault.parse("cancel:status_word=stopped,after=1"))
+    async with upstream("replicate", Settings(faults=faults)) as up:
+        made = await up.made()
+        answers = [await up.client.post(made["urls"]["cancel"]) for _ in range(2)]
+        assert answers[0].status_code == 500
+        assert answers[1].json()["status"] == "stopped"
+
+
+@BOTH
+async def test_after_an_hour_the_data_is_gone_and_the_prediction_stays(service: str) -> None:
+    clock = ManualClock()
+    async with upstream(service, by_hand(clock)) as up:
+        made = await up.made()
+        clock.advance(13)
+        whole = await up.fetch(made["id"])
+        ended_s = seconds(whole, "completed_at")
+        clock.advance(ended_s + 3_600 - 13 - 0.01)
+        assert await up.fetch(made["id"]) == whole
+        assert (await up.picture(whole["output"])).status_code == 200
+        clock.advance(0.02)
+        assert await up.fetch(made["id"]) == whole | {
+            "input": {},
+            "logs": "",
+            "output": None,
+            "data_removed": True,
+        }
+        assert (await up.picture(whole["output"])).status_code == 404
+
+
+async def test_the_lifetime_can_be_chosen() -> None:
+    clock = ManualClock()
+    async with upstream("replicate", by_hand(clock, lifetime_s=0)) as up:
+        made = await up.made()
+        clock.advance(13)
+        told = await up.fetch(made["id"])
+        assert (told["status"], told["data_removed"], told["output"]) == ("succeeded", True, None)
+
+
+async def test_predictions_are_listed_by_pages_the_latest_first() -> None:
+    clock = ManualClock()
+    async with upstream("replicate", by_hand(clock, page_size=2)) as up:
+        ids: list[str] = []
+        for _ in range(5):
+            ids.insert(0, (await up.made())["id"])
+            clock.advance(1)
+        pages = [(await up.client.get("/predictions")).json()]
+        while pages[-1]["next"]:
+            pages.append((await up.client.get(pages[-1]["next"])).json())
+        assert [[told["id"] for told in page["results"]] for page in pages] == [ids[:2], ids[2:4], ids[4:]]
+        assert pages[0]["previous"] is None
+        assert (await up.client.get(pages[2]["previous"])).json() == pages[1]
+        assert (await up.client.get(pages[1]["previous"])).json() == pages[0]
+        assert pages[0]["results"][0] == await up.fetch(ids[0])
+
+
+async def test_the_list_can_be_limited_by_dates() -> None:
+    clock = ManualClock()
+    async with upstream("replicate", by_hand(clock, page_size=1)) as up:
+        made = []
+        for _ in range(4):
+            made.append(await up.made())
+            clock.advance(10)
+        # a date on the wire is cut to milliseconds, so its moment lies a little before
+        limits = {"created_after": made[1]["created_at"], "created_before": made[3]["created_at"]}
+        first = (await up.client.get("/predictions", params=limits)).json()
+        second = (await up.client.get(first["next"])).json()
+        assert [page["results"][0]["id"] for page in (first, second)] == [made[2]["id"], made[1]["id"]]
+        assert second["next"] is None
+        naive = {"created_before": made[1]["created_at"].removesuffix("Z")}
+        assert [told["id"] for told in (await up.client.get("/predictions", params=naive)).json()["results"]] == [
+            made[0]["id"]
+        ]
+
+
+@pytest.mark.parametrize("query", [{"created_after": "yesterday"}, {"created_before": "1"}, {"cursor": "nobody"}])
+async def test_a_list_of_nonsense_is_refused(query: dict[str, str]) -> None:
+    async with upstream("replicate", Settings()) as up:
+        assert (await up.client.get("/predictions", params=query)).status_code == 422
+
+
+async def test_the_list_can_go_wrong() -> None:
+    faults = (Fault.parse("fetch_many:bad_json"), Fault.parse("replicate/fetch_many:status_word=dreaming,after=1"))
+    async with upstream("replicate", Settings(faults=faults)) as up:
+        await up.made()
+        answers = [await up.client.get("/predictions") for _ in range(2)]
+        assert answers[0].text.startswith("no json")
+        assert answers[1].json()["results"][0]["status"] == "dreaming"

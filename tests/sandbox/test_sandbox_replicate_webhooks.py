@@ -1,0 +1,219 @@
+"""Webhooks of Replicate: what is told when, how it is signed, and how often it is tried."""
+# ruff: noqa: D103 - the names are sentences; a docstring could only say them again
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from journey_mcp.sandbox import Fault, ReplicateSettings, Settings, WebhookPolicy
+from journey_mcp.sandbox.replicate.requests import EVENTS, Hook
+from journey_mcp.sandbox.replicate.webhooks import Herald, sign
+
+from .replicate_upstream import PRO, Upstream, upstream
+from .upstream import Listener, ManualClock, http, listening, until
+
+OK = http(200)
+
+
+async def ordered(up: Upstream, receiver: Listener, *events: str, prompt: str = "a boat", **headers: str) -> Any:
+    body: dict[str, Any] = {"input": {"prompt": prompt}, "webhook": receiver.url}
+    if events:
+        body["webhook_events_filter"] = events
+    answer = await up.client.post(f"/models/{PRO}/predictions", json=body, headers=headers)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def outcomes(up: Upstream) -> list[str]:
+    return [attempt.outcome for attempt in up.running.sandbox.ledger.deliveries]
+
+
+async def tried(up: Upstream, times: int) -> None:
+    await until(lambda: len(outcomes(up)) == times)
+
+
+def bodies(receiver: Listener) -> list[Any]:
+    return [json.loads(request.body) for request in receiver.received]
+
+
+def test_the_signature_is_that_of_the_test_vector() -> None:
+    assert (
+        sign(
+            "whsec_c2FuZGJveC1zZWNyZXQtMDEyMzQ1Njc4OWFiY2RlZiE=",
+            "msg_ex4mple",
+            1775800000,
+            b'{"id":"ex4mpl3id000000000000000000","status":"succeeded"}',
+        )
+        == "v1,Ma2jMPjgmd9IuCH87bsHlk98cb/ZbbLeM737F3Xleis="
+    )
+
+
+async def test_what_is_told_is_signed_with_the_secret_that_the_service_tells() -> None:
+    secret = "whsec_YW5vdGhlciBzZWNyZXQ="
+    settings = Settings(speed=0, replicate=ReplicateSettings(webhook_secret=secret))
+    async with listening(OK) as receiver, upstream("replicate", settings) as up:
+        told = await ordered(up, receiver, "completed")
+        await tried(up, 1)
+        assert (await up.client.get("/webhooks/default/secret")).json() == {"key": secret}
+        (request,) = receiver.received
+        headers = request.headers
+        assert json.loads(request.body) == await up.fetch(told["id"])
+        assert headers["content-type"] == "application/json"
+        assert headers["webhook-id"].startswith("msg_")
+        timestamp = int(headers["webhook-timestamp"])
+        assert abs(time.time() - timestamp) < 60
+        assert headers["webhook-signature"] == sign(secret, headers["webhook-id"], timestamp, request.body)
+
+
+async def test_without_a_filter_all_events_are_told() -> None:
+    clock = ManualClock()
+    async with listening(OK) as receiver, upstream("replicate", Settings(speed=1, clock=clock)) as up:
+        told = await ordered(up, receiver)
+        assert receiver.received == []
+        clock.advance(1)
+        await tried(up, 2)
+        clock.advance(12)
+        await tried(up, 4)
+        seen = [(body["status"], body["output"] is None, body["id"]) for body in bodies(receiver)]
+        assert seen == [
+            ("processing", True, told["id"]),
+            ("processing", True, told["id"]),
+            ("processing", False, told["id"]),
+            ("succeeded", False, told["id"]),
+        ]
+        assert len({request.headers["webhook-id"] for request in receiver.received}) == 4
+
+
+@pytest.mark.parametrize(
+    ("events", "statuses"),
+    [
+        (("start",), ["processing"]),
+        (("logs", "output"), ["processing", "processing"]),
+        (("completed", "start"), ["processing", "succeeded"]),
+        ((), ["processing", "processing", "processing", "succeeded"]),
+    ],
+)
+async def test_only_the_wanted_events_are_told(events: tuple[str, ...], statuses: list[str]) -> None:
+    async with listening(OK) as receiver, upstream("replicate", Settings(speed=0)) as up:
+        told = await ordered(up, receiver, *events)
+        await ordered(up, receiver, "completed")
+        await tried(up, len(statuses) + 1)
+        assert [body["status"] for body in bodies(receiver) if body["id"] == told["id"]] == statuses
+
+
+async def test_a_failure_has_no_output_to_tell() -> None:
+    async with listening(OK) as receiver, upstream("replicate", Settings(speed=0)) as up:
+        await ordered(up, receiver, "output", "completed", prompt="forbidden-in-sandbox")
+        await tried(up, 1)
+        assert [body["status"] for body in bodies(receiver)] == ["failed"]
+
+
+async def test_what_is_canceled_is_told_at_once() -> None:
+    clock = ManualClock()
+    async with listening(OK) as receiver, upstream("replicate", Settings(speed=1, clock=clock)) as up:
+        told = await ordered(up, receiver)
+        canceled = (await up.client.post(told["urls"]["cancel"])).json()
+        await tried(up, 1)
+        assert bodies(receiver) == [canceled]
+        assert canceled["status"] == "canceled"
+
+
+async def test_what_is_aborted_is_told_at_its_deadline() -> None:
+    clock = ManualClock()
+    settings = Settings(speed=1, clock=clock, replicate=ReplicateSettings(boot_s=60))
+    async with listening(OK) as receiver, upstream("replicate", settings) as up:
+        await ordered(up, receiver, **{"Cancel-After": "30"})
+        clock.advance(30)
+        await tried(up, 1)
+        assert [body["status"] for body in bodies(receiver)] == ["aborted"]
+
+
+async def test_only_the_last_event_is_tried_again_and_redirects_are_not_followed() -> None:
+    clock = ManualClock()
+    refusals = (http(500), http(404), http(500), http(301, headers="Location: /x\r\n"), http(503))
+    async with listening(*refusals, OK) as receiver, upstream("replicate", Settings(speed=1, clock=clock)) as up:
+        await ordered(up, receiver)
+        clock.advance(13)
+        await tried(up, 4)
+        for tries, gap_s in enumerate((2, 4), start=4):
+            await tried(up, tries)
+            clock.advance(gap_s - 0.5)
+            assert (await up.client.get("/predictions")).status_code == 200
+            assert len(receiver.received) == tries
+            clock.advance(0.5)
+        await until(lambda: outcomes(up) == ["500", "404", "500", "301", "503", "200"])
+        assert len({request.headers["webhook-signature"] for request in receiver.received[3:]}) == 1
+        assert {request.line for request in receiver.received} == {"POST /hook HTTP/1.1"}
+
+
+async def test_after_about_a_minute_it_is_given_up() -> None:
+    async with listening(http(500)) as receiver, upstream("replicate", Settings(speed=0)) as up:
+        told = await ordered(up, receiver, "completed")
+        await tried(up, 6)
+        await ordered(up, receiver, "completed")
+        await tried(up, 12)
+        assert (await up.fetch(told["id"]))["status"] == "succeeded"
+
+
+async def test_a_silent_receiver_counts_as_deaf() -> None:
+    policy = WebhookPolicy(timeout_s=0.3, retry_gaps_s=(2,))
+    settings = Settings(speed=0, replicate=ReplicateSettings(webhooks=policy))
+    async with listening(None, OK) as receiver, upstream("replicate", settings) as up:
+        await ordered(up, receiver, "completed")
+        await until(lambda: outcomes(up) == ["TimeoutError", "200"])
+
+
+async def test_deliveries_can_be_lost_doubled_and_distorted() -> None:
+    faults = (
+        Fault(on="replicate/webhook", kind="lost"),
+        Fault(on="webhook", kind="duplicate", after=1),
+        Fault(on="webhook", kind="status_word", word="done", after=2),
+        Fault(on="webhook", kind="empty_object", after=3),
+    )
+    async with listening(OK) as receiver, upstream("replicate", Settings(speed=0, faults=faults)) as up:
+        await ordered(up, receiver)
+        await tried(up, 4)
+        told = bodies(receiver)
+        assert told[0] == told[1]
+        assert (told[2]["status"], told[3]) == ("done", {})
+        # what is spoiled is signed as it goes out
+        for request in receiver.received:
+            signature = sign(
+                ReplicateSettings().webhook_secret,
+                request.headers["webhook-id"],
+                int(request.headers["webhook-timestamp"]),
+                request.body,
+            )
+            assert request.headers["webhook-signature"] == signature
+
+
+async def test_what_hangs_is_told_to_have_started_and_no_more() -> None:
+    settings = Settings(speed=0, faults=(Fault(on="submit", kind="hang"),))
+    async with listening(OK) as receiver, upstream("replicate", settings) as up:
+        hanging = await ordered(up, receiver, "start", "completed")
+        await tried(up, 1)
+        await ordered(up, receiver, "completed")
+        await tried(up, 2)
+        assert [body["id"] == hanging["id"] for body in bodies(receiver)] == [True, False]
+
+
+async def test_of_what_is_forgotten_nothing_is_told() -> None:
+    async with listening(OK) as receiver, upstream("replicate", Settings()) as up:
+        herald = Herald(
+            sandbox=up.running.sandbox,
+            settings=ReplicateSettings(),
+            teller=up.account.teller,
+            distort=up.account.distorted,
+        )
+        await herald.follow("forgotten", Hook(url=receiver.url, events=EVENTS))
+        assert receiver.received == []
+
+
+async def test_kkiai_tells_nobody() -> None:
+    async with listening(OK) as receiver, upstream("kkiai", Settings(speed=0)) as up:
+        body = {"input": {"prompt": "a boat"}, "webhook": receiver.url}
+        told = (await up.client.post(f"/models/{PRO}/predictions", json=body)).json()
+        assert (await up.fetch(told["id"]))["status"] == "succeeded"
+        assert receiver.received == []

@@ -1,0 +1,213 @@
+"""What all imitated services share: where they are, keys that go astray, pictures that come in."""
+# ruff: noqa: D103 - the names are sentences; a docstring could only say them again
+
+import asyncio
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from httpx2 import AsyncClient
+
+from journey_mcp.sandbox import BflSettings, Fault, Settings, VtrixSettings, running
+from journey_mcp.sandbox.services import PATHS, owner
+from journey_mcp.sandbox.sources import SourceError, bring, decode
+
+from .upstream import PLAIN, Listener, base64_of, bfl, http, opened, photo, public, upstream, vtrix
+
+INSTANT = Settings(speed=0, seed=1)
+
+
+async def test_every_service_has_its_base_url_and_its_account() -> None:
+    async with running(INSTANT) as sandbox:
+        assert sandbox.base_urls == {
+            "journeyapi": f"{sandbox.origin}/api/v1",
+            "vtrix": f"{sandbox.origin}/vtrix",
+            "kkiai": f"{sandbox.origin}/kkiai/replicate/v1",
+            "replicate": f"{sandbox.origin}/replicate/v1",
+            "bfl": f"{sandbox.origin}/bfl/v1",
+        }
+        assert sandbox.base_url == sandbox.base_urls["journeyapi"]
+        assert sandbox.services.keys() == PATHS.keys()
+        assert sandbox.services["journeyapi"] is sandbox.journeyapi
+
+
+@pytest.mark.parametrize(
+    ("path", "service"),
+    [
+        ("/bfl/v1", "bfl"),
+        ("/bfl/v1/credits", "bfl"),
+        ("/bfl/v11", None),
+        ("/kkiai/replicate/v1/x", "kkiai"),
+        ("/", None),
+    ],
+)
+def test_a_path_belongs_to_a_service(path: str, service: str | None) -> None:
+    assert owner(path) == service
+
+
+async def test_every_account_can_be_emptied() -> None:
+    async with running(INSTANT) as sandbox:
+        for service in sandbox.services.values():
+            service.balance = 0
+        assert sandbox.journeyapi.credits == 0
+        assert [service.balance for service in sandbox.services.values()] == [0] * 5
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/nowhere", {"errors": [{"msg": "Not Found"}]}),
+        ("/vtrix/nowhere", {"message": "Not Found"}),
+        ("/bfl/v1/no/where", {"detail": "Not Found"}),
+    ],
+)
+async def test_an_unknown_path_is_answered_by_its_service_and_keys_there_are_noted(path: str, body: Any) -> None:
+    async with running(INSTANT) as sandbox, AsyncClient(base_url=sandbox.origin, **PLAIN) as client:
+        answers = [await client.get(path), await client.get(path, headers={"Authorization": "Bearer k", "x-key": "k"})]
+        assert [(answer.status_code, answer.json()) for answer in answers] == [(404, body)] * 2
+        ledger = sandbox.sandbox.ledger
+        assert (ledger.requests["unknown"], ledger.keyed["unknown"]) == (2, 1)
+        assert [(stray.path, stray.header, stray.reason) for stray in ledger.strays] == [
+            (path, "authorization", "unknown path"),
+            (path, "x-key", "unknown path"),
+        ]
+
+
+async def test_a_key_at_a_picture_is_noted_but_not_kept() -> None:
+    async with bfl(INSTANT) as up:
+        url = (await up.task(await up.made()))["result"]["sample"]
+        assert (await public(url)).status_code == 200
+        assert not up.running.sandbox.ledger.strays
+        assert (await up.client.get(url)).status_code == 200
+        (stray,) = up.running.sandbox.ledger.strays
+        assert (stray.header, stray.reason) == ("x-key", "picture")
+        assert stray.path.startswith("/pictures/")
+        assert f"http://{stray.host}" == up.running.origin
+        assert up.running.sandbox.ledger.keyed["pictures"] == 1
+        assert "bfl_1" not in (await public(f"{up.running.origin}/sandbox/ledger")).text
+
+
+async def test_keys_of_another_service_are_noted() -> None:
+    settings = Settings(speed=0, vtrix=VtrixSettings(keys=("vt_1",)), bfl=BflSettings(keys=("bfl_1",)))
+    async with vtrix(settings) as up:
+        await up.made()
+        assert not up.running.sandbox.ledger.strays
+        wrong = {"Authorization": "Bearer bfl_1"}
+        assert (await up.client.get("/model/v1/generation/task/x", headers=wrong)).status_code == 401
+        await up.client.get("/model/v1/generation/task/x", headers={"x-key": "anything"})
+        ledger = up.running.sandbox.ledger
+        assert [stray.reason for stray in ledger.strays] == ["foreign key", "foreign header"]
+        assert ledger.keyed["vtrix/task"] == 2
+
+
+async def test_a_fault_for_one_service_leaves_the_others_alone() -> None:
+    faults = (Fault.parse("bfl/submit:status=503,times=always"), Fault.parse("vtrix/picture:dead_picture,times=always"))
+    async with vtrix(Settings(speed=0, faults=faults)) as up:
+        (gone,) = await up.finished()
+        assert gone.status_code == 404
+        async with AsyncClient(base_url=up.running.base_urls["bfl"], headers={"x-key": "k"}, **PLAIN) as client:
+            assert (await client.post("/flux-kontext-pro", json={"prompt": "a"})).status_code == 503
+        services = [(entry.service, entry.outcome) for entry in up.running.sandbox.ledger.submissions]
+        assert services == [("vtrix", "created"), ("bfl", "refused 503")]
+
+
+async def test_a_service_knows_only_its_own_tasks() -> None:
+    async with upstream(INSTANT) as up, AsyncClient(headers={"x-key": "k"}, **PLAIN) as client:
+        task_id = await up.made()
+        answer = await client.get(f"{up.running.base_urls['bfl']}/get_result", params={"id": task_id})
+        assert answer.json()["status"] == "Task not found"
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ("///", "this is not base64"),
+        ("", "the picture is empty"),
+        ("é", "this is not base64"),
+        ("data:text/plain;base64,AAAA", "a data URI reads data:image/...;base64,..."),
+        ("data:image/png;base64,AAA", "this is not base64"),
+    ],
+)
+def test_what_is_no_base64_is_refused(told: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        decode(told)
+
+
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,", "DATA:image/svg+xml;BASE64,"])
+async def test_a_picture_in_base64_is_brought(prefix: str) -> None:
+    source = await bring(prefix + base64_of(photo()), limit_bytes=1_000_000, timeout_s=5)
+    assert (source.content, source.size, source.megapixels) == (photo(), (300, 200), 0.06)
+
+
+async def test_a_picture_in_base64_must_be_one_and_not_too_large() -> None:
+    with pytest.raises(SourceError, match="more than 100 bytes"):
+        await bring(base64_of(photo()), limit_bytes=100, timeout_s=5)
+    with pytest.raises(SourceError, match="this is not a picture"):
+        await bring(base64_of(b"hello"), limit_bytes=100, timeout_s=5)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for this machine, which is its own authority, in a folder with its key."""
+    folder = tmp_path_factory.mktemp("authority")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=sandbox"
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", "key.pem", "-out", "ca.pem"]
+    subprocess.run([*command.split(), *names], cwd=folder, check=True, capture_output=True, timeout=30)
+    return folder
+
+
+@asynccontextmanager
+async def listening_safely(authority: Path, answer: bytes) -> AsyncIterator[Listener]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "ca.pem", authority / "key.pem")
+    listener = Listener(answers=[answer])
+    server = await asyncio.start_server(listener.serve, "127.0.0.1", 0, ssl=context)
+    listener.url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/picture.png"
+    async with server:
+        yield listener
+
+
+@pytest.mark.parametrize("way", ["setting", "environment"])
+async def test_a_picture_comes_over_https_from_a_trusted_server(
+    way: str, authority: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca_file = str(authority / "ca.pem")
+    if way == "environment":
+        monkeypatch.setenv("SSL_CERT_FILE", ca_file)
+    settings = Settings(speed=0, ca_file=ca_file if way == "setting" else None)
+    async with listening_safely(authority, http(200, photo())) as server, vtrix(settings) as up:
+        (picture,) = await up.finished(input_image=server.url)
+        assert opened(picture.content).size == (300, 200)
+        assert "authorization" not in server.received[0].headers
+
+
+async def test_a_server_that_nobody_vouches_for_gives_no_picture(authority: Path) -> None:
+    async with listening_safely(authority, http(200, photo())) as server, vtrix(INSTANT) as up:
+        told = await up.task(await up.made(input_image=server.url))
+        assert told["status"] == "failed"
+        assert "CERTIFICATE_VERIFY_FAILED" in told["error"]["message"]
+
+
+async def test_a_webhook_goes_to_a_trusted_server(authority: Path) -> None:
+    settings = Settings(speed=0, ca_file=str(authority / "ca.pem"))
+    async with listening_safely(authority, http(200)) as server, bfl(settings) as up:
+        await up.made(webhook_url=server.url)
+        async with asyncio.timeout(5):
+            while not up.running.sandbox.ledger.deliveries:
+                await asyncio.sleep(0.002)
+        assert [attempt.outcome for attempt in up.running.sandbox.ledger.deliveries] == ["200"]
+
+
+@pytest.mark.parametrize("service", ["vtrix", "bfl"])
+async def test_a_body_beyond_the_limit_is_refused(service: str) -> None:
+    settings = Settings(vtrix=VtrixSettings(body_limit_bytes=1000), bfl=BflSettings(body_limit_bytes=1000))
+    async with vtrix(settings) as one:
+        urls = {"vtrix": "/vtrix/model/v1/generation", "bfl": "/bfl/v1/flux-kontext-pro"}
+        headers = {"Authorization": "Bearer k", "x-key": "k"}
+        async with AsyncClient(base_url=one.running.origin, headers=headers, **PLAIN) as client:
+            answer = await client.post(urls[service], json={"prompt": "a" * 1000})
+        assert answer.status_code == 413
