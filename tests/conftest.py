@@ -3,9 +3,15 @@
 import ipaddress
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
-for name in [name for name in os.environ if name.startswith(("JOURNEY", "OTEL_"))]:
+import pytest
+import trustme
+from support import Authority
+
+_FOREIGN = ("JOURNEY", "VTRIX_", "KKIAI_", "REPLICATE_", "BFL_", "OTEL_", "SSL_CERT_")
+for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
     del os.environ[name]  # a developer's own key must never reach a test
 
 
@@ -17,3 +23,12 @@ def _refuse_the_world(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_refuse_the_world)
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    """An authority that the environment names."""
+    made = Authority(trustme.CA(), tmp_path / "authority.pem")
+    made.authority.cert_pem.write_to_path(str(made.file))
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.file))
+    return made

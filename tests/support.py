@@ -3,15 +3,19 @@
 import json
 import os
 import socket
+import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio
+import trustme
+import uvicorn
 from mcp import Client
+from starlette.applications import Starlette
 
 from journey_mcp import sandbox
 from journey_mcp.clock import Clock
@@ -66,6 +70,25 @@ def environment_for(base_url: str, folder: Path, **more: str) -> dict[str, str]:
     }
 
 
+SERVICES = {
+    "journeyapi": ("JOURNEYAPI_API_KEY", "JOURNEYAPI_BASE_URL"),
+    "vtrix": ("VTRIX_API_KEY", "VTRIX_BASE_URL"),
+    "kkiai": ("KKIAI_API_KEY", "KKIAI_BASE_URL"),
+    "replicate": ("REPLICATE_API_TOKEN", "REPLICATE_BASE_URL"),
+    "bfl": ("BFL_API_KEY", "BFL_BASE_URL"),
+}
+"""All providers, with their variables."""
+
+
+def environment_of(upstream: sandbox.Running, folder: Path, *services: str, **more: str) -> dict[str, str]:
+    """The environment that has keys for these providers, all of them at one sandbox."""
+    environment = {"JOURNEY_MCP_DATA_DIR": str(folder), **more}
+    for service in services or SERVICES:
+        key, address = SERVICES[service]
+        environment |= {key: f"{service}-secret-key", address: upstream.base_urls[service]}
+    return environment
+
+
 @asynccontextmanager
 async def fast_studio(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Studio]:
     """A studio in whose world time runs a hundred times as fast."""
@@ -102,6 +125,15 @@ class World:
         """The bodies of the creating requests that the sandbox received."""
         return [entry.request for entry in self.upstream.sandbox.ledger.submissions]
 
+    def sent_to(self, service: str) -> list[Any]:
+        """The bodies of the creating requests that one service received."""
+        return [entry.request for entry in self.upstream.sandbox.ledger.submissions if entry.service == service]
+
+    @property
+    def created(self) -> list[str]:
+        """The services that created a task, in order."""
+        return [e.service for e in self.upstream.sandbox.ledger.submissions if e.outcome == "created"]
+
     @property
     def asked(self) -> dict[str, int]:
         """How often each endpoint was asked."""
@@ -130,9 +162,29 @@ async def world(folder: Path, *faults: str, **more: Any) -> AsyncIterator[World]
 
 
 @asynccontextmanager
-async def client_of(settings: Settings, mode: str = "auto", **more: Any) -> AsyncIterator[Client]:
+async def wide_world(
+    folder: Path, *faults: str, services: Sequence[str] = tuple(SERVICES), **more: Any
+) -> AsyncIterator[World]:
+    """A studio on faster time with keys for several providers at one sandbox.
+
+    Capital keywords are environment variables, the others settings of the sandbox.
+    """
+    environment = {name: str(value) for name, value in more.items() if name.isupper()}
+    told = {"speed": 0, "seed": 7, **{name: value for name, value in more.items() if not name.isupper()}}
+    async with sandbox.running(sandbox.Settings(**told)) as upstream:
+        settings = read_settings(environment_of(upstream, folder, *services, **environment))
+        async with fast_studio(settings, clock := FastClock()) as studio:
+            opened = World(studio, upstream, folder, clock)
+            opened.faults(*faults)
+            yield opened
+
+
+@asynccontextmanager
+async def client_of(
+    settings: Settings, mode: str = "auto", *, is_local: bool = True, **more: Any
+) -> AsyncIterator[Client]:
     """A client in this process, connected to a server on faster time."""
-    server = make_server(settings, fast_studio)
+    server = make_server(settings, fast_studio, is_local=is_local)
     async with Client(server, mode=mode, **more) as client:
         yield client
 
@@ -158,6 +210,38 @@ def check_generated(path: Path, name: str, content: str) -> None:
         path.write_text(f"{before}{start}{content.strip()}\n{end}{after}", encoding="utf-8")
     else:
         assert written.strip() == content.strip(), f"{name} in {path.name} is stale: make fix rewrites it"
+
+
+@asynccontextmanager
+async def serving(app: Starlette, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """The address of a web application on this machine."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(app, log_config=None, lifespan="off")
+        config.load()
+        config.ssl = tls
+        server = uvicorn.Server(config)
+        async with anyio.create_task_group() as group:
+            group.start_soon(server.serve, [listener])
+            while not server.started:
+                await anyio.sleep(0.01)
+            yield "{}://{}:{}".format("https" if tls else "http", *listener.getsockname())
+            server.should_exit = True
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Somebody who certifies hosts, for the length of a test."""
+
+    authority: trustme.CA
+    file: Path
+    """What SSL_CERT_FILE names."""
+
+    def server(self, *hosts: str) -> ssl.SSLContext:
+        """What a server of these hosts shows."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.authority.issue_cert(*hosts).configure_cert(context)
+        return context
 
 
 def free_port() -> int:

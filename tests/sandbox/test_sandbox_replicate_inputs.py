@@ -140,8 +140,8 @@ def test_a_data_uri_holds_little(settings: ReplicateSettings, limit: int) -> Non
 @pytest.mark.parametrize(("model", "told"), [(PRO, {"seed": 1}), (MAX, {"seed": 1}), (ULTRA, {"image_prompt": URL})])
 def test_what_the_pages_contradict_each_other_on_is_a_choice(model: str, told: dict[str, Any]) -> None:
     assert faults(model, told, ReplicateSettings()) == []
-    assert faults(model, told, KkiaiSettings(takes_contradicted_inputs=True)) == []
-    assert len(faults(model, told, KkiaiSettings())) == 1
+    assert faults(model, told, KkiaiSettings()) == []
+    assert len(faults(model, told, KkiaiSettings(takes_contradicted_inputs=False))) == 1
     assert len(faults(model, told, ReplicateSettings(takes_contradicted_inputs=False))) == 1
 
 

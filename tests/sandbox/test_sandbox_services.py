@@ -2,15 +2,13 @@
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import asyncio
-import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
+from support import Authority
 
 from journey_mcp.sandbox import BflSettings, Fault, Settings, VtrixSettings, running
 from journey_mcp.sandbox.services import PATHS, owner
@@ -150,22 +148,10 @@ async def test_a_picture_in_base64_must_be_one_and_not_too_large() -> None:
         await bring(base64_of(b"hello"), limit_bytes=100, timeout_s=5)
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for this machine, which is its own authority, in a folder with its key."""
-    folder = tmp_path_factory.mktemp("authority")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=sandbox"
-    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", "key.pem", "-out", "ca.pem"]
-    subprocess.run([*command.split(), *names], cwd=folder, check=True, capture_output=True, timeout=30)
-    return folder
-
-
 @asynccontextmanager
-async def listening_safely(authority: Path, answer: bytes) -> AsyncIterator[Listener]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority / "ca.pem", authority / "key.pem")
+async def listening_safely(authority: Authority, answer: bytes) -> AsyncIterator[Listener]:
     listener = Listener(answers=[answer])
-    server = await asyncio.start_server(listener.serve, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(listener.serve, "127.0.0.1", 0, ssl=authority.server("127.0.0.1"))
     listener.url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/picture.png"
     async with server:
         yield listener
@@ -173,27 +159,29 @@ async def listening_safely(authority: Path, answer: bytes) -> AsyncIterator[List
 
 @pytest.mark.parametrize("way", ["setting", "environment"])
 async def test_a_picture_comes_over_https_from_a_trusted_server(
-    way: str, authority: Path, monkeypatch: pytest.MonkeyPatch
+    way: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ca_file = str(authority / "ca.pem")
-    if way == "environment":
-        monkeypatch.setenv("SSL_CERT_FILE", ca_file)
-    settings = Settings(speed=0, ca_file=ca_file if way == "setting" else None)
+    if way == "setting":
+        monkeypatch.delenv("SSL_CERT_FILE")
+    settings = Settings(speed=0, ca_file=str(authority.file) if way == "setting" else None)
     async with listening_safely(authority, http(200, photo())) as server, vtrix(settings) as up:
         (picture,) = await up.finished(input_image=server.url)
         assert opened(picture.content).size == (300, 200)
         assert "authorization" not in server.received[0].headers
 
 
-async def test_a_server_that_nobody_vouches_for_gives_no_picture(authority: Path) -> None:
+async def test_a_server_that_nobody_vouches_for_gives_no_picture(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
     async with listening_safely(authority, http(200, photo())) as server, vtrix(INSTANT) as up:
         told = await up.task(await up.made(input_image=server.url))
         assert told["status"] == "failed"
         assert "CERTIFICATE_VERIFY_FAILED" in told["error"]["message"]
 
 
-async def test_a_webhook_goes_to_a_trusted_server(authority: Path) -> None:
-    settings = Settings(speed=0, ca_file=str(authority / "ca.pem"))
+async def test_a_webhook_goes_to_a_trusted_server(authority: Authority) -> None:
+    settings = Settings(speed=0, ca_file=str(authority.file))
     async with listening_safely(authority, http(200)) as server, bfl(settings) as up:
         await up.made(webhook_url=server.url)
         async with asyncio.timeout(5):

@@ -236,8 +236,8 @@ async def test_only_json_is_read() -> None:
         ("flux_kontext_pro", {"output_format": "jpg"}, "output_format: Input should be 'jpeg' or 'png'"),
         (
             "flux_kontext_pro",
-            {"safety_tolerance": 0},
-            "safety_tolerance: Input should be greater than or equal to 1",
+            {"safety_tolerance": -1},
+            "safety_tolerance: Input should be greater than or equal to 0",
         ),
         ("flux_kontext_max", {"guidance_scale": 11}, "guidance_scale: Input should be less than or equal to 10"),
         ("flux_2_pro", {"aspect_ratio": "1:1"}, "aspect_ratio: Extra inputs are not permitted"),
@@ -270,9 +270,10 @@ async def test_what_a_model_does_not_take_is_refused(model: str, params: dict[st
         assert up.balance == 50
 
 
-async def test_the_lowest_safety_tolerance_can_be_zero() -> None:
-    async with vtrix(instant(safety_minimum=0)) as up:
-        await up.made(safety_tolerance=0)
+async def test_the_lowest_safety_tolerance_can_be_one() -> None:
+    async with vtrix(instant(safety_minimum=1)) as up:
+        assert (await up.generate("flux_kontext_pro", safety_tolerance=0)).status_code == 400
+        await up.made(safety_tolerance=1)
 
 
 async def test_an_extra_model_takes_anything() -> None:

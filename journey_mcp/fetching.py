@@ -1,0 +1,348 @@
+"""The one way in which the server downloads anything by itself: over HTTPS, from public addresses, within bounds.
+
+Addresses of pictures come from a model, from a provider's answer, or from a redirect: none of them may reach the
+machines next to this one. So at every hop the name is resolved once, all that it resolves to is judged, and the
+connection goes to an address that was judged: a second resolution could answer differently. The certificate is still
+checked against the name. Only hosts that the person who runs the server named, and exactly the configured base
+addresses (the sandbox is one), may be private or speak plain HTTP.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from ssl import SSLContext
+
+import anyio
+import httpx2
+from anyio import to_thread
+
+from journey_mcp.errors import quoted
+
+TRUSTED_HOSTS_SETTING = "JOURNEY_MCP_TRUSTED_HOSTS"
+
+_MAX_REDIRECTS = 5
+_CONNECT_WITHIN_S = 5.0
+"""For one of several addresses; the next one is tried after that."""
+_REDIRECTS = {301, 302, 303, 307, 308}
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_HEADERS = {"user-agent": "journey-mcp", "accept": "image/*, */*;q=0.1", "accept-encoding": "identity"}
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@%*\[\]\\]+)(?::([0-9]{1,5}))?")
+
+# `is_global` follows the registries of the Python release at hand, and leaves out what stands here:
+# https://www.iana.org/assignments/iana-ipv4-special-registry and .../iana-ipv6-special-registry
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_NOT_PUBLIC_EITHER = (
+    ipaddress.ip_network("192.0.0.0/24"),  # protocol assignments; a metadata service at one cloud
+    ipaddress.ip_network("192.88.99.0/24"),  # relays of 6to4
+    ipaddress.ip_network("168.63.129.16/32"),  # Azure's service for its virtual machines, in a public range
+    ipaddress.ip_network("3fff::/20"),  # documentation
+)
+
+Resolver = Callable[[str, int], Awaitable[list[str]]]
+"""The addresses of a host, as text; raises OSError when there are none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """What was downloaded, whole."""
+
+    content: bytes
+    media_type: str | None
+    """As its server calls it, without parameters; it may well be something else."""
+    url: str
+    """Where it was in the end, after redirects."""
+
+
+class FetchError(Exception):
+    """Nothing was downloaded. The message is a clause that tells why, to stand after a colon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """Hosts that may be private, and may speak plain HTTP."""
+
+    hosts: frozenset[tuple[str, int | None]] = frozenset()
+    """Names or addresses with a port; `None` is any port."""
+
+    @classmethod
+    def parse(cls, texts: Iterable[str]) -> "Trusted":
+        """Read `host` and `host:port`, an IPv6 address in brackets before a port.
+
+        Raises:
+            ValueError: a text is neither; it is named.
+        """
+        return cls(frozenset(map(_read_host, texts)))
+
+    def with_base_urls(self, urls: Iterable[str]) -> "Trusted":
+        """The same, and exactly host and port of these addresses.
+
+        Raises:
+            ValueError: an address is neither http:// nor https://; it is named.
+        """
+        return Trusted(self.hosts.union(map(_host_of_base_url, urls)))
+
+    def is_trusted(self, host: str, port: int) -> bool:
+        """Whether it was named, with this port or without any."""
+        name = _canonical(host)
+        return (name, None) in self.hosts or (name, port) in self.hosts
+
+
+def is_public(address: str) -> bool:
+    """Whether this IP address is one of the public Internet, and so is the IPv4 address that it may carry inside."""
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address) and (inside := _ipv4_inside(parsed)):
+        parsed = inside
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed not in _GLOBAL_UNICAST:
+        return False
+    return (
+        parsed.is_global
+        and not parsed.is_multicast
+        and not parsed.is_reserved
+        and not any(parsed in network for network in _NOT_PUBLIC_EITHER)
+    )
+
+
+async def resolve_by_system(host: str, port: int) -> list[str]:
+    """Every address that the system knows for a host."""
+    return [str(found[4][0]) for found in await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Target:
+    """Where one hop leads."""
+
+    url: httpx2.URL
+    host: str
+    """In ASCII, an IPv6 address without brackets."""
+    port: int
+
+    @classmethod
+    def read(cls, text: str) -> "_Target":
+        # an address that cannot be read is not repeated: part of it may be a password
+        try:
+            url = httpx2.URL(text)
+        except httpx2.InvalidURL as error:
+            raise FetchError("it is no valid https:// address") from error
+        if url.scheme not in _DEFAULT_PORTS or not url.raw_host:
+            raise FetchError(f"{quoted(url.scheme + '://', 40)} is not fetched: give an https:// address with a host")
+        host, port = url.raw_host.decode("ascii"), _DEFAULT_PORTS[url.scheme] if url.port is None else url.port
+        if url.userinfo:
+            raise FetchError(f"the address at {quoted(host)} carries a user name or password: give one without")
+        if not _is_port(port):
+            raise FetchError(f"{quoted(host)} has no port {port}: ports are 1 to 65535")
+        return cls(url=url, host=host, port=port)
+
+    def request(self, address: str) -> httpx2.Request:
+        """The request that connects to the address, and asks for the name."""
+        return httpx2.Request(
+            "GET",
+            self.url.copy_with(host=address),
+            headers={"host": self.url.netloc.decode("ascii"), **_HEADERS},
+            extensions={
+                "timeout": httpx2.Timeout(None, connect=_CONNECT_WITHIN_S).as_dict(),
+                "sni_hostname": self.host,  # the certificate is checked against it, too
+            },
+        )
+
+
+@dataclass(slots=True)
+class _Certificates:
+    """The authorities whose certificates count: those of SSL_CERT_FILE or SSL_CERT_DIR, else the system's."""
+
+    _context: SSLContext | None = None
+    _reading: anyio.Lock = field(default_factory=anyio.Lock)
+
+    async def context(self) -> SSLContext:
+        async with self._reading:
+            if self._context is None:
+                try:
+                    # hundreds of certificates are read: once, and not in the loop
+                    self._context = await to_thread.run_sync(httpx2.create_ssl_context)
+                except OSError as error:
+                    reason = f"the certificate authorities cannot be read ({quoted(error)}): check SSL_CERT_FILE"
+                    raise FetchError(reason) from error
+            return self._context
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """Downloads from public addresses and trusted hosts."""
+
+    trusted: Trusted
+    resolve: Resolver = resolve_by_system
+    _certificates: _Certificates = field(default_factory=_Certificates, repr=False, compare=False)
+
+    def trusting(self, *base_urls: str) -> "Fetcher":
+        """The same, and exactly host and port of these addresses are trusted. Raises ValueError as `Trusted` does."""
+        return replace(self, trusted=self.trusted.with_base_urls(base_urls))
+
+    async def get(self, url: str, *, max_bytes: int, within_s: float) -> Fetched:
+        """Download all of it, following up to five redirects.
+
+        Raises:
+            FetchError: the address or one that it redirects to is not allowed, there was no answer in time, it was
+                none with a content, or it was larger than `max_bytes` (decompressed, too).
+        """
+        try:
+            with anyio.fail_after(within_s):
+                return await self._follow(url, max_bytes)
+        except TimeoutError as error:
+            raise FetchError(f"it took more than {within_s:g} s") from error
+
+    async def _follow(self, url: str, max_bytes: int) -> Fetched:
+        hop = await self._hop(url, max_bytes)
+        for _ in range(_MAX_REDIRECTS):
+            if isinstance(hop, Fetched):
+                return hop
+            try:
+                hop = await self._hop(hop, max_bytes)
+            except FetchError as error:
+                raise FetchError(f"after a redirect, {error}") from error
+        if isinstance(hop, Fetched):
+            return hop
+        raise FetchError(f"it redirects more than {_MAX_REDIRECTS} times")
+
+    async def _hop(self, url: str, max_bytes: int) -> Fetched | str:
+        """What is there, or the address to which it redirects."""
+        target = _Target.read(url)
+        addresses = await self._allowed_addresses(target)
+        try:
+            async with self._answer(target, addresses) as response:
+                if response.status_code in _REDIRECTS:
+                    return _next_address(target, response)
+                content = await _read(target, response, max_bytes)
+        except httpx2.HTTPError as error:
+            raise FetchError(f"the exchange with {quoted(target.host)} broke off: {_reason(error)}") from error
+        return Fetched(content=content, media_type=_media_type(response), url=url)
+
+    async def _allowed_addresses(self, target: _Target) -> list[str]:
+        is_trusted = self.trusted.is_trusted(target.host, target.port)
+        if target.url.scheme == "http" and not is_trusted:
+            raise FetchError(
+                f"{quoted(target.host)} is not fetched over plain http://: give an https:// address, "
+                f"or name the host in {TRUSTED_HOSTS_SETTING}"
+            )
+        addresses = await self._addresses(target)
+        # One private address among public ones refuses the name. No picture host has such a name, an attacker's
+        # may; and with only the public ones kept, what happens would hang on which of them answers.
+        if not is_trusted and not all(map(is_public, addresses)):
+            raise FetchError(
+                f"{quoted(target.host)} is no public address, or leads to one that is not: only public hosts are "
+                f"fetched from, and those in {TRUSTED_HOSTS_SETTING}"
+            )
+        return addresses
+
+    async def _addresses(self, target: _Target) -> list[str]:
+        if _is_address(target.host):
+            return [target.host]
+        try:
+            addresses = await self.resolve(target.host, target.port)
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label that is longer than labels may be
+            raise FetchError(f"the name {quoted(target.host)} cannot be resolved: {_reason(error)}") from error
+        if not addresses:
+            raise FetchError(f"the name {quoted(target.host)} has no address")
+        return list(dict.fromkeys(addresses))
+
+    @asynccontextmanager
+    async def _answer(self, target: _Target, addresses: list[str]) -> AsyncIterator[httpx2.Response]:
+        # A transport and not a client: it keeps no cookies, adds no credentials, follows nothing, and asks no proxy
+        # of the environment, which would resolve the name by itself. One for each hop: a kept connection belongs to
+        # an address, and would serve other names there whose certificate was never seen.
+        async with httpx2.AsyncHTTPTransport(verify=await self._certificates.context(), trust_env=False) as transport:
+            response = await _first_answer(transport, target, addresses)
+            try:
+                yield response
+            finally:
+                await response.aclose()
+
+
+async def _first_answer(transport: httpx2.AsyncHTTPTransport, target: _Target, addresses: list[str]) -> httpx2.Response:
+    """The answer of the first address that takes a connection."""
+    *others, last = addresses
+    for address in others:
+        try:
+            return await transport.handle_async_request(target.request(address))
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+            continue
+    try:
+        return await transport.handle_async_request(target.request(last))
+    except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+        raise FetchError(f"no connection to {quoted(target.host)}: {_reason(error)}") from error
+
+
+def _next_address(target: _Target, response: httpx2.Response) -> str:
+    try:
+        return str(target.url.join(response.headers["location"]))
+    except (KeyError, ValueError, httpx2.InvalidURL) as error:
+        raise FetchError(f"{quoted(target.host)} redirects, and does not say where to") from error
+
+
+async def _read(target: _Target, response: httpx2.Response, max_bytes: int) -> bytes:
+    if response.status_code != httpx2.codes.OK:
+        raise FetchError(f"{quoted(target.host)} answered HTTP {response.status_code}")
+    too_large = FetchError(f"it is larger than {max_bytes:,} bytes")
+    if int(response.headers.get("content-length", 0)) > max_bytes:
+        raise too_large
+    content = bytearray()
+    async for chunk in response.aiter_bytes():  # decoded, in pieces of at most 1 MiB whatever it was compressed to
+        content += chunk
+        if len(content) > max_bytes:
+            raise too_large
+    return bytes(content)
+
+
+def _media_type(response: httpx2.Response) -> str | None:
+    named = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return named if _MEDIA_TYPE.fullmatch(named) else None
+
+
+def _read_host(text: str) -> tuple[str, int | None]:
+    bare = text.strip()
+    match = _HOST_AND_PORT.fullmatch(f"[{bare}]" if _is_address(bare) and ":" in bare else bare)
+    if match is None or (match[2] and not _is_port(int(match[2]))):
+        raise ValueError(f"{text!r} is neither host nor host:port")
+    try:
+        host = httpx2.URL(f"https://{match[1]}").raw_host.decode("ascii")
+    except httpx2.InvalidURL as error:
+        raise ValueError(f"{text!r} is neither host nor host:port") from error
+    return _canonical(host), int(match[2]) if match[2] else None
+
+
+def _host_of_base_url(text: str) -> tuple[str, int]:
+    try:
+        target = _Target.read(text)
+    except FetchError as error:
+        raise ValueError(f"{text!r} is no base address: {error}") from error
+    return _canonical(target.host), target.port
+
+
+def _canonical(host: str) -> str:
+    return str(ipaddress.ip_address(host)) if _is_address(host) else host.lower()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_port(number: int) -> bool:
+    return 1 <= number <= 65535  # noqa: PLR2004  # what 16 bits hold
+
+
+def _ipv4_inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that packets to this one are carried to: IPv4-mapped, 6to4, NAT64."""
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
+def _reason(error: Exception) -> str:
+    return quoted(str(error) or type(error).__name__)

@@ -1,0 +1,565 @@
+"""Downloads: from public addresses and trusted hosts only, at every hop, and within bounds."""
+
+import asyncio
+import gzip
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import trustme
+from support import Authority
+
+from journey_mcp.fetching import Fetched, Fetcher, FetchError, Trusted, is_public
+
+PUBLIC = "93.184.216.34"
+PNG = b"\x89PNG\r\n\x1a\n and so on"
+
+Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def ok(content: bytes = PNG, *headers: str) -> bytes:
+    """A whole answer."""
+    return b"\r\n".join(
+        [b"HTTP/1.1 200 OK", *(line.encode() for line in (*headers, f"content-length: {len(content)}")), b"", content]
+    )
+
+
+def redirect(location: str, status: int = 302) -> bytes:
+    """An answer that leads elsewhere."""
+    return f"HTTP/1.1 {status} Elsewhere\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n".encode()
+
+
+@dataclass
+class Site:
+    """A server on this machine that answers by path, and remembers what it was asked."""
+
+    answers: dict[str, bytes]
+    hangs_after: bool = False
+    port: int = 0
+    asked: list[str] = field(default_factory=list)
+    """The heads of the requests."""
+
+    async def visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request; a path without an answer is never answered."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.asked.append(head)
+        writer.write(self.answers.get(head.split()[1], b""))
+        if self.hangs_after or head.split()[1] not in self.answers:
+            await reader.read()  # until the other side has had enough
+
+    def url(self, path: str = "/a.png", host: str = "127.0.0.1", scheme: str = "http") -> str:
+        """An address at this server."""
+        return f"{scheme}://{host}:{self.port}{path}"
+
+    def header(self, name: str) -> str | None:
+        """What the last request said."""
+        lines = (line.partition(": ") for line in self.asked[-1].splitlines()[1:])
+        return next((value for key, _, value in lines if key.lower() == name), None)
+
+
+@asynccontextmanager
+async def listening(visit: Visit, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """The port of a server whose visits have all ended afterwards."""
+    visits = dict[asyncio.StreamWriter, asyncio.Event]()
+
+    async def received(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visits[writer] = asyncio.Event()
+        with suppress(asyncio.IncompleteReadError, OSError):  # the other side has left
+            await visit(reader, writer)
+        with suppress(OSError):
+            writer.close()
+            await writer.wait_closed()
+        visits[writer].set()
+
+    server = await asyncio.start_server(received, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for writer, ended in visits.items():
+            writer.transport.abort()
+            await ended.wait()
+
+
+@asynccontextmanager
+async def serving(
+    answers: Mapping[str, bytes], tls: ssl.SSLContext | None = None, *, hangs_after: bool = False
+) -> AsyncIterator[Site]:
+    """A running site."""
+    site = Site(dict(answers), hangs_after)
+    async with listening(site.visit, tls) as site.port:
+        yield site
+
+
+class Names:
+    """A resolver that gives its answers in turn, the last one from then on, and counts."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers, self.asked = list(answers), list[tuple[str, int]]()
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        """The next answer."""
+        self.asked.append((host, port))
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+NOBODY = Trusted.parse([])
+HERE = Trusted.parse(["127.0.0.1"])
+
+
+async def get(fetcher: Fetcher, url: str, max_bytes: int = 100_000, within_s: float = 20.0) -> Fetched:
+    """Download with bounds that do not matter."""
+    return await fetcher.get(url, max_bytes=max_bytes, within_s=within_s)
+
+
+async def refusal(fetcher: Fetcher, url: str, max_bytes: int = 100_000, within_s: float = 20.0) -> str:
+    """Why nothing was downloaded."""
+    with pytest.raises(FetchError) as caught:
+        await get(fetcher, url, max_bytes, within_s)
+    return str(caught.value)
+
+
+def causes(error: BaseException | None) -> str:
+    """All that led to an error."""
+    return "" if error is None else f"{error!r} {causes(error.__cause__ or error.__context__)}"
+
+
+# --- addresses
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.255.254", "169.254.169.254"),
+        *("172.16.0.1", "172.31.255.255", "192.0.0.192", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1"),
+        *("198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255"),
+        *("100.100.100.200", "168.63.129.16"),
+        *("::", "::1", "fe80::1", "fe80::1%2", "fec0::1", "fc00::1", "fd00:ec2::254", "fd20:ce::254", "ff02::1"),
+        *("ff0e::1", "100::1", "2001:db8::1", "3fff::1", "2001::1", "5f00::1", "4000::1", "64:ff9b:1::808:808"),
+        *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:a9fe:a9fe", "::127.0.0.1", "::8.8.8.8", "::ffff:0:8.8.8.8"),
+        *("64:ff9b::7f00:1", "64:ff9b::169.254.169.254", "2002:7f00:1::", "2002:a9fe:a9fe::1", "2002:c0a8:101::1"),
+    ],
+)
+async def test_a_name_that_leads_to_a_private_address_is_refused(address: str) -> None:
+    """Whatever form the address has, and whatever IPv4 address it carries inside."""
+    names = Names([address])
+    reason = await refusal(Fetcher(NOBODY, names), "https://pictures.test/a.png")
+    assert '"pictures.test" is no public address, or leads to one that is not' in reason
+    assert "only public hosts are fetched from, and those in JOURNEY_MCP_TRUSTED_HOSTS" in reason
+    assert address not in reason, "what a name stands for inside of a network is nobody's business"
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("8.8.8.8", "93.184.216.34", "172.32.0.1", "100.128.0.1", "192.0.1.1", "2606:4700::1111", "2a00:1450::1"),
+        *("::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"),
+    ],
+)
+def test_public_addresses_are_public(address: str) -> None:
+    """So are those that carry a public IPv4 address inside."""
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "[::1]", "10.1.2.3", "[::ffff:127.0.0.1]", "[fd00:ec2::254]", "169.254.169.254", "0.0.0.0"),
+        *("localhost", "127.1", "0x7f000001", "2130706433", "0177.0.0.1"),  # what the system makes of them counts
+    ],
+)
+async def test_private_addresses_in_the_url_are_refused(host: str) -> None:
+    """By the system's own resolver."""
+    reason = await refusal(Fetcher(NOBODY), f"https://{host}:8787/a.png")
+    assert "no public address" in reason or "cannot be resolved" in reason or "no valid" in reason
+
+
+async def test_one_private_address_among_public_ones_refuses_the_name() -> None:
+    """Which of them would answer must not matter."""
+    for addresses in ([PUBLIC, "10.0.0.1"], ["::1", PUBLIC]):
+        assert "no public address" in await refusal(Fetcher(NOBODY, Names(addresses)), "https://pictures.test/a.png")
+
+
+async def test_the_address_that_was_judged_is_the_one_connected_to() -> None:
+    """A name that is public at first and private at the second look is looked up once."""
+    async with serving({"/a.png": ok()}) as site:
+        names = Names([PUBLIC], ["127.0.0.1"])
+        with pytest.raises(FetchError, match=r'no connection to "pictures\.test"') as caught:
+            await get(Fetcher(NOBODY, names), site.url(host="pictures.test", scheme="https"), within_s=5)
+        assert f"a test connects to {PUBLIC}" in causes(caught.value), "the guard of all tests saw another address"
+        assert names.asked == [("pictures.test", site.port)]
+        assert site.asked == []
+
+
+async def test_a_trusted_name_is_looked_up_once_and_asked_for_by_its_name() -> None:
+    """The address only appears below HTTP."""
+    async with serving({"/a.png?size=2": ok(PNG, "content-type: Image/PNG; q=1")}) as site:
+        names = Names(["127.0.0.1"], ["127.0.0.2"])
+        url = site.url("/a.png?size=2", "Pictures.Test")
+        fetched = await get(Fetcher(Trusted.parse(["pictures.test"]), names), url)
+        assert fetched == Fetched(content=PNG, media_type="image/png", url=url)
+        assert names.asked == [("pictures.test", site.port)]
+        assert site.header("host") == f"pictures.test:{site.port}"
+
+
+async def test_a_host_of_which_one_address_does_not_answer_is_asked_at_the_next() -> None:
+    """As every browser does."""
+    async with serving({"/a.png": ok()}) as site:
+        fetcher = Fetcher(Trusted.parse(["pictures.test"]), Names(["127.0.0.2", "127.0.0.1"]))
+        assert (await get(fetcher, site.url(host="pictures.test"))).content == PNG
+
+
+async def test_a_name_without_an_address_is_named() -> None:
+    """Whatever the resolver says."""
+
+    async def fails(_host: str, _port: int) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    reason = await refusal(Fetcher(NOBODY, fails), "https://pictures.test/a.png")
+    assert 'the name "pictures.test" cannot be resolved: "[Errno -2] Name or service not known"' in reason
+    assert "has no address" in await refusal(Fetcher(NOBODY, Names([])), "https://pictures.test/a.png")
+    assert "cannot be resolved" in await refusal(Fetcher(NOBODY), f"https://{'a' * 70}.test/a.png")
+
+
+# --- what is trusted
+
+
+@pytest.mark.parametrize(
+    ("texts", "trusted", "not_trusted"),
+    [
+        (["nas.local"], [("nas.local", 80), ("NAS.local", 8443)], [("local", 80), ("a.nas.local", 80)]),
+        (["nas.local:8080"], [("nas.local", 8080)], [("nas.local", 80), ("nas.local", 443)]),
+        ([" 127.0.0.1:443 "], [("127.0.0.1", 443)], [("127.0.0.1", 80), ("127.0.0.2", 443), ("localhost", 443)]),
+        (["[::1]:80", "fd00::1"], [("::1", 80), ("fd00:0::1", 7)], [("::1", 81), ("::2", 80)]),
+        (["bücher.example"], [("xn--bcher-kva.example", 443)], [("bücher.example", 443)]),
+        ([], [], [("localhost", 80)]),
+    ],
+)
+def test_hosts_are_trusted_as_they_are_named(
+    texts: list[str], trusted: list[tuple[str, int]], not_trusted: list[tuple[str, int]]
+) -> None:
+    """With their port where they have one, with every port where not."""
+    parsed = Trusted.parse(texts)
+    assert [pair for pair in trusted if not parsed.is_trusted(*pair)] == []
+    assert [pair for pair in not_trusted if parsed.is_trusted(*pair)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "http://nas.local", "nas.local/path", "user@nas.local", "nas.local:", "nas.local:0", "nas.local:65536"),
+        *("nas.local:http", "*.local", "two hosts", "[::1", "::1:80:90:100:110:120:130:140", "10.0.0.0/8"),
+        "999.0.0.1",
+    ],
+)
+def test_what_is_no_host_is_named(text: str) -> None:
+    """A setting that cannot be understood must not be taken for a narrower one."""
+    with pytest.raises(ValueError, match="is neither host nor host:port") as caught:
+        Trusted.parse(["localhost", text])
+    assert str(caught.value).startswith(repr(text))
+
+
+async def test_exactly_host_and_port_of_a_base_address_are_trusted() -> None:
+    """The sandbox is reached, what listens beside it is not."""
+    async with serving({"/a.png": ok()}) as sandbox, serving({"/a.png": ok()}) as beside:
+        plain = Fetcher(NOBODY)
+        fetcher = plain.trusting(sandbox.url("/v1"), "https://api.example.test")
+        assert (await get(fetcher, sandbox.url())).content == PNG
+        assert "plain http://" in await refusal(fetcher, beside.url())
+        assert "no public address" in await refusal(fetcher, beside.url(scheme="https"))
+        assert "plain http://" in await refusal(plain, sandbox.url())
+        assert fetcher.trusted.is_trusted("api.example.test", 443)
+        assert beside.asked == []
+
+
+def test_a_base_address_that_is_none_is_named() -> None:
+    """In the words of the one who configured it."""
+    with pytest.raises(ValueError, match=r"'ftp://files\.test' is no base address"):
+        Fetcher(NOBODY).trusting("ftp://files.test")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://pictures.test/a.png", '"pictures.test" is not fetched over plain http://: give an https:// address'),
+        ("https://me:secret@pictures.test/a.png", '"pictures.test" carries a user name or password'),
+        ("https://me@pictures.test/a.png", '"pictures.test" carries a user name or password'),
+        ("ftp://pictures.test/a.png", '"ftp://" is not fetched'),
+        ("file:///etc/passwd", '"file://" is not fetched'),
+        ("data:image/png;base64,AAAA", '"data://" is not fetched'),
+        ("https:///a.png", '"https://" is not fetched: give an https:// address with a host'),
+        ("pictures.test/a.png", "is not fetched"),
+        ("https://pictures.test:secret/a.png", "it is no valid https:// address"),
+        ("https://pictures.test:70000/a.png", '"pictures.test" has no port 70000'),
+        ("https://pictures.test:0/a.png", '"pictures.test" has no port 0'),
+        ("https://1.2.3.999/a.png", "it is no valid https:// address"),
+        ("https://pictures.test/\r\nhost: other", "it is no valid https:// address"),
+        ("https://[fe80::1]/a.png", "no public address"),
+    ],
+)
+async def test_addresses_that_are_never_fetched(url: str, reason: str) -> None:
+    """Nobody is even asked where they are, and no password is repeated."""
+    names = Names([PUBLIC])
+    said = await refusal(Fetcher(NOBODY, names), url)
+    assert reason in said
+    assert "secret" not in said
+    assert names.asked == []
+
+
+# --- redirects
+
+
+async def test_redirects_are_followed_and_told() -> None:
+    """Relative ones as well; the address of the last hop is the one that counts."""
+    answers = {"/1": redirect("/2", 301), "/2": redirect("../a.png#part", 307), "/a.png": ok()}
+    async with serving(answers) as site:
+        fetched = await get(Fetcher(HERE), site.url("/1"))
+        assert fetched == Fetched(content=PNG, media_type=None, url=site.url("/a.png#part"))
+
+
+async def test_no_credentials_and_no_cookies_are_sent() -> None:
+    """Not even those that the hop before wanted to be kept."""
+    cookie = b"HTTP/1.1 302 Elsewhere\r\nset-cookie: a=b\r\nlocation: /a.png\r\ncontent-length: 0\r\n\r\n"
+    async with serving({"/1": cookie, "/a.png": ok()}) as site:
+        await get(Fetcher(HERE), site.url("/1"))
+        names = {line.partition(":")[0].lower() for line in site.asked[-1].splitlines()[1:] if line}
+        assert names == {"host", "user-agent", "accept", "accept-encoding"}
+        assert site.header("accept-encoding") == "identity"
+
+
+@pytest.mark.parametrize(
+    ("location", "reason"),
+    [
+        ("https://10.0.0.1/a.png", '"10.0.0.1" is no public address'),
+        ("https://inside.test/a.png", '"inside.test" is no public address'),
+        ("https://[::ffff:169.254.169.254]/latest", "is no public address"),
+        ("http://outside.test/a.png", '"outside.test" is not fetched over plain http://'),
+        ("http://127.0.0.2/a.png", '"127.0.0.2" is not fetched over plain http://'),
+        ("https://me:pw@outside.test/", "carries a user name or password"),
+        ("file:///etc/passwd", '"file://" is not fetched'),
+    ],
+)
+async def test_every_hop_is_judged(location: str, reason: str) -> None:
+    """A trusted host can lead to a refused one."""
+
+    async def resolve(host: str, _port: int) -> list[str]:
+        return {"inside.test": ["192.168.0.7"], "outside.test": [PUBLIC]}[host]
+
+    async with serving({"/1": redirect(location)}) as site:
+        said = await refusal(Fetcher(HERE, resolve), site.url("/1"))
+        assert said.startswith("after a redirect, ")
+        assert reason in said
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ({"/1": redirect("/1")}, "it redirects more than 5 times"),
+        ({"/1": redirect("/2"), "/2": redirect("/1")}, "it redirects more than 5 times"),
+        ({"/1": b"HTTP/1.1 302 Elsewhere\r\ncontent-length: 0\r\n\r\n"}, "does not say where to"),
+        ({"/1": redirect("https://pictures.test:none/")}, "does not say where to"),
+    ],
+)
+async def test_redirects_that_lead_nowhere(answers: dict[str, bytes], reason: str) -> None:
+    """They end."""
+    async with serving(answers) as site:
+        assert reason in await refusal(Fetcher(HERE), site.url("/1"))
+        assert len(site.asked) <= 6
+
+
+async def test_five_redirects_are_followed() -> None:
+    """As many as are promised."""
+    answers = {f"/{number}": redirect(f"/{number + 1}") for number in range(5)}
+    async with serving({**answers, "/5": ok()}) as site:
+        assert (await get(Fetcher(HERE), site.url("/0"))).url == site.url("/5")
+
+
+# --- bounds
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (ok(b"x" * 1001), "it is larger than 1,000 bytes"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1001, "it is larger than 1,000 bytes"),
+        (
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"3e8\r\n" + b"x" * 1000 + b"\r\n1\r\nx\r\n",
+            "it is larger than 1,000 bytes",
+        ),
+        (ok(gzip.compress(bytes(300_000)), "content-encoding: gzip"), "it is larger than 1,000 bytes"),
+        (
+            ok(gzip.compress(gzip.compress(bytes(50_000_000))), "content-encoding: gzip, gzip"),
+            "it is larger than 1,000 bytes",
+        ),
+        (ok(b"no gzip", "content-encoding: gzip"), "broke off"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf", "broke off"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n", "broke off"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 200_000 + b"\r\n\r\n", "broke off"),
+        (b"", "broke off"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "broke off"),
+        (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", '"127.0.0.1" answered HTTP 404'),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", '"127.0.0.1" answered HTTP 204'),
+        (b"HTTP/1.1 304 Not Modified\r\n\r\n", '"127.0.0.1" answered HTTP 304'),
+    ],
+)
+async def test_answers_that_are_not_taken(answer: bytes, reason: str) -> None:
+    """Too large, also after decompression; cut off; or none with a content."""
+    async with serving({"/a.png": answer}) as site:
+        assert reason in await refusal(Fetcher(HERE), site.url(), max_bytes=1000)
+
+
+async def test_a_size_that_is_announced_is_refused_before_it_comes() -> None:
+    """The server never sends the body."""
+    async with serving({"/a.png": b"HTTP/1.1 200 OK\r\ncontent-length: 1001\r\n\r\n"}, hangs_after=True) as site:
+        assert await refusal(Fetcher(HERE), site.url(), max_bytes=1000) == "it is larger than 1,000 bytes"
+
+
+async def test_as_many_bytes_as_are_allowed_are_taken() -> None:
+    """Compressed or not."""
+    answers = {"/1": ok(b"x" * 1000), "/2": ok(gzip.compress(b"x" * 1000), "content-encoding: gzip")}
+    async with serving(answers) as site:
+        assert [len((await get(Fetcher(HERE), site.url(path), 1000)).content) for path in answers] == [1000, 1000]
+
+
+@pytest.mark.parametrize("answer", [None, b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"])
+async def test_who_does_not_answer_in_time_is_left(answer: bytes | None) -> None:
+    """Not at all, in the head, or in the body."""
+    async with serving({} if answer is None else {"/a.png": answer}, hangs_after=True) as site:
+        assert await refusal(Fetcher(HERE), site.url(), within_s=0.2) == "it took more than 0.2 s"
+
+
+async def test_an_answer_in_drops_ends_with_the_time() -> None:
+    """Each drop comes in time; all of them do not."""
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+        while not reader.at_eof():
+            writer.write(b"x")
+            await asyncio.sleep(0.01)
+
+    async with listening(drip) as port:
+        said = await refusal(Fetcher(HERE), f"http://127.0.0.1:{port}/", within_s=0.3)
+        assert said == "it took more than 0.3 s"
+
+
+async def test_a_resolver_that_does_not_answer_ends_with_the_time() -> None:
+    """Names count into the whole."""
+
+    async def never(_host: str, _port: int) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    assert await refusal(Fetcher(NOBODY, never), "https://pictures.test/", within_s=0.1) == "it took more than 0.1 s"
+
+
+async def test_nobody_listens() -> None:
+    """The host is named."""
+    async with serving({}) as site:
+        url = site.url()
+    assert 'no connection to "127.0.0.1"' in await refusal(Fetcher(HERE), url)
+
+
+async def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would look names up by themselves."""
+    async with serving({"/a.png": ok()}) as site, serving({}) as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url(""))
+        assert (await get(Fetcher(HERE), site.url())).content == PNG
+        assert proxy.asked == []
+
+
+@pytest.mark.parametrize(
+    ("named", "media_type"),
+    [
+        ("text/html; charset=utf-8", "text/html"),
+        ("IMAGE/SVG+XML", "image/svg+xml"),
+        ("", None),
+        ("nonsense", None),
+        ("image/png, text/html", None),
+        (f"image/{'x' * 65}", None),
+    ],
+)
+async def test_the_media_type_is_told_when_it_is_one(named: str, media_type: str | None) -> None:
+    """Without parameters, in small letters; foreign text that is none is dropped."""
+    async with serving({"/a.png": ok(PNG, f"content-type: {named}")}) as site:
+        assert (await get(Fetcher(HERE), site.url())).media_type == media_type
+
+
+# --- certificates
+
+
+async def test_certificates_are_checked_against_the_name(authority: Authority) -> None:
+    """Though the connection goes to an address."""
+    names = Names(["127.0.0.1"])
+    fetcher = Fetcher(Trusted.parse(["pictures.test", "other.test", "127.0.0.1"]), names)
+    async with serving({"/a.png": ok()}, authority.server("pictures.test")) as site:
+        url = site.url(host="pictures.test", scheme="https")
+        assert await get(fetcher, url) == Fetched(content=PNG, media_type=None, url=url)
+        said = await refusal(fetcher, site.url(host="other.test", scheme="https"))
+        assert 'no connection to "other.test"' in said
+        assert "certificate is not valid for 'other.test'" in said
+        assert "IP address mismatch" in await refusal(fetcher, site.url(scheme="https"))
+        assert len(site.asked) == 1
+
+
+async def test_a_certificate_for_an_address_is_good_for_it(authority: Authority) -> None:
+    """No name is sent then."""
+    async with serving({"/a.png": ok()}, authority.server("127.0.0.1")) as site:
+        assert (await get(Fetcher(HERE), site.url(scheme="https"))).content == PNG
+
+
+async def test_names_at_one_address_show_a_certificate_each(authority: Authority) -> None:
+    """A redirect to another name is not answered over the connection of the first one."""
+    async with serving({"/a.png": ok()}, authority.server("pictures.test")) as site:
+        site.answers["/1"] = redirect(site.url(host="other.test", scheme="https"))
+        fetcher = Fetcher(Trusted.parse(["pictures.test", "other.test"]), Names(["127.0.0.1"]))
+        said = await refusal(fetcher, site.url("/1", "pictures.test", "https"))
+        assert 'after a redirect, no connection to "other.test"' in said
+        assert "not valid for 'other.test'" in said
+
+
+async def test_https_redirects_to_http_at_trusted_hosts_only(authority: Authority) -> None:
+    """Elsewhere the content could be exchanged on the way."""
+    async with (
+        serving({"/a.png": ok()}) as plain,
+        serving({}, authority.server("pictures.test")) as site,
+    ):
+        fetcher = Fetcher(Trusted.parse([f"pictures.test:{site.port}"]), Names(["127.0.0.1"]))
+        site.answers["/1"] = redirect(plain.url(host="pictures.test"))
+        first = site.url("/1", "pictures.test", "https")
+        assert "plain http://" in await refusal(fetcher, first)
+        assert plain.asked == []
+        assert (await get(fetcher.trusting(plain.url(host="pictures.test")), first)).content == PNG
+
+
+@pytest.mark.usefixtures("authority")
+async def test_who_is_certified_by_nobody_is_refused(tmp_path: Path) -> None:
+    """The environment's authorities replace the system's."""
+    stranger = Authority(trustme.CA(), tmp_path / "stranger.pem")
+    async with serving({"/a.png": ok()}, stranger.server("127.0.0.1")) as site:
+        assert "CERTIFICATE_VERIFY_FAILED" in await refusal(Fetcher(HERE), site.url(scheme="https"))
+        assert site.asked == []
+
+
+async def test_authorities_that_cannot_be_read_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variable that names them."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    said = await refusal(Fetcher(HERE), "https://127.0.0.1:1/a.png")
+    assert "the certificate authorities cannot be read" in said
+    assert "SSL_CERT_FILE" in said
+
+
+async def test_many_downloads_at_once_share_the_authorities(authority: Authority) -> None:
+    """They are read once, and a fetcher that trusts more has them, too."""
+    async with serving({"/a.png": ok()}, authority.server("127.0.0.1")) as site:
+        fetcher = Fetcher(NOBODY)
+        wider = fetcher.trusting(site.url(scheme="https"))
+        await asyncio.gather(*(get(wider, site.url(scheme="https")) for _ in range(5)))
+        authority.file.unlink()
+        assert (await get(fetcher.trusting(site.url(scheme="https")), site.url(scheme="https"))).content == PNG

@@ -1,0 +1,307 @@
+"""Local pictures: out of the allowed folders only, wherever links lead, and never anything but a file."""
+
+import os
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from journey_mcp.local_files import NotAllowed, Unreadable, allowed_folders, looks_like_path, read
+
+CONTENT = b"\x89PNG a picture"
+SECRET = b"secret"
+
+
+class Disk:
+    """An allowed folder with a picture, a folder beside it with a secret, and a home."""
+
+    def __init__(self, root: Path) -> None:
+        self.home, self.allowed, self.outside = root / "home", root / "allowed", root / "outside"
+        for folder in (self.home, self.allowed / "holidays", self.outside):
+            folder.mkdir(parents=True)
+        self.picture = self.allowed / "holidays" / "a b.png"
+        self.picture.write_bytes(CONTENT)
+        self.secret = self.outside / "secret.png"
+        self.secret.write_bytes(SECRET)
+
+    def read(self, text: str | Path, max_bytes: int = 1000) -> bytes:
+        """Read out of the allowed folder."""
+        return read(str(text), [self.allowed], max_bytes=max_bytes)
+
+    def refusal(self, text: str | Path) -> str:
+        """Why it is not allowed."""
+        with pytest.raises(NotAllowed) as caught:
+            self.read(text)
+        return str(caught.value)
+
+    def failure(self, text: str | Path, max_bytes: int = 1000) -> str:
+        """Why it cannot be read."""
+        with pytest.raises(Unreadable) as caught:
+            self.read(text, max_bytes)
+        return str(caught.value)
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """A disk, with the working directory in the allowed folder and a home of its own."""
+    made = Disk(tmp_path)
+    monkeypatch.chdir(made.allowed)
+    monkeypatch.setenv("HOME", str(made.home))
+    monkeypatch.setenv("USERPROFILE", str(made.home))
+    for name in ("XDG_CONFIG_HOME", "XDG_PICTURES_DIR", "XDG_DOWNLOAD_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    return made
+
+
+# --- what is meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("/home/me/a.png", "/a", "~/a.png", "~", "./a", "../a", ".\\a", "file:///a", "FILE://localhost/a"),
+        *("C:\\a.png", "c:/a.png", "\\\\nas\\a.png"),
+        *("a.png", "a b.JPEG", "holidays/a.webp", "Shot 12:30.gif", "a.jpg", "a.heic", "tsk_1-1.png"),
+    ],
+)
+def test_paths_look_like_paths(text: str) -> None:
+    """Also names of pictures that cannot be used: their reader can say so."""
+    assert looks_like_path(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("https://example.test/a.png", "http://example.test/a.png", "HTTPS://example.test/a.png", "s3://bucket/a.png"),
+        *("data:image/png;base64,AAAA", "data:a.png", "tsk_0123456789abcdefghijkl", "tsk_0123456789abcdefghijkl.1"),
+        *("", "a kite", "a.txt", ".png", "png", "a.png.exe", "a\nb.png"),
+    ],
+)
+def test_other_texts_do_not(text: str) -> None:
+    """Addresses, data, ids, words."""
+    assert not looks_like_path(text)
+
+
+# --- which folders
+
+
+def test_work_pictures_and_downloads_are_allowed(disk: Disk) -> None:
+    """And what the setting adds."""
+    folders = allowed_folders([disk.outside, Path("~/Scans"), disk.outside])
+    assert folders == (
+        disk.allowed,
+        disk.home / "Pictures",
+        disk.home / "Downloads",
+        disk.outside,
+        disk.home / "Scans",
+    )
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [*("/", "/etc", "/etc/ssl", "/usr/share", "/bin", "/var", "/var/log", "/opt/app", "/System", "/Library/Fonts")],
+)
+def test_no_system_folder_is_allowed_for_being_the_working_directory(disk: Disk, folder: str) -> None:
+    """Programs that start servers often start them there."""
+    assert allowed_folders([], cwd=Path(folder)) == (disk.home / "Pictures", disk.home / "Downloads")
+
+
+def test_the_home_folder_is_not_allowed_for_being_the_working_directory(disk: Disk) -> None:
+    """Nor one above it; one in it is."""
+    rest = (disk.home / "Pictures", disk.home / "Downloads")
+    assert allowed_folders([], cwd=disk.home) == rest
+    assert allowed_folders([], cwd=disk.home.parent) == rest
+    assert allowed_folders([], cwd=disk.home / "work") == (disk.home / "work", *rest)
+
+
+def test_a_home_in_a_system_folder_is_a_home(disk: Disk) -> None:
+    """Some systems keep them in /var/home; a home that is the root makes nothing allowed."""
+    rest = (disk.home / "Pictures", disk.home / "Downloads")
+    assert allowed_folders([], cwd=Path("/var/home/me/work"), home=Path("/var/home/me"))[0] == Path("/var/home/me/work")
+    assert allowed_folders([], cwd=Path("/var/home/you"), home=Path("/var/home/me")) == rest
+    assert allowed_folders([], cwd=Path("/etc"), home=Path("/")) == rest
+
+
+def test_links_to_the_home_folder_count_as_what_they_are(disk: Disk) -> None:
+    """So does a pictures folder that was switched off, which is the home folder then."""
+    (disk.outside / "link").symlink_to(disk.home)
+    (disk.home / ".config").mkdir()
+    (disk.home / ".config/user-dirs.dirs").write_text('XDG_PICTURES_DIR="$HOME/"\n', encoding="utf-8")
+    assert allowed_folders([], cwd=disk.outside / "link") == (disk.home / "Downloads",)
+
+
+def test_the_setting_may_name_what_is_left_out_otherwise(disk: Disk) -> None:
+    """It is the person's own decision."""
+    assert disk.home in allowed_folders([Path("~")])
+
+
+def test_a_working_directory_that_was_deleted_is_none(disk: Disk, tmp_path: Path) -> None:
+    """The server starts nevertheless."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    assert allowed_folders([]) == (disk.home / "Pictures", disk.home / "Downloads")
+
+
+# --- reading
+
+
+def test_a_picture_is_read_however_it_is_named(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Absolute, relative, with ~, as a URL."""
+    monkeypatch.setenv("HOME", str(disk.allowed))
+    encoded = str(disk.picture).replace(" ", "%20")
+    for text in (
+        *(disk.picture, "holidays/a b.png", "./holidays/../holidays/a b.png", "~/holidays/a b.png"),
+        *(f"file://{encoded}", f"FILE://localhost{encoded}", f"file://{disk.allowed}/%68olidays/a b.png"),
+    ):
+        assert disk.read(text) == CONTENT
+
+
+def test_links_within_the_folders_are_followed(disk: Disk) -> None:
+    """Of files and of folders, also the allowed folder itself."""
+    (disk.allowed / "link.png").symlink_to(disk.picture)
+    (disk.allowed / "folder").symlink_to("holidays")
+    (disk.outside / "in").symlink_to(disk.allowed)
+    for path in ("link.png", "folder/a b.png", disk.outside / "in" / "link.png"):
+        assert disk.read(path) == CONTENT
+    folders = allowed_folders([disk.outside / "in"], cwd=Path("/"))
+    assert read(str(disk.picture), folders, max_bytes=100) == CONTENT
+
+
+def test_what_lies_outside_is_refused_and_told_how_to_allow_it(disk: Disk) -> None:
+    """With the path, the folders, and the setting."""
+    assert disk.refusal(disk.secret) == (
+        f'"{disk.secret}" does not lie in a folder that pictures may be read from ({disk.allowed}): '
+        f"copy the picture into one of them, or add its folder to JOURNEY_MCP_IMAGE_DIRS"
+    )
+    with pytest.raises(NotAllowed, match="none at the moment"):
+        read(str(disk.picture), [], max_bytes=100)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "../outside/secret.png",
+            "holidays/../../outside/secret.png",
+            "/etc/passwd",
+            "/",
+            "~/a.png",
+            "~nobody-here/a",
+        ),
+        *("file:///etc/passwd", "file://nas/allowed/a.png", "file:///%2e%2e/etc/passwd", "../allowed-too/a.png"),
+        *("a\0b.png", "\ud800.png", "/proc/self/environ", "/dev/zero"),
+    ],
+)
+def test_ways_out_are_refused(disk: Disk, text: str) -> None:
+    """Whatever is there."""
+    assert "does not lie in a folder" in disk.refusal(text)
+
+
+def test_links_that_lead_out_are_refused(disk: Disk) -> None:
+    """Where a file lies counts, not how it is called; where the link leads is not told."""
+    (disk.allowed / "a.png").symlink_to(disk.secret)
+    (disk.allowed / "folder").symlink_to(disk.outside)
+    (disk.allowed / "two.png").symlink_to("a.png")
+    for path in ("a.png", "folder/secret.png", "two.png"):
+        assert str(disk.outside) not in disk.refusal(path)
+
+
+def test_outside_nobody_learns_what_exists(disk: Disk) -> None:
+    """The same words for a file, a folder, nothing, a file that may not be looked at, and a circle of links."""
+    (disk.outside / "circle").symlink_to("circle")
+    (disk.outside / "closed").mkdir(mode=0)
+    texts = [
+        disk.outside / name for name in ("secret.png", "missing.png", "secret.png/x", "circle", "closed/x", "x" * 300)
+    ]
+    assert len({disk.refusal(text).replace(str(text), "") for text in texts if len(text.name) < 300}) == 1
+    assert "does not lie in a folder" in disk.refusal(texts[-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("missing.png", '"missing.png" does not exist'),
+        ("holidays/a b.png/more", '"holidays/a b.png/more" does not exist'),
+        ("holidays", '"holidays" is a folder: name a picture in it'),
+        ("", '"" is a folder'),
+        ("circle", '"circle" cannot be read: Too many levels of symbolic links'),
+        ("pipe", '"pipe" is no regular file'),
+        ("socket", '"socket" cannot be read'),
+        ("x" * 300, "cannot be read: File name too long"),
+    ],
+)
+def test_what_is_no_file_is_told(disk: Disk, name: str, reason: str) -> None:
+    """A pipe does not keep anybody waiting for somebody who writes."""
+    (disk.allowed / "circle").symlink_to("circle")
+    os.mkfifo(disk.allowed / "pipe")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("socket")
+        assert reason in disk.failure(name)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_told(disk: Disk) -> None:
+    """By the server, whoever runs it."""
+    disk.picture.chmod(0)
+    assert "may not be read by this server" in disk.failure(disk.picture)
+
+
+def test_too_large_files_are_refused(disk: Disk) -> None:
+    """Before they are read; exactly as many bytes as are allowed are fine."""
+    assert disk.read(disk.picture, len(CONTENT)) == CONTENT
+    reason = disk.failure(disk.picture, len(CONTENT) - 1)
+    assert reason == f'"{disk.picture}" is larger than {len(CONTENT) - 1} bytes'
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs a file whose size is not known before")
+def test_files_that_are_larger_than_they_say_are_refused() -> None:
+    """What was read counts, too."""
+    with pytest.raises(Unreadable, match="is larger than 1 bytes"):
+        read("/proc/self/environ", [Path("/proc")], max_bytes=1)
+
+
+def test_no_descriptors_are_left_open(disk: Disk) -> None:
+    """Whether it was read or not."""
+    before = len([*Path("/dev/fd").iterdir()])
+    disk.read(disk.picture)
+    for path in ("missing.png", "holidays", "holidays/missing.png"):
+        disk.failure(path)
+    assert len([*Path("/dev/fd").iterdir()]) == before
+
+
+def test_a_link_that_is_put_there_meanwhile_is_not_followed(disk: Disk) -> None:
+    """Somebody exchanges a folder for a link to another one as fast as possible: nothing from there is ever read."""
+    (disk.outside / "a b.png").write_bytes(SECRET)
+    away, link, folder = disk.allowed / "away", disk.outside / "link", disk.allowed / "holidays"
+    link.symlink_to(disk.outside)
+    stop, exchanged = threading.Event(), threading.Event()
+
+    def exchange() -> None:
+        while not stop.is_set():
+            folder.rename(away)
+            link.rename(folder)
+            folder.rename(link)
+            away.rename(folder)
+            exchanged.set()
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    exchanged.wait()
+    try:
+        seen = {outcome(disk) for _ in range(3000)}
+    finally:
+        stop.set()
+        thread.join()
+    assert SECRET not in seen
+    assert CONTENT in seen
+
+
+def outcome(disk: Disk) -> bytes | type[Exception]:
+    """What a reader gets at this moment."""
+    try:
+        return disk.read(disk.picture)
+    except (NotAllowed, Unreadable) as error:
+        return type(error)
