@@ -14,6 +14,8 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client.stdio import get_default_environment
 
 from journey_mcp import saving
+from journey_mcp.fetching import Fetcher, Trusted
+from journey_mcp.images import OutputImage
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -60,7 +62,9 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
 
 async def save(url: str, path: Path) -> None:
     """Save a picture under this name and say where it is."""
-    print(f"  {(await saving.save(url, path, replace=True)).path}")
+    fetcher = Fetcher(Trusted()).trusting(url)  # the sandbox is on this machine, and speaks plain HTTP
+    saved = await saving.save(OutputImage(url=url), path, fetcher, replace=True)
+    print(f"  {saved.path}")
 
 
 def expect(is_so: bool, what: str) -> None:  # noqa: FBT001  # reads like a sentence

@@ -1,8 +1,9 @@
 """As whom providers are asked: an account for every key that is set, or the sandbox without one."""
 
+from journey_mcp.errors import SetupError
 from journey_mcp.providers import SANDBOX, Account
-from journey_mcp.registry import Catalog, Registry
-from journey_mcp.settings import Settings
+from journey_mcp.registry import Catalog, ProviderFacts, Registry
+from journey_mcp.settings import Settings, no_key
 
 SANDBOX_KEY = "sandbox"
 """Every built-in sandbox takes this key, so that a second process can ask the first one's."""
@@ -10,32 +11,68 @@ _IMITATED = "journeyapi"
 
 
 def accounts_of(settings: Settings, registry: Registry) -> list[Account]:
-    """An account for every provider whose key is set, in the registry's order."""
-    return [
-        Account(
-            provider=facts.id,
-            facts_id=facts.id,
-            base_url=settings.base_urls.get(facts.id) or facts.base_url,
-            key=key,
-            key_variable=facts.key_variable,
-        )
-        for facts in registry.providers.values()
-        if (key := settings.keys.get(facts.id))
-    ]
+    """An account for every provider whose key is set, the preferred one first.
+
+    `JOURNEY_MCP_PROVIDERS` chooses and orders them; without it all are used, in the registry's order.
+
+    Raises:
+        SetupError: it names a provider that there is not, or one without a key; or there is no key and no sandbox.
+    """
+    chosen = settings.providers or [name for name, facts in registry.providers.items() if _key_of(facts, settings)]
+    if not chosen and settings.sandbox == "off":
+        raise no_key()
+    return [_account(name, settings, registry) for name in dict.fromkeys(chosen)]
 
 
 def sandbox_account(base_url: str, registry: Registry) -> Account:
     """The account at a built-in sandbox."""
+    facts = registry.providers[_IMITATED]
     return Account(
         provider=SANDBOX,
         facts_id=_IMITATED,
         base_url=base_url,
         key=SANDBOX_KEY,
-        key_variable=registry.providers[_IMITATED].key_variable,
+        key_variable=facts.key_variable,
+        base_url_variable=facts.base_url_variable,
+        features=facts.features,
     )
 
 
 def catalog_of(settings: Settings, registry: Registry) -> Catalog:
-    """What the configured providers offer; without a key, what the sandbox imitates."""
+    """What the configured providers offer; without a key, what the sandbox imitates.
+
+    Raises:
+        SetupError: as `accounts_of`.
+    """
     accounts = accounts_of(settings, registry)
     return registry.catalog([account.facts_id for account in accounts] or [_IMITATED])
+
+
+def _account(name: str, settings: Settings, registry: Registry) -> Account:
+    facts = registry.providers.get(name)
+    if facts is None:
+        raise SetupError(
+            f"JOURNEY_MCP_PROVIDERS={','.join(settings.providers)}: there is no provider {name!r} "
+            f"(allowed: {', '.join(registry.providers)}).",
+            next_step="Correct or unset this variable.",
+        )
+    key = _key_of(facts, settings)
+    if key is None:
+        raise SetupError(
+            f"JOURNEY_MCP_PROVIDERS names {name}, and {facts.key_variable} is not set.",
+            next_step=f"Set {facts.key_variable}, or take {name} out of JOURNEY_MCP_PROVIDERS.",
+        )
+    return Account(
+        provider=facts.id,
+        facts_id=facts.id,
+        base_url=(settings.told(facts.base_url_variable) or facts.base_url).rstrip("/"),
+        key=key,
+        key_variable=facts.key_variable,
+        base_url_variable=facts.base_url_variable,
+        poll_url=settings.told(facts.poll_url_variable),
+        features=facts.features,
+    )
+
+
+def _key_of(facts: ProviderFacts, settings: Settings) -> str | None:
+    return settings.told(facts.key_variable)

@@ -1,8 +1,14 @@
 """Time, passed in: so that tests can let it run faster, and nothing else reads it."""
 
 import time
+from datetime import UTC, datetime
 
 import anyio
+
+
+def timestamp(seconds: float) -> str:
+    """A moment of the Unix epoch as people and models read it, such as 2026-11-21T10:00:00Z."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 class Clock:

@@ -1,21 +1,33 @@
 """Who is configured: accounts at providers, their adapters, and the sandbox in their place without a key."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx2
 from anyio import to_thread
 
 from journey_mcp.accounts import SANDBOX_KEY, accounts_of, catalog_of, sandbox_account
+from journey_mcp.errors import SetupError
 from journey_mcp.polling import Upstream
 from journey_mcp.providers import SANDBOX, Account, Provider
+from journey_mcp.providers.bfl import BlackForestLabs
 from journey_mcp.providers.client import new_http_client
 from journey_mcp.providers.journeyapi import JourneyApi
+from journey_mcp.providers.replicate import Replicate
+from journey_mcp.providers.vtrix import Vtrix
 from journey_mcp.registry import Catalog, Offer, Registry, load
 from journey_mcp.settings import Settings
 from journey_mcp.tasks import Task
 
-_ADAPTERS = {"journeyapi": JourneyApi}
+Adapter = Callable[[Account, httpx2.AsyncClient, str | None], Provider]
+"""Makes a provider of an account, the process's HTTP client, and the secret for webhooks."""
+ADAPTERS: Mapping[str, Adapter] = {
+    "journeyapi": JourneyApi,
+    "vtrix": Vtrix,
+    "replicate": Replicate,
+    "bfl": BlackForestLabs,
+}
+"""The protocols, by the name that a provider's facts give in `wire`."""
 
 
 class Connections:
@@ -26,14 +38,12 @@ class Connections:
         registry: Registry,
         catalog: Catalog,
         accounts: list[Account],
-        http: httpx2.AsyncClient,
-        webhook_secret: str | None,
+        adapt: Callable[[Account], Provider],
     ) -> None:
         self.catalog = catalog
         self._registry = registry
         self._accounts = accounts
-        self._http = http
-        self._webhook_secret = webhook_secret
+        self._adapt = adapt
         self._upstreams = {(a.provider, a.base_url): self._upstream(a) for a in accounts}
 
     @property
@@ -53,6 +63,10 @@ class Connections:
         """The adapter that runs an offer of the catalog."""
         account = self.account_of(offer)
         return self._upstreams[account.provider, account.base_url].provider
+
+    def base_urls(self) -> list[str]:
+        """The configured addresses."""
+        return [account.base_url for account in self._accounts]
 
     def providers(self) -> Iterator[tuple[Account, Provider]]:
         """Every account with its adapter, in the order of preference."""
@@ -83,27 +97,43 @@ class Connections:
 
     def _upstream(self, account: Account) -> Upstream:
         facts = self._registry.providers[account.facts_id]
-        adapter = _ADAPTERS[facts.wire](account, self._http, self._webhook_secret)
-        return Upstream(adapter, facts.batch_limit, is_sandbox=account.provider == SANDBOX)
+        return Upstream(self._adapt(account), facts.batch_limit, is_sandbox=account.provider == SANDBOX)
 
 
 @asynccontextmanager
-async def open_connections(settings: Settings) -> AsyncIterator[Connections]:
+async def open_connections(
+    settings: Settings, adapters: Mapping[str, Adapter] = ADAPTERS
+) -> AsyncIterator[Connections]:
     """Adapters for every configured account, or a sandbox of our own when there is none.
 
     Raises:
-        SetupError: a registry file is wrong.
+        SetupError: a registry file is wrong, or names a protocol that there is not.
     """
     registry = load(settings.registry)
     catalog = catalog_of(settings, registry)
     accounts = accounts_of(settings, registry)
+    _check_wires(accounts, registry, adapters)
     secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
     async with AsyncExitStack() as stack:
         if not accounts:
             accounts = [await stack.enter_async_context(_own_sandbox(registry, catalog))]
         # making a client reads the machine's certificates: not in the event loop
         http = await stack.enter_async_context(await to_thread.run_sync(new_http_client))
-        yield Connections(registry, catalog, accounts, http, secret)
+
+        def adapt(account: Account) -> Provider:
+            return adapters[registry.providers[account.facts_id].wire](account, http, secret)
+
+        yield Connections(registry, catalog, accounts, adapt)
+
+
+def _check_wires(accounts: list[Account], registry: Registry, adapters: Mapping[str, Adapter]) -> None:
+    for account in accounts:
+        wire = registry.providers[account.facts_id].wire
+        if wire not in adapters:
+            raise SetupError(
+                f"Provider {account.provider}: wire={wire!r} is no protocol we speak (allowed: {', '.join(adapters)}).",
+                next_step="Correct the registry file that JOURNEY_MCP_REGISTRY names.",
+            )
 
 
 @asynccontextmanager

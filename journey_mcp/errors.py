@@ -100,6 +100,12 @@ class ImageNotTaken(InvalidRequest):
     code = "image_not_taken"
 
 
+class DataNotTaken(InvalidRequest):
+    """The provider fetches pictures itself, and one was given that lies nowhere where it could."""
+
+    code = "data_not_taken"
+
+
 class TooManyImages(InvalidRequest):
     """More pictures were given than the model takes."""
 
@@ -110,6 +116,24 @@ class UnknownImage(InvalidRequest):
     """A picture id names no picture that is there."""
 
     code = "unknown_image"
+
+
+class UnusableImage(InvalidRequest):
+    """A given picture cannot be fetched or read, or is none that can be sent."""
+
+    code = "unusable_image"
+
+
+class FileNotAllowed(InvalidRequest):
+    """A local file lies outside the folders that pictures may come from, or the caller is not on this machine."""
+
+    code = "file_not_allowed"
+
+
+class NoOffer(InvalidRequest):
+    """Several providers offer the model, and none of them takes the request as it is."""
+
+    code = "no_offer"
 
 
 class UnsupportedValue(InvalidRequest):

@@ -2,11 +2,12 @@
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from journey_mcp.errors import (
+    DataNotTaken,
     EditOnlyModel,
     EmptyPrompt,
     ImageNotTaken,
@@ -26,16 +27,17 @@ _SHOWN = 60
 
 
 def offers_of(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
-    """The offers of the model that the request names, the preferred provider first.
+    """The offers of the model that the request names, the preferred provider first; only the pinned one if any.
 
     Raises:
         EmptyPrompt: before anything else is looked at.
         UnknownModel: with the nearest names.
+        UnsupportedValue: the pinned provider is not configured, or does not offer the model.
     """
     if not request.prompt.strip():
         raise EmptyPrompt(f"prompt={request.prompt!r} is empty: say what the picture shall show.")
     if request.model in catalog.offers:
-        return catalog.offers[request.model]
+        return _pinned(request, catalog)
     usable = list(catalog.offers_for(request.tool))
     near = difflib.get_close_matches(request.model.lower(), usable, n=3, cutoff=0.4)
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
@@ -45,47 +47,90 @@ def offers_of(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
     )
 
 
-def obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
-    """Everything that keeps this offer from running this request; nothing when it fits."""
-    yield from _picture_obstacles(request, offer, catalog)
-    for name, value in request.options.items():
-        parameter = offer.parameters.get(name)
-        if parameter is None:
-            yield _ignored(request, offer, name, value, catalog)
-        elif problem := value_problem(value, parameter, has_pictures=bool(request.pictures)):
-            advice = _ratio_advice(name, value, offer)
-            yield UnsupportedValue(
-                f"{offer.model} does not take {name}={_shown(value)}. It takes {problem}.",
-                next_step=f"Change {name}, {advice or 'leave it out, or choose another model'}.",
-            )
+def fit(
+    request: ImageRequest, offer: Offer, catalog: Catalog, only_data: str | None = None
+) -> tuple[ImageRequest, tuple[str, ...]]:
+    """The request in the parameters that the offer has, and what the caller should know about it.
 
+    `only_data` names a picture that is no URL, if there is one.
 
-def prepare(request: ImageRequest, offer: Offer) -> tuple[ImageRequest, tuple[str, ...]]:
-    """The request as it will be sent, and what the caller should know about it."""
-    notices = list(offer.notices)
-    switch = _RATIO_SWITCH.search(request.prompt) if offer.ratio_switch else None
-    if switch and request.aspect_ratio:
-        notices.append(
-            f"--ar {switch[1]} in the prompt wins over aspect_ratio={request.aspect_ratio}, which was not sent."
-        )
-    if switch:
-        request = replace(request, aspect_ratio=None)
+    Raises:
+        InvalidRequest: the first thing that keeps this offer from running it.
+    """
+    request, notices = _without_switched_ratio(request, offer)
+    if problem := next(_obstacles(request, offer, catalog, only_data), None):
+        raise problem
+    sized = _sized(request, offer)
+    if sized != request:
+        notices.append(f"aspect_ratio={request.aspect_ratio} is sent as {sized.width}x{sized.height} pixels.")
     told = (offer.parameters.get(name) for name in request.options)
-    notices += [parameter.notice for parameter in told if parameter and parameter.notice]
-    return request, tuple(notices)
+    return sized, (*offer.notices, *notices, *(p.notice for p in told if p and p.notice))
+
+
+def who(offer: Offer, catalog: Catalog) -> str:
+    """The offer in messages: the model, and where as soon as there is a choice."""
+    return offer.model if len(catalog.providers) == 1 else f"{offer.model} at {offer.provider}"
+
+
+def _pinned(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
+    offers = catalog.offers[request.model]
+    if request.provider is None:
+        return offers
+    if request.provider not in catalog.providers:
+        raise UnsupportedValue(
+            f"provider={request.provider[:40]!r} is not configured (allowed: {', '.join(catalog.providers)}).",
+            next_step="Leave provider out, or name one of these.",
+        )
+    found = tuple(offer for offer in offers if offer.provider == request.provider)
+    if not found:
+        others = ", ".join(offer.provider for offer in offers)
+        raise UnsupportedValue(
+            f"provider={request.provider}: it does not offer {request.model}. It is offered by {others}.",
+            next_step="Leave provider out, or name one that offers the model.",
+        )
+    return found
+
+
+def _without_switched_ratio(request: ImageRequest, offer: Offer) -> tuple[ImageRequest, list[str]]:
+    switch = _RATIO_SWITCH.search(request.prompt) if offer.ratio_switch else None
+    if switch is None:
+        return request, []
+    lost = f"--ar {switch[1]} in the prompt wins over aspect_ratio={request.aspect_ratio}, which was not sent."
+    return replace(request, aspect_ratio=None), [lost] if request.aspect_ratio else []
+
+
+def _obstacles(
+    request: ImageRequest, offer: Offer, catalog: Catalog, only_data: str | None
+) -> Iterator[InvalidRequest]:
+    yield from _picture_obstacles(request, offer, catalog)
+    yield from _option_obstacles(request, offer, catalog)
+    yield from _size_obstacles(request, offer, catalog)
+    if only_data and not set(offer.images.encodings) - {"url"}:
+        takers = _providers(o for o in catalog.offers[request.model] if set(o.images.encodings) - {"url"})
+        yield DataNotTaken(
+            f"{who(offer, catalog)} takes pictures as URLs only; {only_data}.",
+            next_step=f"Call again with provider={takers}, or give a public URL."
+            if takers
+            else "Give a public URL: no configured provider of this model takes the picture itself.",
+        )
+    if request.webhook_url is not None and "webhook" not in catalog.providers[offer.provider].features:
+        yield UnsupportedOption(
+            f"{who(offer, catalog)} has no webhooks: webhook_url would be ignored.",
+            next_step="Leave webhook_url out and use fetch_task.",
+        )
 
 
 def _picture_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
     given, taken = len(request.pictures), offer.images
-    if request.tool == "imagine" and offer.is_edit_only:
+    if request.tool == "imagine" and offer.is_edit_only and not given:
         yield EditOnlyModel(
-            f"{offer.model} only edits pictures; imagine makes new ones.",
+            f"{who(offer, catalog)} only edits pictures; imagine makes new ones.",
             next_step=f"Call edit_image with model={offer.model!r} and an image, or choose another model.",
         )
     elif given and not taken.is_taken:
         unstated = " as far as its provider tells" if taken.support == "unstated" else ""
         yield ImageNotTaken(
-            f"{offer.model} takes no picture{unstated}.",
+            f"{who(offer, catalog)} takes no picture{unstated}.",
             next_step="Leave the picture out (imagine), or choose one of: "
             f"{', '.join(catalog.offers_for('edit_image'))}.",
         )
@@ -96,11 +141,54 @@ def _picture_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) ->
         )
     elif given > taken.maximum and taken.is_taken:
         yield TooManyImages(
-            f"{offer.model} takes at most {taken.maximum} picture(s); {given} were given.",
+            f"{who(offer, catalog)} takes at most {taken.maximum} picture(s); {given} were given.",
             next_step=f"Give {taken.maximum} and describe the rest in the prompt.",
+        )
+    elif 0 < given < taken.minimum:
+        yield ImageRequired(
+            f"{who(offer, catalog)} needs at least {taken.minimum} pictures; {given} was given.",
+            next_step="Add reference_images, or choose another model.",
         )
     if request.mask is not None and taken.mask_field is None:
         yield _ignored(request, offer, "mask", "…", catalog)
+
+
+def _option_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
+    for name, value in request.options.items():
+        parameter = offer.parameters.get(name)
+        if parameter is None:
+            yield _ignored(request, offer, name, value, catalog)
+        elif problem := value_problem(value, parameter, has_pictures=bool(request.pictures)):
+            advice = _ratio_advice(name, value, offer)
+            yield UnsupportedValue(
+                f"{who(offer, catalog)} does not take {name}={_shown(value)}. It takes {problem}.",
+                next_step=f"Change {name}, {advice or 'leave it out, or choose another model'}.",
+            )
+    for names in offer.exclusive:
+        given = [name for name in names if name in request.options]
+        if len(given) > 1:
+            yield UnsupportedOption(
+                f"{who(offer, catalog)} takes only one of {' and '.join(given)}.",
+                next_step=f"Leave out all of them but one: {', '.join(given)}.",
+            )
+
+
+def _size_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
+    width, height = request.width, request.height
+    if offer.size_field and (width is None) != (height is None):
+        yield UnsupportedOption(
+            f"{who(offer, catalog)} takes width and height together; only one was given.",
+            next_step="Give both, or neither.",
+        )
+    if width is None or height is None:
+        return
+    low, high = offer.min_pixels or 0, offer.max_pixels or width * height
+    if not low <= width * height <= high:
+        yield UnsupportedValue(
+            f"{who(offer, catalog)} does not take {width}x{height}, which is {width * height} pixels. "
+            f"It takes {low} to {high}.",
+            next_step="Change width and height.",
+        )
 
 
 def _ignored(request: ImageRequest, offer: Offer, name: str, value: Any, catalog: Catalog) -> UnsupportedOption:
@@ -109,10 +197,12 @@ def _ignored(request: ImageRequest, offer: Offer, name: str, value: Any, catalog
         for model, offers in catalog.offers_for(request.tool).items()
         if any(name in o.parameters or (name == "mask" and o.images.mask_field) for o in offers)
     ]
-    who = f"Models that take it: {', '.join(takers)}" if takers else "No configured model takes it"
+    who_does = f"Models that take it: {', '.join(takers)}" if takers else "No configured model takes it"
+    nearest = _nearest_ratio(request, offer) if name == "width" else None
+    instead = f", give aspect_ratio={nearest} in its place," if nearest else ""
     return UnsupportedOption(
-        f"{offer.model} would ignore {name}={_shown(value)}. {who}.",
-        next_step=f"Leave {name} out" + (", or choose one of these models." if takers else "."),
+        f"{who(offer, catalog)} would ignore {name}={_shown(value)}. {who_does}.",
+        next_step=f"Leave {name} out{instead}" + (" or choose one of these models." if takers else "."),
     )
 
 
@@ -120,6 +210,8 @@ def value_problem(value: Any, parameter: Parameter, *, has_pictures: bool) -> st
     """What is allowed instead, when the value is not; `None` when it is."""
     if parameter.values is not None:
         return None if value in parameter.values else ", ".join(parameter.values)
+    if isinstance(value, bool):
+        return None
     if isinstance(value, str):
         if parameter.max_length is not None and len(value) > parameter.max_length:
             return f"at most {parameter.max_length} characters; {len(value)} were given"
@@ -132,13 +224,7 @@ def _ratio_problem(value: str, parameter: Parameter) -> str | None:
     if low is None or high is None:
         return None
     ratio = AspectRatio.parse(value)
-    if (
-        ratio
-        and low.width * ratio.height <= ratio.width * low.height
-        and (ratio.width * high.height <= high.width * ratio.height)
-    ):
-        return None
-    return f"W:H from {low} to {high}"
+    return None if ratio and low <= ratio <= high else f"W:H from {low} to {high}"
 
 
 def _number_problem(value: float, parameter: Parameter, *, has_pictures: bool) -> str | None:
@@ -151,13 +237,69 @@ def _number_problem(value: float, parameter: Parameter, *, has_pictures: bool) -
     if low <= value <= high and not (step and value % step):
         return None
     multiple = f", in steps of {step}" if step else ""
-    return f"numbers from {low:g} to {high:g}{multiple}"
+    return f"numbers {_range(low, high)}{multiple}"
+
+
+def _range(low: float, high: float) -> str:
+    return f"from {low:g} to {high:g}" if high != float("inf") else f"from {low:g}"
 
 
 def _ratio_advice(name: str, value: Any, offer: Offer) -> str | None:
     if name == "aspect_ratio" and offer.ratio_switch and AspectRatio.parse(str(value)):
         return f"or leave aspect_ratio out and end the prompt with --ar {value}"
     return None
+
+
+def _nearest_ratio(request: ImageRequest, offer: Offer) -> str | None:
+    """The offer's aspect ratio that comes closest to the wanted width and height."""
+    parameter = offer.parameters.get("aspect_ratio")
+    known = [r for text in (parameter.values or () if parameter else ()) if (r := AspectRatio.parse(text))]
+    if not known or not request.width or not request.height:
+        return None
+    wanted = AspectRatio(request.width, request.height)
+    return str(min(known, key=wanted.distance))
+
+
+def _sized(request: ImageRequest, offer: Offer) -> ImageRequest:
+    """The aspect ratio as width and height, where the wire has no other way to say it."""
+    ratio = AspectRatio.parse(request.aspect_ratio or "")
+    if ratio is None or offer.ratio_pixels is None:
+        return request
+    width, height = best_size(ratio, offer, offer.ratio_pixels)
+    return replace(request, aspect_ratio=None, width=width, height=height)
+
+
+def best_size(ratio: AspectRatio, offer: Offer, pixels: int) -> tuple[int, int]:
+    """The width and height that the offer takes nearest to this ratio and to so many pixels in all."""
+
+    def loss(size: tuple[int, int]) -> tuple[float, int]:
+        # a hundredth more or less nobody sees; the number of pixels then decides
+        return round(ratio.distance(AspectRatio(*size)), 2), abs(size[0] * size[1] - pixels)
+
+    sides = _sides(offer, "width", pixels), _sides(offer, "height", pixels)
+    return min(_sizes(ratio, *sides, offer), key=loss)
+
+
+def _sizes(ratio: AspectRatio, widths: range, heights: range, offer: Offer) -> Iterator[tuple[int, int]]:
+    for width in widths:
+        wanted = width * ratio.height / ratio.width
+        below = heights[max(0, min(len(heights) - 1, int((wanted - heights.start) // heights.step)))]
+        for height in {below, min(below + heights.step, heights[-1])}:
+            if (offer.min_pixels or 0) <= width * height <= (offer.max_pixels or width * height):
+                yield width, height
+
+
+def _sides(offer: Offer, name: str, pixels: int) -> range:
+    parameter = offer.parameters[name]
+    step = parameter.multiple_of or 1
+    low = -(-int(parameter.minimum or step) // step) * step
+    high = int(parameter.maximum or 4 * pixels**0.5)
+    return range(low, high + 1, step)
+
+
+def _providers(offers: Iterable[Offer]) -> str:
+    names = [offer.provider for offer in offers]
+    return " or ".join(names) if len(names) <= 2 else f"{', '.join(names[:-1])} or {names[-1]}"  # noqa: PLR2004  # a pair
 
 
 def _shown(value: Any) -> str:

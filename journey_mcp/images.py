@@ -1,5 +1,6 @@
 """Words about pictures that everybody shares: aspect ratio, format, the id of an output image."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -21,6 +22,14 @@ class AspectRatio:
         if match is None or not (int(match[1]) and int(match[2])):
             return None
         return cls(int(match[1]), int(match[2]))
+
+    def __le__(self, other: "AspectRatio") -> bool:
+        """Whether it is at most as wide."""
+        return self.width * other.height <= other.width * self.height
+
+    def distance(self, other: "AspectRatio") -> float:
+        """How unlike two shapes are: 0 for the same, 1 where one is e times as wide as the other."""
+        return abs(math.log(self.width * other.height / (other.width * self.height)))
 
     def __str__(self) -> str:
         return f"{self.width}:{self.height}"
@@ -44,6 +53,17 @@ class ImageId:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class InputImage:
+    """A picture as it goes into a request: an address that the provider fetches, or the bytes."""
+
+    url: str | None = None
+    content: bytes = b""
+    """Ready to be sent: fit for the offer, and without what a camera tells. Empty with a URL."""
+    mime_type: str | None = None
+    """Of the bytes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OutputImage:
     """One finished picture, as far as it is known."""
 
@@ -53,3 +73,5 @@ class OutputImage:
     height: int | None = None
     expires_at: float | None = None
     """When the link dies, in seconds of the Unix epoch."""
+    path: str | None = None
+    """Where our own copy lies; links that die soon have one."""

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from journey_mcp.errors import NotSubmitted, SubmissionUnconfirmed
 from journey_mcp.holdings import LEASE_S, Holdings
@@ -22,11 +22,13 @@ async def keep(
     *,
     addresses: Callable[[], Iterable[tuple[str, str | None]]],
     go_on: Callable[[Task], None],
+    forget_older: Callable[[float], Awaitable[None]],
     keep_s: float,
 ) -> None:
     """Renew our leases, take over what runs at our addresses and nobody holds, delete what is too old; for ever.
 
-    `go_on` is told of every task that was taken over and is to be polled.
+    `go_on` is told of every task that was taken over and is to be polled, `forget_older` of the time before which
+    nothing is kept.
     """
     clock, purge_at, last_look = holdings.clock, -math.inf, holdings.clock.now()
     while True:
@@ -40,6 +42,7 @@ async def keep(
             last_look = now
             if clock.elapsed() >= purge_at:
                 await holdings.store.delete_older(than=now - keep_s)
+                await forget_older(now - keep_s)
                 purge_at = clock.elapsed() + _PURGE_EVERY_S
         except Exception:  # noqa: BLE001  # without this loop every task of ours would be taken for orphaned
             _log.exception("leases cannot be looked after; it is tried again")

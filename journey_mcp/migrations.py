@@ -1,6 +1,6 @@
 """The database's tables, and the ordered steps that bring an older file up to them.
 
-A step is frozen once released: a change of the tables is a new step. `tasks` below is what the newest step
+A step is frozen once released: a change of the tables is a new step. The tables below are what the newest step
 leaves behind, and a test compares the two.
 """
 
@@ -40,6 +40,15 @@ tasks = sa.Table(
     ),
 )
 
+rests = sa.Table(
+    "rests",
+    metadata,
+    sa.Column("provider", sa.String(40), primary_key=True),
+    sa.Column("base_url", sa.String(400), primary_key=True),
+    sa.Column("until", sa.Float(53), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+
 _versions = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
 
 
@@ -69,7 +78,22 @@ async def m001_tasks(connection: AsyncConnection) -> None:
     await connection.exec_driver_sql("CREATE INDEX tasks_unfinished ON tasks (lease_until) WHERE NOT final")
 
 
-STEPS: Sequence[Callable[[AsyncConnection], Awaitable[None]]] = (m001_tasks,)
+async def m002_rests(connection: AsyncConnection) -> None:
+    """Providers that refused lately and are tried last."""
+    await connection.exec_driver_sql(
+        """
+        CREATE TABLE rests (
+            provider VARCHAR(40) NOT NULL,
+            base_url VARCHAR(400) NOT NULL,
+            until DOUBLE PRECISION NOT NULL,
+            reason TEXT NOT NULL,
+            PRIMARY KEY (provider, base_url)
+        )
+        """
+    )
+
+
+STEPS: Sequence[Callable[[AsyncConnection], Awaitable[None]]] = (m001_tasks, m002_rests)
 
 
 async def migrate(connection: AsyncConnection) -> None:

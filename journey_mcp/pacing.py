@@ -13,6 +13,8 @@ SUBMIT_RETRIES = 3
 """How often a connection is tried again before a task is given up."""
 RATE_LIMIT_PATIENCE_S = 600.0
 """How long a task that the provider has no room for is kept and tried again."""
+RATE_LIMIT_PATIENCE_WITH_OTHERS_S = 10.0
+"""The same while there is another provider to turn to."""
 
 
 def poll_gap(number: int, *, age_s: float, usual_s: tuple[int, int] | None, told_s: float | None = None) -> float:

@@ -11,12 +11,11 @@ import anyio
 from anyio.abc import TaskGroup
 
 from journey_mcp import pacing
+from journey_mcp.delivery import Delivery
 from journey_mcp.errors import CredentialsRejected, JourneyError, LostUpstream, NoPicture, SandboxGone, Unreachable
-from journey_mcp.holdings import Holdings
 from journey_mcp.providers import Provider
 from journey_mcp.registry import Offer
-from journey_mcp.submission import with_expiry
-from journey_mcp.tasks import Prediction, Task
+from journey_mcp.tasks import Handle, Prediction, Task
 
 _TOGETHER_S = 1.0
 """Where several are asked for together, those due within this time come along with the one that is due."""
@@ -65,8 +64,9 @@ class _Due(NamedTuple):
 class Poller:
     """The schedule. `upstream_of` finds where a task is asked for, by its provider and base URL."""
 
-    def __init__(self, holdings: Holdings, upstream_of: Callable[[Task], Upstream]) -> None:
-        self._holdings = holdings
+    def __init__(self, delivery: Delivery, upstream_of: Callable[[Task], Upstream]) -> None:
+        self._delivery = delivery
+        self._holdings = delivery.holdings
         self._upstream_of = upstream_of
         self._due: list[_Due] = []
         self._order = itertools.count()
@@ -120,10 +120,10 @@ class Poller:
                 self._schedule(polled)
 
     async def _ask(self, upstream: Upstream, batch: list[_Polled]) -> None:
-        asked: dict[str, list[_Polled]] = {}
+        asked: dict[Handle, list[_Polled]] = {}
         for polled in batch:
-            if (task := self._holdings.get(polled.task_id)) and task.prediction_id:
-                asked.setdefault(task.prediction_id, []).append(polled)
+            if (task := self._holdings.get(polled.task_id)) and task.handle:
+                asked.setdefault(task.handle, []).append(polled)
         if not asked:
             return
         try:
@@ -132,9 +132,9 @@ class Poller:
             for polled in batch:
                 await self._unanswered(polled, upstream, error)
             return
-        for prediction_id, those in asked.items():
+        for handle, those in asked.items():
             for polled in those:
-                await self._answered(polled, upstream, answers.get(prediction_id))
+                await self._answered(polled, upstream, answers.get(handle.prediction_id))
 
     async def _answered(self, polled: _Polled, upstream: Upstream, prediction: Prediction | None) -> None:
         if prediction is None:
@@ -149,10 +149,7 @@ class Poller:
             if polled.empties >= _PATIENCE_WITH_EMPTY:
                 await self._give_up(polled, _without_picture())
                 return
-            await self._holdings.change(
-                polled.task_id,
-                lambda task, now: with_expiry(task.seen(prediction, now), polled.offer),
-            )
+            await self._delivery.seen(polled.task_id, prediction, polled.offer)
         polled.polls += 1
         self._schedule(polled)
 

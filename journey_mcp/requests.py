@@ -1,15 +1,29 @@
 """What a caller wants, in our words. Knows no provider."""
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from journey_mcp.errors import InvalidWebhook, MalformedUrl
+from journey_mcp.errors import InvalidWebhook
+from journey_mcp.images import InputImage
 
 Tool = Literal["imagine", "edit_image"]
 
-OPTIONS = ("aspect_ratio", "resolution", "output_format", "negative_prompt", "seed")
+OPTIONS = (
+    "aspect_ratio",
+    "width",
+    "height",
+    "resolution",
+    "output_format",
+    "negative_prompt",
+    "seed",
+    "prompt_upsampling",
+    "safety_tolerance",
+    "guidance",
+    "steps",
+)
 """The arguments beyond prompt and pictures that an offer may or may not take."""
 
 
@@ -21,17 +35,30 @@ class ImageRequest:
     prompt: str
     model: str
     image: str | None = None
-    """The picture to edit: a URL, or the id of an earlier output image."""
+    """The picture to edit: a URL, a data URI, a local file, or the id of an earlier output image."""
     reference_images: tuple[str, ...] = ()
     """Pictures that guide, in the same forms."""
     mask: str | None = None
     """Same size as `image`; white is redrawn."""
     aspect_ratio: str | None = None
+    """`W:H`, or a word that an offer takes in its place."""
+    width: int | None = None
+    """In pixels, as `height`."""
+    height: int | None = None
     resolution: str | None = None
     output_format: str | None = None
     negative_prompt: str | None = None
     seed: int | None = None
+    prompt_upsampling: bool | None = None
+    """The provider may enrich the prompt."""
+    safety_tolerance: int | None = None
+    """0 is strictest."""
+    guidance: float | None = None
+    """How closely the picture follows the prompt."""
+    steps: int | None = None
     webhook_url: str | None = None
+    provider: str | None = None
+    """The only one that may run it."""
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -43,9 +70,18 @@ class ImageRequest:
         """The given ones among `OPTIONS`."""
         return {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}
 
+    def without_data(self) -> "ImageRequest":
+        """The same wish to be kept: pictures that were given as data are named by their digest."""
+        return replace(
+            self,
+            image=_named(self.image) if self.image is not None else None,
+            reference_images=tuple(map(_named, self.reference_images)),
+            mask=_named(self.mask) if self.mask is not None else None,
+        )
+
     def as_plain(self) -> dict[str, Any]:
         """Plain data for storage: absent means not given."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain = {fact.name: getattr(self, fact.name) for fact in fields(self)}
         plain["reference_images"] = list(self.reference_images)
         return {name: value for name, value in plain.items() if value not in (None, [])}
 
@@ -55,18 +91,28 @@ class ImageRequest:
         return cls(**{**plain, "reference_images": tuple(plain.get("reference_images", ()))})
 
 
-def check_image_url(url: str, argument: str) -> None:
-    """Refuse what is no web address: HTTP or HTTPS with a host.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreparedRequest:
+    """A request as one offer takes it: every argument is known to fit, every picture is there."""
 
-    Raises:
-        MalformedUrl: names the argument and the forms that are taken.
-    """
-    if not _has_scheme_and_host(url, {"http", "https"}):
-        raise MalformedUrl(
-            f"{argument}={url[:120]!r} is neither an http(s) URL nor the id of an earlier picture "
-            "(such as tsk_….2); a local file cannot be sent.",
-            next_step="Give the picture's public URL, or the id that imagine or fetch_task returned.",
-        )
+    prompt: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Those of `OPTIONS` that are sent."""
+    images: tuple[InputImage, ...] = ()
+    """The one to edit first."""
+    mask: InputImage | None = None
+    webhook_url: str | None = None
+
+
+def _named(picture: str) -> str:
+    if picture[:5].lower() != "data:":
+        return picture
+    return f"data:sha256={hashlib.sha256(picture.encode()).hexdigest()} ({len(picture)} characters)"
+
+
+def is_web_address(text: str) -> bool:
+    """HTTP or HTTPS, with a host, and nothing around it."""
+    return _has_scheme_and_host(text, {"http", "https"})
 
 
 def check_webhook_url(url: str) -> None:

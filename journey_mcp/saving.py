@@ -1,4 +1,4 @@
-"""Saving finished pictures as files: fetched within bounds, looked at, and never half written."""
+"""Saving finished pictures as files: from our own copy or by the link, looked at, and never half written."""
 
 import os
 import secrets
@@ -6,22 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-import httpx2
 from anyio import to_thread
 
-from journey_mcp.errors import InvalidArguments, JourneyError, SetupError, UpstreamError, quoted
+from journey_mcp import imaging
+from journey_mcp.anatomy import NotAPicture
+from journey_mcp.clock import timestamp
+from journey_mcp.errors import InvalidArguments, JourneyError, SetupError, UpstreamError
+from journey_mcp.fetching import Fetcher, FetchError
+from journey_mcp.images import OutputImage
 
 _MAX_BYTES = 64 * 1024 * 1024
-_MAX_REDIRECTS = 5
-_TIMEOUT_S = 120.0
+_WITHIN_S = 120.0
 """For one picture as a whole."""
 _SUFFIXES = {
-    "PNG": {".png"},
-    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
-    "WebP": {".webp"},
-    "GIF": {".gif"},
+    "png": {".png"},
+    "jpeg": {".jpg", ".jpeg", ".jpe", ".jfif"},
+    "webp": {".webp"},
+    "gif": {".gif"},
 }
-_NEXT_STEP = "The picture is not lost: open its URL, or run `journey-mcp fetch TASK -o FILE` to try again."
+_TRY_AGAIN = "run `journey-mcp fetch TASK -o FILE` to try again"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +34,7 @@ class Saved:
     path: Path
     """Absolute."""
     format: str
-    """What it is by its bytes, one of PNG, JPEG, WebP, GIF."""
+    """What it is by its bytes, one of `imaging.FORMATS`."""
 
     @property
     def is_misnamed(self) -> bool:
@@ -67,35 +70,54 @@ def check_writable(paths: list[Path], *, replace: bool) -> None:
             )
 
 
-async def save(url: str, path: Path, *, replace: bool = False) -> Saved:
-    """Fetch the picture and write it under exactly this name, whole or not at all; folders are made.
+async def save(image: OutputImage, path: Path, fetcher: Fetcher, *, replace: bool = False) -> Saved:
+    """Write the picture under exactly this name, whole or not at all; folders are made.
+
+    It is taken from our own copy where there is one: the link may be dead.
 
     Raises:
         UpstreamError: it cannot be fetched, or is no picture.
         SetupError: the file cannot be written, or exists and may not be replaced.
     """
-    content = await _fetch(url)
-    kind = picture_format(content)
-    if kind is None:
-        raise _lost(url, f"what came is neither PNG, JPEG, WebP nor GIF: {quoted(content[:40].decode('latin-1'))}")
+    content = await _copied(image) or await _fetched(image, fetcher)
+    try:
+        kind = await to_thread.run_sync(imaging.format_of, content)
+    except NotAPicture as error:
+        raise _lost(image, error) from error
     try:
         written = await to_thread.run_sync(_write, path, content, replace)
     except OSError as error:
         raise SetupError(
-            f"The picture {url} cannot be written to {path}: {error.strerror or error}.", next_step=_NEXT_STEP
+            f"The picture {image.url} cannot be written to {path}: {error.strerror or error}.",
+            next_step=_next_step(image),
         ) from error
     return Saved(path=written, format=kind)
 
 
-def picture_format(content: bytes) -> str | None:
-    """The format by the first bytes; `None` for anything that is no picture we know."""
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if content.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "WebP"
-    return "GIF" if content.startswith((b"GIF87a", b"GIF89a")) else None
+async def _copied(image: OutputImage) -> bytes | None:
+    if image.path is None:
+        return None
+    try:
+        return await anyio.Path(image.path).read_bytes()
+    except OSError:  # the person may have tidied up
+        return None
+
+
+async def _fetched(image: OutputImage, fetcher: Fetcher) -> bytes:
+    try:
+        return (await fetcher.get(image.url, max_bytes=_MAX_BYTES, within_s=_WITHIN_S)).content
+    except FetchError as error:
+        raise _lost(image, error) from error
+
+
+def _lost(image: OutputImage, reason: Exception) -> JourneyError:
+    return UpstreamError(f"The picture {image.url} cannot be saved: {reason}.", next_step=_next_step(image))
+
+
+def _next_step(image: OutputImage) -> str:
+    if image.expires_at is None:
+        return f"The picture is not lost: open its URL, or {_TRY_AGAIN}."
+    return f"Its link lives until {timestamp(image.expires_at)}: open it before, or {_TRY_AGAIN}."
 
 
 def _obstacle(path: Path, *, replace: bool) -> str | None:
@@ -109,35 +131,6 @@ def _obstacle(path: Path, *, replace: bool) -> str | None:
     if not os.access(folder, os.W_OK | os.X_OK):
         return f"{folder} may not be written to"
     return None
-
-
-async def _fetch(url: str) -> bytes:
-    client = httpx2.AsyncClient(
-        follow_redirects=True, max_redirects=_MAX_REDIRECTS, timeout=httpx2.Timeout(30.0, connect=10.0)
-    )
-    try:
-        with anyio.fail_after(_TIMEOUT_S):
-            async with client, client.stream("GET", url) as response:
-                return await _read(url, response)
-    except TimeoutError as error:
-        raise _lost(url, f"it took more than {_TIMEOUT_S:g} s") from error
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise _lost(url, quoted(str(error) or type(error).__name__)) from error
-
-
-async def _read(url: str, response: httpx2.Response) -> bytes:
-    if response.status_code != httpx2.codes.OK:
-        raise _lost(url, f"its server answered HTTP {response.status_code}")
-    content = bytearray()
-    async for chunk in response.aiter_bytes():
-        content += chunk
-        if len(content) > _MAX_BYTES:
-            raise _lost(url, f"it is larger than {_MAX_BYTES // 1024**2} MiB")
-    return bytes(content)
-
-
-def _lost(url: str, reason: str) -> JourneyError:
-    return UpstreamError(f"The picture {url} cannot be saved: {reason}.", next_step=_NEXT_STEP)
 
 
 def _write(path: Path, content: bytes, replace: bool) -> Path:  # noqa: FBT001  # handed over to a thread

@@ -3,13 +3,24 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from journey_mcp.errors import SetupError
 
+
+def _listed(value: Any) -> Any:
+    """Comma-separated words as a tuple."""
+    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+
+_PROVIDERS_OWN = ("_API_KEY", "_API_TOKEN", "_BASE_URL")
+"""How the variables end that a registry file may name for a provider of its own."""
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Folders = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
 Seconds = Annotated[int, Field(ge=0, le=300)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -26,6 +37,41 @@ class Settings(BaseModel):
         None,
         title="JOURNEYAPI_BASE_URL",
         description="Where JourneyAPI is asked; default `https://api.journeyapi.com/api/v1`.",
+    )
+    vtrix_api_key: SecretStr | None = Field(None, title="VTRIX_API_KEY", description="Your Vtrix key.")
+    vtrix_base_url: str | None = Field(
+        None, title="VTRIX_BASE_URL", description="Where Vtrix is asked; default `https://cloud.vtrix.ai`."
+    )
+    vtrix_poll_base_url: str | None = Field(
+        None,
+        title="VTRIX_POLL_BASE_URL",
+        description="Where Vtrix is asked for running tasks; default `VTRIX_BASE_URL`.",
+    )
+    kkiai_api_key: SecretStr | None = Field(None, title="KKIAI_API_KEY", description="Your KKIAI key.")
+    kkiai_base_url: str | None = Field(
+        None,
+        title="KKIAI_BASE_URL",
+        description="Where KKIAI is asked; default `https://www.kkiai.com/replicate/v1`.",
+    )
+    replicate_api_token: SecretStr | None = Field(
+        None, title="REPLICATE_API_TOKEN", description="Your Replicate token."
+    )
+    replicate_base_url: str | None = Field(
+        None,
+        title="REPLICATE_BASE_URL",
+        description="Where Replicate is asked; default `https://api.replicate.com/v1`.",
+    )
+    bfl_api_key: SecretStr | None = Field(None, title="BFL_API_KEY", description="Your Black Forest Labs key.")
+    bfl_base_url: str | None = Field(
+        None,
+        title="BFL_BASE_URL",
+        description="Where Black Forest Labs is asked; default `https://api.bfl.ai/v1`.",
+    )
+    providers: Names = Field(
+        (),
+        title="JOURNEY_MCP_PROVIDERS",
+        description="The providers to use, the preferred one first, comma-separated; "
+        "default: all whose keys are set, in the order of this table.",
     )
     data_dir: Path | None = Field(
         None,
@@ -49,6 +95,23 @@ class Settings(BaseModel):
         None,
         title="JOURNEY_MCP_DEFAULT_EDIT_MODEL",
         description="Model of `edit_image` when none is named; default `flux-kontext-pro`.",
+    )
+    image_dirs: Folders = Field(
+        (),
+        title="JOURNEY_MCP_IMAGE_DIRS",
+        description="More folders, comma-separated, from which pictures may be taken as local files.",
+    )
+    trusted_hosts: Names = Field(
+        (),
+        title="JOURNEY_MCP_TRUSTED_HOSTS",
+        description="Hosts, as `host` or `host:port`, comma-separated, from which pictures are fetched "
+        "over plain HTTP and at private addresses too.",
+    )
+    copy_max_mb: Annotated[int, Field(ge=0, le=1024)] = Field(
+        32,
+        title="JOURNEY_MCP_COPY_MAX_MB",
+        description="The largest picture, in MB, of which a copy is kept in the data folder when its link dies "
+        "within a day; default 32, 0 keeps none.",
     )
     wait_s: Seconds = Field(
         45,
@@ -76,7 +139,17 @@ class Settings(BaseModel):
         description="`debug`, `info`, `warning` (default) or `error`; logs go to stderr.",
     )
 
-    @field_validator("journeyapi_base_url")
+    others: Mapping[str, SecretStr] = Field({}, exclude=True)
+    """Keys and addresses of providers that only the user's own registry file knows, by variable."""
+
+    @field_validator(
+        "journeyapi_base_url",
+        "vtrix_base_url",
+        "vtrix_poll_base_url",
+        "kkiai_base_url",
+        "replicate_base_url",
+        "bfl_base_url",
+    )
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
         if value is None:
@@ -104,7 +177,9 @@ class Settings(BaseModel):
             raise ValueError("is a file, and must be a folder")
         return value
 
-    @field_validator("journeyapi_api_key", "webhook_secret")
+    @field_validator(
+        "journeyapi_api_key", "vtrix_api_key", "kkiai_api_key", "replicate_api_token", "bfl_api_key", "webhook_secret"
+    )
     @classmethod
     def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
         secret = value.get_secret_value() if value else ""
@@ -114,25 +189,24 @@ class Settings(BaseModel):
 
     @property
     def keys(self) -> dict[str, str]:
-        """The keys that are set, by the registry's id of their provider."""
-        secret = self.journeyapi_api_key
-        return {"journeyapi": secret.get_secret_value()} if secret else {}
+        """The keys of the shipped providers that are set, by variable."""
+        return {
+            name: secret.get_secret_value()
+            for name, field in variables().items()
+            if field != "webhook_secret" and isinstance(secret := getattr(self, field), SecretStr)
+        }
 
     @property
     def secrets(self) -> list[str]:
         """Everything that must never be seen."""
-        told = (self.journeyapi_api_key, self.webhook_secret)
-        return [secret.get_secret_value() for secret in told if secret]
+        own = [self.webhook_secret] if self.webhook_secret else []
+        return [*self.keys.values(), *(secret.get_secret_value() for secret in [*own, *self.others.values()])]
 
-    @property
-    def base_urls(self) -> dict[str, str]:
-        """The base addresses that are set, by the registry's id of their provider."""
-        return {"journeyapi": self.journeyapi_base_url} if self.journeyapi_base_url else {}
-
-    @property
-    def uses_sandbox(self) -> bool:
-        """No key is set, and the sandbox takes a provider's place."""
-        return not self.keys and self.sandbox == "auto"
+    def told(self, variable: str | None) -> str | None:
+        """What a provider's variable says: its key, or an address."""
+        field = variables().get(variable or "")
+        value = getattr(self, field) if field else self.others.get(variable or "")
+        return value.get_secret_value() if isinstance(value, SecretStr) else value
 
     def resolved_data_dir(self) -> Path:
         """The folder for data, which need not exist yet."""
@@ -150,7 +224,7 @@ class Settings(BaseModel):
 
 def variables() -> dict[str, str]:
     """The field of every environment variable."""
-    return {str(info.title): name for name, info in Settings.model_fields.items()}
+    return {info.title: name for name, info in Settings.model_fields.items() if info.title}
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -160,7 +234,15 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         SetupError: one line that names the variable, its value unless it is a secret, and what is allowed.
     """
     known = variables()
-    given = {field: value for name, field in known.items() if (value := environment.get(name, "").strip())}
+    given: dict[str, Any] = {
+        field: value for name, field in known.items() if (value := environment.get(name, "").strip())
+    }
+    if "registry" in given:
+        given["others"] = {
+            name: value.strip()
+            for name, value in environment.items()
+            if name.endswith(_PROVIDERS_OWN) and name not in known and value.strip()
+        }
     try:
         settings = Settings.model_validate(given)
     except ValidationError as error:
@@ -172,12 +254,18 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             f"{name}={value}: {problem['msg'].removeprefix('Value error, ')}.",
             next_step="Correct or unset this variable.",
         ) from error
-    if not settings.keys and settings.sandbox == "off":
-        raise SetupError(
-            "No provider key is set and JOURNEY_MCP_SANDBOX=off.",
-            next_step="Set JOURNEYAPI_API_KEY, or let the sandbox run with JOURNEY_MCP_SANDBOX=auto.",
-        )
+    if not settings.keys and not settings.others and settings.sandbox == "off":
+        raise no_key()
     return settings
+
+
+def no_key() -> SetupError:
+    """Nobody can make a picture."""
+    return SetupError(
+        "No provider key is set and JOURNEY_MCP_SANDBOX=off.",
+        next_step="Set JOURNEYAPI_API_KEY or another provider's key, "
+        "or let the sandbox run with JOURNEY_MCP_SANDBOX=auto.",
+    )
 
 
 def misspelled(environment: Mapping[str, str]) -> list[str]:

@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from typing import Any
 import anyio
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from journey_mcp.errors import Failure, SetupError
 from journey_mcp.images import OutputImage
-from journey_mcp.migrations import migrate, tasks
+from journey_mcp.migrations import migrate, rests, tasks
 from journey_mcp.requests import ImageRequest
 from journey_mcp.tasks import Cost, Status, Submission, Task
 
@@ -32,8 +32,19 @@ _log = logging.getLogger(__name__)
 _ANOTHER = "Set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to a place that can be written."
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rest:
+    """A provider that refused lately, and is tried last until then."""
+
+    provider: str
+    base_url: str
+    until: float
+    """Seconds of the Unix epoch."""
+    reason: str
+
+
 class Store:
-    """The tasks of one database."""
+    """The tasks of one database, and which providers rest."""
 
     def __init__(self, engine: AsyncEngine, file: Path | None) -> None:
         self._engine = engine
@@ -121,6 +132,28 @@ class Store:
         """Delete finished tasks made before then, prompts included; how many there were."""
         old = sa.and_(tasks.c.created_at < than, tasks.c.final.is_(True))
         return (await self._writer.execute(sa.delete(tasks).where(old))).rowcount
+
+    async def rest(self, rest: Rest) -> None:
+        """Note, for every process, that a provider refused; or, with a time that is past, that it works again."""
+        where = {"rests_provider": rest.provider, "rests_base_url": rest.base_url}
+        values = {"new_until": rest.until, "new_reason": rest.reason}
+        if (await self._writer.execute(_REST_AGAIN, {**where, **values})).rowcount:
+            return
+        try:
+            await self._writer.execute(_REST, asdict(rest))
+        except IntegrityError:
+            # another process noted the same in this moment
+            await self._writer.execute(_REST_AGAIN, {**where, **values})
+
+    async def resting(self, *, now: float) -> dict[tuple[str, str], Rest]:
+        """Who rests, by provider and base URL."""
+        query = sa.select(rests).where(rests.c.until > now)
+        try:
+            rows = (await self._reader.execute(query)).mappings().all()
+        except SQLAlchemyError:
+            _log.exception("nobody can tell who rests; everybody is tried in the usual order")
+            return {}
+        return {(row["provider"], row["base_url"]): Rest(**row) for row in rows}
 
     async def close(self) -> None:
         """Let the database go."""
@@ -243,7 +276,7 @@ async def open_store(url: str) -> AsyncIterator[Store]:
     """
     try:
         engine = _new_engine(make_url(url))
-    except (SQLAlchemyError, ImportError) as error:
+    except (SQLAlchemyError, ImportError, ValueError) as error:
         raise SetupError(
             f"JOURNEY_MCP_DATABASE_URL is no database we can open: {_cause(error)}.", next_step=_ANOTHER
         ) from error
@@ -303,7 +336,7 @@ def _cause(error: Exception) -> str:
 
 
 _READ = [column for column in tasks.c if column.name not in {"final", "lease_owner", "lease_until"}]
-_CHANGING = ("updated_at", "status", "final", "submission", "prediction_id", "outcome")
+_CHANGING = ("provider", "base_url", "updated_at", "status", "final", "submission", "prediction_id", "outcome")
 _INSERT = sa.insert(tasks)
 _GET = sa.select(*_READ).where(
     tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.principal == sa.bindparam("owner")
@@ -319,12 +352,21 @@ _SAVE = (
 )
 
 
+_REST = sa.insert(rests)
+_REST_AGAIN = (
+    sa.update(rests)
+    .where(
+        rests.c.provider == sa.bindparam("rests_provider"),
+        rests.c.base_url == sa.bindparam("rests_base_url"),
+    )
+    .values(until=sa.bindparam("new_until"), reason=sa.bindparam("new_reason"))
+)
+
+
 def _to_row(task: Task) -> dict[str, Any]:
     return {
         "id": task.id,
         "principal": task.principal,
-        "provider": task.provider,
-        "base_url": task.base_url,
         "created_at": task.created_at,
         "request": _dump(task.request.as_plain()),
         **_changing(task),
@@ -334,6 +376,8 @@ def _to_row(task: Task) -> dict[str, Any]:
 def _changing(task: Task) -> dict[str, Any]:
     """The columns that a change of the task changes."""
     return {
+        "provider": task.provider,
+        "base_url": task.base_url,
         "updated_at": task.updated_at,
         "status": task.status.value,
         "final": task.status.is_final,
@@ -346,6 +390,7 @@ def _changing(task: Task) -> dict[str, Any]:
 def _outcome(task: Task) -> dict[str, Any]:
     """What became of the task, without what is not known."""
     plain = {
+        "poll_url": task.poll_url,
         "progress": task.progress,
         "images": [_known(asdict(image)) for image in task.images],
         "grid_url": task.grid_url,
@@ -380,6 +425,7 @@ def _from_row(row: Mapping[Any, Any]) -> Task:
         status=Status(row["status"]),
         submission=Submission(row["submission"]),
         prediction_id=row["prediction_id"],
+        poll_url=outcome.get("poll_url"),
         progress=outcome.get("progress"),
         images=tuple(OutputImage(**image) for image in outcome.get("images", ())),
         grid_url=outcome.get("grid_url"),

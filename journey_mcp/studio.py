@@ -5,25 +5,28 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from decimal import Decimal
 from typing import Literal
 
 import anyio
 from anyio import to_thread
 
-from journey_mcp import fitting, leases, pictures
+from journey_mcp import fitting, leases, routing
 from journey_mcp.clock import Clock
-from journey_mcp.connections import Connections, open_connections
-from journey_mcp.errors import JourneyError, NotEnglish, SubmissionUnconfirmed
+from journey_mcp.connections import ADAPTERS, Adapter, Connections, open_connections
+from journey_mcp.copies import Copies
+from journey_mcp.delivery import Delivery
+from journey_mcp.errors import InvalidRequest, SetupError, SubmissionUnconfirmed
+from journey_mcp.fetching import Fetcher, Trusted
 from journey_mcp.holdings import Holdings
 from journey_mcp.language import Verdict, judge
+from journey_mcp.pictures import PictureReader, Pictures
 from journey_mcp.polling import Poller
 from journey_mcp.registry import Offer
-from journey_mcp.requests import ImageRequest, check_webhook_url
+from journey_mcp.requests import ImageRequest, PreparedRequest, check_webhook_url
 from journey_mcp.settings import Settings
-from journey_mcp.store import open_store
-from journey_mcp.submission import submit
-from journey_mcp.tasks import Cost, Submission, Task, new_task_id
+from journey_mcp.store import Rest, open_store
+from journey_mcp.submission import Attempt, submit
+from journey_mcp.tasks import Submission, Task, new_task_id
 from journey_mcp.waiting import Report, Wait, wait
 
 LOCAL = "local"
@@ -44,43 +47,60 @@ _log = logging.getLogger(__name__)
 class Studio:
     """What the server and the command line can do."""
 
-    def __init__(self, settings: Settings, connections: Connections, holdings: Holdings) -> None:
+    def __init__(self, settings: Settings, connections: Connections, delivery: Delivery, fetcher: Fetcher) -> None:
         self.settings = settings
         self.catalog = connections.catalog
         self._connections = connections
-        self._holdings = holdings
-        self._poller = Poller(holdings, connections.upstream_of)
+        self._delivery = delivery
+        self._holdings = delivery.holdings
+        self.fetcher = fetcher
+        """Downloads what may be downloaded."""
+        self._pictures = PictureReader(self._holdings, settings.image_dirs)
+        self._poller = Poller(delivery, connections.upstream_of)
         # A creating request that is out is not cancelled with whatever asked for it: the answer may be paid for.
         # These tasks are outside of every cancel scope; `stop` ends them.
         self._submissions: dict[str, asyncio.Task[None]] = {}
 
-    async def create(self, request: ImageRequest, *, principal: str = LOCAL) -> Task:
+    async def create(self, request: ImageRequest, *, principal: str = LOCAL, files_allowed: bool = True) -> Task:
         """Check the request against everything known, store a task, and start it.
+
+        `files_allowed` lets pictures be paths of this machine.
 
         Raises:
             InvalidRequest: nothing was stored or sent.
             SetupError: the task cannot be stored; nothing was sent.
         """
-        offer, prepared, notices = self._fit(request)
         if request.webhook_url is not None:
             check_webhook_url(request.webhook_url)
-        account = self._connections.account_of(offer)
-        prepared = await pictures.resolve(prepared, self._holdings, principal, account)
-        notices = (*self._connections.notices, *notices, *await _language_notices(prepared.prompt, offer))
+        offers = fitting.offers_of(request, self.catalog)
+        pictures = await self._pictures.read(request, principal, files_allowed=files_allowed)
+        resting = await self._resting(offers)
+        route = routing.plan(
+            request,
+            self.catalog,
+            verdict=await _verdict(request.prompt, offers),
+            only_data=lambda offer: pictures.only_data(self._connections.account_of(offer)),
+            resting=resting,
+        )
+        attempts, told = await _first_prepared(
+            [self._attempt(candidate, pictures, resting) for candidate in route.candidates]
+        )
+        first = attempts[0]
+        notices = (*self._connections.notices, *([route.notice] if route.notice else []), *first.notices, *told)
         now = self._holdings.clock.now()
         task = Task(
             id=new_task_id(),
             principal=principal,
-            request=request,
-            provider=account.provider,
-            base_url=account.base_url,
+            request=request.without_data(),
+            provider=first.account.provider,
+            base_url=first.account.base_url,
             created_at=now,
             updated_at=now,
-            cost=_cost(offer),
-            notices=notices,
+            cost=first.cost,
+            notices=tuple(dict.fromkeys(notices)),
         )
         await self._holdings.add(task)
-        self._submissions[task.id] = asyncio.create_task(self._submit(task.id, prepared, offer))
+        self._submissions[task.id] = asyncio.create_task(self._submit(task.id, attempts))
         return task
 
     async def wait_for_new(self, task: Task, seconds: float, report: Report | None = None) -> Task:
@@ -124,6 +144,15 @@ class Studio:
         stored = await self._holdings.store.newest(principal=principal, since=since, limit=_LISTED)
         return [self._as_known(self._holdings.get(task.id) or task) for task in stored]
 
+    async def rests(self) -> dict[str, Rest]:
+        """The configured providers that refused lately and are tried last, by name."""
+        rests = await self._holdings.store.resting(now=self.now())
+        found = (
+            (account.provider, rests.get((account.provider, account.base_url)))
+            for account, _ in self._connections.providers()
+        )
+        return {name: rest for name, rest in found if rest is not None}
+
     async def work(self) -> None:
         """Poll, renew and take over, for ever."""
         async with anyio.create_task_group() as group:
@@ -132,6 +161,7 @@ class Studio:
                 self._holdings,
                 addresses=self._connections.addresses,
                 go_on=lambda task: self._poller.add(task.id, self._offer_of(task), now=True),
+                forget_older=self._delivery.copies.forget_older,
                 keep_s=self.settings.keep_days * 86400.0,
             )
 
@@ -166,27 +196,39 @@ class Studio:
             "Set that provider's key and base address again to get its result."
         )
 
-    def _fit(self, request: ImageRequest) -> tuple[Offer, ImageRequest, tuple[str, ...]]:
-        """The first offer that takes the request, with the request as it is sent there, and what to tell of it.
+    async def _resting(self, offers: Sequence[Offer]) -> dict[str, str]:
+        """Which providers refused lately, and why; not asked for where there is no choice."""
+        return {} if len(offers) == 1 else {name: rest.reason for name, rest in (await self.rests()).items()}
 
-        When none does, the preferred one's obstacle is raised.
-        """
-        problems: list[JourneyError] = []
-        for offer in fitting.offers_of(request, self.catalog):
-            prepared, notices = fitting.prepare(request, offer)
-            found = next(fitting.obstacles(prepared, offer, self.catalog), None)
-            if found is None:
-                return offer, prepared, notices
-            problems.append(found)
-        raise problems[0]
+    def _attempt(self, candidate: routing.Candidate, pictures: Pictures, resting: Mapping[str, str]) -> Attempt:
+        offer = candidate.offer
+        account = self._connections.account_of(offer)
+
+        ready: tuple[PreparedRequest, tuple[str, ...]] | None = None
+
+        async def prepare() -> tuple[PreparedRequest, tuple[str, ...]]:
+            nonlocal ready
+            if ready is None:
+                images, mask, told = await pictures.prepared(offer, account, self.fetcher)
+                ready = candidate.prepared(images, mask), told
+            return ready
+
+        return Attempt(
+            offer=offer,
+            account=account,
+            provider=self._connections.provider_of(offer),
+            cost=candidate.cost,
+            notices=candidate.notices,
+            prepare=prepare,
+            is_resting=offer.provider in resting,
+        )
 
     def _as_known(self, task: Task) -> Task:
         return task.noticed(reason, self.now()) if (reason := self.elsewhere(task)) else task
 
-    async def _submit(self, task_id: str, request: ImageRequest, offer: Offer) -> None:
+    async def _submit(self, task_id: str, attempts: Sequence[Attempt]) -> None:
         try:
-            provider = self._connections.provider_of(offer)
-            task = await submit(task_id, request, offer, provider, self._holdings)
+            task, offer = await submit(task_id, attempts, self._delivery)
         except Exception:  # noqa: BLE001  # the outermost boundary of background work
             report_id = secrets.token_hex(4)
             _log.exception("submission of task %s failed in our own code (report %s)", task_id, report_id)
@@ -195,8 +237,9 @@ class Studio:
             await self._holdings.change(task_id, lambda task, now: task.failed(failure, now))
         else:
             if task and not task.status.is_final:
-                # a synchronous model that answers with an id only has finished by then (C2)
-                self._poller.add(task_id, offer, now=offer.synchronous)
+                # a synchronous model that answers with an id only has finished by then (C2), and one that shows
+                # its picture while it still says "processing" is about to
+                self._poller.add(task_id, offer, now=offer.synchronous or bool(task.images))
         finally:
             self._submissions.pop(task_id, None)
 
@@ -209,7 +252,9 @@ class Studio:
 
 
 @asynccontextmanager
-async def open_studio(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Studio]:
+async def open_studio(
+    settings: Settings, clock: Clock | None = None, adapters: Mapping[str, Adapter] = ADAPTERS
+) -> AsyncIterator[Studio]:
     """Everything that runs behind the tools, until the block is left.
 
     Raises:
@@ -217,12 +262,14 @@ async def open_studio(settings: Settings, clock: Clock | None = None) -> AsyncIt
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.resolved_database_url()))
-        connections = await stack.enter_async_context(open_connections(settings))
+        connections = await stack.enter_async_context(open_connections(settings, adapters))
+        fetcher = _new_fetcher(settings, connections)
         holdings = Holdings(store, clock or Clock())
+        copies = Copies(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, fetcher)
         raised: Exception | None = None
         try:
             async with anyio.create_task_group() as group:
-                studio = Studio(settings, connections, holdings)
+                studio = Studio(settings, connections, Delivery(holdings, copies), fetcher)
                 group.start_soon(studio.work)
                 try:
                     yield studio
@@ -249,32 +296,40 @@ async def _release(holdings: Holdings) -> None:
         _log.exception("the store cannot be told that this process ends")
 
 
-async def _language_notices(prompt: str, offer: Offer) -> tuple[str, ...]:
-    """What to say of the prompt's language, where the model takes English only.
+def _new_fetcher(settings: Settings, connections: Connections) -> Fetcher:
+    try:
+        return Fetcher(Trusted.parse(settings.trusted_hosts).with_base_urls(connections.base_urls()))
+    except ValueError as error:
+        raise SetupError(
+            f"JOURNEY_MCP_TRUSTED_HOSTS, or a provider's base address: {error}.",
+            next_step="Correct or unset this variable.",
+        ) from error
+
+
+async def _verdict(prompt: str, offers: Sequence[Offer]) -> Verdict | None:
+    """The prompt's language, where one of the offers takes English only."""
+    if not any(offer.english_only for offer in offers):
+        return None
+    # the first call loads a detector: not in the event loop
+    return (await to_thread.run_sync(judge, prompt)).verdict
+
+
+async def _first_prepared(attempts: Sequence[Attempt]) -> tuple[Sequence[Attempt], tuple[str, ...]]:
+    """The attempts from the first on whose pictures can be had as it takes them, and what the caller should know.
 
     Raises:
-        NotEnglish: clearly another language.
+        InvalidRequest: there is none; the first one's reason.
     """
-    if not offer.english_only:
-        return ()
-    # the first call loads a detector: not in the event loop
-    judgement = await to_thread.run_sync(judge, prompt)
-    if judgement.verdict is Verdict.FOREIGN:
-        raise NotEnglish(
-            f"{offer.model} understands English prompts only; this one is not English.",
-            next_step="Translate the prompt to English (text in quotes, to be drawn, may stay) and call again.",
-        )
-    if judgement.verdict is Verdict.DOUBTFUL:
-        return (f"{offer.model} understands English only, and this prompt may not be English.",)
-    return ()
-
-
-def _cost(offer: Offer) -> Cost | None:
-    if offer.credits is not None:
-        return Cost(amount=Decimal(offer.credits), unit="credits", source="registry")
-    if offer.usd is not None:
-        return Cost(amount=offer.usd, unit="usd", source="registry")
-    return None
+    problems: list[InvalidRequest] = []
+    for number, attempt in enumerate(attempts):
+        try:
+            _, told = await attempt.prepare()
+        except InvalidRequest as problem:
+            problems.append(problem)
+        else:
+            passed = zip(attempts, problems, strict=False)
+            return attempts[number:], (*(f"{a.account.provider} was passed over: {p}" for a, p in passed), *told)
+    raise problems[0]
 
 
 def _all_final(tasks: Mapping[str, Task]) -> bool:

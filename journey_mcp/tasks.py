@@ -56,11 +56,10 @@ class Cost:
 class Handle:
     """What must be kept to ask a provider again."""
 
-    provider: str
-    base_url: str
-    """The address at which the task was made; it is never asked for anywhere else."""
     prediction_id: str
     """The provider's own id, an opaque string."""
+    poll_url: str | None = None
+    """Where to ask, when the provider told an address of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +68,8 @@ class Prediction:
 
     prediction_id: str
     status: Status
+    poll_url: str | None = None
+    """Where the provider wants to be asked, if it said so."""
     progress: float | None = None
     """0.0 to 1.0; `None` when the provider did not tell."""
     images: tuple[OutputImage, ...] = ()
@@ -96,6 +97,7 @@ class Task:
     status: Status = Status.QUEUED
     submission: Submission = Submission.PREPARED
     prediction_id: str | None = None
+    poll_url: str | None = None
     progress: float | None = None
     images: tuple[OutputImage, ...] = ()
     grid_url: str | None = None
@@ -109,7 +111,13 @@ class Task:
         """What the provider can be asked with; `None` before it accepted."""
         if self.prediction_id is None:
             return None
-        return Handle(provider=self.provider, base_url=self.base_url, prediction_id=self.prediction_id)
+        return Handle(prediction_id=self.prediction_id, poll_url=self.poll_url)
+
+    def moved(self, provider: str, base_url: str, cost: Cost | None, at: float) -> "Task":
+        """Nothing was created where it was; another provider is tried."""
+        if self.submission is not Submission.PREPARED:
+            return self
+        return self._changed(at, provider=provider, base_url=base_url, cost=cost)
 
     def sent(self, at: float) -> "Task":
         """The creating request is about to leave."""
@@ -127,6 +135,7 @@ class Task:
             self,
             submission=Submission.ACCEPTED,
             prediction_id=prediction.prediction_id,
+            poll_url=prediction.poll_url,
             status=Status.RUNNING,
             updated_at=at,
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import check_generated
+from support import SERVICES, check_generated
 
 from journey_mcp import __version__, registry
 from journey_mcp.errors import all_errors
@@ -45,7 +45,7 @@ def documented(kind: type[Any]) -> str:
 def tools_table() -> str:
     """The tools and their arguments."""
     rows = []
-    for tool in read_menu(read_settings({"JOURNEYAPI_API_KEY": "k"})).tools:
+    for tool in read_menu(read_settings({key: "k" for key, _ in SERVICES.values()})).tools:
         required = tool["inputSchema"].get("required", [])
         names = [f"**{n}**" if n in required else n for n in tool["inputSchema"]["properties"]]
         rows.append([f"`{tool['name']}`", tool["description"].split(". ")[0] + ".", ", ".join(names)])
@@ -53,19 +53,60 @@ def tools_table() -> str:
 
 
 def models_table() -> str:
-    """All models with their terms."""
+    """All models with those who offer them."""
     facts = registry.load()
-    catalog = facts.catalog(facts.providers)
+    catalog = facts.catalog(list(facts.providers))
     imagine, edit = catalog.offers_for("imagine"), catalog.offers_for("edit_image")
     rows = []
     for model in catalog.models.values():
-        offer = catalog.offers[model.id][0]
+        offers = catalog.offers[model.id]
         tools = ", ".join(name for name, there in (("imagine", imagine), ("edit_image", edit)) if model.id in there)
-        cost = str(offer.credits) if offer.credits is not None else "not stated"
-        takes = ", ".join(name for name in offer.parameters) or ""
-        english = "English prompts only" if offer.english_only else ""
-        rows.append([f"`{model.id}`", model.maker, tools, cost, model.best_at, takes, english])
-    return table(["model", "maker", "tool", "credits", "best at", "takes", ""], rows)
+        takes = list(dict.fromkeys(name for offer in offers for name in offer.parameters))
+        rows.append([f"`{model.id}`", tools, ", ".join(map(offered, offers)), model.best_at, ", ".join(takes)])
+    return table(["model", "tool", "offered by, at what cost", "best at", "takes"], rows)
+
+
+def offered(offer: Offer) -> str:
+    """Who, and for how much."""
+    english = " (English only)" if offer.english_only else ""
+    return f"{offer.provider}{cost(offer)}{english}"
+
+
+def cost(offer: Offer) -> str:
+    """As far as it is stated."""
+    unit, amount = ("credits", offer.credits) if offer.credits is not None else ("USD", offer.usd)
+    more = f" + {offer.further_megapixel} per further megapixel" if offer.further_megapixel is not None else ""
+    return "" if amount is None else f" {amount} {unit}{more}"
+
+
+def providers_table() -> str:
+    """Who can be configured."""
+    facts = registry.load()
+    rows = []
+    for provider in facts.providers.values():
+        offers = [offer for offer in facts.offers if offer.provider == provider.id]
+        forms = {encoding for offer in offers for encoding in offer.images.encodings if offer.images.is_taken}
+        lives = {offer.expires_after_s for offer in offers if offer.expires_after_s}
+        rows.append(
+            [
+                f"`{provider.id}`",
+                f"`{provider.key_variable}`",
+                str(len(offers)),
+                "URLs only" if forms == {"url"} else "URLs and files",
+                str(max(offer.images.maximum if offer.images.is_taken else 0 for offer in offers)),
+                ", ".join(lifetime(seconds) for seconds in sorted(lives)) or "not stated",
+                "yes" if "webhook" in provider.features else "no",
+            ]
+        )
+    return table(["provider", "key", "models", "pictures as", "at most", "links live", "webhook_url"], rows)
+
+
+def lifetime(seconds: int) -> str:
+    """In the largest whole unit."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds % length == 0:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
 
 
 def settings_table() -> str:
@@ -94,6 +135,8 @@ def faults_table() -> str:
     [
         (README, "tools", tools_table),
         (README, "models", models_table),
+        (README, "providers", providers_table),
+        (ROOT / "docs" / "providers.md", "providers", providers_table),
         (README, "settings", settings_table),
         (ROOT / "docs" / "errors.md", "errors", errors_table),
         (ROOT / "docs" / "sandbox.md", "faults", faults_table),

@@ -78,7 +78,9 @@ def test_an_obstacle_names_value_what_is_allowed_and_the_next_step(
 ) -> None:
     """So that the model corrects itself in one try."""
     request = wish(**given)
-    failure = next(fitting.obstacles(request, offer(request.model), CATALOG)).failure
+    with pytest.raises(InvalidRequest) as raised:
+        fitting.fit(request, offer(request.model), CATALOG)
+    failure = raised.value.failure
     assert failure.code == code
     assert says in failure.message
     assert request.model in failure.message or code == "image_required"
@@ -88,14 +90,15 @@ def test_an_obstacle_names_value_what_is_allowed_and_the_next_step(
 @pytest.mark.parametrize("model", list(CATALOG.offers_for("imagine")))
 def test_every_model_takes_a_plain_wish(model: str) -> None:
     """A prompt and a common aspect ratio."""
-    assert not list(fitting.obstacles(wish(model=model, aspect_ratio="16:9"), offer(model), CATALOG))
+    request = wish(model=model, aspect_ratio="16:9")
+    assert fitting.fit(request, offer(model), CATALOG)[0] == request
 
 
 @pytest.mark.parametrize("model", list(CATALOG.offers_for("edit_image")))
 def test_every_editing_model_takes_a_picture(model: str) -> None:
     """A URL."""
     request = wish(tool="edit_image", model=model, image=URL)
-    assert not list(fitting.obstacles(request, offer(model), CATALOG))
+    assert fitting.fit(request, offer(model), CATALOG)[0] == request
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,8 @@ def test_a_switch_in_the_prompt_wins_over_the_aspect_ratio(
     prompt: str, ratio: str | None, sent: str | None, notices: int
 ) -> None:
     """With a notice when both are given."""
-    prepared, told = fitting.prepare(wish(model="midjourney", prompt=prompt, aspect_ratio=ratio), offer("midjourney"))
+    request = wish(model="midjourney", prompt=prompt, aspect_ratio=ratio)
+    prepared, told = fitting.fit(request, offer("midjourney"), CATALOG)
     assert (prepared.aspect_ratio, len(told)) == (sent, notices)
     assert prepared.prompt == prompt
 
@@ -149,7 +153,7 @@ def test_a_switch_in_the_prompt_wins_over_the_aspect_ratio(
 def test_contradictions_of_the_documents_are_told(given: dict[str, object], says: str) -> None:
     """What is sent on a doubtful promise comes with a notice."""
     request = wish(**given)
-    assert any(says in notice for notice in fitting.prepare(request, offer(request.model))[1])
+    assert any(says in notice for notice in fitting.fit(request, offer(request.model), CATALOG)[1])
 
 
 @pytest.mark.parametrize(

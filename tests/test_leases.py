@@ -11,6 +11,8 @@ import pytest
 from support import FastClock, fast_studio, settings_for, wish, world
 
 from journey_mcp import sandbox
+from journey_mcp.copies import Copies
+from journey_mcp.fetching import Fetcher, Trusted
 from journey_mcp.holdings import LEASE_S, Holdings
 from journey_mcp.leases import keep
 from journey_mcp.owners import is_alive, new_owner
@@ -127,7 +129,16 @@ async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path
 
         started = clock.now()
         async with anyio.create_task_group() as group:
-            group.start_soon(partial(keep, holdings, addresses=addresses, go_on=lambda _task: None, keep_s=1e9))
+            group.start_soon(
+                partial(
+                    keep,
+                    holdings,
+                    addresses=addresses,
+                    go_on=lambda _task: None,
+                    forget_older=Copies(tmp_path, 0, Fetcher(Trusted())).forget_older,
+                    keep_s=1e9,
+                )
+            )
             with anyio.fail_after(20):
                 while len(looked_at) < 2:
                     await anyio.sleep(0.01)

@@ -51,13 +51,13 @@ def test_without_key_and_sandbox_nothing_can_run() -> None:
     with pytest.raises(SetupError, match="JOURNEY_MCP_SANDBOX=off") as raised:
         read_settings({"JOURNEY_MCP_SANDBOX": "off"})
     assert "JOURNEYAPI_API_KEY" in (raised.value.failure.next_step or "")
-    assert read_settings({"JOURNEY_MCP_SANDBOX": "off", "JOURNEYAPI_API_KEY": "k"}).keys == {"journeyapi": "k"}
+    assert read_settings({"JOURNEY_MCP_SANDBOX": "off", "JOURNEYAPI_API_KEY": "k"}).keys == {"JOURNEYAPI_API_KEY": "k"}
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
     """As configuration forms of clients leave it."""
     settings = read_settings({"JOURNEYAPI_API_KEY": "  ", "JOURNEY_MCP_WAIT_S": ""})
-    assert settings.uses_sandbox
+    assert not settings.keys
     assert settings.wait_s == 45
 
 
@@ -82,12 +82,28 @@ def test_the_database_lies_in_the_data_folder_unless_said_otherwise(tmp_path: Pa
 
 def test_addresses_lose_their_last_slash() -> None:
     """Paths are appended to them."""
-    assert read_settings({"JOURNEYAPI_BASE_URL": "http://127.0.0.1:1/api/"}).base_urls == {
-        "journeyapi": "http://127.0.0.1:1/api"
-    }
+    settings = read_settings({"JOURNEYAPI_BASE_URL": "http://127.0.0.1:1/api/"})
+    assert settings.told("JOURNEYAPI_BASE_URL") == "http://127.0.0.1:1/api"
+
+
+def test_lists_are_read_word_by_word() -> None:
+    """With blanks and empty places as people leave them."""
+    settings = read_settings({"JOURNEY_MCP_PROVIDERS": " bfl, ,vtrix,", "JOURNEY_MCP_IMAGE_DIRS": "/a, /b"})
+    assert settings.providers == ("bfl", "vtrix")
+    assert settings.image_dirs == (Path("/a"), Path("/b"))
+
+
+def test_a_registry_file_may_name_variables_of_its_own(tmp_path: Path) -> None:
+    """They are secrets too; without such a file nobody else's keys are read."""
+    environment = {"ACME_API_KEY": "acme-secret", "ACME_BASE_URL": "https://acme.test", "PATH": "/bin"}
+    assert not read_settings(environment).others
+    settings = read_settings({**environment, "JOURNEY_MCP_REGISTRY": str(tmp_path / "mine.toml")})
+    assert (settings.told("ACME_API_KEY"), settings.told("PATH")) == ("acme-secret", None)
+    assert "acme-secret" in settings.secrets
+    assert "acme-secret" not in repr(settings)
 
 
 def test_a_misspelled_variable_is_found() -> None:
     """It would be ignored without a word."""
     assert misspelled({"JOURNEY_MCP_DATADIR": "x", "JOURNEY_MCP_WAIT_S": "3", "HOME": "y"}) == ["JOURNEY_MCP_DATADIR"]
-    assert len(variables()) == 12
+    assert len(variables()) == 25

@@ -9,13 +9,14 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from support import client_of, compact, settings_for
+from support import SERVICES, client_of, compact
 
 from journey_mcp.server import INSTRUCTIONS
 from journey_mcp.server.menu import Menu, read_menu
 from journey_mcp.settings import read_settings
 
 SPECS = Path(__file__).parent.parent / "tool_specs"
+ALL_KEYS = [key for key, _ in SERVICES.values()]
 HINTS = {"title", "readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
 
 
@@ -36,23 +37,28 @@ def nodes(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.generated
-async def test_tools_match_their_spec_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("folder", "keys"), [("journeyapi", ["JOURNEYAPI_API_KEY"]), ("all-providers", ALL_KEYS)])
+async def test_tools_match_their_spec_files(tmp_path: Path, folder: str, keys: list[str]) -> None:
     """What `tools/list` sends is what tool_specs/ says; UPDATE_TOOL_SPECS=1 rewrites the files."""
-    async with client_of(settings_for("http://127.0.0.1:9", tmp_path)) as client:
+    environment = {**dict.fromkeys(keys, "k"), "JOURNEY_MCP_DATA_DIR": str(tmp_path)}
+    async with client_of(read_settings(environment)) as client:
         tools = (await client.list_tools()).tools
     listed = {tool.name: tool.model_dump(by_alias=True, mode="json", exclude_none=True) for tool in tools}
     if os.environ.get("UPDATE_TOOL_SPECS"):
+        (SPECS / folder).mkdir(exist_ok=True)
         for name, tool in listed.items():
             text = json.dumps(tool, indent=2, ensure_ascii=False) + "\n"
-            (SPECS / f"{name}.json").write_text(text, encoding="utf-8")
-    files = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in SPECS.iterdir()}
+            (SPECS / folder / f"{name}.json").write_text(text, encoding="utf-8")
+    files = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (SPECS / folder).iterdir()}
     assert listed == files
     assert [list(tool["inputSchema"]["properties"]) for tool in listed.values()] == [
         list(files[name]["inputSchema"]["properties"]) for name in listed
     ]
 
 
-@pytest.mark.parametrize("tool", menu().tools, ids=lambda tool: str(tool["name"]))
+@pytest.mark.parametrize(
+    "tool", [*menu().tools, *menu(**dict.fromkeys(ALL_KEYS, "k")).tools], ids=lambda tool: str(tool["name"])
+)
 def test_every_tool_keeps_the_rules_of_all_clients(tool: dict[str, Any]) -> None:
     """The table "Schemas" of what clients demand, whole."""
     assert re.fullmatch(r"[a-z0-9_]+", tool["name"])
@@ -75,8 +81,8 @@ def test_every_tool_keeps_the_rules_of_all_clients(tool: dict[str, Any]) -> None
                 assert set(node.get("required", ())) <= set(node["properties"])
     for name, parameter in tool["inputSchema"]["properties"].items():
         assert parameter["description"], name
-        assert parameter["type"] in {"string", "integer", "array"}
-        if parameter["type"] == "integer":
+        assert parameter["type"] in {"string", "integer", "number", "boolean", "array"}
+        if name in {"wait_s", "safety_tolerance", "guidance", "steps"}:
             assert {"minimum", "maximum"} <= set(parameter)
         if parameter["type"] == "array":
             assert parameter["items"]["type"] == "string"
@@ -95,6 +101,14 @@ def test_sizes() -> None:
     assert seen_by_models < 6500
     assert len(compact(tools)) < 11000
     assert len(INSTRUCTIONS) < 600
+
+
+def test_sizes_with_all_providers() -> None:
+    """Five of them cost a third more, not five times as much."""
+    tools = menu(**dict.fromkeys(ALL_KEYS, "k")).tools
+    seen_by_models = sum(len(compact({k: t[k] for k in ("name", "description", "inputSchema")})) for t in tools)
+    assert seen_by_models < 8500
+    assert len(compact(tools)) < 13000
 
 
 def test_only_what_somebody_takes_is_in_the_schema() -> None:

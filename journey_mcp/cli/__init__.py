@@ -67,76 +67,64 @@ def imagine(  # noqa: PLR0913  # a command's options are its parameters
     *,
     prompt: Annotated[str, typer.Argument(help="What to show.", metavar="PROMPT")],
     model: options.Model = None,
-    reference: options.References = None,
+    provider: options.Provider = None,
+    reference_images: options.References = None,
     aspect_ratio: options.AspectRatio = None,
+    width: options.Width = None,
+    height: options.Height = None,
     resolution: options.Resolution = None,
     output_format: options.OutputFormat = None,
     negative_prompt: options.NegativePrompt = None,
     seed: options.Seed = None,
+    prompt_upsampling: options.PromptUpsampling = None,
+    safety_tolerance: options.SafetyTolerance = None,
+    guidance: options.Guidance = None,
+    steps: options.Steps = None,
     webhook_url: options.WebhookUrl = None,
-    wait: options.WaitS = None,
+    wait_s: options.WaitS = None,
     output: options.Output = None,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Make a picture from text."""
-    given = {
-        "prompt": prompt,
-        "model": model,
-        "reference_images": reference,
-        "aspect_ratio": aspect_ratio,
-        "resolution": resolution,
-        "output_format": output_format,
-        "negative_prompt": negative_prompt,
-        "seed": seed,
-        "webhook_url": webhook_url,
-    }
-    _create("imagine", given, output=output, force=force, wait_s=wait, as_json=as_json)
+    _create("imagine", locals())
 
 
 @app.command()
 def edit(  # noqa: PLR0913  # a command's options are its parameters
     *,
-    image: Annotated[
-        str, typer.Argument(help="The picture to edit: id of an earlier one (tsk_….2) or public URL.", metavar="IMAGE")
-    ],
+    image: options.Image,
     prompt: Annotated[str, typer.Argument(help="What to change; the rest is kept.", metavar="PROMPT")],
     model: options.Model = None,
-    reference: options.References = None,
-    mask: Annotated[str | None, typer.Option(help="A picture; where it is white is redrawn.", metavar="URL")] = None,
+    provider: options.Provider = None,
+    reference_images: options.References = None,
+    mask: options.Mask = None,
     aspect_ratio: options.AspectRatio = None,
+    width: options.Width = None,
+    height: options.Height = None,
     resolution: options.Resolution = None,
     output_format: options.OutputFormat = None,
     negative_prompt: options.NegativePrompt = None,
     seed: options.Seed = None,
+    prompt_upsampling: options.PromptUpsampling = None,
+    safety_tolerance: options.SafetyTolerance = None,
+    guidance: options.Guidance = None,
+    steps: options.Steps = None,
     webhook_url: options.WebhookUrl = None,
-    wait: options.WaitS = None,
+    wait_s: options.WaitS = None,
     output: options.Output = None,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Change a picture."""
-    given = {
-        "image": image,
-        "prompt": prompt,
-        "model": model,
-        "reference_images": reference,
-        "mask": mask,
-        "aspect_ratio": aspect_ratio,
-        "resolution": resolution,
-        "output_format": output_format,
-        "negative_prompt": negative_prompt,
-        "seed": seed,
-        "webhook_url": webhook_url,
-    }
-    _create("edit_image", given, output=output, force=force, wait_s=wait, as_json=as_json)
+    _create("edit_image", locals())
 
 
 @app.command()
 def fetch(
     *,
     tasks: Annotated[list[str], typer.Argument(help="Task ids (tsk_…).", metavar="TASK...")],
-    wait: options.WaitS = None,
+    wait_s: options.WaitS = None,
     output: options.Output = None,
     force: options.Force = False,
     as_json: options.Json = False,
@@ -145,7 +133,7 @@ def fetch(
     with console.errors_told(as_json=as_json):
         from journey_mcp.cli import pictures
 
-        handling = pictures.Handling(output=output, force=force, wait_s=wait, as_json=as_json)
+        handling = pictures.Handling(output=output, force=force, wait_s=wait_s, as_json=as_json)
         raise typer.Exit(pictures.fetch(tasks, handling))
 
 
@@ -190,23 +178,25 @@ def sandbox(  # noqa: PLR0913  # a command's options are its parameters
     seed: Annotated[int | None, typer.Option(help="Makes ids, seeds and durations repeatable.")] = None,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="What goes wrong, as in submit:status=429,times=3; repeatable.", metavar="FAULT"),
+        typer.Option(
+            help="What goes wrong, as in submit:status=429,times=3 (at one: bfl/submit:…); repeatable.", metavar="FAULT"
+        ),
     ] = None,
-    balance: Annotated[float, typer.Option("--credits", min=0, help="The balance at the start.")] = 500,
+    balance: Annotated[float, typer.Option("--credits", min=0, help="JourneyAPI's balance at the start.")] = 500,
     plan: Annotated[
-        Literal["basic", "starter", "growth", "enterprise"], typer.Option(help="Limits the tasks at once.")
+        Literal["basic", "starter", "growth", "enterprise"], typer.Option(help="Limits JourneyAPI's tasks at once.")
     ] = "starter",
     edit_without_image: Annotated[
-        Literal["strict", "lenient"], typer.Option(help="An edit model without a picture: refused, or not.")
+        Literal["strict", "lenient"], typer.Option(help="JourneyAPI's edit model without a picture: refused, or not.")
     ] = "strict",
     sync_answer: Annotated[
-        Literal["finished", "task_id"], typer.Option(help="What a synchronous model answers with.")
+        Literal["finished", "task_id"], typer.Option(help="What JourneyAPI's synchronous models answer with.")
     ] = "finished",
     unknown_task: Annotated[
-        Literal["400", "404", "empty"], typer.Option(help="What a question for an unknown task gets.")
+        Literal["400", "404", "empty"], typer.Option(help="What JourneyAPI says of an unknown task.")
     ] = "400",
 ) -> None:
-    """Run a sandbox: a local imitation of JourneyAPI, free, with made-up pictures."""
+    """Run a sandbox: a local imitation of all five services, free, with made-up pictures."""
     from journey_mcp.cli import serving
 
     wish = serving.SandboxWish(
@@ -238,8 +228,10 @@ def specs(
         serving.specs(form)
 
 
-def _create(tool: Literal["imagine", "edit_image"], given: dict[str, Any], *, as_json: bool, **handling: Any) -> None:
-    with console.errors_told(as_json=as_json):
+def _create(tool: Literal["imagine", "edit_image"], given: dict[str, Any]) -> None:
+    """Do a tool's work. What says how to handle the result is taken out; the rest are the tool's arguments."""
+    handling = {name: given.pop(name) for name in ("output", "force", "wait_s", "as_json")}
+    with console.errors_told(as_json=handling["as_json"]):
         from journey_mcp.cli import pictures
 
-        raise typer.Exit(pictures.create(tool, given, pictures.Handling(as_json=as_json, **handling)))
+        raise typer.Exit(pictures.create(tool, given, pictures.Handling(**handling)))

@@ -38,7 +38,9 @@ def error(failed: JourneyError) -> None:
     """Say what went wrong and what helps."""
     remark(f"journey-mcp: {failed}")
     if failed.failure.next_step:
-        remark(failed.failure.next_step)
+        from journey_mcp.cli.wording import for_people  # noqa: PLC0415  # not for --help
+
+        remark(for_people(failed.failure.next_step))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -53,7 +55,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.text import Text  # noqa: PLC0415
 
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns[:-1]:
+    drawn.add_column(columns[0], no_wrap=True)  # ids are to be copied
+    for name in columns[1:-1]:
         drawn.add_column(name, overflow="fold")
     drawn.add_column(columns[-1], ratio=1)
     for row in cells:

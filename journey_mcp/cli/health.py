@@ -1,26 +1,34 @@
 """`doctor`: looks at everything a picture needs, and says what to do where something is missing."""
 
+import asyncio
 import os
 import platform
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
-from decimal import Decimal, InvalidOperation
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal
 from typing import Any, Literal
 
 import anyio
+from sqlalchemy.engine import make_url
 
 from journey_mcp import __version__
 from journey_mcp.accounts import catalog_of
-from journey_mcp.cli import console
+from journey_mcp.cli import console, rests
 from journey_mcp.cli.setup import ready_settings
 from journey_mcp.connections import open_connections
-from journey_mcp.errors import CredentialsRejected, JourneyError, SetupError, Unreachable, UpstreamError
-from journey_mcp.providers import SANDBOX, Account, Balance, Provider
-from journey_mcp.registry import ProviderFacts, load
+from journey_mcp.errors import CredentialsRejected, JourneyError, OutOfCredits, SetupError, Unreachable, UpstreamError
+from journey_mcp.fetching import TRUSTED_HOSTS_SETTING, Trusted
+from journey_mcp.local_files import FOLDERS_SETTING
+from journey_mcp.providers import SANDBOX, Account, Balance, Provider, TellsBalance
+from journey_mcp.registry import ProviderFacts, Registry, load
 from journey_mcp.settings import Settings, misspelled
+from journey_mcp.store import Rest, open_store
+from journey_mcp.tasks import Handle
 
-_PATIENCE_S = 20.0
-"""How long a provider has to tell the balance."""
+_PATIENCE_S = 15.0
+"""How long each look may take."""
+_NO_TASK = Handle(prediction_id="journey-mcp-doctor")
+"""Of a task that there is not: what a provider says of it tells whether it takes the key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +45,7 @@ class Finding:
 
 def doctor(*, as_json: bool) -> int:
     """Look at everything and tell; the exit code."""
-    findings = [_program(), *_examine()]
+    findings = [_program(), *_all()]
     is_well = all(finding.verdict != "problem" for finding in findings)
     if as_json:
         console.result_json({"ok": is_well, "findings": [_plain(finding) for finding in findings]})
@@ -60,17 +68,24 @@ def _program() -> Finding:
     )
 
 
-def _examine() -> list[Finding]:
+def _all() -> list[Finding]:
     try:
         settings = ready_settings()
     except SetupError as error:
         return [_problem("settings", error)]
-    findings = [_settings(), *anyio.run(_guarded, "database", _database, settings)]
-    registry = anyio.run(_guarded, "registry", _registry, settings)
-    findings += registry
-    if all(finding.verdict != "problem" for finding in registry):
-        findings += anyio.run(_guarded, "providers", _providers, settings)
-    return findings
+    return [_settings(), *_sources(settings), *anyio.run(examine, settings)]
+
+
+async def examine(settings: Settings, patience_s: float = _PATIENCE_S) -> list[Finding]:
+    """What is found of database, registry and providers; all are looked at side by side."""
+    database, registry, providers = await asyncio.gather(
+        _guarded("database", lambda: _database(settings), patience_s),
+        _guarded("registry", lambda: _registry(settings), patience_s),
+        _guarded("providers", lambda: _providers(settings, patience_s), 2 * patience_s),
+    )
+    if any(finding.verdict == "problem" for finding in registry):
+        providers = []  # they would only say the same
+    return [*database, *registry, *providers]
 
 
 def _settings() -> Finding:
@@ -85,23 +100,54 @@ def _settings() -> Finding:
     return Finding(about="settings", verdict="ok", told="all are readable")
 
 
-async def _guarded(
-    about: str, look: Callable[[Settings], Awaitable[list[Finding]]], settings: Settings
-) -> list[Finding]:
+def _sources(settings: Settings) -> Iterator[Finding]:
+    """Where pictures may come from, beyond what is usual."""
+    if settings.image_dirs:
+        missing = [str(folder) for folder in settings.image_dirs if not folder.expanduser().is_dir()]
+        gone = f"; there is no folder {', '.join(missing)}" if missing else ""
+        yield Finding(
+            about="image folders",
+            verdict="note" if missing else "ok",
+            told=f"pictures may also be taken from {', '.join(map(str, settings.image_dirs))}{gone}",
+            next_step=f"Make the folder, or correct {FOLDERS_SETTING}." if missing else None,
+            facts={"folders": list(map(str, settings.image_dirs)), "missing": missing},
+        )
+    if settings.trusted_hosts:
+        yield _trusted_hosts(settings.trusted_hosts)
+
+
+def _trusted_hosts(hosts: tuple[str, ...]) -> Finding:
+    try:
+        Trusted.parse(hosts)
+    except ValueError as error:
+        return Finding(
+            about="trusted hosts",
+            verdict="problem",
+            told=f"{TRUSTED_HOSTS_SETTING}={','.join(hosts)}: {error}",
+            next_step="Correct or unset this variable.",
+        )
+    return Finding(
+        about="trusted hosts",
+        verdict="ok",
+        told=f"pictures are fetched over plain HTTP and at private addresses too from {', '.join(hosts)}",
+        facts={"hosts": list(hosts)},
+    )
+
+
+async def _guarded(about: str, look: Callable[[], Awaitable[list[Finding]]], patience_s: float) -> list[Finding]:
     """What a look finds. Whatever goes wrong in it is what the doctor is asked for."""
     try:
-        return await look(settings)
+        with anyio.fail_after(patience_s):
+            return await look()
     except JourneyError as error:
         return [_problem(about, error)]
+    except TimeoutError:
+        return [Finding(about=about, verdict="problem", told=f"nothing was to be learned in {patience_s:g} s")]
     except Exception as error:  # noqa: BLE001  # no fault of another part may keep the doctor from the rest
         return [Finding(about=about, verdict="problem", told=f"{type(error).__name__}: {error}")]
 
 
 async def _database(settings: Settings) -> list[Finding]:
-    from sqlalchemy.engine import make_url  # noqa: PLC0415  # slow to import, and this may fail
-
-    from journey_mcp.store import open_store  # noqa: PLC0415
-
     url = settings.resolved_database_url()
     where = make_url(url).render_as_string(hide_password=True)
     async with open_store(url):
@@ -133,67 +179,84 @@ async def _registry(settings: Settings) -> list[Finding]:
     ]
 
 
-async def _providers(settings: Settings) -> list[Finding]:
-    providers = load(settings.registry).providers
+async def _providers(settings: Settings, patience_s: float) -> list[Finding]:
+    registry = load(settings.registry)
     async with open_connections(settings) as connections:
-        return [
-            await _provider(account, provider, providers[account.facts_id])
-            for account, provider in connections.providers()
-        ]
+        accounts = list(connections.providers())
+        looks = (_provider(account, provider, registry, patience_s) for account, provider in accounts)
+        found, resting = await asyncio.gather(asyncio.gather(*looks), rests.read_rests(settings))
+    told = [_with_rest(finding, resting.get(finding.about)) for finding in found]
+    return [*told, *_left_out(settings, registry, {account.provider for account, _ in accounts})]
 
 
-async def _provider(account: Account, provider: Provider, facts: ProviderFacts) -> Finding:
+def _with_rest(finding: Finding, rest: Rest | None) -> Finding:
+    """The finding on a provider that may have refused lately, whatever it says now."""
+    if rest is None:
+        return finding
+    return replace(
+        finding,
+        verdict="note" if finding.verdict == "ok" else finding.verdict,
+        told=f"{finding.told}; it is tried last, for it {rests.told(rest)}",
+        facts={**finding.facts, "rests": {"until": rests.moment(rest), "reason": rest.reason}},
+    )
+
+
+async def _provider(account: Account, provider: Provider, registry: Registry, patience_s: float) -> Finding:
+    facts = registry.providers[account.facts_id]
     try:
-        with anyio.fail_after(_PATIENCE_S):
-            balance = await provider.balance()
+        with anyio.fail_after(patience_s):
+            balance = await _asked(provider)
     except TimeoutError:
-        return _ailing(account, facts, UpstreamError(f"{account.provider} said nothing for {_PATIENCE_S:g} s."))
+        return _ailing(account, facts, UpstreamError(f"{account.provider} said nothing for {patience_s:g} s."))
     except JourneyError as error:
         return _ailing(account, facts, error)
     if account.provider == SANDBOX:
+        keys = ", ".join(provider.key_variable for provider in registry.providers.values())
         return Finding(
             about=SANDBOX,
             verdict="ok",
             told=f"no key is set, so a built-in sandbox makes the pictures: free, and made up ({account.base_url})",
-            next_step=f"For real pictures set {facts.key_variable}.",
+            next_step=f"For real pictures set the key of a provider: {keys}.",
             facts={"base_url": account.base_url, "key_set": False, "reachable": True},
         )
     return _well(account, facts, balance)
 
 
-def _well(account: Account, facts: ProviderFacts, balance: Balance) -> Finding:
-    is_empty = _is_empty(balance)
+async def _asked(provider: Provider) -> Balance | None:
+    """Ask what costs nothing, and no more; `None` from a provider that tells no balance."""
+    if isinstance(provider, TellsBalance):
+        return await provider.balance()
+    await provider.fetch([_NO_TASK])
+    return None
+
+
+def _well(account: Account, facts: ProviderFacts, balance: Balance | None) -> Finding:
+    known = {"base_url": account.base_url, "key_set": True, "reachable": True, "key_accepted": True}
+    if balance is None:
+        return Finding(
+            about=account.provider,
+            verdict="ok",
+            told=f"reached at {_where(account)}, key not refused; it tells no balance",
+            facts=known,
+        )
+    is_empty = Decimal(balance.amount) <= 0
     plan = f", plan {balance.plan}" if balance.plan else ""
-    add = f"Add credits at {facts.console_url or facts.title}."
     return Finding(
         about=account.provider,
         verdict="problem" if is_empty else "ok",
-        told=f"reached at {account.base_url}, key accepted, balance {balance.amount} {balance.unit}{plan}",
-        next_step=add if is_empty else None,
-        facts={
-            "base_url": account.base_url,
-            "key_set": True,
-            "reachable": True,
-            "key_accepted": True,
-            "balance": asdict(balance),
-        },
+        told=f"reached at {_where(account)}, key accepted, balance {balance.amount} {balance.unit}{plan}",
+        next_step=f"Add credits at {_console(facts)}." if is_empty else None,
+        facts={**known, "balance": asdict(balance)},
     )
 
 
 def _ailing(account: Account, facts: ProviderFacts, error: JourneyError) -> Finding:
     is_reachable, is_rejected = not isinstance(error, Unreachable), isinstance(error, CredentialsRejected)
-    if not is_reachable:
-        step = f"Look at the network, the proxy settings, and {facts.base_url_variable}."
-    elif is_rejected:
-        bare = ", without `Bearer` before it" if account.key.lower().startswith("bearer ") else ""
-        step = f"Put a valid key into {facts.key_variable}{bare}; keys stand at {facts.console_url or facts.title}."
-    else:
-        step = f"Try again later; if it stays, look at {facts.base_url_variable} and at {facts.title}'s status."
     return Finding(
         about=account.provider,
         verdict="problem",
-        told=f"asked at {account.base_url}, key set: {error}",
-        next_step=step,
+        told=f"asked at {_where(account)}, key set: {error}",
+        next_step=_remedy(account, facts, error),
         facts={
             "base_url": account.base_url,
             "key_set": True,
@@ -204,11 +267,39 @@ def _ailing(account: Account, facts: ProviderFacts, error: JourneyError) -> Find
     )
 
 
-def _is_empty(balance: Balance) -> bool:
-    try:
-        return Decimal(balance.amount) <= 0
-    except InvalidOperation:
-        return False
+def _remedy(account: Account, facts: ProviderFacts, error: JourneyError) -> str:
+    address = account.base_url_variable if account.poll_url is None else facts.poll_url_variable
+    if isinstance(error, Unreachable):
+        return f"Look at the network, the proxy settings, and {address}."
+    if isinstance(error, CredentialsRejected):
+        bare = ", without `Bearer` before it" if account.key.lower().startswith("bearer ") else ""
+        return f"Put a valid key into {facts.key_variable}{bare}; keys stand at {_console(facts)}."
+    if isinstance(error, OutOfCredits):
+        return f"Add money at {_console(facts)}, or see there whether the key in {facts.key_variable} is permitted."
+    return f"Try again later; if it stays, look at {address} and at {facts.title}'s status."
+
+
+def _left_out(settings: Settings, registry: Registry, used: set[str]) -> Iterator[Finding]:
+    """Providers whose keys are set for nothing."""
+    if not settings.providers:
+        return
+    for facts in registry.providers.values():
+        if facts.id not in used and settings.told(facts.key_variable):
+            yield Finding(
+                about=facts.id,
+                verdict="note",
+                told=f"not used: {facts.key_variable} is set, and JOURNEY_MCP_PROVIDERS leaves {facts.id} out",
+                facts={"key_set": True, "used": False},
+            )
+
+
+def _where(account: Account) -> str:
+    """The address that answers questions."""
+    return account.poll_url or account.base_url
+
+
+def _console(facts: ProviderFacts) -> str:
+    return facts.console_url or facts.title
 
 
 def _problem(about: str, error: JourneyError) -> Finding:

@@ -1,7 +1,7 @@
-"""`models` and `tasks`: what there is."""
+"""`models` and `tasks`: what there is, and who offers it."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,12 +9,15 @@ import anyio
 
 from journey_mcp.accounts import catalog_of
 from journey_mcp.cli import console
+from journey_mcp.cli.facts import PICTURE, YES_NO, cost, offer_lines, source_lines
+from journey_mcp.cli.rests import moment, read_rests, told
 from journey_mcp.cli.setup import ready_settings
+from journey_mcp.cli.wording import COMMANDS
 from journey_mcp.errors import UnknownModel
-from journey_mcp.registry import Catalog, Model, Offer, Parameter, can_serve, load
-from journey_mcp.requests import Tool
+from journey_mcp.registry import Model, Offer, can_serve, load
 from journey_mcp.server import render
 from journey_mcp.settings import Settings
+from journey_mcp.store import Rest
 from journey_mcp.studio import open_studio
 from journey_mcp.tasks import Task
 
@@ -22,36 +25,27 @@ _MINUTE_S, _HOUR_S = 60, 3600
 
 
 def models(*, as_json: bool) -> None:
-    """List the models of the configured providers."""
-    catalog = _catalog()
-    rows = [_summary(model, catalog.offers[model.id][0]) for model in catalog.models.values()]
+    """List the models of the configured providers, each with its offers in the order of preference."""
+    settings = ready_settings()
+    catalog, resting = catalog_of(settings, load(settings.registry)), anyio.run(read_rests, settings)
     if as_json:
+        rows = [_summary(model, catalog.offers[model.id], resting) for model in catalog.models.values()]
         console.result_json({"models": rows})
         return
-    columns = ("Model", "Command", "Cost", "English only", "Picture", "Best at")
-    console.table(
-        columns,
-        [
-            (
-                row["id"],
-                ", ".join(row["commands"]),
-                row.get("cost", "not told"),
-                _YES_NO[row.get("english_only")],
-                row["picture"],
-                row["best_at"],
-            )
-            for row in rows
-        ],
-    )
+    columns = ("Model", "Command", "Offers", "English only", "Picture", "Best at")
+    console.table(columns, [_model_row(m, catalog.offers[m.id], resting) for m in catalog.models.values()])
+    for name, rest in resting.items():
+        console.remark(f"{name} is tried last: it {told(rest)}")
 
 
 def model(model_id: str, *, as_json: bool) -> None:
-    """Tell all that is known of one model.
+    """Tell all that is known of one model and its offers.
 
     Raises:
         UnknownModel: with the nearest names.
     """
-    catalog = _catalog()
+    settings = ready_settings()
+    catalog = catalog_of(settings, load(settings.registry))
     if model_id not in catalog.models:
         near = difflib.get_close_matches(model_id.lower(), catalog.models, n=3, cutoff=0.4)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
@@ -59,12 +53,14 @@ def model(model_id: str, *, as_json: bool) -> None:
             f"There is no model {model_id[:80]!r}.{hint}", next_step="`journey-mcp models` lists them all."
         )
     facts, offers = catalog.models[model_id], catalog.offers[model_id]
+    resting = anyio.run(read_rests, settings)
     if as_json:
-        console.result_json({**_known(asdict(facts)), "offers": [_known(asdict(offer)) for offer in offers]})
+        plain = [{**asdict(offer), **_rest_object(resting.get(offer.provider))} for offer in offers]
+        console.result_json(_known({**asdict(facts), "offers": plain}))
         return
     lines = [*_model_lines(facts)]
     for offer in offers:
-        lines += ["", *_offer_lines(offer)]
+        lines += ["", *offer_lines(offer, resting.get(offer.provider))]
     console.result("\n".join(lines))
 
 
@@ -83,11 +79,6 @@ def tasks(*, as_json: bool) -> None:
 async def _newest(settings: Settings) -> tuple[list[Task], float]:
     async with open_studio(settings) as studio:
         return await studio.newest(), studio.now()
-
-
-def _catalog() -> Catalog:
-    settings = ready_settings()
-    return catalog_of(settings, load(settings.registry))
 
 
 def _task_row(task: Task, now: float) -> tuple[str, ...]:
@@ -109,27 +100,58 @@ def _age(seconds: float) -> str:
     return f"{seconds / _MINUTE_S:.0f} min" if seconds < _HOUR_S else f"{seconds / _HOUR_S:.0f} h"
 
 
-def _summary(model: Model, offer: Offer) -> dict[str, Any]:
-    plain = {
+def _model_row(model: Model, offers: Sequence[Offer], resting: Mapping[str, Rest]) -> tuple[str, ...]:
+    return (
+        model.id,
+        ", ".join(_commands(offers)),
+        " · ".join(_offer_in_short(offer, is_resting=offer.provider in resting) for offer in offers),
+        _common(YES_NO[offer.english_only] for offer in offers),
+        _common(PICTURE[offer.images.support] for offer in offers),
+        model.best_at,
+    )
+
+
+def _offer_in_short(offer: Offer, *, is_resting: bool) -> str:
+    amount = cost(offer)
+    least = "from " if offer.further_megapixel else ""
+    return f"{offer.provider}{f' {least}{amount}' if amount else ''}{' (rests)' if is_resting else ''}"
+
+
+def _common(words: Iterable[str]) -> str:
+    """What all offers say alike."""
+    said = set(words)
+    return said.pop() if len(said) == 1 else "depends"
+
+
+def _commands(offers: Sequence[Offer]) -> list[str]:
+    return [name for tool, name in COMMANDS.items() if any(can_serve(offer, tool) for offer in offers)]
+
+
+def _summary(model: Model, offers: Sequence[Offer], resting: Mapping[str, Rest]) -> dict[str, Any]:
+    return {
         "id": model.id,
-        "commands": [name for tool, name in _COMMANDS.items() if can_serve(offer, tool)],
-        "cost": _cost(offer),
-        "english_only": offer.english_only,
-        "picture": _PICTURE[offer.images.support],
+        "commands": _commands(offers),
         "best_at": model.best_at,
+        "offers": [_offer_object(offer, resting.get(offer.provider)) for offer in offers],
+    }
+
+
+def _offer_object(offer: Offer, rest: Rest | None) -> dict[str, Any]:
+    plain = {
+        "provider": offer.provider,
+        "commands": _commands([offer]),
+        "credits": offer.credits,
+        "usd": offer.usd,
+        "further_megapixel": offer.further_megapixel,
+        "english_only": offer.english_only,
+        "picture": PICTURE[offer.images.support],
+        **_rest_object(rest),
     }
     return {name: value for name, value in plain.items() if value is not None}
 
 
-_COMMANDS: dict[Tool, str] = {"imagine": "imagine", "edit_image": "edit"}
-_YES_NO: dict[bool | None, str] = {True: "yes", False: "no", None: "not told"}
-_PICTURE = {"none": "none", "optional": "may be given", "required": "needed", "unstated": "not told"}
-
-
-def _cost(offer: Offer) -> str | None:
-    if offer.credits is not None:
-        return f"{offer.credits:f} credits"
-    return f"{offer.usd:f} usd" if offer.usd is not None else None
+def _rest_object(rest: Rest | None) -> dict[str, Any]:
+    return {"rests": {"until": moment(rest), "reason": rest.reason}} if rest else {}
 
 
 def _model_lines(facts: Model) -> Iterator[str]:
@@ -137,63 +159,7 @@ def _model_lines(facts: Model) -> Iterator[str]:
     yield f"Best at: {facts.best_at}"
     for advice in facts.advice:
         yield f"Advice: {advice}"
-    yield from _source_lines(facts)
-
-
-def _offer_lines(offer: Offer) -> Iterator[str]:
-    yield f"At {offer.provider} as {offer.wire_id}"
-    yield f"  Commands: {', '.join(name for tool, name in _COMMANDS.items() if can_serve(offer, tool))}"
-    yield f"  Cost: {_cost(offer) or 'not told'}"
-    yield f"  Result: {'four pictures and a sheet of them' if offer.result == 'grid' else 'one picture'}"
-    yield f"  English only: {_YES_NO[offer.english_only]}"
-    yield f"  Picture: {_picture(offer)}"
-    if offer.usual_duration_s:
-        yield "  Usually takes: {} to {} s".format(*offer.usual_duration_s)
-    if offer.expires_after_s:
-        yield f"  Links live: {offer.expires_after_s / 86400:g} days"
-    if offer.ratio_switch:
-        yield "  --ar W:H in the prompt sets any aspect ratio"
-    for name, parameter in offer.parameters.items():
-        yield f"  --{name.replace('_', '-')}: {_parameter(parameter)}"
-    for notice in offer.notices:
-        yield f"  Notice: {notice}"
-    for note in offer.notes:
-        yield f"  Note: {note}"
-    for line in _source_lines(offer):
-        yield f"  {line}"
-
-
-def _picture(offer: Offer) -> str:
-    told = _PICTURE[offer.images.support]
-    if not offer.images.is_taken:
-        return told
-    mask = ", with a mask" if offer.images.mask_field else ""
-    return f"{told}, at most {offer.images.maximum}{mask}"
-
-
-def _parameter(parameter: Parameter) -> str:
-    parts = []
-    if parameter.values:
-        parts.append(", ".join(parameter.values))
-    if parameter.minimum is not None or parameter.maximum is not None:
-        low, high = ("any" if bound is None else bound for bound in (parameter.minimum, parameter.maximum))
-        parts.append(f"{low} to {high}")
-    if parameter.maximum_with_images is not None:
-        parts.append(f"with a picture at most {parameter.maximum_with_images}")
-    if parameter.multiple_of is not None:
-        parts.append(f"in steps of {parameter.multiple_of}")
-    if parameter.max_length is not None:
-        parts.append(f"at most {parameter.max_length} characters")
-    if parameter.default is not None:
-        parts.append(f"default {parameter.default}")
-    if parameter.notice:
-        parts.append(f"notice: {parameter.notice}")
-    return "; ".join(parts) or "any value"
-
-
-def _source_lines(facts: Model | Offer) -> Iterator[str]:
-    for source in facts.sources:
-        yield f"Source: {source} ({facts.checked})"
+    yield from source_lines(facts)
 
 
 def _known(plain: Any) -> Any:

@@ -1,20 +1,41 @@
-"""The options that several commands share."""
+"""The options that several commands share, by the names of the tools' arguments."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+_FORMS = "id (tsk_….2), URL, file or data URI"
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, the same object as the MCP tool returns.")]
 Model = Annotated[str | None, typer.Option(help="Which model; `journey-mcp models` lists them.", metavar="ID")]
+Provider = Annotated[
+    str | None,
+    typer.Option(help="Only this one; default: the first that takes all that is asked for.", metavar="NAME"),
+]
+Image = Annotated[str, typer.Argument(help=f"The picture to edit: {_FORMS}.", metavar="IMAGE")]
 References = Annotated[
-    list[str] | None, typer.Option("--reference", help="A picture that guides: id or URL; repeatable.", metavar="IMAGE")
+    list[str] | None,
+    typer.Option("--reference", help=f"A picture that guides: {_FORMS}; repeatable.", metavar="IMAGE"),
+]
+Mask = Annotated[
+    str | None,
+    typer.Option(help=f"Where it is white is redrawn: {_FORMS}.", metavar="IMAGE"),
 ]
 AspectRatio = Annotated[str | None, typer.Option(help="Width to height, as in 16:9.", metavar="W:H")]
+Width = Annotated[int | None, typer.Option(help="Pixels; with --height, in place of --aspect-ratio.", metavar="PIXELS")]
+Height = Annotated[int | None, typer.Option(help="Pixels.", metavar="PIXELS")]
 Resolution = Annotated[str | None, typer.Option(help="Size class: 1K, 2K or 4K.", metavar="SIZE")]
-OutputFormat = Annotated[str | None, typer.Option(help="File format: png or jpeg.", metavar="FORMAT")]
+OutputFormat = Annotated[str | None, typer.Option(help="File format: png, jpeg or webp.", metavar="FORMAT")]
 NegativePrompt = Annotated[str | None, typer.Option(help="What to avoid.", metavar="TEXT")]
 Seed = Annotated[int | None, typer.Option(help="Same seed, same picture.", metavar="NUMBER")]
+PromptUpsampling = Annotated[
+    bool | None,
+    typer.Option("--prompt-upsampling/--no-prompt-upsampling", help="Let the provider enrich the prompt, or not."),
+]
+SafetyTolerance = Annotated[int | None, typer.Option(help="0 is strictest.", metavar="NUMBER")]
+Guidance = Annotated[float | None, typer.Option(help="How closely to follow the prompt.", metavar="NUMBER")]
+Steps = Annotated[int | None, typer.Option(help="More is finer and slower.", metavar="NUMBER")]
 WebhookUrl = Annotated[
     str | None, typer.Option(help="HTTPS URL that gets the provider's result by POST.", metavar="URL")
 ]

@@ -13,10 +13,12 @@ from journey_mcp import saving
 from journey_mcp.cli import console
 from journey_mcp.cli.progress import bar
 from journey_mcp.cli.setup import ready_settings
+from journey_mcp.cli.wording import for_people
 from journey_mcp.errors import InvalidArguments, JourneyError, UnknownTask
+from journey_mcp.fetching import Fetcher
 from journey_mcp.images import ImageId
 from journey_mcp.providers import SANDBOX
-from journey_mcp.registry import Offer
+from journey_mcp.registry import Catalog
 from journey_mcp.requests import ImageRequest, Tool
 from journey_mcp.server import arguments, render
 from journey_mcp.server.menu import read_menu
@@ -95,8 +97,7 @@ def _run(work: _Work) -> int:
 async def _create(settings: Settings, request: ImageRequest, handling: Handling, going_on: _Open) -> int:
     async with open_studio(settings) as studio:
         if handling.output is not None:
-            expected = _GRID if _is_grid(studio.catalog.offers.get(request.model, ())) else 1
-            saving.check_writable(saving.targets(handling.output, expected), replace=handling.force)
+            saving.check_writable(_possible(handling.output, request, studio.catalog), replace=handling.force)
         task = await studio.create(request)
         going_on.tasks = [task]
         console.remark(f"Task {task.id}: {task.request.model} at {task.provider}.")
@@ -108,6 +109,13 @@ async def _create(settings: Settings, request: ImageRequest, handling: Handling,
             raise
         going_on.tasks = [task]
         return await _conclude(studio, task, handling)
+
+
+def _possible(output: Path, request: ImageRequest, catalog: Catalog) -> list[Path]:
+    """The files that may be written; which offer will run the request is not known yet."""
+    results = {offer.result for offer in catalog.offers.get(request.model, ())}
+    single = saving.targets(output, 1) if results != {"grid"} else []
+    return single + (saving.targets(output, _GRID) if "grid" in results else [])
 
 
 async def _fetch(settings: Settings, ids: list[str], handling: Handling, going_on: _Open) -> int:
@@ -142,8 +150,7 @@ def _list(studio: Studio, ids: list[str], known: dict[str, Task], handling: Hand
     if handling.as_json:
         console.result_json({"tasks": plain})
     else:
-        said = [{**one, "next_step": _next_step(known.get(one["task_id"])) or one.get("next_step")} for one in plain]
-        console.result(render.listing_text(said))
+        console.result(render.listing_text([_said(one, known.get(one["task_id"])) for one in plain]))
     has_failed = len(known) < len(ids) or any(_has_failed(task) for task in known.values())
     return console.FAILED if has_failed else console.FINE
 
@@ -154,7 +161,7 @@ async def _conclude(studio: Studio, task: Task, handling: Handling, *, as_list: 
     if handling.as_json:
         console.result_json({"tasks": [plain]} if as_list else plain)
     else:
-        text = render.as_text({**plain, "next_step": _next_step(task) or plain.get("next_step")})
+        text = render.as_text(_said(plain, task))
         # a failure is no result: it shall not end up in a file or a pipe
         (console.remark if _has_failed(task) else console.result)(text)
     if _has_failed(task):
@@ -171,10 +178,10 @@ async def _conclude(studio: Studio, task: Task, handling: Handling, *, as_list: 
     if not task.status.is_final:
         console.remark(f"Nothing is saved yet: `journey-mcp fetch {task.id} -o {handling.output}` waits for it.")
         return console.FAILED
-    return await _save(task, handling.output, handling)
+    return await _save(task, handling.output, handling, studio.fetcher.trusting(task.base_url))
 
 
-async def _save(task: Task, output: Path, handling: Handling) -> int:
+async def _save(task: Task, output: Path, handling: Handling, fetcher: Fetcher) -> int:
     """Save all pictures of a task; one that cannot be saved does not keep the others from it."""
     code = console.FINE
     # with --json, stdout holds the one object and nothing else
@@ -184,14 +191,14 @@ async def _save(task: Task, output: Path, handling: Handling) -> int:
         console.remark(f"{len(paths)} pictures: {paths[0].name} to {paths[-1].name}.")
     for path, image in zip(paths, task.images, strict=True):
         try:
-            saved = await saving.save(image.url, path, replace=handling.force)
+            saved = await saving.save(image, path, fetcher, replace=handling.force)
         except JourneyError as error:
             console.error(error)
             code = console.FAILED
             continue
         say(f"Saved {saved.path}")
         if saved.is_misnamed:
-            console.remark(f"{saved.path.name} is a {saved.format} picture, whatever its name says.")
+            console.remark(f"{saved.path.name} is a {saved.format.upper()} picture, whatever its name says.")
     return code
 
 
@@ -218,8 +225,13 @@ def _farewell(tasks: Sequence[Task]) -> list[str]:
     return [f"Stopped waiting. To come back: journey-mcp fetch {' '.join(task.id for task in tasks)}", *lines]
 
 
+def _said(plain: dict[str, Any], task: Task | None) -> dict[str, Any]:
+    """A task's object as it is said to people."""
+    return {**plain, "next_step": _next_step(task) or for_people(plain.get("next_step", ""))}
+
+
 def _next_step(task: Task | None) -> str | None:
-    """The next step in the words of the command line, where the tools' words would not help."""
+    """The next step in the words of the command line; `None`: the tools' words do, translated."""
     if task is None:
         return "`journey-mcp tasks` lists the newest."
     if task.provider == SANDBOX:
@@ -241,7 +253,3 @@ def _unknown(task_id: str, studio: Studio) -> UnknownTask:
 
 def _has_failed(task: Task) -> bool:
     return task.status in {Status.FAILED, Status.CANCELED}
-
-
-def _is_grid(offers: tuple[Offer, ...]) -> bool:
-    return any(offer.result == "grid" for offer in offers)

@@ -13,6 +13,7 @@ from journey_mcp.cli import console
 from journey_mcp.cli.formats import FORMATS, Format
 from journey_mcp.cli.setup import ready_settings
 from journey_mcp.errors import InvalidArguments, SetupError
+from journey_mcp.registry import load
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):(\d{1,5})")
 _PORTS = range(1, 65536)
@@ -104,8 +105,11 @@ async def _serve_sandbox(settings: sandbox.Settings, port: int) -> None:
 
 
 def _tell_where(running: sandbox.Running) -> None:
-    console.remark(f"The sandbox answers at {running.base_url} until Ctrl-C. To use it, set:")
-    console.result(f"JOURNEYAPI_BASE_URL={running.base_url}\nJOURNEYAPI_API_KEY=anything")
+    console.remark(f"The sandbox answers at {running.origin} until Ctrl-C. To use it, one or more of:")
+    providers = load().providers
+    for name, base_url in running.base_urls.items():
+        facts = providers[name]
+        console.result(f"export {facts.key_variable}=anything {facts.base_url_variable}={base_url}")
 
 
 def _sandbox_settings(wish: SandboxWish) -> sandbox.Settings:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from journey_mcp.registry import Offer
-from journey_mcp.requests import ImageRequest
-from journey_mcp.tasks import Prediction
+from journey_mcp.registry.facts import Feature
+from journey_mcp.requests import PreparedRequest
+from journey_mcp.tasks import Handle, Prediction
 
 SANDBOX = "sandbox"
 """The name that results of the built-in sandbox carry in place of a provider's."""
@@ -23,6 +24,11 @@ class Account:
     base_url: str
     key: str
     key_variable: str
+    base_url_variable: str
+    poll_url: str | None = None
+    """The address to ask at, where the person set one."""
+    features: tuple[Feature, ...] = ()
+    """What the provider has beyond creating and asking."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +36,7 @@ class Balance:
     """What a provider tells of the account."""
 
     amount: str
+    """A decimal number."""
     unit: str
     plan: str | None = None
 
@@ -37,10 +44,11 @@ class Balance:
 class Provider(Protocol):
     """One upstream protocol. Knows URLs, auth and field names; nothing of tasks, storage or MCP.
 
-    It does not wait, try again, or save: one verb, one HTTP exchange.
+    It does not wait, try again, or save: one verb, one HTTP exchange (and one before it for every file that has
+    to be uploaded first).
     """
 
-    async def submit(self, request: ImageRequest, offer: Offer) -> Prediction:
+    async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
         """Send the one creating request.
 
         Raises:
@@ -50,8 +58,8 @@ class Provider(Protocol):
         """
         ...
 
-    async def fetch(self, prediction_ids: Sequence[str]) -> Mapping[str, Prediction]:
-        """Ask for runs, at most the provider's `batch_limit` at once; those it does not know are left out.
+    async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
+        """Ask for runs, by prediction id, at most the provider's `batch_limit` at once; unknown ones are left out.
 
         Raises:
             UpstreamError: this exchange failed; asking again later is free.
@@ -59,10 +67,28 @@ class Provider(Protocol):
         """
         ...
 
+
+@runtime_checkable
+class TellsBalance(Protocol):
+    """A provider that can be asked for the account's balance."""
+
     async def balance(self) -> Balance:
-        """Ask for the account's balance.
+        """Ask for it.
 
         Raises:
-            UpstreamError, CredentialsRejected: as `fetch`.
+            UpstreamError, CredentialsRejected: as `Provider.fetch`.
+        """
+        ...
+
+
+@runtime_checkable
+class Cancels(Protocol):
+    """An adapter that can end a run, at providers that have the feature `cancel`."""
+
+    async def cancel(self, handle: Handle) -> Prediction:
+        """End it; what has become of it, which may be that it was finished before.
+
+        Raises:
+            UpstreamError, CredentialsRejected: as `Provider.fetch`.
         """
         ...

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -20,6 +22,8 @@ _NOTHING_SENT = (
     httpx2.LocalProtocolError,
     httpx2.InvalidURL,
 )
+_LONGEST_ADDRESS, _LONGEST_ID = 4096, 200
+_BLANK = "[secret]"
 _SHORTEST_SECRET = 12
 """A shorter key is a made-up one, such as a sandbox takes, and may be part of any word."""
 _HERE = ("127.0.0.1", "localhost", "[::1]")
@@ -41,6 +45,27 @@ def new_http_client() -> httpx2.AsyncClient:
         # a proxy of the environment is for others' machines: the sandbox is on this one
         mounts={f"all://{host}": None for host in _HERE},
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Auth:
+    """The header that says who asks."""
+
+    header: str
+    value: str
+    """Shows up nowhere but in the header."""
+    secret: str
+    """The part of it that must never be seen."""
+
+
+def raw_key(key: str) -> Auth:
+    """The key as it is, in `authorization`."""
+    return Auth(header="authorization", value=key, secret=key)
+
+
+def bearer(key: str) -> Auth:
+    """The usual form."""
+    return Auth(header="authorization", value=f"Bearer {key}", secret=key)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,19 +96,27 @@ async def exchange(
     method: Literal["GET", "POST"],
     url: httpx2.URL,
     *,
-    key: str,
+    auth: Auth,
     within_s: float,
     body: Any = None,
+    files: Mapping[str, tuple[str, bytes, str]] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Send one request and read the whole answer. `key` goes into the header as it is, and shows up nowhere else.
+    """Send one request and read the whole answer. `body` goes as JSON, `files` (name, content, type) as a form.
 
     Raises:
         Unreachable: no connection; nothing was sent.
         ExchangeBroken: cut off, timed out, or larger than any answer may be.
     """
     # built here and not by the client: it would merge defaults that nobody asks for, in every exchange
-    headers = {"authorization": key, "accept": "application/json"}
-    request = httpx2.Request(method, url, headers=headers, json=body, extensions={"timeout": http.timeout.as_dict()})
+    request = httpx2.Request(
+        method,
+        url,
+        headers={auth.header: auth.value, "accept": "application/json", **(headers or {})},
+        json=body,
+        files=files,
+        extensions={"timeout": http.timeout.as_dict()},
+    )
     try:
         async with asyncio.timeout(within_s):
             response = await http.send(request, stream=True)
@@ -95,14 +128,30 @@ async def exchange(
         raise Unreachable(f"No connection to {url.host}: {_reason(error)}.") from error
     except (httpx2.HTTPError, TimeoutError) as error:
         raise ExchangeBroken(f"The exchange with {url.host} broke off: {_reason(error)}.") from error
-    if len(key) >= _SHORTEST_SECRET:
-        raw = raw.replace(key.encode(), b"[secret]")  # an upstream may echo it: it reaches no message, no database
+    body, text = _without(auth.secret, _parsed(raw), raw.decode("utf-8", "replace"))
     return Answer(
         status=response.status_code,
-        body=_parsed(raw),
-        text=raw[:2000].decode("utf-8", "replace"),
+        body=body,
+        text=text[:2000],
         retry_after_s=_seconds(response.headers.get("retry-after")),
     )
+
+
+def read_id(value: Any) -> str | None:
+    """An id of a provider's: a short word without blanks; anything else is none."""
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return text if text.isprintable() and " " not in text and 0 < len(text) <= _LONGEST_ID else None
+
+
+def is_address(url: Any) -> TypeGuard[str]:
+    """A web address and nothing else: it is shown to models as it is."""
+    if not isinstance(url, str) or not url.isprintable() or " " in url or len(url) > _LONGEST_ADDRESS:
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 async def _read_bounded(response: httpx2.Response) -> bytes:
@@ -120,6 +169,26 @@ def _parsed(raw: bytes) -> Any:
         return json.loads(raw)
     except (ValueError, RecursionError):
         return None
+
+
+def _without(secret: str, body: Any, text: str) -> tuple[Any, str]:
+    """Body and text without the key: an upstream may echo it, and it reaches no message and no database."""
+    if len(secret) < _SHORTEST_SECRET:
+        return body, text
+    blanked = _blanked(body, secret)
+    # where JSON wrote it with escapes, the text shows it in a form of its own
+    return blanked, text.replace(secret, _BLANK) if blanked == body else json.dumps(blanked, ensure_ascii=False)
+
+
+def _blanked(value: Any, secret: str) -> Any:
+    """The same JSON without the secret."""
+    if isinstance(value, str):
+        return value.replace(secret, _BLANK)
+    if isinstance(value, list):
+        return [_blanked(item, secret) for item in value]
+    if isinstance(value, dict):
+        return {name.replace(secret, _BLANK): _blanked(item, secret) for name, item in value.items()}
+    return value
 
 
 def _seconds(header: str | None) -> float | None:

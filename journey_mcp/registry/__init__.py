@@ -1,6 +1,6 @@
 """The registry: which models there are, and who offers them on what terms."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,7 @@ class Registry:
     providers: Mapping[str, ProviderFacts]
     offers: tuple[Offer, ...]
 
-    def catalog(self, providers: Iterable[str]) -> "Catalog":
+    def catalog(self, providers: Sequence[str]) -> "Catalog":
         """What these providers offer, in their order of preference."""
         offers: dict[str, list[Offer]] = {model: [] for model in self.models}
         for provider in providers:
@@ -30,6 +30,7 @@ class Registry:
                 if offer.provider == provider:
                     offers[offer.model].append(offer)
         return Catalog(
+            providers={name: self.providers[name] for name in providers},
             models={id_: model for id_, model in self.models.items() if offers[id_]},
             offers={id_: tuple(found) for id_, found in offers.items() if found},
         )
@@ -39,6 +40,8 @@ class Registry:
 class Catalog:
     """The part of the registry that the configured providers offer."""
 
+    providers: Mapping[str, ProviderFacts]
+    """In their order of preference."""
     models: Mapping[str, Model]
     offers: Mapping[str, tuple[Offer, ...]]
     """By model id, the preferred provider first; every model has at least one."""

@@ -13,6 +13,8 @@ from journey_mcp.requests import Tool
 
 Support = Literal["none", "optional", "required", "unstated"]
 Encoding = Literal["url", "base64", "data_uri"]
+Format = Literal["png", "jpeg", "webp", "gif"]
+Feature = Literal["webhook", "hold", "upload", "cancel"]
 Plain = str | int | float | bool
 
 
@@ -34,6 +36,8 @@ class Parameter:
     multiple_of: int | None = None
     max_length: int | None = None
     """In characters."""
+    along: Mapping[str, Plain] = field(default_factory=dict)
+    """Further fields that the wire needs with it, by their wire names."""
     default: Plain | None = None
     """What the provider takes when nothing is sent."""
     notice: str | None = None
@@ -45,15 +49,21 @@ class ImageInput:
     """Pictures that go into a request."""
 
     support: Support
+    minimum: int = 1
+    """How many there must be, once there is one."""
     maximum: int = 1
     """How many pictures in all; counts only where some are taken."""
     fields: tuple[str, ...] = ()
     """Wire names, one per picture; a single name with `as_array` takes them all."""
     as_array: bool = False
     encodings: tuple[Encoding, ...] = ("url",)
-    formats: tuple[str, ...] | None = None
+    """The forms a picture may be sent in; with both kinds of data the first one is used."""
+    formats: tuple[Format, ...] | None = None
     max_bytes: int | None = None
+    """Of one picture, before it is encoded."""
     max_pixels: int | None = None
+    min_side: int | None = None
+    """In pixels, of the shorter side."""
     mask_field: str | None = None
     """The wire name of a mask, where one is taken."""
 
@@ -76,9 +86,22 @@ class Offer:
     """One picture, or four and a sheet that shows them."""
     credits: Decimal | None = None
     usd: Decimal | None = None
+    further_megapixel: Decimal | None = None
+    """What each megapixel of the result beyond the first adds to the cost, in the same unit."""
     images: ImageInput
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     """By our names, those of `journey_mcp.requests.OPTIONS`."""
+    constants: Mapping[str, Plain] = field(default_factory=dict)
+    """Wire fields that are sent with every request."""
+    exclusive: tuple[tuple[str, ...], ...] = ()
+    """Sets of parameters of which only one may be given."""
+    size_field: str | None = None
+    """The wire name that takes width and height together, as `WxH`."""
+    min_pixels: int | None = None
+    """Of width times height, as `max_pixels`."""
+    max_pixels: int | None = None
+    ratio_pixels: int | None = None
+    """The wire has no aspect ratio: it becomes a width and height of about so many pixels in all."""
     ratio_switch: bool = False
     """`--ar W:H` in the prompt sets the aspect ratio, beyond the list too."""
     english_only: bool | None = None
@@ -131,5 +154,11 @@ class ProviderFacts:
     """Where a person sees keys, balance and past tasks."""
     batch_limit: int = 1
     """How many tasks one question may ask for."""
+    features: tuple[Feature, ...] = ()
+    """What its protocol has beyond creating and asking: `webhook` tells an address of the caller's when a task is
+    finished, `hold` keeps a creating request open until the picture is there, `upload` takes files beforehand,
+    `cancel` ends a task."""
+    poll_url_variable: str | None = None
+    """The setting of the address to ask at, where it may differ from the one to create at."""
     sources: tuple[str, ...]
     checked: date

@@ -34,9 +34,13 @@ _ADAPTER = TypeAdapter(RegistryFile)
 
 
 def shipped_files() -> list[Path]:
-    """The registry files that come with the package: the models' own facts, then one file per provider."""
+    """The registry files that come with the package: the models' own facts, then one file per provider.
+
+    Their order is the order in which providers are preferred when nobody says otherwise.
+    """
     folder = Path(str(files("journey_mcp.registry")))
-    return [folder / "models.toml", *sorted(p for p in folder.glob("*.toml") if p.name != "models.toml")]
+    first = [folder / f"{name}.toml" for name in ("models", "journeyapi", "vtrix", "kkiai", "replicate", "bfl")]
+    return [*first, *sorted(set(folder.glob("*.toml")) - set(first))]
 
 
 def read_file(path: Path) -> RegistryFile:

@@ -43,8 +43,9 @@ StudioOpener = Callable[[Settings], "AbstractAsyncContextManager[Studio]"]
 class Backstage:
     """Menu and studio: made when they are first needed, owned by the server's lifespan."""
 
-    def __init__(self, settings: Settings, opener: StudioOpener | None) -> None:
+    def __init__(self, settings: Settings, opener: StudioOpener | None, *, is_local: bool) -> None:
         self._settings = settings
+        self._is_local = is_local
         self._opener = opener
         self._menu: Menu | None = None
         self._studio: Studio | None = None
@@ -56,7 +57,7 @@ class Backstage:
         if self._menu is None:
             from journey_mcp.server.menu import read_menu  # noqa: PLC0415  # not before the first answer
 
-            self._menu = read_menu(self._settings)
+            self._menu = read_menu(self._settings, takes_files=self._is_local)
         return self._menu
 
     async def studio(self) -> "Studio":
@@ -114,12 +115,15 @@ def _as_told(error: Exception) -> JourneyError:
     return InternalError(f"journey-mcp cannot start its work; report id {report_id}.")
 
 
-def make_server(settings: Settings, opener: StudioOpener | None = None, *, is_eager: bool = False) -> Server[Backstage]:
+def make_server(
+    settings: Settings, opener: StudioOpener | None = None, *, is_eager: bool = False, is_local: bool = True
+) -> Server[Backstage]:
     """The server for one configuration, which opens its studio after the first answer, or at once when eager.
 
-    `opener` stands in for `open_studio`, for a clock of one's own.
+    `opener` stands in for `open_studio`, for a clock of one's own. `is_local`: the client works on this machine, so
+    that paths mean something to both.
     """
-    backstage = Backstage(settings, opener)
+    backstage = Backstage(settings, opener, is_local=is_local)
 
     @asynccontextmanager
     async def lifespan(_server: Server[Backstage]) -> AsyncIterator[Backstage]:
@@ -206,7 +210,7 @@ def check(settings: Settings) -> None:
     Raises:
         SetupError: as `read_menu`.
     """
-    if settings.registry or settings.default_model or settings.default_edit_model:
+    if settings.registry or settings.default_model or settings.default_edit_model or settings.providers:
         from journey_mcp.server.menu import read_menu  # noqa: PLC0415  # not before the first answer
 
         read_menu(settings)

@@ -50,10 +50,17 @@ class Imagine(_Arguments):
     model: str | None = None
     reference_images: Strings | None = None
     aspect_ratio: str | None = None
+    width: int | None = None
+    height: int | None = None
     resolution: str | None = None
     output_format: str | None = None
     negative_prompt: str | None = None
     seed: int | None = None
+    prompt_upsampling: bool | None = None
+    safety_tolerance: int | None = None
+    guidance: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    steps: int | None = None
+    provider: str | None = None
     webhook_url: str | None = None
     wait_s: Seconds | None = None
 
@@ -109,10 +116,17 @@ def image_request(tool: Tool, arguments: Imagine, defaults: Defaults) -> ImageRe
         mask=arguments.mask if isinstance(arguments, EditImage) else None,
         reference_images=tuple(arguments.reference_images or ()),
         aspect_ratio=arguments.aspect_ratio,
+        width=arguments.width,
+        height=arguments.height,
         resolution=arguments.resolution.upper() if arguments.resolution else None,
         output_format="jpeg" if output_format == "jpg" else output_format,
         negative_prompt=arguments.negative_prompt,
         seed=arguments.seed,
+        prompt_upsampling=arguments.prompt_upsampling,
+        safety_tolerance=arguments.safety_tolerance,
+        guidance=arguments.guidance,
+        steps=arguments.steps,
+        provider=(arguments.provider or "").lower() or None,
         webhook_url=arguments.webhook_url,
     )
 

@@ -30,7 +30,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
 
 def make_app(settings: Settings, host: str = "127.0.0.1") -> Starlette:
     """The ASGI application: one path, `/mcp`, in both eras of the protocol."""
-    return make_server(settings, is_eager=True).streamable_http_app(stateless_http=True, host=host)
+    return make_server(settings, is_eager=True, is_local=False).streamable_http_app(stateless_http=True, host=host)
 
 
 def check_loopback(host: str) -> None:

@@ -21,8 +21,10 @@ class Menu:
     tools: list[dict[str, Any]]
 
 
-def read_menu(settings: Settings) -> Menu:
+def read_menu(settings: Settings, *, takes_files: bool = True) -> Menu:
     """Generate the tools from the registry for the configured providers.
+
+    `takes_files`: whoever calls works on this machine, so pictures may be paths.
 
     Raises:
         SetupError: a registry file is wrong, or a default model that was set is not offered.
@@ -33,6 +35,7 @@ def read_menu(settings: Settings) -> Menu:
         edit_image=_default(catalog, "edit_image", settings.default_edit_model, "JOURNEY_MCP_DEFAULT_EDIT_MODEL"),
         wait_s=settings.wait_s,
         keep_days=settings.keep_days,
+        takes_files=takes_files,
     )
     return Menu(defaults=defaults, tools=build(catalog, defaults))
 

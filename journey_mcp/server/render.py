@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
+from journey_mcp.clock import timestamp
 from journey_mcp.errors import Failure
 from journey_mcp.images import ImageId, OutputImage
 from journey_mcp.tasks import Status, Task
@@ -12,8 +12,8 @@ from journey_mcp.tasks import Status, Task
 _PROMPT_START = 80
 
 
-def task_object(task: Task, *, now: float, with_prompt: bool = False) -> dict[str, Any]:
-    """The result shape. What is not known is absent."""
+def task_object(task: Task, *, now: float, with_prompt: bool = False, with_paths: bool = True) -> dict[str, Any]:
+    """The result shape. What is not known is absent; `with_paths` is for callers on this machine."""
     running = not task.status.is_final
     plain: dict[str, Any] = {
         "task_id": task.id,
@@ -23,7 +23,7 @@ def task_object(task: Task, *, now: float, with_prompt: bool = False) -> dict[st
         "model": task.request.model,
         "provider": task.provider,
         "progress": None if task.progress is None else round(task.progress, 3),
-        "images": [_image(task.id, number, image) for number, image in enumerate(task.images, start=1)],
+        "images": [_image(task.id, n, image, with_path=with_paths) for n, image in enumerate(task.images, start=1)],
         "grid_url": task.grid_url,
         "seed": task.seed,
         "cost": task.cost and {**asdict(task.cost), "amount": f"{task.cost.amount:f}"},
@@ -63,20 +63,17 @@ def start_of(prompt: str) -> str:
     return line if len(line) <= _PROMPT_START else f"{line[: _PROMPT_START - 1]}…"
 
 
-def _image(task_id: str, number: int, image: OutputImage) -> dict[str, Any]:
+def _image(task_id: str, number: int, image: OutputImage, *, with_path: bool) -> dict[str, Any]:
     plain = {
         "id": str(ImageId(task_id, number)),
         "url": image.url,
-        "expires_at": None if image.expires_at is None else _timestamp(image.expires_at),
+        "path": image.path if with_path else None,
+        "expires_at": None if image.expires_at is None else timestamp(image.expires_at),
         "mime_type": image.mime_type,
         "width": image.width,
         "height": image.height,
     }
     return {name: value for name, value in plain.items() if value is not None}
-
-
-def _timestamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _poll_after_s(task: Task, now: float) -> float:
@@ -134,7 +131,8 @@ def _image_line(image: dict[str, Any]) -> str:
     size = f" {image['width']}x{image['height']}" if "width" in image and "height" in image else ""
     kind = f" {image['mime_type']}" if "mime_type" in image else ""
     expires = f" (link dies {image['expires_at']})" if "expires_at" in image else ""
-    return f"Picture {image['id']}: {image['url']}{kind}{size}{expires}"
+    path = f" (copy: {image['path']})" if "path" in image else ""
+    return f"Picture {image['id']}: {image['url']}{kind}{size}{expires}{path}"
 
 
 def listing_text(plain: Sequence[dict[str, Any]]) -> str:

@@ -4,11 +4,12 @@ Every byte is paid for in every conversation, and model APIs refuse schemas that
 objects at the root, no unions, no `null`, no `$ref`, no `format`; optional means not required.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from journey_mcp.registry import Catalog, Offer
+from journey_mcp.registry import Catalog, Parameter
 from journey_mcp.requests import Tool
 from journey_mcp.tasks import Status
 
@@ -21,10 +22,16 @@ class Defaults:
     edit_image: str
     wait_s: int
     keep_days: int
+    takes_files: bool = True
+    """Pictures may be paths: whoever calls works on this machine."""
 
 
 def build(catalog: Catalog, defaults: Defaults) -> list[dict[str, Any]]:
-    """The tools in MCP's form, always in the same order and with the same bytes for the same input."""
+    """The tools in MCP's form, always in the same order and with the same bytes for the same input.
+
+    What stands here holds for the offers of all configured providers together: which of them runs a call is found
+    out when it is made.
+    """
     return [
         _imagine(catalog, defaults),
         _edit_image(catalog, defaults),
@@ -35,7 +42,8 @@ def build(catalog: Catalog, defaults: Defaults) -> list[dict[str, Any]]:
 def _imagine(catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
     description = (
         "Make a picture from a text prompt. Returns picture URLs, or after wait_s a running task for fetch_task. "
-        f"Costs credits. {_choice(catalog, 'imagine', defaults.imagine)} {_edit_only(catalog)}"
+        f"Costs money. {_choice(catalog, 'imagine', defaults.imagine)} {_edit_only(catalog)}"
+        "Not every model takes every argument; an error names those that do. "
         f"Tasks, prompts included, are kept {defaults.keep_days} days."
     )
     return _creating("imagine", "Make a picture", description, catalog, defaults)
@@ -43,7 +51,7 @@ def _imagine(catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
 
 def _edit_image(catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
     description = (
-        "Change a picture as the prompt says. Returns like imagine. Costs credits. "
+        "Change a picture as the prompt says. Returns like imagine. Costs money. "
         f"{_choice(catalog, 'edit_image', defaults.edit_image)}"
     )
     return _creating("edit_image", "Edit a picture", description, catalog, defaults)
@@ -87,19 +95,34 @@ def _creating(tool: Tool, title: str, description: str, catalog: Catalog, defaul
     if tool == "edit_image":
         properties["image"] = {
             "type": "string",
-            "description": "The picture to edit: id of an earlier picture (tsk_….2) or public URL.",
+            "description": f"The picture to edit: {_forms(catalog, defaults)}.",
         }
     default = defaults.imagine if tool == "imagine" else defaults.edit_image
     properties["model"] = {
         "type": "string",
         "enum": list(offers),
-        "description": f"Default {default}. {_credits(offers)}",
+        "description": f"Default {default}. {_costs(tool, catalog)}".rstrip(),
     }
     properties |= _pictures(tool, catalog) | _options(tool, catalog)
-    properties["webhook_url"] = {"type": "string", "description": "HTTPS URL that gets the provider's result by POST."}
+    if len(catalog.providers) > 1:
+        properties["provider"] = {
+            "type": "string",
+            "enum": list(catalog.providers),
+            "description": "Only this one; else the first that takes all arguments.",
+        }
+    if any("webhook" in facts.features for facts in catalog.providers.values()):
+        properties["webhook_url"] = {"type": "string", "description": "HTTPS URL that gets the provider's result."}
     properties["wait_s"] = _wait_s(defaults)
     required = ["prompt", "image"] if tool == "edit_image" else ["prompt"]
     return _tool(tool, title, description, _object(properties, required), _task_schema(), read_only=False)
+
+
+def _forms(catalog: Catalog, defaults: Defaults) -> str:
+    """The forms in which a picture may be given."""
+    has_data = any(set(offer.images.encodings) - {"url"} for offers in catalog.offers.values() for offer in offers)
+    files = ", local path" if defaults.takes_files else ""
+    more = f", data URI{files}" if has_data else ""
+    return f"id of an earlier picture (tsk_….2), public URL{more}"
 
 
 def _choice(catalog: Catalog, tool: Tool, default: str) -> str:
@@ -115,21 +138,26 @@ def _edit_only(catalog: Catalog) -> str:
     return f"Need a picture, so only in edit_image: {_shortened(models, catalog)}. " if models else ""
 
 
-def _credits(offers: Mapping[str, tuple[Offer, ...]]) -> str:
-    """Models by cost, the cheapest first; those whose cost nobody tells are left out."""
-    by_cost: dict[Any, list[str]] = {}
-    for model, (offer, *_) in offers.items():
+def _costs(tool: Tool, catalog: Catalog) -> str:
+    """Models by cost at their preferred provider, the cheapest first; those whose cost nobody tells are left out."""
+    by_cost: dict[str, dict[Decimal, list[str]]] = {"Credits": {}, "USD": {}}
+    for model, (offer, *_) in catalog.offers_for(tool).items():
         if offer.credits is not None:
-            by_cost.setdefault(offer.credits, []).append(model)
-    parts = [f"{cost}: {', '.join(models)}" for cost, models in sorted(by_cost.items())]
-    return f"Credits {'; '.join(parts)}."
+            by_cost["Credits"].setdefault(offer.credits, []).append(model)
+        elif offer.usd is not None:
+            by_cost["USD"].setdefault(offer.usd, []).append(model)
+    return " ".join(f"{unit} {_priced(costs)}." for unit, costs in by_cost.items() if costs)
+
+
+def _priced(costs: Mapping[Decimal, list[str]]) -> str:
+    return "; ".join(f"{cost}: {', '.join(models)}" for cost, models in sorted(costs.items()))
 
 
 def _prompt_text(tool: Tool, catalog: Catalog) -> str:
     offers = catalog.offers_for(tool)
-    english = [model for model, (offer, *_) in offers.items() if offer.english_only]
+    english = [model for model, its in offers.items() if all(offer.english_only for offer in its)]
     text = "What to show; plain sentences." if tool == "imagine" else "What to change; the rest is kept."
-    if switches := [model for model, (offer, *_) in offers.items() if offer.ratio_switch]:
+    if switches := [model for model, its in offers.items() if any(offer.ratio_switch for offer in its)]:
         text += f" {', '.join(switches)} also takes its switches (--ar, --stylize …)."
     if english:
         text += f" English only for {_shortened(english, catalog)}."
@@ -140,51 +168,92 @@ def _pictures(tool: Tool, catalog: Catalog) -> dict[str, Any]:
     """`reference_images` where pictures are taken beyond the one to edit, and `mask`."""
     offers = catalog.offers_for(tool)
     own = 1 if tool == "edit_image" else 0
-    takers = {model: o.images for model, (o, *_) in offers.items() if o.images.is_taken and o.images.maximum > own}
+    most = {model: max(o.images.maximum if o.images.is_taken else 0 for o in its) for model, its in offers.items()}
+    takers = [model for model, maximum in most.items() if maximum > own]
     properties: dict[str, Any] = {}
     if takers:
         properties["reference_images"] = {
             "type": "array",
             "items": {"type": "string"},
-            "maxItems": max(images.maximum for images in takers.values()) - own,
-            "description": f"Pictures that guide, as ids or URLs. Only {_shortened(list(takers), catalog)}.",
+            "maxItems": max(most.values()) - own,
+            "description": f"Pictures that guide, {_AS_IMAGE[tool]}.{_only(takers, list(offers), catalog)}",
         }
-    if masks := [model for model, (o, *_) in offers.items() if o.images.mask_field]:
-        properties["mask"] = {"type": "string", "description": f"White is redrawn. Only {_shortened(masks, catalog)}."}
+    if masks := [model for model, its in offers.items() if any(o.images.mask_field for o in its)]:
+        properties["mask"] = {
+            "type": "string",
+            "description": f"White is redrawn.{_only(masks, list(offers), catalog)}",
+        }
     return properties
+
+
+_AS_IMAGE: dict[Tool, str] = {"imagine": "in the forms of edit_image's image", "edit_image": "given like image"}
 
 
 def _options(tool: Tool, catalog: Catalog) -> dict[str, Any]:
     """The parameters that at least one offer takes, each with all values that any takes."""
-    firsts = {model: offer for model, (offer, *_) in catalog.offers_for(tool).items()}
+    offers = catalog.offers_for(tool)
     properties = {}
-    for name, (kind, words) in _OPTION_WORDS.items():
-        takers = [model for model, offer in firsts.items() if name in offer.parameters]
+    for name, (kind, usual_words) in _OPTION_WORDS.items():
+        found = {m: [o.parameters[name] for o in its if name in o.parameters] for m, its in offers.items()}
+        takers = [model for model, parameters in found.items() if parameters]
         if not takers:
             continue
-        parameters = [firsts[model].parameters[name] for model in takers]
-        schema: dict[str, Any] = {"type": kind}
-        values = list(dict.fromkeys(value for p in parameters for value in p.values or ()))
-        if values and all(p.values for p in parameters):
-            schema["enum"] = values
-        lengths = [p.max_length for p in parameters]
-        if all(lengths):
-            schema["maxLength"] = max(length or 0 for length in lengths)
-        who = "" if len(takers) == len(firsts) else f" Only {_shortened(takers, catalog)}."
-        is_edit = name == "aspect_ratio" and tool == "edit_image"
-        schema["description"] = (_EDIT_RATIO if is_edit else words) + who
+        schema = {"type": kind, **_allowed(kind, [p for parameters in found.values() for p in parameters])}
+        words = _ratio_words(tool, found.values()) if name == "aspect_ratio" else usual_words
+        schema["description"] = words + _only(takers, list(offers), catalog)
         properties[name] = schema
     return properties
 
 
-_EDIT_RATIO = "Width:height; one unlike the source's crops or pads it."
+def _allowed(kind: str, parameters: list[Parameter]) -> dict[str, Any]:
+    """What the parameters of all offers allow together."""
+    values = list(dict.fromkeys(value for p in parameters for value in p.values or ()))
+    if values and all(p.values for p in parameters):
+        return {"enum": values}
+    if kind == "string":
+        lengths = [p.max_length for p in parameters]
+        return {"maxLength": max(length or 0 for length in lengths)} if all(lengths) else {}
+    low, high = [p.minimum for p in parameters], [p.maximum for p in parameters]
+    bounds: dict[str, Any] = {}
+    if all(isinstance(bound, int | float) for bound in low):
+        bounds["minimum"] = min(bound for bound in low if isinstance(bound, int | float))
+    if all(isinstance(bound, int | float) for bound in high):
+        bounds["maximum"] = max(bound for bound in high if isinstance(bound, int | float))
+    return bounds
+
+
+def _ratio_words(tool: Tool, parameters: Iterable[list[Parameter]]) -> str:
+    if tool == "imagine":
+        return "Width:height; default 1:1."
+    has_match = any(_MATCH in (p.values or ()) for its in parameters for p in its)
+    return f"Width:height{f', or {_MATCH}' if has_match else ''}; one unlike the source's crops or pads it."
+
+
+_MATCH = "match_input_image"
 _OPTION_WORDS = {
-    "aspect_ratio": ("string", "Width:height; default 1:1."),
+    "aspect_ratio": ("string", ""),
+    "width": ("integer", "Pixels; with height, in place of aspect_ratio."),
+    "height": ("integer", "Pixels."),
     "resolution": ("string", "Size class."),
     "output_format": ("string", "File format."),
     "negative_prompt": ("string", "What to avoid."),
     "seed": ("integer", "Same seed, same picture."),
+    "prompt_upsampling": ("boolean", "Let the provider enrich the prompt."),
+    "safety_tolerance": ("integer", "0 is strictest."),
+    "guidance": ("number", "How closely to follow the prompt."),
+    "steps": ("integer", "More is finer and slower."),
 }
+_MOST_NAMED = 100
+"""Longer lists of models are left to the error of a call, as the tool's description says."""
+
+
+def _only(takers: list[str], offered: list[str], catalog: Catalog) -> str:
+    """Which models take something, the shorter way round; nothing when all do."""
+    others = [model for model in offered if model not in takers]
+    if not others:
+        return ""
+    said = min(f" Only {_shortened(takers, catalog)}.", f" Not {_shortened(others, catalog)}.", key=len)
+    return said if len(said) <= _MOST_NAMED else ""
 
 
 def _shortened(models: list[str], catalog: Catalog) -> str:
@@ -238,7 +307,8 @@ def _enum(*values: str) -> dict[str, Any]:
 def _task_schema(*, listed: bool = False) -> dict[str, Any]:
     """The one result shape. Nothing is required: what is not known is absent."""
     text, number, integer = {"type": "string"}, {"type": "number"}, {"type": "integer"}
-    image = {"id": text, "url": text, "expires_at": text, "mime_type": text, "width": integer, "height": integer}
+    image = dict.fromkeys(("id", "url", "path", "expires_at", "mime_type"), text)
+    image |= {"width": integer, "height": integer}
     cost = {"amount": text, "unit": _enum("credits", "usd"), "source": _enum("registry", "provider")}
     error = {"code": text, "message": text, "retryable": {"type": "boolean"}, "retry_after_s": number}
     properties: dict[str, Any] = {

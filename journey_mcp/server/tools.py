@@ -40,12 +40,12 @@ async def fetch_task(studio: Studio, defaults: Defaults, given: Given, report: R
     asked = arguments.read(arguments.FetchTask, "fetch_task", given)
     if asked.task_ids is None:
         newest = await studio.newest()
-        return _listing([render.task_object(task, now=studio.now(), with_prompt=True) for task in newest])
+        return _listing([_told(studio, defaults, task) for task in newest])
     seconds = defaults.wait_s if asked.wait_s is None else asked.wait_s
     # a picture's id names its task as well; asked for twice, a task is told once
     ids = list(dict.fromkeys(image.task_id if (image := ImageId.parse(id_)) else id_ for id_ in asked.task_ids))
     found = await studio.fetch(ids, seconds=seconds, wait_for=asked.wait_for, report=report)
-    return _listing([_entry(studio, id_, found.get(id_)) for id_ in ids], is_error=not found)
+    return _listing([_entry(studio, defaults, id_, found.get(id_)) for id_ in ids], is_error=not found)
 
 
 Handler = Callable[[Studio, Defaults, Given, Report], Awaitable[types.CallToolResult]]
@@ -79,16 +79,21 @@ def failed(tool: str, error: JourneyError) -> types.CallToolResult:
 async def _create(
     studio: Studio, defaults: Defaults, tool: Tool, asked: arguments.Imagine, report: Report
 ) -> types.CallToolResult:
-    task = await studio.create(arguments.image_request(tool, asked, defaults))
+    request = arguments.image_request(tool, asked, defaults)
+    task = await studio.create(request, files_allowed=defaults.takes_files)
     seconds = defaults.wait_s if asked.wait_s is None else asked.wait_s
     task = await studio.wait_for_new(task, seconds, report)
-    plain = render.task_object(task, now=studio.now())
+    plain = render.task_object(task, now=studio.now(), with_paths=defaults.takes_files)
     return _result(plain, render.as_text(plain), [plain], is_error=task.status is Status.FAILED)
 
 
-def _entry(studio: Studio, task_id: str, task: Task | None) -> dict[str, Any]:
+def _told(studio: Studio, defaults: Defaults, task: Task) -> dict[str, Any]:
+    return render.task_object(task, now=studio.now(), with_prompt=True, with_paths=defaults.takes_files)
+
+
+def _entry(studio: Studio, defaults: Defaults, task_id: str, task: Task | None) -> dict[str, Any]:
     if task is not None:
-        return render.task_object(task, now=studio.now(), with_prompt=True)
+        return _told(studio, defaults, task)
     failure = UnknownTask(
         f"There is no task {task_id[:80]!r}; tasks are kept {studio.settings.keep_days} days."
     ).failure

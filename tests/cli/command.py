@@ -15,7 +15,9 @@ from anyio import to_thread
 from typer.testing import CliRunner
 
 from journey_mcp.cli import app
+from journey_mcp.registry import load
 from journey_mcp.sandbox import Running
+from journey_mcp.settings import variables
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 30.0
@@ -47,6 +49,13 @@ class CommandLine:
         """The same, with a key for this sandbox."""
         return self.given(JOURNEYAPI_BASE_URL=sandbox.base_url, JOURNEYAPI_API_KEY="japi_secret_1", **more)
 
+    def at_all(self, sandbox: Running, **more: str) -> "CommandLine":
+        """The same, with a key for every service that this sandbox imitates."""
+        facts = load().providers
+        keys = {facts[name].key_variable: f"{name}_secret_1" for name in sandbox.base_urls}
+        addresses = {facts[name].base_url_variable: url for name, url in sandbox.base_urls.items()}
+        return self.given(**keys, **addresses, **more)
+
     def given(self, **variables: str) -> "CommandLine":
         """The same, with these variables set."""
         return CommandLine(home=self.home, variables={**self.variables, **variables})
@@ -54,13 +63,13 @@ class CommandLine:
     @property
     def environment(self) -> dict[str, str]:
         """What the command sees: nothing of ours that the machine may have set."""
-        kept = {n: v for n, v in os.environ.items() if not n.startswith(("JOURNEY", "COLUMNS", "FORCE_COLOR"))}
+        kept = {n: v for n, v in os.environ.items() if not _is_ours(n) and n not in {"COLUMNS", "FORCE_COLOR"}}
         own = {"PYTHONPATH": str(ROOT), "JOURNEY_MCP_DATA_DIR": str(self.home), "NO_PROXY": "127.0.0.1,localhost"}
         return {**kept, **own, **self.variables}
 
     async def run(self, *arguments: str) -> Ended:
         """Run it in a thread of this process: the whole command but for the interpreter's start."""
-        unset: dict[str, str | None] = {name: None for name in os.environ if name.startswith("JOURNEY")}
+        unset: dict[str, str | None] = {name: None for name in os.environ if _is_ours(name)}
 
         def invoke() -> Ended:
             done = CliRunner().invoke(app, list(arguments), env={**unset, **self.environment}, catch_exceptions=False)
@@ -112,6 +121,10 @@ class CommandLine:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+def _is_ours(variable: str) -> bool:
+    return variable.startswith("JOURNEY") or variable in variables()
 
 
 def _read_all(terminal: int) -> str:

@@ -8,7 +8,19 @@ import pytest
 
 from cli.command import CommandLine, Ended
 from journey_mcp import __version__
-from journey_mcp.sandbox import Fault, JourneyApiSettings, Running, Settings, running
+from journey_mcp.cli.health import examine
+from journey_mcp.sandbox import (
+    BflSettings,
+    Fault,
+    JourneyApiSettings,
+    KkiaiSettings,
+    ReplicateSettings,
+    Running,
+    Settings,
+    VtrixSettings,
+    running,
+)
+from journey_mcp.settings import read_settings
 
 
 def problems(done: Ended) -> list[dict[str, Any]]:
@@ -31,13 +43,129 @@ async def test_all_is_well(journey: CommandLine, sandbox: Running) -> None:
     ]
 
 
+async def test_every_provider_is_asked_in_the_order_of_preference(journey: CommandLine, sandbox: Running) -> None:
+    done = await journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="bfl,replicate,vtrix").run("doctor")
+    urls = sandbox.base_urls
+    assert done.out.splitlines()[4:] == [
+        f"ok       bfl: reached at {urls['bfl']}, key accepted, balance 1000 credits",
+        f"ok       replicate: reached at {urls['replicate']}, key not refused; it tells no balance",
+        f"ok       vtrix: reached at {urls['vtrix']}, key not refused; it tells no balance",
+        "note     journeyapi: not used: JOURNEYAPI_API_KEY is set, and JOURNEY_MCP_PROVIDERS leaves journeyapi out",
+        "note     kkiai: not used: KKIAI_API_KEY is set, and JOURNEY_MCP_PROVIDERS leaves kkiai out",
+        "Everything works.",
+    ]
+    assert sandbox.sandbox.ledger.submissions == ()
+
+
+async def test_who_refused_lately_is_told_with_until_when_and_why(journey: CommandLine, sandbox: Running) -> None:
+    journey = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="journeyapi,vtrix")
+    sandbox.services["journeyapi"].balance = 0
+    assert (await journey.run("imagine", "x", "--model", "seedream-4")).code == 0
+    [broke] = problems(await journey.run("doctor", "--json"))
+    assert "balance 0 credits, plan starter; it is tried last, for it rests until 2" in broke["told"]
+    sandbox.services["journeyapi"].balance = 9
+    done = await journey.run("doctor", "--json")
+    found = {finding["about"]: finding for finding in done.json["findings"]}
+    assert (done.code, found["journeyapi"]["verdict"], found["vtrix"]["verdict"]) == (0, "note", "ok")
+    rest = found["journeyapi"]["facts"]["rests"]
+    assert rest["reason"].startswith("journeyapi has too little money for this")
+    assert found["journeyapi"]["told"].endswith(f"rests until {rest['until']}: {rest['reason']}")
+
+
+async def test_a_provider_that_says_nothing_holds_up_nobody(journey: CommandLine) -> None:
+    slow = Fault.parse("vtrix/fetch:delay=30")
+    async with running(Settings(speed=0, faults=(slow,))) as sandbox:
+        settings = read_settings(journey.at_all(sandbox).environment)
+        found = {finding.about: finding for finding in await examine(settings, patience_s=1)}
+    assert found["vtrix"].told == f"asked at {sandbox.base_urls['vtrix']}, key set: vtrix said nothing for 1 s."
+    assert {name: finding.verdict for name, finding in found.items() if name != "vtrix"} == dict.fromkeys(
+        ("database", "registry", "journeyapi", "kkiai", "replicate", "bfl"), "ok"
+    )
+
+
+async def test_a_look_that_takes_too_long_is_given_up(journey: CommandLine, sandbox: Running) -> None:
+    found = await examine(read_settings(journey.at(sandbox).environment), patience_s=0)
+    assert [(finding.about, finding.verdict) for finding in found] == [
+        ("database", "problem"),
+        ("registry", "ok"),
+        ("providers", "problem"),
+    ]
+    assert found[0].told == "nothing was to be learned in 0 s"
+
+
+async def test_where_vtrix_answers_for_running_tasks_is_looked_at(journey: CommandLine, sandbox: Running) -> None:
+    away = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="vtrix", VTRIX_POLL_BASE_URL="http://127.0.0.1:1")
+    [found] = problems(await away.run("doctor", "--json"))
+    assert found["told"].startswith("asked at http://127.0.0.1:1, key set: No connection to ")
+    assert found["next_step"] == "Look at the network, the proxy settings, and VTRIX_POLL_BASE_URL."
+
+
+async def test_what_changes_the_sources_of_pictures_is_shown(
+    journey: CommandLine, sandbox: Running, tmp_path: Path
+) -> None:
+    journey = journey.at(sandbox)
+    good = await journey.given(JOURNEY_MCP_IMAGE_DIRS=str(tmp_path), JOURNEY_MCP_TRUSTED_HOSTS="nas:8080,10.0.0.7").run(
+        "doctor"
+    )
+    assert good.out.splitlines()[2:4] == [
+        f"ok       image folders: pictures may also be taken from {tmp_path}",
+        (
+            "ok       trusted hosts: pictures are fetched over plain HTTP and at private addresses too "
+            "from nas:8080, 10.0.0.7"
+        ),
+    ]
+    missing = await journey.given(JOURNEY_MCP_IMAGE_DIRS=f"{tmp_path},{tmp_path}/none").run("doctor")
+    assert missing.code == 0
+    assert missing.out.splitlines()[2:4] == [
+        (
+            f"note     image folders: pictures may also be taken from {tmp_path}, {tmp_path}/none; "
+            f"there is no folder {tmp_path}/none"
+        ),
+        "         -> Make the folder, or correct JOURNEY_MCP_IMAGE_DIRS.",
+    ]
+    [wrong] = problems(await journey.given(JOURNEY_MCP_TRUSTED_HOSTS="a b").run("doctor", "--json"))
+    assert wrong["told"] == "JOURNEY_MCP_TRUSTED_HOSTS=a b: 'a b' is neither host nor host:port"
+
+
 async def test_without_a_key_the_sandbox_works_and_says_what_it_is(journey: CommandLine) -> None:
     done = await journey.run("doctor")
     assert done.code == 0
     assert (
         "ok       sandbox: no key is set, so a built-in sandbox makes the pictures: free, and made up (http" in done.out
     )
-    assert "-> For real pictures set JOURNEYAPI_API_KEY.\nEverything works.\n" in done.out
+    assert (
+        "-> For real pictures set the key of a provider: JOURNEYAPI_API_KEY, VTRIX_API_KEY, KKIAI_API_KEY, "
+        "REPLICATE_API_TOKEN, BFL_API_KEY.\nEverything works.\n" in done.out
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "about", "told", "step"),
+    [
+        ({"kkiai": KkiaiSettings(keys=("x",))}, "kkiai", "kkiai does not accept the key.", "into KKIAI_API_KEY; keys"),
+        ({"replicate": ReplicateSettings(keys=("x",))}, "replicate", "not accept the key", "into REPLICATE_API_TOKEN;"),
+        ({"vtrix": VtrixSettings(keys=("x",))}, "vtrix", "does not accept the key.", "keys stand at Vtrix."),
+        ({"bfl": BflSettings(keys=("x",))}, "bfl", "does not accept the key.", "into BFL_API_KEY;"),
+        ({"bfl": BflSettings(credits=0)}, "bfl", "balance 0 credits", "Add credits at Black Forest Labs."),
+        (
+            {"faults": (Fault.parse("vtrix/fetch:status=403"),)},
+            "vtrix",
+            "vtrix has too little money for this",
+            "Add money at Vtrix, or see there whether the key in VTRIX_API_KEY is permitted.",
+        ),
+        ({"faults": (Fault.parse("kkiai/fetch:cut_body"),)}, "kkiai", "broke off", "look at KKIAI_BASE_URL"),
+    ],
+)
+async def test_what_ails_one_of_five_is_told_of_that_one(
+    journey: CommandLine, settings: dict[str, Any], about: str, told: str, step: str
+) -> None:
+    async with running(Settings(speed=0, **settings)) as sandbox:
+        done = await journey.at_all(sandbox).run("doctor", "--json")
+    [found] = problems(done)
+    assert found["about"] == about
+    assert told in found["told"]
+    assert step in found["next_step"]
+    assert "_secret_1" not in done.out
 
 
 @pytest.mark.parametrize(
@@ -65,6 +193,13 @@ async def test_what_ails_a_provider_is_told_with_what_helps(
     assert told in found["told"]
     assert step in found["next_step"]
     assert found["facts"]["reachable"] is True
+
+
+async def test_a_balance_that_is_no_number_is_a_problem(journey: CommandLine) -> None:
+    strange = Fault(on="journeyapi/account", kind="status", status=200, body='{"credits": NaN}')
+    async with running(Settings(speed=0, faults=(strange,))) as sandbox:
+        done = await journey.at(sandbox).run("doctor")
+    assert (done.code, "answered HTTP 200" in done.out) == (1, True)
 
 
 async def test_a_key_with_bearer_before_it_is_recognized(journey: CommandLine, sandbox: Running) -> None:
@@ -102,7 +237,7 @@ async def test_a_database_that_cannot_be_opened_hides_nothing_else(
     [found] = problems(done)
     assert (found["about"], "JOURNEY_MCP_DATA_DIR" in found["next_step"]) == ("database", True)
     assert done.json["findings"][-1]["facts"]["balance"] == {"amount": "500", "unit": "credits", "plan": "starter"}
-    for url in ("nonsense://x", "postgresql+nobody://me:hidden_word@db/x"):
+    for url in ("nonsense://x", "postgresql+nobody://me:hidden_word@db/x", "sqlite://host:port/x"):
         done = await journey.at(sandbox, JOURNEY_MCP_DATABASE_URL=url).run("doctor", "--json")
         assert [found["about"] for found in problems(done)] == ["database"]
         assert "hidden_word" not in done.out

@@ -2,6 +2,7 @@
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from cli.command import ROOT, CommandLine, Ended
 from journey_mcp import __version__
 from journey_mcp.cli.formats import gemini_schema
+from journey_mcp.cli.wording import for_people
+from journey_mcp.registry import load
+from journey_mcp.sandbox import Running
 
 COMMANDS = ("serve", "imagine", "edit", "fetch", "tasks", "models", "doctor", "sandbox", "specs")
 OPENING = "<!-- help: generated; UPDATE_DOCS=1 rewrites it -->\n"
@@ -19,14 +23,86 @@ CLOSING = "<!-- /help -->\n"
 async def test_all_models_are_listed(journey: CommandLine) -> None:
     header, *rows = (await journey.run("models")).out.splitlines()
     plain = (await journey.run("models", "--json")).json["models"]
-    assert header == "Model\tCommand\tCost\tEnglish only\tPicture\tBest at"
+    assert header == "Model\tCommand\tOffers\tEnglish only\tPicture\tBest at"
     assert [row.split("\t")[0] for row in rows] == [model["id"] for model in plain]
     assert len(plain) == 30
-    cells = {row.split("\t")[0]: row.split("\t")[1:4:2] + row.split("\t")[4:5] for row in rows}
-    assert cells["midjourney"][0] == "imagine"
-    assert cells["flux-kontext-pro"] == ["edit", "yes", "needed"]
-    assert cells["nano-banana-2"][::2] == ["imagine, edit", "may be given"]
-    assert {"id", "commands", "picture", "best_at"} <= plain[0].keys()
+    cells = {row.split("\t")[0]: row.split("\t")[1:5] for row in rows}
+    assert cells["midjourney"] == ["imagine", "journeyapi 4 credits", "not told", "none"]
+    assert cells["flux-kontext-pro"] == ["edit", "journeyapi 4 credits", "yes", "needed"]
+    assert cells["nano-banana-2"][::3] == ["imagine, edit", "may be given"]
+    assert plain[0] == {
+        "id": "midjourney",
+        "commands": ["imagine"],
+        "best_at": "art, mood and style; four candidates to choose from",
+        "offers": [{"provider": "journeyapi", "commands": ["imagine"], "credits": "4", "picture": "none"}],
+    }
+
+
+async def test_offers_stand_in_the_order_of_preference(journey: CommandLine, sandbox: Running) -> None:
+    journey = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="bfl,vtrix,journeyapi")
+    rows = [row.split("\t") for row in (await journey.run("models")).out.splitlines()]
+    told = {row[0]: row[1:5] for row in rows}
+    assert told["flux-kontext-pro"] == [
+        "imagine, edit",
+        "bfl 0.04 usd · vtrix · journeyapi 4 credits",
+        "depends",
+        "depends",
+    ]
+    assert told["flux-2-pro"][1] == "bfl from 0.03 usd · vtrix"
+    plain = {model["id"]: model for model in (await journey.run("models", "--json")).json["models"]}
+    assert plain["flux-2-pro"]["offers"] == [
+        {
+            "provider": "bfl",
+            "commands": ["imagine", "edit"],
+            "usd": "0.03",
+            "further_megapixel": "0.015",
+            "picture": "may be given",
+        },
+        {"provider": "vtrix", "commands": ["imagine", "edit"], "picture": "may be given"},
+    ]
+
+
+async def test_who_refused_lately_is_marked(journey: CommandLine, sandbox: Running) -> None:
+    sandbox.services["journeyapi"].balance = 0
+    journey = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="journeyapi,vtrix")
+    before = await journey.run("models")
+    assert ("(rests)" in before.out, before.err) == (False, "")
+    moved = await journey.run("imagine", "x", "--model", "seedream-4", "--json")
+    assert moved.json["provider"] == "vtrix"
+    done = await journey.run("models")
+    assert "\nseedream-4\timagine, edit\tjourneyapi 3 credits (rests) · vtrix\t" in done.out
+    assert re.fullmatch(
+        r"journeyapi is tried last: it rests until \d{4}-\S+Z: journeyapi has too little .*\n", done.err
+    )
+    [model] = [m for m in (await journey.run("models", "--json")).json["models"] if m["id"] == "seedream-4"]
+    assert [offer.get("rests", {}).keys() for offer in model["offers"]] == [{"until", "reason"}, set()]
+    told = (await journey.run("models", "seedream-4")).out
+    assert "At journeyapi as seedream-4\n  Tried last: it rests until 2" in told
+    plain = (await journey.run("models", "seedream-4", "--json")).json
+    assert ["rests" in offer for offer in plain["offers"]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"JOURNEY_MCP_DATABASE_URL": "nonsense://x"},
+        {"JOURNEY_MCP_DATABASE_URL": "sqlite://x y:z/"},
+        {"JOURNEY_MCP_DATABASE_URL": "sqlite:////dev/null"},
+    ],
+)
+async def test_listing_needs_no_database_and_makes_none(
+    journey: CommandLine, sandbox: Running, variables: dict[str, str]
+) -> None:
+    done = await journey.at_all(sandbox, **variables).run("models")
+    assert (done.code, done.err, len(done.out.splitlines())) == (0, "", 1 + len(load().models))
+    assert list(journey.home.iterdir()) == []
+
+
+async def test_a_file_that_is_no_database_keeps_nobody_from_the_list(journey: CommandLine, sandbox: Running) -> None:
+    (journey.home / "tasks.db").write_text("a shopping list, and no database at all")
+    done = await journey.at_all(sandbox).run("models", "midjourney")
+    assert (done.code, "Tried last" in done.out) == (0, False)
 
 
 async def test_a_model_is_told_with_all_its_facts(journey: CommandLine) -> None:
@@ -41,10 +117,60 @@ async def test_a_model_is_told_with_all_its_facts(journey: CommandLine) -> None:
     assert (plain["maker"], plain["checked"]) == ("Black Forest Labs", "2026-11-21")
 
 
-async def test_every_model_can_be_told(journey: CommandLine) -> None:
-    for model in (await journey.run("models", "--json")).json["models"]:
+@pytest.mark.parametrize(
+    ("model", "lines"),
+    [
+        (
+            "seedream-4",
+            [
+                (
+                    "Picture: may be given, at most 14; sent as its URL or as data; jpeg, png, webp, gif; "
+                    "at most 10,000,000 bytes; at most 36,000,000 pixels; each side at least 15 pixels"
+                ),
+                "--aspect-ratio becomes a width and height of about 1,048,576 pixels in all",
+                "--width and --height only together",
+                "--width times --height: 921,600 to 16,777,216 pixels",
+                "Only one of --resolution, --aspect-ratio, --width",
+                "Only one of --resolution, --aspect-ratio, --height",
+            ],
+        ),
+        (
+            "flux-2-pro",
+            [
+                "Cost: 0.03 usd, and 0.015 for each megapixel beyond the first",
+                "Links live: 10 minutes",
+                "--width: at least 64; in steps of 16",
+                "--width times --height: at most 4,194,304 pixels",
+            ],
+        ),
+        (
+            "flux-1.1-pro",
+            [
+                "Picture: may be given, at most 1; sent as data",
+                "Links live: 1 hour",
+                "--prompt-upsampling, --no-prompt-upsampling: default off",
+                "--safety-tolerance: 1 to 6; default 2",
+            ],
+        ),
+        ("vtrix-blend-4.5", ["Cost: not told"]),
+        ("flux-kontext-pro", ["--safety-tolerance: 0 to 6; with a picture at most 2; default 2"]),
+    ],
+)
+async def test_every_offer_is_told_with_its_limits(
+    journey: CommandLine, sandbox: Running, model: str, lines: list[str]
+) -> None:
+    told = (await journey.at_all(sandbox).run("models", model)).out.splitlines()
+    assert [line for line in lines if f"  {line}" not in told] == []
+
+
+async def test_every_model_can_be_told(journey: CommandLine, sandbox: Running) -> None:
+    journey = journey.at_all(sandbox)
+    models = (await journey.run("models", "--json")).json["models"]
+    assert len(models) == len(load().models)
+    for model in models:
         done = await journey.run("models", model["id"])
         assert (done.code, "\n  Source: https://" in done.out, "None" in done.out) == (0, True, False)
+        assert done.out.count("\nAt ") == len(model["offers"])
 
 
 async def test_an_unknown_model_gets_the_nearest_names(journey: CommandLine) -> None:
@@ -55,13 +181,42 @@ async def test_an_unknown_model_gets_the_nearest_names(journey: CommandLine) -> 
     assert (plain.code, plain.json["error"]["message"]) == (2, "There is no model 'qqq'.")
 
 
+@pytest.mark.parametrize(
+    ("hint", "words"),
+    [
+        ("Call again with model='flux-pro' or another.", "Call again with --model flux-pro or another."),
+        ("Call again with provider=vtrix or kkiai.", "Call again with --provider vtrix or kkiai."),
+        (
+            "Call edit_image with model='seededit' and an image.",
+            "Call `journey-mcp edit` with --model seededit and an image.",
+        ),
+        ("Call fetch_task without task_ids to see them.", "Call `journey-mcp tasks` to see them."),
+        (
+            "Call fetch_task with tsk_1 first (imagine).",
+            "Call `journey-mcp fetch` with tsk_1 first (`journey-mcp imagine`).",
+        ),
+        (
+            "Leave width out, give aspect_ratio=16:9 in its place.",
+            "Leave width out, give --aspect-ratio 16:9 in its place.",
+        ),
+        ("Change output_format, add reference_images.", "Change --output-format, add --reference."),
+        ("Leave webhook_url out.", "Leave --webhook-url out."),
+        ("Set JOURNEY_MCP_SANDBOX=auto; `journey-mcp doctor`.", "Set JOURNEY_MCP_SANDBOX=auto; `journey-mcp doctor`."),
+    ],
+)
+def test_hints_come_in_the_words_of_the_command_line(hint: str, words: str) -> None:
+    assert for_people(hint) == words
+
+
 async def test_a_model_of_ones_own_is_told_too(journey: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(OWN)
     told = (await journey.given(JOURNEY_MCP_REGISTRY=str(tmp_path / "own.toml")).run("models", "painter")).out
     assert (
-        "  Cost: 0.02 usd\n  Result: one picture\n  English only: not told\n  Picture: may be given, at most 2" in told
+        "  Cost: 0.02 usd\n  Result: one picture\n  English only: not told\n"
+        "  Picture: needed, 2 to 3, with a mask; sent as its URL\n" in told
     )
-    assert "  Links live: 1 days\n" in told
+    assert "  Links live: 1 day\n" in told
+    assert "  --width times --height: at least 65,536 pixels\n" in told
     assert "  --seed: 1 to 99; with a picture at most 9; in steps of 2\n" in told
 
 
@@ -81,7 +236,8 @@ wire_id = "painter"
 synchronous = true
 usd = 0.02
 expires_after_s = 86400
-images = { support = "optional", maximum = 2, fields = ["image_url", "image_url_2"] }
+min_pixels = 65536
+images = { support = "required", minimum = 2, maximum = 3, fields = ["a", "b", "c"], mask_field = "mask" }
 sources = ["https://example.test"]
 checked = 2026-11-21
 [offer.parameters.seed]
@@ -151,7 +307,7 @@ async def test_version_and_help_load_nothing_heavy(journey: CommandLine, tmp_pat
     script = tmp_path / "light.py"
     script.write_text(
         "import atexit, sys\n"
-        "heavy = ('mcp', 'httpx2', 'rich', 'sqlalchemy', 'anyio', 'uvicorn')\n"
+        "heavy = ('mcp', 'httpx2', 'rich', 'sqlalchemy', 'anyio', 'uvicorn', 'PIL')\n"
         "atexit.register(lambda: print([name for name in heavy if name in sys.modules]))\n"
         "from journey_mcp.__main__ import main\nmain()\n"
     )

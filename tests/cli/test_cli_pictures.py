@@ -2,9 +2,12 @@
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import asyncio
+import base64
+import io
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cli.command import CommandLine, first_line, interrupted
 from journey_mcp.sandbox import Fault, JourneyApiSettings, Running, Settings, running
@@ -76,6 +79,106 @@ async def test_all_options_reach_the_provider(journey: CommandLine, sandbox: Run
         "negative_prompt": "fog",
         "webhook_url": "https://hooks.test/x",
     }
+
+
+async def test_the_further_options_reach_the_provider_that_is_named(journey: CommandLine, sandbox: Running) -> None:
+    done = await journey.at_all(sandbox).run(
+        *("imagine", "a boat", "--model", "flux-2-flex", "--provider", "BFL", "--width", "1024", "--height", "768"),
+        *("--seed", "7", "--no-prompt-upsampling", "--safety-tolerance", "0", "--guidance", "4.5", "--steps", "30"),
+    )
+    assert (done.code, "(flux-2-flex at bfl, " in done.out) == (0, True)
+    [submission] = sandbox.sandbox.ledger.submissions
+    assert submission.service == "bfl"
+    assert submission.request == {
+        "prompt": "a boat",
+        "width": 1024,
+        "height": 768,
+        "seed": 7,
+        "prompt_upsampling": False,
+        "safety_tolerance": 0,
+        "guidance": 4.5,
+        "steps": 30,
+    }
+
+
+async def test_files_and_data_are_pictures_too(journey: CommandLine, sandbox: Running) -> None:
+    journey = journey.at_all(sandbox)
+    for name in ("boat.png", "mask.png"):
+        (journey.home / name).write_bytes(drawn())
+    data = f"data:image/png;base64,{base64.b64encode(drawn()).decode()}"
+    edited = await journey.process("edit", "boat.png", "green", "--reference", data, "--model", "flux-kontext-pro")
+    assert edited.code == 0, edited.err
+    assert "Notice: vtrix runs this. journeyapi was passed over: " in edited.out
+    filled = await journey.process("edit", "./boat.png", "green", "--mask", "mask.png", "--model", "flux-fill-pro")
+    assert filled.code == 0, filled.err
+    again = await journey.run("edit", f"{edited.out.split()[1].rstrip(':')}.1", "red", "--provider", "bfl")
+    assert again.code == 0, again.err
+    services = [submission.service for submission in sandbox.sandbox.ledger.submissions]
+    assert services == ["vtrix", "bfl", "bfl"]
+    missing = await journey.process("edit", "ship.png", "green")
+    assert (missing.code, missing.err) == (
+        2,
+        "journey-mcp: image='ship.png': \"ship.png\" does not exist.\nGive the path of a picture file.\n",
+    )
+
+
+async def test_who_ran_it_in_the_end_is_told(journey: CommandLine, sandbox: Running) -> None:
+    sandbox.services["journeyapi"].balance = 0
+    done = await journey.at_all(sandbox).run("imagine", "a boat", "--model", "seedream-4")
+    assert done.code == 0, done.err
+    assert "succeeded, 100.0% done (seedream-4 at vtrix, " in done.out
+    assert "Notice: journeyapi did not run it: journeyapi has too little money" in done.out
+
+
+async def test_a_copy_is_saved_when_the_link_is_dead(journey: CommandLine, tmp_path: Path) -> None:
+    dead = Fault.parse("bfl/picture:dead_picture,times=always,after=1")
+    async with running(Settings(speed=0, faults=(dead,))) as sandbox:
+        journey = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="bfl")
+        made = await journey.run("imagine", "a boat", "--model", "flux-2-pro", "-o", str(tmp_path / "a.jpg"))
+    assert made.code == 0, made.err
+    task_id = made.out.split()[1].rstrip(":")
+    copy = journey.home / "pictures" / f"{task_id}.1.jpg"
+    assert f"(copy: {copy})" in made.out
+    assert (tmp_path / "a.jpg").read_bytes() == copy.read_bytes()
+    later = await journey.run("fetch", task_id, "-o", str(tmp_path / "b.jpg"))
+    assert (later.code, (tmp_path / "b.jpg").read_bytes()) == (0, copy.read_bytes())
+    copy.unlink()
+    lost = await journey.run("fetch", task_id, "-o", str(tmp_path / "c.jpg"))
+    assert lost.code == 1
+    assert "cannot be saved: no connection to " in lost.err
+    assert lost.err.splitlines()[-1].startswith("Its link lives until 2")
+
+
+async def test_every_file_that_may_come_is_looked_at_before_anything_is_paid(
+    journey: CommandLine, sandbox: Running, tmp_path: Path
+) -> None:
+    """One provider gives four pictures, the other one."""
+    (tmp_path / "own.toml").write_text(SINGLE_MIDJOURNEY)
+    journey = journey.at_all(sandbox, JOURNEY_MCP_REGISTRY=str(tmp_path / "own.toml"))
+    for name in ("boat.png", "ship-4.png"):
+        (tmp_path / name).touch()
+        output = tmp_path / name.replace("-4", "")
+        done = await journey.run("imagine", "a boat", "--model", "midjourney", "-o", str(output))
+        assert (done.code, f"{tmp_path / name} cannot be written: it exists" in done.err) == (2, True)
+    assert sandbox.sandbox.ledger.submissions == ()
+
+
+SINGLE_MIDJOURNEY = """
+[[offer]]
+model = "midjourney"
+provider = "vtrix"
+wire_id = "midjourney"
+synchronous = false
+images = { support = "none" }
+sources = ["https://example.test"]
+checked = 2026-11-21
+"""
+
+
+def drawn() -> bytes:
+    written = io.BytesIO()
+    Image.new("RGB", (320, 320), "teal").save(written, "png")
+    return written.getvalue()
 
 
 async def test_references_seed_and_mask_are_arguments_too(journey: CommandLine, sandbox: Running) -> None:
@@ -153,7 +256,7 @@ async def test_a_dead_picture_loses_nothing(journey: CommandLine, tmp_path: Path
     lines = done.err.splitlines()
     assert lines[1] == f"Saved {tmp_path}/boat-1.png"
     url = task["images"][1]["url"]
-    assert lines[2] == f"journey-mcp: The picture {url} cannot be saved: its server answered HTTP 404."
+    assert lines[2] == f'journey-mcp: The picture {url} cannot be saved: "127.0.0.1" answered HTTP 404.'
     assert lines[3].startswith("The picture is not lost: open its URL, or run `journey-mcp fetch")
     assert [path.name for path in tmp_path.glob("boat*")] == ["boat-1.png"]
 
@@ -164,7 +267,9 @@ async def test_a_dead_picture_loses_nothing(journey: CommandLine, tmp_path: Path
         (("imagine", "x", "--model", "flux-por"), "model='flux-por' is not known. Did you mean flux-pro or"),
         (("imagine", " "), "prompt='' is empty"),
         (("imagine", "x", "--model", "seededit"), "seededit only edits pictures"),
-        (("edit", "boat.png", "x"), "image='boat.png' is neither an http(s) URL nor the id"),
+        (("edit", "boat", "x"), "image='boat' is neither an http(s) URL, a data URI, a path of a picture file, nor"),
+        (("imagine", "x", "--provider", "bfl"), "provider='bfl' is not configured (allowed: journeyapi)."),
+        (("imagine", "x", "--guidance", "inf"), "imagine: guidance="),
         (("imagine", "x", "--webhook-url", "http://x.test"), "webhook_url='http://x.test' is not an HTTPS URL."),
         (("fetch", "tsk_nobody"), "There is no task 'tsk_nobody'; tasks are kept 30 days."),
         (("fetch", "a", "b", "-o", "x.png"), "-o saves the pictures of one task; 2 were given."),
@@ -179,6 +284,13 @@ async def test_wrong_arguments_are_one_message_and_a_next_step(
     assert (done.code, done.out, len(rest)) == (2, "", 1)
     assert first.startswith(f"journey-mcp: {message}")
     assert sandbox.sandbox.ledger.submissions == ()
+
+
+async def test_a_hint_names_the_command_and_not_the_tool(journey: CommandLine, sandbox: Running) -> None:
+    done = await journey.at(sandbox).run("imagine", "x", "--model", "seededit")
+    assert done.err.splitlines()[1:] == [
+        "Call `journey-mcp edit` with --model seededit and an image, or choose another model."
+    ]
 
 
 async def test_a_refusal_as_json_is_the_tools_object(journey: CommandLine, sandbox: Running) -> None:

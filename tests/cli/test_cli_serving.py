@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import shlex
 import signal
 import socket
 import sys
@@ -132,8 +133,22 @@ async def test_the_sandbox_prints_how_to_use_it(journey: CommandLine, number: si
     options = ("--speed", "0", "--seed", "3", "--credits", "12", "--plan", "growth", "--fault", "submit:status=503")
     readings = ("--edit-without-image", "lenient", "--sync-answer", "task_id", "--unknown-task", "empty")
     async with journey.started("sandbox", "--port", "0", *options, *readings) as process:
-        variables = dict([(await first_line(process.stdout)).strip().split("=", 1) for _ in range(2)])
-        assert variables["JOURNEYAPI_API_KEY"] == "anything"
+        lines = [shlex.split(await first_line(process.stdout)) for _ in range(5)]
+        assert {words[0] for words in lines} == {"export"}
+        variables = dict(word.split("=", 1) for words in lines for word in words[1:])
+        origin = variables["VTRIX_BASE_URL"].removesuffix("/vtrix")
+        assert variables == {
+            "JOURNEYAPI_API_KEY": "anything",
+            "JOURNEYAPI_BASE_URL": f"{origin}/api/v1",
+            "VTRIX_API_KEY": "anything",
+            "VTRIX_BASE_URL": f"{origin}/vtrix",
+            "KKIAI_API_KEY": "anything",
+            "KKIAI_BASE_URL": f"{origin}/kkiai/replicate/v1",
+            "REPLICATE_API_TOKEN": "anything",
+            "REPLICATE_BASE_URL": f"{origin}/replicate/v1",
+            "BFL_API_KEY": "anything",
+            "BFL_BASE_URL": f"{origin}/bfl/v1",
+        }
         url, headers = variables["JOURNEYAPI_BASE_URL"], {"authorization": "anything"}
         async with httpx2.AsyncClient(base_url=url, headers=headers) as client:
             account = (await client.get("/account")).json()
@@ -145,12 +160,27 @@ async def test_the_sandbox_prints_how_to_use_it(journey: CommandLine, number: si
         process.send_signal(number)
         out, err = await asyncio.wait_for(process.communicate(), 30)
     assert (process.returncode, out) == (0, b"")
-    assert err.decode() == f"The sandbox answers at {url} until Ctrl-C. To use it, set:\n"
+    assert err.decode() == f"The sandbox answers at {origin} until Ctrl-C. To use it, one or more of:\n"
+
+
+async def test_what_the_sandbox_prints_sets_up_all_five(journey: CommandLine) -> None:
+    options = ("--port", "0", "--speed", "0", "--fault", "bfl/account:status=500,times=always")
+    async with journey.started("sandbox", *options) as process:
+        lines = [shlex.split(await first_line(process.stdout)) for _ in range(5)]
+        variables = dict(word.split("=", 1) for words in lines for word in words[1:])
+        done = await journey.given(**variables).run("doctor", "--json")
+        await interrupted(process)
+    verdicts = {finding["about"]: finding["verdict"] for finding in done.json["findings"]}
+    assert {name: verdicts[name] for name in ("journeyapi", "vtrix", "kkiai", "replicate", "bfl")} == {
+        **dict.fromkeys(("journeyapi", "vtrix", "kkiai", "replicate"), "ok"),
+        "bfl": "problem",
+    }
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("--fault", "nobody/submit:reset"), "not on 'nobody/submit'"),
         (("--fault", "nonsense"), "journey-mcp: --fault: A fault reads on:kind"),
         (("--fault", "submit:nonsense"), "journey-mcp: --fault: There is no fault of kind 'nonsense'"),
         (("--speed", "-1"), "--speed"),

@@ -1,17 +1,30 @@
-"""Saving pictures: from any server, whole or not at all."""
+"""Saving pictures: from our copy or the link, whole or not at all."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from journey_mcp import saving
 from journey_mcp.errors import SetupError, UpstreamError
+from journey_mcp.fetching import Fetcher, Trusted
+from journey_mcp.images import OutputImage
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+NOBODY = Fetcher(Trusted())
+
+
+def drawn(kind: str) -> bytes:
+    written = io.BytesIO()
+    Image.new("RGB", (4, 3), "teal").save(written, kind)
+    return written.getvalue()
+
+
+PNG = drawn("png")
 
 
 @asynccontextmanager
@@ -36,25 +49,31 @@ def redirect(path: str) -> bytes:
     return f"HTTP/1.1 302 Found\r\nLocation: {path}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
+async def saved(url: str, path: Path, *, trusted: str | None = None, replace: bool = False) -> saving.Saved:
+    fetcher = NOBODY.trusting(trusted) if trusted else NOBODY
+    return await saving.save(OutputImage(url=url), path, fetcher, replace=replace)
+
+
 async def test_redirects_are_followed_five_times(tmp_path: Path) -> None:
     def answer(path: str) -> bytes:
         number = int(path.strip("/"))
         return redirect(f"/{number - 1}") if number else ok(PNG)
 
     async with answering(answer) as origin:
-        saved = await saving.save(f"{origin}/5", tmp_path / "a.png")
-        assert saved == saving.Saved(path=tmp_path / "a.png", format="PNG")
-        assert saved.path.read_bytes() == PNG
+        done = await saved(f"{origin}/5", tmp_path / "a.png", trusted=origin)
+        assert done == saving.Saved(path=tmp_path / "a.png", format="png")
+        assert done.path.read_bytes() == PNG
         with pytest.raises(UpstreamError, match="redirects"):
-            await saving.save(f"{origin}/6", tmp_path / "b.png")
+            await saved(f"{origin}/6", tmp_path / "b.png", trusted=origin)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (ok(b"<html>sign in"), 'neither PNG, JPEG, WebP nor GIF: "<html>sign in"'),
-        (ok(PNG, length=1000), "peer closed connection"),
+        (ok(b"<html>sign in"), "it is neither PNG, JPEG, WebP nor GIF but a web page"),
+        (ok(b"RIFF\0\0\0\0WAVEfmt "), "it is neither PNG, JPEG, WebP nor GIF"),
+        (ok(PNG, length=1000), "broke off"),
         (b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", "answered HTTP 403"),
         (b"nonsense", "cannot be saved"),
     ],
@@ -62,7 +81,7 @@ async def test_redirects_are_followed_five_times(tmp_path: Path) -> None:
 async def test_what_is_no_whole_picture_is_not_written(tmp_path: Path, answer: bytes, words: str) -> None:
     async with answering(lambda _: answer) as origin:
         with pytest.raises(UpstreamError, match=words) as raised:
-            await saving.save(f"{origin}/x", tmp_path / "new" / "a.png")
+            await saved(f"{origin}/x", tmp_path / "new" / "a.png", trusted=origin)
     assert f"{origin}/x" in str(raised.value)
     assert "not lost" in str(raised.value.failure.next_step)
     assert list(tmp_path.iterdir()) == []
@@ -71,43 +90,76 @@ async def test_what_is_no_whole_picture_is_not_written(tmp_path: Path, answer: b
 async def test_a_picture_beyond_all_bounds_is_left_alone(tmp_path: Path) -> None:
     huge = ok(PNG + bytes(64 * 1024 * 1024))
     async with answering(lambda _: huge) as origin:
-        with pytest.raises(UpstreamError, match="larger than 64 MiB"):
-            await saving.save(f"{origin}/x", tmp_path / "a.png")
+        with pytest.raises(UpstreamError, match="larger than 67,108,864 bytes"):
+            await saved(f"{origin}/x", tmp_path / "a.png", trusted=origin)
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "http://127.0.0.1:1/x", "http://[/x", "data:image/png,x"])
-async def test_what_cannot_be_asked_is_said(tmp_path: Path, url: str) -> None:
-    with pytest.raises(UpstreamError, match="cannot be saved"):
-        await saving.save(url, tmp_path / "a.png")
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("ftp://127.0.0.1/x", "is not fetched: give an https:// address"),
+        ("http://127.0.0.1:1/x", "is not fetched over plain http://"),
+        ("https://127.0.0.1:1/x", "is no public address"),
+        ("https://a.test:99999/x", "ports are 1 to 65535"),
+        ("data:image/png,x", "is not fetched"),
+    ],
+)
+async def test_what_may_not_be_asked_is_said(tmp_path: Path, url: str, words: str) -> None:
+    with pytest.raises(UpstreamError, match=words):
+        await saved(url, tmp_path / "a.png")
+
+
+async def test_where_nobody_listens_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UpstreamError, match="no connection to"):
+        await saved("http://127.0.0.1:1/x", tmp_path / "a.png", trusted="http://127.0.0.1:1")
+
+
+async def test_our_own_copy_saves_asking(tmp_path: Path) -> None:
+    (tmp_path / "copy.png").write_bytes(PNG)
+    image = OutputImage(url="http://127.0.0.1:1/x", path=str(tmp_path / "copy.png"))
+    done = await saving.save(image, tmp_path / "a.png", NOBODY)
+    assert done.path.read_bytes() == PNG
+
+
+async def test_without_the_copy_the_link_is_asked(tmp_path: Path) -> None:
+    async with answering(lambda _: ok(PNG)) as origin:
+        image = OutputImage(url=f"{origin}/x", path=str(tmp_path / "gone.png"))
+        done = await saving.save(image, tmp_path / "a.png", NOBODY.trusting(origin))
+    assert done.path.read_bytes() == PNG
+
+
+async def test_how_long_there_is_to_try_again_is_said(tmp_path: Path) -> None:
+    image = OutputImage(url="http://127.0.0.1:1/x", expires_at=1_700_000_000.0)
+    with pytest.raises(UpstreamError) as raised:
+        await saving.save(image, tmp_path / "a.png", NOBODY)
+    assert raised.value.failure.next_step == (
+        "Its link lives until 2023-11-14T22:13:20Z: open it before, "
+        "or run `journey-mcp fetch TASK -o FILE` to try again."
+    )
 
 
 async def test_a_file_that_came_meanwhile_is_kept(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("mine")
     async with answering(lambda _: ok(PNG)) as origin:
         with pytest.raises(SetupError, match="it exists by now"):
-            await saving.save(f"{origin}/x", tmp_path / "a.png")
+            await saved(f"{origin}/x", tmp_path / "a.png", trusted=origin)
         assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
         with pytest.raises(SetupError, match=r"Not a directory|File exists"):
-            await saving.save(f"{origin}/x", tmp_path / "a.png" / "b.png")
-        await saving.save(f"{origin}/x", tmp_path / "a.png", replace=True)
+            await saved(f"{origin}/x", tmp_path / "a.png" / "b.png", trusted=origin)
+        await saved(f"{origin}/x", tmp_path / "a.png", trusted=origin, replace=True)
     assert (tmp_path / "a.png").read_bytes() == PNG
 
 
 @pytest.mark.parametrize(
-    ("content", "kind", "good", "bad"),
-    [
-        (PNG, "PNG", "a.PNG", "a.jpg"),
-        (b"\xff\xd8\xff\xe0", "JPEG", "a.jpeg", "a.png"),
-        (b"RIFF\0\0\0\0WEBPVP8 ", "WebP", "a.webp", "a.gif"),
-        (b"GIF89a", "GIF", "a.gif", "a.webp"),
-        (b"RIFF\0\0\0\0WAVEfmt ", None, "", ""),
-    ],
+    ("kind", "good", "bad"),
+    [("png", "a.PNG", "a.jpg"), ("jpeg", "a.jpg", "a.png"), ("webp", "a.webp", "a.gif"), ("gif", "a.gif", "a.webp")],
 )
-def test_the_format_is_told_by_the_bytes(content: bytes, kind: str | None, good: str, bad: str) -> None:
-    assert saving.picture_format(content) == kind
-    if kind:
-        named = [saving.Saved(path=Path(name), format=kind).is_misnamed for name in (good, bad, "no_suffix")]
-        assert named == [False, True, False]
+async def test_a_name_that_says_something_else_is_noticed(tmp_path: Path, kind: str, good: str, bad: str) -> None:
+    (tmp_path / "copy").write_bytes(drawn(kind))
+    image = OutputImage(url="https://a.test/x", path=str(tmp_path / "copy"))
+    done = [await saving.save(image, tmp_path / name, NOBODY) for name in (good, bad, "no_suffix")]
+    assert {one.format for one in done} == {kind}
+    assert [one.is_misnamed for one in done] == [False, True, False]
 
 
 def test_several_pictures_are_numbered_before_the_suffix() -> None:

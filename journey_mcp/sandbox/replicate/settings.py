@@ -63,6 +63,6 @@ class KkiaiSettings(ReplicateSettings):
     """KKIAI, which tells much less: no rate limit, no retention of its own, no webhooks, no waiting."""
 
     creations_per_minute: int | None = None
-    takes_contradicted_inputs: bool = False
+    takes_contradicted_inputs: bool = True
     data_uri_limit_bytes: int = 1_000_000
     """KKIAI documents neither data URIs nor a limit; the guide of the service behind it says under 1 MB."""

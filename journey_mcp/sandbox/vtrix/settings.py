@@ -26,7 +26,7 @@ class VtrixSettings:
     """`{"code": "...", "message"}`, `{"code": 123, "error_message"}`, or the text alone: all three are told of."""
     waiting_words: tuple[str, ...] = ("in_progress",)
     """The statuses of a task under way, in equal shares of its time; `pending` and `processing` are told of too."""
-    safety_minimum: Literal[0, 1] = 1
+    safety_minimum: Literal[0, 1] = 0
     """The lowest safety_tolerance of flux_kontext_pro and flux_2_pro, whose pages print 1 and describe 0."""
     tasks_at_once: int | None = None
     """Further tasks get 429; the real limit is not documented."""

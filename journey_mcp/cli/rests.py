@@ -1,0 +1,51 @@
+"""Which providers refused lately and are tried last: looked up without a studio, and without making a database."""
+
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from journey_mcp.accounts import accounts_of
+from journey_mcp.clock import Clock, timestamp
+from journey_mcp.errors import SetupError
+from journey_mcp.registry import load
+from journey_mcp.settings import Settings
+from journey_mcp.store import Rest, open_store
+
+
+async def read_rests(settings: Settings) -> dict[str, Rest]:
+    """The configured providers that rest, by name; a database that cannot be read knows of none.
+
+    Raises:
+        SetupError: the settings of the providers are wrong.
+    """
+    accounts = accounts_of(settings, load(settings.registry))
+    url = settings.resolved_database_url()
+    if not accounts or not _is_there(url):
+        return {}
+    try:
+        async with open_store(url) as store:
+            rests = await store.resting(now=Clock().now())
+    except SetupError:
+        return {}
+    found = ((account.provider, rests.get((account.provider, account.base_url))) for account in accounts)
+    return {name: rest for name, rest in found if rest is not None}
+
+
+def told(rest: Rest) -> str:
+    """Until when it rests, and why."""
+    return f"rests until {moment(rest)}: {rest.reason}"
+
+
+def moment(rest: Rest) -> str:
+    """Until when it rests."""
+    return timestamp(rest.until)
+
+
+def _is_there(url: str) -> bool:
+    """Whether opening it would make nothing new."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        return False
+    return parsed.get_backend_name() != "sqlite" or Path(parsed.database or "").is_file()

@@ -1,0 +1,79 @@
+"""Our own copies of pictures whose links die soon: in the data folder, one file per picture."""
+
+import logging
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from anyio import to_thread
+
+from journey_mcp import imaging
+from journey_mcp.anatomy import NotAPicture
+from journey_mcp.fetching import Fetcher, FetchError
+from journey_mcp.images import ImageId, OutputImage
+
+LIVES_LONG_S = 86400
+"""A link that lives longer needs no copy."""
+_WITHIN_S = 60.0
+_FOLDER = "pictures"
+
+_log = logging.getLogger(__name__)
+
+
+class Copies:
+    """The folder of copies. With a limit of 0 bytes none are made."""
+
+    def __init__(self, data_dir: Path, max_bytes: int, fetcher: Fetcher) -> None:
+        self._folder = data_dir / _FOLDER
+        self._max_bytes = max_bytes
+        self._fetcher = fetcher
+
+    async def made(
+        self, task_id: str, base_url: str, images: Sequence[OutputImage]
+    ) -> tuple[tuple[OutputImage, ...], tuple[str, ...]]:
+        """The pictures with the paths of their copies, and for each that could not be copied a notice.
+
+        `base_url` is where the task was made: a picture of that very host and port is fetched without HTTPS too.
+        """
+        copied, notices = [], []
+        for number, image in enumerate(images, start=1):
+            if image.path is not None or not self._max_bytes:
+                copied.append(image)
+                continue
+            try:
+                copied.append(await self._copy(ImageId(task_id, number), base_url, image))
+            except (FetchError, NotAPicture, OSError) as error:
+                _log.warning("no copy of picture %s.%s: %s", task_id, number, error)
+                notices.append(f"There is no copy of {task_id}.{number}: {error}. Use its link before it dies.")
+                copied.append(image)
+        return tuple(copied), tuple(notices)
+
+    async def forget_older(self, than: float) -> None:
+        """Delete the copies made before then, in seconds of the Unix epoch."""
+        await to_thread.run_sync(self._forget_older, than)
+
+    async def _copy(self, id_: ImageId, base_url: str, image: OutputImage) -> OutputImage:
+        fetcher = self._fetcher.trusting(base_url)
+        content = (await fetcher.get(image.url, max_bytes=self._max_bytes, within_s=_WITHIN_S)).content
+        seen = await to_thread.run_sync(imaging.look, content)
+        path = self._folder / f"{id_}.{'jpg' if seen.format == 'jpeg' else seen.format}"
+        await to_thread.run_sync(self._write, path, content)
+        return replace(image, path=str(path), mime_type=seen.mime_type, width=seen.width, height=seen.height)
+
+    def _write(self, path: Path, content: bytes) -> None:
+        # pictures are private as prompts are
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        beside = path.with_name(f".{secrets.token_hex(6)}.part")
+        try:
+            with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+                file.write(content)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def _forget_older(self, than: float) -> None:
+        for path in self._folder.glob("*") if self._folder.is_dir() else ():
+            if path.stat().st_mtime < than:
+                path.unlink(missing_ok=True)

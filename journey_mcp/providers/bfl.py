@@ -1,0 +1,217 @@
+"""Black Forest Labs' protocol: POST `/{model}`, then GET the `polling_url` of the answer (docs.bfl.ml, docs.bfl.ai).
+
+The polling address is used exactly as it was told, and only on an allowed host: the key is sent nowhere else.
+An answer to a request with a webhook has none (stated); then `/get_result?id=` at the base address is asked.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlsplit
+
+import httpx2
+
+from journey_mcp.errors import Failure, GenerationFailed, JourneyError, quoted
+from journey_mcp.images import OutputImage
+from journey_mcp.providers import Account, Balance
+from journey_mcp.providers.client import ASK_WITHIN_S, Answer, Auth, exchange, is_address, read_id
+from journey_mcp.providers.fields import sending_s, write_fields
+from journey_mcp.providers.reading import generation_failure, read_amount, read_seconds, read_seed, read_share
+from journey_mcp.providers.refusals import created, refusal_of, told, unusable
+from journey_mcp.registry import Offer
+from journey_mcp.requests import PreparedRequest
+from journey_mcp.tasks import Cost, Handle, Prediction, Status
+
+_READY = {"ready", "completed"}
+"""`completed` is what the vendor's own client waits for as well."""
+_FAILED = {"error", "failed"}
+"""`failed` is the vendor's client's too, and shown by third parties; the schema has neither word."""
+_MODERATED = {
+    "request moderated": (
+        "The provider's moderation refused the request",
+        "Change the prompt or the picture; the same request would be refused again.",
+    ),
+    "content moderated": (
+        "The provider's moderation held back the finished picture",
+        "Change the prompt or the picture, then call again.",
+    ),
+}
+"""What happened, and what helps."""
+_UNKNOWN = "task not found"
+_CREDENTIALS = (401, 403)
+"""403 "Not authenticated" is what a missing key yields, 401 what the vendor's repository says (contradicted)."""
+_OWN_DOMAIN = ".bfl.ai"
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+"""A name or an address, and nothing that one reader of URLs may take for a delimiter and another not."""
+_PORTS = {"http": 80, "https": 443}
+
+
+class BlackForestLabs:
+    """The adapter. See `journey_mcp.providers.Provider` for the contract of its verbs."""
+
+    def __init__(self, account: Account, http: httpx2.AsyncClient, webhook_secret: str | None = None) -> None:
+        self._account = account
+        self._http = http
+        self._webhook_secret = webhook_secret
+        self._auth = Auth(header="x-key", value=account.key, secret=account.key)
+
+    async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
+        """Create one task."""
+        url = httpx2.URL(f"{self._account.base_url}/{offer.wire_id}")
+        body = write_body(request, offer, self._webhook_secret)
+        within_s = sending_s(*request.images, request.mask)
+        sending = exchange(self._http, "POST", url, auth=self._auth, within_s=within_s, body=body)
+        return await created(sending, self._account, refusal=self._refusal, read=read_submission)
+
+    async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
+        """Ask for one task; there is no question for several."""
+        (handle,) = handles
+        answer = await self._ask(self._poll_url(handle))
+        # which status "Task not found" comes with is not documented
+        if answer.status == httpx2.codes.NOT_FOUND or _read_word(answer.mapping) == _UNKNOWN:
+            return {}
+        if not httpx2.codes.is_success(answer.status) or not answer.mapping:
+            raise self._refusal(answer) or unusable(answer, self._account)
+        return {handle.prediction_id: read_result(answer.mapping, handle.prediction_id)}
+
+    async def balance(self) -> Balance:
+        """GET `/credits`."""
+        answer = await self._ask(f"{self._account.base_url}/credits")
+        amount = read_amount(answer.mapping.get("credits"))
+        if answer.status != httpx2.codes.OK or amount is None:
+            raise self._refusal(answer) or unusable(answer, self._account)
+        return Balance(amount=f"{amount:f}", unit="credits")
+
+    async def _ask(self, url: str) -> Answer:
+        return await exchange(self._http, "GET", httpx2.URL(url), auth=self._auth, within_s=ASK_WITHIN_S)
+
+    def _poll_url(self, handle: Handle) -> str:
+        if handle.poll_url and is_allowed(handle.poll_url, self._account.base_url):
+            return handle.poll_url
+        return f"{self._account.base_url}/get_result?id={quote(handle.prediction_id, safe='')}"
+
+    def _refusal(self, answer: Answer) -> JourneyError | None:
+        return refusal_of(
+            answer,
+            self._account,
+            read_errors(answer),
+            credentials=_CREDENTIALS,
+            retry_after_s=read_seconds(answer.mapping.get("retry_after")),
+        )
+
+
+def write_body(request: PreparedRequest, offer: Offer, webhook_secret: str | None) -> dict[str, Any]:
+    """The body of a creating request: all at the root."""
+    body = write_fields(request, offer)
+    if request.webhook_url:
+        body["webhook_url"] = request.webhook_url
+        if webhook_secret:
+            body["webhook_secret"] = webhook_secret
+    return body
+
+
+def is_allowed(poll_url: str, base_url: str) -> bool:
+    """Whether the key may go to this address: where the task was made, or another host of the vendor's over HTTPS."""
+    asked, base = _origin_of(poll_url), _origin_of(base_url)
+    if asked is None or base is None:
+        return False
+    return asked == base or (_is_own(base) and _is_own(asked) and (asked.scheme, asked.port) == ("https", 443))
+
+
+class _Origin(NamedTuple):
+    scheme: str
+    host: str
+    port: int
+
+
+def _origin_of(url: str) -> _Origin | None:
+    """`None` for whatever is not plainly scheme, host and port."""
+    if not is_address(url):
+        return None
+    parts = urlsplit(url)
+    try:
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return None
+    if "@" in parts.netloc or not _HOST.fullmatch(host):
+        return None
+    return _Origin(parts.scheme, host, _PORTS[parts.scheme] if port is None else port)
+
+
+def _is_own(origin: _Origin) -> bool:
+    return origin.host.endswith(_OWN_DOMAIN)
+
+
+def read_submission(body: Mapping[str, Any]) -> Prediction | None:
+    """Read the answer to a creating request; `None` when it carries no id."""
+    prediction_id, poll_url = read_id(body.get("id")), body.get("polling_url")
+    if prediction_id is None:
+        return None
+    cost = read_amount(body.get("cost"))
+    return Prediction(
+        prediction_id=prediction_id,
+        status=Status.RUNNING,
+        poll_url=poll_url if is_address(poll_url) else None,
+        cost=None if cost is None else Cost(amount=cost, unit="credits", source="provider"),
+    )
+
+
+def read_result(body: Mapping[str, Any], prediction_id: str) -> Prediction:
+    """Read the answer to a poll for this task. A status that we do not know means: still running."""
+    result = body.get("result")
+    result = result if isinstance(result, dict) else {}
+    images = tuple(_read_images(result))
+    failure = _read_failure(body)
+    is_ready = _read_word(body) in _READY
+    return Prediction(
+        prediction_id=prediction_id,
+        status=Status.FAILED if failure else Status.SUCCEEDED if is_ready and images else Status.RUNNING,
+        progress=read_share(body.get("progress")),
+        images=images,
+        # "Ready" without a picture is no result; the next answer may bring it
+        is_empty=is_ready and not images,
+        seed=read_seed(result.get("seed")),
+        failure=failure,
+    )
+
+
+def read_errors(answer: Answer) -> str:
+    """The words of an error body: `detail` as text or as a list, then `message`, then `error`; quoted."""
+    detail = answer.mapping.get("detail")
+    if isinstance(detail, list):
+        detail = "; ".join(filter(None, map(_read_problem, detail)))
+    return told(detail, answer.mapping.get("message"), answer.mapping.get("error"), answer=answer)
+
+
+def _read_problem(problem: Any) -> str:
+    """One item of a validation error: where, and what."""
+    if not isinstance(problem, dict):
+        return problem if isinstance(problem, str) else ""
+    place, words = problem.get("loc"), problem.get("msg")
+    where = ".".join(map(str, place)) if isinstance(place, list) else ""
+    return ": ".join(str(part) for part in (where, words) if part)
+
+
+def _read_word(body: Mapping[str, Any]) -> str:
+    return str(body.get("status")).lower()
+
+
+def _read_images(result: Mapping[str, Any]) -> Iterator[OutputImage]:
+    if is_address(url := result.get("sample")):
+        yield OutputImage(url=url)
+
+
+def _read_failure(body: Mapping[str, Any]) -> Failure | None:
+    word, reason = _read_word(body), _read_reason(body)
+    if word in _FAILED:
+        return generation_failure(reason)
+    if word not in _MODERATED:
+        return None
+    what, next_step = _MODERATED[word]
+    return GenerationFailed(f"{what}: {quoted(reason)}." if reason else f"{what}.", next_step=next_step).failure
+
+
+def _read_reason(body: Mapping[str, Any]) -> str:
+    """The code in `error` and the words in `message`, as the vendor's repository has them; or else `details`."""
+    reason = ": ".join(str(part) for part in (body.get("error"), body.get("message")) if part)
+    return reason or str(body.get("details") or "")

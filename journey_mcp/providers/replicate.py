@@ -1,0 +1,187 @@
+"""Replicate's protocol, which KKIAI speaks as well: POST a prediction by model or by version, then GET it by id.
+
+The addresses in the answer (`urls.*`) are never followed: at KKIAI they point at another company. What only
+Replicate has (holding a request, uploads, cancelling, webhooks) stands as `features` in the registry.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+from urllib.parse import quote
+
+import httpx2
+
+from journey_mcp.errors import Failure, JourneyError, NoPicture, Unreachable, quoted
+from journey_mcp.images import InputImage, OutputImage
+from journey_mcp.providers import Account
+from journey_mcp.providers.client import ASK_WITHIN_S, Answer, ExchangeBroken, bearer, exchange, is_address, read_id
+from journey_mcp.providers.fields import sending_s, write_fields
+from journey_mcp.providers.reading import generation_failure, read_seconds
+from journey_mcp.providers.refusals import created, refusal_of, told, unusable
+from journey_mcp.registry import Offer
+from journey_mcp.requests import PreparedRequest
+from journey_mcp.tasks import Handle, Prediction, Status
+
+_FINAL = {
+    "succeeded": Status.SUCCEEDED,
+    "failed": Status.FAILED,
+    "canceled": Status.CANCELED,
+    # the deadline passed before it started; not billed (stated, though both official clients miss it)
+    "aborted": Status.CANCELED,
+}
+_HOLD_S = 5
+"""How long the creating request is held: quick models are done by then, and a lost answer stays unlikely."""
+_UPLOAD_ABOVE_BYTES = 190_000
+"""256 kB is the strictest of three stated limits for a data URI; base64 adds a third to the picture's bytes."""
+_WAIT = re.compile(r"in ~?([0-9.]+) ?s", re.IGNORECASE)
+
+
+class Replicate:
+    """The adapter. See `journey_mcp.providers.Provider` for the contract of its verbs."""
+
+    def __init__(self, account: Account, http: httpx2.AsyncClient, _webhook_secret: str | None = None) -> None:
+        self._account = account
+        self._http = http
+        self._auth = bearer(account.key)
+
+    async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
+        """Create one prediction, after uploading what is too large to go with it."""
+        if "upload" in self._account.features:
+            request = await self._with_uploads(request)
+        path, body = write_creation(request, offer)
+        headers = {"prefer": f"wait={_HOLD_S}"} if "hold" in self._account.features else {}
+        within_s = sending_s(*request.images, request.mask)
+        sending = self._exchange("POST", path, within_s, body=body, headers=headers)
+        return await created(sending, self._account, refusal=self._refusal, read=read_prediction)
+
+    async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
+        """Ask for one prediction; there is no question for several."""
+        (handle,) = handles
+        answer = await self._exchange("GET", _path_of(handle), ASK_WITHIN_S)
+        if answer.status == httpx2.codes.NOT_FOUND:
+            return {}
+        return {handle.prediction_id: self._read(answer, handle)}
+
+    async def cancel(self, handle: Handle) -> Prediction:
+        """End a prediction, where `Account.features` has `cancel`; the answer tells what has become of it."""
+        return self._read(await self._exchange("POST", f"{_path_of(handle)}/cancel", ASK_WITHIN_S), handle)
+
+    def _read(self, answer: Answer, handle: Handle) -> Prediction:
+        # the id was asked for, so an answer that leaves it out is still about it
+        prediction = read_prediction({**answer.mapping, "id": handle.prediction_id})
+        if not httpx2.codes.is_success(answer.status) or not answer.mapping or prediction is None:
+            raise self._refusal(answer) or unusable(answer, self._account)
+        return prediction
+
+    async def _with_uploads(self, request: PreparedRequest) -> PreparedRequest:
+        images = [await self._uploaded(image) for image in request.images]
+        mask = await self._uploaded(request.mask) if request.mask else None
+        return replace(request, images=tuple(images), mask=mask)
+
+    async def _uploaded(self, image: InputImage) -> InputImage:
+        """The picture at an address of the provider's, when it is too large to go with the request."""
+        if len(image.content) <= _UPLOAD_ABOVE_BYTES:
+            return image
+        try:
+            answer = await self._exchange("POST", "/files", sending_s(image), files=write_upload(image))
+        except ExchangeBroken as broken:
+            raise Unreachable(f"A picture could not be uploaded: {broken}") from broken
+        url = read_upload(answer.mapping)
+        if httpx2.codes.is_success(answer.status) and url:
+            return InputImage(url=url)
+        raise self._refusal(answer) or _not_uploaded(answer, self._account)
+
+    async def _exchange(self, method: Literal["GET", "POST"], path: str, within_s: float, **sent: Any) -> Answer:
+        url = httpx2.URL(self._account.base_url + path)
+        return await exchange(self._http, method, url, auth=self._auth, within_s=within_s, **sent)
+
+    def _refusal(self, answer: Answer) -> JourneyError | None:
+        reason = read_errors(answer)
+        return refusal_of(answer, self._account, reason, retry_after_s=read_wait(reason))
+
+
+def write_creation(request: PreparedRequest, offer: Offer) -> tuple[str, dict[str, Any]]:
+    """Path and body of a creating request: by model (`owner/name`), or by version (`owner/name:id`, or its id)."""
+    body: dict[str, Any] = {"input": write_fields(request, offer)}
+    if request.webhook_url:
+        body |= {"webhook": request.webhook_url, "webhook_events_filter": ["completed"]}
+    if "/" in offer.wire_id and ":" not in offer.wire_id:
+        return f"/models/{offer.wire_id}/predictions", body
+    return "/predictions", {"version": offer.wire_id, **body}
+
+
+def write_upload(image: InputImage) -> dict[str, tuple[str, bytes, str]]:
+    """The form of an upload: a name, the bytes and their type."""
+    kind = image.mime_type or "application/octet-stream"
+    return {"content": (f"picture.{kind.partition('/')[2]}", image.content, kind)}
+
+
+def read_upload(body: Mapping[str, Any]) -> str | None:
+    """The address under which an uploaded file goes into a request."""
+    urls = body.get("urls")
+    url = urls.get("get") if isinstance(urls, dict) else None
+    return url if is_address(url) else None
+
+
+def read_prediction(body: Mapping[str, Any]) -> Prediction | None:
+    """Read a prediction; `None` when it carries no id. An unknown status means: still running.
+
+    `output` may be there while the status is still `processing` (stated, for held requests).
+    """
+    prediction_id = read_id(body.get("id"))
+    if prediction_id is None:
+        return None
+    status = _FINAL.get(str(body.get("status")).lower(), Status.RUNNING)
+    images = tuple(_read_images(body.get("output")))
+    is_empty = status is Status.SUCCEEDED and not images
+    if is_empty and body.get("data_removed") is True:
+        return Prediction(prediction_id=prediction_id, status=Status.FAILED, failure=_removed())
+    return Prediction(
+        prediction_id=prediction_id,
+        # "succeeded" without a picture is no result; the next answer may bring it
+        status=Status.RUNNING if is_empty else status,
+        images=images,
+        is_empty=is_empty,
+        failure=generation_failure(body.get("error")) if status is Status.FAILED else None,
+    )
+
+
+def read_errors(answer: Answer) -> str:
+    """The words of a problem (RFC 9457), of which only `detail` can be relied on, or of another body; quoted."""
+    error = answer.mapping.get("error")
+    nested = error.get("message") if isinstance(error, dict) else error
+    return told(
+        answer.mapping.get("detail"), nested, answer.mapping.get("message"), answer.mapping.get("title"), answer=answer
+    )
+
+
+def read_wait(reason: str) -> float | None:
+    """The seconds that a throttled answer names: "in 1 second.", "in ~30s." (two wordings, contradicted by date)."""
+    found = _WAIT.search(reason)
+    return read_seconds(found[1]) if found else None
+
+
+def _path_of(handle: Handle) -> str:
+    return f"/predictions/{quote(handle.prediction_id, safe='')}"
+
+
+def _read_images(output: Any) -> Iterator[OutputImage]:
+    """One address, or several."""
+    for url in output if isinstance(output, list) else [output]:
+        if is_address(url):
+            yield OutputImage(url=url)
+
+
+def _removed() -> Failure:
+    return NoPicture(
+        "The provider has the finished picture no longer.",
+        next_step="Call again for a new picture, which is charged again.",
+    ).failure
+
+
+def _not_uploaded(answer: Answer, account: Account) -> Unreachable:
+    return Unreachable(
+        f"{account.provider} did not take the picture (HTTP {answer.status}): {quoted(answer.text)}.",
+        next_step="Nothing was charged. Call again, or give the picture as a public URL.",
+    )

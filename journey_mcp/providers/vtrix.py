@@ -1,0 +1,125 @@
+"""Vtrix's protocol: POST `/model/v1/generation`, then GET `…/task/{id}` (doc.vtrix.ai, github.com/VtrixAI/vtrix-cli).
+
+Contradictions are followed in their tolerant reading: parameters go into `input[0].params`, as the vendor's own
+client sends them; the id may be called `task_id`; every status but `completed` and `failed` means running; an
+error is an object with `message` or `error_message`, or a mere string.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+from urllib.parse import quote
+
+import httpx2
+
+from journey_mcp.errors import JourneyError, OutOfCredits, Refused, quoted
+from journey_mcp.images import OutputImage
+from journey_mcp.providers import Account
+from journey_mcp.providers.client import ASK_WITHIN_S, Answer, bearer, exchange, is_address, read_id
+from journey_mcp.providers.fields import sending_s, write_fields
+from journey_mcp.providers.reading import generation_failure, read_amount, read_share
+from journey_mcp.providers.refusals import created, refusal_of, told, unusable
+from journey_mcp.registry import Offer
+from journey_mcp.requests import PreparedRequest
+from journey_mcp.tasks import Cost, Handle, Prediction, Status
+
+_FINAL = {"completed": Status.SUCCEEDED, "failed": Status.FAILED}
+_PATH = "/model/v1/generation"
+
+
+class Vtrix:
+    """The adapter. See `journey_mcp.providers.Provider` for the contract of its verbs."""
+
+    def __init__(self, account: Account, http: httpx2.AsyncClient, _webhook_secret: str | None = None) -> None:
+        self._account = account
+        self._http = http
+        self._auth = bearer(account.key)
+        self._submit_url = account.base_url + _PATH
+        self._task_url = f"{account.poll_url or account.base_url}{_PATH}/task/"
+
+    async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
+        """Create one task."""
+        within_s = sending_s(*request.images, request.mask)
+        sending = self._exchange("POST", self._submit_url, within_s, write_creation(request, offer))
+        return await created(sending, self._account, refusal=self._refusal_of_creation, read=read_task)
+
+    async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
+        """Ask for one task; there is no question for several."""
+        (handle,) = handles
+        answer = await self._exchange("GET", self._task_url + quote(handle.prediction_id, safe=""), ASK_WITHIN_S)
+        if answer.status == httpx2.codes.NOT_FOUND:
+            return {}
+        # the id was asked for, so an answer that leaves it out is still about it
+        prediction = read_task({**answer.mapping, "id": handle.prediction_id})
+        if not httpx2.codes.is_success(answer.status) or not answer.mapping or prediction is None:
+            raise self._refusal(answer) or unusable(answer, self._account)
+        return {handle.prediction_id: prediction}
+
+    async def _exchange(self, method: Literal["GET", "POST"], url: str, within_s: float, body: Any = None) -> Answer:
+        return await exchange(self._http, method, httpx2.URL(url), auth=self._auth, within_s=within_s, body=body)
+
+    def _refusal_of_creation(self, answer: Answer) -> JourneyError | None:
+        """A refusal may also come as a 2xx that has an error and no id: so the vendor's client reads it."""
+        words = read_error(answer.mapping.get("error"))
+        if words and httpx2.codes.is_success(answer.status) and read_task(answer.mapping) is None:
+            return Refused(f"{self._account.provider} refused the request: {quoted(words)}.")
+        return self._refusal(answer)
+
+    def _refusal(self, answer: Answer) -> JourneyError | None:
+        reason = told(answer.mapping.get("message"), read_error(answer.mapping.get("error")), answer=answer)
+        if answer.status != httpx2.codes.FORBIDDEN:
+            return refusal_of(answer, self._account, reason)
+        # stated for both, and nothing tells them apart; there is no 402
+        return OutOfCredits(
+            f"{self._account.provider} has too little money for this, or does not permit it: {reason}.",
+            next_step="Add money at the provider, or choose another model. Nothing was charged.",
+        )
+
+
+def write_creation(request: PreparedRequest, offer: Offer) -> dict[str, Any]:
+    """The body of a creating request."""
+    return {"model": offer.wire_id, "input": [{"params": write_fields(request, offer)}]}
+
+
+def read_task(body: Mapping[str, Any]) -> Prediction | None:
+    """Read a task object; `None` when it carries no id."""
+    prediction_id = read_id(body.get("id")) or read_id(body.get("task_id"))
+    if prediction_id is None:
+        return None
+    status = _FINAL.get(str(body.get("status")).lower(), Status.RUNNING)
+    images = tuple(_read_images(body.get("output")))
+    # "completed" without a picture is no result; the next answer may bring it
+    is_empty = status is Status.SUCCEEDED and not images
+    return Prediction(
+        prediction_id=prediction_id,
+        status=Status.RUNNING if is_empty else status,
+        progress=read_share(body.get("progress")),
+        images=images,
+        is_empty=is_empty,
+        cost=_read_cost(body.get("usage")),
+        failure=generation_failure(read_error(body.get("error"))) if status is Status.FAILED else None,
+    )
+
+
+def read_error(error: Any) -> str | None:
+    """The words of an error in any of its three forms."""
+    if isinstance(error, str):
+        return error.strip() or None
+    if not isinstance(error, dict):
+        return None
+    words, code = error.get("error_message") or error.get("message"), error.get("code")
+    return " ".join(str(part) for part in (words, f"(code {code})" if code not in (None, "") else None) if part) or None
+
+
+def _read_images(output: Any) -> Iterator[OutputImage]:
+    """`output[].content[].url`, whatever a part's type is called (contradicted)."""
+    for part in output if isinstance(output, list) else ():
+        content = part.get("content") if isinstance(part, dict) else None
+        for item in content if isinstance(content, list) else ():
+            if isinstance(item, dict) and is_address(item.get("url")):
+                yield OutputImage(url=item["url"])
+
+
+def _read_cost(usage: Any) -> Cost | None:
+    """`usage.cost`: the total in USD, a string."""
+    amount = read_amount(usage.get("cost")) if isinstance(usage, dict) else None
+    return None if amount is None else Cost(amount=amount, unit="usd", source="provider")

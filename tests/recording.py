@@ -1,0 +1,89 @@
+"""What goes out and what comes back: a server that keeps every request it gets, and all that a call shows."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from journey_mcp.errors import JourneyError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """One request as it arrived."""
+
+    line: str
+    """Method and target, as in `GET /v1/credits`."""
+    headers: Mapping[str, str]
+    """By lower-case names."""
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, read."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorder:
+    """What came, and what is answered."""
+
+    port: int
+    answers: dict[str, Any]
+    """JSON by the request's line; a pair is a status and JSON. Everything else is not found."""
+    received: list[Received] = field(default_factory=list)
+
+    @property
+    def origin(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def lines(self) -> list[str]:
+        """Method and target of all requests."""
+        return [request.line for request in self.received]
+
+    def answer(self, request: Received) -> tuple[int, bytes]:
+        """Keep a request; its status and body."""
+        self.received.append(request)
+        told = self.answers.get(request.line, (404, {}))
+        status, body = told if isinstance(told, tuple) else (200, told)
+        return status, json.dumps(body).encode()
+
+
+@asynccontextmanager
+async def recorder(**answers: Any) -> AsyncIterator[Recorder]:
+    """A recorder on a free port of this machine; `answers` may be told later too."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            status, body = kept.answer(await _read(reader))
+            head = f"HTTP/1.1 {status} Told\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            writer.write(head.encode() + body)
+            await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # who connects and says nothing has sent nothing
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        kept = Recorder(port=server.sockets[0].getsockname()[1], answers=answers)
+        yield kept
+
+
+async def shown(call: Awaitable[object]) -> str:
+    """Everything that anybody gets to see of a call: its result, or its error."""
+    try:
+        return repr(await call)
+    except JourneyError as error:
+        return repr(error.failure)
+
+
+async def _read(reader: asyncio.StreamReader) -> Received:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    pairs = (line.partition(":") for line in head[1:] if line)
+    headers = {name.lower(): value.strip() for name, _, value in pairs}
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Received(line=head[0].removesuffix(" HTTP/1.1"), headers=headers, body=body)

@@ -1,0 +1,83 @@
+"""Pictures whose links die within a day are copied before the task is finished; the copies go with the tasks."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from support import wide_world
+
+from journey_mcp.copies import Copies
+from journey_mcp.fetching import Fetcher, Trusted
+from journey_mcp.tasks import Status
+
+KITE: dict[str, Any] = {"model": "flux-2-pro", "prompt": "a red kite"}
+
+
+@pytest.mark.parametrize(
+    ("service", "model", "lives_s"), [("bfl", "flux-2-pro", 600), ("replicate", "flux-1.1-pro", 3600)]
+)
+async def test_a_copy_lies_in_the_data_folder(tmp_path: Path, service: str, model: str, lives_s: int) -> None:
+    """Private, whole, with what it is told; the link's death is told as well."""
+    async with wide_world(tmp_path, services=[service]) as here:
+        task = await here.made(model=model, prompt="a red kite")
+        (image,) = task.images
+        path = Path(image.path or "")
+        assert path.parent == tmp_path / "pictures"
+        assert path.stem == f"{task.id}.1"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        with Image.open(path) as copy:
+            copy.load()
+            assert (copy.size, Image.MIME[copy.format or ""]) == ((image.width, image.height), image.mime_type)
+        assert image.expires_at == pytest.approx(task.updated_at + lives_s, abs=1)
+        assert (await here.studio.fetch([task.id]))[task.id].images == task.images
+        assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+async def test_links_that_live_long_are_not_copied(tmp_path: Path) -> None:
+    """JourneyAPI keeps its pictures."""
+    async with wide_world(tmp_path, services=["journeyapi"]) as here:
+        assert (await here.made()).images[0].path is None
+        assert not (tmp_path / "pictures").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "more", "says"),
+    [
+        ("picture:dead_picture,times=always", {}, "404"),
+        ("picture:wrong_type,times=always", {}, "neither"),
+        ("picture:reset,times=always", {}, "no copy"),
+    ],
+)
+async def test_without_a_copy_the_picture_is_delivered_all_the_same(
+    tmp_path: Path, fault: str, more: dict[str, Any], says: str
+) -> None:
+    """With a notice to use the link before it dies."""
+    async with wide_world(tmp_path, fault, services=["bfl"], **more) as here:
+        task = await here.made(**KITE)
+        assert (task.status, task.images[0].path) == (Status.SUCCEEDED, None)
+        assert any("no copy" in notice and says in notice for notice in task.notices)
+        assert not list((tmp_path / "pictures").glob("*"))
+
+
+async def test_the_largest_copy_is_a_setting(tmp_path: Path) -> None:
+    """0 keeps none, and says nothing."""
+    async with wide_world(tmp_path, services=["bfl"], JOURNEY_MCP_COPY_MAX_MB=0) as here:
+        task = await here.made(**KITE)
+        assert (task.images[0].path, task.notices) == (None, ())
+
+
+async def test_old_copies_are_deleted(tmp_path: Path) -> None:
+    """By the time at which they were made; without a folder there is nothing to do."""
+    copies = Copies(tmp_path, 1000, Fetcher(Trusted()))
+    await copies.forget_older(1.0)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, made_at in (("old.png", 1000.0), ("new.png", 3000.0)):
+        (folder / name).touch()
+        os.utime(folder / name, (made_at, made_at))
+    await copies.forget_older(2000.0)
+    assert [path.name for path in folder.iterdir()] == ["new.png"]

@@ -1,0 +1,162 @@
+"""A provider that refuses before anything was created: the next one is tried, once, and everybody remembers."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import World, fast_studio, wide_world, world
+
+from journey_mcp import sandbox
+from journey_mcp.sandbox import Settings, VtrixSettings
+from journey_mcp.settings import read_settings
+from journey_mcp.tasks import Status, Submission
+
+EDIT: dict[str, Any] = {"model": "flux-2-max", "prompt": "a red kite over the dunes"}
+"""JourneyAPI and BFL offer it."""
+TWO = ("journeyapi", "bfl")
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("journeyapi/submit:status=401", "does not accept the key"),
+        ("journeyapi/submit:status=402", "too little money"),
+        ("journeyapi/submit:status=429,times=always", "at its limit"),
+    ],
+)
+async def test_a_refusal_moves_the_call_to_the_next_provider(tmp_path: Path, fault: str, says: str) -> None:
+    """Once each, with the reason; the task, its cost and its result are the second one's."""
+    async with wide_world(tmp_path, fault, services=TWO) as here:
+        task = await here.made(**EDIT)
+        assert (task.status, task.provider, here.created) == (Status.SUCCEEDED, "bfl", ["bfl"])
+        assert task.base_url == here.upstream.base_urls["bfl"]
+        assert task.cost is not None
+        assert (task.cost.source, task.cost.unit) == ("provider", "credits")
+        assert any(says in notice and "bfl was tried next" in notice for notice in task.notices)
+        stored = (await here.studio.fetch([task.id]))[task.id]
+        assert (stored.provider, stored.notices) == (task.provider, task.notices)
+
+
+async def test_at_the_limit_ten_seconds_are_waited_before_another_is_tried(tmp_path: Path) -> None:
+    """A limit that clears in time keeps the first choice."""
+    async with wide_world(tmp_path, "journeyapi/submit:status=429,times=2", services=TWO) as here:
+        task = await here.made(**EDIT)
+        assert (task.provider, here.created, task.notices) == ("journeyapi", ["journeyapi"], ())
+        here.faults("journeyapi/submit:status=429,times=always")
+        task = await here.made(**EDIT)
+        assert task.provider == "bfl"
+        assert 3 < task.updated_at - task.created_at < 60
+
+
+async def test_a_limit_that_says_how_long_is_not_waited_for(tmp_path: Path) -> None:
+    """A minute is more than ten seconds."""
+    fault = "journeyapi/submit:status=429,header.Retry-After=60,times=always"
+    async with wide_world(tmp_path, fault, services=TWO) as here:
+        assert (await here.made(**EDIT)).provider == "bfl"
+        assert here.asked["imagine"] == 1
+
+
+async def test_without_a_connection_the_next_one_is_tried_at_once(tmp_path: Path) -> None:
+    """Nothing was sent."""
+    async with sandbox.running(Settings(speed=0)) as gone:
+        nowhere = gone.base_url
+    async with wide_world(tmp_path, services=TWO, JOURNEYAPI_BASE_URL=nowhere) as here:
+        settings = read_settings(
+            {
+                "JOURNEYAPI_API_KEY": "k",
+                "JOURNEYAPI_BASE_URL": nowhere,
+                "BFL_API_KEY": "k",
+                "BFL_BASE_URL": here.upstream.base_urls["bfl"],
+                "JOURNEY_MCP_DATA_DIR": str(tmp_path / "other"),
+            }
+        )
+        async with fast_studio(settings) as studio:
+            opened = World(studio, here.upstream, tmp_path, here.clock)
+            task = await opened.made(**EDIT)
+            assert (task.provider, task.status) == ("bfl", Status.SUCCEEDED)
+            assert "No connection" in task.notices[0]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "journeyapi/submit:status=500",
+        "journeyapi/submit:status_after=503",
+        "journeyapi/submit:reset_after",
+        "journeyapi/submit:bad_json",
+        "journeyapi/submit:status=400",
+    ],
+)
+async def test_nothing_is_tried_elsewhere_after_an_answer_that_leaves_it_open(tmp_path: Path, fault: str) -> None:
+    """Nor after a refusal that is about the request: the next one would be about it as well."""
+    async with wide_world(tmp_path, fault, services=TWO) as here:
+        task = await here.made(**EDIT)
+        assert (task.status, task.provider) == (Status.FAILED, "journeyapi")
+        assert here.sent_to("bfl") == []
+        assert await here.studio.rests() == {}
+
+
+async def test_a_pinned_call_never_moves(tmp_path: Path) -> None:
+    """It waits as long as a single provider is waited for."""
+    async with wide_world(tmp_path, "journeyapi/submit:status=402", services=TWO) as here:
+        task = await here.made(**EDIT, provider="journeyapi")
+        assert task.failure is not None
+        assert (task.failure.code, task.provider, here.sent_to("bfl")) == ("out_of_credits", "journeyapi", [])
+
+
+async def test_who_refused_is_tried_last_for_five_minutes_by_every_process(tmp_path: Path) -> None:
+    """It is kept in the database; then the order of preference holds again."""
+    async with wide_world(tmp_path, "journeyapi/submit:status=402", services=TWO) as here:
+        await here.made(**EDIT)
+        assert "too little money" in (await here.studio.rests())["journeyapi"].reason
+        async with fast_studio(here.studio.settings, here.clock) as other:
+            beside = World(other, here.upstream, tmp_path, here.clock)
+            task = await beside.made(**EDIT)
+            assert task.provider == "bfl"
+            assert "it refused lately" in task.notices[0]
+            here.clock.leap(301)
+            assert await other.rests() == {}
+            assert (await beside.made(**EDIT)).provider == "journeyapi"
+
+
+async def test_who_rests_is_still_tried_when_nobody_else_can(tmp_path: Path) -> None:
+    """And when it works again, everybody knows."""
+    async with wide_world(tmp_path, "journeyapi/submit:status=402", services=TWO) as here:
+        await here.made(**EDIT)
+        here.faults("bfl/submit:status=402")
+        task = await here.made(**EDIT)
+        assert (task.status, task.provider) == (Status.SUCCEEDED, "journeyapi")
+        assert set(await here.studio.rests()) == {"bfl"}
+
+
+async def test_when_everybody_refuses_the_error_says_why_for_each(tmp_path: Path) -> None:
+    """Free, and with what helps."""
+    faults = ("journeyapi/submit:status=402", "bfl/submit:status=401")
+    async with wide_world(tmp_path, *faults, services=TWO) as here:
+        task = await here.made(**EDIT)
+        failure = task.failure
+        assert failure is not None
+        assert (failure.code, task.submission, task.cost) == ("credentials_rejected", Submission.REFUSED, None)
+        assert "journeyapi: journeyapi has too little money" in failure.message
+        assert "bfl: bfl does not accept the key" in failure.message
+        assert "Nothing was charged" in (failure.next_step or "")
+        assert len(here.upstream.sandbox.ledger.submissions) == 2
+
+
+async def test_403_at_vtrix_is_an_empty_balance(tmp_path: Path) -> None:
+    """There is no 402."""
+    given: dict[str, Any] = {"model": "flux-1.1-pro", "prompt": "a red kite"}
+    services = ("vtrix", "replicate")
+    async with wide_world(tmp_path, services=services, vtrix=VtrixSettings(balance_usd=0)) as here:
+        task = await here.made(**given)
+        assert (task.provider, task.status) == ("replicate", Status.SUCCEEDED)
+        assert "vtrix has too little money" in task.notices[0]
+
+
+async def test_a_single_provider_that_refuses_is_told_as_before(tmp_path: Path) -> None:
+    """With its balance."""
+    async with world(tmp_path, credits=0) as here:
+        task = await here.made()
+        assert task.failure is not None
+        assert "The balance is 0 credits" in task.failure.message
+        assert set(await here.studio.rests()) == {"journeyapi"}

@@ -1,0 +1,124 @@
+"""The recipe of docs/new-provider.md, followed: a provider of its own protocol, from facts to a finished picture."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from support import FastClock, serving, wish
+
+from journey_mcp.connections import ADAPTERS
+from journey_mcp.errors import JourneyError
+from journey_mcp.images import OutputImage
+from journey_mcp.providers import Account
+from journey_mcp.providers.client import ASK_WITHIN_S, Answer, bearer, exchange, read_id
+from journey_mcp.providers.fields import write_fields
+from journey_mcp.providers.refusals import created, refusal_of, told, unusable
+from journey_mcp.registry import Offer
+from journey_mcp.requests import PreparedRequest
+from journey_mcp.settings import read_settings
+from journey_mcp.studio import open_studio
+from journey_mcp.tasks import Handle, Prediction, Status
+
+FACTS = """
+[provider]
+id = "acme"
+title = "Acme Pictures"
+wire = "acme"
+base_url = "https://api.acme.test"
+key_variable = "ACME_API_KEY"
+base_url_variable = "ACME_BASE_URL"
+sources = ["https://acme.test/docs"]
+checked = 2026-11-21
+
+[[offer]]
+model = "flux-kontext-pro"
+wire_id = "kontext"
+synchronous = false
+usd = 0.02
+images = { support = "optional", fields = ["picture"], encodings = ["url"] }
+parameters.seed = { wire_name = "random_seed" }
+sources = ["https://acme.test/docs/kontext"]
+checked = 2026-11-21
+"""
+
+
+class Acme:
+    """The adapter: POST /jobs, GET /jobs/{id}."""
+
+    def __init__(self, account: Account, http: httpx2.AsyncClient, _webhook_secret: str | None = None) -> None:
+        self._account, self._http, self._auth = account, http, bearer(account.key)
+
+    async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
+        """Create one job."""
+        url = httpx2.URL(f"{self._account.base_url}/jobs")
+        body = {"model": offer.wire_id, **write_fields(request, offer)}
+        sending = exchange(self._http, "POST", url, auth=self._auth, within_s=60, body=body)
+        return await created(sending, self._account, refusal=self._refusal, read=read_job)
+
+    async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
+        """Ask for one job."""
+        (handle,) = handles
+        url = httpx2.URL(f"{self._account.base_url}/jobs/{handle.prediction_id}")
+        answer = await exchange(self._http, "GET", url, auth=self._auth, within_s=ASK_WITHIN_S)
+        prediction = read_job(answer.mapping)
+        if prediction is None:
+            raise self._refusal(answer) or unusable(answer, self._account)
+        return {handle.prediction_id: prediction}
+
+    def _refusal(self, answer: Answer) -> JourneyError | None:
+        return refusal_of(answer, self._account, told(answer.mapping.get("why"), answer=answer))
+
+
+def read_job(body: Mapping[str, Any]) -> Prediction | None:
+    """Read a job; `None` when it carries no id."""
+    prediction_id, url = read_id(body.get("job")), body.get("url")
+    if prediction_id is None:
+        return None
+    images = (OutputImage(url=url),) if isinstance(url, str) else ()
+    return Prediction(prediction_id=prediction_id, status=Status.SUCCEEDED if images else Status.RUNNING, images=images)
+
+
+@asynccontextmanager
+async def acme() -> AsyncIterator[tuple[str, list[Any]]]:
+    """Acme itself, with what it was sent."""
+    seen: list[Any] = []
+
+    async def create(request: Request) -> JSONResponse:
+        seen.append((request.headers["authorization"], await request.json()))
+        return JSONResponse({"job": "j1"})
+
+    async def tell(_request: Request) -> JSONResponse:
+        return JSONResponse({"job": "j1", "url": "https://cdn.acme.test/1.png"})
+
+    routes = [Route("/jobs", create, methods=["POST"]), Route("/jobs/j1", tell)]
+    async with serving(Starlette(routes=routes)) as address:
+        yield address, seen
+
+
+async def test_a_provider_is_its_facts_and_one_adapter(tmp_path: Path) -> None:
+    """Then its models are offered, its keys are read, and its pictures come back."""
+    (tmp_path / "acme.toml").write_text(FACTS, encoding="utf-8")
+    async with acme() as (address, seen):
+        settings = read_settings(
+            {
+                "ACME_API_KEY": "acme-secret",
+                "ACME_BASE_URL": address,
+                "JOURNEY_MCP_REGISTRY": str(tmp_path / "acme.toml"),
+                "JOURNEY_MCP_DATA_DIR": str(tmp_path),
+            }
+        )
+        async with open_studio(settings, FastClock(), {**ADAPTERS, "acme": Acme}) as studio:
+            task = await studio.create(wish(model="flux-kontext-pro", prompt="a kite", seed=7))
+            task = await studio.wait_for_new(task, 600)
+        assert (task.status, task.provider, task.images[0].url) == (
+            Status.SUCCEEDED,
+            "acme",
+            "https://cdn.acme.test/1.png",
+        )
+        assert seen == [("Bearer acme-secret", {"model": "kontext", "prompt": "a kite", "random_seed": 7})]

@@ -1,0 +1,187 @@
+"""Pictures that go into a request: found in every form, brought within bounds, sent as the offer takes them."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from support import wide_world
+
+from journey_mcp.errors import InvalidRequest
+from journey_mcp.sandbox import BflSettings
+from journey_mcp.tasks import Status
+
+KONTEXT: dict[str, Any] = {"tool": "edit_image", "model": "flux-kontext-pro", "prompt": "make it blue"}
+
+
+def picture(kind: str = "PNG", size: tuple[int, int] = (160, 120), **more: Any) -> bytes:
+    """A picture with something on it."""
+    content = io.BytesIO()
+    Image.effect_noise(size, 50).convert("RGB").save(content, kind, **more)
+    return content.getvalue()
+
+
+def data_uri(content: bytes, kind: str = "png") -> str:
+    """The picture as text."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def sent_picture(body: dict[str, Any], field: str = "input_image") -> Image.Image:
+    """The picture in a body, whatever it is wrapped in."""
+    while field not in body:
+        (body,) = [value[0] if isinstance(value, list) else value for k, value in body.items() if k in _WRAPPERS]
+    text = body[field].rpartition(",")[2]
+    return Image.open(io.BytesIO(base64.b64decode(text)))
+
+
+_WRAPPERS = {"input", "params"}
+
+
+@pytest.mark.parametrize("service", ["vtrix", "kkiai", "replicate", "bfl"])
+async def test_a_data_uri_reaches_every_provider_that_takes_data(tmp_path: Path, service: str) -> None:
+    """In its own form; the journal keeps a digest and not the picture."""
+    given = data_uri(picture())
+    async with wide_world(tmp_path, services=[service]) as here:
+        task = await here.made(**KONTEXT, image=given)
+        assert task.status is Status.SUCCEEDED, task.failure
+        assert sent_picture(here.sent_to(service)[0]).size == (160, 120)
+        assert task.request.image is not None
+        assert task.request.image.startswith("data:sha256=")
+        assert given[30:80] not in repr(task)
+
+
+async def test_what_a_camera_tells_stays_here(tmp_path: Path) -> None:
+    """Turned as it was held, without place and camera."""
+    exif = Image.Exif()
+    exif[274], exif[271] = 6, "Camera of somebody"
+    (tmp_path / "photo.jpg").write_bytes(picture("JPEG", (320, 240), exif=exif))
+    async with wide_world(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+        task = await here.made(**KONTEXT, image=str(tmp_path / "photo.jpg"))
+        assert task.status is Status.SUCCEEDED, task.failure
+        sent = sent_picture(here.sent_to("bfl")[0])
+        assert (sent.size, dict(sent.getexif())) == ((240, 320), {})
+
+
+async def test_a_picture_that_is_too_large_is_scaled_down_and_it_is_told(tmp_path: Path) -> None:
+    """BFL takes 20 megapixels."""
+    (tmp_path / "wide.png").write_bytes(picture("PNG", (6000, 4000), compress_level=1))
+    bfl = BflSettings()
+    async with wide_world(tmp_path / "data", services=["bfl"], bfl=bfl, JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+        task = await here.made(**KONTEXT, image=str(tmp_path / "wide.png"))
+        assert task.status is Status.SUCCEEDED, task.failure
+        width, height = sent_picture(here.sent_to("bfl")[0]).size
+        assert width * height <= 20_000_000
+        assert any("6000x4000" in notice for notice in task.notices)
+
+
+async def test_a_large_file_is_uploaded_to_replicate_first(tmp_path: Path) -> None:
+    """Above 256 kB; below, it goes with the request."""
+    (tmp_path / "noise.png").write_bytes(content := picture("PNG", (900, 700)))
+    assert len(content) > 256_000
+    async with wide_world(tmp_path / "data", services=["replicate"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+        task = await here.made(**KONTEXT, image=str(tmp_path / "noise.png"))
+        assert task.status is Status.SUCCEEDED, task.failure
+        assert here.asked["replicate/files"] == 1
+        assert here.sent_to("replicate")[0]["input"]["input_image"].startswith(here.upstream.base_urls["replicate"])
+
+
+async def test_a_large_file_is_made_small_for_kkiai(tmp_path: Path) -> None:
+    """It has no uploads, and a data URI has its limits."""
+    (tmp_path / "noise.png").write_bytes(picture("PNG", (900, 700)))
+    async with wide_world(tmp_path / "data", services=["kkiai"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+        task = await here.made(**KONTEXT, image=str(tmp_path / "noise.png"))
+        assert task.status is Status.SUCCEEDED, task.failure
+        assert sent_picture(here.sent_to("kkiai")[0]).format == "JPEG"
+        assert any("190,000 bytes" in notice for notice in task.notices)
+
+
+async def test_an_offer_that_takes_bytes_only_gets_what_lies_at_the_url(tmp_path: Path) -> None:
+    """Fetched by ourselves: the sandbox's own address is trusted, exactly that one."""
+    async with wide_world(tmp_path, services=["journeyapi", "bfl"]) as here:
+        first = await here.made()
+        fill: dict[str, Any] = {**KONTEXT, "model": "flux-fill-pro"}
+        by_id = await here.made(**fill, image=f"{first.id}.1")
+        by_url = await here.made(**fill, image=first.images[0].url)
+        assert (by_id.status, by_url.status) == (Status.SUCCEEDED, Status.SUCCEEDED)
+        with pytest.raises(InvalidRequest) as raised:
+            await here.made(**fill, image="http://127.0.0.1:9/a.png")
+        assert raised.value.failure.code == "unusable_image"
+        assert "127.0.0.1" in str(raised.value)
+
+
+async def test_a_mask_goes_along_and_must_have_the_pictures_size(tmp_path: Path) -> None:
+    """White is redrawn."""
+    fill: dict[str, Any] = {**KONTEXT, "model": "flux-fill-pro", "image": data_uri(picture())}
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        task = await here.made(**fill, mask=data_uri(picture()))
+        assert task.status is Status.SUCCEEDED, task.failure
+        assert sent_picture(here.sent_to("bfl")[0], "mask").size == (160, 120)
+        with pytest.raises(InvalidRequest, match="mask") as raised:
+            await here.made(**fill, mask=data_uri(picture(size=(100, 100))))
+        assert raised.value.failure.code == "unusable_image"
+        assert "100x100" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("image", "code", "says"),
+    [
+        ("data:image/png;base64,AAAA", "unusable_image", "neither"),
+        ("data:image/png;base64,====!", "unusable_image", "data URI"),
+        ("data:image/png,notbase64", "unusable_image", "not base64"),
+        ("./nothing-here.png", "unusable_image", "nothing-here.png"),
+        ("/etc/passwd", "file_not_allowed", "JOURNEY_MCP_IMAGE_DIRS"),
+        ("/etc/shadow.png", "file_not_allowed", "JOURNEY_MCP_IMAGE_DIRS"),
+        ("what is this", "malformed_url", "neither an http"),
+        ("tsk_AAAAAAAAAAAAAAAAAAAAAA.1", "unknown_image", "no task"),
+    ],
+)
+async def test_what_cannot_be_used_is_told_before_anything_is_sent(
+    tmp_path: Path, image: str, code: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the value, what is taken, and the next step."""
+    monkeypatch.chdir(tmp_path)
+    async with wide_world(tmp_path / "data", services=["bfl"]) as here:
+        with pytest.raises(InvalidRequest) as raised:
+            await here.made(**KONTEXT, image=image)
+        assert raised.value.failure.code == code
+        assert says in str(raised.value)
+        assert raised.value.failure.next_step
+        assert here.sent == []
+        assert await here.studio.newest() == []
+
+
+async def test_over_http_a_path_is_refused(tmp_path: Path) -> None:
+    """It would be a path of the server's machine."""
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        from support import wish  # noqa: PLC0415
+
+        with pytest.raises(InvalidRequest) as raised:
+            await here.studio.create(wish(**KONTEXT, image="./cat.png"), files_allowed=False)
+        assert raised.value.failure.code == "file_not_allowed"
+        assert "over HTTP" in str(raised.value)
+
+
+async def test_a_picture_whose_link_has_died_is_taken_from_its_copy(tmp_path: Path) -> None:
+    """And one whose copy is gone too is named."""
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        first = await here.made(model="flux-2-pro", prompt="a kite")
+        path = Path(first.images[0].path or "")
+        here.clock.leap(601)
+        task = await here.made(**KONTEXT, image=f"{first.id}.1")
+        assert task.status is Status.SUCCEEDED, task.failure
+        with Image.open(path) as copy:
+            assert sent_picture(here.sent_to("bfl")[1]).size == copy.size
+        path.unlink()
+        with pytest.raises(InvalidRequest, match="no copy") as raised:
+            await here.made(**KONTEXT, image=f"{first.id}.1")
+        assert raised.value.failure.code == "unknown_image"
+
+
+async def test_a_link_that_lives_is_sent_as_it_is(tmp_path: Path) -> None:
+    """The provider fetches faster than we send."""
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        first = await here.made(model="flux-2-pro", prompt="a kite")
+        await here.made(**KONTEXT, image=f"{first.id}.1")
+        assert here.sent_to("bfl")[1]["input_image"] == first.images[0].url

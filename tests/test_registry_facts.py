@@ -1,0 +1,293 @@
+"""The registry's facts: what is sent under which name, where a mistake would be paid for."""
+
+from collections import Counter
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+
+from journey_mcp import registry
+from journey_mcp.images import AspectRatio
+from journey_mcp.registry import Offer
+
+_NUMBERED = "input_image input_image_2 input_image_3 input_image_4"
+_EIGHT = f"{_NUMBERED} input_image_5 input_image_6 input_image_7 input_image_8"
+_USUAL = "output_format seed safety_tolerance"
+_KONTEXT = f"aspect_ratio {_USUAL} prompt_upsampling"
+_SIZED = "aspect_ratio width height"
+_SIZE_FIELD = "aspect_ratio width>size height>size"
+
+_WIRE = [
+    # provider, wire id, most pictures, their wire names, our parameters (`ours>wire` where the names differ)
+    ("vtrix", "flux_kontext_pro", 4, _NUMBERED, _KONTEXT),
+    ("vtrix", "flux_kontext_max", 4, _NUMBERED, f"{_KONTEXT} negative_prompt guidance>guidance_scale steps"),
+    ("vtrix", "flux_2_pro", 8, _EIGHT, f"{_SIZED} {_USUAL}"),
+    ("vtrix", "flux_pro_11", 1, "image_prompt", f"{_SIZED} {_USUAL} prompt_upsampling"),
+    ("vtrix", "spark_dream_3_0", 0, "", f"{_SIZED} seed prompt_upsampling>use_pre_llm guidance>scale"),
+    ("vtrix", "spark_dream_4_0", 14, "image[]", f"{_SIZE_FIELD} resolution>size"),
+    ("vtrix", "spark_dream_4_5", 14, "image[]", f"{_SIZE_FIELD} resolution>size"),
+    ("vtrix", "spark_dream_5_0", 14, "image[]", ""),
+    ("vtrix", "vtrix_image_4_0", 1, "image", f"{_SIZE_FIELD} resolution>size"),
+    ("vtrix", "vtrix_image_4_5_blend", 14, "image[]", f"{_SIZE_FIELD} resolution>size"),
+    ("vtrix", "vtrix_edit_transform", 1, "image_urls[]", "seed guidance>scale"),
+    ("vtrix", "kirin_v2_image", 1, "image", "aspect_ratio negative_prompt"),
+    ("vtrix", "kirin_image_omni", 0, "", "aspect_ratio resolution"),
+    ("vtrix", "viduq2_reference2image", 7, "images[]", "aspect_ratio resolution seed"),
+    ("kkiai", "black-forest-labs/flux-kontext-pro", 1, "input_image", _KONTEXT),
+    ("kkiai", "black-forest-labs/flux-kontext-max", 1, "input_image", _KONTEXT),
+    (
+        *("kkiai", "black-forest-labs/flux-kontext-dev", 1, "input_image"),
+        "aspect_ratio output_format guidance steps>num_inference_steps",
+    ),
+    ("kkiai", "black-forest-labs/flux-1.1-pro-ultra", 0, "", "aspect_ratio output_format safety_tolerance"),
+    ("kkiai", "google/imagen-4", 0, "", "aspect_ratio output_format"),
+    ("kkiai", "google/imagen-4-fast", 0, "", "aspect_ratio output_format"),
+    ("kkiai", "google/imagen-4-ultra", 0, "", "aspect_ratio output_format"),
+    ("kkiai", "recraft-ai/recraft-v3", 0, "", _SIZE_FIELD),
+    (
+        "kkiai",
+        "stability-ai/stable-diffusion:ac732df83cea7fff18b8472768c88ad041fa750ff7682a21affe81863cbe77e4",
+        *(0, "", f"{_SIZED} guidance>guidance_scale steps>num_inference_steps"),
+    ),
+    ("replicate", "black-forest-labs/flux-kontext-pro", 1, "input_image", _KONTEXT),
+    ("replicate", "black-forest-labs/flux-1.1-pro", 1, "image_prompt", f"{_SIZED} {_USUAL} prompt_upsampling"),
+    ("replicate", "black-forest-labs/flux-schnell", 0, "", ""),
+    ("bfl", "flux-kontext-pro", 4, _NUMBERED, _KONTEXT),
+    ("bfl", "flux-kontext-max", 4, _NUMBERED, _KONTEXT),
+    ("bfl", "flux-pro-1.1", 1, "image_prompt", f"{_SIZED} {_USUAL} prompt_upsampling"),
+    ("bfl", "flux-pro-1.1-ultra", 1, "image_prompt", f"aspect_ratio {_USUAL} prompt_upsampling"),
+    ("bfl", "flux-dev", 1, "image_prompt", f"{_SIZED} {_USUAL} prompt_upsampling guidance steps"),
+    ("bfl", "flux-pro-1.0-fill", 1, "image mask", f"{_USUAL} prompt_upsampling guidance steps"),
+    ("bfl", "flux-2-pro", 8, _EIGHT, f"{_SIZED} {_USUAL}"),
+    ("bfl", "flux-2-pro-preview", 8, _EIGHT, f"{_SIZED} {_USUAL}"),
+    ("bfl", "flux-2-max", 8, _EIGHT, f"{_SIZED} {_USUAL}"),
+    ("bfl", "flux-2-flex", 8, _EIGHT, f"{_SIZED} {_USUAL} prompt_upsampling guidance steps"),
+    ("bfl", "flux-2-klein-4b", 4, _NUMBERED, f"{_SIZED} {_USUAL}"),
+    ("bfl", "flux-2-klein-9b", 4, _NUMBERED, f"{_SIZED} {_USUAL}"),
+    ("bfl", "flux-2-klein-9b-preview", 4, _NUMBERED, f"{_SIZED} {_USUAL}"),
+]
+_OFFERS = registry.load().offers
+_EVERY_OFFER = pytest.mark.parametrize("offer", _OFFERS, ids=[f"{o.model}@{o.provider}" for o in _OFFERS])
+_BY_RATIO = [offer for offer in _OFFERS if offer.ratio_pixels]
+
+
+def _offer(provider: str, wire_id: str) -> Offer:
+    (found,) = [offer for offer in _OFFERS if (offer.provider, offer.wire_id) == (provider, wire_id)]
+    return found
+
+
+def test_the_table_has_every_offer_but_those_of_journeyapi() -> None:
+    """And nothing else."""
+    pinned = Counter((provider, wire_id) for provider, wire_id, *_ in _WIRE)
+    assert pinned == Counter((o.provider, o.wire_id) for o in _OFFERS if o.provider != "journeyapi")
+
+
+@pytest.mark.parametrize(("provider", "wire_id", "most", "images", "parameters"), _WIRE)
+def test_what_is_sent_has_the_wire_names_of_the_sources(
+    provider: str, wire_id: str, most: int, images: str, parameters: str
+) -> None:
+    """Pictures and parameters, under the names of the provider's own pages."""
+    offer = _offer(provider, wire_id)
+    taken = offer.images
+    named = [f"{name}[]" if taken.as_array else name for name in taken.fields]
+    named += [taken.mask_field] if taken.mask_field else []
+    assert " ".join(named) == images
+    assert (taken.maximum if taken.is_taken else 0) == most
+    assert {_told(offer, name) for name in offer.parameters} == set(parameters.split())
+
+
+def _told(offer: Offer, name: str) -> str:
+    wire_name = offer.parameters[name].wire_name
+    if name in {"width", "height"}:
+        wire_name = offer.size_field
+    return f"{name}>{wire_name}" if wire_name else name
+
+
+@pytest.mark.parametrize(
+    ("model", "offers"),
+    [
+        (
+            "flux-kontext-pro",
+            {
+                "journeyapi": "flux-kontext-pro",
+                "vtrix": "flux_kontext_pro",
+                "kkiai": "black-forest-labs/flux-kontext-pro",
+                "replicate": "black-forest-labs/flux-kontext-pro",
+                "bfl": "flux-kontext-pro",
+            },
+        ),
+        (
+            "flux-kontext-max",
+            {
+                "journeyapi": "flux-kontext-max",
+                "vtrix": "flux_kontext_max",
+                "kkiai": "black-forest-labs/flux-kontext-max",
+                "bfl": "flux-kontext-max",
+            },
+        ),
+        (
+            "flux-1.1-pro",
+            {"vtrix": "flux_pro_11", "replicate": "black-forest-labs/flux-1.1-pro", "bfl": "flux-pro-1.1"},
+        ),
+        ("flux-1.1-pro-ultra", {"kkiai": "black-forest-labs/flux-1.1-pro-ultra", "bfl": "flux-pro-1.1-ultra"}),
+        ("flux-2-pro", {"vtrix": "flux_2_pro", "bfl": "flux-2-pro"}),
+        ("flux-pro", {"journeyapi": "flux-pro"}),
+        ("seedream-4.5", {"journeyapi": "seedream-4.5", "vtrix": "spark_dream_4_5"}),
+        ("seedream-5", {"vtrix": "spark_dream_5_0"}),
+        ("recraft", {"journeyapi": "recraft", "kkiai": "recraft-ai/recraft-v3"}),
+    ],
+)
+def test_one_picture_model_is_one_model_with_several_offers(model: str, offers: dict[str, str]) -> None:
+    """Whatever it is called on the wire; a version that is not stated keeps two apart."""
+    assert {offer.provider: offer.wire_id for offer in _OFFERS if offer.model == model} == offers
+
+
+def test_each_provider_has_a_wire_id_once() -> None:
+    """Two models under one wire id would be one model."""
+    assert set(Counter((offer.provider, offer.wire_id) for offer in _OFFERS).values()) == {1}
+
+
+def test_every_model_is_short_to_name_and_offered_by_somebody() -> None:
+    """Each id is paid for in every conversation."""
+    models = registry.load().models
+    assert {offer.model for offer in _OFFERS} == set(models)
+    for id_, model in models.items():
+        assert len(id_) <= 24
+        assert id_ == id_.lower().replace("_", "-")
+        assert model.sources
+
+
+def test_the_models_of_journeyapi_stay_first() -> None:
+    """Their order is known to callers."""
+    journeyapi = [offer.model for offer in _OFFERS if offer.provider == "journeyapi"]
+    assert list(registry.load().models)[: len(journeyapi)] == journeyapi
+
+
+@_EVERY_OFFER
+def test_every_offer_tells_its_sources(offer: Offer) -> None:
+    """As addresses that a person can open."""
+    assert offer.sources
+    assert all(source.startswith("https://") for source in offer.sources)
+
+
+@_EVERY_OFFER
+def test_every_picture_has_a_place_on_the_wire(offer: Offer) -> None:
+    """One field for each, or one for all of them."""
+    taken = offer.images
+    assert bool(taken.fields) is taken.is_taken
+    assert taken.as_array or len(taken.fields) == (taken.maximum if taken.is_taken else 0)
+    assert len(taken.fields) == 1 or not taken.as_array
+    assert taken.minimum <= taken.maximum
+
+
+@_EVERY_OFFER
+def test_parameters_that_exclude_each_other_are_parameters(offer: Offer) -> None:
+    """And one wire name is never written twice."""
+    assert {name for names in offer.exclusive for name in names} <= set(offer.parameters)
+    assert ("width" in offer.parameters) is ("height" in offer.parameters)
+    wire_names = Counter(parameter.wire_name or name for name, parameter in offer.parameters.items())
+    assert set(wire_names.values()) <= {1}
+    assert not offer.size_field or {"width", "height"} <= set(offer.parameters)
+
+
+@pytest.mark.parametrize("offer", _BY_RATIO, ids=[f"{o.model}@{o.provider}" for o in _BY_RATIO])
+def test_an_aspect_ratio_becomes_a_size_within_the_limits(offer: Offer) -> None:
+    """At both ends of what is promised: the sides, rounded to their steps, and their product."""
+    assert ("aspect_ratio", "width") in [names[-2:] for names in offer.exclusive]
+    assert ("aspect_ratio", "height") in [names[-2:] for names in offer.exclusive]
+    ratio = offer.parameters["aspect_ratio"]
+    assert offer.ratio_pixels is not None
+    assert (offer.min_pixels or 0) < offer.ratio_pixels <= (offer.max_pixels or offer.ratio_pixels)
+    for bound in (ratio.minimum, ratio.maximum):
+        shape = AspectRatio.parse(str(bound))
+        assert shape is not None
+        wide = Fraction(shape.width, shape.height)
+        for name, square in (("width", offer.ratio_pixels * wide), ("height", offer.ratio_pixels / wide)):
+            side = offer.parameters[name]
+            step = side.multiple_of or 1
+            length = round(float(square) ** 0.5 / step) * step
+            assert float(side.minimum or 1) <= length <= float(side.maximum or length)
+
+
+@pytest.mark.parametrize(
+    ("provider", "wire_id", "unit", "cost", "further"),
+    [
+        ("bfl", "flux-kontext-pro", "usd", "0.04", None),
+        ("bfl", "flux-kontext-max", "usd", "0.08", None),
+        ("bfl", "flux-pro-1.1", "usd", "0.04", None),
+        ("bfl", "flux-pro-1.1-ultra", "usd", "0.06", None),
+        ("bfl", "flux-pro-1.0-fill", "usd", "0.05", None),
+        ("bfl", "flux-2-pro", "usd", "0.03", "0.015"),
+        ("bfl", "flux-2-max", "usd", "0.07", "0.03"),
+        ("bfl", "flux-2-flex", "usd", "0.05", "0.05"),
+        ("bfl", "flux-2-klein-4b", "usd", "0.014", "0.001"),
+        ("bfl", "flux-2-klein-9b", "usd", "0.015", "0.002"),
+    ],
+)
+def test_what_a_picture_costs_is_what_the_source_says(
+    provider: str, wire_id: str, unit: str, cost: str, further: str | None
+) -> None:
+    """To the digit: no detour by way of binary fractions."""
+    offer = _offer(provider, wire_id)
+    assert {"usd": offer.usd, "credits": offer.credits} == {"usd": None, "credits": None, unit: Decimal(cost)}
+    assert offer.further_megapixel == (Decimal(further) if further else None)
+
+
+def test_an_unstated_cost_stays_unstated() -> None:
+    """Nobody may take it for nothing, or for the maker's."""
+    costly = {(o.provider, o.wire_id) for o in _OFFERS if o.usd is not None or o.credits is not None}
+    assert {provider for provider, _ in costly} == {"journeyapi", "bfl"}
+    assert not {("bfl", "flux-dev"), ("bfl", "flux-2-pro-preview"), ("bfl", "flux-2-klein-9b-preview")} & costly
+
+
+@pytest.mark.parametrize(
+    ("provider", "wire_id", "name", "ours", "sent"),
+    [
+        ("kkiai", "black-forest-labs/flux-kontext-pro", "output_format", "jpeg", "jpg"),
+        ("kkiai", "black-forest-labs/flux-1.1-pro-ultra", "output_format", "jpeg", "jpg"),
+        ("kkiai", "google/imagen-4", "output_format", "jpeg", "jpg"),
+        ("replicate", "black-forest-labs/flux-1.1-pro", "output_format", "jpeg", "jpg"),
+        ("vtrix", "flux_kontext_pro", "output_format", "jpeg", "jpeg"),
+        ("bfl", "flux-2-pro", "output_format", "jpeg", "jpeg"),
+        ("vtrix", "flux_2_pro", "safety_tolerance", "2", "2"),
+        ("vtrix", "kirin_image_omni", "resolution", "2K", "2k"),
+        ("vtrix", "spark_dream_4_5", "resolution", "2K", "2K"),
+    ],
+)
+def test_values_are_spelled_as_the_wire_has_them(provider: str, wire_id: str, name: str, ours: str, sent: str) -> None:
+    """Ours are the same everywhere."""
+    assert _offer(provider, wire_id).parameters[name].wire_values.get(ours, ours) == sent
+
+
+@pytest.mark.parametrize("provider", ["kkiai", "replicate"])
+def test_safety_tolerance_ends_lower_with_a_picture_at_replicate(provider: str) -> None:
+    """At 2 in place of 6, there and at KKIAI."""
+    tolerance = _offer(provider, "black-forest-labs/flux-kontext-pro").parameters["safety_tolerance"]
+    assert (tolerance.minimum, tolerance.maximum, tolerance.maximum_with_images) == (0, 6, 2)
+
+
+@pytest.mark.parametrize(
+    ("provider", "wire_id", "encodings"),
+    [
+        ("vtrix", "flux_pro_11", ("base64",)),
+        ("vtrix", "flux_kontext_pro", ("url", "base64")),
+        ("vtrix", "spark_dream_4_5", ("url", "data_uri")),
+        ("vtrix", "kirin_v2_image", ("url", "base64")),
+        ("vtrix", "viduq2_reference2image", ("url", "data_uri")),
+        ("vtrix", "vtrix_edit_transform", ("url",)),
+        ("kkiai", "black-forest-labs/flux-kontext-dev", ("url", "data_uri")),
+        ("replicate", "black-forest-labs/flux-1.1-pro", ("url", "data_uri")),
+        ("bfl", "flux-2-pro", ("url", "base64")),
+        ("bfl", "flux-pro-1.1-ultra", ("base64",)),
+        ("bfl", "flux-pro-1.0-fill", ("base64",)),
+    ],
+)
+def test_pictures_are_sent_in_the_forms_of_the_sources(provider: str, wire_id: str, encodings: tuple[str, ...]) -> None:
+    """A data prefix where it is wanted, and only there."""
+    assert _offer(provider, wire_id).images.encodings == encodings
+
+
+def test_links_that_die_soon_say_so() -> None:
+    """Ten minutes at BFL, an hour at Replicate; Vtrix and KKIAI do not tell."""
+    told = {(offer.provider, offer.expires_after_s) for offer in _OFFERS if offer.provider != "journeyapi"}
+    assert told == {("bfl", 600), ("replicate", 3600), ("kkiai", None), ("vtrix", None)}

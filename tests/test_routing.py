@@ -1,0 +1,223 @@
+"""Which provider runs a request: by what it takes, in order of preference, those that refused lately last."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from support import wish
+
+from journey_mcp import registry, routing
+from journey_mcp.errors import InvalidRequest
+from journey_mcp.language import Verdict
+
+FIVE = ("journeyapi", "vtrix", "kkiai", "replicate", "bfl")
+URL = "https://example.test/a.png"
+LONG_URLS = tuple(f"https://example.test/{number}.png" for number in range(9))
+
+
+def plan(
+    *providers: str,
+    verdict: Verdict | None = None,
+    only_data: str | None = None,
+    resting: dict[str, str] | None = None,
+    **given: Any,
+) -> routing.Route:
+    """The route of a Kontext edit, unless said otherwise."""
+    request = wish(**{"tool": "edit_image", "model": "flux-kontext-pro", "image": URL, **given})
+    catalog = registry.load().catalog(providers or FIVE)
+    return routing.plan(request, catalog, verdict=verdict, only_data=lambda _: only_data, resting=resting or {})
+
+
+def names(route: routing.Route) -> list[str]:
+    """The providers in the order in which they are tried."""
+    return [candidate.offer.provider for candidate in route.candidates]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ["journeyapi", "vtrix", "kkiai", "replicate", "bfl"]),
+        ({"seed": 7}, ["vtrix", "kkiai", "replicate", "bfl"]),
+        ({"reference_images": LONG_URLS[:1]}, ["vtrix", "bfl"]),
+        ({"reference_images": LONG_URLS[:3]}, ["vtrix", "bfl"]),
+        ({"only_data": "image='a.png' is a local file"}, ["vtrix", "kkiai", "replicate", "bfl"]),
+        ({"verdict": Verdict.FOREIGN}, ["vtrix", "kkiai", "replicate", "bfl"]),
+        ({"tool": "imagine", "image": None}, ["vtrix", "kkiai", "replicate", "bfl"]),
+        ({"aspect_ratio": "match_input_image"}, ["kkiai", "replicate"]),
+        ({"aspect_ratio": "5:4"}, ["vtrix", "kkiai", "replicate", "bfl"]),
+        ({"safety_tolerance": 4}, ["vtrix", "bfl"]),
+        ({"webhook_url": "https://example.test/hook"}, ["journeyapi", "replicate", "bfl"]),
+        ({"provider": "bfl"}, ["bfl"]),
+    ],
+    ids=str,
+)
+def test_the_first_offer_that_takes_all_arguments_runs_it(given: dict[str, Any], expected: list[str]) -> None:
+    """The others follow in the order of preference."""
+    assert names(plan(**given)) == expected
+
+
+def test_a_fifth_picture_skips_everybody_who_takes_four() -> None:
+    """FLUX.2 takes eight, Kontext four."""
+    with pytest.raises(InvalidRequest) as raised:
+        plan(reference_images=LONG_URLS[:4])
+    assert raised.value.failure.code == "too_many_images"
+    assert "flux-kontext-pro at bfl takes at most 4 picture(s); 5 were given" in str(raised.value)
+    assert names(plan(model="flux-2-pro", reference_images=LONG_URLS[:4])) == ["vtrix", "bfl"]
+
+
+def test_the_order_of_preference_is_kept() -> None:
+    """As the person wrote it."""
+    assert names(plan("bfl", "journeyapi", "vtrix")) == ["bfl", "journeyapi", "vtrix"]
+
+
+def test_it_is_told_why_the_first_choice_was_passed_over() -> None:
+    """And nothing is told when it was not."""
+    assert plan().notice is None
+    notice = plan(seed=7).notice or ""
+    assert notice.startswith("vtrix runs this. journeyapi was passed over: flux-kontext-pro at journeyapi would ignore")
+
+
+def test_who_refused_lately_is_tried_last() -> None:
+    """With the reason."""
+    route = plan(resting={"journeyapi": "journeyapi has too little money.", "kkiai": "gone"})
+    assert names(route) == ["vtrix", "replicate", "bfl", "journeyapi", "kkiai"]
+    assert "journeyapi was passed over: it refused lately (journeyapi has too little money.)" in (route.notice or "")
+    assert names(plan(provider="kkiai", resting={"kkiai": "gone"})) == ["kkiai"]
+
+
+def test_when_nobody_takes_it_every_candidate_says_why() -> None:
+    """So that the model sees what to change."""
+    with pytest.raises(InvalidRequest) as raised:
+        plan("journeyapi", "kkiai", seed=7, reference_images=(URL,))
+    failure = raised.value.failure
+    assert failure.code == "too_many_images"
+    for part in (
+        "journeyapi: flux-kontext-pro at journeyapi takes at most 1",
+        "kkiai: flux-kontext-pro at kkiai takes",
+    ):
+        assert part in failure.message
+    assert failure.next_step
+
+
+def test_different_obstacles_have_a_code_of_their_own() -> None:
+    """None of them speaks for all."""
+    with pytest.raises(InvalidRequest) as raised:
+        plan("journeyapi", "kkiai", aspect_ratio="11:10", seed=2**31)
+    failure = raised.value.failure
+    assert failure.code in {"no_offer", "unsupported_value"}
+    assert "11:10" in failure.message
+
+
+def test_an_obstacle_of_a_pinned_provider_names_those_without() -> None:
+    """A local file at JourneyAPI."""
+    with pytest.raises(InvalidRequest) as raised:
+        plan(provider="journeyapi", only_data="image='cat.png' is a local file")
+    assert raised.value.failure.code == "data_not_taken"
+    assert "cat.png" in str(raised.value)
+    step = raised.value.failure.next_step or ""
+    assert "vtrix" in step or "named" in step
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"provider": "nobody"}, "provider='nobody' is not configured (allowed: journeyapi, vtrix"),
+        ({"provider": "bfl", "model": "midjourney", "tool": "imagine", "image": None}, "does not offer midjourney"),
+    ],
+)
+def test_a_provider_that_cannot_be_meant_is_named(given: dict[str, Any], says: str) -> None:
+    """With those that can."""
+    with pytest.raises(InvalidRequest, match="provider=") as raised:
+        plan(**given)
+    assert says in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "given", "amount", "unit"),
+    [
+        ("flux-kontext-pro", "journeyapi", {}, "4", "credits"),
+        ("flux-kontext-pro", "bfl", {}, "0.04", "usd"),
+        ("flux-2-pro", "bfl", {}, "0.03", "usd"),
+        ("flux-2-pro", "bfl", {"width": 1024, "height": 1024}, "0.03", "usd"),
+        ("flux-2-pro", "bfl", {"width": 2048, "height": 1024}, "0.045", "usd"),
+        ("flux-2-pro", "bfl", {"width": 2048, "height": 2048}, "0.075", "usd"),
+    ],
+)
+def test_the_cost_is_estimated_from_the_registry(
+    model: str, provider: str, given: dict[str, Any], amount: str, unit: str
+) -> None:
+    """In the unit in which it is told, with what a larger picture adds."""
+    cost = plan(model=model, provider=provider, **given).candidates[0].cost
+    assert cost is not None
+    assert (cost.amount, cost.unit, cost.source) == (Decimal(amount), unit, "registry")
+
+
+def test_what_nobody_tells_is_not_estimated() -> None:
+    """Vtrix states no prices."""
+    assert plan(provider="vtrix").candidates[0].cost is None
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "ratio", "size"),
+    [
+        ("flux-2-pro", "bfl", "16:9", (1360, 768)),
+        ("flux-2-pro", "bfl", "1:1", (1024, 1024)),
+        ("flux-1.1-pro", "bfl", "3:2", (1248, 832)),
+        ("seedream-4.5", "vtrix", "16:9", None),
+    ],
+)
+def test_an_aspect_ratio_becomes_a_size_where_the_wire_has_none(
+    model: str, provider: str, ratio: str, size: tuple[int, int] | None
+) -> None:
+    """The nearest that the offer takes; it is told."""
+    (candidate,) = plan(model=model, provider=provider, aspect_ratio=ratio, tool="imagine", image=None).candidates
+    width, height = candidate.request.width, candidate.request.height
+    assert width
+    assert height
+    assert candidate.request.aspect_ratio is None
+    w, h = map(int, ratio.split(":"))
+    assert width / height == pytest.approx(w / h, rel=0.02)
+    if size:
+        assert (width, height) == size
+    assert any(f"sent as {width}x{height}" in notice for notice in candidate.notices)
+    low, high = candidate.offer.min_pixels or 0, candidate.offer.max_pixels or 10**9
+    assert low <= width * height <= high
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "says"),
+    [
+        ({"model": "flux-2-pro", "width": 1000, "height": 1024}, "unsupported_value", "width=1000"),
+        ({"model": "flux-2-pro", "width": 4096, "height": 4096}, "unsupported_value", "4096x4096"),
+        ({"model": "flux-2-pro", "width": 1024, "aspect_ratio": "1:1"}, "unsupported_option", "only one of"),
+        ({"model": "flux-kontext-pro", "width": 1440, "height": 1088}, "unsupported_option", "would ignore width=1440"),
+        ({"model": "flux-kontext-pro", "prompt_upsampling": True, "steps": 3}, "unsupported_option", "steps=3"),
+    ],
+)
+def test_sizes_and_sets_are_checked(given: dict[str, Any], code: str, says: str) -> None:
+    """At a single provider, the obstacle is its own."""
+    with pytest.raises(InvalidRequest) as raised:
+        plan("bfl", **given)
+    assert raised.value.failure.code == code
+    assert says in str(raised.value)
+
+
+def test_the_nearest_ratio_is_offered_where_width_and_height_are_not_taken() -> None:
+    """JourneyAPI has seven ratios."""
+    with pytest.raises(InvalidRequest) as raised:
+        plan("journeyapi", width=1440, height=1088)
+    assert "give aspect_ratio=4:3 in its place" in (raised.value.failure.next_step or "")
+
+
+@pytest.mark.parametrize(("given", "says"), [({"width": 2048}, "together"), ({"width": 64, "height": 64}, "pixels")])
+def test_a_size_in_one_field_is_whole_or_not_given(given: dict[str, Any], says: str) -> None:
+    """Seedream takes WxH."""
+    with pytest.raises(InvalidRequest, match=says):
+        plan("vtrix", model="seedream-4", **given)
+
+
+def test_fewer_pictures_than_an_offer_needs_are_refused() -> None:
+    """A blend begins with two."""
+    with pytest.raises(InvalidRequest, match="at least 2 pictures; 1 was given"):
+        plan("vtrix", model="vtrix-blend-4.5")
+    assert names(plan("vtrix", model="vtrix-blend-4.5", reference_images=(URL,))) == ["vtrix"]

@@ -1,0 +1,186 @@
+"""All five providers, each at its imitation, through a real MCP session: one model, and who can run it."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Route
+from support import SERVICES, Authority, client_of, environment_of, serving
+
+from journey_mcp import sandbox
+from journey_mcp.sandbox import VtrixSettings
+from journey_mcp.settings import read_settings
+
+PROMPT = "make the kite green, keep the rest"
+
+
+@asynccontextmanager
+async def session(folder: Path, **more: Any) -> AsyncIterator[tuple[Client, sandbox.Running]]:
+    """A client of a server with all five keys, and the sandbox behind it."""
+    environment = {name: value for name, value in more.items() if name.isupper()}
+    told = {"speed": 0, **{name: value for name, value in more.items() if not name.isupper()}}
+    async with sandbox.running(sandbox.Settings(**told)) as upstream:
+        settings = read_settings(
+            environment_of(upstream, folder / "data", JOURNEY_MCP_IMAGE_DIRS=str(folder), **environment)
+        )
+        async with client_of(settings) as client:
+            yield client, upstream
+
+
+async def call(client: Client, tool: str, **given: Any) -> dict[str, Any]:
+    """The structured result of a call."""
+    result = await client.call_tool(tool, given)
+    plain: dict[str, Any] = result.structured_content or {}
+    assert json.dumps(plain["status"]).strip('"') in str(result.content[0])
+    return plain
+
+
+async def finished(client: Client, tool: str, **given: Any) -> dict[str, Any]:
+    """The same, waited for."""
+    plain = await call(client, tool, **given)
+    while plain["status"] in {"queued", "running"}:
+        plain = (await call_fetch(client, plain["task_id"]))["tasks"][0]
+    return plain
+
+
+async def call_fetch(client: Client, task_id: str) -> dict[str, Any]:
+    """What fetch_task says."""
+    result = await client.call_tool("fetch_task", {"task_ids": [task_id]})
+    plain: dict[str, Any] = result.structured_content or {}
+    return plain
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A JPEG with a place in its EXIF data, turned on its side."""
+    path = tmp_path / "photo.jpg"
+    exif = Image.Exif()
+    exif[274] = 6
+    exif[271] = "Camera of somebody"
+    Image.effect_noise((640, 480), 60).convert("RGB").save(path, exif=exif, quality=92)
+    return path
+
+
+async def test_an_https_picture_is_edited_through_each_of_the_five_offers(
+    tmp_path: Path, photo: Path, authority: Authority
+) -> None:
+    """Every one of them fetches it by itself."""
+
+    async def show(_request: Request) -> FileResponse:
+        return FileResponse(photo)
+
+    site = Starlette(routes=[Route("/photo.jpg", show)])
+    async with session(tmp_path) as (client, upstream), serving(site, authority.server("127.0.0.1")) as address:
+        assert address.startswith("https://")
+        for service in SERVICES:
+            told = await finished(client, "edit_image", prompt=PROMPT, image=f"{address}/photo.jpg", provider=service)
+            assert (told["status"], told["provider"], told["model"]) == ("succeeded", service, "flux-kontext-pro")
+        created = [e.service for e in upstream.sandbox.ledger.submissions if e.outcome == "created"]
+        assert created == list(SERVICES)
+        assert f"{address}/photo.jpg" in json.dumps(upstream.sandbox.ledger.submissions[-1].request)
+
+
+async def test_an_earlier_picture_is_edited_through_each_of_the_five_offers(tmp_path: Path) -> None:
+    """By its id, that is by its URL."""
+    async with session(tmp_path) as (client, upstream):
+        first = await finished(client, "imagine", prompt="a red kite", model="z-image")
+        for service in SERVICES:
+            told = await finished(client, "edit_image", prompt=PROMPT, image=f"{first['task_id']}.1", provider=service)
+            assert (told["status"], told["provider"], told["model"]) == ("succeeded", service, "flux-kontext-pro")
+            assert told["images"][0]["url"].startswith(upstream.origin)
+        created = [e.service for e in upstream.sandbox.ledger.submissions if e.outcome == "created"]
+        assert created == ["journeyapi", *SERVICES]
+        assert not upstream.sandbox.ledger.strays
+
+
+async def test_one_local_file_is_edited_through_the_four_that_take_data(tmp_path: Path, photo: Path) -> None:
+    """JourneyAPI takes URLs only, and the error names who would take the file."""
+    async with session(tmp_path) as (client, upstream):
+        for service in list(SERVICES)[1:]:
+            told = await finished(client, "edit_image", prompt=PROMPT, image=str(photo), provider=service)
+            assert (told["status"], told["provider"]) == ("succeeded", service), told
+        sent = json.dumps([entry.request for entry in upstream.sandbox.ledger.submissions])
+        assert "Camera of somebody" not in sent
+        told = await call(client, "edit_image", prompt=PROMPT, image=str(photo), provider="journeyapi")
+        assert told["error"]["code"] == "data_not_taken"
+        assert "vtrix, kkiai, replicate, bfl" in told["next_step"]
+        told = await finished(client, "edit_image", prompt=PROMPT, image=str(photo))
+        assert told["provider"] == "vtrix"
+        assert "journeyapi was passed over" in told["notices"][0]
+
+
+async def test_an_empty_balance_lands_the_call_at_the_second_and_says_so(tmp_path: Path) -> None:
+    """Though the first one was the first choice."""
+    async with session(tmp_path, JOURNEY_MCP_PROVIDERS="vtrix,bfl", vtrix=VtrixSettings(balance_usd=0)) as (client, _):
+        told = await finished(client, "edit_image", prompt=PROMPT, image="https://example.test/a.png")
+        assert told["provider"] == "bfl"
+        assert any("vtrix has too little money" in notice for notice in told["notices"])
+
+
+async def test_with_no_provider_able_the_error_alone_tells_what_to_change(tmp_path: Path) -> None:
+    """For each candidate the argument that stands in the way."""
+    async with session(tmp_path) as (client, upstream):
+        told = await call(
+            client,
+            "edit_image",
+            prompt=PROMPT,
+            image="https://example.test/a.png",
+            safety_tolerance=6,
+            aspect_ratio="match_input_image",
+        )
+        message = told["error"]["message"]
+        for service in SERVICES:
+            assert f"{service}: flux-kontext-pro at {service}" in message
+        assert "aspect_ratio=match_input_image" in message
+        assert "numbers from 0 to 2" in message
+        assert told["next_step"]
+        assert not upstream.sandbox.ledger.submissions
+
+
+async def test_over_http_paths_mean_nothing(tmp_path: Path, photo: Path) -> None:
+    """They are neither taken nor told, and the schema does not speak of them."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = read_settings(environment_of(upstream, tmp_path / "data", "bfl"))
+        async with client_of(settings, is_local=False) as client:
+            edit = (await client.list_tools()).tools[1]
+            assert "path" not in edit.input_schema["properties"]["image"]["description"]
+            told = await call(client, "edit_image", prompt=PROMPT, image=str(photo))
+            assert told["error"]["code"] == "file_not_allowed"
+            told = await finished(client, "imagine", prompt="a red kite", model="flux-2-pro")
+            assert "path" not in told["images"][0]
+            assert list((tmp_path / "data" / "pictures").iterdir())
+
+
+async def test_a_contradicted_parameter_is_sent_with_a_notice(tmp_path: Path) -> None:
+    """KKIAI's page has no seed, Replicate's schema has one."""
+    async with session(tmp_path) as (client, upstream):
+        told = await finished(
+            client, "edit_image", prompt=PROMPT, image="https://example.test/a.png", provider="kkiai", seed=7
+        )
+        assert upstream.sandbox.ledger.submissions[0].request["input"]["seed"] == 7
+        assert any("seed" in notice for notice in told["notices"])
+
+
+async def test_pictures_whose_links_die_are_copied_and_edited_from_the_copy(tmp_path: Path) -> None:
+    """At BFL after ten minutes."""
+    async with session(tmp_path) as (client, upstream):
+        first = await finished(client, "imagine", prompt="a red kite", model="flux-2-pro", provider="bfl")
+        (image,) = first["images"]
+        copy = Path(image["path"])
+        assert copy.parent == tmp_path / "data" / "pictures"
+        with Image.open(copy) as opened:
+            assert opened.size == (image["width"], image["height"])
+        # the client's world is a hundred times as fast: ten minutes are six seconds, so no waiting but another road
+        upstream.sandbox.faults.replace([sandbox.Fault.parse("picture:dead_picture,times=always")])
+        told = await finished(
+            client, "edit_image", prompt=PROMPT, image=image["id"], model="flux-fill-pro", provider="bfl"
+        )
+        assert told["status"] == "succeeded", told
