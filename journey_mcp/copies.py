@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,15 @@ from anyio import to_thread
 
 from journey_mcp import imaging
 from journey_mcp.anatomy import NotAPicture
+from journey_mcp.clock import Clock
 from journey_mcp.fetching import Fetcher, FetchError
 from journey_mcp.images import ImageId, OutputImage
 
 LIVES_LONG_S = 86400
 """A link that lives longer needs no copy."""
 _WITHIN_S = 60.0
+_PAUSES_S = (1.0, 4.0)
+"""Before the second and the third try."""
 _FOLDER = "pictures"
 
 _log = logging.getLogger(__name__)
@@ -25,10 +29,11 @@ _log = logging.getLogger(__name__)
 class Copies:
     """The folder of copies. With a limit of 0 bytes none are made."""
 
-    def __init__(self, data_dir: Path, max_bytes: int, fetcher: Fetcher) -> None:
+    def __init__(self, data_dir: Path, max_bytes: int, fetcher: Fetcher, clock: Clock) -> None:
         self._folder = data_dir / _FOLDER
         self._max_bytes = max_bytes
         self._fetcher = fetcher
+        self._clock = clock
 
     async def made(
         self, task_id: str, base_url: str, images: Sequence[OutputImage]
@@ -43,16 +48,28 @@ class Copies:
                 copied.append(image)
                 continue
             try:
-                copied.append(await self._copy(ImageId(task_id, number), base_url, image))
+                copied.append(await self._copy_patiently(ImageId(task_id, number), base_url, image))
             except (FetchError, NotAPicture, OSError) as error:
                 _log.warning("no copy of picture %s.%s: %s", task_id, number, error)
-                notices.append(f"There is no copy of {task_id}.{number}: {error}. Use its link before it dies.")
+                # an error of the system would tell the folder, which callers elsewhere need not know
+                reason = error.strerror if isinstance(error, OSError) else error
+                notices.append(f"There is no copy of {task_id}.{number}: {reason}. Use its link before it dies.")
                 copied.append(image)
         return tuple(copied), tuple(notices)
 
     async def forget_older(self, than: float) -> None:
         """Delete the copies made before then, in seconds of the Unix epoch."""
         await to_thread.run_sync(self._forget_older, than)
+
+    async def _copy_patiently(self, id_: ImageId, base_url: str, image: OutputImage) -> OutputImage:
+        """A picture that was just made may not be everywhere yet."""
+        for pause_s in _PAUSES_S:
+            try:
+                return await self._copy(id_, base_url, image)
+            except FetchError as error:
+                _log.info("picture %s cannot be fetched yet: %s", id_, error)
+            await self._clock.sleep(pause_s)
+        return await self._copy(id_, base_url, image)
 
     async def _copy(self, id_: ImageId, base_url: str, image: OutputImage) -> OutputImage:
         fetcher = self._fetcher.trusting(base_url)
@@ -74,6 +91,7 @@ class Copies:
             beside.unlink(missing_ok=True)
 
     def _forget_older(self, than: float) -> None:
-        for path in self._folder.glob("*") if self._folder.is_dir() else ():
-            if path.stat().st_mtime < than:
-                path.unlink(missing_ok=True)
+        for path in self._folder.glob("*.*") if self._folder.is_dir() else ():
+            with suppress(OSError):  # another process was faster, or it is none of ours
+                if path.stat().st_mtime < than:
+                    path.unlink()

@@ -92,6 +92,17 @@ class Trusted:
         return (name, None) in self.hosts or (name, port) in self.hosts
 
 
+def is_reachable_by_others(url: str) -> bool:
+    """Whether a machine elsewhere can fetch from this address, as far as its text tells: HTTPS, and no private host."""
+    try:
+        target = _Target.read(url)
+    except FetchError:
+        return False
+    host = _canonical(target.host)
+    is_local = host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
+    return target.url.scheme == "https" and not is_local and (not _is_address(host) or is_public(host))
+
+
 def is_public(address: str) -> bool:
     """Whether this IP address is one of the public Internet, and so is the IPv4 address that it may carry inside."""
     parsed = ipaddress.ip_address(address)
@@ -180,6 +191,13 @@ class Fetcher:
     def trusting(self, *base_urls: str) -> "Fetcher":
         """The same, and exactly host and port of these addresses are trusted. Raises ValueError as `Trusted` does."""
         return replace(self, trusted=self.trusted.with_base_urls(base_urls))
+
+    def trusts(self, url: str) -> bool:
+        """Whether host and port of this address were named by the person who runs the server."""
+        try:
+            return self.trusted.is_trusted(*_host_of_base_url(url))
+        except ValueError:
+            return False
 
     async def get(self, url: str, *, max_bytes: int, within_s: float) -> Fetched:
         """Download all of it, following up to five redirects.
@@ -315,10 +333,16 @@ def _read_host(text: str) -> tuple[str, int | None]:
 
 def _host_of_base_url(text: str) -> tuple[str, int]:
     try:
-        target = _Target.read(text)
+        target = _Target.read(_without_userinfo(text))
     except FetchError as error:
-        raise ValueError(f"{text!r} is no base address: {error}") from error
+        # it is not repeated: part of it may be a password
+        raise ValueError(f"a base address cannot be used: {error}") from error
     return _canonical(target.host), target.port
+
+
+def _without_userinfo(url: str) -> str:
+    """A gateway may ask for a user name; whoever is asked for pictures never hears it."""
+    return re.sub(r"(?<=://)[^/?#]*@", "", url)
 
 
 def _canonical(host: str) -> str:

@@ -19,8 +19,8 @@ from journey_mcp.errors import (
     UnsupportedValue,
 )
 from journey_mcp.images import AspectRatio
-from journey_mcp.registry import Catalog, Offer, Parameter
-from journey_mcp.requests import ImageRequest
+from journey_mcp.registry import Catalog, Offer, Parameter, can_serve
+from journey_mcp.requests import ImageRequest, Tool
 
 _RATIO_SWITCH = re.compile(r"(?:^|\s)--(?:ar|aspect)[\s=]+(\S+)", re.IGNORECASE)
 _SHOWN = 60
@@ -83,12 +83,20 @@ def _pinned(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
         )
     found = tuple(offer for offer in offers if offer.provider == request.provider)
     if not found:
-        others = ", ".join(offer.provider for offer in offers)
+        others = ", ".join(offer.provider for offer in offers if can_serve(offer, request.tool))
+        its = models_of(request.provider, request.tool, catalog)
         raise UnsupportedValue(
-            f"provider={request.provider}: it does not offer {request.model}. It is offered by {others}.",
-            next_step="Leave provider out, or name one that offers the model.",
+            f"provider={request.provider} does not offer {request.model}"
+            + (f"; {others} does." if others else ", and nobody else does for this."),
+            next_step=f"Leave provider out, or choose a model of {request.provider}: {', '.join(its)}.",
         )
     return found
+
+
+def models_of(provider: str, tool: Tool, catalog: Catalog) -> list[str]:
+    """The models with which this provider can do the tool's work."""
+    usable = catalog.offers_for(tool).items()
+    return [model for model, offers in usable if any(offer.provider == provider for offer in offers)]
 
 
 def _without_switched_ratio(request: ImageRequest, offer: Offer) -> tuple[ImageRequest, list[str]]:
@@ -158,7 +166,7 @@ def _option_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> 
         parameter = offer.parameters.get(name)
         if parameter is None:
             yield _ignored(request, offer, name, value, catalog)
-        elif problem := value_problem(value, parameter, has_pictures=bool(request.pictures)):
+        elif problem := _problem(name, value, parameter, request):
             advice = _ratio_advice(name, value, offer)
             yield UnsupportedValue(
                 f"{who(offer, catalog)} does not take {name}={_shown(value)}. It takes {problem}.",
@@ -175,9 +183,9 @@ def _option_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> 
 
 def _size_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
     width, height = request.width, request.height
-    if offer.size_field and (width is None) != (height is None):
+    if (width is None) != (height is None):
         yield UnsupportedOption(
-            f"{who(offer, catalog)} takes width and height together; only one was given.",
+            f"{who(offer, catalog)} takes width and height together; one was given.",
             next_step="Give both, or neither.",
         )
     if width is None or height is None:
@@ -197,13 +205,19 @@ def _ignored(request: ImageRequest, offer: Offer, name: str, value: Any, catalog
         for model, offers in catalog.offers_for(request.tool).items()
         if any(name in o.parameters or (name == "mask" and o.images.mask_field) for o in offers)
     ]
-    who_does = f"Models that take it: {', '.join(takers)}" if takers else "No configured model takes it"
     nearest = _nearest_ratio(request, offer) if name == "width" else None
-    instead = f", give aspect_ratio={nearest} in its place," if nearest else ""
+    instead = f", give aspect_ratio={nearest} in its place" if nearest else ""
     return UnsupportedOption(
-        f"{who(offer, catalog)} would ignore {name}={_shown(value)}. {who_does}.",
-        next_step=f"Leave {name} out{instead}" + (" or choose one of these models." if takers else "."),
+        f"{who(offer, catalog)} would ignore {name}={_shown(value)}.",
+        next_step=f"Leave {name} out{instead}"
+        + (f", or choose a model that takes it: {', '.join(takers)}." if takers else "; no configured model takes it."),
     )
+
+
+def _problem(name: str, value: Any, parameter: Parameter, request: ImageRequest) -> str | None:
+    if name == "aspect_ratio" and parameter.values is None and AspectRatio.parse(value) is None:
+        return "W:H, such as 16:9"
+    return value_problem(value, parameter, has_pictures=bool(request.pictures))
 
 
 def value_problem(value: Any, parameter: Parameter, *, has_pictures: bool) -> str | None:

@@ -62,6 +62,11 @@ class Holdings:
         """A held task as it stands; `None` when it is not held (any more)."""
         return self._held.get(task_id)
 
+    @property
+    def held(self) -> list[Task]:
+        """All of them, as they stand."""
+        return list(self._held.values())
+
     def is_stored(self, task_id: str) -> bool:
         """Whether the store has the task as it stands."""
         return task_id not in self._unsaved

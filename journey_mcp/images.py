@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
-_RATIO = re.compile(r"(\d{1,4}):(\d{1,4})")
+_RATIO = re.compile(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})")
 _IMAGE_ID = re.compile(r"(tsk_[A-Za-z0-9_-]{22})\.([1-9]\d{0,2})")
 
 
@@ -18,10 +18,8 @@ class AspectRatio:
     @classmethod
     def parse(cls, text: str) -> "AspectRatio | None":
         """Read `W:H`; anything else, or a side of 0, is `None`."""
-        match = _RATIO.fullmatch(text.strip())
-        if match is None or not (int(match[1]) and int(match[2])):
-            return None
-        return cls(int(match[1]), int(match[2]))
+        match = _RATIO.fullmatch(text)
+        return cls(int(match[1]), int(match[2])) if match else None
 
     def __le__(self, other: "AspectRatio") -> bool:
         """Whether it is at most as wide."""

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from journey_mcp.errors import NotSubmitted, SubmissionUnconfirmed
 from journey_mcp.holdings import LEASE_S, Holdings
 from journey_mcp.owners import is_alive
+from journey_mcp.providers.client import LONGEST_SUBMIT_S
 from journey_mcp.tasks import Submission, Task
 
 _LOOK_EVERY_S = 2.0
 _PURGE_EVERY_S = 3600.0
-_ANSWERED_WITHIN_S = 360.0
-"""No creating request is waited for longer than that."""
+_ANSWERED_WITHIN_S = LONGEST_SUBMIT_S + 60.0
+"""No creating request is waited for longer than that, an upload before it included."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,9 +42,9 @@ async def keep(
                 await _take_over(holdings, list(addresses()), go_on)
             last_look = now
             if clock.elapsed() >= purge_at:
+                purge_at = clock.elapsed() + _PURGE_EVERY_S
                 await holdings.store.delete_older(than=now - keep_s)
                 await forget_older(now - keep_s)
-                purge_at = clock.elapsed() + _PURGE_EVERY_S
         except Exception:  # noqa: BLE001  # without this loop every task of ours would be taken for orphaned
             _log.exception("leases cannot be looked after; it is tried again")
         await clock.sleep(_LOOK_EVERY_S)

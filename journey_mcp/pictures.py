@@ -15,7 +15,7 @@ from anyio import to_thread
 from journey_mcp import imaging, local_files
 from journey_mcp.anatomy import NotAPicture
 from journey_mcp.errors import FileNotAllowed, MalformedUrl, UnknownImage, UnusableImage
-from journey_mcp.fetching import Fetcher, FetchError
+from journey_mcp.fetching import Fetcher, FetchError, is_reachable_by_others
 from journey_mcp.holdings import Holdings
 from journey_mcp.images import ImageId, InputImage, OutputImage
 from journey_mcp.providers import SANDBOX, Account
@@ -45,12 +45,12 @@ class Source:
     content: bytes | None = None
     trusted_base: str | None = None
     """The address of the service that made the picture; it is fetched from there."""
-    is_sandbox: bool = False
-    """The URL works on this machine only."""
+    is_here: bool = False
+    """The URL works on this machine or network only."""
 
     def url_for(self, account: Account) -> str | None:
         """The URL, when this provider can fetch it."""
-        return self.url if not self.is_sandbox or account.provider == SANDBOX or _is_here(account.base_url) else None
+        return self.url if not self.is_here or account.provider == SANDBOX or _is_here(account.base_url) else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,8 +90,9 @@ class Pictures:
 class PictureReader:
     """Finds the pictures that requests name."""
 
-    def __init__(self, holdings: Holdings, folders: Sequence[Path]) -> None:
+    def __init__(self, holdings: Holdings, folders: Sequence[Path], fetcher: Fetcher) -> None:
         self._holdings = holdings
+        self._fetcher = fetcher
         self._folders = folders
 
     async def read(self, request: ImageRequest, principal: str, *, files_allowed: bool) -> Pictures:
@@ -121,7 +122,7 @@ class PictureReader:
             return _from_data_uri(argument, text)
         name = f"{argument}={text[:_SHOWN]!r}"
         if is_web_address(text):
-            return Source(name=name, kind="a URL", url=text)
+            return self._at_url(name, text)
         if not local_files.looks_like_path(text):
             raise MalformedUrl(
                 f"{name} is neither an http(s) URL, a data URI, a path of a picture file, nor the id of an earlier "
@@ -140,6 +141,16 @@ class PictureReader:
         except local_files.Unreadable as error:
             raise UnusableImage(f"{name}: {error}.", next_step="Give the path of a picture file.") from error
         return Source(name=name, kind="a local file", content=content)
+
+    def _at_url(self, name: str, url: str) -> Source:
+        is_open = is_reachable_by_others(url)
+        if not is_open and not self._fetcher.trusts(url):
+            raise MalformedUrl(
+                f"{name} is not a public HTTPS address: a provider elsewhere cannot fetch it.",
+                next_step="Give a public https:// URL, a data URI, a file, or the id of an earlier picture; the person "
+                "who runs the server can name a host of theirs in JOURNEY_MCP_TRUSTED_HOSTS.",
+            )
+        return Source(name=name, kind="at an address of this network only", url=url, is_here=not is_open)
 
     def _read_file(self, text: str) -> bytes:
         return local_files.read(text, local_files.allowed_folders(self._folders), max_bytes=MAX_BYTES)
@@ -160,7 +171,7 @@ class PictureReader:
             url=image.url if is_alive else None,
             content=copy,
             trusted_base=task.base_url,
-            is_sandbox=_is_here(image.url),
+            is_here=not is_reachable_by_others(image.url),
         )
 
 

@@ -15,7 +15,7 @@ from journey_mcp.delivery import Delivery
 from journey_mcp.errors import CredentialsRejected, JourneyError, LostUpstream, NoPicture, SandboxGone, Unreachable
 from journey_mcp.providers import Provider
 from journey_mcp.registry import Offer
-from journey_mcp.tasks import Handle, Prediction, Task
+from journey_mcp.tasks import Handle, Prediction, Status, Task
 
 _TOGETHER_S = 1.0
 """Where several are asked for together, those due within this time come along with the one that is due."""
@@ -137,12 +137,16 @@ class Poller:
                 await self._answered(polled, upstream, answers.get(handle.prediction_id))
 
     async def _answered(self, polled: _Polled, upstream: Upstream, prediction: Prediction | None) -> None:
+        known = self._known(polled)
         if prediction is None:
             unknown_s = self._count_failure(polled)
             if unknown_s > _PATIENCE_WITH_UNKNOWN_S or (upstream.is_sandbox and polled.failures > 1):
-                await self._give_up(polled, _lost(upstream))
+                # pictures that were told before are there, whatever is told of them now
+                await (self._take(polled, known) if known else self._give_up(polled, _lost(upstream)))
                 return
             await self._tell_silence(polled, "The provider does not know this task at the moment.")
+        elif prediction.is_empty and known:
+            await self._take(polled, known)
         else:
             polled.failures = 0
             polled.empties += prediction.is_empty
@@ -152,6 +156,16 @@ class Poller:
             await self._delivery.seen(polled.task_id, prediction, polled.offer)
         polled.polls += 1
         self._schedule(polled)
+
+    def _known(self, polled: _Polled) -> Prediction | None:
+        """What the task has already, as a finished prediction; `None` without a picture."""
+        task = self._holdings.get(polled.task_id)
+        if task is None or task.prediction_id is None or not task.images:
+            return None
+        return Prediction(prediction_id=task.prediction_id, status=Status.SUCCEEDED, images=task.images)
+
+    async def _take(self, polled: _Polled, known: Prediction) -> None:
+        await self._delivery.seen(polled.task_id, known, polled.offer)
 
     async def _unanswered(self, polled: _Polled, upstream: Upstream, error: JourneyError) -> None:
         """Asking is free: it goes on, unless what was asked is a sandbox that has ended."""

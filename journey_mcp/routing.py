@@ -1,11 +1,19 @@
 """Which provider runs a request: the first whose offer takes all of it, those that refused lately last."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from journey_mcp import fitting
-from journey_mcp.errors import InvalidRequest, JourneyError, NoOffer, NotEnglish
+from journey_mcp.errors import (
+    InvalidRequest,
+    NoOffer,
+    NotEnglish,
+    TooManyImages,
+    UnsupportedOption,
+    UnsupportedValue,
+    UnusableImage,
+)
 from journey_mcp.images import InputImage
 from journey_mcp.language import Verdict
 from journey_mcp.registry import Catalog, Offer
@@ -47,16 +55,22 @@ class Route:
     """Where a request may run, in the order in which it is tried."""
 
     candidates: tuple[Candidate, ...]
-    passed_over: Mapping[str, str]
-    """Providers that stood before the first candidate in the order of preference, and why each is not the first."""
+    order: tuple[str, ...]
+    """All providers that offer the model, the preferred one first."""
+    obstacles: Mapping[str, InvalidRequest]
+    """What stands in the way at those that are no candidates."""
+    resting: Mapping[str, str]
+    """Why providers refused lately."""
 
-    @property
-    def notice(self) -> str | None:
-        """Why it is not the first choice that runs the request; `None` when it is."""
-        if not self.passed_over:
-            return None
-        reasons = " ".join(f"{name} was passed over: {reason}" for name, reason in self.passed_over.items())
-        return f"{self.candidates[0].offer.provider} runs this. {reasons}"
+    def notices(self, runner: Offer, more: Mapping[str, InvalidRequest]) -> tuple[str, ...]:
+        """Why it is not the first choice that runs the request, if so; `more` are obstacles found since."""
+        known = {**self.obstacles, **more}
+        before = self.order[: self.order.index(runner.provider)]
+        reasons = [f"{name} was passed over: {known.get(name) or self._rest(name)}" for name in before]
+        return (f"{runner.provider} runs this. {' '.join(reasons)}",) if reasons else ()
+
+    def _rest(self, name: str) -> str:
+        return f"it refused lately ({self.resting.get(name)})."
 
 
 def plan(
@@ -86,15 +100,15 @@ def plan(
         else:
             fitting_ones.append(Candidate(offer=offer, request=fitted, notices=notices))
     if not fitting_ones:
-        raise _nobody(request, problems, catalog, verdict=verdict, only_data=only_data)
+        raise _with_others(request, problems, catalog, verdict=verdict, only_data=only_data)
     # the order is kept, but for those that rest
     ordered = sorted(fitting_ones, key=lambda candidate: candidate.offer.provider in resting)
-    before = offers[: offers.index(ordered[0].offer)]
-    passed_over = {
-        offer.provider: str(problems.get(offer.provider) or f"it refused lately ({resting.get(offer.provider)}).")
-        for offer in before
-    }
-    return Route(candidates=tuple(ordered), passed_over=passed_over)
+    return Route(
+        candidates=tuple(ordered),
+        order=tuple(offer.provider for offer in offers),
+        obstacles=problems,
+        resting=resting,
+    )
 
 
 def estimate(offer: Offer, request: ImageRequest) -> Cost | None:
@@ -121,41 +135,46 @@ def _language_notices(offer: Offer, catalog: Catalog, verdict: Verdict | None) -
     return ()
 
 
-def _nobody(
+def nobody(request: ImageRequest, problems: Mapping[str, InvalidRequest], catalog: Catalog) -> InvalidRequest:
+    """The error when no offer takes the request: each one's obstacle, and what helps at the one that comes nearest."""
+    if len(problems) == 1:
+        return next(iter(problems.values()))
+    kinds = {type(problem) for problem in problems.values()}
+    kind = kinds.pop() if len(kinds) == 1 else NoOffer
+    offers = {offer.provider: offer for offer in catalog.offers[request.model]}
+    nearest = min(problems, key=lambda name: _distance(problems[name], offers[name]))
+    listed = " ".join(f"{name}: {problem}" for name, problem in problems.items())
+    return kind(
+        f"No provider takes this as it is. {listed}",
+        next_step=f"At {nearest}, which comes nearest: {problems[nearest].failure.next_step}",
+    )
+
+
+_NEAREST_FIRST = (UnusableImage, UnsupportedValue, NotEnglish, TooManyImages, UnsupportedOption)
+
+
+def _distance(problem: InvalidRequest, offer: Offer) -> tuple[int, int]:
+    """How far an offer is from taking a request: a value is corrected more easily than a wish given up."""
+    known = next((n for n, kind in enumerate(_NEAREST_FIRST) if isinstance(problem, kind)), len(_NEAREST_FIRST))
+    return known, -offer.images.maximum
+
+
+def _with_others(
     request: ImageRequest,
     problems: Mapping[str, InvalidRequest],
     catalog: Catalog,
     *,
     verdict: Verdict | None,
     only_data: OnlyData,
-) -> JourneyError:
-    """One obstacle as it is; several with the name of their provider, and what would help."""
-    if len(problems) == 1:
-        (problem,) = problems.values()
-        return _with_others(problem, request, catalog, verdict=verdict, only_data=only_data)
-    listed = " ".join(f"{name}: {problem}" for name, problem in problems.items())
-    kinds = {type(problem) for problem in problems.values()}
-    kind = kinds.pop() if len(kinds) == 1 else NoOffer
-    steps = list(dict.fromkeys(problem.failure.next_step or "" for problem in problems.values()))
-    step = steps[0] if len(steps) == 1 else f"Change what stands in the way at one of them, for instance: {steps[0]}"
-    return kind(f"No provider takes this as it is. {listed}", next_step=step)
-
-
-def _with_others(
-    problem: InvalidRequest,
-    request: ImageRequest,
-    catalog: Catalog,
-    *,
-    verdict: Verdict | None,
-    only_data: OnlyData,
 ) -> InvalidRequest:
-    """The obstacle of a pinned provider, with those that would take the request."""
+    """The error when no offer takes the request; of a pinned provider, with those that would."""
+    error = nobody(request, problems, catalog)
     if request.provider is None:
-        return problem
-    free = ImageRequest(**{**request.as_plain(), "reference_images": request.reference_images, "provider": None})
+        return error
     try:
+        free = replace(request, provider=None)
         route = plan(free, catalog, verdict=verdict, only_data=only_data, resting={})
     except InvalidRequest:
-        return problem
+        return error
     takers = ", ".join(candidate.offer.provider for candidate in route.candidates)
-    return type(problem)(str(problem), next_step=f"Leave provider out, or name one that takes this as it is: {takers}.")
+    return type(error)(str(error), next_step=f"Leave provider out, or name one that takes this as it is: {takers}.")

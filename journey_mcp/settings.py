@@ -121,7 +121,8 @@ class Settings(BaseModel):
     webhook_secret: SecretStr | None = Field(
         None,
         title="JOURNEY_MCP_WEBHOOK_SECRET",
-        description="Sent back in `x-webhook-secret` when a `webhook_url` is called.",
+        description="Sent back when a `webhook_url` is called, by providers that take one (JourneyAPI, "
+        "Black Forest Labs).",
     )
     keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         30,

@@ -13,19 +13,21 @@ from anyio import to_thread
 from journey_mcp import fitting, leases, routing
 from journey_mcp.clock import Clock
 from journey_mcp.connections import ADAPTERS, Adapter, Connections, open_connections
-from journey_mcp.copies import Copies
+from journey_mcp.copies import LIVES_LONG_S, Copies
 from journey_mcp.delivery import Delivery
-from journey_mcp.errors import InvalidRequest, SetupError, SubmissionUnconfirmed
+from journey_mcp.errors import InternalError, InvalidRequest, SetupError, SubmissionUnconfirmed
 from journey_mcp.fetching import Fetcher, Trusted
 from journey_mcp.holdings import Holdings
 from journey_mcp.language import Verdict, judge
 from journey_mcp.pictures import PictureReader, Pictures
 from journey_mcp.polling import Poller
+from journey_mcp.providers.client import LONGEST_SUBMIT_S
 from journey_mcp.registry import Offer
 from journey_mcp.requests import ImageRequest, PreparedRequest, check_webhook_url
+from journey_mcp.rests import Rests
 from journey_mcp.settings import Settings
 from journey_mcp.store import Rest, open_store
-from journey_mcp.submission import Attempt, submit
+from journey_mcp.submission import Attempt, Submitter
 from journey_mcp.tasks import Submission, Task, new_task_id
 from journey_mcp.waiting import Report, Wait, wait
 
@@ -36,7 +38,7 @@ _AT_ONCE_S = 1.5
 """How long a call that will not wait still stays for the provider's first answer: with all else, under 2 s."""
 _LISTED_FOR_S = 24 * 3600.0
 _LISTED = 20
-_LEAVE_S = 360.0
+_LEAVE_S = LONGEST_SUBMIT_S + 60.0
 """How long answers to creating requests are waited for when whoever asked has gone: as long as they may come."""
 _HURRY_S = 1.5
 """The same when the process is told to end; who tells it so kills it soon after."""
@@ -51,12 +53,15 @@ class Studio:
         self.settings = settings
         self.catalog = connections.catalog
         self._connections = connections
+        self._accounts = [account for account, _ in connections.providers()]
         self._delivery = delivery
         self._holdings = delivery.holdings
         self.fetcher = fetcher
         """Downloads what may be downloaded."""
-        self._pictures = PictureReader(self._holdings, settings.image_dirs)
+        self._pictures = PictureReader(self._holdings, settings.image_dirs, fetcher)
+        self._rests = Rests(self._holdings.store, self._holdings.clock)
         self._poller = Poller(delivery, connections.upstream_of)
+        self._is_ending = False
         # A creating request that is out is not cancelled with whatever asked for it: the answer may be paid for.
         # These tasks are outside of every cancel scope; `stop` ends them.
         self._submissions: dict[str, asyncio.Task[None]] = {}
@@ -82,11 +87,12 @@ class Studio:
             only_data=lambda offer: pictures.only_data(self._connections.account_of(offer)),
             resting=resting,
         )
-        attempts, told = await _first_prepared(
-            [self._attempt(candidate, pictures, resting) for candidate in route.candidates]
-        )
+        attempts, problems = await _prepared([self._attempt(candidate, pictures) for candidate in route.candidates])
+        if not attempts:
+            raise routing.nobody(request, {**route.obstacles, **problems}, self.catalog)
         first = attempts[0]
-        notices = (*self._connections.notices, *([route.notice] if route.notice else []), *first.notices, *told)
+        _, told = await first.prepare()
+        own = (*route.notices(first.offer, problems), *first.notices, *told)
         now = self._holdings.clock.now()
         task = Task(
             id=new_task_id(),
@@ -97,10 +103,13 @@ class Studio:
             created_at=now,
             updated_at=now,
             cost=first.cost,
-            notices=tuple(dict.fromkeys(notices)),
+            notices=tuple(dict.fromkeys((*self._connections.notices, *own))),
         )
         await self._holdings.add(task)
-        self._submissions[task.id] = asyncio.create_task(self._submit(task.id, attempts))
+        submitter = Submitter(
+            task.id, attempts, self._delivery, self._rests, told=own, is_ending=lambda: self._is_ending
+        )
+        self._submissions[task.id] = asyncio.create_task(self._submit(task.id, submitter))
         return task
 
     async def wait_for_new(self, task: Task, seconds: float, report: Report | None = None) -> Task:
@@ -146,11 +155,8 @@ class Studio:
 
     async def rests(self) -> dict[str, Rest]:
         """The configured providers that refused lately and are tried last, by name."""
-        rests = await self._holdings.store.resting(now=self.now())
-        found = (
-            (account.provider, rests.get((account.provider, account.base_url)))
-            for account, _ in self._connections.providers()
-        )
+        rests = await self._rests.all()
+        found = ((account.provider, rests.get((account.provider, account.base_url))) for account in self._accounts)
         return {name: rest for name, rest in found if rest is not None}
 
     async def work(self) -> None:
@@ -166,7 +172,32 @@ class Studio:
             )
 
     async def finish(self, seconds: float) -> None:
-        """Wait for creating requests whose answers are still out, at most so long."""
+        """Wait, at most so long, for what is lost otherwise.
+
+        That is answers to creating requests, and pictures whose links die soon.
+        """
+        until = self._holdings.clock.elapsed() + seconds
+        out = {task for id_, task in self._submissions.items() if self._is_out(id_)}
+        if out:
+            await asyncio.wait(out, timeout=seconds)
+        dying = {task.id: task for task in self._holdings.held if self.dies_soon(task)}
+        wish = Wait(
+            task_ids=list(dying),
+            principal="",
+            seconds=until - self._holdings.clock.elapsed(),
+            is_enough=_all_final,
+        )
+        await wait(self._holdings, wish, dying)
+
+    def dies_soon(self, task: Task) -> bool:
+        """Whether a running task's pictures will have links that die soon, so that somebody has to be there."""
+        offer = self._offer_of(task)
+        lives_s = offer.expires_after_s if offer else None
+        return task.submission is Submission.ACCEPTED and lives_s is not None and lives_s <= LIVES_LONG_S
+
+    async def hurry(self, seconds: float) -> None:
+        """The process is told to end: nothing more is sent, and answers are waited for at most so long."""
+        self._is_ending = True
         out = {task for id_, task in self._submissions.items() if self._is_out(id_)}
         if out:
             await asyncio.wait(out, timeout=seconds)
@@ -200,10 +231,9 @@ class Studio:
         """Which providers refused lately, and why; not asked for where there is no choice."""
         return {} if len(offers) == 1 else {name: rest.reason for name, rest in (await self.rests()).items()}
 
-    def _attempt(self, candidate: routing.Candidate, pictures: Pictures, resting: Mapping[str, str]) -> Attempt:
+    def _attempt(self, candidate: routing.Candidate, pictures: Pictures) -> Attempt:
         offer = candidate.offer
         account = self._connections.account_of(offer)
-
         ready: tuple[PreparedRequest, tuple[str, ...]] | None = None
 
         async def prepare() -> tuple[PreparedRequest, tuple[str, ...]]:
@@ -220,21 +250,18 @@ class Studio:
             cost=candidate.cost,
             notices=candidate.notices,
             prepare=prepare,
-            is_resting=offer.provider in resting,
         )
 
     def _as_known(self, task: Task) -> Task:
         return task.noticed(reason, self.now()) if (reason := self.elsewhere(task)) else task
 
-    async def _submit(self, task_id: str, attempts: Sequence[Attempt]) -> None:
+    async def _submit(self, task_id: str, submitter: Submitter) -> None:
         try:
-            task, offer = await submit(task_id, attempts, self._delivery)
+            task, offer = await submitter.run()
         except Exception:  # noqa: BLE001  # the outermost boundary of background work
             report_id = secrets.token_hex(4)
             _log.exception("submission of task %s failed in our own code (report %s)", task_id, report_id)
-            said = f"journey-mcp failed while sending (report id {report_id}); the task may have been created."
-            failure = SubmissionUnconfirmed(said).failure
-            await self._holdings.change(task_id, lambda task, now: task.failed(failure, now))
+            await self._after_a_fault(task_id, report_id)
         else:
             if task and not task.status.is_final:
                 # a synchronous model that answers with an id only has finished by then (C2), and one that shows
@@ -242,6 +269,23 @@ class Studio:
                 self._poller.add(task_id, offer, now=offer.synchronous or bool(task.images))
         finally:
             self._submissions.pop(task_id, None)
+
+    async def _after_a_fault(self, task_id: str, report_id: str) -> None:
+        """A fault of ours, by how far the task had come: nothing was sent, perhaps something, or it goes on."""
+        task = self._holdings.get(task_id)
+        if task is not None and task.submission is Submission.ACCEPTED:
+            self._poller.add(task_id, self._offer_of(task))
+            return
+        fault = InternalError(f"journey-mcp failed before anything was sent (report id {report_id}).")
+        unclear = SubmissionUnconfirmed(
+            f"journey-mcp failed while sending (report id {report_id}); the task may have been created."
+        )
+
+        def end(task: Task, now: float) -> Task:
+            is_unsent = task.submission is Submission.PREPARED
+            return task.refused(fault.failure, now) if is_unsent else task.failed(unclear.failure, now)
+
+        await self._holdings.change(task_id, end)
 
     def _offer_of(self, task: Task) -> Offer | None:
         return self._connections.offer_of(task, self.catalog)
@@ -265,7 +309,7 @@ async def open_studio(
         connections = await stack.enter_async_context(open_connections(settings, adapters))
         fetcher = _new_fetcher(settings, connections)
         holdings = Holdings(store, clock or Clock())
-        copies = Copies(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, fetcher)
+        copies = Copies(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, fetcher, holdings.clock)
         raised: Exception | None = None
         try:
             async with anyio.create_task_group() as group:
@@ -278,7 +322,7 @@ async def open_studio(
                     raised = error
                 finally:
                     with anyio.CancelScope(shield=True):
-                        await studio.finish(_HURRY_S)
+                        await studio.hurry(_HURRY_S)
                         await studio.stop()
                     group.cancel_scope.cancel()
         finally:
@@ -301,7 +345,7 @@ def _new_fetcher(settings: Settings, connections: Connections) -> Fetcher:
         return Fetcher(Trusted.parse(settings.trusted_hosts).with_base_urls(connections.base_urls()))
     except ValueError as error:
         raise SetupError(
-            f"JOURNEY_MCP_TRUSTED_HOSTS, or a provider's base address: {error}.",
+            f"JOURNEY_MCP_TRUSTED_HOSTS, or a provider's base address, is wrong: {error}.",
             next_step="Correct or unset this variable.",
         ) from error
 
@@ -314,22 +358,17 @@ async def _verdict(prompt: str, offers: Sequence[Offer]) -> Verdict | None:
     return (await to_thread.run_sync(judge, prompt)).verdict
 
 
-async def _first_prepared(attempts: Sequence[Attempt]) -> tuple[Sequence[Attempt], tuple[str, ...]]:
-    """The attempts from the first on whose pictures can be had as it takes them, and what the caller should know.
-
-    Raises:
-        InvalidRequest: there is none; the first one's reason.
-    """
-    problems: list[InvalidRequest] = []
+async def _prepared(attempts: Sequence[Attempt]) -> tuple[list[Attempt], dict[str, InvalidRequest]]:
+    """The attempts from the first on whose pictures can be had as it takes them, and why those before it cannot."""
+    problems: dict[str, InvalidRequest] = {}
     for number, attempt in enumerate(attempts):
         try:
-            _, told = await attempt.prepare()
+            await attempt.prepare()
         except InvalidRequest as problem:
-            problems.append(problem)
+            problems[attempt.offer.provider] = problem
         else:
-            passed = zip(attempts, problems, strict=False)
-            return attempts[number:], (*(f"{a.account.provider} was passed over: {p}" for a, p in passed), *told)
-    raise problems[0]
+            return list(attempts[number:]), problems
+    return [], problems
 
 
 def _all_final(tasks: Mapping[str, Task]) -> bool:

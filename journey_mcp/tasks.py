@@ -1,6 +1,7 @@
 """The task: our durable record of one wish, and how what providers tell changes it. No clock, SQL or HTTP."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -169,6 +170,11 @@ class Task:
     def noticed(self, notice: str, at: float) -> "Task":
         """Tell the caller something more, once."""
         return self if notice in self.notices else self._changed(at, notices=(*self.notices, notice))
+
+    def told_anew(self, old: Sequence[str], new: Sequence[str], at: float) -> "Task":
+        """Tell these notices in place of those, which do not hold any more."""
+        kept = [notice for notice in self.notices if notice not in old]
+        return self._changed(at, notices=tuple(dict.fromkeys([*kept, *new])))
 
     def _furthest(self, prediction: Prediction) -> float | None:
         if prediction.status is Status.SUCCEEDED:

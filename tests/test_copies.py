@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from support import wide_world
 
+from journey_mcp.clock import Clock
 from journey_mcp.copies import Copies
 from journey_mcp.fetching import Fetcher, Trusted
 from journey_mcp.tasks import Status
@@ -72,7 +73,7 @@ async def test_the_largest_copy_is_a_setting(tmp_path: Path) -> None:
 
 async def test_old_copies_are_deleted(tmp_path: Path) -> None:
     """By the time at which they were made; without a folder there is nothing to do."""
-    copies = Copies(tmp_path, 1000, Fetcher(Trusted()))
+    copies = Copies(tmp_path, 1000, Fetcher(Trusted()), Clock())
     await copies.forget_older(1.0)
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -81,3 +82,14 @@ async def test_old_copies_are_deleted(tmp_path: Path) -> None:
         os.utime(folder / name, (made_at, made_at))
     await copies.forget_older(2000.0)
     assert [path.name for path in folder.iterdir()] == ["new.png"]
+    (folder / "a.folder").mkdir()
+    await copies.forget_older(9e9)
+    assert [path.name for path in folder.iterdir()] == ["a.folder"]
+
+
+async def test_a_picture_that_is_not_there_at_once_is_asked_for_again(tmp_path: Path) -> None:
+    """Its link lives ten minutes."""
+    async with wide_world(tmp_path, "picture:status=503,times=2", services=["bfl"]) as here:
+        task = await here.made(**KITE)
+        assert task.images[0].path
+        assert task.notices == ()

@@ -17,7 +17,7 @@ from journey_mcp.errors import all_errors
 from journey_mcp.registry.facts import ImageInput, Model, Offer, Parameter
 from journey_mcp.sandbox.faults import KINDS
 from journey_mcp.server.menu import read_menu
-from journey_mcp.settings import Settings, read_settings
+from journey_mcp.settings import Settings, read_settings, variables
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -111,7 +111,8 @@ def lifetime(seconds: int) -> str:
 
 def settings_table() -> str:
     """All variables."""
-    return table(["variable", ""], [[f"`{f.title}`", str(f.description)] for f in Settings.model_fields.values()])
+    rows = [[f"`{name}`", str(Settings.model_fields[field].description)] for name, field in variables().items()]
+    return table(["variable", ""], rows)
 
 
 def errors_table() -> str:

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
-from support import World, fast_studio, wide_world, world
+from support import World, fast_studio, until_accepted, wide_world, wish, world
 
 from journey_mcp import sandbox
 from journey_mcp.sandbox import Settings, VtrixSettings
@@ -126,6 +127,9 @@ async def test_who_rests_is_still_tried_when_nobody_else_can(tmp_path: Path) -> 
         here.faults("bfl/submit:status=402")
         task = await here.made(**EDIT)
         assert (task.status, task.provider) == (Status.SUCCEEDED, "journeyapi")
+        with anyio.fail_after(20):
+            while "journeyapi" in await here.studio.rests():
+                await here.clock.sleep(1)
         assert set(await here.studio.rests()) == {"bfl"}
 
 
@@ -160,3 +164,78 @@ async def test_a_single_provider_that_refuses_is_told_as_before(tmp_path: Path) 
         assert task.failure is not None
         assert "The balance is 0 credits" in task.failure.message
         assert set(await here.studio.rests()) == {"journeyapi"}
+
+
+async def test_a_provider_that_could_not_run_it_takes_no_patience_away(tmp_path: Path) -> None:
+    """BFL would have to fetch the picture and cannot: JourneyAPI's limit is waited for as if it were alone."""
+    given: dict[str, Any] = {
+        "model": "flux-1.1-pro",
+        "prompt": "a kite",
+        "reference_images": ("http://127.0.0.1:9/a.png",),
+    }
+    services = ("replicate", "bfl")
+    more = {"JOURNEY_MCP_TRUSTED_HOSTS": "127.0.0.1:9"}
+    async with wide_world(tmp_path, "replicate/submit:status=429,times=6", services=services, **more) as here:
+        task = await here.made(**given)
+        assert (task.provider, len(here.sent_to("replicate")), here.sent_to("bfl")) == ("replicate", 7, [])
+
+
+async def test_what_held_for_the_first_provider_is_not_told_of_the_second(tmp_path: Path) -> None:
+    """BFL turns the ratio into a size, JourneyAPI takes it as it is."""
+    more = {"JOURNEY_MCP_PROVIDERS": "bfl,journeyapi"}
+    async with wide_world(tmp_path, "bfl/submit:status=402", services=TWO, **more) as here:
+        task = await here.made(**EDIT, aspect_ratio="16:9")
+        assert (task.provider, here.sent_to("journeyapi")[0]["aspect_ratio"]) == ("journeyapi", "16:9")
+        assert not any("is sent as" in notice for notice in task.notices)
+
+
+async def test_two_limits_at_once_are_worth_another_try(tmp_path: Path) -> None:
+    """The advice is to wait, and the error says that it may be retried."""
+    faults = ("journeyapi/submit:status=429,times=always", "bfl/submit:status=429,times=always")
+    async with wide_world(tmp_path, *faults, services=TWO) as here:
+        here.clock.speed = 500
+        task = await here.made(**EDIT)
+        assert task.failure is not None
+        assert (task.failure.code, task.failure.retryable) == ("rate_limited", True)
+        assert "Wait a minute" in (task.failure.next_step or "")
+
+
+async def test_a_process_that_is_told_to_end_sends_nothing_more(tmp_path: Path) -> None:
+    """The first provider's refusal is on its way; the second one is not asked any more."""
+    faults = ("journeyapi/submit:delay=0.3", "journeyapi/submit:status=402")
+    async with wide_world(tmp_path, *faults, services=TWO) as here:
+        settings = here.studio.settings
+        task_id = ""
+        with anyio.CancelScope() as scope:
+            async with fast_studio(settings, here.clock) as ending:
+                task_id = (await ending.create(wish(**EDIT))).id
+                while not here.asked["imagine"]:
+                    await here.clock.sleep(1)
+                scope.cancel()
+                await anyio.sleep_forever()
+        task = (await here.studio.fetch([task_id], seconds=600))[task_id]
+        assert here.sent_to("bfl") == []
+        assert task.failure is not None
+        assert task.failure.code == "not_submitted"
+        assert task.cost is None
+
+
+async def test_when_the_client_hangs_up_a_picture_that_dies_soon_is_still_fetched(tmp_path: Path) -> None:
+    """The process stays until its copy is there."""
+    async with wide_world(tmp_path, services=["bfl"], speed=20) as here:
+        async with fast_studio(here.studio.settings, here.clock) as leaving:
+            task = await until_accepted(leaving, await leaving.create(wish(model="flux-2-pro")))
+        stored = (await here.studio.fetch([task.id]))[task.id]
+        assert stored.status is Status.SUCCEEDED
+        assert Path(stored.images[0].path or "").is_file()
+
+
+async def test_the_first_success_ends_the_rest_of_a_single_provider_too(tmp_path: Path) -> None:
+    """Though nobody looks it up there."""
+    async with world(tmp_path, "submit:status=402") as here:
+        await here.made()
+        assert set(await here.studio.rests()) == {"journeyapi"}
+        await here.made()
+        with anyio.fail_after(20):
+            while await here.studio.rests():
+                await here.clock.sleep(1)

@@ -55,10 +55,10 @@ def offer(model: str) -> Offer:
         (
             {"model": "z-image", "negative_prompt": "dogs"},
             "unsupported_option",
+            "would ignore negative_prompt=dogs",
             "flux-pro, flux-schnell",
-            "one of these",
         ),
-        ({"model": "z-image", "seed": 7}, "unsupported_option", "No configured model takes it", "Leave seed out."),
+        ({"model": "z-image", "seed": 7}, "unsupported_option", "ignore seed=7", "Leave seed out; no configured model"),
         (
             {"model": "flux-pro", "negative_prompt": "x" * 4001},
             "unsupported_value",
@@ -69,7 +69,7 @@ def offer(model: str) -> Offer:
             {"tool": "edit_image", "model": "ideogram-v3-edit", "image": URL, "mask": URL},
             "unsupported_option",
             "mask",
-            "Leave mask out.",
+            "Leave mask out; no configured model takes it.",
         ),
     ],
 )

@@ -135,7 +135,7 @@ async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path
                     holdings,
                     addresses=addresses,
                     go_on=lambda _task: None,
-                    forget_older=Copies(tmp_path, 0, Fetcher(Trusted())).forget_older,
+                    forget_older=Copies(tmp_path, 0, Fetcher(Trusted()), clock).forget_older,
                     keep_s=1e9,
                 )
             )

@@ -105,8 +105,37 @@ async def test_an_offer_that_takes_bytes_only_gets_what_lies_at_the_url(tmp_path
         by_id = await here.made(**fill, image=f"{first.id}.1")
         by_url = await here.made(**fill, image=first.images[0].url)
         assert (by_id.status, by_url.status) == (Status.SUCCEEDED, Status.SUCCEEDED)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.test/a.png",
+        "http://127.0.0.1:9/a.png",
+        "https://127.0.0.1:9/a.png",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[::1]/a.png",
+        "https://192.168.1.5/a.png",
+        "https://localhost/a.png",
+        "https://printer.local/a.png",
+    ],
+)
+async def test_an_address_that_a_provider_cannot_reach_is_refused(tmp_path: Path, url: str) -> None:
+    """Unless the person named its host: then we fetch it, and send what lies there."""
+    async with wide_world(tmp_path, services=["bfl"]) as here:
         with pytest.raises(InvalidRequest) as raised:
-            await here.made(**fill, image="http://127.0.0.1:9/a.png")
+            await here.made(**KONTEXT, image=url)
+        assert raised.value.failure.code == "malformed_url"
+        assert url in str(raised.value)
+        assert "JOURNEY_MCP_TRUSTED_HOSTS" in (raised.value.failure.next_step or "")
+        assert here.sent == []
+
+
+async def test_what_cannot_be_fetched_for_an_offer_of_bytes_is_told(tmp_path: Path) -> None:
+    """A trusted host where nobody listens."""
+    async with wide_world(tmp_path, services=["bfl"], JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1:9") as here:
+        with pytest.raises(InvalidRequest) as raised:
+            await here.made(**{**KONTEXT, "model": "flux-fill-pro"}, image="http://127.0.0.1:9/a.png")
         assert raised.value.failure.code == "unusable_image"
         assert "127.0.0.1" in str(raised.value)
 

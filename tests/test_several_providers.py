@@ -78,7 +78,10 @@ async def test_an_https_picture_is_edited_through_each_of_the_five_offers(
         return FileResponse(photo)
 
     site = Starlette(routes=[Route("/photo.jpg", show)])
-    async with session(tmp_path) as (client, upstream), serving(site, authority.server("127.0.0.1")) as address:
+    async with (
+        session(tmp_path, JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1") as (client, upstream),
+        serving(site, authority.server("127.0.0.1")) as address,
+    ):
         assert address.startswith("https://")
         for service in SERVICES:
             told = await finished(client, "edit_image", prompt=PROMPT, image=f"{address}/photo.jpg", provider=service)
@@ -184,3 +187,51 @@ async def test_pictures_whose_links_die_are_copied_and_edited_from_the_copy(tmp_
             client, "edit_image", prompt=PROMPT, image=image["id"], model="flux-fill-pro", provider="bfl"
         )
         assert told["status"] == "succeeded", told
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"seed": True}, "seed: true is no number"),
+        ({"guidance": True}, "guidance: true is no number"),
+        ({"wait_s": True}, "wait_s: true is no number"),
+        ({"width": -1024, "height": 1024}, "width='-1024'"),
+        ({"width": 10**400, "height": 1024}, "width="),
+        ({"width": 0, "height": 0}, "width='0'"),
+        ({"steps": 10**9}, "steps="),
+        ({"width": 1024, "model": "flux-2-pro"}, "takes width and height together; one was given"),
+        ({"aspect_ratio": "１６:９", "model": "recraft"}, "W:H"),
+        ({"aspect_ratio": "0016:0009", "model": "flux-2-pro"}, "W:H"),
+        ({"provider": "nobody"}, "not configured"),
+    ],
+    ids=str,
+)
+async def test_nonsense_is_answered_before_anything_is_paid(tmp_path: Path, given: dict[str, Any], says: str) -> None:
+    """With what is allowed, and never as a fault of ours."""
+    async with session(tmp_path) as (client, upstream):
+        told = await call(client, "imagine", prompt="a kite", **given)
+        assert told["error"]["code"] != "internal"
+        assert says in told["error"]["message"]
+        assert told["next_step"]
+        assert not upstream.sandbox.ledger.submissions
+
+
+async def test_a_provider_without_the_default_model_uses_its_own(tmp_path: Path) -> None:
+    """Midjourney is JourneyAPI's alone."""
+    async with session(tmp_path) as (client, _):
+        told = await finished(client, "imagine", prompt="a kite", provider="bfl")
+        assert (told["status"], told["provider"]) == ("succeeded", "bfl")
+        told = await call(client, "imagine", prompt="a kite", provider="bfl", model="midjourney")
+        assert "flux-2-pro" in told["next_step"]
+
+
+async def test_a_base_address_with_a_password_is_never_shown(tmp_path: Path) -> None:
+    """A gateway may ask for one; our own downloads do not know it."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        environment = environment_of(upstream, tmp_path, "bfl")
+        environment["BFL_BASE_URL"] = environment["BFL_BASE_URL"].replace("://", "://gate:hunter2secret@")
+        async with client_of(read_settings(environment)) as client:
+            told = await finished(client, "imagine", prompt="a kite")
+            assert told["status"] == "succeeded", told
+            assert Path(told["images"][0]["path"]).is_file()
+            assert "hunter2secret" not in json.dumps(told)

@@ -30,6 +30,8 @@ _HERE = ("127.0.0.1", "localhost", "[::1]")
 
 SUBMIT_WITHIN_S = 320.0
 """A synchronous creating request works while it is held: far above the 90 s that are usual (U13)."""
+LONGEST_SUBMIT_S = 600.0
+"""No creating request may take longer, however much it carries."""
 ASK_WITHIN_S = 20.0
 """A question is answered at once, or asked again."""
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from journey_mcp.images import InputImage
+from journey_mcp.providers.client import LONGEST_SUBMIT_S
 from journey_mcp.registry import Offer
 from journey_mcp.requests import PreparedRequest
 
@@ -44,7 +45,7 @@ def sending_s(*images: InputImage | None) -> float:
     Giving up too early would leave a paid request unconfirmed.
     """
     size_bytes = sum(len(image.content) for image in images if image)
-    return _QUICK_S + size_bytes / _SLOW_LINE_BYTES_PER_S
+    return min(_QUICK_S + size_bytes / _SLOW_LINE_BYTES_PER_S, LONGEST_SUBMIT_S)
 
 
 def _write_images(images: Sequence[str], offer: Offer) -> dict[str, Any]:

@@ -60,7 +60,9 @@ class JourneyApi:
             if answer.status in _UNKNOWN_TASK:
                 return {}
             # the id was asked for, so an answer that leaves it out is still about it
-            found: Any = [{"task_id": ids[0], **answer.mapping}] if answer.mapping else []
+            found: Any = (
+                [{"task_id": ids[0], **answer.mapping}] if answer.mapping else [] if answer.body == {} else None
+            )
         else:
             answer = await self._exchange("POST", "/fetch-many", {"task_ids": ids})
             found = answer.mapping.get("tasks")

@@ -32,7 +32,7 @@ async def created(
     refusal: Callable[[Answer], JourneyError | None],
     read: Callable[[Mapping[str, Any]], Prediction | None],
 ) -> Prediction:
-    """The prediction that a creating request made: an id counts, whatever status it comes with.
+    """The prediction that a creating request made. Where the status is no refusal, an id counts, whatever it is.
 
     Raises:
         Unreachable: nothing was sent.

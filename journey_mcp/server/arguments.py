@@ -24,7 +24,20 @@ def _one_or_many(value: Any) -> Any:
 
 
 Strings = Annotated[list[str], BeforeValidator(_one_or_many)]
-Seconds = Annotated[int, Field(ge=0, le=300)]
+
+
+def _no_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is no number")  # noqa: TRY004  # pydantic reports ValueErrors
+    return value
+
+
+NoBoolean = BeforeValidator(_no_boolean)
+Seconds = Annotated[int, NoBoolean, Field(ge=0, le=300)]
+Side = Annotated[int, NoBoolean, Field(ge=1, le=16384)]
+Seed = Annotated[int, NoBoolean, Field(ge=-1, le=2**63 - 1)]
+Small = Annotated[int, NoBoolean, Field(ge=0, le=10_000)]
+Factor = Annotated[float, NoBoolean, Field(ge=0, le=1000, allow_inf_nan=False)]
 
 
 class _Arguments(BaseModel):
@@ -50,16 +63,16 @@ class Imagine(_Arguments):
     model: str | None = None
     reference_images: Strings | None = None
     aspect_ratio: str | None = None
-    width: int | None = None
-    height: int | None = None
+    width: Side | None = None
+    height: Side | None = None
     resolution: str | None = None
     output_format: str | None = None
     negative_prompt: str | None = None
-    seed: int | None = None
+    seed: Seed | None = None
     prompt_upsampling: bool | None = None
-    safety_tolerance: int | None = None
-    guidance: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    steps: int | None = None
+    safety_tolerance: Small | None = None
+    guidance: Factor | None = None
+    steps: Small | None = None
     provider: str | None = None
     webhook_url: str | None = None
     wait_s: Seconds | None = None
@@ -106,12 +119,11 @@ def read(kind: type[A], tool: str, given: dict[str, Any] | None) -> A:
 
 def image_request(tool: Tool, arguments: Imagine, defaults: Defaults) -> ImageRequest:
     """The wish that the arguments of `imagine` or `edit_image` state."""
-    is_edit = isinstance(arguments, EditImage)
     output_format = (arguments.output_format or "").lower() or None
     return ImageRequest(
         tool=tool,
         prompt=arguments.prompt,
-        model=(arguments.model or "").lower() or (defaults.edit_image if is_edit else defaults.imagine),
+        model=(arguments.model or "").lower() or defaults.model(tool, arguments.provider),
         image=arguments.image if isinstance(arguments, EditImage) else None,
         mask=arguments.mask if isinstance(arguments, EditImage) else None,
         reference_images=tuple(arguments.reference_images or ()),
@@ -134,7 +146,7 @@ def image_request(tool: Tool, arguments: Imagine, defaults: Defaults) -> ImageRe
 def _explain(kind: type[BaseModel], problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "value_error":
-        return str(problem["ctx"]["error"])
+        return f"{name}: {problem['ctx']['error']}" if name else str(problem["ctx"]["error"])
     if problem["type"] == "extra_forbidden":
         if name == "image":
             return "imagine takes no image: call edit_image to change one, or give it as reference_images"

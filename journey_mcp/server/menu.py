@@ -1,10 +1,12 @@
 """What this server offers its clients: the tools as they are sent, and what a call means when it does not say."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from journey_mcp.accounts import catalog_of
 from journey_mcp.errors import SetupError
+from journey_mcp.fitting import models_of
 from journey_mcp.registry import Catalog, load
 from journey_mcp.requests import Tool
 from journey_mcp.server.specs import Defaults, build
@@ -30,12 +32,16 @@ def read_menu(settings: Settings, *, takes_files: bool = True) -> Menu:
         SetupError: a registry file is wrong, or a default model that was set is not offered.
     """
     catalog = catalog_of(settings, load(settings.registry))
+    usual: dict[Tool, str] = {
+        "imagine": _default(catalog, "imagine", settings.default_model, "JOURNEY_MCP_DEFAULT_MODEL"),
+        "edit_image": _default(catalog, "edit_image", settings.default_edit_model, "JOURNEY_MCP_DEFAULT_EDIT_MODEL"),
+    }
     defaults = Defaults(
-        imagine=_default(catalog, "imagine", settings.default_model, "JOURNEY_MCP_DEFAULT_MODEL"),
-        edit_image=_default(catalog, "edit_image", settings.default_edit_model, "JOURNEY_MCP_DEFAULT_EDIT_MODEL"),
+        **usual,
         wait_s=settings.wait_s,
         keep_days=settings.keep_days,
         takes_files=takes_files,
+        pinned=_pinned(catalog, usual),
     )
     return Menu(defaults=defaults, tools=build(catalog, defaults))
 
@@ -50,3 +56,14 @@ def _default(catalog: Catalog, tool: Tool, wanted: str | None, variable: str) ->
             next_step="Correct or unset this variable.",
         )
     return wanted
+
+
+def _pinned(catalog: Catalog, usual: Mapping[Tool, str]) -> dict[tuple[Tool, str], str]:
+    """For each provider that lacks a default model, the first one that it has."""
+    found: dict[tuple[Tool, str], str] = {}
+    for tool, model in usual.items():
+        for provider in catalog.providers:
+            its = models_of(provider, tool, catalog)
+            if its and model not in its:
+                found[tool, provider] = its[0]
+    return found

@@ -5,7 +5,7 @@ objects at the root, no unions, no `null`, no `$ref`, no `format`; optional mean
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +24,13 @@ class Defaults:
     keep_days: int
     takes_files: bool = True
     """Pictures may be paths: whoever calls works on this machine."""
+    pinned: Mapping[tuple[Tool, str], str] = field(default_factory=dict)
+    """The models at providers that do not have the default one."""
+
+    def model(self, tool: Tool, provider: str | None = None) -> str:
+        """The model of a call that names none, at this provider if one is named."""
+        usual = self.imagine if tool == "imagine" else self.edit_image
+        return self.pinned.get((tool, (provider or "").lower()), usual)
 
 
 def build(catalog: Catalog, defaults: Defaults) -> list[dict[str, Any]]:
@@ -224,7 +231,7 @@ def _allowed(kind: str, parameters: list[Parameter]) -> dict[str, Any]:
 
 def _ratio_words(tool: Tool, parameters: Iterable[list[Parameter]]) -> str:
     if tool == "imagine":
-        return "Width:height; default 1:1."
+        return "Width:height; the default is the model's."
     has_match = any(_MATCH in (p.values or ()) for its in parameters for p in its)
     return f"Width:height{f', or {_MATCH}' if has_match else ''}; one unlike the source's crops or pads it."
 
