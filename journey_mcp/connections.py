@@ -53,7 +53,7 @@ class Connections:
         if not variables:
             return ()
         told = "This is a sandbox picture: made up, free whatever the cost says, its link good while the server runs."
-        return (f"{told} Set {variables} for real ones.",)
+        return (f"{told} Set {variables}, or another provider's key, for real ones.",)
 
     def account_of(self, offer: Offer) -> Account:
         """The account that runs an offer of the catalog."""

@@ -38,12 +38,22 @@ def offers_of(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
         raise EmptyPrompt(f"prompt={request.prompt!r} is empty: say what the picture shall show.")
     if request.model in catalog.offers:
         return _pinned(request, catalog)
+    raise _unknown(request, catalog)
+
+
+def _unknown(request: ImageRequest, catalog: Catalog) -> UnknownModel:
     usable = list(catalog.offers_for(request.tool))
-    near = difflib.get_close_matches(request.model.lower(), usable, n=3, cutoff=0.4)
+    if others := catalog.missing.get(request.model):
+        keys = " or ".join(facts.key_variable for facts in others)
+        return UnknownModel(
+            f"No configured provider offers {request.model}; {', '.join(facts.title for facts in others)} would.",
+            next_step=f"Choose one of {', '.join(usable)}; or ask the person to set {keys}.",
+        )
+    near = difflib.get_close_matches(request.model.lower(), usable, n=3, cutoff=0.6)
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
-    raise UnknownModel(
+    return UnknownModel(
         f"model={request.model[:80]!r} is not known. {hint}{request.tool} takes: {', '.join(usable)}.",
-        next_step=f"Call again with model={(near or usable)[0]!r} or another of these.",
+        next_step=f"Call again with {'model=' + repr(near[0]) + ' or another' if near else 'one'} of these.",
     )
 
 

@@ -123,6 +123,11 @@ class PictureReader:
         name = f"{argument}={text[:_SHOWN]!r}"
         if is_web_address(text):
             return self._at_url(name, text)
+        if text.startswith("tsk_"):
+            raise UnknownImage(
+                f"{name} is no id of a picture: that is a task's id, a dot, and the picture's number.",
+                next_step=f"Give {text.partition('.')[0][:60]}.1, or another number; {_LIST}",
+            )
         if not local_files.looks_like_path(text):
             raise MalformedUrl(
                 f"{name} is neither an http(s) URL, a data URI, a path of a picture file, nor the id of an earlier "

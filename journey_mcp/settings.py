@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from journey_mcp.errors import SetupError
 
@@ -19,8 +28,14 @@ def _listed(value: Any) -> Any:
 _PROVIDERS_OWN = ("_API_KEY", "_API_TOKEN", "_BASE_URL")
 """How the variables end that a registry file may name for a provider of its own."""
 
+
+def _at_home(folders: tuple[Path, ...]) -> tuple[Path, ...]:
+    """With `~` read as a shell would."""
+    return tuple(folder.expanduser() for folder in folders)
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Folders = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
+Folders = Annotated[tuple[Path, ...], BeforeValidator(_listed), AfterValidator(_at_home)]
 Seconds = Annotated[int, Field(ge=0, le=300)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -163,6 +178,11 @@ class Settings(BaseModel):
         if not has_host or parts.scheme not in {"http", "https"}:
             raise ValueError("must be an address such as https://host/path (http:// for a local one)")
         return value.rstrip("/")
+
+    @field_validator("providers")
+    @classmethod
+    def _lower_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.lower() for name in value)
 
     @field_validator("database_url")
     @classmethod

@@ -5,7 +5,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from support import SERVICES, check_generated
 
 from journey_mcp import __version__, registry
 from journey_mcp.errors import all_errors
-from journey_mcp.registry.facts import ImageInput, Model, Offer, Parameter
+from journey_mcp.registry.facts import ImageInput, Model, Offer, Parameter, ProviderFacts
 from journey_mcp.sandbox.faults import KINDS
 from journey_mcp.server.menu import read_menu
 from journey_mcp.settings import Settings, read_settings, variables
@@ -38,8 +38,17 @@ def documented(kind: type[Any]) -> str:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             is_told = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
             words[node.target.id] = str(after.value.value) if is_told else ""  # type: ignore[union-attr]
-    types = {field.name: str(field.type).replace("typing.", "").replace("decimal.", "") for field in fields(kind)}
-    return table(["key", "type", ""], [[f"`{n}`", f"`{types[n]}`", " ".join(w.split())] for n, w in words.items()])
+    rows = []
+    for field in fields(kind):
+        is_required = field.default is MISSING and field.default_factory is MISSING
+        rows.append([f"`{field.name}`", f"`{type_of(field)}`", "yes" if is_required else "", words[field.name]])
+    return table(["key", "type", "required", ""], [[" ".join(cell.split()) for cell in row] for row in rows])
+
+
+def type_of(field: Any) -> str:
+    """As a person writes it."""
+    text = field.type.__name__ if isinstance(field.type, type) else str(field.type)
+    return re.sub(r"\b(typing|decimal|datetime|collections\.abc|journey_mcp\.registry\.facts)\.", "", text)
 
 
 def tools_table() -> str:
@@ -143,6 +152,7 @@ def faults_table() -> str:
         (ROOT / "docs" / "sandbox.md", "faults", faults_table),
         (ROOT / "docs" / "models.md", "model keys", lambda: documented(Model)),
         (ROOT / "docs" / "models.md", "offer keys", lambda: documented(Offer)),
+        (ROOT / "docs" / "models.md", "provider keys", lambda: documented(ProviderFacts)),
         (ROOT / "docs" / "models.md", "parameter keys", lambda: documented(Parameter)),
         (ROOT / "docs" / "models.md", "image keys", lambda: documented(ImageInput)),
     ],

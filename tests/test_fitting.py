@@ -103,7 +103,7 @@ def test_every_editing_model_takes_a_picture(model: str) -> None:
 
 @pytest.mark.parametrize(
     ("model", "near"),
-    [("flux-kontext", "flux-"), ("mid-journey", "midjourney"), ("Flux-Pro", "flux-pro"), ("xyzzy-000", "midjourney")],
+    [("flux-kontext", "flux-"), ("mid-journey", "midjourney"), ("Flux-Pro", "flux-pro"), ("xyzzy-000", "one of these")],
 )
 def test_an_unknown_model_is_answered_with_the_nearest_names(model: str, near: str) -> None:
     """And with all there are."""

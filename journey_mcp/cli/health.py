@@ -3,7 +3,7 @@
 import asyncio
 import os
 import platform
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
@@ -54,7 +54,7 @@ def doctor(*, as_json: bool) -> int:
             console.result(f"{finding.verdict:<8} {finding.about}: {finding.told}")
             if finding.next_step:
                 console.result(f"{'':<8} -> {finding.next_step}")
-        console.result("Everything works." if is_well else "Something has to be done: see above.")
+        console.result(_summary(findings))
     return console.FINE if is_well else console.FAILED
 
 
@@ -147,6 +147,13 @@ async def _guarded(about: str, look: Callable[[], Awaitable[list[Finding]]], pat
         return [Finding(about=about, verdict="problem", told=f"{type(error).__name__}: {error}")]
 
 
+def _summary(findings: Sequence[Finding]) -> str:
+    if any(finding.verdict == "problem" for finding in findings):
+        return "Something has to be done: see above."
+    hints = any(finding.verdict == "note" and finding.next_step for finding in findings)
+    return "It works; the notes tell what could be better." if hints else "Everything works."
+
+
 async def _database(settings: Settings) -> list[Finding]:
     url = settings.resolved_database_url()
     where = make_url(url).render_as_string(hide_password=True)
@@ -197,6 +204,7 @@ def _with_rest(finding: Finding, rest: Rest | None) -> Finding:
         finding,
         verdict="note" if finding.verdict == "ok" else finding.verdict,
         told=f"{finding.told}; it is tried last, for it {rests.told(rest)}",
+        next_step=finding.next_step or "Mend what it says, or wait until then; others run its models meanwhile.",
         facts={**finding.facts, "rests": {"until": rests.moment(rest), "reason": rest.reason}},
     )
 

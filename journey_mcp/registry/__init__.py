@@ -1,7 +1,7 @@
 """The registry: which models there are, and who offers them on what terms."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -33,7 +33,11 @@ class Registry:
             providers={name: self.providers[name] for name in providers},
             models={id_: model for id_, model in self.models.items() if offers[id_]},
             offers={id_: tuple(found) for id_, found in offers.items() if found},
+            missing={id_: self._offered_by(id_) for id_, found in offers.items() if not found},
         )
+
+    def _offered_by(self, model: str) -> tuple[ProviderFacts, ...]:
+        return tuple(self.providers[offer.provider] for offer in self.offers if offer.model == model)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,8 @@ class Catalog:
     models: Mapping[str, Model]
     offers: Mapping[str, tuple[Offer, ...]]
     """By model id, the preferred provider first; every model has at least one."""
+    missing: Mapping[str, tuple[ProviderFacts, ...]] = field(default_factory=dict)
+    """Models that only other providers offer, with these."""
 
     def offers_for(self, tool: Tool) -> dict[str, tuple[Offer, ...]]:
         """The offers that a tool can use: `imagine` works without a picture, `edit_image` needs one."""

@@ -89,7 +89,10 @@ def _next_step(task: Task, now: float) -> str | None:
         )
     if task.status is Status.SUCCEEDED:
         example = ImageId(task.id, min(2, len(task.images)))
-        return f'Show the picture URLs. To change a picture call edit_image with image "{example}" (or another id).'
+        show = "the picture URLs"
+        if any(image.path for image in task.images):
+            show = "the pictures; their links die soon, the copies at path stay"
+        return f'Show {show}. To change a picture call edit_image with image "{example}" (or another id).'
     return task.failure.next_step if task.failure else None
 
 
@@ -108,7 +111,8 @@ def _lines(plain: dict[str, Any]) -> Iterable[str]:
     if seed := plain.get("seed"):
         yield f"Seed: {seed}"
     if cost := plain.get("cost"):
-        yield f"Cost: {cost['amount']} {cost['unit']} (told by the {cost['source']})"
+        what = "Cost" if plain.get("status") != Status.FAILED else "Cost, if it was charged"
+        yield f"{what}: {cost['amount']} {cost['unit']} (told by the {cost['source']})"
     for notice in plain.get("notices", ()):
         yield f"Notice: {notice}"
     if "poll_after_s" in plain:

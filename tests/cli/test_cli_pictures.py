@@ -350,7 +350,7 @@ async def test_without_a_key_it_is_said_that_pictures_end_with_the_command(
     done = await journey.process("imagine", "x", "--model", "z-image")
     assert done.code == 0
     assert "`journey-mcp sandbox --port 8787`" in done.err
-    assert "Set JOURNEYAPI_API_KEY for real ones." in done.out
+    assert "Set JOURNEYAPI_API_KEY, or another provider's key, for real ones." in done.out
     saved = await journey.run("imagine", "x", "--model", "z-image", "-o", str(tmp_path / "x.jpg"))
     assert "8787" not in saved.err
     assert (tmp_path / "x.jpg").is_file()
