@@ -8,11 +8,17 @@ from typing import Any
 
 import pytest
 import trustme
+from hypothesis import HealthCheck, settings
 from support import Authority
 
 _FOREIGN = ("JOURNEY", "VTRIX_", "KKIAI_", "REPLICATE_", "BFL_", "OTEL_", "SSL_CERT_")
 for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
     del os.environ[name]  # a developer's own key must never reach a test
+
+
+# how long an example takes depends on what else the machine does
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def _refuse_the_world(event: str, arguments: tuple[Any, ...]) -> None:

@@ -139,6 +139,7 @@ async def test_any_number_of_callers_cause_one_poll(tmp_path: Path) -> None:
 async def test_several_tasks_are_asked_for_together(tmp_path: Path) -> None:
     """Polls that are due at the same time share one `/fetch-many`."""
     async with world(tmp_path, plan="enterprise") as here:
+        here.clock.speed = 20
         tasks = [await here.studio.create(wish(model="flux-schnell")) for _ in range(8)]
         found = await here.studio.fetch([task.id for task in tasks], seconds=900)
         assert {task.status for task in found.values()} == {Status.SUCCEEDED}
@@ -185,7 +186,7 @@ async def test_a_wait_gives_signs_of_life_that_strictly_increase(tmp_path: Path)
         assert values == sorted(set(values))
         assert values[-1] < 1
         assert max(b[0] - a[0] for a, b in pairwise(seen)) < 10
-        assert "midjourney: running" in seen[0][2]
+        assert any("midjourney: running" in message for _, _, message in seen)
 
 
 async def test_the_newest_tasks_come_first_and_old_ones_are_deleted(tmp_path: Path) -> None:
