@@ -54,7 +54,7 @@ async def test_a_whole_session(mode: str, tmp_path: Path) -> None:
     async with session(mode, tmp_path) as (client, upstream):
         assert client.protocol_version == ERAS[mode]
         assert [tool.name for tool in (await client.list_tools()).tools] == ["imagine", "edit_image", "fetch_task"]
-        made = await client.call_tool("imagine", {"prompt": "a red kite over the dunes"})
+        made = await client.call_tool("imagine", {"prompt": "a red kite over the dunes", "wait_s": 300})
         assert not made.is_error
         first = made.structured_content
         assert first is not None
@@ -66,7 +66,7 @@ async def test_a_whole_session(mode: str, tmp_path: Path) -> None:
         )
         assert first["cost"] == {"amount": "4", "unit": "credits", "source": "registry"}
         edited = await client.call_tool(
-            "edit_image", {"prompt": "make the kite blue", "image": first["images"][1]["id"]}
+            "edit_image", {"prompt": "make the kite blue", "image": first["images"][1]["id"], "wait_s": 300}
         )
         second = edited.structured_content
         assert second is not None
