@@ -4,7 +4,7 @@ import heapq
 import itertools
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import anyio
@@ -137,35 +137,31 @@ class Poller:
                 await self._answered(polled, upstream, answers.get(handle.prediction_id))
 
     async def _answered(self, polled: _Polled, upstream: Upstream, prediction: Prediction | None) -> None:
-        known = self._known(polled)
         if prediction is None:
             unknown_s = self._count_failure(polled)
             if unknown_s > _PATIENCE_WITH_UNKNOWN_S or (upstream.is_sandbox and polled.failures > 1):
-                # pictures that were told before are there, whatever is told of them now
-                await (self._take(polled, known) if known else self._give_up(polled, _lost(upstream)))
+                await self._end_without_more(polled, None, _lost(upstream))
                 return
             await self._tell_silence(polled, "The provider does not know this task at the moment.")
-        elif prediction.is_empty and known:
-            await self._take(polled, known)
         else:
             polled.failures = 0
             polled.empties += prediction.is_empty
             if polled.empties >= _PATIENCE_WITH_EMPTY:
-                await self._give_up(polled, _without_picture())
+                await self._end_without_more(polled, prediction, _without_picture())
                 return
             await self._delivery.seen(polled.task_id, prediction, polled.offer)
         polled.polls += 1
         self._schedule(polled)
 
-    def _known(self, polled: _Polled) -> Prediction | None:
-        """What the task has already, as a finished prediction; `None` without a picture."""
+    async def _end_without_more(self, polled: _Polled, last: Prediction | None, reason: JourneyError) -> None:
+        """Nothing more comes: pictures that were told before are there, whatever is told now; else it has failed."""
         task = self._holdings.get(polled.task_id)
         if task is None or task.prediction_id is None or not task.images:
-            return None
-        return Prediction(prediction_id=task.prediction_id, status=Status.SUCCEEDED, images=task.images)
-
-    async def _take(self, polled: _Polled, known: Prediction) -> None:
-        await self._delivery.seen(polled.task_id, known, polled.offer)
+            await self._give_up(polled, reason)
+            return
+        told = last or Prediction(prediction_id=task.prediction_id, status=Status.RUNNING)
+        finished = replace(told, status=Status.SUCCEEDED, images=task.images)
+        await self._delivery.seen(polled.task_id, finished, polled.offer)
 
     async def _unanswered(self, polled: _Polled, upstream: Upstream, error: JourneyError) -> None:
         """Asking is free: it goes on, unless what was asked is a sandbox that has ended."""
