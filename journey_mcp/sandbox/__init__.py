@@ -10,6 +10,7 @@ from journey_mcp.sandbox.clock import Clock
 from journey_mcp.sandbox.faults import Fault
 from journey_mcp.sandbox.hosting import Running, create_app, running, serve
 from journey_mcp.sandbox.journeyapi.requests import JourneyApiSettings
+from journey_mcp.sandbox.moments import Moment, Point, Witness
 from journey_mcp.sandbox.replicate.settings import KkiaiSettings, ReplicateSettings
 from journey_mcp.sandbox.settings import Settings
 from journey_mcp.sandbox.vtrix.settings import VtrixSettings
@@ -21,11 +22,14 @@ __all__ = [
     "Fault",
     "JourneyApiSettings",
     "KkiaiSettings",
+    "Moment",
+    "Point",
     "ReplicateSettings",
     "Running",
     "Settings",
     "VtrixSettings",
     "WebhookPolicy",
+    "Witness",
     "create_app",
     "running",
     "serve",

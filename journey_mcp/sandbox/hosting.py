@@ -6,9 +6,10 @@ the port is taken, and needs tenths of a second to stop, in every test.
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from journey_mcp.sandbox.journeyapi.imitation import JourneyApi
     from journey_mcp.sandbox.service import Service
     from journey_mcp.sandbox.state import Sandbox
+    from journey_mcp.sandbox.visits import Visits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,9 @@ class Running:
     """The account at JourneyAPI, whose `credits` may be set."""
     services: "Mapping[str, Service[Any]]"
     """All accounts, by the services' names; their `balance` may be set."""
+    away: Callable[[], AbstractAsyncContextManager[None]]
+    """While the context lasts, connections are refused, and those that there were are broken off. Nothing is
+    forgotten meanwhile."""
 
     @property
     def base_url(self) -> str:
@@ -67,24 +72,26 @@ async def running(
     """
     from journey_mcp.sandbox.visits import Visits  # noqa: PLC0415 - loads the web server
 
+    settings = settings or Settings()
     app = create_app(settings)
-    visits = Visits(app)
-    server = await asyncio.get_running_loop().create_server(visits.connection, host, port, start_serving=False)
+    visits = Visits(app, settings.witness)
+    door = _Door(visits)
+    await door.open(host, port)
     ready, stop = asyncio.Event(), asyncio.Event()
     # a task of its own, because fixtures may be entered in one task and left in another
     life = asyncio.create_task(_live(app, ready, stop))
     try:
         await ready.wait()
-        await server.start_serving()
+        await door.server.start_serving()
         yield Running(
-            origin=_origin(server.sockets[0].getsockname()),
+            origin=_origin(door.address),
             sandbox=app.state.sandbox,
             journeyapi=app.state.services["journeyapi"],
             services=app.state.services,
+            away=door.shut,
         )
     finally:
-        server.close()
-        await visits.end()
+        await door.close()
         stop.set()
         await life
 
@@ -121,6 +128,47 @@ def _called_on_signals(stop: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
+class _Door:
+    """The listening socket, which can be shut for a time."""
+
+    server: asyncio.Server
+    """Made by `open`."""
+
+    def __init__(self, visits: "Visits") -> None:
+        self._visits = visits
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port. Only while it is open."""
+        host, port = self.server.sockets[0].getsockname()[:2]
+        return host, port
+
+    async def open(self, host: str, port: int) -> None:
+        """Take the port; who connects before `start_serving` is refused."""
+        loop = asyncio.get_running_loop()
+        self.server = await loop.create_server(self._visits.connection, host, port, start_serving=False)
+
+    async def close(self) -> None:
+        """Stop listening and break off what is being answered."""
+        self.server.close()
+        await self._visits.end()
+
+    @asynccontextmanager
+    async def shut(self) -> AsyncIterator[None]:
+        """Refuse connections while the context lasts."""
+        host, port = self.address
+        with socket.socket(self.server.sockets[0].family) as kept:
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            await self.close()
+            # bound and not listening: connections are refused, and nobody else is given the port
+            kept.bind((host, port))
+            try:
+                yield
+            finally:
+                await self.open(host, port)
+                await self.server.start_serving()
+
+
 async def _live(app: "Starlette", ready: asyncio.Event, stop: asyncio.Event) -> None:
     async with app.router.lifespan_context(app):
         ready.set()
@@ -128,5 +176,5 @@ async def _live(app: "Starlette", ready: asyncio.Event, stop: asyncio.Event) -> 
 
 
 def _origin(address: tuple[str, int]) -> str:
-    host, port = address[:2]
+    host, port = address
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

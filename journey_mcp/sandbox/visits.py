@@ -3,18 +3,20 @@
 import asyncio
 
 import anyio
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from journey_mcp.sandbox.moments import Moment, Point, Witness
 from journey_mcp.sandbox.wire import OpenConnection, hang_up
 
 
 class Visits:
     """Makes uvicorn's connections for an application, and closes them when it has to stop."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, witness: Witness | None = None) -> None:
+        self._app = _watched(app, witness) if witness else app
+        self._witness = witness
         self._scopes: set[anyio.CancelScope] = set()
         self._state = ServerState()
         self._config = Config(
@@ -33,6 +35,8 @@ class Visits:
 
     def connection(self) -> asyncio.Protocol:
         """Make the protocol of a new connection."""
+        if self._witness:
+            self._witness(Moment(point="connected"))
         return OpenConnection(self._config, self._state, app_state={})
 
     async def end(self) -> None:
@@ -55,3 +59,36 @@ class Visits:
                 self._scopes.discard(visit)
         if visit.cancelled_caught:
             await hang_up(scope, receive)
+
+
+def _watched(app: ASGIApp, witness: Witness) -> ASGIApp:
+    """Return the same application; `witness` is told of the moments of each request from `headers` on."""
+
+    async def visit(scope: Scope, receive: Receive, send: Send) -> None:
+        status: int | None = None
+        has_body = False
+
+        def tell(point: Point) -> None:
+            witness(Moment(point=point, method=scope["method"], path=scope["path"], status=status))
+
+        async def hear() -> Message:
+            nonlocal has_body
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body", False) and not has_body:
+                has_body = True
+                tell("body")
+            return message
+
+        async def say(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                tell("answering")
+            await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                tell("answered")
+
+        tell("headers")
+        await app(scope, hear, say)
+
+    return visit

@@ -10,13 +10,15 @@ import sys
 from typing import Any
 
 import pytest
-from httpx2 import ASGITransport, AsyncClient, HTTPError
+from httpx2 import ASGITransport, AsyncClient, ConnectError, HTTPError
 
 import journey_mcp.sandbox
 from journey_mcp.sandbox import Fault, Running, Settings, create_app, running, serve
 from journey_mcp.sandbox.ledger import KEPT_SUBMISSIONS, Ledger
 
 from .upstream import PLAIN, ManualClock, listening, until, upstream
+
+_WITH_IPV6 = pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 here")
 
 
 async def test_it_listens_on_a_free_port_and_is_gone_afterwards() -> None:
@@ -36,7 +38,23 @@ async def test_a_taken_port_is_said_at_once() -> None:
                 pass
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 here")
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=_WITH_IPV6)])
+async def test_it_can_be_away_for_a_time_and_forgets_nothing(host: str) -> None:
+    async with running(Settings(speed=0), host=host) as sandbox, AsyncClient(**PLAIN) as client:
+        url, headers = f"{sandbox.base_url}/imagine", {"Authorization": "k"}
+        held = asyncio.create_task(client.post(url, json={"prompt": "a", "model": "recraft"}, headers=headers))
+        sandbox.sandbox.faults.replace([Fault(on="submit", kind="delay", delay_s=60)])
+        await until(lambda: len(sandbox.sandbox.ledger.submissions) == 1)
+        for _ in range(2):
+            async with sandbox.away():
+                with pytest.raises(ConnectError):
+                    await client.get(f"{sandbox.origin}/sandbox/faults")
+            assert (await client.get(f"{sandbox.origin}/sandbox/ledger")).json()["submissions"][0]["model"] == "recraft"
+        with pytest.raises(HTTPError):
+            await held
+
+
+@_WITH_IPV6
 async def test_an_ipv6_address_is_written_in_brackets() -> None:
     async with running(Settings(speed=0), host="::1") as sandbox, AsyncClient(**PLAIN) as client:
         assert sandbox.origin.startswith("http://[::1]:")
@@ -228,11 +246,14 @@ def test_the_public_names() -> None:
         "Fault",
         "JourneyApiSettings",
         "KkiaiSettings",
+        "Moment",
+        "Point",
         "ReplicateSettings",
         "Running",
         "Settings",
         "VtrixSettings",
         "WebhookPolicy",
+        "Witness",
         "create_app",
         "running",
         "serve",

@@ -1,0 +1,89 @@
+"""What a witness is told of the requests that come in."""
+# ruff: noqa: D103 - the names are sentences; a docstring could only say them again
+
+import asyncio
+
+import pytest
+from httpx2 import AsyncClient, HTTPError
+
+from journey_mcp.sandbox import Fault, Moment, Running, Settings, running
+
+from .upstream import PLAIN
+
+KEY = {"authorization": "any-key"}
+WISH = {"prompt": "a kite", "model": "flux-schnell"}
+
+
+def said(moments: list[Moment]) -> list[tuple[str, str | None, int | None]]:
+    """Points, paths and statuses."""
+    return [(moment.point, moment.path and moment.path.rpartition("/")[2], moment.status) for moment in moments]
+
+
+async def test_a_witness_is_told_of_each_moment_in_order() -> None:
+    moments: list[Moment] = []
+    async with running(Settings(speed=0, witness=moments.append)) as upstream, AsyncClient(**PLAIN) as client:
+        await client.post(f"{upstream.base_url}/imagine", json=WISH, headers=KEY)
+        await client.get(f"{upstream.base_url}/account", headers=KEY)
+    assert said(moments) == [
+        ("connected", None, None),
+        ("headers", "imagine", None),
+        ("body", "imagine", None),
+        ("answering", "imagine", 200),
+        ("answered", "imagine", 200),
+        # the second request came over the same connection
+        ("headers", "account", None),
+        ("body", "account", None),
+        ("answering", "account", 200),
+        ("answered", "account", 200),
+    ]
+    assert {moment.method for moment in moments[1:5]} == {"POST"}
+
+
+async def test_work_is_not_done_before_the_body_and_is_done_before_the_answer() -> None:
+    seen: dict[str, list[str]] = {}
+    upstream: Running
+
+    def witness(moment: Moment) -> None:
+        if moment.point != "connected":
+            seen[moment.point] = [entry.outcome for entry in upstream.sandbox.ledger.submissions]
+
+    async with running(Settings(speed=0, witness=witness)) as upstream, AsyncClient(**PLAIN) as client:
+        await client.post(f"{upstream.base_url}/imagine", json=WISH, headers=KEY)
+    assert seen == {"headers": [], "body": [], "answering": ["created"], "answered": ["created"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "points"),
+    [
+        ("reset", ["connected", "headers", "body"]),
+        ("cut_body", ["connected", "headers", "body", "answering"]),
+        ("drip=0", ["connected", "headers", "body", "answering", "answered"]),
+    ],
+)
+async def test_an_answer_that_is_broken_off_is_never_answered(kind: str, points: list[str]) -> None:
+    moments: list[Moment] = []
+    fault = Fault.parse(f"submit:{kind}")
+    settings = Settings(speed=0, faults=(fault,), witness=moments.append)
+    async with running(settings) as upstream, AsyncClient(**PLAIN) as client:
+        try:
+            await client.post(f"{upstream.base_url}/imagine", json=WISH, headers=KEY)
+        except HTTPError:
+            assert kind != "drip=0"
+    assert [moment.point for moment in moments] == points
+
+
+async def test_a_request_that_is_cut_off_has_no_body() -> None:
+    moments: list[Moment] = []
+    async with running(Settings(speed=0, witness=moments.append)) as upstream:
+        _, _, address = upstream.origin.rpartition("/")
+        host, _, port = address.partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST /api/v1/imagine HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        await writer.drain()
+        writer.write_eof()
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        assert upstream.sandbox.ledger.submissions == ()
+    assert [moment.point for moment in moments][:2] == ["connected", "headers"]
+    assert "body" not in {moment.point for moment in moments}
