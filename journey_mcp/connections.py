@@ -16,6 +16,7 @@ from journey_mcp.providers.journeyapi import JourneyApi
 from journey_mcp.providers.replicate import Replicate
 from journey_mcp.providers.vtrix import Vtrix
 from journey_mcp.registry import Catalog, Offer, Registry, load
+from journey_mcp.registry.facts import Feature
 from journey_mcp.settings import Settings
 from journey_mcp.tasks import Task
 
@@ -88,6 +89,10 @@ class Connections:
         if address not in self._upstreams:
             self._upstreams[address] = self._upstream(sandbox_account(task.base_url, self._registry))
         return self._upstreams[address]
+
+    def has_feature(self, task: Task, feature: Feature) -> bool:
+        """Whether the provider of a task has it."""
+        return any(feature in account.features for account in self._accounts if account.provider == task.provider)
 
     def offer_of(self, task: Task, catalog: Catalog) -> Offer | None:
         """The offer that a task was made with; `None` when it is not configured any more."""

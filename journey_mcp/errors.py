@@ -173,6 +173,35 @@ class UnknownTask(JourneyError):
     next_step = "Check the id, or call fetch_task without task_ids to list your newest tasks."
 
 
+class OverBudget(JourneyError):
+    """A limit on spending leaves no room for the call. Nothing was sent."""
+
+    code = "over_budget"
+
+
+class Declined(JourneyError):
+    """The person did not agree to the cost. Nothing was sent."""
+
+    code = "declined"
+    next_step = "Nothing was sent or charged. Ask the person what they would rather have."
+
+
+class NotConfirmed(JourneyError):
+    """The cost is above what a call may have without asking, and the client cannot ask. Nothing was sent."""
+
+    code = "not_confirmed"
+    next_step = "Nothing was sent. Choose a cheaper model, or ask the person to raise JOURNEY_MCP_CONFIRM_ABOVE."
+
+
+class PerhapsPaid(JourneyError):
+    """An equal call was sent a short while ago and never answered: it may have been paid. Nothing was sent now."""
+
+    code = "perhaps_paid"
+    next_step = (
+        "Ask the person to look at the provider's account first; then call again with fresh=true to send it again."
+    )
+
+
 class SetupError(JourneyError):
     """A setting, a registry file, or the place for the data is wrong."""
 

@@ -4,12 +4,13 @@ Holding is by lease. A task whose lease was lost is somebody else's: what this p
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import anyio
 from sqlalchemy.exc import SQLAlchemyError
 
+from journey_mcp.budgets import Limit
 from journey_mcp.clock import Clock
 from journey_mcp.errors import SetupError
 from journey_mcp.owners import new_owner
@@ -71,21 +72,24 @@ class Holdings:
         """Whether the store has the task as it stands."""
         return task_id not in self._unsaved
 
-    async def add(self, task: Task) -> None:
-        """Store a new task and hold it.
+    async def add(self, task: Task, limits: Sequence[Limit] = ()) -> bool:
+        """Store a new task and hold it; False when an equal wish is kept, or a limit leaves no room for it.
 
         Raises:
             SetupError: it cannot be stored; nothing may be sent for it.
         """
         try:
-            await self.store.add(task, owner=self.owner, lease_until=self.clock.now() + LEASE_S)
+            lease_until = self.clock.now() + LEASE_S
+            is_added = await self.store.add(task, owner=self.owner, lease_until=lease_until, limits=limits)
         except SQLAlchemyError as error:
             _log.exception("a new task cannot be stored")
             raise SetupError(
                 f"The task cannot be stored: {getattr(error, 'orig', None) or error}. Nothing was sent.",
                 next_step="Ask the person who runs the server to look at its disk and data folder.",
             ) from error
-        self._held[task.id] = task
+        if is_added:
+            self._held[task.id] = task
+        return is_added
 
     def take(self, tasks: Iterable[Task]) -> None:
         """Hold tasks whose lease was just taken over."""

@@ -30,7 +30,22 @@ tasks = sa.Table(
     sa.Column("lease_until", sa.Float(53), nullable=False),
     sa.Column("request", sa.Text, nullable=False),
     sa.Column("outcome", sa.Text, nullable=False),
+    # what became of the money stays when the rest of a task is deleted
+    sa.Column("model", sa.String(80), nullable=False),
+    sa.Column("micro_credits", sa.BigInteger, nullable=False),
+    sa.Column("micro_usd", sa.BigInteger, nullable=False),
+    sa.Column("wish", sa.String(64)),
     sa.Index("tasks_by_principal", "principal", "created_at"),
+    sa.Index("tasks_by_time", "created_at"),
+    # of equal calls one is made, also when they come at once
+    sa.Index(
+        "tasks_wishes",
+        "principal",
+        "wish",
+        unique=True,
+        sqlite_where=sa.text("wish IS NOT NULL"),
+        postgresql_where=sa.text("wish IS NOT NULL"),
+    ),
     # few tasks are unfinished at any time: leases are looked through every few seconds
     sa.Index(
         "tasks_unfinished",
@@ -93,7 +108,22 @@ async def m002_rests(connection: AsyncConnection) -> None:
     )
 
 
-STEPS: Sequence[Callable[[AsyncConnection], Awaitable[None]]] = (m001_tasks, m002_rests)
+async def m003_money_and_wishes(connection: AsyncConnection) -> None:
+    """What a task counts against budgets, and which call it answers."""
+    for column in (
+        "model VARCHAR(80) NOT NULL DEFAULT ''",
+        "micro_credits BIGINT NOT NULL DEFAULT 0",
+        "micro_usd BIGINT NOT NULL DEFAULT 0",
+        "wish VARCHAR(64)",
+    ):
+        await connection.exec_driver_sql(f"ALTER TABLE tasks ADD COLUMN {column}")
+    await connection.exec_driver_sql("CREATE INDEX tasks_by_time ON tasks (created_at)")
+    await connection.exec_driver_sql(
+        "CREATE UNIQUE INDEX tasks_wishes ON tasks (principal, wish) WHERE wish IS NOT NULL"
+    )
+
+
+STEPS: Sequence[Callable[[AsyncConnection], Awaitable[None]]] = (m001_tasks, m002_rests, m003_money_and_wishes)
 
 
 async def migrate(connection: AsyncConnection) -> None:

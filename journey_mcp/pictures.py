@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,6 +60,12 @@ class Pictures:
 
     sources: tuple[Source, ...]
     mask: Source | None
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Of the files among them: under the same path there may be another picture later."""
+        given = [*self.sources, *([self.mask] if self.mask else [])]
+        return tuple(hashlib.sha256(source.content).hexdigest() for source in given if source.content is not None)
 
     def only_data(self, account: Account) -> str | None:
         """A picture that this provider cannot fetch by itself, in words; `None` when there is none."""

@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 
+from journey_mcp.budgets import parse_amounts, parse_limits
 from journey_mcp.errors import SetupError
 
 
@@ -128,6 +129,23 @@ class Settings(BaseModel):
         description="The largest picture, in MB, of which a copy is kept in the data folder when its link dies "
         "within a day; default 32, 0 keeps none.",
     )
+    budget: str | None = Field(
+        None,
+        title="JOURNEY_MCP_BUDGET",
+        description="Limits on spending, comma-separated, as `AMOUNT UNIT/PERIOD[@PROVIDER]` with unit `credits` or "
+        "`usd` and period `call`, `hour`, `day` or `total`: `8credits/call,100credits/day@journeyapi,2usd/day`.",
+    )
+    unknown_cost: str = Field(
+        "8credits,0.10usd",
+        title="JOURNEY_MCP_UNKNOWN_COST",
+        description="What a picture counts against limits in a unit in which its cost is not known; "
+        "default `8credits,0.10usd`.",
+    )
+    confirm_above: str | None = Field(
+        None,
+        title="JOURNEY_MCP_CONFIRM_ABOVE",
+        description="Above this cost of a call the person is asked, as in `6credits,0.50usd`.",
+    )
     wait_s: Seconds = Field(
         45,
         title="JOURNEY_MCP_WAIT_S",
@@ -183,6 +201,18 @@ class Settings(BaseModel):
     @classmethod
     def _lower_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name.lower() for name in value)
+
+    @field_validator("budget")
+    @classmethod
+    def _limits(cls, value: str | None) -> str | None:
+        parse_limits(value or "")
+        return value
+
+    @field_validator("unknown_cost", "confirm_above")
+    @classmethod
+    def _amounts(cls, value: str | None) -> str | None:
+        parse_amounts(value or "")
+        return value
 
     @field_validator("database_url")
     @classmethod

@@ -21,11 +21,12 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from journey_mcp.budgets import Limit
 from journey_mcp.errors import Failure, SetupError
 from journey_mcp.images import OutputImage
 from journey_mcp.migrations import migrate, rests, tasks
 from journey_mcp.requests import ImageRequest
-from journey_mcp.tasks import Cost, Status, Submission, Task
+from journey_mcp.tasks import Charges, Cost, Status, Submission, Task, Unit
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +44,18 @@ class Rest:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spending:
+    """What one task counts."""
+
+    at: float
+    """Seconds of the Unix epoch."""
+    provider: str
+    model: str
+    credits: Decimal
+    usd: Decimal
+
+
 class Store:
     """The tasks of one database, and which providers rest."""
 
@@ -56,9 +69,59 @@ class Store:
         """Connect, and create or migrate the tables."""
         await self._writer.execute(sa.select(sa.literal(1)))
 
-    async def add(self, task: Task, *, owner: str, lease_until: float) -> None:
-        """Store a new task, held by `owner`. Durable on disk when this returns."""
-        await self._writer.execute(_INSERT, {**_to_row(task), "lease_owner": owner, "lease_until": lease_until})
+    async def add(self, task: Task, *, owner: str, lease_until: float, limits: Sequence[Limit] = ()) -> bool:
+        """Store a new task, held by `owner`. Durable on disk when this returns.
+
+        False, and nothing is stored, when an equal wish of the principal's is kept, or the task's charges would
+        pass one of the limits: looked at and stored in one statement, so that no other process comes between.
+        """
+        row = {**_to_row(task), "lease_owner": owner, "lease_until": lease_until}
+        allowed = [~sa.exists().where(_is_wish(task.principal, task.wish))] if task.wish else []
+        allowed += [
+            _spent(limit, task) + _micro(task.charges, limit.unit) <= int(limit.amount * _MICRO) for limit in limits
+        ]
+        if not allowed:
+            await self._writer.execute(_INSERT, row)
+            return True
+        new = sa.select(*(sa.literal(row[column.name], column.type) for column in tasks.c)).where(*allowed)
+        try:
+            added = await self._writer.execute(sa.insert(tasks).from_select([column.name for column in tasks.c], new))
+        except IntegrityError:
+            return False  # another process stored the equal wish in this moment
+        return added.rowcount == 1
+
+    async def wished(self, *, principal: str, wish: str) -> Task | None:
+        """The task that keeps this wish; `None` when there is none."""
+        query = sa.select(*_READ).where(_is_wish(principal, wish))
+        return next(iter(await self._read(query)), None)
+
+    async def forget_wish(self, *, principal: str, wish: str) -> None:
+        """An equal call shall make a new task."""
+        await self._writer.execute(sa.update(tasks).where(_is_wish(principal, wish)).values(wish=None))
+
+    async def delivered(self, ids: Sequence[str]) -> None:
+        """Finished results have reached somebody: equal calls make new tasks from now on."""
+        reached = sa.and_(tasks.c.id.in_(ids), tasks.c.status == Status.SUCCEEDED.value, tasks.c.wish.is_not(None))
+        await self._writer.execute(sa.update(tasks).where(reached).values(wish=None))
+
+    async def spendings(self, *, since: float, provider: str | None = None, but: str = "") -> list[Spending]:
+        """What tasks made since then count, the oldest first; all but one if that is named."""
+        query = sa.select(
+            tasks.c.created_at, tasks.c.provider, tasks.c.model, tasks.c.micro_credits, tasks.c.micro_usd
+        ).where(tasks.c.created_at > since, tasks.c.id != but, sa.or_(tasks.c.micro_credits > 0, tasks.c.micro_usd > 0))
+        if provider is not None:
+            query = query.where(tasks.c.provider == provider)
+        rows = (await self._reader.execute(query.order_by(tasks.c.created_at))).mappings().all()
+        return [
+            Spending(
+                at=row["created_at"],
+                provider=row["provider"],
+                model=row["model"],
+                credits=Decimal(row["micro_credits"]) / _MICRO,
+                usd=Decimal(row["micro_usd"]) / _MICRO,
+            )
+            for row in rows
+        ]
 
     async def save(self, task: Task, *, owner: str) -> bool:
         """Store what became of a task. Durable on disk when this returns.
@@ -129,9 +192,15 @@ class Store:
         await self._writer.execute(sa.update(tasks).where(of_owner).values(lease_until=0.0))
 
     async def delete_older(self, *, than: float) -> int:
-        """Delete finished tasks made before then, prompts included; how many there were."""
-        old = sa.and_(tasks.c.created_at < than, tasks.c.final.is_(True))
-        return (await self._writer.execute(sa.delete(tasks).where(old))).rowcount
+        """Delete finished tasks made before then, prompts included; how many there were.
+
+        Of those that cost something, what they cost stays: time, provider, model and amount.
+        """
+        old = sa.and_(tasks.c.created_at < than, tasks.c.final.is_(True), tasks.c.request != "")
+        is_paid = sa.or_(tasks.c.micro_credits > 0, tasks.c.micro_usd > 0)
+        emptied = sa.update(tasks).where(old, is_paid).values(request="", outcome="", prediction_id=None, wish=None)
+        paid = (await self._writer.execute(emptied)).rowcount
+        return paid + (await self._writer.execute(sa.delete(tasks).where(old, ~is_paid))).rowcount
 
     async def rest(self, rest: Rest) -> None:
         """Note, for every process, that a provider refused; or, with a time that is past, that it works again."""
@@ -335,8 +404,13 @@ def _cause(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error)
 
 
-_READ = [column for column in tasks.c if column.name not in {"final", "lease_owner", "lease_until"}]
-_CHANGING = ("provider", "base_url", "updated_at", "status", "final", "submission", "prediction_id", "outcome")
+_READ = [column for column in tasks.c if column.name not in {"final", "lease_owner", "lease_until", "model"}]
+_CHANGING = (
+    *("provider", "base_url", "updated_at", "status", "final", "submission", "prediction_id", "outcome"),
+    *("micro_credits", "micro_usd", "wish"),
+)
+_MICRO = 1_000_000
+"""Money is kept in whole millionths, so that a database adds it without rounding."""
 _INSERT = sa.insert(tasks)
 _GET = sa.select(*_READ).where(
     tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.principal == sa.bindparam("owner")
@@ -363,12 +437,32 @@ _REST_AGAIN = (
 )
 
 
+def _is_wish(principal: str, wish: str | None) -> sa.ColumnElement[bool]:
+    return sa.and_(tasks.c.principal == principal, tasks.c.wish == wish)
+
+
+def _spent(limit: Limit, task: Task) -> sa.ColumnElement[int]:
+    """What counts against a limit already, in millionths. Credits are every provider's own money."""
+    column = tasks.c.micro_credits if limit.unit == "credits" else tasks.c.micro_usd
+    query = sa.select(sa.func.coalesce(sa.func.sum(column), 0)).where(
+        tasks.c.created_at > limit.since(task.created_at), tasks.c.id != task.id
+    )
+    if limit.provider is not None or limit.unit == "credits":
+        query = query.where(tasks.c.provider == task.provider)
+    return query.scalar_subquery()
+
+
+def _micro(charges: Charges, unit: Unit) -> int:
+    return int(charges.get(unit, Decimal(0)) * _MICRO)
+
+
 def _to_row(task: Task) -> dict[str, Any]:
     return {
         "id": task.id,
         "principal": task.principal,
         "created_at": task.created_at,
         "request": _dump(task.request.as_plain()),
+        "model": task.request.model,
         **_changing(task),
     }
 
@@ -384,6 +478,9 @@ def _changing(task: Task) -> dict[str, Any]:
         "submission": task.submission.value,
         "prediction_id": task.prediction_id,
         "outcome": _dump(_outcome(task)),
+        "micro_credits": _micro(task.charges, "credits"),
+        "micro_usd": _micro(task.charges, "usd"),
+        "wish": task.wish,
     }
 
 
@@ -404,6 +501,8 @@ def _outcome(task: Task) -> dict[str, Any]:
 
 def _readable(row: Mapping[Any, Any]) -> Task | None:
     """The task of a row; one that a newer version wrote in a way we do not know keeps nobody from the others."""
+    if not row["request"]:
+        return None  # deleted, but for what it cost
     try:
         return _from_row(row)
     except (ValueError, TypeError, KeyError):
@@ -433,7 +532,14 @@ def _from_row(row: Mapping[Any, Any]) -> Task:
         cost=Cost(**{**cost, "amount": Decimal(cost["amount"])}) if cost else None,
         notices=tuple(outcome.get("notices", ())),
         failure=Failure(**failure) if failure else None,
+        charges=_read_charges(row),
+        wish=row["wish"],
     )
+
+
+def _read_charges(row: Mapping[Any, Any]) -> Charges:
+    millionths: dict[Unit, int] = {"credits": row["micro_credits"], "usd": row["micro_usd"]}
+    return {unit: Decimal(count) / _MICRO for unit, count in millionths.items() if count}
 
 
 def _known(plain: dict[str, Any]) -> dict[str, Any]:

@@ -9,27 +9,39 @@ from typing import Literal
 
 import anyio
 from anyio import to_thread
+from sqlalchemy.exc import SQLAlchemyError
 
-from journey_mcp import fitting, leases, routing
+from journey_mcp import fitting, leases, routing, wishes
+from journey_mcp.cancellation import cancel
 from journey_mcp.clock import Clock
 from journey_mcp.connections import ADAPTERS, Adapter, Connections, open_connections
 from journey_mcp.copies import LIVES_LONG_S, Copies
 from journey_mcp.delivery import Delivery
-from journey_mcp.errors import InternalError, InvalidRequest, SetupError, SubmissionUnconfirmed
+from journey_mcp.errors import (
+    Declined,
+    InternalError,
+    InvalidRequest,
+    NotConfirmed,
+    SetupError,
+    SubmissionUnconfirmed,
+)
 from journey_mcp.fetching import Fetcher, Trusted
 from journey_mcp.holdings import Holdings
 from journey_mcp.language import Verdict, judge
 from journey_mcp.pictures import PictureReader, Pictures
 from journey_mcp.polling import Poller
+from journey_mcp.providers import SANDBOX
 from journey_mcp.providers.client import LONGEST_SUBMIT_S
 from journey_mcp.registry import Offer
 from journey_mcp.requests import ImageRequest, PreparedRequest, check_webhook_url
 from journey_mcp.rests import Rests
 from journey_mcp.settings import Settings
+from journey_mcp.spending import Confirm, Purse
 from journey_mcp.store import Rest, open_store
 from journey_mcp.submission import Attempt, Submitter
-from journey_mcp.tasks import Submission, Task, new_task_id
+from journey_mcp.tasks import Status, Submission, Task, new_task_id
 from journey_mcp.waiting import Report, Wait, wait
+from journey_mcp.wishes import Created
 
 LOCAL = "local"
 """The principal of stdio, the command line and HTTP without authentication."""
@@ -61,40 +73,80 @@ class Studio:
         self._pictures = PictureReader(self._holdings, settings.image_dirs, fetcher)
         self._rests = Rests(self._holdings.store, self._holdings.clock)
         self._poller = Poller(delivery, connections.upstream_of)
+        self._purse = Purse(settings, self._holdings.store)
         self._is_ending = False
         # A creating request that is out is not cancelled with whatever asked for it: the answer may be paid for.
         # These tasks are outside of every cancel scope; `stop` ends them.
         self._submissions: dict[str, asyncio.Task[None]] = {}
+        self._notes: set[asyncio.Task[None]] = set()
 
-    async def create(self, request: ImageRequest, *, principal: str = LOCAL, files_allowed: bool = True) -> Task:
-        """Check the request against everything known, store a task, and start it.
+    async def create(
+        self,
+        request: ImageRequest,
+        *,
+        principal: str = LOCAL,
+        files_allowed: bool = True,
+        fresh: bool = False,
+        confirm: Confirm | None = None,
+    ) -> Created:
+        """Check the request against everything known, store a task, and start it; or join the task of an equal call.
 
-        `files_allowed` lets pictures be paths of this machine.
+        `files_allowed` lets pictures be paths of this machine; `fresh` makes a new task whatever equal ones there
+        are; `confirm` asks a person to agree to a high cost.
 
         Raises:
-            InvalidRequest: nothing was stored or sent.
+            InvalidRequest, OverBudget, Declined, NotConfirmed, PerhapsPaid: nothing was stored or sent.
             SetupError: the task cannot be stored; nothing was sent.
         """
         if request.webhook_url is not None:
             check_webhook_url(request.webhook_url)
         offers = fitting.offers_of(request, self.catalog)
         pictures = await self._pictures.read(request, principal, files_allowed=files_allowed)
-        resting = await self._resting(offers)
+        wish = wishes.digest(request, pictures.digests)
+        if not fresh and (joined := await wishes.joinable(self._holdings, principal, wish)):
+            return joined
+        attempts, own = await self._routed(request, offers, pictures)
+        task = self._new_task(request, principal, wish, attempts[0], own)
+        await self._agreed(task, confirm)
+        while not await self._holdings.add(task, self._purse.limits(task.provider)):
+            if fresh:
+                await self._holdings.store.forget_wish(principal=principal, wish=wish)
+            elif joined := await wishes.joinable(self._holdings, principal, wish):
+                return joined
+            if over := await self._purse.passed(task):
+                raise over
+        submitter = Submitter(
+            task.id,
+            attempts,
+            self._delivery,
+            self._rests,
+            self._purse,
+            told=own,
+            is_ending=lambda: self._is_ending,
+        )
+        self._submissions[task.id] = asyncio.create_task(self._submit(task.id, submitter))
+        return Created(task)
+
+    async def _routed(
+        self, request: ImageRequest, offers: Sequence[Offer], pictures: Pictures
+    ) -> tuple[list[Attempt], tuple[str, ...]]:
+        """The attempts in the order in which they are made, and the notices that hold for the first."""
         route = routing.plan(
             request,
             self.catalog,
             verdict=await _verdict(request.prompt, offers),
             only_data=lambda offer: pictures.only_data(self._connections.account_of(offer)),
-            resting=resting,
+            resting=await self._resting(offers),
         )
         attempts, problems = await _prepared([self._attempt(candidate, pictures) for candidate in route.candidates])
         if not attempts:
             raise routing.nobody(request, {**route.obstacles, **problems}, self.catalog)
-        first = attempts[0]
-        _, told = await first.prepare()
-        own = (*route.notices(first.offer, problems), *first.notices, *told)
+        _, told = await attempts[0].prepare()
+        return attempts, (*route.notices(attempts[0].offer, problems), *attempts[0].notices, *told)
+
+    def _new_task(self, request: ImageRequest, principal: str, wish: str, first: Attempt, own: Sequence[str]) -> Task:
         now = self._holdings.clock.now()
-        task = Task(
+        return Task(
             id=new_task_id(),
             principal=principal,
             request=request.without_data(),
@@ -103,14 +155,40 @@ class Studio:
             created_at=now,
             updated_at=now,
             cost=first.cost,
+            charges=first.charges,
             notices=tuple(dict.fromkeys((*self._connections.notices, *own))),
+            wish=wish,
         )
-        await self._holdings.add(task)
-        submitter = Submitter(
-            task.id, attempts, self._delivery, self._rests, told=own, is_ending=lambda: self._is_ending
-        )
-        self._submissions[task.id] = asyncio.create_task(self._submit(task.id, submitter))
-        return task
+
+    async def _agreed(self, task: Task, confirm: Confirm | None) -> None:
+        """Hold the task against the budget, and ask a person where its cost is high; the sandbox is free."""
+        if task.provider == SANDBOX:
+            return
+        self._purse.check_call(task)
+        if over := await self._purse.passed(task):
+            raise over
+        if question := self._purse.question(task):
+            if confirm is None:
+                raise NotConfirmed(f"{question} is more than may be spent without asking, and nobody can be asked.")
+            if not await confirm(question):
+                raise Declined(f"The person declined: {question}.")
+
+    def delivered(self, tasks: Sequence[Task]) -> None:
+        """Somebody has these results: equal calls make new pictures from now on. Noted in the background."""
+        if ids := [task.id for task in tasks if task.status is Status.SUCCEEDED and task.wish]:
+            noting = asyncio.create_task(self._note_delivered(ids))
+            self._notes.add(noting)
+            noting.add_done_callback(self._notes.discard)
+
+    async def settled(self) -> None:
+        """Wait until what was delivered is noted."""
+        await asyncio.gather(*self._notes)
+
+    async def _note_delivered(self, ids: Sequence[str]) -> None:
+        try:
+            await self._holdings.store.delivered(ids)
+        except (SQLAlchemyError, SetupError):
+            _log.exception("that results were delivered cannot be stored; an equal call may show them once more")
 
     async def wait_for_new(self, task: Task, seconds: float, report: Report | None = None) -> Task:
         """Wait for a task that was just created; with 0 seconds, only for the provider's first answer."""
@@ -146,6 +224,19 @@ class Studio:
         )
         found = await wait(self._holdings, wish, known)
         return {id_: self._as_known(task) for id_, task in found.items()}
+
+    async def cancel(self, task_ids: Sequence[str], *, principal: str = LOCAL) -> dict[str, tuple[Task, str]]:
+        """End these tasks where that can be done; each as it stands afterwards, and what became of the wish."""
+        known = await self._holdings.store.get(task_ids, principal=principal)
+        return {id_: await self._cancel(self._holdings.get(id_) or task) for id_, task in known.items()}
+
+    async def _cancel(self, task: Task) -> tuple[Task, str]:
+        if reason := self.elsewhere(task):
+            return task, reason
+        upstream = self._connections.upstream_of(task)
+        can_cancel = self._connections.has_feature(task, "cancel")
+        offer = self._offer_of(task)
+        return await cancel(task, offer, upstream.provider, can_cancel=can_cancel, delivery=self._delivery)
 
     async def newest(self, *, principal: str = LOCAL) -> list[Task]:
         """The principal's 20 newest tasks of the last day."""
@@ -208,6 +299,7 @@ class Studio:
         for submission in left:
             submission.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        await self.settled()
         await self._holdings.save_again()
 
     def _is_out(self, task_id: str) -> bool:
@@ -248,6 +340,7 @@ class Studio:
             account=account,
             provider=self._connections.provider_of(offer),
             cost=candidate.cost,
+            charges={} if account.provider == SANDBOX else self._purse.charges(candidate.cost),
             notices=candidate.notices,
             prepare=prepare,
         )

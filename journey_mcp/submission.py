@@ -25,7 +25,8 @@ from journey_mcp.providers import Account, Provider, TellsBalance
 from journey_mcp.registry import Offer
 from journey_mcp.requests import PreparedRequest
 from journey_mcp.rests import Rests
-from journey_mcp.tasks import Cost, Prediction, Task
+from journey_mcp.spending import Purse
+from journey_mcp.tasks import Charges, Cost, Prediction, Submission, Task
 
 _NOT_STORED = "The store cannot be written, so nothing was sent: after a crash nobody would know of it."
 _ELSEWHERE = (Unreachable, CredentialsRejected, OutOfCredits, RateLimited)
@@ -40,6 +41,7 @@ class Attempt:
     account: Account
     provider: Provider
     cost: Cost | None
+    charges: Charges
     notices: tuple[str, ...]
     prepare: Callable[[], Awaitable[tuple[PreparedRequest, tuple[str, ...]]]]
     """Brings the pictures as this offer takes them; raises `InvalidRequest` when that cannot be done."""
@@ -62,6 +64,7 @@ class Submitter:
         attempts: Sequence[Attempt],
         delivery: Delivery,
         rests: Rests,
+        purse: Purse,
         *,
         told: Sequence[str] = (),
         is_ending: Callable[[], bool] = lambda: False,
@@ -71,6 +74,7 @@ class Submitter:
         self._delivery = delivery
         self._holdings = delivery.holdings
         self._rests = rests
+        self._purse = purse
         self._told = tuple(told)
         self._is_ending = is_ending
         self._refused: dict[str, JourneyError] = {}
@@ -95,8 +99,8 @@ class Submitter:
                 self._refused[attempt.account.provider] = await _with_balance(error, attempt.provider)
                 if isinstance(error, _ELSEWHERE):
                     await self._rests.begin(attempt.account, str(error))
-                    if await self._has_next():
-                        attempt = await self._next()
+                    if following := await self._next():
+                        attempt = following
                         continue
                 end = partial(_refused, _everybody(self._refused))
                 return await self._holdings.change(self._task_id, end), attempt.offer
@@ -120,15 +124,24 @@ class Submitter:
                 return True
         return False
 
-    async def _next(self) -> Attempt:
-        """The next attempt, with the task at its provider and what holds there in place of what held before."""
-        attempt = self._attempts.pop(0)
-        _, told = await attempt.prepare()
-        reasons = " ".join(f"{name} did not run it: {error}" for name, error in self._refused.items())
-        notices = (f"{reasons} {attempt.account.provider} was tried next.", *attempt.notices, *told)
-        await self._holdings.change(self._task_id, partial(_at_next, attempt, self._told, notices))
-        self._told = notices
-        return attempt
+    async def _next(self) -> Attempt | None:
+        """The next attempt that the budget allows, with the task at its provider; `None` when there is none.
+
+        The task then tells what holds there, in place of what held before.
+        """
+        while await self._has_next():
+            attempt = self._attempts.pop(0)
+            _, told = await attempt.prepare()
+            reasons = " ".join(f"{name} did not run it: {error}" for name, error in self._refused.items())
+            notices = (f"{reasons} {attempt.account.provider} was tried next.", *attempt.notices, *told)
+            task = await self._holdings.change(self._task_id, partial(_at_next, attempt, self._told, notices))
+            self._told = notices
+            # looked at afterwards: of two tasks that move together each sees the other, and none passes the limit
+            over = await self._purse.passed(task) if task else None
+            if over is None:
+                return attempt
+            self._refused[attempt.account.provider] = over
+        return None
 
     async def _sent(self, request: PreparedRequest, attempt: Attempt) -> Prediction:
         """The provider's answer. Without a connection, or at its limit, it is tried again; long by the last only."""
@@ -136,8 +149,9 @@ class Submitter:
         while True:
             if self._is_ending():
                 raise NotSubmitted("The server ended before the request was sent.")
-            if await self._holdings.change(self._task_id, Task.sent) is None:
-                raise _Gone
+            task = await self._holdings.change(self._task_id, Task.sent)
+            if task is None or task.submission is not Submission.SENT:
+                raise _Gone  # somebody else has it, or it was called off
             if not self._holdings.is_stored(self._task_id):
                 raise SetupError(_NOT_STORED)
             try:
@@ -174,7 +188,7 @@ def _put_back(error: RateLimited | Unreachable, task: Task, now: float) -> Task:
 
 
 def _at_next(attempt: Attempt, old: Sequence[str], new: Sequence[str], task: Task, now: float) -> Task:
-    task = task.moved(attempt.account.provider, attempt.account.base_url, attempt.cost, now)
+    task = task.moved(attempt.account.provider, attempt.account.base_url, attempt.cost, attempt.charges, now)
     return task.told_anew(old, new, now)
 
 

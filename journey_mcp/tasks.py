@@ -1,13 +1,13 @@
 """The task: our durable record of one wish, and how what providers tell changes it. No clock, SQL or HTTP."""
 
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
 
-from journey_mcp.errors import Failure
+from journey_mcp.errors import Failure, SubmissionUnconfirmed
 from journey_mcp.images import OutputImage
 from journey_mcp.requests import ImageRequest
 
@@ -43,12 +43,17 @@ class Submission(StrEnum):
     """The provider created nothing."""
 
 
+Unit = Literal["credits", "usd"]
+Charges = Mapping[Unit, Decimal]
+"""Money in each unit."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
     """Money, as it is told."""
 
     amount: Decimal
-    unit: Literal["credits", "usd"]
+    unit: Unit
     source: Literal["registry", "provider"]
     """Who told the figure: our registry's table, or the provider's answer."""
 
@@ -106,6 +111,10 @@ class Task:
     cost: Cost | None = None
     notices: tuple[str, ...] = ()
     failure: Failure | None = None
+    charges: Charges = field(default_factory=dict)
+    """What it counts against budgets; nothing once it is known to be free."""
+    wish: str | None = None
+    """The digest of the call, as long as an equal one may join this task or has to hear of it."""
 
     @property
     def handle(self) -> Handle | None:
@@ -114,11 +123,11 @@ class Task:
             return None
         return Handle(prediction_id=self.prediction_id, poll_url=self.poll_url)
 
-    def moved(self, provider: str, base_url: str, cost: Cost | None, at: float) -> "Task":
+    def moved(self, provider: str, base_url: str, cost: Cost | None, charges: Charges, at: float) -> "Task":
         """Nothing was created where it was; another provider is tried."""
         if self.submission is not Submission.PREPARED:
             return self
-        return self._changed(at, provider=provider, base_url=base_url, cost=cost)
+        return self._changed(at, provider=provider, base_url=base_url, cost=cost, charges=charges)
 
     def sent(self, at: float) -> "Task":
         """The creating request is about to leave."""
@@ -154,18 +163,38 @@ class Task:
             grid_url=prediction.grid_url or self.grid_url,
             seed=prediction.seed or self.seed,
             cost=prediction.cost or self.cost,
+            charges={**self.charges, **({told.unit: told.amount} if (told := prediction.cost) else {})},
             failure=prediction.failure if prediction.status is Status.FAILED else None,
+            # a result is joined until it is delivered; nobody waits for a failure once more
+            wish=None if prediction.status in {Status.FAILED, Status.CANCELED} else self.wish,
         )
         return self if merged == self else replace(merged, updated_at=at)
 
     def failed(self, failure: Failure, at: float) -> "Task":
         """End the task for a reason of ours or of the provider's."""
         submission = Submission.REFUSED if self.submission is Submission.PREPARED else self.submission
-        return self._changed(at, status=Status.FAILED, submission=submission, failure=failure)
+        # an equal call has to hear that this one may have been paid
+        wish = self.wish if failure.code == SubmissionUnconfirmed.code else None
+        return self._changed(at, status=Status.FAILED, submission=submission, failure=failure, wish=wish)
 
     def refused(self, failure: Failure, at: float) -> "Task":
         """End the task because the provider created nothing: it is free."""
-        return self._changed(at, status=Status.FAILED, submission=Submission.REFUSED, failure=failure, cost=None)
+        return self._free(at, Status.FAILED, failure)
+
+    def called_off(self, at: float) -> "Task":
+        """End the task before anything was sent: it is free."""
+        return self if self.submission is not Submission.PREPARED else self._free(at, Status.CANCELED, None)
+
+    def _free(self, at: float, status: Status, failure: Failure | None) -> "Task":
+        return self._changed(
+            at,
+            status=status,
+            submission=Submission.REFUSED,
+            failure=failure,
+            cost=None,
+            charges={},
+            wish=None,
+        )
 
     def noticed(self, notice: str, at: float) -> "Task":
         """Tell the caller something more, once."""

@@ -96,6 +96,11 @@ async def fast_studio(settings: Settings, clock: Clock | None = None) -> AsyncIt
         yield studio
 
 
+async def created(studio: Studio, request: ImageRequest, **more: Any) -> Task:
+    """The task of a call, a new one whatever equal ones there are."""
+    return (await studio.create(request, **{"fresh": True, **more})).task
+
+
 async def until_accepted(studio: Studio, task: Task) -> Task:
     """Wait for the provider's first answer, however slow the machine is."""
     while task.submission in {Submission.PREPARED, Submission.SENT}:
@@ -114,11 +119,11 @@ class World:
 
     async def made(self, **more: Any) -> Task:
         """A task that was created and waited for."""
-        return await self.studio.wait_for_new(await self.studio.create(wish(**more)), 900)
+        return await self.studio.wait_for_new(await created(self.studio, wish(**more)), 900)
 
     async def accepted(self, **more: Any) -> Task:
         """A task that the provider accepted, and that is not finished."""
-        return await until_accepted(self.studio, await self.studio.create(wish(**more)))
+        return await until_accepted(self.studio, await created(self.studio, wish(**more)))
 
     @property
     def sent(self) -> list[dict[str, Any]]:

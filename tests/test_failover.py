@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 import pytest
-from support import World, fast_studio, until_accepted, wide_world, wish, world
+from support import World, created, fast_studio, until_accepted, wide_world, wish, world
 
 from journey_mcp import sandbox
 from journey_mcp.sandbox import Settings, VtrixSettings
@@ -209,7 +209,7 @@ async def test_a_process_that_is_told_to_end_sends_nothing_more(tmp_path: Path) 
         task_id = ""
         with anyio.CancelScope() as scope:
             async with fast_studio(settings, here.clock) as ending:
-                task_id = (await ending.create(wish(**EDIT))).id
+                task_id = (await created(ending, wish(**EDIT))).id
                 while not here.asked["imagine"]:
                     await here.clock.sleep(1)
                 scope.cancel()
@@ -225,7 +225,7 @@ async def test_when_the_client_hangs_up_a_picture_that_dies_soon_is_still_fetche
     """The process stays until its copy is there."""
     async with wide_world(tmp_path, services=["bfl"], speed=20) as here:
         async with fast_studio(here.studio.settings, here.clock) as leaving:
-            task = await until_accepted(leaving, await leaving.create(wish(model="flux-2-pro")))
+            task = await until_accepted(leaving, await created(leaving, wish(model="flux-2-pro")))
         stored = (await here.studio.fetch([task.id]))[task.id]
         assert stored.status is Status.SUCCEEDED
         assert Path(stored.images[0].path or "").is_file()

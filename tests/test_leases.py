@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support import FastClock, fast_studio, settings_for, wish, world
+from support import FastClock, created, fast_studio, settings_for, wish, world
 
 from journey_mcp import sandbox
 from journey_mcp.copies import Copies
@@ -59,7 +59,7 @@ async def test_an_accepted_task_of_a_model_that_is_gone_is_still_asked_for(tmp_p
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with fast_studio(settings) as studio:
-            made = await studio.wait_for_new(await studio.create(wish()), 300)
+            made = await studio.wait_for_new(await created(studio, wish()), 300)
         lost = left_behind(
             upstream.base_url,
             request=wish(model="no-longer-offered"),

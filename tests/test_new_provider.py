@@ -114,7 +114,7 @@ async def test_a_provider_is_its_facts_and_one_adapter(tmp_path: Path) -> None:
             }
         )
         async with open_studio(settings, FastClock(), {**ADAPTERS, "acme": Acme}) as studio:
-            task = await studio.create(wish(model="flux-kontext-pro", prompt="a kite", seed=7))
+            task = (await studio.create(wish(model="flux-kontext-pro", prompt="a kite", seed=7))).task
             task = await studio.wait_for_new(task, 600)
         assert (task.status, task.provider, task.images[0].url) == (
             Status.SUCCEEDED,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from support import wide_world
+from support import created, wide_world
 
 from journey_mcp.errors import InvalidRequest
 from journey_mcp.sandbox import BflSettings
@@ -187,7 +187,7 @@ async def test_over_http_a_path_is_refused(tmp_path: Path) -> None:
         from support import wish  # noqa: PLC0415
 
         with pytest.raises(InvalidRequest) as raised:
-            await here.studio.create(wish(**KONTEXT, image="./cat.png"), files_allowed=False)
+            await created(here.studio, wish(**KONTEXT, image="./cat.png"), files_allowed=False)
         assert raised.value.failure.code == "file_not_allowed"
         assert "over HTTP" in str(raised.value)
 

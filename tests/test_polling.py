@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import fast_studio, settings_for, until_accepted, wish, world
+from support import created, fast_studio, settings_for, until_accepted, wish, world
 
 from journey_mcp import sandbox
 from journey_mcp.errors import UnknownImage
@@ -39,7 +39,7 @@ async def test_a_task_that_the_provider_forgot_ends_as_lost(tmp_path: Path) -> N
     """After a quarter of an hour of such answers, with the word that it may have been charged."""
     async with world(tmp_path, "fetch:status=404,times=always") as here:
         here.clock.speed = 1000
-        task = await here.studio.create(wish(model="midjourney"))
+        task = await created(here.studio, wish(model="midjourney"))
         task = await here.studio.wait_for_new(task, 5000)
         assert task.failure is not None
         assert task.failure.code == "lost_upstream"
@@ -99,7 +99,7 @@ async def test_a_failure_upstream_is_told_in_its_own_words(tmp_path: Path) -> No
 async def test_a_hanging_task_is_asked_for_at_growing_gaps(tmp_path: Path) -> None:
     """About 2, 3, 4.5, 6.75, then every 10 seconds: some nine questions in a minute."""
     async with world(tmp_path, "submit:hang") as here:
-        task = await here.studio.create(wish(model="midjourney"))
+        task = await created(here.studio, wish(model="midjourney"))
         await here.studio.fetch([task.id], seconds=60)
         assert 6 <= here.asked["fetch"] <= 10
 
@@ -108,7 +108,7 @@ async def test_a_task_of_a_sandbox_that_is_gone_says_so(tmp_path: Path) -> None:
     """It ends, free to be tried again; a key that was set meanwhile changes nothing."""
     no_key = {"JOURNEYAPI_API_KEY": "", "JOURNEYAPI_BASE_URL": ""}
     async with fast_studio(settings_for("", tmp_path, **no_key)) as studio:
-        task = await until_accepted(studio, await studio.create(wish(model="midjourney")))
+        task = await until_accepted(studio, await created(studio, wish(model="midjourney")))
         assert (task.provider, task.status) == ("sandbox", Status.RUNNING)
     async with (
         sandbox.running(sandbox.Settings(speed=0)) as real,
@@ -124,13 +124,13 @@ async def test_a_picture_of_a_sandbox_that_is_gone_cannot_be_edited(tmp_path: Pa
     """It is said before anything is sent."""
     no_key = {"JOURNEYAPI_API_KEY": "", "JOURNEYAPI_BASE_URL": ""}
     async with fast_studio(settings_for("", tmp_path, **no_key)) as studio:
-        task = await studio.wait_for_new(await studio.create(wish()), 600)
+        task = await studio.wait_for_new(await created(studio, wish()), 600)
         edit = wish(tool="edit_image", model="seededit", image=f"{task.id}.1")
-        edited = await studio.wait_for_new(await studio.create(edit), 900)
+        edited = await studio.wait_for_new(await created(studio, edit), 900)
         assert edited.status is Status.SUCCEEDED
     async with fast_studio(settings_for("", tmp_path, **no_key)) as studio:
         with pytest.raises(UnknownImage, match="has ended"):
-            await studio.create(edit)
+            await created(studio, edit)
 
 
 async def test_progress_is_kept_and_never_goes_back(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ async def test_progress_is_kept_and_never_goes_back(tmp_path: Path) -> None:
     async with world(
         tmp_path, "submit:hang", "fetch:percentage=60", "fetch:percentage=20,after=1,times=always"
     ) as here:
-        task = await here.studio.create(wish(model="midjourney"))
+        task = await created(here.studio, wish(model="midjourney"))
         task = (await here.studio.fetch([task.id], seconds=12))[task.id]
         assert task.progress == 0.6
         assert here.asked["fetch"] >= 2

@@ -53,7 +53,12 @@ async def test_a_whole_session(mode: str, tmp_path: Path) -> None:
     """List, imagine, edit by id, fetch: structured content and text say the same, and conform."""
     async with session(mode, tmp_path) as (client, upstream):
         assert client.protocol_version == ERAS[mode]
-        assert [tool.name for tool in (await client.list_tools()).tools] == ["imagine", "edit_image", "fetch_task"]
+        assert [tool.name for tool in (await client.list_tools()).tools] == [
+            "imagine",
+            "edit_image",
+            "fetch_task",
+            "cancel_task",
+        ]
         made = await client.call_tool("imagine", {"prompt": "a red kite over the dunes", "wait_s": 300})
         assert not made.is_error
         first = made.structured_content

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support import fast_studio, settings_for, until_accepted, wish, world
+from support import created, fast_studio, settings_for, until_accepted, wish, world
 
 from journey_mcp import sandbox
 from journey_mcp.errors import InvalidRequest, NotEnglish, UnknownImage
@@ -69,7 +69,7 @@ async def test_a_picture_that_is_not_there_is_refused_before_anything_is_sent(
         failed = await here.made(prompt="forbidden-in-sandbox")
         text = image.format(made=task.id, failed=failed.id)
         with pytest.raises(InvalidRequest, match=says) as raised:
-            await here.studio.create(wish(tool="edit_image", model="seededit", image=text))
+            await created(here.studio, wish(tool="edit_image", model="seededit", image=text))
         assert raised.value.failure.next_step
         assert here.asked["imagine"] == 2
 
@@ -77,9 +77,9 @@ async def test_a_picture_that_is_not_there_is_refused_before_anything_is_sent(
 async def test_a_running_task_has_no_picture_yet(tmp_path: Path) -> None:
     """The advice is to wait for it."""
     async with world(tmp_path, "submit:hang") as here:
-        task = await here.studio.create(wish(model="midjourney"))
+        task = await created(here.studio, wish(model="midjourney"))
         with pytest.raises(UnknownImage) as raised:
-            await here.studio.create(wish(tool="edit_image", model="seededit", image=f"{task.id}.1"))
+            await created(here.studio, wish(tool="edit_image", model="seededit", image=f"{task.id}.1"))
         assert "until it has succeeded" in (raised.value.failure.next_step or "")
 
 
@@ -90,7 +90,7 @@ async def test_a_dead_link_is_refused_before_anything_is_sent(tmp_path: Path) ->
         edited = await here.made(tool="edit_image", model="flux-kontext-pro", image=f"{first.id}.1")
         here.clock.leap(15 * 86400)
         with pytest.raises(UnknownImage, match="expired"):
-            await here.studio.create(wish(tool="edit_image", model="seededit", image=f"{edited.id}.1"))
+            await created(here.studio, wish(tool="edit_image", model="seededit", image=f"{edited.id}.1"))
 
 
 async def test_another_principal_sees_nothing(tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ async def test_another_principal_sees_nothing(tmp_path: Path) -> None:
         assert await here.studio.fetch([task.id], principal="somebody else") == {}
         assert await here.studio.newest(principal="somebody else") == []
         with pytest.raises(UnknownImage):
-            await here.studio.create(
-                wish(tool="edit_image", model="seededit", image=f"{task.id}.1"), principal="somebody else"
+            await created(
+                here.studio, wish(tool="edit_image", model="seededit", image=f"{task.id}.1"), principal="somebody else"
             )
 
 
@@ -110,12 +110,13 @@ async def test_a_prompt_that_is_not_english_is_refused_for_a_model_that_needs_it
     async with world(tmp_path) as here:
         picture = "https://example.test/a.png"
         with pytest.raises(NotEnglish) as raised:
-            await here.studio.create(
-                wish(tool="edit_image", model="flux-kontext-pro", image=picture, prompt="把天空变成绿色，其余保持不变")
+            await created(
+                here.studio,
+                wish(tool="edit_image", model="flux-kontext-pro", image=picture, prompt="把天空变成绿色，其余保持不变"),
             )
         assert "Translate" in (raised.value.failure.next_step or "")
-        doubtful = await here.studio.create(
-            wish(tool="edit_image", model="flux-kontext-pro", image=picture, prompt="himmel grün machen")
+        doubtful = await created(
+            here.studio, wish(tool="edit_image", model="flux-kontext-pro", image=picture, prompt="himmel grün machen")
         )
         assert any("may not be English" in notice for notice in doubtful.notices)
 
@@ -123,7 +124,7 @@ async def test_a_prompt_that_is_not_english_is_refused_for_a_model_that_needs_it
 async def test_any_number_of_callers_cause_one_poll(tmp_path: Path) -> None:
     """Thirty wait for one task; the provider is asked as if it were one."""
     async with world(tmp_path) as here:
-        task = await here.studio.create(wish(model="midjourney"))
+        task = await created(here.studio, wish(model="midjourney"))
         ends: list[Task] = []
 
         async def wait() -> None:
@@ -140,7 +141,7 @@ async def test_several_tasks_are_asked_for_together(tmp_path: Path) -> None:
     """Polls that are due at the same time share one `/fetch-many`."""
     async with world(tmp_path, plan="enterprise") as here:
         here.clock.speed = 20
-        tasks = [await here.studio.create(wish(model="flux-schnell")) for _ in range(8)]
+        tasks = [await created(here.studio, wish(model="flux-schnell")) for _ in range(8)]
         found = await here.studio.fetch([task.id for task in tasks], seconds=900)
         assert {task.status for task in found.values()} == {Status.SUCCEEDED}
         assert here.asked["fetch"] + here.asked["fetch_many"] < 8
@@ -152,7 +153,7 @@ async def test_waiting_for_any_returns_with_the_first_that_ends(tmp_path: Path) 
     async with world(tmp_path, "submit:hang") as here:
         slow = await here.accepted(model="midjourney")
         done = await here.made()
-        quick = await here.studio.create(wish(model="flux-schnell"))
+        quick = await created(here.studio, wish(model="flux-schnell"))
         found = await here.studio.fetch([slow.id, done.id, quick.id], seconds=900, wait_for="any")
         assert [found[t.id].status for t in (slow, done, quick)] == [
             Status.RUNNING,
@@ -167,7 +168,7 @@ async def test_not_waiting_returns_with_the_first_answer(tmp_path: Path) -> None
     """`wait_s` 0: accepted, with the provider's id, not finished."""
     async with world(tmp_path) as here:
         here.clock.speed = 2  # the two seconds that such a call has are one: enough for a busy machine
-        task = await here.studio.wait_for_new(await here.studio.create(wish(model="midjourney")), 0)
+        task = await here.studio.wait_for_new(await created(here.studio, wish(model="midjourney")), 0)
         assert (task.status, task.submission) == (Status.RUNNING, Submission.ACCEPTED)
         assert task.prediction_id
 
@@ -180,7 +181,7 @@ async def test_a_wait_gives_signs_of_life_that_strictly_increase(tmp_path: Path)
         async def report(progress: float, message: str) -> None:
             seen.append((here.studio.now(), progress, message))
 
-        task = await here.studio.create(wish(model="midjourney"))
+        task = await created(here.studio, wish(model="midjourney"))
         await here.studio.wait_for_new(task, 60, report)
         values = [progress for _, progress, _ in seen]
         assert values == sorted(set(values))
@@ -223,7 +224,7 @@ async def test_the_work_goes_on_where_the_last_process_stopped(tmp_path: Path) -
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with fast_studio(settings) as studio:
-            task = await until_accepted(studio, await studio.create(wish(model="midjourney")))
+            task = await until_accepted(studio, await created(studio, wish(model="midjourney")))
         async with fast_studio(settings) as studio:
             found = (await studio.fetch([task.id], seconds=900))[task.id]
             assert found.status is Status.SUCCEEDED

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support import fast_studio, settings_for, wish, world
+from support import created, fast_studio, settings_for, wish, world
 
 from journey_mcp import sandbox
 from journey_mcp.tasks import Status, Submission
@@ -41,7 +41,7 @@ async def test_a_creating_request_is_sent_once_whatever_happens(
 async def test_at_the_limit_the_task_stays_queued_and_is_tried_again(tmp_path: Path) -> None:
     """429: nothing was created, so the request may leave again, and does, until there is room."""
     async with world(tmp_path, "submit:status=429,times=4") as here:
-        task = await here.studio.create(wish())
+        task = await created(here.studio, wish())
         seen = (await here.studio.fetch([task.id]))[task.id]
         assert seen.status in {Status.QUEUED, Status.RUNNING}
         task = (await here.studio.fetch([task.id], seconds=600))[task.id]
@@ -65,7 +65,7 @@ async def test_without_a_connection_it_is_tried_three_times_more(tmp_path: Path)
     async with sandbox.running(sandbox.Settings(speed=0)) as gone:
         address = gone.base_url
     async with fast_studio(settings_for(address, tmp_path)) as studio:
-        task = await studio.wait_for_new(await studio.create(wish()), 300)
+        task = await studio.wait_for_new(await created(studio, wish()), 300)
         assert task.failure is not None
         assert (task.failure.code, task.submission, task.cost) == ("unreachable", Submission.REFUSED, None)
         assert 3 <= task.updated_at - task.created_at <= 30
@@ -76,7 +76,7 @@ async def test_a_provider_that_comes_back_gets_the_request_after_all(tmp_path: P
     async with sandbox.running(sandbox.Settings(speed=0)) as first:
         port = int(first.origin.rsplit(":", 1)[1])
     async with fast_studio(settings_for(first.base_url, tmp_path)) as studio:
-        task = await studio.create(wish())
+        task = await created(studio, wish())
         async with sandbox.running(sandbox.Settings(speed=0), port=port) as second:
             task = await studio.wait_for_new(task, 300)
             assert task.status is Status.SUCCEEDED
@@ -95,7 +95,7 @@ async def test_the_balance_is_told_only_when_the_provider_tells_it(tmp_path: Pat
 async def test_the_journal_tells_every_state_before_the_request_leaves(tmp_path: Path) -> None:
     """When the provider sees the request, another process already reads `sent` in the store."""
     async with world(tmp_path, "submit:delay=0.2") as here:
-        task = await here.studio.create(wish())
+        task = await created(here.studio, wish())
         while not here.asked["imagine"]:
             await here.clock.sleep(0.1)
         async with fast_studio(settings_for(here.upstream.base_url, tmp_path), here.clock) as other:

@@ -81,6 +81,7 @@ def imagine(  # noqa: PLR0913  # a command's options are its parameters
     guidance: options.Guidance = None,
     steps: options.Steps = None,
     webhook_url: options.WebhookUrl = None,
+    fresh: options.Fresh = False,
     wait_s: options.WaitS = None,
     output: options.Output = None,
     force: options.Force = False,
@@ -111,6 +112,7 @@ def edit(  # noqa: PLR0913  # a command's options are its parameters
     guidance: options.Guidance = None,
     steps: options.Steps = None,
     webhook_url: options.WebhookUrl = None,
+    fresh: options.Fresh = False,
     wait_s: options.WaitS = None,
     output: options.Output = None,
     force: options.Force = False,
@@ -135,6 +137,32 @@ def fetch(
 
         handling = pictures.Handling(output=output, force=force, wait_s=wait_s, as_json=as_json)
         raise typer.Exit(pictures.fetch(tasks, handling))
+
+
+@app.command()
+def cancel(
+    *,
+    tasks: Annotated[list[str], typer.Argument(help="Task ids (tsk_…).", metavar="TASK...")],
+    as_json: options.Json = False,
+) -> None:
+    """End tasks: free while queued, upstream where the provider can."""
+    with console.errors_told(as_json=as_json):
+        from journey_mcp.cli import pictures
+
+        raise typer.Exit(pictures.cancel(tasks, as_json=as_json))
+
+
+@app.command()
+def spend(
+    *,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How far back.", metavar="DAYS")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what was spent, by day, model and provider."""
+    with console.errors_told(as_json=as_json):
+        from journey_mcp.cli import money
+
+        money.spend(days, as_json=as_json)
 
 
 @app.command()
@@ -230,7 +258,7 @@ def specs(
 
 def _create(tool: Literal["imagine", "edit_image"], given: dict[str, Any]) -> None:
     """Do a tool's work. What says how to handle the result is taken out; the rest are the tool's arguments."""
-    handling = {name: given.pop(name) for name in ("output", "force", "wait_s", "as_json")}
+    handling = {name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json")}
     with console.errors_told(as_json=handling["as_json"]):
         from journey_mcp.cli import pictures
 

@@ -34,6 +34,11 @@ def remark(text: str) -> None:
     print(_printable(text), file=sys.stderr, flush=True)  # noqa: T201  # as above
 
 
+def ask(question: str) -> bool:
+    """Ask the person at the terminal."""
+    return typer.confirm(question, err=True)
+
+
 def error(failed: JourneyError) -> None:
     """Say what went wrong and what helps."""
     remark(f"journey-mcp: {failed}")

@@ -42,6 +42,9 @@ WebhookUrl = Annotated[
 WaitS = Annotated[
     float | None, typer.Option("--wait", min=0, help="Seconds to wait; default: until finished.", metavar="SECONDS")
 ]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Pay for a new picture though an equal call is running, or may have been paid.")
+]
 Output = Annotated[
     Path | None,
     typer.Option("-o", "--output", help="Save the picture; several become FILE-1.png, FILE-2.png …", metavar="FILE"),

@@ -1,13 +1,15 @@
 """`imagine`, `edit` and `fetch`: the tools' work for a person who waits, and the pictures as files."""
 
 import math
+import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio import to_thread
 
 from journey_mcp import saving
 from journey_mcp.cli import console
@@ -23,6 +25,7 @@ from journey_mcp.requests import ImageRequest, Tool
 from journey_mcp.server import arguments, render
 from journey_mcp.server.menu import read_menu
 from journey_mcp.settings import Settings
+from journey_mcp.spending import Question
 from journey_mcp.studio import Studio, open_studio
 from journey_mcp.tasks import Status, Submission, Task
 
@@ -39,6 +42,8 @@ class Handling:
     wait_s: float | None
     """`None`: until it is finished."""
     as_json: bool
+    fresh: bool = False
+    """Make a new task whatever equal ones there are."""
 
     @property
     def seconds(self) -> float:
@@ -83,6 +88,25 @@ def fetch(task_ids: Sequence[str], handling: Handling) -> int:
     return _run(partial(_fetch, ready_settings(), ids, handling))
 
 
+def cancel(task_ids: Sequence[str], *, as_json: bool) -> int:
+    """End tasks, and say what became of each; the exit code.
+
+    Raises:
+        JourneyError: none of the tasks is known.
+    """
+    return _run(partial(_cancel, ready_settings(), list(dict.fromkeys(task_ids)), as_json=as_json))
+
+
+async def _cancel(settings: Settings, ids: list[str], _going_on: _Open, *, as_json: bool) -> int:
+    async with open_studio(settings) as studio:
+        ended = await studio.cancel(ids)
+        if not ended:
+            raise _unknown(ids[0], studio)
+        tasks = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in ended.items()}
+        handling = Handling(output=None, force=False, wait_s=0, as_json=as_json)
+        return _list(studio, ids, tasks, handling)
+
+
 def _run(work: _Work) -> int:
     """Do the work. Ctrl-C ends the waiting, not the tasks: it is said how to come back to them."""
     going_on = _Open()
@@ -98,7 +122,10 @@ async def _create(settings: Settings, request: ImageRequest, handling: Handling,
     async with open_studio(settings) as studio:
         if handling.output is not None:
             saving.check_writable(_possible(handling.output, request, studio.catalog), replace=handling.force)
-        task = await studio.create(request)
+        created = await studio.create(request, fresh=handling.fresh, confirm=_ask if sys.stdin.isatty() else None)
+        task = created.task
+        if created.notice:
+            console.remark(created.notice)
         going_on.tasks = [task]
         console.remark(f"Task {task.id}: {task.request.model} at {task.provider}.")
         try:
@@ -108,7 +135,12 @@ async def _create(settings: Settings, request: ImageRequest, handling: Handling,
             going_on.tasks = [await _as_it_stands(studio, task)]
             raise
         going_on.tasks = [task]
+        studio.delivered([task])
         return await _conclude(studio, task, handling)
+
+
+async def _ask(question: Question) -> bool:
+    return await to_thread.run_sync(console.ask, f"Make a picture with {question}?")
 
 
 def _possible(output: Path, request: ImageRequest, catalog: Catalog) -> list[Path]:
@@ -134,6 +166,7 @@ async def _fetch(settings: Settings, ids: list[str], handling: Handling, going_o
         with bar(f"{len(known)} task(s)") as report:
             known |= await studio.fetch(list(known), seconds=handling.seconds, report=report)
         going_on.tasks = list(known.values())
+        studio.delivered(going_on.tasks)
         if handling.output is not None:
             return await _conclude(studio, known[ids[0]], handling, as_list=True)
         return _list(studio, ids, known, handling)

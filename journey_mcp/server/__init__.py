@@ -180,7 +180,7 @@ async def _list_tools(
 
 async def _call_tool(
     ctx: ServerRequestContext[Backstage, Any], params: types.CallToolRequestParams
-) -> types.CallToolResult:
+) -> types.CallToolResult | types.InputRequiredResult:
     backstage = ctx.lifespan_context
     menu = backstage.menu()
     if params.name not in {tool["name"] for tool in menu.tools}:
@@ -193,7 +193,7 @@ async def _call_tool(
         return failed(params.name, error)
     from journey_mcp.server.tools import call  # noqa: PLC0415  # not before the first answer
 
-    return await call(params.name, studio, menu.defaults, params.arguments, ctx)
+    return await call(params, studio, menu.defaults, ctx)
 
 
 def _import_studio() -> StudioOpener:

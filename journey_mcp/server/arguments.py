@@ -75,6 +75,7 @@ class Imagine(_Arguments):
     steps: Small | None = None
     provider: str | None = None
     webhook_url: str | None = None
+    fresh: bool = False
     wait_s: Seconds | None = None
 
 
@@ -85,20 +86,24 @@ class EditImage(Imagine):
     mask: str | None = None
 
 
+TaskIds = Annotated[
+    list[Annotated[str, Field(max_length=64)]], BeforeValidator(_one_or_many), Field(min_length=1, max_length=20)
+]
+"""Each at most 64 characters; ours have 26."""
+
+
 class FetchTask(_Arguments):
     """All that `fetch_task` knows."""
 
-    task_ids: (
-        Annotated[
-            list[Annotated[str, Field(max_length=64)]],
-            BeforeValidator(_one_or_many),
-            Field(min_length=1, max_length=20),
-        ]
-        | None
-    ) = None
-    """Each at most 64 characters; ours have 26."""
+    task_ids: TaskIds | None = None
     wait_for: Literal["all", "any"] = "all"
     wait_s: Seconds | None = None
+
+
+class CancelTask(_Arguments):
+    """All that `cancel_task` knows."""
+
+    task_ids: TaskIds
 
 
 def read(kind: type[A], tool: str, given: dict[str, Any] | None) -> A:

@@ -43,6 +43,7 @@ def build(catalog: Catalog, defaults: Defaults) -> list[dict[str, Any]]:
         _imagine(catalog, defaults),
         _edit_image(catalog, defaults),
         _fetch_task(defaults),
+        _cancel_task(),
     ]
 
 
@@ -70,13 +71,7 @@ def _fetch_task(defaults: Defaults) -> dict[str, Any]:
         "ones. Without task_ids it lists your newest tasks of the last day at once."
     )
     properties = {
-        "task_ids": {
-            "type": "array",
-            "items": {"type": "string", "maxLength": 64},
-            "minItems": 1,
-            "maxItems": 20,
-            "description": "Task ids (tsk_…). Leave out to list, without waiting.",
-        },
+        "task_ids": {**_TASK_IDS, "description": "Task ids (tsk_…). Leave out to list, without waiting."},
         "wait_for": {
             "type": "string",
             "enum": ["all", "any"],
@@ -91,6 +86,24 @@ def _fetch_task(defaults: Defaults) -> dict[str, Any]:
         _object(properties),
         _object({"tasks": {"type": "array", "items": _task_schema(listed=True)}}, ["tasks"]),
         read_only=True,
+    )
+
+
+_TASK_IDS = {"type": "array", "items": {"type": "string", "maxLength": 64}, "minItems": 1, "maxItems": 20}
+
+
+def _cancel_task() -> dict[str, Any]:
+    description = (
+        "End tasks: free while queued, else upstream if the provider can; a notice tells if it goes on and is charged."
+    )
+    return _tool(
+        "cancel_task",
+        "End running pictures",
+        description,
+        _object({"task_ids": {**_TASK_IDS, "description": "Task ids (tsk_…)."}}, ["task_ids"]),
+        _object({"tasks": {"type": "array", "items": _task_schema(listed=True)}}, ["tasks"]),
+        read_only=False,
+        destructive=True,
     )
 
 
@@ -119,6 +132,7 @@ def _creating(tool: Tool, title: str, description: str, catalog: Catalog, defaul
         }
     if any("webhook" in facts.features for facts in catalog.providers.values()):
         properties["webhook_url"] = {"type": "string", "description": "HTTPS URL that gets the provider's result."}
+    properties["fresh"] = {"type": "boolean", "description": "Pay for a new picture though an equal call is running."}
     properties["wait_s"] = _wait_s(defaults)
     required = ["prompt", "image"] if tool == "edit_image" else ["prompt"]
     return _tool(tool, title, description, _object(properties, required), _task_schema(), read_only=False)
@@ -283,8 +297,15 @@ def _wait_s(defaults: Defaults) -> dict[str, Any]:
     }
 
 
-def _tool(
-    name: str, title: str, description: str, inputs: dict[str, Any], outputs: dict[str, Any], *, read_only: bool
+def _tool(  # a tool is all of these
+    name: str,
+    title: str,
+    description: str,
+    inputs: dict[str, Any],
+    outputs: dict[str, Any],
+    *,
+    read_only: bool,
+    destructive: bool = False,
 ) -> dict[str, Any]:
     return {
         "name": name,
@@ -295,8 +316,8 @@ def _tool(
         "annotations": {
             "title": title,
             "readOnlyHint": read_only,
-            "destructiveHint": False,
-            "idempotentHint": read_only,
+            "destructiveHint": destructive,
+            "idempotentHint": read_only or destructive,
             "openWorldHint": True,
         },
     }

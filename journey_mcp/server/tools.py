@@ -2,7 +2,8 @@
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mcp_types as types
@@ -12,54 +13,84 @@ from journey_mcp.errors import InternalError, JourneyError, UnknownTask
 from journey_mcp.images import ImageId
 from journey_mcp.requests import Tool
 from journey_mcp.server import arguments, render
+from journey_mcp.server.asking import Asked, confirmer
 from journey_mcp.server.specs import Defaults
+from journey_mcp.spending import Confirm
 from journey_mcp.studio import Studio
 from journey_mcp.tasks import Status, Task
 from journey_mcp.waiting import Report
 
 Context = ServerRequestContext[Any, Any]
 Given = dict[str, Any] | None
+Result = types.CallToolResult | types.InputRequiredResult
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who called: how they hear of progress, and how the person behind them is asked."""
+
+    report: Report
+    confirm: Confirm | None
+
 
 _log = logging.getLogger(__name__)
 
 
-async def imagine(studio: Studio, defaults: Defaults, given: Given, report: Report) -> types.CallToolResult:
+async def imagine(studio: Studio, defaults: Defaults, given: Given, caller: Caller) -> types.CallToolResult:
     """Make a picture from text."""
-    return await _create(studio, defaults, "imagine", arguments.read(arguments.Imagine, "imagine", given), report)
+    return await _create(studio, defaults, "imagine", arguments.read(arguments.Imagine, "imagine", given), caller)
 
 
-async def edit_image(studio: Studio, defaults: Defaults, given: Given, report: Report) -> types.CallToolResult:
+async def edit_image(studio: Studio, defaults: Defaults, given: Given, caller: Caller) -> types.CallToolResult:
     """Change a picture."""
     return await _create(
-        studio, defaults, "edit_image", arguments.read(arguments.EditImage, "edit_image", given), report
+        studio, defaults, "edit_image", arguments.read(arguments.EditImage, "edit_image", given), caller
     )
 
 
-async def fetch_task(studio: Studio, defaults: Defaults, given: Given, report: Report) -> types.CallToolResult:
+async def fetch_task(studio: Studio, defaults: Defaults, given: Given, caller: Caller) -> types.CallToolResult:
     """Tell where tasks stand."""
     asked = arguments.read(arguments.FetchTask, "fetch_task", given)
     if asked.task_ids is None:
         newest = await studio.newest()
+        studio.delivered(newest)
         return _listing([_told(studio, defaults, task) for task in newest])
     seconds = defaults.wait_s if asked.wait_s is None else asked.wait_s
-    # a picture's id names its task as well; asked for twice, a task is told once
-    ids = list(dict.fromkeys(image.task_id if (image := ImageId.parse(id_)) else id_ for id_ in asked.task_ids))
-    found = await studio.fetch(ids, seconds=seconds, wait_for=asked.wait_for, report=report)
+    ids = _task_ids(asked.task_ids)
+    found = await studio.fetch(ids, seconds=seconds, wait_for=asked.wait_for, report=caller.report)
+    studio.delivered(list(found.values()))
     return _listing([_entry(studio, defaults, id_, found.get(id_)) for id_ in ids], is_error=not found)
 
 
-Handler = Callable[[Studio, Defaults, Given, Report], Awaitable[types.CallToolResult]]
-HANDLERS: dict[str, Handler] = {"imagine": imagine, "edit_image": edit_image, "fetch_task": fetch_task}
+async def cancel_task(studio: Studio, defaults: Defaults, given: Given, _caller: Caller) -> types.CallToolResult:
+    """End tasks."""
+    asked = arguments.read(arguments.CancelTask, "cancel_task", given)
+    ids = _task_ids(asked.task_ids)
+    ended = await studio.cancel(ids)
+    told = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in ended.items()}
+    return _listing([_entry(studio, defaults, id_, told.get(id_)) for id_ in ids], is_error=not told)
 
 
-async def call(tool: str, studio: Studio, defaults: Defaults, given: Given, ctx: Context) -> types.CallToolResult:
+Handler = Callable[[Studio, Defaults, Given, Caller], Awaitable[types.CallToolResult]]
+HANDLERS: dict[str, Handler] = {
+    "imagine": imagine,
+    "edit_image": edit_image,
+    "fetch_task": fetch_task,
+    "cancel_task": cancel_task,
+}
+
+
+async def call(params: types.CallToolRequestParams, studio: Studio, defaults: Defaults, ctx: Context) -> Result:
     """Run a tool's handler; what it raises becomes a tool error that the model can act on."""
+    tool = params.name
 
     async def report(progress: float, message: str) -> None:
         await ctx.session.report_progress(progress, 1.0, message)
 
     try:
-        return await HANDLERS[tool](studio, defaults, given, report)
+        return await HANDLERS[tool](studio, defaults, params.arguments, Caller(report, confirmer(ctx, params)))
+    except Asked as asked:
+        return asked.result
     except JourneyError as error:
         return failed(tool, error)
     except Exception:  # noqa: BLE001  # the outermost boundary of a call
@@ -71,24 +102,34 @@ async def call(tool: str, studio: Studio, defaults: Defaults, given: Given, ctx:
 def failed(tool: str, error: JourneyError) -> types.CallToolResult:
     """A call that came to no task, in the tool's own shape."""
     plain = render.failed_object(error.failure, status=Status.FAILED.value)
-    if tool == "fetch_task":
+    if tool in {"fetch_task", "cancel_task"}:
         return _listing([plain], is_error=True)
     return _result(plain, render.as_text(plain), [], is_error=True)
 
 
 async def _create(
-    studio: Studio, defaults: Defaults, tool: Tool, asked: arguments.Imagine, report: Report
+    studio: Studio, defaults: Defaults, tool: Tool, asked: arguments.Imagine, caller: Caller
 ) -> types.CallToolResult:
     request = arguments.image_request(tool, asked, defaults)
-    task = await studio.create(request, files_allowed=defaults.takes_files)
+    created = await studio.create(
+        request, files_allowed=defaults.takes_files, fresh=asked.fresh, confirm=caller.confirm
+    )
     seconds = defaults.wait_s if asked.wait_s is None else asked.wait_s
-    task = await studio.wait_for_new(task, seconds, report)
+    task = await studio.wait_for_new(created.task, seconds, caller.report)
+    studio.delivered([task])
+    if created.notice:
+        task = replace(task, notices=(created.notice, *task.notices))
     plain = render.task_object(task, now=studio.now(), with_paths=defaults.takes_files)
     return _result(plain, render.as_text(plain), [plain], is_error=task.status is Status.FAILED)
 
 
 def _told(studio: Studio, defaults: Defaults, task: Task) -> dict[str, Any]:
     return render.task_object(task, now=studio.now(), with_prompt=True, with_paths=defaults.takes_files)
+
+
+def _task_ids(given: Sequence[str]) -> list[str]:
+    """A picture's id names its task as well; named twice, a task is told once."""
+    return list(dict.fromkeys(image.task_id if (image := ImageId.parse(id_)) else id_ for id_ in given))
 
 
 def _entry(studio: Studio, defaults: Defaults, task_id: str, task: Task | None) -> dict[str, Any]:

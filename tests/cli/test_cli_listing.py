@@ -256,7 +256,7 @@ async def specs(journey: CommandLine, form: str) -> Any:
 
 async def test_the_tools_come_in_every_form(journey: CommandLine) -> None:
     tools = await specs(journey, "mcp")
-    assert [tool["name"] for tool in tools] == ["imagine", "edit_image", "fetch_task"]
+    assert [tool["name"] for tool in tools] == ["imagine", "edit_image", "fetch_task", "cancel_task"]
     assert await specs(journey, "anthropic") == [
         {"name": t["name"], "description": t["description"], "input_schema": t["inputSchema"]} for t in tools
     ]

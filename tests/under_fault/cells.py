@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from support import FastClock, World, environment_of, wish
+from support import FastClock, World, created, environment_of, wish
 
 from journey_mcp import sandbox
 from journey_mcp.clock import Clock
@@ -426,7 +426,7 @@ class Call:
         if image := self.cell.fault.edits or self._source:
             image = image if image.startswith("http") else self._here.upstream.origin + image
             given = {"tool": "edit_image", "model": road.edits, "prompt": self._prompt, "image": image}
-        self.task = await self._here.studio.create(wish(**given))
+        self.task = await created(self._here.studio, wish(**given))
 
     async def _wait(self, seconds: float) -> None:
         self.task = (await self._here.studio.fetch([self._now.id], seconds=seconds))[self._now.id]

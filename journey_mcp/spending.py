@@ -1,0 +1,111 @@
+"""The brake on spending: what a call counts, whether the limits leave room for it, and when they do again."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from journey_mcp.budgets import PERIODS, Limit, above, charge, of_call, of_time, parse_amounts, parse_limits
+from journey_mcp.clock import timestamp
+from journey_mcp.errors import OverBudget
+from journey_mcp.settings import Settings
+from journey_mcp.store import Store
+from journey_mcp.tasks import Charges, Cost, Task, Unit
+
+_RAISE = "Choose a cheaper model, or ask the person to raise JOURNEY_MCP_BUDGET."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What a person is asked to agree to."""
+
+    model: str
+    provider: str
+    amount: Decimal
+    unit: Unit
+
+    def __str__(self) -> str:
+        return f"{self.model} at {self.provider} for about {_shown(self.amount)} {self.unit}"
+
+
+Confirm = Callable[[Question], Awaitable[bool]]
+"""Asks a person; whether they agree."""
+
+
+class Purse:
+    """The limits of one configuration over what the store knows."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._store = store
+        self._limits = parse_limits(settings.budget or "")
+        self._unknown = parse_amounts(settings.unknown_cost)
+        self._confirm_above = parse_amounts(settings.confirm_above or "")
+
+    def charges(self, cost: Cost | None) -> Charges:
+        """What a task of this estimated cost counts, in each unit."""
+        return charge([cost] if cost else [], self._unknown)
+
+    def question(self, task: Task) -> Question | None:
+        """What a person has to agree to; `None` when nobody has to."""
+        unit = above(task.charges, self._confirm_above)
+        if unit is None:
+            return None
+        return Question(model=task.request.model, provider=task.provider, amount=task.charges[unit], unit=unit)
+
+    def limits(self, provider: str) -> Sequence[Limit]:
+        """The limits over a time that hold for tasks of this provider."""
+        return of_time(self._limits, provider)
+
+    def check_call(self, task: Task) -> None:
+        """Hold a single task against the limits on single calls.
+
+        Raises:
+            OverBudget: names the limit.
+        """
+        for limit in of_call(self._limits, task.provider):
+            counted = task.charges.get(limit.unit, Decimal(0))
+            if counted > limit.amount:
+                raise OverBudget(
+                    f"The budget {limit.text} is passed: {task.request.model} at {task.provider} counts "
+                    f"{counted:f} {limit.unit}.",
+                    next_step=f"Nothing was sent. {_RAISE}",
+                )
+
+    async def passed(self, task: Task) -> OverBudget | None:
+        """The first limit over a time that this task would pass; `None` when there is room."""
+        for limit in self.limits(task.provider):
+            provider = task.provider if limit.provider or limit.unit == "credits" else None
+            spent = await self._store.spendings(since=limit.since(task.created_at), provider=provider, but=task.id)
+            parts = [(s.at, s.credits if limit.unit == "credits" else s.usd) for s in spent]
+            counted = task.charges.get(limit.unit, Decimal(0))
+            if sum(amount for _, amount in parts) + counted > limit.amount:
+                return _over(limit, task, counted, parts)
+        return None
+
+
+def _over(limit: Limit, task: Task, counted: Decimal, parts: Sequence[tuple[float, Decimal]]) -> OverBudget:
+    spent = sum((amount for _, amount in parts), Decimal(0))
+    free_at = _free_at(limit, counted, parts)
+    again = f" There is room again at {timestamp(free_at)}." if free_at else ""
+    return OverBudget(
+        f"The budget {limit.text} is used up: {task.request.model} at {task.provider} counts {_shown(counted)} "
+        f"{limit.unit}, {_shown(spent)} are spent, {_shown(max(limit.amount - spent, Decimal(0)))} are left.{again}",
+        next_step=f"Nothing was sent. {'Wait, or c' if free_at else 'C'}{_RAISE[1:]}",
+        retry_after_s=round(free_at - task.created_at, 1) if free_at else None,
+    )
+
+
+def _free_at(limit: Limit, counted: Decimal, parts: Sequence[tuple[float, Decimal]]) -> float | None:
+    """When enough of what was spent is older than the period; `None` when that never happens."""
+    length_s = PERIODS[limit.period]
+    if length_s is None or counted > limit.amount:
+        return None
+    left = sum((amount for _, amount in parts), Decimal(0))
+    for at, amount in parts:
+        left -= amount
+        if left + counted <= limit.amount:
+            return at + length_s
+    return None
+
+
+def _shown(amount: Decimal) -> str:
+    return f"{amount.normalize():f}"

@@ -1,0 +1,55 @@
+"""The same wish once: an equal call joins the task that is on its way instead of paying for a second one."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from journey_mcp.errors import PerhapsPaid
+from journey_mcp.holdings import Holdings
+from journey_mcp.requests import ImageRequest
+from journey_mcp.tasks import Status, Task
+
+KEPT_S = 600.0
+"""How long a result that reached nobody is kept for an equal call, and an unclear end stands in its way."""
+_FRESH = "fresh=true makes a new picture."
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What became of a call: a task of its own, or one that it joined."""
+
+    task: Task
+    notice: str | None = None
+    """Why it joined; told to this caller."""
+
+
+def digest(request: ImageRequest, pictures: Sequence[str] = ()) -> str:
+    """What makes two calls of a principal equal: every argument, and what lies in the files that they name."""
+    plain = {"request": request.without_data().as_plain(), "pictures": list(pictures)}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+async def joinable(holdings: Holdings, principal: str, wish: str) -> Created | None:
+    """The task of an equal call that is still running, or whose result has reached nobody; `None` when there is none.
+
+    Raises:
+        PerhapsPaid: an equal call ended a short while ago without an answer.
+    """
+    task = await holdings.store.wished(principal=principal, wish=wish)
+    if task is None:
+        return None
+    task = holdings.get(task.id) or task
+    age_s = holdings.clock.now() - (task.updated_at if task.status.is_final else task.created_at)
+    if task.status.is_final and age_s > KEPT_S:
+        await holdings.store.forget_wish(principal=principal, wish=wish)
+        return None
+    if task.status is Status.FAILED:
+        raise PerhapsPaid(
+            f"An equal call was sent {age_s:.0f} s ago as task {task.id} and was never answered: "
+            "it may have been charged."
+        )
+    state = "is still running" if not task.status.is_final else "has a result that nobody has seen"
+    return Created(
+        task, f"An equal call of {age_s:.0f} s ago {state}: this is its task, and nothing more is paid. {_FRESH}"
+    )

@@ -1,0 +1,78 @@
+"""`spend` and `cancel`, and limits as a person at the command line meets them."""
+
+import pytest
+
+from cli.command import CommandLine
+from journey_mcp.sandbox import Running
+
+
+async def test_what_was_spent_is_shown_by_day_provider_and_model(journey: CommandLine, sandbox: Running) -> None:
+    """The newest day first; as a table and as JSON."""
+    journey = journey.at(sandbox)
+    for prompt in ("one", "two"):
+        assert (await journey.run("imagine", prompt, "--model", "z-image")).code == 0
+    assert (await journey.run("imagine", "three", "--model", "midjourney")).code == 0
+    plain = (await journey.run("spend", "--json")).json
+    assert [(row["model"], row["pictures"], row["credits"], row["usd"]) for row in plain["spent"]] == [
+        ("z-image", 2, "4", "0.2"),
+        ("midjourney", 1, "4", "0.1"),
+    ]
+    header, first, _ = (await journey.run("spend")).out.splitlines()
+    assert header == "Day\tProvider\tModel\tTasks\tCredits\tUSD\tUSD per row"
+    assert first.split("\t")[1:] == ["journeyapi", "z-image", "2", "4", "0.2", "█" * 24]
+
+
+async def test_nothing_was_spent(journey: CommandLine, sandbox: Running) -> None:
+    """And a database is not needed to say so."""
+    done = await journey.at(sandbox).run("spend")
+    assert (done.code, done.out) == (0, "")
+    assert "Nothing was spent in the last 30 days." in done.err
+
+
+async def test_the_budget_stops_a_command(journey: CommandLine, sandbox: Running) -> None:
+    """With the limit as it was written."""
+    done = await journey.at(sandbox, JOURNEY_MCP_BUDGET="3credits/call").run("imagine", "a kite")
+    assert done.code == 1
+    assert "The budget 3credits/call is passed" in done.err
+    assert not sandbox.sandbox.ledger.submissions
+
+
+async def test_without_a_terminal_nobody_can_be_asked(journey: CommandLine, sandbox: Running) -> None:
+    """A script does not agree to anything."""
+    done = await journey.at(sandbox, JOURNEY_MCP_CONFIRM_ABOVE="3credits").run("imagine", "a kite")
+    assert done.code == 1
+    assert "nobody can be asked" in done.err
+    assert not sandbox.sandbox.ledger.submissions
+
+
+async def test_a_task_is_ended_where_that_can_be_done(journey: CommandLine, sandbox: Running) -> None:
+    """Else it is said what goes on."""
+    journey = journey.at(sandbox)
+    made = (await journey.run("imagine", "a kite", "--model", "z-image", "--json")).json
+    done = await journey.run("cancel", made["task_id"])
+    assert done.code == 0
+    assert "It was succeeded already." in done.out
+    told = (await journey.run("cancel", made["task_id"], "--json")).json
+    assert told["tasks"][0]["task_id"] == made["task_id"]
+
+
+@pytest.mark.parametrize("command", ["cancel", "fetch"])
+async def test_an_unknown_task_is_named(journey: CommandLine, sandbox: Running, command: str) -> None:
+    """With what helps."""
+    done = await journey.at(sandbox).run(command, "tsk_nobody")
+    assert done.code == 2
+    assert "tsk_nobody" in done.err
+
+
+async def test_fresh_pays_for_a_new_one(journey: CommandLine, sandbox: Running) -> None:
+    """Though an equal call may have been paid."""
+    journey = journey.at(sandbox)
+    from journey_mcp.sandbox import Fault  # noqa: PLC0415
+
+    sandbox.sandbox.faults.replace([Fault.parse("submit:reset_after")])
+    assert (await journey.run("imagine", "a kite", "--model", "z-image")).code == 1
+    again = await journey.run("imagine", "a kite", "--model", "z-image")
+    assert again.code == 1
+    assert "was never answered" in again.err
+    assert "--fresh" in again.err or "fresh" in again.err
+    assert (await journey.run("imagine", "a kite", "--model", "z-image", "--fresh")).code == 0

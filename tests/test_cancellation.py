@@ -1,0 +1,92 @@
+"""Ending tasks: free while queued, upstream where the provider can, and plainly told where not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import client_of, created, environment_of, until_accepted, wide_world, wish, world
+
+from journey_mcp import sandbox
+from journey_mcp.sandbox import ReplicateSettings
+from journey_mcp.settings import read_settings
+from journey_mcp.tasks import Status, Submission
+
+
+async def test_a_queued_task_ends_free(tmp_path: Path) -> None:
+    """Nothing is sent any more."""
+    async with world(tmp_path, "submit:status=429,header.Retry-After=500,times=always") as here:
+        task = await created(here.studio, wish())
+        while (await here.studio.fetch([task.id]))[task.id].submission is not Submission.PREPARED or not here.sent:
+            await here.clock.sleep(1)
+        ended, said = (await here.studio.cancel([task.id]))[task.id]
+        assert (ended.status, ended.submission, ended.cost) == (Status.CANCELED, Submission.REFUSED, None)
+        assert "nothing is charged" in said
+        assert here.asked["imagine"] == 1
+
+
+async def test_replicate_ends_a_prediction(tmp_path: Path) -> None:
+    """What it ran so far may be charged."""
+    replicate = ReplicateSettings()
+    async with wide_world(tmp_path, "replicate/submit:hang", services=["replicate"], replicate=replicate) as here:
+        task = await until_accepted(here.studio, await created(here.studio, wish(model="flux-1.1-pro")))
+        ended, said = (await here.studio.cancel([task.id]))[task.id]
+        assert (ended.status, here.asked["replicate/cancel"]) == (Status.CANCELED, 1)
+        assert "has ended it" in said
+
+
+@pytest.mark.parametrize("service", ["journeyapi", "vtrix", "kkiai", "bfl"])
+async def test_where_a_provider_cannot_it_is_said(tmp_path: Path, service: str) -> None:
+    """The task goes on and will be charged."""
+    models = {"journeyapi": "midjourney", "vtrix": "seedream-5", "kkiai": "imagen-4", "bfl": "flux-2-pro"}
+    async with wide_world(tmp_path, "submit:hang", services=[service]) as here:
+        task = await until_accepted(here.studio, await created(here.studio, wish(model=models[service])))
+        going_on, said = (await here.studio.cancel([task.id]))[task.id]
+        assert going_on.status is Status.RUNNING
+        assert f"{service} has no way to cancel" in said
+        assert "will be charged" in said
+
+
+async def test_a_request_on_its_way_cannot_be_called_back(tmp_path: Path) -> None:
+    """Its answer may be paid for."""
+    async with world(tmp_path, "submit:delay=0.5") as here:
+        task = await created(here.studio, wish())
+        while not here.asked["imagine"]:
+            await here.clock.sleep(1)
+        going_on, said = (await here.studio.cancel([task.id]))[task.id]
+        assert going_on.submission is Submission.SENT
+        assert "cannot be called back" in said
+
+
+async def test_what_is_over_stays_what_it_is(tmp_path: Path) -> None:
+    """A final state never changes."""
+    async with world(tmp_path) as here:
+        task = await here.made()
+        assert await here.studio.cancel([task.id, "tsk_nobody"]) == {
+            task.id: ((await here.studio.fetch([task.id]))[task.id], "It was succeeded already.")
+        }
+
+
+@pytest.mark.parametrize("fault", ["replicate/cancel:status=500", "replicate/cancel:reset"])
+async def test_a_provider_that_does_not_answer_is_told_of(tmp_path: Path, fault: str) -> None:
+    """Then the task goes on."""
+    async with wide_world(tmp_path, "replicate/submit:hang", fault, services=["replicate"]) as here:
+        task = await until_accepted(here.studio, await created(here.studio, wish(model="flux-1.1-pro")))
+        going_on, said = (await here.studio.cancel([task.id]))[task.id]
+        assert going_on.status is Status.RUNNING
+        assert "did not cancel it" in said
+
+
+async def test_the_tool_tells_for_each_task(tmp_path: Path) -> None:
+    """An unknown id is an entry of its own; a picture's id names its task."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = read_settings(environment_of(upstream, tmp_path, "journeyapi"))
+        async with client_of(settings) as client:
+            made = await client.call_tool("imagine", {"prompt": "a kite", "model": "z-image", "wait_s": 300})
+            task_id: Any = (made.structured_content or {})["task_id"]
+            told = await client.call_tool("cancel_task", {"task_ids": [f"{task_id}.1", "tsk_nobody"]})
+            first, second = (told.structured_content or {})["tasks"]
+            assert (first["status"], first["notices"][0]) == ("succeeded", "It was succeeded already.")
+            assert second["error"]["code"] == "unknown_task"
+            assert not told.is_error
+            wrong: dict[str, Any] = (await client.call_tool("cancel_task", {})).structured_content or {}
+            assert wrong["tasks"][0]["error"]["code"] == "invalid_arguments"

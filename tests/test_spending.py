@@ -1,0 +1,251 @@
+"""Limits on spending: read as a person writes them, held against all processes, settled by what providers tell."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types as types
+import pytest
+from support import World, client_of, created, fast_studio, settings_for, wide_world, wish, world
+
+from journey_mcp import sandbox
+from journey_mcp.budgets import parse_amounts, parse_limits
+from journey_mcp.errors import Declined, JourneyError, NotConfirmed, OverBudget, SetupError
+from journey_mcp.settings import read_settings
+from journey_mcp.spending import Question
+from journey_mcp.store import open_store
+from journey_mcp.tasks import Status
+
+KITE: dict[str, Any] = {"model": "midjourney", "prompt": "a red kite"}
+"""Four credits at JourneyAPI."""
+
+
+def test_limits_are_read_as_they_are_written() -> None:
+    """With the text kept for messages."""
+    call, day, usd = parse_limits("8credits/call, 100 Credits/day@JourneyAPI,2.5usd/total")
+    assert (call.amount, call.unit, call.period, call.provider) == (Decimal(8), "credits", "call", None)
+    assert (day.text, day.provider, day.since(100_000)) == ("100 Credits/day@JourneyAPI", "journeyapi", 13_600)
+    assert (usd.amount, usd.unit, usd.since(5.0)) == (Decimal("2.5"), "usd", 0.0)
+    assert parse_limits("") == ()
+    assert parse_amounts("6credits,0.50usd") == {"credits": Decimal(6), "usd": Decimal("0.50")}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("JOURNEY_MCP_BUDGET", "lots", "'lots' must be AMOUNT UNIT/PERIOD"),
+        ("JOURNEY_MCP_BUDGET", "5eur/day", "5eur/day"),
+        ("JOURNEY_MCP_BUDGET", "5usd/week", "5usd/week"),
+        ("JOURNEY_MCP_BUDGET", "-5usd/day", "-5usd/day"),
+        ("JOURNEY_MCP_UNKNOWN_COST", "8", "'8' must be an amount and a unit"),
+        ("JOURNEY_MCP_CONFIRM_ABOVE", "1usd,2usd", "each unit once"),
+    ],
+)
+def test_nonsense_stops_the_start_and_is_named(name: str, value: str, says: str) -> None:
+    """Before anything is spent."""
+    with pytest.raises(SetupError) as raised:
+        read_settings({name: value})
+    assert name in str(raised.value)
+    assert says in str(raised.value)
+
+
+async def refusal(here: World, **given: Any) -> JourneyError:
+    """Why a call is not made."""
+    before = len(here.sent)
+    with pytest.raises(OverBudget) as raised:
+        await created(here.studio, wish(**{**KITE, **given}))
+    assert len(here.sent) == before
+    return raised.value
+
+
+async def test_a_call_that_is_too_dear_is_refused(tmp_path: Path) -> None:
+    """With the limit as it was written."""
+    async with world(tmp_path, JOURNEY_MCP_BUDGET="3credits/call") as here:
+        error = await refusal(here)
+        assert "The budget 3credits/call is passed: midjourney at journeyapi counts 4 credits" in str(error)
+        assert (await here.made(model="z-image")).status is Status.SUCCEEDED
+
+
+async def test_a_window_rolls(tmp_path: Path) -> None:
+    """What is left and when there is room again is told."""
+    async with world(tmp_path, JOURNEY_MCP_BUDGET="9credits/hour") as here:
+        await here.made(**KITE)
+        await here.made(**{**KITE, "prompt": "another"})
+        error = await refusal(here, prompt="a third")
+        assert "9credits/hour is used up" in str(error)
+        assert "8 are spent, 1 are left. There is room again at 20" in str(error)
+        assert error.failure.retry_after_s is not None
+        assert 3000 < error.failure.retry_after_s <= 3600
+        here.clock.leap(3601)
+        assert (await here.made(**{**KITE, "prompt": "a third"})).status is Status.SUCCEEDED
+
+
+async def test_a_total_never_frees_up(tmp_path: Path) -> None:
+    """Nothing is promised."""
+    async with world(tmp_path, JOURNEY_MCP_BUDGET="4credits/total") as here:
+        await here.made(**KITE)
+        here.clock.leap(1e7)
+        error = await refusal(here, prompt="another")
+        assert error.failure.retry_after_s is None
+        assert "room again" not in str(error)
+
+
+async def test_what_turns_out_free_is_given_back(tmp_path: Path) -> None:
+    """A refusal costs nothing."""
+    async with world(tmp_path, "submit:status=400", JOURNEY_MCP_BUDGET="4credits/day") as here:
+        assert (await here.made(**KITE)).status is Status.FAILED
+        assert (await here.made(**KITE)).status is Status.SUCCEEDED
+
+
+async def test_what_may_have_been_paid_counts(tmp_path: Path) -> None:
+    """Until somebody knows better."""
+    async with world(tmp_path, "submit:reset_after", JOURNEY_MCP_BUDGET="4credits/day") as here:
+        await here.made(**KITE)
+        await refusal(here, prompt="another")
+
+
+async def test_what_the_provider_tells_settles_the_reservation(tmp_path: Path) -> None:
+    """Vtrix states no price, so 0.10 USD are reserved; then it tells 0.04."""
+    given = {"model": "seedream-5", "prompt": "a kite"}
+    async with wide_world(tmp_path, services=["vtrix"], JOURNEY_MCP_BUDGET="0.13usd/day") as here:
+        task = await here.made(**given)
+        assert task.cost is not None
+        assert task.charges["usd"] == task.cost.amount < Decimal("0.10")
+        assert task.charges["credits"] == 8
+
+
+async def test_a_limit_in_credits_is_every_providers_own(tmp_path: Path) -> None:
+    """Credits of two providers are not the same money; dollars are."""
+    services = ("journeyapi", "bfl")
+    async with wide_world(tmp_path, services=services, JOURNEY_MCP_BUDGET="8credits/day") as here:
+        await here.made(model="flux-2-max", prompt="one", provider="journeyapi")
+        await here.made(model="flux-2-max", prompt="two", provider="bfl")
+        await here.made(model="flux-2-max", prompt="three", provider="journeyapi")
+        await refusal(here, model="flux-2-max", prompt="four", provider="journeyapi")
+
+
+async def test_a_limit_for_one_provider_leaves_the_others_alone(tmp_path: Path) -> None:
+    """Who is meant stands behind the @."""
+    more = {"JOURNEY_MCP_BUDGET": "1credits/call@journeyapi"}
+    async with wide_world(tmp_path, services=("journeyapi", "bfl"), **more) as here:
+        await refusal(here, model="flux-2-max", provider="journeyapi")
+        assert (await here.made(model="flux-2-max", prompt="two", provider="bfl")).status is Status.SUCCEEDED
+
+
+async def test_of_calls_at_once_only_so_many_pass_as_there_is_room_for(tmp_path: Path) -> None:
+    """In two processes: the limit is looked at and the task is stored in one statement."""
+    async with world(tmp_path, JOURNEY_MCP_BUDGET="20credits/day", plan="enterprise") as here:
+        outcomes: list[str] = []
+
+        async with fast_studio(here.studio.settings, here.clock) as other:
+
+            async def call(number: int) -> None:
+                studio = other if number % 2 else here.studio
+                try:
+                    await created(studio, wish(**{**KITE, "prompt": f"kite {number}"}))
+                except OverBudget as error:
+                    outcomes.append(error.code)
+                else:
+                    outcomes.append("made")
+
+            async with anyio.create_task_group() as group:
+                for number in range(30):
+                    group.start_soon(call, number)
+        assert (outcomes.count("made"), outcomes.count("over_budget")) == (5, 25)
+
+
+async def test_the_next_provider_is_held_against_the_budget_too(tmp_path: Path) -> None:
+    """A call that moves there counts there."""
+    more = {"JOURNEY_MCP_BUDGET": "0.01usd/total@bfl"}
+    async with wide_world(tmp_path, "journeyapi/submit:status=402", services=("journeyapi", "bfl"), **more) as here:
+        task = await here.made(model="flux-2-max", prompt="one")
+        assert task.failure is not None
+        assert "0.01usd/total@bfl" in task.failure.message
+        assert here.sent_to("bfl") == []
+
+
+async def test_a_high_cost_is_asked_for(tmp_path: Path) -> None:
+    """Declining costs nothing; who cannot be asked hears how to raise the limit."""
+    async with world(tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits") as here:
+        asked: list[str] = []
+
+        async def agree(question: Question) -> bool:
+            asked.append(str(question))
+            return len(asked) > 1
+
+        with pytest.raises(NotConfirmed) as raised:
+            await here.studio.create(wish(**KITE))
+        assert "JOURNEY_MCP_CONFIRM_ABOVE" in (raised.value.failure.next_step or "")
+        with pytest.raises(Declined):
+            await here.studio.create(wish(**KITE), confirm=agree)
+        assert here.sent == []
+        await here.studio.create(wish(**KITE), confirm=agree)
+        assert asked == ["midjourney at journeyapi for about 4 credits"] * 2
+        await here.studio.create(wish(model="z-image"))
+
+
+async def test_the_sandbox_is_free(tmp_path: Path) -> None:
+    """Without a key no limit stands in the way."""
+    settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path), "JOURNEY_MCP_BUDGET": "1credits/total"})
+    async with fast_studio(settings) as studio:
+        task = await studio.wait_for_new(await created(studio, wish(**KITE)), 900)
+        assert (task.status, task.charges) == (Status.SUCCEEDED, {})
+
+
+async def test_what_was_spent_is_kept_when_a_task_is_deleted(tmp_path: Path) -> None:
+    """Without its prompt."""
+    async with world(tmp_path) as here:
+        task = await here.made(**KITE)
+        async with open_store(here.studio.settings.resolved_database_url()) as store:
+            assert await store.delete_older(than=task.created_at + 1) == 1
+            (spent,) = await store.spendings(since=0)
+        assert await here.studio.fetch([task.id]) == {}
+        assert (spent.model, spent.provider, spent.credits, spent.usd) == (
+            "midjourney",
+            "journeyapi",
+            Decimal(4),
+            Decimal("0.10"),
+        )
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (types.ElicitResult(action="accept", content={"agree": True}), "succeeded"),
+        (types.ElicitResult(action="accept", content={"agree": False}), "declined"),
+        (types.ElicitResult(action="decline"), "declined"),
+        (types.ElicitResult(action="cancel"), "declined"),
+    ],
+    ids=str,
+)
+async def test_the_person_behind_a_client_is_asked_in_both_eras(
+    tmp_path: Path, mode: str, answer: types.ElicitResult, outcome: str
+) -> None:
+    """With model, provider and cost; declining costs nothing."""
+    asked: list[str] = []
+
+    async def elicit(_context: Any, params: Any) -> types.ElicitResult:
+        asked.append(params.message)
+        return answer
+
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
+        async with client_of(settings, mode, elicitation_callback=elicit) as client:
+            told = (await client.call_tool("imagine", {"prompt": "a kite", "wait_s": 300})).structured_content or {}
+        assert asked == ["Make a picture with midjourney at journeyapi for about 4 credits?"]
+        assert outcome in {told["status"], told.get("error", {}).get("code")}
+        assert len(upstream.sandbox.ledger.submissions) == (outcome == "succeeded")
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_client_that_cannot_ask_hears_how_to_go_on(tmp_path: Path, mode: str) -> None:
+    """Nothing is sent."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
+        async with client_of(settings, mode) as client:
+            told = (await client.call_tool("imagine", {"prompt": "a kite"})).structured_content or {}
+        assert told["error"]["code"] == "not_confirmed"
+        assert "JOURNEY_MCP_CONFIRM_ABOVE" in told["next_step"]
+        assert not upstream.sandbox.ledger.submissions

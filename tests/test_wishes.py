@@ -1,0 +1,153 @@
+"""The same wish once: equal calls share a task until its result has reached somebody."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from support import World, fast_studio, until_accepted, wide_world, wish, world
+
+from journey_mcp.errors import PerhapsPaid
+from journey_mcp.requests import ImageRequest
+from journey_mcp.tasks import Status
+from journey_mcp.wishes import digest
+
+SLOW: dict[str, Any] = {"model": "midjourney", "prompt": "a red kite over the dunes"}
+
+
+async def test_an_equal_call_joins_the_one_that_is_running(tmp_path: Path) -> None:
+    """And says so; nothing more is sent."""
+    async with world(tmp_path, "submit:hang") as here:
+        first = await here.studio.create(wish(**SLOW))
+        await until_accepted(here.studio, first.task)
+        second = await here.studio.create(wish(**SLOW))
+        assert (second.task.id, first.notice) == (first.task.id, None)
+        assert "is still running" in (second.notice or "")
+        assert "fresh=true" in (second.notice or "")
+        assert here.asked["imagine"] == 1
+
+
+async def test_fifty_equal_calls_at_once_make_one_request(tmp_path: Path) -> None:
+    """Also when they come to two processes."""
+    async with world(tmp_path) as here, fast_studio(here.studio.settings, here.clock) as other:
+        made = []
+
+        async def call(number: int) -> None:
+            made.append(await (other if number % 2 else here.studio).create(wish(**SLOW)))
+
+        async with anyio.create_task_group() as group:
+            for number in range(50):
+                group.start_soon(call, number)
+        assert len({one.task.id for one in made}) == 1
+        assert sum(one.notice is None for one in made) == 1
+        await here.studio.fetch([made[0].task.id], seconds=900)
+        assert here.asked["imagine"] == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"prompt": "a blue kite over the dunes"},
+        {"model": "z-image"},
+        {"aspect_ratio": "16:9"},
+        {"webhook_url": "https://example.test/hook"},
+    ],
+)
+async def test_another_argument_makes_another_task(tmp_path: Path, other: dict[str, Any]) -> None:
+    """Every one counts."""
+    async with world(tmp_path, "submit:hang") as here:
+        first = await here.studio.create(wish(**SLOW))
+        second = await here.studio.create(wish(**{**SLOW, **other}))
+        assert second.task.id != first.task.id
+        assert second.notice is None
+
+
+async def test_another_principal_makes_another_task(tmp_path: Path) -> None:
+    """Nobody sees what others do."""
+    async with world(tmp_path, "submit:hang") as here:
+        first = await here.studio.create(wish(**SLOW))
+        assert (await here.studio.create(wish(**SLOW), principal="somebody else")).task.id != first.task.id
+
+
+async def test_fresh_makes_a_new_one_that_later_calls_join(tmp_path: Path) -> None:
+    """It is the caller's word."""
+    async with world(tmp_path, "submit:hang,times=always") as here:
+        first = await here.studio.create(wish(**SLOW))
+        second = await here.studio.create(wish(**SLOW), fresh=True)
+        third = await here.studio.create(wish(**SLOW))
+        assert first.task.id != second.task.id == third.task.id
+
+
+async def test_a_result_that_reached_nobody_is_joined_for_ten_minutes(tmp_path: Path) -> None:
+    """A client that gave up asks again and gets its picture; afterwards a call makes a new one."""
+    async with world(tmp_path) as here:
+        first = await here.studio.create(wish(**SLOW))
+        await here.studio.wait_for_new(first.task, 900)
+        second = await here.studio.create(wish(**SLOW))
+        assert (second.task.id, second.task.status) == (first.task.id, Status.SUCCEEDED)
+        assert "nobody has seen" in (second.notice or "")
+        here.clock.leap(601)
+        assert (await here.studio.create(wish(**SLOW))).task.id != first.task.id
+
+
+async def test_a_delivered_result_is_never_joined(tmp_path: Path) -> None:
+    """Asking twice for the same thing on purpose gives two pictures."""
+    async with world(tmp_path) as here:
+        first = await here.made(**SLOW)
+        await delivered(here, first.id)
+        assert (await here.studio.create(wish(**SLOW))).task.id != first.id
+
+
+async def test_a_failed_task_is_never_joined(tmp_path: Path) -> None:
+    """The call is made anew."""
+    async with world(tmp_path, "submit:fail_task=Out of paint") as here:
+        first = await here.made(**SLOW)
+        assert first.status is Status.FAILED
+        assert (await here.studio.create(wish(**SLOW))).task.id != first.id
+
+
+async def test_after_an_unclear_end_an_equal_call_is_refused_unless_it_is_fresh(tmp_path: Path) -> None:
+    """The reflex of repeating it is what costs money."""
+    async with world(tmp_path, "submit:reset_after") as here:
+        first = await here.made(**SLOW)
+        assert first.failure is not None
+        assert first.failure.code == "submission_unconfirmed"
+        await delivered(here, first.id)
+        with pytest.raises(PerhapsPaid) as raised:
+            await here.studio.create(wish(**SLOW))
+        assert first.id in str(raised.value)
+        assert "fresh=true" in (raised.value.failure.next_step or "")
+        assert here.asked["imagine"] == 1
+        here.clock.leap(601)
+        assert (await here.made(**SLOW)).status is Status.SUCCEEDED
+        assert (await here.made(**{**SLOW, "prompt": "another"})).status is Status.SUCCEEDED
+
+
+async def test_another_picture_under_the_same_path_is_another_wish(tmp_path: Path) -> None:
+    """What lies in the file counts, not its name."""
+    from test_pictures import picture  # noqa: PLC0415
+
+    path = tmp_path / "cat.png"
+    edit = {"tool": "edit_image", "model": "flux-kontext-pro", "prompt": "make it blue", "image": str(path)}
+    async with wide_world(
+        tmp_path / "data", "submit:hang,times=always", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path
+    ) as here:
+        path.write_bytes(picture())
+        first = await here.studio.create(wish(**edit))
+        assert (await here.studio.create(wish(**edit))).task.id == first.task.id
+        path.write_bytes(picture(size=(170, 120)))
+        assert (await here.studio.create(wish(**edit))).task.id != first.task.id
+
+
+def test_a_digest_tells_nothing_of_the_prompt() -> None:
+    """And is the same every time."""
+    request = ImageRequest(tool="imagine", prompt="a secret plan", model="midjourney")
+    assert digest(request) == digest(request)
+    assert len(digest(request)) == 64
+    assert digest(request) != digest(request, ["aa"])
+
+
+async def delivered(here: World, task_id: str) -> None:
+    """The task has reached somebody, and the store knows."""
+    here.studio.delivered(list((await here.studio.fetch([task_id])).values()))
+    await here.studio.settled()
