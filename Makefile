@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check fix bench lock clean
+.PHONY: help demo test check fix bench chaos lock clean
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -38,6 +38,9 @@ fix: $(READY) ## mend what can be mended: format, lint, generated files
 
 bench: $(READY) ## speed and memory, as ratios within one run
 	$(BIN)/python -m bench $(ARGS)
+
+chaos: $(READY) ## kill servers at every moment, 300 times (5 min); the figures go into docs/reliability.md
+	PYTHONPATH=tests $(BIN)/python -m chaos --write $(ARGS)
 
 lock: $(READY) ## pin the newest versions that pyproject.toml allows, by hash
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.txt

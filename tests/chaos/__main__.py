@@ -1,0 +1,59 @@
+"""`make chaos`: kill servers for some minutes, print the summary; `--write` puts it into docs/reliability.md."""
+
+import argparse
+import asyncio
+import datetime as dt
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.report import machine
+from chaos.audit import Books, problems
+from chaos.chain import run_all
+from chaos.plan import KILLS, chains
+from chaos.report import summary
+
+_DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
+_START, _END = "<!-- chaos -->\n", "<!-- /chaos -->"
+
+
+def main() -> int:
+    """Run it. What does not hold is printed, and then nothing is written; 0 when all holds."""
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10, help=f"of {KILLS} kills each (%(default)s)")
+    parser.add_argument("--seed", type=int, help="makes the same plan again; without it, one of the day")
+    parser.add_argument("--at-once", type=int, default=6, help="chains of servers beside each other (%(default)s)")
+    parser.add_argument("--keep", type=Path, help="an empty folder for the databases and logs, which then stay")
+    parser.add_argument("--write", action="store_true", help="write docs/reliability.md too")
+    options = parser.parse_args()
+    today = dt.datetime.now(tz=dt.UTC).date()
+    seed: int = int(f"{today:%Y%m%d}") if options.seed is None else options.seed
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.monotonic()
+        books = asyncio.run(_run(seed, options.rounds, options.keep or Path(folder), options.at_once))
+    told = summary(books, seed=seed, where=machine(), when=f"{today}", took_s=time.monotonic() - started)
+    sys.stdout.write(told)
+    wrong = [problem for chain in books for problem in problems(chain)]
+    sys.stdout.writelines(f"{problem}\n" for problem in wrong)
+    if not wrong and options.write:
+        write(told, _DOCUMENT)
+    return 1 if wrong else 0
+
+
+async def _run(seed: int, rounds: int, folder: Path, at_once: int) -> list[Books]:
+    planned = [chain for round_ in range(rounds) for chain in chains(seed, round_)]
+    return await run_all(planned, folder, at_once=at_once)
+
+
+def write(told: str, document: Path) -> None:
+    """Put the summary into its part of the document."""
+    before, start, rest = document.read_text(encoding="utf-8").partition(_START)
+    _, end, after = rest.partition(_END)
+    if not end:
+        raise ValueError(f"{document} has no part between {_START.strip()} and {_END}")
+    document.write_text(f"{before}{start}{told}{end}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""Running a chain: servers that are killed one after the other, the one that puts all in order, and the books."""
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from support import environment_of
+
+from chaos.audit import Books, Death, Entry
+from chaos.calls import Call, make_pictures
+from chaos.journal import Row, read_journal
+from chaos.plan import Chain, Life
+from chaos.process import PATIENCE_S, Ended, Server, server
+from chaos.trap import Trap
+from journey_mcp import sandbox
+
+SPEED = 5
+"""Tasks last one to four seconds: some are over at the first poll, some are not."""
+_ASKED_AT_ONCE = 20
+
+
+@dataclass(kw_only=True)
+class _World:
+    """What the servers of one chain share."""
+
+    upstream: sandbox.Running
+    trap: Trap
+    folder: Path
+    pictures: Path
+    deaths: list[Death] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """All five providers at the sandbox."""
+        return environment_of(self.upstream, self.folder, JOURNEY_MCP_IMAGE_DIRS=str(self.pictures))
+
+    @property
+    def log(self) -> Path:
+        """What the servers said on stderr, all in one."""
+        return self.folder.parent / f"{self.folder.name}.log"
+
+
+async def run(chain: Chain, folder: Path, pictures: Path) -> Books:
+    """Live the lives of a chain on a database in `folder`, and return what it comes to.
+
+    Raises TimeoutError when a moment that was aimed at does not come, or when no rest comes.
+    """
+    trap = Trap()
+    settings = sandbox.Settings(
+        speed=SPEED,
+        seed=chain.seed,
+        witness=trap,
+        journeyapi=sandbox.JourneyApiSettings(plan="enterprise", credits=100_000),
+        vtrix=sandbox.VtrixSettings(balance_usd=100_000),
+        kkiai=sandbox.KkiaiSettings(balance=100_000),
+        replicate=sandbox.ReplicateSettings(balance=100_000),
+        bfl=sandbox.BflSettings(credits=100_000),
+    )
+    async with sandbox.running(settings) as upstream:
+        world = _World(upstream=upstream, trap=trap, folder=folder, pictures=pictures)
+        for life in chain.lives:
+            await _live(world, life)
+        told = await _rest(world)
+        rows = read_journal(folder)
+        return Books(
+            marks=tuple(call.mark for life in chain.lives for call in life.calls),
+            entries=_entries(upstream),
+            rows=rows,
+            told=told,
+            deaths=tuple(world.deaths),
+            log=world.log.read_text(encoding="utf-8"),
+            spoiled=tuple([path for row in rows for path in await _spoiled(row, upstream)]),
+        )
+
+
+async def _live(world: _World, life: Life) -> None:
+    """Start a server, call it, and see it die at the moment that was aimed at."""
+    faults = [sandbox.Fault.parse(text) for text in life.faults]
+    world.upstream.sandbox.faults.replace(faults)
+    async with server(world.environment, world.log) as running:
+        world.trap.set(life.aim, running.pid)
+        # the first call wakes the server up: it then looks for what others left behind
+        listed = asyncio.create_task(running.call("fetch_task"))
+        if life.aim.exchange is None and not life.aim.is_when_queued:
+            if life.aim.is_awake:
+                listed.add_done_callback(lambda _: world.trap.spring_later())
+            else:
+                world.trap.spring_later()
+        calls = [asyncio.create_task(_call(world, running, call)) for call in life.calls]
+        try:
+            await asyncio.wait_for(world.trap.sprung.wait(), PATIENCE_S)
+        except TimeoutError as error:
+            raise TimeoutError(
+                f"{life} did not come to pass; so far: {world.upstream.sandbox.ledger.requests}"
+            ) from error
+        died_at = time.monotonic()
+        if (status := await running.ended()) != -signal.SIGKILL:
+            raise RuntimeError(f"a server ended by itself, with {status}; see {world.log}")
+        await asyncio.gather(listed, return_exceptions=True)
+        answers = await asyncio.gather(*calls)
+    told = tuple(answer for answer in answers if answer is not None)
+    rows = read_journal(world.folder)
+    world.deaths.append(Death(name=life.aim.name, pid=running.pid, at=died_at, rows=rows, told=told))
+    world.upstream.sandbox.faults.replace([])
+
+
+async def _call(world: _World, running: Server, call: Call) -> Mapping[str, Any] | None:
+    """The task object that a call was answered with; None when the server ended first."""
+    try:
+        told = await running.call(call.tool, **call.arguments(world.pictures))
+    except Ended:
+        return None
+    if "task_id" not in told:
+        raise ValueError(f"{call} was not taken: {told}")
+    if told["status"] == "queued":
+        world.trap.spring_when_queued()
+    return told
+
+
+async def _rest(world: _World) -> dict[str, Mapping[str, Any]]:
+    """Let a last server bring all to its end; what it says of every task of the journal."""
+    ids = [row.id for row in read_journal(world.folder)]
+    told: dict[str, Mapping[str, Any]] = {}
+    async with server(world.environment, world.log) as running, asyncio.timeout(PATIENCE_S):
+        for start in range(0, len(ids), _ASKED_AT_ONCE):
+            asked = ids[start : start + _ASKED_AT_ONCE]
+            while asked:
+                answer = await running.call("fetch_task", task_ids=asked, wait_s=60)
+                told |= {task["task_id"]: task for task in answer["tasks"]}
+                asked = [id_ for id_ in asked if told.get(id_, {}).get("status") in ("queued", "running")]
+        if status := await running.leave():
+            raise RuntimeError(f"the last server ended with {status}; see {world.log}")
+    return told
+
+
+def _entries(upstream: sandbox.Running) -> tuple[Entry, ...]:
+    """The creating requests, and where the pictures of what they made are."""
+    made = []
+    for entry in upstream.sandbox.ledger.submissions:
+        task = upstream.sandbox.tasks.find(entry.task_id or "")
+        urls = frozenset(task.picture_urls if task else ())
+        body = json.dumps(entry.request)
+        made.append(Entry(service=entry.service, outcome=entry.outcome, task_id=entry.task_id, body=body, urls=urls))
+    return tuple(made)
+
+
+async def _spoiled(row: Row, upstream: sandbox.Running) -> list[str]:
+    """The copies of a task's pictures that are not what the provider has, to the byte."""
+    task = upstream.sandbox.tasks.find(row.prediction_id or "")
+    if task is None or row.status != "succeeded" or row.provider not in ("replicate", "bfl"):
+        return []
+    bad = []
+    for image in row.outcome["images"]:
+        name = image["url"].partition("?")[0].rpartition("/")[2]
+        wanted = await upstream.sandbox.gallery.picture(f"{task.task_id}/{name}", task.pictures[name])
+        path = image.get("path")
+        if path is None or not Path(path).is_file() or Path(path).read_bytes() != wanted:
+            bad.append(f"{path} of {row.id}")
+    return bad
+
+
+async def run_all(chains: Sequence[Chain], folder: Path, *, at_once: int) -> list[Books]:
+    """Run chains beside each other, so many at a time, each in a folder of its own."""
+    pictures = folder / "given"
+    pictures.mkdir()
+    make_pictures(pictures)
+    places = asyncio.Semaphore(at_once)
+
+    async def run_one(chain: Chain) -> Books:
+        async with places:
+            data = folder / f"chain-{chain.name}"
+            data.mkdir()
+            return await run(chain, data, pictures)
+
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(run_one(chain)) for chain in chains]
+    return [task.result() for task in running]

@@ -1,0 +1,59 @@
+"""The journal as it lies on the disk, read without the server."""
+
+import json
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_COLUMNS = ("id", "provider", "status", "final", "submission", "prediction_id", "lease_owner", "request", "outcome")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One task of the journal."""
+
+    id: str
+    provider: str
+    status: str
+    final: bool
+    submission: str
+    prediction_id: str | None
+    holder: str
+    """Who has, or had, the lease."""
+    prompt: str
+    outcome: Any
+    """What became of it: `images`, `grid_url`, `cost`, `failure` and more, as far as known."""
+
+    @property
+    def code(self) -> str | None:
+        """The code of its failure."""
+        return (self.outcome.get("failure") or {}).get("code")
+
+    @property
+    def urls(self) -> frozenset[str]:
+        """Its pictures, the sheet that shows them among them."""
+        urls = {image["url"] for image in self.outcome.get("images", ())}
+        return frozenset(urls | ({self.outcome["grid_url"]} if "grid_url" in self.outcome else set()))
+
+
+def read_journal(folder: Path) -> tuple[Row, ...]:
+    """The rows in a data folder that no server has open; of a copy, so that the next one finds it as it was left."""
+    with tempfile.TemporaryDirectory() as copy:
+        for path in folder.glob("tasks.db*"):
+            # the index of the log belongs to processes that ran
+            if not path.name.endswith("-shm"):
+                shutil.copy(path, copy)
+        with closing(sqlite3.connect(Path(copy) / "tasks.db")) as connection:
+            known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'tasks'").fetchall()
+            rows = connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM tasks").fetchall() if known else []
+    return tuple(_read(dict(zip(_COLUMNS, row, strict=True))) for row in rows)
+
+
+def _read(row: dict[str, Any]) -> Row:
+    request, outcome = json.loads(row.pop("request")), json.loads(row.pop("outcome"))
+    row["final"], row["holder"] = bool(row["final"]), row.pop("lease_owner")
+    return Row(**row, prompt=request["prompt"], outcome=outcome)
