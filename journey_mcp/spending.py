@@ -40,6 +40,11 @@ class Purse:
         self._unknown = parse_amounts(settings.unknown_cost)
         self._confirm_above = parse_amounts(settings.confirm_above or "")
 
+    @property
+    def has_limits(self) -> bool:
+        """Whether a call may be refused or asked about."""
+        return bool(self._limits or self._confirm_above)
+
     def charges(self, cost: Cost | None) -> Charges:
         """What a task of this estimated cost counts, in each unit."""
         return charge([cost] if cost else [], self._unknown)

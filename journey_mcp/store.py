@@ -76,16 +76,12 @@ class Store:
         pass one of the limits: looked at and stored in one statement, so that no other process comes between.
         """
         row = {**_to_row(task), "lease_owner": owner, "lease_until": lease_until}
-        allowed = [~sa.exists().where(_is_wish(task.principal, task.wish))] if task.wish else []
-        allowed += [
+        room = (
             _spent(limit, task) + _micro(task.charges, limit.unit) <= int(limit.amount * _MICRO) for limit in limits
-        ]
-        if not allowed:
-            await self._writer.execute(_INSERT, row)
-            return True
-        new = sa.select(*(sa.literal(row[column.name], column.type) for column in tasks.c)).where(*allowed)
+        )
+        statement = sa.insert(tasks).from_select(_NAMES, _NEW.where(*room)) if limits else _ADD
         try:
-            added = await self._writer.execute(sa.insert(tasks).from_select([column.name for column in tasks.c], new))
+            added = await self._writer.execute(statement, {f"new_{name}": value for name, value in row.items()})
         except IntegrityError:
             return False  # another process stored the equal wish in this moment
         return added.rowcount == 1
@@ -411,7 +407,12 @@ _CHANGING = (
 )
 _MICRO = 1_000_000
 """Money is kept in whole millionths, so that a database adds it without rounding."""
-_INSERT = sa.insert(tasks)
+_NAMES = [column.name for column in tasks.c]
+_NEW = sa.select(*(sa.bindparam(f"new_{column.name}", type_=column.type) for column in tasks.c)).where(
+    ~sa.exists().where(tasks.c.principal == sa.bindparam("new_principal"), tasks.c.wish == sa.bindparam("new_wish"))
+)
+"""A new row, unless an equal wish is kept."""
+_ADD = sa.insert(tasks).from_select(_NAMES, _NEW)
 _GET = sa.select(*_READ).where(
     tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.principal == sa.bindparam("owner")
 )

@@ -48,6 +48,7 @@ LOCAL = "local"
 
 _AT_ONCE_S = 1.5
 """How long a call that will not wait still stays for the provider's first answer: with all else, under 2 s."""
+_NOTED_EVERY_S = 1.0
 _LISTED_FOR_S = 24 * 3600.0
 _LISTED = 20
 _LEAVE_S = LONGEST_SUBMIT_S + 60.0
@@ -78,7 +79,7 @@ class Studio:
         # A creating request that is out is not cancelled with whatever asked for it: the answer may be paid for.
         # These tasks are outside of every cancel scope; `stop` ends them.
         self._submissions: dict[str, asyncio.Task[None]] = {}
-        self._notes: set[asyncio.Task[None]] = set()
+        self._delivered: set[str] = set()
 
     async def create(
         self,
@@ -103,7 +104,8 @@ class Studio:
         offers = fitting.offers_of(request, self.catalog)
         pictures = await self._pictures.read(request, principal, files_allowed=files_allowed)
         wish = wishes.digest(request, pictures.digests)
-        if not fresh and (joined := await wishes.joinable(self._holdings, principal, wish)):
+        # without limits it is found out when the task is stored: an equal call is rare, and a look costs time
+        if not fresh and self._purse.has_limits and (joined := await self._joinable(principal, wish)):
             return joined
         attempts, own = await self._routed(request, offers, pictures)
         task = self._new_task(request, principal, wish, attempts[0], own)
@@ -111,7 +113,7 @@ class Studio:
         while not await self._holdings.add(task, self._purse.limits(task.provider)):
             if fresh:
                 await self._holdings.store.forget_wish(principal=principal, wish=wish)
-            elif joined := await wishes.joinable(self._holdings, principal, wish):
+            elif joined := await self._joinable(principal, wish):
                 return joined
             if over := await self._purse.passed(task):
                 raise over
@@ -126,6 +128,9 @@ class Studio:
         )
         self._submissions[task.id] = asyncio.create_task(self._submit(task.id, submitter))
         return Created(task)
+
+    async def _joinable(self, principal: str, wish: str) -> Created | None:
+        return await wishes.joinable(self._holdings, principal, wish, self._delivered)
 
     async def _routed(
         self, request: ImageRequest, offers: Sequence[Offer], pictures: Pictures
@@ -174,21 +179,25 @@ class Studio:
                 raise Declined(f"The person declined: {question}.")
 
     def delivered(self, tasks: Sequence[Task]) -> None:
-        """Somebody has these results: equal calls make new pictures from now on. Noted in the background."""
-        if ids := [task.id for task in tasks if task.status is Status.SUCCEEDED and task.wish]:
-            noting = asyncio.create_task(self._note_delivered(ids))
-            self._notes.add(noting)
-            noting.add_done_callback(self._notes.discard)
+        """Somebody has these results: equal calls make new pictures from now on."""
+        self._delivered |= {task.id for task in tasks if task.status is Status.SUCCEEDED and task.wish}
 
-    async def settled(self) -> None:
-        """Wait until what was delivered is noted."""
-        await asyncio.gather(*self._notes)
-
-    async def _note_delivered(self, ids: Sequence[str]) -> None:
+    async def note_delivered(self) -> None:
+        """Tell the other processes what was delivered, for all of it at once: no call waits for that."""
+        noted = set(self._delivered)
+        if not noted:
+            return
         try:
-            await self._holdings.store.delivered(ids)
+            await self._holdings.store.delivered(list(noted))
         except (SQLAlchemyError, SetupError):
-            _log.exception("that results were delivered cannot be stored; an equal call may show them once more")
+            _log.exception("that results were delivered cannot be stored; it is tried again")
+        else:
+            self._delivered -= noted
+
+    async def _keep_noting(self) -> None:
+        while True:
+            await self._holdings.clock.sleep(_NOTED_EVERY_S)
+            await self.note_delivered()
 
     async def wait_for_new(self, task: Task, seconds: float, report: Report | None = None) -> Task:
         """Wait for a task that was just created; with 0 seconds, only for the provider's first answer."""
@@ -254,6 +263,7 @@ class Studio:
         """Poll, renew and take over, for ever."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._poller.run)
+            group.start_soon(self._keep_noting)
             await leases.keep(
                 self._holdings,
                 addresses=self._connections.addresses,
@@ -299,7 +309,7 @@ class Studio:
         for submission in left:
             submission.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        await self.settled()
+        await self.note_delivered()
         await self._holdings.save_again()
 
     def _is_out(self, task_id: str) -> bool:

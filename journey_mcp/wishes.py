@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from journey_mcp.errors import PerhapsPaid
@@ -30,8 +30,10 @@ def digest(request: ImageRequest, pictures: Sequence[str] = ()) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-async def joinable(holdings: Holdings, principal: str, wish: str) -> Created | None:
+async def joinable(holdings: Holdings, principal: str, wish: str, delivered: Container[str] = ()) -> Created | None:
     """The task of an equal call that is still running, or whose result has reached nobody; `None` when there is none.
+
+    `delivered` are tasks whose results have reached somebody, though the store does not know yet.
 
     Raises:
         PerhapsPaid: an equal call ended a short while ago without an answer.
@@ -41,7 +43,7 @@ async def joinable(holdings: Holdings, principal: str, wish: str) -> Created | N
         return None
     task = holdings.get(task.id) or task
     age_s = holdings.clock.now() - (task.updated_at if task.status.is_final else task.created_at)
-    if task.status.is_final and age_s > KEPT_S:
+    if task.id in delivered or (task.status.is_final and age_s > KEPT_S):
         await holdings.store.forget_wish(principal=principal, wish=wish)
         return None
     if task.status is Status.FAILED:

@@ -98,6 +98,14 @@ async def test_a_delivered_result_is_never_joined(tmp_path: Path) -> None:
         assert (await here.studio.create(wish(**SLOW))).task.id != first.id
 
 
+async def test_a_result_that_was_just_delivered_is_not_joined(tmp_path: Path) -> None:
+    """Though the store does not know yet."""
+    async with world(tmp_path) as here:
+        first = await here.made(**SLOW)
+        here.studio.delivered([first])
+        assert (await here.studio.create(wish(**SLOW))).task.id != first.id
+
+
 async def test_a_failed_task_is_never_joined(tmp_path: Path) -> None:
     """The call is made anew."""
     async with world(tmp_path, "submit:fail_task=Out of paint") as here:
@@ -150,4 +158,4 @@ def test_a_digest_tells_nothing_of_the_prompt() -> None:
 async def delivered(here: World, task_id: str) -> None:
     """The task has reached somebody, and the store knows."""
     here.studio.delivered(list((await here.studio.fetch([task_id])).values()))
-    await here.studio.settled()
+    await here.studio.note_delivered()
