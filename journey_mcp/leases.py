@@ -55,7 +55,7 @@ async def _take_over(
 ) -> None:
     now = holdings.clock.now()
     orphans = await holdings.store.orphans(now=now, addresses=addresses)
-    wanted = [task.id for task, owner in orphans if not _may_still_be_answered(task, owner, now)]
+    wanted = [task.id for task, owner in orphans if not _may_still_go_on(task, owner, now)]
     if not wanted:
         return
     adopted = await holdings.store.adopt(wanted, owner=holdings.owner, lease_until=now + LEASE_S, now=now)
@@ -69,10 +69,10 @@ async def _take_over(
             await holdings.change(task.id, _ended_by_a_crash)
 
 
-def _may_still_be_answered(task: Task, owner: str, now: float) -> bool:
-    """A process that does not renew may be paused and not dead: an answer that it waits for is still to come."""
-    is_waiting = task.submission is Submission.SENT and is_alive(owner) is not False
-    return is_waiting and now - task.updated_at < _ANSWERED_WITHIN_S
+def _may_still_go_on(task: Task, owner: str, now: float) -> bool:
+    """A process that does not renew may be paused and not dead: what it has not sent yet, or waits for, is its own."""
+    is_its_own = task.submission is not Submission.ACCEPTED and is_alive(owner) is not False
+    return is_its_own and now - task.updated_at < _ANSWERED_WITHIN_S
 
 
 def _ended_by_a_crash(task: Task, now: float) -> Task:

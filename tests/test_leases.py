@@ -74,12 +74,17 @@ async def test_an_accepted_task_of_a_model_that_is_gone_is_still_asked_for(tmp_p
             assert (task.status, task.images) == (Status.SUCCEEDED, made.images)
 
 
-async def test_a_process_that_is_paused_keeps_the_request_that_it_waits_for(tmp_path: Path) -> None:
-    """Its answer may still come; only after every wait could have ended is it taken from a living one."""
+@pytest.mark.parametrize(
+    ("submission", "code"), [(Submission.PREPARED, "not_submitted"), (Submission.SENT, "submission_unconfirmed")]
+)
+async def test_a_process_that_is_paused_keeps_what_it_has_not_sent_and_what_it_waits_for(
+    tmp_path: Path, submission: Submission, code: str
+) -> None:
+    """It may still go on; only after every wait could have ended is a task taken from a living one."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings, clock = settings_for(upstream.base_url, tmp_path), FastClock()
         sent_at = clock.now()
-        waiting = left_behind(upstream.base_url, submission=Submission.SENT, status=Status.RUNNING, updated_at=sent_at)
+        waiting = left_behind(upstream.base_url, submission=submission, status=Status.RUNNING, updated_at=sent_at)
         async with open_store(settings.resolved_database_url()) as store:
             await store.add(waiting, owner=new_owner(), lease_until=1)
         async with fast_studio(settings, clock) as studio:
@@ -87,7 +92,7 @@ async def test_a_process_that_is_paused_keeps_the_request_that_it_waits_for(tmp_
             assert seen.status is Status.RUNNING
             ended = (await studio.fetch(["tsk_left"], seconds=600))["tsk_left"]
             assert ended.failure is not None
-            assert ended.failure.code == "submission_unconfirmed"
+            assert ended.failure.code == code
             assert ended.updated_at - sent_at > 360
 
 

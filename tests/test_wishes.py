@@ -30,6 +30,7 @@ async def test_an_equal_call_joins_the_one_that_is_running(tmp_path: Path) -> No
 async def test_fifty_equal_calls_at_once_make_one_request(tmp_path: Path) -> None:
     """Also when they come to two processes."""
     async with world(tmp_path) as here, fast_studio(here.studio.settings, here.clock) as other:
+        here.clock.speed = 10  # a lease is some milliseconds otherwise
         made = []
 
         async def call(number: int) -> None:
