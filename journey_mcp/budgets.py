@@ -35,6 +35,11 @@ class Limit:
         """Whether a task of this provider counts."""
         return self.provider in (None, provider)
 
+    @property
+    def is_per_provider(self) -> bool:
+        """Whether what other providers cost does not count: credits are every provider's own money."""
+        return self.provider is not None or self.unit == "credits"
+
     def since(self, now: float) -> float:
         """From when on tasks count, in seconds of the Unix epoch."""
         length_s = PERIODS[self.period]

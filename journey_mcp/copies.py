@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 from anyio import to_thread
 
 from journey_mcp import imaging
@@ -16,14 +17,22 @@ from journey_mcp.clock import Clock
 from journey_mcp.fetching import Fetcher, FetchError
 from journey_mcp.images import ImageId, OutputImage
 
-LIVES_LONG_S = 86400
-"""A link that lives longer needs no copy."""
 _WITHIN_S = 60.0
 _PAUSES_S = (1.0, 4.0)
 """Before the second and the third try."""
 _FOLDER = "pictures"
 
 _log = logging.getLogger(__name__)
+
+
+async def read_copy(image: OutputImage) -> bytes | None:
+    """The picture from our own copy; `None` when there is none, or the person has tidied it up."""
+    if image.path is None:
+        return None
+    try:
+        return await anyio.Path(image.path).read_bytes()
+    except OSError:
+        return None
 
 
 class Copies:

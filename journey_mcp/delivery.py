@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from journey_mcp.copies import LIVES_LONG_S, Copies
+from journey_mcp.copies import Copies
 from journey_mcp.holdings import Holdings
 from journey_mcp.registry import Offer
 from journey_mcp.tasks import Prediction, Status, Task
@@ -41,8 +41,7 @@ class Delivery:
 
 
 def _is_to_copy(prediction: Prediction, offer: Offer) -> bool:
-    lives_s = offer.expires_after_s
-    return prediction.status is Status.SUCCEEDED and lives_s is not None and lives_s <= LIVES_LONG_S
+    return prediction.status is Status.SUCCEEDED and offer.links_die_soon
 
 
 def _with_expiry(offer: Offer | None, change: Callable[[Task, float], Task]) -> Callable[[Task, float], Task]:

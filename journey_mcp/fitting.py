@@ -123,8 +123,8 @@ def _obstacles(
     yield from _picture_obstacles(request, offer, catalog)
     yield from _option_obstacles(request, offer, catalog)
     yield from _size_obstacles(request, offer, catalog)
-    if only_data and not set(offer.images.encodings) - {"url"}:
-        takers = _providers(o for o in catalog.offers[request.model] if set(o.images.encodings) - {"url"})
+    if only_data and not offer.images.takes_data:
+        takers = _providers(o for o in catalog.offers[request.model] if o.images.takes_data)
         yield DataNotTaken(
             f"{who(offer, catalog)} takes pictures as URLs only; {only_data}.",
             next_step=f"Call again with provider={takers}, or give a public URL."

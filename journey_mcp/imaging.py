@@ -23,7 +23,7 @@ from journey_mcp.errors import cleaned
 
 FORMATS = ("png", "jpeg", "webp", "gif")
 
-_MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
 _MAX_PIXELS = 1024**3 // 4 // 3
 """Above 89 megapixels, 256 MiB in memory, Pillow itself suspects a decompression bomb."""
 _LOSSY = {"jpeg", "webp"}
@@ -162,8 +162,8 @@ class _Source:
 
     @classmethod
     def read(cls, content: bytes) -> "_Source":
-        if len(content) > _MAX_BYTES:
-            raise NotAPicture(f"it has {len(content):,} bytes, and at most {_MAX_BYTES:,} can be handled")
+        if len(content) > MAX_BYTES:
+            raise NotAPicture(f"it has {len(content):,} bytes, and at most {MAX_BYTES:,} can be handled")
         kind = format_of(content)
         try:
             anatomy = ANATOMIES[kind](content)

@@ -15,6 +15,7 @@ from anyio import to_thread
 
 from journey_mcp import imaging, local_files
 from journey_mcp.anatomy import NotAPicture
+from journey_mcp.copies import read_copy
 from journey_mcp.errors import FileNotAllowed, MalformedUrl, UnknownImage, UnusableImage
 from journey_mcp.fetching import Fetcher, FetchError, is_reachable_by_others
 from journey_mcp.holdings import Holdings
@@ -24,7 +25,6 @@ from journey_mcp.registry import Offer
 from journey_mcp.requests import ImageRequest, is_web_address
 from journey_mcp.tasks import Status, Task
 
-MAX_BYTES = 64 * 1024 * 1024
 _FETCH_WITHIN_S = 20.0
 _TOO_SOON_S = 60.0
 """A link that dies so soon may be dead when the provider fetches it."""
@@ -62,15 +62,19 @@ class Pictures:
     mask: Source | None
 
     @property
+    def _all(self) -> list[Source]:
+        return [*self.sources, *([self.mask] if self.mask else [])]
+
+    @property
     def digests(self) -> tuple[str, ...]:
         """Of the files among them: under the same path there may be another picture later."""
-        given = [*self.sources, *([self.mask] if self.mask else [])]
-        return tuple(hashlib.sha256(source.content).hexdigest() for source in given if source.content is not None)
+        return tuple(hashlib.sha256(source.content).hexdigest() for source in self._all if source.content is not None)
 
     def only_data(self, account: Account) -> str | None:
         """A picture that this provider cannot fetch by itself, in words; `None` when there is none."""
-        given = [*self.sources, *([self.mask] if self.mask else [])]
-        return next((f"{source.name} is {source.kind}" for source in given if source.url_for(account) is None), None)
+        return next(
+            (f"{source.name} is {source.kind}" for source in self._all if source.url_for(account) is None), None
+        )
 
     async def prepared(
         self, offer: Offer, account: Account, fetcher: Fetcher
@@ -165,12 +169,12 @@ class PictureReader:
         return Source(name=name, kind="at an address of this network only", url=url, is_here=not is_open)
 
     def _read_file(self, text: str) -> bytes:
-        return local_files.read(text, local_files.allowed_folders(self._folders), max_bytes=MAX_BYTES)
+        return local_files.read(text, local_files.allowed_folders(self._folders), max_bytes=imaging.MAX_BYTES)
 
     async def _earlier(self, wanted: ImageId, task: Task | None) -> Source:
         image = _image_of(wanted, task)
         assert task is not None  # noqa: S101  # looked at by _image_of
-        copy = await _read_copy(image)
+        copy = await read_copy(image)
         dies_at = image.expires_at
         is_alive = dies_at is None or dies_at > self._holdings.clock.now() + _TOO_SOON_S
         if is_alive and task.provider == SANDBOX:
@@ -217,7 +221,7 @@ def _few_at_once() -> anyio.CapacityLimiter:
 async def _fetched(source: Source, fetcher: Fetcher) -> bytes:
     trusting = fetcher.trusting(source.trusted_base) if source.trusted_base else fetcher
     try:
-        return (await trusting.get(source.url or "", max_bytes=MAX_BYTES, within_s=_FETCH_WITHIN_S)).content
+        return (await trusting.get(source.url or "", max_bytes=imaging.MAX_BYTES, within_s=_FETCH_WITHIN_S)).content
     except FetchError as error:
         raise UnusableImage(
             f"{source.name} cannot be fetched: {error}.",
@@ -262,15 +266,6 @@ def _gone(wanted: ImageId, task: Task) -> UnknownImage:
         f"The link of {wanted} has expired, and there is no copy of it.",
         next_step="Make the picture again, or give a URL.",
     )
-
-
-async def _read_copy(image: OutputImage) -> bytes | None:
-    if image.path is None:
-        return None
-    try:
-        return await anyio.Path(image.path).read_bytes()
-    except OSError:
-        return None
 
 
 def _check_mask(mask: InputImage, image: InputImage | None) -> None:

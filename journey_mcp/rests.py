@@ -1,6 +1,7 @@
 """Providers that refused lately: tried last for a while, by every process, until one of their tasks is accepted."""
 
 import logging
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -12,6 +13,12 @@ from journey_mcp.store import Rest, Store
 _REST_S = 300.0
 
 _log = logging.getLogger(__name__)
+
+
+def by_name(rests: Mapping[tuple[str, str], Rest], accounts: Iterable[Account]) -> dict[str, Rest]:
+    """Those of these accounts' providers that rest."""
+    found = ((account.provider, rests.get((account.provider, account.base_url))) for account in accounts)
+    return {name: rest for name, rest in found if rest is not None}
 
 
 class Rests:

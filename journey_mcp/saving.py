@@ -5,17 +5,16 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
 from anyio import to_thread
 
 from journey_mcp import imaging
 from journey_mcp.anatomy import NotAPicture
 from journey_mcp.clock import timestamp
+from journey_mcp.copies import read_copy
 from journey_mcp.errors import InvalidArguments, JourneyError, SetupError, UpstreamError
 from journey_mcp.fetching import Fetcher, FetchError
 from journey_mcp.images import OutputImage
 
-_MAX_BYTES = 64 * 1024 * 1024
 _WITHIN_S = 120.0
 """For one picture as a whole."""
 _SUFFIXES = {
@@ -79,7 +78,7 @@ async def save(image: OutputImage, path: Path, fetcher: Fetcher, *, replace: boo
         UpstreamError: it cannot be fetched, or is no picture.
         SetupError: the file cannot be written, or exists and may not be replaced.
     """
-    content = await _copied(image) or await _fetched(image, fetcher)
+    content = await read_copy(image) or await _fetched(image, fetcher)
     try:
         kind = await to_thread.run_sync(imaging.format_of, content)
     except NotAPicture as error:
@@ -94,18 +93,9 @@ async def save(image: OutputImage, path: Path, fetcher: Fetcher, *, replace: boo
     return Saved(path=written, format=kind)
 
 
-async def _copied(image: OutputImage) -> bytes | None:
-    if image.path is None:
-        return None
-    try:
-        return await anyio.Path(image.path).read_bytes()
-    except OSError:  # the person may have tidied up
-        return None
-
-
 async def _fetched(image: OutputImage, fetcher: Fetcher) -> bytes:
     try:
-        return (await fetcher.get(image.url, max_bytes=_MAX_BYTES, within_s=_WITHIN_S)).content
+        return (await fetcher.get(image.url, max_bytes=imaging.MAX_BYTES, within_s=_WITHIN_S)).content
     except FetchError as error:
         raise _lost(image, error) from error
 

@@ -78,7 +78,7 @@ class Purse:
     async def passed(self, task: Task) -> OverBudget | None:
         """The first limit over a time that this task would pass; `None` when there is room."""
         for limit in self.limits(task.provider):
-            provider = task.provider if limit.provider or limit.unit == "credits" else None
+            provider = task.provider if limit.is_per_provider else None
             spent = await self._store.spendings(since=limit.since(task.created_at), provider=provider, but=task.id)
             parts = [(s.at, s.credits if limit.unit == "credits" else s.usd) for s in spent]
             counted = task.charges.get(limit.unit, Decimal(0))

@@ -443,12 +443,12 @@ def _is_wish(principal: str, wish: str | None) -> sa.ColumnElement[bool]:
 
 
 def _spent(limit: Limit, task: Task) -> sa.ColumnElement[int]:
-    """What counts against a limit already, in millionths. Credits are every provider's own money."""
+    """What counts against a limit already, in millionths."""
     column = tasks.c.micro_credits if limit.unit == "credits" else tasks.c.micro_usd
     query = sa.select(sa.func.coalesce(sa.func.sum(column), 0)).where(
         tasks.c.created_at > limit.since(task.created_at), tasks.c.id != task.id
     )
-    if limit.provider is not None or limit.unit == "credits":
+    if limit.is_per_provider:
         query = query.where(tasks.c.provider == task.provider)
     return query.scalar_subquery()
 

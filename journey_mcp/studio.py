@@ -15,7 +15,7 @@ from journey_mcp import fitting, leases, routing, wishes
 from journey_mcp.cancellation import cancel
 from journey_mcp.clock import Clock
 from journey_mcp.connections import ADAPTERS, Adapter, Connections, open_connections
-from journey_mcp.copies import LIVES_LONG_S, Copies
+from journey_mcp.copies import Copies
 from journey_mcp.delivery import Delivery
 from journey_mcp.errors import (
     Declined,
@@ -34,7 +34,7 @@ from journey_mcp.providers import SANDBOX
 from journey_mcp.providers.client import LONGEST_SUBMIT_S
 from journey_mcp.registry import Offer
 from journey_mcp.requests import ImageRequest, PreparedRequest, check_webhook_url
-from journey_mcp.rests import Rests
+from journey_mcp.rests import Rests, by_name
 from journey_mcp.settings import Settings
 from journey_mcp.spending import Confirm, Purse
 from journey_mcp.store import Rest, open_store
@@ -255,9 +255,7 @@ class Studio:
 
     async def rests(self) -> dict[str, Rest]:
         """The configured providers that refused lately and are tried last, by name."""
-        rests = await self._rests.all()
-        found = ((account.provider, rests.get((account.provider, account.base_url))) for account in self._accounts)
-        return {name: rest for name, rest in found if rest is not None}
+        return by_name(await self._rests.all(), self._accounts)
 
     async def work(self) -> None:
         """Poll, renew and take over, for ever."""
@@ -278,10 +276,8 @@ class Studio:
         That is answers to creating requests, and pictures whose links die soon.
         """
         until = self._holdings.clock.elapsed() + seconds
-        out = {task for id_, task in self._submissions.items() if self._is_out(id_)}
-        if out:
-            await asyncio.wait(out, timeout=seconds)
-        dying = {task.id: task for task in self._holdings.held if self.dies_soon(task)}
+        await self._wait_for_answers(seconds)
+        dying = {task.id: task for task in self._holdings.held if self._dies_soon(task)}
         wish = Wait(
             task_ids=list(dying),
             principal="",
@@ -290,15 +286,17 @@ class Studio:
         )
         await wait(self._holdings, wish, dying)
 
-    def dies_soon(self, task: Task) -> bool:
+    def _dies_soon(self, task: Task) -> bool:
         """Whether a running task's pictures will have links that die soon, so that somebody has to be there."""
         offer = self._offer_of(task)
-        lives_s = offer.expires_after_s if offer else None
-        return task.submission is Submission.ACCEPTED and lives_s is not None and lives_s <= LIVES_LONG_S
+        return task.submission is Submission.ACCEPTED and offer is not None and offer.links_die_soon
 
     async def hurry(self, seconds: float) -> None:
         """The process is told to end: nothing more is sent, and answers are waited for at most so long."""
         self._is_ending = True
+        await self._wait_for_answers(seconds)
+
+    async def _wait_for_answers(self, seconds: float) -> None:
         out = {task for id_, task in self._submissions.items() if self._is_out(id_)}
         if out:
             await asyncio.wait(out, timeout=seconds)

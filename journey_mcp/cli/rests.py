@@ -9,6 +9,7 @@ from journey_mcp.accounts import accounts_of
 from journey_mcp.clock import Clock, timestamp
 from journey_mcp.errors import SetupError
 from journey_mcp.registry import load
+from journey_mcp.rests import by_name
 from journey_mcp.settings import Settings
 from journey_mcp.store import Rest, open_store
 
@@ -28,8 +29,7 @@ async def read_rests(settings: Settings) -> dict[str, Rest]:
             rests = await store.resting(now=Clock().now())
     except SetupError:
         return {}
-    found = ((account.provider, rests.get((account.provider, account.base_url))) for account in accounts)
-    return {name: rest for name, rest in found if rest is not None}
+    return by_name(rests, accounts)
 
 
 def told(rest: Rest) -> str:

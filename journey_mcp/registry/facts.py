@@ -15,6 +15,7 @@ Support = Literal["none", "optional", "required", "unstated"]
 Encoding = Literal["url", "base64", "data_uri"]
 Format = Literal["png", "jpeg", "webp", "gif"]
 Feature = Literal["webhook", "hold", "upload", "cancel"]
+_SOON_S = 86400
 Plain = str | int | float | bool
 
 
@@ -72,6 +73,11 @@ class ImageInput:
         """A picture may be sent."""
         return self.support in {"optional", "required"}
 
+    @property
+    def takes_data(self) -> bool:
+        """A picture may be sent itself, not only its URL."""
+        return any(encoding != "url" for encoding in self.encodings)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
@@ -119,6 +125,11 @@ class Offer:
     def is_edit_only(self) -> bool:
         """Nothing can be made without a picture."""
         return self.images.support == "required"
+
+    @property
+    def links_die_soon(self) -> bool:
+        """Within a day: somebody has to copy the result meanwhile."""
+        return self.expires_after_s is not None and self.expires_after_s <= _SOON_S
 
 
 @dataclass(frozen=True, kw_only=True)

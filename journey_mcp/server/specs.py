@@ -140,7 +140,7 @@ def _creating(tool: Tool, title: str, description: str, catalog: Catalog, defaul
 
 def _forms(catalog: Catalog, defaults: Defaults) -> str:
     """The forms in which a picture may be given."""
-    has_data = any(set(offer.images.encodings) - {"url"} for offers in catalog.offers.values() for offer in offers)
+    has_data = any(offer.images.takes_data for offers in catalog.offers.values() for offer in offers)
     files = ", local path" if defaults.takes_files else ""
     more = f", data URI{files}" if has_data else ""
     return f"id of an earlier picture (tsk_….2), public URL{more}"
