@@ -35,6 +35,7 @@ def sandbox_account(base_url: str, registry: Registry) -> Account:
         key_variable=facts.key_variable,
         base_url_variable=facts.base_url_variable,
         features=facts.features,
+        webhook_retries_s=facts.webhook_retries_s,
     )
 
 
@@ -71,6 +72,7 @@ def _account(name: str, settings: Settings, registry: Registry) -> Account:
         base_url_variable=facts.base_url_variable,
         poll_url=settings.told(facts.poll_url_variable),
         features=facts.features,
+        webhook_retries_s=facts.webhook_retries_s,
     )
 
 

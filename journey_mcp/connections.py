@@ -20,8 +20,8 @@ from journey_mcp.registry.facts import Feature
 from journey_mcp.settings import Settings
 from journey_mcp.tasks import Task
 
-Adapter = Callable[[Account, httpx2.AsyncClient, str | None], Provider]
-"""Makes a provider of an account, the process's HTTP client, and the secret for webhooks."""
+Adapter = Callable[[Account, httpx2.AsyncClient], Provider]
+"""Makes a provider of an account and the process's HTTP client."""
 ADAPTERS: Mapping[str, Adapter] = {
     "journeyapi": JourneyApi,
     "vtrix": Vtrix,
@@ -118,7 +118,6 @@ async def open_connections(
     catalog = catalog_of(settings, registry)
     accounts = accounts_of(settings, registry)
     _check_wires(accounts, registry, adapters)
-    secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
     async with AsyncExitStack() as stack:
         if not accounts:
             accounts = [await stack.enter_async_context(_own_sandbox(registry, catalog))]
@@ -126,7 +125,7 @@ async def open_connections(
         http = await stack.enter_async_context(await to_thread.run_sync(new_http_client))
 
         def adapt(account: Account) -> Provider:
-            return adapters[registry.providers[account.facts_id].wire](account, http, secret)
+            return adapters[registry.providers[account.facts_id].wire](account, http)
 
         yield Connections(registry, catalog, accounts, adapt)
 

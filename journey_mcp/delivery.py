@@ -16,7 +16,7 @@ class Delivery:
         self.holdings = holdings
         self.copies = copies
 
-    async def accepted(self, task_id: str, prediction: Prediction, offer: Offer) -> Task | None:
+    async def accepted(self, task_id: str, prediction: Prediction, offer: Offer | None) -> Task | None:
         """Take in the answer to the creating request; `None` when the task is not ours any more."""
         is_to_copy = _is_to_copy(prediction, offer)
         # the provider's id is paid for: it is stored before anything that takes time
@@ -28,7 +28,7 @@ class Delivery:
         """Take in the answer to a question; `None` when the task is not ours any more."""
         task = self.holdings.get(task_id)
         notices: tuple[str, ...] = ()
-        if task and offer and _is_to_copy(prediction, offer):
+        if task and _is_to_copy(prediction, offer):
             images, notices = await self.copies.made(task_id, task.base_url, prediction.images)
             prediction = replace(prediction, images=images)
 
@@ -40,8 +40,8 @@ class Delivery:
         return await self.holdings.change(task_id, _with_expiry(offer, change))
 
 
-def _is_to_copy(prediction: Prediction, offer: Offer) -> bool:
-    return prediction.status is Status.SUCCEEDED and offer.links_die_soon
+def _is_to_copy(prediction: Prediction, offer: Offer | None) -> bool:
+    return offer is not None and prediction.status is Status.SUCCEEDED and offer.links_die_soon
 
 
 def _with_expiry(offer: Offer | None, change: Callable[[Task, float], Task]) -> Callable[[Task, float], Task]:

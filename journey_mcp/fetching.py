@@ -1,19 +1,20 @@
-"""The one way in which the server downloads anything by itself: over HTTPS, from public addresses, within bounds.
+"""The one way in which the server asks addresses that it was told: over HTTPS, public ones only, within bounds.
 
-Addresses of pictures come from a model, from a provider's answer, or from a redirect: none of them may reach the
-machines next to this one. So at every hop the name is resolved once, all that it resolves to is judged, and the
-connection goes to an address that was judged: a second resolution could answer differently. The certificate is still
-checked against the name. Only hosts that the person who runs the server named, and exactly the configured base
+Addresses of pictures and webhooks come from a model, from a provider's answer, or from a redirect: none of them may
+reach the machines next to this one. So at every hop the name is resolved once, all that it resolves to is judged, and
+the connection goes to an address that was judged: a second resolution could answer differently. The certificate is
+still checked against the name. Only hosts that the person who runs the server named, and exactly the configured base
 addresses (the sandbox is one), may be private or speak plain HTTP.
 """
 
 import ipaddress
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from ssl import SSLContext
+from typing import Literal
 
 import anyio
 import httpx2
@@ -28,7 +29,8 @@ _CONNECT_WITHIN_S = 5.0
 """For one of several addresses; the next one is tried after that."""
 _REDIRECTS = {301, 302, 303, 307, 308}
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-_HEADERS = {"user-agent": "journey-mcp", "accept": "image/*, */*;q=0.1", "accept-encoding": "identity"}
+_USER_AGENT = {"user-agent": "journey-mcp"}
+_HEADERS = {"accept": "image/*, */*;q=0.1", "accept-encoding": "identity"}
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@%*\[\]\\]+)(?::([0-9]{1,5}))?")
 
@@ -148,17 +150,30 @@ class _Target:
             raise FetchError(f"{quoted(host)} has no port {port}: ports are 1 to 65535")
         return cls(url=url, host=host, port=port)
 
-    def request(self, address: str) -> httpx2.Request:
+    def request(self, address: str, message: "_Message") -> httpx2.Request:
         """The request that connects to the address, and asks for the name."""
         return httpx2.Request(
-            "GET",
+            message.method,
             self.url.copy_with(host=address),
-            headers={"host": self.url.netloc.decode("ascii"), **_HEADERS},
+            headers={"host": self.url.netloc.decode("ascii"), **_USER_AGENT, **message.headers},
+            content=message.content,
             extensions={
                 "timeout": httpx2.Timeout(None, connect=_CONNECT_WITHIN_S).as_dict(),
                 "sni_hostname": self.host,  # the certificate is checked against it, too
             },
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Message:
+    """What is sent, wherever it goes."""
+
+    method: Literal["GET", "POST"]
+    headers: Mapping[str, str]
+    content: bytes | None = None
+
+
+_GET = _Message(method="GET", headers=_HEADERS)
 
 
 @dataclass(slots=True)
@@ -182,7 +197,7 @@ class _Certificates:
 
 @dataclass(frozen=True, slots=True)
 class Fetcher:
-    """Downloads from public addresses and trusted hosts."""
+    """Downloads from, and tells, public addresses and trusted hosts."""
 
     trusted: Trusted
     resolve: Resolver = resolve_by_system
@@ -212,6 +227,35 @@ class Fetcher:
         except TimeoutError as error:
             raise FetchError(f"it took more than {within_s:g} s") from error
 
+    async def check(self, url: str, *, within_s: float) -> None:
+        """Find out, as far as names tell, whether this address may be asked.
+
+        Raises:
+            FetchError: it may not, or its name cannot be resolved.
+        """
+        try:
+            with anyio.fail_after(within_s):
+                await self._allowed_addresses(_Target.read(url))
+        except TimeoutError as error:
+            raise FetchError(f"its name was not resolved within {within_s:g} s") from error
+
+    async def post(self, url: str, content: bytes, headers: Mapping[str, str], *, within_s: float) -> int:
+        """Post this; the status of the answer, whose body is not read. Redirects are not followed.
+
+        Raises:
+            FetchError: the address is not allowed, or there was no answer in time.
+        """
+        target = _Target.read(url)
+        message = _Message(method="POST", headers=headers, content=content)
+        try:
+            with anyio.fail_after(within_s):
+                async with self._answer(target, await self._allowed_addresses(target), message) as response:
+                    return response.status_code
+        except TimeoutError as error:
+            raise FetchError(f"it took more than {within_s:g} s") from error
+        except httpx2.HTTPError as error:
+            raise FetchError(f"the exchange with {quoted(target.host)} broke off: {_reason(error)}") from error
+
     async def _follow(self, url: str, max_bytes: int) -> Fetched:
         hop = await self._hop(url, max_bytes)
         for _ in range(_MAX_REDIRECTS):
@@ -230,7 +274,7 @@ class Fetcher:
         target = _Target.read(url)
         addresses = await self._allowed_addresses(target)
         try:
-            async with self._answer(target, addresses) as response:
+            async with self._answer(target, addresses, _GET) as response:
                 if response.status_code in _REDIRECTS:
                     return _next_address(target, response)
                 content = await _read(target, response, max_bytes)
@@ -267,28 +311,30 @@ class Fetcher:
         return list(dict.fromkeys(addresses))
 
     @asynccontextmanager
-    async def _answer(self, target: _Target, addresses: list[str]) -> AsyncIterator[httpx2.Response]:
+    async def _answer(self, target: _Target, addresses: list[str], message: _Message) -> AsyncIterator[httpx2.Response]:
         # A transport and not a client: it keeps no cookies, adds no credentials, follows nothing, and asks no proxy
         # of the environment, which would resolve the name by itself. One for each hop: a kept connection belongs to
         # an address, and would serve other names there whose certificate was never seen.
         async with httpx2.AsyncHTTPTransport(verify=await self._certificates.context(), trust_env=False) as transport:
-            response = await _first_answer(transport, target, addresses)
+            response = await _first_answer(transport, target, addresses, message)
             try:
                 yield response
             finally:
                 await response.aclose()
 
 
-async def _first_answer(transport: httpx2.AsyncHTTPTransport, target: _Target, addresses: list[str]) -> httpx2.Response:
+async def _first_answer(
+    transport: httpx2.AsyncHTTPTransport, target: _Target, addresses: list[str], message: _Message
+) -> httpx2.Response:
     """The answer of the first address that takes a connection."""
     *others, last = addresses
     for address in others:
         try:
-            return await transport.handle_async_request(target.request(address))
+            return await transport.handle_async_request(target.request(address, message))
         except (httpx2.ConnectError, httpx2.ConnectTimeout):
             continue
     try:
-        return await transport.handle_async_request(target.request(last))
+        return await transport.handle_async_request(target.request(last, message))
     except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
         raise FetchError(f"no connection to {quoted(target.host)}: {_reason(error)}") from error
 

@@ -131,11 +131,6 @@ def _obstacles(
             if takers
             else "Give a public URL: no configured provider of this model takes the picture itself.",
         )
-    if request.webhook_url is not None and "webhook" not in catalog.providers[offer.provider].features:
-        yield UnsupportedOption(
-            f"{who(offer, catalog)} has no webhooks: webhook_url would be ignored.",
-            next_step="Leave webhook_url out and use fetch_task.",
-        )
 
 
 def _picture_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:

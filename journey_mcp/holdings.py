@@ -42,6 +42,10 @@ class Watch:
         self.latest[task.id] = task
         self._event.set()
 
+    def end(self) -> None:
+        """Wait no longer."""
+        self._event.set()
+
 
 class Holdings:
     """What this process holds. One per process; `owner` is its name in the store's leases."""
@@ -53,6 +57,8 @@ class Holdings:
         self._held: dict[str, Task] = {}
         self._unsaved: set[str] = set()
         self._watches: dict[str, list[Watch]] = {}
+        self.is_ending = False
+        """Nobody waits any more."""
         # changes of one task reach the store in the order in which they were made
         self._in_order = anyio.Lock(fast_acquire=True)
 
@@ -155,6 +161,13 @@ class Holdings:
                 self._watches[task_id].remove(watch)
                 if not self._watches[task_id]:
                     del self._watches[task_id]
+
+    def end_waits(self) -> None:
+        """Let everybody who waits go, with what is known."""
+        self.is_ending = True
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.end()
 
     def _drop(self, task_id: str) -> None:
         self._held.pop(task_id, None)

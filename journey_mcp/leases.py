@@ -9,11 +9,12 @@ from journey_mcp.holdings import LEASE_S, Holdings
 from journey_mcp.owners import is_alive
 from journey_mcp.providers.client import LONGEST_SUBMIT_S
 from journey_mcp.tasks import Submission, Task
+from journey_mcp.webhooks import unanswered
 
 _LOOK_EVERY_S = 2.0
 _PURGE_EVERY_S = 3600.0
 _ANSWERED_WITHIN_S = LONGEST_SUBMIT_S + 60.0
-"""No creating request is waited for longer than that, an upload before it included."""
+"""No creating request is waited for longer than that; an upload before it costs nothing when it is lost."""
 
 _log = logging.getLogger(__name__)
 
@@ -81,5 +82,5 @@ def _ended_by_a_crash(task: Task, now: float) -> Task:
         unconfirmed = SubmissionUnconfirmed(
             "The server ended while the provider had the request and had not answered: it may have been charged."
         )
-        return task.failed(unconfirmed.failure, now)
+        return unanswered(task, unconfirmed.failure, now)
     return task.refused(NotSubmitted("The server ended before the request was sent.").failure, now)

@@ -35,6 +35,9 @@ tasks = sa.Table(
     sa.Column("micro_credits", sa.BigInteger, nullable=False),
     sa.Column("micro_usd", sa.BigInteger, nullable=False),
     sa.Column("wish", sa.String(64)),
+    # when the caller's own webhook is told next, once the task is final; nothing when that is over
+    sa.Column("relay_due", sa.Float(53)),
+    sa.Column("relay_tries", sa.Integer, nullable=False),
     sa.Index("tasks_by_principal", "principal", "created_at"),
     sa.Index("tasks_by_time", "created_at"),
     # of equal calls one is made, also when they come at once
@@ -45,6 +48,12 @@ tasks = sa.Table(
         unique=True,
         sqlite_where=sa.text("wish IS NOT NULL"),
         postgresql_where=sa.text("wish IS NOT NULL"),
+    ),
+    sa.Index(
+        "tasks_to_relay",
+        "relay_due",
+        sqlite_where=sa.text("relay_due IS NOT NULL"),
+        postgresql_where=sa.text("relay_due IS NOT NULL"),
     ),
     # few tasks are unfinished at any time: leases are looked through every few seconds
     sa.Index(
@@ -123,7 +132,19 @@ async def m003_money_and_wishes(connection: AsyncConnection) -> None:
     )
 
 
-STEPS: Sequence[Callable[[AsyncConnection], Awaitable[None]]] = (m001_tasks, m002_rests, m003_money_and_wishes)
+async def m004_relay(connection: AsyncConnection) -> None:
+    """Telling the webhooks of callers what became of their tasks."""
+    await connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN relay_due DOUBLE PRECISION")
+    await connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN relay_tries INTEGER NOT NULL DEFAULT 0")
+    await connection.exec_driver_sql("CREATE INDEX tasks_to_relay ON tasks (relay_due) WHERE relay_due IS NOT NULL")
+
+
+STEPS: Sequence[Callable[[AsyncConnection], Awaitable[None]]] = (
+    m001_tasks,
+    m002_rests,
+    m003_money_and_wishes,
+    m004_relay,
+)
 
 
 async def migrate(connection: AsyncConnection) -> None:

@@ -6,6 +6,7 @@ import random
 FIRST_POLL_S = 2.0
 _GROWTH = 1.5
 _LONGEST_POLL_GAP_S = 10.0
+_BACKUP_POLL_GAP_S = 30.0
 _LONGEST_LATE_POLL_GAP_S = 300.0
 _USUAL_DURATION_S = (30, 90)
 
@@ -17,16 +18,28 @@ RATE_LIMIT_PATIENCE_WITH_OTHERS_S = 10.0
 """The same while there is another provider to turn to."""
 
 
-def poll_gap(number: int, *, age_s: float, usual_s: tuple[int, int] | None, told_s: float | None = None) -> float:
+def poll_gap(
+    number: int,
+    *,
+    age_s: float,
+    usual_s: tuple[int, int] | None,
+    told_s: float | None = None,
+    is_backup: bool = False,
+) -> float:
     """Seconds before the poll of this number (0 is the first), with jitter.
 
-    Grows by half each time to 10 s; once a task is older than usual, the gap grows with its lateness to 5 min.
+    Grows by half each time to 10 s; once a task is older than usual, the gap grows with its lateness to 5 min. As a
+    backup for a webhook the first poll is when the task is usually done, and the others are 30 s apart at least.
     `told_s` is what the upstream asked for: never less.
     """
-    grown = FIRST_POLL_S * math.pow(_GROWTH, min(number, 20))
-    late_s = age_s - (usual_s or _USUAL_DURATION_S)[1]
-    longest = min(max(_LONGEST_POLL_GAP_S, late_s / 10), _LONGEST_LATE_POLL_GAP_S)
-    return max(min(grown, longest) * _jitter(), told_s or 0.0)
+    slow_s = (usual_s or _USUAL_DURATION_S)[1]
+    longest = _BACKUP_POLL_GAP_S if is_backup else _LONGEST_POLL_GAP_S
+    longest = min(max(longest, (age_s - slow_s) / 10), _LONGEST_LATE_POLL_GAP_S)
+    if is_backup:
+        gap_s = longest if number else max(slow_s - age_s, FIRST_POLL_S)
+    else:
+        gap_s = min(FIRST_POLL_S * math.pow(_GROWTH, min(number, 20)), longest)
+    return max(gap_s * _jitter(), told_s or 0.0)
 
 
 def submit_gap(number: int, *, told_s: float | None = None) -> float:

@@ -202,7 +202,8 @@ class Poller:
             return
         usual_s = polled.offer.usual_duration_s if polled.offer else None
         age_s = self._holdings.clock.now() - task.created_at
-        gap_s = pacing.poll_gap(polled.polls, age_s=age_s, usual_s=usual_s, told_s=told_s)
+        is_backup = task.answer_by is not None  # its webhook usually comes first
+        gap_s = pacing.poll_gap(polled.polls, age_s=age_s, usual_s=usual_s, told_s=told_s, is_backup=is_backup)
         due = self._holdings.clock.elapsed() + (0.0 if at_once else gap_s)
         polled.is_scheduled = True
         heapq.heappush(self._due, _Due(due, next(self._order), polled))

@@ -92,6 +92,15 @@ class ImageRequest:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Webhook:
+    """Where a provider tells us of one task, besides being asked."""
+
+    url: str
+    secret: str = field(repr=False)
+    """For this task alone; sent back, or used to sign, where the protocol has a field for it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PreparedRequest:
     """A request as one offer takes it: every argument is known to fit, every picture is there."""
 
@@ -101,7 +110,7 @@ class PreparedRequest:
     images: tuple[InputImage, ...] = ()
     """The one to edit first."""
     mask: InputImage | None = None
-    webhook_url: str | None = None
+    webhook: Webhook | None = None
 
 
 def _named(picture: str) -> str:

@@ -46,7 +46,6 @@ class Candidate:
             options=self.request.options,
             images=images,
             mask=mask,
-            webhook_url=self.request.webhook_url,
         )
 
 

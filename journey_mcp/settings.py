@@ -146,6 +146,12 @@ class Settings(BaseModel):
         title="JOURNEY_MCP_CONFIRM_ABOVE",
         description="Above this cost of a call the person is asked, as in `6credits,0.50usd`.",
     )
+    public_url: str | None = Field(
+        None,
+        title="JOURNEY_MCP_PUBLIC_URL",
+        description="The HTTPS address under which providers reach `serve --webhooks`, as in "
+        "`https://hooks.example.com/journey`.",
+    )
     wait_s: Seconds = Field(
         45,
         title="JOURNEY_MCP_WAIT_S",
@@ -154,8 +160,7 @@ class Settings(BaseModel):
     webhook_secret: SecretStr | None = Field(
         None,
         title="JOURNEY_MCP_WEBHOOK_SECRET",
-        description="Sent back when a `webhook_url` is called, by providers that take one (JourneyAPI, "
-        "Black Forest Labs).",
+        description="Sent as the header `x-webhook-secret` with every call of a `webhook_url`.",
     )
     keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         30,
@@ -196,6 +201,17 @@ class Settings(BaseModel):
         if not has_host or parts.scheme not in {"http", "https"}:
             raise ValueError("must be an address such as https://host/path (http:// for a local one)")
         return value.rstrip("/")
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_address(cls, value: str | None) -> str | None:
+        address = cls._web_address(value)
+        parts = urlsplit(address or "https://-")
+        if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
+            raise ValueError("must be an https:// address (http:// only on this machine, for the sandbox)")
+        if parts.query or parts.fragment:
+            raise ValueError("must have neither ? nor #: the task's id is put behind it")
+        return address
 
     @field_validator("providers")
     @classmethod

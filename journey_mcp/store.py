@@ -133,6 +133,10 @@ class Store:
         found = await self._read(_GET, {"ids": list(ids), "owner": principal})
         return {task.id: task for task in found}
 
+    async def find(self, task_id: str) -> Task | None:
+        """The task of this id, whosever it is."""
+        return next(iter(await self._read(sa.select(*_READ).where(tasks.c.id == task_id))), None)
+
     async def newest(self, *, principal: str, since: float, limit: int) -> list[Task]:
         """The principal's tasks made since then, the newest first."""
         query = (
@@ -172,6 +176,17 @@ class Store:
         rows = (await self._writer.execute(statement)).mappings().all()
         return [task for row in rows if (task := _readable(row))]
 
+    async def take(self, task_id: str, *, owner: str, lease_until: float) -> Task | None:
+        """Hold an unfinished task, whoever held it; `None` when there is none."""
+        statement = (
+            sa.update(tasks)
+            .where(tasks.c.id == task_id, tasks.c.final.is_(False))
+            .values(lease_owner=owner, lease_until=lease_until)
+            .returning(*_READ)
+        )
+        rows = (await self._writer.execute(statement)).mappings().all()
+        return next((task for row in rows if (task := _readable(row))), None)
+
     async def renew(self, ids: Sequence[str], *, owner: str, lease_until: float) -> set[str]:
         """Keep these; the ids of those that `owner` really holds."""
         statement = (
@@ -194,9 +209,42 @@ class Store:
         """
         old = sa.and_(tasks.c.created_at < than, tasks.c.final.is_(True), tasks.c.request != "")
         is_paid = sa.or_(tasks.c.micro_credits > 0, tasks.c.micro_usd > 0)
-        emptied = sa.update(tasks).where(old, is_paid).values(request="", outcome="", prediction_id=None, wish=None)
+        emptied = (
+            sa.update(tasks)
+            .where(old, is_paid)
+            .values(request="", outcome="", prediction_id=None, wish=None, relay_due=None)
+        )
         paid = (await self._writer.execute(emptied)).rowcount
         return paid + (await self._writer.execute(sa.delete(tasks).where(old, ~is_paid))).rowcount
+
+    async def to_relay(self, *, now: float, again_at: float, limit: int) -> list[tuple[Task, int]]:
+        """Ended tasks of which their callers' webhooks are to be told, each with how often that was tried before.
+
+        They are the asking process's own until `again_at`: then the next one that looks gets them.
+        """
+        due = sa.select(tasks.c.id).where(tasks.c.relay_due <= now, tasks.c.final.is_(True)).limit(limit)
+        query = sa.select(sa.literal(1)).where(due.exists())
+        if not (await self._reader.execute(query)).first():
+            return []  # without asking for the write lock
+        statement = (
+            sa.update(tasks)
+            .where(tasks.c.id.in_(due), tasks.c.relay_due <= now)
+            .values(relay_due=again_at, relay_tries=tasks.c.relay_tries + 1)
+            .returning(*_READ, tasks.c.relay_tries)
+        )
+        rows = (await self._writer.execute(statement)).mappings().all()
+        return [(task, row["relay_tries"] - 1) for row in rows if (task := _readable(row))]
+
+    async def relayed(self, task_id: str) -> None:
+        """The caller's webhook took the result, which has reached somebody with that."""
+        told = sa.update(tasks).where(tasks.c.id == task_id).values(relay_due=None)
+        await self._writer.execute(
+            told.values(wish=sa.case((tasks.c.status == Status.SUCCEEDED.value, None), else_=tasks.c.wish))
+        )
+
+    async def relay_at(self, task_id: str, due: float | None) -> None:
+        """When the caller's webhook is told again; `None` for never."""
+        await self._writer.execute(sa.update(tasks).where(tasks.c.id == task_id).values(relay_due=due))
 
     async def rest(self, rest: Rest) -> None:
         """Note, for every process, that a provider refused; or, with a time that is past, that it works again."""
@@ -400,7 +448,8 @@ def _cause(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error)
 
 
-_READ = [column for column in tasks.c if column.name not in {"final", "lease_owner", "lease_until", "model"}]
+_NOT_READ = {"final", "lease_owner", "lease_until", "model", "relay_due", "relay_tries"}
+_READ = [column for column in tasks.c if column.name not in _NOT_READ]
 _CHANGING = (
     *("provider", "base_url", "updated_at", "status", "final", "submission", "prediction_id", "outcome"),
     *("micro_credits", "micro_usd", "wish"),
@@ -464,6 +513,8 @@ def _to_row(task: Task) -> dict[str, Any]:
         "created_at": task.created_at,
         "request": _dump(task.request.as_plain()),
         "model": task.request.model,
+        "relay_due": None if task.request.webhook_url is None else 0.0,
+        "relay_tries": 0,
         **_changing(task),
     }
 
@@ -489,6 +540,8 @@ def _outcome(task: Task) -> dict[str, Any]:
     """What became of the task, without what is not known."""
     plain = {
         "poll_url": task.poll_url,
+        "webhook_secret": task.webhook_secret,
+        "answer_by": task.answer_by,
         "progress": task.progress,
         "images": [_known(asdict(image)) for image in task.images],
         "grid_url": task.grid_url,
@@ -526,6 +579,8 @@ def _from_row(row: Mapping[Any, Any]) -> Task:
         submission=Submission(row["submission"]),
         prediction_id=row["prediction_id"],
         poll_url=outcome.get("poll_url"),
+        webhook_secret=outcome.get("webhook_secret"),
+        answer_by=outcome.get("answer_by"),
         progress=outcome.get("progress"),
         images=tuple(OutputImage(**image) for image in outcome.get("images", ())),
         grid_url=outcome.get("grid_url"),

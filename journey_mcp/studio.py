@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Literal
 
 import anyio
@@ -27,13 +27,16 @@ from journey_mcp.errors import (
 )
 from journey_mcp.fetching import Fetcher, Trusted
 from journey_mcp.holdings import Holdings
+from journey_mcp.inbox import Inbox
 from journey_mcp.language import Verdict, judge
 from journey_mcp.pictures import PictureReader, Pictures
 from journey_mcp.polling import Poller
 from journey_mcp.providers import SANDBOX
 from journey_mcp.providers.client import LONGEST_SUBMIT_S
 from journey_mcp.registry import Offer
-from journey_mcp.requests import ImageRequest, PreparedRequest, check_webhook_url
+from journey_mcp.relay import Relay
+from journey_mcp.rendering import task_object
+from journey_mcp.requests import ImageRequest, PreparedRequest
 from journey_mcp.rests import Rests, by_name
 from journey_mcp.settings import Settings
 from journey_mcp.spending import Confirm, Purse
@@ -41,7 +44,11 @@ from journey_mcp.store import Rest, open_store
 from journey_mcp.submission import Attempt, Submitter
 from journey_mcp.tasks import Status, Submission, Task, new_task_id
 from journey_mcp.waiting import Report, Wait, wait
+from journey_mcp.webhooks import Slots
 from journey_mcp.wishes import Created
+
+Listening = Callable[[Inbox], AbstractAsyncContextManager[None]]
+"""Lets providers' webhooks into an inbox, for as long as the block runs."""
 
 LOCAL = "local"
 """The principal of stdio, the command line and HTTP without authentication."""
@@ -53,8 +60,8 @@ _LISTED_FOR_S = 24 * 3600.0
 _LISTED = 20
 _LEAVE_S = LONGEST_SUBMIT_S + 60.0
 """How long answers to creating requests are waited for when whoever asked has gone: as long as they may come."""
-_HURRY_S = 1.5
-"""The same when the process is told to end; who tells it so kills it soon after."""
+_HURRY_S = 5.0
+"""The same when the process is told to end; who tells it so may kill it soon after."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +69,14 @@ _log = logging.getLogger(__name__)
 class Studio:
     """What the server and the command line can do."""
 
-    def __init__(self, settings: Settings, connections: Connections, delivery: Delivery, fetcher: Fetcher) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        connections: Connections,
+        delivery: Delivery,
+        fetcher: Fetcher,
+        slots: Slots,
+    ) -> None:
         self.settings = settings
         self.catalog = connections.catalog
         self._connections = connections
@@ -75,7 +89,22 @@ class Studio:
         self._rests = Rests(self._holdings.store, self._holdings.clock)
         self._poller = Poller(delivery, connections.upstream_of)
         self._purse = Purse(settings, self._holdings.store)
-        self._is_ending = False
+        self._slots = slots
+        self.inbox = Inbox(
+            delivery,
+            upstream_of=connections.upstream_of,
+            offer_of=self._offer_of,
+            hears=lambda task: connections.serves(task) and connections.has_feature(task, "webhook"),
+            go_on=self._go_on,
+        )
+        """Takes what providers report by webhook."""
+        self._relay = Relay(
+            self._holdings.store,
+            self._holdings.clock,
+            fetcher,
+            secret=settings.webhook_secret.get_secret_value() if settings.webhook_secret else None,
+            shown=lambda task, now: task_object(task, now=now, with_paths=False),
+        )
         # A creating request that is out is not cancelled with whatever asked for it: the answer may be paid for.
         # These tasks are outside of every cancel scope; `stop` ends them.
         self._submissions: dict[str, asyncio.Task[None]] = {}
@@ -100,7 +129,7 @@ class Studio:
             SetupError: the task cannot be stored; nothing was sent.
         """
         if request.webhook_url is not None:
-            check_webhook_url(request.webhook_url)
+            await self._relay.check(request.webhook_url)
         offers = fitting.offers_of(request, self.catalog)
         pictures = await self._pictures.read(request, principal, files_allowed=files_allowed)
         wish = wishes.digest(request, pictures.digests)
@@ -123,8 +152,9 @@ class Studio:
             self._delivery,
             self._rests,
             self._purse,
+            slots=self._slots,
             told=own,
-            is_ending=lambda: self._is_ending,
+            is_ending=lambda: self._holdings.is_ending,
         )
         self._submissions[task.id] = asyncio.create_task(self._submit(task.id, submitter))
         return Created(task)
@@ -163,6 +193,7 @@ class Studio:
             charges=first.charges,
             notices=tuple(dict.fromkeys((*self._connections.notices, *own))),
             wish=wish,
+            webhook_secret=secrets.token_urlsafe(32) if self._slots.public_url else None,
         )
 
     async def _agreed(self, task: Task, confirm: Confirm | None) -> None:
@@ -262,6 +293,8 @@ class Studio:
         async with anyio.create_task_group() as group:
             group.start_soon(self._poller.run)
             group.start_soon(self._keep_noting)
+            group.start_soon(self._relay.run)
+            group.start_soon(self.inbox.expire, self._submissions.__contains__)
             await leases.keep(
                 self._holdings,
                 addresses=self._connections.addresses,
@@ -273,27 +306,33 @@ class Studio:
     async def finish(self, seconds: float) -> None:
         """Wait, at most so long, for what is lost otherwise.
 
-        That is answers to creating requests, and pictures whose links die soon.
+        That is answers to creating requests, pictures whose links die soon, and what webhooks are to be told.
         """
         until = self._holdings.clock.elapsed() + seconds
         await self._wait_for_answers(seconds)
-        dying = {task.id: task for task in self._holdings.held if self._dies_soon(task)}
+        needed = {task.id: task for task in self._holdings.held if self._needs_somebody(task)}
         wish = Wait(
-            task_ids=list(dying),
+            task_ids=list(needed),
             principal="",
             seconds=until - self._holdings.clock.elapsed(),
             is_enough=_all_final,
         )
-        await wait(self._holdings, wish, dying)
+        await wait(self._holdings, wish, needed)
+        await self._relay.round()
 
-    def _dies_soon(self, task: Task) -> bool:
-        """Whether a running task's pictures will have links that die soon, so that somebody has to be there."""
+    def _needs_somebody(self, task: Task) -> bool:
+        """Whether somebody has to be there when a running task ends: its links die soon, or a webhook is to be told."""
         offer = self._offer_of(task)
-        return task.submission is Submission.ACCEPTED and offer is not None and offer.links_die_soon
+        dies_soon = offer is not None and offer.links_die_soon
+        return task.submission is Submission.ACCEPTED and (dies_soon or task.request.webhook_url is not None)
+
+    def end(self) -> None:
+        """The process is told to end: nothing more is sent, and all who wait are told how their tasks stand."""
+        self._holdings.end_waits()
 
     async def hurry(self, seconds: float) -> None:
-        """The process is told to end: nothing more is sent, and answers are waited for at most so long."""
-        self._is_ending = True
+        """Send nothing more, and wait at most so long for the answers that are out."""
+        self.end()
         await self._wait_for_answers(seconds)
 
     async def _wait_for_answers(self, seconds: float) -> None:
@@ -364,12 +403,17 @@ class Studio:
             _log.exception("submission of task %s failed in our own code (report %s)", task_id, report_id)
             await self._after_a_fault(task_id, report_id)
         else:
-            if task and not task.status.is_final:
+            if task and task.handle and not task.status.is_final:
                 # a synchronous model that answers with an id only has finished by then (C2), and one that shows
                 # its picture while it still says "processing" is about to
                 self._poller.add(task_id, offer, now=offer.synchronous or bool(task.images))
         finally:
             self._submissions.pop(task_id, None)
+
+    def _go_on(self, task: Task) -> None:
+        """Poll a task that a webhook brought here; one whose request is still out is polled after that."""
+        if task.id not in self._submissions:
+            self._poller.add(task.id, self._offer_of(task))
 
     async def _after_a_fault(self, task_id: str, report_id: str) -> None:
         """A fault of ours, by how far the task had come: nothing was sent, perhaps something, or it goes on."""
@@ -398,9 +442,15 @@ class Studio:
 
 @asynccontextmanager
 async def open_studio(
-    settings: Settings, clock: Clock | None = None, adapters: Mapping[str, Adapter] = ADAPTERS
+    settings: Settings,
+    clock: Clock | None = None,
+    adapters: Mapping[str, Adapter] = ADAPTERS,
+    listening: Listening | None = None,
 ) -> AsyncIterator[Studio]:
     """Everything that runs behind the tools, until the block is left.
+
+    `listening` lets providers reach the studio's inbox at the public address of the settings; without it nobody is
+    given that address.
 
     Raises:
         SetupError: a registry file, the store or the sandbox stands in the way.
@@ -414,11 +464,14 @@ async def open_studio(
         raised: Exception | None = None
         try:
             async with anyio.create_task_group() as group:
-                studio = Studio(settings, connections, Delivery(holdings, copies), fetcher)
+                slots = Slots(settings.public_url if listening else None)
+                studio = Studio(settings, connections, Delivery(holdings, copies), fetcher, slots)
                 group.start_soon(studio.work)
                 try:
-                    yield studio
-                    await studio.finish(_LEAVE_S)
+                    # answers that are still waited for may come by webhook
+                    async with listening(studio.inbox) if listening else nullcontext():
+                        yield studio
+                        await studio.finish(_LEAVE_S)
                 except Exception as error:  # noqa: BLE001  # raised again below: the group would wrap it
                     raised = error
                 finally:

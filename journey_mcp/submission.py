@@ -21,12 +21,13 @@ from journey_mcp.errors import (
     SubmissionUnconfirmed,
     Unreachable,
 )
-from journey_mcp.providers import Account, Provider, TellsBalance
+from journey_mcp.providers import Account, Provider, TellsBalance, Uploads
 from journey_mcp.registry import Offer
-from journey_mcp.requests import PreparedRequest
+from journey_mcp.requests import PreparedRequest, Webhook
 from journey_mcp.rests import Rests
 from journey_mcp.spending import Purse
 from journey_mcp.tasks import Charges, Cost, Prediction, Submission, Task
+from journey_mcp.webhooks import Slots, unanswered
 
 _NOT_STORED = "The store cannot be written, so nothing was sent: after a crash nobody would know of it."
 _ELSEWHERE = (Unreachable, CredentialsRejected, OutOfCredits, RateLimited)
@@ -48,14 +49,14 @@ class Attempt:
 
 
 class _Gone(Exception):
-    """The task is not ours any more."""
+    """There is nothing more to send: somebody else has the task, it was called off, or a webhook told of it."""
 
 
 class Submitter:
     """A stored task on its way to the first provider that takes it.
 
-    `told` are the notices that the task carries for its first attempt only, and `is_ending` whether the process is
-    told to end: then nothing more is sent.
+    `slots` is where providers report it, `told` the notices that the task carries for its first attempt only, and
+    `is_ending` whether the process is told to end: then nothing more is sent.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Submitter:
         rests: Rests,
         purse: Purse,
         *,
+        slots: Slots,
         told: Sequence[str] = (),
         is_ending: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -75,6 +77,7 @@ class Submitter:
         self._holdings = delivery.holdings
         self._rests = rests
         self._purse = purse
+        self._slots = slots
         self._told = tuple(told)
         self._is_ending = is_ending
         self._refused: dict[str, JourneyError] = {}
@@ -90,12 +93,14 @@ class Submitter:
             try:
                 return await self._at(attempt), attempt.offer
             except _Gone:
-                return None, attempt.offer
+                return self._holdings.get(self._task_id), attempt.offer
             except SubmissionUnconfirmed as error:
-                return await self._holdings.change(self._task_id, partial(_failed, error.failure)), attempt.offer
+                return await self._holdings.change(self._task_id, partial(_unanswered, error.failure)), attempt.offer
             except JourneyError as error:
                 # nothing was created: that is known, and stored, before anybody else is asked for anything
-                await self._holdings.change(self._task_id, Task.put_back)
+                task = await self._holdings.change(self._task_id, Task.put_back)
+                if task is None or task.submission is Submission.ACCEPTED:
+                    return task, attempt.offer  # a webhook knows better
                 self._refused[attempt.account.provider] = await _with_balance(error, attempt.provider)
                 if isinstance(error, _ELSEWHERE):
                     await self._rests.begin(attempt.account, str(error))
@@ -145,17 +150,16 @@ class Submitter:
 
     async def _sent(self, request: PreparedRequest, attempt: Attempt) -> Prediction:
         """The provider's answer. Without a connection, or at its limit, it is tried again; long by the last only."""
-        started, tries = self._holdings.clock.elapsed(), 0
+        provider, started, tries = attempt.provider, self._holdings.clock.elapsed(), 0
+        uploads = provider if isinstance(provider, Uploads) else None
         while True:
-            if self._is_ending():
-                raise NotSubmitted("The server ended before the request was sent.")
-            task = await self._holdings.change(self._task_id, Task.sent)
-            if task is None or task.submission is not Submission.SENT:
-                raise _Gone  # somebody else has it, or it was called off
-            if not self._holdings.is_stored(self._task_id):
-                raise SetupError(_NOT_STORED)
             try:
-                return await attempt.provider.submit(request, attempt.offer)
+                if uploads:
+                    self._check_wanted()
+                    # the task is not `sent` meanwhile: nothing that breaks off here can have been charged
+                    request, uploads = await uploads.upload(request), None
+                webhook = await self._journal_sent(attempt.account)
+                return await provider.submit(replace(request, webhook=webhook), attempt.offer)
             except (RateLimited, Unreachable) as error:
                 waited_s = self._holdings.clock.elapsed() - started
                 has_next = await self._has_next()
@@ -165,6 +169,30 @@ class Submitter:
                 await self._holdings.change(self._task_id, Task.put_back if has_next else partial(_put_back, error))
                 await self._holdings.clock.sleep(gap_s)
                 tries += 1
+
+    def _check_wanted(self) -> None:
+        """Nothing more leaves when the process ends, or for a task that somebody else has or that was called off."""
+        if self._is_ending():
+            raise NotSubmitted("The server ended before the request was sent.")
+        task = self._holdings.get(self._task_id)
+        if task is None or task.status.is_final:
+            raise _Gone
+
+    async def _journal_sent(self, account: Account) -> Webhook | None:
+        """Store that the creating request leaves now; where its provider is to report the task.
+
+        Raises:
+            _Gone, NotSubmitted, SetupError: it may not.
+        """
+        self._check_wanted()
+        task = await self._holdings.change(
+            self._task_id, lambda task, now: task.sent(now, self._slots.answer_by(task, account, now))
+        )
+        if task is None or task.submission is not Submission.SENT:
+            raise _Gone
+        if not self._holdings.is_stored(self._task_id):
+            raise SetupError(_NOT_STORED)
+        return self._slots.of(task, account)
 
 
 def _gap(error: RateLimited | Unreachable, tries: int, waited_s: float, *, has_next: bool) -> float | None:
@@ -196,8 +224,8 @@ def _refused(failure: Failure, task: Task, now: float) -> Task:
     return task.refused(failure, now)
 
 
-def _failed(failure: Failure, task: Task, now: float) -> Task:
-    return task.failed(failure, now)
+def _unanswered(failure: Failure, task: Task, now: float) -> Task:
+    return unanswered(task, failure, now)
 
 
 def _everybody(refused: dict[str, JourneyError]) -> Failure:

@@ -115,6 +115,10 @@ class Task:
     """What it counts against budgets; nothing once it is known to be free."""
     wish: str | None = None
     """The digest of the call, as long as an equal one may join this task or has to hear of it."""
+    webhook_secret: str | None = field(default=None, repr=False)
+    """What its provider was given to tell us of this task; `None` when nobody listens."""
+    answer_by: float | None = None
+    """Until then a request without an answer may still be told of by a webhook; `None` where there is none."""
 
     @property
     def handle(self) -> Handle | None:
@@ -129,13 +133,17 @@ class Task:
             return self
         return self._changed(at, provider=provider, base_url=base_url, cost=cost, charges=charges)
 
-    def sent(self, at: float) -> "Task":
+    def sent(self, at: float, answer_by: float | None = None) -> "Task":
         """The creating request is about to leave."""
-        return self._changed(at, status=Status.RUNNING, submission=Submission.SENT)
+        if self.submission is Submission.ACCEPTED:
+            return self  # a webhook told of it meanwhile
+        return self._changed(at, status=Status.RUNNING, submission=Submission.SENT, answer_by=answer_by)
 
     def put_back(self, at: float) -> "Task":
         """The provider said that nothing was created and that it may be tried again."""
-        return self._changed(at, status=Status.QUEUED, submission=Submission.PREPARED)
+        if self.submission is Submission.ACCEPTED:
+            return self
+        return self._changed(at, status=Status.QUEUED, submission=Submission.PREPARED, answer_by=None)
 
     def accepted(self, prediction: Prediction, at: float) -> "Task":
         """The provider answered the creating request; a quick one may be final already."""

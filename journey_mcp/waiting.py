@@ -29,7 +29,7 @@ class Wait:
 
 
 async def wait(holdings: Holdings, wish: Wait, known: Mapping[str, Task]) -> dict[str, Task]:
-    """The tasks as they stand when it is enough, or when the time is up.
+    """The tasks as they stand when it is enough, when the time is up, or when the process is told to end.
 
     `known` is where they stood at the start, without those that are not the principal's.
     """
@@ -38,7 +38,9 @@ async def wait(holdings: Holdings, wish: Wait, known: Mapping[str, Task]) -> dic
     heartbeat, next_beat_s = Heartbeat(wish.usual_s), HEARTBEAT_S
     with holdings.watch(tasks) as watch:
         tasks.update({id_: task for id_ in tasks if (task := holdings.get(id_))})
-        while not wish.is_enough(tasks) and (elapsed_s := clock.elapsed() - started) < wish.seconds:
+        while not (holdings.is_ending or wish.is_enough(tasks)):
+            if (elapsed_s := clock.elapsed() - started) >= wish.seconds:
+                break
             elsewhere = [id_ for id_, task in tasks.items() if not task.status.is_final and id_ not in holdings]
             pause_s = min(wish.seconds - elapsed_s, next_beat_s - elapsed_s)
             await watch.wait(clock, min(pause_s, _LOOK_ELSEWHERE_S) if elsewhere else pause_s)

@@ -2,12 +2,35 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
+
 from journey_mcp.errors import JourneyError
+from journey_mcp.providers import WebhookDelivery
+from journey_mcp.requests import Webhook
+
+SECRET = "secret-of-this-task-alone"
+NO_TASKS = {
+    "nothing": b"",
+    "null": b"null",
+    "not a number": b"NaN",
+    "an endless number": b"9" * 10_000,
+    "no text": b"\xff\xfe",
+    "half of it": b'{"id":"7","task_id":"7","status":',
+    "a list": b'[{"id":"7","task_id":"7"}]',
+    "a word": b'"finished"',
+    "nested without end": b"[" * 100_000,
+    "nested very deep": b'{"id":' * 3_000 + b"7" + b"}" * 3_000,
+    "no id": b'{"status":"succeeded","output":"https://x.test/a.png"}',
+    "an id that is none": b'{"id":["7"],"task_id":{"7":7},"status":"failed"}',
+    "an id of words": b'{"id":"tell the person","task_id":"tell the person"}',
+}
+"""Bodies that tell of no task, whoever posts them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +67,19 @@ class Recorder:
     def lines(self) -> list[str]:
         """Method and target of all requests."""
         return [request.line for request in self.received]
+
+    def webhook(self, secret: str = SECRET) -> Webhook:
+        """One that leads here."""
+        self.answers["POST /hook"] = {}
+        return Webhook(url=f"{self.origin}/hook", secret=secret)
+
+    async def delivery(self, number: int = 1, secret: str = SECRET) -> WebhookDelivery:
+        """The webhook of this number, as soon as it has come."""
+        with anyio.fail_after(20):
+            while len(self.received) < number:
+                await anyio.sleep(0.01)
+        posted = self.received[number - 1]
+        return WebhookDelivery(headers=posted.headers, body=posted.body, secret=secret, at=time.time())
 
     def answer(self, request: Received) -> tuple[int, bytes]:
         """Keep a request; its status and body."""

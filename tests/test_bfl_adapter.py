@@ -1,8 +1,12 @@
 """Black Forest Labs' wire: tables of bodies for the pure functions, the sandbox for exchanges, and where keys go."""
 
 import base64
+import hashlib
+import hmac
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from io import BytesIO
 from typing import Any
@@ -11,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from recording import recorder, shown
+from recording import NO_TASKS, SECRET, recorder, shown
 
 from journey_mcp import registry, sandbox
 from journey_mcp.errors import (
@@ -25,7 +29,7 @@ from journey_mcp.errors import (
     UpstreamError,
 )
 from journey_mcp.images import InputImage, OutputImage
-from journey_mcp.providers import Account, Balance, TellsBalance
+from journey_mcp.providers import Account, Balance, Notifies, TellsBalance, WebhookDelivery
 from journey_mcp.providers.bfl import (
     BlackForestLabs,
     is_allowed,
@@ -36,7 +40,7 @@ from journey_mcp.providers.bfl import (
 )
 from journey_mcp.providers.client import Answer, is_address, new_http_client
 from journey_mcp.registry import Offer
-from journey_mcp.requests import PreparedRequest
+from journey_mcp.requests import PreparedRequest, Webhook
 from journey_mcp.tasks import Cost, Handle, Prediction, Status
 
 CATALOG = registry.load().catalog(["bfl"])
@@ -71,33 +75,29 @@ def told(status: str = "Pending", **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("request_", "model", "secret", "sent"),
+    ("request_", "model", "sent"),
     [
         (
             asked(options={"aspect_ratio": "3:2", "output_format": "png", "seed": 11, "safety_tolerance": 0}),
             "flux-kontext-pro",
-            None,
             {"aspect_ratio": "3:2", "output_format": "png", "seed": 11, "safety_tolerance": 0},
         ),
         (
             asked(images=(InputImage(url=URL), picture())),
             "flux-kontext-max",
-            "s",
             {"input_image": URL, "input_image_2": base64.b64encode(picture().content).decode()},
         ),
         (
             asked(images=(picture(),), mask=picture()),
             "flux-fill-pro",
-            None,
             dict.fromkeys(["image", "mask"], base64.b64encode(picture().content).decode()),
         ),
-        (asked(webhook_url=HOOK), "flux-2-pro", "s", {"webhook_url": HOOK, "webhook_secret": "s"}),
-        (asked(webhook_url=HOOK), "flux-2-pro", None, {"webhook_url": HOOK}),
+        (asked(webhook=Webhook(url=HOOK, secret="s")), "flux-2-pro", {"webhook_url": HOOK, "webhook_secret": "s"}),
     ],
 )
-def test_what_is_sent(request_: PreparedRequest, model: str, secret: str | None, sent: dict[str, Any]) -> None:
-    """All at the root; the model stands in the path, the secret goes with a webhook only."""
-    assert write_body(request_, offer(model), secret) == {"prompt": "a red kite over the dunes", **sent}
+def test_what_is_sent(request_: PreparedRequest, model: str, sent: dict[str, Any]) -> None:
+    """All at the root; the model stands in the path."""
+    assert write_body(request_, offer(model)) == {"prompt": "a red kite over the dunes", **sent}
 
 
 @pytest.mark.parametrize(
@@ -353,9 +353,7 @@ def account(base_url: str, key: str = KEY) -> Account:
 
 
 @asynccontextmanager
-async def adapter(
-    *faults: Any, key: str = KEY, secret: str | None = None, **more: Any
-) -> AsyncIterator[tuple[BlackForestLabs, sandbox.Running]]:
+async def adapter(*faults: Any, key: str = KEY, **more: Any) -> AsyncIterator[tuple[BlackForestLabs, sandbox.Running]]:
     """The adapter at a sandbox that does these things wrong."""
     parsed = tuple(sandbox.Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults)
     imitation = sandbox.BflSettings(**{"keys": (KEY,), **more})
@@ -363,7 +361,7 @@ async def adapter(
         sandbox.running(sandbox.Settings(speed=0, faults=parsed, bfl=imitation)) as running,
         new_http_client() as http,
     ):
-        yield BlackForestLabs(account(running.base_urls["bfl"], key), http, secret), running
+        yield BlackForestLabs(account(running.base_urls["bfl"], key), http), running
 
 
 def handle_of(prediction: Prediction) -> Handle:
@@ -465,12 +463,114 @@ async def test_a_redirect_is_not_followed_with_the_key() -> None:
 
 async def test_with_a_webhook_there_is_no_polling_address() -> None:
     """The result is asked for at the base; the secret is sent along."""
-    async with adapter("bfl/submit:hang", secret="hush") as (api, running):
-        prediction = await api.submit(asked(webhook_url=HOOK), offer())
+    async with adapter("bfl/submit:hang") as (api, running):
+        prediction = await api.submit(asked(webhook=Webhook(url=HOOK, secret="hush")), offer())
         assert prediction.poll_url is None
         assert (await fetched(api, prediction)).status is RUNNING
         (submission,) = running.sandbox.ledger.submissions
         assert (submission.outcome, submission.request["webhook_secret"]) == ("created", "hush")
+
+
+@pytest.mark.parametrize("proof", ["secret", "signature", "both"])
+@pytest.mark.parametrize(
+    ("fault", "status", "pictures"),
+    [
+        ((), DONE, 1),
+        (("bfl/submit:fail_task=Content Moderated",), FAILED, 0),
+        (("bfl/submit:fail_task=Out of paint",), FAILED, 0),
+        (("bfl/webhook:status_word=Dreaming",), RUNNING, 1),
+        (("bfl/webhook:drop_fields=result",), RUNNING, 0),
+    ],
+)
+async def test_what_the_provider_posts_is_read(
+    proof: str, fault: tuple[str, ...], status: Status, pictures: int
+) -> None:
+    """By either proof that a source names; it tells what a poll would be told."""
+    async with adapter(*fault, webhook_proof=proof) as (api, _), recorder() as receiver:
+        made = await api.submit(asked(webhook=receiver.webhook()), offer())
+        assert isinstance(api, Notifies)
+        read = await api.read_webhook(await receiver.delivery())
+        assert read is not None
+        assert (read.prediction_id, read.status, len(read.images)) == (made.prediction_id, status, pictures)
+        if not any("webhook" in each for each in fault):
+            assert read == await fetched(api, made)
+
+
+def with_headers(**told: str) -> Callable[[WebhookDelivery], WebhookDelivery]:
+    """The same delivery with these headers alone."""
+    return lambda real: replace(real, headers={name.replace("_", "-"): value for name, value in told.items()})
+
+
+def signed(body: bytes, secret: str) -> str:
+    """What the header of a signature says."""
+    return f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
+
+
+FORGED: dict[str, Callable[[WebhookDelivery], WebhookDelivery]] = {
+    "another task's secret": lambda real: replace(real, secret="secret-of-another-task"),
+    "a byte more": lambda real: replace(real, body=real.body + b" "),
+    "another byte": lambda real: replace(real, body=real.body.replace(b"Ready", b"ready")),
+    "another task's body": lambda real: replace(real, body=real.body.replace(b'"id":"', b'"id":"x')),
+    "signed with another secret": lambda real: replace(real, headers={"x-bfl-signature": signed(real.body, "other")}),
+    "signed with nothing": lambda real: replace(real, headers={"x-bfl-signature": signed(real.body, "")}, secret=""),
+    "no headers": with_headers(),
+    "empty headers": with_headers(x_bfl_signature="", x_webhook_secret=""),
+    "no secret at all": lambda real: replace(real, headers={"x-webhook-secret": ""}, secret=""),
+    "no digest": with_headers(x_bfl_signature="sha256="),
+    "another secret as it is": with_headers(x_webhook_secret="secret-of-another-task"),
+    "letters of other scripts": with_headers(x_bfl_signature="sha256=ü", x_webhook_secret="ünï"),
+    "half a character": with_headers(x_bfl_signature="\ud800", x_webhook_secret="\udfff"),
+    "the digest alone": lambda real: replace(
+        real, headers={"x-bfl-signature": real.headers["x-bfl-signature"].removeprefix("sha256=")}
+    ),
+    "another algorithm": lambda real: replace(
+        real, headers={"x-bfl-signature": real.headers["x-bfl-signature"].replace("sha256", "sha1")}
+    ),
+    "the signature as the secret": lambda real: replace(
+        real, headers={"x-webhook-secret": real.headers["x-bfl-signature"]}
+    ),
+    "the headers of another protocol": lambda real: replace(
+        real, headers={"webhook-signature": real.headers["x-bfl-signature"], "x-signature": SECRET}
+    ),
+}
+
+
+async def test_what_somebody_else_posts_is_not_believed() -> None:
+    """Neither by the secret nor by a signature."""
+    async with adapter(webhook_proof="signature") as (api, _), recorder() as receiver:
+        await api.submit(asked(webhook=receiver.webhook()), offer())
+        real = await receiver.delivery()
+        for name, forge in FORGED.items():
+            assert await api.read_webhook(forge(real)) is None, name
+        assert await api.read_webhook(real)
+
+
+@pytest.mark.parametrize("body", NO_TASKS.values(), ids=NO_TASKS)
+async def test_a_webhook_that_tells_of_no_task_is_passed_over(body: bytes) -> None:
+    """Even with the secret."""
+    async with new_http_client() as http:
+        api = BlackForestLabs(account("http://127.0.0.1:9"), http)
+        for headers in ({"x-webhook-secret": SECRET}, {"x-bfl-signature": signed(body, SECRET)}):
+            delivery = WebhookDelivery(headers=headers, body=body, secret=SECRET, at=0)
+            assert await api.read_webhook(delivery) is None
+
+
+async def test_a_secret_reaches_no_message() -> None:
+    """Neither what was sent along and is echoed, nor what was posted."""
+    body = {"detail": [{"loc": ["body", "webhook_secret"], "msg": f"{SECRET} is too good"}]}
+    async with adapter() as (api, running), recorder() as receiver:
+        request = asked(webhook=receiver.webhook())
+        assert SECRET not in repr(request)
+        await api.submit(request, offer())
+        delivery = await receiver.delivery()
+        assert SECRET not in repr(delivery)
+        echo = replace(delivery, body=json.dumps(told("Error", error=SECRET, result={"seed": SECRET})).encode())
+        shown_of_it = await shown(api.read_webhook(echo))
+        assert "[secret]" in shown_of_it
+        assert SECRET not in shown_of_it
+        for status in (200, 400, 401, 402, 422, 500):
+            running.sandbox.faults.replace([sandbox.Fault(on="bfl/submit", kind="status", status=status, body=body)])
+            assert SECRET not in await shown(api.submit(request, offer()))
 
 
 async def test_an_id_is_quoted_in_the_query() -> None:

@@ -107,7 +107,7 @@ def providers_table() -> str:
                 "yes" if "webhook" in provider.features else "no",
             ]
         )
-    return table(["provider", "key", "models", "pictures as", "at most", "links live", "webhook_url"], rows)
+    return table(["provider", "key", "models", "pictures as", "at most", "links live", "webhooks"], rows)
 
 
 def lifetime(seconds: int) -> str:

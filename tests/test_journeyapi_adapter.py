@@ -1,10 +1,15 @@
 """JourneyAPI's wire: tables of bodies for the pure functions, and every documented answer from the sandbox."""
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recording import NO_TASKS, SECRET, recorder, shown
 
 from journey_mcp import registry, sandbox
 from journey_mcp.errors import (
@@ -18,11 +23,11 @@ from journey_mcp.errors import (
     UpstreamError,
 )
 from journey_mcp.images import InputImage, OutputImage
-from journey_mcp.providers import Account, Balance
+from journey_mcp.providers import Account, Balance, Notifies, WebhookDelivery
 from journey_mcp.providers.client import Answer, new_http_client
 from journey_mcp.providers.journeyapi import JourneyApi, read_errors, read_percentage, read_task, write_imagine
 from journey_mcp.registry import Offer
-from journey_mcp.requests import PreparedRequest
+from journey_mcp.requests import PreparedRequest, Webhook
 from journey_mcp.tasks import Handle, Prediction, Status
 
 CATALOG = registry.load().catalog(["journeyapi"])
@@ -54,21 +59,15 @@ def offer(model: str = "z-image") -> Offer:
         ("z-image", {"options": {"aspect_ratio": "3:2"}}, {"aspect_ratio": "3:2"}),
         (
             "z-image",
-            {"webhook_url": "https://example.test/hook"},
+            {"webhook": Webhook(url="https://example.test/hook", secret="s")},
             {"webhook_url": "https://example.test/hook", "webhook_secret": "s"},
         ),
     ],
 )
 def test_what_is_sent(model: str, given: dict[str, Any], body: dict[str, Any]) -> None:
     """The documented fields, `model` always, nothing that was not asked for."""
-    sent = write_imagine(asked(**given), offer(model), "s")
+    sent = write_imagine(asked(**given), offer(model))
     assert sent == {"model": model, "prompt": "a red kite over the dunes", **body}
-
-
-def test_without_a_secret_none_is_sent() -> None:
-    """The field is absent, not null."""
-    sent = write_imagine(asked(webhook_url="https://example.test/h"), offer(), None)
-    assert "webhook_secret" not in sent
 
 
 RUNNING, DONE, FAILED = Status.RUNNING, Status.SUCCEEDED, Status.FAILED
@@ -429,3 +428,109 @@ async def test_the_key_goes_out_raw() -> None:
     async with adapter(key="Bearer k") as (api, _):
         with pytest.raises(CredentialsRejected):
             await api.balance()
+
+
+@pytest.mark.parametrize(
+    ("fault", "model", "status", "pictures"),
+    [
+        ((), "midjourney", DONE, 4),
+        ((), "z-image", DONE, 1),
+        (("submit:fail_task=Out of paint",), "midjourney", FAILED, 0),
+        (("webhook:status_word=dreaming",), "midjourney", RUNNING, 4),
+        (("webhook:drop_fields=image_urls+image_url",), "midjourney", RUNNING, 0),
+    ],
+)
+async def test_what_the_provider_posts_is_read(
+    fault: tuple[str, ...], model: str, status: Status, pictures: int
+) -> None:
+    """A webhook tells what a question would be told."""
+    async with adapter(*fault) as (api, _), recorder() as receiver:
+        made = await api.submit(asked(webhook=receiver.webhook()), offer(model))
+        assert isinstance(api, Notifies)
+        read = await api.read_webhook(await receiver.delivery())
+        assert read is not None
+        assert (read.prediction_id, read.status, len(read.images)) == (made.prediction_id, status, pictures)
+        if not any("webhook" in each for each in fault):
+            assert read == (await api.fetch(handles(made.prediction_id)))[made.prediction_id]
+
+
+def with_header(told: str | None) -> Callable[[WebhookDelivery], WebhookDelivery]:
+    """The same delivery with this in place of the secret."""
+    return lambda real: replace(real, headers={**real.headers, "x-webhook-secret": told} if told is not None else {})
+
+
+FORGED: dict[str, Callable[[WebhookDelivery], WebhookDelivery]] = {
+    "another task's secret": lambda real: replace(real, secret="secret-of-another-task"),
+    "no header": with_header(None),
+    "an empty header": with_header(""),
+    "half of the secret": with_header(SECRET[:-1]),
+    "more than the secret": with_header(f"{SECRET} "),
+    "other letters": with_header(SECRET.upper()),
+    "letters of other scripts": with_header("ünï-\u0455ecret"),
+    "half a character": with_header("\ud800"),
+    "no secret at all": lambda real: replace(real, headers={"x-webhook-secret": ""}, secret=""),
+    "the header of another protocol": lambda real: replace(real, headers={"x-bfl-signature": SECRET}),
+}
+
+
+async def test_what_somebody_else_posts_is_not_believed() -> None:
+    """The secret is all that tells them apart."""
+    async with adapter() as (api, _), recorder() as receiver:
+        await api.submit(asked(webhook=receiver.webhook()), offer())
+        real = await receiver.delivery()
+        for name, forge in FORGED.items():
+            assert await api.read_webhook(forge(real)) is None, name
+        assert await api.read_webhook(real)
+
+
+@pytest.mark.parametrize("body", NO_TASKS.values(), ids=NO_TASKS)
+async def test_a_webhook_that_tells_of_no_task_is_passed_over(body: bytes) -> None:
+    """Even with the secret."""
+    async with new_http_client() as http:
+        delivery = WebhookDelivery(headers={"x-webhook-secret": SECRET}, body=body, secret=SECRET, at=0)
+        assert await JourneyApi(account("http://127.0.0.1:9"), http).read_webhook(delivery) is None
+
+
+async def test_a_secret_reaches_no_message() -> None:
+    """Neither what was sent along and is echoed, nor what was posted."""
+    body = {"errors": [{"msg": f"webhook_secret {SECRET} is too good"}]}
+    async with adapter() as (api, running), recorder() as receiver:
+        request = asked(webhook=receiver.webhook())
+        assert SECRET not in repr(request)
+        await api.submit(request, offer())
+        delivery = await receiver.delivery()
+        assert SECRET not in repr(delivery)
+        told = {"task_id": "7", "status": "failed", "error": SECRET, "image_url": f"https://x.test/{SECRET}"}
+        echo = replace(delivery, body=json.dumps(told).encode())
+        assert SECRET not in await shown(api.read_webhook(echo))
+        for status in (200, 400, 401, 402, 500):
+            running.sandbox.faults.replace([sandbox.Fault(on="submit", kind="status", status=status, body=body)])
+            assert SECRET not in await shown(api.submit(request, offer()))
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(URL),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=8,
+    )
+)
+def test_no_task_is_too_strange_to_be_read(value: Any) -> None:
+    """Whatever stands in its fields, asked for or posted."""
+    names = ("status", "percentage", "image_urls", "image_url", "original_image_url", "seed", "error")
+    read = read_task({"task_id": "7", **dict.fromkeys(names, value)})
+    assert read is not None
+    assert read.prediction_id == "7"
+
+
+@pytest.mark.parametrize("depth", [50, 99, 100, 150, 900, 50_000])
+async def test_depth_overflows_nobody(depth: int) -> None:
+    """What is nested deeper than anything that makes sense is left out, whatever quotes it."""
+    body = b'{"task_id":"7","status":"failed","error":' + b"[" * depth + b"]" * depth + b"}"
+    async with new_http_client() as http:
+        api = JourneyApi(account("http://127.0.0.1:9"), http)
+        delivery = WebhookDelivery(headers={"x-webhook-secret": SECRET}, body=body, secret=SECRET, at=0)
+        read = await api.read_webhook(delivery)
+        # how deep JSON may be at all is Python's own business
+        assert read is not None or depth > 150
+        assert read is None or read.status is FAILED

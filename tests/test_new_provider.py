@@ -51,7 +51,7 @@ checked = 2026-11-21
 class Acme:
     """The adapter: POST /jobs, GET /jobs/{id}."""
 
-    def __init__(self, account: Account, http: httpx2.AsyncClient, _webhook_secret: str | None = None) -> None:
+    def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
         self._account, self._http, self._auth = account, http, bearer(account.key)
 
     async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:

@@ -4,100 +4,19 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
 import httpx2
 import pytest
-from mcp import Client, StdioServerParameters, stdio_client
-from support import environment_for, free_port, is_listening
+from mcp import Client
+from mcp_types import CallToolResult
+from PIL import Image
+from processes import COMMAND, in_thread, process, raw, until_seen
+from support import environment_for, environment_of, free_port, is_listening
 
 from journey_mcp import sandbox
-
-COMMAND = [sys.executable, "-m", "journey_mcp"]
-
-
-@asynccontextmanager
-async def process(environment: dict[str, str]) -> AsyncIterator[Client]:
-    """A client of a server process of its own."""
-    parameters = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env={**os.environ, **environment})
-    async with Client(stdio_client(parameters)) as client:
-        yield client
-
-
-class Raw:
-    """A server process spoken to line by line, so that it can be killed at any moment."""
-
-    def __init__(self, environment: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **environment},
-            text=True,
-            encoding="utf-8",
-        )
-        self._number = 0
-
-    def send(self, tool: str, **arguments: Any) -> None:
-        """Call a tool and do not wait."""
-        self._number += 1
-        meta = {
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": {},
-        }
-        params = {"name": tool, "arguments": arguments, "_meta": meta}
-        message = {"jsonrpc": "2.0", "id": self._number, "method": "tools/call", "params": params}
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(message) + "\n")
-        self.process.stdin.flush()
-
-    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        """Call a tool and return its structured content."""
-        self.send(tool, **arguments)
-        assert self.process.stdout is not None
-        answer = json.loads(self.process.stdout.readline())
-        assert answer["id"] == self._number
-        structured: dict[str, Any] = answer["result"]["structuredContent"]
-        return structured
-
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        self.process.kill()
-        self.close()
-
-    def close(self) -> tuple[str, str]:
-        """Let it end by itself; what it still wrote."""
-        return self.process.communicate(timeout=20)
-
-
-@contextmanager
-def raw(environment: dict[str, str]) -> Iterator[Raw]:
-    """A server process that does not outlive its test."""
-    opened = Raw(environment)
-    try:
-        yield opened
-    finally:
-        opened.process.kill()
-        opened.close()
-
-
-async def in_thread(call: Any, *arguments: Any, **more: Any) -> Any:
-    """Run blocking code beside the sandbox of this process."""
-    return await anyio.to_thread.run_sync(lambda: call(*arguments, **more))
-
-
-async def until_seen(upstream: sandbox.Running, endpoint: str, count: int = 1) -> None:
-    """Wait until the sandbox has received so many requests."""
-    with anyio.fail_after(20):
-        while upstream.sandbox.ledger.requests[endpoint] < count:
-            await anyio.sleep(0.01)
 
 
 async def test_a_killed_server_is_started_again_and_gives_the_results(tmp_path: Path) -> None:
@@ -145,6 +64,52 @@ async def test_a_queued_task_of_a_killed_server_ends_free(tmp_path: Path) -> Non
             found = await in_thread(second.call, "fetch_task", task_ids=[task["task_id"]], wait_s=30)
             assert found["tasks"][0]["error"]["code"] == "not_submitted"
             assert "cost" not in found["tasks"][0]
+
+
+def uploading(upstream: sandbox.Running, folder: Path) -> tuple[dict[str, str], str]:
+    """The environment of a server that has Replicate, and a picture that it uploads."""
+    picture = folder / "noise.png"
+    Image.effect_noise((900, 700), 50).convert("RGB").save(picture)
+    return environment_of(upstream, folder / "data", "replicate", JOURNEY_MCP_IMAGE_DIRS=str(folder)), str(picture)
+
+
+async def test_a_task_whose_picture_was_being_uploaded_ends_free_after_a_kill(tmp_path: Path) -> None:
+    """No creating request had left: nobody is told that it may have been charged."""
+    faults = (sandbox.Fault.parse("replicate/upload:delay=30"),)
+    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+        environment, picture = uploading(upstream, tmp_path)
+        with raw(environment) as first:
+            first.send("edit_image", prompt="a kite", model="flux-kontext-pro", image=picture)
+            await until_seen(upstream, "replicate/files")
+            first.kill()
+        with raw(environment) as second:
+            listed = await in_thread(second.call, "fetch_task")
+            task_id = listed["tasks"][0]["task_id"]
+            found = await in_thread(second.call, "fetch_task", task_ids=[task_id], wait_s=30)
+            assert found["tasks"][0]["error"]["code"] == "not_submitted"
+            assert "cost" not in found["tasks"][0]
+        assert upstream.sandbox.ledger.requests["replicate/predictions"] == 0
+
+
+async def test_after_a_signal_an_upload_is_not_followed_by_its_request(tmp_path: Path) -> None:
+    """Though the process still lives, for the answer to another one."""
+    faults = tuple(map(sandbox.Fault.parse, ("replicate/submit:delay=1.2", "replicate/upload:delay=0.6")))
+    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+        environment, picture = uploading(upstream, tmp_path)
+        with raw(environment) as first:
+            first.send("edit_image", prompt="a kite", model="flux-kontext-pro", image=picture)
+            await until_seen(upstream, "replicate/files")
+            first.send("imagine", prompt="a kite", model="flux-1.1-pro")
+            await until_seen(upstream, "replicate/predictions")
+            first.process.send_signal(signal.SIGTERM)
+            assert await in_thread(first.process.wait, 20) == 0
+        with raw(environment) as second:
+            listed = await in_thread(second.call, "fetch_task")
+            ids = [task["task_id"] for task in listed["tasks"]]
+            found = await in_thread(second.call, "fetch_task", task_ids=ids, wait_s=30)
+            ends = {task["model"]: task.get("error", {}).get("code") for task in found["tasks"]}
+            assert ends == {"flux-1.1-pro": None, "flux-kontext-pro": "not_submitted"}
+        assert upstream.sandbox.ledger.requests["replicate/predictions"] == 1
 
 
 async def test_a_task_of_a_dead_process_is_taken_over_within_ten_seconds(tmp_path: Path) -> None:
@@ -203,6 +168,52 @@ async def test_a_signal_ends_the_server_after_the_answer_that_is_out(tmp_path: P
         with raw(environment) as second:
             listed = await in_thread(second.call, "fetch_task")
             assert listed["tasks"][0]["status"] == "succeeded"
+
+
+async def test_a_signal_lets_calls_that_wait_return(tmp_path: Path) -> None:
+    """With the task as it stands, so that it can be asked for again; over stdio."""
+    async with sandbox.running(sandbox.Settings(speed=1)) as upstream:
+        environment = environment_for(upstream.base_url, tmp_path)
+        with raw(environment) as server:
+            server.send("imagine", prompt="a kite", model="midjourney", wait_s=300)
+            await until_seen(upstream, "imagine")
+            server.process.send_signal(signal.SIGTERM)
+            answer = await in_thread(server.read)
+            assert answer["status"] == "running"
+            assert answer["task_id"].startswith("tsk_")
+            assert await in_thread(server.process.wait, 20) == 0
+
+
+async def test_a_signal_lets_calls_over_http_return(tmp_path: Path) -> None:
+    """Before their connections are closed."""
+    async with sandbox.running(sandbox.Settings(speed=1)) as upstream:
+        port = free_port()
+        environment = environment_for(upstream.base_url, tmp_path)
+        with raw(environment, "serve", "--http", f"127.0.0.1:{port}") as server:
+            with anyio.fail_after(20):
+                while not await is_listening(port):
+                    await anyio.sleep(0.05)
+            answers: list[CallToolResult] = []
+
+            async def call() -> None:
+                try:
+                    await ask()
+                except* httpx2.ConnectError:
+                    pass  # the server is gone when the client leaves
+
+            async def ask() -> None:
+                async with Client(f"http://127.0.0.1:{port}/mcp") as client:
+                    answers.append(
+                        await client.call_tool("imagine", {"prompt": "a", "model": "midjourney", "wait_s": 300})
+                    )
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(call)
+                await until_seen(upstream, "imagine")
+                server.process.send_signal(signal.SIGTERM)
+            assert answers[0].structured_content is not None
+            assert answers[0].structured_content["status"] == "running"
+            assert await in_thread(server.process.wait, 20) in {0, -signal.SIGTERM}
 
 
 async def test_a_client_that_hangs_up_loses_nothing_that_takes_long(tmp_path: Path) -> None:

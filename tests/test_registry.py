@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from journey_mcp import registry
+from journey_mcp.accounts import accounts_of, sandbox_account
 from journey_mcp.errors import SetupError
 from journey_mcp.registry.facts import ImageInput, Model, Offer, Parameter, ProviderFacts
+from journey_mcp.registry.files import read_file
+from journey_mcp.settings import read_settings
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "registry.txt"
 GOOD = """
@@ -129,6 +132,55 @@ def test_a_wrong_file_fails_with_key_and_what_is_allowed(
         registry.load(path)
     for words in [str(path), *says]:
         assert words in str(raised.value)
+
+
+PROVIDER = """
+[provider]
+id = "mine"
+title = "Mine"
+wire = "bfl"
+base_url = "https://api.mine.test"
+key_variable = "MINE_API_KEY"
+base_url_variable = "MINE_BASE_URL"
+features = ["webhook"]
+webhook_retries_s = 90
+sources = ["https://example.test"]
+checked = 2026-11-21
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (('["webhook"]', '["cancel"]'), ["webhook_retries_s=90", 'Add "webhook" to its features, or leave it out']),
+        (("= 90", "= -1"), ["webhook_retries_s=-1", "allowed: 0 to 86400"]),
+        (("= 90", "= 86401"), ["webhook_retries_s=86401", "allowed: 0 to 86400"]),
+        (("= 90", "= nan"), ["webhook_retries_s=nan", "allowed: 0 to 86400"]),
+        (("= 90", "= inf"), ["webhook_retries_s=inf", "allowed: 0 to 86400"]),
+        (("= 90", '= "90"'), ["provider.webhook_retries_s='90'", "valid number"]),
+    ],
+)
+def test_how_long_a_webhook_is_tried_is_a_time(tmp_path: Path, change: tuple[str, str], says: list[str]) -> None:
+    """Of a provider that has webhooks."""
+    path = tmp_path / "mine.toml"
+    path.write_text(PROVIDER, encoding="utf-8")
+    assert registry.load(path).providers["mine"].webhook_retries_s == 90
+    path.write_text(PROVIDER.replace("webhook_retries_s = 90\n", ""), encoding="utf-8")
+    assert read_file(path).provider.webhook_retries_s is None  # type: ignore[union-attr]
+    path.write_text(PROVIDER.replace(*change), encoding="utf-8")
+    with pytest.raises(SetupError) as raised:
+        read_file(path)
+    for words in [str(path), *says]:
+        assert words in str(raised.value)
+
+
+def test_accounts_know_how_long_a_webhook_is_tried() -> None:
+    """As far as it is stated; the sandbox does as the provider that it imitates."""
+    facts = registry.load()
+    keys = dict.fromkeys(("JOURNEYAPI_API_KEY", "VTRIX_API_KEY", "REPLICATE_API_TOKEN", "BFL_API_KEY"), "k")
+    told = {account.provider: account.webhook_retries_s for account in accounts_of(read_settings(keys), facts)}
+    assert told == {"journeyapi": 170, "vtrix": None, "replicate": 60, "bfl": 156}
+    assert sandbox_account("http://127.0.0.1:9", facts).webhook_retries_s == 170
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

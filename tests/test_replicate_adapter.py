@@ -1,8 +1,10 @@
 """Replicate's wire, which KKIAI speaks too: tables of bodies for the pure functions, both sandboxes for exchanges."""
 
+import asyncio
 import base64
+import json
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from io import BytesIO
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from recording import recorder, shown
+from recording import NO_TASKS, SECRET, Recorder, recorder, shown
 
 from journey_mcp import registry, sandbox
 from journey_mcp.errors import (
@@ -26,7 +28,7 @@ from journey_mcp.errors import (
     UpstreamError,
 )
 from journey_mcp.images import InputImage, OutputImage
-from journey_mcp.providers import Account, Cancels
+from journey_mcp.providers import Account, Cancels, Notifies, Uploads, WebhookDelivery
 from journey_mcp.providers.client import Answer, is_address, new_http_client
 from journey_mcp.providers.replicate import (
     Replicate,
@@ -38,7 +40,8 @@ from journey_mcp.providers.replicate import (
 )
 from journey_mcp.registry import Offer
 from journey_mcp.registry.facts import Feature
-from journey_mcp.requests import PreparedRequest
+from journey_mcp.requests import PreparedRequest, Webhook
+from journey_mcp.sandbox.replicate.webhooks import sign
 from journey_mcp.tasks import Handle, Prediction, Status
 
 REGISTRY = registry.load()
@@ -115,7 +118,7 @@ def test_parameters_stand_in_the_input_and_the_webhook_beside_it() -> None:
     request = asked(
         images=(InputImage(url=URL),),
         options={"aspect_ratio": "match_input_image", "output_format": "jpeg", "seed": 7, "prompt_upsampling": False},
-        webhook_url="https://hooks.example.test/r",
+        webhook=Webhook(url="https://hooks.example.test/r", secret=SECRET),
     )
     assert write_creation(request, offer())[1] == {
         "input": {
@@ -518,17 +521,290 @@ async def test_ending_a_run_may_go_wrong(fault: str, error: type[JourneyError]) 
 async def test_the_webhook_is_told_of_the_end_only() -> None:
     """The sandbox refuses what the schema does not have."""
     async with adapter("replicate/submit:hang") as (api, running):
-        await api.submit(asked(webhook_url="https://127.0.0.1:9/hook"), offer())
+        await api.submit(asked(webhook=Webhook(url="https://127.0.0.1:9/hook", secret=SECRET)), offer())
         (submission,) = running.sandbox.ledger.submissions
         assert submission.outcome == "created"
         assert submission.request["webhook"] == "https://127.0.0.1:9/hook"
         assert submission.request["webhook_events_filter"] == ["completed"]
+        assert SECRET not in str(submission.request)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "pictures"),
+    [
+        ((), DONE, 1),
+        (("replicate/submit:fail_task=Out of paint",), FAILED, 0),
+        (("replicate/webhook:status_word=dreaming",), RUNNING, 1),
+        (("replicate/webhook:drop_fields=output",), RUNNING, 0),
+    ],
+)
+async def test_what_the_provider_posts_is_read(fault: tuple[str, ...], status: Status, pictures: int) -> None:
+    """It tells what a question would be told."""
+    async with adapter(*fault) as (api, running), recorder() as receiver:
+        made = await api.submit(asked(webhook=receiver.webhook()), offer())
+        assert isinstance(api, Notifies)
+        read = await api.read_webhook(await receiver.delivery())
+        assert read is not None
+        assert (read.prediction_id, read.status, len(read.images)) == (made.prediction_id, status, pictures)
+        if not any("webhook" in each for each in fault):
+            assert read == await fetched(api, made.prediction_id)
+        assert running.sandbox.ledger.requests["replicate/secret"] == 1
+
+
+@pytest.mark.parametrize("features", [None, ()])
+async def test_without_webhooks_there_is_nothing_to_read(features: tuple[Feature, ...] | None) -> None:
+    """KKIAI has none, and nobody knows what it would sign with."""
+    async with adapter() as (api, running), recorder() as receiver, new_http_client() as http:
+        await api.submit(asked(webhook=receiver.webhook()), offer())
+        name = "kkiai" if features is None else "replicate"
+        other = Replicate(account(name, running.base_urls["replicate"], features=features), http)
+        assert await other.read_webhook(await receiver.delivery()) is None
+        assert running.sandbox.ledger.requests["replicate/secret"] == 0
+
+
+Forge = Callable[[WebhookDelivery, WebhookDelivery], WebhookDelivery]
+"""Makes of a genuine delivery one that is not; the second is another genuine one."""
+
+
+def with_headers(**told: str) -> Forge:
+    """The same with other values of some headers."""
+    return lambda real, _: replace(
+        real, headers={**real.headers, **{f"webhook-{name}": value for name, value in told.items()}}
+    )
+
+
+def without(name: str) -> Forge:
+    """The same without a header."""
+    return lambda real, _: replace(real, headers={key: value for key, value in real.headers.items() if key != name})
+
+
+def later(seconds: float) -> Forge:
+    """The same at another time."""
+    return lambda real, _: replace(real, at=int(real.headers["webhook-timestamp"]) + seconds)
+
+
+FORGED: dict[str, Forge] = {
+    "a byte more": lambda real, _: replace(real, body=real.body + b" "),
+    "another byte": lambda real, _: replace(real, body=real.body.replace(b'"succeeded"', b'"Succeeded"')),
+    "another body under its headers": lambda real, other: replace(real, body=other.body),
+    "the headers of another one": lambda real, other: replace(real, headers=other.headers),
+    "another id": with_headers(id="msg_another"),
+    "no id": with_headers(id=""),
+    "an id of other scripts": with_headers(id="msg_ü"),
+    "another time": lambda real, _: with_headers(timestamp=str(int(real.headers["webhook-timestamp"]) + 1))(real, real),
+    "no time": with_headers(timestamp=""),
+    "words for a time": with_headers(timestamp="now"),
+    "a time of no age": with_headers(timestamp="nan"),
+    "a time in figures of other scripts": with_headers(timestamp="١٧٧٥٨٠٠٠٠٠"),
+    "a time of ages": with_headers(timestamp="9" * 5_000),
+    "six minutes old": later(301),
+    "of the future": later(-301),
+    "signed with another key": lambda real, _: with_headers(signature=signature_of(real, "whsec_b3RoZXI="))(real, real),
+    "signed with nothing": with_headers(signature="v1,"),
+    "no signature": with_headers(signature=""),
+    "signatures of another version": lambda real, _: with_headers(
+        signature=real.headers["webhook-signature"].replace("v1,", "v1a,") + " v2,AAAA"
+    )(real, real),
+    "a signature of other scripts": with_headers(signature="v1,ü v1,\ud800"),
+    "no header of the id": without("webhook-id"),
+    "no header of the time": without("webhook-timestamp"),
+    "no header of the signature": without("webhook-signature"),
+    "the task's secret as it is": lambda real, _: replace(real, headers={"x-webhook-secret": SECRET}),
+}
+
+
+def signature_of(delivery: WebhookDelivery, key: str) -> str:
+    """What a sender with this key writes over it."""
+    headers = delivery.headers
+    return sign(key, headers["webhook-id"], int(headers["webhook-timestamp"]), delivery.body)
+
+
+async def test_what_somebody_else_posts_is_not_believed() -> None:
+    """Nor what was posted before, in other clothes; and the provider is asked for its key once in all this."""
+    async with adapter() as (api, running), recorder() as receiver:
+        for _ in range(2):
+            await api.submit(asked(webhook=receiver.webhook()), offer())
+        real, other = await receiver.delivery(1), await receiver.delivery(2)
+        for name, forge in FORGED.items():
+            assert await api.read_webhook(forge(real, other)) is None, name
+        assert await api.read_webhook(real)
+        assert running.sandbox.ledger.requests["replicate/secret"] == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        later(299),
+        later(-299),
+        lambda real, _: with_headers(signature=f"v1,AAAA {real.headers['webhook-signature']} v2,x")(real, real),
+        lambda real, _: with_headers(signature=f"{real.headers['webhook-signature']}  v1,AAAA")(real, real),
+    ],
+    ids=["five minutes old", "five minutes ahead", "one of several signatures", "the first of them"],
+)
+async def test_a_genuine_one_may_be_late_or_signed_twice(change: Forge) -> None:
+    """Clocks differ, and while a key is changed both sign."""
+    async with adapter() as (api, _), recorder() as receiver:
+        await api.submit(asked(webhook=receiver.webhook()), offer())
+        real = await receiver.delivery()
+        assert await api.read_webhook(change(real, real))
+
+
+NOW = 1_775_800_000
+FIRST, SECOND = "whsec_Zmlyc3Qga2V5", "whsec_c2Vjb25kIGtleQ=="
+ASK = "GET /webhooks/default/secret"
+
+
+def posted(key: str, body: bytes | None = None, at: float = NOW) -> WebhookDelivery:
+    """A webhook, signed when it comes."""
+    unsigned = WebhookDelivery(
+        headers={"webhook-id": "msg_1", "webhook-timestamp": str(int(at))},
+        body=json.dumps(told(status="succeeded", output=URL)).encode() if body is None else body,
+        secret=SECRET,
+        at=at,
+    )
+    return replace(unsigned, headers={**unsigned.headers, "webhook-signature": signature_of(unsigned, key)})
+
+
+@asynccontextmanager
+async def at_recorder() -> AsyncIterator[tuple[Replicate, Recorder]]:
+    """The adapter at a provider that tells what the test says."""
+    async with recorder() as upstream, new_http_client() as http:
+        upstream.answers[ASK] = {"key": FIRST}
+        yield Replicate(account("replicate", upstream.origin), http), upstream
+
+
+@pytest.mark.parametrize("body", NO_TASKS.values(), ids=NO_TASKS)
+async def test_a_webhook_that_tells_of_no_prediction_is_passed_over(body: bytes) -> None:
+    """Even when it is signed."""
+    async with at_recorder() as (api, _):
+        assert await api.read_webhook(posted(FIRST, body)) is None
+
+
+async def test_the_key_is_asked_for_once_by_many_at_a_time() -> None:
+    """With the token, when the first webhook comes."""
+    async with at_recorder() as (api, upstream):
+        read = await asyncio.gather(*(api.read_webhook(posted(FIRST, at=NOW + number)) for number in range(5)))
+        assert [prediction and prediction.prediction_id for prediction in read] == ["ex4mp1e"] * 5
+        (request,) = upstream.received
+        assert request.line == ASK
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_a_new_key_is_learned_and_forgers_make_nobody_ask_more_than_once_a_minute() -> None:
+    """What is signed with the old one is not believed any more."""
+    async with at_recorder() as (api, upstream):
+        assert await api.read_webhook(posted(FIRST))
+        upstream.answers[ASK] = {"key": SECOND}
+        for at in range(NOW, NOW + 60, 5):
+            assert await api.read_webhook(posted("whsec_Zm9yZ2Vy", at=at)) is None
+            assert await api.read_webhook(posted(SECOND, at=at)) is None
+        assert len(upstream.lines) == 1
+        assert await api.read_webhook(posted(SECOND, at=NOW + 60))
+        assert len(upstream.lines) == 2
+        for at in range(NOW + 60, NOW + 300):
+            assert await api.read_webhook(posted(FIRST, at=at)) is None
+        assert len(upstream.lines) == 2 + 3
+
+
+async def test_many_that_wait_for_a_new_key_ask_once() -> None:
+    """A burst of forgeries among them."""
+    async with at_recorder() as (api, upstream):
+        assert await api.read_webhook(posted(FIRST))
+        upstream.answers[ASK] = {"key": SECOND}
+        keys = ["whsec_Zm9yZ2Vy", SECOND, SECOND, FIRST, SECOND]
+        read = await asyncio.gather(*(api.read_webhook(posted(key, at=NOW + 61)) for key in keys))
+        # the old key held until the new one was known
+        assert [prediction is not None for prediction in read] == [False, True, True, True, True]
+        assert len(upstream.lines) == 2
+
+
+async def test_a_clock_that_is_set_back_does_not_keep_the_key() -> None:
+    """An hour earlier is not a moment ago."""
+    async with at_recorder() as (api, upstream):
+        assert await api.read_webhook(posted(FIRST))
+        upstream.answers[ASK] = {"key": SECOND}
+        assert await api.read_webhook(posted(SECOND, at=NOW - 3600))
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ((500, {"key": FIRST}), UpstreamError),
+        ((401, {"detail": FIRST}), CredentialsRejected),
+        ((404, {"detail": FIRST}), Refused),
+        ((429, {}), RateLimited),
+        ((302, {"key": FIRST}), UpstreamError),
+        ((200, {}), UpstreamError),
+        ((200, [FIRST]), UpstreamError),
+        ((200, {"key": FIRST.replace("_", "")}), UpstreamError),
+        ((200, {"key": "whsec_"}), UpstreamError),
+        ((200, {"key": f"{FIRST}*"}), UpstreamError),
+        ((200, {"key": "whsec_Zmlyc3Q_a2V5"}), UpstreamError),
+        ((200, {"key": "whsec_ü"}), UpstreamError),
+        ((200, {"key": [FIRST]}), UpstreamError),
+        ((200, {"key": None}), UpstreamError),
+    ],
+)
+async def test_without_a_key_nothing_can_be_told_yet(answer: tuple[int, Any], error: type[JourneyError]) -> None:
+    """It may be delivered again; until then the provider is left alone, and the key is quoted nowhere."""
+    async with at_recorder() as (api, upstream):
+        upstream.answers[ASK] = answer
+        with pytest.raises(error) as raised:
+            await api.read_webhook(posted(FIRST))
+        for at in (NOW, NOW + 4):
+            with pytest.raises(UpstreamError, match="a moment ago"):
+                await api.read_webhook(posted(FIRST, at=at))
+        assert len(upstream.lines) == 1
+        assert "Zmlyc3Q" not in repr(raised.value.failure)
+        upstream.answers[ASK] = {"key": FIRST}
+        assert await api.read_webhook(posted(FIRST, at=NOW + 5))
+
+
+async def test_a_key_that_cannot_be_asked_for_anew_is_kept() -> None:
+    """A delivery that it does not fit may come again; one that it fits is read."""
+    async with at_recorder() as (api, upstream):
+        assert await api.read_webhook(posted(FIRST))
+        upstream.answers[ASK] = (500, {})
+        with pytest.raises(UpstreamError):
+            await api.read_webhook(posted(SECOND, at=NOW + 60))
+        assert await api.read_webhook(posted(SECOND, at=NOW + 61)) is None
+        assert await api.read_webhook(posted(FIRST, at=NOW + 61))
+        upstream.answers[ASK] = {"key": SECOND}
+        assert await api.read_webhook(posted(SECOND, at=NOW + 120))
+
+
+@pytest.mark.parametrize("fault", ["reset", "cut_body", "bad_json", "huge_body"])
+async def test_the_question_for_the_key_may_break_off(fault: str) -> None:
+    """Then it is asked again by a later delivery."""
+    async with adapter(f"replicate/account:{fault}") as (api, _), recorder() as receiver:
+        await api.submit(asked(webhook=receiver.webhook()), offer())
+        real = await receiver.delivery()
+        with pytest.raises(UpstreamError):
+            await api.read_webhook(real)
+        assert await api.read_webhook(replace(real, at=real.at + 5))
+
+
+async def test_no_secret_reaches_a_message() -> None:
+    """Not the token, the task's secret, or what a provider echoes of them."""
+    body = told(status="failed", error=f"{KEY} {SECRET}", output=f"https://x.test/{SECRET}")
+    async with at_recorder() as (api, _):
+        delivery = posted(FIRST, json.dumps(body).encode())
+        assert SECRET not in repr(delivery)
+        seen = await shown(api.read_webhook(delivery))
+        assert seen.count("[secret]") > 1
+        assert KEY not in seen
+        assert SECRET not in seen
+        assert "first key" not in repr(vars(api))
 
 
 async def test_a_large_picture_is_uploaded_first() -> None:
     """It goes into the request by its address; the sandbox edits it."""
     async with adapter() as (api, running):
-        prediction = await api.submit(asked(images=(LARGE,)), offer())
+        assert isinstance(api, Uploads)
+        request = await api.upload(asked(images=(LARGE,), options={"seed": 7}))
+        assert running.sandbox.ledger.requests["replicate/predictions"] == 0
+        assert (request.prompt, request.options) == (asked().prompt, {"seed": 7})
+        prediction = await api.submit(request, offer())
         assert (await fetched(api, prediction.prediction_id)).status is DONE
         (submission,) = running.sandbox.ledger.submissions
         assert submission.request["input"]["input_image"].startswith(f"{running.base_urls['replicate']}/files/")
@@ -543,7 +819,9 @@ async def test_a_large_picture_is_uploaded_first() -> None:
 async def test_other_pictures_go_with_the_request(name: str, image: InputImage) -> None:
     """A small one anywhere, and every one where there are no uploads."""
     async with adapter(name=name) as (api, running):
-        await api.submit(asked(images=(image,)), offer(name=name))
+        request = asked(images=(image,))
+        assert await api.upload(request) == request
+        await api.submit(request, offer(name=name))
         (submission,) = running.sandbox.ledger.submissions
         data_uri = f"data:image/png;base64,{base64.b64encode(image.content).decode()}"
         assert submission.request["input"]["input_image"] == (image.url or data_uri)
@@ -558,7 +836,8 @@ async def test_a_data_uri_stays_below_the_strictest_limit(size_bytes: int, *, is
         upstream.answers["POST /files"] = (201, {"urls": {"get": URL}})
         upstream.answers["POST /models/black-forest-labs/flux-kontext-pro/predictions"] = (201, told())
         image = InputImage(content=bytes(size_bytes), mime_type="image/jpeg")
-        await Replicate(account("replicate", upstream.origin), http).submit(asked(images=(image,)), offer())
+        api = Replicate(account("replicate", upstream.origin), http)
+        await api.submit(await api.upload(asked(images=(image,))), offer())
         assert ("POST /files" in upstream.lines) == is_uploaded
         sent = upstream.received[-1].json["input"]["input_image"]
         assert len(sent) <= 256_000
@@ -570,9 +849,9 @@ async def test_an_upload_is_a_form_with_name_and_type() -> None:
     async with recorder() as upstream, new_http_client() as http:
         upstream.answers["POST /files"] = (201, {"urls": {"get": URL}})
         api = Replicate(account("replicate", upstream.origin), http)
-        with pytest.raises(Refused):
-            await api.submit(asked(images=(LARGE,), mask=LARGE), offer())
-        first, second, _ = upstream.received
+        request = await api.upload(asked(images=(LARGE, picture()), mask=LARGE))
+        assert request == asked(images=(InputImage(url=URL), picture()), mask=InputImage(url=URL))
+        first, second = upstream.received
         for upload in (first, second):
             assert upload.headers["authorization"] == f"Bearer {KEY}"
             assert upload.headers["content-type"].startswith("multipart/form-data; boundary=")
@@ -603,23 +882,23 @@ async def test_an_upload_is_a_form_with_name_and_type() -> None:
         ("huge_body", Unreachable, "could not be uploaded"),
     ],
 )
-async def test_an_upload_that_goes_wrong_creates_nothing(fault: str, error: type[JourneyError], says: str) -> None:
-    """No creating request leaves, and the error says so."""
+async def test_an_upload_that_goes_wrong_says_so(fault: str, error: type[JourneyError], says: str) -> None:
+    """By an error after which nothing was created."""
     async with adapter(f"replicate/upload:{fault}") as (api, running):
         with pytest.raises(error) as raised:
-            await api.submit(asked(images=(LARGE,)), offer())
+            await api.upload(asked(images=(LARGE,)))
         assert type(raised.value) is error
         assert says in str(raised.value)
         assert raised.value.failure.next_step
-        assert running.sandbox.ledger.requests["replicate/predictions"] == 0
+        assert running.sandbox.ledger.requests["replicate/files"] == 1
 
 
 async def test_a_file_that_is_too_large_is_refused() -> None:
     """In the provider's words."""
     async with adapter(file_limit_bytes=200_000) as (api, running):
         with pytest.raises(Refused, match="less than"):
-            await api.submit(asked(images=(LARGE,)), offer())
-        assert running.sandbox.ledger.requests["replicate/predictions"] == 0
+            await api.upload(asked(images=(LARGE,)))
+        assert running.sandbox.ledger.requests["replicate/files"] == 1
 
 
 GOES_WRONG = [
@@ -713,9 +992,9 @@ async def test_no_connection_means_that_nothing_was_sent() -> None:
         closed = running.base_urls["replicate"]
     async with new_http_client() as http:
         api = Replicate(account("replicate", closed), http)
-        for images in ((), (LARGE,)):
+        for call in (api.submit(asked(), offer()), api.upload(asked(images=(LARGE,)))):
             with pytest.raises(Unreachable, match="No connection"):
-                await api.submit(asked(images=images), offer())
+                await call
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 402, 404, 429, 500])
@@ -730,7 +1009,7 @@ async def test_a_key_that_the_upstream_echoes_reaches_no_message(status: int, fo
     async with adapter(*faults) as (api, _):
         calls = (
             api.submit(asked(), offer()),
-            api.submit(asked(images=(LARGE,)), offer()),
+            api.upload(asked(images=(LARGE,))),
             api.fetch([handle]),
             api.cancel(handle),
         )

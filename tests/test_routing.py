@@ -51,7 +51,7 @@ def notice_of(route: routing.Route) -> str:
         ({"aspect_ratio": "match_input_image"}, ["kkiai", "replicate"]),
         ({"aspect_ratio": "5:4"}, ["vtrix", "kkiai", "replicate", "bfl"]),
         ({"safety_tolerance": 4}, ["vtrix", "bfl"]),
-        ({"webhook_url": "https://example.test/hook"}, ["journeyapi", "replicate", "bfl"]),
+        ({"webhook_url": "https://example.test/hook"}, ["journeyapi", "vtrix", "kkiai", "replicate", "bfl"]),
         ({"provider": "bfl"}, ["bfl"]),
     ],
     ids=str,

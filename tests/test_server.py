@@ -12,6 +12,7 @@ import anyio
 import jsonschema_rs
 import pytest
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
+from processes import until_seen
 from support import client_of, environment_for, settings_for
 
 from journey_mcp import __version__, sandbox
@@ -283,9 +284,11 @@ async def test_a_setup_that_cannot_work_is_told_in_every_call(tmp_path: Path) ->
 
 async def test_a_call_that_is_cancelled_leaves_its_task_running(tmp_path: Path) -> None:
     """Only the waiting ends."""
-    async with session("auto", tmp_path, "submit:delay=0.5") as (client, _):
-        with anyio.move_on_after(0.2):
-            await client.call_tool("imagine", {"prompt": "a kite", "model": "z-image"})
+    async with session("auto", tmp_path, "submit:delay=0.5") as (client, upstream):
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.call_tool, "imagine", {"prompt": "a kite", "model": "z-image"})
+            await until_seen(upstream, "imagine")
+            group.cancel_scope.cancel()
         listed = await client.call_tool("fetch_task", {})
         assert listed.structured_content is not None
         (task,) = listed.structured_content["tasks"]

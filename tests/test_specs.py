@@ -144,6 +144,13 @@ def test_only_what_somebody_takes_is_in_the_schema() -> None:
     assert tools["imagine"]["reference_images"]["maxItems"] == 1
 
 
+def test_every_provider_takes_a_webhook() -> None:
+    """The server calls it itself."""
+    for key in ALL_KEYS:
+        for tool in read_menu(read_settings({key: "k"})).tools[:2]:
+            assert "webhook_url" in tool["inputSchema"]["properties"]
+
+
 def test_descriptions_tell_when_to_choose_which_model() -> None:
     """The default, drafts, text in images, English only, those that need a picture."""
     imagine, edit, *_ = menu().tools

@@ -1,12 +1,17 @@
 """One creating request, carried through what can go wrong: what is sent, told, and charged."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support import created, fast_studio, settings_for, wish, world
+from PIL import Image
+from support import World, created, fast_studio, settings_for, wide_world, wish, world
 
 from journey_mcp import sandbox
-from journey_mcp.tasks import Status, Submission
+from journey_mcp.store import open_store
+from journey_mcp.tasks import Status, Submission, Task
 
 
 @pytest.mark.parametrize(
@@ -103,3 +108,112 @@ async def test_the_journal_tells_every_state_before_the_request_leaves(tmp_path:
             assert (seen.submission, seen.status) == (Submission.SENT, Status.RUNNING)
             done = (await other.fetch([task.id], seconds=600))[task.id]
             assert done.status is Status.SUCCEEDED
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture of noise that Replicate wants uploaded."""
+    path = tmp_path_factory.mktemp("pictures") / "noise.png"
+    Image.effect_noise((900, 700), 50).convert("RGB").save(path)
+    return path
+
+
+@asynccontextmanager
+async def uploading(folder: Path, picture: Path, *faults: str, **more: Any) -> AsyncIterator[tuple[World, Task]]:
+    """A task whose picture is uploaded while these things go wrong."""
+    more = {"services": ["replicate"], "JOURNEY_MCP_IMAGE_DIRS": picture.parent, **more}
+    async with wide_world(folder, *faults, **more) as here:
+        here.clock.speed = 10
+        wanted = wish(tool="edit_image", model="flux-kontext-pro", image=str(picture))
+        yield here, await created(here.studio, wanted)
+
+
+async def until_uploading(here: World) -> None:
+    """Wait until the sandbox has the upload."""
+    while not here.asked["replicate/files"]:
+        await here.clock.sleep(0.1)
+
+
+async def test_a_task_is_not_sent_while_its_picture_is_uploaded(tmp_path: Path, large: Path) -> None:
+    """Another process reads `prepared` meanwhile: a kill in this moment must not look as if something was paid."""
+    async with uploading(tmp_path, large, "replicate/upload:delay=1") as (here, task):
+        await until_uploading(here)
+        async with open_store(here.studio.settings.resolved_database_url()) as store:
+            seen = (await store.get([task.id], principal=task.principal))[task.id]
+        assert (seen.submission, seen.status) == (Submission.PREPARED, Status.QUEUED)
+        assert here.sent == []
+        done = (await here.studio.fetch([task.id], seconds=600))[task.id]
+        assert done.status is Status.SUCCEEDED
+        assert (here.asked["replicate/files"], here.asked["replicate/predictions"]) == (1, 1)
+
+
+async def test_a_picture_is_uploaded_once_however_often_the_request_is_tried(tmp_path: Path, large: Path) -> None:
+    """The address that it got stays good."""
+    async with uploading(tmp_path, large, "replicate/submit:status=429,times=3") as (here, task):
+        done = (await here.studio.fetch([task.id], seconds=600))[task.id]
+        assert done.status is Status.SUCCEEDED
+        assert (here.asked["replicate/files"], here.asked["replicate/predictions"]) == (1, 4)
+
+
+@pytest.mark.parametrize("fault", ["status=500,times=2", "reset,times=2", "status=429,times=2"])
+async def test_an_upload_that_comes_to_nothing_is_tried_again(tmp_path: Path, large: Path, fault: str) -> None:
+    """As a request without a connection, or at the limit, would be."""
+    async with uploading(tmp_path, large, f"replicate/upload:{fault}") as (here, task):
+        done = (await here.studio.fetch([task.id], seconds=600))[task.id]
+        assert done.status is Status.SUCCEEDED
+        assert (here.asked["replicate/files"], here.asked["replicate/predictions"]) == (3, 1)
+        assert ["charged so far" in notice for notice in done.notices] == [True]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "uploads"),
+    [
+        ("status=413", "refused", 1),
+        ("status=401", "credentials_rejected", 1),
+        ("status=402", "out_of_credits", 1),
+        ("status=500", "unreachable", 4),
+    ],
+)
+async def test_an_upload_that_is_refused_ends_the_task_free(
+    tmp_path: Path, large: Path, fault: str, code: str, uploads: int
+) -> None:
+    """No creating request leaves."""
+    async with uploading(tmp_path, large, f"replicate/upload:{fault},times=always") as (here, task):
+        done = (await here.studio.fetch([task.id], seconds=600))[task.id]
+        assert done.failure is not None
+        assert (done.status, done.failure.code) == (Status.FAILED, code)
+        assert (done.submission, done.cost, done.charges) == (Submission.REFUSED, None, {})
+        assert (here.asked["replicate/files"], here.asked["replicate/predictions"]) == (uploads, 0)
+
+
+async def test_where_a_picture_cannot_be_uploaded_another_provider_runs_it(tmp_path: Path, large: Path) -> None:
+    """Nothing was created."""
+    more = {"services": ["replicate", "bfl"], "JOURNEY_MCP_PROVIDERS": "replicate,bfl"}
+    async with uploading(tmp_path, large, "replicate/upload:status=402,times=always", **more) as (here, task):
+        done = (await here.studio.fetch([task.id], seconds=600))[task.id]
+        assert (done.status, done.provider, here.created) == (Status.SUCCEEDED, "bfl", ["bfl"])
+
+
+async def test_a_task_that_is_called_off_during_an_upload_is_never_sent(tmp_path: Path, large: Path) -> None:
+    """And is free."""
+    async with uploading(tmp_path, large, "replicate/upload:delay=0.3") as (here, task):
+        await until_uploading(here)
+        ended, said = (await here.studio.cancel([task.id]))[task.id]
+        assert (ended.status, ended.submission) == (Status.CANCELED, Submission.REFUSED)
+        assert "nothing is charged" in said
+        await here.clock.sleep(10)
+        assert (await here.studio.fetch([task.id]))[task.id].status is Status.CANCELED
+        assert (here.asked["replicate/files"], here.sent) == (1, [])
+
+
+async def test_a_task_that_is_called_off_between_two_uploads_is_not_uploaded_again(tmp_path: Path, large: Path) -> None:
+    """It waits for room, and nobody wants it any more."""
+    limit = "replicate/upload:status=429,header.Retry-After=5,times=always"
+    async with uploading(tmp_path, large, limit) as (here, task):
+        while not (await here.studio.fetch([task.id]))[task.id].notices:
+            await here.clock.sleep(0.1)
+        ended, _ = (await here.studio.cancel([task.id]))[task.id]
+        uploads = here.asked["replicate/files"]
+        assert ended.status is Status.CANCELED
+        await here.clock.sleep(10)
+        assert (here.asked["replicate/files"], here.sent) == (uploads, [])

@@ -51,12 +51,12 @@ async def test_fifty_equal_calls_at_once_make_one_request(tmp_path: Path) -> Non
         {"prompt": "a blue kite over the dunes"},
         {"model": "z-image"},
         {"aspect_ratio": "16:9"},
-        {"webhook_url": "https://example.test/hook"},
+        {"webhook_url": "https://127.0.0.1:9/hook"},
     ],
 )
 async def test_another_argument_makes_another_task(tmp_path: Path, other: dict[str, Any]) -> None:
     """Every one counts."""
-    async with world(tmp_path, "submit:hang") as here:
+    async with world(tmp_path, "submit:hang", JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1") as here:
         first = await here.studio.create(wish(**SLOW))
         second = await here.studio.create(wish(**{**SLOW, **other}))
         assert second.task.id != first.task.id

@@ -54,12 +54,18 @@ def serve(
         str | None,
         typer.Option(help="Serve /mcp over streamable HTTP at this address of this machine.", metavar="HOST:PORT"),
     ] = None,
+    webhooks: Annotated[
+        str | None,
+        typer.Option(
+            help="Take providers' webhooks at this address, which JOURNEY_MCP_PUBLIC_URL leads to.", metavar="HOST:PORT"
+        ),
+    ] = None,
 ) -> None:
     """Serve MCP to assistants: on stdio, or over HTTP."""
     from journey_mcp.cli import serving
 
     with console.errors_told(as_json=False):
-        serving.serve(http)
+        serving.serve(http, webhooks)
 
 
 @app.command()

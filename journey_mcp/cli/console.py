@@ -76,7 +76,7 @@ def errors_told(*, as_json: bool) -> Iterator[None]:
         yield
     except JourneyError as failed:
         if as_json:
-            from journey_mcp.server.render import failed_object  # noqa: PLC0415  # only when it is needed
+            from journey_mcp.rendering import failed_object  # noqa: PLC0415  # only when it is needed
             from journey_mcp.tasks import Status  # noqa: PLC0415
 
             result_json(failed_object(failed.failure, status=Status.FAILED.value))

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 
+from journey_mcp import rendering
 from journey_mcp.accounts import catalog_of
 from journey_mcp.cli import console
 from journey_mcp.cli.facts import PICTURE, YES_NO, cost, offer_lines, source_lines
@@ -15,7 +16,6 @@ from journey_mcp.cli.setup import ready_settings
 from journey_mcp.cli.wording import COMMANDS
 from journey_mcp.errors import UnknownModel
 from journey_mcp.registry import Model, Offer, can_serve, load
-from journey_mcp.server import render
 from journey_mcp.settings import Settings
 from journey_mcp.store import Rest
 from journey_mcp.studio import open_studio
@@ -68,7 +68,7 @@ def tasks(*, as_json: bool) -> None:
     """List the newest tasks of the last day."""
     found, now = anyio.run(_newest, ready_settings())
     if as_json:
-        console.result_json({"tasks": [render.task_object(task, now=now, with_prompt=True) for task in found]})
+        console.result_json({"tasks": [rendering.task_object(task, now=now, with_prompt=True) for task in found]})
     elif not found:
         console.remark("No tasks in the last day.")
     else:
@@ -90,7 +90,7 @@ def _task_row(task: Task, now: float) -> tuple[str, ...]:
         task.request.model,
         task.provider,
         f"{task.cost.amount:f} {task.cost.unit}" if task.cost else "",
-        render.start_of(task.request.prompt),
+        rendering.start_of(task.request.prompt),
     )
 
 

@@ -36,9 +36,7 @@ PromptUpsampling = Annotated[
 SafetyTolerance = Annotated[int | None, typer.Option(help="0 is strictest.", metavar="NUMBER")]
 Guidance = Annotated[float | None, typer.Option(help="How closely to follow the prompt.", metavar="NUMBER")]
 Steps = Annotated[int | None, typer.Option(help="More is finer and slower.", metavar="NUMBER")]
-WebhookUrl = Annotated[
-    str | None, typer.Option(help="HTTPS URL that gets the provider's result by POST.", metavar="URL")
-]
+WebhookUrl = Annotated[str | None, typer.Option(help="HTTPS URL that gets the result by POST.", metavar="URL")]
 WaitS = Annotated[
     float | None, typer.Option("--wait", min=0, help="Seconds to wait; default: until finished.", metavar="SECONDS")
 ]

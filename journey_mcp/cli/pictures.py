@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
-from journey_mcp import saving
+from journey_mcp import rendering, saving
 from journey_mcp.cli import console
 from journey_mcp.cli.progress import bar
 from journey_mcp.cli.setup import ready_settings
@@ -22,7 +22,7 @@ from journey_mcp.images import ImageId
 from journey_mcp.providers import SANDBOX
 from journey_mcp.registry import Catalog
 from journey_mcp.requests import ImageRequest, Tool
-from journey_mcp.server import arguments, render
+from journey_mcp.server import arguments
 from journey_mcp.server.menu import read_menu
 from journey_mcp.settings import Settings
 from journey_mcp.spending import Question
@@ -175,26 +175,26 @@ async def _fetch(settings: Settings, ids: list[str], handling: Handling, going_o
 def _list(studio: Studio, ids: list[str], known: dict[str, Task], handling: Handling) -> int:
     """Show tasks without saving anything."""
     plain = [
-        render.task_object(known[id_], now=studio.now(), with_prompt=True)
+        rendering.task_object(known[id_], now=studio.now(), with_prompt=True)
         if id_ in known
-        else render.failed_object(_unknown(id_, studio).failure, task_id=id_)
+        else rendering.failed_object(_unknown(id_, studio).failure, task_id=id_)
         for id_ in ids
     ]
     if handling.as_json:
         console.result_json({"tasks": plain})
     else:
-        console.result(render.listing_text([_said(one, known.get(one["task_id"])) for one in plain]))
+        console.result(rendering.listing_text([_said(one, known.get(one["task_id"])) for one in plain]))
     has_failed = len(known) < len(ids) or any(_has_failed(task) for task in known.values())
     return console.FAILED if has_failed else console.FINE
 
 
 async def _conclude(studio: Studio, task: Task, handling: Handling, *, as_list: bool = False) -> int:
     """Show one task and save its pictures; the exit code."""
-    plain = render.task_object(task, now=studio.now(), with_prompt=as_list)
+    plain = rendering.task_object(task, now=studio.now(), with_prompt=as_list)
     if handling.as_json:
         console.result_json({"tasks": [plain]} if as_list else plain)
     else:
-        text = render.as_text(_said(plain, task))
+        text = rendering.as_text(_said(plain, task))
         # a failure is no result: it shall not end up in a file or a pipe
         (console.remark if _has_failed(task) else console.result)(text)
     if _has_failed(task):

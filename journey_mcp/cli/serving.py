@@ -4,7 +4,8 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 
@@ -14,6 +15,10 @@ from journey_mcp.cli.formats import FORMATS, Format
 from journey_mcp.cli.setup import ready_settings
 from journey_mcp.errors import InvalidArguments, SetupError
 from journey_mcp.registry import load
+from journey_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from journey_mcp.server import StudioOpener
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):(\d{1,5})")
 _PORTS = range(1, 65536)
@@ -34,33 +39,53 @@ class SandboxWish:
     unknown_task: Literal["400", "404", "empty"]
 
 
-def serve(address: str | None) -> None:
-    """Serve MCP on stdio, or over HTTP at an address of this machine.
+def serve(address: str | None, webhooks: str | None = None) -> None:
+    """Serve MCP on stdio, or over HTTP at an address of this machine; and take providers' webhooks at another.
 
     Raises:
-        InvalidArguments: the address is none.
-        SetupError: a setting is wrong, or the address may not be, or cannot be, listened on.
+        InvalidArguments: an address is none, or both are the same.
+        SetupError: a setting is wrong or missing, or an address may not be, or cannot be, listened on.
     """
     from journey_mcp.server import check  # noqa: PLC0415  # neither the sandbox nor specs needs a server
 
     settings = ready_settings()
     check(settings)
+    opener = _listening(settings, webhooks, beside=address) if webhooks is not None else None
     if address is None:
         from journey_mcp.server import stdio  # noqa: PLC0415
 
-        stdio.serve(settings)
+        stdio.serve(settings, opener)
         return
     from journey_mcp.server import http  # noqa: PLC0415
 
-    host, port = parse_address(address)
+    host, port = parse_address("--http", address)
     http.check_loopback(host)
     told = f"[{host}]" if ":" in host else host
     console.remark(f"Serving MCP at http://{told}:{port}/mcp: give this URL to clients. Ctrl-C ends it.")
-    http.serve(settings, host, port)
+    http.serve(settings, host, port, opener)
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """Read `HOST:PORT`, an IPv6 host in brackets; the host comes without them.
+def _listening(settings: Settings, address: str, *, beside: str | None) -> "StudioOpener":
+    """Opens a studio whose providers report to this address; the port is taken at once."""
+    from journey_mcp.server.listener import bind, listening_at  # noqa: PLC0415  # only with webhooks
+    from journey_mcp.studio import open_studio  # noqa: PLC0415
+
+    host, port = parse_address("--webhooks", address)
+    if beside is not None and parse_address("--http", beside)[1] == port:
+        raise InvalidArguments(
+            f"--webhooks {address}: the port of --http is for MCP only.",
+            next_step="Give another port, and let the public address lead to that.",
+        )
+    if settings.public_url is None:
+        raise SetupError(
+            "--webhooks needs the address under which providers reach it.",
+            next_step=f"Set JOURNEY_MCP_PUBLIC_URL to an https:// address that leads to {address}.",
+        )
+    return partial(open_studio, listening=listening_at(bind(host, port)))
+
+
+def parse_address(option: str, text: str) -> tuple[str, int]:
+    """Read an option's `HOST:PORT`, an IPv6 host in brackets; the host comes without them.
 
     Raises:
         InvalidArguments: it reads otherwise.
@@ -68,7 +93,7 @@ def parse_address(text: str) -> tuple[str, int]:
     match = _ADDRESS.fullmatch(text.strip())
     if match is None or int(match[2]) not in _PORTS:
         raise InvalidArguments(
-            f"--http {text!r} is no address.",
+            f"{option} {text!r} is no address.",
             next_step="Give HOST:PORT, as in 127.0.0.1:8000 or [::1]:8000.",
         )
     return match[1].strip("[]"), int(match[2])

@@ -1,7 +1,7 @@
 """Adapters: one module per protocol of an upstream, all with the same verbs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from journey_mcp.registry import Offer
@@ -29,6 +29,8 @@ class Account:
     """The address to ask at, where the person set one."""
     features: tuple[Feature, ...] = ()
     """What the provider has beyond creating and asking."""
+    webhook_retries_s: float | None = None
+    """How long after a task has ended its webhook may still come, as far as it is stated."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +46,7 @@ class Balance:
 class Provider(Protocol):
     """One upstream protocol. Knows URLs, auth and field names; nothing of tasks, storage or MCP.
 
-    It does not wait, try again, or save: one verb, one HTTP exchange (and one before it for every file that has
-    to be uploaded first).
+    It does not wait, try again, or save: one verb, one HTTP exchange.
     """
 
     async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
@@ -90,5 +91,46 @@ class Cancels(Protocol):
 
         Raises:
             UpstreamError, CredentialsRejected: as `Provider.fetch`.
+        """
+        ...
+
+
+@runtime_checkable
+class Uploads(Protocol):
+    """An adapter that brings large pictures to the provider before the creating request, with the feature `upload`."""
+
+    async def upload(self, request: PreparedRequest) -> PreparedRequest:
+        """Upload what is too large to go with the request; the same request, naming what was uploaded.
+
+        One exchange for every such picture; nothing is created or charged by it.
+
+        Raises:
+            Unreachable, RateLimited, OutOfCredits, CredentialsRejected, Refused: it cannot be uploaded.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebhookDelivery:
+    """A webhook as it came in; nothing in it is believed before the adapter has looked at it."""
+
+    headers: Mapping[str, str] = field(repr=False)
+    """By name in lower case. The secret may be among them."""
+    body: bytes = field(repr=False)
+    secret: str = field(repr=False)
+    """What the provider was given for this task alone."""
+    at: float
+    """When it came, in seconds of the Unix epoch."""
+
+
+@runtime_checkable
+class Notifies(Protocol):
+    """An adapter of a provider that calls webhooks, with the feature `webhook`."""
+
+    async def read_webhook(self, delivery: WebhookDelivery) -> Prediction | None:
+        """What a genuine delivery tells; `None` when it is forged, stale, or cannot be read.
+
+        Raises:
+            UpstreamError, CredentialsRejected: what is needed to tell cannot be had now; it may be delivered again.
         """
         ...

@@ -13,11 +13,12 @@ import httpx2
 
 from journey_mcp.errors import Failure, GenerationFailed, JourneyError, quoted
 from journey_mcp.images import OutputImage
-from journey_mcp.providers import Account, Balance
-from journey_mcp.providers.client import ASK_WITHIN_S, Answer, Auth, exchange, is_address, read_id
+from journey_mcp.providers import Account, Balance, WebhookDelivery
+from journey_mcp.providers.client import ASK_WITHIN_S, Answer, Auth, exchange, is_address, read_id, read_json
 from journey_mcp.providers.fields import sending_s, write_fields
 from journey_mcp.providers.reading import generation_failure, read_amount, read_seconds, read_seed, read_share
 from journey_mcp.providers.refusals import created, refusal_of, told, unusable
+from journey_mcp.providers.signatures import is_hex_signature, is_secret
 from journey_mcp.registry import Offer
 from journey_mcp.requests import PreparedRequest
 from journey_mcp.tasks import Cost, Handle, Prediction, Status
@@ -49,18 +50,17 @@ _PORTS = {"http": 80, "https": 443}
 class BlackForestLabs:
     """The adapter. See `journey_mcp.providers.Provider` for the contract of its verbs."""
 
-    def __init__(self, account: Account, http: httpx2.AsyncClient, webhook_secret: str | None = None) -> None:
+    def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
         self._account = account
         self._http = http
-        self._webhook_secret = webhook_secret
-        self._auth = Auth(header="x-key", value=account.key, secret=account.key)
+        self._auth = Auth(header="x-key", value=account.key, secrets=(account.key,))
 
     async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
         """Create one task."""
         url = httpx2.URL(f"{self._account.base_url}/{offer.wire_id}")
-        body = write_body(request, offer, self._webhook_secret)
+        auth = self._auth.hiding(request.webhook.secret) if request.webhook else self._auth
         within_s = sending_s(*request.images, request.mask)
-        sending = exchange(self._http, "POST", url, auth=self._auth, within_s=within_s, body=body)
+        sending = exchange(self._http, "POST", url, auth=auth, within_s=within_s, body=write_body(request, offer))
         return await created(sending, self._account, refusal=self._refusal, read=read_submission)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
@@ -82,6 +82,13 @@ class BlackForestLabs:
             raise self._refusal(answer) or unusable(answer, self._account)
         return Balance(amount=f"{amount:f}", unit="credits")
 
+    async def read_webhook(self, delivery: WebhookDelivery) -> Prediction | None:
+        """A task that is over. The secret comes as it is, or signs the body (contradicted: either will do)."""
+        plain, signature = (delivery.headers.get(name, "") for name in ("x-webhook-secret", "x-bfl-signature"))
+        if not (is_secret(plain, delivery.secret) or is_hex_signature(signature, delivery.secret, delivery.body)):
+            return None
+        return read_delivery(read_json(delivery.body, (self._account.key, delivery.secret)))
+
     async def _ask(self, url: str) -> Answer:
         return await exchange(self._http, "GET", httpx2.URL(url), auth=self._auth, within_s=ASK_WITHIN_S)
 
@@ -100,13 +107,11 @@ class BlackForestLabs:
         )
 
 
-def write_body(request: PreparedRequest, offer: Offer, webhook_secret: str | None) -> dict[str, Any]:
+def write_body(request: PreparedRequest, offer: Offer) -> dict[str, Any]:
     """The body of a creating request: all at the root."""
     body = write_fields(request, offer)
-    if request.webhook_url:
-        body["webhook_url"] = request.webhook_url
-        if webhook_secret:
-            body["webhook_secret"] = webhook_secret
+    if request.webhook:
+        body |= {"webhook_url": request.webhook.url, "webhook_secret": request.webhook.secret}
     return body
 
 
@@ -173,6 +178,12 @@ def read_result(body: Mapping[str, Any], prediction_id: str) -> Prediction:
         seed=read_seed(result.get("seed")),
         failure=failure,
     )
+
+
+def read_delivery(body: Any) -> Prediction | None:
+    """Read what a webhook tells, which is what a poll would be told; `None` when it is not about a task."""
+    prediction_id = read_id(body.get("id")) if isinstance(body, dict) else None
+    return None if prediction_id is None else read_result(body, prediction_id)
 
 
 def read_errors(answer: Answer) -> str:

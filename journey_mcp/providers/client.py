@@ -3,8 +3,8 @@
 import asyncio
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeGuard
 from urllib.parse import urlsplit
 
@@ -26,6 +26,8 @@ _LONGEST_ADDRESS, _LONGEST_ID = 4096, 200
 _BLANK = "[secret]"
 _SHORTEST_SECRET = 12
 """A shorter key is a made-up one, such as a sandbox takes, and may be part of any word."""
+_DEEPEST = 100
+"""Nothing that makes sense is nested deeper, and showing it as text would overflow the stack."""
 _HERE = ("127.0.0.1", "localhost", "[::1]")
 
 SUBMIT_WITHIN_S = 320.0
@@ -56,18 +58,22 @@ class Auth:
     header: str
     value: str
     """Shows up nowhere but in the header."""
-    secret: str
-    """The part of it that must never be seen."""
+    secrets: tuple[str, ...]
+    """What must never be seen, though an answer may bring it back."""
+
+    def hiding(self, secret: str) -> "Auth":
+        """The same for a request that carries one more secret."""
+        return replace(self, secrets=(*self.secrets, secret))
 
 
 def raw_key(key: str) -> Auth:
     """The key as it is, in `authorization`."""
-    return Auth(header="authorization", value=key, secret=key)
+    return Auth(header="authorization", value=key, secrets=(key,))
 
 
 def bearer(key: str) -> Auth:
     """The usual form."""
-    return Auth(header="authorization", value=f"Bearer {key}", secret=key)
+    return Auth(header="authorization", value=f"Bearer {key}", secrets=(key,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,13 +136,18 @@ async def exchange(
         raise Unreachable(f"No connection to {url.host}: {_reason(error)}.") from error
     except (httpx2.HTTPError, TimeoutError) as error:
         raise ExchangeBroken(f"The exchange with {url.host} broke off: {_reason(error)}.") from error
-    body, text = _without(auth.secret, _parsed(raw), raw.decode("utf-8", "replace"))
+    body, text = _without(auth.secrets, raw)
     return Answer(
         status=response.status_code,
         body=body,
         text=text[:2000],
         retry_after_s=_seconds(response.headers.get("retry-after")),
     )
+
+
+def read_json(raw: bytes, secrets: Sequence[str]) -> Any:
+    """JSON of a provider's that is no answer, without the secrets that it may bring back; `None` when it is none."""
+    return _without(secrets, raw)[0]
 
 
 def read_id(value: Any) -> str | None:
@@ -173,24 +184,32 @@ def _parsed(raw: bytes) -> Any:
         return None
 
 
-def _without(secret: str, body: Any, text: str) -> tuple[Any, str]:
+def _without(secrets: Sequence[str], raw: bytes) -> tuple[Any, str]:
     """Body and text without the key: an upstream may echo it, and it reaches no message and no database."""
-    if len(secret) < _SHORTEST_SECRET:
-        return body, text
-    blanked = _blanked(body, secret)
+    hidden = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+    body, text = _parsed(raw), raw.decode("utf-8", "replace")
+    blanked = _blanked(body, hidden)
     # where JSON wrote it with escapes, the text shows it in a form of its own
-    return blanked, text.replace(secret, _BLANK) if blanked == body else json.dumps(blanked, ensure_ascii=False)
+    return blanked, _replaced(text, hidden) if blanked == body else json.dumps(blanked, ensure_ascii=False)
 
 
-def _blanked(value: Any, secret: str) -> Any:
-    """The same JSON without the secret."""
+def _blanked(value: Any, secrets: Sequence[str], depth: int = 0) -> Any:
+    """The same JSON without the secrets, and without what is nested too deep."""
     if isinstance(value, str):
-        return value.replace(secret, _BLANK)
+        return _replaced(value, secrets)
+    if isinstance(value, list | dict) and depth == _DEEPEST:
+        return None
     if isinstance(value, list):
-        return [_blanked(item, secret) for item in value]
+        return [_blanked(item, secrets, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {name.replace(secret, _BLANK): _blanked(item, secret) for name, item in value.items()}
+        return {_replaced(name, secrets): _blanked(item, secrets, depth + 1) for name, item in value.items()}
     return value
+
+
+def _replaced(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, _BLANK)
+    return text
 
 
 def _seconds(header: str | None) -> float | None:

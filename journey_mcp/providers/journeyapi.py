@@ -11,19 +11,22 @@ import httpx2
 
 from journey_mcp.errors import JourneyError, cleaned
 from journey_mcp.images import OutputImage
-from journey_mcp.providers import Account, Balance
+from journey_mcp.providers import Account, Balance, WebhookDelivery
 from journey_mcp.providers.client import (
     ASK_WITHIN_S,
     SUBMIT_WITHIN_S,
     Answer,
+    Auth,
     exchange,
     is_address,
     raw_key,
     read_id,
+    read_json,
 )
 from journey_mcp.providers.fields import write_fields
 from journey_mcp.providers.reading import generation_failure, read_amount, read_seed
 from journey_mcp.providers.refusals import created, refusal_of, told, unusable
+from journey_mcp.providers.signatures import is_secret
 from journey_mcp.registry import Offer
 from journey_mcp.requests import PreparedRequest
 from journey_mcp.tasks import Handle, Prediction, Status
@@ -37,19 +40,19 @@ _LONGEST_PLAN = 40
 class JourneyApi:
     """The adapter. See `journey_mcp.providers.Provider` for the contract of its verbs."""
 
-    def __init__(self, account: Account, http: httpx2.AsyncClient, webhook_secret: str | None = None) -> None:
+    def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
         self._account = account
         self._http = http
         # the raw key, without "Bearer" (stated; a key with it is not documented, U1)
         self._auth = raw_key(account.key)
-        self._webhook_secret = webhook_secret
         # parsed once: reading an address takes a fifth of an exchange on this machine's own network
         self._urls = {path: httpx2.URL(account.base_url + path) for path in _PATHS}
 
     async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
         """Create one task with `/imagine`."""
-        body = write_imagine(request, offer, self._webhook_secret)
-        sending = self._exchange("POST", "/imagine", body, within_s=SUBMIT_WITHIN_S)
+        auth = self._auth.hiding(request.webhook.secret) if request.webhook else self._auth
+        body = write_imagine(request, offer)
+        sending = self._exchange("POST", "/imagine", body, within_s=SUBMIT_WITHIN_S, auth=auth)
         return await created(sending, self._account, refusal=self._refusal, read=read_task)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
@@ -79,23 +82,35 @@ class JourneyApi:
             raise self._refusal(answer) or unusable(answer, self._account)
         return Balance(amount=f"{amount:f}", unit="credits", plan=cleaned(str(plan), _LONGEST_PLAN) if plan else None)
 
+    async def read_webhook(self, delivery: WebhookDelivery) -> Prediction | None:
+        """A task object; the secret comes back as it is."""
+        if not is_secret(delivery.headers.get("x-webhook-secret", ""), delivery.secret):
+            return None
+        task = read_json(delivery.body, (self._account.key, delivery.secret))
+        return read_task(task) if isinstance(task, dict) else None
+
     async def _exchange(
-        self, method: Literal["GET", "POST"], path: str, body: Any = None, *, within_s: float = ASK_WITHIN_S
+        self,
+        method: Literal["GET", "POST"],
+        path: str,
+        body: Any = None,
+        *,
+        within_s: float = ASK_WITHIN_S,
+        auth: Auth | None = None,
     ) -> Answer:
-        return await exchange(self._http, method, self._urls[path], auth=self._auth, within_s=within_s, body=body)
+        url, auth = self._urls[path], auth or self._auth
+        return await exchange(self._http, method, url, auth=auth, within_s=within_s, body=body)
 
     def _refusal(self, answer: Answer) -> JourneyError | None:
         # other 4xx than 400, 401, 402 and 429 are never mentioned (U7)
         return refusal_of(answer, self._account, read_errors(answer))
 
 
-def write_imagine(request: PreparedRequest, offer: Offer, webhook_secret: str | None) -> dict[str, Any]:
+def write_imagine(request: PreparedRequest, offer: Offer) -> dict[str, Any]:
     """The body of `/imagine`. `model` is always sent: its default is contradicted (C13)."""
     body: dict[str, Any] = {"model": offer.wire_id, **write_fields(request, offer)}
-    if request.webhook_url:
-        body["webhook_url"] = request.webhook_url
-        if webhook_secret:
-            body["webhook_secret"] = webhook_secret
+    if request.webhook:
+        body |= {"webhook_url": request.webhook.url, "webhook_secret": request.webhook.secret}
     return body
 
 

@@ -12,13 +12,23 @@ from urllib.parse import quote
 
 import httpx2
 
-from journey_mcp.errors import Failure, JourneyError, NoPicture, Unreachable, quoted
+from journey_mcp.errors import Failure, JourneyError, NoPicture, Unreachable, UpstreamError, quoted
 from journey_mcp.images import InputImage, OutputImage
-from journey_mcp.providers import Account
-from journey_mcp.providers.client import ASK_WITHIN_S, Answer, ExchangeBroken, bearer, exchange, is_address, read_id
+from journey_mcp.providers import Account, WebhookDelivery
+from journey_mcp.providers.client import (
+    ASK_WITHIN_S,
+    Answer,
+    ExchangeBroken,
+    bearer,
+    exchange,
+    is_address,
+    read_id,
+    read_json,
+)
 from journey_mcp.providers.fields import sending_s, write_fields
 from journey_mcp.providers.reading import generation_failure, read_seconds
 from journey_mcp.providers.refusals import created, refusal_of, told, unusable
+from journey_mcp.providers.signatures import SigningKey, read_signed, read_signing_key
 from journey_mcp.registry import Offer
 from journey_mcp.requests import PreparedRequest
 from journey_mcp.tasks import Handle, Prediction, Status
@@ -40,15 +50,14 @@ _WAIT = re.compile(r"in ~?([0-9.]+) ?s", re.IGNORECASE)
 class Replicate:
     """The adapter. See `journey_mcp.providers.Provider` for the contract of its verbs."""
 
-    def __init__(self, account: Account, http: httpx2.AsyncClient, _webhook_secret: str | None = None) -> None:
+    def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
         self._account = account
         self._http = http
         self._auth = bearer(account.key)
+        self._signing_key = SigningKey(self._ask_for_signing_key)
 
     async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
-        """Create one prediction, after uploading what is too large to go with it."""
-        if "upload" in self._account.features:
-            request = await self._with_uploads(request)
+        """Create one prediction."""
         path, body = write_creation(request, offer)
         headers = {"prefer": f"wait={_HOLD_S}"} if "hold" in self._account.features else {}
         within_s = sending_s(*request.images, request.mask)
@@ -67,17 +76,28 @@ class Replicate:
         """End a prediction, where `Account.features` has `cancel`; the answer tells what has become of it."""
         return self._read(await self._exchange("POST", f"{_path_of(handle)}/cancel", ASK_WITHIN_S), handle)
 
+    async def upload(self, request: PreparedRequest) -> PreparedRequest:
+        """Upload what is too large for a data URI, where `Account.features` has `upload`."""
+        if "upload" not in self._account.features:
+            return request
+        images = [await self._uploaded(image) for image in request.images]
+        mask = await self._uploaded(request.mask) if request.mask else None
+        return replace(request, images=tuple(images), mask=mask)
+
+    async def read_webhook(self, delivery: WebhookDelivery) -> Prediction | None:
+        """A prediction, signed with the account's own key, where `Account.features` has `webhook`."""
+        message = read_signed(delivery) if "webhook" in self._account.features else None
+        if message is None or not await self._signing_key.has_signed(message, delivery.at):
+            return None
+        body = read_json(delivery.body, (self._account.key, delivery.secret))
+        return read_prediction(body) if isinstance(body, dict) else None
+
     def _read(self, answer: Answer, handle: Handle) -> Prediction:
         # the id was asked for, so an answer that leaves it out is still about it
         prediction = read_prediction({**answer.mapping, "id": handle.prediction_id})
         if not httpx2.codes.is_success(answer.status) or not answer.mapping or prediction is None:
             raise self._refusal(answer) or unusable(answer, self._account)
         return prediction
-
-    async def _with_uploads(self, request: PreparedRequest) -> PreparedRequest:
-        images = [await self._uploaded(image) for image in request.images]
-        mask = await self._uploaded(request.mask) if request.mask else None
-        return replace(request, images=tuple(images), mask=mask)
 
     async def _uploaded(self, image: InputImage) -> InputImage:
         """The picture at an address of the provider's, when it is too large to go with the request."""
@@ -92,6 +112,16 @@ class Replicate:
             return InputImage(url=url)
         raise self._refusal(answer) or _not_uploaded(answer, self._account)
 
+    async def _ask_for_signing_key(self) -> bytes:
+        answer = await self._exchange("GET", "/webhooks/default/secret", ASK_WITHIN_S)
+        key = read_signing_key(answer.mapping.get("key"))
+        if httpx2.codes.is_success(answer.status) and key:
+            return key
+        reason = "its words are not shown, they may hold the key"
+        raise refusal_of(answer, self._account, reason) or UpstreamError(
+            f"{self._account.provider} answered HTTP {answer.status} and did not tell what it signs webhooks with."
+        )
+
     async def _exchange(self, method: Literal["GET", "POST"], path: str, within_s: float, **sent: Any) -> Answer:
         url = httpx2.URL(self._account.base_url + path)
         return await exchange(self._http, method, url, auth=self._auth, within_s=within_s, **sent)
@@ -104,8 +134,9 @@ class Replicate:
 def write_creation(request: PreparedRequest, offer: Offer) -> tuple[str, dict[str, Any]]:
     """Path and body of a creating request: by model (`owner/name`), or by version (`owner/name:id`, or its id)."""
     body: dict[str, Any] = {"input": write_fields(request, offer)}
-    if request.webhook_url:
-        body |= {"webhook": request.webhook_url, "webhook_events_filter": ["completed"]}
+    if request.webhook:
+        # there is no field for a secret: the account has a key of its own to sign with
+        body |= {"webhook": request.webhook.url, "webhook_events_filter": ["completed"]}
     if "/" in offer.wire_id and ":" not in offer.wire_id:
         return f"/models/{offer.wire_id}/predictions", body
     return "/predictions", {"version": offer.wire_id, **body}

@@ -29,7 +29,7 @@ _PATH = "/model/v1/generation"
 class Vtrix:
     """The adapter. See `journey_mcp.providers.Provider` for the contract of its verbs."""
 
-    def __init__(self, account: Account, http: httpx2.AsyncClient, _webhook_secret: str | None = None) -> None:
+    def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
         self._account = account
         self._http = http
         self._auth = bearer(account.key)

@@ -166,9 +166,10 @@ class ProviderFacts:
     batch_limit: int = 1
     """How many tasks one question may ask for."""
     features: tuple[Feature, ...] = ()
-    """What its protocol has beyond creating and asking: `webhook` tells an address of the caller's when a task is
-    finished, `hold` keeps a creating request open until the picture is there, `upload` takes files beforehand,
-    `cancel` ends a task."""
+    """What its protocol has beyond creating and asking: `webhook` tells an address when a task has ended, `hold`
+    keeps a creating request open until the picture is there, `upload` takes files beforehand, `cancel` ends a task."""
+    webhook_retries_s: float | None = None
+    """How long after a task has ended its webhook may still come, with the feature `webhook`."""
     poll_url_variable: str | None = None
     """The setting of the address to ask at, where it may differ from the one to create at."""
     sources: tuple[str, ...]

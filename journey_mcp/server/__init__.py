@@ -3,8 +3,8 @@
 import gc
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 
 _GRACE_S = 0.02
 """Between the first answer and the warm-up: the answer goes out undisturbed."""
+_ANSWERS_S = 1.0
+"""How long calls may take to return once nothing is waited for."""
+_WRITTEN_S = 0.1
 _FRESH = CacheHint(ttl_ms=300_000, scope="public")
 
 INSTRUCTIONS = (
@@ -51,6 +54,7 @@ class Backstage:
         self._studio: Studio | None = None
         self._failure: JourneyError | None = None
         self._wanted, self._opened, self._over = anyio.Event(), anyio.Event(), anyio.Event()
+        self._calls, self._answered = 0, anyio.Event()
 
     def menu(self) -> "Menu":
         """The tools and defaults of this configuration."""
@@ -100,6 +104,31 @@ class Backstage:
         await anyio.sleep(_GRACE_S)
         self._wanted.set()
 
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Counts as a call that has no answer yet, while the block runs."""
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._answered.set()
+                self._answered = anyio.Event()
+
+    def end(self) -> None:
+        """The process is told to end: calls that wait return how their tasks stand, and nothing more is sent."""
+        if self._studio is not None:
+            self._studio.end()
+
+    async def answer_all(self) -> None:
+        """After `end`: until every call has its answer, at most for a moment."""
+        with anyio.move_on_after(_ANSWERS_S):
+            if self._calls:
+                await self._answered.wait()
+            # a result is written by others once its call has returned
+            await anyio.sleep(_WRITTEN_S)
+
     def close(self) -> None:
         """Let `run` end."""
         self._over.set()
@@ -123,7 +152,11 @@ def make_server(
     `opener` stands in for `open_studio`, for a clock of one's own. `is_local`: the client works on this machine, so
     that paths mean something to both.
     """
-    backstage = Backstage(settings, opener, is_local=is_local)
+    return server_on(Backstage(settings, opener, is_local=is_local), is_eager=is_eager)
+
+
+def server_on(backstage: Backstage, *, is_eager: bool = False) -> Server[Backstage]:
+    """The server in front of a backstage, for one who has to tell it that the process ends."""
 
     @asynccontextmanager
     async def lifespan(_server: Server[Backstage]) -> AsyncIterator[Backstage]:
@@ -185,15 +218,16 @@ async def _call_tool(
     menu = backstage.menu()
     if params.name not in {tool["name"] for tool in menu.tools}:
         raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
-    try:
-        studio = await backstage.studio()
-    except JourneyError as error:
-        from journey_mcp.server.tools import failed  # noqa: PLC0415  # not before the first answer
+    with backstage.answering():
+        try:
+            studio = await backstage.studio()
+        except JourneyError as error:
+            from journey_mcp.server.tools import failed  # noqa: PLC0415  # not before the first answer
 
-        return failed(params.name, error)
-    from journey_mcp.server.tools import call  # noqa: PLC0415  # not before the first answer
+            return failed(params.name, error)
+        from journey_mcp.server.tools import call  # noqa: PLC0415  # not before the first answer
 
-    return await call(params, studio, menu.defaults, ctx)
+        return await call(params, studio, menu.defaults, ctx)
 
 
 def _import_studio() -> StudioOpener:

@@ -130,8 +130,10 @@ def _creating(tool: Tool, title: str, description: str, catalog: Catalog, defaul
             "enum": list(catalog.providers),
             "description": "Only this one; else the first that takes all arguments.",
         }
-    if any("webhook" in facts.features for facts in catalog.providers.values()):
-        properties["webhook_url"] = {"type": "string", "description": "HTTPS URL that gets the provider's result."}
+    properties["webhook_url"] = {
+        "type": "string",
+        "description": "HTTPS URL that gets the result (a task object as fetch_task gives it).",
+    }
     properties["fresh"] = {"type": "boolean", "description": "Pay for a new picture though an equal call is running."}
     properties["wait_s"] = _wait_s(defaults)
     required = ["prompt", "image"] if tool == "edit_image" else ["prompt"]

@@ -9,10 +9,11 @@ from typing import Any
 import mcp_types as types
 from mcp.server import ServerRequestContext
 
+from journey_mcp import rendering
 from journey_mcp.errors import InternalError, JourneyError, UnknownTask
 from journey_mcp.images import ImageId
 from journey_mcp.requests import Tool
-from journey_mcp.server import arguments, render
+from journey_mcp.server import arguments
 from journey_mcp.server.asking import Asked, confirmer
 from journey_mcp.server.specs import Defaults
 from journey_mcp.spending import Confirm
@@ -101,10 +102,10 @@ async def call(params: types.CallToolRequestParams, studio: Studio, defaults: De
 
 def failed(tool: str, error: JourneyError) -> types.CallToolResult:
     """A call that came to no task, in the tool's own shape."""
-    plain = render.failed_object(error.failure, status=Status.FAILED.value)
+    plain = rendering.failed_object(error.failure, status=Status.FAILED.value)
     if tool in {"fetch_task", "cancel_task"}:
         return _listing([plain], is_error=True)
-    return _result(plain, render.as_text(plain), [], is_error=True)
+    return _result(plain, rendering.as_text(plain), [], is_error=True)
 
 
 async def _create(
@@ -119,12 +120,12 @@ async def _create(
     studio.delivered([task])
     if created.notice:
         task = replace(task, notices=(created.notice, *task.notices))
-    plain = render.task_object(task, now=studio.now(), with_paths=defaults.takes_files)
-    return _result(plain, render.as_text(plain), [plain], is_error=task.status is Status.FAILED)
+    plain = rendering.task_object(task, now=studio.now(), with_paths=defaults.takes_files)
+    return _result(plain, rendering.as_text(plain), [plain], is_error=task.status is Status.FAILED)
 
 
 def _told(studio: Studio, defaults: Defaults, task: Task) -> dict[str, Any]:
-    return render.task_object(task, now=studio.now(), with_prompt=True, with_paths=defaults.takes_files)
+    return rendering.task_object(task, now=studio.now(), with_prompt=True, with_paths=defaults.takes_files)
 
 
 def _task_ids(given: Sequence[str]) -> list[str]:
@@ -138,11 +139,11 @@ def _entry(studio: Studio, defaults: Defaults, task_id: str, task: Task | None) 
     failure = UnknownTask(
         f"There is no task {task_id[:80]!r}; tasks are kept {studio.settings.keep_days} days."
     ).failure
-    return render.failed_object(failure, task_id=task_id)
+    return rendering.failed_object(failure, task_id=task_id)
 
 
 def _listing(tasks: list[dict[str, Any]], *, is_error: bool = False) -> types.CallToolResult:
-    return _result({"tasks": tasks}, render.listing_text(tasks), tasks, is_error=is_error)
+    return _result({"tasks": tasks}, rendering.listing_text(tasks), tasks, is_error=is_error)
 
 
 def _result(plain: dict[str, Any], text: str, tasks: list[dict[str, Any]], *, is_error: bool) -> types.CallToolResult:

@@ -113,10 +113,10 @@ async def test_other_addresses_are_refused(journey: CommandLine, address: str, w
 
 
 def test_addresses_are_read_with_brackets_around_ipv6() -> None:
-    assert parse_address("[::1]:80") == ("::1", 80)
-    assert parse_address(" localhost:8000 ") == ("localhost", 8000)
+    assert parse_address("--http", "[::1]:80") == ("::1", 80)
+    assert parse_address("--http", " localhost:8000 ") == ("localhost", 8000)
     with pytest.raises(InvalidArguments):
-        parse_address("[localhost]:80")
+        parse_address("--http", "[localhost]:80")
 
 
 async def test_wrong_settings_end_it_with_one_line(journey: CommandLine) -> None:

@@ -1,0 +1,114 @@
+"""What providers report by webhook: believed when it is genuine, and then told to the journal like any answer."""
+
+import hmac
+import logging
+from collections.abc import Callable, Mapping
+
+from journey_mcp.delivery import Delivery
+from journey_mcp.errors import SubmissionUnconfirmed
+from journey_mcp.holdings import LEASE_S
+from journey_mcp.polling import Upstream
+from journey_mcp.providers import Notifies, WebhookDelivery
+from journey_mcp.registry import Offer
+from journey_mcp.tasks import Prediction, Submission, Task
+from journey_mcp.webhooks import token_of, unanswered
+
+_LOOK_EVERY_S = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class Inbox:
+    """Takes in deliveries, and ends requests of which none came in time.
+
+    `upstream_of` and `offer_of` find where a task runs, `hears` whether that provider calls webhooks and this process
+    is set up to ask it, and `go_on` is told of tasks that are to be polled here from now on.
+    """
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        *,
+        upstream_of: Callable[[Task], Upstream],
+        offer_of: Callable[[Task], Offer | None],
+        hears: Callable[[Task], bool],
+        go_on: Callable[[Task], None],
+    ) -> None:
+        self._delivery = delivery
+        self._holdings = delivery.holdings
+        self._upstream_of = upstream_of
+        self._offer_of = offer_of
+        self._hears = hears
+        self._go_on = go_on
+
+    async def take(self, address: str, headers: Mapping[str, str], body: bytes) -> bool:
+        """Take in one delivery, which may come more than once; False when it is not genuine, and changed nothing.
+
+        `address` is the end of the path that it was sent to: `<task id>/<token>`.
+
+        Raises:
+            JourneyError: whether it is genuine cannot be told now, or it cannot be stored; it may be delivered again.
+        """
+        task_id, _, token = address.partition("/")
+        task = self._holdings.get(task_id) or await self._holdings.store.find(task_id)
+        if task is None or task.webhook_secret is None or not self._hears(task):
+            return False
+        if not hmac.compare_digest(token.encode(), token_of(task.webhook_secret).encode()):
+            return False
+        prediction = await self._genuine(task, headers, body)
+        if prediction is None:
+            return False
+        if not task.status.is_final and (held := await self._held(task)):
+            await self._tell(held, prediction)
+        return True
+
+    async def _genuine(self, task: Task, headers: Mapping[str, str], body: bytes) -> Prediction | None:
+        provider = self._upstream_of(task).provider
+        if task.webhook_secret is None or not isinstance(provider, Notifies):
+            return None
+        delivery = WebhookDelivery(
+            headers=headers, body=body, secret=task.webhook_secret, at=self._holdings.clock.now()
+        )
+        prediction = await provider.read_webhook(delivery)
+        if prediction is None or task.prediction_id not in {None, prediction.prediction_id}:
+            _log.warning(
+                "a webhook for task %s is not genuine, or tells of something else; it changes nothing", task.id
+            )
+            return None
+        return prediction
+
+    async def _held(self, task: Task) -> Task | None:
+        """The task in our hands: whoever else held it hears of that when it writes; `None` when it is final."""
+        if held := self._holdings.get(task.id):
+            return held
+        until = self._holdings.clock.now() + LEASE_S
+        taken = await self._holdings.store.take(task.id, owner=self._holdings.owner, lease_until=until)
+        if taken:
+            self._holdings.take([taken])
+            if taken.submission is Submission.ACCEPTED:
+                self._go_on(taken)
+        return taken
+
+    async def _tell(self, task: Task, prediction: Prediction) -> None:
+        offer = self._offer_of(task)
+        if task.submission is Submission.ACCEPTED:
+            await self._delivery.seen(task.id, prediction, offer)
+            return
+        # its request has no answer (yet), and this is one
+        told = await self._delivery.accepted(task.id, prediction, offer)
+        if told and not told.status.is_final:
+            self._go_on(told)
+
+    async def expire(self, is_out: Callable[[str], bool]) -> None:
+        """End, for ever, what waits for a webhook that can come no more; `is_out` tells which still wait otherwise."""
+        while True:
+            await self._holdings.clock.sleep(_LOOK_EVERY_S)
+            now = self._holdings.clock.now()
+            for task in self._holdings.held:
+                is_waiting = task.submission is Submission.SENT and not is_out(task.id)
+                if is_waiting and task.answer_by is not None and now >= task.answer_by:
+                    await self._holdings.change(task.id, _given_up)
+
+
+def _given_up(task: Task, now: float) -> Task:
+    return unanswered(task, SubmissionUnconfirmed("The provider never answered, and no webhook came.").failure, now)

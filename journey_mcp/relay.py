@@ -1,0 +1,105 @@
+"""Telling the webhooks of callers: the same result object for every provider, at least once, with patience.
+
+What is to be told stands in the store from the moment a task is made, so any process of its database can tell it.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from sqlalchemy.exc import SQLAlchemyError
+
+from journey_mcp.clock import Clock
+from journey_mcp.errors import InvalidWebhook, SetupError
+from journey_mcp.fetching import Fetcher, FetchError
+from journey_mcp.requests import check_webhook_url
+from journey_mcp.store import Store
+from journey_mcp.tasks import Task
+
+_LOOK_EVERY_S = 2.0
+_TOGETHER = 50
+_ANSWER_WITHIN_S = 10.0
+_GAPS_S = (10.0, 30.0, 90.0)
+"""The waits after a first try that failed, the second and the third, as JourneyAPI documents them for its own."""
+_OURS_S = _ANSWER_WITHIN_S + 50.0
+"""How long a task that one process tells of is left alone by the others."""
+
+_log = logging.getLogger(__name__)
+
+
+class Relay:
+    """The way of results to webhooks. `secret` goes along as `x-webhook-secret`; `shown` makes the result object."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        fetcher: Fetcher,
+        *,
+        secret: str | None,
+        shown: Callable[[Task, float], dict[str, Any]],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._fetcher = fetcher
+        self._headers = {"content-type": "application/json", **({"x-webhook-secret": secret} if secret else {})}
+        self._shown = shown
+        self._one_round = anyio.Lock()
+
+    async def check(self, url: str) -> None:
+        """Refuse a webhook that could never be told.
+
+        Raises:
+            InvalidWebhook: it is not HTTPS, or not a public address; says which.
+        """
+        check_webhook_url(url)
+        try:
+            await self._fetcher.check(url, within_s=_ANSWER_WITHIN_S)
+        except FetchError as error:
+            raise InvalidWebhook(f"webhook_url cannot be used: {error}.") from error
+
+    async def run(self) -> None:
+        """Tell what is due, for ever."""
+        while True:
+            await self.round()
+            await self._clock.sleep(_LOOK_EVERY_S)
+
+    async def round(self) -> None:
+        """Tell what is due now, and come back when all that was tried."""
+        async with self._one_round:
+            try:
+                now = self._clock.now()
+                due = await self._store.to_relay(now=now, again_at=now + _OURS_S, limit=_TOGETHER)
+            except (SQLAlchemyError, SetupError):
+                _log.exception("whom webhooks are to be told of cannot be read; it is tried again")
+                return
+            async with anyio.create_task_group() as group:
+                for task, tries in due:
+                    group.start_soon(self._tell, task, tries)
+
+    async def _tell(self, task: Task, tries: int) -> None:
+        problem = await self._problem(task)
+        try:
+            if problem is None:
+                await self._store.relayed(task.id)
+            elif tries < len(_GAPS_S):
+                await self._store.relay_at(task.id, self._clock.now() + _GAPS_S[tries])
+                _log.info("the webhook of task %s is told again: %s", task.id, problem)
+            else:
+                await self._store.relay_at(task.id, None)
+                _log.warning("the webhook of task %s is given up after %d tries: %s", task.id, tries + 1, problem)
+        except (SQLAlchemyError, SetupError):
+            _log.exception("what became of the webhook of task %s cannot be stored; it may be told again", task.id)
+
+    async def _problem(self, task: Task) -> str | None:
+        """Why the webhook has not taken the result; `None` when it has."""
+        content = json.dumps(self._shown(task, self._clock.now()), ensure_ascii=False).encode()
+        try:
+            status = await self._fetcher.post(
+                task.request.webhook_url or "", content, self._headers, within_s=_ANSWER_WITHIN_S
+            )
+        except FetchError as error:
+            return str(error)
+        return None if 200 <= status < 300 else f"it answered HTTP {status}"  # noqa: PLR2004  # what success is

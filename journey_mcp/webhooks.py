@@ -1,0 +1,61 @@
+"""Webhooks of providers: where each is told to report a task, and how long an unanswered request may still be told of.
+
+A webhook is a second road: for the answer that a creating request lost, and in place of frequent polls.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from journey_mcp.clock import timestamp
+from journey_mcp.errors import Failure
+from journey_mcp.providers import Account
+from journey_mcp.providers.client import SUBMIT_WITHIN_S
+from journey_mcp.requests import Webhook
+from journey_mcp.tasks import Submission, Task
+
+_TOKEN_LENGTH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Where providers report tasks; nowhere when this process does not listen."""
+
+    public_url: str | None = None
+    """The address under which providers reach the listener."""
+
+    def of(self, task: Task, account: Account) -> Webhook | None:
+        """What the provider is given for this task; `None` where it calls no webhooks."""
+        if self.public_url is None or task.webhook_secret is None or "webhook" not in account.features:
+            return None
+        token = token_of(task.webhook_secret)
+        return Webhook(url=f"{self.public_url}/{task.id}/{token}", secret=task.webhook_secret)
+
+    def answer_by(self, task: Task, account: Account, now: float) -> float | None:
+        """Until when a webhook may come of a request that leaves now.
+
+        That is as long as a request may work upstream, and then as long as the provider tries to deliver.
+        """
+        if self.of(task, account) is None:
+            return None
+        return now + SUBMIT_WITHIN_S + (account.webhook_retries_s or 0.0)
+
+
+def token_of(secret: str) -> str:
+    """What a task's address carries besides its id.
+
+    One provider signs for the whole account: without this, what it says of one task could be told of another.
+    """
+    return hashlib.sha256(secret.encode()).hexdigest()[:_TOKEN_LENGTH]
+
+
+def unanswered(task: Task, failure: Failure, now: float) -> Task:
+    """What is right for a request that was sent and has no answer: it waits for its webhook, or ends with `failure`."""
+    if task.submission is Submission.ACCEPTED:
+        return task  # its webhook was quicker
+    if task.answer_by is None or now >= task.answer_by:
+        return task.failed(failure, now)
+    return task.noticed(
+        f"{failure.message} {task.provider} may still report it until {timestamp(task.answer_by)}; "
+        "that is waited for, and nothing is sent again.",
+        now,
+    )

@@ -1,0 +1,98 @@
+"""Server processes of their own: spoken to line by line, killed, and started again."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import anyio
+from mcp import Client, StdioServerParameters, stdio_client
+
+from journey_mcp import sandbox
+
+COMMAND = [sys.executable, "-m", "journey_mcp"]
+
+
+@asynccontextmanager
+async def process(environment: dict[str, str]) -> AsyncIterator[Client]:
+    """A client of a server process of its own."""
+    parameters = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env={**os.environ, **environment})
+    async with Client(stdio_client(parameters)) as client:
+        yield client
+
+
+class Raw:
+    """A server process spoken to line by line, so that it can be killed at any moment."""
+
+    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **environment},
+            text=True,
+            encoding="utf-8",
+        )
+        self._number = 0
+
+    def send(self, tool: str, **arguments: Any) -> None:
+        """Call a tool and do not wait."""
+        self._number += 1
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        params = {"name": tool, "arguments": arguments, "_meta": meta}
+        message = {"jsonrpc": "2.0", "id": self._number, "method": "tools/call", "params": params}
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.flush()
+
+    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool and return its structured content."""
+        self.send(tool, **arguments)
+        return self.read()
+
+    def read(self) -> dict[str, Any]:
+        """The structured content of the answer to the last call."""
+        assert self.process.stdout is not None
+        answer = json.loads(self.process.stdout.readline())
+        assert answer["id"] == self._number
+        structured: dict[str, Any] = answer["result"]["structuredContent"]
+        return structured
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.close()
+
+    def close(self) -> tuple[str, str]:
+        """Let it end by itself; what it still wrote."""
+        return self.process.communicate(timeout=20)
+
+
+@contextmanager
+def raw(environment: dict[str, str], *arguments: str) -> Iterator[Raw]:
+    """A server process that does not outlive its test; `arguments` are those of the command."""
+    opened = Raw(environment, *arguments)
+    try:
+        yield opened
+    finally:
+        opened.process.kill()
+        opened.close()
+
+
+async def in_thread(call: Any, *arguments: Any, **more: Any) -> Any:
+    """Run blocking code beside the sandbox of this process."""
+    return await anyio.to_thread.run_sync(lambda: call(*arguments, **more))
+
+
+async def until_seen(upstream: sandbox.Running, endpoint: str, count: int = 1) -> None:
+    """Wait until the sandbox has received so many requests."""
+    with anyio.fail_after(20):
+        while upstream.sandbox.ledger.requests[endpoint] < count:
+            await anyio.sleep(0.01)

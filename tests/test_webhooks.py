@@ -1,0 +1,347 @@
+"""Webhooks of providers: a second road for every answer, and nothing for anybody else."""
+
+import json
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from processes import Raw, in_thread, raw, until_seen
+from support import FastClock, environment_of, free_port, is_listening, wish
+
+from journey_mcp import sandbox
+from journey_mcp.clock import Clock
+from journey_mcp.server.listener import bind, listening_at
+from journey_mcp.settings import read_settings
+from journey_mcp.studio import Studio, open_studio
+from journey_mcp.tasks import Status, Submission, Task
+from journey_mcp.webhooks import token_of
+
+MODELS = {"journeyapi": "midjourney", "replicate": "flux-kontext-pro", "bfl": "flux-2-pro"}
+"""A model of every provider that calls webhooks, which takes a while."""
+
+
+def request(service: str, **more: Any) -> Any:
+    """A call that this provider runs."""
+    return wish(model=MODELS[service], provider=service, **more)
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A studio that takes webhooks, at a sandbox."""
+
+    studio: Studio
+    upstream: sandbox.Running
+    url: str
+    """Where it listens."""
+    folder: Path
+
+    async def post(self, told: Task | str, body: Any, **headers: str) -> int:
+        """Deliver something, to the address of a task or to another; the status of the answer."""
+        path = f"{told.id}/{token_of(told.webhook_secret or '')}" if isinstance(told, Task) else told
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            answer = await http.post(
+                f"{self.url}/{path}",
+                content=content,
+                headers=[(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()],
+            )
+        assert answer.content == b""
+        return answer.status_code
+
+    async def ended(self, task: Task, seconds: float = 20) -> Task:
+        """The task when it is final."""
+        return (await self.studio.fetch([task.id], seconds=seconds))[task.id]
+
+    @property
+    def polls(self) -> int:
+        """How often the provider was asked for tasks."""
+        asked = self.upstream.sandbox.ledger.requests
+        return asked["fetch"] + asked["fetch_many"]
+
+    @property
+    def deliveries(self) -> list[str]:
+        """What became of the sandbox's deliveries."""
+        return [attempt.outcome for attempt in self.upstream.sandbox.ledger.deliveries]
+
+
+@asynccontextmanager
+async def listening(
+    folder: Path, *faults: str, clock: Clock | None = None, port: int | None = None, **more: Any
+) -> AsyncIterator[Listening]:
+    """A studio on real time that takes webhooks, with keys for all providers at one sandbox."""
+    environment = {name: str(value) for name, value in more.items() if name.isupper()}
+    told = {"speed": 0, "seed": 7, **{name: value for name, value in more.items() if not name.isupper()}}
+    async with sandbox.running(sandbox.Settings(**told)) as upstream:
+        upstream.sandbox.faults.replace([sandbox.Fault.parse(text) for text in faults])
+        async with listening_beside(upstream, folder, clock=clock, port=port, **environment) as opened:
+            yield opened
+
+
+@asynccontextmanager
+async def listening_beside(
+    upstream: sandbox.Running, folder: Path, *, clock: Clock | None = None, port: int | None = None, **more: str
+) -> AsyncIterator[Listening]:
+    """The same at a sandbox that runs already; `port` is where providers are told to report, if not here."""
+    listener = bind("127.0.0.1", 0)
+    own = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    public = own if port is None else f"http://127.0.0.1:{port}"
+    settings = read_settings(environment_of(upstream, folder, JOURNEY_MCP_PUBLIC_URL=public, **more))
+    async with open_studio(settings, clock or Clock(), listening=listening_at(listener)) as studio:
+        yield Listening(studio, upstream, own, folder)
+
+
+async def until(is_so: Any) -> None:
+    """Wait for something that another task brings about."""
+    with anyio.fail_after(20):
+        while not is_so():
+            await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize("service", MODELS)
+async def test_a_result_comes_by_webhook_and_nobody_polls(tmp_path: Path, service: str) -> None:
+    """Told to the provider with every task; the pictures are those that asking would give."""
+    async with listening(tmp_path, f"{service}/submit:delay=0.2", speed=50) as here:
+        made = (await here.studio.create(request(service))).task
+        task = await here.ended(made)
+        assert (task.status, len(task.images) > 0) == (Status.SUCCEEDED, True)
+        assert here.polls == 0
+        await until(lambda: here.deliveries == ["204"])
+
+
+@pytest.mark.parametrize("service", MODELS)
+@pytest.mark.parametrize("fault", ["reset_after", "cut_body", "status_after=502"])
+async def test_an_answer_that_was_lost_comes_by_webhook(tmp_path: Path, service: str, fault: str) -> None:
+    """Of a request that may have been paid: it is waited for, not ended, and not sent again."""
+    async with listening(tmp_path, f"{service}/submit:{fault}", speed=50) as here:
+        made = (await here.studio.create(request(service))).task
+        task = await here.ended(made)
+        assert (task.status, task.submission) == (Status.SUCCEEDED, Submission.ACCEPTED)
+        assert task.images
+        assert len(here.upstream.sandbox.ledger.submissions) == 1
+
+
+async def test_the_caller_hears_why_an_unanswered_request_still_runs(tmp_path: Path) -> None:
+    """Until its webhook comes, or can come no more: then it may have been charged, as without any."""
+    clock = FastClock()
+    async with listening(tmp_path, "submit:reset_after", "webhook:lost,times=always", clock=clock) as here:
+        clock.speed = 20
+        made = (await here.studio.create(request("journeyapi"))).task
+        told: list[Task] = []
+        while not told or not told[-1].notices:
+            told.append((await here.studio.fetch([made.id], seconds=5))[made.id])
+        assert told[-1].status is Status.RUNNING
+        assert "may still report it until" in told[-1].notices[-1]
+        clock.speed = 100
+        task = await here.ended(made, 900)
+        assert task.failure is not None
+        assert task.failure.code == "submission_unconfirmed"
+        # 320 s that a request may take, and 170 s that JourneyAPI tries to deliver
+        assert 490 <= task.updated_at - made.created_at < 560
+        assert len(here.upstream.sandbox.ledger.submissions) == 1
+
+
+async def test_polling_backs_a_lost_webhook_up(tmp_path: Path) -> None:
+    """From when the picture is usually there."""
+    clock = FastClock()
+    async with listening(tmp_path, "webhook:lost,times=always", clock=clock) as here:
+        made = (await here.studio.create(request("journeyapi"))).task
+        task = await here.ended(made, 900)
+        assert task.status is Status.SUCCEEDED
+        assert task.updated_at - made.created_at > 60
+        assert here.polls == 1
+
+
+async def test_a_delivery_that_comes_again_is_taken_and_changes_nothing(tmp_path: Path) -> None:
+    """At least once is what providers promise."""
+    async with listening(tmp_path, "webhook:duplicate,times=always") as here:
+        made = (await here.studio.create(request("journeyapi"))).task
+        task = await here.ended(made)
+        await until(lambda: len(here.deliveries) == 2)
+        assert here.deliveries == ["204", "204"]
+        assert await here.ended(made) == task
+
+
+async def test_what_is_forged_gets_what_the_unknown_gets_and_changes_nothing(tmp_path: Path) -> None:
+    """Whoever knows the id and not the secret, or the secret of another task, or nothing."""
+    async with listening(tmp_path, "submit:hang,times=always") as here:
+        tasks = {service: (await here.studio.create(request(service))).task for service in MODELS}
+        other = (await here.studio.create(request("journeyapi", prompt="another"))).task
+        for task in [*tasks.values(), other]:
+            await here.studio.wait_for_new(task, 0)
+        before = await here.studio.fetch([task.id for task in tasks.values()])
+        secrets = [task.webhook_secret or "" for task in (other, *tasks.values())]
+        for service, task in tasks.items():
+            known = before[task.id]
+            body = {
+                "task_id": known.prediction_id,
+                "id": known.prediction_id,
+                "status": "finished",
+                "image_url": "https://evil.test/a.png",
+                "output": "https://evil.test/a.png",
+            }
+            for headers in (
+                {},
+                {"x_webhook_secret": ""},
+                {"x_webhook_secret": secrets[0]},
+                {"x_webhook_secret": "ünï".encode().decode("latin-1")},
+                {"x_bfl_signature": "sha256=00"},
+                {"webhook_id": "a", "webhook_timestamp": "1", "webhook_signature": "v1,AAAA"},
+            ):
+                assert await here.post(task, body, **headers) == 404, (service, headers)
+            assert await here.post(f"{task.id}/{token_of(secrets[0])}", body, x_webhook_secret=secrets[1]) == 404
+            assert await here.post(task.id, body, x_webhook_secret=secrets[1]) == 404
+        assert await here.post("tsk_unknown/x", {}, x_webhook_secret=secrets[1]) == 404
+        assert await here.post("", {}) == 404
+        after = await here.studio.fetch([task.id for task in tasks.values()])
+        assert after == before
+        here.studio.end()  # nobody need wait for tasks that hang
+
+
+async def test_a_genuine_delivery_about_another_run_changes_nothing(tmp_path: Path) -> None:
+    """The provider's id has to be the task's own."""
+    async with listening(tmp_path, "submit:hang,times=always") as here:
+        made = (await here.studio.create(request("journeyapi"))).task
+        await here.studio.wait_for_new(made, 0)
+        body = {"task_id": "of-another", "status": "finished", "image_url": "https://evil.test/a.png"}
+        assert await here.post(made, body, x_webhook_secret=made.webhook_secret or "") == 404
+        assert (await here.studio.fetch([made.id]))[made.id].status is Status.RUNNING
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"status": "finished"}', b"[" * 100_000, b"\xff\xfe"])
+async def test_nonsense_with_the_right_secret_changes_nothing(tmp_path: Path, body: bytes) -> None:
+    """And breaks nothing."""
+    async with listening(tmp_path, "submit:hang,times=always") as here:
+        made = (await here.studio.create(request("journeyapi"))).task
+        await here.studio.wait_for_new(made, 0)
+        assert await here.post(made, body, x_webhook_secret=made.webhook_secret or "") == 404
+        assert (await here.studio.fetch([made.id]))[made.id].status is Status.RUNNING
+
+
+async def test_only_small_posts_are_taken(tmp_path: Path) -> None:
+    """Nothing else is there."""
+    async with listening(tmp_path) as here, httpx2.AsyncClient(trust_env=False) as http:
+        for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"):
+            assert (await http.request(method, f"{here.url}/mcp")).status_code == 404
+        assert await here.post("tsk_x", b"x" * (1024 * 1024 + 1)) == 413
+
+
+async def test_a_sender_that_is_cut_off_or_slow_keeps_nobody(tmp_path: Path) -> None:
+    """Half a request is none."""
+    async with listening(tmp_path) as here:
+        host, port = here.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as half:
+            half.sendall(b"POST /tsk_x HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        assert await here.post("tsk_x", b"{}") == 404
+
+
+async def test_a_store_that_cannot_be_read_asks_for_the_delivery_again(tmp_path: Path) -> None:
+    """It is not answered as if it were forged."""
+    async with listening(tmp_path) as here:
+        for file in tmp_path.glob("tasks.db*"):
+            file.unlink()
+        assert await here.post("tsk_x", {}) == 503
+
+
+async def test_whoever_listens_takes_a_task_over_from_the_one_that_holds_it(tmp_path: Path) -> None:
+    """Two processes on one database: the one that was told knows, and the other asks no more."""
+    async with (
+        sandbox.running(sandbox.Settings(speed=50, seed=7)) as upstream,
+        listening_beside(upstream, tmp_path) as other,
+        listening_beside(upstream, tmp_path, port=int(other.url.rpartition(":")[2])) as holder,
+    ):
+        made = (await holder.studio.create(request("journeyapi"))).task
+        task = await holder.ended(made)
+        assert task.status is Status.SUCCEEDED
+        assert holder.polls == 0
+        await until(lambda: holder.deliveries == ["204"])
+
+
+async def test_a_provider_without_webhooks_is_given_no_address(tmp_path: Path) -> None:
+    """Nor is anybody when nobody listens, though a public address is set."""
+    async with listening(tmp_path) as here:
+        await here.studio.wait_for_new((await here.studio.create(wish(model="seedream-4", provider="vtrix"))).task, 20)
+        assert here.deliveries == []
+        environment = environment_of(here.upstream, tmp_path / "other", JOURNEY_MCP_PUBLIC_URL=here.url)
+        async with open_studio(read_settings(environment), FastClock()) as deaf:
+            task = await deaf.wait_for_new((await deaf.create(request("journeyapi"))).task, 900)
+        assert (task.status, task.webhook_secret) == (Status.SUCCEEDED, None)
+        assert "webhook_url" not in here.upstream.sandbox.ledger.submissions[-1].request
+
+
+@contextmanager
+def serving(environment: dict[str, str], *arguments: str) -> Iterator[Raw]:
+    """`journey-mcp serve` on stdio, with more arguments."""
+    with raw(environment, "serve", *arguments) as server:
+        yield server
+
+
+async def test_the_webhook_of_a_killed_server_reaches_the_next_one(tmp_path: Path) -> None:
+    """Killed while it waits for the answer to a paid request: the webhook alone brings the picture."""
+    port = free_port()
+    faults = (sandbox.Fault.parse("submit:delay=60"),)
+    async with sandbox.running(sandbox.Settings(speed=20, faults=faults)) as upstream:
+        environment = environment_of(upstream, tmp_path, "journeyapi")
+        environment["JOURNEY_MCP_PUBLIC_URL"] = f"http://127.0.0.1:{port}/any/prefix"
+        with serving(environment, "--webhooks", f"127.0.0.1:{port}") as first:
+            first.send("imagine", prompt="a kite", model="midjourney")
+            await until_seen(upstream, "imagine")
+            first.kill()
+        with serving(environment, "--webhooks", f"127.0.0.1:{port}") as second:
+            task_id = (await in_thread(second.call, "fetch_task"))["tasks"][0]["task_id"]
+            listed = await in_thread(second.call, "fetch_task", task_ids=[task_id], wait_s=60)
+            assert listed["tasks"][0]["status"] == "succeeded"
+        assert upstream.sandbox.ledger.requests["imagine"] == 1
+        assert upstream.sandbox.ledger.requests["fetch"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "public", "told"),
+    [
+        (["--webhooks", "127.0.0.1:0"], "https://x.test", "'127.0.0.1:0' is no address"),
+        (["--webhooks", "nonsense"], "https://x.test", "--webhooks 'nonsense' is no address"),
+        (["--webhooks", "127.0.0.1:{free}"], None, "Set JOURNEY_MCP_PUBLIC_URL"),
+        (["--webhooks", "127.0.0.1:{free}"], "http://x.test", "must be an https:// address"),
+        (["--webhooks", "127.0.0.1:{free}"], "https://x.test/?a", "must have neither ? nor #"),
+        (["--http", "127.0.0.1:{free}", "--webhooks", "0.0.0.0:{free}"], "https://x.test", "is for MCP only"),
+        (["--webhooks", "127.0.0.1:{taken}"], "https://x.test", "cannot be listened on: Address already in use"),
+    ],
+)
+def test_a_listener_that_cannot_work_stops_the_start(
+    tmp_path: Path, arguments: list[str], public: str | None, told: str
+) -> None:
+    """With one line that says what to change."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = {"free": free_port(), "taken": taken.getsockname()[1]}
+        environment = {"JOURNEY_MCP_DATA_DIR": str(tmp_path), "JOURNEYAPI_API_KEY": "x"}
+        if public:
+            environment["JOURNEY_MCP_PUBLIC_URL"] = public
+        with raw(environment, "serve", *(argument.format(**ports) for argument in arguments)) as server:
+            _, said = server.close()
+            assert server.process.returncode == 2
+            assert told in said
+
+
+async def test_a_listener_ends_with_its_server(tmp_path: Path) -> None:
+    """Over HTTP, on a signal."""
+    mcp, hooks = free_port(), free_port()
+    environment = {"JOURNEY_MCP_DATA_DIR": str(tmp_path), "JOURNEY_MCP_PUBLIC_URL": f"http://127.0.0.1:{hooks}"}
+    arguments = ("serve", "--http", f"127.0.0.1:{mcp}", "--webhooks", f"127.0.0.1:{hooks}")
+    with raw(environment, *arguments) as server:
+        with anyio.fail_after(20):
+            while not (await is_listening(hooks) and await is_listening(mcp)):
+                await anyio.sleep(0.05)
+        async with httpx2.AsyncClient(trust_env=False, timeout=20) as http:
+            assert (await http.post(f"http://127.0.0.1:{hooks}/tsk_x")).status_code == 404
+            assert (await http.post(f"http://127.0.0.1:{hooks}/mcp", json={})).status_code == 404
+        server.process.send_signal(signal.SIGTERM)
+        await in_thread(server.process.wait, 20)
+        assert server.process.returncode in {0, -signal.SIGTERM}
