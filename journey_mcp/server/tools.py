@@ -13,9 +13,10 @@ from journey_mcp import rendering
 from journey_mcp.errors import InternalError, JourneyError, UnknownTask
 from journey_mcp.images import ImageId
 from journey_mcp.requests import Tool
-from journey_mcp.server import arguments
+from journey_mcp.server import arguments, results, tasks_extension
 from journey_mcp.server.asking import Asked, confirmer
 from journey_mcp.server.specs import Defaults
+from journey_mcp.server.studio_tasks import view
 from journey_mcp.spending import Confirm
 from journey_mcp.studio import Studio
 from journey_mcp.tasks import Status, Task
@@ -23,26 +24,30 @@ from journey_mcp.waiting import Report
 
 Context = ServerRequestContext[Any, Any]
 Given = dict[str, Any] | None
-Result = types.CallToolResult | types.InputRequiredResult
+Result = types.CallToolResult | types.InputRequiredResult | dict[str, Any]
+"""A plain one is that of an extension: a task."""
+Made = types.CallToolResult | dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who called: how they hear of progress, and how the person behind them is asked."""
+    """Who called: how they hear of progress, how the person behind them is asked, and what they take for an answer."""
 
     report: Report
     confirm: Confirm | None
+    takes_tasks: bool
+    """A call that makes pictures is answered with its task, at once."""
 
 
 _log = logging.getLogger(__name__)
 
 
-async def imagine(studio: Studio, defaults: Defaults, given: Given, caller: Caller) -> types.CallToolResult:
+async def imagine(studio: Studio, defaults: Defaults, given: Given, caller: Caller) -> Made:
     """Make a picture from text."""
     return await _create(studio, defaults, "imagine", arguments.read(arguments.Imagine, "imagine", given), caller)
 
 
-async def edit_image(studio: Studio, defaults: Defaults, given: Given, caller: Caller) -> types.CallToolResult:
+async def edit_image(studio: Studio, defaults: Defaults, given: Given, caller: Caller) -> Made:
     """Change a picture."""
     return await _create(
         studio, defaults, "edit_image", arguments.read(arguments.EditImage, "edit_image", given), caller
@@ -72,7 +77,7 @@ async def cancel_task(studio: Studio, defaults: Defaults, given: Given, _caller:
     return _listing([_entry(studio, defaults, id_, told.get(id_)) for id_ in ids], is_error=not told)
 
 
-Handler = Callable[[Studio, Defaults, Given, Caller], Awaitable[types.CallToolResult]]
+Handler = Callable[[Studio, Defaults, Given, Caller], Awaitable[Made]]
 HANDLERS: dict[str, Handler] = {
     "imagine": imagine,
     "edit_image": edit_image,
@@ -88,8 +93,9 @@ async def call(params: types.CallToolRequestParams, studio: Studio, defaults: De
     async def report(progress: float, message: str) -> None:
         await ctx.session.report_progress(progress, 1.0, message)
 
+    caller = Caller(report, confirmer(ctx, params), tasks_extension.is_declared(ctx))
     try:
-        return await HANDLERS[tool](studio, defaults, params.arguments, Caller(report, confirmer(ctx, params)))
+        return await HANDLERS[tool](studio, defaults, params.arguments, caller)
     except Asked as asked:
         return asked.result
     except JourneyError as error:
@@ -105,23 +111,22 @@ def failed(tool: str, error: JourneyError) -> types.CallToolResult:
     plain = rendering.failed_object(error.failure, status=Status.FAILED.value)
     if tool in {"fetch_task", "cancel_task"}:
         return _listing([plain], is_error=True)
-    return _result(plain, rendering.as_text(plain), [], is_error=True)
+    return results.result(plain, rendering.as_text(plain), [], is_error=True)
 
 
-async def _create(
-    studio: Studio, defaults: Defaults, tool: Tool, asked: arguments.Imagine, caller: Caller
-) -> types.CallToolResult:
+async def _create(studio: Studio, defaults: Defaults, tool: Tool, asked: arguments.Imagine, caller: Caller) -> Made:
     request = arguments.image_request(tool, asked, defaults)
     created = await studio.create(
         request, files_allowed=defaults.takes_files, fresh=asked.fresh, confirm=caller.confirm
     )
+    if caller.takes_tasks:
+        return tasks_extension.created(view(studio, defaults, created.task, created.notice))
     seconds = defaults.wait_s if asked.wait_s is None else asked.wait_s
     task = await studio.wait_for_new(created.task, seconds, caller.report)
     studio.delivered([task])
     if created.notice:
         task = replace(task, notices=(created.notice, *task.notices))
-    plain = rendering.task_object(task, now=studio.now(), with_paths=defaults.takes_files)
-    return _result(plain, rendering.as_text(plain), [plain], is_error=task.status is Status.FAILED)
+    return results.task_result(task, now=studio.now(), with_paths=defaults.takes_files)
 
 
 def _told(studio: Studio, defaults: Defaults, task: Task) -> dict[str, Any]:
@@ -143,14 +148,4 @@ def _entry(studio: Studio, defaults: Defaults, task_id: str, task: Task | None) 
 
 
 def _listing(tasks: list[dict[str, Any]], *, is_error: bool = False) -> types.CallToolResult:
-    return _result({"tasks": tasks}, rendering.listing_text(tasks), tasks, is_error=is_error)
-
-
-def _result(plain: dict[str, Any], text: str, tasks: list[dict[str, Any]], *, is_error: bool) -> types.CallToolResult:
-    links = [
-        types.ResourceLink(type="resource_link", uri=image["url"], name=image["id"], mime_type=image.get("mime_type"))
-        for task in tasks
-        for image in task.get("images", ())
-    ]
-    content: list[types.ContentBlock] = [types.TextContent(type="text", text=text), *links]
-    return types.CallToolResult(content=content, structured_content=plain, is_error=is_error)
+    return results.result({"tasks": tasks}, rendering.listing_text(tasks), tasks, is_error=is_error)

@@ -1,0 +1,110 @@
+"""`make conformance`: run the official suite, tell what it found, and fail where that is not what is expected."""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import uvicorn
+from support import free_port, is_listening
+
+from conformance import suite
+from conformance.expected import EMPTY, PRODUCT, TASKS, Outcomes, Scenarios, problems
+from conformance.fixtures import fixture_server
+from conformance.suite import Outcome
+from journey_mcp.settings import read_settings
+
+_AT_ONCE = 4
+"""Scenarios of tasks wait most of the time."""
+_PATIENCE_S = 60.0
+
+
+async def _main() -> int:
+    started = time.monotonic()
+    wrong: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        async with _product(Path(folder)) as url:
+            for revision, expected in PRODUCT.items():
+                found = await suite.run(url, "--requirements", revision)
+                mine = {name: outcome for name, outcome in found.items() if not name.startswith("tasks-")}
+                wrong += _tell(f"journey-mcp serve --http, {revision}", mine, expected)
+        async with _with_fixtures(Path(folder)) as url:
+            tasks = await _tasks(url)
+            wrong += _tell("the same server with fixture tools", tasks, dict.fromkeys(TASKS, frozenset()))
+            wrong += [f"{name} is not in the list" for name in sorted(tasks.keys() - {*TASKS, *EMPTY})]
+    _write(f"{time.monotonic() - started:.0f} s")
+    for problem in wrong:
+        _write(f"NOT AS EXPECTED: {problem}")
+    return 1 if wrong else 0
+
+
+async def _tasks(url: str) -> Outcomes:
+    found: dict[str, Outcome] = {}
+    limiter = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def run(name: str) -> None:
+        async with limiter:
+            found.update(await suite.run(url, "--scenario", name))
+
+    async with anyio.create_task_group() as group:
+        for name in await suite.scenarios("tasks-"):
+            group.start_soon(run, name)
+    return found
+
+
+def _tell(server: str, found: Outcomes, expected: Scenarios) -> list[str]:
+    """Print what was found, and return what is not as expected."""
+    _write(f"{server}:")
+    for name in sorted(expected.keys() & found.keys()):
+        left = f", {len(expected[name])} do not apply" if expected[name] else ""
+        _write(f"  {name}: {len(found[name].succeeded)} checks passed{left}")
+    _write(f"  {len(found.keys() - expected.keys())} more scenarios do not apply")
+    return [f"{server}: {problem}" for problem in problems(found, expected)]
+
+
+@asynccontextmanager
+async def _product(folder: Path) -> AsyncIterator[str]:
+    """The server as people start it, in which the sandbox makes the pictures."""
+    port = free_port()
+    command = [sys.executable, "-m", "journey_mcp", "serve", "--http", f"127.0.0.1:{port}"]
+    # no key of the developer's own
+    environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    environment["JOURNEY_MCP_DATA_DIR"] = str(folder)
+    async with await anyio.open_process(command, env=environment, stdout=None, stderr=None) as process:
+        try:
+            await _until_listening(port)
+            yield f"http://127.0.0.1:{port}/mcp"
+        finally:
+            process.terminate()
+
+
+@asynccontextmanager
+async def _with_fixtures(folder: Path) -> AsyncIterator[str]:
+    settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(folder)})
+    port = free_port()
+    async with fixture_server(settings) as server, anyio.create_task_group() as group:
+        app = server.streamable_http_app(stateless_http=True)
+        serving = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None))
+        group.start_soon(serving.serve)
+        await _until_listening(port)
+        yield f"http://127.0.0.1:{port}/mcp"
+        serving.should_exit = True
+
+
+async def _until_listening(port: int) -> None:
+    with anyio.fail_after(_PATIENCE_S):
+        while not await is_listening(port):
+            await anyio.sleep(0.05)
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(anyio.run(_main))

@@ -1,0 +1,91 @@
+"""What the suite finds: which scenarios the product's server passes, and which checks of others do not apply to it.
+
+journey-mcp has tools of its own, and neither resources, prompts, completions nor logging: scenarios that call a tool
+of the suite's, or want one of these, are not in the list. They run all the same, and what goes over the wire in them
+has to be valid; one that passes without being listed is a mistake of this list.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from conformance.suite import Outcome
+
+Scenarios = Mapping[str, frozenset[str]]
+"""By scenario, the checks of it that do not succeed."""
+Outcomes = Mapping[str, Outcome]
+"""By scenario, what was found."""
+
+_WIRE = "wire-schema-valid"
+_PASSED: frozenset[str] = frozenset()
+
+PRODUCT: Mapping[str, Scenarios] = {
+    "2025-11-25": {
+        "server-initialize": _PASSED,
+        "ping": _PASSED,
+        "tools-list": _PASSED,
+        "dns-rebinding-protection": _PASSED,
+    },
+    "2026-07-28": {
+        "server-stateless": frozenset(
+            {
+                # of tools that the suite wants for it: test_missing_capability, test_streaming_elicitation,
+                # test_logging_tool
+                "sep-2575-server-rejects-undeclared-capability",
+                "sep-2575-missing-capability-http-400",
+                "sep-2575-http-server-no-independent-requests-on-stream",
+                "sep-2575-server-no-log-without-loglevel",
+            }
+        ),
+        "tools-list": _PASSED,
+        "server-sse-multiple-streams": _PASSED,
+        "dns-rebinding-protection": _PASSED,
+        "http-header-validation": _PASSED,
+        "input-required-result-unsupported-methods": _PASSED,
+        "input-required-result-validate-input": _PASSED,
+        # without prompts and resources
+        "caching": frozenset(
+            {
+                "sep-2549-prompts-list-caching-hints",
+                "sep-2549-resources-list-caching-hints",
+                "sep-2549-resources-templates-list-caching-hints",
+            }
+        ),
+        "sep-2164-resource-not-found": frozenset({"sep-2164-error-code", "sep-2164-data-uri"}),
+    },
+}
+"""By revision, what `journey-mcp serve --http` passes."""
+
+TASKS = (
+    "tasks-lifecycle",
+    "tasks-capability-negotiation",
+    "tasks-wire-fields",
+    "tasks-request-state-removal",
+    "tasks-mrtr-input",
+    "tasks-request-headers",
+    "tasks-dispatch-and-envelope",
+    "tasks-required-task-error",
+    "tasks-mrtr-composition",
+)
+"""What the server with the fixtures passes, in revision 2026-07-28."""
+
+EMPTY = ("tasks-status-notifications",)
+"""Scenarios of the tasks extension that the suite itself skips as yet. The day it does not, they are to be passed."""
+
+
+def problems(found: Outcomes, expected: Scenarios) -> Iterator[str]:
+    """What is not as expected, in either direction."""
+    for name in sorted(expected.keys() - found.keys()):
+        yield f"{name} was not run"
+    for name, outcome in sorted(found.items()):
+        applies = expected.get(name)
+        if applies is None:
+            if _WIRE in outcome.problems:
+                yield f"{name}, {_WIRE}: {outcome.problems[_WIRE]}"
+            if not outcome.problems and outcome.succeeded - {_WIRE}:
+                yield f"{name} passes and is not in the list"
+            continue
+        for check in sorted(outcome.problems.keys() - applies):
+            yield f"{name}, {check}: {outcome.problems[check]}"
+        for check in sorted(applies - outcome.problems.keys()):
+            yield f"{name}, {check} is said not to apply, and passes"
+        if not outcome.succeeded:
+            yield f"{name} checked nothing"

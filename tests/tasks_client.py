@@ -1,0 +1,132 @@
+"""The client's half of the tasks extension, on the SDK's client: a call is answered with a handle to ask for."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import anyio
+import mcp_types as types
+from mcp import Client
+from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
+from pydantic import ConfigDict
+
+EXTENSION = "io.modelcontextprotocol/tasks"
+PATIENCE_S = 60.0
+
+
+class Handle(types.Result):
+    """The answer to a call that became a task, with every field that came."""
+
+    model_config = ConfigDict(**{**types.Result.model_config, "extra": "allow"})
+
+    result_type: Literal["task"] = "task"
+    task_id: str
+    status: str
+    status_message: str | None = None
+    created_at: str
+    last_updated_at: str
+    ttl_ms: int | None
+    poll_interval_ms: int
+
+
+class State(types.Result):
+    """The answer to `tasks/get`, with every field that came."""
+
+    model_config = ConfigDict(**{**types.Result.model_config, "extra": "allow"})
+
+    result_type: Literal["complete"]
+    task_id: str
+    status: str
+    status_message: str | None = None
+    created_at: str
+    last_updated_at: str
+    ttl_ms: int | None
+    poll_interval_ms: int
+    result: dict[str, Any] | None = None
+
+
+class Ack(types.Result):
+    """An answer that says only that the request was understood."""
+
+    model_config = ConfigDict(**{**types.Result.model_config, "extra": "allow"})
+
+    result_type: Literal["complete"]
+
+
+class OneTask(types.RequestParams):
+    """Which one."""
+
+    task_id: str
+
+
+class Responses(OneTask):
+    """Which one, and answers to it."""
+
+    input_responses: dict[str, Any]
+
+
+class Get(types.Request[OneTask, Literal["tasks/get"]]):
+    """Ask where it stands."""
+
+    method: Literal["tasks/get"] = "tasks/get"
+    name_param = "taskId"
+
+
+class Cancel(types.Request[OneTask, Literal["tasks/cancel"]]):
+    """Ask for its end."""
+
+    method: Literal["tasks/cancel"] = "tasks/cancel"
+    name_param = "taskId"
+
+
+class Update(types.Request[Responses, Literal["tasks/update"]]):
+    """Answer it."""
+
+    method: Literal["tasks/update"] = "tasks/update"
+    name_param = "taskId"
+
+
+class Tasks(ClientExtension):
+    """Declares the extension. `Client.call_tool` then waits for the task; `begin` returns the handle."""
+
+    identifier = EXTENSION
+
+    def claims(self) -> Sequence[ResultClaim[Any]]:
+        """Handles are ours."""
+        return [ResultClaim(result_type="task", model=Handle, resolve=self._resolve)]
+
+    async def _resolve(self, handle: Handle, context: ClaimContext) -> types.CallToolResult:
+        while True:
+            state = await context.session.send_request(Get(params=OneTask(task_id=handle.task_id)), State)
+            if state.result is not None:
+                return types.CallToolResult.model_validate(state.result)
+            await anyio.sleep(state.poll_interval_ms / 1000)
+
+
+async def begin(client: Client, tool: str, **arguments: Any) -> Handle:
+    """The task of a call."""
+    handle = await client.session.call_tool(tool, arguments, allow_claimed=True)
+    assert isinstance(handle, Handle), handle
+    return handle
+
+
+async def get(client: Client, task_id: str) -> State:
+    """Where it stands."""
+    return await client.session.send_request(Get(params=OneTask(task_id=task_id)), State)
+
+
+async def until(client: Client, task_id: str, *statuses: str) -> State:
+    """Where it stands, once it has one of these statuses; asked for as often as a test has time."""
+    with anyio.fail_after(PATIENCE_S):
+        while (state := await get(client, task_id)).status not in statuses:
+            await anyio.sleep(0.02)
+    return state
+
+
+async def cancel(client: Client, task_id: str) -> Ack:
+    """Ask for its end."""
+    return await client.session.send_request(Cancel(params=OneTask(task_id=task_id)), Ack)
+
+
+async def update(client: Client, task_id: str, **responses: Any) -> Ack:
+    """Answer it."""
+    return await client.session.send_request(Update(params=Responses(task_id=task_id, input_responses=responses)), Ack)

@@ -1,0 +1,685 @@
+"""Calls that are answered with tasks, for clients that declare the extension, and for nobody else."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import mcp_types as types
+import pytest
+from conformance.fixtures import fixture_server
+from mcp import Client, MCPError, StdioServerParameters, stdio_client
+from mcp.server.lowlevel.server import Server
+from mcp.shared.inbound import encode_header_value
+from support import (
+    FastClock,
+    environment_for,
+    environment_of,
+    fast_studio,
+    free_port,
+    is_listening,
+    settings_for,
+    until_accepted,
+    wish,
+)
+from tasks_client import EXTENSION, Handle, State, Tasks, begin, cancel, get, until, update
+
+from journey_mcp import sandbox
+from journey_mcp.server import make_server, tasks_extension
+from journey_mcp.server.tasks_extension import Context, TaskSource
+from journey_mcp.settings import Settings, read_settings
+from journey_mcp.store import open_store
+from journey_mcp.tasks import Status, Task
+from journey_mcp.waiting import stage
+
+COMMAND = [sys.executable, "-m", "journey_mcp"]
+NOW = "2026-07-28"
+DECLARED: dict[str, Any] = {"extensions": {EXTENSION: {}}}
+METHODS = ["tasks/get", "tasks/update", "tasks/cancel"]
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+SLOW = {"prompt": "a red kite over the dunes"}
+"""A call whose task takes some polls."""
+
+
+# --- servers -----------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def over_stdio(environment: dict[str, str], **more: Any) -> AsyncIterator[Client]:
+    """A client of a server process over its stdin and stdout."""
+    parameters = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env={**os.environ, **environment})
+    async with Client(stdio_client(parameters), **more) as client:
+        yield client
+
+
+@asynccontextmanager
+async def serving(environment: dict[str, str]) -> AsyncIterator[str]:
+    """The address of a server process that serves HTTP."""
+    port = free_port()
+    command = [*COMMAND, "serve", "--http", f"127.0.0.1:{port}"]
+    process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
+    try:
+        with anyio.fail_after(20):
+            while not await is_listening(port):
+                await anyio.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+
+
+@asynccontextmanager
+async def over_http(environment: dict[str, str], **more: Any) -> AsyncIterator[Client]:
+    """A client of a server process over HTTP."""
+    async with serving(environment) as address, Client(address, **more) as client:
+        yield client
+
+
+TRANSPORTS = pytest.mark.parametrize("connected", [over_stdio, over_http], ids=["stdio", "http"])
+
+
+@asynccontextmanager
+async def in_memory(settings: Settings, clock: FastClock | None = None, **more: Any) -> AsyncIterator[Client]:
+    """A client in this process, its server on time ten times as fast: leases are to be kept."""
+    clock = clock or FastClock()
+    clock.speed = 10
+    async with Client(make_server(settings, lambda settings: fast_studio(settings, clock)), **more) as client:
+        yield client
+
+
+@asynccontextmanager
+async def session(folder: Path, *faults: str, **more: Any) -> AsyncIterator[tuple[Client, sandbox.Running]]:
+    """A client in memory that takes tasks, its server at a sandbox; capitals are settings."""
+    parsed = tuple(sandbox.Fault.parse(fault) for fault in faults)
+    variables = {name: more.pop(name) for name in list(more) if name.isupper()}
+    async with (
+        sandbox.running(sandbox.Settings(speed=0, seed=7, faults=parsed)) as upstream,
+        in_memory(settings_for(upstream.base_url, folder, **variables), extensions=[Tasks()], **more) as client,
+    ):
+        yield client, upstream
+
+
+def enveloped(params: dict[str, Any], capabilities: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a request of the newest revision."""
+    meta = {"io.modelcontextprotocol/protocolVersion": NOW, "io.modelcontextprotocol/clientCapabilities": capabilities}
+    return {**params, "_meta": meta}
+
+
+async def post(
+    address: str, method: str, params: dict[str, Any], capabilities: dict[str, Any], **headers: str | None
+) -> tuple[int, dict[str, Any]]:
+    """Status and message with which a request over HTTP is answered; a header that is None is left out."""
+    named = params.get("taskId", params.get("name"))
+    usual = {"mcp_protocol_version": NOW, "mcp_method": method, "mcp_name": named, **headers}
+    sent = {name.replace("_", "-"): value for name, value in usual.items() if value is not None}
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": enveloped(params, capabilities)}
+    accept = {"accept": "application/json, text/event-stream"}
+    async with httpx2.AsyncClient() as http:
+        answer = await http.post(address, json=body, headers={**sent, **accept})
+    text = answer.text
+    if "text/event-stream" in answer.headers["content-type"]:
+        text = next(line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: {"))
+    return answer.status_code, json.loads(text)
+
+
+async def lines(environment: dict[str, str], *messages: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers to messages that a server process gets one after the other, line by line."""
+    command = {"env": {**os.environ, **environment}, "stderr": None}
+    answers: list[dict[str, Any]] = []
+    async with await anyio.open_process(COMMAND, **command) as process:  # type: ignore[arg-type]  # one for all
+        assert process.stdin is not None
+        assert process.stdout is not None
+        received = b""
+        for number, message in enumerate(messages):
+            plain = {"jsonrpc": "2.0", "id": number, **message}
+            await process.stdin.send(json.dumps(plain).encode() + b"\n")
+            while not received.endswith(b"\n"):
+                received += await process.stdout.receive()
+            answers.append(json.loads(received))
+            received = b""
+        await process.stdin.aclose()
+        await process.wait()
+    return answers
+
+
+# --- the life of a task ------------------------------------------------------------------------------------------
+
+
+@TRANSPORTS
+async def test_a_call_becomes_a_task_and_the_task_its_result(tmp_path: Path, connected: Any) -> None:
+    """With the fields of the specification and no others, and the id that the tools know too."""
+    async with (
+        sandbox.running(sandbox.Settings(speed=0)) as upstream,
+        connected(environment_for(upstream.base_url, tmp_path), extensions=[Tasks()]) as client,
+    ):
+        assert client.server_capabilities.extensions == {EXTENSION: {}}
+        handle = await begin(client, "imagine", prompt="a kite")
+        plain = handle.model_dump(by_alias=True, exclude_none=True)
+        assert set(plain) == {
+            "_meta",
+            "resultType",
+            "taskId",
+            "status",
+            "statusMessage",
+            "createdAt",
+            "lastUpdatedAt",
+            "ttlMs",
+            "pollIntervalMs",
+        }
+        assert (handle.status, handle.status_message) == ("working", "midjourney: queued")
+        assert (handle.ttl_ms, handle.poll_interval_ms) == (30 * 24 * 3600 * 1000, 2000)
+        assert TIMESTAMP.fullmatch(handle.created_at)
+        assert TIMESTAMP.fullmatch(handle.last_updated_at)
+        at_once = await get(client, handle.task_id)
+        assert set(at_once.model_dump(by_alias=True, exclude_none=True)) == set(plain)
+        assert (at_once.task_id, at_once.status, at_once.created_at) == (handle.task_id, "working", handle.created_at)
+        done = await until(client, handle.task_id, "completed")
+        assert set(done.model_dump(by_alias=True, exclude_none=True)) == {*plain, "result"}
+        assert done.last_updated_at > handle.last_updated_at
+        assert done.result is not None
+        assert (done.result["isError"], done.result["structuredContent"]["status"]) == (False, "succeeded")
+        fetched = await client.call_tool("fetch_task", {"task_ids": [handle.task_id]})
+        assert fetched.structured_content == {"tasks": [{**done.result["structuredContent"], "prompt": "a kite"}]}
+        edited = await begin(client, "edit_image", prompt="blue", image=f"{handle.task_id}.2")
+        assert (await until(client, edited.task_id, "completed")).status_message == "flux-kontext-pro: succeeded"
+        assert upstream.sandbox.ledger.requests["imagine"] == 2
+
+
+@TRANSPORTS
+async def test_a_client_that_waits_for_tasks_by_itself_needs_to_know_nothing(tmp_path: Path, connected: Any) -> None:
+    """The call has its result as ever, and it conforms to what the tool declares."""
+    async with (
+        sandbox.running(sandbox.Settings(speed=0)) as upstream,
+        connected(environment_for(upstream.base_url, tmp_path), extensions=[Tasks()]) as client,
+    ):
+        result = await client.call_tool("imagine", {"prompt": "a kite", "model": "z-image"})
+        assert result.structured_content is not None
+        assert result.structured_content["status"] == "succeeded"
+
+
+async def test_the_result_is_what_the_tool_itself_returns(tmp_path: Path) -> None:
+    """To the letter: a client without the extension joins the task, and its call waits for the same end."""
+    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+        settings = settings_for(upstream.base_url, tmp_path)
+        async with in_memory(settings, extensions=[Tasks()]) as client, in_memory(settings) as other:
+            handle = await begin(client, "imagine", **SLOW)
+            own = await other.call_tool("imagine", {**SLOW, "wait_s": 300})
+            told = await until(client, handle.task_id, "completed")
+        plain = own.model_dump(by_alias=True, mode="json", exclude={"meta"}, exclude_none=True)
+        (notice,) = plain["structuredContent"].pop("notices")
+        text = plain["content"][0]["text"]
+        plain["content"][0]["text"] = text.replace(f"Notice: {notice}\n", "")
+        assert told.result == plain
+        assert [block["type"] for block in plain["content"]] == ["text", *["resource_link"] * 4]
+        assert upstream.sandbox.ledger.requests["imagine"] == 1
+
+
+async def test_a_killed_servers_task_is_answered_by_the_next_one(tmp_path: Path) -> None:
+    """Under the same id, with nothing submitted twice."""
+    async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
+        environment = {**os.environ, **environment_for(upstream.base_url, tmp_path)}
+        call = {"name": "imagine", "arguments": {"prompt": "a kite"}}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": enveloped(call, DECLARED)}
+        async with await anyio.open_process(COMMAND, env=environment, stderr=None) as doomed:
+            assert doomed.stdin is not None
+            assert doomed.stdout is not None
+            await doomed.stdin.send(json.dumps(message).encode() + b"\n")
+            handle = json.loads(await doomed.stdout.receive())["result"]
+            with anyio.fail_after(20):
+                while upstream.sandbox.ledger.requests["fetch"] == 0:
+                    await anyio.sleep(0.01)
+            doomed.kill()
+        assert handle["resultType"] == "task"
+        async with over_http(environment_for(upstream.base_url, tmp_path), extensions=[Tasks()]) as client:
+            found = await get(client, handle["taskId"])
+            assert (found.task_id, found.created_at) == (handle["taskId"], handle["createdAt"])
+            done = await until(client, handle["taskId"], "completed")
+            assert done.result is not None
+            assert done.result["structuredContent"]["status"] == "succeeded"
+        assert upstream.sandbox.ledger.requests["imagine"] == 1
+
+
+async def test_a_failed_picture_is_a_completed_task_with_the_error_as_its_result(tmp_path: Path) -> None:
+    """`failed` is for errors of the protocol."""
+    async with session(tmp_path) as (client, _):
+        handle = await begin(client, "imagine", prompt="forbidden-in-sandbox", model="z-image")
+        done = await until(client, handle.task_id, "completed", "failed")
+        assert (done.status, done.status_message) == ("completed", "z-image: failed")
+        assert done.result is not None
+        assert done.result["isError"] is True
+        assert done.result["structuredContent"]["error"]["code"] == "generation_failed"
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "code"),
+    [
+        ({}, {"prompt": "p", "model": "dall-e"}, "unknown_model"),
+        ({}, {"prompt": "p", "size": "big"}, "invalid_arguments"),
+        ({"JOURNEY_MCP_BUDGET": "3credits/call"}, {"prompt": "p"}, "over_budget"),
+    ],
+)
+async def test_what_cannot_be_done_is_no_task(
+    tmp_path: Path, variables: dict[str, str], arguments: dict[str, Any], code: str
+) -> None:
+    """The tool's own error, at once."""
+    async with session(tmp_path, **variables) as (client, upstream):
+        result = await client.session.call_tool("imagine", arguments, allow_claimed=True)
+        assert isinstance(result, types.CallToolResult)
+        assert result.is_error
+        assert result.structured_content is not None
+        assert result.structured_content["error"]["code"] == code
+        assert not upstream.sandbox.ledger.submissions
+
+
+async def test_asking_for_tasks_and_ending_them_by_tool_is_no_task(tmp_path: Path) -> None:
+    """They answer at once, whoever calls."""
+    async with session(tmp_path, "submit:hang") as (client, _):
+        handle = await begin(client, "imagine", **SLOW)
+        for tool, arguments in (
+            ("fetch_task", {"task_ids": [handle.task_id], "wait_s": 0}),
+            ("cancel_task", {"task_ids": [handle.task_id]}),
+        ):
+            result = await client.session.call_tool(tool, arguments, allow_claimed=True)
+            assert isinstance(result, types.CallToolResult)
+            assert result.structured_content is not None
+            assert [task["task_id"] for task in result.structured_content["tasks"]] == [handle.task_id]
+
+
+async def test_an_old_task_is_asked_for_less_often(tmp_path: Path) -> None:
+    """After a minute there is news every ten seconds at the most."""
+    clock = FastClock()
+    async with session(tmp_path, "submit:hang", clock=clock) as (client, _):
+        handle = await begin(client, "imagine", **SLOW)
+        clock.leap(61)
+        state = await get(client, handle.task_id)
+        assert (state.status, state.poll_interval_ms) == ("working", 10_000)
+
+
+async def is_queued(client: Client, task_id: str) -> bool:
+    """Whether the task waits here: nothing of it is at the provider."""
+    return "queued" in ((await get(client, task_id)).status_message or "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "z-image: queued"),
+        ({"status": Status.RUNNING}, "z-image: running"),
+        ({"status": Status.RUNNING, "progress": 0.4}, "z-image: running, 40%"),
+        ({"status": Status.SUCCEEDED, "progress": 1.0}, "z-image: succeeded"),
+    ],
+)
+def test_a_stage_is_told_in_a_few_words(changes: dict[str, Any], says: str) -> None:
+    """To people who watch a task."""
+    base: dict[str, Any] = {"id": "tsk_1", "principal": "local", "provider": "p", "base_url": "u", "created_at": 0.0}
+    assert stage(Task(**base, request=wish(), updated_at=0.0, **changes)) == says
+
+
+async def test_a_task_of_a_provider_that_is_not_set_up_says_so(tmp_path: Path) -> None:
+    """It waits, and does not pretend to run."""
+    async with sandbox.running(sandbox.Settings(speed=1)) as upstream:
+        async with fast_studio(settings_for(upstream.base_url, tmp_path)) as studio:
+            task = await until_accepted(studio, (await studio.create(wish(model="midjourney"))).task)
+        async with in_memory(settings_for("http://127.0.0.1:9/api", tmp_path), extensions=[Tasks()]) as client:
+            state = await get(client, task.id)
+            assert state.status == "working"
+            assert state.status_message is not None
+            assert "which this server is not set up to ask" in state.status_message
+
+
+# --- the same wish, and a question first -------------------------------------------------------------------------
+
+
+async def test_an_equal_call_gets_the_task_that_is_running_and_hears_why(tmp_path: Path) -> None:
+    """The notice of the tool is the message of the task."""
+    async with session(tmp_path, "submit:hang") as (client, upstream):
+        first = await begin(client, "imagine", **SLOW)
+        second = await begin(client, "imagine", **SLOW)
+        assert second.task_id == first.task_id
+        assert second.status_message is not None
+        assert second.status_message.startswith("An equal call of ")
+        assert "is still running" in second.status_message
+        assert upstream.sandbox.ledger.requests["imagine"] <= 1
+
+
+async def test_a_result_that_was_read_is_delivered(tmp_path: Path) -> None:
+    """Until then equal calls get its task, finished as it is; the first one after it makes a new one."""
+    async with session(tmp_path) as (client, upstream):
+        first = await begin(client, "imagine", prompt="p", model="z-image")
+        with anyio.fail_after(20):
+            while (joined := await begin(client, "imagine", prompt="p", model="z-image")).status == "working":
+                await anyio.sleep(0.02)
+        assert (joined.task_id, joined.status) == (first.task_id, "completed")
+        assert "result" not in joined.model_dump()
+        assert "has a result that nobody has seen" in (joined.status_message or "")
+        assert (await get(client, first.task_id)).result is not None
+        fresh = await begin(client, "imagine", prompt="p", model="z-image")
+        assert fresh.task_id != first.task_id
+        await until(client, fresh.task_id, "completed")
+        assert upstream.sandbox.ledger.requests["imagine"] == 2
+
+
+@TRANSPORTS
+async def test_the_person_is_asked_before_there_is_a_task(tmp_path: Path, connected: Any) -> None:
+    """Over the round trips of the revision; the answer brings the task."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        environment = environment_for(upstream.base_url, tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="1credits")
+        call = {"prompt": "a kite", "model": "z-image"}
+        both = {"allow_claimed": True, "allow_input_required": True}
+
+        async def nobody(_context: Any, _params: Any) -> types.ElicitResult:
+            raise AssertionError("the session itself does not ask")
+
+        async with connected(environment, extensions=[Tasks()], elicitation_callback=nobody) as client:
+            asked: Any = await client.session.call_tool("imagine", call, **both)
+            assert isinstance(asked, types.InputRequiredResult)
+            assert "task" not in json.dumps(asked.model_dump(by_alias=True, mode="json", exclude_none=True))
+            assert not upstream.sandbox.ledger.submissions
+            for agree, kind in ((False, types.CallToolResult), (True, Handle)):
+                answer = types.ElicitResult(action="accept", content={"agree": agree})
+                told = await client.session.call_tool(
+                    "imagine",
+                    call,
+                    input_responses={"cost": answer},
+                    request_state=asked.request_state,
+                    **both,
+                )
+                assert isinstance(told, kind)
+            assert isinstance(told, Handle)
+            assert told.status == "working"
+            assert (await until(client, told.task_id, "completed")).result is not None
+        assert len(upstream.sandbox.ledger.submissions) == 1
+
+
+# --- tasks/cancel and tasks/update -------------------------------------------------------------------------------
+
+
+@TRANSPORTS
+async def test_a_queued_task_is_canceled(tmp_path: Path, connected: Any) -> None:
+    """The acknowledgement says nothing of the task, and the second one says the same."""
+    faults = (sandbox.Fault.parse("submit:status=429,times=always,header.Retry-After=60"),)
+    async with (
+        sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream,
+        connected(environment_for(upstream.base_url, tmp_path), extensions=[Tasks()]) as client,
+    ):
+        handle = await begin(client, "imagine", **SLOW)
+        with anyio.fail_after(20):
+            while not upstream.sandbox.ledger.requests["imagine"] or not await is_queued(client, handle.task_id):
+                await anyio.sleep(0.01)
+        for _ in range(2):
+            ack = await cancel(client, handle.task_id)
+            assert set(ack.model_dump(by_alias=True, exclude_none=True)) == {"resultType", "_meta"}
+            state = await until(client, handle.task_id, "cancelled")
+            assert state.status_message == "midjourney: canceled"
+            assert not {"result", "error"} & set(state.model_dump(exclude_none=True))
+
+
+async def test_what_a_provider_cannot_cancel_goes_on(tmp_path: Path) -> None:
+    """The request is acknowledged all the same."""
+    async with session(tmp_path, "submit:hang") as (client, upstream):
+        handle = await begin(client, "imagine", **SLOW)
+        with anyio.fail_after(20):
+            while upstream.sandbox.ledger.requests["fetch"] == 0:
+                await anyio.sleep(0.01)
+        await cancel(client, handle.task_id)
+        assert (await get(client, handle.task_id)).status == "working"
+
+
+async def test_a_finished_task_stays_what_it_is(tmp_path: Path) -> None:
+    """A final state never changes."""
+    async with session(tmp_path) as (client, _):
+        handle = await begin(client, "imagine", prompt="p", model="z-image")
+        done = await until(client, handle.task_id, "completed")
+        await cancel(client, handle.task_id)
+        again = await get(client, handle.task_id)
+        assert (again.status, again.result) == ("completed", done.result)
+
+
+async def test_a_provider_that_can_cancel_does(tmp_path: Path) -> None:
+    """Once it has accepted the task; a wish to end it that comes too early is acknowledged too."""
+    faults = (sandbox.Fault.parse("replicate/submit:hang"),)
+    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+        settings = read_settings(environment_of(upstream, tmp_path, "replicate"))
+        async with in_memory(settings, extensions=[Tasks()]) as client:
+            handle = await begin(client, "imagine", prompt="a kite", model="flux-schnell")
+            with anyio.fail_after(20):
+                while (await get(client, handle.task_id)).status == "working":
+                    await cancel(client, handle.task_id)
+            assert (await get(client, handle.task_id)).status_message == "flux-schnell: canceled"
+        assert upstream.sandbox.ledger.requests["replicate/cancel"] == 1
+
+
+async def test_an_update_is_acknowledged_and_changes_nothing(tmp_path: Path) -> None:
+    """Our tasks ask for nothing, and answers to nothing are ignored."""
+    async with session(tmp_path) as (client, _):
+        handle = await begin(client, "imagine", prompt="p", model="z-image")
+        ack = await update(client, handle.task_id, name={"action": "accept"})
+        assert set(ack.model_dump(by_alias=True, exclude_none=True)) == {"resultType", "_meta"}
+        assert (await until(client, handle.task_id, "completed")).result is not None
+
+
+# --- who gets what -----------------------------------------------------------------------------------------------
+
+
+async def test_ids_that_name_no_task_of_the_callers_are_all_answered_alike(tmp_path: Path) -> None:
+    """Never made, somebody else's, deleted, a picture's: nobody learns which."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = settings_for(upstream.base_url, tmp_path)
+        async with fast_studio(settings) as studio:
+            theirs = (await studio.create(wish(prompt="theirs"), principal="somebody else")).task
+            gone = await studio.wait_for_new((await studio.create(wish(prompt="gone"))).task, 900)
+        async with open_store(settings.resolved_database_url()) as store:
+            await store.delete_older(than=gone.created_at + 0.001)
+        async with in_memory(settings, extensions=[Tasks()]) as client:
+            kept = await begin(client, "imagine", prompt="kept", model="z-image")
+            for ask in (get, cancel, update):
+                for id_ in (theirs.id, gone.id, "tsk_AAAAAAAAAAAAAAAAAAAAAA", f"{kept.task_id}.1", "", "x" * 5000):
+                    with pytest.raises(MCPError) as raised:
+                        await ask(client, id_)
+                    assert (raised.value.code, raised.value.message) == (-32602, f"There is no task {id_[:80]!r}.")
+            assert (await until(client, kept.task_id, "completed")).task_id == kept.task_id
+
+
+async def test_who_declares_nothing_gets_no_task_and_may_ask_for_none(tmp_path: Path) -> None:
+    """Over HTTP: with status 400, and what is missing; whatever else is wrong with the request."""
+    async with (
+        sandbox.running(sandbox.Settings(speed=0)) as upstream,
+        serving(environment_for(upstream.base_url, tmp_path)) as address,
+    ):
+        call = {"name": "imagine", "arguments": {"prompt": "p", "model": "z-image"}}
+        _, told = await post(address, "tools/call", call, DECLARED)
+        assert told["result"]["resultType"] == "task"
+        undeclared: list[dict[str, Any]] = [{}, {"extensions": {}}, {"extensions": {"io.example/other": {}}}]
+        for capabilities in undeclared:
+            for method in METHODS:
+                for params in ({"taskId": told["result"]["taskId"]}, {}):
+                    status, refused = await post(address, method, params, capabilities)
+                    assert (status, refused["error"]["code"]) == (400, -32021)
+                    assert refused["error"]["data"] == {"requiredCapabilities": {"extensions": {EXTENSION: {}}}}
+                    assert EXTENSION in refused["error"]["message"]
+        call["arguments"] = {"prompt": "another", "model": "z-image"}
+        status, plain = await post(address, "tools/call", call, {})
+        assert (status, plain["result"]["resultType"]) == (200, "complete")
+        assert plain["result"]["structuredContent"]["status"] == "succeeded"
+
+
+async def test_every_request_declares_for_itself(tmp_path: Path) -> None:
+    """On one connection over stdio: with it a task, without it none, and the offer in `server/discover`."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        calls = [
+            {"method": "tools/call", "params": enveloped({"name": "imagine", "arguments": arguments}, capabilities)}
+            for arguments, capabilities in (
+                ({"prompt": "one", "model": "z-image"}, {}),
+                ({"prompt": "two", "model": "z-image"}, DECLARED),
+                ({"prompt": "three", "model": "z-image"}, {"elicitation": {}}),
+            )
+        ]
+        found = {"method": "server/discover", "params": enveloped({}, {})}
+        asked = {"method": "tasks/get", "params": enveloped({"taskId": "tsk_1"}, {})}
+        answers = await lines(environment_for(upstream.base_url, tmp_path), found, *calls, asked)
+        assert answers[0]["result"]["capabilities"]["extensions"] == {EXTENSION: {}}
+        assert [answer["result"]["resultType"] for answer in answers[1:4]] == ["complete", "task", "complete"]
+        assert answers[4]["error"]["code"] == -32021
+
+
+async def test_a_wrong_or_missing_header_is_refused(tmp_path: Path) -> None:
+    """Whoever routes by it must be able to trust it."""
+    async with (
+        sandbox.running(sandbox.Settings(speed=0)) as upstream,
+        serving(environment_for(upstream.base_url, tmp_path)) as address,
+    ):
+        call = {"name": "imagine", "arguments": {"prompt": "p", "model": "z-image"}}
+        _, told = await post(address, "tools/call", call, DECLARED)
+        asked = {"taskId": told["result"]["taskId"], "inputResponses": {}}
+        for method in METHODS:
+            for name in (None, "tsk_another", "=?base64?!?="):
+                status, refused = await post(address, method, asked, DECLARED, mcp_name=name)
+                assert (status, refused["error"]["code"]) == (400, -32020)
+                assert "mcp-name" in refused["error"]["message"]
+            status, answered = await post(address, method, asked, DECLARED)
+            assert (status, answered["result"]["resultType"]) == (200, "complete")
+        encoded = encode_header_value(" tsk_ä")
+        status, unknown = await post(address, "tasks/get", {"taskId": " tsk_ä"}, DECLARED, mcp_name=encoded)
+        assert (status, unknown["error"]["code"]) == (400, -32602)
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "says"),
+    [
+        ("tasks/get", {}, "taskId must be the id of a task"),
+        ("tasks/cancel", {"taskId": 7}, "taskId must be the id of a task"),
+        ("tasks/update", {"taskId": "tsk_1"}, "inputResponses must be an object"),
+        ("tasks/update", {"taskId": "tsk_1", "inputResponses": ["x"]}, "inputResponses must be an object"),
+    ],
+)
+async def test_wrong_parameters_are_named(tmp_path: Path, method: str, params: dict[str, Any], says: str) -> None:
+    """With what is allowed."""
+    (answer,) = await lines(
+        {"JOURNEY_MCP_DATA_DIR": str(tmp_path)}, {"method": method, "params": enveloped(params, DECLARED)}
+    )
+    assert answer["error"]["code"] == -32602
+    assert says in answer["error"]["message"]
+
+
+async def test_methods_of_the_revision_before_are_not_there(tmp_path: Path) -> None:
+    """No list, no result: they are as unknown as any other."""
+    asked = [
+        {"method": method, "params": enveloped({"taskId": "x"}, DECLARED)} for method in ("tasks/list", "tasks/result")
+    ]
+    answers = await lines({"JOURNEY_MCP_DATA_DIR": str(tmp_path)}, *asked)
+    assert [answer["error"]["code"] for answer in answers] == [-32601, -32601]
+
+
+@TRANSPORTS
+async def test_a_client_of_the_revision_before_sees_nothing_of_it(tmp_path: Path, connected: Any) -> None:
+    """Whatever it declares: no offer, no task, no methods."""
+    async with (
+        sandbox.running(sandbox.Settings(speed=0)) as upstream,
+        connected(environment_for(upstream.base_url, tmp_path), mode="legacy", extensions=[Tasks()]) as client,
+    ):
+        assert client.protocol_version == "2025-11-25"
+        assert client.server_capabilities.extensions is None
+        result = await client.session.call_tool("imagine", {"prompt": "p", "model": "z-image"}, allow_claimed=True)
+        assert isinstance(result, types.CallToolResult)
+        assert result.structured_content is not None
+        for ask in (get, cancel, update):
+            with pytest.raises(MCPError) as raised:
+                await ask(client, result.structured_content["task_id"])
+            assert raised.value.code == -32601
+
+
+async def test_an_older_client_that_declares_it_by_hand_gets_none(tmp_path: Path) -> None:
+    """Not in what `initialize` tells, not for a call."""
+    hello = {
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": DECLARED,
+            "clientInfo": {"name": "test", "version": "1"},
+        },
+    }
+    call = {"method": "tools/call", "params": {"name": "imagine", "arguments": {"prompt": "p", "model": "z-image"}}}
+    asked = {"method": "tasks/get", "params": {}}
+    told, made, refused = await lines({"JOURNEY_MCP_DATA_DIR": str(tmp_path)}, hello, call, asked)
+    assert EXTENSION not in json.dumps(told)
+    assert made["result"]["structuredContent"]["status"] == "succeeded"
+    assert (refused["error"]["code"], refused["error"]["message"]) == (-32601, "Method not found")
+
+
+# --- when something fails ----------------------------------------------------------------------------------------
+
+
+async def test_a_database_that_is_away_loses_no_task(tmp_path: Path) -> None:
+    """The error says that it is one, and not that there is no such task; afterwards all is as it was."""
+    async with session(tmp_path) as (client, _):
+        handle = await begin(client, "imagine", prompt="p", model="z-image")
+        done = await until(client, handle.task_id, "completed")
+        file = tmp_path / "tasks.db"
+        away = file.rename(tmp_path / "away.db")
+        for ask in (get, cancel, update):
+            with pytest.raises(MCPError) as raised:
+                await ask(client, handle.task_id)
+            assert raised.value.code == -32603
+            assert re.search(r"the task is as it was, .* report id [0-9a-f]{8}\.", raised.value.message)
+            assert "tasks.db was deleted or replaced" in raised.value.message
+        away.rename(file)
+        assert (await get(client, handle.task_id)).result == done.result
+
+
+async def test_a_setup_that_cannot_work_is_told_to_who_asks_for_a_task(tmp_path: Path) -> None:
+    """And a call is answered with the tool's own error."""
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    settings = settings_for("http://127.0.0.1:9", tmp_path / "file" / "folder")
+    async with in_memory(settings, extensions=[Tasks()]) as client:
+        with pytest.raises(MCPError) as raised:
+            await get(client, "tsk_1")
+        assert raised.value.code == -32603
+        assert str(tmp_path / "file") in raised.value.message
+        made = await client.session.call_tool("imagine", {"prompt": "p"}, allow_claimed=True)
+        assert isinstance(made, types.CallToolResult)
+        assert made.is_error
+
+
+async def test_a_fault_of_our_own_is_told_by_an_id_only(caplog: pytest.LogCaptureFixture) -> None:
+    """Details are for the log."""
+
+    async def broken(_ctx: Context) -> TaskSource:
+        raise LookupError("a secret")
+
+    server: Server[Any] = Server("test", version="1")
+    tasks_extension.install(server, broken)
+    async with Client(server, extensions=[Tasks()]) as client:
+        with pytest.raises(MCPError) as raised:
+            await get(client, "tsk_1")
+    assert raised.value.code == -32603
+    (report_id,) = re.findall("report id ([0-9a-f]{8})", raised.value.message)
+    assert "secret" not in raised.value.message
+    assert f"tasks/get of 'tsk_1' failed (report {report_id})" in caplog.text
+    assert "a secret" in caplog.text
+
+
+async def test_a_source_may_ask_and_may_fail(tmp_path: Path) -> None:
+    """What our own tasks never do: questions until all are answered, and errors of the protocol."""
+    async with (
+        fixture_server(read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})) as server,
+        Client(server, extensions=[Tasks()]) as client,
+    ):
+        asking = await begin(client, "multi_input")
+        state: State = await until(client, asking.task_id, "input_required")
+        assert set(state.model_dump()["inputRequests"]) == {"name", "colour"}
+        await update(client, asking.task_id, name={"action": "accept"}, age={"action": "accept"})
+        assert set((await get(client, asking.task_id)).model_dump()["inputRequests"]) == {"colour"}
+        await update(client, asking.task_id, colour={"action": "decline"})
+        assert (await until(client, asking.task_id, "completed")).result is not None
+        failing = await begin(client, "protocol_error_job")
+        plain = (await until(client, failing.task_id, "failed")).model_dump(exclude_none=True)
+        assert plain["error"] == {"code": -32603, "message": "The job broke."}
+        assert "result" not in plain
