@@ -1,5 +1,6 @@
 """As whom providers are asked: an account for every key that is set, or the sandbox without one."""
 
+from journey_mcp.concurrency import parse_limits_at_once
 from journey_mcp.errors import SetupError
 from journey_mcp.providers import SANDBOX, Account
 from journey_mcp.registry import Catalog, ProviderFacts, Registry
@@ -16,8 +17,12 @@ def accounts_of(settings: Settings, registry: Registry) -> list[Account]:
     `JOURNEY_MCP_PROVIDERS` chooses and orders them; without it all are used, in the registry's order.
 
     Raises:
-        SetupError: it names a provider that there is not, or one without a key; or there is no key and no sandbox.
+        SetupError: it names a provider that there is not, or one without a key; or there is no key and no sandbox;
+            or `JOURNEY_MCP_MAX_CONCURRENT` names a provider that there is not.
     """
+    for name in parse_limits_at_once(settings.max_concurrent or ""):
+        if name is not None and name not in registry.providers:
+            raise _no_such(f"JOURNEY_MCP_MAX_CONCURRENT={settings.max_concurrent}", name, registry)
     chosen = settings.providers or [name for name, facts in registry.providers.items() if _key_of(facts, settings)]
     if not chosen and settings.sandbox == "off":
         raise no_key()
@@ -52,11 +57,7 @@ def catalog_of(settings: Settings, registry: Registry) -> Catalog:
 def _account(name: str, settings: Settings, registry: Registry) -> Account:
     facts = registry.providers.get(name)
     if facts is None:
-        raise SetupError(
-            f"JOURNEY_MCP_PROVIDERS={','.join(settings.providers)}: there is no provider {name!r} "
-            f"(allowed: {', '.join(registry.providers)}).",
-            next_step="Correct or unset this variable.",
-        )
+        raise _no_such(f"JOURNEY_MCP_PROVIDERS={','.join(settings.providers)}", name, registry)
     key = _key_of(facts, settings)
     if key is None:
         raise SetupError(
@@ -73,6 +74,13 @@ def _account(name: str, settings: Settings, registry: Registry) -> Account:
         poll_url=settings.told(facts.poll_url_variable),
         features=facts.features,
         webhook_retries_s=facts.webhook_retries_s,
+    )
+
+
+def _no_such(setting: str, name: str, registry: Registry) -> SetupError:
+    return SetupError(
+        f"{setting}: there is no provider {name!r} (allowed: {', '.join(registry.providers)}).",
+        next_step="Correct or unset this variable.",
     )
 
 

@@ -59,6 +59,7 @@ class Holdings:
         self._watches: dict[str, list[Watch]] = {}
         self.is_ending = False
         """Nobody waits any more."""
+        self._listeners: list[Callable[[Task], None]] = []
         # changes of one task reach the store in the order in which they were made
         self._in_order = anyio.Lock(fast_acquire=True)
 
@@ -119,6 +120,8 @@ class Holdings:
             self._drop(task_id)
         for watch in self._watches.get(task_id, ()):
             watch.tell(after)
+        for listener in self._listeners:
+            listener(after)
         return after
 
     async def _save(self, task: Task) -> bool:
@@ -168,6 +171,10 @@ class Holdings:
         for watches in self._watches.values():
             for watch in watches:
                 watch.end()
+
+    def listen(self, listener: Callable[[Task], None]) -> None:
+        """Tell it of every change that this process makes to any task, for good."""
+        self._listeners.append(listener)
 
     def _drop(self, task_id: str) -> None:
         self._held.pop(task_id, None)

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from journey_mcp.budgets import parse_amounts, parse_limits
+from journey_mcp.concurrency import parse_limits_at_once
 from journey_mcp.errors import SetupError
 
 
@@ -152,6 +153,12 @@ class Settings(BaseModel):
         description="The HTTPS address under which providers reach `serve --webhooks`, as in "
         "`https://hooks.example.com/journey`.",
     )
+    max_concurrent: str | None = Field(
+        None,
+        title="JOURNEY_MCP_MAX_CONCURRENT",
+        description="How many tasks may run at once, comma-separated, as `N` (at each provider) or `N@PROVIDER`, as in "
+        "`25@journeyapi`; more wait in line. Default: no limit but what a provider's refusals teach.",
+    )
     wait_s: Seconds = Field(
         45,
         title="JOURNEY_MCP_WAIT_S",
@@ -228,6 +235,12 @@ class Settings(BaseModel):
     @classmethod
     def _amounts(cls, value: str | None) -> str | None:
         parse_amounts(value or "")
+        return value
+
+    @field_validator("max_concurrent")
+    @classmethod
+    def _limits_at_once(cls, value: str | None) -> str | None:
+        parse_limits_at_once(value or "")
         return value
 
     @field_validator("database_url")

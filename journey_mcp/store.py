@@ -147,6 +147,11 @@ class Store:
         )
         return await self._read(query)
 
+    async def running(self, *, provider: str, base_url: str, since: float) -> int:
+        """How many unfinished tasks the provider may have, counting those that told something since then."""
+        values = {"provider": provider, "base_url": base_url, "since": since}
+        return int((await self._reader.execute(_RUNNING, values)).scalar_one())
+
     async def orphans(self, *, now: float, addresses: Iterable[tuple[str, str | None]]) -> list[tuple[Task, str]]:
         """Unfinished tasks that nobody renews, made at these (provider, base URL), each with who held it.
 
@@ -159,9 +164,7 @@ class Store:
                 for name, url in addresses
             ),
         )
-        query = sa.select(*_READ, tasks.c.lease_owner).where(
-            tasks.c.final.is_(False), tasks.c.lease_until < now, at_ours
-        )
+        query = sa.select(*_READ, tasks.c.lease_owner).where(_UNFINISHED, tasks.c.lease_until < now, at_ours)
         rows = (await self._reader.execute(query)).mappings().all()
         return [(task, row["lease_owner"]) for row in rows if (task := _readable(row))]
 
@@ -473,6 +476,21 @@ _SAVE = (
         tasks.c.final.is_(False),
     )
     .values({name: sa.bindparam(f"new_{name}") for name in _CHANGING})
+)
+
+
+_UNFINISHED = sa.text("NOT final")
+"""In the words of the index of unfinished tasks: neither SQLite nor PostgreSQL knows it again in others."""
+_RUNNING = (
+    sa.select(sa.func.count())
+    .select_from(tasks)
+    .where(
+        _UNFINISHED,
+        tasks.c.provider == sa.bindparam("provider"),
+        tasks.c.base_url == sa.bindparam("base_url"),
+        tasks.c.submission.in_((Submission.SENT.value, Submission.ACCEPTED.value)),
+        tasks.c.updated_at >= sa.bindparam("since"),
+    )
 )
 
 

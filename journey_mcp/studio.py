@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from journey_mcp import fitting, leases, routing, wishes
 from journey_mcp.cancellation import cancel
 from journey_mcp.clock import Clock
+from journey_mcp.concurrency import parse_limits_at_once
 from journey_mcp.connections import ADAPTERS, Adapter, Connections, open_connections
 from journey_mcp.copies import Copies
 from journey_mcp.delivery import Delivery
@@ -33,6 +34,7 @@ from journey_mcp.pictures import PictureReader, Pictures
 from journey_mcp.polling import Poller
 from journey_mcp.providers import SANDBOX
 from journey_mcp.providers.client import LONGEST_SUBMIT_S
+from journey_mcp.queueing import Queues
 from journey_mcp.registry import Offer
 from journey_mcp.relay import Relay
 from journey_mcp.rendering import task_object
@@ -105,6 +107,7 @@ class Studio:
             secret=settings.webhook_secret.get_secret_value() if settings.webhook_secret else None,
             shown=lambda task, now: task_object(task, now=now, with_paths=False),
         )
+        self._queues = Queues(self._holdings, parse_limits_at_once(settings.max_concurrent or ""))
         # A creating request that is out is not cancelled with whatever asked for it: the answer may be paid for.
         # These tasks are outside of every cancel scope; `stop` ends them.
         self._submissions: dict[str, asyncio.Task[None]] = {}
@@ -152,9 +155,9 @@ class Studio:
             self._delivery,
             self._rests,
             self._purse,
+            self._queues,
             slots=self._slots,
             told=own,
-            is_ending=lambda: self._holdings.is_ending,
         )
         self._submissions[task.id] = asyncio.create_task(self._submit(task.id, submitter))
         return Created(task)
@@ -239,6 +242,7 @@ class Studio:
             is_enough=_all_final if seconds else _all_answered,
             usual_s=self._usual_s([task]),
             report=report,
+            position_of=self.position,
         )
         return (await wait(self._holdings, wish, {task.id: task}))[task.id]
 
@@ -261,6 +265,7 @@ class Studio:
             is_enough=_all_final if wait_for == "all" else lambda tasks: _has_ended(tasks, running),
             usual_s=self._usual_s(list(known.values())),
             report=report,
+            position_of=self.position,
         )
         found = await wait(self._holdings, wish, known)
         return {id_: self._as_known(task) for id_, task in found.items()}
@@ -329,6 +334,11 @@ class Studio:
     def end(self) -> None:
         """The process is told to end: nothing more is sent, and all who wait are told how their tasks stand."""
         self._holdings.end_waits()
+        self._queues.close()
+
+    def position(self, task_id: str) -> int | None:
+        """A task's place in the line for its provider, from 1; `None` when it stands in none."""
+        return self._queues.position(task_id)
 
     async def hurry(self, seconds: float) -> None:
         """Send nothing more, and wait at most so long for the answers that are out."""
@@ -336,7 +346,9 @@ class Studio:
         await self._wait_for_answers(seconds)
 
     async def _wait_for_answers(self, seconds: float) -> None:
-        out = {task for id_, task in self._submissions.items() if self._is_out(id_)}
+        """Wait for those that are out. Who stands in line is ended, free: its answer would come too late."""
+        in_line = self._queues.close()
+        out = {task for id_, task in self._submissions.items() if id_ in in_line or self._is_out(id_)}
         if out:
             await asyncio.wait(out, timeout=seconds)
 

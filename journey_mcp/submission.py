@@ -3,6 +3,7 @@
 It is sent once; again, or to the next provider, only where it is known that nothing was created.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +23,7 @@ from journey_mcp.errors import (
     Unreachable,
 )
 from journey_mcp.providers import Account, Provider, TellsBalance, Uploads
+from journey_mcp.queueing import Line, Place, Queues
 from journey_mcp.registry import Offer
 from journey_mcp.requests import PreparedRequest, Webhook
 from journey_mcp.rests import Rests
@@ -55,8 +57,7 @@ class _Gone(Exception):
 class Submitter:
     """A stored task on its way to the first provider that takes it.
 
-    `slots` is where providers report it, `told` the notices that the task carries for its first attempt only, and
-    `is_ending` whether the process is told to end: then nothing more is sent.
+    `slots` is where providers report it, `told` the notices that the task carries for its first attempt only.
     """
 
     def __init__(
@@ -66,10 +67,10 @@ class Submitter:
         delivery: Delivery,
         rests: Rests,
         purse: Purse,
+        queues: Queues,
         *,
         slots: Slots,
         told: Sequence[str] = (),
-        is_ending: Callable[[], bool] = lambda: False,
     ) -> None:
         self._task_id = task_id
         self._attempts = list(attempts)
@@ -78,8 +79,8 @@ class Submitter:
         self._rests = rests
         self._purse = purse
         self._slots = slots
+        self._queues = queues
         self._told = tuple(told)
-        self._is_ending = is_ending
         self._refused: dict[str, JourneyError] = {}
 
     async def run(self) -> tuple[Task | None, Offer]:
@@ -150,29 +151,80 @@ class Submitter:
 
     async def _sent(self, request: PreparedRequest, attempt: Attempt) -> Prediction:
         """The provider's answer. Without a connection, or at its limit, it is tried again; long by the last only."""
-        provider, started, tries = attempt.provider, self._holdings.clock.elapsed(), 0
-        uploads = provider if isinstance(provider, Uploads) else None
+        request = await self._with_uploads(request, attempt)
+        task = self._holdings.get(self._task_id)
+        if task is None:
+            raise _Gone
+        line, tries = self._queues.line(attempt.account), 0
+        place = line.place(task)
+        while True:
+            webhook = await self._departed(line, place, attempt.account)
+            try:
+                prediction = await attempt.provider.submit(replace(request, webhook=webhook), attempt.offer)
+            except RateLimited as error:
+                await self._back_in_line(line, place, error, tries)
+            except Unreachable as error:
+                await self._pause(error, tries)
+            else:
+                line.accepted(place)
+                return prediction
+            tries += 1
+
+    async def _with_uploads(self, request: PreparedRequest, attempt: Attempt) -> PreparedRequest:
+        """The request once what is too large to go with it is uploaded.
+
+        The task is not `sent` meanwhile: nothing that breaks off here can have been charged.
+        """
+        started, tries = self._holdings.clock.elapsed(), 0
+        while isinstance(attempt.provider, Uploads):
+            self._check_wanted()
+            try:
+                return await attempt.provider.upload(request)
+            except (RateLimited, Unreachable) as error:
+                await self._pause(error, tries, self._holdings.clock.elapsed() - started)
+                tries += 1
+        return request
+
+    async def _departed(self, line: Line, place: Place, account: Account) -> Webhook | None:
+        """Wait for the turn, and journal that the request leaves; where its provider is to report the task.
+
+        Waiting alone moves no task to another provider.
+        """
+        patience_s = pacing.RATE_LIMIT_PATIENCE_WITH_OTHERS_S if self._attempts else math.inf
         while True:
             try:
-                if uploads:
-                    self._check_wanted()
-                    # the task is not `sent` meanwhile: nothing that breaks off here can have been charged
-                    request, uploads = await uploads.upload(request), None
-                webhook = await self._journal_sent(attempt.account)
-                return await provider.submit(replace(request, webhook=webhook), attempt.offer)
-            except (RateLimited, Unreachable) as error:
-                waited_s = self._holdings.clock.elapsed() - started
-                has_next = await self._has_next()
-                gap_s = _gap(error, tries, waited_s, has_next=has_next)
-                if gap_s is None:
+                async with line.turn(place, patience_s):
+                    return await self._journal_sent(account)
+            except RateLimited:
+                if await self._has_next():
                     raise
-                await self._holdings.change(self._task_id, Task.put_back if has_next else partial(_put_back, error))
-                await self._holdings.clock.sleep(gap_s)
-                tries += 1
+                patience_s = math.inf
+
+    async def _back_in_line(self, line: Line, place: Place, error: RateLimited, tries: int) -> None:
+        """Nothing was created: the task is queued again, and the line knows; raises the error after enough of it."""
+        line.refused(place, error)
+        has_next = await self._has_next()
+        gap_s = _gap(error, tries, line.refused_s(place, has_next=has_next), has_next=has_next)
+        if gap_s is not None:
+            line.hold(gap_s)
+        is_told = gap_s is not None and not has_next
+        await self._holdings.change(self._task_id, partial(_put_back, error) if is_told else Task.put_back)
+        await line.learn()
+        if gap_s is None:
+            raise error
+
+    async def _pause(self, error: RateLimited | Unreachable, tries: int, refused_s: float = 0.0) -> None:
+        """Put the task back, and wait before it is tried again; raises the error after enough of it."""
+        has_next = await self._has_next()
+        gap_s = _gap(error, tries, refused_s, has_next=has_next)
+        if gap_s is None:
+            raise error
+        await self._holdings.change(self._task_id, Task.put_back if has_next else partial(_put_back, error))
+        await self._holdings.clock.sleep(gap_s)
 
     def _check_wanted(self) -> None:
         """Nothing more leaves when the process ends, or for a task that somebody else has or that was called off."""
-        if self._is_ending():
+        if self._holdings.is_ending:
             raise NotSubmitted("The server ended before the request was sent.")
         task = self._holdings.get(self._task_id)
         if task is None or task.status.is_final:
@@ -195,18 +247,17 @@ class Submitter:
         return self._slots.of(task, account)
 
 
-def _gap(error: RateLimited | Unreachable, tries: int, waited_s: float, *, has_next: bool) -> float | None:
+def _gap(error: RateLimited | Unreachable, tries: int, refused_s: float, *, has_next: bool) -> float | None:
     """Seconds until the same provider is tried again; `None` when it was tried enough."""
-    told_s = error.failure.retry_after_s
-    gap_s = pacing.submit_gap(tries, told_s=told_s)
     if isinstance(error, Unreachable):
-        return None if has_next or tries >= pacing.SUBMIT_RETRIES else gap_s
+        return None if has_next or tries >= pacing.SUBMIT_RETRIES else pacing.submit_gap(tries)
+    told_s = error.failure.retry_after_s
     patience_s = pacing.RATE_LIMIT_PATIENCE_WITH_OTHERS_S if has_next else pacing.RATE_LIMIT_PATIENCE_S
-    left_s = patience_s - waited_s
+    left_s = patience_s - refused_s
     if left_s <= 0 or (told_s or 0.0) > left_s:
         return None
     # the last try is when the patience ends: a limit that clears until then is not missed
-    return min(gap_s, left_s)
+    return min(pacing.submit_gap(tries, told_s=told_s), left_s)
 
 
 def _put_back(error: RateLimited | Unreachable, task: Task, now: float) -> Task:

@@ -141,8 +141,8 @@ class Task:
 
     def put_back(self, at: float) -> "Task":
         """The provider said that nothing was created and that it may be tried again."""
-        if self.submission is Submission.ACCEPTED:
-            return self
+        if self.submission is not Submission.SENT:
+            return self  # it was not sent, or a webhook told of it meanwhile
         return self._changed(at, status=Status.QUEUED, submission=Submission.PREPARED, answer_by=None)
 
     def accepted(self, prediction: Prediction, at: float) -> "Task":

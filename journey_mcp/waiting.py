@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from journey_mcp.holdings import Holdings
 from journey_mcp.pacing import Heartbeat
-from journey_mcp.tasks import Task
+from journey_mcp.tasks import Status, Task
 
 HEARTBEAT_S = 3.0
 """A sign of life goes out this often; clients drop a call that is silent for long."""
@@ -26,6 +26,8 @@ class Wait:
     is_enough: Callable[[Mapping[str, Task]], bool]
     usual_s: tuple[int, int] | None = None
     report: Report | None = None
+    position_of: Callable[[str], int | None] = lambda _id: None
+    """Tells a queued task's place in line, from 1."""
 
 
 async def wait(holdings: Holdings, wish: Wait, known: Mapping[str, Task]) -> dict[str, Task]:
@@ -51,16 +53,17 @@ async def wait(holdings: Holdings, wish: Wait, known: Mapping[str, Task]) -> dic
                 tasks.update(await holdings.store.get(elsewhere, principal=wish.principal))
             elapsed_s = clock.elapsed() - started
             if wish.report and (has_news or elapsed_s >= next_beat_s):
-                await wish.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks))
+                await wish.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks, wish.position_of))
             if elapsed_s >= next_beat_s:
                 next_beat_s = elapsed_s + HEARTBEAT_S
     return tasks
 
 
-def stage(task: Task) -> str:
-    """Where a task stands, in a few words."""
+def stage(task: Task, position: int | None = None) -> str:
+    """Where a task stands, in a few words; `position` is its place in line."""
+    place = f", {_ordinal(position)} in line at {task.provider}" if position else ""
     percent = f", {task.progress:.0%}" if task.progress and not task.status.is_final else ""
-    return f"{task.request.model}: {task.status}{percent}"
+    return f"{task.request.model}: {task.status}{place}{percent}"
 
 
 def _progress(tasks: Mapping[str, Task]) -> float:
@@ -68,8 +71,14 @@ def _progress(tasks: Mapping[str, Task]) -> float:
     return sum(told) / len(told)
 
 
-def _message(tasks: Mapping[str, Task]) -> str:
+def _message(tasks: Mapping[str, Task], position_of: Callable[[str], int | None]) -> str:
     open_ = [task for task in tasks.values() if not task.status.is_final]
     if len(tasks) == 1 and open_:
-        return stage(open_[0])
-    return f"{len(tasks) - len(open_)} of {len(tasks)} done"
+        return stage(open_[0], position_of(open_[0].id))
+    queued = sum(task.status is Status.QUEUED for task in open_)
+    return f"{len(tasks) - len(open_)} of {len(tasks)} done{f', {queued} queued' if queued else ''}"
+
+
+def _ordinal(number: int) -> str:
+    is_teen = number % 100 in {11, 12, 13}
+    return f"{number}{'th' if is_teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"

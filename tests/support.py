@@ -3,15 +3,17 @@
 import json
 import os
 import socket
+import sqlite3
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio
+import sqlalchemy as sa
 import trustme
 import uvicorn
 from mcp import Client
@@ -247,6 +249,30 @@ class Authority:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.authority.issue_cert(*hosts).configure_cert(context)
         return context
+
+
+@contextmanager
+def statements(part: str) -> Iterator[list[tuple[str, Any]]]:
+    """The statements with these words that databases are asked meanwhile, with their values."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_more: Any) -> None:
+        if part in statement:
+            seen.append((statement, values))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+
+def explained(file: Path, statement: str, values: Any) -> str:
+    """How SQLite goes about it, in its words."""
+    connection = sqlite3.connect(file)
+    ((*_, told),) = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+    connection.close()
+    return str(told)
 
 
 def free_port() -> int:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import create_async_engine
+from support import explained, statements
 
 from journey_mcp import migrations
 from journey_mcp.errors import Failure, SetupError
@@ -126,6 +127,16 @@ async def test_leases_are_taken_over_when_their_holder_is_gone(tmp_path: Path) -
         assert await store.adopt([TASK.id], owner="c", lease_until=300, now=211) == []
         await store.release(owner="b")
         assert await store.adopt([TASK.id], owner="c", lease_until=300, now=211) == [TASK]
+
+
+async def test_looking_for_orphans_reads_the_unfinished_tasks_only(tmp_path: Path) -> None:
+    """Every process does so every two seconds, however many tasks there were."""
+    async with store_in(tmp_path) as store:
+        with statements("lease_until") as seen:
+            await store.orphans(now=1, addresses=[("journeyapi", "u")])
+    ((statement, values),) = seen
+    told = explained(tmp_path / "data" / "tasks.db", statement, values)
+    assert told == "SEARCH tasks USING INDEX tasks_unfinished (lease_until<?)"
 
 
 async def test_a_row_that_cannot_be_read_keeps_nobody_from_the_others(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from journey_mcp import __version__
 from journey_mcp.accounts import catalog_of
 from journey_mcp.cli import console, rests
 from journey_mcp.cli.setup import ready_settings
+from journey_mcp.concurrency import limit_at, parse_limits_at_once
 from journey_mcp.connections import open_connections
 from journey_mcp.errors import CredentialsRejected, JourneyError, OutOfCredits, SetupError, Unreachable, UpstreamError
 from journey_mcp.fetching import TRUSTED_HOSTS_SETTING, Trusted
@@ -192,8 +193,17 @@ async def _providers(settings: Settings, patience_s: float) -> list[Finding]:
         accounts = list(connections.providers())
         looks = (_provider(account, provider, registry, patience_s) for account, provider in accounts)
         found, resting = await asyncio.gather(asyncio.gather(*looks), rests.read_rests(settings))
-    told = [_with_rest(finding, resting.get(finding.about)) for finding in found]
+    limits = parse_limits_at_once(settings.max_concurrent or "")
+    told = [_with_rest(_with_limit(f, limit_at(limits, f.about)), resting.get(f.about)) for f in found]
     return [*told, *_left_out(settings, registry, {account.provider for account, _ in accounts})]
+
+
+def _with_limit(finding: Finding, limit: int | None) -> Finding:
+    """The finding on a provider at which only so many tasks may run at once."""
+    if limit is None:
+        return finding
+    told = f"{finding.told}; at most {limit} task{'s' if limit > 1 else ''} at once"
+    return replace(finding, told=told, facts={**finding.facts, "max_concurrent": limit})
 
 
 def _with_rest(finding: Finding, rest: Rest | None) -> Finding:

@@ -201,6 +201,8 @@ async def _conclude(studio: Studio, task: Task, handling: Handling, *, as_list: 
         return console.FAILED
     if task.submission is Submission.SENT:
         console.remark("Staying for the provider's answer, which would be lost otherwise; Ctrl-C leaves all the same.")
+    if task.submission is Submission.PREPARED and not as_list:
+        console.remark("It is still queued, and ends with this command: unsent, and free. A longer --wait lets it go.")
     if handling.output is None:
         if task.provider == SANDBOX:
             console.remark(
@@ -251,7 +253,9 @@ def _farewell(tasks: Sequence[Task]) -> list[str]:
     if all(task.provider == SANDBOX for task in running) and running:
         return ["Stopped, and the sandbox with it; nothing was charged."]
     lines = [
-        f"{task.provider} had not confirmed {task.id}: it may be charged all the same."
+        f"{task.id} was still queued: nothing was sent or charged."
+        if task.submission is Submission.PREPARED
+        else f"{task.provider} had not confirmed {task.id}: it may be charged all the same."
         for task in running
         if task.submission is not Submission.ACCEPTED
     ]

@@ -64,7 +64,7 @@ def view(studio: Studio, defaults: Defaults, task: Task, message: str | None = N
         updated_at=task.updated_at,
         ttl_ms=studio.settings.keep_days * _DAY_MS,
         poll_interval_ms=_poll_interval_ms(task, now),
-        message=message or studio.elsewhere(task) or stage(task),
+        message=message or studio.elsewhere(task) or stage(task, studio.position(task.id)),
         outcome=outcome,
     )
 

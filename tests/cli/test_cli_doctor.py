@@ -57,6 +57,20 @@ async def test_every_provider_is_asked_in_the_order_of_preference(journey: Comma
     assert sandbox.sandbox.ledger.submissions == ()
 
 
+async def test_how_many_may_run_at_once_is_told(journey: CommandLine, sandbox: Running) -> None:
+    given = {"JOURNEY_MCP_PROVIDERS": "journeyapi,bfl,vtrix", "JOURNEY_MCP_MAX_CONCURRENT": "25@journeyapi,1@bfl"}
+    journey = journey.at_all(sandbox, **given)
+    told = [line.partition("; ")[2] for line in (await journey.run("doctor")).out.splitlines()[4:7]]
+    assert told == ["at most 25 tasks at once", "at most 1 task at once", "it tells no balance"]
+    findings = (await journey.run("doctor", "--json")).json["findings"]
+    assert [finding["facts"].get("max_concurrent") for finding in findings[4:7]] == [25, 1, None]
+
+
+async def test_a_limit_for_a_provider_that_there_is_not_is_a_problem(journey: CommandLine, sandbox: Running) -> None:
+    [found] = problems(await journey.at(sandbox, JOURNEY_MCP_MAX_CONCURRENT="5@jurney").run("doctor", "--json"))
+    assert found["told"].startswith("JOURNEY_MCP_MAX_CONCURRENT=5@jurney: there is no provider 'jurney' (allowed: ")
+
+
 async def test_who_refused_lately_is_told_with_until_when_and_why(journey: CommandLine, sandbox: Running) -> None:
     journey = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="journeyapi,vtrix")
     sandbox.services["journeyapi"].balance = 0

@@ -407,6 +407,25 @@ async def test_ctrl_c_in_the_middle_of_a_creating_request_says_that_it_may_be_ch
     ]
 
 
+async def test_what_is_still_queued_when_a_command_ends_is_free(journey: CommandLine) -> None:
+    async with running(Settings(speed=0, faults=(Fault(on="submit", kind="hang"),))) as sandbox:
+        journey = journey.at(sandbox, JOURNEY_MCP_MAX_CONCURRENT="1")
+        assert (await journey.run("imagine", "a boat", "--wait", "0")).code == 0
+        done = await journey.run("imagine", "a kite", "--wait", "0", "--json")
+        assert (done.code, done.json["status"]) == (0, "queued")
+        assert "It is still queued, and ends with this command: unsent, and free." in done.err
+        ended = await journey.run("fetch", done.json["task_id"], "--wait", "0", "--json")
+        assert ended.json["tasks"][0]["error"]["code"] == "not_submitted"
+        async with journey.started("imagine", "a third one") as process:
+            task_id = (await first_line(process.stderr)).split()[1].rstrip(":")
+            done = await interrupted(process)
+        assert done.err.splitlines() == [
+            f"Stopped waiting. To come back: journey-mcp fetch {task_id}",
+            f"{task_id} was still queued: nothing was sent or charged.",
+        ]
+        assert len(sandbox.sandbox.ledger.submissions) == 1
+
+
 async def test_ctrl_c_without_a_key_ends_the_sandbox_too(journey: CommandLine) -> None:
     async with journey.started("imagine", "a boat") as process:
         await first_line(process.stderr)

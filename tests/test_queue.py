@@ -1,0 +1,647 @@
+"""Calls above what a provider runs at once wait here: in turn, told where they stand, and nothing is lost or paid."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from processes import in_thread, process, raw
+from support import (
+    FastClock,
+    World,
+    client_of,
+    created,
+    environment_for,
+    explained,
+    fast_studio,
+    settings_for,
+    statements,
+    wide_world,
+    wish,
+    world,
+)
+from test_holdings import execute, hide, show
+
+from journey_mcp import sandbox
+from journey_mcp.accounts import accounts_of
+from journey_mcp.concurrency import Ceiling, limit_at, parse_limits_at_once
+from journey_mcp.errors import RateLimited, SetupError
+from journey_mcp.holdings import Holdings
+from journey_mcp.queueing import Line, Place
+from journey_mcp.registry import load
+from journey_mcp.sandbox import JourneyApiSettings
+from journey_mcp.settings import read_settings
+from journey_mcp.store import open_store
+from journey_mcp.studio import Studio
+from journey_mcp.tasks import Status, Submission, Task
+
+LIMIT = "JOURNEY_MCP_MAX_CONCURRENT"
+TWO = ("journeyapi", "bfl")
+BOTH: dict[str, Any] = {"model": "flux-2-max"}
+"""JourneyAPI and BFL offer it."""
+
+
+class Hand:
+    """The sandbox's time, moved by hand: its tasks end when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+class LateClock(FastClock):
+    """Real time, faster, that may jump forwards."""
+
+    speed = 20.0
+    late_s = 0.0
+
+    def elapsed(self) -> float:
+        """With all jumps."""
+        return super().elapsed() + self.late_s
+
+
+@asynccontextmanager
+async def plan(
+    folder: Path,
+    *faults: str,
+    services: tuple[str, ...] = ("journeyapi",),
+    name: str = "basic",
+    limit: str | None = None,
+    **more: Any,
+) -> AsyncIterator[tuple[World, Hand]]:
+    """A world whose JourneyAPI has a plan, and in which tasks end by hand."""
+    hand = Hand()
+    imitation = JourneyApiSettings(plan=name)  # type: ignore[arg-type]  # a plan by name
+    told = {"speed": 1, "clock": hand, "journeyapi": imitation, **({LIMIT: limit} if limit else {}), **more}
+    async with wide_world(folder, *faults, services=services, **told) as here:
+        here.clock.speed = 20  # a busy machine has a moment for every second
+        yield here, hand
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until this holds, however slow the machine is."""
+    with anyio.fail_after(30):
+        while not condition():
+            await anyio.sleep(0.005)
+
+
+def prompts(here: World, service: str = "journeyapi") -> list[str]:
+    """What was asked for, in the order of arrival."""
+    return [body["prompt"] for body in here.sent_to(service)]
+
+
+def refusals(here: World) -> int:
+    """How many creating requests the provider refused."""
+    return sum(entry.outcome.startswith("refused") for entry in here.upstream.sandbox.ledger.submissions)
+
+
+async def in_line(studio: Studio, *names: str, principal: str = "local", **more: Any) -> list[Task]:
+    """New tasks with these prompts, made one after another."""
+    given = {"model": "midjourney", **more}
+    return [await created(studio, wish(prompt=name, **given), principal=principal) for name in names]
+
+
+async def run_down(here: World, hand: Hand, tasks: list[Task], studio: Studio | None = None) -> dict[str, Task]:
+    """Let time pass at the provider until all of these have ended."""
+    found: dict[str, Task] = {}
+
+    async def fetch() -> None:
+        for task in tasks:
+            found.update(await (studio or here.studio).fetch([task.id], principal=task.principal, seconds=1e6))
+        group.cancel_scope.cancel()
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            group.start_soon(fetch)
+            while True:
+                await anyio.sleep(0.05)
+                hand.now += 30
+    return found
+
+
+# the setting
+
+
+def test_limits_are_read_as_they_are_written() -> None:
+    """For all, or for one."""
+    limits = parse_limits_at_once(" 8, 25@JourneyAPI ,5@bfl,")
+    assert [limit_at(limits, name) for name in ("journeyapi", "bfl", "vtrix")] == [25, 5, 8]
+    assert limit_at(parse_limits_at_once("25@journeyapi"), "vtrix") is None
+    assert parse_limits_at_once("") == {}
+
+
+@pytest.mark.parametrize("value", ["0", "many", "-1", "2.5", "25@", "5@journey api", "5,6", "5@bfl,6@BFL", "1000000"])
+def test_nonsense_stops_the_start_and_is_named(value: str) -> None:
+    """With the form that is allowed."""
+    with pytest.raises(SetupError) as raised:
+        read_settings({LIMIT: value})
+    assert f"{LIMIT}={value!r}: " in str(raised.value)
+    assert "must be N or N@PROVIDER with N from 1 to 999999, such as 25@journeyapi" in str(raised.value)
+    assert raised.value.failure.next_step == "Correct or unset this variable."
+
+
+def test_a_provider_that_there_is_not_is_named() -> None:
+    """With those that there are; one without a key is fine."""
+    registry = load(None)
+    with pytest.raises(SetupError, match=f"{LIMIT}=25@journyapi: there is no provider 'journyapi'") as raised:
+        accounts_of(read_settings({LIMIT: "25@journyapi"}), registry)
+    assert "allowed: journeyapi, vtrix, kkiai, replicate, bfl" in str(raised.value)
+    assert accounts_of(read_settings({LIMIT: "25@journeyapi"}), registry) == []
+
+
+def test_what_is_learnt_grows_back_one_by_one() -> None:
+    """To the configured number; without one, until it is forgotten."""
+    ceiling = Ceiling(None)
+    assert ceiling.at(0) is None
+    ceiling.refused(7, 100)
+    ceiling.refused(5, 101)
+    ceiling.refused(9, 102)
+    assert [ceiling.at(102 + age) for age in (0, 299, 300, 1500, 3599, 3600)] == [5, 5, 6, 10, 16, None]
+    ceiling.refused(0, 9000)
+    assert ceiling.at(9000) == 1
+    configured = Ceiling(7)
+    configured.refused(5, 0)
+    assert [configured.at(age) for age in (0, 300, 600, 900, 9e9)] == [5, 6, 7, 7, 7]
+    configured.refused(30, 9e9)
+    assert configured.at(9e9) == 7
+
+
+# room
+
+
+@pytest.mark.parametrize("model", ["midjourney", "z-image"])
+async def test_no_more_run_than_the_plan_allows(tmp_path: Path, model: str) -> None:
+    """Twelve calls at a plan for five: each is sent once, none is refused, all are done."""
+    async with plan(tmp_path, limit="5@journeyapi") as (here, hand):
+        tasks = await in_line(here.studio, *map(str, range(12)), model=model)
+        await until(lambda: len(here.sent) == 5)
+        await here.clock.sleep(5)
+        assert (len(here.sent), here.upstream.sandbox.tasks.running_of("journeyapi")) == (5, 5)
+        found = await run_down(here, hand, tasks)
+        assert {task.status for task in found.values()} == {Status.SUCCEEDED}
+        assert (prompts(here), refusals(here)) == ([str(number) for number in range(12)], 0)
+
+
+async def test_a_limit_that_nobody_told_is_learnt(tmp_path: Path) -> None:
+    """From the refusals of the first burst: then as many run as may, and all are done."""
+    async with plan(tmp_path) as (here, hand):
+        tasks: list[Task] = []
+
+        async def make(number: int) -> None:
+            tasks.extend(await in_line(here.studio, str(number)))
+
+        async with anyio.create_task_group() as group:
+            for number in range(12):
+                group.start_soon(make, number)
+        await until(lambda: len(here.created) == 5)
+        await here.clock.sleep(30)
+        first = refusals(here)
+        # one that is about to be refused as well still counts as running: then one or two more are refused
+        assert (1 <= first <= 9, len(here.created)) == (True, 5)
+        found = await run_down(here, hand, tasks)
+        assert {task.status for task in found.values()} == {Status.SUCCEEDED}
+        assert len(here.created) == 12
+        assert refusals(here) <= first + 1
+
+
+async def test_two_processes_share_a_plan(tmp_path: Path) -> None:
+    """What ends in one makes room in the other within a moment."""
+    async with plan(tmp_path, limit="2") as (here, hand), fast_studio(here.studio.settings, here.clock) as other:
+        ours = await in_line(here.studio, "a", "b")
+        await until(lambda: len(here.created) == 2)
+        theirs = await in_line(other, "c", "d", "e")
+        await here.clock.sleep(10)
+        assert prompts(here) == ["a", "b"]
+        hand.now += 100
+        await until(lambda: len(here.created) == 4)
+        assert prompts(here) == ["a", "b", "c", "d"]
+        found = await run_down(here, hand, [*ours, *theirs], other)
+        assert {task.status for task in found.values()} == {Status.SUCCEEDED}
+        assert refusals(here) == 0
+
+
+async def test_a_task_that_tells_nothing_for_an_hour_keeps_nobody_out(tmp_path: Path) -> None:
+    """Whether it still runs, the provider knows best."""
+    async with plan(tmp_path, "submit:hang", limit="1") as (here, _):
+        await in_line(here.studio, "lost")
+        await until(lambda: here.created)
+        await in_line(here.studio, "next")
+        await here.clock.sleep(10)
+        assert prompts(here) == ["lost"]
+        here.clock.leap(3600)
+        await until(lambda: prompts(here) == ["lost", "next"])
+
+
+async def test_counting_costs_little_and_without_a_limit_nothing(tmp_path: Path) -> None:
+    """Then a call is what it was before; else there is one statement more, on the few unfinished tasks."""
+    async with world(tmp_path) as here:
+        with statements("count(") as seen:
+            await here.made()
+        assert seen == []
+    async with world(tmp_path, JOURNEY_MCP_MAX_CONCURRENT=9) as here:
+        with statements("count(") as seen:
+            await here.made()
+    ((statement, values),) = seen
+    assert explained(tmp_path / "tasks.db", statement, values) == "SCAN tasks USING INDEX tasks_unfinished"
+
+
+async def test_where_nothing_can_be_counted_nothing_is_sent(tmp_path: Path) -> None:
+    """Then nothing can be journaled either, and that is what is told."""
+    async with plan(tmp_path, limit="1") as (here, _):
+        await in_line(here.studio, "first")
+        await until(lambda: here.created)
+        (second,) = await in_line(here.studio, "second")
+        hide(tmp_path)
+        told = await here.studio.wait_for_new(second, 300)
+        assert told.failure is not None
+        assert (told.failure.code, told.submission, prompts(here)) == ("setup", Submission.REFUSED, ["first"])
+        show(tmp_path)
+
+
+# turns
+
+
+async def test_turns_go_round_between_principals(tmp_path: Path) -> None:
+    """Who asks for ten keeps nobody waiting who asks for two; of one's own, the first comes first."""
+    async with plan(tmp_path, limit="1") as (here, hand):
+        many = await in_line(here.studio, *(f"a{number}" for number in range(6)), principal="a")
+        await until(lambda: here.created)
+        few = await in_line(here.studio, "b0", "b1", principal="b")
+        one = await in_line(here.studio, "c0", principal="c")
+        await run_down(here, hand, [*many, *few, *one])
+        assert prompts(here) == ["a0", "a1", "b0", "c0", "a2", "b1", "a3", "a4", "a5"]
+
+
+async def test_a_place_in_line_is_the_turn_that_comes(tmp_path: Path) -> None:
+    """Counted as the turns go, and told in progress messages, which strictly increase."""
+    async with plan(tmp_path, limit="1") as (here, hand):
+        (running,) = await in_line(here.studio, "a0", principal="a")
+        await until(lambda: here.created)
+        waiting = await in_line(here.studio, "a1", "a2", "a3", principal="a")
+        waiting += await in_line(here.studio, "b0", "b1", principal="b")
+        seen: dict[str, list[tuple[float, str]]] = {}
+
+        async def watch(task: Task) -> None:
+            async def report(progress: float, message: str) -> None:
+                seen.setdefault(task.request.prompt, []).append((progress, message))
+
+            await here.studio.wait_for_new(task, 1e6, report)
+
+        async with anyio.create_task_group() as group:
+            for task in [running, *waiting]:
+                group.start_soon(watch, task)
+            await until(lambda: len(seen) == 6)
+            assert {name: told[-1][1].removeprefix("midjourney: ") for name, told in seen.items()} == {
+                "a0": "running",
+                "a1": "queued, 1st in line at journeyapi",
+                "b0": "queued, 2nd in line at journeyapi",
+                "a2": "queued, 3rd in line at journeyapi",
+                "b1": "queued, 4th in line at journeyapi",
+                "a3": "queued, 5th in line at journeyapi",
+            }
+            await run_down(here, hand, [running, *waiting])
+        for told in seen.values():
+            values = [progress for progress, _ in told]
+            assert values == sorted(set(values))
+        assert any("1st in line" in message for _, message in seen["a3"])
+        assert any("midjourney: running" in message for _, message in seen["a3"])
+
+
+async def test_a_client_sees_its_place(tmp_path: Path) -> None:
+    """In a session: at once with `wait_s` 0, as progress while it waits, in sum for several."""
+    hang = sandbox.Fault.parse("submit:hang,times=always")
+    async with sandbox.running(sandbox.Settings(speed=0, faults=(hang,))) as upstream:
+        settings = settings_for(upstream.base_url, tmp_path, **{LIMIT: "1"})
+        async with client_of(settings) as client:
+            seen: list[str] = []
+
+            async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+                assert 0 < progress < (total or 0)
+                seen.append(message or "")
+
+            async def call(tool: str, **given: Any) -> Any:
+                return (await client.call_tool(tool, given, progress_callback=on_progress)).structured_content
+
+            first = await call("imagine", prompt="a kite", wait_s=10)
+            second = await call("imagine", prompt="a boat", wait_s=10)
+            assert (first["status"], second["status"]) == ("running", "queued")
+            assert "midjourney: queued, 1st in line at journeyapi" in seen
+            for number in range(11):
+                await call("imagine", prompt=f"kite {number}", wait_s=0)
+            last = await call("imagine", prompt="the last", wait_s=10)
+            assert "midjourney: queued, 13th in line at journeyapi" in seen
+            ids = [first["task_id"], second["task_id"], last["task_id"]]
+            await call("fetch_task", task_ids=ids, wait_s=10)
+            assert "0 of 3 done, 2 queued" in seen
+
+
+async def test_a_call_that_does_not_wait_returns_queued(tmp_path: Path) -> None:
+    """Within two seconds, with its handle."""
+    async with plan(tmp_path, limit="1") as (here, _):
+        await in_line(here.studio, "first")
+        await until(lambda: here.created)
+        started = here.clock.elapsed()
+        (task,) = await in_line(here.studio, "second")
+        task = await here.studio.wait_for_new(task, 0)
+        assert (task.status, task.submission) == (Status.QUEUED, Submission.PREPARED)
+        assert 1 < here.clock.elapsed() - started < 4
+
+
+async def test_who_is_called_off_leaves_the_line_at_once(tmp_path: Path) -> None:
+    """Free; those behind move up."""
+    async with plan(tmp_path, limit="1") as (here, hand):
+        (running,) = await in_line(here.studio, "first")
+        await until(lambda: here.created)
+        second, third, fourth = await in_line(here.studio, "second", "third", "fourth")
+        told: list[str] = []
+
+        async def report(_progress: float, message: str) -> None:
+            told.append(message)
+
+        await here.studio.wait_for_new(fourth, 10, report)
+        assert any("3rd in line" in message for message in told)
+        for task in (second, third):
+            ended, said = (await here.studio.cancel([task.id]))[task.id]
+            assert (ended.status, ended.submission, ended.cost) == (Status.CANCELED, Submission.REFUSED, None)
+            assert "nothing is charged" in said
+        told.clear()
+        await here.studio.wait_for_new(fourth, 10, report)
+        assert all("1st in line" in message for message in told)
+        found = await run_down(here, hand, [running, fourth])
+        assert {task.status for task in found.values()} == {Status.SUCCEEDED}
+        assert prompts(here) == ["first", "fourth"]
+
+
+async def test_what_somebody_else_has_ended_holds_nobody_up(tmp_path: Path) -> None:
+    """Another process took a waiting task away, and a running one: turn and room go to the next."""
+    async with plan(tmp_path, limit="1") as (here, _):
+        await in_line(here.studio, "first", "second", "third")
+        await until(lambda: here.created)
+        ended = "lease_owner = 'another', lease_until = 9e9, status = 'canceled', final = 1"
+        execute(tmp_path, f"UPDATE tasks SET {ended} WHERE request LIKE '%first%' OR request LIKE '%second%'")
+        await until(lambda: len(here.sent) == 2)
+        assert prompts(here) == ["first", "third"]
+
+
+# refusals
+
+
+async def test_one_tries_and_the_others_wait_behind(tmp_path: Path) -> None:
+    """At a provider that refuses though nothing of ours runs there: somebody else uses the account."""
+    async with plan(tmp_path, "submit:status=429,times=4", name="enterprise") as (here, hand):
+        first = await in_line(here.studio, "a0", principal="a")
+        await until(lambda: refusals(here) == 1)
+        others = await in_line(here.studio, "a1", principal="a") + await in_line(here.studio, "b0", principal="b")
+        await until(lambda: refusals(here) == 4)
+        found = await run_down(here, hand, [*first, *others])
+        assert {task.status for task in found.values()} == {Status.SUCCEEDED}
+        assert prompts(here) == ["a0"] * 5 + ["b0", "a1"]
+
+
+async def test_a_turn_that_came_to_nothing_goes_to_the_first_of_its_principal(tmp_path: Path) -> None:
+    """Who is first by that hears of it: nobody else would wake it."""
+    account = accounts_of(settings_for("http://127.0.0.1:9", tmp_path), load(None))[0]
+    turns: list[str] = []
+    async with open_store(f"sqlite+aiosqlite:///{tmp_path}/tasks.db") as store:
+        clock = FastClock()
+        holdings = Holdings(store, clock)
+        line = Line(holdings, account, Ceiling(None))
+        places: dict[str, Place] = {}
+        for name, principal in (("b0", "b"), ("a0", "a"), ("a1", "a")):
+            task = Task(
+                id=name,
+                principal=principal,
+                request=wish(),
+                provider=account.provider,
+                base_url=account.base_url,
+                created_at=clock.now(),
+                updated_at=clock.now(),
+            )
+            await holdings.add(task)
+            places[name] = line.place(task)
+
+        async def turn(name: str) -> None:
+            async with line.turn(places[name]):
+                turns.append(name)
+
+        line.hold(20)
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(turn, "b0")
+                group.start_soon(turn, "a0")
+                await until(lambda: line.position("a0") == 2)
+                line.refused(places["a1"], RateLimited("full"))
+                group.start_soon(turn, "a1")
+        assert turns == ["a0", "b0", "a1"]
+
+
+async def test_a_retry_after_holds_the_whole_line(tmp_path: Path) -> None:
+    """Nobody asks sooner."""
+    async with plan(tmp_path, "submit:status=429,header.Retry-After=60") as (here, _):
+        await in_line(here.studio, "first")
+        await until(lambda: refusals(here) == 1)
+        refused_at = here.clock.elapsed()
+        await in_line(here.studio, "second")
+        await until(lambda: here.created)
+        assert here.clock.elapsed() - refused_at > 55
+        assert prompts(here)[:2] == ["first", "first"]
+
+
+async def test_a_provider_that_refuses_everybody_ends_them_all_in_ten_minutes(tmp_path: Path) -> None:
+    """Not one after the other: each has asked, and the limit has not cleared for anybody."""
+    async with world(tmp_path, "submit:status=429,times=always") as here:
+        here.clock.speed = 200
+        tasks = await in_line(here.studio, "first")
+        await until(lambda: refusals(here) == 1)
+        tasks += await in_line(here.studio, *map(str, range(9)))
+        found = await here.studio.fetch([task.id for task in tasks], seconds=3000)
+        assert {task.failure.code for task in found.values() if task.failure} == {"rate_limited"}
+        assert {task.cost for task in found.values()} == {None}
+        assert all(500 < task.updated_at - task.created_at < 900 for task in found.values())
+        assert len(set(prompts(here))) == 10
+        assert refusals(here) < 60
+
+
+async def test_waiting_in_line_takes_no_patience_away(tmp_path: Path) -> None:
+    """An hour behind a task of ours, one refusal before and one after: it is still tried."""
+    faults = ("submit:status=429,header.Retry-After=20", "submit:status=429,after=2")
+    clock = LateClock()
+    async with plan(tmp_path, *faults, limit="1") as (here, hand), fast_studio(here.studio.settings, clock) as late:
+        (task,) = await in_line(late, "waits")
+        await until(lambda: refusals(here) == 1)
+        await in_line(here.studio, "runs")
+        await until(lambda: here.created)
+        await clock.sleep(60)
+        for _ in range(6):
+            clock.late_s += 600
+            await clock.sleep(5)
+        assert (await late.fetch([task.id]))[task.id].status is Status.QUEUED
+        hand.now += 100
+        found = await run_down(here, hand, [task], late)
+        assert found[task.id].status is Status.SUCCEEDED
+        assert prompts(here) == ["waits", "runs", "waits", "waits"]
+
+
+async def test_refused_with_another_provider_to_turn_to_it_moves_after_ten_seconds(tmp_path: Path) -> None:
+    """Also when tasks of ours are what fills the provider."""
+    more = {"JOURNEY_MCP_PROVIDERS": "journeyapi,bfl"}
+    async with plan(tmp_path, services=TWO, **more) as (here, hand):
+        await in_line(here.studio, *map(str, range(5)))
+        await until(lambda: len(here.created) == 5)
+        refused_at = here.clock.now()
+        (task,) = await in_line(here.studio, "sixth", **BOTH)
+        await until(lambda: here.sent_to("bfl"))
+        assert 9 < here.clock.now() - refused_at < 30
+        task = (await here.studio.fetch([task.id]))[task.id]
+        assert (task.provider, refusals(here)) == ("bfl", 1)
+        assert any("at its limit. bfl was tried next" in notice for notice in task.notices)
+        await run_down(here, hand, [task])
+
+
+async def test_waiting_alone_moves_no_task(tmp_path: Path) -> None:
+    """The line is within the limit that the person has set: nobody was refused."""
+    more = {"JOURNEY_MCP_PROVIDERS": "journeyapi,bfl"}
+    async with plan(tmp_path, services=TWO, limit="1@journeyapi", **more) as (here, hand):
+        await in_line(here.studio, "first")
+        await until(lambda: here.created)
+        (task,) = await in_line(here.studio, "second", **BOTH)
+        await here.clock.sleep(60)
+        assert here.sent_to("bfl") == []
+        found = await run_down(here, hand, [task])
+        assert (found[task.id].provider, found[task.id].status) == ("journeyapi", Status.SUCCEEDED)
+
+
+async def test_another_one_s_refusal_moves_nobody_whom_only_tasks_of_ours_keep_waiting(tmp_path: Path) -> None:
+    """Two processes counted in the same moment: who was refused moves, who is behind it waits for its turn."""
+    more = {"JOURNEY_MCP_PROVIDERS": "journeyapi,bfl"}
+    fault = "journeyapi/submit:status=429,after=1"
+    async with plan(tmp_path, fault, services=TWO, limit="2@journeyapi", **more) as (here, hand):
+        await in_line(here.studio, "first")
+        await until(lambda: here.created)
+        (refused,) = await in_line(here.studio, "refused", **BOTH)
+        await until(lambda: refusals(here) == 1)
+        (behind,) = await in_line(here.studio, "behind", **BOTH)
+        await until(lambda: prompts(here, "bfl") == ["refused"])
+        await here.clock.sleep(30)
+        assert prompts(here, "bfl") == ["refused"]
+        found = await run_down(here, hand, [refused, behind])
+        assert [found[task.id].provider for task in (refused, behind)] == ["bfl", "journeyapi"]
+
+
+async def test_who_waits_behind_a_refused_one_moves_too(tmp_path: Path) -> None:
+    """The first one is pinned, and tries for ten minutes; the second one need not wait so long."""
+    more = {"JOURNEY_MCP_PROVIDERS": "journeyapi,bfl"}
+    async with plan(tmp_path, services=TWO, limit="1@journeyapi", **more) as (here, hand):
+        await in_line(here.studio, "first")
+        await until(lambda: here.created)
+        (pinned,) = await in_line(here.studio, "pinned", provider="journeyapi", **BOTH)
+        (free,) = await in_line(here.studio, "free", **BOTH)
+        here.faults("journeyapi/submit:status=429,times=always")
+        hand.now += 100
+        await until(lambda: here.sent_to("bfl"))
+        found = await here.studio.fetch([pinned.id, free.id])
+        assert [found[task.id].provider for task in (pinned, free)] == ["journeyapi", "bfl"]
+        assert "free" not in prompts(here)
+        await run_down(here, hand, [free])
+
+
+async def test_who_has_nowhere_to_move_waits_on(tmp_path: Path) -> None:
+    """The other provider would have to fetch the picture, and cannot."""
+    given: dict[str, Any] = {"model": "flux-1.1-pro", "reference_images": ("http://127.0.0.1:9/a.png",)}
+    more = {"JOURNEY_MCP_TRUSTED_HOSTS": "127.0.0.1:9"}
+    fault = "replicate/submit:status=429,times=always"
+    async with wide_world(tmp_path, fault, services=("replicate", "bfl"), **more) as here:
+        here.clock.speed = 20
+        tasks = await in_line(here.studio, "first", provider="replicate", **given)
+        await until(lambda: refusals(here) == 1)
+        tasks += await in_line(here.studio, "second", **given)
+        await here.clock.sleep(40)
+        here.faults()
+        found = await here.studio.fetch([task.id for task in tasks], seconds=600)
+        assert {(task.provider, task.submission) for task in found.values()} == {("replicate", Submission.ACCEPTED)}
+        assert here.sent_to("bfl") == []
+
+
+# ends
+
+
+def ends(found: Mapping[str, Task]) -> set[tuple[str, Submission, object]]:
+    """How these tasks ended, and what they cost."""
+    return {(task.failure.code, task.submission, task.cost) for task in found.values() if task.failure}
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_when_the_process_ends_who_waits_is_ended_free(tmp_path: Path, is_told: bool) -> None:
+    """At once, by the process itself: told by a signal, or because its client has gone."""
+    async with plan(tmp_path, limit="1") as (here, _):
+        waiting: list[Task] = []
+        with anyio.CancelScope() as scope:
+            async with fast_studio(here.studio.settings, here.clock) as ending:
+                await in_line(ending, "first")
+                await until(lambda: here.created)
+                waiting = await in_line(ending, "second", "third")
+                await ending.wait_for_new(waiting[0], 0)
+                if is_told:
+                    scope.cancel()
+                    await anyio.sleep_forever()
+        connection = sqlite3.connect(tmp_path / "tasks.db")
+        rows = connection.execute("SELECT status, submission FROM tasks WHERE final ORDER BY created_at").fetchall()
+        connection.close()
+        assert rows == [("failed", "refused")] * 2
+        found = await here.studio.fetch([task.id for task in waiting])
+        assert ends(found) == {("not_submitted", Submission.REFUSED, None)}
+        assert prompts(here) == ["first"]
+
+
+async def test_whoever_is_refused_while_the_process_ends_does_not_wait(tmp_path: Path) -> None:
+    """The answer was waited for; a turn would come too late."""
+    async with plan(tmp_path, "submit:delay=1", "submit:status=429", limit="1") as (here, hand):
+        async with fast_studio(here.studio.settings, here.clock) as leaving:
+            (task,) = await in_line(leaving, "first")
+            await until(lambda: here.sent)
+            async with anyio.create_task_group() as group:
+
+                async def answer() -> None:
+                    await anyio.sleep(0.2)
+                    hand.now += 2
+
+                group.start_soon(answer)
+                await leaving.finish(600)
+        found = await here.studio.fetch([task.id])
+        assert ends(found) == {("not_submitted", Submission.REFUSED, None)}
+
+
+async def test_who_waits_in_a_killed_server_ends_free_at_the_next(tmp_path: Path) -> None:
+    """Nothing was sent for it; what was running goes on."""
+    async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
+        environment = environment_for(upstream.base_url, tmp_path, **{LIMIT: "1"})
+        with raw(environment) as doomed:
+            first = await in_thread(doomed.call, "imagine", prompt="a kite", wait_s=0)
+            second = await in_thread(doomed.call, "imagine", prompt="a boat", wait_s=0)
+            assert (first["status"], second["status"]) == ("running", "queued")
+            doomed.kill()
+        async with process(environment) as next_one:
+            ids = [first["task_id"], second["task_id"]]
+            result = await next_one.call_tool("fetch_task", {"task_ids": ids, "wait_s": 60})
+            assert result.structured_content is not None
+            kite, boat = result.structured_content["tasks"]
+            assert (kite["status"], boat["error"]["code"]) == ("succeeded", "not_submitted")
+            assert "cost" not in boat
+        assert upstream.sandbox.ledger.requests["imagine"] == 1
+
+
+async def test_the_built_in_sandbox_has_a_line_too(tmp_path: Path) -> None:
+    """Its plan is for ten: twenty at once are all made."""
+    settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})
+    clock = FastClock()
+    clock.speed = 20
+    async with fast_studio(settings, clock) as studio:
+        tasks = await in_line(studio, *map(str, range(20)), model="flux-schnell")
+        found = await studio.fetch([task.id for task in tasks], seconds=1e6)
+        assert {task.status for task in found.values()} == {Status.SUCCEEDED}
