@@ -25,6 +25,8 @@ def main() -> None:
         step = f" {error.failure.next_step}" if error.failure.next_step else ""
         sys.stderr.write(f"journey-mcp: {error}{step}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)  # while it was still being imported: nothing had begun
 
 
 def _run_command() -> None:

@@ -41,6 +41,7 @@ def sandbox_account(base_url: str, registry: Registry) -> Account:
         base_url_variable=facts.base_url_variable,
         features=facts.features,
         webhook_retries_s=facts.webhook_retries_s,
+        longest_run_s=facts.longest_run_s,
     )
 
 
@@ -74,6 +75,7 @@ def _account(name: str, settings: Settings, registry: Registry) -> Account:
         poll_url=settings.told(facts.poll_url_variable),
         features=facts.features,
         webhook_retries_s=facts.webhook_retries_s,
+        longest_run_s=facts.longest_run_s,
     )
 
 

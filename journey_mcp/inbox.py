@@ -4,14 +4,16 @@ import hmac
 import logging
 from collections.abc import Callable, Mapping
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from journey_mcp.delivery import Delivery
-from journey_mcp.errors import SubmissionUnconfirmed
+from journey_mcp.errors import SetupError, SubmissionUnconfirmed
 from journey_mcp.holdings import LEASE_S
 from journey_mcp.polling import Upstream
 from journey_mcp.providers import Notifies, WebhookDelivery
 from journey_mcp.registry import Offer
 from journey_mcp.tasks import Prediction, Submission, Task
-from journey_mcp.webhooks import token_of, unanswered
+from journey_mcp.webhooks import secret_of, token_of, unanswered
 
 _LOOK_EVERY_S = 2.0
 
@@ -51,26 +53,30 @@ class Inbox:
         """
         task_id, _, token = address.partition("/")
         task = self._holdings.get(task_id) or await self._holdings.store.find(task_id)
-        if task is None or task.webhook_secret is None or not self._hears(task):
+        secret = secret_of(task) if task and self._hears(task) else None
+        if task is None or secret is None or not hmac.compare_digest(token.encode(), token_of(secret).encode()):
             return False
-        if not hmac.compare_digest(token.encode(), token_of(task.webhook_secret).encode()):
-            return False
-        prediction = await self._genuine(task, headers, body)
+        prediction = await self._genuine(task, secret, headers, body)
         if prediction is None:
             return False
-        if not task.status.is_final and (held := await self._held(task)):
+        if task.status.is_final:
+            self._note_late(task, prediction)
+            return True
+        if held := await self._held(task):
+            if not _is_about(held, task.provider, prediction):
+                return False  # it has moved on meanwhile
             await self._tell(held, prediction)
+        if not self._holdings.is_stored(task_id):
+            raise SetupError("What a webhook told cannot be stored now.")
         return True
 
-    async def _genuine(self, task: Task, headers: Mapping[str, str], body: bytes) -> Prediction | None:
+    async def _genuine(self, task: Task, secret: str, headers: Mapping[str, str], body: bytes) -> Prediction | None:
         provider = self._upstream_of(task).provider
-        if task.webhook_secret is None or not isinstance(provider, Notifies):
+        if not isinstance(provider, Notifies):
             return None
-        delivery = WebhookDelivery(
-            headers=headers, body=body, secret=task.webhook_secret, at=self._holdings.clock.now()
-        )
+        delivery = WebhookDelivery(headers=headers, body=body, secret=secret, at=self._holdings.clock.now())
         prediction = await provider.read_webhook(delivery)
-        if prediction is None or task.prediction_id not in {None, prediction.prediction_id}:
+        if prediction is None or not _is_about(task, task.provider, prediction):
             _log.warning(
                 "a webhook for task %s is not genuine, or tells of something else; it changes nothing", task.id
             )
@@ -82,7 +88,12 @@ class Inbox:
         if held := self._holdings.get(task.id):
             return held
         until = self._holdings.clock.now() + LEASE_S
-        taken = await self._holdings.store.take(task.id, owner=self._holdings.owner, lease_until=until)
+        try:
+            taken = await self._holdings.store.take(task.id, owner=self._holdings.owner, lease_until=until)
+        except SQLAlchemyError as error:
+            raise SetupError("The task that a webhook tells of cannot be taken over now.") from error
+        if held := self._holdings.get(task.id):
+            return held  # another delivery, or the look at leases, was quicker
         if taken:
             self._holdings.take([taken])
             if taken.submission is Submission.ACCEPTED:
@@ -99,6 +110,12 @@ class Inbox:
         if told and not told.status.is_final:
             self._go_on(told)
 
+    def _note_late(self, task: Task, prediction: Prediction) -> None:
+        """The one thing that a person needs who looks for what was paid."""
+        if task.prediction_id is None:
+            told = (task.id, task.provider, prediction.prediction_id, prediction.status)
+            _log.warning("task %s ended without an answer; now %s tells of it as %s: %s", *told)
+
     async def expire(self, is_out: Callable[[str], bool]) -> None:
         """End, for ever, what waits for a webhook that can come no more; `is_out` tells which still wait otherwise."""
         while True:
@@ -108,6 +125,11 @@ class Inbox:
                 is_waiting = task.submission is Submission.SENT and not is_out(task.id)
                 if is_waiting and task.answer_by is not None and now >= task.answer_by:
                     await self._holdings.change(task.id, _given_up)
+
+
+def _is_about(task: Task, provider: str, prediction: Prediction) -> bool:
+    """Whether a provider's prediction can be the task's own run."""
+    return task.provider == provider and task.prediction_id in {None, prediction.prediction_id}
 
 
 def _given_up(task: Task, now: float) -> Task:

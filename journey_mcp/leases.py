@@ -72,8 +72,11 @@ async def _take_over(
 
 def _may_still_go_on(task: Task, owner: str, now: float) -> bool:
     """A process that does not renew may be paused and not dead: what it has not sent yet, or waits for, is its own."""
-    is_its_own = task.submission is not Submission.ACCEPTED and is_alive(owner) is not False
-    return is_its_own and now - task.updated_at < _ANSWERED_WITHIN_S
+    is_there = is_alive(owner)
+    if task.submission is Submission.ACCEPTED or is_there is False:
+        return False
+    is_queued_there = task.submission is Submission.PREPARED and is_there is True
+    return is_queued_there or now - task.updated_at < _ANSWERED_WITHIN_S
 
 
 def _ended_by_a_crash(task: Task, now: float) -> Task:

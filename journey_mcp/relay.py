@@ -80,18 +80,21 @@ class Relay:
                     group.start_soon(self._tell, task, tries)
 
     async def _tell(self, task: Task, tries: int) -> None:
-        problem = await self._problem(task)
         try:
-            if problem is None:
-                await self._store.relayed(task.id)
-            elif tries < len(_GAPS_S):
-                await self._store.relay_at(task.id, self._clock.now() + _GAPS_S[tries])
-                _log.info("the webhook of task %s is told again: %s", task.id, problem)
-            else:
-                await self._store.relay_at(task.id, None)
-                _log.warning("the webhook of task %s is given up after %d tries: %s", task.id, tries + 1, problem)
-        except (SQLAlchemyError, SetupError):
-            _log.exception("what became of the webhook of task %s cannot be stored; it may be told again", task.id)
+            await self._try(task, tries)
+        except Exception:  # noqa: BLE001  # the outermost boundary of one webhook: the others are told
+            _log.exception("the webhook of task %s cannot be told; it is tried again", task.id)
+
+    async def _try(self, task: Task, tries: int) -> None:
+        problem = await self._problem(task)
+        if problem is None:
+            await self._store.relayed(task.id)
+        elif tries < len(_GAPS_S):
+            await self._store.relay_failed(task.id, self._clock.now() + _GAPS_S[tries])
+            _log.info("the webhook of task %s is told again: %s", task.id, problem)
+        else:
+            await self._store.relay_failed(task.id, None)
+            _log.warning("the webhook of task %s is given up after %d tries: %s", task.id, tries + 1, problem)
 
     async def _problem(self, task: Task) -> str | None:
         """Why the webhook has not taken the result; `None` when it has."""

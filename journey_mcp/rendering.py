@@ -30,7 +30,7 @@ def task_object(task: Task, *, now: float, with_prompt: bool = False, with_paths
         "notices": list(task.notices),
         "error": task.failure and error_object(task.failure),
         "poll_after_s": _poll_after_s(task, now) if running else None,
-        "next_step": _next_step(task, now),
+        "next_step": _next_step(task, now, with_paths=with_paths),
     }
     return {name: value for name, value in plain.items() if value not in (None, [])}
 
@@ -81,7 +81,7 @@ def _poll_after_s(task: Task, now: float) -> float:
     return 5.0 if now - task.created_at < 60 else 30.0  # noqa: PLR2004  # a minute
 
 
-def _next_step(task: Task, now: float) -> str | None:
+def _next_step(task: Task, now: float, *, with_paths: bool) -> str | None:
     if not task.status.is_final:
         return (
             f'Call fetch_task with task_ids ["{task.id}"] in about {_poll_after_s(task, now):g} s. '
@@ -90,7 +90,7 @@ def _next_step(task: Task, now: float) -> str | None:
     if task.status is Status.SUCCEEDED:
         example = ImageId(task.id, min(2, len(task.images)))
         show = "the picture URLs"
-        if any(image.path for image in task.images):
+        if with_paths and any(image.path for image in task.images):
             show = "the pictures; their links die soon, the copies at path stay"
         return f'Show {show}. To change a picture call edit_image with image "{example}" (or another id).'
     return task.failure.next_step if task.failure else None

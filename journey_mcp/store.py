@@ -232,11 +232,11 @@ class Store:
         statement = (
             sa.update(tasks)
             .where(tasks.c.id.in_(due), tasks.c.relay_due <= now)
-            .values(relay_due=again_at, relay_tries=tasks.c.relay_tries + 1)
+            .values(relay_due=again_at)
             .returning(*_READ, tasks.c.relay_tries)
         )
         rows = (await self._writer.execute(statement)).mappings().all()
-        return [(task, row["relay_tries"] - 1) for row in rows if (task := _readable(row))]
+        return [(task, row["relay_tries"]) for row in rows if (task := _readable(row))]
 
     async def relayed(self, task_id: str) -> None:
         """The caller's webhook took the result, which has reached somebody with that."""
@@ -245,9 +245,10 @@ class Store:
             told.values(wish=sa.case((tasks.c.status == Status.SUCCEEDED.value, None), else_=tasks.c.wish))
         )
 
-    async def relay_at(self, task_id: str, due: float | None) -> None:
-        """When the caller's webhook is told again; `None` for never."""
-        await self._writer.execute(sa.update(tasks).where(tasks.c.id == task_id).values(relay_due=due))
+    async def relay_failed(self, task_id: str, again_at: float | None) -> None:
+        """The caller's webhook did not take the result; `None` is for never again."""
+        tried = sa.update(tasks).where(tasks.c.id == task_id)
+        await self._writer.execute(tried.values(relay_due=again_at, relay_tries=tasks.c.relay_tries + 1))
 
     async def rest(self, rest: Rest) -> None:
         """Note, for every process, that a provider refused; or, with a time that is past, that it works again."""

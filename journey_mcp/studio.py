@@ -46,7 +46,7 @@ from journey_mcp.store import Rest, open_store
 from journey_mcp.submission import Attempt, Submitter
 from journey_mcp.tasks import Status, Submission, Task, new_task_id
 from journey_mcp.waiting import Report, Wait, wait
-from journey_mcp.webhooks import Slots
+from journey_mcp.webhooks import Slots, unanswered
 from journey_mcp.wishes import Created
 
 Listening = Callable[[Inbox], AbstractAsyncContextManager[None]]
@@ -64,6 +64,9 @@ _LEAVE_S = LONGEST_SUBMIT_S + 60.0
 """How long answers to creating requests are waited for when whoever asked has gone: as long as they may come."""
 _HURRY_S = 5.0
 """The same when the process is told to end; who tells it so may kill it soon after."""
+
+_STORED_WITHIN_S = 3.0
+"""How long a process that ends waits for a database that somebody else has locked."""
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +108,7 @@ class Studio:
             self._holdings.clock,
             fetcher,
             secret=settings.webhook_secret.get_secret_value() if settings.webhook_secret else None,
-            shown=lambda task, now: task_object(task, now=now, with_paths=False),
+            shown=lambda task, now: task_object(task, now=now, with_prompt=True, with_paths=False),
         )
         self._queues = Queues(self._holdings, parse_limits_at_once(settings.max_concurrent or ""))
         # A creating request that is out is not cancelled with whatever asked for it: the answer may be paid for.
@@ -313,6 +316,8 @@ class Studio:
 
         That is answers to creating requests, pictures whose links die soon, and what webhooks are to be told.
         """
+        if self._holdings.is_ending:
+            return  # told to end: `hurry` waits for what there is time for
         until = self._holdings.clock.elapsed() + seconds
         await self._wait_for_answers(seconds)
         needed = {task.id: task for task in self._holdings.held if self._needs_somebody(task)}
@@ -326,7 +331,12 @@ class Studio:
         await self._relay.round()
 
     def _needs_somebody(self, task: Task) -> bool:
-        """Whether somebody has to be there when a running task ends: its links die soon, or a webhook is to be told."""
+        """Whether somebody has to be there when a running task ends.
+
+        Only its webhook can bring its answer any more, its links die soon, or the caller's webhook is to be told.
+        """
+        if task.submission is Submission.SENT:
+            return task.answer_by is not None
         offer = self._offer_of(task)
         dies_soon = offer is not None and offer.links_die_soon
         return task.submission is Submission.ACCEPTED and (dies_soon or task.request.webhook_url is not None)
@@ -440,7 +450,7 @@ class Studio:
 
         def end(task: Task, now: float) -> Task:
             is_unsent = task.submission is Submission.PREPARED
-            return task.refused(fault.failure, now) if is_unsent else task.failed(unclear.failure, now)
+            return task.refused(fault.failure, now) if is_unsent else unanswered(task, unclear.failure, now)
 
         await self._holdings.change(task_id, end)
 
@@ -482,18 +492,21 @@ async def open_studio(
                 try:
                     # answers that are still waited for may come by webhook
                     async with listening(studio.inbox) if listening else nullcontext():
-                        yield studio
-                        await studio.finish(_LEAVE_S)
+                        try:
+                            yield studio
+                            await studio.finish(_LEAVE_S)
+                        finally:
+                            with anyio.CancelScope(shield=True):
+                                await studio.hurry(_HURRY_S)
                 except Exception as error:  # noqa: BLE001  # raised again below: the group would wrap it
                     raised = error
                 finally:
-                    with anyio.CancelScope(shield=True):
-                        await studio.hurry(_HURRY_S)
+                    with anyio.move_on_after(_STORED_WITHIN_S, shield=True):
                         await studio.stop()
                     group.cancel_scope.cancel()
         finally:
             # also when cancelled: others need not wait for the leases to run out
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(_STORED_WITHIN_S, shield=True):
                 await _release(holdings)
         if raised is not None:
             raise raised

@@ -116,7 +116,7 @@ class Task:
     wish: str | None = None
     """The digest of the call, as long as an equal one may join this task or has to hear of it."""
     webhook_secret: str | None = field(default=None, repr=False)
-    """What its provider was given to tell us of this task; `None` when nobody listens."""
+    """What the secrets of its webhooks are made of; `None` when nobody listens."""
     answer_by: float | None = None
     """Until then a request without an answer may still be told of by a webhook; `None` where there is none."""
 
@@ -153,7 +153,7 @@ class Task:
             self,
             submission=Submission.ACCEPTED,
             prediction_id=prediction.prediction_id,
-            poll_url=prediction.poll_url,
+            poll_url=prediction.poll_url or self.poll_url,
             status=Status.RUNNING,
             updated_at=at,
         )
@@ -187,6 +187,8 @@ class Task:
 
     def refused(self, failure: Failure, at: float) -> "Task":
         """End the task because the provider created nothing: it is free."""
+        if self.submission is Submission.ACCEPTED:
+            return self  # a webhook knows better
         return self._free(at, Status.FAILED, failure)
 
     def called_off(self, at: float) -> "Task":

@@ -25,19 +25,26 @@ class Slots:
 
     def of(self, task: Task, account: Account) -> Webhook | None:
         """What the provider is given for this task; `None` where it calls no webhooks."""
-        if self.public_url is None or task.webhook_secret is None or "webhook" not in account.features:
+        secret = secret_of(task)
+        if self.public_url is None or secret is None or "webhook" not in account.features:
             return None
-        token = token_of(task.webhook_secret)
-        return Webhook(url=f"{self.public_url}/{task.id}/{token}", secret=task.webhook_secret)
+        return Webhook(url=f"{self.public_url}/{task.id}/{token_of(secret)}", secret=secret)
 
     def answer_by(self, task: Task, account: Account, now: float) -> float | None:
         """Until when a webhook may come of a request that leaves now.
 
-        That is as long as a request may work upstream, and then as long as the provider tries to deliver.
+        That is as long as the request may work upstream, and then as long as the provider tries to deliver.
         """
         if self.of(task, account) is None:
             return None
-        return now + SUBMIT_WITHIN_S + (account.webhook_retries_s or 0.0)
+        return now + (account.longest_run_s or SUBMIT_WITHIN_S) + (account.webhook_retries_s or 0.0)
+
+
+def secret_of(task: Task) -> str | None:
+    """What its provider is given: one that refused the task does not know what the next one is believed by."""
+    if task.webhook_secret is None:
+        return None
+    return hashlib.sha256(f"{task.provider}:{task.webhook_secret}".encode()).hexdigest()
 
 
 def token_of(secret: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -214,6 +215,71 @@ async def test_a_signal_lets_calls_over_http_return(tmp_path: Path) -> None:
             assert answers[0].structured_content is not None
             assert answers[0].structured_content["status"] == "running"
             assert await in_thread(server.process.wait, 20) in {0, -signal.SIGTERM}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_over_http_a_signal_ends_the_server_in_seconds(tmp_path: Path, number: signal.Signals) -> None:
+    """Though a paid request is out for longer: what is left stands in the journal."""
+    faults = (sandbox.Fault.parse("submit:delay=60"),)
+    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+        port = free_port()
+        environment = environment_for(upstream.base_url, tmp_path)
+        with raw(environment, "serve", "--http", f"127.0.0.1:{port}") as server:
+            with anyio.fail_after(20):
+                while not await is_listening(port):
+                    await anyio.sleep(0.05)
+
+            async def call() -> None:
+                try:
+                    async with Client(f"http://127.0.0.1:{port}/mcp") as client:
+                        await client.call_tool("imagine", {"prompt": "a", "model": "z-image", "wait_s": 0})
+                except* httpx2.ConnectError:
+                    pass  # the server is gone when the client leaves
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(call)
+                await until_seen(upstream, "imagine")
+                server.process.send_signal(number)
+                assert await in_thread(server.process.wait, 30) in {0, -number}
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.2])
+async def test_after_a_signal_nothing_is_sent_though_the_database_opens_only_then(
+    tmp_path: Path, pause_s: float
+) -> None:
+    """A call that waits for it is not begun."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        environment = environment_for(upstream.base_url, tmp_path, JOURNEY_MCP_LOG_LEVEL="debug")
+        database = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("BEGIN IMMEDIATE")
+        with raw(environment) as server:
+            server.send("fetch_task")
+            server.send("imagine", prompt="a kite", model="z-image")
+            assert server.process.stderr is not None
+            await in_thread(server.process.stderr.readline)
+            server.process.send_signal(signal.SIGTERM)
+            await anyio.sleep(pause_s)
+            database.execute("ROLLBACK")
+            database.close()
+            await in_thread(server.process.wait, 30)
+        assert upstream.sandbox.ledger.requests["imagine"] == 0
+
+
+async def test_a_locked_database_holds_an_ending_server_up_for_a_while_only(tmp_path: Path) -> None:
+    """Not for each of its tasks."""
+    faults = (sandbox.Fault.parse("submit:delay=1,times=always"),)
+    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+        with raw(environment_for(upstream.base_url, tmp_path)) as server:
+            for number in range(4):
+                server.send("imagine", prompt=f"kite {number}", model="z-image")
+            await until_seen(upstream, "imagine", 4)
+            database = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
+            database.execute("BEGIN IMMEDIATE")
+            server.process.send_signal(signal.SIGTERM)
+            await in_thread(server.process.wait, 30)
+            database.execute("ROLLBACK")
+            database.close()
 
 
 async def test_a_client_that_hangs_up_loses_nothing_that_takes_long(tmp_path: Path) -> None:

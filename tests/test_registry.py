@@ -158,6 +158,7 @@ checked = 2026-11-21
         (("= 90", "= nan"), ["webhook_retries_s=nan", "allowed: 0 to 86400"]),
         (("= 90", "= inf"), ["webhook_retries_s=inf", "allowed: 0 to 86400"]),
         (("= 90", '= "90"'), ["provider.webhook_retries_s='90'", "valid number"]),
+        (("= 90", "= 90\nlongest_run_s = -5"), ["longest_run_s=-5", "allowed: 0 to 86400"]),
     ],
 )
 def test_how_long_a_webhook_is_tried_is_a_time(tmp_path: Path, change: tuple[str, str], says: list[str]) -> None:

@@ -113,3 +113,12 @@ def test_a_request_survives_storage() -> None:
     )
     assert ImageRequest.from_plain(full.as_plain()) == full
     assert REQUEST.as_plain() == {"tool": "imagine", "prompt": "p", "model": "m"}
+
+
+def test_a_refusal_does_not_undo_what_a_webhook_told() -> None:
+    """The provider has the task: it is neither free nor sent again."""
+    sent = NEW.sent(2.0, 500.0)
+    known = sent.accepted(Prediction(prediction_id="p", status=Status.RUNNING, poll_url="https://a.test/p"), 3.0)
+    for changed in (known.refused(FAILURE, 4.0), known.put_back(4.0), known.sent(4.0)):
+        assert changed == known
+    assert known.accepted(Prediction(prediction_id="p", status=Status.RUNNING), 5.0).poll_url == "https://a.test/p"

@@ -3,9 +3,10 @@
 import json
 import signal
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,20 @@ import anyio
 import httpx2
 import pytest
 from processes import Raw, in_thread, raw, until_seen
-from support import FastClock, environment_of, free_port, is_listening, wish
+from support import SERVICES, FastClock, environment_for, environment_of, free_port, is_listening, wish
 
 from journey_mcp import sandbox
+from journey_mcp.accounts import accounts_of
 from journey_mcp.clock import Clock
+from journey_mcp.connections import ADAPTERS
+from journey_mcp.providers.journeyapi import JourneyApi
+from journey_mcp.registry import Offer, load
+from journey_mcp.requests import PreparedRequest
 from journey_mcp.server.listener import bind, listening_at
 from journey_mcp.settings import read_settings
 from journey_mcp.studio import Studio, open_studio
-from journey_mcp.tasks import Status, Submission, Task
-from journey_mcp.webhooks import token_of
+from journey_mcp.tasks import Prediction, Status, Submission, Task
+from journey_mcp.webhooks import Slots, secret_of, token_of
 
 MODELS = {"journeyapi": "midjourney", "replicate": "flux-kontext-pro", "bfl": "flux-2-pro"}
 """A model of every provider that calls webhooks, which takes a while."""
@@ -43,8 +49,8 @@ class Listening:
     folder: Path
 
     async def post(self, told: Task | str, body: Any, **headers: str) -> int:
-        """Deliver something, to the address of a task or to another; the status of the answer."""
-        path = f"{told.id}/{token_of(told.webhook_secret or '')}" if isinstance(told, Task) else told
+        """Deliver something, to the address of a task or to another; the status of the answer, which is empty."""
+        path = f"{told.id}/{token_of(secret_of(told) or '')}" if isinstance(told, Task) else told
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         async with httpx2.AsyncClient(trust_env=False) as http:
             answer = await http.post(
@@ -52,7 +58,7 @@ class Listening:
                 content=content,
                 headers=[(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()],
             )
-        assert answer.content == b""
+        assert answer.content == b"" or answer.status_code == 503  # uvicorn's own, when too many are connected
         return answer.status_code
 
     async def ended(self, task: Task, seconds: float = 20) -> Task:
@@ -176,7 +182,7 @@ async def test_what_is_forged_gets_what_the_unknown_gets_and_changes_nothing(tmp
         for task in [*tasks.values(), other]:
             await here.studio.wait_for_new(task, 0)
         before = await here.studio.fetch([task.id for task in tasks.values()])
-        secrets = [task.webhook_secret or "" for task in (other, *tasks.values())]
+        secrets = [secret_of(task) or "" for task in (other, *tasks.values())]
         for service, task in tasks.items():
             known = before[task.id]
             body = {
@@ -210,7 +216,7 @@ async def test_a_genuine_delivery_about_another_run_changes_nothing(tmp_path: Pa
         made = (await here.studio.create(request("journeyapi"))).task
         await here.studio.wait_for_new(made, 0)
         body = {"task_id": "of-another", "status": "finished", "image_url": "https://evil.test/a.png"}
-        assert await here.post(made, body, x_webhook_secret=made.webhook_secret or "") == 404
+        assert await here.post(made, body, x_webhook_secret=secret_of(made) or "") == 404
         assert (await here.studio.fetch([made.id]))[made.id].status is Status.RUNNING
 
 
@@ -220,15 +226,16 @@ async def test_nonsense_with_the_right_secret_changes_nothing(tmp_path: Path, bo
     async with listening(tmp_path, "submit:hang,times=always") as here:
         made = (await here.studio.create(request("journeyapi"))).task
         await here.studio.wait_for_new(made, 0)
-        assert await here.post(made, body, x_webhook_secret=made.webhook_secret or "") == 404
+        assert await here.post(made, body, x_webhook_secret=secret_of(made) or "") == 404
         assert (await here.studio.fetch([made.id]))[made.id].status is Status.RUNNING
 
 
 async def test_only_small_posts_are_taken(tmp_path: Path) -> None:
     """Nothing else is there."""
     async with listening(tmp_path) as here, httpx2.AsyncClient(trust_env=False) as http:
-        for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"):
-            assert (await http.request(method, f"{here.url}/mcp")).status_code == 404
+        for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "FOO"):
+            answer = await http.request(method, f"{here.url}/mcp")
+            assert (answer.status_code, answer.content, {*answer.headers}) == (404, b"", {"content-length"})
         assert await here.post("tsk_x", b"x" * (1024 * 1024 + 1)) == 413
 
 
@@ -239,6 +246,165 @@ async def test_a_sender_that_is_cut_off_or_slow_keeps_nobody(tmp_path: Path) -> 
         with socket.create_connection((host, int(port))) as half:
             half.sendall(b"POST /tsk_x HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
         assert await here.post("tsk_x", b"{}") == 404
+
+
+async def test_connections_that_say_nothing_shut_nobody_out(tmp_path: Path) -> None:
+    """However many: each ends by itself after 25 s."""
+    async with listening(tmp_path) as here:
+        host, port = here.url.removeprefix("http://").split(":")
+        idle = [socket.create_connection((host, int(port))) for _ in range(100)]
+        with anyio.fail_after(60):
+            while await here.post("tsk_x/y", {}) != 404:
+                await anyio.sleep(0.5)
+        for connection in idle:
+            connection.close()
+
+
+def refusing(folder: Path, column: str) -> sqlite3.Connection:
+    """A database whose disk is full for changes of a column, until the trigger is dropped."""
+    database = sqlite3.connect(folder / "tasks.db", isolation_level=None, timeout=10)
+    trigger = f"CREATE TRIGGER full BEFORE UPDATE OF {column} ON tasks BEGIN SELECT RAISE(FAIL, 'disk full'); END"
+    database.execute(trigger)
+    return database
+
+
+FINISHED = {"task_id": "theirs", "status": "finished", "image_url": "https://pictures.test/a.png"}
+
+
+async def test_what_cannot_be_stored_is_asked_for_again(tmp_path: Path) -> None:
+    """204 only for what is in the journal: it may be the only answer that there ever is."""
+    async with listening(tmp_path, "submit:reset_after", "webhook:lost,times=always") as here:
+        made = (await here.studio.create(request("journeyapi"))).task
+        while not (await here.studio.fetch([made.id]))[made.id].notices:
+            await anyio.sleep(0.01)
+        database = refusing(tmp_path, "outcome")
+        assert await here.post(made, FINISHED, x_webhook_secret=secret_of(made) or "") == 503
+        database.execute("DROP TRIGGER full")
+        await until(lambda: database.execute("SELECT status FROM tasks").fetchone() == ("succeeded",))
+        assert await here.post(made, FINISHED, x_webhook_secret=secret_of(made) or "") == 204
+        database.close()
+
+
+async def test_a_task_that_cannot_be_taken_over_is_asked_for_again(tmp_path: Path) -> None:
+    """From the process that holds it."""
+    async with (
+        sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
+        listening_beside(upstream, tmp_path) as other,
+        listening_beside(upstream, tmp_path, port=9) as holder,
+    ):
+        upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:hang")])
+        made = (await holder.studio.create(request("journeyapi"))).task
+        made = await holder.studio.wait_for_new(made, 0)
+        told = {**FINISHED, "task_id": made.prediction_id}
+        database = refusing(tmp_path, "lease_owner")
+        assert await other.post(made, told, x_webhook_secret=secret_of(made) or "") == 503
+        database.execute("DROP TRIGGER full")
+        assert await other.post(made, told, x_webhook_secret=secret_of(made) or "") == 204
+        assert (await holder.ended(made)).status is Status.SUCCEEDED
+        database.close()
+
+
+class Faulty(JourneyApi):
+    """An adapter with a fault of its own, after the answer has come."""
+
+    async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
+        """Send, and break."""
+        await super().submit(request, offer)
+        raise KeyError("a fault of ours")
+
+
+async def test_after_a_fault_of_ours_the_webhook_still_brings_the_picture(tmp_path: Path) -> None:
+    """The request was sent, and is waited for like any other without an answer."""
+    listener = bind("127.0.0.1", 0)
+    public = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    async with sandbox.running(sandbox.Settings(speed=50, seed=7)) as upstream:
+        settings = read_settings(environment_of(upstream, tmp_path, "journeyapi", JOURNEY_MCP_PUBLIC_URL=public))
+        adapters = {**ADAPTERS, "journeyapi": Faulty}
+        async with open_studio(settings, adapters=adapters, listening=listening_at(listener)) as studio:
+            made = (await studio.create(request("journeyapi"))).task
+            assert (await studio.fetch([made.id], seconds=20))[made.id].status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("service", "seconds"), [("journeyapi", 490), ("bfl", 476), ("replicate", 1860), ("vtrix", None)]
+)
+def test_an_answer_may_come_as_long_as_a_run_and_its_tries_may_take(service: str, seconds: float | None) -> None:
+    """As far as the provider says so."""
+    settings = read_settings({variable: "key" for variable, _ in SERVICES.values()})
+    account = next(account for account in accounts_of(settings, load()) if account.provider == service)
+    task = Task(
+        id="tsk_1",
+        principal="local",
+        request=wish(),
+        provider=service,
+        base_url=account.base_url,
+        created_at=1.0,
+        updated_at=1.0,
+        webhook_secret="s",
+    )
+    by = Slots("https://hooks.test").answer_by(task, account, 1000.0)
+    assert by == (None if seconds is None else 1000.0 + seconds)
+
+
+async def test_what_comes_too_late_is_logged_with_the_provider_s_id(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The end of a task never changes; a person who looks for the picture finds it."""
+    clock = FastClock()
+    async with listening(tmp_path, "submit:reset_after", "webhook:lost,times=always", clock=clock) as here:
+        made = (await here.studio.create(request("journeyapi"))).task
+        task = await here.ended(made, 900)
+        assert await here.post(made, FINISHED, x_webhook_secret=secret_of(made) or "") == 204
+        assert "now journeyapi tells of it as theirs: succeeded" in caplog.text
+        assert await here.ended(made) == task
+
+
+async def test_a_provider_that_refused_is_not_believed_about_the_next_one(tmp_path: Path) -> None:
+    """Each has a secret and an address of its own."""
+    async with listening(tmp_path, "replicate/submit:status=402", "bfl/submit:hang") as here:
+        asked = wish(model="flux-kontext-pro", seed=3)
+        made = (await here.studio.create(asked)).task
+        task = await here.studio.wait_for_new(made, 0)
+        told = {name: f"{made.id}/{token_of(secret_of(replace(made, provider=name)) or '')}" for name in MODELS}
+        assert len(set(told.values())) == 3
+        body = {"id": task.prediction_id, "status": "Ready", "result": {"sample": "https://evil.test/a.png"}}
+        for name in {*MODELS} - {task.provider}:
+            secret = secret_of(replace(made, provider=name)) or ""
+            assert await here.post(told[name], body, x_webhook_secret=secret) == 404
+        here.studio.end()
+
+
+async def test_a_server_whose_client_leaves_stays_for_the_webhook_of_a_lost_answer(tmp_path: Path) -> None:
+    """Only that can bring it."""
+    port = free_port()
+    faults = (sandbox.Fault.parse("submit:reset_after"),)
+    async with sandbox.running(sandbox.Settings(speed=20, faults=faults)) as upstream:
+        environment = environment_of(upstream, tmp_path, "journeyapi")
+        environment["JOURNEY_MCP_PUBLIC_URL"] = f"http://127.0.0.1:{port}"
+        with serving(environment, "--webhooks", f"127.0.0.1:{port}") as server:
+            answer = await in_thread(server.call, "imagine", prompt="a kite", model="midjourney", wait_s=1)
+            assert answer["status"] == "running"
+            await in_thread(server.close)
+        assert [attempt.outcome for attempt in upstream.sandbox.ledger.deliveries] == ["204"]
+
+
+async def test_a_listener_is_opened_again_when_the_database_was_locked_at_the_start(tmp_path: Path) -> None:
+    """Without a call: the webhooks of the server before it come now."""
+    mcp, hooks = free_port(), free_port()
+    database = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("BEGIN IMMEDIATE")
+    environment = environment_for("http://127.0.0.1:9", tmp_path, JOURNEY_MCP_PUBLIC_URL=f"http://127.0.0.1:{hooks}")
+    arguments = ("serve", "--http", f"127.0.0.1:{mcp}", "--webhooks", f"127.0.0.1:{hooks}")
+    with raw(environment, *arguments) as server:
+        assert server.process.stderr is not None
+        with anyio.fail_after(40):
+            while "cannot be opened" not in await in_thread(server.process.stderr.readline):
+                pass
+        database.execute("ROLLBACK")
+        database.close()
+        async with httpx2.AsyncClient(trust_env=False, timeout=20) as http:
+            assert (await http.post(f"http://127.0.0.1:{hooks}/tsk_x/y")).status_code == 404
 
 
 async def test_a_store_that_cannot_be_read_asks_for_the_delivery_again(tmp_path: Path) -> None:

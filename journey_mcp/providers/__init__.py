@@ -31,6 +31,8 @@ class Account:
     """What the provider has beyond creating and asking."""
     webhook_retries_s: float | None = None
     """How long after a task has ended its webhook may still come, as far as it is stated."""
+    longest_run_s: float | None = None
+    """When the provider ends a task by itself at the latest, as far as it says so."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -170,6 +170,8 @@ class ProviderFacts:
     keeps a creating request open until the picture is there, `upload` takes files beforehand, `cancel` ends a task."""
     webhook_retries_s: float | None = None
     """How long after a task has ended its webhook may still come, with the feature `webhook`."""
+    longest_run_s: float | None = None
+    """When it ends a task by itself at the latest, as far as it says so."""
     poll_url_variable: str | None = None
     """The setting of the address to ask at, where it may differ from the one to create at."""
     sources: tuple[str, ...]

@@ -31,7 +31,7 @@ class RegistryFile:
 
 
 _ADAPTER = TypeAdapter(RegistryFile)
-_LONGEST_RETRIES_S = 86400
+_LONGEST_WAIT_S = 86400
 
 
 def shipped_files() -> list[Path]:
@@ -61,7 +61,7 @@ def read_file(path: Path) -> RegistryFile:
         read = _ADAPTER.validate_json(json.dumps(_spread_defaults(plain), default=str), strict=True)
     except ValidationError as error:
         raise SetupError(f"Registry file {path}: {'; '.join(_explain(error, plain))}.") from error
-    _check_webhook(path, read)
+    _check_times(path, read)
     _check_parameter_names(path, read)
     return read
 
@@ -122,15 +122,21 @@ def _allowed_keys(loc: tuple[int | str, ...]) -> list[str]:
     return [*names, "defaults"] if kind is RegistryFile else names
 
 
-def _check_webhook(path: Path, read: RegistryFile) -> None:
+def _check_times(path: Path, read: RegistryFile) -> None:
     facts = read.provider
-    if facts is None or facts.webhook_retries_s is None:
+    if facts is None:
         return
-    where = f"Registry file {path}: provider.webhook_retries_s={facts.webhook_retries_s:g}"
-    if "webhook" not in facts.features:
+    of_provider = f"Registry file {path}: provider"
+    if facts.webhook_retries_s is not None and "webhook" not in facts.features:
+        where = f"{of_provider}.webhook_retries_s={facts.webhook_retries_s:g}"
         raise SetupError(f'{where} is for a provider with webhooks. Add "webhook" to its features, or leave it out.')
-    if not 0 <= facts.webhook_retries_s <= _LONGEST_RETRIES_S:
-        raise SetupError(f"{where} is no time to wait (allowed: 0 to {_LONGEST_RETRIES_S}, in seconds).")
+    times = {
+        f"{of_provider}.webhook_retries_s": facts.webhook_retries_s,
+        f"{of_provider}.longest_run_s": facts.longest_run_s,
+    }
+    for where, seconds in times.items():
+        if seconds is not None and not 0 <= seconds <= _LONGEST_WAIT_S:
+            raise SetupError(f"{where}={seconds:g} is no time to wait (allowed: 0 to {_LONGEST_WAIT_S}, in seconds).")
 
 
 def _check_parameter_names(path: Path, read: RegistryFile) -> None:

@@ -32,6 +32,7 @@ _GRACE_S = 0.02
 _ANSWERS_S = 1.0
 """How long calls may take to return once nothing is waited for."""
 _WRITTEN_S = 0.1
+_TRY_AGAIN_S = 5.0
 _FRESH = CacheHint(ttl_ms=300_000, scope="public")
 
 INSTRUCTIONS = (
@@ -56,6 +57,7 @@ class Backstage:
         self._failure: JourneyError | None = None
         self._wanted, self._opened, self._over = anyio.Event(), anyio.Event(), anyio.Event()
         self._calls, self._answered = 0, anyio.Event()
+        self._is_ending = False
 
     def menu(self) -> "Menu":
         """The tools and defaults of this configuration."""
@@ -90,6 +92,8 @@ class Backstage:
                 async with (self._opener or imported)(self._settings) as self._studio:
                     # what the warm-up imported stays as well: the collector need never look at it
                     gc.freeze()
+                    if self._is_ending:
+                        self._studio.end()
                     self._opened.set()
                     await self._over.wait()
                     return
@@ -105,6 +109,13 @@ class Backstage:
         await anyio.sleep(_GRACE_S)
         self._wanted.set()
 
+    async def keep_opening(self) -> None:
+        """Open the studio though nobody asks, again and again until it is open: it has more to do than answer calls."""
+        while self._studio is None and not self._over.is_set():
+            self._wanted.set()
+            with anyio.move_on_after(_TRY_AGAIN_S):
+                await self._over.wait()
+
     @contextmanager
     def answering(self) -> Iterator[None]:
         """Counts as a call that has no answer yet, while the block runs."""
@@ -119,6 +130,7 @@ class Backstage:
 
     def end(self) -> None:
         """The process is told to end: calls that wait return how their tasks stand, and nothing more is sent."""
+        self._is_ending = True
         if self._studio is not None:
             self._studio.end()
 
@@ -139,6 +151,7 @@ class Backstage:
 def _as_told(error: Exception) -> JourneyError:
     """What callers hear when the studio cannot be opened."""
     if isinstance(error, JourneyError):
+        _log.warning("the studio cannot be opened: %s", error)
         return error
     report_id = secrets.token_hex(4)
     _log.error("the studio cannot be opened (report %s)", report_id, exc_info=error)
@@ -164,7 +177,7 @@ def server_on(backstage: Backstage, *, is_eager: bool = False) -> Server[Backsta
         async with anyio.create_task_group() as group:
             group.start_soon(backstage.run)
             if is_eager:
-                group.start_soon(backstage.warm_up)
+                group.start_soon(backstage.keep_opening)
             else:
                 server.middleware.append(_after_first(lambda: group.start_soon(backstage.warm_up)))
             try:
@@ -185,7 +198,18 @@ def server_on(backstage: Backstage, *, is_eager: bool = False) -> Server[Backsta
     # not on_call_tool, whose results are the SDK's own: a task is none of them
     server.add_request_handler("tools/call", types.CallToolRequestParams, _call_tool)
     tasks_extension.install(server, _open_tasks)
+    server.middleware.append(_counted(backstage))
     return server
+
+
+def _counted(backstage: Backstage) -> "ServerMiddleware[Backstage]":
+    """Middleware by which the backstage knows what has no answer yet."""
+
+    async def middleware(ctx: ServerRequestContext[Any, Any], call_next: "CallNext") -> "HandlerResult":
+        with backstage.answering():
+            return await call_next(ctx)
+
+    return middleware
 
 
 def _after_first(act: Callable[[], object]) -> "ServerMiddleware[Backstage]":
@@ -221,16 +245,15 @@ async def _call_tool(
     menu = backstage.menu()
     if params.name not in {tool["name"] for tool in menu.tools}:
         raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
-    with backstage.answering():
-        try:
-            studio = await backstage.studio()
-        except JourneyError as error:
-            from journey_mcp.server.tools import failed  # noqa: PLC0415  # not before the first answer
+    try:
+        studio = await backstage.studio()
+    except JourneyError as error:
+        from journey_mcp.server.tools import failed  # noqa: PLC0415  # not before the first answer
 
-            return failed(params.name, error)
-        from journey_mcp.server.tools import call  # noqa: PLC0415  # not before the first answer
+        return failed(params.name, error)
+    from journey_mcp.server.tools import call  # noqa: PLC0415  # not before the first answer
 
-        return await call(params, studio, menu.defaults, ctx)
+    return await call(params, studio, menu.defaults, ctx)
 
 
 async def _open_tasks(ctx: ServerRequestContext[Backstage, Any]) -> tasks_extension.TaskSource:

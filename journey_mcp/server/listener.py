@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from journey_mcp.errors import JourneyError, SetupError
 from journey_mcp.inbox import Inbox
@@ -24,8 +24,13 @@ _MAX_BODY_BYTES = 1024 * 1024
 _BODY_WITHIN_S = 10.0
 _TOLD_WITHIN_S = 8.0
 """JourneyAPI waits 10 s for an answer; what takes longer goes on, and the delivery comes again."""
+_CONNECTED_S = 25.0
+"""Longer than a body and its answer may take."""
 _MOST_AT_ONCE = 100
 _CLOSE_WITHIN_S = 2
+
+_NOTHING_HERE = 404
+_LATER = 503
 
 _log = logging.getLogger(__name__)
 
@@ -55,56 +60,81 @@ def listening_at(listener: socket.socket) -> Listening:
 
     @asynccontextmanager
     async def listening(inbox: Inbox) -> AsyncIterator[None]:
+        under_way: set[asyncio.Task[bool]] = set()
         config = uvicorn.Config(
-            make_app(inbox),
+            make_app(inbox, under_way),
+            http=_Protocol,
             log_config=None,
             access_log=False,
+            server_header=False,
+            date_header=False,
             lifespan="off",
             limit_concurrency=_MOST_AT_ONCE,
             timeout_graceful_shutdown=_CLOSE_WITHIN_S,
         )
         server = _Listener(config)
-        async with anyio.create_task_group() as group:
-            group.start_soon(server.serve, [listener])
-            try:
-                yield
-            finally:
-                server.should_exit = True
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(server.serve, [listener])
+                try:
+                    yield
+                finally:
+                    server.should_exit = True
+        finally:
+            listener.close()
+            if under_way:
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait(under_way, timeout=_CLOSE_WITHIN_S)
 
     return listening
 
 
-def make_app(inbox: Inbox) -> Starlette:
-    """The ASGI application: `POST …/<task id>/<token>`, whatever comes before it."""
-    under_way: set[asyncio.Task[bool]] = set()
+def make_app(inbox: Inbox, under_way: set[asyncio.Task[bool]]) -> ASGIApp:
+    """The ASGI application: `POST …/<task id>/<token>`, whatever comes before it; what it has begun is in the set."""
 
-    async def deliver(request: Request) -> Response:
-        address = "/".join(request.path_params["path"].split("/")[-2:])
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        await Response(status_code=await _status(request, inbox, under_way))(scope, receive, send)
+
+    return app
+
+
+async def _status(request: Request, inbox: Inbox, under_way: set[asyncio.Task[bool]]) -> int:
+    if request.method != "POST":
+        return _NOTHING_HERE
+    try:
         body = await _body(request)
-        if body is None:
-            return Response(status_code=413)
-        taking = asyncio.create_task(inbox.take(address, dict(request.headers), body))
-        under_way.add(taking)
-        taking.add_done_callback(under_way.discard)
-        try:
-            async with asyncio.timeout(_TOLD_WITHIN_S):
-                is_genuine = await asyncio.shield(taking)
-        except TimeoutError:
-            return _later()
-        except JourneyError as error:
-            _log.warning("a webhook cannot be taken in now: %s", error)
-            return _later()
-        return Response(status_code=204 if is_genuine else 404)
+    except (TimeoutError, ClientDisconnect):
+        return 408
+    if body is None:
+        return 413
+    address = "/".join(request.url.path.split("/")[-2:])
+    taking = asyncio.create_task(inbox.take(address, dict(request.headers), body))
+    under_way.add(taking)
+    taking.add_done_callback(under_way.discard)
+    try:
+        async with asyncio.timeout(_TOLD_WITHIN_S):
+            is_genuine = await asyncio.shield(taking)
+    except TimeoutError:
+        taking.add_done_callback(_logged)
+        return _LATER
+    except JourneyError as error:
+        _log.warning("a webhook cannot be taken in now: %s", error)
+        return _LATER
+    return 204 if is_genuine else _NOTHING_HERE
 
-    async def nothing(_request: Request) -> Response:
-        return Response(status_code=404)
 
-    return Starlette(
-        routes=[
-            Route("/{path:path}", deliver, methods=["POST"]),
-            Route("/{path:path}", nothing, methods=["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]),
-        ]
-    )
+def _logged(taking: asyncio.Task[bool]) -> None:
+    if not taking.cancelled() and (error := taking.exception()):
+        _log.warning("a webhook could not be taken in: %s", error)
+
+
+class _Protocol(H11Protocol):
+    """A connection that ends after a while, whatever comes over it: uvicorn waits for a request for ever."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in its own parent
+        super().connection_made(transport)
+        self.loop.call_later(_CONNECTED_S, transport.close)
 
 
 class _Listener(uvicorn.Server):
@@ -116,19 +146,12 @@ class _Listener(uvicorn.Server):
         yield
 
 
-def _later() -> Response:
-    return Response(status_code=503, headers={"retry-after": "10"})
-
-
 async def _body(request: Request) -> bytes | None:
-    """All of it; `None` when it is too large, too slow, or cut off."""
+    """All of it; `None` when it is too large."""
     content = bytearray()
-    try:
-        async with asyncio.timeout(_BODY_WITHIN_S):
-            async for chunk in request.stream():
-                content += chunk
-                if len(content) > _MAX_BODY_BYTES:
-                    return None
-    except (TimeoutError, ClientDisconnect):
-        return None
+    async with asyncio.timeout(_BODY_WITHIN_S):
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > _MAX_BODY_BYTES:
+                return None
     return bytes(content)
