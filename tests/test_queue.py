@@ -109,6 +109,14 @@ async def in_line(studio: Studio, *names: str, principal: str = "local", **more:
     return [await created(studio, wish(prompt=name, **given), principal=principal) for name in names]
 
 
+async def until_refused(here: World, task: Task) -> None:
+    """Wait until the task tells of a refusal: then it is back in line."""
+    with anyio.fail_after(30):
+        while not any("at its limit" in notice for notice in task.notices):
+            await anyio.sleep(0.005)
+            task = (await here.studio.fetch([task.id], principal=task.principal))[task.id]
+
+
 async def run_down(here: World, hand: Hand, tasks: list[Task], studio: Studio | None = None) -> dict[str, Task]:
     """Let time pass at the provider until all of these have ended."""
     found: dict[str, Task] = {}
@@ -398,7 +406,7 @@ async def test_one_tries_and_the_others_wait_behind(tmp_path: Path) -> None:
     """At a provider that refuses though nothing of ours runs there: somebody else uses the account."""
     async with plan(tmp_path, "submit:status=429,times=4", name="enterprise") as (here, hand):
         first = await in_line(here.studio, "a0", principal="a")
-        await until(lambda: refusals(here) == 1)
+        await until_refused(here, *first)
         others = await in_line(here.studio, "a1", principal="a") + await in_line(here.studio, "b0", principal="b")
         await until(lambda: refusals(here) == 4)
         found = await run_down(here, hand, [*first, *others])
@@ -446,8 +454,7 @@ async def test_a_turn_that_came_to_nothing_goes_to_the_first_of_its_principal(tm
 async def test_a_retry_after_holds_the_whole_line(tmp_path: Path) -> None:
     """Nobody asks sooner."""
     async with plan(tmp_path, "submit:status=429,header.Retry-After=30") as (here, _):
-        await in_line(here.studio, "first")
-        await until(lambda: refusals(here) == 1)
+        await until_refused(here, *await in_line(here.studio, "first"))
         refused_at = here.clock.elapsed()
         await in_line(here.studio, "second")
         await until(lambda: here.created)
@@ -561,7 +568,7 @@ async def test_who_has_nowhere_to_move_waits_on(tmp_path: Path) -> None:
     async with wide_world(tmp_path, fault, services=("replicate", "bfl"), **more) as here:
         here.clock.speed = 20
         tasks = await in_line(here.studio, "first", provider="replicate", **given)
-        await until(lambda: refusals(here) == 1)
+        await until_refused(here, *tasks)
         tasks += await in_line(here.studio, "second", **given)
         await here.clock.sleep(25)
         here.faults()
