@@ -3,7 +3,8 @@
 import heapq
 import itertools
 import logging
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from journey_mcp.registry import Offer
 from journey_mcp.tasks import Handle, Prediction, Status, Task
 
 _TOGETHER_S = 1.0
-"""Where several are asked for together, those due within this time come along with the one that is due."""
+"""Where several are asked for together, those due within this time fill up the question for the one that is due."""
 _PATIENCE_WITH_UNKNOWN_S = 900.0
 """A task that its provider does not know for so long is lost; a gateway may answer 404 while it is renewed."""
 _PATIENCE_WITH_EMPTY = 5
@@ -68,13 +69,18 @@ class Poller:
         self._delivery = delivery
         self._holdings = delivery.holdings
         self._upstream_of = upstream_of
-        self._due: list[_Due] = []
+        self._due: dict[Upstream, list[_Due]] = {}
+        """A heap for every address at which something is polled."""
+        self._polled: dict[str, _Polled] = {}
+        """What is polled, or under way: a task that is told of twice has one schedule."""
         self._order = itertools.count()
+        self._next = math.inf
+        """When `run` looks again."""
         self._earlier = anyio.Event()
 
     def add(self, task_id: str, offer: Offer | None, *, now: bool = False) -> None:
         """Poll this held task until it is final; with `now`, for the first time at once."""
-        self._schedule(_Polled(task_id, offer), at_once=now)
+        self._schedule(self._polled.setdefault(task_id, _Polled(task_id, offer)), at_once=now)
 
     async def run(self) -> None:
         """Poll what is due, for ever."""
@@ -82,33 +88,30 @@ class Poller:
         async with anyio.create_task_group() as group:
             while True:
                 self._earlier = anyio.Event()
-                wait_s = self._due[0].due - clock.elapsed() if self._due else 3600.0
-                if wait_s > 0 and await clock.wait(self._earlier, wait_s):
-                    continue
-                self._start_due(group, clock.elapsed())
+                self._next = min((heap[0].due for heap in self._due.values()), default=clock.elapsed() + 3600.0)
+                # also when something is late already: the rest of the process has its turn in between
+                if not await clock.wait(self._earlier, self._next - clock.elapsed()):
+                    self._start_due(group, clock.elapsed())
 
     def _start_due(self, group: TaskGroup, now: float) -> None:
-        """Start a poll for every address at which something is due; what is due there soon comes along."""
-        for upstream, entries in self._taken_out(now + _TOGETHER_S):
-            is_time = entries[0].due <= now
-            together = [entry for entry in entries if is_time and (entry.due <= now or upstream.batch_limit > 1)]
-            for entry in entries[len(together) :]:
-                entry.polled.is_scheduled = True
-                heapq.heappush(self._due, entry)
-            batch = [entry.polled for entry in together]
-            for start in range(0, len(batch), upstream.batch_limit):
-                group.start_soon(self._poll, upstream, batch[start : start + upstream.batch_limit])
+        """Start asking for what is due, at every address."""
+        for upstream, heap in list(self._due.items()):
+            while batch := self._taken_out(upstream, heap, now):
+                group.start_soon(self._poll, upstream, batch)
+            if not heap:
+                del self._due[upstream]
 
-    def _taken_out(self, until: float) -> Iterable[tuple[Upstream, list[_Due]]]:
-        """What is due until then, by upstream, each in the order in which it is due."""
-        found: dict[int, tuple[Upstream, list[_Due]]] = {}
-        while self._due and self._due[0].due <= until:
-            entry = heapq.heappop(self._due)
-            entry.polled.is_scheduled = False
-            if task := self._holdings.get(entry.polled.task_id):
-                upstream = self._upstream_of(task)
-                found.setdefault(id(upstream), (upstream, []))[1].append(entry)
-        return found.values()
+    def _taken_out(self, upstream: Upstream, heap: list[_Due], now: float) -> list[_Polled]:
+        """What one question asks for: something that is due, and as much as fits of what is due soon."""
+        batch: list[_Polled] = []
+        while heap and len(batch) < upstream.batch_limit and heap[0].due <= (now + _TOGETHER_S if batch else now):
+            polled = heapq.heappop(heap).polled
+            polled.is_scheduled = False
+            if polled.task_id in self._holdings:
+                batch.append(polled)
+            else:
+                self._polled.pop(polled.task_id, None)
+        return batch
 
     async def _poll(self, upstream: Upstream, batch: list[_Polled]) -> None:
         try:
@@ -198,7 +201,10 @@ class Poller:
 
     def _schedule(self, polled: _Polled, told_s: float | None = None, *, at_once: bool = False) -> None:
         task = self._holdings.get(polled.task_id)
-        if task is None or task.status.is_final or polled.is_scheduled:
+        if task is None or task.status.is_final:
+            self._polled.pop(polled.task_id, None)
+            return
+        if polled.is_scheduled:
             return
         usual_s = polled.offer.usual_duration_s if polled.offer else None
         age_s = self._holdings.clock.now() - task.created_at
@@ -206,8 +212,8 @@ class Poller:
         gap_s = pacing.poll_gap(polled.polls, age_s=age_s, usual_s=usual_s, told_s=told_s, is_backup=is_backup)
         due = self._holdings.clock.elapsed() + (0.0 if at_once else gap_s)
         polled.is_scheduled = True
-        heapq.heappush(self._due, _Due(due, next(self._order), polled))
-        if self._due[0].polled is polled:
+        heapq.heappush(self._due.setdefault(self._upstream_of(task), []), _Due(due, next(self._order), polled))
+        if due < self._next:
             self._earlier.set()
 
 

@@ -3,6 +3,8 @@
 import sqlite3
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from journey_mcp.holdings import LEASE_S, Holdings
 from journey_mcp.leases import keep
 from journey_mcp.owners import is_alive, new_owner
 from journey_mcp.store import open_store
+from journey_mcp.studio import Studio
 from journey_mcp.tasks import Status, Submission, Task
 
 
@@ -74,26 +77,35 @@ async def test_an_accepted_task_of_a_model_that_is_gone_is_still_asked_for(tmp_p
             assert (task.status, task.images) == (Status.SUCCEEDED, made.images)
 
 
-@pytest.mark.parametrize(
-    ("submission", "code"), [(Submission.PREPARED, "not_submitted"), (Submission.SENT, "submission_unconfirmed")]
-)
-async def test_a_process_that_is_paused_keeps_what_it_has_not_sent_and_what_it_waits_for(
-    tmp_path: Path, submission: Submission, code: str
-) -> None:
-    """It may still go on; only after every wait could have ended is a task taken from a living one."""
+@asynccontextmanager
+async def beside_a_paused_process(folder: Path, submission: Submission) -> AsyncIterator[tuple[Studio, float]]:
+    """A studio beside a living process that does not renew, and when that last wrote its task."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
-        settings, clock = settings_for(upstream.base_url, tmp_path), FastClock()
-        sent_at = clock.now()
-        waiting = left_behind(upstream.base_url, submission=submission, status=Status.RUNNING, updated_at=sent_at)
+        settings, clock = settings_for(upstream.base_url, folder), FastClock()
+        written_at = clock.now()
+        waiting = left_behind(upstream.base_url, submission=submission, updated_at=written_at)
         async with open_store(settings.resolved_database_url()) as store:
             await store.add(waiting, owner=new_owner(), lease_until=1)
         async with fast_studio(settings, clock) as studio:
-            seen = (await studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
-            assert seen.status is Status.RUNNING
-            ended = (await studio.fetch(["tsk_left"], seconds=600))["tsk_left"]
-            assert ended.failure is not None
-            assert ended.failure.code == code
-            assert ended.updated_at - sent_at > 360
+            yield studio, written_at
+
+
+async def test_a_process_that_is_paused_keeps_the_request_that_it_waits_for(tmp_path: Path) -> None:
+    """Its answer may still come; only after every wait could have ended is it taken from a living one."""
+    async with beside_a_paused_process(tmp_path, Submission.SENT) as (studio, sent_at):
+        seen = (await studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
+        assert not seen.status.is_final
+        ended = (await studio.fetch(["tsk_left"], seconds=600))["tsk_left"]
+        assert ended.failure is not None
+        assert ended.failure.code == "submission_unconfirmed"
+        assert ended.updated_at - sent_at > 360
+
+
+async def test_a_process_that_is_paused_keeps_what_stands_in_line_there(tmp_path: Path) -> None:
+    """However long: nothing was sent, and it goes on when the process does."""
+    async with beside_a_paused_process(tmp_path, Submission.PREPARED) as (studio, _):
+        seen = (await studio.fetch(["tsk_left"], seconds=900))["tsk_left"]
+        assert seen.status is Status.QUEUED
 
 
 def test_a_name_tells_whether_its_process_lives() -> None:

@@ -304,6 +304,29 @@ async def test_a_task_that_cannot_be_taken_over_is_asked_for_again(tmp_path: Pat
         database.close()
 
 
+async def test_deliveries_that_come_together_start_one_schedule(tmp_path: Path) -> None:
+    """Of a task that another process held: it is polled by one of us, and once."""
+    clock = FastClock()
+    clock.speed = 20
+    async with (
+        sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
+        listening_beside(upstream, tmp_path, clock=clock) as other,
+        listening_beside(upstream, tmp_path, clock=clock, port=9) as holder,
+    ):
+        upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:hang")])
+        made = (await holder.studio.create(request("journeyapi"))).task
+        made = await holder.studio.wait_for_new(made, 0)
+        asked = other.polls
+        told = {"task_id": made.prediction_id, "status": "processing"}
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(lambda: other.post(made, told, x_webhook_secret=secret_of(made) or ""))
+        began = clock.elapsed()
+        await until(lambda: clock.elapsed() - began > 200)
+        # 90 s until the first one, and 30 s between
+        assert 1 <= other.polls - asked <= 6
+
+
 class Faulty(JourneyApi):
     """An adapter with a fault of its own, after the answer has come."""
 
