@@ -2,6 +2,7 @@
 
 import argparse
 
+from bench.load import measure_load
 from bench.measure import FULL, QUICK, ROOT, measure
 from bench.report import load_average, render
 
@@ -13,7 +14,10 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md instead of standard output")
     options = parser.parse_args()
     load = load_average()
-    document = render(measure(QUICK if options.quick else FULL), load)
+    amounts = QUICK if options.quick else FULL
+    samples = measure(amounts)
+    measure_load(samples, amounts.tasks, amounts.speed)
+    document = render(samples, load)
     if options.write:
         (ROOT / "docs" / "benchmarks.md").write_text(document, encoding="utf-8")
     else:

@@ -66,10 +66,14 @@ class Amounts:
     """Calls of `imagine` in each era."""
     fetches: int
     """Calls of `fetch_task` in each era, one after the other, and once more in flight together."""
+    tasks: int
+    """Tasks at once, under load."""
+    speed: float
+    """How much faster than told the sandbox finishes these."""
 
 
-FULL = Amounts(rounds=21, calls=400, fetches=2000)
-QUICK = Amounts(rounds=3, calls=60, fetches=200)
+FULL = Amounts(rounds=21, calls=400, fetches=2000, tasks=2000, speed=2.0)
+QUICK = Amounts(rounds=3, calls=60, fetches=200, tasks=200, speed=8.0)
 
 
 def measure(amounts: Amounts) -> Samples:

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bench.client import ERAS
+from bench.load import PER_CALLER, PER_TASK, POLL_DELAY, POLLS, POLLS_ONE_BY_ONE
 from bench.measure import BARE, IN_FLIGHT, OURS, Samples
 
 START_LIMIT = 1.0
@@ -17,6 +18,10 @@ FIRST_CALL_LIMIT_MS = 60.0
 IMAGINE_LIMIT_MS = 3.5
 FLUSHES_PER_CALL = 3
 IMAGINE_P99_LIMIT_MS = 10.0
+TASK_LIMIT_KB = 8.0
+CALLER_LIMIT_KB = 40.0
+POLL_DELAY_LIMIT_MS = 100.0
+POLLS_LIMIT = 1 / 8
 
 _HEAD = """# Benchmarks
 
@@ -31,6 +36,10 @@ the two in turn, on this machine: {machine}.
   and when answered. The bare server's tool only echoes.
 - **fsync**: 4 KiB written and flushed on the same disk, between those calls (`TMPDIR` chooses the disk).
 - **`fetch_task`**: asked for one finished task again and again.
+- **Load**: 2,000 tasks of `midjourney` at once, made 50 at a time, the sandbox in a process of its own. *Memory* is
+  what each of the later 1,500 adds: to a studio in which nobody waits for them, and to a server with a call for each
+  on one stdio session. A poll is *late* from when it was due until its question was written. The *questions* are
+  compared with those of the same load without `/fetch-many`.
 """
 
 
@@ -61,7 +70,7 @@ def table(lines: list[Row]) -> str:
 
 def rows(samples: Samples) -> list[Row]:
     """All figures, in the order of a client's life."""
-    return [*_starts(samples), *_calls(samples), *_throughput(samples)]
+    return [*_starts(samples), *_calls(samples), *_throughput(samples), *_load(samples)]
 
 
 def machine() -> str:
@@ -105,6 +114,33 @@ def _throughput(samples: Samples) -> Iterator[Row]:
             figure = f"`fetch_task`, {era}, {in_flight} in flight"
             ours, bare = (f"{samples.median(figure, server):,.0f} calls/s" for server in (OURS, BARE))
             yield Row(figure=figure, ours=ours, bare=bare)
+
+
+def _load(samples: Samples) -> Iterator[Row]:
+    if not samples.get(POLLS, OURS):
+        return
+    for figure, limit_kb in ((PER_TASK, TASK_LIMIT_KB), (PER_CALLER, CALLER_LIMIT_KB)):
+        if not samples.get(figure, OURS):
+            yield Row(figure=figure, ours="not measured: there is no /proc here")
+            continue
+        told_kb = samples.median(figure, OURS)
+        verdict = _verdict(is_kept=told_kb <= limit_kb)
+        yield Row(figure=figure, ours=f"{told_kb:.1f} KB", limit=f"{limit_kb:g} KB", verdict=verdict)
+    late_ms = samples.percentile(POLL_DELAY, OURS, 99)
+    yield Row(
+        figure=f"{POLL_DELAY}, 99th percentile",
+        ours=f"{late_ms:.1f} ms",
+        limit=f"{POLL_DELAY_LIMIT_MS:g} ms",
+        verdict=_verdict(is_kept=late_ms < POLL_DELAY_LIMIT_MS),
+    )
+    together, one_by_one = samples.median(POLLS, OURS), samples.median(POLLS_ONE_BY_ONE, OURS)
+    yield Row(
+        figure=POLLS,
+        ours=f"{together:.2f}, one by one {one_by_one:.2f}",
+        ratio=f"{together / one_by_one:.3f}",
+        limit=f"{POLLS_LIMIT:g}",
+        verdict=_verdict(is_kept=together / one_by_one < POLLS_LIMIT),
+    )
 
 
 def _compared(samples: Samples, figure: str, limit: float | None, unit: str = "ms") -> Row:

@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from bench.client import ERAS, Era, RunFailedError, StdioClient
+from bench.load import PER_CALLER, PER_TASK, POLL_DELAY, POLLS, POLLS_ONE_BY_ONE, callers, crowd, running_sandbox
 from bench.measure import BARE, OURS, Samples, clean_environment, running_upstream
 from bench.report import render, rows
 
@@ -51,6 +52,7 @@ FIGURES = [
     *(f"First call, {era}" for era in ERAS),
     *(f"`imagine`, {era}" for era in ERAS),
     *(f"`fetch_task`, {era}, {in_flight} in flight" for era in ERAS for in_flight in (1, 16)),
+    *(PER_TASK, PER_CALLER, POLL_DELAY, POLLS),
 ]
 
 
@@ -140,6 +142,27 @@ def test_what_is_timed_is_a_finished_picture(upstream_port: int, tmp_path: Path)
         assert fetched["tasks"][0]["images"] == made["images"]
 
 
+def test_a_crowd_is_made_and_finished_and_its_polls_are_seen() -> None:
+    with running_sandbox(speed=50) as origin:
+        seen = crowd("finish", 4, origin)
+    assert seen["ended"] == 4
+    assert 1 <= seen["questions"] <= 8
+    assert len(seen["late_ms"]) >= 4
+    assert min(seen["late_ms"]) > 0
+
+
+def test_the_memory_of_a_crowd_is_told_on_the_way() -> None:
+    with running_sandbox(speed=0.01) as origin:
+        seen = crowd("hold", 4, origin)
+    assert [count for count, _ in seen] == [2, 3, 4]
+
+
+def test_the_memory_of_callers_is_told_on_the_way() -> None:
+    with running_sandbox(speed=0.01) as origin:
+        seen = callers(4, origin)
+    assert [count for count, _ in seen] == [1, 2, 3, 4]
+
+
 def test_medians_and_percentiles() -> None:
     samples = Samples()
     samples.add("figure", OURS, *range(1, 101))
@@ -148,10 +171,10 @@ def test_medians_and_percentiles() -> None:
 
 
 def test_the_table_tells_what_was_kept_and_what_was_missed() -> None:
-    """Every figure has the value 1 at the bare server, and at ours 1 in one table and 70 in the other."""
-    kept, missed = rows(samples_of(ours=1.0)), rows(samples_of(ours=70.0))
+    """Every figure has the value 1 at the bare server, and at ours 1 in one table and 700 in the other."""
+    kept, missed = rows(samples_of(ours=1.0)), rows(samples_of(ours=700.0))
     limited = [row.figure for row in kept if row.limit]
-    assert len(limited) == 10
+    assert len(limited) == 14
     assert {row.verdict for row in kept if row.limit} == {"passed"}
     assert {row.verdict for row in missed if row.limit} == {"**missed**"}
     assert {row.verdict for row in [*kept, *missed] if not row.limit} == {""}
@@ -171,4 +194,5 @@ def samples_of(*, ours: float) -> Samples:
     for era in ERAS:
         # a slow disk would lift the limit
         samples.add(f"fsync, {era}", OURS, 0.0)
+    samples.add(POLLS_ONE_BY_ONE, OURS, 10.0)
     return samples

@@ -1,0 +1,120 @@
+"""Thousands of tasks at once: memory, how late polls are, and how many are needed. The sandbox makes the pictures."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from bench.client import StdioClient
+from bench.crowd import memory_kb
+from bench.measure import OURS, ROOT, Samples, clean_environment
+
+PER_TASK, PER_CALLER = "Memory per polled task", "Memory per task with a caller over stdio"
+POLL_DELAY = "Polls leave late"
+POLLS, POLLS_ONE_BY_ONE = "Questions per finished task", "Questions per finished task, one by one"
+
+_NEVER = 0.01
+"""A sandbox of this speed finishes nothing meanwhile."""
+_ONE_BY_ONE = """
+[provider]
+id = "journeyapi"
+title = "JourneyAPI"
+wire = "journeyapi"
+base_url = "https://api.journeyapi.com/api/v1"
+key_variable = "JOURNEYAPI_API_KEY"
+base_url_variable = "JOURNEYAPI_BASE_URL"
+batch_limit = 1
+sources = ["https://journeyapi.co/docs/fetch"]
+checked = 2026-11-21
+"""
+
+
+def measure_load(samples: Samples, tasks: int, speed: float) -> None:
+    """All of it, with so many tasks; `speed` is how much faster than told they are finished."""
+    with running_sandbox(_NEVER) as origin:
+        _slope(samples, PER_TASK, crowd("hold", tasks, origin))
+    with running_sandbox(_NEVER) as origin:
+        _slope(samples, PER_CALLER, callers(tasks, origin))
+    for figure, registry in ((POLLS, None), (POLLS_ONE_BY_ONE, _ONE_BY_ONE)):
+        with running_sandbox(speed) as origin:
+            seen = crowd("finish", tasks, origin, registry)
+        samples.add(figure, OURS, seen["questions"] / seen["ended"])
+        if registry is None:
+            samples.add(POLL_DELAY, OURS, *seen["late_ms"])
+
+
+def _slope(samples: Samples, figure: str, seen: list[tuple[int, int | None]]) -> None:
+    """KB for each of the later ones: the first ones also fill what is there once."""
+    (first, before), (last, after) = seen[0], seen[-1]
+    if before is not None and after is not None:
+        samples.add(figure, OURS, (after - before) / (last - first))
+
+
+def crowd(mode: str, tasks: int, origin: str, registry: str | None = None) -> Any:
+    """What `bench.crowd` tells."""
+    with tempfile.TemporaryDirectory(prefix="journey-bench-") as folder:
+        environment = _environment(origin, folder)
+        if registry is not None:
+            (Path(folder) / "mine.toml").write_text(registry, encoding="utf-8")
+            environment["JOURNEY_MCP_REGISTRY"] = f"{folder}/mine.toml"
+        command = [sys.executable, "-m", "bench.crowd", mode, str(tasks)]
+        return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
+
+
+def callers(tasks: int, origin: str) -> list[tuple[int, int | None]]:
+    """Calls that wait at one server, and its memory, on the way."""
+    seen: list[tuple[int, int | None]] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="journey-bench-") as folder,
+        StdioClient(OURS, _environment(origin, folder), "2025-11-25") as client,
+    ):
+        client.open()
+        for number in range(1, tasks + 1):
+            prompt = f"a lighthouse at dusk, view {number}"
+            arguments = {"prompt": prompt, "model": "midjourney", "wait_s": 300}
+            client.send("tools/call", {"name": "imagine", "arguments": arguments})
+            if number % (tasks // 4) == 0:
+                _until_made(origin, number)
+                seen.append((number, memory_kb(str(client.process.pid))))
+        client.process.kill()
+    return seen
+
+
+def _until_made(origin: str, tasks: int) -> None:
+    for _ in range(2400):
+        # no proxy of the environment: it is on this machine
+        if httpx2.get(f"{origin}/sandbox/ledger", trust_env=False).json()["requests"].get("imagine", 0) >= tasks:
+            break
+        time.sleep(0.1)
+    time.sleep(3.0)  # the answers are stored, and each task has been asked for
+
+
+def _environment(origin: str, folder: str) -> dict[str, str]:
+    return {**clean_environment(9), "JOURNEYAPI_BASE_URL": f"{origin}/api/v1", "JOURNEY_MCP_DATA_DIR": folder}
+
+
+@contextmanager
+def running_sandbox(speed: float) -> Iterator[str]:
+    """Where a sandbox answers, in a process of its own."""
+    command = [sys.executable, "-m", "journey_mcp", "sandbox", "--port", "0", "--speed", str(speed)]
+    options = ["--credits", "1000000", "--plan", "enterprise"]
+    environment: Mapping[str, str] = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [*command, *options], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout
+        found = re.search(r"JOURNEYAPI_BASE_URL=(http://[^/]+)", process.stdout.readline())
+        assert found
+        try:
+            yield found[1]
+        finally:
+            process.kill()
