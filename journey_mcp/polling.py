@@ -5,7 +5,7 @@ import itertools
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import anyio
@@ -20,6 +20,8 @@ from journey_mcp.tasks import Handle, Prediction, Status, Task
 
 _TOGETHER_S = 1.0
 """Where several are asked for together, those due within this time fill up the question for the one that is due."""
+_AT_ONCE = 100
+"""So many questions are out at one address: each more slows all of them down, and takes a file of the process."""
 _PATIENCE_WITH_UNKNOWN_S = 900.0
 """A task that its provider does not know for so long is lost; a gateway may answer 404 while it is renewed."""
 _PATIENCE_WITH_EMPTY = 5
@@ -30,13 +32,15 @@ _SILENT = 5
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Upstream:
     """Where polls of one address go."""
 
     provider: Provider
     batch_limit: int
     is_sandbox: bool = False
+    room: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(_AT_ONCE, fast_acquire=True))
+    """For the questions that are out."""
 
 
 @dataclass(slots=True)
@@ -130,7 +134,8 @@ class Poller:
         if not asked:
             return
         try:
-            answers = await upstream.provider.fetch(list(asked))
+            async with upstream.room:
+                answers = await upstream.provider.fetch(list(asked))
         except JourneyError as error:
             for polled in batch:
                 await self._unanswered(polled, upstream, error)

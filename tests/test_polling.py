@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import created, fast_studio, settings_for, until_accepted, wish, world
+from support import World, created, fast_studio, settings_for, until_accepted, wide_world, wish, world
 
 from journey_mcp import sandbox
 from journey_mcp.errors import UnknownImage
 from journey_mcp.store import open_store
-from journey_mcp.tasks import Status
+from journey_mcp.tasks import Status, Task
 
 
 @pytest.mark.parametrize(
@@ -142,3 +142,45 @@ async def test_progress_is_kept_and_never_goes_back(tmp_path: Path) -> None:
         task = (await here.studio.fetch([task.id], seconds=12))[task.id]
         assert task.progress == 0.6
         assert here.asked["fetch"] >= 2
+
+
+async def left_behind(here: World, task: Task, number: int) -> list[str]:
+    """So many tasks of a process that is gone: all are taken over, and asked for, in one moment."""
+    twins = [replace(task, id=f"tsk_{n}", prediction_id=f"other-{n}", wish=None) for n in range(number)]
+    settings = settings_for("http://127.0.0.1:9", here.folder)
+    async with open_store(settings.resolved_database_url()) as store:
+        for twin in twins:
+            await store.add(twin, owner="gone", lease_until=here.clock.now() + 20)
+    here.clock.leap(20)
+    return [twin.id for twin in twins]
+
+
+async def test_many_that_are_due_fill_as_few_questions_as_can_be(tmp_path: Path) -> None:
+    """Twenty in each."""
+    async with world(tmp_path, "submit:hang", "fetch_many:status=404,times=always") as here:
+        here.clock.speed = 10
+        await left_behind(here, await here.accepted(model="midjourney"), 60)
+        while here.asked["fetch_many"] < 3:
+            await here.clock.sleep(0.1)
+        await here.clock.sleep(1)
+        assert here.asked["fetch_many"] == 3
+
+
+async def test_one_by_one_a_hundred_questions_are_out_at_most(tmp_path: Path) -> None:
+    """Where a provider answers slowly the others wait here, and all have their turn."""
+    out, most, answered = 0, 0, 0
+
+    def count(moment: sandbox.Moment) -> None:
+        nonlocal out, most, answered
+        if moment.method == "GET":
+            out += {"headers": 1, "answered": -1}.get(moment.point, 0)
+            most, answered = max(most, out), answered + (moment.point == "answered")
+
+    fault = "vtrix/fetch:delay=1,times=always"
+    async with wide_world(tmp_path, services=["vtrix"], witness=count) as here:
+        here.faults("submit:hang", fault)
+        here.clock.speed = 10
+        await left_behind(here, await here.accepted(model="flux-2-pro"), 120)
+        while answered < 121:
+            await here.clock.sleep(0.1)
+        assert 50 < most <= 100
