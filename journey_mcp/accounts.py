@@ -1,5 +1,6 @@
 """As whom providers are asked: an account for every key that is set, or the sandbox without one."""
 
+from journey_mcp.budgets import parse_limits
 from journey_mcp.concurrency import parse_limits_at_once
 from journey_mcp.errors import SetupError
 from journey_mcp.providers import SANDBOX, Account
@@ -18,11 +19,14 @@ def accounts_of(settings: Settings, registry: Registry) -> list[Account]:
 
     Raises:
         SetupError: it names a provider that there is not, or one without a key; or there is no key and no sandbox;
-            or `JOURNEY_MCP_MAX_CONCURRENT` names a provider that there is not.
+            or `JOURNEY_MCP_MAX_CONCURRENT` or `JOURNEY_MCP_BUDGET` names a provider that there is not.
     """
     for name in parse_limits_at_once(settings.max_concurrent or ""):
         if name is not None and name not in registry.providers:
             raise _no_such(f"JOURNEY_MCP_MAX_CONCURRENT={settings.max_concurrent}", name, registry)
+    for limit in parse_limits(settings.budget or ""):
+        if limit.provider is not None and limit.provider not in registry.providers:
+            raise _no_such(f"JOURNEY_MCP_BUDGET={settings.budget}", limit.provider, registry)
     chosen = settings.providers or [name for name, facts in registry.providers.items() if _key_of(facts, settings)]
     if not chosen and settings.sandbox == "off":
         raise no_key()

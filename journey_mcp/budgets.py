@@ -13,6 +13,8 @@ from journey_mcp.tasks import Charges, Cost, Unit
 
 PERIODS: Mapping[str, float | None] = {"call": 0.0, "hour": 3600.0, "day": 86400.0, "total": None}
 """Seconds; `None` is for ever."""
+UNKNOWN_COST: Charges = {"credits": Decimal(8), "usd": Decimal("0.10")}
+"""What a picture counts in a unit in which its price is not known, unless a person says otherwise."""
 _AMOUNT = r"(\d{1,9}(?:\.\d{1,6})?)\s*(credits|usd)"
 _LIMIT = re.compile(rf"{_AMOUNT}\s*/\s*(call|hour|day|total)(?:@([a-z0-9_-]+))?", re.IGNORECASE)
 _MONEY = re.compile(_AMOUNT, re.IGNORECASE)
@@ -112,4 +114,7 @@ def _unit(text: str) -> Unit:
 
 
 def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    if parts and not all(parts):
+        raise ValueError(f"{text!r} has an empty part")
+    return parts

@@ -137,7 +137,7 @@ class PictureReader:
         if text.startswith("tsk_"):
             raise UnknownImage(
                 f"{name} is no id of a picture: that is a task's id, a dot, and the picture's number.",
-                next_step=f"Give {text.partition('.')[0][:60]}.1, or another number; {_LIST}",
+                next_step=f"Give an id such as tsk_….2; {_LIST}",
             )
         if not local_files.looks_like_path(text):
             raise MalformedUrl(

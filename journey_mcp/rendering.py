@@ -27,7 +27,7 @@ def task_object(task: Task, *, now: float, with_prompt: bool = False, with_paths
         "grid_url": task.grid_url,
         "seed": task.seed,
         "cost": task.cost and {**asdict(task.cost), "amount": f"{task.cost.amount:f}"},
-        "notices": list(task.notices),
+        "notices": [*task.notices, *task.passing],
         "error": task.failure and error_object(task.failure),
         "poll_after_s": _poll_after_s(task, now) if running else None,
         "next_step": _next_step(task, now, with_paths=with_paths),
@@ -101,9 +101,7 @@ def _lines(plain: dict[str, Any]) -> Iterable[str]:
     if prompt := plain.get("prompt"):
         yield f"Prompt: {prompt}"
     if error := plain.get("error"):
-        retry = "may be retried" if error["retryable"] else "do not retry unchanged"
-        after = f" after {error['retry_after_s']:g} s" if "retry_after_s" in error else ""
-        yield f"Error {error['code']}: {error['message']} ({retry}{after})"
+        yield f"Error {error['code']}: {error['message']} ({_retry(error)})"
     for image in plain.get("images", ()):
         yield _image_line(image)
     if grid := plain.get("grid_url"):
@@ -119,6 +117,13 @@ def _lines(plain: dict[str, Any]) -> Iterable[str]:
         yield f"Ask again after {plain['poll_after_s']:g} s."
     if step := plain.get("next_step"):
         yield f"Next: {step}"
+
+
+def _retry(error: dict[str, Any]) -> str:
+    after = f"after {error['retry_after_s']:g} s" if "retry_after_s" in error else ""
+    if error["retryable"]:
+        return f"may be retried {after}".rstrip()
+    return f"do not retry unchanged {after and 'but '}{after}".rstrip()
 
 
 def _headline(plain: dict[str, Any]) -> str:

@@ -216,6 +216,8 @@ class Settings(BaseModel):
         parts = urlsplit(address or "https://-")
         if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
             raise ValueError("must be an https:// address (http:// only on this machine, for the sandbox)")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("must have no user name or password: every provider is told this address")
         if parts.query or parts.fragment:
             raise ValueError("must have neither ? nor #: the task's id is put behind it")
         return address

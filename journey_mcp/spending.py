@@ -4,7 +4,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from journey_mcp.budgets import PERIODS, Limit, above, charge, of_call, of_time, parse_amounts, parse_limits
+from journey_mcp.budgets import (
+    PERIODS,
+    UNKNOWN_COST,
+    Limit,
+    above,
+    charge,
+    of_call,
+    of_time,
+    parse_amounts,
+    parse_limits,
+)
 from journey_mcp.clock import timestamp
 from journey_mcp.errors import OverBudget
 from journey_mcp.settings import Settings
@@ -22,9 +32,15 @@ class Question:
     provider: str
     amount: Decimal
     unit: Unit
+    bound: Decimal
+    """Above which is asked, in the same unit."""
+    is_known: bool = True
+    """The provider tells its price; otherwise it is what unknown prices count."""
 
     def __str__(self) -> str:
-        return f"{self.model} at {self.provider} for about {_shown(self.amount)} {self.unit}"
+        price = f"{_shown(self.amount)} {self.unit}"
+        told = f"for about {price}" if self.is_known else f"whose price is not known (it counts as {price})"
+        return f"{self.model} at {self.provider} {told}"
 
 
 Confirm = Callable[[Question], Awaitable[bool]]
@@ -37,7 +53,7 @@ class Purse:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._store = store
         self._limits = parse_limits(settings.budget or "")
-        self._unknown = parse_amounts(settings.unknown_cost)
+        self._unknown = {**UNKNOWN_COST, **parse_amounts(settings.unknown_cost)}
         self._confirm_above = parse_amounts(settings.confirm_above or "")
 
     @property
@@ -51,10 +67,19 @@ class Purse:
 
     def question(self, task: Task) -> Question | None:
         """What a person has to agree to; `None` when nobody has to."""
-        unit = above(task.charges, self._confirm_above)
+        # a price that is known is asked about as it is; what an unknown one counts, only where none is
+        counted = {task.cost.unit: task.cost.amount} if task.cost else task.charges
+        unit = above(counted, self._confirm_above)
         if unit is None:
             return None
-        return Question(model=task.request.model, provider=task.provider, amount=task.charges[unit], unit=unit)
+        return Question(
+            model=task.request.model,
+            provider=task.provider,
+            amount=counted[unit],
+            unit=unit,
+            bound=self._confirm_above[unit],
+            is_known=task.cost is not None,
+        )
 
     def limits(self, provider: str) -> Sequence[Limit]:
         """The limits over a time that hold for tasks of this provider."""

@@ -192,13 +192,17 @@ class Store:
 
     async def renew(self, ids: Sequence[str], *, owner: str, lease_until: float) -> set[str]:
         """Keep these; the ids of those that `owner` really holds."""
-        statement = (
-            sa.update(tasks)
-            .where(tasks.c.id.in_(ids), tasks.c.lease_owner == owner, tasks.c.final.is_(False))
-            .values(lease_until=lease_until)
-            .returning(tasks.c.id)
-        )
-        return set((await self._writer.execute(statement)).scalars())
+        kept: set[str] = set()
+        for start in range(0, len(ids), _TOGETHER):
+            some = _rounded(ids[start : start + _TOGETHER])
+            statement = (
+                sa.update(tasks)
+                .where(tasks.c.id.in_(some), tasks.c.lease_owner == owner, tasks.c.final.is_(False))
+                .values(lease_until=lease_until)
+                .returning(tasks.c.id)
+            )
+            kept.update((await self._writer.execute(statement)).scalars())
+        return kept
 
     async def release(self, *, owner: str) -> None:
         """Leave what `owner` holds to whoever looks next."""
@@ -458,6 +462,8 @@ _CHANGING = (
     *("provider", "base_url", "updated_at", "status", "final", "submission", "prediction_id", "outcome"),
     *("micro_credits", "micro_usd", "wish"),
 )
+_TOGETHER = 512
+"""So many tasks are named in one statement."""
 _MICRO = 1_000_000
 """Money is kept in whole millionths, so that a database adds it without rounding."""
 _NAMES = [column.name for column in tasks.c]
@@ -476,7 +482,9 @@ _SAVE = (
         tasks.c.lease_owner == sa.bindparam("owner"),
         tasks.c.final.is_(False),
     )
-    .values({name: sa.bindparam(f"new_{name}") for name in _CHANGING})
+    .values({name: sa.bindparam(f"new_{name}") for name in _CHANGING if name != "wish"})
+    # a wish that was given up meanwhile stays so: another task may have it now
+    .values(wish=sa.case((sa.bindparam("new_wish", type_=sa.String).is_(None), None), else_=tasks.c.wish))
 )
 
 
@@ -504,6 +512,14 @@ _REST_AGAIN = (
     )
     .values(until=sa.bindparam("new_until"), reason=sa.bindparam("new_reason"))
 )
+
+
+def _rounded(ids: Sequence[str]) -> list[str]:
+    """The same ids, the last one as often as makes their number a power of two.
+
+    SQLite's driver keeps the last 128 statements by their text, and one for every number of ids would fill megabytes.
+    """
+    return [*ids, *[ids[-1]] * ((1 << (len(ids) - 1).bit_length()) - len(ids))]
 
 
 def _is_wish(principal: str, wish: str | None) -> sa.ColumnElement[bool]:
@@ -567,6 +583,7 @@ def _outcome(task: Task) -> dict[str, Any]:
         "seed": task.seed,
         "cost": task.cost and {**asdict(task.cost), "amount": str(task.cost.amount)},
         "notices": list(task.notices),
+        "passing": list(task.passing),
         "failure": task.failure and _known(asdict(task.failure)),
     }
     return {name: value for name, value in plain.items() if value not in (None, [])}
@@ -606,6 +623,7 @@ def _from_row(row: Mapping[Any, Any]) -> Task:
         seed=outcome.get("seed"),
         cost=Cost(**{**cost, "amount": Decimal(cost["amount"])}) if cost else None,
         notices=tuple(outcome.get("notices", ())),
+        passing=tuple(outcome.get("passing", ())),
         failure=Failure(**failure) if failure else None,
         charges=_read_charges(row),
         wish=row["wish"],

@@ -211,7 +211,10 @@ class Studio:
             raise over
         if question := self._purse.question(task):
             if confirm is None:
-                raise NotConfirmed(f"{question} is more than may be spent without asking, and nobody can be asked.")
+                raise NotConfirmed(
+                    f"{question} is above JOURNEY_MCP_CONFIRM_ABOVE ({question.bound:f} {question.unit}), "
+                    "and this client cannot ask the person."
+                )
             if not await confirm(question):
                 raise Declined(f"The person declined: {question}.")
 

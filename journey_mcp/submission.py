@@ -263,7 +263,7 @@ def _gap(error: RateLimited | Unreachable, tries: int, refused_s: float, *, has_
 def _put_back(error: RateLimited | Unreachable, task: Task, now: float) -> Task:
     patience = f" for up to {pacing.RATE_LIMIT_PATIENCE_S / 60:g} minutes" if isinstance(error, RateLimited) else ""
     notice = f"{error} Nothing was created or charged so far; it is tried again by itself{patience}."
-    return task.put_back(now).noticed(notice, now)
+    return task.put_back(now).noticed_for_now(notice, now)
 
 
 def _at_next(attempt: Attempt, old: Sequence[str], new: Sequence[str], task: Task, now: float) -> Task:

@@ -110,6 +110,8 @@ class Task:
     seed: str | None = None
     cost: Cost | None = None
     notices: tuple[str, ...] = ()
+    passing: tuple[str, ...] = ()
+    """Notices that hold only until the provider has answered."""
     failure: Failure | None = None
     charges: Charges = field(default_factory=dict)
     """What it counts against budgets; nothing once it is known to be free."""
@@ -155,6 +157,7 @@ class Task:
             prediction_id=prediction.prediction_id,
             poll_url=prediction.poll_url or self.poll_url,
             status=Status.RUNNING,
+            passing=(),
             updated_at=at,
         )
         return known.seen(prediction, at)
@@ -183,7 +186,7 @@ class Task:
         submission = Submission.REFUSED if self.submission is Submission.PREPARED else self.submission
         # an equal call has to hear that this one may have been paid
         wish = self.wish if failure.code == SubmissionUnconfirmed.code else None
-        return self._changed(at, status=Status.FAILED, submission=submission, failure=failure, wish=wish)
+        return self._changed(at, status=Status.FAILED, submission=submission, failure=failure, wish=wish, passing=())
 
     def refused(self, failure: Failure, at: float) -> "Task":
         """End the task because the provider created nothing: it is free."""
@@ -204,11 +207,16 @@ class Task:
             cost=None,
             charges={},
             wish=None,
+            passing=(),
         )
 
     def noticed(self, notice: str, at: float) -> "Task":
         """Tell the caller something more, once."""
         return self if notice in self.notices else self._changed(at, notices=(*self.notices, notice))
+
+    def noticed_for_now(self, notice: str, at: float) -> "Task":
+        """Tell the caller something that holds until the provider has answered."""
+        return self if notice in self.passing else self._changed(at, passing=(*self.passing, notice))
 
     def told_anew(self, old: Sequence[str], new: Sequence[str], at: float) -> "Task":
         """Tell these notices in place of those, which do not hold any more."""

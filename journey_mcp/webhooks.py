@@ -4,7 +4,7 @@ A webhook is a second road: for the answer that a creating request lost, and in 
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from journey_mcp.clock import timestamp
 from journey_mcp.errors import Failure
@@ -60,9 +60,17 @@ def unanswered(task: Task, failure: Failure, now: float) -> Task:
     if task.submission is Submission.ACCEPTED:
         return task  # its webhook was quicker
     if task.answer_by is None or now >= task.answer_by:
-        return task.failed(failure, now)
-    return task.noticed(
+        return task.failed(replace(failure, next_step=_where_to_look(task)), now)
+    return task.noticed_for_now(
         f"{failure.message} {task.provider} may still report it until {timestamp(task.answer_by)}; "
         "that is waited for, and nothing is sent again.",
         now,
+    )
+
+
+def _where_to_look(task: Task) -> str:
+    sent_at = timestamp(task.updated_at)
+    return (
+        f"Do not simply repeat the call. Ask the person to look into the account at {task.provider} for a task of "
+        f"{task.request.model} made at about {sent_at}: if it is there, it was paid."
     )

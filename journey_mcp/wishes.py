@@ -51,7 +51,7 @@ async def joinable(holdings: Holdings, principal: str, wish: str, delivered: Con
             f"An equal call was sent {age_s:.0f} s ago as task {task.id} and was never answered: "
             "it may have been charged."
         )
-    state = "is still running" if not task.status.is_final else "has a result that nobody has seen"
+    state = "was on its way" if not task.status.is_final else "had a result that nobody had seen"
     return Created(
         task, f"An equal call of {age_s:.0f} s ago {state}: this is its task, and nothing more is paid. {_FRESH}"
     )

@@ -112,7 +112,7 @@ async def in_line(studio: Studio, *names: str, principal: str = "local", **more:
 async def until_refused(here: World, task: Task) -> None:
     """Wait until the task tells of a refusal: then it is back in line."""
     with anyio.fail_after(30):
-        while not any("at its limit" in notice for notice in task.notices):
+        while not any("at its limit" in notice for notice in task.passing):
             await anyio.sleep(0.005)
             task = (await here.studio.fetch([task.id], principal=task.principal))[task.id]
 

@@ -10,10 +10,12 @@ import pytest
 from support import World, client_of, created, fast_studio, settings_for, wide_world, wish, world
 
 from journey_mcp import sandbox
+from journey_mcp.accounts import accounts_of
 from journey_mcp.budgets import parse_amounts, parse_limits
 from journey_mcp.errors import Declined, JourneyError, NotConfirmed, OverBudget, SetupError
+from journey_mcp.registry import load
 from journey_mcp.settings import read_settings
-from journey_mcp.spending import Question
+from journey_mcp.spending import Purse, Question
 from journey_mcp.store import open_store
 from journey_mcp.tasks import Status
 
@@ -40,6 +42,8 @@ def test_limits_are_read_as_they_are_written() -> None:
         ("JOURNEY_MCP_BUDGET", "-5usd/day", "-5usd/day"),
         ("JOURNEY_MCP_UNKNOWN_COST", "8", "'8' must be an amount and a unit"),
         ("JOURNEY_MCP_CONFIRM_ABOVE", "1usd,2usd", "each unit once"),
+        ("JOURNEY_MCP_BUDGET", ",", "has an empty part"),
+        ("JOURNEY_MCP_BUDGET", "5usd/day,", "has an empty part"),
     ],
 )
 def test_nonsense_stops_the_start_and_is_named(name: str, value: str, says: str) -> None:
@@ -163,6 +167,39 @@ async def test_the_next_provider_is_held_against_the_budget_too(tmp_path: Path) 
         assert task.failure is not None
         assert "0.01usd/total@bfl" in task.failure.message
         assert here.sent_to("bfl") == []
+
+
+def test_a_limit_for_a_provider_that_there_is_not_stops_the_start() -> None:
+    """It would be no limit at all."""
+    settings = read_settings({"JOURNEY_MCP_BUDGET": "4credits/day@jorneyapi"})
+    with pytest.raises(SetupError, match=r"=4credits/day@jorneyapi: there is no provider 'jorneyapi'"):
+        accounts_of(settings, load())
+
+
+@pytest.mark.parametrize(
+    ("unknown", "counted"),
+    [
+        ("5credits", {"credits": 5, "usd": Decimal("0.10")}),
+        ("0usd", {"credits": 8, "usd": 0}),
+        ("", {"credits": 8, "usd": Decimal("0.10")}),
+    ],
+)
+async def test_a_unit_that_is_not_named_keeps_its_default(
+    tmp_path: Path, unknown: str, counted: dict[str, Decimal]
+) -> None:
+    """Naming one must not switch the limits in the other off."""
+    settings = read_settings({"JOURNEY_MCP_UNKNOWN_COST": unknown, "JOURNEY_MCP_DATA_DIR": str(tmp_path)})
+    async with open_store(settings.resolved_database_url()) as store:
+        assert Purse(settings, store).charges(None) == counted
+
+
+async def test_a_known_price_is_asked_about_in_its_own_unit(tmp_path: Path) -> None:
+    """A picture for cents is not asked about because its price in credits is not known."""
+    bound = {"JOURNEY_MCP_CONFIRM_ABOVE": "6credits,0.05usd"}
+    async with wide_world(tmp_path, services=("bfl",), **bound) as here:
+        await here.studio.create(wish(model="flux-2-klein-4b"))
+        with pytest.raises(NotConfirmed, match=r"for about 0\.06 usd is above JOURNEY_MCP_CONFIRM_ABOVE \(0\.05 usd\)"):
+            await here.studio.create(wish(model="flux-1.1-pro-ultra"))
 
 
 async def test_a_high_cost_is_asked_for(tmp_path: Path) -> None:

@@ -258,3 +258,14 @@ async def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> No
         names = await opened.run_sync(lambda sync: sa.inspect(sync).get_table_names())
     await engine.dispose()
     assert names == ["tasks"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 511, 512, 513, 1100])
+async def test_any_number_of_leases_is_renewed(tmp_path: Path, count: int) -> None:
+    """In statements of few different lengths; what is somebody else's is not."""
+    async with store_in(tmp_path) as store:
+        await store.add(TASK, owner="me", lease_until=1.0)
+        ids = [f"tsk_{number}" for number in range(count - 1)] + [TASK.id]
+        assert await store.renew(ids, owner="me", lease_until=2.0) == {TASK.id}
+        assert await store.renew(ids, owner="another", lease_until=3.0) == set()
+        assert await store.renew([], owner="me", lease_until=3.0) == set()

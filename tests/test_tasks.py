@@ -122,3 +122,16 @@ def test_a_refusal_does_not_undo_what_a_webhook_told() -> None:
     for changed in (known.refused(FAILURE, 4.0), known.put_back(4.0), known.sent(4.0)):
         assert changed == known
     assert known.accepted(Prediction(prediction_id="p", status=Status.RUNNING), 5.0).poll_url == "https://a.test/p"
+
+
+def test_what_holds_for_now_is_told_until_the_provider_has_answered() -> None:
+    """Whatever the answer is; what holds for good stays."""
+    queued = NEW.noticed("for good", 2.0).noticed_for_now("nothing was charged so far", 3.0)
+    assert queued.noticed_for_now("nothing was charged so far", 4.0) == queued
+    running = Prediction(prediction_id="p", status=Status.RUNNING)
+    for told in (
+        queued.sent(5.0).accepted(running, 6.0),
+        queued.refused(FAILURE, 5.0),
+        queued.sent(5.0).failed(FAILURE, 6.0),
+    ):
+        assert (told.notices, told.passing) == (("for good",), ())

@@ -346,7 +346,7 @@ async def test_an_equal_call_gets_the_task_that_is_running_and_hears_why(tmp_pat
         assert second.task_id == first.task_id
         assert second.status_message is not None
         assert second.status_message.startswith("An equal call of ")
-        assert "is still running" in second.status_message
+        assert "was on its way" in second.status_message
         assert upstream.sandbox.ledger.requests["imagine"] <= 1
 
 
@@ -359,7 +359,7 @@ async def test_a_result_that_was_read_is_delivered(tmp_path: Path) -> None:
                 await anyio.sleep(0.02)
         assert (joined.task_id, joined.status) == (first.task_id, "completed")
         assert "result" not in joined.model_dump()
-        assert "has a result that nobody has seen" in (joined.status_message or "")
+        assert "had a result that nobody had seen" in (joined.status_message or "")
         assert (await get(client, first.task_id)).result is not None
         fresh = await begin(client, "imagine", prompt="p", model="z-image")
         assert fresh.task_id != first.task_id

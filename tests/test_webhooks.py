@@ -140,10 +140,10 @@ async def test_the_caller_hears_why_an_unanswered_request_still_runs(tmp_path: P
         clock.speed = 20
         made = (await here.studio.create(request("journeyapi"))).task
         told: list[Task] = []
-        while not told or not told[-1].notices:
+        while not told or not told[-1].passing:
             told.append((await here.studio.fetch([made.id], seconds=5))[made.id])
         assert told[-1].status is Status.RUNNING
-        assert "may still report it until" in told[-1].notices[-1]
+        assert "may still report it until" in told[-1].passing[-1]
         clock.speed = 100
         task = await here.ended(made, 900)
         assert task.failure is not None
@@ -275,7 +275,7 @@ async def test_what_cannot_be_stored_is_asked_for_again(tmp_path: Path) -> None:
     """204 only for what is in the journal: it may be the only answer that there ever is."""
     async with listening(tmp_path, "submit:reset_after", "webhook:lost,times=always") as here:
         made = (await here.studio.create(request("journeyapi"))).task
-        while not (await here.studio.fetch([made.id]))[made.id].notices:
+        while not (await here.studio.fetch([made.id]))[made.id].passing:
             await anyio.sleep(0.01)
         database = refusing(tmp_path, "outcome")
         assert await here.post(made, FINISHED, x_webhook_secret=secret_of(made) or "") == 503

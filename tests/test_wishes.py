@@ -1,5 +1,6 @@
 """The same wish once: equal calls share a task until its result has reached somebody."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ async def test_an_equal_call_joins_the_one_that_is_running(tmp_path: Path) -> No
         await until_accepted(here.studio, first.task)
         second = await here.studio.create(wish(**SLOW))
         assert (second.task.id, first.notice) == (first.task.id, None)
-        assert "is still running" in (second.notice or "")
+        assert "was on its way" in (second.notice or "")
         assert "fresh=true" in (second.notice or "")
         assert here.asked["imagine"] == 1
 
@@ -86,7 +87,7 @@ async def test_a_result_that_reached_nobody_is_joined_for_ten_minutes(tmp_path: 
         await here.studio.wait_for_new(first.task, 900)
         second = await here.studio.create(wish(**SLOW))
         assert (second.task.id, second.task.status) == (first.task.id, Status.SUCCEEDED)
-        assert "nobody has seen" in (second.notice or "")
+        assert "nobody had seen" in (second.notice or "")
         here.clock.leap(601)
         assert (await here.studio.create(wish(**SLOW))).task.id != first.task.id
 
@@ -160,3 +161,25 @@ async def delivered(here: World, task_id: str) -> None:
     """The task has reached somebody, and the store knows."""
     here.studio.delivered(list((await here.studio.fetch([task_id])).values()))
     await here.studio.note_delivered()
+
+
+@pytest.mark.parametrize("others", [False, True])
+async def test_a_fresh_call_leaves_the_earlier_one_whole(tmp_path: Path, others: bool) -> None:
+    """What becomes of that is stored, though another task has its wish now; also from another process."""
+    async with world(tmp_path, "submit:delay=0.5") as here, fast_studio(here.studio.settings, here.clock) as other:
+        here.clock.speed = 10
+        first = (await here.studio.create(wish())).task
+        await until_sent(here)
+        second = (await (other if others else here.studio).create(wish(), fresh=True)).task
+        assert second.id != first.id
+        done = await here.studio.wait_for_new(first, 60)
+        assert done.status is Status.SUCCEEDED
+        rows = sqlite3.connect(tmp_path / "tasks.db").execute("SELECT id, status FROM tasks").fetchall()
+        assert dict(rows)[first.id] == "succeeded"
+
+
+async def until_sent(here: World) -> None:
+    """Wait for the first creating request."""
+    with anyio.fail_after(20):
+        while not here.asked.get("imagine"):
+            await anyio.sleep(0.01)

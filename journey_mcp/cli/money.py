@@ -16,7 +16,10 @@ from journey_mcp.store import Spending, open_store
 _DAY_S = 86400.0
 _BAR = 24
 """The longest bar, in characters."""
-_UNKNOWN = "What is not told counts as JOURNEY_MCP_UNKNOWN_COST says, in each unit; the two columns are not added up."
+_UNKNOWN = (
+    "This is what counts against budgets: in a unit in which a price is not known, what JOURNEY_MCP_UNKNOWN_COST says. "
+    "The two columns are the same money, and not added up."
+)
 
 
 def spend(days: int, *, as_json: bool) -> None:
@@ -56,7 +59,7 @@ def _row(key: tuple[str, str, str], parts: Sequence[Spending]) -> dict[str, Any]
         "day": day,
         "provider": provider,
         "model": model,
-        "pictures": len(parts),
+        "tasks": len(parts),
         "credits": f"{Decimal(credits_).normalize():f}",
         "usd": f"{Decimal(usd).normalize():f}",
     }
@@ -66,7 +69,7 @@ def _show(rows: Sequence[Mapping[str, Any]]) -> None:
     columns = ("Day", "Provider", "Model", "Tasks", "Credits", "USD", "USD per row")
     most = max(Decimal(row["usd"]) for row in rows)
     cells = [
-        (*(str(row[n]) for n in ("day", "provider", "model", "pictures", "credits", "usd")), _bar(row, most))
+        (*(str(row[n]) for n in ("day", "provider", "model", "tasks", "credits", "usd")), _bar(row, most))
         for row in rows
     ]
     console.table(columns, cells)

@@ -21,6 +21,7 @@ _VALUE = re.compile(r"\b([a-z_]+)=(?:'([^']*)'|([\w:.-]*\w))")
 
 def for_people(hint: str) -> str:
     """A next step that was written for callers of the tools, for a person at the command line."""
+    hint = hint.replace("fresh=true", "--fresh")
     hint = _VALUE.sub(lambda match: f"{option(match[1])} {match[2] or match[3]}", hint)
     return _WORD.sub(lambda match: _WORDS[match[1]], hint)
 

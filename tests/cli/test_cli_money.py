@@ -13,7 +13,7 @@ async def test_what_was_spent_is_shown_by_day_provider_and_model(journey: Comman
         assert (await journey.run("imagine", prompt, "--model", "z-image")).code == 0
     assert (await journey.run("imagine", "three", "--model", "midjourney")).code == 0
     plain = (await journey.run("spend", "--json")).json
-    assert [(row["model"], row["pictures"], row["credits"], row["usd"]) for row in plain["spent"]] == [
+    assert [(row["model"], row["tasks"], row["credits"], row["usd"]) for row in plain["spent"]] == [
         ("z-image", 2, "4", "0.2"),
         ("midjourney", 1, "4", "0.1"),
     ]
@@ -41,7 +41,7 @@ async def test_without_a_terminal_nobody_can_be_asked(journey: CommandLine, sand
     """A script does not agree to anything."""
     done = await journey.at(sandbox, JOURNEY_MCP_CONFIRM_ABOVE="3credits").run("imagine", "a kite")
     assert done.code == 1
-    assert "nobody can be asked" in done.err
+    assert "cannot ask the person" in done.err
     assert not sandbox.sandbox.ledger.submissions
 
 

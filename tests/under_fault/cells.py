@@ -258,7 +258,7 @@ class Call:
                 await self._create()
                 if fault.away == "for long":
                     await self._end()
-                while not self._now.notices:
+                while not (self._now.passing or self._now.status.is_final):
                     await self._wait(1)
         elif fault.leap_s:
             self._set("submit", {"kind": "delay", "delay_s": _MOMENT_S})

@@ -32,20 +32,16 @@ DONE = Outcome(status="succeeded")
 _UNCONFIRMED = Outcome(status="failed", error="submission_unconfirmed", journal="sent, cost kept")
 _NOT_CREATED = replace(_UNCONFIRMED, created=0)
 _FREE = Outcome(status="failed", created=0, journal="refused, free")
-_NOT_CONNECTED = "Nothing was created or charged so far; it is tried again by itself."
-_AT_THE_LIMIT = "at its limit. Nothing was created or charged so far"
 
 SUBMIT: Mapping[str, Outcome] = {
-    "connection refused for a moment": replace(DONE, notices=(_NOT_CONNECTED,)),
-    "connection refused": replace(_FREE, error="unreachable", notices=(_NOT_CONNECTED,), requests=0),
+    "connection refused for a moment": DONE,
+    "connection refused": replace(_FREE, error="unreachable", requests=0),
     "reset before the work is done": _NOT_CREATED,
     "reset after it": _UNCONFIRMED,
-    "429, three times": replace(DONE, notices=(_AT_THE_LIMIT,), requests=4),
-    "429 with `Retry-After`, twice": replace(DONE, notices=(_AT_THE_LIMIT,), requests=3),
-    "429 for ever": replace(_FREE, error="rate_limited", notices=(_AT_THE_LIMIT,), requests=3, or_more=True),
-    "429 with `Retry-After` for ever": replace(
-        _FREE, error="rate_limited", notices=(_AT_THE_LIMIT,), requests=2, or_more=True
-    ),
+    "429, three times": replace(DONE, requests=4),
+    "429 with `Retry-After`, twice": replace(DONE, requests=3),
+    "429 for ever": replace(_FREE, error="rate_limited", requests=3, or_more=True),
+    "429 with `Retry-After` for ever": replace(_FREE, error="rate_limited", requests=2, or_more=True),
     **dict.fromkeys(("500", "502", "503"), _NOT_CREATED),
     **dict.fromkeys((f"{status} after the work is done" for status in (500, 502, 503)), _UNCONFIRMED),
     "body cut off": _UNCONFIRMED,
