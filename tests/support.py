@@ -290,3 +290,11 @@ async def is_listening(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+async def until_listening(*ports: int, seconds: float = 20.0) -> None:
+    """Wait until somebody accepts connections at all of these ports of this machine."""
+    with anyio.fail_after(seconds):
+        for port in ports:
+            while not await is_listening(port):
+                await anyio.sleep(0.05)

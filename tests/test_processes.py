@@ -15,7 +15,7 @@ from mcp import Client
 from mcp_types import CallToolResult
 from PIL import Image
 from processes import COMMAND, in_thread, process, raw, until_seen
-from support import environment_for, environment_of, free_port, is_listening
+from support import environment_for, environment_of, free_port, until_listening
 
 from journey_mcp import sandbox
 
@@ -191,9 +191,7 @@ async def test_a_signal_lets_calls_over_http_return(tmp_path: Path) -> None:
         port = free_port()
         environment = environment_for(upstream.base_url, tmp_path)
         with raw(environment, "serve", "--http", f"127.0.0.1:{port}") as server:
-            with anyio.fail_after(20):
-                while not await is_listening(port):
-                    await anyio.sleep(0.05)
+            await until_listening(port)
             answers: list[CallToolResult] = []
 
             async def call() -> None:
@@ -225,9 +223,7 @@ async def test_over_http_a_signal_ends_the_server_in_seconds(tmp_path: Path, num
         port = free_port()
         environment = environment_for(upstream.base_url, tmp_path)
         with raw(environment, "serve", "--http", f"127.0.0.1:{port}") as server:
-            with anyio.fail_after(20):
-                while not await is_listening(port):
-                    await anyio.sleep(0.05)
+            await until_listening(port)
 
             async def call() -> None:
                 try:
@@ -344,9 +340,7 @@ async def test_a_session_over_http(mode: str, tmp_path: Path) -> None:
         server = subprocess.Popen([*COMMAND, "serve", "--http", f"127.0.0.1:{port}"], env=environment)
         try:
             address = f"http://127.0.0.1:{port}/mcp"
-            with anyio.fail_after(20):
-                while not await is_listening(port):
-                    await anyio.sleep(0.05)
+            await until_listening(port)
             async with httpx2.AsyncClient() as http:
                 evil = await http.post(address, json={}, headers={"origin": "https://evil.test"})
                 assert evil.status_code == 403

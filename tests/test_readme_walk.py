@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support import environment_for, free_port, is_listening
+from support import environment_for, free_port, until_listening
 
 from journey_mcp import sandbox
 
@@ -71,9 +71,7 @@ async def starts(words: list[str], environment: dict[str, str]) -> None:
     arguments = [re.sub(r"\b8\d\d\d\b", str(port), word) for word in words[1:]]
     server = subprocess.Popen([sys.executable, "-m", "journey_mcp", *arguments], env=environment)
     try:
-        with anyio.fail_after(20):
-            while not await is_listening(port):
-                await anyio.sleep(0.05)
+        await until_listening(port)
     finally:
         server.terminate()
         server.wait(20)

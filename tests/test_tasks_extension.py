@@ -25,9 +25,9 @@ from support import (
     environment_of,
     fast_studio,
     free_port,
-    is_listening,
     settings_for,
     until_accepted,
+    until_listening,
     wish,
 )
 from tasks_client import EXTENSION, Handle, State, Tasks, begin, cancel, get, until, update
@@ -67,9 +67,7 @@ async def serving(environment: dict[str, str]) -> AsyncIterator[str]:
     command = [*COMMAND, "serve", "--http", f"127.0.0.1:{port}"]
     process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
     try:
-        with anyio.fail_after(20):
-            while not await is_listening(port):
-                await anyio.sleep(0.05)
+        await until_listening(port)
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
         process.send_signal(signal.SIGINT)

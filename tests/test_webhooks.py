@@ -14,7 +14,7 @@ import anyio
 import httpx2
 import pytest
 from processes import Raw, in_thread, raw, until_seen
-from support import SERVICES, FastClock, environment_for, environment_of, free_port, is_listening, wish
+from support import SERVICES, FastClock, environment_for, environment_of, free_port, until_listening, wish
 
 from journey_mcp import sandbox
 from journey_mcp.accounts import accounts_of
@@ -525,9 +525,7 @@ async def test_a_listener_ends_with_its_server(tmp_path: Path) -> None:
     environment = {"JOURNEY_MCP_DATA_DIR": str(tmp_path), "JOURNEY_MCP_PUBLIC_URL": f"http://127.0.0.1:{hooks}"}
     arguments = ("serve", "--http", f"127.0.0.1:{mcp}", "--webhooks", f"127.0.0.1:{hooks}")
     with raw(environment, *arguments) as server:
-        with anyio.fail_after(20):
-            while not (await is_listening(hooks) and await is_listening(mcp)):
-                await anyio.sleep(0.05)
+        await until_listening(hooks, mcp)
         async with httpx2.AsyncClient(trust_env=False, timeout=20) as http:
             assert (await http.post(f"http://127.0.0.1:{hooks}/tsk_x")).status_code == 404
             assert (await http.post(f"http://127.0.0.1:{hooks}/mcp", json={})).status_code == 404

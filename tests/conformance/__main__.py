@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 import uvicorn
-from support import free_port, is_listening
+from support import free_port, until_listening
 
 from conformance import suite
 from conformance.expected import EMPTY, PRODUCT, TASKS, Outcomes, Scenarios, problems
@@ -76,7 +76,7 @@ async def _product(folder: Path) -> AsyncIterator[str]:
     environment["JOURNEY_MCP_DATA_DIR"] = str(folder)
     async with await anyio.open_process(command, env=environment, stdout=None, stderr=None) as process:
         try:
-            await _until_listening(port)
+            await until_listening(port, seconds=_PATIENCE_S)
             yield f"http://127.0.0.1:{port}/mcp"
         finally:
             process.terminate()
@@ -90,15 +90,9 @@ async def _with_fixtures(folder: Path) -> AsyncIterator[str]:
         app = server.streamable_http_app(stateless_http=True)
         serving = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None))
         group.start_soon(serving.serve)
-        await _until_listening(port)
+        await until_listening(port, seconds=_PATIENCE_S)
         yield f"http://127.0.0.1:{port}/mcp"
         serving.should_exit = True
-
-
-async def _until_listening(port: int) -> None:
-    with anyio.fail_after(_PATIENCE_S):
-        while not await is_listening(port):
-            await anyio.sleep(0.05)
 
 
 def _write(line: str) -> None:
