@@ -1,6 +1,5 @@
 """What providers report by webhook: believed when it is genuine, and then told to the journal like any answer."""
 
-import hmac
 import logging
 from collections.abc import Callable, Mapping
 
@@ -11,6 +10,7 @@ from journey_mcp.errors import SetupError, SubmissionUnconfirmed
 from journey_mcp.holdings import LEASE_S
 from journey_mcp.polling import Upstream
 from journey_mcp.providers import Notifies, WebhookDelivery
+from journey_mcp.providers.signatures import is_secret
 from journey_mcp.registry import Offer
 from journey_mcp.tasks import Prediction, Submission, Task
 from journey_mcp.webhooks import secret_of, token_of, unanswered
@@ -54,7 +54,7 @@ class Inbox:
         task_id, _, token = address.partition("/")
         task = self._holdings.get(task_id) or await self._holdings.store.find(task_id)
         secret = secret_of(task) if task and self._hears(task) else None
-        if task is None or secret is None or not hmac.compare_digest(token.encode(), token_of(secret).encode()):
+        if task is None or secret is None or not is_secret(token, token_of(secret)):
             return False
         prediction = await self._genuine(task, secret, headers, body)
         if prediction is None:

@@ -24,7 +24,7 @@ _UNTIL_KNOWN_S = 5.0
 
 
 def is_secret(told: str, secret: str) -> bool:
-    """The header is the secret itself."""
+    """What was told is the secret itself."""
     return bool(secret) and _is_equal(told, secret)
 
 
