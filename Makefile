@@ -16,7 +16,8 @@ help: ## what there is
 $(READY): requirements/dev.txt pyproject.toml journey_mcp/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("journey-mcp needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@# the lock names everything: pip need not resolve, and some versions of it pick newer releases behind an extra
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
