@@ -71,7 +71,7 @@ class Relay:
         async with self._one_round:
             try:
                 now = self._clock.now()
-                due = await self._store.to_relay(now=now, again_at=now + _OURS_S, limit=_TOGETHER)
+                due = await self._store.relays.due(now=now, again_at=now + _OURS_S, limit=_TOGETHER)
             except (SQLAlchemyError, SetupError):
                 _log.exception("whom webhooks are to be told of cannot be read; it is tried again")
                 return
@@ -88,12 +88,12 @@ class Relay:
     async def _try(self, task: Task, tries: int) -> None:
         problem = await self._problem(task)
         if problem is None:
-            await self._store.relayed(task.id)
+            await self._store.relays.told(task.id)
         elif tries < len(_GAPS_S):
-            await self._store.relay_failed(task.id, self._clock.now() + _GAPS_S[tries])
+            await self._store.relays.failed(task.id, self._clock.now() + _GAPS_S[tries])
             _log.info("the webhook of task %s is told again: %s", task.id, problem)
         else:
-            await self._store.relay_failed(task.id, None)
+            await self._store.relays.failed(task.id, None)
             _log.warning("the webhook of task %s is given up after %d tries: %s", task.id, tries + 1, problem)
 
     async def _problem(self, task: Task) -> str | None:

@@ -8,7 +8,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from journey_mcp.clock import Clock
 from journey_mcp.errors import SetupError
 from journey_mcp.providers import Account
-from journey_mcp.store import Rest, Store
+from journey_mcp.store import Store
+from journey_mcp.store.rests import Rest
 
 _REST_S = 300.0
 
@@ -31,7 +32,7 @@ class Rests:
 
     async def all(self) -> dict[tuple[str, str], Rest]:
         """Who rests now, by provider and base URL."""
-        found = await self._store.resting(now=self._clock.now())
+        found = await self._store.rests.at(self._clock.now())
         self._seen |= found.keys()
         return found
 
@@ -54,6 +55,6 @@ class Rests:
             reason=reason,
         )
         try:
-            await self._store.rest(rest)
+            await self._store.rests.note(rest)
         except (SQLAlchemyError, SetupError):
             _log.exception("whether %s rests cannot be stored; the others try it in their order", account.provider)

@@ -42,7 +42,8 @@ from journey_mcp.requests import ImageRequest, PreparedRequest
 from journey_mcp.rests import Rests, by_name
 from journey_mcp.settings import Settings
 from journey_mcp.spending import Confirm, Purse
-from journey_mcp.store import Rest, open_store
+from journey_mcp.store import open_store
+from journey_mcp.store.rests import Rest
 from journey_mcp.submission import Attempt, Submitter
 from journey_mcp.tasks import Status, Submission, Task, new_task_id
 from journey_mcp.waiting import Report, Wait, wait

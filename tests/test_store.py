@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import create_async_engine
 from support import explained, statements
 
-from journey_mcp import migrations
 from journey_mcp.errors import Failure, SetupError
 from journey_mcp.images import OutputImage
 from journey_mcp.requests import ImageRequest
-from journey_mcp.store import Store, open_store
+from journey_mcp.store import Store, migrations, open_store
 from journey_mcp.tasks import Cost, Status, Submission, Task, new_task_id
 
 TASK = Task(

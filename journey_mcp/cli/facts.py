@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from journey_mcp.cli.rests import told
 from journey_mcp.cli.wording import COMMANDS, option
 from journey_mcp.registry import ImageInput, Model, Offer, Parameter, can_serve
-from journey_mcp.store import Rest
+from journey_mcp.store.rests import Rest
 
 YES_NO: dict[bool | None, str] = {True: "yes", False: "no", None: "not told"}
 PICTURE = {"none": "none", "optional": "may be given", "required": "needed", "unstated": "not told"}

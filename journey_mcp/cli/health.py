@@ -23,7 +23,8 @@ from journey_mcp.local_files import FOLDERS_SETTING
 from journey_mcp.providers import SANDBOX, Account, Balance, Provider, TellsBalance
 from journey_mcp.registry import ProviderFacts, Registry, load
 from journey_mcp.settings import Settings, misspelled
-from journey_mcp.store import Rest, open_store
+from journey_mcp.store import open_store
+from journey_mcp.store.rests import Rest
 from journey_mcp.tasks import Handle
 
 _PATIENCE_S = 15.0

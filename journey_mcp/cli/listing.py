@@ -17,7 +17,7 @@ from journey_mcp.cli.wording import COMMANDS
 from journey_mcp.errors import UnknownModel
 from journey_mcp.registry import Model, Offer, can_serve, load
 from journey_mcp.settings import Settings
-from journey_mcp.store import Rest
+from journey_mcp.store.rests import Rest
 from journey_mcp.studio import open_studio
 from journey_mcp.tasks import Task
 

@@ -11,7 +11,8 @@ from journey_mcp.errors import SetupError
 from journey_mcp.registry import load
 from journey_mcp.rests import by_name
 from journey_mcp.settings import Settings
-from journey_mcp.store import Rest, open_store
+from journey_mcp.store import open_store
+from journey_mcp.store.rests import Rest
 
 
 async def read_rests(settings: Settings) -> dict[str, Rest]:
@@ -26,7 +27,7 @@ async def read_rests(settings: Settings) -> dict[str, Rest]:
         return {}
     try:
         async with open_store(url) as store:
-            rests = await store.resting(now=Clock().now())
+            rests = await store.rests.at(Clock().now())
     except SetupError:
         return {}
     return by_name(rests, accounts)

@@ -1,0 +1,281 @@
+"""Tasks in SQL: durable, shared by processes, one writer per task by lease. Knows neither providers nor MCP.
+
+Every change is one statement, so no transaction is held over an await, and PostgreSQL runs the same.
+A task is written only by the process that holds its lease, and a final one by nobody.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from journey_mcp.budgets import Limit
+from journey_mcp.errors import SetupError
+from journey_mcp.store.database import Database, cause, open_database
+from journey_mcp.store.migrations import tasks
+from journey_mcp.store.relays import RelayTable
+from journey_mcp.store.rests import RestTable
+from journey_mcp.store.rows import CHANGING, MICRO, READ, changing, micro, readable, to_row
+from journey_mcp.tasks import Status, Submission, Task
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spending:
+    """What one task counts."""
+
+    at: float
+    """Seconds of the Unix epoch."""
+    provider: str
+    model: str
+    credits: Decimal
+    usd: Decimal
+
+
+class Store:
+    """The tasks of one database, and which providers rest."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.relays = RelayTable(database)
+        self.rests = RestTable(database)
+
+    async def add(self, task: Task, *, owner: str, lease_until: float, limits: Sequence[Limit] = ()) -> bool:
+        """Store a new task, held by `owner`. Durable on disk when this returns.
+
+        False, and nothing is stored, when an equal wish of the principal's is kept, or the task's charges would
+        pass one of the limits: looked at and stored in one statement, so that no other process comes between.
+        """
+        row = {**to_row(task), "lease_owner": owner, "lease_until": lease_until}
+        values = {f"new_{name}": value for name, value in row.items()}
+        room = (_spent(limit, task) + micro(task.charges, limit.unit) <= int(limit.amount * MICRO) for limit in limits)
+        statement = sa.insert(tasks).from_select(_NAMES, _NEW.where(*room)) if limits else _ADD
+        try:
+            added = await self._database.writer.execute(statement, values)
+        except IntegrityError:
+            return False  # another process stored the equal wish in this moment
+        return added.rowcount == 1
+
+    async def wished(self, *, principal: str, wish: str) -> Task | None:
+        """The task that keeps this wish; `None` when there is none."""
+        query = sa.select(*READ).where(_is_wish(principal, wish))
+        return next(iter(await self._read(query)), None)
+
+    async def forget_wish(self, *, principal: str, wish: str) -> None:
+        """An equal call shall make a new task."""
+        await self._database.writer.execute(sa.update(tasks).where(_is_wish(principal, wish)).values(wish=None))
+
+    async def delivered(self, ids: Sequence[str]) -> None:
+        """Finished results have reached somebody: equal calls make new tasks from now on."""
+        reached = sa.and_(tasks.c.id.in_(ids), tasks.c.status == Status.SUCCEEDED.value, tasks.c.wish.is_not(None))
+        await self._database.writer.execute(sa.update(tasks).where(reached).values(wish=None))
+
+    async def spendings(self, *, since: float, provider: str | None = None, but: str = "") -> list[Spending]:
+        """What tasks made since then count, the oldest first; all but one if that is named."""
+        query = sa.select(
+            tasks.c.created_at, tasks.c.provider, tasks.c.model, tasks.c.micro_credits, tasks.c.micro_usd
+        ).where(tasks.c.created_at > since, tasks.c.id != but, sa.or_(tasks.c.micro_credits > 0, tasks.c.micro_usd > 0))
+        if provider is not None:
+            query = query.where(tasks.c.provider == provider)
+        rows = (await self._database.reader.execute(query.order_by(tasks.c.created_at))).mappings().all()
+        return [
+            Spending(
+                at=row["created_at"],
+                provider=row["provider"],
+                model=row["model"],
+                credits=Decimal(row["micro_credits"]) / MICRO,
+                usd=Decimal(row["micro_usd"]) / MICRO,
+            )
+            for row in rows
+        ]
+
+    async def save(self, task: Task, *, owner: str) -> bool:
+        """Store what became of a task. Durable on disk when this returns.
+
+        False when `owner` does not hold it any more, or it is final already: then nothing was changed.
+        """
+        values = {f"new_{name}": value for name, value in changing(task).items()}
+        result = await self._database.writer.execute(_SAVE, {"task": task.id, "owner": owner, **values})
+        return result.rowcount == 1
+
+    async def get(self, ids: Sequence[str], *, principal: str) -> dict[str, Task]:
+        """The principal's tasks among these ids."""
+        found = await self._read(_GET, {"ids": list(ids), "owner": principal})
+        return {task.id: task for task in found}
+
+    async def find(self, task_id: str) -> Task | None:
+        """The task of this id, whosever it is."""
+        return next(iter(await self._read(sa.select(*READ).where(tasks.c.id == task_id))), None)
+
+    async def newest(self, *, principal: str, since: float, limit: int) -> list[Task]:
+        """The principal's tasks made since then, the newest first."""
+        query = (
+            sa.select(*READ)
+            .where(tasks.c.principal == principal, tasks.c.created_at >= since)
+            .order_by(tasks.c.created_at.desc(), tasks.c.id)
+            .limit(limit)
+        )
+        return await self._read(query)
+
+    async def running(self, *, provider: str, base_url: str, since: float) -> int:
+        """How many unfinished tasks the provider may have, counting those that told something since then."""
+        values = {"provider": provider, "base_url": base_url, "since": since}
+        return int((await self._database.reader.execute(_RUNNING, values)).scalar_one())
+
+    async def orphans(self, *, now: float, addresses: Iterable[tuple[str, str | None]]) -> list[tuple[Task, str]]:
+        """Unfinished tasks that nobody renews, made at these (provider, base URL), each with who held it.
+
+        `None` stands for any base URL.
+        """
+        at_ours = sa.or_(
+            sa.false(),
+            *(
+                sa.and_(tasks.c.provider == name, sa.true() if url is None else tasks.c.base_url == url)
+                for name, url in addresses
+            ),
+        )
+        query = sa.select(*READ, tasks.c.lease_owner).where(_UNFINISHED, tasks.c.lease_until < now, at_ours)
+        rows = (await self._database.reader.execute(query)).mappings().all()
+        return [(task, row["lease_owner"]) for row in rows if (task := readable(row))]
+
+    async def adopt(self, ids: Sequence[str], *, owner: str, lease_until: float, now: float) -> list[Task]:
+        """Hold those of these tasks that are still unfinished and not renewed."""
+        statement = (
+            sa.update(tasks)
+            .where(tasks.c.id.in_(ids), tasks.c.final.is_(False), tasks.c.lease_until < now)
+            .values(lease_owner=owner, lease_until=lease_until)
+            .returning(*READ)
+        )
+        rows = (await self._database.writer.execute(statement)).mappings().all()
+        return [task for row in rows if (task := readable(row))]
+
+    async def take(self, task_id: str, *, owner: str, lease_until: float) -> Task | None:
+        """Hold an unfinished task, whoever held it; `None` when there is none."""
+        statement = (
+            sa.update(tasks)
+            .where(tasks.c.id == task_id, tasks.c.final.is_(False))
+            .values(lease_owner=owner, lease_until=lease_until)
+            .returning(*READ)
+        )
+        rows = (await self._database.writer.execute(statement)).mappings().all()
+        return next((task for row in rows if (task := readable(row))), None)
+
+    async def renew(self, ids: Sequence[str], *, owner: str, lease_until: float) -> set[str]:
+        """Keep these; the ids of those that `owner` really holds."""
+        kept: set[str] = set()
+        for start in range(0, len(ids), _TOGETHER):
+            some = _rounded(ids[start : start + _TOGETHER])
+            statement = (
+                sa.update(tasks)
+                .where(tasks.c.id.in_(some), tasks.c.lease_owner == owner, tasks.c.final.is_(False))
+                .values(lease_until=lease_until)
+                .returning(tasks.c.id)
+            )
+            kept.update((await self._database.writer.execute(statement)).scalars())
+        return kept
+
+    async def release(self, *, owner: str) -> None:
+        """Leave what `owner` holds to whoever looks next."""
+        of_owner = sa.and_(tasks.c.lease_owner == owner, tasks.c.final.is_(False))
+        await self._database.writer.execute(sa.update(tasks).where(of_owner).values(lease_until=0.0))
+
+    async def delete_older(self, *, than: float) -> int:
+        """Delete finished tasks made before then, prompts included; how many there were.
+
+        Of those that cost something, what they cost stays: time, provider, model and amount.
+        """
+        old = sa.and_(tasks.c.created_at < than, tasks.c.final.is_(True), tasks.c.request != "")
+        is_paid = sa.or_(tasks.c.micro_credits > 0, tasks.c.micro_usd > 0)
+        emptied = (
+            sa.update(tasks)
+            .where(old, is_paid)
+            .values(request="", outcome="", prediction_id=None, wish=None, relay_due=None)
+        )
+        paid = (await self._database.writer.execute(emptied)).rowcount
+        return paid + (await self._database.writer.execute(sa.delete(tasks).where(old, ~is_paid))).rowcount
+
+    async def _read(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[Task]:
+        try:
+            rows = (await self._database.reader.execute(statement, values)).mappings().all()
+        except SQLAlchemyError as error:
+            raise SetupError(
+                f"The task database does not answer: {cause(error)}.",
+                next_step="Call again in a moment; if it stays so, ask the person to look at the server's disk.",
+            ) from error
+        return [task for row in rows if (task := readable(row))]
+
+
+@asynccontextmanager
+async def open_store(url: str) -> AsyncIterator[Store]:
+    """Open the database, create or migrate its tables, close it at the end.
+
+    Raises:
+        SetupError: it cannot be opened; names the address without its password.
+    """
+    async with open_database(url) as database:
+        yield Store(database)
+
+
+_TOGETHER = 512
+"""So many tasks are named in one statement."""
+_NAMES = [column.name for column in tasks.c]
+_NEW = sa.select(*(sa.bindparam(f"new_{column.name}", type_=column.type) for column in tasks.c)).where(
+    ~sa.exists().where(tasks.c.principal == sa.bindparam("new_principal"), tasks.c.wish == sa.bindparam("new_wish"))
+)
+"""A new row, unless an equal wish is kept."""
+_ADD = sa.insert(tasks).from_select(_NAMES, _NEW)
+_GET = sa.select(*READ).where(
+    tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.principal == sa.bindparam("owner")
+)
+_SAVE = (
+    sa.update(tasks)
+    .where(
+        tasks.c.id == sa.bindparam("task"),
+        tasks.c.lease_owner == sa.bindparam("owner"),
+        tasks.c.final.is_(False),
+    )
+    .values({name: sa.bindparam(f"new_{name}") for name in CHANGING if name != "wish"})
+    # a wish that was given up meanwhile stays so: another task may have it now
+    .values(wish=sa.case((sa.bindparam("new_wish", type_=sa.String).is_(None), None), else_=tasks.c.wish))
+)
+
+
+_UNFINISHED = sa.text("NOT final")
+"""In the words of the index of unfinished tasks: neither SQLite nor PostgreSQL knows it again in others."""
+_RUNNING = (
+    sa.select(sa.func.count())
+    .select_from(tasks)
+    .where(
+        _UNFINISHED,
+        tasks.c.provider == sa.bindparam("provider"),
+        tasks.c.base_url == sa.bindparam("base_url"),
+        tasks.c.submission.in_((Submission.SENT.value, Submission.ACCEPTED.value)),
+        tasks.c.updated_at >= sa.bindparam("since"),
+    )
+)
+
+
+def _rounded(ids: Sequence[str]) -> list[str]:
+    """The same ids, the last one as often as makes their number a power of two.
+
+    SQLite's driver keeps the last 128 statements by their text, and one for every number of ids would fill megabytes.
+    """
+    return [*ids, *[ids[-1]] * ((1 << (len(ids) - 1).bit_length()) - len(ids))]
+
+
+def _is_wish(principal: str, wish: str | None) -> sa.ColumnElement[bool]:
+    return sa.and_(tasks.c.principal == principal, tasks.c.wish == wish)
+
+
+def _spent(limit: Limit, task: Task) -> sa.ColumnElement[int]:
+    """What counts against a limit already, in millionths."""
+    column = tasks.c.micro_credits if limit.unit == "credits" else tasks.c.micro_usd
+    query = sa.select(sa.func.coalesce(sa.func.sum(column), 0)).where(
+        tasks.c.created_at > limit.since(task.created_at), tasks.c.id != task.id
+    )
+    if limit.is_per_provider:
+        query = query.where(tasks.c.provider == task.provider)
+    return query.scalar_subquery()

@@ -1,0 +1,199 @@
+"""The database: one connection that writes and one that reads, opened when they are first needed."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from journey_mcp.errors import SetupError
+from journey_mcp.store.migrations import migrate
+
+_ANOTHER = "Set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to a place that can be written."
+
+
+class Database:
+    """The two connections to one database."""
+
+    def __init__(self, engine: AsyncEngine, file: Path | None) -> None:
+        self._engine = engine
+        self.writer = Connection(engine, behind := _File(file))
+        # finished tasks are read while somebody else holds the database's write lock
+        self.reader = Connection(engine, behind)
+
+    async def close(self) -> None:
+        """Let the database go."""
+        with anyio.CancelScope(shield=True):
+            await self.writer.close()
+            await self.reader.close()
+            await self._engine.dispose()
+
+
+class _File:
+    """The file behind the connections, which must stay the one that was opened.
+
+    What is written into a deleted file, nobody ever sees; and opening a new one in its place is not safe while
+    connections to the old one are open: SQLite would delete the new one's log with them.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._identity: tuple[int, int] | None = None
+
+    def prepare(self) -> None:
+        """Make the file, for its owner only, when it is not there."""
+        if self._file is not None and self._identity is None:
+            _make_private_file(self._file)
+            self._identity = self._look()
+
+    def check(self) -> None:
+        """Refuse to go on with a file that was deleted or replaced.
+
+        Raises:
+            SetupError: says so.
+        """
+        if self._look() != self._identity:
+            raise SetupError(
+                f"The task database {self._file} was deleted or replaced while the server runs; nothing was sent.",
+                next_step="Ask the person to restart the server: it then makes a new database.",
+            )
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            told = self._file.stat() if self._file is not None else None
+        except OSError:
+            return None
+        return (told.st_dev, told.st_ino) if told else None
+
+
+class Connection:
+    """One connection, and one statement on it at a time.
+
+    SQLite has one writer: who has to wait waits here, in order, and not inside of SQLite by sleeping.
+    """
+
+    def __init__(self, engine: AsyncEngine, file: "_File") -> None:
+        self._engine = engine
+        self._file = file
+        self._connected: AsyncConnection | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._running: set[asyncio.Task[sa.CursorResult[Any]]] = set()
+
+    async def execute(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> sa.CursorResult[Any]:
+        """Run a statement; the first one, and the first after an error, on a new connection.
+
+        Whoever is cancelled meanwhile leaves at once, and the statement is carried through all the same: one that
+        is cut off leaves SQLAlchemy and its driver waiting for each other for ever.
+        """
+        running = asyncio.create_task(self._execute(statement, values))
+        self._running.add(running)
+        running.add_done_callback(self._ended)
+        return await asyncio.shield(running)
+
+    async def _execute(self, statement: sa.Executable, values: Mapping[str, Any] | None) -> sa.CursorResult[Any]:
+        async with self._one_at_a_time:
+            try:
+                connection = self._connected or await self._connect()
+                self._file.check()
+                return await connection.execute(statement, values)
+            except (SQLAlchemyError, SetupError):
+                await self._disconnect()
+                raise
+
+    def _ended(self, running: asyncio.Task[sa.CursorResult[Any]]) -> None:
+        self._running.discard(running)
+        if not running.cancelled():
+            running.exception()  # looked at, also when whoever asked has left
+
+    async def _connect(self) -> AsyncConnection:
+        self._file.prepare()
+        self._file.check()
+        self._connected = connection = await self._engine.connect()
+        await migrate(connection)
+        return connection
+
+    async def close(self) -> None:
+        """Let the connection go, after what is running on it."""
+        async with self._one_at_a_time:
+            await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        connection, self._connected = self._connected, None
+        if connection is not None:
+            await connection.close()
+
+
+@asynccontextmanager
+async def open_database(url: str) -> AsyncIterator[Database]:
+    """Open a database, create or migrate its tables, close it at the end.
+
+    Raises:
+        SetupError: it cannot be opened; names the address without its password.
+    """
+    try:
+        engine = _new_engine(make_url(url))
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        raise SetupError(
+            f"JOURNEY_MCP_DATABASE_URL is no database we can open: {cause(error)}.", next_step=_ANOTHER
+        ) from error
+    database = Database(engine, _file_of(engine.url))
+    try:
+        try:
+            await database.writer.execute(sa.select(sa.literal(1)))
+        except (SQLAlchemyError, OSError) as error:
+            where = engine.url.render_as_string(hide_password=True)
+            raise SetupError(f"The database {where} cannot be opened: {cause(error)}.", next_step=_ANOTHER) from error
+        yield database
+    finally:
+        await database.close()
+
+
+def _new_engine(url: URL) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        hide_parameters=True,  # prompts are private: they do not belong into logs
+        poolclass=sa.NullPool,  # the store keeps its connection itself
+    )
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    return engine
+
+
+def _file_of(url: URL) -> Path | None:
+    """Where the tasks lie, when they lie in a file."""
+    is_file = url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:"
+    return Path(str(url.database)) if is_file else None
+
+
+def _make_private_file(file: Path) -> None:
+    try:
+        # prompts are private: only the person whose server this is may read them
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_CREAT, 0o600))
+    except OSError as error:
+        raise SetupError(
+            f"The database {file} cannot be made: {error.strerror}.",
+            next_step=_ANOTHER,
+        ) from error
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
+        # FULL: a task that was answered for survives a lost machine, not only a killed process
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def cause(error: Exception) -> str:
+    """What the database said."""
+    return str(getattr(error, "orig", None) or error)

@@ -1,0 +1,45 @@
+"""Which callers' webhooks are to be told of the ends of their tasks, and when."""
+
+import sqlalchemy as sa
+
+from journey_mcp.store.database import Database
+from journey_mcp.store.migrations import tasks
+from journey_mcp.store.rows import READ, readable
+from journey_mcp.tasks import Status, Task
+
+
+class RelayTable:
+    """What is to be told, from the moment a task is made until its caller knows or is given up."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def due(self, *, now: float, again_at: float, limit: int) -> list[tuple[Task, int]]:
+        """Ended tasks of which their callers' webhooks are to be told, each with how often that was tried before.
+
+        They are the asking process's own until `again_at`: then the next one that looks gets them.
+        """
+        ids = sa.select(tasks.c.id).where(tasks.c.relay_due <= now, tasks.c.final.is_(True)).limit(limit)
+        query = sa.select(sa.literal(1)).where(ids.exists())
+        if not (await self._database.reader.execute(query)).first():
+            return []  # without asking for the write lock
+        statement = (
+            sa.update(tasks)
+            .where(tasks.c.id.in_(ids), tasks.c.relay_due <= now)
+            .values(relay_due=again_at)
+            .returning(*READ, tasks.c.relay_tries)
+        )
+        rows = (await self._database.writer.execute(statement)).mappings().all()
+        return [(task, row["relay_tries"]) for row in rows if (task := readable(row))]
+
+    async def told(self, task_id: str) -> None:
+        """The caller's webhook took the result, which has reached somebody with that."""
+        told = sa.update(tasks).where(tasks.c.id == task_id).values(relay_due=None)
+        await self._database.writer.execute(
+            told.values(wish=sa.case((tasks.c.status == Status.SUCCEEDED.value, None), else_=tasks.c.wish))
+        )
+
+    async def failed(self, task_id: str, again_at: float | None) -> None:
+        """The caller's webhook did not take the result; `None` is for never again."""
+        tried = sa.update(tasks).where(tasks.c.id == task_id)
+        await self._database.writer.execute(tried.values(relay_due=again_at, relay_tries=tasks.c.relay_tries + 1))

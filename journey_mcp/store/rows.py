@@ -1,0 +1,135 @@
+"""Tasks as rows: what of a task lies in which column, and the task of a row again."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+from journey_mcp.errors import Failure
+from journey_mcp.images import OutputImage
+from journey_mcp.requests import ImageRequest
+from journey_mcp.store.migrations import tasks
+from journey_mcp.tasks import Charges, Cost, Status, Submission, Task, Unit
+
+_NOT_READ = {"final", "lease_owner", "lease_until", "model", "relay_due", "relay_tries"}
+READ = [column for column in tasks.c if column.name not in _NOT_READ]
+"""What a task is made of again."""
+CHANGING = (
+    *("provider", "base_url", "updated_at", "status", "final", "submission", "prediction_id", "outcome"),
+    *("micro_credits", "micro_usd", "wish"),
+)
+"""What a change of a task changes."""
+MICRO = 1_000_000
+"""Money is kept in whole millionths, so that a database adds it without rounding."""
+
+_log = logging.getLogger(__name__)
+
+
+def micro(charges: Charges, unit: Unit) -> int:
+    """So many millionths."""
+    return int(charges.get(unit, Decimal(0)) * MICRO)
+
+
+def to_row(task: Task) -> dict[str, Any]:
+    """All columns of a new task, but for who holds it."""
+    return {
+        "id": task.id,
+        "principal": task.principal,
+        "created_at": task.created_at,
+        "request": _dump(task.request.as_plain()),
+        "model": task.request.model,
+        "relay_due": None if task.request.webhook_url is None else 0.0,
+        "relay_tries": 0,
+        **changing(task),
+    }
+
+
+def changing(task: Task) -> dict[str, Any]:
+    """The columns that a change of the task changes."""
+    return {
+        "provider": task.provider,
+        "base_url": task.base_url,
+        "updated_at": task.updated_at,
+        "status": task.status.value,
+        "final": task.status.is_final,
+        "submission": task.submission.value,
+        "prediction_id": task.prediction_id,
+        "outcome": _dump(_outcome(task)),
+        "micro_credits": micro(task.charges, "credits"),
+        "micro_usd": micro(task.charges, "usd"),
+        "wish": task.wish,
+    }
+
+
+def _outcome(task: Task) -> dict[str, Any]:
+    """What became of the task, without what is not known."""
+    plain = {
+        "poll_url": task.poll_url,
+        "webhook_secret": task.webhook_secret,
+        "answer_by": task.answer_by,
+        "progress": task.progress,
+        "images": [_known(asdict(image)) for image in task.images],
+        "grid_url": task.grid_url,
+        "seed": task.seed,
+        "cost": task.cost and {**asdict(task.cost), "amount": str(task.cost.amount)},
+        "notices": list(task.notices),
+        "passing": list(task.passing),
+        "failure": task.failure and _known(asdict(task.failure)),
+    }
+    return {name: value for name, value in plain.items() if value not in (None, [])}
+
+
+def readable(row: Mapping[Any, Any]) -> Task | None:
+    """The task of a row; one that a newer version wrote in a way we do not know keeps nobody from the others."""
+    if not row["request"]:
+        return None  # deleted, but for what it cost
+    try:
+        return _from_row(row)
+    except (ValueError, TypeError, KeyError):
+        _log.exception("task %s in the store cannot be read", row["id"])
+        return None
+
+
+def _from_row(row: Mapping[Any, Any]) -> Task:
+    outcome = json.loads(row["outcome"])
+    cost, failure = outcome.get("cost"), outcome.get("failure")
+    return Task(
+        id=row["id"],
+        principal=row["principal"],
+        request=ImageRequest.from_plain(json.loads(row["request"])),
+        provider=row["provider"],
+        base_url=row["base_url"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        status=Status(row["status"]),
+        submission=Submission(row["submission"]),
+        prediction_id=row["prediction_id"],
+        poll_url=outcome.get("poll_url"),
+        webhook_secret=outcome.get("webhook_secret"),
+        answer_by=outcome.get("answer_by"),
+        progress=outcome.get("progress"),
+        images=tuple(OutputImage(**image) for image in outcome.get("images", ())),
+        grid_url=outcome.get("grid_url"),
+        seed=outcome.get("seed"),
+        cost=Cost(**{**cost, "amount": Decimal(cost["amount"])}) if cost else None,
+        notices=tuple(outcome.get("notices", ())),
+        passing=tuple(outcome.get("passing", ())),
+        failure=Failure(**failure) if failure else None,
+        charges=_read_charges(row),
+        wish=row["wish"],
+    )
+
+
+def _read_charges(row: Mapping[Any, Any]) -> Charges:
+    millionths: dict[Unit, int] = {"credits": row["micro_credits"], "usd": row["micro_usd"]}
+    return {unit: Decimal(count) / MICRO for unit, count in millionths.items() if count}
+
+
+def _known(plain: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def _dump(plain: Any) -> str:
+    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
