@@ -4,6 +4,7 @@ Holding is by lease. A task whose lease was lost is somebody else's: what this p
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -79,15 +80,19 @@ class Holdings:
         """Whether the store has the task as it stands."""
         return task_id not in self._unsaved
 
-    async def add(self, task: Task, limits: Sequence[Limit] = ()) -> bool:
-        """Store a new task and hold it; False when an equal wish is kept, or a limit leaves no room for it.
+    async def add(self, task: Task, limits: Sequence[Limit] = (), *, unclear_since: float = math.inf) -> bool:
+        """Store a new task and hold it; False when an equal call makes none, or a limit leaves no room for it.
+
+        An equal call is also one that ended `unclear_since` then, and may have been paid.
 
         Raises:
             SetupError: it cannot be stored; nothing may be sent for it.
         """
         try:
             lease_until = self.clock.now() + LEASE_S
-            is_added = await self.store.add(task, owner=self.owner, lease_until=lease_until, limits=limits)
+            is_added = await self.store.add(
+                task, owner=self.owner, lease_until=lease_until, unclear_since=unclear_since, limits=limits
+            )
         except SQLAlchemyError as error:
             _log.exception("a new task cannot be stored")
             raise SetupError(

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
@@ -45,7 +46,7 @@ from journey_mcp.spending import Confirm, Purse
 from journey_mcp.store import open_store
 from journey_mcp.store.rests import Rest
 from journey_mcp.submission import Attempt, Submitter
-from journey_mcp.tasks import Status, Submission, Task, new_task_id
+from journey_mcp.tasks import EqualCall, Status, Submission, Task, new_task_id
 from journey_mcp.waiting import Report, Wait, wait
 from journey_mcp.webhooks import Slots, unanswered
 from journey_mcp.wishes import Created
@@ -58,7 +59,8 @@ LOCAL = "local"
 
 _AT_ONCE_S = 1.5
 """How long a call that will not wait still stays for the provider's first answer: with all else, under 2 s."""
-_NOTED_EVERY_S = 1.0
+_NOTED_AGAIN_S = 1.0
+"""After so long what could not be noted is noted."""
 _LISTED_FOR_S = 24 * 3600.0
 _LISTED = 20
 _LEAVE_S = LONGEST_SUBMIT_S + 60.0
@@ -116,6 +118,8 @@ class Studio:
         # These tasks are outside of every cancel scope; `stop` ends them.
         self._submissions: dict[str, asyncio.Task[None]] = {}
         self._delivered: set[str] = set()
+        """What reached somebody and is not noted yet."""
+        self._is_delivered = anyio.Event()
 
     async def create(
         self,
@@ -146,9 +150,10 @@ class Studio:
         attempts, own = await self._routed(request, offers, pictures)
         task = self._new_task(request, principal, wish, attempts[0], own)
         await self._agreed(task, confirm)
-        while not await self._holdings.add(task, self._purse.limits(task.provider)):
+        unclear_since = math.inf if fresh else task.created_at - wishes.KEPT_S
+        while not await self._holdings.add(task, self._purse.limits(task.provider), unclear_since=unclear_since):
             if fresh:
-                await self._holdings.store.forget_wish(principal=principal, wish=wish)
+                await self._holdings.store.part(principal=principal, wish=wish)
             elif joined := await self._joinable(principal, wish):
                 return joined
             if over := await self._purse.passed(task):
@@ -200,6 +205,7 @@ class Studio:
             charges=first.charges,
             notices=tuple(dict.fromkeys((*self._connections.notices, *own))),
             wish=wish,
+            equal_call=EqualCall.JOINS,
             webhook_secret=secrets.token_urlsafe(32) if self._slots.public_url else None,
         )
 
@@ -221,11 +227,13 @@ class Studio:
 
     def delivered(self, tasks: Sequence[Task]) -> None:
         """Somebody has these results: equal calls make new pictures from now on."""
-        self._delivered |= {task.id for task in tasks if task.status is Status.SUCCEEDED and task.wish}
+        self._delivered |= {task.id for task in tasks if task.status is Status.SUCCEEDED and task.equal_call}
+        if self._delivered:
+            self._is_delivered.set()
 
     async def note_delivered(self) -> None:
         """Tell the other processes what was delivered, for all of it at once: no call waits for that."""
-        noted = set(self._delivered)
+        noted = {task_id for task_id in self._delivered if self._holdings.is_stored(task_id)}
         if not noted:
             return
         try:
@@ -237,7 +245,8 @@ class Studio:
 
     async def _keep_noting(self) -> None:
         while True:
-            await self._holdings.clock.sleep(_NOTED_EVERY_S)
+            await self._holdings.clock.wait(self._is_delivered, _NOTED_AGAIN_S)
+            self._is_delivered = anyio.Event()
             await self.note_delivered()
 
     async def wait_for_new(self, task: Task, seconds: float, report: Report | None = None) -> Task:

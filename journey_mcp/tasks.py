@@ -43,6 +43,15 @@ class Submission(StrEnum):
     """The provider created nothing."""
 
 
+class EqualCall(StrEnum):
+    """What comes of a call that equals the one a task was made for, unless it makes a task of its own."""
+
+    JOINS = "joins"
+    """It gets this task."""
+    REFUSED = "refused"
+    """It hears, for a while, that this one may have been paid."""
+
+
 Unit = Literal["credits", "usd"]
 Charges = Mapping[Unit, Decimal]
 """Money in each unit."""
@@ -116,7 +125,9 @@ class Task:
     charges: Charges = field(default_factory=dict)
     """What it counts against budgets; nothing once it is known to be free."""
     wish: str | None = None
-    """The digest of the call, as long as an equal one may join this task or has to hear of it."""
+    """The digest of the call, by which an equal one is known."""
+    equal_call: EqualCall | None = None
+    """What comes of such a one."""
     webhook_secret: str | None = field(default=None, repr=False)
     """What the secrets of its webhooks are made of; `None` when nobody listens."""
     answer_by: float | None = None
@@ -177,16 +188,17 @@ class Task:
             charges={**self.charges, **({told.unit: told.amount} if (told := prediction.cost) else {})},
             failure=prediction.failure if prediction.status is Status.FAILED else None,
             # a result is joined until it is delivered; nobody waits for a failure once more
-            wish=None if prediction.status in {Status.FAILED, Status.CANCELED} else self.wish,
+            equal_call=None if prediction.status in {Status.FAILED, Status.CANCELED} else self.equal_call,
         )
         return self if merged == self else replace(merged, updated_at=at)
 
     def failed(self, failure: Failure, at: float) -> "Task":
         """End the task for a reason of ours or of the provider's."""
         submission = Submission.REFUSED if self.submission is Submission.PREPARED else self.submission
-        # an equal call has to hear that this one may have been paid
-        wish = self.wish if failure.code == SubmissionUnconfirmed.code else None
-        return self._changed(at, status=Status.FAILED, submission=submission, failure=failure, wish=wish, passing=())
+        equal_call = EqualCall.REFUSED if failure.code == SubmissionUnconfirmed.code else None
+        return self._changed(
+            at, status=Status.FAILED, submission=submission, failure=failure, equal_call=equal_call, passing=()
+        )
 
     def refused(self, failure: Failure, at: float) -> "Task":
         """End the task because the provider created nothing: it is free."""
@@ -206,7 +218,7 @@ class Task:
             failure=failure,
             cost=None,
             charges={},
-            wish=None,
+            equal_call=None,
             passing=(),
         )
 

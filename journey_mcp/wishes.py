@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from journey_mcp.errors import PerhapsPaid
 from journey_mcp.holdings import Holdings
 from journey_mcp.requests import ImageRequest
-from journey_mcp.tasks import Status, Task
+from journey_mcp.tasks import EqualCall, Task
 
 KEPT_S = 600.0
 """How long a result that reached nobody is kept for an equal call, and an unclear end stands in its way."""
@@ -38,19 +38,22 @@ async def joinable(holdings: Holdings, principal: str, wish: str, delivered: Con
     Raises:
         PerhapsPaid: an equal call ended a short while ago without an answer.
     """
-    task = await holdings.store.wished(principal=principal, wish=wish)
-    if task is None:
-        return None
-    task = holdings.get(task.id) or task
-    age_s = holdings.clock.now() - (task.updated_at if task.status.is_final else task.created_at)
-    if task.id in delivered or (task.status.is_final and age_s > KEPT_S):
-        await holdings.store.forget_wish(principal=principal, wish=wish)
-        return None
-    if task.status is Status.FAILED:
-        raise PerhapsPaid(
-            f"An equal call was sent {age_s:.0f} s ago as task {task.id} and was never answered: "
-            "it may have been charged."
-        )
+    now = holdings.clock.now()
+    # behind one that is joined no more there may be one that ended unclear
+    while task := await holdings.store.equal(principal=principal, wish=wish, unclear_since=now - KEPT_S):
+        task = holdings.get(task.id) or task
+        age_s = now - (task.updated_at if task.status.is_final else task.created_at)
+        if task.equal_call is EqualCall.REFUSED:
+            raise PerhapsPaid(
+                f"An equal call ended {age_s:.0f} s ago as task {task.id} without an answer: it may have been charged."
+            )
+        if task.id not in delivered and not (task.status.is_final and age_s > KEPT_S):
+            return _joined(task, age_s)
+        await holdings.store.part(principal=principal, wish=wish)
+    return None
+
+
+def _joined(task: Task, age_s: float) -> Created:
     state = "was on its way" if not task.status.is_final else "had a result that nobody had seen"
     return Created(
         task, f"An equal call of {age_s:.0f} s ago {state}: this is its task, and nothing more is paid. {_FRESH}"

@@ -146,7 +146,9 @@ async def test_progress_is_kept_and_never_goes_back(tmp_path: Path) -> None:
 
 async def left_behind(here: World, task: Task, number: int) -> list[str]:
     """So many tasks of a process that is gone: all are taken over, and asked for, in one moment."""
-    twins = [replace(task, id=f"tsk_{n}", prediction_id=f"other-{n}", wish=None) for n in range(number)]
+    twins = [
+        replace(task, id=f"tsk_{n}", prediction_id=f"other-{n}", wish=None, equal_call=None) for n in range(number)
+    ]
     settings = settings_for("http://127.0.0.1:9", here.folder)
     async with open_store(settings.resolved_database_url()) as store:
         for twin in twins:

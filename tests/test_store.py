@@ -19,7 +19,7 @@ from journey_mcp.errors import Failure, SetupError
 from journey_mcp.images import OutputImage
 from journey_mcp.requests import ImageRequest
 from journey_mcp.store import Store, migrations, open_store
-from journey_mcp.tasks import Cost, Status, Submission, Task, new_task_id
+from journey_mcp.tasks import Cost, EqualCall, Status, Submission, Task, new_task_id
 
 TASK = Task(
     id="tsk_a",
@@ -107,6 +107,25 @@ async def test_only_the_holder_writes_and_nobody_changes_a_final_task(tmp_path: 
         assert await store.save(final, owner="me")
         assert not await store.save(running, owner="me")
         assert await store.get([TASK.id], principal="local") == {TASK.id: final}
+
+
+async def test_an_end_that_is_unclear_is_told_whoever_was_joined_meanwhile(tmp_path: Path) -> None:
+    """A fresh twin took the equal calls over while the first one was running."""
+    first, twin = (replace(TASK, id=id_, wish="w", equal_call=EqualCall.JOINS) for id_ in ("tsk_a", "tsk_b"))
+    async with store_in(tmp_path) as store:
+        await store.add(first, owner="me", lease_until=200)
+        assert not await store.add(twin, owner="me", lease_until=200)
+        await store.part(principal="local", wish="w")
+        assert await store.add(twin, owner="me", lease_until=200)
+        ended = first.sent(101).failed(Failure(code="submission_unconfirmed", message="m"), 102)
+        assert await store.save(ended, owner="me")
+        assert await store.equal(principal="local", wish="w", unclear_since=0) == twin
+        await store.part(principal="local", wish="w")
+        assert await store.equal(principal="local", wish="w", unclear_since=101) == ended
+        assert await store.equal(principal="local", wish="w", unclear_since=102) is None
+        third = replace(twin, id="tsk_c")
+        assert not await store.add(third, owner="me", lease_until=200, unclear_since=101)
+        assert await store.add(third, owner="me", lease_until=200, unclear_since=102)
 
 
 async def test_leases_are_taken_over_when_their_holder_is_gone(tmp_path: Path) -> None:

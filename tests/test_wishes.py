@@ -133,6 +133,34 @@ async def test_after_an_unclear_end_an_equal_call_is_refused_unless_it_is_fresh(
         assert (await here.made(**{**SLOW, "prompt": "another"})).status is Status.SUCCEEDED
 
 
+async def test_a_fresh_twin_takes_no_warning_away(tmp_path: Path) -> None:
+    """The unclear end of the first one is told for its ten minutes, whatever a fresh call made meanwhile."""
+    async with world(tmp_path, "submit:reset_after") as here:
+        first = await here.made(**SLOW)
+        assert first.failure is not None
+        twin = await here.made(**SLOW)  # it is fresh
+        assert (twin.status, here.asked["imagine"]) == (Status.SUCCEEDED, 2)
+        assert (await here.studio.create(wish(**SLOW))).task.id == twin.id
+        await delivered(here, twin.id)
+        with pytest.raises(PerhapsPaid, match=first.id):
+            await here.studio.create(wish(**SLOW))
+        assert here.asked["imagine"] == 2
+        here.clock.leap(601)
+        assert (await here.studio.create(wish(**SLOW))).task.id not in {first.id, twin.id}
+
+
+async def test_other_processes_hear_of_a_delivery_by_themselves(tmp_path: Path) -> None:
+    """As soon as it is stored: no call waits for that, and nobody has to ask for it."""
+    async with world(tmp_path) as here:
+        first = await here.made(**SLOW)
+        here.studio.delivered([first])
+        database = sqlite3.connect(tmp_path / "tasks.db")
+        with anyio.fail_after(20):
+            while database.execute("SELECT equal_call FROM tasks").fetchone() != (None,):
+                await anyio.sleep(0.001)
+        database.close()
+
+
 async def test_another_picture_under_the_same_path_is_another_wish(tmp_path: Path) -> None:
     """What lies in the file counts, not its name."""
     from test_pictures import picture  # noqa: PLC0415

@@ -4,6 +4,7 @@ Every change is one statement, so no transaction is held over an await, and Post
 A task is written only by the process that holds its lease, and a final one by nobody.
 """
 
+import math
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from journey_mcp.store.migrations import tasks
 from journey_mcp.store.relays import RelayTable
 from journey_mcp.store.rests import RestTable
 from journey_mcp.store.rows import CHANGING, MICRO, READ, changing, micro, readable, to_row
-from journey_mcp.tasks import Status, Submission, Task
+from journey_mcp.tasks import EqualCall, Status, Submission, Task
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,35 +44,46 @@ class Store:
         self.relays = RelayTable(database)
         self.rests = RestTable(database)
 
-    async def add(self, task: Task, *, owner: str, lease_until: float, limits: Sequence[Limit] = ()) -> bool:
+    async def add(
+        self,
+        task: Task,
+        *,
+        owner: str,
+        lease_until: float,
+        unclear_since: float = math.inf,
+        limits: Sequence[Limit] = (),
+    ) -> bool:
         """Store a new task, held by `owner`. Durable on disk when this returns.
 
-        False, and nothing is stored, when an equal wish of the principal's is kept, or the task's charges would
-        pass one of the limits: looked at and stored in one statement, so that no other process comes between.
+        False, and nothing is stored, when an equal call of the principal's joins another task or, `unclear_since`
+        then, ended so that nobody knows whether it was paid, or when the task's charges would pass one of the limits:
+        looked at and stored in one statement, so that no other process comes between.
         """
         row = {**to_row(task), "lease_owner": owner, "lease_until": lease_until}
-        values = {f"new_{name}": value for name, value in row.items()}
+        values = {"unclear_since": unclear_since, **{f"new_{name}": value for name, value in row.items()}}
         room = (_spent(limit, task) + micro(task.charges, limit.unit) <= int(limit.amount * MICRO) for limit in limits)
         statement = sa.insert(tasks).from_select(_NAMES, _NEW.where(*room)) if limits else _ADD
         try:
             added = await self._database.writer.execute(statement, values)
         except IntegrityError:
-            return False  # another process stored the equal wish in this moment
+            return False  # another process stored an equal call in this moment
         return added.rowcount == 1
 
-    async def wished(self, *, principal: str, wish: str) -> Task | None:
-        """The task that keeps this wish; `None` when there is none."""
-        query = sa.select(*READ).where(_is_wish(principal, wish))
-        return next(iter(await self._read(query)), None)
+    async def equal(self, *, principal: str, wish: str, unclear_since: float) -> Task | None:
+        """The task that an equal call joins, else the newest that it has to hear of; `None` when there is neither."""
+        query = sa.select(*READ).where(_is_equal(principal, wish, unclear_since))
+        found = await self._read(query.order_by(tasks.c.equal_call, tasks.c.updated_at.desc()).limit(1))
+        return next(iter(found), None)
 
-    async def forget_wish(self, *, principal: str, wish: str) -> None:
-        """An equal call shall make a new task."""
-        await self._database.writer.execute(sa.update(tasks).where(_is_wish(principal, wish)).values(wish=None))
+    async def part(self, *, principal: str, wish: str) -> None:
+        """No equal call joins the task any more that it would join now."""
+        is_joined = sa.and_(tasks.c.principal == principal, tasks.c.wish == wish, _JOINED)
+        await self._database.writer.execute(sa.update(tasks).where(is_joined).values(equal_call=None))
 
     async def delivered(self, ids: Sequence[str]) -> None:
         """Finished results have reached somebody: equal calls make new tasks from now on."""
-        reached = sa.and_(tasks.c.id.in_(ids), tasks.c.status == Status.SUCCEEDED.value, tasks.c.wish.is_not(None))
-        await self._database.writer.execute(sa.update(tasks).where(reached).values(wish=None))
+        reached = sa.and_(tasks.c.id.in_(ids), tasks.c.status == Status.SUCCEEDED.value, _JOINED)
+        await self._database.writer.execute(sa.update(tasks).where(reached).values(equal_call=None))
 
     async def spendings(self, *, since: float, provider: str | None = None, but: str = "") -> list[Spending]:
         """What tasks made since then count, the oldest first; all but one if that is named."""
@@ -192,7 +204,7 @@ class Store:
         emptied = (
             sa.update(tasks)
             .where(old, is_paid)
-            .values(request="", outcome="", prediction_id=None, wish=None, relay_due=None)
+            .values(request="", outcome="", prediction_id=None, wish=None, equal_call=None, relay_due=None)
         )
         paid = (await self._database.writer.execute(emptied)).rowcount
         return paid + (await self._database.writer.execute(sa.delete(tasks).where(old, ~is_paid))).rowcount
@@ -222,10 +234,29 @@ async def open_store(url: str) -> AsyncIterator[Store]:
 _TOGETHER = 512
 """So many tasks are named in one statement."""
 _NAMES = [column.name for column in tasks.c]
+_JOINED = sa.text("equal_call = 'joins'")
+"""In the words of its index: neither SQLite nor PostgreSQL knows it again in others."""
+
+
+def _is_equal(principal: Any, wish: Any, unclear_since: Any) -> sa.ColumnElement[bool]:
+    """Whether an equal call of the principal's makes no task of its own because of a row."""
+    is_unclear = sa.and_(tasks.c.equal_call == EqualCall.REFUSED.value, tasks.c.updated_at > unclear_since)
+    return sa.and_(
+        tasks.c.principal == principal,
+        tasks.c.wish == wish,
+        tasks.c.equal_call.is_not(None),
+        sa.or_(tasks.c.equal_call == EqualCall.JOINS.value, is_unclear),
+    )
+
+
 _NEW = sa.select(*(sa.bindparam(f"new_{column.name}", type_=column.type) for column in tasks.c)).where(
-    ~sa.exists().where(tasks.c.principal == sa.bindparam("new_principal"), tasks.c.wish == sa.bindparam("new_wish"))
+    ~sa.exists().where(
+        _is_equal(
+            sa.bindparam("new_principal"), sa.bindparam("new_wish"), sa.bindparam("unclear_since", type_=sa.Float)
+        )
+    )
 )
-"""A new row, unless an equal wish is kept."""
+"""A new row, unless an equal call makes none."""
 _ADD = sa.insert(tasks).from_select(_NAMES, _NEW)
 _GET = sa.select(*READ).where(
     tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.principal == sa.bindparam("owner")
@@ -237,9 +268,14 @@ _SAVE = (
         tasks.c.lease_owner == sa.bindparam("owner"),
         tasks.c.final.is_(False),
     )
-    .values({name: sa.bindparam(f"new_{name}") for name in CHANGING if name != "wish"})
-    # a wish that was given up meanwhile stays so: another task may have it now
-    .values(wish=sa.case((sa.bindparam("new_wish", type_=sa.String).is_(None), None), else_=tasks.c.wish))
+    .values({name: sa.bindparam(f"new_{name}") for name in CHANGING if name != "equal_call"})
+    # a task that nobody joins any more stays so: they join another one now
+    .values(
+        equal_call=sa.case(
+            (sa.bindparam("new_equal_call", type_=sa.String) == EqualCall.JOINS.value, tasks.c.equal_call),
+            else_=sa.bindparam("new_equal_call", type_=sa.String),
+        )
+    )
 )
 
 
@@ -264,10 +300,6 @@ def _rounded(ids: Sequence[str]) -> list[str]:
     SQLite's driver keeps the last 128 statements by their text, and one for every number of ids would fill megabytes.
     """
     return [*ids, *[ids[-1]] * ((1 << (len(ids) - 1).bit_length()) - len(ids))]
-
-
-def _is_wish(principal: str, wish: str | None) -> sa.ColumnElement[bool]:
-    return sa.and_(tasks.c.principal == principal, tasks.c.wish == wish)
 
 
 def _spent(limit: Limit, task: Task) -> sa.ColumnElement[int]:

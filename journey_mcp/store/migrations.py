@@ -35,6 +35,7 @@ tasks = sa.Table(
     sa.Column("micro_credits", sa.BigInteger, nullable=False),
     sa.Column("micro_usd", sa.BigInteger, nullable=False),
     sa.Column("wish", sa.String(64)),
+    sa.Column("equal_call", sa.String(10)),
     # when the caller's own webhook is told next, once the task is final; nothing when that is over
     sa.Column("relay_due", sa.Float(53)),
     sa.Column("relay_tries", sa.Integer, nullable=False),
@@ -42,12 +43,19 @@ tasks = sa.Table(
     sa.Index("tasks_by_time", "created_at"),
     # of equal calls one is made, also when they come at once
     sa.Index(
-        "tasks_wishes",
+        "tasks_joined",
         "principal",
         "wish",
         unique=True,
-        sqlite_where=sa.text("wish IS NOT NULL"),
-        postgresql_where=sa.text("wish IS NOT NULL"),
+        sqlite_where=sa.text("equal_call = 'joins'"),
+        postgresql_where=sa.text("equal_call = 'joins'"),
+    ),
+    sa.Index(
+        "tasks_wishes",
+        "principal",
+        "wish",
+        sqlite_where=sa.text("equal_call IS NOT NULL"),
+        postgresql_where=sa.text("equal_call IS NOT NULL"),
     ),
     sa.Index(
         "tasks_to_relay",
@@ -139,11 +147,25 @@ async def m004_relay(connection: AsyncConnection) -> None:
     await connection.exec_driver_sql("CREATE INDEX tasks_to_relay ON tasks (relay_due) WHERE relay_due IS NOT NULL")
 
 
+async def m005_equal_calls(connection: AsyncConnection) -> None:
+    """What comes of an equal call stands beside the wish, which stays: a fresh twin takes nothing away any more."""
+    for statement in (
+        "ALTER TABLE tasks ADD COLUMN equal_call VARCHAR(10)",
+        "UPDATE tasks SET equal_call = 'joins' WHERE wish IS NOT NULL AND status <> 'failed'",
+        "UPDATE tasks SET equal_call = 'refused' WHERE wish IS NOT NULL AND status = 'failed'",
+        "DROP INDEX tasks_wishes",
+        "CREATE INDEX tasks_wishes ON tasks (principal, wish) WHERE equal_call IS NOT NULL",
+        "CREATE UNIQUE INDEX tasks_joined ON tasks (principal, wish) WHERE equal_call = 'joins'",
+    ):
+        await connection.exec_driver_sql(statement)
+
+
 STEPS: Sequence[Callable[[AsyncConnection], Awaitable[None]]] = (
     m001_tasks,
     m002_rests,
     m003_money_and_wishes,
     m004_relay,
+    m005_equal_calls,
 )
 
 

@@ -36,7 +36,7 @@ class RelayTable:
         """The caller's webhook took the result, which has reached somebody with that."""
         told = sa.update(tasks).where(tasks.c.id == task_id).values(relay_due=None)
         await self._database.writer.execute(
-            told.values(wish=sa.case((tasks.c.status == Status.SUCCEEDED.value, None), else_=tasks.c.wish))
+            told.values(equal_call=sa.case((tasks.c.status == Status.SUCCEEDED.value, None), else_=tasks.c.equal_call))
         )
 
     async def failed(self, task_id: str, again_at: float | None) -> None:

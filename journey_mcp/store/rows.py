@@ -11,14 +11,14 @@ from journey_mcp.errors import Failure
 from journey_mcp.images import OutputImage
 from journey_mcp.requests import ImageRequest
 from journey_mcp.store.migrations import tasks
-from journey_mcp.tasks import Charges, Cost, Status, Submission, Task, Unit
+from journey_mcp.tasks import Charges, Cost, EqualCall, Status, Submission, Task, Unit
 
 _NOT_READ = {"final", "lease_owner", "lease_until", "model", "relay_due", "relay_tries"}
 READ = [column for column in tasks.c if column.name not in _NOT_READ]
 """What a task is made of again."""
 CHANGING = (
     *("provider", "base_url", "updated_at", "status", "final", "submission", "prediction_id", "outcome"),
-    *("micro_credits", "micro_usd", "wish"),
+    *("micro_credits", "micro_usd", "equal_call"),
 )
 """What a change of a task changes."""
 MICRO = 1_000_000
@@ -40,6 +40,7 @@ def to_row(task: Task) -> dict[str, Any]:
         "created_at": task.created_at,
         "request": _dump(task.request.as_plain()),
         "model": task.request.model,
+        "wish": task.wish,
         "relay_due": None if task.request.webhook_url is None else 0.0,
         "relay_tries": 0,
         **changing(task),
@@ -59,7 +60,7 @@ def changing(task: Task) -> dict[str, Any]:
         "outcome": _dump(_outcome(task)),
         "micro_credits": micro(task.charges, "credits"),
         "micro_usd": micro(task.charges, "usd"),
-        "wish": task.wish,
+        "equal_call": task.equal_call and task.equal_call.value,
     }
 
 
@@ -119,6 +120,7 @@ def _from_row(row: Mapping[Any, Any]) -> Task:
         failure=Failure(**failure) if failure else None,
         charges=_read_charges(row),
         wish=row["wish"],
+        equal_call=EqualCall(row["equal_call"]) if row["equal_call"] else None,
     )
 
 

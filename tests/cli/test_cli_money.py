@@ -73,6 +73,6 @@ async def test_fresh_pays_for_a_new_one(journey: CommandLine, sandbox: Running) 
     assert (await journey.run("imagine", "a kite", "--model", "z-image")).code == 1
     again = await journey.run("imagine", "a kite", "--model", "z-image")
     assert again.code == 1
-    assert "was never answered" in again.err
+    assert "without an answer: it may have been charged" in again.err
     assert "--fresh" in again.err or "fresh" in again.err
     assert (await journey.run("imagine", "a kite", "--model", "z-image", "--fresh")).code == 0
