@@ -1,17 +1,16 @@
-"""Who waits here because a provider runs only so many tasks at once, and whose turn it is.
+"""Who waits because a provider runs only so many tasks at once, and whose turn it is.
 
-One line per account. What runs there is counted in the store, so that all processes on one database share a plan;
-two that count in the same moment may pass the limit by one, which the provider then refuses: it comes back here.
+One line per account. It stands in the store, so that all processes on one database share a plan and the turns; each
+looks by itself whether its own first one is the first of all, and whether there is room.
 """
 
-import itertools
 import logging
 import math
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import anyio
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +19,7 @@ from journey_mcp.concurrency import Ceiling, Limits, limit_at
 from journey_mcp.errors import NotSubmitted, RateLimited, SetupError
 from journey_mcp.holdings import Holdings
 from journey_mcp.providers import Account
+from journey_mcp.store.lines import Key, Waiting
 from journey_mcp.tasks import Submission, Task
 
 _LOOK_AGAIN_S = 1.0
@@ -28,6 +28,9 @@ _SILENT_S = 3600.0
 """What told nothing for so long is not counted: if it runs all the same, the provider refuses one more."""
 
 _log = logging.getLogger(__name__)
+
+
+_NOWHERE: Key = (-1, 0.0, "")
 
 
 class _Moment(NamedTuple):
@@ -44,8 +47,11 @@ class Place:
 
     task_id: str
     principal: str
-    number: int
     joined_at: _Moment
+    key: Key = _NOWHERE
+    """By which it is compared, once it has stood in line."""
+    stored: str | None = None
+    """How it stands in the store."""
     sent_at: float = -math.inf
     """When it last had its turn."""
     is_refused: bool = False
@@ -56,19 +62,21 @@ class Place:
 class Line:
     """Those who wait for room at one account.
 
-    Turns go round between principals; of one principal's, who came first is first.
+    Turns go round between principals; of one principal's, who came first is first. Whoever waits gets a round: the
+    one after the principal's last that waits, or the one whose turn it is. Rounds follow each other, and in a round
+    who came first is first.
     """
 
     def __init__(self, holdings: Holdings, account: Account, ceiling: Ceiling, *, is_closed: bool = False) -> None:
         self._holdings = holdings
+        self._table = holdings.store.lines
         self._account = account
         self._ceiling = ceiling
         self._places: dict[str, Place] = {}
-        self._waiting: dict[str, list[Place]] = {}
-        """By principal, the one whose turn is next first."""
-        self._passing: Place | None = None
-        """Has its turn, and is not counted in the store yet."""
-        self._numbers = itertools.count()
+        self._order: list[Place] = []
+        """The same, by whose turn is next."""
+        self._others: list[Waiting] = []
+        """Who waits in other processes, as last seen."""
         self._held_until = -math.inf
         self._refusal = ""
         self._full_s = 0.0
@@ -76,16 +84,18 @@ class Line:
         self._refused_since: _Moment | None = None
         """When the first refusal came of those after which nothing was sent and accepted."""
         self._is_closed = is_closed
+        # they join in the order in which they come, also while the first one looks
+        self._in_order = anyio.Lock(fast_acquire=True)
 
     def place(self, task: Task) -> Place:
-        """A place behind all others of the task's principal."""
-        return Place(task.id, task.principal, next(self._numbers), self._moment())
+        """A place for a task that does not stand in line yet."""
+        return Place(task.id, task.principal, self._moment())
 
     @asynccontextmanager
     async def turn(self, place: Place, patience_s: float = math.inf) -> AsyncIterator[None]:
-        """Wait until there is room and it is this one's turn; in the block nobody else has a turn.
+        """Wait until there is room and it is this one's turn; the block makes it count (`Task.sent`).
 
-        The block makes it count (`Task.sent`). It is also entered when the task has ended meanwhile.
+        It is also entered when the task has ended meanwhile.
 
         Raises:
             RateLimited: the provider refused whoever tried, and accepted nobody, for so long while it waited.
@@ -95,19 +105,23 @@ class Line:
             place.sent_at = self._now()
             yield
             return
-        self._join(place)
+        async with self._in_order:
+            if not self._order:
+                with suppress(SQLAlchemyError, SetupError):  # it is looked again for the turn, which tells
+                    await self._look()
+            self._join(place)
         try:
             await self._wait(place, patience_s)
-            yield
         finally:
             self._leave(place)
+        yield
 
     def refused(self, place: Place, error: RateLimited) -> None:
         """This one had its turn, and the provider is at its limit."""
         place.is_refused, self._refusal = True, str(error)
         if self._refused_since is None:
             self._refused_since = self._moment()
-            for waiting in self._places.values():
+            for waiting in self._order:
                 waiting.news.set()
 
     def refused_s(self, place: Place, *, has_next: bool) -> float:
@@ -126,10 +140,17 @@ class Line:
         """Nobody has a turn for so long."""
         self._held_until = max(self._held_until, self._now() + seconds)
 
-    async def learn(self) -> None:
-        """After a refusal: no more than what runs now."""
-        running = await self._running()
-        if running is not None:
+    async def learn(self, place: Place) -> None:
+        """After a refusal of this one: no more than what runs now."""
+        try:
+            if place.stored is not None:
+                await self._store(place)  # it has no turn any more
+            running = await self._table.running(
+                provider=self._account.provider, base_url=self._account.base_url, **self._times()
+            )
+        except (SQLAlchemyError, SetupError):
+            _log.exception("what runs at %s cannot be counted", self._account.provider)
+        else:
             self._ceiling.refused(running, self._now())
 
     def accepted(self, place: Place) -> None:
@@ -137,19 +158,23 @@ class Line:
         if self._refused_since is not None and place.sent_at > self._refused_since.at:
             self._refused_since = None
 
+    async def gave_up(self, place: Place) -> None:
+        """This one is not sent to this account."""
+        if place.stored is None:
+            return
+        place.stored = None
+        try:
+            await self._table.leave(place.task_id)
+        except (SQLAlchemyError, SetupError):
+            _log.exception("that task %s has left its line cannot be stored; others may wait behind it", place.task_id)
+
     def position(self, task_id: str) -> int | None:
         """The place in line, from 1; `None` for one who does not stand here."""
         place = self._places.get(task_id)
         if place is None:
             return None
-        ahead, is_before = self._waiting[place.principal].index(place), True
-        position = ahead + 1
-        for principal, others in self._waiting.items():
-            if principal == place.principal:
-                is_before = False
-            else:
-                position += min(len(others), ahead + is_before)
-        return position
+        ahead = bisect_left(self._order, place.key, key=_key_of)
+        return 1 + ahead + sum(other.key < place.key for other in self._others)
 
     def changed(self, task: Task) -> None:
         """A task of this account has changed: it may leave the line, or make room."""
@@ -162,7 +187,7 @@ class Line:
     def close(self) -> set[str]:
         """From now on nobody waits; the ids of those who did."""
         self._is_closed = True
-        for place in self._places.values():
+        for place in self._order:
             place.news.set()
         return set(self._places)
 
@@ -172,9 +197,9 @@ class Line:
             if self._is_closed:
                 raise NotSubmitted("The server ended before the request was sent.")
             looked_at = self._now()
-            pause_s = await self._until_room() if self._first is place else math.inf
-            if pause_s is not None and pause_s <= 0 and self._first is place:
-                self._passing, place.sent_at = place, self._now()
+            pause_s = await self._until_turn(place)
+            if pause_s is not None and pause_s <= 0:
+                place.sent_at = self._now()
                 return
             left_s = patience_s - self.refused_s(place, has_next=True)
             if left_s <= 0:
@@ -183,53 +208,83 @@ class Line:
             if pause_s is None:
                 self._full_s += self._now() - looked_at
 
-    async def _until_room(self) -> float | None:
-        """Seconds until the first one may go, if not at once; `None` when a task of ours has to end before."""
-        if self._held_s() <= 0 and self._ceiling.at(self._now()) is not None:
-            running, limit = await self._running(), self._ceiling.at(self._now())
-            if running is not None and limit is not None and running >= limit:
-                return None
-        return self._held_s()
-
-    async def _running(self) -> int | None:
-        """How many the provider has; `None` when the store does not tell."""
+    async def _until_turn(self, place: Place) -> float | None:
+        """Seconds until this one may have its turn; 0 when it has it, `None` when a task of ours has to end before."""
         try:
-            return await self._holdings.store.running(
-                provider=self._account.provider,
-                base_url=self._account.base_url,
-                since=self._holdings.clock.now() - _SILENT_S,
-            )
+            if self._is_first(place) and self._held_s() <= 0:
+                await self._look()
+                if self._is_next(place) and await self._has_turn(place):
+                    return 0.0
+            await self._store(place)
         except (SQLAlchemyError, SetupError):
-            _log.exception("what runs at %s cannot be counted", self._account.provider)
-            return None
+            _log.exception("whose turn it is at %s cannot be told", self._account.provider)
+            # nothing can be journaled either: that is what the first one's caller hears
+            return self._held_s() if self._is_first(place) else math.inf
+        if not self._is_first(place):
+            return math.inf
+        return self._held_s() if self._held_s() > 0 else None
 
-    @property
-    def _first(self) -> Place | None:
-        return self._passing or next((places[0] for places in self._waiting.values()), None)
+    async def _look(self) -> None:
+        """See who waits in other processes. What waits for the provider there keeps nobody here from trying."""
+        now = self._holdings.clock.now()
+        told = await self._table.others(
+            provider=self._account.provider, base_url=self._account.base_url, owner=self._holdings.owner, now=now
+        )
+        trying = {other.owner for other in told if other.is_refused}
+        self._others = [other for other in told if other.owner not in trying]
+
+    def _is_first(self, place: Place) -> bool:
+        """Whether nobody is before it in this process."""
+        return bool(self._order) and self._order[0] is place
+
+    def _is_next(self, place: Place) -> bool:
+        """Whether nobody is before it in any."""
+        return self._is_first(place) and not any(other.key < place.key for other in self._others)
+
+    async def _has_turn(self, place: Place) -> bool:
+        limit = self._ceiling.at(self._now())
+        has_turn = await self._table.take_turn(
+            place.task_id,
+            provider=self._account.provider,
+            base_url=self._account.base_url,
+            limit=limit,
+            **self._times(),
+        )
+        if has_turn:
+            place.stored = "turn"
+        return has_turn
+
+    async def _store(self, place: Place) -> None:
+        """Let the other processes see it."""
+        state: Literal["waits", "refused"] = "refused" if place.is_refused else "waits"
+        if place.stored != state:
+            await self._table.wait(place.key, state)
+            place.stored = state
+
+    def _times(self) -> dict[str, float]:
+        now = self._holdings.clock.now()
+        return {"silent_since": now - _SILENT_S, "now": now}
 
     def _join(self, place: Place) -> None:
         self._places[place.task_id] = place
-        insort(self._waiting.setdefault(place.principal, []), place, key=lambda other: other.number)
-        if place.is_refused:
-            # its turn came to nothing: it is still its principal's, of whom another one may be first
-            self._waiting = {place.principal: self._waiting[place.principal]} | self._waiting
-            self._wake_first()
+        if place.key is _NOWHERE:
+            place.key = (self._round(place.principal), self._holdings.clock.now(), place.task_id)
+        insort(self._order, place, key=_key_of)
+
+    def _round(self, principal: str) -> int:
+        """The round of one who joins now."""
+        waiting: list[Place | Waiting] = [*self._order, *self._others]
+        own = (one.key[0] + 1 for one in waiting if one.principal == principal)
+        return max(min((one.key[0] for one in waiting), default=0), max(own, default=0))
 
     def _leave(self, place: Place) -> None:
-        if self._places.pop(place.task_id, None) is None:
-            return
-        others = self._waiting[place.principal]
-        others.remove(place)
-        if self._passing is place:
-            self._passing = None
-            self._waiting[place.principal] = self._waiting.pop(place.principal)
-        if not others:
-            del self._waiting[place.principal]
-        self._wake_first()
+        if self._places.pop(place.task_id, None) is not None:
+            self._order.remove(place)
+            self._wake_first()
 
     def _wake_first(self) -> None:
-        if first := self._first:
-            first.news.set()
+        if self._order:
+            self._order[0].news.set()
 
     def _held_s(self) -> float:
         return self._held_until - self._now()
@@ -239,6 +294,10 @@ class Line:
 
     def _now(self) -> float:
         return self._holdings.clock.elapsed()
+
+
+def _key_of(place: Place) -> Key:
+    return place.key
 
 
 class Queues:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from journey_mcp.clock import timestamp
+from journey_mcp.clock import duration, timestamp
 from journey_mcp.errors import Failure
 from journey_mcp.images import ImageId, OutputImage
 from journey_mcp.tasks import Status, Task
@@ -120,7 +120,7 @@ def _lines(plain: dict[str, Any]) -> Iterable[str]:
 
 
 def _retry(error: dict[str, Any]) -> str:
-    after = f"after {error['retry_after_s']:g} s" if "retry_after_s" in error else ""
+    after = f"after {duration(error['retry_after_s'])}" if "retry_after_s" in error else ""
     if error["retryable"]:
         return f"may be retried {after}".rstrip()
     return f"do not retry unchanged {after and 'but '}{after}".rstrip()

@@ -15,7 +15,7 @@ from journey_mcp.budgets import (
     parse_amounts,
     parse_limits,
 )
-from journey_mcp.clock import timestamp
+from journey_mcp.clock import duration, timestamp
 from journey_mcp.errors import OverBudget
 from journey_mcp.settings import Settings
 from journey_mcp.store import Store
@@ -105,7 +105,7 @@ class Purse:
         for limit in self.limits(task.provider):
             provider = task.provider if limit.is_per_provider else None
             spent = await self._store.spendings(since=limit.since(task.created_at), provider=provider, but=task.id)
-            parts = [(s.at, s.credits if limit.unit == "credits" else s.usd) for s in spent]
+            parts = [(one.at, one.counted[limit.unit]) for one in spent]
             counted = task.charges.get(limit.unit, Decimal(0))
             if sum(amount for _, amount in parts) + counted > limit.amount:
                 return _over(limit, task, counted, parts)
@@ -115,7 +115,9 @@ class Purse:
 def _over(limit: Limit, task: Task, counted: Decimal, parts: Sequence[tuple[float, Decimal]]) -> OverBudget:
     spent = sum((amount for _, amount in parts), Decimal(0))
     free_at = _free_at(limit, counted, parts)
-    again = f" There is room again at {timestamp(free_at)}." if free_at else ""
+    again = (
+        f" There is room again in {duration(free_at - task.created_at)}, at {timestamp(free_at)}." if free_at else ""
+    )
     return OverBudget(
         f"The budget {limit.text} is used up: {task.request.model} at {task.provider} counts {_shown(counted)} "
         f"{limit.unit}, {_shown(spent)} are spent, {_shown(max(limit.amount - spent, Decimal(0)))} are left.{again}",

@@ -155,8 +155,16 @@ class Submitter:
         task = self._holdings.get(self._task_id)
         if task is None:
             raise _Gone
-        line, tries = self._queues.line(attempt.account), 0
+        line = self._queues.line(attempt.account)
         place = line.place(task)
+        try:
+            return await self._sent_in_turn(request, attempt, line, place)
+        except JourneyError:
+            await line.gave_up(place)
+            raise
+
+    async def _sent_in_turn(self, request: PreparedRequest, attempt: Attempt, line: Line, place: Place) -> Prediction:
+        tries = 0
         while True:
             webhook = await self._departed(line, place, attempt.account)
             try:
@@ -209,7 +217,7 @@ class Submitter:
             line.hold(gap_s)
         is_told = gap_s is not None and not has_next
         await self._holdings.change(self._task_id, partial(_put_back, error) if is_told else Task.put_back)
-        await line.learn()
+        await line.learn(place)
         if gap_s is None:
             raise error
 

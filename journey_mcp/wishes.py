@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from journey_mcp.errors import PerhapsPaid
@@ -30,7 +30,7 @@ def digest(request: ImageRequest, pictures: Sequence[str] = ()) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-async def joinable(holdings: Holdings, principal: str, wish: str, delivered: Container[str] = ()) -> Created | None:
+async def joinable(holdings: Holdings, principal: str, wish: str, delivered: Collection[str] = ()) -> Created | None:
     """The task of an equal call that is still running, or whose result has reached nobody; `None` when there is none.
 
     `delivered` are tasks whose results have reached somebody, though the store does not know yet.
@@ -39,18 +39,22 @@ async def joinable(holdings: Holdings, principal: str, wish: str, delivered: Con
         PerhapsPaid: an equal call ended a short while ago without an answer.
     """
     now = holdings.clock.now()
-    # behind one that is joined no more there may be one that ended unclear
-    while task := await holdings.store.equal(principal=principal, wish=wish, unclear_since=now - KEPT_S):
+    while True:
+        # before the store is asked: what it knows by then is not among them any more
+        reached = frozenset(delivered)
+        task = await holdings.store.equal(principal=principal, wish=wish, unclear_since=now - KEPT_S)
+        if task is None:
+            return None
         task = holdings.get(task.id) or task
         age_s = now - (task.updated_at if task.status.is_final else task.created_at)
         if task.equal_call is EqualCall.REFUSED:
             raise PerhapsPaid(
                 f"An equal call ended {age_s:.0f} s ago as task {task.id} without an answer: it may have been charged."
             )
-        if task.id not in delivered and not (task.status.is_final and age_s > KEPT_S):
+        if task.id not in reached and not (task.status.is_final and age_s > KEPT_S):
             return _joined(task, age_s)
+        # behind it there may be one that ended unclear
         await holdings.store.part(principal=principal, wish=wish)
-    return None
 
 
 def _joined(task: Task, age_s: float) -> Created:

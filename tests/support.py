@@ -267,12 +267,12 @@ def statements(part: str) -> Iterator[list[tuple[str, Any]]]:
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
-def explained(file: Path, statement: str, values: Any) -> str:
-    """How SQLite goes about it, in its words."""
-    connection = sqlite3.connect(file)
-    ((*_, told),) = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+def explained(folder: Path, statement: str, values: Any) -> list[str]:
+    """How SQLite goes about it, in its words; the database is in the folder."""
+    connection = sqlite3.connect(folder / "tasks.db")
+    steps = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
     connection.close()
-    return str(told)
+    return [str(told) for *_, told in steps]
 
 
 def free_port() -> int:

@@ -30,13 +30,10 @@ from test_holdings import execute, hide, show
 from journey_mcp import sandbox
 from journey_mcp.accounts import accounts_of
 from journey_mcp.concurrency import Ceiling, limit_at, parse_limits_at_once
-from journey_mcp.errors import RateLimited, SetupError
-from journey_mcp.holdings import Holdings
-from journey_mcp.queueing import Line, Place
+from journey_mcp.errors import SetupError
 from journey_mcp.registry import load
 from journey_mcp.sandbox import JourneyApiSettings
 from journey_mcp.settings import read_settings
-from journey_mcp.store import open_store
 from journey_mcp.studio import Studio
 from journey_mcp.tasks import Status, Submission, Task
 
@@ -236,6 +233,68 @@ async def test_two_processes_share_a_plan(tmp_path: Path) -> None:
         assert refusals(here) == 0
 
 
+async def test_two_processes_share_the_line(tmp_path: Path) -> None:
+    """Turns go round between principals wherever they called, and whoever waits is told its place among all."""
+    async with plan(tmp_path, limit="1") as (here, hand), fast_studio(here.studio.settings, here.clock) as other:
+        running = await in_line(here.studio, "a0", principal="a")
+        await until(lambda: here.created)
+        ours = await in_line(here.studio, "a1", "a2", principal="a")
+        await until(lambda: here.studio.position(ours[1].id) == 2)
+        theirs = await in_line(other, "b0", "b1", principal="b")
+        await until(lambda: other.position(theirs[1].id) == 4)
+        ours += await in_line(here.studio, "c0", principal="c")
+        await until(lambda: [here.studio.position(task.id) for task in ours] == [1, 4, 3])
+        await until(lambda: [other.position(task.id) for task in theirs] == [2, 5])
+        await run_down(here, hand, [*running, *ours, *theirs])
+        assert prompts(here) == ["a0", "a1", "b0", "c0", "a2", "b1"]
+        assert refusals(here) == 0
+
+
+async def test_of_two_processes_that_look_at_once_one_gets_the_last_place(tmp_path: Path) -> None:
+    """Looked at and taken in one statement: never is one too many sent."""
+    async with plan(tmp_path, limit="3") as (here, hand), fast_studio(here.studio.settings, here.clock) as other:
+        tasks: list[Task] = []
+
+        async def make(number: int) -> None:
+            tasks.extend(await in_line(other if number % 2 else here.studio, str(number), principal=f"p{number}"))
+
+        async with anyio.create_task_group() as group:
+            for number in range(16):
+                group.start_soon(make, number)
+        most = 0
+        with anyio.fail_after(60):
+            while len(here.created) < 16:
+                most = max(most, here.upstream.sandbox.tasks.running_of("journeyapi"))
+                hand.now += 5
+                await anyio.sleep(0.01)
+        assert (most, refusals(here)) == (3, 0)
+
+
+async def test_who_waits_in_a_process_that_is_gone_holds_nobody_up(tmp_path: Path) -> None:
+    """Its place counts as long as its lease."""
+    async with plan(tmp_path, limit="1") as (here, hand), fast_studio(here.studio.settings, here.clock) as other:
+        (running,) = await in_line(here.studio, "first")
+        await until(lambda: here.created)
+        (gone,) = await in_line(here.studio, "gone")
+        await until(lambda: here.studio.position(gone.id) == 1)
+        (waiting,) = await in_line(other, "waiting")
+        await until(lambda: other.position(waiting.id) == 2)
+        execute(tmp_path, "UPDATE tasks SET lease_owner = 'nobody:1:x', lease_until = 0 WHERE request LIKE '%gone%'")
+        await run_down(here, hand, [running, waiting])
+        assert prompts(here) == ["first", "waiting"]
+
+
+async def test_what_waits_for_the_provider_elsewhere_keeps_nobody_from_trying(tmp_path: Path) -> None:
+    """One process was told to come back in an hour; the other one asks for itself."""
+    faults = ("submit:status=429,header.Retry-After=500",)
+    async with plan(tmp_path, *faults, limit="5") as (here, _), fast_studio(here.studio.settings, here.clock) as other:
+        (held,) = await in_line(here.studio, "held")
+        await until_refused(here, held)
+        (free,) = await in_line(other, "free")
+        await until(lambda: prompts(here) == ["held", "free"])
+        assert (await other.fetch([free.id]))[free.id].submission is not Submission.REFUSED
+
+
 async def test_a_task_that_tells_nothing_for_an_hour_keeps_nobody_out(tmp_path: Path) -> None:
     """Whether it still runs, the provider knows best."""
     async with plan(tmp_path, "submit:hang", limit="1") as (here, _):
@@ -248,17 +307,22 @@ async def test_a_task_that_tells_nothing_for_an_hour_keeps_nobody_out(tmp_path: 
         await until(lambda: prompts(here) == ["lost", "next"])
 
 
-async def test_counting_costs_little_and_without_a_limit_nothing(tmp_path: Path) -> None:
-    """Then a call is what it was before; else there is one statement more, on the few unfinished tasks."""
+async def test_a_turn_costs_little_and_without_a_limit_nothing(tmp_path: Path) -> None:
+    """Then a call is what it was before; else there are two statements more, on the few tasks that count."""
     async with world(tmp_path) as here:
-        with statements("count(") as seen:
+        with statements("line") as seen:
             await here.made()
         assert seen == []
     async with world(tmp_path, JOURNEY_MCP_MAX_CONCURRENT=9) as here:
-        with statements("count(") as seen:
+        with statements("line") as seen:
             await here.made()
-    ((statement, values),) = seen
-    assert explained(tmp_path / "tasks.db", statement, values) == "SCAN tasks USING INDEX tasks_unfinished"
+    told = [plan for statement, values in dict(seen).items() for plan in explained(tmp_path, statement, values)]
+    assert told == [
+        "SEARCH tasks USING INDEX tasks_in_line (provider=? AND base_url=?)",
+        "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1 (id=?)",
+        "SCALAR SUBQUERY 1",
+        "SCAN others USING INDEX tasks_unfinished",
+    ]
 
 
 async def test_where_nothing_can_be_counted_nothing_is_sent(tmp_path: Path) -> None:
@@ -414,41 +478,14 @@ async def test_one_tries_and_the_others_wait_behind(tmp_path: Path) -> None:
         assert prompts(here) == ["a0"] * 5 + ["b0", "a1"]
 
 
-async def test_a_turn_that_came_to_nothing_goes_to_the_first_of_its_principal(tmp_path: Path) -> None:
-    """Who is first by that hears of it: nobody else would wake it."""
-    account = accounts_of(settings_for("http://127.0.0.1:9", tmp_path), load(None))[0]
-    turns: list[str] = []
-    async with open_store(f"sqlite+aiosqlite:///{tmp_path}/tasks.db") as store:
-        clock = FastClock()
-        holdings = Holdings(store, clock)
-        line = Line(holdings, account, Ceiling(None))
-        places: dict[str, Place] = {}
-        for name, principal in (("b0", "b"), ("a0", "a"), ("a1", "a")):
-            task = Task(
-                id=name,
-                principal=principal,
-                request=wish(),
-                provider=account.provider,
-                base_url=account.base_url,
-                created_at=clock.now(),
-                updated_at=clock.now(),
-            )
-            await holdings.add(task)
-            places[name] = line.place(task)
-
-        async def turn(name: str) -> None:
-            async with line.turn(places[name]):
-                turns.append(name)
-
-        line.hold(20)
-        with anyio.fail_after(10):
-            async with anyio.create_task_group() as group:
-                group.start_soon(turn, "b0")
-                group.start_soon(turn, "a0")
-                await until(lambda: line.position("a0") == 2)
-                line.refused(places["a1"], RateLimited("full"))
-                group.start_soon(turn, "a1")
-        assert turns == ["a0", "b0", "a1"]
+async def test_who_was_refused_keeps_its_place(tmp_path: Path) -> None:
+    """Before those of its round that came later, of whatever principal."""
+    async with plan(tmp_path, "submit:status=429,header.Retry-After=20", name="enterprise", limit="1") as (here, hand):
+        (first,) = await in_line(here.studio, "b0", principal="b")
+        await until_refused(here, first)
+        others = await in_line(here.studio, "b1", principal="b") + await in_line(here.studio, "a0", principal="a")
+        await run_down(here, hand, [first, *others])
+        assert prompts(here) == ["b0", "b0", "a0", "b1"]
 
 
 async def test_a_retry_after_holds_the_whole_line(tmp_path: Path) -> None:

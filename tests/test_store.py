@@ -153,8 +153,8 @@ async def test_looking_for_orphans_reads_the_unfinished_tasks_only(tmp_path: Pat
         with statements("lease_until") as seen:
             await store.orphans(now=1, addresses=[("journeyapi", "u")])
     ((statement, values),) = seen
-    told = explained(tmp_path / "data" / "tasks.db", statement, values)
-    assert told == "SEARCH tasks USING INDEX tasks_unfinished (lease_until<?)"
+    told = explained(tmp_path / "data", statement, values)
+    assert told == ["SEARCH tasks USING INDEX tasks_unfinished (lease_until<?)"]
 
 
 async def test_a_row_that_cannot_be_read_keeps_nobody_from_the_others(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 import typer
@@ -15,6 +16,7 @@ FAILED = 1
 """The task failed, or something upstream is in trouble."""
 WRONG = 2
 """The arguments or the setup have to be changed."""
+_LONGEST_BAR = 32
 INTERRUPTED = 130
 """Ctrl-C, as shells count it."""
 
@@ -67,6 +69,19 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in cells:
         drawn.add_row(*(Text(_printable(cell)) for cell in row))
     Console().print(drawn)
+
+
+def bars(title: str, amounts: Mapping[str, Decimal]) -> None:
+    """Draw amounts by name as bars, for people at a terminal: programs have the table."""
+    if not amounts or not sys.stdout.isatty():
+        return
+    most, widest = max(amounts.values()), max(map(len, amounts))
+    result(f"\n{title}")
+    for name, amount in amounts.items():
+        # an eighth of a character is the smallest bar
+        whole, eighths = divmod(max(1, round(amount / most * _LONGEST_BAR * 8)), 8)
+        bar = "█" * whole + ("", *"▏▎▍▌▋▊▉")[eighths]
+        result(f"{name:<{widest}}  {bar:<{_LONGEST_BAR}}  {amount:f}")
 
 
 @contextmanager

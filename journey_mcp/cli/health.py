@@ -75,7 +75,7 @@ def _all() -> list[Finding]:
         settings = ready_settings()
     except SetupError as error:
         return [_problem("settings", error)]
-    return [_settings(), *_sources(settings), *anyio.run(examine, settings)]
+    return [_settings(), *_sources(settings), *_rules(settings), *anyio.run(examine, settings)]
 
 
 async def examine(settings: Settings, patience_s: float = _PATIENCE_S) -> list[Finding]:
@@ -116,6 +116,29 @@ def _sources(settings: Settings) -> Iterator[Finding]:
         )
     if settings.trusted_hosts:
         yield _trusted_hosts(settings.trusted_hosts)
+
+
+def _rules(settings: Settings) -> Iterator[Finding]:
+    """What holds for every call: limits on spending, and where providers report."""
+    limits = f"limits {settings.budget}" if settings.budget else "no limit"
+    asked = f", a person is asked above {settings.confirm_above}" if settings.confirm_above else ""
+    yield Finding(
+        about="spending",
+        verdict="ok",
+        told=f"{limits}{asked} (JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE)",
+        facts={
+            name: told
+            for name, told in (("budget", settings.budget), ("confirm_above", settings.confirm_above))
+            if told is not None
+        },
+    )
+    if settings.public_url:
+        yield Finding(
+            about="webhooks",
+            verdict="ok",
+            told=f"providers report to {settings.public_url} while `journey-mcp serve --webhooks HOST:PORT` runs",
+            facts={"public_url": settings.public_url},
+        )
 
 
 def _trusted_hosts(hosts: tuple[str, ...]) -> Finding:

@@ -12,18 +12,15 @@ from journey_mcp.cli import console
 from journey_mcp.cli.setup import ready_settings
 from journey_mcp.settings import Settings
 from journey_mcp.store import Spending, open_store
+from journey_mcp.tasks import Unit
 
 _DAY_S = 86400.0
-_BAR = 24
-"""The longest bar, in characters."""
-_UNKNOWN = (
-    "This is what counts against budgets: in a unit in which a price is not known, what JOURNEY_MCP_UNKNOWN_COST says. "
-    "The two columns are the same money, and not added up."
-)
+_UNITS: tuple[Unit, ...] = ("credits", "usd")
+_COSTS = "Costs are what the provider told, else what the registry's table says. Credits are each provider's own money."
 
 
 def spend(days: int, *, as_json: bool) -> None:
-    """Show the spendings of the last days, as a table with bars or as JSON.
+    """Show what was spent in the last days: as a table and, at a terminal, bars; or as JSON.
 
     Raises:
         SetupError: the database cannot be read.
@@ -37,6 +34,8 @@ def spend(days: int, *, as_json: bool) -> None:
         console.remark(f"Nothing was spent in the last {days} days.")
     else:
         _show(rows)
+        for remark in _remarks(rows, settings):
+            console.remark(remark)
 
 
 async def _read(settings: Settings, since: float) -> list[Spending]:
@@ -49,33 +48,54 @@ def _grouped(spent: Iterable[Spending]) -> dict[tuple[str, str, str], list[Spend
     for one in spent:
         day = f"{datetime.fromtimestamp(one.at, UTC):%Y-%m-%d}"
         groups.setdefault((day, one.provider, one.model), []).append(one)
-    return dict(sorted(groups.items(), reverse=True))
+    return dict(sorted(groups.items(), key=lambda group: (_newest_first(group[0][0]), *group[0][1:])))
+
+
+def _newest_first(day: str) -> int:
+    return -int(day.replace("-", ""))
 
 
 def _row(key: tuple[str, str, str], parts: Sequence[Spending]) -> dict[str, Any]:
     day, provider, model = key
-    credits_, usd = sum(part.credits for part in parts), sum(part.usd for part in parts)
     return {
         "day": day,
         "provider": provider,
         "model": model,
         "tasks": len(parts),
-        "credits": f"{Decimal(credits_).normalize():f}",
-        "usd": f"{Decimal(usd).normalize():f}",
+        **{unit: _told(sum(part.counted[unit] for part in parts if part.unit == unit)) for unit in _UNITS},
+        "told_by_provider": sum(part.is_told for part in parts),
+        "without_price": sum(part.unit is None for part in parts),
+        "unconfirmed": sum(part.is_unclear for part in parts),
     }
 
 
+def _told(amount: Decimal | int) -> str:
+    return f"{Decimal(amount).normalize():f}"
+
+
 def _show(rows: Sequence[Mapping[str, Any]]) -> None:
-    columns = ("Day", "Provider", "Model", "Tasks", "Credits", "USD", "USD per row")
-    most = max(Decimal(row["usd"]) for row in rows)
-    cells = [
-        (*(str(row[n]) for n in ("day", "provider", "model", "tasks", "credits", "usd")), _bar(row, most))
-        for row in rows
-    ]
-    console.table(columns, cells)
-    console.remark(_UNKNOWN)
+    names = ("day", "provider", "model", "tasks", "credits", "usd", "without_price", "unconfirmed")
+    columns = ("Day", "Provider", "Model", "Tasks", "Credits", "USD", "Without price", "Unconfirmed")
+    console.table(columns, [[str(row[name]) for name in names] for row in rows])
+    for provider in dict.fromkeys(row["provider"] for row in rows):
+        for unit in _UNITS:
+            console.bars(f"{provider}, {unit} per day", _by_day(rows, provider, unit))
 
 
-def _bar(row: Mapping[str, Any], most: Decimal) -> str:
-    share = Decimal(row["usd"]) / most if most else Decimal(0)
-    return "█" * max(1, round(share * _BAR)) if share else ""
+def _by_day(rows: Sequence[Mapping[str, Any]], provider: str, unit: Unit) -> dict[str, Decimal]:
+    days: dict[str, Decimal] = {}
+    for row in rows:
+        if row["provider"] == provider and (amount := Decimal(row[unit])):
+            days[row["day"]] = days.get(row["day"], Decimal(0)) + amount
+    return days
+
+
+def _remarks(rows: Sequence[Mapping[str, Any]], settings: Settings) -> Iterable[str]:
+    yield _COSTS
+    if unpriced := sum(row["without_price"] for row in rows):
+        yield (
+            f"The price of {unpriced} of the tasks is not known: what they cost is in no column, and against budgets "
+            f"each counts {settings.unknown_cost} (JOURNEY_MCP_UNKNOWN_COST)."
+        )
+    if unclear := sum(row["unconfirmed"] for row in rows):
+        yield f"{unclear} of the tasks were sent and never answered: perhaps they were not charged."

@@ -17,30 +17,38 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from journey_mcp.budgets import Limit
 from journey_mcp.errors import SetupError
 from journey_mcp.store.database import Database, cause, open_database
+from journey_mcp.store.lines import LineTable
 from journey_mcp.store.migrations import tasks
 from journey_mcp.store.relays import RelayTable
 from journey_mcp.store.rests import RestTable
-from journey_mcp.store.rows import CHANGING, MICRO, READ, changing, micro, readable, to_row
-from journey_mcp.tasks import EqualCall, Status, Submission, Task
+from journey_mcp.store.rows import CHANGING, MICRO, NEW, READ, changing, micro, readable, to_row
+from journey_mcp.tasks import Charges, EqualCall, Status, Submission, Task, Unit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spending:
-    """What one task counts."""
+    """What one task costs."""
 
     at: float
     """Seconds of the Unix epoch."""
     provider: str
     model: str
-    credits: Decimal
-    usd: Decimal
+    counted: Charges
+    """What counts against budgets: the cost where it is known, and in the other unit what unknown ones count."""
+    unit: Unit | None
+    """In which of them the cost is known."""
+    is_told: bool
+    """By the provider; else the registry's table says so."""
+    is_unclear: bool
+    """It was sent and never answered: perhaps it was not charged."""
 
 
 class Store:
-    """The tasks of one database, and which providers rest."""
+    """The tasks of one database. Its parts: who waits in line, whose webhooks are to be told, which providers rest."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.lines = LineTable(database)
         self.relays = RelayTable(database)
         self.rests = RestTable(database)
 
@@ -87,9 +95,9 @@ class Store:
 
     async def spendings(self, *, since: float, provider: str | None = None, but: str = "") -> list[Spending]:
         """What tasks made since then count, the oldest first; all but one if that is named."""
-        query = sa.select(
-            tasks.c.created_at, tasks.c.provider, tasks.c.model, tasks.c.micro_credits, tasks.c.micro_usd
-        ).where(tasks.c.created_at > since, tasks.c.id != but, sa.or_(tasks.c.micro_credits > 0, tasks.c.micro_usd > 0))
+        query = sa.select(*_SPENT).where(
+            tasks.c.created_at > since, tasks.c.id != but, sa.or_(tasks.c.micro_credits > 0, tasks.c.micro_usd > 0)
+        )
         if provider is not None:
             query = query.where(tasks.c.provider == provider)
         rows = (await self._database.reader.execute(query.order_by(tasks.c.created_at))).mappings().all()
@@ -98,8 +106,10 @@ class Store:
                 at=row["created_at"],
                 provider=row["provider"],
                 model=row["model"],
-                credits=Decimal(row["micro_credits"]) / MICRO,
-                usd=Decimal(row["micro_usd"]) / MICRO,
+                counted={"credits": Decimal(row["micro_credits"]) / MICRO, "usd": Decimal(row["micro_usd"]) / MICRO},
+                unit=row["cost_unit"],
+                is_told=row["cost_source"] == "provider",
+                is_unclear=row["final"] and row["submission"] == Submission.SENT.value,
             )
             for row in rows
         ]
@@ -131,11 +141,6 @@ class Store:
             .limit(limit)
         )
         return await self._read(query)
-
-    async def running(self, *, provider: str, base_url: str, since: float) -> int:
-        """How many unfinished tasks the provider may have, counting those that told something since then."""
-        values = {"provider": provider, "base_url": base_url, "since": since}
-        return int((await self._database.reader.execute(_RUNNING, values)).scalar_one())
 
     async def orphans(self, *, now: float, addresses: Iterable[tuple[str, str | None]]) -> list[tuple[Task, str]]:
         """Unfinished tasks that nobody renews, made at these (provider, base URL), each with who held it.
@@ -231,9 +236,12 @@ async def open_store(url: str) -> AsyncIterator[Store]:
         yield Store(database)
 
 
+_SPENT = [
+    *(tasks.c.created_at, tasks.c.provider, tasks.c.model, tasks.c.micro_credits, tasks.c.micro_usd),
+    *(tasks.c.cost_unit, tasks.c.cost_source, tasks.c.final, tasks.c.submission),
+]
 _TOGETHER = 512
 """So many tasks are named in one statement."""
-_NAMES = [column.name for column in tasks.c]
 _JOINED = sa.text("equal_call = 'joins'")
 """In the words of its index: neither SQLite nor PostgreSQL knows it again in others."""
 
@@ -249,7 +257,7 @@ def _is_equal(principal: Any, wish: Any, unclear_since: Any) -> sa.ColumnElement
     )
 
 
-_NEW = sa.select(*(sa.bindparam(f"new_{column.name}", type_=column.type) for column in tasks.c)).where(
+_NEW = sa.select(*(sa.bindparam(f"new_{column.name}", type_=column.type) for column in NEW)).where(
     ~sa.exists().where(
         _is_equal(
             sa.bindparam("new_principal"), sa.bindparam("new_wish"), sa.bindparam("unclear_since", type_=sa.Float)
@@ -257,6 +265,7 @@ _NEW = sa.select(*(sa.bindparam(f"new_{column.name}", type_=column.type) for col
     )
 )
 """A new row, unless an equal call makes none."""
+_NAMES = [column.name for column in NEW]
 _ADD = sa.insert(tasks).from_select(_NAMES, _NEW)
 _GET = sa.select(*READ).where(
     tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.principal == sa.bindparam("owner")
@@ -281,17 +290,6 @@ _SAVE = (
 
 _UNFINISHED = sa.text("NOT final")
 """In the words of the index of unfinished tasks: neither SQLite nor PostgreSQL knows it again in others."""
-_RUNNING = (
-    sa.select(sa.func.count())
-    .select_from(tasks)
-    .where(
-        _UNFINISHED,
-        tasks.c.provider == sa.bindparam("provider"),
-        tasks.c.base_url == sa.bindparam("base_url"),
-        tasks.c.submission.in_((Submission.SENT.value, Submission.ACCEPTED.value)),
-        tasks.c.updated_at >= sa.bindparam("since"),
-    )
-)
 
 
 def _rounded(ids: Sequence[str]) -> list[str]:

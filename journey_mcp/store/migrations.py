@@ -4,6 +4,7 @@ A step is frozen once released: a change of the tables is a new step. The tables
 leaves behind, and a test compares the two.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 
 import sqlalchemy as sa
@@ -34,11 +35,18 @@ tasks = sa.Table(
     sa.Column("model", sa.String(80), nullable=False),
     sa.Column("micro_credits", sa.BigInteger, nullable=False),
     sa.Column("micro_usd", sa.BigInteger, nullable=False),
+    # in which of the two the cost is known, and who told it; the other counts what unknown costs count
+    sa.Column("cost_unit", sa.String(8)),
+    sa.Column("cost_source", sa.String(8)),
     sa.Column("wish", sa.String(64)),
     sa.Column("equal_call", sa.String(10)),
     # when the caller's own webhook is told next, once the task is final; nothing when that is over
     sa.Column("relay_due", sa.Float(53)),
     sa.Column("relay_tries", sa.Integer, nullable=False),
+    # where it stands in the line for its provider: "waits", "refused" (and waits) or "turn", in which round, since when
+    sa.Column("line", sa.String(8)),
+    sa.Column("line_round", sa.Integer),
+    sa.Column("line_since", sa.Float(53)),
     sa.Index("tasks_by_principal", "principal", "created_at"),
     sa.Index("tasks_by_time", "created_at"),
     # of equal calls one is made, also when they come at once
@@ -62,6 +70,13 @@ tasks = sa.Table(
         "relay_due",
         sqlite_where=sa.text("relay_due IS NOT NULL"),
         postgresql_where=sa.text("relay_due IS NOT NULL"),
+    ),
+    sa.Index(
+        "tasks_in_line",
+        "provider",
+        "base_url",
+        sqlite_where=sa.text("line_since IS NOT NULL AND NOT final"),
+        postgresql_where=sa.text("line_since IS NOT NULL AND NOT final"),
     ),
     # few tasks are unfinished at any time: leases are looked through every few seconds
     sa.Index(
@@ -160,12 +175,35 @@ async def m005_equal_calls(connection: AsyncConnection) -> None:
         await connection.exec_driver_sql(statement)
 
 
+async def m006_lines(connection: AsyncConnection) -> None:
+    """Who waits for room at a provider: one line for all processes."""
+    for column in ("line VARCHAR(8)", "line_round INTEGER", "line_since DOUBLE PRECISION"):
+        await connection.exec_driver_sql(f"ALTER TABLE tasks ADD COLUMN {column}")
+    await connection.exec_driver_sql(
+        "CREATE INDEX tasks_in_line ON tasks (provider, base_url) WHERE line_since IS NOT NULL AND NOT final"
+    )
+
+
+async def m007_costs(connection: AsyncConnection) -> None:
+    """Whether what counts is a cost that is known stays when the rest of a task is deleted."""
+    for column in ("cost_unit", "cost_source"):
+        await connection.exec_driver_sql(f"ALTER TABLE tasks ADD COLUMN {column} VARCHAR(8)")
+    tasks_then = sa.table("tasks", *map(sa.column, ("id", "outcome", "cost_unit", "cost_source")))
+    rows = (await connection.execute(sa.select(tasks_then.c.id, tasks_then.c.outcome))).all()
+    for task_id, outcome in rows:
+        if cost := json.loads(outcome or "{}").get("cost"):
+            told = {"cost_unit": cost["unit"], "cost_source": cost["source"]}
+            await connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(told))
+
+
 STEPS: Sequence[Callable[[AsyncConnection], Awaitable[None]]] = (
     m001_tasks,
     m002_rests,
     m003_money_and_wishes,
     m004_relay,
     m005_equal_calls,
+    m006_lines,
+    m007_costs,
 )
 
 

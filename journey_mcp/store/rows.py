@@ -13,12 +13,16 @@ from journey_mcp.requests import ImageRequest
 from journey_mcp.store.migrations import tasks
 from journey_mcp.tasks import Charges, Cost, EqualCall, Status, Submission, Task, Unit
 
-_NOT_READ = {"final", "lease_owner", "lease_until", "model", "relay_due", "relay_tries"}
+_COST = {"cost_unit", "cost_source"}
+_IN_LINE = {"line", "line_round", "line_since"}
+_NOT_READ = {"final", "lease_owner", "lease_until", "model", "relay_due", "relay_tries", *_COST} | _IN_LINE
+NEW = [column for column in tasks.c if column.name not in _IN_LINE]
+"""What a new row has."""
 READ = [column for column in tasks.c if column.name not in _NOT_READ]
 """What a task is made of again."""
 CHANGING = (
     *("provider", "base_url", "updated_at", "status", "final", "submission", "prediction_id", "outcome"),
-    *("micro_credits", "micro_usd", "equal_call"),
+    *("micro_credits", "micro_usd", "cost_unit", "cost_source", "equal_call"),
 )
 """What a change of a task changes."""
 MICRO = 1_000_000
@@ -60,6 +64,8 @@ def changing(task: Task) -> dict[str, Any]:
         "outcome": _dump(_outcome(task)),
         "micro_credits": micro(task.charges, "credits"),
         "micro_usd": micro(task.charges, "usd"),
+        "cost_unit": task.cost and task.cost.unit,
+        "cost_source": task.cost and task.cost.source,
         "equal_call": task.equal_call and task.equal_call.value,
     }
 

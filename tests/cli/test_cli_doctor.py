@@ -36,6 +36,7 @@ async def test_all_is_well(journey: CommandLine, sandbox: Running) -> None:
     assert lines[0].startswith(f"ok       journey-mcp: {__version__} on Python 3.")
     assert lines[1:] == [
         "ok       settings: all are readable",
+        "ok       spending: no limit (JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE)",
         f"ok       database: sqlite+aiosqlite:///{journey.home}/tasks.db opens (data folder {journey.home})",
         "ok       registry: 30 models, 30 offers; defaults midjourney and flux-kontext-pro",
         f"ok       journeyapi: reached at {sandbox.base_url}, key accepted, balance 500 credits, plan starter",
@@ -46,7 +47,7 @@ async def test_all_is_well(journey: CommandLine, sandbox: Running) -> None:
 async def test_every_provider_is_asked_in_the_order_of_preference(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="bfl,replicate,vtrix").run("doctor")
     urls = sandbox.base_urls
-    assert done.out.splitlines()[4:] == [
+    assert done.out.splitlines()[5:] == [
         f"ok       bfl: reached at {urls['bfl']}, key accepted, balance 1000 credits",
         f"ok       replicate: reached at {urls['replicate']}, key not refused; it tells no balance",
         f"ok       vtrix: reached at {urls['vtrix']}, key not refused; it tells no balance",
@@ -60,10 +61,24 @@ async def test_every_provider_is_asked_in_the_order_of_preference(journey: Comma
 async def test_how_many_may_run_at_once_is_told(journey: CommandLine, sandbox: Running) -> None:
     given = {"JOURNEY_MCP_PROVIDERS": "journeyapi,bfl,vtrix", "JOURNEY_MCP_MAX_CONCURRENT": "25@journeyapi,1@bfl"}
     journey = journey.at_all(sandbox, **given)
-    told = [line.partition("; ")[2] for line in (await journey.run("doctor")).out.splitlines()[4:7]]
+    told = [line.partition("; ")[2] for line in (await journey.run("doctor")).out.splitlines()[5:8]]
     assert told == ["at most 25 tasks at once", "at most 1 task at once", "it tells no balance"]
     findings = (await journey.run("doctor", "--json")).json["findings"]
-    assert [finding["facts"].get("max_concurrent") for finding in findings[4:7]] == [25, 1, None]
+    assert [finding["facts"].get("max_concurrent") for finding in findings[5:8]] == [25, 1, None]
+
+
+async def test_what_holds_for_every_call_is_told(journey: CommandLine, sandbox: Running) -> None:
+    given = {"JOURNEY_MCP_BUDGET": "2usd/day", "JOURNEY_MCP_CONFIRM_ABOVE": "6credits"}
+    journey = journey.at(sandbox, JOURNEY_MCP_PUBLIC_URL="https://hooks.example.com/j", **given)
+    lines = (await journey.run("doctor")).out.splitlines()
+    command = "journey-mcp serve --webhooks HOST:PORT"
+    limits = "limits 2usd/day, a person is asked above 6credits"
+    assert lines[2:4] == [
+        f"ok       spending: {limits} (JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE)",
+        f"ok       webhooks: providers report to https://hooks.example.com/j while `{command}` runs",
+    ]
+    findings = (await journey.run("doctor", "--json")).json["findings"]
+    assert findings[2]["facts"] == {"budget": "2usd/day", "confirm_above": "6credits"}
 
 
 async def test_a_limit_for_a_provider_that_there_is_not_is_a_problem(journey: CommandLine, sandbox: Running) -> None:

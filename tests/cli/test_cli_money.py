@@ -1,9 +1,11 @@
 """`spend` and `cancel`, and limits as a person at the command line meets them."""
 
+from decimal import Decimal
+
 import pytest
 
 from cli.command import CommandLine
-from journey_mcp.sandbox import Running
+from journey_mcp.sandbox import Fault, Running
 
 
 async def test_what_was_spent_is_shown_by_day_provider_and_model(journey: CommandLine, sandbox: Running) -> None:
@@ -14,12 +16,46 @@ async def test_what_was_spent_is_shown_by_day_provider_and_model(journey: Comman
     assert (await journey.run("imagine", "three", "--model", "midjourney")).code == 0
     plain = (await journey.run("spend", "--json")).json
     assert [(row["model"], row["tasks"], row["credits"], row["usd"]) for row in plain["spent"]] == [
-        ("z-image", 2, "4", "0.2"),
-        ("midjourney", 1, "4", "0.1"),
+        ("midjourney", 1, "4", "0"),
+        ("z-image", 2, "4", "0"),
     ]
-    header, first, _ = (await journey.run("spend")).out.splitlines()
-    assert header == "Day\tProvider\tModel\tTasks\tCredits\tUSD\tUSD per row"
-    assert first.split("\t")[1:] == ["journeyapi", "z-image", "2", "4", "0.2", "█" * 24]
+    shown = await journey.run("spend")
+    header, _, second = shown.out.splitlines()
+    assert header == "Day\tProvider\tModel\tTasks\tCredits\tUSD\tWithout price\tUnconfirmed"
+    assert second.split("\t")[1:] == ["journeyapi", "z-image", "2", "4", "0", "0", "0"]
+    assert "not known" not in shown.err
+    assert "never answered" not in shown.err
+
+
+async def test_what_is_not_known_is_said_and_not_made_up(journey: CommandLine, sandbox: Running) -> None:
+    """A price that nobody states, one that the provider told, and a request that was never answered."""
+    journey = journey.at_all(sandbox)
+    assert (await journey.run("imagine", "a kite", "--model", "flux-schnell", "--provider", "replicate")).code == 0
+    assert (await journey.run("imagine", "a kite", "--model", "kling-v2", "--provider", "vtrix")).code == 0
+    sandbox.sandbox.faults.replace([Fault.parse("submit:reset_after")])
+    assert (await journey.run("imagine", "a kite", "--model", "z-image")).code == 1
+    sandbox.sandbox.faults.replace([])
+    rows = {row["model"]: row for row in (await journey.run("spend", "--json")).json["spent"]}
+    told = ("credits", "told_by_provider", "without_price", "unconfirmed")
+    assert [rows["flux-schnell"][name] for name in ("usd", *told)] == ["0", "0", 0, 1, 0]
+    assert [rows["z-image"][name] for name in ("usd", *told)] == ["0", "2", 0, 0, 1]
+    assert [rows["kling-v2"][name] for name in told] == ["0", 1, 0, 0]
+    assert Decimal(rows["kling-v2"]["usd"]) > 0
+    said = (await journey.run("spend")).err
+    assert "The price of 1 of the tasks is not known" in said
+    assert "each counts 8credits,0.10usd" in said
+    assert "1 of the tasks were sent and never answered" in said
+
+
+async def test_at_a_terminal_bars_are_drawn(journey: CommandLine, sandbox: Running) -> None:
+    """For every provider and unit, a bar per day."""
+    journey = journey.at(sandbox)
+    assert (await journey.run("imagine", "one", "--model", "z-image")).code == 0
+    assert (await journey.run("imagine", "two", "--model", "midjourney")).code == 0
+    shown = await journey.at_terminal("spend")
+    assert "journeyapi, credits per day" in shown
+    assert f"{'█' * 32}  6" in shown
+    assert "usd per day" not in shown
 
 
 async def test_nothing_was_spent(journey: CommandLine, sandbox: Running) -> None:
@@ -67,8 +103,6 @@ async def test_an_unknown_task_is_named(journey: CommandLine, sandbox: Running, 
 async def test_fresh_pays_for_a_new_one(journey: CommandLine, sandbox: Running) -> None:
     """Though an equal call may have been paid."""
     journey = journey.at(sandbox)
-    from journey_mcp.sandbox import Fault  # noqa: PLC0415
-
     sandbox.sandbox.faults.replace([Fault.parse("submit:reset_after")])
     assert (await journey.run("imagine", "a kite", "--model", "z-image")).code == 1
     again = await journey.run("imagine", "a kite", "--model", "z-image")
