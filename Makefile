@@ -45,7 +45,7 @@ fix: $(READY) ## mend what can be mended: format, lint, generated files
 bench: $(READY) ## speed and memory, as ratios within one run
 	$(BIN)/python -m bench $(ARGS)
 
-chaos: $(READY) ## kill servers at every moment, 300 times (5 min); the figures go into docs/reliability.md
+chaos: $(READY) ## kill servers at every moment, 320 times (5 min); the figures go into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m chaos --write $(ARGS)
 
 conformance: $(SUITE)/.ready ## the official conformance suite of MCP, with a Node of its own

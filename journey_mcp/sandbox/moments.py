@@ -1,4 +1,4 @@
-"""The moments of a request that this side of the wire can see, for somebody who watches.
+"""The moments of a request, and of a webhook, that this side of the wire can see, for somebody who watches.
 
 A test that ends its client at one exact moment is such a watcher: nothing goes on here before it returns.
 """
@@ -7,22 +7,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Point = Literal["connected", "headers", "body", "answering", "answered"]
+Point = Literal["connected", "headers", "body", "answering", "answered", "telling", "told"]
 """connected: accepted, nothing read. headers: known who is asked what. body: all of the request is here, nothing is
 done yet. answering: the work is done, no byte of the answer has left. answered: its last byte has been given away.
-A request whose body nobody reads has no `body`, an answer that is broken off no `answered`."""
+A request whose body nobody reads has no `body`, an answer that is broken off no `answered`.
+telling: a webhook is about to be posted. told: it was posted, or nobody took it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """One moment of one request."""
+    """One moment of one request, or of one webhook."""
 
     point: Point
     method: str | None = None
     """None at `connected`, as all that follows: nothing was said yet."""
     path: str | None = None
     status: int | None = None
-    """Of the answer, from `answering` on."""
+    """Of the answer, from `answering` on; at `told`, what the receiver answered, if it did."""
 
 
 Witness = Callable[[Moment], None]

@@ -25,7 +25,11 @@ class Sandbox:
         self.tasks = Tasks()
         self.gallery = Gallery()
         self.deliveries = Deliveries(
-            clock=settings.clock, speed=settings.speed, ledger=self.ledger, ca_file=settings.ca_file
+            clock=settings.clock,
+            speed=settings.speed,
+            ledger=self.ledger,
+            ca_file=settings.ca_file,
+            witness=settings.witness,
         )
         self.dice = random.Random(settings.seed)  # noqa: S311 - ids to tell tasks apart, not to guard them
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import httpx2
@@ -12,6 +13,7 @@ from anyio.abc import TaskGroup
 from journey_mcp.sandbox import outgoing
 from journey_mcp.sandbox.clock import Clock, wait_until
 from journey_mcp.sandbox.ledger import Attempt, Ledger
+from journey_mcp.sandbox.moments import Moment, Point, Witness
 from journey_mcp.sandbox.webhook_policy import WebhookPolicy
 
 
@@ -28,11 +30,20 @@ class Delivery:
 class Deliveries:
     """The notifications under way."""
 
-    def __init__(self, *, clock: Clock, speed: float, ledger: Ledger, ca_file: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        speed: float,
+        ledger: Ledger,
+        ca_file: str | None = None,
+        witness: Witness | None = None,
+    ) -> None:
         self._clock = clock
         self._speed = speed
         self._ledger = ledger
         self._ca_file = ca_file
+        self._witness = witness
         self._group: TaskGroup | None = None
 
     @asynccontextmanager
@@ -53,11 +64,17 @@ class Deliveries:
         for attempt, gap_s in enumerate((0.0, *policy.retry_gaps_s), start=1):
             if gap_s and self._speed:
                 await wait_until(self._clock, self._clock() + gap_s / self._speed)
+            self._tell("telling", delivery)
             is_taken, outcome = await _post(delivery, policy.timeout_s, self._ca_file)
             told = Attempt(task_id=delivery.task_id, url=delivery.url, attempt=attempt, outcome=outcome)
             self._ledger.delivered(told)
+            self._tell("told", delivery, int(outcome) if outcome.isdigit() else None)
             if is_taken:
                 return
+
+    def _tell(self, point: Point, delivery: Delivery, status: int | None = None) -> None:
+        if self._witness:
+            self._witness(Moment(point=point, method="POST", path=urlsplit(delivery.url).path, status=status))
 
 
 async def _post(delivery: Delivery, timeout_s: float, ca_file: str | None) -> tuple[bool, str]:

@@ -6,7 +6,7 @@ from typing import Literal
 from journey_mcp.sandbox import Moment, Point
 from journey_mcp.sandbox.services import owner
 
-Exchange = Literal["connection", "submission", "upload", "poll", "picture", "other"]
+Exchange = Literal["connection", "submission", "upload", "poll", "picture", "webhook", "other"]
 _CREATING = ("/imagine", "/generation", "/predictions")
 
 
@@ -68,6 +68,8 @@ def exchange_of(moment: Moment) -> Exchange:
     """What is going on in a request."""
     if moment.path is None:
         return "connection"
+    if moment.point in ("telling", "told"):
+        return "webhook"
     if moment.path.startswith("/pictures/"):
         return "picture"
     if moment.path.endswith(("/account", "/credits")):

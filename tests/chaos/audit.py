@@ -1,9 +1,9 @@
 """The sandbox's ledger against the journal: what was created, what is known of it, and what must hold."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from chaos.journal import Row
 
@@ -19,6 +19,8 @@ class Entry:
     """All of it, as text: the mark of a call stands in it."""
     urls: frozenset[str] = frozenset()
     """Where the pictures of the created task are."""
+    webhook: Literal["pending", "taken", "given up"] | None = None
+    """What became of it; None where the server had asked for none."""
 
     @property
     def is_created(self) -> bool:
@@ -80,10 +82,20 @@ def unconfirmed(books: Books) -> list[Entry]:
     return [entry for entry in created(books) if any(_mark_in(prompt, books) in entry.body for prompt in ended)]
 
 
+def waited_for(books: Books) -> list[Entry]:
+    """The tasks that were made upstream, and that are still waited for: their provider has given its webhook up."""
+    waiting = {row.prompt for row in books.rows if row.is_waited_for}
+    return [
+        entry
+        for entry in created(books)
+        if entry.webhook == "given up" and any(_mark_in(prompt, books) in entry.body for prompt in waiting)
+    ]
+
+
 def lost(books: Books) -> list[Entry]:
-    """The tasks that were made upstream and that are neither known with all their pictures, nor told as unconfirmed."""
+    """The tasks that were made upstream, not known with all their pictures, nor told as what nobody can know."""
     whole = {(row.provider, row.prediction_id): row.urls for row in books.rows if row.status == "succeeded"}
-    told = unconfirmed(books)
+    told = [*unconfirmed(books), *waited_for(books)]
     return [
         entry
         for entry in created(books)
@@ -123,7 +135,7 @@ def _of_a_call(mark: str, books: Books) -> Iterator[str]:
         return
     (row,) = rows
     if not row.final:
-        yield f"not at rest: {row.status}, {row.submission}"
+        yield from _of_what_goes_on(row, made)
     elif row.code == "submission_unconfirmed":
         if (row.submission, row.prediction_id) != ("sent", None):
             yield f"unconfirmed, and yet {row.submission} as {row.prediction_id}"
@@ -143,12 +155,21 @@ def _of_what_is_told(row: Row, told: Mapping[str, Any]) -> Iterator[str]:
         yield f"told {json.dumps(told)}; the journal: {row}"
 
 
-_CONTINUATIONS: Mapping[str, tuple[str, str, str | None]] = {
-    "prepared": ("failed", "refused", "not_submitted"),
-    "sent": ("failed", "sent", "submission_unconfirmed"),
-    "accepted": ("succeeded", "accepted", None),
+def _of_what_goes_on(row: Row, made: Sequence[Entry]) -> Iterator[str]:
+    """What does not hold of one that has not ended: it waits for a webhook that is given up, or that never was."""
+    webhooks = [entry.webhook for entry in made]
+    if not row.is_waited_for or any(webhook != "given up" for webhook in webhooks):
+        yield f"not at rest: {row.status}, {row.submission}, webhooks {webhooks}"
+
+
+_CONTINUATIONS: Mapping[str, tuple[tuple[str, str, str | None], ...]] = {
+    "prepared": (("failed", "refused", "not_submitted"),),
+    "sent": (("failed", "sent", "submission_unconfirmed"),),
+    "sent, with a webhook": (("succeeded", "accepted", None), ("running", "sent", None)),
+    "accepted": (("succeeded", "accepted", None),),
 }
-"""After a crash each state has one right end: status, submission and code."""
+"""After a crash each state has one right end: status, submission and code; where a webhook was asked for, it comes or
+is waited for."""
 
 
 def _of_a_death(death: Death, books: Books) -> Iterator[str]:
@@ -161,12 +182,16 @@ def _of_a_death(death: Death, books: Books) -> Iterator[str]:
         elif left.final:
             if end != left:
                 yield f"{left.id} was final, and changed: {left} became {end}"
-        elif (end.status, end.submission, end.code) != _CONTINUATIONS[left.submission]:
+        elif (end.status, end.submission, end.code) not in _CONTINUATIONS[_state(left)]:
             yield f"{left.id} was {left.submission}, and became {end}"
         elif left.prediction_id not in (None, end.prediction_id):
             yield f"{left.id} was {left.prediction_id}, and became {end.prediction_id}"
         elif not left.urls <= end.urls:
             yield f"{left.id} had {left.urls}, and has {end.urls}"
+
+
+def _state(left: Row) -> str:
+    return "sent, with a webhook" if left.is_waited_for else left.submission
 
 
 def _of_the_last_words(death: Death) -> Iterator[str]:

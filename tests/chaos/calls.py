@@ -52,6 +52,8 @@ POLLED: Mapping[str, tuple[Call, ...]] = {
     "bfl": (_imagine("bfl", "flux-2-pro"), _edit("bfl", "flux-kontext-pro")),
 }
 """By provider, what it is asked about until it is done."""
+TELLING = ("journeyapi", "replicate", "bfl")
+"""Those that call webhooks."""
 HELD: Mapping[str, tuple[Call, ...]] = {
     "journeyapi": (_imagine("journeyapi", "z-image"), _imagine("journeyapi", "gpt-image-1"))
 }

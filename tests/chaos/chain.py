@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from support import environment_of
+from support import environment_of, free_port
 
 from chaos.audit import Books, Death, Entry
 from chaos.calls import Call, make_pictures
@@ -18,10 +18,23 @@ from chaos.plan import Chain, Life
 from chaos.process import PATIENCE_S, Ended, Server, server
 from chaos.trap import Trap
 from journey_mcp import sandbox
+from journey_mcp.sandbox.ledger import Submission
+from journey_mcp.sandbox.webhook_policy import WebhookPolicy
 
 SPEED = 5
 """Tasks last one to four seconds: some are over at the first poll, some are not."""
 _ASKED_AT_ONCE = 20
+_BFL_PATIENCE = WebhookPolicy(timeout_s=30, retry_gaps_s=(SPEED * 1, SPEED * 5, SPEED * 30))
+"""As it is told, in real time: servers start no sooner because tasks end so."""
+_TRIES = {
+    service: 1 + len(policy.retry_gaps_s)
+    for service, policy in {
+        "journeyapi": WebhookPolicy(),
+        "replicate": sandbox.ReplicateSettings().webhooks,
+        "bfl": _BFL_PATIENCE,
+    }.items()
+}
+"""How often a webhook is posted at the most."""
 
 
 @dataclass(kw_only=True)
@@ -32,12 +45,25 @@ class _World:
     trap: Trap
     folder: Path
     pictures: Path
+    port: int | None
+    """At which webhooks are taken."""
     deaths: list[Death] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
         """All five providers at the sandbox."""
-        return environment_of(self.upstream, self.folder, JOURNEY_MCP_IMAGE_DIRS=str(self.pictures))
+        public = {"JOURNEY_MCP_PUBLIC_URL": self.public_url} if self.public_url else {}
+        return environment_of(self.upstream, self.folder, JOURNEY_MCP_IMAGE_DIRS=str(self.pictures), **public)
+
+    @property
+    def public_url(self) -> str | None:
+        """Where webhooks are posted to."""
+        return f"http://127.0.0.1:{self.port}" if self.port else None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Of the command."""
+        return ("serve", "--webhooks", f"127.0.0.1:{self.port}") if self.port else ()
 
     @property
     def log(self) -> Path:
@@ -59,17 +85,18 @@ async def run(chain: Chain, folder: Path, pictures: Path) -> Books:
         vtrix=sandbox.VtrixSettings(balance_usd=100_000),
         kkiai=sandbox.KkiaiSettings(balance=100_000),
         replicate=sandbox.ReplicateSettings(balance=100_000),
-        bfl=sandbox.BflSettings(credits=100_000),
+        bfl=sandbox.BflSettings(credits=100_000, webhooks=_BFL_PATIENCE),
     )
     async with sandbox.running(settings) as upstream:
-        world = _World(upstream=upstream, trap=trap, folder=folder, pictures=pictures)
+        port = free_port() if chain.is_listening else None
+        world = _World(upstream=upstream, trap=trap, folder=folder, pictures=pictures, port=port)
         for life in chain.lives:
             await _live(world, life)
         told = await _rest(world)
         rows = read_journal(folder)
         return Books(
             marks=tuple(call.mark for life in chain.lives for call in life.calls),
-            entries=_entries(upstream),
+            entries=_entries(world),
             rows=rows,
             told=told,
             deaths=tuple(world.deaths),
@@ -82,7 +109,7 @@ async def _live(world: _World, life: Life) -> None:
     """Start a server, call it, and see it die at the moment that was aimed at."""
     faults = [sandbox.Fault.parse(text) for text in life.faults]
     world.upstream.sandbox.faults.replace(faults)
-    async with server(world.environment, world.log) as running:
+    async with server(world.environment, world.log, *world.arguments) as running:
         world.trap.set(life.aim, running.pid)
         # the first call wakes the server up: it then looks for what others left behind
         listed = asyncio.create_task(running.call("fetch_task"))
@@ -126,27 +153,57 @@ async def _rest(world: _World) -> dict[str, Mapping[str, Any]]:
     """Let a last server bring all to its end; what it says of every task of the journal."""
     ids = [row.id for row in read_journal(world.folder)]
     told: dict[str, Mapping[str, Any]] = {}
-    async with server(world.environment, world.log) as running, asyncio.timeout(PATIENCE_S):
+    async with server(world.environment, world.log, *world.arguments) as running, asyncio.timeout(PATIENCE_S):
         for start in range(0, len(ids), _ASKED_AT_ONCE):
             asked = ids[start : start + _ASKED_AT_ONCE]
             while asked:
-                answer = await running.call("fetch_task", task_ids=asked, wait_s=60)
+                answer = await running.call("fetch_task", task_ids=asked, wait_s=1 if world.port else 60)
                 told |= {task["task_id"]: task for task in answer["tasks"]}
-                asked = [id_ for id_ in asked if told.get(id_, {}).get("status") in ("queued", "running")]
-        if status := await running.leave():
+                asked = [id_ for id_ in asked if _goes_on(told.get(id_, {}))]
+                if all(_waits_for_its_webhook(told[id_]) for id_ in asked) and not _is_anything_posted(world):
+                    break
+        # one that waits for webhooks would stay for minutes
+        if status := await (running.end() if world.port else running.leave()):
             raise RuntimeError(f"the last server ended with {status}; see {world.log}")
     return told
 
 
-def _entries(upstream: sandbox.Running) -> tuple[Entry, ...]:
-    """The creating requests, and where the pictures of what they made are."""
+def _goes_on(told: Mapping[str, Any]) -> bool:
+    return told.get("status") in ("queued", "running")
+
+
+def _waits_for_its_webhook(told: Mapping[str, Any]) -> bool:
+    return any("may still report it until" in notice for notice in told.get("notices", ()))
+
+
+def _is_anything_posted(world: _World) -> bool:
+    """Whether the sandbox still has to tell of a task."""
+    return any(entry.webhook == "pending" for entry in _entries(world))
+
+
+def _entries(world: _World) -> tuple[Entry, ...]:
+    """The creating requests, where the pictures of what they made are, and what became of its webhook."""
     made = []
-    for entry in upstream.sandbox.ledger.submissions:
-        task = upstream.sandbox.tasks.find(entry.task_id or "")
-        urls = frozenset(task.picture_urls if task else ())
-        body = json.dumps(entry.request)
-        made.append(Entry(service=entry.service, outcome=entry.outcome, task_id=entry.task_id, body=body, urls=urls))
+    for entry in world.upstream.sandbox.ledger.submissions:
+        task = world.upstream.sandbox.tasks.find(entry.task_id or "")
+        made.append(
+            Entry(
+                service=entry.service,
+                outcome=entry.outcome,
+                task_id=entry.task_id,
+                body=(body := json.dumps(entry.request)),
+                urls=frozenset(task.picture_urls if task else ()),
+                webhook=_webhook(entry, world) if task and world.public_url and world.public_url in body else None,
+            )
+        )
     return tuple(made)
+
+
+def _webhook(entry: Submission, world: _World) -> Literal["pending", "taken", "given up"]:
+    tried = [one.outcome for one in world.upstream.sandbox.ledger.deliveries if one.task_id == entry.task_id]
+    if any(outcome.startswith("2") for outcome in tried):
+        return "taken"
+    return "given up" if len(tried) >= _TRIES[entry.service] else "pending"
 
 
 async def _spoiled(row: Row, upstream: sandbox.Running) -> list[str]:

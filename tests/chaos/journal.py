@@ -34,6 +34,11 @@ class Row:
         return (self.outcome.get("failure") or {}).get("code")
 
     @property
+    def is_waited_for(self) -> bool:
+        """It was sent and not answered, and its webhook may still come."""
+        return (self.status, self.submission) == ("running", "sent") and "answer_by" in self.outcome
+
+    @property
     def urls(self) -> frozenset[str]:
         """Its pictures, the sheet that shows them among them."""
         urls = {image["url"] for image in self.outcome.get("images", ())}

@@ -1,4 +1,4 @@
-"""Thirty kills, dealt to chains of lives: what each server is asked for, and when it dies. All of it by a seed."""
+"""A round of kills, dealt to chains of lives: what each server is asked for, and when it dies. All of it by a seed."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from support import SERVICES
 
 from chaos.aims import Aim
-from chaos.calls import GRID, MOVING, POLLED, UPLOADING, Call, any_of, marked
+from chaos.calls import GRID, MOVING, POLLED, TELLING, UPLOADING, Call, any_of, marked
 from journey_mcp.sandbox import Point
 
-KILLS = 30
+KILLS = 32
 """Of one round."""
 FIRST_POLL = "take-over: first poll, before the answer"
 _CHAIN = 5
+_LISTENING = 3
+"""So many chains of a round take webhooks."""
 _REFUSALS = ("status=401", "status=429,header.Retry-After=60")
 _COPIED = ("replicate", "bfl")
 """Their links die soon: pictures are copied before a task counts as finished."""
@@ -44,20 +46,32 @@ class Chain:
     name: str
     seed: int
     lives: tuple[Life, ...]
+    is_listening: bool = False
+    """Its servers take webhooks: polls are rare, and an answer that died with one may still come."""
 
 
 def chains(seed: int, round_: int) -> tuple[Chain, ...]:
     """One round: every point once or more, at providers that change from round to round."""
     dice = random.Random(f"{seed}/{round_}")
-    singles = list(_aims(round_, dice))
-    dice.shuffle(singles)
-    dealt = [[*pair, singles.pop(), singles.pop(), singles.pop()] for pair in _inheriting(round_, dice)]
-    dealt += [singles[start : start + _CHAIN] for start in range(0, len(singles), _CHAIN)]
-    return tuple(_chain(f"{round_}.{number}", aims, dice) for number, aims in enumerate(dealt))
+    polls, others, webhooks = list(_polls(round_, dice)), list(_aims(round_, dice)), list(_webhooks())
+    dice.shuffle(others)
+    listening = [*webhooks, *(others.pop() for _ in range(_LISTENING * _CHAIN - len(webhooks)))]
+    dice.shuffle(listening)
+    pairs = zip(_inheriting(round_, dice), polls, strict=True)
+    asking = [[*pair, poll, others.pop(), others.pop()] for pair, poll in pairs]
+    dealt = [(aims, False) for aims in [*asking, *_cut(others)]] + [(aims, True) for aims in _cut(listening)]
+    return tuple(
+        _chain(f"{round_}.{number}", aims, dice, is_listening=is_listening)
+        for number, (aims, is_listening) in enumerate(dealt)
+    )
+
+
+def _cut(aims: Sequence[Aim]) -> list[Sequence[Aim]]:
+    return [aims[start : start + _CHAIN] for start in range(0, len(aims), _CHAIN)]
 
 
 def _aims(round_: int, dice: random.Random) -> Iterator[Aim]:
-    """The kills of a round, but for those that need a task left behind."""
+    """The kills of a round, but for those that need polls, webhooks, or a task left behind."""
     services = _turning(tuple(SERVICES), round_)
     yield Aim(name="connection made", exchange="connection", point="connected")
     for point in _SUBMITTING:
@@ -69,14 +83,6 @@ def _aims(round_: int, dice: random.Random) -> Iterator[Aim]:
         yield Aim(name=name, exchange="submission", point="answered", service=service, after_s=after_s)
     yield Aim(name="upload of a picture: request received", exchange="upload", point="body")
     yield Aim(name="upload of a picture: answer sent", exchange="upload", point="answered")
-    yield Aim(name="poll: request received", exchange="poll", point="body", service=next(services))
-    yield Aim(
-        name=f"poll: within {_SOON_S * 1000:g} ms after the answer",
-        exchange="poll",
-        point="answered",
-        service=next(services),
-        after_s=dice.uniform(0, _SOON_S),
-    )
     copied = _turning(_COPIED, round_)
     yield Aim(name="copy of a picture: headers received", exchange="picture", point="headers", service=next(copied))
     yield Aim(name="copy of a picture: before the answer", exchange="picture", point="answering", service=next(copied))
@@ -95,6 +101,25 @@ def _aims(round_: int, dice: random.Random) -> Iterator[Aim]:
     yield Aim(name="random moment of the start", after_s=dice.uniform(0, 0.9))
     for _ in range(3):
         yield Aim(name="random moment of the work", after_s=dice.uniform(0, 4), is_awake=True)
+
+
+def _polls(round_: int, dice: random.Random) -> Iterator[Aim]:
+    """Kills of a server that asks how a task stands."""
+    services = _turning(tuple(SERVICES), round_ + 4)
+    yield Aim(name="poll: request received", exchange="poll", point="body", service=next(services))
+    yield Aim(
+        name=f"poll: within {_SOON_S * 1000:g} ms after the answer",
+        exchange="poll",
+        point="answered",
+        service=next(services),
+        after_s=dice.uniform(0, _SOON_S),
+    )
+
+
+def _webhooks() -> Iterator[Aim]:
+    """Kills of a server that is told how a task ended."""
+    yield Aim(name="webhook: before it is posted", exchange="webhook", point="telling")
+    yield Aim(name="webhook: answered", exchange="webhook", point="told")
 
 
 def _inheriting(round_: int, dice: random.Random) -> Iterator[tuple[Aim, Aim]]:
@@ -118,10 +143,10 @@ def _turning(services: Sequence[str], start: int) -> Iterator[str]:
         start += 1
 
 
-def _chain(name: str, aims: Sequence[Aim], dice: random.Random) -> Chain:
+def _chain(name: str, aims: Sequence[Aim], dice: random.Random, *, is_listening: bool) -> Chain:
     # a slow task has time to end before the last server does
     lives = tuple(_life(aim, f"{name}.{number}", dice, is_first=number == 0) for number, aim in enumerate(aims))
-    return Chain(name=name, seed=dice.getrandbits(32), lives=lives)
+    return Chain(name=name, seed=dice.getrandbits(32), lives=lives, is_listening=is_listening)
 
 
 def _life(aim: Aim, name: str, dice: random.Random, *, is_first: bool) -> Life:
@@ -151,6 +176,8 @@ def _calls(aim: Aim, dice: random.Random, *, is_first: bool) -> list[Call]:
         others.append(UPLOADING)
     elif aim.exchange == "submission" and aim.service:
         others.append(any_of(aim.service, dice))
+    elif aim.exchange == "webhook":
+        others.append(dice.choice(POLLED[dice.choice(TELLING)]))
     elif aim.exchange in ("poll", "picture") and aim.service:
         others.append(dice.choice(POLLED[aim.service]))
     dice.shuffle(others)

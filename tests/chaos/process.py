@@ -60,6 +60,11 @@ class Server:
         await self._reading
         return await self._process.wait()
 
+    async def end(self) -> int:
+        """Tell it to end, and wait until it has."""
+        self._process.terminate()
+        return await asyncio.wait_for(self.ended(), PATIENCE_S)
+
     async def leave(self) -> int:
         """Hang up, and wait until it has ended."""
         if self._process.stdin is not None:
@@ -80,7 +85,7 @@ class Server:
 
 
 @asynccontextmanager
-async def server(environment: Mapping[str, str], log: Path) -> AsyncIterator[Server]:
+async def server(environment: Mapping[str, str], log: Path, *arguments: str) -> AsyncIterator[Server]:
     """A server that does not outlive the block; what it says on stderr goes to the end of a file."""
     inherited = {name: value for name, value in os.environ.items() if name.startswith(_INHERITED)}
     with log.open("ab") as errors:
@@ -88,6 +93,7 @@ async def server(environment: Mapping[str, str], log: Path) -> AsyncIterator[Ser
             sys.executable,
             "-m",
             "journey_mcp",
+            *arguments,
             stdin=PIPE,
             stdout=PIPE,
             stderr=errors,

@@ -8,7 +8,7 @@ import pytest
 
 from chaos.__main__ import write
 from chaos.aims import Aim, Watch
-from chaos.audit import Books, Death, Entry, doubled, lost, problems, unconfirmed
+from chaos.audit import Books, Death, Entry, doubled, lost, problems, unconfirmed, waited_for
 from chaos.journal import Row
 from chaos.plan import KILLS, Chain, chains
 from chaos.report import summary
@@ -28,12 +28,14 @@ DONE = Row(
 )
 RUNNING = replace(DONE, status="running", final=False, outcome={})
 SENT = replace(RUNNING, submission="sent", prediction_id=None)
+WAITING = replace(SENT, outcome={"answer_by": 9e9})
 PREPARED = replace(SENT, status="queued", submission="prepared")
 UNCONFIRMED = replace(SENT, status="failed", final=True, outcome={"failure": {"code": "submission_unconfirmed"}})
 FREE = replace(UNCONFIRMED, submission="refused", outcome={"failure": {"code": "not_submitted"}})
 CREATED = Entry(
     service="bfl", outcome="created", task_id="theirs", body='{"prompt": "a kite (mark 1)"}', urls=frozenset({URL})
 )
+GIVEN_UP = replace(CREATED, webhook="given up")
 REFUSED = replace(CREATED, outcome="refused 429", task_id=None, urls=frozenset())
 
 
@@ -65,6 +67,9 @@ def books(row: Row | None, *entries: Entry, left: Row | None = None, **more: Any
         books(UNCONFIRMED, left=SENT),
         books(FREE, left=PREPARED),
         books(FREE, REFUSED, left=PREPARED),
+        books(DONE, replace(CREATED, webhook="taken"), left=WAITING),
+        books(WAITING, left=WAITING),
+        books(WAITING, GIVEN_UP, left=WAITING),
     ],
 )
 def test_books_that_balance_are_not_complained_about(balanced: Books) -> None:
@@ -93,6 +98,12 @@ def test_books_that_balance_are_not_complained_about(balanced: Books) -> None:
         (books(DONE, CREATED, left=replace(DONE, status="failed")), "was final, and changed"),
         (books(DONE, CREATED, left=replace(RUNNING, prediction_id="first")), "was first, and became theirs"),
         (books(DONE, CREATED, left=replace(RUNNING, outcome={"grid_url": "u"})), "had frozenset"),
+        (books(WAITING, replace(CREATED, webhook="taken")), "not at rest"),
+        (books(WAITING, replace(CREATED, webhook="pending")), "not at rest"),
+        (books(WAITING, CREATED), "lost"),
+        (books(SENT, GIVEN_UP), "not at rest"),
+        (books(UNCONFIRMED, GIVEN_UP, left=WAITING), "was sent, and became"),
+        (books(WAITING, GIVEN_UP, left=RUNNING), "was accepted, and became"),
         (books(None, left=RUNNING), "is gone"),
         (books(DONE, CREATED, told={"tsk_1": {"status": "running"}}), "told"),
         (books(DONE, CREATED, spoiled=("a path",)), "no good copy: a path"),
@@ -130,9 +141,11 @@ def test_what_is_counted() -> None:
     twice = books(UNCONFIRMED, CREATED, replace(CREATED, task_id="second"))
     assert (len(lost(twice)), len(doubled(twice)), len(unconfirmed(twice))) == (0, 1, 2)
     assert lost(books(None, CREATED)) == [CREATED]
+    assert waited_for(books(WAITING, GIVEN_UP)) == [GIVEN_UP]
+    assert waited_for(books(WAITING, CREATED)) == []
 
 
-def test_a_round_has_thirty_kills_and_the_same_seed_makes_the_same_plan() -> None:
+def test_a_round_has_all_its_kills_and_the_same_seed_makes_the_same_plan() -> None:
     """Rounds differ, and so do seeds."""
     first = chains(1, 0)
     assert sum(len(chain.lives) for chain in first) == KILLS
@@ -178,7 +191,7 @@ def test_the_summary_is_written_between_its_marks(tmp_path: Path) -> None:
     write(told, document)
     text = document.read_text(encoding="utf-8")
     assert text == f"before\n<!-- chaos -->\n{told}<!-- /chaos -->\nafter\n"
-    assert "| there | 1 | 0 | 0 | 1 |" in text
+    assert "| there | 1 | 0 | 0 | 0 | 0 | 1 |" in text
     assert "| of these, **lost** | 0 |" in text
     with pytest.raises(ValueError, match="no part"):
         write(told, Path(__file__))
