@@ -299,9 +299,8 @@ class Settings(BaseModel):
         return user_data_path("journey-mcp", appauthor=False)
 
     def resolved_database_url(self) -> str:
-        """The database's address, with the asynchronous driver."""
-        url = self.database_url or f"sqlite:///{self.resolved_data_dir() / 'tasks.db'}"
-        return url.replace("sqlite:///", "sqlite+aiosqlite:///", 1) if url.startswith("sqlite:") else url
+        """The database's address."""
+        return self.database_url or f"sqlite:///{self.resolved_data_dir() / 'tasks.db'}"
 
 
 def variables() -> dict[str, str]:

@@ -59,6 +59,7 @@ LOCAL = "local"
 
 _AT_ONCE_S = 1.5
 """How long a call that will not wait still stays for the provider's first answer: with all else, under 2 s."""
+_NOTED_AFTER_S = 0.05
 _NOTED_AGAIN_S = 1.0
 """After so long what could not be noted is noted."""
 _LISTED_FOR_S = 24 * 3600.0
@@ -246,6 +247,8 @@ class Studio:
     async def _keep_noting(self) -> None:
         while True:
             await self._holdings.clock.wait(self._is_delivered, _NOTED_AGAIN_S)
+            # the answer goes out first: it and this would slow each other down
+            await self._holdings.clock.sleep(_NOTED_AFTER_S)
             self._is_delivered = anyio.Event()
             await self.note_delivered()
 

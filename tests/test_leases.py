@@ -134,7 +134,7 @@ class SleepyClock(FastClock):
 
 async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path: Path) -> None:
     """Every lease looks old then: nothing is taken over in the first moment, what stays old afterwards is."""
-    async with open_store(f"sqlite+aiosqlite:///{tmp_path}/tasks.db") as store:
+    async with open_store(f"sqlite:///{tmp_path}/tasks.db") as store:
         clock = SleepyClock()
         holdings = Holdings(store, clock)
         await store.add(left_behind("u"), owner="another", lease_until=clock.now() + LEASE_S)

@@ -73,7 +73,7 @@ def test_secrets_do_not_show() -> None:
 def test_the_database_lies_in_the_data_folder_unless_said_otherwise(tmp_path: Path) -> None:
     """SQLite by default; any address SQLAlchemy knows."""
     assert read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)}).resolved_database_url() == (
-        f"sqlite+aiosqlite:///{tmp_path}/tasks.db"
+        f"sqlite:///{tmp_path}/tasks.db"
     )
     elsewhere = read_settings({"JOURNEY_MCP_DATABASE_URL": "postgresql+asyncpg://db/tasks"})
     assert elsewhere.resolved_database_url() == "postgresql+asyncpg://db/tasks"

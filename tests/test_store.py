@@ -12,7 +12,6 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy.ext.asyncio import create_async_engine
 from support import explained, statements
 
 from journey_mcp.errors import Failure, SetupError
@@ -34,7 +33,7 @@ TASK = Task(
 
 def url(folder: Path) -> str:
     """A database in this folder."""
-    return f"sqlite+aiosqlite:///{folder / 'data' / 'tasks.db'}"
+    return f"sqlite:///{folder / 'data' / 'tasks.db'}"
 
 
 @asynccontextmanager
@@ -220,8 +219,8 @@ async def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path, wrong: 
     (tmp_path / "occupied").write_text("x", encoding="utf-8")
     (tmp_path / "broken.db").write_bytes(b"this is no database" * 100)
     addresses = {
-        "folder": f"sqlite+aiosqlite:///{tmp_path}/occupied/tasks.db",
-        "file": f"sqlite+aiosqlite:///{tmp_path}/broken.db",
+        "folder": f"sqlite:///{tmp_path}/occupied/tasks.db",
+        "file": f"sqlite:///{tmp_path}/broken.db",
         "dialect": "nosuch://host/db",
     }
     with pytest.raises(SetupError) as raised:
@@ -262,6 +261,41 @@ async def test_the_steps_lead_to_the_tables_that_the_code_names(tmp_path: Path) 
     migrated.dispose()
 
 
+OLD = """INSERT INTO tasks (id, principal, provider, base_url, created_at, updated_at, status, final, submission,
+    prediction_id, lease_owner, lease_until, request, outcome, model, micro_credits, micro_usd, wish, relay_tries)
+    VALUES (?, 'local', 'journeyapi', 'u', 100.0, 101.0, ?, 1, ?, NULL, 'gone', 0.0,
+    '{"tool": "imagine", "prompt": "p", "model": "m"}', ?, 'm', 4000000, 100000, ?, 0)"""
+"""A row of the time before an equal call had a state of its own, and costs a unit."""
+
+
+async def test_a_file_of_an_earlier_version_keeps_what_it_says(tmp_path: Path) -> None:
+    """Which calls are joined, which are refused, and what of the amounts is known."""
+    (tmp_path / "data").mkdir()
+    engine = sa.create_engine(url(tmp_path))
+    with engine.begin() as connection:
+        for step in migrations.STEPS[:4]:
+            step(connection)
+        connection.exec_driver_sql("CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY)")
+        connection.exec_driver_sql("INSERT INTO schema_version VALUES (4)")
+        told = '{"cost": {"amount": "4", "unit": "credits", "source": "registry"}}'
+        for row in (
+            ("tsk_a", "succeeded", "accepted", told, "joined"),
+            ("tsk_b", "failed", "sent", '{"failure": {"code": "c", "message": "m"}}', "unclear"),
+            ("tsk_c", "failed", "accepted", "", None),
+        ):
+            connection.exec_driver_sql(OLD, row)
+    engine.dispose()
+    async with store_in(tmp_path) as store:
+        joined = await store.equal(principal="local", wish="joined", unclear_since=0)
+        unclear = await store.equal(principal="local", wish="unclear", unclear_since=0)
+        assert [task and (task.id, task.equal_call) for task in (joined, unclear)] == [
+            ("tsk_a", EqualCall.JOINS),
+            ("tsk_b", EqualCall.REFUSED),
+        ]
+        units = [(one.unit, one.is_told, one.is_unclear) for one in await store.spendings(since=0)]
+        assert units == [("credits", False, False), (None, False, True), (None, False, False)]
+
+
 async def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     """All or nothing."""
     (tmp_path / "data").mkdir()
@@ -271,10 +305,9 @@ async def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> No
     with pytest.raises(SetupError, match="already exists"):
         async with store_in(tmp_path):
             pass
-    engine = create_async_engine(url(tmp_path))
-    async with engine.connect() as opened:
-        names = await opened.run_sync(lambda sync: sa.inspect(sync).get_table_names())
-    await engine.dispose()
+    engine = sa.create_engine(url(tmp_path))
+    names = sa.inspect(engine).get_table_names()
+    engine.dispose()
     assert names == ["tasks"]
 
 

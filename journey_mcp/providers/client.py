@@ -41,7 +41,8 @@ ASK_WITHIN_S = 20.0
 def new_http_client() -> httpx2.AsyncClient:
     """The one client of a process. It follows no redirects: a key goes to the configured address only."""
     return httpx2.AsyncClient(
-        timeout=httpx2.Timeout(SUBMIT_WITHIN_S, connect=10.0),
+        # an exchange is bounded as a whole: a timer for each of its reads and writes would only cost
+        timeout=httpx2.Timeout(None, connect=10.0),
         # A kept connection that the other side closes in the same moment would leave a paid request
         # unconfirmed, so connections are reused only within one burst of calls.
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=2.0),

@@ -102,6 +102,8 @@ class JourneyApi:
         return await exchange(self._http, method, url, auth=auth, within_s=within_s, body=body)
 
     def _refusal(self, answer: Answer) -> JourneyError | None:
+        if answer.status < httpx2.codes.BAD_REQUEST:
+            return None
         # other 4xx than 400, 401, 402 and 429 are never mentioned (U7)
         return refusal_of(answer, self._account, read_errors(answer))
 

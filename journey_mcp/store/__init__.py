@@ -72,26 +72,26 @@ class Store:
         room = (_spent(limit, task) + micro(task.charges, limit.unit) <= int(limit.amount * MICRO) for limit in limits)
         statement = sa.insert(tasks).from_select(_NAMES, _NEW.where(*room)) if limits else _ADD
         try:
-            added = await self._database.writer.execute(statement, values)
+            return await self._database.writer.count(statement, values) == 1
         except IntegrityError:
             return False  # another process stored an equal call in this moment
-        return added.rowcount == 1
 
     async def equal(self, *, principal: str, wish: str, unclear_since: float) -> Task | None:
         """The task that an equal call joins, else the newest that it has to hear of; `None` when there is neither."""
-        query = sa.select(*READ).where(_is_equal(principal, wish, unclear_since))
-        found = await self._read(query.order_by(tasks.c.equal_call, tasks.c.updated_at.desc()).limit(1))
-        return next(iter(found), None)
+        values = {"new_principal": principal, "new_wish": wish, "unclear_since": unclear_since}
+        for query in (_EQUAL_JOINED, _EQUAL_UNCLEAR):
+            if found := await self._read(query, values):
+                return found[0]
+        return None
 
     async def part(self, *, principal: str, wish: str) -> None:
         """No equal call joins the task any more that it would join now."""
         is_joined = sa.and_(tasks.c.principal == principal, tasks.c.wish == wish, _JOINED)
-        await self._database.writer.execute(sa.update(tasks).where(is_joined).values(equal_call=None))
+        await self._database.writer.count(sa.update(tasks).where(is_joined).values(equal_call=None))
 
     async def delivered(self, ids: Sequence[str]) -> None:
         """Finished results have reached somebody: equal calls make new tasks from now on."""
-        reached = sa.and_(tasks.c.id.in_(ids), tasks.c.status == Status.SUCCEEDED.value, _JOINED)
-        await self._database.writer.execute(sa.update(tasks).where(reached).values(equal_call=None))
+        await self._database.writer.count(_DELIVERED, {"ids": list(ids)})
 
     async def spendings(self, *, since: float, provider: str | None = None, but: str = "") -> list[Spending]:
         """What tasks made since then count, the oldest first; all but one if that is named."""
@@ -100,7 +100,7 @@ class Store:
         )
         if provider is not None:
             query = query.where(tasks.c.provider == provider)
-        rows = (await self._database.reader.execute(query.order_by(tasks.c.created_at))).mappings().all()
+        rows = await self._database.reader.rows(query.order_by(tasks.c.created_at))
         return [
             Spending(
                 at=row["created_at"],
@@ -120,8 +120,7 @@ class Store:
         False when `owner` does not hold it any more, or it is final already: then nothing was changed.
         """
         values = {f"new_{name}": value for name, value in changing(task).items()}
-        result = await self._database.writer.execute(_SAVE, {"task": task.id, "owner": owner, **values})
-        return result.rowcount == 1
+        return await self._database.writer.count(_SAVE, {"task": task.id, "owner": owner, **values}) == 1
 
     async def get(self, ids: Sequence[str], *, principal: str) -> dict[str, Task]:
         """The principal's tasks among these ids."""
@@ -155,7 +154,7 @@ class Store:
             ),
         )
         query = sa.select(*READ, tasks.c.lease_owner).where(_UNFINISHED, tasks.c.lease_until < now, at_ours)
-        rows = (await self._database.reader.execute(query)).mappings().all()
+        rows = await self._database.reader.rows(query)
         return [(task, row["lease_owner"]) for row in rows if (task := readable(row))]
 
     async def adopt(self, ids: Sequence[str], *, owner: str, lease_until: float, now: float) -> list[Task]:
@@ -166,7 +165,7 @@ class Store:
             .values(lease_owner=owner, lease_until=lease_until)
             .returning(*READ)
         )
-        rows = (await self._database.writer.execute(statement)).mappings().all()
+        rows = await self._database.writer.rows(statement)
         return [task for row in rows if (task := readable(row))]
 
     async def take(self, task_id: str, *, owner: str, lease_until: float) -> Task | None:
@@ -177,7 +176,7 @@ class Store:
             .values(lease_owner=owner, lease_until=lease_until)
             .returning(*READ)
         )
-        rows = (await self._database.writer.execute(statement)).mappings().all()
+        rows = await self._database.writer.rows(statement)
         return next((task for row in rows if (task := readable(row))), None)
 
     async def renew(self, ids: Sequence[str], *, owner: str, lease_until: float) -> set[str]:
@@ -191,13 +190,13 @@ class Store:
                 .values(lease_until=lease_until)
                 .returning(tasks.c.id)
             )
-            kept.update((await self._database.writer.execute(statement)).scalars())
+            kept.update(row["id"] for row in await self._database.writer.rows(statement))
         return kept
 
     async def release(self, *, owner: str) -> None:
         """Leave what `owner` holds to whoever looks next."""
         of_owner = sa.and_(tasks.c.lease_owner == owner, tasks.c.final.is_(False))
-        await self._database.writer.execute(sa.update(tasks).where(of_owner).values(lease_until=0.0))
+        await self._database.writer.count(sa.update(tasks).where(of_owner).values(lease_until=0.0))
 
     async def delete_older(self, *, than: float) -> int:
         """Delete finished tasks made before then, prompts included; how many there were.
@@ -211,12 +210,12 @@ class Store:
             .where(old, is_paid)
             .values(request="", outcome="", prediction_id=None, wish=None, equal_call=None, relay_due=None)
         )
-        paid = (await self._database.writer.execute(emptied)).rowcount
-        return paid + (await self._database.writer.execute(sa.delete(tasks).where(old, ~is_paid))).rowcount
+        paid = await self._database.writer.count(emptied)
+        return paid + await self._database.writer.count(sa.delete(tasks).where(old, ~is_paid))
 
     async def _read(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[Task]:
         try:
-            rows = (await self._database.reader.execute(statement, values)).mappings().all()
+            rows = await self._database.reader.rows(statement, values)
         except SQLAlchemyError as error:
             raise SetupError(
                 f"The task database does not answer: {cause(error)}.",
@@ -236,33 +235,29 @@ async def open_store(url: str) -> AsyncIterator[Store]:
         yield Store(database)
 
 
+_JOINED = sa.text("equal_call = 'joins'")
+"""In the words of its index: neither SQLite nor PostgreSQL knows it again in others."""
+_DELIVERED = (
+    sa.update(tasks)
+    .where(tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.status == Status.SUCCEEDED.value, _JOINED)
+    .values(equal_call=None)
+)
 _SPENT = [
     *(tasks.c.created_at, tasks.c.provider, tasks.c.model, tasks.c.micro_credits, tasks.c.micro_usd),
     *(tasks.c.cost_unit, tasks.c.cost_source, tasks.c.final, tasks.c.submission),
 ]
 _TOGETHER = 512
 """So many tasks are named in one statement."""
-_JOINED = sa.text("equal_call = 'joins'")
-"""In the words of its index: neither SQLite nor PostgreSQL knows it again in others."""
 
 
-def _is_equal(principal: Any, wish: Any, unclear_since: Any) -> sa.ColumnElement[bool]:
-    """Whether an equal call of the principal's makes no task of its own because of a row."""
-    is_unclear = sa.and_(tasks.c.equal_call == EqualCall.REFUSED.value, tasks.c.updated_at > unclear_since)
-    return sa.and_(
-        tasks.c.principal == principal,
-        tasks.c.wish == wish,
-        tasks.c.equal_call.is_not(None),
-        sa.or_(tasks.c.equal_call == EqualCall.JOINS.value, is_unclear),
-    )
-
-
+_EQUAL = sa.and_(tasks.c.principal == sa.bindparam("new_principal"), tasks.c.wish == sa.bindparam("new_wish"))
+_UNCLEAR = sa.and_(
+    sa.text("equal_call = 'refused'"), tasks.c.updated_at > sa.bindparam("unclear_since", type_=sa.Float)
+)
+_EQUAL_JOINED = sa.select(*READ).where(_EQUAL, _JOINED)
+_EQUAL_UNCLEAR = sa.select(*READ).where(_EQUAL, _UNCLEAR).order_by(tasks.c.updated_at.desc()).limit(1)
 _NEW = sa.select(*(sa.bindparam(f"new_{column.name}", type_=column.type) for column in NEW)).where(
-    ~sa.exists().where(
-        _is_equal(
-            sa.bindparam("new_principal"), sa.bindparam("new_wish"), sa.bindparam("unclear_since", type_=sa.Float)
-        )
-    )
+    ~sa.exists().where(_EQUAL, _JOINED), ~sa.exists().where(_EQUAL, _UNCLEAR)
 )
 """A new row, unless an equal call makes none."""
 _NAMES = [column.name for column in NEW]

@@ -2,19 +2,21 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from journey_mcp.errors import SetupError
 from journey_mcp.store.migrations import migrate
+
+_Result = TypeVar("_Result")
 
 _ANOTHER = "Set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to a place that can be written."
 
@@ -22,7 +24,7 @@ _ANOTHER = "Set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to a place that
 class Database:
     """The two connections to one database."""
 
-    def __init__(self, engine: AsyncEngine, file: Path | None) -> None:
+    def __init__(self, engine: sa.Engine, file: Path | None) -> None:
         self._engine = engine
         self.writer = Connection(engine, behind := _File(file))
         # finished tasks are read while somebody else holds the database's write lock
@@ -33,7 +35,7 @@ class Database:
         with anyio.CancelScope(shield=True):
             await self.writer.close()
             await self.reader.close()
-            await self._engine.dispose()
+            self._engine.dispose()
 
 
 class _File:
@@ -74,60 +76,65 @@ class _File:
 
 
 class Connection:
-    """One connection, and one statement on it at a time.
+    """One connection, in a thread of its own, and one statement on it at a time.
 
-    SQLite has one writer: who has to wait waits here, in order, and not inside of SQLite by sleeping.
+    SQLite has one writer: who has to wait waits here, in order, and not inside of SQLite by sleeping. A statement is
+    one hop to the thread and back, whatever the driver does for it there.
     """
 
-    def __init__(self, engine: AsyncEngine, file: "_File") -> None:
+    def __init__(self, engine: sa.Engine, file: "_File") -> None:
         self._engine = engine
         self._file = file
-        self._connected: AsyncConnection | None = None
-        self._one_at_a_time = asyncio.Lock()
-        self._running: set[asyncio.Task[sa.CursorResult[Any]]] = set()
+        self._connected: sa.Connection | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journey-mcp-store")
 
-    async def execute(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> sa.CursorResult[Any]:
-        """Run a statement; the first one, and the first after an error, on a new connection.
+    async def rows(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[sa.RowMapping]:
+        """Run a statement that gives rows; the first one, and the first after an error, on a new connection.
 
-        Whoever is cancelled meanwhile leaves at once, and the statement is carried through all the same: one that
-        is cut off leaves SQLAlchemy and its driver waiting for each other for ever.
+        Whoever is cancelled meanwhile leaves at once, and the statement is carried through all the same.
         """
-        running = asyncio.create_task(self._execute(statement, values))
-        self._running.add(running)
-        running.add_done_callback(self._ended)
-        return await asyncio.shield(running)
+        return await self._in_thread(lambda: list(self._execute(statement, values).mappings()))
 
-    async def _execute(self, statement: sa.Executable, values: Mapping[str, Any] | None) -> sa.CursorResult[Any]:
-        async with self._one_at_a_time:
-            try:
-                connection = self._connected or await self._connect()
-                self._file.check()
-                return await connection.execute(statement, values)
-            except (SQLAlchemyError, SetupError):
-                await self._disconnect()
-                raise
-
-    def _ended(self, running: asyncio.Task[sa.CursorResult[Any]]) -> None:
-        self._running.discard(running)
-        if not running.cancelled():
-            running.exception()  # looked at, also when whoever asked has left
-
-    async def _connect(self) -> AsyncConnection:
-        self._file.prepare()
-        self._file.check()
-        self._connected = connection = await self._engine.connect()
-        await migrate(connection)
-        return connection
+    async def count(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> int:
+        """Run a statement that gives none, likewise; how many rows it made or changed."""
+        return await self._in_thread(lambda: self._execute(statement, values).rowcount)
 
     async def close(self) -> None:
         """Let the connection go, after what is running on it."""
-        async with self._one_at_a_time:
-            await self._disconnect()
+        await self._in_thread(self._disconnect)
+        self._thread.shutdown(wait=False)
 
-    async def _disconnect(self) -> None:
+    async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
+        running = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        running.add_done_callback(_looked_at)
+        return await asyncio.shield(running)
+
+    def _execute(self, statement: sa.Executable, values: Mapping[str, Any] | None) -> sa.CursorResult[Any]:
+        try:
+            connection = self._connected or self._connect()
+            self._file.check()
+            return connection.execute(statement, values)
+        except (SQLAlchemyError, SetupError):
+            self._disconnect()
+            raise
+
+    def _connect(self) -> sa.Connection:
+        self._file.prepare()
+        self._file.check()
+        self._connected = connection = self._engine.connect()
+        migrate(connection)
+        return connection
+
+    def _disconnect(self) -> None:
         connection, self._connected = self._connected, None
         if connection is not None:
-            await connection.close()
+            connection.close()
+
+
+def _looked_at(running: "asyncio.Future[Any]") -> None:
+    """An error is nobody's when whoever asked has left."""
+    if not running.cancelled():
+        running.exception()
 
 
 @asynccontextmanager
@@ -146,7 +153,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
     database = Database(engine, _file_of(engine.url))
     try:
         try:
-            await database.writer.execute(sa.select(sa.literal(1)))
+            await database.writer.rows(sa.select(sa.literal(1)))
         except (SQLAlchemyError, OSError) as error:
             where = engine.url.render_as_string(hide_password=True)
             raise SetupError(f"The database {where} cannot be opened: {cause(error)}.", next_step=_ANOTHER) from error
@@ -155,8 +162,8 @@ async def open_database(url: str) -> AsyncIterator[Database]:
         await database.close()
 
 
-def _new_engine(url: URL) -> AsyncEngine:
-    engine = create_async_engine(
+def _new_engine(url: URL) -> sa.Engine:
+    engine = sa.create_engine(
         url,
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
@@ -164,7 +171,7 @@ def _new_engine(url: URL) -> AsyncEngine:
         poolclass=sa.NullPool,  # the store keeps its connection itself
     )
     if engine.dialect.name == "sqlite":
-        sa.event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine, "connect", _set_up_sqlite)
     return engine
 
 

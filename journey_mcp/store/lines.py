@@ -34,7 +34,7 @@ class LineTable:
     async def others(self, *, provider: str, base_url: str, owner: str, now: float) -> list[Waiting]:
         """Those who wait at this account, but for the owner's own."""
         values = {"at_provider": provider, "at_base_url": base_url, "owner": owner, "now": now}
-        rows = (await self._database.reader.execute(_OTHERS, values)).mappings().all()
+        rows = await self._database.reader.rows(_OTHERS, values)
         return [
             Waiting(
                 owner=row["lease_owner"],
@@ -49,7 +49,7 @@ class LineTable:
         """The task stands in the line of its account, at this place."""
         round_, since, task_id = key
         values = {"task": task_id, "new_line": state, "new_round": round_, "new_since": since}
-        await self._database.writer.execute(_WAIT, values)
+        await self._database.writer.count(_WAIT, values)
 
     async def take_turn(
         self, task_id: str, *, provider: str, base_url: str, limit: int | None, silent_since: float, now: float
@@ -60,18 +60,19 @@ class LineTable:
         """
         values = {"task": task_id}
         if limit is None:
-            return (await self._database.writer.execute(_TURN, values)).rowcount == 1
+            return await self._database.writer.count(_TURN, values) == 1
         there = {"at_provider": provider, "at_base_url": base_url, "since": silent_since, "now": now, "limit": limit}
-        return (await self._database.writer.execute(_TURN_WITHIN, values | there)).rowcount == 1
+        return await self._database.writer.count(_TURN_WITHIN, values | there) == 1
 
     async def leave(self, task_id: str) -> None:
         """The task has nothing to do with the line any more."""
-        await self._database.writer.execute(_LEAVE, {"task": task_id})
+        await self._database.writer.count(_LEAVE, {"task": task_id})
 
     async def running(self, *, provider: str, base_url: str, silent_since: float, now: float) -> int:
         """How many tasks the provider may have, or is about to get."""
         values = {"task": "", "at_provider": provider, "at_base_url": base_url, "since": silent_since, "now": now}
-        return int((await self._database.reader.execute(_RUNNING, values)).scalar_one())
+        (row,) = await self._database.reader.rows(_RUNNING, values)
+        return int(row["running"])
 
 
 _WAITS = sa.text("line_since IS NOT NULL AND NOT final")
@@ -92,7 +93,7 @@ _WAIT = _MINE.values(
 _LEAVE = _MINE.values(line=None, line_round=None, line_since=None)
 _others = tasks.alias("others")
 _RUNNING = (
-    sa.select(sa.func.count())
+    sa.select(sa.func.count().label("running"))
     .select_from(_others)
     .where(
         sa.text("NOT others.final"),

@@ -5,10 +5,9 @@ leaves behind, and a test compares the two.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from journey_mcp.errors import SetupError
 
@@ -59,11 +58,11 @@ tasks = sa.Table(
         postgresql_where=sa.text("equal_call = 'joins'"),
     ),
     sa.Index(
-        "tasks_wishes",
+        "tasks_unclear",
         "principal",
         "wish",
-        sqlite_where=sa.text("equal_call IS NOT NULL"),
-        postgresql_where=sa.text("equal_call IS NOT NULL"),
+        sqlite_where=sa.text("equal_call = 'refused'"),
+        postgresql_where=sa.text("equal_call = 'refused'"),
     ),
     sa.Index(
         "tasks_to_relay",
@@ -99,9 +98,9 @@ rests = sa.Table(
 _versions = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
 
 
-async def m001_tasks(connection: AsyncConnection) -> None:
+def m001_tasks(connection: sa.Connection) -> None:
     """The first tables."""
-    await connection.exec_driver_sql(
+    connection.exec_driver_sql(
         """
         CREATE TABLE tasks (
             id VARCHAR(40) NOT NULL PRIMARY KEY,
@@ -121,13 +120,13 @@ async def m001_tasks(connection: AsyncConnection) -> None:
         )
         """
     )
-    await connection.exec_driver_sql("CREATE INDEX tasks_by_principal ON tasks (principal, created_at)")
-    await connection.exec_driver_sql("CREATE INDEX tasks_unfinished ON tasks (lease_until) WHERE NOT final")
+    connection.exec_driver_sql("CREATE INDEX tasks_by_principal ON tasks (principal, created_at)")
+    connection.exec_driver_sql("CREATE INDEX tasks_unfinished ON tasks (lease_until) WHERE NOT final")
 
 
-async def m002_rests(connection: AsyncConnection) -> None:
+def m002_rests(connection: sa.Connection) -> None:
     """Providers that refused lately and are tried last."""
-    await connection.exec_driver_sql(
+    connection.exec_driver_sql(
         """
         CREATE TABLE rests (
             provider VARCHAR(40) NOT NULL,
@@ -140,7 +139,7 @@ async def m002_rests(connection: AsyncConnection) -> None:
     )
 
 
-async def m003_money_and_wishes(connection: AsyncConnection) -> None:
+def m003_money_and_wishes(connection: sa.Connection) -> None:
     """What a task counts against budgets, and which call it answers."""
     for column in (
         "model VARCHAR(80) NOT NULL DEFAULT ''",
@@ -148,55 +147,53 @@ async def m003_money_and_wishes(connection: AsyncConnection) -> None:
         "micro_usd BIGINT NOT NULL DEFAULT 0",
         "wish VARCHAR(64)",
     ):
-        await connection.exec_driver_sql(f"ALTER TABLE tasks ADD COLUMN {column}")
-    await connection.exec_driver_sql("CREATE INDEX tasks_by_time ON tasks (created_at)")
-    await connection.exec_driver_sql(
-        "CREATE UNIQUE INDEX tasks_wishes ON tasks (principal, wish) WHERE wish IS NOT NULL"
-    )
+        connection.exec_driver_sql(f"ALTER TABLE tasks ADD COLUMN {column}")
+    connection.exec_driver_sql("CREATE INDEX tasks_by_time ON tasks (created_at)")
+    connection.exec_driver_sql("CREATE UNIQUE INDEX tasks_wishes ON tasks (principal, wish) WHERE wish IS NOT NULL")
 
 
-async def m004_relay(connection: AsyncConnection) -> None:
+def m004_relay(connection: sa.Connection) -> None:
     """Telling the webhooks of callers what became of their tasks."""
-    await connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN relay_due DOUBLE PRECISION")
-    await connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN relay_tries INTEGER NOT NULL DEFAULT 0")
-    await connection.exec_driver_sql("CREATE INDEX tasks_to_relay ON tasks (relay_due) WHERE relay_due IS NOT NULL")
+    connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN relay_due DOUBLE PRECISION")
+    connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN relay_tries INTEGER NOT NULL DEFAULT 0")
+    connection.exec_driver_sql("CREATE INDEX tasks_to_relay ON tasks (relay_due) WHERE relay_due IS NOT NULL")
 
 
-async def m005_equal_calls(connection: AsyncConnection) -> None:
+def m005_equal_calls(connection: sa.Connection) -> None:
     """What comes of an equal call stands beside the wish, which stays: a fresh twin takes nothing away any more."""
     for statement in (
         "ALTER TABLE tasks ADD COLUMN equal_call VARCHAR(10)",
         "UPDATE tasks SET equal_call = 'joins' WHERE wish IS NOT NULL AND status <> 'failed'",
         "UPDATE tasks SET equal_call = 'refused' WHERE wish IS NOT NULL AND status = 'failed'",
         "DROP INDEX tasks_wishes",
-        "CREATE INDEX tasks_wishes ON tasks (principal, wish) WHERE equal_call IS NOT NULL",
+        "CREATE INDEX tasks_unclear ON tasks (principal, wish) WHERE equal_call = 'refused'",
         "CREATE UNIQUE INDEX tasks_joined ON tasks (principal, wish) WHERE equal_call = 'joins'",
     ):
-        await connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(statement)
 
 
-async def m006_lines(connection: AsyncConnection) -> None:
+def m006_lines(connection: sa.Connection) -> None:
     """Who waits for room at a provider: one line for all processes."""
     for column in ("line VARCHAR(8)", "line_round INTEGER", "line_since DOUBLE PRECISION"):
-        await connection.exec_driver_sql(f"ALTER TABLE tasks ADD COLUMN {column}")
-    await connection.exec_driver_sql(
+        connection.exec_driver_sql(f"ALTER TABLE tasks ADD COLUMN {column}")
+    connection.exec_driver_sql(
         "CREATE INDEX tasks_in_line ON tasks (provider, base_url) WHERE line_since IS NOT NULL AND NOT final"
     )
 
 
-async def m007_costs(connection: AsyncConnection) -> None:
+def m007_costs(connection: sa.Connection) -> None:
     """Whether what counts is a cost that is known stays when the rest of a task is deleted."""
     for column in ("cost_unit", "cost_source"):
-        await connection.exec_driver_sql(f"ALTER TABLE tasks ADD COLUMN {column} VARCHAR(8)")
+        connection.exec_driver_sql(f"ALTER TABLE tasks ADD COLUMN {column} VARCHAR(8)")
     tasks_then = sa.table("tasks", *map(sa.column, ("id", "outcome", "cost_unit", "cost_source")))
-    rows = (await connection.execute(sa.select(tasks_then.c.id, tasks_then.c.outcome))).all()
+    rows = (connection.execute(sa.select(tasks_then.c.id, tasks_then.c.outcome))).all()
     for task_id, outcome in rows:
         if cost := json.loads(outcome or "{}").get("cost"):
             told = {"cost_unit": cost["unit"], "cost_source": cost["source"]}
-            await connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(told))
+            connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(told))
 
 
-STEPS: Sequence[Callable[[AsyncConnection], Awaitable[None]]] = (
+STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m001_tasks,
     m002_rests,
     m003_money_and_wishes,
@@ -207,40 +204,40 @@ STEPS: Sequence[Callable[[AsyncConnection], Awaitable[None]]] = (
 )
 
 
-async def migrate(connection: AsyncConnection) -> None:
+def migrate(connection: sa.Connection) -> None:
     """Bring the database up to the newest step; processes that start together wait for each other.
 
     Raises:
         SetupError: a newer journey-mcp made this database.
     """
-    if await _version(connection) == len(STEPS):
+    if _version(connection) == len(STEPS):
         return  # without asking for the write lock, which somebody may hold for long
     # The connection commits every statement by itself; this transaction is ours, and takes the write lock
     # at once so that of two processes one migrates and the other then finds the work done.
-    await connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.dialect.name == "sqlite" else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.dialect.name == "sqlite" else "BEGIN")
     try:
-        await _step_up(connection)
+        _step_up(connection)
     except BaseException:
-        await connection.exec_driver_sql("ROLLBACK")
+        connection.exec_driver_sql("ROLLBACK")
         raise
-    await connection.exec_driver_sql("COMMIT")
+    connection.exec_driver_sql("COMMIT")
 
 
-async def _version(connection: AsyncConnection) -> int:
+def _version(connection: sa.Connection) -> int:
     """The newest step that was taken; 0 in an empty database."""
-    if not await connection.run_sync(lambda sync: sa.inspect(sync).has_table(_versions.name)):
+    if not sa.inspect(connection).has_table(_versions.name):
         return 0
-    return (await connection.execute(sa.select(sa.func.max(_versions.c.version)))).scalar() or 0
+    return (connection.execute(sa.select(sa.func.max(_versions.c.version)))).scalar() or 0
 
 
-async def _step_up(connection: AsyncConnection) -> None:
-    await connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL PRIMARY KEY)")
-    version = await _version(connection)
+def _step_up(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL PRIMARY KEY)")
+    version = _version(connection)
     if version > len(STEPS):
         raise SetupError(
             f"The database has version {version}; this journey-mcp knows {len(STEPS)}.",
             next_step="Update journey-mcp, or set JOURNEY_MCP_DATA_DIR to another folder.",
         )
     for number, step in enumerate(STEPS[version:], start=version + 1):
-        await step(connection)
-        await connection.execute(sa.insert(_versions).values(version=number))
+        step(connection)
+        connection.execute(sa.insert(_versions).values(version=number))

@@ -21,7 +21,7 @@ class RelayTable:
         """
         ids = sa.select(tasks.c.id).where(tasks.c.relay_due <= now, tasks.c.final.is_(True)).limit(limit)
         query = sa.select(sa.literal(1)).where(ids.exists())
-        if not (await self._database.reader.execute(query)).first():
+        if not await self._database.reader.rows(query):
             return []  # without asking for the write lock
         statement = (
             sa.update(tasks)
@@ -29,17 +29,17 @@ class RelayTable:
             .values(relay_due=again_at)
             .returning(*READ, tasks.c.relay_tries)
         )
-        rows = (await self._database.writer.execute(statement)).mappings().all()
+        rows = await self._database.writer.rows(statement)
         return [(task, row["relay_tries"]) for row in rows if (task := readable(row))]
 
     async def told(self, task_id: str) -> None:
         """The caller's webhook took the result, which has reached somebody with that."""
         told = sa.update(tasks).where(tasks.c.id == task_id).values(relay_due=None)
-        await self._database.writer.execute(
+        await self._database.writer.count(
             told.values(equal_call=sa.case((tasks.c.status == Status.SUCCEEDED.value, None), else_=tasks.c.equal_call))
         )
 
     async def failed(self, task_id: str, again_at: float | None) -> None:
         """The caller's webhook did not take the result; `None` is for never again."""
         tried = sa.update(tasks).where(tasks.c.id == task_id)
-        await self._database.writer.execute(tried.values(relay_due=again_at, relay_tries=tasks.c.relay_tries + 1))
+        await self._database.writer.count(tried.values(relay_due=again_at, relay_tries=tasks.c.relay_tries + 1))

@@ -33,19 +33,19 @@ class RestTable:
         """Note, for every process, that a provider refused; or, with a time that is past, that it works again."""
         where = {"rests_provider": rest.provider, "rests_base_url": rest.base_url}
         values = {"new_until": rest.until, "new_reason": rest.reason}
-        if (await self._database.writer.execute(_REST_AGAIN, {**where, **values})).rowcount:
+        if await self._database.writer.count(_REST_AGAIN, {**where, **values}):
             return
         try:
-            await self._database.writer.execute(_REST, asdict(rest))
+            await self._database.writer.count(_REST, asdict(rest))
         except IntegrityError:
             # another process noted the same in this moment
-            await self._database.writer.execute(_REST_AGAIN, {**where, **values})
+            await self._database.writer.count(_REST_AGAIN, {**where, **values})
 
     async def at(self, now: float) -> dict[tuple[str, str], Rest]:
         """Who rests, by provider and base URL."""
         query = sa.select(rests).where(rests.c.until > now)
         try:
-            rows = (await self._database.reader.execute(query)).mappings().all()
+            rows = await self._database.reader.rows(query)
         except SQLAlchemyError:
             _log.exception("nobody can tell who rests; everybody is tried in the usual order")
             return {}

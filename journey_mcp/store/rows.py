@@ -2,8 +2,8 @@
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +25,7 @@ CHANGING = (
     *("micro_credits", "micro_usd", "cost_unit", "cost_source", "equal_call"),
 )
 """What a change of a task changes."""
+_IMAGE, _FAILURE = ([field.name for field in fields(kind)] for kind in (OutputImage, Failure))
 MICRO = 1_000_000
 """Money is kept in whole millionths, so that a database adds it without rounding."""
 
@@ -77,13 +78,13 @@ def _outcome(task: Task) -> dict[str, Any]:
         "webhook_secret": task.webhook_secret,
         "answer_by": task.answer_by,
         "progress": task.progress,
-        "images": [_known(asdict(image)) for image in task.images],
+        "images": [_known(image, _IMAGE) for image in task.images],
         "grid_url": task.grid_url,
         "seed": task.seed,
-        "cost": task.cost and {**asdict(task.cost), "amount": str(task.cost.amount)},
+        "cost": task.cost and {"amount": str(task.cost.amount), "unit": task.cost.unit, "source": task.cost.source},
         "notices": list(task.notices),
         "passing": list(task.passing),
-        "failure": task.failure and _known(asdict(task.failure)),
+        "failure": task.failure and _known(task.failure, _FAILURE),
     }
     return {name: value for name, value in plain.items() if value not in (None, [])}
 
@@ -135,8 +136,10 @@ def _read_charges(row: Mapping[Any, Any]) -> Charges:
     return {unit: Decimal(count) / MICRO for unit, count in millionths.items() if count}
 
 
-def _known(plain: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in plain.items() if value is not None}
+def _known(value: OutputImage | Failure, names: Sequence[str]) -> dict[str, Any]:
+    """What is known of a value, without the copies that `asdict` makes: a task is stored three times at the least."""
+    told = ((name, getattr(value, name)) for name in names)
+    return {name: known for name, known in told if known is not None}
 
 
 def _dump(plain: Any) -> str:
