@@ -14,6 +14,8 @@ async def cancel(
 ) -> tuple[Task, str]:
     """The task as it stands afterwards, and what became of the wish, in a sentence."""
     if task.submission is Submission.PREPARED:
+        # one that waits in another process is taken from it: it cannot be sent there any more
+        await delivery.holdings.take_unsent(task.id)
         task = await delivery.holdings.change(task.id, Task.called_off) or task
         if task.status is Status.CANCELED:
             return task, "It was not sent yet and is ended; nothing is charged."

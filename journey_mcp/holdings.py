@@ -107,6 +107,24 @@ class Holdings:
         """Hold tasks whose lease was just taken over."""
         self._held.update({task.id: task for task in tasks})
 
+    async def take_unsent(self, task_id: str) -> None:
+        """Hold a task that another process holds and has not sent; nothing happens when there is none.
+
+        Raises:
+            SetupError: the store cannot be written.
+        """
+        if task_id in self._held:
+            return
+        try:
+            taken = await self.store.take_unsent(task_id, owner=self.owner, lease_until=self.clock.now() + LEASE_S)
+        except SQLAlchemyError as error:
+            raise SetupError(
+                "The task is held by another server, and cannot be taken from it now.",
+                next_step="Call again in a moment; if it stays so, ask the person to look at the server's disk.",
+            ) from error
+        if taken is not None:
+            self._held[task_id] = taken
+
     async def change(self, task_id: str, changed: Callable[[Task, float], Task]) -> Task | None:
         """Change a held task: store first, then tell those who watch. `None` when it is not held."""
         async with self._in_order:

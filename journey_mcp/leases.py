@@ -71,12 +71,17 @@ async def _take_over(
 
 
 def _may_still_go_on(task: Task, owner: str, now: float) -> bool:
-    """A process that does not renew may be paused and not dead: what it has not sent yet, or waits for, is its own."""
+    """A process that does not renew may be paused and not dead: what it has not sent yet, or waits for, is its own.
+
+    Where it cannot be seen whether it lives, only an answer that may come is left to it: what it has not sent, it
+    cannot send any more once somebody else holds it.
+    """
     is_there = is_alive(owner)
     if task.submission is Submission.ACCEPTED or is_there is False:
         return False
-    is_queued_there = task.submission is Submission.PREPARED and is_there is True
-    return is_queued_there or now - task.updated_at < _ANSWERED_WITHIN_S
+    if task.submission is Submission.PREPARED:
+        return is_there is True
+    return now - task.updated_at < _ANSWERED_WITHIN_S
 
 
 def _ended_by_a_crash(task: Task, now: float) -> Task:

@@ -1,25 +1,47 @@
 """Who holds a task: a name that tells machine and process, so that others can see whether it lives."""
 
+import hashlib
 import os
 import secrets
 import socket
 import sys
+from pathlib import Path
 
 
 def new_owner() -> str:
     """A name for this process, different each time."""
-    return f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_urlsafe(6)}"
+    pid = os.getpid()
+    return f"{_host()}:{pid}:{_birth(pid)}:{secrets.token_urlsafe(4)}"
 
 
 def is_alive(owner: str) -> bool | None:
     """Whether the process of this name runs; `None` when that cannot be seen from here."""
-    host, _, rest = owner.rpartition(":")[0].rpartition(":")
-    if host != socket.gethostname()[:60] or not rest.isdecimal() or sys.platform == "win32":
+    host, _, rest = owner.partition(":")
+    pid, _, rest = rest.partition(":")
+    birth = rest.partition(":")[0]
+    if host != _host() or not pid.isdecimal() or sys.platform == "win32":
         return None  # on Windows, asking with signal 0 would end the process
     try:
-        os.kill(int(rest), 0)
-    except ProcessLookupError:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    # after a restart of the machine, or of a container, another process may have the same number
+    return _birth(int(pid)) == birth
+
+
+def _host() -> str:
+    """This machine, in few characters that no name has a colon among."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+
+
+def _birth(pid: int) -> str:
+    """What tells a process from later ones of its number, in 8 characters; empty where the system does not tell."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        # the name, in brackets, may have blanks; the start time is the twentieth field behind it
+        started = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+    return hashlib.sha256(f"{boot}/{started}".encode()).hexdigest()[:8]

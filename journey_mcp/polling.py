@@ -67,12 +67,16 @@ class _Due(NamedTuple):
 
 
 class Poller:
-    """The schedule. `upstream_of` finds where a task is asked for, by its provider and base URL."""
+    """The schedule. `upstream_of` finds where a task is asked for, by its provider and base URL.
 
-    def __init__(self, delivery: Delivery, upstream_of: Callable[[Task], Upstream]) -> None:
+    `is_told`: this process takes webhooks, and polls of tasks that have one only back it up.
+    """
+
+    def __init__(self, delivery: Delivery, upstream_of: Callable[[Task], Upstream], *, is_told: bool = False) -> None:
         self._delivery = delivery
         self._holdings = delivery.holdings
         self._upstream_of = upstream_of
+        self._is_told = is_told
         self._due: dict[Upstream, list[_Due]] = {}
         """A heap for every address at which something is polled."""
         self._polled: dict[str, _Polled] = {}
@@ -213,7 +217,7 @@ class Poller:
             return
         usual_s = polled.offer.usual_duration_s if polled.offer else None
         age_s = self._holdings.clock.now() - task.created_at
-        is_backup = task.answer_by is not None  # its webhook usually comes first
+        is_backup = self._is_told and task.answer_by is not None  # its webhook usually comes first
         gap_s = pacing.poll_gap(polled.polls, age_s=age_s, usual_s=usual_s, told_s=told_s, is_backup=is_backup)
         due = self._holdings.clock.elapsed() + (0.0 if at_once else gap_s)
         polled.is_scheduled = True

@@ -24,6 +24,8 @@ from journey_mcp.tasks import Submission, Task
 
 _LOOK_AGAIN_S = 1.0
 """How often the first in line looks for room that another process has made; what ends in this one wakes it."""
+_FAILURES = 3
+"""After so many looks in a row that the store did not answer, a task ends: its departure could not be journaled."""
 _SILENT_S = 3600.0
 """What told nothing for so long is not counted: if it runs all the same, the provider refuses one more."""
 
@@ -48,6 +50,8 @@ class Place:
     task_id: str
     principal: str
     joined_at: _Moment
+    since: float
+    """By which it is first of its principal, whenever it joins the line: seconds of the Unix epoch."""
     key: Key = _NOWHERE
     """By which it is compared, once it has stood in line."""
     stored: str | None = None
@@ -73,6 +77,8 @@ class Line:
         self._account = account
         self._ceiling = ceiling
         self._places: dict[str, Place] = {}
+        self._inside: set[str] = set()
+        """Who is anywhere between coming here and being journaled as sent."""
         self._order: list[Place] = []
         """The same, by whose turn is next."""
         self._others: list[Waiting] = []
@@ -89,7 +95,7 @@ class Line:
 
     def place(self, task: Task) -> Place:
         """A place for a task that does not stand in line yet."""
-        return Place(task.id, task.principal, self._moment())
+        return Place(task.id, task.principal, self._moment(), self._holdings.clock.now())
 
     @asynccontextmanager
     async def turn(self, place: Place, patience_s: float = math.inf) -> AsyncIterator[None]:
@@ -101,20 +107,26 @@ class Line:
             RateLimited: the provider refused whoever tried, and accepted nobody, for so long while it waited.
             NotSubmitted: the line was closed.
         """
-        if not self._places and self._ceiling.at(self._now()) is None and self._held_s() <= 0:
+        self._inside.add(place.task_id)
+        try:
+            await self._come_first(place, patience_s)
             place.sent_at = self._now()
             yield
+        finally:
+            self._inside.discard(place.task_id)
+
+    async def _come_first(self, place: Place, patience_s: float) -> None:
+        is_free = not self._places and self._ceiling.at(self._now()) is None and self._held_s() <= 0
+        if is_free and place.stored is None:
             return
         async with self._in_order:
-            if not self._order:
-                with suppress(SQLAlchemyError, SetupError):  # it is looked again for the turn, which tells
-                    await self._look()
+            with suppress(SQLAlchemyError, SetupError):  # it is looked again for the turn, which tells
+                await self._look()
             self._join(place)
         try:
             await self._wait(place, patience_s)
         finally:
             self._leave(place)
-        yield
 
     def refused(self, place: Place, error: RateLimited) -> None:
         """This one had its turn, and the provider is at its limit."""
@@ -185,21 +197,28 @@ class Line:
             self._wake_first()
 
     def close(self) -> set[str]:
-        """From now on nobody waits; the ids of those who did."""
+        """From now on nobody waits; the ids of those who did, or were about to be sent."""
         self._is_closed = True
         for place in self._order:
             place.news.set()
-        return set(self._places)
+        return set(self._inside)
 
     async def _wait(self, place: Place, patience_s: float) -> None:
+        failures = 0
         while (task := self._holdings.get(place.task_id)) and not task.status.is_final:
             place.news = anyio.Event()
             if self._is_closed:
                 raise NotSubmitted("The server ended before the request was sent.")
             looked_at = self._now()
-            pause_s = await self._until_turn(place)
+            try:
+                pause_s = await self._until_turn(place)
+            except SQLAlchemyError as error:
+                failures += 1
+                if failures == _FAILURES:
+                    raise SetupError("Whose turn it is cannot be read from the task database.") from error
+                _log.warning("whose turn it is at %s cannot be told: %s", self._account.provider, error)
+                pause_s = _LOOK_AGAIN_S
             if pause_s is not None and pause_s <= 0:
-                place.sent_at = self._now()
                 return
             left_s = patience_s - self.refused_s(place, has_next=True)
             if left_s <= 0:
@@ -210,16 +229,11 @@ class Line:
 
     async def _until_turn(self, place: Place) -> float | None:
         """Seconds until this one may have its turn; 0 when it has it, `None` when a task of ours has to end before."""
-        try:
-            if self._is_first(place) and self._held_s() <= 0:
-                await self._look()
-                if self._is_next(place) and await self._has_turn(place):
-                    return 0.0
-            await self._store(place)
-        except (SQLAlchemyError, SetupError):
-            _log.exception("whose turn it is at %s cannot be told", self._account.provider)
-            # nothing can be journaled either: that is what the first one's caller hears
-            return self._held_s() if self._is_first(place) else math.inf
+        if self._is_first(place) and self._held_s() <= 0:
+            await self._look()
+            if self._is_next(place) and await self._has_turn(place) and self._held_s() <= 0:
+                return 0.0
+        await self._store(place)
         if not self._is_first(place):
             return math.inf
         return self._held_s() if self._held_s() > 0 else None
@@ -256,7 +270,8 @@ class Line:
 
     async def _store(self, place: Place) -> None:
         """Let the other processes see it."""
-        state: Literal["waits", "refused"] = "refused" if place.is_refused else "waits"
+        # once nothing holds it but want of room, it waits like the others
+        state: Literal["waits", "refused"] = "refused" if place.is_refused and self._held_s() > 0 else "waits"
         if place.stored != state:
             await self._table.wait(place.key, state)
             place.stored = state
@@ -268,14 +283,16 @@ class Line:
     def _join(self, place: Place) -> None:
         self._places[place.task_id] = place
         if place.key is _NOWHERE:
-            place.key = (self._round(place.principal), self._holdings.clock.now(), place.task_id)
+            place.key = (self._round(place), place.since, place.task_id)
         insort(self._order, place, key=_key_of)
 
-    def _round(self, principal: str) -> int:
-        """The round of one who joins now."""
+    def _round(self, place: Place) -> int:
+        """The round of one who joins now: of its principal's it comes before those who came later."""
         waiting: list[Place | Waiting] = [*self._order, *self._others]
-        own = (one.key[0] + 1 for one in waiting if one.principal == principal)
-        return max(min((one.key[0] for one in waiting), default=0), max(own, default=0))
+        own = [one.key for one in waiting if one.principal == place.principal]
+        if later := [key[0] for key in own if key[1] > place.since]:
+            return min(later)
+        return max(min((one.key[0] for one in waiting), default=0), max((key[0] + 1 for key in own), default=0))
 
     def _leave(self, place: Place) -> None:
         if self._places.pop(place.task_id, None) is not None:

@@ -69,6 +69,8 @@ _LEAVE_S = LONGEST_SUBMIT_S + 60.0
 _HURRY_S = 5.0
 """The same when the process is told to end; who tells it so may kill it soon after."""
 
+_TRIES = 100
+"""So often a task is stored anew when equal calls come and go meanwhile: more than ever happens."""
 _STORED_WITHIN_S = 3.0
 """How long a process that ends waits for a database that somebody else has locked."""
 
@@ -96,7 +98,7 @@ class Studio:
         """Downloads what may be downloaded."""
         self._pictures = PictureReader(self._holdings, settings.image_dirs, fetcher)
         self._rests = Rests(self._holdings.store, self._holdings.clock)
-        self._poller = Poller(delivery, connections.upstream_of)
+        self._poller = Poller(delivery, connections.upstream_of, is_told=slots.public_url is not None)
         self._purse = Purse(settings, self._holdings.store)
         self._slots = slots
         self.inbox = Inbox(
@@ -118,6 +120,7 @@ class Studio:
         # A creating request that is out is not cancelled with whatever asked for it: the answer may be paid for.
         # These tasks are outside of every cancel scope; `stop` ends them.
         self._submissions: dict[str, asyncio.Task[None]] = {}
+        self._starting: set[asyncio.Task[Created]] = set()
         self._delivered: set[str] = set()
         """What reached somebody and is not noted yet."""
         self._is_delivered = anyio.Event()
@@ -145,20 +148,40 @@ class Studio:
         offers = fitting.offers_of(request, self.catalog)
         pictures = await self._pictures.read(request, principal, files_allowed=files_allowed)
         wish = wishes.digest(request, pictures.digests)
+        now = self._holdings.clock.now()
         # without limits it is found out when the task is stored: an equal call is rare, and a look costs time
-        if not fresh and self._purse.has_limits and (joined := await self._joinable(principal, wish)):
+        if not fresh and self._purse.has_limits and (joined := await self._joinable(principal, wish, now)):
             return joined
         attempts, own = await self._routed(request, offers, pictures)
         task = self._new_task(request, principal, wish, attempts[0], own)
         await self._agreed(task, confirm)
-        unclear_since = math.inf if fresh else task.created_at - wishes.KEPT_S
-        while not await self._holdings.add(task, self._purse.limits(task.provider), unclear_since=unclear_since):
-            if fresh:
-                await self._holdings.store.part(principal=principal, wish=wish)
-            elif joined := await self._joinable(principal, wish):
+        # whoever is cancelled while the row is written leaves; the row is then started like any other
+        starting = asyncio.create_task(self._started(task, attempts, own, wish, fresh=fresh))
+        self._starting.add(starting)
+        starting.add_done_callback(self._has_started)
+        return await asyncio.shield(starting)
+
+    async def _started(
+        self, task: Task, attempts: Sequence[Attempt], own: Sequence[str], wish: str, *, fresh: bool
+    ) -> Created:
+        """Store the task and begin its submission, or join another one."""
+        limits = self._purse.limits(task.provider)
+        for _ in range(_TRIES):
+            now = self._holdings.clock.now()
+            unclear_since = math.inf if fresh else now - wishes.KEPT_S
+            if await self._holdings.add(task, limits, unclear_since=unclear_since):
+                break
+            if not fresh and (joined := await self._joinable(task.principal, wish, now)):
                 return joined
             if over := await self._purse.passed(task):
                 raise over
+            if fresh and (equal := await self._holdings.store.equal(principal=task.principal, wish=wish)):
+                await self._holdings.store.part(equal.id)
+        else:
+            raise SetupError(
+                "An equal call stands in the way, and the task database does not tell of it. Nothing was sent.",
+                next_step="Call again with fresh=true, or with other words.",
+            )
         submitter = Submitter(
             task.id,
             attempts,
@@ -172,8 +195,13 @@ class Studio:
         self._submissions[task.id] = asyncio.create_task(self._submit(task.id, submitter))
         return Created(task)
 
-    async def _joinable(self, principal: str, wish: str) -> Created | None:
-        return await wishes.joinable(self._holdings, principal, wish, self._delivered)
+    def _has_started(self, starting: asyncio.Task[Created]) -> None:
+        self._starting.discard(starting)
+        if not starting.cancelled():
+            starting.exception()  # it is nobody's when whoever asked has left
+
+    async def _joinable(self, principal: str, wish: str, now: float) -> Created | None:
+        return await wishes.joinable(self._holdings, principal, wish, now=now, delivered=self._delivered)
 
     async def _routed(
         self, request: ImageRequest, offers: Sequence[Offer], pictures: Pictures
@@ -214,15 +242,11 @@ class Studio:
         """Hold the task against the budget, and ask a person where its cost is high; the sandbox is free."""
         if task.provider == SANDBOX:
             return
-        self._purse.check_call(task)
-        if over := await self._purse.passed(task):
+        if over := self._purse.too_dear(task) or await self._purse.passed(task):
             raise over
         if question := self._purse.question(task):
             if confirm is None:
-                raise NotConfirmed(
-                    f"{question} is above JOURNEY_MCP_CONFIRM_ABOVE ({question.bound:f} {question.unit}), "
-                    "and this client cannot ask the person."
-                )
+                raise NotConfirmed(f"{question} is above {question.limit}, and this client cannot ask the person.")
             if not await confirm(question):
                 raise Declined(f"The person declined: {question}.")
 
@@ -380,12 +404,12 @@ class Studio:
 
     async def stop(self) -> None:
         """Leave to the journal what is still out, and store what could not be stored before."""
-        left = list(self._submissions.values())
+        left = [*self._starting, *self._submissions.values()]
         for submission in left:
             submission.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        await self.note_delivered()
         await self._holdings.save_again()
+        await self.note_delivered()
 
     def _is_out(self, task_id: str) -> bool:
         task = self._holdings.get(task_id)

@@ -22,7 +22,7 @@ from journey_mcp.errors import (
     SubmissionUnconfirmed,
     Unreachable,
 )
-from journey_mcp.providers import Account, Provider, TellsBalance, Uploads
+from journey_mcp.providers import SANDBOX, Account, Provider, TellsBalance, Uploads
 from journey_mcp.queueing import Line, Place, Queues
 from journey_mcp.registry import Offer
 from journey_mcp.requests import PreparedRequest, Webhook
@@ -143,11 +143,17 @@ class Submitter:
             task = await self._holdings.change(self._task_id, partial(_at_next, attempt, self._told, notices))
             self._told = notices
             # looked at afterwards: of two tasks that move together each sees the other, and none passes the limit
-            over = await self._purse.passed(task) if task else None
-            if over is None:
+            refusal = await self._refusal(task) if task else None
+            if refusal is None:
                 return attempt
-            self._refused[attempt.account.provider] = over
+            self._refused[attempt.account.provider] = refusal
         return None
+
+    async def _refusal(self, task: Task) -> JourneyError | None:
+        """Why the person's limits keep the task from where it has moved; `None` when they do not."""
+        if task.provider == SANDBOX:
+            return None
+        return self._purse.too_dear(task) or self._purse.unasked(task) or await self._purse.passed(task)
 
     async def _sent(self, request: PreparedRequest, attempt: Attempt) -> Prediction:
         """The provider's answer. Without a connection, or at its limit, it is tried again; long by the last only."""
@@ -159,6 +165,8 @@ class Submitter:
         place = line.place(task)
         try:
             return await self._sent_in_turn(request, attempt, line, place)
+        except NotSubmitted:
+            raise  # it ends with that, and is in no line any more
         except JourneyError:
             await line.gave_up(place)
             raise

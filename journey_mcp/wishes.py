@@ -30,15 +30,17 @@ def digest(request: ImageRequest, pictures: Sequence[str] = ()) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-async def joinable(holdings: Holdings, principal: str, wish: str, delivered: Collection[str] = ()) -> Created | None:
+async def joinable(
+    holdings: Holdings, principal: str, wish: str, *, now: float, delivered: Collection[str] = ()
+) -> Created | None:
     """The task of an equal call that is still running, or whose result has reached nobody; `None` when there is none.
 
-    `delivered` are tasks whose results have reached somebody, though the store does not know yet.
+    `now` is the time that counts, and `delivered` are tasks whose results have reached somebody, though the store does
+    not know yet.
 
     Raises:
         PerhapsPaid: an equal call ended a short while ago without an answer.
     """
-    now = holdings.clock.now()
     while True:
         # before the store is asked: what it knows by then is not among them any more
         reached = frozenset(delivered)
@@ -54,7 +56,7 @@ async def joinable(holdings: Holdings, principal: str, wish: str, delivered: Col
         if task.id not in reached and not (task.status.is_final and age_s > KEPT_S):
             return _joined(task, age_s)
         # behind it there may be one that ended unclear
-        await holdings.store.part(principal=principal, wish=wish)
+        await holdings.store.part(task.id)
 
 
 def _joined(task: Task, age_s: float) -> Created:

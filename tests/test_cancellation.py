@@ -1,10 +1,12 @@
 """Ending tasks: free while queued, upstream where the provider can, and plainly told where not."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
-from support import client_of, created, environment_of, until_accepted, wide_world, wish, world
+from support import client_of, created, environment_of, fast_studio, until_accepted, wide_world, wish, world
 
 from journey_mcp import sandbox
 from journey_mcp.sandbox import ReplicateSettings
@@ -35,6 +37,42 @@ async def test_replicate_ends_a_prediction(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("service", ["journeyapi", "vtrix", "kkiai", "bfl"])
+async def test_a_call_that_is_cancelled_while_its_task_is_stored_leaves_it_running(tmp_path: Path) -> None:
+    """It is stored, so somebody has to look after it."""
+    async with world(tmp_path) as here:
+        holder = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        with anyio.move_on_after(0.3):
+            await here.studio.create(wish())
+        holder.execute("ROLLBACK")
+        holder.close()
+        with anyio.fail_after(20):
+            while not (tasks := await here.studio.newest()):
+                await anyio.sleep(0.01)
+        (task,) = tasks
+        assert (await here.studio.fetch([task.id], seconds=900))[task.id].status is Status.SUCCEEDED
+        assert here.asked["imagine"] == 1
+
+
+async def test_a_task_that_waits_in_another_server_is_ended_free(tmp_path: Path) -> None:
+    """It is taken from it before it can be sent; one that was sent is left alone."""
+    async with world(tmp_path, "submit:hang", JOURNEY_MCP_MAX_CONCURRENT=1) as here:
+        here.clock.speed = 20
+        async with fast_studio(here.studio.settings, here.clock) as other:
+            running = await until_accepted(here.studio, await created(here.studio, wish(model="midjourney")))
+            queued = await created(here.studio, wish(model="midjourney", prompt="another"))
+            ended = await other.cancel([queued.id, running.id])
+            task, said = ended[queued.id]
+            assert (task.status, task.submission, task.cost) == (Status.CANCELED, Submission.REFUSED, None)
+            assert "nothing is charged" in said
+            assert "has no way to cancel" in ended[running.id][1]
+            # whoever waits for it there hears of it
+            seen = await here.studio.fetch([queued.id], seconds=60)
+            assert seen[queued.id].status is Status.CANCELED
+            here.studio.end()
+        assert here.asked["imagine"] == 1
+
+
 async def test_where_a_provider_cannot_it_is_said(tmp_path: Path, service: str) -> None:
     """The task goes on and will be charged."""
     models = {"journeyapi": "midjourney", "vtrix": "seedream-5", "kkiai": "imagen-4", "bfl": "flux-2-pro"}

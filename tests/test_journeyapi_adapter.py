@@ -344,7 +344,6 @@ async def test_the_provider_may_say_when_to_come_back(fault: str) -> None:
         ("fetch_many:status=500", UpstreamError),
         ("fetch_many:bad_json", UpstreamError),
         ("fetch_many:empty_object", UpstreamError),
-        ("fetch_many:status=400", UpstreamError),
     ],
 )
 async def test_a_question_that_goes_wrong_is_an_error_and_no_answer(fault: str, error: type[JourneyError]) -> None:
@@ -353,6 +352,16 @@ async def test_a_question_that_goes_wrong_is_an_error_and_no_answer(fault: str, 
         ids = [(await submit(api, "midjourney")).prediction_id for _ in range(2)]
         with pytest.raises(error):
             await api.fetch(handles(*(ids[:1] if fault.startswith("fetch:") else ids)))
+
+
+@pytest.mark.parametrize("status", [400, 404])
+async def test_one_unknown_id_keeps_nobody_from_the_others(status: int) -> None:
+    """What a question for several says of an unknown one is not documented: they are asked for one by one."""
+    async with adapter(f"fetch_many:status={status},times=always") as (api, running):
+        ids = [(await submit(api, "midjourney")).prediction_id for _ in range(2)]
+        found = await api.fetch(handles("unknown", *ids))
+        assert set(found) == set(ids)
+        assert running.sandbox.ledger.requests["fetch"] == 3
 
 
 async def test_no_connection_means_that_nothing_was_sent() -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -113,10 +114,27 @@ def test_a_name_tells_whether_its_process_lives() -> None:
     assert is_alive(new_owner()) is True
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    host = new_owner().split(":")[0]
-    assert is_alive(f"{host}:{ended.pid}:x") is False
-    assert is_alive("elsewhere:1:x") is None
+    host, pid, birth, _ = new_owner().split(":")
+    assert is_alive(f"{host}:{ended.pid}:{birth}:x") is False
+    assert is_alive(f"{host}:{10**30}:{birth}:x") is False
+    assert is_alive("elsewhere:1:x:y") is None
     assert is_alive("gone") is None
+    # after a restart of the machine, or of a container, another process has the number
+    assert is_alive(f"{host}:{pid}:another:x") is (sys.platform != "linux")
+
+
+async def test_what_an_unknown_machine_has_not_sent_is_ended_at_once(tmp_path: Path) -> None:
+    """It cannot be sent there any more; what was sent may still be answered there."""
+    async with world(tmp_path) as here:
+        async with open_store(here.studio.settings.resolved_database_url()) as store:
+            for name, submission in (("prepared", Submission.PREPARED), ("sent", Submission.SENT)):
+                now = here.clock.now()
+                task = left_behind(here.upstream.base_url, submission=submission, updated_at=now)
+                await store.add(replace(task, id=name), owner="elsewhere:1:x:y", lease_until=1)
+        ended = (await here.studio.fetch(["prepared"], seconds=60))["prepared"]
+        assert ended.failure is not None
+        assert (ended.failure.code, ended.submission) == ("not_submitted", Submission.REFUSED)
+        assert not (await here.studio.fetch(["sent"]))["sent"].status.is_final
 
 
 class SleepyClock(FastClock):

@@ -284,6 +284,50 @@ async def test_who_waits_in_a_process_that_is_gone_holds_nobody_up(tmp_path: Pat
         assert prompts(here) == ["first", "waiting"]
 
 
+async def test_the_first_comes_first_whichever_server_it_came_to(tmp_path: Path) -> None:
+    """Of one principal's calls; also those that came since the others were last looked at."""
+    async with plan(tmp_path, limit="1") as (here, hand), fast_studio(here.studio.settings, here.clock) as other:
+        tasks = await in_line(here.studio, "0")
+        await until(lambda: here.created)
+        for number in range(1, 7):
+            studio = other if number % 2 else here.studio
+            tasks += await in_line(studio, str(number))
+            await until(lambda studio=studio, task=tasks[-1]: studio.position(task.id))  # type: ignore[misc]
+        await run_down(here, hand, tasks)
+        assert prompts(here) == [str(number) for number in range(7)]
+
+
+async def test_who_was_refused_once_is_not_passed_over_for_ever(tmp_path: Path) -> None:
+    """When the provider's time to wait is over it waits for room like the others, and stands before them."""
+    fault = "submit:status=429,header.Retry-After=2"
+    async with plan(tmp_path, fault, limit="1") as (here, hand), fast_studio(here.studio.settings, here.clock) as other:
+        (refused,) = await in_line(here.studio, "refused")
+        await until_refused(here, refused)
+        running = await in_line(other, "runs")
+        await until(lambda: here.created)
+        await here.clock.sleep(5)
+        behind = await in_line(other, *map(str, range(4)))
+        await run_down(here, hand, [refused, *running, *behind])
+        assert prompts(here)[:3] == ["refused", "runs", "refused"]
+
+
+async def test_a_store_that_is_locked_lets_nobody_pass_the_limit(tmp_path: Path) -> None:
+    """Whose turn it is cannot be told, so it is nobody's."""
+    async with plan(tmp_path, limit="1") as (here, hand):
+        first = await in_line(here.studio, "first")
+        await until(lambda: here.created)
+        second = await in_line(here.studio, "second")
+        holder = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
+        holder.execute("BEGIN EXCLUSIVE")
+        await anyio.sleep(11)  # a statement waits 10 s for a lock
+        holder.execute("ROLLBACK")
+        holder.close()
+        await here.clock.sleep(40)
+        assert (prompts(here), refusals(here)) == (["first"], 0)
+        found = await run_down(here, hand, [*first, *second])
+        assert {task.status for task in found.values()} == {Status.SUCCEEDED}
+
+
 async def test_what_waits_for_the_provider_elsewhere_keeps_nobody_from_trying(tmp_path: Path) -> None:
     """One process was told to come back in an hour; the other one asks for itself."""
     faults = ("submit:status=429,header.Retry-After=500",)

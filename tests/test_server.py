@@ -16,6 +16,9 @@ from processes import until_seen
 from support import client_of, environment_for, settings_for
 
 from journey_mcp import __version__, sandbox
+from journey_mcp.server import Backstage
+from journey_mcp.settings import Settings
+from journey_mcp.studio import Studio, open_studio
 
 ERAS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
 
@@ -280,6 +283,28 @@ async def test_a_setup_that_cannot_work_is_told_in_every_call(tmp_path: Path) ->
             assert result.is_error
             assert result.content[0].type == "text"
             assert "JOURNEY_MCP_DATA_DIR" in result.content[0].text
+
+
+async def test_a_server_ends_while_its_studio_cannot_be_opened(tmp_path: Path) -> None:
+    """Also when its client leaves in the middle of the attempt."""
+    is_trying, may_fail = anyio.Event(), anyio.Event()
+
+    @asynccontextmanager
+    async def opener(settings: Settings) -> AsyncIterator[Studio]:
+        is_trying.set()
+        await may_fail.wait()
+        async with open_studio(settings) as studio:
+            yield studio
+
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    backstage = Backstage(settings_for("http://127.0.0.1:9", tmp_path / "file" / "folder"), opener, is_local=True)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(backstage.run)
+            group.start_soon(backstage.keep_opening)
+            await is_trying.wait()
+            backstage.close()
+            may_fail.set()
 
 
 async def test_a_call_that_is_cancelled_leaves_its_task_running(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import mcp_types as types
 import pytest
+from mcp import MCPError
 from support import World, client_of, created, fast_studio, settings_for, wide_world, wish, world
 
 from journey_mcp import sandbox
@@ -15,6 +16,7 @@ from journey_mcp.accounts import accounts_of
 from journey_mcp.budgets import parse_amounts, parse_limits
 from journey_mcp.errors import Declined, JourneyError, NotConfirmed, OverBudget, SetupError
 from journey_mcp.registry import load
+from journey_mcp.server.asking import shows_forms
 from journey_mcp.settings import read_settings
 from journey_mcp.spending import Purse, Question
 from journey_mcp.store import open_store
@@ -94,6 +96,7 @@ async def test_a_total_never_frees_up(tmp_path: Path) -> None:
         error = await refusal(here, prompt="another")
         assert error.failure.retry_after_s is None
         assert "room again" not in str(error)
+        assert "Waiting does not change that." in str(error)
 
 
 async def test_what_turns_out_free_is_given_back(tmp_path: Path) -> None:
@@ -168,6 +171,37 @@ async def test_the_next_provider_is_held_against_the_budget_too(tmp_path: Path) 
         assert task.failure is not None
         assert "0.01usd/total@bfl" in task.failure.message
         assert here.sent_to("bfl") == []
+
+
+async def test_a_limit_on_single_calls_holds_where_a_call_moves_to(tmp_path: Path) -> None:
+    """It is made nowhere where it is too dear."""
+    more = {"JOURNEY_MCP_BUDGET": "0.05usd/call@bfl"}
+    async with wide_world(tmp_path, "journeyapi/submit:status=402", services=("journeyapi", "bfl"), **more) as here:
+        task = await here.made(model="flux-2-max", prompt="one")
+        assert task.failure is not None
+        assert "The budget 0.05usd/call@bfl is passed: flux-2-max at bfl counts 0.07 usd" in task.failure.message
+        assert here.sent_to("bfl") == []
+
+
+async def test_nobody_pays_more_elsewhere_than_was_asked_about(tmp_path: Path) -> None:
+    """A person was not asked, or was asked about another cost; nobody can be asked any more."""
+    more = {"JOURNEY_MCP_CONFIRM_ABOVE": "5credits,0.05usd"}
+    async with wide_world(tmp_path, "journeyapi/submit:status=402", services=("journeyapi", "bfl"), **more) as here:
+        task = await here.made(model="flux-2-max", prompt="one")
+        assert task.failure is not None
+        assert "for about 0.07 usd is above JOURNEY_MCP_CONFIRM_ABOVE (0.05 usd)" in task.failure.message
+        assert "the person was not asked about that" in task.failure.message
+        assert here.sent_to("bfl") == []
+
+
+async def test_the_limit_that_holds_the_longest_says_when_there_is_room(tmp_path: Path) -> None:
+    """Not the first one that is passed."""
+    async with world(tmp_path, JOURNEY_MCP_BUDGET="5credits/hour,5credits/day") as here:
+        await here.made(**KITE)
+        error = await refusal(here, prompt="another")
+        assert "The budget 5credits/day is used up" in str(error)
+        assert error.failure.retry_after_s is not None
+        assert error.failure.retry_after_s > 80_000
 
 
 def test_a_limit_for_a_provider_that_there_is_not_stops_the_start() -> None:
@@ -276,6 +310,41 @@ async def test_the_person_behind_a_client_is_asked_in_both_eras(
         assert asked == ["Make a picture with midjourney at journeyapi for about 4 credits?"]
         assert outcome in {told["status"], told.get("error", {}).get("code")}
         assert len(upstream.sandbox.ledger.submissions) == (outcome == "succeeded")
+
+
+async def test_an_answer_to_nothing_that_was_asked_counts_for_nothing(tmp_path: Path) -> None:
+    """A client that brings its own question along has not asked anybody."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
+
+        async def elicit(_context: Any, _params: Any) -> types.ElicitResult:
+            raise AssertionError("nobody is asked")
+
+        async with client_of(settings, elicitation_callback=elicit) as client:
+            params = types.CallToolRequestParams(
+                name="imagine",
+                arguments={"prompt": "a kite"},
+                input_responses={"cost": types.ElicitResult(action="accept", content={"agree": True})},
+                request_state="midjourney at journeyapi for about 4 credits",
+            )
+            with pytest.raises(MCPError, match="requestState"):
+                await client.session.send_request(types.CallToolRequest(params=params), types.CallToolResult)
+        assert not upstream.sandbox.ledger.submissions
+
+
+@pytest.mark.parametrize(
+    ("able", "is_asked"),
+    [
+        (types.ElicitationCapability(), True),
+        (types.ElicitationCapability(form=types.FormElicitationCapability()), True),
+        (types.ElicitationCapability(url=types.UrlElicitationCapability()), False),
+        (None, False),
+    ],
+)
+def test_only_who_shows_forms_is_asked(able: types.ElicitationCapability | None, *, is_asked: bool) -> None:
+    """One that can only open addresses is not."""
+    assert shows_forms(types.ClientCapabilities(elicitation=able)) is is_asked
+    assert shows_forms(None) is False
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

@@ -2,12 +2,14 @@
 
 import sqlite3
 import stat
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -114,12 +116,12 @@ async def test_an_end_that_is_unclear_is_told_whoever_was_joined_meanwhile(tmp_p
     async with store_in(tmp_path) as store:
         await store.add(first, owner="me", lease_until=200)
         assert not await store.add(twin, owner="me", lease_until=200)
-        await store.part(principal="local", wish="w")
+        await store.part(first.id)
         assert await store.add(twin, owner="me", lease_until=200)
         ended = first.sent(101).failed(Failure(code="submission_unconfirmed", message="m"), 102)
         assert await store.save(ended, owner="me")
         assert await store.equal(principal="local", wish="w", unclear_since=0) == twin
-        await store.part(principal="local", wish="w")
+        await store.part(twin.id)
         assert await store.equal(principal="local", wish="w", unclear_since=101) == ended
         assert await store.equal(principal="local", wish="w", unclear_since=102) is None
         third = replace(twin, id="tsk_c")
@@ -282,6 +284,7 @@ async def test_a_file_of_an_earlier_version_keeps_what_it_says(tmp_path: Path) -
             ("tsk_a", "succeeded", "accepted", told, "joined"),
             ("tsk_b", "failed", "sent", '{"failure": {"code": "c", "message": "m"}}', "unclear"),
             ("tsk_c", "failed", "accepted", "", None),
+            ("tsk_d", "failed", "accepted", '{"cost": "4"}', None),
         ):
             connection.exec_driver_sql(OLD, row)
     engine.dispose()
@@ -293,7 +296,30 @@ async def test_a_file_of_an_earlier_version_keeps_what_it_says(tmp_path: Path) -
             ("tsk_b", EqualCall.REFUSED),
         ]
         units = [(one.unit, one.is_told, one.is_unclear) for one in await store.spendings(since=0)]
-        assert units == [("credits", False, False), (None, False, True), (None, False, False)]
+        assert units == [("credits", False, False), (None, False, True), *[(None, False, False)] * 2]
+
+
+async def test_an_address_of_the_asynchronous_time_still_opens(tmp_path: Path) -> None:
+    """The driver that it names is not needed any more; of another database's it is said."""
+    async with open_store(f"sqlite+aiosqlite:///{tmp_path}/tasks.db") as store:
+        await store.add(TASK, owner="me", lease_until=0)
+    async with open_store(f"sqlite:///{tmp_path}/tasks.db") as store:
+        assert await store.find(TASK.id) == TASK
+
+
+async def test_a_connection_that_is_closed_waits_for_a_lock_once(tmp_path: Path) -> None:
+    """However many statements are left behind: each would wait for itself."""
+    async with store_in(tmp_path) as store:
+        await store.add(TASK, owner="me", lease_until=0)
+        holder = sqlite3.connect(tmp_path / "data" / "tasks.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        with anyio.move_on_after(0.1):
+            async with anyio.create_task_group() as group:
+                for _ in range(5):
+                    group.start_soon(store.part, TASK.id)
+        began = time.monotonic()
+    assert time.monotonic() - began < 25
+    holder.close()
 
 
 async def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:

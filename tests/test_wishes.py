@@ -8,7 +8,7 @@ import anyio
 import pytest
 from support import World, fast_studio, until_accepted, wide_world, wish, world
 
-from journey_mcp.errors import PerhapsPaid
+from journey_mcp.errors import OverBudget, PerhapsPaid
 from journey_mcp.requests import ImageRequest
 from journey_mcp.tasks import Status
 from journey_mcp.wishes import digest
@@ -147,6 +147,52 @@ async def test_a_fresh_twin_takes_no_warning_away(tmp_path: Path) -> None:
         assert here.asked["imagine"] == 2
         here.clock.leap(601)
         assert (await here.studio.create(wish(**SLOW))).task.id not in {first.id, twin.id}
+
+
+async def test_of_two_servers_that_find_an_old_result_one_makes_a_new_one(tmp_path: Path) -> None:
+    """What the second one parts from is what it has seen, not what the first one has made meanwhile."""
+    async with world(tmp_path, "submit:hang,after=1,times=always") as here:
+        async with fast_studio(here.studio.settings, here.clock) as other:
+            here.clock.speed = 10
+            old = await here.made(**SLOW)
+            here.clock.leap(601)
+            made = []
+
+            async def call(number: int) -> None:
+                made.append(await (other if number % 2 else here.studio).create(wish(**SLOW)))
+
+            async with anyio.create_task_group() as group:
+                for number in range(20):
+                    group.start_soon(call, number)
+            assert len({one.task.id for one in made} - {old.id}) == 1
+            await until_accepted(here.studio, made[0].task)
+            here.studio.end()
+            other.end()
+        assert here.asked["imagine"] == 2
+
+
+async def test_a_fresh_call_that_has_no_budget_parts_nothing(tmp_path: Path) -> None:
+    """The one that runs is still joined."""
+    async with world(tmp_path, "submit:hang,times=always", JOURNEY_MCP_BUDGET="4credits/day") as here:
+        first = await here.studio.create(wish(**SLOW))
+        with pytest.raises(OverBudget):
+            await here.studio.create(wish(**SLOW), fresh=True)
+        assert (await here.studio.create(wish(**SLOW))).task.id == first.task.id
+
+
+async def test_a_call_that_comes_when_the_warning_ends_is_made(tmp_path: Path) -> None:
+    """Whoever looks first and whoever stores go by the same time."""
+    async with world(tmp_path, "submit:reset_after") as here:
+        await here.made()
+        with anyio.fail_after(30):
+            here.clock.leap(598)
+            while True:
+                try:
+                    created = await here.studio.create(wish())
+                except PerhapsPaid:
+                    continue
+                break
+        assert created.notice is None
 
 
 async def test_other_processes_hear_of_a_delivery_by_themselves(tmp_path: Path) -> None:

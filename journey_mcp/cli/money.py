@@ -10,7 +10,9 @@ import anyio
 
 from journey_mcp.cli import console
 from journey_mcp.cli.setup import ready_settings
+from journey_mcp.providers import SANDBOX
 from journey_mcp.settings import Settings
+from journey_mcp.spending import unknown_cost
 from journey_mcp.store import Spending, open_store
 from journey_mcp.tasks import Unit
 
@@ -40,7 +42,7 @@ def spend(days: int, *, as_json: bool) -> None:
 
 async def _read(settings: Settings, since: float) -> list[Spending]:
     async with open_store(settings.resolved_database_url()) as store:
-        return await store.spendings(since=since)
+        return [one for one in await store.spendings(since=since) if one.is_sent and one.provider != SANDBOX]
 
 
 def _grouped(spent: Iterable[Spending]) -> dict[tuple[str, str, str], list[Spending]]:
@@ -93,9 +95,10 @@ def _by_day(rows: Sequence[Mapping[str, Any]], provider: str, unit: Unit) -> dic
 def _remarks(rows: Sequence[Mapping[str, Any]], settings: Settings) -> Iterable[str]:
     yield _COSTS
     if unpriced := sum(row["without_price"] for row in rows):
+        counted = " and ".join(f"{_told(amount)} {unit}" for unit, amount in unknown_cost(settings).items())
         yield (
-            f"The price of {unpriced} of the tasks is not known: what they cost is in no column, and against budgets "
-            f"each counts {settings.unknown_cost} (JOURNEY_MCP_UNKNOWN_COST)."
+            f"The price of {unpriced} of the tasks is not known: what they cost is in no column. "
+            f"Against budgets such a one counts {counted} now (JOURNEY_MCP_UNKNOWN_COST)."
         )
     if unclear := sum(row["unconfirmed"] for row in rows):
         yield f"{unclear} of the tasks were sent and never answered: perhaps they were not charged."

@@ -68,6 +68,9 @@ class JourneyApi:
             )
         else:
             answer = await self._exchange("POST", "/fetch-many", {"task_ids": ids})
+            if answer.status in _UNKNOWN_TASK:
+                # one id that is not known may be what it refuses (U2): the others are asked for without it
+                return {id_: found for handle in handles for id_, found in (await self.fetch([handle])).items()}
             found = answer.mapping.get("tasks")
         if answer.status != httpx2.codes.OK or answer.body is None or not isinstance(found, list):
             raise self._refusal(answer) or unusable(answer, self._account)

@@ -13,6 +13,7 @@ from anyio import to_thread
 from mcp import MCPError
 from mcp.server import CacheHint, ServerRequestContext
 from mcp.server.lowlevel.server import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 
 from journey_mcp import __version__
 from journey_mcp.errors import InternalError, JourneyError
@@ -83,7 +84,7 @@ class Backstage:
 
     async def run(self) -> None:
         """Open the studio when it is wanted, and keep it open until `close`."""
-        while True:
+        while not self._over.is_set():  # it may be over while an attempt to open fails
             await self._wanted.wait()
             if self._over.is_set():
                 return
@@ -198,6 +199,8 @@ def server_on(backstage: Backstage, *, is_eager: bool = False) -> Server[Backsta
     # not on_call_tool, whose results are the SDK's own: a task is none of them
     server.add_request_handler("tools/call", types.CallToolRequestParams, _call_tool)
     tasks_extension.install(server, _open_tasks)
+    # what a client brings back with an answer is what it was given, for this very call, and not long ago
+    server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=server.name))
     server.middleware.append(_counted(backstage))
     return server
 

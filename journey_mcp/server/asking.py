@@ -31,8 +31,7 @@ class Asked(Exception):
 
 def confirmer(ctx: ServerRequestContext[Any, Any], params: types.CallToolRequestParams) -> Confirm | None:
     """Asks through this call's client; `None` when the client cannot ask."""
-    capabilities = ctx.session.client_capabilities
-    if capabilities is None or capabilities.elicitation is None:
+    if not shows_forms(ctx.session.client_capabilities):
         return None
 
     async def confirm(question: Question) -> bool:
@@ -45,6 +44,12 @@ def confirmer(ctx: ServerRequestContext[Any, Any], params: types.CallToolRequest
         return _is_agreed(answer)
 
     return confirm
+
+
+def shows_forms(capabilities: types.ClientCapabilities | None) -> bool:
+    """Whether a client can put questions to a person; one that names no way takes forms."""
+    able = capabilities.elicitation if capabilities else None
+    return able is not None and (able.form is not None or able.url is None)
 
 
 def _answered(question: Question, params: types.CallToolRequestParams) -> Any:

@@ -39,6 +39,8 @@ class Spending:
     """In which of them the cost is known."""
     is_told: bool
     """By the provider; else the registry's table says so."""
+    is_sent: bool
+    """Its request has left; what only waits is reserved."""
     is_unclear: bool
     """It was sent and never answered: perhaps it was not charged."""
 
@@ -76,7 +78,7 @@ class Store:
         except IntegrityError:
             return False  # another process stored an equal call in this moment
 
-    async def equal(self, *, principal: str, wish: str, unclear_since: float) -> Task | None:
+    async def equal(self, *, principal: str, wish: str, unclear_since: float = math.inf) -> Task | None:
         """The task that an equal call joins, else the newest that it has to hear of; `None` when there is neither."""
         values = {"new_principal": principal, "new_wish": wish, "unclear_since": unclear_since}
         for query in (_EQUAL_JOINED, _EQUAL_UNCLEAR):
@@ -84,9 +86,9 @@ class Store:
                 return found[0]
         return None
 
-    async def part(self, *, principal: str, wish: str) -> None:
-        """No equal call joins the task any more that it would join now."""
-        is_joined = sa.and_(tasks.c.principal == principal, tasks.c.wish == wish, _JOINED)
+    async def part(self, task_id: str) -> None:
+        """No equal call joins this task any more."""
+        is_joined = sa.and_(tasks.c.id == task_id, _JOINED)
         await self._database.writer.count(sa.update(tasks).where(is_joined).values(equal_call=None))
 
     async def delivered(self, ids: Sequence[str]) -> None:
@@ -96,7 +98,9 @@ class Store:
     async def spendings(self, *, since: float, provider: str | None = None, but: str = "") -> list[Spending]:
         """What tasks made since then count, the oldest first; all but one if that is named."""
         query = sa.select(*_SPENT).where(
-            tasks.c.created_at > since, tasks.c.id != but, sa.or_(tasks.c.micro_credits > 0, tasks.c.micro_usd > 0)
+            tasks.c.created_at > since,
+            tasks.c.id != but,
+            sa.or_(tasks.c.micro_credits > 0, tasks.c.micro_usd > 0, tasks.c.submission.in_(_SENT)),
         )
         if provider is not None:
             query = query.where(tasks.c.provider == provider)
@@ -109,6 +113,7 @@ class Store:
                 counted={"credits": Decimal(row["micro_credits"]) / MICRO, "usd": Decimal(row["micro_usd"]) / MICRO},
                 unit=row["cost_unit"],
                 is_told=row["cost_source"] == "provider",
+                is_sent=row["submission"] in _SENT,
                 is_unclear=row["final"] and row["submission"] == Submission.SENT.value,
             )
             for row in rows
@@ -173,6 +178,17 @@ class Store:
         statement = (
             sa.update(tasks)
             .where(tasks.c.id == task_id, tasks.c.final.is_(False))
+            .values(lease_owner=owner, lease_until=lease_until)
+            .returning(*READ)
+        )
+        rows = await self._database.writer.rows(statement)
+        return next((task for row in rows if (task := readable(row))), None)
+
+    async def take_unsent(self, task_id: str, *, owner: str, lease_until: float) -> Task | None:
+        """Hold a task whose request has not left, whoever held it; `None` when there is none: then nothing changes."""
+        statement = (
+            sa.update(tasks)
+            .where(tasks.c.id == task_id, tasks.c.final.is_(False), tasks.c.submission == Submission.PREPARED.value)
             .values(lease_owner=owner, lease_until=lease_until)
             .returning(*READ)
         )
@@ -246,6 +262,7 @@ _SPENT = [
     *(tasks.c.created_at, tasks.c.provider, tasks.c.model, tasks.c.micro_credits, tasks.c.micro_usd),
     *(tasks.c.cost_unit, tasks.c.cost_source, tasks.c.final, tasks.c.submission),
 ]
+_SENT = {Submission.SENT.value, Submission.ACCEPTED.value}
 _TOGETHER = 512
 """So many tasks are named in one statement."""
 

@@ -1,7 +1,9 @@
 """The database: one connection that writes and one that reads, opened when they are first needed."""
 
 import asyncio
+import math
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -15,6 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.errors import SetupError
 from journey_mcp.store.migrations import migrate
+
+_LOCKED_S = 10.0
+"""How long a statement waits while somebody else has the database locked."""
 
 _Result = TypeVar("_Result")
 
@@ -86,6 +91,7 @@ class Connection:
         self._engine = engine
         self._file = file
         self._connected: sa.Connection | None = None
+        self._ends_at = math.inf
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journey-mcp-store")
 
     async def rows(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[sa.RowMapping]:
@@ -100,8 +106,10 @@ class Connection:
         return await self._in_thread(lambda: self._execute(statement, values).rowcount)
 
     async def close(self) -> None:
-        """Let the connection go, after what is running on it."""
-        await self._in_thread(self._disconnect)
+        """Let the connection go, after what waits for it: at most for as long as a statement waits for a lock."""
+        self._ends_at = time.monotonic() + _LOCKED_S
+        running = asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        await asyncio.shield(running)
         self._thread.shutdown(wait=False)
 
     async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
@@ -110,6 +118,8 @@ class Connection:
         return await asyncio.shield(running)
 
     def _execute(self, statement: sa.Executable, values: Mapping[str, Any] | None) -> sa.CursorResult[Any]:
+        if time.monotonic() > self._ends_at:
+            raise SetupError("The task database did not answer until the server ended.")
         try:
             connection = self._connected or self._connect()
             self._file.check()
@@ -145,11 +155,19 @@ async def open_database(url: str) -> AsyncIterator[Database]:
         SetupError: it cannot be opened; names the address without its password.
     """
     try:
-        engine = _new_engine(make_url(url))
+        address = make_url(url)
+        # as it was written when the driver was an asynchronous one
+        address = address.set(drivername="sqlite") if address.drivername == "sqlite+aiosqlite" else address
+        engine = _new_engine(address)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise SetupError(
             f"JOURNEY_MCP_DATABASE_URL is no database we can open: {cause(error)}.", next_step=_ANOTHER
         ) from error
+    if engine.dialect.is_async:
+        raise SetupError(
+            f"JOURNEY_MCP_DATABASE_URL names an asynchronous driver, {engine.dialect.driver}.",
+            next_step="Name a plain one, as in sqlite:////folder/tasks.db.",
+        )
     database = Database(engine, _file_of(engine.url))
     try:
         try:
@@ -195,7 +213,7 @@ def _make_private_file(file: Path) -> None:
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
+    for pragma in (f"busy_timeout={_LOCKED_S * 1000:.0f}", "journal_mode=WAL", "synchronous=FULL"):
         # FULL: a task that was answered for survives a lost machine, not only a killed process
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -83,6 +83,7 @@ _OTHERS = sa.select(
 ).where(
     _WAITS,
     _HERE,
+    tasks.c.submission == Submission.PREPARED.value,
     tasks.c.lease_owner != sa.bindparam("owner"),
     tasks.c.lease_until >= sa.bindparam("now"),
 )

@@ -188,9 +188,12 @@ def m007_costs(connection: sa.Connection) -> None:
     tasks_then = sa.table("tasks", *map(sa.column, ("id", "outcome", "cost_unit", "cost_source")))
     rows = (connection.execute(sa.select(tasks_then.c.id, tasks_then.c.outcome))).all()
     for task_id, outcome in rows:
-        if cost := json.loads(outcome or "{}").get("cost"):
+        try:
+            cost = json.loads(outcome)["cost"]
             told = {"cost_unit": cost["unit"], "cost_source": cost["source"]}
-            connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(told))
+        except (ValueError, TypeError, KeyError):
+            continue  # no cost is known, or the row cannot be read: it keeps nobody from the others
+        connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(told))
 
 
 STEPS: Sequence[Callable[[sa.Connection], None]] = (
