@@ -53,7 +53,10 @@ async def wait(holdings: Holdings, wish: Wait, known: Mapping[str, Task]) -> dic
                 tasks.update(await holdings.store.get(elsewhere, principal=wish.principal))
             elapsed_s = clock.elapsed() - started
             if wish.report and (has_news or elapsed_s >= next_beat_s):
-                await wish.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks, wish.position_of))
+                queued = [id_ for id_ in elsewhere if tasks[id_].status is Status.QUEUED]
+                places = await holdings.store.lines.places(queued, now=clock.now()) if queued else {}
+                places |= {id_: place for id_ in tasks if (place := wish.position_of(id_))}
+                await wish.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks, places))
             if elapsed_s >= next_beat_s:
                 next_beat_s = elapsed_s + HEARTBEAT_S
     return tasks
@@ -71,10 +74,10 @@ def _progress(tasks: Mapping[str, Task]) -> float:
     return sum(told) / len(told)
 
 
-def _message(tasks: Mapping[str, Task], position_of: Callable[[str], int | None]) -> str:
+def _message(tasks: Mapping[str, Task], places: Mapping[str, int]) -> str:
     open_ = [task for task in tasks.values() if not task.status.is_final]
     if len(tasks) == 1 and open_:
-        return stage(open_[0], position_of(open_[0].id))
+        return stage(open_[0], places.get(open_[0].id))
     queued = sum(task.status is Status.QUEUED for task in open_)
     return f"{len(tasks) - len(open_)} of {len(tasks)} done{f', {queued} queued' if queued else ''}"
 

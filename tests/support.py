@@ -166,6 +166,7 @@ async def world(folder: Path, *faults: str, **more: Any) -> AsyncIterator[World]
         opened = World(studio, upstream, folder, clock)
         opened.faults(*faults)
         yield opened
+        studio.end()  # what hangs here would be waited for
 
 
 @asynccontextmanager
@@ -184,6 +185,7 @@ async def wide_world(
             opened = World(studio, upstream, folder, clock)
             opened.faults(*faults)
             yield opened
+            studio.end()
 
 
 @asynccontextmanager

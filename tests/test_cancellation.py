@@ -36,7 +36,6 @@ async def test_replicate_ends_a_prediction(tmp_path: Path) -> None:
         assert "has ended it" in said
 
 
-@pytest.mark.parametrize("service", ["journeyapi", "vtrix", "kkiai", "bfl"])
 async def test_a_call_that_is_cancelled_while_its_task_is_stored_leaves_it_running(tmp_path: Path) -> None:
     """It is stored, so somebody has to look after it."""
     async with world(tmp_path) as here:
@@ -73,6 +72,7 @@ async def test_a_task_that_waits_in_another_server_is_ended_free(tmp_path: Path)
         assert here.asked["imagine"] == 1
 
 
+@pytest.mark.parametrize("service", ["journeyapi", "vtrix", "kkiai", "bfl"])
 async def test_where_a_provider_cannot_it_is_said(tmp_path: Path, service: str) -> None:
     """The task goes on and will be charged."""
     models = {"journeyapi": "midjourney", "vtrix": "seedream-5", "kkiai": "imagen-4", "bfl": "flux-2-pro"}

@@ -66,7 +66,7 @@ async def test_what_a_camera_tells_stays_here(tmp_path: Path) -> None:
 
 async def test_a_picture_that_is_too_large_is_scaled_down_and_it_is_told(tmp_path: Path) -> None:
     """BFL takes 20 megapixels."""
-    (tmp_path / "wide.png").write_bytes(picture("PNG", (6000, 4000), compress_level=1))
+    Image.new("RGB", (6000, 4000), "teal").save(tmp_path / "wide.png")
     bfl = BflSettings()
     async with wide_world(tmp_path / "data", services=["bfl"], bfl=bfl, JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
         task = await here.made(**KONTEXT, image=str(tmp_path / "wide.png"))

@@ -2,9 +2,11 @@
 
 import json
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -291,6 +293,16 @@ async def test_a_client_that_hangs_up_loses_nothing_that_takes_long(tmp_path: Pa
         with raw(environment) as second:
             listed = await in_thread(second.call, "fetch_task")
             assert listed["tasks"][0]["status"] == "succeeded"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there one process may see and set what another one may do")
+async def test_a_server_may_have_many_files_open(tmp_path: Path) -> None:
+    """A shell's usual limit is for people: each call that a provider holds open takes one."""
+    with raw(environment_for("http://127.0.0.1:9", tmp_path)) as server:
+        pid, (_, hard) = server.process.pid, resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (256, hard))
+        assert await in_thread(server.call, "fetch_task") == {"tasks": []}
+        assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (min(hard, 10_240), hard)
 
 
 async def test_stdout_carries_messages_only_and_the_key_shows_nowhere(tmp_path: Path) -> None:

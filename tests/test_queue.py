@@ -242,6 +242,14 @@ async def test_two_processes_share_the_line(tmp_path: Path) -> None:
         await until(lambda: here.studio.position(ours[1].id) == 2)
         theirs = await in_line(other, "b0", "b1", principal="b")
         await until(lambda: other.position(theirs[1].id) == 4)
+        told: list[str] = []
+
+        async def report(_progress: float, message: str) -> None:
+            told.append(message)
+
+        # whoever asks for a task of another process hears its place as well
+        await here.studio.fetch([theirs[1].id], principal="b", seconds=10, report=report)
+        assert told[-1] == "midjourney: queued, 4th in line at journeyapi"
         ours += await in_line(here.studio, "c0", principal="c")
         await until(lambda: [here.studio.position(task.id) for task in ours] == [1, 4, 3])
         await until(lambda: [other.position(task.id) for task in theirs] == [2, 5])

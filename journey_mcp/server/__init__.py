@@ -17,7 +17,7 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 
 from journey_mcp import __version__
 from journey_mcp.errors import InternalError, JourneyError
-from journey_mcp.server import tasks_extension
+from journey_mcp.server import open_files, tasks_extension
 from journey_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class Backstage:
             await self._wanted.wait()
             if self._over.is_set():
                 return
+            open_files.allow_many()
             try:
                 imported = await to_thread.run_sync(_import_studio)
                 async with (self._opener or imported)(self._settings) as self._studio:

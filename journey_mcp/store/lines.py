@@ -1,13 +1,18 @@
 """Who waits for room at a provider, and who has it: one line per account, seen by every process on the database."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.store.database import Database
 from journey_mcp.store.migrations import tasks
 from journey_mcp.tasks import Submission
+
+_log = logging.getLogger(__name__)
 
 Key = tuple[int, float, str]
 """Who comes before whom: the round, since when it waits (seconds of the Unix epoch), and the task's id."""
@@ -44,6 +49,15 @@ class LineTable:
             )
             for row in rows
         ]
+
+    async def places(self, ids: Sequence[str], *, now: float) -> dict[str, int]:
+        """The place of each of these that waits, from 1; nothing when the store does not tell."""
+        try:
+            rows = await self._database.reader.rows(_PLACES, {"ids": list(ids), "now": now})
+        except SQLAlchemyError:
+            _log.exception("places in line cannot be read")
+            return {}
+        return {row["id"]: row["ahead"] + 1 for row in rows}
 
     async def wait(self, key: Key, state: Literal["waits", "refused"]) -> None:
         """The task stands in the line of its account, at this place."""
@@ -86,6 +100,27 @@ _OTHERS = sa.select(
     tasks.c.submission == Submission.PREPARED.value,
     tasks.c.lease_owner != sa.bindparam("owner"),
     tasks.c.lease_until >= sa.bindparam("now"),
+)
+_ahead = tasks.alias("ahead")
+_PLACES = sa.select(
+    tasks.c.id,
+    sa.select(sa.func.count())
+    .where(
+        sa.text("ahead.line_since IS NOT NULL AND NOT ahead.final"),
+        _ahead.c.provider == tasks.c.provider,
+        _ahead.c.base_url == tasks.c.base_url,
+        _ahead.c.submission == Submission.PREPARED.value,
+        _ahead.c.lease_until >= sa.bindparam("now"),
+        sa.tuple_(_ahead.c.line_round, _ahead.c.line_since, _ahead.c.id)
+        < sa.tuple_(tasks.c.line_round, tasks.c.line_since, tasks.c.id),
+    )
+    .correlate(tasks)
+    .scalar_subquery()
+    .label("ahead"),
+).where(
+    tasks.c.id.in_(sa.bindparam("ids", expanding=True)),
+    tasks.c.line_since.is_not(None),
+    tasks.c.submission == Submission.PREPARED.value,
 )
 _MINE = sa.update(tasks).where(tasks.c.id == sa.bindparam("task"))
 _WAIT = _MINE.values(
