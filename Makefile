@@ -25,14 +25,14 @@ demo: $(READY) ## the main job, without a key: a client session that makes, edit
 	$(BIN)/python demo/session.py
 
 test: $(READY) ## the tests
-	$(BIN)/pytest -n 2 -q $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal -q $(ARGS)
 
 check: $(READY) ## all that a change must pass
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n 2 -q --cov --cov-report=term --cov-fail-under=$(COVERAGE)
+	$(BIN)/pytest -n 2 --dist worksteal -q --cov --cov-report=term --cov-fail-under=$(COVERAGE)
 
 # Branch coverage may rise with a change and must not fall.
 COVERAGE := 97

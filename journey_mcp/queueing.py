@@ -209,34 +209,34 @@ class Line:
             place.news = anyio.Event()
             if self._is_closed:
                 raise NotSubmitted("The server ended before the request was sent.")
-            looked_at = self._now()
+            looked_at, is_held = self._now(), self._held_s() > 0
             try:
-                pause_s = await self._until_turn(place)
+                if self._is_first(place) and not is_held and await self._takes_turn(place):
+                    return
+                await self._store(place)
             except SQLAlchemyError as error:
                 failures += 1
                 if failures == _FAILURES:
                     raise SetupError("Whose turn it is cannot be read from the task database.") from error
                 _log.warning("whose turn it is at %s cannot be told: %s", self._account.provider, error)
-                pause_s = _LOOK_AGAIN_S
-            if pause_s is not None and pause_s <= 0:
-                return
             left_s = patience_s - self.refused_s(place, has_next=True)
             if left_s <= 0:
                 raise RateLimited(self._refusal)
-            await self._holdings.clock.wait(place.news, min(_LOOK_AGAIN_S if pause_s is None else pause_s, left_s))
-            if pause_s is None:
+            await self._holdings.clock.wait(place.news, min(self._pause_s(place), left_s))
+            if self._is_first(place) and not is_held:
+                # tasks of ours fill the provider
                 self._full_s += self._now() - looked_at
 
-    async def _until_turn(self, place: Place) -> float | None:
-        """Seconds until this one may have its turn; 0 when it has it, `None` when a task of ours has to end before."""
-        if self._is_first(place) and self._held_s() <= 0:
-            await self._look()
-            if self._is_next(place) and await self._has_turn(place) and self._held_s() <= 0:
-                return 0.0
-        await self._store(place)
-        if not self._is_first(place):
-            return math.inf
-        return self._held_s() if self._held_s() > 0 else None
+    async def _takes_turn(self, place: Place) -> bool:
+        """Whether the first one here is the first of all, and there is room: then it has its turn."""
+        await self._look()
+        return self._is_next(place) and await self._has_turn(place) and self._held_s() <= 0
+
+    def _pause_s(self, place: Place) -> float:
+        """How long one that has no turn waits before it looks again, unless it is woken."""
+        if self._held_s() > 0 and (self._is_first(place) or place.stored == "refused"):
+            return self._held_s()
+        return _LOOK_AGAIN_S if self._is_first(place) else math.inf
 
     async def _look(self) -> None:
         """See who waits in other processes. What waits for the provider there keeps nobody here from trying."""

@@ -57,7 +57,7 @@ def tools_table() -> str:
     for tool in read_menu(read_settings({key: "k" for key, _ in SERVICES.values()})).tools:
         required = tool["inputSchema"].get("required", [])
         names = [f"**{n}**" if n in required else n for n in tool["inputSchema"]["properties"]]
-        rows.append([f"`{tool['name']}`", tool["description"].split(". ")[0] + ".", ", ".join(names)])
+        rows.append([f"`{tool['name']}`", tool["description"].split(". ")[0].removesuffix(".") + ".", ", ".join(names)])
     return table(["tool", "", "arguments (required in bold)"], rows)
 
 

@@ -17,7 +17,9 @@ _STAGES = {
 _INTRODUCTION = """\
 With one provider configured. Nothing is ever made twice, and what costs nothing says so. *Cost kept* is what the call
 costs, as far as anybody states it. A `Retry-After` is heeded. Where it says *afterwards*, asking goes on while the
-fault lasts, and that is what comes of it when the fault is over.
+fault lasts, and that is what comes of it when the fault is over. A question for several tasks at once, which JourneyAPI
+takes, comes to the same: its answers go wrong in the adapter's own tests. Pictures of JourneyAPI and Vtrix are not
+fetched by the server: their links live.
 """
 _HEADER: tuple[str, ...] = ("what goes wrong", "at", "the caller sees", "creating requests", "the journal says")
 _LINE = ("---",) * len(_HEADER)
