@@ -222,9 +222,10 @@ class Line:
             left_s = patience_s - self.refused_s(place, has_next=True)
             if left_s <= 0:
                 raise RateLimited(self._refusal)
+            # else it is not its turn, or the provider is waited for
+            is_full = self._is_first(place) and not is_held
             await self._holdings.clock.wait(place.news, min(self._pause_s(place), left_s))
-            if self._is_first(place) and not is_held:
-                # tasks of ours fill the provider
+            if is_full:
                 self._full_s += self._now() - looked_at
 
     async def _takes_turn(self, place: Place) -> bool:
