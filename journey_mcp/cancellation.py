@@ -1,7 +1,9 @@
 """Ending a task on request: here while it is queued, upstream where the provider can, and plainly said where not."""
 
+import anyio
+
 from journey_mcp.delivery import Delivery
-from journey_mcp.errors import JourneyError
+from journey_mcp.errors import JourneyError, SetupError
 from journey_mcp.providers import Cancels, Provider
 from journey_mcp.registry import Offer
 from journey_mcp.tasks import Handle, Status, Submission, Task
@@ -14,9 +16,14 @@ async def cancel(
 ) -> tuple[Task, str]:
     """The task as it stands afterwards, and what became of the wish, in a sentence."""
     if task.submission is Submission.PREPARED:
-        # one that waits in another process is taken from it: it cannot be sent there any more
-        await delivery.holdings.take_unsent(task.id)
-        task = await delivery.holdings.change(task.id, Task.called_off) or task
+        try:
+            # whoever is cancelled in between would leave it to nobody
+            with anyio.CancelScope(shield=True):
+                # one that waits in another process is taken from it: it cannot be sent there any more
+                await delivery.holdings.take_unsent(task.id)
+                task = await delivery.holdings.change(task.id, Task.called_off) or task
+        except SetupError as error:
+            return task, f"{error} It waits there, unsent."
         if task.status is Status.CANCELED:
             return task, "It was not sent yet and is ended; nothing is charged."
     if task.status.is_final:

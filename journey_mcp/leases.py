@@ -56,7 +56,12 @@ async def _take_over(
 ) -> None:
     now = holdings.clock.now()
     orphans = await holdings.store.orphans(now=now, addresses=addresses)
-    wanted = [task.id for task, owner in orphans if not _may_still_go_on(task, owner, now)]
+    # what we hold by the store and not in memory is nobody's: something broke off in between
+    wanted = [
+        task.id
+        for task, owner in orphans
+        if (owner == holdings.owner and task.id not in holdings) or not _may_still_go_on(task, owner, now)
+    ]
     if not wanted:
         return
     adopted = await holdings.store.adopt(wanted, owner=holdings.owner, lease_until=now + LEASE_S, now=now)

@@ -28,12 +28,17 @@ def is_alive(owner: str) -> bool | None:
     except PermissionError:
         pass
     # after a restart of the machine, or of a container, another process may have the same number
-    return _birth(int(pid)) == birth
+    seen = _birth(int(pid))
+    return None if birth and not seen else seen == birth
 
 
 def _host() -> str:
-    """This machine, in few characters that no name has a colon among."""
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+    """This machine, and the world of process numbers in it that a container has of its own; without a colon."""
+    try:
+        world = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        world = ""
+    return hashlib.sha256(f"{socket.gethostname()}/{world}".encode()).hexdigest()[:12]
 
 
 def _birth(pid: int) -> str:

@@ -116,6 +116,8 @@ class Line:
             self._inside.discard(place.task_id)
 
     async def _come_first(self, place: Place, patience_s: float) -> None:
+        if self._is_closed:
+            raise _ended()
         is_free = not self._places and self._ceiling.at(self._now()) is None and self._held_s() <= 0
         if is_free and place.stored is None:
             return
@@ -208,22 +210,27 @@ class Line:
         while (task := self._holdings.get(place.task_id)) and not task.status.is_final:
             place.news = anyio.Event()
             if self._is_closed:
-                raise NotSubmitted("The server ended before the request was sent.")
+                raise _ended()
             looked_at, is_held = self._now(), self._held_s() > 0
             try:
                 if self._is_first(place) and not is_held and await self._takes_turn(place):
                     return
                 await self._store(place)
+                failures = 0
             except SQLAlchemyError as error:
                 failures += 1
                 if failures == _FAILURES:
-                    raise SetupError("Whose turn it is cannot be read from the task database.") from error
+                    raise SetupError(
+                        "Whose turn it is cannot be read from the task database.",
+                        next_step="Nothing was sent. Call again in a moment; if it stays so, ask the person to look at "
+                        "the server's disk.",
+                    ) from error
                 _log.warning("whose turn it is at %s cannot be told: %s", self._account.provider, error)
             left_s = patience_s - self.refused_s(place, has_next=True)
             if left_s <= 0:
                 raise RateLimited(self._refusal)
             # else it is not its turn, or the provider is waited for
-            is_full = self._is_first(place) and not is_held
+            is_full = self._is_first(place) and not is_held and self._held_s() <= 0 and not failures
             await self._holdings.clock.wait(place.news, min(self._pause_s(place), left_s))
             if is_full:
                 self._full_s += self._now() - looked_at
@@ -312,6 +319,10 @@ class Line:
 
     def _now(self) -> float:
         return self._holdings.clock.elapsed()
+
+
+def _ended() -> NotSubmitted:
+    return NotSubmitted("The server ended before the request was sent.")
 
 
 def _key_of(place: Place) -> Key:

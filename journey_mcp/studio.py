@@ -175,8 +175,8 @@ class Studio:
                 return joined
             if over := await self._purse.passed(task):
                 raise over
-            if fresh and (equal := await self._holdings.store.equal(principal=task.principal, wish=wish)):
-                await self._holdings.store.part(equal.id)
+            if fresh:
+                await self._holdings.store.part_all(principal=task.principal, wish=wish)
         else:
             raise SetupError(
                 "An equal call stands in the way, and the task database does not tell of it. Nothing was sent.",

@@ -120,15 +120,27 @@ class Submitter:
         return task
 
     async def _has_next(self) -> bool:
-        """Whether there is another attempt whose pictures can be had; those that cannot are left out for good."""
+        """Whether there is another attempt that may be made; those that may not are left out for good."""
         while self._attempts:
-            try:
-                await self._attempts[0].prepare()
-            except InvalidRequest as error:
-                self._refused[self._attempts.pop(0).account.provider] = error
-            else:
-                return True
+            attempt = self._attempts[0]
+            refusal = self._too_dear(attempt)
+            if refusal is None:
+                try:
+                    await attempt.prepare()
+                except InvalidRequest as error:
+                    refusal = error
+                else:
+                    return True
+            self._refused[self._attempts.pop(0).account.provider] = refusal
         return False
+
+    def _too_dear(self, attempt: Attempt) -> JourneyError | None:
+        """Why a person's limits on single calls keep the task from an attempt; `None` when they do not."""
+        task = self._holdings.get(self._task_id)
+        if task is None or attempt.account.provider == SANDBOX:
+            return None
+        there = replace(task, provider=attempt.account.provider, cost=attempt.cost, charges=attempt.charges)
+        return self._purse.too_dear(there) or self._purse.unasked(there)
 
     async def _next(self) -> Attempt | None:
         """The next attempt that the budget allows, with the task at its provider; `None` when there is none.
@@ -143,17 +155,11 @@ class Submitter:
             task = await self._holdings.change(self._task_id, partial(_at_next, attempt, self._told, notices))
             self._told = notices
             # looked at afterwards: of two tasks that move together each sees the other, and none passes the limit
-            refusal = await self._refusal(task) if task else None
-            if refusal is None:
+            over = await self._purse.passed(task) if task else None
+            if over is None:
                 return attempt
-            self._refused[attempt.account.provider] = refusal
+            self._refused[attempt.account.provider] = over
         return None
-
-    async def _refusal(self, task: Task) -> JourneyError | None:
-        """Why the person's limits keep the task from where it has moved; `None` when they do not."""
-        if task.provider == SANDBOX:
-            return None
-        return self._purse.too_dear(task) or self._purse.unasked(task) or await self._purse.passed(task)
 
     async def _sent(self, request: PreparedRequest, attempt: Attempt) -> Prediction:
         """The provider's answer. Without a connection, or at its limit, it is tried again; long by the last only."""

@@ -137,6 +137,19 @@ async def test_what_an_unknown_machine_has_not_sent_is_ended_at_once(tmp_path: P
         assert not (await here.studio.fetch(["sent"]))["sent"].status.is_final
 
 
+async def test_what_is_ours_by_the_store_and_not_in_memory_is_ended(tmp_path: Path) -> None:
+    """Something broke off in between: nobody else would look after it."""
+    async with world(tmp_path) as here:
+        await here.made()
+        ((owner,),) = sqlite3.connect(tmp_path / "tasks.db").execute("SELECT lease_owner FROM tasks").fetchall()
+        async with open_store(here.studio.settings.resolved_database_url()) as store:
+            task = left_behind(here.upstream.base_url, updated_at=here.clock.now())
+            await store.add(task, owner=owner, lease_until=1)
+        ended = (await here.studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
+        assert ended.failure is not None
+        assert ended.failure.code == "not_submitted"
+
+
 class SleepyClock(FastClock):
     """A machine that falls asleep for an hour in each of its first pauses."""
 

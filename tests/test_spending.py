@@ -194,6 +194,21 @@ async def test_nobody_pays_more_elsewhere_than_was_asked_about(tmp_path: Path) -
         assert here.sent_to("bfl") == []
 
 
+async def test_a_provider_that_may_not_be_paid_is_no_reason_to_leave_another_one(tmp_path: Path) -> None:
+    """A call that the person agreed to waits out a limit where it is: there is nowhere to go."""
+    faults = ("journeyapi/submit:status=429,times=5",)
+    more = {"JOURNEY_MCP_CONFIRM_ABOVE": "3credits,0.05usd"}
+
+    async def agree(_question: Question) -> bool:
+        return True
+
+    async with wide_world(tmp_path, *faults, services=("journeyapi", "bfl"), **more) as here:
+        task = await created(here.studio, wish(model="flux-2-max"), confirm=agree)
+        task = await here.studio.wait_for_new(task, 900)
+        assert (task.status, task.provider) == (Status.SUCCEEDED, "journeyapi")
+        assert here.sent_to("bfl") == []
+
+
 async def test_the_limit_that_holds_the_longest_says_when_there_is_room(tmp_path: Path) -> None:
     """Not the first one that is passed."""
     async with world(tmp_path, JOURNEY_MCP_BUDGET="5credits/hour,5credits/day") as here:

@@ -5,8 +5,8 @@ A task is written only by the process that holds its lease, and a final one by n
 """
 
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -78,7 +78,7 @@ class Store:
         except IntegrityError:
             return False  # another process stored an equal call in this moment
 
-    async def equal(self, *, principal: str, wish: str, unclear_since: float = math.inf) -> Task | None:
+    async def equal(self, *, principal: str, wish: str, unclear_since: float) -> Task | None:
         """The task that an equal call joins, else the newest that it has to hear of; `None` when there is neither."""
         values = {"new_principal": principal, "new_wish": wish, "unclear_since": unclear_since}
         for query in (_EQUAL_JOINED, _EQUAL_UNCLEAR):
@@ -87,9 +87,24 @@ class Store:
         return None
 
     async def part(self, task_id: str) -> None:
-        """No equal call joins this task any more."""
+        """No equal call joins this task any more.
+
+        Raises:
+            SetupError: the store cannot be written.
+        """
         is_joined = sa.and_(tasks.c.id == task_id, _JOINED)
-        await self._database.writer.count(sa.update(tasks).where(is_joined).values(equal_call=None))
+        with _told():
+            await self._database.writer.count(sa.update(tasks).where(is_joined).values(equal_call=None))
+
+    async def part_all(self, *, principal: str, wish: str) -> None:
+        """No equal call joins any task any more, also none that cannot be read.
+
+        Raises:
+            SetupError: the store cannot be written.
+        """
+        is_joined = sa.and_(tasks.c.principal == principal, tasks.c.wish == wish, _JOINED)
+        with _told():
+            await self._database.writer.count(sa.update(tasks).where(is_joined).values(equal_call=None))
 
     async def delivered(self, ids: Sequence[str]) -> None:
         """Finished results have reached somebody: equal calls make new tasks from now on."""
@@ -104,7 +119,8 @@ class Store:
         )
         if provider is not None:
             query = query.where(tasks.c.provider == provider)
-        rows = await self._database.reader.rows(query.order_by(tasks.c.created_at))
+        with _told():
+            rows = await self._database.reader.rows(query.order_by(tasks.c.created_at))
         return [
             Spending(
                 at=row["created_at"],
@@ -230,14 +246,21 @@ class Store:
         return paid + await self._database.writer.count(sa.delete(tasks).where(old, ~is_paid))
 
     async def _read(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[Task]:
-        try:
+        with _told():
             rows = await self._database.reader.rows(statement, values)
-        except SQLAlchemyError as error:
-            raise SetupError(
-                f"The task database does not answer: {cause(error)}.",
-                next_step="Call again in a moment; if it stays so, ask the person to look at the server's disk.",
-            ) from error
         return [task for row in rows if (task := readable(row))]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A database that does not answer, in the caller's words."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise SetupError(
+            f"The task database does not answer: {cause(error)}.",
+            next_step="Call again in a moment; if it stays so, ask the person to look at the server's disk.",
+        ) from error
 
 
 @asynccontextmanager
