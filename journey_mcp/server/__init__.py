@@ -60,6 +60,11 @@ class Backstage:
         self._calls, self._answered = 0, anyio.Event()
         self._is_ending = False
 
+    @property
+    def asks(self) -> bool:
+        """Whether a person may be asked about what a call costs."""
+        return self._settings.confirm_above is not None
+
     def menu(self) -> "Menu":
         """The tools and defaults of this configuration."""
         if self._menu is None:
@@ -200,8 +205,10 @@ def server_on(backstage: Backstage, *, is_eager: bool = False) -> Server[Backsta
     # not on_call_tool, whose results are the SDK's own: a task is none of them
     server.add_request_handler("tools/call", types.CallToolRequestParams, _call_tool)
     tasks_extension.install(server, _open_tasks)
-    # what a client brings back with an answer is what it was given, for this very call, and not long ago
-    server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=server.name))
+    if backstage.asks:
+        # what a client brings back with an answer is what it was given, for this very call, and not long ago;
+        # only then, for the cipher takes its time and memory
+        server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=server.name))
     server.middleware.append(_counted(backstage))
     return server
 
