@@ -158,6 +158,20 @@ class Holdings:
         self._unsaved.discard(task.id)
         return is_ours
 
+    async def still_ours(self, task_ids: Sequence[str]) -> set[str]:
+        """Those of these that the store calls ours; what another process has taken since we last looked is let go.
+
+        A store that does not answer takes nothing away.
+        """
+        try:
+            ours = await self.store.held(task_ids, owner=self.owner)
+        except (SQLAlchemyError, SetupError):
+            _log.exception("whether tasks are still ours cannot be read")
+            return set(task_ids)
+        for task_id in set(task_ids) - ours:
+            self._drop(task_id)
+        return ours
+
     async def renew(self) -> None:
         """Keep the leases, and store what could not be stored before."""
         held = list(self._held)

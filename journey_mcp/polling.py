@@ -132,8 +132,11 @@ class Poller:
 
     async def _ask(self, upstream: Upstream, batch: list[_Polled]) -> None:
         asked: dict[Handle, list[_Polled]] = {}
+        ours = await self._holdings.still_ours([polled.task_id for polled in batch])
         for polled in batch:
-            if (task := self._holdings.get(polled.task_id)) and task.handle:
+            if polled.task_id not in ours:
+                self._polled.pop(polled.task_id, None)
+            elif (task := self._holdings.get(polled.task_id)) and task.handle:
                 asked.setdefault(task.handle, []).append(polled)
         if not asked:
             return
@@ -141,7 +144,7 @@ class Poller:
             async with upstream.room:
                 answers = await upstream.provider.fetch(list(asked))
         except JourneyError as error:
-            for polled in batch:
+            for polled in itertools.chain(*asked.values()):
                 await self._unanswered(polled, upstream, error)
             return
         for handle, those in asked.items():

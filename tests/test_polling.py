@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 from support import World, created, fast_studio, settings_for, until_accepted, wide_world, wish, world
+from test_holdings import hide, show
 
 from journey_mcp import sandbox
 from journey_mcp.errors import UnknownImage
+from journey_mcp.holdings import Holdings
 from journey_mcp.store import open_store
 from journey_mcp.tasks import Status, Task
 
@@ -142,6 +144,24 @@ async def test_progress_is_kept_and_never_goes_back(tmp_path: Path) -> None:
         task = (await here.studio.fetch([task.id], seconds=12))[task.id]
         assert task.progress == 0.6
         assert here.asked["fetch"] >= 2
+
+
+async def test_what_another_process_has_taken_is_not_asked_for_any_more(tmp_path: Path) -> None:
+    """It is looked before every question; a store that does not answer takes nothing away."""
+    async with world(tmp_path, "submit:hang,times=always") as here:
+        taken, kept = [await here.accepted(model="midjourney", prompt=prompt) for prompt in ("taken", "kept")]
+        async with open_store(here.studio.settings.resolved_database_url()) as store:
+            holdings = Holdings(store, here.clock)
+            for task in (taken, kept):
+                held = await store.take(task.id, owner=holdings.owner, lease_until=9e9)
+                assert held is not None
+                holdings.take([held])
+            await store.take(taken.id, owner="another", lease_until=9e9)
+            assert await holdings.still_ours([taken.id, kept.id]) == {kept.id}
+            assert (taken.id in holdings, kept.id in holdings) == (False, True)
+            hide(tmp_path)
+            assert await holdings.still_ours([kept.id]) == {kept.id}
+            show(tmp_path)
 
 
 async def left_behind(here: World, task: Task, number: int) -> list[str]:

@@ -225,6 +225,11 @@ class Store:
             kept.update(row["id"] for row in await self._database.writer.rows(statement))
         return kept
 
+    async def held(self, ids: Sequence[str], *, owner: str) -> set[str]:
+        """The ids of those that `owner` holds."""
+        rows = await self._database.reader.rows(_HELD, {"ids": _rounded(ids), "owner": owner})
+        return {row["id"] for row in rows}
+
     async def release(self, *, owner: str) -> None:
         """Leave what `owner` holds to whoever looks next."""
         of_owner = sa.and_(tasks.c.lease_owner == owner, tasks.c.final.is_(False))
@@ -302,6 +307,9 @@ _NEW = sa.select(*(sa.bindparam(f"new_{column.name}", type_=column.type) for col
 """A new row, unless an equal call makes none."""
 _NAMES = [column.name for column in NEW]
 _ADD = sa.insert(tasks).from_select(_NAMES, _NEW)
+_HELD = sa.select(tasks.c.id).where(
+    tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.lease_owner == sa.bindparam("owner")
+)
 _GET = sa.select(*READ).where(
     tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.principal == sa.bindparam("owner")
 )
