@@ -529,6 +529,7 @@ async def test_one_tries_and_the_others_wait_behind(tmp_path: Path) -> None:
     async with plan(tmp_path, fault, name="enterprise") as (here, hand):
         first = await in_line(here.studio, "a0", principal="a")
         await until_refused(here, *first)
+        await until(lambda: here.studio.position(first[0].id) == 1)
         others = await in_line(here.studio, "a1", principal="a") + await in_line(here.studio, "b0", principal="b")
         await until(lambda: refusals(here) == 4)
         found = await run_down(here, hand, [*first, *others])
@@ -541,6 +542,7 @@ async def test_who_was_refused_keeps_its_place(tmp_path: Path) -> None:
     async with plan(tmp_path, "submit:status=429,header.Retry-After=20", name="enterprise", limit="1") as (here, hand):
         (first,) = await in_line(here.studio, "b0", principal="b")
         await until_refused(here, first)
+        await until(lambda: here.studio.position(first.id) == 1)
         others = await in_line(here.studio, "b1", principal="b") + await in_line(here.studio, "a0", principal="a")
         await run_down(here, hand, [first, *others])
         assert prompts(here) == ["b0", "b0", "a0", "b1"]
