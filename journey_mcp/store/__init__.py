@@ -92,9 +92,7 @@ class Store:
         Raises:
             SetupError: the store cannot be written.
         """
-        is_joined = sa.and_(tasks.c.id == task_id, _JOINED)
-        with _told():
-            await self._database.writer.count(sa.update(tasks).where(is_joined).values(equal_call=None))
+        await self._parted(tasks.c.id == task_id)
 
     async def part_all(self, *, principal: str, wish: str) -> None:
         """No equal call joins any task any more, also none that cannot be read.
@@ -102,9 +100,11 @@ class Store:
         Raises:
             SetupError: the store cannot be written.
         """
-        is_joined = sa.and_(tasks.c.principal == principal, tasks.c.wish == wish, _JOINED)
+        await self._parted(tasks.c.principal == principal, tasks.c.wish == wish)
+
+    async def _parted(self, *which: sa.ColumnElement[bool]) -> None:
         with _told():
-            await self._database.writer.count(sa.update(tasks).where(is_joined).values(equal_call=None))
+            await self._database.writer.count(sa.update(tasks).where(*which, _JOINED).values(equal_call=None))
 
     async def delivered(self, ids: Sequence[str]) -> None:
         """Finished results have reached somebody: equal calls make new tasks from now on."""
@@ -180,36 +180,26 @@ class Store:
 
     async def adopt(self, ids: Sequence[str], *, owner: str, lease_until: float, now: float) -> list[Task]:
         """Hold those of these tasks that are still unfinished and not renewed."""
-        statement = (
-            sa.update(tasks)
-            .where(tasks.c.id.in_(ids), tasks.c.final.is_(False), tasks.c.lease_until < now)
-            .values(lease_owner=owner, lease_until=lease_until)
-            .returning(*READ)
-        )
-        rows = await self._database.writer.rows(statement)
-        return [task for row in rows if (task := readable(row))]
+        return await self._taken(owner, lease_until, tasks.c.id.in_(ids), tasks.c.lease_until < now)
 
     async def take(self, task_id: str, *, owner: str, lease_until: float) -> Task | None:
         """Hold an unfinished task, whoever held it; `None` when there is none."""
-        statement = (
-            sa.update(tasks)
-            .where(tasks.c.id == task_id, tasks.c.final.is_(False))
-            .values(lease_owner=owner, lease_until=lease_until)
-            .returning(*READ)
-        )
-        rows = await self._database.writer.rows(statement)
-        return next((task for row in rows if (task := readable(row))), None)
+        return next(iter(await self._taken(owner, lease_until, tasks.c.id == task_id)), None)
 
     async def take_unsent(self, task_id: str, *, owner: str, lease_until: float) -> Task | None:
         """Hold a task whose request has not left, whoever held it; `None` when there is none: then nothing changes."""
+        is_unsent = tasks.c.submission == Submission.PREPARED.value
+        return next(iter(await self._taken(owner, lease_until, tasks.c.id == task_id, is_unsent)), None)
+
+    async def _taken(self, owner: str, lease_until: float, *which: sa.ColumnElement[bool]) -> list[Task]:
+        """The unfinished tasks of which all this holds, now held by `owner`."""
         statement = (
             sa.update(tasks)
-            .where(tasks.c.id == task_id, tasks.c.final.is_(False), tasks.c.submission == Submission.PREPARED.value)
+            .where(tasks.c.final.is_(False), *which)
             .values(lease_owner=owner, lease_until=lease_until)
             .returning(*READ)
         )
-        rows = await self._database.writer.rows(statement)
-        return next((task for row in rows if (task := readable(row))), None)
+        return [task for row in await self._database.writer.rows(statement) if (task := readable(row))]
 
     async def renew(self, ids: Sequence[str], *, owner: str, lease_until: float) -> set[str]:
         """Keep these; the ids of those that `owner` really holds."""
