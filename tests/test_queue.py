@@ -241,7 +241,10 @@ async def test_two_processes_share_the_line(tmp_path: Path) -> None:
         running = await in_line(here.studio, "a0", principal="a")
         await until(lambda: here.created)
         ours = await in_line(here.studio, "a1", "a2", principal="a")
-        await until(lambda: here.studio.position(ours[1].id) == 2)
+        database = sqlite3.connect(tmp_path / "tasks.db")
+        # other processes see who waits once that is stored, which takes the first one a moment longer
+        await until(lambda: database.execute("SELECT count(*) FROM tasks WHERE line = 'waits'").fetchone() == (2,))
+        database.close()
         theirs = await in_line(other, "b0", "b1", principal="b")
         await until(lambda: other.position(theirs[1].id) == 4)
         told: list[str] = []
