@@ -63,6 +63,7 @@ def build(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        sandbox.calendar.start()
         async with sandbox.deliveries.open():
             yield
 

@@ -7,14 +7,24 @@ from journey_mcp.sandbox.clock import Clock
 
 
 class Calendar:
-    """Takes the clock's present for today, and goes on by the clock."""
+    """Takes the clock's present for today when it is started, and goes on by the clock."""
 
     def __init__(self, clock: Clock) -> None:
-        self._start = time.time() - clock()
+        self._clock = clock
+        self._zero: float | None = None
+
+    def start(self) -> float:
+        """Return the moment 0 of the clock in seconds since 1970. The first call determines it.
+
+        The calendar does not start by itself: the clock of an event loop cannot be read before the loop runs.
+        """
+        if self._zero is None:
+            self._zero = time.time() - self._clock()
+        return self._zero
 
     def unix(self, moment: float) -> float:
         """Return seconds since 1970."""
-        return self._start + moment
+        return self.start() + moment
 
     def written(self, moment: float) -> str:
         """Return a date as in 2026-01-05T10:00:00.000Z."""

@@ -1,8 +1,9 @@
 """Everything about a sandbox that a test or a user may choose."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import anyio
 
 from journey_mcp.sandbox.bfl.settings import BflSettings
 from journey_mcp.sandbox.clock import Clock
@@ -21,7 +22,7 @@ class Settings:
     """Durations are divided by it: 1 is life-like, 0 ends every task at once and retries without waiting."""
     seed: int | None = None
     """Makes task ids, seeds and durations repeatable; None rolls them afresh."""
-    clock: Clock = time.monotonic
+    clock: Clock = anyio.current_time
     """Tells the time that tasks and waits go by."""
     faults: tuple[Fault, ...] = ()
     """What goes wrong from the start. POST /sandbox/faults replaces them later."""

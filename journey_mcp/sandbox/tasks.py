@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
+
 from journey_mcp.sandbox.recipes import Recipe
 
 KEPT_TASKS = 2_000
@@ -85,6 +87,7 @@ class Tasks:
         self._kept_tasks = kept_tasks
         self._kept_bytes = kept_bytes
         self._bytes = 0
+        self._changed = anyio.Event()
 
     @property
     def running(self) -> int:
@@ -103,6 +106,13 @@ class Tasks:
         """Add a running task, or replace one by its later form, whether running or over."""
         home = self._over if task.task_id in self._over else self._running
         home[task.task_id] = task
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def wait_for_change(self, seconds: float) -> None:
+        """Return when a task was added or replaced, at the latest after `seconds`."""
+        with anyio.move_on_after(seconds):
+            await self._changed.wait()
 
     def settle(self, now: float, service: str) -> list[Task]:
         """Move the tasks of a service that are over by `now` out of the running ones and return them."""

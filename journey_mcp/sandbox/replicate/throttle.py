@@ -12,7 +12,8 @@ class Throttle:
         self._clock = clock
         self._per_minute = per_minute
         self._left = float(per_minute or 0)
-        self._seen_at = clock()
+        # the clock of an event loop cannot be read before the loop runs, and the throttle is full until then
+        self._seen_at: float | None = None
 
     def take(self) -> int | None:
         """Let one pass and return None, or return in how many seconds one will pass."""
@@ -34,5 +35,6 @@ class Throttle:
 
     def _refill(self, per_minute: int) -> None:
         now = self._clock()
-        self._left = min(per_minute, self._left + (now - self._seen_at) * per_minute / 60)
+        passed_s = 0.0 if self._seen_at is None else now - self._seen_at
+        self._left = min(per_minute, self._left + passed_s * per_minute / 60)
         self._seen_at = now

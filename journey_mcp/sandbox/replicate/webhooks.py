@@ -6,14 +6,13 @@ The signature is Svix's scheme with its headers' names without the `svix-` prefi
 import base64
 import hashlib
 import hmac
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import anyio
-
 from journey_mcp.sandbox.answers import json_answer, spoil
-from journey_mcp.sandbox.clock import GLANCE_S, wait_until
+from journey_mcp.sandbox.clock import wait_until
 from journey_mcp.sandbox.faults import Fault, find
 from journey_mcp.sandbox.replicate.predictions import Prediction
 from journey_mcp.sandbox.replicate.requests import EVENTS, Hook
@@ -56,7 +55,9 @@ class Herald:
             now = self.sandbox.now()
             if prediction.is_over(now) or (event in ("start", "logs") and now >= prediction.starts_at):
                 return prediction
-            await anyio.sleep(GLANCE_S)
+            # one that is held, or canceled, is replaced by another form
+            due = [moment for moment in (prediction.starts_at, prediction.ends_at) if moment > now]
+            await self.sandbox.tasks.wait_for_change(min(due, default=math.inf) - now)
         return None
 
     def _told(self, prediction: Prediction, event: str) -> dict[str, Any] | None:
