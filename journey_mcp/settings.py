@@ -98,7 +98,8 @@ class Settings(BaseModel):
     database_url: str | None = Field(
         None,
         title="JOURNEY_MCP_DATABASE_URL",
-        description="Address of the task database; default `sqlite:///<data folder>/tasks.db`.",
+        description="Address of the task database; default `sqlite:///<data folder>/tasks.db`. "
+        "`?timeout=20` waits 20 s for a lock of another process instead of 10.",
     )
     registry: Path | None = Field(
         None, title="JOURNEY_MCP_REGISTRY", description="A TOML file with models and offers of your own."

@@ -18,8 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from journey_mcp.errors import SetupError
 from journey_mcp.store.migrations import migrate
 
-_LOCKED_S = 10.0
-"""How long a statement waits while somebody else has the database locked."""
+_LOCK_WAIT_S = 10.0
+"""How long a statement waits for a lock of another process, unless the URL says `?timeout=`."""
 
 _Result = TypeVar("_Result")
 
@@ -29,11 +29,11 @@ _ANOTHER = "Set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to a place that
 class Database:
     """The two connections to one database."""
 
-    def __init__(self, engine: sa.Engine, file: Path | None) -> None:
+    def __init__(self, engine: sa.Engine, file: Path | None, *, lock_wait_s: float) -> None:
         self._engine = engine
-        self.writer = Connection(engine, behind := _File(file))
+        self.writer = Connection(engine, behind := _File(file), lock_wait_s=lock_wait_s)
         # finished tasks are read while somebody else holds the database's write lock
-        self.reader = Connection(engine, behind)
+        self.reader = Connection(engine, behind, lock_wait_s=lock_wait_s)
 
     async def close(self) -> None:
         """Let the database go."""
@@ -87,8 +87,9 @@ class Connection:
     one hop to the thread and back, whatever the driver does for it there.
     """
 
-    def __init__(self, engine: sa.Engine, file: "_File") -> None:
+    def __init__(self, engine: sa.Engine, file: "_File", *, lock_wait_s: float) -> None:
         self._engine = engine
+        self._lock_wait_s = lock_wait_s
         self._file = file
         self._connected: sa.Connection | None = None
         self._ends_at = math.inf
@@ -107,7 +108,7 @@ class Connection:
 
     async def close(self) -> None:
         """Let the connection go, after what waits for it: at most for as long as a statement waits for a lock."""
-        self._ends_at = time.monotonic() + _LOCKED_S
+        self._ends_at = time.monotonic() + self._lock_wait_s
         running = asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         await asyncio.shield(running)
         self._thread.shutdown(wait=False)
@@ -158,7 +159,8 @@ async def open_database(url: str) -> AsyncIterator[Database]:
         address = make_url(url)
         # as it was written when the driver was an asynchronous one
         address = address.set(drivername="sqlite") if address.drivername == "sqlite+aiosqlite" else address
-        engine = _new_engine(address)
+        lock_wait_s = float(str(address.query.get("timeout", _LOCK_WAIT_S)))
+        engine = _new_engine(address, lock_wait_s)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise SetupError(
             f"JOURNEY_MCP_DATABASE_URL is no database we can open: {cause(error)}.", next_step=_ANOTHER
@@ -168,19 +170,22 @@ async def open_database(url: str) -> AsyncIterator[Database]:
             f"JOURNEY_MCP_DATABASE_URL names an asynchronous driver, {engine.dialect.driver}.",
             next_step="Name a plain one, as in sqlite:////folder/tasks.db.",
         )
-    database = Database(engine, _file_of(engine.url))
+    database = Database(engine, _file_of(engine.url), lock_wait_s=lock_wait_s)
     try:
         try:
             await database.writer.rows(sa.select(sa.literal(1)))
         except (SQLAlchemyError, OSError) as error:
-            where = engine.url.render_as_string(hide_password=True)
+            where = address.render_as_string(hide_password=True)
             raise SetupError(f"The database {where} cannot be opened: {cause(error)}.", next_step=_ANOTHER) from error
         yield database
     finally:
         await database.close()
 
 
-def _new_engine(url: URL) -> sa.Engine:
+def _new_engine(url: URL, lock_wait_s: float) -> sa.Engine:
+    is_sqlite = url.get_backend_name() == "sqlite"
+    if is_sqlite:
+        url = url.update_query_dict({"timeout": f"{lock_wait_s:g}"})
     engine = sa.create_engine(
         url,
         isolation_level="AUTOCOMMIT",
@@ -188,7 +193,7 @@ def _new_engine(url: URL) -> sa.Engine:
         hide_parameters=True,  # prompts are private: they do not belong into logs
         poolclass=sa.NullPool,  # the store keeps its connection itself
     )
-    if engine.dialect.name == "sqlite":
+    if is_sqlite:
         sa.event.listen(engine, "connect", _set_up_sqlite)
     return engine
 
@@ -213,7 +218,7 @@ def _make_private_file(file: Path) -> None:
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    for pragma in (f"busy_timeout={_LOCKED_S * 1000:.0f}", "journal_mode=WAL", "synchronous=FULL"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
         # FULL: a task that was answered for survives a lost machine, not only a killed process
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
