@@ -31,17 +31,19 @@ _AT_ONCE = 50
 _WRITTEN = "http11.send_request_body.complete"
 
 
-class Watch(Clock):
-    """Real time, that notes when the schedule meant to go on: nobody else waits by the clock here."""
+_due: ContextVar[float] = ContextVar("due")
+"""When the wait that ended last in this task, or in the one that started it, was to end."""
 
-    due = 0.0
+
+class Watch(Clock):
+    """Real time that notes when each task meant to go on."""
 
     async def wait(self, event: anyio.Event, seconds: float) -> bool:
         """Wait as ever."""
         due = self.elapsed() + seconds
         came = await super().wait(event, seconds)
         if not came:
-            self.due = due
+            _due.set(due)
         return came
 
 
@@ -65,7 +67,7 @@ class Crowd:
     def asks(self, count: int) -> None:
         """A question for so many begins."""
         self.questions += 1
-        self._asked.set((self.clock.due, count))
+        self._asked.set((_due.get(), count))
 
     async def _watched(self, request: httpx2.Request) -> None:
         asked = self._asked.get()

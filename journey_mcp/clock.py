@@ -45,3 +45,21 @@ class Clock:
         with anyio.move_on_after(seconds):
             await event.wait()
         return event.is_set()
+
+
+class Wakeup:
+    """Wakes a loop that sleeps until something is due."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def notify(self) -> None:
+        """Let the loop look again now, or right after what it does now."""
+        self._event.set()
+
+    async def wait(self, clock: Clock, seconds: float) -> bool:
+        """Wait for a notification since the last wait, at most so long; return whether there was one."""
+        is_notified = await clock.wait(self._event, seconds)
+        if is_notified:
+            self._event = anyio.Event()
+        return is_notified

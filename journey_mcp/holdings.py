@@ -12,14 +12,14 @@ import anyio
 from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.budgets import Limit
-from journey_mcp.clock import Clock
+from journey_mcp.clock import Clock, Wakeup
 from journey_mcp.errors import SetupError
 from journey_mcp.owners import new_owner
 from journey_mcp.store import Store
 from journey_mcp.tasks import Task
 
 LEASE_S = 6.0
-"""How long a task stays with a process that does not renew; renewal and take-over look every 2 s."""
+"""How long a task stays with a process that does not renew."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +55,8 @@ class Holdings:
         self.store = store
         self.clock = clock
         self.owner = new_owner()
+        self.acquired = Wakeup()
+        """Notified of every task that is acquired: its lease must be renewed in time."""
         self._held: dict[str, Task] = {}
         self._unsaved: set[str] = set()
         self._watches: dict[str, list[Watch]] = {}
@@ -100,12 +102,13 @@ class Holdings:
                 next_step="Ask the person who runs the server to look at its disk and data folder.",
             ) from error
         if is_added:
-            self._held[task.id] = task
+            self.take([task])
         return is_added
 
     def take(self, tasks: Iterable[Task]) -> None:
         """Hold tasks whose lease was just taken over."""
         self._held.update({task.id: task for task in tasks})
+        self.acquired.notify()
 
     async def take_unsent(self, task_id: str) -> None:
         """Hold a task that another process holds and has not sent; nothing happens when there is none.
@@ -123,7 +126,7 @@ class Holdings:
                 next_step="Call again in a moment; if it stays so, ask the person to look at the server's disk.",
             ) from error
         if taken is not None:
-            self._held[task_id] = taken
+            self.take([taken])
 
     async def change(self, task_id: str, changed: Callable[[Task, float], Task]) -> Task | None:
         """Change a held task: store first, then tell those who watch. `None` when it is not held."""

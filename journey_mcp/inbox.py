@@ -1,10 +1,12 @@
 """What providers report by webhook: believed when it is genuine, and then told to the journal like any answer."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from journey_mcp.clock import Wakeup
 from journey_mcp.delivery import Delivery
 from journey_mcp.errors import SetupError, SubmissionUnconfirmed
 from journey_mcp.holdings import LEASE_S
@@ -14,8 +16,6 @@ from journey_mcp.providers.signatures import is_secret
 from journey_mcp.registry import Offer
 from journey_mcp.tasks import Prediction, Submission, Task
 from journey_mcp.webhooks import secret_of, token_of, unanswered
-
-_LOOK_EVERY_S = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +42,12 @@ class Inbox:
         self._offer_of = offer_of
         self._hears = hears
         self._go_on = go_on
+        self._wakeup = Wakeup()
+        self._holdings.listen(self._changed)
+
+    def _changed(self, task: Task) -> None:
+        if task.submission is Submission.SENT and task.answer_by is not None:
+            self._wakeup.notify()
 
     async def take(self, address: str, headers: Mapping[str, str], body: bytes) -> bool:
         """Take in one delivery, which may come more than once; False when it is not genuine, and changed nothing.
@@ -117,19 +123,27 @@ class Inbox:
             _log.warning("task %s ended without an answer; now %s tells of it as %s: %s", *told)
 
     async def expire(self, is_out: Callable[[str], bool]) -> None:
-        """End, for ever, what waits for a webhook that can come no more; `is_out` tells which still wait otherwise."""
+        """End, for ever, tasks whose webhook can come no more; `is_out` says which requests may still be answered.
+
+        Sleeps until the next one is due; while some are, at most one lease, since the calendar may be set.
+        """
         while True:
-            await self._holdings.clock.sleep(_LOOK_EVERY_S)
+            deadlines = {task.id: by for task in self._holdings.held if (by := _answer_by(task)) is not None}
             now = self._holdings.clock.now()
-            for task in self._holdings.held:
-                is_waiting = task.submission is Submission.SENT and not is_out(task.id)
-                if is_waiting and task.answer_by is not None and now >= task.answer_by:
-                    await self._holdings.change(task.id, _given_up)
+            for task_id in [id_ for id_, by in deadlines.items() if now >= by and not is_out(id_)]:
+                await self._holdings.change(task_id, _given_up)
+            pauses_s = [by - now if by > now else LEASE_S for by in deadlines.values()]
+            await self._wakeup.wait(self._holdings.clock, min(*pauses_s, LEASE_S) if pauses_s else math.inf)
 
 
 def _is_about(task: Task, provider: str, prediction: Prediction) -> bool:
     """Whether a provider's prediction can be the task's own run."""
     return task.provider == provider and task.prediction_id in {None, prediction.prediction_id}
+
+
+def _answer_by(task: Task) -> float | None:
+    """Return until when a request without an answer may still be answered by webhook."""
+    return task.answer_by if task.submission is Submission.SENT else None
 
 
 def _given_up(task: Task, now: float) -> Task:

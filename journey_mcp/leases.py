@@ -11,7 +11,8 @@ from journey_mcp.providers.client import LONGEST_SUBMIT_S
 from journey_mcp.tasks import Submission, Task
 from journey_mcp.webhooks import unanswered
 
-_LOOK_EVERY_S = 2.0
+RENEW_AFTER_S = 2.0
+"""Of the lease's 6 s: a renewal may fail twice, or come 4 s late."""
 _PURGE_EVERY_S = 3600.0
 _ANSWERED_WITHIN_S = LONGEST_SUBMIT_S + 60.0
 """No creating request is waited for longer than that; an upload before it costs nothing when it is lost."""
@@ -27,28 +28,49 @@ async def keep(
     forget_older: Callable[[float], Awaitable[None]],
     keep_s: float,
 ) -> None:
-    """Renew our leases, take over what runs at our addresses and nobody holds, delete what is too old; for ever.
+    """Renew the leases of this process, take over tasks whose lease has expired, delete old tasks; for ever.
 
-    `go_on` is told of every task that was taken over and is to be polled, `forget_older` of the time before which
-    nothing is kept.
+    Only tasks at these addresses are taken over. `go_on` is called with every task that was taken over and is to be
+    polled, `forget_older` with the time before which nothing is kept. Between two rounds it sleeps until the next
+    lease is due, at most one lease.
     """
-    clock, purge_at, last_look = holdings.clock, -math.inf, holdings.clock.now()
+    clock, purge_at, due = holdings.clock, -math.inf, holdings.clock.now()
     while True:
+        pause_s = RENEW_AFTER_S
         try:
             await holdings.renew()
             now = clock.now()
-            # After a pause of the whole machine every lease looks old. The others wake in this moment too:
-            # give them a round to renew before taking what is theirs.
-            if now - last_look < LEASE_S:
+            # After a pause of the whole machine every lease has expired. The other processes wake at the same time:
+            # give them a round to renew before taking over what is theirs.
+            if now - due < LEASE_S - RENEW_AFTER_S:
                 await _take_over(holdings, list(addresses()), go_on)
-            last_look = now
+                pause_s = await _until_due(holdings)
             if clock.elapsed() >= purge_at:
                 purge_at = clock.elapsed() + _PURGE_EVERY_S
                 await holdings.store.delete_older(than=now - keep_s)
                 await forget_older(now - keep_s)
-        except Exception:  # noqa: BLE001  # without this loop every task of ours would be taken for orphaned
-            _log.exception("leases cannot be looked after; it is tried again")
-        await clock.sleep(_LOOK_EVERY_S)
+        except Exception:  # noqa: BLE001  # without this loop other processes would take over all tasks of this one
+            _log.exception("leases cannot be renewed; it is tried again")
+        due = await _sleep(holdings, pause_s)
+
+
+async def _until_due(holdings: Holdings) -> float:
+    """Return the seconds until a lease of this process is to be renewed, or one of another process may expire."""
+    own_s = RENEW_AFTER_S if holdings.held else LEASE_S
+    now = holdings.clock.now()
+    expires_at = await holdings.store.next_expiry(after=now, but_of=holdings.owner)
+    return min(own_s, math.inf if expires_at is None else expires_at - now)
+
+
+async def _sleep(holdings: Holdings, seconds: float) -> float:
+    """Sleep until the next round, which an acquired task brings nearer; return when that was to be, by the calendar."""
+    clock = holdings.clock
+    wake_at, due = clock.elapsed() + seconds, clock.now() + seconds
+    while (left_s := wake_at - clock.elapsed()) > 0:
+        if await holdings.acquired.wait(clock, left_s):
+            wake_at = min(wake_at, clock.elapsed() + RENEW_AFTER_S)
+            due = min(due, clock.now() + RENEW_AFTER_S)
+    return due
 
 
 async def _take_over(

@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from journey_mcp import pacing
+from journey_mcp.clock import Wakeup
 from journey_mcp.delivery import Delivery
 from journey_mcp.errors import CredentialsRejected, JourneyError, LostUpstream, NoPicture, SandboxGone, Unreachable
 from journey_mcp.providers import Provider
@@ -84,7 +85,7 @@ class Poller:
         self._order = itertools.count()
         self._next = math.inf
         """When `run` looks again."""
-        self._earlier = anyio.Event()
+        self._wakeup = Wakeup()
 
     def add(self, task_id: str, offer: Offer | None, *, now: bool = False) -> None:
         """Poll this held task until it is final; with `now`, for the first time at once."""
@@ -95,10 +96,9 @@ class Poller:
         clock = self._holdings.clock
         async with anyio.create_task_group() as group:
             while True:
-                self._earlier = anyio.Event()
                 self._next = min((heap[0].due for heap in self._due.values()), default=clock.elapsed() + 3600.0)
                 # also when something is late already: the rest of the process has its turn in between
-                if not await clock.wait(self._earlier, self._next - clock.elapsed()):
+                if not await self._wakeup.wait(clock, self._next - clock.elapsed()):
                     self._start_due(group, clock.elapsed())
 
     def _start_due(self, group: TaskGroup, now: float) -> None:
@@ -226,7 +226,7 @@ class Poller:
         polled.is_scheduled = True
         heapq.heappush(self._due.setdefault(self._upstream_of(task), []), _Due(due, next(self._order), polled))
         if due < self._next:
-            self._earlier.set()
+            self._wakeup.notify()
 
 
 def _lost(upstream: Upstream) -> JourneyError:

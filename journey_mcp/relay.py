@@ -5,20 +5,21 @@ What is to be told stands in the store from the moment a task is made, so any pr
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
 import anyio
 from sqlalchemy.exc import SQLAlchemyError
 
-from journey_mcp.clock import Clock
+from journey_mcp.clock import Clock, Wakeup
 from journey_mcp.errors import InvalidWebhook, SetupError
 from journey_mcp.fetching import Fetcher, FetchError
+from journey_mcp.holdings import LEASE_S
 from journey_mcp.requests import check_webhook_url
 from journey_mcp.store import Store
 from journey_mcp.tasks import Task
 
-_LOOK_EVERY_S = 2.0
 _TOGETHER = 50
 _ANSWER_WITHIN_S = 10.0
 _GAPS_S = (10.0, 30.0, 90.0)
@@ -47,6 +48,7 @@ class Relay:
         self._headers = {"content-type": "application/json", **({"x-webhook-secret": secret} if secret else {})}
         self._shown = shown
         self._one_round = anyio.Lock()
+        self._wakeup = Wakeup()
 
     async def check(self, url: str) -> None:
         """Refuse a webhook that could never be told.
@@ -60,24 +62,36 @@ class Relay:
         except FetchError as error:
             raise InvalidWebhook(f"webhook_url cannot be used: {error}.") from error
 
-    async def run(self) -> None:
-        """Tell what is due, for ever."""
-        while True:
-            await self.round()
-            await self._clock.sleep(_LOOK_EVERY_S)
+    def changed(self, task: Task) -> None:
+        """Look again when a task of this process has ended whose caller has a webhook."""
+        if task.status.is_final and task.request.webhook_url is not None:
+            self._wakeup.notify()
 
-    async def round(self) -> None:
-        """Tell what is due now, and come back when all that was tried."""
+    async def run(self) -> None:
+        """Send what is due, for ever; sleep until the next webhook is due, at most one lease.
+
+        Longer would be too long: tasks of other processes, also of dead ones, become due unseen.
+        """
+        while True:
+            next_due = await self.round()
+            await self._wakeup.wait(self._clock, min(max(next_due - self._clock.now(), 0.0), LEASE_S))
+
+    async def round(self) -> float:
+        """Send what is due now, and return when all that was tried: the time at which more is due, `inf` for never."""
         async with self._one_round:
             try:
+                next_due = await self._store.relays.next_due()
                 now = self._clock.now()
+                if next_due > now:
+                    return next_due
                 due = await self._store.relays.due(now=now, again_at=now + _OURS_S, limit=_TOGETHER)
+                async with anyio.create_task_group() as group:
+                    for task, tries in due:
+                        group.start_soon(self._tell, task, tries)
+                return await self._store.relays.next_due()
             except (SQLAlchemyError, SetupError):
                 _log.exception("whom webhooks are to be told of cannot be read; it is tried again")
-                return
-            async with anyio.create_task_group() as group:
-                for task, tries in due:
-                    group.start_soon(self._tell, task, tries)
+                return math.inf
 
     async def _tell(self, task: Task, tries: int) -> None:
         try:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp import fitting, leases, routing, wishes
 from journey_mcp.cancellation import cancel
-from journey_mcp.clock import Clock
+from journey_mcp.clock import Clock, Wakeup
 from journey_mcp.concurrency import parse_limits_at_once
 from journey_mcp.connections import ADAPTERS, Adapter, Connections, open_connections
 from journey_mcp.copies import Copies
@@ -116,6 +116,7 @@ class Studio:
             secret=settings.webhook_secret.get_secret_value() if settings.webhook_secret else None,
             shown=lambda task, now: task_object(task, now=now, with_prompt=True, with_paths=False),
         )
+        self._holdings.listen(self._relay.changed)
         self._queues = Queues(self._holdings, parse_limits_at_once(settings.max_concurrent or ""))
         # A creating request that is out is not cancelled with whatever asked for it: the answer may be paid for.
         # These tasks are outside of every cancel scope; `stop` ends them.
@@ -123,7 +124,7 @@ class Studio:
         self._starting: set[asyncio.Task[Created]] = set()
         self._delivered: set[str] = set()
         """What reached somebody and is not noted yet."""
-        self._is_delivered = anyio.Event()
+        self._has_delivered = Wakeup()
 
     async def create(
         self,
@@ -254,7 +255,7 @@ class Studio:
         """Somebody has these results: equal calls make new pictures from now on."""
         self._delivered |= {task.id for task in tasks if task.status is Status.SUCCEEDED and task.equal_call}
         if self._delivered:
-            self._is_delivered.set()
+            self._has_delivered.notify()
 
     async def note_delivered(self) -> None:
         """Tell the other processes what was delivered, for all of it at once: no call waits for that."""
@@ -270,10 +271,9 @@ class Studio:
 
     async def _keep_noting(self) -> None:
         while True:
-            await self._holdings.clock.wait(self._is_delivered, _NOTED_AGAIN_S)
+            await self._has_delivered.wait(self._holdings.clock, _NOTED_AGAIN_S if self._delivered else math.inf)
             # the answer goes out first: it and this would slow each other down
             await self._holdings.clock.sleep(_NOTED_AFTER_S)
-            self._is_delivered = anyio.Event()
             await self.note_delivered()
 
     async def wait_for_new(self, task: Task, seconds: float, report: Report | None = None) -> Task:

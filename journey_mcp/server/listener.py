@@ -79,7 +79,7 @@ def listening_at(listener: socket.socket) -> Listening:
                 try:
                     yield
                 finally:
-                    server.should_exit = True
+                    server.end()
         finally:
             listener.close()
             if under_way:
@@ -138,7 +138,19 @@ class _Protocol(H11Protocol):
 
 
 class _Listener(uvicorn.Server):
-    """Serves beside something that minds the signals."""
+    """Serves beside something that minds the signals, until it is told to end."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._is_over = asyncio.Event()
+
+    def end(self) -> None:
+        """Let `serve` return."""
+        self._is_over.set()
+
+    async def main_loop(self) -> None:
+        """Wait for the end. The original wakes ten times a second, for a date header that is not sent here."""
+        await self._is_over.wait()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

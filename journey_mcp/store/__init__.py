@@ -174,13 +174,19 @@ class Store:
                 for name, url in addresses
             ),
         )
-        query = sa.select(*READ, tasks.c.lease_owner).where(_UNFINISHED, tasks.c.lease_until < now, at_ours)
+        query = sa.select(*READ, tasks.c.lease_owner).where(_UNFINISHED, tasks.c.lease_until <= now, at_ours)
         rows = await self._database.reader.rows(query)
         return [(task, row["lease_owner"]) for row in rows if (task := readable(row))]
 
+    async def next_expiry(self, *, after: float, but_of: str) -> float | None:
+        """Return when the next lease of another owner expires after that time; `None` if there is none."""
+        (row,) = await self._database.reader.rows(_NEXT_EXPIRY, {"after": after, "owner": but_of})
+        expires_at: float | None = row["expires_at"]
+        return expires_at
+
     async def adopt(self, ids: Sequence[str], *, owner: str, lease_until: float, now: float) -> list[Task]:
         """Hold those of these tasks that are still unfinished and not renewed."""
-        return await self._taken(owner, lease_until, tasks.c.id.in_(ids), tasks.c.lease_until < now)
+        return await self._taken(owner, lease_until, tasks.c.id.in_(ids), tasks.c.lease_until <= now)
 
     async def take(self, task_id: str, *, owner: str, lease_until: float) -> Task | None:
         """Hold an unfinished task, whoever held it; `None` when there is none."""
@@ -323,6 +329,13 @@ _SAVE = (
 
 _UNFINISHED = sa.text("NOT final")
 """In the words of the index of unfinished tasks: neither SQLite nor PostgreSQL knows it again in others."""
+
+
+_NEXT_EXPIRY = sa.select(sa.func.min(tasks.c.lease_until).label("expires_at")).where(
+    _UNFINISHED,
+    tasks.c.lease_until > sa.bindparam("after", type_=sa.Float),
+    tasks.c.lease_owner != sa.bindparam("owner"),
+)
 
 
 def _rounded(ids: Sequence[str]) -> list[str]:

@@ -99,7 +99,7 @@ _OTHERS = sa.select(
     _HERE,
     tasks.c.submission == Submission.PREPARED.value,
     tasks.c.lease_owner != sa.bindparam("owner"),
-    tasks.c.lease_until >= sa.bindparam("now"),
+    tasks.c.lease_until > sa.bindparam("now"),
 )
 _ahead = tasks.alias("ahead")
 _PLACES = sa.select(
@@ -110,7 +110,7 @@ _PLACES = sa.select(
         _ahead.c.provider == tasks.c.provider,
         _ahead.c.base_url == tasks.c.base_url,
         _ahead.c.submission == Submission.PREPARED.value,
-        _ahead.c.lease_until >= sa.bindparam("now"),
+        _ahead.c.lease_until > sa.bindparam("now"),
         sa.tuple_(_ahead.c.line_round, _ahead.c.line_since, _ahead.c.id)
         < sa.tuple_(tasks.c.line_round, tasks.c.line_since, tasks.c.id),
     )
@@ -145,7 +145,7 @@ _RUNNING = (
             sa.and_(
                 _others.c.line == "turn",
                 _others.c.submission == Submission.PREPARED.value,
-                _others.c.lease_until >= sa.bindparam("now"),
+                _others.c.lease_until > sa.bindparam("now"),
             ),
         ),
     )

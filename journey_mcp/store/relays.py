@@ -1,5 +1,7 @@
 """Which callers' webhooks are to be told of the ends of their tasks, and when."""
 
+import math
+
 import sqlalchemy as sa
 
 from journey_mcp.store.database import Database
@@ -20,9 +22,6 @@ class RelayTable:
         They are the asking process's own until `again_at`: then the next one that looks gets them.
         """
         ids = sa.select(tasks.c.id).where(tasks.c.relay_due <= now, tasks.c.final.is_(True)).limit(limit)
-        query = sa.select(sa.literal(1)).where(ids.exists())
-        if not await self._database.reader.rows(query):
-            return []  # without asking for the write lock
         statement = (
             sa.update(tasks)
             .where(tasks.c.id.in_(ids), tasks.c.relay_due <= now)
@@ -31,6 +30,12 @@ class RelayTable:
         )
         rows = await self._database.writer.rows(statement)
         return [(task, row["relay_tries"]) for row in rows if (task := readable(row))]
+
+    async def next_due(self) -> float:
+        """Return the earliest time at which an ended task's webhook is due; `inf` if there is none."""
+        query = sa.select(sa.func.min(tasks.c.relay_due).label("due")).where(tasks.c.final.is_(True))
+        (row,) = await self._database.reader.rows(query.where(tasks.c.relay_due.is_not(None)))
+        return math.inf if row["due"] is None else float(row["due"])
 
     async def told(self, task_id: str) -> None:
         """The caller's webhook took the result, which has reached somebody with that."""
