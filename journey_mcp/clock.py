@@ -60,6 +60,5 @@ class Wakeup:
     async def wait(self, clock: Clock, seconds: float) -> bool:
         """Wait for a notification since the last wait, at most so long; return whether there was one."""
         is_notified = await clock.wait(self._event, seconds)
-        if is_notified:
-            self._event = anyio.Event()
+        self._event = anyio.Event()
         return is_notified
