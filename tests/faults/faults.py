@@ -7,9 +7,6 @@ from typing import Any, Literal
 HOUR_S = 3600.0
 NOWHERE = "http://127.0.0.1:1"
 """Nobody listens there."""
-USUAL_SPEED = 400.0
-HURRY = 100.0
-"""How fast the time of a hurried event loop runs."""
 TOO_LONG_S = 60.0
 """Between two bytes: no answer is waited for until it is whole."""
 
@@ -33,17 +30,25 @@ class Fault:
     leap_s: float = 0.0
     """The wall clock jumps so far while an answer is out."""
     edits: str | None = None
-    """A path at the sandbox whose picture is to be edited."""
+    """A path at the sandbox, or an address: of the image to edit."""
     holds_off_s: float = 0.0
     """For so long at least nothing is sent, because the provider said so."""
     lasts: bool = False
     """It ends the task, after a long time."""
     points_nowhere: bool = False
     """The finished picture is said to be where nobody listens."""
-    speed: float = USUAL_SPEED
-    """How fast time runs."""
-    is_hurried: bool = False
-    """The event loop's own time runs as fast, and with it the time limits of exchanges."""
+    outlasts_limits: bool = False
+    """The answer takes longer than its time limit, which belongs to the provider: one model of each is enough."""
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of the sandbox's faults that it consists of, and what the sandbox has no kind for."""
+        others = {"refused connection": self.away, "calendar": self.leap_s, "address": self.edits}
+        return {strike["kind"] for strike in self.strikes} | {kind for kind, is_used in others.items() if is_used}
+
+    def address(self, origin: str) -> str | None:
+        """Return the address of the image to edit, if the fault names one, of a sandbox at `origin`."""
+        return f"{origin}{self.edits}" if self.edits and self.edits.startswith("/") else self.edits
 
 
 def _struck(name: str, *strikes: Strike, **more: Any) -> Fault:
@@ -68,7 +73,7 @@ _ANSWERS = (
     _struck("an HTML page", {"kind": "wrong_type"}),
     _struck("10 MB", {"kind": "huge_body"}),
     _struck("byte by byte, in time", {"kind": "drip", "delay_s": 0}),
-    _struck("byte by byte, for too long", {"kind": "drip", "delay_s": TOO_LONG_S}, speed=HURRY, is_hurried=True),
+    _struck("byte by byte, for too long", {"kind": "drip", "delay_s": TOO_LONG_S}, outlasts_limits=True),
     _struck("unknown status word", {"kind": "status_word", "word": "dreaming"}),
     _struck("an empty object", {"kind": "empty_object"}),
     _struck("no id", {"kind": "drop_fields", "fields": ("id", "task_id")}),
@@ -90,7 +95,7 @@ _PREVIEW = ByProvider(
 )
 
 SUBMIT = (
-    Fault(name="connection refused for a moment", away="for a moment", speed=10),
+    Fault(name="connection refused for a moment", away="for a moment"),
     _AWAY,
     *_RESETS,
     _struck("429, three times", {"kind": "status", "status": 429, "times": 3}),
@@ -99,12 +104,11 @@ SUBMIT = (
         {"kind": "status", "status": 429, "headers": {"Retry-After": "40"}, "times": 2},
         holds_off_s=80,
     ),
-    _struck("429 for ever", {"kind": "status", "status": 429, "times": None}, speed=1000),
+    _struck("429 for ever", {"kind": "status", "status": 429, "times": None}),
     _struck(
         "429 with `Retry-After` for ever",
         {"kind": "status", "status": 429, "headers": {"Retry-After": "250"}, "times": None},
         holds_off_s=250,
-        speed=1000,
     ),
     *_STATUSES,
     *(
@@ -128,7 +132,7 @@ POLL = (
         holds_off_s=40,
     ),
     *_STATUSES,
-    _struck("404", {"kind": "status", "status": 404}, speed=1500, lasts=True),
+    _struck("404", {"kind": "status", "status": 404}, lasts=True),
     *_ANSWERS,
     _struck("no status", {"kind": "drop_fields", "fields": ("status",)}),
     _struck("no picture", {"kind": "drop_fields", "fields": _PICTURES}),
@@ -161,7 +165,7 @@ _FETCHES = (
     _struck("body cut off", {"kind": "cut_body"}),
     _struck("an HTML page", {"kind": "wrong_type"}),
     _struck("10 MB of text", {"kind": "status", "status": 200, "body": "x" * 10_000_000}),
-    _struck("byte by byte, for too long", {"kind": "drip", "delay_s": 1.0}, speed=HURRY, is_hurried=True),
+    _struck("byte by byte, for too long", {"kind": "drip", "delay_s": 20.0}, outlasts_limits=True),
 )
 
 COPY = (

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from .cells import Cell, cells
+from .cases import CASES, Case
 from .outcomes import Outcome
 
 _STAGES = {
@@ -29,22 +29,22 @@ def outcomes() -> str:
     """All stages, each with its table."""
     parts = [_INTRODUCTION.strip()]
     for stage, title in _STAGES.items():
-        those = [cell for cell in cells() if cell.stage == stage]
+        those = [case for case in CASES if case.stage == stage]
         lines = [_HEADER, _LINE, *_rows(those)]
         parts += [title, "\n".join(f"| {' | '.join(line)} |" for line in lines)]
     return "\n\n".join(parts)
 
 
-def _rows(those: Sequence[Cell]) -> Iterator[tuple[str, ...]]:
+def _rows(those: Sequence[Case]) -> Iterator[tuple[str, ...]]:
     """A line for each outcome, the providers it holds for, and the faults that both are the same for."""
-    roads: dict[tuple[str, Outcome], list[str]] = {}
-    for cell in those:
-        roads.setdefault((cell.fault.name, cell.expected), []).append(cell.road.name)
+    routes: dict[tuple[str, Outcome], list[str]] = {}
+    for case in those:
+        routes.setdefault((case.fault.name, case.expected), []).append(case.route.name)
     faults: dict[tuple[Outcome, tuple[str, ...]], list[str]] = {}
-    for (fault, outcome), names in roads.items():
+    for (fault, outcome), names in routes.items():
         faults.setdefault((outcome, tuple(names)), []).append(fault)
-    order = {cell.fault.name: number for number, cell in enumerate(reversed(those))}
-    everywhere = {cell.road.name for cell in those}
+    order = {case.fault.name: number for number, case in enumerate(reversed(those))}
+    everywhere = {case.route.name for case in those}
     for (outcome, at), names in sorted(faults.items(), key=lambda found: -order[found[1][0]]):
         where = "all" if everywhere == set(at) != {*at[:1]} else ", ".join(at)
         yield "; ".join(names), where, _seen(outcome), _sent(outcome), outcome.journal

@@ -1,0 +1,243 @@
+"""The adapter half of a case: what the real adapter, and the real downloads, make of a sandbox that goes wrong.
+
+There is neither a studio nor a database. What comes of it is recorded as a script of decisions, in which keys stand for
+texts and addresses: so only some dozens of scripts differ.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+from manual_clock import ManualClock
+from support import environment_of
+
+from journey_mcp import sandbox
+from journey_mcp.connections import Connections, open_connections
+from journey_mcp.copies import Copies
+from journey_mcp.errors import InvalidRequest, JourneyError, RateLimited, Unreachable
+from journey_mcp.fetching import Fetcher, Trusted
+from journey_mcp.images import OutputImage
+from journey_mcp.pictures import Pictures, Source
+from journey_mcp.requests import ImageRequest, PreparedRequest
+from journey_mcp.settings import read_settings
+from journey_mcp.tasks import Handle, Prediction, new_task_id
+
+from .cases import Case, Route
+from .striking import place_of, striking
+
+_TRIES = 5
+"""A provider that refuses so many creating requests refuses all."""
+_POLLS = 3
+"""So many polls show all that a fault of several strikes does; one of a single strike does the same at each poll."""
+_PAUSE_S = 1.0
+_MAX_BYTES = 50 * 1024 * 1024
+
+_Result = TypeVar("_Result")
+_Decision = TypeVar("_Decision")
+
+
+class Raised(NamedTuple):
+    """An error, with keys for its texts."""
+
+    kind: type[JourneyError]
+    message: str
+    next_step: str
+    retry_after_s: float | None
+
+
+Raw = Prediction | JourneyError | None
+"""What an adapter returns or raises; `None` if the provider does not know the task."""
+Decision = Prediction | Raised | None
+"""The same, with keys for texts and addresses."""
+
+
+class Submitted(NamedTuple, Generic[_Decision]):
+    """What becomes of one creating request."""
+
+    decision: _Decision
+    received: int
+    """How many requests the provider received."""
+    created: int
+    """How many tasks it created."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """All that the engine gets to see in a case. The last decision of a list repeats itself."""
+
+    edits: str | None
+    """The model, if an image is edited."""
+    leap: tuple[str, float] | None
+    """What is awaited while the calendar jumps (`submit`, `fetch` or `picture`), and how far it jumps."""
+    is_watched: bool
+    """The fault ends when the caller has noticed it."""
+    lasts: bool
+    """It does not: it ends the task."""
+    refusal: str | None = None
+    """The code of the error that ends the call before there is a task."""
+    has_images: bool = True
+    """Images can be downloaded."""
+    submissions: tuple[Submitted[Decision], ...] = ()
+    polls: tuple[Decision, ...] = ()
+    """While the fault lasts."""
+    after: Decision = None
+    """Of a poll when the fault is over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A script, and what it leaves out."""
+
+    script: Script
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """The texts and addresses, by key."""
+    notices: tuple[str, ...] = ()
+    """About images that could not be copied."""
+
+
+@asynccontextmanager
+async def open_recorder(route: Route, folder: Path) -> AsyncIterator["Recorder"]:
+    """Open a sandbox and an adapter, for all cases of a route."""
+    async with (
+        sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
+        open_connections(read_settings(environment_of(upstream, folder, route.service))) as connections,
+    ):
+        yield Recorder(upstream, connections, folder)
+
+
+class Recorder:
+    """Records cases of one route, one after another."""
+
+    def __init__(self, upstream: sandbox.Running, connections: Connections, folder: Path) -> None:
+        self.origin = upstream.origin
+        self._upstream = upstream
+        self._catalog = connections.catalog
+        ((self._account, self._provider),) = connections.providers()
+        self._clock = ManualClock()
+        self._fetcher = Fetcher(Trusted.parse(["127.0.0.1"]))
+        self._copies = Copies(folder, _MAX_BYTES, self._fetcher, self._clock)
+
+    async def record(self, case: Case) -> Recording:
+        """Let the fault strike, and record what comes of it."""
+        fault, place = case.fault, place_of(case)
+        image = fault.address(self.origin)
+        if case.stage == "source" and image is None:
+            image = await self._finished_image(case.route)
+        request = case.route.request(image)
+        script = Script(
+            edits=request.model if image else None,
+            leap=(place, fault.leap_s) if fault.leap_s else None,
+            is_watched=case.stage == "poll",
+            lasts=fault.lasts,
+        )
+        is_steady = place == "fetch" and len(fault.strikes) == 1
+        async with striking(case, self._upstream, self._clock):
+            try:
+                submissions = await self._submit(request)
+            except InvalidRequest as error:
+                return Recording(script=replace(script, refusal=error.code, has_images=False))
+            accepted = submissions[-1].decision
+            polls = await self._poll(accepted, 1 if is_steady else _POLLS)
+            notices = await self._copy(polls[-1]) if place == "picture" else ()
+        after = polls[-1:] if polls and _is_final(polls[-1]) else await self._poll(accepted, 1)
+        if is_steady and case.stage == "poll, twice":
+            polls = [*polls, *polls, *after]
+        keys = _Keys()
+        script = replace(
+            script,
+            has_images=not notices,
+            submissions=tuple(Submitted(keys.decision(raw), *counts) for raw, *counts in submissions),
+            polls=tuple(map(keys.decision, polls)),
+            after=keys.decision(after[-1]) if after else None,
+        )
+        return Recording(script=script, texts={key: text for text, key in keys.items()}, notices=notices)
+
+    async def _submit(self, request: ImageRequest) -> list[Submitted[Raw]]:
+        """Submit until the provider neither refuses nor is away.
+
+        Raises:
+            InvalidRequest: the image to edit cannot be prepared.
+        """
+        (offer,) = self._catalog.offers[request.model]
+        prepared = PreparedRequest(prompt=request.prompt, options=request.options)
+        if request.image:
+            source = Source(name="image", kind="at an address of this network only", url=request.image, is_here=True)
+            pictures = Pictures(sources=(source,), mask=None)
+            images, _, _ = await pictures.prepared(offer, self._account, self._fetcher)
+            prepared = replace(prepared, images=images)
+        submissions: list[Submitted[Raw]] = []
+        while len(submissions) < _TRIES:
+            before = len(self._upstream.sandbox.ledger.submissions)
+            raw = await _raw(self._provider.submit(prepared, offer))
+            entries = self._upstream.sandbox.ledger.submissions[before:]
+            submissions.append(Submitted(raw, len(entries), sum(entry.outcome == "created" for entry in entries)))
+            if not isinstance(raw, RateLimited | Unreachable):
+                break
+            await self._clock.sleep(_PAUSE_S)
+        return submissions
+
+    async def _poll(self, accepted: Raw, times: int) -> list[Raw]:
+        """Poll an accepted task until it is final, at most so often."""
+        polls: list[Raw] = []
+        if not isinstance(accepted, Prediction) or _is_final(accepted):
+            return polls
+        handle = Handle(prediction_id=accepted.prediction_id, poll_url=accepted.poll_url)
+        while len(polls) < times and not (polls and _is_final(polls[-1])):
+            raw = await _raw(self._provider.fetch([handle]))
+            polls.append(raw if isinstance(raw, JourneyError) else raw.get(handle.prediction_id))
+        return polls
+
+    async def _copy(self, final: Raw) -> tuple[str, ...]:
+        """Copy the images of a finished task; return a notice for each that could not be copied."""
+        assert isinstance(final, Prediction)
+        images, notices = await self._copies.made(new_task_id(), self.origin, final.images)
+        assert [image.path is None for image in images] == [bool(notices)] * len(images)
+        return notices
+
+    async def _finished_image(self, route: Route) -> str:
+        (submitted,) = await self._submit(route.request())
+        (final,) = await self._poll(submitted.decision, 1)
+        assert isinstance(final, Prediction)
+        return final.images[0].url
+
+
+async def _raw(asked: Awaitable[_Result]) -> _Result | JourneyError:
+    try:
+        raw: _Result | JourneyError = await asked
+    except JourneyError as error:
+        raw = error
+    assert "secret-key" not in repr(raw)
+    return raw
+
+
+def _is_final(raw: Raw) -> bool:
+    return isinstance(raw, Prediction) and raw.status.is_final
+
+
+class _Keys(dict[str, str]):
+    """The keys of texts, and of the addresses of an answer together."""
+
+    def decision(self, raw: Raw) -> Decision:
+        """Return the same with keys, and without what the engine only stores.
+
+        One image stands for all of an answer.
+        """
+        if raw is None:
+            return None
+        if isinstance(raw, JourneyError):
+            failure = raw.failure
+            return Raised(type(raw), self._key(failure.message), self._key(failure.next_step), failure.retry_after_s)
+        urls = "\n".join(image.url for image in raw.images)
+        return Prediction(
+            prediction_id="prediction",
+            status=raw.status,
+            progress=None if raw.status.is_final else raw.progress,
+            images=(OutputImage(url=self.setdefault(urls, f"/{len(self)}.png")),) if urls else (),
+            is_empty=raw.is_empty,
+            failure=raw.failure and replace(raw.failure, message=self._key(raw.failure.message)),
+        )
+
+    def _key(self, text: str | None) -> str:
+        return self.setdefault(text or "", f"<{len(self)}>")

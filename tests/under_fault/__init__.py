@@ -1,1 +1,0 @@
-"""Every fault of the sandbox at every provider and every stage, and what becomes of the call: a table."""
