@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import anyio
+from manual_clock import ManualClock, until
 
 from journey_mcp.errors import JourneyError
 from journey_mcp.providers import WebhookDelivery
@@ -54,6 +53,7 @@ class Recorder:
     """What came, and what is answered."""
 
     port: int
+    clock: ManualClock
     answers: dict[str, Any]
     """JSON by the request's line; a pair is a status and JSON. Everything else is not found."""
     received: list[Received] = field(default_factory=list)
@@ -74,12 +74,10 @@ class Recorder:
         return Webhook(url=f"{self.origin}/hook", secret=secret)
 
     async def delivery(self, number: int = 1, secret: str = SECRET) -> WebhookDelivery:
-        """The webhook of this number, as soon as it has come."""
-        with anyio.fail_after(20):
-            while len(self.received) < number:
-                await anyio.sleep(0.01)
+        """Wait for the webhook of this number."""
+        await until(lambda: len(self.received) >= number)
         posted = self.received[number - 1]
-        return WebhookDelivery(headers=posted.headers, body=posted.body, secret=secret, at=time.time())
+        return WebhookDelivery(headers=posted.headers, body=posted.body, secret=secret, at=self.clock.now())
 
     def answer(self, request: Received) -> tuple[int, bytes]:
         """Keep a request; its status and body."""
@@ -105,7 +103,7 @@ async def recorder(**answers: Any) -> AsyncIterator[Recorder]:
             writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        kept = Recorder(port=server.sockets[0].getsockname()[1], answers=answers)
+        kept = Recorder(port=server.sockets[0].getsockname()[1], clock=ManualClock(), answers=answers)
         yield kept
 
 

@@ -1,4 +1,7 @@
-"""Black Forest Labs' wire: tables of bodies for the pure functions, the sandbox for exchanges, and where keys go."""
+"""Black Forest Labs' wire: tables of bodies for the pure functions, the sandbox for exchanges, and where keys go.
+
+What every adapter promises is tested in `tests/providers/test_contract.py`.
+"""
 
 import base64
 import hashlib
@@ -16,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from recording import NO_TASKS, SECRET, recorder, shown
+from strange import URL, strange_values
 
 from journey_mcp import registry, sandbox
 from journey_mcp.errors import (
@@ -24,12 +28,10 @@ from journey_mcp.errors import (
     OutOfCredits,
     RateLimited,
     Refused,
-    SubmissionUnconfirmed,
-    Unreachable,
     UpstreamError,
 )
 from journey_mcp.images import InputImage, OutputImage
-from journey_mcp.providers import Account, Balance, Notifies, TellsBalance, WebhookDelivery
+from journey_mcp.providers import Account, Balance, Notifies, WebhookDelivery
 from journey_mcp.providers.bfl import (
     BlackForestLabs,
     is_allowed,
@@ -44,7 +46,6 @@ from journey_mcp.requests import PreparedRequest, Webhook
 from journey_mcp.tasks import Cost, Handle, Prediction, Status
 
 CATALOG = registry.load().catalog(["bfl"])
-URL = "https://example.test/a.png"
 HOOK = "https://127.0.0.1:9/hook"
 KEY = "bfl_key_of_the_tests"
 ID = "0f4d6c1e-0000-4000-8000-000000000001"
@@ -214,19 +215,15 @@ def test_moderation_and_errors_are_final(body: dict[str, Any], message: str, nex
     assert (read.failure.message, read.failure.next_step) == (message, next_step)
 
 
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(URL),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["sample", "seed", "loc", "msg"]), inner),
-    max_leaves=8,
-)
+_VALUES = strange_values("sample", "seed", "loc", "msg")
 _WORDS = st.sampled_from(["Ready", "Error", "Failed", "Request Moderated", "Content Moderated", "Pending"])
 
 
 @given(
     st.fixed_dictionaries(
-        {"id": st.just(ID), "status": _WORDS | _JSON},
+        {"id": st.just(ID), "status": _WORDS | _VALUES},
         optional=dict.fromkeys(
-            ["result", "error", "message", "detail", "details", "progress", "cost", "polling_url"], _JSON
+            ["result", "error", "message", "detail", "details", "progress", "cost", "polling_url"], _VALUES
         ),
     )
 )
@@ -374,30 +371,16 @@ async def fetched(api: BlackForestLabs, prediction: Prediction) -> Prediction:
     return (await api.fetch([handle_of(prediction)]))[prediction.prediction_id]
 
 
-@pytest.mark.parametrize("model", CATALOG.offers)
-async def test_every_model_is_accepted_and_fetched(model: str) -> None:
-    """With as many pictures as it takes, and with every option that can stand alone."""
-    terms = offer(model)
-    images = (picture(),) * terms.images.maximum if terms.images.is_taken else ()
-    mask = picture() if terms.images.mask_field else None
-    async with adapter() as (api, running):
-        prediction = await api.submit(asked(images=images, mask=mask), terms)
-        answer = await fetched(api, prediction)
-        assert (answer.status, len(answer.images)) == (DONE, 1)
-        assert answer.seed
-        for name, parameter in terms.parameters.items():
-            for value in parameter.values or (parameter.minimum, parameter.maximum):
-                if value is not None and not (name == "aspect_ratio" and terms.ratio_pixels):
-                    await api.submit(asked(images=images, options={name: value}), terms)
-        assert running.sandbox.ledger.strays == ()
-
-
 async def test_the_cost_is_told_at_once_and_the_seed_at_the_end() -> None:
-    """In credits."""
+    """The cost in credits, the seed with every model."""
     async with adapter() as (api, _):
         prediction = await api.submit(asked(options={"seed": 11}), offer())
         assert prediction.cost == Cost(amount=Decimal("4.0"), unit="credits", source="provider")
         assert (await fetched(api, prediction)).seed == "11"
+        for model, (terms, *_) in CATALOG.offers.items():
+            images = (picture(),) * terms.images.minimum if terms.images.is_taken else ()
+            mask = picture() if terms.images.mask_field else None
+            assert (await fetched(api, await api.submit(asked(images=images, mask=mask), terms))).seed, model
 
 
 async def test_the_polling_address_is_used_exactly_as_told() -> None:
@@ -450,17 +433,6 @@ async def test_a_second_sandbox_never_sees_the_key() -> None:
         assert running.sandbox.ledger.requests["bfl/get_result"] == 1
 
 
-async def test_a_redirect_is_not_followed_with_the_key() -> None:
-    """Not from the polling address either."""
-    async with sandbox.running(sandbox.Settings(speed=0)) as other, adapter() as (api, running):
-        location = {"Location": f"{other.base_urls['bfl']}/get_result?id={ID}"}
-        fault = sandbox.Fault(on="bfl/fetch", kind="status", status=307, headers=location)
-        running.sandbox.faults.replace([fault])
-        with pytest.raises(UpstreamError):
-            await api.fetch([Handle(prediction_id=ID)])
-        assert sum(other.sandbox.ledger.requests.values()) == 0
-
-
 async def test_with_a_webhook_there_is_no_polling_address() -> None:
     """The result is asked for at the base; the secret is sent along."""
     async with adapter("bfl/submit:hang") as (api, running):
@@ -477,9 +449,6 @@ async def test_with_a_webhook_there_is_no_polling_address() -> None:
     [
         ((), DONE, 1),
         (("bfl/submit:fail_task=Content Moderated",), FAILED, 0),
-        (("bfl/submit:fail_task=Out of paint",), FAILED, 0),
-        (("bfl/webhook:status_word=Dreaming",), RUNNING, 1),
-        (("bfl/webhook:drop_fields=result",), RUNNING, 0),
     ],
 )
 async def test_what_the_provider_posts_is_read(
@@ -492,8 +461,7 @@ async def test_what_the_provider_posts_is_read(
         read = await api.read_webhook(await receiver.delivery())
         assert read is not None
         assert (read.prediction_id, read.status, len(read.images)) == (made.prediction_id, status, pictures)
-        if not any("webhook" in each for each in fault):
-            assert read == await fetched(api, made)
+        assert read == await fetched(api, made)
 
 
 def with_headers(**told: str) -> Callable[[WebhookDelivery], WebhookDelivery]:
@@ -556,21 +524,14 @@ async def test_a_webhook_that_tells_of_no_task_is_passed_over(body: bytes) -> No
 
 
 async def test_a_secret_reaches_no_message() -> None:
-    """Neither what was sent along and is echoed, nor what was posted."""
-    body = {"detail": [{"loc": ["body", "webhook_secret"], "msg": f"{SECRET} is too good"}]}
-    async with adapter() as (api, running), recorder() as receiver:
-        request = asked(webhook=receiver.webhook())
-        assert SECRET not in repr(request)
-        await api.submit(request, offer())
+    """Whatever field of a webhook has it."""
+    async with adapter() as (api, _), recorder() as receiver:
+        await api.submit(asked(webhook=receiver.webhook()), offer())
         delivery = await receiver.delivery()
-        assert SECRET not in repr(delivery)
         echo = replace(delivery, body=json.dumps(told("Error", error=SECRET, result={"seed": SECRET})).encode())
         shown_of_it = await shown(api.read_webhook(echo))
         assert "[secret]" in shown_of_it
         assert SECRET not in shown_of_it
-        for status in (200, 400, 401, 402, 422, 500):
-            running.sandbox.faults.replace([sandbox.Fault(on="bfl/submit", kind="status", status=status, body=body)])
-            assert SECRET not in await shown(api.submit(request, offer()))
 
 
 async def test_an_id_is_quoted_in_the_query() -> None:
@@ -613,47 +574,15 @@ async def test_a_failed_task_tells_why(fault: str, message: str) -> None:
         assert message in answer.failure.message
 
 
-async def test_a_task_that_is_ready_without_a_picture_is_empty() -> None:
-    """The next answer brings it."""
-    async with adapter("bfl/fetch:drop_fields=result") as (api, _):
-        prediction = await api.submit(asked(), offer())
-        answer = await fetched(api, prediction)
-        assert (answer.status, answer.is_empty) == (RUNNING, True)
-        assert (await fetched(api, prediction)).status is DONE
-
-
-async def test_an_answer_without_the_id_is_about_the_task_that_was_asked_for() -> None:
-    """A missing field loses no result."""
-    async with adapter("bfl/fetch:drop_fields=id+progress+details+preview") as (api, _):
-        assert (await fetched(api, await api.submit(asked(), offer()))).status is DONE
-
-
 @pytest.mark.parametrize(
     ("faults", "more", "error", "says"),
     [
-        ((), {"key": "another-key-of-the-tests"}, CredentialsRejected, "does not accept the key"),
         ((), {"key": "another-key-of-the-tests", "unauthorized": "401"}, CredentialsRejected, "does not accept"),
-        (("bfl/submit:status=401",), {}, CredentialsRejected, "does not accept the key"),
         (("bfl/submit:status=403",), {}, CredentialsRejected, "does not accept the key"),
         ((), {"credits": 1}, OutOfCredits, '"Not enough credits"'),
         (("bfl/submit:status=402",), {}, OutOfCredits, '"Not enough credits"'),
         ((), {"tasks_at_once": 0}, RateLimited, "at its limit"),
         (("bfl/submit:status=422",), {}, Refused, '"body.prompt: Field required"'),
-        (("bfl/submit:status=400",), {}, Refused, "HTTP 400"),
-        (("bfl/submit:status=404",), {}, Refused, "HTTP 404"),
-        (("bfl/submit:status=500",), {}, SubmissionUnconfirmed, "HTTP 500"),
-        (("bfl/submit:status=502",), {}, SubmissionUnconfirmed, "HTTP 502"),
-        (("bfl/submit:status=302",), {}, SubmissionUnconfirmed, "HTTP 302"),
-        (("bfl/submit:status=408",), {}, SubmissionUnconfirmed, "HTTP 408"),
-        (("bfl/submit:status_after=503",), {}, SubmissionUnconfirmed, "HTTP 503"),
-        (("bfl/submit:reset",), {}, SubmissionUnconfirmed, "broke off"),
-        (("bfl/submit:reset_after",), {}, SubmissionUnconfirmed, "broke off"),
-        (("bfl/submit:cut_body",), {}, SubmissionUnconfirmed, "broke off"),
-        (("bfl/submit:bad_json",), {}, SubmissionUnconfirmed, "without a task id"),
-        (("bfl/submit:wrong_type",), {}, SubmissionUnconfirmed, "without a task id"),
-        (("bfl/submit:empty_object",), {}, SubmissionUnconfirmed, "without a task id"),
-        (("bfl/submit:drop_fields=id",), {}, SubmissionUnconfirmed, "without a task id"),
-        (("bfl/submit:huge_body",), {}, SubmissionUnconfirmed, "more than"),
     ],
 )
 async def test_a_creating_request_that_goes_wrong(
@@ -703,17 +632,9 @@ async def test_the_provider_may_say_when_to_come_back(body: Any, headers: dict[s
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        ("status=500", UpstreamError),
-        ("status=429", RateLimited),
-        ("status=401", CredentialsRejected),
         ("status=403", CredentialsRejected),
         ("status=422", Refused),
-        ("reset", UpstreamError),
-        ("cut_body", UpstreamError),
-        ("bad_json", UpstreamError),
-        ("wrong_type", UpstreamError),
         ("empty_object", UpstreamError),
-        ("huge_body", UpstreamError),
     ],
 )
 async def test_a_question_that_goes_wrong_is_an_error_and_no_answer(fault: str, error: type[JourneyError]) -> None:
@@ -725,21 +646,10 @@ async def test_a_question_that_goes_wrong_is_an_error_and_no_answer(fault: str, 
         assert (await fetched(api, prediction)).status is DONE
 
 
-async def test_no_connection_means_that_nothing_was_sent() -> None:
-    """The address answers nobody."""
-    async with adapter() as (_, running):
-        closed = running.base_urls["bfl"]
-    async with new_http_client() as http:
-        with pytest.raises(Unreachable, match="No connection"):
-            await BlackForestLabs(account(closed), http).submit(asked(), offer())
-
-
-@pytest.mark.parametrize(("credits", "amount"), [(1000, "1000"), (996.5, "996.5"), (0, "0")])
-async def test_the_balance_is_told_in_credits(credits: float, amount: str) -> None:  # noqa: A002  # the setting's name
+async def test_the_balance_is_told_in_credits() -> None:
     """Of a hundredth of a dollar each."""
-    async with adapter(credits=credits) as (api, _):
-        assert isinstance(api, TellsBalance)
-        assert await api.balance() == Balance(amount=amount, unit="credits")
+    async with adapter(credits=996.5) as (api, _):
+        assert await api.balance() == Balance(amount="996.5", unit="credits")
 
 
 @pytest.mark.parametrize(
@@ -749,8 +659,6 @@ async def test_the_balance_is_told_in_credits(credits: float, amount: str) -> No
         sandbox.Fault(on="bfl/account", kind="status", status=200, body={"credits": True}),
         sandbox.Fault(on="bfl/account", kind="status", status=200, body={"credits": -1}),
         sandbox.Fault(on="bfl/account", kind="drop_fields", fields=("credits",)),
-        sandbox.Fault(on="bfl/account", kind="bad_json"),
-        sandbox.Fault(on="bfl/account", kind="status", status=500),
     ],
 )
 async def test_a_balance_that_is_not_told_is_an_error(fault: sandbox.Fault) -> None:
@@ -758,42 +666,3 @@ async def test_a_balance_that_is_not_told_is_an_error(fault: sandbox.Fault) -> N
     async with adapter(fault) as (api, _):
         with pytest.raises(UpstreamError):
             await api.balance()
-
-
-@pytest.mark.parametrize("status", [200, 302, 400, 401, 402, 403, 404, 422, 429, 500])
-@pytest.mark.parametrize(
-    "form",
-    [
-        {"detail": f"bad {KEY}"},
-        {"detail": [{"loc": ["header", KEY], "msg": KEY, "input": KEY}]},
-        {"message": f"bad {KEY}"},
-        f"bad {KEY}",
-    ],
-)
-async def test_a_key_that_the_upstream_echoes_reaches_no_message(status: int, form: Any) -> None:
-    """Whatever the answer is, and to whichever request."""
-    faults = [
-        sandbox.Fault(on=f"bfl/{on}", kind="status", status=status, body=form) for on in ("submit", "fetch", "account")
-    ]
-    async with adapter(*faults) as (api, _):
-        calls = (api.submit(asked(), offer()), api.fetch([Handle(prediction_id=ID)]), api.balance())
-        assert KEY not in "".join([await shown(call) for call in calls])
-
-
-async def test_a_key_that_the_upstream_echoes_reaches_no_task() -> None:
-    """Not as an id, an address, a seed or a reason."""
-    faults = [
-        sandbox.Fault(
-            on="bfl/submit", kind="status", status=200, body={"id": KEY, "polling_url": f"https://x/?key={KEY}"}
-        ),
-        sandbox.Fault(
-            on="bfl/fetch",
-            kind="status",
-            status=200,
-            body=told("Error", error=KEY, result={"sample": f"https://x/{KEY}", "seed": KEY}),
-        ),
-    ]
-    async with adapter(*faults) as (api, _):
-        prediction = await api.submit(asked(), offer())
-        assert KEY not in repr(prediction)
-        assert KEY not in repr(await fetched(api, prediction))
