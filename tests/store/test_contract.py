@@ -1,0 +1,408 @@
+"""The contract of the store, over every database it runs on: one more database is one more entry of `URLS`."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from journey_mcp.budgets import parse_limits
+from journey_mcp.errors import Failure
+from journey_mcp.images import OutputImage
+from journey_mcp.requests import ImageRequest
+from journey_mcp.store import Store, open_store
+from journey_mcp.store.rests import Rest
+from journey_mcp.tasks import Cost, EqualCall, Prediction, Status, Submission, Task, new_task_id
+
+URLS: Mapping[str, Callable[[Path], str]] = {"sqlite": lambda folder: f"sqlite:///{folder / 'tasks.db'}"}
+"""The address of an empty database, by the name of its kind."""
+
+HERE: list[tuple[str, str | None]] = [("journeyapi", "u")]
+ACCOUNT = {"provider": "journeyapi", "base_url": "u"}
+
+
+@pytest.fixture(params=URLS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database."""
+    return URLS[request.param](tmp_path)
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Store]:
+    """An open store."""
+    async with open_store(url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def other(url: str, store: Store) -> AsyncIterator[Store]:
+    """The store of another process on the same database, opened after the first."""
+    assert await store.find("tsk_none") is None
+    async with open_store(url) as opened:
+        yield opened
+
+
+def make_task(task_id: str = "tsk_a", **more: Any) -> Task:
+    """Return a new task at `ACCOUNT`; `request` gives fields of its request."""
+    request = {"tool": "imagine", "prompt": "p", "model": "m", **more.pop("request", {})}
+    fields = {"principal": "local", **ACCOUNT, "created_at": 100.0, "updated_at": 100.0, **more}
+    return Task(id=task_id, request=ImageRequest(**request), **fields)
+
+
+def finished(task: Task, at: float = 102.0) -> Task:
+    """Return the task with a result."""
+    return task.sent(at).accepted(Prediction(prediction_id="p1", status=Status.SUCCEEDED), at)
+
+
+async def add(store: Store, *tasks: Task, owner: str = "me", lease_until: float = 200.0) -> None:
+    """Store these tasks."""
+    for task in tasks:
+        assert await store.add(task, owner=owner, lease_until=lease_until)
+
+
+# tasks
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+tasks = st.builds(
+    Task,
+    id=st.just(""),
+    principal=st.just("local"),
+    request=st.builds(
+        ImageRequest,
+        tool=st.sampled_from(["imagine", "edit_image"]),
+        prompt=texts,
+        model=texts,
+        image=st.none() | texts.filter(bool),
+        reference_images=st.lists(texts, max_size=3).map(tuple),
+        seed=st.none() | st.integers(-(2**40), 2**40),
+    ),
+    provider=texts,
+    base_url=texts,
+    created_at=st.floats(0, 2e9),
+    updated_at=st.floats(0, 2e9),
+    status=st.sampled_from(Status),
+    submission=st.sampled_from(Submission),
+    prediction_id=st.none() | texts,
+    progress=st.none() | st.floats(0, 1),
+    images=st.lists(
+        st.builds(
+            OutputImage, url=texts, width=st.none() | st.integers(1, 9999), expires_at=st.none() | st.floats(0, 2e9)
+        ),
+        max_size=4,
+    ).map(tuple),
+    seed=st.none() | texts.filter(bool),
+    cost=st.none()
+    | st.builds(
+        Cost,
+        amount=st.decimals(0, 1000, places=4),
+        unit=st.sampled_from(["credits", "usd"]),
+        source=st.sampled_from(["registry", "provider"]),
+    ),
+    notices=st.lists(texts, max_size=2).map(tuple),
+    failure=st.none() | st.builds(Failure, code=texts, message=texts, retry_after_s=st.none() | st.floats(0, 600)),
+)
+
+
+@given(task=tasks)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+async def test_what_is_stored_is_what_is_read(url: str, task: Task) -> None:
+    """Every field, whatever is in it, also after the database was closed."""
+    task = replace(task, id=new_task_id())
+    async with open_store(url) as store:
+        await add(store, task)
+    async with open_store(url) as store:
+        assert await store.get([task.id], principal="local") == {task.id: task}
+
+
+async def test_only_the_owner_writes_and_a_final_task_never_changes(store: Store) -> None:
+    """The store says which write counted."""
+    await add(store, make_task())
+    running = make_task().sent(101)
+    assert await store.save(running, owner="me")
+    assert not await store.save(running, owner="another")
+    final = running.failed(Failure(code="c", message="m"), 102)
+    assert await store.save(final, owner="me")
+    assert not await store.save(running, owner="me")
+    assert await store.get(["tsk_a"], principal="local") == {"tsk_a": final}
+
+
+async def test_another_principal_sees_nothing(store: Store) -> None:
+    """Neither by id nor in a listing; without a principal a task is found."""
+    await add(store, make_task())
+    assert await store.get(["tsk_a"], principal="another") == {}
+    assert await store.newest(principal="another", since=0, limit=9) == []
+    assert await store.find("tsk_a") == make_task()
+    assert await store.find("tsk_b") is None
+
+
+async def test_the_newest_come_first_and_old_ones_are_deleted(store: Store) -> None:
+    """By the time at which they were created; unfinished ones stay."""
+    ended = make_task().failed(Failure(code="c", message="m"), 1)
+    await add(store, *(replace(ended, id=f"t{number}", created_at=float(number)) for number in range(5)))
+    await add(store, make_task("running", created_at=0.5))
+    newest = await store.newest(principal="local", since=1.0, limit=3)
+    assert [task.id for task in newest] == ["t4", "t3", "t2"]
+    assert await store.delete_older(than=3.0) == 3
+    left = await store.newest(principal="local", since=0, limit=9)
+    assert [task.id for task in left] == ["t4", "t3", "running"]
+
+
+# leases
+
+
+async def test_an_expired_lease_is_taken_over_once(store: Store) -> None:
+    """Where the task was made, and never while its owner renews."""
+    task = make_task()
+    await add(store, task, owner="gone", lease_until=200)
+    assert await store.orphans(now=199, addresses=HERE) == []
+    assert await store.renew(["tsk_a", "other"], owner="gone", lease_until=210) == {"tsk_a"}
+    assert await store.renew(["tsk_a"], owner="another", lease_until=999) == set()
+    assert await store.orphans(now=209, addresses=HERE) == []
+    assert await store.orphans(now=210, addresses=[("journeyapi", "other")]) == []
+    assert await store.orphans(now=210, addresses=[]) == []
+    assert await store.orphans(now=210, addresses=[("journeyapi", None)]) == [(task, "gone")]
+    assert await store.orphans(now=210, addresses=HERE) == [(task, "gone")]
+    assert await store.adopt(["tsk_a"], owner="b", lease_until=300, now=209) == []
+    assert await store.adopt(["tsk_a"], owner="b", lease_until=300, now=210) == [task]
+    assert await store.adopt(["tsk_a"], owner="c", lease_until=300, now=210) == []
+    await store.release(owner="b")
+    assert await store.adopt(["tsk_a"], owner="c", lease_until=300, now=210) == [task]
+
+
+async def test_the_next_expiry_is_that_of_another_owner(store: Store) -> None:
+    """Of an unfinished task, and after the given time."""
+    assert await store.next_expiry(after=0, but_of="me") is None
+    await add(store, make_task("mine"), lease_until=110)
+    await add(store, make_task("late"), owner="another", lease_until=130)
+    await add(store, make_task("soon"), owner="another", lease_until=120)
+    await add(store, finished(make_task("final")), owner="another", lease_until=115)
+    assert await store.next_expiry(after=100, but_of="me") == 120
+    assert await store.next_expiry(after=120, but_of="me") == 130
+    assert await store.next_expiry(after=130, but_of="me") is None
+    assert await store.next_expiry(after=100, but_of="another") == 110
+
+
+async def test_a_task_is_taken_from_its_owner_while_it_is_unfinished(store: Store) -> None:
+    """With `take_unsent`, only while its request has not left. The former owner does not hold it any more."""
+    await add(store, make_task("unsent"), make_task("sent").sent(101), finished(make_task("final")))
+    taken = [await store.take_unsent(id_, owner="b", lease_until=300) for id_ in ("unsent", "sent", "final", "none")]
+    assert [task and task.id for task in taken] == ["unsent", None, None, None]
+    taken = [await store.take(id_, owner="c", lease_until=300) for id_ in ("unsent", "sent", "final", "none")]
+    assert [task and task.id for task in taken] == ["unsent", "sent", None, None]
+    assert await store.held(["unsent", "sent", "none"], owner="c") == {"unsent", "sent"}
+    assert await store.held(["unsent", "sent", "none"], owner="me") == set()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 511, 512, 513, 1100])
+async def test_any_number_of_leases_is_renewed(store: Store, count: int) -> None:
+    """But for those of other owners."""
+    await add(store, make_task(), lease_until=1.0)
+    ids = [f"tsk_{number}" for number in range(count - 1)] + ["tsk_a"]
+    assert await store.renew(ids, owner="me", lease_until=2.0) == {"tsk_a"}
+    assert await store.renew(ids, owner="another", lease_until=3.0) == set()
+    assert await store.renew([], owner="me", lease_until=3.0) == set()
+
+
+# duplicate calls
+
+
+async def test_of_duplicate_calls_at_once_one_is_stored(store: Store, other: Store) -> None:
+    """Whichever process they reach; another principal's is no duplicate."""
+    added: list[str] = []
+
+    async def create(at: Store, number: int, principal: str) -> None:
+        task = make_task(f"{principal}{number}", principal=principal, wish="w", equal_call=EqualCall.JOINS)
+        if await at.add(task, owner="me", lease_until=200):
+            added.append(principal)
+
+    async with anyio.create_task_group() as group:
+        for number in range(10):
+            group.start_soon(create, (store, other)[number % 2], number, "ab"[number % 5 == 0])
+    assert sorted(added) == ["a", "b"]
+
+
+async def test_a_duplicate_gets_the_task_until_it_is_detached_or_delivered(store: Store) -> None:
+    """A running task cannot be delivered; `part_all` detaches whatever there is of one key."""
+    first, second = (make_task(id_, wish="w", equal_call=EqualCall.JOINS) for id_ in ("tsk_a", "tsk_b"))
+    await add(store, first)
+    await store.delivered([first.id])
+    assert await store.equal(principal="local", wish="w", unclear_since=0) == first
+    assert await store.equal(principal="another", wish="w", unclear_since=0) is None
+    done = finished(first)
+    assert await store.save(done, owner="me")
+    assert await store.equal(principal="local", wish="w", unclear_since=0) == done
+    await store.delivered([first.id])
+    assert await store.equal(principal="local", wish="w", unclear_since=0) is None
+    await add(store, second)
+    await store.part_all(principal="local", wish="w")
+    assert await store.equal(principal="local", wish="w", unclear_since=0) is None
+
+
+async def test_an_unclear_end_is_known_though_another_task_took_its_duplicates(store: Store) -> None:
+    """For as long as it is asked for."""
+    first, second = (make_task(id_, wish="w", equal_call=EqualCall.JOINS) for id_ in ("tsk_a", "tsk_b"))
+    await add(store, first)
+    assert not await store.add(second, owner="me", lease_until=200)
+    await store.part(first.id)
+    await add(store, second)
+    ended = first.sent(101).failed(Failure(code="submission_unconfirmed", message="m"), 102)
+    assert await store.save(ended, owner="me")
+    assert await store.equal(principal="local", wish="w", unclear_since=0) == second
+    await store.part(second.id)
+    assert await store.equal(principal="local", wish="w", unclear_since=101) == ended
+    assert await store.equal(principal="local", wish="w", unclear_since=102) is None
+    third = replace(second, id="tsk_c")
+    assert not await store.add(third, owner="me", lease_until=200, unclear_since=101)
+    assert await store.add(third, owner="me", lease_until=200, unclear_since=102)
+
+
+# money
+
+
+async def test_of_calls_at_once_as_many_are_stored_as_the_budget_has_room_for(store: Store, other: Store) -> None:
+    """Counted and stored in one statement, whichever process they reach."""
+    limits, added = parse_limits("10credits/day"), []
+
+    async def create(at: Store, number: int) -> None:
+        task = make_task(f"tsk_{number}", charges={"credits": Decimal(3)})
+        added.append(await at.add(task, owner="me", lease_until=200, limits=limits))
+
+    async with anyio.create_task_group() as group:
+        for number in range(8):
+            group.start_soon(create, (store, other)[number % 2], number)
+    assert sum(added) == 3
+
+
+async def test_what_was_spent_stays_when_a_task_is_deleted(store: Store) -> None:
+    """Time, provider, model and amount; what was free is gone."""
+    cost = Cost(amount=Decimal(4), unit="credits", source="provider")
+    charges = {"credits": Decimal(4), "usd": Decimal("0.10")}
+    await add(store, finished(make_task("paid", cost=cost, charges=charges)), finished(make_task("free")))
+    await add(store, make_task("unsent", created_at=103.0, charges=charges))
+    assert await store.delete_older(than=103) == 2
+    assert await store.get(["paid", "free"], principal="local") == {}
+    spent = await store.spendings(since=0)
+    facts = [(one.at, one.provider, one.model, one.unit, one.is_told, one.is_sent, one.is_unclear) for one in spent]
+    assert facts == [
+        (100.0, "journeyapi", "m", "credits", True, True, False),
+        (103.0, "journeyapi", "m", None, False, False, False),
+    ]
+    assert [one.counted for one in spent] == [charges, charges]
+    assert await store.spendings(since=100, but="unsent") == []
+    assert await store.spendings(since=0, provider="bfl") == []
+
+
+# the queue of a provider
+
+
+async def test_other_processes_see_who_waits_and_at_which_place(store: Store) -> None:
+    """An entry counts as long as its owner renews, until the task is sent, canceled or gone from the queue."""
+    await add(store, make_task("a"), make_task("b"), make_task("c"), make_task("d"))
+    await add(store, make_task("dead"), owner="gone", lease_until=105)
+    for number, id_ in enumerate(("dead", "a", "b", "c")):
+        await store.lines.wait((number, 100.0, id_), "waits")
+    assert await store.lines.others(**ACCOUNT, owner="me", now=106) == []
+    waiting = await store.lines.others(**ACCOUNT, owner="another", now=106)
+    assert [(one.key, one.is_refused) for one in waiting] == [
+        ((n, 100.0, id_), False) for n, id_ in enumerate("abc", 1)
+    ]
+    assert await store.lines.places(["a", "b", "c", "d"], now=106) == {"a": 1, "b": 2, "c": 3}
+    assert await store.lines.places(["c"], now=104) == {"c": 4}
+    await store.lines.leave("a")
+    await store.save(make_task("b").sent(101), owner="me")
+    await store.lines.wait((3, 100.0, "c"), "refused")
+    (last,) = await store.lines.others(**ACCOUNT, owner="another", now=106)
+    assert (last.key, last.is_refused) == ((3, 100.0, "c"), True)
+
+
+async def test_of_processes_that_look_at_once_one_gets_the_last_slot(store: Store, other: Store) -> None:
+    """Counted and taken in one statement."""
+    await add(store, *(make_task(f"tsk_{number}") for number in range(8)))
+    turns: list[bool] = []
+
+    async def take(at: Store, number: int) -> None:
+        turns.append(await at.lines.take_turn(f"tsk_{number}", **ACCOUNT, limit=3, silent_since=0, now=101))
+
+    async with anyio.create_task_group() as group:
+        for number in range(8):
+            group.start_soon(take, (store, other)[number % 2], number)
+    assert sum(turns) == 3
+
+
+async def test_a_slot_is_taken_by_what_runs_or_is_about_to(store: Store) -> None:
+    """Not by what was silent for too long, by what a dead process was about to send, or by what is over."""
+    count: dict[str, Any] = {"silent_since": 50.0, "now": 106.0, **ACCOUNT}
+    await add(store, make_task("sent").sent(101), make_task("silent").sent(40), finished(make_task("final")))
+    await add(store, make_task("next"), make_task("waits"), make_task("elsewhere", provider="bfl").sent(101))
+    await add(store, make_task("dead"), owner="gone", lease_until=105)
+    assert await store.lines.running(**count) == 1
+    for id_ in ("next", "dead"):
+        assert await store.lines.take_turn(id_, limit=None, **count)
+    assert await store.lines.running(**count) == 2
+    assert not await store.lines.take_turn("waits", limit=2, **count)
+    assert await store.lines.take_turn("next", limit=2, **count)
+
+
+# webhooks of callers
+
+
+async def test_a_webhook_is_due_from_the_end_of_its_task_until_it_was_delivered(store: Store) -> None:
+    """One process at a time has it; a failed delivery is due again, or never."""
+    relays, hook = store.relays, {"webhook_url": "https://example.test/hook"}
+    running = make_task("a", request=hook)
+    await add(store, running, make_task("b", request=hook), finished(make_task("quiet")))
+    assert await relays.next_due() == float("inf")
+    assert await relays.due(now=101, again_at=160, limit=9) == []
+    await store.save(finished(running), owner="me")
+    assert await relays.next_due() == 0
+    assert [(task.id, tries) for task, tries in await relays.due(now=102, again_at=160, limit=9)] == [("a", 0)]
+    assert await relays.next_due() == 160
+    assert await relays.due(now=159, again_at=200, limit=9) == []
+    await relays.failed("a", 112)
+    assert await relays.next_due() == 112
+    assert [(task.id, tries) for task, tries in await relays.due(now=112, again_at=200, limit=9)] == [("a", 1)]
+    await relays.failed("a", None)
+    assert await relays.next_due() == float("inf")
+
+
+async def test_a_delivered_result_has_no_more_duplicates(store: Store) -> None:
+    """Its receiver has it; and at most as many are due at once as are asked for."""
+    hook = {"webhook_url": "https://example.test/hook"}
+    made = [make_task(id_, request=hook, wish=id_, equal_call=EqualCall.JOINS) for id_ in "abc"]
+    await add(store, *map(finished, made))
+    due = [task.id for task, _ in await store.relays.due(now=102, again_at=160, limit=2)]
+    assert len(due) == 2
+    await store.relays.told(due[0])
+    assert await store.equal(principal="local", wish=due[0], unclear_since=0) is None
+    assert await store.equal(principal="local", wish=due[1], unclear_since=0) == finished(
+        make_task(due[1], request=hook, wish=due[1], equal_call=EqualCall.JOINS)
+    )
+
+
+# cooldowns
+
+
+async def test_a_cooldown_holds_until_its_time_and_is_replaced(store: Store, other: Store) -> None:
+    """For every process, by provider and address."""
+    first = Rest(provider="journeyapi", base_url="u", until=200.0, reason="r")
+    elsewhere = replace(first, base_url="v")
+    for rest in (first, elsewhere, longer := replace(first, until=300.0, reason="s")):
+        await store.rests.note(rest)
+    assert await other.rests.at(199) == {("journeyapi", "u"): longer, ("journeyapi", "v"): elsewhere}
+    assert await other.rests.at(200) == {("journeyapi", "u"): longer}
+    await other.rests.note(replace(longer, until=0.0))
+    assert await store.rests.at(199) == {("journeyapi", "v"): elsewhere}
+
+
+async def test_cooldowns_that_begin_at_once_are_one(store: Store, other: Store) -> None:
+    """Whichever process notes it first, the others note the same."""
+    rest = Rest(provider="journeyapi", base_url="u", until=200.0, reason="r")
+    async with anyio.create_task_group() as group:
+        for number in range(8):
+            group.start_soon((store, other)[number % 2].rests.note, rest)
+    assert await store.rests.at(100) == {("journeyapi", "u"): rest}
