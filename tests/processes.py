@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -14,6 +15,8 @@ from mcp import Client, StdioServerParameters, stdio_client
 from journey_mcp import sandbox
 
 COMMAND = [sys.executable, "-m", "journey_mcp"]
+PATIENCE_S = 60.0
+"""How long any step of a process may take."""
 
 
 @asynccontextmanager
@@ -59,11 +62,16 @@ class Raw:
 
     def read(self) -> dict[str, Any]:
         """The structured content of the answer to the last call."""
-        assert self.process.stdout is not None
-        answer = json.loads(self.process.stdout.readline())
+        answer = self.answer()
         assert answer["id"] == self._number
         structured: dict[str, Any] = answer["result"]["structuredContent"]
         return structured
+
+    def answer(self) -> dict[str, Any]:
+        """Return the next answer, whichever call it belongs to."""
+        assert self.process.stdout is not None
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -72,7 +80,7 @@ class Raw:
 
     def close(self) -> tuple[str, str]:
         """Let it end by itself; what it still wrote."""
-        return self.process.communicate(timeout=20)
+        return self.process.communicate(timeout=PATIENCE_S)
 
 
 @contextmanager
@@ -86,13 +94,35 @@ def raw(environment: dict[str, str], *arguments: str) -> Iterator[Raw]:
         opened.close()
 
 
+class StoppedClock:
+    """A clock for the sandbox that stands still: what a fault delays is held back until `seconds` reaches the delay."""
+
+    seconds = 0.0
+    _runs_since: float | None = None
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.seconds + (time.monotonic() - self._runs_since if self._runs_since else 0.0)
+
+    def run(self) -> None:
+        """Go on in real time from now on: what fails is tried again."""
+        self._runs_since = time.monotonic()
+
+
 async def in_thread(call: Any, *arguments: Any, **more: Any) -> Any:
     """Run blocking code beside the sandbox of this process."""
     return await anyio.to_thread.run_sync(lambda: call(*arguments, **more))
 
 
+async def until_created(upstream: sandbox.Running) -> None:
+    """Wait until the sandbox has created a task; its request has been seen, and read, by then."""
+    with anyio.fail_after(PATIENCE_S):
+        while not any(entry.outcome == "created" for entry in upstream.sandbox.ledger.submissions):
+            await anyio.sleep(0.01)
+
+
 async def until_seen(upstream: sandbox.Running, endpoint: str, count: int = 1) -> None:
     """Wait until the sandbox has received so many requests."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE_S):
         while upstream.sandbox.ledger.requests[endpoint] < count:
             await anyio.sleep(0.01)

@@ -114,11 +114,13 @@ async def get(client: Client, task_id: str) -> State:
     return await client.session.send_request(Get(params=OneTask(task_id=task_id)), State)
 
 
-async def until(client: Client, task_id: str, *statuses: str) -> State:
-    """Where it stands, once it has one of these statuses; asked for as often as a test has time."""
+async def wait_for_status(client: Client, task_id: str, *statuses: str) -> State:
+    """Return the task once it has one of these statuses; it is polled often at first."""
+    pause_s = 0.01
     with anyio.fail_after(PATIENCE_S):
         while (state := await get(client, task_id)).status not in statuses:
-            await anyio.sleep(0.02)
+            await anyio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 0.5)
     return state
 
 

@@ -6,7 +6,19 @@ from typing import Any
 
 import anyio
 import pytest
-from support import client_of, created, environment_of, fast_studio, until_accepted, wide_world, wish, world
+from anyio.lowlevel import checkpoint
+from manual_clock import until
+from support import (
+    client_of,
+    created,
+    environment_of,
+    running_studio,
+    statements,
+    until_accepted,
+    wide_world,
+    wish,
+    world,
+)
 
 from journey_mcp import sandbox
 from journey_mcp.sandbox import ReplicateSettings
@@ -41,13 +53,18 @@ async def test_a_call_that_is_cancelled_while_its_task_is_stored_leaves_it_runni
     async with world(tmp_path) as here:
         holder = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
-        with anyio.move_on_after(0.3):
-            await here.studio.create(wish())
+        with statements("INSERT INTO tasks") as stored:
+            async with anyio.create_task_group() as group:
+                group.start_soon(here.studio.create, wish())
+                while not stored:
+                    await checkpoint()  # no time passes while a statement waits for the lock
+                group.cancel_scope.cancel()
+        assert await here.studio.newest() == []
         holder.execute("ROLLBACK")
         holder.close()
         with anyio.fail_after(20):
             while not (tasks := await here.studio.newest()):
-                await anyio.sleep(0.01)
+                await here.clock.sleep(0.01)
         (task,) = tasks
         assert (await here.studio.fetch([task.id], seconds=900))[task.id].status is Status.SUCCEEDED
         assert here.asked["imagine"] == 1
@@ -56,8 +73,7 @@ async def test_a_call_that_is_cancelled_while_its_task_is_stored_leaves_it_runni
 async def test_a_task_that_waits_in_another_server_is_ended_free(tmp_path: Path) -> None:
     """It is taken from it before it can be sent; one that was sent is left alone."""
     async with world(tmp_path, "submit:hang", JOURNEY_MCP_MAX_CONCURRENT=1) as here:
-        here.clock.speed = 20
-        async with fast_studio(here.studio.settings, here.clock) as other:
+        async with running_studio(here.studio.settings, here.clock) as other:
             running = await until_accepted(here.studio, await created(here.studio, wish(model="midjourney")))
             queued = await created(here.studio, wish(model="midjourney", prompt="another"))
             ended = await other.cancel([queued.id, running.id])
@@ -88,8 +104,7 @@ async def test_a_request_on_its_way_cannot_be_called_back(tmp_path: Path) -> Non
     """Its answer may be paid for."""
     async with world(tmp_path, "submit:delay=0.5") as here:
         task = await created(here.studio, wish())
-        while not here.asked["imagine"]:
-            await here.clock.sleep(1)
+        await until(lambda: here.sent)
         going_on, said = (await here.studio.cancel([task.id]))[task.id]
         assert going_on.submission is Submission.SENT
         assert "cannot be called back" in said
@@ -128,3 +143,24 @@ async def test_the_tool_tells_for_each_task(tmp_path: Path) -> None:
             assert not told.is_error
             wrong: dict[str, Any] = (await client.call_tool("cancel_task", {})).structured_content or {}
             assert wrong["tasks"][0]["error"]["code"] == "invalid_arguments"
+
+
+async def test_a_task_that_cannot_be_taken_from_another_server_stays_there(tmp_path: Path) -> None:
+    """Another process holds it, and a third one the database's write lock."""
+    address = f"sqlite:///{tmp_path}/tasks.db?timeout=0.05"
+    async with world(tmp_path, "submit:hang", JOURNEY_MCP_DATABASE_URL=address, JOURNEY_MCP_MAX_CONCURRENT=1) as here:
+        await here.accepted(model="midjourney")
+        async with running_studio(here.studio.settings, here.clock) as other:
+            waiting = await created(other, wish(model="midjourney", prompt="waits"))
+            await other.wait_for_new(waiting, 0)
+            holder = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
+            holder.execute("BEGIN IMMEDIATE")
+            task, said = (await here.studio.cancel([waiting.id]))[waiting.id]
+            holder.execute("ROLLBACK")
+            holder.close()
+            assert (task.status, task.submission) == (Status.QUEUED, Submission.PREPARED)
+            assert said == (
+                "The task is held by another server, and cannot be taken from it now. It waits there, unsent."
+            )
+            task, said = (await here.studio.cancel([waiting.id]))[waiting.id]
+            assert task.status is Status.CANCELED

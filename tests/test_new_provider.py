@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from manual_clock import ManualClock
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from support import FastClock, serving, wish
+from support import serving, wish
 
 from journey_mcp.connections import ADAPTERS
 from journey_mcp.errors import JourneyError
@@ -113,7 +114,7 @@ async def test_a_provider_is_its_facts_and_one_adapter(tmp_path: Path) -> None:
                 "JOURNEY_MCP_DATA_DIR": str(tmp_path),
             }
         )
-        async with open_studio(settings, FastClock(), {**ADAPTERS, "acme": Acme}) as studio:
+        async with open_studio(settings, ManualClock(), {**ADAPTERS, "acme": Acme}) as studio:
             task = (await studio.create(wish(model="flux-kontext-pro", prompt="a kite", seed=7))).task
             task = await studio.wait_for_new(task, 600)
         assert (task.status, task.provider, task.images[0].url) == (

@@ -197,7 +197,7 @@ async def test_a_picture_whose_link_has_died_is_taken_from_its_copy(tmp_path: Pa
     async with wide_world(tmp_path, services=["bfl"]) as here:
         first = await here.made(model="flux-2-pro", prompt="a kite")
         path = Path(first.images[0].path or "")
-        here.clock.leap(601)
+        here.clock.shift_calendar(601)
         task = await here.made(**KONTEXT, image=f"{first.id}.1")
         assert task.status is Status.SUCCEEDED, task.failure
         with Image.open(path) as copy:

@@ -1,15 +1,17 @@
 """The caller's own webhook: told of every end in one form, by whichever process is there, with patience."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from processes import in_thread, raw
+from manual_clock import ManualClock
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,10 +19,8 @@ from starlette.routing import Route
 from support import (
     SERVICES,
     Authority,
-    FastClock,
     created,
-    environment_for,
-    fast_studio,
+    running_studio,
     serving,
     settings_for,
     wide_world,
@@ -30,9 +30,8 @@ from support import (
 
 from journey_mcp import sandbox
 from journey_mcp.errors import InvalidWebhook
-from journey_mcp.studio import Studio
+from journey_mcp.holdings import LEASE_S
 from journey_mcp.tasks import Status
-from journey_mcp.waiting import HEARTBEAT_S
 
 
 @dataclass
@@ -43,10 +42,15 @@ class Receiver:
     url: str = ""
     received: list[tuple[Mapping[str, str], Any]] = field(default_factory=list)
     """Headers and body of every delivery."""
+    received_at: list[float] = field(default_factory=list)
+    """The loop's times of the deliveries."""
+    _is_called: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def take(self, request: Request) -> Response:
         """One delivery."""
         self.received.append((request.headers, await request.json()))
+        self.received_at.append(asyncio.get_running_loop().time())
+        self._is_called.set()
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         return Response(status_code=status, headers={"location": "https://evil.test/"})
 
@@ -55,11 +59,17 @@ class Receiver:
         """The bodies."""
         return [body for _, body in self.received]
 
-    async def until_told(self, times: int = 1) -> None:
-        """Wait for deliveries."""
-        with anyio.fail_after(20):
-            while len(self.received) < times:
-                await anyio.sleep(0.01)
+    @property
+    def pauses(self) -> list[float]:
+        """The seconds between two deliveries."""
+        return [later - earlier for earlier, later in pairwise(self.received_at)]
+
+    async def until_received(self, count: int = 1) -> None:
+        """Wait for so many deliveries."""
+        with anyio.fail_after(200):
+            while len(self.received) < count:
+                self._is_called.clear()
+                await self._is_called.wait()
 
 
 @asynccontextmanager
@@ -75,12 +85,8 @@ async def receiving(authority: Authority, *statuses: int) -> AsyncIterator[Recei
 TRUSTED = {"JOURNEY_MCP_TRUSTED_HOSTS": "127.0.0.1"}
 
 
-async def settled(studio: Studio, seconds: float = 300) -> None:
-    """Let the studio's time pass: everything that is due by then has been told."""
-    until = studio.now() + seconds
-    while studio.now() < until:
-        await studio.fetch([], seconds=HEARTBEAT_S)
-        await anyio.sleep(0.01)
+LONG_S = 300.0
+"""Seconds after which every delivery that is still due has been sent."""
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -96,7 +102,7 @@ async def test_every_provider_s_result_is_told_in_the_same_form(
         asked = wish(model=model, provider=service, webhook_url=receiver.url)
         made = await here.studio.wait_for_new(await created(here.studio, asked), 900)
         assert made.status is Status.SUCCEEDED
-        await receiver.until_told()
+        await receiver.until_received()
         headers, told = receiver.received[0]
         assert headers["x-webhook-secret"] == "s3cret"
         assert headers["content-type"] == "application/json"
@@ -104,7 +110,7 @@ async def test_every_provider_s_result_is_told_in_the_same_form(
         assert [image["url"] for image in told["images"]] == [image.url for image in made.images]
         assert not any("path" in image for image in told["images"])
         assert all("webhook_url" not in json.dumps(sent) for sent in here.sent)
-        await settled(here.studio)
+        await here.clock.sleep(LONG_S)
         assert len(receiver.received) == 1
 
 
@@ -112,7 +118,7 @@ async def test_a_failure_is_told_too_and_without_a_secret_none_is_sent(tmp_path:
     """Every end is one."""
     async with receiving(authority) as receiver, world(tmp_path, "submit:status=402", **TRUSTED) as here:
         made = await here.made(webhook_url=receiver.url)
-        await receiver.until_told()
+        await receiver.until_received()
         headers, told = receiver.received[0]
         assert "x-webhook-secret" not in headers
         assert (told["task_id"], told["error"]["code"]) == (made.id, "out_of_credits")
@@ -121,12 +127,10 @@ async def test_a_failure_is_told_too_and_without_a_secret_none_is_sent(tmp_path:
 async def test_a_deaf_receiver_is_tried_again_after_10_30_and_90_seconds(tmp_path: Path, authority: Authority) -> None:
     """A redirect is no success and not followed; whoever takes it in the end is not told again."""
     async with receiving(authority, 500, 302, 404, 200) as receiver, world(tmp_path, **TRUSTED) as here:
-        here.clock.speed = 50
-        started = here.clock.now()
         await here.made(webhook_url=receiver.url)
-        await receiver.until_told(4)
-        assert 130 <= here.clock.now() - started < 200
-        await settled(here.studio)
+        await receiver.until_received(4)
+        assert receiver.pauses == pytest.approx([10, 30, 90], abs=0.01)
+        await here.clock.sleep(LONG_S)
         assert len(receiver.received) == 4
         assert len({json.dumps(told, sort_keys=True) for told in receiver.objects}) == 1
 
@@ -137,8 +141,8 @@ async def test_a_receiver_that_stays_deaf_is_given_up_and_the_result_stays(
     """After four tries; fetch_task still gives it."""
     async with receiving(authority, 500) as receiver, world(tmp_path, **TRUSTED) as here:
         made = await here.made(webhook_url=receiver.url)
-        await receiver.until_told(4)
-        await settled(here.studio)
+        await receiver.until_received(4)
+        await here.clock.sleep(LONG_S)
         assert len(receiver.received) == 4
         assert "is given up after 4 tries: it answered HTTP 500" in caplog.text
         assert (await here.studio.fetch([made.id]))[made.id].status is Status.SUCCEEDED
@@ -148,7 +152,7 @@ async def test_nobody_there_is_like_a_deaf_receiver(tmp_path: Path, caplog: pyte
     """It hinders nothing else."""
     async with world(tmp_path, **TRUSTED) as here:
         made = await here.made(webhook_url="https://127.0.0.1:9/hook")
-        await settled(here.studio)
+        await here.clock.sleep(LONG_S)
         assert made.status is Status.SUCCEEDED
         assert "is given up after 4 tries: no connection" in caplog.text
 
@@ -181,15 +185,14 @@ async def test_what_one_process_could_not_tell_the_next_one_tells(tmp_path: Path
     """The wish stands in the journal; it is told once, however many look."""
     async with receiving(authority, 503, 200) as receiver, sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, **TRUSTED)
-        async with fast_studio(settings) as first:
+        clock = ManualClock()
+        async with running_studio(settings, clock) as first:
             await first.wait_for_new(await created(first, wish(webhook_url=receiver.url)), 900)
-            await receiver.until_told()
-        clock = FastClock()
-        async with fast_studio(settings, clock) as one, fast_studio(settings, clock) as other:
-            clock.leap(20)
-            await receiver.until_told(2)
-            await settled(one)
-            await settled(other)
+            await receiver.until_received()
+        async with running_studio(settings, clock), running_studio(settings, clock):
+            await receiver.until_received(2)
+            await clock.sleep(LONG_S)
+        assert receiver.pauses == pytest.approx([10], abs=0.01)
         assert len(receiver.received) == 2
 
 
@@ -198,32 +201,16 @@ async def test_a_result_that_a_webhook_took_is_joined_by_nobody(tmp_path: Path, 
     async with receiving(authority) as receiver, world(tmp_path, **TRUSTED) as here:
         asked = wish(webhook_url=receiver.url)
         first = (await here.studio.create(asked)).task
-        await receiver.until_told()
-        await settled(here.studio, 10)
+        await receiver.until_received()
+        await here.clock.sleep(10)
         assert (await here.studio.create(asked)).task.id != first.id
 
 
-async def test_a_server_whose_client_leaves_stays_until_the_webhook_is_told(
-    tmp_path: Path, authority: Authority
-) -> None:
-    """Nobody else would tell it."""
-    async with receiving(authority) as receiver, sandbox.running(sandbox.Settings(speed=30)) as upstream:
-        environment = environment_for(upstream.base_url, tmp_path, **TRUSTED, SSL_CERT_FILE=str(authority.file))
-        with raw(environment) as server:
-            task = await in_thread(
-                server.call, "imagine", prompt="a kite", model="midjourney", wait_s=0, webhook_url=receiver.url
-            )
-            assert task["status"] == "running"
-            await in_thread(server.close)
-        assert [told["status"] for told in receiver.objects] == ["succeeded"]
-
-
 async def test_a_store_that_cannot_be_read_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is looked at again."""
+    """It is read again after one lease."""
     async with world(tmp_path) as here:
         await here.made()
         for file in tmp_path.glob("tasks.db*"):
             file.unlink()
-        with anyio.fail_after(20):
-            while "whom webhooks are to be told of cannot be read" not in caplog.text:
-                await anyio.sleep(0.01)
+        await here.clock.sleep(2 * LEASE_S + 1)
+        assert caplog.text.count("whom webhooks are to be told of cannot be read") >= 2

@@ -1,8 +1,7 @@
-"""Whole sessions of a real MCP client: in memory, over stdio, over HTTP, in both eras of the protocol."""
+"""Whole sessions of a real MCP client in memory, in both eras of the protocol."""
 
 import json
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any
 import anyio
 import jsonschema_rs
 import pytest
-from mcp import Client, MCPError, StdioServerParameters, stdio_client
-from processes import until_seen
-from support import client_of, environment_for, settings_for
+from manual_clock import until
+from mcp import Client, MCPError
+from support import client_of, settings_for
 
-from journey_mcp import __version__, sandbox
+from journey_mcp import sandbox
 from journey_mcp.server import Backstage
 from journey_mcp.settings import Settings
 from journey_mcp.studio import Studio, open_studio
@@ -25,7 +24,7 @@ ERAS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
 
 @asynccontextmanager
 async def session(mode: str, folder: Path, *faults: str, **more: Any) -> AsyncIterator[tuple[Client, sandbox.Running]]:
-    """A client in memory, its server on faster time, at a sandbox."""
+    """A client in memory, its server on a manual clock, at a sandbox."""
     parsed = tuple(sandbox.Fault.parse(fault) for fault in faults)
     async with (
         sandbox.running(sandbox.Settings(speed=0, seed=7, faults=parsed)) as upstream,
@@ -139,7 +138,7 @@ async def test_a_result_whole(tool: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ERAS)
 async def test_time_is_up_and_the_task_is_handed_over(mode: str, tmp_path: Path) -> None:
     """A success with status running; the work goes on in the background."""
-    async with session(mode, tmp_path, "submit:delay=1") as (client, upstream):
+    async with session(mode, tmp_path, "submit:delay=60") as (client, upstream):
         result = await client.call_tool("imagine", {"prompt": "a kite", "model": "z-image", "wait_s": 30})
         task = result.structured_content
         assert task is not None
@@ -312,7 +311,7 @@ async def test_a_call_that_is_cancelled_leaves_its_task_running(tmp_path: Path) 
     async with session("auto", tmp_path, "submit:delay=0.5") as (client, upstream):
         async with anyio.create_task_group() as group:
             group.start_soon(client.call_tool, "imagine", {"prompt": "a kite", "model": "z-image"})
-            await until_seen(upstream, "imagine")
+            await until(lambda: upstream.sandbox.ledger.requests["imagine"])
             group.cancel_scope.cancel()
         listed = await client.call_tool("fetch_task", {})
         assert listed.structured_content is not None
@@ -363,22 +362,3 @@ async def test_a_model_from_a_file_of_the_users_is_shown_checked_and_run(tmp_pat
         right = await client.call_tool("imagine", {"prompt": "p", "model": "dune-1", "seed": 9})
         assert not right.is_error
         assert upstream.sandbox.ledger.submissions[-1].request == {"model": "dune-one", "prompt": "p", "seed": 9}
-
-
-@pytest.mark.parametrize("mode", ERAS)
-async def test_a_session_with_a_real_process_over_stdio(mode: str, tmp_path: Path) -> None:
-    """Without a key: the sandbox inside the process makes the pictures and says so."""
-    parameters = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "journey_mcp"],
-        env={**os.environ, **environment_for("", tmp_path, JOURNEYAPI_API_KEY="", JOURNEYAPI_BASE_URL="")},
-    )
-    async with Client(stdio_client(parameters), mode=mode) as client:
-        assert client.protocol_version == ERAS[mode]
-        assert client.server_info is not None
-        assert client.server_info.version == __version__
-        result = await client.call_tool("imagine", {"prompt": "a kite", "model": "z-image"})
-        assert result.structured_content is not None
-        task = result.structured_content
-        assert (task["provider"], task["status"]) == ("sandbox", "succeeded")
-        assert any("JOURNEYAPI_API_KEY" in notice for notice in task["notices"])

@@ -9,7 +9,7 @@ import anyio
 import mcp_types as types
 import pytest
 from mcp import MCPError
-from support import World, client_of, created, fast_studio, settings_for, wide_world, wish, world
+from support import World, client_of, created, running_studio, settings_for, wide_world, wish, world
 
 from journey_mcp import sandbox
 from journey_mcp.accounts import accounts_of
@@ -84,7 +84,7 @@ async def test_a_window_rolls(tmp_path: Path) -> None:
         assert re.search(r"8 are spent, 1 are left\. There is room again in (\d\d min|1 h), at 20", str(error))
         assert error.failure.retry_after_s is not None
         assert 3000 < error.failure.retry_after_s <= 3600
-        here.clock.leap(3601)
+        here.clock.shift_calendar(3601)
         assert (await here.made(**{**KITE, "prompt": "a third"})).status is Status.SUCCEEDED
 
 
@@ -92,7 +92,7 @@ async def test_a_total_never_frees_up(tmp_path: Path) -> None:
     """Nothing is promised."""
     async with world(tmp_path, JOURNEY_MCP_BUDGET="4credits/total") as here:
         await here.made(**KITE)
-        here.clock.leap(1e7)
+        here.clock.shift_calendar(1e7)
         error = await refusal(here, prompt="another")
         assert error.failure.retry_after_s is None
         assert "room again" not in str(error)
@@ -146,7 +146,7 @@ async def test_of_calls_at_once_only_so_many_pass_as_there_is_room_for(tmp_path:
     async with world(tmp_path, JOURNEY_MCP_BUDGET="20credits/day", plan="enterprise") as here:
         outcomes: list[str] = []
 
-        async with fast_studio(here.studio.settings, here.clock) as other:
+        async with running_studio(here.studio.settings, here.clock) as other:
 
             async def call(number: int) -> None:
                 studio = other if number % 2 else here.studio
@@ -275,7 +275,7 @@ async def test_a_high_cost_is_asked_for(tmp_path: Path) -> None:
 async def test_the_sandbox_is_free(tmp_path: Path) -> None:
     """Without a key no limit stands in the way."""
     settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path), "JOURNEY_MCP_BUDGET": "1credits/total"})
-    async with fast_studio(settings) as studio:
+    async with running_studio(settings) as studio:
         task = await studio.wait_for_new(await created(studio, wish(**KITE)), 900)
         assert (task.status, task.charges) == (Status.SUCCEEDED, {})
 

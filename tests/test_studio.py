@@ -1,11 +1,11 @@
-"""The use cases against the sandbox: real HTTP, a real database, faster time."""
+"""The use cases against the sandbox: real HTTP, a real database, manual time."""
 
 from itertools import pairwise
 from pathlib import Path
 
 import anyio
 import pytest
-from support import created, fast_studio, settings_for, until_accepted, wish, world
+from support import created, running_studio, settings_for, until_accepted, wish, world
 
 from journey_mcp import sandbox
 from journey_mcp.errors import InvalidRequest, NotEnglish, UnknownImage
@@ -88,7 +88,7 @@ async def test_a_dead_link_is_refused_before_anything_is_sent(tmp_path: Path) ->
     async with world(tmp_path) as here:
         first = await here.made()
         edited = await here.made(tool="edit_image", model="flux-kontext-pro", image=f"{first.id}.1")
-        here.clock.leap(15 * 86400)
+        here.clock.shift_calendar(15 * 86400)
         with pytest.raises(UnknownImage, match="expired"):
             await created(here.studio, wish(tool="edit_image", model="seededit", image=f"{edited.id}.1"))
 
@@ -140,7 +140,6 @@ async def test_any_number_of_callers_cause_one_poll(tmp_path: Path) -> None:
 async def test_several_tasks_are_asked_for_together(tmp_path: Path) -> None:
     """Polls that are due at the same time share one `/fetch-many`."""
     async with world(tmp_path, plan="enterprise") as here:
-        here.clock.speed = 20
         tasks = [await created(here.studio, wish(model="flux-schnell")) for _ in range(8)]
         found = await here.studio.fetch([task.id for task in tasks], seconds=900)
         assert {task.status for task in found.values()} == {Status.SUCCEEDED}
@@ -167,7 +166,6 @@ async def test_waiting_for_any_returns_with_the_first_that_ends(tmp_path: Path) 
 async def test_not_waiting_returns_with_the_first_answer(tmp_path: Path) -> None:
     """`wait_s` 0: accepted, with the provider's id, not finished."""
     async with world(tmp_path) as here:
-        here.clock.speed = 2  # the two seconds that such a call has are one: enough for a busy machine
         task = await here.studio.wait_for_new(await created(here.studio, wish(model="midjourney")), 0)
         assert (task.status, task.submission) == (Status.RUNNING, Submission.ACCEPTED)
         assert task.prediction_id
@@ -193,7 +191,10 @@ async def test_a_wait_gives_signs_of_life_that_strictly_increase(tmp_path: Path)
 async def test_the_newest_tasks_come_first_and_old_ones_are_deleted(tmp_path: Path) -> None:
     """Twenty of the last day; after the days they are kept nothing is left."""
     async with world(tmp_path, JOURNEY_MCP_KEEP_DAYS=1) as here:
-        made = [await here.made(prompt=f"wish {number}") for number in range(22)]
+        made = []
+        for number in range(22):
+            made.append(await here.made(prompt=f"wish {number}"))
+            here.clock.advance(1)
         newest = await here.studio.newest()
         assert [task.id for task in newest] == [task.id for task in reversed(made[2:])]
 
@@ -223,9 +224,9 @@ async def test_the_work_goes_on_where_the_last_process_stopped(tmp_path: Path) -
     """A studio that is closed leaves its tasks to the next one, at the same address."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
-        async with fast_studio(settings) as studio:
+        async with running_studio(settings) as studio:
             task = await until_accepted(studio, await created(studio, wish(model="midjourney")))
-        async with fast_studio(settings) as studio:
+        async with running_studio(settings) as studio:
             found = (await studio.fetch([task.id], seconds=900))[task.id]
             assert found.status is Status.SUCCEEDED
         assert upstream.sandbox.ledger.requests["imagine"] == 1

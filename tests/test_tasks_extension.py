@@ -1,13 +1,10 @@
 """Calls that are answered with tasks, for clients that declare the extension, and for nobody else."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +13,32 @@ import httpx2
 import mcp_types as types
 import pytest
 from conformance.fixtures import fixture_server
-from mcp import Client, MCPError, StdioServerParameters, stdio_client
+from manual_clock import ManualClock, until
+from mcp import Client, MCPError
 from mcp.server.lowlevel.server import Server
 from mcp.shared.inbound import encode_header_value
+from mcp.shared.memory import create_client_server_memory_streams
+from mcp.shared.message import SessionMessage
 from support import (
-    FastClock,
     environment_for,
     environment_of,
-    fast_studio,
-    free_port,
+    running_studio,
+    serving,
     settings_for,
     until_accepted,
-    until_listening,
     wish,
 )
-from tasks_client import EXTENSION, Handle, State, Tasks, begin, cancel, get, until, update
+from tasks_client import EXTENSION, Handle, State, Tasks, begin, cancel, get, update, wait_for_status
 
 from journey_mcp import sandbox
-from journey_mcp.server import make_server, tasks_extension
+from journey_mcp.server import Backstage, make_server, tasks_extension
+from journey_mcp.server.http import make_app
 from journey_mcp.server.tasks_extension import Context, TaskSource
 from journey_mcp.settings import Settings, read_settings
 from journey_mcp.store import open_store
 from journey_mcp.tasks import Status, Task
 from journey_mcp.waiting import stage
 
-COMMAND = [sys.executable, "-m", "journey_mcp"]
 NOW = "2026-07-28"
 DECLARED: dict[str, Any] = {"extensions": {EXTENSION: {}}}
 METHODS = ["tasks/get", "tasks/update", "tasks/cancel"]
@@ -53,43 +51,9 @@ SLOW = {"prompt": "a red kite over the dunes"}
 
 
 @asynccontextmanager
-async def over_stdio(environment: dict[str, str], **more: Any) -> AsyncIterator[Client]:
-    """A client of a server process over its stdin and stdout."""
-    parameters = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env={**os.environ, **environment})
-    async with Client(stdio_client(parameters), **more) as client:
-        yield client
-
-
-@asynccontextmanager
-async def serving(environment: dict[str, str]) -> AsyncIterator[str]:
-    """The address of a server process that serves HTTP."""
-    port = free_port()
-    command = [*COMMAND, "serve", "--http", f"127.0.0.1:{port}"]
-    process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
-    try:
-        await until_listening(port)
-        yield f"http://127.0.0.1:{port}/mcp"
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
-
-
-@asynccontextmanager
-async def over_http(environment: dict[str, str], **more: Any) -> AsyncIterator[Client]:
-    """A client of a server process over HTTP."""
-    async with serving(environment) as address, Client(address, **more) as client:
-        yield client
-
-
-TRANSPORTS = pytest.mark.parametrize("connected", [over_stdio, over_http], ids=["stdio", "http"])
-
-
-@asynccontextmanager
-async def in_memory(settings: Settings, clock: FastClock | None = None, **more: Any) -> AsyncIterator[Client]:
-    """A client in this process, its server on time ten times as fast: leases are to be kept."""
-    clock = clock or FastClock()
-    clock.speed = 10
-    async with Client(make_server(settings, lambda settings: fast_studio(settings, clock)), **more) as client:
+async def in_memory(settings: Settings, clock: ManualClock | None = None, **more: Any) -> AsyncIterator[Client]:
+    """A client of a server in this process."""
+    async with Client(make_server(settings, partial(running_studio, clock=clock)), **more) as client:
         yield client
 
 
@@ -120,7 +84,7 @@ async def post(
     sent = {name.replace("_", "-"): value for name, value in usual.items() if value is not None}
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": enveloped(params, capabilities)}
     accept = {"accept": "application/json, text/event-stream"}
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
         answer = await http.post(address, json=body, headers={**sent, **accept})
     text = answer.text
     if "text/event-stream" in answer.headers["content-type"]:
@@ -128,31 +92,76 @@ async def post(
     return answer.status_code, json.loads(text)
 
 
-async def lines(environment: dict[str, str], *messages: dict[str, Any]) -> list[dict[str, Any]]:
-    """The answers to messages that a server process gets one after the other, line by line."""
-    command = {"env": {**os.environ, **environment}, "stderr": None}
+Connect = Callable[..., AbstractAsyncContextManager[Client]]
+"""Opens a client of a server with this environment; the rest are options of the client."""
+Serve = Callable[[dict[str, str]], AbstractAsyncContextManager[str]]
+"""Opens a server with this environment over HTTP, and gives its address."""
+Exchange = Callable[..., Awaitable[list[dict[str, Any]]]]
+"""Sends messages to a server with this environment, one after the other, and returns the answers."""
+
+
+@asynccontextmanager
+async def served_here(environment: dict[str, str]) -> AsyncIterator[str]:
+    """The address of a server in this process that serves HTTP."""
+    app = make_app(Backstage(read_settings(environment), running_studio, is_local=False))
+    async with app.router.lifespan_context(app), serving(app) as origin:
+        yield f"{origin}/mcp"
+
+
+@asynccontextmanager
+async def over_http(environment: dict[str, str], **more: Any) -> AsyncIterator[Client]:
+    """A client over HTTP of a server in this process."""
+    async with served_here(environment) as address, Client(address, **more) as client:
+        yield client
+
+
+def over_memory(environment: dict[str, str], **more: Any) -> AbstractAsyncContextManager[Client]:
+    """A client of a server in this process, without a transport."""
+    return in_memory(read_settings(environment), **more)
+
+
+async def exchanged_here(environment: dict[str, str], *messages: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers of a server in this process, over the streams that stand for its stdin and stdout."""
+    server = make_server(read_settings(environment), running_studio)
     answers: list[dict[str, Any]] = []
-    async with await anyio.open_process(COMMAND, **command) as process:  # type: ignore[arg-type]  # one for all
-        assert process.stdin is not None
-        assert process.stdout is not None
-        received = b""
+    async with (
+        create_client_server_memory_streams() as ((received, sent), streams),
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(server.run, *streams, server.create_initialization_options())
         for number, message in enumerate(messages):
-            plain = {"jsonrpc": "2.0", "id": number, **message}
-            await process.stdin.send(json.dumps(plain).encode() + b"\n")
-            while not received.endswith(b"\n"):
-                received += await process.stdout.receive()
-            answers.append(json.loads(received))
-            received = b""
-        await process.stdin.aclose()
-        await process.wait()
+            line = json.dumps({"jsonrpc": "2.0", "id": number, **message})
+            await sent.send(SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False)))
+            answer = await received.receive()
+            assert isinstance(answer, SessionMessage)
+            answers.append(json.loads(answer.message.model_dump_json(by_alias=True, exclude_unset=True)))
+        await sent.aclose()
     return answers
+
+
+@pytest.fixture(params=[over_memory, over_http], ids=["memory", "http"])
+def connected(request: pytest.FixtureRequest) -> Connect:
+    """How a client is connected."""
+    connect: Connect = request.param
+    return connect
+
+
+@pytest.fixture
+def served() -> Serve:
+    """How HTTP is served."""
+    return served_here
+
+
+@pytest.fixture
+def exchanged() -> Exchange:
+    """How messages are exchanged one by one."""
+    return exchanged_here
 
 
 # --- the life of a task ------------------------------------------------------------------------------------------
 
 
-@TRANSPORTS
-async def test_a_call_becomes_a_task_and_the_task_its_result(tmp_path: Path, connected: Any) -> None:
+async def test_a_call_becomes_a_task_and_the_task_its_result(tmp_path: Path, connected: Connect) -> None:
     """With the fields of the specification and no others, and the id that the tools know too."""
     async with (
         sandbox.running(sandbox.Settings(speed=0)) as upstream,
@@ -179,7 +188,7 @@ async def test_a_call_becomes_a_task_and_the_task_its_result(tmp_path: Path, con
         at_once = await get(client, handle.task_id)
         assert set(at_once.model_dump(by_alias=True, exclude_none=True)) == set(plain)
         assert (at_once.task_id, at_once.status, at_once.created_at) == (handle.task_id, "working", handle.created_at)
-        done = await until(client, handle.task_id, "completed")
+        done = await wait_for_status(client, handle.task_id, "completed")
         assert set(done.model_dump(by_alias=True, exclude_none=True)) == {*plain, "result"}
         assert done.last_updated_at > handle.last_updated_at
         assert done.result is not None
@@ -187,12 +196,15 @@ async def test_a_call_becomes_a_task_and_the_task_its_result(tmp_path: Path, con
         fetched = await client.call_tool("fetch_task", {"task_ids": [handle.task_id]})
         assert fetched.structured_content == {"tasks": [{**done.result["structuredContent"], "prompt": "a kite"}]}
         edited = await begin(client, "edit_image", prompt="blue", image=f"{handle.task_id}.2")
-        assert (await until(client, edited.task_id, "completed")).status_message == "flux-kontext-pro: succeeded"
+        assert (
+            await wait_for_status(client, edited.task_id, "completed")
+        ).status_message == "flux-kontext-pro: succeeded"
         assert upstream.sandbox.ledger.requests["imagine"] == 2
 
 
-@TRANSPORTS
-async def test_a_client_that_waits_for_tasks_by_itself_needs_to_know_nothing(tmp_path: Path, connected: Any) -> None:
+async def test_a_client_that_waits_for_tasks_by_itself_needs_to_know_nothing(
+    tmp_path: Path, connected: Connect
+) -> None:
     """The call has its result as ever, and it conforms to what the tool declares."""
     async with (
         sandbox.running(sandbox.Settings(speed=0)) as upstream,
@@ -210,7 +222,7 @@ async def test_the_result_is_what_the_tool_itself_returns(tmp_path: Path) -> Non
         async with in_memory(settings, extensions=[Tasks()]) as client, in_memory(settings) as other:
             handle = await begin(client, "imagine", **SLOW)
             own = await other.call_tool("imagine", {**SLOW, "wait_s": 300})
-            told = await until(client, handle.task_id, "completed")
+            told = await wait_for_status(client, handle.task_id, "completed")
         plain = own.model_dump(by_alias=True, mode="json", exclude={"meta"}, exclude_none=True)
         (notice,) = plain["structuredContent"].pop("notices")
         text = plain["content"][0]["text"]
@@ -220,36 +232,11 @@ async def test_the_result_is_what_the_tool_itself_returns(tmp_path: Path) -> Non
         assert upstream.sandbox.ledger.requests["imagine"] == 1
 
 
-async def test_a_killed_servers_task_is_answered_by_the_next_one(tmp_path: Path) -> None:
-    """Under the same id, with nothing submitted twice."""
-    async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
-        environment = {**os.environ, **environment_for(upstream.base_url, tmp_path)}
-        call = {"name": "imagine", "arguments": {"prompt": "a kite"}}
-        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": enveloped(call, DECLARED)}
-        async with await anyio.open_process(COMMAND, env=environment, stderr=None) as doomed:
-            assert doomed.stdin is not None
-            assert doomed.stdout is not None
-            await doomed.stdin.send(json.dumps(message).encode() + b"\n")
-            handle = json.loads(await doomed.stdout.receive())["result"]
-            with anyio.fail_after(20):
-                while upstream.sandbox.ledger.requests["fetch"] == 0:
-                    await anyio.sleep(0.01)
-            doomed.kill()
-        assert handle["resultType"] == "task"
-        async with over_http(environment_for(upstream.base_url, tmp_path), extensions=[Tasks()]) as client:
-            found = await get(client, handle["taskId"])
-            assert (found.task_id, found.created_at) == (handle["taskId"], handle["createdAt"])
-            done = await until(client, handle["taskId"], "completed")
-            assert done.result is not None
-            assert done.result["structuredContent"]["status"] == "succeeded"
-        assert upstream.sandbox.ledger.requests["imagine"] == 1
-
-
 async def test_a_failed_picture_is_a_completed_task_with_the_error_as_its_result(tmp_path: Path) -> None:
     """`failed` is for errors of the protocol."""
     async with session(tmp_path) as (client, _):
         handle = await begin(client, "imagine", prompt="forbidden-in-sandbox", model="z-image")
-        done = await until(client, handle.task_id, "completed", "failed")
+        done = await wait_for_status(client, handle.task_id, "completed", "failed")
         assert (done.status, done.status_message) == ("completed", "z-image: failed")
         assert done.result is not None
         assert done.result["isError"] is True
@@ -293,12 +280,13 @@ async def test_asking_for_tasks_and_ending_them_by_tool_is_no_task(tmp_path: Pat
 
 async def test_an_old_task_is_asked_for_less_often(tmp_path: Path) -> None:
     """After a minute there is news every ten seconds at the most."""
-    clock = FastClock()
+    clock = ManualClock()
     async with session(tmp_path, "submit:hang", clock=clock) as (client, _):
         handle = await begin(client, "imagine", **SLOW)
-        clock.leap(61)
-        state = await get(client, handle.task_id)
-        assert (state.status, state.poll_interval_ms) == ("working", 10_000)
+        for seconds, interval_ms in ((59, 2_000), (2, 10_000)):
+            await clock.sleep(seconds)
+            state = await get(client, handle.task_id)
+            assert (state.status, state.poll_interval_ms) == ("working", interval_ms)
 
 
 async def is_queued(client: Client, task_id: str) -> bool:
@@ -324,7 +312,7 @@ def test_a_stage_is_told_in_a_few_words(changes: dict[str, Any], says: str) -> N
 async def test_a_task_of_a_provider_that_is_not_set_up_says_so(tmp_path: Path) -> None:
     """It waits, and does not pretend to run."""
     async with sandbox.running(sandbox.Settings(speed=1)) as upstream:
-        async with fast_studio(settings_for(upstream.base_url, tmp_path)) as studio:
+        async with running_studio(settings_for(upstream.base_url, tmp_path)) as studio:
             task = await until_accepted(studio, (await studio.create(wish(model="midjourney"))).task)
         async with in_memory(settings_for("http://127.0.0.1:9/api", tmp_path), extensions=[Tasks()]) as client:
             state = await get(client, task.id)
@@ -352,26 +340,24 @@ async def test_a_result_that_was_read_is_delivered(tmp_path: Path) -> None:
     """Until then equal calls get its task, finished as it is; the first one after it makes a new one."""
     async with session(tmp_path) as (client, upstream):
         first = await begin(client, "imagine", prompt="p", model="z-image")
-        with anyio.fail_after(20):
-            while (joined := await begin(client, "imagine", prompt="p", model="z-image")).status == "working":
-                await anyio.sleep(0.02)
+        await anyio.sleep(10)
+        joined = await begin(client, "imagine", prompt="p", model="z-image")
         assert (joined.task_id, joined.status) == (first.task_id, "completed")
         assert "result" not in joined.model_dump()
         assert "had a result that nobody had seen" in (joined.status_message or "")
         assert (await get(client, first.task_id)).result is not None
         fresh = await begin(client, "imagine", prompt="p", model="z-image")
         assert fresh.task_id != first.task_id
-        await until(client, fresh.task_id, "completed")
+        await wait_for_status(client, fresh.task_id, "completed")
         assert upstream.sandbox.ledger.requests["imagine"] == 2
 
 
-@TRANSPORTS
-async def test_the_person_is_asked_before_there_is_a_task(tmp_path: Path, connected: Any) -> None:
+async def test_the_person_is_asked_before_there_is_a_task(tmp_path: Path, connected: Connect) -> None:
     """Over the round trips of the revision; the answer brings the task."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="1credits")
         call = {"prompt": "a kite", "model": "z-image"}
-        both = {"allow_claimed": True, "allow_input_required": True}
+        both: Any = {"allow_claimed": True, "allow_input_required": True}
 
         async def nobody(_context: Any, _params: Any) -> types.ElicitResult:
             raise AssertionError("the session itself does not ask")
@@ -393,15 +379,14 @@ async def test_the_person_is_asked_before_there_is_a_task(tmp_path: Path, connec
                 assert isinstance(told, kind)
             assert isinstance(told, Handle)
             assert told.status == "working"
-            assert (await until(client, told.task_id, "completed")).result is not None
+            assert (await wait_for_status(client, told.task_id, "completed")).result is not None
         assert len(upstream.sandbox.ledger.submissions) == 1
 
 
 # --- tasks/cancel and tasks/update -------------------------------------------------------------------------------
 
 
-@TRANSPORTS
-async def test_a_queued_task_is_canceled(tmp_path: Path, connected: Any) -> None:
+async def test_a_queued_task_is_canceled(tmp_path: Path, connected: Connect) -> None:
     """The acknowledgement says nothing of the task, and the second one says the same."""
     faults = (sandbox.Fault.parse("submit:status=429,times=always,header.Retry-After=60"),)
     async with (
@@ -415,7 +400,7 @@ async def test_a_queued_task_is_canceled(tmp_path: Path, connected: Any) -> None
         for _ in range(2):
             ack = await cancel(client, handle.task_id)
             assert set(ack.model_dump(by_alias=True, exclude_none=True)) == {"resultType", "_meta"}
-            state = await until(client, handle.task_id, "cancelled")
+            state = await wait_for_status(client, handle.task_id, "cancelled")
             assert state.status_message == "midjourney: canceled"
             assert not {"result", "error"} & set(state.model_dump(exclude_none=True))
 
@@ -424,9 +409,7 @@ async def test_what_a_provider_cannot_cancel_goes_on(tmp_path: Path) -> None:
     """The request is acknowledged all the same."""
     async with session(tmp_path, "submit:hang") as (client, upstream):
         handle = await begin(client, "imagine", **SLOW)
-        with anyio.fail_after(20):
-            while upstream.sandbox.ledger.requests["fetch"] == 0:
-                await anyio.sleep(0.01)
+        await until(lambda: upstream.sandbox.ledger.requests["fetch"])
         await cancel(client, handle.task_id)
         assert (await get(client, handle.task_id)).status == "working"
 
@@ -435,7 +418,7 @@ async def test_a_finished_task_stays_what_it_is(tmp_path: Path) -> None:
     """A final state never changes."""
     async with session(tmp_path) as (client, _):
         handle = await begin(client, "imagine", prompt="p", model="z-image")
-        done = await until(client, handle.task_id, "completed")
+        done = await wait_for_status(client, handle.task_id, "completed")
         await cancel(client, handle.task_id)
         again = await get(client, handle.task_id)
         assert (again.status, again.result) == ("completed", done.result)
@@ -461,7 +444,7 @@ async def test_an_update_is_acknowledged_and_changes_nothing(tmp_path: Path) -> 
         handle = await begin(client, "imagine", prompt="p", model="z-image")
         ack = await update(client, handle.task_id, name={"action": "accept"})
         assert set(ack.model_dump(by_alias=True, exclude_none=True)) == {"resultType", "_meta"}
-        assert (await until(client, handle.task_id, "completed")).result is not None
+        assert (await wait_for_status(client, handle.task_id, "completed")).result is not None
 
 
 # --- who gets what -----------------------------------------------------------------------------------------------
@@ -471,7 +454,7 @@ async def test_ids_that_name_no_task_of_the_callers_are_all_answered_alike(tmp_p
     """Never made, somebody else's, deleted, a picture's: nobody learns which."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
-        async with fast_studio(settings) as studio:
+        async with running_studio(settings) as studio:
             theirs = (await studio.create(wish(prompt="theirs"), principal="somebody else")).task
             gone = await studio.wait_for_new((await studio.create(wish(prompt="gone"))).task, 900)
         async with open_store(settings.resolved_database_url()) as store:
@@ -483,14 +466,14 @@ async def test_ids_that_name_no_task_of_the_callers_are_all_answered_alike(tmp_p
                     with pytest.raises(MCPError) as raised:
                         await ask(client, id_)
                     assert (raised.value.code, raised.value.message) == (-32602, f"There is no task {id_[:80]!r}.")
-            assert (await until(client, kept.task_id, "completed")).task_id == kept.task_id
+            assert (await wait_for_status(client, kept.task_id, "completed")).task_id == kept.task_id
 
 
-async def test_who_declares_nothing_gets_no_task_and_may_ask_for_none(tmp_path: Path) -> None:
+async def test_who_declares_nothing_gets_no_task_and_may_ask_for_none(tmp_path: Path, served: Serve) -> None:
     """Over HTTP: with status 400, and what is missing; whatever else is wrong with the request."""
     async with (
         sandbox.running(sandbox.Settings(speed=0)) as upstream,
-        serving(environment_for(upstream.base_url, tmp_path)) as address,
+        served(environment_for(upstream.base_url, tmp_path)) as address,
     ):
         call = {"name": "imagine", "arguments": {"prompt": "p", "model": "z-image"}}
         _, told = await post(address, "tools/call", call, DECLARED)
@@ -509,8 +492,8 @@ async def test_who_declares_nothing_gets_no_task_and_may_ask_for_none(tmp_path: 
         assert plain["result"]["structuredContent"]["status"] == "succeeded"
 
 
-async def test_every_request_declares_for_itself(tmp_path: Path) -> None:
-    """On one connection over stdio: with it a task, without it none, and the offer in `server/discover`."""
+async def test_every_request_declares_for_itself(tmp_path: Path, exchanged: Exchange) -> None:
+    """On one connection: with it a task, without it none, and the offer in `server/discover`."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         calls = [
             {"method": "tools/call", "params": enveloped({"name": "imagine", "arguments": arguments}, capabilities)}
@@ -522,17 +505,17 @@ async def test_every_request_declares_for_itself(tmp_path: Path) -> None:
         ]
         found = {"method": "server/discover", "params": enveloped({}, {})}
         asked = {"method": "tasks/get", "params": enveloped({"taskId": "tsk_1"}, {})}
-        answers = await lines(environment_for(upstream.base_url, tmp_path), found, *calls, asked)
+        answers = await exchanged(environment_for(upstream.base_url, tmp_path), found, *calls, asked)
         assert answers[0]["result"]["capabilities"]["extensions"] == {EXTENSION: {}}
         assert [answer["result"]["resultType"] for answer in answers[1:4]] == ["complete", "task", "complete"]
         assert answers[4]["error"]["code"] == -32021
 
 
-async def test_a_wrong_or_missing_header_is_refused(tmp_path: Path) -> None:
+async def test_a_wrong_or_missing_header_is_refused(tmp_path: Path, served: Serve) -> None:
     """Whoever routes by it must be able to trust it."""
     async with (
         sandbox.running(sandbox.Settings(speed=0)) as upstream,
-        serving(environment_for(upstream.base_url, tmp_path)) as address,
+        served(environment_for(upstream.base_url, tmp_path)) as address,
     ):
         call = {"name": "imagine", "arguments": {"prompt": "p", "model": "z-image"}}
         _, told = await post(address, "tools/call", call, DECLARED)
@@ -558,26 +541,27 @@ async def test_a_wrong_or_missing_header_is_refused(tmp_path: Path) -> None:
         ("tasks/update", {"taskId": "tsk_1", "inputResponses": ["x"]}, "inputResponses must be an object"),
     ],
 )
-async def test_wrong_parameters_are_named(tmp_path: Path, method: str, params: dict[str, Any], says: str) -> None:
+async def test_wrong_parameters_are_named(
+    tmp_path: Path, exchanged: Exchange, method: str, params: dict[str, Any], says: str
+) -> None:
     """With what is allowed."""
-    (answer,) = await lines(
+    (answer,) = await exchanged(
         {"JOURNEY_MCP_DATA_DIR": str(tmp_path)}, {"method": method, "params": enveloped(params, DECLARED)}
     )
     assert answer["error"]["code"] == -32602
     assert says in answer["error"]["message"]
 
 
-async def test_methods_of_the_revision_before_are_not_there(tmp_path: Path) -> None:
+async def test_methods_of_the_revision_before_are_not_there(tmp_path: Path, exchanged: Exchange) -> None:
     """No list, no result: they are as unknown as any other."""
     asked = [
         {"method": method, "params": enveloped({"taskId": "x"}, DECLARED)} for method in ("tasks/list", "tasks/result")
     ]
-    answers = await lines({"JOURNEY_MCP_DATA_DIR": str(tmp_path)}, *asked)
+    answers = await exchanged({"JOURNEY_MCP_DATA_DIR": str(tmp_path)}, *asked)
     assert [answer["error"]["code"] for answer in answers] == [-32601, -32601]
 
 
-@TRANSPORTS
-async def test_a_client_of_the_revision_before_sees_nothing_of_it(tmp_path: Path, connected: Any) -> None:
+async def test_a_client_of_the_revision_before_sees_nothing_of_it(tmp_path: Path, connected: Connect) -> None:
     """Whatever it declares: no offer, no task, no methods."""
     async with (
         sandbox.running(sandbox.Settings(speed=0)) as upstream,
@@ -594,7 +578,7 @@ async def test_a_client_of_the_revision_before_sees_nothing_of_it(tmp_path: Path
             assert raised.value.code == -32601
 
 
-async def test_an_older_client_that_declares_it_by_hand_gets_none(tmp_path: Path) -> None:
+async def test_an_older_client_that_declares_it_by_hand_gets_none(tmp_path: Path, exchanged: Exchange) -> None:
     """Not in what `initialize` tells, not for a call."""
     hello = {
         "method": "initialize",
@@ -606,7 +590,7 @@ async def test_an_older_client_that_declares_it_by_hand_gets_none(tmp_path: Path
     }
     call = {"method": "tools/call", "params": {"name": "imagine", "arguments": {"prompt": "p", "model": "z-image"}}}
     asked = {"method": "tasks/get", "params": {}}
-    told, made, refused = await lines({"JOURNEY_MCP_DATA_DIR": str(tmp_path)}, hello, call, asked)
+    told, made, refused = await exchanged({"JOURNEY_MCP_DATA_DIR": str(tmp_path)}, hello, call, asked)
     assert EXTENSION not in json.dumps(told)
     assert made["result"]["structuredContent"]["status"] == "succeeded"
     assert (refused["error"]["code"], refused["error"]["message"]) == (-32601, "Method not found")
@@ -619,7 +603,7 @@ async def test_a_database_that_is_away_loses_no_task(tmp_path: Path) -> None:
     """The error says that it is one, and not that there is no such task; afterwards all is as it was."""
     async with session(tmp_path) as (client, _):
         handle = await begin(client, "imagine", prompt="p", model="z-image")
-        done = await until(client, handle.task_id, "completed")
+        done = await wait_for_status(client, handle.task_id, "completed")
         file = tmp_path / "tasks.db"
         away = file.rename(tmp_path / "away.db")
         for ask in (get, cancel, update):
@@ -671,13 +655,13 @@ async def test_a_source_may_ask_and_may_fail(tmp_path: Path) -> None:
         Client(server, extensions=[Tasks()]) as client,
     ):
         asking = await begin(client, "multi_input")
-        state: State = await until(client, asking.task_id, "input_required")
+        state: State = await wait_for_status(client, asking.task_id, "input_required")
         assert set(state.model_dump()["inputRequests"]) == {"name", "colour"}
         await update(client, asking.task_id, name={"action": "accept"}, age={"action": "accept"})
         assert set((await get(client, asking.task_id)).model_dump()["inputRequests"]) == {"colour"}
         await update(client, asking.task_id, colour={"action": "decline"})
-        assert (await until(client, asking.task_id, "completed")).result is not None
+        assert (await wait_for_status(client, asking.task_id, "completed")).result is not None
         failing = await begin(client, "protocol_error_job")
-        plain = (await until(client, failing.task_id, "failed")).model_dump(exclude_none=True)
+        plain = (await wait_for_status(client, failing.task_id, "failed")).model_dump(exclude_none=True)
         assert plain["error"] == {"code": -32603, "message": "The job broke."}
         assert "result" not in plain

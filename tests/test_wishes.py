@@ -1,12 +1,16 @@
 """The same wish once: equal calls share a task until its result has reached somebody."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from support import World, fast_studio, until_accepted, wide_world, wish, world
+import sqlalchemy as sa
+from manual_clock import until
+from support import World, running_studio, until_accepted, wide_world, wish, world
 
 from journey_mcp.errors import OverBudget, PerhapsPaid
 from journey_mcp.requests import ImageRequest
@@ -30,8 +34,7 @@ async def test_an_equal_call_joins_the_one_that_is_running(tmp_path: Path) -> No
 
 async def test_fifty_equal_calls_at_once_make_one_request(tmp_path: Path) -> None:
     """Also when they come to two processes."""
-    async with world(tmp_path) as here, fast_studio(here.studio.settings, here.clock) as other:
-        here.clock.speed = 10  # a lease is some milliseconds otherwise
+    async with world(tmp_path) as here, running_studio(here.studio.settings, here.clock) as other:
         made = []
 
         async def call(number: int) -> None:
@@ -88,7 +91,7 @@ async def test_a_result_that_reached_nobody_is_joined_for_ten_minutes(tmp_path: 
         second = await here.studio.create(wish(**SLOW))
         assert (second.task.id, second.task.status) == (first.task.id, Status.SUCCEEDED)
         assert "nobody had seen" in (second.notice or "")
-        here.clock.leap(601)
+        here.clock.shift_calendar(601)
         assert (await here.studio.create(wish(**SLOW))).task.id != first.task.id
 
 
@@ -128,7 +131,7 @@ async def test_after_an_unclear_end_an_equal_call_is_refused_unless_it_is_fresh(
         assert first.id in str(raised.value)
         assert "fresh=true" in (raised.value.failure.next_step or "")
         assert here.asked["imagine"] == 1
-        here.clock.leap(601)
+        here.clock.shift_calendar(601)
         assert (await here.made(**SLOW)).status is Status.SUCCEEDED
         assert (await here.made(**{**SLOW, "prompt": "another"})).status is Status.SUCCEEDED
 
@@ -145,17 +148,16 @@ async def test_a_fresh_twin_takes_no_warning_away(tmp_path: Path) -> None:
         with pytest.raises(PerhapsPaid, match=first.id):
             await here.studio.create(wish(**SLOW))
         assert here.asked["imagine"] == 2
-        here.clock.leap(601)
+        here.clock.shift_calendar(601)
         assert (await here.studio.create(wish(**SLOW))).task.id not in {first.id, twin.id}
 
 
 async def test_of_two_servers_that_find_an_old_result_one_makes_a_new_one(tmp_path: Path) -> None:
     """What the second one parts from is what it has seen, not what the first one has made meanwhile."""
     async with world(tmp_path, "submit:hang,after=1,times=always") as here:
-        async with fast_studio(here.studio.settings, here.clock) as other:
-            here.clock.speed = 10
+        async with running_studio(here.studio.settings, here.clock) as other:
             old = await here.made(**SLOW)
-            here.clock.leap(601)
+            here.clock.shift_calendar(601)
             made = []
 
             async def call(number: int) -> None:
@@ -180,12 +182,26 @@ async def test_a_fresh_call_that_has_no_budget_parts_nothing(tmp_path: Path) -> 
         assert (await here.studio.create(wish(**SLOW))).task.id == first.task.id
 
 
+@contextmanager
+def slow_statements(here: World) -> Iterator[None]:
+    """Let a millisecond pass in every statement."""
+
+    def pass_time(*_arguments: Any) -> None:
+        here.clock.advance(0.001)
+
+    sa.event.listen(sa.Engine, "after_cursor_execute", pass_time)
+    try:
+        yield
+    finally:
+        sa.event.remove(sa.Engine, "after_cursor_execute", pass_time)
+
+
 async def test_a_call_that_comes_when_the_warning_ends_is_made(tmp_path: Path) -> None:
     """Whoever looks first and whoever stores go by the same time."""
     async with world(tmp_path, "submit:reset_after") as here:
         await here.made()
-        with anyio.fail_after(30):
-            here.clock.leap(598)
+        here.clock.shift_calendar(599)
+        with anyio.fail_after(2), slow_statements(here):
             while True:
                 try:
                     created = await here.studio.create(wish())
@@ -201,9 +217,7 @@ async def test_other_processes_hear_of_a_delivery_by_themselves(tmp_path: Path) 
         first = await here.made(**SLOW)
         here.studio.delivered([first])
         database = sqlite3.connect(tmp_path / "tasks.db")
-        with anyio.fail_after(20):
-            while database.execute("SELECT equal_call FROM tasks").fetchone() != (None,):
-                await anyio.sleep(0.001)
+        await until(lambda: database.execute("SELECT equal_call FROM tasks").fetchone() == (None,))
         database.close()
 
 
@@ -240,20 +254,12 @@ async def delivered(here: World, task_id: str) -> None:
 @pytest.mark.parametrize("others", [False, True])
 async def test_a_fresh_call_leaves_the_earlier_one_whole(tmp_path: Path, others: bool) -> None:
     """What becomes of that is stored, though another task has its wish now; also from another process."""
-    async with world(tmp_path, "submit:delay=0.5") as here, fast_studio(here.studio.settings, here.clock) as other:
-        here.clock.speed = 10
+    async with world(tmp_path, "submit:delay=0.5") as here, running_studio(here.studio.settings, here.clock) as other:
         first = (await here.studio.create(wish())).task
-        await until_sent(here)
+        await until(lambda: here.sent)
         second = (await (other if others else here.studio).create(wish(), fresh=True)).task
         assert second.id != first.id
         done = await here.studio.wait_for_new(first, 60)
         assert done.status is Status.SUCCEEDED
         rows = sqlite3.connect(tmp_path / "tasks.db").execute("SELECT id, status FROM tasks").fetchall()
         assert dict(rows)[first.id] == "succeeded"
-
-
-async def until_sent(here: World) -> None:
-    """Wait for the first creating request."""
-    with anyio.fail_after(20):
-        while not here.asked.get("imagine"):
-            await anyio.sleep(0.01)

@@ -20,7 +20,7 @@ from journey_mcp.sandbox import Running
 from journey_mcp.settings import variables
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 """How long any process may take."""
 
 

@@ -56,11 +56,11 @@ class Upstream:
 
 @asynccontextmanager
 async def upstream(service: str, settings: Settings) -> AsyncIterator[Upstream]:
-    """Start a sandbox with a client that never waits longer than a test should."""
+    """Start a sandbox with a client."""
     async with (
         running(settings) as sandbox,
         AsyncClient(
-            base_url=sandbox.base_urls[service], headers={"Authorization": "Bearer r8_test"}, timeout=10, **PLAIN
+            base_url=sandbox.base_urls[service], headers={"Authorization": "Bearer r8_test"}, **PLAIN
         ) as client,
     ):
         yield Upstream(service=service, running=sandbox, client=client)

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
+from manual_clock import ManualClock
 
 from journey_mcp.sandbox import BflSettings, Fault, Settings
 
-from .upstream import PLAIN, ManualClock, base64_of, bfl, http, listening, photo, public
+from .upstream import PLAIN, base64_of, bfl, http, listening, photo, public
 
 BLOCKED = "a boat, forbidden-in-sandbox"
 PICTURE = base64_of(photo())
@@ -18,8 +19,8 @@ def instant(*faults: str, **choices: Any) -> Settings:
     return Settings(speed=0, seed=1, faults=tuple(map(Fault.parse, faults)), bfl=BflSettings(**choices))
 
 
-def by_hand(clock: ManualClock, *faults: str, **choices: Any) -> Settings:
-    return Settings(speed=1, seed=1, clock=clock, faults=tuple(map(Fault.parse, faults)), bfl=BflSettings(**choices))
+def by_hand(*faults: str, **choices: Any) -> Settings:
+    return Settings(speed=1, seed=1, faults=tuple(map(Fault.parse, faults)), bfl=BflSettings(**choices))
 
 
 def told_of(task_id: str, status: str, **more: Any) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def told_of(task_id: str, status: str, **more: Any) -> dict[str, Any]:
 
 async def test_a_task_goes_its_documented_way() -> None:
     clock = ManualClock()
-    async with bfl(by_hand(clock)) as up:
+    async with bfl(by_hand()) as up:
         answer = await up.made(seed=11)
         task_id = answer["id"]
         polling_url = f"{up.running.origin}/bfl/v1/get_result?id={task_id}"
@@ -61,12 +62,12 @@ async def test_a_task_goes_its_documented_way() -> None:
 )
 async def test_a_link_is_dead_ten_minutes_after_it_was_made(speed: float, shortens: bool, lifetime_s: float) -> None:
     clock = ManualClock()
-    settings = Settings(speed=speed, seed=1, clock=clock, bfl=BflSettings(shortens_links=shortens))
+    settings = Settings(speed=speed, seed=1, bfl=BflSettings(shortens_links=shortens))
     async with bfl(settings) as up:
         created = await up.made()
         task = up.running.sandbox.tasks.find(created["id"])
         assert task is not None
-        clock.seconds = task.ends_at
+        clock.advance(task.ends_at - clock())
         url = (await up.task(created))["result"]["sample"]
         if lifetime_s:
             clock.advance(lifetime_s - 1)
@@ -78,7 +79,7 @@ async def test_a_link_is_dead_ten_minutes_after_it_was_made(speed: float, shorte
 
 async def test_a_dead_link_may_be_not_found_and_live_only_half_as_long() -> None:
     clock = ManualClock()
-    async with bfl(by_hand(clock, expired_status=404, link_lifetime_s=30)) as up:
+    async with bfl(by_hand(expired_status=404, link_lifetime_s=30)) as up:
         created = await up.made()
         clock.advance(10)
         url = (await up.task(created))["result"]["sample"]
@@ -146,7 +147,7 @@ async def test_another_word_comes_without_a_result(word: str) -> None:
 async def test_faults_tell_a_task_as_wanted() -> None:
     clock = ManualClock()
     faults = ("fetch:percentage=0.4", "fetch:drop_fields=status+result,after=1", "submit:hang", "account:bad_json")
-    async with bfl(by_hand(clock, *faults)) as up:
+    async with bfl(by_hand(*faults)) as up:
         created = await up.made()
         clock.advance(1e6)
         assert (await up.task(created))["progress"] == 0.4
@@ -218,7 +219,7 @@ async def test_credits_of_a_failed_task_come_back_if_so_chosen(refunds: bool, le
 @pytest.mark.parametrize(("model", "limit"), [("flux-kontext-pro", 24), ("flux-kontext-max", 6)])
 async def test_too_many_tasks_are_refused_with_429(model: str, limit: int) -> None:
     clock = ManualClock()
-    async with bfl(by_hand(clock)) as up:
+    async with bfl(by_hand()) as up:
         for left in reversed(range(limit)):
             accepted = await up.submit(model)
             assert accepted.headers["x-ratelimit-remaining"] == str(left + 24 - limit)

@@ -8,10 +8,11 @@ import re
 from typing import Any
 
 import pytest
+from manual_clock import ManualClock, until
 
 from journey_mcp.sandbox import BflSettings, Fault, Settings
 
-from .upstream import Bfl, ManualClock, bfl, http, listening, until
+from .upstream import Bfl, bfl, http, listening
 
 OK = http(200)
 
@@ -78,7 +79,7 @@ async def test_a_failed_task_is_told_too(fault: str, told: dict[str, str]) -> No
 
 async def test_a_deaf_receiver_is_tried_again_after_1_5_and_30_seconds() -> None:
     clock = ManualClock()
-    async with listening(http(500)) as receiver, bfl(Settings(speed=1, clock=clock)) as up:
+    async with listening(http(500)) as receiver, bfl(Settings(speed=1)) as up:
         await up.made(webhook_url=receiver.url)
         clock.advance(10)
         for tries, gap_s in enumerate((1, 5, 30), start=1):

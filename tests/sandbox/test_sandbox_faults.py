@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from httpx2 import ReadError, ReadTimeout, RemoteProtocolError, Response, Timeout
+from manual_clock import ManualClock, until
 
 from journey_mcp.sandbox import Fault, Settings
 from journey_mcp.sandbox.faults import ENDPOINTS, KINDS, FaultPlan
 
-from .upstream import ManualClock, Upstream, until, upstream
+from .upstream import Upstream, upstream
 
 GONE = (ReadError, RemoteProtocolError)
 
@@ -152,7 +153,7 @@ async def test_empty_object_hides_the_created_task() -> None:
 
 async def test_delay_holds_the_answer_of_work_that_is_done() -> None:
     clock = ManualClock()
-    async with upstream(failing("submit:delay=30", clock=clock)) as up, asyncio.TaskGroup() as group:
+    async with upstream(failing("submit:delay=30")) as up, asyncio.TaskGroup() as group:
         request = group.create_task(up.imagine())
         await until(lambda: created(up) == 1)
         assert not request.done()
@@ -188,7 +189,7 @@ async def test_status_word_adds_no_status_where_there_is_none() -> None:
 
 async def test_backwards_shows_the_task_as_it_was_early_on() -> None:
     clock = ManualClock()
-    async with upstream(failing("fetch:backwards,after=1,times=2", speed=1, clock=clock)) as up:
+    async with upstream(failing("fetch:backwards,after=1,times=2", speed=1)) as up:
         task_id = await up.made()
         clock.advance(20)
         words = [(await up.fetch(task_id))["status"] for _ in range(2)]
@@ -202,7 +203,7 @@ async def test_backwards_shows_the_task_as_it_was_early_on() -> None:
 async def test_percentage_is_told_as_wanted() -> None:
     clock = ManualClock()
     faults = ("fetch:percentage=100", 'fetch:percentage="100",after=1', "fetch_many:percentage=half")
-    async with upstream(failing(*faults, speed=1, clock=clock)) as up:
+    async with upstream(failing(*faults, speed=1)) as up:
         task_id = await up.made()
         clock.advance(20)
         told = [await up.fetch(task_id) for _ in range(3)]
@@ -231,7 +232,7 @@ async def test_fail_task_lets_the_task_fail() -> None:
 
 async def test_hang_lets_the_task_run_for_ever() -> None:
     clock = ManualClock()
-    async with upstream(failing("submit:hang", speed=1, clock=clock)) as up:
+    async with upstream(failing("submit:hang", speed=1)) as up:
         task_id = await up.made()
         clock.advance(1e9)
         told = await up.fetch(task_id)

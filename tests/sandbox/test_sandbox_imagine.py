@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
+from manual_clock import ManualClock, until
 
 from journey_mcp.sandbox import JourneyApiSettings, Settings
 from journey_mcp.sandbox.journeyapi.models import MODELS
 
-from .upstream import PLAIN, ManualClock, until, upstream
+from .upstream import PLAIN, upstream
 
 INSTANT = Settings(speed=0, seed=1)
 RATIO = "aspect_ratio must be a valid ratio (e.g., 16:9)"
@@ -54,7 +55,7 @@ async def test_a_synchronous_model_may_answer_with_the_task_id_alone() -> None:
 @pytest.mark.parametrize("reading", ["finished", "task_id"])
 async def test_a_synchronous_request_is_held_until_the_task_is_over(reading: Any) -> None:
     clock = ManualClock()
-    settings = Settings(speed=1, clock=clock, journeyapi=JourneyApiSettings(sync_answer=reading))
+    settings = Settings(speed=1, journeyapi=JourneyApiSettings(sync_answer=reading))
     async with upstream(settings) as up, asyncio.TaskGroup() as group:
         request = group.create_task(up.imagine(model="z-image"))
         ledger = up.running.sandbox.ledger

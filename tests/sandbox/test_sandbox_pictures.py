@@ -7,6 +7,7 @@ import zlib
 from typing import Any
 
 import pytest
+from manual_clock import until
 from PIL import Image, ImageChops, ImageStat
 
 from journey_mcp.sandbox import Fault, Settings
@@ -14,7 +15,7 @@ from journey_mcp.sandbox.drawing import NotAPictureError, check, render
 from journey_mcp.sandbox.gallery import Gallery
 from journey_mcp.sandbox.recipes import Edit, Scene, Sheet, fit
 
-from .upstream import Upstream, http, listening, until, upstream
+from .upstream import Upstream, http, listening, upstream
 
 INSTANT = Settings(speed=0, seed=1)
 MOTIF_PROMPTS = [

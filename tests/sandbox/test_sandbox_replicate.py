@@ -7,12 +7,12 @@ import re
 from typing import Any
 
 import pytest
+from manual_clock import ManualClock
 from PIL import Image
 
 from journey_mcp.sandbox import Fault, KkiaiSettings, ReplicateSettings, Settings
 
 from .replicate_upstream import DEV, DIFFUSION, PRO, SCHNELL, upstream
-from .upstream import ManualClock
 
 BOTH = pytest.mark.parametrize("service", ["kkiai", "replicate"])
 PROBLEM = "application/problem+json"
@@ -289,7 +289,7 @@ async def test_each_picture_has_its_price() -> None:
 async def test_too_many_creations_are_throttled(wording: Any, told: list[str]) -> None:
     clock = ManualClock()
     settings = ReplicateSettings(creations_per_minute=2, throttle_wording=wording)
-    async with upstream("replicate", Settings(clock=clock, replicate=settings)) as up:
+    async with upstream("replicate", Settings(replicate=settings)) as up:
         answers = [await up.predict() for _ in range(3)]
         clock.advance(29)
         answers.append(await up.predict())
@@ -305,7 +305,7 @@ async def test_too_many_creations_are_throttled(wording: Any, told: list[str]) -
 
 
 async def test_six_hundred_are_the_limit_and_recorded_headers_say_so() -> None:
-    async with upstream("replicate", Settings(clock=ManualClock())) as up:
+    async with upstream("replicate", Settings()) as up:
         headers = (await up.predict()).headers
         assert (headers["ratelimit-remaining"], headers["ratelimit-reset"]) == ("599", "1")
 

@@ -10,13 +10,14 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from manual_clock import ManualClock, until
 from PIL import Image
 
 from journey_mcp.sandbox import Fault, ReplicateSettings, Settings
 from journey_mcp.sandbox.replicate.files import Files, StoredFile, Upload
 
 from .replicate_upstream import DEV, PRO, Upstream, upstream
-from .upstream import ManualClock, http, listening, until
+from .upstream import http, listening
 
 BOTH = pytest.mark.parametrize("service", ["kkiai", "replicate"])
 INSTANT = Settings(speed=0, seed=1)
@@ -121,7 +122,7 @@ async def test_an_upload_can_go_wrong() -> None:
 
 async def test_an_upload_is_gone_after_an_hour() -> None:
     clock = ManualClock()
-    async with upstream("replicate", Settings(speed=0, clock=clock)) as up:
+    async with upstream("replicate", Settings(speed=0)) as up:
         url = (await uploaded(up, photo()))["urls"]["get"]
         clock.advance(3_599)
         assert (await up.client.get(url)).status_code == 200
@@ -193,7 +194,7 @@ async def test_a_large_data_uri_is_refused(service: str, status: int, form: str)
 async def test_fetching_the_picture_costs_no_deadline() -> None:
     clock = ManualClock()
     async with listening(None) as server:
-        settings = Settings(speed=1, clock=clock, source_timeout_s=0.5)
+        settings = Settings(speed=1, source_timeout_s=0.5)
         async with upstream("replicate", settings) as up:
             creation = asyncio.create_task(up.predict(DEV, headers={"Cancel-After": "30"}, input_image=server.url))
             await until(lambda: bool(server.received))

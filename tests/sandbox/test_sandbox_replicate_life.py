@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 from httpx2 import Response
+from manual_clock import ManualClock, until
 
 from journey_mcp.sandbox import Fault, ReplicateSettings, Settings
 
 from .replicate_upstream import PRO, SCHNELL, Upstream, upstream
-from .upstream import ManualClock, until
 
 BOTH = pytest.mark.parametrize("service", ["kkiai", "replicate"])
 HANG = (Fault(on="submit", kind="hang"),)
 
 
-def by_hand(clock: ManualClock, *, faults: tuple[Fault, ...] = (), **replicate: Any) -> Settings:
-    return Settings(speed=1, seed=3, clock=clock, faults=faults, replicate=ReplicateSettings(**replicate))
+def by_hand(*, faults: tuple[Fault, ...] = (), **replicate: Any) -> Settings:
+    return Settings(speed=1, seed=3, faults=faults, replicate=ReplicateSettings(**replicate))
 
 
 def seconds(told: Any, name: str) -> float:
@@ -39,7 +39,7 @@ async def waiting(up: Upstream, preference: str = "wait", **told: Any) -> "async
 @BOTH
 async def test_a_prediction_goes_its_documented_way(service: str) -> None:
     clock = ManualClock()
-    async with upstream(service, by_hand(clock)) as up:
+    async with upstream(service, by_hand()) as up:
         told = await up.made()
         seen = []
         for _ in range(150):
@@ -59,7 +59,7 @@ async def test_a_prediction_goes_its_documented_way(service: str) -> None:
 
 async def test_dates_are_todays_and_go_by_the_clock() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(clock)) as up:
+    async with upstream("replicate", by_hand()) as up:
         first = datetime.fromisoformat((await up.made())["created_at"])
         clock.advance(3_600)
         second = datetime.fromisoformat((await up.made())["created_at"])
@@ -69,7 +69,7 @@ async def test_dates_are_todays_and_go_by_the_clock() -> None:
 
 async def test_a_creation_that_waits_has_the_output_while_it_is_still_processing() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(clock)) as up:
+    async with upstream("replicate", by_hand()) as up:
         creation = await waiting(up, "wait=20")
         clock.advance(13)
         answer = await creation
@@ -101,7 +101,7 @@ async def test_a_failure_is_told_to_a_creation_that_waits() -> None:
 @pytest.mark.parametrize(("choice", "status"), [({}, "starting"), ({"timed_out_status": "as it is"}, "processing")])
 async def test_a_creation_that_waited_too_short_is_told_where_to_ask(choice: dict[str, Any], status: str) -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(clock, **choice)) as up:
+    async with upstream("replicate", by_hand(**choice)) as up:
         creation = await waiting(up, "wait=5")
         clock.advance(4.9)
         assert not creation.done()
@@ -123,7 +123,7 @@ async def test_a_creation_that_waited_too_short_can_be_led_astray() -> None:
 
 async def test_a_bare_wait_ends_after_a_minute() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(clock, faults=HANG)) as up:
+    async with upstream("replicate", by_hand(faults=HANG)) as up:
         creation = await waiting(up)
         clock.advance(60)
         assert (await creation).status_code == 202
@@ -131,7 +131,7 @@ async def test_a_bare_wait_ends_after_a_minute() -> None:
 
 async def test_a_creation_that_waits_hears_that_it_was_canceled() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(clock)) as up:
+    async with upstream("replicate", by_hand()) as up:
         creation = await waiting(up)
         (told,) = (await up.client.get("/predictions")).json()["results"]
         await up.client.post(f"/predictions/{told['id']}/cancel")
@@ -170,7 +170,7 @@ async def test_a_deadline_aborts_what_waits_and_cancels_what_runs(
     boot_s: float, status: str, has_started: bool, balance: float
 ) -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(clock, boot_s=boot_s, balance=10, prices={PRO: 1.0})) as up:
+    async with upstream("replicate", by_hand(boot_s=boot_s, balance=10, prices={PRO: 1.0})) as up:
         answer = await up.predict(headers={"Cancel-After": "5s"})
         told = answer.json()
         assert (answer.status_code, told["status"]) == (201, "starting")
@@ -188,7 +188,7 @@ async def test_a_deadline_aborts_what_waits_and_cancels_what_runs(
 
 async def test_a_deadline_ends_what_hangs() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(clock, faults=HANG)) as up:
+    async with upstream("replicate", by_hand(faults=HANG)) as up:
         told = (await up.predict(headers={"Cancel-After": "1m"})).json()
         clock.advance(59)
         assert (await up.fetch(told["id"]))["status"] == "processing"
@@ -215,7 +215,7 @@ async def test_other_deadlines_are_refused(written: str) -> None:
 
 async def test_a_prediction_can_be_canceled_once() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(clock, balance=10, prices={PRO: 1.0})) as up:
+    async with upstream("replicate", by_hand(balance=10, prices={PRO: 1.0})) as up:
         made = await up.made()
         clock.advance(3)
         first = await up.client.post(made["urls"]["cancel"])
@@ -262,7 +262,7 @@ async def test_canceling_can_go_wrong() -> None:
 @BOTH
 async def test_after_an_hour_the_data_is_gone_and_the_prediction_stays(service: str) -> None:
     clock = ManualClock()
-    async with upstream(service, by_hand(clock)) as up:
+    async with upstream(service, by_hand()) as up:
         made = await up.made()
         clock.advance(13)
         whole = await up.fetch(made["id"])
@@ -282,7 +282,7 @@ async def test_after_an_hour_the_data_is_gone_and_the_prediction_stays(service: 
 
 async def test_the_lifetime_can_be_chosen() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(clock, lifetime_s=0)) as up:
+    async with upstream("replicate", by_hand(lifetime_s=0)) as up:
         made = await up.made()
         clock.advance(13)
         told = await up.fetch(made["id"])
@@ -291,7 +291,7 @@ async def test_the_lifetime_can_be_chosen() -> None:
 
 async def test_predictions_are_listed_by_pages_the_latest_first() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(clock, page_size=2)) as up:
+    async with upstream("replicate", by_hand(page_size=2)) as up:
         ids: list[str] = []
         for _ in range(5):
             ids.insert(0, (await up.made())["id"])
@@ -308,7 +308,7 @@ async def test_predictions_are_listed_by_pages_the_latest_first() -> None:
 
 async def test_the_list_can_be_limited_by_dates() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(clock, page_size=1)) as up:
+    async with upstream("replicate", by_hand(page_size=1)) as up:
         made = []
         for _ in range(4):
             made.append(await up.made())

@@ -6,13 +6,14 @@ import time
 from typing import Any
 
 import pytest
+from manual_clock import ManualClock, until
 
 from journey_mcp.sandbox import Fault, ReplicateSettings, Settings, WebhookPolicy
 from journey_mcp.sandbox.replicate.requests import EVENTS, Hook
 from journey_mcp.sandbox.replicate.webhooks import Herald, sign
 
 from .replicate_upstream import PRO, Upstream, upstream
-from .upstream import Listener, ManualClock, http, listening, until
+from .upstream import Listener, http, listening
 
 OK = http(200)
 
@@ -69,7 +70,7 @@ async def test_what_is_told_is_signed_with_the_secret_that_the_service_tells() -
 
 async def test_without_a_filter_all_events_are_told() -> None:
     clock = ManualClock()
-    async with listening(OK) as receiver, upstream("replicate", Settings(speed=1, clock=clock)) as up:
+    async with listening(OK) as receiver, upstream("replicate", Settings(speed=1)) as up:
         told = await ordered(up, receiver)
         assert receiver.received == []
         clock.advance(1)
@@ -111,8 +112,7 @@ async def test_a_failure_has_no_output_to_tell() -> None:
 
 
 async def test_what_is_canceled_is_told_at_once() -> None:
-    clock = ManualClock()
-    async with listening(OK) as receiver, upstream("replicate", Settings(speed=1, clock=clock)) as up:
+    async with listening(OK) as receiver, upstream("replicate", Settings(speed=1)) as up:
         told = await ordered(up, receiver)
         canceled = (await up.client.post(told["urls"]["cancel"])).json()
         await tried(up, 1)
@@ -122,7 +122,7 @@ async def test_what_is_canceled_is_told_at_once() -> None:
 
 async def test_what_is_aborted_is_told_at_its_deadline() -> None:
     clock = ManualClock()
-    settings = Settings(speed=1, clock=clock, replicate=ReplicateSettings(boot_s=60))
+    settings = Settings(speed=1, replicate=ReplicateSettings(boot_s=60))
     async with listening(OK) as receiver, upstream("replicate", settings) as up:
         await ordered(up, receiver, **{"Cancel-After": "30"})
         clock.advance(30)
@@ -133,7 +133,7 @@ async def test_what_is_aborted_is_told_at_its_deadline() -> None:
 async def test_only_the_last_event_is_tried_again_and_redirects_are_not_followed() -> None:
     clock = ManualClock()
     refusals = (http(500), http(404), http(500), http(301, headers="Location: /x\r\n"), http(503))
-    async with listening(*refusals, OK) as receiver, upstream("replicate", Settings(speed=1, clock=clock)) as up:
+    async with listening(*refusals, OK) as receiver, upstream("replicate", Settings(speed=1)) as up:
         await ordered(up, receiver)
         clock.advance(13)
         await tried(up, 4)

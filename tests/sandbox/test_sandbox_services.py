@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
+from manual_clock import until
 from support import Authority
 
 from journey_mcp.sandbox import BflSettings, Fault, Settings, VtrixSettings, running
@@ -184,9 +185,7 @@ async def test_a_webhook_goes_to_a_trusted_server(authority: Authority) -> None:
     settings = Settings(speed=0, ca_file=str(authority.file))
     async with listening_safely(authority, http(200)) as server, bfl(settings) as up:
         await up.made(webhook_url=server.url)
-        async with asyncio.timeout(5):
-            while not up.running.sandbox.ledger.deliveries:
-                await asyncio.sleep(0.002)
+        await until(lambda: bool(up.running.sandbox.ledger.deliveries))
         assert [attempt.outcome for attempt in up.running.sandbox.ledger.deliveries] == ["200"]
 
 

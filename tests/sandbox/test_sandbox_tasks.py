@@ -6,24 +6,25 @@ import math
 from typing import Any
 
 import pytest
+from manual_clock import ManualClock, until
 from starlette.requests import Request
 
 from journey_mcp.sandbox import Fault, JourneyApiSettings, Settings
 from journey_mcp.sandbox.tasks import Task, Tasks
 from journey_mcp.sandbox.wire import hold
 
-from .upstream import ManualClock, until, upstream
+from .upstream import upstream
 
 BLOCKED = "a boat, forbidden-in-sandbox"
 
 
-def by_hand(clock: ManualClock, **journeyapi: Any) -> Settings:
-    return Settings(speed=1, seed=3, clock=clock, journeyapi=JourneyApiSettings(**journeyapi))
+def by_hand(**journeyapi: Any) -> Settings:
+    return Settings(speed=1, seed=3, journeyapi=JourneyApiSettings(**journeyapi))
 
 
 async def test_a_task_goes_its_documented_way() -> None:
     clock = ManualClock()
-    async with upstream(by_hand(clock)) as up:
+    async with upstream(by_hand()) as up:
         task_id = await up.made()
         seen = []
         for _ in range(300):
@@ -43,7 +44,7 @@ async def test_a_task_goes_its_documented_way() -> None:
 
 async def test_midjourney_takes_30_to_90_seconds_divided_by_speed() -> None:
     clock = ManualClock()
-    async with upstream(Settings(speed=10, clock=clock)) as up:
+    async with upstream(Settings(speed=10)) as up:
         task_id = await up.made()
         clock.advance(2.9)
         assert (await up.fetch(task_id))["status"] == "processing"
@@ -172,7 +173,7 @@ async def test_credits_of_a_failed_task_come_back_if_so_chosen(refunds: bool, le
 @pytest.mark.parametrize(("plan", "limit"), [("basic", 5), ("starter", 10), ("growth", 25)])
 async def test_a_plan_limits_the_tasks_at_once(plan: Any, limit: int) -> None:
     clock = ManualClock()
-    async with upstream(by_hand(clock, plan=plan)) as up:
+    async with upstream(by_hand(plan=plan)) as up:
         for _ in range(limit):
             await up.made()
         answer = await up.imagine()
@@ -182,13 +183,13 @@ async def test_a_plan_limits_the_tasks_at_once(plan: Any, limit: int) -> None:
 
 
 async def test_an_enterprise_has_no_limit() -> None:
-    async with upstream(by_hand(ManualClock(), plan="enterprise")) as up:
+    async with upstream(by_hand(plan="enterprise")) as up:
         assert {(await up.imagine()).status_code for _ in range(30)} == {200}
 
 
 async def test_a_held_synchronous_request_counts_as_a_task() -> None:
     clock = ManualClock()
-    async with upstream(by_hand(clock, plan="basic")) as up, asyncio.TaskGroup() as group:
+    async with upstream(by_hand(plan="basic")) as up, asyncio.TaskGroup() as group:
         held = [group.create_task(up.imagine(model="z-image")) for _ in range(5)]
         await until(lambda: up.running.sandbox.tasks.running == 5)
         assert (await up.imagine()).status_code == 429
@@ -198,7 +199,7 @@ async def test_a_held_synchronous_request_counts_as_a_task() -> None:
 
 async def test_a_client_that_leaves_a_held_request_finds_its_task_finished_later() -> None:
     clock = ManualClock()
-    async with upstream(by_hand(clock)) as up:
+    async with upstream(by_hand()) as up:
         request = asyncio.create_task(up.imagine(model="z-image"))
         ledger = up.running.sandbox.ledger
         await until(lambda: bool(ledger.submissions) and ledger.submissions[0].outcome == "created")

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
+from manual_clock import ManualClock
 
 from journey_mcp.sandbox import Fault, Settings, VtrixSettings
 from journey_mcp.sandbox.vtrix.models import MODELS
 
-from .upstream import PLAIN, ManualClock, base64_of, difference, http, listening, opened, photo, public, vtrix
+from .upstream import PLAIN, base64_of, difference, http, listening, opened, photo, public, vtrix
 
 BLOCKED = "a boat, forbidden-in-sandbox"
 PICTURE = base64_of(photo())
@@ -21,15 +22,13 @@ def instant(*faults: str, **choices: Any) -> Settings:
     return Settings(speed=0, seed=1, faults=tuple(map(Fault.parse, faults)), vtrix=VtrixSettings(**choices))
 
 
-def by_hand(clock: ManualClock, *faults: str, **choices: Any) -> Settings:
-    return Settings(
-        speed=1, seed=1, clock=clock, faults=tuple(map(Fault.parse, faults)), vtrix=VtrixSettings(**choices)
-    )
+def by_hand(*faults: str, **choices: Any) -> Settings:
+    return Settings(speed=1, seed=1, faults=tuple(map(Fault.parse, faults)), vtrix=VtrixSettings(**choices))
 
 
 async def test_a_task_goes_its_documented_way() -> None:
     clock = ManualClock()
-    async with vtrix(by_hand(clock)) as up:
+    async with vtrix(by_hand()) as up:
         answer = (await up.generate()).json()
         task_id, created_at = answer["id"], answer["created_at"]
         head = {"id": task_id, "model": "flux_kontext_pro", "created_at": created_at}
@@ -80,7 +79,7 @@ async def test_a_blocked_prompt_fails_the_task() -> None:
 
 async def test_the_contradicted_forms_of_a_task_can_be_chosen() -> None:
     clock = ManualClock()
-    settings = by_hand(clock, task_id_field="task_id", created_at="iso", waiting_words=("pending", "processing"))
+    settings = by_hand(task_id_field="task_id", created_at="iso", waiting_words=("pending", "processing"))
     async with vtrix(settings) as up:
         created = (await up.generate()).json()
         assert created.keys() == {"task_id", "model", "status", "created_at"}
@@ -148,7 +147,7 @@ async def test_the_price_of_a_failed_task_comes_back_if_so_chosen(refunds: bool,
 
 async def test_too_many_tasks_are_refused_with_429() -> None:
     clock = ManualClock()
-    async with vtrix(by_hand(clock, tasks_at_once=1)) as up:
+    async with vtrix(by_hand(tasks_at_once=1)) as up:
         await up.made()
         answer = await up.generate()
         assert (answer.status_code, answer.json()) == (429, {"message": "rate limit exceeded"})
@@ -175,7 +174,7 @@ async def test_faults_tell_a_task_as_wanted() -> None:
         "vtrix/fetch:backwards,after=2",
         "vtrix/submit:hang,after=1",
     )
-    async with vtrix(by_hand(clock, *faults)) as up:
+    async with vtrix(by_hand(*faults)) as up:
         assert "id" not in (await up.generate()).json()
         task_id = await up.made()
         assert (await up.task(task_id))["status"] == "dreaming"

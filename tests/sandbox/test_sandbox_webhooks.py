@@ -5,12 +5,13 @@ import json
 from typing import Any
 
 import pytest
+from manual_clock import ManualClock, until
 
 from journey_mcp.sandbox import Fault, JourneyApiSettings, Settings, WebhookPolicy
 from journey_mcp.sandbox.ledger import Ledger
 from journey_mcp.sandbox.webhooks import Deliveries
 
-from .upstream import Listener, ManualClock, Upstream, http, listening, until, upstream
+from .upstream import Listener, Upstream, http, listening, upstream
 
 OK = http(200)
 
@@ -56,7 +57,7 @@ async def test_a_failed_task_is_told_too() -> None:
 
 async def test_nothing_is_told_before_the_task_is_over() -> None:
     clock = ManualClock()
-    async with listening(OK) as receiver, upstream(Settings(speed=1, clock=clock)) as up:
+    async with listening(OK) as receiver, upstream(Settings(speed=1)) as up:
         await up.made(webhook_url=receiver.url)
         clock.advance(29)
         assert (await up.client.get("/account")).status_code == 200
@@ -78,7 +79,7 @@ async def test_a_hanging_task_is_never_told() -> None:
 async def test_a_deaf_receiver_is_tried_again_after_10_30_and_90_seconds() -> None:
     clock = ManualClock()
     async with listening(http(500), http(301, headers="Location: /x\r\n"), http(404), OK) as receiver:
-        async with upstream(Settings(speed=1, clock=clock)) as up:
+        async with upstream(Settings(speed=1)) as up:
             await up.made(webhook_url=receiver.url)
             clock.advance(90)
             for tries, gap_s in enumerate((10, 30, 90), start=1):
@@ -134,7 +135,7 @@ async def test_deliveries_can_be_lost_doubled_distorted_and_late() -> None:
         Fault(on="webhook", kind="empty_object", after=3),
         Fault(on="webhook", kind="delay", delay_s=60, after=4),
     )
-    async with listening(OK) as receiver, upstream(Settings(speed=0, clock=clock, faults=faults)) as up:
+    async with listening(OK) as receiver, upstream(Settings(speed=0, faults=faults)) as up:
         lost = await up.made(webhook_url=receiver.url)
         doubled = await up.made(webhook_url=receiver.url)
         await until(lambda: len(outcomes(up)) == 2)
@@ -162,7 +163,7 @@ async def test_deliveries_under_way_are_dropped_at_the_end() -> None:
 
 
 def test_without_a_lifespan_there_are_no_webhooks() -> None:
-    deliveries = Deliveries(clock=ManualClock(), speed=1, ledger=Ledger(()))
+    deliveries = Deliveries(clock=lambda: 0.0, speed=1, ledger=Ledger(()))
     with pytest.raises(RuntimeError, match="Webhooks need the app's lifespan"):
         deliveries.start(_nothing)
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import anyio
 import pytest
+from processes import PATIENCE_S
 from support import environment_for, free_port, until_listening
 
 from journey_mcp import sandbox
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "sandbox.md", ROOT / "docs" / "models.md"]
 
 
@@ -74,4 +75,4 @@ async def starts(words: list[str], environment: dict[str, str]) -> None:
         await until_listening(port)
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(PATIENCE_S)

@@ -8,15 +8,17 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import httpx2
 import pytest
+from manual_clock import until
 from mcp import Client
 from mcp_types import CallToolResult
 from PIL import Image
-from processes import COMMAND, in_thread, process, raw, until_seen
+from processes import COMMAND, PATIENCE_S, StoppedClock, in_thread, process, raw, until_seen
 from support import environment_for, environment_of, free_port, until_listening
 
 from journey_mcp import sandbox
@@ -96,8 +98,9 @@ async def test_a_task_whose_picture_was_being_uploaded_ends_free_after_a_kill(tm
 
 async def test_after_a_signal_an_upload_is_not_followed_by_its_request(tmp_path: Path) -> None:
     """Though the process still lives, for the answer to another one."""
-    faults = tuple(map(sandbox.Fault.parse, ("replicate/submit:delay=1.2", "replicate/upload:delay=0.6")))
-    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+    faults = tuple(map(sandbox.Fault.parse, ("replicate/upload:delay=0.1", "replicate/submit:delay=0.2")))
+    clock = StoppedClock()
+    async with sandbox.running(sandbox.Settings(speed=0, clock=clock, faults=faults)) as upstream:
         environment, picture = uploading(upstream, tmp_path)
         with raw(environment) as first:
             first.send("edit_image", prompt="a kite", model="flux-kontext-pro", image=picture)
@@ -105,7 +108,12 @@ async def test_after_a_signal_an_upload_is_not_followed_by_its_request(tmp_path:
             first.send("imagine", prompt="a kite", model="flux-1.1-pro")
             await until_seen(upstream, "replicate/predictions")
             first.process.send_signal(signal.SIGTERM)
-            assert await in_thread(first.process.wait, 20) == 0
+            # calls return when the signal has arrived
+            assert {(await in_thread(first.answer))["id"] for _ in range(2)} == {1, 2}
+            clock.seconds = 0.1
+            await until(lambda: ended_tasks(tmp_path / "data") == 1)
+            clock.seconds = 0.2
+            assert await in_thread(first.process.wait, PATIENCE_S) == 0
         with raw(environment) as second:
             listed = await in_thread(second.call, "fetch_task")
             ids = [task["task_id"] for task in listed["tasks"]]
@@ -113,6 +121,14 @@ async def test_after_a_signal_an_upload_is_not_followed_by_its_request(tmp_path:
             ends = {task["model"]: task.get("error", {}).get("code") for task in found["tasks"]}
             assert ends == {"flux-1.1-pro": None, "flux-kontext-pro": "not_submitted"}
         assert upstream.sandbox.ledger.requests["replicate/predictions"] == 1
+
+
+def ended_tasks(folder: Path) -> int:
+    """Count the tasks that have ended, by the database."""
+    connection = sqlite3.connect(folder / "tasks.db")
+    ((count,),) = connection.execute("SELECT count(*) FROM tasks WHERE final").fetchall()
+    connection.close()
+    return int(count)
 
 
 async def test_a_task_of_a_dead_process_is_taken_over_within_ten_seconds(tmp_path: Path) -> None:
@@ -160,14 +176,17 @@ async def test_two_servers_work_side_by_side_on_one_database(tmp_path: Path) -> 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_the_server_after_the_answer_that_is_out(tmp_path: Path, number: signal.Signals) -> None:
     """With stdin still open: a creating request that is being answered is not lost, and the process ends."""
-    faults = (sandbox.Fault.parse("submit:delay=0.7"),)
-    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
+    faults, clock = (sandbox.Fault.parse("submit:delay=0.1"),), StoppedClock()
+    async with sandbox.running(sandbox.Settings(speed=0, clock=clock, faults=faults)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
         with raw(environment) as first:
             first.send("imagine", prompt="a kite", model="z-image")
             await until_seen(upstream, "imagine")
             first.process.send_signal(number)
-            assert await in_thread(first.process.wait, 20) == 0
+            # the call returns when the signal has arrived
+            assert (await in_thread(first.read))["status"] == "running"
+            clock.seconds = 0.1
+            assert await in_thread(first.process.wait, PATIENCE_S) == 0
         with raw(environment) as second:
             listed = await in_thread(second.call, "fetch_task")
             assert listed["tasks"][0]["status"] == "succeeded"
@@ -184,7 +203,7 @@ async def test_a_signal_lets_calls_that_wait_return(tmp_path: Path) -> None:
             answer = await in_thread(server.read)
             assert answer["status"] == "running"
             assert answer["task_id"].startswith("tsk_")
-            assert await in_thread(server.process.wait, 20) == 0
+            assert await in_thread(server.process.wait, PATIENCE_S) == 0
 
 
 async def test_a_signal_lets_calls_over_http_return(tmp_path: Path) -> None:
@@ -214,7 +233,7 @@ async def test_a_signal_lets_calls_over_http_return(tmp_path: Path) -> None:
                 server.process.send_signal(signal.SIGTERM)
             assert answers[0].structured_content is not None
             assert answers[0].structured_content["status"] == "running"
-            assert await in_thread(server.process.wait, 20) in {0, -signal.SIGTERM}
+            assert await in_thread(server.process.wait, PATIENCE_S) in {0, -signal.SIGTERM}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -241,40 +260,60 @@ async def test_over_http_a_signal_ends_the_server_in_seconds(tmp_path: Path, num
                 assert await in_thread(server.process.wait, 30) in {0, -number}
 
 
-@pytest.mark.parametrize("pause_s", [0.0, 0.2])
+@pytest.mark.skipif(sys.platform != "linux", reason="only there one process may see what another one does")
+@pytest.mark.parametrize("has_arrived", [False, True])
 async def test_after_a_signal_nothing_is_sent_though_the_database_opens_only_then(
-    tmp_path: Path, pause_s: float
+    tmp_path: Path, has_arrived: bool
 ) -> None:
     """A call that waits for it is not begun."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
-        environment = environment_for(upstream.base_url, tmp_path, JOURNEY_MCP_LOG_LEVEL="debug")
         database = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("BEGIN IMMEDIATE")
-        with raw(environment) as server:
+        with raw(environment_for(upstream.base_url, tmp_path)) as server:
             server.send("fetch_task")
             server.send("imagine", prompt="a kite", model="z-image")
-            assert server.process.stderr is not None
-            await in_thread(server.process.stderr.readline)
+            await until(lambda: has_open(server.process.pid, tmp_path / "tasks.db"))
             server.process.send_signal(signal.SIGTERM)
-            await anyio.sleep(pause_s)
+            if has_arrived:
+                await until(lambda: not is_pending(server.process.pid, signal.SIGTERM))
             database.execute("ROLLBACK")
             database.close()
-            await in_thread(server.process.wait, 30)
+            assert await in_thread(server.process.wait, PATIENCE_S) == 0
         assert upstream.sandbox.ledger.requests["imagine"] == 0
+
+
+def has_open(pid: int, file: Path) -> bool:
+    """Return whether a process has a file open."""
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if descriptor.readlink() == file:
+                return True
+    return False
+
+
+def is_pending(pid: int, number: signal.Signals) -> bool:
+    """Return whether a signal was sent to a process and has not arrived yet."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    fields = dict(line.split(":\t", 1) for line in status.splitlines())
+    return bool(int(fields["ShdPnd"], 16) >> (number - 1) & 1)
 
 
 async def test_a_locked_database_holds_an_ending_server_up_for_a_while_only(tmp_path: Path) -> None:
     """Not for each of its tasks."""
-    faults = (sandbox.Fault.parse("submit:delay=1,times=always"),)
-    async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
-        with raw(environment_for(upstream.base_url, tmp_path)) as server:
-            for number in range(4):
+    faults, clock = (sandbox.Fault.parse("submit:delay=0.1,times=always"),), StoppedClock()
+    imitation = sandbox.JourneyApiSettings(plan="enterprise")
+    settings = sandbox.Settings(speed=0, clock=clock, faults=faults, journeyapi=imitation)
+    address = f"sqlite:///{tmp_path}/tasks.db?timeout=3"
+    async with sandbox.running(settings) as upstream:
+        with raw(environment_for(upstream.base_url, tmp_path, JOURNEY_MCP_DATABASE_URL=address)) as server:
+            for number in range(12):
                 server.send("imagine", prompt=f"kite {number}", model="z-image")
-            await until_seen(upstream, "imagine", 4)
+            await until_seen(upstream, "imagine", 12)
             database = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
             database.execute("BEGIN IMMEDIATE")
             server.process.send_signal(signal.SIGTERM)
+            clock.seconds = 0.1
             await in_thread(server.process.wait, 30)
             database.execute("ROLLBACK")
             database.close()
@@ -335,7 +374,13 @@ def test_a_wrong_setting_stops_the_start_with_one_line(tmp_path: Path, variable:
     """On stderr, with exit code 2."""
     environment = {**os.environ, **environment_for("http://127.0.0.1:9", tmp_path, **{variable: value})}
     ended = subprocess.run(
-        COMMAND, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False, text=True
+        COMMAND,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=False,
+        text=True,
     )
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith("journey-mcp: ")
@@ -353,7 +398,7 @@ async def test_a_session_over_http(mode: str, tmp_path: Path) -> None:
         try:
             address = f"http://127.0.0.1:{port}/mcp"
             await until_listening(port)
-            async with httpx2.AsyncClient() as http:
+            async with httpx2.AsyncClient(timeout=PATIENCE_S) as http:
                 evil = await http.post(address, json={}, headers={"origin": "https://evil.test"})
                 assert evil.status_code == 403
             seen: list[float] = []
@@ -371,4 +416,4 @@ async def test_a_session_over_http(mode: str, tmp_path: Path) -> None:
         finally:
             server.terminate()
             # uvicorn ends in order and then passes the signal on
-            assert server.wait(20) in {0, -signal.SIGTERM}
+            assert server.wait(PATIENCE_S) in {0, -signal.SIGTERM}

@@ -1,0 +1,1 @@
+"""Tests of real processes, which live in real time."""

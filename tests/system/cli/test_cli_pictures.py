@@ -1,0 +1,154 @@
+"""`imagine`, `edit` and `fetch` as processes: paths, Ctrl-C, and pauses of real seconds."""
+# ruff: noqa: D103 - the names are sentences; a docstring could only say them again
+
+import base64
+import io
+from pathlib import Path
+
+from cli.command import CommandLine, first_line, interrupted
+from manual_clock import until
+from PIL import Image
+
+from journey_mcp.sandbox import Fault, Running, Settings, running
+
+
+async def test_the_further_options_reach_the_provider_that_is_named(journey: CommandLine, sandbox: Running) -> None:
+    done = await journey.at_all(sandbox).run(
+        *("imagine", "a boat", "--model", "flux-2-flex", "--provider", "BFL", "--width", "1024", "--height", "768"),
+        *("--seed", "7", "--no-prompt-upsampling", "--safety-tolerance", "0", "--guidance", "4.5", "--steps", "30"),
+    )
+    assert (done.code, "(flux-2-flex at bfl, " in done.out) == (0, True)
+    [submission] = sandbox.sandbox.ledger.submissions
+    assert submission.service == "bfl"
+    assert submission.request == {
+        "prompt": "a boat",
+        "width": 1024,
+        "height": 768,
+        "seed": 7,
+        "prompt_upsampling": False,
+        "safety_tolerance": 0,
+        "guidance": 4.5,
+        "steps": 30,
+    }
+
+
+async def test_files_and_data_are_pictures_too(journey: CommandLine, sandbox: Running) -> None:
+    journey = journey.at_all(sandbox)
+    for name in ("boat.png", "mask.png"):
+        (journey.home / name).write_bytes(drawn())
+    data = f"data:image/png;base64,{base64.b64encode(drawn()).decode()}"
+    edited = await journey.process("edit", "boat.png", "green", "--reference", data, "--model", "flux-kontext-pro")
+    assert edited.code == 0, edited.err
+    assert "Notice: vtrix runs this. journeyapi was passed over: " in edited.out
+    filled = await journey.process("edit", "./boat.png", "green", "--mask", "mask.png", "--model", "flux-fill-pro")
+    assert filled.code == 0, filled.err
+    again = await journey.run("edit", f"{edited.out.split()[1].rstrip(':')}.1", "red", "--provider", "bfl")
+    assert again.code == 0, again.err
+    services = [submission.service for submission in sandbox.sandbox.ledger.submissions]
+    assert services == ["vtrix", "bfl", "bfl"]
+    missing = await journey.process("edit", "ship.png", "green")
+    assert (missing.code, missing.err) == (
+        2,
+        "journey-mcp: image='ship.png': \"ship.png\" does not exist.\nGive the path of a picture file.\n",
+    )
+
+
+def drawn() -> bytes:
+    written = io.BytesIO()
+    Image.new("RGB", (320, 320), "teal").save(written, "png")
+    return written.getvalue()
+
+
+async def test_a_copy_is_saved_when_the_link_is_dead(journey: CommandLine, tmp_path: Path) -> None:
+    dead = Fault.parse("bfl/picture:dead_picture,times=always,after=1")
+    async with running(Settings(speed=0, faults=(dead,))) as sandbox:
+        journey = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="bfl")
+        made = await journey.run("imagine", "a boat", "--model", "flux-2-pro", "-o", str(tmp_path / "a.jpg"))
+    assert made.code == 0, made.err
+    task_id = made.out.split()[1].rstrip(":")
+    copy = journey.home / "pictures" / f"{task_id}.1.jpg"
+    assert f"(copy: {copy})" in made.out
+    assert (tmp_path / "a.jpg").read_bytes() == copy.read_bytes()
+    later = await journey.run("fetch", task_id, "-o", str(tmp_path / "b.jpg"))
+    assert (later.code, (tmp_path / "b.jpg").read_bytes()) == (0, copy.read_bytes())
+    copy.unlink()
+    lost = await journey.run("fetch", task_id, "-o", str(tmp_path / "c.jpg"))
+    assert lost.code == 1
+    assert "cannot be saved: no connection to " in lost.err
+    assert lost.err.splitlines()[-1].startswith("Its link lives until 2")
+
+
+async def test_no_connection_is_a_failed_task(journey: CommandLine) -> None:
+    done = await journey.given(JOURNEYAPI_API_KEY="japi_secret_1", JOURNEYAPI_BASE_URL="http://127.0.0.1:1/api/v1").run(
+        "imagine", "x", "--json"
+    )
+    assert (done.code, done.json["error"]["code"]) == (1, "unreachable")
+
+
+async def test_without_a_key_it_is_said_that_pictures_end_with_the_command(
+    journey: CommandLine, tmp_path: Path
+) -> None:
+    done = await journey.process("imagine", "x", "--model", "z-image")
+    assert done.code == 0
+    assert "`journey-mcp sandbox --port 8787`" in done.err
+    assert "Set JOURNEYAPI_API_KEY, or another provider's key, for real ones." in done.out
+    saved = await journey.run("imagine", "x", "--model", "z-image", "-o", str(tmp_path / "x.jpg"))
+    assert "8787" not in saved.err
+    assert (tmp_path / "x.jpg").is_file()
+
+
+async def test_ctrl_c_ends_the_waiting_and_says_how_to_come_back(journey: CommandLine) -> None:
+    async with running(Settings(speed=0, faults=(Fault(on="submit", kind="hang", times=None),))) as sandbox:
+        journey = journey.at(sandbox)
+        async with journey.started("imagine", "a boat") as process:
+            task_id = (await first_line(process.stderr)).split()[1].rstrip(":")
+            await until(lambda: [s.outcome for s in sandbox.sandbox.ledger.submissions] == ["created"])
+            done = await interrupted(process)
+        assert (done.code, done.out) == (130, "")
+        assert done.err.splitlines()[0] == f"Stopped waiting. To come back: journey-mcp fetch {task_id}"
+        async with journey.started("fetch", task_id) as process:
+            await until(lambda: sandbox.sandbox.ledger.requests["fetch"])
+            again = await interrupted(process)
+    assert (again.code, again.err) == (130, f"Stopped waiting. To come back: journey-mcp fetch {task_id}\n")
+
+
+async def test_ctrl_c_in_the_middle_of_a_creating_request_says_that_it_may_be_charged(journey: CommandLine) -> None:
+    hang = Fault(on="submit", kind="hang")
+    async with (
+        running(Settings(speed=0, faults=(hang,))) as sandbox,
+        journey.at(sandbox).started("imagine", "a boat", "--model", "z-image") as process,
+    ):
+        task_id = (await first_line(process.stderr)).split()[1].rstrip(":")
+        await until(lambda: sandbox.sandbox.ledger.submissions)
+        done = await interrupted(process)
+    assert done.code == 130
+    assert done.err.splitlines() == [
+        f"Stopped waiting. To come back: journey-mcp fetch {task_id}",
+        f"journeyapi had not confirmed {task_id}: it may be charged all the same.",
+    ]
+
+
+async def test_what_is_still_queued_when_a_command_ends_is_free(journey: CommandLine) -> None:
+    async with running(Settings(speed=0, faults=(Fault(on="submit", kind="hang"),))) as sandbox:
+        journey = journey.at(sandbox, JOURNEY_MCP_MAX_CONCURRENT="1")
+        assert (await journey.run("imagine", "a boat", "--wait", "0")).code == 0
+        done = await journey.run("imagine", "a kite", "--wait", "0", "--json")
+        assert (done.code, done.json["status"]) == (0, "queued")
+        assert "It is still queued, and ends with this command: unsent, and free." in done.err
+        ended = await journey.run("fetch", done.json["task_id"], "--wait", "0", "--json")
+        assert ended.json["tasks"][0]["error"]["code"] == "not_submitted"
+        async with journey.started("imagine", "a third one") as process:
+            task_id = (await first_line(process.stderr)).split()[1].rstrip(":")
+            done = await interrupted(process)
+        assert done.err.splitlines() == [
+            f"Stopped waiting. To come back: journey-mcp fetch {task_id}",
+            f"{task_id} was still queued: nothing was sent or charged.",
+        ]
+        assert len(sandbox.sandbox.ledger.submissions) == 1
+
+
+async def test_ctrl_c_without_a_key_ends_the_sandbox_too(journey: CommandLine) -> None:
+    async with journey.started("imagine", "a boat") as process:
+        await first_line(process.stderr)
+        done = await interrupted(process)
+    assert (done.code, done.err) == (130, "Stopped, and the sandbox with it; nothing was charged.\n")

@@ -1,0 +1,123 @@
+"""`serve`, `sandbox`, and the server without a command, as processes."""
+# ruff: noqa: D103 - the names are sentences; a docstring could only say them again
+
+import asyncio
+import json
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+from cli.command import PATIENCE_S, CommandLine, first_line, interrupted
+from support import free_port, until_listening
+
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("arguments", [(), ("serve",)])
+async def test_stdio_carries_mcp_and_nothing_else(journey: CommandLine, arguments: tuple[str, ...]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "journey_mcp", *arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=journey.given(JOURNEY_MCP_NONSENSE="1").environment,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(HELLO).encode() + b"\n")
+    answer = json.loads(await asyncio.wait_for(process.stdout.readline(), PATIENCE_S))
+    assert answer["result"]["serverInfo"]["name"] == "journey-mcp"
+    out, err = await asyncio.wait_for(process.communicate(b""), PATIENCE_S)  # and stdin is closed
+    assert (process.returncode, out) == (0, b"")
+    assert b"JOURNEY_MCP_NONSENSE is not a setting of journey-mcp" in err
+
+
+async def test_http_serves_until_ctrl_c(journey: CommandLine) -> None:
+    port = free_port()
+    async with journey.started("serve", "--http", f"127.0.0.1:{port}") as process, httpx2.AsyncClient() as client:
+        url = f"http://127.0.0.1:{port}/mcp"
+        assert await first_line(process.stderr) == f"Serving MCP at {url}: give this URL to clients. Ctrl-C ends it.\n"
+        await until_listening(port)
+        headers = {"accept": "application/json, text/event-stream"}
+        answer = await client.post(url, json=HELLO, headers=headers, timeout=PATIENCE_S)
+        assert '"serverInfo":{"name":"journey-mcp"' in answer.text
+        done = await interrupted(process)
+    assert (done.code, done.out) == (0, "")
+
+
+async def test_a_taken_port_is_said(journey: CommandLine, taken: int) -> None:
+    served = await journey.process("serve", "--http", f"127.0.0.1:{taken}")
+    assert served.code == 2
+    assert f"journey-mcp: 127.0.0.1:{taken} cannot be served; is the port taken?\n" in served.err
+    assert "Traceback" not in served.err
+    sandbox = await journey.run("sandbox", "--port", str(taken))
+    assert (sandbox.code, sandbox.out) == (2, "")
+    assert sandbox.err == (
+        f"journey-mcp: 127.0.0.1:{taken} cannot be served: Address already in use.\n"
+        "Choose another --port; 0 takes a free one.\n"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_sandbox_prints_how_to_use_it(journey: CommandLine, number: signal.Signals) -> None:
+    options = ("--speed", "0", "--seed", "3", "--credits", "12", "--plan", "growth", "--fault", "submit:status=503")
+    readings = ("--edit-without-image", "lenient", "--sync-answer", "task_id", "--unknown-task", "empty")
+    async with journey.started("sandbox", "--port", "0", *options, *readings) as process:
+        lines = [shlex.split(await first_line(process.stdout)) for _ in range(5)]
+        assert {words[0] for words in lines} == {"export"}
+        variables = dict(word.split("=", 1) for words in lines for word in words[1:])
+        origin = variables["VTRIX_BASE_URL"].removesuffix("/vtrix")
+        assert variables == {
+            "JOURNEYAPI_API_KEY": "anything",
+            "JOURNEYAPI_BASE_URL": f"{origin}/api/v1",
+            "VTRIX_API_KEY": "anything",
+            "VTRIX_BASE_URL": f"{origin}/vtrix",
+            "KKIAI_API_KEY": "anything",
+            "KKIAI_BASE_URL": f"{origin}/kkiai/replicate/v1",
+            "REPLICATE_API_TOKEN": "anything",
+            "REPLICATE_BASE_URL": f"{origin}/replicate/v1",
+            "BFL_API_KEY": "anything",
+            "BFL_BASE_URL": f"{origin}/bfl/v1",
+        }
+        url, headers = variables["JOURNEYAPI_BASE_URL"], {"authorization": "anything"}
+        async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_S) as client:
+            account = (await client.get("/account")).json()
+            assert (account["credits"], account["plan"]) == (12, "growth")
+            body = {"prompt": "x", "model": "seededit"}
+            assert (await client.post("/imagine", json=body)).status_code == 503
+            assert (await client.post("/imagine", json=body)).json().keys() == {"task_id"}
+            assert (await client.post("/fetch", json={"task_id": "nobody"})).json() == {}
+        process.send_signal(number)
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert (process.returncode, out) == (0, b"")
+    assert err.decode() == f"The sandbox answers at {origin} until Ctrl-C. To use it, one or more of:\n"
+
+
+async def test_what_the_sandbox_prints_sets_up_all_five(journey: CommandLine) -> None:
+    options = ("--port", "0", "--speed", "0", "--fault", "bfl/account:status=500,times=always")
+    async with journey.started("sandbox", *options) as process:
+        lines = [shlex.split(await first_line(process.stdout)) for _ in range(5)]
+        variables = dict(word.split("=", 1) for words in lines for word in words[1:])
+        done = await journey.given(**variables).run("doctor", "--json")
+        await interrupted(process)
+    verdicts = {finding["about"]: finding["verdict"] for finding in done.json["findings"]}
+    assert {name: verdicts[name] for name in ("journeyapi", "vtrix", "kkiai", "replicate", "bfl")} == {
+        **dict.fromkeys(("journeyapi", "vtrix", "kkiai", "replicate"), "ok"),
+        "bfl": "problem",
+    }

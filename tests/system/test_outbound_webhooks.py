@@ -1,0 +1,24 @@
+"""The caller's own webhook, called by a server process that ends."""
+
+from pathlib import Path
+
+from processes import in_thread, raw
+from support import Authority, environment_for
+from test_relay import TRUSTED, receiving
+
+from journey_mcp import sandbox
+
+
+async def test_a_server_whose_client_leaves_stays_until_the_webhook_is_told(
+    tmp_path: Path, authority: Authority
+) -> None:
+    """No other process would call it."""
+    async with receiving(authority) as receiver, sandbox.running(sandbox.Settings(speed=30)) as upstream:
+        environment = environment_for(upstream.base_url, tmp_path, **TRUSTED, SSL_CERT_FILE=str(authority.file))
+        with raw(environment) as server:
+            task = await in_thread(
+                server.call, "imagine", prompt="a kite", model="midjourney", wait_s=0, webhook_url=receiver.url
+            )
+            assert task["status"] == "running"
+            await in_thread(server.close)
+        assert [told["status"] for told in receiver.objects] == ["succeeded"]

@@ -1,0 +1,141 @@
+"""The tasks extension with server processes, over stdio and over HTTP.
+
+Sessions that need nothing but a server are those of the module of the same name, with processes here.
+"""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client, StdioServerParameters, stdio_client
+from processes import COMMAND, in_thread, until_seen
+from support import environment_for, free_port, until_listening
+from tasks_client import Tasks, get, wait_for_status
+from test_tasks_extension import (
+    DECLARED,
+    Connect,
+    Exchange,
+    Serve,
+    enveloped,
+    test_a_call_becomes_a_task_and_the_task_its_result,
+    test_a_client_of_the_revision_before_sees_nothing_of_it,
+    test_a_client_that_waits_for_tasks_by_itself_needs_to_know_nothing,
+    test_a_queued_task_is_canceled,
+    test_a_wrong_or_missing_header_is_refused,
+    test_an_older_client_that_declares_it_by_hand_gets_none,
+    test_every_request_declares_for_itself,
+    test_the_person_is_asked_before_there_is_a_task,
+    test_who_declares_nothing_gets_no_task_and_may_ask_for_none,
+)
+
+from journey_mcp import sandbox
+
+__all__ = [
+    "test_a_call_becomes_a_task_and_the_task_its_result",
+    "test_a_client_of_the_revision_before_sees_nothing_of_it",
+    "test_a_client_that_waits_for_tasks_by_itself_needs_to_know_nothing",
+    "test_a_queued_task_is_canceled",
+    "test_a_wrong_or_missing_header_is_refused",
+    "test_an_older_client_that_declares_it_by_hand_gets_none",
+    "test_every_request_declares_for_itself",
+    "test_the_person_is_asked_before_there_is_a_task",
+    "test_who_declares_nothing_gets_no_task_and_may_ask_for_none",
+]
+
+
+@asynccontextmanager
+async def over_stdio(environment: dict[str, str], **more: Any) -> AsyncIterator[Client]:
+    """A client of a server process over its stdin and stdout."""
+    parameters = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env={**os.environ, **environment})
+    async with Client(stdio_client(parameters), **more) as client:
+        yield client
+
+
+@asynccontextmanager
+async def serving(environment: dict[str, str]) -> AsyncIterator[str]:
+    """The address of a server process that serves HTTP."""
+    port = free_port()
+    command = [*COMMAND, "serve", "--http", f"127.0.0.1:{port}"]
+    process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
+    try:
+        await until_listening(port)
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.send_signal(signal.SIGINT)
+        await in_thread(process.wait, 20)
+
+
+@asynccontextmanager
+async def over_http(environment: dict[str, str], **more: Any) -> AsyncIterator[Client]:
+    """A client of a server process over HTTP."""
+    async with serving(environment) as address, Client(address, **more) as client:
+        yield client
+
+
+async def lines(environment: dict[str, str], *messages: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers to messages that a server process gets one after the other, line by line."""
+    command = {"env": {**os.environ, **environment}, "stderr": None}
+    answers: list[dict[str, Any]] = []
+    async with await anyio.open_process(COMMAND, **command) as process:  # type: ignore[arg-type]  # one for all
+        assert process.stdin is not None
+        assert process.stdout is not None
+        received = b""
+        for number, message in enumerate(messages):
+            plain = {"jsonrpc": "2.0", "id": number, **message}
+            await process.stdin.send(json.dumps(plain).encode() + b"\n")
+            while not received.endswith(b"\n"):
+                received += await process.stdout.receive()
+            answers.append(json.loads(received))
+            received = b""
+        await process.stdin.aclose()
+        await process.wait()
+    return answers
+
+
+@pytest.fixture(params=[over_stdio, over_http], ids=["stdio", "http"])
+def connected(request: pytest.FixtureRequest) -> Connect:
+    """How a client is connected."""
+    connect: Connect = request.param
+    return connect
+
+
+@pytest.fixture
+def served() -> Serve:
+    """How HTTP is served."""
+    return serving
+
+
+@pytest.fixture
+def exchanged() -> Exchange:
+    """How messages are exchanged one by one."""
+    return lines
+
+
+async def test_a_killed_servers_task_is_answered_by_the_next_one(tmp_path: Path) -> None:
+    """Under the same id, with nothing submitted twice."""
+    async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
+        environment = {**os.environ, **environment_for(upstream.base_url, tmp_path)}
+        call = {"name": "imagine", "arguments": {"prompt": "a kite"}}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": enveloped(call, DECLARED)}
+        async with await anyio.open_process(COMMAND, env=environment, stderr=None) as doomed:
+            assert doomed.stdin is not None
+            assert doomed.stdout is not None
+            await doomed.stdin.send(json.dumps(message).encode() + b"\n")
+            handle = json.loads(await doomed.stdout.receive())["result"]
+            await until_seen(upstream, "fetch")
+            doomed.kill()
+        assert handle["resultType"] == "task"
+        async with over_http(environment_for(upstream.base_url, tmp_path), extensions=[Tasks()]) as client:
+            found = await get(client, handle["taskId"])
+            assert (found.task_id, found.created_at) == (handle["taskId"], handle["createdAt"])
+            done = await wait_for_status(client, handle["taskId"], "completed")
+            assert done.result is not None
+            assert done.result["structuredContent"]["status"] == "succeeded"
+        assert upstream.sandbox.ledger.requests["imagine"] == 1
