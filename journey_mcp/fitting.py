@@ -67,7 +67,7 @@ def fit(
     Raises:
         InvalidRequest: the first thing that keeps this offer from running it.
     """
-    request, notices = _without_switched_ratio(request, offer)
+    request, notices = _without_switched_ratio(_without_automatic_ratio(request, offer), offer)
     if problem := next(_obstacles(request, offer, catalog, only_data), None):
         raise problem
     sized = _sized(request, offer)
@@ -107,6 +107,13 @@ def models_of(provider: str, tool: Tool, catalog: Catalog) -> list[str]:
     """The models with which this provider can do the tool's work."""
     usable = catalog.offers_for(tool).items()
     return [model for model, offers in usable if any(offer.provider == provider for offer in offers)]
+
+
+def _without_automatic_ratio(request: ImageRequest, offer: Offer) -> ImageRequest:
+    """Return the request without `auto`, unless that is a ratio of the offer: without one, its default is taken."""
+    parameter = offer.parameters.get("aspect_ratio")
+    is_value = parameter is not None and "auto" in (parameter.values or ())
+    return replace(request, aspect_ratio=None) if request.aspect_ratio == "auto" and not is_value else request
 
 
 def _without_switched_ratio(request: ImageRequest, offer: Offer) -> tuple[ImageRequest, list[str]]:

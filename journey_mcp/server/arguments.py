@@ -1,6 +1,8 @@
 """Arguments of the tools, checked for shape and type; what a model takes is checked against the registry later."""
 
 import json
+import logging
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -17,10 +19,17 @@ def _one_or_many(value: Any) -> Any:
         if text.startswith("["):
             try:
                 return json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return value
         return [text] if text else None
     return value
+
+
+def _ids(value: Any) -> Any:
+    """Ids in one string with commas or blanks between them are several."""
+    many = _one_or_many(value)
+    is_texts = isinstance(many, list) and all(isinstance(item, str) for item in many)
+    return [id_ for item in many for id_ in re.split(r"[,\s]+", item) if id_] if is_texts else many
 
 
 Strings = Annotated[list[str], BeforeValidator(_one_or_many)]
@@ -87,7 +96,7 @@ class EditImage(Imagine):
 
 
 TaskIds = Annotated[
-    list[Annotated[str, Field(max_length=64)]], BeforeValidator(_one_or_many), Field(min_length=1, max_length=20)
+    list[Annotated[str, Field(max_length=64)]], BeforeValidator(_ids), Field(min_length=1, max_length=20)
 ]
 """Each at most 64 characters; ours have 26."""
 
@@ -106,20 +115,52 @@ class CancelTask(_Arguments):
     task_ids: TaskIds
 
 
+_NOT_GIVEN = frozenset({"", "null", "none", "undefined", "auto", "default"})
+"""What models write for an argument that they do not want to give, but that a strict schema makes them give."""
+_OF_CLIENTS = frozenset(
+    {
+        *("toolcallid", "tool_call_id", "wait_for_previous", "task_progress", "sessionid", "session_id"),
+        *("action", "chatinput", "random_string"),
+    }
+)
+"""Names, in lower case, of arguments that clients and frameworks add for themselves, as those with a `_` before."""
+
+_log = logging.getLogger(__name__)
+
+
 def read(kind: type[A], tool: str, given: dict[str, Any] | None) -> A:
-    """Check the arguments of a call. `null` and empty text count as not given.
+    """Check the arguments of a call.
+
+    An optional argument that is empty, or a word such as `null` or `default`, counts as not given. Arguments that
+    clients add for themselves are dropped.
 
     Raises:
         InvalidArguments: names each wrong argument, its value, and what is allowed.
     """
-    arguments = {
-        name: value for name, value in (given or {}).items() if value not in (None, "", []) or name == "prompt"
-    }
+    arguments: dict[str, Any] = {}
+    for name, value in (given or {}).items():
+        if name not in kind.model_fields and (name.startswith("_") or name.lower() in _OF_CLIENTS):
+            _log.debug("%s: the argument %s of the client is dropped", tool, name)
+        elif name in kind.model_fields and kind.model_fields[name].is_required():
+            arguments[name] = value
+        elif name == "aspect_ratio" and isinstance(value, str) and value.strip().lower() == "auto":
+            arguments[name] = "auto"  # to some models a ratio of its own: it is dropped where it is none
+        elif (meant := _without_placeholders(value)) is not None:
+            arguments[name] = meant
     try:
         return kind.model_validate(arguments)
     except ValidationError as error:
         problems = [_explain(kind, problem) for problem in error.errors(include_url=False)]
         raise InvalidArguments(f"{tool}: {'; '.join(problems)}.") from error
+
+
+def _without_placeholders(value: Any) -> Any:
+    """Return the value, a list without those of its items that count as not given; `None` when nothing is left."""
+    if isinstance(value, str):
+        return None if value.strip().lower() in _NOT_GIVEN else value
+    if isinstance(value, list):
+        return [item for item in value if item is not None and _without_placeholders(item) is not None] or None
+    return value
 
 
 def image_request(tool: Tool, arguments: Imagine, defaults: Defaults) -> ImageRequest:
