@@ -3,9 +3,20 @@
 import math
 import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 _RATIO = re.compile(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})")
 _IMAGE_ID = re.compile(r"(tsk_[A-Za-z0-9_-]{22})\.([1-9]\d{0,2})")
+_TYPES_BY_ENDING = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".avif": "image/avif",
+    ".svg": "image/svg+xml",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +84,8 @@ class OutputImage:
     """When the link dies, in seconds of the Unix epoch."""
     path: str | None = None
     """Where our own copy lies; links that die soon have one."""
+
+    @property
+    def known_mime_type(self) -> str | None:
+        """The type that the provider or the copy states, else the one that the ending of the URL stands for."""
+        return self.mime_type or _TYPES_BY_ENDING.get(PurePosixPath(urlsplit(self.url).path).suffix.lower())

@@ -69,7 +69,7 @@ def _image(task_id: str, number: int, image: OutputImage, *, with_path: bool) ->
         "url": image.url,
         "path": image.path if with_path else None,
         "expires_at": None if image.expires_at is None else timestamp(image.expires_at),
-        "mime_type": image.mime_type,
+        "mime_type": image.known_mime_type,
         "width": image.width,
         "height": image.height,
     }

@@ -165,6 +165,12 @@ class Settings(BaseModel):
         title="JOURNEY_MCP_WAIT_S",
         description="Seconds a call waits for its pictures unless it says otherwise, 0 to 300; default 45.",
     )
+    resource_links: Literal["on", "off"] = Field(
+        "off",
+        title="JOURNEY_MCP_RESOURCE_LINKS",
+        description="`on`: results also carry a `resource_link` for each image; several SDKs fail on them. "
+        "Default `off`.",
+    )
     webhook_secret: SecretStr | None = Field(
         None,
         title="JOURNEY_MCP_WEBHOOK_SECRET",

@@ -93,14 +93,43 @@ async def test_a_whole_session(mode: str, tmp_path: Path) -> None:
             ("fetch_task", listed),
         ):
             await conforms(client, tool, result.structured_content)
-            text, *links = result.content
+            # nothing but text: the SDKs of Anthropic and adapters of LangChain fail on a `resource_link`
+            (text,) = result.content
             assert text.type == "text"
             for fact in facts(result.structured_content):
                 assert fact in text.text
-            urls = [link.uri for link in links if link.type == "resource_link"]
             tasks = (result.structured_content or {}).get("tasks", [result.structured_content])
-            assert urls == [image["url"] for task in tasks for image in task["images"]]
+            assert {image["mime_type"] for task in tasks for image in task["images"]} <= {"image/png", "image/jpeg"}
         assert upstream.sandbox.ledger.requests["imagine"] == 2
+
+
+async def test_links_to_images_come_on_request(tmp_path: Path) -> None:
+    """One for each image, each with a type."""
+    async with session("auto", tmp_path, JOURNEY_MCP_RESOURCE_LINKS="on") as (client, _):
+        made = await client.call_tool("imagine", {"prompt": "a red kite", "wait_s": 300})
+        listed = await client.call_tool("fetch_task", {})
+        assert made.structured_content is not None
+        images = made.structured_content["images"]
+        for result in (made, listed):
+            links = [
+                (block.uri, block.name, block.mime_type) for block in result.content if block.type == "resource_link"
+            ]
+            assert links == [(image["url"], image["id"], image["mime_type"]) for image in images]
+        refused = await client.call_tool("imagine", {"prompt": ""})
+        assert [block.type for block in refused.content] == ["text"]
+
+
+@pytest.mark.parametrize("placeholder", [None, "", "null", "auto"])
+async def test_every_model_takes_a_call_that_gives_every_argument(tmp_path: Path, placeholder: str | None) -> None:
+    """Strict schemas make all arguments required; what is not meant comes as a placeholder."""
+    async with session("auto", tmp_path) as (client, _):
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        properties = tools["imagine"].input_schema["properties"]
+        for model in properties["model"]["enum"]:
+            given = {**dict.fromkeys(properties, placeholder), "prompt": "a red kite", "model": model}
+            result = await client.call_tool("imagine", given)
+            assert result.structured_content is not None
+            assert "error" not in result.structured_content, model
 
 
 HAPPY = Path(__file__).parent / "snapshots"

@@ -77,6 +77,7 @@ def test_every_tool_keeps_the_rules_of_all_clients(tool: dict[str, Any]) -> None
         for node in nodes(schema):
             stray = {"oneOf", "anyOf", "allOf", "if", "not", "const", "$ref", "format", "nullable"} & set(node)
             assert not stray or "type" not in node
+            assert "additionalProperties" not in node  # google-genai's converter refuses it
             assert isinstance(node.get("type", ""), (str, dict))
             if isinstance(node.get("properties"), dict) and "type" in node:
                 assert set(node.get("required", ())) <= set(node["properties"])

@@ -228,7 +228,7 @@ async def test_the_result_is_what_the_tool_itself_returns(tmp_path: Path) -> Non
         text = plain["content"][0]["text"]
         plain["content"][0]["text"] = text.replace(f"Notice: {notice}\n", "")
         assert told.result == plain
-        assert [block["type"] for block in plain["content"]] == ["text", *["resource_link"] * 4]
+        assert [block["type"] for block in plain["content"]] == ["text"]
         assert upstream.sandbox.ledger.requests["imagine"] == 1
 
 

@@ -41,6 +41,7 @@ def read_menu(settings: Settings, *, takes_files: bool = True) -> Menu:
         wait_s=settings.wait_s,
         keep_days=settings.keep_days,
         takes_files=takes_files,
+        has_links=settings.resource_links == "on",
         pinned=_pinned(catalog, usual),
     )
     return Menu(defaults=defaults, tools=build(catalog, defaults))

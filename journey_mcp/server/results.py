@@ -1,4 +1,4 @@
-"""What tools return: an object, the same facts as text, and links to the pictures."""
+"""What tools return: an object, the same facts as text, and on request links to the images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,22 +6,31 @@ from typing import Any
 import mcp_types as types
 
 from journey_mcp import rendering
+from journey_mcp.server.specs import Defaults
 from journey_mcp.tasks import Status, Task
 
+_UNKNOWN_TYPE = "application/octet-stream"
 
-def task_result(task: Task, *, now: float, with_paths: bool) -> types.CallToolResult:
+
+def task_result(task: Task, *, now: float, defaults: Defaults) -> types.CallToolResult:
     """What the tool that made a task returns of it."""
-    plain = rendering.task_object(task, now=now, with_paths=with_paths)
-    return result(plain, rendering.as_text(plain), [plain], is_error=task.status is Status.FAILED)
+    plain = rendering.task_object(task, now=now, with_paths=defaults.takes_files)
+    linked = [plain] if defaults.has_links else []
+    return result(plain, rendering.as_text(plain), linked, is_error=task.status is Status.FAILED)
 
 
 def result(
-    plain: dict[str, Any], text: str, tasks: Sequence[dict[str, Any]], *, is_error: bool
+    plain: dict[str, Any], text: str, linked: Sequence[dict[str, Any]], *, is_error: bool
 ) -> types.CallToolResult:
-    """An object and its text as a tool's result, with a link for each picture of its tasks."""
+    """Return an object and its text as a tool's result, with a link for each image of the linked tasks.
+
+    Several SDKs fail on a result with links, and a link without a type fails in more of them.
+    """
     links = [
-        types.ResourceLink(type="resource_link", uri=image["url"], name=image["id"], mime_type=image.get("mime_type"))
-        for task in tasks
+        types.ResourceLink(
+            type="resource_link", uri=image["url"], name=image["id"], mime_type=image.get("mime_type", _UNKNOWN_TYPE)
+        )
+        for task in linked
         for image in task.get("images", ())
     ]
     content: list[types.ContentBlock] = [types.TextContent(type="text", text=text), *links]

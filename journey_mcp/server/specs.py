@@ -24,6 +24,8 @@ class Defaults:
     keep_days: int
     takes_files: bool = True
     """Pictures may be paths: whoever calls works on this machine."""
+    has_links: bool = False
+    """Results carry a `resource_link` for each image."""
     pinned: Mapping[tuple[Tool, str], str] = field(default_factory=dict)
     """The models at providers that do not have the default one."""
 
@@ -68,7 +70,8 @@ def _edit_image(catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
 def _fetch_task(defaults: Defaults) -> dict[str, Any]:
     description = (
         "Get tasks of imagine and edit_image: status, picture URLs, costs. Free, safe to repeat. Waits for running "
-        "ones. Without task_ids it lists your newest tasks of the last day at once."
+        "ones. Without task_ids (or with none) it lists your newest tasks of the last day at once: do so after a call "
+        "that timed out."
     )
     properties = {
         "task_ids": {**_TASK_IDS, "description": "Task ids (tsk_…). Leave out to list, without waiting."},
@@ -89,7 +92,7 @@ def _fetch_task(defaults: Defaults) -> dict[str, Any]:
     )
 
 
-_TASK_IDS = {"type": "array", "items": {"type": "string", "maxLength": 64}, "minItems": 1, "maxItems": 20}
+_TASK_IDS = {"type": "array", "items": {"type": "string", "maxLength": 64}, "maxItems": 20}
 
 
 def _cancel_task() -> dict[str, Any]:
@@ -100,7 +103,7 @@ def _cancel_task() -> dict[str, Any]:
         "cancel_task",
         "End running pictures",
         description,
-        _object({"task_ids": {**_TASK_IDS, "description": "Task ids (tsk_…)."}}, ["task_ids"]),
+        _object({"task_ids": {**_TASK_IDS, "minItems": 1, "description": "Task ids (tsk_…)."}}, ["task_ids"]),
         _object({"tasks": {"type": "array", "items": _task_schema(listed=True)}}, ["tasks"]),
         read_only=False,
         destructive=True,
@@ -326,7 +329,8 @@ def _tool(  # a tool is all of these
 
 
 def _object(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    # without `additionalProperties`, which google-genai refuses: the server checks the names all the same
+    schema: dict[str, Any] = {"type": "object", "properties": properties}
     return {**schema, "required": required} if required else schema
 
 

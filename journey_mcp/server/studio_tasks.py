@@ -55,7 +55,7 @@ def view(studio: Studio, defaults: Defaults, task: Task, message: str | None = N
     status = _STATUSES[task.status]
     outcome: dict[str, Any] | None = None
     if status == "completed":
-        result = results.task_result(task, now=now, with_paths=defaults.takes_files)
+        result = results.task_result(task, now=now, defaults=defaults)
         outcome = result.model_dump(by_alias=True, mode="json", exclude_none=True)
     return TaskView(
         task_id=task.id,
