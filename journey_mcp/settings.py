@@ -161,9 +161,9 @@ class Settings(BaseModel):
         "`25@journeyapi`; more wait in line. Default: no limit but what a provider's refusals teach.",
     )
     wait_s: Seconds = Field(
-        45,
+        25,
         title="JOURNEY_MCP_WAIT_S",
-        description="Seconds a call waits for its pictures unless it says otherwise, 0 to 300; default 45.",
+        description="Seconds a call waits for its pictures unless it says otherwise, 0 to 300; default 25.",
     )
     resource_links: Literal["on", "off"] = Field(
         "off",

@@ -62,6 +62,11 @@ _AT_ONCE_S = 1.5
 _NOTED_AFTER_S = 0.05
 _NOTED_AGAIN_S = 1.0
 """After so long what could not be noted is noted."""
+_QUICK_S = 5.0
+"""Every client still waits for an answer that comes so soon; one that comes later may have reached a client that had
+given up, which may repeat the call."""
+_REPEATED_WITHIN_S = 60.0
+"""Such a client repeats its call sooner than this; a person who wants another image does so later."""
 _LISTED_FOR_S = 24 * 3600.0
 _LISTED = 20
 _LEAVE_S = LONGEST_SUBMIT_S + 60.0
@@ -122,8 +127,8 @@ class Studio:
         # These tasks are outside of every cancel scope; `stop` ends them.
         self._submissions: dict[str, asyncio.Task[None]] = {}
         self._starting: set[asyncio.Task[Created]] = set()
-        self._delivered: set[str] = set()
-        """What reached somebody and is not noted yet."""
+        self._delivered: dict[str, float] = {}
+        """Results of which a client has been told and that is not noted yet, with the time from which it counts."""
         self._has_delivered = Wakeup()
 
     async def create(
@@ -202,7 +207,8 @@ class Studio:
             starting.exception()  # it is nobody's when whoever asked has left
 
     async def _joinable(self, principal: str, wish: str, now: float) -> Created | None:
-        return await wishes.joinable(self._holdings, principal, wish, now=now, delivered=self._delivered)
+        delivered = {task_id for task_id, since in self._delivered.items() if since <= now}
+        return await wishes.joinable(self._holdings, principal, wish, now=now, delivered=delivered)
 
     async def _routed(
         self, request: ImageRequest, offers: Sequence[Offer], pictures: Pictures
@@ -251,15 +257,29 @@ class Studio:
             if not await confirm(question):
                 raise Declined(f"The person declined: {question}.")
 
-    def delivered(self, tasks: Sequence[Task]) -> None:
-        """Somebody has these results: equal calls make new pictures from now on."""
-        self._delivered |= {task.id for task in tasks if task.status is Status.SUCCEEDED and task.equal_call}
+    def elapsed(self) -> float:
+        """Return the seconds of the studio's clock since some moment, for durations."""
+        return self._holdings.clock.elapsed()
+
+    def delivered(self, tasks: Sequence[Task], *, asked_at: float | None = None) -> None:
+        """Note that a client has these results: duplicate calls create new images from now on.
+
+        With `asked_at`, by `elapsed`, they answer a call that created them: if that took long, the client may have
+        given up, and a repeated call gets the same task for another minute.
+        """
+        is_quick = asked_at is None or self.elapsed() - asked_at <= _QUICK_S
+        since = self.now() + (0.0 if is_quick else _REPEATED_WITHIN_S)
+        for task in tasks:
+            if task.status is Status.SUCCEEDED and task.equal_call:
+                self._delivered[task.id] = min(since, self._delivered.get(task.id, math.inf))
         if self._delivered:
             self._has_delivered.notify()
 
     async def note_delivered(self) -> None:
         """Tell the other processes what was delivered, for all of it at once: no call waits for that."""
-        noted = {task_id for task_id in self._delivered if self._holdings.is_stored(task_id)}
+        now = self.now()
+        due = {task_id for task_id, since in self._delivered.items() if since <= now}
+        noted = {task_id for task_id in due if self._holdings.is_stored(task_id)}
         if not noted:
             return
         try:
@@ -267,11 +287,13 @@ class Studio:
         except (SQLAlchemyError, SetupError):
             _log.exception("that results were delivered cannot be stored; it is tried again")
         else:
-            self._delivered -= noted
+            for task_id in noted:
+                del self._delivered[task_id]
 
     async def _keep_noting(self) -> None:
         while True:
-            await self._has_delivered.wait(self._holdings.clock, _NOTED_AGAIN_S if self._delivered else math.inf)
+            next_s = min(self._delivered.values(), default=math.inf) - self.now()
+            await self._has_delivered.wait(self._holdings.clock, max(next_s, _NOTED_AGAIN_S))
             # the answer goes out first: it and this would slow each other down
             await self._holdings.clock.sleep(_NOTED_AFTER_S)
             await self.note_delivered()

@@ -58,7 +58,7 @@ def test_an_empty_variable_counts_as_not_set() -> None:
     """As configuration forms of clients leave it."""
     settings = read_settings({"JOURNEYAPI_API_KEY": "  ", "JOURNEY_MCP_WAIT_S": ""})
     assert not settings.keys
-    assert settings.wait_s == 45
+    assert settings.wait_s == 25
 
 
 def test_secrets_do_not_show() -> None:

@@ -37,10 +37,11 @@ _TRY_AGAIN_S = 5.0
 _FRESH = CacheHint(ttl_ms=300_000, scope="public")
 
 INSTRUCTIONS = (
-    "imagine makes pictures and edit_image changes one; both cost money. They wait a while, then return the finished "
-    "picture URLs or a task that is still running. For a running task call fetch_task with its task_id; never repeat "
-    "the call that made it, that would pay twice. A picture has an id such as tsk_….2: pass it to edit_image as image "
-    "instead of copying its URL. Show people the URLs and every notice."
+    "imagine makes images and edit_image changes one; both cost money. They wait a while, then return the finished "
+    "image URLs or a task that is still running. For a running task call fetch_task with its task_id. If a call timed "
+    "out and you have no task_id, call fetch_task without ids, or repeat the very same call: it joins the running task "
+    "and is not charged again. An image has an id such as tsk_….2: pass it to edit_image as image instead of copying "
+    "its URL. Show people the URLs and every notice."
 )
 
 StudioOpener = Callable[[Settings], "AbstractAsyncContextManager[Studio]"]

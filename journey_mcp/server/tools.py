@@ -58,8 +58,8 @@ async def fetch_task(studio: Studio, defaults: Defaults, given: Given, caller: C
     """Tell where tasks stand."""
     asked = arguments.read(arguments.FetchTask, "fetch_task", given)
     if asked.task_ids is None:
+        # a listing acknowledges nothing: a client that lost an answer lists, and then repeats its call
         newest = await studio.newest()
-        studio.delivered(newest)
         return _listing(defaults, [_told(studio, defaults, task) for task in newest])
     seconds = defaults.wait_s if asked.wait_s is None else asked.wait_s
     ids = _task_ids(asked.task_ids)
@@ -116,6 +116,7 @@ def failed(tool: str, error: JourneyError) -> types.CallToolResult:
 
 
 async def _create(studio: Studio, defaults: Defaults, tool: Tool, asked: arguments.Imagine, caller: Caller) -> Made:
+    asked_at = studio.elapsed()
     request = arguments.image_request(tool, asked, defaults)
     created = await studio.create(
         request, files_allowed=defaults.takes_files, fresh=asked.fresh, confirm=caller.confirm
@@ -124,7 +125,7 @@ async def _create(studio: Studio, defaults: Defaults, tool: Tool, asked: argumen
         return tasks_extension.created(view(studio, defaults, created.task, created.notice))
     seconds = defaults.wait_s if asked.wait_s is None else asked.wait_s
     task = await studio.wait_for_new(created.task, seconds, caller.report)
-    studio.delivered([task])
+    studio.delivered([task], asked_at=asked_at)
     if created.notice:
         task = replace(task, notices=(created.notice, *task.notices))
     return results.task_result(task, now=studio.now(), defaults=defaults)
