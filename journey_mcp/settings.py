@@ -36,10 +36,17 @@ def _at_home(folders: tuple[Path, ...]) -> tuple[Path, ...]:
     return tuple(folder.expanduser() for folder in folders)
 
 
+def _in_lower_case(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+InAnyCase = BeforeValidator(_in_lower_case)
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Folders = Annotated[tuple[Path, ...], BeforeValidator(_listed), AfterValidator(_at_home)]
 Seconds = Annotated[int, Field(ge=0, le=300)]
-LogLevel = Literal["debug", "info", "warning", "error"]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], InAnyCase]
+_UNEXPANDED = re.compile(r"\$\{[^{}]{0,80}\}?")
+"""A reference to a variable that a configuration file has and that nothing replaced by its value."""
 
 
 class Settings(BaseModel):
@@ -165,7 +172,7 @@ class Settings(BaseModel):
         title="JOURNEY_MCP_WAIT_S",
         description="Seconds a call waits for its pictures unless it says otherwise, 0 to 300; default 25.",
     )
-    resource_links: Literal["on", "off"] = Field(
+    resource_links: Annotated[Literal["on", "off"], InAnyCase] = Field(
         "off",
         title="JOURNEY_MCP_RESOURCE_LINKS",
         description="`on`: results also carry a `resource_link` for each image; several SDKs fail on them. "
@@ -181,7 +188,7 @@ class Settings(BaseModel):
         title="JOURNEY_MCP_KEEP_DAYS",
         description="Days after which tasks, prompts included, are deleted; default 30.",
     )
-    sandbox: Literal["auto", "off"] = Field(
+    sandbox: Annotated[Literal["auto", "off"], InAnyCase] = Field(
         "auto",
         title="JOURNEY_MCP_SANDBOX",
         description="`auto`: without any key a built-in sandbox makes the pictures; `off`: the server does not start.",
@@ -331,6 +338,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             for name, value in environment.items()
             if name.endswith(_PROVIDERS_OWN) and name not in known and value.strip()
         }
+    for name, field in known.items():
+        _check_expanded(name, given.get(field, ""))
+    for name, value in given.get("others", {}).items():
+        _check_expanded(name, value)
     try:
         settings = Settings.model_validate(given)
     except ValidationError as error:
@@ -345,6 +356,24 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     if not settings.keys and not settings.others and settings.sandbox == "off":
         raise no_key()
     return settings
+
+
+def _check_expanded(variable: str, value: str) -> None:
+    """Refuse what a configuration file left around or in place of a value; of the value itself nothing is shown.
+
+    Raises:
+        SetupError: names the variable and what is wrong with it.
+    """
+    if reference := _UNEXPANDED.search(value):
+        raise SetupError(
+            f"{variable} has {reference[0]} in it: nothing has put the value in its place.",
+            next_step="Write the value itself, or unset this variable; not every client's file knows such references.",
+        )
+    if value[:1] in {'"', "'"} and value[-1:] == value[:1]:
+        raise SetupError(
+            f"{variable} is in quotes, which would be sent or looked for as a part of it.",
+            next_step=f"Set it without the {value[0]} at both ends.",
+        )
 
 
 def no_key() -> SetupError:

@@ -46,6 +46,39 @@ def test_a_secret_that_cannot_be_sent_is_named_and_not_shown(name: str) -> None:
         assert "japi_live_x" not in str(raised.value)
 
 
+@pytest.mark.parametrize("name", ["JOURNEYAPI_API_KEY", "BFL_BASE_URL", "JOURNEY_MCP_DATA_DIR", "ACME_API_KEY"])
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ('"japi_live_x"', "is in quotes"),
+        ("'japi_live_x'", "is in quotes"),
+        ("${user_config.key}", "has ${user_config.key} in it"),
+        ("${HOME}/japi_live_x", "has ${HOME} in it"),
+        ("japi_live_x${", "has ${ in it"),
+    ],
+)
+def test_what_a_configuration_file_left_in_a_value_is_named(name: str, value: str, says: str, tmp_path: Path) -> None:
+    """Before anything is sent with it; the value itself may be a key, and is not shown."""
+    with pytest.raises(SetupError) as raised:
+        read_settings({"JOURNEY_MCP_REGISTRY": str(tmp_path / "own.toml"), name: value})
+    assert str(raised.value).startswith(f"{name} {says}")
+    assert "japi_live_x" not in str(raised.value.failure)
+    assert raised.value.failure.next_step
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("JOURNEY_MCP_LOG_LEVEL", "log_level", "WARNING"),
+        ("JOURNEY_MCP_SANDBOX", "sandbox", "Off"),
+        ("JOURNEY_MCP_RESOURCE_LINKS", "resource_links", "ON"),
+    ],
+)
+def test_words_are_read_in_any_case(name: str, field: str, value: str) -> None:
+    """As people write them."""
+    assert getattr(read_settings({name: value, "BFL_API_KEY": "k"}), field) == value.lower()
+
+
 def test_without_key_and_sandbox_nothing_can_run() -> None:
     """The message names both variables."""
     with pytest.raises(SetupError, match="JOURNEY_MCP_SANDBOX=off") as raised:
