@@ -71,7 +71,7 @@ def serve(
 @app.command()
 def imagine(  # noqa: PLR0913  # a command's options are its parameters
     *,
-    prompt: Annotated[str, typer.Argument(help="What to show.", metavar="PROMPT")],
+    prompt: options.Prompt,
     model: options.Model = None,
     provider: options.Provider = None,
     reference_images: options.References = None,
@@ -101,7 +101,7 @@ def imagine(  # noqa: PLR0913  # a command's options are its parameters
 def edit(  # noqa: PLR0913  # a command's options are its parameters
     *,
     image: options.Image,
-    prompt: Annotated[str, typer.Argument(help="What to change; the rest is kept.", metavar="PROMPT")],
+    prompt: options.EditPrompt,
     model: options.Model = None,
     provider: options.Provider = None,
     reference_images: options.References = None,

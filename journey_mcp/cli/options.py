@@ -7,6 +7,24 @@ import typer
 
 _FORMS = "id (tsk_….2), URL, file or data URI"
 
+_MOST_CHARACTERS = 100_000
+"""Of standard input: no prompt is so long, and nothing without an end is read."""
+
+
+def _read_prompt(prompt: str) -> str:
+    """Return the prompt; `-` stands for what comes on standard input."""
+    return typer.get_text_stream("stdin").read(_MOST_CHARACTERS).strip() if prompt == "-" else prompt
+
+
+Prompt = Annotated[
+    str, typer.Argument(help="What to show; - reads standard input.", metavar="PROMPT", callback=_read_prompt)
+]
+EditPrompt = Annotated[
+    str,
+    typer.Argument(
+        help="What to change; the rest is kept. - reads standard input.", metavar="PROMPT", callback=_read_prompt
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, the same object as the MCP tool returns.")]
 Model = Annotated[str | None, typer.Option(help="Which model; `journey-mcp models` lists them.", metavar="ID")]
 Provider = Annotated[

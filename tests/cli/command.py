@@ -67,12 +67,14 @@ class CommandLine:
         own = {"PYTHONPATH": str(ROOT), "JOURNEY_MCP_DATA_DIR": str(self.home), "NO_PROXY": "127.0.0.1,localhost"}
         return {**kept, **own, **self.variables}
 
-    async def run(self, *arguments: str) -> Ended:
+    async def run(self, *arguments: str, stdin: str | None = None) -> Ended:
         """Run it in a thread of this process: the whole command but for the interpreter's start."""
         unset: dict[str, str | None] = {name: None for name in os.environ if _is_ours(name)}
 
         def invoke() -> Ended:
-            done = CliRunner().invoke(app, list(arguments), env={**unset, **self.environment}, catch_exceptions=False)
+            done = CliRunner().invoke(
+                app, list(arguments), input=stdin, env={**unset, **self.environment}, catch_exceptions=False
+            )
             return Ended(code=done.exit_code, out=done.stdout, err=done.stderr)
 
         return await asyncio.wait_for(to_thread.run_sync(invoke), PATIENCE_S)

@@ -57,6 +57,25 @@ async def test_a_picture_is_made_edited_fetched_and_listed(
     assert second.endswith("\ta paper boat")
 
 
+async def test_a_prompt_may_come_on_standard_input(journey: CommandLine, sandbox: Running) -> None:
+    journey = journey.at(sandbox)
+    made = await journey.run("imagine", "-", "--model", "z-image", "--json", stdin="a paper boat,\nred sails\n")
+    assert made.code == 0, made.err
+    edited = await journey.run(
+        *("edit", made.json["images"][0]["id"], "-", "--model", "seededit", "--json"), stdin="make it green"
+    )
+    assert edited.code == 0, edited.err
+    sent = [entry.request["prompt"] for entry in sandbox.sandbox.ledger.submissions]
+    assert sent == ["a paper boat,\nred sails", "make it green"]
+
+
+async def test_an_empty_standard_input_costs_nothing(journey: CommandLine, sandbox: Running) -> None:
+    ended = await journey.at(sandbox).run("imagine", "-", "--model", "z-image", stdin=" \n")
+    assert ended.code != 0
+    assert "prompt" in ended.err
+    assert not sandbox.sandbox.ledger.submissions
+
+
 async def test_all_options_reach_the_provider(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at(sandbox, JOURNEY_MCP_WAIT_S="0").run(
         *("imagine", "a boat", "--model", "flux-pro", "--aspect-ratio", "16:9", "--resolution", "2k"),
