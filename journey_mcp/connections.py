@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import httpx2
 from anyio import to_thread
@@ -121,8 +122,10 @@ async def open_connections(
     async with AsyncExitStack() as stack:
         if not accounts:
             accounts = [await stack.enter_async_context(_own_sandbox(registry, catalog))]
+        only_here = all(account.provider == SANDBOX for account in accounts)
         # making a client reads the machine's certificates: not in the event loop
-        http = await stack.enter_async_context(await to_thread.run_sync(new_http_client))
+        http = await to_thread.run_sync(partial(new_http_client, only_here=only_here))
+        await stack.enter_async_context(http)
 
         def adapt(account: Account) -> Provider:
             return adapters[registry.providers[account.facts_id].wire](account, http)

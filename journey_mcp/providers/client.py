@@ -3,6 +3,8 @@
 import asyncio
 import json
 import math
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeGuard
@@ -10,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from journey_mcp.errors import Unreachable, UpstreamError, quoted
+from journey_mcp.errors import SetupError, Unreachable, UpstreamError, quoted
 
 _MAX_BODY_BYTES = 4 * 1024 * 1024
 _NOTHING_SENT = (
@@ -38,9 +40,49 @@ ASK_WITHIN_S = 20.0
 """A question is answered at once, or asked again."""
 
 
-def new_http_client() -> httpx2.AsyncClient:
-    """The one client of a process. It follows no redirects: a key goes to the configured address only."""
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+def new_http_client(*, only_here: bool = False) -> httpx2.AsyncClient:
+    """Return the one client of a process. It follows no redirects: a key goes to the configured address only.
+
+    With `only_here` it asks this machine only, and neither proxies nor certificates of the environment are read.
+
+    Raises:
+        SetupError: a proxy or a file of certificates that the environment names cannot be used; says which variable.
+    """
+    try:
+        return _new_client(only_here=only_here)
+    except OSError as error:
+        raise _unusable("The certificate authorities", _CERTIFICATES, error) from error
+    except (ValueError, ImportError, httpx2.InvalidURL) as error:
+        raise _unusable("The proxy", _PROXIES, error) from error
+
+
+def _unusable(what: str, variables: Sequence[str], error: Exception) -> SetupError:
+    """Return the error for settings of the environment; user names and passwords in addresses are left out."""
+    names = [name for variable in variables for name in (variable, variable.lower()) if os.environ.get(name)]
+    given = ", ".join(f"{name}={_without_userinfo(os.environ[name])!r}" for name in names)
+    reason = _without_userinfo(getattr(error, "strerror", None) or str(error))
+    if isinstance(error, ImportError):
+        reason = "SOCKS needs the package socksio beside journey-mcp, as in `uv tool install --with socksio ...`"
+    elif "socks://" in given.lower():
+        reason = f"{reason}; write socks5:// for a SOCKS proxy"
+    return SetupError(
+        f"{what} of the environment cannot be used ({given}): {reason}.",
+        next_step="Correct or unset this variable where the server is started.",
+    )
+
+
+def _without_userinfo(text: str) -> str:
+    return re.sub(r"(://)[^/@\s]*@", r"\1", text)
+
+
+def _new_client(*, only_here: bool) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
+        trust_env=not only_here,
+        verify=not only_here,
         # an exchange is bounded as a whole: a timer for each of its reads and writes would only cost
         timeout=httpx2.Timeout(None, connect=10.0),
         # A kept connection that the other side closes in the same moment would leave a paid request

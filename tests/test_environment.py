@@ -1,0 +1,70 @@
+"""Proxies and certificates that the machine's environment names, and that cannot be used."""
+
+from pathlib import Path
+
+import pytest
+from support import created, running_studio, settings_for, wish
+
+from journey_mcp import sandbox
+from journey_mcp.errors import SetupError
+from journey_mcp.settings import read_settings
+from journey_mcp.tasks import Status
+
+UNUSABLE = [
+    ("ALL_PROXY", "socks://127.0.0.1:7890/", "Unknown scheme for proxy URL", "write socks5:// for a SOCKS proxy"),
+    ("https_proxy", "ftp://127.0.0.1", "Unknown scheme for proxy URL", ""),
+    ("HTTP_PROXY", "http://[::1", "Invalid port", ""),
+    ("HTTPS_PROXY", "socks5://127.0.0.1:7890", "SOCKS needs the package socksio", ""),
+    ("SSL_CERT_FILE", "/nowhere.pem", "No such file or directory", ""),
+    ("SSL_CERT_FILE", __file__, "no certificate", ""),
+]
+
+
+@pytest.mark.parametrize(("variable", "value", "reason", "advice"), UNUSABLE)
+async def test_with_a_key_the_variable_and_its_value_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, reason: str, advice: str
+) -> None:
+    """What to correct, instead of an error of the server."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SetupError, match="of the environment cannot be used") as raised:
+        async with running_studio(settings_for("https://api.example.test", tmp_path)):
+            pass
+    message = str(raised.value)
+    assert f"({variable}={value!r})" in message
+    assert reason in message
+    assert advice in message
+    assert "unset this variable" in (raised.value.failure.next_step or "")
+
+
+async def test_a_password_of_a_proxy_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither from the variable nor from the library's words."""
+    monkeypatch.setenv("ALL_PROXY", "socks://kim:s3cret@127.0.0.1:7890/")
+    with pytest.raises(SetupError) as raised:
+        async with running_studio(settings_for("https://api.example.test", tmp_path)):
+            pass
+    assert "s3cret" not in str(raised.value)
+    assert "socks://127.0.0.1:7890/" in str(raised.value)
+
+
+@pytest.mark.parametrize(("variable", "value"), [(variable, value) for variable, value, _, _ in UNUSABLE])
+async def test_the_built_in_sandbox_needs_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """It runs on this machine."""
+    monkeypatch.setenv(variable, value)
+    async with running_studio(read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})) as studio:
+        task = await studio.wait_for_new(await created(studio, wish()), 300)
+        assert task.status is Status.SUCCEEDED
+
+
+async def test_a_key_for_a_sandbox_of_ones_own_works_behind_a_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is on this machine is not asked through it."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    async with (
+        sandbox.running(sandbox.Settings(speed=0)) as upstream,
+        running_studio(settings_for(upstream.base_url, tmp_path)) as studio,
+    ):
+        task = await studio.wait_for_new(await created(studio, wish()), 300)
+        assert task.status is Status.SUCCEEDED
