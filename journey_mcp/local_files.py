@@ -70,7 +70,7 @@ def allowed_folders(extra: Sequence[Path], cwd: Path | None = None, home: Path |
     one in it, the home folder or one above it. `cwd` and `home` are those of the process unless given.
     """
     home = _real(home) if home else _home()
-    usual = [*_working_directory(cwd), user_pictures_path(), user_downloads_path()]
+    usual = [*_working_directory(cwd), *_folders_of_the_person()]
     narrow = [folder for folder in map(_real, usual) if not _is_too_wide(folder, home)]
     return tuple(dict.fromkeys([*narrow, *(_real(folder.expanduser()) for folder in extra)]))
 
@@ -111,6 +111,13 @@ def _home() -> Path | None:
         return _real(Path.home())
     except RuntimeError:  # a user whom the system does not know, as in some containers
         return None
+
+
+def _folders_of_the_person() -> list[Path]:
+    try:
+        return [user_pictures_path(), user_downloads_path()]
+    except RuntimeError:  # no HOME, and a user whom the system does not know
+        return []
 
 
 def _working_directory(given: Path | None) -> list[Path]:

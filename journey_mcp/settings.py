@@ -33,7 +33,10 @@ _PROVIDERS_OWN = ("_API_KEY", "_API_TOKEN", "_BASE_URL")
 
 def _at_home(folders: tuple[Path, ...]) -> tuple[Path, ...]:
     """With `~` read as a shell would."""
-    return tuple(folder.expanduser() for folder in folders)
+    try:
+        return tuple(folder.expanduser() for folder in folders)
+    except RuntimeError as error:
+        raise ValueError("has a ~ in it, and there is no home folder") from error
 
 
 def _in_lower_case(value: Any) -> Any:
@@ -269,9 +272,13 @@ class Settings(BaseModel):
     @field_validator("data_dir")
     @classmethod
     def _folder(cls, value: Path | None) -> Path | None:
-        if value is not None and value.expanduser().exists() and not value.expanduser().is_dir():
-            raise ValueError("is a file, and must be a folder")
-        return value
+        (folder,) = _at_home((value,)) if value is not None else (None,)
+        try:
+            if folder is not None and folder.exists() and not folder.is_dir():
+                raise ValueError("is a file, and must be a folder")
+        except OSError as error:
+            raise ValueError(f"cannot be opened: {error.strerror}") from error
+        return folder
 
     @field_validator(
         "journeyapi_api_key", "vtrix_api_key", "kkiai_api_key", "replicate_api_token", "bfl_api_key", "webhook_secret"
@@ -307,10 +314,16 @@ class Settings(BaseModel):
     def resolved_data_dir(self) -> Path:
         """The folder for data, which need not exist yet."""
         if self.data_dir is not None:
-            return self.data_dir.expanduser()
+            return self.data_dir
         from platformdirs import user_data_path  # noqa: PLC0415  # not before the first answer
 
-        return user_data_path("journey-mcp", appauthor=False)
+        try:
+            return user_data_path("journey-mcp", appauthor=False)
+        except RuntimeError as error:
+            raise SetupError(
+                "There is no home folder for the task database: HOME is not set, and the system knows no such user.",
+                next_step="Set JOURNEY_MCP_DATA_DIR to a folder that can be written.",
+            ) from error
 
     def resolved_database_url(self) -> str:
         """The database's address."""
