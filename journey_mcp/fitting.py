@@ -49,6 +49,11 @@ def _unknown(request: ImageRequest, catalog: Catalog) -> UnknownModel:
             f"No configured provider offers {request.model}; {', '.join(facts.title for facts in others)} would.",
             next_step=f"Choose one of {', '.join(usable)}; or ask the person to set {keys}.",
         )
+    if not usable:
+        return UnknownModel(
+            f"No configured provider has a model for {request.tool}.",
+            next_step="Ask the person to set another provider's key.",
+        )
     near = difflib.get_close_matches(request.model.lower(), usable, n=3, cutoff=0.6)
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
     return UnknownModel(

@@ -6,27 +6,31 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from manual_clock import ManualClock
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from support import serving, wish
+from support import client_of, serving, wish
 
+from journey_mcp.accounts import catalog_of
 from journey_mcp.connections import ADAPTERS
-from journey_mcp.errors import JourneyError
+from journey_mcp.errors import JourneyError, UnknownModel
+from journey_mcp.fitting import offers_of
 from journey_mcp.images import OutputImage
 from journey_mcp.providers import Account
 from journey_mcp.providers.client import ASK_WITHIN_S, Answer, bearer, exchange, read_id
 from journey_mcp.providers.fields import write_fields
 from journey_mcp.providers.refusals import created, refusal_of, told, unusable
-from journey_mcp.registry import Offer
+from journey_mcp.registry import Offer, load
 from journey_mcp.requests import PreparedRequest
 from journey_mcp.settings import read_settings
 from journey_mcp.studio import open_studio
 from journey_mcp.tasks import Handle, Prediction, Status
 
-FACTS = """
+IMAGES = '{ support = "optional", fields = ["picture"], encodings = ["url"] }'
+FACTS = f"""
 [provider]
 id = "acme"
 title = "Acme Pictures"
@@ -42,8 +46,8 @@ model = "flux-kontext-pro"
 wire_id = "kontext"
 synchronous = false
 usd = 0.02
-images = { support = "optional", fields = ["picture"], encodings = ["url"] }
-parameters.seed = { wire_name = "random_seed" }
+images = {IMAGES}
+parameters.seed = {{ wire_name = "random_seed" }}
 sources = ["https://acme.test/docs/kontext"]
 checked = 2026-11-21
 """
@@ -100,6 +104,32 @@ async def acme() -> AsyncIterator[tuple[str, list[Any]]]:
     routes = [Route("/jobs", create, methods=["POST"]), Route("/jobs/j1", tell)]
     async with serving(Starlette(routes=routes)) as address:
         yield address, seen
+
+
+@pytest.mark.parametrize(
+    ("images", "tools", "left_out"),
+    [
+        ('{ support = "none" }', ["imagine", "fetch_task", "cancel_task"], "edit_image"),
+        (IMAGES.replace("optional", "required"), ["edit_image", "fetch_task", "cancel_task"], "imagine"),
+    ],
+)
+async def test_a_tool_without_a_model_is_left_out(tmp_path: Path, images: str, tools: list[str], left_out: str) -> None:
+    """A provider may only make images, or only edit them; a call all the same is an error that says so."""
+    (tmp_path / "acme.toml").write_text(
+        FACTS.replace(IMAGES, images).replace("flux-kontext-pro", "z-image"), encoding="utf-8"
+    )
+    settings = read_settings(
+        {
+            "ACME_API_KEY": "acme-secret",
+            "JOURNEY_MCP_REGISTRY": str(tmp_path / "acme.toml"),
+            "JOURNEY_MCP_DATA_DIR": str(tmp_path),
+        }
+    )
+    async with client_of(settings) as client:
+        assert [tool.name for tool in (await client.list_tools()).tools] == tools
+    request = wish(tool=left_out, model="", image="https://example.test/a.png" if left_out == "edit_image" else None)
+    with pytest.raises(UnknownModel, match=f"No configured provider has a model for {left_out}"):
+        offers_of(request, catalog_of(settings, load(settings.registry)))
 
 
 async def test_a_provider_is_its_facts_and_one_adapter(tmp_path: Path) -> None:

@@ -200,12 +200,13 @@ async def _registry(settings: Settings) -> list[Finding]:
     from journey_mcp.server.menu import read_menu  # noqa: PLC0415  # checks the default models
 
     defaults = read_menu(settings).defaults
+    usual = " and ".join(model or "none" for model in (defaults.imagine, defaults.edit_image))
     more = f", with {settings.registry}" if settings.registry else ""
     return [
         Finding(
             about="registry",
             verdict="ok",
-            told=f"{models} models, {offers} offers; defaults {defaults.imagine} and {defaults.edit_image}{more}",
+            told=f"{models} models, {offers} offers; defaults {usual}{more}",
             facts={"models": models, "offers": offers, "imagine": defaults.imagine, "edit_image": defaults.edit_image},
         )
     ]

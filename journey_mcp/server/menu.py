@@ -49,11 +49,13 @@ def read_menu(settings: Settings, *, takes_files: bool = True) -> Menu:
 
 def _default(catalog: Catalog, tool: Tool, wanted: str | None, variable: str) -> str:
     offered = list(catalog.offers_for(tool))
+    if wanted is None and not offered:
+        return ""  # the tool is left out
     if wanted is None:
         return _BUILT_IN[tool] if _BUILT_IN[tool] in offered else offered[0]
     if wanted not in offered:
         raise SetupError(
-            f"{variable}={wanted!r}: {tool} has no such model (allowed: {', '.join(offered)}).",
+            f"{variable}={wanted!r}: {tool} has no such model (allowed: {', '.join(offered) or 'none'}).",
             next_step="Correct or unset this variable.",
         )
     return wanted

@@ -19,7 +19,9 @@ class Defaults:
     """What a call means when it does not say."""
 
     imagine: str
+    """The model of a call that names none; empty where no configured provider has one for the tool."""
     edit_image: str
+    """The same."""
     wait_s: int
     keep_days: int
     takes_files: bool = True
@@ -38,12 +40,14 @@ class Defaults:
 def build(catalog: Catalog, defaults: Defaults) -> list[dict[str, Any]]:
     """The tools in MCP's form, always in the same order and with the same bytes for the same input.
 
+    A tool for which no configured provider has a model is left out.
+
     What stands here holds for the offers of all configured providers together: which of them runs a call is found
     out when it is made.
     """
     return [
-        _imagine(catalog, defaults),
-        _edit_image(catalog, defaults),
+        *([_imagine(catalog, defaults)] if defaults.imagine else []),
+        *([_edit_image(catalog, defaults)] if defaults.edit_image else []),
         _fetch_task(defaults),
         _cancel_task(),
     ]
