@@ -128,7 +128,7 @@ class Studio:
         self._submissions: dict[str, asyncio.Task[None]] = {}
         self._starting: set[asyncio.Task[Created]] = set()
         self._delivered: dict[str, float] = {}
-        """Results of which a client has been told and that is not noted yet, with the time from which it counts."""
+        """Tasks whose result a client has received, which is not stored yet, each with the time from which that counts."""
         self._has_delivered = Wakeup()
 
     async def create(
