@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -23,7 +24,31 @@ from journey_mcp.registry import Catalog, Offer, Parameter, can_serve
 from journey_mcp.requests import ImageRequest, Tool
 
 _RATIO_SWITCH = re.compile(r"(?:^|\s)--(?:ar|aspect)[\s=]+(\S+)", re.IGNORECASE)
+_VERSION = re.compile(r"v\d+|1")
 _SHOWN = 60
+
+
+def with_known_model(request: ImageRequest, catalog: Catalog) -> tuple[ImageRequest, tuple[str, ...]]:
+    """Return the request with the model that its name means, and a notice where that was written otherwise.
+
+    Case, blanks, dots and brackets do not count, nor a vendor before a slash, nor a version such as `v7` that the
+    model's own name lacks: `black-forest-labs/flux-kontext-pro`, `FLUX.1 Kontext [pro]` and `midjourney v7` are known.
+    A name that may mean several models, or none, stays as it is.
+    """
+    if request.model in catalog.offers:
+        return request, ()
+    given = _words(request.model)
+    words = {model: _words(model) for model in catalog.offers}
+    meant = [model for model, its in words.items() if its == given] or [
+        model for model, its in words.items() if its <= given and all(map(_VERSION.fullmatch, given - its))
+    ]
+    if len(meant) != 1:
+        return request, ()
+    return replace(request, model=meant[0]), (f"model={request.model[:80]!r} was read as {meant[0]}.",)
+
+
+def _words(name: str) -> Counter[str]:
+    return Counter(re.findall(r"[a-z0-9]+", name.rpartition("/")[2].lower()))
 
 
 def offers_of(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
@@ -55,6 +80,14 @@ def _unknown(request: ImageRequest, catalog: Catalog) -> UnknownModel:
             next_step="Ask the person to set another provider's key.",
         )
     near = difflib.get_close_matches(request.model.lower(), usable, n=3, cutoff=0.6)
+    nearest = difflib.get_close_matches(request.model.lower(), list(catalog.offers), n=1, cutoff=0.6)
+    if nearest and nearest[0] not in usable:
+        other = "edit_image" if request.tool == "imagine" else "imagine"
+        return UnknownModel(
+            f"model={request.model[:80]!r} is not known. Did you mean {nearest[0]}? That is a model of {other}; "
+            f"{request.tool} takes: {', '.join(usable)}.",
+            next_step=f"Call {other} with model={nearest[0]!r}, or {request.tool} with one of its own models.",
+        )
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
     return UnknownModel(
         f"model={request.model[:80]!r} is not known. {hint}{request.tool} takes: {', '.join(usable)}.",

@@ -128,7 +128,7 @@ class Studio:
         self._submissions: dict[str, asyncio.Task[None]] = {}
         self._starting: set[asyncio.Task[Created]] = set()
         self._delivered: dict[str, float] = {}
-        """Tasks whose result a client has received, which is not stored yet, each with the time from which that counts."""
+        """Tasks whose result a client has received, not stored yet, each with the time from which that counts."""
         self._has_delivered = Wakeup()
 
     async def create(
@@ -151,6 +151,7 @@ class Studio:
         """
         if request.webhook_url is not None:
             await self._relay.check(request.webhook_url)
+        request, read_as = fitting.with_known_model(request, self.catalog)
         offers = fitting.offers_of(request, self.catalog)
         pictures = await self._pictures.read(request, principal, files_allowed=files_allowed)
         wish = wishes.digest(request, pictures.digests)
@@ -159,7 +160,7 @@ class Studio:
         if not fresh and self._purse.has_limits and (joined := await self._joinable(principal, wish, now)):
             return joined
         attempts, own = await self._routed(request, offers, pictures)
-        task = self._new_task(request, principal, wish, attempts[0], own)
+        task = self._new_task(request, principal, wish, attempts[0], (*read_as, *own))
         await self._agreed(task, confirm)
         # whoever is cancelled while the row is written leaves; the row is then started like any other
         starting = asyncio.create_task(self._started(task, attempts, own, wish, fresh=fresh))

@@ -93,6 +93,15 @@ async def test_a_dead_link_is_refused_before_anything_is_sent(tmp_path: Path) ->
             await created(here.studio, wish(tool="edit_image", model="seededit", image=f"{edited.id}.1"))
 
 
+async def test_a_model_by_another_name_is_the_same_call(tmp_path: Path) -> None:
+    """It joins the task of the model's own name, and a task of its own says how the name was read."""
+    async with world(tmp_path, "submit:hang") as here:
+        made = (await here.studio.create(wish(model="Midjourney v7"))).task
+        assert made.request.model == "midjourney"
+        assert "model='Midjourney v7' was read as midjourney." in made.notices
+        assert (await here.studio.create(wish(model="midjourney"))).task.id == made.id
+
+
 async def test_another_principal_sees_nothing(tmp_path: Path) -> None:
     """Neither the task nor its picture."""
     async with world(tmp_path) as here:
