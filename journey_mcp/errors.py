@@ -76,6 +76,12 @@ class EmptyPrompt(InvalidRequest):
     code = "empty_prompt"
 
 
+class UnreadablePrompt(InvalidRequest):
+    """Characters of the prompt were lost before it reached this server."""
+
+    code = "unreadable_prompt"
+
+
 class UnknownModel(InvalidRequest):
     """No configured provider offers a model of this name."""
 
@@ -327,6 +333,14 @@ def cleaned(text: str, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
     return f"{line[: limit - 1]}…" if len(line) > limit else line
 
 
+_IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Default_Ignorable_Code_Point, which no font shows and instructions can hide in, and the empty Braille cell."""
+
+
 def _is_visible(character: str) -> bool:
-    # Cc control, Cf format (zero-width, bidirectional overrides, tags), Co private use, Cs surrogates
-    return unicodedata.category(character) not in {"Cc", "Cf", "Co", "Cs"}
+    # Cc control, Cf format, Cn unassigned, Co private use, Cs surrogates
+    is_drawn = unicodedata.category(character) not in {"Cc", "Cf", "Cn", "Co", "Cs"}
+    return is_drawn and not _IGNORABLE.match(character)

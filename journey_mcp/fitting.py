@@ -16,8 +16,10 @@ from journey_mcp.errors import (
     InvalidRequest,
     TooManyImages,
     UnknownModel,
+    UnreadablePrompt,
     UnsupportedOption,
     UnsupportedValue,
+    cleaned,
 )
 from journey_mcp.images import AspectRatio
 from journey_mcp.registry import Catalog, Offer, Parameter, can_serve
@@ -26,6 +28,9 @@ from journey_mcp.requests import ImageRequest, Tool
 _RATIO_SWITCH = re.compile(r"(?:^|\s)--(?:ar|aspect)[\s=]+(\S+)", re.IGNORECASE)
 _VERSION = re.compile(r"v\d+|1")
 _SHOWN = 60
+_LOOKED_AT = 1000
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+"""What decoding puts in place of bytes that are no text."""
 
 
 def with_known_model(request: ImageRequest, catalog: Catalog) -> tuple[ImageRequest, tuple[str, ...]]:
@@ -55,12 +60,20 @@ def offers_of(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
     """The offers of the model that the request names, the preferred provider first; only the pinned one if any.
 
     Raises:
-        EmptyPrompt: before anything else is looked at.
+        EmptyPrompt, UnreadablePrompt: before anything else is looked at.
         UnknownModel: with the nearest names.
         UnsupportedValue: the pinned provider is not configured, or does not offer the model.
     """
-    if not request.prompt.strip():
-        raise EmptyPrompt(f"prompt={request.prompt!r} is empty: say what the picture shall show.")
+    # as many characters as are looked at: an image is not described in the ones behind
+    if not cleaned(request.prompt[:_LOOKED_AT]):
+        raise EmptyPrompt(f"prompt={request.prompt[:_SHOWN]!r} is empty: say what the picture shall show.")
+    if _REPLACEMENT in request.prompt:
+        at = request.prompt.index(_REPLACEMENT)
+        raise UnreadablePrompt(
+            f"prompt={request.prompt[max(at - 20, 0) : at + 20]!r} has U+FFFD in it: characters were lost before they "
+            "reached this server.",
+            next_step="Write these words again and call again.",
+        )
     if request.model in catalog.offers:
         return _pinned(request, catalog)
     raise _unknown(request, catalog)

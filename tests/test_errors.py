@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from journey_mcp.errors import JourneyError, RateLimited, all_errors, quoted
+from journey_mcp.errors import JourneyError, RateLimited, all_errors, cleaned, quoted
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,9 @@ def test_an_error_carries_what_its_class_says_and_what_it_was_told() -> None:
         3.0,
     )
     assert failure.next_step == RateLimited.next_step
+
+
+def test_characters_that_no_font_shows_are_dropped() -> None:
+    """Variation selectors, fillers, tags and unassigned code points can carry text past a reader's eyes."""
+    hidden = "\ufe0f\U000e0100\U000e0041\u3164\u115f\u034f\u2800\u2065\U0003fffd\u00ad\u200b"
+    assert cleaned(f"a{hidden}b{hidden}") == "ab"

@@ -4,7 +4,7 @@ import pytest
 from support import wish
 
 from journey_mcp import fitting, registry
-from journey_mcp.errors import EmptyPrompt, InvalidRequest, UnknownModel
+from journey_mcp.errors import EmptyPrompt, InvalidRequest, UnknownModel, UnreadablePrompt
 from journey_mcp.registry import Offer
 from journey_mcp.requests import check_webhook_url
 
@@ -113,7 +113,9 @@ def test_an_unknown_model_is_answered_with_the_nearest_names(model: str, near: s
     assert "z-image" in raised.value.failure.message
 
 
-@pytest.mark.parametrize("prompt", ["", "   ", "\n\t"])
+@pytest.mark.parametrize(
+    "prompt", ["", "   ", "\n\t", "\u200b", " \u3164\u2800 ", "\ufe0f\U000e0041", "\u00ad"], ids=ascii
+)
 def test_an_empty_prompt_is_refused(prompt: str) -> None:
     """Before the model is looked at."""
     with pytest.raises(EmptyPrompt):
@@ -226,3 +228,10 @@ def test_the_near_name_of_a_model_of_the_other_tool_names_that_tool() -> None:
     assert raised.value.failure.next_step == (
         "Call edit_image with model='flux-kontext-pro', or imagine with one of its own models."
     )
+
+
+def test_a_prompt_that_lost_characters_on_its_way_is_refused() -> None:
+    """Bytes that were no text were replaced before; the message shows where."""
+    with pytest.raises(UnreadablePrompt, match="U\\+FFFD") as raised:
+        fitting.offers_of(wish(prompt="un caf\ufffd au soleil", model="z-image"), CATALOG)
+    assert "un caf" in str(raised.value)
