@@ -12,7 +12,7 @@ import anyio
 from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.budgets import Limit
-from journey_mcp.clock import Clock, Wakeup
+from journey_mcp.clock import Clock
 from journey_mcp.errors import SetupError
 from journey_mcp.owners import new_owner
 from journey_mcp.store import Store
@@ -55,14 +55,13 @@ class Holdings:
         self.store = store
         self.clock = clock
         self.owner = new_owner()
-        self.acquired = Wakeup()
-        """Notified of every task that is acquired: its lease must be renewed in time."""
         self._held: dict[str, Task] = {}
         self._unsaved: set[str] = set()
         self._watches: dict[str, list[Watch]] = {}
         self.is_ending = False
         """Nobody waits any more."""
         self._listeners: list[Callable[[Task], None]] = []
+        self._on_acquired: list[Callable[[Task], None]] = []
         # changes of one task reach the store in the order in which they were made
         self._in_order = anyio.Lock(fast_acquire=True)
 
@@ -107,8 +106,10 @@ class Holdings:
 
     def take(self, tasks: Iterable[Task]) -> None:
         """Hold tasks whose lease was just taken over."""
-        self._held.update({task.id: task for task in tasks})
-        self.acquired.notify()
+        for task in tasks:
+            self._held[task.id] = task
+            for listener in self._on_acquired:
+                listener(task)
 
     async def take_unsent(self, task_id: str) -> None:
         """Hold a task that another process holds and has not sent; nothing happens when there is none.
@@ -215,6 +216,10 @@ class Holdings:
     def listen(self, listener: Callable[[Task], None]) -> None:
         """Tell it of every change that this process makes to any task, for good."""
         self._listeners.append(listener)
+
+    def on_acquired(self, listener: Callable[[Task], None]) -> None:
+        """Call it with every task that this process acquires: a new one, or one that it takes over."""
+        self._on_acquired.append(listener)
 
     def _drop(self, task_id: str) -> None:
         self._held.pop(task_id, None)

@@ -43,10 +43,12 @@ class Inbox:
         self._hears = hears
         self._go_on = go_on
         self._wakeup = Wakeup()
-        self._holdings.listen(self._changed)
+        self._holdings.listen(self._look_at)
+        # one that was taken over twice is not changed any more: its notice is there
+        self._holdings.on_acquired(self._look_at)
 
-    def _changed(self, task: Task) -> None:
-        if task.submission is Submission.SENT and task.answer_by is not None:
+    def _look_at(self, task: Task) -> None:
+        if _answer_by(task) is not None:
             self._wakeup.notify()
 
     async def take(self, address: str, headers: Mapping[str, str], body: bytes) -> bool:

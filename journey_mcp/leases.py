@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable
 
+from journey_mcp.clock import Clock, Wakeup
 from journey_mcp.errors import NotSubmitted, SubmissionUnconfirmed
 from journey_mcp.holdings import LEASE_S, Holdings
 from journey_mcp.owners import is_alive
@@ -35,6 +36,8 @@ async def keep(
     lease is due, at most one lease.
     """
     clock, purge_at, due = holdings.clock, -math.inf, holdings.clock.now()
+    acquired = Wakeup()
+    holdings.on_acquired(lambda _task: acquired.notify())
     while True:
         pause_s = RENEW_AFTER_S
         try:
@@ -51,7 +54,7 @@ async def keep(
                 await forget_older(now - keep_s)
         except Exception:  # noqa: BLE001  # without this loop other processes would take over all tasks of this one
             _log.exception("leases cannot be renewed; it is tried again")
-        due = await _sleep(holdings, pause_s)
+        due = await _sleep(clock, acquired, pause_s)
 
 
 async def _until_due(holdings: Holdings) -> float:
@@ -62,12 +65,11 @@ async def _until_due(holdings: Holdings) -> float:
     return min(own_s, math.inf if expires_at is None else expires_at - now)
 
 
-async def _sleep(holdings: Holdings, seconds: float) -> float:
+async def _sleep(clock: Clock, acquired: Wakeup, seconds: float) -> float:
     """Sleep until the next round, which an acquired task brings nearer; return when that was to be, by the calendar."""
-    clock = holdings.clock
     wake_at, due = clock.elapsed() + seconds, clock.now() + seconds
     while (left_s := wake_at - clock.elapsed()) > 0:
-        if await holdings.acquired.wait(clock, left_s):
+        if await acquired.wait(clock, left_s):
             wake_at = min(wake_at, clock.elapsed() + RENEW_AFTER_S)
             due = min(due, clock.now() + RENEW_AFTER_S)
     return due

@@ -255,3 +255,29 @@ async def test_an_acquired_task_is_renewed_in_time_though_nothing_was_due(tmp_pa
         leases = connection.execute("SELECT lease_until FROM tasks").fetchall()
         connection.close()
         assert [lease for (lease,) in leases] == pytest.approx([acquired_at + 22 + LEASE_S] * 2, abs=0.1)
+
+
+async def test_a_request_that_waits_for_its_webhook_is_given_up_also_after_a_second_take_over(tmp_path: Path) -> None:
+    """The first one leaves a notice; the second one changes nothing, and must look at the deadline all the same."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = settings_for(upstream.base_url, tmp_path)
+        now = ManualClock().now()
+        waiting = left_behind(
+            upstream.base_url, submission=Submission.SENT, status=Status.RUNNING, updated_at=now, answer_by=now + 500
+        )
+        host, _, birth, _ = new_owner().split(":")
+        async with open_store(settings.resolved_database_url()) as store:
+            await store.add(waiting, owner=(dead := f"{host}:{10**30}:{birth}:x"), lease_until=1)
+        for lives_s in (100, 600):
+            async with running_studio(settings, clock := ManualClock()) as studio:
+                await clock.sleep(lives_s)
+                task = (await studio.fetch(["tsk_left"]))["tsk_left"]
+                assert task.status.is_final is (lives_s == 600)
+                studio.end()
+            # the next one is to find the task of a process that is gone, and not of this one
+            with sqlite3.connect(tmp_path / "tasks.db") as connection:
+                connection.execute("UPDATE tasks SET lease_owner = ?", (dead,))
+            connection.close()
+        assert task.failure is not None
+        assert task.failure.code == "submission_unconfirmed"
+        assert task.updated_at - now == pytest.approx(500, abs=0.1)
