@@ -340,6 +340,15 @@ _IGNORABLE = re.compile(
 """Default_Ignorable_Code_Point, which no font shows and instructions can hide in, and the empty Braille cell."""
 
 
+def has_visible_text(text: str) -> bool:
+    """Return whether a reader sees anything of it; a character that is newer than this Python's tables counts."""
+    return any(not c.isspace() and (_is_visible(c) or _is_new(c)) for c in text)
+
+
+def _is_new(character: str) -> bool:
+    return unicodedata.category(character) == "Cn" and not _IGNORABLE.match(character)
+
+
 def _is_visible(character: str) -> bool:
     # Cc control, Cf format, Cn unassigned, Co private use, Cs surrogates
     is_drawn = unicodedata.category(character) not in {"Cc", "Cf", "Cn", "Co", "Cs"}

@@ -19,16 +19,14 @@ from journey_mcp.errors import (
     UnreadablePrompt,
     UnsupportedOption,
     UnsupportedValue,
-    cleaned,
+    has_visible_text,
 )
 from journey_mcp.images import AspectRatio
 from journey_mcp.registry import Catalog, Offer, Parameter, can_serve
 from journey_mcp.requests import ImageRequest, Tool
 
 _RATIO_SWITCH = re.compile(r"(?:^|\s)--(?:ar|aspect)[\s=]+(\S+)", re.IGNORECASE)
-_VERSION = re.compile(r"v\d+|1")
 _SHOWN = 60
-_LOOKED_AT = 1000
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 """What decoding puts in place of bytes that are no text."""
 
@@ -36,17 +34,15 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 def with_known_model(request: ImageRequest, catalog: Catalog) -> tuple[ImageRequest, tuple[str, ...]]:
     """Return the request with the model that its name means, and a notice where that was written otherwise.
 
-    Case, blanks, dots and brackets do not count, nor a vendor before a slash, nor a version such as `v7` that the
-    model's own name lacks: `black-forest-labs/flux-kontext-pro`, `FLUX.1 Kontext [pro]` and `midjourney v7` are known.
-    A name that may mean several models, or none, stays as it is.
+    Case, blanks, dots, brackets and the order of words do not count, nor a vendor before a slash:
+    `black-forest-labs/flux-kontext-pro` is known, and so is what the registry lists as an alias. A name that may mean
+    several models, or none, stays as it is.
     """
     if request.model in catalog.offers:
         return request, ()
     given = _words(request.model)
-    words = {model: _words(model) for model in catalog.offers}
-    meant = [model for model, its in words.items() if its == given] or [
-        model for model, its in words.items() if its <= given and all(map(_VERSION.fullmatch, given - its))
-    ]
+    names = {model: (model, *catalog.models[model].aliases) for model in catalog.offers}
+    meant = [model for model, its in names.items() if given in map(_words, its)]
     if len(meant) != 1:
         return request, ()
     return replace(request, model=meant[0]), (f"model={request.model[:80]!r} was read as {meant[0]}.",)
@@ -64,8 +60,7 @@ def offers_of(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
         UnknownModel: with the nearest names.
         UnsupportedValue: the pinned provider is not configured, or does not offer the model.
     """
-    # as many characters as are looked at: an image is not described in the ones behind
-    if not cleaned(request.prompt[:_LOOKED_AT]):
+    if not has_visible_text(request.prompt):
         raise EmptyPrompt(f"prompt={request.prompt[:_SHOWN]!r} is empty: say what the picture shall show.")
     if _REPLACEMENT in request.prompt:
         at = request.prompt.index(_REPLACEMENT)

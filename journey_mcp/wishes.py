@@ -60,7 +60,7 @@ async def joinable(
 
 
 def _joined(task: Task, age_s: float) -> Created:
-    state = "was on its way" if not task.status.is_final else "had a result that nobody had seen"
+    state = "was on its way" if not task.status.is_final else "had a result that may not have been received"
     return Created(
         task, f"An equal call of {age_s:.0f} s ago {state}: this is its task, and nothing more is paid. {_FRESH}"
     )

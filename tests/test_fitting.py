@@ -203,6 +203,8 @@ def test_ranges_of_other_providers_are_kept() -> None:
         ("flux_kontext_pro", "flux-kontext-pro"),
         ("Kontext Flux Pro", "flux-kontext-pro"),
         ("midjourney v7", "midjourney"),
+        ("Midjourney V7", "midjourney"),
+        ("FLUX.1 [dev]", "flux-dev"),
         ("MidJourney", "midjourney"),
         ("google/nano banana 2", "nano-banana-2"),
         ("nano.banana", "nano-banana"),
@@ -215,7 +217,23 @@ def test_a_model_is_known_by_its_name_as_people_write_it(name: str, model: str) 
     assert fitting.with_known_model(wish(model=model), CATALOG) == (wish(model=model), ())
 
 
-@pytest.mark.parametrize("name", ["flux", "nano banana 3", "dall-e-3", "pro", "", "midjourney niji", "v7"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "flux",
+        "nano banana 3",
+        "nano-banana v2",
+        "midjourney v6",
+        "flux-1.1-pro",
+        "flux-pro-1.1",
+        "recraft v3",
+        "dall-e-3",
+        "pro",
+        "",
+        "midjourney niji",
+        "v7",
+    ],
+)
 def test_a_name_that_means_no_model_or_several_stays(name: str) -> None:
     """Nothing is paid for a guess."""
     assert fitting.with_known_model(wish(model=name), CATALOG) == (wish(model=name), ())
@@ -228,6 +246,12 @@ def test_the_near_name_of_a_model_of_the_other_tool_names_that_tool() -> None:
     assert raised.value.failure.next_step == (
         "Call edit_image with model='flux-kontext-pro', or imagine with one of its own models."
     )
+
+
+def test_a_character_that_is_newer_than_this_python_is_visible() -> None:
+    """An emoji of Unicode 15 is a prompt, whatever version the tables are of."""
+    assert fitting.offers_of(wish(prompt="\U0001fa77", model="z-image"), CATALOG)
+    assert fitting.offers_of(wish(prompt="\U00031350", model="z-image"), CATALOG)
 
 
 def test_a_prompt_that_lost_characters_on_its_way_is_refused() -> None:

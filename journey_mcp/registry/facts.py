@@ -138,6 +138,8 @@ class Model:
 
     id: str
     name: str | None = None
+    aliases: tuple[str, ...] = ()
+    """Other names by which callers know it."""
     maker: str
     family: str
     best_at: str
