@@ -32,7 +32,7 @@ demo: $(RUNTIME) ## the main job, without a key: a client session that makes, ed
 	PYTHONPATH=. $(BIN)/python demo/session.py
 
 # Orders the tests and chooses the values of property tests; `make test SEED=...` repeats a failed run.
-SEED ?= $(shell date +%s)
+SEED := $(or $(SEED),$(shell date +%s))
 PYTEST = $(BIN)/pytest -n 2 --dist worksteal -q --durations=10 --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
 
 test: $(READY) ## the quick tests, without real processes

@@ -88,4 +88,8 @@ class OutputImage:
     @property
     def known_mime_type(self) -> str | None:
         """The type that the provider or the copy states, else the one that the ending of the URL stands for."""
-        return self.mime_type or _TYPES_BY_ENDING.get(PurePosixPath(urlsplit(self.url).path).suffix.lower())
+        try:
+            path = urlsplit(self.url).path
+        except ValueError:  # a row of an earlier version; reading it must not fail over its type
+            return self.mime_type
+        return self.mime_type or _TYPES_BY_ENDING.get(PurePosixPath(path).suffix.lower())

@@ -85,7 +85,7 @@ def _next_step(task: Task, now: float, *, with_paths: bool) -> str | None:
     if not task.status.is_final:
         return (
             f'Call fetch_task with task_ids ["{task.id}"] in about {_poll_after_s(task, now):g} s. '
-            "Repeating the call gives this same task."
+            "The same call again, without fresh, gives this same task."
         )
     if task.status is Status.SUCCEEDED:
         example = ImageId(task.id, min(2, len(task.images)))

@@ -48,7 +48,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Folders = Annotated[tuple[Path, ...], BeforeValidator(_listed), AfterValidator(_at_home)]
 Seconds = Annotated[int, Field(ge=0, le=300)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], InAnyCase]
-_UNEXPANDED = re.compile(r"\$\{[^{}]{0,80}\}?")
+_UNEXPANDED = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_.:-]{0,80}\}")
 """A reference to a variable that a configuration file has and that nothing replaced by its value."""
 
 
@@ -352,16 +352,14 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             if name.endswith(_PROVIDERS_OWN) and name not in known and value.strip()
         }
     for name, field in known.items():
-        _check_expanded(name, given.get(field, ""))
-    for name, value in given.get("others", {}).items():
-        _check_expanded(name, value)
+        _check_expanded(name, given.get(field, ""), is_secret=_is_secret(field))
     try:
         settings = Settings.model_validate(given)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         field = str(problem["loc"][0])
         name = next(variable for variable, its_field in known.items() if its_field == field)
-        value = "(secret)" if Settings.model_fields[field].annotation == SecretStr | None else repr(given[field])
+        value = "(secret)" if _is_secret(field) else repr(given[field])
         raise SetupError(
             f"{name}={value}: {problem['msg'].removeprefix('Value error, ')}.",
             next_step="Correct or unset this variable.",
@@ -371,13 +369,18 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _check_expanded(variable: str, value: str) -> None:
+def _is_secret(field: str) -> bool:
+    return Settings.model_fields[field].annotation == SecretStr | None
+
+
+def _check_expanded(variable: str, value: str, *, is_secret: bool) -> None:
     """Refuse what a configuration file left around or in place of a value; of the value itself nothing is shown.
 
     Raises:
         SetupError: names the variable and what is wrong with it.
     """
-    if reference := _UNEXPANDED.search(value):
+    # a secret may have such characters in it by chance, and a part of it must not be shown
+    if reference := _UNEXPANDED.fullmatch(value) if is_secret else _UNEXPANDED.search(value):
         raise SetupError(
             f"{variable} has {reference[0]} in it: nothing has put the value in its place.",
             next_step="Write the value itself, or unset this variable; not every client's file knows such references.",

@@ -30,6 +30,14 @@ def test_placeholders_among_real_items_are_left_out() -> None:
     assert asked.reference_images == ["https://example.test/b.png"]
 
 
+def test_a_list_that_is_written_as_text_is_read_before_its_items_are() -> None:
+    """But the text of another argument is its text."""
+    asked = read(EditImage, "edit_image", {**GIVEN, "reference_images": '["null", "https://example.test/b.png"]'})
+    assert asked.reference_images == ["https://example.test/b.png"]
+    assert read(EditImage, "edit_image", {**GIVEN, "reference_images": '["null"]'}).reference_images is None
+    assert read(EditImage, "edit_image", {**GIVEN, "negative_prompt": '["null"]'}).negative_prompt == '["null"]'
+
+
 def test_what_is_required_is_taken_as_it_is() -> None:
     """A prompt may be one of these words; an image that is none is an error later, which names it."""
     assert read(EditImage, "edit_image", {"prompt": "none", "image": "null"}).prompt == "none"
@@ -63,6 +71,8 @@ def test_arguments_that_clients_add_are_dropped(name: str, caplog: pytest.LogCap
         ('["tsk_a", "tsk_b"]', ["tsk_a", "tsk_b"]),
         ("null", None),
         (["null"], None),
+        ('["null"]', None),
+        ("[]", None),
     ],
 )
 def test_ids_are_read_as_models_write_them(given: Any, ids: list[str] | None) -> None:

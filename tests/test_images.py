@@ -16,6 +16,7 @@ from journey_mcp.images import OutputImage
         ("https://x.test/a", None, None),
         ("https://x.test/a.php", None, None),
         ("https://x.test/?name=a.png", None, None),
+        ("https://[x/a.png", None, None),
     ],
 )
 def test_the_type_is_the_stated_one_or_that_of_the_ending(url: str, stated: str | None, known: str | None) -> None:

@@ -46,24 +46,32 @@ def test_a_secret_that_cannot_be_sent_is_named_and_not_shown(name: str) -> None:
         assert "japi_live_x" not in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["JOURNEYAPI_API_KEY", "BFL_BASE_URL", "JOURNEY_MCP_DATA_DIR", "ACME_API_KEY"])
+@pytest.mark.parametrize("name", ["JOURNEYAPI_API_KEY", "BFL_BASE_URL", "JOURNEY_MCP_DATA_DIR"])
 @pytest.mark.parametrize(
     ("value", "says"),
     [
         ('"japi_live_x"', "is in quotes"),
         ("'japi_live_x'", "is in quotes"),
         ("${user_config.key}", "has ${user_config.key} in it"),
-        ("${HOME}/japi_live_x", "has ${HOME} in it"),
-        ("japi_live_x${", "has ${ in it"),
     ],
 )
-def test_what_a_configuration_file_left_in_a_value_is_named(name: str, value: str, says: str, tmp_path: Path) -> None:
+def test_what_a_configuration_file_left_in_a_value_is_named(name: str, value: str, says: str) -> None:
     """Before anything is sent with it; the value itself may be a key, and is not shown."""
     with pytest.raises(SetupError) as raised:
-        read_settings({"JOURNEY_MCP_REGISTRY": str(tmp_path / "own.toml"), name: value})
+        read_settings({name: value})
     assert str(raised.value).startswith(f"{name} {says}")
     assert "japi_live_x" not in str(raised.value.failure)
     assert raised.value.failure.next_step
+
+
+def test_a_reference_inside_a_folder_is_named_and_one_inside_a_secret_is_the_secret() -> None:
+    """A secret may have such characters by chance; they are neither refused nor shown."""
+    with pytest.raises(SetupError, match=r"JOURNEY_MCP_DATA_DIR has \$\{HOME\} in it"):
+        read_settings({"JOURNEY_MCP_DATA_DIR": "${HOME}/images"})
+    for secret in ("whs-a1${Tq9-secretrest", "a${b}c"):
+        read = read_settings({"JOURNEY_MCP_WEBHOOK_SECRET": secret}).webhook_secret
+        assert read is not None
+        assert read.get_secret_value() == secret
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,12 @@ _MOST_CHARACTERS = 100_000
 
 def _read_prompt(prompt: str) -> str:
     """Return the prompt; `-` stands for what comes on standard input."""
-    return typer.get_text_stream("stdin").read(_MOST_CHARACTERS).strip() if prompt == "-" else prompt
+    if prompt != "-":
+        return prompt
+    text = typer.get_text_stream("stdin").read(_MOST_CHARACTERS + 1)
+    if len(text) > _MOST_CHARACTERS:
+        raise typer.BadParameter(f"standard input has more than {_MOST_CHARACTERS:,} characters; nothing was sent")
+    return text.strip()
 
 
 Prompt = Annotated[

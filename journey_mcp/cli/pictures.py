@@ -274,7 +274,7 @@ def _next_step(task: Task | None) -> str | None:
     if task.provider == SANDBOX:
         return "`journey-mcp sandbox --port 8787` runs a sandbox that lasts from one command to the next."
     if not task.status.is_final:
-        return f"`journey-mcp fetch {task.id}` waits for it. Do not make it again, that would pay twice."
+        return f"`journey-mcp fetch {task.id}` waits for it. The same command again joins it."
     if task.status is Status.SUCCEEDED:
         example = ImageId(task.id, min(2, len(task.images)))
         return f'`journey-mcp edit {example} "…"` changes a picture.'

@@ -64,7 +64,8 @@ def _unusable(what: str, variables: Sequence[str], error: Exception) -> SetupErr
     """Return the error for settings of the environment; user names and passwords in addresses are left out."""
     names = [name for variable in variables for name in (variable, variable.lower()) if os.environ.get(name)]
     given = ", ".join(f"{name}={_without_userinfo(os.environ[name])!r}" for name in names)
-    reason = _without_userinfo(getattr(error, "strerror", None) or str(error))
+    has_userinfo = any("@" in os.environ[name] for name in names)
+    reason = "its address cannot be read" if has_userinfo else getattr(error, "strerror", None) or str(error)
     if isinstance(error, ImportError):
         reason = "SOCKS needs the package socksio beside journey-mcp, as in `uv tool install --with socksio ...`"
     elif "socks://" in given.lower():
@@ -76,7 +77,7 @@ def _unusable(what: str, variables: Sequence[str], error: Exception) -> SetupErr
 
 
 def _without_userinfo(text: str) -> str:
-    return re.sub(r"(://)[^/@\s]*@", r"\1", text)
+    return re.sub(r"^(\w+://)?.*@", r"\1", text, flags=re.DOTALL)
 
 
 def _new_client(*, only_here: bool) -> httpx2.AsyncClient:

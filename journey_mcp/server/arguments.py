@@ -117,6 +117,7 @@ class CancelTask(_Arguments):
 
 _NOT_GIVEN = frozenset({"", "null", "none", "undefined", "auto", "default"})
 """What models write for an argument that they do not want to give, but that a strict schema makes them give."""
+_LISTS = frozenset({"reference_images", "task_ids"})
 _OF_CLIENTS = frozenset(
     {
         *("toolcallid", "tool_call_id", "wait_for_previous", "task_progress", "sessionid", "session_id"),
@@ -145,7 +146,7 @@ def read(kind: type[A], tool: str, given: dict[str, Any] | None) -> A:
             arguments[name] = value
         elif name == "aspect_ratio" and isinstance(value, str) and value.strip().lower() == "auto":
             arguments[name] = "auto"  # to some models a ratio of its own: it is dropped where it is none
-        elif (meant := _without_placeholders(value)) is not None:
+        elif (meant := _without_placeholders(_one_or_many(value) if name in _LISTS else value)) is not None:
             arguments[name] = meant
     try:
         return kind.model_validate(arguments)

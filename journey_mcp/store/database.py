@@ -21,6 +21,8 @@ from journey_mcp.store.migrations import migrate
 _LOCK_WAIT_S = 10.0
 """How long a statement waits for a lock of another process, unless the URL says `?timeout=`."""
 
+_LONGEST_LOCK_WAIT_S = 3600.0
+
 _Result = TypeVar("_Result")
 
 _ANOTHER = "Set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to a place that can be written."
@@ -160,6 +162,8 @@ async def open_database(url: str) -> AsyncIterator[Database]:
         # as it was written when the driver was an asynchronous one
         address = address.set(drivername="sqlite") if address.drivername == "sqlite+aiosqlite" else address
         lock_wait_s = float(str(address.query.get("timeout", _LOCK_WAIT_S)))
+        if not 0 <= lock_wait_s <= _LONGEST_LOCK_WAIT_S:
+            raise ValueError(f"timeout={lock_wait_s:g} must be 0 to {_LONGEST_LOCK_WAIT_S:g} seconds")  # noqa: TRY301
         engine = _new_engine(address, lock_wait_s)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise SetupError(

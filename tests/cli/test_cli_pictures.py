@@ -76,6 +76,13 @@ async def test_an_empty_standard_input_costs_nothing(journey: CommandLine, sandb
     assert not sandbox.sandbox.ledger.submissions
 
 
+async def test_a_standard_input_without_an_end_is_not_cut_and_paid(journey: CommandLine, sandbox: Running) -> None:
+    ended = await journey.at(sandbox).run("imagine", "-", "--model", "z-image", stdin="a boat " * 20_000)
+    assert ended.code != 0
+    assert "more than 100,000 characters" in " ".join(ended.err.split())
+    assert not sandbox.sandbox.ledger.submissions
+
+
 async def test_all_options_reach_the_provider(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at(sandbox, JOURNEY_MCP_WAIT_S="0").run(
         *("imagine", "a boat", "--model", "flux-pro", "--aspect-ratio", "16:9", "--resolution", "2k"),

@@ -238,3 +238,11 @@ async def test_what_only_orders_calls_is_empty_when_it_cannot_be_read(
         assert await store.rests.at(101) == {}
     assert "places in line cannot be read" in caplog.text
     assert "nobody can tell who rests" in caplog.text
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "3601", "soon"])
+async def test_a_wait_for_a_lock_that_makes_no_sense_is_refused(tmp_path: Path, seconds: str) -> None:
+    """With the setting to change."""
+    with pytest.raises(SetupError, match="JOURNEY_MCP_DATABASE_URL"):
+        async with open_store(f"{url(tmp_path)}?timeout={seconds}"):
+            pass
