@@ -289,7 +289,7 @@ class Studio:
             _log.exception("that results were delivered cannot be stored; it is tried again")
         else:
             for task_id in noted:
-                del self._delivered[task_id]
+                self._delivered.pop(task_id, None)  # the end of the process stores them at the same time
 
     async def _keep_noting(self) -> None:
         while True:

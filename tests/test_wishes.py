@@ -111,6 +111,17 @@ async def test_a_result_that_was_just_delivered_is_not_joined(tmp_path: Path) ->
         assert (await here.studio.create(wish(**SLOW))).task.id != first.id
 
 
+async def test_what_was_delivered_may_be_stored_twice_at_once(tmp_path: Path) -> None:
+    """By the loop that does so, and by the end of the process."""
+    async with world(tmp_path) as here:
+        first = await here.made(**SLOW)
+        here.studio.delivered([first])
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(here.studio.note_delivered)
+        assert (await here.studio.create(wish(**SLOW))).task.id != first.id
+
+
 async def test_a_failed_task_is_never_joined(tmp_path: Path) -> None:
     """The call is made anew."""
     async with world(tmp_path, "submit:fail_task=Out of paint") as here:
