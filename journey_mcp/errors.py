@@ -342,14 +342,14 @@ _IGNORABLE = re.compile(
 
 def has_visible_text(text: str) -> bool:
     """Return whether a reader sees anything of it; a character that is newer than this Python's tables counts."""
-    return any(not c.isspace() and (_is_visible(c) or _is_new(c)) for c in text)
+    return any(not c.isspace() and _is_drawn(c) for c in text)
 
 
-def _is_new(character: str) -> bool:
-    return unicodedata.category(character) == "Cn" and not _IGNORABLE.match(character)
+def _is_drawn(character: str) -> bool:
+    # Cc control, Cf format, Co private use, Cs surrogates
+    return unicodedata.category(character) not in {"Cc", "Cf", "Co", "Cs"} and not _IGNORABLE.match(character)
 
 
 def _is_visible(character: str) -> bool:
-    # Cc control, Cf format, Cn unassigned, Co private use, Cs surrogates
-    is_drawn = unicodedata.category(character) not in {"Cc", "Cf", "Cn", "Co", "Cs"}
-    return is_drawn and not _IGNORABLE.match(character)
+    # Cn unassigned
+    return _is_drawn(character) and unicodedata.category(character) != "Cn"

@@ -60,12 +60,13 @@ async def fetch_task(studio: Studio, defaults: Defaults, given: Given, caller: C
     if asked.task_ids is None:
         # a listing acknowledges nothing: a client that lost an answer lists, and then repeats its call
         newest = await studio.newest()
-        return _listing(defaults, [_told(studio, defaults, task) for task in newest])
+        return _listing([_told(studio, defaults, task) for task in newest], has_links=defaults.has_links)
     seconds = defaults.wait_s if asked.wait_s is None else asked.wait_s
     ids = _task_ids(asked.task_ids)
     found = await studio.fetch(ids, seconds=seconds, wait_for=asked.wait_for, report=caller.report)
     studio.delivered(list(found.values()))
-    return _listing(defaults, [_entry(studio, defaults, id_, found.get(id_)) for id_ in ids], is_error=not found)
+    entries = [_entry(studio, defaults, id_, found.get(id_)) for id_ in ids]
+    return _listing(entries, has_links=defaults.has_links, is_error=not found)
 
 
 async def cancel_task(studio: Studio, defaults: Defaults, given: Given, _caller: Caller) -> types.CallToolResult:
@@ -74,7 +75,8 @@ async def cancel_task(studio: Studio, defaults: Defaults, given: Given, _caller:
     ids = _task_ids(asked.task_ids)
     ended = await studio.cancel(ids)
     told = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in ended.items()}
-    return _listing(defaults, [_entry(studio, defaults, id_, told.get(id_)) for id_ in ids], is_error=not told)
+    entries = [_entry(studio, defaults, id_, told.get(id_)) for id_ in ids]
+    return _listing(entries, has_links=defaults.has_links, is_error=not told)
 
 
 Handler = Callable[[Studio, Defaults, Given, Caller], Awaitable[Made]]
@@ -110,8 +112,7 @@ def failed(tool: str, error: JourneyError) -> types.CallToolResult:
     """A call that came to no task, in the tool's own shape."""
     plain = rendering.failed_object(error.failure, status=Status.FAILED.value)
     if tool in {"fetch_task", "cancel_task"}:
-        listed = [plain]
-        return results.result({"tasks": listed}, rendering.listing_text(listed), [], is_error=True)
+        return _listing([plain], is_error=True)
     return results.result(plain, rendering.as_text(plain), [], is_error=True)
 
 
@@ -149,6 +150,6 @@ def _entry(studio: Studio, defaults: Defaults, task_id: str, task: Task | None) 
     return rendering.failed_object(failure, task_id=task_id)
 
 
-def _listing(defaults: Defaults, tasks: list[dict[str, Any]], *, is_error: bool = False) -> types.CallToolResult:
-    linked = tasks if defaults.has_links else []
+def _listing(tasks: list[dict[str, Any]], *, has_links: bool = False, is_error: bool = False) -> types.CallToolResult:
+    linked = tasks if has_links else []
     return results.result({"tasks": tasks}, rendering.listing_text(tasks), linked, is_error=is_error)
