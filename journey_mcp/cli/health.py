@@ -14,7 +14,6 @@ from sqlalchemy.engine import make_url
 from journey_mcp import __version__
 from journey_mcp.accounts import catalog_of
 from journey_mcp.cli import console, rests
-from journey_mcp.cli.setup import ready_settings
 from journey_mcp.concurrency import limit_at, parse_limits_at_once
 from journey_mcp.connections import open_connections
 from journey_mcp.errors import CredentialsRejected, JourneyError, OutOfCredits, SetupError, Unreachable, UpstreamError
@@ -23,6 +22,7 @@ from journey_mcp.local_files import FOLDERS_SETTING
 from journey_mcp.providers import SANDBOX, Account, Balance, Provider, TellsBalance
 from journey_mcp.registry import ProviderFacts, Registry, load
 from journey_mcp.settings import Settings, misspelled
+from journey_mcp.setup import ready_settings
 from journey_mcp.store import open_store
 from journey_mcp.store.rests import Rest
 from journey_mcp.tasks import Handle

@@ -12,11 +12,11 @@ from journey_mcp.accounts import catalog_of
 from journey_mcp.cli import console
 from journey_mcp.cli.facts import PICTURE, YES_NO, cost, offer_lines, source_lines
 from journey_mcp.cli.rests import moment, read_rests, told
-from journey_mcp.cli.setup import ready_settings
 from journey_mcp.cli.wording import COMMANDS
 from journey_mcp.errors import UnknownModel
 from journey_mcp.registry import Model, Offer, can_serve, load
 from journey_mcp.settings import Settings
+from journey_mcp.setup import ready_settings
 from journey_mcp.store.rests import Rest
 from journey_mcp.studio import open_studio
 from journey_mcp.tasks import Task

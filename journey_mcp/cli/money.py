@@ -9,9 +9,9 @@ from typing import Any
 import anyio
 
 from journey_mcp.cli import console
-from journey_mcp.cli.setup import ready_settings
 from journey_mcp.providers import SANDBOX
 from journey_mcp.settings import Settings
+from journey_mcp.setup import ready_settings
 from journey_mcp.spending import unknown_cost
 from journey_mcp.store import Spending, open_store
 from journey_mcp.tasks import Unit

@@ -14,7 +14,6 @@ from anyio import to_thread
 from journey_mcp import rendering, saving
 from journey_mcp.cli import console
 from journey_mcp.cli.progress import bar
-from journey_mcp.cli.setup import ready_settings
 from journey_mcp.cli.wording import for_people
 from journey_mcp.errors import InvalidArguments, JourneyError, UnknownTask
 from journey_mcp.fetching import Fetcher
@@ -25,6 +24,7 @@ from journey_mcp.requests import ImageRequest, Tool
 from journey_mcp.server import arguments
 from journey_mcp.server.menu import read_menu
 from journey_mcp.settings import Settings
+from journey_mcp.setup import ready_settings
 from journey_mcp.spending import Question
 from journey_mcp.studio import Studio, open_studio
 from journey_mcp.tasks import Status, Submission, Task

@@ -12,10 +12,10 @@ import anyio
 from journey_mcp import sandbox
 from journey_mcp.cli import console
 from journey_mcp.cli.formats import FORMATS, Format
-from journey_mcp.cli.setup import ready_settings
 from journey_mcp.errors import InvalidArguments, SetupError
 from journey_mcp.registry import load
 from journey_mcp.settings import Settings
+from journey_mcp.setup import ready_settings
 
 if TYPE_CHECKING:
     from journey_mcp.server import StudioOpener
