@@ -130,11 +130,14 @@ def _measure_first_answer(samples: Samples, server: str, client: StdioClient) ->
     client.open()
     samples.add(f"Start to first answer, {client.era}", server, _ms_since(client.started))
     answered = time.perf_counter()
-    if (resident := client.resident_mib()) is not None:
-        samples.add("Memory at the first answer", server, resident)
     tools = client.ask("tools/list")["tools"]
     samples.add(f"Start to `tools/list` after it, {client.era}", server, _ms_since(client.started))
     samples.add("`tools/list`", server, len(json.dumps(tools, ensure_ascii=False, separators=(",", ":")).encode()))
+    if client.era == "2025-11-25":
+        client.ask("ping")
+        samples.add("Start to the first answer of the SDK", server, _ms_since(client.started))
+        if (resident := client.resident_mib()) is not None:
+            samples.add("Memory when the SDK answers", server, resident)
     if server == OURS:
         time.sleep(max(0.0, answered + _FIRST_CALL_AFTER_S - time.perf_counter()))
         samples.add(f"First call, {client.era}", server, *_timed(client, [_imagine(0)]))

@@ -7,24 +7,21 @@ import gc
 # Importing makes many objects that stay: looking through them over and over costs a tenth of the start.
 gc.disable()
 
-import logging
 import os
 import sys
 
-from journey_mcp.errors import SetupError
+TYPE_CHECKING = False  # importing typing would take as long as all that comes before the first answer
+if TYPE_CHECKING:
+    from journey_mcp.server import StudioOpener
+    from journey_mcp.settings import Settings
 
 
 def main() -> None:
-    """Run the command line; a setup that cannot work ends it with one line and exit code 2."""
+    """Run the command line, or serve on stdio without one."""
     try:
-        if len(sys.argv) > 1:
-            _run_command()
-        else:
-            _serve_stdio()
-    except SetupError as error:
-        step = f" {error.failure.next_step}" if error.failure.next_step else ""
-        sys.stderr.write(f"journey-mcp: {error}{step}\n")
-        sys.exit(2)
+        if sys.argv[1:] in ([], ["serve"]):
+            sys.exit(_serve_stdio())
+        _run_command()
     except KeyboardInterrupt:
         sys.exit(130)  # while it was still being imported: nothing had begun
 
@@ -36,17 +33,23 @@ def _run_command() -> None:
     app()
 
 
-def _serve_stdio() -> None:
-    from journey_mcp import logs
-    from journey_mcp.server import check, stdio
-    from journey_mcp.settings import misspelled, read_settings
+def _serve_stdio() -> int:
+    from journey_mcp.handshake.front import Front
 
-    settings = read_settings(os.environ)
-    logs.set_up(settings.log_level, settings.secrets)
-    for name in misspelled(os.environ):
-        logging.getLogger("journey_mcp").warning("%s is not a setting of journey-mcp", name)
+    front = Front(os.environ)
+    front.start()
+    from journey_mcp.server import stdio
+
+    return stdio.serve(front, _prepared)
+
+
+def _prepared() -> "tuple[Settings, StudioOpener | None]":
+    from journey_mcp.server import check
+    from journey_mcp.setup import ready_settings
+
+    settings = ready_settings()
     check(settings)
-    stdio.serve(settings)
+    return settings, None
 
 
 if __name__ == "__main__":

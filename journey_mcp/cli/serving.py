@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from journey_mcp import sandbox
 from journey_mcp.cli import console
 from journey_mcp.cli.formats import FORMATS, Format
 from journey_mcp.errors import InvalidArguments, SetupError
+from journey_mcp.handshake.answers import recorded_tools
 from journey_mcp.registry import load
 from journey_mcp.settings import Settings
 from journey_mcp.setup import ready_settings
@@ -46,17 +48,21 @@ def serve(address: str | None, webhooks: str | None = None) -> None:
         InvalidArguments: an address is none, or both are the same.
         SetupError: a setting is wrong or missing, or an address may not be, or cannot be, listened on.
     """
-    from journey_mcp.server import check  # noqa: PLC0415  # neither the sandbox nor specs needs a server
-
-    settings = ready_settings()
-    check(settings)
-    opener = _listening(settings, webhooks, beside=address) if webhooks is not None else None
+    if webhooks is not None:
+        _check_ports(webhooks, address)
     if address is None:
-        from journey_mcp.server import stdio  # noqa: PLC0415
+        from journey_mcp.handshake.front import Front  # noqa: PLC0415  # neither the sandbox nor specs needs a server
 
-        stdio.serve(settings, opener)
+        front = Front(os.environ)
+        front.start()
+        from journey_mcp.server import stdio  # noqa: PLC0415  # the same
+
+        if code := stdio.serve(front, partial(_prepared, webhooks)):
+            sys.exit(code)
         return
-    from journey_mcp.server import http  # noqa: PLC0415
+    from journey_mcp.server import http  # noqa: PLC0415  # the same
+
+    settings, opener = _prepared(webhooks)
 
     host, port = parse_address("--http", address)
     http.check_loopback(host)
@@ -65,17 +71,29 @@ def serve(address: str | None, webhooks: str | None = None) -> None:
     http.serve(settings, host, port, opener)
 
 
-def _listening(settings: Settings, address: str, *, beside: str | None) -> "StudioOpener":
+def _check_ports(webhooks: str, address: str | None) -> None:
+    _, port = parse_address("--webhooks", webhooks)
+    if address is not None and parse_address("--http", address)[1] == port:
+        raise InvalidArguments(
+            f"--webhooks {webhooks}: the port of --http is for MCP only.",
+            next_step="Give another port, and let the public address lead to that.",
+        )
+
+
+def _prepared(webhooks: str | None) -> "tuple[Settings, StudioOpener | None]":
+    from journey_mcp.server import check  # noqa: PLC0415  # neither the sandbox nor specs needs a server
+
+    settings = ready_settings()
+    check(settings)
+    return settings, _listening(settings, webhooks) if webhooks is not None else None
+
+
+def _listening(settings: Settings, address: str) -> "StudioOpener":
     """Opens a studio whose providers report to this address; the port is taken at once."""
     from journey_mcp.server.listener import bind, listening_at  # noqa: PLC0415  # only with webhooks
     from journey_mcp.studio import open_studio  # noqa: PLC0415
 
     host, port = parse_address("--webhooks", address)
-    if beside is not None and parse_address("--http", beside)[1] == port:
-        raise InvalidArguments(
-            f"--webhooks {address}: the port of --http is for MCP only.",
-            next_step="Give another port, and let the public address lead to that.",
-        )
     if settings.public_url is None:
         raise SetupError(
             "--webhooks needs the address under which providers reach it.",
@@ -122,7 +140,8 @@ def specs(form: Format) -> None:
     """Print the tools' definitions as a model API takes them."""
     from journey_mcp.server.menu import read_menu  # noqa: PLC0415  # not for the sandbox
 
-    console.result_json(FORMATS[form](read_menu(ready_settings()).tools))
+    settings = ready_settings()
+    console.result_json(FORMATS[form](recorded_tools(os.environ) or read_menu(settings).tools))
 
 
 async def _serve_sandbox(settings: sandbox.Settings, port: int) -> None:

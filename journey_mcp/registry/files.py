@@ -53,7 +53,10 @@ def read_file(path: Path) -> RegistryFile:
     try:
         plain = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SetupError(f"Registry file {path} cannot be read: {error.strerror}.") from error
+        raise SetupError(
+            f"Registry file {path} cannot be read: {error.strerror}.",
+            next_step="Correct or unset JOURNEY_MCP_REGISTRY.",
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SetupError(f"Registry file {path} is not TOML: {error}.") from error
     try:

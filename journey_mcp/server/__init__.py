@@ -177,8 +177,11 @@ def make_server(
     return server_on(Backstage(settings, opener, is_local=is_local), is_eager=is_eager)
 
 
-def server_on(backstage: Backstage, *, is_eager: bool = False) -> Server[Backstage]:
-    """The server in front of a backstage, for one who has to tell it that the process ends."""
+def server_on(backstage: Backstage, *, is_eager: bool = False, has_answered: bool = False) -> Server[Backstage]:
+    """The server in front of a backstage, for one who has to tell it that the process ends.
+
+    `has_answered`: the client has its first answer already, so that the studio may be opened.
+    """
 
     @asynccontextmanager
     async def lifespan(_server: Server[Backstage]) -> AsyncIterator[Backstage]:
@@ -186,6 +189,8 @@ def server_on(backstage: Backstage, *, is_eager: bool = False) -> Server[Backsta
             group.start_soon(backstage.run)
             if is_eager:
                 group.start_soon(backstage.keep_opening)
+            elif has_answered:
+                group.start_soon(backstage.warm_up)
             else:
                 server.middleware.append(_after_first(lambda: group.start_soon(backstage.warm_up)))
             try:

@@ -1,48 +1,113 @@
 """MCP over stdin and stdout."""
 
+import asyncio
 import gc
 import logging
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator, Callable
 from functools import partial
+from typing import NoReturn
 
 import anyio
-from mcp.server.stdio import stdio_server
+import mcp_types as types
+from anyio import to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream
+from mcp.shared.message import SessionMessage
 
-from journey_mcp.server import Backstage, StudioOpener, server_on
-from journey_mcp.settings import Settings
+from journey_mcp.errors import SetupError
+from journey_mcp.handshake.front import Front
+from journey_mcp.server import Backstage, StudioOpener, eras, server_on
+from journey_mcp.settings import Settings, read_settings
+
+Prepare = Callable[[], tuple[Settings, StudioOpener | None]]
+"""Reads the settings, and brings what stands in for `open_studio`, if anything; may raise `SetupError`."""
 
 
-def serve(settings: Settings, opener: StudioOpener | None = None) -> None:
-    """Serve one client until it closes stdin, or until a signal asks to end.
+def serve(front: Front, prepare: Prepare) -> int:
+    """Serve the client of `front` until it closes stdin, or until a signal asks to end; returns the exit code.
 
-    `opener` stands in for `open_studio`, for a studio that listens to webhooks, and so is opened at once.
+    Where `prepare` finds a setting wrong, stderr tells at once, and so does every call: a client that shows nobody the
+    end of a server shows its answers. At a terminal it ends at once.
     """
+    opener: StudioOpener | None
+    try:
+        settings, opener = prepare()
+    except SetupError as error:
+        sys.stderr.write(f"journey-mcp: {error} {error.failure.next_step or ''}".rstrip() + "\n")
+        if not front.is_terminal:
+            _run(front, Backstage(read_settings({}), _refusing(error), is_local=True))
+        return 2
+    if front.is_terminal:
+        sys.stderr.write("journey-mcp serves MCP on stdio, for an assistant to start; -h tells of the commands.\n")
+    # an opener of somebody else's has more to do than answer calls
+    _run(front, Backstage(settings, opener, is_local=True), is_eager=opener is not None)
+    return 0
+
+
+def _refusing(error: SetupError) -> StudioOpener:
+    def refuse(_settings: Settings) -> NoReturn:
+        raise error
+
+    return refuse
+
+
+def _run(front: Front, backstage: Backstage, *, is_eager: bool = False) -> None:
     # What was imported stays for the life of the process: the collector need never look at it.
     gc.freeze()
     gc.enable()
-    if sys.stdin.isatty():
-        sys.stderr.write("journey-mcp serves MCP on stdio, for an assistant to start; -h tells of the commands.\n")
     try:
-        backstage = Backstage(settings, opener, is_local=True)
-        anyio.run(partial(_serve, backstage, is_eager=opener is not None))
+        anyio.run(partial(_serve, front, backstage, is_eager=is_eager))
     except* (BrokenPipeError, anyio.BrokenResourceError):
         logging.getLogger(__name__).warning("the client closed its end")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains once more while it ends
 
 
-async def _serve(backstage: Backstage, *, is_eager: bool) -> None:
-    server = server_on(backstage, is_eager=is_eager)
-    async with anyio.create_task_group() as group, stdio_server() as (incoming, outgoing):
+async def _serve(front: Front, backstage: Backstage, *, is_eager: bool) -> None:
+    server = server_on(backstage, is_eager=is_eager, has_answered=front.has_answered)
+    async with anyio.create_task_group() as group:
         with anyio.CancelScope() as serving:
             group.start_soon(_end_on_signal, backstage, serving)
-            await server.run(incoming, outgoing, server.create_initialization_options())
+            send, receive = anyio.create_memory_object_stream[SessionMessage](0)
+            arrived = asyncio.Event()
+            surplus = front.hand_over(partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set))
+            async with anyio.create_task_group() as connection:
+                connection.start_soon(_write, front, receive, surplus)
+                await eras.serve(server, _messages(front, arrived), send)
         if serving.cancelled_caught:
             # Everything is stored and closed. What is left is a thread that reads stdin, and nothing can wake it.
             logging.shutdown()
             os._exit(0)
         group.cancel_scope.cancel()
+
+
+async def _messages(front: Front, arrived: asyncio.Event) -> AsyncIterator[SessionMessage | Exception]:
+    is_open = True
+    while is_open:
+        arrived.clear()
+        lines, is_open = front.take()
+        for line in lines:
+            try:
+                yield SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False))
+            except ValueError as error:
+                yield error
+        if is_open and not lines:
+            await arrived.wait()
+
+
+async def _write(front: Front, outgoing: MemoryObjectReceiveStream[SessionMessage], surplus: int | str | None) -> None:
+    async with outgoing:
+        async for item in outgoing:
+            message = item.message
+            if (
+                surplus is not None
+                and isinstance(message, types.JSONRPCResponse | types.JSONRPCError)
+                and message.id == surplus
+            ):
+                surplus = None
+                continue
+            line = message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+            await to_thread.run_sync(front.write, line)
 
 
 async def _end_on_signal(backstage: Backstage, serving: anyio.CancelScope) -> None:

@@ -2,6 +2,7 @@
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -25,9 +26,13 @@ SLOW = {
     "journey_mcp.studio",
     "jsonschema",
     "jsonschema_rs",
+    "mcp",
+    "mcp_types",
+    "pydantic",
     "rich",
     "sqlalchemy",
     "typer",
+    "typing",
 }
 MODERN_META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -64,12 +69,14 @@ def is_slow(module: str) -> bool:
 
 
 @contextmanager
-def server_that_tells_its_imports(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """The real server; what it imports is told in the pipe that carries its answers, so the order is the truth."""
+def server_that_tells_its_imports(environment: dict[str, str], first: str) -> Iterator[subprocess.Popen[str]]:
+    """The real server, with a first line to read; what it imports is told in the pipe that carries its answers."""
+    read, write = os.pipe()
+    os.write(write, f"{first}\n".encode())
     with subprocess.Popen(
         [sys.executable, "-X", "importtime", "-m", "journey_mcp"],
         env=environment,
-        stdin=subprocess.PIPE,
+        stdin=read,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -77,7 +84,9 @@ def server_that_tells_its_imports(environment: dict[str, str]) -> Iterator[subpr
         watchdog = threading.Timer(PATIENCE_S, server.kill)
         watchdog.start()
         yield server
+        os.close(write)
         watchdog.cancel()
+    os.close(read)
 
 
 @pytest.mark.parametrize("key", ["", "a-key"], ids=["sandbox", "key"])
@@ -85,14 +94,13 @@ def server_that_tells_its_imports(environment: dict[str, str]) -> Iterator[subpr
 def test_the_first_answer_waits_for_nothing_slow(method: str, params: dict[str, Any], key: str, tmp_path: Path) -> None:
     settings = {"JOURNEYAPI_API_KEY": key, "JOURNEY_MCP_DATA_DIR": str(tmp_path)}
     request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    with server_that_tells_its_imports({**clean_environment(upstream_port=9), **settings}) as server:
-        assert server.stdin
+    environment = {**clean_environment(upstream_port=9), **settings}
+    with server_that_tells_its_imports(environment, json.dumps(request)) as server:
         assert server.stdout
-        print(json.dumps(request), file=server.stdin, flush=True)
         before = imported_until(lambda line: line.startswith('{"jsonrpc"'), server.stdout)
         # the warm-up's own imports show up afterwards: nothing slow could have hidden
         imported_until(lambda line: line.split()[-1:] == ["sqlalchemy"], server.stdout)
-    assert "mcp_types" in before
+    assert "journey_mcp.handshake.answers" in before
     assert [module for module in before if is_slow(module)] == []
 
 

@@ -1,0 +1,223 @@
+"""What the SDK is known to answer to `initialize`, `server/discover` and `tools/list`, word for word.
+
+The record is made by `UPDATE_TOOL_SPECS=1 pytest tests/handshake/test_answers.py`, which asks the server itself.
+"""
+
+# ruff: noqa: PTH118, PTH120, PTH123  # pathlib, and typing below, would take as long to import as all the rest
+
+from __future__ import annotations
+
+import json
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Literal
+
+    Era = Literal["handshake", "modern"]
+    """Revisions up to 2025-11-25, which begin with `initialize`; or 2026-07-28, whose requests carry their version."""
+
+RECORD = os.path.dirname(__file__)
+"""The folder with `recorded.json`, and with the tools of a few configurations, each named by its providers."""
+CHANGE_TOOLS = (
+    "JOURNEY_MCP_PROVIDERS",
+    "JOURNEY_MCP_REGISTRY",
+    "JOURNEY_MCP_DEFAULT_MODEL",
+    "JOURNEY_MCP_DEFAULT_EDIT_MODEL",
+    "JOURNEY_MCP_WAIT_S",
+    "JOURNEY_MCP_KEEP_DAYS",
+)
+"""Settings that have a say in `tools/list`, apart from keys: there is no record for any value of them."""
+_META = "io.modelcontextprotocol/"
+_LONGEST_ID = 200
+_LARGEST_ID = 2**53
+
+
+class Answer:
+    """An answer from the record."""
+
+    __slots__ = ("decides", "line", "request_id")
+
+    def __init__(self, line: bytes, request_id: int | str, decides: Era | None) -> None:
+        self.line = line
+        self.request_id = request_id
+        self.decides = decides
+        """The era of the connection from here on; `None` for `server/discover`, which any client may ask first."""
+
+
+def recorded_tools(environment: Mapping[str, str]) -> list[dict[str, Any]] | None:
+    """The tools of `tools/list` in this environment, on stdio; `None` when they are not recorded."""
+    return _tools(environment, _read("recorded.json"))
+
+
+def _tools(environment: Mapping[str, str], record: dict[str, Any]) -> list[dict[str, Any]] | None:
+    def is_set(name: str) -> bool:
+        return bool(environment.get(name, "").strip())
+
+    if any(is_set(name) for name in CHANGE_TOOLS):
+        return None
+    providers = [provider for key, provider in record["keys"].items() if is_set(key)] or [record["without_key"]]
+    try:
+        tools: list[dict[str, Any]] = _read("tools", f"{'+'.join(providers)}.json")
+    except FileNotFoundError:
+        return None
+    return tools
+
+
+def _read(*path: str) -> Any:
+    with open(os.path.join(RECORD, *path), encoding="utf-8") as file:
+        return json.load(file)
+
+
+class Answers:
+    """Answers the lines of one connection as long as it knows what the SDK would say."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        record = _read("recorded.json")
+        self._initialize: dict[str, Any] = record["initialize"]
+        self._discover: dict[str, Any] = record["discover"]
+        self._list: dict[Era, dict[str, Any]] = record["tools/list"]
+        self._tools = _tools(environment, record)
+        self._era: Era | None = None
+        self._is_lost = False
+
+    def answer(self, line: bytes) -> Answer | None:
+        """The answer to a line, or `None`: the SDK must answer it.
+
+        Once a request was not known, which may have changed what the next ones mean, nothing but `server/discover`
+        is.
+        """
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(message, dict) or "id" not in message:
+            return None
+        found = self._known(message) if _is_request(message) else None
+        if found is None:
+            self._is_lost |= message.get("method") != "server/discover"
+            return None
+        result, era = found
+        self._era = era or self._era
+        said = {"jsonrpc": "2.0", "id": message["id"], "result": result}
+        text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+        return Answer(text.encode() + b"\n", message["id"], era)
+
+    def _known(self, message: dict[str, Any]) -> tuple[dict[str, Any], Era | None] | None:
+        method, params = message["method"], message.get("params", {})
+        is_modern = _is_modern(params)
+        if method == "server/discover" and self._era != "handshake" and is_modern:
+            return self._discover, None
+        if self._is_lost:
+            return None
+        if method == "initialize" and self._era is None and _is_handshake(params):
+            version = params["protocolVersion"]
+            version = version if version in self._initialize["versions"] else self._initialize["latest"]
+            return {**self._initialize["result"], "protocolVersion": version}, "handshake"
+        if method == "tools/list" and self._tools is not None:
+            era: Era = "modern" if is_modern else "handshake"
+            is_due = self._era == era or (is_modern and self._era is None)
+            if is_due and (is_modern or _is_bare(params)):
+                return {**self._list[era], "tools": [_in_order(tool, era) for tool in self._tools]}, era
+        return None
+
+
+def _in_order(tool: dict[str, Any], era: Era) -> dict[str, Any]:
+    """With the keys of its schemas as the SDK writes them: sorted up to 2025-11-25."""
+    if era == "modern":
+        return tool
+    return {name: dict(sorted(its.items())) if name.endswith("Schema") else its for name, its in tool.items()}
+
+
+def _is_request(message: dict[str, Any]) -> bool:
+    id_ = message["id"]
+    return (
+        message.keys() <= {"jsonrpc", "id", "method", "params"}
+        and message.get("jsonrpc") == "2.0"
+        and isinstance(message.get("method"), str)
+        and isinstance(message.get("params", {}), dict)
+        and (
+            (type(id_) is int and abs(id_) < _LARGEST_ID)
+            or (isinstance(id_, str) and len(id_) < _LONGEST_ID and id_.isascii() and id_.isprintable())
+        )
+    )
+
+
+def _is_bare(params: dict[str, Any]) -> bool:
+    """Without arguments, but perhaps with a token for progress."""
+    meta = params.get("_meta", {})
+    return (
+        params.keys() <= {"_meta"}
+        and isinstance(meta, dict)
+        and meta.keys() <= {"progressToken"}
+        and isinstance(meta.get("progressToken", 0), (int, str))
+    )
+
+
+def _is_modern(params: dict[str, Any]) -> bool:
+    """With the envelope of 2026-07-28, and nothing else."""
+    meta = params.get("_meta")
+    if not isinstance(meta, dict) or params.keys() != {"_meta"}:
+        return False
+    rest = {name: value for name, value in meta.items() if not name.startswith(_META)}
+    ours = {name.removeprefix(_META): value for name, value in meta.items() if name.startswith(_META)}
+    return (
+        _is_bare({"_meta": rest})
+        and ours.keys() <= {"protocolVersion", "clientInfo", "clientCapabilities"}
+        and ours.get("protocolVersion") == "2026-07-28"
+        and _is_capabilities(ours.get("clientCapabilities"))
+        and ("clientInfo" not in ours or _is_implementation(ours["clientInfo"]))
+    )
+
+
+def _is_handshake(params: dict[str, Any]) -> bool:
+    return (
+        params.keys() == {"protocolVersion", "capabilities", "clientInfo"}
+        and isinstance(params["protocolVersion"], str)
+        and _is_capabilities(params["capabilities"])
+        and _is_implementation(params["clientInfo"])
+    )
+
+
+def _is_implementation(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() <= {"name", "version", "title", "description", "websiteUrl"}
+        and all(isinstance(part, str) for part in value.values())
+        and {"name", "version"} <= value.keys()
+    )
+
+
+def _is_capabilities(value: Any) -> bool:
+    return isinstance(value, dict) and all(_CAPABILITIES.get(name, _anything)(its) for name, its in value.items())
+
+
+def _anything(_value: Any) -> bool:
+    """What the SDK does not know, it does not look at."""
+    return True
+
+
+def _objects(value: Any) -> bool:
+    """Objects in objects, down to empty ones."""
+    return isinstance(value, dict) and all(_objects(its) for its in value.values())
+
+
+def _by_name(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(its, dict) for its in value.values())
+
+
+def _roots(value: Any) -> bool:
+    return (
+        isinstance(value, dict) and value.keys() <= {"listChanged"} and isinstance(value.get("listChanged", True), bool)
+    )
+
+
+_CAPABILITIES: dict[str, Callable[[Any], bool]] = {
+    "experimental": _by_name,
+    "extensions": _by_name,
+    "roots": _roots,
+    "sampling": _objects,
+    "elicitation": _objects,
+    "tasks": _objects,
+}

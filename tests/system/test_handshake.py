@@ -1,0 +1,106 @@
+"""The first answers of a server process, which come before it is ready."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from handshakes import CLIENT, ENVELOPE, INITIALIZED, handshake, modern, request
+from mcp import Client, StdioServerParameters, stdio_client
+from mcp_types import ElicitResult
+from processes import COMMAND, PATIENCE_S, in_thread, raw
+from support import environment_for
+
+from journey_mcp import sandbox
+
+FUTURE = {"io.modelcontextprotocol/protocolVersion": "2099-01-01"}
+
+
+def answers(environment: dict[str, str], *messages: Any) -> list[Any]:
+    """What a server says to a client that sends everything at once and stays until all is answered."""
+    with raw(environment) as server:
+        assert server.process.stdin
+        server.process.stdin.write("".join(json.dumps(message) + "\n" for message in messages))
+        server.process.stdin.flush()
+        said = [server.answer() for message in messages if "id" in message]
+        rest, _ = server.close()
+        assert rest == ""
+    return said
+
+
+@pytest.mark.parametrize("probe", [modern("server/discover", "probe"), modern("server/discover", "probe", **FUTURE)])
+async def test_a_client_that_gives_up_its_probe(tmp_path: Path, probe: Any) -> None:
+    """Every request has one answer, and the calls sent with them are made."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        call = request("tools/call", {"name": "imagine", "arguments": {"prompt": "a kite", "model": "z-image"}}, "call")
+        messages = (probe, handshake(), INITIALIZED, request("tools/list", id_=2), call, request("ping", id_=3))
+        environment = environment_for(upstream.base_url, tmp_path)
+        said = {answer["id"]: answer for answer in await in_thread(answers, environment, *messages)}
+    assert set(said) == {"probe", 1, 2, 3, "call"}
+    assert said[1]["result"]["protocolVersion"] == "2025-11-25"
+    assert said["call"]["result"]["structuredContent"]["status"] == "succeeded"
+
+
+async def test_a_client_that_begins_with_a_call(tmp_path: Path) -> None:
+    """Nothing is known of it beforehand; hundreds of lines wait for the server."""
+    environment = environment_for("http://127.0.0.1:9", tmp_path)
+    listing = {"name": "fetch_task", "arguments": {}, "_meta": ENVELOPE}
+    said = answers(environment, *(request("tools/call", listing, number) for number in range(300)))
+    assert {answer["id"] for answer in said} == set(range(300))
+    assert all(answer["result"]["structuredContent"] == {"tasks": []} for answer in said)
+
+
+async def test_what_the_client_declares_reaches_the_server(tmp_path: Path) -> None:
+    """The handshake was answered from the record, and the server knows it: it asks the person."""
+    asked: list[Any] = []
+
+    async def decline(context: Any, params: Any) -> ElicitResult:
+        asked.append((context, params))
+        return ElicitResult(action="decline")
+
+    environment = environment_for("http://127.0.0.1:9", tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="1credits")
+    parameters = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env={**os.environ, **environment})
+    async with Client(stdio_client(parameters), mode="legacy", elicitation_callback=decline) as client:
+        await client.call_tool("imagine", {"prompt": "a kite"})
+    assert asked
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("JOURNEY_MCP_WAIT_S", "soon"), ("JOURNEY_MCP_REGISTRY", "/nowhere/mine.toml")]
+)
+def test_wrong_settings_are_told_by_every_call(tmp_path: Path, variable: str, value: str) -> None:
+    """The handshake succeeds, stderr tells at once, and no tool runs."""
+    environment = environment_for("http://127.0.0.1:9", tmp_path, **{variable: value})
+    with raw(environment) as server:
+        assert server.process.stderr
+        line = server.process.stderr.readline()
+        assert line.startswith("journey-mcp: ")
+        assert variable in line
+        assert value in line
+        made = server.call("imagine", prompt="a kite")
+        (listed,) = server.call("fetch_task")["tasks"]
+        for error in (made["error"], listed["error"]):
+            assert error["code"] == "setup"
+            assert value in error["message"]
+        assert len(raw_list(server)) == 4
+        server.close()
+        assert server.process.returncode == 2
+
+
+def raw_list(server: Any) -> list[Any]:
+    """The tools that a process lists."""
+    server.process.stdin.write(json.dumps(modern("tools/list", "list")) + "\n")
+    server.process.stdin.flush()
+    listed: list[Any] = server.answer()["result"]["tools"]
+    return listed
+
+
+@pytest.mark.parametrize("sent", [b"", json.dumps(handshake(client=CLIENT)).encode()], ids=["nothing", "half a line"])
+def test_a_client_that_leaves_at_once(tmp_path: Path, sent: bytes) -> None:
+    """The server ends, with the answer to a last line that has no end."""
+    environment = {**os.environ, **environment_for("http://127.0.0.1:9", tmp_path)}
+    ended = subprocess.run(COMMAND, env=environment, input=sent, capture_output=True, timeout=PATIENCE_S, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert ended.stdout.count(b"\n") == bool(sent)
