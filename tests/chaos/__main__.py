@@ -15,7 +15,6 @@ from chaos.plan import KILLS, chains
 from chaos.report import summary
 
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
-_START, _END = "<!-- chaos -->\n", "<!-- /chaos -->"
 
 
 def main() -> int:
@@ -46,12 +45,13 @@ async def _run(seed: int, rounds: int, folder: Path, at_once: int) -> list[Books
     return await run_all(planned, folder, at_once=at_once)
 
 
-def write(told: str, document: Path) -> None:
+def write(told: str, document: Path, part: str = "chaos") -> None:
     """Put the summary into its part of the document."""
-    before, start, rest = document.read_text(encoding="utf-8").partition(_START)
-    _, end, after = rest.partition(_END)
+    start, end = f"<!-- {part} -->\n", f"<!-- /{part} -->"
+    before, start, rest = document.read_text(encoding="utf-8").partition(start)
+    _, end, after = rest.partition(end)
     if not end:
-        raise ValueError(f"{document} has no part between {_START.strip()} and {_END}")
+        raise ValueError(f"{document} has no part {part}")
     document.write_text(f"{before}{start}{told}{end}{after}", encoding="utf-8")
 
 

@@ -1,0 +1,180 @@
+"""Calls that no schema allows, and forged webhooks: errors that can be acted on, and nothing that was not asked for."""
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from support import client_of, environment_of, wish
+from test_webhooks import MODELS, listening
+
+from attack.attempts import Ground, Outcome
+from journey_mcp import sandbox
+from journey_mcp.settings import read_settings
+from journey_mcp.webhooks import secret_of, token_of
+
+_TEXTS = (
+    *(
+        "",
+        " ",
+        "\x00",
+        "\ud800",
+        "null",
+        "true",
+        "[]",
+        "{}",
+        "[[[[[[[[",
+        '{"a":',
+        "-1",
+        "1e999",
+        "NaN",
+        "9" * 400,
+        "\u200b" * 50,
+    ),
+    *(
+        "../../etc/passwd",
+        "/dev/zero",
+        "file:///etc/passwd",
+        "http://169.254.169.254/",
+        "https://[::1]/a.png",
+        "data:,",
+        "data:image/png;base64,AAAA",
+    ),
+    *(
+        "tsk_",
+        "tsk_" + "A" * 22,
+        "tsk_" + "A" * 22 + ".1",
+        "%s%n{0}${HOME}",
+        "'; DROP TABLE tasks; --",
+        "<script>",
+        "--ar 0:0 --v 99",
+        "x" * 50_000,
+    ),
+)
+_NAMES = (
+    "prompt",
+    "model",
+    "image",
+    "reference_images",
+    "mask",
+    "task_ids",
+    "wait_s",
+    "wait_for",
+    "fresh",
+    "provider",
+    "seed",
+    "width",
+    "n",
+    "__proto__",
+    "toolCallId",
+    "",
+)
+_TOOLS = ("imagine", "edit_image", "fetch_task", "cancel_task")
+_FORGED_URL = "https://evil.test/a.png"
+
+
+def _value(random: Random, depth: int = 0) -> Any:
+    simple: list[Callable[[], Any]] = [
+        lambda: random.choice(_TEXTS),
+        lambda: random.choice((0, -1, 1, 2**31, 2**63, 10**30, 0.5, 1e308, True, False, None)),
+        lambda: "".join(chr(random.choice((random.randrange(32, 127), random.randrange(1, 0xD800)))) for _ in range(8)),
+    ]
+    if depth < 3:
+        simple += [
+            lambda: [_value(random, depth + 1) for _ in range(random.randrange(4))],
+            lambda: {random.choice(_NAMES): _value(random, depth + 1) for _ in range(random.randrange(3))},
+        ]
+    return random.choice(simple)()
+
+
+def _sendable(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _arguments(random: Random, schema: Any) -> dict[str, Any]:
+    """Some of the arguments that there are, some that there are not; now and then a good value among the bad ones."""
+    names = list(schema["properties"])
+    given: dict[str, Any] = {"prompt": "a kite", "wait_s": 0} if "prompt" in names else {}
+    for name in random.sample(names, random.randrange(len(names) + 1)):
+        known = schema["properties"][name]
+        given[name] = random.choice(known["enum"]) if "enum" in known and random.random() < 0.5 else _value(random)
+    if random.random() < 0.3:
+        given[random.choice(_NAMES)] = _value(random)
+    return given
+
+
+async def fuzzed_calls(ground: Ground) -> Outcome:
+    """No call fails in our own code, and none creates more than one task."""
+    outcome = Outcome(unit="calls with made-up arguments")
+    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+        settings = read_settings(environment_of(upstream, ground.folder))
+        async with client_of(settings) as client:
+            schemas = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
+            for _ in range(ground.count(20_000)):
+                tool = ground.random.choice(_TOOLS)
+                given = _arguments(ground.random, schemas[tool])
+                if not _sendable(given):
+                    continue
+                before = len(upstream.sandbox.ledger.submissions)
+                result = await client.call_tool(tool, given)
+                created = len(upstream.sandbox.ledger.submissions) - before
+                text = json.dumps(result.structured_content)
+                is_ours = '"code": "internal"' in text
+                allowed = tool in {"imagine", "edit_image"}
+                outcome.attempt(held=not is_ours and created <= allowed, what=f"{tool} {given!r:.300}: {text:.200}")
+    return outcome
+
+
+async def forged_webhooks(ground: Ground) -> Outcome:
+    """Whoever knows a task's id, and not its secret, is answered like a stranger and changes nothing."""
+    outcome = Outcome(unit="forged webhooks")
+    async with listening(ground.folder, "submit:hang,times=always") as here:
+        calls = [wish(model=MODELS[service], provider=service) for service in MODELS]
+        calls.append(wish(model=MODELS["journeyapi"], provider="journeyapi", prompt="another"))
+        tasks = [(await here.studio.create(call)).task for call in calls]
+        for task in tasks:
+            await here.studio.wait_for_new(task, 0)
+        known = await here.studio.fetch([task.id for task in tasks])
+        secrets = [secret_of(task) or "" for task in tasks]
+        for _ in range(ground.count(120)):
+            number = ground.random.randrange(len(tasks))
+            task, others = tasks[number], [secret for at, secret in enumerate(secrets) if at != number]
+            wrong = ground.random.choice(
+                [*others, "", "x", secrets[number][:-1], secrets[number] + "0", secrets[number].swapcase(), "ü" * 20]
+            )
+            token = token_of(ground.random.choice(others))
+            prediction = known[task.id].prediction_id
+            body: dict[str, Any] = {
+                "task_id": prediction,
+                "id": prediction,
+                "status": ground.random.choice(["finished", "succeeded", "Ready", "failed"]),
+            }
+            body |= {"image_url": _FORGED_URL, "output": _FORGED_URL, "result": {"sample": _FORGED_URL}}
+            headers = ground.random.choice(
+                (
+                    {"x_webhook_secret": wrong.encode().decode("latin-1")},
+                    {"x_bfl_signature": f"sha256={ground.random.getrandbits(256):064x}"},
+                    {
+                        "webhook_id": "a",
+                        "webhook_timestamp": str(int(here.clock.now())),
+                        "webhook_signature": "v1,AAAA",
+                    },
+                    {"x_webhook_secret": secrets[number]},
+                )
+            )
+            # the right secret counts only at the right address, and with the right address it would be genuine
+            path = (
+                f"{task.id}/{token}"
+                if headers.get("x_webhook_secret") == secrets[number]
+                else f"{task.id}/{ground.random.choice([token, token_of(secrets[number])])}"
+            )
+            status = await here.post(path, body, **headers)
+            outcome.attempt(held=status == 404, what=f"{status} for {path} {headers}")
+        after = await here.studio.fetch([task.id for task in tasks])
+        outcome.attempt(held=after == known, what="a task has changed")
+        here.studio.end()
+    return outcome
