@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from cli.command import ROOT, CommandLine, Ended
+from journey_mcp.cli import app
 from journey_mcp.cli.formats import gemini_schema
 from journey_mcp.cli.wording import for_people
 from journey_mcp.registry import load
 from journey_mcp.sandbox import Running
 
-COMMANDS = ("serve", "imagine", "edit", "fetch", "tasks", "models", "doctor", "sandbox", "specs")
+COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
 OPENING = "<!-- help: generated; UPDATE_DOCS=1 rewrites it -->\n"
 CLOSING = "<!-- /help -->\n"
 
