@@ -7,17 +7,20 @@ What a command needs is imported when it runs, so that `--help` and `--version` 
 
 import io
 import sys
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import typer
 
 from journey_mcp import __version__
 from journey_mcp.cli import console, options
+from journey_mcp.cli.suggestions import Command, Group
 
 __all__ = ["app"]
 
 app = typer.Typer(
     name="journey-mcp",
+    cls=Group,
     help="Make and edit images: an MCP server for assistants, and the same tools for people. "
     "Without a command it serves MCP on stdio.",
     no_args_is_help=True,
@@ -26,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+_command = partial(app.command, cls=Command)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
@@ -47,7 +51,7 @@ def _main(
             stream.reconfigure(errors="replace")
 
 
-@app.command()
+@_command()
 def serve(
     *,
     http: Annotated[
@@ -68,7 +72,7 @@ def serve(
         serving.serve(http, webhooks)
 
 
-@app.command()
+@_command()
 def imagine(  # noqa: PLR0913  # a command's options are its parameters
     *,
     prompt: options.Prompt,
@@ -97,7 +101,7 @@ def imagine(  # noqa: PLR0913  # a command's options are its parameters
     _create("imagine", locals())
 
 
-@app.command()
+@_command()
 def edit(  # noqa: PLR0913  # a command's options are its parameters
     *,
     image: options.Image,
@@ -128,7 +132,7 @@ def edit(  # noqa: PLR0913  # a command's options are its parameters
     _create("edit_image", locals())
 
 
-@app.command()
+@_command()
 def fetch(
     *,
     tasks: Annotated[list[str], typer.Argument(help="Task ids (tsk_…).", metavar="TASK...")],
@@ -145,7 +149,7 @@ def fetch(
         raise typer.Exit(pictures.fetch(tasks, handling))
 
 
-@app.command()
+@_command()
 def cancel(
     *,
     tasks: Annotated[list[str], typer.Argument(help="Task ids (tsk_…).", metavar="TASK...")],
@@ -158,7 +162,7 @@ def cancel(
         raise typer.Exit(pictures.cancel(tasks, as_json=as_json))
 
 
-@app.command()
+@_command()
 def spend(
     *,
     days: Annotated[int, typer.Option(min=1, max=3650, help="How far back.", metavar="DAYS")] = 30,
@@ -171,7 +175,7 @@ def spend(
         money.spend(days, as_json=as_json)
 
 
-@app.command()
+@_command()
 def tasks(*, as_json: options.Json = False) -> None:
     """List the newest tasks of the last day."""
     with console.errors_told(as_json=as_json):
@@ -180,7 +184,7 @@ def tasks(*, as_json: options.Json = False) -> None:
         listing.tasks(as_json=as_json)
 
 
-@app.command()
+@_command()
 def models(
     *,
     model: Annotated[str | None, typer.Argument(help="Tell all that is known of this one.", metavar="[ID]")] = None,
@@ -196,7 +200,7 @@ def models(
             listing.model(model, as_json=as_json)
 
 
-@app.command()
+@_command()
 def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Check settings, database and providers, and say what to do. Exit code 0: everything works."""
     from journey_mcp.cli import health
@@ -204,7 +208,7 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     raise typer.Exit(health.doctor(as_json=as_json))
 
 
-@app.command()
+@_command()
 def sandbox(  # noqa: PLR0913  # a command's options are its parameters
     *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where on 127.0.0.1; 0 takes a free one.")] = 8787,
@@ -248,7 +252,7 @@ def sandbox(  # noqa: PLR0913  # a command's options are its parameters
         serving.serve_sandbox(wish)
 
 
-@app.command()
+@_command()
 def specs(
     *,
     form: Annotated[

@@ -6,7 +6,6 @@ import pytest
 from cli.command import CommandLine
 from journey_mcp.cli.serving import parse_address
 from journey_mcp.errors import InvalidArguments
-from journey_mcp.sandbox import Running
 
 
 @pytest.mark.parametrize(
@@ -60,9 +59,3 @@ async def test_a_nonsense_sandbox_is_refused(journey: CommandLine, arguments: tu
     done = await journey.run("sandbox", *arguments)
     assert (done.code, done.out) == (2, "")
     assert words in done.err
-
-
-async def test_no_such_command(journey: CommandLine, sandbox: Running) -> None:
-    done = await journey.at(sandbox).run("imagin", "x")
-    assert (done.code, done.out) == (2, "")
-    assert "imagine" in done.err

@@ -1,0 +1,134 @@
+"""Command lines that were typed wrong: what was meant, where that can be told."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+_CUTOFF = 0.75
+"""How alike two names must be: at less, `--size` is taken for `--seed`."""
+
+_COMMANDS = {
+    "imagine": ("generate", "create", "make", "draw", "paint", "render", "image", "picture", "text2image", "txt2img"),
+    "edit": ("edit_image", "change", "modify", "transform", "inpaint", "img2img"),
+    "fetch": ("fetch_task", "get", "status", "wait", "download", "save", "show", "open", "result"),
+    "cancel": ("cancel_task", "stop", "abort", "kill", "delete", "rm"),
+    "tasks": ("list", "ls", "history", "jobs"),
+    "spend": ("cost", "costs", "usage", "budget", "spending"),
+    "doctor": ("check", "config", "settings", "balance", "credits", "providers", "test"),
+    "serve": ("server", "start", "run", "stdio", "http", "mcp"),
+    "specs": ("tools", "schema"),
+    "--help": ("help",),
+    "--version": ("version",),
+}
+_OPTIONS = {
+    "--aspect-ratio": ("--ar", "--ratio", "--aspect", "--size", "--dimensions", "--orientation"),
+    "--resolution": ("--quality", "--hd", "-q"),
+    "--model": ("-m", "--engine"),
+    "--output": ("-O", "--out", "--save", "--save-to", "--file", "--filename", "--path", "--dir"),
+    "--output-format": ("-f", "--format", "--type"),
+    "--negative-prompt": ("--no", "--negative", "--exclude"),
+    "--reference": ("-r", "--ref", "--sref", "--cref", "--reference-image", "--reference-images"),
+    "--guidance": ("--cfg", "--cfg-scale", "--guidance-scale"),
+    "--fresh": ("-n", "--n", "--num", "--number", "--count", "--batch", "--num-images", "--samples", "--variations"),
+    "--wait": ("--timeout", "-t"),
+    "--force": ("-y", "--yes", "--overwrite"),
+    "--http": ("--host", "--port", "-p", "--address", "--listen", "--transport"),
+    "--version": ("-v", "-V"),
+}
+_SENTENCES = {
+    "--aspect-ratio": "Use --aspect-ratio W:H, or --width with --height in pixels.",
+    "--resolution": "Use --resolution 1K, 2K or 4K, or a better model (`journey-mcp models`).",
+    "--fresh": "A run makes one image, four with midjourney: run it again with --fresh for others.",
+    "--http": "Use --http HOST:PORT, or leave it out for stdio.",
+}
+"""For options that need more than their name."""
+_ELSEWHERE = {
+    **dict.fromkeys(
+        ("-i", "--image", "--input", "--input-image"),
+        'An image to change comes first, without an option: journey-mcp edit IMAGE "…".',
+    ),
+    **dict.fromkeys(("--prompt", "-p"), 'The prompt needs no option: journey-mcp imagine "…".'),
+    **dict.fromkeys(("--style", "--artist"), "Say it in the prompt."),
+    **dict.fromkeys(
+        ("--key", "--api-key", "--token"), "Keys are environment variables: `journey-mcp doctor` names them."
+    ),
+    **dict.fromkeys(("--verbose", "--debug", "-v"), "Set JOURNEY_MCP_LOG_LEVEL=debug."),
+}
+
+
+class Command(TyperCommand):
+    """A command that says what a wrong option, or a prompt without quotes, was meant to be."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.allow_extra_args = True  # refused below, in words that help
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments."""
+        if left := _parsed(super().parse_args, self, ctx, args):
+            takes_prompt = any(parameter.name == "prompt" for parameter in self.params)
+            hint = " Put the prompt in quotes, and options outside of them." if takes_prompt else ""
+            ctx.fail(f"Too many arguments: {shlex.join(left)}.{hint}")
+        return []
+
+
+class Group(TyperGroup):
+    """The commands; a word that is none of them is told what it was meant to be."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what comes before the command."""
+        return _parsed(super().parse_args, self, ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is named."""
+        if args[0] not in self.commands:
+            ctx.fail(_no_command(args, list(self.commands)))
+        return super().resolve_command(ctx, args)
+
+
+def _parsed(parse: Any, command: Any, ctx: Any, args: list[str]) -> list[str]:
+    try:
+        parsed: list[str] = parse(ctx, args)
+    except Exception as raised:
+        # typer keeps the classes of its parser's errors to itself, in some releases as click's
+        error: Any = raised
+        if hasattr(error, "possibilities"):
+            names = [name for parameter in command.get_params(ctx) for name in parameter.opts]
+            error.possibilities = None
+            error.message = f"{error.message.rstrip('.')}. {_for_option(error.option_name, names)}".rstrip()
+        raise
+    return parsed
+
+
+def _for_option(wrong: str, names: Sequence[str]) -> str:
+    """What to give in place of an option that the command does not have; empty when that cannot be told."""
+    meant = [name for name, others in _OPTIONS.items() if name in names and wrong in others]
+    if wrong in _ELSEWHERE and not meant:
+        return _ELSEWHERE[wrong]
+    meant = meant or _near(wrong, [name for name in names if name.startswith("--")])
+    if not meant:
+        return ""
+    return _SENTENCES.get(meant[0], f"Did you mean {' or '.join(meant)}?")
+
+
+def _no_command(args: Sequence[str], commands: Sequence[str]) -> str:
+    word = args[0]
+    meant = [name for name, others in _COMMANDS.items() if word.lower() in others] or _near(word.lower(), commands)
+    if meant:
+        hint = f"Did you mean journey-mcp {' or '.join(meant)}?"
+    elif len(args) > 1 or " " in word.strip():
+        hint = f"To make an image: journey-mcp imagine {shlex.quote(' '.join(args))}"
+    else:
+        hint = f"Commands: {', '.join(commands)}."
+    return f"There is no command {word[:80]!r}. {hint}"
+
+
+def _near(wrong: str, names: Iterable[str]) -> list[str]:
+    """The names that this begins, or else is nearly alike."""
+    bare = {name.lstrip("-"): name for name in names}
+    wrong = wrong.lstrip("-")
+    begun = [name for key, name in bare.items() if len(wrong) > 1 and key.startswith(wrong)]
+    return begun or [bare[key] for key in get_close_matches(wrong, bare, cutoff=_CUTOFF)]

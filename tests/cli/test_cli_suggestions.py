@@ -1,0 +1,67 @@
+"""Wrong commands, options and quotes: what is suggested, and what is not."""
+# ruff: noqa: D103 - the names are sentences; a docstring could only say them again
+
+import pytest
+
+from cli.command import CommandLine
+from journey_mcp.sandbox import Running
+
+
+async def error_of(journey: CommandLine, *arguments: str) -> str:
+    done = await journey.run(*arguments)
+    assert (done.code, done.out) == (2, "")
+    return done.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("--size=1024x1024", "--size. Use --aspect-ratio W:H, or --width with --height in pixels."),
+        ("--ar", "--ar. Use --aspect-ratio W:H, or --width with --height in pixels."),
+        ("--quality", "--quality. Use --resolution 1K, 2K or 4K, or a better model (`journey-mcp models`)."),
+        ("-n", "-n. A run makes one image, four with midjourney: run it again with --fresh for others."),
+        ("-m", "-m. Did you mean --model?"),
+        ("--out", "--out. Did you mean --output?"),
+        ("--modle", "--modle. Did you mean --model?"),
+        ("--format", "--format. Did you mean --output-format?"),
+        ("--image", '--image. An image to change comes first, without an option: journey-mcp edit IMAGE "…".'),
+        ("--style", "--style. Say it in the prompt."),
+        ("--lora", "--lora."),
+        ("--strength", "--strength."),
+    ],
+)
+async def test_a_wrong_option_is_told_what_was_meant_or_nothing(journey: CommandLine, wrong: str, said: str) -> None:
+    assert await error_of(journey, "imagine", "a cat", wrong, "x") == f"Error: No such option: {said}"
+
+
+async def test_only_options_of_the_command_are_suggested(journey: CommandLine) -> None:
+    assert (await error_of(journey, "serve", "--port", "8000")).endswith(
+        "--port. Use --http HOST:PORT, or leave it out for stdio."
+    )
+    assert (await error_of(journey, "tasks", "--size", "1")).endswith("No such option: --size.")
+    assert (await error_of(journey, "-v")).endswith("-v. Did you mean --version?")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("generate", "x"), "There is no command 'generate'. Did you mean journey-mcp imagine?"),
+        (("imagin", "x"), "There is no command 'imagin'. Did you mean journey-mcp imagine?"),
+        (("fetch_task",), "There is no command 'fetch_task'. Did you mean journey-mcp fetch?"),
+        (("help",), "There is no command 'help'. Did you mean journey-mcp --help?"),
+        (("a cat",), "There is no command 'a cat'. To make an image: journey-mcp imagine 'a cat'"),
+        (("a", "cat's", "tail"), "There is no command 'a'. To make an image: journey-mcp imagine"),
+        (("qqq",), "There is no command 'qqq'. Commands: serve, imagine, edit, "),
+    ],
+)
+async def test_a_wrong_command_is_told_what_was_meant(journey: CommandLine, words: tuple[str, ...], said: str) -> None:
+    assert (await error_of(journey, *words)).startswith(f"Error: {said}")
+
+
+async def test_a_prompt_without_quotes_is_not_paid_for(journey: CommandLine, sandbox: Running) -> None:
+    journey = journey.at(sandbox)
+    assert await error_of(journey, "imagine", "a", "cat", "--seed", "4", "on", "a mat") == (
+        "Error: Too many arguments: cat on 'a mat'. Put the prompt in quotes, and options outside of them."
+    )
+    assert await error_of(journey, "models", "a", "b") == "Error: Too many arguments: b."
+    assert not sandbox.sandbox.ledger.submissions
