@@ -23,7 +23,6 @@ _SUFFIXES = {
     "webp": {".webp"},
     "gif": {".gif"},
 }
-_TRY_AGAIN = "run `journey-mcp fetch TASK -o FILE` to try again"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,8 +105,8 @@ def _lost(image: OutputImage, reason: Exception) -> JourneyError:
 
 def _next_step(image: OutputImage) -> str:
     if image.expires_at is None:
-        return f"The picture is not lost: open its URL, or {_TRY_AGAIN}."
-    return f"Its link lives until {timestamp(image.expires_at)}: open it before, or {_TRY_AGAIN}."
+        return "The picture is not lost: open its URL, or fetch it again."
+    return f"Its link lives until {timestamp(image.expires_at)}: open it before, or fetch it again."
 
 
 def _obstacle(path: Path, *, replace: bool) -> str | None:

@@ -1,6 +1,9 @@
 """`imagine`, `edit` and `fetch`: the tools' work for a person who waits, and the pictures as files."""
 
 import math
+import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -55,6 +58,7 @@ class Handling:
 class _Open:
     """What goes on without us when the person stops waiting; filled while the command runs."""
 
+    handling: Handling
     tasks: list[Task] = field(default_factory=list)
 
 
@@ -71,7 +75,7 @@ def create(tool: Tool, given: dict[str, Any], handling: Handling) -> int:
     kind = arguments.EditImage if tool == "edit_image" else arguments.Imagine
     asked = arguments.read(kind, tool, given)
     request = arguments.image_request(tool, asked, read_menu(settings).defaults)
-    return _run(partial(_create, settings, request, handling))
+    return _run(partial(_create, settings, request, handling), handling)
 
 
 def fetch(task_ids: Sequence[str], handling: Handling) -> int:
@@ -85,7 +89,7 @@ def fetch(task_ids: Sequence[str], handling: Handling) -> int:
         raise InvalidArguments(f"fetch takes at most {_MOST_AT_ONCE} tasks at once; {len(ids)} were given.")
     if handling.output is not None and len(ids) != 1:
         raise InvalidArguments(f"-o saves the pictures of one task; {len(ids)} were given.")
-    return _run(partial(_fetch, ready_settings(), ids, handling))
+    return _run(partial(_fetch, ready_settings(), ids, handling), handling)
 
 
 def cancel(task_ids: Sequence[str], *, as_json: bool) -> int:
@@ -94,26 +98,26 @@ def cancel(task_ids: Sequence[str], *, as_json: bool) -> int:
     Raises:
         JourneyError: none of the tasks is known.
     """
-    return _run(partial(_cancel, ready_settings(), list(dict.fromkeys(task_ids)), as_json=as_json))
+    handling = Handling(output=None, force=False, wait_s=0, as_json=as_json)
+    return _run(partial(_cancel, ready_settings(), list(dict.fromkeys(task_ids)), handling), handling)
 
 
-async def _cancel(settings: Settings, ids: list[str], _going_on: _Open, *, as_json: bool) -> int:
+async def _cancel(settings: Settings, ids: list[str], handling: Handling, _going_on: _Open) -> int:
     async with open_studio(settings) as studio:
         ended = await studio.cancel(ids)
         if not ended:
             raise _unknown(ids[0], studio)
         tasks = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in ended.items()}
-        handling = Handling(output=None, force=False, wait_s=0, as_json=as_json)
         return _list(studio, ids, tasks, handling)
 
 
-def _run(work: _Work) -> int:
+def _run(work: _Work, handling: Handling) -> int:
     """Do the work. Ctrl-C ends the waiting, not the tasks: it is said how to come back to them."""
-    going_on = _Open()
+    going_on = _Open(handling=handling)
     try:
         return anyio.run(work, going_on)
     except KeyboardInterrupt:
-        for line in _farewell(going_on.tasks):
+        for line in _farewell(going_on):
             console.remark(line)
         return console.INTERRUPTED
 
@@ -211,14 +215,14 @@ async def _conclude(studio: Studio, task: Task, handling: Handling, *, as_list: 
             )
         return console.FINE
     if not task.status.is_final:
-        console.remark(f"Nothing is saved yet: `journey-mcp fetch {task.id} -o {handling.output}` waits for it.")
+        console.remark(f"Nothing is saved yet. To wait for it: {_to_go_on([task], replace(handling, wait_s=None))}")
         return console.FAILED
     return await _save(task, handling.output, handling, studio.fetcher.trusting(task.base_url))
 
 
 async def _save(task: Task, output: Path, handling: Handling, fetcher: Fetcher) -> int:
     """Save all pictures of a task; one that cannot be saved does not keep the others from it."""
-    code = console.FINE
+    count = 0
     # with --json, stdout holds the one object and nothing else
     say = console.remark if handling.as_json else console.result
     paths = saving.targets(output, len(task.images))
@@ -229,12 +233,16 @@ async def _save(task: Task, output: Path, handling: Handling, fetcher: Fetcher) 
             saved = await saving.save(image, path, fetcher, replace=handling.force)
         except JourneyError as error:
             console.error(error)
-            code = console.FAILED
             continue
+        count += 1
         say(f"Saved {saved.path}")
         if saved.is_misnamed:
             console.remark(f"{saved.path.name} is a {saved.format.upper()} picture, whatever its name says.")
-    return code
+    if count == len(paths):
+        return console.FINE
+    again = replace(handling, force=handling.force or count > 0)  # those that are saved exist by now
+    console.remark(f"To try again: {_to_go_on([task], again)}")
+    return console.FAILED
 
 
 async def _as_it_stands(studio: Studio, task: Task) -> Task:
@@ -245,8 +253,9 @@ async def _as_it_stands(studio: Studio, task: Task) -> Task:
     return known.get(task.id, task)
 
 
-def _farewell(tasks: Sequence[Task]) -> list[str]:
+def _farewell(going_on: _Open) -> list[str]:
     """What a person who stops waiting has to know."""
+    tasks = going_on.tasks
     running = [task for task in tasks if not task.status.is_final]
     if not tasks:
         return ["Stopped; nothing was sent."]
@@ -259,7 +268,18 @@ def _farewell(tasks: Sequence[Task]) -> list[str]:
         for task in running
         if task.submission is not Submission.ACCEPTED
     ]
-    return [f"Stopped waiting. To come back: journey-mcp fetch {' '.join(task.id for task in tasks)}", *lines]
+    return [f"Stopped waiting. To come back: {_to_go_on(tasks, going_on.handling)}", *lines]
+
+
+def _to_go_on(tasks: Sequence[Task], handling: Handling) -> str:
+    """The command that waits for these tasks and does with them what was asked for."""
+    words = ["journey-mcp", "fetch", *(task.id for task in tasks)]
+    if handling.wait_s is not None:
+        words += ["--wait", f"{handling.wait_s:g}"]
+    if handling.output is not None:
+        words += ["-o", str(handling.output)]
+    words += ["--force"] * handling.force + ["--json"] * handling.as_json
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def _said(plain: dict[str, Any], task: Task | None) -> dict[str, Any]:

@@ -167,7 +167,7 @@ async def test_four_pictures_get_numbered_names(journey: CommandLine, sandbox: R
     task_id = started.out.split()[1].rstrip(":")
     assert (started.code, started.err.splitlines()[-1]) == (
         1,
-        f"Nothing is saved yet: `journey-mcp fetch {task_id} -o {tmp_path}/boat.png` waits for it.",
+        f"Nothing is saved yet. To wait for it: journey-mcp fetch {task_id} -o {tmp_path}/boat.png",
     )
     done = await journey.run("fetch", task_id, "-o", str(tmp_path / "boat.png"))
     assert (done.code, done.err) == (0, "4 pictures: boat-1.png to boat-4.png.\n")
@@ -175,6 +175,18 @@ async def test_four_pictures_get_numbered_names(journey: CommandLine, sandbox: R
     assert [path.name for path in saved] == [f"boat-{number}.png" for number in (1, 2, 3, 4)]
     assert all(path.read_bytes().startswith(PNG) for path in saved)
     assert done.out.splitlines()[-4:] == [f"Saved {path}" for path in saved]
+
+
+async def test_the_command_to_go_on_with_keeps_what_was_asked_for(
+    journey: CommandLine, sandbox: Running, tmp_path: Path
+) -> None:
+    """Quoted for the shell."""
+    output = str(tmp_path / "my boat.png")
+    started = await journey.at(sandbox).run("imagine", "a boat", "--wait", "0", "-o", output, "--force")
+    task_id = started.out.split()[1].rstrip(":")
+    assert started.err.splitlines()[-1] == (
+        f"Nothing is saved yet. To wait for it: journey-mcp fetch {task_id} -o '{output}' --force"
+    )
 
 
 async def test_existing_files_are_refused_before_anything_is_paid(
@@ -215,7 +227,8 @@ async def test_a_dead_picture_loses_nothing(journey: CommandLine, tmp_path: Path
     assert lines[1] == f"Saved {tmp_path}/boat-1.png"
     url = task["images"][1]["url"]
     assert lines[2] == f'journey-mcp: The picture {url} cannot be saved: "127.0.0.1" answered HTTP 404.'
-    assert lines[3].startswith("The picture is not lost: open its URL, or run `journey-mcp fetch")
+    assert lines[3] == "The picture is not lost: open its URL, or fetch it again."
+    assert lines[-1] == (f"To try again: journey-mcp fetch {task['task_id']} -o {tmp_path}/boat.png --force --json")
     assert [path.name for path in tmp_path.glob("boat*")] == ["boat-1.png"]
 
 

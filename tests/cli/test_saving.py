@@ -133,8 +133,7 @@ async def test_how_long_there_is_to_try_again_is_said(tmp_path: Path) -> None:
     with pytest.raises(UpstreamError) as raised:
         await saving.save(image, tmp_path / "a.png", NOBODY)
     assert raised.value.failure.next_step == (
-        "Its link lives until 2023-11-14T22:13:20Z: open it before, "
-        "or run `journey-mcp fetch TASK -o FILE` to try again."
+        "Its link lives until 2023-11-14T22:13:20Z: open it before, or fetch it again."
     )
 
 

@@ -75,7 +75,7 @@ async def test_a_copy_is_saved_when_the_link_is_dead(journey: CommandLine, tmp_p
     lost = await journey.run("fetch", task_id, "-o", str(tmp_path / "c.jpg"))
     assert lost.code == 1
     assert "cannot be saved: no connection to " in lost.err
-    assert lost.err.splitlines()[-1].startswith("Its link lives until 2")
+    assert lost.err.splitlines()[-2].startswith("Its link lives until 2")
 
 
 async def test_no_connection_is_a_failed_task(journey: CommandLine) -> None:
@@ -106,10 +106,12 @@ async def test_ctrl_c_ends_the_waiting_and_says_how_to_come_back(journey: Comman
             done = await interrupted(process)
         assert (done.code, done.out) == (130, "")
         assert done.err.splitlines()[0] == f"Stopped waiting. To come back: journey-mcp fetch {task_id}"
-        async with journey.started("fetch", task_id) as process:
+        options = ("--wait", "600", "-o", "my boat.png", "--force")
+        async with journey.started("fetch", task_id, *options) as process:
             await until(lambda: sandbox.sandbox.ledger.requests["fetch"])
             again = await interrupted(process)
-    assert (again.code, again.err) == (130, f"Stopped waiting. To come back: journey-mcp fetch {task_id}\n")
+    come_back = f"Stopped waiting. To come back: journey-mcp fetch {task_id} --wait 600 -o 'my boat.png' --force\n"
+    assert (again.code, again.err) == (130, come_back)
 
 
 async def test_ctrl_c_in_the_middle_of_a_creating_request_says_that_it_may_be_charged(journey: CommandLine) -> None:
