@@ -1,6 +1,7 @@
 """What goes where: results to stdout, remarks and errors to stderr; and which exit code says what."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,18 +37,24 @@ def remark(text: str) -> None:
     print(_printable(text), file=sys.stderr, flush=True)  # noqa: T201  # as above
 
 
-def ask(question: str) -> bool:
-    """Ask the person at the terminal."""
-    return typer.confirm(question, err=True)
+async def ask(question: str) -> bool:
+    """Ask the person at the terminal; whatever is not a yes is a no, and Ctrl-C cancels."""
+    import anyio  # noqa: PLC0415  # not for --help
+
+    print(f"{_printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201  # as above
+    if os.name != "nt":  # a thread that reads cannot be cancelled; there, the answer to that is Enter
+        await anyio.wait_readable(sys.stdin)
+    answer = await anyio.to_thread.run_sync(sys.stdin.readline)
+    return answer.strip().lower() in {"y", "yes"}
 
 
 def error(failed: JourneyError) -> None:
     """Say what went wrong and what helps."""
-    remark(f"journey-mcp: {failed}")
-    if failed.failure.next_step:
-        from journey_mcp.cli.wording import for_people  # noqa: PLC0415  # not for --help
+    from journey_mcp.cli.wording import for_people, to_person  # noqa: PLC0415  # not for --help
 
-        remark(for_people(failed.failure.next_step))
+    remark(f"journey-mcp: {to_person(str(failed))}")
+    if failed.failure.next_step and (hint := for_people(failed.failure.next_step)):
+        remark(hint)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio import to_thread
 
 from journey_mcp import rendering, saving
 from journey_mcp.cli import console
 from journey_mcp.cli.progress import bar
-from journey_mcp.cli.wording import for_people
+from journey_mcp.cli.wording import for_people, to_person
 from journey_mcp.errors import InvalidArguments, JourneyError, UnknownTask
 from journey_mcp.fetching import Fetcher
 from journey_mcp.images import ImageId
@@ -129,7 +128,7 @@ async def _create(settings: Settings, request: ImageRequest, handling: Handling,
         created = await studio.create(request, fresh=handling.fresh, confirm=_ask if sys.stdin.isatty() else None)
         task = created.task
         if created.notice:
-            console.remark(created.notice)
+            console.remark(to_person(created.notice))
         going_on.tasks = [task]
         console.remark(f"Task {task.id}: {task.request.model} at {task.provider}.")
         try:
@@ -144,7 +143,7 @@ async def _create(settings: Settings, request: ImageRequest, handling: Handling,
 
 
 async def _ask(question: Question) -> bool:
-    return await to_thread.run_sync(console.ask, f"Make a picture with {question}?")
+    return await console.ask(f"Do you want an image with {question}? It is above {question.limit}.")
 
 
 def _possible(output: Path, request: ImageRequest, catalog: Catalog) -> list[Path]:
@@ -284,7 +283,12 @@ def _to_go_on(tasks: Sequence[Task], handling: Handling) -> str:
 
 def _said(plain: dict[str, Any], task: Task | None) -> dict[str, Any]:
     """A task's object as it is said to people."""
-    return {**plain, "next_step": _next_step(task) or for_people(plain.get("next_step", ""))}
+    said = {**plain, "next_step": _next_step(task) or for_people(plain.get("next_step", ""))}
+    if "notices" in plain:
+        said["notices"] = [to_person(notice) for notice in plain["notices"]]
+    if "error" in plain:
+        said["error"] = {**plain["error"], "message": to_person(plain["error"]["message"])}
+    return said
 
 
 def _next_step(task: Task | None) -> str | None:

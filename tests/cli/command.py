@@ -103,6 +103,30 @@ class CommandLine:
             await asyncio.wait_for(process.wait(), PATIENCE_S)
             os.close(ours)
 
+    async def asked(self, *arguments: str, answer: bytes | signal.Signals) -> Ended:
+        """Run it as a process at a terminal that asks a question, and answer with keys or a signal."""
+        ours, theirs = os.openpty()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "journey_mcp", *arguments),
+                stdin=theirs,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=self.environment,
+            )
+            assert process.stderr is not None
+            question = await asyncio.wait_for(process.stderr.readuntil(b"[y/N] "), PATIENCE_S)
+            if isinstance(answer, bytes):
+                os.write(ours, answer)
+            else:
+                process.send_signal(answer)
+            out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+        finally:
+            os.close(theirs)
+            os.close(ours)
+        assert process.returncode is not None
+        return Ended(code=process.returncode, out=out.decode(), err=(question + err).decode())
+
     @asynccontextmanager
     async def started(self, *arguments: str, script: Path | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
         """A process that is gone when the block is left."""

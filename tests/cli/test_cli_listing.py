@@ -201,6 +201,8 @@ async def test_an_unknown_model_gets_the_nearest_names(journey: CommandLine) -> 
         ),
         ("Change output_format, add reference_images.", "Change --output-format, add --reference."),
         ("Leave webhook_url out.", "Leave --webhook-url out."),
+        ("Wait, or ask the person to raise the budget.", "Wait, or raise the budget."),
+        ("Ask the person who runs the server to look at the disk.", "Look at the disk."),
         ("Set JOURNEY_MCP_SANDBOX=auto; `journey-mcp doctor`.", "Set JOURNEY_MCP_SANDBOX=auto; `journey-mcp doctor`."),
     ],
 )

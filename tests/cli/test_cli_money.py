@@ -69,7 +69,8 @@ async def test_without_a_terminal_nobody_can_be_asked(journey: CommandLine, sand
     """A script does not agree to anything."""
     done = await journey.at(sandbox, JOURNEY_MCP_CONFIRM_ABOVE="3credits").run("imagine", "a kite")
     assert done.code == 1
-    assert "cannot ask the person" in done.err
+    assert "without a terminal you cannot be asked" in done.err
+    assert done.err.endswith("Choose a cheaper model, or raise JOURNEY_MCP_CONFIRM_ABOVE.\n")
     assert not sandbox.sandbox.ledger.submissions
 
 

@@ -1,5 +1,8 @@
-"""`spend` at a terminal."""
+"""`spend` and the question about the cost, at a terminal."""
 
+import signal
+
+import pytest
 from cli.command import CommandLine
 
 from journey_mcp.sandbox import Running
@@ -14,3 +17,40 @@ async def test_at_a_terminal_bars_are_drawn(journey: CommandLine, sandbox: Runni
     assert "journeyapi, credits per day" in shown
     assert f"{'█' * 32}  6" in shown
     assert "usd per day" not in shown
+
+
+QUESTION = (
+    "Do you want an image with midjourney at journeyapi for about 4 credits? "
+    "It is above JOURNEY_MCP_CONFIRM_ABOVE (3 credits). [y/N] "
+)
+
+
+async def test_a_person_who_agrees_gets_the_image(journey: CommandLine, sandbox: Running) -> None:
+    """A word is enough."""
+    journey = journey.at(sandbox, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
+    done = await journey.asked("imagine", "a kite", "--wait", "0", answer=b"Yes\n")
+    assert (done.code, done.err.startswith(f"{QUESTION}Task tsk_")) == (0, True)
+    assert len(sandbox.sandbox.ledger.submissions) == 1
+
+
+@pytest.mark.parametrize("answer", [b"n\n", b"\n", b"\x04", b"perhaps\n"])
+async def test_a_person_who_does_not_is_told_that_nothing_was_sent(
+    journey: CommandLine, sandbox: Running, answer: bytes
+) -> None:
+    """In words to that person, whatever the answer was."""
+    journey = journey.at(sandbox, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
+    done = await journey.asked("imagine", "a kite", answer=answer)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        f"{QUESTION}journey-mcp: You declined: midjourney at journeyapi for about 4 credits.\n"
+        "Nothing was sent or charged.\n"
+    )
+    assert not sandbox.sandbox.ledger.submissions
+
+
+async def test_ctrl_c_is_an_answer_too(journey: CommandLine, sandbox: Running) -> None:
+    """Without another key."""
+    journey = journey.at(sandbox, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
+    done = await journey.asked("imagine", "a kite", answer=signal.SIGINT)
+    assert (done.code, done.err) == (130, f"{QUESTION}Stopped; nothing was sent.\n")
+    assert not sandbox.sandbox.ledger.submissions
