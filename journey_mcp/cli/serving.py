@@ -66,8 +66,7 @@ def serve(address: str | None, webhooks: str | None = None) -> None:
 
     host, port = parse_address("--http", address)
     http.check_loopback(host)
-    told = f"[{host}]" if ":" in host else host
-    console.remark(f"Serving MCP at http://{told}:{port}/mcp: give this URL to clients. Ctrl-C ends it.")
+    console.remark(f"Serving MCP at {_url(host, port)}/mcp: give this URL to clients. Ctrl-C ends it.")
     http.serve(settings, host, port, opener)
 
 
@@ -99,7 +98,13 @@ def _listening(settings: Settings, address: str) -> "StudioOpener":
             "--webhooks needs the address under which providers reach it.",
             next_step=f"Set JOURNEY_MCP_PUBLIC_URL to an https:// address that leads to {address}.",
         )
-    return partial(open_studio, listening=listening_at(bind(host, port)))
+    listener = bind(host, port)
+    console.remark(f"Taking providers' webhooks at {_url(host, port)}: {settings.public_url} has to lead there.")
+    return partial(open_studio, listening=listening_at(listener))
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def parse_address(option: str, text: str) -> tuple[str, int]:

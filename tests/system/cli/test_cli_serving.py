@@ -61,6 +61,21 @@ async def test_http_serves_until_ctrl_c(journey: CommandLine) -> None:
     assert (done.code, done.out) == (0, "")
 
 
+async def test_where_webhooks_are_taken_is_said_beside_what_clients_use(journey: CommandLine) -> None:
+    mcp, hooks = free_port(), free_port()
+    options = ("--http", f"127.0.0.1:{mcp}", "--webhooks", f"127.0.0.1:{hooks}")
+    public = "https://hooks.example.com/journey"
+    async with journey.given(JOURNEY_MCP_PUBLIC_URL=public).started("serve", *options) as process:
+        assert await first_line(process.stderr) == (
+            f"Taking providers' webhooks at http://127.0.0.1:{hooks}: {public} has to lead there.\n"
+        )
+        assert await first_line(process.stderr) == (
+            f"Serving MCP at http://127.0.0.1:{mcp}/mcp: give this URL to clients. Ctrl-C ends it.\n"
+        )
+        await until_listening(mcp)
+        await interrupted(process)
+
+
 async def test_a_taken_port_is_said(journey: CommandLine, taken: int) -> None:
     served = await journey.process("serve", "--http", f"127.0.0.1:{taken}")
     assert served.code == 2
