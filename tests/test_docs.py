@@ -4,6 +4,7 @@ import ast
 import inspect
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -99,7 +100,7 @@ def providers_table() -> str:
         rows.append(
             [
                 f"`{provider.id}`",
-                f"`{provider.key_variable}`",
+                f"[`{provider.key_variable}`]({provider.console_url})",
                 str(len(offers)),
                 "URLs only" if forms == {"url"} else "URLs and files",
                 str(max(offer.images.maximum if offer.images.is_taken else 0 for offer in offers)),
@@ -107,7 +108,9 @@ def providers_table() -> str:
                 "yes" if "webhook" in provider.features else "no",
             ]
         )
-    return table(["provider", "key", "models", "pictures as", "at most", "links live", "webhooks"], rows)
+    return table(
+        ["provider", "key, and where to get it", "models", "pictures as", "at most", "links live", "webhooks"], rows
+    )
 
 
 def lifetime(seconds: int) -> str:
@@ -168,17 +171,37 @@ def blocks(path: Path, language: str) -> Iterator[str]:
     yield from re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-def test_the_configuration_blocks_are_json_that_starts_the_command() -> None:
-    """Claude Desktop, Cursor and VS Code; Claude Code has a command."""
-    found = [json.loads(block) for block in blocks(README, "json")]
-    assert len(found) == 3
-    for config in found:
-        (server,) = (config.get("mcpServers") or config["servers"]).values()
+def test_the_configuration_blocks_start_the_command() -> None:
+    """In the form of each client."""
+    configurations = [json.loads(block) for block in blocks(README, "json")]
+    configurations += [tomllib.loads(block) for block in blocks(README, "toml")]
+    servers = [config[key]["journey"] for config in configurations for key in config if key != "inputs"]
+    assert [key for config in configurations for key in config] == ["mcpServers", "inputs", "servers", "mcp_servers"]
+    for server in servers:
         assert server["command"] == "journey-mcp"
         assert set(server.get("env", {})) <= {"JOURNEYAPI_API_KEY"}
-    assert any(
-        block.startswith("claude mcp add") and block.endswith("-- journey-mcp\n") for block in blocks(README, "sh")
-    )
+
+
+def test_commands_of_clients_name_the_server_before_their_options() -> None:
+    """`--env` of Claude Code takes every word up to the next option, the server's name as well."""
+    added = [line for block in blocks(README, "sh") for line in block.splitlines() if " mcp add " in line]
+    assert {line.split()[0] for line in added} == {"claude", "codex", "copilot"}
+    for line in added:
+        assert line.split(" mcp add ")[1] == "journey --env JOURNEYAPI_API_KEY=your-key -- journey-mcp"
+
+
+def test_links_inside_the_readme_lead_to_its_headings() -> None:
+    """By the names that GitHub gives them."""
+    text = README.read_text(encoding="utf-8")
+    headings = {title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
+
+
+@pytest.mark.parametrize("path", [README, ROOT / "docs" / "cli.md"], ids=lambda path: path.name)
+def test_lines_are_at_most_120_characters(path: Path) -> None:
+    """But for tables, and what a program printed."""
+    text = re.sub(r"^```text\n.*?^```", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    assert [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")] == []
 
 
 def test_the_example_of_a_model_loads(tmp_path: Path) -> None:

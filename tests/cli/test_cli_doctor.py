@@ -157,14 +157,14 @@ async def test_without_a_key_the_sandbox_works_and_says_what_it_is(journey: Comm
     [
         ({"kkiai": KkiaiSettings(keys=("x",))}, "kkiai", "kkiai does not accept the key.", "into KKIAI_API_KEY; keys"),
         ({"replicate": ReplicateSettings(keys=("x",))}, "replicate", "not accept the key", "into REPLICATE_API_TOKEN;"),
-        ({"vtrix": VtrixSettings(keys=("x",))}, "vtrix", "does not accept the key.", "keys stand at Vtrix."),
+        ({"vtrix": VtrixSettings(keys=("x",))}, "vtrix", "does not accept the key.", "keys stand at https://vtrix.ai."),
         ({"bfl": BflSettings(keys=("x",))}, "bfl", "does not accept the key.", "into BFL_API_KEY;"),
-        ({"bfl": BflSettings(credits=0)}, "bfl", "balance 0 credits", "Add credits at Black Forest Labs."),
+        ({"bfl": BflSettings(credits=0)}, "bfl", "balance 0 credits", "Add credits at https://dashboard.bfl.ai."),
         (
             {"faults": (Fault.parse("vtrix/fetch:status=403"),)},
             "vtrix",
             "vtrix has too little money for this",
-            "Add money at Vtrix, or see there whether the key in VTRIX_API_KEY is permitted.",
+            "Add money at https://vtrix.ai, or see there whether the key in VTRIX_API_KEY is permitted.",
         ),
         ({"faults": (Fault.parse("kkiai/fetch:cut_body"),)}, "kkiai", "broke off", "look at KKIAI_BASE_URL"),
     ],
