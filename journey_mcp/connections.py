@@ -57,6 +57,11 @@ class Connections:
         told = "This is a sandbox picture: made up, free whatever the cost says, its link good while the server runs."
         return (f"{told} Set {variables}, or another provider's key, for real ones.",)
 
+    @property
+    def sandbox_url(self) -> str | None:
+        """Of the sandbox that stands in for all providers; `None` where there are real ones."""
+        return next((account.base_url for account in self._accounts if account.provider == SANDBOX), None)
+
     def account_of(self, offer: Offer) -> Account:
         """The account that runs an offer of the catalog."""
         return next(account for account in self._accounts if account.facts_id == offer.provider)

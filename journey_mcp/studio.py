@@ -154,7 +154,7 @@ class Studio:
         request, read_as = fitting.with_known_model(request, self.catalog)
         offers = fitting.offers_of(request, self.catalog)
         pictures = await self._pictures.read(request, principal, files_allowed=files_allowed)
-        wish = wishes.digest(request, pictures.digests)
+        wish = wishes.digest(request, pictures.digests, self._connections.sandbox_url)
         now = self._holdings.clock.now()
         # without limits it is found out when the task is stored: an equal call is rare, and a look costs time
         if not fresh and self._purse.has_limits and (joined := await self._joinable(principal, wish, now)):

@@ -12,6 +12,7 @@ from mcp import Client
 from support import client_of, settings_for
 
 from journey_mcp import sandbox
+from journey_mcp.settings import read_settings
 
 CALL = {"prompt": "a lighthouse at dusk", "model": "z-image"}
 """Of a synchronous model: the provider's answer is the image."""
@@ -92,3 +93,17 @@ async def test_a_result_that_is_fetched_by_its_id_counts_at_once(tmp_path: Path)
         await client.call_tool("fetch_task", {"task_ids": [first["task_id"]]})
         assert (await call(client))["task_id"] != first["task_id"]
         assert created() == 2
+
+
+async def test_the_first_call_with_a_key_gets_no_task_of_the_sandbox(tmp_path: Path) -> None:
+    """Which ended with the server that had no key; nor does another server without."""
+    async with client_of(read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})) as client:
+        tried = [await call(client, model="midjourney", wait_s=1)]
+    async with client_of(read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})) as client:
+        tried.append(await call(client, model="midjourney", wait_s=1))
+    async with session(tmp_path) as (client, created):
+        tried.append(await call(client, model="midjourney", wait_s=1))
+        assert created() == 1
+    assert {task["status"] for task in tried[:2]} == {"running"}
+    assert [task["provider"] for task in tried] == ["sandbox", "sandbox", "journeyapi"]
+    assert len({task["task_id"] for task in tried}) == 3
