@@ -34,7 +34,7 @@ _OPTIONS = {
     "--guidance": ("--cfg", "--cfg-scale", "--guidance-scale"),
     "--fresh": ("-n", "--n", "--num", "--number", "--count", "--batch", "--num-images", "--samples", "--variations"),
     "--wait": ("--timeout", "-t"),
-    "--force": ("-y", "--yes", "--overwrite"),
+    "--force": ("--overwrite", "--replace"),
     "--http": ("--host", "--port", "-p", "--address", "--listen", "--transport"),
     "--version": ("-v", "-V"),
 }
@@ -55,6 +55,7 @@ _ELSEWHERE = {
     **dict.fromkeys(
         ("--key", "--api-key", "--token"), "Keys are environment variables: `journey-mcp doctor` names them."
     ),
+    **dict.fromkeys(("-y", "--yes"), "A cost above JOURNEY_MCP_CONFIRM_ABOVE is agreed to at a terminal."),
     **dict.fromkeys(("--verbose", "--debug", "-v"), "Set JOURNEY_MCP_LOG_LEVEL=debug."),
 }
 

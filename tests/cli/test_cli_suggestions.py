@@ -26,6 +26,7 @@ async def error_of(journey: CommandLine, *arguments: str) -> str:
         ("--format", "--format. Did you mean --output-format?"),
         ("--image", '--image. An image to change comes first, without an option: journey-mcp edit IMAGE "…".'),
         ("--style", "--style. Say it in the prompt."),
+        ("--yes", "--yes. A cost above JOURNEY_MCP_CONFIRM_ABOVE is agreed to at a terminal."),
         ("--lora", "--lora."),
         ("--strength", "--strength."),
     ],

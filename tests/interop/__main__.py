@@ -94,4 +94,6 @@ if __name__ == "__main__":
     parser.add_argument("--write", action="store_true", help="write the outcome into docs/frameworks.md")
     parser.add_argument("--show", action="store_true", help="print what the model sees of each result")
     given = parser.parse_args()
+    if given.write and given.clients:
+        parser.error("the document has all clients: --write runs them all")
     sys.exit(anyio.run(partial(_main, given.clients, is_written=given.write, is_shown=given.show)))
