@@ -36,10 +36,10 @@ def test_addresses_are_read_with_brackets_around_ipv6() -> None:
 
 
 async def test_wrong_settings_end_it_with_one_line(journey: CommandLine) -> None:
-    done = await journey.given(JOURNEY_MCP_WAIT_S="soon").run("serve")
+    done = await journey.given(JOURNEY_MCP_WAIT_S="soon").run("serve", "--http", "127.0.0.1:1")
     assert done.code == 2
     assert done.err.startswith("journey-mcp: JOURNEY_MCP_WAIT_S='soon': ")
-    model = await journey.given(JOURNEY_MCP_DEFAULT_MODEL="nobody").run("serve")
+    model = await journey.given(JOURNEY_MCP_DEFAULT_MODEL="nobody").run("serve", "--http", "127.0.0.1:1")
     assert (model.code, model.out) == (2, "")
     assert model.err.startswith("journey-mcp: JOURNEY_MCP_DEFAULT_MODEL='nobody': imagine has no such model")
 
