@@ -22,6 +22,7 @@ from journey_mcp.errors import (
     has_visible_text,
 )
 from journey_mcp.images import AspectRatio
+from journey_mcp.notices import AnyNotice, Notice
 from journey_mcp.registry import Catalog, Offer, Parameter, can_serve
 from journey_mcp.requests import ImageRequest, Tool
 
@@ -105,7 +106,7 @@ def _unknown(request: ImageRequest, catalog: Catalog) -> UnknownModel:
 
 def fit(
     request: ImageRequest, offer: Offer, catalog: Catalog, only_data: str | None = None
-) -> tuple[ImageRequest, tuple[str, ...]]:
+) -> tuple[ImageRequest, tuple[AnyNotice, ...]]:
     """The request in the parameters that the offer has, and what the caller should know about it.
 
     `only_data` names a picture that is no URL, if there is one.
@@ -162,12 +163,14 @@ def _without_automatic_ratio(request: ImageRequest, offer: Offer) -> ImageReques
     return replace(request, aspect_ratio=None) if request.aspect_ratio == "auto" and not is_value else request
 
 
-def _without_switched_ratio(request: ImageRequest, offer: Offer) -> tuple[ImageRequest, list[str]]:
+def _without_switched_ratio(request: ImageRequest, offer: Offer) -> tuple[ImageRequest, list[AnyNotice]]:
     switch = _RATIO_SWITCH.search(request.prompt) if offer.ratio_switch else None
     if switch is None:
         return request, []
-    lost = f"--ar {switch[1]} in the prompt wins over aspect_ratio={request.aspect_ratio}, which was not sent."
-    return replace(request, aspect_ratio=None), [lost] if request.aspect_ratio else []
+    lost: list[AnyNotice] = (
+        [Notice.of("switch_wins", switch=switch[1], given=given)] if (given := request.aspect_ratio) else []
+    )
+    return replace(request, aspect_ratio=None), lost
 
 
 def _obstacles(

@@ -27,7 +27,7 @@ def task_object(task: Task, *, now: float, with_prompt: bool = False, with_paths
         "grid_url": task.grid_url,
         "seed": task.seed,
         "cost": task.cost and {**asdict(task.cost), "amount": f"{task.cost.amount:f}"},
-        "notices": [*task.notices, *task.passing],
+        "notices": [str(notice) for notice in (*task.notices, *task.passing)],
         "error": task.failure and error_object(task.failure),
         "poll_after_s": _poll_after_s(task, now) if running else None,
         "next_step": _next_step(task, now, with_paths=with_paths),

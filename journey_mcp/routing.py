@@ -16,6 +16,7 @@ from journey_mcp.errors import (
 )
 from journey_mcp.images import InputImage
 from journey_mcp.language import Verdict
+from journey_mcp.notices import AnyNotice
 from journey_mcp.registry import Catalog, Offer
 from journey_mcp.requests import ImageRequest, PreparedRequest
 from journey_mcp.tasks import Cost
@@ -32,7 +33,7 @@ class Candidate:
     offer: Offer
     request: ImageRequest
     """In this offer's parameters."""
-    notices: tuple[str, ...]
+    notices: tuple[AnyNotice, ...]
 
     @property
     def cost(self) -> Cost | None:

@@ -31,6 +31,7 @@ from journey_mcp.fetching import Fetcher, Trusted
 from journey_mcp.holdings import Holdings
 from journey_mcp.inbox import Inbox
 from journey_mcp.language import Verdict, judge
+from journey_mcp.notices import AnyNotice
 from journey_mcp.pictures import PictureReader, Pictures
 from journey_mcp.polling import Poller
 from journey_mcp.providers import SANDBOX
@@ -169,7 +170,7 @@ class Studio:
         return await asyncio.shield(starting)
 
     async def _started(
-        self, task: Task, attempts: Sequence[Attempt], own: Sequence[str], wish: str, *, fresh: bool
+        self, task: Task, attempts: Sequence[Attempt], own: Sequence[AnyNotice], wish: str, *, fresh: bool
     ) -> Created:
         """Store the task and begin its submission, or join another one."""
         limits = self._purse.limits(task.provider)
@@ -213,7 +214,7 @@ class Studio:
 
     async def _routed(
         self, request: ImageRequest, offers: Sequence[Offer], pictures: Pictures
-    ) -> tuple[list[Attempt], tuple[str, ...]]:
+    ) -> tuple[list[Attempt], tuple[AnyNotice, ...]]:
         """The attempts in the order in which they are made, and the notices that hold for the first."""
         route = routing.plan(
             request,
@@ -228,7 +229,9 @@ class Studio:
         _, told = await attempts[0].prepare()
         return attempts, (*route.notices(attempts[0].offer, problems), *attempts[0].notices, *told)
 
-    def _new_task(self, request: ImageRequest, principal: str, wish: str, first: Attempt, own: Sequence[str]) -> Task:
+    def _new_task(
+        self, request: ImageRequest, principal: str, wish: str, first: Attempt, own: Sequence[AnyNotice]
+    ) -> Task:
         now = self._holdings.clock.now()
         return Task(
             id=new_task_id(),
@@ -458,9 +461,9 @@ class Studio:
     def _attempt(self, candidate: routing.Candidate, pictures: Pictures) -> Attempt:
         offer = candidate.offer
         account = self._connections.account_of(offer)
-        ready: tuple[PreparedRequest, tuple[str, ...]] | None = None
+        ready: tuple[PreparedRequest, tuple[AnyNotice, ...]] | None = None
 
-        async def prepare() -> tuple[PreparedRequest, tuple[str, ...]]:
+        async def prepare() -> tuple[PreparedRequest, tuple[AnyNotice, ...]]:
             nonlocal ready
             if ready is None:
                 images, mask, told = await pictures.prepared(offer, account, self.fetcher)

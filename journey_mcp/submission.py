@@ -22,6 +22,7 @@ from journey_mcp.errors import (
     SubmissionUnconfirmed,
     Unreachable,
 )
+from journey_mcp.notices import AnyNotice
 from journey_mcp.providers import SANDBOX, Account, Provider, TellsBalance, Uploads
 from journey_mcp.queueing import Line, Place, Queues
 from journey_mcp.registry import Offer
@@ -45,8 +46,8 @@ class Attempt:
     provider: Provider
     cost: Cost | None
     charges: Charges
-    notices: tuple[str, ...]
-    prepare: Callable[[], Awaitable[tuple[PreparedRequest, tuple[str, ...]]]]
+    notices: tuple[AnyNotice, ...]
+    prepare: Callable[[], Awaitable[tuple[PreparedRequest, tuple[AnyNotice, ...]]]]
     """Brings the pictures as this offer takes them; raises `InvalidRequest` when that cannot be done."""
 
 
@@ -70,7 +71,7 @@ class Submitter:
         queues: Queues,
         *,
         slots: Slots,
-        told: Sequence[str] = (),
+        told: Sequence[AnyNotice] = (),
     ) -> None:
         self._task_id = task_id
         self._attempts = list(attempts)
@@ -288,7 +289,7 @@ def _put_back(error: RateLimited | Unreachable, task: Task, now: float) -> Task:
     return task.put_back(now).noticed_for_now(notice, now)
 
 
-def _at_next(attempt: Attempt, old: Sequence[str], new: Sequence[str], task: Task, now: float) -> Task:
+def _at_next(attempt: Attempt, old: Sequence[AnyNotice], new: Sequence[AnyNotice], task: Task, now: float) -> Task:
     task = task.moved(attempt.account.provider, attempt.account.base_url, attempt.cost, attempt.charges, now)
     return task.told_anew(old, new, now)
 

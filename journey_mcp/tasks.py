@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from journey_mcp.errors import Failure, SubmissionUnconfirmed
 from journey_mcp.images import OutputImage
+from journey_mcp.notices import AnyNotice
 from journey_mcp.requests import ImageRequest
 
 
@@ -118,8 +119,8 @@ class Task:
     grid_url: str | None = None
     seed: str | None = None
     cost: Cost | None = None
-    notices: tuple[str, ...] = ()
-    passing: tuple[str, ...] = ()
+    notices: tuple[AnyNotice, ...] = ()
+    passing: tuple[AnyNotice, ...] = ()
     """Notices that hold only until the provider has answered."""
     failure: Failure | None = None
     charges: Charges = field(default_factory=dict)
@@ -222,15 +223,15 @@ class Task:
             passing=(),
         )
 
-    def noticed(self, notice: str, at: float) -> "Task":
+    def noticed(self, notice: AnyNotice, at: float) -> "Task":
         """Tell the caller something more, once."""
         return self if notice in self.notices else self._changed(at, notices=(*self.notices, notice))
 
-    def noticed_for_now(self, notice: str, at: float) -> "Task":
+    def noticed_for_now(self, notice: AnyNotice, at: float) -> "Task":
         """Tell the caller something that holds until the provider has answered."""
         return self if notice in self.passing else self._changed(at, passing=(*self.passing, notice))
 
-    def told_anew(self, old: Sequence[str], new: Sequence[str], at: float) -> "Task":
+    def told_anew(self, old: Sequence[AnyNotice], new: Sequence[AnyNotice], at: float) -> "Task":
         """Tell these notices in place of those, which do not hold any more."""
         kept = [notice for notice in self.notices if notice not in old]
         return self._changed(at, notices=tuple(dict.fromkeys([*kept, *new])))

@@ -60,7 +60,7 @@ async def test_without_a_copy_the_picture_is_delivered_all_the_same(
     async with wide_world(tmp_path, fault, services=["bfl"], **more) as here:
         task = await here.made(**KITE)
         assert (task.status, task.images[0].path) == (Status.SUCCEEDED, None)
-        assert any("no copy" in notice and says in notice for notice in task.notices)
+        assert any("no copy" in str(notice) and says in str(notice) for notice in task.notices)
         assert not list((tmp_path / "pictures").glob("*"))
 
 

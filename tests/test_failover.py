@@ -34,7 +34,7 @@ async def test_a_refusal_moves_the_call_to_the_next_provider(tmp_path: Path, fau
         assert task.base_url == here.upstream.base_urls["bfl"]
         assert task.cost is not None
         assert (task.cost.source, task.cost.unit) == ("provider", "credits")
-        assert any(says in notice and "bfl was tried next" in notice for notice in task.notices)
+        assert any(says in str(notice) and "bfl was tried next" in str(notice) for notice in task.notices)
         stored = (await here.studio.fetch([task.id]))[task.id]
         assert (stored.provider, stored.notices) == (task.provider, task.notices)
 
@@ -76,7 +76,7 @@ async def test_without_a_connection_the_next_one_is_tried_at_once(tmp_path: Path
             opened = World(studio, here.upstream, tmp_path, here.clock)
             task = await opened.made(**EDIT)
             assert (task.provider, task.status) == ("bfl", Status.SUCCEEDED)
-            assert "No connection" in task.notices[0]
+            assert "No connection" in str(task.notices[0])
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ async def test_who_refused_is_tried_last_for_five_minutes_by_every_process(tmp_p
             beside = World(other, here.upstream, tmp_path, here.clock)
             task = await beside.made(**EDIT)
             assert task.provider == "bfl"
-            assert "it refused lately" in task.notices[0]
+            assert "it refused lately" in str(task.notices[0])
             here.clock.shift_calendar(301)
             assert await other.rests() == {}
             assert (await beside.made(**EDIT)).provider == "journeyapi"
@@ -155,7 +155,7 @@ async def test_403_at_vtrix_is_an_empty_balance(tmp_path: Path) -> None:
     async with wide_world(tmp_path, services=services, vtrix=VtrixSettings(balance_usd=0)) as here:
         task = await here.made(**given)
         assert (task.provider, task.status) == ("replicate", Status.SUCCEEDED)
-        assert "vtrix has too little money" in task.notices[0]
+        assert "vtrix has too little money" in str(task.notices[0])
 
 
 async def test_a_single_provider_that_refuses_is_told_as_before(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ async def test_what_held_for_the_first_provider_is_not_told_of_the_second(tmp_pa
     async with wide_world(tmp_path, "bfl/submit:status=402", services=TWO, **more) as here:
         task = await here.made(**EDIT, aspect_ratio="16:9")
         assert (task.provider, here.sent_to("journeyapi")[0]["aspect_ratio"]) == ("journeyapi", "16:9")
-        assert not any("is sent as" in notice for notice in task.notices)
+        assert not any("is sent as" in str(notice) for notice in task.notices)
 
 
 async def test_two_limits_at_once_are_worth_another_try(tmp_path: Path) -> None:

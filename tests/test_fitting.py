@@ -155,7 +155,7 @@ def test_a_switch_in_the_prompt_wins_over_the_aspect_ratio(
 def test_contradictions_of_the_documents_are_told(given: dict[str, object], says: str) -> None:
     """What is sent on a doubtful promise comes with a notice."""
     request = wish(**given)
-    assert any(says in notice for notice in fitting.fit(request, offer(request.model), CATALOG)[1])
+    assert any(says in str(notice) for notice in fitting.fit(request, offer(request.model), CATALOG)[1])
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ async def test_a_picture_that_is_too_large_is_scaled_down_and_it_is_told(tmp_pat
         assert task.status is Status.SUCCEEDED, task.failure
         width, height = sent_picture(here.sent_to("bfl")[0]).size
         assert width * height <= 20_000_000
-        assert any("6000x4000" in notice for notice in task.notices)
+        assert any("6000x4000" in str(notice) for notice in task.notices)
 
 
 async def test_a_large_file_is_uploaded_to_replicate_first(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ async def test_a_large_file_is_made_small_for_kkiai(tmp_path: Path) -> None:
         task = await here.made(**KONTEXT, image=str(tmp_path / "noise.png"))
         assert task.status is Status.SUCCEEDED, task.failure
         assert sent_picture(here.sent_to("kkiai")[0]).format == "JPEG"
-        assert any("190,000 bytes" in notice for notice in task.notices)
+        assert any("190,000 bytes" in str(notice) for notice in task.notices)
 
 
 async def test_an_offer_that_takes_bytes_only_gets_what_lies_at_the_url(tmp_path: Path) -> None:

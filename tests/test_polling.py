@@ -46,7 +46,7 @@ async def test_a_task_that_the_provider_forgot_ends_as_lost(tmp_path: Path) -> N
         assert task.failure is not None
         assert task.failure.code == "lost_upstream"
         assert task.updated_at - task.created_at > 900
-        assert any("does not know this task at the moment" in notice for notice in task.notices)
+        assert any("does not know this task at the moment" in str(notice) for notice in task.notices)
         assert task.cost is not None
 
 
@@ -66,7 +66,7 @@ async def test_a_provider_that_is_silent_for_long_is_told_of(tmp_path: Path) -> 
     async with world(tmp_path, "fetch:status=503,times=6") as here:
         task = await here.made(model="midjourney")
         assert task.status is Status.SUCCEEDED
-        assert sum("HTTP 503" in notice for notice in task.notices) == 1
+        assert sum("HTTP 503" in str(notice) for notice in task.notices) == 1
 
 
 async def test_two_tasks_of_one_prediction_are_both_followed(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ async def test_a_task_of_a_rejected_key_goes_on_with_a_notice(tmp_path: Path) ->
     async with world(tmp_path, "fetch:status=401,times=2") as here:
         task = await here.made(model="midjourney")
         assert task.status is Status.SUCCEEDED
-        assert sum("does not accept the key" in notice for notice in task.notices) == 1
+        assert sum("does not accept the key" in str(notice) for notice in task.notices) == 1
 
 
 async def test_a_failure_upstream_is_told_in_its_own_words(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ async def in_line(studio: Studio, *names: str, principal: str = "local", **more:
 async def until_refused(here: World, task: Task) -> None:
     """Wait until a notice of the task reports a refusal: then it is back in line."""
     with anyio.fail_after(30):
-        while not any("at its limit" in notice for notice in task.passing):
+        while not any("at its limit" in str(notice) for notice in task.passing):
             await here.clock.sleep(0.01)
             task = (await here.studio.fetch([task.id], principal=task.principal))[task.id]
 
@@ -584,7 +584,7 @@ async def test_refused_with_another_provider_to_turn_to_it_moves_after_ten_secon
         assert 9.9 < here.clock.now() - refused_at < 10.1
         task = (await here.studio.fetch([task.id]))[task.id]
         assert (task.provider, refusals(here)) == ("bfl", 1)
-        assert any("at its limit. bfl was tried next" in notice for notice in task.notices)
+        assert any("at its limit. bfl was tried next" in str(notice) for notice in task.notices)
         await until_ended(here.studio, [task])
 
 

@@ -184,7 +184,7 @@ def test_an_aspect_ratio_becomes_a_size_where_the_wire_has_none(
     assert width / height == pytest.approx(w / h, rel=0.02)
     if size:
         assert (width, height) == size
-    assert any(f"sent as {width}x{height}" in notice for notice in candidate.notices)
+    assert any(f"sent as {width}x{height}" in str(notice) for notice in candidate.notices)
     low, high = candidate.offer.min_pixels or 0, candidate.offer.max_pixels or 10**9
     assert low <= width * height <= high
 

@@ -127,7 +127,7 @@ async def test_a_prompt_that_is_not_english_is_refused_for_a_model_that_needs_it
         doubtful = await created(
             here.studio, wish(tool="edit_image", model="flux-kontext-pro", image=picture, prompt="himmel grün machen")
         )
-        assert any("may not be English" in notice for notice in doubtful.notices)
+        assert any("may not be English" in str(notice) for notice in doubtful.notices)
 
 
 async def test_any_number_of_callers_cause_one_poll(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ async def test_a_task_of_another_address_is_not_asked_for_here(tmp_path: Path) -
     async with world(tmp_path) as there:
         found = (await there.studio.fetch([task.id], seconds=30))[task.id]
         assert found.status is Status.RUNNING
-        assert any(elsewhere in notice for notice in found.notices)
+        assert any(elsewhere in str(notice) for notice in found.notices)
         assert there.asked["fetch"] == 0
 
 

@@ -160,7 +160,7 @@ async def test_an_upload_that_comes_to_nothing_is_tried_again(tmp_path: Path, la
         done = (await here.studio.fetch([task.id], seconds=600))[task.id]
         assert done.status is Status.SUCCEEDED
         assert (here.asked["replicate/files"], here.asked["replicate/predictions"]) == (3, 1)
-        assert not any("charged so far" in notice for notice in (*done.notices, *done.passing))
+        assert not any("charged so far" in str(notice) for notice in (*done.notices, *done.passing))
 
 
 @pytest.mark.parametrize(

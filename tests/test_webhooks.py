@@ -140,7 +140,7 @@ async def test_the_caller_hears_why_an_unanswered_request_still_runs(tmp_path: P
         while not told or not told[-1].passing:
             told.append((await here.studio.fetch([made.id], seconds=5))[made.id])
         assert told[-1].status is Status.RUNNING
-        assert "may still report it until" in told[-1].passing[-1]
+        assert "may still report it until" in str(told[-1].passing[-1])
         task = await here.ended(made, 900)
         assert task.failure is not None
         assert task.failure.code == "submission_unconfirmed"

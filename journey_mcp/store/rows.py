@@ -9,6 +9,7 @@ from typing import Any
 
 from journey_mcp.errors import Failure
 from journey_mcp.images import OutputImage
+from journey_mcp.notices import from_plain, to_plain
 from journey_mcp.requests import ImageRequest
 from journey_mcp.store.migrations import tasks
 from journey_mcp.tasks import Charges, Cost, EqualCall, Status, Submission, Task, Unit
@@ -82,8 +83,8 @@ def _outcome(task: Task) -> dict[str, Any]:
         "grid_url": task.grid_url,
         "seed": task.seed,
         "cost": task.cost and {"amount": str(task.cost.amount), "unit": task.cost.unit, "source": task.cost.source},
-        "notices": list(task.notices),
-        "passing": list(task.passing),
+        "notices": [to_plain(notice) for notice in task.notices],
+        "passing": [to_plain(notice) for notice in task.passing],
         "failure": task.failure and _known(task.failure, _FAILURE),
     }
     return {name: value for name, value in plain.items() if value not in (None, [])}
@@ -122,8 +123,8 @@ def _from_row(row: Mapping[Any, Any]) -> Task:
         grid_url=outcome.get("grid_url"),
         seed=outcome.get("seed"),
         cost=Cost(**{**cost, "amount": Decimal(cost["amount"])}) if cost else None,
-        notices=tuple(outcome.get("notices", ())),
-        passing=tuple(outcome.get("passing", ())),
+        notices=tuple(map(from_plain, outcome.get("notices", ()))),
+        passing=tuple(map(from_plain, outcome.get("passing", ()))),
         failure=Failure(**failure) if failure else None,
         charges=_read_charges(row),
         wish=row["wish"],

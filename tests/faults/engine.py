@@ -181,4 +181,4 @@ def _with_texts(task: Task, texts: Mapping[str, str]) -> Task:
     # one image stands for all of an answer, and its path is the key of their addresses
     urls = ((image, url) for image in task.images for url in texts[image.url.removeprefix(task.base_url)].split("\n"))
     images = tuple(replace(image, url=url) for image, url in urls)
-    return replace(task, notices=tuple(map(real, task.notices)), failure=failure, images=images)
+    return replace(task, notices=tuple(real(str(notice)) for notice in task.notices), failure=failure, images=images)

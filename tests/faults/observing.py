@@ -65,7 +65,7 @@ class Observed:
         return Outcome(
             status=str(seen.status),
             error=seen.failure.code if seen.failure else None,
-            notices=pieces(seen.notices, wanted),
+            notices=pieces(tuple(map(str, seen.notices)), wanted),
             progress=None if seen.status.is_final else seen.progress,
             copied=is_copied if wanted.copied is not None else None,
             requests=wanted.requests if is_enough else self.requests,

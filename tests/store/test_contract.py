@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from journey_mcp.budgets import parse_limits
 from journey_mcp.errors import Failure
 from journey_mcp.images import OutputImage
+from journey_mcp.notices import Notice
 from journey_mcp.requests import ImageRequest
 from journey_mcp.store import Store, open_store
 from journey_mcp.store.rests import Rest
@@ -103,7 +104,7 @@ tasks = st.builds(
         unit=st.sampled_from(["credits", "usd"]),
         source=st.sampled_from(["registry", "provider"]),
     ),
-    notices=st.lists(texts, max_size=2).map(tuple),
+    notices=st.lists(texts | st.builds(Notice.of, texts, given=texts, size=st.integers(0, 9)), max_size=2).map(tuple),
     failure=st.none() | st.builds(Failure, code=texts, message=texts, retry_after_s=st.none() | st.floats(0, 600)),
 )
 

@@ -1,0 +1,45 @@
+"""Notices: what a caller should know about a task, as a code with parameters; the sentence is made when it is shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_SENTENCES = {
+    "switch_wins": "--ar {switch} in the prompt wins over aspect_ratio={given}, which was not sent.",
+}
+"""The sentence of each code, with the names of its parameters."""
+
+Plain = str | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One notice. Two with the same code and parameters are equal, so that a task tells each once."""
+
+    code: str
+    parameters: tuple[tuple[str, Plain], ...] = ()
+
+    @classmethod
+    def of(cls, code: str, **parameters: Plain) -> "Notice":
+        """The notice of this code, one of this module's sentences, with the parameters that the sentence names."""
+        return cls(code, tuple(parameters.items()))
+
+    def __str__(self) -> str:
+        """The sentence; of a code that a newer version stored, the code and its parameters."""
+        if sentence := _SENTENCES.get(self.code):
+            return sentence.format(**dict(self.parameters))
+        return f"{self.code}: {', '.join(f'{name}={value}' for name, value in self.parameters)}"
+
+
+AnyNotice = Notice | str
+"""A notice, or the sentence of one: those of registry files, and those that have no code yet."""
+
+
+def to_plain(notice: AnyNotice) -> str | dict[str, Any]:
+    """The notice as it is stored."""
+    return notice if isinstance(notice, str) else {"code": notice.code, "parameters": dict(notice.parameters)}
+
+
+def from_plain(plain: str | Mapping[str, Any]) -> AnyNotice:
+    """The opposite of `to_plain`."""
+    return plain if isinstance(plain, str) else Notice.of(plain["code"], **plain["parameters"])
