@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 _UPSTREAM_TEXT_LIMIT = 300
+_EXAMINED = 10
+"""So many times the characters that are shown are cleaned: an upstream may send megabytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -328,7 +330,8 @@ def quoted(text: object, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
 
 def cleaned(text: str, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
     """One line without control or invisible characters, capped."""
-    kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or _is_visible(c))
+    start = text[: _EXAMINED * limit]
+    kept = "".join(" " if c.isspace() else c for c in start if c.isspace() or _is_visible(c))
     line = re.sub(r" +", " ", kept).strip()
     return f"{line[: limit - 1]}…" if len(line) > limit else line
 

@@ -176,6 +176,7 @@ def _without_switched_ratio(request: ImageRequest, offer: Offer) -> tuple[ImageR
 def _obstacles(
     request: ImageRequest, offer: Offer, catalog: Catalog, only_data: str | None
 ) -> Iterator[InvalidRequest]:
+    yield from _prompt_obstacles(request, offer, catalog)
     yield from _picture_obstacles(request, offer, catalog)
     yield from _option_obstacles(request, offer, catalog)
     yield from _size_obstacles(request, offer, catalog)
@@ -186,6 +187,15 @@ def _obstacles(
             next_step=f"Call again with provider={takers}, or give a public URL."
             if takers
             else "Give a public URL: no configured provider of this model takes the picture itself.",
+        )
+
+
+def _prompt_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
+    if offer.prompt_max_length is not None and len(request.prompt) > offer.prompt_max_length:
+        yield UnsupportedValue(
+            f"{who(offer, catalog)} takes prompts of at most {offer.prompt_max_length} characters; "
+            f"{len(request.prompt)} were given.",
+            next_step="Shorten the prompt, or choose another model.",
         )
 
 

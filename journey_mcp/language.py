@@ -53,6 +53,8 @@ _MINIMUM_PHRASE = 3
 """Words between two commas. Without a phrase there is no grammar to tell whose "kimchi, soju" it is."""
 _JUDGED_CHARACTERS = 1000
 """A longer prompt has told its language by then; this bounds the time of a call."""
+_READ_CHARACTERS = 8 * _JUDGED_CHARACTERS
+"""What is left out before that, addresses and quoted text for example, is looked for in so many only."""
 
 _SURELY_KNOWN = 1 / 2
 _PARTLY_KNOWN = 1 / 8
@@ -121,7 +123,7 @@ def judge(prompt: str) -> Judgement:
     Depends on nothing but the prompt and may be called from any thread. The first prompt that the cheap signs
     leave open loads the detector, which takes long enough that an event loop should call this in a thread.
     """
-    text = _NOT_JUDGED.sub(" ", unicodedata.normalize("NFKC", prompt))[:_JUDGED_CHARACTERS]
+    text = _NOT_JUDGED.sub(" ", unicodedata.normalize("NFKC", prompt[:_READ_CHARACTERS]))[:_JUDGED_CHARACTERS]
     share = _share_of_foreign_letters(text)
     if share > _MOST_LETTERS:
         return Judgement(verdict=Verdict.FOREIGN, language=_language_of_script(text))

@@ -10,6 +10,8 @@ from journey_mcp.images import ImageId, OutputImage
 from journey_mcp.tasks import Status, Task
 
 _PROMPT_START = 80
+_PROMPT_READ = 400
+"""A prompt may have thousands of characters; those of its beginning are enough, also where half of them are blank."""
 
 
 def task_object(task: Task, *, now: float, with_prompt: bool = False, with_paths: bool = True) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def as_text(plain: dict[str, Any]) -> str:
 
 def start_of(prompt: str) -> str:
     """The first words of a prompt, on one line."""
-    line = " ".join(prompt.split())
+    line = " ".join(prompt[:_PROMPT_READ].split())
     return line if len(line) <= _PROMPT_START else f"{line[: _PROMPT_START - 1]}…"
 
 

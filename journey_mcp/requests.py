@@ -26,6 +26,11 @@ OPTIONS = (
 )
 """The arguments beyond prompt and pictures that an offer may or may not take."""
 
+LONGEST_PROMPT = 32_000
+"""Characters of a prompt that are taken at all; an offer may take fewer."""
+LONGEST_NEGATIVE_PROMPT = 4_000
+"""The same of a negative prompt; no provider states more."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageRequest:

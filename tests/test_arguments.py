@@ -62,6 +62,53 @@ def test_arguments_that_clients_add_are_dropped(name: str, caplog: pytest.LogCap
 
 
 @pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"prompt": "x" * 32_001}, "prompt='" + "x" * 80 + "'… has 32,001 characters (at most 32,000 are taken)"),
+        ({"prompt": "\u200b" * 10_000_000}, "has 10,000,000 characters"),
+        ({"negative_prompt": "y" * 4_001}, "at most 4,000 are taken"),
+        ({"webhook_url": "https://example.test/" + "z" * 3_000}, "at most 2,083 are taken"),
+        ({"model": "m" * 201}, "at most 200 are taken"),
+        ({"seed": "7" * 1_000}, "at most 200 are taken"),
+        ({"reference_images": ["https://example.test/a.png"] * 101}, "reference_images has 101 items"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_text_that_is_too_long_is_refused_before_anything_reads_it(given: dict[str, Any], says: str) -> None:
+    """The message shows its beginning only."""
+    with pytest.raises(InvalidArguments) as raised:
+        read(EditImage, "edit_image", {**GIVEN, **given})
+    assert says in str(raised.value)
+    assert len(str(raised.value)) < 700
+
+
+def test_a_long_prompt_is_taken() -> None:
+    """Up to its limit; an image may be data, and is bounded where it is read."""
+    prompt, image = "x" * 32_000, "data:image/png;base64," + "A" * 1_000_000
+    asked = read(EditImage, "edit_image", {"prompt": prompt, "image": image, "negative_prompt": "y" * 4_000})
+    assert (asked.prompt, asked.image) == (prompt, image)
+
+
+@pytest.mark.parametrize(
+    "value", [{"a": "x" * 1_000_000}, ["x" * 1_000_000], [["x"] * 50] * 50], ids=["object", "list", "nested"]
+)
+def test_a_wrong_value_of_any_size_is_shown_cut(value: Any) -> None:
+    """Whatever its type."""
+    with pytest.raises(InvalidArguments, match="prompt") as raised:
+        read(Imagine, "imagine", {"prompt": value})
+    assert len(str(raised.value)) < 700
+
+
+@pytest.mark.parametrize("name", ["prompt", "reference_images", "image"])
+@pytest.mark.parametrize("character", ["\0", "\ud800"], ids=ascii)
+def test_what_is_no_text_is_refused_everywhere(name: str, character: str) -> None:
+    """Also among the items of an array."""
+    text = f"é{character}"
+    with pytest.raises(InvalidArguments, match=f"{name} has characters that are no text"):
+        read(EditImage, "edit_image", {**GIVEN, name: [text] if name == "reference_images" else text})
+
+
+@pytest.mark.parametrize(
     ("given", "ids"),
     [
         ("tsk_a", ["tsk_a"]),
@@ -80,7 +127,7 @@ def test_ids_are_read_as_models_write_them(given: Any, ids: list[str] | None) ->
     assert read(FetchTask, "fetch_task", {"task_ids": given}).task_ids == ids
 
 
-@pytest.mark.parametrize("given", ["[" * 100_000, 7, {"a": 1}, ",", [[]]])
+@pytest.mark.parametrize("given", ["[" * 100_000, ["t" * 5_000], 7, {"a": 1}, ",", [[]]])
 def test_ids_that_are_none_are_an_error_of_the_arguments(given: Any) -> None:
     """Never one of the server."""
     with pytest.raises(InvalidArguments, match="task_ids"):

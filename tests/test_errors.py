@@ -62,3 +62,9 @@ def test_characters_that_no_font_shows_are_dropped() -> None:
     """Variation selectors, fillers, tags and unassigned code points can carry text past a reader's eyes."""
     hidden = "\ufe0f\U000e0100\U000e0041\u3164\u115f\u034f\u2800\u2065\U0003fffd\u00ad\u200b"
     assert cleaned(f"a{hidden}b{hidden}") == "ab"
+
+
+def test_of_a_text_of_megabytes_only_the_beginning_is_cleaned() -> None:
+    """An upstream may send as much as it likes."""
+    assert cleaned("a" + "\u200b" * 10 + "b" * 10_000_000, 20) == f"a{'b' * 18}…"
+    assert cleaned("\u200b" * 10_000_000 + "b") == ""

@@ -259,3 +259,14 @@ def test_a_prompt_that_lost_characters_on_its_way_is_refused() -> None:
     with pytest.raises(UnreadablePrompt, match="U\\+FFFD") as raised:
         fitting.offers_of(wish(prompt="un caf\ufffd au soleil", model="z-image"), CATALOG)
     assert "un caf" in str(raised.value)
+
+
+def test_a_prompt_longer_than_an_offer_takes_is_refused() -> None:
+    """As the provider states it; others take up to what is taken at all."""
+    vtrix = registry.load().catalog(["vtrix"])
+    limits = {model: offers[0].prompt_max_length for model, offers in vtrix.offers.items()}
+    stated = {"vtrix-transform": 800, "kling-v2": 2500, "kling-o1": 2500, "vidu-q2": 2000}
+    assert {model: limit for model, limit in limits.items() if limit} == stated
+    with pytest.raises(InvalidRequest, match="kling-v2 takes prompts of at most 2500 characters; 2501 were given"):
+        fitting.fit(wish(model="kling-v2", prompt="x" * 2501), vtrix.offers["kling-v2"][0], vtrix)
+    fitting.fit(wish(model="kling-v2", prompt="x" * 2500), vtrix.offers["kling-v2"][0], vtrix)

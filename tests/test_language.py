@@ -288,3 +288,12 @@ def test_a_long_prompt_costs_milliseconds_at_most(prompt: str) -> None:
     started = time.thread_time()  # of the processor alone: other work of the machine does not count
     judge(text)
     assert time.thread_time() - started < 0.1
+
+
+def test_only_the_beginning_of_a_long_prompt_is_read() -> None:
+    """It has told its language by then."""
+    assert (
+        judge("a red kite over the dunes. " * 1_000 + "ein roter Drachen über den Dünen " * 200).verdict
+        is Verdict.ENGLISH
+    )
+    assert judge('"' + "word " * 10_000).verdict is Verdict.ENGLISH

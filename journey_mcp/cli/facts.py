@@ -39,6 +39,8 @@ def _lines(offer: Offer, rest: Rest | None) -> Iterator[str]:
     yield f"Cost: {cost(offer) or 'not told'}{more}"
     yield f"Result: {'four pictures and a sheet of them' if offer.result == 'grid' else 'one picture'}"
     yield f"English only: {YES_NO[offer.english_only]}"
+    if offer.prompt_max_length is not None:
+        yield f"Prompts: at most {offer.prompt_max_length:,} characters"
     yield f"Picture: {_picture(offer.images)}"
     if offer.usual_duration_s:
         yield "Usually takes: {} to {} s".format(*offer.usual_duration_s)

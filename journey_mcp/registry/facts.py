@@ -110,6 +110,8 @@ class Offer:
     """The wire has no aspect ratio: it becomes a width and height of about so many pixels in all."""
     ratio_switch: bool = False
     """`--ar W:H` in the prompt sets the aspect ratio, beyond the list too."""
+    prompt_max_length: int | None = None
+    """In characters; absent: what is taken of any model, `journey_mcp.requests.LONGEST_PROMPT`."""
     english_only: bool | None = None
     expires_after_s: int | None = None
     """How long the result's links live."""

@@ -261,7 +261,7 @@ async def _call_tool(
     backstage = ctx.lifespan_context
     menu = backstage.menu()
     if params.name not in {tool["name"] for tool in menu.tools}:
-        raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
+        raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name[:80]}")
     try:
         studio = await backstage.studio()
     except JourneyError as error:

@@ -3,12 +3,13 @@
 import json
 import logging
 import re
+import reprlib
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from journey_mcp.errors import InvalidArguments
-from journey_mcp.requests import ImageRequest, Tool
+from journey_mcp.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, ImageRequest, Tool
 from journey_mcp.server.specs import Defaults
 
 
@@ -49,6 +50,14 @@ Small = Annotated[int, NoBoolean, Field(ge=0, le=10_000)]
 Factor = Annotated[float, NoBoolean, Field(ge=0, le=1000, allow_inf_nan=False)]
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _is_no_text(value: Any) -> bool:
+    # an image as data has megabytes: whether it is ASCII is known without a look at them
+    return isinstance(value, str) and ("\0" in value or (not value.isascii() and bool(_SURROGATE.search(value))))
+
+
 class _Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -57,7 +66,7 @@ class _Arguments(BaseModel):
     def _is_text(cls, given: dict[str, Any]) -> dict[str, Any]:
         """What no database and no provider takes as text is refused before it gets anywhere."""
         for name, value in given.items():
-            if isinstance(value, str) and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
+            if any(map(_is_no_text, value if isinstance(value, list) else [value])):
                 raise ValueError(f"{name} has characters that are no text (NUL, or half of a surrogate pair)")
         return given
 
@@ -126,6 +135,19 @@ _OF_CLIENTS = frozenset(
 )
 """Names, in lower case, of arguments that clients and frameworks add for themselves, as those with a `_` before."""
 
+_LONGEST = {
+    "prompt": LONGEST_PROMPT,
+    "negative_prompt": LONGEST_NEGATIVE_PROMPT,
+    "webhook_url": 2_083,
+    "task_ids": 4_000,
+}
+"""Characters of a text, before anything looks at them; images, which may be data, are bounded where they are read."""
+_LONGEST_OTHER = 200
+_IMAGES = frozenset({"image", "mask", "reference_images"})
+_MOST_ITEMS = 100
+"""Of an array: far more than any takes."""
+_SHOWN = 80
+
 _log = logging.getLogger(__name__)
 
 
@@ -142,6 +164,8 @@ def read(kind: type[A], tool: str, given: dict[str, Any] | None) -> A:
     for name, value in (given or {}).items():
         if name not in kind.model_fields and (name.startswith("_") or name.lower() in _OF_CLIENTS):
             _log.debug("%s: the argument %s of the client is dropped", tool, name)
+        elif problem := _length_problem(name, value):
+            raise InvalidArguments(f"{tool}: {problem}.")
         elif name in kind.model_fields and kind.model_fields[name].is_required():
             arguments[name] = value
         elif name == "aspect_ratio" and isinstance(value, str) and value.strip().lower() == "auto":
@@ -153,6 +177,19 @@ def read(kind: type[A], tool: str, given: dict[str, Any] | None) -> A:
     except ValidationError as error:
         problems = [_explain(kind, problem) for problem in error.errors(include_url=False)]
         raise InvalidArguments(f"{tool}: {'; '.join(problems)}.") from error
+
+
+def _length_problem(name: str, value: Any) -> str | None:
+    """What is too long, told without a look at more than its beginning; `None` when nothing is."""
+    if isinstance(value, list) and len(value) > _MOST_ITEMS:
+        return f"{name[:_SHOWN]} has {len(value):,} items: far more than are taken"
+    if name in _IMAGES:
+        return None
+    most = _LONGEST.get(name, _LONGEST_OTHER)
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str) and len(text) > most:
+            return f"{name[:_SHOWN]}={text[:_SHOWN]!r}… has {len(text):,} characters (at most {most:,} are taken)"
+    return None
 
 
 def _without_placeholders(value: Any) -> Any:
@@ -200,4 +237,6 @@ def _explain(kind: type[BaseModel], problem: Any) -> str:
         return f"there is no argument {name} (allowed: {', '.join(kind.model_fields)})"
     if problem["type"] == "missing":
         return f"{name} is missing"
-    return f"{name}={str(problem['input'])[:80]!r}: {problem['msg']}"
+    given = problem["input"]
+    shown = str(given) if isinstance(given, str | int | float) else reprlib.repr(given)
+    return f"{name}={shown[:_SHOWN]!r}: {problem['msg']}"

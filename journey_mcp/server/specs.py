@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from journey_mcp.registry import Catalog, Parameter
-from journey_mcp.requests import Tool
+from journey_mcp.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, Tool
 from journey_mcp.tasks import Status
 
 
@@ -117,7 +117,12 @@ def _cancel_task() -> dict[str, Any]:
 def _creating(tool: Tool, title: str, description: str, catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
     offers = catalog.offers_for(tool)
     properties: dict[str, Any] = {
-        "prompt": {"type": "string", "minLength": 1, "description": _prompt_text(tool, catalog)}
+        "prompt": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": max(o.prompt_max_length or LONGEST_PROMPT for its in offers.values() for o in its),
+            "description": _prompt_text(tool, catalog),
+        }
     }
     if tool == "edit_image":
         properties["image"] = {
@@ -242,7 +247,7 @@ def _allowed(kind: str, parameters: list[Parameter]) -> dict[str, Any]:
         return {"enum": values}
     if kind == "string":
         lengths = [p.max_length for p in parameters]
-        return {"maxLength": max(length or 0 for length in lengths)} if all(lengths) else {}
+        return {"maxLength": max(length or LONGEST_NEGATIVE_PROMPT for length in lengths)} if any(lengths) else {}
     low, high = [p.minimum for p in parameters], [p.maximum for p in parameters]
     bounds: dict[str, Any] = {}
     if all(isinstance(bound, int | float) for bound in low):

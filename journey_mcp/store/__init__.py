@@ -21,7 +21,7 @@ from journey_mcp.store.lines import LineTable
 from journey_mcp.store.migrations import tasks
 from journey_mcp.store.relays import RelayTable
 from journey_mcp.store.rests import RestTable
-from journey_mcp.store.rows import CHANGING, MICRO, NEW, READ, changing, micro, readable, to_row
+from journey_mcp.store.rows import CHANGING, LISTED, MICRO, NEW, READ, changing, listed, micro, readable, to_row
 from journey_mcp.tasks import Charges, EqualCall, Status, Submission, Task, Unit
 
 
@@ -153,14 +153,16 @@ class Store:
         return next(iter(await self._read(sa.select(*READ).where(tasks.c.id == task_id))), None)
 
     async def newest(self, *, principal: str, since: float, limit: int) -> list[Task]:
-        """The principal's tasks made since then, the newest first."""
+        """The principal's tasks made since then, the newest first; of long requests the prompt's beginning alone."""
         query = (
-            sa.select(*READ)
+            sa.select(*LISTED)
             .where(tasks.c.principal == principal, tasks.c.created_at >= since)
             .order_by(tasks.c.created_at.desc(), tasks.c.id)
             .limit(limit)
         )
-        return await self._read(query)
+        with _told():
+            rows = await self._database.reader.rows(query)
+        return [task for row in rows if (task := listed(row))]
 
     async def orphans(self, *, now: float, addresses: Iterable[tuple[str, str | None]]) -> list[tuple[Task, str]]:
         """Unfinished tasks that nobody renews, made at these (provider, base URL), each with who held it.

@@ -2,10 +2,13 @@
 
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from decimal import Decimal
 from typing import Any
+
+import sqlalchemy as sa
 
 from journey_mcp.errors import Failure
 from journey_mcp.images import OutputImage
@@ -21,6 +24,13 @@ NEW = [column for column in tasks.c if column.name not in _IN_LINE]
 """What a new row has."""
 READ = [column for column in tasks.c if column.name not in _NOT_READ]
 """What a task is made of again."""
+_REQUEST_READ = 2_000
+LISTED = [
+    *(column for column in READ if column is not tasks.c.request),
+    *(tasks.c.model, sa.func.substr(tasks.c.request, 1, _REQUEST_READ).label(tasks.c.request.name)),
+]
+"""The same for a listing, which reads no more of a request than the beginning of its prompt."""
+_CUT_REQUEST = re.compile(r'\{"tool":"(\w+)","prompt":"((?:[^"\\]|\\u[0-9a-f]{4}|\\[^u])*)')
 CHANGING = (
     *("provider", "base_url", "updated_at", "status", "final", "submission", "prediction_id", "outcome"),
     *("micro_credits", "micro_usd", "cost_unit", "cost_source", "equal_call"),
@@ -99,6 +109,13 @@ def readable(row: Mapping[Any, Any]) -> Task | None:
     except (ValueError, TypeError, KeyError):
         _log.exception("task %s in the store cannot be read", row["id"])
         return None
+
+
+def listed(row: Mapping[Any, Any]) -> Task | None:
+    """The task of a row of `LISTED`; of a long request it has the tool, the model, and the beginning of the prompt."""
+    if len(row["request"]) == _REQUEST_READ and (cut := _CUT_REQUEST.match(row["request"])):
+        return readable({**row, "request": f'{cut[0]}","model":{json.dumps(row["model"])}}}'})
+    return readable(row)
 
 
 def _from_row(row: Mapping[Any, Any]) -> Task:

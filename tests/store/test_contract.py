@@ -10,6 +10,7 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import statements
 
 from journey_mcp.budgets import parse_limits
 from journey_mcp.errors import Failure
@@ -151,6 +152,23 @@ async def test_the_newest_come_first_and_old_ones_are_deleted(store: Store) -> N
     assert await store.delete_older(than=3.0) == 3
     left = await store.newest(principal="local", since=0, limit=9)
     assert [task.id for task in left] == ["t4", "t3", "running"]
+
+
+@pytest.mark.parametrize(
+    "prompt", ["kite " * 9_000, '"\\\n\x1f' * 500, "x" * 1_966 + "\x1f" * 99, "short", "\U0001fa81" * 9_000]
+)
+async def test_a_listing_reads_the_beginning_of_a_long_request(store: Store, prompt: str) -> None:
+    """Wherever the text is cut; a short one whole, and what the rest of the row tells as ever."""
+    request = ImageRequest(tool="edit_image", prompt=prompt, model="m", negative_prompt="n" * 3_000)
+    long = replace(make_task(), request=request)
+    await add(store, long)
+    with statements("ORDER BY tasks.created_at") as seen:
+        (listed,) = await store.newest(principal="local", since=0, limit=9)
+    assert "substr(tasks.request" in seen[0][0]
+    assert prompt.startswith(listed.request.prompt)
+    assert len(listed.request.prompt) >= min(len(prompt), 300)
+    assert replace(listed, request=request) == long
+    assert (listed.request.tool, listed.request.model) == ("edit_image", "m")
 
 
 # leases
