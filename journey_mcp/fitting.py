@@ -1,12 +1,11 @@
 """Whether an offer takes a request, and what stands in the way: decided before anything is paid."""
 
-import difflib
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from journey_mcp import model_names
 from journey_mcp.errors import (
     DataNotTaken,
     EditOnlyModel,
@@ -15,7 +14,6 @@ from journey_mcp.errors import (
     ImageRequired,
     InvalidRequest,
     TooManyImages,
-    UnknownModel,
     UnreadablePrompt,
     UnsupportedOption,
     UnsupportedValue,
@@ -30,27 +28,6 @@ _RATIO_SWITCH = re.compile(r"(?:^|\s)--(?:ar|aspect)[\s=]+(\S+)", re.IGNORECASE)
 _SHOWN = 60
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 """What decoding puts in place of bytes that are no text."""
-
-
-def with_known_model(request: ImageRequest, catalog: Catalog) -> tuple[ImageRequest, tuple[str, ...]]:
-    """Return the request with the model that its name means, and a notice where that was written otherwise.
-
-    Case, blanks, dots, brackets and the order of words do not count, nor a vendor before a slash:
-    `black-forest-labs/flux-kontext-pro` is known, and so is what the registry lists as an alias. A name that may mean
-    several models, or none, stays as it is.
-    """
-    if request.model in catalog.offers:
-        return request, ()
-    given = _words(request.model)
-    names = {model: (model, *catalog.models[model].aliases) for model in catalog.offers}
-    meant = [model for model, its in names.items() if given in map(_words, its)]
-    if len(meant) != 1:
-        return request, ()
-    return replace(request, model=meant[0]), (f"model={request.model[:80]!r} was read as {meant[0]}.",)
-
-
-def _words(name: str) -> Counter[str]:
-    return Counter(re.findall(r"[a-z0-9]+", name.rpartition("/")[2].lower()))
 
 
 def offers_of(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
@@ -72,36 +49,7 @@ def offers_of(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
         )
     if request.model in catalog.offers:
         return _pinned(request, catalog)
-    raise _unknown(request, catalog)
-
-
-def _unknown(request: ImageRequest, catalog: Catalog) -> UnknownModel:
-    usable = list(catalog.offers_for(request.tool))
-    if others := catalog.missing.get(request.model):
-        keys = " or ".join(facts.key_variable for facts in others)
-        return UnknownModel(
-            f"No configured provider offers {request.model}; {', '.join(facts.title for facts in others)} would.",
-            next_step=f"Choose one of {', '.join(usable)}; or ask the person to set {keys}.",
-        )
-    if not usable:
-        return UnknownModel(
-            f"No configured provider has a model for {request.tool}.",
-            next_step="Ask the person to set another provider's key.",
-        )
-    near = difflib.get_close_matches(request.model.lower(), usable, n=3, cutoff=0.6)
-    nearest = difflib.get_close_matches(request.model.lower(), list(catalog.offers), n=1, cutoff=0.6)
-    if nearest and nearest[0] not in usable:
-        other = "edit_image" if request.tool == "imagine" else "imagine"
-        return UnknownModel(
-            f"model={request.model[:80]!r} is not known. Did you mean {nearest[0]}? That is a model of {other}; "
-            f"{request.tool} takes: {', '.join(usable)}.",
-            next_step=f"Call {other} with model={nearest[0]!r}, or {request.tool} with one of its own models.",
-        )
-    hint = f"Did you mean {' or '.join(near)}? " if near else ""
-    return UnknownModel(
-        f"model={request.model[:80]!r} is not known. {hint}{request.tool} takes: {', '.join(usable)}.",
-        next_step=f"Call again with {'model=' + repr(near[0]) + ' or another' if near else 'one'} of these.",
-    )
+    raise model_names.unknown(request, catalog)
 
 
 def fit(

@@ -12,7 +12,7 @@ import anyio
 from anyio import to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
-from journey_mcp import fitting, leases, routing, wishes
+from journey_mcp import fitting, leases, model_names, routing, wishes
 from journey_mcp.cancellation import cancel
 from journey_mcp.clock import Clock, Wakeup
 from journey_mcp.concurrency import parse_limits_at_once
@@ -152,7 +152,7 @@ class Studio:
         """
         if request.webhook_url is not None:
             await self._relay.check(request.webhook_url)
-        request, read_as = fitting.with_known_model(request, self.catalog)
+        request, read_as = model_names.with_known_model(request, self.catalog)
         offers = fitting.offers_of(request, self.catalog)
         pictures = await self._pictures.read(request, principal, files_allowed=files_allowed)
         wish = wishes.digest(request, pictures.digests, self._connections.sandbox_url)

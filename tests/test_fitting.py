@@ -4,7 +4,7 @@ import pytest
 from support import wish
 
 from journey_mcp import fitting, registry
-from journey_mcp.errors import EmptyPrompt, InvalidRequest, UnknownModel, UnreadablePrompt
+from journey_mcp.errors import EmptyPrompt, InvalidRequest, UnreadablePrompt
 from journey_mcp.registry import Offer
 from journey_mcp.requests import check_webhook_url
 
@@ -102,18 +102,6 @@ def test_every_editing_model_takes_a_picture(model: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "near"),
-    [("flux-kontext", "flux-"), ("mid-journey", "midjourney"), ("Flux-Pro", "flux-pro"), ("xyzzy-000", "one of these")],
-)
-def test_an_unknown_model_is_answered_with_the_nearest_names(model: str, near: str) -> None:
-    """And with all there are."""
-    with pytest.raises(UnknownModel) as raised:
-        fitting.offers_of(wish(model=model), CATALOG)
-    assert near in (raised.value.failure.next_step or "")
-    assert "z-image" in raised.value.failure.message
-
-
-@pytest.mark.parametrize(
     "prompt", ["", "   ", "\n\t", "\u200b", " \u3164\u2800 ", "\ufe0f\U000e0041", "\u00ad"], ids=ascii
 )
 def test_an_empty_prompt_is_refused(prompt: str) -> None:
@@ -192,60 +180,6 @@ def test_ranges_of_other_providers_are_kept() -> None:
     assert problem("22:9", ratio, has_pictures=False) == "W:H from 9:21 to 21:9"
     assert problem("wide", ratio, has_pictures=False) == "W:H from 9:21 to 21:9"
     assert problem("anything", registry.Parameter(), has_pictures=False) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "model"),
-    [
-        ("black-forest-labs/flux-kontext-pro", "flux-kontext-pro"),
-        ("FLUX.1 Kontext [pro]", "flux-kontext-pro"),
-        ("flux kontext pro", "flux-kontext-pro"),
-        ("flux_kontext_pro", "flux-kontext-pro"),
-        ("Kontext Flux Pro", "flux-kontext-pro"),
-        ("midjourney v7", "midjourney"),
-        ("Midjourney V7", "midjourney"),
-        ("FLUX.1 [dev]", "flux-dev"),
-        ("MidJourney", "midjourney"),
-        ("google/nano banana 2", "nano-banana-2"),
-        ("nano.banana", "nano-banana"),
-    ],
-)
-def test_a_model_is_known_by_its_name_as_people_write_it(name: str, model: str) -> None:
-    """With a notice."""
-    request, notices = fitting.with_known_model(wish(model=name), CATALOG)
-    assert (request.model, notices) == (model, (f"model={name!r} was read as {model}.",))
-    assert fitting.with_known_model(wish(model=model), CATALOG) == (wish(model=model), ())
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "flux",
-        "nano banana 3",
-        "nano-banana v2",
-        "midjourney v6",
-        "flux-1.1-pro",
-        "flux-pro-1.1",
-        "recraft v3",
-        "dall-e-3",
-        "pro",
-        "",
-        "midjourney niji",
-        "v7",
-    ],
-)
-def test_a_name_that_means_no_model_or_several_stays(name: str) -> None:
-    """Nothing is paid for a guess."""
-    assert fitting.with_known_model(wish(model=name), CATALOG) == (wish(model=name), ())
-
-
-def test_the_near_name_of_a_model_of_the_other_tool_names_that_tool() -> None:
-    """It would be unknown there for ever."""
-    with pytest.raises(UnknownModel, match=r"Did you mean flux-kontext-pro\? That is a model of edit_image") as raised:
-        fitting.offers_of(wish(model="flux-kontxt-pro"), CATALOG)
-    assert raised.value.failure.next_step == (
-        "Call edit_image with model='flux-kontext-pro', or imagine with one of its own models."
-    )
 
 
 def test_a_character_that_is_newer_than_this_python_is_visible() -> None:

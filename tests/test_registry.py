@@ -103,7 +103,7 @@ def test_a_file_of_the_users_adds_a_model(tmp_path: Path) -> None:
         (('support = "none"', 'support = "none", colour = 1'), ["images.colour", "mask_field"]),
         (('provider = "journeyapi"', 'provider = "nobody"'), ["provider='nobody'", "allowed: journeyapi"]),
         (('model = "mine"', 'model = "other"'), ["offer other", "no [[model]]", "midjourney"]),
-        (("[[offer]]", "[[offers]]"), ["offers is not a known key", "provider, model, offer, defaults"]),
+        (("[[offer]]", "[[offers]]"), ["offers is not a known key", "provider, model, offer, other, defaults"]),
         (
             ("synchronous = true", "synchronous = true\nparameters.colour.values = ['red']"),
             ["parameters.colour", "aspect_ratio"],
@@ -120,6 +120,8 @@ def test_a_file_of_the_users_adds_a_model(tmp_path: Path) -> None:
             ["wire_values", "2K", "1K"],
         ),
         (("[[offer]]", GOOD.split("[[offer]]", maxsplit=1)[0] + "[[offer]]"), ["has the model mine twice"]),
+        (("[[model]]", '[[other]]\nnames = ["foo"]\nnearest = ["bar"]\n[[model]]'), ["other foo", "'bar'", "z-image"]),
+        (("[[model]]", '[[other]]\nnames = ["foo"]\nnear = []\n[[model]]'), ["other[1].near", "names, nearest"]),
     ],
 )
 def test_a_wrong_file_fails_with_key_and_what_is_allowed(

@@ -6,11 +6,11 @@ from functools import cache
 from pathlib import Path
 
 from journey_mcp.errors import SetupError
-from journey_mcp.registry.facts import ImageInput, Model, Offer, Parameter, ProviderFacts
+from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts
 from journey_mcp.registry.files import RegistryFile, read_file, shipped_files
 from journey_mcp.requests import Tool
 
-__all__ = ["Catalog", "ImageInput", "Model", "Offer", "Parameter", "ProviderFacts", "Registry", "load"]
+__all__ = ["Catalog", "ImageInput", "Model", "Offer", "OtherModels", "Parameter", "ProviderFacts", "Registry", "load"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,7 @@ class Registry:
     """By id, in the order of the files: the order in which they are listed everywhere."""
     providers: Mapping[str, ProviderFacts]
     offers: tuple[Offer, ...]
+    others: tuple[OtherModels, ...] = ()
 
     def catalog(self, providers: Sequence[str]) -> "Catalog":
         """What these providers offer, in their order of preference."""
@@ -33,6 +34,7 @@ class Registry:
             providers={name: self.providers[name] for name in providers},
             models={id_: model for id_, model in self.models.items() if offers[id_]},
             offers={id_: tuple(found) for id_, found in offers.items() if found},
+            others=self.others,
             missing={id_: self._offered_by(id_) for id_, found in offers.items() if not found},
         )
 
@@ -51,6 +53,8 @@ class Catalog:
     """By model id, the preferred provider first; every model has at least one."""
     missing: Mapping[str, tuple[ProviderFacts, ...]] = field(default_factory=dict)
     """Models that only other providers offer, with these."""
+    others: tuple[OtherModels, ...] = ()
+    """What comes nearest to models that callers may ask for."""
 
     def offers_for(self, tool: Tool) -> dict[str, tuple[Offer, ...]]:
         """The offers that a tool can use: `imagine` works without a picture, `edit_image` needs one."""
@@ -91,12 +95,23 @@ def join(parts: list[tuple[Path, RegistryFile]]) -> Registry:
         for offer in part.offer:
             _check_known(path, offer, models, providers)
             offers[offer.model, offer.provider] = offer
-    return Registry(models=models, providers=providers, offers=tuple(offers.values()))
+        for other in part.other:
+            _check_nearest(path, other, models)
+    others = tuple(other for _, part in reversed(parts) for other in part.other)
+    return Registry(models=models, providers=providers, offers=tuple(offers.values()), others=others)
 
 
 def _check_once(path: Path, names: list[str], kind: str) -> None:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SetupError(f"Registry file {path} has the {kind} {twice[0]} twice.")
+
+
+def _check_nearest(path: Path, other: OtherModels, models: Mapping[str, Model]) -> None:
+    if unknown := [model for model in other.nearest if model not in models]:
+        raise SetupError(
+            f"Registry file {path}: other {', '.join(other.names)}: nearest names {unknown[0]!r}, which is no model "
+            f"(allowed: {', '.join(models)})."
+        )
 
 
 def _check_known(path: Path, offer: Offer, models: Mapping[str, Model], providers: Mapping[str, ProviderFacts]) -> None:

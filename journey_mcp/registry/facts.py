@@ -155,6 +155,16 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OtherModels:
+    """Models that callers ask for though perhaps nobody here offers them, and those of ours that come nearest."""
+
+    names: tuple[str, ...]
+    """Beginnings of their names, in small letters and digits alone; the longest that fits counts."""
+    nearest: tuple[str, ...]
+    """Ids of models, the nearest by purpose first."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProviderFacts:
     """An upstream service."""
 

@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from journey_mcp.errors import SetupError
-from journey_mcp.registry.facts import ImageInput, Model, Offer, Parameter, ProviderFacts
+from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts
 from journey_mcp.requests import OPTIONS
 
-for _strict in (Parameter, ImageInput, Offer, Model, ProviderFacts):
+for _strict in (Parameter, ImageInput, Offer, Model, OtherModels, ProviderFacts):
     # pydantic reads this attribute on plain dataclasses; the facts themselves need not know it
     _strict.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[union-attr]
 
@@ -26,6 +26,7 @@ class RegistryFile:
     provider: ProviderFacts | None = None
     model: tuple[Model, ...] = ()
     offer: tuple[Offer, ...] = ()
+    other: tuple[OtherModels, ...] = ()
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -114,11 +115,14 @@ def _place(loc: tuple[int | str, ...], plain: Mapping[str, Any]) -> str:
     return text
 
 
+_KINDS = {"provider": ProviderFacts, "model": Model, "offer": Offer, "images": ImageInput, "other": OtherModels}
+
+
 def _allowed_keys(loc: tuple[int | str, ...]) -> list[str]:
     kind: Any = RegistryFile
     for part in loc:
-        if part in {"provider", "model", "offer", "images"} and is_dataclass(kind):
-            kind = {"provider": ProviderFacts, "model": Model, "offer": Offer, "images": ImageInput}[part]
+        if part in _KINDS and is_dataclass(kind):
+            kind = _KINDS[str(part)]
         elif part == "parameters":
             kind = Parameter
     names = [f.name for f in fields(kind)]
