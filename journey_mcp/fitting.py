@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from journey_mcp import model_names
+from journey_mcp import aspect_ratios, model_names
 from journey_mcp.errors import (
     DataNotTaken,
     EditOnlyModel,
@@ -63,6 +63,8 @@ def fit(
         InvalidRequest: the first thing that keeps this offer from running it.
     """
     request, notices = _without_switched_ratio(_without_automatic_ratio(request, offer), offer)
+    request, read_as = _with_read_ratio(request, offer, catalog)
+    notices += read_as
     if problem := next(_obstacles(request, offer, catalog, only_data), None):
         raise problem
     sized = _sized(request, offer)
@@ -119,6 +121,25 @@ def _without_switched_ratio(request: ImageRequest, offer: Offer) -> tuple[ImageR
         [Notice.of("switch_wins", switch=switch[1], given=given)] if (given := request.aspect_ratio) else []
     )
     return replace(request, aspect_ratio=None), lost
+
+
+def _with_read_ratio(request: ImageRequest, offer: Offer, catalog: Catalog) -> tuple[ImageRequest, list[AnyNotice]]:
+    """Return the request with the ratio that its `aspect_ratio` means, where the offer does not take it as it is."""
+    given, parameter = request.aspect_ratio, offer.parameters.get("aspect_ratio")
+    if given is None or parameter is None or not _problem("aspect_ratio", given, parameter, request):
+        return request, []
+    meant = aspect_ratios.read(given)
+    if meant is None:
+        return request, []
+    taken = meant.nearest(_ratios(parameter)) if parameter.values else meant.ratio
+    if taken is None:
+        return request, []
+    notice = (
+        Notice.of("aspect_ratio_read", given=given, taken=str(taken))
+        if not meant.ratio.distance(taken)
+        else Notice.of("aspect_ratio_nearest", given=given, taken=str(taken), offer=who(offer, catalog))
+    )
+    return replace(request, aspect_ratio=str(taken)), [notice]
 
 
 def _obstacles(
@@ -186,10 +207,9 @@ def _option_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> 
         if parameter is None:
             yield _ignored(request, offer, name, value, catalog)
         elif problem := _problem(name, value, parameter, request):
-            advice = _ratio_advice(name, value, offer)
             yield UnsupportedValue(
                 f"{who(offer, catalog)} does not take {name}={_shown(value)}. It takes {problem}.",
-                next_step=f"Change {name}, {advice or 'leave it out, or choose another model'}.",
+                next_step=_advice(name, value, offer),
             )
     for names in offer.exclusive:
         given = [name for name in names if name in request.options]
@@ -224,12 +244,18 @@ def _ignored(request: ImageRequest, offer: Offer, name: str, value: Any, catalog
         for model, offers in catalog.offers_for(request.tool).items()
         if any(name in o.parameters or (name == "mask" and o.images.mask_field) for o in offers)
     ]
-    nearest = _nearest_ratio(request, offer) if name == "width" else None
-    instead = f", give aspect_ratio={nearest} in its place" if nearest else ""
+    sides = {side: given for side in ("width", "height") if (given := request.options.get(side))}
+    ignored = sides if name in sides else {name: value}
+    it, its = ("them", "their") if len(ignored) > 1 else ("it", "its")
+    instead = f", give {words} in {its} place" if name in sides and (words := _for_sides(request, offer)) else ""
     return UnsupportedOption(
-        f"{who(offer, catalog)} would ignore {name}={_shown(value)}.",
-        next_step=f"Leave {name} out{instead}"
-        + (f", or choose a model that takes it: {', '.join(takers)}." if takers else "; no configured model takes it."),
+        f"{who(offer, catalog)} would ignore {' and '.join(f'{n}={_shown(v)}' for n, v in ignored.items())}.",
+        next_step=f"Leave {' and '.join(ignored)} out{instead}"
+        + (
+            f", or choose a model that takes {it}: {', '.join(takers)}."
+            if takers
+            else f"; no configured model takes {it}."
+        ),
     )
 
 
@@ -277,20 +303,30 @@ def _range(low: float, high: float) -> str:
     return f"from {low:g} to {high:g}" if high != float("inf") else f"from {low:g}"
 
 
-def _ratio_advice(name: str, value: Any, offer: Offer) -> str | None:
-    if name == "aspect_ratio" and offer.ratio_switch and AspectRatio.parse(str(value)):
-        return f"or leave aspect_ratio out and end the prompt with --ar {value}"
-    return None
+def _advice(name: str, value: Any, offer: Offer) -> str:
+    ratio = AspectRatio.parse(str(value)) if name == "aspect_ratio" else None
+    if ratio and offer.ratio_switch:
+        return f"Change {name}, or leave it out and end the prompt with --ar {value}."
+    known = _ratios(offer.parameters[name]) if ratio else []
+    near = f" ({min(known, key=ratio.distance)} is the nearest)" if ratio and known else ""
+    return f"Change {name}{near}, leave it out, or choose another model."
 
 
-def _nearest_ratio(request: ImageRequest, offer: Offer) -> str | None:
-    """The offer's aspect ratio that comes closest to the wanted width and height."""
+def _for_sides(request: ImageRequest, offer: Offer) -> str:
+    """What says a size in place of width and height: the nearest aspect ratio, and a size class where one is taken."""
     parameter = offer.parameters.get("aspect_ratio")
-    known = [r for text in (parameter.values or () if parameter else ()) if (r := AspectRatio.parse(text))]
-    if not known or not request.width or not request.height:
-        return None
-    wanted = AspectRatio(request.width, request.height)
-    return str(min(known, key=wanted.distance))
+    known = _ratios(parameter) if parameter else []
+    words = ["aspect_ratio"] if parameter else []
+    if known and request.width and request.height:
+        words = [f"aspect_ratio={min(known, key=AspectRatio(request.width, request.height).distance)}"]
+    if (classes := offer.parameters.get("resolution")) and classes.values:
+        words.append(f"resolution ({', '.join(classes.values)})")
+    return " and ".join(words)
+
+
+def _ratios(parameter: Parameter) -> list[AspectRatio]:
+    """The ratios among its values."""
+    return [ratio for text in parameter.values or () if (ratio := AspectRatio.parse(text))]
 
 
 def _sized(request: ImageRequest, offer: Offer) -> ImageRequest:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _SENTENCES = {
+    "aspect_ratio_read": "aspect_ratio={given!r} was read as {taken}.",
+    "aspect_ratio_nearest": "aspect_ratio={given!r} was read as {taken}, the nearest that {offer} takes.",
     "switch_wins": "--ar {switch} in the prompt wins over aspect_ratio={given}, which was not sent.",
 }
 """The sentence of each code, with the names of its parameters."""

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from journey_mcp.errors import InvalidArguments
-from journey_mcp.server.arguments import CancelTask, EditImage, FetchTask, Imagine, read
+from journey_mcp.server.arguments import CancelTask, EditImage, FetchTask, Imagine, image_request, read
+from journey_mcp.server.specs import Defaults
 
 GIVEN = {"prompt": "a kite", "image": "https://example.test/a.png"}
+DEFAULTS = Defaults(imagine="midjourney", edit_image="flux-kontext-pro", wait_s=25, keep_days=30)
 OPTIONAL = [name for name, field in EditImage.model_fields.items() if not field.is_required()]
 PLACEHOLDERS = [None, "", "null", "none", "undefined", "auto", "default", " NULL ", "None", [], ["null"], ["", None]]
 
@@ -106,6 +108,43 @@ def test_what_is_no_text_is_refused_everywhere(name: str, character: str) -> Non
     text = f"é{character}"
     with pytest.raises(InvalidArguments, match=f"{name} has characters that are no text"):
         read(EditImage, "edit_image", {**GIVEN, name: [text] if name == "reference_images" else text})
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"resolution": "1k"}, {"resolution": "1K"}),
+        ({"resolution": "2 K"}, {"resolution": "2K"}),
+        ({"resolution": 1024}, {"resolution": "1K"}),
+        ({"resolution": "4096px"}, {"resolution": "4K"}),
+        ({"resolution": "2048x1152"}, {"resolution": "2K"}),
+        ({"resolution": "1080P"}, {"resolution": "1080p"}),
+        ({"resolution": "1300"}, {"resolution": "1300"}),
+        ({"output_format": "JPG"}, {"output_format": "jpeg"}),
+        ({"output_format": ".png"}, {"output_format": "png"}),
+        ({"output_format": "image/webp"}, {"output_format": "webp"}),
+        ({"aspect_ratio": 1.5}, {"aspect_ratio": "1.5"}),
+        ({"seed": " 42 "}, {"seed": 42}),
+        ({"seed": "42.0"}, {"seed": 42}),
+        ({"width": "1024px", "height": "768 pixels"}, {"width": 1024, "height": 768}),
+        ({"guidance": "3.5"}, {"guidance": 3.5}),
+        ({"prompt_upsampling": " True "}, {"prompt_upsampling": True}),
+        ({"prompt_upsampling": "yes"}, {"prompt_upsampling": True}),
+        ({"prompt_upsampling": "no"}, {"prompt_upsampling": False}),
+    ],
+)
+def test_values_are_read_as_models_write_them(given: dict[str, Any], meant: dict[str, Any]) -> None:
+    """Numbers and yes or no as text, units, formats by ending and type, size classes in pixels."""
+    request = image_request("edit_image", read(EditImage, "edit_image", {**GIVEN, **given}), DEFAULTS)
+    assert request.options == meant
+
+
+def test_seconds_may_have_their_unit() -> None:
+    """But a word is none."""
+    assert read(FetchTask, "fetch_task", {"wait_s": "30s"}).wait_s == 30
+    assert read(FetchTask, "fetch_task", {"wait_s": "5 seconds"}).wait_s == 5
+    with pytest.raises(InvalidArguments, match="wait_s='soon'"):
+        read(FetchTask, "fetch_task", {"wait_s": "soon"})
 
 
 @pytest.mark.parametrize(

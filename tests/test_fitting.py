@@ -43,7 +43,26 @@ def offer(model: str) -> Offer:
             "Change ",
         ),
         ({"model": "midjourney", "aspect_ratio": "21:9"}, "unsupported_value", "aspect_ratio=21:9", "--ar 21:9"),
-        ({"model": "midjourney", "aspect_ratio": "wide"}, "unsupported_value", "wide", "leave it out"),
+        ({"model": "midjourney", "aspect_ratio": "banana"}, "unsupported_value", "banana", "leave it out"),
+        (
+            {"model": "z-image", "aspect_ratio": "21x9"},
+            "unsupported_value",
+            "21x9. It takes 1:1, 16:9",
+            "another model",
+        ),
+        ({"model": "z-image", "aspect_ratio": "4:5"}, "unsupported_value", "aspect_ratio=4:5", "(3:4 is the nearest)"),
+        (
+            {"model": "z-image", "width": 1920, "height": 1080},
+            "unsupported_option",
+            "would ignore width=1920 and height=1080",
+            "Leave width and height out, give aspect_ratio=16:9 in their place; no configured model takes them.",
+        ),
+        (
+            {"model": "nano-banana-2", "width": 2048},
+            "unsupported_option",
+            "would ignore width=2048.",
+            "Leave width out, give aspect_ratio and resolution (1K, 2K, 4K) in its place; no",
+        ),
         ({"model": "z-image", "aspect_ratio": "21:9"}, "unsupported_value", "1:1, 16:9", "another model"),
         (
             {"model": "midjourney", "output_format": "png"},
@@ -130,6 +149,39 @@ def test_a_switch_in_the_prompt_wins_over_the_aspect_ratio(
     prepared, told = fitting.fit(request, offer("midjourney"), CATALOG)
     assert (prepared.aspect_ratio, len(told)) == (sent, notices)
     assert prepared.prompt == prompt
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "taken", "says"),
+    [
+        ("z-image", "16x9", "16:9", "aspect_ratio='16x9' was read as 16:9."),
+        ("z-image", "1792x1024", "16:9", "aspect_ratio='1792x1024' was read as 16:9."),
+        ("z-image", "1920:1080", "16:9", "aspect_ratio='1920:1080' was read as 16:9."),
+        ("z-image", "1216x832", "3:2", "aspect_ratio='1216x832' was read as 3:2, the nearest that z-image takes."),
+        ("z-image", "1.91:1", "16:9", "aspect_ratio='1.91:1' was read as 16:9, the nearest that z-image takes."),
+        ("midjourney", "landscape", "3:2", "aspect_ratio='landscape' was read as 3:2."),
+    ],
+)
+def test_a_ratio_in_other_words_is_read_as_the_nearest_that_is_taken(
+    model: str, given: str, taken: str, says: str
+) -> None:
+    """With a notice; what is far off everything is an error."""
+    prepared, told = fitting.fit(wish(model=model, aspect_ratio=given), offer(model), CATALOG)
+    assert (prepared.aspect_ratio, list(map(str, told))) == (taken, [says])
+
+
+def test_what_an_offer_takes_as_it_is_stays() -> None:
+    """Words of its own, and any ratio between two bounds; other spellings are read for it as well."""
+    catalog = registry.load().catalog(["replicate", "bfl"])
+    replicate, bfl = catalog.offers["flux-kontext-pro"]
+    for given, its, taken in (
+        ("match_input_image", replicate, "match_input_image"),
+        ("1920:1080", bfl, "1920:1080"),
+        ("4x5", bfl, "4:5"),
+        ("landscape", replicate, "3:2"),
+    ):
+        request = wish(tool="edit_image", image=URL, model="flux-kontext-pro", aspect_ratio=given)
+        assert fitting.fit(request, its, catalog)[0].aspect_ratio == taken
 
 
 @pytest.mark.parametrize(

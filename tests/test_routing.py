@@ -211,7 +211,7 @@ def test_the_nearest_ratio_is_offered_where_width_and_height_are_not_taken() -> 
     """JourneyAPI has seven ratios."""
     with pytest.raises(InvalidRequest) as raised:
         plan("journeyapi", width=1440, height=1088)
-    assert "give aspect_ratio=4:3 in its place" in (raised.value.failure.next_step or "")
+    assert "Leave width and height out, give aspect_ratio=4:3 in their place" in (raised.value.failure.next_step or "")
 
 
 @pytest.mark.parametrize(("given", "says"), [({"width": 2048}, "together"), ({"width": 64, "height": 64}, "pixels")])

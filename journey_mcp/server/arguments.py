@@ -42,7 +42,20 @@ def _no_boolean(value: Any) -> Any:
     return value
 
 
-NoBoolean = BeforeValidator(_no_boolean)
+def _number(value: Any) -> Any:
+    """A number may come as text, with its unit."""
+    text = value.strip().lower() if isinstance(value, str) else ""
+    return re.sub(r"\s*(?:px|pixels?|s|sec|seconds?)$", "", text) if text[:1].isdigit() else _no_boolean(value)
+
+
+def _text(value: Any) -> Any:
+    """A ratio or a size class may come as a number."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+NoBoolean = BeforeValidator(_number)
+NumberAsText = Annotated[str, BeforeValidator(_text)]
+YesOrNo = Annotated[bool, BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value)]
 Seconds = Annotated[int, NoBoolean, Field(ge=0, le=300)]
 Side = Annotated[int, NoBoolean, Field(ge=1, le=16384)]
 Seed = Annotated[int, NoBoolean, Field(ge=-1, le=2**63 - 1)]
@@ -80,20 +93,20 @@ class Imagine(_Arguments):
     prompt: str
     model: str | None = None
     reference_images: Strings | None = None
-    aspect_ratio: str | None = None
+    aspect_ratio: NumberAsText | None = None
     width: Side | None = None
     height: Side | None = None
-    resolution: str | None = None
+    resolution: NumberAsText | None = None
     output_format: str | None = None
     negative_prompt: str | None = None
     seed: Seed | None = None
-    prompt_upsampling: bool | None = None
+    prompt_upsampling: YesOrNo | None = None
     safety_tolerance: Small | None = None
     guidance: Factor | None = None
     steps: Small | None = None
     provider: str | None = None
     webhook_url: str | None = None
-    fresh: bool = False
+    fresh: YesOrNo = False
     wait_s: Seconds | None = None
 
 
@@ -203,7 +216,6 @@ def _without_placeholders(value: Any) -> Any:
 
 def image_request(tool: Tool, arguments: Imagine, defaults: Defaults) -> ImageRequest:
     """The wish that the arguments of `imagine` or `edit_image` state."""
-    output_format = (arguments.output_format or "").lower() or None
     return ImageRequest(
         tool=tool,
         prompt=arguments.prompt,
@@ -214,8 +226,8 @@ def image_request(tool: Tool, arguments: Imagine, defaults: Defaults) -> ImageRe
         aspect_ratio=arguments.aspect_ratio,
         width=arguments.width,
         height=arguments.height,
-        resolution=arguments.resolution.upper() if arguments.resolution else None,
-        output_format="jpeg" if output_format == "jpg" else output_format,
+        resolution=_resolution(arguments.resolution) if arguments.resolution else None,
+        output_format=_output_format(arguments.output_format) if arguments.output_format else None,
         negative_prompt=arguments.negative_prompt,
         seed=arguments.seed,
         prompt_upsampling=arguments.prompt_upsampling,
@@ -225,6 +237,24 @@ def image_request(tool: Tool, arguments: Imagine, defaults: Defaults) -> ImageRe
         provider=(arguments.provider or "").lower() or None,
         webhook_url=arguments.webhook_url,
     )
+
+
+_CLASSES = {1024: "1K", 2048: "2K", 3840: "4K", 4096: "4K"}
+"""Size classes by the longer side in pixels."""
+
+
+def _resolution(given: str) -> str:
+    """A size class, however it is spelled: `1 k`, `1024`, `2048x2048px`; anything else as it is."""
+    text = re.sub(r"[\s_]", "", given).lower().removesuffix("px")
+    if pixels := re.fullmatch(r"(\d{3,4})(?:[x×*](\d{3,4}))?", text):  # noqa: RUF001  # as it is written
+        return _CLASSES.get(max(int(pixels[1]), int(pixels[2] or 0)), given)
+    return text if re.fullmatch(r"\d+p", text) else text.upper()
+
+
+def _output_format(given: str) -> str:
+    """A format by its name, ending or media type: `jpg`, `.png`, `image/webp`."""
+    text = given.lower().removeprefix("image/").removeprefix(".")
+    return "jpeg" if text in {"jpg", "jpe", "pjpeg"} else text
 
 
 def _explain(kind: type[BaseModel], problem: Any) -> str:
