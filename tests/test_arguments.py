@@ -4,15 +4,26 @@ import logging
 from typing import Any
 
 import pytest
+from support import SERVICES
 
+from journey_mcp import registry
 from journey_mcp.errors import InvalidArguments
-from journey_mcp.server.arguments import CancelTask, EditImage, FetchTask, Imagine, image_request, read
+from journey_mcp.server import arguments
+from journey_mcp.server.argument_names import Surroundings
+from journey_mcp.server.arguments import A, CancelTask, EditImage, FetchTask, Imagine, image_request
 from journey_mcp.server.specs import Defaults
 
 GIVEN = {"prompt": "a kite", "image": "https://example.test/a.png"}
 DEFAULTS = Defaults(imagine="midjourney", edit_image="flux-kontext-pro", wait_s=25, keep_days=30)
 OPTIONAL = [name for name, field in EditImage.model_fields.items() if not field.is_required()]
+JOURNEYAPI = Surroundings(catalog=registry.load().catalog(["journeyapi"]), defaults=DEFAULTS)
+EVERYTHING = Surroundings(catalog=registry.load().catalog(list(SERVICES)), defaults=DEFAULTS)
 PLACEHOLDERS = [None, "", "null", "none", "undefined", "auto", "default", " NULL ", "None", [], ["null"], ["", None]]
+
+
+def read(kind: type[A], tool: str, given: Any, around: Surroundings = JOURNEYAPI) -> A:
+    """The arguments of a call to a server with a key for JourneyAPI."""
+    return arguments.read(kind, tool, given, around)
 
 
 @pytest.mark.parametrize("placeholder", PLACEHOLDERS, ids=repr)

@@ -197,13 +197,28 @@ async def test_a_client_that_asks_for_progress_gets_it(mode: str, tmp_path: Path
     assert all(message and message.startswith("midjourney: running") for _, _, message in seen)
 
 
+HABITS = (
+    "imagine: there is no argument n (call again with fresh=true for another one, each costs 4 credits; midjourney "
+    "makes four candidates at once); there is no argument size (use aspect_ratio=1:1; resolution is the size class); "
+    "there is no argument quality (use resolution, or choose another model). imagine takes: prompt, model, "
+    "reference_images, aspect_ratio, resolution, output_format, negative_prompt, webhook_url, fresh, wait_s."
+)
+"""What a call with the arguments of another vendor's tool is answered."""
+
+
 @pytest.mark.parametrize(
     ("tool", "arguments", "code", "says"),
     [
         ("imagine", {}, "invalid_arguments", "prompt is missing"),
         ("imagine", {"prompt": ""}, "empty_prompt", "is empty"),
         ("imagine", {"prompt": None}, "invalid_arguments", "prompt"),
-        ("imagine", {"prompt": "p", "size": "big"}, "invalid_arguments", "no argument size (allowed: prompt, model"),
+        (
+            "imagine",
+            {"prompt": "p", "n": 4, "size": "1024x1024", "quality": "hd"},
+            "invalid_arguments",
+            HABITS,
+        ),
+        ("cancel_task", {"taskId": "tsk_a"}, "invalid_arguments", "no argument taskId (use task_ids=['tsk_a'])"),
         ("imagine", {"prompt": "p", "wait_s": 301}, "invalid_arguments", "wait_s='301'"),
         ("imagine", {"prompt": "p", "wait_s": "soon"}, "invalid_arguments", "wait_s='soon'"),
         ("imagine", {"prompt": "p", "reference_images": [5]}, "invalid_arguments", "reference_images.0='5'"),
@@ -252,6 +267,7 @@ async def test_what_cannot_be_done_is_answered_so_that_a_model_corrects_itself(
         {"prompt": "p", "model": "flux-pro", "output_format": "JPEG", "resolution": "2k"},
         {"prompt": " p ", "model": "z-image", "aspect_ratio": None, "negative_prompt": "", "seed": None},
         {"prompt": "p", "model": "Z-Image", "wait_s": "30"},
+        {"Prompt": "p", "model": "z-image", "aspectRatio": "16x9", "wait-s": "30s"},
         {"prompt": "p", "model": "z-image", "reference_images": []},
     ],
 )

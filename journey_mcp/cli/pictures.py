@@ -24,6 +24,7 @@ from journey_mcp.providers import SANDBOX
 from journey_mcp.registry import Catalog
 from journey_mcp.requests import ImageRequest, Tool
 from journey_mcp.server import arguments
+from journey_mcp.server.argument_names import Surroundings
 from journey_mcp.server.menu import read_menu
 from journey_mcp.settings import Settings
 from journey_mcp.setup import ready_settings
@@ -72,8 +73,9 @@ def create(tool: Tool, given: dict[str, Any], handling: Handling) -> int:
     """
     settings = ready_settings()
     kind = arguments.EditImage if tool == "edit_image" else arguments.Imagine
-    asked = arguments.read(kind, tool, given)
-    request = arguments.image_request(tool, asked, read_menu(settings).defaults)
+    menu = read_menu(settings)
+    asked = arguments.read(kind, tool, given, Surroundings(catalog=menu.catalog, defaults=menu.defaults))
+    request = arguments.image_request(tool, asked, menu.defaults)
     return _run(partial(_create, settings, request, handling), handling)
 
 

@@ -4,12 +4,14 @@ import json
 import logging
 import re
 import reprlib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from journey_mcp.errors import InvalidArguments
 from journey_mcp.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, ImageRequest, Tool
+from journey_mcp.server.argument_names import Surroundings, is_of_client, ours
 from journey_mcp.server.specs import Defaults
 
 
@@ -140,14 +142,6 @@ class CancelTask(_Arguments):
 _NOT_GIVEN = frozenset({"", "null", "none", "undefined", "auto", "default"})
 """What models write for an argument that they do not want to give, but that a strict schema makes them give."""
 _LISTS = frozenset({"reference_images", "task_ids"})
-_OF_CLIENTS = frozenset(
-    {
-        *("toolcallid", "tool_call_id", "wait_for_previous", "task_progress", "sessionid", "session_id"),
-        *("action", "chatinput", "random_string"),
-    }
-)
-"""Names, in lower case, of arguments that clients and frameworks add for themselves, as those with a `_` before."""
-
 _LONGEST = {
     "prompt": LONGEST_PROMPT,
     "negative_prompt": LONGEST_NEGATIVE_PROMPT,
@@ -164,32 +158,52 @@ _SHOWN = 80
 _log = logging.getLogger(__name__)
 
 
-def read(kind: type[A], tool: str, given: dict[str, Any] | None) -> A:
+def read(kind: type[A], tool: str, given: Mapping[str, Any] | None, around: Surroundings) -> A:
     """Check the arguments of a call.
 
-    An optional argument that is empty, or a word such as `null` or `default`, counts as not given. Arguments that
-    clients add for themselves are dropped.
+    Names are read in any spelling (`aspectRatio`). An optional argument that is empty, or a word such as `null` or
+    `default`, counts as not given. Arguments that clients add for themselves are dropped.
 
     Raises:
         InvalidArguments: names each wrong argument, its value, and what is allowed.
     """
+    named, unknown = _named(kind, tool, given or {})
     arguments: dict[str, Any] = {}
-    for name, value in (given or {}).items():
-        if name not in kind.model_fields and (name.startswith("_") or name.lower() in _OF_CLIENTS):
-            _log.debug("%s: the argument %s of the client is dropped", tool, name)
-        elif problem := _length_problem(name, value):
+    for name, value in named.items():
+        if problem := _length_problem(name, value):
             raise InvalidArguments(f"{tool}: {problem}.")
-        elif name in kind.model_fields and kind.model_fields[name].is_required():
+        if kind.model_fields[name].is_required():
             arguments[name] = value
         elif name == "aspect_ratio" and isinstance(value, str) and value.strip().lower() == "auto":
             arguments[name] = "auto"  # to some models a ratio of its own: it is dropped where it is none
         elif (meant := _without_placeholders(_one_or_many(value) if name in _LISTS else value)) is not None:
             arguments[name] = meant
+    problems = []
     try:
-        return kind.model_validate(arguments)
+        read = kind.model_validate(arguments)
     except ValidationError as error:
-        problems = [_explain(kind, problem) for problem in error.errors(include_url=False)]
-        raise InvalidArguments(f"{tool}: {'; '.join(problems)}.") from error
+        problems = [_explain(problem) for problem in error.errors(include_url=False)]
+    else:
+        if not unknown:
+            return read
+    if unknown:
+        problems.append(around.correction(tool, unknown, arguments))
+    raise InvalidArguments(f"{tool}: {'; '.join(problems)}.")
+
+
+def _named(kind: type[A], tool: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments by our names, and those that are none of ours."""
+    named: dict[str, Any] = {}
+    unknown: dict[str, Any] = {}
+    for name, value in given.items():
+        known = ours(name, kind.model_fields)
+        if known is None and is_of_client(name):
+            _log.debug("%s: the argument %s of the client is dropped", tool, name)
+        elif known is None:
+            unknown[name] = value
+        elif named.setdefault(known, value) != value:
+            raise InvalidArguments(f"{tool}: {known} is given twice, with different values. Give it once.")
+    return named, unknown
 
 
 def _length_problem(name: str, value: Any) -> str | None:
@@ -257,14 +271,10 @@ def _output_format(given: str) -> str:
     return "jpeg" if text in {"jpg", "jpe", "pjpeg"} else text
 
 
-def _explain(kind: type[BaseModel], problem: Any) -> str:
+def _explain(problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "value_error":
         return f"{name}: {problem['ctx']['error']}" if name else str(problem["ctx"]["error"])
-    if problem["type"] == "extra_forbidden":
-        if name == "image":
-            return "imagine takes no image: call edit_image to change one, or give it as reference_images"
-        return f"there is no argument {name} (allowed: {', '.join(kind.model_fields)})"
     if problem["type"] == "missing":
         return f"{name} is missing"
     given = problem["input"]

@@ -19,6 +19,7 @@ _BUILT_IN: dict[Tool, str] = {"imagine": "midjourney", "edit_image": "flux-konte
 class Menu:
     """The offer of one configuration."""
 
+    catalog: Catalog
     defaults: Defaults
     tools: list[dict[str, Any]]
 
@@ -44,7 +45,7 @@ def read_menu(settings: Settings, *, takes_files: bool = True) -> Menu:
         has_links=settings.resource_links == "on",
         pinned=_pinned(catalog, usual),
     )
-    return Menu(defaults=defaults, tools=build(catalog, defaults))
+    return Menu(catalog=catalog, defaults=defaults, tools=build(catalog, defaults))
 
 
 def _default(catalog: Catalog, tool: Tool, wanted: str | None, variable: str) -> str:

@@ -14,6 +14,8 @@ from journey_mcp.errors import InternalError, JourneyError, UnknownTask
 from journey_mcp.images import ImageId
 from journey_mcp.requests import Tool
 from journey_mcp.server import arguments, results, tasks_extension
+from journey_mcp.server.argument_names import Surroundings
+from journey_mcp.server.arguments import A
 from journey_mcp.server.asking import Asked, confirmer
 from journey_mcp.server.specs import Defaults
 from journey_mcp.server.studio_tasks import view
@@ -44,19 +46,19 @@ _log = logging.getLogger(__name__)
 
 async def imagine(studio: Studio, defaults: Defaults, given: Given, caller: Caller) -> Made:
     """Make a picture from text."""
-    return await _create(studio, defaults, "imagine", arguments.read(arguments.Imagine, "imagine", given), caller)
+    asked = _read(arguments.Imagine, "imagine", given, studio, defaults)
+    return await _create(studio, defaults, "imagine", asked, caller)
 
 
 async def edit_image(studio: Studio, defaults: Defaults, given: Given, caller: Caller) -> Made:
     """Change a picture."""
-    return await _create(
-        studio, defaults, "edit_image", arguments.read(arguments.EditImage, "edit_image", given), caller
-    )
+    asked = _read(arguments.EditImage, "edit_image", given, studio, defaults)
+    return await _create(studio, defaults, "edit_image", asked, caller)
 
 
 async def fetch_task(studio: Studio, defaults: Defaults, given: Given, caller: Caller) -> types.CallToolResult:
     """Tell where tasks stand."""
-    asked = arguments.read(arguments.FetchTask, "fetch_task", given)
+    asked = _read(arguments.FetchTask, "fetch_task", given, studio, defaults)
     if asked.task_ids is None:
         # a listing acknowledges nothing: a client that lost an answer lists, and then repeats its call
         newest = await studio.newest()
@@ -71,7 +73,7 @@ async def fetch_task(studio: Studio, defaults: Defaults, given: Given, caller: C
 
 async def cancel_task(studio: Studio, defaults: Defaults, given: Given, _caller: Caller) -> types.CallToolResult:
     """End tasks."""
-    asked = arguments.read(arguments.CancelTask, "cancel_task", given)
+    asked = _read(arguments.CancelTask, "cancel_task", given, studio, defaults)
     ids = _task_ids(asked.task_ids)
     ended = await studio.cancel(ids)
     told = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in ended.items()}
@@ -114,6 +116,10 @@ def failed(tool: str, error: JourneyError) -> types.CallToolResult:
     if tool in {"fetch_task", "cancel_task"}:
         return _listing([plain], is_error=True)
     return results.result(plain, rendering.as_text(plain), [], is_error=True)
+
+
+def _read(kind: type[A], tool: str, given: Given, studio: Studio, defaults: Defaults) -> A:
+    return arguments.read(kind, tool, given, Surroundings(catalog=studio.catalog, defaults=defaults))
 
 
 async def _create(studio: Studio, defaults: Defaults, tool: Tool, asked: arguments.Imagine, caller: Caller) -> Made:

@@ -1,0 +1,185 @@
+"""Names of arguments in other spellings, and what is said about those that there are not."""
+
+from typing import Any
+
+import pytest
+from support import SERVICES
+
+from journey_mcp import registry
+from journey_mcp.errors import InvalidArguments
+from journey_mcp.server.argument_names import Surroundings
+from journey_mcp.server.arguments import CancelTask, EditImage, FetchTask, Imagine, read
+from journey_mcp.server.specs import Defaults
+
+DEFAULTS = Defaults(imagine="midjourney", edit_image="flux-kontext-pro", wait_s=25, keep_days=30)
+JOURNEYAPI = Surroundings(catalog=registry.load().catalog(["journeyapi"]), defaults=DEFAULTS)
+EVERYTHING = Surroundings(catalog=registry.load().catalog(list(SERVICES)), defaults=DEFAULTS)
+BFL = Surroundings(
+    catalog=registry.load().catalog(["bfl"]),
+    defaults=Defaults(imagine="flux-2-pro", edit_image="flux-kontext-pro", wait_s=25, keep_days=30),
+)
+KINDS: dict[str, type[Imagine | FetchTask | CancelTask]] = {
+    "imagine": Imagine,
+    "edit_image": EditImage,
+    "fetch_task": FetchTask,
+    "cancel_task": CancelTask,
+}
+NEEDED: dict[str, dict[str, Any]] = {
+    "imagine": {"prompt": "a kite"},
+    "edit_image": {"prompt": "a kite", "image": "https://example.test/a.png"},
+    "fetch_task": {},
+    "cancel_task": {"task_ids": ["tsk_a"]},
+}
+
+
+def refusal(tool: str, given: dict[str, Any], around: Surroundings = JOURNEYAPI) -> str:
+    """What a call with these arguments, and those that are needed, is answered."""
+    with pytest.raises(InvalidArguments) as raised:
+        read(KINDS[tool], tool, {**NEEDED[tool], **given}, around)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("aspectRatio", "aspect_ratio"),
+        ("aspect-ratio", "aspect_ratio"),
+        ("Aspect Ratio", "aspect_ratio"),
+        ("ASPECT_RATIO", "aspect_ratio"),
+        ("aspectratio", "aspect_ratio"),
+    ],
+)
+def test_our_own_names_are_read_in_any_spelling(name: str, ours: str) -> None:
+    """Of any case, with hyphens or blanks, or run together."""
+    asked = read(Imagine, "imagine", {"prompt": "a kite", name: "16:9"}, JOURNEYAPI)
+    assert asked == read(Imagine, "imagine", {"prompt": "a kite", ours: "16:9"}, JOURNEYAPI)
+
+
+def test_an_argument_that_is_given_in_two_spellings_is_taken_once() -> None:
+    """Unless they say different things."""
+    given = {"prompt": "a kite", "aspect_ratio": "16:9"}
+    assert read(Imagine, "imagine", {**given, "aspectRatio": "16:9"}, JOURNEYAPI).aspect_ratio == "16:9"
+    assert "aspect_ratio is given twice, with different values" in refusal("imagine", {**given, "aspectRatio": "1:1"})
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "around", "says"),
+    [
+        (
+            "imagine",
+            {"num_images": 2, "model": "Z-Image"},
+            JOURNEYAPI,
+            "another one, each costs 2 credits; midjourney makes four candidates at once",
+        ),
+        (
+            "edit_image",
+            {"batch_size": 2},
+            JOURNEYAPI,
+            "call again with fresh=true for another one, each costs 4 credits)",
+        ),
+        ("imagine", {"n": 2}, BFL, "call again with fresh=true for another one, each costs at least 0.03 USD)"),
+        (
+            "edit_image",
+            {"count": 2, "model": "flux-kontext-pro", "provider": "BFL"},
+            EVERYTHING,
+            "call again with fresh=true for another one, each costs 0.04 USD)",
+        ),
+        ("imagine", {"numOutputs": 2, "model": "kling-v2"}, EVERYTHING, "for another one; midjourney makes four"),
+        ("imagine", {"n": 2, "model": 7}, JOURNEYAPI, "each costs 4 credits"),
+        ("imagine", {"size": "1792x1024"}, JOURNEYAPI, "(use aspect_ratio=16:9; resolution is the size class)"),
+        (
+            "imagine",
+            {"image_size": "landscape_4_3"},
+            JOURNEYAPI,
+            "(use aspect_ratio=4:3; resolution is the size class)",
+        ),
+        ("imagine", {"size": {"w": 1}}, JOURNEYAPI, "(use aspect_ratio; resolution is the size class)"),
+        ("imagine", {"size": "2000x900"}, BFL, "(use aspect_ratio=20:9, or width and height)"),
+        ("imagine", {"quality": "hd"}, BFL, "(choose another model)"),
+        ("imagine", {"style": "vivid"}, JOURNEYAPI, "(say it in the prompt)"),
+        ("imagine", {"response_format": "url"}, JOURNEYAPI, "(leave it out: the result has the URL of each image)"),
+        ("imagine", {"text": "a kite"}, JOURNEYAPI, "(use prompt)"),
+        ("imagine", {"ratio": "1:1"}, JOURNEYAPI, "(use aspect_ratio)"),
+        ("imagine", {"format": "png"}, JOURNEYAPI, "(use output_format)"),
+        ("imagine", {"timeout": 9}, JOURNEYAPI, "(use wait_s)"),
+        ("imagine", {"guidance_scale": 7}, JOURNEYAPI, "guidance_scale (leave it out: there is nothing like it)"),
+        ("imagine", {"guidance_scale": 7}, EVERYTHING, "guidance_scale (use guidance)"),
+        ("imagine", {"num_inference_steps": 7}, EVERYTHING, "num_inference_steps (use steps)"),
+        ("imagine", {"mask": "a"}, EVERYTHING, "no argument mask (leave it out: there is nothing like it)"),
+        (
+            "imagine",
+            {"image": "a"},
+            JOURNEYAPI,
+            "(use reference_images or call edit_image with image to change an image)",
+        ),
+        ("imagine", {"images": ["a"]}, JOURNEYAPI, "(use reference_images or call edit_image with image"),
+        ("edit_image", {"image_url": "a"}, JOURNEYAPI, "no argument image_url (use image)"),
+        ("edit_image", {"inputImage": "a"}, JOURNEYAPI, "no argument inputImage (use image)"),
+        ("edit_image", {"image_path": "a"}, JOURNEYAPI, "no argument image_path (use image)"),
+        ("edit_image", {"img": "a"}, JOURNEYAPI, "no argument img (use image)"),
+        ("edit_image", {"images": ["a", "b"]}, JOURNEYAPI, "no argument images (use image)"),
+        (
+            "edit_image",
+            {"images": ["a", "b"]},
+            EVERYTHING,
+            "(use image for the one to change, and reference_images for",
+        ),
+        ("edit_image", {"style_image": "a"}, JOURNEYAPI, "(leave it out: only image is taken)"),
+        ("edit_image", {"style_image": "a"}, EVERYTHING, "(use reference_images)"),
+        ("edit_image", {"mask_url": "a"}, EVERYTHING, "(use mask)"),
+        ("imagine", {"promt": "a"}, JOURNEYAPI, "no argument promt (did you mean prompt?)"),
+        ("imagine", {"xyzzy": "a"}, JOURNEYAPI, "no argument xyzzy. imagine takes: prompt, model,"),
+        ("imagine", {"task_id": "a"}, JOURNEYAPI, "no argument task_id. imagine takes"),
+        ("fetch_task", {"taskId": "tsk_a"}, JOURNEYAPI, "(use task_ids=['tsk_a'])"),
+        (
+            "fetch_task",
+            {"id": "tsk_a"},
+            JOURNEYAPI,
+            "(use task_ids=['tsk_a']). fetch_task takes: task_ids, wait_for, wait_s",
+        ),
+        ("fetch_task", {"ids": ["tsk_a"]}, JOURNEYAPI, "no argument ids (use task_ids)"),
+        ("fetch_task", {"limit": 5}, JOURNEYAPI, "(leave it out: without task_ids the newest tasks are listed)"),
+        ("fetch_task", {"timeout": 5}, JOURNEYAPI, "(use wait_s)"),
+        ("cancel_task", {"task_id": "tsk_b"}, JOURNEYAPI, "(use task_ids=['tsk_b']). cancel_task takes: task_ids."),
+        ("cancel_task", {"limit": 5}, JOURNEYAPI, "no argument limit. cancel_task takes: task_ids."),
+    ],
+)
+def test_a_name_that_there_is_not_is_answered_with_what_to_do(
+    tool: str, given: dict[str, Any], around: Surroundings, says: str
+) -> None:
+    """In the words of what the schema of this configuration shows."""
+    assert says in refusal(tool, given, around)
+
+
+@pytest.mark.parametrize("tool", KINDS)
+def test_an_error_names_only_what_the_schema_shows(tool: str) -> None:
+    """JourneyAPI has no seed, and a call to it is not told of one."""
+    said = refusal(tool, {"xyzzy": 1, "n": 2, "size": 3, "cfg": 4, "random_seed": 5, "mask_image": 6, "num_steps": 7})
+    hidden = set(EditImage.model_fields) - set(JOURNEYAPI.shown("edit_image")) - set(JOURNEYAPI.shown(tool)) - {"mask"}
+    words = set(said.replace(",", " ").replace("(", " ").replace(")", " ").replace(".", " ").split())
+    assert not hidden & words
+
+
+def test_every_mistake_of_a_call_is_told_at_once() -> None:
+    """What is missing beside what there is not; of very many only the first."""
+    with pytest.raises(InvalidArguments) as raised:
+        read(EditImage, "edit_image", {"image_url": "a", "wait_s": "soon", "text": "b"}, JOURNEYAPI)
+    for says in (
+        "prompt is missing",
+        "image is missing",
+        "wait_s='soon'",
+        "image_url (use image)",
+        "text (use prompt)",
+    ):
+        assert says in str(raised.value)
+    many = refusal("imagine", {f"x{number}": number for number in range(1_000)} | {"y" * 1_000_000: 1})
+    assert len(many) < 1_000
+
+
+def test_a_tool_that_is_left_out_is_not_recommended() -> None:
+    """A server whose providers only make images has no edit_image."""
+    only = Surroundings(
+        catalog=registry.load().catalog(["kkiai"]),
+        defaults=Defaults(imagine="imagen-4", edit_image="", wait_s=25, keep_days=30),
+    )
+    assert "edit_image" not in refusal("imagine", {"image": "a"}, only)
