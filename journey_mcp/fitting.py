@@ -1,11 +1,10 @@
 """Whether an offer takes a request, and what stands in the way: decided before anything is paid."""
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from journey_mcp import aspect_ratios, model_names
+from journey_mcp import aspect_ratios, model_names, switches
 from journey_mcp.errors import (
     DataNotTaken,
     EditOnlyModel,
@@ -24,7 +23,6 @@ from journey_mcp.notices import AnyNotice, Notice
 from journey_mcp.registry import Catalog, Offer, Parameter, can_serve
 from journey_mcp.requests import ImageRequest, Tool
 
-_RATIO_SWITCH = re.compile(r"(?:^|\s)--(?:ar|aspect)[\s=]+(\S+)", re.IGNORECASE)
 _SHOWN = 60
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 """What decoding puts in place of bytes that are no text."""
@@ -62,7 +60,7 @@ def fit(
     Raises:
         InvalidRequest: the first thing that keeps this offer from running it.
     """
-    request, notices = _without_switched_ratio(_without_automatic_ratio(request, offer), offer)
+    request, notices = _with_switches(_without_automatic_ratio(request, offer), offer, catalog)
     request, read_as = _with_read_ratio(request, offer, catalog)
     notices += read_as
     if problem := next(_obstacles(request, offer, catalog, only_data), None):
@@ -113,14 +111,17 @@ def _without_automatic_ratio(request: ImageRequest, offer: Offer) -> ImageReques
     return replace(request, aspect_ratio=None) if request.aspect_ratio == "auto" and not is_value else request
 
 
-def _without_switched_ratio(request: ImageRequest, offer: Offer) -> tuple[ImageRequest, list[AnyNotice]]:
-    switch = _RATIO_SWITCH.search(request.prompt) if offer.ratio_switch else None
-    if switch is None:
+def _with_switches(request: ImageRequest, offer: Offer, catalog: Catalog) -> tuple[ImageRequest, list[AnyNotice]]:
+    """Return the request with its switches as the offer reads them, without the ratio that one of them overrules."""
+    if not offer.switches:
         return request, []
-    lost: list[AnyNotice] = (
-        [Notice.of("switch_wins", switch=switch[1], given=given)] if (given := request.aspect_ratio) else []
-    )
-    return replace(request, aspect_ratio=None), lost
+    prompt, read_as = switches.with_hyphens(request.prompt, offer.switches)
+    notices: list[AnyNotice] = [*read_as, *switches.doubts(prompt, offer.switches, who(offer, catalog))]
+    ratio = switches.ratio(prompt, offer.switches) if offer.ratio_switch else None
+    if ratio is None or request.aspect_ratio is None:
+        return replace(request, prompt=prompt), notices
+    notices.append(Notice.of("switch_wins", switch=ratio, given=request.aspect_ratio))
+    return replace(request, prompt=prompt, aspect_ratio=None), notices
 
 
 def _with_read_ratio(request: ImageRequest, offer: Offer, catalog: Catalog) -> tuple[ImageRequest, list[AnyNotice]]:

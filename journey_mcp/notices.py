@@ -7,6 +7,10 @@ from typing import Any
 _SENTENCES = {
     "aspect_ratio_read": "aspect_ratio={given!r} was read as {taken}.",
     "aspect_ratio_nearest": "aspect_ratio={given!r} was read as {taken}, the nearest that {offer} takes.",
+    "switch_dash": "{given} in the prompt was read as {sent}.",
+    "switch_misspelled": "{switch} is no known switch of {offer}: it may be ignored, or refused. Did you mean {near}?",
+    "switch_unknown": "{switch} is no known switch of {offer}: it may be ignored, or refused.",
+    "switch_value": "{switch} is not what {offer} takes ({allowed}): it may be ignored, or refused.",
     "switch_wins": "--ar {switch} in the prompt wins over aspect_ratio={given}, which was not sent.",
 }
 """The sentence of each code, with the names of its parameters."""

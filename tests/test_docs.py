@@ -15,7 +15,7 @@ from support import SERVICES, check_generated
 
 from journey_mcp import __version__, registry
 from journey_mcp.errors import all_errors
-from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts
+from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 from journey_mcp.sandbox.faults import KINDS
 from journey_mcp.server.menu import read_menu
 from journey_mcp.settings import Settings, read_settings, variables
@@ -157,6 +157,7 @@ def faults_table() -> str:
         (ROOT / "docs" / "models.md", "offer keys", lambda: documented(Offer)),
         (ROOT / "docs" / "models.md", "provider keys", lambda: documented(ProviderFacts)),
         (ROOT / "docs" / "models.md", "parameter keys", lambda: documented(Parameter)),
+        (ROOT / "docs" / "models.md", "switch keys", lambda: documented(Switch)),
         (ROOT / "docs" / "models.md", "other keys", lambda: documented(OtherModels)),
         (ROOT / "docs" / "models.md", "image keys", lambda: documented(ImageInput)),
     ],

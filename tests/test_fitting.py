@@ -137,7 +137,7 @@ def test_an_empty_prompt_is_refused(prompt: str) -> None:
         ("a kite --ar 4:5", "16:9", None, 1),
         ("a kite --aspect 4:5 --v 7", "16:9", None, 1),
         ("a kite --ar=4:5", "16:9", None, 1),
-        ("a kite --art 4:5", "16:9", "16:9", 0),
+        ("a kite --art 4:5", "16:9", "16:9", 1),
         ("a kite--ar 4:5", "16:9", "16:9", 0),
     ],
 )

@@ -6,11 +6,22 @@ from functools import cache
 from pathlib import Path
 
 from journey_mcp.errors import SetupError
-from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts
+from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 from journey_mcp.registry.files import RegistryFile, read_file, shipped_files
 from journey_mcp.requests import Tool
 
-__all__ = ["Catalog", "ImageInput", "Model", "Offer", "OtherModels", "Parameter", "ProviderFacts", "Registry", "load"]
+__all__ = [
+    "Catalog",
+    "ImageInput",
+    "Model",
+    "Offer",
+    "OtherModels",
+    "Parameter",
+    "ProviderFacts",
+    "Registry",
+    "Switch",
+    "load",
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,6 +46,19 @@ class Parameter:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Switch:
+    """A switch that may stand in a prompt, such as `--chaos 20`."""
+
+    aliases: tuple[str, ...] = ()
+    """Its other names."""
+    follows: Literal["nothing", "number", "ratio", "reference", "text", "word"] = "nothing"
+    """What stands behind it; a reference is a URL or a number."""
+    minimum: float | None = None
+    """The least number that is documented."""
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageInput:
     """Pictures that go into a request."""
 
@@ -110,6 +123,8 @@ class Offer:
     """The wire has no aspect ratio: it becomes a width and height of about so many pixels in all."""
     ratio_switch: bool = False
     """`--ar W:H` in the prompt sets the aspect ratio, beyond the list too."""
+    switches: Mapping[str, Switch] = field(default_factory=dict)
+    """All switches that its prompts are known to take, by name; without any, nothing is said of what looks like one."""
     prompt_max_length: int | None = None
     """In characters; absent: what is taken of any model, `journey_mcp.requests.LONGEST_PROMPT`."""
     english_only: bool | None = None

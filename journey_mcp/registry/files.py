@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from journey_mcp.errors import SetupError
-from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts
+from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 from journey_mcp.requests import OPTIONS
 
-for _strict in (Parameter, ImageInput, Offer, Model, OtherModels, ProviderFacts):
+for _strict in (Parameter, Switch, ImageInput, Offer, Model, OtherModels, ProviderFacts):
     # pydantic reads this attribute on plain dataclasses; the facts themselves need not know it
     _strict.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[union-attr]
 
@@ -123,8 +123,8 @@ def _allowed_keys(loc: tuple[int | str, ...]) -> list[str]:
     for part in loc:
         if part in _KINDS and is_dataclass(kind):
             kind = _KINDS[str(part)]
-        elif part == "parameters":
-            kind = Parameter
+        elif part in {"parameters", "switches"}:
+            kind = Parameter if part == "parameters" else Switch
     names = [f.name for f in fields(kind)]
     return [*names, "defaults"] if kind is RegistryFile else names
 

@@ -1,0 +1,141 @@
+"""Switches in prompts: dashes that keyboards make of them, unknown names, and values beyond what is documented."""
+
+from pathlib import Path
+
+import pytest
+from support import wish, world
+
+from journey_mcp import fitting, registry, rendering
+from journey_mcp.switches import doubts, ratio, with_hyphens
+
+CATALOG = registry.load().catalog(["journeyapi"])
+(MIDJOURNEY,) = CATALOG.offers["midjourney"]
+SWITCHES = MIDJOURNEY.switches
+
+
+@pytest.mark.parametrize(
+    "dash", ["\u2014", "\u2013", "\u2212", "\u2012", "\u2015", "\uff0d\uff0d", "\u2014-", "\u2013\u2013", "-"]
+)
+@pytest.mark.parametrize("name", ["ar", "AR", "aspect"])
+def test_a_dash_before_an_aspect_ratio_is_its_switch(dash: str, name: str) -> None:
+    """It wins over `aspect_ratio`, and the prompt goes out with two hyphens."""
+    request = wish(model="midjourney", prompt=f"a fox in snow {dash}{name} 16:9", aspect_ratio="1:1")
+    sent, told = fitting.fit(request, MIDJOURNEY, CATALOG)
+    assert (sent.prompt, sent.aspect_ratio) == (f"a fox in snow --{name} 16:9", None)
+    assert list(map(str, told)) == [
+        f"{dash}{name} in the prompt was read as --{name}.",
+        "--ar 16:9 in the prompt wins over aspect_ratio=1:1, which was not sent.",
+    ]
+
+
+async def test_what_was_read_is_what_is_sent(tmp_path: Path) -> None:
+    """And the notices are told of the stored task as well."""
+    async with world(tmp_path) as here:
+        made = await here.made(model="midjourney", prompt="a fox \u2014ar 16:9 --chaos 200", aspect_ratio="1:1")
+        assert here.sent[0]["prompt"] == "a fox --ar 16:9 --chaos 200"
+        assert "aspect_ratio" not in here.sent[0]
+        stored = (await here.studio.newest())[0]
+        assert rendering.task_object(stored, now=0)["notices"] == [
+            "\u2014ar in the prompt was read as --ar.",
+            "--chaos 200 is not what midjourney takes (0 to 100): it may be ignored, or refused.",
+            "--ar 16:9 in the prompt wins over aspect_ratio=1:1, which was not sent.",
+        ]
+        assert stored.notices == made.notices
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sent"),
+    [
+        ("\u2014ar 4:5 a fox", "--ar 4:5 a fox"),
+        ("a fox \u2014v 7 \u2014s 250 \u2014no text, frame", "a fox --v 7 --s 250 --no text, frame"),
+        ("a fox \u2014style raw \u2013chaos 20", "a fox --style raw --chaos 20"),
+        ("a fox \u2014tile \u2014raw", "a fox --tile --raw"),
+        ("a fox \u2014sref https://example.test/a.png \u2014sw 20", "a fox --sref https://example.test/a.png --sw 20"),
+        ("1990\u20132000 \u2014niji 6", "1990\u20132000 --niji 6"),
+        ("a fox \u2014q .5", "a fox --q .5"),
+    ],
+)
+def test_other_switches_are_known_by_what_follows_them(prompt: str, sent: str) -> None:
+    """A number, a URL, one last word, or nothing more."""
+    assert with_hyphens(prompt, SWITCHES)[0] == sent
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a dog \u2014 in snow",
+        "a dog \u2014no cat\u2014 in snow",
+        "un perro \u2014no un gato\u2014 en la nieve",
+        "the chair \u2014style of 1970\u2014 is red",
+        "a man \u2014arms raised\u2014 runs",
+        "a fox\u2014ar 16:9",
+        "a loft \u2014raw concrete, bare",
+        "1990\u20132000",
+        "-v 7 stays",
+        "a -ar chart",
+        "--ar 16:9",
+    ],
+)
+def test_dashes_of_sentences_stay(prompt: str) -> None:
+    """And whatever is right already."""
+    assert with_hyphens(prompt, SWITCHES) == (prompt, [])
+
+
+def test_the_prompt_of_another_model_stays() -> None:
+    """Nothing is known there of what looks like a switch."""
+    request = wish(model="z-image", prompt="a fox \u2014ar 16:9 --foo", aspect_ratio="1:1")
+    assert fitting.fit(request, CATALOG.offers["z-image"][0], CATALOG) == (request, ())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "says"),
+    [
+        ("--foo", "--foo is no known switch of midjourney: it may be ignored, or refused."),
+        (
+            "--Stylise 9",
+            "--Stylise is no known switch of midjourney: it may be ignored, or refused. Did you mean --stylize?",
+        ),
+        ("--s 5000", "--s 5000 is not what midjourney takes (0 to 1000): it may be ignored, or refused."),
+        ("--stylize=1001", "--stylize 1001 is not what midjourney takes (0 to 1000): it may be ignored, or refused."),
+        ("--chaos 200,", "--chaos 200 is not what midjourney takes (0 to 100): it may be ignored, or refused."),
+        ("--chaos high", "--chaos high is not what midjourney takes (0 to 100): it may be ignored, or refused."),
+        ("--sw 1001", "--sw 1001 is not what midjourney takes (0 to 1000): it may be ignored, or refused."),
+        ("--v 99", "--v 99 is not what midjourney takes (up to 7): it may be ignored, or refused."),
+        ("--niji 7", "--niji 7 is not what midjourney takes (up to 6): it may be ignored, or refused."),
+        ("--ar 0:1", "--ar 0:1 is not what midjourney takes (W:H, such as 16:9): it may be ignored, or refused."),
+        ("--ar", "--ar is not what midjourney takes (W:H, such as 16:9): it may be ignored, or refused."),
+    ],
+)
+def test_what_is_not_documented_is_warned_of(prompt: str, says: str) -> None:
+    """The task goes on: the source may be out of date."""
+    assert list(map(str, doubts(f"a fox {prompt} --tile", SWITCHES, "midjourney"))) == [says]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "--ar 16:9 --chaos 0 --stylize 1000 --sw 0 --v 7 --niji 6 --style raw --sref https://example.test/a.png",
+        "--v 6.1 --niji --chaos --c 20 --q 2 --seed 42 --no text, frame --tile --iw .5 --weird 9999 --p abc",
+        "--ar16:9 --v7",
+        "a -- b --- c",
+        'a sign that says "--foo"',
+    ],
+)
+def test_what_is_documented_or_not_stated_is_not_warned_of(prompt: str) -> None:
+    """Midjourney has more switches than JourneyAPI names."""
+    assert doubts(prompt, SWITCHES, "midjourney") == []
+
+
+def test_of_many_doubts_only_the_first_are_told() -> None:
+    """Each once, however long the prompt is."""
+    assert len(doubts("--foo " * 6_000, SWITCHES, "midjourney")) == 1
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    assert len(doubts(" ".join(f"--zz{a}{b}" for a in letters for b in letters), SWITCHES, "midjourney")) == 5
+    dashed = " ".join(f"\u2014{name} 1:1" for name in ("ar", "aR", "Ar", "AR", "aspect", "Aspect", "ASPECT"))
+    assert len(with_hyphens(dashed, SWITCHES)[1]) == 5
+
+
+def test_the_ratio_is_that_of_the_first_switch() -> None:
+    """Under either of its names."""
+    assert ratio("a fox --aspect 4:5 --ar 16:9", SWITCHES) == "4:5"
+    assert ratio("a fox --v 7", SWITCHES) is None
