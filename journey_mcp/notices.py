@@ -1,6 +1,7 @@
 """Notices: what a caller should know about a task, as a code with parameters; the sentence is made when it is shown."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +32,9 @@ class Notice:
         return cls(code, tuple(parameters.items()))
 
     def __str__(self) -> str:
-        """The sentence; of a code that a newer version stored, the code and its parameters."""
-        if sentence := _SENTENCES.get(self.code):
-            return sentence.format(**dict(self.parameters))
+        """The sentence; where a newer version stored one that this version cannot make, the code and the parameters."""
+        with suppress(KeyError):
+            return _SENTENCES[self.code].format(**dict(self.parameters))
         return f"{self.code}: {', '.join(f'{name}={value}' for name, value in self.parameters)}"
 
 
@@ -48,4 +49,4 @@ def to_plain(notice: AnyNotice) -> str | dict[str, Any]:
 
 def from_plain(plain: str | Mapping[str, Any]) -> AnyNotice:
     """The opposite of `to_plain`."""
-    return plain if isinstance(plain, str) else Notice.of(plain["code"], **plain["parameters"])
+    return plain if isinstance(plain, str) else Notice(plain["code"], tuple(plain["parameters"].items()))

@@ -46,3 +46,5 @@ def test_a_task_tells_the_same_notice_once() -> None:
 def test_a_notice_of_a_newer_version_is_shown_with_its_code() -> None:
     """A server of this version may read the tasks of a newer one."""
     assert str(Notice.of("not_known_yet", size=4, unit="MB")) == "not_known_yet: size=4, unit=MB"
+    assert str(Notice.of("switch_wins", other="x")) == "switch_wins: other=x"
+    assert str(from_plain({"code": "new", "parameters": {"code": "x"}})) == "new: code=x"
