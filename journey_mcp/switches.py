@@ -11,6 +11,7 @@ from journey_mcp.registry import Switch
 _ALIKE = 0.8
 """From which likeness on, 0 to 1, one switch is a slip of another."""
 _SHOWN = 60
+_PUNCTUATION = ",.;!?)]}\"'"
 _TOLD = 5
 """So many notices of a kind: a prompt may be full of dashes."""
 Switches = Mapping[str, Switch]
@@ -37,8 +38,8 @@ _FOLLOWS = {
 def with_hyphens(prompt: str, switches: Switches) -> tuple[str, list[Notice]]:
     """Return the prompt with `--` before its switches where a keyboard made one dash of that, with a notice for each.
 
-    A dash counts only at the start of a word that is a switch, with behind it what stands behind that switch, so that
-    dashes in sentences stay; a single hyphen only before an aspect ratio.
+    A dash counts only at the start of a word that names a switch and is followed by what that switch takes, so dashes
+    in sentences stay as they are; a single hyphen counts only before an aspect ratio.
     """
     forms = [_dashed(name, switch) for name, switch in switches.items()]
     found = re.compile(rf"(?<!\S)(?:{'|'.join(forms)})([a-z]+)", re.IGNORECASE)
@@ -69,14 +70,15 @@ def doubts(prompt: str, switches: Switches, offer: str) -> list[Notice]:
 def _dashed(name: str, switch: Switch) -> str:
     """What matches the dash of a switch that was written with one."""
     dash = f"(?:{_DASH}|-)" if switch.follows == "ratio" else _DASH
-    return rf"{dash}(?=(?:{'|'.join((name, *switch.aliases))})(?![a-z]){_FOLLOWS[switch.follows]})"
+    names = "|".join(map(re.escape, (name, *switch.aliases)))
+    return rf"{dash}(?=(?:{names})(?![a-z]){_FOLLOWS[switch.follows]})"
 
 
 def _found(prompt: str, switches: Switches) -> Iterator[tuple[str, Switch | None, str]]:
     """The switches in a prompt, as they are named there, each with what follows it; empty where nothing does."""
     known = {alias: switch for name, switch in switches.items() for alias in (name, *switch.aliases)}
     for match in _SWITCH.finditer(prompt):
-        yield match[1][:_SHOWN], known.get(match[1].lower()), (match[2] or "")[:_SHOWN].rstrip(",.;")
+        yield match[1][:_SHOWN], known.get(match[1].lower()), (match[2] or "")[:_SHOWN].rstrip(_PUNCTUATION)
 
 
 def _unknown(written: str, switches: Switches, offer: str) -> Notice:

@@ -117,6 +117,8 @@ def test_what_is_not_documented_is_warned_of(prompt: str, says: str) -> None:
         "--ar 16:9 --chaos 0 --stylize 1000 --sw 0 --v 7 --niji 6 --style raw --sref https://example.test/a.png",
         "--v 6.1 --niji --chaos --c 20 --q 2 --seed 42 --no text, frame --tile --iw .5 --weird 9999 --p abc",
         "--ar16:9 --v7",
+        "in snow (--chaos 20, --ar 16:9)",
+        '"a fox --ar 16:9"',
         "a -- b --- c",
         'a sign that says "--foo"',
     ],
