@@ -1,6 +1,6 @@
 """As whom providers are asked: an account for every key that is set, or the sandbox without one."""
 
-from journey_mcp.budgets import parse_limits
+from journey_mcp.budgets import parse_credit_prices, parse_limits
 from journey_mcp.concurrency import parse_limits_at_once
 from journey_mcp.errors import SetupError
 from journey_mcp.providers import SANDBOX, Account
@@ -19,7 +19,7 @@ def accounts_of(settings: Settings, registry: Registry) -> list[Account]:
 
     Raises:
         SetupError: it names a provider that there is not, or one without a key; or there is no key and no sandbox;
-            or `JOURNEY_MCP_MAX_CONCURRENT` or `JOURNEY_MCP_BUDGET` names a provider that there is not.
+            or another setting that is for single providers names one that there is not.
     """
     for name in parse_limits_at_once(settings.max_concurrent or ""):
         if name is not None and name not in registry.providers:
@@ -27,6 +27,9 @@ def accounts_of(settings: Settings, registry: Registry) -> list[Account]:
     for limit in parse_limits(settings.budget or ""):
         if limit.provider is not None and limit.provider not in registry.providers:
             raise _no_such(f"JOURNEY_MCP_BUDGET={settings.budget}", limit.provider, registry)
+    for name in parse_credit_prices(settings.credit_price or ""):
+        if name not in registry.providers:
+            raise _no_such(f"JOURNEY_MCP_CREDIT_PRICE={settings.credit_price}", name, registry)
     chosen = settings.providers or [name for name, facts in registry.providers.items() if _key_of(facts, settings)]
     if not chosen and settings.sandbox == "off":
         raise no_key()

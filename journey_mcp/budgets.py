@@ -1,12 +1,13 @@
 """Limits on spending, as a person writes them: `8credits/call,100credits/day@journeyapi,2usd/day`.
 
-A limit in credits holds for each provider by itself, since credits of two providers are not the same money; one in
-dollars for all together. Numbers only: who spent what, the store knows.
+A limit counts what is charged in its unit: one in credits for each provider by itself, since credits of two providers
+are not the same money; one in dollars for all together. Credits count as dollars only where a person gives their price.
+Numbers only: who spent what, the store knows.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from journey_mcp.tasks import Charges, Cost, Unit
@@ -14,10 +15,13 @@ from journey_mcp.tasks import Charges, Cost, Unit
 PERIODS: Mapping[str, float | None] = {"call": 0.0, "hour": 3600.0, "day": 86400.0, "total": None}
 """Seconds; `None` is for ever."""
 UNKNOWN_COST: Charges = {"credits": Decimal(8), "usd": Decimal("0.10")}
-"""What a picture counts in a unit in which its price is not known, unless a person says otherwise."""
+"""What an image counts when its price is not known, unless a person says otherwise."""
 _AMOUNT = r"(\d{1,9}(?:\.\d{1,6})?)\s*(credits|usd)"
 _LIMIT = re.compile(rf"{_AMOUNT}\s*/\s*(call|hour|day|total)(?:@([a-z0-9_-]+))?", re.IGNORECASE)
 _MONEY = re.compile(_AMOUNT, re.IGNORECASE)
+_PRICE = re.compile(rf"{_AMOUNT}\s*@([a-z0-9_-]+)", re.IGNORECASE)
+CreditPrices = Mapping[str, Decimal]
+"""US dollars for one credit, by provider."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,10 +36,14 @@ class Limit:
     """One of `PERIODS`."""
     provider: str | None = None
     """The only one it is for."""
+    credit_prices: CreditPrices = field(default_factory=dict)
+    """At which credits count against a limit in dollars."""
 
-    def holds_for(self, provider: str) -> bool:
-        """Whether a task of this provider counts."""
-        return self.provider in (None, provider)
+    def counted(self, provider: str, charges: Charges) -> Decimal | None:
+        """What a task at this provider counts in the limit's unit; `None`: the limit does not apply to it."""
+        if self.provider not in (None, provider):
+            return None
+        return amount_in(self.unit, charges, self.credit_prices.get(provider))
 
     @property
     def is_per_provider(self) -> bool:
@@ -48,13 +56,29 @@ class Limit:
         return 0.0 if length_s is None else now - length_s
 
 
-def parse_limits(text: str) -> tuple[Limit, ...]:
+def parse_limits(text: str, credit_prices: CreditPrices | None = None) -> tuple[Limit, ...]:
     """Read a comma-separated list of `AMOUNT UNIT/PERIOD[@PROVIDER]`.
 
     Raises:
         ValueError: names the part that is none, and the form.
     """
-    return tuple(map(_limit, _parts(text)))
+    return tuple(_limit(part, credit_prices or {}) for part in _parts(text))
+
+
+def parse_credit_prices(text: str) -> CreditPrices:
+    """Read a comma-separated list of `AMOUNTusd@PROVIDER`, each provider once.
+
+    Raises:
+        ValueError: names the part that is none, and the form.
+    """
+    found: dict[str, Decimal] = {}
+    for part in _parts(text):
+        match = _PRICE.fullmatch(part)
+        provider = match[3].lower() if match else ""
+        if match is None or _unit(match[2]) != "usd" or provider in found:
+            raise ValueError(f"{part!r} must be AMOUNTusd@PROVIDER, such as 0.01usd@journeyapi, each provider once")
+        found[provider] = Decimal(match[1])
+    return found
 
 
 def parse_amounts(text: str) -> dict[Unit, Decimal]:
@@ -73,28 +97,21 @@ def parse_amounts(text: str) -> dict[Unit, Decimal]:
     return found
 
 
-def charge(estimates: Iterable[Cost], unknown: Charges) -> dict[Unit, Decimal]:
-    """What a task counts in each unit: what is told, and where nothing is, what unknown costs count."""
-    told = {cost.unit: cost.amount for cost in estimates}
-    return {unit: told.get(unit, unknown.get(unit, Decimal(0))) for unit in ("credits", "usd")}
+def charge(cost: Cost | None, unit: Unit | None, unknown: Charges) -> Charges:
+    """What a task counts: its cost, else what unknown costs count in this unit, or in each where it is not known."""
+    if cost is not None:
+        return {cost.unit: cost.amount}
+    return unknown if unit is None else {unit: unknown[unit]}
 
 
-def above(amounts: Charges, bounds: Charges) -> Unit | None:
-    """The first unit in which so much is more than the bound; `None` when there is none."""
-    return next((unit for unit, bound in bounds.items() if amounts.get(unit, Decimal(0)) > bound), None)
+def amount_in(unit: Unit, charges: Charges, credit_price: Decimal | None) -> Decimal | None:
+    """The charges in this unit, credits as dollars where they have a price; `None` when there are none in it."""
+    if unit == "usd" and unit not in charges and "credits" in charges and credit_price is not None:
+        return charges["credits"] * credit_price
+    return charges.get(unit)
 
 
-def of_call(limits: Sequence[Limit], provider: str) -> list[Limit]:
-    """The limits on a single call that hold for this provider."""
-    return [limit for limit in limits if limit.period == "call" and limit.holds_for(provider)]
-
-
-def of_time(limits: Sequence[Limit], provider: str) -> list[Limit]:
-    """The limits over a time that hold for this provider."""
-    return [limit for limit in limits if limit.period != "call" and limit.holds_for(provider)]
-
-
-def _limit(part: str) -> Limit:
+def _limit(part: str, credit_prices: CreditPrices) -> Limit:
     match = _LIMIT.fullmatch(part)
     if match is None:
         raise ValueError(
@@ -106,6 +123,7 @@ def _limit(part: str) -> Limit:
         unit=_unit(match[2]),
         period=match[3].lower(),
         provider=match[4].lower() if match[4] else None,
+        credit_prices=credit_prices,
     )
 
 

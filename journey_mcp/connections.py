@@ -62,6 +62,11 @@ class Connections:
         """Of the sandbox that stands in for all providers; `None` where there are real ones."""
         return next((account.base_url for account in self._accounts if account.provider == SANDBOX), None)
 
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether the built-in sandbox makes the images, which is free."""
+        return all(account.provider == SANDBOX for account in self._accounts)
+
     def account_of(self, offer: Offer) -> Account:
         """The account that runs an offer of the catalog."""
         return next(account for account in self._accounts if account.facts_id == offer.provider)

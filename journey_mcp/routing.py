@@ -114,12 +114,12 @@ def plan(
 def estimate(offer: Offer, request: ImageRequest) -> Cost | None:
     """The cost by the registry's table, with what a larger picture adds."""
     amount = offer.usd if offer.credits is None else offer.credits
-    if amount is None:
+    if amount is None or offer.unit is None:
         return None
     if offer.further_megapixel is not None and request.width and request.height:
         further = -(-request.width * request.height // _MEGAPIXEL) - 1
         amount += max(0, further) * Decimal(offer.further_megapixel)
-    return Cost(amount=Decimal(amount), unit="usd" if offer.credits is None else "credits", source="registry")
+    return Cost(amount=Decimal(amount), unit=offer.unit, source="registry")
 
 
 def _language_notices(offer: Offer, catalog: Catalog, verdict: Verdict | None) -> tuple[str, ...]:

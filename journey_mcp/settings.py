@@ -17,7 +17,7 @@ from pydantic import (
     field_validator,
 )
 
-from journey_mcp.budgets import parse_amounts, parse_limits
+from journey_mcp.budgets import parse_amounts, parse_credit_prices, parse_limits
 from journey_mcp.concurrency import parse_limits_at_once
 from journey_mcp.errors import SetupError
 
@@ -145,13 +145,20 @@ class Settings(BaseModel):
         None,
         title="JOURNEY_MCP_BUDGET",
         description="Limits on spending, comma-separated, as `AMOUNT UNIT/PERIOD[@PROVIDER]` with unit `credits` or "
-        "`usd` and period `call`, `hour`, `day` or `total`: `8credits/call,100credits/day@journeyapi,2usd/day`.",
+        "`usd` and period `call`, `hour`, `day` or `total`: `8credits/call,100credits/day`. A limit counts what is "
+        "charged in its unit: JourneyAPI in credits, Black Forest Labs and Vtrix in dollars.",
     )
     unknown_cost: str = Field(
         "8credits,0.10usd",
         title="JOURNEY_MCP_UNKNOWN_COST",
-        description="What a picture counts against limits in a unit in which its cost is not known; "
-        "default `8credits,0.10usd`.",
+        description="What an image counts against limits while its cost is not known, in the unit that its provider "
+        "charges in; default `8credits,0.10usd`.",
+    )
+    credit_price: str | None = Field(
+        None,
+        title="JOURNEY_MCP_CREDIT_PRICE",
+        description="What a provider's credit costs you, comma-separated, as `AMOUNTusd@PROVIDER`: "
+        "`0.01usd@journeyapi`. Its credits then count towards limits in dollars too; by default they do not.",
     )
     confirm_above: str | None = Field(
         None,
@@ -248,6 +255,12 @@ class Settings(BaseModel):
     @classmethod
     def _limits(cls, value: str | None) -> str | None:
         parse_limits(value or "")
+        return value
+
+    @field_validator("credit_price")
+    @classmethod
+    def _credit_prices(cls, value: str | None) -> str | None:
+        parse_credit_prices(value or "")
         return value
 
     @field_validator("unknown_cost", "confirm_above")

@@ -43,7 +43,7 @@ from journey_mcp.rendering import task_object
 from journey_mcp.requests import ImageRequest, PreparedRequest
 from journey_mcp.rests import Rests, by_name
 from journey_mcp.settings import Settings
-from journey_mcp.spending import Confirm, Purse
+from journey_mcp.spending import Confirm, Purse, warn_of_idle_limits
 from journey_mcp.store import open_store
 from journey_mcp.store.rests import Rest
 from journey_mcp.submission import Attempt, Submitter
@@ -173,7 +173,7 @@ class Studio:
         self, task: Task, attempts: Sequence[Attempt], own: Sequence[AnyNotice], wish: str, *, fresh: bool
     ) -> Created:
         """Store the task and begin its submission, or join another one."""
-        limits = self._purse.limits(task.provider)
+        limits = self._purse.limits(task)
         for _ in range(_TRIES):
             now = self._holdings.clock.now()
             unclear_since = math.inf if fresh else now - wishes.KEPT_S
@@ -475,7 +475,7 @@ class Studio:
             account=account,
             provider=self._connections.provider_of(offer),
             cost=candidate.cost,
-            charges={} if account.provider == SANDBOX else self._purse.charges(candidate.cost),
+            charges={} if account.provider == SANDBOX else self._purse.charges(offer, self.catalog, candidate.cost),
             notices=candidate.notices,
             prepare=prepare,
         )
@@ -552,6 +552,8 @@ async def open_studio(
         raised: Exception | None = None
         try:
             async with anyio.create_task_group() as group:
+                if not connections.is_sandbox:
+                    warn_of_idle_limits(settings, connections.catalog)
                 slots = Slots(settings.public_url if listening else None)
                 studio = Studio(settings, connections, Delivery(holdings, copies), fetcher, slots)
                 group.start_soon(studio.work)

@@ -111,7 +111,7 @@ def test_what_is_sent(request_: PreparedRequest, model: str, sent: dict[str, Any
                 prediction_id=ID,
                 status=RUNNING,
                 poll_url=URL,
-                cost=Cost(amount=Decimal("4.0"), unit="credits", source="provider"),
+                cost=Cost(amount=Decimal("0.04"), unit="usd", source="provider"),
             ),
         ),
         ({"id": ID, "status": "Pending", "webhook_url": HOOK}, Prediction(prediction_id=ID, status=RUNNING)),
@@ -372,10 +372,10 @@ async def fetched(api: BlackForestLabs, prediction: Prediction) -> Prediction:
 
 
 async def test_the_cost_is_told_at_once_and_the_seed_at_the_end() -> None:
-    """The cost in credits, the seed with every model."""
+    """The cost in dollars, a cent for each credit; the seed with every model."""
     async with adapter() as (api, _):
         prediction = await api.submit(asked(options={"seed": 11}), offer())
-        assert prediction.cost == Cost(amount=Decimal("4.0"), unit="credits", source="provider")
+        assert prediction.cost == Cost(amount=Decimal("0.04"), unit="usd", source="provider")
         assert (await fetched(api, prediction)).seed == "11"
         for model, (terms, *_) in CATALOG.offers.items():
             images = (picture(),) * terms.images.minimum if terms.images.is_taken else ()
@@ -646,10 +646,11 @@ async def test_a_question_that_goes_wrong_is_an_error_and_no_answer(fault: str, 
         assert (await fetched(api, prediction)).status is DONE
 
 
-async def test_the_balance_is_told_in_credits() -> None:
-    """Of a hundredth of a dollar each."""
-    async with adapter(credits=996.5) as (api, _):
-        assert await api.balance() == Balance(amount="996.5", unit="credits")
+@pytest.mark.parametrize(("credits_", "dollars"), [(996.5, "9.965"), (1000, "10"), (120_000, "1200"), (0, "0")])
+async def test_the_balance_is_told_in_dollars(credits_: float, dollars: str) -> None:
+    """As the costs are: a credit is a cent."""
+    async with adapter(credits=credits_) as (api, _):
+        assert await api.balance() == Balance(amount=dollars, unit="usd")
 
 
 @pytest.mark.parametrize(

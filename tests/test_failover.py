@@ -33,7 +33,7 @@ async def test_a_refusal_moves_the_call_to_the_next_provider(tmp_path: Path, fau
         assert (task.status, task.provider, here.created) == (Status.SUCCEEDED, "bfl", ["bfl"])
         assert task.base_url == here.upstream.base_urls["bfl"]
         assert task.cost is not None
-        assert (task.cost.source, task.cost.unit) == ("provider", "credits")
+        assert (task.cost.source, task.cost.unit) == ("provider", "usd")
         assert any(says in str(notice) and "bfl was tried next" in str(notice) for notice in task.notices)
         stored = (await here.studio.fetch([task.id]))[task.id]
         assert (stored.provider, stored.notices) == (task.provider, task.notices)

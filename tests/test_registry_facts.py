@@ -233,6 +233,13 @@ def test_what_a_picture_costs_is_what_the_source_says(
     assert offer.further_megapixel == (Decimal(further) if further else None)
 
 
+def test_what_a_provider_charges_in_is_what_its_prices_and_answers_say() -> None:
+    """Where neither says anything, nobody knows."""
+    units = {name: facts.unit for name, facts in registry.load().providers.items()}
+    assert units == {"journeyapi": "credits", "vtrix": "usd", "kkiai": None, "replicate": None, "bfl": "usd"}
+    assert all(offer.unit in {None, units[offer.provider]} for offer in _OFFERS)
+
+
 def test_an_unstated_cost_stays_unstated() -> None:
     """Nobody may take it for nothing, or for the maker's."""
     costly = {(o.provider, o.wire_id) for o in _OFFERS if o.usd is not None or o.credits is not None}

@@ -12,7 +12,7 @@ import anyio
 from sqlalchemy.engine import make_url
 
 from journey_mcp import __version__
-from journey_mcp.accounts import catalog_of
+from journey_mcp.accounts import accounts_of, catalog_of
 from journey_mcp.cli import console, rests
 from journey_mcp.concurrency import limit_at, parse_limits_at_once
 from journey_mcp.connections import open_connections
@@ -23,6 +23,7 @@ from journey_mcp.providers import SANDBOX, Account, Balance, Provider, TellsBala
 from journey_mcp.registry import ProviderFacts, Registry, load
 from journey_mcp.settings import Settings, misspelled
 from journey_mcp.setup import ready_settings
+from journey_mcp.spending import Reach, reaches
 from journey_mcp.store import open_store
 from journey_mcp.store.rests import Rest
 from journey_mcp.tasks import Handle
@@ -120,18 +121,7 @@ def _sources(settings: Settings) -> Iterator[Finding]:
 
 def _rules(settings: Settings) -> Iterator[Finding]:
     """What holds for every call: limits on spending, and where providers report."""
-    limits = f"limits {settings.budget}" if settings.budget else "no limit"
-    asked = f", a person is asked above {settings.confirm_above}" if settings.confirm_above else ""
-    yield Finding(
-        about="spending",
-        verdict="ok",
-        told=f"{limits}{asked} (JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE)",
-        facts={
-            name: told
-            for name, told in (("budget", settings.budget), ("confirm_above", settings.confirm_above))
-            if told is not None
-        },
-    )
+    yield _spending(settings)
     if settings.public_url:
         yield Finding(
             about="webhooks",
@@ -139,6 +129,35 @@ def _rules(settings: Settings) -> Iterator[Finding]:
             told=f"providers report to {settings.public_url} while `journey-mcp serve --webhooks HOST:PORT` runs",
             facts={"public_url": settings.public_url},
         )
+
+
+def _spending(settings: Settings) -> Finding:
+    """The limits, and what they apply to where that is not everything."""
+    limits = f"limits {settings.budget}" if settings.budget else "no limit"
+    asked = f", a person is asked above {settings.confirm_above}" if settings.confirm_above else ""
+    found = _reaches(settings)
+    partial = "".join(f"; {reach}" for reach in found if reach.missed or not reach.covered)
+    known = {"budget": settings.budget, "confirm_above": settings.confirm_above, "credit_price": settings.credit_price}
+    idle = next((reach for reach in found if not reach.covered), None)
+    return Finding(
+        about="spending",
+        verdict="note" if idle else "ok",
+        told=f"{limits}{asked} (JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE){partial}",
+        next_step=idle.next_step if idle else None,
+        facts={
+            **{name: told for name, told in known.items() if told is not None},
+            **({"covers": {reach.limit: list(reach.covered) for reach in found}} if found else {}),
+        },
+    )
+
+
+def _reaches(settings: Settings) -> list[Reach]:
+    """What every limit applies to; nothing for the sandbox, which is free."""
+    try:
+        registry = load(settings.registry)
+        return list(reaches(settings, catalog_of(settings, registry))) if accounts_of(settings, registry) else []
+    except SetupError:
+        return []  # the finding on the registry or the providers says what is wrong
 
 
 def _trusted_hosts(hosts: tuple[str, ...]) -> Finding:
@@ -288,7 +307,7 @@ def _well(account: Account, facts: ProviderFacts, balance: Balance | None) -> Fi
         about=account.provider,
         verdict="problem" if is_empty else "ok",
         told=f"reached at {_where(account)}, key accepted, balance {balance.amount} {balance.unit}{plan}",
-        next_step=f"Add credits at {_console(facts)}." if is_empty else None,
+        next_step=f"Add money at {_console(facts)}." if is_empty else None,
         facts={**known, "balance": asdict(balance)},
     )
 

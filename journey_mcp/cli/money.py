@@ -64,7 +64,7 @@ def _row(key: tuple[str, str, str], parts: Sequence[Spending]) -> dict[str, Any]
         "provider": provider,
         "model": model,
         "tasks": len(parts),
-        **{unit: _told(sum(part.counted[unit] for part in parts if part.unit == unit)) for unit in _UNITS},
+        **{unit: _told(sum(part.counted.get(unit, 0) for part in parts if part.unit == unit)) for unit in _UNITS},
         "told_by_provider": sum(part.is_told for part in parts),
         "without_price": sum(part.unit is None for part in parts),
         "unconfirmed": sum(part.is_unclear for part in parts),
@@ -95,10 +95,10 @@ def _by_day(rows: Sequence[Mapping[str, Any]], provider: str, unit: Unit) -> dic
 def _remarks(rows: Sequence[Mapping[str, Any]], settings: Settings) -> Iterable[str]:
     yield _COSTS
     if unpriced := sum(row["without_price"] for row in rows):
-        counted = " and ".join(f"{_told(amount)} {unit}" for unit, amount in unknown_cost(settings).items())
+        counted = " or ".join(f"{_told(amount)} {unit}" for unit, amount in unknown_cost(settings).items())
         yield (
             f"The price of {unpriced} of the tasks is not known: what they cost is in no column. "
-            f"Against budgets such a one counts {counted} now (JOURNEY_MCP_UNKNOWN_COST)."
+            f"Against budgets such a one counts {counted} now, as its provider charges (JOURNEY_MCP_UNKNOWN_COST)."
         )
     if unclear := sum(row["unconfirmed"] for row in rows):
         yield f"{unclear} of the tasks were sent and never answered: perhaps they were not charged."

@@ -2,10 +2,12 @@
 
 The polling address is used exactly as it was told, and only on an allowed host: the key is sent nowhere else.
 An answer to a request with a webhook has none (stated); then `/get_result?id=` at the base address is asked.
+Balance and cost come in credits, and are told in US dollars, as the registry's prices are.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -41,6 +43,8 @@ _MODERATED = {
 _UNKNOWN = "task not found"
 _CREDENTIALS = (401, 403)
 """403 "Not authenticated" is what a missing key yields, 401 what the vendor's repository says (contradicted)."""
+_USD_PER_CREDIT = Decimal("0.01")
+"""Stated in the vendor's repository."""
 _OWN_DOMAIN = ".bfl.ai"
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 """A name or an address, and nothing that one reader of URLs may take for a delimiter and another not."""
@@ -80,7 +84,7 @@ class BlackForestLabs:
         amount = read_amount(answer.mapping.get("credits"))
         if answer.status != httpx2.codes.OK or amount is None:
             raise self._refusal(answer) or unusable(answer, self._account)
-        return Balance(amount=f"{amount:f}", unit="credits")
+        return Balance(amount=f"{_usd(amount):f}", unit="usd")
 
     async def read_webhook(self, delivery: WebhookDelivery) -> Prediction | None:
         """A task that is over. The secret comes as it is, or signs the body (contradicted: either will do)."""
@@ -157,7 +161,7 @@ def read_submission(body: Mapping[str, Any]) -> Prediction | None:
         prediction_id=prediction_id,
         status=Status.RUNNING,
         poll_url=poll_url if is_address(poll_url) else None,
-        cost=None if cost is None else Cost(amount=cost, unit="credits", source="provider"),
+        cost=None if cost is None else Cost(amount=_usd(cost), unit="usd", source="provider"),
     )
 
 
@@ -192,6 +196,10 @@ def read_errors(answer: Answer) -> str:
     if isinstance(detail, list):
         detail = "; ".join(filter(None, map(_read_problem, detail)))
     return told(detail, answer.mapping.get("message"), answer.mapping.get("error"), answer=answer)
+
+
+def _usd(credits_: Decimal) -> Decimal:
+    return (credits_ * _USD_PER_CREDIT).normalize()
 
 
 def _read_problem(problem: Any) -> str:

@@ -9,6 +9,7 @@ from journey_mcp.errors import SetupError
 from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 from journey_mcp.registry.files import RegistryFile, read_file, shipped_files
 from journey_mcp.requests import Tool
+from journey_mcp.tasks import Unit
 
 __all__ = [
     "Catalog",
@@ -73,6 +74,14 @@ class Catalog:
             model: tuple(offer for offer in offers if can_serve(offer, tool)) for model, offers in self.offers.items()
         }
         return {model: offers for model, offers in usable.items() if offers}
+
+    def unit_of(self, offer: Offer) -> Unit | None:
+        """What an offer is charged in: its price's unit, else its provider's; `None` when that is not known."""
+        if unit := offer.unit or self.providers[offer.provider].unit:
+            return unit
+        priced = {other.unit for others in self.offers.values() for other in others if other.provider == offer.provider}
+        priced.discard(None)
+        return priced.pop() if len(priced) == 1 else None
 
 
 def can_serve(offer: Offer, tool: Tool) -> bool:

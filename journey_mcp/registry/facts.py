@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Literal
 
 from journey_mcp.requests import Tool
+from journey_mcp.tasks import Unit
 
 Support = Literal["none", "optional", "required", "unstated"]
 Encoding = Literal["url", "base64", "data_uri"]
@@ -139,6 +140,13 @@ class Offer:
     checked: date
 
     @property
+    def unit(self) -> Unit | None:
+        """The unit of its price; `None` when no price is stated."""
+        if self.credits is not None:
+            return "credits"
+        return None if self.usd is None else "usd"
+
+    @property
     def is_edit_only(self) -> bool:
         """Nothing can be made without a picture."""
         return self.images.support == "required"
@@ -190,6 +198,8 @@ class ProviderFacts:
     base_url: str
     key_variable: str
     base_url_variable: str
+    unit: Unit | None = None
+    """What it charges in, for offers without a price; absent: what its other offers are priced in."""
     console_url: str | None = None
     """Where a person sees keys, balance and past tasks."""
     batch_limit: int = 1

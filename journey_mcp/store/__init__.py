@@ -8,20 +8,31 @@ import math
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from journey_mcp.budgets import Limit
+from journey_mcp.budgets import CreditPrices, Limit
 from journey_mcp.errors import SetupError
 from journey_mcp.store.database import Database, cause, open_database
 from journey_mcp.store.lines import LineTable
 from journey_mcp.store.migrations import tasks
 from journey_mcp.store.relays import RelayTable
 from journey_mcp.store.rests import RestTable
-from journey_mcp.store.rows import CHANGING, LISTED, MICRO, NEW, READ, changing, listed, micro, readable, to_row
+from journey_mcp.store.rows import (
+    CHANGING,
+    LISTED,
+    MICRO,
+    NEW,
+    READ,
+    changing,
+    listed,
+    micro,
+    read_charges,
+    readable,
+    to_row,
+)
 from journey_mcp.tasks import Charges, EqualCall, Status, Submission, Task, Unit
 
 
@@ -34,9 +45,9 @@ class Spending:
     provider: str
     model: str
     counted: Charges
-    """What counts against budgets: the cost where it is known, and in the other unit what unknown ones count."""
+    """What counts against budgets: the cost where it is known, else what unknown ones count."""
     unit: Unit | None
-    """In which of them the cost is known."""
+    """In which unit the cost is known."""
     is_told: bool
     """By the provider; else the registry's table says so."""
     is_sent: bool
@@ -71,8 +82,12 @@ class Store:
         """
         row = {**to_row(task), "lease_owner": owner, "lease_until": lease_until}
         values = {"unclear_since": unclear_since, **{f"new_{name}": value for name, value in row.items()}}
-        room = (_spent(limit, task) + micro(task.charges, limit.unit) <= int(limit.amount * MICRO) for limit in limits)
-        statement = sa.insert(tasks).from_select(_NAMES, _NEW.where(*room)) if limits else _ADD
+        room = [
+            _spent(limit, task) + micro(counted) <= micro(limit.amount)
+            for limit in limits
+            if (counted := limit.counted(task.provider, task.charges)) is not None
+        ]
+        statement = sa.insert(tasks).from_select(_NAMES, _NEW.where(*room)) if room else _ADD
         try:
             return await self._database.writer.count(statement, values) == 1
         except IntegrityError:
@@ -126,7 +141,7 @@ class Store:
                 at=row["created_at"],
                 provider=row["provider"],
                 model=row["model"],
-                counted={"credits": Decimal(row["micro_credits"]) / MICRO, "usd": Decimal(row["micro_usd"]) / MICRO},
+                counted=read_charges(row),
                 unit=row["cost_unit"],
                 is_told=row["cost_source"] == "provider",
                 is_sent=row["submission"] in _SENT,
@@ -350,10 +365,18 @@ def _rounded(ids: Sequence[str]) -> list[str]:
 
 def _spent(limit: Limit, task: Task) -> sa.ColumnElement[int]:
     """What counts against a limit already, in millionths."""
-    column = tasks.c.micro_credits if limit.unit == "credits" else tasks.c.micro_usd
-    query = sa.select(sa.func.coalesce(sa.func.sum(column), 0)).where(
+    counted = tasks.c.micro_credits if limit.unit == "credits" else _micro_usd(limit.credit_prices)
+    query = sa.select(sa.func.coalesce(sa.func.sum(counted), 0)).where(
         tasks.c.created_at > limit.since(task.created_at), tasks.c.id != task.id
     )
     if limit.is_per_provider:
         query = query.where(tasks.c.provider == task.provider)
     return query.scalar_subquery()
+
+
+def _micro_usd(credit_prices: CreditPrices) -> sa.ColumnElement[int]:
+    """What a task counts in dollars, in millionths: credits where nothing is known in dollars and they have a price."""
+    if not credit_prices:
+        return tasks.c.micro_usd
+    price = sa.case(*((tasks.c.provider == name, micro(price)) for name, price in credit_prices.items()), else_=0)
+    return sa.case((tasks.c.micro_usd > 0, tasks.c.micro_usd), else_=tasks.c.micro_credits * price // MICRO)

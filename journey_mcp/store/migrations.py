@@ -6,6 +6,7 @@ leaves behind, and a test compares the two.
 
 import json
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 
 import sqlalchemy as sa
 
@@ -34,7 +35,7 @@ tasks = sa.Table(
     sa.Column("model", sa.String(80), nullable=False),
     sa.Column("micro_credits", sa.BigInteger, nullable=False),
     sa.Column("micro_usd", sa.BigInteger, nullable=False),
-    # in which of the two the cost is known, and who told it; the other counts what unknown costs count
+    # in which of the two the cost is known, and who told it; without one they hold what unknown costs count
     sa.Column("cost_unit", sa.String(8)),
     sa.Column("cost_source", sa.String(8)),
     sa.Column("wish", sa.String(64)),
@@ -196,6 +197,32 @@ def m007_costs(connection: sa.Connection) -> None:
         connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(told))
 
 
+def m008_units(connection: sa.Connection) -> None:
+    """A task counts in the unit that its provider charges in; a credit of Black Forest Labs is a cent."""
+    for statement in (
+        """UPDATE tasks SET micro_usd = micro_credits / 100, micro_credits = 0, cost_unit = 'usd'
+            WHERE provider = 'bfl' AND cost_unit = 'credits'""",
+        "UPDATE tasks SET micro_usd = 0 WHERE cost_unit = 'credits'",
+        "UPDATE tasks SET micro_credits = 0 WHERE cost_unit = 'usd'",
+        "UPDATE tasks SET micro_usd = 0 WHERE cost_unit IS NULL AND provider = 'journeyapi'",
+        "UPDATE tasks SET micro_credits = 0 WHERE cost_unit IS NULL AND provider IN ('bfl', 'vtrix')",
+    ):
+        connection.exec_driver_sql(statement)
+    tasks_then = sa.table("tasks", *map(sa.column, ("id", "provider", "outcome")))
+    told = sa.select(tasks_then.c.id, tasks_then.c.outcome).where(tasks_then.c.provider == "bfl")
+    for task_id, outcome in connection.execute(told.where(tasks_then.c.outcome.contains("credits"))).all():
+        try:
+            plain = json.loads(outcome)
+            if plain["cost"]["unit"] != "credits":
+                continue
+            amount = Decimal(plain["cost"]["amount"]) / 100
+            plain["cost"] |= {"amount": f"{amount.normalize():f}", "unit": "usd"}
+        except (ValueError, TypeError, KeyError, ArithmeticError):
+            continue  # it has no cost, or cannot be read: it keeps nobody from the others
+        changed = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+        connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(outcome=changed))
+
+
 STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m001_tasks,
     m002_rests,
@@ -204,6 +231,7 @@ STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m005_equal_calls,
     m006_lines,
     m007_costs,
+    m008_units,
 )
 
 

@@ -43,9 +43,9 @@ MICRO = 1_000_000
 _log = logging.getLogger(__name__)
 
 
-def micro(charges: Charges, unit: Unit) -> int:
+def micro(amount: Decimal) -> int:
     """So many millionths."""
-    return int(charges.get(unit, Decimal(0)) * MICRO)
+    return int(amount * MICRO)
 
 
 def to_row(task: Task) -> dict[str, Any]:
@@ -74,8 +74,8 @@ def changing(task: Task) -> dict[str, Any]:
         "submission": task.submission.value,
         "prediction_id": task.prediction_id,
         "outcome": _dump(_outcome(task)),
-        "micro_credits": micro(task.charges, "credits"),
-        "micro_usd": micro(task.charges, "usd"),
+        "micro_credits": micro(task.charges.get("credits", Decimal(0))),
+        "micro_usd": micro(task.charges.get("usd", Decimal(0))),
         "cost_unit": task.cost and task.cost.unit,
         "cost_source": task.cost and task.cost.source,
         "equal_call": task.equal_call and task.equal_call.value,
@@ -143,13 +143,14 @@ def _from_row(row: Mapping[Any, Any]) -> Task:
         notices=tuple(map(from_plain, outcome.get("notices", ()))),
         passing=tuple(map(from_plain, outcome.get("passing", ()))),
         failure=Failure(**failure) if failure else None,
-        charges=_read_charges(row),
+        charges=read_charges(row),
         wish=row["wish"],
         equal_call=EqualCall(row["equal_call"]) if row["equal_call"] else None,
     )
 
 
-def _read_charges(row: Mapping[Any, Any]) -> Charges:
+def read_charges(row: Mapping[Any, Any]) -> Charges:
+    """What a row counts, in the units in which it counts anything."""
     millionths: dict[Unit, int] = {"credits": row["micro_credits"], "usd": row["micro_usd"]}
     return {unit: Decimal(count) / MICRO for unit, count in millionths.items() if count}
 

@@ -32,7 +32,7 @@ async def test_every_provider_is_asked_in_the_order_of_preference(journey: Comma
     done = await journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="bfl,replicate,vtrix").run("doctor")
     urls = sandbox.base_urls
     assert done.out.splitlines()[5:] == [
-        f"ok       bfl: reached at {urls['bfl']}, key accepted, balance 1000 credits",
+        f"ok       bfl: reached at {urls['bfl']}, key accepted, balance 10 usd",
         f"ok       replicate: reached at {urls['replicate']}, key not refused; it tells no balance",
         f"ok       vtrix: reached at {urls['vtrix']}, key not refused; it tells no balance",
         "note     journeyapi: not used: JOURNEYAPI_API_KEY is set, and JOURNEY_MCP_PROVIDERS leaves journeyapi out",
@@ -52,17 +52,68 @@ async def test_how_many_may_run_at_once_is_told(journey: CommandLine, sandbox: R
 
 
 async def test_what_holds_for_every_call_is_told(journey: CommandLine, sandbox: Running) -> None:
-    given = {"JOURNEY_MCP_BUDGET": "2usd/day", "JOURNEY_MCP_CONFIRM_ABOVE": "6credits"}
+    given = {"JOURNEY_MCP_BUDGET": "90credits/day", "JOURNEY_MCP_CONFIRM_ABOVE": "6credits"}
     journey = journey.at(sandbox, JOURNEY_MCP_PUBLIC_URL="https://hooks.example.com/j", **given)
     lines = (await journey.run("doctor")).out.splitlines()
     command = "journey-mcp serve --webhooks HOST:PORT"
-    limits = "limits 2usd/day, a person is asked above 6credits"
+    limits = "limits 90credits/day, a person is asked above 6credits"
     assert lines[2:4] == [
         f"ok       spending: {limits} (JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE)",
         f"ok       webhooks: providers report to https://hooks.example.com/j while `{command}` runs",
     ]
     findings = (await journey.run("doctor", "--json")).json["findings"]
-    assert findings[2]["facts"] == {"budget": "2usd/day", "confirm_above": "6credits"}
+    assert findings[2]["facts"] == {
+        "budget": "90credits/day",
+        "confirm_above": "6credits",
+        "covers": {"90credits/day": ["journeyapi"], "6credits": ["journeyapi"]},
+    }
+
+
+async def test_a_limit_that_covers_nothing_is_told_with_what_helps(journey: CommandLine, sandbox: Running) -> None:
+    done = await journey.at(sandbox, JOURNEY_MCP_BUDGET="0.10usd/day").run("doctor")
+    assert done.code == 0
+    where = "(JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE)"
+    idle = "0.10usd/day covers none of the configured offers: journeyapi charges in credits"
+    step = "Write it in credits in JOURNEY_MCP_BUDGET, or say what a credit costs:"
+    assert done.out.splitlines()[2:4] == [
+        f"note     spending: limits 0.10usd/day {where}; {idle}",
+        f"         -> {step} JOURNEY_MCP_CREDIT_PRICE=0.01usd@journeyapi.",
+    ]
+    mended = journey.at(sandbox, JOURNEY_MCP_BUDGET="0.10usd/day", JOURNEY_MCP_CREDIT_PRICE="0.01usd@journeyapi")
+    found = (await mended.run("doctor", "--json")).json["findings"][2]
+    assert found["verdict"] == "ok"
+    assert found["facts"] == {
+        "budget": "0.10usd/day",
+        "credit_price": "0.01usd@journeyapi",
+        "covers": {"0.10usd/day": ["journeyapi"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("budget", "step"),
+    [
+        ("9credits/day@bfl", "Set the key of bfl, or correct JOURNEY_MCP_BUDGET."),
+        ("9credits/day", "Write it in usd in JOURNEY_MCP_BUDGET."),
+    ],
+)
+async def test_what_helps_a_limit_depends_on_why_it_covers_nothing(
+    journey: CommandLine, sandbox: Running, budget: str, step: str
+) -> None:
+    used = "journeyapi" if "@" in budget else "bfl"
+    done = await journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS=used, JOURNEY_MCP_BUDGET=budget).run("doctor", "--json")
+    assert (done.json["findings"][2]["verdict"], done.json["findings"][2]["next_step"]) == ("note", step)
+
+
+async def test_a_limit_that_covers_some_says_which(journey: CommandLine, sandbox: Running) -> None:
+    given = {"JOURNEY_MCP_PROVIDERS": "journeyapi,bfl", "JOURNEY_MCP_BUDGET": "2usd/day,9credits/day@journeyapi"}
+    line = (await journey.at_all(sandbox, **given).run("doctor")).out.splitlines()[2]
+    assert line.startswith("ok       spending: limits 2usd/day,9credits/day@journeyapi (")
+    assert line.endswith("; 2usd/day covers bfl only: journeyapi charges in credits")
+
+
+async def test_limits_are_no_matter_of_the_sandbox_that_is_free(journey: CommandLine) -> None:
+    done = await journey.given(JOURNEY_MCP_BUDGET="0.10usd/day").run("doctor")
+    assert "ok       spending: limits 0.10usd/day (JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE)\n" in done.out
 
 
 async def test_a_limit_for_a_provider_that_there_is_not_is_a_problem(journey: CommandLine, sandbox: Running) -> None:
@@ -159,7 +210,7 @@ async def test_without_a_key_the_sandbox_works_and_says_what_it_is(journey: Comm
         ({"replicate": ReplicateSettings(keys=("x",))}, "replicate", "not accept the key", "into REPLICATE_API_TOKEN;"),
         ({"vtrix": VtrixSettings(keys=("x",))}, "vtrix", "does not accept the key.", "keys stand at https://vtrix.ai."),
         ({"bfl": BflSettings(keys=("x",))}, "bfl", "does not accept the key.", "into BFL_API_KEY;"),
-        ({"bfl": BflSettings(credits=0)}, "bfl", "balance 0 credits", "Add credits at https://dashboard.bfl.ai."),
+        ({"bfl": BflSettings(credits=0)}, "bfl", "balance 0 usd", "Add money at https://dashboard.bfl.ai."),
         (
             {"faults": (Fault.parse("vtrix/fetch:status=403"),)},
             "vtrix",
@@ -185,7 +236,7 @@ async def test_what_ails_one_of_five_is_told_of_that_one(
     ("fault", "imitation", "told", "step"),
     [
         (None, {"keys": ("other",)}, "journeyapi does not accept the key.", "Put a valid key into JOURNEYAPI_API_KEY;"),
-        (None, {"credits": 0}, "key accepted, balance 0 credits", "Add credits at https://journeyapi.co."),
+        (None, {"credits": 0}, "key accepted, balance 0 credits", "Add money at https://journeyapi.co."),
         ("account:status=500,times=always", {}, "answered HTTP 500", "look at JOURNEYAPI_BASE_URL"),
         ("account:bad_json,times=always", {}, "answered HTTP 200", "look at JOURNEYAPI_BASE_URL"),
         ("account:reset,times=always", {}, "broke off", "look at JOURNEYAPI_BASE_URL"),

@@ -5,6 +5,7 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from journey_mcp.errors import SetupError
 from journey_mcp.requests import ImageRequest
 from journey_mcp.store import Store, migrations, open_store
 from journey_mcp.store.rests import Rest
-from journey_mcp.tasks import EqualCall, Task
+from journey_mcp.tasks import Cost, EqualCall, Task
 
 TASK = Task(
     id="tsk_a",
@@ -246,3 +247,56 @@ async def test_a_wait_for_a_lock_that_makes_no_sense_is_refused(tmp_path: Path, 
     with pytest.raises(SetupError, match="JOURNEY_MCP_DATABASE_URL"):
         async with open_store(f"{url(tmp_path)}?timeout={seconds}"):
             pass
+
+
+BEFORE_UNITS = """INSERT INTO tasks (id, principal, provider, base_url, created_at, updated_at, status, final,
+    submission, prediction_id, lease_owner, lease_until, request, outcome, model, micro_credits, micro_usd, cost_unit,
+    cost_source, relay_tries) VALUES (?, 'local', ?, 'u', 100.0, 101.0, 'succeeded', 1, 'accepted',
+    'p', 'gone', 0.0, '{"tool": "imagine", "prompt": "p", "model": "m"}', ?, 'm', ?, ?, ?, 'provider', 0)"""
+"""A row of version 7: every task counts in both units, and Black Forest Labs tells credits."""
+
+
+async def test_a_file_of_version_7_counts_in_the_units_that_providers_charge_in(tmp_path: Path) -> None:
+    """Once each; what Black Forest Labs told in credits is dollars, in the task too."""
+    told = '{"seed":"é","cost":{"amount":"%s","unit":"%s","source":"provider"}}'
+    (tmp_path / "data").mkdir()
+    engine = sa.create_engine(url(tmp_path))
+    with engine.begin() as connection:
+        for step in migrations.STEPS[:7]:
+            step(connection)
+        connection.exec_driver_sql("CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY)")
+        connection.exec_driver_sql("INSERT INTO schema_version VALUES (7)")
+        for row in (
+            ("tsk_a", "journeyapi", told % ("4", "credits"), 4_000_000, 100_000, "credits"),
+            ("tsk_b", "bfl", told % ("4.5", "credits"), 4_500_000, 40_000, "credits"),
+            ("tsk_c", "bfl", told % ("0.04", "usd"), 8_000_000, 40_000, "usd"),
+            ("tsk_d", "bfl", "{}", 8_000_000, 100_000, None),
+            ("tsk_e", "bfl", "", 7_000_000, 40_000, "credits"),  # deleted, but for what it cost
+            ("tsk_f", "bfl", '{"cost": "credits"}', 0, 0, None),
+            ("tsk_g", "vtrix", told % ("0.04", "usd"), 8_000_000, 40_000, "usd"),
+            ("tsk_h", "replicate", "{}", 8_000_000, 100_000, None),
+            ("tsk_i", "journeyapi", "{}", 8_000_000, 100_000, None),
+        ):
+            connection.exec_driver_sql(BEFORE_UNITS, row)
+    engine.dispose()
+    async with store_in(tmp_path) as store:
+        counted = [
+            (one.unit, *(f"{amount.normalize():f} {unit}" for unit, amount in one.counted.items()))
+            for one in await store.spendings(since=0)
+        ]
+        costs = {id_: task.cost for id_, task in (await store.get(["tsk_a", "tsk_b"], principal="local")).items()}
+    assert counted == [
+        ("credits", "4 credits"),
+        ("usd", "0.045 usd"),
+        ("usd", "0.04 usd"),
+        (None, "0.1 usd"),
+        ("usd", "0.07 usd"),
+        (None,),
+        ("usd", "0.04 usd"),
+        (None, "8 credits", "0.1 usd"),
+        (None, "8 credits"),
+    ]
+    assert costs == {
+        "tsk_a": Cost(amount=Decimal(4), unit="credits", source="provider"),
+        "tsk_b": Cost(amount=Decimal("0.045"), unit="usd", source="provider"),
+    }
