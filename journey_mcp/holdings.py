@@ -81,6 +81,20 @@ class Holdings:
         """Whether the store has the task as it stands."""
         return task_id not in self._unsaved
 
+    async def known(self, task_ids: Sequence[str], *, principal: str) -> dict[str, Task]:
+        """The principal's tasks among these, as the store has them; held ones also while the store cannot be read.
+
+        Raises:
+            SetupError: the store cannot be read, and some of them are not held.
+        """
+        try:
+            return await self.store.get(task_ids, principal=principal)
+        except SetupError:
+            held = {id_: task for id_ in task_ids if (task := self._held.get(id_)) and task.principal == principal}
+            if len(held) < len(set(task_ids)):
+                raise
+            return held
+
     async def add(self, task: Task, limits: Sequence[Limit] = (), *, unclear_since: float = math.inf) -> bool:
         """Store a new task and hold it; False when an equal call makes none, or a limit leaves no room for it.
 

@@ -325,7 +325,7 @@ class Studio:
         report: Report | None = None,
     ) -> dict[str, Task]:
         """Where these tasks stand, after waiting for all of them, or for any that was still running."""
-        known = await self._holdings.store.get(task_ids, principal=principal)
+        known = await self._holdings.known(task_ids, principal=principal)
         running = {id_ for id_, task in known.items() if not task.status.is_final}
         wish = Wait(
             task_ids=list(known),

@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.errors import SetupError
-from journey_mcp.store.migrations import migrate
+from journey_mcp.store.migrations import identity_of, migrate
 
 _LOCK_WAIT_S = 10.0
 """How long a statement waits for a lock of another process, unless the URL says `?timeout=`."""
@@ -27,15 +27,20 @@ _Result = TypeVar("_Result")
 
 _ANOTHER = "Set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to a place that can be written."
 
+_IN_ITS_PLACE = (
+    "Put a copy of it in its place, or move it away together with the files -wal and -shm beside it: "
+    "a new one is made then. Or set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to another place."
+)
+
 
 class Database:
     """The two connections to one database."""
 
     def __init__(self, engine: sa.Engine, file: Path | None, *, lock_wait_s: float) -> None:
         self._engine = engine
-        self.writer = Connection(engine, behind := _File(file), lock_wait_s=lock_wait_s)
+        self.writer = Connection(engine, original := _Original(engine.url, file), lock_wait_s=lock_wait_s)
         # finished tasks are read while somebody else holds the database's write lock
-        self.reader = Connection(engine, behind, lock_wait_s=lock_wait_s)
+        self.reader = Connection(engine, original, lock_wait_s=lock_wait_s)
 
     async def close(self) -> None:
         """Let the database go."""
@@ -45,34 +50,65 @@ class Database:
             self._engine.dispose()
 
 
-class _File:
-    """The file behind the connections, which must stay the one that was opened.
+class _Original:
+    """The database that was opened first, which must stay the one behind the connections: its file and its identity.
 
-    What is written into a deleted file, nobody ever sees; and opening a new one in its place is not safe while
-    connections to the old one are open: SQLite would delete the new one's log with them.
+    What is written into a deleted file, nobody ever sees; and one that was emptied or exchanged knows neither the tasks
+    that run nor what was spent. Nothing is made in its place while this process lives.
     """
 
-    def __init__(self, file: Path | None) -> None:
+    def __init__(self, url: URL, file: Path | None) -> None:
+        self._name = str(file or url.render_as_string(hide_password=True))
+        self._is_sqlite = url.get_backend_name() == "sqlite"
         self._file = file
-        self._identity: tuple[int, int] | None = None
+        self._inode: tuple[int, int] | None = None
+        self._identity: str | None = None
 
     def prepare(self) -> None:
-        """Make the file, for its owner only, when it is not there."""
-        if self._file is not None and self._identity is None:
+        """Make the file, for its owner only, when it is not there and never was."""
+        if self._file is not None and self._inode is None:
             _make_private_file(self._file)
-            self._identity = self._look()
+            self._inode = self._look()
+        self._check_file()
 
-    def check(self) -> None:
-        """Refuse to go on with a file that was deleted or replaced.
+    def enter(self, connection: sa.Connection) -> None:
+        """Begin with a new connection: the first one makes or migrates the tables."""
+        if self._identity is None:
+            if self._is_sqlite:
+                # for all connections of all processes; it changes the file, so it is said to no other file
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            migrate(connection)
+            self._identity = identity_of(connection)
+        self.check(connection)
+
+    def check(self, connection: sa.Connection) -> None:
+        """Refuse to go on with a database that was deleted, emptied or replaced.
 
         Raises:
             SetupError: says so.
         """
-        if self._look() != self._identity:
-            raise SetupError(
-                f"The task database {self._file} was deleted or replaced while the server runs; nothing was sent.",
-                next_step="Ask the person to restart the server: it then makes a new database.",
-            )
+        self._check_file()
+        try:
+            if self._is_sqlite:
+                # what SQLite remembers of a file's pages says nothing about a file that somebody else wrote over
+                connection.exec_driver_sql("PRAGMA shrink_memory")
+            found = identity_of(connection)
+        except SQLAlchemyError as error:
+            if not _is_unreadable(error):
+                raise
+            raise self._replaced(f" ({cause(error)})") from error
+        if found != self._identity:
+            raise self._replaced()
+
+    def _check_file(self) -> None:
+        if self._look() != self._inode:
+            raise self._replaced()
+
+    def _replaced(self, why: str = "") -> SetupError:
+        return SetupError(
+            f"The task database {self._name} was deleted or replaced{why} while the server runs; nothing was sent.",
+            next_step="Ask the person to put it back, or to restart the server, which goes on with what is there then.",
+        )
 
     def _look(self) -> tuple[int, int] | None:
         try:
@@ -89,10 +125,10 @@ class Connection:
     one hop to the thread and back, whatever the driver does for it there.
     """
 
-    def __init__(self, engine: sa.Engine, file: "_File", *, lock_wait_s: float) -> None:
+    def __init__(self, engine: sa.Engine, original: "_Original", *, lock_wait_s: float) -> None:
         self._engine = engine
         self._lock_wait_s = lock_wait_s
-        self._file = file
+        self._original = original
         self._connected: sa.Connection | None = None
         self._ends_at = math.inf
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journey-mcp-store")
@@ -125,17 +161,18 @@ class Connection:
             raise SetupError("The task database did not answer until the server ended.")
         try:
             connection = self._connected or self._connect()
-            self._file.check()
+            self._original.check(connection)
             return connection.execute(statement, values)
-        except (SQLAlchemyError, SetupError):
+        except SQLAlchemyError:
+            # kept after a `SetupError`: with the last connection SQLite writes its log into the file that is there and
+            # deletes it, and a file that is put back needs it
             self._disconnect()
             raise
 
     def _connect(self) -> sa.Connection:
-        self._file.prepare()
-        self._file.check()
+        self._original.prepare()
         self._connected = connection = self._engine.connect()
-        migrate(connection)
+        self._original.enter(connection)
         return connection
 
     def _disconnect(self) -> None:
@@ -177,10 +214,15 @@ async def open_database(url: str) -> AsyncIterator[Database]:
     database = Database(engine, _file_of(engine.url), lock_wait_s=lock_wait_s)
     try:
         try:
-            await database.writer.rows(sa.select(sa.literal(1)))
+            for connection in (database.writer, database.reader):
+                # both now: a file that is emptied later would be changed by a connection that is new to it
+                await connection.rows(sa.select(sa.literal(1)))
         except (SQLAlchemyError, OSError) as error:
             where = address.render_as_string(hide_password=True)
-            raise SetupError(f"The database {where} cannot be opened: {cause(error)}.", next_step=_ANOTHER) from error
+            raise SetupError(
+                f"The database {where} cannot be opened: {cause(error)}.",
+                next_step=_IN_ITS_PLACE if _is_unreadable(error) else _ANOTHER,
+            ) from error
         yield database
     finally:
         await database.close()
@@ -222,10 +264,14 @@ def _make_private_file(file: Path) -> None:
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-        # FULL: a task that was answered for survives a lost machine, not only a killed process
-        cursor.execute(f"PRAGMA {pragma}")
+    # a task that was answered for survives a lost machine, not only a killed process
+    cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def _is_unreadable(error: Exception) -> bool:
+    """Whether SQLite finds no database in the file, or a broken one: not that it is locked, or cannot be reached."""
+    return type(error) is sa.exc.DatabaseError
 
 
 def cause(error: Exception) -> str:

@@ -5,6 +5,7 @@ leaves behind, and a test compares the two.
 """
 
 import json
+import secrets
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
@@ -95,6 +96,9 @@ rests = sa.Table(
     sa.Column("until", sa.Float(53), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
 )
+
+identity = sa.Table("identity", metadata, sa.Column("id", sa.String(32), primary_key=True))
+"""One row, made with the database: another one, however like it, has another."""
 
 _versions = sa.Table("schema_version", metadata, sa.Column("version", sa.Integer, primary_key=True))
 
@@ -223,6 +227,12 @@ def m008_units(connection: sa.Connection) -> None:
         connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(outcome=changed))
 
 
+def m009_identity(connection: sa.Connection) -> None:
+    """By what a database that was emptied or replaced is known."""
+    connection.exec_driver_sql("CREATE TABLE identity (id VARCHAR(32) NOT NULL PRIMARY KEY)")
+    connection.execute(sa.insert(sa.table("identity", sa.column("id"))).values(id=secrets.token_hex(16)))
+
+
 STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m001_tasks,
     m002_rests,
@@ -232,6 +242,7 @@ STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m006_lines,
     m007_costs,
     m008_units,
+    m009_identity,
 )
 
 
@@ -252,6 +263,20 @@ def migrate(connection: sa.Connection) -> None:
         connection.exec_driver_sql("ROLLBACK")
         raise
     connection.exec_driver_sql("COMMIT")
+    if connection.dialect.name == "sqlite":
+        # the identity is read from the file from now on, and not from the log that lies beside it
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def identity_of(connection: sa.Connection) -> str | None:
+    """The database's identity; `None` when it has none, because its tables are gone."""
+    try:
+        found: str | None = connection.exec_driver_sql("SELECT id FROM identity").scalar()
+    except (sa.exc.OperationalError, sa.exc.ProgrammingError):
+        if sa.inspect(connection).has_table(identity.name):
+            raise
+        return None
+    return found
 
 
 def _version(connection: sa.Connection) -> int:

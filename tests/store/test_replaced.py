@@ -1,0 +1,220 @@
+"""A database that is emptied or replaced while it is open: nothing is stored in it, until it is back."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from support import created, wish, world
+
+from journey_mcp.errors import OverBudget, SetupError
+from journey_mcp.requests import ImageRequest
+from journey_mcp.store import Store, migrations, open_store
+from journey_mcp.tasks import Status, Task
+
+TASK = Task(
+    id="tsk_a",
+    principal="local",
+    request=ImageRequest(tool="imagine", prompt="p", model="m"),
+    provider="journeyapi",
+    base_url="u",
+    created_at=100.0,
+    updated_at=100.0,
+)
+
+
+def emptied(file: Path) -> None:
+    """As `: > tasks.db` does."""
+    file.write_bytes(b"")
+
+
+def emptied_with_its_log(file: Path) -> None:
+    """And what lies beside it deleted."""
+    emptied(file)
+    for name in ("tasks.db-wal", "tasks.db-shm"):
+        file.with_name(name).unlink()
+
+
+def written_over(file: Path) -> None:
+    """By another database, as `cp other.db tasks.db` does."""
+    file.write_bytes(file.with_name("other.db").read_bytes())
+
+
+def garbled(file: Path) -> None:
+    """By something that is no database."""
+    file.write_bytes(b"no database at all, " * 2000)
+
+
+def exchanged(file: Path) -> None:
+    """As `mv other.db tasks.db` does."""
+    shutil.copy(file.with_name("other.db"), file.with_name("third.db"))
+    file.with_name("third.db").rename(file)
+
+
+def deleted(file: Path) -> None:
+    """With all that lies beside it."""
+    for path in file.parent.glob("tasks.db*"):
+        path.unlink()
+
+
+def without_tables(file: Path) -> None:
+    """As another program does it: the file stays a database."""
+    with closing(sqlite3.connect(file)) as connection:
+        for table in ("tasks", "rests", "identity", "schema_version"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.commit()
+
+
+def made_anew(file: Path) -> None:
+    """Without tables, and then with new ones, as the next server makes them."""
+    without_tables(file)
+    engine = sa.create_engine(f"sqlite:///{file}", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        migrations.migrate(connection)
+    engine.dispose()
+
+
+def without_identity(file: Path) -> None:
+    """Its row deleted."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("DELETE FROM identity")
+        connection.commit()
+
+
+HARMS: list[Callable[[Path], None]] = [
+    *(emptied, emptied_with_its_log, written_over, garbled, exchanged, deleted),
+    *(without_tables, made_anew, without_identity),
+]
+harms = pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
+
+
+async def other_database(folder: Path) -> None:
+    """A new database beside the one of the test, closed and whole."""
+    async with open_store(f"sqlite:///{folder / 'other.db'}"):
+        pass
+
+
+def is_known(file: Path, task_id: str) -> bool:
+    """Whether a database that can be read has such a task."""
+    try:
+        with closing(sqlite3.connect(file)) as connection:
+            return bool(connection.execute("SELECT 1 FROM tasks WHERE id = ?", (task_id,)).fetchone())
+    except sqlite3.DatabaseError:
+        return False
+
+
+@harms
+@pytest.mark.parametrize(("tasks_before", "is_read"), [(1, False), (1, True), (300, True)])
+async def test_nothing_is_stored_in_a_database_that_is_not_the_one_that_was_opened(
+    tmp_path: Path, harm: Callable[[Path], None], tasks_before: int, *, is_read: bool
+) -> None:
+    """Whether what it had is in the file or in the log beside it, and was read before or not; again and again."""
+    await other_database(tmp_path)
+    file = tmp_path / "tasks.db"
+    async with open_store(f"sqlite:///{file}") as store:
+        for number in range(tasks_before):
+            await store.add(replace(TASK, id=f"tsk_{number}"), owner="me", lease_until=200)
+        if is_read:
+            await store.get(["tsk_0"], principal="local")
+        harm(file)
+        for _ in range(2):
+            for write in (add_another, save_the_first):
+                with pytest.raises(SetupError, match=r"tasks\.db was deleted or replaced") as raised:
+                    await write(store)
+                assert "restart the server" in (raised.value.failure.next_step or "")
+            with pytest.raises(SetupError):
+                await store.get(["tsk_0"], principal="local")
+    assert not is_known(file, "tsk_another")
+    assert not is_known(tmp_path / "other.db", "tsk_another")
+
+
+async def add_another(store: Store) -> None:
+    """What a new call does."""
+    await store.add(replace(TASK, id="tsk_another"), owner="me", lease_until=200)
+
+
+async def save_the_first(store: Store) -> None:
+    """What the task of an earlier call does."""
+    await store.save(replace(TASK, id="tsk_0").sent(101), owner="me")
+
+
+async def test_a_server_that_is_started_again_goes_on_with_what_is_there(tmp_path: Path) -> None:
+    """A new database in an empty file; what is no database is named, with what helps, and left as it is."""
+    file = tmp_path / "tasks.db"
+    emptied(file)
+    async with open_store(f"sqlite:///{file}") as store:
+        await add_another(store)
+    garbled(file)
+    with pytest.raises(SetupError, match="file is not a database") as raised:
+        async with open_store(f"sqlite:///{file}"):
+            pass
+    assert "move it away" in (raised.value.failure.next_step or "")
+    assert file.read_bytes().startswith(b"no database")
+
+
+@pytest.mark.parametrize("harm", [emptied, written_over, garbled], ids=lambda harm: harm.__name__)
+async def test_a_database_that_is_put_back_goes_on(tmp_path: Path, harm: Callable[[Path], None]) -> None:
+    """With what it had: nothing was written into it meanwhile."""
+    await other_database(tmp_path)
+    file = tmp_path / "tasks.db"
+    async with open_store(f"sqlite:///{file}") as store:
+        await store.add(TASK, owner="me", lease_until=200)
+        before = file.read_bytes()
+        harm(file)
+        with pytest.raises(SetupError):
+            await add_another(store)
+        with pytest.raises(SetupError):
+            await store.get([TASK.id], principal="local")
+        file.write_bytes(before)
+        assert await store.get([TASK.id], principal="local") == {TASK.id: TASK}
+        await add_another(store)
+    assert is_known(file, "tsk_a")
+    assert is_known(file, "tsk_another")
+
+
+@harms
+async def test_a_budget_is_not_spent_twice_on_a_database_that_was_emptied(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    """Calls are refused free; a task that runs is delivered all the same, and to whoever fetches it."""
+    await other_database(tmp_path)
+    more = {"JOURNEY_MCP_BUDGET": "12credits/day"}
+    async with world(tmp_path, "fetch:delay=30,times=3", plan="enterprise", **more) as here:
+        for number in range(2):
+            await here.made(model="midjourney", prompt=f"kite {number}")
+        running = await here.accepted(model="midjourney", prompt="a third")
+        with pytest.raises(OverBudget):
+            await created(here.studio, wish(model="midjourney", prompt="a fourth"))
+        harm(tmp_path / "tasks.db")
+        for number in range(2):
+            with pytest.raises(SetupError, match="deleted or replaced"):
+                await created(here.studio, wish(model="midjourney", prompt=f"one more {number}"))
+        fetched = (await here.studio.fetch([running.id], seconds=300))[running.id]
+        assert (fetched.status, len(here.created)) == (Status.SUCCEEDED, 3)
+        assert (await here.studio.fetch([running.id]))[running.id] == fetched
+        for ids, principal in (([running.id, "tsk_another"], "local"), ([running.id], "another")):
+            with pytest.raises(SetupError):
+                await here.studio.fetch(ids, principal=principal)
+
+
+async def test_two_databases_never_have_one_identity(tmp_path: Path) -> None:
+    """Also one that an earlier version made gets its own, and keeps it."""
+    (tmp_path / "old.db").touch()
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'old.db'}")
+    with engine.begin() as connection:
+        for step in migrations.STEPS[:8]:
+            step(connection)
+        connection.exec_driver_sql("CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY)")
+        connection.exec_driver_sql("INSERT INTO schema_version VALUES (8)")
+    engine.dispose()
+    found = []
+    for name in ("old.db", "new.db", "old.db"):
+        async with open_store(f"sqlite:///{tmp_path / name}"):
+            with closing(sqlite3.connect(tmp_path / name)) as connection:
+                found += connection.execute("SELECT id FROM identity").fetchall()
+    assert found[0] == found[2] != found[1]
+    assert all(len(identity) == 32 for (identity,) in found)
