@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from ssl import SSLContext
 from typing import Literal
 
@@ -122,7 +123,10 @@ def is_public(address: str) -> bool:
 
 async def resolve_by_system(host: str, port: int) -> list[str]:
     """Every address that the system knows for a host."""
-    return [str(found[4][0]) for found in await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    # a thread of its own: a name server that hangs holds up nobody else's lookups
+    found = await to_thread.run_sync(ask, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
+    return [str(address[0]) for *_, address in found]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

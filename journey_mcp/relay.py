@@ -6,21 +6,26 @@ What is to be told stands in the store from the moment a task is made, so any pr
 import json
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.clock import Clock, Wakeup
 from journey_mcp.errors import InvalidWebhook, SetupError
 from journey_mcp.fetching import Fetcher, FetchError
 from journey_mcp.holdings import LEASE_S
-from journey_mcp.requests import check_webhook_url
+from journey_mcp.requests import check_webhook_url, webhook_host
 from journey_mcp.store import Store
 from journey_mcp.tasks import Task
 
-_TOGETHER = 50
+_TOGETHER = 64
+"""So many webhooks are being told at once."""
+_TOGETHER_AT_HOST = 4
+"""So many of them at one host, as long as half of all is free: the other half is for hosts at which nothing is sent."""
 _ANSWER_WITHIN_S = 10.0
 _GAPS_S = (10.0, 30.0, 90.0)
 """The waits after a first try that failed, the second and the third, as JourneyAPI documents them for its own."""
@@ -47,8 +52,11 @@ class Relay:
         self._fetcher = fetcher
         self._headers = {"content-type": "application/json", **({"x-webhook-secret": secret} if secret else {})}
         self._shown = shown
-        self._one_round = anyio.Lock()
+        self._running: Counter[str] = Counter()
+        """How many webhooks are being told, by host."""
         self._wakeup = Wakeup()
+        self._has_tried = Wakeup()
+        self._is_ending = False
 
     async def check(self, url: str) -> None:
         """Refuse a webhook that could never be told.
@@ -72,32 +80,59 @@ class Relay:
 
         Longer would be too long: tasks of other processes, also of dead ones, become due unseen.
         """
-        while True:
-            next_due = await self.round()
-            await self._wakeup.wait(self._clock, min(max(next_due - self._clock.now(), 0.0), LEASE_S))
+        async with anyio.create_task_group() as group:
+            while True:
+                next_due = await self._begin(group)
+                await self._wakeup.wait(self._clock, min(max(next_due - self._clock.now(), 0.0), LEASE_S))
 
-    async def round(self) -> float:
-        """Send what is due now, and return when all that was tried: the time at which more is due, `inf` for never."""
-        async with self._one_round:
-            try:
-                next_due = await self._store.relays.next_due()
+    def end(self) -> None:
+        """The process is told to end: whoever waits for webhooks waits no longer."""
+        self._is_ending = True
+        self._has_tried.notify()
+
+    async def settled(self) -> None:
+        """Return when all that is due now was tried, by `run`."""
+        now = self._clock.now()
+        try:
+            while not self._is_ending and (self._running or await self._store.relays.next_due() <= now):
+                self._wakeup.notify()
+                await self._has_tried.wait(self._clock, LEASE_S)
+        except (SQLAlchemyError, SetupError):
+            _log.exception("whether webhooks are to be told cannot be read")
+
+    async def _begin(self, group: TaskGroup) -> float:
+        """Begin to tell what is due, as far as there is room; return when to look again, unless a webhook ends first.
+
+        A slow host holds up its own webhooks only: nobody waits for those that were begun before.
+        """
+        try:
+            while (running := self._running.total()) < _TOGETHER:
+                room, at_host = (_TOGETHER // 2, _TOGETHER_AT_HOST) if running < _TOGETHER // 2 else (_TOGETHER, 1)
+                busy = [host for host, count in self._running.items() if count >= at_host]
+                next_due = await self._store.relays.next_due(but_at=busy)
                 now = self._clock.now()
                 if next_due > now:
                     return next_due
-                due = await self._store.relays.due(now=now, again_at=now + _OURS_S, limit=_TOGETHER)
-                async with anyio.create_task_group() as group:
-                    for task, tries in due:
-                        group.start_soon(self._tell, task, tries)
-                return await self._store.relays.next_due()
-            except (SQLAlchemyError, SetupError):
-                _log.exception("whom webhooks are to be told of cannot be read; it is tried again")
-                return math.inf
+                due = await self._store.relays.due(
+                    now=now, again_at=now + _OURS_S, limit=room - running, per_host=1, but_at=busy
+                )
+                for task, tries in due:
+                    host = webhook_host(task.request.webhook_url or "")
+                    self._running[host] += 1
+                    group.start_soon(self._tell, host, task, tries)
+        except (SQLAlchemyError, SetupError):
+            _log.exception("whom webhooks are to be told of cannot be read; it is tried again")
+        return math.inf
 
-    async def _tell(self, task: Task, tries: int) -> None:
+    async def _tell(self, host: str, task: Task, tries: int) -> None:
         try:
             await self._try(task, tries)
         except Exception:  # noqa: BLE001  # the outermost boundary of one webhook: the others are told
             _log.exception("the webhook of task %s cannot be told; it is tried again", task.id)
+        finally:
+            self._running -= Counter([host])
+            self._wakeup.notify()
+            self._has_tried.notify()
 
     async def _try(self, task: Task, tries: int) -> None:
         problem = await self._problem(task)

@@ -139,6 +139,11 @@ def check_webhook_url(url: str) -> None:
         raise InvalidWebhook(f"webhook_url={url[:120]!r} is not an HTTPS URL.")
 
 
+def webhook_host(url: str) -> str:
+    """The host of a webhook address, with its port where it names one: what is slow or gone is the same there."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower().removesuffix(":443")
+
+
 def _has_scheme_and_host(url: str, schemes: set[str]) -> bool:
     if any(character.isspace() or not character.isprintable() for character in url):
         return False

@@ -394,7 +394,8 @@ class Studio:
             is_enough=_all_final,
         )
         await wait(self._holdings, wish, needed)
-        await self._relay.round()
+        with anyio.move_on_after(max(until - self._holdings.clock.elapsed(), 0.0)):
+            await self._relay.settled()
 
     def _needs_somebody(self, task: Task) -> bool:
         """Whether somebody has to be there when a running task ends.
@@ -411,6 +412,7 @@ class Studio:
         """The process is told to end: nothing more is sent, and all who wait are told how their tasks stand."""
         self._holdings.end_waits()
         self._queues.close()
+        self._relay.end()
 
     def position(self, task_id: str) -> int | None:
         """A task's place in the line for its provider, from 1; `None` when it stands in none."""

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import pytest
 import trustme
 from support import Authority
 
-from journey_mcp.fetching import Fetched, Fetcher, FetchError, Trusted, is_public
+from journey_mcp.fetching import Fetched, Fetcher, FetchError, Trusted, is_public, resolve_by_system
 
 PUBLIC = "93.184.216.34"
 PNG = b"\x89PNG\r\n\x1a\n and so on"
@@ -452,6 +453,18 @@ async def test_an_answer_in_drops_ends_with_the_time() -> None:
         said = await refusal(Fetcher(HERE), f"http://127.0.0.1:{port}/", within_s=20)
         assert said == "it took more than 20 s"
         assert loop.time() - began == pytest.approx(20, abs=0.001)
+
+
+async def test_lookups_wait_for_no_other_work_of_the_process() -> None:
+    """Lookups that hang would otherwise fill the threads that all share."""
+    is_over = threading.Event()
+    loop = asyncio.get_running_loop()
+    hanging = [loop.run_in_executor(None, is_over.wait) for _ in range(100)]
+    try:
+        assert "127.0.0.1" in await resolve_by_system("127.0.0.1", 443)
+    finally:
+        is_over.set()
+        await asyncio.gather(*hanging)
 
 
 async def test_a_resolver_that_does_not_answer_ends_with_the_time() -> None:

@@ -258,7 +258,9 @@ class Store:
         emptied = (
             sa.update(tasks)
             .where(old, is_paid)
-            .values(request="", outcome="", prediction_id=None, wish=None, equal_call=None, relay_due=None)
+            .values(
+                request="", outcome="", prediction_id=None, wish=None, equal_call=None, relay_due=None, relay_host=None
+            )
         )
         paid = await self._database.writer.count(emptied)
         return paid + await self._database.writer.count(sa.delete(tasks).where(old, ~is_paid))

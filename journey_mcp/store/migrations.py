@@ -12,6 +12,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from journey_mcp.errors import SetupError
+from journey_mcp.requests import webhook_host
 
 metadata = sa.MetaData()
 
@@ -44,6 +45,8 @@ tasks = sa.Table(
     # when the caller's own webhook is told next, once the task is final; nothing when that is over
     sa.Column("relay_due", sa.Float(53)),
     sa.Column("relay_tries", sa.Integer, nullable=False),
+    # where that webhook is, so that one host's do not hold up the others'
+    sa.Column("relay_host", sa.Text),
     # where it stands in the line for its provider: "waits", "refused" (and waits) or "turn", in which round, since when
     sa.Column("line", sa.String(8)),
     sa.Column("line_round", sa.Integer),
@@ -233,6 +236,19 @@ def m009_identity(connection: sa.Connection) -> None:
     connection.execute(sa.insert(sa.table("identity", sa.column("id"))).values(id=secrets.token_hex(16)))
 
 
+def m010_relay_hosts(connection: sa.Connection) -> None:
+    """A host that is slow to take webhooks holds up its own only."""
+    connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN relay_host TEXT")
+    tasks_then = sa.table("tasks", *map(sa.column, ("id", "request", "relay_due", "relay_host")))
+    due = sa.select(tasks_then.c.id, tasks_then.c.request).where(tasks_then.c.relay_due.is_not(None))
+    for task_id, request in connection.execute(due).all():
+        try:
+            host = webhook_host(json.loads(request)["webhook_url"])
+        except (ValueError, TypeError, KeyError, AttributeError):
+            host = ""  # it cannot be read, and is not told
+        connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(relay_host=host))
+
+
 STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m001_tasks,
     m002_rests,
@@ -243,6 +259,7 @@ STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m007_costs,
     m008_units,
     m009_identity,
+    m010_relay_hosts,
 )
 
 

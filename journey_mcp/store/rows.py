@@ -13,13 +13,22 @@ import sqlalchemy as sa
 from journey_mcp.errors import Failure
 from journey_mcp.images import OutputImage
 from journey_mcp.notices import from_plain, to_plain
-from journey_mcp.requests import ImageRequest
+from journey_mcp.requests import ImageRequest, webhook_host
 from journey_mcp.store.migrations import tasks
 from journey_mcp.tasks import Charges, Cost, EqualCall, Status, Submission, Task, Unit
 
 _COST = {"cost_unit", "cost_source"}
 _IN_LINE = {"line", "line_round", "line_since"}
-_NOT_READ = {"final", "lease_owner", "lease_until", "model", "relay_due", "relay_tries", *_COST} | _IN_LINE
+_NOT_READ = {
+    "final",
+    "lease_owner",
+    "lease_until",
+    "model",
+    "relay_due",
+    "relay_tries",
+    "relay_host",
+    *_COST,
+} | _IN_LINE
 NEW = [column for column in tasks.c if column.name not in _IN_LINE]
 """What a new row has."""
 READ = [column for column in tasks.c if column.name not in _NOT_READ]
@@ -59,6 +68,7 @@ def to_row(task: Task) -> dict[str, Any]:
         "wish": task.wish,
         "relay_due": None if task.request.webhook_url is None else 0.0,
         "relay_tries": 0,
+        "relay_host": None if task.request.webhook_url is None else webhook_host(task.request.webhook_url),
         **changing(task),
     }
 

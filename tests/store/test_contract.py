@@ -403,6 +403,23 @@ async def test_a_delivered_result_has_no_more_duplicates(store: Store) -> None:
     )
 
 
+async def test_of_one_host_only_so_many_webhooks_are_due_and_none_of_a_busy_one(store: Store) -> None:
+    """Those that are due the longest."""
+    hosts = {"a1": "a", "a2": "a", "a3": "a", "b1": "b", "b2": "b", "c1": "c"}
+    for number, (id_, host) in enumerate(hosts.items()):
+        await add(store, finished(make_task(id_, request={"webhook_url": f"https://{host}.test/hook"})))
+        await store.relays.failed(id_, 100.0 - number)
+
+    async def due(**more: Any) -> list[str]:
+        return sorted(task.id for task, _ in await store.relays.due(now=101, again_at=160, **more))
+
+    assert await store.relays.next_due() == 95
+    assert await store.relays.next_due(but_at=["c.test", "b.test"]) == 98
+    assert await due(limit=9, per_host=1, but_at=["c.test"]) == ["a3", "b2"]
+    assert await due(limit=1, per_host=2) == ["c1"]
+    assert await due(limit=9, per_host=2) == ["a1", "a2", "b1"]
+
+
 # cooldowns
 
 

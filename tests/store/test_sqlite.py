@@ -200,6 +200,29 @@ async def test_a_file_of_an_earlier_version_keeps_what_it_says(tmp_path: Path) -
         assert units == [("credits", False, False), (None, False, True), *[(None, False, False)] * 2]
 
 
+async def test_a_webhook_of_a_file_of_version_9_is_due_at_its_host(tmp_path: Path) -> None:
+    """One whose address cannot be read keeps nobody from the others."""
+    (tmp_path / "data").mkdir()
+    engine = sa.create_engine(url(tmp_path))
+    request = '{"tool": "imagine", "prompt": "p", "model": "m", "webhook_url": %s}'
+    with engine.begin() as connection:
+        for step in migrations.STEPS[:9]:
+            step(connection)
+        connection.exec_driver_sql("CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY)")
+        connection.exec_driver_sql("INSERT INTO schema_version VALUES (9)")
+        for id_, address in (("tsk_a", '"https://A.test/x"'), ("tsk_b", '"https://b.test/x"'), ("tsk_c", "7")):
+            connection.exec_driver_sql(BEFORE_UNITS, (id_, "journeyapi", "{}", 0, 0, None))
+            connection.exec_driver_sql(
+                "UPDATE tasks SET relay_due = 0, request = ? WHERE id = ?", (request % address, id_)
+            )
+    engine.dispose()
+    async with store_in(tmp_path) as store:
+        due = await store.relays.due(now=1, again_at=60, limit=9, but_at=["a.test", ""])
+        assert [task.id for task, _ in due] == ["tsk_b"]
+        due = await store.relays.due(now=1, again_at=60, limit=9, but_at=[""])
+        assert [task.id for task, _ in due] == ["tsk_a"]
+
+
 async def test_an_address_of_the_asynchronous_time_still_opens(tmp_path: Path) -> None:
     """The driver that it names is not needed any more; of another database's it is said."""
     async with open_store(f"sqlite+aiosqlite:///{tmp_path}/tasks.db") as store:
