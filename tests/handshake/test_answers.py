@@ -222,6 +222,7 @@ SAMPLES: Mapping[str, str] = {
     "JOURNEY_MCP_BUDGET": "8credits/day",
     "JOURNEY_MCP_UNKNOWN_COST": "1credits",
     "JOURNEY_MCP_CONFIRM_ABOVE": "1credits",
+    "JOURNEY_MCP_CREDIT_PRICE": "0.01usd@journeyapi",
     "JOURNEY_MCP_PUBLIC_URL": "https://hooks.test",
     "JOURNEY_MCP_MAX_CONCURRENT": "2",
     "JOURNEY_MCP_RESOURCE_LINKS": "on",
