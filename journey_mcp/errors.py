@@ -329,11 +329,11 @@ def quoted(text: object, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
 
 
 def cleaned(text: str, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
-    """One line without control or invisible characters, capped."""
+    """One line without control or invisible characters, capped. Of a long text only the start is looked at."""
     start = text[: _EXAMINED * limit]
     kept = "".join(" " if c.isspace() else c for c in start if c.isspace() or _is_visible(c))
     line = re.sub(r" +", " ", kept).strip()
-    return f"{line[: limit - 1]}…" if len(line) > limit else line
+    return f"{line[: limit - 1]}…" if len(line) > limit or len(text) > len(start) else line
 
 
 _IGNORABLE = re.compile(

@@ -58,6 +58,13 @@ def test_an_error_carries_what_its_class_says_and_what_it_was_told() -> None:
     assert failure.next_step == RateLimited.next_step
 
 
+def test_of_a_long_text_only_the_start_is_looked_at() -> None:
+    """Megabytes of an upstream keep nobody waiting; that something was left out is shown."""
+    assert cleaned("x" * 4_000_000, 80) == "x" * 79 + "…"
+    assert cleaned("\u200b" * 4_000_000, 80) == "…"
+    assert cleaned(" " * 700 + "x", 80) == "x"
+
+
 def test_characters_that_no_font_shows_are_dropped() -> None:
     """Variation selectors, fillers, tags and unassigned code points can carry text past a reader's eyes."""
     hidden = "\ufe0f\U000e0100\U000e0041\u3164\u115f\u034f\u2800\u2065\U0003fffd\u00ad\u200b"
