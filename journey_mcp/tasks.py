@@ -96,6 +96,8 @@ class Prediction:
     seed: str | None = None
     cost: Cost | None = None
     failure: Failure | None = None
+    notices: tuple[str, ...] = ()
+    """What the caller should know of the result; kept once it is final."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,6 +190,7 @@ class Task:
             cost=prediction.cost or self.cost,
             charges={**self.charges, **({told.unit: told.amount} if (told := prediction.cost) else {})},
             failure=prediction.failure if prediction.status is Status.FAILED else None,
+            notices=tuple(dict.fromkeys((*self.notices, *(prediction.notices if prediction.status.is_final else ())))),
             # a result is joined until it is delivered; nobody waits for a failure once more
             equal_call=None if prediction.status in {Status.FAILED, Status.CANCELED} else self.equal_call,
         )

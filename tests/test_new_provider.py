@@ -18,10 +18,10 @@ from journey_mcp.accounts import catalog_of
 from journey_mcp.connections import ADAPTERS
 from journey_mcp.errors import JourneyError, UnknownModel
 from journey_mcp.fitting import offers_of
-from journey_mcp.images import OutputImage
 from journey_mcp.providers import Account
 from journey_mcp.providers.client import ASK_WITHIN_S, Answer, bearer, exchange, read_id
 from journey_mcp.providers.fields import write_fields
+from journey_mcp.providers.reading import read_images
 from journey_mcp.providers.refusals import created, refusal_of, told, unusable
 from journey_mcp.registry import Offer, load
 from journey_mcp.requests import PreparedRequest
@@ -85,7 +85,7 @@ def read_job(body: Mapping[str, Any]) -> Prediction | None:
     prediction_id, url = read_id(body.get("job")), body.get("url")
     if prediction_id is None:
         return None
-    images = (OutputImage(url=url),) if isinstance(url, str) else ()
+    images = read_images([url]).kept
     return Prediction(prediction_id=prediction_id, status=Status.SUCCEEDED if images else Status.RUNNING, images=images)
 
 

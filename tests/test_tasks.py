@@ -54,6 +54,15 @@ def test_nothing_known_is_lost(observations: list[Prediction]) -> None:
         assert not before.cost or task.cost
 
 
+def test_what_the_caller_should_know_of_a_result_is_kept_with_it() -> None:
+    """Once, and not of answers before the last: each may say something else."""
+    early = Prediction(prediction_id="p", status=Status.RUNNING, notices=("70 images",))
+    last = Prediction(prediction_id="p", status=Status.SUCCEEDED, notices=("80 images", "early"))
+    running = NEW.noticed("early", 1.0).sent(2.0).accepted(early, 3.0)
+    assert running.notices == ("early",)
+    assert running.seen(last, 4.0).notices == ("early", "80 images")
+
+
 def test_an_answer_that_tells_nothing_new_changes_nothing() -> None:
     """Not even the time of the last change: nothing is written."""
     running = NEW.sent(2.0).accepted(Prediction(prediction_id="p", status=Status.RUNNING, progress=0.5), 3.0)

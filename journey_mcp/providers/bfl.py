@@ -6,7 +6,7 @@ Balance and cost come in credits, and are told in US dollars, as the registry's 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -14,11 +14,17 @@ from urllib.parse import quote, urlsplit
 import httpx2
 
 from journey_mcp.errors import Failure, GenerationFailed, JourneyError, quoted
-from journey_mcp.images import OutputImage
 from journey_mcp.providers import Account, Balance, WebhookDelivery
-from journey_mcp.providers.client import ASK_WITHIN_S, Answer, Auth, exchange, is_address, read_id, read_json
+from journey_mcp.providers.client import ASK_WITHIN_S, Answer, Auth, exchange, read_id, read_json, read_url
 from journey_mcp.providers.fields import sending_s, write_fields
-from journey_mcp.providers.reading import generation_failure, read_amount, read_seconds, read_seed, read_share
+from journey_mcp.providers.reading import (
+    generation_failure,
+    read_amount,
+    read_images,
+    read_seconds,
+    read_seed,
+    read_share,
+)
 from journey_mcp.providers.refusals import created, refusal_of, told, unusable
 from journey_mcp.providers.signatures import is_hex_signature, is_secret
 from journey_mcp.registry import Offer
@@ -135,7 +141,7 @@ class _Origin(NamedTuple):
 
 def _origin_of(url: str) -> _Origin | None:
     """`None` for whatever is not plainly scheme, host and port."""
-    if not is_address(url):
+    if read_url(url) != url:
         return None
     parts = urlsplit(url)
     try:
@@ -153,14 +159,14 @@ def _is_own(origin: _Origin) -> bool:
 
 def read_submission(body: Mapping[str, Any]) -> Prediction | None:
     """Read the answer to a creating request; `None` when it carries no id."""
-    prediction_id, poll_url = read_id(body.get("id")), body.get("polling_url")
+    prediction_id = read_id(body.get("id"))
     if prediction_id is None:
         return None
     cost = read_amount(body.get("cost"))
     return Prediction(
         prediction_id=prediction_id,
         status=Status.RUNNING,
-        poll_url=poll_url if is_address(poll_url) else None,
+        poll_url=read_url(body.get("polling_url")),
         cost=None if cost is None else Cost(amount=_usd(cost), unit="usd", source="provider"),
     )
 
@@ -169,16 +175,16 @@ def read_result(body: Mapping[str, Any], prediction_id: str) -> Prediction:
     """Read the answer to a poll for this task. A status that we do not know means: still running."""
     result = body.get("result")
     result = result if isinstance(result, dict) else {}
-    images = tuple(_read_images(result))
+    images = read_images([result.get("sample")])
     failure = _read_failure(body)
     is_ready = _read_word(body) in _READY
     return Prediction(
         prediction_id=prediction_id,
-        status=Status.FAILED if failure else Status.SUCCEEDED if is_ready and images else Status.RUNNING,
+        status=Status.FAILED if failure else Status.SUCCEEDED if is_ready and images.kept else Status.RUNNING,
         progress=read_share(body.get("progress")),
-        images=images,
+        images=images.kept,
         # "Ready" without a picture is no result; the next answer may bring it
-        is_empty=is_ready and not images,
+        is_empty=is_ready and not images.kept,
         seed=read_seed(result.get("seed")),
         failure=failure,
     )
@@ -213,11 +219,6 @@ def _read_problem(problem: Any) -> str:
 
 def _read_word(body: Mapping[str, Any]) -> str:
     return str(body.get("status")).lower()
-
-
-def _read_images(result: Mapping[str, Any]) -> Iterator[OutputImage]:
-    if is_address(url := result.get("sample")):
-        yield OutputImage(url=url)
 
 
 def _read_failure(body: Mapping[str, Any]) -> Failure | None:

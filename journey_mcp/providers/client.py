@@ -7,8 +7,8 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeGuard
-from urllib.parse import urlsplit
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
 
 import httpx2
 
@@ -24,7 +24,14 @@ _NOTHING_SENT = (
     httpx2.LocalProtocolError,
     httpx2.InvalidURL,
 )
-_LONGEST_ADDRESS, _LONGEST_ID = 4096, 200
+_LONGEST_URL = 8192
+"""What web servers take at the most."""
+_URL_CHARACTERS = r"A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;="
+_URL = re.compile(rf"(?i:https?)://(?:[{_URL_CHARACTERS}]|%[0-9A-Fa-f]{{2}})+")
+_NOT_IN_URLS = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^%{_URL_CHARACTERS}]")
+"""The alphabet of RFC 3986: what is outside of it is percent-encoded."""
+_ID = re.compile(r"[A-Za-z0-9\-._~%:/@!$&*+,;=]{1,200}")
+"""What an id of the providers may be made of: it goes into results and logs, where text could be taken for ours."""
 _BLANK = "[secret]"
 _SHORTEST_SECRET = 12
 """A shorter key is a made-up one, such as a sandbox takes, and may be part of any word."""
@@ -195,20 +202,30 @@ def read_json(raw: bytes, secrets: Sequence[str]) -> Any:
 
 
 def read_id(value: Any) -> str | None:
-    """An id of a provider's: a short word without blanks; anything else is none."""
+    """An id of a provider's: up to 200 characters of a narrow alphabet, without blanks; anything else is none."""
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    return text if text.isprintable() and " " not in text and 0 < len(text) <= _LONGEST_ID else None
+    return text if _ID.fullmatch(text) else None
 
 
-def is_address(url: Any) -> TypeGuard[str]:
-    """A web address and nothing else: it is shown to models as it is."""
-    if not isinstance(url, str) or not url.isprintable() or " " in url or len(url) > _LONGEST_ADDRESS:
-        return False
+def read_url(value: Any) -> str | None:
+    """A web address of a provider's, in the alphabet of RFC 3986 and of at most 8,192 characters.
+
+    One in this form stays as it is. What else it has is percent-encoded, in a host name as IDNA has it. Anything that
+    is no web address, or has control characters, is none.
+    """
+    if not isinstance(value, str) or len(value) > _LONGEST_URL:
+        return None
     try:
+        url = value if _URL.fullmatch(value) else _encoded(value)
         parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except (ValueError, httpx2.InvalidURL):
+        return None
+    return url if is_address and len(url) <= _LONGEST_URL else None
+
+
+def _encoded(url: str) -> str:
+    return _NOT_IN_URLS.sub(lambda strange: quote(strange[0], safe=""), str(httpx2.URL(url)))
 
 
 async def _read_bounded(response: httpx2.Response) -> bytes:

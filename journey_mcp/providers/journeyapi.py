@@ -10,7 +10,6 @@ from typing import Any, Literal
 import httpx2
 
 from journey_mcp.errors import JourneyError, cleaned
-from journey_mcp.images import OutputImage
 from journey_mcp.providers import Account, Balance, WebhookDelivery
 from journey_mcp.providers.client import (
     ASK_WITHIN_S,
@@ -18,13 +17,13 @@ from journey_mcp.providers.client import (
     Answer,
     Auth,
     exchange,
-    is_address,
     raw_key,
     read_id,
     read_json,
+    read_url,
 )
 from journey_mcp.providers.fields import write_fields
-from journey_mcp.providers.reading import generation_failure, read_amount, read_seed
+from journey_mcp.providers.reading import Images, generation_failure, read_amount, read_images, read_seed
 from journey_mcp.providers.refusals import created, refusal_of, told, unusable
 from journey_mcp.providers.signatures import is_secret
 from journey_mcp.registry import Offer
@@ -127,26 +126,25 @@ def read_task(body: Mapping[str, Any]) -> Prediction | None:
     status = _FINAL.get(str(body.get("status")).lower(), Status.RUNNING)
     images = _read_images(body)
     # "finished" without a picture is no result; the next answer may bring it
-    is_empty = status is Status.SUCCEEDED and not images
+    is_empty = status is Status.SUCCEEDED and not images.kept
     if is_empty:
         status = Status.RUNNING
-    seed, grid = body.get("seed"), body.get("original_image_url")
     return Prediction(
         prediction_id=prediction_id,
         status=status,
         progress=read_percentage(body.get("percentage")),
-        images=images,
+        images=images.kept,
+        notices=images.notices,
         is_empty=is_empty,
-        grid_url=grid if is_address(grid) else None,
-        seed=read_seed(seed),
+        grid_url=read_url(body.get("original_image_url")),
+        seed=read_seed(body.get("seed")),
         failure=generation_failure(body.get("error")) if status is Status.FAILED else None,
     )
 
 
-def _read_images(body: Mapping[str, Any]) -> tuple[OutputImage, ...]:
+def _read_images(body: Mapping[str, Any]) -> Images:
     many, one = body.get("image_urls"), body.get("image_url")
-    urls = many if isinstance(many, list) and many else [one]
-    return tuple(OutputImage(url=url) for url in urls if is_address(url))
+    return read_images(many if isinstance(many, list) and many else [one])
 
 
 def read_percentage(value: Any) -> float | None:

@@ -1,10 +1,14 @@
 """Reading single values of upstreams' bodies: whatever makes no sense counts as not told."""
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
-from journey_mcp.errors import Failure, GenerationFailed, cleaned, quoted
+from journey_mcp.errors import Failure, GenerationFailed, quoted
+from journey_mcp.images import OutputImage
+from journey_mcp.providers.client import read_url
 
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{0,30})?(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 """Narrower than `Decimal`, which also takes blanks, underscores and the digits of other scripts."""
@@ -12,7 +16,30 @@ _MOST = Decimal(1_000_000_000)
 _PLACES = 9
 """No provider bills finer; more would only make a message long."""
 _LONGEST_WAIT_S = 3600.0
-_LONGEST_SEED = 80
+_SEED = re.compile(r"-?[0-9]{1,40}")
+_MOST_IMAGES = 64
+"""Far more than any model makes; each is stored, shown, and copied if its link dies soon."""
+_MOST_READ = 4 * _MOST_IMAGES
+"""So many URLs of an answer are looked at, whatever becomes of them."""
+
+
+class Images(NamedTuple):
+    """The images of one answer."""
+
+    kept: tuple[OutputImage, ...]
+    notices: tuple[str, ...]
+    """What the caller should know of those that are not kept."""
+
+
+def read_images(urls: Iterable[Any]) -> Images:
+    """The first 64 images among these, each a URL; what is no text is not taken for an image."""
+    told = [url for url in urls if isinstance(url, str) and url]
+    usable = filter(None, map(read_url, islice(told, _MOST_READ)))
+    kept = tuple(OutputImage(url=url) for url in islice(usable, _MOST_IMAGES))
+    if len(kept) == len(told) or not kept:
+        return Images(kept, ())
+    which = f"the first {len(kept)} are kept" if len(kept) == _MOST_IMAGES else f"{len(kept)} of them can be used"
+    return Images(kept, (f"The provider returned {len(told):,} images; {which}.",))
 
 
 def read_amount(value: Any) -> Decimal | None:
@@ -39,9 +66,9 @@ def read_share(value: Any) -> float | None:
 
 
 def read_seed(value: Any) -> str | None:
-    """A seed as text."""
-    is_seed = isinstance(value, int | str) and not isinstance(value, bool)
-    return cleaned(str(value), _LONGEST_SEED) or None if is_seed else None
+    """A seed as text: a whole number of at most 40 digits, given as a number or as its text."""
+    is_seed = isinstance(value, int | str) and not isinstance(value, bool) and _SEED.fullmatch(str(value))
+    return str(value) if is_seed else None
 
 
 def generation_failure(reason: Any) -> Failure:

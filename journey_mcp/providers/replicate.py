@@ -5,7 +5,7 @@ Replicate has (holding a request, uploads, cancelling, webhooks) stands as `feat
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx2
 
 from journey_mcp.errors import Failure, JourneyError, NoPicture, Unreachable, UpstreamError, quoted
-from journey_mcp.images import InputImage, OutputImage
+from journey_mcp.images import InputImage
 from journey_mcp.providers import Account, WebhookDelivery
 from journey_mcp.providers.client import (
     ASK_WITHIN_S,
@@ -21,12 +21,12 @@ from journey_mcp.providers.client import (
     ExchangeBroken,
     bearer,
     exchange,
-    is_address,
     read_id,
     read_json,
+    read_url,
 )
 from journey_mcp.providers.fields import sending_s, write_fields
-from journey_mcp.providers.reading import generation_failure, read_seconds
+from journey_mcp.providers.reading import generation_failure, read_images, read_seconds
 from journey_mcp.providers.refusals import created, refusal_of, told, unusable
 from journey_mcp.providers.signatures import SigningKey, read_signed, read_signing_key
 from journey_mcp.registry import Offer
@@ -151,8 +151,7 @@ def write_upload(image: InputImage) -> dict[str, tuple[str, bytes, str]]:
 def read_upload(body: Mapping[str, Any]) -> str | None:
     """The address under which an uploaded file goes into a request."""
     urls = body.get("urls")
-    url = urls.get("get") if isinstance(urls, dict) else None
-    return url if is_address(url) else None
+    return read_url(urls.get("get")) if isinstance(urls, dict) else None
 
 
 def read_prediction(body: Mapping[str, Any]) -> Prediction | None:
@@ -164,15 +163,17 @@ def read_prediction(body: Mapping[str, Any]) -> Prediction | None:
     if prediction_id is None:
         return None
     status = _FINAL.get(str(body.get("status")).lower(), Status.RUNNING)
-    images = tuple(_read_images(body.get("output")))
-    is_empty = status is Status.SUCCEEDED and not images
+    output = body.get("output")
+    images = read_images(output if isinstance(output, list) else [output])
+    is_empty = status is Status.SUCCEEDED and not images.kept
     if is_empty and body.get("data_removed") is True:
         return Prediction(prediction_id=prediction_id, status=Status.FAILED, failure=_removed())
     return Prediction(
         prediction_id=prediction_id,
         # "succeeded" without a picture is no result; the next answer may bring it
         status=Status.RUNNING if is_empty else status,
-        images=images,
+        images=images.kept,
+        notices=images.notices,
         is_empty=is_empty,
         failure=generation_failure(body.get("error")) if status is Status.FAILED else None,
     )
@@ -195,13 +196,6 @@ def read_wait(reason: str) -> float | None:
 
 def _path_of(handle: Handle) -> str:
     return f"/predictions/{quote(handle.prediction_id, safe='')}"
-
-
-def _read_images(output: Any) -> Iterator[OutputImage]:
-    """One address, or several."""
-    for url in output if isinstance(output, list) else [output]:
-        if is_address(url):
-            yield OutputImage(url=url)
 
 
 def _removed() -> Failure:

@@ -12,11 +12,10 @@ from urllib.parse import quote
 import httpx2
 
 from journey_mcp.errors import JourneyError, OutOfCredits, Refused, quoted
-from journey_mcp.images import OutputImage
 from journey_mcp.providers import Account
-from journey_mcp.providers.client import ASK_WITHIN_S, Answer, bearer, exchange, is_address, read_id
+from journey_mcp.providers.client import ASK_WITHIN_S, Answer, bearer, exchange, read_id
 from journey_mcp.providers.fields import sending_s, write_fields
-from journey_mcp.providers.reading import generation_failure, read_amount, read_share
+from journey_mcp.providers.reading import generation_failure, read_amount, read_images, read_share
 from journey_mcp.providers.refusals import created, refusal_of, told, unusable
 from journey_mcp.registry import Offer
 from journey_mcp.requests import PreparedRequest
@@ -86,14 +85,15 @@ def read_task(body: Mapping[str, Any]) -> Prediction | None:
     if prediction_id is None:
         return None
     status = _FINAL.get(str(body.get("status")).lower(), Status.RUNNING)
-    images = tuple(_read_images(body.get("output")))
+    images = read_images(_read_urls(body.get("output")))
     # "completed" without a picture is no result; the next answer may bring it
-    is_empty = status is Status.SUCCEEDED and not images
+    is_empty = status is Status.SUCCEEDED and not images.kept
     return Prediction(
         prediction_id=prediction_id,
         status=Status.RUNNING if is_empty else status,
         progress=read_share(body.get("progress")),
-        images=images,
+        images=images.kept,
+        notices=images.notices,
         is_empty=is_empty,
         cost=_read_cost(body.get("usage")),
         failure=generation_failure(read_error(body.get("error"))) if status is Status.FAILED else None,
@@ -110,13 +110,13 @@ def read_error(error: Any) -> str | None:
     return " ".join(str(part) for part in (words, f"(code {code})" if code not in (None, "") else None) if part) or None
 
 
-def _read_images(output: Any) -> Iterator[OutputImage]:
+def _read_urls(output: Any) -> Iterator[Any]:
     """`output[].content[].url`, whatever a part's type is called (contradicted)."""
     for part in output if isinstance(output, list) else ():
         content = part.get("content") if isinstance(part, dict) else None
         for item in content if isinstance(content, list) else ():
-            if isinstance(item, dict) and is_address(item.get("url")):
-                yield OutputImage(url=item["url"])
+            if isinstance(item, dict):
+                yield item.get("url")
 
 
 def _read_cost(usage: Any) -> Cost | None:

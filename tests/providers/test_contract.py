@@ -43,7 +43,7 @@ from journey_mcp.errors import (
 )
 from journey_mcp.images import InputImage
 from journey_mcp.providers import Cancels, Notifies, Provider, TellsBalance, Uploads
-from journey_mcp.providers.client import ASK_WITHIN_S, LONGEST_SUBMIT_S, is_address, new_http_client
+from journey_mcp.providers.client import ASK_WITHIN_S, LONGEST_SUBMIT_S, new_http_client, read_url
 from journey_mcp.registry import Offer
 from journey_mcp.registry.facts import Feature
 from journey_mcp.requests import PreparedRequest
@@ -160,7 +160,7 @@ def checked(prediction: Prediction) -> Prediction:
     assert prediction.prediction_id
     assert (prediction.failure is not None) == (prediction.status is FAILED)
     assert prediction.status is not DONE or prediction.images
-    assert all(is_address(image.url) for image in prediction.images)
+    assert all(read_url(image.url) == image.url for image in prediction.images)
     assert prediction.progress is None or 0 <= prediction.progress <= 1
     assert not prediction.is_empty or (prediction.status, prediction.images) == (RUNNING, ())
     return prediction

@@ -1,0 +1,148 @@
+"""Whatever providers write into any field, it reaches a model as data: in quotes, or in alphabets without words."""
+
+import re
+from collections.abc import Callable, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strange import HIDDEN, ORDER, URL, hostile_values
+from support import SERVICES, client_of, environment_of
+
+from journey_mcp import sandbox
+from journey_mcp.providers import bfl, journeyapi, replicate, vtrix
+from journey_mcp.rendering import as_text, task_object
+from journey_mcp.requests import ImageRequest
+from journey_mcp.settings import read_settings
+from journey_mcp.tasks import Prediction, Task
+
+_QUOTED = re.compile(r'"[^"]*"')
+_TASK = Task(
+    id="tsk_1",
+    principal="local",
+    request=ImageRequest(tool="imagine", prompt="a kite", model="m"),
+    provider="x",
+    base_url="https://x.test",
+    created_at=0.0,
+    updated_at=0.0,
+)
+_VALUES = hostile_values()
+_URLS = st.lists(_VALUES | st.just(URL), max_size=3)
+
+
+def _body(**fields: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """Return bodies with these fields, each hostile, absent, or as it is given here."""
+    return st.fixed_dictionaries({}, optional={name: _VALUES | usual for name, usual in fields.items()})
+
+
+BODIES = {
+    "journeyapi": _body(
+        task_id=st.just("7"),
+        status=st.sampled_from(["finished", "failed"]),
+        image_urls=_URLS,
+        **dict.fromkeys(("percentage", "image_url", "original_image_url", "seed", "error", "model"), st.just(URL)),
+    ),
+    "vtrix": _body(
+        id=st.just("7"),
+        status=st.sampled_from(["completed", "failed"]),
+        output=st.lists(st.fixed_dictionaries({"content": st.lists(st.fixed_dictionaries({"url": _VALUES}))})),
+        usage=st.fixed_dictionaries({"cost": _VALUES}),
+        error=st.fixed_dictionaries({"message": _VALUES, "code": _VALUES}),
+        progress=st.just(1),
+    ),
+    "replicate": _body(
+        id=st.just("7"), status=st.sampled_from(["succeeded", "failed"]), output=_URLS, error=_VALUES, logs=_VALUES
+    ),
+    "bfl": _body(
+        id=st.just("7"),
+        status=st.sampled_from(["Ready", "Error", "Request Moderated", "Content Moderated"]),
+        result=st.fixed_dictionaries({"sample": _VALUES | st.just(URL), "seed": _VALUES}),
+        **dict.fromkeys(("error", "message", "details", "cost", "progress", "polling_url"), st.just(URL)),
+    ),
+}
+READERS: dict[str, Callable[[Mapping[str, Any]], Prediction | None]] = {
+    "journeyapi": journeyapi.read_task,
+    "vtrix": vtrix.read_task,
+    "replicate": replicate.read_prediction,
+    "bfl": bfl.read_delivery,
+}
+
+
+def check_is_data(text: str) -> None:
+    """Orders are in quotes or percent-encoded, and nothing is hidden."""
+    assert not set(HIDDEN.replace("\n", "")) & set(text)
+    assert ORDER not in _QUOTED.sub("", text)
+
+
+def texts_of(value: Any) -> list[str]:
+    """Return every text of a JSON value."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [value] if isinstance(value, str) else [text for item in inner for text in texts_of(item)]
+
+
+@pytest.mark.parametrize("protocol", READERS)
+@given(data=st.data())
+def test_no_field_of_a_task_speaks_to_the_model(protocol: str, data: st.DataObject) -> None:
+    """Only the reason of a failure has words, and these are quoted."""
+    read = READERS[protocol](data.draw(BODIES[protocol]))
+    if read is None:
+        return
+    plain = task_object(_TASK.accepted(read, 1.0), now=1.0)
+    for said in (as_text(plain), *texts_of(plain)):
+        check_is_data(said)
+    assert re.fullmatch(r"-?[0-9]+", plain.get("seed", "7"))
+    for url in [image["url"] for image in plain.get("images", ())] + [plain.get("grid_url", URL)]:
+        assert re.fullmatch(r"https?://[!-~]+", url)
+
+
+@given(_body(id=st.just("7"), polling_url=_VALUES, cost=_VALUES))
+def test_no_field_of_a_creating_answer_speaks_to_the_model(body: dict[str, Any]) -> None:
+    """Black Forest Labs' has fields of its own."""
+    read = bfl.read_submission(body)
+    if read is not None:
+        assert ORDER not in repr(read)
+
+
+WORDS = f'{HIDDEN}". {ORDER}. "'
+HOSTILE: dict[str, Any] = {
+    **dict.fromkeys(("error", "message", "details", "title", "detail", "seed", "plan", "percentage"), WORDS),
+    **dict.fromkeys(("image_url", "original_image_url", "polling_url"), f"https://example.test/{WORDS}"),
+    "image_urls": [URL, f"https://example.test/{ORDER}"],
+    "errors": [{"msg": WORDS}],
+    "result": {"sample": f"https://example.test/{ORDER}", "seed": WORDS},
+    "output": [URL, f"https://example.test/{ORDER}", {"content": [{"url": f"https://example.test/{ORDER}"}]}],
+}
+"""An answer with hostile text in all fields of all protocols."""
+
+
+WORDS_OF_STATUS = ("finished", "completed", "succeeded", "Ready", "failed", "Error", "Request Moderated")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_no_answer_of_a_provider_speaks_to_the_model(
+    service: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither in a result nor in an error, a notice or a log line, whatever its status is."""
+    answers = [(200, word) for word in WORDS_OF_STATUS]
+    answers += [(status, "failed") for status in (302, 400, 401, 402, 403, 404, 409, 422, 500)]
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = read_settings(environment_of(upstream, tmp_path, service))
+        async with client_of(settings) as client:
+            (tool,) = [tool for tool in (await client.list_tools()).tools if tool.name == "imagine"]
+            model = tool.input_schema["properties"]["model"]["enum"][0]
+            for (status, word), id_ in product(answers, ("7", WORDS)):
+                body = HOSTILE | {"id": id_, "task_id": id_, "status": word}
+                upstream.sandbox.faults.replace(
+                    sandbox.Fault(on=on, kind="status", status=status, body=body, times=None)
+                    for on in ("submit", "fetch")
+                )
+                arguments = {"prompt": "a kite", "model": model, "fresh": True, "wait_s": 5}
+                made = await client.call_tool("imagine", arguments)
+                (text,) = made.content
+                assert text.type == "text"
+                for said in (text.text, *texts_of(made.structured_content)):
+                    check_is_data(said)
+    check_is_data(caplog.text)
