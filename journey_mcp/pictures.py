@@ -15,6 +15,7 @@ from anyio import to_thread
 
 from journey_mcp import imaging, local_files
 from journey_mcp.anatomy import NotAPicture
+from journey_mcp.availability import is_listening
 from journey_mcp.copies import read_copy
 from journey_mcp.errors import FileNotAllowed, MalformedUrl, UnknownImage, UnusableImage
 from journey_mcp.fetching import Fetcher, FetchError, is_reachable_by_others
@@ -178,7 +179,7 @@ class PictureReader:
         dies_at = image.expires_at
         is_alive = dies_at is None or dies_at > self._holdings.clock.now() + _TOO_SOON_S
         if is_alive and task.provider == SANDBOX:
-            is_alive = await _is_listening(image.url)
+            is_alive = await is_listening(image.url)
         if not is_alive and copy is None:
             raise _gone(wanted, task)
         return Source(
@@ -280,14 +281,3 @@ def _check_mask(mask: InputImage, image: InputImage | None) -> None:
 def _is_here(url: str) -> bool:
     """Whether the address is on this machine: nobody else can fetch from it."""
     return urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}
-
-
-async def _is_listening(url: str) -> bool:
-    """Whether somebody is still there to hand the picture out."""
-    parts = urlsplit(url)
-    try:
-        with anyio.fail_after(1):
-            await (await anyio.connect_tcp(str(parts.hostname), parts.port or 80)).aclose()
-    except (OSError, TimeoutError):
-        return False
-    return True

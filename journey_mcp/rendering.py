@@ -4,19 +4,34 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from journey_mcp.availability import Availability
 from journey_mcp.clock import duration, timestamp
-from journey_mcp.errors import Failure
+from journey_mcp.errors import Failure, cleaned
 from journey_mcp.images import ImageId, OutputImage
 from journey_mcp.tasks import Status, Task
 
 _PROMPT_START = 80
-_PROMPT_READ = 400
-"""A prompt may have thousands of characters; those of its beginning are enough, also where half of them are blank."""
+_ALL_THERE = Availability()
+_NO_COPY = "no copy"
 
 
-def task_object(task: Task, *, now: float, with_prompt: bool = False, with_paths: bool = True) -> dict[str, Any]:
-    """The result shape. What is not known is absent; `with_paths` is for callers on this machine."""
+def task_object(
+    task: Task,
+    *,
+    now: float,
+    with_prompt: bool = False,
+    with_paths: bool = True,
+    available: Availability = _ALL_THERE,
+) -> dict[str, Any]:
+    """The result shape. What is not known is absent; `with_paths` is for callers on this machine.
+
+    An image whose link is dead has no `url`; its `link` says why, and whether there is a copy.
+    """
     running = not task.status.is_final
+    images = [
+        _image(task.id, number, image, now=now, with_path=with_paths, available=available)
+        for number, image in enumerate(task.images, start=1)
+    ]
     plain: dict[str, Any] = {
         "task_id": task.id,
         "provider_task_id": task.prediction_id,
@@ -25,14 +40,15 @@ def task_object(task: Task, *, now: float, with_prompt: bool = False, with_paths
         "model": task.request.model,
         "provider": task.provider,
         "progress": None if task.progress is None else round(task.progress, 3),
-        "images": [_image(task.id, n, image, with_path=with_paths) for n, image in enumerate(task.images, start=1)],
-        "grid_url": task.grid_url,
+        "images": images,
+        # it lives as long as the images that it shows
+        "grid_url": task.grid_url if not images or any("url" in image for image in images) else None,
         "seed": task.seed,
         "cost": task.cost and {**asdict(task.cost), "amount": f"{task.cost.amount:f}"},
         "notices": [str(notice) for notice in (*task.notices, *task.passing)],
         "error": task.failure and error_object(task.failure),
         "poll_after_s": _poll_after_s(task, now) if running else None,
-        "next_step": _next_step(task, now, with_paths=with_paths),
+        "next_step": _next_step(task, now, images),
     }
     return {name: value for name, value in plain.items() if value not in (None, [])}
 
@@ -61,15 +77,18 @@ def as_text(plain: dict[str, Any]) -> str:
 
 def start_of(prompt: str) -> str:
     """The first words of a prompt, on one line."""
-    line = " ".join(prompt[:_PROMPT_READ].split())
-    return line if len(line) <= _PROMPT_START else f"{line[: _PROMPT_START - 1]}…"
+    return cleaned(prompt, _PROMPT_START)
 
 
-def _image(task_id: str, number: int, image: OutputImage, *, with_path: bool) -> dict[str, Any]:
+def _image(
+    task_id: str, number: int, image: OutputImage, *, now: float, with_path: bool, available: Availability
+) -> dict[str, Any]:
+    dead, path = available.why_dead(image, now=now), available.copy_of(image)
     plain = {
         "id": str(ImageId(task_id, number)),
-        "url": image.url,
-        "path": image.path if with_path else None,
+        "url": None if dead else image.url,
+        "link": dead and f"{dead}, {'copy kept' if path else _NO_COPY}",
+        "path": path if with_path else None,
         "expires_at": None if image.expires_at is None else timestamp(image.expires_at),
         "mime_type": image.known_mime_type,
         "width": image.width,
@@ -83,19 +102,34 @@ def _poll_after_s(task: Task, now: float) -> float:
     return 5.0 if now - task.created_at < 60 else 30.0  # noqa: PLR2004  # a minute
 
 
-def _next_step(task: Task, now: float, *, with_paths: bool) -> str | None:
+def _next_step(task: Task, now: float, images: Sequence[dict[str, Any]]) -> str | None:
     if not task.status.is_final:
         return (
             f'Call fetch_task with task_ids ["{task.id}"] in about {_poll_after_s(task, now):g} s. '
             "The same call again, without fresh, gives this same task."
         )
     if task.status is Status.SUCCEEDED:
-        example = ImageId(task.id, min(2, len(task.images)))
-        show = "the picture URLs"
-        if with_paths and any(image.path for image in task.images):
-            show = "the pictures; their links die soon, the copies at path stay"
-        return f'Show {show}. To change a picture call edit_image with image "{example}" (or another id).'
+        return _next_step_with(images)
     return task.failure.next_step if task.failure else None
+
+
+def _next_step_with(images: Sequence[dict[str, Any]]) -> str:
+    usable = [image for image in images if not _is_lost(image)]
+    if not usable:
+        return "The links are dead and there is no copy: only a new call, which is charged again, makes the image anew."
+    has_paths = any("path" in image for image in usable)
+    if any("url" in image for image in usable):
+        show = (
+            "Show the pictures; their links die soon, the copies at path stay."
+            if has_paths
+            else "Show the picture URLs."
+        )
+    else:
+        show = (
+            "Show the copies at path; the links are dead." if has_paths else "The links are dead; copies are kept here."
+        )
+    example = usable[:2][-1]["id"]
+    return f'{show} To change a picture call edit_image with image "{example}" (or another id).'
 
 
 def _lines(plain: dict[str, Any]) -> Iterable[str]:
@@ -105,7 +139,7 @@ def _lines(plain: dict[str, Any]) -> Iterable[str]:
     if error := plain.get("error"):
         yield f"Error {error['code']}: {error['message']} ({_retry(error)})"
     for image in plain.get("images", ()):
-        yield _image_line(image)
+        yield image_line(image)
     if grid := plain.get("grid_url"):
         yield f"All in one sheet: {grid}"
     if seed := plain.get("seed"):
@@ -138,12 +172,19 @@ def _headline(plain: dict[str, Any]) -> str:
     return f"Task {plain['task_id']}: {plain['status']}{percent} ({plain['model']} at {plain['provider']}{theirs})"
 
 
-def _image_line(image: dict[str, Any]) -> str:
+def _is_lost(image: dict[str, Any]) -> bool:
+    return str(image.get("link", "")).endswith(_NO_COPY)
+
+
+def image_line(image: dict[str, Any]) -> str:
+    """An image of a task object as the line that `as_text` has of it."""
+    where = f": {known}" if (known := image.get("url") or image.get("link")) else ""
     size = f" {image['width']}x{image['height']}" if "width" in image and "height" in image else ""
     kind = f" {image['mime_type']}" if "mime_type" in image else ""
-    expires = f" (link dies {image['expires_at']})" if "expires_at" in image else ""
+    verb = "died" if "link" in image else "link dies"
+    expires = f" ({verb} {image['expires_at']})" if "expires_at" in image else ""
     path = f" (copy: {image['path']})" if "path" in image else ""
-    return f"Picture {image['id']}: {image['url']}{kind}{size}{expires}{path}"
+    return f"Picture {image['id']}{where}{kind}{size}{expires}{path}"
 
 
 def listing_text(plain: Sequence[dict[str, Any]]) -> str:

@@ -48,7 +48,7 @@ class Received:
         return json.loads(self.body)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Recorder:
     """What came, and what is answered."""
 
@@ -57,6 +57,8 @@ class Recorder:
     answers: dict[str, Any]
     """JSON by the request's line; a pair is a status and JSON. Everything else is not found."""
     received: list[Received] = field(default_factory=list)
+    connections: int = 0
+    """How many were made, also without a request."""
 
     @property
     def origin(self) -> str:
@@ -92,6 +94,7 @@ async def recorder(**answers: Any) -> AsyncIterator[Recorder]:
     """A recorder on a free port of this machine; `answers` may be told later too."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        kept.connections += 1
         try:
             status, body = kept.answer(await _read(reader))
             head = f"HTTP/1.1 {status} Told\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"

@@ -9,6 +9,7 @@ import anyio
 
 from journey_mcp import rendering
 from journey_mcp.accounts import catalog_of
+from journey_mcp.availability import Availability, look
 from journey_mcp.cli import console
 from journey_mcp.cli.facts import PICTURE, YES_NO, cost, offer_lines, source_lines
 from journey_mcp.cli.rests import moment, read_rests, told
@@ -66,22 +67,24 @@ def model(model_id: str, *, as_json: bool) -> None:
 
 def tasks(*, as_json: bool) -> None:
     """List the newest tasks of the last day."""
-    found, now = anyio.run(_newest, ready_settings())
+    found, available, now = anyio.run(_newest, ready_settings())
+    plain = [rendering.task_object(task, now=now, with_prompt=True, available=available) for task in found]
     if as_json:
-        console.result_json({"tasks": [rendering.task_object(task, now=now, with_prompt=True) for task in found]})
+        console.result_json({"tasks": plain})
     elif not found:
         console.remark("No tasks in the last day.")
     else:
-        columns = ("Task", "Age", "Status", "Model", "Provider", "Cost", "Prompt")
-        console.table(columns, [_task_row(task, now) for task in found])
+        columns = ("Task", "Age", "Status", "Model", "Provider", "Cost", "Images", "Prompt")
+        console.table(columns, [_task_row(*row, now) for row in zip(found, plain, strict=True)])
 
 
-async def _newest(settings: Settings) -> tuple[list[Task], float]:
+async def _newest(settings: Settings) -> tuple[list[Task], Availability, float]:
     async with open_studio(settings) as studio:
-        return await studio.newest(), studio.now()
+        found = await studio.newest()
+        return found, await look(found), studio.now()
 
 
-def _task_row(task: Task, now: float) -> tuple[str, ...]:
+def _task_row(task: Task, plain: dict[str, Any], now: float) -> tuple[str, ...]:
     percent = f" {task.progress:.0%}" if task.progress is not None and not task.status.is_final else ""
     return (
         task.id,
@@ -90,8 +93,19 @@ def _task_row(task: Task, now: float) -> tuple[str, ...]:
         task.request.model,
         task.provider,
         f"{task.cost.amount:f} {task.cost.unit}" if task.cost else "",
-        rendering.start_of(task.request.prompt),
+        _images_in_short(plain.get("images", ())),
+        plain["prompt"],
     )
+
+
+def _images_in_short(images: Sequence[dict[str, Any]]) -> str:
+    """How many there are, or where those are whose links are dead."""
+    dead = [image for image in images if "url" not in image]
+    alive = [str(len(images) - len(dead))] if len(images) > len(dead) else []
+    copies = [image["path"] for image in dead if "path" in image]
+    more = f" and {len(copies) - 1} more" if len(copies) > 1 else ""
+    lost = dict.fromkeys(image["link"] for image in dead if "path" not in image)
+    return "; ".join([*alive, *(f"{path}{more}" for path in copies[:1]), *lost])
 
 
 def _age(seconds: float) -> str:

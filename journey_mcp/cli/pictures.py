@@ -13,13 +13,12 @@ from typing import Any
 
 import anyio
 
-from journey_mcp import rendering, saving
+from journey_mcp import availability, rendering, saving
 from journey_mcp.cli import console
 from journey_mcp.cli.progress import bar
 from journey_mcp.cli.wording import for_people, to_person
 from journey_mcp.errors import InvalidArguments, JourneyError, UnknownTask
 from journey_mcp.fetching import Fetcher
-from journey_mcp.images import ImageId
 from journey_mcp.providers import SANDBOX
 from journey_mcp.registry import Catalog
 from journey_mcp.requests import ImageRequest, Tool
@@ -109,7 +108,7 @@ async def _cancel(settings: Settings, ids: list[str], handling: Handling, _going
         if not ended:
             raise _unknown(ids[0], studio)
         tasks = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in ended.items()}
-        return _list(studio, ids, tasks, handling)
+        return await _list(studio, ids, tasks, handling)
 
 
 def _run(work: _Work, handling: Handling) -> int:
@@ -174,13 +173,14 @@ async def _fetch(settings: Settings, ids: list[str], handling: Handling, going_o
         studio.delivered(going_on.tasks)
         if handling.output is not None:
             return await _conclude(studio, known[ids[0]], handling, as_list=True)
-        return _list(studio, ids, known, handling)
+        return await _list(studio, ids, known, handling)
 
 
-def _list(studio: Studio, ids: list[str], known: dict[str, Task], handling: Handling) -> int:
+async def _list(studio: Studio, ids: list[str], known: dict[str, Task], handling: Handling) -> int:
     """Show tasks without saving anything."""
+    available = await availability.look(list(known.values()))
     plain = [
-        rendering.task_object(known[id_], now=studio.now(), with_prompt=True)
+        rendering.task_object(known[id_], now=studio.now(), with_prompt=True, available=available)
         if id_ in known
         else rendering.failed_object(_unknown(id_, studio).failure, task_id=id_)
         for id_ in ids
@@ -195,7 +195,8 @@ def _list(studio: Studio, ids: list[str], known: dict[str, Task], handling: Hand
 
 async def _conclude(studio: Studio, task: Task, handling: Handling, *, as_list: bool = False) -> int:
     """Show one task and save its pictures; the exit code."""
-    plain = rendering.task_object(task, now=studio.now(), with_prompt=as_list)
+    available = await availability.look([task])
+    plain = rendering.task_object(task, now=studio.now(), with_prompt=as_list, available=available)
     if handling.as_json:
         console.result_json({"tasks": [plain]} if as_list else plain)
     else:
@@ -285,7 +286,7 @@ def _to_go_on(tasks: Sequence[Task], handling: Handling) -> str:
 
 def _said(plain: dict[str, Any], task: Task | None) -> dict[str, Any]:
     """A task's object as it is said to people."""
-    said = {**plain, "next_step": _next_step(task) or for_people(plain.get("next_step", ""))}
+    said = {**plain, "next_step": _next_step(task, plain) or for_people(plain.get("next_step", ""))}
     if "notices" in plain:
         said["notices"] = [to_person(notice) for notice in plain["notices"]]
     if "error" in plain:
@@ -293,7 +294,7 @@ def _said(plain: dict[str, Any], task: Task | None) -> dict[str, Any]:
     return said
 
 
-def _next_step(task: Task | None) -> str | None:
+def _next_step(task: Task | None, plain: dict[str, Any]) -> str | None:
     """The next step in the words of the command line; `None`: the tools' words do, translated."""
     if task is None:
         return "`journey-mcp tasks` lists the newest."
@@ -301,9 +302,9 @@ def _next_step(task: Task | None) -> str | None:
         return "`journey-mcp sandbox --port 8787` runs a sandbox that lasts from one command to the next."
     if not task.status.is_final:
         return f"`journey-mcp fetch {task.id}` waits for it. The same command again joins it."
-    if task.status is Status.SUCCEEDED:
-        example = ImageId(task.id, min(2, len(task.images)))
-        return f'`journey-mcp edit {example} "…"` changes a picture.'
+    usable = [image["id"] for image in plain.get("images", ()) if "url" in image or "path" in image]
+    if task.status is Status.SUCCEEDED and usable:
+        return f'`journey-mcp edit {usable[:2][-1]} "…"` changes a picture.'
     return None
 
 

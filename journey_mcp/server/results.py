@@ -5,16 +5,17 @@ from typing import Any
 
 import mcp_types as types
 
-from journey_mcp import rendering
+from journey_mcp import availability, rendering
 from journey_mcp.server.specs import Defaults
 from journey_mcp.tasks import Status, Task
 
 _UNKNOWN_TYPE = "application/octet-stream"
 
 
-def task_result(task: Task, *, now: float, defaults: Defaults) -> types.CallToolResult:
+async def task_result(task: Task, *, now: float, defaults: Defaults) -> types.CallToolResult:
     """What the tool that made a task returns of it."""
-    plain = rendering.task_object(task, now=now, with_paths=defaults.takes_files)
+    available = await availability.look([task])
+    plain = rendering.task_object(task, now=now, with_paths=defaults.takes_files, available=available)
     linked = [plain] if defaults.has_links else []
     return result(plain, rendering.as_text(plain), linked, is_error=task.status is Status.FAILED)
 
@@ -32,6 +33,7 @@ def result(
         )
         for task in linked
         for image in task.get("images", ())
+        if "url" in image
     ]
     content: list[types.ContentBlock] = [types.TextContent(type="text", text=text), *links]
     return types.CallToolResult(content=content, structured_content=plain, is_error=is_error)

@@ -350,7 +350,7 @@ def _enum(*values: str) -> dict[str, Any]:
 def _task_schema(*, listed: bool = False) -> dict[str, Any]:
     """The one result shape. Nothing is required: what is not known is absent."""
     text, number, integer = {"type": "string"}, {"type": "number"}, {"type": "integer"}
-    image = dict.fromkeys(("id", "url", "path", "expires_at", "mime_type"), text)
+    image = dict.fromkeys(("id", "url", "link", "path", "expires_at", "mime_type"), text)
     image |= {"width": integer, "height": integer}
     cost = {"amount": text, "unit": _enum("credits", "usd"), "source": _enum("registry", "provider")}
     error = {"code": text, "message": text, "retryable": {"type": "boolean"}, "retry_after_s": number}
@@ -361,7 +361,7 @@ def _task_schema(*, listed: bool = False) -> dict[str, Any]:
         "model": text,
         "provider": text,
         "progress": number,
-        "images": {"type": "array", "items": {"type": "object", "properties": image, "required": ["id", "url"]}},
+        "images": {"type": "array", "items": {"type": "object", "properties": image, "required": ["id"]}},
         "grid_url": text,
         "seed": text,
         "cost": {"type": "object", "properties": cost},

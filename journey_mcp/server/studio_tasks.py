@@ -36,7 +36,7 @@ class StudioTasks:
         if task_id not in found:
             raise UnknownTask(task_id)
         self._studio.delivered([found[task_id]])
-        return view(self._studio, self._defaults, found[task_id])
+        return await view(self._studio, self._defaults, found[task_id])
 
     async def update(self, task_id: str, responses: Mapping[str, Any]) -> None:  # noqa: ARG002  # nothing is asked
         """A task of ours never asks: whatever it needs to know is asked before it is made."""
@@ -49,13 +49,13 @@ class StudioTasks:
             raise UnknownTask(task_id)
 
 
-def view(studio: Studio, defaults: Defaults, task: Task, message: str | None = None) -> TaskView:
+async def view(studio: Studio, defaults: Defaults, task: Task, message: str | None = None) -> TaskView:
     """A task in the extension's words, with the result that its tool would have returned."""
     now = studio.now()
     status = _STATUSES[task.status]
     outcome: dict[str, Any] | None = None
     if status == "completed":
-        result = results.task_result(task, now=now, defaults=defaults)
+        result = await results.task_result(task, now=now, defaults=defaults)
         outcome = result.model_dump(by_alias=True, mode="json", exclude_none=True)
     return TaskView(
         task_id=task.id,

@@ -2,15 +2,15 @@
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import mcp_types as types
 from mcp.server import ServerRequestContext
 
-from journey_mcp import rendering
-from journey_mcp.errors import InternalError, JourneyError, UnknownTask
+from journey_mcp import availability, rendering
+from journey_mcp.errors import InternalError, JourneyError, UnknownTask, cleaned
 from journey_mcp.images import ImageId
 from journey_mcp.requests import Tool
 from journey_mcp.server import arguments, results, tasks_extension
@@ -41,6 +41,8 @@ class Caller:
     """A call that makes pictures is answered with its task, at once."""
 
 
+_LONGEST_UNKNOWN_ID = 40
+
 _log = logging.getLogger(__name__)
 
 
@@ -61,13 +63,14 @@ async def fetch_task(studio: Studio, defaults: Defaults, given: Given, caller: C
     asked = _read(arguments.FetchTask, "fetch_task", given, studio, defaults)
     if asked.task_ids is None:
         # a listing acknowledges nothing: a client that lost an answer lists, and then repeats its call
-        newest = await studio.newest()
-        return _listing([_told(studio, defaults, task) for task in newest], has_links=defaults.has_links)
+        newest = {task.id: task for task in await studio.newest()}
+        entries = await _entries(studio, defaults, list(newest), newest)
+        return _listing(entries, has_links=defaults.has_links)
     seconds = defaults.wait_s if asked.wait_s is None else asked.wait_s
     ids = _task_ids(asked.task_ids)
     found = await studio.fetch(ids, seconds=seconds, wait_for=asked.wait_for, report=caller.report)
     studio.delivered(list(found.values()))
-    entries = [_entry(studio, defaults, id_, found.get(id_)) for id_ in ids]
+    entries = await _entries(studio, defaults, ids, found)
     return _listing(entries, has_links=defaults.has_links, is_error=not found)
 
 
@@ -77,7 +80,7 @@ async def cancel_task(studio: Studio, defaults: Defaults, given: Given, _caller:
     ids = _task_ids(asked.task_ids)
     ended = await studio.cancel(ids)
     told = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in ended.items()}
-    entries = [_entry(studio, defaults, id_, told.get(id_)) for id_ in ids]
+    entries = await _entries(studio, defaults, ids, told)
     return _listing(entries, has_links=defaults.has_links, is_error=not told)
 
 
@@ -129,17 +132,13 @@ async def _create(studio: Studio, defaults: Defaults, tool: Tool, asked: argumen
         request, files_allowed=defaults.takes_files, fresh=asked.fresh, confirm=caller.confirm
     )
     if caller.takes_tasks:
-        return tasks_extension.created(view(studio, defaults, created.task, created.notice))
+        return tasks_extension.created(await view(studio, defaults, created.task, created.notice))
     seconds = defaults.wait_s if asked.wait_s is None else asked.wait_s
     task = await studio.wait_for_new(created.task, seconds, caller.report)
     studio.delivered([task], asked_at=asked_at)
     if created.notice:
         task = replace(task, notices=(created.notice, *task.notices))
-    return results.task_result(task, now=studio.now(), defaults=defaults)
-
-
-def _told(studio: Studio, defaults: Defaults, task: Task) -> dict[str, Any]:
-    return rendering.task_object(task, now=studio.now(), with_prompt=True, with_paths=defaults.takes_files)
+    return await results.task_result(task, now=studio.now(), defaults=defaults)
 
 
 def _task_ids(given: Sequence[str]) -> list[str]:
@@ -147,13 +146,26 @@ def _task_ids(given: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(image.task_id if (image := ImageId.parse(id_)) else id_ for id_ in given))
 
 
-def _entry(studio: Studio, defaults: Defaults, task_id: str, task: Task | None) -> dict[str, Any]:
-    if task is not None:
-        return _told(studio, defaults, task)
+async def _entries(
+    studio: Studio, defaults: Defaults, ids: Sequence[str], found: Mapping[str, Task]
+) -> list[dict[str, Any]]:
+    """The objects of these tasks; of those that are not there, that they are not."""
+    available = await availability.look(list(found.values()))
+    return [
+        rendering.task_object(
+            found[id_], now=studio.now(), with_prompt=True, with_paths=defaults.takes_files, available=available
+        )
+        if id_ in found
+        else _unknown(studio, id_)
+        for id_ in ids
+    ]
+
+
+def _unknown(studio: Studio, task_id: str) -> dict[str, Any]:
     failure = UnknownTask(
         f"There is no task {task_id[:80]!r}; tasks are kept {studio.settings.keep_days} days."
     ).failure
-    return rendering.failed_object(failure, task_id=task_id)
+    return rendering.failed_object(failure, task_id=cleaned(task_id, _LONGEST_UNKNOWN_ID))
 
 
 def _listing(tasks: list[dict[str, Any]], *, has_links: bool = False, is_error: bool = False) -> types.CallToolResult:

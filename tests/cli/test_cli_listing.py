@@ -1,8 +1,10 @@
-"""`models`, `specs`, `--version`, `--help` and the document made of it."""
+"""`models`, `tasks`, `specs`, `--version`, `--help` and the document made of it."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import os
 import re
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,12 @@ from cli.command import ROOT, CommandLine, Ended
 from journey_mcp.cli import app
 from journey_mcp.cli.formats import gemini_schema
 from journey_mcp.cli.wording import for_people
+from journey_mcp.images import OutputImage
 from journey_mcp.registry import load
+from journey_mcp.requests import ImageRequest
 from journey_mcp.sandbox import Running
+from journey_mcp.store import open_store
+from journey_mcp.tasks import Status, Task
 
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
 OPENING = "<!-- help: generated; UPDATE_DOCS=1 rewrites it -->\n"
@@ -248,6 +254,57 @@ maximum = 99
 maximum_with_images = 9
 multiple_of = 2
 """
+
+
+async def test_dead_links_are_marked_in_the_list_of_tasks(journey: CommandLine, sandbox: Running) -> None:
+    """As a number of images, or where these are."""
+    (journey.home / "copy.png").write_bytes(b"x")
+    now = time.time()
+    alive, dead = OutputImage(url="https://x.test/a.png"), OutputImage(url="https://x.test/b.png", expires_at=now - 1)
+    copied = replace(dead, path=str(journey.home / "copy.png"))
+    rows = {
+        (alive, alive): "2",
+        (dead, dead): "link expired, no copy",
+        (copied,): str(journey.home / "copy.png"),
+        (alive, copied, copied, dead): f"1; {journey.home / 'copy.png'} and 1 more; link expired, no copy",
+        (replace(copied, path="/gone.png"),): "link expired, no copy",
+        (): "",
+    }
+    async with open_store(f"sqlite:///{journey.home / 'tasks.db'}") as store:
+        for number, images in enumerate(rows):
+            task = Task(
+                id=f"tsk_{number}",
+                principal="local",
+                request=ImageRequest(tool="imagine", prompt="a kite", model="z-image"),
+                provider="journeyapi",
+                base_url=sandbox.base_url,
+                created_at=now - number,
+                updated_at=now,
+                status=Status.SUCCEEDED,
+                images=images,
+            )
+            assert await store.add(task, owner="x", lease_until=0.0)
+    journey = journey.at(sandbox)
+    _, *lines = (await journey.run("tasks")).out.splitlines()
+    assert [line.split("\t")[6] for line in lines] == list(rows.values())
+    plain = (await journey.run("tasks", "--json")).json["tasks"]
+    assert [["url" in image for image in task.get("images", ())] for task in plain] == [
+        *([True, True], [False, False], [False], [True, False, False, False], [False], [])
+    ]
+    told = (await journey.run("fetch", "tsk_1", "tsk_3")).out
+    assert "Picture tsk_1.1: link expired, no copy image/png (died 2" in told
+    assert "Next: The links are dead and there is no copy" in told
+    assert f"Picture tsk_3.2: link expired, copy kept image/png (died {told.partition('(died ')[2][:20]})" in told
+    assert 'Next: `journey-mcp edit tsk_3.2 "…"` changes a picture.' in told
+
+
+async def test_images_of_a_sandbox_that_has_ended_are_marked(journey: CommandLine) -> None:
+    made = await journey.run("imagine", "a boat", "--model", "z-image", "--json")
+    assert "url" in made.json["images"][0]
+    assert "\tsandbox ended, no copy\ta boat\n" in (await journey.run("tasks")).out
+    told = (await journey.run("fetch", made.json["task_id"])).out
+    assert ".1: sandbox ended, no copy" in told
+    assert made.json["images"][0]["url"] not in told
 
 
 async def specs(journey: CommandLine, form: str) -> Any:

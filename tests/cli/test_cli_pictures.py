@@ -49,10 +49,10 @@ async def test_a_picture_is_made_edited_fetched_and_listed(
     listed = await journey.run("tasks", "--json")
     assert listed.json == fetched.json
     header, first, second = (await journey.run("tasks")).out.splitlines()
-    assert header == "Task\tAge\tStatus\tModel\tProvider\tCost\tPrompt"
+    assert header == "Task\tAge\tStatus\tModel\tProvider\tCost\tImages\tPrompt"
     assert first.split("\t")[:1] + first.split("\t")[2:] == [
         both[0],
-        *("succeeded", "seededit", "journeyapi", "3 credits", "make it green"),
+        *("succeeded", "seededit", "journeyapi", "3 credits", "1", "make it green"),
     ]
     assert second.endswith("\ta paper boat")
 

@@ -29,5 +29,5 @@ async def test_a_person_at_a_terminal_sees_a_bar_and_a_table(journey: CommandLin
     assert "\x1b[?25l" in made  # a bar hides the cursor
     told = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", await journey.at_terminal("tasks"))
     header, row = (" ".join(line.split()) for line in told.splitlines()[:2])
-    assert header == "Task Age Status Model Provider Cost Prompt"
-    assert row.endswith("succeeded z-image sandbox 2 credits a [bold]cat[/bold] on a mat")
+    assert header == "Task Age Status Model Provider Cost Images Prompt"
+    assert row.endswith("succeeded z-image sandbox 2 credits sandbox ended, no copy a [bold]cat[/bold] on a mat")
