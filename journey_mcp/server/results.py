@@ -6,6 +6,7 @@ from typing import Any
 import mcp_types as types
 
 from journey_mcp import availability, rendering
+from journey_mcp.server import shortening
 from journey_mcp.server.specs import Defaults
 from journey_mcp.tasks import Status, Task
 
@@ -16,6 +17,7 @@ async def task_result(task: Task, *, now: float, defaults: Defaults) -> types.Ca
     """What the tool that made a task returns of it."""
     available = await availability.look([task])
     plain = rendering.task_object(task, now=now, with_paths=defaults.takes_files, available=available)
+    plain = shortening.alone(plain)
     linked = [plain] if defaults.has_links else []
     return result(plain, rendering.as_text(plain), linked, is_error=task.status is Status.FAILED)
 

@@ -13,7 +13,7 @@ from journey_mcp import availability, rendering
 from journey_mcp.errors import InternalError, JourneyError, UnknownTask, cleaned
 from journey_mcp.images import ImageId
 from journey_mcp.requests import Tool
-from journey_mcp.server import arguments, results, tasks_extension
+from journey_mcp.server import arguments, results, shortening, tasks_extension
 from journey_mcp.server.argument_names import Surroundings
 from journey_mcp.server.arguments import A
 from journey_mcp.server.asking import Asked, confirmer
@@ -65,13 +65,13 @@ async def fetch_task(studio: Studio, defaults: Defaults, given: Given, caller: C
         # a listing acknowledges nothing: a client that lost an answer lists, and then repeats its call
         newest = {task.id: task for task in await studio.newest()}
         entries = await _entries(studio, defaults, list(newest), newest)
-        return _listing(entries, has_links=defaults.has_links)
+        return _listing(shortening.together(entries), has_links=defaults.has_links)
     seconds = defaults.wait_s if asked.wait_s is None else asked.wait_s
     ids = _task_ids(asked.task_ids)
     found = await studio.fetch(ids, seconds=seconds, wait_for=asked.wait_for, report=caller.report)
     studio.delivered(list(found.values()))
     entries = await _entries(studio, defaults, ids, found)
-    return _listing(entries, has_links=defaults.has_links, is_error=not found)
+    return _listing(_fitting(entries, asked.task_ids), has_links=defaults.has_links, is_error=not found)
 
 
 async def cancel_task(studio: Studio, defaults: Defaults, given: Given, _caller: Caller) -> types.CallToolResult:
@@ -81,7 +81,7 @@ async def cancel_task(studio: Studio, defaults: Defaults, given: Given, _caller:
     ended = await studio.cancel(ids)
     told = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in ended.items()}
     entries = await _entries(studio, defaults, ids, told)
-    return _listing(entries, has_links=defaults.has_links, is_error=not told)
+    return _listing(_fitting(entries, asked.task_ids), has_links=defaults.has_links, is_error=not told)
 
 
 Handler = Callable[[Studio, Defaults, Given, Caller], Awaitable[Made]]
@@ -166,6 +166,11 @@ def _unknown(studio: Studio, task_id: str) -> dict[str, Any]:
         f"There is no task {task_id[:80]!r}; tasks are kept {studio.settings.keep_days} days."
     ).failure
     return rendering.failed_object(failure, task_id=cleaned(task_id, _LONGEST_UNKNOWN_ID))
+
+
+def _fitting(entries: list[dict[str, Any]], wanted: Sequence[str]) -> list[dict[str, Any]]:
+    """Entries that were asked for by id: a single one may be longer."""
+    return [shortening.alone(entries[0], wanted)] if len(entries) == 1 else shortening.together(entries, wanted)
 
 
 def _listing(tasks: list[dict[str, Any]], *, has_links: bool = False, is_error: bool = False) -> types.CallToolResult:
