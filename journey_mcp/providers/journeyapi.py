@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import httpx2
 
-from journey_mcp.errors import JourneyError, cleaned
+from journey_mcp.errors import JourneyError
 from journey_mcp.providers import Account, Balance, WebhookDelivery
 from journey_mcp.providers.client import (
     ASK_WITHIN_S,
@@ -33,7 +33,6 @@ from journey_mcp.tasks import Handle, Prediction, Status
 _FINAL = {"finished": Status.SUCCEEDED, "failed": Status.FAILED}
 _PATHS = ("/imagine", "/fetch", "/fetch-many", "/account")
 _UNKNOWN_TASK = {400, 404}
-_LONGEST_PLAN = 40
 
 
 class JourneyApi:
@@ -79,10 +78,10 @@ class JourneyApi:
     async def balance(self) -> Balance:
         """GET `/account`."""
         answer = await self._exchange("GET", "/account")
-        amount, plan = read_amount(answer.mapping.get("credits")), answer.mapping.get("plan")
+        amount = read_amount(answer.mapping.get("credits"))
         if answer.status != httpx2.codes.OK or amount is None:
             raise self._refusal(answer) or unusable(answer, self._account)
-        return Balance(amount=f"{amount:f}", unit="credits", plan=cleaned(str(plan), _LONGEST_PLAN) if plan else None)
+        return Balance(amount=f"{amount:f}", unit="credits", plan=read_id(answer.mapping.get("plan")))
 
     async def read_webhook(self, delivery: WebhookDelivery) -> Prediction | None:
         """A task object; the secret comes back as it is."""
