@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,11 +55,11 @@ def check_writable(paths: list[Path], *, replace: bool) -> None:
     """Make sure, before anything is paid, that these files can be written.
 
     Raises:
-        InvalidArguments: one exists and may not be replaced, is a folder, or lies where nothing can be written.
+        InvalidArguments: one exists and may not be replaced, is no regular file, or lies where nothing can be written.
     """
     for path in paths:
         try:
-            problem = _obstacle(path, replace=replace)
+            problem = _occupied(path, replace=replace) or _unwritable(_target(path).parent)
         except OSError as error:
             problem = f"it cannot be looked at: {error.strerror}"
         if problem:
@@ -71,7 +72,8 @@ def check_writable(paths: list[Path], *, replace: bool) -> None:
 async def save(image: OutputImage, path: Path, fetcher: Fetcher, *, replace: bool = False) -> Saved:
     """Write the picture under exactly this name, whole or not at all; folders are made.
 
-    It is taken from our own copy where there is one: the link may be dead.
+    A symbolic link stays, and the file that it leads to is written; nothing but a regular file is replaced. The picture
+    is taken from our own copy where there is one: the URL may be dead.
 
     Raises:
         UpstreamError: it cannot be fetched, or is no picture.
@@ -109,27 +111,42 @@ def _next_step(image: OutputImage) -> str:
     return f"Its link lives until {timestamp(image.expires_at)}: open it before, or fetch it again."
 
 
-def _obstacle(path: Path, *, replace: bool) -> str | None:
-    if path.is_dir():
+def _occupied(path: Path, *, replace: bool) -> str | None:
+    """Why what is there, at the end of all symbolic links, keeps a file from being written; `None`: it does not."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if stat.S_ISDIR(mode):
         return "it is a folder"
-    if path.exists() and not replace:
-        return "it exists (--force replaces it)"
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not stat.S_ISREG(mode):
+        return "it is a device, a pipe or a socket, and only files are replaced"
+    return None if replace else "it exists (--force replaces it)"
+
+
+def _unwritable(wanted: Path) -> str | None:
+    folder = next(folder for folder in (wanted, *wanted.parents) if folder.exists())
     if not folder.is_dir():
         return f"{folder} is no folder"
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return f"{folder} may not be written to"
-    return None
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} may not be written to"
+
+
+def _target(path: Path) -> Path:
+    """The file that a name stands for, which need not exist."""
+    return Path(os.path.realpath(path))
 
 
 def _write(path: Path, content: bytes, replace: bool) -> Path:  # noqa: FBT001  # handed over to a thread
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".journey-{secrets.token_hex(6)}.part")
+    target = _target(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".journey-{secrets.token_hex(6)}.part")
     try:
         with beside.open("xb") as file:
             file.write(content)
-        if path.exists() and not replace:
-            raise FileExistsError(None, "it exists by now (--force replaces it)")
-        return beside.replace(path).absolute()
+        # what is there may be something else by now
+        if problem := _occupied(target, replace=replace):
+            raise OSError(None, problem)
+        beside.replace(target)
+        return path.absolute()
     finally:
         beside.unlink(missing_ok=True)

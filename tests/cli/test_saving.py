@@ -3,6 +3,8 @@
 
 import asyncio
 import io
+import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from PIL import Image
 
 from journey_mcp import saving
-from journey_mcp.errors import SetupError, UpstreamError
+from journey_mcp.errors import InvalidArguments, SetupError, UpstreamError
 from journey_mcp.fetching import Fetcher, Trusted
 from journey_mcp.images import OutputImage
 
@@ -140,7 +142,7 @@ async def test_how_long_there_is_to_try_again_is_said(tmp_path: Path) -> None:
 async def test_a_file_that_came_meanwhile_is_kept(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("mine")
     async with answering(lambda _: ok(PNG)) as origin:
-        with pytest.raises(SetupError, match="it exists by now"):
+        with pytest.raises(SetupError, match=r"it exists \(--force replaces it\)"):
             await saved(f"{origin}/x", tmp_path / "a.png", trusted=origin)
         assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
         with pytest.raises(SetupError, match=r"Not a directory|File exists"):
@@ -164,3 +166,66 @@ async def test_a_name_that_says_something_else_is_noticed(tmp_path: Path, kind: 
 def test_several_pictures_are_numbered_before_the_suffix() -> None:
     assert saving.targets(Path("out/a.b.png"), 1) == [Path("out/a.b.png")]
     assert saving.targets(Path("out/a.b.png"), 2) == [Path("out/a.b-1.png"), Path("out/a.b-2.png")]
+
+
+def make_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+
+
+def make_device(path: Path) -> None:
+    """A link, for only an administrator makes a node."""
+    path.symlink_to(os.devnull)
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("make", [make_pipe, make_socket, make_device, make_folder])
+@pytest.mark.parametrize("is_linked", [False, True])
+async def test_only_files_are_replaced(tmp_path: Path, make: Callable[[Path], None], *, is_linked: bool) -> None:
+    there, name = tmp_path / "there", tmp_path / "a.png"
+    make(there if is_linked else name)
+    if is_linked:
+        name.symlink_to(there)
+    before = name.lstat(), Path(os.devnull).stat().st_mode
+    words = (
+        "it is a folder" if make is make_folder else "it is a device, a pipe or a socket, and only files are replaced"
+    )
+    for replace in (False, True):
+        with pytest.raises(InvalidArguments, match=words) as refused:
+            saving.check_writable([name], replace=replace)
+        assert "Nothing was sent" in (refused.value.failure.next_step or "")
+        async with answering(lambda _: ok(PNG)) as origin:
+            with pytest.raises(SetupError, match=words) as raised:
+                await saved(f"{origin}/x", name, trusted=origin, replace=replace)
+        assert "not lost" in (raised.value.failure.next_step or "")
+    assert (name.lstat(), Path(os.devnull).stat().st_mode) == before
+    assert not list(tmp_path.glob(".journey-*"))
+
+
+@pytest.mark.parametrize("exists", [True, False])
+async def test_a_link_stays_and_the_file_behind_it_is_written(tmp_path: Path, *, exists: bool) -> None:
+    file, link = tmp_path / "album" / "kite.png", tmp_path / "latest.png"
+    file.parent.mkdir()
+    link.symlink_to(file)
+    if exists:
+        file.write_text("old")
+        with pytest.raises(InvalidArguments, match="it exists"):
+            saving.check_writable([link], replace=False)
+    saving.check_writable([link], replace=exists)
+    async with answering(lambda _: ok(PNG)) as origin:
+        done = await saved(f"{origin}/x", link, trusted=origin, replace=exists)
+    assert (done.path, link.is_symlink(), file.read_bytes()) == (link, True, PNG)
+
+
+def test_links_in_a_circle_are_said(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to(tmp_path / "b.png")
+    (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
+    with pytest.raises(InvalidArguments, match="cannot be looked at"):
+        saving.check_writable([tmp_path / "a.png"], replace=True)
