@@ -1,9 +1,11 @@
 """As whom providers are asked: an account for every key that is set, or the sandbox without one."""
 
+from journey_mcp.addresses import BaseUrl
 from journey_mcp.budgets import parse_credit_prices, parse_limits
 from journey_mcp.concurrency import parse_limits_at_once
 from journey_mcp.errors import SetupError
 from journey_mcp.providers import SANDBOX, Account
+from journey_mcp.redaction import without_userinfo
 from journey_mcp.registry import Catalog, ProviderFacts, Registry
 from journey_mcp.settings import Settings, no_key
 
@@ -36,7 +38,7 @@ def accounts_of(settings: Settings, registry: Registry) -> list[Account]:
     return [_account(name, settings, registry) for name in dict.fromkeys(chosen)]
 
 
-def sandbox_account(base_url: str, registry: Registry) -> Account:
+def sandbox_account(base_url: BaseUrl, registry: Registry) -> Account:
     """The account at a built-in sandbox."""
     facts = registry.providers[_IMITATED]
     return Account(
@@ -75,15 +77,25 @@ def _account(name: str, settings: Settings, registry: Registry) -> Account:
     return Account(
         provider=facts.id,
         facts_id=facts.id,
-        base_url=(settings.told(facts.base_url_variable) or facts.base_url).rstrip("/"),
+        base_url=settings.address(facts.base_url_variable) or _stated(facts),
         key=key,
         key_variable=facts.key_variable,
         base_url_variable=facts.base_url_variable,
-        poll_url=settings.told(facts.poll_url_variable),
+        poll_url=settings.address(facts.poll_url_variable),
         features=facts.features,
         webhook_retries_s=facts.webhook_retries_s,
         longest_run_s=facts.longest_run_s,
     )
+
+
+def _stated(facts: ProviderFacts) -> BaseUrl:
+    try:
+        return BaseUrl(facts.base_url)
+    except ValueError as error:
+        raise SetupError(
+            f"Provider {facts.id}: base_url={without_userinfo(facts.base_url)!r}: {error}.",
+            next_step="Correct the registry file that JOURNEY_MCP_REGISTRY names.",
+        ) from None
 
 
 def _no_such(setting: str, name: str, registry: Registry) -> SetupError:
@@ -94,4 +106,4 @@ def _no_such(setting: str, name: str, registry: Registry) -> SetupError:
 
 
 def _key_of(facts: ProviderFacts, settings: Settings) -> str | None:
-    return settings.told(facts.key_variable)
+    return settings.key(facts.key_variable)

@@ -8,6 +8,7 @@ import httpx2
 from anyio import to_thread
 
 from journey_mcp.accounts import SANDBOX_KEY, accounts_of, catalog_of, sandbox_account
+from journey_mcp.addresses import BaseUrl
 from journey_mcp.errors import SetupError
 from journey_mcp.polling import Upstream
 from journey_mcp.providers import SANDBOX, Account, Provider
@@ -46,7 +47,9 @@ class Connections:
         self._registry = registry
         self._accounts = accounts
         self._adapt = adapt
-        self._upstreams = {(a.provider, a.base_url): self._upstream(a) for a in accounts}
+        self._upstreams: dict[tuple[str, str], Upstream] = {
+            (a.provider, a.base_url): self._upstream(a) for a in accounts
+        }
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -98,7 +101,7 @@ class Connections:
         """Where a task at one of our addresses is asked for: exactly there where it was made."""
         address = (task.provider, task.base_url)
         if address not in self._upstreams:
-            self._upstreams[address] = self._upstream(sandbox_account(task.base_url, self._registry))
+            self._upstreams[address] = self._upstream(sandbox_account(BaseUrl(task.base_url), self._registry))
         return self._upstreams[address]
 
     def has_feature(self, task: Task, feature: Feature) -> bool:
@@ -161,4 +164,4 @@ async def _own_sandbox(registry: Registry, catalog: Catalog) -> AsyncIterator[Ac
     wire_ids = tuple(offer.wire_id for offers in catalog.offers.values() for offer in offers)
     imitation = sandbox.JourneyApiSettings(keys=(SANDBOX_KEY,), credits=1_000_000, extra_models=wire_ids)
     async with sandbox.running(sandbox.Settings(journeyapi=imitation)) as running:
-        yield sandbox_account(running.base_url, registry)
+        yield sandbox_account(BaseUrl(running.base_url), registry)

@@ -46,6 +46,8 @@ _NOT_PUBLIC_EITHER = (
     ipaddress.ip_network("3fff::/20"),  # documentation
 )
 
+Origin = tuple[str, int]
+"""Host, in one form, and port."""
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 """The addresses of a host, as text; raises OSError when there are none."""
 
@@ -85,9 +87,12 @@ class Trusted:
         """The same, and exactly host and port of these addresses.
 
         Raises:
-            ValueError: an address is neither http:// nor https://; it is named.
+            ValueError: an address cannot be used; it is not repeated, for a part of it may be a password.
         """
-        return Trusted(self.hosts.union(map(_host_of_base_url, urls)))
+        try:
+            return Trusted(self.hosts.union(map(origin_of, urls)))
+        except FetchError as error:
+            raise ValueError(f"a base address cannot be used: {error}") from error
 
     def is_trusted(self, host: str, port: int) -> bool:
         """Whether it was named, with this port or without any."""
@@ -104,6 +109,16 @@ def is_reachable_by_others(url: str) -> bool:
     host = _canonical(target.host)
     is_local = host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
     return target.url.scheme == "https" and not is_local and (not _is_address(host) or is_public(host))
+
+
+def origin_of(url: str) -> Origin:
+    """Host and port of an address, as a request to it would read them.
+
+    Raises:
+        FetchError: it is no http(s):// address, or carries a user name or password.
+    """
+    target = _Target.read(url)
+    return _canonical(target.host), target.port
 
 
 def is_public(address: str) -> bool:
@@ -214,8 +229,8 @@ class Fetcher:
     def trusts(self, url: str) -> bool:
         """Whether host and port of this address were named by the person who runs the server."""
         try:
-            return self.trusted.is_trusted(*_host_of_base_url(url))
-        except ValueError:
+            return self.trusted.is_trusted(*origin_of(url))
+        except FetchError:
             return False
 
     async def get(self, url: str, *, max_bytes: int, within_s: float) -> Fetched:
@@ -379,20 +394,6 @@ def _read_host(text: str) -> tuple[str, int | None]:
     except httpx2.InvalidURL as error:
         raise ValueError(f"{text!r} is neither host nor host:port") from error
     return _canonical(host), int(match[2]) if match[2] else None
-
-
-def _host_of_base_url(text: str) -> tuple[str, int]:
-    try:
-        target = _Target.read(_without_userinfo(text))
-    except FetchError as error:
-        # it is not repeated: part of it may be a password
-        raise ValueError(f"a base address cannot be used: {error}") from error
-    return _canonical(target.host), target.port
-
-
-def _without_userinfo(url: str) -> str:
-    """A gateway may ask for a user name; whoever is asked for pictures never hears it."""
-    return re.sub(r"(?<=://)[^/?#]*@", "", url)
 
 
 def _canonical(host: str) -> str:

@@ -22,6 +22,7 @@ from journey_mcp.fetching import Fetcher, FetchError, is_reachable_by_others
 from journey_mcp.holdings import Holdings
 from journey_mcp.images import ImageId, InputImage, OutputImage
 from journey_mcp.providers import SANDBOX, Account
+from journey_mcp.redaction import without_userinfo
 from journey_mcp.registry import Offer
 from journey_mcp.requests import ImageRequest, is_web_address
 from journey_mcp.tasks import Status, Task
@@ -132,7 +133,8 @@ class PictureReader:
     async def _given(self, argument: str, text: str, *, files_allowed: bool) -> Source:
         if text[:5].lower() == "data:":
             return _from_data_uri(argument, text)
-        name = f"{argument}={text[:_SHOWN]!r}"
+        # a user name and a password in an address are nobody's business
+        name = f"{argument}={(without_userinfo(text) if '://' in text else text)[:_SHOWN]!r}"
         if is_web_address(text):
             return self._at_url(name, text)
         if text.startswith("tsk_"):

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from journey_mcp.errors import InvalidWebhook
 from journey_mcp.images import InputImage
+from journey_mcp.redaction import without_userinfo
 
 Tool = Literal["imagine", "edit_image"]
 
@@ -136,7 +137,7 @@ def check_webhook_url(url: str) -> None:
         InvalidWebhook: names the address.
     """
     if not _has_scheme_and_host(url, {"https"}):
-        raise InvalidWebhook(f"webhook_url={url[:120]!r} is not an HTTPS URL.")
+        raise InvalidWebhook(f"webhook_url={without_userinfo(url)[:120]!r} is not an HTTPS URL.")
 
 
 def webhook_host(url: str) -> str:

@@ -12,14 +12,17 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     SecretStr,
     ValidationError,
     field_validator,
 )
 
+from journey_mcp.addresses import BaseUrl
 from journey_mcp.budgets import parse_amounts, parse_credit_prices, parse_limits
 from journey_mcp.concurrency import parse_limits_at_once
 from journey_mcp.errors import SetupError
+from journey_mcp.redaction import secrets_in, without_userinfo
 
 
 def _listed(value: Any) -> Any:
@@ -43,7 +46,22 @@ def _in_lower_case(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
+def _key(secret: SecretStr) -> SecretStr:
+    if fault := _fault_of(secret.get_secret_value()):
+        raise ValueError(fault)
+    return secret
+
+
+def _fault_of(secret: str) -> str | None:
+    """Why a key cannot be what goes into a header; nothing of it is repeated."""
+    if not (secret.isascii() and secret.isprintable()):
+        return "has characters that cannot be sent in a header; was it copied whole and alone?"
+    return "has a blank in it, and keys have none" if " " in secret else None
+
+
 InAnyCase = BeforeValidator(_in_lower_case)
+Key = Annotated[SecretStr, AfterValidator(_key)]
+Address = Annotated[BaseUrl, PlainValidator(BaseUrl)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Folders = Annotated[tuple[Path, ...], BeforeValidator(_listed), AfterValidator(_at_home)]
 Seconds = Annotated[int, Field(ge=0, le=300)]
@@ -55,41 +73,40 @@ _UNEXPANDED = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_.:-]{0,80}\}")
 class Settings(BaseModel):
     """One field per variable; the field's title is the variable's name, its description the documentation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # errors go into tracebacks, and what was given may be a secret
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    journeyapi_api_key: SecretStr | None = Field(
+    journeyapi_api_key: Key | None = Field(
         None, title="JOURNEYAPI_API_KEY", description="Your JourneyAPI key. Without any key the sandbox runs."
     )
-    journeyapi_base_url: str | None = Field(
+    journeyapi_base_url: Address | None = Field(
         None,
         title="JOURNEYAPI_BASE_URL",
         description="Where JourneyAPI is asked; default `https://api.journeyapi.com/api/v1`.",
     )
-    vtrix_api_key: SecretStr | None = Field(None, title="VTRIX_API_KEY", description="Your Vtrix key.")
-    vtrix_base_url: str | None = Field(
+    vtrix_api_key: Key | None = Field(None, title="VTRIX_API_KEY", description="Your Vtrix key.")
+    vtrix_base_url: Address | None = Field(
         None, title="VTRIX_BASE_URL", description="Where Vtrix is asked; default `https://cloud.vtrix.ai`."
     )
-    vtrix_poll_base_url: str | None = Field(
+    vtrix_poll_base_url: Address | None = Field(
         None,
         title="VTRIX_POLL_BASE_URL",
         description="Where Vtrix is asked for running tasks; default `VTRIX_BASE_URL`.",
     )
-    kkiai_api_key: SecretStr | None = Field(None, title="KKIAI_API_KEY", description="Your KKIAI key.")
-    kkiai_base_url: str | None = Field(
+    kkiai_api_key: Key | None = Field(None, title="KKIAI_API_KEY", description="Your KKIAI key.")
+    kkiai_base_url: Address | None = Field(
         None,
         title="KKIAI_BASE_URL",
         description="Where KKIAI is asked; default `https://www.kkiai.com/replicate/v1`.",
     )
-    replicate_api_token: SecretStr | None = Field(
-        None, title="REPLICATE_API_TOKEN", description="Your Replicate token."
-    )
-    replicate_base_url: str | None = Field(
+    replicate_api_token: Key | None = Field(None, title="REPLICATE_API_TOKEN", description="Your Replicate token.")
+    replicate_base_url: Address | None = Field(
         None,
         title="REPLICATE_BASE_URL",
         description="Where Replicate is asked; default `https://api.replicate.com/v1`.",
     )
-    bfl_api_key: SecretStr | None = Field(None, title="BFL_API_KEY", description="Your Black Forest Labs key.")
-    bfl_base_url: str | None = Field(
+    bfl_api_key: Key | None = Field(None, title="BFL_API_KEY", description="Your Black Forest Labs key.")
+    bfl_base_url: Address | None = Field(
         None,
         title="BFL_BASE_URL",
         description="Where Black Forest Labs is asked; default `https://api.bfl.ai/v1`.",
@@ -107,6 +124,7 @@ class Settings(BaseModel):
     )
     database_url: str | None = Field(
         None,
+        repr=False,  # it may have a password
         title="JOURNEY_MCP_DATABASE_URL",
         description="Address of the task database; default `sqlite:///<data folder>/tasks.db`. "
         "`?timeout=20` waits 20 s for a lock of another process instead of 10.",
@@ -165,7 +183,7 @@ class Settings(BaseModel):
         title="JOURNEY_MCP_CONFIRM_ABOVE",
         description="Above this cost of a call the person is asked, as in `6credits,0.50usd`.",
     )
-    public_url: str | None = Field(
+    public_url: Address | None = Field(
         None,
         title="JOURNEY_MCP_PUBLIC_URL",
         description="The HTTPS address under which providers reach `serve --webhooks`, as in "
@@ -188,7 +206,7 @@ class Settings(BaseModel):
         description="`on`: results also carry a `resource_link` for each image; several SDKs fail on them. "
         "Default `off`.",
     )
-    webhook_secret: SecretStr | None = Field(
+    webhook_secret: Key | None = Field(
         None,
         title="JOURNEY_MCP_WEBHOOK_SECRET",
         description="Sent as the header `x-webhook-secret` with every call of a `webhook_url`.",
@@ -211,40 +229,20 @@ class Settings(BaseModel):
 
     others: Mapping[str, SecretStr] = Field({}, exclude=True)
     """Keys and addresses of providers that only the user's own registry file knows, by variable."""
-
-    @field_validator(
-        "journeyapi_base_url",
-        "vtrix_base_url",
-        "vtrix_poll_base_url",
-        "kkiai_base_url",
-        "replicate_base_url",
-        "bfl_base_url",
-    )
-    @classmethod
-    def _web_address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            parts = urlsplit(value)
-            has_host = bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            has_host = False
-        if not has_host or parts.scheme not in {"http", "https"}:
-            raise ValueError("must be an address such as https://host/path (http:// for a local one)")
-        return value.rstrip("/")
+    hidden: tuple[SecretStr, ...] = Field((), exclude=True)
+    """Everything in the environment that must never be seen."""
 
     @field_validator("public_url")
     @classmethod
-    def _public_address(cls, value: str | None) -> str | None:
-        address = cls._web_address(value)
-        parts = urlsplit(address or "https://-")
+    def _public_address(cls, value: BaseUrl | None) -> BaseUrl | None:
+        parts = urlsplit(value or "https://-")
         if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
             raise ValueError("must be an https:// address (http:// only on this machine, for the sandbox)")
-        if parts.username is not None or parts.password is not None:
+        if value is not None and value.has_userinfo:
             raise ValueError("must have no user name or password: every provider is told this address")
         if parts.query or parts.fragment:
             raise ValueError("must have neither ? nor #: the task's id is put behind it")
-        return address
+        return value
 
     @field_validator("providers")
     @classmethod
@@ -293,33 +291,49 @@ class Settings(BaseModel):
             raise ValueError(f"cannot be opened: {error.strerror}") from error
         return folder
 
-    @field_validator(
-        "journeyapi_api_key", "vtrix_api_key", "kkiai_api_key", "replicate_api_token", "bfl_api_key", "webhook_secret"
-    )
-    @classmethod
-    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
-        secret = value.get_secret_value() if value else ""
-        if not (secret.isascii() and secret.isprintable()):
-            raise ValueError("has characters that cannot be sent in a header; was it copied whole and alone?")
-        return value
-
     @property
     def keys(self) -> dict[str, str]:
         """The keys of the shipped providers that are set, by variable."""
         return {
             name: secret.get_secret_value()
             for name, field in variables().items()
-            if field != "webhook_secret" and isinstance(secret := getattr(self, field), SecretStr)
+            if field in _keys() and (secret := getattr(self, field))
         }
 
     @property
     def secrets(self) -> list[str]:
         """Everything that must never be seen."""
-        own = [self.webhook_secret] if self.webhook_secret else []
-        return [*self.keys.values(), *(secret.get_secret_value() for secret in [*own, *self.others.values()])]
+        return [secret.get_secret_value() for secret in self.hidden]
+
+    def key(self, variable: str) -> str | None:
+        """What a provider's variable says of its key.
+
+        Raises:
+            SetupError: it is of the user's own provider, and cannot be a key; names the variable.
+        """
+        key = self.told(variable)
+        if key is not None and variable in self.others:
+            _check_expanded(variable, key, is_secret=True)
+            if fault := _fault_of(key):
+                raise _wrong(variable, "(secret)", fault, is_key=True)
+        return key
+
+    def address(self, variable: str | None) -> BaseUrl | None:
+        """What a provider's variable says of its address.
+
+        Raises:
+            SetupError: it is of the user's own provider, and is none; names the variable.
+        """
+        address = self.told(variable)
+        if address is None or isinstance(address, BaseUrl):
+            return address
+        try:
+            return BaseUrl(address)
+        except ValueError as error:
+            raise _wrong(str(variable), repr(without_userinfo(address)), str(error)) from None
 
     def told(self, variable: str | None) -> str | None:
-        """What a provider's variable says: its key, or an address."""
+        """What a provider's variable says; `key` and `address` check it too."""
         field = variables().get(variable or "")
         value = getattr(self, field) if field else self.others.get(variable or "")
         return value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -366,24 +380,38 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         }
     for name, field in known.items():
         _check_expanded(name, given.get(field, ""), is_secret=_is_secret(field))
+    given["hidden"] = secrets_in(environment)
     try:
         settings = Settings.model_validate(given)
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
+        problem = error.errors(include_url=False, include_input=False)[0]
         field = str(problem["loc"][0])
         name = next(variable for variable, its_field in known.items() if its_field == field)
-        value = "(secret)" if _is_secret(field) else repr(given[field])
-        raise SetupError(
-            f"{name}={value}: {problem['msg'].removeprefix('Value error, ')}.",
-            next_step="Correct or unset this variable.",
-        ) from error
+        value = "(secret)" if _is_secret(field) else repr(_shown(field, given[field]))
+        fault = problem["msg"].removeprefix("Value error, ")
+        raise _wrong(name, value, fault, is_key=field in _keys()) from error
     if not settings.keys and not settings.others and settings.sandbox == "off":
         raise no_key()
     return settings
 
 
+def _wrong(variable: str, value: str, fault: str, *, is_key: bool = False) -> SetupError:
+    alone = ": the key alone, without `Bearer` before it" if is_key else ""
+    return SetupError(f"{variable}={value}: {fault}.", next_step=f"Correct or unset this variable{alone}.")
+
+
+def _shown(field: str, value: str) -> str:
+    """A wrong value as it may be shown: of what should be an address, a part may be a password."""
+    return without_userinfo(value) if field.endswith(("_url", "_hosts")) else value
+
+
 def _is_secret(field: str) -> bool:
-    return Settings.model_fields[field].annotation == SecretStr | None
+    return Settings.model_fields[field].annotation == Key | None
+
+
+def _keys() -> set[str]:
+    """The fields of keys of providers."""
+    return {field for field in Settings.model_fields if _is_secret(field)} - {"webhook_secret"}
 
 
 def _check_expanded(variable: str, value: str, *, is_secret: bool) -> None:

@@ -37,6 +37,7 @@ from journey_mcp.polling import Poller
 from journey_mcp.providers import SANDBOX
 from journey_mcp.providers.client import LONGEST_SUBMIT_S
 from journey_mcp.queueing import Queues
+from journey_mcp.redaction import redactor_of
 from journey_mcp.registry import Offer
 from journey_mcp.relay import Relay
 from journey_mcp.rendering import task_object
@@ -115,12 +116,13 @@ class Studio:
             go_on=self._go_on,
         )
         """Takes what providers report by webhook."""
+        redactor = redactor_of(*settings.secrets)
         self._relay = Relay(
             self._holdings.store,
             self._holdings.clock,
             fetcher,
             secret=settings.webhook_secret.get_secret_value() if settings.webhook_secret else None,
-            shown=lambda task, now: task_object(task, now=now, with_prompt=True, with_paths=False),
+            shown=lambda task, now: redactor.plain(task_object(task, now=now, with_prompt=True, with_paths=False)),
         )
         self._holdings.listen(self._relay.changed)
         self._queues = Queues(self._holdings, parse_limits_at_once(settings.max_concurrent or ""))

@@ -22,6 +22,7 @@ from recording import NO_TASKS, SECRET, recorder, shown
 from strange import URL, strange_values
 
 from journey_mcp import registry, sandbox
+from journey_mcp.addresses import BaseUrl
 from journey_mcp.errors import (
     CredentialsRejected,
     JourneyError,
@@ -341,7 +342,7 @@ def account(base_url: str, key: str = KEY) -> Account:
     return Account(
         provider="bfl",
         facts_id="bfl",
-        base_url=base_url,
+        base_url=BaseUrl(base_url),
         key=key,
         key_variable="BFL_API_KEY",
         base_url_variable="BFL_BASE_URL",

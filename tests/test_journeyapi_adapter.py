@@ -16,6 +16,7 @@ from recording import NO_TASKS, SECRET, recorder, shown
 from strange import URL, strange_values
 
 from journey_mcp import registry, sandbox
+from journey_mcp.addresses import BaseUrl
 from journey_mcp.errors import (
     CredentialsRejected,
     JourneyError,
@@ -225,7 +226,7 @@ def account(base_url: str, key: str = "k") -> Account:
     return Account(
         provider="journeyapi",
         facts_id="journeyapi",
-        base_url=base_url,
+        base_url=BaseUrl(base_url),
         key=key,
         key_variable="JOURNEYAPI_API_KEY",
         base_url_variable="JOURNEYAPI_BASE_URL",

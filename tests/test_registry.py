@@ -9,6 +9,7 @@ import pytest
 
 from journey_mcp import registry
 from journey_mcp.accounts import accounts_of, sandbox_account
+from journey_mcp.addresses import BaseUrl
 from journey_mcp.errors import SetupError
 from journey_mcp.registry.facts import ImageInput, Model, Offer, Parameter, ProviderFacts
 from journey_mcp.registry.files import read_file
@@ -183,7 +184,7 @@ def test_accounts_know_how_long_a_webhook_is_tried() -> None:
     keys = dict.fromkeys(("JOURNEYAPI_API_KEY", "VTRIX_API_KEY", "REPLICATE_API_TOKEN", "BFL_API_KEY"), "k")
     told = {account.provider: account.webhook_retries_s for account in accounts_of(read_settings(keys), facts)}
     assert told == {"journeyapi": 170, "vtrix": None, "replicate": 60, "bfl": 156}
-    assert sandbox_account("http://127.0.0.1:9", facts).webhook_retries_s == 170
+    assert sandbox_account(BaseUrl("http://127.0.0.1:9"), facts).webhook_retries_s == 170
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from recording import NO_TASKS, SECRET, Recorder, recorder, shown
 from strange import URL, strange_values
 
 from journey_mcp import registry, sandbox
+from journey_mcp.addresses import BaseUrl
 from journey_mcp.errors import (
     CredentialsRejected,
     JourneyError,
@@ -314,7 +315,7 @@ def account(name: str, base_url: str, key: str = KEY, features: Sequence[Feature
     return Account(
         provider=name,
         facts_id=name,
-        base_url=base_url,
+        base_url=BaseUrl(base_url),
         key=key,
         key_variable=facts.key_variable,
         base_url_variable=facts.base_url_variable,

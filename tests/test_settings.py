@@ -1,10 +1,15 @@
 """Settings: one place, one line for what is wrong."""
 
+import re
+import traceback
 from pathlib import Path
 
 import pytest
+from support import SERVICES
+from test_new_provider import FACTS
 
 from journey_mcp.errors import SetupError
+from journey_mcp.server import check
 from journey_mcp.settings import misspelled, read_settings, variables
 
 
@@ -36,14 +41,38 @@ def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: str, says
     assert raised.value.failure.next_step
 
 
-@pytest.mark.parametrize("name", ["JOURNEYAPI_API_KEY", "JOURNEY_MCP_WEBHOOK_SECRET"])
-def test_a_secret_that_cannot_be_sent_is_named_and_not_shown(name: str) -> None:
-    """A key with a curly quote or a line break from copying."""
-    for value in ("“japi_live_x”", "japi_live_x\njapi_live_y"):
-        with pytest.raises(SetupError, match="cannot be sent") as raised:
-            read_settings({name: value})
-        assert name in str(raised.value)
-        assert "japi_live_x" not in str(raised.value)
+UNSENDABLE = [
+    "“japi_live_x”",
+    "japi_live_x\njapi_live_y",
+    "japi_live_xü",
+    "japi_live_x\x7f",
+    "japi live x",
+    "Bearer japi_live_x",
+]
+
+
+@pytest.mark.parametrize("name", [*(key for key, _ in SERVICES.values()), "JOURNEY_MCP_WEBHOOK_SECRET"])
+@pytest.mark.parametrize("value", UNSENDABLE)
+def test_a_secret_that_cannot_be_sent_is_named_and_not_shown(name: str, value: str) -> None:
+    """A key with a curly quote, a line break or a blank from copying."""
+    with pytest.raises(SetupError, match=r"cannot be sent|has a blank in it") as raised:
+        read_settings({name: value})
+    assert name in str(raised.value)
+    told = "".join(traceback.format_exception(raised.value)) + str(raised.value.failure)
+    assert not re.search("live.x|live.y", told)
+    assert ("without `Bearer` before it" in told) == (name != "JOURNEY_MCP_WEBHOOK_SECRET")
+
+
+@pytest.mark.parametrize("value", [*UNSENDABLE, '"acme-live-x"', "${ACME_LIVE_X}"])
+def test_a_key_of_a_registry_s_provider_is_checked_as_well(tmp_path: Path, value: str) -> None:
+    """Before the server starts; keys of others, which it does not use, are nobody's business."""
+    (tmp_path / "acme.toml").write_text(FACTS, encoding="utf-8")
+    registry = {"JOURNEY_MCP_REGISTRY": str(tmp_path / "acme.toml")}
+    with pytest.raises(SetupError, match="ACME_API_KEY") as raised:
+        check(read_settings({"ACME_API_KEY": value, **registry}))
+    told = "".join(traceback.format_exception(raised.value)) + str(raised.value.failure)
+    assert not re.search("(?i)live.x|live.y", told.replace("${ACME_LIVE_X}", ""))
+    check(read_settings({"OTHER_API_KEY": value, "ACME_API_KEY": "acme-live-x", **registry}))
 
 
 @pytest.mark.parametrize("name", ["JOURNEYAPI_API_KEY", "BFL_BASE_URL", "JOURNEY_MCP_DATA_DIR"])

@@ -18,6 +18,7 @@ from recording import recorder
 from strange import URL, strange_values
 
 from journey_mcp import registry, sandbox
+from journey_mcp.addresses import BaseUrl
 from journey_mcp.errors import (
     JourneyError,
     OutOfCredits,
@@ -263,11 +264,11 @@ def account(base_url: str, key: str = KEY, poll_url: str | None = None) -> Accou
     return Account(
         provider="vtrix",
         facts_id="vtrix",
-        base_url=base_url,
+        base_url=BaseUrl(base_url),
         key=key,
         key_variable="VTRIX_API_KEY",
         base_url_variable="VTRIX_BASE_URL",
-        poll_url=poll_url,
+        poll_url=BaseUrl(poll_url) if poll_url else None,
     )
 
 

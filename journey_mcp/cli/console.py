@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from journey_mcp.errors import InvalidRequest, JourneyError, SetupError, UnknownTask
+from journey_mcp.redaction import Redactor, redactor_of, secrets_in
 
 FINE = 0
 FAILED = 1
@@ -29,7 +30,7 @@ def result(text: str) -> None:
 
 def result_json(plain: Any) -> None:
     """Print a result as JSON."""
-    print(json.dumps(plain, ensure_ascii=False, indent=2, default=str), flush=True)  # noqa: T201  # as above
+    print(json.dumps(_redactor().plain(plain), ensure_ascii=False, indent=2, default=str), flush=True)  # noqa: T201  # as above
 
 
 def remark(text: str) -> None:
@@ -113,4 +114,9 @@ def code_of(failed: JourneyError) -> int:
 
 
 def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text)
+    return _redactor().text("".join(c if c.isprintable() or c in "\n\t" else " " for c in text))
+
+
+def _redactor() -> Redactor:
+    """Hides the secrets of the environment; also while a setting is wrong."""
+    return redactor_of(*secrets_in(os.environ))

@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 
 from journey_mcp import __version__
 from journey_mcp.accounts import accounts_of, catalog_of
+from journey_mcp.addresses import BaseUrl
 from journey_mcp.cli import console, rests
 from journey_mcp.concurrency import limit_at, parse_limits_at_once
 from journey_mcp.connections import open_connections
@@ -21,7 +22,7 @@ from journey_mcp.fetching import TRUSTED_HOSTS_SETTING, Trusted
 from journey_mcp.local_files import FOLDERS_SETTING
 from journey_mcp.providers import SANDBOX, Account, Balance, Provider, TellsBalance
 from journey_mcp.registry import ProviderFacts, Registry, load
-from journey_mcp.settings import Settings, misspelled
+from journey_mcp.settings import Settings, misspelled, variables
 from journey_mcp.setup import ready_settings
 from journey_mcp.spending import Reach, reaches
 from journey_mcp.store import open_store
@@ -76,7 +77,7 @@ def _all() -> list[Finding]:
         settings = ready_settings()
     except SetupError as error:
         return [_problem("settings", error)]
-    return [_settings(), *_sources(settings), *_rules(settings), *anyio.run(examine, settings)]
+    return [_settings(), *_logins(settings), *_sources(settings), *_rules(settings), *anyio.run(examine, settings)]
 
 
 async def examine(settings: Settings, patience_s: float = _PATIENCE_S) -> list[Finding]:
@@ -101,6 +102,18 @@ def _settings() -> Finding:
             next_step="The README lists all settings.",
         )
     return Finding(about="settings", verdict="ok", told="all are readable")
+
+
+def _logins(settings: Settings) -> Iterator[Finding]:
+    """Addresses that were given with a user name or a password."""
+    found = [name for name in variables() if isinstance(url := settings.told(name), BaseUrl) and url.has_userinfo]
+    if found:
+        yield Finding(
+            about="addresses",
+            verdict="note",
+            told=f"{', '.join(found)}: user name and password are sent only where the key has a header of its own",
+            next_step="Where they are not needed, take them out; keys belong into the variables for keys.",
+        )
 
 
 def _sources(settings: Settings) -> Iterator[Finding]:
@@ -334,8 +347,7 @@ def _remedy(account: Account, facts: ProviderFacts, error: JourneyError) -> str:
     if isinstance(error, Unreachable):
         return f"Look at the network, the proxy settings, and {address}."
     if isinstance(error, CredentialsRejected):
-        bare = ", without `Bearer` before it" if account.key.lower().startswith("bearer ") else ""
-        return f"Put a valid key into {facts.key_variable}{bare}; keys stand at {_console(facts)}."
+        return f"Put a valid key into {facts.key_variable}; keys stand at {_console(facts)}."
     if isinstance(error, OutOfCredits):
         return f"Add money at {_console(facts)}, or see there whether the key in {facts.key_variable} is permitted."
     return f"Try again later; if it stays, look at {address} and at {facts.title}'s status."

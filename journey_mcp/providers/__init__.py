@@ -1,9 +1,10 @@
 """Adapters: one module per protocol of an upstream, all with the same verbs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from journey_mcp.addresses import BaseUrl
 from journey_mcp.registry import Offer
 from journey_mcp.registry.facts import Feature
 from journey_mcp.requests import PreparedRequest
@@ -21,11 +22,11 @@ class Account:
     """The name that results carry: the registry's id, or `SANDBOX`."""
     facts_id: str
     """The registry's id of the provider whose facts hold."""
-    base_url: str
-    key: str
+    base_url: BaseUrl
+    key: str = field(repr=False)
     key_variable: str
     base_url_variable: str
-    poll_url: str | None = None
+    poll_url: BaseUrl | None = None
     """The address to ask at, where the person set one."""
     features: tuple[Feature, ...] = ()
     """What the provider has beyond creating and asking."""
@@ -51,10 +52,14 @@ class Provider(Protocol):
     It does not wait, try again, or save: one verb, one HTTP exchange.
     """
 
-    async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
-        """Send the one creating request.
+    def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
+        """Encode the one creating request, which leaves when the answer is awaited.
+
+        Whatever is wrong with it is raised before that, so it is never journaled as sent. An `async def` will do as
+        well, and then encodes it too late for that.
 
         Raises:
+            SetupError: it cannot be encoded; nothing was sent.
             Unreachable: nothing was sent.
             RateLimited, OutOfCredits, CredentialsRejected, Refused: nothing was created.
             SubmissionUnconfirmed: something may have been created.

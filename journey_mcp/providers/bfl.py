@@ -6,7 +6,7 @@ Balance and cost come in credits, and are told in US dollars, as the registry's 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -63,15 +63,19 @@ class BlackForestLabs:
     def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
         self._account = account
         self._http = http
-        self._auth = Auth(header="x-key", value=account.key, secrets=(account.key,))
+        login = account.base_url.authorization
+        # the key has a header of its own, so a gateway in front of the service can be told a user name as well
+        self._login = {"authorization": login} if login else {}
+        self._auth = Auth(header="x-key", value=account.key, secrets=(account.key, *self._login.values()))
 
-    async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
+    def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
         """Create one task."""
         url = httpx2.URL(f"{self._account.base_url}/{offer.wire_id}")
         auth = self._auth.hiding(request.webhook.secret) if request.webhook else self._auth
         within_s = sending_s(*request.images, request.mask)
-        sending = exchange(self._http, "POST", url, auth=auth, within_s=within_s, body=write_body(request, offer))
-        return await created(sending, self._account, refusal=self._refusal, read=read_submission)
+        body = write_body(request, offer)
+        sending = exchange(self._http, "POST", url, auth=auth, within_s=within_s, body=body, headers=self._login)
+        return created(sending, self._account, refusal=self._refusal, read=read_submission)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
         """Ask for one task; there is no question for several."""
@@ -99,8 +103,9 @@ class BlackForestLabs:
             return None
         return read_delivery(read_json(delivery.body, (self._account.key, delivery.secret)))
 
-    async def _ask(self, url: str) -> Answer:
-        return await exchange(self._http, "GET", httpx2.URL(url), auth=self._auth, within_s=ASK_WITHIN_S)
+    def _ask(self, url: str) -> Awaitable[Answer]:
+        headers = self._login if _origin_of(url) == _origin_of(self._account.base_url) else {}
+        return exchange(self._http, "GET", httpx2.URL(url), auth=self._auth, within_s=ASK_WITHIN_S, headers=headers)
 
     def _poll_url(self, handle: Handle) -> str:
         if handle.poll_url and is_allowed(handle.poll_url, self._account.base_url):

@@ -5,15 +5,18 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx2
 
 from journey_mcp.errors import SetupError, Unreachable, UpstreamError, quoted
+from journey_mcp.redaction import Redactor, redactor_of, without_userinfo
 
+Result = TypeVar("Result")
 _MAX_BODY_BYTES = 4 * 1024 * 1024
 _NOTHING_SENT = (
     httpx2.ConnectError,
@@ -32,11 +35,6 @@ _NOT_IN_URLS = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^%{_URL_CHARACTERS}]")
 """The alphabet of RFC 3986: what is outside of it is percent-encoded."""
 _ID = re.compile(r"[A-Za-z0-9\-._~%:/@!$&*+,;=]{1,200}")
 """What an id of the providers may be made of: it goes into results and logs, where text could be taken for ours."""
-_BLANK = "[secret]"
-_SHORTEST_SECRET = 12
-"""A shorter key is a made-up one, such as a sandbox takes, and may be part of any word."""
-_DEEPEST = 100
-"""Nothing that makes sense is nested deeper, and showing it as text would overflow the stack."""
 _HERE = ("127.0.0.1", "localhost", "[::1]")
 
 SUBMIT_WITHIN_S = 320.0
@@ -70,7 +68,7 @@ def new_http_client(*, only_here: bool = False) -> httpx2.AsyncClient:
 def _unusable(what: str, variables: Sequence[str], error: Exception) -> SetupError:
     """Return the error for settings of the environment; user names and passwords in addresses are left out."""
     names = [name for variable in variables for name in (variable, variable.lower()) if os.environ.get(name)]
-    given = ", ".join(f"{name}={_without_userinfo(os.environ[name])!r}" for name in names)
+    given = ", ".join(f"{name}={without_userinfo(os.environ[name])!r}" for name in names)
     has_userinfo = any("@" in os.environ[name] for name in names)
     reason = "its address cannot be read" if has_userinfo else getattr(error, "strerror", None) or str(error)
     if isinstance(error, ImportError):
@@ -81,10 +79,6 @@ def _unusable(what: str, variables: Sequence[str], error: Exception) -> SetupErr
         f"{what} of the environment cannot be used ({given}): {reason}.",
         next_step="Correct or unset this variable where the server is started.",
     )
-
-
-def _without_userinfo(text: str) -> str:
-    return re.sub(r"^(\w+://)?.*@", r"\1", text, flags=re.DOTALL)
 
 
 def _new_client(*, only_here: bool) -> httpx2.AsyncClient:
@@ -107,9 +101,9 @@ class Auth:
     """The header that says who asks."""
 
     header: str
-    value: str
+    value: str = field(repr=False)
     """Shows up nowhere but in the header."""
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
     """What must never be seen, though an answer may bring it back."""
 
     def hiding(self, secret: str) -> "Auth":
@@ -144,13 +138,23 @@ class Answer:
         return self.body if isinstance(self.body, dict) else {}
 
 
+@dataclass(frozen=True, slots=True)
+class Later(Generic[Result]):
+    """What begins when it is awaited. Unlike a coroutine, it may be left alone when that never comes."""
+
+    begin: Callable[[], Awaitable[Result]]
+
+    def __await__(self) -> Generator[Any, Any, Result]:
+        return self.begin().__await__()
+
+
 class ExchangeBroken(UpstreamError):
     """The request left, and no whole answer came. What that means, the adapter says."""
 
     retryable = True
 
 
-async def exchange(
+def exchange(
     http: httpx2.AsyncClient,
     method: Literal["GET", "POST"],
     url: httpx2.URL,
@@ -160,22 +164,40 @@ async def exchange(
     body: Any = None,
     files: Mapping[str, tuple[str, bytes, str]] | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Answer:
-    """Send one request and read the whole answer. `body` goes as JSON, `files` (name, content, type) as a form.
+) -> Awaitable[Answer]:
+    """Encode one request now; awaited, it is sent and the whole answer read.
+
+    `body` goes as JSON, `files` (name, content, type) as a form.
 
     Raises:
+        SetupError: at once: it cannot be encoded, so nothing can be sent.
         Unreachable: no connection; nothing was sent.
         ExchangeBroken: cut off, timed out, or larger than any answer may be.
     """
-    # built here and not by the client: it would merge defaults that nobody asks for, in every exchange
-    request = httpx2.Request(
-        method,
-        url,
-        headers={auth.header: auth.value, "accept": "application/json", **(headers or {})},
-        json=body,
-        files=files,
-        extensions={"timeout": http.timeout.as_dict()},
-    )
+    try:
+        sent = _sendable({auth.header: auth.value, "accept": "application/json", **(headers or {})})
+        # built here and not by the client: it would merge defaults that nobody asks for, in every exchange
+        request = httpx2.Request(
+            method, url, headers=sent, json=body, files=files, extensions={"timeout": http.timeout.as_dict()}
+        )
+    except (TypeError, ValueError) as error:  # also what UTF-8 cannot encode
+        raise SetupError(
+            f"The request to {url.host} cannot be written: {_reason(error, redactor_of(*auth.secrets))}.",
+            next_step="Nothing was sent or charged. Change the arguments, or the setting that the message names.",
+        ) from None
+    return Later(partial(_exchanged, http, request, redactor_of(*auth.secrets), within_s))
+
+
+def _sendable(headers: dict[str, str]) -> dict[str, str]:
+    """The same headers; a line break in one would be found, and shown, only when they are sent."""
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            raise ValueError(f"its header {name} has characters that cannot be sent")
+    return headers
+
+
+async def _exchanged(http: httpx2.AsyncClient, request: httpx2.Request, redactor: Redactor, within_s: float) -> Answer:
+    host = request.url.host
     try:
         async with asyncio.timeout(within_s):
             response = await http.send(request, stream=True)
@@ -184,10 +206,10 @@ async def exchange(
             finally:
                 await response.aclose()
     except _NOTHING_SENT as error:
-        raise Unreachable(f"No connection to {url.host}: {_reason(error)}.") from error
+        raise Unreachable(f"No connection to {host}: {_reason(error, redactor)}.") from error
     except (httpx2.HTTPError, TimeoutError) as error:
-        raise ExchangeBroken(f"The exchange with {url.host} broke off: {_reason(error)}.") from error
-    body, text = _without(auth.secrets, raw)
+        raise ExchangeBroken(f"The exchange with {host} broke off: {_reason(error, redactor)}.") from error
+    body, text = _without(redactor, raw)
     return Answer(
         status=response.status_code,
         body=body,
@@ -198,7 +220,7 @@ async def exchange(
 
 def read_json(raw: bytes, secrets: Sequence[str]) -> Any:
     """JSON of a provider's that is no answer, without the secrets that it may bring back; `None` when it is none."""
-    return _without(secrets, raw)[0]
+    return _without(redactor_of(*secrets), raw)[0]
 
 
 def read_id(value: Any) -> str | None:
@@ -245,32 +267,12 @@ def _parsed(raw: bytes) -> Any:
         return None
 
 
-def _without(secrets: Sequence[str], raw: bytes) -> tuple[Any, str]:
+def _without(redactor: Redactor, raw: bytes) -> tuple[Any, str]:
     """Body and text without the key: an upstream may echo it, and it reaches no message and no database."""
-    hidden = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
     body, text = _parsed(raw), raw.decode("utf-8", "replace")
-    blanked = _blanked(body, hidden)
+    hidden = redactor.plain(body)
     # where JSON wrote it with escapes, the text shows it in a form of its own
-    return blanked, _replaced(text, hidden) if blanked == body else json.dumps(blanked, ensure_ascii=False)
-
-
-def _blanked(value: Any, secrets: Sequence[str], depth: int = 0) -> Any:
-    """The same JSON without the secrets, and without what is nested too deep."""
-    if isinstance(value, str):
-        return _replaced(value, secrets)
-    if isinstance(value, list | dict) and depth == _DEEPEST:
-        return None
-    if isinstance(value, list):
-        return [_blanked(item, secrets, depth + 1) for item in value]
-    if isinstance(value, dict):
-        return {_replaced(name, secrets): _blanked(item, secrets, depth + 1) for name, item in value.items()}
-    return value
-
-
-def _replaced(text: str, secrets: Sequence[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, _BLANK)
-    return text
+    return hidden, redactor.text(text) if hidden == body else json.dumps(hidden, ensure_ascii=False)
 
 
 def _seconds(header: str | None) -> float | None:
@@ -282,5 +284,5 @@ def _seconds(header: str | None) -> float | None:
     return min(max(seconds, 0.0), 3600.0) if math.isfinite(seconds) else None
 
 
-def _reason(error: Exception) -> str:
-    return quoted(str(error) or type(error).__name__)
+def _reason(error: Exception, redactor: Redactor) -> str:
+    return quoted(redactor.text(str(error)) or type(error).__name__)

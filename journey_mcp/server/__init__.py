@@ -17,6 +17,7 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 
 from journey_mcp import __version__
 from journey_mcp.errors import InternalError, JourneyError
+from journey_mcp.redaction import Redactor, redactor_of
 from journey_mcp.server import open_files, tasks_extension
 from journey_mcp.settings import Settings
 
@@ -60,6 +61,11 @@ class Backstage:
         self._wanted, self._opened, self._over = anyio.Event(), anyio.Event(), anyio.Event()
         self._calls, self._answered = 0, anyio.Event()
         self._is_ending = False
+
+    @property
+    def secrets(self) -> list[str]:
+        """Everything that must never be seen."""
+        return self._settings.secrets
 
     @property
     def asks(self) -> bool:
@@ -211,12 +217,28 @@ def server_on(backstage: Backstage, *, is_eager: bool = False, has_answered: boo
     # not on_call_tool, whose results are the SDK's own: a task is none of them
     server.add_request_handler("tools/call", types.CallToolRequestParams, _call_tool)
     tasks_extension.install(server, _open_tasks)
+    server.middleware.append(_redacted(redactor_of(*backstage.secrets)))
     if backstage.asks:
         # what a client brings back with an answer is what it was given, for this very call, and not long ago;
         # only then, for the cipher takes its time and memory
         server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=server.name))
     server.middleware.append(_counted(backstage))
     return server
+
+
+def _redacted(redactor: Redactor) -> "ServerMiddleware[Backstage]":
+    """Middleware that hides secrets in whatever tells of tasks: the last to see it, when all cleaning is done."""
+
+    async def middleware(ctx: ServerRequestContext[Any, Any], call_next: "CallNext") -> "HandlerResult":
+        if not ctx.method.startswith(("tools/call", "tasks/")):
+            return await call_next(ctx)
+        try:
+            result = await call_next(ctx)
+        except MCPError as error:
+            raise MCPError(error.code, redactor.text(error.message), redactor.plain(error.data)) from error
+        return redactor.plain(result)  # type: ignore[no-any-return]  # on the wire a result is plain data
+
+    return middleware
 
 
 def _counted(backstage: Backstage) -> "ServerMiddleware[Backstage]":

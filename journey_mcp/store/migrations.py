@@ -5,6 +5,7 @@ leaves behind, and a test compares the two.
 """
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -249,6 +250,16 @@ def m010_relay_hosts(connection: sa.Connection) -> None:
         connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(relay_host=host))
 
 
+def m011_addresses(connection: sa.Connection) -> None:
+    """User names and passwords in the addresses of providers are stored no more."""
+    connection.exec_driver_sql("DELETE FROM rests WHERE base_url LIKE '%@%'")  # they end within minutes anyway
+    tasks_then = sa.table("tasks", *map(sa.column, ("id", "base_url")))
+    rows = connection.execute(sa.select(tasks_then).where(tasks_then.c.base_url.contains("@"))).all()
+    for task_id, base_url in rows:
+        bare = re.sub(r"(?<=://)[^/?#]*@", "", base_url)
+        connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(base_url=bare))
+
+
 STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m001_tasks,
     m002_rests,
@@ -260,6 +271,7 @@ STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m008_units,
     m009_identity,
     m010_relay_hosts,
+    m011_addresses,
 )
 
 

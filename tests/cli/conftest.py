@@ -1,6 +1,7 @@
 """What the tests of the command line share."""
 
 import logging
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -29,8 +30,9 @@ async def sandbox() -> AsyncIterator[Running]:
 def _logs_as_before() -> Iterator[None]:
     """A command sets up logging for its process, which here is the tests' own."""
     root, ours = logging.getLogger(), logging.getLogger("journey_mcp")
-    handlers, levels = root.handlers[:], (root.level, ours.level)
+    handlers, levels, hook = root.handlers[:], (root.level, ours.level), sys.excepthook
     yield
+    sys.excepthook = hook
     root.handlers[:] = handlers
     root.setLevel(levels[0])
     ours.setLevel(levels[1])

@@ -270,7 +270,20 @@ async def test_a_key_with_bearer_before_it_is_recognized(journey: CommandLine, s
     done = await journey.at(sandbox).given(JOURNEYAPI_API_KEY="Bearer japi_secret_1").run("doctor", "--json")
     [found] = problems(done)
     assert "without `Bearer` before it" in found["next_step"]
-    assert found["facts"]["key_accepted"] is False
+    assert "japi_secret_1" not in done.out
+
+
+async def test_a_password_in_an_address_is_not_shown_and_it_is_said_what_becomes_of_it(
+    journey: CommandLine, sandbox: Running
+) -> None:
+    address = sandbox.base_url.replace("://", "://kim:pass-w0rd-of-kim@")
+    done = await journey.at(sandbox).given(JOURNEYAPI_BASE_URL=address).run("doctor", "--json")
+    assert done.code == 0
+    assert "pass-w0rd" not in done.out + done.err
+    [found] = [finding for finding in done.json["findings"] if finding["about"] == "addresses"]
+    assert found["told"].startswith("JOURNEYAPI_BASE_URL: user name and password are sent only where")
+    away = journey.given(JOURNEYAPI_API_KEY="japi_secret_1", JOURNEYAPI_BASE_URL="http://kim:pass-w0rd@127.0.0.1:1/v1")
+    assert "pass-w0rd" not in (await away.run("doctor")).out
 
 
 async def test_nobody_there(journey: CommandLine) -> None:

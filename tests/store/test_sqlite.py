@@ -223,6 +223,26 @@ async def test_a_webhook_of_a_file_of_version_9_is_due_at_its_host(tmp_path: Pat
         assert [task.id for task, _ in due] == ["tsk_a"]
 
 
+async def test_passwords_in_addresses_of_an_earlier_version_are_taken_out(tmp_path: Path) -> None:
+    """The same tasks are found at the same address."""
+    (tmp_path / "data").mkdir()
+    engine = sa.create_engine(url(tmp_path))
+    with engine.begin() as connection:
+        for step in migrations.STEPS[:7]:
+            step(connection)
+        connection.exec_driver_sql("CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY)")
+        connection.exec_driver_sql("INSERT INTO schema_version VALUES (7)")
+        for id_, address in (("tsk_a", "https://kim:p@ss@host/api"), ("tsk_b", "https://host/@api")):
+            row = (id_, "failed", "accepted", "{}", None)
+            connection.exec_driver_sql(OLD.replace("'u'", f"'{address}'"), row)
+        connection.exec_driver_sql("INSERT INTO rests VALUES ('bfl', 'https://kim:p@ss@host', 1.0, 'r')")
+    engine.dispose()
+    async with store_in(tmp_path) as store:
+        tasks = await store.get(["tsk_a", "tsk_b"], principal="local")
+        assert [task.base_url for task in tasks.values()] == ["https://host/api", "https://host/@api"]
+        assert await store.rests.at(0.0) == {}
+
+
 async def test_an_address_of_the_asynchronous_time_still_opens(tmp_path: Path) -> None:
     """The driver that it names is not needed any more; of another database's it is said."""
     async with open_store(f"sqlite+aiosqlite:///{tmp_path}/tasks.db") as store:

@@ -1,0 +1,47 @@
+"""Addresses of services, told apart from what proves who asks there."""
+
+import base64
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+
+class BaseUrl(str):
+    """Where a service is asked: `http://` or `https://`, a host, and no slash at the end.
+
+    A user name and a password that were given with it are no part of this text, so they are neither shown nor stored,
+    and no HTTP client puts them in the place of a key. Addresses that differ in nothing else are equal.
+    """
+
+    __slots__ = ("_userinfo",)
+    _userinfo: str
+
+    def __new__(cls, text: str) -> Self:
+        """Read an address.
+
+        Raises:
+            ValueError: it is none; says what is, and repeats nothing of it.
+        """
+        try:
+            parts = urlsplit(text)
+            is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_address = False
+        if not is_address:
+            raise ValueError("must be an address such as https://host/path (http:// for a local one)")
+        userinfo, _, place = parts.netloc.rpartition("@")
+        new = super().__new__(cls, parts._replace(netloc=place).geturl().rstrip("/"))
+        new._userinfo = userinfo
+        return new
+
+    @property
+    def has_userinfo(self) -> bool:
+        """Whether a user name or a password was given with it."""
+        return bool(self._userinfo)
+
+    @property
+    def authorization(self) -> str | None:
+        """The header's value that tells user name and password to a gateway (RFC 7617); `None` without any."""
+        if not self._userinfo:
+            return None
+        user, _, password = self._userinfo.partition(":")
+        return f"Basic {base64.b64encode(f'{unquote(user)}:{unquote(password)}'.encode()).decode()}"

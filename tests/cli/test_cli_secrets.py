@@ -1,0 +1,40 @@
+"""What a command prints is without secrets, whoever says them."""
+# ruff: noqa: D103 - the names are sentences; a docstring could only say them again
+
+import pytest
+from test_redaction import FORMS, readings
+
+from cli.command import CommandLine
+from journey_mcp.sandbox import Fault, JourneyApiSettings, Settings, running
+
+KEY = "japi_secret_1"
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_what_a_provider_echoes_is_not_printed(journey: CommandLine, form: str) -> None:
+    body = {"errors": [{"msg": f"bad key {FORMS[form](KEY)}"}]}
+    faults = tuple(Fault(on=on, kind="status", status=400, times=None, body=body) for on in ("submit", "account"))
+    async with running(Settings(speed=0, faults=faults, journeyapi=JourneyApiSettings(keys=(KEY,)))) as sandbox:
+        at = journey.at(sandbox)
+        commands = (
+            ("imagine", "a kite"),
+            ("imagine", "a kite", "--json"),
+            ("tasks",),
+            ("doctor",),
+            ("doctor", "--json"),
+        )
+        printed = [await at.run(*command) for command in commands]
+    for done in printed:
+        assert not any(KEY in "".join(reading.split()) for reading in readings(done.out + done.err))
+    assert all("bad key" in done.out + done.err for done in printed if done is not printed[2])
+
+
+async def test_a_wrong_setting_with_a_secret_in_it_is_shown_without_it(journey: CommandLine) -> None:
+    wrong = journey.given(JOURNEYAPI_API_KEY=KEY, JOURNEY_MCP_WAIT_S=f"{KEY}s", JOURNEY_MCP_WEBHOOK_SECRET="hooks-1234")
+    for command in (("tasks",), ("tasks", "--json"), ("doctor",)):
+        done = await wrong.run(*command)
+        assert "JOURNEY_MCP_WAIT_S='[secret]s'" in done.out + done.err
+    unknown = journey.given(JOURNEYAPI_API_KEY=KEY, JOURNEY_MCP_DEFAULT_MODEL="hooks-1234-x")
+    done = await unknown.given(JOURNEY_MCP_WEBHOOK_SECRET="hooks-1234").run("imagine", "a kite")
+    assert done.code == 2
+    assert "hooks-1234" not in done.out + done.err

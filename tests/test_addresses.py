@@ -1,0 +1,155 @@
+"""User names and passwords in addresses: tolerated, never shown or stored, and never in the place of a key."""
+
+import base64
+import copy
+import pickle
+import re
+import traceback
+from pathlib import Path
+
+import pytest
+from recording import recorder
+from support import SERVICES, created, running_studio, settings_for, until_accepted, wish, world
+from test_new_provider import FACTS
+
+from journey_mcp import sandbox
+from journey_mcp.accounts import accounts_of
+from journey_mcp.addresses import BaseUrl
+from journey_mcp.errors import InvalidRequest, SetupError
+from journey_mcp.providers.bfl import BlackForestLabs
+from journey_mcp.providers.client import new_http_client
+from journey_mcp.registry import load
+from journey_mcp.settings import read_settings
+from journey_mcp.tasks import Handle
+
+PASSWORD = "pass-w0rd-of-kim"
+LOGIN = f"kim:{PASSWORD}"
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "authorization"),
+    [
+        ("https://gateway.test/api/", "https://gateway.test/api", None),
+        ("https://kim:pass@gateway.test:8443/api", "https://gateway.test:8443/api", b"kim:pass"),
+        ("http://token@127.0.0.1:8787", "http://127.0.0.1:8787", b"token:"),
+        ("https://k%40m:p%3Ass@gateway.test", "https://gateway.test", b"k@m:p:ss"),
+        ("https://kim:p@ss@gateway.test", "https://gateway.test", b"kim:p@ss"),
+        ("https://gateway.test/@scope", "https://gateway.test/@scope", None),
+    ],
+)
+def test_an_address_has_no_user_name_in_its_text(text: str, address: str, authorization: bytes | None) -> None:
+    """Nor when it is printed, copied or put into another text; a gateway is told in a header."""
+    read = BaseUrl(text)
+    for one in (read, copy.deepcopy(read), pickle.loads(pickle.dumps(read))):
+        assert (str(one), repr(one), f"{one}", one + "") == (address, repr(address), address, address)
+        told = f"Basic {base64.b64encode(authorization).decode()}" if authorization else None
+        assert (one.authorization, one.has_userinfo) == (told, authorization is not None)
+    assert read == BaseUrl(address)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "gateway.test", "ftp://gateway.test", "https://", "https://kim:pass@", "https://a:b"]
+)
+def test_what_is_no_address_is_not_repeated(text: str) -> None:
+    """A part of it may be a password."""
+    with pytest.raises(ValueError, match="must be an address such as") as refused:
+        BaseUrl(text)
+    assert not {"gateway", "pass", "ftp"} & set(re.findall(r"\w+", str(refused.value)))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_password_never_takes_the_place_of_a_key(tmp_path: Path, service: str) -> None:
+    """It goes to a gateway only where the key has another header; neither errors nor the database have it."""
+    key, address = SERVICES[service]
+    async with recorder() as upstream:
+        settings = read_settings(
+            {
+                key: f"{service}-secret-key",
+                address: f"http://{LOGIN}@127.0.0.1:{upstream.port}/api",
+                "JOURNEY_MCP_DATA_DIR": str(tmp_path),
+            }
+        )
+        model = "z-image" if service == "journeyapi" else "flux-kontext-pro"
+        async with running_studio(settings) as studio:
+            task = await studio.wait_for_new(await created(studio, wish(model=model)), 900)
+    assert task.failure is not None
+    assert (task.failure.code, task.base_url) == ("refused", f"{upstream.origin}/api")
+    (request,) = upstream.received
+    header = request.headers["x-key" if service == "bfl" else "authorization"]
+    assert header.removeprefix("Bearer ") == f"{service}-secret-key"
+    basic = f"Basic {base64.b64encode(LOGIN.encode()).decode()}"
+    assert (request.headers["authorization"] == basic) == (service == "bfl")
+    stored = b"".join(file.read_bytes() for file in tmp_path.glob("tasks.db*"))
+    accounts = accounts_of(settings, load())
+    for shown in (str(stored), repr(task), repr(settings), settings.model_dump_json(), repr(accounts)):
+        assert PASSWORD not in shown
+        assert f"{service}-secret-key" not in shown
+
+
+async def test_a_gateway_s_password_goes_to_the_gateway_only() -> None:
+    """Not to the other host at which Black Forest Labs wants to be asked."""
+    async with recorder() as gateway, recorder() as other, new_http_client() as http:
+        account = accounts_of(
+            read_settings({"BFL_API_KEY": "k", "BFL_BASE_URL": gateway.origin.replace("://", f"://{LOGIN}@")}), load()
+        )[0]
+        api = BlackForestLabs(account, http)
+        for poll_url in (None, f"{gateway.origin}/elsewhere?id=7", f"{other.origin}/elsewhere?id=7"):
+            assert await api.fetch([Handle(prediction_id="7", poll_url=poll_url)]) == {}
+    assert gateway.lines == ["GET /get_result?id=7", "GET /elsewhere?id=7", "GET /get_result?id=7"]
+    assert all("authorization" in request.headers for request in gateway.received)
+    assert other.received == []
+
+
+async def test_a_task_is_found_whatever_the_password_is_by_now(tmp_path: Path) -> None:
+    """A stored address is compared without it."""
+    async with sandbox.running(sandbox.Settings()) as upstream:
+        for login in ("", f"{LOGIN}@", "kim:another@"):
+            settings = settings_for(upstream.base_url.replace("://", f"://{login}"), tmp_path)
+            async with running_studio(settings) as studio:
+                if not login:
+                    task = await until_accepted(studio, await created(studio, wish(model="midjourney")))
+                (found,) = (await studio.fetch([task.id])).values()
+                assert studio.elsewhere(found) is None
+                assert found.notices == task.notices
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("BFL_BASE_URL", f"ftp://{LOGIN}@gateway.test"),
+        ("BFL_BASE_URL", f"{LOGIN}@gateway.test/bfl"),
+        ("VTRIX_POLL_BASE_URL", f"https://{LOGIN}/more@gateway.test"),
+        ("JOURNEY_MCP_PUBLIC_URL", f"https://{LOGIN}@hooks.test"),
+        ("JOURNEY_MCP_DATABASE_URL", f"{LOGIN}@db/tasks"),
+        ("ACME_BASE_URL", f"{LOGIN}@acme.test"),
+    ],
+)
+def test_a_wrong_setting_is_shown_without_a_password(tmp_path: Path, variable: str, value: str) -> None:
+    """Also in the tracebacks of what the error comes from."""
+    (tmp_path / "acme.toml").write_text(FACTS, encoding="utf-8")
+    registry = {"JOURNEY_MCP_REGISTRY": str(tmp_path / "acme.toml"), "ACME_API_KEY": "acme-secret"}
+    with pytest.raises(SetupError, match=variable) as raised:
+        accounts_of(read_settings({variable: value, **registry}), load(tmp_path / "acme.toml"))
+    told = "".join(traceback.format_exception(raised.value)) + repr(raised.value.failure)
+    assert PASSWORD not in told
+    assert LOGIN not in told
+
+
+def test_a_registry_s_own_address_is_checked(tmp_path: Path) -> None:
+    """It is named with its file; it may have a user name too."""
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text(FACTS.replace("https://api.acme.test", f"https://{LOGIN}@api.acme.test/"), encoding="utf-8")
+    bad.write_text(FACTS.replace("https://api.acme.test", f"{LOGIN}@api.acme.test"), encoding="utf-8")
+    settings = read_settings({"JOURNEY_MCP_REGISTRY": str(good), "ACME_API_KEY": "acme-secret"})
+    assert accounts_of(settings, load(good))[0].base_url == "https://api.acme.test"
+    with pytest.raises(SetupError, match=r"Provider acme: base_url='api\.acme\.test': must be an address"):
+        accounts_of(settings, load(bad))
+
+
+async def test_an_image_s_address_is_named_without_a_password(tmp_path: Path) -> None:
+    """To the model, which may write it anywhere."""
+    async with world(tmp_path) as here:
+        for given in (f"https://{LOGIN}@photos.test/cat.png", f"http://{LOGIN}@127.0.0.1/cat.png"):
+            with pytest.raises(InvalidRequest, match=r"photos\.test|127\.0\.0\.1") as refused:
+                await here.studio.create(wish(tool="edit_image", model="flux-kontext-pro", image=given))
+            assert PASSWORD not in str(refused.value.failure)

@@ -1,0 +1,133 @@
+"""What an upstream echoes of a key, in whatever form, is seen by nobody: tools, logs, database, webhooks."""
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from support import Authority, client_of, created, environment_for, running_studio, serving, settings_for, wish
+from test_redaction import FORMS, readings
+from test_relay import TRUSTED, receiving
+
+from journey_mcp import logs, sandbox
+from journey_mcp.errors import InternalError
+from journey_mcp.settings import read_settings
+
+KEY = "japi_live_0123456789abcdEF"
+PICTURE = "https://example.com/kite.png"
+
+
+def finished(**more: Any) -> dict[str, Any]:
+    """JourneyAPI's answer with a finished image."""
+    return {"task_id": "t1", "status": "finished", "image_url": PICTURE, **more}
+
+
+PLACES: dict[str, Callable[[str], tuple[int, Any]]] = {
+    "an error": lambda echo: (400, {"errors": [{"msg": f"bad key {echo}"}]}),
+    "an error at its limit": lambda echo: (402, {"errors": [{"msg": f"{'x' * 280} {echo}"}]}),
+    "no JSON": lambda echo: (400, f"bad key {echo}"),
+    "names": lambda echo: (400, {echo: echo}),
+    "an answer without an id": lambda echo: (200, {"hello": echo}),
+    "a failure": lambda echo: (200, finished(status="failed", error=f"bad key {echo}")),
+    "a URL": lambda echo: (200, finished(image_url=f"https://example.com/{echo}?key={echo}")),
+    "a sheet's URL": lambda echo: (200, finished(original_image_url=f"https://{echo}/a.png")),
+    "an id": lambda echo: (200, finished(task_id=echo)),
+    "a seed": lambda echo: (200, finished(seed=echo)),
+    "a status": lambda echo: (200, {**finished(), "status": echo}),
+}
+
+
+@pytest.fixture
+def logged() -> Iterator[Callable[[], str]]:
+    """All that is logged meanwhile, as a server shows it."""
+    root, ours = logging.getLogger(), logging.getLogger("journey_mcp")
+    handlers, levels, hook = root.handlers[:], (root.level, ours.level), sys.excepthook
+    root.handlers[:] = []  # those of the test runner are not to be closed
+    with redirect_stderr(io.StringIO()) as shown:
+        logs.set_up("debug", [KEY])
+    yield shown.getvalue
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+    sys.excepthook = hook
+
+
+def has_no_key(*texts: str) -> bool:
+    """Whether no reader finds the key in any of these."""
+    return not any(KEY.lower() in "".join(reading.split()) for text in texts for reading in readings(text))
+
+
+def database(folder: Path) -> str:
+    """All that is stored."""
+    return "".join(file.read_bytes().decode("latin-1") for file in folder.glob("tasks.db*"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_what_an_upstream_echoes_of_the_key_reaches_nobody(
+    tmp_path: Path, logged: Callable[[], str], form: str
+) -> None:
+    """Neither a tool's result, nor the log, nor the database."""
+    answers = [place(FORMS[form](KEY)) for place in PLACES.values()]
+
+    async def answer(request: Request) -> Response:
+        number = str((await request.json()).get("prompt", "0")).rpartition(" ")[2]
+        status, body = answers[int(number)]
+        return Response(body if isinstance(body, str) else json.dumps(body), status_code=status)
+
+    app = Starlette(routes=[Route("/{path:path}", answer, methods=["POST"])])
+    async with serving(app) as origin:
+        settings = read_settings(environment_for(origin, tmp_path, JOURNEYAPI_API_KEY=KEY))
+        async with client_of(settings) as client:
+            results = []
+            for number in range(len(answers)):
+                wanted = {"prompt": f"a kite {number}", "model": "z-image", "wait_s": 1}
+                made = await client.call_tool("imagine", wanted)
+                results.append(made.model_dump_json())
+                assert has_no_key(results[-1]), list(PLACES)[number]
+            listed = await client.call_tool("fetch_task", {})
+        stored = database(tmp_path)
+    assert "[secret]" in "".join(results)
+    assert has_no_key(listed.model_dump_json(), logged())
+    assert KEY.lower() not in stored.lower()
+
+
+async def test_what_a_caller_says_of_a_secret_is_not_said_again(tmp_path: Path, authority: Authority) -> None:
+    """Neither by a tool, which repeats what is wrong, nor to a webhook."""
+    async with receiving(authority) as receiver:
+        secret = "whsec_c2FuZGJveC1zZWNyZXQtMDEyMzQ1Njc4OWFiY2RlZiE="
+        settings = {"JOURNEY_MCP_WEBHOOK_SECRET": secret, "JOURNEYAPI_API_KEY": KEY, **TRUSTED}
+        async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+            async with client_of(settings_for(upstream.base_url, tmp_path, **settings)) as client:
+                refused = await client.call_tool("imagine", {"prompt": "a kite", "model": f"{KEY} {secret}"})
+                unknown = await client.call_tool("fetch_task", {"task_ids": [KEY]})
+            async with running_studio(settings_for(upstream.base_url, tmp_path, **settings)) as studio:
+                task = await created(studio, wish(prompt=f"a kite with {KEY}", webhook_url=receiver.url))
+                await studio.wait_for_new(task, 300)
+                await receiver.until_received()
+        for text in (refused.model_dump_json(), unknown.model_dump_json(), json.dumps(receiver.objects[0])):
+            assert "[secret]" in text
+            assert has_no_key(text)
+            assert secret not in text
+
+
+def test_a_traceback_is_one_line_without_secrets(logged: Callable[[], str]) -> None:
+    """Also that of what ends the process."""
+    error = InternalError(f"what {KEY} did")
+    error.__cause__ = ValueError("\u200b".join(KEY))
+    logging.getLogger("httpx2").warning("bad %s", KEY, exc_info=error)
+    logging.getLogger("httpx2").warning("bad %s %s", KEY)  # noqa: PLE1206  # a fault of a library's
+    sys.excepthook(type(error), error, error.__traceback__)
+    warning, end = logged().splitlines()
+    assert "WARNING httpx2: bad [secret] | " in warning
+    assert "CRITICAL journey_mcp: it ended by a fault | " in end
+    assert "InternalError: what [secret] did" in end
+    assert has_no_key(warning, end)
