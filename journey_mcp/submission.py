@@ -7,6 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from inspect import iscoroutinefunction
 
 from journey_mcp import pacing
 from journey_mcp.delivery import Delivery
@@ -24,9 +25,10 @@ from journey_mcp.errors import (
 )
 from journey_mcp.notices import AnyNotice
 from journey_mcp.providers import SANDBOX, Account, Provider, TellsBalance, Uploads
+from journey_mcp.providers.client import Later
 from journey_mcp.queueing import Line, Place, Queues
 from journey_mcp.registry import Offer
-from journey_mcp.requests import PreparedRequest, Webhook
+from journey_mcp.requests import PreparedRequest
 from journey_mcp.rests import Rests
 from journey_mcp.spending import Purse
 from journey_mcp.tasks import Charges, Cost, Prediction, Submission, Task
@@ -181,9 +183,9 @@ class Submitter:
     async def _sent_in_turn(self, request: PreparedRequest, attempt: Attempt, line: Line, place: Place) -> Prediction:
         tries = 0
         while True:
-            webhook = await self._departed(line, place, attempt.account)
+            sending = await self._departed(line, place, request, attempt)
             try:
-                prediction = await attempt.provider.submit(replace(request, webhook=webhook), attempt.offer)
+                prediction = await sending
             except RateLimited as error:
                 await self._back_in_line(line, place, error, tries)
             except Unreachable as error:
@@ -208,8 +210,10 @@ class Submitter:
                 tries += 1
         return request
 
-    async def _departed(self, line: Line, place: Place, account: Account) -> Webhook | None:
-        """Wait for the turn, and journal that the request leaves; where its provider is to report the task.
+    async def _departed(
+        self, line: Line, place: Place, request: PreparedRequest, attempt: Attempt
+    ) -> Awaitable[Prediction]:
+        """Wait for the turn, and journal that the request leaves; its answer, which is to be awaited at once.
 
         Waiting alone moves no task to another provider.
         """
@@ -217,7 +221,7 @@ class Submitter:
         while True:
             try:
                 async with line.turn(place, patience_s):
-                    return await self._journal_sent(account)
+                    return await self._journal_sent(request, attempt)
             except RateLimited:
                 if await self._has_next():
                     raise
@@ -253,13 +257,21 @@ class Submitter:
         if task is None or task.status.is_final:
             raise _Gone
 
-    async def _journal_sent(self, account: Account) -> Webhook | None:
-        """Store that the creating request leaves now; where its provider is to report the task.
+    async def _journal_sent(self, request: PreparedRequest, attempt: Attempt) -> Awaitable[Prediction]:
+        """Encode the creating request, and store that it leaves now; its answer, which is to be awaited at once.
 
         Raises:
-            _Gone, NotSubmitted, SetupError: it may not.
+            _Gone, NotSubmitted, SetupError: it may not, or it cannot be encoded.
         """
         self._check_wanted()
+        task = self._holdings.get(self._task_id)
+        webhook = self._slots.of(task, attempt.account) if task else None
+        encode = partial(attempt.provider.submit, replace(request, webhook=webhook), attempt.offer)
+        sending = Later(encode) if iscoroutinefunction(attempt.provider.submit) else encode()
+        await self._store_sent(attempt.account)
+        return sending
+
+    async def _store_sent(self, account: Account) -> None:
         task = await self._holdings.change(
             self._task_id, lambda task, now: task.sent(now, self._slots.answer_by(task, account, now))
         )
@@ -267,7 +279,6 @@ class Submitter:
             raise _Gone
         if not self._holdings.is_stored(self._task_id):
             raise SetupError(_NOT_STORED)
-        return self._slots.of(task, account)
 
 
 def _gap(error: RateLimited | Unreachable, tries: int, refused_s: float, *, has_next: bool) -> float | None:

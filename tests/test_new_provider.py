@@ -1,6 +1,6 @@
 """The recipe of docs/new-provider.md, followed: a provider of its own protocol, from facts to a finished picture."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,12 @@ class Acme:
     def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
         self._account, self._http, self._auth = account, http, bearer(account.key)
 
-    async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
+    def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
         """Create one job."""
         url = httpx2.URL(f"{self._account.base_url}/jobs")
         body = {"model": offer.wire_id, **write_fields(request, offer)}
         sending = exchange(self._http, "POST", url, auth=self._auth, within_s=60, body=body)
-        return await created(sending, self._account, refusal=self._refusal, read=read_job)
+        return created(sending, self._account, refusal=self._refusal, read=read_job)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
         """Ask for one job."""

@@ -1,18 +1,27 @@
 """One creating request, carried through what can go wrong: what is sent, told, and charged."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from manual_clock import until
 from PIL import Image
-from support import World, created, running_studio, settings_for, wide_world, wish, world
+from support import SERVICES, World, created, running_studio, settings_for, statements, wide_world, wish, world
 
 from journey_mcp import sandbox
+from journey_mcp.accounts import accounts_of
+from journey_mcp.connections import ADAPTERS
+from journey_mcp.errors import SetupError
+from journey_mcp.providers.client import new_http_client
+from journey_mcp.providers.journeyapi import JourneyApi
+from journey_mcp.registry import Offer, load
+from journey_mcp.requests import PreparedRequest
+from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
-from journey_mcp.tasks import Status, Submission, Task
+from journey_mcp.tasks import Prediction, Status, Submission, Task
 
 
 @pytest.mark.parametrize(
@@ -215,3 +224,45 @@ async def test_a_task_that_is_called_off_between_two_uploads_is_not_uploaded_aga
         assert ended.status is Status.CANCELED
         await here.clock.sleep(10)
         assert (here.asked["replicate/files"], here.sent) == (uploads, [])
+
+
+class Garbling(JourneyApi):
+    """An adapter that writes what is no text."""
+
+    def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
+        """Write it."""
+        return super().submit(replace(request, prompt="\ud800"), offer)
+
+
+async def test_what_cannot_be_written_is_refused_free_and_never_counts_as_sent(tmp_path: Path) -> None:
+    """A request is encoded before it is journaled that it leaves."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = settings_for(upstream.base_url, tmp_path)
+        async with running_studio(settings, adapters={**ADAPTERS, "journeyapi": Garbling}) as studio:
+            with statements("UPDATE tasks") as seen:
+                task = await studio.wait_for_new(await created(studio, wish()), 900)
+        assert upstream.sandbox.ledger.submissions == ()
+    assert task.failure is not None
+    assert (task.status, task.failure.code, task.submission) == (Status.FAILED, "setup", Submission.REFUSED)
+    assert (task.cost, task.charges) == (None, {})
+    assert "cannot be written" in task.failure.message
+    assert "Nothing was sent or charged" in (task.failure.next_step or "")
+    assert seen
+    assert repr(Submission.SENT.value) not in str(seen)
+
+
+@pytest.mark.parametrize(
+    ("key", "prompt"),
+    [("secret_ü_0123456789", "a kite"), ("secret_01234567\n89", "a kite"), ("secret_0123456789", "\ud800")],
+)
+async def test_every_adapter_encodes_before_it_is_awaited(key: str, prompt: str) -> None:
+    """A key that cannot be sent, and a prompt that is no text; whoever made the account."""
+    registry, settings = load(), read_settings({variable: "key" for variable, _ in SERVICES.values()})
+    catalog = registry.catalog(list(registry.providers))
+    async with new_http_client() as http:
+        for account in accounts_of(settings, registry):
+            provider = ADAPTERS[registry.providers[account.facts_id].wire](replace(account, key=key), http)
+            offer = next(o for offers in catalog.offers.values() for o in offers if o.provider == account.provider)
+            with pytest.raises(SetupError, match="cannot be written") as refused:
+                _ = provider.submit(PreparedRequest(prompt=prompt), offer)
+            assert "0123" not in str(refused.value)

@@ -4,7 +4,7 @@ Contradictions are followed in their tolerant reading: a creating answer may car
 only the id (C2), any status word but `finished` and `failed` means running (C3), ids are opaque (C12).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Literal
 
 import httpx2
@@ -46,12 +46,12 @@ class JourneyApi:
         # parsed once: reading an address takes a fifth of an exchange on this machine's own network
         self._urls = {path: httpx2.URL(account.base_url + path) for path in _PATHS}
 
-    async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
+    def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
         """Create one task with `/imagine`."""
         auth = self._auth.hiding(request.webhook.secret) if request.webhook else self._auth
         body = write_imagine(request, offer)
         sending = self._exchange("POST", "/imagine", body, within_s=SUBMIT_WITHIN_S, auth=auth)
-        return await created(sending, self._account, refusal=self._refusal, read=read_task)
+        return created(sending, self._account, refusal=self._refusal, read=read_task)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
         """One id by `/fetch`, more by `/fetch-many`; ids that are not known are left out (U2)."""
@@ -90,7 +90,7 @@ class JourneyApi:
         task = read_json(delivery.body, (self._account.key, delivery.secret))
         return read_task(task) if isinstance(task, dict) else None
 
-    async def _exchange(
+    def _exchange(
         self,
         method: Literal["GET", "POST"],
         path: str,
@@ -98,9 +98,9 @@ class JourneyApi:
         *,
         within_s: float = ASK_WITHIN_S,
         auth: Auth | None = None,
-    ) -> Answer:
+    ) -> Awaitable[Answer]:
         url, auth = self._urls[path], auth or self._auth
-        return await exchange(self._http, method, url, auth=auth, within_s=within_s, body=body)
+        return exchange(self._http, method, url, auth=auth, within_s=within_s, body=body)
 
     def _refusal(self, answer: Answer) -> JourneyError | None:
         if answer.status < httpx2.codes.BAD_REQUEST:

@@ -16,7 +16,7 @@ from journey_mcp.errors import (
     quoted,
 )
 from journey_mcp.providers import Account
-from journey_mcp.providers.client import Answer, ExchangeBroken
+from journey_mcp.providers.client import Answer, ExchangeBroken, Later
 from journey_mcp.tasks import Prediction
 
 _SERVER_FAULTS = 500
@@ -25,30 +25,36 @@ _PERHAPS_CREATED = {408, 409, 425, 499}
 """Refusals that a gateway may give while the service behind it works on."""
 
 
-async def created(
+def created(
     sending: Awaitable[Answer],
     account: Account,
     *,
     refusal: Callable[[Answer], JourneyError | None],
     read: Callable[[Mapping[str, Any]], Prediction | None],
-) -> Prediction:
-    """The prediction that a creating request made. Where the status is no refusal, an id counts, whatever it is.
+) -> Awaitable[Prediction]:
+    """The prediction that a creating request makes once this is awaited.
+
+    Where the status is no refusal, an id counts, whatever it is.
 
     Raises:
         Unreachable: nothing was sent.
         JourneyError: what `refusal` finds in the answer; nothing was created.
         SubmissionUnconfirmed: something may have been created.
     """
-    try:
-        answer = await sending
-    except ExchangeBroken as broken:
-        raise SubmissionUnconfirmed(f"{broken} The task may have been created.") from broken
-    if error := refusal(answer):
-        raise error
-    prediction = read(answer.mapping)
-    if prediction is None:
-        raise without_id(answer, account)
-    return prediction
+
+    async def send() -> Prediction:
+        try:
+            answer = await sending
+        except ExchangeBroken as broken:
+            raise SubmissionUnconfirmed(f"{broken} The task may have been created.") from broken
+        if error := refusal(answer):
+            raise error
+        prediction = read(answer.mapping)
+        if prediction is None:
+            raise without_id(answer, account)
+        return prediction
+
+    return Later(send)
 
 
 def refusal_of(

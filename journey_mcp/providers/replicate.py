@@ -5,7 +5,7 @@ Replicate has (holding a request, uploads, cancelling, webhooks) stands as `feat
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import quote
@@ -56,13 +56,13 @@ class Replicate:
         self._auth = bearer(account.key)
         self._signing_key = SigningKey(self._ask_for_signing_key)
 
-    async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
+    def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
         """Create one prediction."""
         path, body = write_creation(request, offer)
         headers = {"prefer": f"wait={_HOLD_S}"} if "hold" in self._account.features else {}
         within_s = sending_s(*request.images, request.mask)
         sending = self._exchange("POST", path, within_s, body=body, headers=headers)
-        return await created(sending, self._account, refusal=self._refusal, read=read_prediction)
+        return created(sending, self._account, refusal=self._refusal, read=read_prediction)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
         """Ask for one prediction; there is no question for several."""
@@ -122,9 +122,9 @@ class Replicate:
             f"{self._account.provider} answered HTTP {answer.status} and did not tell what it signs webhooks with."
         )
 
-    async def _exchange(self, method: Literal["GET", "POST"], path: str, within_s: float, **sent: Any) -> Answer:
+    def _exchange(self, method: Literal["GET", "POST"], path: str, within_s: float, **sent: Any) -> Awaitable[Answer]:
         url = httpx2.URL(self._account.base_url + path)
-        return await exchange(self._http, method, url, auth=self._auth, within_s=within_s, **sent)
+        return exchange(self._http, method, url, auth=self._auth, within_s=within_s, **sent)
 
     def _refusal(self, answer: Answer) -> JourneyError | None:
         reason = read_errors(answer)

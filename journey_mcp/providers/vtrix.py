@@ -5,7 +5,7 @@ client sends them; the id may be called `task_id`; every status but `completed` 
 error is an object with `message` or `error_message`, or a mere string.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -35,11 +35,11 @@ class Vtrix:
         self._submit_url = account.base_url + _PATH
         self._task_url = f"{account.poll_url or account.base_url}{_PATH}/task/"
 
-    async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
+    def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
         """Create one task."""
         within_s = sending_s(*request.images, request.mask)
         sending = self._exchange("POST", self._submit_url, within_s, write_creation(request, offer))
-        return await created(sending, self._account, refusal=self._refusal_of_creation, read=read_task)
+        return created(sending, self._account, refusal=self._refusal_of_creation, read=read_task)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
         """Ask for one task; there is no question for several."""
@@ -53,8 +53,10 @@ class Vtrix:
             raise self._refusal(answer) or unusable(answer, self._account)
         return {handle.prediction_id: prediction}
 
-    async def _exchange(self, method: Literal["GET", "POST"], url: str, within_s: float, body: Any = None) -> Answer:
-        return await exchange(self._http, method, httpx2.URL(url), auth=self._auth, within_s=within_s, body=body)
+    def _exchange(
+        self, method: Literal["GET", "POST"], url: str, within_s: float, body: Any = None
+    ) -> Awaitable[Answer]:
+        return exchange(self._http, method, httpx2.URL(url), auth=self._auth, within_s=within_s, body=body)
 
     def _refusal_of_creation(self, answer: Answer) -> JourneyError | None:
         """A refusal may also come as a 2xx that has an error and no id: so the vendor's client reads it."""
