@@ -18,6 +18,7 @@ from journey_mcp.clock import Clock, Wakeup
 from journey_mcp.errors import InvalidWebhook, SetupError
 from journey_mcp.fetching import Fetcher, FetchError
 from journey_mcp.holdings import LEASE_S
+from journey_mcp.outgoing_webhooks import WebhookPolicy
 from journey_mcp.requests import check_webhook_url, webhook_host
 from journey_mcp.store import Store
 from journey_mcp.tasks import Task
@@ -36,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class Relay:
-    """The way of results to webhooks. `secret` goes along as `x-webhook-secret`; `shown` makes the result object."""
+    """The way of results to webhooks, as `policy` has it; `shown` makes the result object."""
 
     def __init__(
         self,
@@ -44,13 +45,13 @@ class Relay:
         clock: Clock,
         fetcher: Fetcher,
         *,
-        secret: str | None,
+        policy: WebhookPolicy,
         shown: Callable[[Task, float], dict[str, Any]],
     ) -> None:
         self._store = store
         self._clock = clock
         self._fetcher = fetcher
-        self._headers = {"content-type": "application/json", **({"x-webhook-secret": secret} if secret else {})}
+        self._policy = policy
         self._shown = shown
         self._running: Counter[str] = Counter()
         """How many webhooks are being told, by host."""
@@ -62,10 +63,11 @@ class Relay:
         """Refuse a webhook that could never be told.
 
         Raises:
-            InvalidWebhook: it is not HTTPS, or not a public address; says which.
+            InvalidWebhook: it is not HTTPS, not a public address, or at an origin that may not be called; says which.
         """
         check_webhook_url(url)
         try:
+            self._policy.check(url)
             await self._fetcher.check(url, within_s=_ANSWER_WITHIN_S)
         except FetchError as error:
             raise InvalidWebhook(f"webhook_url cannot be used: {error}.") from error
@@ -147,11 +149,12 @@ class Relay:
 
     async def _problem(self, task: Task) -> str | None:
         """Why the webhook has not taken the result; `None` when it has."""
-        content = json.dumps(self._shown(task, self._clock.now()), ensure_ascii=False).encode()
+        url, now = task.request.webhook_url or "", self._clock.now()
+        content = json.dumps(self._shown(task, now), ensure_ascii=False).encode()
         try:
-            status = await self._fetcher.post(
-                task.request.webhook_url or "", content, self._headers, within_s=_ANSWER_WITHIN_S
-            )
-        except FetchError as error:
+            self._policy.check(url)  # the settings may be others than when the task was made
+            headers = self._policy.headers(task.id, url, content, now)
+            status = await self._fetcher.post(url, content, headers, within_s=_ANSWER_WITHIN_S)
+        except (FetchError, InvalidWebhook) as error:
             return str(error)
         return None if 200 <= status < 300 else f"it answered HTTP {status}"  # noqa: PLR2004  # what success is

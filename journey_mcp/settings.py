@@ -23,6 +23,7 @@ from journey_mcp.budgets import parse_amounts, parse_credit_prices, parse_limits
 from journey_mcp.concurrency import parse_limits_at_once
 from journey_mcp.errors import SetupError
 from journey_mcp.redaction import secrets_in, without_userinfo
+from journey_mcp.standard_webhooks import key_of
 
 
 def _listed(value: Any) -> Any:
@@ -59,13 +60,30 @@ def _fault_of(secret: str) -> str | None:
     return "has a blank in it, and keys have none" if " " in secret else None
 
 
+def _origins(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(_origin, texts))
+
+
+def _origin(text: str) -> str:
+    """An origin of HTTPS, whose scheme may be left out."""
+    try:
+        origin = BaseUrl((text if "://" in text else f"https://{text}").lower())
+    except ValueError:
+        origin = None
+    if origin is None or origin.has_userinfo or not _ORIGIN.fullmatch(origin):
+        raise ValueError("must be origins such as https://hooks.example.com or https://hooks.example.com:8443")
+    return origin
+
+
 InAnyCase = BeforeValidator(_in_lower_case)
 Key = Annotated[SecretStr, AfterValidator(_key)]
 Address = Annotated[BaseUrl, PlainValidator(BaseUrl)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Origins = Annotated[Names, AfterValidator(_origins)]
 Folders = Annotated[tuple[Path, ...], BeforeValidator(_listed), AfterValidator(_at_home)]
 Seconds = Annotated[int, Field(ge=0, le=300)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], InAnyCase]
+_ORIGIN = re.compile(r"https://[^\s/?#*%\\]+")
 _UNEXPANDED = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_.:-]{0,80}\}")
 """A reference to a variable that a configuration file has and that nothing replaced by its value."""
 
@@ -209,7 +227,18 @@ class Settings(BaseModel):
     webhook_secret: Key | None = Field(
         None,
         title="JOURNEY_MCP_WEBHOOK_SECRET",
-        description="Sent as the header `x-webhook-secret` with every call of a `webhook_url`.",
+        description="Signs every call of a `webhook_url` by Standard Webhooks: `whsec_` and Base64, or plain text.",
+    )
+    webhook_origins: Origins = Field(
+        (),
+        title="JOURNEY_MCP_WEBHOOK_ORIGINS",
+        description="The only origins at which a `webhook_url` may be, comma-separated, as in "
+        "`https://hooks.example.com`; default: any public one.",
+    )
+    webhook_secret_origins: Origins = Field(
+        (),
+        title="JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS",
+        description="Origins that also get the secret itself, as the header `x-webhook-secret`.",
     )
     keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         30,
@@ -242,6 +271,12 @@ class Settings(BaseModel):
             raise ValueError("must have no user name or password: every provider is told this address")
         if parts.query or parts.fragment:
             raise ValueError("must have neither ? nor #: the task's id is put behind it")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _signing_key(cls, value: SecretStr | None) -> SecretStr | None:
+        key_of(value.get_secret_value() if value else "")
         return value
 
     @field_validator("providers")
@@ -402,7 +437,7 @@ def _wrong(variable: str, value: str, fault: str, *, is_key: bool = False) -> Se
 
 def _shown(field: str, value: str) -> str:
     """A wrong value as it may be shown: of what should be an address, a part may be a password."""
-    return without_userinfo(value) if field.endswith(("_url", "_hosts")) else value
+    return without_userinfo(value) if field.endswith(("_url", "_hosts", "_origins")) else value
 
 
 def _is_secret(field: str) -> bool:

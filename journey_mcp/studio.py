@@ -32,6 +32,7 @@ from journey_mcp.holdings import Holdings
 from journey_mcp.inbox import Inbox
 from journey_mcp.language import Verdict, judge
 from journey_mcp.notices import AnyNotice
+from journey_mcp.outgoing_webhooks import WebhookPolicy
 from journey_mcp.pictures import PictureReader, Pictures
 from journey_mcp.polling import Poller
 from journey_mcp.providers import SANDBOX
@@ -121,7 +122,7 @@ class Studio:
             self._holdings.store,
             self._holdings.clock,
             fetcher,
-            secret=settings.webhook_secret.get_secret_value() if settings.webhook_secret else None,
+            policy=WebhookPolicy.of(settings),
             shown=lambda task, now: redactor.plain(task_object(task, now=now, with_prompt=True, with_paths=False)),
         )
         self._holdings.listen(self._relay.changed)

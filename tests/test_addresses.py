@@ -121,6 +121,8 @@ async def test_a_task_is_found_whatever_the_password_is_by_now(tmp_path: Path) -
         ("VTRIX_POLL_BASE_URL", f"https://{LOGIN}/more@gateway.test"),
         ("JOURNEY_MCP_PUBLIC_URL", f"https://{LOGIN}@hooks.test"),
         ("JOURNEY_MCP_DATABASE_URL", f"{LOGIN}@db/tasks"),
+        ("JOURNEY_MCP_WEBHOOK_ORIGINS", f"https://{LOGIN}@hooks.test"),
+        ("JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS", f"https://hooks.test,{LOGIN}@hooks.test"),
         ("ACME_BASE_URL", f"{LOGIN}@acme.test"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,7 +31,12 @@ from support import (
 
 from journey_mcp import sandbox
 from journey_mcp.errors import InvalidWebhook
+from journey_mcp.fetching import FetchError
 from journey_mcp.holdings import LEASE_S
+from journey_mcp.outgoing_webhooks import WebhookPolicy
+from journey_mcp.providers import WebhookDelivery
+from journey_mcp.providers.signatures import read_signed
+from journey_mcp.settings import read_settings
 from journey_mcp.tasks import Status
 
 
@@ -42,12 +48,15 @@ class Receiver:
     url: str = ""
     received: list[tuple[Mapping[str, str], Any]] = field(default_factory=list)
     """Headers and body of every delivery."""
+    bodies: list[bytes] = field(default_factory=list)
+    """As they came."""
     received_at: list[float] = field(default_factory=list)
     """The loop's times of the deliveries."""
     _is_called: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def take(self, request: Request) -> Response:
         """One delivery."""
+        self.bodies.append(await request.body())
         self.received.append((request.headers, await request.json()))
         self.received_at.append(asyncio.get_running_loop().time())
         self._is_called.set()
@@ -82,6 +91,8 @@ async def receiving(authority: Authority, *statuses: int) -> AsyncIterator[Recei
         yield receiver
 
 
+WHSEC = "whsec_c2FuZGJveC1zZWNyZXQtMDEyMzQ1Njc4OWFiY2RlZiE="
+KEYS = {WHSEC: b"sandbox-secret-0123456789abcdef!", "s3cret-of-text": b"s3cret-of-text"}
 TRUSTED = {"JOURNEY_MCP_TRUSTED_HOSTS": "127.0.0.1"}
 
 
@@ -104,7 +115,7 @@ async def test_every_provider_s_result_is_told_in_the_same_form(
         assert made.status is Status.SUCCEEDED
         await receiver.until_received()
         headers, told = receiver.received[0]
-        assert headers["x-webhook-secret"] == "s3cret"
+        assert "s3cret" not in str(headers)
         assert headers["content-type"] == "application/json"
         assert (told["task_id"], told["status"], told["provider"]) == (made.id, "succeeded", service)
         assert [image["url"] for image in told["images"]] == [image.url for image in made.images]
@@ -120,7 +131,8 @@ async def test_a_failure_is_told_too_and_without_a_secret_none_is_sent(tmp_path:
         made = await here.made(webhook_url=receiver.url)
         await receiver.until_received()
         headers, told = receiver.received[0]
-        assert "x-webhook-secret" not in headers
+        assert not {"x-webhook-secret", "webhook-signature"} & set(headers)
+        assert headers["webhook-id"] == f"msg_{made.id.removeprefix('tsk_')}"
         assert (told["task_id"], told["error"]["code"]) == (made.id, "out_of_credits")
 
 
@@ -133,6 +145,118 @@ async def test_a_deaf_receiver_is_tried_again_after_10_30_and_90_seconds(tmp_pat
         await here.clock.sleep(LONG_S)
         assert len(receiver.received) == 4
         assert len({json.dumps(told, sort_keys=True) for told in receiver.objects}) == 1
+
+
+@pytest.mark.parametrize("secret", [WHSEC, "s3cret-of-text"])
+async def test_every_try_is_signed_anew_under_the_same_id(tmp_path: Path, authority: Authority, secret: str) -> None:
+    """By Standard Webhooks: the time is that of the try, and the secret is not sent."""
+    async with (
+        receiving(authority, 500, 500, 200) as receiver,
+        world(tmp_path, JOURNEY_MCP_WEBHOOK_SECRET=secret, **TRUSTED) as here,
+    ):
+        made = await here.made(webhook_url=receiver.url)
+        await receiver.until_received(3)
+        for (headers, _), body in zip(receiver.received, receiver.bodies, strict=True):
+            message = read_signed(WebhookDelivery(headers=headers, body=body, secret="", at=here.clock.now()))
+            assert message is not None
+            assert message.is_signed_with(KEYS[secret])
+            assert not message.is_signed_with(b"another")
+            assert secret not in str(headers)
+            assert "x-webhook-secret" not in headers
+        assert {headers["webhook-id"] for headers, _ in receiver.received} == {f"msg_{made.id.removeprefix('tsk_')}"}
+        times = [int(headers["webhook-timestamp"]) for headers, _ in receiver.received]
+        assert [later - earlier for earlier, later in pairwise(times)] == pytest.approx([10, 30], abs=1)
+
+
+async def test_only_origins_of_the_setting_are_told_the_secret(tmp_path: Path, authority: Authority) -> None:
+    """Beside the signature, for receivers that compare the header; another port is another origin."""
+    async with receiving(authority) as old, receiving(authority) as other:
+        settings = {
+            "JOURNEY_MCP_WEBHOOK_SECRET": WHSEC,
+            "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS": old.url.removesuffix("/hook"),
+        }
+        async with world(tmp_path, **settings, **TRUSTED) as here:
+            for receiver in (old, other):
+                await here.made(webhook_url=receiver.url)
+                await receiver.until_received()
+        (headers, _), (other_headers, _) = old.received[0], other.received[0]
+        assert headers["x-webhook-secret"] == WHSEC
+        assert "x-webhook-secret" not in other_headers
+        assert {"webhook-signature"} <= set(headers) & set(other_headers)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_allowed"),
+    [
+        ("https://127.0.0.1/hook", True),
+        ("https://127.0.0.1:443/hook?x=1", True),
+        ("HTTPS://HOOKS.127.0.0.1.nip.test:8443/", True),
+        ("https://127.0.0.1:8443/hook", False),
+        ("https://hooks.127.0.0.1.nip.test/", False),
+        ("https://evil.test/127.0.0.1", False),
+        ("https://127.0.0.1.evil.test/", False),
+        ("https://evil.test\\@127.0.0.1/", False),
+        ("https://127.0.0.1@evil.test/", False),
+        ("https://evil.test#@127.0.0.1/", False),
+        ("https://127.0.0.1%2eevil.test/", False),
+    ],
+)
+def test_a_setting_names_the_only_origins_that_may_be_called(url: str, *, is_allowed: bool) -> None:
+    """Host and port, as a request to the address reads them."""
+    origins = "https://127.0.0.1, hooks.127.0.0.1.nip.test:8443/"
+    policy = WebhookPolicy.of(read_settings({"JOURNEY_MCP_WEBHOOK_ORIGINS": origins}))
+    if is_allowed:
+        policy.check(url)
+    else:
+        with pytest.raises((InvalidWebhook, FetchError)):
+            policy.check(url)
+
+
+async def test_a_webhook_elsewhere_is_refused_before_anything_is_paid(tmp_path: Path) -> None:
+    """The error names the origins that may be called."""
+    origins = "https://hooks.example.com,https://10.0.0.1:8443"
+    async with world(tmp_path, JOURNEY_MCP_WEBHOOK_ORIGINS=origins) as here:
+        with pytest.raises(
+            InvalidWebhook, match=r"at https://hooks.example.com, https://10.0.0.1:8443 only"
+        ) as refused:
+            await here.studio.create(wish(webhook_url="https://other.example.com/hook"))
+        assert "leave webhook_url out" in (refused.value.failure.next_step or "")
+        assert here.sent == []
+
+
+async def test_a_webhook_that_may_not_be_called_any_more_is_not(
+    tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The settings hold when it is told, not only when the task is made."""
+    async with receiving(authority, 500, 204) as receiver, sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        settings = settings_for(upstream.base_url, tmp_path, **TRUSTED)
+        clock = ManualClock()
+        async with running_studio(settings, clock) as first:
+            await first.wait_for_new(await created(first, wish(webhook_url=receiver.url)), 900)
+            await receiver.until_received()
+        narrower = settings_for(
+            upstream.base_url, tmp_path, **TRUSTED, JOURNEY_MCP_WEBHOOK_ORIGINS="https://hooks.example.com"
+        )
+        async with running_studio(narrower, clock):
+            await clock.sleep(LONG_S)
+        assert len(receiver.received) == 1
+        assert "is given up after 4 tries: webhook_url: this server calls webhooks at" in caplog.text
+
+
+def test_the_example_in_the_document_verifies() -> None:
+    """Word for word; of another secret, another body, or an old request it says no."""
+    text = (Path(__file__).parent.parent / "docs" / "webhooks.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(text.partition("```python\n")[2].partition("```")[0], names)  # it is ours
+    body, now = b'{"task_id": "tsk_x"}', time.time()
+    for secret in (WHSEC, "s3cret-of-text"):
+        policy = WebhookPolicy.of(read_settings({"JOURNEY_MCP_WEBHOOK_SECRET": secret}))
+        headers = policy.headers("tsk_x", "https://hooks.example.com/", body, now)
+        assert names["is_genuine"](headers, body, secret)
+        assert not names["is_genuine"](headers, body + b" ", secret)
+        assert not names["is_genuine"](headers, body, "another")
+        old = policy.headers("tsk_x", "https://hooks.example.com/", body, now - 301)
+        assert not names["is_genuine"](old, body, secret)
 
 
 async def test_a_receiver_that_stays_deaf_is_given_up_and_the_result_stays(
@@ -167,6 +291,7 @@ async def test_nobody_there_is_like_a_deaf_receiver(tmp_path: Path, caplog: pyte
         ("https://169.254.169.254/latest/meta-data", "no public address"),
         ("https://localhost/hook", "no public address"),
         ("https://user:secret@127.0.0.1/hook", "carries a user name or password"),
+        ("http://user:secret@127.0.0.1/hook", "is not an HTTPS URL"),
         ("https://no-such-host.invalid/hook", "cannot be resolved"),
     ],
 )

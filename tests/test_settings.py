@@ -28,6 +28,10 @@ from journey_mcp.settings import misspelled, read_settings, variables
         ("JOURNEYAPI_BASE_URL", "ftp://host/api", "must be an address"),
         ("JOURNEY_MCP_DATABASE_URL", "nonsense", "must be an address"),
         ("JOURNEY_MCP_DATA_DIR", __file__, "is a file"),
+        ("JOURNEY_MCP_WEBHOOK_ORIGINS", "https://hooks.example.com/hook", "must be origins such as"),
+        ("JOURNEY_MCP_WEBHOOK_ORIGINS", "hooks.example.com,http://hooks.example.com", "must be origins such as"),
+        ("JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS", "https://hooks.example.com?x", "must be origins such as"),
+        ("JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS", "*", "must be origins such as"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: str, says: str) -> None:
@@ -73,6 +77,19 @@ def test_a_key_of_a_registry_s_provider_is_checked_as_well(tmp_path: Path, value
     told = "".join(traceback.format_exception(raised.value)) + str(raised.value.failure)
     assert not re.search("(?i)live.x|live.y", told.replace("${ACME_LIVE_X}", ""))
     check(read_settings({"OTHER_API_KEY": value, "ACME_API_KEY": "acme-live-x", **registry}))
+
+
+@pytest.mark.parametrize("value", ["whsec_", "whsec_AAE", "whsec_A-EC"])
+def test_a_webhook_s_secret_is_what_its_prefix_says(value: str) -> None:
+    """Half a key would sign what nobody can verify."""
+    with pytest.raises(SetupError, match=r"WEBHOOK_SECRET=\(secret\): begins with whsec_, and what follows"):
+        read_settings({"JOURNEY_MCP_WEBHOOK_SECRET": value})
+
+
+def test_origins_are_read_as_people_write_them() -> None:
+    """Without the scheme, in any case, with a slash."""
+    settings = read_settings({"JOURNEY_MCP_WEBHOOK_ORIGINS": "hooks.example.com, HTTPS://Hooks.example.com:8443/"})
+    assert settings.webhook_origins == ("https://hooks.example.com", "https://hooks.example.com:8443")
 
 
 @pytest.mark.parametrize("name", ["JOURNEYAPI_API_KEY", "BFL_BASE_URL", "JOURNEY_MCP_DATA_DIR"])
@@ -176,4 +193,4 @@ def test_a_registry_file_may_name_variables_of_its_own(tmp_path: Path) -> None:
 def test_a_misspelled_variable_is_found() -> None:
     """It would be ignored without a word."""
     assert misspelled({"JOURNEY_MCP_DATADIR": "x", "JOURNEY_MCP_WAIT_S": "3", "HOME": "y"}) == ["JOURNEY_MCP_DATADIR"]
-    assert len(variables()) == 32
+    assert len(variables()) == 34

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from journey_mcp.providers import WebhookDelivery
 from journey_mcp.providers.signatures import is_hex_signature, is_secret, read_signed, read_signing_key
+from journey_mcp.standard_webhooks import key_of, signature_of
 
 KEY = "whsec_c2FuZGJveC1zZWNyZXQtMDEyMzQ1Njc4OWFiY2RlZiE="
 BODY = b'{"id":"ex4mpl3id000000000000000000","status":"succeeded"}'
@@ -32,6 +33,27 @@ def test_the_signature_of_the_vector_is_of_its_key() -> None:
     assert message.is_signed_with(b"sandbox-secret-0123456789abcdef!")
     assert not message.is_signed_with(b"sandbox-secret-0123456789abcdef?")
     assert not message.is_signed_with(b"")
+
+
+def test_what_we_sign_is_the_vector() -> None:
+    """Both ways the same."""
+    id_, timestamp, signature = VECTOR.values()
+    assert signature_of(key_of(KEY), id_, timestamp, BODY) == signature
+
+
+@pytest.mark.parametrize(
+    ("secret", "key"), [("whsec_AAEC", b"\x00\x01\x02"), ("my_AAEC", b"my_AAEC"), ("AAEC", b"AAEC")]
+)
+def test_a_secret_without_its_prefix_is_the_key(secret: str, key: bytes) -> None:
+    """Whatever it looks like."""
+    assert key_of(secret) == key
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_AAE", "whsec_AA EC", "whsec_A_EC"])
+def test_a_secret_with_the_prefix_is_base64(secret: str) -> None:
+    """Told at the start, before anything is signed with a part of it."""
+    with pytest.raises(ValueError, match="what follows is no Base64"):
+        key_of(secret)
 
 
 @pytest.mark.parametrize("number", range(len(BODY)))

@@ -20,6 +20,7 @@ from journey_mcp.connections import open_connections
 from journey_mcp.errors import CredentialsRejected, JourneyError, OutOfCredits, SetupError, Unreachable, UpstreamError
 from journey_mcp.fetching import TRUSTED_HOSTS_SETTING, Trusted
 from journey_mcp.local_files import FOLDERS_SETTING
+from journey_mcp.outgoing_webhooks import SECRET_ORIGINS_SETTING, WebhookPolicy
 from journey_mcp.providers import SANDBOX, Account, Balance, Provider, TellsBalance
 from journey_mcp.registry import ProviderFacts, Registry, load
 from journey_mcp.settings import Settings, misspelled, variables
@@ -142,6 +143,32 @@ def _rules(settings: Settings) -> Iterator[Finding]:
             told=f"providers report to {settings.public_url} while `journey-mcp serve --webhooks HOST:PORT` runs",
             facts={"public_url": settings.public_url},
         )
+    if settings.webhook_secret or settings.webhook_origins or settings.webhook_secret_origins:
+        try:
+            yield _own_webhooks(settings)
+        except SetupError as error:
+            yield _problem("webhook_url", error)
+
+
+def _own_webhooks(settings: Settings) -> Finding:
+    """How `webhook_url` is called."""
+    policy = WebhookPolicy.of(settings)
+    told = "signed" if policy.secret else "not signed: set JOURNEY_MCP_WEBHOOK_SECRET to sign them"
+    where = f"at {', '.join(policy.origins)} only" if policy.origins else "at any public HTTPS address"
+    if policy.secret and policy.secret_origins:
+        told = f"{told}, and told the secret at {', '.join(policy.secret_origins)}"
+    elif policy.secret_origins:
+        told = f"{told}, {SECRET_ORIGINS_SETTING} does nothing without it"
+    return Finding(
+        about="webhook_url",
+        verdict="ok" if policy.secret else "note",
+        told=f"calls go out {where}, {told}",
+        facts={
+            "signed": policy.secret is not None,
+            "origins": list(policy.origins),
+            "secret_origins": list(policy.secret_origins),
+        },
+    )
 
 
 def _spending(settings: Settings) -> Finding:

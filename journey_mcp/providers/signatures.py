@@ -13,6 +13,7 @@ import anyio
 
 from journey_mcp.errors import UpstreamError
 from journey_mcp.providers import WebhookDelivery
+from journey_mcp.standard_webhooks import signature_of
 
 _TOLERANCE_S = 300
 """How far the time of a signature may be from ours: Standard Webhooks leaves it to the receiver."""
@@ -36,16 +37,18 @@ def is_hex_signature(told: str, secret: str, body: bytes) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignedMessage:
-    """A message that may be signed as Standard Webhooks has it: `id.timestamp.body`, HMAC-SHA256, base64."""
+    """A message that may be signed."""
 
-    content: bytes
+    id: str
+    timestamp: str
+    body: bytes
     signatures: tuple[str, ...]
     """Any of them is enough: while a key is being changed there are two."""
 
     def is_signed_with(self, key: bytes) -> bool:
         """Whether one of the signatures is of this key."""
-        signature = base64.b64encode(hmac.new(key, self.content, hashlib.sha256).digest()).decode()
-        return any([_is_equal(told, f"v1,{signature}") for told in self.signatures])  # noqa: C419  # no early end
+        signature = signature_of(key, self.id, self.timestamp, self.body)
+        return any([_is_equal(told, signature) for told in self.signatures])  # noqa: C419  # no early end
 
 
 def read_signed(delivery: WebhookDelivery) -> SignedMessage | None:
@@ -57,7 +60,7 @@ def read_signed(delivery: WebhookDelivery) -> SignedMessage | None:
         return None
     if abs(delivery.at - int(timestamp)) > _TOLERANCE_S:
         return None
-    return SignedMessage(content=f"{id_}.{timestamp}.".encode() + delivery.body, signatures=signatures)
+    return SignedMessage(id=id_, timestamp=timestamp, body=delivery.body, signatures=signatures)
 
 
 def read_signing_key(told: Any) -> bytes | None:

@@ -286,6 +286,47 @@ async def test_a_password_in_an_address_is_not_shown_and_it_is_said_what_becomes
     assert "pass-w0rd" not in (await away.run("doctor")).out
 
 
+@pytest.mark.parametrize(
+    ("given", "verdict", "told"),
+    [
+        (
+            {"JOURNEY_MCP_WEBHOOK_SECRET": "whsec_AAEC"},
+            "ok",
+            "calls go out at any public HTTPS address, signed",
+        ),
+        (
+            {"JOURNEY_MCP_WEBHOOK_ORIGINS": "hooks.example.com"},
+            "note",
+            "calls go out at https://hooks.example.com only, not signed: set JOURNEY_MCP_WEBHOOK_SECRET to sign them",
+        ),
+        (
+            {"JOURNEY_MCP_WEBHOOK_SECRET": "w", "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS": "https://hooks.example.com"},
+            "ok",
+            "calls go out at any public HTTPS address, signed, and told the secret at https://hooks.example.com",
+        ),
+        (
+            {"JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS": "https://hooks.example.com"},
+            "note",
+            (
+                "calls go out at any public HTTPS address, not signed: set JOURNEY_MCP_WEBHOOK_SECRET to sign them, "
+                "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS does nothing without it"
+            ),
+        ),
+        (
+            {"JOURNEY_MCP_WEBHOOK_ORIGINS": "https://\u2603\u200b.com"},
+            "problem",
+            "JOURNEY_MCP_WEBHOOK_ORIGINS=https://\u2603\u200b.com: it is no valid https:// address.",
+        ),
+    ],
+)
+async def test_how_webhooks_are_called_is_told(
+    journey: CommandLine, sandbox: Running, given: dict[str, str], verdict: str, told: str
+) -> None:
+    findings = (await journey.at(sandbox, **given).run("doctor", "--json")).json["findings"]
+    [found] = [finding for finding in findings if finding["about"] == "webhook_url"]
+    assert (found["verdict"], found["told"]) == (verdict, told)
+
+
 async def test_nobody_there(journey: CommandLine) -> None:
     away = journey.given(JOURNEYAPI_API_KEY="japi_secret_1", JOURNEYAPI_BASE_URL="http://127.0.0.1:1/api/v1")
     [found] = problems(await away.run("doctor", "--json"))
