@@ -26,10 +26,11 @@ class BaseUrl(str):
             is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
         except ValueError:
             is_address = False
-        if not is_address:
+        # what cannot be seen is passed over by some who read addresses, and not by others
+        if not is_address or not text.isprintable() or " " in text:
             raise ValueError("must be an address such as https://host/path (http:// for a local one)")
-        userinfo, _, place = parts.netloc.rpartition("@")
-        new = super().__new__(cls, parts._replace(netloc=place).geturl().rstrip("/"))
+        userinfo, at, _ = parts.netloc.rpartition("@")
+        new = super().__new__(cls, text.replace(f"{userinfo}{at}", "", 1).rstrip("/"))
         new._userinfo = userinfo
         return new
 

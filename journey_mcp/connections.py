@@ -126,12 +126,12 @@ async def open_connections(
     """Adapters for every configured account, or a sandbox of our own when there is none.
 
     Raises:
-        SetupError: a registry file is wrong, or names a protocol that there is not.
+        SetupError: a registry file is wrong, or names a protocol that there is not, or an address cannot be asked.
     """
     registry = load(settings.registry)
     catalog = catalog_of(settings, registry)
     accounts = accounts_of(settings, registry)
-    _check_wires(accounts, registry, adapters)
+    _check(accounts, registry, adapters)
     async with AsyncExitStack() as stack:
         if not accounts:
             accounts = [await stack.enter_async_context(_own_sandbox(registry, catalog))]
@@ -146,9 +146,20 @@ async def open_connections(
         yield Connections(registry, catalog, accounts, adapt)
 
 
-def _check_wires(accounts: list[Account], registry: Registry, adapters: Mapping[str, Adapter]) -> None:
+def _check(accounts: list[Account], registry: Registry, adapters: Mapping[str, Adapter]) -> None:
     for account in accounts:
-        wire = registry.providers[account.facts_id].wire
+        facts = registry.providers[account.facts_id]
+        for variable, url in (
+            (facts.base_url_variable, account.base_url),
+            (facts.poll_url_variable, account.poll_url or ""),
+        ):
+            try:
+                httpx2.URL(url)
+            except httpx2.InvalidURL as error:
+                raise SetupError(
+                    f"{variable}={url!r} cannot be asked: {error}.", next_step="Correct or unset this variable."
+                ) from error
+        wire = facts.wire
         if wire not in adapters:
             raise SetupError(
                 f"Provider {account.provider}: wire={wire!r} is no protocol we speak (allowed: {', '.join(adapters)}).",

@@ -22,6 +22,7 @@ import httpx2
 from anyio import to_thread
 
 from journey_mcp.errors import quoted
+from journey_mcp.redaction import without_userinfo
 
 TRUSTED_HOSTS_SETTING = "JOURNEY_MCP_TRUSTED_HOSTS"
 
@@ -388,12 +389,16 @@ def _read_host(text: str) -> tuple[str, int | None]:
     bare = text.strip()
     match = _HOST_AND_PORT.fullmatch(f"[{bare}]" if _is_address(bare) and ":" in bare else bare)
     if match is None or (match[2] and not _is_port(int(match[2]))):
-        raise ValueError(f"{text!r} is neither host nor host:port")
+        raise ValueError(f"{_shown(text)!r} is neither host nor host:port")
     try:
         host = httpx2.URL(f"https://{match[1]}").raw_host.decode("ascii")
     except httpx2.InvalidURL as error:
-        raise ValueError(f"{text!r} is neither host nor host:port") from error
+        raise ValueError(f"{_shown(text)!r} is neither host nor host:port") from error
     return _canonical(host), int(match[2]) if match[2] else None
+
+
+def _shown(text: str) -> str:
+    return without_userinfo(text) if ":" in text.rpartition("@")[0] else text  # without a colon there is no password
 
 
 def _canonical(host: str) -> str:

@@ -1,8 +1,6 @@
 """What a caller's webhook is sent besides the result: proof that it comes from this server, by Standard Webhooks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Self
 
 from journey_mcp.errors import InvalidWebhook, SetupError
 from journey_mcp.fetching import FetchError, Origin, origin_of
@@ -12,33 +10,19 @@ from journey_mcp.standard_webhooks import key_of, signature_of
 ORIGINS_SETTING, SECRET_ORIGINS_SETTING = "JOURNEY_MCP_WEBHOOK_ORIGINS", "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class WebhookPolicy:
-    """Which webhooks may be called, and how they know who calls."""
+    """Which webhooks may be called, and how they know who calls.
 
-    secret: str | None = field(repr=False)
-    """Signs every request; `None`: they are not signed."""
-    origins: tuple[str, ...]
-    """The only ones that may be called; any, if there are none."""
-    secret_origins: tuple[str, ...]
-    """Those that are told the secret itself."""
-    _allowed: frozenset[Origin]
-    _told: frozenset[Origin]
+    Raises:
+        SetupError: an origin in the settings cannot be read; names the setting.
+    """
 
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """What the settings say.
-
-        Raises:
-            SetupError: an origin cannot be read; names the setting.
-        """
-        return cls(
-            secret=settings.webhook_secret.get_secret_value() if settings.webhook_secret else None,
-            origins=settings.webhook_origins,
-            secret_origins=settings.webhook_secret_origins,
-            _allowed=_read(ORIGINS_SETTING, settings.webhook_origins),
-            _told=_read(SECRET_ORIGINS_SETTING, settings.webhook_secret_origins),
-        )
+    def __init__(self, settings: Settings) -> None:
+        self.origins = settings.webhook_origins
+        """The only ones that may be called; any, if there are none."""
+        self._allowed = _read(ORIGINS_SETTING, settings.webhook_origins)
+        self._told = _read(SECRET_ORIGINS_SETTING, settings.webhook_secret_origins)
+        self._secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
 
     def check(self, url: str) -> None:
         """Refuse a webhook of an origin that may not be called.
@@ -61,10 +45,10 @@ class WebhookPolicy:
         """
         id_, timestamp = f"msg_{task_id.removeprefix('tsk_')}", str(int(at))
         headers = {"content-type": "application/json", "webhook-id": id_, "webhook-timestamp": timestamp}
-        if self.secret is None:
+        if self._secret is None:
             return headers
-        headers["webhook-signature"] = signature_of(key_of(self.secret), id_, timestamp, body)
-        return {**headers, "x-webhook-secret": self.secret} if origin_of(url) in self._told else headers
+        headers["webhook-signature"] = signature_of(key_of(self._secret), id_, timestamp, body)
+        return {**headers, "x-webhook-secret": self._secret} if origin_of(url) in self._told else headers
 
 
 def _read(setting: str, origins: Sequence[str]) -> frozenset[Origin]:

@@ -25,11 +25,11 @@ _ESCAPE = (
     r"|&(?:amp;)*#x([0-9a-f]{1,8});|&(?:amp;)*#([0-9]{1,8});|&(?:amp;)*(amp|quot|apos|lt|gt);"
 )
 _READINGS = tuple(
-    (re.compile(escape, re.IGNORECASE), re.compile(f"{escape}|.", re.IGNORECASE | re.DOTALL))
+    (re.compile(escape, re.IGNORECASE), re.compile(rf"{escape}|[!-$'-\[\]-~]+|.", re.IGNORECASE | re.DOTALL))
     for escape in (_ESCAPE, rf"{_ESCAPE}|\\[nrt]")
 )
-"""What is decoded, and the same or one character. A backslash before n, r or t may be a line break or a quoted letter:
-either is tried."""
+"""What is decoded; and the same, or a run of letters, or one character. A backslash before n, r or t may be a line
+break or quote the letter: both are tried."""
 _NAMED = {"amp": "&", "quot": '"', "apos": "'", "lt": "<", "gt": ">"}
 _ALIKE = bytes.maketrans(b'ABCDEFGHIJKLMNOPQRSTUVWXYZ"+/', b"abcdefghijklmnopqrstuvwxyz'-_")
 """What may stand for each other: quoting replaces quotes, hosts are in lower case, Base64 has two alphabets."""
@@ -43,7 +43,8 @@ class Redactor:
         told = [secret for secret in dict.fromkeys(secrets) if _is_telling(secret)]
         # the longest first: one that begins like another is hidden whole
         self._plain = sorted(told, key=len, reverse=True)
-        self._forms = tuple(dict.fromkeys(form for secret in told for form in _forms(secret)))
+        forms = dict.fromkeys(form for secret in told for form in _forms(secret))
+        self._forms = tuple(form for form in forms if len(form) >= _SHORTEST)
 
     def text(self, text: str) -> str:
         """The text with `SHOWN` in the place of every secret, and of one whose end was cut off."""
@@ -73,18 +74,19 @@ class Redactor:
     def _located(self, text: str, escape: re.Pattern[str], unit: re.Pattern[str]) -> str:
         if len(text) > _LONGEST:
             return SHOWN
-        folded, places = bytearray(), list[tuple[int, int]]()
+        folded, starts, ends = bytearray(), list[int](), list[int]()
         for found in unit.finditer(text):
-            piece = _folded(found[0], escape)
+            piece, (start, end) = _folded(found[0], escape), found.span()
+            is_run = len(piece) == end - start
             folded += piece
-            places += [found.span()] * len(piece)
-        kept, end = list[str](), 0
+            starts += range(start, end) if is_run else [start] * len(piece)
+            ends += range(start + 1, end + 1) if is_run else [end] * len(piece)
+        kept, done = list[str](), 0
         for first, last in sorted(self._found(bytes(folded))):
-            start, stop = places[first][0], places[last - 1][1]
-            if start >= end:
-                kept += [text[end:start], SHOWN]
-            end = max(end, stop)
-        return "".join([*kept, text[end:]])
+            if starts[first] >= done:
+                kept += [text[done : starts[first]], SHOWN]
+            done = max(done, ends[last - 1])
+        return "".join([*kept, text[done:]])
 
     def _found(self, folded: bytes) -> Iterator[tuple[int, int]]:
         for form in self._forms:
@@ -133,7 +135,7 @@ def _is_telling(secret: str) -> bool:
 
 def _forms(secret: str) -> Iterator[bytes]:
     """The secret itself, and what is the same in every Base64 of text with the secret in it."""
-    raw = secret.encode()
+    raw = secret.encode("utf-8", "surrogateescape")  # as an environment may hold it
     yield _visible(secret)  # text in which all of it is escaped, though it looks escaped itself
     for escape, _ in _READINGS:
         yield _folded(secret, escape)

@@ -8,7 +8,9 @@ from journey_mcp.availability import Availability
 from journey_mcp.clock import duration, timestamp
 from journey_mcp.errors import Failure, cleaned
 from journey_mcp.images import ImageId, OutputImage
+from journey_mcp.redaction import redactor_of
 from journey_mcp.tasks import Status, Task
+from journey_mcp.webhooks import secret_of
 
 _PROMPT_START = 80
 _ALL_THERE = Availability()
@@ -50,7 +52,9 @@ def task_object(
         "poll_after_s": _poll_after_s(task, now) if running else None,
         "next_step": _next_step(task, now, images),
     }
-    return {name: value for name, value in plain.items() if value not in (None, [])}
+    known = {name: value for name, value in plain.items() if value not in (None, [])}
+    secret = secret_of(task)  # only this task's provider can echo it
+    return redactor_of(secret).plain(known) if secret else known
 
 
 def failed_object(failure: Failure, **known: Any) -> dict[str, Any]:

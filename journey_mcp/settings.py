@@ -329,10 +329,11 @@ class Settings(BaseModel):
     @property
     def keys(self) -> dict[str, str]:
         """The keys of the shipped providers that are set, by variable."""
+        fields = _keys()
         return {
             name: secret.get_secret_value()
             for name, field in variables().items()
-            if field in _keys() and (secret := getattr(self, field))
+            if field in fields and (secret := getattr(self, field))
         }
 
     @property

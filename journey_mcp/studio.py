@@ -122,7 +122,7 @@ class Studio:
             self._holdings.store,
             self._holdings.clock,
             fetcher,
-            policy=WebhookPolicy.of(settings),
+            policy=WebhookPolicy(settings),
             shown=lambda task, now: redactor.plain(task_object(task, now=now, with_prompt=True, with_paths=False)),
         )
         self._holdings.listen(self._relay.changed)

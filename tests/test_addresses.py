@@ -35,6 +35,7 @@ LOGIN = f"kim:{PASSWORD}"
         ("https://k%40m:p%3Ass@gateway.test", "https://gateway.test", b"k@m:p:ss"),
         ("https://kim:p@ss@gateway.test", "https://gateway.test", b"kim:p@ss"),
         ("https://gateway.test/@scope", "https://gateway.test/@scope", None),
+        ("HTTPS://@Gateway.test//", "HTTPS://Gateway.test", None),
     ],
 )
 def test_an_address_has_no_user_name_in_its_text(text: str, address: str, authorization: bytes | None) -> None:
@@ -48,7 +49,17 @@ def test_an_address_has_no_user_name_in_its_text(text: str, address: str, author
 
 
 @pytest.mark.parametrize(
-    "text", ["", "gateway.test", "ftp://gateway.test", "https://", "https://kim:pass@", "https://a:b"]
+    "text",
+    [
+        "",
+        "gateway.test",
+        "ftp://gateway.test",
+        "https://",
+        "https://kim:pass@",
+        "https://a:b",
+        "https://kim:pa\nss@gateway.test",
+        "https://gate way.test",
+    ],
 )
 def test_what_is_no_address_is_not_repeated(text: str) -> None:
     """A part of it may be a password."""
@@ -124,6 +135,7 @@ async def test_a_task_is_found_whatever_the_password_is_by_now(tmp_path: Path) -
         ("JOURNEY_MCP_WEBHOOK_ORIGINS", f"https://{LOGIN}@hooks.test"),
         ("JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS", f"https://hooks.test,{LOGIN}@hooks.test"),
         ("ACME_BASE_URL", f"{LOGIN}@acme.test"),
+        ("ACME_BASE_URL", f"https://{LOGIN}@acme\u200b.test"),
     ],
 )
 def test_a_wrong_setting_is_shown_without_a_password(tmp_path: Path, variable: str, value: str) -> None:
@@ -146,6 +158,25 @@ def test_a_registry_s_own_address_is_checked(tmp_path: Path) -> None:
     assert accounts_of(settings, load(good))[0].base_url == "https://api.acme.test"
     with pytest.raises(SetupError, match=r"Provider acme: base_url='api\.acme\.test': must be an address"):
         accounts_of(settings, load(bad))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("JOURNEYAPI_BASE_URL", f"https://{LOGIN}@\u2603\u2603--.test/api", "JOURNEYAPI_BASE_URL='https://\u2603"),
+        ("JOURNEY_MCP_TRUSTED_HOSTS", f"https://{LOGIN}@photos.test", "JOURNEY_MCP_TRUSTED_HOSTS"),
+    ],
+)
+async def test_what_only_the_client_cannot_read_is_a_setup_error(
+    tmp_path: Path, variable: str, value: str, words: str
+) -> None:
+    """Named as it may be shown."""
+    with pytest.raises(SetupError) as raised:
+        async with running_studio(settings_for("http://127.0.0.1:1", tmp_path, **{variable: value})):
+            pass
+    assert str(raised.value).startswith(words)
+    assert raised.value.failure.next_step == "Correct or unset this variable."
+    assert PASSWORD not in str(raised.value)
 
 
 async def test_an_image_s_address_is_named_without_a_password(tmp_path: Path) -> None:

@@ -115,6 +115,13 @@ def test_what_is_made_up_may_be_a_part_of_any_text(word: str) -> None:
     assert Redactor([word]).text(f"a {word} kite") == f"a {word} kite"
 
 
+@pytest.mark.parametrize("secret", ["ü" * 20, "passwörd-of-kim", "key-\udcff-0123456789", " \t" * 20])
+def test_what_cannot_be_a_key_hides_nothing_else(secret: str) -> None:
+    """It stands in an environment all the same."""
+    assert Redactor([secret]).text(f"a kite, {secret}") in {f"a kite, {SHOWN}", f"a kite, {secret}"}
+    assert Redactor([secret]).text("a kite") == "a kite"
+
+
 def test_data_is_looked_through_with_its_names() -> None:
     """Other values stay, and what is nested without end is left out."""
     redactor = redactor_of(KEY)

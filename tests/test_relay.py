@@ -204,7 +204,7 @@ async def test_only_origins_of_the_setting_are_told_the_secret(tmp_path: Path, a
 def test_a_setting_names_the_only_origins_that_may_be_called(url: str, *, is_allowed: bool) -> None:
     """Host and port, as a request to the address reads them."""
     origins = "https://127.0.0.1, hooks.127.0.0.1.nip.test:8443/"
-    policy = WebhookPolicy.of(read_settings({"JOURNEY_MCP_WEBHOOK_ORIGINS": origins}))
+    policy = WebhookPolicy(read_settings({"JOURNEY_MCP_WEBHOOK_ORIGINS": origins}))
     if is_allowed:
         policy.check(url)
     else:
@@ -250,7 +250,7 @@ def test_the_example_in_the_document_verifies() -> None:
     exec(text.partition("```python\n")[2].partition("```")[0], names)  # it is ours
     body, now = b'{"task_id": "tsk_x"}', time.time()
     for secret in (WHSEC, "s3cret-of-text"):
-        policy = WebhookPolicy.of(read_settings({"JOURNEY_MCP_WEBHOOK_SECRET": secret}))
+        policy = WebhookPolicy(read_settings({"JOURNEY_MCP_WEBHOOK_SECRET": secret}))
         headers = policy.headers("tsk_x", "https://hooks.example.com/", body, now)
         assert names["is_genuine"](headers, body, secret)
         assert not names["is_genuine"](headers, body + b" ", secret)

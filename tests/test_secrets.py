@@ -20,7 +20,12 @@ from test_relay import TRUSTED, receiving
 
 from journey_mcp import logs, sandbox
 from journey_mcp.errors import InternalError
+from journey_mcp.providers.client import bearer, raw_key
+from journey_mcp.redaction import redactor_of
+from journey_mcp.rendering import task_object
 from journey_mcp.settings import read_settings
+from journey_mcp.tasks import Task
+from journey_mcp.webhooks import secret_of
 
 KEY = "japi_live_0123456789abcdEF"
 PICTURE = "https://example.com/kite.png"
@@ -117,6 +122,28 @@ async def test_what_a_caller_says_of_a_secret_is_not_said_again(tmp_path: Path, 
             assert "[secret]" in text
             assert has_no_key(text)
             assert secret not in text
+
+
+def test_what_holds_a_key_is_shown_without_it() -> None:
+    """In a debugger's or a traceback's words."""
+    assert has_no_key(repr(bearer(KEY)), repr(raw_key(KEY).hiding("more")), repr(redactor_of(KEY)))
+
+
+def test_what_a_provider_echoes_of_a_task_s_own_secret_is_not_told() -> None:
+    """By which webhooks of this task are believed."""
+    task = Task(
+        id="tsk_x",
+        principal="local",
+        request=wish(),
+        provider="journeyapi",
+        base_url="https://api.test",
+        created_at=0,
+        updated_at=0,
+        webhook_secret="what secrets are made of",
+    )
+    secret = secret_of(task) or ""
+    told = task_object(task.noticed(f"webhook_secret={secret}", 1), now=1)
+    assert told["notices"] == ["webhook_secret=[secret]"]
 
 
 def test_a_traceback_is_one_line_without_secrets(logged: Callable[[], str]) -> None:

@@ -22,6 +22,7 @@ from journey_mcp.fetching import TRUSTED_HOSTS_SETTING, Trusted
 from journey_mcp.local_files import FOLDERS_SETTING
 from journey_mcp.outgoing_webhooks import SECRET_ORIGINS_SETTING, WebhookPolicy
 from journey_mcp.providers import SANDBOX, Account, Balance, Provider, TellsBalance
+from journey_mcp.redaction import without_userinfo
 from journey_mcp.registry import ProviderFacts, Registry, load
 from journey_mcp.settings import Settings, misspelled, variables
 from journey_mcp.setup import ready_settings
@@ -152,22 +153,19 @@ def _rules(settings: Settings) -> Iterator[Finding]:
 
 def _own_webhooks(settings: Settings) -> Finding:
     """How `webhook_url` is called."""
-    policy = WebhookPolicy.of(settings)
-    told = "signed" if policy.secret else "not signed: set JOURNEY_MCP_WEBHOOK_SECRET to sign them"
-    where = f"at {', '.join(policy.origins)} only" if policy.origins else "at any public HTTPS address"
-    if policy.secret and policy.secret_origins:
-        told = f"{told}, and told the secret at {', '.join(policy.secret_origins)}"
-    elif policy.secret_origins:
-        told = f"{told}, {SECRET_ORIGINS_SETTING} does nothing without it"
+    WebhookPolicy(settings)  # finds what is wrong with an origin
+    origins, secret_origins = settings.webhook_origins, settings.webhook_secret_origins
+    is_signed = settings.webhook_secret is not None
+    where = f"at {', '.join(origins)} only" if origins else "at any public HTTPS address"
+    told = "signed" if is_signed else "not signed: set JOURNEY_MCP_WEBHOOK_SECRET to sign them"
+    if secret_origins:
+        with_secret = f"and told the secret at {', '.join(secret_origins)}"
+        told = f"{told}, {with_secret if is_signed else f'{SECRET_ORIGINS_SETTING} does nothing without it'}"
     return Finding(
         about="webhook_url",
-        verdict="ok" if policy.secret else "note",
+        verdict="ok" if is_signed else "note",
         told=f"calls go out {where}, {told}",
-        facts={
-            "signed": policy.secret is not None,
-            "origins": list(policy.origins),
-            "secret_origins": list(policy.secret_origins),
-        },
+        facts={"signed": is_signed, "origins": list(origins), "secret_origins": list(secret_origins)},
     )
 
 
@@ -207,7 +205,7 @@ def _trusted_hosts(hosts: tuple[str, ...]) -> Finding:
         return Finding(
             about="trusted hosts",
             verdict="problem",
-            told=f"{TRUSTED_HOSTS_SETTING}={','.join(hosts)}: {error}",
+            told=f"{TRUSTED_HOSTS_SETTING}={','.join(map(without_userinfo, hosts))}: {error}",
             next_step="Correct or unset this variable.",
         )
     return Finding(

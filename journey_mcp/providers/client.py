@@ -183,7 +183,7 @@ def exchange(
     except (TypeError, ValueError) as error:  # also what UTF-8 cannot encode
         raise SetupError(
             f"The request to {url.host} cannot be written: {_reason(error, redactor_of(*auth.secrets))}.",
-            next_step="Nothing was sent or charged. Change the arguments, or the setting that the message names.",
+            next_step="Nothing was sent or charged. Change the arguments, or look at the provider's key.",
         ) from None
     return Later(partial(_exchanged, http, request, redactor_of(*auth.secrets), within_s))
 

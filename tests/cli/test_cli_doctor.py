@@ -313,9 +313,9 @@ async def test_a_password_in_an_address_is_not_shown_and_it_is_said_what_becomes
             ),
         ),
         (
-            {"JOURNEY_MCP_WEBHOOK_ORIGINS": "https://\u2603\u200b.com"},
+            {"JOURNEY_MCP_WEBHOOK_ORIGINS": "https://\u2603\u2603--.test"},
             "problem",
-            "JOURNEY_MCP_WEBHOOK_ORIGINS=https://\u2603\u200b.com: it is no valid https:// address.",
+            "JOURNEY_MCP_WEBHOOK_ORIGINS=https://\u2603\u2603--.test: it is no valid https:// address.",
         ),
     ],
 )

@@ -136,3 +136,10 @@ async def test_what_the_sandbox_prints_sets_up_all_five(journey: CommandLine) ->
         **dict.fromkeys(("journeyapi", "vtrix", "kkiai", "replicate"), "ok"),
         "bfl": "problem",
     }
+
+
+async def test_what_ends_the_start_is_told_without_secrets(journey: CommandLine) -> None:
+    done = await journey.given(JOURNEYAPI_API_KEY="japi_secret_1", JOURNEY_MCP_DEFAULT_MODEL="Japi_Secret_1").process()
+    assert (done.code, done.out) == (2, "")
+    assert "[secret]" in done.err
+    assert "japi_secret_1" not in done.err.lower()
