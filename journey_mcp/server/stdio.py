@@ -18,6 +18,7 @@ from mcp.shared.message import SessionMessage
 
 from journey_mcp.errors import SetupError
 from journey_mcp.handshake.front import Front
+from journey_mcp.redaction import redactor_of, secrets_in
 from journey_mcp.server import Backstage, StudioOpener, eras, server_on
 from journey_mcp.settings import Settings, read_settings
 
@@ -35,7 +36,8 @@ def serve(front: Front, prepare: Prepare) -> int:
     try:
         settings, opener = prepare()
     except SetupError as error:
-        sys.stderr.write(f"journey-mcp: {error} {error.failure.next_step or ''}".rstrip() + "\n")
+        shown = redactor_of(*secrets_in(os.environ)).text(f"journey-mcp: {error} {error.failure.next_step or ''}")
+        sys.stderr.write(f"{shown.rstrip()}\n")
         if not front.is_terminal:
             _run(front, Backstage(read_settings({}), _refusing(error), is_local=True))
         return 2

@@ -226,6 +226,8 @@ SAMPLES: Mapping[str, str] = {
     "JOURNEY_MCP_PUBLIC_URL": "https://hooks.test",
     "JOURNEY_MCP_MAX_CONCURRENT": "2",
     "JOURNEY_MCP_RESOURCE_LINKS": "on",
+    "JOURNEY_MCP_WEBHOOK_ORIGINS": "https://hooks.test",
+    "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS": "https://hooks.test",
     "JOURNEY_MCP_WEBHOOK_SECRET": "some-long-secret",
     "JOURNEY_MCP_SANDBOX": "off",
     "JOURNEY_MCP_LOG_LEVEL": "error",
