@@ -179,6 +179,19 @@ class Store:
             rows = await self._database.reader.rows(query)
         return [task for row in rows if (task := listed(row))]
 
+    async def naming(self, texts: Sequence[str], *, principal: str) -> list[Task]:
+        """The principal's tasks, the newest first, whose results hold one of these texts."""
+        newest = (
+            sa.select(tasks.c.id, tasks.c.outcome)
+            .where(tasks.c.principal == principal)
+            .order_by(tasks.c.created_at.desc())
+            .limit(_LOOKED_THROUGH)
+            .subquery()
+        )
+        holding = sa.or_(*(newest.c.outcome.contains(text, autoescape=True) for text in texts))
+        query = sa.select(*READ).where(tasks.c.id.in_(sa.select(newest.c.id).where(holding)))
+        return await self._read(query.order_by(tasks.c.created_at.desc(), tasks.c.id))
+
     async def orphans(self, *, now: float, addresses: Iterable[tuple[str, str | None]]) -> list[tuple[Task, str]]:
         """Unfinished tasks that nobody renews, made at these (provider, base URL), each with who held it.
 
@@ -306,6 +319,8 @@ _SPENT = [
     *(tasks.c.cost_unit, tasks.c.cost_source, tasks.c.final, tasks.c.submission),
 ]
 _SENT = {Submission.SENT.value, Submission.ACCEPTED.value}
+_LOOKED_THROUGH = 1000
+"""So many of a principal's tasks are looked through for a text: milliseconds."""
 _TOGETHER = 512
 """So many tasks are named in one statement."""
 

@@ -171,6 +171,18 @@ async def test_a_listing_reads_the_beginning_of_a_long_request(store: Store, pro
     assert (listed.request.tool, listed.request.model) == ("edit_image", "m")
 
 
+async def test_tasks_are_found_by_what_their_results_name(store: Store) -> None:
+    """The newest first, the principal's own only, and nothing in the text is a pattern."""
+    for number, (url, principal) in enumerate(
+        [("https://a.test/1_a.png?s=1", "local"), ("https://a.test/1_a.png", "local"), ("https://a.test/1_a.png", "b")]
+    ):
+        result = replace(finished(make_task(principal=principal)), images=(OutputImage(url=url),))
+        await add(store, replace(result, id=f"t{number}", created_at=float(number)))
+    found = await store.naming(["https://a.test/1_a.png", "https://b.test/"], principal="local")
+    assert [task.id for task in found] == ["t1", "t0"]
+    assert await store.naming(["https://a.test/%.png", "https://a.test/11a.png"], principal="local") == []
+
+
 # leases
 
 
