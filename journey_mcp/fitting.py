@@ -72,6 +72,11 @@ def fit(
     return sized, (*offer.notices, *notices, *(p.notice for p in told if p and p.notice))
 
 
+def image_problem(request: ImageRequest, offer: Offer, catalog: Catalog) -> InvalidRequest | None:
+    """What keeps the offer from taking so many images, and a mask; `None` when nothing does."""
+    return next(_picture_obstacles(request, offer, catalog), None)
+
+
 def who(offer: Offer, catalog: Catalog) -> str:
     """The offer in messages: the model, and where as soon as there is a choice."""
     return offer.model if len(catalog.providers) == 1 else f"{offer.model} at {offer.provider}"

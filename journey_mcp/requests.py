@@ -1,8 +1,7 @@
 """What a caller wants, in our words. Knows no provider."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -76,15 +75,6 @@ class ImageRequest:
         """The given ones among `OPTIONS`."""
         return {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}
 
-    def without_data(self) -> "ImageRequest":
-        """The same wish to be kept: pictures that were given as data are named by their digest."""
-        return replace(
-            self,
-            image=_named(self.image) if self.image is not None else None,
-            reference_images=tuple(map(_named, self.reference_images)),
-            mask=_named(self.mask) if self.mask is not None else None,
-        )
-
     def as_plain(self) -> dict[str, Any]:
         """Plain data for storage: absent means not given."""
         plain = {fact.name: getattr(self, fact.name) for fact in fields(self)}
@@ -117,12 +107,6 @@ class PreparedRequest:
     """The one to edit first."""
     mask: InputImage | None = None
     webhook: Webhook | None = None
-
-
-def _named(picture: str) -> str:
-    if picture[:5].lower() != "data:":
-        return picture
-    return f"data:sha256={hashlib.sha256(picture.encode()).hexdigest()} ({len(picture)} characters)"
 
 
 def is_web_address(text: str) -> bool:

@@ -1,6 +1,6 @@
 """Which provider runs a request: the first whose offer takes all of it, those that refused lately last."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -109,6 +109,18 @@ def plan(
         obstacles=problems,
         resting=resting,
     )
+
+
+def check_images(request: ImageRequest, offers: Sequence[Offer], catalog: Catalog) -> None:
+    """Refuse a number of images that no offer takes, before any of them is looked at.
+
+    Raises:
+        InvalidRequest: says for each offer what it takes.
+    """
+    problems = {offer.provider: fitting.image_problem(request, offer, catalog) for offer in offers}
+    refused = {name: problem for name, problem in problems.items() if problem}
+    if len(refused) == len(problems):
+        raise _with_others(request, refused, catalog, verdict=None, only_data=lambda _: None)
 
 
 def estimate(offer: Offer, request: ImageRequest) -> Cost | None:

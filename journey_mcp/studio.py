@@ -29,11 +29,11 @@ from journey_mcp.errors import (
 )
 from journey_mcp.fetching import Fetcher, Trusted
 from journey_mcp.holdings import Holdings
+from journey_mcp.image_sources import ImageFinder, Roots
 from journey_mcp.inbox import Inbox
 from journey_mcp.language import Verdict, judge
-from journey_mcp.notices import AnyNotice
 from journey_mcp.outgoing_webhooks import WebhookPolicy
-from journey_mcp.pictures import PictureReader, Pictures
+from journey_mcp.pictures import Pictures
 from journey_mcp.polling import Poller
 from journey_mcp.providers import SANDBOX
 from journey_mcp.providers.client import LONGEST_SUBMIT_S
@@ -104,7 +104,7 @@ class Studio:
         self._holdings = delivery.holdings
         self.fetcher = fetcher
         """Downloads what may be downloaded."""
-        self._pictures = PictureReader(self._holdings, settings.image_dirs, fetcher)
+        self._images = ImageFinder(self._holdings, settings.image_dirs, settings.resolved_data_dir(), fetcher)
         self._rests = Rests(self._holdings.store, self._holdings.clock)
         self._poller = Poller(delivery, connections.upstream_of, is_told=slots.public_url is not None)
         self._purse = Purse(settings, self._holdings.store)
@@ -141,13 +141,14 @@ class Studio:
         *,
         principal: str = LOCAL,
         files_allowed: bool = True,
+        roots: Roots | None = None,
         fresh: bool = False,
         confirm: Confirm | None = None,
     ) -> Created:
         """Check the request against everything known, store a task, and start it; or join the task of an equal call.
 
-        `files_allowed` lets pictures be paths of this machine; `fresh` makes a new task whatever equal ones there
-        are; `confirm` asks a person to agree to a high cost.
+        `files_allowed` lets pictures be paths of this machine, also in the `roots` of the client; `fresh` makes a new
+        task whatever equal ones there are; `confirm` asks a person to agree to a high cost.
 
         Raises:
             InvalidRequest, OverBudget, Declined, NotConfirmed, PerhapsPaid: nothing was stored or sent.
@@ -157,13 +158,18 @@ class Studio:
             await self._relay.check(request.webhook_url)
         request, read_as = model_names.with_known_model(request, self.catalog)
         offers = fitting.offers_of(request, self.catalog)
-        pictures = await self._pictures.read(request, principal, files_allowed=files_allowed)
+        routing.check_images(request, offers, self.catalog)
+        pictures = await self._images.find(request, principal, files_allowed=files_allowed, roots=roots)
+        route = await self._route(request, offers, pictures)
+        # no file is opened for a call that no offer takes
+        pictures = await pictures.read()
+        request = pictures.named_in(request)
         wish = wishes.digest(request, pictures.digests, self._connections.sandbox_url)
         now = self._holdings.clock.now()
         # without limits it is found out when the task is stored: an equal call is rare, and a look costs time
         if not fresh and self._purse.has_limits and (joined := await self._joinable(principal, wish, now)):
             return joined
-        attempts, own = await self._routed(request, offers, pictures)
+        attempts, own = await self._attempts(request, route, pictures)
         task = self._new_task(request, principal, wish, attempts[0], (*read_as, *own))
         await self._agreed(task, confirm)
         # whoever is cancelled while the row is written leaves; the row is then started like any other
@@ -215,17 +221,19 @@ class Studio:
         delivered = {task_id for task_id, since in self._delivered.items() if since <= now}
         return await wishes.joinable(self._holdings, principal, wish, now=now, delivered=delivered)
 
-    async def _routed(
-        self, request: ImageRequest, offers: Sequence[Offer], pictures: Pictures
-    ) -> tuple[list[Attempt], tuple[AnyNotice, ...]]:
-        """The attempts in the order in which they are made, and the notices that hold for the first."""
-        route = routing.plan(
+    async def _route(self, request: ImageRequest, offers: Sequence[Offer], pictures: Pictures) -> routing.Route:
+        return routing.plan(
             request,
             self.catalog,
             verdict=await _verdict(request.prompt, offers),
             only_data=lambda offer: pictures.only_data(self._connections.account_of(offer)),
             resting=await self._resting(offers),
         )
+
+    async def _attempts(
+        self, request: ImageRequest, route: routing.Route, pictures: Pictures
+    ) -> tuple[list[Attempt], tuple[str, ...]]:
+        """The attempts in the order in which they are made, and the notices that hold for the first."""
         attempts, problems = await _prepared([self._attempt(candidate, pictures) for candidate in route.candidates])
         if not attempts:
             raise routing.nobody(request, {**route.obstacles, **problems}, self.catalog)
@@ -239,7 +247,7 @@ class Studio:
         return Task(
             id=new_task_id(),
             principal=principal,
-            request=request.without_data(),
+            request=request,
             provider=first.account.provider,
             base_url=first.account.base_url,
             created_at=now,

@@ -27,9 +27,10 @@ class Created:
 def digest(request: ImageRequest, pictures: Sequence[str] = (), sandbox_url: str | None = None) -> str:
     """What makes two calls of a principal equal: every argument, and what lies in the files that they name.
 
-    A task of a sandbox, which ends with its server, is equal to none elsewhere.
+    The request names its images as `Pictures.named_in` does. A task of a sandbox, which ends with its server, is equal
+    to none elsewhere.
     """
-    plain = {"request": request.without_data().as_plain(), "pictures": list(pictures)}
+    plain = {"request": request.as_plain(), "pictures": list(pictures)}
     if sandbox_url:
         plain["sandbox"] = sandbox_url
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

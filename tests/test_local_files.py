@@ -2,15 +2,25 @@
 
 import os
 import socket
+import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from journey_mcp.local_files import NotAllowed, Unreadable, allowed_folders, looks_like_path, read
+from journey_mcp.errors import quoted
+from journey_mcp.local_files import NotAllowed, Unreadable, allowed_folders, content, locate, looks_like_path
 
 CONTENT = b"\x89PNG a picture"
 SECRET = b"secret"
+
+
+def read(text: str, folders: Sequence[Path], max_bytes: int) -> bytes:
+    """Find a file and read it."""
+    return content(locate([text], folders), max_bytes=max_bytes)
 
 
 def _identity(file: Path | int) -> tuple[int, int] | None:
@@ -74,7 +84,8 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
 @pytest.mark.parametrize(
     "text",
     [
-        *("/home/me/a.png", "/a", "~/a.png", "~", "./a", "../a", ".\\a", "file:///a", "FILE://localhost/a"),
+        *("/home/me/a.png", "/a", "~/a.png", "~", "./a", "../a", ".\\a", "file:///a", "FILE://localhost/a", "file:/a"),
+        *("@/a", "@~/a", '@"/a"', "$HOME/a", "${HOME}/a", "%USERPROFILE%\\a"),
         *("C:\\a.png", "c:/a.png", "\\\\nas\\a.png"),
         *("a.png", "a b.JPEG", "holidays/a.webp", "Shot 12:30.gif", "a.jpg", "a.heic", "tsk_1-1.png"),
     ],
@@ -318,3 +329,231 @@ def outcome(disk: Disk) -> bytes | type[Exception]:
         return disk.read(disk.picture)
     except (NotAllowed, Unreadable) as error:
         return type(error)
+
+
+# --- as tools write them
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "holidays/a\\ b.png",
+            "'holidays/a b.png'",
+            "'holidays'/\"a b.png\"",
+            "@holidays/a\\ b.png",
+            '@"holidays/a b.png"',
+        ),
+        *("holidays/a%20b.png", "$HOME/../allowed/holidays/a b.png", "${HOME}/../allowed/holidays/a\\ b.png"),
+        *("$PWD/holidays/a b.png", "file://~/../allowed/holidays/a%20b.png", "file://./holidays/a%20b.png"),
+        *("@~/../allowed/holidays/a b.png", "file:{}/holidays/a%20b.png", "file:///{}/holidays/a b.png"),
+        *("file://localhost{}/holidays/a%20b.png", "@file:{}/holidays/a%20b.png", "{}/holidays/a\\ b.png"),
+    ],
+)
+def test_paths_are_read_as_tools_write_them(disk: Disk, text: str) -> None:
+    """Escapes of shells, mentions, URLs, the home folder."""
+    assert disk.read(text.replace("{}", str(disk.allowed))) == CONTENT
+    assert locate([text.replace("{}", str(disk.allowed))], [disk.allowed]).notice is None
+
+
+def test_a_file_that_is_really_called_so_comes_first(disk: Disk) -> None:
+    """Before any escape is taken for one."""
+    for name in ("a\\ b.png", "@a.png", "a%20b.png", "'q'.png", "$HOME.png"):
+        (disk.allowed / name).write_bytes(name.encode())
+        assert disk.read(name) == name.encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("@/etc/passwd", "file:/etc/passwd", "$HOME/a.png", "${HOME}/../outside/secret.png", "@../outside/secret.png"),
+        *("\\/etc/passwd", "..\\/outside/secret.png", "%2e%2e/outside/secret.png", "'..'/outside/secret.png"),
+        *("file://~/../outside/secret.png", "file://../outside/secret.png", "$PWD/../outside/secret.png"),
+        *("file://localhost/etc/passwd", "file:%2e%2e/outside/secret.png", "file://nas/a.png", '"/etc/passwd"'),
+    ],
+)
+def test_escapes_lead_nowhere_else(disk: Disk, text: str) -> None:
+    """What they mean is judged, not what they look like."""
+    assert "does not lie in a folder" in disk.refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("Screenshot 2026-11-28 at 9.41.07\u202fAM.png", "Screenshot 2026-11-28 at 9.41.07 AM.png"),
+        ("a\u00a0b.png", "a b.png"),
+        ("a b.png", "a\u202fb.png"),
+        ("U\u0308bung.png", "\u00dcbung.png"),
+        ("\u00dcbung.png", "U\u0308bung.png"),
+        ("it\u2019s.png", "it's.png"),
+        ("a \u2013 b.png", "a - b.png"),
+        ("Cat.PNG", "cat.png"),
+        ("cat\u200b.png", "cat.png"),
+        ("a  b.png", "a b.png"),
+    ],
+)
+def test_the_only_name_that_looks_the_same_is_taken(disk: Disk, name: str, written: str) -> None:
+    """In the very folder, and also for the folders on the way; the caller is told."""
+    for folder in ("plain", "M\u00fcller\u00a0s"):
+        (disk.allowed / folder).mkdir()
+        (disk.allowed / folder / name).write_bytes(CONTENT)
+    for text in (f"plain/{written}", f"{disk.allowed}/plain/{written}", f"Mu\u0308ller s/{written}"):
+        found = locate([text], [disk.allowed])
+        assert found.path.name == name
+        assert "looks the same" in (found.notice or "")
+        assert content(found, max_bytes=1000) == CONTENT
+
+
+def test_of_two_that_look_the_same_neither_is_taken(disk: Disk) -> None:
+    """Both are named."""
+    for name in ("a\u00a0c.png", "a\u202fc.png"):
+        (disk.allowed / name).write_bytes(CONTENT)
+    assert disk.failure("a c.png").count('"a c.png"') == 3
+
+
+def test_what_looks_the_same_may_lead_out_and_is_not_taken(disk: Disk) -> None:
+    """A link is judged by where it leads, as ever."""
+    (disk.allowed / "a\u00a0c.png").symlink_to(disk.secret)
+    (disk.allowed / "d\u00a0e").symlink_to(disk.outside)
+    assert "does not exist" in disk.failure("a c.png")
+    assert "does not exist" in disk.failure("d e/secret.png")
+
+
+def test_the_nearest_names_are_told(disk: Disk) -> None:
+    """Of images in the folder, hidden ones and others left out; of folders, when it is a folder that lacks."""
+    for name in ("cat.png", "cats.jpg", ".cat.png", "cat.txt"):
+        (disk.allowed / name).write_bytes(CONTENT)
+    reason = disk.failure("kat.png")
+    assert reason == '"kat.png" does not exist; the nearest names there are "cat.png", "cats.jpg"'
+    assert '"holidays"' in disk.failure("hollidays/a b.png")
+    assert disk.failure("holidays/x.png") == '"holidays/x.png" does not exist; the nearest names there are "a b.png"'
+
+
+def test_names_outside_are_never_told(disk: Disk) -> None:
+    """However a path leads there."""
+    (disk.allowed / "away").symlink_to(disk.outside)
+    for text in ("away/secre.png", "../outside/secre.png", disk.outside / "secre.png", "away/x/../secre.png"):
+        assert "secret.png" not in disk.refusal(text)
+
+
+def test_a_relative_path_is_looked_for_in_every_folder(disk: Disk) -> None:
+    """The working directory first; a single other one is told, several are an error."""
+    for folder in (disk.home / "Pictures", disk.home / "Downloads"):
+        (folder / "holidays").mkdir(parents=True)
+        (folder / "holidays" / "a b.png").write_bytes(SECRET)
+    (disk.home / "Pictures" / "cat.png").write_bytes(CONTENT)
+    folders = allowed_folders([])
+    assert read("holidays/a b.png", folders, max_bytes=100) == CONTENT
+    found = locate(["cat.png"], folders)
+    assert found.notice == f'"cat.png" was found in {disk.home / "Pictures"}.'
+    assert read("cat.png", folders, max_bytes=100) == CONTENT
+    disk.picture.unlink()
+    with pytest.raises(Unreadable, match="in several folders"):
+        locate(["holidays/a b.png"], folders)
+    with pytest.raises(NotAllowed):
+        locate(["../outside/secret.png"], folders)
+
+
+def test_a_relative_path_needs_no_working_directory(disk: Disk) -> None:
+    """Clients start servers anywhere."""
+    os.chdir("/")
+    (disk.home / "Pictures").mkdir()
+    (disk.home / "Pictures" / "cat.png").write_bytes(CONTENT)
+    assert read("cat.png", allowed_folders([]), max_bytes=100) == CONTENT
+    with pytest.raises(Unreadable, match=r'nearest names there are "cat\.png"'):
+        read("kat.png", allowed_folders([]), max_bytes=100)
+
+
+@pytest.mark.usefixtures("disk")
+def test_an_allowed_folder_may_be_missing() -> None:
+    """Many people have no folder of pictures; what is around it is not looked into."""
+    folders = allowed_folders([])
+    for text in ("~/Pictures", "~/Pictures/a.png", "~/Pictures/a/b.png"):
+        with pytest.raises(Unreadable, match=r"does not exist$"):
+            locate([text], folders)
+
+
+# --- roots
+
+
+def test_roots_of_the_client_are_allowed(disk: Disk) -> None:
+    """After symbolic links, between the working directory and the folders of the person."""
+    (disk.allowed / "link").symlink_to(disk.outside)
+    rest = (disk.home / "Pictures", disk.home / "Downloads")
+    assert allowed_folders([], roots=[disk.allowed / "link"]) == (disk.allowed, disk.outside, *rest)
+
+
+def test_roots_that_open_too_much_are_not(disk: Disk) -> None:
+    """The whole disk, the home folder and above, hidden folders, the data folder, what is no folder."""
+    data = disk.outside / "data"
+    for folder in (data / "pictures", disk.home / ".config" / "app", disk.outside / ".git"):
+        folder.mkdir(parents=True)
+    (disk.allowed / "home").symlink_to(disk.home)
+    (disk.allowed / "config").symlink_to(disk.home / ".config")
+    roots = [
+        *(Path("/"), Path("/etc"), disk.home, disk.home.parent, disk.allowed / "home", disk.allowed / "config"),
+        *(disk.home / ".config", disk.home / ".config" / "app", disk.outside / ".git", data, data / "pictures"),
+        *(disk.secret, disk.outside / "missing"),
+    ]
+    assert allowed_folders([], roots=roots, data_dir=data) == allowed_folders([])
+
+
+def test_from_the_data_folder_nothing_is_taken_through_a_folder_around_it(disk: Disk) -> None:
+    """A root may well contain it; a folder in it that the person named is another matter."""
+    data = disk.outside / "data"
+    data.mkdir()
+    (data / "a.png").write_bytes(SECRET)
+    text = [str(data / "a.png")]
+    with pytest.raises(NotAllowed):
+        locate(text, allowed_folders([], roots=[disk.outside], data_dir=data), data_dir=data)
+    assert locate(text, allowed_folders([data]), data_dir=data).path == data / "a.png"
+
+
+# --- whatever the text
+
+
+PIECES = (
+    "..",
+    "/",
+    "\\",
+    "holidays",
+    "outside",
+    "secret.png",
+    "a b.png",
+    "a%20b.png",
+    "%2e",
+    "~",
+    "$HOME",
+    "file:",
+    "@",
+)
+OPENED: list[str] = []
+IS_WATCHED = threading.local()
+
+
+def _note_opened(event: str, arguments: tuple[object, ...]) -> None:
+    if event in {"open", "os.listdir", "os.scandir"} and getattr(IS_WATCHED, "on", False):
+        OPENED.append(os.fsdecode(arguments[0]) if isinstance(arguments[0], str | bytes) else "")
+
+
+sys.addaudithook(_note_opened)
+
+
+@given(st.lists(st.sampled_from([*PIECES, "'", " ", "\u00a0", "link", "x"]) | st.characters(), max_size=8).map("".join))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_outside_is_ever_opened(disk: Disk, text: str) -> None:
+    """No folder is looked into, no file read, whatever the text is: absolute names are those of allowed folders."""
+    link = disk.allowed / "link"
+    if not link.is_symlink():
+        link.symlink_to(disk.outside)
+    OPENED.clear()
+    IS_WATCHED.on = True
+    try:
+        seen = disk.read(text)
+    except (NotAllowed, Unreadable) as error:
+        seen = str(error).replace(quoted(text), "").encode()
+    finally:
+        IS_WATCHED.on = False
+    assert SECRET not in seen
+    assert all(Path(name) == disk.allowed for name in OPENED if Path(name).is_absolute())
+    assert not any(".." in Path(name).parts for name in OPENED)

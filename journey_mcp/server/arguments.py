@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from journey_mcp.errors import InvalidArguments
+from journey_mcp.image_text import only_text, texts_of
 from journey_mcp.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, ImageRequest, Tool
 from journey_mcp.server.argument_names import Surroundings, is_of_client, ours
 from journey_mcp.server.specs import Defaults
@@ -35,7 +36,8 @@ def _ids(value: Any) -> Any:
     return [id_ for item in many for id_ in re.split(r"[,\s]+", item) if id_] if is_texts else many
 
 
-Strings = Annotated[list[str], BeforeValidator(_one_or_many)]
+Images = Annotated[list[str], BeforeValidator(texts_of)]
+Image = Annotated[str, BeforeValidator(only_text)]
 
 
 def _no_boolean(value: Any) -> Any:
@@ -94,7 +96,7 @@ class Imagine(_Arguments):
 
     prompt: str
     model: str | None = None
-    reference_images: Strings | None = None
+    reference_images: Images | None = None
     aspect_ratio: NumberAsText | None = None
     width: Side | None = None
     height: Side | None = None
@@ -115,8 +117,8 @@ class Imagine(_Arguments):
 class EditImage(Imagine):
     """All that `edit_image` knows."""
 
-    image: str
-    mask: str | None = None
+    image: Image
+    mask: Image | None = None
 
 
 TaskIds = Annotated[

@@ -76,7 +76,8 @@ async def _observed(
     route, ledger = case.route, upstream.sandbox.ledger
     image = case.fault.address(upstream.origin)
     if case.stage == "source" and image is None:
-        source = await studio.wait_for_new(await created(studio, route.request()), 900)
+        # somebody else's: of our own there is a copy
+        source = await studio.wait_for_new(await created(studio, route.request(), principal="another"), 900)
         image = source.images[0].url
     before = len(ledger.submissions)
     observed = await call(

@@ -1,0 +1,394 @@
+"""What a text that names an image means: an id, the image itself as base64, a URL, or a path of a file.
+
+Models and clients write these in many ways: in quotes, in Markdown, in a list, with a prefix missing or doubled. `read`
+looks at the text alone, opens nothing, and takes time linear in its length.
+"""
+
+import enum
+import json
+import re
+from base64 import b64decode
+from binascii import a2b_base64
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, unquote_to_bytes
+
+from journey_mcp.images import ImageId
+from journey_mcp.local_files import looks_like_path
+from journey_mcp.requests import is_web_address
+
+MAX_PATH = 4096
+"""Characters. No common system takes a longer path."""
+MAX_URL = 8192
+"""Characters. Servers commonly refuse a longer URL."""
+
+
+class Unusable(enum.Enum):
+    """Why a text names no image."""
+
+    IN_CHAT = enum.auto()
+    """It stands for something that only the chat holds, such as `[Image #1]` or `sandbox:/mnt/data/a.png`."""
+    TASK_ID = enum.auto()
+    """It begins like the id of a task, and is not the id of an image."""
+    BAD_URL = enum.auto()
+    """It begins like a URL, and is none: too long, or with characters that no URL has."""
+    SEVERAL = enum.auto()
+    """It names more than one image."""
+    NO_BASE64 = enum.auto()
+    """It is a data URI without base64."""
+    TOO_LONG = enum.auto()
+    """It is longer than any path, and nothing else either."""
+    UNKNOWN = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """An image that is given as base64; `decoded` makes bytes of it."""
+
+    payload: str
+    """Base64 in either alphabet; it may lack padding, and hold blanks, line breaks and percent escapes."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebAddress:
+    """A URL, its scheme and host in lower case."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilePath:
+    """A path as it was written, perhaps with escapes."""
+
+    texts: tuple[str, ...]
+    """The whole text, and what its quotes or brackets hold."""
+    url: str | None = None
+    """What it means if there is no such file: `example.com/cat.png` is a URL without its scheme."""
+
+    @property
+    def may_be_in_chat(self) -> bool:
+        """Whether chats call their attachments so: by a bare name, or a path of the chat's own machine."""
+        text = self.texts[-1]
+        return any(folder in text for folder in _FOLDERS_OF_CHATS) or not any(mark in text for mark in "/\\~")
+
+
+Given = ImageId | Data | WebAddress | FilePath | Unusable
+
+
+def read(text: str) -> Given:
+    """Return what the text means, whatever stands around it."""
+    inner = _trimmed(text)
+    for _ in range(_LAYERS):
+        found = _recognized(inner)
+        if found is not None:
+            return found
+        content = _content(inner)
+        if content is None:
+            break
+        inner = _trimmed(content)
+    return _path(text.strip(), inner)
+
+
+def decoded(data: Data) -> bytes:
+    """Decode the base64.
+
+    Raises:
+        ValueError: a clause that says what is wrong, to stand after a colon.
+    """
+    raw = data.payload.encode(errors="backslashreplace")
+    if b"%" in raw:
+        raw = unquote_to_bytes(raw)
+    for written, meant in _ESCAPES.items():
+        raw = raw.replace(written.encode(), meant.encode())
+    raw = _with_plus(raw.strip()).translate(_STANDARD_ALPHABET, _BLANKS).rstrip(b"=")
+    padded = raw + b"=" * (-len(raw) % 4)
+    try:
+        # in pieces, between which other threads run
+        return b"".join(
+            a2b_base64(padded[start : start + _PIECE], strict_mode=True) for start in range(0, len(padded), _PIECE)
+        )
+    except ValueError as error:
+        wrong = _NO_BASE64.search(raw.decode(errors="replace"))
+        what = f"{wrong[0]!r} is no character of it" if wrong else f"after {len(raw):,} characters the rest is missing"
+        raise ValueError(what) from error
+
+
+def texts_of(value: Any) -> list[Any]:
+    """List the images that an argument gives: plain, in a list, as JSON, or as a content block of a model's API.
+
+    What is not text stays as it is, for the caller to refuse.
+    """
+    if isinstance(value, str):
+        if (parsed := _parsed(value.strip())) is not None:
+            return texts_of(parsed)
+        links = _SEPARATORS.split(value.strip()) if len(value) <= _SHORT else []
+        return links if links and all(link.lower().startswith(_LINK_STARTS) for link in links) else [value]
+    if isinstance(value, list) and not any(isinstance(item, list) for item in value):
+        return [text for item in value for text in texts_of(item)]
+    if isinstance(value, dict):
+        block = next((value[key] for key in _BLOCK_KEYS if isinstance(value.get(key), str | dict)), None)
+        if isinstance(block, dict):
+            block = next((block[key] for key in _BLOCK_KEYS if isinstance(block.get(key), str)), None)
+        return [value if block is None else block]
+    return [value]
+
+
+def only_text(value: Any) -> Any:
+    """Return the one image that an argument gives, as `texts_of` finds it.
+
+    Raises:
+        ValueError: there are more.
+    """
+    texts = texts_of(value)
+    if len(texts) > 1:
+        raise ValueError(f"one image is taken, and {len(texts)} were given: give the others as reference_images")
+    return texts[0] if texts else value
+
+
+# --- what stands around
+
+_LAYERS = 6
+_SHORT = 16_384
+_AROUND = " \t\r\n\v\f,;\"'`\u00a0\u202f\u200b\u2060\ufeff\u00ab\u00bb\u2018\u2019\u201c\u201d\u201e"
+"""Blanks, separators, and quotes, also those of word processors."""
+_MOST_ESCAPED_BREAKS = 9
+_ESCAPED_BREAKS = ("\\n", "\\r", "\\t")
+_ESCAPES = dict.fromkeys(_ESCAPED_BREAKS, "") | {"\\/": "/", "\\u002b": "+", "\\u002f": "/", "\\u003d": "="}
+"""What the notations of strings make of base64."""
+_PAIRS = {"<": ">", "[": "]", "(": ")"}
+_IMG = re.compile(r"<img\s[^>]{0,2000}?src\s{0,9}=\s{0,9}(?P<quote>[\"']?)", re.IGNORECASE)
+_ELEMENT = re.compile(r"<(\w{1,40})>")
+_PASTED = re.compile(r"\[image(?: ?#?\d{1,4})?:? source: ", re.IGNORECASE)
+"""The beginning of Claude Code's note of a pasted image, which ends with the file's path and a bracket."""
+_TARGET = re.compile(r"[^()]*(?:\([^()]*\)[^()]*)*")
+"""The target of a link in Markdown, with the brackets that it may hold in pairs."""
+_TITLE = re.compile(r"\s[\"'].*", re.DOTALL)
+
+
+def _trimmed(text: str) -> str:
+    """Return the text without blanks, quotes, and written line breaks around it."""
+    text = text.strip(_AROUND)
+    for _ in range(_MOST_ESCAPED_BREAKS):
+        if not text.endswith(_ESCAPED_BREAKS):
+            break
+        text = text[:-2].rstrip(_AROUND)
+    return text
+
+
+def _content(text: str) -> str | None:
+    """Return what Markdown, an element of HTML or XML, or brackets hold; `None` when there is nothing around."""
+    if pasted := _PASTED.match(text):
+        return text[pasted.end() :].removesuffix("]")
+    if image := _IMG.match(text):
+        return text[image.end() :].partition(image["quote"] or ">")[0]
+    if (element := _ELEMENT.match(text)) and text.endswith(f"</{element[1]}>"):
+        return text[element.end() :].removesuffix(f"</{element[1]}>")
+    if (target := _markdown_target(text)) is not None:
+        return target
+    if text[:1] in _PAIRS and (text.endswith(_PAIRS[text[0]]) or _WEB.match(text, 1)):
+        return text[1:].removesuffix(_PAIRS[text[0]])
+    return None
+
+
+def _markdown_target(text: str) -> str | None:
+    """Return the target of the image in the text, else that of the link that the text is."""
+    start = text.find("![")
+    if start < 0 and not text.startswith("["):
+        return None
+    at = text.find("](", max(start, 0))
+    if at < 0:
+        return None
+    rest = text[at + 2 :].lstrip()
+    if rest.startswith("<"):
+        return rest[1:].partition(">")[0]
+    target = _TARGET.match(rest)
+    return _TITLE.sub("", target[0][:_SHORT]) + target[0][_SHORT:] if target else None
+
+
+# --- ids, data, URLs
+
+_ENCODED = re.compile(r"(data|https?)%3A", re.IGNORECASE)
+_WEB = re.compile(r"(https?)\s{0,9}:[/\\]+", re.IGNORECASE)
+_HOST_ENDS = re.compile(r"[/?#]")
+_SECOND_LINK = re.compile(r"[\s,;'\"<(|]https?://", re.IGNORECASE)
+_LINE_BREAK = re.compile(r"[ \t]{0,99}[\r\n]+[ \t]{0,99}")
+_NAME_OF_IMAGE = re.compile(r"[^?#]*\.(png|jpe?g|jfif|webp|gif|bmp|tiff?|heic|heif|avif)(?![^?#])", re.IGNORECASE)
+
+_DATA = re.compile(r"data\s{0,9}:", re.IGNORECASE)
+_MARK = re.compile(r"(?:^|[;:\s])base64\s{0,9}(?P<end>[,:;]|\s)", re.IGNORECASE)
+_MEDIA_TYPE = re.compile(r"[\w.+/;=\s-]*")
+_HEAD = 512
+_MOST_HEADS = 4
+_SAMPLE = 96
+_MAGIC = re.compile(
+    rb"\x89PNG\r\n|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*|....ftyp|%PDF-|<svg|<\?xml",
+    re.DOTALL,
+)
+"""The beginnings of images, and of what is taken for one: the decoder says what it is."""
+_ONLY_BASE64 = re.compile(r"[A-Za-z0-9+/_=\s%\\-]*")
+_NO_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
+_PIECE = 2**20
+_STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
+_BLANKS = b" \t\r\n\v\f"
+
+
+def _recognized(text: str) -> Given | None:
+    """Return what this is, unless it is a path, unknown, or inside of something."""
+    if id_ := ImageId.parse(text):
+        return id_
+    if _ENCODED.match(text):
+        text = unquote(text)
+    if (data := _data(text)) is not None:
+        return data
+    if ":\\/" in text[:_HEAD]:
+        text = text.replace("\\/", "/")
+    if match := _WEB.match(text):
+        return _web_address(match[1], text[match.end() :])
+    if len(text) <= _SHORT and text.count("![") > 1 and text.count("](") > 1:
+        return Unusable.SEVERAL
+    return Unusable.IN_CHAT if _is_in_chat(text) else None
+
+
+def _data(text: str) -> Data | Unusable | None:
+    """Return the data after all of its prefixes, or raw base64; `None` for anything else."""
+    start = 0
+    for _ in range(_MOST_HEADS):
+        head = text[start : start + _HEAD]
+        is_uri, mark = _DATA.match(head) is not None, _MARK.search(head)
+        if mark and (is_uri or (mark["end"] in ",:;" and _MEDIA_TYPE.fullmatch(head[: mark.start()]))):
+            start += mark.end()
+        elif is_uri:
+            payload = text[start:].partition(",")[2]
+            return Data(payload) if _has_magic(payload) else Unusable.NO_BASE64
+        else:
+            break
+    payload = text[start:].strip(_AROUND)
+    if payload[:2] in {"b'", 'b"'}:  # Python's notation of bytes
+        payload = payload[2:]
+    # what a model cut short has dots where the rest was
+    is_raw = _has_magic(payload) and _ONLY_BASE64.fullmatch(payload.replace("...", "").replace("…", ""))
+    # nothing else is so long: the decoder says what it is
+    is_raw = is_raw or (len(payload) > MAX_PATH and _ONLY_BASE64.fullmatch(payload))
+    return Data(payload) if start or is_raw else None
+
+
+def _has_magic(payload: str) -> bool:
+    sample = unquote(payload[:_SAMPLE])
+    for written, meant in _ESCAPES.items():
+        sample = sample.replace(written, meant)
+    sample = "".join(sample.split()).replace("-", "+").replace("_", "/")
+    size = len(_NO_BASE64.split(sample, maxsplit=1)[0][:24])
+    return _MAGIC.match(b64decode(sample[: size // 4 * 4])) is not None
+
+
+def _with_plus(raw: bytes) -> bytes:
+    """Return the data with `+` in place of the blanks that a form made of it; blanks between equal lines stay."""
+    lengths = {len(line) for line in raw.split(b" ")[:-1]}
+    is_wrapped = len(lengths) <= 1 and all(length % 4 == 0 for length in lengths)
+    return raw if is_wrapped or b"+" in raw or b"\n" in raw else raw.replace(b" ", b"+")
+
+
+def _web_address(scheme: str, rest: str) -> WebAddress | Unusable:
+    if len(rest) > MAX_URL:
+        return Unusable.BAD_URL
+    if _SECOND_LINK.search(rest):
+        return Unusable.SEVERAL
+    if rest.endswith("...") or "…" in rest:
+        return Unusable.BAD_URL  # a model left out the rest
+    rest = rest.rstrip(".>")
+    if rest.endswith(")") and "(" not in rest:
+        rest = rest.rstrip(")")
+    rest = _LINE_BREAK.sub("", rest).replace("&amp;", "&").replace("\\", "/")
+    if _NAME_OF_IMAGE.match(rest):  # otherwise words may follow a blank
+        rest = rest.replace(" ", "%20")
+    host_ends_at = match.start() if (match := _HOST_ENDS.search(rest)) else len(rest)
+    userinfo, at, host = rest[:host_ends_at].rpartition("@")
+    url = f"{scheme.lower()}://{userinfo}{at}{host.lower()}{rest[host_ends_at:]}"
+    return WebAddress(url) if is_web_address(url) else Unusable.BAD_URL
+
+
+# --- what only the chat holds
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_FOLDERS_OF_CHATS = ("/mnt/data/", "/mnt/user-data/", "/home/oai/")
+_CHAT_ADDRESS = re.compile(
+    r"(sandbox|attachments?|blob|cid|file-service|sediment|filesystem|clipboard):|(uploads?|content|ph|photos|"
+    r"assets-library|about|chrome|webkit-fake-url)://|(turn\d{1,4}[a-z]{1,9}\d{1,4}|file[-_][A-Za-z0-9]{16,99})$",
+    re.IGNORECASE,
+)
+_THINGS = _words(
+    "image images img photo photos picture pictures pic attachment attachments attached upload uploads uploaded "
+    "screenshot clipboard pasted"
+)
+_WORDS_AROUND = _words(
+    "a above an and as at base by chat conversation current data file first from given here id in input last latest "
+    "me message my name new of original path placeholder previous provided reference s second sent shared source that "
+    "the this to url user users your with"
+)
+_WORD = re.compile(r"[^\W\d_]+")
+_MOST_WORDS = 120
+
+
+def _is_in_chat(text: str) -> bool:
+    """Return whether this is an address of a chat's own, or words such as `<image_1>` or `the attached photo`."""
+    if _CHAT_ADDRESS.match(text):
+        return True
+    if len(text) > _MOST_WORDS or any(mark in text for mark in "/\\.~"):
+        return False
+    words = set(_WORD.findall(text.lower()))
+    return bool(words & _THINGS) and words <= _THINGS | _WORDS_AROUND
+
+
+# --- paths
+
+_HOST = re.compile(
+    r"(//)?(?P<www>www\.)?(?:[a-z0-9-]{1,63}\.){1,8}(?P<top>[a-z]{2,24})(:\d{1,5})?(?=/[^/\s]|$)", re.IGNORECASE
+)
+_TOP_LEVEL = _words("com net org io ai app co dev edu gov info cloud")
+"""Where a host is named without a scheme; a folder may have other endings. Two letters are a country."""
+_COUNTRY = 2
+
+
+def _path(whole: str, inner: str) -> FilePath | Unusable:
+    if len(inner) > MAX_PATH:
+        return Unusable.TOO_LONG
+    url = _with_scheme(inner)
+    if url or looks_like_path(inner):
+        return FilePath(texts=tuple(dict.fromkeys((whole[:MAX_PATH], inner))), url=url)
+    return Unusable.TASK_ID if inner.startswith("tsk_") else Unusable.UNKNOWN
+
+
+def _with_scheme(text: str) -> str | None:
+    """Return the URL that `www.example.com/cat.png` and its like may mean."""
+    match = _HOST.match(text)
+    if match is None or any(character.isspace() for character in text):
+        return None
+    top = match["top"].lower()
+    is_host = match.end() < len(text) and (len(top) == _COUNTRY or top in _TOP_LEVEL)
+    if not is_host and not match["www"]:
+        return None
+    found = _web_address("https", text.removeprefix("//"))
+    return found.url if isinstance(found, WebAddress) else None
+
+
+# --- several, and content blocks
+
+_BLOCK_KEYS = ("image_url", "url", "source", "data", "path", "file_path", "file", "uri", "id", "image")
+"""Where content blocks of models' APIs, MCP included, keep an image."""
+_LINK_STARTS = ("http://", "https://", "www.", "tsk_")
+_SEPARATORS = re.compile(r"[\s,;]+")
+
+
+def _parsed(text: str) -> list[Any] | dict[str, Any] | None:
+    """Return the list or object that a JSON text holds."""
+    if text[:1] not in {"[", "{"}:
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, list | dict) else None

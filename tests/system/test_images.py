@@ -1,0 +1,23 @@
+"""Large images as text, given to a server process: they hold up neither others nor its end."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from processes import PATIENCE_S, raw
+from support import environment_for
+
+
+@pytest.mark.parametrize("text", ["/9j/" + "A" * 2_000_000, "/a" * 1_000_000, "/a." * 700_000, "\\n" * 1_000_000])
+def test_two_megabytes_that_are_no_image_hold_up_nothing(tmp_path: Path, text: str) -> None:
+    """Another call is answered, and the server ends when it is told to."""
+    with raw(environment_for("http://127.0.0.1:9", tmp_path)) as server:
+        assert server.call("fetch_task") == {"tasks": []}
+        server.send("edit_image", prompt="blue", image=text)
+        server.send("fetch_task")
+        answers = {answer["id"]: answer["result"] for answer in (server.answer(), server.answer())}
+        assert answers[2]["isError"]
+        assert answers[3]["structuredContent"] == {"tasks": []}
+        server.send("edit_image", prompt="blue", image=text)
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(timeout=PATIENCE_S)

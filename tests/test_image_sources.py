@@ -1,0 +1,425 @@
+"""Images as requests name them: found in every spelling, before anything is read, sent or paid."""
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from support import World, client_of, created, environment_of, settings_for, statements, wide_world, wish, world
+from test_pictures import KONTEXT, data_uri, picture, sent_picture
+
+from journey_mcp import sandbox
+from journey_mcp.errors import InvalidRequest
+from journey_mcp.holdings import Holdings
+from journey_mcp.image_sources import ImageFinder, image_at
+from journey_mcp.images import ImageId
+from journey_mcp.settings import read_settings
+from journey_mcp.store import open_store
+from journey_mcp.studio import LOCAL
+from journey_mcp.tasks import Status, Task
+
+URL = "https://example.com/cat.png"
+
+
+async def refusal(here: World, **more: Any) -> InvalidRequest:
+    """Why a request is not taken; nothing was sent or stored for it."""
+    before = len(here.sent), len(await here.studio.newest())
+    with pytest.raises(InvalidRequest) as raised:
+        await here.made(**more)
+    assert (len(here.sent), len(await here.studio.newest())) == before
+    assert raised.value.failure.next_step
+    return raised.value
+
+
+# --- data
+
+
+async def test_base64_without_a_prefix_is_taken_where_data_is(tmp_path: Path) -> None:
+    """And where it is not, the error says so: case 1."""
+    text = base64.b64encode(picture("JPEG")).decode()
+    assert text.startswith("/9j/")
+    async with wide_world(tmp_path, services=["bfl", "journeyapi"]) as here:
+        task = await here.made(**KONTEXT, image=text)
+        assert task.status is Status.SUCCEEDED, task.failure
+        assert sent_picture(here.sent_to("bfl")[0]).size == (160, 120)
+        assert (task.request.image or "").startswith("data:sha256=")
+        assert text[30:80] not in repr(task)
+        error = await refusal(here, **KONTEXT, image=text, provider="journeyapi")
+        assert error.failure.code == "data_not_taken"
+        assert "takes pictures as URLs only; image='/9j/" in str(error)
+
+
+async def test_two_megabytes_of_base64_are_no_path(tmp_path: Path) -> None:
+    """Case 2: an image, and what is none."""
+    noise = picture("PNG", (900, 760))
+    text = base64.b64encode(noise).decode()
+    assert len(text) > 2_000_000
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        task = await here.made(**KONTEXT, image=text)
+        assert task.status is Status.SUCCEEDED, task.failure
+        for nothing in ("A" * 2_000_000, "/a" * 1_000_000, f"data:image/png;base64,{'A' * 2_000_000}"):
+            assert (await refusal(here, **KONTEXT, image=nothing)).failure.code == "unusable_image"
+        assert (await refusal(here, **KONTEXT, image="/a." * 700_000)).failure.code == "unusable_image"
+
+
+async def test_others_are_answered_while_data_is_decoded(tmp_path: Path) -> None:
+    """It is done in a thread, and who called may go."""
+    text = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(4_000_000)).decode()
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        steps = 0
+
+        async def refuse() -> None:
+            with pytest.raises(InvalidRequest):
+                await created(here.studio, wish(**KONTEXT, image=text))
+            group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(refuse)
+            while True:
+                steps += 1
+                await anyio.lowlevel.checkpoint()
+        assert steps > 10
+
+
+@pytest.mark.parametrize("spell", [str.lower, lambda text: f"<{text}>", lambda text: f"![cat]({text})"])
+async def test_the_same_url_in_another_spelling_is_the_same_call(tmp_path: Path, spell: Any) -> None:
+    """Cases 4 and 6: the journal has the one that was sent."""
+    async with wide_world(tmp_path, services=["journeyapi"]) as here:
+        first = await here.studio.create(wish(**KONTEXT, image="HTTPS://Example.com/cat.png"))
+        joined = await here.studio.create(wish(**KONTEXT, image=spell(URL)))
+        assert first.task.request.image == URL
+        assert joined.task.id == first.task.id
+        await here.studio.wait_for_new(first.task, 900)
+        assert here.sent_to("journeyapi")[0]["image_url"] == URL
+
+
+async def test_the_same_data_in_another_spelling_is_the_same_call(tmp_path: Path) -> None:
+    """By what it holds."""
+    uri = data_uri(picture())
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        first = await here.studio.create(wish(**KONTEXT, image=uri))
+        joined = await here.studio.create(wish(**KONTEXT, image=uri.partition(",")[2]))
+        assert joined.task.id == first.task.id
+
+
+async def test_a_url_without_scheme_is_one_unless_a_file_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case 5."""
+    work = tmp_path / "work"
+    (work / "example.com").mkdir(parents=True)
+    monkeypatch.chdir(work)
+    async with wide_world(tmp_path / "data", services=["journeyapi", "bfl"]) as here:
+        task = await here.made(**KONTEXT, image="www.example.com/cat.png")
+        assert here.sent[-1]["image_url"] == task.request.image == "https://www.example.com/cat.png"
+        assert any("was read as https://www.example.com/cat.png" in notice for notice in task.notices)
+        (work / "example.com" / "cat.png").write_bytes(picture())
+        await here.made(**KONTEXT, image="example.com/cat.png", provider="bfl")
+        assert sent_picture(here.sent_to("bfl")[0]).size == (160, 120)
+        error = await refusal(here, **KONTEXT, image="example.com/cats.png")
+        assert '"cat.png"' in str(error)
+
+
+async def test_over_http_it_is_always_a_url(tmp_path: Path) -> None:
+    """There are no files."""
+    async with wide_world(tmp_path, services=["journeyapi"]) as here:
+        task = await created(here.studio, wish(**KONTEXT, image="example.com/cat.png"), files_allowed=False)
+        assert task.request.image == URL
+
+
+# --- files
+
+
+async def test_files_are_found_as_tools_write_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cases 7 and 8; what was taken instead is told."""
+    (tmp_path / "My Pictures").mkdir()
+    (tmp_path / "My Pictures" / "cat 1.jpg").write_bytes(picture("JPEG"))
+    (tmp_path / "Shot at 9.41\u202fAM.png").write_bytes(picture())
+    monkeypatch.chdir(tmp_path)
+    async with wide_world(tmp_path / "data", services=["bfl"]) as here:
+        for text in (
+            "My\\ Pictures/cat\\ 1.jpg",
+            f"file:{tmp_path}/My%20Pictures/cat%201.jpg",
+            "@My Pictures/cat 1.jpg",
+        ):
+            task = await here.made(**KONTEXT, image=text)
+            assert task.status is Status.SUCCEEDED, task.failure
+            assert not any("looks the same" in notice for notice in task.notices)
+        task = await here.made(**KONTEXT, image="Shot at 9.41 AM.png")
+        assert any("looks the same" in notice for notice in task.notices)
+        error = await refusal(here, **KONTEXT, image="Shot at 9.42 AM.png")
+        assert '"Shot at 9.41 AM.png"' in str(error)
+
+
+@pytest.mark.parametrize(
+    "text", ["sandbox:/mnt/data/cat.png", "attachment://cat.png", "blob:https://x.test/1", "[Image #1]", "{{image}}"]
+)
+@pytest.mark.parametrize("argument", ["image", "mask", "reference_images"])
+async def test_what_the_chat_holds_is_told_in_a_sentence(tmp_path: Path, text: str, argument: str) -> None:
+    """With what to do."""
+    given: dict[str, Any] = {**KONTEXT, "model": "flux-fill-pro" if argument == "mask" else "flux-2-pro", "image": URL}
+    given[argument] = (text,) if argument == "reference_images" else text
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        error = await refusal(here, **given)
+        assert str(error) == f"{argument}={text!r}: what the chat holds does not reach a server."
+        assert "Save it as a file" in (error.failure.next_step or "")
+        assert error.failure.code == "unusable_image"
+
+
+@pytest.mark.parametrize("text", ["image.png", "/mnt/data/cat.png", "/mnt/user-data/uploads/cat.png"])
+async def test_a_file_that_is_missing_may_be_in_the_chat(tmp_path: Path, text: str) -> None:
+    """Chats give their attachments such names."""
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        assert "does not reach a server" in ((await refusal(here, **KONTEXT, image=text)).failure.next_step or "")
+        for elsewhere in ("./image.png", "~/image.png"):
+            step = (await refusal(here, **KONTEXT, image=elsewhere)).failure.next_step
+            assert "does not reach" not in (step or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "says"),
+    [
+        ("/a." * 2000, "unusable_image", "at most 4,096 characters"),
+        ("https://example.com/cat.png (the cat)", "malformed_url", "no blanks"),
+        (f"{URL} {URL}", "unusable_image", "several"),
+        (f"data:image/png;base64,{'iVBORw0KGgo'}…", "unusable_image", "'…' is no character of it"),
+        ("tsk_1", "unknown_image", "task's id, a dot"),
+    ],
+)
+async def test_what_is_wrong_is_told(tmp_path: Path, text: str, code: str, says: str) -> None:
+    """Free, and in time."""
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        error = await refusal(here, **KONTEXT, image=text)
+        assert error.failure.code == code
+        assert says in str(error)
+
+
+# --- our own images
+
+
+async def own(here: World) -> Task:
+    """A finished task whose link dies in ten minutes, and that has a copy."""
+    return await here.made(model="flux-2-pro", prompt="a kite")
+
+
+async def test_our_own_url_is_known_whole_or_cut(tmp_path: Path) -> None:
+    """Case 30: it is used as the id, so what is sent is the whole URL."""
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        first = await own(here)
+        url = first.images[0].url
+        assert "?" in url
+        base, _, query = url.partition("?")
+        scheme, rest = url.split("://")
+        for text in (
+            url,
+            base,
+            f"{base}?",
+            f"{base}?{query[:9]}",
+            f"<{base}>",
+            f"{scheme.upper()}://{rest}",
+            f"{url}#a",
+        ):
+            task = await here.made(**KONTEXT, image=text)
+            assert task.request.image == f"{first.id}.1"
+            assert here.sent_to("bfl")[-1]["input_image"] == url
+
+
+async def test_our_own_url_is_taken_from_the_copy_when_it_has_died(tmp_path: Path) -> None:
+    """As its id would be."""
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        first = await own(here)
+        here.clock.shift_calendar(601)
+        task = await here.made(**KONTEXT, image=first.images[0].url.partition("?")[0])
+        assert task.status is Status.SUCCEEDED, task.failure
+        assert task.request.image == f"{first.id}.1"
+        assert sent_picture(here.sent_to("bfl")[1]).format
+        Path(first.images[0].path or "").unlink()
+        error = await refusal(here, **KONTEXT, image=first.images[0].url)
+        assert error.failure.code == "unknown_image"
+
+
+@pytest.mark.parametrize(
+    ("url", "number"),
+    [
+        ("https://a.test/1.png?sig=abc&exp=9", 1),
+        ("https://a.test/1.png", 1),
+        ("https://a.test/1.png?sig=ab", 1),
+        ("https://a.test/1.png#top", 1),
+        ("https://a.test/1.png?sig=xyz", None),
+        ("https://a.test/1.png?sig=abc&exp=9&more=1", None),
+        ("https://a.test/1.pn", None),
+        ("https://a.test/view?id=2", 2),
+        ("https://a.test/view?id=3", 3),
+        ("https://a.test/view?id=", None),
+        ("https://a.test/view", None),
+        ("https://b.test/1.png", None),
+    ],
+)
+def test_a_cut_query_is_told_from_another_one(url: str, number: int | None) -> None:
+    """One that chooses the image is another image, and so is one that two of ours could have."""
+    urls = ["https://A.test/1.png?sig=abc&exp=9", "https://a.test/view?id=2", "https://a.test/view?id=3"]
+    images = [(ImageId("tsk_a", n), its) for n, its in enumerate(urls, start=1)]
+    assert image_at(url, images) == (number and ImageId("tsk_a", number))
+
+
+async def test_another_query_than_ours_is_sent_as_it_is(tmp_path: Path) -> None:
+    """Who knows what it chooses."""
+    async with wide_world(tmp_path, services=["bfl"], JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1") as here:
+        other = (await own(here)).images[0].url.partition("?")[0] + "?id=7"
+        assert (await created(here.studio, wish(**KONTEXT, image=other))).request.image == other
+
+
+async def test_other_peoples_urls_are_not_known(tmp_path: Path) -> None:
+    """Only the principal's own."""
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        first = await own(here)
+        task = await created(here.studio, wish(**KONTEXT, image=first.images[0].url), principal="somebody")
+        assert task.request.image == first.images[0].url
+
+
+async def test_the_path_of_a_copy_is_the_images_id(tmp_path: Path) -> None:
+    """The data folder is no folder of pictures, and over HTTP there are no paths: it is known by its name."""
+    async with wide_world(tmp_path, services=["bfl", "journeyapi"]) as here:
+        first = await own(here)
+        path = first.images[0].path or ""
+        for text in (path, f"file://{path}", f"`{path}`", Path(path).name):
+            for files_allowed in (True, False):
+                task = await created(here.studio, wish(**KONTEXT, image=text), files_allowed=files_allowed)
+                assert task.request.image == f"{first.id}.1"
+                await here.studio.wait_for_new(task, 900)
+        error = await refusal(here, **KONTEXT, image=path.replace(first.id[-3:], "xxx"))
+        assert error.failure.code == "file_not_allowed"
+
+
+async def test_a_copy_in_an_allowed_folder_is_the_images_id_as_well(tmp_path: Path) -> None:
+    """A provider that takes URLs only can run it then."""
+    folder = tmp_path / "pictures"
+    async with wide_world(tmp_path, services=["bfl", "journeyapi"], JOURNEY_MCP_IMAGE_DIRS=folder) as here:
+        first = await own(here)
+        task = await created(here.studio, wish(**KONTEXT, image=first.images[0].path))
+        assert task.request.image == f"{first.id}.1"
+
+
+async def test_a_copy_that_is_deleted_in_this_moment_is_no_fault(tmp_path: Path) -> None:
+    """The link may still live."""
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        first = await own(here)
+        settings = here.studio.settings
+        async with open_store(settings.resolved_database_url()) as store:
+            finder = ImageFinder(Holdings(store, here.clock), (), tmp_path, here.studio.fetcher)
+            found = await finder.find(wish(**KONTEXT, image=f"{first.id}.1"), LOCAL, files_allowed=True)
+            Path(first.images[0].path or "").unlink()
+            (source,) = (await found.read()).sources
+        assert (source.content, source.url) == (None, first.images[0].url)
+
+
+async def test_the_lookup_of_our_own_urls_is_bounded(tmp_path: Path) -> None:
+    """One statement for all images of a call, by the index of the principal, and none without a URL."""
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        with statements("LIKE") as asked:
+            await created(here.studio, wish(**KONTEXT, image=data_uri(picture())))
+            assert asked == []
+            urls = tuple(f"https://example.com/{n}.png" for n in range(3))
+            await created(here.studio, wish(**{**KONTEXT, "model": "flux-2-pro"}, image=URL, reference_images=urls))
+        assert len(asked) == 1
+        assert "LIMIT" in asked[0][0]
+
+
+# --- refused before anything is read (W4)
+
+
+async def test_a_call_that_is_refused_reads_no_file(tmp_path: Path) -> None:
+    """Too many, or none taken, or a value that is not: a file that cannot be read is not even missed."""
+    (tmp_path / "huge.png").write_bytes(b"")
+    os.truncate(tmp_path / "huge.png", 10**12)
+    path = str(tmp_path / "huge.png")
+    async with wide_world(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+        error = await refusal(here, **KONTEXT, image=path, reference_images=(path,) * 40)
+        assert error.failure.code == "too_many_images"
+        error = await refusal(here, **KONTEXT, image=path, aspect_ratio="1000:1")
+        assert error.failure.code == "unsupported_value"
+        error = await refusal(here, **KONTEXT, image=path)
+        assert "is larger than" in str(error)
+    async with world(tmp_path / "data2", JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+        assert (await refusal(here, **KONTEXT, image=path)).failure.code == "data_not_taken"
+
+
+async def test_too_many_at_a_pinned_provider_names_those_that_take_them(tmp_path: Path) -> None:
+    """As any other reason does."""
+    given: dict[str, Any] = {**KONTEXT, "model": "seedream-4.5", "provider": "journeyapi", "image": URL}
+    async with wide_world(tmp_path) as here:
+        error = await refusal(here, **given)
+        assert error.failure.code == "image_not_taken"
+        assert "Leave provider out, or name one that takes this as it is: vtrix" in (error.failure.next_step or "")
+
+
+async def test_as_many_names_as_one_likes_are_counted_first(tmp_path: Path) -> None:
+    """Before each is looked at."""
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        ids = tuple(f"tsk_{n:022}.1" for n in range(100_000))
+        assert (await refusal(here, **KONTEXT, image=URL, reference_images=ids)).failure.code == "too_many_images"
+
+
+async def test_one_file_is_read_once_whatever_its_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And drawn once; it counts as several images."""
+    (tmp_path / "a b.png").write_bytes(picture())
+    monkeypatch.chdir(tmp_path)
+    given: dict[str, Any] = {**KONTEXT, "model": "flux-2-pro"}
+    async with wide_world(tmp_path / "data", services=["bfl"]) as here:
+        names = ("a b.png", "a\\ b.png", str(tmp_path / "a b.png"))
+        task = await here.made(**given, image="a b.png", reference_images=names)
+        assert task.status is Status.SUCCEEDED, task.failure
+        sent = here.sent_to("bfl")[0]
+        assert len({value for key, value in sent.items() if key.startswith("input_image")}) == 1
+        assert len([key for key in sent if key.startswith("input_image")]) == 4
+
+
+async def test_the_images_of_a_call_have_a_limit_together(tmp_path: Path) -> None:
+    """Each may be small enough."""
+    for n in range(3):
+        (tmp_path / f"{n}.png").write_bytes(bytes([n]))
+        os.truncate(tmp_path / f"{n}.png", 60 * 2**20)
+    given: dict[str, Any] = {**KONTEXT, "model": "flux-2-pro"}
+    async with wide_world(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+        paths = [str(tmp_path / f"{n}.png") for n in range(3)]
+        error = await refusal(here, **given, image=paths[0], reference_images=tuple(paths[1:]))
+        assert "134,217,728 bytes together" in str(error)
+
+
+# --- through the tools
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"image": [URL], "reference_images": f"{URL}?b {URL}?c"},
+        {
+            "image": {"url": URL},
+            "reference_images": [{"type": "image_url", "image_url": {"url": f"{URL}?b"}}, f"{URL}?c"],
+        },
+        {"image": json.dumps([URL]), "reference_images": json.dumps([f"{URL}?b", f"{URL}?c"])},
+        {"image": f"[cat]({URL})", "reference_images": [f"<{URL}?b>", f"![]({URL}?c)"]},
+    ],
+)
+async def test_arguments_may_be_lists_and_blocks(tmp_path: Path, more: dict[str, Any]) -> None:
+    """As models of all vendors write them."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        async with client_of(read_settings(environment_of(upstream, tmp_path, "bfl"))) as client:
+            arguments = {"prompt": "blue", "model": "flux-2-pro", **more}
+            await client.call_tool("edit_image", arguments)  # the sandbox fetches nothing from there
+        sent = upstream.sandbox.ledger.submissions[0].request
+        assert [sent[key] for key in ("input_image", "input_image_2", "input_image_3")] == [URL, f"{URL}?b", f"{URL}?c"]
+
+
+async def test_two_images_where_one_is_taken_are_an_error_of_the_arguments(tmp_path: Path) -> None:
+    """That says where the other belongs."""
+    settings = settings_for("http://127.0.0.1:9", tmp_path)
+    async with client_of(settings) as client:
+        result = await client.call_tool("edit_image", {"prompt": "blue", "image": [URL, f"{URL}?b"]})
+        assert result.is_error
+        assert "reference_images" in str(result.content)
+        result = await client.call_tool("edit_image", {"prompt": "blue", "image": URL, "reference_images": ["\0"]})
+        assert "no text" in str(result.content)

@@ -1,0 +1,398 @@
+"""What people and models give as an image: each form is read for what it means, in linear time."""
+
+import base64
+import json
+import sys
+import textwrap
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from journey_mcp.image_text import (
+    MAX_PATH,
+    MAX_URL,
+    Data,
+    FilePath,
+    Unusable,
+    WebAddress,
+    decoded,
+    only_text,
+    read,
+    texts_of,
+)
+from journey_mcp.images import ImageId
+
+JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(range(256)) * 2
+BEGINNINGS = {
+    "png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    "jpeg": b"\xff\xd8\xff\xdb\0C",
+    "webp": b"RIFF\x24\0\0\0WEBPVP8 ",
+    "gif": b"GIF89a\1\0\1\0\0\0\0",
+    "bmp": b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0",
+    "tiff": b"II*\0\x08\0\0\0\0\0\0\0",
+    "avif": b"\0\0\0\x20ftypavif\0\0\0\0",
+    "heic": b"\0\0\0\x18ftypheic\0\0\0\0",
+}
+B64 = base64.b64encode(JPEG).decode()
+SAFE = base64.urlsafe_b64encode(JPEG).decode()
+assert set("+/") <= set(B64)
+ID = "tsk_AAAAAAAAAAAAAAAAAAAAAA.2"
+URL = "https://example.com/cat.png"
+
+
+@pytest.mark.parametrize("text", [ID, f" {ID}\n", f'"{ID}"', f"`{ID}`", f"<{ID}>", f"[{ID}]", f'["{ID}"]', f"{ID}\\n"])
+def test_an_id_is_an_id_whatever_is_around_it(text: str) -> None:
+    """It comes first."""
+    assert read(text) == ImageId("tsk_AAAAAAAAAAAAAAAAAAAAAA", 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"data:image/jpeg;base64,{B64}",
+        f"DATA:IMAGE/JPEG;BASE64,{B64}",
+        f"data:image/png;base64,{SAFE}",
+        f"data:image/png;base64,{B64.rstrip('=')}",
+        f"data:image/png;base64,{SAFE.rstrip('=')}",
+        f"data:image/png;base64,{quote(B64, safe='')}",
+        quote(f"data:image/png;base64,{B64}", safe=""),
+        f"data:image/jpeg; base64, {B64}",
+        f"data : image/jpeg ; base64 , {B64}",
+        f"data:image/jpeg;name=a.jpg;charset=utf-8;base64,{B64}",
+        f"data:image/jpeg;base64,data:image/jpeg;base64,{B64}",
+        f"data:;base64,{B64}",
+        f"data:image/jpeg,{B64}",
+        f"data:image/jpeg;base64\n{B64}",
+        f"image/jpeg;base64,{B64}",
+        f";base64,{B64}",
+        f"base64,{B64}",
+        f"base64:{B64}",
+        B64,
+        B64.rstrip("="),
+        SAFE,
+        SAFE.rstrip("="),
+        quote(B64, safe=""),
+        B64.replace("+", " "),
+        "\n".join(textwrap.wrap(B64, 76)),
+        "\r\n".join(textwrap.wrap(B64, 64)) + "\r\n",
+        " ".join(textwrap.wrap(B64, 76)),
+        "\\n".join(textwrap.wrap(B64, 76)) + "\\n",
+        f' "data:image/jpeg;base64,{B64}" ',
+        f"'{B64}'",
+        f"“{B64}”",
+        f"```\n{B64}\n```",
+        f"<{B64}>",
+        f"![cat](data:image/jpeg;base64,{B64})",
+        json.dumps([B64]),
+        B64.replace("/", "\\/"),
+        f"data:image\\/jpeg;base64,{B64.replace('/', chr(92) + '/').replace('=', chr(92) + 'u003d')}",
+        f"b'{B64}'",
+        f"data:image/jpeg;base64,b'{B64}'",
+        f'data:image/jpeg;base64,"{B64}"',
+        f'<img alt="" src="data:image/jpeg;base64,{B64}">',
+    ],
+)
+def test_data_is_decoded_however_it_is_written(text: str) -> None:
+    """With and without prefix, in both alphabets, broken, encoded, quoted."""
+    found = read(text)
+    assert isinstance(found, Data)
+    assert decoded(found) == JPEG
+
+
+@pytest.mark.parametrize("kind", BEGINNINGS)
+def test_base64_is_known_by_the_beginning_of_an_image(kind: str) -> None:
+    """Also where it could be a path, as `/9j/` of a JPEG."""
+    content = BEGINNINGS[kind] + bytes(40)
+    for text in (base64.b64encode(content).decode(), base64.urlsafe_b64encode(content).decode().rstrip("=")):
+        found = read(text)
+        assert isinstance(found, Data)
+        assert decoded(found) == content
+
+
+@pytest.mark.parametrize(
+    ("payload", "says"),
+    [
+        ("====!", "'=' is no character"),
+        ("AAAA!AAA", "'!' is no character"),
+        ("AAAé", "'é' is no character"),
+        (f"{B64[:40]}…", "'…' is no character"),
+        (f"{B64[:40]}...", "'.' is no character"),
+        ("AAAAA", "the rest is missing"),
+        ("AA=AAAAA", "'=' is no character"),
+        ("\ud800AAA", "is no character"),
+    ],
+)
+def test_what_is_wrong_with_base64_is_told(payload: str, says: str) -> None:
+    """By the character."""
+    with pytest.raises(ValueError, match=says):
+        decoded(Data(payload))
+
+
+def test_data_that_was_cut_short_is_data() -> None:
+    """And not a path that does not exist."""
+    assert isinstance(read("/9j/4AAQSkZJRgABAQ..."), Data)
+    assert isinstance(read("iVBORw0KGgoAAAANSUhEUg…"), Data)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        (URL, URL),
+        (f"<{URL}>", URL),
+        (f"![cat]({URL})", URL),
+        (f"[cat]({URL})", URL),
+        (f'![cat]({URL} "A cat")', URL),
+        (f"![cat](<{URL}>)", URL),
+        (f"![]({URL})", URL),
+        (f"[![cat]({URL})](https://example.com/page)", URL),
+        (f"Here it is: ![cat]({URL}) as you wished.", URL),
+        (f'["{URL}"]', URL),
+        (f"['{URL}']", URL),
+        (f"[{URL}]", URL),
+        (f"({URL})", URL),
+        (f'"{URL}"', URL),
+        (f"'{URL}'", URL),
+        (f"`{URL}`", URL),
+        (f"“{URL}”", URL),
+        (f"\ufeff{URL}\u200b", URL),
+        (f"{URL}\\n", URL),
+        (f"{URL},", URL),
+        (f"{URL}.", URL),
+        (f"{URL}>", URL),
+        (f"{URL})", URL),
+        (f"<{URL}", URL),
+        (f"({URL}", URL),
+        (f'<img src="{URL}" alt="cat">', URL),
+        (f"<img src={URL}>", URL),
+        (f"<url>{URL}</url>", URL),
+        ("HTTPS://Example.com/A.PNG", "https://example.com/A.PNG"),
+        ("Http://User:Pass@EXAMPLE.com:80/A?B=C#D", "http://User:Pass@example.com:80/A?B=C#D"),
+        ("https:/example.com/cat.png", URL),
+        ("https:\\/\\/example.com\\/cat.png", URL),
+        ("https%3A%2F%2Fexample.com%2Fcat.png", URL),
+        ("https://example.com/a\n  b.png", "https://example.com/ab.png"),
+        ("https://example.com/my cat.png", "https://example.com/my%20cat.png"),
+        ("https://example.com/cat.png?a=1&amp;b=2", "https://example.com/cat.png?a=1&b=2"),
+        ("![c](https://e.org/Cat_(1).jpg)", "https://e.org/Cat_(1).jpg"),
+        ("https://e.org/w_200,h_300/cat.png", "https://e.org/w_200,h_300/cat.png"),
+    ],
+)
+def test_a_url_is_read_however_it_is_wrapped(text: str, url: str) -> None:
+    """Scheme and host in lower case, the rest as it is."""
+    assert read(text) == WebAddress(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("www.example.com/cat.png", "https://www.example.com/cat.png"),
+        ("WWW.Example.com/Cat.png", "https://www.example.com/Cat.png"),
+        ("<www.example.com/cat.png>", "https://www.example.com/cat.png"),
+        ("[cat](www.example.com/cat.png)", "https://www.example.com/cat.png"),
+        ("www.example.photos", "https://www.example.photos"),
+        ("example.com/cat.png", "https://example.com/cat.png"),
+        ("i.example.de:8443/cat?x=1", "https://i.example.de:8443/cat?x=1"),
+        ("//example.com/cat.png", "https://example.com/cat.png"),
+    ],
+)
+def test_a_url_without_scheme_may_still_be_a_path(text: str, url: str) -> None:
+    """Whoever can look decides: a file of that name wins."""
+    found = read(text)
+    assert isinstance(found, FilePath)
+    assert found.url == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["cat.png", "my.photos/cat.png", "example.com", "holidays/cat.png", "v1.2/cat.png", "./www.example.com/cat.png"],
+)
+def test_a_path_is_not_taken_for_a_host(text: str) -> None:
+    """A URL that nobody meant is fetched by a provider that is paid."""
+    found = read(text)
+    assert getattr(found, "url", None) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("/home/me/a.png", "~/a.png", "./a", "../a", "file:///a", "FILE://localhost/a", "file:/a", "C:\\a.png"),
+        *("a.png", "a b.JPEG", "Shot 12:30.gif", "My\\ Pictures/cat\\ 1.jpg", "@plain.jpg", "$HOME/cat", "${HOME}/cat"),
+        *("tsk_AAAAAAAAAAAAAAAAAAAAAA.1.png", "@~/a", "/mnt/data/a.png"),
+    ],
+)
+def test_paths_are_paths(text: str) -> None:
+    """The text stays as it is: only a look at the disk tells which escapes were meant."""
+    assert read(text) == FilePath((text,))
+
+
+def test_a_path_in_quotes_or_brackets_may_mean_both() -> None:
+    """A file may really have them in its name."""
+    assert read('"/a/b.png"') == FilePath(('"/a/b.png"', "/a/b.png"))
+    assert read("[cat](/a/b c.png)") == FilePath(("[cat](/a/b c.png)", "/a/b c.png"))
+    assert read("[Image: source: /a/b.png]") == FilePath(("[Image: source: /a/b.png]", "/a/b.png"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("sandbox:/mnt/data/cat.png", "attachment://cat.png", "attachment:0", "blob:https://chat.example/1", "cid:1"),
+        *("file-service://file-abc", "sediment://file_1", "file-AbCdEf0123456789AbCdEf", "turn0image0"),
+        *("[Image #1]", "[Image 1]", "Image #1", "<image>", "<image_1>", "{{image}}", "${image}", "{image}", "image"),
+        *("the attached image", "User's uploaded photo", "[attachment]", "this picture", "image_url", "![the image]"),
+        *("[sandbox](sandbox:/mnt/data/cat.png)", "SANDBOX:/mnt/data/cat.png", "content://media/1", "about://x"),
+        *("<your-image-url>", "webkit-fake-url://1/image.png", "[Pasted image 1]", "@image1"),
+    ],
+)
+def test_what_only_the_chat_holds_is_known(text: str) -> None:
+    """It says nothing to anybody else."""
+    assert read(text) is Unusable.IN_CHAT
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("tsk_AAAAAAAAAAAAAAAAAAAAAA", Unusable.TASK_ID),
+        ("tsk_1", Unusable.TASK_ID),
+        ("https://example.com/cat.png (the cat)", Unusable.BAD_URL),
+        ("https://example.com/images/a1b2...", Unusable.BAD_URL),
+        ("https://example.com/images/…/cat.png", Unusable.BAD_URL),
+        ("https://", Unusable.BAD_URL),
+        ("https://example.com/\x07", Unusable.BAD_URL),
+        ("https://example.com:99999/", Unusable.BAD_URL),
+        ("https://example.com/" + "a" * MAX_URL, Unusable.BAD_URL),
+        (f"{URL}, https://example.com/b.png", Unusable.SEVERAL),
+        (f"['{URL}', 'https://example.com/b.png']", Unusable.SEVERAL),
+        ("![a](a.png) ![b](b.png)", Unusable.SEVERAL),
+        ("data:image/svg+xml,<svg/>", Unusable.NO_BASE64),
+        ("data:,", Unusable.NO_BASE64),
+        ("a kite!" * MAX_PATH, Unusable.TOO_LONG),
+        ("/a." * MAX_PATH, Unusable.TOO_LONG),
+        ("", Unusable.UNKNOWN),
+        ("a kite", Unusable.UNKNOWN),
+        ("null", Unusable.UNKNOWN),
+        ("s3://bucket/a.png", Unusable.UNKNOWN),
+        ("picture of a cat", Unusable.UNKNOWN),
+    ],
+)
+def test_what_names_no_image_is_told_apart(text: str, reason: Unusable) -> None:
+    """Each has its own way out."""
+    assert read(text) is reason
+
+
+def test_long_base64_is_data_whatever_it_is() -> None:
+    """No path is so long: the decoder says that it is no image."""
+    assert isinstance(read("x" * (MAX_PATH + 1)), Data)
+
+
+PIECES = (
+    *("data:", "image/png;", "base64,", "![", "](", "[", "]", "<", ">", '"', "'", "\\n", "\\", "%", "%3A", "https://"),
+    *("/9j/", "iVBORw0KGgo", "=", " ", "\n", "\0", "\ud800", "…", "www.", ".com/", "a", "-_", ".png", "tsk_", "{", "@"),
+    *("file:", "~", "$HOME", "<img src=", "</a>", "[Image: source: ", "é", "\u202f", ":", ";", ","),
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | st.text(max_size=200))
+def test_every_text_means_something(text: str) -> None:
+    """Nothing raises but what says so."""
+    found = read(text)
+    assert isinstance(found, ImageId | Data | WebAddress | FilePath | Unusable)
+    if isinstance(found, Data):
+        with suppress(ValueError):
+            decoded(found)
+    if isinstance(found, WebAddress):
+        assert read(found.url) == found
+        assert len(found.url) < 3 * MAX_URL
+
+
+@given(st.binary(min_size=1, max_size=300), st.sampled_from(sorted(BEGINNINGS)), st.booleans(), st.booleans())
+def test_the_image_comes_out_as_it_went_in(rest: bytes, kind: str, is_safe: bool, has_prefix: bool) -> None:
+    """Whatever its bytes."""
+    content = BEGINNINGS[kind] + rest
+    encode = base64.urlsafe_b64encode if is_safe else base64.b64encode
+    found = read(("data:image/png;base64," if has_prefix else "") + encode(content).decode().rstrip("="))
+    assert isinstance(found, Data)
+    assert decoded(found) == content
+
+
+@given(st.sampled_from(PIECES), st.sampled_from(PIECES))
+def test_length_costs_no_steps(piece: str, other: str) -> None:
+    """The number of lines that run is bounded: what looks at each character is one call of C."""
+    assert _lines(other + piece * 20_000) <= _lines(other + piece * 1000) + 400
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_the_longest_texts_are_read(piece: str) -> None:
+    """Two million characters: anything that is not linear would take hours."""
+    text = piece * (2_000_000 // len(piece))
+    read(text)
+    texts_of(text)
+    read(f"![a]({text})")
+    with suppress(ValueError):
+        decoded(Data(text))
+
+
+def _lines(text: str) -> int:
+    """How many lines of Python run while the text is read."""
+    count = 0
+
+    def trace(_frame: FrameType, _event: str, _value: Any) -> Any:
+        nonlocal count
+        count += 1
+        return trace
+
+    read(text)  # what is done once for all is done now
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        read(text)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize(
+    ("value", "texts"),
+    [
+        (URL, [URL]),
+        ([URL, ID], [URL, ID]),
+        (json.dumps([URL, ID]), [URL, ID]),
+        (f"{URL}, {ID}", [URL, ID]),
+        (f"{URL}\n{URL}?b", [URL, f"{URL}?b"]),
+        ("https://e.org/w_200,h_300/cat.png", ["https://e.org/w_200,h_300/cat.png"]),
+        (f"[cat]({URL})", [f"[cat]({URL})"]),
+        ("[Image #1]", ["[Image #1]"]),
+        ({"url": URL}, [URL]),
+        ({"type": "image_url", "image_url": {"url": URL, "detail": "high"}}, [URL]),
+        ({"type": "input_image", "image_url": URL}, [URL]),
+        ({"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": B64}}, [B64]),
+        ({"type": "image", "data": B64, "mimeType": "image/jpeg"}, [B64]),
+        ([{"url": URL}, ID], [URL, ID]),
+        (json.dumps({"url": URL}), [URL]),
+        (f"data:image/png;base64,{B64}", [f"data:image/png;base64,{B64}"]),
+        ("a, b.png", ["a, b.png"]),
+        ([], []),
+        ([[URL]], [[[URL]]]),
+        ({"a": 1}, [{"a": 1}]),
+        (7, [7]),
+        ("[" * 100_000, ["[" * 100_000]),
+        ('{"url":' * 100_000, ['{"url":' * 100_000]),
+    ],
+)
+def test_an_argument_may_be_one_or_several(value: Any, texts: list[Any]) -> None:
+    """Plain, in a list, as JSON, as a content block."""
+    assert texts_of(value) == texts
+
+
+def test_one_image_in_a_list_is_that_image() -> None:
+    """Several are an error where one is taken."""
+    assert only_text([URL]) == URL
+    assert only_text(json.dumps([URL])) == URL
+    assert only_text({"url": URL}) == URL
+    assert only_text([]) == []
+    with pytest.raises(ValueError, match="2 were given"):
+        only_text([URL, ID])
