@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 
 from journey_mcp import image_text, imaging, local_files
+from journey_mcp.availability import is_listening
 from journey_mcp.errors import FileNotAllowed, InvalidRequest, MalformedUrl, UnknownImage, UnusableImage
 from journey_mcp.fetching import Fetcher, is_reachable_by_others
 from journey_mcp.holdings import Holdings
@@ -22,6 +23,7 @@ from journey_mcp.images import ImageId, OutputImage
 from journey_mcp.local_files import Located
 from journey_mcp.pictures import Pictures, Source
 from journey_mcp.providers import SANDBOX
+from journey_mcp.redaction import without_userinfo
 from journey_mcp.requests import ImageRequest
 from journey_mcp.tasks import Status, Task
 

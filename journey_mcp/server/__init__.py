@@ -19,6 +19,7 @@ from journey_mcp import __version__
 from journey_mcp.errors import InternalError, JourneyError
 from journey_mcp.redaction import Redactor, redactor_of
 from journey_mcp.server import open_files, tasks_extension
+from journey_mcp.server.roots import ClientRoots
 from journey_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Backstage:
     def __init__(self, settings: Settings, opener: StudioOpener | None, *, is_local: bool) -> None:
         self._settings = settings
         self._is_local = is_local
+        self.client_roots = ClientRoots() if is_local else None
+        """What the client told of its person's folders; `None` for clients elsewhere."""
         self._opener = opener
         self._menu: Menu | None = None
         self._studio: Studio | None = None
@@ -216,6 +219,7 @@ def server_on(backstage: Backstage, *, is_eager: bool = False, has_answered: boo
     )
     # not on_call_tool, whose results are the SDK's own: a task is none of them
     server.add_request_handler("tools/call", types.CallToolRequestParams, _call_tool)
+    server.add_notification_handler("notifications/roots/list_changed", types.NotificationParams, _forget_roots)
     tasks_extension.install(server, _open_tasks)
     server.middleware.append(_redacted(redactor_of(*backstage.secrets)))
     if backstage.asks:
@@ -293,6 +297,11 @@ async def _call_tool(
     from journey_mcp.server.tools import call  # noqa: PLC0415  # not before the first answer
 
     return await call(params, studio, menu.defaults, ctx)
+
+
+async def _forget_roots(ctx: ServerRequestContext[Backstage, Any], _params: types.NotificationParams) -> None:
+    if client_roots := ctx.lifespan_context.client_roots:
+        client_roots.forget()
 
 
 async def _open_tasks(ctx: ServerRequestContext[Backstage, Any]) -> tasks_extension.TaskSource:

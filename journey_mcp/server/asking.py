@@ -9,7 +9,7 @@ from mcp.server import ServerRequestContext
 from journey_mcp.errors import NotConfirmed
 from journey_mcp.spending import Confirm, Question
 
-_SEVERAL_ROUND_TRIPS = "2026-07-28"
+SEVERAL_ROUND_TRIPS = "2026-07-28"
 """From this revision on a question is a result, and the client calls again with the answer; before, it is a request."""
 _KEY = "cost"
 _SCHEMA: dict[str, Any] = {
@@ -35,7 +35,7 @@ def confirmer(ctx: ServerRequestContext[Any, Any], params: types.CallToolRequest
         return None
 
     async def confirm(question: Question) -> bool:
-        if ctx.protocol_version >= _SEVERAL_ROUND_TRIPS:
+        if ctx.protocol_version >= SEVERAL_ROUND_TRIPS:
             return _is_agreed(_answered(question, params))
         try:
             answer = await ctx.session.elicit_form(_message(question), _SCHEMA, related_request_id=ctx.request_id)

@@ -11,6 +11,7 @@ from mcp.server import ServerRequestContext
 
 from journey_mcp import availability, rendering
 from journey_mcp.errors import InternalError, JourneyError, UnknownTask, cleaned
+from journey_mcp.image_sources import Roots
 from journey_mcp.images import ImageId
 from journey_mcp.requests import Tool
 from journey_mcp.server import arguments, results, shortening, tasks_extension
@@ -37,6 +38,8 @@ class Caller:
 
     report: Report
     confirm: Confirm | None
+    roots: Roots | None
+    """Asks for the folders in which the person works."""
     takes_tasks: bool
     """A call that makes pictures is answered with its task, at once."""
 
@@ -100,7 +103,9 @@ async def call(params: types.CallToolRequestParams, studio: Studio, defaults: De
     async def report(progress: float, message: str) -> None:
         await ctx.session.report_progress(progress, 1.0, message)
 
-    caller = Caller(report, confirmer(ctx, params), tasks_extension.is_declared(ctx))
+    client_roots = ctx.lifespan_context.client_roots
+    roots = client_roots.of_call(ctx, params) if client_roots else None
+    caller = Caller(report, confirmer(ctx, params), roots, tasks_extension.is_declared(ctx))
     try:
         return await HANDLERS[tool](studio, defaults, params.arguments, caller)
     except Asked as asked:
@@ -129,7 +134,11 @@ async def _create(studio: Studio, defaults: Defaults, tool: Tool, asked: argumen
     asked_at = studio.elapsed()
     request = arguments.image_request(tool, asked, defaults)
     created = await studio.create(
-        request, files_allowed=defaults.takes_files, fresh=asked.fresh, confirm=caller.confirm
+        request,
+        files_allowed=defaults.takes_files,
+        roots=caller.roots,
+        fresh=asked.fresh,
+        confirm=caller.confirm,
     )
     if caller.takes_tasks:
         return tasks_extension.created(await view(studio, defaults, created.task, created.notice))
