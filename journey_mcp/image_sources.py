@@ -8,9 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath
-from urllib.parse import urlsplit
 
-import anyio
 from anyio import to_thread
 
 from journey_mcp import image_text, imaging, local_files

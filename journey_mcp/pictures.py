@@ -15,7 +15,6 @@ from journey_mcp.errors import UnusableImage
 from journey_mcp.fetching import Fetcher, FetchError
 from journey_mcp.images import InputImage
 from journey_mcp.providers import SANDBOX, Account
-from journey_mcp.redaction import without_userinfo
 from journey_mcp.registry import Offer
 from journey_mcp.requests import ImageRequest
 

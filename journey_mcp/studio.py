@@ -32,6 +32,7 @@ from journey_mcp.holdings import Holdings
 from journey_mcp.image_sources import ImageFinder, Roots
 from journey_mcp.inbox import Inbox
 from journey_mcp.language import Verdict, judge
+from journey_mcp.notices import AnyNotice
 from journey_mcp.outgoing_webhooks import WebhookPolicy
 from journey_mcp.pictures import Pictures
 from journey_mcp.polling import Poller
@@ -232,7 +233,7 @@ class Studio:
 
     async def _attempts(
         self, request: ImageRequest, route: routing.Route, pictures: Pictures
-    ) -> tuple[list[Attempt], tuple[str, ...]]:
+    ) -> tuple[list[Attempt], tuple[AnyNotice, ...]]:
         """The attempts in the order in which they are made, and the notices that hold for the first."""
         attempts, problems = await _prepared([self._attempt(candidate, pictures) for candidate in route.candidates])
         if not attempts:

@@ -115,7 +115,7 @@ async def test_a_url_without_scheme_is_one_unless_a_file_is_called_so(
     async with wide_world(tmp_path / "data", services=["journeyapi", "bfl"]) as here:
         task = await here.made(**KONTEXT, image="www.example.com/cat.png")
         assert here.sent[-1]["image_url"] == task.request.image == "https://www.example.com/cat.png"
-        assert any("was read as https://www.example.com/cat.png" in notice for notice in task.notices)
+        assert any("was read as https://www.example.com/cat.png" in str(notice) for notice in task.notices)
         (work / "example.com" / "cat.png").write_bytes(picture())
         await here.made(**KONTEXT, image="example.com/cat.png", provider="bfl")
         assert sent_picture(here.sent_to("bfl")[0]).size == (160, 120)
@@ -147,9 +147,9 @@ async def test_files_are_found_as_tools_write_them(tmp_path: Path, monkeypatch: 
         ):
             task = await here.made(**KONTEXT, image=text)
             assert task.status is Status.SUCCEEDED, task.failure
-            assert not any("looks the same" in notice for notice in task.notices)
+            assert not any("looks the same" in str(notice) for notice in task.notices)
         task = await here.made(**KONTEXT, image="Shot at 9.41 AM.png")
-        assert any("looks the same" in notice for notice in task.notices)
+        assert any("looks the same" in str(notice) for notice in task.notices)
         error = await refusal(here, **KONTEXT, image="Shot at 9.42 AM.png")
         assert '"Shot at 9.41 AM.png"' in str(error)
 

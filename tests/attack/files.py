@@ -86,7 +86,7 @@ def _swapping_folder(place: Path, secret: Path) -> Iterator[None]:
 
 def _read(text: str, allowed: Path) -> bytes:
     try:
-        return local_files.read(text, [allowed], max_bytes=1000)
+        return local_files.content(local_files.locate([text], [allowed]), max_bytes=1000)
     except (local_files.NotAllowed, local_files.Unreadable):
         return b""
 
