@@ -19,6 +19,7 @@ from journey_mcp.holdings import Holdings
 from journey_mcp.image_text import Data, FilePath, Given, Unusable, WebAddress
 from journey_mcp.images import ImageId, OutputImage
 from journey_mcp.local_files import Located
+from journey_mcp.notices import Notice
 from journey_mcp.pictures import Pictures, Source
 from journey_mcp.providers import SANDBOX
 from journey_mcp.redaction import without_userinfo
@@ -127,7 +128,7 @@ class ImageFinder:
             is_in_a_folder = "/" in path.texts[-1] and getattr(error, "has_folder", False)
             if path.url and not is_in_a_folder:
                 source = await self._at(name, path.url, call)
-                return replace(source, notices=(f"{name} was read as {path.url}.",))
+                return replace(source, notices=(Notice.of("image_url_read", given=name, url=path.url),))
             raise _refused(name, path, error) from error
         if copied and task and located.path.is_relative_to(self._data_dir):
             return await self._earlier(copied, task)
@@ -137,7 +138,7 @@ class ImageFinder:
             stored=path.texts[0],
             load=partial(_read, name, located),
             place=str(located.path),
-            notices=(f"{name}: {located.notice}",) if located.notice else (),
+            notices=(located.notice,) if located.notice else (),
         )
 
     async def _located(self, name: str, path: FilePath, call: _Call, *, has_other: bool) -> Located:

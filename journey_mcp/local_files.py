@@ -16,6 +16,7 @@ from platformdirs import user_downloads_path, user_pictures_path
 
 from journey_mcp.errors import quoted
 from journey_mcp.file_names import look_alikes, nearest, spellings
+from journey_mcp.notices import Notice
 
 FOLDERS_SETTING = "JOURNEY_MCP_IMAGE_DIRS"
 
@@ -71,7 +72,7 @@ class Located:
     folder: Path
     path: Path
     """After all symbolic links."""
-    notice: str | None = None
+    notice: Notice | None = None
     """What the caller should know, when the name led there indirectly."""
 
 
@@ -129,12 +130,17 @@ def locate(texts: Sequence[str], folders: Sequence[Path], *, data_dir: Path | No
     found = {path: folder for folder, path in relative if os.path.isfile(path)}  # noqa: PTH113  # it raises nothing
     if len(found) == 1:
         ((path, folder),) = found.items()
-        return Located(text=text, folder=folder, path=path, notice=f"{quoted(text)} was found in {folder}.")
+        return Located(
+            text=text,
+            folder=folder,
+            path=path,
+            notice=Notice.of("image_file_found", given=quoted(text), folder=str(folder)),
+        )
     if found:
         raise Unreadable(f"{quoted(text)} is in several folders ({', '.join(map(str, found.values()))}): give the path")
     if alike := search.look_alike([*direct, *relative]):
         folder, path = alike
-        notice = f"There is no {quoted(text)}; the only file whose name looks the same was taken: {quoted(path.name)}."
+        notice = Notice.of("image_file_similar", given=quoted(text), taken=quoted(path.name))
         return Located(text=text, folder=folder, path=path, notice=notice)
     raise _not_found(search, text, spelled)
 

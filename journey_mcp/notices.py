@@ -8,6 +8,12 @@ from typing import Any
 _SENTENCES = {
     "aspect_ratio_read": "aspect_ratio={given!r} was read as {taken}.",
     "aspect_ratio_nearest": "aspect_ratio={given!r} was read as {taken}, the nearest that {offer} takes.",
+    "image_file_found": "{given} was found in {folder}.",
+    "image_file_similar": "There is no {given}; the only file whose name looks the same was taken: {taken}.",
+    "image_url_read": "{given} was read as {url}.",
+    "images_left_out": "The provider returned {returned:,} images; the first {kept} are kept.",
+    "images_unusable": "The provider returned {returned:,} images; {kept} of them can be used.",
+    "option_idle": "{name}={value} was not sent: {offer} has no {name}.",
     "switch_dash": "{given} in the prompt was read as {sent}.",
     "switch_misspelled": "{switch} is no known switch of {offer}: it may be ignored, or refused. Did you mean {near}?",
     "switch_unknown": "{switch} is no known switch of {offer}: it may be ignored, or refused.",

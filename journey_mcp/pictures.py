@@ -14,6 +14,7 @@ from journey_mcp.anatomy import NotAPicture
 from journey_mcp.errors import UnusableImage
 from journey_mcp.fetching import Fetcher, FetchError
 from journey_mcp.images import InputImage
+from journey_mcp.notices import AnyNotice
 from journey_mcp.providers import SANDBOX, Account
 from journey_mcp.registry import Offer
 from journey_mcp.requests import ImageRequest
@@ -42,7 +43,7 @@ class Source:
     """Of the content: under the same path there may be another picture later."""
     place: str = ""
     """Where it is, to know it again in another spelling."""
-    notices: tuple[str, ...] = ()
+    notices: tuple[AnyNotice, ...] = ()
     trusted_base: str | None = None
     """The address of the service that made the picture; it is fetched from there."""
     is_here: bool = False
@@ -106,14 +107,14 @@ class Pictures:
 
     async def prepared(
         self, offer: Offer, account: Account, fetcher: Fetcher
-    ) -> tuple[tuple[InputImage, ...], InputImage | None, tuple[str, ...]]:
+    ) -> tuple[tuple[InputImage, ...], InputImage | None, tuple[AnyNotice, ...]]:
         """Images and mask in the form that the offer takes, and what the caller should know.
 
         Raises:
             UnusableImage: one cannot be fetched, is no picture, or cannot be made fit.
         """
         ready: dict[int, InputImage] = {}
-        notices: list[str] = []
+        notices: list[AnyNotice] = []
         size = 0
         for source in self._all:
             if id(source) not in ready:

@@ -96,7 +96,7 @@ class Prediction:
     seed: str | None = None
     cost: Cost | None = None
     failure: Failure | None = None
-    notices: tuple[str, ...] = ()
+    notices: tuple[AnyNotice, ...] = ()
     """What the caller should know of the result; kept once it is final."""
 
 

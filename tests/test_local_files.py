@@ -400,7 +400,7 @@ def test_the_only_name_that_looks_the_same_is_taken(disk: Disk, name: str, writt
     for text in (f"plain/{written}", f"{disk.allowed}/plain/{written}", f"Mu\u0308ller s/{written}"):
         found = locate([text], [disk.allowed])
         assert found.path.name == name
-        assert "looks the same" in (found.notice or "")
+        assert "looks the same" in str(found.notice)
         assert content(found, max_bytes=1000) == CONTENT
 
 
@@ -445,7 +445,7 @@ def test_a_relative_path_is_looked_for_in_every_folder(disk: Disk) -> None:
     folders = allowed_folders([])
     assert read("holidays/a b.png", folders, max_bytes=100) == CONTENT
     found = locate(["cat.png"], folders)
-    assert found.notice == f'"cat.png" was found in {disk.home / "Pictures"}.'
+    assert str(found.notice) == f'"cat.png" was found in {disk.home / "Pictures"}.'
     assert read("cat.png", folders, max_bytes=100) == CONTENT
     disk.picture.unlink()
     with pytest.raises(Unreadable, match="in several folders"):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from journey_mcp.errors import Failure, GenerationFailed, quoted
 from journey_mcp.images import OutputImage
+from journey_mcp.notices import Notice
 from journey_mcp.providers.client import read_url
 
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{0,30})?(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
@@ -27,7 +28,7 @@ class Images(NamedTuple):
     """The images of one answer."""
 
     kept: tuple[OutputImage, ...]
-    notices: tuple[str, ...]
+    notices: tuple[Notice, ...]
     """What the caller should know of those that are not kept."""
 
 
@@ -38,8 +39,8 @@ def read_images(urls: Iterable[Any]) -> Images:
     kept = tuple(OutputImage(url=url) for url in islice(usable, _MOST_IMAGES))
     if len(kept) == len(told) or not kept:
         return Images(kept, ())
-    which = f"the first {len(kept)} are kept" if len(kept) == _MOST_IMAGES else f"{len(kept)} of them can be used"
-    return Images(kept, (f"The provider returned {len(told):,} images; {which}.",))
+    code = "images_left_out" if len(kept) == _MOST_IMAGES else "images_unusable"
+    return Images(kept, (Notice.of(code, returned=len(told), kept=len(kept)),))
 
 
 def read_amount(value: Any) -> Decimal | None:
