@@ -61,8 +61,9 @@ def fit(
         InvalidRequest: the first thing that keeps this offer from running it.
     """
     request, notices = _with_switches(_without_automatic_ratio(request, offer), offer, catalog)
-    request, read_as = _with_read_ratio(request, offer, catalog)
-    notices += read_as
+    for read in (_with_read_ratio, _without_idle_options):
+        request, read_as = read(request, offer, catalog)
+        notices += read_as
     if problem := next(_obstacles(request, offer, catalog, only_data), None):
         raise problem
     sized = _sized(request, offer)
@@ -114,6 +115,23 @@ def _without_automatic_ratio(request: ImageRequest, offer: Offer) -> ImageReques
     parameter = offer.parameters.get("aspect_ratio")
     is_value = parameter is not None and "auto" in (parameter.values or ())
     return replace(request, aspect_ratio=None) if request.aspect_ratio == "auto" and not is_value else request
+
+
+def _without_idle_options(
+    request: ImageRequest, offer: Offer, catalog: Catalog
+) -> tuple[ImageRequest, list[AnyNotice]]:
+    """Return the request without `false` and 0 for options that the offer does not have.
+
+    They ask for nothing: strict schemas make a model give every argument.
+    """
+    idle = {name: v for name, v in request.options.items() if v in (False, 0) and name not in offer.parameters}
+    notices = [
+        Notice.of("option_idle", name=name, value=value, offer=who(offer, catalog))
+        for name, value in idle.items()
+        if value is not False
+    ]
+    unset: dict[str, Any] = dict.fromkeys(idle)
+    return replace(request, **unset), [*notices]
 
 
 def _with_switches(request: ImageRequest, offer: Offer, catalog: Catalog) -> tuple[ImageRequest, list[AnyNotice]]:

@@ -36,6 +36,12 @@ def test_a_placeholder_for_an_optional_argument_counts_as_not_given(name: str, p
     assert read(EditImage, "edit_image", {**GIVEN, name: placeholder}) == expected
 
 
+@pytest.mark.parametrize("name", ["width", "height"])
+def test_a_side_of_zero_counts_as_not_given(name: str) -> None:
+    """A strict schema made the model give a number."""
+    assert read(EditImage, "edit_image", {**GIVEN, name: 0}) == read(EditImage, "edit_image", GIVEN)
+
+
 def test_placeholders_among_real_items_are_left_out() -> None:
     """The others stay."""
     images = ["null", "https://example.test/b.png", None]

@@ -256,3 +256,17 @@ def test_a_prompt_longer_than_an_offer_takes_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="kling-v2 takes prompts of at most 2500 characters; 2501 were given"):
         fitting.fit(wish(model="kling-v2", prompt="x" * 2501), vtrix.offers["kling-v2"][0], vtrix)
     fitting.fit(wish(model="kling-v2", prompt="x" * 2500), vtrix.offers["kling-v2"][0], vtrix)
+
+
+def test_false_and_zero_for_an_option_that_an_offer_does_not_have_ask_for_nothing() -> None:
+    """A strict schema made the model give them; a number is told, since it may have been meant."""
+    request = wish(model="midjourney", prompt_upsampling=False, seed=0, safety_tolerance=0)
+    fit, notices = fitting.fit(request, offer("midjourney"), CATALOG)
+    assert (fit.prompt_upsampling, fit.seed, fit.safety_tolerance) == (None, None, None)
+    told = [str(notice) for notice in notices]
+    assert told[-2:] == [
+        "seed=0 was not sent: midjourney has no seed.",
+        "safety_tolerance=0 was not sent: midjourney has no safety_tolerance.",
+    ]
+    with pytest.raises(InvalidRequest, match="would ignore seed=1"):
+        fitting.fit(wish(model="midjourney", seed=1), offer("midjourney"), CATALOG)

@@ -143,6 +143,7 @@ class CancelTask(_Arguments):
 
 _NOT_GIVEN = frozenset({"", "null", "none", "undefined", "auto", "default"})
 """What models write for an argument that they do not want to give, but that a strict schema makes them give."""
+_SIDES = frozenset({"width", "height"})
 _LISTS = frozenset({"reference_images", "task_ids"})
 _LONGEST = {
     "prompt": LONGEST_PROMPT,
@@ -178,7 +179,7 @@ def read(kind: type[A], tool: str, given: Mapping[str, Any] | None, around: Surr
             arguments[name] = value
         elif name == "aspect_ratio" and isinstance(value, str) and value.strip().lower() == "auto":
             arguments[name] = "auto"  # to some models a ratio of its own: it is dropped where it is none
-        elif (meant := _without_placeholders(_one_or_many(value) if name in _LISTS else value)) is not None:
+        elif (meant := _meant(name, value)) is not None:
             arguments[name] = meant
     problems = []
     try:
@@ -219,6 +220,13 @@ def _length_problem(name: str, value: Any) -> str | None:
         if isinstance(text, str) and len(text) > most:
             return f"{name[:_SHOWN]}={text[:_SHOWN]!r}… has {len(text):,} characters (at most {most:,} are taken)"
     return None
+
+
+def _meant(name: str, value: Any) -> Any:
+    """The value of an optional argument, or `None` when it counts as not given."""
+    if name in _SIDES and value in (0, "0"):
+        return None  # no image has a side of 0: a strict schema asked for a number
+    return _without_placeholders(_one_or_many(value) if name in _LISTS else value)
 
 
 def _without_placeholders(value: Any) -> Any:

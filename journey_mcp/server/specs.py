@@ -244,7 +244,8 @@ def _allowed(kind: str, parameters: list[Parameter]) -> dict[str, Any]:
     """What the parameters of all offers allow together."""
     values = list(dict.fromkeys(value for p in parameters for value in p.values or ()))
     if values and all(p.values for p in parameters):
-        return {"enum": values}
+        # where a schema is strict, models must give every argument, one of these values: this one means none
+        return {"enum": values if _NONE in values else [*values, _NONE]}
     if kind == "string":
         lengths = [p.max_length for p in parameters]
         return {"maxLength": max(length or LONGEST_NEGATIVE_PROMPT for length in lengths)} if any(lengths) else {}
@@ -265,6 +266,7 @@ def _ratio_words(tool: Tool, parameters: Iterable[list[Parameter]]) -> str:
 
 
 _MATCH = "match_input_image"
+_NONE = "auto"
 _OPTION_WORDS = {
     "aspect_ratio": ("string", ""),
     "width": ("integer", "Pixels; with height, in place of aspect_ratio."),
