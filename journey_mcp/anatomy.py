@@ -1,28 +1,67 @@
-"""What picture files are made of: their pieces told apart, and what they say of themselves; no pixel is decoded."""
+"""What image files are made of: their pieces told apart, and what they say of themselves; no pixel is decoded.
+
+Time and memory are linear in the size of a file, and the pieces that it may have are counted.
+"""
 
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+NAMES = {
+    "png": "PNG",
+    "jpeg": "JPEG",
+    "webp": "WebP",
+    "gif": "GIF",
+    "avif": "AVIF",
+    "bmp": "BMP",
+    "tiff": "TIFF",
+    "heic": "HEIC",
+}
+"""The formats that can be read, as they are shown."""
+MAX_PIXELS = 1024**3 // 4 // 3
+"""Above 89 megapixels, 256 MiB in memory, Pillow itself suspects a decompression bomb."""
+
+_MAX_CHUNKS = 65_536
+"""Of a PNG or WebP. Encoders write chunks of 8 KiB and more, frames apart."""
+_MAX_SEGMENTS = 4096
+"""Of a JPEG. A segment takes up to 64 KiB, and only the few of the image are many."""
 _MAX_SCANS = 100
-"""A progressive JPEG has about ten; each costs as much as decoding the whole picture."""
+"""A progressive JPEG has about ten; each costs as much as decoding the whole image."""
+_MAX_SCANNED = 16 * MAX_PIXELS
+"""Pixels times scans: what the largest of usual JPEGs costs."""
+_MAX_GIF_BLOCKS = 300_000
+"""Of up to 255 bytes."""
+_MAX_PROFILE = 4 * 1024 * 1024
+"""Bytes of a colour profile; those of printers have about one million."""
 # https://www.cipa.jp/std/documents/e/DC-008-2012_E.pdf, 4.6.4: tag 274, the place of the first row and column
 _ORIENTATION_TAG = 0x0112
 _ORIENTATIONS = range(1, 9)
 
 
 class NotAPicture(Exception):
-    """These bytes cannot be used as a picture. The message is a clause that tells why, to stand after a colon."""
+    """These bytes cannot be used as an image. The message is a clause that tells why, to stand after a colon."""
 
 
-_PNG_KEPT = {
-    *(b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"),
-    *(b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"cICP", b"bKGD", b"pHYs"),
-}
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd7\xff])")
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_PNG_HEADER_BYTES = 13
+_PNG_COLOURS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4}
+"""Chunks that colour the image, with their lengths."""
+_PNG_CHANNELS = {0: 1, 2: 3, 6: 4}
+"""Of grey, RGB and RGBA, by colour type."""
+_PNG_PALETTE = 3
+_PNG_GREY = (0, 4)
+_INFLATED_AT_ONCE = 1024 * 1024
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 """Any but those that stand within the data of a scan."""
+_JPEG_PADDING = re.compile(rb"\xff\xff+")
+"""As much as a single 0xFF, but decoders look at it again and again."""
+_JPEG_SEARCHED_AT_ONCE = 1024 * 1024
+"""Bytes; meanwhile no other thread can run."""
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
+_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+"""Markers of the header that has the size."""
 _JPEG_KEPT = {*range(0xC0, 0xD0), _JPEG_SCAN, 0xDB, 0xDC, 0xDD}
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _WEBP_KEPT = {b"ICCP", b"ALPH", b"VP8 ", b"VP8L"}
@@ -33,16 +72,20 @@ _GIF_EXTENSION, _GIF_IMAGE, _GIF_CONTROL = 0x21, 0x2C, 0xF9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Anatomy:
-    """The pieces of a picture file, told apart without decoding."""
+    """The pieces of an image file, told apart without decoding."""
 
     bare: bytes
-    """What shows and colours the picture, bit for bit: no metadata, nothing appended, no later frames."""
+    """The file to decode: what shows and colours the image, without metadata, later frames, or what is appended."""
+    width: int
+    """As it is stored, before any orientation."""
+    height: int
     is_whole: bool
     """Its end was seen. Decoders are lenient, and would make up what is missing."""
     exif: bytes = b""
     is_animated: bool = False
-    must_be_drawn: bool = False
-    """`bare` is not: this format's frames cannot be told apart without drawing them."""
+    is_lossless: bool = False
+    is_deep: bool = False
+    """More than 8 bits per channel."""
 
     @property
     def orientation(self) -> int:
@@ -58,95 +101,285 @@ class Anatomy:
         return 1
 
 
+def dissected(kind: str, content: bytes) -> Anatomy:
+    """The pieces of a PNG, JPEG, WebP or GIF.
+
+    Raises:
+        NotAPicture: its start is damaged, or it has more pieces or pixels than can be handled.
+    """
+    try:
+        anatomy = _ANATOMIES[kind](content)
+    except (IndexError, ValueError):
+        raise damaged(kind, "its start cannot be read") from None
+    if not anatomy.width or not anatomy.height:
+        raise damaged(kind, "its start cannot be read")
+    check_pixels(anatomy.width, anatomy.height)
+    return anatomy
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Make sure, before anything is decoded, that there is memory for it.
+
+    Raises:
+        NotAPicture: names size and limit.
+    """
+    if width * height > MAX_PIXELS:
+        raise NotAPicture(f"it has {width}x{height} pixels, and at most {MAX_PIXELS:,} can be handled")
+
+
+def damaged(kind: str, reason: str) -> NotAPicture:
+    """The refusal of a file that cannot be decoded."""
+    return NotAPicture(f"it is a damaged {NAMES[kind]} ({reason})")
+
+
+def exact_profile(profile: bytes | None) -> bytes | None:
+    """A colour profile cut to the length that it states; `None` when it is none.
+
+    https://www.color.org/specification/ICC.1-2022-05.pdf, 7.2: length in the first four bytes, signature at 36.
+    """
+    if not profile or profile[36:40] != b"acsp" or len(profile) > _MAX_PROFILE:
+        return None
+    length = int.from_bytes(profile[:4])
+    return profile[:length] if 128 <= length <= len(profile) else None  # noqa: PLR2004  # 128: the header
+
+
+# --- PNG: https://www.w3.org/TR/png-3/
+
+
 def _png(content: bytes) -> Anatomy:
-    """https://www.w3.org/TR/png-3/: chunks of a length, a name, a body and a checksum."""
-    kept, exif, frames, at, name = [content[:8]], b"", 0, 8, b""
-    while at + 12 <= len(content) and name != b"IEND":
-        end = at + 12 + int.from_bytes(content[at : at + 4])
-        name, body = content[at + 4 : at + 8], content[at + 8 : end - 4]
-        if name in _PNG_KEPT:
-            kept.append(content[at:end])
+    colours: dict[bytes, bytes] = {}
+    header, data, exif, frames, name = b"", [], b"", 0, b""
+    for name, body in _png_chunks(content):
+        if name == b"IHDR":
+            header = header or bytes(body)
+        elif name == b"IDAT":
+            data.append(body)
         elif name == b"eXIf":
-            exif = body
+            exif = bytes(body)
         elif name == b"acTL":
             frames = int.from_bytes(body[:4])
+        elif not data and (colour := _png_colour(name, body, header)) is not None:
+            colours.setdefault(name, colour)
+    if len(header) != _PNG_HEADER_BYTES:
+        raise ValueError
+    pieces = [
+        _chunk(b"IHDR", header),
+        *(_chunk(*colour) for colour in colours.items()),
+        _chunk(b"IDAT", b"".join(data)),
+    ]
+    return Anatomy(
+        bare=b"".join([_PNG_MAGIC, *pieces, _chunk(b"IEND", b"")]),
+        width=int.from_bytes(header[:4]),
+        height=int.from_bytes(header[4:8]),
+        is_whole=name == b"IEND",
+        exif=exif,
+        is_animated=frames > 1,
+        is_lossless=True,
+        is_deep=header[8] > 8,  # noqa: PLR2004  # bits
+    )
+
+
+def is_exact_png(bare: bytes) -> bool:
+    """Whether a dissected PNG holds 8-bit grey, RGB or RGBA, row by row, and not a byte more than its size needs.
+
+    What was cut away by a careless program often still stands behind the last row.
+    """
+    chunks = dict(_png_chunks(bare))
+    header = chunks[b"IHDR"]
+    depth, colour, *methods = header[8:]
+    channels = _PNG_CHANNELS.get(colour)
+    if depth != 8 or channels is None or any(methods) or b"tRNS" in chunks:  # noqa: PLR2004  # bits
+        return False
+    row = 1 + channels * int.from_bytes(header[:4])
+    return _inflates_to(chunks[b"IDAT"], row * int.from_bytes(header[4:8]))
+
+
+def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Name and body of each chunk up to the end; a body that is cut off is short."""
+    view, at, name, count = memoryview(content), len(_PNG_MAGIC), b"", 0
+    while at + 12 <= len(content) and name != b"IEND":
+        count += 1
+        if count > _MAX_CHUNKS:
+            raise NotAPicture(f"it is a PNG of more than {_MAX_CHUNKS:,} chunks")
+        end = at + 12 + int.from_bytes(view[at : at + 4])
+        name = content[at + 4 : at + 8]
+        yield name, view[at + 8 : end - 4]
         at = end
-    return Anatomy(bare=b"".join(kept), is_whole=name == b"IEND", exif=exif, is_animated=frames > 1)
+
+
+def _png_colour(name: bytes, body: memoryview, header: bytes) -> bytes | None:
+    """The body of a chunk that colours the image, if that is all it does."""
+    if name == b"iCCP":
+        profile = exact_profile(_inflated(bytes(body).partition(b"\0")[2][1:]))
+        space = b"GRAY" if header[9] in _PNG_GREY else b"RGB "
+        return b"icc\0\0" + zlib.compress(profile) if profile and profile[16:20] == space else None
+    # more colours than a palette's image can name, or a palette of an image that has none, colour nothing
+    most = {b"PLTE": 3 << header[8], b"tRNS": 1 << header[8]}.get(name, 0) if header[9] == _PNG_PALETTE else 0
+    if name == b"tRNS" and header[9] != _PNG_PALETTE:
+        most = 2 * _PNG_CHANNELS.get(header[9], 0)
+    return bytes(body) if len(body) == _PNG_COLOURS.get(name) or 0 < len(body) <= most else None
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return b"".join([len(body).to_bytes(4), name, body, zlib.crc32(body, zlib.crc32(name)).to_bytes(4)])
+
+
+def _inflated(data: bytes) -> bytes:
+    """At most as much as a colour profile may have; empty when it cannot be had."""
+    try:
+        return zlib.decompressobj().decompress(data, _MAX_PROFILE + 1)
+    except zlib.error:
+        return b""
+
+
+def _inflates_to(data: memoryview, length: int) -> bool:
+    """Whether this is one zlib stream, and nothing after it, of so many bytes; without keeping them."""
+    stream, found = zlib.decompressobj(), 0
+    try:
+        for at in range(0, len(data), _INFLATED_AT_ONCE // 16):
+            given: bytes | memoryview = data[at : at + _INFLATED_AT_ONCE // 16]
+            while given:
+                if stream.eof:
+                    return False
+                found += len(stream.decompress(given, _INFLATED_AT_ONCE))
+                if found > length:
+                    return False
+                given = stream.unconsumed_tail
+        found += len(stream.flush())
+    except zlib.error:
+        return False
+    return stream.eof and found == length and not stream.unused_data
+
+
+# --- JPEG: https://www.w3.org/Graphics/JPEG/itu-t81.pdf, annex B
 
 
 def _jpeg(content: bytes) -> Anatomy:
-    """https://www.w3.org/Graphics/JPEG/itu-t81.pdf, annex B."""
-    kept, exif, scans, marker = [b"\xff\xd8"], b"", 0, 0
+    kept, exif, frame, scans, marker = [b"\xff\xd8"], b"", b"", 0, 0
     for marker, body, data in _jpeg_segments(content):
+        if marker in _JPEG_FRAMES:
+            frame = frame or body
         scans += marker == _JPEG_SCAN
-        if scans > _MAX_SCANS:
-            raise NotAPicture(f"it is a progressive JPEG of more than {_MAX_SCANS} scans")
         if marker == _APP1 and body.startswith(b"Exif\0\0"):
             exif = exif or body
         elif (needed := _jpeg_needed(marker, body)) is not None:
-            kept += [bytes((0xFF, marker)), (len(needed) + 2).to_bytes(2), needed, data]
+            kept += [bytes((0xFF, marker)), (len(needed) + 2).to_bytes(2), needed, _JPEG_PADDING.sub(b"\xff", data)]
+    height, width = int.from_bytes(frame[1:3]), int.from_bytes(frame[3:5])
+    check_pixels(width, height)
+    if scans > _MAX_SCANS or scans * width * height > _MAX_SCANNED:
+        raise NotAPicture(f"it is a JPEG of {scans} scans, which take too long to decode")
     end = bytes((0xFF, _JPEG_END))
-    return Anatomy(bare=b"".join([*kept, end]), is_whole=marker == _JPEG_END, exif=exif)
+    return Anatomy(bare=b"".join([*kept, end]), width=width, height=height, is_whole=marker == _JPEG_END, exif=exif)
 
 
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
     """Marker, body, and the data that follows a scan's, up to the end marker: what comes then is no part of it."""
-    at, marker = 2, 0
-    while marker != _JPEG_END and (found := _JPEG_MARKER.search(content, at)):
+    at, marker, count = 2, 0, 0
+    while marker != _JPEG_END and (found := _next_marker(content, at)):
+        count += 1
+        if count > _MAX_SEGMENTS:
+            raise NotAPicture(f"it is a JPEG of more than {_MAX_SEGMENTS:,} segments")
         marker, start = found[1][0], found.end()
         at = end = start + int.from_bytes(content[start : start + 2])
         if marker == _JPEG_SCAN:
-            following = _JPEG_MARKER.search(content, end)
+            following = _next_marker(content, end)
             at = following.start() if following else len(content)
         yield marker, content[start + 2 : end], content[end:at]
 
 
+def _next_marker(content: bytes, at: int) -> re.Match[bytes] | None:
+    for start in range(at, len(content), _JPEG_SEARCHED_AT_ONCE):
+        if found := _JPEG_MARKER.search(content, start, start + _JPEG_SEARCHED_AT_ONCE + 1):
+            return found
+    return None
+
+
 def _jpeg_needed(marker: int, body: bytes) -> bytes | None:
-    """What of a segment belongs to the picture. An application's segment is its own affair but for the colours."""
+    """What of a segment belongs to the image. An application's segment is its own affair but for the colours."""
     if marker in _JPEG_KEPT or (marker == _APP2 and body.startswith(b"ICC_PROFILE\0")):
         return body
     if marker == _APP0 and body.startswith(b"JFIF\0"):
-        return body[:12] + b"\0\0"  # without its thumbnail, which may show what was cut away
+        return body[:12] + b"\0\0"  # without its thumbnail
     return body[:12] if marker == _APP14 and body.startswith(b"Adobe") else None
 
 
+# --- WebP: https://developers.google.com/speed/webp/docs/riff_container
+
+
 def _webp(content: bytes) -> Anatomy:
-    """https://developers.google.com/speed/webp/docs/riff_container."""
-    kept, exif, frames, at = [b"WEBP"], b"", 0, 12
+    kept: list[bytes | memoryview] = [b"WEBP"]
+    exif, frames, size, is_lossless = b"", 0, (0, 0), False
     length = 8 + int.from_bytes(content[4:8], "little")
-    while at + 8 <= min(length, len(content)):
-        name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
-        end = at + 8 + size + size % 2
+    for name, body in _webp_chunks(content[:length]):
+        size = size if any(size) else _webp_size(name, body)
         if name == b"VP8X":  # its flags announce metadata
-            kept += [content[at : at + 8], bytes((content[at + 8] & ~_WEBP_METADATA,)), content[at + 9 : end]]
+            kept += [name, len(body).to_bytes(4, "little"), bytes((body[0] & ~_WEBP_METADATA,)), body[1:]]
         elif name in _WEBP_KEPT:
-            kept.append(content[at:end])
+            kept += [name, len(body).to_bytes(4, "little"), body, b"\0" * (len(body) % 2)]
+            is_lossless |= name == b"VP8L"
         elif name == b"EXIF":
-            exif = content[at + 8 : at + 8 + size]
+            exif = bytes(body)
         frames += name == b"ANMF"
-        at = end
-    body = b"".join(kept)
+    bare = b"".join(kept)
     return Anatomy(
-        bare=content if frames else b"RIFF" + len(body).to_bytes(4, "little") + body,
+        bare=content[:length] if frames else b"RIFF" + len(bare).to_bytes(4, "little") + bare,
+        width=size[0],
+        height=size[1],
         is_whole=length <= len(content),
         exif=exif,
         is_animated=frames > 1,
-        must_be_drawn=frames > 0,
+        is_lossless=is_lossless,
     )
 
 
+def _webp_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    view, at, count = memoryview(content), 12, 0
+    while at + 8 <= len(content):
+        count += 1
+        if count > _MAX_CHUNKS:
+            raise NotAPicture(f"it is a WebP of more than {_MAX_CHUNKS:,} chunks")
+        size = int.from_bytes(view[at + 4 : at + 8], "little")
+        yield content[at : at + 4], view[at + 8 : at + 8 + size]
+        at += 8 + size + size % 2
+
+
+def _webp_size(name: bytes, body: memoryview) -> tuple[int, int]:
+    if name == b"VP8X":
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+    if name == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if name == b"VP8 ":
+        return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+    return 0, 0
+
+
+# --- GIF: https://www.w3.org/Graphics/GIF/spec-gif89a.txt
+
+
 def _gif(content: bytes) -> Anatomy:
-    """https://www.w3.org/Graphics/GIF/spec-gif89a.txt: the first image, and how it is to be shown."""
+    """The first image, and how it is to be shown."""
     at = 13 + _gif_colours(content[10])
-    kept, frames = [content[:at]], 0
+    width, height = (int.from_bytes(content[start : start + 2], "little") for start in (6, 8))
+    kept, frames, blocks = [content[:at]], 0, 0
     while frames <= 1 and at < len(content) and content[at] in {_GIF_EXTENSION, _GIF_IMAGE}:
         is_image = content[at] == _GIF_IMAGE
-        end = _gif_end(content, at + 11 + _gif_colours(content[at + 9]) if is_image else at + 2)
+        end, blocks = _gif_end(content, at + 11 + _gif_colours(content[at + 9]) if is_image else at + 2, blocks)
         frames += is_image
+        if is_image and frames == 1:  # one that reaches beyond the screen enlarges it
+            left, top, wide, high = (int.from_bytes(content[at + n : at + n + 2], "little") for n in (1, 3, 5, 7))
+            width, height = max(width, left + wide), max(height, top + high)
         if frames <= 1 and (is_image or (content[at + 1] == _GIF_CONTROL and not frames)):
             kept.append(content[at:end])
         at = end
-    return Anatomy(bare=b"".join([*kept, b";"]), is_whole=at <= len(content), is_animated=frames > 1)
+    return Anatomy(
+        bare=b"".join([*kept, b";"]),
+        width=width,
+        height=height,
+        is_whole=at <= len(content),
+        is_animated=frames > 1,
+        is_lossless=True,
+    )
 
 
 def _gif_colours(flags: int) -> int:
@@ -154,12 +387,15 @@ def _gif_colours(flags: int) -> int:
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _gif_end(content: bytes, at: int) -> int:
-    """Where a chain of blocks ends, each with its length before it, the last one empty."""
+def _gif_end(content: bytes, at: int, blocks: int) -> tuple[int, int]:
+    """Where a chain of blocks ends, each with its length before it, the last one empty; and the blocks up to there."""
     while at < len(content) and content[at]:
         at += content[at] + 1
-    return at + 1
+        blocks += 1
+        if blocks > _MAX_GIF_BLOCKS:
+            raise NotAPicture(f"it is a GIF of more than {_MAX_GIF_BLOCKS:,} blocks")
+    return at + 1, blocks
 
 
-ANATOMIES: dict[str, Callable[[bytes], Anatomy]] = {"png": _png, "jpeg": _jpeg, "webp": _webp, "gif": _gif}
+_ANATOMIES: dict[str, Callable[[bytes], Anatomy]] = {"png": _png, "jpeg": _jpeg, "webp": _webp, "gif": _gif}
 """How the pieces of each format are told apart."""

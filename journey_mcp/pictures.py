@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import anyio
 from anyio import to_thread
 
-from journey_mcp import imaging
+from journey_mcp import imaging, redrawing
 from journey_mcp.anatomy import NotAPicture
 from journey_mcp.errors import UnusableImage
 from journey_mcp.fetching import Fetcher, FetchError
@@ -158,11 +158,11 @@ async def _prepared(
         formats=taken.formats, max_bytes=taken.max_bytes, max_pixels=taken.max_pixels, min_side=taken.min_side
     )
     try:
-        fit, notices = await to_thread.run_sync(imaging.made_fit, content, limits, limiter=_few_at_once())
+        fit, notices = await to_thread.run_sync(redrawing.made_fit, content, limits, limiter=_few_at_once())
     except NotAPicture as error:
         raise UnusableImage(
             f"{source.name} cannot be sent to {account.provider}: {error}.",
-            next_step="Give another picture: PNG, JPEG, WebP or GIF.",
+            next_step="Give another image: PNG, JPEG, WebP, GIF, AVIF, BMP or TIFF, of fewer pixels if it is large.",
         ) from error
     return InputImage(content=fit.content, mime_type=fit.mime_type), tuple(f"{source.name}: {n}" for n in notices)
 
