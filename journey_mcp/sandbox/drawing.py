@@ -17,6 +17,8 @@ Color = tuple[int, int, int]
 _FINENESS = 1.5
 """Scenes are drawn this much larger and shrunk, which smooths their edges."""
 _LARGEST_SOURCE_PX = 40_000_000
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_MOST_CHUNKS, _MOST_SCANS = 65_536, 100
 _CAPTION_CHARACTERS = 60
 
 
@@ -63,6 +65,8 @@ def check(content: bytes) -> tuple[int, int]:
 
 
 def _open(content: bytes) -> Image.Image:
+    if _takes_long(content):
+        raise NotAPictureError("this picture has too many pieces")
     try:
         picture = Image.open(io.BytesIO(content))
         if math.prod(picture.size) > _LARGEST_SOURCE_PX:
@@ -70,6 +74,17 @@ def _open(content: bytes) -> Image.Image:
         return ImageOps.exif_transpose(picture).convert("RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise NotAPictureError("this is not a picture") from error
+
+
+def _takes_long(content: bytes) -> bool:
+    """Return whether this is a PNG or JPEG of more pieces than any picture has; Pillow looks at each for a while."""
+    if content.startswith(b"\xff\xd8"):
+        return content.count(b"\xff\xda") > _MOST_SCANS
+    chunks, at = 0, len(_PNG_MAGIC)
+    while content.startswith(_PNG_MAGIC) and at < len(content) and chunks <= _MOST_CHUNKS:
+        at += 12 + int.from_bytes(content[at : at + 4])
+        chunks += 1
+    return chunks > _MOST_CHUNKS
 
 
 def _encode(picture: Image.Image, image_format: Format) -> bytes:

@@ -190,6 +190,8 @@ def png_of(width: int, height: int) -> bytes:
         (png_of(8000, 8000), "8000 x 8000 pixels are too many"),
         (png_of(10_000, 10_000), "this is not a picture"),
         (png_of(30_000, 30_000), "this is not a picture"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0\0\0\0tEXt\0\0\0\0" * 70_000, "this picture has too many pieces"),
+        (b"\xff\xd8" + b"\xff\xda\0\2" * 200 + b"\xff\xd9", "this picture has too many pieces"),
     ],
 )
 def test_what_cannot_be_edited_is_refused(content: bytes, message: str) -> None:
