@@ -1,15 +1,14 @@
 """Pictures that go into a request: read, brought, and made fit for the offer that takes them."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from urllib.parse import urlsplit
 
 import anyio
 from anyio import to_thread
 
-from journey_mcp import imaging, redrawing
+from journey_mcp import imaging
 from journey_mcp.anatomy import NotAPicture
 from journey_mcp.errors import UnusableImage
 from journey_mcp.fetching import Fetcher, FetchError
@@ -18,6 +17,9 @@ from journey_mcp.notices import AnyNotice
 from journey_mcp.providers import SANDBOX, Account
 from journey_mcp.registry import Offer
 from journey_mcp.requests import ImageRequest
+
+Fit = Callable[[bytes, imaging.Limits], Awaitable[tuple[imaging.PictureData, tuple[str, ...]]]]
+"""Makes an image fit, as `workers.Workers.fit` does for one caller."""
 
 MAX_BYTES_OF_CALL = 128 * 1024 * 1024
 """Of all images of one call together."""
@@ -106,26 +108,27 @@ class Pictures:
         )
 
     async def prepared(
-        self, offer: Offer, account: Account, fetcher: Fetcher
+        self, offer: Offer, account: Account, fetcher: Fetcher, fit: Fit
     ) -> tuple[tuple[InputImage, ...], InputImage | None, tuple[AnyNotice, ...]]:
         """Images and mask in the form that the offer takes, and what the caller should know.
 
         Raises:
             UnusableImage: one cannot be fetched, is no picture, or cannot be made fit.
+            SetupError, NotSubmitted: nothing can be prepared now.
         """
         ready: dict[int, InputImage] = {}
         notices: list[AnyNotice] = []
         size = 0
         for source in self._all:
             if id(source) not in ready:
-                ready[id(source)], told = await _prepared(source, offer, account, fetcher)
+                ready[id(source)], told = await _prepared(source, offer, account, fetcher, fit)
                 notices += (*source.notices, *told)
                 size += len(ready[id(source)].content)
                 _check_size(size)
         images = tuple(ready[id(source)] for source in self.sources)
         mask = ready[id(self.mask)] if self.mask is not None else None
         if mask is not None:
-            _check_mask(mask, images[0] if images else None)
+            await to_thread.run_sync(_check_mask, mask, images[0] if images else None)
         return images, mask, tuple(notices)
 
 
@@ -147,7 +150,7 @@ def _check_size(size: int) -> None:
 
 
 async def _prepared(
-    source: Source, offer: Offer, account: Account, fetcher: Fetcher
+    source: Source, offer: Offer, account: Account, fetcher: Fetcher, fit: Fit
 ) -> tuple[InputImage, tuple[str, ...]]:
     url = source.url_for(account)
     if url is not None and "url" in offer.images.encodings:
@@ -158,19 +161,13 @@ async def _prepared(
         formats=taken.formats, max_bytes=taken.max_bytes, max_pixels=taken.max_pixels, min_side=taken.min_side
     )
     try:
-        fit, notices = await to_thread.run_sync(redrawing.made_fit, content, limits, limiter=_few_at_once())
+        made, notices = await fit(content, limits)
     except NotAPicture as error:
         raise UnusableImage(
             f"{source.name} cannot be sent to {account.provider}: {error}.",
             next_step="Give another image: PNG, JPEG, WebP, GIF, AVIF, BMP or TIFF, of fewer pixels if it is large.",
         ) from error
-    return InputImage(content=fit.content, mime_type=fit.mime_type), tuple(f"{source.name}: {n}" for n in notices)
-
-
-@cache
-def _few_at_once() -> anyio.CapacityLimiter:
-    """Pictures are drawn two at a time: the largest takes a gigabyte of memory meanwhile."""
-    return anyio.CapacityLimiter(2)
+    return InputImage(content=made.content, mime_type=made.mime_type), tuple(f"{source.name}: {n}" for n in notices)
 
 
 async def _fetched(source: Source, fetcher: Fetcher) -> bytes:

@@ -5,7 +5,8 @@ import logging
 import math
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
+from functools import partial
 from typing import Literal
 
 import anyio
@@ -34,7 +35,7 @@ from journey_mcp.inbox import Inbox
 from journey_mcp.language import Verdict, judge
 from journey_mcp.notices import AnyNotice
 from journey_mcp.outgoing_webhooks import WebhookPolicy
-from journey_mcp.pictures import Pictures
+from journey_mcp.pictures import Fit, Pictures
 from journey_mcp.polling import Poller
 from journey_mcp.providers import SANDBOX
 from journey_mcp.providers.client import LONGEST_SUBMIT_S
@@ -54,6 +55,7 @@ from journey_mcp.tasks import EqualCall, Status, Submission, Task, new_task_id
 from journey_mcp.waiting import Report, Wait, wait
 from journey_mcp.webhooks import Slots, unanswered
 from journey_mcp.wishes import Created
+from journey_mcp.workers import Workers
 
 Listening = Callable[[Inbox], AbstractAsyncContextManager[None]]
 """Lets providers' webhooks into an inbox, for as long as the block runs."""
@@ -96,6 +98,7 @@ class Studio:
         delivery: Delivery,
         fetcher: Fetcher,
         slots: Slots,
+        workers: Workers,
     ) -> None:
         self.settings = settings
         self.catalog = connections.catalog
@@ -106,6 +109,7 @@ class Studio:
         self.fetcher = fetcher
         """Downloads what may be downloaded."""
         self._images = ImageFinder(self._holdings, settings.image_dirs, settings.resolved_data_dir(), fetcher)
+        self._workers = workers
         self._rests = Rests(self._holdings.store, self._holdings.clock)
         self._poller = Poller(delivery, connections.upstream_of, is_told=slots.public_url is not None)
         self._purse = Purse(settings, self._holdings.store)
@@ -170,7 +174,8 @@ class Studio:
         # without limits it is found out when the task is stored: an equal call is rare, and a look costs time
         if not fresh and self._purse.has_limits and (joined := await self._joinable(principal, wish, now)):
             return joined
-        attempts, own = await self._attempts(request, route, pictures)
+        fit = partial(self._workers.fit, caller=principal)
+        attempts, own = await self._attempts(request, route, pictures, fit)
         task = self._new_task(request, principal, wish, attempts[0], (*read_as, *own))
         await self._agreed(task, confirm)
         # whoever is cancelled while the row is written leaves; the row is then started like any other
@@ -232,10 +237,12 @@ class Studio:
         )
 
     async def _attempts(
-        self, request: ImageRequest, route: routing.Route, pictures: Pictures
+        self, request: ImageRequest, route: routing.Route, pictures: Pictures, fit: Fit
     ) -> tuple[list[Attempt], tuple[AnyNotice, ...]]:
         """The attempts in the order in which they are made, and the notices that hold for the first."""
-        attempts, problems = await _prepared([self._attempt(candidate, pictures) for candidate in route.candidates])
+        attempts, problems = await _prepared(
+            [self._attempt(candidate, pictures, fit) for candidate in route.candidates]
+        )
         if not attempts:
             raise routing.nobody(request, {**route.obstacles, **problems}, self.catalog)
         _, told = await attempts[0].prepare()
@@ -380,6 +387,7 @@ class Studio:
             group.start_soon(self._poller.run)
             group.start_soon(self._keep_noting)
             group.start_soon(self._relay.run)
+            group.start_soon(self._workers.end_idle, self._holdings.clock)
             group.start_soon(self.inbox.expire, self._submissions.__contains__)
             await leases.keep(
                 self._holdings,
@@ -425,6 +433,7 @@ class Studio:
         self._holdings.end_waits()
         self._queues.close()
         self._relay.end()
+        self._workers.end()
 
     def position(self, task_id: str) -> int | None:
         """A task's place in the line for its provider, from 1; `None` when it stands in none."""
@@ -472,7 +481,7 @@ class Studio:
         """Which providers refused lately, and why; not asked for where there is no choice."""
         return {} if len(offers) == 1 else {name: rest.reason for name, rest in (await self.rests()).items()}
 
-    def _attempt(self, candidate: routing.Candidate, pictures: Pictures) -> Attempt:
+    def _attempt(self, candidate: routing.Candidate, pictures: Pictures, fit: Fit) -> Attempt:
         offer = candidate.offer
         account = self._connections.account_of(offer)
         ready: tuple[PreparedRequest, tuple[AnyNotice, ...]] | None = None
@@ -480,7 +489,7 @@ class Studio:
         async def prepare() -> tuple[PreparedRequest, tuple[AnyNotice, ...]]:
             nonlocal ready
             if ready is None:
-                images, mask, told = await pictures.prepared(offer, account, self.fetcher)
+                images, mask, told = await pictures.prepared(offer, account, self.fetcher, fit)
                 ready = candidate.prepared(images, mask), told
             return ready
 
@@ -562,6 +571,7 @@ async def open_studio(
         connections = await stack.enter_async_context(open_connections(settings, adapters))
         fetcher = _new_fetcher(settings, connections)
         holdings = Holdings(store, clock or Clock())
+        workers = await stack.enter_async_context(aclosing(Workers()))
         copies = Copies(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, fetcher, holdings.clock)
         raised: Exception | None = None
         try:
@@ -569,7 +579,7 @@ async def open_studio(
                 if not connections.is_sandbox:
                     warn_of_idle_limits(settings, connections.catalog)
                 slots = Slots(settings.public_url if listening else None)
-                studio = Studio(settings, connections, Delivery(holdings, copies), fetcher, slots)
+                studio = Studio(settings, connections, Delivery(holdings, copies), fetcher, slots, workers)
                 group.start_soon(studio.work)
                 try:
                     # answers that are still waited for may come by webhook

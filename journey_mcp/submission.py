@@ -130,7 +130,7 @@ class Submitter:
             if refusal is None:
                 try:
                     await attempt.prepare()
-                except InvalidRequest as error:
+                except JourneyError as error:
                     refusal = error
                 else:
                     return True

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -126,3 +127,23 @@ async def until_seen(upstream: sandbox.Running, endpoint: str, count: int = 1) -
     with anyio.fail_after(PATIENCE_S):
         while upstream.sandbox.ledger.requests[endpoint] < count:
             await anyio.sleep(0.01)
+
+
+def image_workers(parent: int) -> list[int]:
+    """The living processes of a server that work on images."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has just ended
+            _, _, rest = (folder / "stat").read_text().rpartition(")")
+            state, its_parent = rest.split()[:2]
+            if int(its_parent) == parent and state != "Z" and b"image_worker" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+async def until_worker(parent: int) -> int:
+    """Wait until a server has started a process for an image."""
+    with anyio.fail_after(PATIENCE_S):
+        while not (found := image_workers(parent)):
+            await anyio.sleep(0.005)
+    return found[0]

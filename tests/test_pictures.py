@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drawn import chunk
 from PIL import Image
 from support import created, wide_world
 
@@ -13,6 +14,7 @@ from journey_mcp.errors import InvalidRequest
 from journey_mcp.sandbox import BflSettings
 from journey_mcp.tasks import Status
 
+CASES = Path(__file__).parent / "cases"
 KONTEXT: dict[str, Any] = {"tool": "edit_image", "model": "flux-kontext-pro", "prompt": "make it blue"}
 
 
@@ -74,6 +76,48 @@ async def test_a_picture_that_is_too_large_is_scaled_down_and_it_is_told(tmp_pat
         width, height = sent_picture(here.sent_to("bfl")[0]).size
         assert width * height <= 20_000_000
         assert any("6000x4000" in str(notice) for notice in task.notices)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "mode", "told"),
+    [
+        ("a.avif", "JPEG", "RGB", "The image was converted from AVIF to JPEG."),
+        ("cmyk.jpg", "JPEG", "RGB", "The image was converted from CMYK to RGB."),
+        ("gray16.png", "PNG", "L", "The image was converted to 8 bits per channel."),
+        ("half_transparent.webp", "PNG", "RGBA", "The image was converted from WebP to PNG"),
+    ],
+)
+async def test_what_no_provider_documents_is_converted(
+    tmp_path: Path, name: str, kind: str, mode: str, told: str
+) -> None:
+    """And the notice names the image."""
+    async with wide_world(tmp_path, services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
+        task = await here.made(**KONTEXT, image=str(CASES / name))
+        assert task.status is Status.SUCCEEDED, task.failure
+        sent = sent_picture(here.sent_to("bfl")[0])
+        assert (sent.format, sent.mode) == (kind, mode)
+        assert any(name in notice and told in notice for notice in task.notices)
+
+
+async def test_an_image_below_the_least_size_of_an_offer_is_refused(tmp_path: Path) -> None:
+    """Free, and with the size that is needed."""
+    async with wide_world(tmp_path, services=["vtrix"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
+        with pytest.raises(InvalidRequest, match=r"one\.png.* it has 1x1 pixels.* at least 15 on each side") as raised:
+            await here.made(tool="edit_image", model="seedream-4", prompt="blue", image=str(CASES / "one.png"))
+        assert raised.value.failure.code == "unusable_image"
+        assert here.sent == []
+
+
+async def test_an_image_that_was_made_to_take_long_is_refused(tmp_path: Path) -> None:
+    """With its name, and what may be given."""
+    small = picture()
+    (tmp_path / "chunks.png").write_bytes(small[:33] + chunk(b"tEXt") * 100_000 + small[33:])
+    async with wide_world(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+        with pytest.raises(InvalidRequest, match=r"chunks\.png.* more than 65,536 chunks") as raised:
+            await here.made(**KONTEXT, image=str(tmp_path / "chunks.png"))
+        assert raised.value.failure.code == "unusable_image"
+        assert "Give another image" in (raised.value.failure.next_step or "")
+        assert here.sent == []
 
 
 async def test_a_large_file_is_uploaded_to_replicate_first(tmp_path: Path) -> None:

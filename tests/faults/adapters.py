@@ -5,8 +5,9 @@ texts and addresses: so only some dozens of scripts differ.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -23,6 +24,7 @@ from journey_mcp.pictures import Pictures, Source
 from journey_mcp.requests import ImageRequest, PreparedRequest
 from journey_mcp.settings import read_settings
 from journey_mcp.tasks import Handle, Prediction, new_task_id
+from journey_mcp.workers import Workers
 
 from .cases import Case, Route
 from .striking import place_of, striking
@@ -103,19 +105,21 @@ async def open_recorder(route: Route, folder: Path) -> AsyncIterator["Recorder"]
     async with (
         sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
         open_connections(read_settings(environment_of(upstream, folder, route.service))) as connections,
+        aclosing(Workers()) as workers,
     ):
-        yield Recorder(upstream, connections, folder)
+        yield Recorder(upstream, connections, folder, workers)
 
 
 class Recorder:
     """Records cases of one route, one after another."""
 
-    def __init__(self, upstream: sandbox.Running, connections: Connections, folder: Path) -> None:
+    def __init__(self, upstream: sandbox.Running, connections: Connections, folder: Path, workers: Workers) -> None:
         self.origin = upstream.origin
         self._upstream = upstream
         self._catalog = connections.catalog
         ((self._account, self._provider),) = connections.providers()
         self._clock = ManualClock()
+        self._fit = partial(workers.fit, caller="local")
         self._fetcher = Fetcher(Trusted.parse(["127.0.0.1"]))
         self._copies = Copies(folder, _MAX_BYTES, self._fetcher, self._clock)
 
@@ -165,7 +169,7 @@ class Recorder:
         if request.image:
             source = Source(name="image", kind="at an address of this network only", url=request.image, is_here=True)
             pictures = Pictures(sources=(source,), mask=None)
-            images, _, _ = await pictures.prepared(offer, self._account, self._fetcher)
+            images, _, _ = await pictures.prepared(offer, self._account, self._fetcher, self._fit)
             prepared = replace(prepared, images=images)
         submissions: list[Submitted[Raw]] = []
         while len(submissions) < _TRIES:
