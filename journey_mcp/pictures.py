@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-import anyio
 from anyio import to_thread
 
 from journey_mcp import imaging

@@ -96,7 +96,7 @@ async def test_what_no_provider_documents_is_converted(
         assert task.status is Status.SUCCEEDED, task.failure
         sent = sent_picture(here.sent_to("bfl")[0])
         assert (sent.format, sent.mode) == (kind, mode)
-        assert any(name in notice and told in notice for notice in task.notices)
+        assert any(name in str(notice) and told in str(notice) for notice in task.notices)
 
 
 async def test_an_image_below_the_least_size_of_an_offer_is_refused(tmp_path: Path) -> None:
