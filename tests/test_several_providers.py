@@ -200,7 +200,7 @@ async def test_pictures_whose_links_die_are_copied_and_edited_from_the_copy(tmp_
         ({"wait_s": True}, "wait_s: true is no number"),
         ({"width": -1024, "height": 1024}, "width='-1024'"),
         ({"width": 10**400, "height": 1024}, "width="),
-        ({"width": 0, "height": 0}, "width='0'"),
+        ({"width": -1, "height": -1}, "width='-1'"),
         ({"steps": 10**9}, "steps="),
         ({"width": 1024, "model": "flux-2-pro"}, "takes width and height together; one was given"),
         ({"aspect_ratio": "16:9:4", "model": "recraft"}, "W:H"),
