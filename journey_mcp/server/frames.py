@@ -1,0 +1,268 @@
+"""Lines of JSON-RPC as they come from a client: which are handed on, and what is said to the others.
+
+MCP over stdio is one message on each line, in UTF-8 (https://modelcontextprotocol.io/specification, "Transports"); what
+is no message gets an error of JSON-RPC 2.0 (section 5.1), with the id of the request where it can be read. Imports
+nothing but the standard library, so that it can be used before the MCP SDK is there.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple, NoReturn
+
+MAX_BYTES: Final = 96 * 1024 * 1024
+"""The longest message, on stdio and over HTTP: an image of 64 MiB is 86 MiB in base64."""
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+
+_DEEPEST = 100
+"""No message of MCP is nested so deeply, and parsers give up somewhere above."""
+_MOST_VALUES = 100_000
+"""Each value takes up to 64 bytes of memory for two that are sent."""
+_HEAD_BYTES, _TAIL_BYTES = 4096, 512
+_SHOWN_BYTES = 60
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SPACE = b" \t\r\n"
+_STRUCTURE = re.compile(rb'["\[{\]},]')
+# possessive, so that nothing is remembered for each of millions of characters
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+', re.DOTALL)
+_BACKSLASH = b"\\"[0]
+_MEMBER = rb'"(?:jsonrpc|method|id)"\s*:\s*(?:"[ !#-\[\]-~]{0,200}"|-?(?:0|[1-9][0-9]{0,17}))\s*'
+_FIRST_MEMBERS = re.compile(rb"\s*\{\s*((?:" + _MEMBER + rb",\s*)+)")
+_LAST_MEMBERS = re.compile(rb",\s*(" + _MEMBER + rb"(?:,\s*" + _MEMBER + rb")*)\}\s*\Z")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+class Overlong(NamedTuple):
+    """A message of more than `MAX_BYTES`, of which only both ends were kept."""
+
+    head: bytes
+    tail: bytes
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """Its `id` and `method`, when they stand before or behind everything else, as all SDKs write them."""
+        first, last = _FIRST_MEMBERS.match(self.head), _LAST_MEMBERS.search(self.tail)
+        members = [first[1].rstrip(b", \t\r\n")] if first else []
+        members += [last[1]] if last else []
+        found: dict[str, Any] = json.loads(b"{%s}" % b",".join(members))
+        return found
+
+
+class Frame(NamedTuple):
+    """What is to be done with a line; nothing with an empty one."""
+
+    message: bytes | None = None
+    """The message to hand on, which any parser of JSON reads."""
+    answer: bytes | None = None
+    """The error to send back: a line without its end."""
+    problem: str | None = None
+    """What is wrong, for the log."""
+
+
+class Collected:
+    """The bytes of one message, of which no more than `most` are held."""
+
+    def __init__(self, most: int = MAX_BYTES) -> None:
+        self._most = most
+        self._content = bytearray()
+        self._overlong: Overlong | None = None
+
+    def add(self, part: bytes) -> None:
+        """Go on with this."""
+        if self._overlong is None:
+            self._content += part
+            if len(self._content) > self._most:
+                self._overlong = Overlong(bytes(self._content[:_HEAD_BYTES]), bytes(self._content[-_TAIL_BYTES:]))
+                self._content = bytearray()
+        else:
+            head, tail = self._overlong
+            self._overlong = Overlong(head, (tail + part)[-_TAIL_BYTES:])
+
+    @property
+    def size(self) -> int:
+        """How many bytes are held."""
+        return len(self._content)
+
+    def take(self) -> bytes | Overlong:
+        """What came since the last time."""
+        taken = self._overlong or bytes(self._content)
+        self._content, self._overlong = bytearray(), None
+        return taken
+
+
+def lines(read: Callable[[], bytes], most: int = MAX_BYTES) -> Iterator[bytes | Overlong]:
+    """Split what `read` returns, until that is nothing, at line feeds; the last line need not end with one."""
+    line = Collected(most)
+    is_begun = False
+    while chunk := read():
+        *ended, rest = chunk.split(b"\n")
+        for part in ended:
+            line.add(part)
+            yield line.take()
+            is_begun = False
+        line.add(rest)
+        is_begun |= bool(rest)
+    if is_begun:
+        yield line.take()
+
+
+class _UnreadableError(Exception):
+    """There is no message in a line; `id_` is that of the message it was meant to be."""
+
+    def __init__(self, code: int, problem: str, id_: object) -> None:
+        super().__init__(problem)
+        self.code, self.problem, self.id_ = code, problem, id_
+
+
+def read(line: bytes | Overlong) -> Frame:
+    """Look at a line, whose end may be there or not."""
+    if not isinstance(line, Overlong):
+        line = line.strip(_SPACE).removeprefix(_BYTE_ORDER_MARK).strip(_SPACE)
+        if not line:
+            return Frame()
+    start = line.head if isinstance(line, Overlong) else line
+    try:
+        message = _parsed(line)
+    except _UnreadableError as error:
+        return Frame(answer=error_line(error.code, error.problem, error.id_), problem=_shown(error.problem, start))
+    problem = _problem(message)
+    if problem is None and _has_lone_surrogate(start, message):
+        problem = "a lone surrogate (\\ud800) is no text"
+    if problem is None:
+        return Frame(message=start)
+    answer = None if _is_unanswered(message) else error_line(INVALID_REQUEST, problem, _id_of(message))
+    return Frame(answer=answer, problem=_shown(problem, start))
+
+
+def _parsed(line: bytes | Overlong) -> object:
+    if isinstance(line, Overlong):
+        raise _UnreadableError(INVALID_REQUEST, too_long(), line.members.get("id"))
+    if problem := structure_problem(line):
+        ends = Overlong(line[:_HEAD_BYTES], line[-_TAIL_BYTES:])
+        raise _UnreadableError(PARSE_ERROR, problem, ends.members.get("id"))
+    try:
+        return json.loads(line.decode(), parse_constant=_no_json)
+    except UnicodeDecodeError as error:
+        raise _UnreadableError(PARSE_ERROR, f"byte {error.start + 1} is no UTF-8", _id_in(line)) from error
+    except ValueError as error:
+        reason = re.split(r": line 1 |; ", str(error))[0]
+        problem = f"this is no JSON ({reason}); send one message on each line"
+        raise _UnreadableError(PARSE_ERROR, problem, _id_in(line)) from error
+
+
+def error_line(code: int, problem: str, id_: object) -> bytes:
+    """An error of JSON-RPC, as a line without its end; an id that is none becomes `null`."""
+    kind = "Parse error" if code == PARSE_ERROR else "Invalid request"
+    error = {"code": code, "message": f"{kind}: {problem}."}
+    return json.dumps({"jsonrpc": "2.0", "id": id_ if _is_id(id_) else None, "error": error}).encode()
+
+
+def too_long() -> str:
+    """What is wrong with a message of more than `MAX_BYTES`, and the way out."""
+    return (
+        f"a message may have at most {MAX_BYTES:,} bytes ({MAX_BYTES // 1024**2} MiB), and images as data count a "
+        "third more than their files; give the image as a URL or as the id of an earlier one"
+    )
+
+
+def structure_problem(text: bytes) -> str | None:
+    """Return why a JSON text is not parsed, though it may be JSON: what it would become in memory has no bound.
+
+    Takes linear time, and looks at no more than the allowed number of values.
+    """
+    depth = position = 0
+    for _ in range(_MOST_VALUES):
+        token = _STRUCTURE.search(text, position)
+        if token is None:
+            return None
+        position = _end_of_string(text, token.start()) if token[0] == b'"' else token.end()
+        depth += (token[0] in b"[{") - (token[0] in b"]}")
+        if depth > _DEEPEST:
+            return f"it is nested more than {_DEEPEST} levels deep"
+    return f"it has more than {_MOST_VALUES:,} values"
+
+
+def _end_of_string(text: bytes, start: int) -> int:
+    end = text.find(b'"', start + 1)
+    if end > 0 and text[end - 1] != _BACKSLASH:
+        return end + 1  # an image, say: found much more quickly than by the expression
+    string = _STRING.match(text, start)
+    return string.end() if string else len(text)
+
+
+def _problem(message: object) -> str | None:
+    """Return what makes this no message of MCP."""
+    if not isinstance(message, dict):
+        is_batch = isinstance(message, list)
+        return "batches are not taken; send each message on a line of its own" if is_batch else "it is no object"
+    if message.get("jsonrpc") != "2.0":
+        return 'jsonrpc must be "2.0"'
+    return _problem_of_request(message) if "method" in message else _problem_of_response(message)
+
+
+def _problem_of_request(message: dict[str, Any]) -> str | None:
+    if not isinstance(message["method"], str):
+        return "method must be text"
+    if "id" in message and not _is_id(message["id"]):
+        return "id must be a whole number or text"
+    params = message.get("params")
+    if params is not None and not isinstance(params, dict):
+        return "params must be an object"
+    return None
+
+
+def _problem_of_response(message: dict[str, Any]) -> str | None:
+    result, error = message.get("result"), message.get("error")
+    if "result" in message:
+        return None if isinstance(result, dict) and _is_id(message.get("id")) else "this is no response"
+    if "error" not in message:
+        return "it has no method"
+    is_error = isinstance(error, dict) and type(error.get("code")) is int and isinstance(error.get("message"), str)
+    has_id = "id" in message and (message["id"] is None or _is_id(message["id"]))
+    return None if is_error and has_id else "this is no response"
+
+
+def _is_unanswered(message: object) -> bool:
+    """Whether this is a notification or a response: neither is ever answered."""
+    if not isinstance(message, dict):
+        return False
+    if "method" in message:
+        return "id" not in message and isinstance(message["method"], str)
+    return "result" in message or "error" in message
+
+
+def _is_id(value: object) -> bool:
+    return type(value) is int or (isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value))
+
+
+def _id_of(message: object) -> object:
+    return message.get("id") if isinstance(message, dict) else None
+
+
+def _id_in(line: bytes) -> object:
+    """The id in what is JSON but for some bytes or numbers."""
+    try:
+        return _id_of(json.loads(line.decode(errors="replace")))
+    except ValueError:
+        return None
+
+
+def _has_lone_surrogate(line: bytes, message: object) -> bool:
+    if not _SURROGATE.search(line):
+        return False
+    try:
+        json.dumps(message, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _no_json(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
+
+
+def _shown(problem: str, line: bytes) -> str:
+    """The problem with the beginning of the line, which tells a person who wrote it."""
+    start = line[:_SHOWN_BYTES].decode(errors="replace")
+    return f"{problem}: {start!r}{'…' if len(line) > _SHOWN_BYTES else ''}"

@@ -1,0 +1,149 @@
+"""Lines on standard input that are no messages, to a real server."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import COMMAND, PATIENCE_S
+from support import environment_for
+
+from journey_mcp.server.frames import INVALID_REQUEST, MAX_BYTES, PARSE_ERROR
+
+META = (
+    '"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}'
+)
+PING = '{"jsonrpc":"2.0","id":%d,"method":"ping"}'
+DISCOVER = '{"jsonrpc":"2.0","id":%d,"method":"server/discover","params":{' + META + "}}"
+INITIALIZE = (
+    '{"jsonrpc":"2.0","id":%d,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},'
+    '"clientInfo":{"name":"x","version":"1"}}}'
+)
+
+
+class Bytes:
+    """A server process that is sent whatever a test likes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**environment_for("http://127.0.0.1:9", folder), "JOURNEY_MCP_LOG_LEVEL": "error"},
+        )
+
+    def send(self, content: bytes) -> None:
+        """Send as it is."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(content)
+        self.process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """The next line."""
+        assert self.process.stdout is not None
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def end(self) -> tuple[list[dict[str, Any]], str]:
+        """Close stdin; what was still said, and the log."""
+        said, log = self.process.communicate(timeout=PATIENCE_S)
+        assert self.process.returncode == 0
+        return [json.loads(line) for line in said.splitlines()], log.decode()
+
+
+@contextmanager
+def speaking(folder: Path) -> Iterator[Bytes]:
+    """A server process that does not outlive its test."""
+    opened = Bytes(folder)
+    try:
+        yield opened
+    finally:
+        opened.process.kill()
+        opened.process.communicate()
+
+
+def errors(answers: list[dict[str, Any]]) -> list[tuple[int, Any]]:
+    """Codes and ids."""
+    return [(answer["error"]["code"], answer["id"]) for answer in answers]
+
+
+@pytest.mark.parametrize("first", [DISCOVER, INITIALIZE])
+def test_what_is_no_message_is_answered_and_logged_and_the_server_goes_on(tmp_path: Path, first: str) -> None:
+    """Before the first request as after it, in both eras of the protocol."""
+    bad = [
+        b"nonsense",
+        b"[" * 10_000,
+        b"[" + (PING % 3).encode() + b"]",
+        b'{"jsonrpc":"2.0","id":7,"method":"ping","params":{"x":"\xff"}}',
+        b'{"jsonrpc":"2.0","id":7,"method":5}\r',
+        b'{"jsonrpc":"2.0","id":7,"method":"ping","params":{"x":"\\ud800"}}',
+        b"\0",
+        b"",
+        b'{"jsonrpc":"2.0","method":"notifications/x","params":5}',
+    ]
+    expected = [
+        (PARSE_ERROR, None),
+        (PARSE_ERROR, None),
+        (INVALID_REQUEST, None),
+        (PARSE_ERROR, 7),
+        (INVALID_REQUEST, 7),
+        (INVALID_REQUEST, 7),
+        (PARSE_ERROR, None),
+    ]
+    with speaking(tmp_path) as server:
+        server.send(b"".join(line + b"\n" for line in bad))
+        assert errors([server.answer() for _ in expected]) == expected
+        server.send(b"\xef\xbb\xbf" + (first % 1).encode() + b"\r\n")
+        assert server.answer()["result"]["serverInfo" if first == INITIALIZE else "supportedVersions"]
+        server.send(b"".join(line + b"\n" for line in bad))
+        assert errors([server.answer() for _ in expected]) == expected
+        params = META if first == DISCOVER else ""
+        server.send(b'{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{%s}}' % params.encode())
+        said, log = server.end()
+        assert [answer["id"] for answer in said] == [2], "the last line needs no end"
+        assert "tools" in said[0]["result"]
+        assert log.count("a line on stdin is no message") == 10
+        assert "Traceback" not in log
+
+
+def test_a_line_that_ends_in_the_middle_ends_the_server_in_order(tmp_path: Path) -> None:
+    """With a line in the log, and the error for whoever still listens."""
+    with speaking(tmp_path) as server:
+        server.send(b'{"jsonrpc":"2.0","id":1,"meth')
+        said, log = server.end()
+        assert errors(said) == [(PARSE_ERROR, None)]
+        assert log.count("\n") == 1
+
+
+def test_a_flood_of_nonsense_fills_no_disk(tmp_path: Path) -> None:
+    """Every line is answered; the log tells of the first ones."""
+    with speaking(tmp_path) as server:
+        for _ in range(20):
+            server.send(b"nonsense\n" * 100)
+            assert {server.answer()["error"]["code"] for _ in range(100)} == {PARSE_ERROR}
+        _, log = server.end()
+        assert 10 <= log.count("\n") <= 40
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_a_line_without_end_is_skipped_and_never_held(tmp_path: Path) -> None:
+    """Its request hears why."""
+    with speaking(tmp_path) as server:
+        server.send((DISCOVER % 1).encode() + b"\n")
+        server.answer()
+        server.send(b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"imagine","arguments":{"prompt":"')
+        for _ in range(MAX_BYTES // 2**20 * 4):
+            server.send(b"A" * 2**20)
+        server.send(b'"}}}\n')
+        refused = server.answer()
+        assert (refused["error"]["code"], refused["id"]) == (INVALID_REQUEST, 7)
+        assert "at most 100,663,296 bytes" in refused["error"]["message"]
+        status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="utf-8")
+        peak_kb = int(status.partition("VmHWM:")[2].split()[0])
+        assert peak_kb < 400 * 1024
+        server.send((DISCOVER % 2).encode() + b"\n")
+        assert server.answer()["id"] == 2

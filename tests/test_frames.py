@@ -1,0 +1,218 @@
+"""Lines from a client: messages, and what only looks like one."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mcp_types import JSONRPCError, JSONRPCRequest, jsonrpc_message_adapter
+
+from journey_mcp.server import frames
+from journey_mcp.server.frames import INVALID_REQUEST, PARSE_ERROR, Collected, Frame, Overlong
+
+PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+
+
+def said(frame: Frame) -> tuple[int, Any]:
+    """Code and id of the error that answers a line; there is a line for the log, too."""
+    assert frame.message is None
+    assert frame.problem
+    assert frame.answer is not None
+    assert b"\n" not in frame.answer
+    answer = jsonrpc_message_adapter.validate_json(frame.answer)
+    assert isinstance(answer, JSONRPCError)
+    assert answer.error.message
+    return answer.error.code, answer.id
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        PING,
+        PING + b"\r\n",
+        PING + b"\n",
+        b" \t" + PING + b" ",
+        b"\xef\xbb\xbf" + PING,
+        b'{"jsonrpc":"2.0","id":9,"id":1,"method":"ping"}',
+        b'{"jsonrpc":"2.0","id":1,"method":"ping","params":null}',
+        b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"\\ud83d\\ude00 \\u0000 \xf0\x9f\x98\x80","b":1e999}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"ping","params":' + b'{"a":' * 98 + b"{}" + b"}" * 98 + b"}",
+    ],
+)
+def test_a_message_is_handed_on(line: bytes) -> None:
+    """Without a byte order mark and the end of its line."""
+    frame = frames.read(line)
+    assert (frame.answer, frame.problem) == (None, None)
+    assert frame.message is not None
+    message = jsonrpc_message_adapter.validate_json(frame.message)
+    assert isinstance(message, JSONRPCRequest)
+    assert (message.id, message.method) == (1, "ping")
+
+
+@pytest.mark.parametrize("line", [b"", b"\n", b"\r\n", b" \t \r\n", b"\xef\xbb\xbf\n"])
+def test_an_empty_line_is_nothing(line: bytes) -> None:
+    """Not even a line in the log."""
+    assert frames.read(line) == Frame()
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "id_"),
+    [
+        (b"hello", PARSE_ERROR, None),
+        (b"Content-Length: 40\r\n", PARSE_ERROR, None),
+        (b"{", PARSE_ERROR, None),
+        (b'{"jsonrpc":"2.0","id":7,"method":"ping"', PARSE_ERROR, None),
+        (PING + PING, PARSE_ERROR, None),
+        (b"'" + PING + b"'", PARSE_ERROR, None),
+        (b"\0\0\0\0", PARSE_ERROR, None),
+        (b'{"jsonrpc":"2.0","id":7,"method":"a\0b"}', PARSE_ERROR, None),
+        (b"[" * 10_000, PARSE_ERROR, None),
+        (b"[" * 10_000 + b"]" * 10_000, PARSE_ERROR, None),
+        (b'{"a":' * 10_000, PARSE_ERROR, None),
+        (b'{"jsonrpc":"2.0","id":7,"method":"a","params":{"x":' + b"[" * 10_000, PARSE_ERROR, 7),
+        (b'{"method":"a","params":{"x":' + b"[" * 500 + b"]" * 500 + b'},"jsonrpc":"2.0","id":"k"}', PARSE_ERROR, "k"),
+        (b"[" + b"[]," * 100_000 + b"[]]", PARSE_ERROR, None),
+        (b'{"jsonrpc":"2.0","id":7,"method":"a","params":{"x":"\xff"}}', PARSE_ERROR, 7),
+        (b'{"jsonrpc":"2.0","id":7,"method":"a","params":{"x":"\xed\xa0\x80"}}', PARSE_ERROR, 7),
+        (PING.decode().encode("utf-16"), PARSE_ERROR, None),
+        (b'{"jsonrpc":"2.0","id":7,"method":"a","params":{"x":NaN}}', PARSE_ERROR, 7),
+        (b'{"jsonrpc":"2.0","id":7,"method":"a","params":{"x":-Infinity}}', PARSE_ERROR, 7),
+        (b'{"jsonrpc":"2.0","id":7,"method":"a","params":{"x":' + b"1" * 5000 + b"}}", PARSE_ERROR, None),
+        (b"[]", INVALID_REQUEST, None),
+        (b"[" + PING + b"]", INVALID_REQUEST, None),
+        (b"null", INVALID_REQUEST, None),
+        (b"5", INVALID_REQUEST, None),
+        (b'"ping"', INVALID_REQUEST, None),
+        (b"{}", INVALID_REQUEST, None),
+        (b'{"jsonrpc":"2.0"}', INVALID_REQUEST, None),
+        (b'{"jsonrpc":"2.0","id":7}', INVALID_REQUEST, 7),
+        (b'{"id":7,"method":"ping"}', INVALID_REQUEST, 7),
+        (b'{"jsonrpc":"1.0","id":7,"method":"ping"}', INVALID_REQUEST, 7),
+        (b'{"jsonrpc":"2.0","id":7,"method":5}', INVALID_REQUEST, 7),
+        (b'{"jsonrpc":"2.0","method":5}', INVALID_REQUEST, None),
+        (b'{"jsonrpc":"2.0","id":7,"method":"ping","params":[1]}', INVALID_REQUEST, 7),
+        (b'{"jsonrpc":"2.0","id":7,"method":"ping","params":""}', INVALID_REQUEST, 7),
+        (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', INVALID_REQUEST, None),
+        (b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}', INVALID_REQUEST, None),
+        (b'{"jsonrpc":"2.0","id":true,"method":"ping"}', INVALID_REQUEST, None),
+        (b'{"jsonrpc":"2.0","id":{},"method":"ping"}', INVALID_REQUEST, None),
+        (b'{"jsonrpc":"2.0","id":7,"method":"a","params":{"x":"\\ud800"}}', INVALID_REQUEST, 7),
+        (b'{"jsonrpc":"2.0","id":7,"method":"a","params":{"\\uDFFF":1}}', INVALID_REQUEST, 7),
+        (b'{"jsonrpc":"2.0","id":"\\ud800","method":"a"}', INVALID_REQUEST, None),
+    ],
+)
+def test_what_is_no_message_gets_an_error(line: bytes, code: int, id_: Any) -> None:
+    """With the id of the request, where it can be read."""
+    assert said(frames.read(line)) == (code, id_)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"jsonrpc":"2.0","method":"notifications/x","params":[1]}',
+        b'{"jsonrpc":"1.0","method":"notifications/x"}',
+        b'{"jsonrpc":"2.0","method":"notifications/x","params":{"x":"\\ud800"}}',
+        b'{"jsonrpc":"2.0","id":7,"result":"text"}',
+        b'{"jsonrpc":"2.0","id":7,"error":{"code":"x"}}',
+        b'{"jsonrpc":"2.0","result":{}}',
+    ],
+)
+def test_notifications_and_responses_are_never_answered(line: bytes) -> None:
+    """Their ids are none of the client's requests."""
+    frame = frames.read(line)
+    assert (frame.message, frame.answer) == (None, None)
+    assert frame.problem
+
+
+def test_the_log_shows_the_beginning_of_a_line_in_one_line() -> None:
+    """So that a person finds out who wrote it."""
+    problem = frames.read(b"npm warn\x1b[2J deprecated " + b"x" * 500).problem
+    assert problem is not None
+    assert "'npm warn\\x1b[2J deprecated xxx" in problem
+    assert len(problem) < 200
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3)
+)
+members = {
+    "jsonrpc": st.just("2.0") | plain,
+    "id": plain | st.integers(0, 9),
+    "method": st.just("ping") | plain,
+    "params": st.dictionaries(st.text(), plain, max_size=3) | plain,
+    "result": st.dictionaries(st.text(), plain, max_size=2) | plain,
+    "error": st.fixed_dictionaries({"code": plain, "message": plain}) | plain,
+}
+objects = st.fixed_dictionaries({}, optional=dict(members))
+texts = st.builds(
+    lambda value, ascii_only: json.dumps(value, ensure_ascii=ascii_only).encode(errors="surrogatepass"),
+    objects | plain | st.lists(objects, max_size=2),
+    st.booleans(),
+)
+
+
+@given(texts | st.binary(max_size=60))
+def test_what_is_handed_on_is_read_by_the_sdk(line: bytes) -> None:
+    """Everything else is answered, or only logged, and nothing breaks."""
+    for frame in (frames.read(part) for part in line.split(b"\n")):
+        if frame.message is not None:
+            jsonrpc_message_adapter.validate_json(frame.message, by_name=False)
+        elif frame.answer is not None:
+            said(frame)
+
+
+def chunked(content: bytes, size: int) -> Iterator[bytes]:
+    """Pieces as a pipe gives them, and the end."""
+    yield from (content[start : start + size] for start in range(0, len(content), size))
+    yield b""
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_lines_come_as_they_were_sent(size: int) -> None:
+    """In whatever pieces, with either end, empty ones among them; the last one may have no end."""
+    reading = chunked(b"a\r\n\nbc\n\xffd", size)
+    assert list(frames.lines(lambda: next(reading))) == [b"a\r", b"", b"bc", b"\xffd"]
+    assert list(frames.lines(lambda: b"")) == []
+
+
+@pytest.mark.parametrize("size", [5, 64, 100_000])
+@pytest.mark.parametrize(
+    ("start", "end", "id_", "method"),
+    [
+        (b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"x":"', b'"}}', 7, "tools/call"),
+        (b'{"method":"tools/call","params":{"x":"', b'"},"jsonrpc":"2.0","id":"k"}', "k", "tools/call"),
+        (b'{ "method" : "tools/call" , "params":{"x":"', b'"}, "jsonrpc": "2.0", "id": 7 }', 7, "tools/call"),
+        (b'{"params":{"id":5,"x":"', b'"}}', None, None),
+        (b'{"params":{"x":"', b'","id":5}}', None, None),
+        (b'{"jsonrpc":"2.0","id":007,"params":"', b'"}', None, None),
+        (b"\xff", b"", None, None),
+    ],
+)
+def test_of_a_line_that_is_too_long_only_the_ends_are_kept(
+    size: int, start: bytes, end: bytes, id_: Any, method: str | None
+) -> None:
+    """The next one is read as if nothing had been."""
+    reading = chunked(start + b"A" * 30_000 + end + b"\n" + PING + b"\n", size)
+    overlong, ping = frames.lines(lambda: next(reading), most=1000)
+    assert isinstance(overlong, Overlong)
+    assert len(overlong.head) + len(overlong.tail) < 10_000
+    assert (overlong.members.get("id"), overlong.members.get("method")) == (id_, method)
+    frame = frames.read(overlong)
+    assert said(frame) == (INVALID_REQUEST, id_)
+    assert b"100,663,296 bytes (96 MiB)" in (frame.answer or b"")
+    assert ping == PING
+
+
+def test_no_more_than_the_limit_is_held() -> None:
+    """However much comes."""
+    collected = Collected(most=100)
+    sizes = []
+    for _ in range(50):
+        collected.add(b"x" * 40)
+        sizes.append(collected.size)
+    assert max(sizes) <= 100
+    assert isinstance(collected.take(), Overlong)
+    collected.add(b"y")
+    assert collected.take() == b"y"
