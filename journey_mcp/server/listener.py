@@ -6,27 +6,28 @@ Whatever is not genuine gets the one answer that an unknown address gets.
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import anyio
-import uvicorn
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from journey_mcp.errors import JourneyError, SetupError
+from journey_mcp.errors import JourneyError
 from journey_mcp.inbox import Inbox
+from journey_mcp.server.bodies import Bodies, TooMuchAtOnceError
+from journey_mcp.server.bounded_server import Bounds, EmbeddedServer, listen
+from journey_mcp.server.frames import Overlong
 from journey_mcp.studio import Listening
 
 _MAX_BODY_BYTES = 1024 * 1024
+_MAX_BODIES_BYTES = 64 * 1024 * 1024
 _BODY_WITHIN_S = 10.0
 _TOLD_WITHIN_S = 8.0
 """JourneyAPI waits 10 s for an answer; what takes longer goes on, and the delivery comes again."""
-_CONNECTED_S = 25.0
-"""Longer than a body and its answer may take."""
 _MOST_AT_ONCE = 100
+"""Deliveries that are being applied. Connections that bring none are bounded by their number and their age."""
 _CLOSE_WITHIN_S = 2
 
 _NOTHING_HERE = 404
@@ -41,18 +42,7 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         SetupError: it cannot be had.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        raise SetupError(
-            f"--webhooks {host}:{port} cannot be listened on: {error.strerror}.", next_step="Choose another port."
-        ) from error
-    return listener
+    return listen("--webhooks", host, port)
 
 
 def listening_at(listener: socket.socket) -> Listening:
@@ -61,18 +51,13 @@ def listening_at(listener: socket.socket) -> Listening:
     @asynccontextmanager
     async def listening(inbox: Inbox) -> AsyncIterator[None]:
         under_way: set[asyncio.Task[bool]] = set()
-        config = uvicorn.Config(
+        server = EmbeddedServer(
             make_app(inbox, under_way),
-            http=_Protocol,
-            log_config=None,
-            access_log=False,
+            Bounds.of_port(body_within_s=2 * _BODY_WITHIN_S),
             server_header=False,
-            date_header=False,
             lifespan="off",
-            limit_concurrency=_MOST_AT_ONCE,
             timeout_graceful_shutdown=_CLOSE_WITHIN_S,
         )
-        server = _Listener(config)
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(server.serve, [listener])
@@ -91,23 +76,30 @@ def listening_at(listener: socket.socket) -> Listening:
 
 def make_app(inbox: Inbox, under_way: set[asyncio.Task[bool]]) -> ASGIApp:
     """The ASGI application: `POST …/<task id>/<token>`, whatever comes before it; what it has begun is in the set."""
+    bodies = Bodies(most_bytes=_MAX_BODY_BYTES, most_together_bytes=_MAX_BODIES_BYTES, within_s=_BODY_WITHIN_S)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        await Response(status_code=await _status(request, inbox, under_way))(scope, receive, send)
+        await Response(status_code=await _status(request, bodies, inbox, under_way))(scope, receive, send)
 
     return app
 
 
-async def _status(request: Request, inbox: Inbox, under_way: set[asyncio.Task[bool]]) -> int:
+async def _status(request: Request, bodies: Bodies, inbox: Inbox, under_way: set[asyncio.Task[bool]]) -> int:
     if request.method != "POST":
         return _NOTHING_HERE
     try:
-        body = await _body(request)
+        async with bodies.read(request.receive) as body:
+            if isinstance(body, Overlong):
+                return 413
+            return _LATER if len(under_way) >= _MOST_AT_ONCE else await _taken(request, body, inbox, under_way)
     except (TimeoutError, ClientDisconnect):
         return 408
-    if body is None:
-        return 413
+    except TooMuchAtOnceError:
+        return _LATER
+
+
+async def _taken(request: Request, body: bytes, inbox: Inbox, under_way: set[asyncio.Task[bool]]) -> int:
     address = "/".join(request.url.path.split("/")[-2:])
     taking = asyncio.create_task(inbox.take(address, dict(request.headers), body))
     under_way.add(taking)
@@ -127,43 +119,3 @@ async def _status(request: Request, inbox: Inbox, under_way: set[asyncio.Task[bo
 def _logged(taking: asyncio.Task[bool]) -> None:
     if not taking.cancelled() and (error := taking.exception()):
         _log.warning("a webhook could not be taken in: %s", error)
-
-
-class _Protocol(H11Protocol):
-    """A connection that ends after a while, whatever comes over it: uvicorn waits for a request for ever."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in its own parent
-        super().connection_made(transport)
-        self.loop.call_later(_CONNECTED_S, transport.close)
-
-
-class _Listener(uvicorn.Server):
-    """Serves beside something that minds the signals, until it is told to end."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._is_over = asyncio.Event()
-
-    def end(self) -> None:
-        """Let `serve` return."""
-        self._is_over.set()
-
-    async def main_loop(self) -> None:
-        """Wait for the end. The original wakes ten times a second, for a date header that is not sent here."""
-        await self._is_over.wait()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave them to whoever runs the process."""
-        yield
-
-
-async def _body(request: Request) -> bytes | None:
-    """All of it; `None` when it is too large."""
-    content = bytearray()
-    async with asyncio.timeout(_BODY_WITHIN_S):
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > _MAX_BODY_BYTES:
-                return None
-    return bytes(content)

@@ -18,3 +18,14 @@ def allow_many() -> None:
         return
     with suppress(OSError, ValueError):  # then it stays as it was
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def most() -> int:
+    """How many it may have, after `allow_many`."""
+    allow_many()
+    try:
+        import resource  # noqa: PLC0415  # as above
+    except ImportError:
+        return _MOST
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST if soft == resource.RLIM_INFINITY else min(soft, _MOST)

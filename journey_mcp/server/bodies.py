@@ -1,0 +1,57 @@
+"""Bodies of requests, read whole: each bounded in size and time, and all that are held at once bounded together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from journey_mcp.server.frames import Collected, Overlong
+
+
+class TooMuchAtOnceError(Exception):
+    """Others' bodies fill the memory that there is for all of them; later there is room."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Bodies:
+    """The bodies that one port holds."""
+
+    most_bytes: int
+    """Of one body."""
+    most_together_bytes: int
+    within_s: float
+    """How long a client may take to send one."""
+    held_bytes: int = field(default=0, init=False)
+
+    @asynccontextmanager
+    async def read(self, receive: Receive) -> AsyncIterator[bytes | Overlong]:
+        """Read a body; it counts as held until the block ends. Of one that is too large both ends are given.
+
+        Raises:
+            TimeoutError: it did not come in time.
+            ClientDisconnect: the client has gone.
+            TooMuchAtOnceError: as it says.
+        """
+        collected, counted, has_room = Collected(self.most_bytes), 0, True
+        try:
+            async with asyncio.timeout(self.within_s):
+                is_whole = False
+                while not is_whole:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientDisconnect
+                    is_whole = not message.get("more_body", False)
+                    collected.add(message.get("body", b""))
+                    if self.held_bytes + collected.size - counted > self.most_together_bytes:
+                        # the rest is read all the same: few clients hear an answer before they have sent all
+                        collected, has_room = Collected(0), False
+                    self.held_bytes += collected.size - counted
+                    counted = collected.size
+            if not has_room:
+                raise TooMuchAtOnceError
+            yield collected.take()
+        finally:
+            self.held_bytes -= counted

@@ -1,0 +1,302 @@
+"""A port that strangers cannot fill: its connections are bounded in number and in time."""
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from manual_clock import ManualClock, until
+from starlette.types import Receive, Scope, Send
+
+from journey_mcp.errors import SetupError
+from journey_mcp.server.bounded_server import Bounds, EmbeddedServer, listen
+
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n"
+STREAM = b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n"
+LARGE = b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n"
+UNREAD = b"POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Reads the body, except at /unread, and answers; at /stream the answer has no end."""
+    while scope["path"] != "/unread" and (await receive()).get("more_body"):
+        pass
+    body = b"x" * (20_000_000 if scope["path"] == "/large" else 2)
+    length = str(len(body)).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+    if scope["path"] == "/stream":
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture
+async def clock() -> ManualClock:
+    """The time of the test's loop."""
+    return ManualClock()
+
+
+class Caller(asyncio.Protocol):
+    """One connection."""
+
+    transport: asyncio.Transport
+    received = b""
+    is_closed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember where to send."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Keep it."""
+        self.received += data
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # as in its parent
+        """The server has ended it."""
+        self.is_closed = True
+
+    async def answered(self, count: int = 1) -> None:
+        """Wait for so many answers."""
+        await until(lambda: self.received.count(OK) == count)
+
+
+class Port:
+    """A server, and connections to it."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.address = listener.getsockname()
+        self.callers: list[Caller] = []
+
+    async def call(self, content: bytes = b"") -> Caller:
+        """Connect, and send something."""
+        _, caller = await asyncio.get_running_loop().create_connection(Caller, *self.address)
+        self.callers.append(caller)
+        caller.transport.write(content)
+        return caller
+
+
+@asynccontextmanager
+async def serving(connections: int = 100, listener: socket.socket | None = None) -> AsyncIterator[Port]:
+    """A server within bounds, in manual time."""
+    listener = listener or listen("--http", "127.0.0.1", 0)
+    bounds = Bounds(connections=connections, body_within_s=30)
+    server = EmbeddedServer(app, bounds, lifespan="off", timeout_graceful_shutdown=2)
+    port = Port(listener)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve([listener]))
+        try:
+            yield port
+        finally:
+            server.end()
+            for caller in port.callers:
+                caller.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("before", "again", "seconds"),
+    [
+        (b"", b"", 10),
+        (GET[:20], b"", 10),
+        (GET[:20], b"x", 10),
+        (POST, b"", 30),
+        (POST, b"x", 30),
+        (UNREAD, b"x", 30),
+        (GET, b"", 75),
+        (GET + GET + GET[:20], b"", 10),
+        (POST + b"x" * 1000, b"", 75),
+        (UNREAD + b"x" * 1000 + POST, b"x", 30),
+    ],
+)
+async def test_a_connection_waits_for_its_client_only_so_long(
+    clock: ManualClock, before: bytes, again: bytes, seconds: int
+) -> None:
+    """For headers 10 s, for a body 30 s here, for a further request 75 s; bytes one by one change nothing."""
+    async with serving() as port:
+        caller = await port.call(before)
+        for _ in range(seconds - 1):
+            await clock.sleep(1)
+            assert not caller.is_closed
+            caller.transport.write(again)
+        await clock.sleep(1.1)
+        await until(lambda: caller.is_closed)
+
+
+async def test_headers_of_a_further_request_may_take_ten_seconds(clock: ManualClock) -> None:
+    """However long the connection was idle before."""
+    async with serving() as port:
+        caller = await port.call(GET)
+        await caller.answered()
+        await clock.sleep(70)
+        caller.transport.write(GET[:20])
+        await clock.sleep(9)
+        caller.transport.write(GET[20:])
+        await caller.answered(2)
+        caller.transport.write(GET[:20])
+        await clock.sleep(10.1)
+        await until(lambda: caller.is_closed)
+
+
+async def test_an_event_stream_stays(clock: ManualClock) -> None:
+    """For hours, also where other connections are in the way."""
+    async with serving(connections=2) as port:
+        stream = await port.call(STREAM)
+        await stream.answered()
+        for _ in range(5):
+            await (await port.call(GET)).answered()
+            await clock.sleep(3600)
+        assert not stream.is_closed
+
+
+async def test_an_answer_that_nobody_reads_keeps_no_connection(clock: ManualClock) -> None:
+    """After it, what was written and cannot be sent is given up."""
+    async with serving() as port:
+        caller = await port.call()
+        caller.transport.pause_reading()
+        caller.transport.write(LARGE)
+        await clock.sleep(80)
+        caller.transport.resume_reading()
+        await until(lambda: caller.is_closed)
+
+
+async def test_at_the_limit_the_connection_that_was_idle_longest_ends(clock: ManualClock) -> None:
+    """Before those that are sending a body; those that wait for an answer never do."""
+    async with serving(connections=4) as port:
+        stream, upload = await port.call(STREAM), await port.call(POST)
+        await stream.answered()
+        first, second = await port.call(GET), await port.call()
+        await first.answered()
+        await clock.sleep(1)
+        first.transport.write(GET)  # now the second one has been idle longer
+        await first.answered(2)
+        await (await port.call(GET)).answered()
+        await until(lambda: second.is_closed)
+        assert not first.is_closed
+        await (await port.call(GET)).answered()
+        await until(lambda: first.is_closed)
+        more = [await port.call(STREAM) for _ in range(2)]
+        for caller in more:
+            await caller.answered()
+        assert not upload.is_closed
+        more.append(await port.call(STREAM))
+        await more[-1].answered()
+        await until(lambda: upload.is_closed)
+        assert not any(caller.is_closed for caller in [stream, *more])
+
+
+async def test_while_all_are_being_answered_the_next_one_waits(clock: ManualClock) -> None:
+    """Until one of them has ended."""
+    async with serving(connections=2) as port:
+        streams = [await port.call(STREAM) for _ in range(2)]
+        for stream in streams:
+            await stream.answered()
+        waiting = await port.call(GET)
+        await clock.sleep(5)
+        assert waiting.received == b""
+        streams[0].transport.abort()
+        await waiting.answered()
+        assert not streams[1].is_closed
+
+
+class Exhausted(socket.socket):
+    """A listener in a process that has no file descriptor left, for so many attempts."""
+
+    failures = 0
+    is_aborted = False
+    has_gone = False
+
+    def accept(self) -> Any:
+        """Fail as the system does."""
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        accepted, address = super().accept()
+        if self.has_gone or self.is_aborted:
+            accepted.close()
+        if self.is_aborted:
+            self.is_aborted = False
+            raise ConnectionAbortedError
+        self.has_gone = False
+        return accepted, address
+
+
+@asynccontextmanager
+async def exhausted() -> AsyncIterator[tuple[Exhausted, Port]]:
+    """A server with such a listener."""
+    listener = Exhausted()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    async with serving(listener=listener) as port:
+        yield listener, port
+
+
+async def test_without_file_descriptors_it_is_said_once_and_accepting_goes_on(
+    caplog: pytest.LogCaptureFixture, clock: ManualClock
+) -> None:
+    """Each attempt also ends the connection that was idle longest."""
+    async with exhausted() as (listener, port):
+        idle = [await port.call() for _ in range(5)]
+        await until(lambda: not listener.failures)
+        listener.failures = 3
+        caller = await port.call(GET)
+        await caller.answered()
+        await until(lambda: [connection.is_closed for connection in idle] == [True] * 3 + [False] * 2)
+        told = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+        assert told == ["no connection can be accepted, and it is tried again every second: Too many open files"]
+        await clock.sleep(601)
+        listener.failures = 1
+        await (await port.call(GET)).answered()
+        assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 2
+
+
+@pytest.mark.parametrize("state", ["is_aborted", "has_gone"])
+async def test_a_connection_that_ends_before_it_is_accepted_stops_nothing(state: str) -> None:
+    """Some systems tell of that when it is accepted, some afterwards."""
+    async with exhausted() as (listener, port):
+        await (await port.call(GET)).answered()
+        setattr(listener, state, True)
+        gone = await port.call()
+        await until(lambda: gone.is_closed)
+        await (await port.call(GET)).answered()
+
+
+async def test_what_is_not_http_ends_at_once() -> None:
+    """With a 400."""
+    async with serving() as port:
+        caller = await port.call(b"\x16\x03\x01\0nonsense\r\n\r\n")
+        await until(lambda: caller.is_closed)
+        assert caller.received.startswith(b"HTTP/1.1 400")
+
+
+async def test_a_server_that_ends_lets_no_idle_connection_wait() -> None:
+    """Whatever it waits for."""
+    async with serving() as port:
+        idle = [await port.call(content) for content in (b"", GET[:20], GET)]
+        await idle[2].answered()
+    for caller in idle:
+        assert caller.transport.is_closing()
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    """With the option that asks for it."""
+    with (
+        listen("--http", "127.0.0.1", 0) as taken,
+        pytest.raises(SetupError, match=r"--webhooks 127\.0\.0\.1:.* in use"),
+    ):
+        listen("--webhooks", *taken.getsockname())
+    with pytest.raises(SetupError, match=r"--http \[::9\]:8000"):
+        listen("--http", "::9", 8000)
+
+
+def test_the_limit_of_a_port_follows_that_of_the_process() -> None:
+    """A quarter, so that two ports leave half of the file descriptors for everything else."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert Bounds.of_port(body_within_s=1).connections == min(soft, 10_240) // 4
