@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from journey_mcp.addresses import BaseUrl
+from journey_mcp.allowed_hosts import AllowedHosts
 from journey_mcp.budgets import parse_amounts, parse_credit_prices, parse_limits
 from journey_mcp.concurrency import parse_limits_at_once
 from journey_mcp.errors import SetupError
@@ -171,6 +172,12 @@ class Settings(BaseModel):
         description="Hosts, as `host` or `host:port`, comma-separated, from which pictures are fetched "
         "over plain HTTP and at private addresses too.",
     )
+    allowed_hosts: Names = Field(
+        (),
+        title="JOURNEY_MCP_ALLOWED_HOSTS",
+        description="Names beside `localhost` under which `serve --http` may be asked, as `host`, `host:port` or "
+        "`host:*`, comma-separated, such as `host.docker.internal`.",
+    )
     copy_max_mb: Annotated[int, Field(ge=0, le=1024)] = Field(
         32,
         title="JOURNEY_MCP_COPY_MAX_MB",
@@ -277,6 +284,12 @@ class Settings(BaseModel):
     @classmethod
     def _signing_key(cls, value: SecretStr | None) -> SecretStr | None:
         key_of(value.get_secret_value() if value else "")
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names_of_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        AllowedHosts.parse(value)
         return value
 
     @field_validator("providers")

@@ -193,4 +193,4 @@ def test_a_registry_file_may_name_variables_of_its_own(tmp_path: Path) -> None:
 def test_a_misspelled_variable_is_found() -> None:
     """It would be ignored without a word."""
     assert misspelled({"JOURNEY_MCP_DATADIR": "x", "JOURNEY_MCP_WAIT_S": "3", "HOME": "y"}) == ["JOURNEY_MCP_DATADIR"]
-    assert len(variables()) == 34
+    assert len(variables()) == 35

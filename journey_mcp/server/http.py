@@ -1,24 +1,27 @@
 """MCP over streamable HTTP, stateless, for clients on this machine."""
 
 import asyncio
+import errno
 import gc
 import ipaddress
 import socket
 from contextlib import suppress
 from types import FrameType
-from typing import TYPE_CHECKING
 
+from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 
+from journey_mcp.allowed_hosts import AllowedHosts
 from journey_mcp.errors import SetupError
-from journey_mcp.server import Backstage, StudioOpener, server_on
+from journey_mcp.server import Backstage, StudioOpener, frames, server_on
+from journey_mcp.server.bodies import Bodies
+from journey_mcp.server.bounded_server import BoundedServer, Bounds, listen
+from journey_mcp.server.guard import BODY_WITHIN_S, Guard, bodies_of_calls
 from journey_mcp.settings import Settings
-
-if TYPE_CHECKING:
-    import uvicorn
 
 _ANSWERS_S = 2
 """How long calls and open streams may take to end once nothing is waited for."""
+_NO_IPV6 = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 def serve(settings: Settings, host: str, port: int, opener: StudioOpener | None = None) -> None:
@@ -27,58 +30,68 @@ def serve(settings: Settings, host: str, port: int, opener: StudioOpener | None 
     Raises:
         SetupError: the address is not on this machine, or is taken.
     """
-    import uvicorn  # noqa: PLC0415  # only for HTTP
-
     check_loopback(host)
+    listeners = _listeners(host, port)
     gc.freeze()
     gc.enable()
+    backstage = Backstage(settings, opener, is_local=False)
+    app = make_app(backstage, AllowedHosts.parse(settings.allowed_hosts))
+    with suppress(KeyboardInterrupt):  # it ends in order, and then passes the signal on
+        _Server(app, backstage).run(listeners)
+
+
+def _listeners(host: str, port: int) -> list[socket.socket]:
+    """At both loopback addresses for `localhost`: clients try either first."""
+    if host != "localhost":
+        return [listen("--http", host, port)]
+    listeners = [listen("--http", "127.0.0.1", port)]
     try:
-        backstage = Backstage(settings, opener, is_local=False)
-        config = uvicorn.Config(
-            make_app(backstage, host),
-            host=host,
-            port=port,
-            log_config=None,  # uvicorn's own would write requests to stdout
-            access_log=False,
-            timeout_graceful_shutdown=_ANSWERS_S,
-        )
-        with suppress(KeyboardInterrupt):  # it ends in order, and then passes the signal on
-            _server_of(config, backstage).run()
-    except SystemExit as error:
-        raise SetupError(f"{host}:{port} cannot be served; is the port taken?") from error
+        listeners.append(listen("--http", "::1", port))
+    except SetupError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _NO_IPV6:
+            raise
+    return listeners
 
 
-def make_app(backstage: Backstage, host: str = "127.0.0.1") -> Starlette:
+def make_app(backstage: Backstage, hosts: AllowedHosts | None = None, bodies: Bodies | None = None) -> Starlette:
     """The ASGI application: one path, `/mcp`, in both eras of the protocol."""
-    return server_on(backstage, is_eager=True).streamable_http_app(stateless_http=True, host=host)
+    app = server_on(backstage, is_eager=True).streamable_http_app(
+        stateless_http=True,
+        # both are bounded by the guard, which says more
+        max_request_body_size=frames.MAX_BYTES,
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    app.add_middleware(Guard, hosts=hosts or AllowedHosts.parse(), bodies=bodies or bodies_of_calls())
+    return app
 
 
-def _server_of(config: "uvicorn.Config", backstage: Backstage) -> "uvicorn.Server":
+class _Server(BoundedServer):
     """A server that lets calls return before streams are cut, which its exit does at once; a second signal does not."""
-    import uvicorn  # noqa: PLC0415  # only for HTTP
 
-    class Server(uvicorn.Server):
-        _ending: asyncio.Task[None] | None = None
+    def __init__(self, app: Starlette, backstage: Backstage) -> None:
+        # the guard answers what takes too long; this ends what goes on all the same
+        bounds = Bounds.of_port(body_within_s=BODY_WITHIN_S + 5)
+        super().__init__(app, bounds, timeout_graceful_shutdown=_ANSWERS_S)
+        self._backstage = backstage
+        self._ending: asyncio.Task[None] | None = None
 
-        async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-            self._loop = asyncio.get_running_loop()
-            await super().serve(sockets)
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
 
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            if self._ending:
-                super().handle_exit(sig, frame)
-            else:
-                self._loop.call_soon_threadsafe(self._end, sig)
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._ending:
+            super().handle_exit(sig, frame)
+        else:
+            self._loop.call_soon_threadsafe(self._end, sig)
 
-        def _end(self, sig: int) -> None:
-            self._ending = self._loop.create_task(self._end_in_order(sig))
+    def _end(self, sig: int) -> None:
+        self._ending = self._loop.create_task(self._end_in_order(sig))
 
-        async def _end_in_order(self, sig: int) -> None:
-            backstage.end()
-            await backstage.answer_all()
-            super().handle_exit(sig, None)
-
-    return Server(config)
+    async def _end_in_order(self, sig: int) -> None:
+        self._backstage.end()
+        await self._backstage.answer_all()
+        super().handle_exit(sig, None)
 
 
 def check_loopback(host: str) -> None:

@@ -79,7 +79,7 @@ async def test_where_webhooks_are_taken_is_said_beside_what_clients_use(journey:
 async def test_a_taken_port_is_said(journey: CommandLine, taken: int) -> None:
     served = await journey.process("serve", "--http", f"127.0.0.1:{taken}")
     assert served.code == 2
-    assert f"journey-mcp: 127.0.0.1:{taken} cannot be served; is the port taken?\n" in served.err
+    assert f"journey-mcp: --http 127.0.0.1:{taken} cannot be listened on: Address already in use.\n" in served.err
     assert "Traceback" not in served.err
     sandbox = await journey.run("sandbox", "--port", str(taken))
     assert (sandbox.code, sandbox.out) == (2, "")

@@ -1,0 +1,231 @@
+"""What stands before `/mcp`: who may ask, and how much a call may carry."""
+
+import base64
+import io
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from manual_clock import ManualClock, until
+from mcp import Client
+from PIL import Image
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive
+from support import environment_of, running_studio, serving
+
+from journey_mcp import sandbox
+from journey_mcp.allowed_hosts import AllowedHosts
+from journey_mcp.server import Backstage
+from journey_mcp.server.bodies import Bodies, TooMuchAtOnceError
+from journey_mcp.server.frames import INVALID_REQUEST, PARSE_ERROR, Overlong
+from journey_mcp.server.http import make_app
+from journey_mcp.settings import read_settings
+
+HEADERS = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+SMALL = 100_000
+PING: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+
+
+@asynccontextmanager
+async def serving_mcp(
+    folder: Path, bodies: Bodies | None = None, **more: str
+) -> AsyncIterator[tuple[str, sandbox.Running]]:
+    """The address of a server in this process, with keys for all providers at one sandbox."""
+    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+        settings = read_settings(environment_of(upstream, folder, **more))
+        hosts = AllowedHosts.parse(settings.allowed_hosts)
+        app = make_app(Backstage(settings, running_studio, is_local=False), hosts, bodies)
+        async with app.router.lifespan_context(app), serving(app) as origin:
+            yield origin, upstream
+
+
+def small_bodies() -> Bodies:
+    """So that tests need not send much."""
+    return Bodies(most_bytes=SMALL, most_together_bytes=2 * SMALL, within_s=60)
+
+
+@asynccontextmanager
+async def asking(address: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of plain HTTP."""
+    async with httpx2.AsyncClient(base_url=address, headers=HEADERS, trust_env=False, verify=False) as http:
+        yield http
+
+
+def problem(answer: httpx2.Response, code: int = INVALID_REQUEST) -> str:
+    """What an error of JSON-RPC says, whose request could not be read."""
+    assert answer.headers["content-type"] == "application/json"
+    said = answer.json()
+    assert (said["jsonrpc"], said["id"], said["error"]["code"]) == ("2.0", None, code)
+    return str(said["error"]["message"])
+
+
+async def test_a_host_that_is_not_allowed_hears_which_are(tmp_path: Path) -> None:
+    """And where to add it."""
+    opened = serving_mcp(tmp_path, JOURNEY_MCP_ALLOWED_HOSTS="studio.local:8000")
+    async with opened as (address, _), asking(address) as http:
+        for path in ("/mcp", "/other"):
+            answer = await http.post(path, json=PING, headers={"host": "host.docker.internal:8000"})
+            assert answer.status_code == 421
+            assert problem(answer) == (
+                'Invalid request: the host "host.docker.internal:8000" is not served here; allowed are 127.0.0.1, '
+                "localhost, [::1] and what JOURNEY_MCP_ALLOWED_HOSTS names (studio.local:8000), which is set where "
+                "the server is started."
+            )
+        answer = await http.post("/mcp", json=PING, headers={"origin": "https://evil.test"})
+        assert answer.status_code == 403
+        assert 'a page from "https://evil.test" is not served here' in problem(answer)
+        hosts = {"host": "studio.local:8000", "origin": "http://studio.local:8000"}
+        assert (await http.post("/mcp", json=PING, headers=hosts)).status_code == 200
+
+
+async def test_without_names_only_loopback_is_allowed(tmp_path: Path) -> None:
+    """As the answer says."""
+    async with serving_mcp(tmp_path) as (address, _), asking(address) as http:
+        answer = await http.post("/mcp", json=PING, headers={"host": "evil.test"})
+        assert "what JOURNEY_MCP_ALLOWED_HOSTS names (nothing)" in problem(answer)
+        assert (await http.post("/mcp", json=PING)).status_code == 200
+
+
+def photo() -> str:
+    """A photo of 4.5 MB as a data URI."""
+    file = io.BytesIO()
+    Image.effect_noise((1500, 1000), 90).convert("RGB").save(file, "PNG", compress_level=0)
+    assert file.tell() > 4_300_000
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_large_image_as_data_is_taken(tmp_path: Path, mode: str) -> None:
+    """More than the 4 MiB that the SDK takes by itself."""
+    async with serving_mcp(tmp_path) as (address, upstream), Client(f"{address}/mcp", mode=mode) as client:
+        arguments = {"prompt": "p", "model": "flux-kontext-pro", "provider": "replicate", "image": photo()}
+        result = await client.call_tool("edit_image", arguments)
+        assert result.structured_content is not None
+        assert result.structured_content["status"] == "succeeded"
+        assert len(upstream.sandbox.ledger.submissions) == 1
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_call_that_is_too_large_is_a_tool_error(tmp_path: Path, mode: str) -> None:
+    """It names the limit and the way out."""
+    async with serving_mcp(tmp_path, small_bodies()) as (address, _), Client(f"{address}/mcp", mode=mode) as client:
+        image = f"data:image/png;base64,{'A' * SMALL}"
+        result = await client.call_tool("edit_image", {"prompt": "p", "image": image})
+        assert result.is_error
+        assert result.content[0].type == "text"
+        assert "at most 100,663,296 bytes (96 MiB)" in result.content[0].text
+        assert "public URL" in result.content[0].text
+        assert result.structured_content is not None
+        assert result.structured_content["error"]["code"] == "invalid_arguments"
+        assert not (await client.call_tool("fetch_task", {})).is_error
+
+
+async def test_what_is_too_large_and_no_call_is_an_error_of_json_rpc(tmp_path: Path) -> None:
+    """With 413, as HTTP has it."""
+    async with serving_mcp(tmp_path, small_bodies()) as (address, _), asking(address) as http:
+        answer = await http.post("/mcp", content=b"[" + b" " * SMALL + b"]")
+        assert answer.status_code == 413
+        assert "at most 100,663,296 bytes" in problem(answer)
+
+
+@pytest.mark.parametrize("body", [b"[" * 10_000, b"[" + b"[]," * 100_000 + b"[]]"])
+async def test_what_would_fill_the_memory_is_not_parsed(tmp_path: Path, body: bytes) -> None:
+    """In either era."""
+    async with serving_mcp(tmp_path) as (address, _), asking(address) as http:
+        for version in ("2025-11-25", "2026-07-28"):
+            answer = await http.post("/mcp", content=body, headers={"mcp-protocol-version": version})
+            assert answer.status_code == 400
+            assert problem(answer, PARSE_ERROR)
+
+
+async def test_a_body_that_trickles_is_given_up(tmp_path: Path) -> None:
+    """After a minute, with an answer; other calls go on."""
+    clock = ManualClock()
+
+    async def trickle() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" "
+            await clock.sleep(1)
+
+    async with serving_mcp(tmp_path) as (address, _), asking(address) as http:
+        answers: list[httpx2.Response] = []
+
+        async def post() -> None:
+            answers.append(await http.post("/mcp", content=trickle(), timeout=None))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(post)
+            await clock.sleep(30)
+            assert (await http.post("/mcp", json=PING)).status_code == 200
+        assert answers[0].status_code == 408
+        assert "did not come within 60 s" in problem(answers[0])
+
+
+async def test_a_client_that_leaves_in_the_middle_is_forgotten(tmp_path: Path) -> None:
+    """Nothing is logged, and nothing is held."""
+    async with serving_mcp(tmp_path) as (address, _):
+        url = httpx2.URL(address)
+        stream = await anyio.connect_tcp(str(url.host), url.port or 80)
+        await stream.send(
+            f"POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{json.dumps(PING)}".encode()
+        )
+        await stream.aclose()
+        async with asking(address) as http:
+            assert (await http.post("/mcp", json=PING)).status_code == 200
+
+
+def receiving(*parts: bytes, ends: bool = True) -> Receive:
+    """A request whose body comes in these parts; then its client leaves."""
+    messages: list[Message] = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+    messages.append({"type": "http.request"} if ends else {"type": "http.disconnect"})
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    return receive
+
+
+async def test_bodies_are_counted_while_they_are_held() -> None:
+    """Together they have a limit, and each has one: of a longer one only the ends are held."""
+    bodies = Bodies(most_bytes=100, most_together_bytes=210, within_s=10)
+    async with bodies.read(receiving(b"x" * 60, b"y" * 40)) as first:
+        assert first == b"x" * 60 + b"y" * 40
+        assert bodies.held_bytes == 100
+        async with bodies.read(receiving(b"x" * 60)):
+            with pytest.raises(TooMuchAtOnceError):
+                async with bodies.read(receiving(b"x" * 60)):
+                    pass
+        with pytest.raises(ClientDisconnect):
+            async with bodies.read(receiving(b"x" * 40, ends=False)):
+                pass
+        async with bodies.read(receiving(*[b"x" * 30] * 5)) as overlong:
+            assert isinstance(overlong, Overlong)
+        assert bodies.held_bytes == 100
+    assert bodies.held_bytes == 0
+
+
+async def test_calls_that_fill_the_memory_together_are_asked_to_come_again(tmp_path: Path) -> None:
+    """Each is held until it is answered."""
+    async with serving_mcp(tmp_path, small_bodies()) as (address, upstream), asking(address) as http:
+        upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:hang,times=always")])
+        arguments = {"prompt": "p", "model": "midjourney", "wait_s": 300, "fresh": True}
+        params = {"name": "imagine", "arguments": arguments, "_meta": {"padding": "x" * (SMALL - 1000)}}
+        call = {**PING, "method": "tools/call", "params": params}
+
+        async def post() -> None:
+            assert (await http.post("/mcp", json=call, timeout=None)).status_code == 200
+
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(post)
+            await until(lambda: upstream.sandbox.ledger.requests["imagine"] == 2)
+            refused = await http.post("/mcp", json=call)
+            assert refused.status_code == 503
+            assert "try again in a moment" in problem(refused)
+        upstream.sandbox.faults.replace([])
+        await post()
