@@ -1,0 +1,150 @@
+"""Idle connections of strangers while genuine calls and webhooks come: `python -m attack.idle_connections COUNT`."""
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+from processes import COMMAND, PATIENCE_S, in_thread
+from support import environment_of, free_port, until_listening
+
+from journey_mcp import sandbox
+
+
+@dataclass(kw_only=True)
+class Figures:
+    """What came of it."""
+
+    connections: int
+    """That strangers hold, or try to hold, at each of the two ports."""
+    calls_s: list[float] = field(default_factory=list)
+    """How long each `tools/list` took, its connection included."""
+    deliveries_s: list[float] = field(default_factory=list)
+    """The same for webhooks, which were forged."""
+    tasks: int = 0
+    by_webhook: int = 0
+    """Tasks that were finished by a genuine webhook."""
+    most_files: int = 0
+    log: str = ""
+
+    @property
+    def row(self) -> str:
+        """A row of a table."""
+        cells = [f"{self.connections:,}", *map(_times, (self.calls_s, self.deliveries_s))]
+        return f"| {' | '.join([*cells, f'{self.by_webhook} of {self.tasks}', f'{self.most_files:,}'])} |"
+
+
+def _times(seconds: list[float]) -> str:
+    return f"{len(seconds)}: {statistics.median(seconds) * 1000:.0f} ms, {max(seconds) * 1000:.0f} ms"
+
+
+async def attack(
+    connections: int, folder: Path, *, tasks: int = 8, rounds: int = 50, files: int | None = None
+) -> Figures:
+    """Run a server, and strangers at both its ports, as processes of their own, and be a genuine client and provider.
+
+    `rounds`: how many calls, and forged webhooks, are measured at least; `files`: how many the server may have open.
+
+    Raises:
+        httpx2.HTTPError: a genuine call or webhook had no answer within a minute.
+    """
+    figures = Figures(connections=connections, tasks=tasks)
+    mcp, hooks = free_port(), free_port()
+    async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
+        ledger = upstream.sandbox.ledger
+        environment = environment_of(upstream, folder, "journeyapi", JOURNEY_MCP_PUBLIC_URL=f"http://127.0.0.1:{hooks}")
+        with _serving(environment, folder / "log", mcp, hooks, files) as server:
+            await until_listening(mcp, hooks)
+            with _strangers(connections, mcp, hooks) as strangers:
+                assert strangers.stdout is not None
+                assert await in_thread(strangers.stdout.readline) == b"connected\n"
+                for number in range(tasks):
+                    arguments = {"prompt": f"kite {number}", "model": "midjourney", "wait_s": 0}
+                    told = await _asked(mcp, "tools/call", name="imagine", arguments=arguments)
+                    assert '"isError":false' in told, told
+                while len(figures.calls_s) < rounds or len(ledger.deliveries) < tasks:
+                    figures.calls_s.append(await _timed(_asked(mcp, "tools/list")))
+                    figures.deliveries_s.append(await _timed(_forged(hooks)))
+                    figures.most_files = max(figures.most_files, _open_files(server.pid))
+        figures.by_webhook = [delivery.outcome for delivery in ledger.deliveries].count("204")
+        assert ledger.requests["fetch_many"] == 0
+    figures.log = (folder / "log").read_text(encoding="utf-8")
+    return figures
+
+
+async def _timed(doing: Awaitable[object]) -> float:
+    begun = time.monotonic()
+    await doing
+    return time.monotonic() - begun
+
+
+async def _asked(port: int, method: str, **params: object) -> str:
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    headers = {"accept": "application/json, text/event-stream"}
+    async with _client() as http:
+        answer = await http.post(f"http://127.0.0.1:{port}/mcp", json=message, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+async def _forged(port: int) -> None:
+    async with _client() as http:
+        assert (await http.post(f"http://127.0.0.1:{port}/tsk_x/y", json={})).status_code == 404
+
+
+def _client() -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(trust_env=False, verify=False, timeout=PATIENCE_S)
+
+
+@contextmanager
+def _serving(
+    environment: dict[str, str], log: Path, mcp: int, hooks: int, files: int | None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    command = [*COMMAND, "serve", "--http", f"127.0.0.1:{mcp}", "--webhooks", f"127.0.0.1:{hooks}"]
+    if files is not None:
+        command = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *command]
+    with (
+        log.open("wb") as stderr,
+        subprocess.Popen(command, stderr=stderr, env={**os.environ, **environment}) as server,
+    ):
+        try:
+            yield server
+        finally:
+            server.terminate()
+            server.wait(PATIENCE_S)
+
+
+@contextmanager
+def _strangers(count: int, *ports: int) -> Iterator["subprocess.Popen[bytes]"]:
+    command = [sys.executable, "-m", "attack.strangers", str(count), *map(str, ports)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as strangers:
+        try:
+            yield strangers
+        finally:
+            strangers.kill()
+
+
+def _open_files(pid: int) -> int:
+    folder = Path(f"/proc/{pid}/fd")
+    return sum(1 for _ in folder.iterdir()) if folder.exists() else 0
+
+
+async def _main(counts: list[int]) -> None:
+    for count in counts:
+        with tempfile.TemporaryDirectory() as folder:
+            figures = await attack(count, Path(folder), rounds=300)
+        sys.stdout.write(f"{figures.row}\n")
+        sys.stderr.write(figures.log)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main([int(count) for count in sys.argv[1:]] or [0, 1_000, 10_000]))

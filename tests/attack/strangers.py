@@ -1,0 +1,45 @@
+"""Strangers who connect and say nothing, in a process of their own: `python -m attack.strangers COUNT PORT...`.
+
+Each holds one connection to each port until the server ends it, and comes back later. Prints a line when all have been
+connected once; ends when its stdin does.
+"""
+
+import asyncio
+import resource
+import sys
+
+_BACK_AFTER_S = 10.0
+
+
+async def _stay(port: int, connected: asyncio.Semaphore) -> None:
+    is_first = True
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            if is_first:
+                connected.release()
+                is_first = False
+            await reader.read()
+            writer.close()
+        except OSError:
+            pass
+        await asyncio.sleep(_BACK_AFTER_S)
+
+
+async def _main(count: int, ports: list[int]) -> None:
+    connected = asyncio.Semaphore(0)
+    async with asyncio.TaskGroup() as group:
+        staying = [group.create_task(_stay(port, connected)) for _ in range(count) for port in ports]
+        for _ in staying:
+            await connected.acquire()
+        sys.stdout.write("connected\n")
+        sys.stdout.flush()
+        await asyncio.to_thread(sys.stdin.read)
+        for one in staying:
+            one.cancel()
+
+
+if __name__ == "__main__":
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    asyncio.run(_main(int(sys.argv[1]), [int(port) for port in sys.argv[2:]]))

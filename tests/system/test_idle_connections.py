@@ -1,0 +1,16 @@
+"""Attacks in short: `python -m attack.idle_connections` runs them in full."""
+
+from pathlib import Path
+
+import pytest
+from attack.idle_connections import attack
+
+
+@pytest.mark.parametrize("files", [None, 1024])
+async def test_idle_connections_of_strangers_stop_nobody(tmp_path: Path, files: int | None) -> None:
+    """A thousand at each port, within the limit of a port and far above it."""
+    figures = await attack(1000, tmp_path, tasks=5, files=files)
+    assert figures.by_webhook == 5
+    if files is not None:
+        assert figures.most_files < files * 0.75
+    assert figures.log.count("\n") <= 1, figures.log
