@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp_types import JSONRPCError, JSONRPCRequest, jsonrpc_message_adapter
 
-from journey_mcp.server import frames
-from journey_mcp.server.frames import INVALID_REQUEST, PARSE_ERROR, Collected, Frame, Overlong
+from journey_mcp import frames
+from journey_mcp.frames import INVALID_REQUEST, PARSE_ERROR, Collected, Frame, Overlong
 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 

@@ -11,9 +11,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from journey_mcp import frames
 from journey_mcp.allowed_hosts import LOOPBACK, AllowedHosts
 from journey_mcp.errors import InvalidArguments, quoted
-from journey_mcp.server import frames
 from journey_mcp.server.bodies import Bodies, TooMuchAtOnceError
 
 BODY_WITHIN_S = 60.0

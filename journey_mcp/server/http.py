@@ -11,9 +11,10 @@ from types import FrameType
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 
+from journey_mcp import frames
 from journey_mcp.allowed_hosts import AllowedHosts
 from journey_mcp.errors import SetupError
-from journey_mcp.server import Backstage, StudioOpener, frames, server_on
+from journey_mcp.server import Backstage, StudioOpener, server_on
 from journey_mcp.server.bodies import Bodies
 from journey_mcp.server.bounded_server import BoundedServer, Bounds, listen
 from journey_mcp.server.guard import BODY_WITHIN_S, Guard, bodies_of_calls

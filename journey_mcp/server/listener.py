@@ -15,10 +15,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from journey_mcp.errors import JourneyError
+from journey_mcp.frames import Overlong
 from journey_mcp.inbox import Inbox
 from journey_mcp.server.bodies import Bodies, TooMuchAtOnceError
 from journey_mcp.server.bounded_server import Bounds, EmbeddedServer, listen
-from journey_mcp.server.frames import Overlong
 from journey_mcp.studio import Listening
 
 _MAX_BODY_BYTES = 1024 * 1024
