@@ -21,6 +21,7 @@ import anyio
 import httpx2
 from anyio import to_thread
 
+from journey_mcp import socks
 from journey_mcp.errors import quoted
 from journey_mcp.redaction import without_userinfo
 
@@ -29,6 +30,7 @@ TRUSTED_HOSTS_SETTING = "JOURNEY_MCP_TRUSTED_HOSTS"
 _MAX_REDIRECTS = 5
 _CONNECT_WITHIN_S = 5.0
 """For one of several addresses; the next one is tried after that."""
+_NOT_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
 _REDIRECTS = {301, 302, 303, 307, 308}
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _USER_AGENT = {"user-agent": "journey-mcp"}
@@ -332,10 +334,16 @@ class Fetcher:
 
     @asynccontextmanager
     async def _answer(self, target: _Target, addresses: list[str], message: _Message) -> AsyncIterator[httpx2.Response]:
-        # A transport and not a client: it keeps no cookies, adds no credentials, follows nothing, and asks no proxy
-        # of the environment, which would resolve the name by itself. One for each hop: a kept connection belongs to
-        # an address, and would serve other names there whose certificate was never seen.
-        async with httpx2.AsyncHTTPTransport(verify=await self._certificates.context(), trust_env=False) as transport:
+        # A transport and not a client: it keeps no cookies, adds no credentials, follows nothing, and asks no HTTP
+        # proxy of the environment, many of which take no addresses; a SOCKS proxy connects to the judged one. One for
+        # each hop: a kept connection belongs to an address, and would serve other names there whose certificate was
+        # never seen.
+        is_elsewhere = all(map(is_public, addresses))
+        async with httpx2.AsyncHTTPTransport(
+            verify=await self._certificates.context(),
+            trust_env=False,
+            proxy=socks.proxy_for(target.url.scheme, target.host) if is_elsewhere else None,
+        ) as transport:
             response = await _first_answer(transport, target, addresses, message)
             try:
                 yield response
@@ -351,11 +359,11 @@ async def _first_answer(
     for address in others:
         try:
             return await transport.handle_async_request(target.request(address, message))
-        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+        except _NOT_CONNECTED:
             continue
     try:
         return await transport.handle_async_request(target.request(last, message))
-    except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+    except _NOT_CONNECTED as error:
         raise FetchError(f"no connection to {quoted(target.host)}: {_reason(error)}") from error
 
 

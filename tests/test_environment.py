@@ -11,10 +11,10 @@ from journey_mcp.settings import read_settings
 from journey_mcp.tasks import Status
 
 UNUSABLE = [
-    ("ALL_PROXY", "socks://127.0.0.1:7890/", "Unknown scheme for proxy URL", "write socks5:// for a SOCKS proxy"),
+    ("ALL_PROXY", "socks://127.0.0.1:7890/", "Unknown scheme for proxy URL", "nothing there answers as a SOCKS5 proxy"),
     ("https_proxy", "ftp://127.0.0.1", "Unknown scheme for proxy URL", ""),
     ("HTTP_PROXY", "http://[::1", "Invalid port", ""),
-    ("HTTPS_PROXY", "socks5://127.0.0.1:7890", "SOCKS needs the package socksio", ""),
+    ("HTTPS_PROXY", "socks4://127.0.0.1:7890", "Unknown scheme for proxy URL", ""),
     ("SSL_CERT_FILE", "/nowhere.pem", "No such file or directory", ""),
     ("SSL_CERT_FILE", __file__, "no certificate", ""),
 ]

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
+from journey_mcp import socks
 from journey_mcp.errors import SetupError, Unreachable, UpstreamError, quoted
 from journey_mcp.redaction import Redactor, redactor_of, without_userinfo
 
@@ -58,10 +59,11 @@ def new_http_client(*, only_here: bool = False) -> httpx2.AsyncClient:
         SetupError: a proxy or a file of certificates that the environment names cannot be used; says which variable.
     """
     try:
-        return _new_client(only_here=only_here)
+        with socks.version_named():
+            return _new_client(only_here=only_here)
     except OSError as error:
         raise _unusable("The certificate authorities", _CERTIFICATES, error) from error
-    except (ValueError, ImportError, httpx2.InvalidURL) as error:
+    except (ValueError, httpx2.InvalidURL) as error:
         raise _unusable("The proxy", _PROXIES, error) from error
 
 
@@ -71,10 +73,8 @@ def _unusable(what: str, variables: Sequence[str], error: Exception) -> SetupErr
     given = ", ".join(f"{name}={without_userinfo(os.environ[name])!r}" for name in names)
     has_userinfo = any("@" in os.environ[name] for name in names)
     reason = "its address cannot be read" if has_userinfo else getattr(error, "strerror", None) or str(error)
-    if isinstance(error, ImportError):
-        reason = "SOCKS needs the package socksio beside journey-mcp, as in `uv tool install --with socksio ...`"
-    elif "socks://" in given.lower():
-        reason = f"{reason}; write socks5:// for a SOCKS proxy"
+    if "socks://" in given.lower():
+        reason = f"{reason}; nothing there answers as a SOCKS5 proxy: start it, and write socks5:// for it"
     return SetupError(
         f"{what} of the environment cannot be used ({given}): {reason}.",
         next_step="Correct or unset this variable where the server is started.",

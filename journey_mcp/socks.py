@@ -1,0 +1,58 @@
+"""SOCKS proxies that the environment names, in the form that httpx2 takes.
+
+Desktops and proxy programs write `socks://host:port`, which says no version and which httpx2 refuses.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+_PREFIX = "socks://"
+_ANSWERS_WITHIN_S = 2.0
+_GREETING = b"\x05\x01\x00"
+"""RFC 1928: version 5, and one method, without authentication."""
+
+
+@contextmanager
+def version_named() -> Iterator[None]:
+    """While the block runs, `socks://` in the environment's proxies is `socks5://` where SOCKS5 is what answers there.
+
+    Connects to each of these: not for the event loop.
+    """
+    unclear = {name: value for name in _VARIABLES if (value := os.environ.get(name, "")) and _is_unclear(value)}
+    os.environ.update({name: _as_socks5(value) for name, value in unclear.items() if _answers(value)})
+    try:
+        yield
+    finally:
+        os.environ.update(unclear)
+
+
+def proxy_for(scheme: str, host: str) -> str | None:
+    """The SOCKS proxy for requests to this host, unless `NO_PROXY` names the host; `None` also for other proxies."""
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all") or ""
+    if not proxy.lower().startswith("socks") or proxy_bypass(host):
+        return None
+    return _as_socks5(proxy) if _is_unclear(proxy) else proxy
+
+
+def _is_unclear(proxy: str) -> bool:
+    return proxy.lower().startswith(_PREFIX)
+
+
+def _as_socks5(proxy: str) -> str:
+    return f"socks5://{proxy[len(_PREFIX) :]}"
+
+
+def _answers(proxy: str) -> bool:
+    try:
+        parts = urlsplit(proxy)
+        with socket.create_connection((parts.hostname or "", parts.port or 1080), _ANSWERS_WITHIN_S) as connection:
+            connection.sendall(_GREETING)
+            return connection.recv(1) == _GREETING[:1]
+    except (OSError, ValueError):
+        return False
