@@ -18,7 +18,8 @@ from journey_mcp.server.bounded_server import Bounds, EmbeddedServer, listen
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n"
-STREAM = b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n"
+STREAM = b"POST /stream HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+LISTEN = b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n"
 LARGE = b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n"
 UNREAD = b"POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -146,14 +147,19 @@ async def test_headers_of_a_further_request_may_take_ten_seconds(clock: ManualCl
 
 
 async def test_an_event_stream_stays(clock: ManualClock) -> None:
-    """For hours, also where other connections are in the way."""
-    async with serving(connections=2) as port:
-        stream = await port.call(STREAM)
-        await stream.answered()
+    """For hours, also where other connections are in the way; one that no request waits for gives way at the last."""
+    async with serving(connections=3) as port:
+        streams = [await port.call(STREAM), await port.call(LISTEN)]
+        for stream in streams:
+            await stream.answered()
         for _ in range(5):
             await (await port.call(GET)).answered()
             await clock.sleep(3600)
-        assert not stream.is_closed
+        assert [stream.is_closed for stream in streams] == [False, False]
+        for _ in range(2):
+            await (await port.call(STREAM)).answered()
+        await until(lambda: streams[1].is_closed)
+        assert not streams[0].is_closed
 
 
 async def test_an_answer_that_nobody_reads_keeps_no_connection(clock: ManualClock) -> None:

@@ -65,7 +65,8 @@ class Bounds:
         return cls(connections=open_files.most() // 4, body_within_s=body_within_s)
 
 
-Phase = Literal["headers", "idle", "body", "answer", "end"]
+Phase = Literal["headers", "idle", "end", "body", "listen", "answer"]
+"""What a connection waits for; `listen` is a stream that no request waits for, which a GET asks for."""
 
 
 class _Connections:
@@ -76,6 +77,7 @@ class _Connections:
         self._all: set[_Connection] = set()
         self._idle: OrderedDict[_Connection, None] = OrderedDict()
         self._sending: OrderedDict[_Connection, None] = OrderedDict()
+        self._listening: OrderedDict[_Connection, None] = OrderedDict()
         self._changed = asyncio.Event()
 
     async def make_room(self) -> None:
@@ -86,8 +88,8 @@ class _Connections:
                 await self._changed.wait()
 
     def end_one(self) -> bool:
-        """End the one that has been idle longest, else the one whose body has been coming longest."""
-        for waiting in (self._idle, self._sending):
+        """End the one that has been idle longest, else the oldest that sends a body, else the oldest that listens."""
+        for waiting in (self._idle, self._sending, self._listening):
             if waiting:
                 oldest = next(iter(waiting))
                 self.remove(oldest)
@@ -97,20 +99,17 @@ class _Connections:
 
     def place(self, connection: "_Connection", phase: Phase) -> None:
         """Count a connection, which begins this phase now."""
-        self._idle.pop(connection, None)
-        self._sending.pop(connection, None)
+        self.remove(connection)
         self._all.add(connection)
-        if phase == "body":
-            self._sending[connection] = None
-        elif phase != "answer":
-            self._idle[connection] = None
-        self._changed.set()
+        if phase != "answer":
+            waiting = {"body": self._sending, "listen": self._listening}.get(phase, self._idle)
+            waiting[connection] = None
 
     def remove(self, connection: "_Connection") -> None:
         """Forget a connection that has ended."""
         self._all.discard(connection)
-        self._idle.pop(connection, None)
-        self._sending.pop(connection, None)
+        for waiting in (self._idle, self._sending, self._listening):
+            waiting.pop(connection, None)
         self._changed.set()
 
 
@@ -163,7 +162,7 @@ class _Connection(H11Protocol):
         elif state is h11.IDLE:
             self._begin("headers" if has_begun else "idle")
         else:
-            self._begin("answer")
+            self._begin("listen" if self.scope["method"] == "GET" else "answer")
 
     def _begin(self, phase: Phase) -> None:
         if self._phase == (phase, self.cycle):

@@ -1,4 +1,4 @@
-"""Attacks in short: `python -m attack.idle_connections` runs them in full."""
+"""A tenth of the strangers of `python -m attack.idle_connections`."""
 
 from pathlib import Path
 
