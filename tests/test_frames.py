@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp_types import JSONRPCError, JSONRPCRequest, jsonrpc_message_adapter
 
-from journey_mcp import frames
-from journey_mcp.frames import INVALID_REQUEST, PARSE_ERROR, Collected, Frame, Overlong
+from journey_mcp.handshake.lines import Collected, Overlong, lines
+from journey_mcp.server import frames
+from journey_mcp.server.frames import INVALID_REQUEST, PARSE_ERROR, Frame
 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 
@@ -173,8 +174,8 @@ def chunked(content: bytes, size: int) -> Iterator[bytes]:
 def test_lines_come_as_they_were_sent(size: int) -> None:
     """In whatever pieces, with either end, empty ones among them; the last one may have no end."""
     reading = chunked(b"a\r\n\nbc\n\xffd", size)
-    assert list(frames.lines(lambda: next(reading))) == [b"a\r", b"", b"bc", b"\xffd"]
-    assert list(frames.lines(lambda: b"")) == []
+    assert list(lines(lambda: next(reading))) == [b"a\r", b"", b"bc", b"\xffd"]
+    assert list(lines(lambda: b"")) == []
 
 
 @pytest.mark.parametrize("size", [5, 64, 100_000])
@@ -195,10 +196,11 @@ def test_of_a_line_that_is_too_long_only_the_ends_are_kept(
 ) -> None:
     """The next one is read as if nothing had been."""
     reading = chunked(start + b"A" * 30_000 + end + b"\n" + PING + b"\n", size)
-    overlong, ping = frames.lines(lambda: next(reading), most=1000)
+    overlong, ping = lines(lambda: next(reading), most=1000)
     assert isinstance(overlong, Overlong)
     assert len(overlong.head) + len(overlong.tail) < 10_000
-    assert (overlong.members.get("id"), overlong.members.get("method")) == (id_, method)
+    known = frames.members(overlong)
+    assert (known.get("id"), known.get("method")) == (id_, method)
     frame = frames.read(overlong)
     assert said(frame) == (INVALID_REQUEST, id_)
     assert b"100,663,296 bytes (96 MiB)" in (frame.answer or b"")

@@ -20,9 +20,10 @@ from support import environment_of, running_studio, serving
 
 from journey_mcp import sandbox
 from journey_mcp.allowed_hosts import AllowedHosts
-from journey_mcp.frames import INVALID_REQUEST, PARSE_ERROR, Overlong
+from journey_mcp.handshake.lines import Overlong
 from journey_mcp.server import Backstage
 from journey_mcp.server.bodies import Bodies, TooMuchAtOnceError
+from journey_mcp.server.frames import INVALID_REQUEST, PARSE_ERROR
 from journey_mcp.server.http import make_app
 from journey_mcp.settings import read_settings
 

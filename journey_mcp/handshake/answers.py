@@ -30,6 +30,7 @@ CHANGE_TOOLS = (
 )
 """Settings that have a say in `tools/list`, apart from keys: there is no record for any value of them."""
 _META = "io.modelcontextprotocol/"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_ID = 200
 _LARGEST_ID = 2**53
 
@@ -89,7 +90,7 @@ class Answers:
         is.
         """
         try:
-            message = json.loads(line)
+            message = json.loads(line.removeprefix(_BYTE_ORDER_MARK))
         except (ValueError, RecursionError):
             return None
         if not isinstance(message, dict) or "id" not in message:

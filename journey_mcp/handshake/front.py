@@ -11,14 +11,21 @@ import threading
 from collections import deque
 
 from journey_mcp.handshake.answers import Answers
+from journey_mcp.handshake.lines import lines
 
 TYPE_CHECKING = False  # importing typing would take as long as all the rest
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-_CHUNK = 65536
-_READ_AHEAD = 64
-"""So many lines are kept for a server that is busy or not there yet; more wait in the pipe."""
+    from journey_mcp.handshake.lines import Overlong
+
+    Line = bytes | Overlong
+
+_CHUNK_BYTES = 256 * 1024
+_MOST_LINES, _MOST_BYTES = 64, 1024 * 1024
+"""So much is kept for a server that is busy or not there yet; the rest waits in the pipe."""
+_LONGEST_KNOWN_BYTES = 64 * 1024
+"""No request of the record is longer."""
 _HEAD_START_S = 0.02
 
 
@@ -33,23 +40,23 @@ class Front:
         """A person has started the server, not a client."""
         self._input, self._output = _taken(0, os.open(os.devnull, os.O_RDONLY)), _taken(1, os.dup(2))
         self._answers = Answers(environment)
-        self._lines: deque[bytes] = deque()
+        self._lines: deque[Line] = deque()
+        self._held_bytes = 0
         self._changed = threading.Condition()
         self._on_line: Callable[[], object] | None = None
         self._is_open = True
-        self._has_answered = threading.Event()
+        self._is_settled = threading.Event()
+        """The first answer is out, or there will be none."""
+        self.has_answered = False
+        """The client has heard something."""
         self._surplus: int | str | None = None
+        self._writing = threading.Lock()
 
     def start(self) -> None:
         """Read from now on; returns after the first answer, or soon when there is nothing to answer yet."""
         threading.Thread(target=self._run, name="stdin", daemon=True).start()
         # An import that runs meanwhile would hold the answer up; who asks later finds it under way.
-        self._has_answered.wait(_HEAD_START_S)
-
-    @property
-    def has_answered(self) -> bool:
-        """Whether the client has heard anything yet."""
-        return self._has_answered.is_set()
+        self._is_settled.wait(_HEAD_START_S)
 
     def hand_over(self, on_line: Callable[[], object]) -> int | str | None:
         """End answering. `on_line` is called, in another thread, when `take` has something new.
@@ -61,11 +68,12 @@ class Front:
             self._on_line = on_line
             return self._surplus
 
-    def take(self) -> tuple[list[bytes], bool]:
+    def take(self) -> tuple[list[Line], bool]:
         """The lines that have come, without blocking, and whether more can come."""
         with self._changed:
             lines = list(self._lines)
             self._lines.clear()
+            self._held_bytes = 0
             self._changed.notify_all()
             return lines, self._is_open
 
@@ -75,33 +83,47 @@ class Front:
         Raises:
             BrokenPipeError: the client has closed its end.
         """
-        rest = memoryview(line)
-        while rest:
-            rest = rest[os.write(self._output, rest) :]
+        with self._writing:
+            rest = memoryview(line)
+            while rest:
+                rest = rest[os.write(self._output, rest) :]
 
     def _run(self) -> None:
         try:
-            for line in _lines(self._input):
+            for line in lines(lambda: os.read(self._input, _CHUNK_BYTES)):
                 self._read(line)
         except OSError:
             pass  # the client is gone: there is nobody to tell
         with self._changed:
             self._is_open = False
             self._tell()
-        self._has_answered.set()
+        self._is_settled.set()
 
-    def _read(self, line: bytes) -> None:
+    def _read(self, line: Line) -> None:
+        size = len(line) if isinstance(line, bytes) else 0
         with self._changed:
-            answer = self._answers.answer(line) if self._on_line is None else None
-            if answer is not None:
-                self.write(answer.line)
-                self._has_answered.set()
-                if answer.decides is None or self._surplus is not None:
-                    return
-                self._surplus = answer.request_id
-            self._changed.wait_for(lambda: len(self._lines) < _READ_AHEAD)
+            if self._on_line is None and isinstance(line, bytes) and self._has_answer(line):
+                return
+            self._changed.wait_for(lambda: not self._lines or self._has_room_for(size))
             self._lines.append(line)
+            self._held_bytes += size
             self._tell()
+
+    def _has_answer(self, line: bytes) -> bool:
+        """Answer from the record; whether that is all there is to do."""
+        answer = self._answers.answer(line) if len(line) <= _LONGEST_KNOWN_BYTES else None
+        if answer is None:
+            return False
+        self.write(answer.line)
+        self.has_answered = True
+        self._is_settled.set()
+        if answer.decides is None or self._surplus is not None:
+            return True
+        self._surplus = answer.request_id
+        return False
+
+    def _has_room_for(self, size: int) -> bool:
+        return len(self._lines) < _MOST_LINES and self._held_bytes + size <= _MOST_BYTES
 
     def _tell(self) -> None:
         if self._on_line is not None:
@@ -114,16 +136,3 @@ def _taken(descriptor: int, instead: int) -> int:
     os.dup2(instead, descriptor)
     os.close(instead)
     return private
-
-
-def _lines(descriptor: int) -> Iterator[bytes]:
-    """Read up to each line feed; the last line need not have one."""
-    parts: list[bytes] = []
-    while chunk := os.read(descriptor, _CHUNK):
-        *whole, rest = chunk.split(b"\n")
-        for end in whole:
-            yield b"".join([*parts, end])
-            parts.clear()
-        parts.append(rest)
-    if last := b"".join(parts):
-        yield last

@@ -34,6 +34,7 @@ _GRACE_S = 0.02
 """Between the first answer and the warm-up: the answer goes out undisturbed."""
 _ANSWERS_S = 1.0
 """How long calls may take to return once nothing is waited for."""
+_BEGUN_S = 0.02
 _WRITTEN_S = 0.1
 _TRY_AGAIN_S = 5.0
 _FRESH = CacheHint(ttl_ms=300_000, scope="public")
@@ -152,8 +153,10 @@ class Backstage:
             self._studio.end()
 
     async def answer_all(self) -> None:
-        """After `end`: until every call has its answer, at most for a moment."""
+        """When nothing more comes, or after `end`: until every call has its answer, at most for a moment."""
         with anyio.move_on_after(_ANSWERS_S):
+            # what came last has perhaps not begun yet
+            await anyio.sleep(_BEGUN_S)
             if self._calls:
                 await self._answered.wait()
             # a result is written by others once its call has returned

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from journey_mcp.frames import Collected, Overlong
+from journey_mcp.handshake.lines import Collected, Overlong
 
 
 class TooMuchAtOnceError(Exception):

@@ -11,9 +11,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from journey_mcp import frames
 from journey_mcp.allowed_hosts import LOOPBACK, AllowedHosts
 from journey_mcp.errors import InvalidArguments, quoted
+from journey_mcp.handshake.lines import MAX_BYTES, Overlong
+from journey_mcp.server import frames
 from journey_mcp.server.bodies import Bodies, TooMuchAtOnceError
 
 BODY_WITHIN_S = 60.0
@@ -25,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 def bodies_of_calls() -> Bodies:
     """The bodies that may be held."""
-    return Bodies(most_bytes=frames.MAX_BYTES, most_together_bytes=_MOST_TOGETHER_BYTES, within_s=BODY_WITHIN_S)
+    return Bodies(most_bytes=MAX_BYTES, most_together_bytes=_MOST_TOGETHER_BYTES, within_s=BODY_WITHIN_S)
 
 
 class Guard:
@@ -59,7 +60,7 @@ class Guard:
             return _error(408, f"the body did not come within {BODY_WITHIN_S:g} s")
         except TooMuchAtOnceError:
             return _error(503, "other calls fill the memory; try again in a moment")
-        if isinstance(body, frames.Overlong):
+        if isinstance(body, Overlong):
             return _too_long(body, headers)
         if problem := frames.structure_problem(body):
             return _error(400, problem, code=frames.PARSE_ERROR)
@@ -83,9 +84,9 @@ class Guard:
         )
 
 
-def _too_long(body: frames.Overlong, headers: Headers) -> Response:
+def _too_long(body: Overlong, headers: Headers) -> Response:
     """A tool error where a tool was called, which models read; else an error of JSON-RPC."""
-    members = body.members
+    members = frames.members(body)
     if members.get("method") != "tools/call" or "id" not in members:
         return _error(413, frames.too_long(), id_=members.get("id"))
     from journey_mcp.server.tools import failed  # noqa: PLC0415  # not before the first answer

@@ -11,9 +11,9 @@ from types import FrameType
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 
-from journey_mcp import frames
 from journey_mcp.allowed_hosts import AllowedHosts
 from journey_mcp.errors import SetupError
+from journey_mcp.handshake.lines import MAX_BYTES
 from journey_mcp.server import Backstage, StudioOpener, server_on
 from journey_mcp.server.bodies import Bodies
 from journey_mcp.server.bounded_server import BoundedServer, Bounds, listen
@@ -59,7 +59,7 @@ def make_app(backstage: Backstage, hosts: AllowedHosts | None = None, bodies: Bo
     app = server_on(backstage, is_eager=True).streamable_http_app(
         stateless_http=True,
         # both are bounded by the guard, which says more
-        max_request_body_size=frames.MAX_BYTES,
+        max_request_body_size=MAX_BYTES,
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     app.add_middleware(Guard, hosts=hosts or AllowedHosts.parse(), bodies=bodies or bodies_of_calls())

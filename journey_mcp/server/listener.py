@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from journey_mcp.errors import JourneyError
-from journey_mcp.frames import Overlong
+from journey_mcp.handshake.lines import Overlong
 from journey_mcp.inbox import Inbox
 from journey_mcp.server.bodies import Bodies, TooMuchAtOnceError
 from journey_mcp.server.bounded_server import Bounds, EmbeddedServer, listen

@@ -18,10 +18,14 @@ from mcp.shared.message import SessionMessage
 
 from journey_mcp.errors import SetupError
 from journey_mcp.handshake.front import Front
+from journey_mcp.handshake.lines import Overlong
 from journey_mcp.redaction import redactor_of, secrets_in
-from journey_mcp.server import Backstage, StudioOpener, eras, server_on
+from journey_mcp.server import Backstage, StudioOpener, eras, frames, server_on
 from journey_mcp.settings import Settings, read_settings
 
+_log = logging.getLogger(__name__)
+_LONG_BYTES = 256 * 1024
+"""Longer lines are read in a thread: they hold up nobody."""
 Prepare = Callable[[], tuple[Settings, StudioOpener | None]]
 """Reads the settings, and brings what stands in for `open_studio`, if anything; may raise `SetupError`."""
 
@@ -62,7 +66,7 @@ def _run(front: Front, backstage: Backstage, *, is_eager: bool = False) -> None:
     try:
         anyio.run(partial(_serve, front, backstage, is_eager=is_eager))
     except* (BrokenPipeError, anyio.BrokenResourceError):
-        logging.getLogger(__name__).warning("the client closed its end")
+        _log.warning("the client closed its end")
 
 
 async def _serve(front: Front, backstage: Backstage, *, is_eager: bool) -> None:
@@ -75,7 +79,7 @@ async def _serve(front: Front, backstage: Backstage, *, is_eager: bool) -> None:
             surplus = front.hand_over(partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set))
             async with anyio.create_task_group() as connection:
                 connection.start_soon(_write, front, receive, surplus)
-                await eras.serve(server, _messages(front, arrived), send)
+                await eras.serve(server, _messages(front, backstage, arrived), send)
         if serving.cancelled_caught:
             # Everything is stored and closed. What is left is a thread that reads stdin, and nothing can wake it.
             logging.shutdown()
@@ -83,18 +87,32 @@ async def _serve(front: Front, backstage: Backstage, *, is_eager: bool) -> None:
         group.cancel_scope.cancel()
 
 
-async def _messages(front: Front, arrived: asyncio.Event) -> AsyncIterator[SessionMessage | Exception]:
+async def _messages(front: Front, backstage: Backstage, arrived: asyncio.Event) -> AsyncIterator[SessionMessage]:
+    """The messages of the client; what is none is answered and logged here."""
     is_open = True
     while is_open:
         arrived.clear()
         lines, is_open = front.take()
         for line in lines:
-            try:
-                yield SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False))
-            except ValueError as error:
-                yield error
+            is_long = isinstance(line, bytes) and len(line) > _LONG_BYTES
+            frame, message = await to_thread.run_sync(_read, line) if is_long else _read(line)
+            if frame.problem is not None:
+                # at this level it is never left out
+                _log.error("a line on stdin is no message: %s", frame.problem)
+            if frame.answer is not None:
+                await to_thread.run_sync(front.write, frame.answer + b"\n")
+            if message is not None:
+                yield message
         if is_open and not lines:
             await arrived.wait()
+    await backstage.answer_all()
+
+
+def _read(line: bytes | Overlong) -> tuple[frames.Frame, SessionMessage | None]:
+    frame = frames.read(line)
+    if frame.message is None:
+        return frame, None
+    return frame, SessionMessage(types.jsonrpc_message_adapter.validate_json(frame.message, by_name=False))
 
 
 async def _write(front: Front, outgoing: MemoryObjectReceiveStream[SessionMessage], surplus: int | str | None) -> None:

@@ -215,6 +215,7 @@ SAMPLES: Mapping[str, str] = {
     "JOURNEY_MCP_KEEP_DAYS": "7",
     "JOURNEY_MCP_REGISTRY": "(a file)",
     "JOURNEY_MCP_DATA_DIR": "(a folder)",
+    "JOURNEY_MCP_ALLOWED_HOSTS": "host.docker.internal",
     "JOURNEY_MCP_DATABASE_URL": "sqlite:////nowhere/tasks.db",
     "JOURNEY_MCP_IMAGE_DIRS": "(a folder)",
     "JOURNEY_MCP_TRUSTED_HOSTS": "images.test",

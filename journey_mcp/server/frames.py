@@ -1,17 +1,15 @@
 """Lines of JSON-RPC as they come from a client: which are handed on, and what is said to the others.
 
 MCP over stdio is one message on each line, in UTF-8 (https://modelcontextprotocol.io/specification, "Transports"); what
-is no message gets an error of JSON-RPC 2.0 (section 5.1), with the id of the request where it can be read. Imports
-nothing but the standard library, so that it can be used before the MCP SDK is there.
+is no message gets an error of JSON-RPC 2.0 (section 5.1), with the id of the request where it can be read.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, NoReturn
 
-MAX_BYTES: Final = 96 * 1024 * 1024
-"""The longest message, on stdio and over HTTP: an image of 64 MiB is 86 MiB in base64."""
+from journey_mcp.handshake.lines import MAX_BYTES, Overlong
+
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 
@@ -19,7 +17,6 @@ _DEEPEST = 100
 """No message of MCP is nested so deeply, and parsers give up somewhere above."""
 _MOST_VALUES = 100_000
 """Each value takes up to 64 bytes of memory for two that are sent."""
-_HEAD_BYTES, _TAIL_BYTES = 4096, 512
 _SHOWN_BYTES = 60
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
@@ -33,22 +30,6 @@ _LAST_MEMBERS = re.compile(rb",\s*(" + _MEMBER + rb"(?:,\s*" + _MEMBER + rb")*)\
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-class Overlong(NamedTuple):
-    """A message of more than `MAX_BYTES`, of which only both ends were kept."""
-
-    head: bytes
-    tail: bytes
-
-    @property
-    def members(self) -> dict[str, Any]:
-        """Its `id` and `method`, when they stand before or behind everything else, as all SDKs write them."""
-        first, last = _FIRST_MEMBERS.match(self.head), _LAST_MEMBERS.search(self.tail)
-        members = [first[1].rstrip(b", \t\r\n")] if first else []
-        members += [last[1]] if last else []
-        found: dict[str, Any] = json.loads(b"{%s}" % b",".join(members))
-        return found
-
-
 class Frame(NamedTuple):
     """What is to be done with a line; nothing with an empty one."""
 
@@ -58,53 +39,6 @@ class Frame(NamedTuple):
     """The error to send back: a line without its end."""
     problem: str | None = None
     """What is wrong, for the log."""
-
-
-class Collected:
-    """The bytes of one message, of which no more than `most` are held."""
-
-    def __init__(self, most: int = MAX_BYTES) -> None:
-        self._most = most
-        self._content = bytearray()
-        self._overlong: Overlong | None = None
-
-    def add(self, part: bytes) -> None:
-        """Go on with this."""
-        if self._overlong is None:
-            self._content += part
-            if len(self._content) > self._most:
-                self._overlong = Overlong(bytes(self._content[:_HEAD_BYTES]), bytes(self._content[-_TAIL_BYTES:]))
-                self._content = bytearray()
-        else:
-            head, tail = self._overlong
-            self._overlong = Overlong(head, (tail + part)[-_TAIL_BYTES:])
-
-    @property
-    def size(self) -> int:
-        """How many bytes are held."""
-        return len(self._content)
-
-    def take(self) -> bytes | Overlong:
-        """What came since the last time."""
-        taken = self._overlong or bytes(self._content)
-        self._content, self._overlong = bytearray(), None
-        return taken
-
-
-def lines(read: Callable[[], bytes], most: int = MAX_BYTES) -> Iterator[bytes | Overlong]:
-    """Split what `read` returns, until that is nothing, at line feeds; the last line need not end with one."""
-    line = Collected(most)
-    is_begun = False
-    while chunk := read():
-        *ended, rest = chunk.split(b"\n")
-        for part in ended:
-            line.add(part)
-            yield line.take()
-            is_begun = False
-        line.add(rest)
-        is_begun |= bool(rest)
-    if is_begun:
-        yield line.take()
 
 
 class _UnreadableError(Exception):
@@ -135,12 +69,20 @@ def read(line: bytes | Overlong) -> Frame:
     return Frame(answer=answer, problem=_shown(problem, start))
 
 
+def members(message: Overlong) -> dict[str, Any]:
+    """Its `id` and `method`, when they stand before or behind everything else, as all SDKs write them."""
+    first, last = _FIRST_MEMBERS.match(message.head), _LAST_MEMBERS.search(message.tail)
+    parts = [first[1].rstrip(b", \t\r\n")] if first else []
+    parts += [last[1]] if last else []
+    found: dict[str, Any] = json.loads(b"{%s}" % b",".join(parts))
+    return found
+
+
 def _parsed(line: bytes | Overlong) -> object:
     if isinstance(line, Overlong):
-        raise _UnreadableError(INVALID_REQUEST, too_long(), line.members.get("id"))
+        raise _UnreadableError(INVALID_REQUEST, too_long(), members(line).get("id"))
     if problem := structure_problem(line):
-        ends = Overlong(line[:_HEAD_BYTES], line[-_TAIL_BYTES:])
-        raise _UnreadableError(PARSE_ERROR, problem, ends.members.get("id"))
+        raise _UnreadableError(PARSE_ERROR, problem, members(Overlong.of(line)).get("id"))
     try:
         return json.loads(line.decode(), parse_constant=_no_json)
     except UnicodeDecodeError as error:

@@ -1,0 +1,73 @@
+"""The bytes of messages as they come, of which no more than a message may have is ever held."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # importing typing would take as long as all that comes before the first answer
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MAX_BYTES = 96 * 1024 * 1024
+"""The longest message, on stdio and over HTTP: an image of 64 MiB is 86 MiB in base64."""
+_HEAD_BYTES, _TAIL_BYTES = 4096, 512
+
+
+class Overlong:
+    """A message of more than `MAX_BYTES`, of which only both ends were kept."""
+
+    __slots__ = ("head", "tail")
+
+    def __init__(self, head: bytes, tail: bytes) -> None:
+        self.head = head
+        self.tail = tail
+
+    @classmethod
+    def of(cls, content: bytes | bytearray) -> Overlong:
+        """Both ends of this."""
+        return cls(bytes(content[:_HEAD_BYTES]), bytes(content[-_TAIL_BYTES:]))
+
+
+class Collected:
+    """The bytes of one message, of which no more than `most` are held."""
+
+    def __init__(self, most: int = MAX_BYTES) -> None:
+        self._most = most
+        self._content = bytearray()
+        self._overlong: Overlong | None = None
+
+    def add(self, part: bytes) -> None:
+        """Go on with this."""
+        if self._overlong is None:
+            self._content += part
+            if len(self._content) > self._most:
+                self._overlong = Overlong.of(self._content)
+                self._content = bytearray()
+        else:
+            tail = (self._overlong.tail + part)[-_TAIL_BYTES:]
+            self._overlong = Overlong(self._overlong.head, tail)
+
+    @property
+    def size(self) -> int:
+        """How many bytes are held."""
+        return len(self._content)
+
+    def take(self) -> bytes | Overlong:
+        """What came since the last time."""
+        taken = self._overlong or bytes(self._content)
+        self._content, self._overlong = bytearray(), None
+        return taken
+
+
+def lines(read: Callable[[], bytes], most: int = MAX_BYTES) -> Iterator[bytes | Overlong]:
+    """Split what `read` returns, until that is nothing, at line feeds; the last line need not end with one."""
+    line = Collected(most)
+    is_begun = False
+    while chunk := read():
+        *ended, rest = chunk.split(b"\n")
+        for part in ended:
+            line.add(part)
+            yield line.take()
+            is_begun = False
+        line.add(rest)
+        is_begun |= bool(rest)
+    if is_begun:
+        yield line.take()
