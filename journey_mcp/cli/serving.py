@@ -65,9 +65,9 @@ def serve(address: str | None, webhooks: str | None = None) -> None:
     settings, opener = _prepared(webhooks)
 
     host, port = parse_address("--http", address)
-    http.check_loopback(host)
+    listeners = http.bind(host, port)
     console.remark(f"Serving MCP at {_url(host, port)}/mcp: give this URL to clients. Ctrl-C ends it.")
-    http.serve(settings, host, port, opener)
+    http.serve(settings, listeners, opener)
 
 
 def _check_ports(webhooks: str, address: str | None) -> None:

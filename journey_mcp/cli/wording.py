@@ -18,6 +18,7 @@ _WORDS = {
 }
 _TO_PERSON = {
     r"fresh=true": "--fresh",
+    r" ?if it is attached to the chat: [^.]*\.": "",
     r"the person declined": "you declined",
     r"the person was not asked": "you were not asked",
     r"this client cannot ask the person": "without a terminal you cannot be asked",

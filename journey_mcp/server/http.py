@@ -25,14 +25,8 @@ _ANSWERS_S = 2
 _NO_IPV6 = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
-def serve(settings: Settings, host: str, port: int, opener: StudioOpener | None = None) -> None:
-    """Serve `/mcp` until a signal asks to end; `opener` as for stdio.
-
-    Raises:
-        SetupError: the address is not on this machine, or is taken.
-    """
-    check_loopback(host)
-    listeners = _listeners(host, port)
+def serve(settings: Settings, listeners: list[socket.socket], opener: StudioOpener | None = None) -> None:
+    """Serve `/mcp` there until a signal asks to end; `opener` as for stdio."""
     gc.freeze()
     gc.enable()
     backstage = Backstage(settings, opener, is_local=False)
@@ -41,8 +35,13 @@ def serve(settings: Settings, host: str, port: int, opener: StudioOpener | None 
         _Server(app, backstage).run(listeners)
 
 
-def _listeners(host: str, port: int) -> list[socket.socket]:
-    """At both loopback addresses for `localhost`: clients try either first."""
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Listen, for `localhost` at both loopback addresses: clients try either first.
+
+    Raises:
+        SetupError: the address is not on this machine, or is taken.
+    """
+    check_loopback(host)
     if host != "localhost":
         return [listen("--http", host, port)]
     listeners = [listen("--http", "127.0.0.1", port)]

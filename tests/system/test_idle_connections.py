@@ -13,4 +13,5 @@ async def test_idle_connections_of_strangers_stop_nobody(tmp_path: Path, files: 
     assert figures.by_webhook == 5
     if files is not None:
         assert figures.most_files < files * 0.75
-    assert figures.log.count("\n") <= 1, figures.log
+    # where it listens, and at most that it has no file descriptor left
+    assert figures.log.count("\n") <= 3, figures.log

@@ -49,7 +49,8 @@ async def test_files_and_data_are_pictures_too(journey: CommandLine, sandbox: Ru
     missing = await journey.process("edit", "ship.png", "green")
     assert (missing.code, missing.err) == (
         2,
-        "journey-mcp: image='ship.png': \"ship.png\" does not exist.\nGive the path of a picture file.\n",
+        'journey-mcp: image=\'ship.png\': "ship.png" does not exist; the nearest names there are "mask.png", "boat.png".\n'
+        "Give the path of a picture file.\n",
     )
 
 

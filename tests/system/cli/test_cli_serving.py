@@ -81,6 +81,7 @@ async def test_a_taken_port_is_said(journey: CommandLine, taken: int) -> None:
     assert served.code == 2
     assert f"journey-mcp: --http 127.0.0.1:{taken} cannot be listened on: Address already in use.\n" in served.err
     assert "Traceback" not in served.err
+    assert "Serving" not in served.err
     sandbox = await journey.run("sandbox", "--port", str(taken))
     assert (sandbox.code, sandbox.out) == (2, "")
     assert sandbox.err == (
