@@ -10,11 +10,12 @@ from pathlib import Path
 
 import anyio
 import uvicorn
-from support import free_port, until_listening
+from support import free_port, serving, until_listening
 
 from conformance import suite
-from conformance.expected import EMPTY, PRODUCT, TASKS, Outcomes, Scenarios, problems
+from conformance.expected import EMPTY, PRODUCT, STDIO, TASKS, Outcomes, Scenarios, problems
 from conformance.fixtures import fixture_server
+from conformance.stdio import bridged
 from conformance.suite import Outcome
 from journey_mcp.settings import read_settings
 
@@ -32,6 +33,9 @@ async def _main() -> int:
                 found = await suite.run(url, "--requirements", revision)
                 mine = {name: outcome for name, outcome in found.items() if not name.startswith("tasks-")}
                 wrong += _tell(f"journey-mcp serve --http, {revision}", mine, expected)
+        async with _on_stdio(Path(folder)) as url:
+            first = {name: (await suite.run(url, "--scenario", name))[name] for name in STDIO}
+            wrong += _tell("journey-mcp on stdio", first, dict.fromkeys(STDIO, frozenset()))
         async with _with_fixtures(Path(folder)) as url:
             tasks = await _tasks(url)
             wrong += _tell("the same server with fixture tools", tasks, dict.fromkeys(TASKS, frozenset()))
@@ -66,15 +70,24 @@ def _tell(server: str, found: Outcomes, expected: Scenarios) -> list[str]:
     return [f"{server}: {problem}" for problem in problems(found, expected)]
 
 
+def _environment(folder: Path) -> dict[str, str]:
+    """No key of the developer's own: the sandbox makes the images."""
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    return {**kept, "JOURNEY_MCP_DATA_DIR": str(folder)}
+
+
+@asynccontextmanager
+async def _on_stdio(folder: Path) -> AsyncIterator[str]:
+    async with bridged(_environment(folder)) as app, serving(app) as origin:
+        yield f"{origin}/mcp"
+
+
 @asynccontextmanager
 async def _product(folder: Path) -> AsyncIterator[str]:
     """The server as people start it, in which the sandbox makes the pictures."""
     port = free_port()
     command = [sys.executable, "-m", "journey_mcp", "serve", "--http", f"127.0.0.1:{port}"]
-    # no key of the developer's own
-    environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    environment["JOURNEY_MCP_DATA_DIR"] = str(folder)
-    async with await anyio.open_process(command, env=environment, stdout=None, stderr=None) as process:
+    async with await anyio.open_process(command, env=_environment(folder), stdout=None, stderr=None) as process:
         try:
             await until_listening(port, seconds=_PATIENCE_S)
             yield f"http://127.0.0.1:{port}/mcp"

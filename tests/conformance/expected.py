@@ -54,6 +54,9 @@ PRODUCT: Mapping[str, Scenarios] = {
 }
 """By revision, what `journey-mcp serve --http` passes."""
 
+STDIO = ("server-initialize", "ping", "tools-list", "input-required-result-unsupported-methods")
+"""What the server on stdio passes, whose first answers come from a record. Of the others it is known over HTTP."""
+
 TASKS = (
     "tasks-lifecycle",
     "tasks-capability-negotiation",
