@@ -23,7 +23,6 @@ Call = tuple[str, Mapping[str, Any]]
 """A tool and its arguments."""
 
 _ECHO: Call = ("echo", {"text": "a lighthouse at dusk"})
-_FIRST_CALL_AFTER_S = 1.0
 _UNTIMED_CALLS = 50
 _BLOCKS = 5
 """Into so many parts the calls are cut, so that the servers take turns."""
@@ -129,7 +128,6 @@ def measure_starts(samples: Samples, rounds: int, environment: Mapping[str, str]
 def _measure_first_answer(samples: Samples, server: str, client: StdioClient) -> None:
     client.open()
     samples.add(f"Start to first answer, {client.era}", server, _ms_since(client.started))
-    answered = time.perf_counter()
     tools = client.ask("tools/list")["tools"]
     samples.add(f"Start to `tools/list` after it, {client.era}", server, _ms_since(client.started))
     samples.add("`tools/list`", server, len(json.dumps(tools, ensure_ascii=False, separators=(",", ":")).encode()))
@@ -138,9 +136,8 @@ def _measure_first_answer(samples: Samples, server: str, client: StdioClient) ->
         samples.add("Start to the first answer of the SDK", server, _ms_since(client.started))
         if (resident := client.resident_mib()) is not None:
             samples.add("Memory when the SDK answers", server, resident)
-    if server == OURS:
-        time.sleep(max(0.0, answered + _FIRST_CALL_AFTER_S - time.perf_counter()))
-        samples.add(f"First call, {client.era}", server, *_timed(client, [_imagine(0)]))
+    client.call(*(_imagine(0) if server == OURS else _ECHO))
+    samples.add(f"Start to the result of a first call, {client.era}", server, _ms_since(client.started))
 
 
 def measure_calls(samples: Samples, era: Era, amounts: Amounts, environment: Mapping[str, str], folder: Path) -> None:

@@ -12,7 +12,7 @@ FIGURES = [
     "Start to the first answer of the SDK",
     "Memory when the SDK answers",
     "`tools/list`",
-    *(f"First call, {era}" for era in ERAS),
+    *(f"Start to the result of a first call, {era}" for era in ERAS),
     *(f"`imagine`, {era}" for era in ERAS),
     *(f"`fetch_task`, {era}, {in_flight} in flight" for era in ERAS for in_flight in (1, 16)),
     *(PER_TASK, PER_CALLER, POLL_DELAY, POLLS),
