@@ -237,6 +237,7 @@ def _new_engine(url: URL, lock_wait_s: float) -> sa.Engine:
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
         hide_parameters=True,  # prompts are private: they do not belong into logs
+        execution_options={"preserve_rowcount": True},  # of an INSERT, too, by every driver
         poolclass=sa.NullPool,  # the store keeps its connection itself
     )
     if is_sqlite:
