@@ -40,7 +40,7 @@ def receive(stream: IO[bytes], *, max_bytes: int) -> tuple[dict[str, Any], bytes
         raise BadFrame("it broke off")
     try:
         facts = json.loads(head)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadFrame("its facts are no JSON") from error
     if not isinstance(facts, dict):
         raise BadFrame("its facts are no object")

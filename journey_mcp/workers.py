@@ -115,9 +115,10 @@ class Workers:
         """Look every minute for processes that nobody needed since the last look, and end them; for ever."""
         while True:
             await clock.sleep(_IDLE_S)
-            for worker in [worker for worker in self._idle if worker.is_unused]:
-                self._idle.remove(worker)
-                await self._gone(worker)
+            # looked for anew each time: while one ends, another may be needed
+            while unused := next((worker for worker in self._idle if worker.is_unused), None):
+                self._idle.remove(unused)
+                await self._gone(unused)
             for worker in self._idle:
                 worker.is_unused = True
 
@@ -214,8 +215,10 @@ class _Worker:
             OSError: it cannot be started.
         """
         with self._starting:
+            if self._is_killed:
+                return None
             process = self._process = self._process or _started(self._bounds)
-        if self._is_killed:
+        if self._is_killed:  # meanwhile
             process.kill()
         try:
             framing.send(_open(process.stdin), {"job": job, "parameters": parameters}, content)

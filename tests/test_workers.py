@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -67,6 +68,25 @@ async def test_an_idle_process_is_ended_after_a_while_and_a_new_one_started() ->
         await workers.fit(IMAGE, ANY, caller="local")
         group.cancel_scope.cancel()
     assert image_workers(os.getpid()) == []
+
+
+async def test_a_process_that_is_needed_while_another_idle_one_ends_is_kept() -> None:
+    """Both were to be ended, and the call comes first to the second."""
+    clock = ManualClock()
+    async with aclosing(Workers()) as workers, anyio.create_task_group() as group:
+        group.start_soon(workers.end_idle, clock)
+        async with anyio.create_task_group() as both:
+            for _ in range(2):
+                both.start_soon(partial(workers.fit, IMAGE, ANY, caller="local"))
+        processes = image_workers(os.getpid())
+        assert len(processes) == 2
+        for _ in range(2):  # each time just after the look
+            await clock.sleep(60)
+        await workers.fit(IMAGE, ANY, caller="local")
+        await clock.sleep(1)
+        (kept,) = image_workers(os.getpid())
+        assert kept in processes
+        group.cancel_scope.cancel()
 
 
 async def test_a_process_knows_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,6 +283,7 @@ def test_a_process_answers_every_job() -> None:
         b"\0\0\0\2" + bytes(8) + b"{",
         b"\0\0\0\2" + bytes(8) + b"[]",
         b"\0\0\0\2" + bytes(8) + b"{x",
+        b"\0\0\xff\xff" + bytes(8) + b"[" * 0xFFFF,
         b"\0\1\0\1" + bytes(8),
         b"\0\0\0\2" + b"\xff" * 8 + b"{}",
     ],
