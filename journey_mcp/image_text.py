@@ -11,7 +11,7 @@ from base64 import b64decode
 from binascii import a2b_base64
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote
 
 from journey_mcp.images import ImageId
 from journey_mcp.local_files import looks_like_path
@@ -96,8 +96,6 @@ def decoded(data: Data) -> bytes:
         ValueError: a clause that says what is wrong, to stand after a colon.
     """
     raw = data.payload.encode(errors="backslashreplace")
-    if b"%" in raw:
-        raw = unquote_to_bytes(raw)
     for written, meant in _ESCAPES.items():
         raw = raw.replace(written.encode(), meant.encode())
     raw = _with_plus(raw.strip()).translate(_STANDARD_ALPHABET, _BLANKS).rstrip(b"=")
@@ -119,7 +117,7 @@ def texts_of(value: Any) -> list[Any]:
     What is not text stays as it is, for the caller to refuse.
     """
     if isinstance(value, str):
-        if (parsed := _parsed(value.strip())) is not None:
+        if (parsed := parsed_json(value.strip())) is not None:
             return texts_of(parsed)
         links = _SEPARATORS.split(value.strip()) if len(value) <= _SHORT else []
         return links if links and all(link.lower().startswith(_LINK_STARTS) for link in links) else [value]
@@ -153,8 +151,17 @@ _AROUND = " \t\r\n\v\f,;\"'`\u00a0\u202f\u200b\u2060\ufeff\u00ab\u00bb\u2018\u20
 """Blanks, separators, and quotes, also those of word processors."""
 _MOST_ESCAPED_BREAKS = 9
 _ESCAPED_BREAKS = ("\\n", "\\r", "\\t")
-_ESCAPES = dict.fromkeys(_ESCAPED_BREAKS, "") | {"\\/": "/", "\\u002b": "+", "\\u002f": "/", "\\u003d": "="}
-"""What the notations of strings make of base64."""
+_PERCENT = {f"%{ord(character):02X}": character for character in "+/=-_ \t\r\n"}
+_ESCAPES = {
+    **dict.fromkeys(_ESCAPED_BREAKS, ""),
+    "\\/": "/",
+    "\\u002b": "+",
+    "\\u002f": "/",
+    "\\u003d": "=",
+    **_PERCENT,
+    **{written.lower(): meant for written, meant in _PERCENT.items()},
+}
+"""What the notations of strings and of URLs make of base64: each is replaced in little memory, however many."""
 _PAIRS = {"<": ">", "[": "]", "(": ")"}
 _IMG = re.compile(r"<img\s[^>]{0,2000}?src\s{0,9}=\s{0,9}(?P<quote>[\"']?)", re.IGNORECASE)
 _ELEMENT = re.compile(r"<(\w{1,40})>")
@@ -236,8 +243,8 @@ def _recognized(text: str) -> Given | None:
     """Return what this is, unless it is a path, unknown, or inside of something."""
     if id_ := ImageId.parse(text):
         return id_
-    if _ENCODED.match(text):
-        text = unquote(text)
+    if _ENCODED.match(text):  # what comes later is decoded with the base64
+        text = unquote(text[:_SHORT]) + text[_SHORT:]
     if (data := _data(text)) is not None:
         return data
     if ":\\/" in text[:_HEAD]:
@@ -283,9 +290,12 @@ def _has_magic(payload: str) -> bool:
 
 def _with_plus(raw: bytes) -> bytes:
     """Return the data with `+` in place of the blanks that a form made of it; blanks between equal lines stay."""
-    lengths = {len(line) for line in raw.split(b" ")[:-1]}
-    is_wrapped = len(lengths) <= 1 and all(length % 4 == 0 for length in lengths)
-    return raw if is_wrapped or b"+" in raw or b"\n" in raw else raw.replace(b" ", b"+")
+    length = raw.find(b" ")
+    if length < 0 or b"+" in raw or b"\n" in raw:
+        return raw
+    ends = raw[length : raw.rfind(b" ") + 1 : length + 1]
+    is_wrapped = length % 4 == 0 and ends.count(b" ") == len(ends) == raw.count(b" ")
+    return raw if is_wrapped else raw.replace(b" ", b"+")
 
 
 def _web_address(scheme: str, rest: str) -> WebAddress | Unusable:
@@ -381,11 +391,13 @@ _BLOCK_KEYS = ("image_url", "url", "source", "data", "path", "file_path", "file"
 """Where content blocks of models' APIs, MCP included, keep an image."""
 _LINK_STARTS = ("http://", "https://", "www.", "tsk_")
 _SEPARATORS = re.compile(r"[\s,;]+")
+_MOST_COMMAS = 1000
+"""Of JSON. A hundred images, each an object and a data URI, have fewer; millions of values would be looked through."""
 
 
-def _parsed(text: str) -> list[Any] | dict[str, Any] | None:
-    """Return the list or object that a JSON text holds."""
-    if text[:1] not in {"[", "{"}:
+def parsed_json(text: str) -> list[Any] | dict[str, Any] | None:
+    """Return the list or object that a JSON text holds; `None` when it is none, or holds more than is ever meant."""
+    if text[:1] not in {"[", "{"} or text.count(",") > _MOST_COMMAS:
         return None
     try:
         value = json.loads(text)

@@ -4,6 +4,7 @@ import base64
 import json
 import sys
 import textwrap
+import tracemalloc
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -334,6 +335,35 @@ def test_the_longest_texts_are_read(piece: str) -> None:
     read(f"![a]({text})")
     with suppress(ValueError):
         decoded(Data(text))
+
+
+@pytest.mark.parametrize("piece", ["%2B", "%41", "A ", "\\u002b", "A\n", "-", "A%20"])
+def test_decoding_takes_little_memory(piece: str) -> None:
+    """A few times the text, whatever it is made of."""
+    data = Data(piece * (2_000_000 // len(piece)))
+    tracemalloc.start()
+    with suppress(ValueError):
+        decoded(data)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 12_000_000
+
+
+@pytest.mark.parametrize(
+    "text", ["[" + "{}," * 10_000 + "{}]", '["' + '","' * 10_000 + '"]', '{"a": [' + "0," * 9999 + "0]}"]
+)
+def test_json_of_more_values_than_images_is_not_read(text: str) -> None:
+    """Each of them would be looked at, while nobody else is answered."""
+    assert texts_of(text) == [text]
+    assert texts_of(json.dumps([f"data:image/png;base64,{B64}"] * 100)) == [f"data:image/png;base64,{B64}"] * 100
+
+
+def test_a_link_whose_beginning_alone_is_encoded_is_read_whole() -> None:
+    """A longer text is decoded in two parts."""
+    payload = base64.b64encode(JPEG * 40).decode()
+    found = read(quote(f"data:image/jpeg;base64,{payload}", safe=""))
+    assert isinstance(found, Data)
+    assert decoded(found) == JPEG * 40
 
 
 def _lines(text: str) -> int:

@@ -1,6 +1,5 @@
 """Arguments of the tools, checked for shape and type; what a model takes is checked against the registry later."""
 
-import json
 import logging
 import re
 import reprlib
@@ -10,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from journey_mcp.errors import InvalidArguments
-from journey_mcp.image_text import only_text, texts_of
+from journey_mcp.image_text import only_text, parsed_json, texts_of
 from journey_mcp.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, ImageRequest, Tool
 from journey_mcp.server.argument_names import Surroundings, is_of_client, ours
 from journey_mcp.server.specs import Defaults
@@ -21,10 +20,8 @@ def _one_or_many(value: Any) -> Any:
     if isinstance(value, str):
         text = value.strip()
         if text.startswith("["):
-            try:
-                return json.loads(text)
-            except (ValueError, RecursionError):
-                return value
+            many = parsed_json(text)
+            return value if many is None else many
         return [text] if text else None
     return value
 
