@@ -85,7 +85,7 @@ class ImageFinder:
             if text not in found:
                 source = await self._source(argument, text, call)
                 # the same image in another spelling is read once
-                found[text] = next((s for s in found.values() if s.place and s.place == source.place), source)
+                found[text] = next((s for s in found.values() if s.stored and s.stored == source.stored), source)
         sources = [found[text] for argument, text in given if argument != "mask"]
         return Pictures(sources=tuple(sources), mask=found[request.mask] if request.mask is not None else None)
 
@@ -135,9 +135,8 @@ class ImageFinder:
         return Source(
             name=name,
             kind="a local file",
-            stored=path.texts[0],
+            stored=str(located.path),
             load=partial(_read, name, located),
-            place=str(located.path),
             notices=(located.notice,) if located.notice else (),
         )
 
@@ -184,7 +183,6 @@ class ImageFinder:
             stored=str(wanted),
             url=image.url if is_alive else None,
             load=partial(_copied, image) if has_copy else None,
-            place=str(wanted),
             trusted_base=task.base_url,
             is_here=not is_reachable_by_others(image.url),
         )
@@ -212,9 +210,10 @@ def image_at(url: str, images: Iterable[tuple[ImageId, str]]) -> ImageId | None:
     given = url.partition("#")[0]
     cut: dict[str, ImageId] = {}
     for id_, its_url in images:
-        if its_url == url or _normalised(its_url) == given:
+        normalised = _normalised(its_url)
+        if its_url == url or normalised == given:
             return id_
-        if _normalised(its_url).startswith(given) and _without_query(_normalised(its_url)) == _without_query(given):
+        if normalised.startswith(given) and _without_query(normalised) == _without_query(given):
             cut.setdefault(its_url, id_)
     return next(iter(cut.values())) if len(cut) == 1 else None
 

@@ -42,8 +42,6 @@ class Source:
     """What `load` gave."""
     digest: str | None = None
     """Of the content: under the same path there may be another picture later."""
-    place: str = ""
-    """Where it is, to know it again in another spelling."""
     notices: tuple[AnyNotice, ...] = ()
     trusted_base: str | None = None
     """The address of the service that made the picture; it is fetched from there."""

@@ -215,10 +215,10 @@ class _Worker:
             OSError: it cannot be started.
         """
         with self._starting:
-            if self._is_killed:
-                return None
-            process = self._process = self._process or _started(self._bounds)
-        if self._is_killed:  # meanwhile
+            process = self._process = self._process or (None if self._is_killed else _started(self._bounds))
+        if process is None:
+            return None
+        if self._is_killed:  # while it was started
             process.kill()
         try:
             framing.send(_open(process.stdin), {"job": job, "parameters": parameters}, content)

@@ -105,6 +105,18 @@ async def test_the_same_data_in_another_spelling_is_the_same_call(tmp_path: Path
         assert joined.task.id == first.task.id
 
 
+async def test_the_same_file_in_another_spelling_is_the_same_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that repeats a call may write the path otherwise."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my cat.png").write_bytes(picture())
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        first = await here.studio.create(wish(**KONTEXT, image="my cat.png"))
+        for text in (r"my\ cat.png", "@'my cat.png'", str(tmp_path / "my cat.png"), "./my cat.png"):
+            assert (await here.studio.create(wish(**KONTEXT, image=text))).task.id == first.task.id
+
+
 async def test_a_url_without_scheme_is_one_unless_a_file_is_called_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -180,7 +180,7 @@ class Store:
         return [task for row in rows if (task := listed(row))]
 
     async def naming(self, texts: Sequence[str], *, principal: str) -> list[Task]:
-        """The principal's tasks, the newest first, whose results hold one of these texts."""
+        """The principal's tasks, the newest first, whose results hold one of these texts; a hundred at most."""
         newest = (
             sa.select(tasks.c.id, tasks.c.outcome)
             .where(tasks.c.principal == principal)
@@ -190,7 +190,7 @@ class Store:
         )
         holding = sa.or_(*(newest.c.outcome.contains(text, autoescape=True) for text in texts))
         query = sa.select(*READ).where(tasks.c.id.in_(sa.select(newest.c.id).where(holding)))
-        return await self._read(query.order_by(tasks.c.created_at.desc(), tasks.c.id))
+        return await self._read(query.order_by(tasks.c.created_at.desc(), tasks.c.id).limit(_NAMED))
 
     async def orphans(self, *, now: float, addresses: Iterable[tuple[str, str | None]]) -> list[tuple[Task, str]]:
         """Unfinished tasks that nobody renews, made at these (provider, base URL), each with who held it.
@@ -321,6 +321,8 @@ _SPENT = [
 _SENT = {Submission.SENT.value, Submission.ACCEPTED.value}
 _LOOKED_THROUGH = 1000
 """So many of a principal's tasks are looked through for a text: milliseconds."""
+_NAMED = 100
+"""So many of these may hold it: a text as short as the name of a host is in all of them."""
 _TOGETHER = 512
 """So many tasks are named in one statement."""
 

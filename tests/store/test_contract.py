@@ -183,6 +183,14 @@ async def test_tasks_are_found_by_what_their_results_name(store: Store) -> None:
     assert await store.naming(["https://a.test/%.png", "https://a.test/11a.png"], principal="local") == []
 
 
+async def test_a_text_that_all_results_hold_finds_a_hundred(store: Store) -> None:
+    """The newest: each is read."""
+    result = replace(finished(make_task()), images=(OutputImage(url="https://a.test/1.png"),))
+    await add(store, *(replace(result, id=f"t{n}", created_at=float(n)) for n in range(101)))
+    found = await store.naming(["https://a.test"], principal="local")
+    assert [task.id for task in found] == [f"t{n}" for n in range(100, 0, -1)]
+
+
 # leases
 
 
