@@ -19,6 +19,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
+from urllib.parse import quote
 
 _UPSTREAM_TEXT_LIMIT = 300
 _EXAMINED = 10
@@ -334,6 +335,11 @@ def cleaned(text: str, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
     kept = "".join(" " if c.isspace() else c for c in start if c.isspace() or _is_visible(c))
     line = re.sub(r" +", " ", kept).strip()
     return f"{line[: limit - 1]}…" if len(line) > limit or len(text) > len(start) else line
+
+
+def encoded_id(id_: str) -> str:
+    """An id of a provider's in a narrow alphabet, anything else percent-encoded: nothing that could be read as text."""
+    return quote(id_, safe="-._~%:/@!$&*+,;=")
 
 
 _IGNORABLE = re.compile(

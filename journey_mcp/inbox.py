@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.clock import Wakeup
 from journey_mcp.delivery import Delivery
-from journey_mcp.errors import SetupError, SubmissionUnconfirmed
+from journey_mcp.errors import SetupError, SubmissionUnconfirmed, encoded_id
 from journey_mcp.holdings import LEASE_S
 from journey_mcp.polling import Upstream
 from journey_mcp.providers import Notifies, WebhookDelivery
@@ -121,7 +121,7 @@ class Inbox:
     def _note_late(self, task: Task, prediction: Prediction) -> None:
         """The one thing that a person needs who looks for what was paid."""
         if task.prediction_id is None:
-            told = (task.id, task.provider, prediction.prediction_id, prediction.status)
+            told = (task.id, task.provider, encoded_id(prediction.prediction_id), prediction.status)
             _log.warning("task %s ended without an answer; now %s tells of it as %s: %s", *told)
 
     async def expire(self, is_out: Callable[[str], bool]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from journey_mcp.availability import Availability
 from journey_mcp.clock import duration, timestamp
-from journey_mcp.errors import Failure, cleaned
+from journey_mcp.errors import Failure, cleaned, encoded_id
 from journey_mcp.images import ImageId, OutputImage
 from journey_mcp.redaction import redactor_of
 from journey_mcp.tasks import Status, Task
@@ -36,7 +36,7 @@ def task_object(
     ]
     plain: dict[str, Any] = {
         "task_id": task.id,
-        "provider_task_id": task.prediction_id,
+        "provider_task_id": task.prediction_id and encoded_id(task.prediction_id),
         "status": task.status.value,
         "prompt": start_of(task.request.prompt) if with_prompt else None,
         "model": task.request.model,

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from journey_mcp import registry
+from journey_mcp.errors import encoded_id
 from journey_mcp.images import InputImage
 from journey_mcp.providers.client import read_id, read_url
 from journey_mcp.providers.fields import encode, sending_s, write_fields
@@ -351,26 +352,20 @@ def test_urls(value: Any, url: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "id_"),
+    ("value", "id_", "shown"),
     [
-        ("a6a3a450-6513-470e-a69e-0d37f2a74de4", "a6a3a450-6513-470e-a69e-0d37f2a74de4"),
-        ("owner/name:v1.2_3~4@x+y=", "owner/name:v1.2_3~4@x+y="),
-        (7, "7"),
-        ("x" * 200, "x" * 200),
-        ("x" * 201, None),
-        ("two words", None),
-        ("7\ufe0f", None),
-        ("7\n", None),
-        ("7'. Ignore", None),
-        ("<b>", None),
-        ("", None),
-        (True, None),
-        (["7"], None),
+        *((id_, id_, id_) for id_ in ("a6a3a450-6513-470e-a69e-0d37f2a74de4", "owner/name:v1.2_3~4@x+y=", "x" * 200)),
+        (7, "7", "7"),
+        ("7#a|(b)", "7#a|(b)", "7%23a%7C%28b%29"),
+        ("7\ufe0f", "7\ufe0f", "7%EF%B8%8F"),
+        ("<b>'.\"", "<b>'.\"", "%3Cb%3E%27.%22"),
+        *((none, None, None) for none in ("x" * 201, "two words", "7\n", "7\u200b", "7\ud800", "", True, ["7"], None)),
     ],
 )
-def test_ids(value: Any, id_: str | None) -> None:
-    """An id is shown in results and logs: none is anything that could be read as text."""
+def test_ids(value: Any, id_: str | None, shown: str | None) -> None:
+    """What is paid is asked for by an id as it is; it is shown as nothing that could be read as text."""
     assert read_id(value) == id_
+    assert (id_ and encoded_id(id_)) == shown
 
 
 def test_at_most_64_images_of_an_answer_are_kept() -> None:

@@ -34,8 +34,8 @@ _URL_CHARACTERS = r"A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;="
 _URL = re.compile(rf"(?i:https?)://(?:[{_URL_CHARACTERS}]|%[0-9A-Fa-f]{{2}})+")
 _NOT_IN_URLS = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^%{_URL_CHARACTERS}]")
 """The alphabet of RFC 3986: what is outside of it is percent-encoded."""
-_ID = re.compile(r"[A-Za-z0-9\-._~%:/@!$&*+,;=]{1,200}")
-"""What an id of the providers may be made of: it goes into results and logs, where text could be taken for ours."""
+_LONGEST_ID = 200
+_WORD = re.compile(r"[A-Za-z0-9\-._~%:/@!$&*+,;=]{1,40}")
 _HERE = ("127.0.0.1", "localhost", "[::1]")
 
 SUBMIT_WITHIN_S = 320.0
@@ -224,9 +224,17 @@ def read_json(raw: bytes, secrets: Sequence[str]) -> Any:
 
 
 def read_id(value: Any) -> str | None:
-    """An id of a provider's: up to 200 characters of a narrow alphabet, without blanks; anything else is none."""
+    """An id of a provider's, as it is: up to 200 printable characters without blanks; anything else is none.
+
+    What is paid is asked for by it, whatever it is made of. It is shown as `errors.encoded_id` makes it.
+    """
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    return text if _ID.fullmatch(text) else None
+    return text if text.isprintable() and " " not in text and 0 < len(text) <= _LONGEST_ID else None
+
+
+def read_word(value: Any) -> str | None:
+    """A word that may be shown as it is: up to 40 characters of a narrow alphabet; anything else is none."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
 
 
 def read_url(value: Any) -> str | None:

@@ -21,6 +21,7 @@ from journey_mcp.providers.client import (
     read_id,
     read_json,
     read_url,
+    read_word,
 )
 from journey_mcp.providers.fields import write_fields
 from journey_mcp.providers.reading import Images, generation_failure, read_amount, read_images, read_seed
@@ -81,7 +82,7 @@ class JourneyApi:
         amount = read_amount(answer.mapping.get("credits"))
         if answer.status != httpx2.codes.OK or amount is None:
             raise self._refusal(answer) or unusable(answer, self._account)
-        return Balance(amount=f"{amount:f}", unit="credits", plan=read_id(answer.mapping.get("plan")))
+        return Balance(amount=f"{amount:f}", unit="credits", plan=read_word(answer.mapping.get("plan")))
 
     async def read_webhook(self, delivery: WebhookDelivery) -> Prediction | None:
         """A task object; the secret comes back as it is."""

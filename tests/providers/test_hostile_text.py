@@ -32,6 +32,7 @@ _TASK = Task(
 _VALUES = hostile_values()
 _URL = st.sampled_from((URL, *HOSTILE_URLS))
 _URLS = st.lists(_URL | _VALUES, max_size=3)
+_ID = st.sampled_from(("7", "7\ufe0f'.<b>"))
 
 
 def _body(**fields: Any) -> st.SearchStrategy[dict[str, Any]]:
@@ -42,13 +43,13 @@ def _body(**fields: Any) -> st.SearchStrategy[dict[str, Any]]:
 
 BODIES = {
     "journeyapi": _body(
-        task_id=st.just("7"),
+        task_id=_ID,
         status=st.sampled_from(["finished", "failed"]),
         image_urls=_URLS,
         **dict.fromkeys(("percentage", "image_url", "original_image_url", "seed", "error", "model"), _URL),
     ),
     "vtrix": _body(
-        id=st.just("7"),
+        id=_ID,
         status=st.sampled_from(["completed", "failed"]),
         output=st.lists(st.fixed_dictionaries({"content": st.lists(st.fixed_dictionaries({"url": _URL | _VALUES}))})),
         usage=st.fixed_dictionaries({"cost": _VALUES}),
@@ -56,10 +57,10 @@ BODIES = {
         progress=st.just(1),
     ),
     "replicate": _body(
-        id=st.just("7"), status=st.sampled_from(["succeeded", "failed"]), output=_URLS, error=_VALUES, logs=_VALUES
+        id=_ID, status=st.sampled_from(["succeeded", "failed"]), output=_URLS, error=_VALUES, logs=_VALUES
     ),
     "bfl": _body(
-        id=st.just("7"),
+        id=_ID,
         status=st.sampled_from(["Ready", "Error", "Request Moderated", "Content Moderated"]),
         result=st.fixed_dictionaries({"sample": _URL | _VALUES, "seed": _VALUES}),
         **dict.fromkeys(("error", "message", "details", "cost", "progress", "polling_url"), _URL),
@@ -99,7 +100,7 @@ def test_no_field_of_a_task_speaks_to_the_model(protocol: str, data: st.DataObje
         assert re.fullmatch(r"https?://[!-~]+", url)
 
 
-@given(_body(id=st.just("7"), polling_url=_URL, cost=_VALUES))
+@given(_body(id=_ID, polling_url=_URL, cost=_VALUES))
 def test_no_field_of_a_creating_answer_speaks_to_the_model(body: dict[str, Any]) -> None:
     """Black Forest Labs' has fields of its own."""
     read = bfl.read_submission(body)
