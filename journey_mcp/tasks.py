@@ -188,13 +188,19 @@ class Task:
             grid_url=prediction.grid_url or self.grid_url,
             seed=prediction.seed or self.seed,
             cost=prediction.cost or self.cost,
-            charges={**self.charges, **({told.unit: told.amount} if (told := prediction.cost) else {})},
+            charges=self._charged(prediction.cost),
             failure=prediction.failure if prediction.status is Status.FAILED else None,
             notices=tuple(dict.fromkeys((*self.notices, *(prediction.notices if prediction.status.is_final else ())))),
             # a result is joined until it is delivered; nobody waits for a failure once more
             equal_call=None if prediction.status in {Status.FAILED, Status.CANCELED} else self.equal_call,
         )
         return self if merged == self else replace(merged, updated_at=at)
+
+    def _charged(self, told: Cost | None) -> Charges:
+        """What the task counts once the provider has told a cost; before any was known it counted in every unit."""
+        if told is None:
+            return self.charges
+        return {**(self.charges if self.cost else {}), told.unit: told.amount}
 
     def failed(self, failure: Failure, at: float) -> "Task":
         """End the task for a reason of ours or of the provider's."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from journey_mcp.errors import Failure
 from journey_mcp.images import AspectRatio, ImageId, OutputImage
 from journey_mcp.requests import ImageRequest
-from journey_mcp.tasks import Cost, Prediction, Status, Submission, Task, new_task_id
+from journey_mcp.tasks import Charges, Cost, Prediction, Status, Submission, Task, new_task_id
 
 REQUEST = ImageRequest(tool="imagine", prompt="p", model="m")
 NEW = Task(id="tsk_1", principal="local", request=REQUEST, provider="x", base_url="u", created_at=1.0, updated_at=1.0)
@@ -52,6 +52,23 @@ def test_nothing_known_is_lost(observations: list[Prediction]) -> None:
         assert len(task.images) >= len(before.images)
         assert not before.seed or task.seed
         assert not before.cost or task.cost
+
+
+def test_a_cost_that_is_told_takes_the_place_of_what_an_unknown_one_counted() -> None:
+    """In both units where nobody knew the unit; an estimate in another unit was admitted by that unit's limits."""
+    told = Cost(amount=Decimal("0.03"), unit="usd", source="provider")
+    unknown: Charges = {"credits": Decimal(8), "usd": Decimal("0.10")}
+    priced = Cost(amount=Decimal(4), unit="credits", source="registry")
+    cases: list[tuple[Cost | None, Charges, Charges]] = [
+        (None, unknown, {"usd": told.amount}),
+        (priced, {"credits": priced.amount}, {"credits": priced.amount, "usd": told.amount}),
+    ]
+    for cost, charges, left in cases:
+        task = replace(NEW, cost=cost, charges=charges).sent(2.0)
+        assert task.seen(Prediction(prediction_id="p", status=Status.RUNNING), 3.0).charges == charges
+        running = task.seen(Prediction(prediction_id="p", status=Status.RUNNING, cost=told), 3.0)
+        done = running.seen(Prediction(prediction_id="p", status=Status.SUCCEEDED, cost=told), 4.0)
+        assert running.charges == done.charges == left
 
 
 def test_what_the_caller_should_know_of_a_result_is_kept_with_it() -> None:
