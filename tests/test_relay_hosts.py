@@ -151,7 +151,8 @@ async def test_a_server_that_leaves_tries_everything_once(
                     asked = wish(webhook_url=url, prompt=f"kite {number}")
                     await studio.wait_for_new(await created(studio, asked), 900)
             left_at = clock.elapsed()
-        assert (len(hanging.begun_at), len(receiver.received)) == (6, 6)
+        first = [at for at in hanging.begun_at if at < hanging.begun_at[0] + 2 * HANG_S]  # then the second try is due
+        assert (len(first), len(receiver.received)) == (6, 6)
         assert clock.elapsed() - left_at == pytest.approx(2 * HANG_S, abs=1)
 
 
