@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath
+from urllib.parse import urlsplit
 
 from anyio import to_thread
 
@@ -108,6 +109,11 @@ class ImageFinder:
         if id_ := call.own.get(url):
             return await self._earlier(id_, call.tasks.get(id_.task_id))
         is_open = is_reachable_by_others(url)
+        if "@" in urlsplit(url).netloc:
+            raise MalformedUrl(
+                f"{name} was given with a user name or password, which is not sent to providers.",
+                next_step="Give a URL that is open to everybody, or the picture as a file or data URI.",
+            )
         if not is_open and not self._fetcher.trusts(url):
             raise MalformedUrl(
                 f"{name} is not a public HTTPS address: a provider elsewhere cannot fetch it.",

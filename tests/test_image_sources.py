@@ -199,6 +199,11 @@ async def test_a_file_that_is_missing_may_be_in_the_chat(tmp_path: Path, text: s
         (f"{URL} {URL}", "unusable_image", "several"),
         (f"data:image/png;base64,{'iVBORw0KGgo'}…", "unusable_image", "'…' is no character of it"),
         ("tsk_1", "unknown_image", "task's id, a dot"),
+        (
+            "https://kim:pass@example.com/cat.png",
+            "malformed_url",
+            "'https://example.com/cat.png' was given with a user",
+        ),
     ],
 )
 async def test_what_is_wrong_is_told(tmp_path: Path, text: str, code: str, says: str) -> None:
