@@ -37,6 +37,7 @@ def said(frame: Frame) -> tuple[int, Any]:
         b" \t" + PING + b" ",
         b"\xef\xbb\xbf" + PING,
         b'{"jsonrpc":"2.0","id":9,"id":1,"method":"ping"}',
+        b'{"jsonrpc":"2.0","id":"\\ud800","id":1,"method":"ping"}',
         b'{"jsonrpc":"2.0","id":1,"method":"ping","params":null}',
         b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"\\ud83d\\ude00 \\u0000 \xf0\x9f\x98\x80","b":1e999}}',
         b'{"jsonrpc":"2.0","id":1,"method":"ping","params":' + b'{"a":' * 98 + b"{}" + b"}" * 98 + b"}",
@@ -47,7 +48,7 @@ def test_a_message_is_handed_on(line: bytes) -> None:
     frame = frames.read(line)
     assert (frame.answer, frame.problem) == (None, None)
     assert frame.message is not None
-    message = jsonrpc_message_adapter.validate_json(frame.message)
+    message = jsonrpc_message_adapter.validate_python(frame.message, by_name=False)
     assert isinstance(message, JSONRPCRequest)
     assert (message.id, message.method) == (1, "ping")
 
@@ -159,7 +160,7 @@ def test_what_is_handed_on_is_read_by_the_sdk(line: bytes) -> None:
     """Everything else is answered, or only logged, and nothing breaks."""
     for frame in (frames.read(part) for part in line.split(b"\n")):
         if frame.message is not None:
-            jsonrpc_message_adapter.validate_json(frame.message, by_name=False)
+            jsonrpc_message_adapter.validate_python(frame.message, by_name=False)
         elif frame.answer is not None:
             said(frame)
 

@@ -33,8 +33,8 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 class Frame(NamedTuple):
     """What is to be done with a line; nothing with an empty one."""
 
-    message: bytes | None = None
-    """The message to hand on, which any parser of JSON reads."""
+    message: dict[str, Any] | None = None
+    """The message to hand on, parsed."""
     answer: bytes | None = None
     """The error to send back: a line without its end."""
     problem: str | None = None
@@ -64,7 +64,7 @@ def read(line: bytes | Overlong) -> Frame:
     if problem is None and _has_lone_surrogate(start, message):
         problem = "a lone surrogate (\\ud800) is no text"
     if problem is None:
-        return Frame(message=start)
+        return Frame(message=message)
     answer = None if _is_unanswered(message) else error_line(INVALID_REQUEST, problem, _id_of(message))
     return Frame(answer=answer, problem=_shown(problem, start))
 
@@ -78,7 +78,7 @@ def members(message: Overlong) -> dict[str, Any]:
     return found
 
 
-def _parsed(line: bytes | Overlong) -> object:
+def _parsed(line: bytes | Overlong) -> Any:
     if isinstance(line, Overlong):
         raise _UnreadableError(INVALID_REQUEST, too_long(), members(line).get("id"))
     if problem := structure_problem(line):

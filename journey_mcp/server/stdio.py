@@ -112,7 +112,7 @@ def _read(line: bytes | Overlong) -> tuple[frames.Frame, SessionMessage | None]:
     frame = frames.read(line)
     if frame.message is None:
         return frame, None
-    return frame, SessionMessage(types.jsonrpc_message_adapter.validate_json(frame.message, by_name=False))
+    return frame, SessionMessage(types.jsonrpc_message_adapter.validate_python(frame.message, by_name=False))
 
 
 async def _write(front: Front, outgoing: MemoryObjectReceiveStream[SessionMessage], surplus: int | str | None) -> None:
