@@ -31,6 +31,7 @@ CHANGE_TOOLS = (
 """Settings that have a say in `tools/list`, apart from keys: there is no record for any value of them."""
 _META = "io.modelcontextprotocol/"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_DEEPEST = 50
 _LONGEST_ID = 200
 _LARGEST_ID = 2**53
 
@@ -86,12 +87,14 @@ class Answers:
     def answer(self, line: bytes) -> Answer | None:
         """The answer to a line, or `None`: the SDK must answer it.
 
-        Once a request was not known, which may have changed what the next ones mean, nothing but `server/discover`
-        is.
+        Once a request was not known, none is: it may have changed what the next ones mean.
         """
+        if _is_odd(line):
+            self._is_lost = True
+            return None
         try:
-            message = json.loads(line.removeprefix(_BYTE_ORDER_MARK))
-        except (ValueError, RecursionError):
+            message = json.loads(line.removeprefix(_BYTE_ORDER_MARK).decode())
+        except ValueError:
             return None
         if not isinstance(message, dict) or "id" not in message:
             return None
@@ -108,10 +111,10 @@ class Answers:
     def _known(self, message: dict[str, Any]) -> tuple[dict[str, Any], Era | None] | None:
         method, params = message["method"], message.get("params", {})
         is_modern = _is_modern(params)
-        if method == "server/discover" and self._era != "handshake" and is_modern:
-            return self._discover, None
         if self._is_lost:
             return None
+        if method == "server/discover" and self._era != "handshake" and is_modern:
+            return self._discover, None
         if method == "initialize" and self._era is None and _is_handshake(params):
             version = params["protocolVersion"]
             version = version if version in self._initialize["versions"] else self._initialize["latest"]
@@ -129,6 +132,12 @@ def _in_order(tool: dict[str, Any], era: Era) -> dict[str, Any]:
     if era == "modern":
         return tool
     return {name: dict(sorted(its.items())) if name.endswith("Schema") else its for name, its in tool.items()}
+
+
+def _is_odd(line: bytes) -> bool:
+    """Whether there may be something in it that `json` takes and the server does not."""
+    is_nested = line.count(b"{") + line.count(b"[") > _DEEPEST
+    return is_nested or any(part in line for part in (b"\\ud", b"\\uD", b"NaN", b"Infinity"))
 
 
 def _is_request(message: dict[str, Any]) -> bool:

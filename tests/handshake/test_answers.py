@@ -17,6 +17,7 @@ from support import SERVICES
 from journey_mcp.handshake import answers
 from journey_mcp.handshake.answers import CHANGE_TOOLS, Answers, recorded_tools
 from journey_mcp.registry import load
+from journey_mcp.server import frames
 from journey_mcp.server.menu import read_menu
 from journey_mcp.settings import read_settings, variables
 
@@ -163,12 +164,25 @@ UNKNOWN: dict[str, Any] = {
 
 @pytest.mark.parametrize("message", UNKNOWN.values(), ids=UNKNOWN)
 def test_what_is_not_known_word_for_word_is_left_to_the_server(message: Any) -> None:
-    """And so is everything after it, but for questions that any client may ask first."""
-    probe = modern("server/discover", 9)
-    first, later, asked_again = answered(["JOURNEYAPI_API_KEY"], [message, handshake(id_=8), probe])
-    assert first is None
-    assert later is None or message.get("method") == "server/discover"
-    assert (asked_again is None) is (later is not None)
+    """And so is everything after it, unless it was a question that any client may ask first."""
+    is_question = message.get("method") == "server/discover"
+    for next_one in (handshake(id_=8), modern("server/discover", 9)):
+        first, later = answered(["JOURNEYAPI_API_KEY"], [message, next_one])
+        assert first is None
+        assert (later is not None) is is_question
+
+
+@pytest.mark.parametrize("value", [r'"\ud800"', '"\ud800"', "NaN", "-Infinity", "[" * 200 + "]" * 200])
+def test_what_only_some_parsers_read_is_left_to_the_server(value: str) -> None:
+    """And so is everything after it: the server refuses it, and knows of no handshake."""
+    line = json.dumps(handshake(capabilities={"x": 7})).replace("7", value).encode(errors="surrogatepass")
+    assert Answers({}).answer(line) is None
+    assert frames.read(line).answer is not None
+
+
+def test_one_encoding_is_read() -> None:
+    """As by the server."""
+    assert Answers({}).answer(json.dumps(handshake()).encode("utf-16-le")) is None
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[" * 100_000, b"\xff", b"[]", b"7", b'"x"', b"null", b'{"id":1}'])
