@@ -7,6 +7,7 @@ the tools.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 
@@ -27,6 +28,7 @@ _MOST_LINES, _MOST_BYTES = 64, 1024 * 1024
 _LONGEST_KNOWN_BYTES = 64 * 1024
 """No request of the record is longer."""
 _HEAD_START_S = 0.02
+_LAST_STANDARD = 2
 
 
 class Front:
@@ -36,6 +38,7 @@ class Front:
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
+        _fill_gaps()
         self.is_terminal = os.isatty(0)
         """A person has started the server, not a client."""
         self._input, self._output = _taken(0, os.open(os.devnull, os.O_RDONLY)), _taken(1, os.dup(2))
@@ -59,7 +62,7 @@ class Front:
         self._is_settled.wait(_HEAD_START_S)
 
     def hand_over(self, on_line: Callable[[], object]) -> int | str | None:
-        """End answering. `on_line` is called, in another thread, when `take` has something new.
+        """End answering; blocks while an answer goes out. `on_line` is called, in another thread, for each new line.
 
         Returns the id of the request that began the connection, when it has its answer: the server is asked again, to
         know of it, and its answer is one too many.
@@ -85,8 +88,11 @@ class Front:
         """
         with self._writing:
             rest = memoryview(line)
-            while rest:
-                rest = rest[os.write(self._output, rest) :]
+            try:
+                while rest:
+                    rest = rest[os.write(self._output, rest) :]
+            except OSError as error:  # Windows has another one for it, and so do sockets and terminals
+                raise BrokenPipeError from error
 
     def _run(self) -> None:
         try:
@@ -130,9 +136,19 @@ class Front:
             self._on_line()
 
 
+def _fill_gaps() -> None:
+    """Let standard descriptors that are closed lead nowhere, before something else gets their number."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= _LAST_STANDARD:
+        pass
+    os.close(opened)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
 def _taken(descriptor: int, instead: int) -> int:
     """A private duplicate of a standard descriptor, which leads elsewhere afterwards."""
     private = os.dup(descriptor)
+    if sys.platform != "win32":
+        os.set_blocking(private, True)  # whoever started the server may have had it otherwise
     os.dup2(instead, descriptor)
     os.close(instead)
     return private

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import anyio
 import mcp_types as types
@@ -26,6 +26,8 @@ from journey_mcp.settings import Settings, read_settings
 _log = logging.getLogger(__name__)
 _LONG_BYTES = 256 * 1024
 """Longer lines are read in a thread: they hold up nobody."""
+T = TypeVar("T")
+R = TypeVar("R")
 Prepare = Callable[[], tuple[Settings, StudioOpener | None]]
 """Reads the settings, and brings what stands in for `open_studio`, if anything; may raise `SetupError`."""
 
@@ -76,7 +78,8 @@ async def _serve(front: Front, backstage: Backstage, *, is_eager: bool) -> None:
             group.start_soon(_end_on_signal, backstage, serving)
             send, receive = anyio.create_memory_object_stream[SessionMessage](0)
             arrived = asyncio.Event()
-            surplus = front.hand_over(partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set))
+            wake = partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set)
+            surplus = await _in_thread(front.hand_over, wake)
             async with anyio.create_task_group() as connection:
                 connection.start_soon(_write, front, receive, surplus)
                 await eras.serve(server, _messages(front, backstage, arrived), send)
@@ -100,7 +103,7 @@ async def _messages(front: Front, backstage: Backstage, arrived: asyncio.Event) 
                 # at this level it is never left out
                 _log.error("a line on stdin is no message: %s", frame.problem)
             if frame.answer is not None:
-                await to_thread.run_sync(front.write, frame.answer + b"\n")
+                await _in_thread(front.write, frame.answer + b"\n")
             if message is not None:
                 yield message
         if is_open and not lines:
@@ -127,11 +130,18 @@ async def _write(front: Front, outgoing: MemoryObjectReceiveStream[SessionMessag
                 surplus = None
                 continue
             line = message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
-            await to_thread.run_sync(front.write, line)
+            await _in_thread(front.write, line)
+
+
+async def _in_thread(act: Callable[[T], R], given: T) -> R:
+    """Do what lasts until the client reads. When the process is to end, it is not waited for."""
+    return await to_thread.run_sync(act, given, abandon_on_cancel=True)
 
 
 async def _end_on_signal(backstage: Backstage, serving: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    # on Windows asyncio knows no signals; there Ctrl+C ends the loop
+    numbers = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGINT)
+    with anyio.open_signal_receiver(*numbers) as signals:
         async for _signal in signals:
             backstage.end()
             await backstage.answer_all()

@@ -1,0 +1,93 @@
+"""Standard input, output and error as others leave them: not read, closed, non-blocking."""
+
+import json
+import os
+import select
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from handshakes import INITIALIZED, handshake, modern, request
+from processes import COMMAND, PATIENCE_S
+from support import environment_for
+
+NOWHERE = "http://127.0.0.1:9"
+FLOODS: dict[str, list[Any]] = {
+    "answered from the record": [modern("server/discover", number) for number in range(200)],
+    "answered by the server": [handshake(), INITIALIZED, *(request("tools/list", {}, n) for n in range(2, 200))],
+}
+
+
+def lines(*messages: Any) -> bytes:
+    """Messages as they are sent."""
+    return "".join(json.dumps(message) + "\n" for message in messages).encode()
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process minds a signal by now."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    fields = dict(line.split(":\t", 1) for line in status.splitlines())
+    return bool(int(fields["SigCgt"], 16) >> (number - 1) & 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="what a process minds is read from /proc")
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+def test_a_signal_ends_a_server_whose_client_does_not_read(tmp_path: Path, flood: list[Any]) -> None:
+    """Though an answer is half written, by whichever part of the server."""
+    unread, stdout = os.pipe()
+    environment = {**os.environ, **environment_for(NOWHERE, tmp_path)}
+    with subprocess.Popen(COMMAND, env=environment, stdin=subprocess.PIPE, stdout=stdout) as server:
+        try:
+            assert server.stdin
+            server.stdin.write(lines(*flood))
+            server.stdin.flush()
+            until = time.monotonic() + PATIENCE_S
+            while select.select([], [stdout], [], 0)[1] or not catches(server.pid, signal.SIGTERM):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(PATIENCE_S) == 0
+        finally:
+            server.kill()
+            os.close(stdout)
+            os.close(unread)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(tmp_path: Path, closed: str) -> None:
+    """The server does what is left to do, says nothing in a wrong place, and ends."""
+    call = request("tools/call", {"name": "fetch_task", "arguments": {}, **modern("", 0)["params"]}, 2)
+    ended = subprocess.run(
+        ["sh", "-c", f"{shlex.join(COMMAND)} {closed}"],
+        env={**os.environ, **environment_for(NOWHERE, tmp_path)},
+        input=lines(modern("server/discover"), call),
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert len(ended.stdout.splitlines()) == (2 if closed == "2>&-" else 0)
+
+
+def test_streams_that_do_not_block(tmp_path: Path) -> None:
+    """What a program leaves its pipes like is no reason to end."""
+    (stdin, to_server), (from_server, stdout) = os.pipe(), os.pipe()
+    os.set_blocking(stdin, False)
+    os.set_blocking(stdout, False)
+    environment = {**os.environ, **environment_for(NOWHERE, tmp_path)}
+    with (
+        subprocess.Popen(COMMAND, env=environment, stdin=stdin, stdout=stdout) as server,
+        os.fdopen(from_server, "rb") as answers,
+    ):
+        os.close(stdin)
+        os.close(stdout)
+        with os.fdopen(to_server, "wb", buffering=0) as requests:
+            requests.write(lines(modern("server/discover")))
+            assert json.loads(answers.readline())["id"] == 1
+            requests.write(lines(*(modern("tools/list", number) for number in range(50))))
+            assert {json.loads(answers.readline())["id"] for _ in range(50)} == set(range(50))
+        assert server.wait(PATIENCE_S) == 0
