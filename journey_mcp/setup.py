@@ -4,6 +4,8 @@ import logging
 import os
 
 from journey_mcp import logs
+from journey_mcp.errors import SetupError
+from journey_mcp.redaction import secrets_in
 from journey_mcp.settings import Settings, misspelled, read_settings
 
 
@@ -13,7 +15,11 @@ def ready_settings() -> Settings:
     Raises:
         SetupError: as `read_settings`.
     """
-    settings = read_settings(os.environ)
+    try:
+        settings = read_settings(os.environ)
+    except SetupError:
+        logs.set_up("warning", secrets_in(os.environ))
+        raise
     logs.set_up(settings.log_level, settings.secrets)
     for name in misspelled(os.environ):
         logging.getLogger("journey_mcp").warning("%s is not a setting of journey-mcp", name)

@@ -42,10 +42,11 @@ def serve(front: Front, prepare: Prepare) -> int:
     try:
         settings, opener = prepare()
     except SetupError as error:
-        shown = redactor_of(*secrets_in(os.environ)).text(f"journey-mcp: {error} {error.failure.next_step or ''}")
-        sys.stderr.write(f"{shown.rstrip()}\n")
+        redact = redactor_of(*secrets_in(os.environ)).text
+        told = SetupError(redact(str(error)), next_step=redact(error.failure.next_step or "") or None)
+        sys.stderr.write(f"journey-mcp: {told} {told.failure.next_step or ''}".rstrip() + "\n")
         if not front.is_terminal:
-            _run(front, Backstage(read_settings({}), _refusing(error), is_local=True))
+            _run(front, Backstage(read_settings({}), _refusing(told), is_local=True))
         return 2
     if front.is_terminal:
         sys.stderr.write("journey-mcp serves MCP on stdio, for an assistant to start; -h tells of the commands.\n")

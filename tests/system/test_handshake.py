@@ -89,6 +89,18 @@ def test_wrong_settings_are_told_by_every_call(tmp_path: Path, variable: str, va
         assert server.process.returncode == 2
 
 
+def test_a_key_in_a_wrong_place_is_told_to_nobody(tmp_path: Path) -> None:
+    """Neither to a model nor on stderr, though it is the value that is wrong."""
+    key = "sk-in-the-wrong-place"
+    environment = environment_for("http://127.0.0.1:9", tmp_path, JOURNEYAPI_API_KEY=key, JOURNEY_MCP_BUDGET=key)
+    with raw(environment) as server:
+        made = server.call("imagine", prompt="a kite")
+        assert made["error"]["code"] == "setup"
+        assert "JOURNEY_MCP_BUDGET='[secret]'" in made["error"]["message"]
+        said, log = server.close()
+        assert key not in f"{made}{said}{log}"
+
+
 def raw_list(server: Any) -> list[Any]:
     """The tools that a process lists."""
     server.process.stdin.write(json.dumps(modern("tools/list", "list")) + "\n")
