@@ -10,6 +10,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from mcp.server.lowlevel.server import Server
 from mcp.server.runner import serve_dual_era_loop
 from mcp.shared.message import SessionMessage
+from mcp_types import PROTOCOL_VERSION_META_KEY
 
 _PROBE = "server/discover"
 _EARLY = 8
@@ -23,8 +24,8 @@ async def serve(
 ) -> None:
     """Serve one client until `incoming` ends, as `Server.run`, but accept a handshake after `server/discover`.
 
-    Some clients ask `server/discover`, wait a second, and send `initialize` when no answer has come. The SDK takes the
-    question as the beginning of a connection of 2026-07-28, and refuses.
+    Some clients ask `server/discover`, wait a second, and send `initialize` when no answer has come. The SDK goes by
+    the first request and refuses; here the first other one decides, and until then each era has a session.
     """
     async with server.lifespan(server) as state, anyio.create_task_group() as group, outgoing:
 
@@ -38,7 +39,7 @@ async def serve(
             group.start_soon(run)
             return send
 
-        probed: ObjectSendStream[Incoming] | None = None
+        sessions: dict[bool, ObjectSendStream[Incoming]] = {}
         chosen: ObjectSendStream[Incoming] | None = None
         early: list[Incoming] = []
         async for item in incoming:
@@ -47,14 +48,20 @@ async def serve(
                 if not isinstance(request, types.JSONRPCRequest):
                     early = [*early, item][:_EARLY]
                     continue
+                is_modern = _is_modern(request)
+                session = sessions[is_modern] = sessions.get(is_modern) or start()
                 if request.method == _PROBE:
-                    probed = probed or start()
-                    await probed.send(item)
+                    await session.send(item)
                     continue
-                chosen = start() if probed is None or request.method == "initialize" else probed
+                chosen = session
                 for earlier in early:
                     await chosen.send(earlier)
             await chosen.send(item)
-        for session in (probed, chosen):
-            if session is not None:
-                await session.aclose()
+        for session in sessions.values():
+            await session.aclose()
+
+
+def _is_modern(request: types.JSONRPCRequest) -> bool:
+    """Whether the SDK takes this for the beginning of a connection of 2026-07-28."""
+    meta = (request.params or {}).get("_meta")
+    return request.method != "initialize" and isinstance(meta, dict) and PROTOCOL_VERSION_META_KEY in meta
