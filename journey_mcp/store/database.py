@@ -3,6 +3,7 @@
 import asyncio
 import math
 import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,10 @@ _IN_ITS_PLACE = (
     "Put a copy of it in its place, or move it away together with the files -wal and -shm beside it: "
     "a new one is made then. Or set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to another place."
 )
+
+
+_FOUND_IN = "journey_mcp.found_in"
+"""Of a connection: in which state of the file the identity was read last, which takes longer than a small write."""
 
 
 class Database:
@@ -68,7 +73,7 @@ class _Original:
         """Make the file, for its owner only, when it is not there and never was."""
         if self._file is not None and self._inode is None:
             _make_private_file(self._file)
-            self._inode = self._look()
+            self._inode = _inode_of(self._look())
         self._check_file()
 
     def enter(self, connection: sa.Connection) -> None:
@@ -87,7 +92,9 @@ class _Original:
         Raises:
             SetupError: says so.
         """
-        self._check_file()
+        state = self._state(connection, self._check_file())
+        if state == connection.info.get(_FOUND_IN):
+            return
         try:
             if self._is_sqlite:
                 # what SQLite remembers of a file's pages says nothing about a file that somebody else wrote over
@@ -99,10 +106,24 @@ class _Original:
             raise self._replaced(f" ({cause(error)})") from error
         if found != self._identity:
             raise self._replaced()
+        connection.info[_FOUND_IN] = state
 
-    def _check_file(self) -> None:
-        if self._look() != self._inode:
+    def _state(self, connection: sa.Connection, file: os.stat_result | None) -> object:
+        """What another one's commit, or any other change of the file, makes unequal; else equal to nothing."""
+        if file is None:
+            return object()
+        try:
+            driver: Any = connection.connection.driver_connection
+            (others_commits,) = driver.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            return object()
+        return file.st_size, file.st_mtime_ns, file.st_ctime_ns, others_commits
+
+    def _check_file(self) -> os.stat_result | None:
+        file = self._look()
+        if _inode_of(file) != self._inode:
             raise self._replaced()
+        return file
 
     def _replaced(self, why: str = "") -> SetupError:
         return SetupError(
@@ -110,12 +131,15 @@ class _Original:
             next_step="Ask the person to put it back, or to restart the server, which goes on with what is there then.",
         )
 
-    def _look(self) -> tuple[int, int] | None:
+    def _look(self) -> os.stat_result | None:
         try:
-            told = self._file.stat() if self._file is not None else None
+            return self._file.stat() if self._file is not None else None
         except OSError:
             return None
-        return (told.st_dev, told.st_ino) if told else None
+
+
+def _inode_of(file: os.stat_result | None) -> tuple[int, int] | None:
+    return (file.st_dev, file.st_ino) if file else None
 
 
 class Connection:
