@@ -225,7 +225,7 @@ async def test_a_database_that_nobody_else_has_changed_is_not_looked_at_again(tm
     run: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
-        run.append(statement.split()[0])
+        run.append(statement.split(maxsplit=1)[0])
 
     async with (
         open_store(f"sqlite:///{tmp_path / 'tasks.db'}") as store,
