@@ -48,6 +48,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text with `SHOWN` in the place of every secret, and of one whose end was cut off."""
+        if len(text) < _SHORTEST:  # as most names are: no form of a secret has room
+            return text
         for secret in self._plain:
             text = text.replace(secret, SHOWN)
         for escape, unit in _READINGS if "\\" in text else _READINGS[:1]:
