@@ -162,12 +162,13 @@ async def test_an_event_stream_stays(clock: ManualClock) -> None:
         assert not streams[0].is_closed
 
 
-async def test_an_answer_that_nobody_reads_keeps_no_connection(clock: ManualClock) -> None:
-    """After it, what was written and cannot be sent is given up."""
+@pytest.mark.parametrize("sent", [LARGE, LARGE + GET, LARGE + STREAM])
+async def test_an_answer_that_nobody_reads_keeps_no_connection(clock: ManualClock, sent: bytes) -> None:
+    """What was written and cannot be sent is given up, also where another answer waits behind it."""
     async with serving() as port:
         caller = await port.call()
         caller.transport.pause_reading()
-        caller.transport.write(LARGE)
+        caller.transport.write(sent)
         await clock.sleep(80)
         caller.transport.resume_reading()
         await until(lambda: caller.is_closed)

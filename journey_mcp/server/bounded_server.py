@@ -57,7 +57,7 @@ class Bounds:
     headers_within_s: float = 10.0
     """From the beginning of a connection, or the first byte of a further request, to the end of the headers."""
     idle_s: float = 75.0
-    """Between two requests."""
+    """Between two requests, and while no more can be written because the client does not read."""
 
     @classmethod
     def of_port(cls, *, body_within_s: float) -> "Bounds":
@@ -127,6 +127,7 @@ class _Connection(H11Protocol):
         }
         self._phase: tuple[Phase, object] | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         connections.place(self, "headers")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in its own parent
@@ -142,10 +143,20 @@ class _Connection(H11Protocol):
         # what is public copies all of it, for each of thousands of requests that may have come at once
         self._look(has_begun=len(self.conn._receive_buffer) > 0)  # noqa: SLF001
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._within_s["idle"], self.break_off)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread:
+            self._unread.cancel()
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self._deadline:
-            self._deadline.cancel()
+        for timer in (self._deadline, self._unread):
+            if timer:
+                timer.cancel()
         self._connections_of_port.remove(self)
 
     def break_off(self) -> None:
