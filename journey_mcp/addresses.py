@@ -46,3 +46,9 @@ class BaseUrl(str):
             return None
         user, _, password = self._userinfo.partition(":")
         return f"Basic {base64.b64encode(f'{unquote(user)}:{unquote(password)}'.encode()).decode()}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be seen of that: the password, or the token in place of both; and the header's value."""
+        user, colon, password = self._userinfo.partition(":")
+        return (unquote(password if colon else user), self.authorization) if self.authorization else ()

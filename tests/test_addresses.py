@@ -6,6 +6,7 @@ import pickle
 import re
 import traceback
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from recording import recorder
@@ -109,6 +110,22 @@ async def test_a_gateway_s_password_goes_to_the_gateway_only() -> None:
     assert gateway.lines == ["GET /get_result?id=7", "GET /elsewhere?id=7", "GET /get_result?id=7"]
     assert all("authorization" in request.headers for request in gateway.received)
     assert other.received == []
+
+
+@pytest.mark.parametrize("login", [f"kim:{PASSWORD}", quote(PASSWORD, safe="")])
+async def test_what_a_gateway_repeats_of_its_password_is_not_stored(tmp_path: Path, login: str) -> None:
+    """Neither as it is, nor encoded."""
+    encoded = base64.b64encode(PASSWORD.encode()).decode()
+    told = f"{PASSWORD} {''.join(f'%{ord(char):x}' for char in PASSWORD)} {encoded}"
+    async with recorder() as gateway:
+        gateway.answers["POST /flux-2-pro"] = (402, {"detail": f"not for {told}"})
+        address = gateway.origin.replace("://", f"://{login}@")
+        settings = read_settings({"BFL_API_KEY": "k", "BFL_BASE_URL": address, "JOURNEY_MCP_DATA_DIR": str(tmp_path)})
+        async with running_studio(settings) as studio:
+            task = await studio.wait_for_new(await created(studio, wish(model="flux-2-pro")), 900)
+    assert "not for [secret] [secret] [secret]" in str(task.failure)
+    stored = b"".join(file.read_bytes() for file in tmp_path.glob("tasks.db*"))
+    assert not any(part.encode() in stored for part in told.split())
 
 
 async def test_a_task_is_found_whatever_the_password_is_by_now(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class BlackForestLabs:
         login = account.base_url.authorization
         # the key has a header of its own, so a gateway in front of the service can be told a user name as well
         self._login = {"authorization": login} if login else {}
-        self._auth = Auth(header="x-key", value=account.key, secrets=(account.key, *self._login.values()))
+        self._auth = Auth(header="x-key", value=account.key, secrets=(account.key, *account.base_url.secrets))
 
     def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
         """Create one task."""
@@ -101,7 +101,7 @@ class BlackForestLabs:
         plain, signature = (delivery.headers.get(name, "") for name in ("x-webhook-secret", "x-bfl-signature"))
         if not (is_secret(plain, delivery.secret) or is_hex_signature(signature, delivery.secret, delivery.body)):
             return None
-        return read_delivery(read_json(delivery.body, (self._account.key, delivery.secret)))
+        return read_delivery(read_json(delivery.body, (*self._auth.secrets, delivery.secret)))
 
     def _ask(self, url: str) -> Awaitable[Answer]:
         headers = self._login if _origin_of(url) == _origin_of(self._account.base_url) else {}
