@@ -365,9 +365,9 @@ def _drawing(source: _Source, pixels: Image.Image, limits: Limits) -> _Drawing:
 
 
 def _quantization(opened: Image.Image) -> Mapping[str, Any]:
-    """Pillow's options to compress once more as a JPEG was; empty when they cannot be used."""
-    tables = getattr(opened, "quantization", {})
-    is_usable = 0 < len(tables) <= 4 and all(1 <= n <= 255 for table in tables.values() for n in table)  # noqa: PLR2004
+    """Pillow's options to compress once more as a JPEG was; empty when that cannot be done."""
+    tables = _tables(opened) if isinstance(opened, JpegImagePlugin.JpegImageFile) else []
+    is_usable = tables and all(1 <= n <= 255 for table in tables for n in table)  # noqa: PLR2004
     if opened.mode not in {"L", "RGB"} or not is_usable:
         return {}
     return {
@@ -377,6 +377,17 @@ def _quantization(opened: Image.Image) -> Mapping[str, Any]:
         "progressive": bool(opened.info.get("progressive")),
         "optimize": True,
     }
+
+
+def _tables(opened: JpegImagePlugin.JpegImageFile) -> list[list[int]]:
+    """The quantization of each channel, the last one for those after it as well; empty when one has none.
+
+    What no channel uses could say anything, and Pillow would give it to one.
+    """
+    tables = [opened.quantization.get(table, []) for *_, table in opened.layer]
+    while len(tables) > 1 and tables[-1] == tables[-2]:
+        tables.pop()
+    return tables if all(tables) else []
 
 
 def _plain(picture: Image.Image, profile: bytes | None) -> Image.Image:

@@ -261,6 +261,33 @@ def test_a_jpeg_loses_next_to_nothing(options: Mapping[str, Any]) -> None:
     assert opened(made).info.get("progressive") == opened(content).info.get("progressive")
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_quantization_that_no_channel_has_is_left_out(mode: str, number: int) -> None:
+    """It could say anything, and must not become that of a channel."""
+    content = written(drawn(mode), "jpeg", quality=90)
+    start, hidden = content.index(b"\xff\xda"), (HIDDEN * 5)[:64]
+    spoiled = content[:start] + b"\xff\xdb\0\x43" + bytes((number,)) + hidden + content[start:]
+    is_used = mode == "RGB" and number == 1
+    made = fit(spoiled)[0].content
+    assert (made == fit(content)[0].content, hidden in made) == (not is_used, is_used)
+
+
+@pytest.mark.parametrize("numbers", [b"\1\0\0", b"\0\1\0", b"\1\1\1"])
+def test_each_channel_of_a_jpeg_keeps_its_quantization(numbers: bytes) -> None:
+    """Whatever number it has in the file."""
+    content = bytearray(written(photo(), "jpeg", qtables=[[1] * 64, [40] * 64]))
+    frame = content.index(b"\xff\xc0")
+    for channel, number in enumerate(numbers):
+        content[frame + 12 + 3 * channel] = number
+    before, made = opened(bytes(content)), opened(fit(bytes(content))[0])
+
+    def of_channels(image: Any) -> list[int]:
+        return [image.quantization[table][0] for *_, table in image.layer]
+
+    assert of_channels(made) == of_channels(before) == [(1, 40)[number] for number in numbers]
+
+
 def test_a_webp_without_loss_stays_so() -> None:
     """Every pixel."""
     content = written(photo(), "webp", lossless=True)
