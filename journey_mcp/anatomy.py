@@ -4,6 +4,7 @@ Time and memory are linear in the size of a file, and the pieces that it may hav
 """
 
 import re
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -48,6 +49,10 @@ _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER_BYTES = 13
 _PNG_COLOURS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4}
 """Chunks that colour the image, with their lengths."""
+_PNG_NUMBERS = {b"gAMA", b"cHRM"}
+"""Those that hold numbers of four bytes, in hundred thousandths."""
+_PNG_LARGEST = 1_000_000
+"""No gamma and no chromaticity comes near it; text is far above."""
 _PNG_CHANNELS = {0: 1, 2: 3, 6: 4}
 """Of grey, RGB and RGBA, by colour type."""
 _PNG_PALETTE = 3
@@ -217,7 +222,10 @@ def _png_colour(name: bytes, body: memoryview, header: bytes) -> bytes | None:
     most = {b"PLTE": 3 << header[8], b"tRNS": 1 << header[8]}.get(name, 0) if header[9] == _PNG_PALETTE else 0
     if name == b"tRNS" and header[9] != _PNG_PALETTE:
         most = 2 * _PNG_CHANNELS.get(header[9], 0)
-    return bytes(body) if len(body) == _PNG_COLOURS.get(name) or 0 < len(body) <= most else None
+    if len(body) == _PNG_COLOURS.get(name):
+        numbers = struct.unpack(f">{len(body) // 4}I", body) if name in _PNG_NUMBERS else ()
+        return bytes(body) if all(number <= _PNG_LARGEST for number in numbers) else None
+    return bytes(body) if 0 < len(body) <= most else None
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:

@@ -76,7 +76,7 @@ def test_a_png_without_its_colours_is_refused() -> None:
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_spoiled_files_are_refused_or_mended(data: st.DataObject) -> None:
-    """Nothing but NotAPicture comes out of them, and what is taken can be taken again, a PNG then as it is."""
+    """Nothing but NotAPicture comes out of them, and what is taken can be taken again, a PNG with the same pixels."""
     content = bytearray(data.draw(st.sampled_from(SAMPLES)))
     for at, byte in data.draw(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6)):
         content[at % len(content)] = byte
@@ -88,8 +88,8 @@ def test_spoiled_files_are_refused_or_mended(data: st.DataObject) -> None:
         return
     again, _ = made_fit(taken.content, limits)
     assert (again.format, again.width, again.height) == (taken.format, taken.width, taken.height)
-    # the first time its profile may get the usual name
-    assert made_fit(again.content, limits)[0] == again or taken.format != "png"
+    # Pillow may compress a profile otherwise than Python
+    assert taken.format != "png" or difference(opened(again), opened(taken)) == 0
 
 
 # --- what is left out
@@ -202,6 +202,8 @@ def test_what_stands_behind_the_compressed_data_does_not_leave() -> None:
         chunk(b"gAMA", b"\0\0\xb1\x8f" + HIDDEN),
         chunk(b"sRGB", b"\0" + HIDDEN),
         chunk(b"cHRM", bytes(31)),
+        chunk(b"cHRM", (HIDDEN * 3)[:32]),
+        chunk(b"gAMA", HIDDEN[:4]),
         chunk(b"iCCP", HIDDEN + b"\0\0" + zlib.compress(HIDDEN)),
         chunk(b"iCCP", b"x\0\0" + HIDDEN),
         chunk(b"PLTE", bytes(9)),
