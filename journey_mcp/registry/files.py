@@ -33,6 +33,8 @@ class RegistryFile:
 
 _ADAPTER = TypeAdapter(RegistryFile)
 _LONGEST_WAIT_S = 86400
+_HIGHEST_PRICE = 1_000_000
+_PRICES = ("credits", "usd", "further_megapixel")
 
 
 def shipped_files() -> list[Path]:
@@ -66,6 +68,7 @@ def read_file(path: Path) -> RegistryFile:
     except ValidationError as error:
         raise SetupError(f"Registry file {path}: {'; '.join(_explain(error, plain))}.") from error
     _check_times(path, read)
+    _check_prices(path, read)
     _check_parameter_names(path, read)
     return read
 
@@ -144,6 +147,15 @@ def _check_times(path: Path, read: RegistryFile) -> None:
     for where, seconds in times.items():
         if seconds is not None and not 0 <= seconds <= _LONGEST_WAIT_S:
             raise SetupError(f"{where}={seconds:g} is no time to wait (allowed: 0 to {_LONGEST_WAIT_S}, in seconds).")
+
+
+def _check_prices(path: Path, read: RegistryFile) -> None:
+    for offer in read.offer:
+        for name in _PRICES:
+            price = getattr(offer, name)
+            if price is not None and not 0 <= price <= _HIGHEST_PRICE:
+                where = f"Registry file {path}: offer {offer.model}: {name}={price:.6g}"
+                raise SetupError(f"{where} is no price (allowed: 0 to {_HIGHEST_PRICE:,}).")
 
 
 def _check_parameter_names(path: Path, read: RegistryFile) -> None:
