@@ -17,9 +17,9 @@ PERIODS: Mapping[str, float | None] = {"call": 0.0, "hour": 3600.0, "day": 86400
 UNKNOWN_COST: Charges = {"credits": Decimal(8), "usd": Decimal("0.10")}
 """What an image counts when its price is not known, unless a person says otherwise."""
 _AMOUNT = r"(\d{1,9}(?:\.\d{1,6})?)\s*(credits|usd)"
-_LIMIT = re.compile(rf"{_AMOUNT}\s*/\s*(call|hour|day|total)(?:@([a-z0-9_-]+))?", re.IGNORECASE)
+_LIMIT = re.compile(rf"{_AMOUNT}\s*/\s*(call|hour|day|total)(?:\s*@\s*([a-z0-9_-]+))?", re.IGNORECASE)
 _MONEY = re.compile(_AMOUNT, re.IGNORECASE)
-_PRICE = re.compile(rf"{_AMOUNT}\s*@([a-z0-9_-]+)", re.IGNORECASE)
+_PRICE = re.compile(rf"{_AMOUNT}\s*@\s*([a-z0-9_-]+)", re.IGNORECASE)
 CreditPrices = Mapping[str, Decimal]
 """US dollars for one credit, by provider."""
 

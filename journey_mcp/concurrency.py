@@ -10,7 +10,7 @@ _ONE_MORE_S = 300.0
 """After so long without a refusal one more may run than was learnt."""
 _FORGOTTEN_S = 3600.0
 """After so long nothing of what was learnt holds, unless a limit is configured to grow back to."""
-_PART = re.compile(r"([1-9]\d{0,5})(?:@([a-z0-9_-]+))?", re.IGNORECASE)
+_PART = re.compile(r"([1-9]\d{0,5})(?:\s*@\s*([a-z0-9_-]+))?", re.IGNORECASE)
 
 Limits = Mapping[str | None, int]
 """How many may run at once, by provider; `None` is every provider that is not named."""

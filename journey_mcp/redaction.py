@@ -17,6 +17,10 @@ _LONGEST = 100_000
 """Text of this length with an escaped secret in it is hidden as a whole: finding the place would take too long."""
 _KEYS = ("_API_KEY", "_API_TOKEN", "_WEBHOOK_SECRET")
 _ADDRESSES = ("_BASE_URL", "_PUBLIC_URL", "_DATABASE_URL", "_PROXY")
+_REFERENCE = re.compile(
+    r"\$\{[A-Za-z_][A-Za-z0-9_.:-]{0,80}\}|\$(?:env:)?[A-Za-z_]\w{0,80}|%[A-Za-z_]\w{0,80}%"
+    r"|\{\{[^{}]{1,80}\}\}|\$\([^()]{1,80}\)"
+)
 _DEEPEST = 100
 """Nothing that makes sense is nested deeper, and showing it as text would overflow the stack."""
 
@@ -112,11 +116,16 @@ def secrets_in(environment: Mapping[str, str]) -> list[str]:
     """
     found = list[str]()
     for name, value in environment.items():
-        if name.endswith(_KEYS):
+        if name.endswith(_KEYS) and not is_reference(value.strip()):
             found += [value.strip(), value.strip().removeprefix("whsec_")]
         elif name.upper().endswith(_ADDRESSES):
             found += _passwords_in(value)
     return list(dict.fromkeys(filter(None, found)))
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text only names a value, as `${KEY}`, `$KEY`, `%KEY%`, `{{key}}`: nothing in it is secret."""
+    return _REFERENCE.fullmatch(text) is not None
 
 
 def without_userinfo(text: str) -> str:

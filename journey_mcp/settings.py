@@ -23,6 +23,7 @@ from journey_mcp.allowed_hosts import AllowedHosts
 from journey_mcp.budgets import parse_amounts, parse_credit_prices, parse_limits
 from journey_mcp.concurrency import parse_limits_at_once
 from journey_mcp.errors import SetupError
+from journey_mcp.leftovers import check_written
 from journey_mcp.redaction import secrets_in, without_userinfo
 from journey_mcp.standard_webhooks import key_of
 
@@ -85,8 +86,6 @@ Folders = Annotated[tuple[Path, ...], BeforeValidator(_listed), AfterValidator(_
 Seconds = Annotated[int, Field(ge=0, le=300)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], InAnyCase]
 _ORIGIN = re.compile(r"https://[^\s/?#*%\\]+")
-_UNEXPANDED = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_.:-]{0,80}\}")
-"""A reference to a variable that a configuration file has and that nothing replaced by its value."""
 
 
 class Settings(BaseModel):
@@ -362,7 +361,7 @@ class Settings(BaseModel):
         """
         key = self.told(variable)
         if key is not None and variable in self.others:
-            _check_expanded(variable, key, is_secret=True)
+            check_written(variable, key, is_secret=True)
             if fault := _fault_of(key):
                 raise _wrong(variable, "(secret)", fault, is_key=True)
         return key
@@ -428,7 +427,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             if name.endswith(_PROVIDERS_OWN) and name not in known and value.strip()
         }
     for name, field in known.items():
-        _check_expanded(name, given.get(field, ""), is_secret=_is_secret(field))
+        check_written(name, given.get(field, ""), is_secret=_is_secret(field))
     given["hidden"] = secrets_in(environment)
     try:
         settings = Settings.model_validate(given)
@@ -461,25 +460,6 @@ def _is_secret(field: str) -> bool:
 def _keys() -> set[str]:
     """The fields of keys of providers."""
     return {field for field in Settings.model_fields if _is_secret(field)} - {"webhook_secret"}
-
-
-def _check_expanded(variable: str, value: str, *, is_secret: bool) -> None:
-    """Refuse what a configuration file left around or in place of a value; of the value itself nothing is shown.
-
-    Raises:
-        SetupError: names the variable and what is wrong with it.
-    """
-    # a secret may have such characters in it by chance, and a part of it must not be shown
-    if reference := _UNEXPANDED.fullmatch(value) if is_secret else _UNEXPANDED.search(value):
-        raise SetupError(
-            f"{variable} has {reference[0]} in it: nothing has put the value in its place.",
-            next_step="Write the value itself, or unset this variable; not every client's file knows such references.",
-        )
-    if value[:1] in {'"', "'"} and value[-1:] == value[:1]:
-        raise SetupError(
-            f"{variable} is in quotes, which would be sent or looked for as a part of it.",
-            next_step=f"Set it without the {value[0]} at both ends.",
-        )
 
 
 def no_key() -> SetupError:

@@ -1,4 +1,4 @@
-"""SOCKS proxies that the environment names, in the form that httpx2 takes.
+"""Proxies that the environment names, those of SOCKS in the form that httpx2 takes.
 
 Desktops and proxy programs write `socks://host:port`, which says no version and which httpx2 refuses.
 """
@@ -31,11 +31,17 @@ def version_named() -> Iterator[None]:
         os.environ.update(unclear)
 
 
+def named_for(scheme: str, host: str) -> str | None:
+    """The proxy of any kind that the environment names for requests to this host, unless `NO_PROXY` names the host."""
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    return proxy if proxy and not proxy_bypass(host) else None
+
+
 def proxy_for(scheme: str, host: str) -> str | None:
     """The SOCKS proxy for requests to this host, unless `NO_PROXY` names the host; `None` also for other proxies."""
-    proxies = getproxies()
-    proxy = proxies.get(scheme) or proxies.get("all") or ""
-    if not proxy.lower().startswith("socks") or proxy_bypass(host):
+    proxy = named_for(scheme, host)
+    if proxy is None or not proxy.lower().startswith("socks"):
         return None
     return _as_socks5(proxy) if _is_unclear(proxy) else proxy
 

@@ -33,7 +33,9 @@ async def test_with_a_key_the_variable_and_its_value_are_named(
     assert f"({variable}={value!r})" in message
     assert reason in message
     assert advice in message
-    assert "unset this variable" in (raised.value.failure.next_step or "")
+    next_step = raised.value.failure.next_step or ""
+    assert "unset this variable" in next_step
+    assert ("socks5://HOST:PORT" in next_step) == (not variable.startswith("SSL"))
 
 
 @pytest.mark.parametrize(
@@ -79,3 +81,17 @@ async def test_a_key_for_a_sandbox_of_ones_own_works_behind_a_proxy(
     ):
         task = await studio.wait_for_new(await created(studio, wish()), 300)
         assert task.status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("proxy", ["http://kim:s3cret@127.0.0.1:9", "127.0.0.1:9", "socks5://127.0.0.1:9"])
+async def test_what_is_not_reached_through_a_proxy_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """The provider may be well, and a name that cannot be resolved may be the proxy's."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    async with running_studio(settings_for("https://api.example.test", tmp_path)) as studio:
+        task = await studio.wait_for_new(await created(studio, wish()), 300)
+    assert task.failure is not None
+    assert task.failure.code == "unreachable"
+    shown = proxy.replace("kim:s3cret@", "")
+    assert f'No connection to api.example.test through the proxy "{shown}" of the environment' in task.failure.message

@@ -9,7 +9,9 @@ from support import SERVICES
 from test_new_provider import FACTS
 
 from journey_mcp.errors import SetupError
+from journey_mcp.redaction import secrets_in
 from journey_mcp.server import check
+from journey_mcp.server.menu import read_menu
 from journey_mcp.settings import misspelled, read_settings, variables
 
 
@@ -98,7 +100,13 @@ def test_origins_are_read_as_people_write_them() -> None:
     [
         ('"japi_live_x"', "is in quotes"),
         ("'japi_live_x'", "is in quotes"),
+        ("`japi_live_x`", "is in quotes"),
         ("${user_config.key}", "has ${user_config.key} in it"),
+        ("$JOURNEY_KEY", "has $JOURNEY_KEY in it"),
+        ("$env:JOURNEY_KEY", "has $env:JOURNEY_KEY in it"),
+        ("%JOURNEY_KEY%", "has %JOURNEY_KEY% in it"),
+        ("{{journey_key}}", "has {{journey_key}} in it"),
+        ("$(cat key.txt)", "has $(cat key.txt) in it"),
     ],
 )
 def test_what_a_configuration_file_left_in_a_value_is_named(name: str, value: str, says: str) -> None:
@@ -108,6 +116,72 @@ def test_what_a_configuration_file_left_in_a_value_is_named(name: str, value: st
     assert str(raised.value).startswith(f"{name} {says}")
     assert "japi_live_x" not in str(raised.value.failure)
     assert raised.value.failure.next_step
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reference"),
+    [
+        ("JOURNEY_MCP_DATA_DIR", "$HOME/images", "$HOME"),
+        ("JOURNEY_MCP_DATA_DIR", "%APPDATA%\\journey", "%APPDATA%"),
+        ("JOURNEY_MCP_IMAGE_DIRS", "/srv/images, $HOME/Desktop", "$HOME"),
+    ],
+)
+def test_a_folder_that_begins_with_a_reference_is_named(name: str, value: str, reference: str) -> None:
+    """It would be made, or looked for, under that very name."""
+    with pytest.raises(SetupError, match=f"^{name} has {re.escape(reference)} in it"):
+        read_settings({name: value})
+
+
+@pytest.mark.parametrize("value", ["$9.99", "/srv/100%/a%b", "/srv/$HOME", "~/images"])
+def test_such_characters_elsewhere_are_a_folder(value: str) -> None:
+    """Names of folders may have them."""
+    assert read_settings({"JOURNEY_MCP_DATA_DIR": value}).data_dir
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        *(
+            (text, "is a placeholder")
+            for text in ("your-key", "YOUR_API_KEY", "<your key>", "...", "xxxx", "undefined")
+        ),
+        *((text, "at an end") for text in ('"abc', "abc,", "abc;", "BFL_API_KEY=abc")),
+    ],
+)
+def test_what_is_no_key_is_told_before_it_is_sent(value: str, says: str) -> None:
+    """Documents and templates have such; nothing of it is shown."""
+    with pytest.raises(SetupError, match=f"^BFL_API_KEY .*{says}") as raised:
+        read_settings({"BFL_API_KEY": value})
+    assert "abc" not in str(raised.value.failure)
+
+
+def test_a_reference_in_the_place_of_a_key_is_no_secret() -> None:
+    """What names it would be hidden otherwise."""
+    assert secrets_in({"BFL_API_KEY": "${user_config.key}", "VTRIX_API_KEY": "$VTRIX_API_KEY"}) == []
+    assert secrets_in({"BFL_API_KEY": "$a-b"}) == ["$a-b"]
+
+
+@pytest.mark.parametrize("name", ["BUDGET", "CREDIT_PRICE", "MAX_CONCURRENT"])
+def test_a_provider_that_there_is_not_is_told_at_the_start(name: str) -> None:
+    """As one in `JOURNEY_MCP_PROVIDERS`: every call says what to correct."""
+    value = {"BUDGET": "4credits/day", "CREDIT_PRICE": "0.01 USD", "MAX_CONCURRENT": "2"}[name]
+    environment = {"BFL_API_KEY": "bfl_x", f"JOURNEY_MCP_{name}": f"{value} @ OpenAI"}
+    with pytest.raises(SetupError, match=f"JOURNEY_MCP_{name}=.* no provider 'openai'"):
+        check(read_settings(environment))
+    check(read_settings({**environment, f"JOURNEY_MCP_{name}": f"{value} @ BFL"}))
+
+
+def test_a_default_model_is_named_as_people_write_it() -> None:
+    """As in a call."""
+    settings = read_settings(
+        {
+            "BFL_API_KEY": "bfl_x",
+            "JOURNEY_MCP_DEFAULT_MODEL": "FLUX.2 [pro]",
+            "JOURNEY_MCP_DEFAULT_EDIT_MODEL": "black-forest-labs/flux-kontext-max",
+        }
+    )
+    defaults = read_menu(settings).defaults
+    assert (defaults.imagine, defaults.edit_image) == ("flux-2-pro", "flux-kontext-max")
 
 
 def test_a_reference_inside_a_folder_is_named_and_one_inside_a_secret_is_the_secret() -> None:

@@ -75,9 +75,10 @@ def _unusable(what: str, variables: Sequence[str], error: Exception) -> SetupErr
     reason = "its address cannot be read" if has_userinfo else getattr(error, "strerror", None) or str(error)
     if "socks://" in given.lower():
         reason = f"{reason}; nothing there answers as a SOCKS5 proxy: start it, and write socks5:// for it"
+    form = ": a proxy is written as http://HOST:PORT or socks5://HOST:PORT" if variables == _PROXIES else ""
     return SetupError(
         f"{what} of the environment cannot be used ({given}): {reason}.",
-        next_step="Correct or unset this variable where the server is started.",
+        next_step=f"Correct or unset this variable where the server is started{form}.",
     )
 
 
@@ -196,6 +197,12 @@ def _sendable(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
+def _way_to(url: httpx2.URL) -> str:
+    """Return what a message says of the way there: the proxy that the environment names, if one is on it."""
+    proxy = None if url.host in _HERE else socks.named_for(url.scheme, url.host)
+    return f" through the proxy {quoted(without_userinfo(proxy))} of the environment" if proxy else ""
+
+
 async def _exchanged(http: httpx2.AsyncClient, request: httpx2.Request, redactor: Redactor, within_s: float) -> Answer:
     host = request.url.host
     try:
@@ -206,7 +213,7 @@ async def _exchanged(http: httpx2.AsyncClient, request: httpx2.Request, redactor
             finally:
                 await response.aclose()
     except _NOTHING_SENT as error:
-        raise Unreachable(f"No connection to {host}: {_reason(error, redactor)}.") from error
+        raise Unreachable(f"No connection to {host}{_way_to(request.url)}: {_reason(error, redactor)}.") from error
     except (httpx2.HTTPError, TimeoutError) as error:
         raise ExchangeBroken(f"The exchange with {host} broke off: {_reason(error, redactor)}.") from error
     body, text = _without(redactor, raw)

@@ -325,12 +325,13 @@ def _import_studio() -> StudioOpener:
 
 
 def check(settings: Settings) -> None:
-    """Find what is wrong with the user's own registry file and models before serving; costs nothing without any.
+    """Find what is wrong with settings that name models or providers before serving; costs nothing without any.
 
     Raises:
         SetupError: as `read_menu`.
     """
-    if settings.registry or settings.default_model or settings.default_edit_model or settings.providers:
+    names = (settings.registry, settings.default_model, settings.default_edit_model, settings.providers)
+    if any((*names, settings.budget, settings.credit_price, settings.max_concurrent)):
         from journey_mcp.server.menu import read_menu  # noqa: PLC0415  # not before the first answer
 
         read_menu(settings)

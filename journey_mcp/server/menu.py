@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from journey_mcp import model_names
 from journey_mcp.accounts import catalog_of
 from journey_mcp.errors import SetupError
 from journey_mcp.fitting import models_of
@@ -54,12 +55,13 @@ def _default(catalog: Catalog, tool: Tool, wanted: str | None, variable: str) ->
         return ""  # the tool is left out
     if wanted is None:
         return _BUILT_IN[tool] if _BUILT_IN[tool] in offered else offered[0]
-    if wanted not in offered:
+    model = model_names.meant(wanted, catalog)
+    if model not in offered:
         raise SetupError(
             f"{variable}={wanted!r}: {tool} has no such model (allowed: {', '.join(offered) or 'none'}).",
             next_step="Correct or unset this variable.",
         )
-    return wanted
+    return model
 
 
 def _pinned(catalog: Catalog, usual: Mapping[Tool, str]) -> dict[tuple[Tool, str], str]:
