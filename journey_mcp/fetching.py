@@ -49,6 +49,9 @@ _NOT_PUBLIC_EITHER = (
     ipaddress.ip_network("3fff::/20"),  # documentation
 )
 
+_LOCAL_NAMES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".localdomain", ".intranet")
+"""Names that a network gives for itself; one without a dot is none of the public DNS either."""
+
 Origin = tuple[str, int]
 """Host, in one form, and port."""
 Resolver = Callable[[str, int], Awaitable[list[str]]]
@@ -110,8 +113,9 @@ def is_reachable_by_others(url: str) -> bool:
     except FetchError:
         return False
     host = _canonical(target.host)
-    is_local = host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
-    return target.url.scheme == "https" and not is_local and (not _is_address(host) or is_public(host))
+    if _is_address(host):
+        return target.url.scheme == "https" and is_public(host)
+    return target.url.scheme == "https" and "." in host.strip(".") and not host.rstrip(".").endswith(_LOCAL_NAMES)
 
 
 def origin_of(url: str) -> Origin:

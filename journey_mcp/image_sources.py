@@ -4,20 +4,21 @@ They are found here, and nothing is opened: `Pictures.read` does that, once it i
 """
 
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from anyio import to_thread
 
-from journey_mcp import image_text, imaging, local_files
+from journey_mcp import image_text, image_urls, imaging, local_files
 from journey_mcp.availability import is_listening
 from journey_mcp.errors import FileNotAllowed, InvalidRequest, MalformedUrl, UnknownImage, UnusableImage
 from journey_mcp.fetching import Fetcher, is_reachable_by_others
 from journey_mcp.holdings import Holdings
-from journey_mcp.image_text import Data, FilePath, Given, Unusable, WebAddress
+from journey_mcp.image_text import Data, FilePath, Given, Unusable, WebAddress, WholeTask
 from journey_mcp.images import ImageId, OutputImage
 from journey_mcp.local_files import Located
 from journey_mcp.notices import Notice
@@ -37,6 +38,7 @@ _LONG = 65_536
 _LIST = "Call fetch_task without task_ids to see the pictures there are."
 _SHOWN, _SHOWN_OF_DATA = 120, 40
 _NOT_HERE = "what the chat holds does not reach a server"
+_FROM = re.compile(r"[?&]utm_[a-z]+=[^&#]*", re.IGNORECASE)
 _DATA_STEP = "Give data:image/png;base64,… with the whole picture, or a URL."
 
 
@@ -78,8 +80,9 @@ class ImageFinder:
         given += [("mask", request.mask)] if request.mask is not None else []
         meanings = {text: await _meaning(text) for _, text in given}
         own = await self._own_images(list(filter(None, map(_url_of, meanings.values()))), principal)
-        ids = {*own.values(), *filter(None, map(_id_of, meanings.values()))}
-        tasks = await self._holdings.store.get([id_.task_id for id_ in ids], principal=principal) if ids else {}
+        whole = {meaning.task_id for meaning in meanings.values() if isinstance(meaning, WholeTask)}
+        ids = whole.union(id_.task_id for id_ in (*own.values(), *filter(None, map(_id_of, meanings.values()))))
+        tasks = await self._holdings.store.get(list(ids), principal=principal) if ids else {}
         call = _Call(files_allowed=files_allowed, roots=roots, meanings=meanings, tasks=tasks, own=own)
         found: dict[str, Source] = {}
         for argument, text in given:
@@ -96,6 +99,9 @@ class ImageFinder:
         name = f"{argument}={(without_userinfo(text[:_SHOWN]) if '://' in text[:_SHOWN] else text[:_SHOWN])!r}"
         if isinstance(meaning, ImageId):
             return await self._earlier(meaning, call.tasks.get(meaning.task_id))
+        if isinstance(meaning, WholeTask):
+            task = call.tasks.get(meaning.task_id)
+            return await self._earlier(_only_image(name, meaning, task), task)
         if isinstance(meaning, Data):
             name = f"{argument}={text[:_SHOWN_OF_DATA]!r}…"
             return Source(name=name, kind="image data", stored="", load=partial(_decoded, name, meaning))
@@ -169,7 +175,8 @@ class ImageFinder:
         """Return which of these URLs are those of the principal's images, whole or with the query cut off."""
         if not urls:
             return {}
-        tasks = await self._holdings.store.naming([_without_query(url) for url in urls], principal=principal)
+        paths = {_without_query(spelled) for url in urls for spelled in (url, unquote(url))}
+        tasks = await self._holdings.store.naming(sorted(paths), principal=principal)
         images = [(ImageId(task.id, n), image.url) for task in tasks for n, image in enumerate(task.images, start=1)]
         return {url: id_ for url in urls if (id_ := image_at(url, images))}
 
@@ -212,16 +219,30 @@ def _id_of(meaning: Given) -> ImageId | None:
 
 
 def image_at(url: str, images: Iterable[tuple[ImageId, str]]) -> ImageId | None:
-    """Return the image at this URL, or the only one whose URL it is but for a query that was cut off."""
-    given = url.partition("#")[0]
-    cut: dict[str, ImageId] = {}
+    """Return the image at this URL, or the only one whose URL it is but for the query.
+
+    A query that was cut off, or that says where the link was copied from, counts as none. Behind the name of a file
+    further parameters count for nothing; one with another value may choose another image.
+    """
+    given = unquote(_FROM.sub("", url.partition("#")[0]))
+    is_file = image_urls.names_file(_without_query(given))
+    near: dict[str, ImageId] = {}
     for id_, its_url in images:
-        normalised = _normalised(its_url)
-        if its_url == url or normalised == given:
+        plain = unquote(_normalised(its_url))
+        if its_url == url or plain == given:
             return id_
-        if normalised.startswith(given) and _without_query(normalised) == _without_query(given):
-            cut.setdefault(its_url, id_)
-    return next(iter(cut.values())) if len(cut) == 1 else None
+        if _without_query(plain) == _without_query(given) and (
+            plain.startswith(given) or (is_file and _agree(given, plain))
+        ):
+            near.setdefault(its_url, id_)
+    return next(iter(near.values())) if len(near) == 1 else None
+
+
+def _agree(given: str, whole: str) -> bool:
+    """Whether the parameters that both queries have are the same, the given ones perhaps cut off."""
+    its = dict(parse_qsl(whole.partition("?")[2], keep_blank_values=True))
+    parameters = parse_qsl(given.partition("?")[2], keep_blank_values=True)
+    return all(its.get(name, value).startswith(value) for name, value in parameters)
 
 
 def _normalised(url: str) -> str:
@@ -278,11 +299,14 @@ _REASONS: dict[Unusable, tuple[type[InvalidRequest], str, str]] = {
     Unusable.TASK_ID: (
         UnknownImage,
         " is no id of a picture: that is a task's id, a dot, and the picture's number",
-        f"Give an id such as tsk_….2; {_LIST}",
+        f"Give an id such as tsk_….2. {_LIST}",
     ),
     Unusable.BAD_URL: (
         MalformedUrl,
-        f" is no whole URL: that has no blanks or dots for a rest, and at most {image_text.MAX_URL:,} characters",
+        (
+            " is no whole URL: that has a host, no blanks, no placeholder such as {id} and no dots for a rest, and at "
+            f"most {image_urls.MAX_URL:,} characters"
+        ),
         "Give the picture's public URL and nothing else, or the id of an earlier picture (tsk_….2).",
     ),
     Unusable.SEVERAL: (
@@ -302,7 +326,10 @@ _REASONS: dict[Unusable, tuple[type[InvalidRequest], str, str]] = {
             " is neither an http(s) URL, a data URI, a path of a picture file, nor the id of an earlier picture "
             "(such as tsk_….2)"
         ),
-        "Give the picture's public URL, or the id that imagine or fetch_task returned.",
+        (
+            "Give the picture's public URL, or the id that imagine or fetch_task returned. If it is attached to the "
+            f"chat: {_NOT_HERE}; save it as a file, or give a link."
+        ),
     ),
 }
 
@@ -312,6 +339,21 @@ def _unusable(name: str, reason: Unusable) -> InvalidRequest:
     return kind(f"{name}{clause}.", next_step=step)
 
 
+def _only_image(name: str, wanted: WholeTask, task: Task | None) -> ImageId:
+    """Return the one image of a task that is named without a number."""
+    first = ImageId(wanted.task_id, 1)
+    _image_of(first, task)
+    if task and len(task.images) > 1:
+        raise UnknownImage(
+            f"{name} is a task with {len(task.images)} pictures.", next_step=f"Give the id of one: {_ids_of(task)}."
+        )
+    return first
+
+
+def _ids_of(task: Task) -> str:
+    return ", ".join(str(ImageId(task.id, n + 1)) for n in range(len(task.images)))
+
+
 def _image_of(wanted: ImageId, task: Task | None) -> OutputImage:
     if task is None:
         raise UnknownImage(f"There is no task {wanted.task_id}.", next_step=_LIST)
@@ -319,8 +361,7 @@ def _image_of(wanted: ImageId, task: Task | None) -> OutputImage:
         hint = f"Call fetch_task with {task.id} until it has succeeded." if not task.status.is_final else _LIST
         raise UnknownImage(f"Task {task.id} is {task.status} and has no picture.", next_step=hint)
     if wanted.number > len(task.images):
-        ids = ", ".join(str(ImageId(task.id, n + 1)) for n in range(len(task.images)))
-        raise UnknownImage(f"Task {task.id} has no picture {wanted.number}.", next_step=f"It has {ids}.")
+        raise UnknownImage(f"Task {task.id} has no picture {wanted.number}.", next_step=f"It has {_ids_of(task)}.")
     return task.images[wanted.number - 1]
 
 

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from journey_mcp.image_urls import INVISIBLE, MAX_URL, SCHEME, whole
 from journey_mcp.images import ImageId
 from journey_mcp.local_files import looks_like_path
-from journey_mcp.requests import is_web_address
 
 MAX_PATH = 4096
 """Characters. No common system takes a longer path."""
-MAX_URL = 8192
-"""Characters. Servers commonly refuse a longer URL."""
 
 
 class Unusable(enum.Enum):
@@ -29,7 +27,7 @@ class Unusable(enum.Enum):
     IN_CHAT = enum.auto()
     """It stands for something that only the chat holds, such as `[Image #1]` or `sandbox:/mnt/data/a.png`."""
     TASK_ID = enum.auto()
-    """It begins like the id of a task, and is not the id of an image."""
+    """It begins like the id of a task, and is neither that nor the id of an image."""
     BAD_URL = enum.auto()
     """It begins like a URL, and is none: too long, or with characters that no URL has."""
     SEVERAL = enum.auto()
@@ -39,6 +37,13 @@ class Unusable(enum.Enum):
     TOO_LONG = enum.auto()
     """It is longer than any path, and nothing else either."""
     UNKNOWN = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class WholeTask:
+    """The id of a task, without the number of one of its images."""
+
+    task_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class FilePath:
         return any(folder in text for folder in _FOLDERS_OF_CHATS) or not any(mark in text for mark in "/\\~")
 
 
-Given = ImageId | Data | WebAddress | FilePath | Unusable
+Given = ImageId | WholeTask | Data | WebAddress | FilePath | Unusable
 
 
 def read(text: str) -> Given:
@@ -86,7 +91,7 @@ def read(text: str) -> Given:
         if content is None:
             break
         inner = _trimmed(content)
-    return _path(text.strip(), inner)
+    return _embedded(inner) or _path(text.strip(), inner)
 
 
 def decoded(data: Data) -> bytes:
@@ -121,13 +126,17 @@ def texts_of(value: Any) -> list[Any]:
             return texts_of(parsed)
         links = _SEPARATORS.split(value.strip()) if len(value) <= _SHORT else []
         return links if links and all(link.lower().startswith(_LINK_STARTS) for link in links) else [value]
+    while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+        value = value[0]
     if isinstance(value, list) and not any(isinstance(item, list) for item in value):
         return [text for item in value for text in texts_of(item)]
     if isinstance(value, dict):
-        block = next((value[key] for key in _BLOCK_KEYS if isinstance(value.get(key), str | dict)), None)
-        if isinstance(block, dict):
-            block = next((block[key] for key in _BLOCK_KEYS if isinstance(block.get(key), str)), None)
-        return [value if block is None else block]
+        block: Any = value
+        for _ in range(_DEEPEST_BLOCK):
+            block = next((block[key] for key in _BLOCK_KEYS if isinstance(block.get(key), str | dict)), None)
+            if not isinstance(block, dict):
+                break
+        return [block if isinstance(block, str) else value]
     return [value]
 
 
@@ -146,24 +155,36 @@ def only_text(value: Any) -> Any:
 # --- what stands around
 
 _LAYERS = 6
+_TAGS = 4096
+"""So many characters are looked through for the image in a piece of HTML."""
 _SHORT = 16_384
-_AROUND = " \t\r\n\v\f,;\"'`\u00a0\u202f\u200b\u2060\ufeff\u00ab\u00bb\u2018\u2019\u201c\u201d\u201e"
-"""Blanks, separators, and quotes, also those of word processors."""
+_AROUND = (
+    f" \t\r\n\v\f,;\"'`\u00a0\u202f{INVISIBLE}\u00ab\u00bb\u2018\u2019\u201c\u201d\u201e"
+    "\u3000\u3001\u3002\u3008\u3009\u300a\u300b\u300c\u300d\u300e\u300f\u3010\u3011\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f"
+)
+"""Blanks, separators, brackets and quotes, also those of word processors and of Chinese and Japanese."""
 _MOST_ESCAPED_BREAKS = 9
 _ESCAPED_BREAKS = ("\\n", "\\r", "\\t")
 _PERCENT = {f"%{ord(character):02X}": character for character in "+/=-_ \t\r\n"}
-_ESCAPES = {
-    **dict.fromkeys(_ESCAPED_BREAKS, ""),
+_ESCAPES = dict.fromkeys((*_ESCAPED_BREAKS, *INVISIBLE), "") | {
     "\\/": "/",
-    "\\u002b": "+",
-    "\\u002f": "/",
-    "\\u003d": "=",
+    **{f"\\u00{ord(character):02x}": character for character in "+/="},
+    # without its semicolon where that was taken for the end of a sentence
+    **{f"&#x{ord(character):X}{end}": character for end in (";", "") for character in "+/="},
+    **{f"&#{ord(character)}{end}": character for end in (";", "") for character in "+/="},
     **_PERCENT,
     **{written.lower(): meant for written, meant in _PERCENT.items()},
 }
-"""What the notations of strings and of URLs make of base64: each is replaced in little memory, however many."""
-_PAIRS = {"<": ">", "[": "]", "(": ")"}
+"""What the notations of strings, URLs and HTML make of base64: each is replaced in little memory, however many."""
+_PAIRS = {"<": ">", "[": "]", "(": ")", "{": "}"}
+_EMPHASIS = re.compile(r"([*_~]{1,3})(?=[^*_~])")
+_CSS = re.compile(r"url\(", re.IGNORECASE)
 _IMG = re.compile(r"<img\s[^>]{0,2000}?src\s{0,9}=\s{0,9}(?P<quote>[\"']?)", re.IGNORECASE)
+_LINK = re.compile(r"<\w{1,40}\s[^>]{0,2000}?(?:src|href|path|url)\s{0,9}=\s{0,9}(?P<quote>[\"']?)", re.IGNORECASE)
+_LABEL = re.compile(
+    r"(?:[-*+>\u2022]\s|\d{1,2}[.)]\s)?\s{0,9}(?:(?!file:)([A-Za-z][A-Za-z _-]{1,40})[:=](?!//)\s{0,9})?"
+)
+"""What stands before an image in a list, or as `Image URL: `; the words are looked at besides."""
 _ELEMENT = re.compile(r"<(\w{1,40})>")
 _PASTED = re.compile(r"\[image(?: ?#?\d{1,4})?:? source: ", re.IGNORECASE)
 """The beginning of Claude Code's note of a pasted image, which ends with the file's path and a bracket."""
@@ -186,15 +207,26 @@ def _content(text: str) -> str | None:
     """Return what Markdown, an element of HTML or XML, or brackets hold; `None` when there is nothing around."""
     if pasted := _PASTED.match(text):
         return text[pasted.end() :].removesuffix("]")
-    if image := _IMG.match(text):
-        return text[image.end() :].partition(image["quote"] or ">")[0]
+    if text.startswith("<") and (tag := _IMG.search(text, 0, _TAGS) or _LINK.match(text)):
+        return text[tag.end() :].partition(tag["quote"] or ">")[0]
     if (element := _ELEMENT.match(text)) and text.endswith(f"</{element[1]}>"):
         return text[element.end() :].removesuffix(f"</{element[1]}>")
     if (target := _markdown_target(text)) is not None:
         return target
-    if text[:1] in _PAIRS and (text.endswith(_PAIRS[text[0]]) or _WEB.match(text, 1)):
+    if text[:1] in _PAIRS and (text.endswith(_PAIRS[text[0]]) or SCHEME.match(text, 1)):
         return text[1:].removesuffix(_PAIRS[text[0]])
-    return None
+    return _marked(text)
+
+
+def _marked(text: str) -> str | None:
+    """Return what is emphasized, named in CSS, an item of a list, or labelled; `None` when it is none of these."""
+    if (mark := _EMPHASIS.match(text)) and text.endswith(mark[1]):
+        return text[mark.end() :].removesuffix(mark[1])
+    if css := _CSS.match(text):
+        return text[css.end() :].removesuffix(")")
+    label = _LABEL.match(text)
+    is_label = label and label.end() and set(_WORD.findall((label[1] or "").lower())) <= _LABELS
+    return text[label.end() :] if label and is_label else None
 
 
 def _markdown_target(text: str) -> str | None:
@@ -215,14 +247,17 @@ def _markdown_target(text: str) -> str | None:
 # --- ids, data, URLs
 
 _ENCODED = re.compile(r"(data|https?)%3A", re.IGNORECASE)
-_WEB = re.compile(r"(https?)\s{0,9}:[/\\]+", re.IGNORECASE)
-_HOST_ENDS = re.compile(r"[/?#]")
 _SECOND_LINK = re.compile(r"[\s,;'\"<(|]https?://", re.IGNORECASE)
-_LINE_BREAK = re.compile(r"[ \t]{0,99}[\r\n]+[ \t]{0,99}")
-_NAME_OF_IMAGE = re.compile(r"[^?#]*\.(png|jpe?g|jfif|webp|gif|bmp|tiff?|heic|heif|avif)(?![^?#])", re.IGNORECASE)
+_INSIDE = re.compile(r"(?<![A-Za-z0-9+.-])(?<!xmlns=['\"])https?:[/\\]{2}", re.IGNORECASE)
+_ENDS_OF_LINKS = {'"': '"', "'": "'", "<": ">", "(": ")", "[": "]", "`": "`"}
+_OWN = re.compile(
+    r"(?<![A-Za-z0-9_-])(?i:tsk)_([A-Za-z0-9_-]{22})(?:\s?[.#:/_-]\s?0{0,3}([1-9]\d{0,2}))?(?![A-Za-z0-9_-])"
+)
+"""The id of a task of ours, perhaps with an image's number, however they are put together."""
+_LONGEST_MENTION = 500
 
 _DATA = re.compile(r"data\s{0,9}:", re.IGNORECASE)
-_MARK = re.compile(r"(?:^|[;:\s])base64\s{0,9}(?P<end>[,:;]|\s)", re.IGNORECASE)
+_MARK = re.compile(r"(?:^|[;:\s])base64\s{0,9}(?P<end>[,;]|:(?://)?|\s)", re.IGNORECASE)
 _MEDIA_TYPE = re.compile(r"[\w.+/;=\s-]*")
 _HEAD = 512
 _MOST_HEADS = 4
@@ -232,7 +267,7 @@ _MAGIC = re.compile(
     re.DOTALL,
 )
 """The beginnings of images, and of what is taken for one: the decoder says what it is."""
-_ONLY_BASE64 = re.compile(r"[A-Za-z0-9+/_=\s%\\-]*")
+_ONLY_BASE64 = re.compile(rf"[A-Za-z0-9+/_=\s%\\&#;{INVISIBLE}-]*")
 _NO_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 _PIECE = 2**20
 _STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
@@ -249,7 +284,7 @@ def _recognized(text: str) -> Given | None:
         return data
     if ":\\/" in text[:_HEAD]:
         text = text.replace("\\/", "/")
-    if match := _WEB.match(text):
+    if match := SCHEME.match(text):
         return _web_address(match[1], text[match.end() :])
     if len(text) <= _SHORT and text.count("![") > 1 and text.count("](") > 1:
         return Unusable.SEVERAL
@@ -262,7 +297,8 @@ def _data(text: str) -> Data | Unusable | None:
     for _ in range(_MOST_HEADS):
         head = text[start : start + _HEAD]
         is_uri, mark = _DATA.match(head) is not None, _MARK.search(head)
-        if mark and (is_uri or (mark["end"] in ",:;" and _MEDIA_TYPE.fullmatch(head[: mark.start()]))):
+        is_mark = mark and (mark["end"][0] in ",:;" or _has_magic(text[start + mark.end() : start + _HEAD]))
+        if mark and (is_uri or (is_mark and _MEDIA_TYPE.fullmatch(head[: mark.start()]))):
             start += mark.end()
         elif is_uri:
             payload = text[start:].partition(",")[2]
@@ -299,22 +335,22 @@ def _with_plus(raw: bytes) -> bytes:
 
 
 def _web_address(scheme: str, rest: str) -> WebAddress | Unusable:
-    if len(rest) > MAX_URL:
-        return Unusable.BAD_URL
-    if _SECOND_LINK.search(rest):
+    if len(rest) <= MAX_URL and _SECOND_LINK.search(rest):
         return Unusable.SEVERAL
-    if rest.endswith("...") or "…" in rest:
-        return Unusable.BAD_URL  # a model left out the rest
-    rest = rest.rstrip(".>")
-    if rest.endswith(")") and "(" not in rest:
-        rest = rest.rstrip(")")
-    rest = _LINE_BREAK.sub("", rest).replace("&amp;", "&").replace("\\", "/")
-    if _NAME_OF_IMAGE.match(rest):  # otherwise words may follow a blank
-        rest = rest.replace(" ", "%20")
-    host_ends_at = match.start() if (match := _HOST_ENDS.search(rest)) else len(rest)
-    userinfo, at, host = rest[:host_ends_at].rpartition("@")
-    url = f"{scheme.lower()}://{userinfo}{at}{host.lower()}{rest[host_ends_at:]}"
-    return WebAddress(url) if is_web_address(url) else Unusable.BAD_URL
+    url = whole(scheme, rest)
+    return WebAddress(url) if url else Unusable.BAD_URL
+
+
+def _embedded(text: str) -> Given | None:
+    """Return the one image that a few words mention by its URL or its id."""
+    link = _INSIDE.search(text, 0, _HEAD)
+    if link and link.start():
+        rest = text[link.start() :].partition(_ENDS_OF_LINKS.get(text[link.start() - 1], "\0"))[0]
+        return _recognized(_trimmed(rest))
+    if len(text) > _LONGEST_MENTION or looks_like_path(text):
+        return None
+    found = {WholeTask(f"tsk_{id_}") if not n else ImageId(f"tsk_{id_}", int(n)) for id_, n in _OWN.findall(text)}
+    return found.pop() if len(found) == 1 else Unusable.SEVERAL if found else None
 
 
 # --- what only the chat holds
@@ -326,7 +362,7 @@ def _words(text: str) -> frozenset[str]:
 
 _FOLDERS_OF_CHATS = ("/mnt/data/", "/mnt/user-data/", "/home/oai/")
 _CHAT_ADDRESS = re.compile(
-    r"(sandbox|attachments?|blob|cid|file-service|sediment|filesystem|clipboard):|(uploads?|content|ph|photos|"
+    r"(sandbox|computer|attachments?|blob|cid|file-service|sediment|filesystem|clipboard):|(uploads?|content|ph|photos|"
     r"assets-library|about|chrome|webkit-fake-url)://|(turn\d{1,4}[a-z]{1,9}\d{1,4}|file[-_][A-Za-z0-9]{16,99})$",
     re.IGNORECASE,
 )
@@ -339,6 +375,8 @@ _WORDS_AROUND = _words(
     "me message my name new of original path placeholder previous provided reference s second sent shared source that "
     "the this to url user users your with"
 )
+_LABELS = _THINGS | _WORDS_AROUND | _words("are file here href is link path src task uri")
+"""The words of `Here is the image: `."""
 _WORD = re.compile(r"[^\W\d_]+")
 _MOST_WORDS = 120
 
@@ -356,11 +394,13 @@ def _is_in_chat(text: str) -> bool:
 # --- paths
 
 _HOST = re.compile(
-    r"(//)?(?P<www>www\.)?(?:[a-z0-9-]{1,63}\.){1,8}(?P<top>[a-z]{2,24})(:\d{1,5})?(?=/[^/\s]|$)", re.IGNORECASE
+    r"(:?//)?(?P<www>www\.)?(?:(?:[^\W_]|-){1,63}\.){1,8}(?P<top>[^\W\d_]{2,24}|\d{1,3})(:\d{1,5})?(?=/[^/\s]|$)",
+    re.IGNORECASE,
 )
 _TOP_LEVEL = _words("com net org io ai app co dev edu gov info cloud")
 """Where a host is named without a scheme; a folder may have other endings. Two letters are a country."""
 _COUNTRY = 2
+_IPV4 = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}(?![\w.])")
 
 
 def _path(whole: str, inner: str) -> FilePath | Unusable:
@@ -378,17 +418,24 @@ def _with_scheme(text: str) -> str | None:
     if match is None or any(character.isspace() for character in text):
         return None
     top = match["top"].lower()
-    is_host = match.end() < len(text) and (len(top) == _COUNTRY or top in _TOP_LEVEL)
+    is_address = _IPV4.match(match[0].lstrip(":/")) is not None
+    is_name = top in _TOP_LEVEL or (len(top) == _COUNTRY and top.isascii() and top.isalpha())
+    is_host = match.end() < len(text) and (is_name or is_address)
     if not is_host and not match["www"]:
         return None
-    found = _web_address("https", text.removeprefix("//"))
+    found = _web_address("https", text.lstrip(":/"))
     return found.url if isinstance(found, WebAddress) else None
 
 
 # --- several, and content blocks
 
-_BLOCK_KEYS = ("image_url", "url", "source", "data", "path", "file_path", "file", "uri", "id", "image")
+_BLOCK_KEYS = (
+    *("image_url", "imageUrl", "url", "source", "data", "b64_json", "base64", "blob", "inlineData", "inline_data"),
+    *("file_data", "fileData", "path", "file_path", "file", "resource", "uri", "file_uri", "fileUri", "href", "src"),
+    *("id", "image_id", "image", "file_id", "task_id"),
+)
 """Where content blocks of models' APIs, MCP included, keep an image."""
+_DEEPEST_BLOCK = 4
 _LINK_STARTS = ("http://", "https://", "www.", "tsk_")
 _SEPARATORS = re.compile(r"[\s,;]+")
 _MOST_COMMAS = 1000

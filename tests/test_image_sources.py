@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import pytest
@@ -244,6 +245,34 @@ async def test_our_own_url_is_known_whole_or_cut(tmp_path: Path) -> None:
             assert here.sent_to("bfl")[-1]["input_image"] == url
 
 
+async def test_the_id_of_a_task_is_its_only_image(tmp_path: Path) -> None:
+    """Of several each is named."""
+    async with wide_world(tmp_path, services=["bfl", "journeyapi"]) as here:
+        one, four = await own(here), await here.made(model="midjourney", prompt="a kite")
+        task = await here.made(**KONTEXT, image=f"task_id: {one.id}")
+        assert task.request.image == f"{one.id}.1"
+        error = await refusal(here, **KONTEXT, image=four.id)
+        assert str(error) == f"image='{four.id}' is a task with 4 pictures."
+        assert f"{four.id}.1, {four.id}.2" in (error.failure.next_step or "")
+        assert "There is no task" in str(await refusal(here, **KONTEXT, image=f"tsk_{'x' * 22}"))
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("https://your-image-url", "is not a public HTTPS address"),
+        ("https://nas.lan/cat.png", "is not a public HTTPS address"),
+        ("https://kim:s3cret@example.com/cat.png", "has a user name or a password before its host"),
+    ],
+)
+async def test_what_no_provider_can_fetch_is_not_paid_for(tmp_path: Path, url: str, says: str) -> None:
+    """And a password is not shown."""
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        error = await refusal(here, **KONTEXT, image=url)
+        assert says in str(error)
+        assert "s3cret" not in str(error.failure)
+
+
 async def test_our_own_url_is_taken_from_the_copy_when_it_has_died(tmp_path: Path) -> None:
     """As its id would be."""
     async with wide_world(tmp_path, services=["bfl"]) as here:
@@ -266,7 +295,14 @@ async def test_our_own_url_is_taken_from_the_copy_when_it_has_died(tmp_path: Pat
         ("https://a.test/1.png?sig=ab", 1),
         ("https://a.test/1.png#top", 1),
         ("https://a.test/1.png?sig=xyz", None),
-        ("https://a.test/1.png?sig=abc&exp=9&more=1", None),
+        ("https://a.test/1.png?sig=abc&exp=9&more=1", 1),
+        ("https://a.test/1.png?utm_source=chat.example", 1),
+        ("https://a.test/1.png?exp=9", 1),
+        ("https://a.test/1.png?download", 1),
+        ("https://a.test/1.png%3Fsig%3Dabc%26exp%3D9", 1),
+        ("https://a.test/%31.png", 1),
+        ("https://a.test/view?id=2&utm_source=chat.example", 2),
+        ("https://a.test/view?id=2&more=1", None),
         ("https://a.test/1.pn", None),
         ("https://a.test/view?id=2", 2),
         ("https://a.test/view?id=3", 3),
@@ -282,10 +318,21 @@ def test_a_cut_query_is_told_from_another_one(url: str, number: int | None) -> N
     assert image_at(url, images) == (number and ImageId("tsk_a", number))
 
 
-async def test_another_query_than_ours_is_sent_as_it_is(tmp_path: Path) -> None:
+async def test_our_own_url_is_known_with_a_parameter_of_somebody_elses(tmp_path: Path) -> None:
+    """The provider would refuse the signed link, and perhaps charge."""
+    async with wide_world(tmp_path, services=["bfl"]) as here:
+        first = await own(here)
+        url = first.images[0].url
+        for text in (f"{url}&utm_source=chat.example", f"{url.partition('?')[0]}?width=640", quote(url, safe=":/")):
+            task = await here.made(**KONTEXT, image=text)
+            assert task.request.image == f"{first.id}.1"
+            assert here.sent_to("bfl")[-1]["input_image"] == url
+
+
+async def test_another_value_than_ours_is_sent_as_it_is(tmp_path: Path) -> None:
     """Who knows what it chooses."""
     async with wide_world(tmp_path, services=["bfl"], JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1") as here:
-        other = (await own(here)).images[0].url.partition("?")[0] + "?id=7"
+        other = (await own(here)).images[0].url.partition("?")[0] + "?sig=7"
         assert (await created(here.studio, wish(**KONTEXT, image=other))).request.image == other
 
 

@@ -16,16 +16,17 @@ from hypothesis import strategies as st
 
 from journey_mcp.image_text import (
     MAX_PATH,
-    MAX_URL,
     Data,
     FilePath,
     Unusable,
     WebAddress,
+    WholeTask,
     decoded,
     only_text,
     read,
     texts_of,
 )
+from journey_mcp.image_urls import MAX_URL
 from journey_mcp.images import ImageId
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(range(256)) * 2
@@ -55,7 +56,37 @@ def test_an_id_is_an_id_whatever_is_around_it(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        *(f"the image {ID}", f"id: {ID}", f"@{ID}", f"journey://{ID}", f"images/{ID}", f"{ID}.", f"{ID}?"),
+        *(ID.replace("tsk_", "TSK_"), ID.replace(".", "#"), ID.replace(".", " . "), ID.replace(".", ".0")),
+    ],
+)
+def test_an_id_that_is_mentioned_is_that_id(text: str) -> None:
+    """With the words of a person around it, or put together otherwise."""
+    assert read(text) == ImageId("tsk_AAAAAAAAAAAAAAAAAAAAAA", 2)
+
+
+@pytest.mark.parametrize(
+    "text", [ID[:-2], f"task {ID[:-2]}", f"{ID[:-2]}.first", f"{ID[:-2]}.images[0]", f"{ID[:-2]}.0"]
+)
+def test_the_id_of_a_task_may_mean_its_image(text: str) -> None:
+    """How many it has is known elsewhere."""
+    assert read(text) == WholeTask(ID[:-2])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         f"data:image/jpeg;base64,{B64}",
+        f"base64 {B64}",
+        f"base64://{B64}",
+        f"```base64\n{B64}\n```",
+        f"url(data:image/jpeg;base64,{B64})",
+        f"url('data:image/jpeg;base64,{B64}')",
+        f"Image: data:image/jpeg;base64,{B64}",
+        f"data:image/jpeg;base64,{B64[:99]}\u200b{B64[99:]}",
+        f"{B64[:99]}\ufeff{B64[99:]}",
+        f"data:image/jpeg;base64,{B64.replace('+', '&#43;').replace('/', '&#x2F;').replace('=', '&#x3D;')}",
+        B64.replace("+", "&#x2B;").replace("/", "&#47;").replace("=", "&#61;"),
         f"DATA:IMAGE/JPEG;BASE64,{B64}",
         f"data:image/png;base64,{SAFE}",
         f"data:image/png;base64,{B64.rstrip('=')}",
@@ -181,6 +212,38 @@ def test_data_that_was_cut_short_is_data() -> None:
         ("https://example.com/cat.png?a=1&amp;b=2", "https://example.com/cat.png?a=1&b=2"),
         ("![c](https://e.org/Cat_(1).jpg)", "https://e.org/Cat_(1).jpg"),
         ("https://e.org/w_200,h_300/cat.png", "https://e.org/w_200,h_300/cat.png"),
+        *((f"{URL}{end}", URL) for end in ("!", "?", "]", "}", ").", "。", "）", "**")),
+        *((f"{mark}{URL}{mark}", URL) for mark in ("**", "*", "_", "~~", "__")),
+        *((f"{start}{URL}{end}", URL) for start, end in ("「」", "『』", "（）", "【】", "《》", "{}")),
+        (f"url({URL})", URL),
+        (f"url('{URL}')", URL),
+        *(
+            (f"{label}{URL}", URL)
+            for label in ("URL: ", "image_url=", "Image URL: ", "src=", "- ", "> ", "1. ", "@", "#")
+        ),
+        (f"Here is the image: {URL}", URL),
+        (f"the cat at {URL}", URL),
+        (f"see {URL}.", URL),
+        (f"view-source:{URL}", URL),
+        (f"file://{URL}", URL),
+        (f"![cat][1]\n\n[1]: {URL}", URL),
+        (f'<a href="{URL}">cat</a>', URL),
+        (f"<image href='{URL}'/>", URL),
+        (f'<a href="https://example.com/page"><img src="{URL}"></a>', URL),
+        (f'<picture><source srcset="{URL} 2x"><img src="{URL}"></picture>', URL),
+        ("https//example.com/cat.png", URL),
+        ("https:example.com/cat.png", URL),
+        ("https : // example.com/cat.png", URL),
+        (f"https://{URL}", URL),
+        (f"http://{URL}", URL),
+        ("https://exa\u200bmple.com/cat\u00ad.png", URL),
+        ("https://example.com/cat.png?a=1&#38;b=2", "https://example.com/cat.png?a=1&b=2"),
+        ("https://example.com/a|b^c.png", "https://example.com/a|b^c.png"),
+        ("https://münchen.de/bild.png", "https://xn--mnchen-3ya.de/bild.png"),
+        ("https://example.com/猫.png?q=値", "https://example.com/%E7%8C%AB.png?q=%E5%80%A4"),
+        ("https://ｅｘａｍｐｌｅ。com/cat.png", URL),
+        ("https://[2606:4700::1111]/cat.png", "https://[2606:4700::1111]/cat.png"),
+        ("https://example.com./cat.png", "https://example.com./cat.png"),
     ],
 )
 def test_a_url_is_read_however_it_is_wrapped(text: str, url: str) -> None:
@@ -199,6 +262,9 @@ def test_a_url_is_read_however_it_is_wrapped(text: str, url: str) -> None:
         ("example.com/cat.png", "https://example.com/cat.png"),
         ("i.example.de:8443/cat?x=1", "https://i.example.de:8443/cat?x=1"),
         ("//example.com/cat.png", "https://example.com/cat.png"),
+        ("://example.com/cat.png", "https://example.com/cat.png"),
+        ("8.8.8.8/cat.png", "https://8.8.8.8/cat.png"),
+        ("münchen.de/bild.png", "https://xn--mnchen-3ya.de/bild.png"),
     ],
 )
 def test_a_url_without_scheme_may_still_be_a_path(text: str, url: str) -> None:
@@ -210,7 +276,15 @@ def test_a_url_without_scheme_may_still_be_a_path(text: str, url: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["cat.png", "my.photos/cat.png", "example.com", "holidays/cat.png", "v1.2/cat.png", "./www.example.com/cat.png"],
+    [
+        "cat.png",
+        "my.photos/cat.png",
+        "1.2.3/cat.png",
+        "example.com",
+        "holidays/cat.png",
+        "v1.2/cat.png",
+        "./www.example.com/cat.png",
+    ],
 )
 def test_a_path_is_not_taken_for_a_host(text: str) -> None:
     """A URL that nobody meant is fetched by a provider that is paid."""
@@ -257,8 +331,18 @@ def test_what_only_the_chat_holds_is_known(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("tsk_AAAAAAAAAAAAAAAAAAAAAA", Unusable.TASK_ID),
         ("tsk_1", Unusable.TASK_ID),
+        (f"{ID} and {ID[:-1]}3", Unusable.SEVERAL),
+        ("https://<host>/cat.png", Unusable.BAD_URL),
+        ("https://example.com/{id}.png", Unusable.BAD_URL),
+        ("https://example.com/<image>.png", Unusable.BAD_URL),
+        ("https://exa mple.com/cat.png", Unusable.BAD_URL),
+        ("https://example.com%2Fcat.png", Unusable.BAD_URL),
+        ("https://-/é" + "a" * 9000, Unusable.BAD_URL),
+        (f"https://example.com/{'é' * 4000}", Unusable.BAD_URL),
+        ("https://\U0001f600.example/cat.png", Unusable.BAD_URL),
+        ("https://example.com/cat.png?a=1 (the cat)", Unusable.BAD_URL),
+        (f"I mean {URL} or https://example.com/b.png", Unusable.SEVERAL),
         ("https://example.com/cat.png (the cat)", Unusable.BAD_URL),
         ("https://example.com/images/a1b2...", Unusable.BAD_URL),
         ("https://example.com/images/…/cat.png", Unusable.BAD_URL),
@@ -278,6 +362,7 @@ def test_what_only_the_chat_holds_is_known(text: str) -> None:
         ("null", Unusable.UNKNOWN),
         ("s3://bucket/a.png", Unusable.UNKNOWN),
         ("picture of a cat", Unusable.UNKNOWN),
+        ("<svg xmlns='https://www.w3.org/2000/svg'/>", Unusable.UNKNOWN),
     ],
 )
 def test_what_names_no_image_is_told_apart(text: str, reason: Unusable) -> None:
@@ -293,7 +378,28 @@ def test_long_base64_is_data_whatever_it_is() -> None:
 PIECES = (
     *("data:", "image/png;", "base64,", "![", "](", "[", "]", "<", ">", '"', "'", "\\n", "\\", "%", "%3A", "https://"),
     *("/9j/", "iVBORw0KGgo", "=", " ", "\n", "\0", "\ud800", "…", "www.", ".com/", "a", "-_", ".png", "tsk_", "{", "@"),
-    *("file:", "~", "$HOME", "<img src=", "</a>", "[Image: source: ", "é", "\u202f", ":", ";", ","),
+    *(
+        "file:",
+        "~",
+        "$HOME",
+        "url(",
+        "https",
+        "//",
+        "Image: ",
+        "&#x2F;",
+        "\u200b",
+        "。",
+        "**",
+        "<a href=",
+        "<img src=",
+        "</a>",
+        "[Image: source: ",
+        "é",
+        "\u202f",
+        ":",
+        ";",
+        ",",
+    ),
 )
 
 
@@ -301,7 +407,7 @@ PIECES = (
 def test_every_text_means_something(text: str) -> None:
     """Nothing raises but what says so."""
     found = read(text)
-    assert isinstance(found, ImageId | Data | WebAddress | FilePath | Unusable)
+    assert isinstance(found, ImageId | WholeTask | Data | WebAddress | FilePath | Unusable)
     if isinstance(found, Data):
         with suppress(ValueError):
             decoded(found)
@@ -406,7 +512,18 @@ def _lines(text: str) -> int:
         (f"data:image/png;base64,{B64}", [f"data:image/png;base64,{B64}"]),
         ("a, b.png", ["a, b.png"]),
         ([], []),
-        ([[URL]], [[[URL]]]),
+        ([[URL]], [URL]),
+        ([[[URL, ID]]], [URL, ID]),
+        ([[URL], [ID]], [[[URL], [ID]]]),
+        ({"inlineData": {"mimeType": "image/png", "data": B64}}, [B64]),
+        ({"inline_data": {"mime_type": "image/png", "data": B64}}, [B64]),
+        ({"fileData": {"fileUri": URL}}, [URL]),
+        ({"type": "resource", "resource": {"uri": "ui://x", "blob": B64}}, [B64]),
+        ({"type": "resource", "resource": {"uri": "file:///a.png"}}, ["file:///a.png"]),
+        ({"type": "file", "file": {"file_data": B64}}, [B64]),
+        ({"b64_json": B64}, [B64]),
+        ({"type": "input_image", "file_id": "file-abcdefghijklmnop"}, ["file-abcdefghijklmnop"]),
+        ({"a": {"url": URL}}, [{"a": {"url": URL}}]),
         ({"a": 1}, [{"a": 1}]),
         (7, [7]),
         ("[" * 100_000, ["[" * 100_000]),
