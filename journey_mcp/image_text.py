@@ -400,6 +400,7 @@ _HOST = re.compile(
 _TOP_LEVEL = _words("com net org io ai app co dev edu gov info cloud")
 """Where a host is named without a scheme; a folder may have other endings. Two letters are a country."""
 _COUNTRY = 2
+_SENTENCE_ENDS = ".!?:*"
 _IPV4 = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}(?![\w.])")
 
 
@@ -407,8 +408,10 @@ def _path(whole: str, inner: str) -> FilePath | Unusable:
     if len(inner) > MAX_PATH:
         return Unusable.TOO_LONG
     url = _with_scheme(inner)
-    if url or looks_like_path(inner):
-        return FilePath(texts=tuple(dict.fromkeys((whole[:MAX_PATH], inner))), url=url)
+    end = inner.rstrip(_SENTENCE_ENDS)
+    if url or looks_like_path(inner) or looks_like_path(end):
+        texts = (whole[:MAX_PATH], inner) if looks_like_path(inner) or url else (whole[:MAX_PATH], end)
+        return FilePath(texts=tuple(dict.fromkeys(texts)), url=url)
     return Unusable.TASK_ID if inner.startswith("tsk_") else Unusable.UNKNOWN
 
 

@@ -197,8 +197,11 @@ class _Search:
         path = Path(text)
         if text and not path.anchor and not path.drive and ".." not in path.parts and not text.startswith("~"):
             for base in self.folders:
-                if place := self._judged(_real_path(str(base / path), self.folders)):
-                    yield place
+                # Downloads/a.png may be named from the folder above
+                has_its_name = len(path.parts) > 1 and path.parts[0].lower() == base.name.lower()
+                for part in (path, Path(*path.parts[1:])) if has_its_name else (path,):
+                    if place := self._judged(_real_path(str(base / part), self.folders)):
+                        yield place
 
     def look_alike(self, places: Sequence[_Place]) -> _Place | None:
         """Return the only file that the paths could mean if names that look the same count as the same."""

@@ -309,6 +309,8 @@ def test_a_path_in_quotes_or_brackets_may_mean_both() -> None:
     """A file may really have them in its name."""
     assert read('"/a/b.png"') == FilePath(('"/a/b.png"', "/a/b.png"))
     assert read("[cat](/a/b c.png)") == FilePath(("[cat](/a/b c.png)", "/a/b c.png"))
+    assert read("image: cat.png") == FilePath(("image: cat.png", "cat.png"))
+    assert read("cat.png.") == FilePath(("cat.png.", "cat.png"))
     assert read("[Image: source: /a/b.png]") == FilePath(("[Image: source: /a/b.png]", "/a/b.png"))
 
 
@@ -383,7 +385,6 @@ PIECES = (
         "~",
         "$HOME",
         "url(",
-        "https",
         "//",
         "Image: ",
         "&#x2F;",

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from journey_mcp.errors import quoted
+from journey_mcp.file_names import spellings
 from journey_mcp.local_files import NotAllowed, Unreadable, allowed_folders, content, locate, looks_like_path
 
 CONTENT = b"\x89PNG a picture"
@@ -216,7 +217,7 @@ def test_what_lies_outside_is_refused_and_told_how_to_allow_it(disk: Disk) -> No
             "~/a.png",
             "~nobody-here/a",
         ),
-        *("file:///etc/passwd", "file://nas/allowed/a.png", "file:///%2e%2e/etc/passwd", "../allowed-too/a.png"),
+        *("file:///etc/passwd", "file:///%2e%2e/etc/passwd", "../allowed-too/a.png"),
         *("a\0b.png", "\ud800.png", "/proc/self/environ", "/dev/zero"),
     ],
 )
@@ -346,6 +347,13 @@ def outcome(disk: Disk) -> bytes | type[Exception]:
         ),
         *("holidays/a%20b.png", "$HOME/../allowed/holidays/a b.png", "${HOME}/../allowed/holidays/a\\ b.png"),
         *("$PWD/holidays/a b.png", "file://~/../allowed/holidays/a%20b.png", "file://./holidays/a%20b.png"),
+        *(
+            "file://holidays/a%20b.png",
+            "holidays\\a b.png",
+            ".\\holidays\\a b.png",
+            "~\\..\\allowed\\holidays\\a b.png",
+        ),
+        *("\\\\wsl$\\Ubuntu{}\\holidays\\a b.png", "\\\\wsl.localhost\\Ubuntu{}/holidays/a b.png"),
         *("@~/../allowed/holidays/a b.png", "file:{}/holidays/a%20b.png", "file:///{}/holidays/a b.png"),
         *("file://localhost{}/holidays/a%20b.png", "@file:{}/holidays/a%20b.png", "{}/holidays/a\\ b.png"),
     ],
@@ -354,6 +362,43 @@ def test_paths_are_read_as_tools_write_them(disk: Disk, text: str) -> None:
     """Escapes of shells, mentions, URLs, the home folder."""
     assert disk.read(text.replace("{}", str(disk.allowed))) == CONTENT
     assert locate([text.replace("{}", str(disk.allowed))], [disk.allowed]).notice is None
+
+
+@pytest.mark.skipif(os.sep == "\\", reason="there they are what they are")
+def test_drives_of_windows_are_found_within_wsl() -> None:
+    """A client on Windows names files, and its roots, of the machine around."""
+    for text in (
+        "C:\\Users\\kim\\a.png",
+        "c:/Users/kim/a.png",
+        "file:///C:/Users/kim/a.png",
+        "file:///c%3A/Users/kim/a.png",
+    ):
+        assert "/mnt/c/Users/kim/a.png" in spellings(text)
+
+
+def test_another_machine_is_not_asked(disk: Disk) -> None:
+    """Its name is taken for a folder, of which there is none."""
+    with pytest.raises(Unreadable, match="does not exist"):
+        disk.read("file://nas/a.png")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["..\\outside\\secret.png", "C:\\etc\\passwd", "\\\\wsl$\\x\\etc\\passwd", "file://nas/../../outside/secret.png"],
+)
+def test_paths_of_windows_lead_nowhere_else(disk: Disk, text: str) -> None:
+    """What they mean here is judged as well."""
+    with pytest.raises((NotAllowed, Unreadable)):
+        disk.read(text)
+
+
+def test_a_folder_may_be_named_with_its_own_name(disk: Disk) -> None:
+    """From the one above it."""
+    folders = [disk.outside, disk.allowed]
+    assert read("allowed/holidays/a b.png", folders, max_bytes=100) == CONTENT
+    (disk.outside / "allowed").mkdir()
+    with pytest.raises(Unreadable, match="does not exist"):
+        read("allowed/a b.png", folders, max_bytes=100)
 
 
 def test_a_file_that_is_really_called_so_comes_first(disk: Disk) -> None:
@@ -369,7 +414,7 @@ def test_a_file_that_is_really_called_so_comes_first(disk: Disk) -> None:
         *("@/etc/passwd", "file:/etc/passwd", "$HOME/a.png", "${HOME}/../outside/secret.png", "@../outside/secret.png"),
         *("\\/etc/passwd", "..\\/outside/secret.png", "%2e%2e/outside/secret.png", "'..'/outside/secret.png"),
         *("file://~/../outside/secret.png", "file://../outside/secret.png", "$PWD/../outside/secret.png"),
-        *("file://localhost/etc/passwd", "file:%2e%2e/outside/secret.png", "file://nas/a.png", '"/etc/passwd"'),
+        *("file://localhost/etc/passwd", "file:%2e%2e/outside/secret.png", '"/etc/passwd"'),
     ],
 )
 def test_escapes_lead_nowhere_else(disk: Disk, text: str) -> None:

@@ -75,4 +75,5 @@ async def _requested(ctx: ServerRequestContext[Any, Any]) -> Sequence[Path]:
 def _folders(told: types.ListRootsResult) -> Sequence[Path]:
     from journey_mcp.file_names import spellings  # noqa: PLC0415  # not before the first answer
 
-    return [Path(path) for root in told.roots[:_MOST] for path in spellings(str(root.uri))[-1:]]
+    paths = [Path(path) for root in told.roots[:_MOST] for path in spellings(str(root.uri))[-1:]]
+    return [path for path in paths if path.is_absolute()]  # others are of another machine
