@@ -262,7 +262,7 @@ async def test_the_id_of_a_task_is_its_only_image(tmp_path: Path) -> None:
     [
         ("https://your-image-url", "is not a public HTTPS address"),
         ("https://nas.lan/cat.png", "is not a public HTTPS address"),
-        ("https://kim:s3cret@example.com/cat.png", "has a user name or a password before its host"),
+        ("https://kim:s3cret@example.com/cat.png", "was given with a user name or password"),
     ],
 )
 async def test_what_no_provider_can_fetch_is_not_paid_for(tmp_path: Path, url: str, says: str) -> None:
