@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,45 @@ def test_a_connection_keeps_its_era() -> None:
     assert answered(keys, [handshake(), handshake(id_=2)])[1] is None
     assert answered(keys, [modern("tools/list"), handshake(id_=2)])[1] is None
     assert answered(keys, [modern("tools/list"), request("tools/list", id_=2)])[1] is None
+
+
+def session(seed: int) -> list[Any]:
+    """What a client might send, in any order."""
+    choice = random.Random(seed)
+    makers: list[Callable[[int], Any]] = [
+        lambda id_: modern("server/discover", id_),
+        lambda id_: modern("server/discover", id_, **{"io.modelcontextprotocol/protocolVersion": "2099-01-01"}),
+        lambda id_: request("server/discover", id_=id_),
+        lambda id_: handshake(id_=id_),
+        lambda id_: handshake(client={"version": "1"}, id_=id_),
+        lambda _: INITIALIZED,
+        lambda id_: modern("tools/list", id_),
+        lambda id_: request("tools/list", id_=id_),
+        lambda id_: request("tools/list", {"cursor": "x"}, id_),
+        lambda id_: request("ping", id_=id_),
+        lambda id_: modern("ping", id_),
+    ]
+    return [choice.choice(makers)(id_) for id_ in range(choice.randint(2, 6))]
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_a_session_has_the_answers_that_the_server_alone_gives(seed: int) -> None:
+    """Whenever the server is there: one answer to each request, and the era that its first one decides."""
+    settings, messages = settings_with(["JOURNEYAPI_API_KEY"]), session(seed)
+    alone = sorted(await asked(settings, messages))
+    for handed_over in range(1, len(messages) + 1):
+        record, said, left = Answers({"JOURNEYAPI_API_KEY": "k"}), list[bytes](), list[Any]()
+        surplus: Any = None
+        for message in messages[:handed_over]:
+            answer = record.answer(json.dumps(message).encode())
+            if answer:
+                said.append(answer.line)
+            if answer is None or (answer.decides and surplus is None):
+                surplus = answer.request_id if answer else surplus
+                left.append(message)
+        by_server = await asked(settings, [*left, *messages[handed_over:]])
+        said += [line for line in by_server if surplus is None or json.loads(line)["id"] != surplus]
+        assert sorted(said) == alone
 
 
 JSON = st.recursive(
