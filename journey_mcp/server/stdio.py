@@ -73,7 +73,6 @@ def _run(front: Front, backstage: Backstage, *, is_eager: bool = False) -> None:
 
 
 async def _serve(front: Front, backstage: Backstage, *, is_eager: bool) -> None:
-    server = server_on(backstage, is_eager=is_eager, has_answered=front.has_answered)
     async with anyio.create_task_group() as group:
         with anyio.CancelScope() as serving:
             group.start_soon(_end_on_signal, backstage, serving)
@@ -81,6 +80,7 @@ async def _serve(front: Front, backstage: Backstage, *, is_eager: bool) -> None:
             arrived = asyncio.Event()
             wake = partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set)
             surplus = await _in_thread(front.hand_over, wake)
+            server = server_on(backstage, is_eager=is_eager, has_answered=front.has_answered)
             async with anyio.create_task_group() as connection:
                 connection.start_soon(_write, front, receive, surplus)
                 await eras.serve(server, _messages(front, backstage, arrived), send)
