@@ -26,8 +26,8 @@ from journey_mcp.settings import Settings, read_settings
 _log = logging.getLogger(__name__)
 _LONG_BYTES = 256 * 1024
 """Longer lines are read in a thread: they hold up nobody."""
-T = TypeVar("T")
-R = TypeVar("R")
+_Given = TypeVar("_Given")
+_Result = TypeVar("_Result")
 Prepare = Callable[[], tuple[Settings, StudioOpener | None]]
 """Reads the settings, and brings what stands in for `open_studio`, if anything; may raise `SetupError`."""
 
@@ -134,7 +134,7 @@ async def _write(front: Front, outgoing: MemoryObjectReceiveStream[SessionMessag
             await _in_thread(front.write, line)
 
 
-async def _in_thread(act: Callable[[T], R], given: T) -> R:
+async def _in_thread(act: Callable[[_Given], _Result], given: _Given) -> _Result:
     """Do what lasts until the client reads. When the process is to end, it is not waited for."""
     return await to_thread.run_sync(act, given, abandon_on_cancel=True)
 
