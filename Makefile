@@ -68,7 +68,7 @@ bench: $(READY) ## speed and memory, as ratios within one run
 chaos: $(READY) ## kill servers at every moment, 320 times (5 min); the figures go into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m chaos --write $(ARGS)
 
-attack: $(READY) ## attack a running product on this machine (5 min); the figures go into docs/reliability.md
+attack: $(READY) ## attack a running product on this machine (6 min); the figures go into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m attack --write $(ARGS)
 
 conformance: $(SUITE)/.ready ## the official conformance suite of MCP, with a Node of its own

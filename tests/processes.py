@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,8 @@ class Raw:
         )
         self._number = 0
 
-    def send(self, tool: str, **arguments: Any) -> None:
-        """Call a tool and do not wait."""
+    def send(self, tool: str, **arguments: Any) -> int:
+        """Call a tool and do not wait; the id of the request."""
         self._number += 1
         meta = {
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -55,6 +56,7 @@ class Raw:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(message) + "\n")
         self.process.stdin.flush()
+        return self._number
 
     def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Call a tool and return its structured content."""
@@ -127,6 +129,27 @@ async def until_seen(upstream: sandbox.Running, endpoint: str, count: int = 1) -
     with anyio.fail_after(PATIENCE_S):
         while upstream.sandbox.ledger.requests[endpoint] < count:
             await anyio.sleep(0.01)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What a process has used by now, without its children; Linux tells."""
+
+    computed_s: float
+    peak_bytes: int
+    """Of memory."""
+    read_bytes: int
+    """From files and pipes, and by children that have ended."""
+
+    @classmethod
+    def of(cls, pid: int) -> "Usage":
+        """Look now."""
+        folder = Path(f"/proc/{pid}")
+        _, _, rest = (folder / "stat").read_text().rpartition(")")
+        ticks = sum(map(int, rest.split()[11:13]))
+        peak = (folder / "status").read_text().partition("VmHWM:")[2].split()[0]
+        read = (folder / "io").read_text().split()[1]
+        return cls(computed_s=ticks / os.sysconf("SC_CLK_TCK"), peak_bytes=int(peak) * 1024, read_bytes=int(read))
 
 
 def image_workers(parent: int) -> list[int]:

@@ -12,27 +12,60 @@ from random import Random
 
 from chaos.__main__ import write
 from manual_clock import ManualLoop, count_threads
+from support import Authority, seclude
 
-from attack import addresses, calls, files, machines, upstreams
+from attack import (
+    addresses,
+    calls,
+    databases,
+    files,
+    hidden,
+    hooks,
+    idle_connections,
+    images,
+    leaks,
+    lines,
+    machines,
+    outputs,
+    prompts,
+    registries,
+    upstreams,
+)
 from attack.attempts import MOST_SHOWN, Attack, Ground, Outcome
 from bench.report import machine
 
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
-ATTACKS: dict[str, Attack] = {
+IN_MANUAL_TIME: dict[str, Attack] = {
     "private addresses": addresses.private_addresses,
     "redirects": addresses.redirects,
     "rebinding": addresses.rebinding,
-    "local files": files.hostile_paths,
     "providers": upstreams.hostile_answers,
+    "masses of images": upstreams.masses_of_images,
+    "secrets": leaks.echoed_secrets,
     "arguments": calls.fuzzed_calls,
+    "hidden data": hidden.hidden_data,
+    "harmed databases": databases.harmed_databases,
+    "registry files": registries.spoiled_registries,
     "forged webhooks": calls.forged_webhooks,
+    "addresses of webhooks": hooks.webhook_addresses,
+    "secrets of webhooks": hooks.webhook_secrets,
+    "slow webhooks": hooks.slow_webhooks,
+}
+"""These wait for nothing but their own code: polls and retries come at once."""
+IN_REAL_TIME: dict[str, Attack] = {
+    "idle connections": idle_connections.idle_connections,
+    "local files": files.hostile_paths,
+    "secrets in commands": leaks.printed_secrets,
+    "outputs": outputs.replaced_things,
+    "malformed lines": lines.malformed_lines,
+    "huge texts": prompts.huge_texts,
+    "many names": images.many_names,
+    "hostile images": images.hostile_images,
     "limits on spending": machines.budgets,
     "equal calls": machines.duplicates,
     "kills": machines.kills,
 }
-
-IN_MANUAL_TIME = {"providers", "arguments", "forged webhooks", "redirects", "rebinding", "private addresses"}
-"""These wait for nothing but their own code: polls and retries come at once."""
+ATTACKS = IN_MANUAL_TIME | IN_REAL_TIME
 
 
 def main() -> int:
@@ -47,26 +80,29 @@ def main() -> int:
     seed: int = int(f"{today:%Y%m%d}") if options.seed is None else options.seed
     count_threads()
     logging.disable(logging.CRITICAL)
-    lines, through = [], 0
-    for name in options.only or ATTACKS:
-        outcome, took_s = _run(name, f"{seed} {name}", options.scale)
-        through += len(outcome.through)
-        lines.append(_row(name, outcome, took_s))
-        sys.stdout.write(f"{lines[-1]}\n")
-        sys.stdout.writelines(f"  through: {what}\n" for what in outcome.through[:MOST_SHOWN])
-        sys.stdout.flush()
+    rows, through = [], 0
+    with tempfile.TemporaryDirectory() as folder:
+        authority = seclude(Path(folder))
+        for name in options.only or ATTACKS:
+            outcome, took_s = _run(name, f"{seed} {name}", authority, options.scale)
+            through += len(outcome.through)
+            rows.append(_row(name, outcome, took_s))
+            sys.stdout.write(f"{rows[-1]}\n")
+            sys.stdout.writelines(f"  through: {what}\n" for what in outcome.through[:MOST_SHOWN])
+            sys.stdout.flush()
     if options.write and not through:
         head = f"{machine()}, {today}, seed {seed}.\n\n"
-        table = ["| attack | tried | got through | took |", "| --- | --- | --- | --- |", *lines]
+        table = ["| attack | tried | got through | took |", "| --- | --- | --- | --- |", *rows]
         write(head + "".join(f"{line}\n" for line in table), _DOCUMENT, part="attack")
     return 1 if through else 0
 
 
-def _run(name: str, seed: str, scale: float) -> tuple[Outcome, float]:
+def _run(name: str, seed: str, authority: Authority, scale: float) -> tuple[Outcome, float]:
     loop = ManualLoop if name in IN_MANUAL_TIME else None
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=loop) as runner:
         started = time.monotonic()
-        outcome = runner.run(ATTACKS[name](Ground(random=Random(seed), folder=Path(folder), scale=scale)))
+        ground = Ground(random=Random(seed), folder=Path(folder), authority=authority, scale=scale)
+        outcome = runner.run(ATTACKS[name](ground))
         return outcome, time.monotonic() - started
 
 

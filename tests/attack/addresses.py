@@ -45,7 +45,8 @@ def forms(address: ipaddress.IPv4Address) -> Iterator[str]:
     yield from (f"[2001:0:{hexadecimal}::1]", f"[fd00::{hexadecimal}]", f"[fec0::{hexadecimal}]")
 
 
-def _addresses(random: Random, count: int) -> Iterator[ipaddress.IPv4Address]:
+def some_private(random: Random, count: int) -> Iterator[ipaddress.IPv4Address]:
+    """Those at which clouds tell secrets, and some more."""
     yield from map(ipaddress.IPv4Address, _METADATA)
     for _ in range(count):
         network = ipaddress.IPv4Network(random.choice(_PRIVATE))
@@ -82,7 +83,7 @@ async def private_addresses(ground: Ground) -> Outcome:
     """None of them is connected to."""
     outcome = Outcome(unit="notations of private addresses")
     fetcher = Fetcher(Trusted.parse([]))
-    for address in _addresses(ground.random, ground.count(24)):
+    for address in some_private(ground.random, ground.count(24)):
         for host in forms(address):
             with connections() as made:
                 refused = await _refused(fetcher, f"https://{host}:{ground.random.randrange(1, 65536)}/a.png")
@@ -94,7 +95,7 @@ async def redirects(ground: Ground) -> Outcome:
     """A trusted host sends the client elsewhere; nobody else is connected to."""
     outcome = Outcome(unit="redirects")
     schemes = ("https://{}/a", "http://{}/a", "//{}/a", "https://user:secret@{}/a", "ftp://{}/a", "gopher://{}:70/_x")
-    places = [host for address in _addresses(ground.random, ground.count(4)) for host in forms(address)]
+    places = [host for address in some_private(ground.random, ground.count(4)) for host in forms(address)]
     others = [
         "file:///etc/passwd",
         "data:image/png;base64,iVBORw0KGgo=",
@@ -116,7 +117,7 @@ async def redirects(ground: Ground) -> Outcome:
 async def rebinding(ground: Ground) -> Outcome:
     """Names that are public when they are judged and private when they are asked again, or both at once."""
     outcome = Outcome(unit="names that change their address")
-    for private in _addresses(ground.random, ground.count(60)):
+    for private in some_private(ground.random, ground.count(60)):
         answers = ground.random.choice(
             ([[_PUBLIC], [str(private)]], [[str(private)], [_PUBLIC]], [[_PUBLIC, str(private)]])
         )

@@ -6,6 +6,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from support import Authority
+
 MOST_SHOWN = 5
 
 
@@ -16,6 +18,8 @@ class Ground:
     random: Random
     folder: Path
     """An empty folder of its own."""
+    authority: Authority
+    """Certifies the hosts that an attack needs; the environment names it."""
     scale: float
     """1 for the whole attack, less for a quicker one."""
 

@@ -16,7 +16,11 @@ import httpx2
 from processes import COMMAND, PATIENCE_S, in_thread
 from support import environment_of, free_port, until_listening
 
+from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
+
+_LONGEST_LOG = 3
+"""Lines."""
 
 
 @dataclass(kw_only=True)
@@ -61,17 +65,18 @@ async def attack(
     async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
         ledger = upstream.sandbox.ledger
         environment = environment_of(upstream, folder, "journeyapi", JOURNEY_MCP_PUBLIC_URL=f"http://127.0.0.1:{hooks}")
-        with _serving(environment, folder / "log", mcp, hooks, files) as server:
+        options = ("--http", f"127.0.0.1:{mcp}", "--webhooks", f"127.0.0.1:{hooks}")
+        with serving(environment, folder / "log", *options, files=files) as server:
             await until_listening(mcp, hooks)
             with _strangers(connections, mcp, hooks) as strangers:
                 assert strangers.stdout is not None
                 assert await in_thread(strangers.stdout.readline) == b"connected\n"
                 for number in range(tasks):
                     arguments = {"prompt": f"kite {number}", "model": "midjourney", "wait_s": 0}
-                    told = await _asked(mcp, "tools/call", name="imagine", arguments=arguments)
+                    told = await asked(mcp, "tools/call", name="imagine", arguments=arguments)
                     assert '"isError":false' in told, told
                 while len(figures.calls_s) < rounds or len(ledger.deliveries) < tasks:
-                    figures.calls_s.append(await _timed(_asked(mcp, "tools/list")))
+                    figures.calls_s.append(await _timed(asked(mcp, "tools/list")))
                     figures.deliveries_s.append(await _timed(_forged(hooks)))
                     figures.most_files = max(figures.most_files, _open_files(server.pid))
         figures.by_webhook = [delivery.outcome for delivery in ledger.deliveries].count("204")
@@ -80,35 +85,50 @@ async def attack(
     return figures
 
 
+async def idle_connections(ground: Ground) -> Outcome:
+    """Whoever is genuine gets an answer, and the log stays short."""
+    count = ground.count(10_000)
+    figures = await attack(count, ground.folder)
+    outcome = Outcome(tried=2 * count, unit="connections of strangers at two ports")
+    outcome.attempt(held=figures.by_webhook == figures.tasks, what=f"{figures.by_webhook} tasks finished by webhook")
+    outcome.attempt(held=figures.log.count("\n") <= _LONGEST_LOG, what=f"a log: {figures.log[:300]}")
+    calls, deliveries = _times(figures.calls_s), _times(figures.deliveries_s)
+    outcome.remark = f"genuine calls (number: median, slowest) {calls}, forged webhooks {deliveries}"
+    return outcome
+
+
 async def _timed(doing: Awaitable[object]) -> float:
     begun = time.monotonic()
     await doing
     return time.monotonic() - begun
 
 
-async def _asked(port: int, method: str, **params: object) -> str:
+async def asked(port: int, method: str, **params: object) -> str:
+    """The answer to a genuine request, on a connection of its own."""
     message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     headers = {"accept": "application/json, text/event-stream"}
-    async with _client() as http:
+    async with client() as http:
         answer = await http.post(f"http://127.0.0.1:{port}/mcp", json=message, headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.text
 
 
 async def _forged(port: int) -> None:
-    async with _client() as http:
+    async with client() as http:
         assert (await http.post(f"http://127.0.0.1:{port}/tsk_x/y", json={})).status_code == 404
 
 
-def _client() -> httpx2.AsyncClient:
+def client() -> httpx2.AsyncClient:
+    """One of plain HTTP."""
     return httpx2.AsyncClient(trust_env=False, verify=False, timeout=PATIENCE_S)
 
 
 @contextmanager
-def _serving(
-    environment: dict[str, str], log: Path, mcp: int, hooks: int, files: int | None
+def serving(
+    environment: dict[str, str], log: Path, *options: str, files: int | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [*COMMAND, "serve", "--http", f"127.0.0.1:{mcp}", "--webhooks", f"127.0.0.1:{hooks}"]
+    """A server process over HTTP, with these options; `files` is how many it may have open."""
+    command = [*COMMAND, "serve", *options]
     if files is not None:
         command = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *command]
     with (

@@ -1,7 +1,8 @@
-"""Strangers who connect and say nothing, in a process of their own: `python -m attack.strangers COUNT PORT...`.
+"""Strangers who connect, in a process of their own: `python -m attack.strangers COUNT PORT...`.
 
-Each holds one connection to each port until the server ends it, and comes back later. Prints a line when all have been
-connected once; ends when its stdin does.
+Of three, one says nothing, one sends a part of the headers of a request, and one a part of its body. Each holds one
+connection to each port until the server ends it, and comes back later. Prints a line when all have been connected once;
+ends when its stdin does.
 """
 
 import asyncio
@@ -9,13 +10,16 @@ import resource
 import sys
 
 _BACK_AFTER_S = 10.0
+_HEADERS = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+_SAID = (b"", _HEADERS, _HEADERS + b"Content-Length: 1000\r\n\r\n{")
 
 
-async def _stay(port: int, connected: asyncio.Semaphore) -> None:
+async def _stay(port: int, said: bytes, connected: asyncio.Semaphore) -> None:
     is_first = True
     while True:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(said)
             if is_first:
                 connected.release()
                 is_first = False
@@ -29,7 +33,11 @@ async def _stay(port: int, connected: asyncio.Semaphore) -> None:
 async def _main(count: int, ports: list[int]) -> None:
     connected = asyncio.Semaphore(0)
     async with asyncio.TaskGroup() as group:
-        staying = [group.create_task(_stay(port, connected)) for _ in range(count) for port in ports]
+        staying = [
+            group.create_task(_stay(port, _SAID[number % len(_SAID)], connected))
+            for number in range(count)
+            for port in ports
+        ]
         for _ in staying:
             await connected.acquire()
         sys.stdout.write("connected\n")

@@ -4,17 +4,18 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from attack.__main__ import ATTACKS, IN_MANUAL_TIME
+from attack.__main__ import IN_REAL_TIME
 from attack.attempts import Ground
+from support import Authority
 
-_WHOLE_ELSEWHERE = {"kills"}
-"""`test_chaos.py` kills 32 servers."""
+_WHOLE_ELSEWHERE = {"kills", "idle connections"}
+"""`test_chaos.py` kills 32 servers, and `test_idle_connections.py` has 1,000 strangers at each port."""
 
 
-@pytest.mark.parametrize("name", sorted(set(ATTACKS) - IN_MANUAL_TIME - _WHOLE_ELSEWHERE))
-async def test_an_attack_gets_nowhere(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", sorted(set(IN_REAL_TIME) - _WHOLE_ELSEWHERE))
+async def test_an_attack_gets_nowhere(name: str, tmp_path: Path, authority: Authority) -> None:
     """Whatever the seed."""
-    ground = Ground(random=Random(f"test {name}"), folder=tmp_path, scale=0.02)
-    outcome = await ATTACKS[name](ground)
+    ground = Ground(random=Random(f"test {name}"), folder=tmp_path, authority=authority, scale=0.02)
+    outcome = await IN_REAL_TIME[name](ground)
     assert outcome.tried
     assert outcome.through == []

@@ -1,0 +1,65 @@
+"""Databases that are emptied, replaced or deleted under a server, at any moment: nothing is paid beyond the limit."""
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+from store.test_replaced import HARMS, other_database
+from support import World, created, wish, world
+
+from attack.attempts import Ground, Outcome
+from journey_mcp.errors import JourneyError, OverBudget, SetupError
+from journey_mcp.tasks import Status, Task
+
+_LIMIT, _COST = 12, 4
+"""Credits; an image of midjourney costs four."""
+
+
+async def _call(here: World, prompt: str) -> Task | None:
+    """The task of a call, if it got one. Whoever is refused hears of the limit or of the database."""
+    try:
+        return await created(here.studio, wish(model="midjourney", prompt=prompt))
+    except (OverBudget, SetupError):
+        return None
+
+
+async def harmed(here: World, random: Random, file: Path, harm: Callable[[Path], None]) -> list[str]:
+    """Call, harm the database somewhere in between, and tell what did not hold."""
+    tasks = [await _call(here, f"kite {number}") for number in range(random.randrange(1, 4))]
+    await here.clock.sleep(random.choice((0, 0, 0.01, 5, 40)))
+    content = {path: path.read_bytes() for path in file.parent.glob("tasks.db*")}
+    harm(file)
+    others = [await _call(here, f"another {number}") for number in range(random.randrange(1, 8))]
+    wrong = ["a call was taken without the database"] if any(others) else []
+    await here.clock.sleep(random.choice((0, 30, 300)))
+    for task in filter(None, tasks):
+        try:
+            told = (await here.studio.fetch([task.id], seconds=300))[task.id]
+        except JourneyError:
+            continue  # it was over before, and nobody holds it any more
+        is_free = told.failure is not None and told.failure.code in {"setup", "not_submitted"}
+        if told.status is not Status.SUCCEEDED and not is_free:
+            wrong.append(f"a task that ran is {told.status}: {told.failure}")
+    if random.random() < 0.3:
+        for path, was in content.items():
+            path.write_bytes(was)
+        for number in range(4):
+            await _call(here, f"after all {number}")
+    if len(here.created) * _COST > _LIMIT:
+        wrong.append(f"{len(here.created)} tasks of {_COST} credits, with a limit of {_LIMIT}")
+    return [f"{harm.__name__}: {what}" for what in wrong]
+
+
+async def harmed_databases(ground: Ground) -> Outcome:
+    """While tasks are created, run, and have ended; some are put back."""
+    outcome = Outcome(unit=f"databases harmed under a server with {_LIMIT} credits")
+    for number in range(ground.count(40)):
+        folder = ground.folder / f"{number}"
+        folder.mkdir()
+        await other_database(folder)
+        faults = ground.random.choice(((), ("fetch:delay=30,times=3",), ("submit:delay=10,times=2",)))
+        more = {"JOURNEY_MCP_BUDGET": f"{_LIMIT}credits/day", "plan": "enterprise"}
+        async with world(folder, *faults, **more) as here:
+            wrong = await harmed(here, ground.random, folder / "tasks.db", ground.random.choice(HARMS))
+        outcome.attempt(held=not wrong, what="; ".join(wrong))
+    return outcome

@@ -1,0 +1,144 @@
+"""Webhooks of calls: who hears the secret, where they may lead, and whom slow ones hold up."""
+
+import base64
+import string
+from contextlib import AsyncExitStack
+from random import Random
+
+from support import World, wish, world
+from test_relay import TRUSTED, Receiver, receiving
+from test_relay_hosts import slow
+
+from attack.addresses import connections, forms, some_private
+from attack.attempts import Ground, Outcome
+from attack.leaks import sees
+from journey_mcp.errors import InvalidWebhook
+from journey_mcp.fetching import FetchError
+from journey_mcp.providers import WebhookDelivery
+from journey_mcp.providers.signatures import read_signed
+from journey_mcp.standard_webhooks import key_of
+
+_ALLOWED = "https://hooks.example.com,https://93.184.216.34:8443"
+_LOOK_ALIKES = (
+    *(
+        "https://hooks.example.com.evil.test/",
+        "https://hooks.example.com@evil.test/",
+        "https://evil.test/hooks.example.com",
+    ),
+    *(
+        "https://hooks.example.com:8443/",
+        "https://hooks.example.com%2eevil.test/",
+        "https://evil.test#@hooks.example.com/",
+    ),
+    *(
+        "https://evil.test\\\\@hooks.example.com/",
+        "https://xhooks.example.com/",
+        "https://example.com/",
+        "https://93.184.216.34/",
+    ),
+    *("http://hooks.example.com/", "//hooks.example.com/", "https:hooks.example.com", "https://hooks。example。com:1/"),
+    *(
+        "https://93.184.216.34:84430/",
+        "https://[::ffff:93.184.216.34]:8443/",
+        "ftp://hooks.example.com/",
+        "javascript:1",
+    ),
+)
+_SCHEMES = (
+    "https://{}/hook",
+    "https://{}:8443/hook",
+    "http://{}/hook",
+    "https://kim:pass@{}/",
+    "HTTPS://{}#@example.com/",
+)
+
+
+async def webhook_addresses(ground: Ground) -> Outcome:
+    """Private ones in every notation, and what only looks like an origin that a setting allows: refused free."""
+    outcome = Outcome(unit="addresses of webhooks")
+    private = [host for address in some_private(ground.random, ground.count(8)) for host in forms(address)]
+    urls = [ground.random.choice(_SCHEMES).format(host) for host in private]
+    for folder, tried, setting in (("open", urls, ""), ("limited", [*_LOOK_ALIKES, *urls], _ALLOWED)):
+        more = {"JOURNEY_MCP_WEBHOOK_ORIGINS": setting} if setting else {}
+        async with world(ground.folder / folder, **more) as here:
+            for url in tried:
+                with connections() as made:
+                    is_refused = await _is_refused(here, url)
+                outcome.attempt(held=is_refused and not made, what=f"{url}: {made}")
+            outcome.attempt(held=not here.sent, what=f"{len(here.sent)} creating requests")
+    return outcome
+
+
+async def _is_refused(here: World, url: str) -> bool:
+    try:
+        await here.studio.create(wish(webhook_url=url))
+    except (InvalidWebhook, FetchError):
+        return True
+    return False
+
+
+def _secret(random: Random) -> str:
+    """As text, and as Standard Webhooks writes it."""
+    text = "".join(random.choices(string.ascii_letters + string.digits, k=random.randrange(16, 60)))
+    return random.choice((text, f"whsec_{base64.b64encode(text.encode()).decode()}"))
+
+
+def heard(receiver: Receiver, secret: str, *, is_trusted: bool) -> list[str]:
+    """What is wrong with what this receiver was sent: a secret in it, or a signature that proves nothing."""
+    wrong = []
+    for (headers, _), body in zip(receiver.received, receiver.bodies, strict=True):
+        told = {name: value for name, value in headers.items() if not (is_trusted and name == "x-webhook-secret")}
+        if sees(f"{told} {body.decode()}", [secret, secret.removeprefix("whsec_"), key_of(secret).decode()]):
+            wrong.append(f"a secret in {told}")
+        message = read_signed(
+            WebhookDelivery(headers=headers, body=body, secret="", at=float(headers["webhook-timestamp"]))
+        )
+        if not (message and message.is_signed_with(key_of(secret))) or message.is_signed_with(b"another"):
+            wrong.append(f"a signature that proves nothing: {told}")
+        if is_trusted != (headers.get("x-webhook-secret") == secret):
+            wrong.append("the secret in the clear, or not where a setting wants it")
+    return wrong
+
+
+async def webhook_secrets(ground: Ground) -> Outcome:
+    """Receivers that answer with anything, and ask again and again: none hears a secret, and each can check."""
+    outcome = Outcome(unit="webhooks that were sent")
+    for number in range(ground.count(12)):
+        statuses = [ground.random.choice((200, 204, 301, 302, 307, 401, 404, 500, 503)) for _ in range(4)]
+        secret = _secret(ground.random)
+        async with receiving(ground.authority, *statuses) as one, receiving(ground.authority, *statuses) as old:
+            settings = {
+                "JOURNEY_MCP_WEBHOOK_SECRET": secret,
+                "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS": old.url.removesuffix("/hook"),
+            }
+            async with world(ground.folder / f"{number}", **settings, **TRUSTED) as here:
+                for receiver in (one, old):
+                    prompt = ground.random.choice(("a kite", f"a kite with {secret}"))
+                    await here.made(prompt=prompt, webhook_url=receiver.url)
+                await here.clock.sleep(300)
+                for receiver in (one, old):
+                    outcome.tried += len(receiver.received)
+                    outcome.through += heard(receiver, secret, is_trusted=receiver is old)
+                held = bool(one.received and old.received)
+                outcome.attempt(held=held, what="a webhook that was not sent")
+    return outcome
+
+
+async def slow_webhooks(ground: Ground) -> Outcome:
+    """Hosts that never answer, with many webhooks due at each: others hear at once."""
+    outcome = Outcome(unit="webhooks beside hosts that never answer")
+    tls = ground.authority.server("127.0.0.1")
+    for number in range(ground.count(3)):
+        async with AsyncExitStack() as stack:
+            hanging = [await stack.enter_async_context(slow(tls)) for _ in range(ground.random.randrange(1, 70))]
+            receiver = await stack.enter_async_context(receiving(ground.authority))
+            here = await stack.enter_async_context(world(ground.folder / f"{number}", **TRUSTED))
+            for count in range(2 * len(hanging)):
+                await here.made(webhook_url=ground.random.choice(hanging).url, prompt=f"kite {count}")
+            for count in range(1, 6):
+                before, tried = here.clock.elapsed(), sum(len(host.begun_at) for host in hanging)
+                await here.made(webhook_url=receiver.url, prompt=f"another {count}")
+                await receiver.until_received(count)
+                outcome.attempt(held=here.clock.elapsed() - before < 1, what=f"{len(hanging)} hosts, {tried} tries")
+                await here.clock.sleep(ground.random.uniform(0, 12))
+    return outcome

@@ -1,0 +1,228 @@
+"""Images that were made to take time, memory or turns from others, and calls that name far too many."""
+
+import os
+import signal
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import anyio
+from anyio import to_thread
+from drawn import animated, bomb, chunk, drawn, png_header, written
+from PIL import Image
+from processes import PATIENCE_S, Raw, Usage, image_workers, in_thread, raw, until_worker
+from support import environment_of
+
+from attack.attempts import Ground, Outcome
+from journey_mcp import sandbox
+
+_FILE_BYTES = 64 * 1024 * 1024
+_MOST_BYTES = 700 * 1024 * 1024
+"""Of memory, with an image of 64 MiB in it more than once."""
+_MOST_COMPUTED_S = 5.0
+"""By the server itself, for one image: everybody else waits for that."""
+_ENDS = {"succeeded", "unusable_image"}
+_EDIT = {"model": "flux-kontext-pro", "prompt": "make it blue"}
+_SMALL = written(drawn(), "png")
+
+
+def _chunks(random: Random) -> bytes:
+    count = random.randrange(60_000, 3_000_000)
+    return _SMALL[:33] + chunk(random.choice((b"tEXt", b"IDAT", b"prVt"))) * count + _SMALL[33:]
+
+
+def _noise(random: Random) -> bytes:
+    """Pixels that cannot be compressed, and are too many to be sent."""
+    size = random.randrange(500, 3500), random.randrange(500, 3500)
+    picture = Image.frombytes("RGBA", size, random.randbytes(size[0] * size[1] * 4))
+    return written(picture, "png", compress_level=0)
+
+
+def _scans(random: Random) -> bytes:
+    side = random.choice((100, 3000))
+    content = written(Image.effect_noise((side, side), 40), "jpeg", progressive=True)
+    scan = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + scan * random.choice((5, 90, 3000)) + content[-2:]
+
+
+def _slow_rows(random: Random) -> bytes:
+    """A BMP in runs of a single pixel."""
+    width, height, rows = 9000, 9000, random.randrange(10, 600)
+    data = (b"\1\1" * width + b"\0\0") * rows
+    head = struct.pack("<IIIIiiHHIIiiII", 0, 0, 1078, 40, width, height, 1, 8, 1, len(data), 0, 0, 256, 0)
+    return b"BM" + head + bytes(1024) + data
+
+
+def _inflating(random: Random) -> bytes:
+    """Much more than it seems, in a piece that tells of colours or of nothing."""
+    deflate = zlib.compressobj(9)
+    data = b"".join([*(deflate.compress(bytes(1_000_000)) for _ in range(random.randrange(50, 500))), deflate.flush()])
+    piece = random.choice((chunk(b"iCCP", b"x\0\0" + data), chunk(b"zTXt", b"x\0\0" + data), chunk(b"IDAT", data)))
+    return _SMALL[:33] + piece + _SMALL[33:]
+
+
+def _blocks(random: Random) -> bytes:
+    if random.random() < 0.5:
+        return b"GIF89a" + bytes(7) + b"!\xfe" + b"\1." * random.randrange(1000, 5_000_000) + b"\0;"
+    return b"RIFF" + (4 + 8 * 5_000_000).to_bytes(4, "little") + b"WEBP" + b"XMP \0\0\0\0" * 5_000_000
+
+
+def _padding(random: Random) -> bytes:
+    content = written(drawn(), "jpeg")
+    at = content.index(random.choice((b"\xff\xdb", b"\xff\xda")))
+    return content[:at] + random.choice((b"\xff", b"\xff\xfe\0\2")) * random.randrange(1000, 10_000_000) + content[at:]
+
+
+def _cut_off(random: Random) -> bytes:
+    content = written(drawn(size=(2000, 2000)), random.choice(("png", "jpeg", "webp", "tiff", "bmp", "avif")))
+    return content[: random.randrange(8, len(content))]
+
+
+def _pages(random: Random) -> bytes:
+    pages = [Image.new("L", (1, 1))] * random.randrange(2, 2000)
+    return written(pages[0], random.choice(("tiff", "gif")), save_all=True, append_images=pages[1:])
+
+
+def _claims(random: Random) -> bytes:
+    """A size that is not there."""
+    side = random.choice((9_000, 60_000, 2**31 - 1))
+    return random.choice(
+        (
+            png_header(side, side) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND"),
+            b"GIF89a" + struct.pack("<HH", side & 0xFFFF, side & 0xFFFF) + animated("gif")[10:],
+            b"BM" + struct.pack("<IIIIiiHHIIiiII", 0, 0, 54, 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0),
+        )
+    )
+
+
+def _bomb(random: Random) -> bytes:
+    return bomb(random.randrange(1000, 9400), random.randrange(1000, 9400))
+
+
+_KINDS: tuple[Callable[[Random], bytes], ...] = (
+    *(_chunks, _noise, _scans, _slow_rows, _inflating, _blocks, _padding, _cut_off, _pages, _claims, _bomb),
+)
+
+
+class _Caller:
+    """A client of a server process that edits images of one folder, several at a time."""
+
+    def __init__(self, server: Raw, folder: Path) -> None:
+        self._server, self._folder = server, folder
+        self.told: dict[int, str] = {}
+        """How calls ended, in the order of their ends: the status of the task, or the code of the error."""
+
+    def edit(self, content: bytes) -> int:
+        """Call with this image, and do not wait; the id of the request."""
+        path = self._folder / f"{len(list(self._folder.iterdir()))}.png"
+        path.write_bytes(content)
+        return self._server.send("edit_image", **_EDIT, image=str(path), fresh=True, wait_s=50)
+
+    async def until_answered(self, *ids: int) -> None:
+        """Wait for the answers to these requests."""
+        with anyio.fail_after(2 * PATIENCE_S):
+            while not set(ids) <= set(self.told):
+                answer = await to_thread.run_sync(self._server.answer, abandon_on_cancel=True)
+                told = answer["result"]["structuredContent"]
+                self.told[answer["id"]] = str(told.get("error", {}).get("code") or told.get("status") or "listed")
+
+
+async def _round(caller: _Caller, server: Raw, contents: list[bytes]) -> list[str]:
+    """Give these images at once, and tell what did not hold."""
+    pid = server.process.pid
+    await caller.until_answered(small := caller.edit(_SMALL))
+    workers = image_workers(pid)
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    hostile = [caller.edit(content) for content in contents]
+    listing, other = server.send("fetch_task"), caller.edit(_SMALL)
+    await caller.until_answered(listing)
+    wrong = [] if workers else ["images are prepared in the server itself"]
+    for worker in workers:
+        os.kill(worker, signal.SIGCONT)
+    await caller.until_answered(*hostile, other)
+    wrong += [f"it ended as {caller.told[id_]}" for id_ in hostile if caller.told[id_] not in _ENDS]
+    wrong += [f"a small image ended as {caller.told[id_]}" for id_ in (small, other) if caller.told[id_] != "succeeded"]
+    return wrong
+
+
+async def hostile_images(ground: Ground) -> Outcome:
+    """Two at a time, while a process stands still: others are answered meanwhile, and these when it goes on."""
+    outcome = Outcome(unit="images that were made to take time or memory")
+    images, most_s = ground.folder / "images", 0.0
+    images.mkdir()
+    more = {"JOURNEY_MCP_IMAGE_DIRS": str(images), "JOURNEY_MCP_LOG_LEVEL": "error"}
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        with raw(environment_of(upstream, ground.folder / "data", "bfl", **more)) as server:
+            caller = _Caller(server, images)
+            for _ in range(ground.count(8)):
+                makers = [ground.random.choice(_KINDS) for _ in range(2)]
+                contents = [await in_thread(make, ground.random) for make in makers]
+                before = Usage.of(server.process.pid)
+                wrong = await _round(caller, server, contents)
+                after = Usage.of(server.process.pid)
+                computed_s = after.computed_s - before.computed_s
+                most_s = max(most_s, computed_s)
+                if computed_s > _MOST_COMPUTED_S or after.peak_bytes > _MOST_BYTES:
+                    wrong.append(f"the server computed for {computed_s:.1f} s, with {after.peak_bytes:,} bytes")
+                outcome.tried += len(contents)
+                outcome.through += [f"{what}: {[make.__name__ for make in makers]}" for what in wrong]
+            peak = Usage.of(server.process.pid).peak_bytes
+            os.kill(await until_worker(server.process.pid), signal.SIGSTOP)
+            caller.edit(_SMALL)
+            server.process.terminate()
+            code = await in_thread(server.process.wait, PATIENCE_S)
+            outcome.attempt(held=code == 0, what=f"it ended with {code} while an image was prepared")
+    outcome.remark = f"the server itself computed {most_s:.1f} s for two at the most, with {peak // 2**20} MiB"
+    return outcome
+
+
+def _names(random: Random, folder: Path, file: Path, count: int) -> list[str]:
+    """So many names of one file, most of them unlike."""
+    names = []
+    for number in range(count):
+        link = folder / f"{number}.png"
+        if random.random() < 0.3:
+            link.symlink_to(file)
+        elif random.random() < 0.5 and count > 4:  # each is a file of its own, and as many may be read as files
+            link.hardlink_to(file)
+        else:
+            link = file
+        names.append(random.choice((str(link), f"file://{link}", f"{link.parent}/{'./' * number}{link.name}")))
+    return names
+
+
+async def many_names(ground: Ground) -> Outcome:
+    """Far more images than any model takes, all names of one file of 64 MiB: it is not read at all.
+
+    As many as a model takes are read once, and of several such files no more than a call may have.
+    """
+    outcome = Outcome(unit="calls that name files of 64 MiB")
+    folder = ground.folder / "images"
+    folder.mkdir()
+    files = [folder / f"large-{number}.png" for number in range(5)]
+    for file in files:
+        file.write_bytes(_SMALL)
+        os.truncate(file, _FILE_BYTES)
+    more = {"JOURNEY_MCP_IMAGE_DIRS": str(folder), "JOURNEY_MCP_LOG_LEVEL": "error"}
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        with raw(environment_of(upstream, ground.folder / "data", "bfl", **more)) as server:
+            await in_thread(server.call, "fetch_task")
+            for number in range(ground.count(8)):
+                links = ground.folder / "images" / f"names-{number}"
+                links.mkdir()
+                count, most_files = ground.random.choice(((40, 0), (4, 1), (0, 3)))
+                given = _names(ground.random, links, files[0], count) if count else list(map(str, files))
+                before = Usage.of(server.process.pid).read_bytes
+                wanted = {"model": "flux-2-pro", "prompt": "blue", "image": given[0], "reference_images": given[1:]}
+                told = await in_thread(server.call, "edit_image", **wanted, wait_s=20)
+                read = Usage.of(server.process.pid).read_bytes - before
+                is_right = told["status"] == ("succeeded" if most_files == 1 else "failed")
+                held = is_right and read < most_files * _FILE_BYTES + 2**20
+                outcome.attempt(held=held, what=f"{read:,} bytes read for {len(given)} names: {told}"[:300])
+            peak = Usage.of(server.process.pid).peak_bytes
+            outcome.attempt(held=peak < _MOST_BYTES, what=f"{peak:,} bytes of memory")
+    outcome.remark = f"with {peak // 2**20} MiB of memory"
+    return outcome

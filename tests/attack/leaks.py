@@ -1,0 +1,123 @@
+"""Keys, and passwords in addresses, that providers repeat and commands could print: nobody sees them."""
+
+import re
+import string
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from cli.command import CommandLine
+from support import SERVICES
+from test_new_provider import FACTS
+from test_redaction import FORMS, readings
+
+from attack.attempts import Ground, Outcome
+from attack.upstreams import MODELS, in_one_field, meddling
+from journey_mcp import sandbox
+
+_FRAMES = (
+    "{}",
+    "your key {} is wrong",
+    "https://images.test/{}.png",
+    "https://kim:{}@images.test/a.png",
+    "{0} or {0}?",
+)
+_SPOILED: tuple[Callable[[str], str], ...] = (
+    lambda key: f"{key[:12]}\n{key[12:]}",
+    lambda key: f"{key}ü",
+    lambda key: f'"{key}"',
+    lambda key: f"Bearer {key}",
+    lambda key: f"{key[:12]}\u2028{key[12:]}",
+    lambda key: f"{key[:12]}\x7f{key[12:]}",
+)
+"""What a person, or a file, makes of a key by mistake; no HTTP header takes most of it."""
+
+
+def _secret(random: Random) -> str:
+    return "".join(random.choices(string.ascii_letters + string.digits + "-_.", k=random.randrange(16, 48)))
+
+
+def sees(text: str, secrets: list[str]) -> str | None:
+    """The secret that a reader finds in this text, in whatever form it stands there."""
+    found = {"".join(reading.split()) for seen in (text, re.sub(r"\\[nrt]", "", text)) for reading in readings(seen)}
+    return next((secret for secret in secrets if any(secret.lower() in reading for reading in found)), None)
+
+
+def _stored(folder: Path) -> str:
+    content = b"".join(file.read_bytes() for file in folder.glob("tasks.db*"))
+    return re.sub(r"[^!-~]", "", content.decode("latin-1")).lower()
+
+
+async def echoed_secrets(ground: Ground) -> Outcome:
+    """Providers repeat the key, or the password in their address, in every form and in any field.
+
+    Neither a result nor the database has it, and the key goes out in its own header whatever the address says.
+    """
+    outcome = Outcome(unit="answers of providers that repeat a secret")
+    for service, model in MODELS.items():
+        random, key, password = ground.random, _secret(ground.random), _secret(ground.random)
+        # the others are not told the password
+        known = [key, password] if service == "bfl" else [key]
+
+        def echo(random: Random = random, known: list[str] = known) -> Any:
+            told = random.choice(list(FORMS.values()))(random.choice(known))
+            return random.choice((random.choice(_FRAMES).format(told), {told: told}, [told] * 3))
+
+        variable, _ = SERVICES[service]
+        folder = ground.folder / service
+        meddle, userinfo = in_one_field(random, echo), random.choice((f"kim:{password}@", f"{password}@"))
+        opened = meddling(folder, service, meddle, userinfo=userinfo, **{variable: key})
+        async with opened as (client, meddler):
+            for number in range(ground.count(40)):
+                given = {"prompt": f"a kite, {number}", "model": model, "provider": service, "wait_s": 2}
+                result = await client.call_tool("imagine", given)
+                outcome.attempt(held=not sees(result.model_dump_json(), [key, password]), what=f"{service}: {result}")
+            listed = await client.call_tool("fetch_task", {})
+            outcome.attempt(held=not sees(listed.model_dump_json(), [key, password]), what=f"{service}: the listing")
+            stored = _stored(folder)
+        is_stored = any(secret.lower() in stored for secret in (key, password))
+        outcome.attempt(held=not is_stored, what=f"{service}: the database has a secret")
+        strays = [stray for stray in meddler.ledger.strays if stray.reason == "picture"]
+        outcome.attempt(held=not strays, what=f"{service}: the key went to {strays}")
+        for headers in meddler.headers:
+            held = any(key in value for value in headers.values())
+            outcome.attempt(held=held, what=f"{service}: a request without the key, {list(headers)}")
+    return outcome
+
+
+async def printed_secrets(ground: Ground) -> Outcome:
+    """Commands, at providers that repeat secrets, and with keys that no header takes: nothing of them is printed."""
+    outcome = Outcome(unit="commands with secrets in their settings")
+    commands = [("doctor",), ("doctor", "--json"), ("tasks",), ("imagine", "a kite"), ("imagine", "a kite", "--json")]
+    ground.folder.joinpath("acme.toml").write_text(FACTS, encoding="utf-8")
+    line = CommandLine(home=ground.folder)
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        for _ in range(ground.count(24)):
+            key, password = _secret(ground.random), _secret(ground.random)
+            echo = ground.random.choice(list(FORMS.values()))(ground.random.choice((key, password)))
+            body = {"errors": [{"msg": f"bad key {echo}"}], "detail": echo}
+            faults = [
+                sandbox.Fault(on=on, kind="status", status=400, times=None, body=body) for on in ("submit", "account")
+            ]
+            upstream.sandbox.faults.replace(faults)
+            spoiled, asked = ground.random.choice(_SPOILED)(key), upstream.base_url
+            settings = ground.random.choice(
+                (
+                    {"JOURNEYAPI_API_KEY": key, "JOURNEYAPI_BASE_URL": asked.replace("://", f"://kim:{password}@")},
+                    {"JOURNEYAPI_API_KEY": key, "JOURNEYAPI_BASE_URL": f"http://kim:{password}@127.0.0.1:99999/"},
+                    {"JOURNEYAPI_API_KEY": spoiled, "JOURNEYAPI_BASE_URL": asked},
+                    {"JOURNEYAPI_API_KEY": key, "HTTPS_PROXY": f"socks9://kim:{password}@127.0.0.1:1"},
+                    {
+                        "JOURNEYAPI_API_KEY": key,
+                        "JOURNEY_MCP_DATABASE_URL": f"postgresql://kim:{password}@127.0.0.1:1/x",
+                    },
+                    {"ACME_API_KEY": spoiled, "JOURNEY_MCP_REGISTRY": str(ground.folder / "acme.toml")},
+                )
+            )
+            done = await line.given(**settings).run(*ground.random.choice(commands))
+            found = sees(done.out + done.err, [key[:12], password[:12]])
+            outcome.attempt(held=not found and "Traceback" not in done.err, what=f"{done.out}{done.err}"[:300])
+        made = [entry for entry in upstream.sandbox.ledger.submissions if entry.outcome == "created"]
+        outcome.attempt(held=not made, what=f"{len(made)} tasks were made")
+    return outcome
