@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
+from journey_mcp import number_words
 from journey_mcp.images import AspectRatio
 
 _NUMBER = r"(\d{1,5}(?:\.\d{1,4})?)"
@@ -19,12 +20,30 @@ _UPRIGHT = {
 }
 _LYING = {
     **dict.fromkeys(("landscape", "horizontal"), AspectRatio(3, 2)),
-    **dict.fromkeys(("wide", "widescreen", "desktop"), AspectRatio(16, 9)),
+    **dict.fromkeys(("wide", "widescreen", "desktop", "thumbnail"), AspectRatio(16, 9)),
     **dict.fromkeys(("ultrawide", "panorama", "panoramic", "cinematic", "banner"), AspectRatio(21, 9)),
 }
 _SHAPES = {**_UPRIGHT, **_LYING, **dict.fromkeys(("square", "squared"), AspectRatio(1, 1))}
 """Words for a shape. Portrait and landscape are 2:3 and 3:2, as in photography and at Midjourney."""
-_FILLING = frozenset({"ar", "aspect", "format", "hd", "image", "mode", "orientation", "pixels", "px", "ratio", "size"})
+_FILLING = frozenset(
+    (
+        *(
+            "ar",
+            "aspect",
+            "aspectratio",
+            "format",
+            "hd",
+            "image",
+            "mode",
+            "orientation",
+            "pixels",
+            "px",
+            "ratio",
+            "size",
+        ),
+        *("facebook", "instagram", "photo", "picture", "screen", "tiktok", "video", "wallpaper", "youtube"),
+    )
+)
 _USUAL = tuple(
     AspectRatio(*sides)
     for w, h in ((1, 1), (16, 9), (4, 3), (3, 2), (5, 4), (21, 9), (2, 1))
@@ -58,7 +77,7 @@ def read(text: str) -> Reading | None:
 
     `W:H` itself, in small numbers, is meant as it stands: nothing stands for it but the same shape.
     """
-    plain = unicodedata.normalize("NFKC", text).strip().lower()
+    plain = number_words.with_digits(unicodedata.normalize("NFKC", text).strip().lower())
     pair = _PAIR.search(plain)
     rest = plain.replace(pair[0], " ", 1) if pair else plain
     if decimal := _DECIMAL.fullmatch(plain):

@@ -350,8 +350,8 @@ _IGNORABLE = re.compile(
 
 
 def has_visible_text(text: str) -> bool:
-    """Return whether a reader sees anything of it; a character that is newer than this Python's tables counts."""
-    return any(not c.isspace() and _is_drawn(c) for c in text)
+    """Return whether a reader sees more of it than punctuation; a character newer than this Python's tables counts."""
+    return any(not c.isspace() and _is_drawn(c) and unicodedata.category(c)[0] != "P" for c in text)
 
 
 def _is_drawn(character: str) -> bool:

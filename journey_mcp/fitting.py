@@ -231,9 +231,14 @@ def _option_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> 
         if parameter is None:
             yield _ignored(request, offer, name, value, catalog)
         elif problem := _problem(name, value, parameter, request):
+            # the other side too, so that both are corrected at once
+            other = offer.parameters.get("height") if name == "width" and request.height is not None else None
+            both = (
+                f" and height={request.height}" if other and _problem("height", request.height, other, request) else ""
+            )
             yield UnsupportedValue(
-                f"{who(offer, catalog)} does not take {name}={_shown(value)}. It takes {problem}.",
-                next_step=_advice(name, value, offer),
+                f"{who(offer, catalog)} does not take {name}={_shown(value)}{both}. It takes {problem}.",
+                next_step=_advice("width and height" if both else name, value, offer),
             )
     for names in offer.exclusive:
         given = [name for name in names if name in request.options]
@@ -333,7 +338,7 @@ def _advice(name: str, value: Any, offer: Offer) -> str:
         return f"Change {name}, or leave it out and end the prompt with --ar {value}."
     known = _ratios(offer.parameters[name]) if ratio else []
     near = f" ({min(known, key=ratio.distance)} is the nearest)" if ratio and known else ""
-    return f"Change {name}{near}, leave it out, or choose another model."
+    return f"Change {name}{near}, leave {'them' if ' and ' in name else 'it'} out, or choose another model."
 
 
 def _for_sides(request: ImageRequest, offer: Offer) -> str:

@@ -78,14 +78,17 @@ def _missing(model: str, tool: Tool, catalog: Catalog, takes: str) -> UnknownMod
 
 
 def _only(name: str, names: Mapping[str, Sequence[str]]) -> str | None:
-    given = _words(name), _plain(name)
-    found = [model for model, its in names.items() if any(given[0] == _words(n) or given[1] == _plain(n) for n in its)]
-    return found[0] if len(found) == 1 else None
+    for spelled in (name, name.replace("/", " ")):  # midjourney/v7 has no vendor
+        given = _words(spelled), _plain(spelled)
+        found = [m for m, its in names.items() if any(given[0] == _words(n) or given[1] == _plain(n) for n in its)]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
 
 
 def _bare(name: str) -> str:
-    """A name without its vendor and version: `stability-ai/sdxl:39ed52f2` is `sdxl`."""
-    return name.rpartition("/")[2].partition(":")[0].lower()
+    """A name without its vendor and version: `stability-ai/sdxl:39ed52f2` and `sdxl@latest` are `sdxl`."""
+    return re.split("[:@]", name.rpartition("/")[2], maxsplit=1)[0].lower()
 
 
 def _words(name: str) -> Counter[str]:

@@ -18,7 +18,11 @@ DEFAULTS = Defaults(imagine="midjourney", edit_image="flux-kontext-pro", wait_s=
 OPTIONAL = [name for name, field in EditImage.model_fields.items() if not field.is_required()]
 JOURNEYAPI = Surroundings(catalog=registry.load().catalog(["journeyapi"]), defaults=DEFAULTS)
 EVERYTHING = Surroundings(catalog=registry.load().catalog(list(SERVICES)), defaults=DEFAULTS)
-PLACEHOLDERS = [None, "", "null", "none", "undefined", "auto", "default", " NULL ", "None", [], ["null"], ["", None]]
+ONE, TWO = f"tsk_{'A' * 22}", f"tsk_{'-b' * 11}"
+PLACEHOLDERS: list[Any] = [
+    *(None, "", "null", "none", "undefined", "auto", "default", " NULL ", "None", [], ["null"], ["", None]),
+    *("n/a", "N/A", "nil", "unspecified", "-", "...", '"null"', "<none>", "[null]", "{}", {}),
+]
 
 
 def read(kind: type[A], tool: str, given: Any, around: Surroundings = JOURNEYAPI) -> A:
@@ -54,7 +58,7 @@ def test_a_list_that_is_written_as_text_is_read_before_its_items_are() -> None:
     asked = read(EditImage, "edit_image", {**GIVEN, "reference_images": '["null", "https://example.test/b.png"]'})
     assert asked.reference_images == ["https://example.test/b.png"]
     assert read(EditImage, "edit_image", {**GIVEN, "reference_images": '["null"]'}).reference_images is None
-    assert read(EditImage, "edit_image", {**GIVEN, "negative_prompt": '["null"]'}).negative_prompt == '["null"]'
+    assert read(EditImage, "edit_image", {**GIVEN, "negative_prompt": '["blur"]'}).negative_prompt == '["blur"]'
 
 
 def test_what_is_required_is_taken_as_it_is() -> None:
@@ -68,7 +72,8 @@ def test_what_is_required_is_taken_as_it_is() -> None:
     "name",
     [
         *("toolCallId", "tool_call_id", "wait_for_previous", "task_progress", "sessionId", "action", "chatInput"),
-        *("random_string", "_meta", "_anything"),
+        *("random_string", "_meta", "_anything", "threadId", "conversation_id", "user", "explanation", "thought"),
+        *("security_risk", "requires_approval", "toolSummary", "waitForPreviousTools", "run_manager", "progressToken"),
     ],
 )
 def test_arguments_that_clients_add_are_dropped(name: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -156,6 +161,79 @@ def test_values_are_read_as_models_write_them(given: dict[str, Any], meant: dict
     assert request.options == meant
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"width": "1,024", "height": "1 024"}, {"width": 1024, "height": 1024}),
+        ({"steps": "28 steps"}, {"steps": 28}),
+        ({"steps": "twenty-eight"}, {"steps": 28}),
+        ({"guidance": "3,5"}, {"guidance": 3.5}),
+        ({"seed": "-1"}, {"seed": -1}),
+        ({"seed": [7], "output_format": ["png"]}, {"seed": 7, "output_format": "png"}),
+        ({"aspect_ratio": [16, 9]}, {"aspect_ratio": "16:9"}),
+        ({"aspect_ratio": {"width": 1920, "height": 1080}}, {"aspect_ratio": "1920:1080"}),
+        ({"negative_prompt": ["fog", "rain"]}, {"negative_prompt": "fog, rain"}),
+    ],
+)
+def test_numbers_and_lists_are_read_as_models_write_them(given: dict[str, Any], meant: dict[str, Any]) -> None:
+    """Separators, words, one value in a list, two sides for a ratio."""
+    request = image_request("edit_image", read(EditImage, "edit_image", {**GIVEN, **given}), DEFAULTS)
+    assert request.options == meant
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"seed": "7 or 8"}, {"seed": "1.2.3"}, {"steps": "many"}, {"aspect_ratio": [1, 2, 3]}, {"model": ["a", "b"]}],
+)
+def test_what_says_no_one_value_is_refused(given: dict[str, Any]) -> None:
+    """With its name."""
+    with pytest.raises(InvalidArguments, match=next(iter(given))):
+        read(EditImage, "edit_image", {**GIVEN, **given})
+
+
+def test_a_negative_prompt_of_very_many_words_is_not_joined() -> None:
+    """It has its limit."""
+    with pytest.raises(InvalidArguments, match="negative_prompt"):
+        read(EditImage, "edit_image", {**GIVEN, "negative_prompt": ["x" * 3_000] * 2})
+
+
+@pytest.mark.parametrize("name", ["input", "arguments", "params", "kwargs", "tool_input"])
+def test_what_a_framework_puts_around_all_arguments_is_taken_off(name: str) -> None:
+    """One name, with an object that has ours."""
+    assert read(EditImage, "edit_image", {name: GIVEN}) == read(EditImage, "edit_image", GIVEN)
+    with pytest.raises(InvalidArguments, match="prompt is missing"):
+        read(Imagine, "imagine", {name: {"a": 1}})
+
+
+@pytest.mark.parametrize("value", [7, True, {"a": 1}, {"type": "Buffer", "data": [1, 2]}, [], [["a"], ["b"]]])
+def test_what_is_no_text_where_an_image_is_taken_is_told_so(value: Any) -> None:
+    """With what is taken."""
+    with pytest.raises(InvalidArguments, match="is no text: give the id of an earlier picture, a URL or a data URI"):
+        read(EditImage, "edit_image", {**GIVEN, "image": value})
+
+
+@pytest.mark.parametrize(
+    ("text", "provider"),
+    [
+        ("BFL", "bfl"),
+        ("Black Forest Labs", "bfl"),
+        ("black-forest-labs", "bfl"),
+        ("replicate.com", "replicate"),
+        ("journey-api", "journeyapi"),
+        ("Journey", "journeyapi"),
+        ("openai", "openai"),
+    ],
+)
+def test_a_provider_is_known_by_its_name_as_people_write_it(text: str, provider: str) -> None:
+    """Another one stays as it is, for an error that names it."""
+    assert read(Imagine, "imagine", {"prompt": "a kite", "provider": text}, EVERYTHING).provider == provider
+
+
+def test_what_to_wait_for_is_read_in_any_case() -> None:
+    """As every word."""
+    assert read(FetchTask, "fetch_task", {"wait_for": "ANY"}).wait_for == "any"
+
+
 def test_seconds_may_have_their_unit() -> None:
     """But a word is none."""
     assert read(FetchTask, "fetch_task", {"wait_s": "30s"}).wait_s == 30
@@ -172,6 +250,16 @@ def test_seconds_may_have_their_unit() -> None:
         (" tsk_a, tsk_b ,", ["tsk_a", "tsk_b"]),
         (["tsk_a,tsk_b", "tsk_c"], ["tsk_a", "tsk_b", "tsk_c"]),
         ('["tsk_a", "tsk_b"]', ["tsk_a", "tsk_b"]),
+        ("tsk_a;tsk_b|tsk_a", ["tsk_a", "tsk_b"]),
+        *(
+            (form.format(ONE, TWO), [ONE, TWO])
+            for form in ("{} and {}", "['{}', '{}']", "[{},{}]", "tasks: {}/{}.", "`{}` ({})")
+        ),
+        (ONE.replace("tsk", "TSK"), [ONE]),
+        ([f"{ONE}.2"], [f"{ONE}.2"]),
+        ({"task_ids": [ONE, TWO]}, [ONE, TWO]),
+        ([{"task_id": ONE}, {"id": TWO}], [ONE, TWO]),
+        ([ONE] * 30, [ONE]),
         ("null", None),
         (["null"], None),
         ('["null"]', None),

@@ -47,6 +47,13 @@ ALLOWED = [AspectRatio(*sides) for sides in ((1, 1), (16, 9), (9, 16), (4, 3), (
         ("wide", "16:9"),
         ("vertical", "9:16"),
         ("panorama", "16:9"),
+        ("sixteen by nine", "16:9"),
+        ("Four to Three", "4:3"),
+        ("three by two", "3:2"),
+        ("phone wallpaper", "9:16"),
+        ("Instagram story", "9:16"),
+        ("YouTube thumbnail", "16:9"),
+        ("AspectRatio.RATIO_16_9", "16:9"),
     ],
 )
 def test_a_ratio_is_read_however_it_is_written(text: str, ratio: str) -> None:

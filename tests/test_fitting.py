@@ -121,12 +121,29 @@ def test_every_editing_model_takes_a_picture(model: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "prompt", ["", "   ", "\n\t", "\u200b", " \u3164\u2800 ", "\ufe0f\U000e0041", "\u00ad"], ids=ascii
+    "prompt",
+    ["", "   ", "\n\t", "\u200b", " \u3164\u2800 ", "\ufe0f\U000e0041", "\u00ad", "...", "-", "\u2014 ?!", "\u3002"],
+    ids=ascii,
 )
 def test_an_empty_prompt_is_refused(prompt: str) -> None:
-    """Before the model is looked at."""
+    """Before the model is looked at; punctuation says nothing either."""
     with pytest.raises(EmptyPrompt):
         fitting.offers_of(wish(prompt=prompt, model="none"), CATALOG)
+
+
+@pytest.mark.parametrize("prompt", ["7", "\U0001f408", "$", "\u732b", "a."])
+def test_one_sign_may_be_a_prompt(prompt: str) -> None:
+    """A digit, an emoji, a symbol, a letter."""
+    assert fitting.offers_of(wish(prompt=prompt), CATALOG)
+
+
+def test_both_sides_are_told_at_once() -> None:
+    """Whoever corrects one would be refused for the other."""
+    request = wish(model="flux-2-pro", width=1023, height=777)
+    catalog = registry.load().catalog(["bfl"])
+    with pytest.raises(InvalidRequest, match="does not take width=1023 and height=777") as told:
+        fitting.fit(request, catalog.offers["flux-2-pro"][0], catalog)
+    assert (told.value.failure.next_step or "").startswith("Change width and height, leave them out")
 
 
 @pytest.mark.parametrize(

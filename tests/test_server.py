@@ -221,7 +221,12 @@ HABITS = (
         ("cancel_task", {"taskId": "tsk_a"}, "invalid_arguments", "no argument taskId (use task_ids=['tsk_a'])"),
         ("imagine", {"prompt": "p", "wait_s": 301}, "invalid_arguments", "wait_s='301'"),
         ("imagine", {"prompt": "p", "wait_s": "soon"}, "invalid_arguments", "wait_s='soon'"),
-        ("imagine", {"prompt": "p", "reference_images": [5]}, "invalid_arguments", "reference_images.0='5'"),
+        (
+            "imagine",
+            {"prompt": "p", "reference_images": [5]},
+            "invalid_arguments",
+            "reference_images.0=5 is no text: give the id",
+        ),
         ("imagine", {"prompt": "a\0b"}, "invalid_arguments", "prompt has characters that are no text"),
         ("imagine", {"prompt": "p", "model": "dall-e"}, "unknown_model", "'dall-e'"),
         ("imagine", {"prompt": "p", "model": "seededit"}, "edit_only_model", "seededit"),
@@ -236,7 +241,7 @@ HABITS = (
             "unsupported_option",
             "mask",
         ),
-        ("fetch_task", {"task_ids": ["t"] * 21}, "invalid_arguments", "at most 20"),
+        ("fetch_task", {"task_ids": [f"t{n}" for n in range(21)]}, "invalid_arguments", "at most 20"),
         ("fetch_task", {"wait_for": "some"}, "invalid_arguments", "'all' or 'any'"),
     ],
 )
@@ -313,7 +318,9 @@ async def test_a_task_that_fails_is_an_error_of_its_call_and_a_fact_of_fetch_tas
 async def test_an_unknown_tool_is_an_error_of_the_protocol(tmp_path: Path) -> None:
     """Not of a tool."""
     async with session("auto", tmp_path) as (client, _):
-        with pytest.raises(MCPError, match="Unknown tool: paint"):
+        with pytest.raises(
+            MCPError, match=r"Unknown tool: paint\. There are: imagine, edit_image, fetch_task, cancel_task"
+        ):
             await client.call_tool("paint", {})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 
-from journey_mcp import rendering
+from journey_mcp import model_names, rendering
 from journey_mcp.accounts import catalog_of
 from journey_mcp.availability import Availability, look
 from journey_mcp.cli import console
@@ -22,6 +22,8 @@ from journey_mcp.store.rests import Rest
 from journey_mcp.studio import open_studio
 from journey_mcp.tasks import Task
 
+_ALIKE = 0.6
+"""From which likeness on, 0 to 1, one name may be meant by another: `dall-e-3` is no `ideogram-v3`."""
 _MINUTE_S, _HOUR_S = 60, 3600
 
 
@@ -47,8 +49,9 @@ def model(model_id: str, *, as_json: bool) -> None:
     """
     settings = ready_settings()
     catalog = catalog_of(settings, load(settings.registry))
+    model_id = model_names.meant(model_id, catalog) or model_id
     if model_id not in catalog.models:
-        near = difflib.get_close_matches(model_id.lower(), catalog.models, n=3, cutoff=0.4)
+        near = difflib.get_close_matches(model_id.lower(), catalog.models, n=3, cutoff=_ALIKE)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise UnknownModel(
             f"There is no model {model_id[:80]!r}.{hint}", next_step="`journey-mcp models` lists them all."

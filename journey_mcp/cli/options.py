@@ -1,5 +1,6 @@
 """The options that several commands share, by the names of the tools' arguments."""
 
+import codecs
 from pathlib import Path
 from typing import Annotated
 
@@ -9,13 +10,23 @@ _FORMS = "id (tsk_….2), URL, file or data URI"
 
 _MOST_CHARACTERS = 100_000
 """Of standard input: no prompt is so long, and nothing without an end is read."""
+_MOST_BYTES = 4 * _MOST_CHARACTERS + 4
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""With which a file of Windows PowerShell begins."""
 
 
 def _read_prompt(prompt: str) -> str:
     """Return the prompt; `-` stands for what comes on standard input."""
     if prompt != "-":
         return prompt
-    text = typer.get_text_stream("stdin").read(_MOST_CHARACTERS + 1)
+    raw = typer.get_binary_stream("stdin").read(_MOST_BYTES)
+    try:
+        # what was cut off is refused for its length below
+        text = raw.decode(
+            "utf-16" if raw[:2] in _UTF_16 else "utf-8-sig", "ignore" if len(raw) == _MOST_BYTES else "strict"
+        )
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter("standard input is no text in UTF-8; nothing was sent") from error
     if len(text) > _MOST_CHARACTERS:
         raise typer.BadParameter(f"standard input has more than {_MOST_CHARACTERS:,} characters; nothing was sent")
     return text.strip()

@@ -19,10 +19,11 @@ from journey_mcp.cli.progress import bar
 from journey_mcp.cli.wording import for_people, to_person
 from journey_mcp.errors import InvalidArguments, JourneyError, UnknownTask
 from journey_mcp.fetching import Fetcher
+from journey_mcp.images import ImageId
 from journey_mcp.providers import SANDBOX
 from journey_mcp.registry import Catalog
 from journey_mcp.requests import ImageRequest, Tool
-from journey_mcp.server import arguments
+from journey_mcp.server import argument_values, arguments
 from journey_mcp.server.argument_names import Surroundings
 from journey_mcp.server.menu import read_menu
 from journey_mcp.settings import Settings
@@ -84,7 +85,7 @@ def fetch(task_ids: Sequence[str], handling: Handling) -> int:
     Raises:
         JourneyError: none of the tasks is known, or what is asked for cannot be done.
     """
-    ids = list(dict.fromkeys(task_ids))
+    ids = _ids(task_ids)
     if len(ids) > _MOST_AT_ONCE:
         raise InvalidArguments(f"fetch takes at most {_MOST_AT_ONCE} tasks at once; {len(ids)} were given.")
     if handling.output is not None and len(ids) != 1:
@@ -99,7 +100,13 @@ def cancel(task_ids: Sequence[str], *, as_json: bool) -> int:
         JourneyError: none of the tasks is known.
     """
     handling = Handling(output=None, force=False, wait_s=0, as_json=as_json)
-    return _run(partial(_cancel, ready_settings(), list(dict.fromkeys(task_ids)), handling), handling)
+    return _run(partial(_cancel, ready_settings(), _ids(task_ids), handling), handling)
+
+
+def _ids(texts: Sequence[str]) -> list[str]:
+    """The tasks that are named, perhaps several in one text, or by one of their images; each once."""
+    named = argument_values.task_ids(list(texts))
+    return list(dict.fromkeys(image.task_id if (image := ImageId.parse(id_)) else id_ for id_ in named))
 
 
 async def _cancel(settings: Settings, ids: list[str], handling: Handling, _going_on: _Open) -> int:

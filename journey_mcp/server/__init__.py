@@ -290,7 +290,8 @@ async def _call_tool(
     backstage = ctx.lifespan_context
     menu = backstage.menu()
     if params.name not in {tool["name"] for tool in menu.tools}:
-        raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name[:80]}")
+        names = ", ".join(tool["name"] for tool in menu.tools)
+        raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name[:80]}. There are: {names}")
     try:
         studio = await backstage.studio()
     except JourneyError as error:

@@ -16,7 +16,12 @@ from journey_mcp.requests import Tool
 from journey_mcp.server import specs
 from journey_mcp.server.specs import Defaults
 
-_OF_CLIENTS = "action chatinput randomstring sessionid taskprogress toolcallid waitforprevious"
+_OF_CLIENTS = """
+    action agentid callbacks chatid chatinput config conversationid dummy explanation isbackground messageid metadata
+    progresstoken randomstring reason reasoning requiresapproval runid runmanager securityrisk servername sessionid
+    signal stream summary taskprogress thinking thought thoughts threadid toolaction toolcall toolcallid toolname
+    toolsummary traceid user userid waitforprevious waitforprevioustools
+    """
 """Arguments that clients and frameworks add for themselves, as all those that begin with `_`."""
 
 _OTHER_NAMES = {
@@ -56,7 +61,7 @@ _OTHER_NAMES = {
     "size": "dimension dimensions imagedimensions imagesize imgsize outputsize size",
     "quality": "detail details dpi hd quality upscale",
     "style": "artstyle background effect lora loras preset strength style stylepreset theme",
-    "output": "download filename folder outputdir outputfile outputpath responseformat save savepath saveto user",
+    "output": "download filename folder outputdir outputfile outputpath responseformat save savepath saveto",
     "listing": "cursor limit offset page pagesize status",
 }
 """What others call our arguments, and what they have besides, by kind."""
@@ -64,8 +69,11 @@ _KINDS = {name: kind for kind, names in _OTHER_NAMES.items() for name in names.s
 _NAMED = 10
 """So many wrong names are answered one by one."""
 _SHOWN = 80
+_LONGEST_SWITCH = 30
 _MAKING: Mapping[str, Tool] = {"imagine": "imagine", "edit_image": "edit_image"}
 _OF_TASKS = frozenset({"task_ids", "listing"})
+_LIKENESS = 0.75
+"""From which likeness on, 0 to 1, one name is a slip of another: `thought` is none of `height`."""
 _NOTHING_LIKE_IT = "leave it out: there is nothing like it"
 
 
@@ -97,6 +105,13 @@ class Surroundings:
         properties: Mapping[str, Any] = spec["inputSchema"]["properties"]
         return properties
 
+    def provider(self, text: str) -> str:
+        """The id of the configured provider that a text names (`Black Forest Labs`, `replicate.com`), else the text."""
+        known = {plain(name): id_ for id_, facts in self.catalog.providers.items() for name in (id_, facts.title)}
+        given = plain(text)
+        spelled = (given, given.removesuffix("com"), given.removesuffix("ai"), given.removesuffix("api"), f"{given}api")
+        return next((known[name] for name in spelled if name in known), text)
+
     def correction(self, tool: str, unknown: Mapping[str, Any], known: Mapping[str, Any]) -> str:
         """What to give in place of the arguments that the tool does not have; `known` are those that it has."""
         shown = self.shown(tool)
@@ -104,7 +119,9 @@ class Surroundings:
         for name, value in list(unknown.items())[:_NAMED]:
             kind = _KINDS.get(plain(name), name)
             if making := _MAKING.get(tool):
-                advice = self._about_images(making, kind, value, shown, known)
+                advice = self._about_images(making, kind, value, shown, known) or self._about_switch(
+                    making, name, value
+                )
             else:
                 advice = _about_tasks(kind, value, shown)
             advice = advice or _did_you_mean(name, shown)
@@ -128,6 +145,15 @@ class Surroundings:
             **dict.fromkeys(_OF_TASKS),
         }
         return fixed.get(kind, _NOTHING_LIKE_IT if kind in _OTHER_NAMES else None)
+
+    def _about_switch(self, tool: Tool, name: str, value: Any) -> str | None:
+        """Where a prompt takes what the name stands for, as `--chaos 10`."""
+        for model, offers in self.catalog.offers_for(tool).items():
+            for switch, its in {key: fact for offer in offers for key, fact in offer.switches.items()}.items():
+                if plain(name) in {switch, *its.aliases}:
+                    shown = f" {value}" if isinstance(value, str | int | float) and value is not True else ""
+                    return f"{model} takes --{switch}{shown[:_LONGEST_SWITCH]} at the end of the prompt"
+        return None
 
     def _about_given_images(self, tool: Tool, kind: str, value: Any, shown: Mapping[str, Any]) -> str:
         guide = "reference_images" in shown
@@ -183,5 +209,5 @@ def _cost(offer: Offer) -> str | None:
 
 
 def _did_you_mean(name: str, shown: Mapping[str, Any]) -> str | None:
-    near = difflib.get_close_matches(name[:_SHOWN].lower(), shown, n=1)
+    near = difflib.get_close_matches(name[:_SHOWN].lower(), shown, n=1, cutoff=_LIKENESS)
     return f"did you mean {near[0]}?" if near else None

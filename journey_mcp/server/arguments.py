@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from journey_mcp.errors import InvalidArguments
 from journey_mcp.image_text import only_text, parsed_json, texts_of
 from journey_mcp.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, ImageRequest, Tool
+from journey_mcp.server import argument_values
 from journey_mcp.server.argument_names import Surroundings, is_of_client, ours
 from journey_mcp.server.specs import Defaults
 
@@ -27,10 +28,7 @@ def _one_or_many(value: Any) -> Any:
 
 
 def _ids(value: Any) -> Any:
-    """Ids in one string with commas or blanks between them are several."""
-    many = _one_or_many(value)
-    is_texts = isinstance(many, list) and all(isinstance(item, str) for item in many)
-    return [id_ for item in many for id_ in re.split(r"[,\s]+", item) if id_] if is_texts else many
+    return argument_values.task_ids(value) if isinstance(value, str | list | dict) else value
 
 
 Images = Annotated[list[str], BeforeValidator(texts_of)]
@@ -44,18 +42,15 @@ def _no_boolean(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """A number may come as text, with its unit."""
-    text = value.strip().lower() if isinstance(value, str) else ""
-    return re.sub(r"\s*(?:px|pixels?|s|sec|seconds?)$", "", text) if text[:1].isdigit() else _no_boolean(value)
+    return argument_values.number(_no_boolean(value))
 
 
-def _text(value: Any) -> Any:
-    """A ratio or a size class may come as a number."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
 NoBoolean = BeforeValidator(_number)
-NumberAsText = Annotated[str, BeforeValidator(_text)]
+NumberAsText = Annotated[str, BeforeValidator(argument_values.ratio)]
 YesOrNo = Annotated[bool, BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value)]
 Seconds = Annotated[int, NoBoolean, Field(ge=0, le=300)]
 Side = Annotated[int, NoBoolean, Field(ge=1, le=16384)]
@@ -128,7 +123,7 @@ class FetchTask(_Arguments):
     """All that `fetch_task` knows."""
 
     task_ids: TaskIds | None = None
-    wait_for: Literal["all", "any"] = "all"
+    wait_for: Annotated[Literal["all", "any"], BeforeValidator(_lower)] = "all"
     wait_s: Seconds | None = None
 
 
@@ -138,10 +133,10 @@ class CancelTask(_Arguments):
     task_ids: TaskIds
 
 
-_NOT_GIVEN = frozenset({"", "null", "none", "undefined", "auto", "default"})
-"""What models write for an argument that they do not want to give, but that a strict schema makes them give."""
 _SIDES = frozenset({"width", "height"})
 _LISTS = frozenset({"reference_images", "task_ids"})
+_MANY = frozenset({"image", "mask", *_LISTS})
+"""Whose values are looked into elsewhere."""
 _LONGEST = {
     "prompt": LONGEST_PROMPT,
     "negative_prompt": LONGEST_NEGATIVE_PROMPT,
@@ -167,17 +162,15 @@ def read(kind: type[A], tool: str, given: Mapping[str, Any] | None, around: Surr
     Raises:
         InvalidArguments: names each wrong argument, its value, and what is allowed.
     """
-    named, unknown = _named(kind, tool, given or {})
+    named, unknown = _named(kind, tool, _unwrapped(kind, given or {}))
     arguments: dict[str, Any] = {}
     for name, value in named.items():
         if problem := _length_problem(name, value):
             raise InvalidArguments(f"{tool}: {problem}.")
-        if kind.model_fields[name].is_required():
-            arguments[name] = value
-        elif name == "aspect_ratio" and isinstance(value, str) and value.strip().lower() == "auto":
-            arguments[name] = "auto"  # to some models a ratio of its own: it is dropped where it is none
-        elif (meant := _meant(name, value)) is not None:
+        if (meant := _meant(name, value, is_required=kind.model_fields[name].is_required())) is not None:
             arguments[name] = meant
+    if isinstance(provider := arguments.get("provider"), str):
+        arguments["provider"] = around.provider(provider)
     problems = []
     try:
         read = kind.model_validate(arguments)
@@ -189,6 +182,13 @@ def read(kind: type[A], tool: str, given: Mapping[str, Any] | None, around: Surr
     if unknown:
         problems.append(around.correction(tool, unknown, arguments))
     raise InvalidArguments(f"{tool}: {'; '.join(problems)}.")
+
+
+def _unwrapped(kind: type[A], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the arguments without a name that a framework put around them all, as in `{"input": {…}}`."""
+    inner = next(iter(given.values())) if len(given) == 1 and not ours(next(iter(given)), kind.model_fields) else None
+    is_around = isinstance(inner, dict) and any(ours(str(name), kind.model_fields) for name in inner)
+    return inner if is_around and inner else given
 
 
 def _named(kind: type[A], tool: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -219,17 +219,27 @@ def _length_problem(name: str, value: Any) -> str | None:
     return None
 
 
-def _meant(name: str, value: Any) -> Any:
-    """The value of an optional argument, or `None` when it counts as not given."""
+def _meant(name: str, value: Any, *, is_required: bool) -> Any:
+    """The value of an argument, or `None` when it counts as not given."""
+    if name not in _MANY and isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if is_required:
+        return value
+    if name == "aspect_ratio" and isinstance(value, str) and value.strip().lower() == "auto":
+        return "auto"  # to some models a ratio of its own: it is dropped where it is none
     if name in _SIDES and value in (0, "0"):
         return None  # no image has a side of 0: a strict schema asked for a number
+    if name == "negative_prompt" and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = ", ".join(value) if sum(map(len, value)) < LONGEST_NEGATIVE_PROMPT else value
     return _without_placeholders(_one_or_many(value) if name in _LISTS else value)
 
 
 def _without_placeholders(value: Any) -> Any:
     """Return the value, a list without those of its items that count as not given; `None` when nothing is left."""
     if isinstance(value, str):
-        return None if value.strip().lower() in _NOT_GIVEN else value
+        return None if argument_values.is_nothing(value) else value
+    if value == {}:
+        return None
     if isinstance(value, list):
         return [item for item in value if item is not None and _without_placeholders(item) is not None] or None
     return value
@@ -285,5 +295,7 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{name} is missing"
     given = problem["input"]
+    if problem["type"] == "string_type" and problem["loc"][0] in _IMAGES:
+        return f"{name}={reprlib.repr(given)} is no text: give the id of an earlier picture, a URL or a data URI"
     shown = str(given) if isinstance(given, str | int | float) else reprlib.repr(given)
     return f"{name}={shown[:_SHOWN]!r}: {problem['msg']}"

@@ -67,7 +67,7 @@ class CommandLine:
         own = {"PYTHONPATH": str(ROOT), "JOURNEY_MCP_DATA_DIR": str(self.home), "NO_PROXY": "127.0.0.1,localhost"}
         return {**kept, **own, **self.variables}
 
-    async def run(self, *arguments: str, stdin: str | None = None) -> Ended:
+    async def run(self, *arguments: str, stdin: str | bytes | None = None) -> Ended:
         """Run it in a thread of this process: the whole command but for the interpreter's start."""
         unset: dict[str, str | None] = {name: None for name in os.environ if _is_ours(name)}
 

@@ -183,6 +183,8 @@ async def test_an_unknown_model_gets_the_nearest_names(journey: CommandLine) -> 
     done = await journey.run("models", "flux-por")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("journey-mcp: There is no model 'flux-por'. Did you mean flux-pro")
+    assert "Did you mean" not in (await journey.run("models", "dall-e-3")).err
+    assert (await journey.run("models", "FLUX.1 Kontext [pro]")).out.startswith("flux-kontext-pro:")
     plain = await journey.run("models", "qqq", "--json")
     assert (plain.code, plain.json["error"]["message"]) == (2, "There is no model 'qqq'.")
 

@@ -83,6 +83,28 @@ async def test_a_standard_input_without_an_end_is_not_cut_and_paid(journey: Comm
     assert not sandbox.sandbox.ledger.submissions
 
 
+@pytest.mark.parametrize(
+    ("given", "prompt"),
+    [("\ufeffa boat".encode(), "a boat"), ("a böat\r\n".encode("utf-16"), "a böat"), (b"a\xff\xfeboat", None)],
+)
+async def test_standard_input_is_text_or_refused(
+    journey: CommandLine, sandbox: Running, given: bytes, prompt: str | None
+) -> None:
+    ended = await journey.at(sandbox).run("imagine", "-", "--model", "z-image", stdin=given)
+    sent = [entry.request["prompt"] for entry in sandbox.sandbox.ledger.submissions]
+    assert (ended.code, sent) == ((0, [prompt]) if prompt else (2, []))
+    if prompt is None:
+        assert "standard input is no text in UTF-8" in " ".join(ended.err.split())
+
+
+async def test_several_tasks_may_stand_in_one_text(journey: CommandLine, sandbox: Running) -> None:
+    journey = journey.at(sandbox)
+    made = [(await journey.run("imagine", f"boat {n}", "--model", "z-image", "--json")).json for n in range(2)]
+    ids = [task["task_id"] for task in made]
+    told = await journey.run("fetch", f"{ids[0]},{ids[1]}.1", "--json")
+    assert [task["task_id"] for task in told.json["tasks"]] == ids
+
+
 async def test_all_options_reach_the_provider(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at(sandbox, JOURNEY_MCP_WAIT_S="0").run(
         *("imagine", "a boat", "--model", "flux-pro", "--aspect-ratio", "16:9", "--resolution", "2k"),
