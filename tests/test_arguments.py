@@ -260,6 +260,7 @@ def test_seconds_may_have_their_unit() -> None:
         ({"task_ids": [ONE, TWO]}, [ONE, TWO]),
         ([{"task_id": ONE}, {"id": TWO}], [ONE, TWO]),
         ([ONE] * 30, [ONE]),
+        ([[ONE, TWO]], [ONE, TWO]),
         ("null", None),
         (["null"], None),
         ('["null"]', None),

@@ -57,6 +57,8 @@ def task_ids(value: Any) -> list[Any]:
     if isinstance(value, dict):
         inner = next((value[key] for key in _KEYS_OF_IDS if isinstance(value.get(key), str | list)), None)
         return [value] if inner is None else task_ids(inner)
+    while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+        value = value[0]
     if isinstance(value, list) and not any(isinstance(item, list) for item in value):
         found = [id_ for item in value for id_ in task_ids(item)]
         return list(dict.fromkeys(found)) if all(isinstance(id_, str) for id_ in found) else found
