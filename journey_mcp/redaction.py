@@ -117,7 +117,8 @@ def secrets_in(environment: Mapping[str, str]) -> list[str]:
     found = list[str]()
     for name, value in environment.items():
         if name.endswith(_KEYS) and not is_reference(value.strip()):
-            found += [value.strip(), value.strip().removeprefix("whsec_")]
+            secret = value.strip().removeprefix(f"{name}=")  # the name is none, though it was copied along
+            found += [secret, secret.removeprefix("whsec_")]
         elif name.upper().endswith(_ADDRESSES):
             found += _passwords_in(value)
     return list(dict.fromkeys(filter(None, found)))

@@ -40,6 +40,13 @@ def test_a_placeholder_for_an_optional_argument_counts_as_not_given(name: str, p
     assert read(EditImage, "edit_image", {**GIVEN, name: placeholder}) == expected
 
 
+@pytest.mark.parametrize("placeholder", PLACEHOLDERS, ids=repr)
+def test_an_unknown_argument_without_a_value_asks_for_nothing(placeholder: Any) -> None:
+    """Models that know other tools leave theirs empty."""
+    asked = read(Imagine, "imagine", {"prompt": "a kite", "image_url": placeholder, "style": placeholder})
+    assert asked == read(Imagine, "imagine", {"prompt": "a kite"})
+
+
 @pytest.mark.parametrize("name", ["width", "height"])
 def test_a_side_of_zero_counts_as_not_given(name: str) -> None:
     """A strict schema made the model give a number."""

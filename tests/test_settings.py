@@ -159,6 +159,7 @@ def test_a_reference_in_the_place_of_a_key_is_no_secret() -> None:
     """What names it would be hidden otherwise."""
     assert secrets_in({"BFL_API_KEY": "${user_config.key}", "VTRIX_API_KEY": "$VTRIX_API_KEY"}) == []
     assert secrets_in({"BFL_API_KEY": "$a-b"}) == ["$a-b"]
+    assert secrets_in({"BFL_API_KEY": "BFL_API_KEY=bfl_x"}) == ["bfl_x"]
 
 
 @pytest.mark.parametrize("name", ["BUDGET", "CREDIT_PRICE", "MAX_CONCURRENT"])

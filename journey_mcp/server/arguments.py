@@ -157,7 +157,8 @@ def read(kind: type[A], tool: str, given: Mapping[str, Any] | None, around: Surr
     """Check the arguments of a call.
 
     Names are read in any spelling (`aspectRatio`). An optional argument that is empty, or a word such as `null` or
-    `default`, counts as not given. Arguments that clients add for themselves are dropped.
+    `default`, counts as not given. Arguments that clients add for themselves are dropped, as are unknown ones without
+    a value.
 
     Raises:
         InvalidArguments: names each wrong argument, its value, and what is allowed.
@@ -197,8 +198,8 @@ def _named(kind: type[A], tool: str, given: Mapping[str, Any]) -> tuple[dict[str
     unknown: dict[str, Any] = {}
     for name, value in given.items():
         known = ours(name, kind.model_fields)
-        if known is None and is_of_client(name):
-            _log.debug("%s: the argument %s of the client is dropped", tool, name)
+        if known is None and (is_of_client(name) or _without_placeholders(value) is None):
+            _log.debug("%s: the argument %s of the client is dropped", tool, name[:_SHOWN])
         elif known is None:
             unknown[name] = value
         elif named.setdefault(known, value) != value:
