@@ -18,6 +18,7 @@ from typing import IO, Any
 from journey_mcp import framing
 from journey_mcp.anatomy import NotAPicture
 from journey_mcp.imaging import MAX_BYTES, Limits
+from journey_mcp.notices import Notice, to_plain
 from journey_mcp.redrawing import made_fit
 
 
@@ -28,7 +29,7 @@ class Made:
     content: bytes
     result: Mapping[str, Any] = field(default_factory=dict)
     """What is known of the bytes."""
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def _fit(content: bytes, *, formats: list[str] | None, **limits: int | None) -> Made:
@@ -58,7 +59,11 @@ def work(incoming: IO[bytes], outgoing: IO[bytes], before: Callable[[], None] = 
         except Exception as error:  # noqa: BLE001  # decoders fail on hostile bytes in any way
             framing.send(outgoing, {"refused": f"it cannot be decoded ({type(error).__name__})"})
         else:
-            framing.send(outgoing, {"result": made.result, "notices": made.notices}, made.content)
+            framing.send(
+                outgoing,
+                {"result": made.result, "notices": [to_plain(notice) for notice in made.notices]},
+                made.content,
+            )
         del message, content
 
 

@@ -12,12 +12,12 @@ from journey_mcp.anatomy import NotAPicture
 from journey_mcp.errors import UnusableImage
 from journey_mcp.fetching import Fetcher, FetchError
 from journey_mcp.images import InputImage
-from journey_mcp.notices import AnyNotice
+from journey_mcp.notices import AnyNotice, Notice
 from journey_mcp.providers import SANDBOX, Account
 from journey_mcp.registry import Offer
 from journey_mcp.requests import ImageRequest
 
-Fit = Callable[[bytes, imaging.Limits], Awaitable[tuple[imaging.PictureData, tuple[str, ...]]]]
+Fit = Callable[[bytes, imaging.Limits], Awaitable[tuple[imaging.PictureData, tuple[Notice, ...]]]]
 """Makes an image fit, as `workers.Workers.fit` does for one caller."""
 
 MAX_BYTES_OF_CALL = 128 * 1024 * 1024
@@ -148,7 +148,7 @@ def _check_size(size: int) -> None:
 
 async def _prepared(
     source: Source, offer: Offer, account: Account, fetcher: Fetcher, fit: Fit
-) -> tuple[InputImage, tuple[str, ...]]:
+) -> tuple[InputImage, tuple[Notice, ...]]:
     url = source.url_for(account)
     if url is not None and "url" in offer.images.encodings:
         return InputImage(url=url), ()
@@ -164,7 +164,9 @@ async def _prepared(
             f"{source.name} cannot be sent to {account.provider}: {error}.",
             next_step="Give another image: PNG, JPEG, WebP, GIF, AVIF, BMP or TIFF, of fewer pixels if it is large.",
         ) from error
-    return InputImage(content=made.content, mime_type=made.mime_type), tuple(f"{source.name}: {n}" for n in notices)
+    return InputImage(content=made.content, mime_type=made.mime_type), tuple(
+        notice.about(source.name) for notice in notices
+    )
 
 
 async def _fetched(source: Source, fetcher: Fetcher) -> bytes:

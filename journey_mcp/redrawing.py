@@ -37,6 +37,7 @@ from journey_mcp.imaging import (
     readable_format_of,
     shown_size,
 )
+from journey_mcp.notices import Notice
 
 _UNSTATED = ("png", "jpeg")
 """What is sent where a provider does not say which formats it takes."""
@@ -63,11 +64,8 @@ _RANGES = (1, 255, 65_535)
 _REASON_LENGTH = 80
 _ORIENTATION_TAG = 0x0112
 _HEIC_EXTRA = 'pip install "journey-mcp[heic]"'
-_FIRST_PART = {
-    "tiff": "Only the first page of the TIFF is used.",
-    "heic": "Only the main image of the HEIC is used.",
-}
-_FIRST_FRAME = "Only the first frame of the animation is used."
+_FIRST_PART = {"tiff": Notice.of("image_first_tiff"), "heic": Notice.of("image_first_heic")}
+_FIRST_FRAME = Notice.of("image_first_frame")
 _UNREADABLE = (
     OSError,
     SyntaxError,
@@ -95,8 +93,8 @@ _TURNS = {
 }
 
 
-def made_fit(content: bytes, limits: Limits) -> tuple[PictureData, tuple[str, ...]]:
-    """The image within the limits, upright, of 8 bits, without metadata; and a sentence for each change to be seen.
+def made_fit(content: bytes, limits: Limits) -> tuple[PictureData, tuple[Notice, ...]]:
+    """The image within the limits, upright, of 8 bits, without metadata; and a notice of each change to be seen.
 
     Raises:
         NotAPicture: it is none, is damaged, or nothing makes it fit.
@@ -305,7 +303,7 @@ def _options(attempt: _Attempt, size: tuple[int, int]) -> Mapping[str, Any]:
     return {"lossless": True, "quality": 0, "method": 1} if attempt.kind == "webp" else {}
 
 
-def _redrawn(source: _Source, pixels: Image.Image, limits: Limits) -> tuple[PictureData, Iterator[str]]:
+def _redrawn(source: _Source, pixels: Image.Image, limits: Limits) -> tuple[PictureData, Iterator[Notice]]:
     """The image written anew in the first way that has few enough bytes, and what was changed."""
     limit = min(limits.max_bytes or MAX_BYTES, MAX_BYTES)
     drawing = _drawing(source, pixels, limits)
@@ -442,31 +440,37 @@ def _size_within(size: tuple[int, int], max_pixels: int | None) -> tuple[int, in
 # --- what is told
 
 
-def _changes(source: _Source, drawing: _Drawing, made: PictureData, attempt: _Attempt, limits: Limits) -> Iterator[str]:
-    fewer_bytes = f"for the limit of {limits.max_bytes or MAX_BYTES:,} bytes"
-    fewer_pixels = f"for this provider's limit of {limits.max_pixels or 0:,} pixels"
+def _changes(
+    source: _Source, drawing: _Drawing, made: PictureData, attempt: _Attempt, limits: Limits
+) -> Iterator[Notice]:
+    max_bytes = limits.max_bytes or MAX_BYTES
     if source.opened.mode == "CMYK":
-        yield "The image was converted from CMYK to RGB."
+        yield Notice.of("image_cmyk")
     if source.is_deep:
-        yield "The image was converted to 8 bits per channel."
+        yield Notice.of("image_8_bits")
     if made.format != source.kind:
-        ground = " on a white ground" if drawing.picture.mode == "RGBA" and made.format == "jpeg" else ""
         is_known = source.kind in FORMATS and source.kind != "gif" and not drawing.is_slow(_Attempt(kind=source.kind))
-        reason = _reason_to_convert(source.kind, limits, fewer_bytes) if is_known else ""
-        yield f"The image was converted from {NAMES[source.kind]} to {NAMES[made.format]}{ground}{reason}."
+        ground = "_on_white" if drawing.picture.mode == "RGBA" and made.format == "jpeg" else ""
+        formats = {"given": NAMES[source.kind], "sent": NAMES[made.format]}
+        reason, facts = _reason_to_convert(source.kind, limits) if is_known else ("", {})
+        yield Notice.of(f"image_converted{ground}{reason}", **formats, **facts)
     if (made.width, made.height) != drawing.picture.size:
-        sizes = f"from {source.width}x{source.height} to {made.width}x{made.height}"
-        yield f"The image was scaled {sizes} {fewer_bytes if attempt.scale < 1 else fewer_pixels}."
+        sizes = {"given": f"{source.width}x{source.height}", "sent": f"{made.width}x{made.height}"}
+        if attempt.scale < 1:
+            yield Notice.of("image_scaled_for_bytes", **sizes, max_bytes=max_bytes)
+        else:
+            yield Notice.of("image_scaled_for_pixels", **sizes, max_pixels=limits.max_pixels or 0)
     elif attempt.quality is not None and attempt.quality < _QUALITIES[0]:
-        yield f"The image was compressed more strongly {fewer_bytes}."
+        yield Notice.of("image_compressed", max_bytes=max_bytes)
 
 
-def _reason_to_convert(kind: str, limits: Limits, fewer_bytes: str) -> str:
+def _reason_to_convert(kind: str, limits: Limits) -> tuple[str, dict[str, str | int]]:
+    """The end of the notice's code, and its parameters."""
     if limits.formats is None and kind not in _UNSTATED:
-        return "; this provider does not say which formats it takes"
+        return "_unstated", {}
     if limits.formats is not None and kind not in limits.formats:
-        return f" for this provider, which takes {', '.join(limits.formats)}"
-    return f" {fewer_bytes}"
+        return "_for_formats", {"formats": ", ".join(limits.formats)}
+    return "_for_bytes", {"max_bytes": limits.max_bytes or MAX_BYTES}
 
 
 def _reason(error: Exception) -> str:

@@ -23,6 +23,7 @@ from journey_mcp.anatomy import NotAPicture
 from journey_mcp.clock import Clock
 from journey_mcp.errors import NotSubmitted, SetupError, cleaned
 from journey_mcp.imaging import FORMATS, MAX_BYTES, Limits, PictureData, check_bytes
+from journey_mcp.notices import Notice
 
 _MODULE = "journey_mcp.image_worker"
 _INHERITED = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")
@@ -30,6 +31,7 @@ _INHERITED = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME"
 _AT_ONCE = 2
 _IDLE_S = 60.0
 _DIES_WITHIN_S = 1.0
+_MOST_NOTICES = 20
 _UNREADABLE = "the process that prepared it gave no answer that can be read"
 _CREATE_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 """On Windows; the others have no such thing."""
@@ -54,7 +56,7 @@ class Done:
     content: bytes
     result: Mapping[str, Any]
     """What the job tells of the bytes."""
-    notices: tuple[str, ...]
+    notices: tuple[Notice, ...]
 
 
 class Workers:
@@ -69,8 +71,8 @@ class Workers:
         # one that is ended has a second thread
         self._threads = anyio.CapacityLimiter(2 * _AT_ONCE)
 
-    async def fit(self, content: bytes, limits: Limits, *, caller: str) -> tuple[PictureData, tuple[str, ...]]:
-        """The image within the limits, and a sentence for each change, as `redrawing.made_fit` makes it.
+    async def fit(self, content: bytes, limits: Limits, *, caller: str) -> tuple[PictureData, tuple[Notice, ...]]:
+        """The image within the limits, and a notice of each change, as `redrawing.made_fit` makes it.
 
         Raises:
             NotAPicture: it cannot be made fit, takes too much time or memory, or its process crashed.
@@ -187,7 +189,16 @@ def _read(facts: Mapping[str, Any], content: bytes) -> Done:
         case {"refused": str(reason)}:
             raise NotAPicture(cleaned(reason))
         case {"result": dict(result), "notices": list(notices)}:
-            return Done(content=content, result=result, notices=tuple(cleaned(str(notice)) for notice in notices))
+            return Done(content=content, result=result, notices=tuple(map(_notice, notices[:_MOST_NOTICES])))
+        case _:
+            raise NotAPicture(_UNREADABLE)
+
+
+def _notice(plain: Any) -> Notice:
+    match plain:
+        case {"code": str(code), "parameters": dict(parameters)}:
+            known = {str(name): v if type(v) is int else cleaned(str(v)) for name, v in parameters.items()}
+            return Notice.of(cleaned(code), **known)
         case _:
             raise NotAPicture(_UNREADABLE)
 

@@ -22,7 +22,8 @@ ANY = FORMATS
 
 def fit(content: bytes, **limits: Any) -> tuple[PictureData, tuple[str, ...]]:
     """Within these limits."""
-    return made_fit(content, Limits(**limits))
+    made, notices = made_fit(content, Limits(**limits))
+    return made, tuple(str(notice.about("it")).removeprefix("it: ") for notice in notices)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,8 @@ from journey_mcp.redrawing import made_fit
 
 def fit(content: bytes, **limits: Any) -> tuple[PictureData, tuple[str, ...]]:
     """Within these limits."""
-    return made_fit(content, Limits(**limits))
+    made, notices = made_fit(content, Limits(**limits))
+    return made, tuple(str(notice.about("it")).removeprefix("it: ") for notice in notices)
 
 
 def refusal(content: bytes, **limits: Any) -> str:
