@@ -187,8 +187,10 @@ async def test_at_the_limit_the_connection_that_was_idle_longest_ends(clock: Man
         await (await port.call(GET)).answered()
         await until(lambda: second.is_closed)
         assert not first.is_closed
+        await clock.sleep(2)
         await (await port.call(GET)).answered()
         await until(lambda: first.is_closed)
+        await clock.sleep(2)
         more = [await port.call(STREAM) for _ in range(2)]
         for caller in more:
             await caller.answered()
@@ -197,6 +199,21 @@ async def test_at_the_limit_the_connection_that_was_idle_longest_ends(clock: Man
         await more[-1].answered()
         await until(lambda: upload.is_closed)
         assert not any(caller.is_closed for caller in [stream, *more])
+
+
+async def test_who_has_just_come_may_ask_before_it_makes_way(clock: ManualClock) -> None:
+    """Though the others send bodies without end, and more come in the same moment."""
+    async with serving(connections=4) as port:
+        senders = [await port.call(POST) for _ in range(4)]
+        await clock.sleep(2)
+        waiting = [socket.create_connection(port.address) for _ in range(4)]
+        waiting[0].sendall(GET)
+        waiting[0].setblocking(False)
+        answer = await asyncio.get_running_loop().sock_recv(waiting[0], 1000)
+        assert answer.startswith(OK)
+        await until(lambda: all(sender.is_closed for sender in senders))
+        for stranger in waiting:
+            stranger.close()
 
 
 async def test_while_all_are_being_answered_the_next_one_waits(clock: ManualClock) -> None:

@@ -7,6 +7,7 @@ no file descriptor for, a thousand times a second.
 import asyncio
 import errno
 import logging
+import math
 import socket
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from journey_mcp.server import open_files
 
 _BACKLOG = 1024
 _TRY_AGAIN_S = 1.0
+_MOMENT_S = 1.0
+"""In which whoever has connected can send a request, also to a busy server."""
 _TOLD_EVERY_S = 600.0
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -69,15 +72,19 @@ Phase = Literal["headers", "idle", "end", "body", "listen", "answer"]
 """What a connection waits for; `listen` is a stream that no request waits for, which a GET asks for."""
 
 
+_Waiting = OrderedDict["_Connection", float]
+"""Connections that wait for the same, the oldest first, and since when."""
+
+
 class _Connections:
     """The connections of a port. In the way of a new one, the one that has been idle longest ends."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._all: set[_Connection] = set()
-        self._idle: OrderedDict[_Connection, None] = OrderedDict()
-        self._sending: OrderedDict[_Connection, None] = OrderedDict()
-        self._listening: OrderedDict[_Connection, None] = OrderedDict()
+        self._idle: _Waiting = OrderedDict()
+        self._sending: _Waiting = OrderedDict()
+        self._listening: _Waiting = OrderedDict()
         self._changed = asyncio.Event()
 
     async def make_room(self) -> None:
@@ -88,10 +95,15 @@ class _Connections:
                 await self._changed.wait()
 
     def end_one(self) -> bool:
-        """End the one that has been idle longest, else the oldest that sends a body, else the oldest that listens."""
-        for waiting in (self._idle, self._sending, self._listening):
-            if waiting:
-                oldest = next(iter(waiting))
+        """End the one that has been idle longest, else the oldest that sends a body, else the oldest that listens.
+
+        Those that have just come, and could not say anything yet, make way after the ones that only send.
+        """
+        a_moment_ago = asyncio.get_running_loop().time() - _MOMENT_S
+        ranks = ((self._idle, a_moment_ago), (self._sending, a_moment_ago))
+        for waiting, latest in (*ranks, (self._idle, math.inf), (self._sending, math.inf), (self._listening, math.inf)):
+            oldest, since = next(iter(waiting.items()), (None, 0.0))
+            if oldest and since <= latest:
                 self.remove(oldest)
                 oldest.break_off()
                 return True
@@ -103,7 +115,7 @@ class _Connections:
         self._all.add(connection)
         if phase != "answer":
             waiting = {"body": self._sending, "listen": self._listening}.get(phase, self._idle)
-            waiting[connection] = None
+            waiting[connection] = asyncio.get_running_loop().time()
 
     def remove(self, connection: "_Connection") -> None:
         """Forget a connection that has ended."""
