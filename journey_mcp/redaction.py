@@ -64,7 +64,17 @@ class Redactor:
 
     def plain(self, value: Any) -> Any:
         """The same for all texts and names in JSON-like data; what is nested deeper than makes sense is `None`."""
-        return self._hidden(value, 0)
+        texts: list[str] = []
+        is_shallow = _gather(value, texts, 0)
+        # a line feed is part of no secret's form and of no escape: together they hold what each of them holds
+        return value if is_shallow and self._is_clean("\n".join(texts)) else self._hidden(value, 0)
+
+    def _is_clean(self, text: str) -> bool:
+        """Whether nothing has to be hidden; as most results are, this is all that a call of a tool pays for."""
+        if any(secret in text for secret in self._plain):
+            return False
+        folded = [_folded(text, escape) for escape, _ in (_READINGS if "\\" in text else _READINGS[:1])]
+        return not any(form[:_TELLING] in one for one in folded for form in self._forms)
 
     def _hidden(self, value: Any, depth: int) -> Any:
         if isinstance(value, str):
@@ -101,6 +111,18 @@ class Redactor:
                 pairs = zip(form, folded[first : first + len(form)], strict=False)
                 yield first, first + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
                 first = folded.find(form[:_TELLING], first + 1)
+
+
+def _gather(value: Any, texts: list[str], depth: int) -> bool:
+    """Collect all texts and names; `False` where it is nested too deep."""
+    if isinstance(value, str):
+        texts.append(value)
+    elif isinstance(value, dict):
+        texts.extend(name for name in value if isinstance(name, str))
+        return depth < _DEEPEST and all(_gather(item, texts, depth + 1) for item in value.values())
+    elif isinstance(value, list | tuple):
+        return depth < _DEEPEST and all(_gather(item, texts, depth + 1) for item in value)
+    return True
 
 
 @lru_cache(maxsize=64)
