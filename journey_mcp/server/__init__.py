@@ -122,10 +122,14 @@ class Backstage:
             self._wanted, opened, self._opened = anyio.Event(), self._opened, anyio.Event()
             opened.set()
 
-    async def warm_up(self) -> None:
-        """Open the studio before anybody asks, right after the first answer."""
-        await anyio.sleep(_GRACE_S)
+    def want(self) -> None:
+        """Open the studio before anybody asks."""
         self._wanted.set()
+
+    async def warm_up(self) -> None:
+        """The same, right after the first answer."""
+        await anyio.sleep(_GRACE_S)
+        self.want()
 
     async def keep_opening(self) -> None:
         """Open the studio though nobody asks, again and again until it is open: it has more to do than answer calls."""
@@ -202,7 +206,7 @@ def server_on(backstage: Backstage, *, is_eager: bool = False, has_answered: boo
             if is_eager:
                 group.start_soon(backstage.keep_opening)
             elif has_answered:
-                group.start_soon(backstage.warm_up)
+                backstage.want()
             else:
                 server.middleware.append(_after_first(lambda: group.start_soon(backstage.warm_up)))
             try:
