@@ -2,8 +2,8 @@
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from random import Random
 
@@ -38,20 +38,15 @@ def _paths(random: Random, allowed: Path, secret: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _swapping(place: Path, secret: Path) -> Iterator[None]:
-    """The file at `place` is now itself, now a link to the secret."""
+def _repeating(swap: Callable[[], None]) -> Iterator[None]:
+    """A thread swaps again and again meanwhile."""
     is_over = threading.Event()
 
-    def swap() -> None:
-        file, link = place.with_name("file.tmp"), place.with_name("link.tmp")
+    def run() -> None:
         while not is_over.is_set():
-            file.write_bytes(_HARMLESS)
-            file.replace(place)
-            link.unlink(missing_ok=True)
-            link.symlink_to(secret)
-            link.replace(place)
+            swap()
 
-    thread = threading.Thread(target=swap)
+    thread = threading.Thread(target=run)
     thread.start()
     try:
         yield
@@ -60,28 +55,33 @@ def _swapping(place: Path, secret: Path) -> Iterator[None]:
         thread.join()
 
 
-@contextmanager
-def _swapping_folder(place: Path, secret: Path) -> Iterator[None]:
+def _swapping(place: Path, secret: Path) -> AbstractContextManager[None]:
+    """The file at `place` is now itself, now a link to the secret."""
+    file, link = place.with_name("file.tmp"), place.with_name("link.tmp")
+
+    def swap() -> None:
+        file.write_bytes(_HARMLESS)
+        file.replace(place)
+        link.unlink(missing_ok=True)
+        link.symlink_to(secret)
+        link.replace(place)
+
+    return _repeating(swap)
+
+
+def _swapping_folder(place: Path, secret: Path) -> AbstractContextManager[None]:
     """The folder of the file is now itself, now a link to the folder of the secret."""
-    is_over = threading.Event()
     aside, link = place.with_name("aside"), place.with_name("aside-link")
 
     def swap() -> None:
-        while not is_over.is_set():
-            link.unlink(missing_ok=True)
-            link.symlink_to(secret.parent)
-            place.rename(aside)
-            link.rename(place)
-            place.unlink()
-            aside.rename(place)
+        link.unlink(missing_ok=True)
+        link.symlink_to(secret.parent)
+        place.rename(aside)
+        link.rename(place)
+        place.unlink()
+        aside.rename(place)
 
-    thread = threading.Thread(target=swap)
-    thread.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        thread.join()
+    return _repeating(swap)
 
 
 def _read(text: str, allowed: Path) -> bytes:
