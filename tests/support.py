@@ -32,7 +32,7 @@ from journey_mcp.connections import ADAPTERS, Adapter
 from journey_mcp.requests import ImageRequest
 from journey_mcp.server import make_server
 from journey_mcp.settings import Settings, read_settings
-from journey_mcp.store.migrations import migrate
+from journey_mcp.store.migrations import STEPS, migrate
 from journey_mcp.studio import Listening, Studio, open_studio
 from journey_mcp.tasks import Submission, Task
 
@@ -81,6 +81,20 @@ def _migrated_database() -> bytes:
             migrate(connection)
         engine.dispose()
         return Path(folder, "tasks.db").read_bytes()
+
+
+@contextmanager
+def database_of_version(file: Path, version: int) -> Iterator[sa.Connection]:
+    """A database as a release with so many migrations made it; what the block adds is committed."""
+    file.parent.mkdir(exist_ok=True)
+    engine = sa.create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        for step in STEPS[:version]:
+            step(connection)
+        connection.exec_driver_sql("CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY)")
+        connection.exec_driver_sql("INSERT INTO schema_version VALUES (?)", (version,))
+        yield connection
+    engine.dispose()
 
 
 def _prepare_database(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from support import created, wish, world
+from support import created, database_of_version, wish, world
 
 from journey_mcp.errors import OverBudget, SetupError
 from journey_mcp.requests import ImageRequest
@@ -203,14 +203,8 @@ async def test_a_budget_is_not_spent_twice_on_a_database_that_was_emptied(
 
 async def test_two_databases_never_have_one_identity(tmp_path: Path) -> None:
     """Also one that an earlier version made gets its own, and keeps it."""
-    (tmp_path / "old.db").touch()
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'old.db'}")
-    with engine.begin() as connection:
-        for step in migrations.STEPS[:8]:
-            step(connection)
-        connection.exec_driver_sql("CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY)")
-        connection.exec_driver_sql("INSERT INTO schema_version VALUES (8)")
-    engine.dispose()
+    with database_of_version(tmp_path / "old.db", 8):
+        pass
     found = []
     for name in ("old.db", "new.db", "old.db"):
         async with open_store(f"sqlite:///{tmp_path / name}"):

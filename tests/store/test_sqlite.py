@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 import sqlalchemy as sa
-from support import explained, statements
+from support import database_of_version, explained, statements
 
 from journey_mcp.errors import SetupError
 from journey_mcp.requests import ImageRequest
@@ -173,13 +173,7 @@ OLD = """INSERT INTO tasks (id, principal, provider, base_url, created_at, updat
 
 async def test_a_file_of_an_earlier_version_keeps_what_it_says(tmp_path: Path) -> None:
     """Which calls are joined, which are refused, and what of the amounts is known."""
-    (tmp_path / "data").mkdir()
-    engine = sa.create_engine(url(tmp_path))
-    with engine.begin() as connection:
-        for step in migrations.STEPS[:4]:
-            step(connection)
-        connection.exec_driver_sql("CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY)")
-        connection.exec_driver_sql("INSERT INTO schema_version VALUES (4)")
+    with database_of_version(tmp_path / "data" / "tasks.db", 4) as connection:
         told = '{"cost": {"amount": "4", "unit": "credits", "source": "registry"}}'
         for row in (
             ("tsk_a", "succeeded", "accepted", told, "joined"),
@@ -188,7 +182,6 @@ async def test_a_file_of_an_earlier_version_keeps_what_it_says(tmp_path: Path) -
             ("tsk_d", "failed", "accepted", '{"cost": "4"}', None),
         ):
             connection.exec_driver_sql(OLD, row)
-    engine.dispose()
     async with store_in(tmp_path) as store:
         joined = await store.equal(principal="local", wish="joined", unclear_since=0)
         unclear = await store.equal(principal="local", wish="unclear", unclear_since=0)
@@ -202,20 +195,13 @@ async def test_a_file_of_an_earlier_version_keeps_what_it_says(tmp_path: Path) -
 
 async def test_a_webhook_of_a_file_of_version_9_is_due_at_its_host(tmp_path: Path) -> None:
     """One whose address cannot be read keeps nobody from the others."""
-    (tmp_path / "data").mkdir()
-    engine = sa.create_engine(url(tmp_path))
     request = '{"tool": "imagine", "prompt": "p", "model": "m", "webhook_url": %s}'
-    with engine.begin() as connection:
-        for step in migrations.STEPS[:9]:
-            step(connection)
-        connection.exec_driver_sql("CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY)")
-        connection.exec_driver_sql("INSERT INTO schema_version VALUES (9)")
+    with database_of_version(tmp_path / "data" / "tasks.db", 9) as connection:
         for id_, address in (("tsk_a", '"https://A.test/x"'), ("tsk_b", '"https://b.test/x"'), ("tsk_c", "7")):
             connection.exec_driver_sql(BEFORE_UNITS, (id_, "journeyapi", "{}", 0, 0, None))
             connection.exec_driver_sql(
                 "UPDATE tasks SET relay_due = 0, request = ? WHERE id = ?", (request % address, id_)
             )
-    engine.dispose()
     async with store_in(tmp_path) as store:
         due = await store.relays.due(now=1, again_at=60, limit=9, but_at=["a.test", ""])
         assert [task.id for task, _ in due] == ["tsk_b"]
@@ -225,18 +211,11 @@ async def test_a_webhook_of_a_file_of_version_9_is_due_at_its_host(tmp_path: Pat
 
 async def test_passwords_in_addresses_of_an_earlier_version_are_taken_out(tmp_path: Path) -> None:
     """The same tasks are found at the same address."""
-    (tmp_path / "data").mkdir()
-    engine = sa.create_engine(url(tmp_path))
-    with engine.begin() as connection:
-        for step in migrations.STEPS[:7]:
-            step(connection)
-        connection.exec_driver_sql("CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY)")
-        connection.exec_driver_sql("INSERT INTO schema_version VALUES (7)")
+    with database_of_version(tmp_path / "data" / "tasks.db", 7) as connection:
         for id_, address in (("tsk_a", "https://kim:p@ss@host/api"), ("tsk_b", "https://host/@api")):
             row = (id_, "failed", "accepted", "{}", None)
             connection.exec_driver_sql(OLD.replace("'u'", f"'{address}'"), row)
         connection.exec_driver_sql("INSERT INTO rests VALUES ('bfl', 'https://kim:p@ss@host', 1.0, 'r')")
-    engine.dispose()
     async with store_in(tmp_path) as store:
         tasks = await store.get(["tsk_a", "tsk_b"], principal="local")
         assert [task.base_url for task in tasks.values()] == ["https://host/api", "https://host/@api"]
@@ -302,13 +281,7 @@ BEFORE_UNITS = """INSERT INTO tasks (id, principal, provider, base_url, created_
 async def test_a_file_of_version_7_counts_in_the_units_that_providers_charge_in(tmp_path: Path) -> None:
     """Once each; what Black Forest Labs told in credits is dollars, in the task too."""
     told = '{"seed":"é","cost":{"amount":"%s","unit":"%s","source":"provider"}}'
-    (tmp_path / "data").mkdir()
-    engine = sa.create_engine(url(tmp_path))
-    with engine.begin() as connection:
-        for step in migrations.STEPS[:7]:
-            step(connection)
-        connection.exec_driver_sql("CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY)")
-        connection.exec_driver_sql("INSERT INTO schema_version VALUES (7)")
+    with database_of_version(tmp_path / "data" / "tasks.db", 7) as connection:
         for row in (
             ("tsk_a", "journeyapi", told % ("4", "credits"), 4_000_000, 100_000, "credits"),
             ("tsk_b", "bfl", told % ("4.5", "credits"), 4_500_000, 40_000, "credits"),
@@ -321,7 +294,6 @@ async def test_a_file_of_version_7_counts_in_the_units_that_providers_charge_in(
             ("tsk_i", "journeyapi", "{}", 8_000_000, 100_000, None),
         ):
             connection.exec_driver_sql(BEFORE_UNITS, row)
-    engine.dispose()
     async with store_in(tmp_path) as store:
         counted = [
             (one.unit, *(f"{amount.normalize():f} {unit}" for unit, amount in one.counted.items()))
