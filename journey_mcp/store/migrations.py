@@ -61,34 +61,29 @@ tasks = sa.Table(
         "wish",
         unique=True,
         sqlite_where=sa.text("equal_call = 'joins'"),
-        postgresql_where=sa.text("equal_call = 'joins'"),
     ),
     sa.Index(
         "tasks_unclear",
         "principal",
         "wish",
         sqlite_where=sa.text("equal_call = 'refused'"),
-        postgresql_where=sa.text("equal_call = 'refused'"),
     ),
     sa.Index(
         "tasks_to_relay",
         "relay_due",
         sqlite_where=sa.text("relay_due IS NOT NULL"),
-        postgresql_where=sa.text("relay_due IS NOT NULL"),
     ),
     sa.Index(
         "tasks_in_line",
         "provider",
         "base_url",
         sqlite_where=sa.text("line_since IS NOT NULL AND NOT final"),
-        postgresql_where=sa.text("line_since IS NOT NULL AND NOT final"),
     ),
     # few tasks are unfinished at any time: leases are looked through every few seconds
     sa.Index(
         "tasks_unfinished",
         "lease_until",
         sqlite_where=sa.text("NOT final"),
-        postgresql_where=sa.text("NOT final"),
     ),
 )
 
