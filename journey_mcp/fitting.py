@@ -190,6 +190,18 @@ def _prompt_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> 
             f"{len(request.prompt)} were given.",
             next_step="Shorten the prompt, or choose another model.",
         )
+    for mistake in switches.mistakes(request.prompt, offer.switches) if offer.switches else ():
+        if mistake.near:
+            yield UnsupportedValue(
+                f"{mistake.written} in the prompt is not a switch of {who(offer, catalog)}.",
+                next_step=f"Did you mean {mistake.near}? Correct the prompt and call again; nothing was charged.",
+            )
+        else:
+            yield UnsupportedValue(
+                f"{mistake.written} in the prompt is not a value that {who(offer, catalog)} takes "
+                f"(allowed: {mistake.allowed}).",
+                next_step="Correct the prompt and call again; nothing was charged.",
+            )
 
 
 def _picture_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:

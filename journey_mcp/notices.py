@@ -25,7 +25,6 @@ _SENTENCES = {
     "images_unusable": "The provider returned {returned:,} images; {kept} of them can be used.",
     "option_idle": "{name}={value} was not sent: {offer} has no {name}.",
     "switch_dash": "{given} in the prompt was read as {sent}.",
-    "switch_misspelled": "{switch} is no known switch of {offer}: it may be ignored, or refused. Did you mean {near}?",
     "switch_unknown": "{switch} is no known switch of {offer}: it may be ignored, or refused.",
     "switch_value": "{switch} is not what {offer} takes ({allowed}): it may be ignored, or refused.",
     "switch_wins": "--ar {switch} in the prompt wins over aspect_ratio={given}, which was not sent.",

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from journey_mcp.images import AspectRatio
 from journey_mcp.notices import Notice
@@ -53,18 +54,40 @@ def ratio(prompt: str, switches: Switches) -> str | None:
     return next((value for _, switch, value in _found(prompt, switches) if switch and switch.follows == "ratio"), None)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """A switch in a prompt that contradicts what is documented."""
+
+    written: str
+    near: str | None = None
+    """The known switch that a misspelled one resembles."""
+    allowed: str | None = None
+    """The values that are documented, for a value that is not among them."""
+
+
+def mistakes(prompt: str, switches: Switches) -> Iterator[Mistake]:
+    """Find misspelled switches, and values outside of a documented range with both ends."""
+    for name, switch, value in _found(prompt, switches):
+        if switch is None:
+            if near := _similar(f"--{name}", switches):
+                yield Mistake(written=f"--{name}", near=near)
+        elif _is_stated(switch) and (allowed := _allowed_instead(value, switch)):
+            yield Mistake(written=f"--{name} {value}".rstrip(), allowed=allowed)
+
+
 def doubts(prompt: str, switches: Switches, offer: str) -> list[Notice]:
-    """A notice for each switch in a prompt that is not known, or whose value is not among those that are documented."""
-    told: dict[str, Notice] = {}
+    """Return a notice for each switch that may be wrong: an unknown one, or one newer than the documented values."""
+    found: dict[str, Notice] = {}
     for name, switch, value in _found(prompt, switches):
         written = f"--{name} {value}".rstrip() if switch else f"--{name}"
-        if written in told or len(told) == _TOLD:
+        if written in found or len(found) == _TOLD:
             continue
         if switch is None:
-            told[written] = _unknown(written, switches, offer)
-        elif allowed := _allowed_instead(value, switch):
-            told[written] = Notice.of("switch_value", switch=written, offer=offer, allowed=allowed)
-    return list(told.values())
+            if not _similar(written, switches):
+                found[written] = Notice.of("switch_unknown", switch=written, offer=offer)
+        elif not _is_stated(switch) and (allowed := _allowed_instead(value, switch)):
+            found[written] = Notice.of("switch_value", switch=written, offer=offer, allowed=allowed)
+    return list(found.values())
 
 
 def _dashed(name: str, switch: Switch) -> str:
@@ -81,11 +104,14 @@ def _found(prompt: str, switches: Switches) -> Iterator[tuple[str, Switch | None
         yield match[1][:_SHOWN], known.get(match[1].lower()), (match[2] or "")[:_SHOWN].rstrip(_PUNCTUATION)
 
 
-def _unknown(written: str, switches: Switches, offer: str) -> Notice:
+def _similar(written: str, switches: Switches) -> str | None:
     known = [f"--{alias}" for name, switch in switches.items() for alias in (name, *switch.aliases) if len(alias) > 1]
-    if near := difflib.get_close_matches(written.lower(), known, n=1, cutoff=_ALIKE):
-        return Notice.of("switch_misspelled", switch=written, offer=offer, near=near[0])
-    return Notice.of("switch_unknown", switch=written, offer=offer)
+    return next(iter(difflib.get_close_matches(written.lower(), known, n=1, cutoff=_ALIKE)), None)
+
+
+def _is_stated(switch: Switch) -> bool:
+    """Whether its values are documented; of a version only the newest is, and a newer one may have come."""
+    return switch.follows == "ratio" or (switch.minimum is not None and switch.maximum is not None)
 
 
 def _allowed_instead(value: str, switch: Switch) -> str | None:

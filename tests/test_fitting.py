@@ -154,7 +154,7 @@ def test_both_sides_are_told_at_once() -> None:
         ("a kite --ar 4:5", "16:9", None, 1),
         ("a kite --aspect 4:5 --v 7", "16:9", None, 1),
         ("a kite --ar=4:5", "16:9", None, 1),
-        ("a kite --art 4:5", "16:9", "16:9", 1),
+        ("a kite --pan 4:5", "16:9", "16:9", 1),
         ("a kite--ar 4:5", "16:9", "16:9", 0),
     ],
 )

@@ -6,7 +6,8 @@ import pytest
 from support import wish, world
 
 from journey_mcp import fitting, registry, rendering
-from journey_mcp.switches import doubts, ratio, with_hyphens
+from journey_mcp.errors import UnsupportedValue
+from journey_mcp.switches import doubts, mistakes, ratio, with_hyphens
 
 CATALOG = registry.load().catalog(["journeyapi"])
 (MIDJOURNEY,) = CATALOG.offers["midjourney"]
@@ -31,13 +32,13 @@ def test_a_dash_before_an_aspect_ratio_is_its_switch(dash: str, name: str) -> No
 async def test_what_was_read_is_what_is_sent(tmp_path: Path) -> None:
     """And the notices are told of the stored task as well."""
     async with world(tmp_path) as here:
-        made = await here.made(model="midjourney", prompt="a fox \u2014ar 16:9 --chaos 200", aspect_ratio="1:1")
-        assert here.sent[0]["prompt"] == "a fox --ar 16:9 --chaos 200"
+        made = await here.made(model="midjourney", prompt="a fox \u2014ar 16:9 --v 9", aspect_ratio="1:1")
+        assert here.sent[0]["prompt"] == "a fox --ar 16:9 --v 9"
         assert "aspect_ratio" not in here.sent[0]
         stored = (await here.studio.newest())[0]
         assert rendering.task_object(stored, now=0)["notices"] == [
             "\u2014ar in the prompt was read as --ar.",
-            "--chaos 200 is not what midjourney takes (0 to 100): it may be ignored, or refused.",
+            "--v 9 is not what midjourney takes (up to 7): it may be ignored, or refused.",
             "--ar 16:9 in the prompt wins over aspect_ratio=1:1, which was not sent.",
         ]
         assert stored.notices == made.notices
@@ -90,24 +91,36 @@ def test_the_prompt_of_another_model_stays() -> None:
 @pytest.mark.parametrize(
     ("prompt", "says"),
     [
-        ("--foo", "--foo is no known switch of midjourney: it may be ignored, or refused."),
-        (
-            "--Stylise 9",
-            "--Stylise is no known switch of midjourney: it may be ignored, or refused. Did you mean --stylize?",
-        ),
-        ("--s 5000", "--s 5000 is not what midjourney takes (0 to 1000): it may be ignored, or refused."),
-        ("--stylize=1001", "--stylize 1001 is not what midjourney takes (0 to 1000): it may be ignored, or refused."),
-        ("--chaos 200,", "--chaos 200 is not what midjourney takes (0 to 100): it may be ignored, or refused."),
-        ("--chaos high", "--chaos high is not what midjourney takes (0 to 100): it may be ignored, or refused."),
-        ("--sw 1001", "--sw 1001 is not what midjourney takes (0 to 1000): it may be ignored, or refused."),
-        ("--v 99", "--v 99 is not what midjourney takes (up to 7): it may be ignored, or refused."),
-        ("--niji 7", "--niji 7 is not what midjourney takes (up to 6): it may be ignored, or refused."),
-        ("--ar 0:1", "--ar 0:1 is not what midjourney takes (W:H, such as 16:9): it may be ignored, or refused."),
-        ("--ar", "--ar is not what midjourney takes (W:H, such as 16:9): it may be ignored, or refused."),
+        ("--Stylise 9", "--Stylise in the prompt is not a switch of midjourney. Did you mean --stylize?"),
+        ("--s 5000", "--s 5000 in the prompt is not a value that midjourney takes (allowed: 0 to 1000)."),
+        ("--stylize=1001", "--stylize 1001 in the prompt is not a value that midjourney takes (allowed: 0 to 1000)."),
+        ("--chaos 200,", "--chaos 200 in the prompt is not a value that midjourney takes (allowed: 0 to 100)."),
+        ("--chaos high", "--chaos high in the prompt is not a value that midjourney takes (allowed: 0 to 100)."),
+        ("--sw 1001", "--sw 1001 in the prompt is not a value that midjourney takes (allowed: 0 to 1000)."),
+        ("--ar 0:1", "--ar 0:1 in the prompt is not a value that midjourney takes (allowed: W:H, such as 16:9)."),
+        ("--ar", "--ar in the prompt is not a value that midjourney takes (allowed: W:H, such as 16:9)."),
     ],
 )
-def test_what_is_not_documented_is_warned_of(prompt: str, says: str) -> None:
-    """The task goes on: the source may be out of date."""
+def test_what_contradicts_the_documents_is_refused_before_it_costs_anything(prompt: str, says: str) -> None:
+    """The error names the switch, and what to write instead."""
+    request = wish(model="midjourney", prompt=f"a fox {prompt} --tile")
+    with pytest.raises(UnsupportedValue) as caught:
+        fitting.fit(request, MIDJOURNEY, CATALOG)
+    said = f"{caught.value} {caught.value.failure.next_step}"
+    assert said.startswith(says)
+    assert "nothing was charged" in said
+
+
+@pytest.mark.parametrize(
+    ("prompt", "says"),
+    [
+        ("--foo", "--foo is no known switch of midjourney: it may be ignored, or refused."),
+        ("--v 99", "--v 99 is not what midjourney takes (up to 7): it may be ignored, or refused."),
+        ("--niji 7", "--niji 7 is not what midjourney takes (up to 6): it may be ignored, or refused."),
+    ],
+)
+def test_what_may_be_newer_than_the_documents_is_sent_with_a_notice(prompt: str, says: str) -> None:
+    """Midjourney gets new switches and versions."""
     assert list(map(str, doubts(f"a fox {prompt} --tile", SWITCHES, "midjourney"))) == [says]
 
 
@@ -126,6 +139,7 @@ def test_what_is_not_documented_is_warned_of(prompt: str, says: str) -> None:
 def test_what_is_documented_or_not_stated_is_not_warned_of(prompt: str) -> None:
     """Midjourney has more switches than JourneyAPI names."""
     assert doubts(prompt, SWITCHES, "midjourney") == []
+    assert list(mistakes(prompt, SWITCHES)) == []
 
 
 def test_of_many_doubts_only_the_first_are_told() -> None:
