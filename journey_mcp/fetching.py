@@ -12,7 +12,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from ssl import SSLContext
 from typing import Literal
@@ -21,7 +21,7 @@ import anyio
 import httpx2
 from anyio import to_thread
 
-from journey_mcp import socks
+from journey_mcp import certificates, socks
 from journey_mcp.errors import quoted
 from journey_mcp.redaction import without_userinfo
 
@@ -202,32 +202,12 @@ class _Message:
 _GET = _Message(method="GET", headers=_HEADERS)
 
 
-@dataclass(slots=True)
-class _Certificates:
-    """The authorities whose certificates count: those of SSL_CERT_FILE or SSL_CERT_DIR, else the system's."""
-
-    _context: SSLContext | None = None
-    _reading: anyio.Lock = field(default_factory=anyio.Lock)
-
-    async def context(self) -> SSLContext:
-        async with self._reading:
-            if self._context is None:
-                try:
-                    # hundreds of certificates are read: once, and not in the loop
-                    self._context = await to_thread.run_sync(httpx2.create_ssl_context)
-                except OSError as error:
-                    reason = f"the certificate authorities cannot be read ({quoted(error)}): check SSL_CERT_FILE"
-                    raise FetchError(reason) from error
-            return self._context
-
-
 @dataclass(frozen=True, slots=True)
 class Fetcher:
     """Downloads from, and tells, public addresses and trusted hosts."""
 
     trusted: Trusted
     resolve: Resolver = resolve_by_system
-    _certificates: _Certificates = field(default_factory=_Certificates, repr=False, compare=False)
 
     def trusting(self, *base_urls: str) -> "Fetcher":
         """The same, and exactly host and port of these addresses are trusted. Raises ValueError as `Trusted` does."""
@@ -344,7 +324,7 @@ class Fetcher:
         # never seen.
         is_elsewhere = all(map(is_public, addresses))
         async with httpx2.AsyncHTTPTransport(
-            verify=await self._certificates.context(),
+            verify=await _certificates(),
             trust_env=False,
             proxy=socks.proxy_for(target.url.scheme, target.host) if is_elsewhere else None,
         ) as transport:
@@ -353,6 +333,15 @@ class Fetcher:
                 yield response
             finally:
                 await response.aclose()
+
+
+async def _certificates() -> SSLContext:
+    try:
+        return await to_thread.run_sync(certificates.context)
+    except OSError as error:
+        raise FetchError(
+            f"the certificate authorities cannot be read ({quoted(error)}): check SSL_CERT_FILE"
+        ) from error
 
 
 async def _first_answer(

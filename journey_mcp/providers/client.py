@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
-from journey_mcp import socks
+from journey_mcp import certificates, socks
 from journey_mcp.errors import SetupError, Unreachable, UpstreamError, quoted
 from journey_mcp.redaction import Redactor, redactor_of, without_userinfo
 
@@ -85,7 +85,7 @@ def _unusable(what: str, variables: Sequence[str], error: Exception) -> SetupErr
 def _new_client(*, only_here: bool) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
         trust_env=not only_here,
-        verify=not only_here,
+        verify=not only_here and certificates.context(),
         # an exchange is bounded as a whole: a timer for each of its reads and writes would only cost
         timeout=httpx2.Timeout(None, connect=10.0),
         # A kept connection that the other side closes in the same moment would leave a paid request

@@ -15,7 +15,7 @@ from mcp.server import CacheHint, ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 
-from journey_mcp import __version__
+from journey_mcp import __version__, certificates
 from journey_mcp.errors import InternalError, JourneyError
 from journey_mcp.redaction import Redactor, redactor_of
 from journey_mcp.server import open_files, tasks_extension
@@ -106,6 +106,9 @@ class Backstage:
                 return
             open_files.allow_many()
             try:
+                if self._settings.keys or self._settings.others:
+                    certificates.read_ahead()
+                self.menu()  # not while a thread imports: each would wait for the other
                 imported = await to_thread.run_sync(_import_studio)
                 async with (self._opener or imported)(self._settings) as self._studio:
                     # what the warm-up imported stays as well: the collector need never look at it
