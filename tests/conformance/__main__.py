@@ -33,9 +33,11 @@ async def _main() -> int:
                 found = await suite.run(url, "--requirements", revision)
                 mine = {name: outcome for name, outcome in found.items() if not name.startswith("tasks-")}
                 wrong += _tell(f"journey-mcp serve --http, {revision}", mine, expected)
-        async with _on_stdio(Path(folder)) as url:
-            first = {name: (await suite.run(url, "--scenario", name))[name] for name in STDIO}
-            wrong += _tell("journey-mcp on stdio", first, dict.fromkeys(STDIO, frozenset()))
+        on_stdio: dict[str, Outcome] = {}
+        for name in STDIO:  # each with processes of its own: on stdio the first message decides on the revision
+            async with _on_stdio(Path(folder)) as url:
+                on_stdio |= await suite.run(url, "--scenario", name)
+        wrong += _tell("journey-mcp on stdio", on_stdio, STDIO)
         async with _with_fixtures(Path(folder)) as url:
             tasks = await _tasks(url)
             wrong += _tell("the same server with fixture tools", tasks, dict.fromkeys(TASKS, frozenset()))

@@ -17,6 +17,45 @@ Outcomes = Mapping[str, Outcome]
 _WIRE = "wire-schema-valid"
 _PASSED: frozenset[str] = frozenset()
 
+_WITHOUT_ITS_TOOLS = frozenset(
+    {
+        # test_missing_capability, test_streaming_elicitation, test_logging_tool
+        "sep-2575-server-rejects-undeclared-capability",
+        "sep-2575-missing-capability-http-400",
+        "sep-2575-http-server-no-independent-requests-on-stream",
+        "sep-2575-server-no-log-without-loglevel",
+    }
+)
+_WITHOUT_RESOURCES = {
+    "caching": frozenset(
+        {
+            "sep-2549-prompts-list-caching-hints",
+            "sep-2549-resources-list-caching-hints",
+            "sep-2549-resources-templates-list-caching-hints",
+        }
+    ),
+    "sep-2164-resource-not-found": frozenset({"sep-2164-error-code", "sep-2164-data-uri"}),
+}
+_BEFORE_A_REVISION = frozenset(
+    {
+        # as the first message on stdio, a request without a revision is one of 2025-11-25 before its handshake
+        "sep-2575-request-meta-invalid-missing-meta",
+        "sep-2575-request-meta-invalid-missing-protocol-version",
+    }
+)
+_HTTP_STATUS = frozenset(
+    {
+        "sep-2575-http-server-meta-invalid-400",
+        "sep-2575-http-server-unsupported-version-400",
+        "sep-2575-http-server-header-mismatch-400",
+        "sep-2575-http-server-method-not-found-404",
+        *(
+            f"sep-2575-http-server-method-not-found-404-{method}"
+            for method in ("initialize", "ping", "logging-setlevel", "resources-subscribe", "resources-unsubscribe")
+        ),
+    }
+)
+
 PRODUCT: Mapping[str, Scenarios] = {
     "2025-11-25": {
         "server-initialize": _PASSED,
@@ -25,37 +64,28 @@ PRODUCT: Mapping[str, Scenarios] = {
         "dns-rebinding-protection": _PASSED,
     },
     "2026-07-28": {
-        "server-stateless": frozenset(
-            {
-                # of tools that the suite wants for it: test_missing_capability, test_streaming_elicitation,
-                # test_logging_tool
-                "sep-2575-server-rejects-undeclared-capability",
-                "sep-2575-missing-capability-http-400",
-                "sep-2575-http-server-no-independent-requests-on-stream",
-                "sep-2575-server-no-log-without-loglevel",
-            }
-        ),
+        "server-stateless": _WITHOUT_ITS_TOOLS,
         "tools-list": _PASSED,
         "server-sse-multiple-streams": _PASSED,
         "dns-rebinding-protection": _PASSED,
         "http-header-validation": _PASSED,
         "input-required-result-unsupported-methods": _PASSED,
         "input-required-result-validate-input": _PASSED,
-        # without prompts and resources
-        "caching": frozenset(
-            {
-                "sep-2549-prompts-list-caching-hints",
-                "sep-2549-resources-list-caching-hints",
-                "sep-2549-resources-templates-list-caching-hints",
-            }
-        ),
-        "sep-2164-resource-not-found": frozenset({"sep-2164-error-code", "sep-2164-data-uri"}),
+        **_WITHOUT_RESOURCES,
     },
 }
 """By revision, what `journey-mcp serve --http` passes."""
 
-STDIO = ("server-initialize", "ping", "tools-list", "input-required-result-unsupported-methods")
-"""What the server on stdio passes, whose first answers come from a record. Of the others it is known over HTTP."""
+STDIO: Scenarios = {
+    "server-initialize": _PASSED,
+    "ping": _PASSED,
+    "tools-list": _PASSED,
+    "server-stateless": _WITHOUT_ITS_TOOLS | _HTTP_STATUS | _BEFORE_A_REVISION,
+    "input-required-result-unsupported-methods": _PASSED,
+    "input-required-result-validate-input": _PASSED,
+    **_WITHOUT_RESOURCES,
+}
+"""What the server on stdio passes, whose first answers come from a record; scenarios about HTTP itself are left out."""
 
 TASKS = (
     "tasks-lifecycle",
