@@ -20,8 +20,8 @@ async def cancel(
             # whoever is cancelled in between would leave it to nobody
             with anyio.CancelScope(shield=True):
                 # one that waits in another process is taken from it: it cannot be sent there any more
-                await delivery.holdings.take_unsent(task.id)
-                task = await delivery.holdings.change(task.id, Task.called_off) or task
+                await delivery.journal.take_unsent(task.id)
+                task = await delivery.journal.change(task.id, Task.called_off) or task
         except SetupError as error:
             return task, f"{error} It waits there, unsent."
         if task.status is Status.CANCELED:

@@ -39,7 +39,7 @@ def limit_at(limits: Limits, provider: str) -> int | None:
     return limits.get(provider, limits.get(None))
 
 
-class Ceiling:
+class AdaptiveLimit:
     """How many may run at once: as configured, and fewer for a while after the provider refused one more."""
 
     def __init__(self, configured: int | None) -> None:

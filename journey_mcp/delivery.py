@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from journey_mcp.copies import Copies
-from journey_mcp.holdings import Holdings
+from journey_mcp.journal import Journal
 from journey_mcp.registry import Offer
 from journey_mcp.tasks import Prediction, Status, Task
 
@@ -12,8 +12,8 @@ from journey_mcp.tasks import Prediction, Status, Task
 class Delivery:
     """The way of every prediction into the journal."""
 
-    def __init__(self, holdings: Holdings, copies: Copies) -> None:
-        self.holdings = holdings
+    def __init__(self, journal: Journal, copies: Copies) -> None:
+        self.journal = journal
         self.copies = copies
 
     async def accepted(self, task_id: str, prediction: Prediction, offer: Offer | None) -> Task | None:
@@ -21,12 +21,12 @@ class Delivery:
         is_to_copy = _is_to_copy(prediction, offer)
         # the provider's id is paid for: it is stored before anything that takes time
         first = replace(prediction, status=Status.RUNNING) if is_to_copy else prediction
-        task = await self.holdings.change(task_id, _with_expiry(offer, lambda task, now: task.accepted(first, now)))
+        task = await self.journal.change(task_id, _with_expiry(offer, lambda task, now: task.accepted(first, now)))
         return await self.seen(task_id, prediction, offer) if task and is_to_copy else task
 
     async def seen(self, task_id: str, prediction: Prediction, offer: Offer | None) -> Task | None:
         """Take in the answer to a question; `None` when the task is not ours any more."""
-        task = self.holdings.get(task_id)
+        task = self.journal.get(task_id)
         notices: tuple[str, ...] = ()
         if task and _is_to_copy(prediction, offer):
             images, notices = await self.copies.made(task_id, task.base_url, prediction.images)
@@ -37,7 +37,7 @@ class Delivery:
                 task = task.noticed(notice, now)
             return task.seen(prediction, now)
 
-        return await self.holdings.change(task_id, _with_expiry(offer, change))
+        return await self.journal.change(task_id, _with_expiry(offer, change))
 
 
 def _is_to_copy(prediction: Prediction, offer: Offer | None) -> bool:

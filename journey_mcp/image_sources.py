@@ -17,9 +17,9 @@ from journey_mcp import image_text, image_urls, imaging, local_files
 from journey_mcp.availability import is_listening
 from journey_mcp.errors import FileNotAllowed, InvalidRequest, MalformedUrl, UnknownImage, UnusableImage
 from journey_mcp.fetching import Fetcher, is_reachable_by_others
-from journey_mcp.holdings import Holdings
 from journey_mcp.image_text import Data, FilePath, Given, Unusable, WebAddress, WholeTask
 from journey_mcp.images import ImageId, OutputImage
+from journey_mcp.journal import Journal
 from journey_mcp.local_files import Located
 from journey_mcp.notices import Notice
 from journey_mcp.pictures import Pictures, Source
@@ -58,8 +58,8 @@ class _Call:
 class ImageFinder:
     """Finds the images that requests name."""
 
-    def __init__(self, holdings: Holdings, folders: Sequence[Path], data_dir: Path, fetcher: Fetcher) -> None:
-        self._holdings = holdings
+    def __init__(self, journal: Journal, folders: Sequence[Path], data_dir: Path, fetcher: Fetcher) -> None:
+        self._journal = journal
         self._folders = folders
         self._data_dir = Path(os.path.realpath(data_dir))
         self._fetcher = fetcher
@@ -82,7 +82,7 @@ class ImageFinder:
         own = await self._own_images(list(filter(None, map(_url_of, meanings.values()))), principal)
         whole = {meaning.task_id for meaning in meanings.values() if isinstance(meaning, WholeTask)}
         ids = whole.union(id_.task_id for id_ in (*own.values(), *filter(None, map(_id_of, meanings.values()))))
-        tasks = await self._holdings.store.get(list(ids), principal=principal) if ids else {}
+        tasks = await self._journal.store.get(list(ids), principal=principal) if ids else {}
         call = _Call(files_allowed=files_allowed, roots=roots, meanings=meanings, tasks=tasks, own=own)
         found: dict[str, Source] = {}
         for argument, text in given:
@@ -176,7 +176,7 @@ class ImageFinder:
         if not urls:
             return {}
         paths = {_without_query(spelled) for url in urls for spelled in (url, unquote(url))}
-        tasks = await self._holdings.store.naming(sorted(paths), principal=principal)
+        tasks = await self._journal.store.naming(sorted(paths), principal=principal)
         images = [(ImageId(task.id, n), image.url) for task in tasks for n, image in enumerate(task.images, start=1)]
         return {url: id_ for url in urls if (id_ := image_at(url, images))}
 
@@ -185,7 +185,7 @@ class ImageFinder:
         assert task is not None  # noqa: S101  # looked at by _image_of
         has_copy = image.path is not None and await to_thread.run_sync(os.path.isfile, image.path)
         dies_at = image.expires_at
-        is_alive = dies_at is None or dies_at > self._holdings.clock.now() + _TOO_SOON_S
+        is_alive = dies_at is None or dies_at > self._journal.clock.now() + _TOO_SOON_S
         if is_alive and task.provider == SANDBOX:
             is_alive = await is_listening(image.url)
         if not is_alive and not has_copy:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from journey_mcp.clock import Clock, Wakeup
 from journey_mcp.errors import NotSubmitted, SubmissionUnconfirmed
-from journey_mcp.holdings import LEASE_S, Holdings
+from journey_mcp.journal import LEASE_S, Journal
 from journey_mcp.owners import is_alive
 from journey_mcp.providers.client import LONGEST_SUBMIT_S
 from journey_mcp.tasks import Submission, Task
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 async def keep(
-    holdings: Holdings,
+    journal: Journal,
     *,
     addresses: Callable[[], Iterable[tuple[str, str | None]]],
     go_on: Callable[[Task], None],
@@ -35,33 +35,33 @@ async def keep(
     polled, `forget_older` with the time before which nothing is kept. Between two rounds it sleeps until the next
     lease is due, at most one lease.
     """
-    clock, purge_at, due = holdings.clock, -math.inf, holdings.clock.now()
+    clock, purge_at, due = journal.clock, -math.inf, journal.clock.now()
     acquired = Wakeup()
-    holdings.on_acquired(lambda _task: acquired.notify())
+    journal.on_acquired(lambda _task: acquired.notify())
     while True:
         pause_s = RENEW_AFTER_S
         try:
-            await holdings.renew()
+            await journal.renew()
             now = clock.now()
             # After a pause of the whole machine every lease has expired. The other processes wake at the same time:
             # give them a round to renew before taking over what is theirs.
             if now - due < LEASE_S - RENEW_AFTER_S:
-                await _take_over(holdings, list(addresses()), go_on)
-                pause_s = await _until_due(holdings)
+                await _take_over(journal, list(addresses()), go_on)
+                pause_s = await _until_due(journal)
             if clock.elapsed() >= purge_at:
                 purge_at = clock.elapsed() + _PURGE_EVERY_S
-                await holdings.store.delete_older(than=now - keep_s)
+                await journal.store.delete_older(than=now - keep_s)
                 await forget_older(now - keep_s)
         except Exception:  # noqa: BLE001  # without this loop other processes would take over all tasks of this one
             _log.exception("leases cannot be renewed; it is tried again")
         due = await _sleep(clock, acquired, pause_s)
 
 
-async def _until_due(holdings: Holdings) -> float:
+async def _until_due(journal: Journal) -> float:
     """Return the seconds until a lease of this process is to be renewed, or one of another process may expire."""
-    own_s = RENEW_AFTER_S if holdings.held else LEASE_S
-    now = holdings.clock.now()
-    expires_at = await holdings.store.next_expiry(after=now, but_of=holdings.owner)
+    own_s = RENEW_AFTER_S if journal.held else LEASE_S
+    now = journal.clock.now()
+    expires_at = await journal.store.next_expiry(after=now, but_of=journal.owner)
     return min(own_s, math.inf if expires_at is None else expires_at - now)
 
 
@@ -75,28 +75,26 @@ async def _sleep(clock: Clock, acquired: Wakeup, seconds: float) -> float:
     return due
 
 
-async def _take_over(
-    holdings: Holdings, addresses: list[tuple[str, str | None]], go_on: Callable[[Task], None]
-) -> None:
-    now = holdings.clock.now()
-    orphans = await holdings.store.orphans(now=now, addresses=addresses)
+async def _take_over(journal: Journal, addresses: list[tuple[str, str | None]], go_on: Callable[[Task], None]) -> None:
+    now = journal.clock.now()
+    orphans = await journal.store.orphans(now=now, addresses=addresses)
     # what we hold by the store and not in memory is nobody's: something broke off in between
     wanted = [
         task.id
         for task, owner in orphans
-        if (owner == holdings.owner and task.id not in holdings) or not _may_still_go_on(task, owner, now)
+        if (owner == journal.owner and task.id not in journal) or not _may_still_go_on(task, owner, now)
     ]
     if not wanted:
         return
-    adopted = await holdings.store.adopt(wanted, owner=holdings.owner, lease_until=now + LEASE_S, now=now)
-    ours = [task for task in adopted if task.id not in holdings]
-    holdings.take(ours)
+    adopted = await journal.store.acquire(wanted, owner=journal.owner, lease_until=now + LEASE_S, now=now)
+    ours = [task for task in adopted if task.id not in journal]
+    journal.take(ours)
     for task in ours:
         _log.info("task %s (%s) is taken over", task.id, task.submission)
         if task.submission is Submission.ACCEPTED:
             go_on(task)
         else:
-            await holdings.change(task.id, _ended_by_a_crash)
+            await journal.change(task.id, _ended_by_a_crash)
 
 
 def _may_still_go_on(task: Task, owner: str, now: float) -> bool:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 
-def new_owner() -> str:
+def new_worker_id() -> str:
     """A name for this process, different each time."""
     pid = os.getpid()
     return f"{_host()}:{pid}:{_birth(pid)}:{secrets.token_urlsafe(4)}"

@@ -75,7 +75,7 @@ class Poller:
 
     def __init__(self, delivery: Delivery, upstream_of: Callable[[Task], Upstream], *, is_told: bool = False) -> None:
         self._delivery = delivery
-        self._holdings = delivery.holdings
+        self._journal = delivery.journal
         self._upstream_of = upstream_of
         self._is_told = is_told
         self._due: dict[Upstream, list[_Due]] = {}
@@ -93,7 +93,7 @@ class Poller:
 
     async def run(self) -> None:
         """Poll what is due, for ever."""
-        clock = self._holdings.clock
+        clock = self._journal.clock
         async with anyio.create_task_group() as group:
             while True:
                 self._next = min((heap[0].due for heap in self._due.values()), default=clock.elapsed() + 3600.0)
@@ -115,7 +115,7 @@ class Poller:
         while heap and len(batch) < upstream.batch_limit and heap[0].due <= (now + _TOGETHER_S if batch else now):
             polled = heapq.heappop(heap).polled
             polled.is_scheduled = False
-            if polled.task_id in self._holdings:
+            if polled.task_id in self._journal:
                 batch.append(polled)
             else:
                 self._polled.pop(polled.task_id, None)
@@ -132,11 +132,11 @@ class Poller:
 
     async def _ask(self, upstream: Upstream, batch: list[_Polled]) -> None:
         asked: dict[Handle, list[_Polled]] = {}
-        ours = await self._holdings.still_ours([polled.task_id for polled in batch])
+        ours = await self._journal.verify_leases([polled.task_id for polled in batch])
         for polled in batch:
             if polled.task_id not in ours:
                 self._polled.pop(polled.task_id, None)
-            elif (task := self._holdings.get(polled.task_id)) and task.handle:
+            elif (task := self._journal.get(polled.task_id)) and task.handle:
                 asked.setdefault(task.handle, []).append(polled)
         if not asked:
             return
@@ -170,7 +170,7 @@ class Poller:
 
     async def _end_without_more(self, polled: _Polled, last: Prediction | None, reason: JourneyError) -> None:
         """Nothing more comes: pictures that were told before are there, whatever is told now; else it has failed."""
-        task = self._holdings.get(polled.task_id)
+        task = self._journal.get(polled.task_id)
         if task is None or task.prediction_id is None or not task.images:
             await self._give_up(polled, reason)
             return
@@ -186,7 +186,7 @@ class Poller:
             return
         if isinstance(error, CredentialsRejected):
             notice = f"{error} The task goes on; its result can be fetched once the key is valid again."
-            await self._holdings.change(polled.task_id, lambda task, now: task.noticed(notice, now))
+            await self._journal.change(polled.task_id, lambda task, now: task.noticed(notice, now))
         else:
             await self._tell_silence(polled, str(error))
         # a sandbox that has ended is nothing to worry about
@@ -197,7 +197,7 @@ class Poller:
 
     def _count_failure(self, polled: _Polled) -> float:
         """Count a failure; for how many seconds it has been so."""
-        now = self._holdings.clock.elapsed()
+        now = self._journal.clock.elapsed()
         if not polled.failures:
             polled.failing_since = now
         polled.failures += 1
@@ -206,23 +206,23 @@ class Poller:
     async def _tell_silence(self, polled: _Polled, reason: str) -> None:
         if polled.failures == _SILENT:
             notice = f"{reason} It is asked again and again; nothing is lost by waiting."
-            await self._holdings.change(polled.task_id, lambda task, now: task.noticed(notice, now))
+            await self._journal.change(polled.task_id, lambda task, now: task.noticed(notice, now))
 
     async def _give_up(self, polled: _Polled, reason: JourneyError) -> None:
-        await self._holdings.change(polled.task_id, lambda task, now: task.failed(reason.failure, now))
+        await self._journal.change(polled.task_id, lambda task, now: task.failed(reason.failure, now))
 
     def _schedule(self, polled: _Polled, told_s: float | None = None, *, at_once: bool = False) -> None:
-        task = self._holdings.get(polled.task_id)
+        task = self._journal.get(polled.task_id)
         if task is None or task.status.is_final:
             self._polled.pop(polled.task_id, None)
             return
         if polled.is_scheduled:
             return
         usual_s = polled.offer.usual_duration_s if polled.offer else None
-        age_s = self._holdings.clock.now() - task.created_at
-        is_backup = self._is_told and task.answer_by is not None  # its webhook usually comes first
+        age_s = self._journal.clock.now() - task.created_at
+        is_backup = self._is_told and task.callback_deadline is not None  # its webhook usually comes first
         gap_s = pacing.poll_gap(polled.polls, age_s=age_s, usual_s=usual_s, told_s=told_s, is_backup=is_backup)
-        due = self._holdings.clock.elapsed() + (0.0 if at_once else gap_s)
+        due = self._journal.clock.elapsed() + (0.0 if at_once else gap_s)
         polled.is_scheduled = True
         heapq.heappush(self._due.setdefault(self._upstream_of(task), []), _Due(due, next(self._order), polled))
         if due < self._next:

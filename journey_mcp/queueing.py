@@ -15,9 +15,9 @@ from typing import Literal, NamedTuple
 import anyio
 from sqlalchemy.exc import SQLAlchemyError
 
-from journey_mcp.concurrency import Ceiling, Limits, limit_at
+from journey_mcp.concurrency import AdaptiveLimit, Limits, limit_at
 from journey_mcp.errors import NotSubmitted, RateLimited, SetupError
-from journey_mcp.holdings import Holdings
+from journey_mcp.journal import Journal
 from journey_mcp.providers import Account
 from journey_mcp.store.lines import Key, Waiting
 from journey_mcp.tasks import Submission, Task
@@ -71,11 +71,13 @@ class Line:
     who came first is first.
     """
 
-    def __init__(self, holdings: Holdings, account: Account, ceiling: Ceiling, *, is_closed: bool = False) -> None:
-        self._holdings = holdings
-        self._table = holdings.store.lines
+    def __init__(
+        self, journal: Journal, account: Account, adaptive_limit: AdaptiveLimit, *, is_closed: bool = False
+    ) -> None:
+        self._journal = journal
+        self._table = journal.store.lines
         self._account = account
-        self._ceiling = ceiling
+        self._limit = adaptive_limit
         self._places: dict[str, Place] = {}
         self._inside: set[str] = set()
         """Who is anywhere between coming here and being journaled as sent."""
@@ -95,7 +97,7 @@ class Line:
 
     def place(self, task: Task) -> Place:
         """A place for a task that does not stand in line yet."""
-        return Place(task.id, task.principal, self._moment(), self._holdings.clock.now())
+        return Place(task.id, task.principal, self._moment(), self._journal.clock.now())
 
     @asynccontextmanager
     async def turn(self, place: Place, patience_s: float = math.inf) -> AsyncIterator[None]:
@@ -118,7 +120,7 @@ class Line:
     async def _come_first(self, place: Place, patience_s: float) -> None:
         if self._is_closed:
             raise _ended()
-        is_free = not self._places and self._ceiling.at(self._now()) is None and self._held_s() <= 0
+        is_free = not self._places and self._limit.at(self._now()) is None and self._held_s() <= 0
         if is_free and place.stored is None:
             return
         async with self._in_order:
@@ -165,7 +167,7 @@ class Line:
         except (SQLAlchemyError, SetupError):
             _log.exception("what runs at %s cannot be counted", self._account.provider)
         else:
-            self._ceiling.refused(running, self._now())
+            self._limit.refused(running, self._now())
 
     def accepted(self, place: Place) -> None:
         """The provider took this one; whom it refused after this one was sent, it may refuse still."""
@@ -207,7 +209,7 @@ class Line:
 
     async def _wait(self, place: Place, patience_s: float) -> None:
         failures = 0
-        while (task := self._holdings.get(place.task_id)) and not task.status.is_final:
+        while (task := self._journal.get(place.task_id)) and not task.status.is_final:
             place.news = anyio.Event()
             if self._is_closed:
                 raise _ended()
@@ -231,7 +233,7 @@ class Line:
                 raise RateLimited(self._refusal)
             # else it is not its turn, or the provider is waited for
             is_full = self._is_first(place) and not is_held and self._held_s() <= 0 and not failures
-            await self._holdings.clock.wait(place.news, min(self._pause_s(place), left_s))
+            await self._journal.clock.wait(place.news, min(self._pause_s(place), left_s))
             if is_full:
                 self._full_s += self._now() - looked_at
 
@@ -248,9 +250,9 @@ class Line:
 
     async def _look(self) -> None:
         """See who waits in other processes. What waits for the provider there keeps nobody here from trying."""
-        now = self._holdings.clock.now()
+        now = self._journal.clock.now()
         told = await self._table.others(
-            provider=self._account.provider, base_url=self._account.base_url, owner=self._holdings.owner, now=now
+            provider=self._account.provider, base_url=self._account.base_url, owner=self._journal.owner, now=now
         )
         trying = {other.owner for other in told if other.is_refused}
         self._others = [other for other in told if other.owner not in trying]
@@ -264,7 +266,7 @@ class Line:
         return self._is_first(place) and not any(other.key < place.key for other in self._others)
 
     async def _has_turn(self, place: Place) -> bool:
-        limit = self._ceiling.at(self._now())
+        limit = self._limit.at(self._now())
         has_turn = await self._table.take_turn(
             place.task_id,
             provider=self._account.provider,
@@ -285,7 +287,7 @@ class Line:
             place.stored = state
 
     def _times(self) -> dict[str, float]:
-        now = self._holdings.clock.now()
+        now = self._journal.clock.now()
         return {"silent_since": now - _SILENT_S, "now": now}
 
     def _join(self, place: Place) -> None:
@@ -318,7 +320,7 @@ class Line:
         return _Moment(self._now(), self._now() - self._full_s)
 
     def _now(self) -> float:
-        return self._holdings.clock.elapsed()
+        return self._journal.clock.elapsed()
 
 
 def _ended() -> NotSubmitted:
@@ -332,19 +334,19 @@ def _key_of(place: Place) -> Key:
 class Queues:
     """The lines of one process."""
 
-    def __init__(self, holdings: Holdings, limits: Limits) -> None:
-        self._holdings = holdings
+    def __init__(self, journal: Journal, limits: Limits) -> None:
+        self._journal = journal
         self._limits = limits
         self._lines: dict[tuple[str, str], Line] = {}
         self._is_closed = False
-        holdings.listen(self._changed)
+        journal.listen(self._changed)
 
     def line(self, account: Account) -> Line:
         """Where tasks for this account stand."""
         key = (account.provider, account.base_url)
         if key not in self._lines:
-            ceiling = Ceiling(limit_at(self._limits, account.provider))
-            self._lines[key] = Line(self._holdings, account, ceiling, is_closed=self._is_closed)
+            adaptive_limit = AdaptiveLimit(limit_at(self._limits, account.provider))
+            self._lines[key] = Line(self._journal, account, adaptive_limit, is_closed=self._is_closed)
         return self._lines[key]
 
     def position(self, task_id: str) -> int | None:

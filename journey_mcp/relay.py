@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from journey_mcp.clock import Clock, Wakeup
 from journey_mcp.errors import InvalidWebhook, SetupError
 from journey_mcp.fetching import Fetcher, FetchError
-from journey_mcp.holdings import LEASE_S
+from journey_mcp.journal import LEASE_S
 from journey_mcp.outgoing_webhooks import WebhookPolicy
 from journey_mcp.requests import check_webhook_url, webhook_host
 from journey_mcp.store import Store
@@ -36,7 +36,7 @@ _OURS_S = _ANSWER_WITHIN_S + 50.0
 _log = logging.getLogger(__name__)
 
 
-class Relay:
+class OutboundWebhooks:
     """The way of results to webhooks, as `policy` has it; `shown` makes the result object."""
 
     def __init__(

@@ -59,7 +59,7 @@ class Route:
     """All providers that offer the model, the preferred one first."""
     obstacles: Mapping[str, InvalidRequest]
     """What stands in the way at those that are no candidates."""
-    resting: Mapping[str, str]
+    on_cooldown: Mapping[str, str]
     """Why providers refused lately."""
 
     def notices(self, runner: Offer, more: Mapping[str, InvalidRequest]) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ class Route:
         return (f"{runner.provider} runs this. {' '.join(reasons)}",) if reasons else ()
 
     def _rest(self, name: str) -> str:
-        return f"it refused lately ({self.resting.get(name)})."
+        return f"it refused lately ({self.on_cooldown.get(name)})."
 
 
 def plan(
@@ -79,11 +79,11 @@ def plan(
     *,
     verdict: Verdict | None,
     only_data: OnlyData,
-    resting: Mapping[str, str],
+    on_cooldown: Mapping[str, str],
 ) -> Route:
     """Find the offers that take the request.
 
-    `verdict` is on the prompt's language, and `resting` tells of providers that refused lately, and why.
+    `verdict` is on the prompt's language, and `on_cooldown` tells of providers that refused lately, and why.
 
     Raises:
         InvalidRequest: no offer takes it; says for each what stands in the way.
@@ -102,12 +102,12 @@ def plan(
     if not fitting_ones:
         raise _with_others(request, problems, catalog, verdict=verdict, only_data=only_data)
     # the order is kept, but for those that rest
-    ordered = sorted(fitting_ones, key=lambda candidate: candidate.offer.provider in resting)
+    ordered = sorted(fitting_ones, key=lambda candidate: candidate.offer.provider in on_cooldown)
     return Route(
         candidates=tuple(ordered),
         order=tuple(offer.provider for offer in offers),
         obstacles=problems,
-        resting=resting,
+        on_cooldown=on_cooldown,
     )
 
 
@@ -185,7 +185,7 @@ def _with_others(
         return error
     try:
         free = replace(request, provider=None)
-        route = plan(free, catalog, verdict=verdict, only_data=only_data, resting={})
+        route = plan(free, catalog, verdict=verdict, only_data=only_data, on_cooldown={})
     except InvalidRequest:
         return error
     takers = ", ".join(candidate.offer.provider for candidate in route.candidates)

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class ConfirmationRequest:
     """What a person is asked to agree to."""
 
     model: str
@@ -65,11 +65,11 @@ def unit_of(offer: Offer, catalog: Catalog, credit_prices: CreditPrices) -> Unit
     return catalog.unit_of(offer) or ("credits" if offer.provider in credit_prices else None)
 
 
-Confirm = Callable[[Question], Awaitable[bool]]
+Confirm = Callable[[ConfirmationRequest], Awaitable[bool]]
 """Asks a person; whether they agree."""
 
 
-class Purse:
+class Budget:
     """The limits of one configuration over what the store knows."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
@@ -90,12 +90,12 @@ class Purse:
         """What a task of this estimated cost counts at an offer."""
         return charge(cost, unit_of(offer, catalog, self._credit_prices), self._unknown)
 
-    def question(self, task: Task) -> Question | None:
+    def question(self, task: Task) -> ConfirmationRequest | None:
         """What a person has to agree to; `None` when nobody has to."""
         for unit, bound in self._confirm_above.items():
             amount = amount_in(unit, task.charges, self._credit_prices.get(task.provider))
             if amount is not None and amount > bound:
-                return Question(
+                return ConfirmationRequest(
                     model=task.request.model,
                     provider=task.provider,
                     amount=amount,
@@ -110,7 +110,7 @@ class Purse:
         """The limits over a time that apply to a task."""
         return [limit for limit, _ in _applying(self._of_time, task)]
 
-    def too_dear(self, task: Task) -> OverBudget | None:
+    def exceeds_call_limit(self, task: Task) -> OverBudget | None:
         """The first limit on single calls that this task would pass; `None` when there is none."""
         for limit, counted in _applying(self._of_call, task):
             if counted > limit.amount:
@@ -122,7 +122,7 @@ class Purse:
                 )
         return None
 
-    def unasked(self, task: Task) -> NotConfirmed | None:
+    def needs_confirmation(self, task: Task) -> NotConfirmed | None:
         """Why a task may not move to where it stands now: nobody can be asked any more about what it costs there."""
         if question := self.question(task):
             return NotConfirmed(f"{question} is above {question.limit}, and the person was not asked about that.")

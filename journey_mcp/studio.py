@@ -18,6 +18,7 @@ from journey_mcp.cancellation import cancel
 from journey_mcp.clock import Clock, Wakeup
 from journey_mcp.concurrency import parse_limits_at_once
 from journey_mcp.connections import ADAPTERS, Adapter, Connections, open_connections
+from journey_mcp.cooldowns import Cooldowns, by_name
 from journey_mcp.copies import Copies
 from journey_mcp.delivery import Delivery
 from journey_mcp.errors import (
@@ -29,9 +30,9 @@ from journey_mcp.errors import (
     SubmissionUnconfirmed,
 )
 from journey_mcp.fetching import Fetcher, Trusted
-from journey_mcp.holdings import Holdings
 from journey_mcp.image_sources import ImageFinder, Roots
-from journey_mcp.inbox import Inbox
+from journey_mcp.inbound_webhooks import InboundWebhooks
+from journey_mcp.journal import Journal
 from journey_mcp.language import Verdict, judge
 from journey_mcp.notices import AnyNotice
 from journey_mcp.outgoing_webhooks import WebhookPolicy
@@ -42,22 +43,21 @@ from journey_mcp.providers.client import LONGEST_SUBMIT_S
 from journey_mcp.queueing import Queues
 from journey_mcp.redaction import redactor_of
 from journey_mcp.registry import Offer
-from journey_mcp.relay import Relay
+from journey_mcp.relay import OutboundWebhooks
 from journey_mcp.rendering import task_object
 from journey_mcp.requests import ImageRequest, PreparedRequest
-from journey_mcp.rests import Rests, by_name
 from journey_mcp.settings import Settings
-from journey_mcp.spending import Confirm, Purse, warn_of_idle_limits
+from journey_mcp.spending import Budget, Confirm, warn_of_idle_limits
 from journey_mcp.store import open_store
-from journey_mcp.store.rests import Rest
+from journey_mcp.store.cooldowns import Cooldown
 from journey_mcp.submission import Attempt, Submitter
 from journey_mcp.tasks import EqualCall, Status, Submission, Task, new_task_id
 from journey_mcp.waiting import Report, Wait, wait
-from journey_mcp.webhooks import Slots, unanswered
+from journey_mcp.webhooks import CallbackUrls, unanswered
 from journey_mcp.wishes import Created
 from journey_mcp.workers import Workers
 
-Listening = Callable[[Inbox], AbstractAsyncContextManager[None]]
+Listening = Callable[[InboundWebhooks], AbstractAsyncContextManager[None]]
 """Lets providers' webhooks into an inbox, for as long as the block runs."""
 
 LOCAL = "local"
@@ -97,7 +97,7 @@ class Studio:
         connections: Connections,
         delivery: Delivery,
         fetcher: Fetcher,
-        slots: Slots,
+        slots: CallbackUrls,
         workers: Workers,
     ) -> None:
         self.settings = settings
@@ -105,16 +105,16 @@ class Studio:
         self._connections = connections
         self._accounts = [account for account, _ in connections.providers()]
         self._delivery = delivery
-        self._holdings = delivery.holdings
+        self._journal = delivery.journal
         self.fetcher = fetcher
         """Downloads what may be downloaded."""
-        self._images = ImageFinder(self._holdings, settings.image_dirs, settings.resolved_data_dir(), fetcher)
+        self._images = ImageFinder(self._journal, settings.image_dirs, settings.resolved_data_dir(), fetcher)
         self._workers = workers
-        self._rests = Rests(self._holdings.store, self._holdings.clock)
+        self._cooldowns = Cooldowns(self._journal.store, self._journal.clock)
         self._poller = Poller(delivery, connections.upstream_of, is_told=slots.public_url is not None)
-        self._purse = Purse(settings, self._holdings.store)
-        self._slots = slots
-        self.inbox = Inbox(
+        self._budget = Budget(settings, self._journal.store)
+        self._callback_urls = slots
+        self.inbound_webhooks = InboundWebhooks(
             delivery,
             upstream_of=connections.upstream_of,
             offer_of=self._offer_of,
@@ -123,15 +123,15 @@ class Studio:
         )
         """Takes what providers report by webhook."""
         redactor = redactor_of(*settings.secrets)
-        self._relay = Relay(
-            self._holdings.store,
-            self._holdings.clock,
+        self._relay = OutboundWebhooks(
+            self._journal.store,
+            self._journal.clock,
             fetcher,
             policy=WebhookPolicy(settings),
             shown=lambda task, now: redactor.plain(task_object(task, now=now, with_prompt=True, with_paths=False)),
         )
-        self._holdings.listen(self._relay.changed)
-        self._queues = Queues(self._holdings, parse_limits_at_once(settings.max_concurrent or ""))
+        self._journal.listen(self._relay.changed)
+        self._queues = Queues(self._journal, parse_limits_at_once(settings.max_concurrent or ""))
         # A creating request that is out is not cancelled with whatever asked for it: the answer may be paid for.
         # These tasks are outside of every cancel scope; `stop` ends them.
         self._submissions: dict[str, asyncio.Task[None]] = {}
@@ -170,9 +170,9 @@ class Studio:
         pictures = await pictures.read()
         request = pictures.named_in(request)
         wish = wishes.digest(request, pictures.digests, self._connections.sandbox_url)
-        now = self._holdings.clock.now()
+        now = self._journal.clock.now()
         # without limits it is found out when the task is stored: an equal call is rare, and a look costs time
-        if not fresh and self._purse.has_limits and (joined := await self._joinable(principal, wish, now)):
+        if not fresh and self._budget.has_limits and (joined := await self._joinable(principal, wish, now)):
             return joined
         fit = partial(self._workers.fit, caller=principal)
         attempts, own = await self._attempts(request, route, pictures, fit)
@@ -188,18 +188,18 @@ class Studio:
         self, task: Task, attempts: Sequence[Attempt], own: Sequence[AnyNotice], wish: str, *, fresh: bool
     ) -> Created:
         """Store the task and begin its submission, or join another one."""
-        limits = self._purse.limits(task)
+        limits = self._budget.limits(task)
         for _ in range(_TRIES):
-            now = self._holdings.clock.now()
+            now = self._journal.clock.now()
             unclear_since = math.inf if fresh else now - wishes.KEPT_S
-            if await self._holdings.add(task, limits, unclear_since=unclear_since):
+            if await self._journal.add(task, limits, unclear_since=unclear_since):
                 break
             if not fresh and (joined := await self._joinable(task.principal, wish, now)):
                 return joined
-            if over := await self._purse.passed(task):
+            if over := await self._budget.passed(task):
                 raise over
             if fresh:
-                await self._holdings.store.part_all(principal=task.principal, wish=wish)
+                await self._journal.store.part_all(principal=task.principal, wish=wish)
         else:
             raise SetupError(
                 "An equal call stands in the way, and the task database does not tell of it. Nothing was sent.",
@@ -209,10 +209,10 @@ class Studio:
             task.id,
             attempts,
             self._delivery,
-            self._rests,
-            self._purse,
+            self._cooldowns,
+            self._budget,
             self._queues,
-            slots=self._slots,
+            slots=self._callback_urls,
             told=own,
         )
         self._submissions[task.id] = asyncio.create_task(self._submit(task.id, submitter))
@@ -225,7 +225,7 @@ class Studio:
 
     async def _joinable(self, principal: str, wish: str, now: float) -> Created | None:
         delivered = {task_id for task_id, since in self._delivered.items() if since <= now}
-        return await wishes.joinable(self._holdings, principal, wish, now=now, delivered=delivered)
+        return await wishes.joinable(self._journal, principal, wish, now=now, delivered=delivered)
 
     async def _route(self, request: ImageRequest, offers: Sequence[Offer], pictures: Pictures) -> routing.Route:
         return routing.plan(
@@ -233,7 +233,7 @@ class Studio:
             self.catalog,
             verdict=await _verdict(request.prompt, offers),
             only_data=lambda offer: pictures.only_data(self._connections.account_of(offer)),
-            resting=await self._resting(offers),
+            on_cooldown=await self._on_cooldown(offers),
         )
 
     async def _attempts(
@@ -251,7 +251,7 @@ class Studio:
     def _new_task(
         self, request: ImageRequest, principal: str, wish: str, first: Attempt, own: Sequence[AnyNotice]
     ) -> Task:
-        now = self._holdings.clock.now()
+        now = self._journal.clock.now()
         return Task(
             id=new_task_id(),
             principal=principal,
@@ -265,16 +265,16 @@ class Studio:
             notices=tuple(dict.fromkeys((*self._connections.notices, *own))),
             wish=wish,
             equal_call=EqualCall.JOINS,
-            webhook_secret=secrets.token_urlsafe(32) if self._slots.public_url else None,
+            webhook_secret=secrets.token_urlsafe(32) if self._callback_urls.public_url else None,
         )
 
     async def _agreed(self, task: Task, confirm: Confirm | None) -> None:
         """Hold the task against the budget, and ask a person where its cost is high; the sandbox is free."""
         if task.provider == SANDBOX:
             return
-        if over := self._purse.too_dear(task) or await self._purse.passed(task):
+        if over := self._budget.exceeds_call_limit(task) or await self._budget.passed(task):
             raise over
-        if question := self._purse.question(task):
+        if question := self._budget.question(task):
             if confirm is None:
                 raise NotConfirmed(f"{question} is above {question.limit}, and this client cannot ask the person.")
             if not await confirm(question):
@@ -282,7 +282,7 @@ class Studio:
 
     def elapsed(self) -> float:
         """Return the seconds of the studio's clock since some moment, for durations."""
-        return self._holdings.clock.elapsed()
+        return self._journal.clock.elapsed()
 
     def delivered(self, tasks: Sequence[Task], *, asked_at: float | None = None) -> None:
         """Note that a client has these results: duplicate calls create new images from now on.
@@ -302,11 +302,11 @@ class Studio:
         """Tell the other processes what was delivered, for all of it at once: no call waits for that."""
         now = self.now()
         due = {task_id for task_id, since in self._delivered.items() if since <= now}
-        noted = {task_id for task_id in due if self._holdings.is_stored(task_id)}
+        noted = {task_id for task_id in due if self._journal.is_stored(task_id)}
         if not noted:
             return
         try:
-            await self._holdings.store.delivered(list(noted))
+            await self._journal.store.delivered(list(noted))
         except (SQLAlchemyError, SetupError):
             _log.exception("that results were delivered cannot be stored; it is tried again")
         else:
@@ -316,9 +316,9 @@ class Studio:
     async def _keep_noting(self) -> None:
         while True:
             next_s = min(self._delivered.values(), default=math.inf) - self.now()
-            await self._has_delivered.wait(self._holdings.clock, max(next_s, _NOTED_AGAIN_S))
+            await self._has_delivered.wait(self._journal.clock, max(next_s, _NOTED_AGAIN_S))
             # the answer goes out first: it and this would slow each other down
-            await self._holdings.clock.sleep(_NOTED_AFTER_S)
+            await self._journal.clock.sleep(_NOTED_AFTER_S)
             await self.note_delivered()
 
     async def wait_for_new(self, task: Task, seconds: float, report: Report | None = None) -> Task:
@@ -332,7 +332,7 @@ class Studio:
             report=report,
             position_of=self.position,
         )
-        return (await wait(self._holdings, wish, {task.id: task}))[task.id]
+        return (await wait(self._journal, wish, {task.id: task}))[task.id]
 
     async def fetch(
         self,
@@ -344,7 +344,7 @@ class Studio:
         report: Report | None = None,
     ) -> dict[str, Task]:
         """Where these tasks stand, after waiting for all of them, or for any that was still running."""
-        known = await self._holdings.known(task_ids, principal=principal)
+        known = await self._journal.known(task_ids, principal=principal)
         running = {id_ for id_, task in known.items() if not task.status.is_final}
         wish = Wait(
             task_ids=list(known),
@@ -355,13 +355,13 @@ class Studio:
             report=report,
             position_of=self.position,
         )
-        found = await wait(self._holdings, wish, known)
+        found = await wait(self._journal, wish, known)
         return {id_: self._as_known(task) for id_, task in found.items()}
 
     async def cancel(self, task_ids: Sequence[str], *, principal: str = LOCAL) -> dict[str, tuple[Task, str]]:
         """End these tasks where that can be done; each as it stands afterwards, and what became of the wish."""
-        known = await self._holdings.store.get(task_ids, principal=principal)
-        return {id_: await self._cancel(self._holdings.get(id_) or task) for id_, task in known.items()}
+        known = await self._journal.store.get(task_ids, principal=principal)
+        return {id_: await self._cancel(self._journal.get(id_) or task) for id_, task in known.items()}
 
     async def _cancel(self, task: Task) -> tuple[Task, str]:
         if reason := self.elsewhere(task):
@@ -373,13 +373,13 @@ class Studio:
 
     async def newest(self, *, principal: str = LOCAL) -> list[Task]:
         """The principal's 20 newest tasks of the last day."""
-        since = self._holdings.clock.now() - _LISTED_FOR_S
-        stored = await self._holdings.store.newest(principal=principal, since=since, limit=_LISTED)
-        return [self._as_known(self._holdings.get(task.id) or task) for task in stored]
+        since = self._journal.clock.now() - _LISTED_FOR_S
+        stored = await self._journal.store.newest(principal=principal, since=since, limit=_LISTED)
+        return [self._as_known(self._journal.get(task.id) or task) for task in stored]
 
-    async def rests(self) -> dict[str, Rest]:
+    async def cooldowns(self) -> dict[str, Cooldown]:
         """The configured providers that refused lately and are tried last, by name."""
-        return by_name(await self._rests.all(), self._accounts)
+        return by_name(await self._cooldowns.all(), self._accounts)
 
     async def work(self) -> None:
         """Poll, renew and take over, for ever."""
@@ -387,10 +387,10 @@ class Studio:
             group.start_soon(self._poller.run)
             group.start_soon(self._keep_noting)
             group.start_soon(self._relay.run)
-            group.start_soon(self._workers.end_idle, self._holdings.clock)
-            group.start_soon(self.inbox.expire, self._submissions.__contains__)
+            group.start_soon(self._workers.end_idle, self._journal.clock)
+            group.start_soon(self.inbound_webhooks.expire, self._submissions.__contains__)
             await leases.keep(
-                self._holdings,
+                self._journal,
                 addresses=self._connections.addresses,
                 go_on=lambda task: self._poller.add(task.id, self._offer_of(task), now=True),
                 forget_older=self._delivery.copies.forget_older,
@@ -402,19 +402,19 @@ class Studio:
 
         That is answers to creating requests, pictures whose links die soon, and what webhooks are to be told.
         """
-        if self._holdings.is_ending:
+        if self._journal.is_ending:
             return  # told to end: `hurry` waits for what there is time for
-        until = self._holdings.clock.elapsed() + seconds
+        until = self._journal.clock.elapsed() + seconds
         await self._wait_for_answers(seconds)
-        needed = {task.id: task for task in self._holdings.held if self._needs_somebody(task)}
+        needed = {task.id: task for task in self._journal.held if self._needs_somebody(task)}
         wish = Wait(
             task_ids=list(needed),
             principal="",
-            seconds=until - self._holdings.clock.elapsed(),
+            seconds=until - self._journal.clock.elapsed(),
             is_enough=_all_final,
         )
-        await wait(self._holdings, wish, needed)
-        with anyio.move_on_after(max(until - self._holdings.clock.elapsed(), 0.0)):
+        await wait(self._journal, wish, needed)
+        with anyio.move_on_after(max(until - self._journal.clock.elapsed(), 0.0)):
             await self._relay.settled()
 
     def _needs_somebody(self, task: Task) -> bool:
@@ -423,14 +423,14 @@ class Studio:
         Only its webhook can bring its answer any more, its links die soon, or the caller's webhook is to be told.
         """
         if task.submission is Submission.SENT:
-            return task.answer_by is not None
+            return task.callback_deadline is not None
         offer = self._offer_of(task)
         dies_soon = offer is not None and offer.links_die_soon
         return task.submission is Submission.ACCEPTED and (dies_soon or task.request.webhook_url is not None)
 
     def end(self) -> None:
         """The process is told to end: nothing more is sent, and all who wait are told how their tasks stand."""
-        self._holdings.end_waits()
+        self._journal.end_waits()
         self._queues.close()
         self._relay.end()
         self._workers.end()
@@ -457,16 +457,16 @@ class Studio:
         for submission in left:
             submission.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        await self._holdings.save_again()
+        await self._journal.flush_pending()
         await self.note_delivered()
 
     def _is_out(self, task_id: str) -> bool:
-        task = self._holdings.get(task_id)
+        task = self._journal.get(task_id)
         return task is not None and task.submission is Submission.SENT
 
     def now(self) -> float:
         """Seconds of the Unix epoch, by the studio's clock."""
-        return self._holdings.clock.now()
+        return self._journal.clock.now()
 
     def elsewhere(self, task: Task) -> str | None:
         """Why a running task is not asked for by this process; `None` when it is."""
@@ -477,9 +477,9 @@ class Studio:
             "Set that provider's key and base address again to get its result."
         )
 
-    async def _resting(self, offers: Sequence[Offer]) -> dict[str, str]:
+    async def _on_cooldown(self, offers: Sequence[Offer]) -> dict[str, str]:
         """Which providers refused lately, and why; not asked for where there is no choice."""
-        return {} if len(offers) == 1 else {name: rest.reason for name, rest in (await self.rests()).items()}
+        return {} if len(offers) == 1 else {name: rest.reason for name, rest in (await self.cooldowns()).items()}
 
     def _attempt(self, candidate: routing.Candidate, pictures: Pictures, fit: Fit) -> Attempt:
         offer = candidate.offer
@@ -498,7 +498,7 @@ class Studio:
             account=account,
             provider=self._connections.provider_of(offer),
             cost=candidate.cost,
-            charges={} if account.provider == SANDBOX else self._purse.charges(offer, self.catalog, candidate.cost),
+            charges={} if account.provider == SANDBOX else self._budget.charges(offer, self.catalog, candidate.cost),
             notices=candidate.notices,
             prepare=prepare,
         )
@@ -528,7 +528,7 @@ class Studio:
 
     async def _after_a_fault(self, task_id: str, report_id: str) -> None:
         """A fault of ours, by how far the task had come: nothing was sent, perhaps something, or it goes on."""
-        task = self._holdings.get(task_id)
+        task = self._journal.get(task_id)
         if task is not None and task.submission is Submission.ACCEPTED:
             self._poller.add(task_id, self._offer_of(task))
             return
@@ -541,7 +541,7 @@ class Studio:
             is_unsent = task.submission is Submission.PREPARED
             return task.refused(fault.failure, now) if is_unsent else unanswered(task, unclear.failure, now)
 
-        await self._holdings.change(task_id, end)
+        await self._journal.change(task_id, end)
 
     def _offer_of(self, task: Task) -> Offer | None:
         return self._connections.offer_of(task, self.catalog)
@@ -570,20 +570,20 @@ async def open_studio(
         store = await stack.enter_async_context(open_store(settings.resolved_database_url()))
         connections = await stack.enter_async_context(open_connections(settings, adapters))
         fetcher = _new_fetcher(settings, connections)
-        holdings = Holdings(store, clock or Clock())
+        journal = Journal(store, clock or Clock())
         workers = await stack.enter_async_context(aclosing(Workers()))
-        copies = Copies(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, fetcher, holdings.clock)
+        copies = Copies(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, fetcher, journal.clock)
         raised: Exception | None = None
         try:
             async with anyio.create_task_group() as group:
                 if not connections.is_sandbox:
                     warn_of_idle_limits(settings, connections.catalog)
-                slots = Slots(settings.public_url if listening else None)
-                studio = Studio(settings, connections, Delivery(holdings, copies), fetcher, slots, workers)
+                slots = CallbackUrls(settings.public_url if listening else None)
+                studio = Studio(settings, connections, Delivery(journal, copies), fetcher, slots, workers)
                 group.start_soon(studio.work)
                 try:
                     # answers that are still waited for may come by webhook
-                    async with listening(studio.inbox) if listening else nullcontext():
+                    async with listening(studio.inbound_webhooks) if listening else nullcontext():
                         try:
                             yield studio
                             await studio.finish(_LEAVE_S)
@@ -599,14 +599,14 @@ async def open_studio(
         finally:
             # also when cancelled: others need not wait for the leases to run out
             with anyio.move_on_after(_STORED_WITHIN_S, shield=True):
-                await _release(holdings)
+                await _release(journal)
         if raised is not None:
             raise raised
 
 
-async def _release(holdings: Holdings) -> None:
+async def _release(journal: Journal) -> None:
     try:
-        await holdings.store.release(owner=holdings.owner)
+        await journal.store.release(owner=journal.owner)
     except Exception:  # noqa: BLE001  # the leases run out by themselves
         _log.exception("the store cannot be told that this process ends")
 

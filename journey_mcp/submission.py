@@ -10,6 +10,7 @@ from functools import partial
 from inspect import iscoroutinefunction
 
 from journey_mcp import pacing
+from journey_mcp.cooldowns import Cooldowns
 from journey_mcp.delivery import Delivery
 from journey_mcp.errors import (
     CredentialsRejected,
@@ -29,10 +30,9 @@ from journey_mcp.providers.client import Later
 from journey_mcp.queueing import Line, Place, Queues
 from journey_mcp.registry import Offer
 from journey_mcp.requests import PreparedRequest
-from journey_mcp.rests import Rests
-from journey_mcp.spending import Purse
+from journey_mcp.spending import Budget
 from journey_mcp.tasks import Charges, Cost, Prediction, Submission, Task
-from journey_mcp.webhooks import Slots, unanswered
+from journey_mcp.webhooks import CallbackUrls, unanswered
 
 _NOT_STORED = "The store cannot be written, so nothing was sent: after a crash nobody would know of it."
 _ELSEWHERE = (Unreachable, CredentialsRejected, OutOfCredits, RateLimited)
@@ -68,20 +68,20 @@ class Submitter:
         task_id: str,
         attempts: Sequence[Attempt],
         delivery: Delivery,
-        rests: Rests,
-        purse: Purse,
+        cooldowns: Cooldowns,
+        budget: Budget,
         queues: Queues,
         *,
-        slots: Slots,
+        slots: CallbackUrls,
         told: Sequence[AnyNotice] = (),
     ) -> None:
         self._task_id = task_id
         self._attempts = list(attempts)
         self._delivery = delivery
-        self._holdings = delivery.holdings
-        self._rests = rests
-        self._purse = purse
-        self._slots = slots
+        self._journal = delivery.journal
+        self._cooldowns = cooldowns
+        self._budget = budget
+        self._callback_urls = slots
         self._queues = queues
         self._told = tuple(told)
         self._refused: dict[str, JourneyError] = {}
@@ -97,36 +97,36 @@ class Submitter:
             try:
                 return await self._at(attempt), attempt.offer
             except _Gone:
-                return self._holdings.get(self._task_id), attempt.offer
+                return self._journal.get(self._task_id), attempt.offer
             except SubmissionUnconfirmed as error:
-                return await self._holdings.change(self._task_id, partial(_unanswered, error.failure)), attempt.offer
+                return await self._journal.change(self._task_id, partial(_unanswered, error.failure)), attempt.offer
             except JourneyError as error:
                 # nothing was created: that is known, and stored, before anybody else is asked for anything
-                task = await self._holdings.change(self._task_id, Task.put_back)
+                task = await self._journal.change(self._task_id, Task.requeue)
                 if task is None or task.submission is Submission.ACCEPTED:
                     return task, attempt.offer  # a webhook knows better
                 self._refused[attempt.account.provider] = await _with_balance(error, attempt.provider)
                 if isinstance(error, _ELSEWHERE):
-                    await self._rests.begin(attempt.account, str(error))
+                    await self._cooldowns.begin(attempt.account, str(error))
                     if following := await self._next():
                         attempt = following
                         continue
                 end = partial(_refused, _everybody(self._refused))
-                return await self._holdings.change(self._task_id, end), attempt.offer
+                return await self._journal.change(self._task_id, end), attempt.offer
 
     async def _at(self, attempt: Attempt) -> Task | None:
         request, _ = await attempt.prepare()
         prediction = await self._sent(request, attempt)
         # the provider's id is paid for: nothing comes before it is stored
         task = await self._delivery.accepted(self._task_id, prediction, attempt.offer)
-        await self._rests.end(attempt.account)
+        await self._cooldowns.end(attempt.account)
         return task
 
     async def _has_next(self) -> bool:
         """Whether there is another attempt that may be made; those that may not are left out for good."""
         while self._attempts:
             attempt = self._attempts[0]
-            refusal = self._too_dear(attempt)
+            refusal = self._exceeds_call_limit(attempt)
             if refusal is None:
                 try:
                     await attempt.prepare()
@@ -137,13 +137,13 @@ class Submitter:
             self._refused[self._attempts.pop(0).account.provider] = refusal
         return False
 
-    def _too_dear(self, attempt: Attempt) -> JourneyError | None:
+    def _exceeds_call_limit(self, attempt: Attempt) -> JourneyError | None:
         """Why a person's limits on single calls keep the task from an attempt; `None` when they do not."""
-        task = self._holdings.get(self._task_id)
+        task = self._journal.get(self._task_id)
         if task is None or attempt.account.provider == SANDBOX:
             return None
         there = replace(task, provider=attempt.account.provider, cost=attempt.cost, charges=attempt.charges)
-        return self._purse.too_dear(there) or self._purse.unasked(there)
+        return self._budget.exceeds_call_limit(there) or self._budget.needs_confirmation(there)
 
     async def _next(self) -> Attempt | None:
         """The next attempt that the budget allows, with the task at its provider; `None` when there is none.
@@ -155,10 +155,10 @@ class Submitter:
             _, told = await attempt.prepare()
             reasons = " ".join(f"{name} did not run it: {error}" for name, error in self._refused.items())
             notices = (f"{reasons} {attempt.account.provider} was tried next.", *attempt.notices, *told)
-            task = await self._holdings.change(self._task_id, partial(_at_next, attempt, self._told, notices))
+            task = await self._journal.change(self._task_id, partial(_at_next, attempt, self._told, notices))
             self._told = notices
             # looked at afterwards: of two tasks that move together each sees the other, and none passes the limit
-            over = await self._purse.passed(task) if task else None
+            over = await self._budget.passed(task) if task else None
             if over is None:
                 return attempt
             self._refused[attempt.account.provider] = over
@@ -167,7 +167,7 @@ class Submitter:
     async def _sent(self, request: PreparedRequest, attempt: Attempt) -> Prediction:
         """The provider's answer. Without a connection, or at its limit, it is tried again; long by the last only."""
         request = await self._with_uploads(request, attempt)
-        task = self._holdings.get(self._task_id)
+        task = self._journal.get(self._task_id)
         if task is None:
             raise _Gone
         line = self._queues.line(attempt.account)
@@ -200,13 +200,13 @@ class Submitter:
 
         The task is not `sent` meanwhile: nothing that breaks off here can have been charged.
         """
-        started, tries = self._holdings.clock.elapsed(), 0
+        started, tries = self._journal.clock.elapsed(), 0
         while isinstance(attempt.provider, Uploads):
             self._check_wanted()
             try:
                 return await attempt.provider.upload(request)
             except (RateLimited, Unreachable) as error:
-                await self._pause(error, tries, self._holdings.clock.elapsed() - started)
+                await self._pause(error, tries, self._journal.clock.elapsed() - started)
                 tries += 1
         return request
 
@@ -235,7 +235,7 @@ class Submitter:
         if gap_s is not None:
             line.hold(gap_s)
         is_told = gap_s is not None and not has_next
-        await self._holdings.change(self._task_id, partial(_put_back, error) if is_told else Task.put_back)
+        await self._journal.change(self._task_id, partial(_requeue, error) if is_told else Task.requeue)
         await line.learn(place)
         if gap_s is None:
             raise error
@@ -246,14 +246,14 @@ class Submitter:
         gap_s = _gap(error, tries, refused_s, has_next=has_next)
         if gap_s is None:
             raise error
-        await self._holdings.change(self._task_id, Task.put_back if has_next else partial(_put_back, error))
-        await self._holdings.clock.sleep(gap_s)
+        await self._journal.change(self._task_id, Task.requeue if has_next else partial(_requeue, error))
+        await self._journal.clock.sleep(gap_s)
 
     def _check_wanted(self) -> None:
         """Nothing more leaves when the process ends, or for a task that somebody else has or that was called off."""
-        if self._holdings.is_ending:
+        if self._journal.is_ending:
             raise NotSubmitted("The server ended before the request was sent.")
-        task = self._holdings.get(self._task_id)
+        task = self._journal.get(self._task_id)
         if task is None or task.status.is_final:
             raise _Gone
 
@@ -264,20 +264,20 @@ class Submitter:
             _Gone, NotSubmitted, SetupError: it may not, or it cannot be encoded.
         """
         self._check_wanted()
-        task = self._holdings.get(self._task_id)
-        webhook = self._slots.of(task, attempt.account) if task else None
+        task = self._journal.get(self._task_id)
+        webhook = self._callback_urls.of(task, attempt.account) if task else None
         encode = partial(attempt.provider.submit, replace(request, webhook=webhook), attempt.offer)
         sending = Later(encode) if iscoroutinefunction(attempt.provider.submit) else encode()
         await self._store_sent(attempt.account)
         return sending
 
     async def _store_sent(self, account: Account) -> None:
-        task = await self._holdings.change(
-            self._task_id, lambda task, now: task.sent(now, self._slots.answer_by(task, account, now))
+        task = await self._journal.change(
+            self._task_id, lambda task, now: task.sent(now, self._callback_urls.callback_deadline(task, account, now))
         )
         if task is None or task.submission is not Submission.SENT:
             raise _Gone
-        if not self._holdings.is_stored(self._task_id):
+        if not self._journal.is_stored(self._task_id):
             raise SetupError(_NOT_STORED)
 
 
@@ -294,10 +294,10 @@ def _gap(error: RateLimited | Unreachable, tries: int, refused_s: float, *, has_
     return min(pacing.submit_gap(tries, told_s=told_s), left_s)
 
 
-def _put_back(error: RateLimited | Unreachable, task: Task, now: float) -> Task:
+def _requeue(error: RateLimited | Unreachable, task: Task, now: float) -> Task:
     patience = f" for up to {pacing.RATE_LIMIT_PATIENCE_S / 60:g} minutes" if isinstance(error, RateLimited) else ""
     notice = f"{error} Nothing was created or charged so far; it is tried again by itself{patience}."
-    return task.put_back(now).noticed_for_now(notice, now)
+    return task.requeue(now).noticed_for_now(notice, now)
 
 
 def _at_next(attempt: Attempt, old: Sequence[AnyNotice], new: Sequence[AnyNotice], task: Task, now: float) -> Task:

@@ -133,7 +133,7 @@ class Task:
     """What comes of such a one."""
     webhook_secret: str | None = field(default=None, repr=False)
     """What the secrets of its webhooks are made of; `None` when nobody listens."""
-    answer_by: float | None = None
+    callback_deadline: float | None = None
     """Until then a request without an answer may still be told of by a webhook; `None` where there is none."""
 
     @property
@@ -149,17 +149,17 @@ class Task:
             return self
         return self._changed(at, provider=provider, base_url=base_url, cost=cost, charges=charges)
 
-    def sent(self, at: float, answer_by: float | None = None) -> "Task":
+    def sent(self, at: float, callback_deadline: float | None = None) -> "Task":
         """The creating request is about to leave."""
         if self.submission is Submission.ACCEPTED:
             return self  # a webhook told of it meanwhile
-        return self._changed(at, status=Status.RUNNING, submission=Submission.SENT, answer_by=answer_by)
+        return self._changed(at, status=Status.RUNNING, submission=Submission.SENT, callback_deadline=callback_deadline)
 
-    def put_back(self, at: float) -> "Task":
+    def requeue(self, at: float) -> "Task":
         """The provider said that nothing was created and that it may be tried again."""
         if self.submission is not Submission.SENT:
             return self  # it was not sent, or a webhook told of it meanwhile
-        return self._changed(at, status=Status.QUEUED, submission=Submission.PREPARED, answer_by=None)
+        return self._changed(at, status=Status.QUEUED, submission=Submission.PREPARED, callback_deadline=None)
 
     def accepted(self, prediction: Prediction, at: float) -> "Task":
         """The provider answered the creating request; a quick one may be final already."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from journey_mcp.holdings import Holdings
+from journey_mcp.journal import Journal
 from journey_mcp.pacing import Heartbeat
 from journey_mcp.tasks import Status, Task
 
@@ -30,31 +30,31 @@ class Wait:
     """Tells a queued task's place in line, from 1."""
 
 
-async def wait(holdings: Holdings, wish: Wait, known: Mapping[str, Task]) -> dict[str, Task]:
+async def wait(journal: Journal, wish: Wait, known: Mapping[str, Task]) -> dict[str, Task]:
     """The tasks as they stand when it is enough, when the time is up, or when the process is told to end.
 
     `known` is where they stood at the start, without those that are not the principal's.
     """
-    clock, tasks = holdings.clock, dict(known)
+    clock, tasks = journal.clock, dict(known)
     started = clock.elapsed()
     heartbeat, next_beat_s = Heartbeat(wish.usual_s), HEARTBEAT_S
-    with holdings.watch(tasks) as watch:
-        tasks.update({id_: task for id_ in tasks if (task := holdings.get(id_))})
-        while not (holdings.is_ending or wish.is_enough(tasks)):
+    with journal.watch(tasks) as watch:
+        tasks.update({id_: task for id_ in tasks if (task := journal.get(id_))})
+        while not (journal.is_ending or wish.is_enough(tasks)):
             if (elapsed_s := clock.elapsed() - started) >= wish.seconds:
                 break
-            elsewhere = [id_ for id_, task in tasks.items() if not task.status.is_final and id_ not in holdings]
+            elsewhere = [id_ for id_, task in tasks.items() if not task.status.is_final and id_ not in journal]
             pause_s = min(wish.seconds - elapsed_s, next_beat_s - elapsed_s)
             await watch.wait(clock, min(pause_s, _LOOK_ELSEWHERE_S) if elsewhere else pause_s)
             has_news = bool(watch.latest)
             tasks.update(watch.latest)
             watch.latest.clear()
             if elsewhere:
-                tasks.update(await holdings.store.get(elsewhere, principal=wish.principal))
+                tasks.update(await journal.store.get(elsewhere, principal=wish.principal))
             elapsed_s = clock.elapsed() - started
             if wish.report and (has_news or elapsed_s >= next_beat_s):
                 queued = [id_ for id_ in elsewhere if tasks[id_].status is Status.QUEUED]
-                places = await holdings.store.lines.places(queued, now=clock.now()) if queued else {}
+                places = await journal.store.lines.places(queued, now=clock.now()) if queued else {}
                 places |= {id_: place for id_ in tasks if (place := wish.position_of(id_))}
                 await wish.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks, places))
             if elapsed_s >= next_beat_s:

@@ -17,7 +17,7 @@ _TOKEN_LENGTH = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Slots:
+class CallbackUrls:
     """Where providers report tasks; nowhere when this process does not listen."""
 
     public_url: str | None = None
@@ -30,7 +30,7 @@ class Slots:
             return None
         return Webhook(url=f"{self.public_url}/{task.id}/{token_of(secret)}", secret=secret)
 
-    def answer_by(self, task: Task, account: Account, now: float) -> float | None:
+    def callback_deadline(self, task: Task, account: Account, now: float) -> float | None:
         """Until when a webhook may come of a request that leaves now.
 
         That is as long as the request may work upstream, and then as long as the provider tries to deliver.
@@ -59,10 +59,10 @@ def unanswered(task: Task, failure: Failure, now: float) -> Task:
     """What is right for a request that was sent and has no answer: it waits for its webhook, or ends with `failure`."""
     if task.submission is Submission.ACCEPTED:
         return task  # its webhook was quicker
-    if task.answer_by is None or now >= task.answer_by:
+    if task.callback_deadline is None or now >= task.callback_deadline:
         return task.failed(replace(failure, next_step=_where_to_look(task)), now)
     return task.noticed_for_now(
-        f"{failure.message} {task.provider} may still report it until {timestamp(task.answer_by)}; "
+        f"{failure.message} {task.provider} may still report it until {timestamp(task.callback_deadline)}; "
         "that is waited for, and nothing is sent again.",
         now,
     )

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from journey_mcp.errors import PerhapsPaid
-from journey_mcp.holdings import Holdings
+from journey_mcp.journal import Journal
 from journey_mcp.requests import ImageRequest
 from journey_mcp.tasks import EqualCall, Task
 
@@ -37,7 +37,7 @@ def digest(request: ImageRequest, pictures: Sequence[str] = (), sandbox_url: str
 
 
 async def joinable(
-    holdings: Holdings, principal: str, wish: str, *, now: float, delivered: Collection[str] = ()
+    journal: Journal, principal: str, wish: str, *, now: float, delivered: Collection[str] = ()
 ) -> Created | None:
     """The task of an equal call that is still running, or whose result has reached nobody; `None` when there is none.
 
@@ -50,10 +50,10 @@ async def joinable(
     while True:
         # before the store is asked: what it knows by then is not among them any more
         reached = frozenset(delivered)
-        task = await holdings.store.equal(principal=principal, wish=wish, unclear_since=now - KEPT_S)
+        task = await journal.store.equal(principal=principal, wish=wish, unclear_since=now - KEPT_S)
         if task is None:
             return None
-        task = holdings.get(task.id) or task
+        task = journal.get(task.id) or task
         age_s = now - (task.updated_at if task.status.is_final else task.created_at)
         if task.equal_call is EqualCall.REFUSED:
             raise PerhapsPaid(
@@ -62,7 +62,7 @@ async def joinable(
         if task.id not in reached and not (task.status.is_final and age_s > KEPT_S):
             return _joined(task, age_s)
         # behind it there may be one that ended unclear
-        await holdings.store.part(task.id)
+        await journal.store.part(task.id)
 
 
 def _joined(task: Task, age_s: float) -> Created:

@@ -14,9 +14,9 @@ from test_pictures import KONTEXT, data_uri, picture, sent_picture
 
 from journey_mcp import sandbox
 from journey_mcp.errors import InvalidRequest
-from journey_mcp.holdings import Holdings
 from journey_mcp.image_sources import ImageFinder, image_at
 from journey_mcp.images import ImageId
+from journey_mcp.journal import Journal
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
 from journey_mcp.studio import LOCAL
@@ -373,7 +373,7 @@ async def test_a_copy_that_is_deleted_in_this_moment_is_no_fault(tmp_path: Path)
         first = await own(here)
         settings = here.studio.settings
         async with open_store(settings.resolved_database_url()) as store:
-            finder = ImageFinder(Holdings(store, here.clock), (), tmp_path, here.studio.fetcher)
+            finder = ImageFinder(Journal(store, here.clock), (), tmp_path, here.studio.fetcher)
             found = await finder.find(wish(**KONTEXT, image=f"{first.id}.1"), LOCAL, files_allowed=True)
             Path(first.images[0].path or "").unlink()
             (source,) = (await found.read()).sources

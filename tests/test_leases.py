@@ -15,9 +15,9 @@ from support import created, running_studio, settings_for, statements, wish, wor
 from journey_mcp import sandbox
 from journey_mcp.copies import Copies
 from journey_mcp.fetching import Fetcher, Trusted
-from journey_mcp.holdings import LEASE_S, Holdings
+from journey_mcp.journal import LEASE_S, Journal
 from journey_mcp.leases import RENEW_AFTER_S, keep
-from journey_mcp.owners import new_owner
+from journey_mcp.owners import new_worker_id
 from journey_mcp.providers.client import LONGEST_SUBMIT_S
 from journey_mcp.store import open_store
 from journey_mcp.studio import Studio
@@ -88,7 +88,7 @@ async def beside_a_paused_process(
         written_at = clock.now()
         waiting = left_behind(upstream.base_url, submission=submission, updated_at=written_at)
         async with open_store(settings.resolved_database_url()) as store:
-            await store.add(waiting, owner=new_owner(), lease_until=1)
+            await store.add(waiting, owner=new_worker_id(), lease_until=1)
         async with running_studio(settings, clock) as studio:
             yield studio, clock, written_at
 
@@ -160,7 +160,7 @@ async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path
     """Every lease looks old then: nothing is taken over in the first moment, what stays old afterwards is."""
     async with open_store(f"sqlite:///{tmp_path}/tasks.db") as store:
         clock = SleepyClock()
-        holdings = Holdings(store, clock)
+        journal = Journal(store, clock)
         await store.add(left_behind("u"), owner="another", lease_until=clock.now() + LEASE_S)
         looked_at: list[float] = []
 
@@ -173,7 +173,7 @@ async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path
             group.start_soon(
                 partial(
                     keep,
-                    holdings,
+                    journal,
                     addresses=addresses,
                     go_on=lambda _task: None,
                     forget_older=Copies(tmp_path, 0, Fetcher(Trusted()), clock).forget_older,
@@ -263,9 +263,13 @@ async def test_a_request_that_waits_for_its_webhook_is_given_up_also_after_a_sec
         settings = settings_for(upstream.base_url, tmp_path)
         now = ManualClock().now()
         waiting = left_behind(
-            upstream.base_url, submission=Submission.SENT, status=Status.RUNNING, updated_at=now, answer_by=now + 500
+            upstream.base_url,
+            submission=Submission.SENT,
+            status=Status.RUNNING,
+            updated_at=now,
+            callback_deadline=now + 500,
         )
-        host, _, birth, _ = new_owner().split(":")
+        host, _, birth, _ = new_worker_id().split(":")
         async with open_store(settings.resolved_database_url()) as store:
             await store.add(waiting, owner=(dead := f"{host}:{10**30}:{birth}:x"), lease_until=1)
         for lives_s in (100, 600):

@@ -10,7 +10,7 @@ from test_holdings import hide, show
 
 from journey_mcp import sandbox
 from journey_mcp.errors import UnknownImage
-from journey_mcp.holdings import Holdings
+from journey_mcp.journal import Journal
 from journey_mcp.store import open_store
 from journey_mcp.tasks import Status, Task
 
@@ -151,16 +151,16 @@ async def test_what_another_process_has_taken_is_not_asked_for_any_more(tmp_path
     async with world(tmp_path, "submit:hang,times=always") as here:
         taken, kept = [await here.accepted(model="midjourney", prompt=prompt) for prompt in ("taken", "kept")]
         async with open_store(here.studio.settings.resolved_database_url()) as store:
-            holdings = Holdings(store, here.clock)
+            journal = Journal(store, here.clock)
             for task in (taken, kept):
-                held = await store.take(task.id, owner=holdings.owner, lease_until=9e9)
+                held = await store.take(task.id, owner=journal.owner, lease_until=9e9)
                 assert held is not None
-                holdings.take([held])
+                journal.take([held])
             await store.take(taken.id, owner="another", lease_until=9e9)
-            assert await holdings.still_ours([taken.id, kept.id]) == {kept.id}
-            assert (taken.id in holdings, kept.id in holdings) == (False, True)
+            assert await journal.verify_leases([taken.id, kept.id]) == {kept.id}
+            assert (taken.id in journal, kept.id in journal) == (False, True)
             hide(tmp_path)
-            assert await holdings.still_ours([kept.id]) == {kept.id}
+            assert await journal.verify_leases([kept.id]) == {kept.id}
             show(tmp_path)
 
 

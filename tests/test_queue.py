@@ -28,7 +28,7 @@ from test_holdings import execute, hide, show
 
 from journey_mcp import sandbox
 from journey_mcp.accounts import accounts_of
-from journey_mcp.concurrency import Ceiling, limit_at, parse_limits_at_once
+from journey_mcp.concurrency import AdaptiveLimit, limit_at, parse_limits_at_once
 from journey_mcp.errors import SetupError
 from journey_mcp.registry import load
 from journey_mcp.sandbox import JourneyApiSettings
@@ -124,15 +124,15 @@ def test_a_provider_that_there_is_not_is_named() -> None:
 
 def test_what_is_learnt_grows_back_one_by_one() -> None:
     """To the configured number; without one, until it is forgotten."""
-    ceiling = Ceiling(None)
-    assert ceiling.at(0) is None
-    ceiling.refused(7, 100)
-    ceiling.refused(5, 101)
-    ceiling.refused(9, 102)
-    assert [ceiling.at(102 + age) for age in (0, 299, 300, 1500, 3599, 3600)] == [5, 5, 6, 10, 16, None]
-    ceiling.refused(0, 9000)
-    assert ceiling.at(9000) == 1
-    configured = Ceiling(7)
+    adaptive_limit = AdaptiveLimit(None)
+    assert adaptive_limit.at(0) is None
+    adaptive_limit.refused(7, 100)
+    adaptive_limit.refused(5, 101)
+    adaptive_limit.refused(9, 102)
+    assert [adaptive_limit.at(102 + age) for age in (0, 299, 300, 1500, 3599, 3600)] == [5, 5, 6, 10, 16, None]
+    adaptive_limit.refused(0, 9000)
+    assert adaptive_limit.at(9000) == 1
+    configured = AdaptiveLimit(7)
     configured.refused(5, 0)
     assert [configured.at(age) for age in (0, 300, 600, 900, 9e9)] == [5, 6, 7, 7, 7]
     configured.refused(30, 9e9)

@@ -32,7 +32,7 @@ from support import (
 from journey_mcp import sandbox
 from journey_mcp.errors import InvalidWebhook
 from journey_mcp.fetching import FetchError
-from journey_mcp.holdings import LEASE_S
+from journey_mcp.journal import LEASE_S
 from journey_mcp.outgoing_webhooks import WebhookPolicy
 from journey_mcp.providers import WebhookDelivery
 from journey_mcp.providers.signatures import read_signed

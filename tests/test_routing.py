@@ -19,13 +19,13 @@ def plan(
     *providers: str,
     verdict: Verdict | None = None,
     only_data: str | None = None,
-    resting: dict[str, str] | None = None,
+    on_cooldown: dict[str, str] | None = None,
     **given: Any,
 ) -> routing.Route:
     """The route of a Kontext edit, unless said otherwise."""
     request = wish(**{"tool": "edit_image", "model": "flux-kontext-pro", "image": URL, **given})
     catalog = registry.load().catalog(providers or FIVE)
-    return routing.plan(request, catalog, verdict=verdict, only_data=lambda _: only_data, resting=resting or {})
+    return routing.plan(request, catalog, verdict=verdict, only_data=lambda _: only_data, on_cooldown=on_cooldown or {})
 
 
 def names(route: routing.Route) -> list[str]:
@@ -84,10 +84,10 @@ def test_it_is_told_why_the_first_choice_was_passed_over() -> None:
 
 def test_who_refused_lately_is_tried_last() -> None:
     """With the reason."""
-    route = plan(resting={"journeyapi": "journeyapi has too little money.", "kkiai": "gone"})
+    route = plan(on_cooldown={"journeyapi": "journeyapi has too little money.", "kkiai": "gone"})
     assert names(route) == ["vtrix", "replicate", "bfl", "journeyapi", "kkiai"]
     assert "journeyapi was passed over: it refused lately (journeyapi has too little money.)" in notice_of(route)
-    assert names(plan(provider="kkiai", resting={"kkiai": "gone"})) == ["kkiai"]
+    assert names(plan(provider="kkiai", on_cooldown={"kkiai": "gone"})) == ["kkiai"]
 
 
 def test_when_nobody_takes_it_every_candidate_says_why() -> None:

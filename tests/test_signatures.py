@@ -109,5 +109,5 @@ def test_secrets_are_compared_whatever_they_are_made_of(told: str, secret: str) 
 def test_no_headers_are_too_strange(headers: dict[str, str], body: bytes) -> None:
     """Only the vector itself is genuine."""
     message = read_signed(delivered(headers, body))
-    is_genuine = message is not None and message.is_signed_with(b"sandbox-secret-0123456789abcdef!")
-    assert is_genuine == (headers == VECTOR and body == BODY)
+    is_verified = message is not None and message.is_signed_with(b"sandbox-secret-0123456789abcdef!")
+    assert is_verified == (headers == VECTOR and body == BODY)

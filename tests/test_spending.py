@@ -18,7 +18,7 @@ from journey_mcp.errors import Declined, JourneyError, NotConfirmed, OverBudget,
 from journey_mcp.registry import load
 from journey_mcp.server.asking import shows_forms
 from journey_mcp.settings import read_settings
-from journey_mcp.spending import Question, unknown_cost
+from journey_mcp.spending import ConfirmationRequest, unknown_cost
 from journey_mcp.store import open_store
 from journey_mcp.tasks import Status
 
@@ -204,7 +204,7 @@ async def test_a_provider_that_may_not_be_paid_is_no_reason_to_leave_another_one
     faults = ("journeyapi/submit:status=429,times=5",)
     more = {"JOURNEY_MCP_CONFIRM_ABOVE": "3credits,0.05usd"}
 
-    async def agree(_question: Question) -> bool:
+    async def agree(_question: ConfirmationRequest) -> bool:
         return True
 
     async with wide_world(tmp_path, *faults, services=("journeyapi", "bfl"), **more) as here:
@@ -262,7 +262,7 @@ async def test_a_high_cost_is_asked_for(tmp_path: Path) -> None:
     async with world(tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits") as here:
         asked: list[str] = []
 
-        async def agree(question: Question) -> bool:
+        async def agree(question: ConfirmationRequest) -> bool:
             asked.append(str(question))
             return len(asked) > 1
 

@@ -38,7 +38,7 @@ def test_a_finished_task_never_changes(observations: list[Prediction]) -> None:
         before, task = task, task.seen(prediction, float(at))
         assert not before.status.is_final or task is before
     if task.status.is_final:
-        assert task == task.sent(99).put_back(99).failed(FAILURE, 99).refused(FAILURE, 99).noticed("n", 99)
+        assert task == task.sent(99).requeue(99).failed(FAILURE, 99).refused(FAILURE, 99).noticed("n", 99)
         assert task == task.accepted(Prediction(prediction_id="q", status=Status.RUNNING), 99)
 
 
@@ -145,7 +145,7 @@ def test_a_refusal_does_not_undo_what_a_webhook_told() -> None:
     """The provider has the task: it is neither free nor sent again."""
     sent = NEW.sent(2.0, 500.0)
     known = sent.accepted(Prediction(prediction_id="p", status=Status.RUNNING, poll_url="https://a.test/p"), 3.0)
-    for changed in (known.refused(FAILURE, 4.0), known.put_back(4.0), known.sent(4.0)):
+    for changed in (known.refused(FAILURE, 4.0), known.requeue(4.0), known.sent(4.0)):
         assert changed == known
     assert known.accepted(Prediction(prediction_id="p", status=Status.RUNNING), 5.0).poll_url == "https://a.test/p"
 

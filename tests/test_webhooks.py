@@ -28,7 +28,7 @@ from journey_mcp.server.listener import bind, listening_at
 from journey_mcp.settings import read_settings
 from journey_mcp.studio import Studio, open_studio
 from journey_mcp.tasks import Prediction, Status, Submission, Task
-from journey_mcp.webhooks import Slots, secret_of, token_of
+from journey_mcp.webhooks import CallbackUrls, secret_of, token_of
 
 MODELS = {"journeyapi": "midjourney", "replicate": "flux-kontext-pro", "bfl": "flux-2-pro"}
 """A model of every provider that calls webhooks, which takes a while."""
@@ -381,7 +381,7 @@ def test_an_answer_may_come_as_long_as_a_run_and_its_tries_may_take(service: str
         updated_at=1.0,
         webhook_secret="s",
     )
-    by = Slots("https://hooks.test").answer_by(task, account, 1000.0)
+    by = CallbackUrls("https://hooks.test").callback_deadline(task, account, 1000.0)
     assert by == (None if seconds is None else 1000.0 + seconds)
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from journey_mcp.cli.rests import told
+from journey_mcp.cli.cooldowns import told
 from journey_mcp.cli.wording import COMMANDS, option
 from journey_mcp.registry import ImageInput, Model, Offer, Parameter, can_serve
-from journey_mcp.store.rests import Rest
+from journey_mcp.store.cooldowns import Cooldown
 
 YES_NO: dict[bool | None, str] = {True: "yes", False: "no", None: "not told"}
 PICTURE = {"none": "none", "optional": "may be given", "required": "needed", "unstated": "not told"}
@@ -19,7 +19,7 @@ def cost(offer: Offer) -> str | None:
     return f"{offer.usd:f} usd" if offer.usd is not None else None
 
 
-def offer_lines(offer: Offer, rest: Rest | None) -> Iterator[str]:
+def offer_lines(offer: Offer, rest: Cooldown | None) -> Iterator[str]:
     """All about an offer, but for what only the wire sees."""
     yield f"At {offer.provider} as {offer.wire_id}"
     yield from (f"  {line}" for line in _lines(offer, rest))
@@ -31,7 +31,7 @@ def source_lines(facts: Model | Offer) -> Iterator[str]:
         yield f"Source: {source} ({facts.checked})"
 
 
-def _lines(offer: Offer, rest: Rest | None) -> Iterator[str]:
+def _lines(offer: Offer, rest: Cooldown | None) -> Iterator[str]:
     if rest is not None:
         yield f"Tried last: it {told(rest)}"
     yield f"Commands: {', '.join(name for tool, name in COMMANDS.items() if can_serve(offer, tool))}"

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from journey_mcp import __version__
 from journey_mcp.accounts import accounts_of, catalog_of
 from journey_mcp.addresses import BaseUrl
-from journey_mcp.cli import console, rests
+from journey_mcp.cli import console, cooldowns
 from journey_mcp.concurrency import limit_at, parse_limits_at_once
 from journey_mcp.connections import open_connections
 from journey_mcp.errors import CredentialsRejected, JourneyError, OutOfCredits, SetupError, Unreachable, UpstreamError
@@ -28,7 +28,7 @@ from journey_mcp.settings import Settings, misspelled, variables
 from journey_mcp.setup import ready_settings
 from journey_mcp.spending import Reach, reaches
 from journey_mcp.store import open_store
-from journey_mcp.store.rests import Rest
+from journey_mcp.store.cooldowns import Cooldown
 from journey_mcp.tasks import Handle
 
 _PATIENCE_S = 15.0
@@ -274,9 +274,9 @@ async def _providers(settings: Settings, patience_s: float) -> list[Finding]:
     async with open_connections(settings) as connections:
         accounts = list(connections.providers())
         looks = (_provider(account, provider, registry, patience_s) for account, provider in accounts)
-        found, resting = await asyncio.gather(asyncio.gather(*looks), rests.read_rests(settings))
+        found, on_cooldown = await asyncio.gather(asyncio.gather(*looks), cooldowns.read_cooldowns(settings))
     limits = parse_limits_at_once(settings.max_concurrent or "")
-    told = [_with_rest(_with_limit(f, limit_at(limits, f.about)), resting.get(f.about)) for f in found]
+    told = [_with_rest(_with_limit(f, limit_at(limits, f.about)), on_cooldown.get(f.about)) for f in found]
     return [*told, *_left_out(settings, registry, {account.provider for account, _ in accounts})]
 
 
@@ -288,16 +288,16 @@ def _with_limit(finding: Finding, limit: int | None) -> Finding:
     return replace(finding, told=told, facts={**finding.facts, "max_concurrent": limit})
 
 
-def _with_rest(finding: Finding, rest: Rest | None) -> Finding:
+def _with_rest(finding: Finding, rest: Cooldown | None) -> Finding:
     """The finding on a provider that may have refused lately, whatever it says now."""
     if rest is None:
         return finding
     return replace(
         finding,
         verdict="note" if finding.verdict == "ok" else finding.verdict,
-        told=f"{finding.told}; it is tried last, for it {rests.told(rest)}",
+        told=f"{finding.told}; it is tried last, for it {cooldowns.told(rest)}",
         next_step=finding.next_step or "Mend what it says, or wait until then; others run its models meanwhile.",
-        facts={**finding.facts, "rests": {"until": rests.moment(rest), "reason": rest.reason}},
+        facts={**finding.facts, "rests": {"until": cooldowns.moment(rest), "reason": rest.reason}},
     )
 
 

@@ -11,14 +11,14 @@ from journey_mcp import model_names, rendering
 from journey_mcp.accounts import catalog_of
 from journey_mcp.availability import Availability, look
 from journey_mcp.cli import console
+from journey_mcp.cli.cooldowns import moment, read_cooldowns, told
 from journey_mcp.cli.facts import PICTURE, YES_NO, cost, offer_lines, source_lines
-from journey_mcp.cli.rests import moment, read_rests, told
 from journey_mcp.cli.wording import COMMANDS
 from journey_mcp.errors import UnknownModel
 from journey_mcp.registry import Model, Offer, can_serve, load
 from journey_mcp.settings import Settings
 from journey_mcp.setup import ready_settings
-from journey_mcp.store.rests import Rest
+from journey_mcp.store.cooldowns import Cooldown
 from journey_mcp.studio import open_studio
 from journey_mcp.tasks import Task
 
@@ -30,14 +30,14 @@ _MINUTE_S, _HOUR_S = 60, 3600
 def models(*, as_json: bool) -> None:
     """List the models of the configured providers, each with its offers in the order of preference."""
     settings = ready_settings()
-    catalog, resting = catalog_of(settings, load(settings.registry)), anyio.run(read_rests, settings)
+    catalog, on_cooldown = catalog_of(settings, load(settings.registry)), anyio.run(read_cooldowns, settings)
     if as_json:
-        rows = [_summary(model, catalog.offers[model.id], resting) for model in catalog.models.values()]
+        rows = [_summary(model, catalog.offers[model.id], on_cooldown) for model in catalog.models.values()]
         console.result_json({"models": rows})
         return
     columns = ("Model", "Command", "Offers", "English only", "Picture", "Best at")
-    console.table(columns, [_model_row(m, catalog.offers[m.id], resting) for m in catalog.models.values()])
-    for name, rest in resting.items():
+    console.table(columns, [_model_row(m, catalog.offers[m.id], on_cooldown) for m in catalog.models.values()])
+    for name, rest in on_cooldown.items():
         console.remark(f"{name} is tried last: it {told(rest)}")
 
 
@@ -57,14 +57,14 @@ def model(model_id: str, *, as_json: bool) -> None:
             f"There is no model {model_id[:80]!r}.{hint}", next_step="`journey-mcp models` lists them all."
         )
     facts, offers = catalog.models[model_id], catalog.offers[model_id]
-    resting = anyio.run(read_rests, settings)
+    on_cooldown = anyio.run(read_cooldowns, settings)
     if as_json:
-        plain = [{**asdict(offer), **_rest_object(resting.get(offer.provider))} for offer in offers]
+        plain = [{**asdict(offer), **_cooldown_object(on_cooldown.get(offer.provider))} for offer in offers]
         console.result_json(_known({**asdict(facts), "offers": plain}))
         return
     lines = [*_model_lines(facts)]
     for offer in offers:
-        lines += ["", *offer_lines(offer, resting.get(offer.provider))]
+        lines += ["", *offer_lines(offer, on_cooldown.get(offer.provider))]
     console.result("\n".join(lines))
 
 
@@ -117,21 +117,21 @@ def _age(seconds: float) -> str:
     return f"{seconds / _MINUTE_S:.0f} min" if seconds < _HOUR_S else f"{seconds / _HOUR_S:.0f} h"
 
 
-def _model_row(model: Model, offers: Sequence[Offer], resting: Mapping[str, Rest]) -> tuple[str, ...]:
+def _model_row(model: Model, offers: Sequence[Offer], on_cooldown: Mapping[str, Cooldown]) -> tuple[str, ...]:
     return (
         model.id,
         ", ".join(_commands(offers)),
-        " · ".join(_offer_in_short(offer, is_resting=offer.provider in resting) for offer in offers),
+        " · ".join(_offer_in_short(offer, is_on_cooldown=offer.provider in on_cooldown) for offer in offers),
         _common(YES_NO[offer.english_only] for offer in offers),
         _common(PICTURE[offer.images.support] for offer in offers),
         model.best_at,
     )
 
 
-def _offer_in_short(offer: Offer, *, is_resting: bool) -> str:
+def _offer_in_short(offer: Offer, *, is_on_cooldown: bool) -> str:
     amount = cost(offer)
     least = "from " if offer.further_megapixel else ""
-    return f"{offer.provider}{f' {least}{amount}' if amount else ''}{' (rests)' if is_resting else ''}"
+    return f"{offer.provider}{f' {least}{amount}' if amount else ''}{' (cooldowns)' if is_on_cooldown else ''}"
 
 
 def _common(words: Iterable[str]) -> str:
@@ -144,16 +144,16 @@ def _commands(offers: Sequence[Offer]) -> list[str]:
     return [name for tool, name in COMMANDS.items() if any(can_serve(offer, tool) for offer in offers)]
 
 
-def _summary(model: Model, offers: Sequence[Offer], resting: Mapping[str, Rest]) -> dict[str, Any]:
+def _summary(model: Model, offers: Sequence[Offer], on_cooldown: Mapping[str, Cooldown]) -> dict[str, Any]:
     return {
         "id": model.id,
         "commands": _commands(offers),
         "best_at": model.best_at,
-        "offers": [_offer_object(offer, resting.get(offer.provider)) for offer in offers],
+        "offers": [_offer_object(offer, on_cooldown.get(offer.provider)) for offer in offers],
     }
 
 
-def _offer_object(offer: Offer, rest: Rest | None) -> dict[str, Any]:
+def _offer_object(offer: Offer, rest: Cooldown | None) -> dict[str, Any]:
     plain = {
         "provider": offer.provider,
         "commands": _commands([offer]),
@@ -162,12 +162,12 @@ def _offer_object(offer: Offer, rest: Rest | None) -> dict[str, Any]:
         "further_megapixel": offer.further_megapixel,
         "english_only": offer.english_only,
         "picture": PICTURE[offer.images.support],
-        **_rest_object(rest),
+        **_cooldown_object(rest),
     }
     return {name: value for name, value in plain.items() if value is not None}
 
 
-def _rest_object(rest: Rest | None) -> dict[str, Any]:
+def _cooldown_object(rest: Cooldown | None) -> dict[str, Any]:
     return {"rests": {"until": moment(rest), "reason": rest.reason}} if rest else {}
 
 

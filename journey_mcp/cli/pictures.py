@@ -28,7 +28,7 @@ from journey_mcp.server.argument_names import Surroundings
 from journey_mcp.server.menu import read_menu
 from journey_mcp.settings import Settings
 from journey_mcp.setup import ready_settings
-from journey_mcp.spending import Question
+from journey_mcp.spending import ConfirmationRequest
 from journey_mcp.studio import Studio, open_studio
 from journey_mcp.tasks import Status, Submission, Task
 
@@ -150,7 +150,7 @@ async def _create(settings: Settings, request: ImageRequest, handling: Handling,
         return await _conclude(studio, task, handling)
 
 
-async def _ask(question: Question) -> bool:
+async def _ask(question: ConfirmationRequest) -> bool:
     return await console.ask(f"Do you want an image with {question}? It is above {question.limit}.")
 
 

@@ -203,7 +203,7 @@ def server_on(backstage: Backstage, *, is_eager: bool = False, has_answered: boo
     """
 
     @asynccontextmanager
-    async def lifespan(_server: Server[Backstage]) -> AsyncIterator[Backstage]:
+    async def run_lifespan(_server: Server[Backstage]) -> AsyncIterator[Backstage]:
         async with anyio.create_task_group() as group:
             group.start_soon(backstage.run)
             if is_eager:
@@ -222,7 +222,7 @@ def server_on(backstage: Backstage, *, is_eager: bool = False, has_answered: boo
         version=__version__,
         title="Journey",
         instructions=INSTRUCTIONS,
-        lifespan=lifespan,
+        lifespan=run_lifespan,
         cache_hints={"server/discover": _FRESH, "tools/list": _FRESH},
         get_tool_input_schema=lambda name: _input_schema(backstage, name),
         on_list_tools=_list_tools,

@@ -7,7 +7,7 @@ from mcp import MCPError
 from mcp.server import ServerRequestContext
 
 from journey_mcp.errors import NotConfirmed
-from journey_mcp.spending import Confirm, Question
+from journey_mcp.spending import Confirm, ConfirmationRequest
 
 SEVERAL_ROUND_TRIPS = "2026-07-28"
 """From this revision on a question is a result, and the client calls again with the answer; before, it is a request."""
@@ -34,7 +34,7 @@ def confirmer(ctx: ServerRequestContext[Any, Any], params: types.CallToolRequest
     if not shows_forms(ctx.session.client_capabilities):
         return None
 
-    async def confirm(question: Question) -> bool:
+    async def confirm(question: ConfirmationRequest) -> bool:
         if ctx.protocol_version >= SEVERAL_ROUND_TRIPS:
             return _is_agreed(_answered(question, params))
         try:
@@ -52,7 +52,7 @@ def shows_forms(capabilities: types.ClientCapabilities | None) -> bool:
     return able is not None and (able.form is not None or able.url is None)
 
 
-def _answered(question: Question, params: types.CallToolRequestParams) -> Any:
+def _answered(question: ConfirmationRequest, params: types.CallToolRequestParams) -> Any:
     """The answer that came with the call, if it is one to this very question.
 
     Raises:
@@ -71,5 +71,5 @@ def _is_agreed(answer: Any) -> bool:
     return getattr(answer, "action", None) == "accept" and (answer.content or {}).get("agree") is True
 
 
-def _message(question: Question) -> str:
+def _message(question: ConfirmationRequest) -> str:
     return f"Make a picture with {question}?"

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from journey_mcp.errors import JourneyError
 from journey_mcp.handshake.lines import Overlong
-from journey_mcp.inbox import Inbox
+from journey_mcp.inbound_webhooks import InboundWebhooks
 from journey_mcp.server.bodies import Bodies, TooMuchAtOnceError
 from journey_mcp.server.bounded_server import Bounds, EmbeddedServer, listen
 from journey_mcp.studio import Listening
@@ -49,10 +49,10 @@ def listening_at(listener: socket.socket) -> Listening:
     """Lets webhooks in at a bound port."""
 
     @asynccontextmanager
-    async def listening(inbox: Inbox) -> AsyncIterator[None]:
+    async def listening(inbound_webhooks: InboundWebhooks) -> AsyncIterator[None]:
         under_way: set[asyncio.Task[bool]] = set()
         server = EmbeddedServer(
-            make_app(inbox, under_way),
+            make_app(inbound_webhooks, under_way),
             Bounds.of_port(body_within_s=2 * _BODY_WITHIN_S),
             server_header=False,
             lifespan="off",
@@ -74,46 +74,52 @@ def listening_at(listener: socket.socket) -> Listening:
     return listening
 
 
-def make_app(inbox: Inbox, under_way: set[asyncio.Task[bool]]) -> ASGIApp:
+def make_app(inbound_webhooks: InboundWebhooks, under_way: set[asyncio.Task[bool]]) -> ASGIApp:
     """The ASGI application: `POST …/<task id>/<token>`, whatever comes before it; what it has begun is in the set."""
     bodies = Bodies(most_bytes=_MAX_BODY_BYTES, most_together_bytes=_MAX_BODIES_BYTES, within_s=_BODY_WITHIN_S)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        await Response(status_code=await _status(request, bodies, inbox, under_way))(scope, receive, send)
+        await Response(status_code=await _status(request, bodies, inbound_webhooks, under_way))(scope, receive, send)
 
     return app
 
 
-async def _status(request: Request, bodies: Bodies, inbox: Inbox, under_way: set[asyncio.Task[bool]]) -> int:
+async def _status(
+    request: Request, bodies: Bodies, inbound_webhooks: InboundWebhooks, under_way: set[asyncio.Task[bool]]
+) -> int:
     if request.method != "POST":
         return _NOTHING_HERE
     try:
         async with bodies.read(request.receive) as body:
             if isinstance(body, Overlong):
                 return 413
-            return _LATER if len(under_way) >= _MOST_AT_ONCE else await _taken(request, body, inbox, under_way)
+            return (
+                _LATER if len(under_way) >= _MOST_AT_ONCE else await _taken(request, body, inbound_webhooks, under_way)
+            )
     except (TimeoutError, ClientDisconnect):
         return 408
     except TooMuchAtOnceError:
         return _LATER
 
 
-async def _taken(request: Request, body: bytes, inbox: Inbox, under_way: set[asyncio.Task[bool]]) -> int:
+async def _taken(
+    request: Request, body: bytes, inbound_webhooks: InboundWebhooks, under_way: set[asyncio.Task[bool]]
+) -> int:
     address = "/".join(request.url.path.split("/")[-2:])
-    taking = asyncio.create_task(inbox.take(address, dict(request.headers), body))
+    taking = asyncio.create_task(inbound_webhooks.take(address, dict(request.headers), body))
     under_way.add(taking)
     taking.add_done_callback(under_way.discard)
     try:
         async with asyncio.timeout(_TOLD_WITHIN_S):
-            is_genuine = await asyncio.shield(taking)
+            is_verified = await asyncio.shield(taking)
     except TimeoutError:
         taking.add_done_callback(_logged)
         return _LATER
     except JourneyError as error:
         _log.warning("a webhook cannot be taken in now: %s", error)
         return _LATER
-    return 204 if is_genuine else _NOTHING_HERE
+    return 204 if is_verified else _NOTHING_HERE
 
 
 def _logged(taking: asyncio.Task[bool]) -> None:

@@ -15,11 +15,11 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from journey_mcp.budgets import CreditPrices, Limit
 from journey_mcp.errors import SetupError
+from journey_mcp.store.cooldowns import CooldownTable
 from journey_mcp.store.database import Database, cause, open_database
 from journey_mcp.store.lines import LineTable
 from journey_mcp.store.migrations import tasks
-from journey_mcp.store.relays import RelayTable
-from journey_mcp.store.rests import RestTable
+from journey_mcp.store.relays import OutboxTable
 from journey_mcp.store.rows import (
     CHANGING,
     LISTED,
@@ -62,8 +62,8 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.lines = LineTable(database)
-        self.relays = RelayTable(database)
-        self.rests = RestTable(database)
+        self.relays = OutboxTable(database)
+        self.cooldowns = CooldownTable(database)
 
     async def add(
         self,
@@ -214,7 +214,7 @@ class Store:
         expires_at: float | None = row["expires_at"]
         return expires_at
 
-    async def adopt(self, ids: Sequence[str], *, owner: str, lease_until: float, now: float) -> list[Task]:
+    async def acquire(self, ids: Sequence[str], *, owner: str, lease_until: float, now: float) -> list[Task]:
         """Hold those of these tasks that are still unfinished and not renewed."""
         return await self._taken(owner, lease_until, tasks.c.id.in_(ids), tasks.c.lease_until <= now)
 

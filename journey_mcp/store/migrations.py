@@ -87,7 +87,7 @@ tasks = sa.Table(
     ),
 )
 
-rests = sa.Table(
+cooldowns = sa.Table(
     "rests",
     metadata,
     sa.Column("provider", sa.String(40), primary_key=True),
@@ -247,9 +247,9 @@ def m010_relay_hosts(connection: sa.Connection) -> None:
 
 def m011_addresses(connection: sa.Connection) -> None:
     """User names and passwords in the addresses of providers are stored no more."""
-    rests_then = sa.table("rests", sa.column("base_url"))
+    cooldowns_then = sa.table("rests", sa.column("base_url"))
     connection.execute(
-        sa.delete(rests_then).where(rests_then.c.base_url.contains("@"))
+        sa.delete(cooldowns_then).where(cooldowns_then.c.base_url.contains("@"))
     )  # they end within minutes anyway
     tasks_then = sa.table("tasks", *map(sa.column, ("id", "base_url")))
     rows = connection.execute(sa.select(tasks_then).where(tasks_then.c.base_url.contains("@"))).all()

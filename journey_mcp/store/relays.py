@@ -11,7 +11,7 @@ from journey_mcp.store.rows import READ, readable
 from journey_mcp.tasks import Status, Task
 
 
-class RelayTable:
+class OutboxTable:
     """What is to be told, from the moment a task is made until its caller knows or is given up."""
 
     def __init__(self, database: Database) -> None:

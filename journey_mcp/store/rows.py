@@ -97,7 +97,7 @@ def _outcome(task: Task) -> dict[str, Any]:
     plain = {
         "poll_url": task.poll_url,
         "webhook_secret": task.webhook_secret,
-        "answer_by": task.answer_by,
+        "answer_by": task.callback_deadline,
         "progress": task.progress,
         "images": [_known(image, _IMAGE) for image in task.images],
         "grid_url": task.grid_url,
@@ -144,7 +144,7 @@ def _from_row(row: Mapping[Any, Any]) -> Task:
         prediction_id=row["prediction_id"],
         poll_url=outcome.get("poll_url"),
         webhook_secret=outcome.get("webhook_secret"),
-        answer_by=outcome.get("answer_by"),
+        callback_deadline=outcome.get("answer_by"),
         progress=outcome.get("progress"),
         images=tuple(OutputImage(**image) for image in outcome.get("images", ())),
         grid_url=outcome.get("grid_url"),

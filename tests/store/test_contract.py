@@ -18,7 +18,7 @@ from journey_mcp.images import OutputImage
 from journey_mcp.notices import Notice
 from journey_mcp.requests import ImageRequest
 from journey_mcp.store import Store, open_store
-from journey_mcp.store.rests import Rest
+from journey_mcp.store.cooldowns import Cooldown
 from journey_mcp.tasks import Cost, EqualCall, Prediction, Status, Submission, Task, new_task_id
 
 URLS: Mapping[str, Callable[[Path], str]] = {"sqlite": lambda folder: f"sqlite:///{folder / 'tasks.db'}"}
@@ -206,11 +206,11 @@ async def test_an_expired_lease_is_taken_over_once(store: Store) -> None:
     assert await store.orphans(now=210, addresses=[]) == []
     assert await store.orphans(now=210, addresses=[("journeyapi", None)]) == [(task, "gone")]
     assert await store.orphans(now=210, addresses=HERE) == [(task, "gone")]
-    assert await store.adopt(["tsk_a"], owner="b", lease_until=300, now=209) == []
-    assert await store.adopt(["tsk_a"], owner="b", lease_until=300, now=210) == [task]
-    assert await store.adopt(["tsk_a"], owner="c", lease_until=300, now=210) == []
+    assert await store.acquire(["tsk_a"], owner="b", lease_until=300, now=209) == []
+    assert await store.acquire(["tsk_a"], owner="b", lease_until=300, now=210) == [task]
+    assert await store.acquire(["tsk_a"], owner="c", lease_until=300, now=210) == []
     await store.release(owner="b")
-    assert await store.adopt(["tsk_a"], owner="c", lease_until=300, now=210) == [task]
+    assert await store.acquire(["tsk_a"], owner="c", lease_until=300, now=210) == [task]
 
 
 async def test_the_next_expiry_is_that_of_another_owner(store: Store) -> None:
@@ -445,20 +445,20 @@ async def test_of_one_host_only_so_many_webhooks_are_due_and_none_of_a_busy_one(
 
 async def test_a_cooldown_holds_until_its_time_and_is_replaced(store: Store, other: Store) -> None:
     """For every process, by provider and address."""
-    first = Rest(provider="journeyapi", base_url="u", until=200.0, reason="r")
+    first = Cooldown(provider="journeyapi", base_url="u", until=200.0, reason="r")
     elsewhere = replace(first, base_url="v")
     for rest in (first, elsewhere, longer := replace(first, until=300.0, reason="s")):
-        await store.rests.note(rest)
-    assert await other.rests.at(199) == {("journeyapi", "u"): longer, ("journeyapi", "v"): elsewhere}
-    assert await other.rests.at(200) == {("journeyapi", "u"): longer}
-    await other.rests.note(replace(longer, until=0.0))
-    assert await store.rests.at(199) == {("journeyapi", "v"): elsewhere}
+        await store.cooldowns.note(rest)
+    assert await other.cooldowns.at(199) == {("journeyapi", "u"): longer, ("journeyapi", "v"): elsewhere}
+    assert await other.cooldowns.at(200) == {("journeyapi", "u"): longer}
+    await other.cooldowns.note(replace(longer, until=0.0))
+    assert await store.cooldowns.at(199) == {("journeyapi", "v"): elsewhere}
 
 
 async def test_cooldowns_that_begin_at_once_are_one(store: Store, other: Store) -> None:
     """Whichever process notes it first, the others note the same."""
-    rest = Rest(provider="journeyapi", base_url="u", until=200.0, reason="r")
+    rest = Cooldown(provider="journeyapi", base_url="u", until=200.0, reason="r")
     async with anyio.create_task_group() as group:
         for number in range(8):
-            group.start_soon((store, other)[number % 2].rests.note, rest)
-    assert await store.rests.at(100) == {("journeyapi", "u"): rest}
+            group.start_soon((store, other)[number % 2].cooldowns.note, rest)
+    assert await store.cooldowns.at(100) == {("journeyapi", "u"): rest}

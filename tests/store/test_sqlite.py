@@ -17,7 +17,7 @@ from support import database_of_version, explained, statements
 from journey_mcp.errors import SetupError
 from journey_mcp.requests import ImageRequest
 from journey_mcp.store import Store, migrations, open_store
-from journey_mcp.store.rests import Rest
+from journey_mcp.store.cooldowns import Cooldown
 from journey_mcp.tasks import Cost, EqualCall, Task
 
 TASK = Task(
@@ -219,7 +219,7 @@ async def test_passwords_in_addresses_of_an_earlier_version_are_taken_out(tmp_pa
     async with store_in(tmp_path) as store:
         tasks = await store.get(["tsk_a", "tsk_b"], principal="local")
         assert [task.base_url for task in tasks.values()] == ["https://host/api", "https://host/@api"]
-        assert await store.rests.at(0.0) == {}
+        assert await store.cooldowns.at(0.0) == {}
 
 
 async def test_an_address_of_the_asynchronous_time_still_opens(tmp_path: Path) -> None:
@@ -252,13 +252,13 @@ async def test_what_only_orders_calls_is_empty_when_it_cannot_be_read(
     async with store_in(tmp_path) as store:
         await store.add(TASK, owner="me", lease_until=200)
         await store.lines.wait((0, 100.0, TASK.id), "waits")
-        await store.rests.note(Rest(provider="journeyapi", base_url="u", until=200, reason="r"))
+        await store.cooldowns.note(Cooldown(provider="journeyapi", base_url="u", until=200, reason="r"))
         with sqlite3.connect(tmp_path / "data" / "tasks.db") as connection:
             connection.execute("ALTER TABLE tasks RENAME TO hidden_tasks")
             connection.execute("ALTER TABLE rests RENAME TO hidden_rests")
         connection.close()
         assert await store.lines.places([TASK.id], now=101) == {}
-        assert await store.rests.at(101) == {}
+        assert await store.cooldowns.at(101) == {}
     assert "places in line cannot be read" in caplog.text
     assert "nobody can tell who rests" in caplog.text
 

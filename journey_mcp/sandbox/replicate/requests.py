@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from journey_mcp.sandbox.replicate.flavours import Flavour
-from journey_mcp.sandbox.replicate.inputs import Wish, input_faults, read_wish
+from journey_mcp.sandbox.replicate.inputs import WaitRequest, input_faults, read_wish
 from journey_mcp.sandbox.replicate.models import MODELS, VERSIONS, Model, extra_model
 from journey_mcp.sandbox.replicate.settings import ReplicateSettings
 
@@ -50,7 +50,7 @@ class Order:
     model: Model
     told: Mapping[str, Any]
     """The input as it came."""
-    wish: Wish
+    wish: WaitRequest
     timing: Timing
     hook: Hook | None
 

@@ -15,7 +15,7 @@ from journey_mcp.sandbox.inputs import Pictures, UnreadablePicture, bring_all
 from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
 from journey_mcp.sandbox.state import Sandbox
 from journey_mcp.sandbox.tasks import Task
-from journey_mcp.sandbox.vtrix.requests import ValidationError, Wish, check_pictures, read_wish
+from journey_mcp.sandbox.vtrix.requests import ValidationError, WaitRequest, check_pictures, read_wish
 
 ENDPOINTS = ("generation", "task")
 """The names of its endpoints in the ledger."""
@@ -35,7 +35,7 @@ _ERROR_FORMS: Mapping[str, Callable[[str], Any]] = {
 class Order:
     """An accepted request, its pictures brought."""
 
-    wish: Wish
+    wish: WaitRequest
     pictures: Pictures
 
     @property

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from journey_mcp.clock import Wakeup
 from journey_mcp.delivery import Delivery
 from journey_mcp.errors import SetupError, SubmissionUnconfirmed, encoded_id
-from journey_mcp.holdings import LEASE_S
+from journey_mcp.journal import LEASE_S
 from journey_mcp.polling import Upstream
 from journey_mcp.providers import Notifies, WebhookDelivery
 from journey_mcp.providers.signatures import is_secret
@@ -20,7 +20,7 @@ from journey_mcp.webhooks import secret_of, token_of, unanswered
 _log = logging.getLogger(__name__)
 
 
-class Inbox:
+class InboundWebhooks:
     """Takes in deliveries, and ends requests of which none came in time.
 
     `upstream_of` and `offer_of` find where a task runs, `hears` whether that provider calls webhooks and this process
@@ -37,18 +37,18 @@ class Inbox:
         go_on: Callable[[Task], None],
     ) -> None:
         self._delivery = delivery
-        self._holdings = delivery.holdings
+        self._journal = delivery.journal
         self._upstream_of = upstream_of
         self._offer_of = offer_of
         self._hears = hears
         self._go_on = go_on
         self._wakeup = Wakeup()
-        self._holdings.listen(self._look_at)
+        self._journal.listen(self._look_at)
         # one that was taken over twice is not changed any more: its notice is there
-        self._holdings.on_acquired(self._look_at)
+        self._journal.on_acquired(self._look_at)
 
     def _look_at(self, task: Task) -> None:
-        if _answer_by(task) is not None:
+        if _callback_deadline(task) is not None:
             self._wakeup.notify()
 
     async def take(self, address: str, headers: Mapping[str, str], body: bytes) -> bool:
@@ -60,7 +60,7 @@ class Inbox:
             JourneyError: whether it is genuine cannot be told now, or it cannot be stored; it may be delivered again.
         """
         task_id, _, token = address.partition("/")
-        task = self._holdings.get(task_id) or await self._holdings.store.find(task_id)
+        task = self._journal.get(task_id) or await self._journal.store.find(task_id)
         secret = secret_of(task) if task and self._hears(task) else None
         if task is None or secret is None or not is_secret(token, token_of(secret)):
             return False
@@ -74,7 +74,7 @@ class Inbox:
             if not _is_about(held, task.provider, prediction):
                 return False  # it has moved on meanwhile
             await self._tell(held, prediction)
-        if not self._holdings.is_stored(task_id):
+        if not self._journal.is_stored(task_id):
             raise SetupError("What a webhook told cannot be stored now.")
         return True
 
@@ -82,7 +82,7 @@ class Inbox:
         provider = self._upstream_of(task).provider
         if not isinstance(provider, Notifies):
             return None
-        delivery = WebhookDelivery(headers=headers, body=body, secret=secret, at=self._holdings.clock.now())
+        delivery = WebhookDelivery(headers=headers, body=body, secret=secret, at=self._journal.clock.now())
         prediction = await provider.read_webhook(delivery)
         if prediction is None or not _is_about(task, task.provider, prediction):
             _log.warning(
@@ -93,17 +93,17 @@ class Inbox:
 
     async def _held(self, task: Task) -> Task | None:
         """The task in our hands: whoever else held it hears of that when it writes; `None` when it is final."""
-        if held := self._holdings.get(task.id):
+        if held := self._journal.get(task.id):
             return held
-        until = self._holdings.clock.now() + LEASE_S
+        until = self._journal.clock.now() + LEASE_S
         try:
-            taken = await self._holdings.store.take(task.id, owner=self._holdings.owner, lease_until=until)
+            taken = await self._journal.store.take(task.id, owner=self._journal.owner, lease_until=until)
         except SQLAlchemyError as error:
             raise SetupError("The task that a webhook tells of cannot be taken over now.") from error
-        if held := self._holdings.get(task.id):
+        if held := self._journal.get(task.id):
             return held  # another delivery, or the look at leases, was quicker
         if taken:
-            self._holdings.take([taken])
+            self._journal.take([taken])
             if taken.submission is Submission.ACCEPTED:
                 self._go_on(taken)
         return taken
@@ -130,12 +130,12 @@ class Inbox:
         Sleeps until the next one is due; while some are, at most one lease, since the calendar may be set.
         """
         while True:
-            deadlines = {task.id: by for task in self._holdings.held if (by := _answer_by(task)) is not None}
-            now = self._holdings.clock.now()
+            deadlines = {task.id: by for task in self._journal.held if (by := _callback_deadline(task)) is not None}
+            now = self._journal.clock.now()
             for task_id in [id_ for id_, by in deadlines.items() if now >= by and not is_out(id_)]:
-                await self._holdings.change(task_id, _given_up)
+                await self._journal.change(task_id, _given_up)
             pauses_s = [by - now if by > now else LEASE_S for by in deadlines.values()]
-            await self._wakeup.wait(self._holdings.clock, min(*pauses_s, LEASE_S) if pauses_s else math.inf)
+            await self._wakeup.wait(self._journal.clock, min(*pauses_s, LEASE_S) if pauses_s else math.inf)
 
 
 def _is_about(task: Task, provider: str, prediction: Prediction) -> bool:
@@ -143,9 +143,9 @@ def _is_about(task: Task, provider: str, prediction: Prediction) -> bool:
     return task.provider == provider and task.prediction_id in {None, prediction.prediction_id}
 
 
-def _answer_by(task: Task) -> float | None:
+def _callback_deadline(task: Task) -> float | None:
     """Return until when a request without an answer may still be answered by webhook."""
-    return task.answer_by if task.submission is Submission.SENT else None
+    return task.callback_deadline if task.submission is Submission.SENT else None
 
 
 def _given_up(task: Task, now: float) -> Task:

@@ -7,15 +7,15 @@ from sqlalchemy.exc import ArgumentError
 
 from journey_mcp.accounts import accounts_of
 from journey_mcp.clock import Clock, timestamp
+from journey_mcp.cooldowns import by_name
 from journey_mcp.errors import SetupError
 from journey_mcp.registry import load
-from journey_mcp.rests import by_name
 from journey_mcp.settings import Settings
 from journey_mcp.store import open_store
-from journey_mcp.store.rests import Rest
+from journey_mcp.store.cooldowns import Cooldown
 
 
-async def read_rests(settings: Settings) -> dict[str, Rest]:
+async def read_cooldowns(settings: Settings) -> dict[str, Cooldown]:
     """The configured providers that rest, by name; a database that cannot be read knows of none.
 
     Raises:
@@ -27,18 +27,18 @@ async def read_rests(settings: Settings) -> dict[str, Rest]:
         return {}
     try:
         async with open_store(url) as store:
-            rests = await store.rests.at(Clock().now())
+            cooldowns = await store.cooldowns.at(Clock().now())
     except SetupError:
         return {}
-    return by_name(rests, accounts)
+    return by_name(cooldowns, accounts)
 
 
-def told(rest: Rest) -> str:
+def told(rest: Cooldown) -> str:
     """Until when it rests, and why."""
     return f"rests until {moment(rest)}: {rest.reason}"
 
 
-def moment(rest: Rest) -> str:
+def moment(rest: Cooldown) -> str:
     """Until when it rests."""
     return timestamp(rest.until)
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from journey_mcp.budgets import Limit
 from journey_mcp.clock import Clock
 from journey_mcp.errors import SetupError
-from journey_mcp.owners import new_owner
+from journey_mcp.owners import new_worker_id
 from journey_mcp.store import Store
 from journey_mcp.tasks import Task
 
@@ -48,13 +48,13 @@ class Watch:
         self._event.set()
 
 
-class Holdings:
+class Journal:
     """What this process holds. One per process; `owner` is its name in the store's leases."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store = store
         self.clock = clock
-        self.owner = new_owner()
+        self.owner = new_worker_id()
         self._held: dict[str, Task] = {}
         self._unsaved: set[str] = set()
         self._watches: dict[str, list[Watch]] = {}
@@ -176,7 +176,7 @@ class Holdings:
         self._unsaved.discard(task.id)
         return is_ours
 
-    async def still_ours(self, task_ids: Sequence[str]) -> set[str]:
+    async def verify_leases(self, task_ids: Sequence[str]) -> set[str]:
         """Those of these that the store calls ours; what another process has taken since we last looked is let go.
 
         A store that does not answer takes nothing away.
@@ -199,9 +199,9 @@ class Holdings:
             for task_id in set(held) - ours:
                 # somebody else has it, or it was deleted: nothing more is asked or written here
                 self._drop(task_id)
-        await self.save_again()
+        await self.flush_pending()
 
-    async def save_again(self) -> None:
+    async def flush_pending(self) -> None:
         """Try once more to store what could not be stored."""
         for task_id in list(self._unsaved):
             await self.change(task_id, lambda task, _now: task)

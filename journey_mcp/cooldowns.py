@@ -9,20 +9,20 @@ from journey_mcp.clock import Clock
 from journey_mcp.errors import SetupError
 from journey_mcp.providers import Account
 from journey_mcp.store import Store
-from journey_mcp.store.rests import Rest
+from journey_mcp.store.cooldowns import Cooldown
 
 _REST_S = 300.0
 
 _log = logging.getLogger(__name__)
 
 
-def by_name(rests: Mapping[tuple[str, str], Rest], accounts: Iterable[Account]) -> dict[str, Rest]:
+def by_name(cooldowns: Mapping[tuple[str, str], Cooldown], accounts: Iterable[Account]) -> dict[str, Cooldown]:
     """Those of these accounts' providers that rest."""
-    found = ((account.provider, rests.get((account.provider, account.base_url))) for account in accounts)
+    found = ((account.provider, cooldowns.get((account.provider, account.base_url))) for account in accounts)
     return {name: rest for name, rest in found if rest is not None}
 
 
-class Rests:
+class Cooldowns:
     """Who rests, as the store knows it."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
@@ -30,9 +30,9 @@ class Rests:
         self._clock = clock
         self._seen: set[tuple[str, str]] = set()
 
-    async def all(self) -> dict[tuple[str, str], Rest]:
+    async def all(self) -> dict[tuple[str, str], Cooldown]:
         """Who rests now, by provider and base URL."""
-        found = await self._store.rests.at(self._clock.now())
+        found = await self._store.cooldowns.at(self._clock.now())
         self._seen |= found.keys()
         return found
 
@@ -48,13 +48,13 @@ class Rests:
 
     async def _note(self, account: Account, reason: str, seconds: float) -> None:
         self._seen.add((account.provider, account.base_url))
-        rest = Rest(
+        rest = Cooldown(
             provider=account.provider,
             base_url=account.base_url,
             until=self._clock.now() + seconds,
             reason=reason,
         )
         try:
-            await self._store.rests.note(rest)
+            await self._store.cooldowns.note(rest)
         except (SQLAlchemyError, SetupError):
             _log.exception("whether %s rests cannot be stored; the others try it in their order", account.provider)
