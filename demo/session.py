@@ -14,7 +14,7 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client.stdio import get_default_environment
 
 from journey_mcp import saving
-from journey_mcp.fetching import Fetcher, Trusted
+from journey_mcp.fetching import SafeHttpClient, Trusted
 from journey_mcp.images import OutputImage
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,8 +62,8 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
 
 async def save(url: str, path: Path) -> None:
     """Save a picture under this name and say where it is."""
-    fetcher = Fetcher(Trusted()).trusting(url)  # the sandbox is on this machine, and speaks plain HTTP
-    saved = await saving.save(OutputImage(url=url), path, fetcher, replace=True)
+    safe_http = SafeHttpClient(Trusted()).with_trusted(url)  # the sandbox is on this machine, and speaks plain HTTP
+    saved = await saving.save(OutputImage(url=url), path, safe_http, replace=True)
     print(f"  {saved.path}")
 
 

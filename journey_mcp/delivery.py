@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from journey_mcp.copies import Copies
+from journey_mcp.blobs import Blobs
 from journey_mcp.journal import Journal
 from journey_mcp.registry import Offer
 from journey_mcp.tasks import Prediction, Status, Task
@@ -12,9 +12,9 @@ from journey_mcp.tasks import Prediction, Status, Task
 class Delivery:
     """The way of every prediction into the journal."""
 
-    def __init__(self, journal: Journal, copies: Copies) -> None:
+    def __init__(self, journal: Journal, blobs: Blobs) -> None:
         self.journal = journal
-        self.copies = copies
+        self.blobs = blobs
 
     async def accepted(self, task_id: str, prediction: Prediction, offer: Offer | None) -> Task | None:
         """Take in the answer to the creating request; `None` when the task is not ours any more."""
@@ -29,7 +29,7 @@ class Delivery:
         task = self.journal.get(task_id)
         notices: tuple[str, ...] = ()
         if task and _is_to_copy(prediction, offer):
-            images, notices = await self.copies.made(task_id, task.base_url, prediction.images)
+            images, notices = await self.blobs.made(task_id, task.base_url, prediction.images)
             prediction = replace(prediction, images=images)
 
         def change(task: Task, now: float) -> Task:

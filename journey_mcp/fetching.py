@@ -106,7 +106,7 @@ class Trusted:
         return (name, None) in self.hosts or (name, port) in self.hosts
 
 
-def is_reachable_by_others(url: str) -> bool:
+def is_publicly_fetchable(url: str) -> bool:
     """Whether a machine elsewhere can fetch from this address, as far as its text tells: HTTPS, and no private host."""
     try:
         target = _Target.read(url)
@@ -203,13 +203,13 @@ _GET = _Message(method="GET", headers=_HEADERS)
 
 
 @dataclass(frozen=True, slots=True)
-class Fetcher:
+class SafeHttpClient:
     """Downloads from, and tells, public addresses and trusted hosts."""
 
     trusted: Trusted
     resolve: Resolver = resolve_by_system
 
-    def trusting(self, *base_urls: str) -> "Fetcher":
+    def with_trusted(self, *base_urls: str) -> "SafeHttpClient":
         """The same, and exactly host and port of these addresses are trusted. Raises ValueError as `Trusted` does."""
         return replace(self, trusted=self.trusted.with_base_urls(base_urls))
 

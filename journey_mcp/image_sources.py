@@ -16,7 +16,7 @@ from anyio import to_thread
 from journey_mcp import image_text, image_urls, imaging, local_files
 from journey_mcp.availability import is_listening
 from journey_mcp.errors import FileNotAllowed, InvalidRequest, MalformedUrl, UnknownImage, UnusableImage
-from journey_mcp.fetching import Fetcher, is_reachable_by_others
+from journey_mcp.fetching import SafeHttpClient, is_publicly_fetchable
 from journey_mcp.image_text import Data, FilePath, Given, Unusable, WebAddress, WholeTask
 from journey_mcp.images import ImageId, OutputImage
 from journey_mcp.journal import Journal
@@ -58,11 +58,11 @@ class _Call:
 class ImageFinder:
     """Finds the images that requests name."""
 
-    def __init__(self, journal: Journal, folders: Sequence[Path], data_dir: Path, fetcher: Fetcher) -> None:
+    def __init__(self, journal: Journal, folders: Sequence[Path], data_dir: Path, safe_http: SafeHttpClient) -> None:
         self._journal = journal
         self._folders = folders
         self._data_dir = Path(os.path.realpath(data_dir))
-        self._fetcher = fetcher
+        self._safe_http = safe_http
 
     async def find(
         self, request: ImageRequest, principal: str, *, files_allowed: bool, roots: Roots | None = None
@@ -114,13 +114,13 @@ class ImageFinder:
     async def _at(self, name: str, url: str, call: _Call) -> Source:
         if id_ := call.own.get(url):
             return await self._earlier(id_, call.tasks.get(id_.task_id))
-        is_open = is_reachable_by_others(url)
+        is_open = is_publicly_fetchable(url)
         if "@" in urlsplit(url).netloc:
             raise MalformedUrl(
                 f"{name} was given with a user name or password, which is not sent to providers.",
                 next_step="Give a URL that is open to everybody, or the picture as a file or data URI.",
             )
-        if not is_open and not self._fetcher.trusts(url):
+        if not is_open and not self._safe_http.trusts(url):
             raise MalformedUrl(
                 f"{name} is not a public HTTPS address: a provider elsewhere cannot fetch it.",
                 next_step="Give a public https:// URL, a data URI, a file, or the id of an earlier picture; the person "
@@ -197,7 +197,7 @@ class ImageFinder:
             url=image.url if is_alive else None,
             load=partial(_copied, image) if has_copy else None,
             trusted_base=task.base_url,
-            is_here=not is_reachable_by_others(image.url),
+            is_here=not is_publicly_fetchable(image.url),
         )
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from journey_mcp import framing
-from journey_mcp.anatomy import NotAPicture
+from journey_mcp.container import NotAPicture
 from journey_mcp.imaging import MAX_BYTES, Limits
 from journey_mcp.notices import Notice, to_plain
-from journey_mcp.redrawing import made_fit
+from journey_mcp.redrawing import fit_to_limits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class Made:
 
 
 def _fit(content: bytes, *, formats: list[str] | None, **limits: int | None) -> Made:
-    made, notices = made_fit(content, Limits(formats=tuple(formats) if formats else None, **limits))
+    made, notices = fit_to_limits(content, Limits(formats=tuple(formats) if formats else None, **limits))
     return Made(
         content=made.content,
         result={"format": made.format, "width": made.width, "height": made.height},

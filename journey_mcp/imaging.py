@@ -6,7 +6,7 @@ No pixel is decoded. What decodes them is in `redrawing`, and runs in a process 
 import re
 from dataclasses import dataclass
 
-from journey_mcp.anatomy import NAMES, NotAPicture, dissected
+from journey_mcp.container import NAMES, NotAPicture, dissected
 
 FORMATS = ("png", "jpeg", "webp", "gif")
 """What providers take and give."""
@@ -78,8 +78,8 @@ def look(content: bytes) -> PictureData:
     """
     check_bytes(content)
     kind = format_of(content)
-    anatomy = dissected(kind, content)
-    width, height = shown_size(anatomy.width, anatomy.height, anatomy.orientation)
+    container = dissected(kind, content)
+    width, height = shown_size(container.width, container.height, container.orientation)
     return PictureData(content=content, format=kind, width=width, height=height)
 
 

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from anyio import to_thread
 
 from journey_mcp import imaging
-from journey_mcp.anatomy import NotAPicture
+from journey_mcp.container import NotAPicture
 from journey_mcp.errors import UnusableImage
-from journey_mcp.fetching import Fetcher, FetchError
+from journey_mcp.fetching import FetchError, SafeHttpClient
 from journey_mcp.images import InputImage
 from journey_mcp.notices import AnyNotice, Notice
 from journey_mcp.providers import SANDBOX, Account
@@ -105,7 +105,7 @@ class Pictures:
         )
 
     async def prepared(
-        self, offer: Offer, account: Account, fetcher: Fetcher, fit: Fit
+        self, offer: Offer, account: Account, safe_http: SafeHttpClient, fit: Fit
     ) -> tuple[tuple[InputImage, ...], InputImage | None, tuple[AnyNotice, ...]]:
         """Images and mask in the form that the offer takes, and what the caller should know.
 
@@ -118,7 +118,7 @@ class Pictures:
         size = 0
         for source in self._all:
             if id(source) not in ready:
-                ready[id(source)], told = await _prepared(source, offer, account, fetcher, fit)
+                ready[id(source)], told = await _prepared(source, offer, account, safe_http, fit)
                 notices += (*source.notices, *told)
                 size += len(ready[id(source)].content)
                 _check_size(size)
@@ -147,12 +147,12 @@ def _check_size(size: int) -> None:
 
 
 async def _prepared(
-    source: Source, offer: Offer, account: Account, fetcher: Fetcher, fit: Fit
+    source: Source, offer: Offer, account: Account, safe_http: SafeHttpClient, fit: Fit
 ) -> tuple[InputImage, tuple[Notice, ...]]:
     url = source.url_for(account)
     if url is not None and "url" in offer.images.encodings:
         return InputImage(url=url), ()
-    content = source.content if source.content is not None else await _fetched(source, fetcher)
+    content = source.content if source.content is not None else await _fetched(source, safe_http)
     taken = offer.images
     limits = imaging.Limits(
         formats=taken.formats, max_bytes=taken.max_bytes, max_pixels=taken.max_pixels, min_side=taken.min_side
@@ -169,10 +169,10 @@ async def _prepared(
     )
 
 
-async def _fetched(source: Source, fetcher: Fetcher) -> bytes:
-    trusting = fetcher.trusting(source.trusted_base) if source.trusted_base else fetcher
+async def _fetched(source: Source, safe_http: SafeHttpClient) -> bytes:
+    with_trusted = safe_http.with_trusted(source.trusted_base) if source.trusted_base else safe_http
     try:
-        return (await trusting.get(source.url or "", max_bytes=imaging.MAX_BYTES, within_s=_FETCH_WITHIN_S)).content
+        return (await with_trusted.get(source.url or "", max_bytes=imaging.MAX_BYTES, within_s=_FETCH_WITHIN_S)).content
     except FetchError as error:
         raise UnusableImage(
             f"{source.name} cannot be fetched: {error}.",

@@ -16,10 +16,10 @@ from typing import Any, cast
 
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
-from journey_mcp.anatomy import (
+from journey_mcp.container import (
     MAX_PIXELS,
     NAMES,
-    Anatomy,
+    Container,
     NotAPicture,
     check_pixels,
     damaged,
@@ -93,7 +93,7 @@ _TURNS = {
 }
 
 
-def made_fit(content: bytes, limits: Limits) -> tuple[PictureData, tuple[Notice, ...]]:
+def fit_to_limits(content: bytes, limits: Limits) -> tuple[PictureData, tuple[Notice, ...]]:
     """The image within the limits, upright, of 8 bits, without metadata; and a notice of each change to be seen.
 
     Raises:
@@ -103,8 +103,8 @@ def made_fit(content: bytes, limits: Limits) -> tuple[PictureData, tuple[Notice,
     _check_sides((source.width, source.height), limits, "it has")
     pixels = source.decoded()
     first = (_FIRST_PART.get(source.kind, _FIRST_FRAME),) if source.is_first_of_many else ()
-    if source.anatomy and source.kind == "png" and source.fits(limits) and is_exact_png(source.anatomy.bare):
-        bare = source.anatomy.bare
+    if source.container and source.kind == "png" and source.fits(limits) and is_exact_png(source.container.bare):
+        bare = source.container.bare
         return PictureData(content=bare, format="png", width=source.width, height=source.height), first
     made, notices = _redrawn(source, pixels, limits)
     return made, (*first, *notices)
@@ -116,7 +116,7 @@ class _Source:
 
     kind: str
     """One of `READABLE`."""
-    anatomy: Anatomy | None
+    container: Container | None
     """Of one that is one of `FORMATS`."""
     opened: Image.Image
     width: int
@@ -127,61 +127,61 @@ class _Source:
     def read(cls, content: bytes) -> "_Source":
         check_bytes(content)
         kind = readable_format_of(content)
-        anatomy = dissected(kind, content) if kind in FORMATS else None
+        container = dissected(kind, content) if kind in FORMATS else None
         _use_decoder(kind)
         try:
             opened = Image.open(
-                io.BytesIO(anatomy.bare if anatomy else content), formats=["HEIF" if kind == "heic" else kind]
+                io.BytesIO(container.bare if container else content), formats=["HEIF" if kind == "heic" else kind]
             )
             # Pillow states the size of a TIFF and HEIC upright
             exif = opened.getexif() if kind == "avif" else {}
-            orientation = anatomy.orientation if anatomy else exif.get(_ORIENTATION_TAG, 1)
+            orientation = container.orientation if container else exif.get(_ORIENTATION_TAG, 1)
         except _BOMB as error:
             raise NotAPicture(f"it has more than the {MAX_PIXELS:,} pixels that can be handled") from error
         except _UNREADABLE as error:
             raise damaged(kind, _reason(error)) from error
         check_pixels(*opened.size)
         width, height = shown_size(*opened.size, orientation)
-        return cls(kind=kind, anatomy=anatomy, opened=opened, width=width, height=height)
+        return cls(kind=kind, container=container, opened=opened, width=width, height=height)
 
     def decoded(self) -> Image.Image:
         """Its pixels, all of them: a file that is cut off is found here, and not by a provider that was paid."""
-        if self.anatomy and not self.anatomy.is_whole:
+        if self.container and not self.container.is_complete:
             raise NotAPicture(f"it is a {NAMES[self.kind]} that is cut off")
         try:
             self.opened.load()
             if self.opened.mode == "P" and self.opened.palette is None:
                 raise NotAPicture(f"it is a {NAMES[self.kind]} whose colours are missing")
-            if self.anatomy is None:
+            if self.container is None:
                 ImageOps.exif_transpose(self.opened, in_place=True)
                 return self.opened
         except _UNREADABLE as error:
             raise damaged(self.kind, _reason(error)) from error
-        turn = _TURNS.get(self.anatomy.orientation)
+        turn = _TURNS.get(self.container.orientation)
         return self.opened if turn is None else self.opened.transpose(turn)
 
     @property
     def is_first_of_many(self) -> bool:
         """There are frames or pages that are not used."""
-        return self.anatomy.is_animated if self.anatomy else bool(getattr(self.opened, "is_animated", False))
+        return self.container.is_animated if self.container else bool(getattr(self.opened, "is_animated", False))
 
     @property
     def is_lossless(self) -> bool:
-        return self.anatomy.is_lossless if self.anatomy else self.kind in {"bmp", "tiff"}
+        return self.container.is_lossless if self.container else self.kind in {"bmp", "tiff"}
 
     @property
     def is_deep(self) -> bool:
         """More than 8 bits per channel."""
-        return bool(self.anatomy and self.anatomy.is_deep) or self.opened.mode.startswith(("I", "F"))
+        return bool(self.container and self.container.is_deep) or self.opened.mode.startswith(("I", "F"))
 
     def fits(self, limits: Limits) -> bool:
         """Whether leaving out metadata is all that is to do."""
         return (
-            self.anatomy is not None
-            and self.anatomy.orientation == 1
+            self.container is not None
+            and self.container.orientation == 1
             and self.kind in (limits.formats or _UNSTATED)
             and self.width * self.height <= (limits.max_pixels or MAX_PIXELS)
-            and len(self.anatomy.bare) <= (limits.max_bytes or MAX_BYTES)
+            and len(self.container.bare) <= (limits.max_bytes or MAX_BYTES)
         )
 
 
@@ -284,10 +284,10 @@ class _Written:
     @classmethod
     def of(cls, source: _Source, drawing: _Drawing) -> "_Written | None":
         """A PNG as it was given: written anew it is about as large, for its pixels."""
-        if source.kind != "png" or source.anatomy is None:
+        if source.kind != "png" or source.container is None:
             return None
         kept = math.prod(drawing.size) / (source.width * source.height)
-        return cls(attempt=_Attempt(kind="png"), size=int(len(source.anatomy.bare) * kept))
+        return cls(attempt=_Attempt(kind="png"), size=int(len(source.container.bare) * kept))
 
     def expected(self, attempt: _Attempt) -> float:
         """About how many bytes an attempt will have."""

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.clock import Clock, Wakeup
 from journey_mcp.errors import InvalidWebhook, SetupError
-from journey_mcp.fetching import Fetcher, FetchError
+from journey_mcp.fetching import FetchError, SafeHttpClient
 from journey_mcp.journal import LEASE_S
 from journey_mcp.outgoing_webhooks import WebhookPolicy
 from journey_mcp.requests import check_webhook_url, webhook_host
@@ -43,14 +43,14 @@ class OutboundWebhooks:
         self,
         store: Store,
         clock: Clock,
-        fetcher: Fetcher,
+        safe_http: SafeHttpClient,
         *,
         policy: WebhookPolicy,
         shown: Callable[[Task, float], dict[str, Any]],
     ) -> None:
         self._store = store
         self._clock = clock
-        self._fetcher = fetcher
+        self._safe_http = safe_http
         self._policy = policy
         self._shown = shown
         self._running: Counter[str] = Counter()
@@ -68,7 +68,7 @@ class OutboundWebhooks:
         check_webhook_url(url)
         try:
             self._policy.check(url)
-            await self._fetcher.check(url, within_s=_ANSWER_WITHIN_S)
+            await self._safe_http.check(url, within_s=_ANSWER_WITHIN_S)
         except FetchError as error:
             raise InvalidWebhook(f"webhook_url cannot be used: {error}.") from error
 
@@ -154,7 +154,7 @@ class OutboundWebhooks:
         try:
             self._policy.check(url)  # the settings may be others than when the task was made
             headers = self._policy.headers(task.id, url, content, now)
-            status = await self._fetcher.post(url, content, headers, within_s=_ANSWER_WITHIN_S)
+            status = await self._safe_http.post(url, content, headers, within_s=_ANSWER_WITHIN_S)
         except (FetchError, InvalidWebhook) as error:
             return str(error)
         return None if 200 <= status < 300 else f"it answered HTTP {status}"  # noqa: PLR2004  # what success is

@@ -9,11 +9,11 @@ from pathlib import Path
 from anyio import to_thread
 
 from journey_mcp import imaging
-from journey_mcp.anatomy import NotAPicture
+from journey_mcp.blobs import read_copy
 from journey_mcp.clock import timestamp
-from journey_mcp.copies import read_copy
+from journey_mcp.container import NotAPicture
 from journey_mcp.errors import InvalidArguments, JourneyError, SetupError, UpstreamError
-from journey_mcp.fetching import Fetcher, FetchError
+from journey_mcp.fetching import FetchError, SafeHttpClient
 from journey_mcp.images import OutputImage
 
 _WITHIN_S = 120.0
@@ -69,7 +69,7 @@ def check_writable(paths: list[Path], *, replace: bool) -> None:
             )
 
 
-async def save(image: OutputImage, path: Path, fetcher: Fetcher, *, replace: bool = False) -> Saved:
+async def save(image: OutputImage, path: Path, safe_http: SafeHttpClient, *, replace: bool = False) -> Saved:
     """Write the picture under exactly this name, whole or not at all; folders are made.
 
     A symbolic link stays, and the file that it leads to is written; nothing but a regular file is replaced. The picture
@@ -79,7 +79,7 @@ async def save(image: OutputImage, path: Path, fetcher: Fetcher, *, replace: boo
         UpstreamError: it cannot be fetched, or is no picture.
         SetupError: the file cannot be written, or exists and may not be replaced.
     """
-    content = await read_copy(image) or await _fetched(image, fetcher)
+    content = await read_copy(image) or await _fetched(image, safe_http)
     try:
         kind = await to_thread.run_sync(imaging.format_of, content)
     except NotAPicture as error:
@@ -94,9 +94,9 @@ async def save(image: OutputImage, path: Path, fetcher: Fetcher, *, replace: boo
     return Saved(path=written, format=kind)
 
 
-async def _fetched(image: OutputImage, fetcher: Fetcher) -> bytes:
+async def _fetched(image: OutputImage, safe_http: SafeHttpClient) -> bytes:
     try:
-        return (await fetcher.get(image.url, max_bytes=imaging.MAX_BYTES, within_s=_WITHIN_S)).content
+        return (await safe_http.get(image.url, max_bytes=imaging.MAX_BYTES, within_s=_WITHIN_S)).content
     except FetchError as error:
         raise _lost(image, error) from error
 

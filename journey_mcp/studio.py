@@ -14,12 +14,12 @@ from anyio import to_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp import fitting, leases, model_names, routing, wishes
+from journey_mcp.blobs import Blobs
 from journey_mcp.cancellation import cancel
 from journey_mcp.clock import Clock, Wakeup
 from journey_mcp.concurrency import parse_limits_at_once
 from journey_mcp.connections import ADAPTERS, Adapter, Connections, open_connections
 from journey_mcp.cooldowns import Cooldowns, by_name
-from journey_mcp.copies import Copies
 from journey_mcp.delivery import Delivery
 from journey_mcp.errors import (
     Declined,
@@ -29,7 +29,7 @@ from journey_mcp.errors import (
     SetupError,
     SubmissionUnconfirmed,
 )
-from journey_mcp.fetching import Fetcher, Trusted
+from journey_mcp.fetching import SafeHttpClient, Trusted
 from journey_mcp.image_sources import ImageFinder, Roots
 from journey_mcp.inbound_webhooks import InboundWebhooks
 from journey_mcp.journal import Journal
@@ -96,7 +96,7 @@ class Studio:
         settings: Settings,
         connections: Connections,
         delivery: Delivery,
-        fetcher: Fetcher,
+        safe_http: SafeHttpClient,
         slots: CallbackUrls,
         workers: Workers,
     ) -> None:
@@ -106,9 +106,9 @@ class Studio:
         self._accounts = [account for account, _ in connections.providers()]
         self._delivery = delivery
         self._journal = delivery.journal
-        self.fetcher = fetcher
+        self.safe_http = safe_http
         """Downloads what may be downloaded."""
-        self._images = ImageFinder(self._journal, settings.image_dirs, settings.resolved_data_dir(), fetcher)
+        self._images = ImageFinder(self._journal, settings.image_dirs, settings.resolved_data_dir(), safe_http)
         self._workers = workers
         self._cooldowns = Cooldowns(self._journal.store, self._journal.clock)
         self._poller = Poller(delivery, connections.upstream_of, is_told=slots.public_url is not None)
@@ -126,7 +126,7 @@ class Studio:
         self._relay = OutboundWebhooks(
             self._journal.store,
             self._journal.clock,
-            fetcher,
+            safe_http,
             policy=WebhookPolicy(settings),
             shown=lambda task, now: redactor.plain(task_object(task, now=now, with_prompt=True, with_paths=False)),
         )
@@ -393,7 +393,7 @@ class Studio:
                 self._journal,
                 addresses=self._connections.addresses,
                 go_on=lambda task: self._poller.add(task.id, self._offer_of(task), now=True),
-                forget_older=self._delivery.copies.forget_older,
+                forget_older=self._delivery.blobs.forget_older,
                 keep_s=self.settings.keep_days * 86400.0,
             )
 
@@ -489,7 +489,7 @@ class Studio:
         async def prepare() -> tuple[PreparedRequest, tuple[AnyNotice, ...]]:
             nonlocal ready
             if ready is None:
-                images, mask, told = await pictures.prepared(offer, account, self.fetcher, fit)
+                images, mask, told = await pictures.prepared(offer, account, self.safe_http, fit)
                 ready = candidate.prepared(images, mask), told
             return ready
 
@@ -569,17 +569,17 @@ async def open_studio(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.resolved_database_url()))
         connections = await stack.enter_async_context(open_connections(settings, adapters))
-        fetcher = _new_fetcher(settings, connections)
+        safe_http = _new_safe_http(settings, connections)
         journal = Journal(store, clock or Clock())
         workers = await stack.enter_async_context(aclosing(Workers()))
-        copies = Copies(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, fetcher, journal.clock)
+        blobs = Blobs(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, safe_http, journal.clock)
         raised: Exception | None = None
         try:
             async with anyio.create_task_group() as group:
                 if not connections.is_sandbox:
                     warn_of_idle_limits(settings, connections.catalog)
                 slots = CallbackUrls(settings.public_url if listening else None)
-                studio = Studio(settings, connections, Delivery(journal, copies), fetcher, slots, workers)
+                studio = Studio(settings, connections, Delivery(journal, blobs), safe_http, slots, workers)
                 group.start_soon(studio.work)
                 try:
                     # answers that are still waited for may come by webhook
@@ -611,9 +611,9 @@ async def _release(journal: Journal) -> None:
         _log.exception("the store cannot be told that this process ends")
 
 
-def _new_fetcher(settings: Settings, connections: Connections) -> Fetcher:
+def _new_safe_http(settings: Settings, connections: Connections) -> SafeHttpClient:
     try:
-        return Fetcher(Trusted.parse(settings.trusted_hosts).with_base_urls(connections.base_urls()))
+        return SafeHttpClient(Trusted.parse(settings.trusted_hosts).with_base_urls(connections.base_urls()))
     except ValueError as error:
         raise SetupError(
             f"JOURNEY_MCP_TRUSTED_HOSTS, or a provider's base address, is wrong: {error}.",

@@ -19,8 +19,8 @@ import anyio
 from anyio import to_thread
 
 from journey_mcp import framing
-from journey_mcp.anatomy import NotAPicture
 from journey_mcp.clock import Clock
+from journey_mcp.container import NotAPicture
 from journey_mcp.errors import NotSubmitted, SetupError, cleaned
 from journey_mcp.imaging import FORMATS, MAX_BYTES, Limits, PictureData, check_bytes
 from journey_mcp.notices import Notice
@@ -72,7 +72,7 @@ class Workers:
         self._threads = anyio.CapacityLimiter(2 * _AT_ONCE)
 
     async def fit(self, content: bytes, limits: Limits, *, caller: str) -> tuple[PictureData, tuple[Notice, ...]]:
-        """The image within the limits, and a notice of each change, as `redrawing.made_fit` makes it.
+        """The image within the limits, and a notice of each change, as `redrawing.fit_to_limits` makes it.
 
         Raises:
             NotAPicture: it cannot be made fit, takes too much time or memory, or its process crashed.

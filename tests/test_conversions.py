@@ -11,9 +11,9 @@ import pytest
 from drawn import PROFILE, SIZE, chunk, drawn, exif, is_red, opened, see_through, written
 from PIL import Image, ImageCms
 
-from journey_mcp.anatomy import NotAPicture
+from journey_mcp.container import NotAPicture
 from journey_mcp.imaging import FORMATS, Limits, PictureData
-from journey_mcp.redrawing import made_fit
+from journey_mcp.redrawing import fit_to_limits
 
 CASES = Path(__file__).parent / "cases"
 ANY = FORMATS
@@ -22,7 +22,7 @@ ANY = FORMATS
 
 def fit(content: bytes, **limits: Any) -> tuple[PictureData, tuple[str, ...]]:
     """Within these limits."""
-    made, notices = made_fit(content, Limits(**limits))
+    made, notices = fit_to_limits(content, Limits(**limits))
     return made, tuple(str(notice.about("it")).removeprefix("it: ") for notice in notices)
 
 

@@ -10,8 +10,8 @@ from manual_clock import ManualClock
 from PIL import Image
 from support import wide_world
 
-from journey_mcp.copies import Copies
-from journey_mcp.fetching import Fetcher, Trusted
+from journey_mcp.blobs import Blobs
+from journey_mcp.fetching import SafeHttpClient, Trusted
 from journey_mcp.tasks import Status
 
 KITE: dict[str, Any] = {"model": "flux-2-pro", "prompt": "a red kite"}
@@ -73,17 +73,17 @@ async def test_the_largest_copy_is_a_setting(tmp_path: Path) -> None:
 
 async def test_old_copies_are_deleted(tmp_path: Path) -> None:
     """By the time at which they were made; without a folder there is nothing to do."""
-    copies = Copies(tmp_path, 1000, Fetcher(Trusted()), ManualClock())
-    await copies.forget_older(1.0)
+    blobs = Blobs(tmp_path, 1000, SafeHttpClient(Trusted()), ManualClock())
+    await blobs.forget_older(1.0)
     folder = tmp_path / "pictures"
     folder.mkdir()
     for name, made_at in (("old.png", 1000.0), ("new.png", 3000.0)):
         (folder / name).touch()
         os.utime(folder / name, (made_at, made_at))
-    await copies.forget_older(2000.0)
+    await blobs.forget_older(2000.0)
     assert [path.name for path in folder.iterdir()] == ["new.png"]
     (folder / "a.folder").mkdir()
-    await copies.forget_older(9e9)
+    await blobs.forget_older(9e9)
     assert [path.name for path in folder.iterdir()] == ["a.folder"]
 
 

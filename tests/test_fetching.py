@@ -14,7 +14,7 @@ import pytest
 import trustme
 from support import Authority
 
-from journey_mcp.fetching import Fetched, Fetcher, FetchError, Trusted, is_public, resolve_by_system
+from journey_mcp.fetching import Fetched, FetchError, SafeHttpClient, Trusted, is_public, resolve_by_system
 
 PUBLIC = "93.184.216.34"
 PNG = b"\x89PNG\r\n\x1a\n and so on"
@@ -112,15 +112,15 @@ NOBODY = Trusted.parse([])
 HERE = Trusted.parse(["127.0.0.1"])
 
 
-async def get(fetcher: Fetcher, url: str, max_bytes: int = 100_000, within_s: float = 20.0) -> Fetched:
+async def get(safe_http: SafeHttpClient, url: str, max_bytes: int = 100_000, within_s: float = 20.0) -> Fetched:
     """Download with bounds that do not matter."""
-    return await fetcher.get(url, max_bytes=max_bytes, within_s=within_s)
+    return await safe_http.get(url, max_bytes=max_bytes, within_s=within_s)
 
 
-async def refusal(fetcher: Fetcher, url: str, max_bytes: int = 100_000, within_s: float = 20.0) -> str:
+async def refusal(safe_http: SafeHttpClient, url: str, max_bytes: int = 100_000, within_s: float = 20.0) -> str:
     """Why nothing was downloaded."""
     with pytest.raises(FetchError) as caught:
-        await get(fetcher, url, max_bytes, within_s)
+        await get(safe_http, url, max_bytes, within_s)
     return str(caught.value)
 
 
@@ -148,7 +148,7 @@ def causes(error: BaseException | None) -> str:
 async def test_a_name_that_leads_to_a_private_address_is_refused(address: str) -> None:
     """Whatever form the address has, and whatever IPv4 address it carries inside."""
     names = Names([address])
-    reason = await refusal(Fetcher(NOBODY, names), "https://pictures.test/a.png")
+    reason = await refusal(SafeHttpClient(NOBODY, names), "https://pictures.test/a.png")
     assert '"pictures.test" is no public address, or leads to one that is not' in reason
     assert "only public hosts are fetched from, and those in JOURNEY_MCP_TRUSTED_HOSTS" in reason
     assert address not in reason, "what a name stands for inside of a network is nobody's business"
@@ -176,14 +176,16 @@ def test_public_addresses_are_public(address: str) -> None:
 )
 async def test_private_addresses_in_the_url_are_refused(host: str) -> None:
     """By the system's own resolver."""
-    reason = await refusal(Fetcher(NOBODY), f"https://{host}:8787/a.png")
+    reason = await refusal(SafeHttpClient(NOBODY), f"https://{host}:8787/a.png")
     assert "no public address" in reason or "cannot be resolved" in reason or "no valid" in reason
 
 
 async def test_one_private_address_among_public_ones_refuses_the_name() -> None:
     """Which of them would answer must not matter."""
     for addresses in ([PUBLIC, "10.0.0.1"], ["::1", PUBLIC]):
-        assert "no public address" in await refusal(Fetcher(NOBODY, Names(addresses)), "https://pictures.test/a.png")
+        assert "no public address" in await refusal(
+            SafeHttpClient(NOBODY, Names(addresses)), "https://pictures.test/a.png"
+        )
 
 
 async def test_the_address_that_was_judged_is_the_one_connected_to() -> None:
@@ -191,7 +193,7 @@ async def test_the_address_that_was_judged_is_the_one_connected_to() -> None:
     async with serving({"/a.png": ok()}) as site:
         names = Names([PUBLIC], ["127.0.0.1"])
         with pytest.raises(FetchError, match=r'no connection to "pictures\.test"') as caught:
-            await get(Fetcher(NOBODY, names), site.url(host="pictures.test", scheme="https"), within_s=5)
+            await get(SafeHttpClient(NOBODY, names), site.url(host="pictures.test", scheme="https"), within_s=5)
         assert f"a test connects to {PUBLIC}" in causes(caught.value), "the guard of all tests saw another address"
         assert names.asked == [("pictures.test", site.port)]
         assert site.asked == []
@@ -202,7 +204,7 @@ async def test_a_trusted_name_is_looked_up_once_and_asked_for_by_its_name() -> N
     async with serving({"/a.png?size=2": ok(PNG, "content-type: Image/PNG; q=1")}) as site:
         names = Names(["127.0.0.1"], ["127.0.0.2"])
         url = site.url("/a.png?size=2", "Pictures.Test")
-        fetched = await get(Fetcher(Trusted.parse(["pictures.test"]), names), url)
+        fetched = await get(SafeHttpClient(Trusted.parse(["pictures.test"]), names), url)
         assert fetched == Fetched(content=PNG, media_type="image/png", url=url)
         assert names.asked == [("pictures.test", site.port)]
         assert site.header("host") == f"pictures.test:{site.port}"
@@ -211,8 +213,8 @@ async def test_a_trusted_name_is_looked_up_once_and_asked_for_by_its_name() -> N
 async def test_a_host_of_which_one_address_does_not_answer_is_asked_at_the_next() -> None:
     """As every browser does."""
     async with serving({"/a.png": ok()}) as site:
-        fetcher = Fetcher(Trusted.parse(["pictures.test"]), Names(["127.0.0.2", "127.0.0.1"]))
-        assert (await get(fetcher, site.url(host="pictures.test"))).content == PNG
+        safe_http = SafeHttpClient(Trusted.parse(["pictures.test"]), Names(["127.0.0.2", "127.0.0.1"]))
+        assert (await get(safe_http, site.url(host="pictures.test"))).content == PNG
 
 
 async def test_a_name_without_an_address_is_named() -> None:
@@ -221,10 +223,10 @@ async def test_a_name_without_an_address_is_named() -> None:
     async def fails(_host: str, _port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    reason = await refusal(Fetcher(NOBODY, fails), "https://pictures.test/a.png")
+    reason = await refusal(SafeHttpClient(NOBODY, fails), "https://pictures.test/a.png")
     assert 'the name "pictures.test" cannot be resolved: "[Errno -2] Name or service not known"' in reason
-    assert "has no address" in await refusal(Fetcher(NOBODY, Names([])), "https://pictures.test/a.png")
-    assert "cannot be resolved" in await refusal(Fetcher(NOBODY), f"https://{'a' * 70}.test/a.png")
+    assert "has no address" in await refusal(SafeHttpClient(NOBODY, Names([])), "https://pictures.test/a.png")
+    assert "cannot be resolved" in await refusal(SafeHttpClient(NOBODY), f"https://{'a' * 70}.test/a.png")
 
 
 # --- what is trusted
@@ -268,20 +270,20 @@ def test_what_is_no_host_is_named(text: str) -> None:
 async def test_exactly_host_and_port_of_a_base_address_are_trusted() -> None:
     """The sandbox is reached, what listens beside it is not."""
     async with serving({"/a.png": ok()}) as sandbox, serving({"/a.png": ok()}) as beside:
-        plain = Fetcher(NOBODY)
-        fetcher = plain.trusting(sandbox.url("/v1"), "https://api.example.test")
-        assert (await get(fetcher, sandbox.url())).content == PNG
-        assert "plain http://" in await refusal(fetcher, beside.url())
-        assert "no public address" in await refusal(fetcher, beside.url(scheme="https"))
+        plain = SafeHttpClient(NOBODY)
+        safe_http = plain.with_trusted(sandbox.url("/v1"), "https://api.example.test")
+        assert (await get(safe_http, sandbox.url())).content == PNG
+        assert "plain http://" in await refusal(safe_http, beside.url())
+        assert "no public address" in await refusal(safe_http, beside.url(scheme="https"))
         assert "plain http://" in await refusal(plain, sandbox.url())
-        assert fetcher.trusted.is_trusted("api.example.test", 443)
+        assert safe_http.trusted.is_trusted("api.example.test", 443)
         assert beside.asked == []
 
 
 def test_a_base_address_that_is_none_is_named() -> None:
     """In the words of the one who configured it."""
     with pytest.raises(ValueError, match='base address cannot be used: "ftp://" is not fetched'):
-        Fetcher(NOBODY).trusting("ftp://files.test")
+        SafeHttpClient(NOBODY).with_trusted("ftp://files.test")
 
 
 @pytest.mark.parametrize(
@@ -306,7 +308,7 @@ def test_a_base_address_that_is_none_is_named() -> None:
 async def test_addresses_that_are_never_fetched(url: str, reason: str) -> None:
     """Nobody is even asked where they are, and no password is repeated."""
     names = Names([PUBLIC])
-    said = await refusal(Fetcher(NOBODY, names), url)
+    said = await refusal(SafeHttpClient(NOBODY, names), url)
     assert reason in said
     assert "secret" not in said
     assert names.asked == []
@@ -319,7 +321,7 @@ async def test_redirects_are_followed_and_told() -> None:
     """Relative ones as well; the address of the last hop is the one that counts."""
     answers = {"/1": redirect("/2", 301), "/2": redirect("../a.png#part", 307), "/a.png": ok()}
     async with serving(answers) as site:
-        fetched = await get(Fetcher(HERE), site.url("/1"))
+        fetched = await get(SafeHttpClient(HERE), site.url("/1"))
         assert fetched == Fetched(content=PNG, media_type=None, url=site.url("/a.png#part"))
 
 
@@ -327,7 +329,7 @@ async def test_no_credentials_and_no_cookies_are_sent() -> None:
     """Not even those that the hop before wanted to be kept."""
     cookie = b"HTTP/1.1 302 Elsewhere\r\nset-cookie: a=b\r\nlocation: /a.png\r\ncontent-length: 0\r\n\r\n"
     async with serving({"/1": cookie, "/a.png": ok()}) as site:
-        await get(Fetcher(HERE), site.url("/1"))
+        await get(SafeHttpClient(HERE), site.url("/1"))
         names = {line.partition(":")[0].lower() for line in site.asked[-1].splitlines()[1:] if line}
         assert names == {"host", "user-agent", "accept", "accept-encoding"}
         assert site.header("accept-encoding") == "identity"
@@ -352,7 +354,7 @@ async def test_every_hop_is_judged(location: str, reason: str) -> None:
         return {"inside.test": ["192.168.0.7"], "outside.test": [PUBLIC]}[host]
 
     async with serving({"/1": redirect(location)}) as site:
-        said = await refusal(Fetcher(HERE, resolve), site.url("/1"))
+        said = await refusal(SafeHttpClient(HERE, resolve), site.url("/1"))
         assert said.startswith("after a redirect, ")
         assert reason in said
 
@@ -369,7 +371,7 @@ async def test_every_hop_is_judged(location: str, reason: str) -> None:
 async def test_redirects_that_lead_nowhere(answers: dict[str, bytes], reason: str) -> None:
     """They end."""
     async with serving(answers) as site:
-        assert reason in await refusal(Fetcher(HERE), site.url("/1"))
+        assert reason in await refusal(SafeHttpClient(HERE), site.url("/1"))
         assert len(site.asked) <= 6
 
 
@@ -377,7 +379,7 @@ async def test_five_redirects_are_followed() -> None:
     """As many as are promised."""
     answers = {f"/{number}": redirect(f"/{number + 1}") for number in range(5)}
     async with serving({**answers, "/5": ok()}) as site:
-        assert (await get(Fetcher(HERE), site.url("/0"))).url == site.url("/5")
+        assert (await get(SafeHttpClient(HERE), site.url("/0"))).url == site.url("/5")
 
 
 # --- bounds
@@ -411,20 +413,23 @@ async def test_five_redirects_are_followed() -> None:
 async def test_answers_that_are_not_taken(answer: bytes, reason: str) -> None:
     """Too large, also after decompression; cut off; or none with a content."""
     async with serving({"/a.png": answer}) as site:
-        assert reason in await refusal(Fetcher(HERE), site.url(), max_bytes=1000)
+        assert reason in await refusal(SafeHttpClient(HERE), site.url(), max_bytes=1000)
 
 
 async def test_a_size_that_is_announced_is_refused_before_it_comes() -> None:
     """The server never sends the body."""
     async with serving({"/a.png": b"HTTP/1.1 200 OK\r\ncontent-length: 1001\r\n\r\n"}, hangs_after=True) as site:
-        assert await refusal(Fetcher(HERE), site.url(), max_bytes=1000) == "it is larger than 1,000 bytes"
+        assert await refusal(SafeHttpClient(HERE), site.url(), max_bytes=1000) == "it is larger than 1,000 bytes"
 
 
 async def test_as_many_bytes_as_are_allowed_are_taken() -> None:
     """Compressed or not."""
     answers = {"/1": ok(b"x" * 1000), "/2": ok(gzip.compress(b"x" * 1000), "content-encoding: gzip")}
     async with serving(answers) as site:
-        assert [len((await get(Fetcher(HERE), site.url(path), 1000)).content) for path in answers] == [1000, 1000]
+        assert [len((await get(SafeHttpClient(HERE), site.url(path), 1000)).content) for path in answers] == [
+            1000,
+            1000,
+        ]
 
 
 @pytest.mark.parametrize("answer", [None, b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"])
@@ -433,7 +438,7 @@ async def test_who_does_not_answer_in_time_is_left(answer: bytes | None) -> None
     loop = asyncio.get_running_loop()
     async with serving({} if answer is None else {"/a.png": answer}, hangs_after=True) as site:
         began = loop.time()
-        assert await refusal(Fetcher(HERE), site.url(), within_s=20) == "it took more than 20 s"
+        assert await refusal(SafeHttpClient(HERE), site.url(), within_s=20) == "it took more than 20 s"
         assert loop.time() - began == pytest.approx(20, abs=0.001)
 
 
@@ -450,7 +455,7 @@ async def test_an_answer_in_drops_ends_with_the_time() -> None:
     loop = asyncio.get_running_loop()
     async with listening(drip) as port:
         began = loop.time()
-        said = await refusal(Fetcher(HERE), f"http://127.0.0.1:{port}/", within_s=20)
+        said = await refusal(SafeHttpClient(HERE), f"http://127.0.0.1:{port}/", within_s=20)
         assert said == "it took more than 20 s"
         assert loop.time() - began == pytest.approx(20, abs=0.001)
 
@@ -476,7 +481,9 @@ async def test_a_resolver_that_does_not_answer_ends_with_the_time() -> None:
 
     loop = asyncio.get_running_loop()
     began = loop.time()
-    assert await refusal(Fetcher(NOBODY, never), "https://pictures.test/", within_s=20) == "it took more than 20 s"
+    assert (
+        await refusal(SafeHttpClient(NOBODY, never), "https://pictures.test/", within_s=20) == "it took more than 20 s"
+    )
     assert loop.time() - began == pytest.approx(20, abs=0.001)
 
 
@@ -484,7 +491,7 @@ async def test_nobody_listens() -> None:
     """The host is named."""
     async with serving({}) as site:
         url = site.url()
-    assert 'no connection to "127.0.0.1"' in await refusal(Fetcher(HERE), url)
+    assert 'no connection to "127.0.0.1"' in await refusal(SafeHttpClient(HERE), url)
 
 
 async def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -492,7 +499,7 @@ async def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.Monk
     async with serving({"/a.png": ok()}) as site, serving({}) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url(""))
-        assert (await get(Fetcher(HERE), site.url())).content == PNG
+        assert (await get(SafeHttpClient(HERE), site.url())).content == PNG
         assert proxy.asked == []
 
 
@@ -510,7 +517,7 @@ async def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.Monk
 async def test_the_media_type_is_told_when_it_is_one(named: str, media_type: str | None) -> None:
     """Without parameters, in small letters; foreign text that is none is dropped."""
     async with serving({"/a.png": ok(PNG, f"content-type: {named}")}) as site:
-        assert (await get(Fetcher(HERE), site.url())).media_type == media_type
+        assert (await get(SafeHttpClient(HERE), site.url())).media_type == media_type
 
 
 # --- certificates
@@ -519,29 +526,29 @@ async def test_the_media_type_is_told_when_it_is_one(named: str, media_type: str
 async def test_certificates_are_checked_against_the_name(authority: Authority) -> None:
     """Though the connection goes to an address."""
     names = Names(["127.0.0.1"])
-    fetcher = Fetcher(Trusted.parse(["pictures.test", "other.test", "127.0.0.1"]), names)
+    safe_http = SafeHttpClient(Trusted.parse(["pictures.test", "other.test", "127.0.0.1"]), names)
     async with serving({"/a.png": ok()}, authority.server("pictures.test")) as site:
         url = site.url(host="pictures.test", scheme="https")
-        assert await get(fetcher, url) == Fetched(content=PNG, media_type=None, url=url)
-        said = await refusal(fetcher, site.url(host="other.test", scheme="https"))
+        assert await get(safe_http, url) == Fetched(content=PNG, media_type=None, url=url)
+        said = await refusal(safe_http, site.url(host="other.test", scheme="https"))
         assert 'no connection to "other.test"' in said
         assert "certificate is not valid for 'other.test'" in said
-        assert "IP address mismatch" in await refusal(fetcher, site.url(scheme="https"))
+        assert "IP address mismatch" in await refusal(safe_http, site.url(scheme="https"))
         assert len(site.asked) == 1
 
 
 async def test_a_certificate_for_an_address_is_good_for_it(authority: Authority) -> None:
     """No name is sent then."""
     async with serving({"/a.png": ok()}, authority.server("127.0.0.1")) as site:
-        assert (await get(Fetcher(HERE), site.url(scheme="https"))).content == PNG
+        assert (await get(SafeHttpClient(HERE), site.url(scheme="https"))).content == PNG
 
 
 async def test_names_at_one_address_show_a_certificate_each(authority: Authority) -> None:
     """A redirect to another name is not answered over the connection of the first one."""
     async with serving({"/a.png": ok()}, authority.server("pictures.test")) as site:
         site.answers["/1"] = redirect(site.url(host="other.test", scheme="https"))
-        fetcher = Fetcher(Trusted.parse(["pictures.test", "other.test"]), Names(["127.0.0.1"]))
-        said = await refusal(fetcher, site.url("/1", "pictures.test", "https"))
+        safe_http = SafeHttpClient(Trusted.parse(["pictures.test", "other.test"]), Names(["127.0.0.1"]))
+        said = await refusal(safe_http, site.url("/1", "pictures.test", "https"))
         assert 'after a redirect, no connection to "other.test"' in said
         assert "not valid for 'other.test'" in said
 
@@ -552,26 +559,26 @@ async def test_https_redirects_to_http_at_trusted_hosts_only(authority: Authorit
         serving({"/a.png": ok()}) as plain,
         serving({}, authority.server("pictures.test")) as site,
     ):
-        fetcher = Fetcher(Trusted.parse([f"pictures.test:{site.port}"]), Names(["127.0.0.1"]))
+        safe_http = SafeHttpClient(Trusted.parse([f"pictures.test:{site.port}"]), Names(["127.0.0.1"]))
         site.answers["/1"] = redirect(plain.url(host="pictures.test"))
         first = site.url("/1", "pictures.test", "https")
-        assert "plain http://" in await refusal(fetcher, first)
+        assert "plain http://" in await refusal(safe_http, first)
         assert plain.asked == []
-        assert (await get(fetcher.trusting(plain.url(host="pictures.test")), first)).content == PNG
+        assert (await get(safe_http.with_trusted(plain.url(host="pictures.test")), first)).content == PNG
 
 
 async def test_who_is_certified_by_nobody_is_refused(tmp_path: Path) -> None:
     """The environment's authorities replace the system's."""
     stranger = Authority(trustme.CA(), tmp_path / "stranger.pem")
     async with serving({"/a.png": ok()}, stranger.server("127.0.0.1")) as site:
-        assert "CERTIFICATE_VERIFY_FAILED" in await refusal(Fetcher(HERE), site.url(scheme="https"))
+        assert "CERTIFICATE_VERIFY_FAILED" in await refusal(SafeHttpClient(HERE), site.url(scheme="https"))
         assert site.asked == []
 
 
 async def test_authorities_that_cannot_be_read_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the variable that names them."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
-    said = await refusal(Fetcher(HERE), "https://127.0.0.1:1/a.png")
+    said = await refusal(SafeHttpClient(HERE), "https://127.0.0.1:1/a.png")
     assert "the certificate authorities cannot be read" in said
     assert "SSL_CERT_FILE" in said
 
@@ -584,8 +591,8 @@ async def test_many_downloads_at_once_share_the_authorities(
     file.write_bytes(authority.file.read_bytes())
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     async with serving({"/a.png": ok()}, authority.server("127.0.0.1")) as site:
-        fetcher = Fetcher(NOBODY)
-        wider = fetcher.trusting(site.url(scheme="https"))
+        safe_http = SafeHttpClient(NOBODY)
+        wider = safe_http.with_trusted(site.url(scheme="https"))
         await asyncio.gather(*(get(wider, site.url(scheme="https")) for _ in range(5)))
         file.unlink()
-        assert (await get(fetcher.trusting(site.url(scheme="https")), site.url(scheme="https"))).content == PNG
+        assert (await get(safe_http.with_trusted(site.url(scheme="https")), site.url(scheme="https"))).content == PNG

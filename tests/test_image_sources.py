@@ -373,7 +373,7 @@ async def test_a_copy_that_is_deleted_in_this_moment_is_no_fault(tmp_path: Path)
         first = await own(here)
         settings = here.studio.settings
         async with open_store(settings.resolved_database_url()) as store:
-            finder = ImageFinder(Journal(store, here.clock), (), tmp_path, here.studio.fetcher)
+            finder = ImageFinder(Journal(store, here.clock), (), tmp_path, here.studio.safe_http)
             found = await finder.find(wish(**KONTEXT, image=f"{first.id}.1"), LOCAL, files_allowed=True)
             Path(first.images[0].path or "").unlink()
             (source,) = (await found.read()).sources

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from drawn import SIZE, bomb, chunk, drawn, exif, opened, photo, png_header, written
 
-from journey_mcp.anatomy import NotAPicture
+from journey_mcp.container import NotAPicture
 from journey_mcp.imaging import FORMATS, PictureData, check_same_size, look, readable_format_of
 
 CASES = Path(__file__).parent / "cases"

@@ -13,8 +13,8 @@ from manual_clock import ManualClock
 from support import created, running_studio, settings_for, statements, wish, world
 
 from journey_mcp import sandbox
-from journey_mcp.copies import Copies
-from journey_mcp.fetching import Fetcher, Trusted
+from journey_mcp.blobs import Blobs
+from journey_mcp.fetching import SafeHttpClient, Trusted
 from journey_mcp.journal import LEASE_S, Journal
 from journey_mcp.leases import RENEW_AFTER_S, keep
 from journey_mcp.owners import new_worker_id
@@ -176,7 +176,7 @@ async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path
                     journal,
                     addresses=addresses,
                     go_on=lambda _task: None,
-                    forget_older=Copies(tmp_path, 0, Fetcher(Trusted()), clock).forget_older,
+                    forget_older=Blobs(tmp_path, 0, SafeHttpClient(Trusted()), clock).forget_older,
                     keep_s=1e9,
                 )
             )

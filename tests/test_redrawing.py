@@ -26,14 +26,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
-from journey_mcp.anatomy import NotAPicture
+from journey_mcp.container import NotAPicture
 from journey_mcp.imaging import FORMATS, Limits, PictureData, look
-from journey_mcp.redrawing import made_fit
+from journey_mcp.redrawing import fit_to_limits
 
 
 def fit(content: bytes, **limits: Any) -> tuple[PictureData, tuple[str, ...]]:
     """Within these limits."""
-    made, notices = made_fit(content, Limits(**limits))
+    made, notices = fit_to_limits(content, Limits(**limits))
     return made, tuple(str(notice.about("it")).removeprefix("it: ") for notice in notices)
 
 
@@ -84,10 +84,10 @@ def test_spoiled_files_are_refused_or_mended(data: st.DataObject) -> None:
     cut = data.draw(st.integers(8, len(content)))
     limits = data.draw(st.sampled_from([Limits(), Limits(formats=("png",)), Limits(max_pixels=500)]))
     try:
-        taken, _ = made_fit(bytes(content[:cut]), limits)
+        taken, _ = fit_to_limits(bytes(content[:cut]), limits)
     except NotAPicture:
         return
-    again, _ = made_fit(taken.content, limits)
+    again, _ = fit_to_limits(taken.content, limits)
     assert (again.format, again.width, again.height) == (taken.format, taken.width, taken.height)
     # Pillow may compress a profile otherwise than Python
     assert taken.format != "png" or difference(opened(again), opened(taken)) == 0

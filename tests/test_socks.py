@@ -16,7 +16,7 @@ from support import Authority, created, running_studio, serving, settings_for, w
 
 from journey_mcp import sandbox, socks
 from journey_mcp.errors import SetupError, Unreachable
-from journey_mcp.fetching import Fetcher, FetchError, Trusted
+from journey_mcp.fetching import FetchError, SafeHttpClient, Trusted
 from journey_mcp.tasks import Status
 
 PUBLIC = "93.184.216.34"
@@ -145,7 +145,7 @@ async def fetched(url: str, addresses: list[str]) -> bytes:
     async def resolve(_host: str, _port: int) -> list[str]:
         return addresses
 
-    return (await Fetcher(Trusted(), resolve).get(url, max_bytes=100, within_s=20)).content
+    return (await SafeHttpClient(Trusted(), resolve).get(url, max_bytes=100, within_s=20)).content
 
 
 @REFUSING
@@ -178,10 +178,10 @@ async def test_hosts_that_need_no_proxy_are_fetched_from_directly(
         return ["127.0.0.1"]
 
     async with images(authority) as port:
-        fetcher = Fetcher(Trusted.parse(["images.example.test"]), resolve)
+        safe_http = SafeHttpClient(Trusted.parse(["images.example.test"]), resolve)
         url = f"https://images.example.test:{port}/a.png"
         monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{proxy.port}")
-        assert (await fetcher.get(url, max_bytes=100, within_s=20)).content == b"png"
+        assert (await safe_http.get(url, max_bytes=100, within_s=20)).content == b"png"
         assert proxy.asked == []
 
 

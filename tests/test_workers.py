@@ -16,10 +16,10 @@ from manual_clock import ManualClock
 from processes import image_workers
 
 from journey_mcp import framing, image_worker
-from journey_mcp.anatomy import NotAPicture
+from journey_mcp.container import NotAPicture
 from journey_mcp.errors import SetupError
 from journey_mcp.imaging import MAX_BYTES, Limits
-from journey_mcp.redrawing import made_fit
+from journey_mcp.redrawing import fit_to_limits
 from journey_mcp.workers import Bounds, Turns, Workers
 
 IMAGE = written(drawn(), "png")
@@ -31,7 +31,7 @@ async def test_a_process_makes_an_image_fit_as_a_function_would() -> None:
     limits = Limits(formats=("jpeg",), max_pixels=500, max_bytes=5000, min_side=10)
     content = written(drawn(), "png", exif=exif(6))
     async with aclosing(Workers()) as workers:
-        assert await workers.fit(content, limits, caller="local") == made_fit(content, limits)
+        assert await workers.fit(content, limits, caller="local") == fit_to_limits(content, limits)
 
 
 async def test_a_refusal_is_told_and_the_process_goes_on() -> None:

@@ -105,10 +105,10 @@ def _images_in_short(images: Sequence[dict[str, Any]]) -> str:
     """How many there are, or where those are whose links are dead."""
     dead = [image for image in images if "url" not in image]
     alive = [str(len(images) - len(dead))] if len(images) > len(dead) else []
-    copies = [image["path"] for image in dead if "path" in image]
-    more = f" and {len(copies) - 1} more" if len(copies) > 1 else ""
+    blobs = [image["path"] for image in dead if "path" in image]
+    more = f" and {len(blobs) - 1} more" if len(blobs) > 1 else ""
     lost = dict.fromkeys(image["link"] for image in dead if "path" not in image)
-    return "; ".join([*alive, *(f"{path}{more}" for path in copies[:1]), *lost])
+    return "; ".join([*alive, *(f"{path}{more}" for path in blobs[:1]), *lost])
 
 
 def _age(seconds: float) -> str:

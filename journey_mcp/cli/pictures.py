@@ -18,7 +18,7 @@ from journey_mcp.cli import console
 from journey_mcp.cli.progress import bar
 from journey_mcp.cli.wording import for_people, to_person
 from journey_mcp.errors import InvalidArguments, JourneyError, UnknownTask
-from journey_mcp.fetching import Fetcher
+from journey_mcp.fetching import SafeHttpClient
 from journey_mcp.images import ImageId
 from journey_mcp.providers import SANDBOX
 from journey_mcp.registry import Catalog
@@ -226,10 +226,10 @@ async def _conclude(studio: Studio, task: Task, handling: Handling, *, as_list: 
     if not task.status.is_final:
         console.remark(f"Nothing is saved yet. To wait for it: {_to_go_on([task], replace(handling, wait_s=None))}")
         return console.FAILED
-    return await _save(task, handling.output, handling, studio.fetcher.trusting(task.base_url))
+    return await _save(task, handling.output, handling, studio.safe_http.with_trusted(task.base_url))
 
 
-async def _save(task: Task, output: Path, handling: Handling, fetcher: Fetcher) -> int:
+async def _save(task: Task, output: Path, handling: Handling, safe_http: SafeHttpClient) -> int:
     """Save all pictures of a task; one that cannot be saved does not keep the others from it."""
     count = 0
     # with --json, stdout holds the one object and nothing else
@@ -239,7 +239,7 @@ async def _save(task: Task, output: Path, handling: Handling, fetcher: Fetcher) 
         console.remark(f"{len(paths)} pictures: {paths[0].name} to {paths[-1].name}.")
     for path, image in zip(paths, task.images, strict=True):
         try:
-            saved = await saving.save(image, path, fetcher, replace=handling.force)
+            saved = await saving.save(image, path, safe_http, replace=handling.force)
         except JourneyError as error:
             console.error(error)
             continue

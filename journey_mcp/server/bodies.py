@@ -38,12 +38,12 @@ class Bodies:
         collected, counted, has_room = Collected(self.most_bytes), 0, True
         try:
             async with asyncio.timeout(self.within_s):
-                is_whole = False
-                while not is_whole:
+                is_complete = False
+                while not is_complete:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise ClientDisconnect
-                    is_whole = not message.get("more_body", False)
+                    is_complete = not message.get("more_body", False)
                     collected.add(message.get("body", b""))
                     if self.held_bytes + collected.size - counted > self.most_together_bytes:
                         # the rest is read all the same: few clients hear an answer before they have sent all

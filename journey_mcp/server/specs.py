@@ -299,8 +299,8 @@ def _shortened(models: list[str], catalog: Catalog) -> str:
     for model in models:
         family = catalog.models[model].family
         whole = [m for m, facts in catalog.models.items() if facts.family == family]
-        is_whole = len(whole) > 1 and set(whole) <= set(models) and all(m.startswith(f"{family}-") for m in whole)
-        words.append(f"{family}-*" if is_whole else model)
+        is_complete = len(whole) > 1 and set(whole) <= set(models) and all(m.startswith(f"{family}-") for m in whole)
+        words.append(f"{family}-*" if is_complete else model)
     return ", ".join(dict.fromkeys(words))
 
 

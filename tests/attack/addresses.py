@@ -10,7 +10,7 @@ from typing import Any
 from test_fetching import redirect, serving
 
 from attack.attempts import Ground, Outcome
-from journey_mcp.fetching import Fetcher, FetchError, Trusted
+from journey_mcp.fetching import FetchError, SafeHttpClient, Trusted
 
 _PRIVATE = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
@@ -71,9 +71,9 @@ def connections(*, but: int | None = None) -> Iterator[list[str]]:
         is_watched = False
 
 
-async def _refused(fetcher: Fetcher, url: str) -> bool:
+async def _refused(safe_http: SafeHttpClient, url: str) -> bool:
     try:
-        await fetcher.get(url, max_bytes=1000, within_s=5)
+        await safe_http.get(url, max_bytes=1000, within_s=5)
     except FetchError:
         return True
     return False
@@ -82,11 +82,11 @@ async def _refused(fetcher: Fetcher, url: str) -> bool:
 async def private_addresses(ground: Ground) -> Outcome:
     """None of them is connected to."""
     outcome = Outcome(unit="notations of private addresses")
-    fetcher = Fetcher(Trusted.parse([]))
+    safe_http = SafeHttpClient(Trusted.parse([]))
     for address in some_private(ground.random, ground.count(24)):
         for host in forms(address):
             with connections() as made:
-                refused = await _refused(fetcher, f"https://{host}:{ground.random.randrange(1, 65536)}/a.png")
+                refused = await _refused(safe_http, f"https://{host}:{ground.random.randrange(1, 65536)}/a.png")
             outcome.attempt(held=refused and not made, what=f"{host} ({address})")
     return outcome
 
@@ -106,10 +106,10 @@ async def redirects(ground: Ground) -> Outcome:
     ]
     targets = [ground.random.choice(schemes).format(place) for place in places] + others
     async with serving({f"/{n}": redirect(target.replace("\r", "")) for n, target in enumerate(targets)}) as site:
-        fetcher = Fetcher(Trusted.parse([f"127.0.0.1:{site.port}"]))
+        safe_http = SafeHttpClient(Trusted.parse([f"127.0.0.1:{site.port}"]))
         for number, target in enumerate(targets):
             with connections(but=site.port) as made:
-                refused = await _refused(fetcher, site.url(f"/{number}"))
+                refused = await _refused(safe_http, site.url(f"/{number}"))
             outcome.attempt(held=refused and not made, what=target)
     return outcome
 
@@ -126,6 +126,6 @@ async def rebinding(ground: Ground) -> Outcome:
             return answers.pop(0) if len(answers) > 1 else answers[0]
 
         with connections() as made:
-            await _refused(Fetcher(Trusted.parse([]), resolve), "https://rebind.test/a.png")
+            await _refused(SafeHttpClient(Trusted.parse([]), resolve), "https://rebind.test/a.png")
         outcome.attempt(held=set(made) <= {_PUBLIC}, what=f"{private} for {answers}")
     return outcome

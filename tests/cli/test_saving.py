@@ -14,10 +14,10 @@ from PIL import Image
 
 from journey_mcp import saving
 from journey_mcp.errors import InvalidArguments, SetupError, UpstreamError
-from journey_mcp.fetching import Fetcher, Trusted
+from journey_mcp.fetching import SafeHttpClient, Trusted
 from journey_mcp.images import OutputImage
 
-NOBODY = Fetcher(Trusted())
+NOBODY = SafeHttpClient(Trusted())
 
 
 def drawn(kind: str) -> bytes:
@@ -52,8 +52,8 @@ def redirect(path: str) -> bytes:
 
 
 async def saved(url: str, path: Path, *, trusted: str | None = None, replace: bool = False) -> saving.Saved:
-    fetcher = NOBODY.trusting(trusted) if trusted else NOBODY
-    return await saving.save(OutputImage(url=url), path, fetcher, replace=replace)
+    safe_http = NOBODY.with_trusted(trusted) if trusted else NOBODY
+    return await saving.save(OutputImage(url=url), path, safe_http, replace=replace)
 
 
 async def test_redirects_are_followed_five_times(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ async def test_our_own_copy_saves_asking(tmp_path: Path) -> None:
 async def test_without_the_copy_the_link_is_asked(tmp_path: Path) -> None:
     async with answering(lambda _: ok(PNG)) as origin:
         image = OutputImage(url=f"{origin}/x", path=str(tmp_path / "gone.png"))
-        done = await saving.save(image, tmp_path / "a.png", NOBODY.trusting(origin))
+        done = await saving.save(image, tmp_path / "a.png", NOBODY.with_trusted(origin))
     assert done.path.read_bytes() == PNG
 
 

@@ -15,10 +15,10 @@ from manual_clock import ManualClock
 from support import environment_of
 
 from journey_mcp import sandbox
+from journey_mcp.blobs import Blobs
 from journey_mcp.connections import Connections, open_connections
-from journey_mcp.copies import Copies
 from journey_mcp.errors import InvalidRequest, JourneyError, RateLimited, Unreachable
-from journey_mcp.fetching import Fetcher, Trusted
+from journey_mcp.fetching import SafeHttpClient, Trusted
 from journey_mcp.images import OutputImage
 from journey_mcp.pictures import Pictures, Source
 from journey_mcp.requests import ImageRequest, PreparedRequest
@@ -120,8 +120,8 @@ class Recorder:
         ((self._account, self._provider),) = connections.providers()
         self._clock = ManualClock()
         self._fit = partial(workers.fit, caller="local")
-        self._fetcher = Fetcher(Trusted.parse(["127.0.0.1"]))
-        self._copies = Copies(folder, _MAX_BYTES, self._fetcher, self._clock)
+        self._safe_http = SafeHttpClient(Trusted.parse(["127.0.0.1"]))
+        self._blobs = Blobs(folder, _MAX_BYTES, self._safe_http, self._clock)
 
     async def record(self, case: Case) -> Recording:
         """Let the fault strike, and record what comes of it."""
@@ -169,7 +169,7 @@ class Recorder:
         if request.image:
             source = Source(name="image", kind="at an address of this network only", url=request.image, is_here=True)
             pictures = Pictures(sources=(source,), mask=None)
-            images, _, _ = await pictures.prepared(offer, self._account, self._fetcher, self._fit)
+            images, _, _ = await pictures.prepared(offer, self._account, self._safe_http, self._fit)
             prepared = replace(prepared, images=images)
         submissions: list[Submitted[Raw]] = []
         while len(submissions) < _TRIES:
@@ -196,7 +196,7 @@ class Recorder:
     async def _copy(self, final: Raw) -> tuple[str, ...]:
         """Copy the images of a finished task; return a notice for each that could not be copied."""
         assert isinstance(final, Prediction)
-        images, notices = await self._copies.made(new_task_id(), self.origin, final.images)
+        images, notices = await self._blobs.made(new_task_id(), self.origin, final.images)
         assert [image.path is None for image in images] == [bool(notices)] * len(images)
         return notices
 

@@ -18,7 +18,7 @@ from processes import PATIENCE_S, Raw, image_workers, in_thread, raw, until_work
 from support import environment_of
 
 from journey_mcp import framing, sandbox
-from journey_mcp.anatomy import NotAPicture
+from journey_mcp.container import NotAPicture
 from journey_mcp.errors import NotSubmitted
 from journey_mcp.imaging import Limits
 from journey_mcp.workers import Bounds, Workers

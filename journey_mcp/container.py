@@ -76,7 +76,7 @@ _GIF_EXTENSION, _GIF_IMAGE, _GIF_CONTROL = 0x21, 0x2C, 0xF9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Anatomy:
+class Container:
     """The pieces of an image file, told apart without decoding."""
 
     bare: bytes
@@ -84,7 +84,7 @@ class Anatomy:
     width: int
     """As it is stored, before any orientation."""
     height: int
-    is_whole: bool
+    is_complete: bool
     """Its end was seen. Decoders are lenient, and would make up what is missing."""
     exif: bytes = b""
     is_animated: bool = False
@@ -106,20 +106,20 @@ class Anatomy:
         return 1
 
 
-def dissected(kind: str, content: bytes) -> Anatomy:
+def dissected(kind: str, content: bytes) -> Container:
     """The pieces of a PNG, JPEG, WebP or GIF.
 
     Raises:
         NotAPicture: its start is damaged, or it has more pieces or pixels than can be handled.
     """
     try:
-        anatomy = _ANATOMIES[kind](content)
+        container = _ANATOMIES[kind](content)
     except (IndexError, ValueError):
         raise damaged(kind, "its start cannot be read") from None
-    if not anatomy.width or not anatomy.height:
+    if not container.width or not container.height:
         raise damaged(kind, "its start cannot be read")
-    check_pixels(anatomy.width, anatomy.height)
-    return anatomy
+    check_pixels(container.width, container.height)
+    return container
 
 
 def check_pixels(width: int, height: int) -> None:
@@ -151,7 +151,7 @@ def exact_profile(profile: bytes | None) -> bytes | None:
 # --- PNG: https://www.w3.org/TR/png-3/
 
 
-def _png(content: bytes) -> Anatomy:
+def _png(content: bytes) -> Container:
     colours: dict[bytes, bytes] = {}
     header, data, exif, frames, name = b"", [], b"", 0, b""
     for name, body in _png_chunks(content):
@@ -172,11 +172,11 @@ def _png(content: bytes) -> Anatomy:
         *(_chunk(*colour) for colour in colours.items()),
         _chunk(b"IDAT", b"".join(data)),
     ]
-    return Anatomy(
+    return Container(
         bare=b"".join([_PNG_MAGIC, *pieces, _chunk(b"IEND", b"")]),
         width=int.from_bytes(header[:4]),
         height=int.from_bytes(header[4:8]),
-        is_whole=name == b"IEND",
+        is_complete=name == b"IEND",
         exif=exif,
         is_animated=frames > 1,
         is_lossless=True,
@@ -262,7 +262,7 @@ def _inflates_to(data: memoryview, length: int) -> bool:
 # --- JPEG: https://www.w3.org/Graphics/JPEG/itu-t81.pdf, annex B
 
 
-def _jpeg(content: bytes) -> Anatomy:
+def _jpeg(content: bytes) -> Container:
     kept, exif, frame, scans, marker = [b"\xff\xd8"], b"", b"", 0, 0
     for marker, body, data in _jpeg_segments(content):
         if marker in _JPEG_FRAMES:
@@ -277,7 +277,9 @@ def _jpeg(content: bytes) -> Anatomy:
     if scans > _MAX_SCANS or scans * width * height > _MAX_SCANNED:
         raise NotAPicture(f"it is a JPEG of {scans} scans, which take too long to decode")
     end = bytes((0xFF, _JPEG_END))
-    return Anatomy(bare=b"".join([*kept, end]), width=width, height=height, is_whole=marker == _JPEG_END, exif=exif)
+    return Container(
+        bare=b"".join([*kept, end]), width=width, height=height, is_complete=marker == _JPEG_END, exif=exif
+    )
 
 
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
@@ -314,7 +316,7 @@ def _jpeg_needed(marker: int, body: bytes) -> bytes | None:
 # --- WebP: https://developers.google.com/speed/webp/docs/riff_container
 
 
-def _webp(content: bytes) -> Anatomy:
+def _webp(content: bytes) -> Container:
     kept: list[bytes | memoryview] = [b"WEBP"]
     exif, frames, size, is_lossless = b"", 0, (0, 0), False
     length = 8 + int.from_bytes(content[4:8], "little")
@@ -329,11 +331,11 @@ def _webp(content: bytes) -> Anatomy:
             exif = bytes(body)
         frames += name == b"ANMF"
     bare = b"".join(kept)
-    return Anatomy(
+    return Container(
         bare=content[:length] if frames else b"RIFF" + len(bare).to_bytes(4, "little") + bare,
         width=size[0],
         height=size[1],
-        is_whole=length <= len(content),
+        is_complete=length <= len(content),
         exif=exif,
         is_animated=frames > 1,
         is_lossless=is_lossless,
@@ -365,7 +367,7 @@ def _webp_size(name: bytes, body: memoryview) -> tuple[int, int]:
 # --- GIF: https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 
 
-def _gif(content: bytes) -> Anatomy:
+def _gif(content: bytes) -> Container:
     """The first image, and how it is to be shown."""
     at = 13 + _gif_colours(content[10])
     width, height = (int.from_bytes(content[start : start + 2], "little") for start in (6, 8))
@@ -380,11 +382,11 @@ def _gif(content: bytes) -> Anatomy:
         if frames <= 1 and (is_image or (content[at + 1] == _GIF_CONTROL and not frames)):
             kept.append(content[at:end])
         at = end
-    return Anatomy(
+    return Container(
         bare=b"".join([*kept, b";"]),
         width=width,
         height=height,
-        is_whole=at <= len(content),
+        is_complete=at <= len(content),
         is_animated=frames > 1,
         is_lossless=True,
     )
@@ -405,5 +407,5 @@ def _gif_end(content: bytes, at: int, blocks: int) -> tuple[int, int]:
     return at + 1, blocks
 
 
-_ANATOMIES: dict[str, Callable[[bytes], Anatomy]] = {"png": _png, "jpeg": _jpeg, "webp": _webp, "gif": _gif}
+_ANATOMIES: dict[str, Callable[[bytes], Container]] = {"png": _png, "jpeg": _jpeg, "webp": _webp, "gif": _gif}
 """How the pieces of each format are told apart."""

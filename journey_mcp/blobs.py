@@ -12,9 +12,9 @@ import anyio
 from anyio import to_thread
 
 from journey_mcp import imaging
-from journey_mcp.anatomy import NotAPicture
 from journey_mcp.clock import Clock
-from journey_mcp.fetching import Fetcher, FetchError
+from journey_mcp.container import NotAPicture
+from journey_mcp.fetching import FetchError, SafeHttpClient
 from journey_mcp.images import ImageId, OutputImage
 
 _WITHIN_S = 60.0
@@ -35,13 +35,13 @@ async def read_copy(image: OutputImage) -> bytes | None:
         return None
 
 
-class Copies:
+class Blobs:
     """The folder of copies. With a limit of 0 bytes none are made."""
 
-    def __init__(self, data_dir: Path, max_bytes: int, fetcher: Fetcher, clock: Clock) -> None:
+    def __init__(self, data_dir: Path, max_bytes: int, safe_http: SafeHttpClient, clock: Clock) -> None:
         self._folder = data_dir / _FOLDER
         self._max_bytes = max_bytes
-        self._fetcher = fetcher
+        self._safe_http = safe_http
         self._clock = clock
 
     async def made(
@@ -81,8 +81,8 @@ class Copies:
         return await self._copy(id_, base_url, image)
 
     async def _copy(self, id_: ImageId, base_url: str, image: OutputImage) -> OutputImage:
-        fetcher = self._fetcher.trusting(base_url)
-        content = (await fetcher.get(image.url, max_bytes=self._max_bytes, within_s=_WITHIN_S)).content
+        safe_http = self._safe_http.with_trusted(base_url)
+        content = (await safe_http.get(image.url, max_bytes=self._max_bytes, within_s=_WITHIN_S)).content
         seen = await to_thread.run_sync(imaging.look, content)
         path = self._folder / f"{id_}.{'jpg' if seen.format == 'jpeg' else seen.format}"
         await to_thread.run_sync(self._write, path, content)
