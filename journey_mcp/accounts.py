@@ -11,7 +11,7 @@ from journey_mcp.settings import Settings, no_key
 
 SANDBOX_KEY = "sandbox"
 """Every built-in sandbox takes this key, so that a second process can ask the first one's."""
-_IMITATED = "journeyapi"
+_FAKED = "journeyapi"
 
 
 def accounts_of(settings: Settings, registry: Registry) -> list[Account]:
@@ -40,10 +40,10 @@ def accounts_of(settings: Settings, registry: Registry) -> list[Account]:
 
 def sandbox_account(base_url: BaseUrl, registry: Registry) -> Account:
     """The account at a built-in sandbox."""
-    facts = registry.providers[_IMITATED]
+    facts = registry.providers[_FAKED]
     return Account(
         provider=SANDBOX,
-        facts_id=_IMITATED,
+        facts_id=_FAKED,
         base_url=base_url,
         key=SANDBOX_KEY,
         key_variable=facts.key_variable,
@@ -61,7 +61,7 @@ def catalog_of(settings: Settings, registry: Registry) -> Catalog:
         SetupError: as `accounts_of`.
     """
     accounts = accounts_of(settings, registry)
-    return registry.catalog([account.facts_id for account in accounts] or [_IMITATED])
+    return registry.catalog([account.facts_id for account in accounts] or [_FAKED])
 
 
 def _account(name: str, settings: Settings, registry: Registry) -> Account:

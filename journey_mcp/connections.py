@@ -173,6 +173,6 @@ async def _own_sandbox(registry: Registry, catalog: Catalog) -> AsyncIterator[Ac
     from journey_mcp import sandbox  # noqa: PLC0415  # only without a key
 
     wire_ids = tuple(offer.wire_id for offers in catalog.offers.values() for offer in offers)
-    imitation = sandbox.JourneyApiSettings(keys=(SANDBOX_KEY,), credits=1_000_000, extra_models=wire_ids)
-    async with sandbox.running(sandbox.Settings(journeyapi=imitation)) as running:
+    fake = sandbox.JourneyApiSettings(keys=(SANDBOX_KEY,), credits=1_000_000, extra_models=wire_ids)
+    async with sandbox.running(sandbox.Settings(journeyapi=fake)) as running:
         yield sandbox_account(BaseUrl(running.base_url), registry)

@@ -120,14 +120,14 @@ async def in_thread(call: Any, *arguments: Any, **more: Any) -> Any:
 async def until_created(upstream: sandbox.Running) -> None:
     """Wait until the sandbox has created a task; its request has been seen, and read, by then."""
     with anyio.fail_after(PATIENCE_S):
-        while not any(entry.outcome == "created" for entry in upstream.sandbox.ledger.submissions):
+        while not any(entry.outcome == "created" for entry in upstream.sandbox.request_log.submissions):
             await anyio.sleep(0.01)
 
 
 async def until_seen(upstream: sandbox.Running, endpoint: str, count: int = 1) -> None:
     """Wait until the sandbox has received so many requests."""
     with anyio.fail_after(PATIENCE_S):
-        while upstream.sandbox.ledger.requests[endpoint] < count:
+        while upstream.sandbox.request_log.requests[endpoint] < count:
             await anyio.sleep(0.01)
 
 

@@ -151,21 +151,21 @@ class World:
     @property
     def sent(self) -> list[dict[str, Any]]:
         """The bodies of the creating requests that the sandbox received."""
-        return [entry.request for entry in self.upstream.sandbox.ledger.submissions]
+        return [entry.request for entry in self.upstream.sandbox.request_log.submissions]
 
     def sent_to(self, service: str) -> list[Any]:
         """The bodies of the creating requests that one service received."""
-        return [entry.request for entry in self.upstream.sandbox.ledger.submissions if entry.service == service]
+        return [entry.request for entry in self.upstream.sandbox.request_log.submissions if entry.service == service]
 
     @property
     def created(self) -> list[str]:
         """The services that created a task, in order."""
-        return [e.service for e in self.upstream.sandbox.ledger.submissions if e.outcome == "created"]
+        return [e.service for e in self.upstream.sandbox.request_log.submissions if e.outcome == "created"]
 
     @property
     def asked(self) -> dict[str, int]:
         """How often each endpoint was asked."""
-        return dict(self.upstream.sandbox.ledger.requests)
+        return dict(self.upstream.sandbox.request_log.requests)
 
     def faults(self, *texts: str) -> None:
         """What goes wrong from now on."""
@@ -179,9 +179,9 @@ async def world(folder: Path, *faults: str, **more: Any) -> AsyncIterator[World]
     Capital keywords are environment variables, the others settings of the imitated JourneyAPI.
     """
     environment = {name: str(value) for name, value in more.items() if name.isupper()}
-    imitation = sandbox.JourneyApiSettings(**{name: value for name, value in more.items() if not name.isupper()})
+    fake = sandbox.JourneyApiSettings(**{name: value for name, value in more.items() if not name.isupper()})
     async with (
-        sandbox.running(sandbox.Settings(speed=0, seed=7, journeyapi=imitation)) as upstream,
+        sandbox.running(sandbox.Settings(speed=0, seed=7, journeyapi=fake)) as upstream,
         running_studio(settings_for(upstream.base_url, folder, **environment), clock := ManualClock()) as studio,
     ):
         opened = World(studio, upstream, folder, clock)

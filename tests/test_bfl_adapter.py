@@ -354,9 +354,9 @@ def account(base_url: str, key: str = KEY) -> Account:
 async def adapter(*faults: Any, key: str = KEY, **more: Any) -> AsyncIterator[tuple[BlackForestLabs, sandbox.Running]]:
     """The adapter at a sandbox that does these things wrong."""
     parsed = tuple(sandbox.Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults)
-    imitation = sandbox.BflSettings(**{"keys": (KEY,), **more})
+    fake = sandbox.BflSettings(**{"keys": (KEY,), **more})
     async with (
-        sandbox.running(sandbox.Settings(speed=0, faults=parsed, bfl=imitation)) as running,
+        sandbox.running(sandbox.Settings(speed=0, faults=parsed, bfl=fake)) as running,
         new_http_client() as http,
     ):
         yield BlackForestLabs(account(running.base_urls["bfl"], key), http), running
@@ -430,8 +430,8 @@ async def test_a_second_sandbox_never_sees_the_key() -> None:
         assert prediction.poll_url is not None
         assert prediction.poll_url.startswith(other.origin)
         assert (await fetched(api, prediction)).status is DONE
-        assert sum(other.sandbox.ledger.requests.values()) == 0
-        assert running.sandbox.ledger.requests["bfl/get_result"] == 1
+        assert sum(other.sandbox.request_log.requests.values()) == 0
+        assert running.sandbox.request_log.requests["bfl/get_result"] == 1
 
 
 async def test_with_a_webhook_there_is_no_polling_address() -> None:
@@ -440,7 +440,7 @@ async def test_with_a_webhook_there_is_no_polling_address() -> None:
         prediction = await api.submit(asked(webhook=Webhook(url=HOOK, secret="hush")), offer())
         assert prediction.poll_url is None
         assert (await fetched(api, prediction)).status is RUNNING
-        (submission,) = running.sandbox.ledger.submissions
+        (submission,) = running.sandbox.request_log.submissions
         assert (submission.outcome, submission.request["webhook_secret"]) == ("created", "hush")
 
 
@@ -596,7 +596,7 @@ async def test_a_creating_request_that_goes_wrong(
         assert type(raised.value) is error
         assert says in str(raised.value)
         assert raised.value.failure.next_step
-        assert running.sandbox.ledger.requests["bfl/submit"] == 1
+        assert running.sandbox.request_log.requests["bfl/submit"] == 1
 
 
 async def test_a_refused_parameter_is_named() -> None:

@@ -17,7 +17,7 @@ from journey_mcp import __version__, registry
 from journey_mcp.errors import all_errors
 from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 from journey_mcp.sandbox.faults import KINDS
-from journey_mcp.server.menu import read_menu
+from journey_mcp.server.tool_set import read_tool_set
 from journey_mcp.settings import Settings, read_settings, variables
 
 ROOT = Path(__file__).parent.parent
@@ -55,7 +55,7 @@ def type_of(field: Any) -> str:
 def tools_table() -> str:
     """The tools and their arguments."""
     rows = []
-    for tool in read_menu(read_settings({key: "k" for key, _ in SERVICES.values()})).tools:
+    for tool in read_tool_set(read_settings({key: "k" for key, _ in SERVICES.values()})).tools:
         required = tool["inputSchema"].get("required", [])
         names = [f"**{n}**" if n in required else n for n in tool["inputSchema"]["properties"]]
         rows.append([f"`{tool['name']}`", tool["description"].split(". ")[0].removesuffix(".") + ".", ", ".join(names)])

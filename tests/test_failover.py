@@ -145,7 +145,7 @@ async def test_when_everybody_refuses_the_error_says_why_for_each(tmp_path: Path
         assert "journeyapi: journeyapi has too little money" in failure.message
         assert "bfl: bfl does not accept the key" in failure.message
         assert "Nothing was charged" in (failure.next_step or "")
-        assert len(here.upstream.sandbox.ledger.submissions) == 2
+        assert len(here.upstream.sandbox.request_log.submissions) == 2
 
 
 async def test_403_at_vtrix_is_an_empty_balance(tmp_path: Path) -> None:

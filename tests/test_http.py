@@ -21,7 +21,7 @@ from support import environment_of, running_studio, serving
 from journey_mcp import sandbox
 from journey_mcp.allowed_hosts import AllowedHosts
 from journey_mcp.handshake.lines import Overlong
-from journey_mcp.server import Backstage
+from journey_mcp.server import Lifespan
 from journey_mcp.server.bodies import Bodies, TooMuchAtOnceError
 from journey_mcp.server.frames import INVALID_REQUEST, PARSE_ERROR
 from journey_mcp.server.http import make_app
@@ -40,7 +40,7 @@ async def serving_mcp(
     async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
         settings = read_settings(environment_of(upstream, folder, **more))
         hosts = AllowedHosts.parse(settings.allowed_hosts)
-        app = make_app(Backstage(settings, running_studio, is_local=False), hosts, bodies)
+        app = make_app(Lifespan(settings, running_studio, is_local=False), hosts, bodies)
         async with app.router.lifespan_context(app), serving(app) as origin:
             yield origin, upstream
 
@@ -108,7 +108,7 @@ async def test_a_large_image_as_data_is_taken(tmp_path: Path, mode: str) -> None
         result = await client.call_tool("edit_image", arguments)
         assert result.structured_content is not None
         assert result.structured_content["status"] == "succeeded"
-        assert len(upstream.sandbox.ledger.submissions) == 1
+        assert len(upstream.sandbox.request_log.submissions) == 1
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -224,7 +224,7 @@ async def test_calls_that_fill_the_memory_together_are_asked_to_come_again(tmp_p
         async with anyio.create_task_group() as group:
             for _ in range(2):
                 group.start_soon(post)
-            await until(lambda: upstream.sandbox.ledger.requests["imagine"] == 2)
+            await until(lambda: upstream.sandbox.request_log.requests["imagine"] == 2)
             refused = await http.post("/mcp", json=call)
             assert refused.status_code == 503
             assert "try again in a moment" in problem(refused)

@@ -474,7 +474,7 @@ async def test_arguments_may_be_lists_and_blocks(tmp_path: Path, more: dict[str,
         async with client_of(read_settings(environment_of(upstream, tmp_path, "bfl"))) as client:
             arguments = {"prompt": "blue", "model": "flux-2-pro", **more}
             await client.call_tool("edit_image", arguments)  # the sandbox fetches nothing from there
-        sent = upstream.sandbox.ledger.submissions[0].request
+        sent = upstream.sandbox.request_log.submissions[0].request
         assert [sent[key] for key in ("input_image", "input_image_2", "input_image_3")] == [URL, f"{URL}?b", f"{URL}?c"]
 
 

@@ -213,9 +213,9 @@ def test_error_bodies(text: str, body: Any, words: str) -> None:
 async def adapter(*faults: str, key: str = "k", **more: Any) -> AsyncIterator[tuple[JourneyApi, sandbox.Running]]:
     """The adapter at a sandbox that does these things wrong."""
     parsed = tuple(sandbox.Fault.parse(fault) for fault in faults)
-    imitation = sandbox.JourneyApiSettings(keys=("k",), **more)
+    fake = sandbox.JourneyApiSettings(keys=("k",), **more)
     async with (
-        sandbox.running(sandbox.Settings(speed=0, faults=parsed, journeyapi=imitation)) as running,
+        sandbox.running(sandbox.Settings(speed=0, faults=parsed, journeyapi=fake)) as running,
         new_http_client() as http,
     ):
         yield JourneyApi(account(running.base_url, key), http), running
@@ -266,7 +266,7 @@ async def test_a_creating_request_is_refused_in_the_words_of_the_provider(
             await submit(api)
         assert words in str(raised.value)
         assert raised.value.failure.next_step
-        assert running.sandbox.ledger.requests["imagine"] == 1
+        assert running.sandbox.request_log.requests["imagine"] == 1
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ async def test_one_unknown_id_keeps_nobody_from_the_others(status: int) -> None:
         ids = [(await submit(api, "midjourney")).prediction_id for _ in range(2)]
         found = await api.fetch(handles("unknown", *ids))
         assert set(found) == set(ids)
-        assert running.sandbox.ledger.requests["fetch"] == 3
+        assert running.sandbox.request_log.requests["fetch"] == 3
 
 
 async def test_a_key_that_the_upstream_echoes_is_blanked_out() -> None:
@@ -309,9 +309,9 @@ async def test_a_key_that_the_upstream_echoes_is_blanked_out() -> None:
     fault = sandbox.Fault(
         on="submit", kind="status", status=400, body={"errors": [{"msg": "bad key japi_live_echoed!"}]}
     )
-    imitation = sandbox.JourneyApiSettings(keys=None)
+    fake = sandbox.JourneyApiSettings(keys=None)
     async with (
-        sandbox.running(sandbox.Settings(speed=0, faults=(fault,), journeyapi=imitation)) as running,
+        sandbox.running(sandbox.Settings(speed=0, faults=(fault,), journeyapi=fake)) as running,
         new_http_client() as http,
     ):
         with pytest.raises(Refused, match=r"bad key \[secret\]!"):

@@ -55,7 +55,7 @@ async def test_a_request_without_an_answer_ends_as_what_is_known_of_it(
             assert task.failure is not None
             assert (task.status, task.failure.code) == (Status.FAILED, code)
             assert ("charged" in task.failure.message) is is_charged
-        assert upstream.sandbox.ledger.requests["imagine"] == 0
+        assert upstream.sandbox.request_log.requests["imagine"] == 0
 
 
 async def test_an_accepted_task_of_a_model_that_is_gone_is_still_asked_for(tmp_path: Path) -> None:

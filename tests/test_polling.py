@@ -119,7 +119,7 @@ async def test_a_task_of_a_sandbox_that_is_gone_says_so(tmp_path: Path) -> None:
         ended = (await studio.fetch([task.id], seconds=300))[task.id]
         assert ended.failure is not None
         assert (ended.status, ended.failure.code) == (Status.FAILED, "sandbox_gone")
-        assert real.sandbox.ledger.requests["fetch"] == 0
+        assert real.sandbox.request_log.requests["fetch"] == 0
 
 
 async def test_a_picture_of_a_sandbox_that_is_gone_cannot_be_edited(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ async def test_one_by_one_a_hundred_questions_are_out_at_most(tmp_path: Path) ->
             most, answered = max(most, out), answered + (moment.point == "answered")
 
     fault = "vtrix/fetch:delay=1,times=always"
-    async with wide_world(tmp_path, services=["vtrix"], witness=count) as here:
+    async with wide_world(tmp_path, services=["vtrix"], observer=count) as here:
         here.faults("submit:hang", fault)
         await left_behind(here, await here.accepted(model="flux-2-pro"), 120)
         await until(lambda: answered >= 121)

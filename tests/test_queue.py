@@ -52,8 +52,8 @@ def plan(
     **more: Any,
 ) -> AbstractAsyncContextManager[World]:
     """Return a world whose JourneyAPI has a plan, and in which a task of midjourney takes 30 to 90 seconds."""
-    imitation = JourneyApiSettings(plan=name)  # type: ignore[arg-type]  # a plan by name
-    given = {"speed": 1, "journeyapi": imitation, **({LIMIT: limit} if limit else {}), **more}
+    fake = JourneyApiSettings(plan=name)  # type: ignore[arg-type]  # a plan by name
+    given = {"speed": 1, "journeyapi": fake, **({LIMIT: limit} if limit else {}), **more}
     return wide_world(folder, *faults, services=services, **given)
 
 
@@ -64,7 +64,7 @@ def prompts(here: World, service: str = "journeyapi") -> list[str]:
 
 def refusals(here: World) -> int:
     """How many creating requests the provider refused."""
-    return sum(entry.outcome.startswith("refused") for entry in here.upstream.sandbox.ledger.submissions)
+    return sum(entry.outcome.startswith("refused") for entry in here.upstream.sandbox.request_log.submissions)
 
 
 async def in_line(studio: Studio, *names: str, principal: str = "local", **more: Any) -> list[Task]:

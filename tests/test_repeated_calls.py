@@ -26,7 +26,7 @@ async def session(folder: Path, *faults: str, **more: Any) -> AsyncIterator[tupl
         sandbox.running(settings) as upstream,
         client_of(settings_for(upstream.base_url, folder, **more)) as client,
     ):
-        yield client, lambda: sum(entry.outcome == "created" for entry in upstream.sandbox.ledger.submissions)
+        yield client, lambda: sum(entry.outcome == "created" for entry in upstream.sandbox.request_log.submissions)
 
 
 async def call(client: Client, **more: Any) -> Any:

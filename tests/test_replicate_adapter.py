@@ -409,8 +409,8 @@ async def test_addresses_in_the_answer_are_never_followed(name: str) -> None:
         assert (await api.fetch([handle]))[handle.prediction_id].status is DONE
         if name == "replicate":
             assert (await api.cancel(handle)).status is DONE
-        assert sum(other.sandbox.ledger.requests.values()) == 0
-        assert running.sandbox.ledger.requests[f"{name}/prediction"] == 1
+        assert sum(other.sandbox.request_log.requests.values()) == 0
+        assert running.sandbox.request_log.requests[f"{name}/prediction"] == 1
 
 
 async def test_a_removed_picture_ends_the_task() -> None:
@@ -439,7 +439,7 @@ async def test_the_webhook_is_told_of_the_end_only() -> None:
     """The sandbox refuses what the schema does not have."""
     async with adapter("replicate/submit:hang") as (api, running):
         await api.submit(asked(webhook=Webhook(url="https://127.0.0.1:9/hook", secret=SECRET)), offer())
-        (submission,) = running.sandbox.ledger.submissions
+        (submission,) = running.sandbox.request_log.submissions
         assert submission.outcome == "created"
         assert submission.request["webhook"] == "https://127.0.0.1:9/hook"
         assert submission.request["webhook_events_filter"] == ["completed"]
@@ -454,7 +454,7 @@ async def test_without_webhooks_there_is_nothing_to_read(features: tuple[Feature
         name = "kkiai" if features is None else "replicate"
         other = Replicate(account(name, running.base_urls["replicate"], features=features), http)
         assert await other.read_webhook(await receiver.delivery()) is None
-        assert running.sandbox.ledger.requests["replicate/secret"] == 0
+        assert running.sandbox.request_log.requests["replicate/secret"] == 0
 
 
 Forge = Callable[[WebhookDelivery, WebhookDelivery], WebhookDelivery]
@@ -523,7 +523,7 @@ async def test_what_somebody_else_posts_is_not_believed() -> None:
         for name, forge in FORGED.items():
             assert await api.read_webhook(forge(real, other)) is None, name
         assert await api.read_webhook(real)
-        assert running.sandbox.ledger.requests["replicate/secret"] == 1
+        assert running.sandbox.request_log.requests["replicate/secret"] == 1
 
 
 @pytest.mark.parametrize(
@@ -697,13 +697,13 @@ async def test_a_large_picture_is_uploaded_first() -> None:
     async with adapter() as (api, running):
         assert isinstance(api, Uploads)
         request = await api.upload(asked(images=(LARGE,), options={"seed": 7}))
-        assert running.sandbox.ledger.requests["replicate/predictions"] == 0
+        assert running.sandbox.request_log.requests["replicate/predictions"] == 0
         assert (request.prompt, request.options) == (asked().prompt, {"seed": 7})
         prediction = await api.submit(request, offer())
         assert (await fetched(api, prediction.prediction_id)).status is DONE
-        (submission,) = running.sandbox.ledger.submissions
+        (submission,) = running.sandbox.request_log.submissions
         assert submission.request["input"]["input_image"].startswith(f"{running.base_urls['replicate']}/files/")
-        assert running.sandbox.ledger.requests["replicate/files"] == 1
+        assert running.sandbox.request_log.requests["replicate/files"] == 1
 
 
 @pytest.mark.parametrize(
@@ -717,11 +717,11 @@ async def test_other_pictures_go_with_the_request(name: str, image: InputImage) 
         request = asked(images=(image,))
         assert await api.upload(request) == request
         await api.submit(request, offer(name=name))
-        (submission,) = running.sandbox.ledger.submissions
+        (submission,) = running.sandbox.request_log.submissions
         data_uri = f"data:image/png;base64,{base64.b64encode(image.content).decode()}"
         assert submission.request["input"]["input_image"] == (image.url or data_uri)
-        assert running.sandbox.ledger.requests["replicate/files"] == 0
-        assert running.sandbox.ledger.requests["unknown"] == 0
+        assert running.sandbox.request_log.requests["replicate/files"] == 0
+        assert running.sandbox.request_log.requests["unknown"] == 0
 
 
 @pytest.mark.parametrize(("size_bytes", "is_uploaded"), [(190_000, False), (190_001, True), (256_000, True)])
@@ -760,7 +760,7 @@ async def test_a_file_that_is_too_large_is_refused() -> None:
     async with adapter(file_limit_bytes=200_000) as (api, running):
         with pytest.raises(Refused, match="less than"):
             await api.upload(asked(images=(LARGE,)))
-        assert running.sandbox.ledger.requests["replicate/files"] == 1
+        assert running.sandbox.request_log.requests["replicate/files"] == 1
 
 
 GOES_WRONG = [
@@ -781,7 +781,7 @@ async def test_a_creating_request_that_goes_wrong(
         assert type(raised.value) is error
         assert says in str(raised.value)
         assert raised.value.failure.next_step
-        assert running.sandbox.ledger.requests[f"{name}/predictions"] == 1
+        assert running.sandbox.request_log.requests[f"{name}/predictions"] == 1
 
 
 async def test_a_refused_input_is_quoted() -> None:

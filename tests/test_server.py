@@ -15,7 +15,7 @@ from mcp import Client, MCPError
 from support import client_of, settings_for
 
 from journey_mcp import sandbox
-from journey_mcp.server import Backstage
+from journey_mcp.server import Lifespan
 from journey_mcp.settings import Settings
 from journey_mcp.studio import Studio, open_studio
 
@@ -100,7 +100,7 @@ async def test_a_whole_session(mode: str, tmp_path: Path) -> None:
                 assert fact in text.text
             tasks = (result.structured_content or {}).get("tasks", [result.structured_content])
             assert {image["mime_type"] for task in tasks for image in task["images"]} <= {"image/png", "image/jpeg"}
-        assert upstream.sandbox.ledger.requests["imagine"] == 2
+        assert upstream.sandbox.request_log.requests["imagine"] == 2
 
 
 async def test_links_to_images_come_on_request(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ async def test_time_is_up_and_the_task_is_handed_over(mode: str, tmp_path: Path)
         done = await client.call_tool("fetch_task", {"task_ids": [task["task_id"]], "wait_s": 300})
         assert done.structured_content is not None
         assert done.structured_content["tasks"][0]["status"] == "succeeded"
-        assert upstream.sandbox.ledger.requests["imagine"] == 1
+        assert upstream.sandbox.request_log.requests["imagine"] == 1
 
 
 @pytest.mark.parametrize("mode", ERAS)
@@ -260,7 +260,7 @@ async def test_what_cannot_be_done_is_answered_so_that_a_model_corrects_itself(
         assert failed["next_step"]
         assert result.content[0].type == "text"
         assert failed["error"]["message"] in result.content[0].text
-        assert upstream.sandbox.ledger.requests["imagine"] == 0
+        assert upstream.sandbox.request_log.requests["imagine"] == 0
         listed = await client.call_tool("fetch_task", {})
         assert listed.structured_content == {"tasks": []}
 
@@ -348,13 +348,13 @@ async def test_a_server_ends_while_its_studio_cannot_be_opened(tmp_path: Path) -
             yield studio
 
     (tmp_path / "file").write_text("x", encoding="utf-8")
-    backstage = Backstage(settings_for("http://127.0.0.1:9", tmp_path / "file" / "folder"), opener, is_local=True)
+    lifespan = Lifespan(settings_for("http://127.0.0.1:9", tmp_path / "file" / "folder"), opener, is_local=True)
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
-            group.start_soon(backstage.run)
-            group.start_soon(backstage.keep_opening)
+            group.start_soon(lifespan.run)
+            group.start_soon(lifespan.keep_opening)
             await is_trying.wait()
-            backstage.close()
+            lifespan.close()
             may_fail.set()
 
 
@@ -363,7 +363,7 @@ async def test_a_call_that_is_cancelled_leaves_its_task_running(tmp_path: Path) 
     async with session("auto", tmp_path, "submit:delay=0.5") as (client, upstream):
         async with anyio.create_task_group() as group:
             group.start_soon(client.call_tool, "imagine", {"prompt": "a kite", "model": "z-image"})
-            await until(lambda: upstream.sandbox.ledger.requests["imagine"])
+            await until(lambda: upstream.sandbox.request_log.requests["imagine"])
             group.cancel_scope.cancel()
         listed = await client.call_tool("fetch_task", {})
         assert listed.structured_content is not None
@@ -398,10 +398,10 @@ async def test_a_model_from_a_file_of_the_users_is_shown_checked_and_run(tmp_pat
         """,
         encoding="utf-8",
     )
-    imitation = sandbox.JourneyApiSettings(extra_models=("dune-one",))
+    fake = sandbox.JourneyApiSettings(extra_models=("dune-one",))
     more = {"JOURNEY_MCP_REGISTRY": str(tmp_path / "mine.toml")}
     async with (
-        sandbox.running(sandbox.Settings(speed=0, journeyapi=imitation)) as upstream,
+        sandbox.running(sandbox.Settings(speed=0, journeyapi=fake)) as upstream,
         client_of(settings_for(upstream.base_url, tmp_path, **more)) as client,
     ):
         imagine = (await client.list_tools()).tools[0]
@@ -413,4 +413,4 @@ async def test_a_model_from_a_file_of_the_users_is_shown_checked_and_run(tmp_pat
         assert "numbers from 0 to 9" in wrong.structured_content["error"]["message"]
         right = await client.call_tool("imagine", {"prompt": "p", "model": "dune-1", "seed": 9})
         assert not right.is_error
-        assert upstream.sandbox.ledger.submissions[-1].request == {"model": "dune-one", "prompt": "p", "seed": 9}
+        assert upstream.sandbox.request_log.submissions[-1].request == {"model": "dune-one", "prompt": "p", "seed": 9}

@@ -11,7 +11,7 @@ from test_new_provider import FACTS
 from journey_mcp.errors import SetupError
 from journey_mcp.redaction import secrets_in
 from journey_mcp.server import check
-from journey_mcp.server.menu import read_menu
+from journey_mcp.server.tool_set import read_tool_set
 from journey_mcp.settings import misspelled, read_settings, variables
 
 
@@ -181,7 +181,7 @@ def test_a_default_model_is_named_as_people_write_it() -> None:
             "JOURNEY_MCP_DEFAULT_EDIT_MODEL": "black-forest-labs/flux-kontext-max",
         }
     )
-    defaults = read_menu(settings).defaults
+    defaults = read_tool_set(settings).defaults
     assert (defaults.imagine, defaults.edit_image) == ("flux-2-pro", "flux-kontext-max")
 
 

@@ -88,9 +88,9 @@ async def test_an_https_picture_is_edited_through_each_of_the_five_offers(
         for service in SERVICES:
             told = await finished(client, "edit_image", prompt=PROMPT, image=f"{address}/photo.jpg", provider=service)
             assert (told["status"], told["provider"], told["model"]) == ("succeeded", service, "flux-kontext-pro")
-        created = [e.service for e in upstream.sandbox.ledger.submissions if e.outcome == "created"]
+        created = [e.service for e in upstream.sandbox.request_log.submissions if e.outcome == "created"]
         assert created == list(SERVICES)
-        assert f"{address}/photo.jpg" in json.dumps(upstream.sandbox.ledger.submissions[-1].request)
+        assert f"{address}/photo.jpg" in json.dumps(upstream.sandbox.request_log.submissions[-1].request)
 
 
 async def test_an_earlier_picture_is_edited_through_each_of_the_five_offers(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ async def test_an_earlier_picture_is_edited_through_each_of_the_five_offers(tmp_
             told = await finished(client, "edit_image", prompt=PROMPT, image=f"{first['task_id']}.1", provider=service)
             assert (told["status"], told["provider"], told["model"]) == ("succeeded", service, "flux-kontext-pro")
             assert told["images"][0]["url"].startswith(upstream.origin)
-        created = [e.service for e in upstream.sandbox.ledger.submissions if e.outcome == "created"]
+        created = [e.service for e in upstream.sandbox.request_log.submissions if e.outcome == "created"]
         assert created == ["journeyapi", *SERVICES]
-        assert not upstream.sandbox.ledger.strays
+        assert not upstream.sandbox.request_log.strays
 
 
 async def test_one_local_file_is_edited_through_the_four_that_take_data(tmp_path: Path, photo: Path) -> None:
@@ -112,7 +112,7 @@ async def test_one_local_file_is_edited_through_the_four_that_take_data(tmp_path
         for service in list(SERVICES)[1:]:
             told = await finished(client, "edit_image", prompt=PROMPT, image=str(photo), provider=service)
             assert (told["status"], told["provider"]) == ("succeeded", service), told
-        sent = json.dumps([entry.request for entry in upstream.sandbox.ledger.submissions])
+        sent = json.dumps([entry.request for entry in upstream.sandbox.request_log.submissions])
         assert "Camera of somebody" not in sent
         told = await call(client, "edit_image", prompt=PROMPT, image=str(photo), provider="journeyapi")
         assert told["error"]["code"] == "data_not_taken"
@@ -147,7 +147,7 @@ async def test_with_no_provider_able_the_error_alone_tells_what_to_change(tmp_pa
         assert "aspect_ratio=match_input_image" in message
         assert "numbers from 0 to 2" in message
         assert told["next_step"]
-        assert not upstream.sandbox.ledger.submissions
+        assert not upstream.sandbox.request_log.submissions
 
 
 async def test_over_http_paths_mean_nothing(tmp_path: Path, photo: Path) -> None:
@@ -170,7 +170,7 @@ async def test_a_contradicted_parameter_is_sent_with_a_notice(tmp_path: Path) ->
         told = await finished(
             client, "edit_image", prompt=PROMPT, image="https://example.test/a.png", provider="kkiai", seed=7
         )
-        assert upstream.sandbox.ledger.submissions[0].request["input"]["seed"] == 7
+        assert upstream.sandbox.request_log.submissions[0].request["input"]["seed"] == 7
         assert any("seed" in notice for notice in told["notices"])
 
 
@@ -216,7 +216,7 @@ async def test_nonsense_is_answered_before_anything_is_paid(tmp_path: Path, give
         assert told["error"]["code"] != "internal"
         assert says in told["error"]["message"]
         assert told["next_step"]
-        assert not upstream.sandbox.ledger.submissions
+        assert not upstream.sandbox.request_log.submissions
 
 
 async def test_a_provider_without_the_default_model_uses_its_own(tmp_path: Path) -> None:

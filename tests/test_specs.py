@@ -13,7 +13,7 @@ from support import SERVICES, compact
 
 from journey_mcp.handshake.answers import recorded_tools
 from journey_mcp.server import INSTRUCTIONS
-from journey_mcp.server.menu import Menu, read_menu
+from journey_mcp.server.tool_set import ToolSet, read_tool_set
 from journey_mcp.settings import read_settings
 
 SPECS = Path(__file__).parent.parent / "tool_specs"
@@ -21,9 +21,9 @@ ALL_KEYS = [key for key, _ in SERVICES.values()]
 HINTS = {"title", "readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
 
 
-def menu(**environment: str) -> Menu:
+def tool_set(**environment: str) -> ToolSet:
     """The menu of a configuration."""
-    return read_menu(read_settings({"JOURNEYAPI_API_KEY": "k", **environment}))
+    return read_tool_set(read_settings({"JOURNEYAPI_API_KEY": "k", **environment}))
 
 
 def nodes(schema: Any) -> Iterator[dict[str, Any]]:
@@ -50,7 +50,7 @@ def test_tools_match_their_spec_files(folder: str, keys: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "tool", [*menu().tools, *menu(**dict.fromkeys(ALL_KEYS, "k")).tools], ids=lambda tool: str(tool["name"])
+    "tool", [*tool_set().tools, *tool_set(**dict.fromkeys(ALL_KEYS, "k")).tools], ids=lambda tool: str(tool["name"])
 )
 def test_every_tool_keeps_the_rules_of_all_clients(tool: dict[str, Any]) -> None:
     """The table "Schemas" of what clients demand, whole."""
@@ -86,12 +86,12 @@ def test_every_tool_keeps_the_rules_of_all_clients(tool: dict[str, Any]) -> None
 
 def test_the_same_configuration_gives_the_same_bytes() -> None:
     """Prompt caches live on it."""
-    assert compact(menu().tools) == compact(menu().tools)
+    assert compact(tool_set().tools) == compact(tool_set().tools)
 
 
 def test_sizes() -> None:
     """Every byte is paid for in every conversation."""
-    tools = menu().tools
+    tools = tool_set().tools
     seen_by_models = sum(len(compact({k: t[k] for k in ("name", "description", "inputSchema")})) for t in tools)
     assert seen_by_models < 5800
     assert len(compact(tools)) < 11000
@@ -100,7 +100,7 @@ def test_sizes() -> None:
 
 def test_sizes_with_all_providers() -> None:
     """Five of them cost a third more, not five times as much."""
-    tools = menu(**dict.fromkeys(ALL_KEYS, "k")).tools
+    tools = tool_set(**dict.fromkeys(ALL_KEYS, "k")).tools
     seen_by_models = sum(len(compact({k: t[k] for k in ("name", "description", "inputSchema")})) for t in tools)
     assert seen_by_models < 8700
     cancel = next(tool for tool in tools if tool["name"] == "cancel_task")
@@ -110,7 +110,7 @@ def test_sizes_with_all_providers() -> None:
 
 def test_only_what_somebody_takes_is_in_the_schema() -> None:
     """No JourneyAPI offer takes a seed, a mask, or more than one picture."""
-    tools = {tool["name"]: tool["inputSchema"]["properties"] for tool in menu().tools}
+    tools = {tool["name"]: tool["inputSchema"]["properties"] for tool in tool_set().tools}
     assert set(tools["imagine"]) == {
         "prompt",
         "model",
@@ -141,13 +141,13 @@ def test_only_what_somebody_takes_is_in_the_schema() -> None:
 def test_every_provider_takes_a_webhook() -> None:
     """The server calls it itself."""
     for key in ALL_KEYS:
-        for tool in read_menu(read_settings({key: "k"})).tools[:2]:
+        for tool in read_tool_set(read_settings({key: "k"})).tools[:2]:
             assert "webhook_url" in tool["inputSchema"]["properties"]
 
 
 def test_descriptions_tell_when_to_choose_which_model() -> None:
     """The default, drafts, text in images, English only, those that need a picture."""
-    imagine, edit, *_ = menu().tools
+    imagine, edit, *_ = tool_set().tools
     assert "midjourney (default)" in imagine["description"]
     assert "flux-2-dev for cheap drafts" in imagine["description"]
     assert "ideogram-v3 for text in the image" in imagine["description"]
@@ -158,7 +158,7 @@ def test_descriptions_tell_when_to_choose_which_model() -> None:
 
 def test_settings_show_in_the_descriptions() -> None:
     """Defaults that are set are the ones that are told."""
-    imagine, edit, fetch, _ = menu(
+    imagine, edit, fetch, _ = tool_set(
         JOURNEY_MCP_DEFAULT_MODEL="z-image",
         JOURNEY_MCP_DEFAULT_EDIT_MODEL="seededit",
         JOURNEY_MCP_WAIT_S="7",

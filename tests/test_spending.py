@@ -329,7 +329,7 @@ async def test_the_person_behind_a_client_is_asked_in_both_eras(
             told = (await client.call_tool("imagine", {"prompt": "a kite", "wait_s": 300})).structured_content or {}
         assert asked == ["Make a picture with midjourney at journeyapi for about 4 credits?"]
         assert outcome in {told["status"], told.get("error", {}).get("code")}
-        assert len(upstream.sandbox.ledger.submissions) == (outcome == "succeeded")
+        assert len(upstream.sandbox.request_log.submissions) == (outcome == "succeeded")
 
 
 async def test_an_answer_to_nothing_that_was_asked_counts_for_nothing(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ async def test_an_answer_to_nothing_that_was_asked_counts_for_nothing(tmp_path: 
             )
             with pytest.raises(MCPError, match="requestState"):
                 await client.session.send_request(types.CallToolRequest(params=params), types.CallToolResult)
-        assert not upstream.sandbox.ledger.submissions
+        assert not upstream.sandbox.request_log.submissions
 
 
 @pytest.mark.parametrize(
@@ -376,4 +376,4 @@ async def test_a_client_that_cannot_ask_hears_how_to_go_on(tmp_path: Path, mode:
             told = (await client.call_tool("imagine", {"prompt": "a kite"})).structured_content or {}
         assert told["error"]["code"] == "not_confirmed"
         assert "JOURNEY_MCP_CONFIRM_ABOVE" in told["next_step"]
-        assert not upstream.sandbox.ledger.submissions
+        assert not upstream.sandbox.request_log.submissions

@@ -238,4 +238,4 @@ async def test_the_work_goes_on_where_the_last_process_stopped(tmp_path: Path) -
         async with running_studio(settings) as studio:
             found = (await studio.fetch([task.id], seconds=900))[task.id]
             assert found.status is Status.SUCCEEDED
-        assert upstream.sandbox.ledger.requests["imagine"] == 1
+        assert upstream.sandbox.request_log.requests["imagine"] == 1

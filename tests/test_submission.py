@@ -95,7 +95,7 @@ async def test_a_provider_that_comes_back_gets_the_request_after_all(tmp_path: P
         async with sandbox.running(sandbox.Settings(speed=0), port=port) as second:
             task = await studio.wait_for_new(task, 300)
             assert task.status is Status.SUCCEEDED
-            assert second.sandbox.ledger.requests["imagine"] == 1
+            assert second.sandbox.request_log.requests["imagine"] == 1
 
 
 async def test_the_balance_is_told_only_when_the_provider_tells_it(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ async def test_what_cannot_be_written_is_refused_free_and_never_counts_as_sent(t
         async with running_studio(settings, adapters={**ADAPTERS, "journeyapi": Garbling}) as studio:
             with statements("UPDATE tasks") as seen:
                 task = await studio.wait_for_new(await created(studio, wish()), 900)
-        assert upstream.sandbox.ledger.submissions == ()
+        assert upstream.sandbox.request_log.submissions == ()
     assert task.failure is not None
     assert (task.status, task.failure.code, task.submission) == (Status.FAILED, "setup", Submission.REFUSED)
     assert (task.cost, task.charges) == (None, {})

@@ -31,7 +31,7 @@ from support import (
 from tasks_client import EXTENSION, Handle, State, Tasks, begin, cancel, get, update, wait_for_status
 
 from journey_mcp import sandbox
-from journey_mcp.server import Backstage, make_server, tasks_extension
+from journey_mcp.server import Lifespan, make_server, tasks_extension
 from journey_mcp.server.http import make_app
 from journey_mcp.server.tasks_extension import Context, TaskSource
 from journey_mcp.settings import Settings, read_settings
@@ -103,7 +103,7 @@ Exchange = Callable[..., Awaitable[list[dict[str, Any]]]]
 @asynccontextmanager
 async def served_here(environment: dict[str, str]) -> AsyncIterator[str]:
     """The address of a server in this process that serves HTTP."""
-    app = make_app(Backstage(read_settings(environment), running_studio, is_local=False))
+    app = make_app(Lifespan(read_settings(environment), running_studio, is_local=False))
     async with app.router.lifespan_context(app), serving(app) as origin:
         yield f"{origin}/mcp"
 
@@ -199,7 +199,7 @@ async def test_a_call_becomes_a_task_and_the_task_its_result(tmp_path: Path, con
         assert (
             await wait_for_status(client, edited.task_id, "completed")
         ).status_message == "flux-kontext-pro: succeeded"
-        assert upstream.sandbox.ledger.requests["imagine"] == 2
+        assert upstream.sandbox.request_log.requests["imagine"] == 2
 
 
 async def test_a_client_that_waits_for_tasks_by_itself_needs_to_know_nothing(
@@ -229,7 +229,7 @@ async def test_the_result_is_what_the_tool_itself_returns(tmp_path: Path) -> Non
         plain["content"][0]["text"] = text.replace(f"Notice: {notice}\n", "")
         assert told.result == plain
         assert [block["type"] for block in plain["content"]] == ["text"]
-        assert upstream.sandbox.ledger.requests["imagine"] == 1
+        assert upstream.sandbox.request_log.requests["imagine"] == 1
 
 
 async def test_a_failed_picture_is_a_completed_task_with_the_error_as_its_result(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ async def test_what_cannot_be_done_is_no_task(
         assert result.is_error
         assert result.structured_content is not None
         assert result.structured_content["error"]["code"] == code
-        assert not upstream.sandbox.ledger.submissions
+        assert not upstream.sandbox.request_log.submissions
 
 
 async def test_asking_for_tasks_and_ending_them_by_tool_is_no_task(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ async def test_an_equal_call_gets_the_task_that_is_running_and_hears_why(tmp_pat
         assert second.status_message is not None
         assert second.status_message.startswith("An equal call of ")
         assert "was on its way" in second.status_message
-        assert upstream.sandbox.ledger.requests["imagine"] <= 1
+        assert upstream.sandbox.request_log.requests["imagine"] <= 1
 
 
 async def test_a_result_that_was_read_is_delivered(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ async def test_a_result_that_was_read_is_delivered(tmp_path: Path) -> None:
         fresh = await begin(client, "imagine", prompt="p", model="z-image")
         assert fresh.task_id != first.task_id
         await wait_for_status(client, fresh.task_id, "completed")
-        assert upstream.sandbox.ledger.requests["imagine"] == 2
+        assert upstream.sandbox.request_log.requests["imagine"] == 2
 
 
 async def test_the_person_is_asked_before_there_is_a_task(tmp_path: Path, connected: Connect) -> None:
@@ -366,7 +366,7 @@ async def test_the_person_is_asked_before_there_is_a_task(tmp_path: Path, connec
             asked: Any = await client.session.call_tool("imagine", call, **both)
             assert isinstance(asked, types.InputRequiredResult)
             assert "task" not in json.dumps(asked.model_dump(by_alias=True, mode="json", exclude_none=True))
-            assert not upstream.sandbox.ledger.submissions
+            assert not upstream.sandbox.request_log.submissions
             for agree, kind in ((False, types.CallToolResult), (True, Handle)):
                 answer = types.ElicitResult(action="accept", content={"agree": agree})
                 told = await client.session.call_tool(
@@ -380,7 +380,7 @@ async def test_the_person_is_asked_before_there_is_a_task(tmp_path: Path, connec
             assert isinstance(told, Handle)
             assert told.status == "working"
             assert (await wait_for_status(client, told.task_id, "completed")).result is not None
-        assert len(upstream.sandbox.ledger.submissions) == 1
+        assert len(upstream.sandbox.request_log.submissions) == 1
 
 
 # --- tasks/cancel and tasks/update -------------------------------------------------------------------------------
@@ -395,7 +395,7 @@ async def test_a_queued_task_is_canceled(tmp_path: Path, connected: Connect) -> 
     ):
         handle = await begin(client, "imagine", **SLOW)
         with anyio.fail_after(20):
-            while not upstream.sandbox.ledger.requests["imagine"] or not await is_queued(client, handle.task_id):
+            while not upstream.sandbox.request_log.requests["imagine"] or not await is_queued(client, handle.task_id):
                 await anyio.sleep(0.01)
         for _ in range(2):
             ack = await cancel(client, handle.task_id)
@@ -409,7 +409,7 @@ async def test_what_a_provider_cannot_cancel_goes_on(tmp_path: Path) -> None:
     """The request is acknowledged all the same."""
     async with session(tmp_path, "submit:hang") as (client, upstream):
         handle = await begin(client, "imagine", **SLOW)
-        await until(lambda: upstream.sandbox.ledger.requests["fetch"])
+        await until(lambda: upstream.sandbox.request_log.requests["fetch"])
         await cancel(client, handle.task_id)
         assert (await get(client, handle.task_id)).status == "working"
 
@@ -435,7 +435,7 @@ async def test_a_provider_that_can_cancel_does(tmp_path: Path) -> None:
                 while (await get(client, handle.task_id)).status == "working":
                     await cancel(client, handle.task_id)
             assert (await get(client, handle.task_id)).status_message == "flux-schnell: canceled"
-        assert upstream.sandbox.ledger.requests["replicate/cancel"] == 1
+        assert upstream.sandbox.request_log.requests["replicate/cancel"] == 1
 
 
 async def test_an_update_is_acknowledged_and_changes_nothing(tmp_path: Path) -> None:

@@ -276,9 +276,9 @@ def account(base_url: str, key: str = KEY, poll_url: str | None = None) -> Accou
 async def adapter(*faults: Any, key: str = KEY, **more: Any) -> AsyncIterator[tuple[Vtrix, sandbox.Running]]:
     """The adapter at a sandbox that does these things wrong."""
     parsed = tuple(sandbox.Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults)
-    imitation = sandbox.VtrixSettings(**{"keys": (KEY,), **more})
+    fake = sandbox.VtrixSettings(**{"keys": (KEY,), **more})
     async with (
-        sandbox.running(sandbox.Settings(speed=0, faults=parsed, vtrix=imitation)) as running,
+        sandbox.running(sandbox.Settings(speed=0, faults=parsed, vtrix=fake)) as running,
         new_http_client() as http,
     ):
         yield Vtrix(account(running.base_urls["vtrix"], key), http), running
@@ -361,7 +361,7 @@ async def test_it_may_be_asked_at_another_host() -> None:
         api = Vtrix(account(urls[0], poll_url=urls[1]), http)
         prediction = await api.submit(asked(), offer())
         assert await api.fetch([Handle(prediction_id=prediction.prediction_id)]) == {}
-        counts = [running.sandbox.ledger.requests for running in (first, second)]
+        counts = [running.sandbox.request_log.requests for running in (first, second)]
         assert [(count["vtrix/generation"], count["vtrix/task"]) for count in counts] == [(1, 0), (0, 1)]
 
 
@@ -384,7 +384,7 @@ async def test_a_creating_request_that_goes_wrong(
         assert type(raised.value) is error
         assert says in str(raised.value)
         assert raised.value.failure.next_step
-        assert running.sandbox.ledger.requests["vtrix/generation"] == 1
+        assert running.sandbox.request_log.requests["vtrix/generation"] == 1
 
 
 @pytest.mark.parametrize(

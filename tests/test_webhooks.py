@@ -22,7 +22,7 @@ from journey_mcp.connections import ADAPTERS
 from journey_mcp.providers.journeyapi import JourneyApi
 from journey_mcp.registry import Offer, load
 from journey_mcp.requests import PreparedRequest
-from journey_mcp.server import Backstage
+from journey_mcp.server import Lifespan
 from journey_mcp.server.http import make_app
 from journey_mcp.server.listener import bind, listening_at
 from journey_mcp.settings import read_settings
@@ -73,13 +73,13 @@ class Listening:
     @property
     def polls(self) -> int:
         """How often the provider was asked for tasks."""
-        asked = self.upstream.sandbox.ledger.requests
+        asked = self.upstream.sandbox.request_log.requests
         return asked["fetch"] + asked["fetch_many"]
 
     @property
     def deliveries(self) -> list[str]:
         """What became of the sandbox's deliveries."""
-        return [attempt.outcome for attempt in self.upstream.sandbox.ledger.deliveries]
+        return [attempt.outcome for attempt in self.upstream.sandbox.request_log.deliveries]
 
 
 @asynccontextmanager
@@ -129,7 +129,7 @@ async def test_an_answer_that_was_lost_comes_by_webhook(tmp_path: Path, service:
         task = await here.ended(made)
         assert (task.status, task.submission) == (Status.SUCCEEDED, Submission.ACCEPTED)
         assert task.images
-        assert len(here.upstream.sandbox.ledger.submissions) == 1
+        assert len(here.upstream.sandbox.request_log.submissions) == 1
 
 
 async def test_the_caller_hears_why_an_unanswered_request_still_runs(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ async def test_the_caller_hears_why_an_unanswered_request_still_runs(tmp_path: P
         assert task.failure.code == "submission_unconfirmed"
         # 320 s that a request may take, and 170 s that JourneyAPI tries to deliver
         assert task.updated_at - made.created_at == pytest.approx(490, abs=0.01)
-        assert len(here.upstream.sandbox.ledger.submissions) == 1
+        assert len(here.upstream.sandbox.request_log.submissions) == 1
 
 
 async def test_polling_backs_a_lost_webhook_up(tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ async def test_a_listener_that_ends_applies_what_it_has_begun(tmp_path: Path) ->
     """For two seconds: the image is being copied when the server ends."""
     async with listening(tmp_path, "bfl/picture:delay=1", speed=50) as here:
         made = (await here.studio.create(request("bfl"))).task
-        await until(lambda: here.upstream.sandbox.ledger.requests["pictures"])
+        await until(lambda: here.upstream.sandbox.request_log.requests["pictures"])
         here.studio.end()
     database = sqlite3.connect(tmp_path / "tasks.db")
     assert database.execute("SELECT id, status FROM tasks").fetchall() == [(made.id, "succeeded")]
@@ -424,7 +424,7 @@ async def test_a_listener_is_opened_again_when_the_database_was_locked_at_the_st
     url = f"sqlite:///{tmp_path}/tasks.db?timeout=0.05"
     settings = settings_for("http://127.0.0.1:9", tmp_path, JOURNEY_MCP_PUBLIC_URL=public, JOURNEY_MCP_DATABASE_URL=url)
     opener = partial(open_studio, clock=clock, listening=listening_at(listener))
-    app = make_app(Backstage(settings, opener, is_local=False))
+    app = make_app(Lifespan(settings, opener, is_local=False))
     async with app.router.lifespan_context(app), httpx2.AsyncClient(**PLAIN, timeout=6) as http:
         await until(lambda: "cannot be opened" in caplog.text)
         database.execute("ROLLBACK")
@@ -463,4 +463,4 @@ async def test_a_provider_without_webhooks_is_given_no_address(tmp_path: Path) -
         async with running_studio(read_settings(environment)) as deaf:
             task = await deaf.wait_for_new((await deaf.create(request("journeyapi"))).task, 900)
         assert (task.status, task.webhook_secret) == (Status.SUCCEEDED, None)
-        assert "webhook_url" not in here.upstream.sandbox.ledger.submissions[-1].request
+        assert "webhook_url" not in here.upstream.sandbox.request_log.submissions[-1].request

@@ -145,8 +145,8 @@ def fetch(
     with console.errors_told(as_json=as_json):
         from journey_mcp.cli import pictures
 
-        handling = pictures.Handling(output=output, force=force, wait_s=wait_s, as_json=as_json)
-        raise typer.Exit(pictures.fetch(tasks, handling))
+        output_options = pictures.OutputOptions(output=output, force=force, wait_s=wait_s, as_json=as_json)
+        raise typer.Exit(pictures.fetch(tasks, output_options))
 
 
 @_command()
@@ -237,7 +237,7 @@ def sandbox(  # noqa: PLR0913  # a command's options are its parameters
     """Run a sandbox: a local imitation of all five services, free, with made-up pictures."""
     from journey_mcp.cli import serving
 
-    wish = serving.SandboxWish(
+    wish = serving.SandboxRequest(
         port=port,
         speed=speed,
         seed=seed,
@@ -268,8 +268,8 @@ def specs(
 
 def _create(tool: Literal["imagine", "edit_image"], given: dict[str, Any]) -> None:
     """Do a tool's work. What says how to handle the result is taken out; the rest are the tool's arguments."""
-    handling = {name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json")}
-    with console.errors_told(as_json=handling["as_json"]):
+    output_options = {name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json")}
+    with console.errors_told(as_json=output_options["as_json"]):
         from journey_mcp.cli import pictures
 
-        raise typer.Exit(pictures.create(tool, given, pictures.Handling(**handling)))
+        raise typer.Exit(pictures.create(tool, given, pictures.OutputOptions(**output_options)))

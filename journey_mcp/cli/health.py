@@ -254,9 +254,9 @@ async def _database(settings: Settings) -> list[Finding]:
 async def _registry(settings: Settings) -> list[Finding]:
     catalog = catalog_of(settings, load(settings.registry))
     models, offers = len(catalog.models), sum(map(len, catalog.offers.values()))
-    from journey_mcp.server.menu import read_menu  # noqa: PLC0415  # checks the default models
+    from journey_mcp.server.tool_set import read_tool_set  # noqa: PLC0415  # checks the default models
 
-    defaults = read_menu(settings).defaults
+    defaults = read_tool_set(settings).defaults
     usual = " and ".join(model or "none" for model in (defaults.imagine, defaults.edit_image))
     more = f", with {settings.registry}" if settings.registry else ""
     return [

@@ -25,7 +25,7 @@ from journey_mcp.registry import Catalog
 from journey_mcp.requests import ImageRequest, Tool
 from journey_mcp.server import argument_values, arguments
 from journey_mcp.server.argument_names import Surroundings
-from journey_mcp.server.menu import read_menu
+from journey_mcp.server.tool_set import read_tool_set
 from journey_mcp.settings import Settings
 from journey_mcp.setup import ready_settings
 from journey_mcp.spending import ConfirmationRequest
@@ -37,7 +37,7 @@ _GRID = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Handling:
+class OutputOptions:
     """What shall become of the result."""
 
     output: Path | None
@@ -58,14 +58,14 @@ class Handling:
 class _Open:
     """What goes on without us when the person stops waiting; filled while the command runs."""
 
-    handling: Handling
+    output_options: OutputOptions
     tasks: list[Task] = field(default_factory=list)
 
 
 _Work = Callable[[_Open], Awaitable[int]]
 
 
-def create(tool: Tool, given: dict[str, Any], handling: Handling) -> int:
+def create(tool: Tool, given: dict[str, Any], output_options: OutputOptions) -> int:
     """Make or edit a picture; the exit code.
 
     Raises:
@@ -73,13 +73,13 @@ def create(tool: Tool, given: dict[str, Any], handling: Handling) -> int:
     """
     settings = ready_settings()
     kind = arguments.EditImage if tool == "edit_image" else arguments.Imagine
-    menu = read_menu(settings)
-    asked = arguments.read(kind, tool, given, Surroundings(catalog=menu.catalog, defaults=menu.defaults))
-    request = arguments.image_request(tool, asked, menu.defaults)
-    return _run(partial(_create, settings, request, handling), handling)
+    tool_set = read_tool_set(settings)
+    asked = arguments.read(kind, tool, given, Surroundings(catalog=tool_set.catalog, defaults=tool_set.defaults))
+    request = arguments.image_request(tool, asked, tool_set.defaults)
+    return _run(partial(_create, settings, request, output_options), output_options)
 
 
-def fetch(task_ids: Sequence[str], handling: Handling) -> int:
+def fetch(task_ids: Sequence[str], output_options: OutputOptions) -> int:
     """Wait for tasks, show them, and save the pictures of a single one; the exit code.
 
     Raises:
@@ -88,9 +88,9 @@ def fetch(task_ids: Sequence[str], handling: Handling) -> int:
     ids = _ids(task_ids)
     if len(ids) > _MOST_AT_ONCE:
         raise InvalidArguments(f"fetch takes at most {_MOST_AT_ONCE} tasks at once; {len(ids)} were given.")
-    if handling.output is not None and len(ids) != 1:
+    if output_options.output is not None and len(ids) != 1:
         raise InvalidArguments(f"-o saves the pictures of one task; {len(ids)} were given.")
-    return _run(partial(_fetch, ready_settings(), ids, handling), handling)
+    return _run(partial(_fetch, ready_settings(), ids, output_options), output_options)
 
 
 def cancel(task_ids: Sequence[str], *, as_json: bool) -> int:
@@ -99,8 +99,8 @@ def cancel(task_ids: Sequence[str], *, as_json: bool) -> int:
     Raises:
         JourneyError: none of the tasks is known.
     """
-    handling = Handling(output=None, force=False, wait_s=0, as_json=as_json)
-    return _run(partial(_cancel, ready_settings(), _ids(task_ids), handling), handling)
+    output_options = OutputOptions(output=None, force=False, wait_s=0, as_json=as_json)
+    return _run(partial(_cancel, ready_settings(), _ids(task_ids), output_options), output_options)
 
 
 def _ids(texts: Sequence[str]) -> list[str]:
@@ -109,18 +109,18 @@ def _ids(texts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(image.task_id if (image := ImageId.parse(id_)) else id_ for id_ in named))
 
 
-async def _cancel(settings: Settings, ids: list[str], handling: Handling, _going_on: _Open) -> int:
+async def _cancel(settings: Settings, ids: list[str], output_options: OutputOptions, _going_on: _Open) -> int:
     async with open_studio(settings) as studio:
         ended = await studio.cancel(ids)
         if not ended:
             raise _unknown(ids[0], studio)
         tasks = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in ended.items()}
-        return await _list(studio, ids, tasks, handling)
+        return await _list(studio, ids, tasks, output_options)
 
 
-def _run(work: _Work, handling: Handling) -> int:
+def _run(work: _Work, output_options: OutputOptions) -> int:
     """Do the work. Ctrl-C ends the waiting, not the tasks: it is said how to come back to them."""
-    going_on = _Open(handling=handling)
+    going_on = _Open(output_options=output_options)
     try:
         return anyio.run(work, going_on)
     except KeyboardInterrupt:
@@ -129,11 +129,13 @@ def _run(work: _Work, handling: Handling) -> int:
         return console.INTERRUPTED
 
 
-async def _create(settings: Settings, request: ImageRequest, handling: Handling, going_on: _Open) -> int:
+async def _create(settings: Settings, request: ImageRequest, output_options: OutputOptions, going_on: _Open) -> int:
     async with open_studio(settings) as studio:
-        if handling.output is not None:
-            saving.check_writable(_possible(handling.output, request, studio.catalog), replace=handling.force)
-        created = await studio.create(request, fresh=handling.fresh, confirm=_ask if sys.stdin.isatty() else None)
+        if output_options.output is not None:
+            saving.check_writable(
+                _possible(output_options.output, request, studio.catalog), replace=output_options.force
+            )
+        created = await studio.create(request, fresh=output_options.fresh, confirm=_ask if sys.stdin.isatty() else None)
         task = created.task
         if created.notice:
             console.remark(to_person(created.notice))
@@ -141,13 +143,13 @@ async def _create(settings: Settings, request: ImageRequest, handling: Handling,
         console.remark(f"Task {task.id}: {task.request.model} at {task.provider}.")
         try:
             with bar(f"{task.request.model}: sent") as report:
-                task = await studio.wait_for_new(task, handling.seconds, report)
+                task = await studio.wait_for_new(task, output_options.seconds, report)
         except anyio.get_cancelled_exc_class():
             going_on.tasks = [await _as_it_stands(studio, task)]
             raise
         going_on.tasks = [task]
         studio.delivered([task])
-        return await _conclude(studio, task, handling)
+        return await _conclude(studio, task, output_options)
 
 
 async def _ask(question: ConfirmationRequest) -> bool:
@@ -161,29 +163,29 @@ def _possible(output: Path, request: ImageRequest, catalog: Catalog) -> list[Pat
     return single + (saving.targets(output, _GRID) if "grid" in results else [])
 
 
-async def _fetch(settings: Settings, ids: list[str], handling: Handling, going_on: _Open) -> int:
+async def _fetch(settings: Settings, ids: list[str], output_options: OutputOptions, going_on: _Open) -> int:
     async with open_studio(settings) as studio:
         known = await studio.fetch(ids)
         if not known:
             raise _unknown(ids[0], studio)
-        if handling.output is not None:
+        if output_options.output is not None:
             saving.check_writable(
-                saving.targets(handling.output, max(1, len(known[ids[0]].images))), replace=handling.force
+                saving.targets(output_options.output, max(1, len(known[ids[0]].images))), replace=output_options.force
             )
         for task in known.values():
             if reason := studio.elsewhere(task):
                 console.remark(f"{task.id} is not asked for: {reason}")
         going_on.tasks = list(known.values())
         with bar(f"{len(known)} task(s)") as report:
-            known |= await studio.fetch(list(known), seconds=handling.seconds, report=report)
+            known |= await studio.fetch(list(known), seconds=output_options.seconds, report=report)
         going_on.tasks = list(known.values())
         studio.delivered(going_on.tasks)
-        if handling.output is not None:
-            return await _conclude(studio, known[ids[0]], handling, as_list=True)
-        return await _list(studio, ids, known, handling)
+        if output_options.output is not None:
+            return await _conclude(studio, known[ids[0]], output_options, as_list=True)
+        return await _list(studio, ids, known, output_options)
 
 
-async def _list(studio: Studio, ids: list[str], known: dict[str, Task], handling: Handling) -> int:
+async def _list(studio: Studio, ids: list[str], known: dict[str, Task], output_options: OutputOptions) -> int:
     """Show tasks without saving anything."""
     available = await availability.look(list(known.values()))
     plain = [
@@ -192,7 +194,7 @@ async def _list(studio: Studio, ids: list[str], known: dict[str, Task], handling
         else rendering.failed_object(_unknown(id_, studio).failure, task_id=id_)
         for id_ in ids
     ]
-    if handling.as_json:
+    if output_options.as_json:
         console.result_json({"tasks": plain})
     else:
         console.result(rendering.listing_text([_said(one, known.get(one["task_id"])) for one in plain]))
@@ -200,11 +202,11 @@ async def _list(studio: Studio, ids: list[str], known: dict[str, Task], handling
     return console.FAILED if has_failed else console.FINE
 
 
-async def _conclude(studio: Studio, task: Task, handling: Handling, *, as_list: bool = False) -> int:
+async def _conclude(studio: Studio, task: Task, output_options: OutputOptions, *, as_list: bool = False) -> int:
     """Show one task and save its pictures; the exit code."""
     available = await availability.look([task])
     plain = rendering.task_object(task, now=studio.now(), with_prompt=as_list, available=available)
-    if handling.as_json:
+    if output_options.as_json:
         console.result_json({"tasks": [plain]} if as_list else plain)
     else:
         text = rendering.as_text(_said(plain, task))
@@ -216,7 +218,7 @@ async def _conclude(studio: Studio, task: Task, handling: Handling, *, as_list: 
         console.remark("Staying for the provider's answer, which would be lost otherwise; Ctrl-C leaves all the same.")
     if task.submission is Submission.PREPARED and not as_list:
         console.remark("It is still queued, and ends with this command: unsent, and free. A longer --wait lets it go.")
-    if handling.output is None:
+    if output_options.output is None:
         if task.provider == SANDBOX:
             console.remark(
                 "This command's sandbox, its pictures included, ends here: save them with -o, "
@@ -224,22 +226,24 @@ async def _conclude(studio: Studio, task: Task, handling: Handling, *, as_list: 
             )
         return console.FINE
     if not task.status.is_final:
-        console.remark(f"Nothing is saved yet. To wait for it: {_to_go_on([task], replace(handling, wait_s=None))}")
+        console.remark(
+            f"Nothing is saved yet. To wait for it: {_to_go_on([task], replace(output_options, wait_s=None))}"
+        )
         return console.FAILED
-    return await _save(task, handling.output, handling, studio.safe_http.with_trusted(task.base_url))
+    return await _save(task, output_options.output, output_options, studio.safe_http.with_trusted(task.base_url))
 
 
-async def _save(task: Task, output: Path, handling: Handling, safe_http: SafeHttpClient) -> int:
+async def _save(task: Task, output: Path, output_options: OutputOptions, safe_http: SafeHttpClient) -> int:
     """Save all pictures of a task; one that cannot be saved does not keep the others from it."""
     count = 0
     # with --json, stdout holds the one object and nothing else
-    say = console.remark if handling.as_json else console.result
+    say = console.remark if output_options.as_json else console.result
     paths = saving.targets(output, len(task.images))
     if len(paths) > 1:
         console.remark(f"{len(paths)} pictures: {paths[0].name} to {paths[-1].name}.")
     for path, image in zip(paths, task.images, strict=True):
         try:
-            saved = await saving.save(image, path, safe_http, replace=handling.force)
+            saved = await saving.save(image, path, safe_http, replace=output_options.force)
         except JourneyError as error:
             console.error(error)
             continue
@@ -249,7 +253,7 @@ async def _save(task: Task, output: Path, handling: Handling, safe_http: SafeHtt
             console.remark(f"{saved.path.name} is a {saved.format.upper()} picture, whatever its name says.")
     if count == len(paths):
         return console.FINE
-    again = replace(handling, force=handling.force or count > 0)  # those that are saved exist by now
+    again = replace(output_options, force=output_options.force or count > 0)  # those that are saved exist by now
     console.remark(f"To try again: {_to_go_on([task], again)}")
     return console.FAILED
 
@@ -277,17 +281,17 @@ def _farewell(going_on: _Open) -> list[str]:
         for task in running
         if task.submission is not Submission.ACCEPTED
     ]
-    return [f"Stopped waiting. To come back: {_to_go_on(tasks, going_on.handling)}", *lines]
+    return [f"Stopped waiting. To come back: {_to_go_on(tasks, going_on.output_options)}", *lines]
 
 
-def _to_go_on(tasks: Sequence[Task], handling: Handling) -> str:
+def _to_go_on(tasks: Sequence[Task], output_options: OutputOptions) -> str:
     """The command that waits for these tasks and does with them what was asked for."""
     words = ["journey-mcp", "fetch", *(task.id for task in tasks)]
-    if handling.wait_s is not None:
-        words += ["--wait", f"{handling.wait_s:g}"]
-    if handling.output is not None:
-        words += ["-o", str(handling.output)]
-    words += ["--force"] * handling.force + ["--json"] * handling.as_json
+    if output_options.wait_s is not None:
+        words += ["--wait", f"{output_options.wait_s:g}"]
+    if output_options.output is not None:
+        words += ["-o", str(output_options.output)]
+    words += ["--force"] * output_options.force + ["--json"] * output_options.as_json
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 

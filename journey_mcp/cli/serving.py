@@ -27,7 +27,7 @@ _PORTS = range(1, 65536)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SandboxWish:
+class SandboxRequest:
     """What the sandbox shall be like."""
 
     port: int
@@ -122,7 +122,7 @@ def parse_address(option: str, text: str) -> tuple[str, int]:
     return match[1].strip("[]"), int(match[2])
 
 
-def serve_sandbox(wish: SandboxWish) -> None:
+def serve_sandbox(wish: SandboxRequest) -> None:
     """Run a sandbox until Ctrl-C.
 
     Raises:
@@ -143,10 +143,10 @@ def serve_sandbox(wish: SandboxWish) -> None:
 
 def specs(form: Format) -> None:
     """Print the tools' definitions as a model API takes them."""
-    from journey_mcp.server.menu import read_menu  # noqa: PLC0415  # not for the sandbox
+    from journey_mcp.server.tool_set import read_tool_set  # noqa: PLC0415  # not for the sandbox
 
     settings = ready_settings()
-    console.result_json(FORMATS[form](recorded_tools(os.environ) or read_menu(settings).tools))
+    console.result_json(FORMATS[form](recorded_tools(os.environ) or read_tool_set(settings).tools))
 
 
 async def _serve_sandbox(settings: sandbox.Settings, port: int) -> None:
@@ -161,16 +161,16 @@ def _tell_where(running: sandbox.Running) -> None:
         console.result(f"export {facts.key_variable}=anything {facts.base_url_variable}={base_url}")
 
 
-def _sandbox_settings(wish: SandboxWish) -> sandbox.Settings:
+def _sandbox_settings(wish: SandboxRequest) -> sandbox.Settings:
     try:
         faults = tuple(sandbox.Fault.parse(text) for text in wish.faults)
     except ValueError as error:
         raise InvalidArguments(f"--fault: {error}", next_step="See docs/sandbox.md for what can go wrong.") from error
-    imitation = sandbox.JourneyApiSettings(
+    fake = sandbox.JourneyApiSettings(
         credits=wish.credits,
         plan=wish.plan,
         edit_without_image=wish.edit_without_image,
         sync_answer=wish.sync_answer,
         unknown_task=wish.unknown_task,
     )
-    return sandbox.Settings(speed=wish.speed, seed=wish.seed, faults=faults, journeyapi=imitation)
+    return sandbox.Settings(speed=wish.speed, seed=wish.seed, faults=faults, journeyapi=fake)

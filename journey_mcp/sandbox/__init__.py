@@ -10,7 +10,7 @@ from journey_mcp.sandbox.clock import Clock
 from journey_mcp.sandbox.faults import Fault
 from journey_mcp.sandbox.hosting import Running, create_app, running, serve
 from journey_mcp.sandbox.journeyapi.requests import JourneyApiSettings
-from journey_mcp.sandbox.moments import Moment, Point, Witness
+from journey_mcp.sandbox.moments import Moment, Observer, Point
 from journey_mcp.sandbox.replicate.settings import KkiaiSettings, ReplicateSettings
 from journey_mcp.sandbox.settings import Settings
 from journey_mcp.sandbox.vtrix.settings import VtrixSettings
@@ -23,13 +23,13 @@ __all__ = [
     "JourneyApiSettings",
     "KkiaiSettings",
     "Moment",
+    "Observer",
     "Point",
     "ReplicateSettings",
     "Running",
     "Settings",
     "VtrixSettings",
     "WebhookPolicy",
-    "Witness",
     "create_app",
     "running",
     "serve",

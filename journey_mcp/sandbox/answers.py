@@ -49,7 +49,7 @@ def refusal(faults: Iterable[Fault], documented: Mapping[int, Any]) -> Answer | 
     return None
 
 
-def spoil(answer: Answer, faults: Iterable[Fault], documented: Mapping[int, Any]) -> Answer:
+def corrupt(answer: Answer, faults: Iterable[Fault], documented: Mapping[int, Any]) -> Answer:
     """Return what the faults, one after another, leave of an answer whose work is done."""
     return reduce(lambda left, fault: _spoiled(left, fault, documented), faults, answer)
 

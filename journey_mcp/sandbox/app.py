@@ -22,19 +22,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from journey_mcp.sandbox import credentials
-from journey_mcp.sandbox.answers import Answer, json_answer, refusal, spoil
-from journey_mcp.sandbox.bfl import imitation as bfl
+from journey_mcp.sandbox.answers import Answer, corrupt, json_answer, refusal
+from journey_mcp.sandbox.bfl import fake as bfl
 from journey_mcp.sandbox.clock import wait_until
 from journey_mcp.sandbox.faults import Fault
-from journey_mcp.sandbox.journeyapi import imitation as journeyapi
+from journey_mcp.sandbox.journeyapi import fake as journeyapi
 from journey_mcp.sandbox.recipes import MEDIA_TYPES
-from journey_mcp.sandbox.replicate import imitation as replicate
+from journey_mcp.sandbox.replicate import fake as replicate
 from journey_mcp.sandbox.service import Service, stray
 from journey_mcp.sandbox.services import owner
 from journey_mcp.sandbox.settings import Settings
 from journey_mcp.sandbox.state import Sandbox
 from journey_mcp.sandbox.tasks import Task
-from journey_mcp.sandbox.vtrix import imitation as vtrix
+from journey_mcp.sandbox.vtrix import fake as vtrix
 from journey_mcp.sandbox.wire import WireResponse
 
 _ENDPOINTS = (
@@ -71,7 +71,7 @@ def build(settings: Settings) -> Starlette:
         routes=[
             *(route for service in services.values() for route in service.routes()),
             Route("/pictures/{task_id}/{name}", control.picture),
-            Route("/sandbox/ledger", control.ledger),
+            Route("/sandbox/ledger", control.request_log),
             Route("/sandbox/faults", control.show_faults, methods=["GET"]),
             Route("/sandbox/faults", control.replace_faults, methods=["POST"]),
             Route("/sandbox/faults", control.clear_faults, methods=["DELETE"]),
@@ -101,7 +101,7 @@ class _Control:
         """Answer for routes and methods that do not exist, in the words of the service whose path it is."""
         # handlers are typed for any exception, this one is registered for HTTPException
         told = cast("HTTPException", error)
-        self._sandbox.ledger.count("unknown", is_keyed=self._note_strays(request, "unknown path"))
+        self._sandbox.request_log.count("unknown", is_keyed=self._note_strays(request, "unknown path"))
         service = self._services[owner(request.url.path) or "journeyapi"]
         return WireResponse(replace(service.error(told.status_code, told.detail), headers=told.headers or {}))
 
@@ -111,30 +111,30 @@ class _Control:
         on = f"{task.service}/picture" if task else "picture"
         faults = self._sandbox.arrive("pictures", on, is_keyed=is_keyed)
         answer = refusal(faults, {}) or await self._drawn(request, task)
-        spoiled = spoil(answer, faults, {})
+        spoiled = corrupt(answer, faults, {})
         await wait_until(self._sandbox.settings.clock, self._sandbox.now() + spoiled.delay_s)
         return WireResponse(spoiled)
 
     async def _drawn(self, request: Request, task: Task | None) -> Answer:
         name, now = request.path_params["name"], self._sandbox.now()
-        recipe = task.pictures.get(name) if task and not task.failure and task.is_over(now) else None
-        if task is None or recipe is None:
+        render_spec = task.pictures.get(name) if task and not task.failure and task.is_over(now) else None
+        if task is None or render_spec is None:
             return json_answer({}, 404)
         if not task.link.is_good(request.query_params.get("sig"), now):
             return json_answer({}, task.link.gone_status)
-        content = await self._sandbox.gallery.picture(f"{task.task_id}/{name}", recipe)
-        return Answer(content=content, media_type=MEDIA_TYPES[recipe.image_format])
+        content = await self._sandbox.gallery.picture(f"{task.task_id}/{name}", render_spec)
+        return Answer(content=content, media_type=MEDIA_TYPES[render_spec.image_format])
 
     def _note_strays(self, request: Request, reason: str) -> bool:
         """Note the credentials of a request that needs none; return whether there are any."""
         headers = credentials.carried(request.headers)
         for header in headers:
-            self._sandbox.ledger.stray(stray(request, header, reason))
+            self._sandbox.request_log.stray(stray(request, header, reason))
         return bool(headers)
 
-    async def ledger(self, _request: Request) -> Response:
+    async def request_log(self, _request: Request) -> Response:
         # in ASCII, because a request may hold text that UTF-8 cannot
-        return Response(json.dumps(self._sandbox.ledger.as_json()), media_type="application/json")
+        return Response(json.dumps(self._sandbox.request_log.as_json()), media_type="application/json")
 
     async def show_faults(self, _request: Request) -> Response:
         return JSONResponse([fault.as_json() for fault in self._sandbox.faults.faults])

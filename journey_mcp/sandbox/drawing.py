@@ -27,36 +27,36 @@ class NotAPictureError(ValueError):
 
 
 @singledispatch
-def render(recipe: object) -> bytes:
+def render(render_spec: object) -> bytes:
     """Return the encoded picture of a recipe, the same bytes every time."""
-    raise TypeError(f"Nobody knows how to draw {recipe!r}.")
+    raise TypeError(f"Nobody knows how to draw {render_spec!r}.")
 
 
 @render.register
-def _(recipe: Scene) -> bytes:
-    return _encode(_scene(recipe), recipe.image_format)
+def _(render_spec: Scene) -> bytes:
+    return _encode(_scene(render_spec), render_spec.image_format)
 
 
 @render.register
-def _(recipe: Sheet) -> bytes:
-    width, height = recipe.panels[0].size
+def _(render_spec: Sheet) -> bytes:
+    width, height = render_spec.panels[0].size
     half = (width // 2, height // 2)
     sheet = Image.new("RGB", (half[0] * 2, half[1] * 2))
-    for index, panel in enumerate(recipe.panels):
+    for index, panel in enumerate(render_spec.panels):
         small = _scene(panel).resize(half, Image.Resampling.BOX)
         sheet.paste(small, (index % 2 * half[0], index // 2 * half[1]))
-    return _encode(sheet, recipe.image_format)
+    return _encode(sheet, render_spec.image_format)
 
 
 @render.register
-def _(recipe: Edit) -> bytes:
-    picture = _shaped(_open(recipe.source), recipe)
-    edited = _edited(picture, recipe)
-    if recipe.mask is not None:
-        edited = Image.composite(edited, picture, _open(recipe.mask).convert("L").resize(picture.size))
-    if any(recipe.margins):
-        edited = _expanded(edited, recipe)
-    return _encode(edited, recipe.image_format)
+def _(render_spec: Edit) -> bytes:
+    picture = _shaped(_open(render_spec.source), render_spec)
+    edited = _edited(picture, render_spec)
+    if render_spec.mask is not None:
+        edited = Image.composite(edited, picture, _open(render_spec.mask).convert("L").resize(picture.size))
+    if any(render_spec.margins):
+        edited = _expanded(edited, render_spec)
+    return _encode(edited, render_spec.image_format)
 
 
 def check(content: bytes) -> tuple[int, int]:

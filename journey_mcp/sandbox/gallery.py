@@ -5,7 +5,7 @@ from collections import OrderedDict
 import anyio
 from anyio import to_thread
 
-from journey_mcp.sandbox.recipes import Recipe
+from journey_mcp.sandbox.recipes import RenderSpec
 
 KEPT_BYTES = 32 * 1024 * 1024
 DRAWN_AT_ONCE = 4
@@ -20,12 +20,12 @@ class Gallery:
         self._bytes = 0
         self._artists = anyio.CapacityLimiter(DRAWN_AT_ONCE)
 
-    async def picture(self, name: str, recipe: Recipe) -> bytes:
-        """Return the encoded picture of `recipe`; `name` is unique to it."""
+    async def picture(self, name: str, render_spec: RenderSpec) -> bytes:
+        """Return the encoded picture of `render_spec`; `name` is unique to it."""
         if name in self._drawn:
             self._drawn.move_to_end(name)
             return self._drawn[name]
-        content = await to_thread.run_sync(_render, recipe, limiter=self._artists)
+        content = await to_thread.run_sync(_render, render_spec, limiter=self._artists)
         self._keep(name, content)
         return content
 
@@ -37,7 +37,7 @@ class Gallery:
             self._bytes -= len(oldest)
 
 
-def _render(recipe: Recipe) -> bytes:
+def _render(render_spec: RenderSpec) -> bytes:
     from journey_mcp.sandbox.drawing import render  # noqa: PLC0415 - loads Pillow
 
-    return render(recipe)
+    return render(render_spec)

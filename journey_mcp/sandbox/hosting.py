@@ -19,7 +19,7 @@ from journey_mcp.sandbox.settings import Settings
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from journey_mcp.sandbox.journeyapi.imitation import JourneyApi
+    from journey_mcp.sandbox.journeyapi.fake import JourneyApi
     from journey_mcp.sandbox.service import Service
     from journey_mcp.sandbox.state import Sandbox
     from journey_mcp.sandbox.visits import Visits
@@ -74,7 +74,7 @@ async def running(
 
     settings = settings or Settings()
     app = create_app(settings)
-    visits = Visits(app, settings.witness)
+    visits = Visits(app, settings.observer)
     door = _Door(visits)
     await door.open(host, port)
     ready, stop = asyncio.Event(), asyncio.Event()

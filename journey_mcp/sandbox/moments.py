@@ -26,5 +26,5 @@ class Moment:
     """Of the answer, from `answering` on; at `told`, what the receiver answered, if it did."""
 
 
-Witness = Callable[[Moment], None]
+Observer = Callable[[Moment], None]
 """Told of every moment, in the event loop of the sandbox, which waits for it to return."""

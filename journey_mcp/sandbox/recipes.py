@@ -54,7 +54,7 @@ class Sheet:
     image_format: Format
 
 
-Recipe = Scene | Edit | Sheet
+RenderSpec = Scene | Edit | Sheet
 
 
 def fit(ratio: Ratio, long_side_px: int) -> tuple[int, int]:

@@ -12,10 +12,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 
 from journey_mcp.sandbox import credentials
-from journey_mcp.sandbox.answers import Answer, distort, json_answer, refusal, spoil
+from journey_mcp.sandbox.answers import Answer, corrupt, distort, json_answer, refusal
 from journey_mcp.sandbox.clock import wait_until
 from journey_mcp.sandbox.faults import Fault, find
-from journey_mcp.sandbox.ledger import Stray
+from journey_mcp.sandbox.request_log import Stray
 from journey_mcp.sandbox.services import PATHS
 from journey_mcp.sandbox.state import Sandbox
 from journey_mcp.sandbox.tasks import Task
@@ -95,17 +95,17 @@ class Service(ABC, Generic[Order]):
 
     async def create(self, request: Request, endpoint: str) -> Response:
         """Answer a creating request; `endpoint` is its name in the ledger."""
-        ledger = self.sandbox.ledger
+        request_log = self.sandbox.request_log
         faults = self.arrive(request, endpoint, "submit")
         content = await self._content(request)
         received = b"" if isinstance(content, Answer) else content
-        number = ledger.open(self.name, endpoint, received, self.sandbox.now())
+        number = request_log.open(self.name, endpoint, received, self.sandbox.now())
         order = refusal(faults, self.documented) or await self._read(request, content)
         if isinstance(order, Answer):
-            ledger.close(number, "reset" if order.delivery == "none" else f"refused {order.status}")
+            request_log.close(number, "reset" if order.delivery == "none" else f"refused {order.status}")
             return await self.respond(order, faults)
         task = self.accept(request, order, faults)
-        ledger.close(number, "created", task_id=task.task_id, model=task.model, charged=task.charged)
+        request_log.close(number, "created", task_id=task.task_id, model=task.model, charged=task.charged)
         return await self.respond(await self.begin(request, order, task, faults), faults)
 
     async def ask(self, request: Request, endpoint: str, on: str, work: Work, *, needs_key: bool = True) -> Response:
@@ -133,7 +133,7 @@ class Service(ABC, Generic[Order]):
 
     async def respond(self, answer: Answer, faults: Iterable[Fault]) -> Response:
         """Send an answer as the faults leave it, when they let it."""
-        spoiled = spoil(answer, faults, self.documented)
+        spoiled = corrupt(answer, faults, self.documented)
         await wait_until(self.sandbox.settings.clock, self.sandbox.now() + spoiled.delay_s)
         return WireResponse(spoiled)
 
@@ -152,7 +152,7 @@ class Service(ABC, Generic[Order]):
         task, now = self.sandbox.tasks.find(task_id), self.sandbox.now()
         if task is None or task.service != self.name:
             return None
-        self.sandbox.ledger.count_fetch(task_id)
+        self.sandbox.request_log.count_fetch(task_id)
         if find(faults, "backwards"):
             early = task.accepted_at + _BACKWARDS_SHARE * task.duration_s
             return replace(task, is_held=True), min(now, early)
@@ -183,7 +183,7 @@ class Service(ABC, Generic[Order]):
         faults = self.sandbox.faults.take(f"{self.name}/webhook")
         if find(faults, "lost"):
             return
-        answer = spoil(json_answer(self.distorted(tell(task, task.ends_at), faults)), faults, {})
+        answer = corrupt(json_answer(self.distorted(tell(task, task.ends_at), faults)), faults, {})
         delivery = Delivery(
             task_id=task.task_id,
             url=url,
@@ -221,7 +221,7 @@ class Service(ABC, Generic[Order]):
         return key not in keys[self.name] and any(key in others for others in keys.values())
 
     def _stray(self, request: Request, header: str, reason: str) -> None:
-        self.sandbox.ledger.stray(stray(request, header, reason))
+        self.sandbox.request_log.stray(stray(request, header, reason))
 
 
 def stray(request: Request, header: str, reason: str) -> Stray:

@@ -9,7 +9,7 @@ from journey_mcp.sandbox.bfl.settings import BflSettings
 from journey_mcp.sandbox.clock import Clock
 from journey_mcp.sandbox.faults import Fault
 from journey_mcp.sandbox.journeyapi.requests import JourneyApiSettings
-from journey_mcp.sandbox.moments import Witness
+from journey_mcp.sandbox.moments import Observer
 from journey_mcp.sandbox.replicate.settings import KkiaiSettings, ReplicateSettings
 from journey_mcp.sandbox.vtrix.settings import VtrixSettings
 
@@ -35,7 +35,7 @@ class Settings:
     ca_file: str | None = None
     """Certificate authorities in PEM to trust when pictures are fetched and webhooks posted; None takes those that
     the environment variable SSL_CERT_FILE names, or the machine's."""
-    witness: Witness | None = None
+    observer: Observer | None = None
     """Told of every moment of every request, and waited for; under `running` only."""
     journeyapi: JourneyApiSettings = field(default_factory=JourneyApiSettings)
     """What is particular to the imitation of JourneyAPI."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from journey_mcp.sandbox.dates import Calendar
 from journey_mcp.sandbox.faults import Fault, FaultPlan
 from journey_mcp.sandbox.gallery import Gallery
-from journey_mcp.sandbox.ledger import Ledger
+from journey_mcp.sandbox.request_log import RequestLog
 from journey_mcp.sandbox.settings import Settings
 from journey_mcp.sandbox.sources import Source, bring
 from journey_mcp.sandbox.tasks import Tasks
@@ -20,16 +20,16 @@ class Sandbox:
     def __init__(self, settings: Settings, endpoints: Iterable[str]) -> None:
         self.settings = settings
         self.calendar = Calendar(settings.clock)
-        self.ledger = Ledger(endpoints)
+        self.request_log = RequestLog(endpoints)
         self.faults = FaultPlan(settings.faults)
         self.tasks = Tasks()
         self.gallery = Gallery()
         self.deliveries = Deliveries(
             clock=settings.clock,
             speed=settings.speed,
-            ledger=self.ledger,
+            request_log=self.request_log,
             ca_file=settings.ca_file,
-            witness=settings.witness,
+            observer=settings.observer,
         )
         self.dice = random.Random(settings.seed)  # noqa: S311 - ids to tell tasks apart, not to guard them
 
@@ -55,5 +55,5 @@ class Sandbox:
 
     def arrive(self, endpoint: str, on: str, *, is_keyed: bool = False) -> tuple[Fault, ...]:
         """Count a request and return the faults that hit it."""
-        self.ledger.count(endpoint, is_keyed=is_keyed)
+        self.request_log.count(endpoint, is_keyed=is_keyed)
         return self.faults.take(on)

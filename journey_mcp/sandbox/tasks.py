@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 
-from journey_mcp.sandbox.recipes import Recipe
+from journey_mcp.sandbox.recipes import RenderSpec
 
 KEPT_TASKS = 2_000
 KEPT_BYTES = 256 * 1024 * 1024
@@ -45,7 +45,7 @@ class Task:
     charged: float
     """What was taken from the balance, in the service's own unit."""
     seed: int
-    pictures: Mapping[str, Recipe] = field(default_factory=dict)
+    pictures: Mapping[str, RenderSpec] = field(default_factory=dict)
     """The results, by file name."""
     failure: str | None = None
     """Why it ends without pictures."""

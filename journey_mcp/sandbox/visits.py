@@ -7,16 +7,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from journey_mcp.sandbox.moments import Moment, Point, Witness
+from journey_mcp.sandbox.moments import Moment, Observer, Point
 from journey_mcp.sandbox.wire import OpenConnection, hang_up
 
 
 class Visits:
     """Makes uvicorn's connections for an application, and closes them when it has to stop."""
 
-    def __init__(self, app: ASGIApp, witness: Witness | None = None) -> None:
-        self._app = _watched(app, witness) if witness else app
-        self._witness = witness
+    def __init__(self, app: ASGIApp, observer: Observer | None = None) -> None:
+        self._app = _watched(app, observer) if observer else app
+        self._observer = observer
         self._scopes: set[anyio.CancelScope] = set()
         self._state = ServerState()
         self._config = Config(
@@ -35,8 +35,8 @@ class Visits:
 
     def connection(self) -> asyncio.Protocol:
         """Make the protocol of a new connection."""
-        if self._witness:
-            self._witness(Moment(point="connected"))
+        if self._observer:
+            self._observer(Moment(point="connected"))
         return OpenConnection(self._config, self._state, app_state={})
 
     async def end(self) -> None:
@@ -61,15 +61,15 @@ class Visits:
             await hang_up(scope, receive)
 
 
-def _watched(app: ASGIApp, witness: Witness) -> ASGIApp:
-    """Return the same application; `witness` is told of the moments of each request from `headers` on."""
+def _watched(app: ASGIApp, observer: Observer) -> ASGIApp:
+    """Return the same application; `observer` is told of the moments of each request from `headers` on."""
 
     async def visit(scope: Scope, receive: Receive, send: Send) -> None:
         status: int | None = None
         has_body = False
 
         def tell(point: Point) -> None:
-            witness(Moment(point=point, method=scope["method"], path=scope["path"], status=status))
+            observer(Moment(point=point, method=scope["method"], path=scope["path"], status=status))
 
         async def hear() -> Message:
             nonlocal has_body

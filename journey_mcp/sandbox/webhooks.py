@@ -12,8 +12,8 @@ from anyio.abc import TaskGroup
 
 from journey_mcp.sandbox import outgoing
 from journey_mcp.sandbox.clock import Clock, wait_until
-from journey_mcp.sandbox.ledger import Attempt, Ledger
-from journey_mcp.sandbox.moments import Moment, Point, Witness
+from journey_mcp.sandbox.moments import Moment, Observer, Point
+from journey_mcp.sandbox.request_log import Attempt, RequestLog
 from journey_mcp.sandbox.webhook_policy import WebhookPolicy
 
 
@@ -35,15 +35,15 @@ class Deliveries:
         *,
         clock: Clock,
         speed: float,
-        ledger: Ledger,
+        request_log: RequestLog,
         ca_file: str | None = None,
-        witness: Witness | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._clock = clock
         self._speed = speed
-        self._ledger = ledger
+        self._request_log = request_log
         self._ca_file = ca_file
-        self._witness = witness
+        self._observer = observer
         self._group: TaskGroup | None = None
 
     @asynccontextmanager
@@ -67,14 +67,14 @@ class Deliveries:
             self._tell("telling", delivery)
             is_taken, outcome = await _post(delivery, policy.timeout_s, self._ca_file)
             told = Attempt(task_id=delivery.task_id, url=delivery.url, attempt=attempt, outcome=outcome)
-            self._ledger.delivered(told)
+            self._request_log.delivered(told)
             self._tell("told", delivery, int(outcome) if outcome.isdigit() else None)
             if is_taken:
                 return
 
     def _tell(self, point: Point, delivery: Delivery, status: int | None = None) -> None:
-        if self._witness:
-            self._witness(Moment(point=point, method="POST", path=urlsplit(delivery.url).path, status=status))
+        if self._observer:
+            self._observer(Moment(point=point, method="POST", path=urlsplit(delivery.url).path, status=status))
 
 
 async def _post(delivery: Delivery, timeout_s: float, ca_file: str | None) -> tuple[bool, str]:

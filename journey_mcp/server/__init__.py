@@ -25,7 +25,7 @@ from journey_mcp.settings import Settings
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerMiddleware
 
-    from journey_mcp.server.menu import Menu
+    from journey_mcp.server.tool_set import ToolSet
     from journey_mcp.studio import Studio
 
 _log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ INSTRUCTIONS = (
 StudioOpener = Callable[[Settings], "AbstractAsyncContextManager[Studio]"]
 
 
-class Backstage:
+class Lifespan:
     """Menu and studio: made when they are first needed, owned by the server's lifespan."""
 
     def __init__(self, settings: Settings, opener: StudioOpener | None, *, is_local: bool) -> None:
@@ -59,7 +59,7 @@ class Backstage:
         self.client_roots = ClientRoots() if is_local else None
         """What the client told of its person's folders; `None` for clients elsewhere."""
         self._opener = opener
-        self._menu: Menu | None = None
+        self._tool_set: ToolSet | None = None
         self._studio: Studio | None = None
         self._failure: JourneyError | None = None
         self._wanted, self._opened, self._over = anyio.Event(), anyio.Event(), anyio.Event()
@@ -76,13 +76,13 @@ class Backstage:
         """Whether a person may be asked about what a call costs."""
         return self._settings.confirm_above is not None
 
-    def menu(self) -> "Menu":
+    def tool_set(self) -> "ToolSet":
         """The tools and defaults of this configuration."""
-        if self._menu is None:
-            from journey_mcp.server.menu import read_menu  # noqa: PLC0415  # not before the first answer
+        if self._tool_set is None:
+            from journey_mcp.server.tool_set import read_tool_set  # noqa: PLC0415  # not before the first answer
 
-            self._menu = read_menu(self._settings, takes_files=self._is_local)
-        return self._menu
+            self._tool_set = read_tool_set(self._settings, takes_files=self._is_local)
+        return self._tool_set
 
     async def studio(self) -> "Studio":
         """The studio, once it is open.
@@ -108,7 +108,7 @@ class Backstage:
             try:
                 if self._settings.keys or self._settings.others:
                     certificates.read_ahead()
-                self.menu()  # not while a thread imports: each would wait for the other
+                self.tool_set()  # not while a thread imports: each would wait for the other
                 imported = await to_thread.run_sync(_import_studio)
                 async with (self._opener or imported)(self._settings) as self._studio:
                     # what the warm-up imported stays as well: the collector need never look at it
@@ -187,35 +187,35 @@ def _as_told(error: Exception) -> JourneyError:
 
 def make_server(
     settings: Settings, opener: StudioOpener | None = None, *, is_eager: bool = False, is_local: bool = True
-) -> Server[Backstage]:
+) -> Server[Lifespan]:
     """The server for one configuration, which opens its studio after the first answer, or at once when eager.
 
     `opener` stands in for `open_studio`, for a clock of one's own. `is_local`: the client works on this machine, so
     that paths mean something to both.
     """
-    return server_on(Backstage(settings, opener, is_local=is_local), is_eager=is_eager)
+    return server_on(Lifespan(settings, opener, is_local=is_local), is_eager=is_eager)
 
 
-def server_on(backstage: Backstage, *, is_eager: bool = False, has_answered: bool = False) -> Server[Backstage]:
+def server_on(lifespan: Lifespan, *, is_eager: bool = False, has_answered: bool = False) -> Server[Lifespan]:
     """The server in front of a backstage, for one who has to tell it that the process ends.
 
     `has_answered`: the client has its first answer already, so that the studio may be opened.
     """
 
     @asynccontextmanager
-    async def run_lifespan(_server: Server[Backstage]) -> AsyncIterator[Backstage]:
+    async def run_lifespan(_server: Server[Lifespan]) -> AsyncIterator[Lifespan]:
         async with anyio.create_task_group() as group:
-            group.start_soon(backstage.run)
+            group.start_soon(lifespan.run)
             if is_eager:
-                group.start_soon(backstage.keep_opening)
+                group.start_soon(lifespan.keep_opening)
             elif has_answered:
-                backstage.want()
+                lifespan.want()
             else:
-                server.middleware.append(_after_first(lambda: group.start_soon(backstage.warm_up)))
+                server.middleware.append(_after_first(lambda: group.start_soon(lifespan.warm_up)))
             try:
-                yield backstage
+                yield lifespan
             finally:
-                backstage.close()
+                lifespan.close()
 
     server = Server(
         "journey-mcp",
@@ -224,23 +224,23 @@ def server_on(backstage: Backstage, *, is_eager: bool = False, has_answered: boo
         instructions=INSTRUCTIONS,
         lifespan=run_lifespan,
         cache_hints={"server/discover": _FRESH, "tools/list": _FRESH},
-        get_tool_input_schema=lambda name: _input_schema(backstage, name),
+        get_tool_input_schema=lambda name: _input_schema(lifespan, name),
         on_list_tools=_list_tools,
     )
     # not on_call_tool, whose results are the SDK's own: a task is none of them
     server.add_request_handler("tools/call", types.CallToolRequestParams, _call_tool)
     server.add_notification_handler("notifications/roots/list_changed", types.NotificationParams, _forget_roots)
     tasks_extension.install(server, _open_tasks)
-    server.middleware.append(_redacted(redactor_of(*backstage.secrets)))
-    if backstage.asks:
+    server.middleware.append(_redacted(redactor_of(*lifespan.secrets)))
+    if lifespan.asks:
         # what a client brings back with an answer is what it was given, for this very call, and not long ago;
         # only then, for the cipher takes its time and memory
         server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=server.name))
-    server.middleware.append(_counted(backstage))
+    server.middleware.append(_counted(lifespan))
     return server
 
 
-def _redacted(redactor: Redactor) -> "ServerMiddleware[Backstage]":
+def _redacted(redactor: Redactor) -> "ServerMiddleware[Lifespan]":
     """Middleware that hides secrets in whatever tells of tasks: the last to see it, when all cleaning is done."""
 
     async def middleware(ctx: ServerRequestContext[Any, Any], call_next: "CallNext") -> "HandlerResult":
@@ -255,17 +255,17 @@ def _redacted(redactor: Redactor) -> "ServerMiddleware[Backstage]":
     return middleware
 
 
-def _counted(backstage: Backstage) -> "ServerMiddleware[Backstage]":
+def _counted(lifespan: Lifespan) -> "ServerMiddleware[Lifespan]":
     """Middleware by which the backstage knows what has no answer yet."""
 
     async def middleware(ctx: ServerRequestContext[Any, Any], call_next: "CallNext") -> "HandlerResult":
-        with backstage.answering():
+        with lifespan.answering():
             return await call_next(ctx)
 
     return middleware
 
 
-def _after_first(act: Callable[[], object]) -> "ServerMiddleware[Backstage]":
+def _after_first(act: Callable[[], object]) -> "ServerMiddleware[Lifespan]":
     """Middleware that acts once, when the first request has its result."""
     is_first = True
 
@@ -281,47 +281,47 @@ def _after_first(act: Callable[[], object]) -> "ServerMiddleware[Backstage]":
     return middleware
 
 
-def _input_schema(backstage: Backstage, name: str) -> dict[str, Any] | None:
-    return next((tool["inputSchema"] for tool in backstage.menu().tools if tool["name"] == name), None)
+def _input_schema(lifespan: Lifespan, name: str) -> dict[str, Any] | None:
+    return next((tool["inputSchema"] for tool in lifespan.tool_set().tools if tool["name"] == name), None)
 
 
 async def _list_tools(
-    ctx: ServerRequestContext[Backstage, Any], _params: types.PaginatedRequestParams | None
+    ctx: ServerRequestContext[Lifespan, Any], _params: types.PaginatedRequestParams | None
 ) -> types.ListToolsResult:
-    return types.ListToolsResult.model_validate({"tools": ctx.lifespan_context.menu().tools})
+    return types.ListToolsResult.model_validate({"tools": ctx.lifespan_context.tool_set().tools})
 
 
 async def _call_tool(
-    ctx: ServerRequestContext[Backstage, Any], params: types.CallToolRequestParams
+    ctx: ServerRequestContext[Lifespan, Any], params: types.CallToolRequestParams
 ) -> types.CallToolResult | types.InputRequiredResult | dict[str, Any]:
-    backstage = ctx.lifespan_context
-    menu = backstage.menu()
-    if params.name not in {tool["name"] for tool in menu.tools}:
-        names = ", ".join(tool["name"] for tool in menu.tools)
+    lifespan = ctx.lifespan_context
+    tool_set = lifespan.tool_set()
+    if params.name not in {tool["name"] for tool in tool_set.tools}:
+        names = ", ".join(tool["name"] for tool in tool_set.tools)
         raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name[:80]}. There are: {names}")
     try:
-        studio = await backstage.studio()
+        studio = await lifespan.studio()
     except JourneyError as error:
         from journey_mcp.server.tools import failed  # noqa: PLC0415  # not before the first answer
 
         return failed(params.name, error)
     from journey_mcp.server.tools import call  # noqa: PLC0415  # not before the first answer
 
-    return await call(params, studio, menu.defaults, ctx)
+    return await call(params, studio, tool_set.defaults, ctx)
 
 
-async def _forget_roots(ctx: ServerRequestContext[Backstage, Any], _params: types.NotificationParams) -> None:
+async def _forget_roots(ctx: ServerRequestContext[Lifespan, Any], _params: types.NotificationParams) -> None:
     if client_roots := ctx.lifespan_context.client_roots:
         client_roots.forget()
 
 
-async def _open_tasks(ctx: ServerRequestContext[Backstage, Any]) -> tasks_extension.TaskSource:
-    backstage = ctx.lifespan_context
-    studio = await backstage.studio()
+async def _open_tasks(ctx: ServerRequestContext[Lifespan, Any]) -> tasks_extension.TaskSource:
+    lifespan = ctx.lifespan_context
+    studio = await lifespan.studio()
     from journey_mcp.server.studio_tasks import StudioTasks  # noqa: PLC0415  # not before the first answer
     from journey_mcp.studio import LOCAL  # noqa: PLC0415  # the same
 
-    return StudioTasks(studio, backstage.menu().defaults, LOCAL)
+    return StudioTasks(studio, lifespan.tool_set().defaults, LOCAL)
 
 
 def _import_studio() -> StudioOpener:
@@ -336,10 +336,10 @@ def check(settings: Settings) -> None:
     """Find what is wrong with settings that name models or providers before serving; costs nothing without any.
 
     Raises:
-        SetupError: as `read_menu`.
+        SetupError: as `read_tool_set`.
     """
     names = (settings.registry, settings.default_model, settings.default_edit_model, settings.providers)
     if any((*names, settings.budget, settings.credit_price, settings.max_concurrent)):
-        from journey_mcp.server.menu import read_menu  # noqa: PLC0415  # not before the first answer
+        from journey_mcp.server.tool_set import read_tool_set  # noqa: PLC0415  # not before the first answer
 
-        read_menu(settings)
+        read_tool_set(settings)

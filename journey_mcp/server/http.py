@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from journey_mcp.allowed_hosts import AllowedHosts
 from journey_mcp.errors import SetupError
 from journey_mcp.handshake.lines import MAX_BYTES
-from journey_mcp.server import Backstage, StudioOpener, server_on
+from journey_mcp.server import Lifespan, StudioOpener, server_on
 from journey_mcp.server.bodies import Bodies
 from journey_mcp.server.bounded_server import BoundedServer, Bounds, listen
 from journey_mcp.server.guard import BODY_WITHIN_S, Guard, bodies_of_calls
@@ -29,10 +29,10 @@ def serve(settings: Settings, listeners: list[socket.socket], opener: StudioOpen
     """Serve `/mcp` there until a signal asks to end; `opener` as for stdio."""
     gc.freeze()
     gc.enable()
-    backstage = Backstage(settings, opener, is_local=False)
-    app = make_app(backstage, AllowedHosts.parse(settings.allowed_hosts))
+    lifespan = Lifespan(settings, opener, is_local=False)
+    app = make_app(lifespan, AllowedHosts.parse(settings.allowed_hosts))
     with suppress(KeyboardInterrupt):  # it ends in order, and then passes the signal on
-        _Server(app, backstage).run(listeners)
+        _Server(app, lifespan).run(listeners)
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
@@ -53,9 +53,9 @@ def bind(host: str, port: int) -> list[socket.socket]:
     return listeners
 
 
-def make_app(backstage: Backstage, hosts: AllowedHosts | None = None, bodies: Bodies | None = None) -> Starlette:
+def make_app(lifespan: Lifespan, hosts: AllowedHosts | None = None, bodies: Bodies | None = None) -> Starlette:
     """The ASGI application: one path, `/mcp`, in both eras of the protocol."""
-    app = server_on(backstage, is_eager=True).streamable_http_app(
+    app = server_on(lifespan, is_eager=True).streamable_http_app(
         stateless_http=True,
         # both are bounded by the guard, which says more
         max_request_body_size=MAX_BYTES,
@@ -68,11 +68,11 @@ def make_app(backstage: Backstage, hosts: AllowedHosts | None = None, bodies: Bo
 class _Server(BoundedServer):
     """A server that lets calls return before streams are cut, which its exit does at once; a second signal does not."""
 
-    def __init__(self, app: Starlette, backstage: Backstage) -> None:
+    def __init__(self, app: Starlette, lifespan: Lifespan) -> None:
         # the guard answers what takes too long; this ends what goes on all the same
         bounds = Bounds.of_port(body_within_s=BODY_WITHIN_S + 5)
         super().__init__(app, bounds, timeout_graceful_shutdown=_ANSWERS_S)
-        self._backstage = backstage
+        self._lifespan = lifespan
         self._ending: asyncio.Task[None] | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -89,8 +89,8 @@ class _Server(BoundedServer):
         self._ending = self._loop.create_task(self._end_in_order(sig))
 
     async def _end_in_order(self, sig: int) -> None:
-        self._backstage.end()
-        await self._backstage.answer_all()
+        self._lifespan.end()
+        await self._lifespan.answer_all()
         super().handle_exit(sig, None)
 
 

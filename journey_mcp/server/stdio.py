@@ -20,7 +20,7 @@ from journey_mcp.errors import SetupError
 from journey_mcp.handshake.front import Front
 from journey_mcp.handshake.lines import Overlong
 from journey_mcp.redaction import redactor_of, secrets_in
-from journey_mcp.server import Backstage, StudioOpener, eras, frames, server_on
+from journey_mcp.server import Lifespan, StudioOpener, eras, frames, server_on
 from journey_mcp.settings import Settings, read_settings
 
 _log = logging.getLogger(__name__)
@@ -46,12 +46,12 @@ def serve(front: Front, prepare: Prepare) -> int:
         told = SetupError(redact(str(error)), next_step=redact(error.failure.next_step or "") or None)
         sys.stderr.write(f"journey-mcp: {told} {told.failure.next_step or ''}".rstrip() + "\n")
         if not front.is_terminal:
-            _run(front, Backstage(read_settings({}), _refusing(told), is_local=True))
+            _run(front, Lifespan(read_settings({}), _refusing(told), is_local=True))
         return 2
     if front.is_terminal:
         sys.stderr.write("journey-mcp serves MCP on stdio, for an assistant to start; -h tells of the commands.\n")
     # an opener of somebody else's has more to do than answer calls
-    _run(front, Backstage(settings, opener, is_local=True), is_eager=opener is not None)
+    _run(front, Lifespan(settings, opener, is_local=True), is_eager=opener is not None)
     return 0
 
 
@@ -62,28 +62,28 @@ def _refusing(error: SetupError) -> StudioOpener:
     return refuse
 
 
-def _run(front: Front, backstage: Backstage, *, is_eager: bool = False) -> None:
+def _run(front: Front, lifespan: Lifespan, *, is_eager: bool = False) -> None:
     # What was imported stays for the life of the process: the collector need never look at it.
     gc.freeze()
     gc.enable()
     try:
-        anyio.run(partial(_serve, front, backstage, is_eager=is_eager))
+        anyio.run(partial(_serve, front, lifespan, is_eager=is_eager))
     except* (BrokenPipeError, anyio.BrokenResourceError):
         _log.warning("the client closed its end")
 
 
-async def _serve(front: Front, backstage: Backstage, *, is_eager: bool) -> None:
+async def _serve(front: Front, lifespan: Lifespan, *, is_eager: bool) -> None:
     async with anyio.create_task_group() as group:
         with anyio.CancelScope() as serving:
-            group.start_soon(_end_on_signal, backstage, serving)
+            group.start_soon(_end_on_signal, lifespan, serving)
             send, receive = anyio.create_memory_object_stream[SessionMessage](0)
             arrived = asyncio.Event()
             wake = partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set)
             surplus = await _in_thread(front.hand_over, wake)
-            server = server_on(backstage, is_eager=is_eager, has_answered=front.has_answered)
+            server = server_on(lifespan, is_eager=is_eager, has_answered=front.has_answered)
             async with anyio.create_task_group() as connection:
                 connection.start_soon(_write, front, receive, surplus)
-                await eras.serve(server, _messages(front, backstage, arrived), send)
+                await eras.serve(server, _messages(front, lifespan, arrived), send)
         if serving.cancelled_caught:
             # Everything is stored and closed. What is left is a thread that reads stdin, and nothing can wake it.
             logging.shutdown()
@@ -91,7 +91,7 @@ async def _serve(front: Front, backstage: Backstage, *, is_eager: bool) -> None:
         group.cancel_scope.cancel()
 
 
-async def _messages(front: Front, backstage: Backstage, arrived: asyncio.Event) -> AsyncIterator[SessionMessage]:
+async def _messages(front: Front, lifespan: Lifespan, arrived: asyncio.Event) -> AsyncIterator[SessionMessage]:
     """The messages of the client; what is none is answered and logged here."""
     is_open = True
     while is_open:
@@ -109,7 +109,7 @@ async def _messages(front: Front, backstage: Backstage, arrived: asyncio.Event) 
                 yield message
         if is_open and not lines:
             await arrived.wait()
-    await backstage.answer_all()
+    await lifespan.answer_all()
 
 
 def _read(line: bytes | Overlong) -> tuple[frames.Frame, SessionMessage | None]:
@@ -139,11 +139,11 @@ async def _in_thread(act: Callable[[_Given], _Result], given: _Given) -> _Result
     return await to_thread.run_sync(act, given, abandon_on_cancel=True)
 
 
-async def _end_on_signal(backstage: Backstage, serving: anyio.CancelScope) -> None:
+async def _end_on_signal(lifespan: Lifespan, serving: anyio.CancelScope) -> None:
     # on Windows asyncio knows no signals; there Ctrl+C ends the loop
     numbers = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGINT)
     with anyio.open_signal_receiver(*numbers) as signals:
         async for _signal in signals:
-            backstage.end()
-            await backstage.answer_all()
+            lifespan.end()
+            await lifespan.answer_all()
             serving.cancel()

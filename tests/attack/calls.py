@@ -119,9 +119,9 @@ async def fuzzed_calls(ground: Ground) -> Outcome:
                 given = _arguments(ground.random, schemas[tool])
                 if not _sendable(given):
                     continue
-                before = len(upstream.sandbox.ledger.submissions)
+                before = len(upstream.sandbox.request_log.submissions)
                 result = await client.call_tool(tool, given)
-                created = len(upstream.sandbox.ledger.submissions) - before
+                created = len(upstream.sandbox.request_log.submissions) - before
                 text = json.dumps(result.structured_content)
                 is_ours = '"code": "internal"' in text
                 allowed = tool in {"imagine", "edit_image"}

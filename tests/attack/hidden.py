@@ -194,7 +194,7 @@ async def hidden_data(ground: Ground) -> Outcome:
             given = {"prompt": f"a kite, {number}", "model": "flux-kontext-pro", "image": image, "wait_s": 20}
             result = await client.call_tool("edit_image", {**given, "provider": provider})
             is_refused = (result.structured_content or {}).get("error", {}).get("code") == "unusable_image"
-            images = [] if is_refused else list(sent_images(upstream.sandbox.ledger.submissions[-1].request))
+            images = [] if is_refused else list(sent_images(upstream.sandbox.request_log.submissions[-1].request))
             sent += len(images)
             held = is_refused or (len(images) == 1 and not holds(images[0], hidden))
             told = f"{carrier.__name__} at {provider}: {result.structured_content}"

@@ -63,7 +63,7 @@ async def attack(
     figures = Figures(connections=connections, tasks=tasks)
     mcp, hooks = free_port(), free_port()
     async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
-        ledger = upstream.sandbox.ledger
+        request_log = upstream.sandbox.request_log
         environment = environment_of(upstream, folder, "journeyapi", JOURNEY_MCP_PUBLIC_URL=f"http://127.0.0.1:{hooks}")
         options = ("--http", f"127.0.0.1:{mcp}", "--webhooks", f"127.0.0.1:{hooks}")
         with serving(environment, folder / "log", *options, files=files) as server:
@@ -75,12 +75,12 @@ async def attack(
                     arguments = {"prompt": f"kite {number}", "model": "midjourney", "wait_s": 0}
                     told = await asked(mcp, "tools/call", name="imagine", arguments=arguments)
                     assert '"isError":false' in told, told
-                while len(figures.calls_s) < rounds or len(ledger.deliveries) < tasks:
+                while len(figures.calls_s) < rounds or len(request_log.deliveries) < tasks:
                     figures.calls_s.append(await _timed(asked(mcp, "tools/list")))
                     figures.deliveries_s.append(await _timed(_forged(hooks)))
                     figures.most_files = max(figures.most_files, _open_files(server.pid))
-        figures.by_webhook = [delivery.outcome for delivery in ledger.deliveries].count("204")
-        assert ledger.requests["fetch_many"] == 0
+        figures.by_webhook = [delivery.outcome for delivery in request_log.deliveries].count("204")
+        assert request_log.requests["fetch_many"] == 0
     figures.log = (folder / "log").read_text(encoding="utf-8")
     return figures
 

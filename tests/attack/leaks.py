@@ -78,7 +78,7 @@ async def echoed_secrets(ground: Ground) -> Outcome:
             stored = _stored(folder)
         is_stored = any(secret.lower() in stored for secret in (key, password))
         outcome.attempt(held=not is_stored, what=f"{service}: the database has a secret")
-        strays = [stray for stray in meddler.ledger.strays if stray.reason == "picture"]
+        strays = [stray for stray in meddler.request_log.strays if stray.reason == "picture"]
         outcome.attempt(held=not strays, what=f"{service}: the key went to {strays}")
         for headers in meddler.headers:
             held = any(key in value for value in headers.values())
@@ -118,6 +118,6 @@ async def printed_secrets(ground: Ground) -> Outcome:
             done = await line.given(**settings).run(*ground.random.choice(commands))
             found = sees(done.out + done.err, [key[:12], password[:12]])
             outcome.attempt(held=not found and "Traceback" not in done.err, what=f"{done.out}{done.err}"[:300])
-        made = [entry for entry in upstream.sandbox.ledger.submissions if entry.outcome == "created"]
+        made = [entry for entry in upstream.sandbox.request_log.submissions if entry.outcome == "created"]
         outcome.attempt(held=not made, what=f"{len(made)} tasks were made")
     return outcome

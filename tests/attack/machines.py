@@ -33,7 +33,7 @@ async def budgets(ground: Ground) -> Outcome:
         ]
         ground.random.shuffle(calls)
         results = await asyncio.gather(*calls)
-        made = sum(entry.outcome == "created" for entry in upstream.sandbox.ledger.submissions)
+        made = sum(entry.outcome == "created" for entry in upstream.sandbox.request_log.submissions)
         for result in results:
             told = result.structured_content or {}
             held = not result.is_error or told["error"]["code"] == "over_budget"
@@ -55,8 +55,8 @@ async def duplicates(ground: Ground) -> Outcome:
         tasks = (await clients[0].call_tool("fetch_task", {})).structured_content or {}
         ids = [task["task_id"] for task in tasks["tasks"]]
         await clients[0].call_tool("fetch_task", {"task_ids": ids, "wait_s": 60})
-        ledger = upstream.sandbox.ledger.submissions
-        paid = Counter(entry.request["prompt"] for entry in ledger if entry.outcome == "created")
+        request_log = upstream.sandbox.request_log.submissions
+        paid = Counter(entry.request["prompt"] for entry in request_log if entry.outcome == "created")
         for prompt in prompts:
             outcome.attempt(held=paid[prompt] == 1, what=f"{paid[prompt]} tasks for {prompt!r}")
     return outcome

@@ -76,7 +76,7 @@ async def replaced_things(ground: Ground) -> Outcome:
                 await asyncio.sleep(0.01)
             done = running.result()
             is_same = (_seen(thing), _seen(name)) == before and not list(folder.glob(".*"))
-            is_paid_once = upstream.sandbox.ledger.requests["imagine"] == requests
+            is_paid_once = upstream.sandbox.request_log.requests["imagine"] == requests
             told = f"{make.__name__}, late={is_late}, link={name != thing}: {done}"
             outcome.attempt(held=done.code != 0 and is_same and is_paid_once, what=told)
         file = ground.folder / "kite.png"

@@ -83,7 +83,7 @@ async def huge_texts(ground: Ground) -> Outcome:
                 await asked(port, "tools/call", name="imagine", arguments=long)
             for _ in range(ground.count(25)):
                 name, content = _call(ground.random, ground.random.randrange(1_000_000, 40_000_000))
-                made, before = len(upstream.sandbox.ledger.submissions), Usage.of(server.pid).computed_s
+                made, before = len(upstream.sandbox.request_log.submissions), Usage.of(server.pid).computed_s
                 async with client() as http, asyncio.timeout(PATIENCE_S):
                     body = _held(content, lambda: asked(port, "tools/list"))
                     sending = asyncio.create_task(
@@ -93,7 +93,7 @@ async def huge_texts(ground: Ground) -> Outcome:
                     answer = await sending
                 computed_s = Usage.of(server.pid).computed_s - before
                 most_s = max(most_s, computed_s)
-                is_free = len(upstream.sandbox.ledger.submissions) == made
+                is_free = len(upstream.sandbox.request_log.submissions) == made
                 is_short = len(answer.content) < _LONGEST_ANSWER and len(listed) < _LONGEST_LISTING
                 is_refused = '"isError":true' in answer.text
                 told = f"{len(content):,} bytes in {name}: {computed_s:.1f} s, {len(listed)} listed, {answer.text:.200}"

@@ -99,7 +99,7 @@ class Meddler:
 
     def __init__(self, upstream: sandbox.Running, meddle: Meddle) -> None:
         self._origin, self._meddle = upstream.origin, meddle
-        self.ledger = upstream.sandbox.ledger
+        self.request_log = upstream.sandbox.request_log
         self.http = httpx2.AsyncClient(trust_env=False, verify=False, timeout=60)
         self.headers: list[Mapping[str, str]] = []
         """Of the requests that came."""

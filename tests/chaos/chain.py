@@ -18,7 +18,7 @@ from chaos.plan import Chain, Life
 from chaos.process import PATIENCE_S, Ended, Server, server
 from chaos.trap import Trap
 from journey_mcp import sandbox
-from journey_mcp.sandbox.ledger import Submission
+from journey_mcp.sandbox.request_log import Submission
 from journey_mcp.sandbox.webhook_policy import WebhookPolicy
 
 SPEED = 5
@@ -80,7 +80,7 @@ async def run(chain: Chain, folder: Path, pictures: Path) -> Books:
     settings = sandbox.Settings(
         speed=SPEED,
         seed=chain.seed,
-        witness=trap,
+        observer=trap,
         journeyapi=sandbox.JourneyApiSettings(plan="enterprise", credits=100_000),
         vtrix=sandbox.VtrixSettings(balance_usd=100_000),
         kkiai=sandbox.KkiaiSettings(balance=100_000),
@@ -123,7 +123,7 @@ async def _live(world: _World, life: Life) -> None:
             await asyncio.wait_for(world.trap.sprung.wait(), PATIENCE_S)
         except TimeoutError as error:
             raise TimeoutError(
-                f"{life} did not come to pass; so far: {world.upstream.sandbox.ledger.requests}"
+                f"{life} did not come to pass; so far: {world.upstream.sandbox.request_log.requests}"
             ) from error
         died_at = time.monotonic()
         if (status := await running.ended()) != -signal.SIGKILL:
@@ -184,7 +184,7 @@ def _is_anything_posted(world: _World) -> bool:
 def _entries(world: _World) -> tuple[Entry, ...]:
     """The creating requests, where the pictures of what they made are, and what became of its webhook."""
     made = []
-    for entry in world.upstream.sandbox.ledger.submissions:
+    for entry in world.upstream.sandbox.request_log.submissions:
         task = world.upstream.sandbox.tasks.find(entry.task_id or "")
         made.append(
             Entry(
@@ -200,7 +200,7 @@ def _entries(world: _World) -> tuple[Entry, ...]:
 
 
 def _webhook(entry: Submission, world: _World) -> Literal["pending", "taken", "given up"]:
-    tried = [one.outcome for one in world.upstream.sandbox.ledger.deliveries if one.task_id == entry.task_id]
+    tried = [one.outcome for one in world.upstream.sandbox.request_log.deliveries if one.task_id == entry.task_id]
     if any(outcome.startswith("2") for outcome in tried):
         return "taken"
     return "given up" if len(tried) >= _TRIES[entry.service] else "pending"

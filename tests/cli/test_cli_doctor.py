@@ -39,7 +39,7 @@ async def test_every_provider_is_asked_in_the_order_of_preference(journey: Comma
         "note     kkiai: not used: KKIAI_API_KEY is set, and JOURNEY_MCP_PROVIDERS leaves kkiai out",
         "Everything works.",
     ]
-    assert sandbox.sandbox.ledger.submissions == ()
+    assert sandbox.sandbox.request_log.submissions == ()
 
 
 async def test_how_many_may_run_at_once_is_told(journey: CommandLine, sandbox: Running) -> None:
@@ -243,10 +243,10 @@ async def test_what_ails_one_of_five_is_told_of_that_one(
     ],
 )
 async def test_what_ails_a_provider_is_told_with_what_helps(
-    journey: CommandLine, fault: str | None, imitation: dict[str, Any], told: str, step: str
+    journey: CommandLine, fault: str | None, fake: dict[str, Any], told: str, step: str
 ) -> None:
     faults = (Fault.parse(fault),) if fault else ()
-    settings = Settings(speed=0, faults=faults, journeyapi=JourneyApiSettings(**imitation))
+    settings = Settings(speed=0, faults=faults, journeyapi=JourneyApiSettings(**fake))
     async with running(settings) as sandbox:
         [found] = problems(await journey.at(sandbox).run("doctor", "--json"))
     assert (found["about"], found["facts"]["base_url"], found["facts"]["key_set"]) == (

@@ -62,7 +62,7 @@ async def test_the_budget_stops_a_command(journey: CommandLine, sandbox: Running
     done = await journey.at(sandbox, JOURNEY_MCP_BUDGET="3credits/call").run("imagine", "a kite")
     assert done.code == 1
     assert "The budget 3credits/call is passed" in done.err
-    assert not sandbox.sandbox.ledger.submissions
+    assert not sandbox.sandbox.request_log.submissions
 
 
 async def test_without_a_terminal_nobody_can_be_asked(journey: CommandLine, sandbox: Running) -> None:
@@ -71,7 +71,7 @@ async def test_without_a_terminal_nobody_can_be_asked(journey: CommandLine, sand
     assert done.code == 1
     assert "without a terminal you cannot be asked" in done.err
     assert done.err.endswith("Choose a cheaper model, or raise JOURNEY_MCP_CONFIRM_ABOVE.\n")
-    assert not sandbox.sandbox.ledger.submissions
+    assert not sandbox.sandbox.request_log.submissions
 
 
 async def test_a_task_is_ended_where_that_can_be_done(journey: CommandLine, sandbox: Running) -> None:

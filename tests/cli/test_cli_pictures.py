@@ -65,7 +65,7 @@ async def test_a_prompt_may_come_on_standard_input(journey: CommandLine, sandbox
         *("edit", made.json["images"][0]["id"], "-", "--model", "seededit", "--json"), stdin="make it green"
     )
     assert edited.code == 0, edited.err
-    sent = [entry.request["prompt"] for entry in sandbox.sandbox.ledger.submissions]
+    sent = [entry.request["prompt"] for entry in sandbox.sandbox.request_log.submissions]
     assert sent == ["a paper boat,\nred sails", "make it green"]
 
 
@@ -73,14 +73,14 @@ async def test_an_empty_standard_input_costs_nothing(journey: CommandLine, sandb
     ended = await journey.at(sandbox).run("imagine", "-", "--model", "z-image", stdin=" \n")
     assert ended.code != 0
     assert "prompt" in ended.err
-    assert not sandbox.sandbox.ledger.submissions
+    assert not sandbox.sandbox.request_log.submissions
 
 
 async def test_a_standard_input_without_an_end_is_not_cut_and_paid(journey: CommandLine, sandbox: Running) -> None:
     ended = await journey.at(sandbox).run("imagine", "-", "--model", "z-image", stdin="a boat " * 20_000)
     assert ended.code != 0
     assert "more than 100,000 characters" in " ".join(ended.err.split())
-    assert not sandbox.sandbox.ledger.submissions
+    assert not sandbox.sandbox.request_log.submissions
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ async def test_standard_input_is_text_or_refused(
     journey: CommandLine, sandbox: Running, given: bytes, prompt: str | None
 ) -> None:
     ended = await journey.at(sandbox).run("imagine", "-", "--model", "z-image", stdin=given)
-    sent = [entry.request["prompt"] for entry in sandbox.sandbox.ledger.submissions]
+    sent = [entry.request["prompt"] for entry in sandbox.sandbox.request_log.submissions]
     assert (ended.code, sent) == ((0, [prompt]) if prompt else (2, []))
     if prompt is None:
         assert "standard input is no text in UTF-8" in " ".join(ended.err.split())
@@ -113,7 +113,7 @@ async def test_all_options_reach_the_provider(journey: CommandLine, sandbox: Run
     assert done.code == 0, done.err
     assert "running" in done.out
     assert "Next: `journey-mcp fetch tsk_" in done.out
-    [submission] = sandbox.sandbox.ledger.submissions
+    [submission] = sandbox.sandbox.request_log.submissions
     assert submission.request == {
         "model": "flux-pro",
         "prompt": "a boat",
@@ -146,7 +146,7 @@ async def test_every_file_that_may_come_is_looked_at_before_anything_is_paid(
         output = tmp_path / name.replace("-4", "")
         done = await journey.run("imagine", "a boat", "--model", "midjourney", "-o", str(output))
         assert (done.code, f"{tmp_path / name} cannot be written: it exists" in done.err) == (2, True)
-    assert sandbox.sandbox.ledger.submissions == ()
+    assert sandbox.sandbox.request_log.submissions == ()
 
 
 SINGLE_MIDJOURNEY = """
@@ -231,7 +231,7 @@ async def test_existing_files_are_refused_before_anything_is_paid(
     assert f"{there} is no folder" in below_a_file.err
     long_name = await journey.run("imagine", "a boat", "--model", "z-image", "-o", str(tmp_path / ("x" * 300)))
     assert "File name too long" in long_name.err
-    assert sandbox.sandbox.ledger.submissions == ()
+    assert sandbox.sandbox.request_log.submissions == ()
     forced = await journey.run("imagine", "a boat", "--model", "z-image", "-o", str(there), "--force")
     assert (forced.code, there.read_bytes()[:3]) == (0, JPEG)
 
@@ -276,7 +276,7 @@ async def test_wrong_arguments_are_one_message_and_a_next_step(
     first, *rest = done.err.splitlines()
     assert (done.code, done.out, len(rest)) == (2, "", 1)
     assert first.startswith(f"journey-mcp: {message}")
-    assert sandbox.sandbox.ledger.submissions == ()
+    assert sandbox.sandbox.request_log.submissions == ()
 
 
 async def test_a_hint_names_the_command_and_not_the_tool(journey: CommandLine, sandbox: Running) -> None:

@@ -65,4 +65,4 @@ async def test_a_prompt_without_quotes_is_not_paid_for(journey: CommandLine, san
         "Error: Too many arguments: cat on 'a mat'. Put the prompt in quotes, and options outside of them."
     )
     assert await error_of(journey, "models", "a", "b") == "Error: Too many arguments: b."
-    assert not sandbox.sandbox.ledger.submissions
+    assert not sandbox.sandbox.request_log.submissions

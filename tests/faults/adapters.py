@@ -173,9 +173,9 @@ class Recorder:
             prepared = replace(prepared, images=images)
         submissions: list[Submitted[Raw]] = []
         while len(submissions) < _TRIES:
-            before = len(self._upstream.sandbox.ledger.submissions)
+            before = len(self._upstream.sandbox.request_log.submissions)
             raw = await _raw(self._provider.submit(prepared, offer))
-            entries = self._upstream.sandbox.ledger.submissions[before:]
+            entries = self._upstream.sandbox.request_log.submissions[before:]
             submissions.append(Submitted(raw, len(entries), sum(entry.outcome == "created" for entry in entries)))
             if not isinstance(raw, RateLimited | Unreachable):
                 break

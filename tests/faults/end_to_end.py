@@ -73,21 +73,21 @@ async def run(cases: Sequence[Case], folder: Path) -> dict[str, Outcome]:
 async def _observed(
     case: Case, upstream: sandbox.Running, studio: Studio, journal: Store, clock: ManualClock
 ) -> Observed:
-    route, ledger = case.route, upstream.sandbox.ledger
+    route, request_log = case.route, upstream.sandbox.request_log
     image = case.fault.address(upstream.origin)
     if case.stage == "source" and image is None:
         # somebody else's: of our own there is a copy
         source = await studio.wait_for_new(await created(studio, route.request(), principal="another"), 900)
         image = source.images[0].url
-    before = len(ledger.submissions)
+    before = len(request_log.submissions)
     observed = await call(
         studio,
         journal,
         route.request(image),
         striking(case, upstream, clock),
         clock,
-        polls=(lambda: ledger.requests[route.polled]) if case.stage == "poll" else None,
+        polls=(lambda: request_log.requests[route.polled]) if case.stage == "poll" else None,
         lasts=case.fault.lasts,
     )
-    entries = ledger.submissions[before:]
+    entries = request_log.submissions[before:]
     return replace(observed, requests=len(entries), created=sum(entry.outcome == "created" for entry in entries))

@@ -65,10 +65,10 @@ async def striking(case: Case, upstream: sandbox.Running, clock: ManualClock) ->
 
 def _arrived(case: Case, upstream: sandbox.Running) -> int:
     """Return how many requests came where the fault strikes."""
-    ledger, on = upstream.sandbox.ledger, place_of(case)
+    request_log, on = upstream.sandbox.request_log, place_of(case)
     if on == "submit":
-        return len(ledger.submissions)
-    return ledger.requests[case.route.polled if on == "fetch" else "pictures"]
+        return len(request_log.submissions)
+    return request_log.requests[case.route.polled if on == "fetch" else "pictures"]
 
 
 def _fault(case: Case, on: str, strike: Strike) -> sandbox.Fault:

@@ -19,7 +19,7 @@ from journey_mcp.handshake import answers
 from journey_mcp.handshake.answers import CHANGE_TOOLS, Answers, recorded_tools
 from journey_mcp.registry import load
 from journey_mcp.server import frames
-from journey_mcp.server.menu import read_menu
+from journey_mcp.server.tool_set import read_tool_set
 from journey_mcp.settings import read_settings, variables
 
 KEYS = {key: provider for provider, (key, _) in SERVICES.items()}
@@ -304,5 +304,5 @@ def test_settings_that_change_the_tools_are_known(variable: str, tmp_path: Path)
         assert recorded_tools({**environment, variable: value}) is None
         return
     value = str(tmp_path) if value == "(a folder)" else value
-    listed = read_menu(read_settings({**environment, variable: value})).tools
+    listed = read_tool_set(read_settings({**environment, variable: value})).tools
     assert recorded_tools({**environment, variable: value}) == listed

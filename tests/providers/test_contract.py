@@ -102,7 +102,7 @@ class Connection:
     @property
     def outcomes(self) -> list[str]:
         """What the sandbox did with each creating request that it received."""
-        return [entry.outcome for entry in self.running.sandbox.ledger.submissions]
+        return [entry.outcome for entry in self.running.sandbox.request_log.submissions]
 
     def fail(self, *faults: str | sandbox.Fault) -> None:
         """Set what goes wrong from now on."""
@@ -233,7 +233,7 @@ async def test_every_offer_is_accepted_in_full(offer: Offer) -> None:
         for option, value in single_options(offer, has_images=bool(fewest)):
             await up.submit(offer, images=fewest, mask=mask, options={option: value})
         assert set(up.outcomes) == {"created"}
-        assert up.running.sandbox.ledger.strays == ()
+        assert up.running.sandbox.request_log.strays == ()
 
 
 def single_options(offer: Offer, *, has_images: bool) -> Iterator[tuple[str, Any]]:
@@ -259,12 +259,12 @@ async def test_several_tasks_are_fetched_with_one_question(name: str) -> None:
     """Answers are matched by id; an unknown id among them is left out."""
     async with connected(name) as up:
         submitted = [await up.submit() for _ in range(3)]
-        before = sum(up.running.sandbox.ledger.requests.values())
+        before = sum(up.running.sandbox.request_log.requests.values())
         fetched = await up.api.fetch([UNKNOWN, *map(handle_of, reversed(submitted))])
         assert {id_: prediction.status for id_, prediction in fetched.items()} == {
             prediction.prediction_id: DONE for prediction in submitted
         }
-        assert sum(up.running.sandbox.ledger.requests.values()) == before + 1
+        assert sum(up.running.sandbox.request_log.requests.values()) == before + 1
 
 
 @every_provider
@@ -516,7 +516,7 @@ async def test_no_redirect_is_followed(name: str) -> None:
         for call in up.verbs():
             with pytest.raises(UpstreamError):
                 await call
-        assert sum(other.sandbox.ledger.requests.values()) == 0
+        assert sum(other.sandbox.request_log.requests.values()) == 0
 
 
 # --- secrets
@@ -584,7 +584,7 @@ async def test_the_secret_of_a_task_is_in_no_message(name: str) -> None:
         request = PreparedRequest(prompt=PROMPT, webhook=receiver.webhook())
         assert SECRET not in repr(request)
         await up.api.submit(request, up.offer)
-        is_sent = SECRET in repr(up.running.sandbox.ledger.submissions)
+        is_sent = SECRET in repr(up.running.sandbox.request_log.submissions)
         for status in (200, 400, 401, 402, 422, 500) if is_sent else ():
             for body in json.loads(json.dumps(ECHOES).replace(KEY, SECRET)):
                 up.fail(sandbox.Fault(on="submit", kind="status", status=status, body=body))
@@ -715,7 +715,7 @@ async def test_an_upload_that_fails_costs_nothing(name: str, fault: str, error: 
         assert type(raised.value) is error
         assert words in str(raised.value)
         check_free(raised.value)
-        assert sum(up.running.sandbox.ledger.requests.values()) == 1
+        assert sum(up.running.sandbox.request_log.requests.values()) == 1
 
 
 # --- the feature `webhook`

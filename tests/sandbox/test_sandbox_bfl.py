@@ -199,14 +199,14 @@ async def test_an_empty_balance_is_refused_with_402() -> None:
         assert await up.credits() == 3
         up.running.services["bfl"].balance = 4
         await up.made()
-        ledger = up.running.sandbox.ledger
-        assert [(entry.service, entry.endpoint, entry.charged) for entry in ledger.submissions] == [
+        request_log = up.running.sandbox.request_log
+        assert [(entry.service, entry.endpoint, entry.charged) for entry in request_log.submissions] == [
             ("bfl", "submit", 4),
             ("bfl", "submit", 0),
             ("bfl", "submit", 4),
         ]
-        assert ledger.submissions[0].model == "flux-kontext-pro"
-        assert (ledger.requests["bfl/submit"], ledger.requests["bfl/credits"]) == (3, 1)
+        assert request_log.submissions[0].model == "flux-kontext-pro"
+        assert (request_log.requests["bfl/submit"], request_log.requests["bfl/credits"]) == (3, 1)
 
 
 @pytest.mark.parametrize(("refunds", "left"), [(True, 1000), (False, 996)])

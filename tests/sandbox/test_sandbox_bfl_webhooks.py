@@ -18,7 +18,7 @@ OK = http(200)
 
 
 def outcomes(up: Bfl) -> list[str]:
-    return [attempt.outcome for attempt in up.running.sandbox.ledger.deliveries]
+    return [attempt.outcome for attempt in up.running.sandbox.request_log.deliveries]
 
 
 async def test_with_a_webhook_there_is_no_polling_url() -> None:

@@ -22,7 +22,7 @@ def failing(*faults: str, **settings: Any) -> Settings:
 
 
 def created(up: Upstream) -> int:
-    return sum(entry.outcome == "created" for entry in up.running.sandbox.ledger.submissions)
+    return sum(entry.outcome == "created" for entry in up.running.sandbox.request_log.submissions)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ async def test_status_refuses_before_anything_is_created(status: int, body: Any)
         assert created(up) == 0
         assert (await up.account())["credits"] == 500
         await up.made()
-        outcomes = [entry.outcome for entry in up.running.sandbox.ledger.submissions]
+        outcomes = [entry.outcome for entry in up.running.sandbox.request_log.submissions]
         assert outcomes == [f"refused {status}"] * 2 + ["created"]
 
 
@@ -79,7 +79,7 @@ async def test_reset_ends_the_connection_before_anything_is_created() -> None:
     async with upstream(failing("submit:reset")) as up:
         with pytest.raises(GONE):
             await up.imagine()
-        assert [entry.outcome for entry in up.running.sandbox.ledger.submissions] == ["reset"]
+        assert [entry.outcome for entry in up.running.sandbox.request_log.submissions] == ["reset"]
 
 
 async def test_reset_after_ends_the_connection_when_the_task_exists() -> None:

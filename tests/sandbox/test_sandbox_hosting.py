@@ -13,7 +13,7 @@ from manual_clock import ManualClock, until
 
 import journey_mcp.sandbox
 from journey_mcp.sandbox import Fault, Running, Settings, create_app, running, serve
-from journey_mcp.sandbox.ledger import KEPT_SUBMISSIONS, Ledger
+from journey_mcp.sandbox.request_log import KEPT_SUBMISSIONS, RequestLog
 
 from .upstream import PLAIN, listening, upstream
 
@@ -43,7 +43,7 @@ async def test_it_can_be_away_for_a_time_and_forgets_nothing(host: str) -> None:
         url, headers = f"{sandbox.base_url}/imagine", {"Authorization": "k"}
         held = asyncio.create_task(client.post(url, json={"prompt": "a", "model": "recraft"}, headers=headers))
         sandbox.sandbox.faults.replace([Fault(on="submit", kind="delay", delay_s=60)])
-        await until(lambda: len(sandbox.sandbox.ledger.submissions) == 1)
+        await until(lambda: len(sandbox.sandbox.request_log.submissions) == 1)
         for _ in range(2):
             async with sandbox.away():
                 with pytest.raises(ConnectError):
@@ -70,8 +70,8 @@ async def test_the_end_waits_for_no_request(fault: Fault | None) -> None:
     async with upstream(Settings(speed=1, faults=(fault,) if fault else ())) as up:
         model = "midjourney" if fault and fault.kind == "drip" else "recraft"
         request = asyncio.create_task(up.imagine(model=model))
-        ledger = up.running.sandbox.ledger
-        await until(lambda: bool(ledger.submissions) and ledger.submissions[0].outcome == "created")
+        request_log = up.running.sandbox.request_log
+        await until(lambda: bool(request_log.submissions) and request_log.submissions[0].outcome == "created")
         idle = AsyncClient(**PLAIN)
         await idle.get(f"{up.running.origin}/sandbox/faults")
         began = loop.time()
@@ -94,11 +94,11 @@ async def test_a_client_that_leaves_in_mid_request_makes_nothing(caplog: pytest.
     async with upstream(Settings(speed=0)) as up:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(up.running.origin.rpartition(":")[2]))
         writer.write(b"POST /api/v1/imagine HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\n{")
-        await until(lambda: up.running.sandbox.ledger.requests["imagine"] == 1)
+        await until(lambda: up.running.sandbox.request_log.requests["imagine"] == 1)
         writer.close()
         assert await reader.read() == b""
         assert (await up.account())["credits"] == 500
-        assert up.running.sandbox.ledger.submissions == ()
+        assert up.running.sandbox.request_log.submissions == ()
     assert caplog.records == []
 
 
@@ -155,7 +155,7 @@ async def test_the_ledger_tells_what_was_asked() -> None:
         await up.client.post("/fetch-many", json={"task_ids": [task_id, task_id]})
         await up.account()
         await up.picture(fetched["image_url"])
-        ledger = up.running.sandbox.ledger
+        request_log = up.running.sandbox.request_log
         answer = await up.client.get(f"{up.running.origin}/sandbox/ledger")
         refused = {
             "service": "journeyapi",
@@ -196,32 +196,32 @@ async def test_the_ledger_tells_what_was_asked() -> None:
             "deliveries": [],
         }
         assert "japi_live_1" not in answer.text
-        assert (ledger.requests["fetch"], ledger.fetched(task_id)) == (2, 3)
-        assert ledger.submissions[0].credits == 4
+        assert (request_log.requests["fetch"], request_log.fetched(task_id)) == (2, 3)
+        assert request_log.submissions[0].credits == 4
 
 
 def test_the_ledger_forgets_the_oldest() -> None:
-    ledger = Ledger(())
-    first = ledger.open("journeyapi", "imagine", b"{}", 0)
+    request_log = RequestLog(())
+    first = request_log.open("journeyapi", "imagine", b"{}", 0)
     for _ in range(KEPT_SUBMISSIONS):
-        last = ledger.open("journeyapi", "imagine", b"\xff", 1)
-    ledger.close(first, "created")
-    ledger.close(last, "created", task_id="t")
-    assert (len(ledger.submissions), ledger.submissions[-1].task_id) == (KEPT_SUBMISSIONS, "t")
-    assert ledger.submissions[0].outcome == "received"
+        last = request_log.open("journeyapi", "imagine", b"\xff", 1)
+    request_log.close(first, "created")
+    request_log.close(last, "created", task_id="t")
+    assert (len(request_log.submissions), request_log.submissions[-1].task_id) == (KEPT_SUBMISSIONS, "t")
+    assert request_log.submissions[0].outcome == "received"
 
 
 def test_the_ledger_forgets_the_oldest_bodies_sooner() -> None:
-    ledger = Ledger((), kept_bytes=20)
+    request_log = RequestLog((), kept_bytes=20)
     for _ in range(3):
-        ledger.open("bfl", "submit", b'{"a": 12}', 0)
-    assert [entry.request for entry in ledger.submissions] == [None, {"a": 12}, {"a": 12}]
+        request_log.open("bfl", "submit", b'{"a": 12}', 0)
+    assert [entry.request for entry in request_log.submissions] == [None, {"a": 12}, {"a": 12}]
 
 
 def test_the_ledger_tells_long_texts_by_their_beginnings() -> None:
-    ledger = Ledger(())
-    ledger.open("vtrix", "generation", b'{"input": [{"params": {"input_image": "%s"}}]}' % (b"A" * 30_000), 0)
-    (told,) = ledger.as_json()["submissions"]
+    request_log = RequestLog(())
+    request_log.open("vtrix", "generation", b'{"input": [{"params": {"input_image": "%s"}}]}' % (b"A" * 30_000), 0)
+    (told,) = request_log.as_json()["submissions"]
     assert told["request"] == {"input": [{"params": {"input_image": f"{'A' * 40}… (30000 characters)"}}]}
 
 
@@ -240,7 +240,7 @@ def test_the_public_names() -> None:
         "Settings",
         "VtrixSettings",
         "WebhookPolicy",
-        "Witness",
+        "Observer",
         "create_app",
         "running",
         "serve",

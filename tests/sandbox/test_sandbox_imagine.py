@@ -58,9 +58,9 @@ async def test_a_synchronous_request_is_held_until_the_task_is_over(reading: Any
     settings = Settings(speed=1, journeyapi=JourneyApiSettings(sync_answer=reading))
     async with upstream(settings) as up, asyncio.TaskGroup() as group:
         request = group.create_task(up.imagine(model="z-image"))
-        ledger = up.running.sandbox.ledger
-        await until(lambda: bool(ledger.submissions) and ledger.submissions[0].outcome == "created")
-        task_id = str(ledger.submissions[0].task_id)
+        request_log = up.running.sandbox.request_log
+        await until(lambda: bool(request_log.submissions) and request_log.submissions[0].outcome == "created")
+        task_id = str(request_log.submissions[0].task_id)
         assert (await up.fetch(task_id))["status"] == "staged"
         assert not request.done()
         clock.advance(20)

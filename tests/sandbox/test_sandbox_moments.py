@@ -21,7 +21,7 @@ def said(moments: list[Moment]) -> list[tuple[str, str | None, int | None]]:
 
 async def test_a_witness_is_told_of_each_moment_in_order() -> None:
     moments: list[Moment] = []
-    async with running(Settings(speed=0, witness=moments.append)) as upstream, AsyncClient(**PLAIN) as client:
+    async with running(Settings(speed=0, observer=moments.append)) as upstream, AsyncClient(**PLAIN) as client:
         await client.post(f"{upstream.base_url}/imagine", json=WISH, headers=KEY)
         await client.get(f"{upstream.base_url}/account", headers=KEY)
     assert said(moments) == [
@@ -43,11 +43,11 @@ async def test_work_is_not_done_before_the_body_and_is_done_before_the_answer() 
     seen: dict[str, list[str]] = {}
     upstream: Running
 
-    def witness(moment: Moment) -> None:
+    def observer(moment: Moment) -> None:
         if moment.point != "connected":
-            seen[moment.point] = [entry.outcome for entry in upstream.sandbox.ledger.submissions]
+            seen[moment.point] = [entry.outcome for entry in upstream.sandbox.request_log.submissions]
 
-    async with running(Settings(speed=0, witness=witness)) as upstream, AsyncClient(**PLAIN) as client:
+    async with running(Settings(speed=0, observer=observer)) as upstream, AsyncClient(**PLAIN) as client:
         await client.post(f"{upstream.base_url}/imagine", json=WISH, headers=KEY)
     assert seen == {"headers": [], "body": [], "answering": ["created"], "answered": ["created"]}
 
@@ -63,7 +63,7 @@ async def test_work_is_not_done_before_the_body_and_is_done_before_the_answer() 
 async def test_an_answer_that_is_broken_off_is_never_answered(kind: str, points: list[str]) -> None:
     moments: list[Moment] = []
     fault = Fault.parse(f"submit:{kind}")
-    settings = Settings(speed=0, faults=(fault,), witness=moments.append)
+    settings = Settings(speed=0, faults=(fault,), observer=moments.append)
     async with running(settings) as upstream, AsyncClient(**PLAIN) as client:
         try:
             await client.post(f"{upstream.base_url}/imagine", json=WISH, headers=KEY)
@@ -74,7 +74,7 @@ async def test_an_answer_that_is_broken_off_is_never_answered(kind: str, points:
 
 async def test_a_request_that_is_cut_off_has_no_body() -> None:
     moments: list[Moment] = []
-    async with running(Settings(speed=0, witness=moments.append)) as upstream:
+    async with running(Settings(speed=0, observer=moments.append)) as upstream:
         _, _, address = upstream.origin.rpartition("/")
         host, _, port = address.partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -84,6 +84,6 @@ async def test_a_request_that_is_cut_off_has_no_body() -> None:
         await reader.read()
         writer.close()
         await writer.wait_closed()
-        assert upstream.sandbox.ledger.submissions == ()
+        assert upstream.sandbox.request_log.submissions == ()
     assert [moment.point for moment in moments][:2] == ["connected", "headers"]
     assert "body" not in {moment.point for moment in moments}

@@ -236,7 +236,7 @@ async def test_an_edit_is_not_over_before_its_source_has_come() -> None:
     async with listening(None) as source, upstream(INSTANT) as up:
         request = asyncio.create_task(up.imagine(model="seededit", image_url=source.url))
         await until(lambda: bool(source.received))
-        task_id = str(up.running.sandbox.ledger.submissions[0].task_id)
+        task_id = str(up.running.sandbox.request_log.submissions[0].task_id)
         assert (await up.fetch(task_id))["status"] == "processing"
         request.cancel()
         await asyncio.wait([request])
@@ -246,9 +246,9 @@ async def test_an_edit_can_hang_when_its_source_has_come() -> None:
     hang = Fault(on="submit", kind="hang")
     async with listening(http(200, photo())) as source, upstream(Settings(speed=0, faults=(hang,))) as up:
         request = asyncio.create_task(up.imagine(model="seededit", image_url=source.url))
-        tasks, ledger = up.running.sandbox.tasks, up.running.sandbox.ledger
-        await until(lambda: bool(ledger.submissions) and ledger.submissions[0].task_id is not None)
-        task_id = str(ledger.submissions[0].task_id)
+        tasks, request_log = up.running.sandbox.tasks, up.running.sandbox.request_log
+        await until(lambda: bool(request_log.submissions) and request_log.submissions[0].task_id is not None)
+        task_id = str(request_log.submissions[0].task_id)
         await until(lambda: bool((task := tasks.find(task_id)) and task.kept_bytes))
         assert (await up.fetch(task_id))["status"] == "processing"
         request.cancel()

@@ -209,7 +209,7 @@ async def test_wrong_input_is_told_as_a_problem_at_replicate() -> None:
             "- input.aspect_ratio: Value error, aspect_ratio should read W:H",
             "status": 422,
         }
-        assert [entry.outcome for entry in up.running.sandbox.ledger.submissions] == ["refused 422"]
+        assert [entry.outcome for entry in up.running.sandbox.request_log.submissions] == ["refused 422"]
 
 
 async def test_wrong_input_is_told_as_an_error_at_kkiai() -> None:
@@ -275,7 +275,7 @@ async def test_each_picture_has_its_price() -> None:
     async with upstream("replicate", Settings(replicate=ReplicateSettings(balance=2, prices={SCHNELL: 0.5}))) as up:
         await up.made(SCHNELL, num_outputs=3)
         assert up.account.balance == 0.5
-        (entry,) = up.running.sandbox.ledger.submissions
+        (entry,) = up.running.sandbox.request_log.submissions
         assert (entry.service, entry.endpoint, entry.model, entry.charged) == ("replicate", "predictions", SCHNELL, 1.5)
 
 
@@ -346,15 +346,15 @@ async def test_the_ledger_counts_by_service(service: str) -> None:
     async with upstream(service, Settings(speed=0)) as up:
         told = await up.made()
         await up.fetch(told["id"])
-        ledger = up.running.sandbox.ledger
-        assert {name: count for name, count in ledger.requests.items() if count} == {
+        request_log = up.running.sandbox.request_log
+        assert {name: count for name, count in request_log.requests.items() if count} == {
             f"{service}/predictions": 1,
             f"{service}/prediction": 1,
         }
-        (entry,) = ledger.submissions
+        (entry,) = request_log.submissions
         assert (entry.outcome, entry.task_id, entry.service) == ("created", told["id"], service)
         assert entry.request == {"input": {"prompt": "a paper boat"}}
-        assert ledger.fetched(told["id"]) == 1
+        assert request_log.fetched(told["id"]) == 1
 
 
 @BOTH

@@ -62,7 +62,7 @@ async def test_an_upload_is_told_in_the_documented_form() -> None:
             "urls": {"get": f"{up.running.origin}/replicate/v1/files/{told['id']}"},
         }
         assert (await up.client.get(told["urls"]["get"])).json()["checksums"] == told["checksums"]
-        requests = up.running.sandbox.ledger.requests
+        requests = up.running.sandbox.request_log.requests
         assert (requests["replicate/files"], requests["replicate/file"]) == (1, 1)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from journey_mcp.sandbox import KkiaiSettings, ReplicateSettings
-from journey_mcp.sandbox.replicate.inputs import input_faults, read_wish
+from journey_mcp.sandbox.replicate.inputs import input_faults, read_request
 from journey_mcp.sandbox.replicate.models import MODELS, VERSIONS
 
 URL = "https://files.example.test/snowman.png"
@@ -168,7 +168,7 @@ def test_what_the_pages_contradict_each_other_on_is_a_choice(model: str, told: d
 def test_a_picture_from_nothing_has_the_wanted_size_and_format(
     model: str, told: dict[str, Any], size: tuple[int, int], image_format: str
 ) -> None:
-    wish = read_wish({"prompt": "a boat", **told}, MODELS[model])
+    wish = read_request({"prompt": "a boat", **told}, MODELS[model])
     assert (wish.size, wish.image_format) == (size, image_format)
 
 
@@ -176,7 +176,7 @@ def test_a_picture_from_nothing_has_the_wanted_size_and_format(
     ("told", "ratio"), [({}, None), ({"aspect_ratio": "match_input_image"}, None), ({"aspect_ratio": "4:3"}, (4, 3))]
 )
 def test_an_edit_keeps_the_shape_of_its_source_unless_told(told: dict[str, Any], ratio: Any) -> None:
-    wish = read_wish({"prompt": "a boat", "input_image": URL, **told}, MODELS[PRO])
+    wish = read_request({"prompt": "a boat", "input_image": URL, **told}, MODELS[PRO])
     assert (wish.ratio, wish.source, wish.count, wish.seed) == (ratio, URL, 1, None)
 
 

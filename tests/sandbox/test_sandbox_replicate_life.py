@@ -226,7 +226,7 @@ async def test_a_prediction_can_be_canceled_once() -> None:
         assert seconds(told, "completed_at") == pytest.approx(3, abs=0.002)
         assert told == second.json() == await up.fetch(told["id"])
         assert up.account.balance == 9
-        assert up.running.sandbox.ledger.requests["replicate/cancel"] == 2
+        assert up.running.sandbox.request_log.requests["replicate/cancel"] == 2
 
 
 async def test_what_is_over_is_not_canceled_any_more() -> None:

@@ -28,7 +28,7 @@ async def ordered(up: Upstream, receiver: Listener, *events: str, prompt: str = 
 
 
 def outcomes(up: Upstream) -> list[str]:
-    return [attempt.outcome for attempt in up.running.sandbox.ledger.deliveries]
+    return [attempt.outcome for attempt in up.running.sandbox.request_log.deliveries]
 
 
 async def tried(up: Upstream, times: int) -> None:

@@ -68,9 +68,9 @@ async def test_an_unknown_path_is_answered_by_its_service_and_keys_there_are_not
     async with running(INSTANT) as sandbox, AsyncClient(base_url=sandbox.origin, **PLAIN) as client:
         answers = [await client.get(path), await client.get(path, headers={"Authorization": "Bearer k", "x-key": "k"})]
         assert [(answer.status_code, answer.json()) for answer in answers] == [(404, body)] * 2
-        ledger = sandbox.sandbox.ledger
-        assert (ledger.requests["unknown"], ledger.keyed["unknown"]) == (2, 1)
-        assert [(stray.path, stray.header, stray.reason) for stray in ledger.strays] == [
+        request_log = sandbox.sandbox.request_log
+        assert (request_log.requests["unknown"], request_log.keyed["unknown"]) == (2, 1)
+        assert [(stray.path, stray.header, stray.reason) for stray in request_log.strays] == [
             (path, "authorization", "unknown path"),
             (path, "x-key", "unknown path"),
         ]
@@ -80,13 +80,13 @@ async def test_a_key_at_a_picture_is_noted_but_not_kept() -> None:
     async with bfl(INSTANT) as up:
         url = (await up.task(await up.made()))["result"]["sample"]
         assert (await public(url)).status_code == 200
-        assert not up.running.sandbox.ledger.strays
+        assert not up.running.sandbox.request_log.strays
         assert (await up.client.get(url)).status_code == 200
-        (stray,) = up.running.sandbox.ledger.strays
+        (stray,) = up.running.sandbox.request_log.strays
         assert (stray.header, stray.reason) == ("x-key", "picture")
         assert stray.path.startswith("/pictures/")
         assert f"http://{stray.host}" == up.running.origin
-        assert up.running.sandbox.ledger.keyed["pictures"] == 1
+        assert up.running.sandbox.request_log.keyed["pictures"] == 1
         assert "bfl_1" not in (await public(f"{up.running.origin}/sandbox/ledger")).text
 
 
@@ -94,13 +94,13 @@ async def test_keys_of_another_service_are_noted() -> None:
     settings = Settings(speed=0, vtrix=VtrixSettings(keys=("vt_1",)), bfl=BflSettings(keys=("bfl_1",)))
     async with vtrix(settings) as up:
         await up.made()
-        assert not up.running.sandbox.ledger.strays
+        assert not up.running.sandbox.request_log.strays
         wrong = {"Authorization": "Bearer bfl_1"}
         assert (await up.client.get("/model/v1/generation/task/x", headers=wrong)).status_code == 401
         await up.client.get("/model/v1/generation/task/x", headers={"x-key": "anything"})
-        ledger = up.running.sandbox.ledger
-        assert [stray.reason for stray in ledger.strays] == ["foreign key", "foreign header"]
-        assert ledger.keyed["vtrix/task"] == 2
+        request_log = up.running.sandbox.request_log
+        assert [stray.reason for stray in request_log.strays] == ["foreign key", "foreign header"]
+        assert request_log.keyed["vtrix/task"] == 2
 
 
 async def test_a_fault_for_one_service_leaves_the_others_alone() -> None:
@@ -110,7 +110,7 @@ async def test_a_fault_for_one_service_leaves_the_others_alone() -> None:
         assert gone.status_code == 404
         async with AsyncClient(base_url=up.running.base_urls["bfl"], headers={"x-key": "k"}, **PLAIN) as client:
             assert (await client.post("/flux-kontext-pro", json={"prompt": "a"})).status_code == 503
-        services = [(entry.service, entry.outcome) for entry in up.running.sandbox.ledger.submissions]
+        services = [(entry.service, entry.outcome) for entry in up.running.sandbox.request_log.submissions]
         assert services == [("vtrix", "created"), ("bfl", "refused 503")]
 
 
@@ -185,8 +185,8 @@ async def test_a_webhook_goes_to_a_trusted_server(authority: Authority) -> None:
     settings = Settings(speed=0, ca_file=str(authority.file))
     async with listening_safely(authority, http(200)) as server, bfl(settings) as up:
         await up.made(webhook_url=server.url)
-        await until(lambda: bool(up.running.sandbox.ledger.deliveries))
-        assert [attempt.outcome for attempt in up.running.sandbox.ledger.deliveries] == ["200"]
+        await until(lambda: bool(up.running.sandbox.request_log.deliveries))
+        assert [attempt.outcome for attempt in up.running.sandbox.request_log.deliveries] == ["200"]
 
 
 @pytest.mark.parametrize("service", ["vtrix", "bfl"])

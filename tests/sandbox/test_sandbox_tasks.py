@@ -201,12 +201,12 @@ async def test_a_client_that_leaves_a_held_request_finds_its_task_finished_later
     clock = ManualClock()
     async with upstream(by_hand()) as up:
         request = asyncio.create_task(up.imagine(model="z-image"))
-        ledger = up.running.sandbox.ledger
-        await until(lambda: bool(ledger.submissions) and ledger.submissions[0].outcome == "created")
+        request_log = up.running.sandbox.request_log
+        await until(lambda: bool(request_log.submissions) and request_log.submissions[0].outcome == "created")
         request.cancel()
         await asyncio.wait([request])
         clock.advance(10)
-        assert (await up.fetch(str(ledger.submissions[0].task_id)))["status"] == "finished"
+        assert (await up.fetch(str(request_log.submissions[0].task_id)))["status"] == "finished"
 
 
 async def test_a_hanging_synchronous_request_ends_when_its_client_leaves() -> None:
@@ -215,7 +215,7 @@ async def test_a_hanging_synchronous_request_ends_when_its_client_leaves() -> No
         await until(lambda: up.running.sandbox.tasks.running == 1)
         request.cancel()
         await asyncio.wait([request])
-        task_id = str(up.running.sandbox.ledger.submissions[0].task_id)
+        task_id = str(up.running.sandbox.request_log.submissions[0].task_id)
         assert (await up.fetch(task_id))["status"] == "processing"
 
 

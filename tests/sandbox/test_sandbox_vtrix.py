@@ -129,13 +129,13 @@ async def test_an_empty_balance_is_refused_with_403() -> None:
         assert up.balance == pytest.approx(0.02)
         up.running.services["vtrix"].balance = 1
         await up.made()
-        ledger = up.running.sandbox.ledger
-        assert [entry.outcome for entry in ledger.submissions] == ["created"] * 2 + ["refused 403", "created"]
-        assert [entry.charged for entry in ledger.submissions] == [0.04, 0.04, 0, 0.04]
-        assert {(entry.service, entry.endpoint, entry.model) for entry in ledger.submissions} >= {
+        request_log = up.running.sandbox.request_log
+        assert [entry.outcome for entry in request_log.submissions] == ["created"] * 2 + ["refused 403", "created"]
+        assert [entry.charged for entry in request_log.submissions] == [0.04, 0.04, 0, 0.04]
+        assert {(entry.service, entry.endpoint, entry.model) for entry in request_log.submissions} >= {
             ("vtrix", "generation", "flux_kontext_pro")
         }
-        assert ledger.requests["vtrix/generation"] == 4
+        assert request_log.requests["vtrix/generation"] == 4
 
 
 @pytest.mark.parametrize(("refunds", "left"), [(True, 50), (False, 49.96)])

@@ -8,7 +8,7 @@ import pytest
 from manual_clock import ManualClock, until
 
 from journey_mcp.sandbox import Fault, JourneyApiSettings, Settings, WebhookPolicy
-from journey_mcp.sandbox.ledger import Ledger
+from journey_mcp.sandbox.request_log import RequestLog
 from journey_mcp.sandbox.webhooks import Deliveries
 
 from .upstream import Listener, Upstream, http, listening, upstream
@@ -17,7 +17,7 @@ OK = http(200)
 
 
 def outcomes(up: Upstream) -> list[str]:
-    return [attempt.outcome for attempt in up.running.sandbox.ledger.deliveries]
+    return [attempt.outcome for attempt in up.running.sandbox.request_log.deliveries]
 
 
 async def tried(up: Upstream, times: int) -> None:
@@ -89,7 +89,7 @@ async def test_a_deaf_receiver_is_tried_again_after_10_30_and_90_seconds() -> No
                 assert len(receiver.received) == tries
                 clock.advance(1)
             await until(lambda: outcomes(up) == ["500", "301", "404", "200"])
-        assert [attempt.attempt for attempt in up.running.sandbox.ledger.deliveries] == [1, 2, 3, 4]
+        assert [attempt.attempt for attempt in up.running.sandbox.request_log.deliveries] == [1, 2, 3, 4]
         assert len({request.body for request in receiver.received}) == 1
 
 
@@ -163,7 +163,7 @@ async def test_deliveries_under_way_are_dropped_at_the_end() -> None:
 
 
 def test_without_a_lifespan_there_are_no_webhooks() -> None:
-    deliveries = Deliveries(clock=lambda: 0.0, speed=1, ledger=Ledger(()))
+    deliveries = Deliveries(clock=lambda: 0.0, speed=1, request_log=RequestLog(()))
     with pytest.raises(RuntimeError, match="Webhooks need the app's lifespan"):
         deliveries.start(_nothing)
 

@@ -36,7 +36,7 @@ async def test_a_killed_server_is_started_again_and_gives_the_results(tmp_path: 
             found = await in_thread(second.call, "fetch_task", task_ids=[task["task_id"]], wait_s=60)
             assert found["tasks"][0]["status"] == "succeeded"
             assert len(found["tasks"][0]["images"]) == 4
-        assert upstream.sandbox.ledger.requests["imagine"] == 1
+        assert upstream.sandbox.request_log.requests["imagine"] == 1
 
 
 async def test_a_request_without_an_answer_is_told_as_unconfirmed_after_a_kill(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ async def test_a_request_without_an_answer_is_told_as_unconfirmed_after_a_kill(t
             task_id = listed["tasks"][0]["task_id"]
             found = await in_thread(second.call, "fetch_task", task_ids=[task_id], wait_s=30)
             assert found["tasks"][0]["error"]["code"] == "submission_unconfirmed"
-        assert upstream.sandbox.ledger.requests["imagine"] == 1
+        assert upstream.sandbox.request_log.requests["imagine"] == 1
 
 
 async def test_a_queued_task_of_a_killed_server_ends_free(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ async def test_a_task_whose_picture_was_being_uploaded_ends_free_after_a_kill(tm
             found = await in_thread(second.call, "fetch_task", task_ids=[task_id], wait_s=30)
             assert found["tasks"][0]["error"]["code"] == "not_submitted"
             assert "cost" not in found["tasks"][0]
-        assert upstream.sandbox.ledger.requests["replicate/predictions"] == 0
+        assert upstream.sandbox.request_log.requests["replicate/predictions"] == 0
 
 
 async def test_after_a_signal_an_upload_is_not_followed_by_its_request(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ async def test_after_a_signal_an_upload_is_not_followed_by_its_request(tmp_path:
             found = await in_thread(second.call, "fetch_task", task_ids=ids, wait_s=30)
             ends = {task["model"]: task.get("error", {}).get("code") for task in found["tasks"]}
             assert ends == {"flux-1.1-pro": None, "flux-kontext-pro": "not_submitted"}
-        assert upstream.sandbox.ledger.requests["replicate/predictions"] == 1
+        assert upstream.sandbox.request_log.requests["replicate/predictions"] == 1
 
 
 def ended_tasks(folder: Path) -> int:
@@ -144,7 +144,7 @@ async def test_a_task_of_a_dead_process_is_taken_over_within_ten_seconds(tmp_pat
                 assert result.structured_content is not None
                 assert result.structured_content["tasks"][0]["status"] == "succeeded"
                 assert time.monotonic() - died_at < 10
-        assert upstream.sandbox.ledger.requests["imagine"] == 1
+        assert upstream.sandbox.request_log.requests["imagine"] == 1
 
 
 async def test_two_servers_work_side_by_side_on_one_database(tmp_path: Path) -> None:
@@ -168,9 +168,9 @@ async def test_two_servers_work_side_by_side_on_one_database(tmp_path: Path) -> 
                 found = await client.call_tool("fetch_task", {"task_ids": made, "wait_s": 60})
                 assert found.structured_content is not None
                 assert [task["status"] for task in found.structured_content["tasks"]] == ["succeeded"] * 10
-        ledger = upstream.sandbox.ledger
-        assert ledger.requests["imagine"] == 10
-        assert all(ledger.fetched(entry.task_id or "") <= 1 for entry in ledger.submissions)
+        request_log = upstream.sandbox.request_log
+        assert request_log.requests["imagine"] == 10
+        assert all(request_log.fetched(entry.task_id or "") <= 1 for entry in request_log.submissions)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -280,7 +280,7 @@ async def test_after_a_signal_nothing_is_sent_though_the_database_opens_only_the
             database.execute("ROLLBACK")
             database.close()
             assert await in_thread(server.process.wait, PATIENCE_S) == 0
-        assert upstream.sandbox.ledger.requests["imagine"] == 0
+        assert upstream.sandbox.request_log.requests["imagine"] == 0
 
 
 def has_open(pid: int, file: Path) -> bool:
@@ -302,8 +302,8 @@ def is_pending(pid: int, number: signal.Signals) -> bool:
 async def test_a_locked_database_holds_an_ending_server_up_for_a_while_only(tmp_path: Path) -> None:
     """Not for each of its tasks."""
     faults, clock = (sandbox.Fault.parse("submit:delay=0.1,times=always"),), StoppedClock()
-    imitation = sandbox.JourneyApiSettings(plan="enterprise")
-    settings = sandbox.Settings(speed=0, clock=clock, faults=faults, journeyapi=imitation)
+    fake = sandbox.JourneyApiSettings(plan="enterprise")
+    settings = sandbox.Settings(speed=0, clock=clock, faults=faults, journeyapi=fake)
     address = f"sqlite:///{tmp_path}/tasks.db?timeout=3"
     async with sandbox.running(settings) as upstream:
         with raw(environment_for(upstream.base_url, tmp_path, JOURNEY_MCP_DATABASE_URL=address)) as server:

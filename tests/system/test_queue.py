@@ -26,4 +26,4 @@ async def test_who_waits_in_a_killed_server_ends_free_at_the_next(tmp_path: Path
             kite, boat = result.structured_content["tasks"]
             assert (kite["status"], boat["error"]["code"]) == ("succeeded", "not_submitted")
             assert "cost" not in boat
-        assert upstream.sandbox.ledger.requests["imagine"] == 1
+        assert upstream.sandbox.request_log.requests["imagine"] == 1

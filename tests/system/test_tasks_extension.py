@@ -138,4 +138,4 @@ async def test_a_killed_servers_task_is_answered_by_the_next_one(tmp_path: Path)
             done = await wait_for_status(client, handle["taskId"], "completed")
             assert done.result is not None
             assert done.result["structuredContent"]["status"] == "succeeded"
-        assert upstream.sandbox.ledger.requests["imagine"] == 1
+        assert upstream.sandbox.request_log.requests["imagine"] == 1

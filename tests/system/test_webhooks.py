@@ -32,7 +32,7 @@ async def test_a_server_whose_client_leaves_stays_for_the_webhook_of_a_lost_answ
             answer = await in_thread(server.call, "imagine", prompt="a kite", model="midjourney", wait_s=1)
             assert answer["status"] == "running"
             await in_thread(server.close)
-        assert [attempt.outcome for attempt in upstream.sandbox.ledger.deliveries] == ["204"]
+        assert [attempt.outcome for attempt in upstream.sandbox.request_log.deliveries] == ["204"]
 
 
 async def test_the_webhook_of_a_killed_server_reaches_the_next_one(tmp_path: Path) -> None:
@@ -52,9 +52,9 @@ async def test_the_webhook_of_a_killed_server_reaches_the_next_one(tmp_path: Pat
             clock.seconds = 60
             clock.run()
             listed = await in_thread(second.call, "fetch_task", task_ids=[task_id], wait_s=60)
-            assert listed["tasks"][0]["status"] == "succeeded", upstream.sandbox.ledger.deliveries
-        assert upstream.sandbox.ledger.requests["imagine"] == 1
-        assert upstream.sandbox.ledger.requests["fetch"] == 0
+            assert listed["tasks"][0]["status"] == "succeeded", upstream.sandbox.request_log.deliveries
+        assert upstream.sandbox.request_log.requests["imagine"] == 1
+        assert upstream.sandbox.request_log.requests["fetch"] == 0
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ async def test_others_are_answered_while_an_image_is_prepared_and_a_signal_ends_
             assert await in_thread(server.process.wait, PATIENCE_S) == 0
             with pytest.raises(ProcessLookupError):
                 os.kill(worker, 0)
-        assert not upstream.sandbox.ledger.submissions
+        assert not upstream.sandbox.request_log.submissions
 
 
 async def test_a_server_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from journey_mcp.sandbox.bfl.settings import BflSettings
 from journey_mcp.sandbox.bfl.sizes import LARGEST_FLUX_2_PX, margins, size_of
 from journey_mcp.sandbox.inputs import Pictures
 from journey_mcp.sandbox.parameters import Problem, problems
-from journey_mcp.sandbox.recipes import Edit, Format, Recipe, Scene
+from journey_mcp.sandbox.recipes import Edit, Format, RenderSpec, Scene
 from journey_mcp.sandbox.sources import Source
 
 _FORMATS: Mapping[str, Format] = {"jpeg": "jpg", "png": "png", "webp": "webp"}
@@ -77,7 +77,7 @@ class Order:
         url = self.told.get("webhook_url")
         return Hook(url=url, secret=self.told.get("webhook_secret")) if url else None
 
-    def recipe(self, seed: int) -> Recipe:
+    def render_spec(self, seed: int) -> RenderSpec:
         """Return the result."""
         image_format = _FORMATS[self.output_format]
         if not self.sources:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from journey_mcp.sandbox.answers import Answer, json_answer
 from journey_mcp.sandbox.faults import Fault, find
-from journey_mcp.sandbox.recipes import Edit, Recipe, Scene
+from journey_mcp.sandbox.recipes import Edit, RenderSpec, Scene
 from journey_mcp.sandbox.replicate.flavours import Flavour
 from journey_mcp.sandbox.replicate.models import Model
 from journey_mcp.sandbox.replicate.predictions import Prediction
@@ -211,15 +211,16 @@ def led_astray(told: Mapping[str, Any], faults: tuple[Fault, ...]) -> dict[str, 
     return {**told, "urls": urls}
 
 
-def _pictures(order: Order, seed: int, source: bytes | None) -> dict[str, Recipe]:
+def _pictures(order: Order, seed: int, source: bytes | None) -> dict[str, RenderSpec]:
     """Return what is drawn: edits of the source, or pictures from nothing."""
     wish = order.wish
     return {
-        f"out-{variant}.{wish.image_format}": _recipe(order, seed, source, variant) for variant in range(wish.count)
+        f"out-{variant}.{wish.image_format}": _render_spec(order, seed, source, variant)
+        for variant in range(wish.count)
     }
 
 
-def _recipe(order: Order, seed: int, source: bytes | None, variant: int) -> Recipe:
+def _render_spec(order: Order, seed: int, source: bytes | None, variant: int) -> RenderSpec:
     wish = order.wish
     common: dict[str, Any] = {
         "prompt": wish.prompt,

@@ -43,7 +43,7 @@ def input_faults(told: Mapping[str, Any], model: Model, settings: ReplicateSetti
     return faults or [*_data_uri_faults(told, model, settings), *_safety_faults(told, model)]
 
 
-def read_wish(told: Mapping[str, Any], model: Model) -> WaitRequest:
+def read_request(told: Mapping[str, Any], model: Model) -> WaitRequest:
     """Read an input without faults."""
     # fields that are let pass unread may hold anything
     filled = {item.name: told.get(item.name, item.default) for item in model.inputs}

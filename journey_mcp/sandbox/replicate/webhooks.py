@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from journey_mcp.sandbox.answers import json_answer, spoil
+from journey_mcp.sandbox.answers import corrupt, json_answer
 from journey_mcp.sandbox.clock import wait_until
 from journey_mcp.sandbox.faults import Fault, find
 from journey_mcp.sandbox.replicate.predictions import Prediction
@@ -74,7 +74,7 @@ class Herald:
         faults = self.sandbox.faults.take("replicate/webhook")
         if find(faults, "lost"):
             return
-        answer = spoil(json_answer(self.distort(told, faults)), faults, {})
+        answer = corrupt(json_answer(self.distort(told, faults)), faults, {})
         delivery = Delivery(
             task_id=prediction.task_id,
             url=url,

@@ -10,7 +10,7 @@ from typing import Any
 
 from journey_mcp.sandbox.inputs import Pictures
 from journey_mcp.sandbox.parameters import Parameter, problems, read_ratio
-from journey_mcp.sandbox.recipes import Edit, Format, Ratio, Recipe, Scene, fit
+from journey_mcp.sandbox.recipes import Edit, Format, Ratio, RenderSpec, Scene, fit
 from journey_mcp.sandbox.vtrix.models import MODELS, Model, extra_model
 from journey_mcp.sandbox.vtrix.settings import VtrixSettings
 
@@ -80,12 +80,12 @@ class WaitRequest:
         switch = _RATIO_SWITCH.search(self.prompt) if "text" in self.told else None
         return read_ratio(switch[1] if switch else str(self.told.get("aspect_ratio")))
 
-    def recipes(self, pictures: Pictures, seed: int) -> dict[str, Recipe]:
+    def recipes(self, pictures: Pictures, seed: int) -> dict[str, RenderSpec]:
         """Return the results by file name. The first picture is the canvas, the others guide."""
         sources = pictures.all_but("mask")
-        recipe: Scene | Edit
+        render_spec: Scene | Edit
         if sources:
-            recipe = Edit(
+            render_spec = Edit(
                 source=sources[0].content,
                 others=tuple(source.content for source in sources[1:]),
                 prompt=self.prompt,
@@ -96,7 +96,7 @@ class WaitRequest:
                 size=self.size,
             )
         else:
-            recipe = Scene(
+            render_spec = Scene(
                 prompt=self.prompt,
                 model=self.model.model_id,
                 seed=seed,
@@ -104,7 +104,7 @@ class WaitRequest:
                 image_format=self.image_format,
             )
         ending = {"jpg": "jpeg"}.get(self.image_format, self.image_format)
-        return {f"{index}.{ending}": replace(recipe, variant=index) for index in range(self.count)}
+        return {f"{index}.{ending}": replace(render_spec, variant=index) for index in range(self.count)}
 
     def _usual_size(self) -> tuple[int, int]:
         name = str(self.told.get("resolution") or self.told.get("size")).upper()
@@ -120,7 +120,7 @@ class WaitRequest:
             yield from (part for part in content if isinstance(part, dict)) if isinstance(content, list) else ()
 
 
-def read_wish(body: Mapping[str, Any], settings: VtrixSettings) -> WaitRequest:
+def read_request(body: Mapping[str, Any], settings: VtrixSettings) -> WaitRequest:
     """Read a body of the generation endpoint. Raises ValidationError with the first thing that is wrong."""
     model = _model(body.get("model"), settings)
     told = _params(body, settings)

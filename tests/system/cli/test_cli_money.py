@@ -30,7 +30,7 @@ async def test_a_person_who_agrees_gets_the_image(journey: CommandLine, sandbox:
     journey = journey.at(sandbox, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
     done = await journey.asked("imagine", "a kite", "--wait", "0", answer=b"Yes\n")
     assert (done.code, done.err.startswith(f"{QUESTION}Task tsk_")) == (0, True)
-    assert len(sandbox.sandbox.ledger.submissions) == 1
+    assert len(sandbox.sandbox.request_log.submissions) == 1
 
 
 @pytest.mark.parametrize("answer", [b"n\n", b"\n", b"\x04", b"perhaps\n"])
@@ -45,7 +45,7 @@ async def test_a_person_who_does_not_is_told_that_nothing_was_sent(
         f"{QUESTION}journey-mcp: You declined: midjourney at journeyapi for about 4 credits.\n"
         "Nothing was sent or charged.\n"
     )
-    assert not sandbox.sandbox.ledger.submissions
+    assert not sandbox.sandbox.request_log.submissions
 
 
 async def test_ctrl_c_is_an_answer_too(journey: CommandLine, sandbox: Running) -> None:
@@ -53,4 +53,4 @@ async def test_ctrl_c_is_an_answer_too(journey: CommandLine, sandbox: Running) -
     journey = journey.at(sandbox, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
     done = await journey.asked("imagine", "a kite", answer=signal.SIGINT)
     assert (done.code, done.err) == (130, f"{QUESTION}Stopped; nothing was sent.\n")
-    assert not sandbox.sandbox.ledger.submissions
+    assert not sandbox.sandbox.request_log.submissions

@@ -18,7 +18,7 @@ async def test_the_further_options_reach_the_provider_that_is_named(journey: Com
         *("--seed", "7", "--no-prompt-upsampling", "--safety-tolerance", "0", "--guidance", "4.5", "--steps", "30"),
     )
     assert (done.code, "(flux-2-flex at bfl, " in done.out) == (0, True)
-    [submission] = sandbox.sandbox.ledger.submissions
+    [submission] = sandbox.sandbox.request_log.submissions
     assert submission.service == "bfl"
     assert submission.request == {
         "prompt": "a boat",
@@ -44,7 +44,7 @@ async def test_files_and_data_are_pictures_too(journey: CommandLine, sandbox: Ru
     assert filled.code == 0, filled.err
     again = await journey.run("edit", f"{edited.out.split()[1].rstrip(':')}.1", "red", "--provider", "bfl")
     assert again.code == 0, again.err
-    services = [submission.service for submission in sandbox.sandbox.ledger.submissions]
+    services = [submission.service for submission in sandbox.sandbox.request_log.submissions]
     assert services == ["vtrix", "bfl", "bfl"]
     missing = await journey.process("edit", "ship.png", "green")
     problem, step = missing.err.splitlines()
@@ -102,13 +102,13 @@ async def test_ctrl_c_ends_the_waiting_and_says_how_to_come_back(journey: Comman
         journey = journey.at(sandbox)
         async with journey.started("imagine", "a boat") as process:
             task_id = (await first_line(process.stderr)).split()[1].rstrip(":")
-            await until(lambda: [s.outcome for s in sandbox.sandbox.ledger.submissions] == ["created"])
+            await until(lambda: [s.outcome for s in sandbox.sandbox.request_log.submissions] == ["created"])
             done = await interrupted(process)
         assert (done.code, done.out) == (130, "")
         assert done.err.splitlines()[0] == f"Stopped waiting. To come back: journey-mcp fetch {task_id}"
         options = ("--wait", "600", "-o", "my boat.png", "--force")
         async with journey.started("fetch", task_id, *options) as process:
-            await until(lambda: sandbox.sandbox.ledger.requests["fetch"])
+            await until(lambda: sandbox.sandbox.request_log.requests["fetch"])
             again = await interrupted(process)
     come_back = f"Stopped waiting. To come back: journey-mcp fetch {task_id} --wait 600 -o 'my boat.png' --force\n"
     assert (again.code, again.err) == (130, come_back)
@@ -121,7 +121,7 @@ async def test_ctrl_c_in_the_middle_of_a_creating_request_says_that_it_may_be_ch
         journey.at(sandbox).started("imagine", "a boat", "--model", "z-image") as process,
     ):
         task_id = (await first_line(process.stderr)).split()[1].rstrip(":")
-        await until(lambda: sandbox.sandbox.ledger.submissions)
+        await until(lambda: sandbox.sandbox.request_log.submissions)
         done = await interrupted(process)
     assert done.code == 130
     assert done.err.splitlines() == [
@@ -146,7 +146,7 @@ async def test_what_is_still_queued_when_a_command_ends_is_free(journey: Command
             f"Stopped waiting. To come back: journey-mcp fetch {task_id}",
             f"{task_id} was still queued: nothing was sent or charged.",
         ]
-        assert len(sandbox.sandbox.ledger.submissions) == 1
+        assert len(sandbox.sandbox.request_log.submissions) == 1
 
 
 async def test_ctrl_c_without_a_key_ends_the_sandbox_too(journey: CommandLine) -> None:

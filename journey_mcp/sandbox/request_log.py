@@ -64,7 +64,7 @@ class Stray:
     """`picture` and `unknown path` take no credential; `foreign header` and `foreign key` belong to another service."""
 
 
-class Ledger:
+class RequestLog:
     """Creating requests, deliveries, and how often each endpoint was asked."""
 
     def __init__(self, endpoints: Iterable[str], *, kept_bytes: int = KEPT_BYTES) -> None:

@@ -21,7 +21,7 @@ from journey_mcp.sandbox.journeyapi.requests import (
     read_task_id,
     read_task_ids,
 )
-from journey_mcp.sandbox.recipes import Edit, Recipe, Scene, Sheet, fit
+from journey_mcp.sandbox.recipes import Edit, RenderSpec, Scene, Sheet, fit
 from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
 from journey_mcp.sandbox.sources import SourceError
 from journey_mcp.sandbox.state import Sandbox
@@ -178,7 +178,7 @@ class JourneyApi(Service[Order]):
     def book(self, task: Task) -> None:
         """Count what was made; credits of a failed task come back if so chosen."""
         if task.failure is None:
-            self.total_images += sum(not isinstance(recipe, Sheet) for recipe in task.pictures.values())
+            self.total_images += sum(not isinstance(render_spec, Sheet) for render_spec in task.pictures.values())
         elif self._settings.refunds_failed_tasks:
             self.credits += task.charged
 
@@ -247,7 +247,7 @@ def _running(share: float) -> dict[str, str]:
     return {"status": "processing", "percentage": str(min(int(done * 100), 99))}
 
 
-def _pictures(order: Order, seed: int) -> dict[str, Recipe]:
+def _pictures(order: Order, seed: int) -> dict[str, RenderSpec]:
     """Return the results of a task that starts from nothing."""
     scene = Scene(
         prompt=order.prompt,

@@ -17,7 +17,7 @@ _BUILT_IN: dict[Tool, str] = {"imagine": "midjourney", "edit_image": "flux-konte
 
 
 @dataclass(frozen=True, kw_only=True)
-class Menu:
+class ToolSet:
     """The offer of one configuration."""
 
     catalog: Catalog
@@ -25,7 +25,7 @@ class Menu:
     tools: list[dict[str, Any]]
 
 
-def read_menu(settings: Settings, *, takes_files: bool = True) -> Menu:
+def read_tool_set(settings: Settings, *, takes_files: bool = True) -> ToolSet:
     """Generate the tools from the registry for the configured providers.
 
     `takes_files`: whoever calls works on this machine, so pictures may be paths.
@@ -46,7 +46,7 @@ def read_menu(settings: Settings, *, takes_files: bool = True) -> Menu:
         has_links=settings.resource_links == "on",
         pinned=_pinned(catalog, usual),
     )
-    return Menu(catalog=catalog, defaults=defaults, tools=build(catalog, defaults))
+    return ToolSet(catalog=catalog, defaults=defaults, tools=build(catalog, defaults))
 
 
 def _default(catalog: Catalog, tool: Tool, wanted: str | None, variable: str) -> str:

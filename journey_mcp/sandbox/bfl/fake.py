@@ -144,7 +144,7 @@ class Bfl(Service[Order]):
             ends_at=ends_at,
             charged=order.cost,
             seed=seed,
-            pictures={f"sample.{order.output_format}": order.recipe(seed)},
+            pictures={f"sample.{order.output_format}": order.render_spec(seed)},
             failure=failure,
             is_held=find(faults, "hang") is not None,
             kept_bytes=order.pictures.size_bytes,

@@ -15,7 +15,7 @@ from journey_mcp.sandbox.inputs import Pictures, UnreadablePicture, bring_all
 from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
 from journey_mcp.sandbox.state import Sandbox
 from journey_mcp.sandbox.tasks import Task
-from journey_mcp.sandbox.vtrix.requests import ValidationError, WaitRequest, check_pictures, read_wish
+from journey_mcp.sandbox.vtrix.requests import ValidationError, WaitRequest, check_pictures, read_request
 
 ENDPOINTS = ("generation", "task")
 """The names of its endpoints in the ledger."""
@@ -94,7 +94,7 @@ class Vtrix(Service[Order]):
         if body is None:
             raise Refused(self.error(400, "a JSON object is required"))
         try:
-            wish = read_wish(body, self._settings)
+            wish = read_request(body, self._settings)
             pictures = await bring_all(
                 self.sandbox, wish.pictures, wish.parameters, limit_bytes=wish.model.pictures_limit_bytes
             )
