@@ -35,10 +35,10 @@ def is_alive(owner: str) -> bool | None:
 def _host() -> str:
     """This machine, and the world of process numbers in it that a container has of its own; without a colon."""
     try:
-        world = str(Path("/proc/self/ns/pid").readlink())
+        make_environment = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
-        world = ""
-    return hashlib.sha256(f"{socket.gethostname()}/{world}".encode()).hexdigest()[:12]
+        make_environment = ""
+    return hashlib.sha256(f"{socket.gethostname()}/{make_environment}".encode()).hexdigest()[:12]
 
 
 def _birth(pid: int) -> str:

@@ -132,7 +132,7 @@ async def until_accepted(studio: Studio, task: Task) -> Task:
 
 
 @dataclass(frozen=True)
-class World:
+class Environment:
     """A studio at a sandbox, and the folder of its data."""
 
     studio: Studio
@@ -173,7 +173,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path, *faults: str, **more: Any) -> AsyncIterator[World]:
+async def make_environment(folder: Path, *faults: str, **more: Any) -> AsyncIterator[Environment]:
     """A studio on a manual clock at a sandbox in which everything is finished at once.
 
     Capital keywords are environment variables, the others settings of the imitated JourneyAPI.
@@ -184,16 +184,16 @@ async def world(folder: Path, *faults: str, **more: Any) -> AsyncIterator[World]
         sandbox.running(sandbox.Settings(speed=0, seed=7, journeyapi=fake)) as upstream,
         running_studio(settings_for(upstream.base_url, folder, **environment), clock := ManualClock()) as studio,
     ):
-        opened = World(studio, upstream, folder, clock)
+        opened = Environment(studio, upstream, folder, clock)
         opened.faults(*faults)
         yield opened
         studio.end()  # what hangs here would be waited for
 
 
 @asynccontextmanager
-async def wide_world(
+async def make_wide_environment(
     folder: Path, *faults: str, services: Sequence[str] = tuple(SERVICES), **more: Any
-) -> AsyncIterator[World]:
+) -> AsyncIterator[Environment]:
     """A studio on a manual clock with keys for several providers at one sandbox.
 
     Capital keywords are environment variables, the others settings of the sandbox.
@@ -203,7 +203,7 @@ async def wide_world(
     async with sandbox.running(sandbox.Settings(**told)) as upstream:
         settings = read_settings(environment_of(upstream, folder, *services, **environment))
         async with running_studio(settings, clock := ManualClock()) as studio:
-            opened = World(studio, upstream, folder, clock)
+            opened = Environment(studio, upstream, folder, clock)
             opened.faults(*faults)
             yield opened
             studio.end()

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from recording import recorder
-from support import SERVICES, created, running_studio, settings_for, until_accepted, wish, world
+from support import SERVICES, created, make_environment, running_studio, settings_for, until_accepted, wish
 from test_new_provider import FACTS
 
 from journey_mcp import sandbox
@@ -198,7 +198,7 @@ async def test_what_only_the_client_cannot_read_is_a_setup_error(
 
 async def test_an_image_s_address_is_named_without_a_password(tmp_path: Path) -> None:
     """To the model, which may write it anywhere."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         for given in (f"https://{LOGIN}@photos.test/cat.png", f"http://{LOGIN}@127.0.0.1/cat.png"):
             with pytest.raises(InvalidRequest, match=r"photos\.test|127\.0\.0\.1") as refused:
                 await here.studio.create(wish(tool="edit_image", model="flux-kontext-pro", image=given))

@@ -12,12 +12,12 @@ from support import (
     client_of,
     created,
     environment_of,
+    make_environment,
+    make_wide_environment,
     running_studio,
     statements,
     until_accepted,
-    wide_world,
     wish,
-    world,
 )
 
 from journey_mcp import sandbox
@@ -28,7 +28,7 @@ from journey_mcp.tasks import Status, Submission
 
 async def test_a_queued_task_ends_free(tmp_path: Path) -> None:
     """Nothing is sent any more."""
-    async with world(tmp_path, "submit:status=429,header.Retry-After=500,times=always") as here:
+    async with make_environment(tmp_path, "submit:status=429,header.Retry-After=500,times=always") as here:
         task = await created(here.studio, wish())
         while (await here.studio.fetch([task.id]))[task.id].submission is not Submission.PREPARED or not here.sent:
             await here.clock.sleep(1)
@@ -41,7 +41,9 @@ async def test_a_queued_task_ends_free(tmp_path: Path) -> None:
 async def test_replicate_ends_a_prediction(tmp_path: Path) -> None:
     """What it ran so far may be charged."""
     replicate = ReplicateSettings()
-    async with wide_world(tmp_path, "replicate/submit:hang", services=["replicate"], replicate=replicate) as here:
+    async with make_wide_environment(
+        tmp_path, "replicate/submit:hang", services=["replicate"], replicate=replicate
+    ) as here:
         task = await until_accepted(here.studio, await created(here.studio, wish(model="flux-1.1-pro")))
         ended, said = (await here.studio.cancel([task.id]))[task.id]
         assert (ended.status, here.asked["replicate/cancel"]) == (Status.CANCELED, 1)
@@ -50,7 +52,7 @@ async def test_replicate_ends_a_prediction(tmp_path: Path) -> None:
 
 async def test_a_call_that_is_cancelled_while_its_task_is_stored_leaves_it_running(tmp_path: Path) -> None:
     """It is stored, so somebody has to look after it."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         holder = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
         with statements("INSERT INTO tasks") as stored:
@@ -72,7 +74,7 @@ async def test_a_call_that_is_cancelled_while_its_task_is_stored_leaves_it_runni
 
 async def test_a_task_that_waits_in_another_server_is_ended_free(tmp_path: Path) -> None:
     """It is taken from it before it can be sent; one that was sent is left alone."""
-    async with world(tmp_path, "submit:hang", JOURNEY_MCP_MAX_CONCURRENT=1) as here:
+    async with make_environment(tmp_path, "submit:hang", JOURNEY_MCP_MAX_CONCURRENT=1) as here:
         async with running_studio(here.studio.settings, here.clock) as other:
             running = await until_accepted(here.studio, await created(here.studio, wish(model="midjourney")))
             queued = await created(here.studio, wish(model="midjourney", prompt="another"))
@@ -92,7 +94,7 @@ async def test_a_task_that_waits_in_another_server_is_ended_free(tmp_path: Path)
 async def test_where_a_provider_cannot_it_is_said(tmp_path: Path, service: str) -> None:
     """The task goes on and will be charged."""
     models = {"journeyapi": "midjourney", "vtrix": "seedream-5", "kkiai": "imagen-4", "bfl": "flux-2-pro"}
-    async with wide_world(tmp_path, "submit:hang", services=[service]) as here:
+    async with make_wide_environment(tmp_path, "submit:hang", services=[service]) as here:
         task = await until_accepted(here.studio, await created(here.studio, wish(model=models[service])))
         going_on, said = (await here.studio.cancel([task.id]))[task.id]
         assert going_on.status is Status.RUNNING
@@ -102,7 +104,7 @@ async def test_where_a_provider_cannot_it_is_said(tmp_path: Path, service: str) 
 
 async def test_a_request_on_its_way_cannot_be_called_back(tmp_path: Path) -> None:
     """Its answer may be paid for."""
-    async with world(tmp_path, "submit:delay=0.5") as here:
+    async with make_environment(tmp_path, "submit:delay=0.5") as here:
         task = await created(here.studio, wish())
         await until(lambda: here.sent)
         going_on, said = (await here.studio.cancel([task.id]))[task.id]
@@ -112,7 +114,7 @@ async def test_a_request_on_its_way_cannot_be_called_back(tmp_path: Path) -> Non
 
 async def test_what_is_over_stays_what_it_is(tmp_path: Path) -> None:
     """A final state never changes."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         task = await here.made()
         assert await here.studio.cancel([task.id, "tsk_nobody"]) == {
             task.id: ((await here.studio.fetch([task.id]))[task.id], "It was succeeded already.")
@@ -122,7 +124,7 @@ async def test_what_is_over_stays_what_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", ["replicate/cancel:status=500", "replicate/cancel:reset"])
 async def test_a_provider_that_does_not_answer_is_told_of(tmp_path: Path, fault: str) -> None:
     """Then the task goes on."""
-    async with wide_world(tmp_path, "replicate/submit:hang", fault, services=["replicate"]) as here:
+    async with make_wide_environment(tmp_path, "replicate/submit:hang", fault, services=["replicate"]) as here:
         task = await until_accepted(here.studio, await created(here.studio, wish(model="flux-1.1-pro")))
         going_on, said = (await here.studio.cancel([task.id]))[task.id]
         assert going_on.status is Status.RUNNING
@@ -148,7 +150,9 @@ async def test_the_tool_tells_for_each_task(tmp_path: Path) -> None:
 async def test_a_task_that_cannot_be_taken_from_another_server_stays_there(tmp_path: Path) -> None:
     """Another process holds it, and a third one the database's write lock."""
     address = f"sqlite:///{tmp_path}/tasks.db?timeout=0.05"
-    async with world(tmp_path, "submit:hang", JOURNEY_MCP_DATABASE_URL=address, JOURNEY_MCP_MAX_CONCURRENT=1) as here:
+    async with make_environment(
+        tmp_path, "submit:hang", JOURNEY_MCP_DATABASE_URL=address, JOURNEY_MCP_MAX_CONCURRENT=1
+    ) as here:
         await here.accepted(model="midjourney")
         async with running_studio(here.studio.settings, here.clock) as other:
             waiting = await created(other, wish(model="midjourney", prompt="waits"))

@@ -13,7 +13,17 @@ from urllib.parse import quote
 
 import mcp_types as types
 import pytest
-from support import SERVICES, World, client_of, created, environment_of, running_studio, settings_for, wide_world, wish
+from support import (
+    SERVICES,
+    Environment,
+    client_of,
+    created,
+    environment_of,
+    make_wide_environment,
+    running_studio,
+    settings_for,
+    wish,
+)
 from test_image_sources import refusal
 from test_pictures import KONTEXT, sent_picture
 
@@ -42,7 +52,7 @@ def read_call(tool: str, **given: Any) -> Any:
     return arguments.read(kinds[tool], tool, given, AROUND)
 
 
-async def taken(here: World, image: str) -> Any:
+async def taken(here: Environment, image: str) -> Any:
     """The picture that reached the provider, after a call that succeeded."""
     task = await here.made(**KONTEXT, image=image)
     assert task.status is Status.SUCCEEDED, task.failure
@@ -51,7 +61,7 @@ async def taken(here: World, image: str) -> Any:
 
 async def sent_url(folder: Path, image: str) -> str:
     """The URL that reaches a provider."""
-    async with wide_world(folder, services=["journeyapi"]) as here:
+    async with make_wide_environment(folder, services=["journeyapi"]) as here:
         await created(here.studio, wish(**KONTEXT, image=image))
         await here.studio.finish(60)
         url: str = here.sent_to("journeyapi")[0]["image_url"]
@@ -61,7 +71,7 @@ async def sent_url(folder: Path, image: str) -> str:
 async def test_case_01_base64_without_a_prefix(tmp_path: Path) -> None:
     """Data where a provider takes data; else the error says that this one takes URLs only."""
     assert RAW.startswith("/9j/")
-    async with wide_world(tmp_path, services=["bfl", "journeyapi"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl", "journeyapi"]) as here:
         assert (await taken(here, RAW)).size == (320, 240)
         error = await refusal(here, **KONTEXT, image=RAW, provider="journeyapi")
         assert "takes pictures as URLs only" in str(error)
@@ -71,7 +81,7 @@ async def test_case_01_base64_without_a_prefix(tmp_path: Path) -> None:
 async def test_case_02_megabytes_of_base64_are_no_path(tmp_path: Path, is_image: bool) -> None:
     """An image, and what is none; how long it takes is shown by a process."""
     text = base64.b64encode(JPEG + bytes(1_000_000)).decode() if is_image else "A" * 1_300_000
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         if is_image:
             assert (await taken(here, text)).size == (320, 240)
         else:
@@ -83,7 +93,7 @@ async def test_case_02_megabytes_of_base64_are_no_path(tmp_path: Path, is_image:
 )
 async def test_case_03_base64_in_other_notations(tmp_path: Path, payload: str) -> None:
     """The URL-safe alphabet, without padding, percent-encoded."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         assert (await taken(here, f"data:image/png;base64,{payload}")).size == (320, 240)
 
 
@@ -110,7 +120,7 @@ async def test_case_07_paths_as_tools_write_them(tmp_path: Path, monkeypatch: py
     for name in ("plain.jpg", "My Pictures/cat 1.jpg"):
         (tmp_path / name).write_bytes(JPEG)
     monkeypatch.chdir(tmp_path)
-    async with wide_world(tmp_path / "data", services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path / "data", services=["bfl"]) as here:
         assert (await taken(here, text.replace("{}", str(tmp_path)))).size == (320, 240)
 
 
@@ -118,7 +128,7 @@ async def test_case_08_a_blank_for_that_of_a_screenshot(tmp_path: Path, monkeypa
     """The only file that looks so."""
     (tmp_path / "Shot at 9.41\u202fAM.jpg").write_bytes(JPEG)
     monkeypatch.chdir(tmp_path)
-    async with wide_world(tmp_path / "data", services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path / "data", services=["bfl"]) as here:
         assert (await taken(here, "Shot at 9.41 AM.jpg")).size == (320, 240)
 
 
@@ -132,7 +142,7 @@ async def test_case_08_a_blank_for_that_of_a_screenshot(tmp_path: Path, monkeypa
 )
 async def test_case_09_and_11_other_formats_and_forms(tmp_path: Path, name: str, notice: str) -> None:
     """Converted, with a notice."""
-    async with wide_world(tmp_path, services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
         task = await here.made(**KONTEXT, image=str(CASES / name))
         assert task.status is Status.SUCCEEDED, task.failure
         assert sent_picture(here.sent_to("bfl")[0]).mode in {"RGB", "L"}
@@ -141,7 +151,7 @@ async def test_case_09_and_11_other_formats_and_forms(tmp_path: Path, name: str,
 
 async def test_case_10_heic(tmp_path: Path) -> None:
     """This one is a header only; without the extra, the refusal names that."""
-    async with wide_world(tmp_path, services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
         error = await refusal(here, **KONTEXT, image=str(CASES / "photo.HEIC"))
         has_extra = importlib.util.find_spec("pillow_heif") is not None
         assert ("damaged HEIC" if has_extra else "journey-mcp[heic]") in f"{error} {error.failure.next_step}"
@@ -149,7 +159,7 @@ async def test_case_10_heic(tmp_path: Path) -> None:
 
 async def test_case_11_one_pixel_where_a_least_size_is_stated(tmp_path: Path) -> None:
     """Refused there only."""
-    async with wide_world(tmp_path, services=["bfl", "vtrix"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
+    async with make_wide_environment(tmp_path, services=["bfl", "vtrix"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
         given: dict[str, Any] = {**KONTEXT, "model": "seedream-4", "image": str(CASES / "one.png")}
         assert "1x1 pixels" in str(await refusal(here, **given))
 
@@ -173,7 +183,7 @@ def test_case_14_a_ratio_and_images_of_null() -> None:
 
 async def test_case_15_a_switch_with_an_em_dash(tmp_path: Path) -> None:
     """It counts as `--ar`, and wins, with a notice."""
-    async with wide_world(tmp_path, services=["journeyapi"]) as here:
+    async with make_wide_environment(tmp_path, services=["journeyapi"]) as here:
         task = await here.made(model="midjourney", prompt="a fox in snow \u2014ar 16:9", aspect_ratio="1:1")
         assert here.sent[0] == {"model": "midjourney", "prompt": "a fox in snow --ar 16:9"}
         assert "--ar 16:9 in the prompt wins over aspect_ratio=1:1, which was not sent." in map(str, task.notices)
@@ -201,7 +211,7 @@ def test_case_17_an_invisible_prompt() -> None:
 )
 async def test_case_18_models_as_people_write_them(tmp_path: Path, name: str, model: str) -> None:
     """Taken, with a notice."""
-    async with wide_world(tmp_path) as here:
+    async with make_wide_environment(tmp_path) as here:
         task = await here.made(model=name)
         assert task.request.model == model
         assert f"model={name!r} was read as {model}." in map(str, task.notices)
@@ -258,7 +268,7 @@ async def test_case_26_a_limit_in_dollars_where_credits_are_charged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It does not apply, which the start tells, as doctor does."""
-    async with wide_world(tmp_path, services=["journeyapi"], JOURNEY_MCP_BUDGET="0.10usd/day") as here:
+    async with make_wide_environment(tmp_path, services=["journeyapi"], JOURNEY_MCP_BUDGET="0.10usd/day") as here:
         for n in range(3):
             assert (await here.made(prompt=f"kite {n}")).status is Status.SUCCEEDED
     assert "0.10usd/day covers none of the configured offers" in caplog.text
@@ -287,7 +297,7 @@ async def test_case_28_no_additional_properties_in_the_tools(tmp_path: Path, ser
 
 async def test_case_30_our_own_result_url_without_its_query(tmp_path: Path) -> None:
     """Used as the id, so what is sent is whole."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await here.made(model="flux-2-pro", prompt="a kite")
         url = first.images[0].url
         assert "?" in url

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from manual_clock import ManualClock
 from PIL import Image
-from support import wide_world
+from support import make_wide_environment
 
 from journey_mcp.blobs import Blobs
 from journey_mcp.fetching import SafeHttpClient, Trusted
@@ -22,7 +22,7 @@ KITE: dict[str, Any] = {"model": "flux-2-pro", "prompt": "a red kite"}
 )
 async def test_a_copy_lies_in_the_data_folder(tmp_path: Path, service: str, model: str, lives_s: int) -> None:
     """Private, whole, with what it is told; the link's death is told as well."""
-    async with wide_world(tmp_path, services=[service]) as here:
+    async with make_wide_environment(tmp_path, services=[service]) as here:
         task = await here.made(model=model, prompt="a red kite")
         (image,) = task.images
         path = Path(image.path or "")
@@ -40,7 +40,7 @@ async def test_a_copy_lies_in_the_data_folder(tmp_path: Path, service: str, mode
 
 async def test_links_that_live_long_are_not_copied(tmp_path: Path) -> None:
     """JourneyAPI keeps its pictures."""
-    async with wide_world(tmp_path, services=["journeyapi"]) as here:
+    async with make_wide_environment(tmp_path, services=["journeyapi"]) as here:
         assert (await here.made()).images[0].path is None
         assert not (tmp_path / "pictures").exists()
 
@@ -57,7 +57,7 @@ async def test_without_a_copy_the_picture_is_delivered_all_the_same(
     tmp_path: Path, fault: str, more: dict[str, Any], says: str
 ) -> None:
     """With a notice to use the link before it dies."""
-    async with wide_world(tmp_path, fault, services=["bfl"], **more) as here:
+    async with make_wide_environment(tmp_path, fault, services=["bfl"], **more) as here:
         task = await here.made(**KITE)
         assert (task.status, task.images[0].path) == (Status.SUCCEEDED, None)
         assert any("no copy" in str(notice) and says in str(notice) for notice in task.notices)
@@ -66,7 +66,7 @@ async def test_without_a_copy_the_picture_is_delivered_all_the_same(
 
 async def test_the_largest_copy_is_a_setting(tmp_path: Path) -> None:
     """0 keeps none, and says nothing."""
-    async with wide_world(tmp_path, services=["bfl"], JOURNEY_MCP_COPY_MAX_MB=0) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_COPY_MAX_MB=0) as here:
         task = await here.made(**KITE)
         assert (task.images[0].path, task.notices) == (None, ())
 
@@ -89,7 +89,7 @@ async def test_old_copies_are_deleted(tmp_path: Path) -> None:
 
 async def test_a_picture_that_is_not_there_at_once_is_asked_for_again(tmp_path: Path) -> None:
     """Its link lives ten minutes."""
-    async with wide_world(tmp_path, "picture:status=503,times=2", services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, "picture:status=503,times=2", services=["bfl"]) as here:
         task = await here.made(**KITE)
         assert task.images[0].path
         assert task.notices == ()

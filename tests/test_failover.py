@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 from manual_clock import until
-from support import World, created, running_studio, until_accepted, wide_world, wish, world
+from support import Environment, created, make_environment, make_wide_environment, running_studio, until_accepted, wish
 
 from journey_mcp import sandbox
 from journey_mcp.sandbox import Settings, VtrixSettings
@@ -28,7 +28,7 @@ TWO = ("journeyapi", "bfl")
 )
 async def test_a_refusal_moves_the_call_to_the_next_provider(tmp_path: Path, fault: str, says: str) -> None:
     """Once each, with the reason; the task, its cost and its result are the second one's."""
-    async with wide_world(tmp_path, fault, services=TWO) as here:
+    async with make_wide_environment(tmp_path, fault, services=TWO) as here:
         task = await here.made(**EDIT)
         assert (task.status, task.provider, here.created) == (Status.SUCCEEDED, "bfl", ["bfl"])
         assert task.base_url == here.upstream.base_urls["bfl"]
@@ -41,7 +41,7 @@ async def test_a_refusal_moves_the_call_to_the_next_provider(tmp_path: Path, fau
 
 async def test_at_the_limit_ten_seconds_are_waited_before_another_is_tried(tmp_path: Path) -> None:
     """A limit that clears in time keeps the first choice."""
-    async with wide_world(tmp_path, "journeyapi/submit:status=429,times=2", services=TWO) as here:
+    async with make_wide_environment(tmp_path, "journeyapi/submit:status=429,times=2", services=TWO) as here:
         task = await here.made(**EDIT)
         assert (task.provider, here.created, task.notices) == ("journeyapi", ["journeyapi"], ())
         here.faults("journeyapi/submit:status=429,times=always")
@@ -53,7 +53,7 @@ async def test_at_the_limit_ten_seconds_are_waited_before_another_is_tried(tmp_p
 async def test_a_limit_that_says_how_long_is_not_waited_for(tmp_path: Path) -> None:
     """A minute is more than ten seconds."""
     fault = "journeyapi/submit:status=429,header.Retry-After=60,times=always"
-    async with wide_world(tmp_path, fault, services=TWO) as here:
+    async with make_wide_environment(tmp_path, fault, services=TWO) as here:
         assert (await here.made(**EDIT)).provider == "bfl"
         assert here.asked["imagine"] == 1
 
@@ -62,7 +62,7 @@ async def test_without_a_connection_the_next_one_is_tried_at_once(tmp_path: Path
     """Nothing was sent."""
     async with sandbox.running(Settings(speed=0)) as gone:
         nowhere = gone.base_url
-    async with wide_world(tmp_path, services=TWO, JOURNEYAPI_BASE_URL=nowhere) as here:
+    async with make_wide_environment(tmp_path, services=TWO, JOURNEYAPI_BASE_URL=nowhere) as here:
         settings = read_settings(
             {
                 "JOURNEYAPI_API_KEY": "k",
@@ -73,7 +73,7 @@ async def test_without_a_connection_the_next_one_is_tried_at_once(tmp_path: Path
             }
         )
         async with running_studio(settings) as studio:
-            opened = World(studio, here.upstream, tmp_path, here.clock)
+            opened = Environment(studio, here.upstream, tmp_path, here.clock)
             task = await opened.made(**EDIT)
             assert (task.provider, task.status) == ("bfl", Status.SUCCEEDED)
             assert "No connection" in str(task.notices[0])
@@ -91,7 +91,7 @@ async def test_without_a_connection_the_next_one_is_tried_at_once(tmp_path: Path
 )
 async def test_nothing_is_tried_elsewhere_after_an_answer_that_leaves_it_open(tmp_path: Path, fault: str) -> None:
     """Nor after a refusal that is about the request: the next one would be about it as well."""
-    async with wide_world(tmp_path, fault, services=TWO) as here:
+    async with make_wide_environment(tmp_path, fault, services=TWO) as here:
         task = await here.made(**EDIT)
         assert (task.status, task.provider) == (Status.FAILED, "journeyapi")
         assert here.sent_to("bfl") == []
@@ -100,7 +100,7 @@ async def test_nothing_is_tried_elsewhere_after_an_answer_that_leaves_it_open(tm
 
 async def test_a_pinned_call_never_moves(tmp_path: Path) -> None:
     """It waits as long as a single provider is waited for."""
-    async with wide_world(tmp_path, "journeyapi/submit:status=402", services=TWO) as here:
+    async with make_wide_environment(tmp_path, "journeyapi/submit:status=402", services=TWO) as here:
         task = await here.made(**EDIT, provider="journeyapi")
         assert task.failure is not None
         assert (task.failure.code, task.provider, here.sent_to("bfl")) == ("out_of_credits", "journeyapi", [])
@@ -108,11 +108,11 @@ async def test_a_pinned_call_never_moves(tmp_path: Path) -> None:
 
 async def test_who_refused_is_tried_last_for_five_minutes_by_every_process(tmp_path: Path) -> None:
     """It is kept in the database; then the order of preference holds again."""
-    async with wide_world(tmp_path, "journeyapi/submit:status=402", services=TWO) as here:
+    async with make_wide_environment(tmp_path, "journeyapi/submit:status=402", services=TWO) as here:
         await here.made(**EDIT)
         assert "too little money" in (await here.studio.cooldowns())["journeyapi"].reason
         async with running_studio(here.studio.settings, here.clock) as other:
-            beside = World(other, here.upstream, tmp_path, here.clock)
+            beside = Environment(other, here.upstream, tmp_path, here.clock)
             task = await beside.made(**EDIT)
             assert task.provider == "bfl"
             assert "it refused lately" in str(task.notices[0])
@@ -123,7 +123,7 @@ async def test_who_refused_is_tried_last_for_five_minutes_by_every_process(tmp_p
 
 async def test_who_rests_is_still_tried_when_nobody_else_can(tmp_path: Path) -> None:
     """And when it works again, everybody knows."""
-    async with wide_world(tmp_path, "journeyapi/submit:status=402", services=TWO) as here:
+    async with make_wide_environment(tmp_path, "journeyapi/submit:status=402", services=TWO) as here:
         await here.made(**EDIT)
         here.faults("bfl/submit:status=402")
         task = await here.made(**EDIT)
@@ -137,7 +137,7 @@ async def test_who_rests_is_still_tried_when_nobody_else_can(tmp_path: Path) -> 
 async def test_when_everybody_refuses_the_error_says_why_for_each(tmp_path: Path) -> None:
     """Free, and with what helps."""
     faults = ("journeyapi/submit:status=402", "bfl/submit:status=401")
-    async with wide_world(tmp_path, *faults, services=TWO) as here:
+    async with make_wide_environment(tmp_path, *faults, services=TWO) as here:
         task = await here.made(**EDIT)
         failure = task.failure
         assert failure is not None
@@ -152,7 +152,7 @@ async def test_403_at_vtrix_is_an_empty_balance(tmp_path: Path) -> None:
     """There is no 402."""
     given: dict[str, Any] = {"model": "flux-1.1-pro", "prompt": "a red kite"}
     services = ("vtrix", "replicate")
-    async with wide_world(tmp_path, services=services, vtrix=VtrixSettings(balance_usd=0)) as here:
+    async with make_wide_environment(tmp_path, services=services, vtrix=VtrixSettings(balance_usd=0)) as here:
         task = await here.made(**given)
         assert (task.provider, task.status) == ("replicate", Status.SUCCEEDED)
         assert "vtrix has too little money" in str(task.notices[0])
@@ -160,7 +160,7 @@ async def test_403_at_vtrix_is_an_empty_balance(tmp_path: Path) -> None:
 
 async def test_a_single_provider_that_refuses_is_told_as_before(tmp_path: Path) -> None:
     """With its balance."""
-    async with world(tmp_path, credits=0) as here:
+    async with make_environment(tmp_path, credits=0) as here:
         task = await here.made()
         assert task.failure is not None
         assert "The balance is 0 credits" in task.failure.message
@@ -176,7 +176,9 @@ async def test_a_provider_that_could_not_run_it_takes_no_patience_away(tmp_path:
     }
     services = ("replicate", "bfl")
     more = {"JOURNEY_MCP_TRUSTED_HOSTS": "127.0.0.1:9"}
-    async with wide_world(tmp_path, "replicate/submit:status=429,times=6", services=services, **more) as here:
+    async with make_wide_environment(
+        tmp_path, "replicate/submit:status=429,times=6", services=services, **more
+    ) as here:
         task = await here.made(**given)
         assert (task.provider, len(here.sent_to("replicate")), here.sent_to("bfl")) == ("replicate", 7, [])
 
@@ -184,7 +186,7 @@ async def test_a_provider_that_could_not_run_it_takes_no_patience_away(tmp_path:
 async def test_what_held_for_the_first_provider_is_not_told_of_the_second(tmp_path: Path) -> None:
     """BFL turns the ratio into a size, JourneyAPI takes it as it is."""
     more = {"JOURNEY_MCP_PROVIDERS": "bfl,journeyapi"}
-    async with wide_world(tmp_path, "bfl/submit:status=402", services=TWO, **more) as here:
+    async with make_wide_environment(tmp_path, "bfl/submit:status=402", services=TWO, **more) as here:
         task = await here.made(**EDIT, aspect_ratio="16:9")
         assert (task.provider, here.sent_to("journeyapi")[0]["aspect_ratio"]) == ("journeyapi", "16:9")
         assert not any("is sent as" in str(notice) for notice in task.notices)
@@ -193,7 +195,7 @@ async def test_what_held_for_the_first_provider_is_not_told_of_the_second(tmp_pa
 async def test_two_limits_at_once_are_worth_another_try(tmp_path: Path) -> None:
     """The advice is to wait, and the error says that it may be retried."""
     faults = ("journeyapi/submit:status=429,times=always", "bfl/submit:status=429,times=always")
-    async with wide_world(tmp_path, *faults, services=TWO) as here:
+    async with make_wide_environment(tmp_path, *faults, services=TWO) as here:
         task = await here.made(**EDIT)
         assert task.failure is not None
         assert (task.failure.code, task.failure.retryable) == ("rate_limited", True)
@@ -203,7 +205,7 @@ async def test_two_limits_at_once_are_worth_another_try(tmp_path: Path) -> None:
 async def test_a_process_that_is_told_to_end_sends_nothing_more(tmp_path: Path) -> None:
     """The first provider's refusal is on its way; the second one is not asked any more."""
     faults = ("journeyapi/submit:delay=0.3", "journeyapi/submit:status=402")
-    async with wide_world(tmp_path, *faults, services=TWO) as here:
+    async with make_wide_environment(tmp_path, *faults, services=TWO) as here:
         settings = here.studio.settings
         task_id = ""
         with anyio.CancelScope() as scope:
@@ -221,7 +223,7 @@ async def test_a_process_that_is_told_to_end_sends_nothing_more(tmp_path: Path) 
 
 async def test_when_the_client_hangs_up_a_picture_that_dies_soon_is_still_fetched(tmp_path: Path) -> None:
     """The process stays until its copy is there."""
-    async with wide_world(tmp_path, services=["bfl"], speed=20) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"], speed=20) as here:
         async with running_studio(here.studio.settings, here.clock) as leaving:
             task = await until_accepted(leaving, await created(leaving, wish(model="flux-2-pro")))
         stored = (await here.studio.fetch([task.id]))[task.id]
@@ -231,7 +233,7 @@ async def test_when_the_client_hangs_up_a_picture_that_dies_soon_is_still_fetche
 
 async def test_the_first_success_ends_the_rest_of_a_single_provider_too(tmp_path: Path) -> None:
     """Though nobody looks it up there."""
-    async with world(tmp_path, "submit:status=402") as here:
+    async with make_environment(tmp_path, "submit:status=402") as here:
         await here.made()
         assert set(await here.studio.cooldowns()) == {"journeyapi"}
         await here.made()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from manual_clock import until
-from support import World, created, running_studio, settings_for, wish, world
+from support import Environment, created, make_environment, running_studio, settings_for, wish
 
 from journey_mcp.errors import SetupError
 from journey_mcp.tasks import Status, Submission
@@ -39,7 +39,7 @@ def count(folder: Path, condition: str) -> int:
 
 async def test_what_could_not_be_stored_is_stored_at_the_end(tmp_path: Path) -> None:
     """A store that works again in the last moment still gets it."""
-    async with world(tmp_path, "submit:delay=0.2") as here:
+    async with make_environment(tmp_path, "submit:delay=0.2") as here:
         task = await created(here.studio, wish())
         await until_asked(here, "imagine")
         hide(tmp_path)
@@ -50,34 +50,34 @@ async def test_what_could_not_be_stored_is_stored_at_the_end(tmp_path: Path) -> 
 
 async def test_a_database_that_is_taken_away_stops_all_that_costs(tmp_path: Path) -> None:
     """Nothing is sent that nobody could find again; the person hears what to do."""
-    async with world(tmp_path / "data") as here:
+    async with make_environment(tmp_path / "data") as here:
         await here.made()
         shutil.rmtree(tmp_path / "data")
         with pytest.raises(SetupError, match="deleted or replaced") as raised:
             await created(here.studio, wish())
         assert "restart" in (raised.value.failure.next_step or "")
         assert here.asked["imagine"] == 1
-    async with world(tmp_path / "data") as here:
+    async with make_environment(tmp_path / "data") as here:
         assert (await here.made()).status is Status.SUCCEEDED
 
 
 async def test_a_store_that_is_gone_at_the_end_ends_nothing_else(tmp_path: Path) -> None:
     """The leases run out by themselves."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         await here.made()
         hide(tmp_path)
     show(tmp_path)
     assert count(tmp_path, "final") == 1
 
 
-async def until_asked(here: World, endpoint: str) -> None:
+async def until_asked(here: Environment, endpoint: str) -> None:
     """Wait until the sandbox has a request."""
     await until(lambda: here.asked[endpoint])
 
 
 async def test_without_a_store_nothing_is_sent(tmp_path: Path) -> None:
     """The caller hears that nothing was sent, and who can help."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         hide(tmp_path)
         with pytest.raises(SetupError, match="Nothing was sent") as raised:
             await created(here.studio, wish())
@@ -89,7 +89,7 @@ async def test_without_a_store_nothing_is_sent(tmp_path: Path) -> None:
 
 async def test_an_answer_that_cannot_be_stored_is_kept_and_stored_later(tmp_path: Path) -> None:
     """The caller gets it at once, the store as soon as it works again."""
-    async with world(tmp_path, "submit:delay=0.2") as here:
+    async with make_environment(tmp_path, "submit:delay=0.2") as here:
         task = await created(here.studio, wish())
         await until_asked(here, "imagine")
         hide(tmp_path)
@@ -104,7 +104,7 @@ async def test_an_answer_that_cannot_be_stored_is_kept_and_stored_later(tmp_path
 
 async def test_a_request_whose_departure_cannot_be_journaled_does_not_leave(tmp_path: Path) -> None:
     """After a crash nobody would know of it."""
-    async with world(tmp_path, "submit:status=429,header.Retry-After=30") as here:
+    async with make_environment(tmp_path, "submit:status=429,header.Retry-After=30") as here:
         task = await created(here.studio, wish())
         await until_asked(here, "imagine")
         hide(tmp_path)
@@ -117,7 +117,7 @@ async def test_a_request_whose_departure_cannot_be_journaled_does_not_leave(tmp_
 
 async def test_what_somebody_else_has_taken_over_is_not_written_any_more(tmp_path: Path) -> None:
     """The first holder hears of its loss and drops the task; the other's word stands."""
-    async with world(tmp_path, "submit:status=429,header.Retry-After=20,times=always") as here:
+    async with make_environment(tmp_path, "submit:status=429,header.Retry-After=20,times=always") as here:
         task = await created(here.studio, wish())
         await until_asked(here, "imagine")
         execute(tmp_path, "UPDATE tasks SET lease_owner = 'another', lease_until = 9e9, status = 'canceled', final = 1")

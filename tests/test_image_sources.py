@@ -9,7 +9,17 @@ from urllib.parse import quote
 
 import anyio
 import pytest
-from support import World, client_of, created, environment_of, settings_for, statements, wide_world, wish, world
+from support import (
+    Environment,
+    client_of,
+    created,
+    environment_of,
+    make_environment,
+    make_wide_environment,
+    settings_for,
+    statements,
+    wish,
+)
 from test_pictures import KONTEXT, data_uri, picture, sent_picture
 
 from journey_mcp import sandbox
@@ -25,7 +35,7 @@ from journey_mcp.tasks import Status, Task
 URL = "https://example.com/cat.png"
 
 
-async def refusal(here: World, **more: Any) -> InvalidRequest:
+async def refusal(here: Environment, **more: Any) -> InvalidRequest:
     """Why a request is not taken; nothing was sent or stored for it."""
     before = len(here.sent), len(await here.studio.newest())
     with pytest.raises(InvalidRequest) as raised:
@@ -42,7 +52,7 @@ async def test_base64_without_a_prefix_is_taken_where_data_is(tmp_path: Path) ->
     """And where it is not, the error says so: case 1."""
     text = base64.b64encode(picture("JPEG")).decode()
     assert text.startswith("/9j/")
-    async with wide_world(tmp_path, services=["bfl", "journeyapi"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl", "journeyapi"]) as here:
         task = await here.made(**KONTEXT, image=text)
         assert task.status is Status.SUCCEEDED, task.failure
         assert sent_picture(here.sent_to("bfl")[0]).size == (160, 120)
@@ -58,7 +68,7 @@ async def test_two_megabytes_of_base64_are_no_path(tmp_path: Path) -> None:
     noise = picture("PNG", (900, 760))
     text = base64.b64encode(noise).decode()
     assert len(text) > 2_000_000
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         task = await here.made(**KONTEXT, image=text)
         assert task.status is Status.SUCCEEDED, task.failure
         for nothing in ("A" * 2_000_000, "/a" * 1_000_000, f"data:image/png;base64,{'A' * 2_000_000}"):
@@ -69,7 +79,7 @@ async def test_two_megabytes_of_base64_are_no_path(tmp_path: Path) -> None:
 async def test_others_are_answered_while_data_is_decoded(tmp_path: Path) -> None:
     """It is done in a thread, and who called may go."""
     text = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(4_000_000)).decode()
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         steps = 0
 
         async def refuse() -> None:
@@ -88,7 +98,7 @@ async def test_others_are_answered_while_data_is_decoded(tmp_path: Path) -> None
 @pytest.mark.parametrize("spell", [str.lower, lambda text: f"<{text}>", lambda text: f"![cat]({text})"])
 async def test_the_same_url_in_another_spelling_is_the_same_call(tmp_path: Path, spell: Any) -> None:
     """Cases 4 and 6: the journal has the one that was sent."""
-    async with wide_world(tmp_path, "submit:hang", services=["journeyapi"]) as here:
+    async with make_wide_environment(tmp_path, "submit:hang", services=["journeyapi"]) as here:
         first = await here.studio.create(wish(**KONTEXT, image="HTTPS://Example.com/cat.png"))
         joined = await here.studio.create(wish(**KONTEXT, image=spell(URL)))
         assert first.task.request.image == URL
@@ -100,7 +110,7 @@ async def test_the_same_url_in_another_spelling_is_the_same_call(tmp_path: Path,
 async def test_the_same_data_in_another_spelling_is_the_same_call(tmp_path: Path) -> None:
     """By what it holds."""
     uri = data_uri(picture())
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await here.studio.create(wish(**KONTEXT, image=uri))
         joined = await here.studio.create(wish(**KONTEXT, image=uri.partition(",")[2]))
         assert joined.task.id == first.task.id
@@ -112,7 +122,7 @@ async def test_the_same_file_in_another_spelling_is_the_same_call(
     """A model that repeats a call may write the path otherwise."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my cat.png").write_bytes(picture())
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await here.studio.create(wish(**KONTEXT, image="my cat.png"))
         for text in (r"my\ cat.png", "@'my cat.png'", str(tmp_path / "my cat.png"), "./my cat.png"):
             assert (await here.studio.create(wish(**KONTEXT, image=text))).task.id == first.task.id
@@ -125,7 +135,7 @@ async def test_a_url_without_scheme_is_one_unless_a_file_is_called_so(
     work = tmp_path / "work"
     (work / "example.com").mkdir(parents=True)
     monkeypatch.chdir(work)
-    async with wide_world(tmp_path / "data", services=["journeyapi", "bfl"]) as here:
+    async with make_wide_environment(tmp_path / "data", services=["journeyapi", "bfl"]) as here:
         task = await here.made(**KONTEXT, image="www.example.com/cat.png")
         assert here.sent[-1]["image_url"] == task.request.image == "https://www.example.com/cat.png"
         assert any("was read as https://www.example.com/cat.png" in str(notice) for notice in task.notices)
@@ -138,7 +148,7 @@ async def test_a_url_without_scheme_is_one_unless_a_file_is_called_so(
 
 async def test_over_http_it_is_always_a_url(tmp_path: Path) -> None:
     """There are no files."""
-    async with wide_world(tmp_path, services=["journeyapi"]) as here:
+    async with make_wide_environment(tmp_path, services=["journeyapi"]) as here:
         task = await created(here.studio, wish(**KONTEXT, image="example.com/cat.png"), files_allowed=False)
         assert task.request.image == URL
 
@@ -152,7 +162,7 @@ async def test_files_are_found_as_tools_write_them(tmp_path: Path, monkeypatch: 
     (tmp_path / "My Pictures" / "cat 1.jpg").write_bytes(picture("JPEG"))
     (tmp_path / "Shot at 9.41\u202fAM.png").write_bytes(picture())
     monkeypatch.chdir(tmp_path)
-    async with wide_world(tmp_path / "data", services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path / "data", services=["bfl"]) as here:
         for text in (
             "My\\ Pictures/cat\\ 1.jpg",
             f"file:{tmp_path}/My%20Pictures/cat%201.jpg",
@@ -175,7 +185,7 @@ async def test_what_the_chat_holds_is_told_in_a_sentence(tmp_path: Path, text: s
     """With what to do."""
     given: dict[str, Any] = {**KONTEXT, "model": "flux-fill-pro" if argument == "mask" else "flux-2-pro", "image": URL}
     given[argument] = (text,) if argument == "reference_images" else text
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         error = await refusal(here, **given)
         assert str(error) == f"{argument}={text!r}: what the chat holds does not reach a server."
         assert "Save it as a file" in (error.failure.next_step or "")
@@ -185,7 +195,7 @@ async def test_what_the_chat_holds_is_told_in_a_sentence(tmp_path: Path, text: s
 @pytest.mark.parametrize("text", ["image.png", "/mnt/data/cat.png", "/mnt/user-data/uploads/cat.png"])
 async def test_a_file_that_is_missing_may_be_in_the_chat(tmp_path: Path, text: str) -> None:
     """Chats give their attachments such names."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         assert "does not reach a server" in ((await refusal(here, **KONTEXT, image=text)).failure.next_step or "")
         for elsewhere in ("./image.png", "~/image.png"):
             step = (await refusal(here, **KONTEXT, image=elsewhere)).failure.next_step
@@ -209,7 +219,7 @@ async def test_a_file_that_is_missing_may_be_in_the_chat(tmp_path: Path, text: s
 )
 async def test_what_is_wrong_is_told(tmp_path: Path, text: str, code: str, says: str) -> None:
     """Free, and in time."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         error = await refusal(here, **KONTEXT, image=text)
         assert error.failure.code == code
         assert says in str(error)
@@ -218,14 +228,14 @@ async def test_what_is_wrong_is_told(tmp_path: Path, text: str, code: str, says:
 # --- our own images
 
 
-async def own(here: World) -> Task:
+async def own(here: Environment) -> Task:
     """A finished task whose link dies in ten minutes, and that has a copy."""
     return await here.made(model="flux-2-pro", prompt="a kite")
 
 
 async def test_our_own_url_is_known_whole_or_cut(tmp_path: Path) -> None:
     """Case 30: it is used as the id, so what is sent is the whole URL."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await own(here)
         url = first.images[0].url
         assert "?" in url
@@ -247,7 +257,7 @@ async def test_our_own_url_is_known_whole_or_cut(tmp_path: Path) -> None:
 
 async def test_the_id_of_a_task_is_its_only_image(tmp_path: Path) -> None:
     """Of several each is named."""
-    async with wide_world(tmp_path, services=["bfl", "journeyapi"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl", "journeyapi"]) as here:
         one, four = await own(here), await here.made(model="midjourney", prompt="a kite")
         task = await here.made(**KONTEXT, image=f"task_id: {one.id}")
         assert task.request.image == f"{one.id}.1"
@@ -267,7 +277,7 @@ async def test_the_id_of_a_task_is_its_only_image(tmp_path: Path) -> None:
 )
 async def test_what_no_provider_can_fetch_is_not_paid_for(tmp_path: Path, url: str, says: str) -> None:
     """And a password is not shown."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         error = await refusal(here, **KONTEXT, image=url)
         assert says in str(error)
         assert "s3cret" not in str(error.failure)
@@ -275,7 +285,7 @@ async def test_what_no_provider_can_fetch_is_not_paid_for(tmp_path: Path, url: s
 
 async def test_our_own_url_is_taken_from_the_copy_when_it_has_died(tmp_path: Path) -> None:
     """As its id would be."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await own(here)
         here.clock.shift_calendar(601)
         task = await here.made(**KONTEXT, image=first.images[0].url.partition("?")[0])
@@ -320,7 +330,7 @@ def test_a_cut_query_is_told_from_another_one(url: str, number: int | None) -> N
 
 async def test_our_own_url_is_known_with_a_parameter_of_somebody_elses(tmp_path: Path) -> None:
     """The provider would refuse the signed link, and perhaps charge."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await own(here)
         url = first.images[0].url
         for text in (f"{url}&utm_source=chat.example", f"{url.partition('?')[0]}?width=640", quote(url, safe=":/")):
@@ -331,14 +341,14 @@ async def test_our_own_url_is_known_with_a_parameter_of_somebody_elses(tmp_path:
 
 async def test_another_value_than_ours_is_sent_as_it_is(tmp_path: Path) -> None:
     """Who knows what it chooses."""
-    async with wide_world(tmp_path, services=["bfl"], JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1") as here:
+    async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1") as here:
         other = (await own(here)).images[0].url.partition("?")[0] + "?sig=7"
         assert (await created(here.studio, wish(**KONTEXT, image=other))).request.image == other
 
 
 async def test_other_peoples_urls_are_not_known(tmp_path: Path) -> None:
     """Only the principal's own."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await own(here)
         task = await created(here.studio, wish(**KONTEXT, image=first.images[0].url), principal="somebody")
         assert task.request.image == first.images[0].url
@@ -346,7 +356,7 @@ async def test_other_peoples_urls_are_not_known(tmp_path: Path) -> None:
 
 async def test_the_path_of_a_copy_is_the_images_id(tmp_path: Path) -> None:
     """The data folder is no folder of pictures, and over HTTP there are no paths: it is known by its name."""
-    async with wide_world(tmp_path, services=["bfl", "journeyapi"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl", "journeyapi"]) as here:
         first = await own(here)
         path = first.images[0].path or ""
         for text in (path, f"file://{path}", f"`{path}`", Path(path).name):
@@ -361,7 +371,7 @@ async def test_the_path_of_a_copy_is_the_images_id(tmp_path: Path) -> None:
 async def test_a_copy_in_an_allowed_folder_is_the_images_id_as_well(tmp_path: Path) -> None:
     """A provider that takes URLs only can run it then."""
     folder = tmp_path / "pictures"
-    async with wide_world(tmp_path, services=["bfl", "journeyapi"], JOURNEY_MCP_IMAGE_DIRS=folder) as here:
+    async with make_wide_environment(tmp_path, services=["bfl", "journeyapi"], JOURNEY_MCP_IMAGE_DIRS=folder) as here:
         first = await own(here)
         task = await created(here.studio, wish(**KONTEXT, image=first.images[0].path))
         assert task.request.image == f"{first.id}.1"
@@ -369,7 +379,7 @@ async def test_a_copy_in_an_allowed_folder_is_the_images_id_as_well(tmp_path: Pa
 
 async def test_a_copy_that_is_deleted_in_this_moment_is_no_fault(tmp_path: Path) -> None:
     """The link may still live."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await own(here)
         settings = here.studio.settings
         async with open_store(settings.resolved_database_url()) as store:
@@ -382,7 +392,7 @@ async def test_a_copy_that_is_deleted_in_this_moment_is_no_fault(tmp_path: Path)
 
 async def test_the_lookup_of_our_own_urls_is_bounded(tmp_path: Path) -> None:
     """One statement for all images of a call, by the index of the principal, and none without a URL."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         with statements("LIKE") as asked:
             await created(here.studio, wish(**KONTEXT, image=data_uri(picture())))
             assert asked == []
@@ -400,21 +410,21 @@ async def test_a_call_that_is_refused_reads_no_file(tmp_path: Path) -> None:
     (tmp_path / "huge.png").write_bytes(b"")
     os.truncate(tmp_path / "huge.png", 10**12)
     path = str(tmp_path / "huge.png")
-    async with wide_world(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+    async with make_wide_environment(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
         error = await refusal(here, **KONTEXT, image=path, reference_images=(path,) * 40)
         assert error.failure.code == "too_many_images"
         error = await refusal(here, **KONTEXT, image=path, aspect_ratio="1000:1")
         assert error.failure.code == "unsupported_value"
         error = await refusal(here, **KONTEXT, image=path)
         assert "is larger than" in str(error)
-    async with world(tmp_path / "data2", JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+    async with make_environment(tmp_path / "data2", JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
         assert (await refusal(here, **KONTEXT, image=path)).failure.code == "data_not_taken"
 
 
 async def test_too_many_at_a_pinned_provider_names_those_that_take_them(tmp_path: Path) -> None:
     """As any other reason does."""
     given: dict[str, Any] = {**KONTEXT, "model": "seedream-4.5", "provider": "journeyapi", "image": URL}
-    async with wide_world(tmp_path) as here:
+    async with make_wide_environment(tmp_path) as here:
         error = await refusal(here, **given)
         assert error.failure.code == "image_not_taken"
         assert "Leave provider out, or name one that takes this as it is: vtrix" in (error.failure.next_step or "")
@@ -422,7 +432,7 @@ async def test_too_many_at_a_pinned_provider_names_those_that_take_them(tmp_path
 
 async def test_as_many_names_as_one_likes_are_counted_first(tmp_path: Path) -> None:
     """Before each is looked at."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         ids = tuple(f"tsk_{n:022}.1" for n in range(100_000))
         assert (await refusal(here, **KONTEXT, image=URL, reference_images=ids)).failure.code == "too_many_images"
 
@@ -432,7 +442,7 @@ async def test_one_file_is_read_once_whatever_its_spelling(tmp_path: Path, monke
     (tmp_path / "a b.png").write_bytes(picture())
     monkeypatch.chdir(tmp_path)
     given: dict[str, Any] = {**KONTEXT, "model": "flux-2-pro"}
-    async with wide_world(tmp_path / "data", services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path / "data", services=["bfl"]) as here:
         names = ("a b.png", "a\\ b.png", str(tmp_path / "a b.png"))
         task = await here.made(**given, image="a b.png", reference_images=names)
         assert task.status is Status.SUCCEEDED, task.failure
@@ -447,7 +457,7 @@ async def test_the_images_of_a_call_have_a_limit_together(tmp_path: Path) -> Non
         (tmp_path / f"{n}.png").write_bytes(bytes([n]))
         os.truncate(tmp_path / f"{n}.png", 60 * 2**20)
     given: dict[str, Any] = {**KONTEXT, "model": "flux-2-pro"}
-    async with wide_world(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+    async with make_wide_environment(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
         paths = [str(tmp_path / f"{n}.png") for n in range(3)]
         error = await refusal(here, **given, image=paths[0], reference_images=tuple(paths[1:]))
         assert "134,217,728 bytes together" in str(error)

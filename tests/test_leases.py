@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 from manual_clock import ManualClock
-from support import created, running_studio, settings_for, statements, wish, world
+from support import created, make_environment, running_studio, settings_for, statements, wish
 
 from journey_mcp import sandbox
 from journey_mcp.blobs import Blobs
@@ -117,7 +117,7 @@ async def test_a_process_that_is_paused_keeps_what_stands_in_line_there(tmp_path
 
 async def test_what_an_unknown_machine_has_not_sent_is_ended_at_once(tmp_path: Path) -> None:
     """It cannot be sent there any more; what was sent may still be answered there."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             for name, submission in (("prepared", Submission.PREPARED), ("sent", Submission.SENT)):
                 now = here.clock.now()
@@ -131,7 +131,7 @@ async def test_what_an_unknown_machine_has_not_sent_is_ended_at_once(tmp_path: P
 
 async def test_what_is_ours_by_the_store_and_not_in_memory_is_ended(tmp_path: Path) -> None:
     """Something broke off in between: nobody else would look after it."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         await here.made()
         ((owner,),) = sqlite3.connect(tmp_path / "tasks.db").execute("SELECT lease_owner FROM tasks").fetchall()
         async with open_store(here.studio.settings.resolved_database_url()) as store:
@@ -189,7 +189,7 @@ async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path
 
 async def test_a_store_that_does_not_answer_is_asked_again(tmp_path: Path) -> None:
     """Renewal and take-over go on once it does."""
-    async with world(tmp_path, "submit:hang") as here:
+    async with make_environment(tmp_path, "submit:hang") as here:
         task = await here.accepted(model="midjourney")
         with sqlite3.connect(tmp_path / "tasks.db") as connection:
             connection.execute("ALTER TABLE tasks RENAME TO hidden")
@@ -207,7 +207,7 @@ LOOK, RENEWAL = "tasks.lease_until <=", "SET lease_until"
 
 async def test_an_idle_server_looks_at_leases_once_a_lease(tmp_path: Path) -> None:
     """A process that dies later is noticed in time; more often would be for nothing."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         await here.clock.sleep(1)
         with statements(LOOK) as looks, statements(RENEWAL) as renewals:
             await here.clock.sleep(100 * LEASE_S)
@@ -236,7 +236,7 @@ async def test_a_task_is_taken_over_when_its_lease_expires(tmp_path: Path) -> No
 
 async def test_an_acquired_task_is_renewed_in_time_though_nothing_was_due(tmp_path: Path) -> None:
     """The loop of an idle server sleeps longer than that; a second task does not put the first one off."""
-    async with world(tmp_path, "submit:hang,times=always") as here:
+    async with make_environment(tmp_path, "submit:hang,times=always") as here:
         await here.clock.sleep(1)
         acquired_at = here.clock.now()
         with statements(RENEWAL) as renewals:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from drawn import chunk
 from PIL import Image
-from support import created, wide_world
+from support import created, make_wide_environment
 
 from journey_mcp.errors import InvalidRequest
 from journey_mcp.sandbox import BflSettings
@@ -45,7 +45,7 @@ _WRAPPERS = {"input", "params"}
 async def test_a_data_uri_reaches_every_provider_that_takes_data(tmp_path: Path, service: str) -> None:
     """In its own form; the journal keeps a digest and not the picture."""
     given = data_uri(picture())
-    async with wide_world(tmp_path, services=[service]) as here:
+    async with make_wide_environment(tmp_path, services=[service]) as here:
         task = await here.made(**KONTEXT, image=given)
         assert task.status is Status.SUCCEEDED, task.failure
         assert sent_picture(here.sent_to(service)[0]).size == (160, 120)
@@ -59,7 +59,7 @@ async def test_what_a_camera_tells_stays_here(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274], exif[271] = 6, "Camera of somebody"
     (tmp_path / "photo.jpg").write_bytes(picture("JPEG", (320, 240), exif=exif))
-    async with wide_world(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+    async with make_wide_environment(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
         task = await here.made(**KONTEXT, image=str(tmp_path / "photo.jpg"))
         assert task.status is Status.SUCCEEDED, task.failure
         sent = sent_picture(here.sent_to("bfl")[0])
@@ -70,7 +70,9 @@ async def test_a_picture_that_is_too_large_is_scaled_down_and_it_is_told(tmp_pat
     """BFL takes 20 megapixels."""
     Image.new("RGB", (6000, 4000), "teal").save(tmp_path / "wide.png")
     bfl = BflSettings()
-    async with wide_world(tmp_path / "data", services=["bfl"], bfl=bfl, JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+    async with make_wide_environment(
+        tmp_path / "data", services=["bfl"], bfl=bfl, JOURNEY_MCP_IMAGE_DIRS=tmp_path
+    ) as here:
         task = await here.made(**KONTEXT, image=str(tmp_path / "wide.png"))
         assert task.status is Status.SUCCEEDED, task.failure
         width, height = sent_picture(here.sent_to("bfl")[0]).size
@@ -91,7 +93,7 @@ async def test_what_no_provider_documents_is_converted(
     tmp_path: Path, name: str, kind: str, mode: str, told: str
 ) -> None:
     """And the notice names the image."""
-    async with wide_world(tmp_path, services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
         task = await here.made(**KONTEXT, image=str(CASES / name))
         assert task.status is Status.SUCCEEDED, task.failure
         sent = sent_picture(here.sent_to("bfl")[0])
@@ -101,7 +103,7 @@ async def test_what_no_provider_documents_is_converted(
 
 async def test_an_image_below_the_least_size_of_an_offer_is_refused(tmp_path: Path) -> None:
     """Free, and with the size that is needed."""
-    async with wide_world(tmp_path, services=["vtrix"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
+    async with make_wide_environment(tmp_path, services=["vtrix"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
         with pytest.raises(InvalidRequest, match=r"one\.png.* it has 1x1 pixels.* at least 15 on each side") as raised:
             await here.made(tool="edit_image", model="seedream-4", prompt="blue", image=str(CASES / "one.png"))
         assert raised.value.failure.code == "unusable_image"
@@ -112,7 +114,7 @@ async def test_an_image_that_was_made_to_take_long_is_refused(tmp_path: Path) ->
     """With its name, and what may be given."""
     small = picture()
     (tmp_path / "chunks.png").write_bytes(small[:33] + chunk(b"tEXt") * 100_000 + small[33:])
-    async with wide_world(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+    async with make_wide_environment(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
         with pytest.raises(InvalidRequest, match=r"chunks\.png.* more than 65,536 chunks") as raised:
             await here.made(**KONTEXT, image=str(tmp_path / "chunks.png"))
         assert raised.value.failure.code == "unusable_image"
@@ -124,7 +126,9 @@ async def test_a_large_file_is_uploaded_to_replicate_first(tmp_path: Path) -> No
     """Above 256 kB; below, it goes with the request."""
     (tmp_path / "noise.png").write_bytes(content := picture("PNG", (900, 700)))
     assert len(content) > 256_000
-    async with wide_world(tmp_path / "data", services=["replicate"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+    async with make_wide_environment(
+        tmp_path / "data", services=["replicate"], JOURNEY_MCP_IMAGE_DIRS=tmp_path
+    ) as here:
         task = await here.made(**KONTEXT, image=str(tmp_path / "noise.png"))
         assert task.status is Status.SUCCEEDED, task.failure
         assert here.asked["replicate/files"] == 1
@@ -134,7 +138,7 @@ async def test_a_large_file_is_uploaded_to_replicate_first(tmp_path: Path) -> No
 async def test_a_large_file_is_made_small_for_kkiai(tmp_path: Path) -> None:
     """It has no uploads, and a data URI has its limits."""
     (tmp_path / "noise.png").write_bytes(picture("PNG", (900, 700)))
-    async with wide_world(tmp_path / "data", services=["kkiai"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
+    async with make_wide_environment(tmp_path / "data", services=["kkiai"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
         task = await here.made(**KONTEXT, image=str(tmp_path / "noise.png"))
         assert task.status is Status.SUCCEEDED, task.failure
         assert sent_picture(here.sent_to("kkiai")[0]).format == "JPEG"
@@ -143,7 +147,7 @@ async def test_a_large_file_is_made_small_for_kkiai(tmp_path: Path) -> None:
 
 async def test_an_offer_that_takes_bytes_only_gets_what_lies_at_the_url(tmp_path: Path) -> None:
     """Fetched by ourselves: the sandbox's own address is trusted, exactly that one."""
-    async with wide_world(tmp_path, services=["journeyapi", "bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["journeyapi", "bfl"]) as here:
         first = await here.made()
         fill: dict[str, Any] = {**KONTEXT, "model": "flux-fill-pro"}
         by_id = await here.made(**fill, image=f"{first.id}.1")
@@ -166,7 +170,7 @@ async def test_an_offer_that_takes_bytes_only_gets_what_lies_at_the_url(tmp_path
 )
 async def test_an_address_that_a_provider_cannot_reach_is_refused(tmp_path: Path, url: str) -> None:
     """Unless the person named its host: then we fetch it, and send what lies there."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         with pytest.raises(InvalidRequest) as raised:
             await here.made(**KONTEXT, image=url)
         assert raised.value.failure.code == "malformed_url"
@@ -177,7 +181,7 @@ async def test_an_address_that_a_provider_cannot_reach_is_refused(tmp_path: Path
 
 async def test_what_cannot_be_fetched_for_an_offer_of_bytes_is_told(tmp_path: Path) -> None:
     """A trusted host where nobody listens."""
-    async with wide_world(tmp_path, services=["bfl"], JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1:9") as here:
+    async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1:9") as here:
         with pytest.raises(InvalidRequest) as raised:
             await here.made(**{**KONTEXT, "model": "flux-fill-pro"}, image="http://127.0.0.1:9/a.png")
         assert raised.value.failure.code == "unusable_image"
@@ -187,7 +191,7 @@ async def test_what_cannot_be_fetched_for_an_offer_of_bytes_is_told(tmp_path: Pa
 async def test_a_mask_goes_along_and_must_have_the_pictures_size(tmp_path: Path) -> None:
     """White is redrawn."""
     fill: dict[str, Any] = {**KONTEXT, "model": "flux-fill-pro", "image": data_uri(picture())}
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         task = await here.made(**fill, mask=data_uri(picture()))
         assert task.status is Status.SUCCEEDED, task.failure
         assert sent_picture(here.sent_to("bfl")[0], "mask").size == (160, 120)
@@ -215,7 +219,7 @@ async def test_what_cannot_be_used_is_told_before_anything_is_sent(
 ) -> None:
     """With the value, what is taken, and the next step."""
     monkeypatch.chdir(tmp_path)
-    async with wide_world(tmp_path / "data", services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path / "data", services=["bfl"]) as here:
         with pytest.raises(InvalidRequest) as raised:
             await here.made(**KONTEXT, image=image)
         assert raised.value.failure.code == code
@@ -227,7 +231,7 @@ async def test_what_cannot_be_used_is_told_before_anything_is_sent(
 
 async def test_over_http_a_path_is_refused(tmp_path: Path) -> None:
     """It would be a path of the server's machine."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         from support import wish  # noqa: PLC0415
 
         with pytest.raises(InvalidRequest) as raised:
@@ -238,7 +242,7 @@ async def test_over_http_a_path_is_refused(tmp_path: Path) -> None:
 
 async def test_a_picture_whose_link_has_died_is_taken_from_its_copy(tmp_path: Path) -> None:
     """And one whose copy is gone too is named."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await here.made(model="flux-2-pro", prompt="a kite")
         path = Path(first.images[0].path or "")
         here.clock.shift_calendar(601)
@@ -254,7 +258,7 @@ async def test_a_picture_whose_link_has_died_is_taken_from_its_copy(tmp_path: Pa
 
 async def test_a_link_that_lives_is_sent_as_it_is(tmp_path: Path) -> None:
     """The provider fetches faster than we send."""
-    async with wide_world(tmp_path, services=["bfl"]) as here:
+    async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await here.made(model="flux-2-pro", prompt="a kite")
         await here.made(**KONTEXT, image=f"{first.id}.1")
         assert here.sent_to("bfl")[1]["input_image"] == first.images[0].url

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 from manual_clock import until
-from support import World, created, running_studio, settings_for, until_accepted, wide_world, wish, world
+from support import (
+    Environment,
+    created,
+    make_environment,
+    make_wide_environment,
+    running_studio,
+    settings_for,
+    until_accepted,
+    wish,
+)
 from test_holdings import hide, show
 
 from journey_mcp import sandbox
@@ -32,7 +41,7 @@ from journey_mcp.tasks import Status, Task
 )
 async def test_a_broken_answer_to_a_question_loses_nothing(tmp_path: Path, fault: str) -> None:
     """The task goes on, and the next answer counts."""
-    async with world(tmp_path, fault) as here:
+    async with make_environment(tmp_path, fault) as here:
         task = await here.made(model="midjourney")
         assert (task.status, len(task.images)) == (Status.SUCCEEDED, 4)
         assert (here.asked["imagine"], here.asked["fetch"]) == (1, 3)
@@ -40,7 +49,7 @@ async def test_a_broken_answer_to_a_question_loses_nothing(tmp_path: Path, fault
 
 async def test_a_task_that_the_provider_forgot_ends_as_lost(tmp_path: Path) -> None:
     """After a quarter of an hour of such answers, with the word that it may have been charged."""
-    async with world(tmp_path, "fetch:status=404,times=always") as here:
+    async with make_environment(tmp_path, "fetch:status=404,times=always") as here:
         task = await created(here.studio, wish(model="midjourney"))
         task = await here.studio.wait_for_new(task, 5000)
         assert task.failure is not None
@@ -53,17 +62,17 @@ async def test_a_task_that_the_provider_forgot_ends_as_lost(tmp_path: Path) -> N
 async def test_a_finished_task_without_a_picture_ends_after_some_answers(tmp_path: Path) -> None:
     """With the word that it may have been charged; a picture that comes late is taken."""
     fault = "fetch:drop_fields=image_urls+original_image_url,times="
-    async with world(tmp_path, f"{fault}always") as here:
+    async with make_environment(tmp_path, f"{fault}always") as here:
         task = await here.made(model="midjourney")
         assert task.failure is not None
         assert (task.failure.code, here.asked["fetch"]) == ("no_picture", 5)
-    async with world(tmp_path, f"{fault}4") as here:
+    async with make_environment(tmp_path, f"{fault}4") as here:
         assert (await here.made(model="midjourney")).status is Status.SUCCEEDED
 
 
 async def test_a_provider_that_is_silent_for_long_is_told_of(tmp_path: Path) -> None:
     """Once, with its words; the result comes when it comes."""
-    async with world(tmp_path, "fetch:status=503,times=6") as here:
+    async with make_environment(tmp_path, "fetch:status=503,times=6") as here:
         task = await here.made(model="midjourney")
         assert task.status is Status.SUCCEEDED
         assert sum("HTTP 503" in str(notice) for notice in task.notices) == 1
@@ -71,7 +80,7 @@ async def test_a_provider_that_is_silent_for_long_is_told_of(tmp_path: Path) -> 
 
 async def test_two_tasks_of_one_prediction_are_both_followed(tmp_path: Path) -> None:
     """A provider that gives an id twice loses no result."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         first = await here.accepted(model="midjourney")
         twin = replace(first, id="tsk_twin", created_at=first.created_at - 1)
         settings = settings_for(here.upstream.base_url, tmp_path)
@@ -83,7 +92,7 @@ async def test_two_tasks_of_one_prediction_are_both_followed(tmp_path: Path) -> 
 
 async def test_a_task_of_a_rejected_key_goes_on_with_a_notice(tmp_path: Path) -> None:
     """The result is there once the key is valid again."""
-    async with world(tmp_path, "fetch:status=401,times=2") as here:
+    async with make_environment(tmp_path, "fetch:status=401,times=2") as here:
         task = await here.made(model="midjourney")
         assert task.status is Status.SUCCEEDED
         assert sum("does not accept the key" in str(notice) for notice in task.notices) == 1
@@ -91,7 +100,7 @@ async def test_a_task_of_a_rejected_key_goes_on_with_a_notice(tmp_path: Path) ->
 
 async def test_a_failure_upstream_is_told_in_its_own_words(tmp_path: Path) -> None:
     """Quoted, with what helps."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         task = await here.made(model="midjourney", prompt="forbidden-in-sandbox please")
         assert task.failure is not None
         assert (task.failure.code, task.failure.retryable) == ("generation_failed", False)
@@ -100,7 +109,7 @@ async def test_a_failure_upstream_is_told_in_its_own_words(tmp_path: Path) -> No
 
 async def test_a_hanging_task_is_asked_for_at_growing_gaps(tmp_path: Path) -> None:
     """About 2, 3, 4.5, 6.75, then every 10 seconds: some eight questions in a minute."""
-    async with world(tmp_path, "submit:hang") as here:
+    async with make_environment(tmp_path, "submit:hang") as here:
         task = await created(here.studio, wish(model="midjourney"))
         await here.studio.fetch([task.id], seconds=60)
         assert 7 <= here.asked["fetch"] <= 9
@@ -137,7 +146,7 @@ async def test_a_picture_of_a_sandbox_that_is_gone_cannot_be_edited(tmp_path: Pa
 
 async def test_progress_is_kept_and_never_goes_back(tmp_path: Path) -> None:
     """Percentages as text, and one that falls."""
-    async with world(
+    async with make_environment(
         tmp_path, "submit:hang", "fetch:percentage=60", "fetch:percentage=20,after=1,times=always"
     ) as here:
         task = await created(here.studio, wish(model="midjourney"))
@@ -148,7 +157,7 @@ async def test_progress_is_kept_and_never_goes_back(tmp_path: Path) -> None:
 
 async def test_what_another_process_has_taken_is_not_asked_for_any_more(tmp_path: Path) -> None:
     """It is looked before every question; a store that does not answer takes nothing away."""
-    async with world(tmp_path, "submit:hang,times=always") as here:
+    async with make_environment(tmp_path, "submit:hang,times=always") as here:
         taken, kept = [await here.accepted(model="midjourney", prompt=prompt) for prompt in ("taken", "kept")]
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             journal = Journal(store, here.clock)
@@ -164,7 +173,7 @@ async def test_what_another_process_has_taken_is_not_asked_for_any_more(tmp_path
             show(tmp_path)
 
 
-async def left_behind(here: World, task: Task, number: int) -> list[str]:
+async def left_behind(here: Environment, task: Task, number: int) -> list[str]:
     """So many tasks of a process that is gone: all are taken over, and asked for, in one moment."""
     twins = [
         replace(task, id=f"tsk_{n}", prediction_id=f"other-{n}", wish=None, equal_call=None) for n in range(number)
@@ -179,7 +188,7 @@ async def left_behind(here: World, task: Task, number: int) -> list[str]:
 
 async def test_many_that_are_due_fill_as_few_questions_as_can_be(tmp_path: Path) -> None:
     """Twenty in each."""
-    async with world(tmp_path, "submit:hang", "fetch_many:status=404,times=always") as here:
+    async with make_environment(tmp_path, "submit:hang", "fetch_many:status=404,times=always") as here:
         await left_behind(here, await here.accepted(model="midjourney"), 60)
         await until(lambda: here.asked["fetch_many"] >= 3)
         await here.clock.sleep(1)
@@ -197,7 +206,7 @@ async def test_one_by_one_a_hundred_questions_are_out_at_most(tmp_path: Path) ->
             most, answered = max(most, out), answered + (moment.point == "answered")
 
     fault = "vtrix/fetch:delay=1,times=always"
-    async with wide_world(tmp_path, services=["vtrix"], observer=count) as here:
+    async with make_wide_environment(tmp_path, services=["vtrix"], observer=count) as here:
         here.faults("submit:hang", fault)
         await left_behind(here, await here.accepted(model="flux-2-pro"), 120)
         await until(lambda: answered >= 121)

@@ -13,16 +13,16 @@ import anyio
 import pytest
 from manual_clock import until
 from support import (
-    World,
+    Environment,
     client_of,
     created,
     explained,
+    make_environment,
+    make_wide_environment,
     running_studio,
     settings_for,
     statements,
-    wide_world,
     wish,
-    world,
 )
 from test_holdings import execute, hide, show
 
@@ -50,19 +50,19 @@ def plan(
     name: str = "basic",
     limit: str | None = None,
     **more: Any,
-) -> AbstractAsyncContextManager[World]:
+) -> AbstractAsyncContextManager[Environment]:
     """Return a world whose JourneyAPI has a plan, and in which a task of midjourney takes 30 to 90 seconds."""
     fake = JourneyApiSettings(plan=name)  # type: ignore[arg-type]  # a plan by name
     given = {"speed": 1, "journeyapi": fake, **({LIMIT: limit} if limit else {}), **more}
-    return wide_world(folder, *faults, services=services, **given)
+    return make_wide_environment(folder, *faults, services=services, **given)
 
 
-def prompts(here: World, service: str = "journeyapi") -> list[str]:
+def prompts(here: Environment, service: str = "journeyapi") -> list[str]:
     """What was asked for, in the order of arrival."""
     return [body["prompt"] for body in here.sent_to(service)]
 
 
-def refusals(here: World) -> int:
+def refusals(here: Environment) -> int:
     """How many creating requests the provider refused."""
     return sum(entry.outcome.startswith("refused") for entry in here.upstream.sandbox.request_log.submissions)
 
@@ -76,7 +76,7 @@ async def in_line(studio: Studio, *names: str, principal: str = "local", **more:
     return tasks
 
 
-async def until_refused(here: World, task: Task) -> None:
+async def until_refused(here: Environment, task: Task) -> None:
     """Wait until a notice of the task reports a refusal: then it is back in line."""
     with anyio.fail_after(30):
         while not any("at its limit" in str(notice) for notice in task.passing):
@@ -337,11 +337,11 @@ async def test_a_task_that_tells_nothing_for_an_hour_keeps_nobody_out(tmp_path: 
 
 async def test_a_turn_costs_little_and_without_a_limit_nothing(tmp_path: Path) -> None:
     """Then a call is what it was before; else there are two statements more, on the few tasks that count."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         with statements("line") as seen:
             await here.made()
         assert seen == []
-    async with world(tmp_path, JOURNEY_MCP_MAX_CONCURRENT=9) as here:
+    async with make_environment(tmp_path, JOURNEY_MCP_MAX_CONCURRENT=9) as here:
         with statements("line") as seen:
             await here.made()
     told = [plan for statement, values in dict(seen).items() for plan in explained(tmp_path, statement, values)]
@@ -534,7 +534,7 @@ async def test_a_retry_after_holds_the_whole_line(tmp_path: Path) -> None:
 
 async def test_a_provider_that_refuses_everybody_ends_them_all_in_ten_minutes(tmp_path: Path) -> None:
     """Not one after the other: each has asked, and the limit has not cleared for anybody."""
-    async with world(tmp_path, "submit:status=429,times=always") as here:
+    async with make_environment(tmp_path, "submit:status=429,times=always") as here:
         tasks = await in_line(here.studio, "first")
         await until(lambda: refusals(here) == 1)
         tasks += await in_line(here.studio, *map(str, range(9)))
@@ -641,7 +641,7 @@ async def test_who_has_nowhere_to_move_waits_on(tmp_path: Path) -> None:
     given: dict[str, Any] = {"model": "flux-1.1-pro", "reference_images": ("http://127.0.0.1:9/a.png",)}
     more = {"JOURNEY_MCP_TRUSTED_HOSTS": "127.0.0.1:9"}
     fault = "replicate/submit:status=429,times=always"
-    async with wide_world(tmp_path, fault, services=("replicate", "bfl"), **more) as here:
+    async with make_wide_environment(tmp_path, fault, services=("replicate", "bfl"), **more) as here:
         tasks = await in_line(here.studio, "first", provider="replicate", **given)
         await until_refused(here, *tasks)
         tasks += await in_line(here.studio, "second", **given)
@@ -658,7 +658,7 @@ async def test_everybody_gets_a_turn(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
     faults = [f"submit:status=429,after={dice.randrange(30)},times={dice.randint(1, 4)}" for _ in range(2)]
     told = {"speed": 300, "journeyapi": JourneyApiSettings(plan="basic"), **({LIMIT: "5"} if seed else {})}
-    async with wide_world(tmp_path, *faults, services=("journeyapi",), **told) as here:
+    async with make_wide_environment(tmp_path, *faults, services=("journeyapi",), **told) as here:
         async with running_studio(here.studio.settings, here.clock) as other:
             tasks: dict[Studio, list[Task]] = {here.studio: [], other: []}
 

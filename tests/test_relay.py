@@ -21,12 +21,12 @@ from support import (
     SERVICES,
     Authority,
     created,
+    make_environment,
+    make_wide_environment,
     running_studio,
     serving,
     settings_for,
-    wide_world,
     wish,
-    world,
 )
 
 from journey_mcp import sandbox
@@ -108,7 +108,7 @@ async def test_every_provider_s_result_is_told_in_the_same_form(
     model = "z-image" if service == "journeyapi" else "flux-kontext-pro"
     async with (
         receiving(authority) as receiver,
-        wide_world(tmp_path, JOURNEY_MCP_WEBHOOK_SECRET="s3cret", **TRUSTED) as here,
+        make_wide_environment(tmp_path, JOURNEY_MCP_WEBHOOK_SECRET="s3cret", **TRUSTED) as here,
     ):
         asked = wish(model=model, provider=service, webhook_url=receiver.url)
         made = await here.studio.wait_for_new(await created(here.studio, asked), 900)
@@ -127,7 +127,7 @@ async def test_every_provider_s_result_is_told_in_the_same_form(
 
 async def test_a_failure_is_told_too_and_without_a_secret_none_is_sent(tmp_path: Path, authority: Authority) -> None:
     """Every end is one."""
-    async with receiving(authority) as receiver, world(tmp_path, "submit:status=402", **TRUSTED) as here:
+    async with receiving(authority) as receiver, make_environment(tmp_path, "submit:status=402", **TRUSTED) as here:
         made = await here.made(webhook_url=receiver.url)
         await receiver.until_received()
         headers, told = receiver.received[0]
@@ -138,7 +138,7 @@ async def test_a_failure_is_told_too_and_without_a_secret_none_is_sent(tmp_path:
 
 async def test_a_deaf_receiver_is_tried_again_after_10_30_and_90_seconds(tmp_path: Path, authority: Authority) -> None:
     """A redirect is no success and not followed; whoever takes it in the end is not told again."""
-    async with receiving(authority, 500, 302, 404, 200) as receiver, world(tmp_path, **TRUSTED) as here:
+    async with receiving(authority, 500, 302, 404, 200) as receiver, make_environment(tmp_path, **TRUSTED) as here:
         await here.made(webhook_url=receiver.url)
         await receiver.until_received(4)
         assert receiver.pauses == pytest.approx([10, 30, 90], abs=0.01)
@@ -152,7 +152,7 @@ async def test_every_try_is_signed_anew_under_the_same_id(tmp_path: Path, author
     """By Standard Webhooks: the time is that of the try, and the secret is not sent."""
     async with (
         receiving(authority, 500, 500, 200) as receiver,
-        world(tmp_path, JOURNEY_MCP_WEBHOOK_SECRET=secret, **TRUSTED) as here,
+        make_environment(tmp_path, JOURNEY_MCP_WEBHOOK_SECRET=secret, **TRUSTED) as here,
     ):
         made = await here.made(webhook_url=receiver.url)
         await receiver.until_received(3)
@@ -175,7 +175,7 @@ async def test_only_origins_of_the_setting_are_told_the_secret(tmp_path: Path, a
             "JOURNEY_MCP_WEBHOOK_SECRET": WHSEC,
             "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS": old.url.removesuffix("/hook"),
         }
-        async with world(tmp_path, **settings, **TRUSTED) as here:
+        async with make_environment(tmp_path, **settings, **TRUSTED) as here:
             for receiver in (old, other):
                 await here.made(webhook_url=receiver.url)
                 await receiver.until_received()
@@ -215,7 +215,7 @@ def test_a_setting_names_the_only_origins_that_may_be_called(url: str, *, is_all
 async def test_a_webhook_elsewhere_is_refused_before_anything_is_paid(tmp_path: Path) -> None:
     """The error names the origins that may be called."""
     origins = "https://hooks.example.com,https://10.0.0.1:8443"
-    async with world(tmp_path, JOURNEY_MCP_WEBHOOK_ORIGINS=origins) as here:
+    async with make_environment(tmp_path, JOURNEY_MCP_WEBHOOK_ORIGINS=origins) as here:
         with pytest.raises(
             InvalidWebhook, match=r"at https://hooks.example.com, https://10.0.0.1:8443 only"
         ) as refused:
@@ -263,7 +263,7 @@ async def test_a_receiver_that_stays_deaf_is_given_up_and_the_result_stays(
     tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After four tries; fetch_task still gives it."""
-    async with receiving(authority, 500) as receiver, world(tmp_path, **TRUSTED) as here:
+    async with receiving(authority, 500) as receiver, make_environment(tmp_path, **TRUSTED) as here:
         made = await here.made(webhook_url=receiver.url)
         await receiver.until_received(4)
         await here.clock.sleep(LONG_S)
@@ -274,7 +274,7 @@ async def test_a_receiver_that_stays_deaf_is_given_up_and_the_result_stays(
 
 async def test_nobody_there_is_like_a_deaf_receiver(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It hinders nothing else."""
-    async with world(tmp_path, **TRUSTED) as here:
+    async with make_environment(tmp_path, **TRUSTED) as here:
         made = await here.made(webhook_url="https://127.0.0.1:9/hook")
         await here.clock.sleep(LONG_S)
         assert made.status is Status.SUCCEEDED
@@ -299,7 +299,7 @@ async def test_an_address_that_may_not_be_told_is_refused_before_anything_is_pai
     tmp_path: Path, url: str, reason: str
 ) -> None:
     """Not when the picture is there."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         with pytest.raises(InvalidWebhook, match=reason) as refused:
             await here.studio.create(wish(webhook_url=url))
         assert "secret" not in str(refused.value)
@@ -323,7 +323,7 @@ async def test_what_one_process_could_not_tell_the_next_one_tells(tmp_path: Path
 
 async def test_a_result_that_a_webhook_took_is_joined_by_nobody(tmp_path: Path, authority: Authority) -> None:
     """It has reached somebody: an equal call is meant."""
-    async with receiving(authority) as receiver, world(tmp_path, **TRUSTED) as here:
+    async with receiving(authority) as receiver, make_environment(tmp_path, **TRUSTED) as here:
         asked = wish(webhook_url=receiver.url)
         first = (await here.studio.create(asked)).task
         await receiver.until_received()
@@ -333,7 +333,7 @@ async def test_a_result_that_a_webhook_took_is_joined_by_nobody(tmp_path: Path, 
 
 async def test_a_store_that_cannot_be_read_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It is read again after one lease."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         await here.made()
         for file in tmp_path.glob("tasks.db*"):
             file.unlink()

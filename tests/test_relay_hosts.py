@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from support import Authority, World, created, running_studio, serving, settings_for, wish, world
+from support import Authority, Environment, created, make_environment, running_studio, serving, settings_for, wish
 from test_relay import TRUSTED, receiving
 
 from journey_mcp import sandbox
@@ -67,7 +67,7 @@ def tls(authority: Authority) -> SSLContext:
     return authority.server("127.0.0.1")
 
 
-async def ended(here: World, url: str, count: int) -> None:
+async def ended(here: Environment, url: str, count: int) -> None:
     """So many tasks that are over, with this webhook."""
     for number in range(count):
         await here.made(webhook_url=url, prompt=f"kite {number}")
@@ -75,7 +75,7 @@ async def ended(here: World, url: str, count: int) -> None:
 
 async def test_a_host_that_hangs_holds_up_nobody_else(tmp_path: Path, authority: Authority, tls: SSLContext) -> None:
     """However many are due there, now and later."""
-    async with slow(tls) as hanging, receiving(authority) as receiver, world(tmp_path, **TRUSTED) as here:
+    async with slow(tls) as hanging, receiving(authority) as receiver, make_environment(tmp_path, **TRUSTED) as here:
         await ended(here, hanging.url, 30)
         for number in range(3):
             before = here.clock.elapsed()
@@ -88,7 +88,7 @@ async def test_a_host_that_hangs_holds_up_nobody_else(tmp_path: Path, authority:
 
 async def test_a_host_that_hangs_is_tried_again_after_10_30_and_90_seconds(tmp_path: Path, tls: SSLContext) -> None:
     """From when each try was given up."""
-    async with slow(tls) as hanging, world(tmp_path, **TRUSTED) as here:
+    async with slow(tls) as hanging, make_environment(tmp_path, **TRUSTED) as here:
         await ended(here, hanging.url, 1)
         await here.clock.sleep(300)
         pauses = [later - earlier for earlier, later in pairwise(hanging.begun_at)]
@@ -97,7 +97,7 @@ async def test_a_host_that_hangs_is_tried_again_after_10_30_and_90_seconds(tmp_p
 
 async def test_at_one_host_four_are_told_at_once(tmp_path: Path, tls: SSLContext) -> None:
     """The next one as soon as one is over."""
-    async with slow(tls, 3) as host, world(tmp_path, **TRUSTED) as here:
+    async with slow(tls, 3) as host, make_environment(tmp_path, **TRUSTED) as here:
         await ended(here, host.url, 10)
         await here.clock.sleep(12)
         first = host.begun_at[0]
@@ -112,7 +112,7 @@ async def test_many_hosts_that_hang_leave_room_for_others(
     async with AsyncExitStack() as stack:
         hanging = [await stack.enter_async_context(slow(tls)) for _ in range(40)]
         receiver = await stack.enter_async_context(receiving(authority))
-        here = await stack.enter_async_context(world(tmp_path, **TRUSTED))
+        here = await stack.enter_async_context(make_environment(tmp_path, **TRUSTED))
         for host in hanging:
             await ended(here, host.url, 3)
         before = here.clock.elapsed()
@@ -126,7 +126,7 @@ async def test_never_more_than_64_are_told_at_once(tmp_path: Path, tls: SSLConte
     """What is left over is told when there is room, the oldest first."""
     async with AsyncExitStack() as stack:
         hanging = [await stack.enter_async_context(slow(tls)) for _ in range(70)]
-        here = await stack.enter_async_context(world(tmp_path, **TRUSTED))
+        here = await stack.enter_async_context(make_environment(tmp_path, **TRUSTED))
         for host in hanging:
             await ended(here, host.url, 1)
         await here.clock.sleep(1)

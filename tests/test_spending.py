@@ -9,7 +9,16 @@ import anyio
 import mcp_types as types
 import pytest
 from mcp import MCPError
-from support import World, client_of, created, running_studio, settings_for, wide_world, wish, world
+from support import (
+    Environment,
+    client_of,
+    created,
+    make_environment,
+    make_wide_environment,
+    running_studio,
+    settings_for,
+    wish,
+)
 
 from journey_mcp import sandbox
 from journey_mcp.accounts import accounts_of
@@ -62,7 +71,7 @@ def test_nonsense_stops_the_start_and_is_named(name: str, value: str, says: str)
     assert says in str(raised.value)
 
 
-async def refusal(here: World, **given: Any) -> JourneyError:
+async def refusal(here: Environment, **given: Any) -> JourneyError:
     """Why a call is not made."""
     before = len(here.sent)
     with pytest.raises(OverBudget) as raised:
@@ -73,7 +82,7 @@ async def refusal(here: World, **given: Any) -> JourneyError:
 
 async def test_a_call_that_is_too_dear_is_refused(tmp_path: Path) -> None:
     """With the limit as it was written."""
-    async with world(tmp_path, JOURNEY_MCP_BUDGET="3credits/call") as here:
+    async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="3credits/call") as here:
         error = await refusal(here)
         assert "The budget 3credits/call is passed: midjourney at journeyapi counts 4 credits" in str(error)
         assert (await here.made(model="z-image")).status is Status.SUCCEEDED
@@ -81,7 +90,7 @@ async def test_a_call_that_is_too_dear_is_refused(tmp_path: Path) -> None:
 
 async def test_a_window_rolls(tmp_path: Path) -> None:
     """What is left and when there is room again is told."""
-    async with world(tmp_path, JOURNEY_MCP_BUDGET="9credits/hour") as here:
+    async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="9credits/hour") as here:
         await here.made(**KITE)
         await here.made(**{**KITE, "prompt": "another"})
         error = await refusal(here, prompt="a third")
@@ -95,7 +104,7 @@ async def test_a_window_rolls(tmp_path: Path) -> None:
 
 async def test_a_total_never_frees_up(tmp_path: Path) -> None:
     """Nothing is promised."""
-    async with world(tmp_path, JOURNEY_MCP_BUDGET="4credits/total") as here:
+    async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="4credits/total") as here:
         await here.made(**KITE)
         here.clock.shift_calendar(1e7)
         error = await refusal(here, prompt="another")
@@ -106,14 +115,14 @@ async def test_a_total_never_frees_up(tmp_path: Path) -> None:
 
 async def test_what_turns_out_free_is_given_back(tmp_path: Path) -> None:
     """A refusal costs nothing."""
-    async with world(tmp_path, "submit:status=400", JOURNEY_MCP_BUDGET="4credits/day") as here:
+    async with make_environment(tmp_path, "submit:status=400", JOURNEY_MCP_BUDGET="4credits/day") as here:
         assert (await here.made(**KITE)).status is Status.FAILED
         assert (await here.made(**KITE)).status is Status.SUCCEEDED
 
 
 async def test_what_may_have_been_paid_counts(tmp_path: Path) -> None:
     """Until somebody knows better."""
-    async with world(tmp_path, "submit:reset_after", JOURNEY_MCP_BUDGET="4credits/day") as here:
+    async with make_environment(tmp_path, "submit:reset_after", JOURNEY_MCP_BUDGET="4credits/day") as here:
         await here.made(**KITE)
         await refusal(here, prompt="another")
 
@@ -121,7 +130,7 @@ async def test_what_may_have_been_paid_counts(tmp_path: Path) -> None:
 async def test_what_the_provider_tells_settles_the_reservation(tmp_path: Path) -> None:
     """Vtrix states no price, so 0.10 USD are reserved; then it tells 0.04."""
     given = {"model": "seedream-5", "prompt": "a kite"}
-    async with wide_world(tmp_path, services=["vtrix"], JOURNEY_MCP_BUDGET="0.13usd/day") as here:
+    async with make_wide_environment(tmp_path, services=["vtrix"], JOURNEY_MCP_BUDGET="0.13usd/day") as here:
         task = await here.made(**given)
         assert task.cost is not None
         assert task.charges == {"usd": task.cost.amount}
@@ -131,7 +140,7 @@ async def test_what_the_provider_tells_settles_the_reservation(tmp_path: Path) -
 async def test_a_limit_in_credits_is_every_providers_own(tmp_path: Path) -> None:
     """Credits of two providers are not the same money; dollars are."""
     services = ("journeyapi", "bfl")
-    async with wide_world(tmp_path, services=services, JOURNEY_MCP_BUDGET="8credits/day") as here:
+    async with make_wide_environment(tmp_path, services=services, JOURNEY_MCP_BUDGET="8credits/day") as here:
         await here.made(model="flux-2-max", prompt="one", provider="journeyapi")
         await here.made(model="flux-2-max", prompt="two", provider="bfl")
         await here.made(model="flux-2-max", prompt="three", provider="journeyapi")
@@ -141,14 +150,14 @@ async def test_a_limit_in_credits_is_every_providers_own(tmp_path: Path) -> None
 async def test_a_limit_for_one_provider_leaves_the_others_alone(tmp_path: Path) -> None:
     """Who is meant stands behind the @."""
     more = {"JOURNEY_MCP_BUDGET": "1credits/call@journeyapi"}
-    async with wide_world(tmp_path, services=("journeyapi", "bfl"), **more) as here:
+    async with make_wide_environment(tmp_path, services=("journeyapi", "bfl"), **more) as here:
         await refusal(here, model="flux-2-max", provider="journeyapi")
         assert (await here.made(model="flux-2-max", prompt="two", provider="bfl")).status is Status.SUCCEEDED
 
 
 async def test_of_calls_at_once_only_so_many_pass_as_there_is_room_for(tmp_path: Path) -> None:
     """In two processes: the limit is looked at and the task is stored in one statement."""
-    async with world(tmp_path, JOURNEY_MCP_BUDGET="20credits/day", plan="enterprise") as here:
+    async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="20credits/day", plan="enterprise") as here:
         outcomes: list[str] = []
 
         async with running_studio(here.studio.settings, here.clock) as other:
@@ -171,7 +180,9 @@ async def test_of_calls_at_once_only_so_many_pass_as_there_is_room_for(tmp_path:
 async def test_the_next_provider_is_held_against_the_budget_too(tmp_path: Path) -> None:
     """A call that moves there counts there."""
     more = {"JOURNEY_MCP_BUDGET": "0.01usd/total@bfl"}
-    async with wide_world(tmp_path, "journeyapi/submit:status=402", services=("journeyapi", "bfl"), **more) as here:
+    async with make_wide_environment(
+        tmp_path, "journeyapi/submit:status=402", services=("journeyapi", "bfl"), **more
+    ) as here:
         task = await here.made(model="flux-2-max", prompt="one")
         assert task.failure is not None
         assert "0.01usd/total@bfl" in task.failure.message
@@ -181,7 +192,9 @@ async def test_the_next_provider_is_held_against_the_budget_too(tmp_path: Path) 
 async def test_a_limit_on_single_calls_holds_where_a_call_moves_to(tmp_path: Path) -> None:
     """It is made nowhere where it is too dear."""
     more = {"JOURNEY_MCP_BUDGET": "0.05usd/call@bfl"}
-    async with wide_world(tmp_path, "journeyapi/submit:status=402", services=("journeyapi", "bfl"), **more) as here:
+    async with make_wide_environment(
+        tmp_path, "journeyapi/submit:status=402", services=("journeyapi", "bfl"), **more
+    ) as here:
         task = await here.made(model="flux-2-max", prompt="one")
         assert task.failure is not None
         assert "The budget 0.05usd/call@bfl is passed: flux-2-max at bfl counts 0.07 usd" in task.failure.message
@@ -191,7 +204,9 @@ async def test_a_limit_on_single_calls_holds_where_a_call_moves_to(tmp_path: Pat
 async def test_nobody_pays_more_elsewhere_than_was_asked_about(tmp_path: Path) -> None:
     """A person was not asked, or was asked about another cost; nobody can be asked any more."""
     more = {"JOURNEY_MCP_CONFIRM_ABOVE": "5credits,0.05usd"}
-    async with wide_world(tmp_path, "journeyapi/submit:status=402", services=("journeyapi", "bfl"), **more) as here:
+    async with make_wide_environment(
+        tmp_path, "journeyapi/submit:status=402", services=("journeyapi", "bfl"), **more
+    ) as here:
         task = await here.made(model="flux-2-max", prompt="one")
         assert task.failure is not None
         assert "for about 0.07 usd is above JOURNEY_MCP_CONFIRM_ABOVE (0.05 usd)" in task.failure.message
@@ -207,7 +222,7 @@ async def test_a_provider_that_may_not_be_paid_is_no_reason_to_leave_another_one
     async def agree(_question: ConfirmationRequest) -> bool:
         return True
 
-    async with wide_world(tmp_path, *faults, services=("journeyapi", "bfl"), **more) as here:
+    async with make_wide_environment(tmp_path, *faults, services=("journeyapi", "bfl"), **more) as here:
         task = await created(here.studio, wish(model="flux-2-max"), confirm=agree)
         task = await here.studio.wait_for_new(task, 900)
         assert (task.status, task.provider) == (Status.SUCCEEDED, "journeyapi")
@@ -216,7 +231,7 @@ async def test_a_provider_that_may_not_be_paid_is_no_reason_to_leave_another_one
 
 async def test_the_limit_that_holds_the_longest_says_when_there_is_room(tmp_path: Path) -> None:
     """Not the first one that is passed."""
-    async with world(tmp_path, JOURNEY_MCP_BUDGET="5credits/hour,5credits/day") as here:
+    async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="5credits/hour,5credits/day") as here:
         await here.made(**KITE)
         error = await refusal(here, prompt="another")
         assert "The budget 5credits/day is used up" in str(error)
@@ -251,7 +266,7 @@ def test_a_unit_that_is_not_named_keeps_its_default(unknown: str, counted: dict[
 async def test_a_known_price_is_asked_about_in_its_own_unit(tmp_path: Path) -> None:
     """A picture for cents is not asked about because its price in credits is not known."""
     bound = {"JOURNEY_MCP_CONFIRM_ABOVE": "6credits,0.05usd"}
-    async with wide_world(tmp_path, services=("bfl",), **bound) as here:
+    async with make_wide_environment(tmp_path, services=("bfl",), **bound) as here:
         await here.studio.create(wish(model="flux-2-klein-4b"))
         with pytest.raises(NotConfirmed, match=r"for about 0\.06 usd is above JOURNEY_MCP_CONFIRM_ABOVE \(0\.05 usd\)"):
             await here.studio.create(wish(model="flux-1.1-pro-ultra"))
@@ -259,7 +274,7 @@ async def test_a_known_price_is_asked_about_in_its_own_unit(tmp_path: Path) -> N
 
 async def test_a_high_cost_is_asked_for(tmp_path: Path) -> None:
     """Declining costs nothing; who cannot be asked hears how to raise the limit."""
-    async with world(tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits") as here:
+    async with make_environment(tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits") as here:
         asked: list[str] = []
 
         async def agree(question: ConfirmationRequest) -> bool:
@@ -287,7 +302,7 @@ async def test_the_sandbox_is_free(tmp_path: Path) -> None:
 
 async def test_what_was_spent_is_kept_when_a_task_is_deleted(tmp_path: Path) -> None:
     """Without its prompt."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         task = await here.made(**KITE)
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             assert await store.delete_older(than=task.created_at + 1) == 1

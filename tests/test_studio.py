@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support import created, running_studio, settings_for, until_accepted, wish, world
+from support import created, make_environment, running_studio, settings_for, until_accepted, wish
 
 from journey_mcp import sandbox
 from journey_mcp.errors import InvalidRequest, NotEnglish, UnknownImage
@@ -14,7 +14,7 @@ from journey_mcp.tasks import Status, Submission, Task
 
 async def test_a_synchronous_model_is_finished_by_one_request(tmp_path: Path) -> None:
     """The creating answer carries the picture: nothing is polled."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         task = await here.made()
         assert (task.status, task.submission, len(task.images)) == (Status.SUCCEEDED, Submission.ACCEPTED, 1)
         assert (here.asked["imagine"], here.asked["fetch"]) == (1, 0)
@@ -22,7 +22,7 @@ async def test_a_synchronous_model_is_finished_by_one_request(tmp_path: Path) ->
 
 async def test_an_answer_with_an_id_only_is_asked_for_at_once(tmp_path: Path) -> None:
     """The other reading of C2: the first `/fetch` has the picture."""
-    async with world(tmp_path, sync_answer="task_id") as here:
+    async with make_environment(tmp_path, sync_answer="task_id") as here:
         task = await here.made()
         assert task.status is Status.SUCCEEDED
         assert (here.asked["imagine"], here.asked["fetch"]) == (1, 1)
@@ -30,7 +30,7 @@ async def test_an_answer_with_an_id_only_is_asked_for_at_once(tmp_path: Path) ->
 
 async def test_midjourney_is_polled_until_its_grid_is_there(tmp_path: Path) -> None:
     """Four images, a sheet and a seed."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         task = await here.made(model="midjourney")
         assert (task.status, len(task.images), task.progress) == (Status.SUCCEEDED, 4, 1.0)
         assert task.grid_url
@@ -40,7 +40,7 @@ async def test_midjourney_is_polled_until_its_grid_is_there(tmp_path: Path) -> N
 
 async def test_a_picture_is_edited_by_its_id(tmp_path: Path) -> None:
     """The id stands for the URL of that candidate, and Kontext's links are known to die after 14 days."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         first = await here.made(model="midjourney")
         edited = await here.made(tool="edit_image", model="flux-kontext-pro", image=f"{first.id}.2")
         assert edited.status is Status.SUCCEEDED
@@ -64,7 +64,7 @@ async def test_a_picture_that_is_not_there_is_refused_before_anything_is_sent(
     tmp_path: Path, image: str, says: str
 ) -> None:
     """The message names what is wrong, the next step what to do."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         task = await here.made(model="midjourney")
         failed = await here.made(prompt="forbidden-in-sandbox")
         text = image.format(made=task.id, failed=failed.id)
@@ -76,7 +76,7 @@ async def test_a_picture_that_is_not_there_is_refused_before_anything_is_sent(
 
 async def test_a_running_task_has_no_picture_yet(tmp_path: Path) -> None:
     """The advice is to wait for it."""
-    async with world(tmp_path, "submit:hang") as here:
+    async with make_environment(tmp_path, "submit:hang") as here:
         task = await created(here.studio, wish(model="midjourney"))
         with pytest.raises(UnknownImage) as raised:
             await created(here.studio, wish(tool="edit_image", model="seededit", image=f"{task.id}.1"))
@@ -85,7 +85,7 @@ async def test_a_running_task_has_no_picture_yet(tmp_path: Path) -> None:
 
 async def test_a_dead_link_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     """A picture whose link is known to have died is not sent for editing."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         first = await here.made()
         edited = await here.made(tool="edit_image", model="flux-kontext-pro", image=f"{first.id}.1")
         here.clock.shift_calendar(15 * 86400)
@@ -95,7 +95,7 @@ async def test_a_dead_link_is_refused_before_anything_is_sent(tmp_path: Path) ->
 
 async def test_a_model_by_another_name_is_the_same_call(tmp_path: Path) -> None:
     """It joins the task of the model's own name, and a task of its own says how the name was read."""
-    async with world(tmp_path, "submit:hang") as here:
+    async with make_environment(tmp_path, "submit:hang") as here:
         made = (await here.studio.create(wish(model="Midjourney v7"))).task
         assert made.request.model == "midjourney"
         assert "model='Midjourney v7' was read as midjourney." in made.notices
@@ -104,7 +104,7 @@ async def test_a_model_by_another_name_is_the_same_call(tmp_path: Path) -> None:
 
 async def test_another_principal_sees_nothing(tmp_path: Path) -> None:
     """Neither the task nor its picture."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         task = await here.made()
         assert await here.studio.fetch([task.id], principal="somebody else") == {}
         assert await here.studio.newest(principal="somebody else") == []
@@ -116,7 +116,7 @@ async def test_another_principal_sees_nothing(tmp_path: Path) -> None:
 
 async def test_a_prompt_that_is_not_english_is_refused_for_a_model_that_needs_it(tmp_path: Path) -> None:
     """With the advice to translate; a doubtful one goes through with a notice."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         picture = "https://example.test/a.png"
         with pytest.raises(NotEnglish) as raised:
             await created(
@@ -132,7 +132,7 @@ async def test_a_prompt_that_is_not_english_is_refused_for_a_model_that_needs_it
 
 async def test_any_number_of_callers_cause_one_poll(tmp_path: Path) -> None:
     """Thirty wait for one task; the provider is asked as if it were one."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         task = await created(here.studio, wish(model="midjourney"))
         ends: list[Task] = []
 
@@ -148,7 +148,7 @@ async def test_any_number_of_callers_cause_one_poll(tmp_path: Path) -> None:
 
 async def test_several_tasks_are_asked_for_together(tmp_path: Path) -> None:
     """Polls that are due at the same time share one `/fetch-many`."""
-    async with world(tmp_path, plan="enterprise") as here:
+    async with make_environment(tmp_path, plan="enterprise") as here:
         tasks = [await created(here.studio, wish(model="flux-schnell")) for _ in range(8)]
         found = await here.studio.fetch([task.id for task in tasks], seconds=900)
         assert {task.status for task in found.values()} == {Status.SUCCEEDED}
@@ -158,7 +158,7 @@ async def test_several_tasks_are_asked_for_together(tmp_path: Path) -> None:
 
 async def test_waiting_for_any_returns_with_the_first_that_ends(tmp_path: Path) -> None:
     """One that was final before does not count."""
-    async with world(tmp_path, "submit:hang") as here:
+    async with make_environment(tmp_path, "submit:hang") as here:
         slow = await here.accepted(model="midjourney")
         done = await here.made()
         quick = await created(here.studio, wish(model="flux-schnell"))
@@ -174,7 +174,7 @@ async def test_waiting_for_any_returns_with_the_first_that_ends(tmp_path: Path) 
 
 async def test_not_waiting_returns_with_the_first_answer(tmp_path: Path) -> None:
     """`wait_s` 0: accepted, with the provider's id, not finished."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         task = await here.studio.wait_for_new(await created(here.studio, wish(model="midjourney")), 0)
         assert (task.status, task.submission) == (Status.RUNNING, Submission.ACCEPTED)
         assert task.prediction_id
@@ -182,7 +182,7 @@ async def test_not_waiting_returns_with_the_first_answer(tmp_path: Path) -> None
 
 async def test_a_wait_gives_signs_of_life_that_strictly_increase(tmp_path: Path) -> None:
     """At least one in five seconds, never 1 before the end."""
-    async with world(tmp_path, "submit:hang") as here:
+    async with make_environment(tmp_path, "submit:hang") as here:
         seen: list[tuple[float, float, str]] = []
 
         async def report(progress: float, message: str) -> None:
@@ -199,7 +199,7 @@ async def test_a_wait_gives_signs_of_life_that_strictly_increase(tmp_path: Path)
 
 async def test_the_newest_tasks_come_first_and_old_ones_are_deleted(tmp_path: Path) -> None:
     """Twenty of the last day; after the days they are kept nothing is left."""
-    async with world(tmp_path, JOURNEY_MCP_KEEP_DAYS=1) as here:
+    async with make_environment(tmp_path, JOURNEY_MCP_KEEP_DAYS=1) as here:
         made = []
         for number in range(22):
             made.append(await here.made(prompt=f"wish {number}"))
@@ -210,7 +210,7 @@ async def test_the_newest_tasks_come_first_and_old_ones_are_deleted(tmp_path: Pa
 
 async def test_an_upstream_error_before_acceptance_is_told_and_free(tmp_path: Path) -> None:
     """One task, final, without cost."""
-    async with world(tmp_path, credits=1) as here:
+    async with make_environment(tmp_path, credits=1) as here:
         task = await here.made()
         assert task.failure is not None
         assert (task.status, task.failure.code, task.cost) == (Status.FAILED, "out_of_credits", None)
@@ -219,10 +219,10 @@ async def test_an_upstream_error_before_acceptance_is_told_and_free(tmp_path: Pa
 
 async def test_a_task_of_another_address_is_not_asked_for_here(tmp_path: Path) -> None:
     """It is only ever asked for where it was made; the caller is told where that is."""
-    async with world(tmp_path, "submit:hang") as here:
+    async with make_environment(tmp_path, "submit:hang") as here:
         task = await here.accepted(model="midjourney")
         elsewhere = here.upstream.base_url
-    async with world(tmp_path) as there:
+    async with make_environment(tmp_path) as there:
         found = (await there.studio.fetch([task.id], seconds=30))[task.id]
         assert found.status is Status.RUNNING
         assert any(elsewhere in str(notice) for notice in found.notices)

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 from manual_clock import until
 from PIL import Image
-from support import SERVICES, World, created, running_studio, settings_for, statements, wide_world, wish, world
+from support import (
+    SERVICES,
+    Environment,
+    created,
+    make_environment,
+    make_wide_environment,
+    running_studio,
+    settings_for,
+    statements,
+    wish,
+)
 
 from journey_mcp import sandbox
 from journey_mcp.accounts import accounts_of
@@ -42,7 +52,7 @@ async def test_a_creating_request_is_sent_once_whatever_happens(
     tmp_path: Path, fault: str, code: str, submission: Submission
 ) -> None:
     """A refused one is free; of an unanswered one the caller hears that it may have been charged."""
-    async with world(tmp_path, fault) as here:
+    async with make_environment(tmp_path, fault) as here:
         task = await here.made()
         assert task.failure is not None
         assert (task.status, task.failure.code, task.submission) == (Status.FAILED, code, submission)
@@ -55,7 +65,7 @@ async def test_a_creating_request_is_sent_once_whatever_happens(
 
 async def test_at_the_limit_the_task_stays_queued_and_is_tried_again(tmp_path: Path) -> None:
     """429: nothing was created, so the request may leave again, and does, until there is room."""
-    async with world(tmp_path, "submit:status=429,times=4") as here:
+    async with make_environment(tmp_path, "submit:status=429,times=4") as here:
         task = await created(here.studio, wish())
         seen = (await here.studio.fetch([task.id]))[task.id]
         assert seen.status in {Status.QUEUED, Status.RUNNING}
@@ -67,7 +77,7 @@ async def test_at_the_limit_the_task_stays_queued_and_is_tried_again(tmp_path: P
 
 async def test_at_the_limit_for_ten_minutes_the_task_ends_free(tmp_path: Path) -> None:
     """With the advice to wait."""
-    async with world(tmp_path, "submit:status=429,times=always") as here:
+    async with make_environment(tmp_path, "submit:status=429,times=always") as here:
         task = await here.made()
         assert task.failure is not None
         assert (task.failure.code, task.failure.retryable, task.cost) == ("rate_limited", True, None)
@@ -100,7 +110,7 @@ async def test_a_provider_that_comes_back_gets_the_request_after_all(tmp_path: P
 
 async def test_the_balance_is_told_only_when_the_provider_tells_it(tmp_path: Path) -> None:
     """Too few credits, and `/account` down."""
-    async with world(tmp_path, "account:status=500", credits=0) as here:
+    async with make_environment(tmp_path, "account:status=500", credits=0) as here:
         task = await here.made()
         assert task.failure is not None
         assert task.failure.code == "out_of_credits"
@@ -109,7 +119,7 @@ async def test_the_balance_is_told_only_when_the_provider_tells_it(tmp_path: Pat
 
 async def test_the_journal_tells_every_state_before_the_request_leaves(tmp_path: Path) -> None:
     """When the provider sees the request, another process already reads `sent` in the store."""
-    async with world(tmp_path, "submit:delay=0.2") as here:
+    async with make_environment(tmp_path, "submit:delay=0.2") as here:
         task = await created(here.studio, wish())
         await until(lambda: here.asked["imagine"])
         async with running_studio(settings_for(here.upstream.base_url, tmp_path), here.clock) as other:
@@ -128,15 +138,15 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def uploading(folder: Path, picture: Path, *faults: str, **more: Any) -> AsyncIterator[tuple[World, Task]]:
+async def uploading(folder: Path, picture: Path, *faults: str, **more: Any) -> AsyncIterator[tuple[Environment, Task]]:
     """A task whose picture is uploaded while these things go wrong."""
     more = {"services": ["replicate"], "JOURNEY_MCP_IMAGE_DIRS": picture.parent, **more}
-    async with wide_world(folder, *faults, **more) as here:
+    async with make_wide_environment(folder, *faults, **more) as here:
         wanted = wish(tool="edit_image", model="flux-kontext-pro", image=str(picture))
         yield here, await created(here.studio, wanted)
 
 
-async def until_uploading(here: World) -> None:
+async def until_uploading(here: Environment) -> None:
     """Wait until the sandbox has the upload."""
     await until(lambda: here.asked["replicate/files"])
 

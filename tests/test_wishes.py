@@ -10,7 +10,7 @@ import anyio
 import pytest
 import sqlalchemy as sa
 from manual_clock import until
-from support import World, running_studio, until_accepted, wide_world, wish, world
+from support import Environment, make_environment, make_wide_environment, running_studio, until_accepted, wish
 
 from journey_mcp.errors import OverBudget, PerhapsPaid
 from journey_mcp.requests import ImageRequest
@@ -22,7 +22,7 @@ SLOW: dict[str, Any] = {"model": "midjourney", "prompt": "a red kite over the du
 
 async def test_an_equal_call_joins_the_one_that_is_running(tmp_path: Path) -> None:
     """And says so; nothing more is sent."""
-    async with world(tmp_path, "submit:hang") as here:
+    async with make_environment(tmp_path, "submit:hang") as here:
         first = await here.studio.create(wish(**SLOW))
         await until_accepted(here.studio, first.task)
         second = await here.studio.create(wish(**SLOW))
@@ -34,7 +34,7 @@ async def test_an_equal_call_joins_the_one_that_is_running(tmp_path: Path) -> No
 
 async def test_fifty_equal_calls_at_once_make_one_request(tmp_path: Path) -> None:
     """Also when they come to two processes."""
-    async with world(tmp_path) as here, running_studio(here.studio.settings, here.clock) as other:
+    async with make_environment(tmp_path) as here, running_studio(here.studio.settings, here.clock) as other:
         made = []
 
         async def call(number: int) -> None:
@@ -60,7 +60,7 @@ async def test_fifty_equal_calls_at_once_make_one_request(tmp_path: Path) -> Non
 )
 async def test_another_argument_makes_another_task(tmp_path: Path, other: dict[str, Any]) -> None:
     """Every one counts."""
-    async with world(tmp_path, "submit:hang", JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1") as here:
+    async with make_environment(tmp_path, "submit:hang", JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1") as here:
         first = await here.studio.create(wish(**SLOW))
         second = await here.studio.create(wish(**{**SLOW, **other}))
         assert second.task.id != first.task.id
@@ -69,14 +69,14 @@ async def test_another_argument_makes_another_task(tmp_path: Path, other: dict[s
 
 async def test_another_principal_makes_another_task(tmp_path: Path) -> None:
     """Nobody sees what others do."""
-    async with world(tmp_path, "submit:hang") as here:
+    async with make_environment(tmp_path, "submit:hang") as here:
         first = await here.studio.create(wish(**SLOW))
         assert (await here.studio.create(wish(**SLOW), principal="somebody else")).task.id != first.task.id
 
 
 async def test_fresh_makes_a_new_one_that_later_calls_join(tmp_path: Path) -> None:
     """It is the caller's word."""
-    async with world(tmp_path, "submit:hang,times=always") as here:
+    async with make_environment(tmp_path, "submit:hang,times=always") as here:
         first = await here.studio.create(wish(**SLOW))
         second = await here.studio.create(wish(**SLOW), fresh=True)
         third = await here.studio.create(wish(**SLOW))
@@ -85,7 +85,7 @@ async def test_fresh_makes_a_new_one_that_later_calls_join(tmp_path: Path) -> No
 
 async def test_a_result_that_reached_nobody_is_joined_for_ten_minutes(tmp_path: Path) -> None:
     """A client that gave up asks again and gets its picture; afterwards a call makes a new one."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         first = await here.studio.create(wish(**SLOW))
         await here.studio.wait_for_new(first.task, 900)
         second = await here.studio.create(wish(**SLOW))
@@ -97,7 +97,7 @@ async def test_a_result_that_reached_nobody_is_joined_for_ten_minutes(tmp_path: 
 
 async def test_a_delivered_result_is_never_joined(tmp_path: Path) -> None:
     """Asking twice for the same thing on purpose gives two pictures."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         first = await here.made(**SLOW)
         await delivered(here, first.id)
         assert (await here.studio.create(wish(**SLOW))).task.id != first.id
@@ -105,7 +105,7 @@ async def test_a_delivered_result_is_never_joined(tmp_path: Path) -> None:
 
 async def test_a_result_that_was_just_delivered_is_not_joined(tmp_path: Path) -> None:
     """Though the store does not know yet."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         first = await here.made(**SLOW)
         here.studio.delivered([first])
         assert (await here.studio.create(wish(**SLOW))).task.id != first.id
@@ -113,7 +113,7 @@ async def test_a_result_that_was_just_delivered_is_not_joined(tmp_path: Path) ->
 
 async def test_what_was_delivered_may_be_stored_twice_at_once(tmp_path: Path) -> None:
     """By the loop that does so, and by the end of the process."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         first = await here.made(**SLOW)
         here.studio.delivered([first])
         async with anyio.create_task_group() as group:
@@ -124,7 +124,7 @@ async def test_what_was_delivered_may_be_stored_twice_at_once(tmp_path: Path) ->
 
 async def test_a_failed_task_is_never_joined(tmp_path: Path) -> None:
     """The call is made anew."""
-    async with world(tmp_path, "submit:fail_task=Out of paint") as here:
+    async with make_environment(tmp_path, "submit:fail_task=Out of paint") as here:
         first = await here.made(**SLOW)
         assert first.status is Status.FAILED
         assert (await here.studio.create(wish(**SLOW))).task.id != first.id
@@ -132,7 +132,7 @@ async def test_a_failed_task_is_never_joined(tmp_path: Path) -> None:
 
 async def test_after_an_unclear_end_an_equal_call_is_refused_unless_it_is_fresh(tmp_path: Path) -> None:
     """The reflex of repeating it is what costs money."""
-    async with world(tmp_path, "submit:reset_after") as here:
+    async with make_environment(tmp_path, "submit:reset_after") as here:
         first = await here.made(**SLOW)
         assert first.failure is not None
         assert first.failure.code == "submission_unconfirmed"
@@ -149,7 +149,7 @@ async def test_after_an_unclear_end_an_equal_call_is_refused_unless_it_is_fresh(
 
 async def test_a_fresh_twin_takes_no_warning_away(tmp_path: Path) -> None:
     """The unclear end of the first one is told for its ten minutes, whatever a fresh call made meanwhile."""
-    async with world(tmp_path, "submit:reset_after") as here:
+    async with make_environment(tmp_path, "submit:reset_after") as here:
         first = await here.made(**SLOW)
         assert first.failure is not None
         twin = await here.made(**SLOW)  # it is fresh
@@ -165,7 +165,7 @@ async def test_a_fresh_twin_takes_no_warning_away(tmp_path: Path) -> None:
 
 async def test_of_two_servers_that_find_an_old_result_one_makes_a_new_one(tmp_path: Path) -> None:
     """What the second one parts from is what it has seen, not what the first one has made meanwhile."""
-    async with world(tmp_path, "submit:hang,after=1,times=always") as here:
+    async with make_environment(tmp_path, "submit:hang,after=1,times=always") as here:
         async with running_studio(here.studio.settings, here.clock) as other:
             old = await here.made(**SLOW)
             here.clock.shift_calendar(601)
@@ -186,7 +186,7 @@ async def test_of_two_servers_that_find_an_old_result_one_makes_a_new_one(tmp_pa
 
 async def test_a_fresh_call_that_has_no_budget_parts_nothing(tmp_path: Path) -> None:
     """The one that runs is still joined."""
-    async with world(tmp_path, "submit:hang,times=always", JOURNEY_MCP_BUDGET="4credits/day") as here:
+    async with make_environment(tmp_path, "submit:hang,times=always", JOURNEY_MCP_BUDGET="4credits/day") as here:
         first = await here.studio.create(wish(**SLOW))
         with pytest.raises(OverBudget):
             await here.studio.create(wish(**SLOW), fresh=True)
@@ -194,7 +194,7 @@ async def test_a_fresh_call_that_has_no_budget_parts_nothing(tmp_path: Path) -> 
 
 
 @contextmanager
-def slow_statements(here: World) -> Iterator[None]:
+def slow_statements(here: Environment) -> Iterator[None]:
     """Let a millisecond pass in every statement."""
 
     def pass_time(*_arguments: Any) -> None:
@@ -209,7 +209,7 @@ def slow_statements(here: World) -> Iterator[None]:
 
 async def test_a_call_that_comes_when_the_warning_ends_is_made(tmp_path: Path) -> None:
     """Whoever looks first and whoever stores go by the same time."""
-    async with world(tmp_path, "submit:reset_after") as here:
+    async with make_environment(tmp_path, "submit:reset_after") as here:
         await here.made()
         here.clock.shift_calendar(599)
         with anyio.fail_after(2), slow_statements(here):
@@ -224,7 +224,7 @@ async def test_a_call_that_comes_when_the_warning_ends_is_made(tmp_path: Path) -
 
 async def test_other_processes_hear_of_a_delivery_by_themselves(tmp_path: Path) -> None:
     """As soon as it is stored: no call waits for that, and nobody has to ask for it."""
-    async with world(tmp_path) as here:
+    async with make_environment(tmp_path) as here:
         first = await here.made(**SLOW)
         here.studio.delivered([first])
         database = sqlite3.connect(tmp_path / "tasks.db")
@@ -238,7 +238,7 @@ async def test_another_picture_under_the_same_path_is_another_wish(tmp_path: Pat
 
     path = tmp_path / "cat.png"
     edit = {"tool": "edit_image", "model": "flux-kontext-pro", "prompt": "make it blue", "image": str(path)}
-    async with wide_world(
+    async with make_wide_environment(
         tmp_path / "data", "submit:hang,times=always", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path
     ) as here:
         path.write_bytes(picture())
@@ -256,7 +256,7 @@ def test_a_digest_tells_nothing_of_the_prompt() -> None:
     assert digest(request) != digest(request, ["aa"])
 
 
-async def delivered(here: World, task_id: str) -> None:
+async def delivered(here: Environment, task_id: str) -> None:
     """The task has reached somebody, and the store knows."""
     here.studio.delivered(list((await here.studio.fetch([task_id])).values()))
     await here.studio.note_delivered()
@@ -265,7 +265,10 @@ async def delivered(here: World, task_id: str) -> None:
 @pytest.mark.parametrize("others", [False, True])
 async def test_a_fresh_call_leaves_the_earlier_one_whole(tmp_path: Path, others: bool) -> None:
     """What becomes of that is stored, though another task has its wish now; also from another process."""
-    async with world(tmp_path, "submit:delay=0.5") as here, running_studio(here.studio.settings, here.clock) as other:
+    async with (
+        make_environment(tmp_path, "submit:delay=0.5") as here,
+        running_studio(here.studio.settings, here.clock) as other,
+    ):
         first = (await here.studio.create(wish())).task
         await until(lambda: here.sent)
         second = (await (other if others else here.studio).create(wish(), fresh=True)).task

@@ -5,7 +5,7 @@ from pathlib import Path
 from random import Random
 
 from store.test_replaced import HARMS, other_database
-from support import World, created, wish, world
+from support import Environment, created, make_environment, wish
 
 from attack.attempts import Ground, Outcome
 from journey_mcp.errors import JourneyError, OverBudget, SetupError
@@ -15,7 +15,7 @@ _LIMIT, _COST = 12, 4
 """Credits; an image of midjourney costs four."""
 
 
-async def _call(here: World, prompt: str) -> Task | None:
+async def _call(here: Environment, prompt: str) -> Task | None:
     """The task of a call, if it got one. Whoever is refused hears of the limit or of the database."""
     try:
         return await created(here.studio, wish(model="midjourney", prompt=prompt))
@@ -23,7 +23,7 @@ async def _call(here: World, prompt: str) -> Task | None:
         return None
 
 
-async def harmed(here: World, random: Random, file: Path, harm: Callable[[Path], None]) -> list[str]:
+async def harmed(here: Environment, random: Random, file: Path, harm: Callable[[Path], None]) -> list[str]:
     """Call, harm the database somewhere in between, and tell what did not hold."""
     tasks = [await _call(here, f"kite {number}") for number in range(random.randrange(1, 4))]
     await here.clock.sleep(random.choice((0, 0, 0.01, 5, 40)))
@@ -59,7 +59,7 @@ async def harmed_databases(ground: Ground) -> Outcome:
         await other_database(folder)
         faults = ground.random.choice(((), ("fetch:delay=30,times=3",), ("submit:delay=10,times=2",)))
         more = {"JOURNEY_MCP_BUDGET": f"{_LIMIT}credits/day", "plan": "enterprise"}
-        async with world(folder, *faults, **more) as here:
+        async with make_environment(folder, *faults, **more) as here:
             wrong = await harmed(here, ground.random, folder / "tasks.db", ground.random.choice(HARMS))
         outcome.attempt(held=not wrong, what="; ".join(wrong))
     return outcome

@@ -5,7 +5,7 @@ import string
 from contextlib import AsyncExitStack
 from random import Random
 
-from support import World, wish, world
+from support import Environment, make_environment, wish
 from test_relay import TRUSTED, Receiver, receiving
 from test_relay_hosts import slow
 
@@ -60,7 +60,7 @@ async def webhook_addresses(ground: Ground) -> Outcome:
     urls = [ground.random.choice(_SCHEMES).format(host) for host in private]
     for folder, tried, setting in (("open", urls, ""), ("limited", [*_LOOK_ALIKES, *urls], _ALLOWED)):
         more = {"JOURNEY_MCP_WEBHOOK_ORIGINS": setting} if setting else {}
-        async with world(ground.folder / folder, **more) as here:
+        async with make_environment(ground.folder / folder, **more) as here:
             for url in tried:
                 with connections() as made:
                     is_refused = await _is_refused(here, url)
@@ -69,7 +69,7 @@ async def webhook_addresses(ground: Ground) -> Outcome:
     return outcome
 
 
-async def _is_refused(here: World, url: str) -> bool:
+async def _is_refused(here: Environment, url: str) -> bool:
     try:
         await here.studio.create(wish(webhook_url=url))
     except (InvalidWebhook, FetchError):
@@ -111,7 +111,7 @@ async def webhook_secrets(ground: Ground) -> Outcome:
                 "JOURNEY_MCP_WEBHOOK_SECRET": secret,
                 "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS": old.url.removesuffix("/hook"),
             }
-            async with world(ground.folder / f"{number}", **settings, **TRUSTED) as here:
+            async with make_environment(ground.folder / f"{number}", **settings, **TRUSTED) as here:
                 for receiver in (one, old):
                     prompt = ground.random.choice(("a kite", f"a kite with {secret}"))
                     await here.made(prompt=prompt, webhook_url=receiver.url)
@@ -132,7 +132,7 @@ async def slow_webhooks(ground: Ground) -> Outcome:
         async with AsyncExitStack() as stack:
             hanging = [await stack.enter_async_context(slow(tls)) for _ in range(ground.random.randrange(1, 70))]
             receiver = await stack.enter_async_context(receiving(ground.authority))
-            here = await stack.enter_async_context(world(ground.folder / f"{number}", **TRUSTED))
+            here = await stack.enter_async_context(make_environment(ground.folder / f"{number}", **TRUSTED))
             for count in range(2 * len(hanging)):
                 await here.made(webhook_url=ground.random.choice(hanging).url, prompt=f"kite {count}")
             for count in range(1, 6):

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 from mcp_types import CallToolResult, TextContent
-from support import Authority, world
+from support import Authority, make_environment
 from test_redaction import FORMS, KEY
 from test_relay import TRUSTED, receiving
 
@@ -76,7 +76,7 @@ async def test_calls_that_are_taken_without_a_database_are_told(tmp_path: Path) 
     def nothing(_file: Path) -> None:
         pass
 
-    async with world(tmp_path, plan="enterprise") as here:
+    async with make_environment(tmp_path, plan="enterprise") as here:
         wrong = await databases.harmed(here, Random(1), tmp_path / "tasks.db", nothing)
     assert "nothing: a call was taken without the database" in wrong
 
@@ -85,7 +85,7 @@ async def test_a_secret_that_a_webhook_is_told_is_noticed(tmp_path: Path, author
     """And a signature of another key."""
     async with receiving(authority) as receiver:
         settings = {"JOURNEY_MCP_WEBHOOK_SECRET": KEY, "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS": receiver.url[:-5]}
-        async with world(tmp_path, **settings, **TRUSTED) as here:
+        async with make_environment(tmp_path, **settings, **TRUSTED) as here:
             await here.made(webhook_url=receiver.url)
             await receiver.until_received()
     assert hooks.heard(receiver, KEY, is_trusted=True) == []

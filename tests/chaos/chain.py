@@ -38,7 +38,7 @@ _TRIES = {
 
 
 @dataclass(kw_only=True)
-class _World:
+class _Environment:
     """What the servers of one chain share."""
 
     upstream: sandbox.Running
@@ -89,82 +89,87 @@ async def run(chain: Chain, folder: Path, pictures: Path) -> Books:
     )
     async with sandbox.running(settings) as upstream:
         port = free_port() if chain.is_listening else None
-        world = _World(upstream=upstream, trap=trap, folder=folder, pictures=pictures, port=port)
+        make_environment = _Environment(upstream=upstream, trap=trap, folder=folder, pictures=pictures, port=port)
         for life in chain.lives:
-            await _live(world, life)
-        told = await _rest(world)
+            await _live(make_environment, life)
+        told = await _rest(make_environment)
         rows = read_journal(folder)
         return Books(
             marks=tuple(call.mark for life in chain.lives for call in life.calls),
-            entries=_entries(world),
+            entries=_entries(make_environment),
             rows=rows,
             told=told,
-            deaths=tuple(world.deaths),
-            log=world.log.read_text(encoding="utf-8"),
+            deaths=tuple(make_environment.deaths),
+            log=make_environment.log.read_text(encoding="utf-8"),
             spoiled=tuple([path for row in rows for path in await _spoiled(row, upstream)]),
         )
 
 
-async def _live(world: _World, life: Life) -> None:
+async def _live(make_environment: _Environment, life: Life) -> None:
     """Start a server, call it, and see it die at the moment that was aimed at."""
     faults = [sandbox.Fault.parse(text) for text in life.faults]
-    world.upstream.sandbox.faults.replace(faults)
-    async with server(world.environment, world.log, *world.arguments) as running:
-        world.trap.set(life.aim, running.pid)
+    make_environment.upstream.sandbox.faults.replace(faults)
+    async with server(make_environment.environment, make_environment.log, *make_environment.arguments) as running:
+        make_environment.trap.set(life.aim, running.pid)
         # the first call wakes the server up: it then looks for what others left behind
         listed = asyncio.create_task(running.call("fetch_task"))
         if life.aim.exchange is None and not life.aim.is_when_queued:
             if life.aim.is_awake:
-                listed.add_done_callback(lambda _: world.trap.spring_later())
+                listed.add_done_callback(lambda _: make_environment.trap.spring_later())
             else:
-                world.trap.spring_later()
-        calls = [asyncio.create_task(_call(world, running, call)) for call in life.calls]
+                make_environment.trap.spring_later()
+        calls = [asyncio.create_task(_call(make_environment, running, call)) for call in life.calls]
         try:
-            await asyncio.wait_for(world.trap.sprung.wait(), PATIENCE_S)
+            await asyncio.wait_for(make_environment.trap.sprung.wait(), PATIENCE_S)
         except TimeoutError as error:
             raise TimeoutError(
-                f"{life} did not come to pass; so far: {world.upstream.sandbox.request_log.requests}"
+                f"{life} did not come to pass; so far: {make_environment.upstream.sandbox.request_log.requests}"
             ) from error
         died_at = time.monotonic()
         if (status := await running.ended()) != -signal.SIGKILL:
-            raise RuntimeError(f"a server ended by itself, with {status}; see {world.log}")
+            raise RuntimeError(f"a server ended by itself, with {status}; see {make_environment.log}")
         await asyncio.gather(listed, return_exceptions=True)
         answers = await asyncio.gather(*calls)
     told = tuple(answer for answer in answers if answer is not None)
-    rows = read_journal(world.folder)
-    world.deaths.append(Death(name=life.aim.name, pid=running.pid, at=died_at, rows=rows, told=told))
-    world.upstream.sandbox.faults.replace([])
+    rows = read_journal(make_environment.folder)
+    make_environment.deaths.append(Death(name=life.aim.name, pid=running.pid, at=died_at, rows=rows, told=told))
+    make_environment.upstream.sandbox.faults.replace([])
 
 
-async def _call(world: _World, running: Server, call: Call) -> Mapping[str, Any] | None:
+async def _call(make_environment: _Environment, running: Server, call: Call) -> Mapping[str, Any] | None:
     """The task object that a call was answered with; None when the server ended first."""
     try:
-        told = await running.call(call.tool, **call.arguments(world.pictures))
+        told = await running.call(call.tool, **call.arguments(make_environment.pictures))
     except Ended:
         return None
     if "task_id" not in told:
         raise ValueError(f"{call} was not taken: {told}")
     if told["status"] == "queued":
-        world.trap.spring_when_queued()
+        make_environment.trap.spring_when_queued()
     return told
 
 
-async def _rest(world: _World) -> dict[str, Mapping[str, Any]]:
+async def _rest(make_environment: _Environment) -> dict[str, Mapping[str, Any]]:
     """Let a last server bring all to its end; what it says of every task of the journal."""
-    ids = [row.id for row in read_journal(world.folder)]
+    ids = [row.id for row in read_journal(make_environment.folder)]
     told: dict[str, Mapping[str, Any]] = {}
-    async with server(world.environment, world.log, *world.arguments) as running, asyncio.timeout(PATIENCE_S):
+    async with (
+        server(make_environment.environment, make_environment.log, *make_environment.arguments) as running,
+        asyncio.timeout(PATIENCE_S),
+    ):
         for start in range(0, len(ids), _ASKED_AT_ONCE):
             asked = ids[start : start + _ASKED_AT_ONCE]
             while asked:
-                answer = await running.call("fetch_task", task_ids=asked, wait_s=1 if world.port else 60)
+                answer = await running.call("fetch_task", task_ids=asked, wait_s=1 if make_environment.port else 60)
                 told |= {task["task_id"]: task for task in answer["tasks"]}
                 asked = [id_ for id_ in asked if _goes_on(told.get(id_, {}))]
-                if all(_waits_for_its_webhook(told[id_]) for id_ in asked) and not _is_anything_posted(world):
+                if all(_waits_for_its_webhook(told[id_]) for id_ in asked) and not _is_anything_posted(
+                    make_environment
+                ):
                     break
         # one that waits for webhooks would stay for minutes
-        if status := await (running.end() if world.port else running.leave()):
-            raise RuntimeError(f"the last server ended with {status}; see {world.log}")
+        if status := await (running.end() if make_environment.port else running.leave()):
+            raise RuntimeError(f"the last server ended with {status}; see {make_environment.log}")
     return told
 
 
@@ -176,16 +181,16 @@ def _waits_for_its_webhook(told: Mapping[str, Any]) -> bool:
     return any("may still report it until" in notice for notice in told.get("notices", ()))
 
 
-def _is_anything_posted(world: _World) -> bool:
+def _is_anything_posted(make_environment: _Environment) -> bool:
     """Whether the sandbox still has to tell of a task."""
-    return any(entry.webhook == "pending" for entry in _entries(world))
+    return any(entry.webhook == "pending" for entry in _entries(make_environment))
 
 
-def _entries(world: _World) -> tuple[Entry, ...]:
+def _entries(make_environment: _Environment) -> tuple[Entry, ...]:
     """The creating requests, where the pictures of what they made are, and what became of its webhook."""
     made = []
-    for entry in world.upstream.sandbox.request_log.submissions:
-        task = world.upstream.sandbox.tasks.find(entry.task_id or "")
+    for entry in make_environment.upstream.sandbox.request_log.submissions:
+        task = make_environment.upstream.sandbox.tasks.find(entry.task_id or "")
         made.append(
             Entry(
                 service=entry.service,
@@ -193,14 +198,18 @@ def _entries(world: _World) -> tuple[Entry, ...]:
                 task_id=entry.task_id,
                 body=(body := json.dumps(entry.request)),
                 urls=frozenset(task.picture_urls if task else ()),
-                webhook=_webhook(entry, world) if task and world.public_url and world.public_url in body else None,
+                webhook=_webhook(entry, make_environment)
+                if task and make_environment.public_url and make_environment.public_url in body
+                else None,
             )
         )
     return tuple(made)
 
 
-def _webhook(entry: Submission, world: _World) -> Literal["pending", "taken", "given up"]:
-    tried = [one.outcome for one in world.upstream.sandbox.request_log.deliveries if one.task_id == entry.task_id]
+def _webhook(entry: Submission, make_environment: _Environment) -> Literal["pending", "taken", "given up"]:
+    tried = [
+        one.outcome for one in make_environment.upstream.sandbox.request_log.deliveries if one.task_id == entry.task_id
+    ]
     if any(outcome.startswith("2") for outcome in tried):
         return "taken"
     return "given up" if len(tried) >= _TRIES[entry.service] else "pending"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from support import created, database_of_version, wish, world
+from support import created, database_of_version, make_environment, wish
 
 from journey_mcp.errors import OverBudget, SetupError
 from journey_mcp.requests import ImageRequest
@@ -183,7 +183,7 @@ async def test_a_budget_is_not_spent_twice_on_a_database_that_was_emptied(
     """Calls are refused free; a task that runs is delivered all the same, and to whoever fetches it."""
     await other_database(tmp_path)
     more = {"JOURNEY_MCP_BUDGET": "12credits/day"}
-    async with world(tmp_path, "fetch:delay=30,times=3", plan="enterprise", **more) as here:
+    async with make_environment(tmp_path, "fetch:delay=30,times=3", plan="enterprise", **more) as here:
         for number in range(2):
             await here.made(model="midjourney", prompt=f"kite {number}")
         running = await here.accepted(model="midjourney", prompt="a third")
