@@ -16,15 +16,15 @@ from typing import Any
 import anyio
 import httpx2
 
-from journey_mcp.clock import Clock
-from journey_mcp.connections import ADAPTERS
+from journey_mcp.core.clock import Clock
+from journey_mcp.core.requests import ImageRequest, PreparedRequest
+from journey_mcp.core.tasks import Handle, Prediction
 from journey_mcp.providers import Account
+from journey_mcp.providers.clients import ADAPTERS
 from journey_mcp.providers.journeyapi import JourneyApi
 from journey_mcp.registry import Offer
-from journey_mcp.requests import ImageRequest, PreparedRequest
 from journey_mcp.settings import read_settings
 from journey_mcp.studio import Studio, open_studio
-from journey_mcp.tasks import Handle, Prediction
 
 _AT_ONCE = 50
 """So many are made at the same time."""

@@ -13,9 +13,9 @@ import anyio
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client.stdio import get_default_environment
 
-from journey_mcp import saving
-from journey_mcp.fetching import SafeHttpClient, Trusted
-from journey_mcp.images import OutputImage
+from journey_mcp.cli import saving
+from journey_mcp.core.images import OutputImage
+from journey_mcp.net.safe_http import SafeHttpClient, Trusted
 
 ROOT = Path(__file__).resolve().parents[1]
 

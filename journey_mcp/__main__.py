@@ -38,14 +38,14 @@ def _serve_stdio() -> int:
 
     front = Front(os.environ)
     front.start()
-    from journey_mcp.server import stdio
+    from journey_mcp.server.transports import stdio
 
     return stdio.serve(front, _prepared)
 
 
 def _prepared() -> "tuple[Settings, StudioOpener | None]":
     from journey_mcp.server import check
-    from journey_mcp.setup import ready_settings
+    from journey_mcp.startup import ready_settings
 
     settings = ready_settings()
     check(settings)

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 
-from journey_mcp.redaction import redactor_of
+from journey_mcp.core.redaction import redactor_of
 
 _WINDOW_S = 60.0
 _MOST_IN_WINDOW = 10

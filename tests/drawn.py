@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image, ImageCms, ImageDraw, PngImagePlugin
 
-from journey_mcp.imaging import FORMATS, PictureData
+from journey_mcp.media.transcode import FORMATS, PictureData
 
 HIDDEN = b"51.5007 north"
 """What must not leave the machine: every piece of metadata of these tests says it."""

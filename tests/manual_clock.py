@@ -19,7 +19,7 @@ from typing import Any, TypeVar, TypeVarTuple
 import anyio
 from anyio import to_thread
 
-from journey_mcp.clock import Clock
+from journey_mcp.core.clock import Clock
 
 _Args = TypeVarTuple("_Args")
 _Result = TypeVar("_Result")

@@ -9,9 +9,9 @@ from typing import Any
 
 from manual_clock import ManualClock, until
 
-from journey_mcp.errors import JourneyError
+from journey_mcp.core.errors import JourneyError
+from journey_mcp.core.requests import Webhook
 from journey_mcp.providers import WebhookDelivery
-from journey_mcp.requests import Webhook
 
 SECRET = "secret-of-this-task-alone"
 NO_TASKS = {

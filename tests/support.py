@@ -27,14 +27,14 @@ from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
 from journey_mcp import sandbox
-from journey_mcp.clock import Clock
-from journey_mcp.connections import ADAPTERS, Adapter
-from journey_mcp.requests import ImageRequest
+from journey_mcp.core.clock import Clock
+from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.tasks import Submission, Task
+from journey_mcp.providers.clients import ADAPTERS, Adapter
 from journey_mcp.server import make_server
 from journey_mcp.settings import Settings, read_settings
 from journey_mcp.store.migrations import STEPS, migrate
 from journey_mcp.studio import Listening, Studio, open_studio
-from journey_mcp.tasks import Submission, Task
 
 
 def settings_for(base_url: str, folder: Path, **more: str) -> Settings:

@@ -14,14 +14,14 @@ from support import SERVICES, created, make_environment, running_studio, setting
 from test_new_provider import FACTS
 
 from journey_mcp import sandbox
-from journey_mcp.accounts import accounts_of
-from journey_mcp.addresses import BaseUrl
-from journey_mcp.errors import InvalidRequest, SetupError
+from journey_mcp.core.errors import InvalidRequest, SetupError
+from journey_mcp.core.tasks import Handle
+from journey_mcp.core.urls import BaseUrl
+from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.providers.bfl import BlackForestLabs
-from journey_mcp.providers.client import new_http_client
+from journey_mcp.providers.http import new_http_client
 from journey_mcp.registry import load
 from journey_mcp.settings import read_settings
-from journey_mcp.tasks import Handle
 
 PASSWORD = "pass-w0rd-of-kim"
 LOGIN = f"kim:{PASSWORD}"

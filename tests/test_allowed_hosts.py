@@ -2,9 +2,9 @@
 
 import pytest
 
-from journey_mcp.allowed_hosts import AllowedHosts
-from journey_mcp.errors import SetupError
+from journey_mcp.core.errors import SetupError
 from journey_mcp.settings import read_settings
+from journey_mcp.settings.allowed_hosts import AllowedHosts
 
 
 @pytest.mark.parametrize(

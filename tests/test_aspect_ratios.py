@@ -2,8 +2,8 @@
 
 import pytest
 
-from journey_mcp.aspect_ratios import read
-from journey_mcp.images import AspectRatio
+from journey_mcp.core.images import AspectRatio
+from journey_mcp.routing.aspect_ratios import read
 
 ALLOWED = [AspectRatio(*sides) for sides in ((1, 1), (16, 9), (9, 16), (4, 3), (3, 4), (3, 2), (2, 3))]
 

@@ -13,15 +13,14 @@ from recording import recorder
 from support import client_of, environment_of, free_port
 
 from journey_mcp import sandbox
-from journey_mcp.availability import look
-from journey_mcp.images import OutputImage
-from journey_mcp.providers import SANDBOX
-from journey_mcp.rendering import as_text, task_object
-from journey_mcp.requests import ImageRequest
-from journey_mcp.server.results import task_result
-from journey_mcp.server.specs import Defaults
+from journey_mcp.core.images import OutputImage
+from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.tasks import SANDBOX, Status, Task
+from journey_mcp.server.tool_results import task_result
 from journey_mcp.settings import read_settings
-from journey_mcp.tasks import Status, Task
+from journey_mcp.tools.availability import look
+from journey_mcp.tools.definitions import Defaults
+from journey_mcp.tools.results import as_text, task_object
 
 ELEVEN_MINUTES_S = 660.0
 """A link of Black Forest Labs is dead by then."""

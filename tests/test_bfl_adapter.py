@@ -22,8 +22,7 @@ from recording import NO_TASKS, SECRET, recorder, shown
 from strange import URL, strange_values
 
 from journey_mcp import registry, sandbox
-from journey_mcp.addresses import BaseUrl
-from journey_mcp.errors import (
+from journey_mcp.core.errors import (
     CredentialsRejected,
     JourneyError,
     OutOfCredits,
@@ -31,7 +30,10 @@ from journey_mcp.errors import (
     Refused,
     UpstreamError,
 )
-from journey_mcp.images import InputImage, OutputImage
+from journey_mcp.core.images import InputImage, OutputImage
+from journey_mcp.core.requests import PreparedRequest, Webhook
+from journey_mcp.core.tasks import Cost, Handle, Prediction, Status
+from journey_mcp.core.urls import BaseUrl
 from journey_mcp.providers import Account, Balance, Notifies, WebhookDelivery
 from journey_mcp.providers.bfl import (
     BlackForestLabs,
@@ -41,10 +43,8 @@ from journey_mcp.providers.bfl import (
     read_submission,
     write_body,
 )
-from journey_mcp.providers.client import Answer, new_http_client, read_url
+from journey_mcp.providers.http import Answer, new_http_client, read_url
 from journey_mcp.registry import Offer
-from journey_mcp.requests import PreparedRequest, Webhook
-from journey_mcp.tasks import Cost, Handle, Prediction, Status
 
 CATALOG = registry.load().catalog(["bfl"])
 HOOK = "https://127.0.0.1:9/hook"

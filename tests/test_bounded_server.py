@@ -13,8 +13,8 @@ import pytest
 from manual_clock import ManualClock, until
 from starlette.types import Receive, Scope, Send
 
-from journey_mcp.errors import SetupError
-from journey_mcp.server.bounded_server import Bounds, EmbeddedServer, listen
+from journey_mcp.core.errors import SetupError
+from journey_mcp.server.transports.bounded_server import Bounds, EmbeddedServer, listen
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n"

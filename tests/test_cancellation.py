@@ -21,9 +21,9 @@ from support import (
 )
 
 from journey_mcp import sandbox
+from journey_mcp.core.tasks import Status, Submission
 from journey_mcp.sandbox import ReplicateSettings
 from journey_mcp.settings import read_settings
-from journey_mcp.tasks import Status, Submission
 
 
 async def test_a_queued_task_ends_free(tmp_path: Path) -> None:

@@ -27,14 +27,15 @@ from support import (
 from test_image_sources import refusal
 from test_pictures import KONTEXT, sent_picture
 
-from journey_mcp import fitting, registry, sandbox
-from journey_mcp.errors import EmptyPrompt, InvalidArguments, SetupError, UnknownModel
-from journey_mcp.server import arguments
-from journey_mcp.server.argument_names import Surroundings
-from journey_mcp.server.arguments import EditImage, FetchTask, Imagine
-from journey_mcp.server.specs import Defaults
+from journey_mcp import registry, sandbox
+from journey_mcp.core.errors import EmptyPrompt, InvalidArguments, SetupError, UnknownModel
+from journey_mcp.core.tasks import Status
+from journey_mcp.routing import validation
 from journey_mcp.settings import read_settings
-from journey_mcp.tasks import Status
+from journey_mcp.tools import arguments
+from journey_mcp.tools.argument_names import Surroundings
+from journey_mcp.tools.arguments import EditImage, FetchTask, Imagine
+from journey_mcp.tools.definitions import Defaults
 
 CASES = Path(__file__).parent / "cases"
 JPEG = (CASES / "plain.jpg").read_bytes()
@@ -198,7 +199,7 @@ def test_case_16_task_ids_in_one_text() -> None:
 def test_case_17_an_invisible_prompt() -> None:
     """Refused free."""
     with pytest.raises(EmptyPrompt):
-        fitting.offers_of(wish(prompt="\u200b"), AROUND.catalog)
+        validation.offers_of(wish(prompt="\u200b"), AROUND.catalog)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +222,7 @@ def test_case_19_a_slip_in_the_name_of_a_model_that_edits() -> None:
     """Named, with its tool, where only that has it."""
     catalog = registry.load().catalog(["journeyapi"])
     with pytest.raises(UnknownModel, match=r"flux-kontext-pro.*edit_image"):
-        fitting.offers_of(wish(model="flux-kontxt-pro"), catalog)
+        validation.offers_of(wish(model="flux-kontxt-pro"), catalog)
 
 
 def test_case_20_arguments_of_other_vendors() -> None:

@@ -4,7 +4,7 @@ import anyio
 import pytest
 from manual_clock import ManualClock
 
-from journey_mcp.clock import Wakeup, duration, timestamp
+from journey_mcp.core.clock import Wakeup, duration, timestamp
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import pytest
 from drawn import PROFILE, SIZE, chunk, drawn, exif, is_red, opened, see_through, written
 from PIL import Image, ImageCms
 
-from journey_mcp.container import NotAPicture
-from journey_mcp.imaging import FORMATS, Limits, PictureData
-from journey_mcp.redrawing import fit_to_limits
+from journey_mcp.media.containers import NotAPicture
+from journey_mcp.media.reencode import fit_to_limits
+from journey_mcp.media.transcode import FORMATS, Limits, PictureData
 
 CASES = Path(__file__).parent / "cases"
 ANY = FORMATS

@@ -10,9 +10,9 @@ from manual_clock import ManualClock
 from PIL import Image
 from support import make_wide_environment
 
-from journey_mcp.blobs import Blobs
-from journey_mcp.fetching import SafeHttpClient, Trusted
-from journey_mcp.tasks import Status
+from journey_mcp.core.tasks import Status
+from journey_mcp.media.blobs import Blobs
+from journey_mcp.net.safe_http import SafeHttpClient, Trusted
 
 KITE: dict[str, Any] = {"model": "flux-2-pro", "prompt": "a red kite"}
 

@@ -6,9 +6,9 @@ import pytest
 from support import created, running_studio, settings_for, wish
 
 from journey_mcp import sandbox
-from journey_mcp.errors import SetupError
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.tasks import Status
 from journey_mcp.settings import read_settings
-from journey_mcp.tasks import Status
 
 UNUSABLE = [
     ("ALL_PROXY", "socks://127.0.0.1:7890/", "Unknown scheme for proxy URL", "nothing there answers as a SOCKS5 proxy"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from journey_mcp.errors import JourneyError, RateLimited, all_errors, cleaned, quoted
+from journey_mcp.core.errors import JourneyError, RateLimited, all_errors, cleaned, quoted
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from manual_clock import until
 from support import Environment, created, make_environment, make_wide_environment, running_studio, until_accepted, wish
 
 from journey_mcp import sandbox
+from journey_mcp.core.tasks import Status, Submission
 from journey_mcp.sandbox import Settings, VtrixSettings
 from journey_mcp.settings import read_settings
-from journey_mcp.tasks import Status, Submission
 
 EDIT: dict[str, Any] = {"model": "flux-2-max", "prompt": "a red kite over the dunes"}
 """JourneyAPI and BFL offer it."""

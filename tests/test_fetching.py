@@ -14,7 +14,7 @@ import pytest
 import trustme
 from support import Authority
 
-from journey_mcp.fetching import Fetched, FetchError, SafeHttpClient, Trusted, is_public, resolve_by_system
+from journey_mcp.net.safe_http import Fetched, FetchError, SafeHttpClient, Trusted, is_public, resolve_by_system
 
 PUBLIC = "93.184.216.34"
 PNG = b"\x89PNG\r\n\x1a\n and so on"

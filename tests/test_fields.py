@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from journey_mcp import registry
-from journey_mcp.errors import encoded_id
-from journey_mcp.images import InputImage
-from journey_mcp.providers.client import read_id, read_url
-from journey_mcp.providers.fields import encode, sending_s, write_fields
-from journey_mcp.providers.reading import (
+from journey_mcp.core.errors import encoded_id
+from journey_mcp.core.images import InputImage
+from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.providers.http import read_id, read_url
+from journey_mcp.providers.parsing import (
     generation_failure,
     read_amount,
     read_images,
@@ -23,9 +23,9 @@ from journey_mcp.providers.reading import (
     read_seed,
     read_share,
 )
+from journey_mcp.providers.payloads import encode, sending_s, write_fields
 from journey_mcp.registry import ImageInput, Offer, Parameter
 from journey_mcp.registry.facts import Encoding
-from journey_mcp.requests import PreparedRequest
 
 BYTES = b"\x89PNG made up \xff\xfe\xfb"
 PICTURE = InputImage(content=BYTES, mime_type="image/png")

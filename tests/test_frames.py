@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from mcp_types import JSONRPCError, JSONRPCRequest, jsonrpc_message_adapter
 
 from journey_mcp.handshake.lines import Collected, Overlong, lines
-from journey_mcp.server import frames
-from journey_mcp.server.frames import INVALID_REQUEST, PARSE_ERROR, Frame
+from journey_mcp.server.transports import frames
+from journey_mcp.server.transports.frames import INVALID_REQUEST, PARSE_ERROR, Frame
 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 

@@ -8,8 +8,8 @@ import pytest
 from manual_clock import until
 from support import Environment, created, make_environment, running_studio, settings_for, wish
 
-from journey_mcp.errors import SetupError
-from journey_mcp.tasks import Status, Submission
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.tasks import Status, Submission
 
 
 def execute(folder: Path, statement: str) -> None:

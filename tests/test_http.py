@@ -19,13 +19,13 @@ from starlette.types import Message, Receive
 from support import environment_of, running_studio, serving
 
 from journey_mcp import sandbox
-from journey_mcp.allowed_hosts import AllowedHosts
 from journey_mcp.handshake.lines import Overlong
 from journey_mcp.server import Lifespan
-from journey_mcp.server.bodies import Bodies, TooMuchAtOnceError
-from journey_mcp.server.frames import INVALID_REQUEST, PARSE_ERROR
-from journey_mcp.server.http import make_app
+from journey_mcp.server.transports.bodies import Bodies, TooMuchAtOnceError
+from journey_mcp.server.transports.frames import INVALID_REQUEST, PARSE_ERROR
+from journey_mcp.server.transports.http import make_app
 from journey_mcp.settings import read_settings
+from journey_mcp.settings.allowed_hosts import AllowedHosts
 
 HEADERS = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
 SMALL = 100_000

@@ -23,14 +23,14 @@ from support import (
 from test_pictures import KONTEXT, data_uri, picture, sent_picture
 
 from journey_mcp import sandbox
-from journey_mcp.errors import InvalidRequest
-from journey_mcp.image_sources import ImageFinder, image_at
-from journey_mcp.images import ImageId
-from journey_mcp.journal import Journal
+from journey_mcp.core.errors import InvalidRequest
+from journey_mcp.core.images import ImageId
+from journey_mcp.core.principals import LOCAL
+from journey_mcp.core.tasks import Status, Task
+from journey_mcp.engine.journal import Journal
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
-from journey_mcp.studio import LOCAL
-from journey_mcp.tasks import Status, Task
+from journey_mcp.studio.image_sources import ImageFinder, image_at
 
 URL = "https://example.com/cat.png"
 

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from journey_mcp.image_text import (
+from journey_mcp.core.images import ImageId
+from journey_mcp.media.image_text import (
     MAX_PATH,
     Data,
     FilePath,
@@ -22,12 +23,10 @@ from journey_mcp.image_text import (
     WebAddress,
     WholeTask,
     decoded,
-    only_text,
     read,
-    texts_of,
 )
-from journey_mcp.image_urls import MAX_URL
-from journey_mcp.images import ImageId
+from journey_mcp.media.image_urls import MAX_URL
+from journey_mcp.tools.image_arguments import only_text, texts_of
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(range(256)) * 2
 BEGINNINGS = {

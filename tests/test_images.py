@@ -2,7 +2,7 @@
 
 import pytest
 
-from journey_mcp.images import OutputImage
+from journey_mcp.core.images import OutputImage
 
 
 @pytest.mark.parametrize(

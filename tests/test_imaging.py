@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from drawn import SIZE, bomb, chunk, drawn, exif, opened, photo, png_header, written
 
-from journey_mcp.container import NotAPicture
-from journey_mcp.imaging import FORMATS, PictureData, check_same_size, look, readable_format_of
+from journey_mcp.media.containers import NotAPicture
+from journey_mcp.media.transcode import FORMATS, PictureData, check_same_size, look, readable_format_of
 
 CASES = Path(__file__).parent / "cases"
 

@@ -16,8 +16,7 @@ from recording import NO_TASKS, SECRET, recorder, shown
 from strange import URL, strange_values
 
 from journey_mcp import registry, sandbox
-from journey_mcp.addresses import BaseUrl
-from journey_mcp.errors import (
+from journey_mcp.core.errors import (
     CredentialsRejected,
     JourneyError,
     OutOfCredits,
@@ -25,13 +24,14 @@ from journey_mcp.errors import (
     Refused,
     UpstreamError,
 )
-from journey_mcp.images import InputImage, OutputImage
+from journey_mcp.core.images import InputImage, OutputImage
+from journey_mcp.core.requests import PreparedRequest, Webhook
+from journey_mcp.core.tasks import Handle, Prediction, Status
+from journey_mcp.core.urls import BaseUrl
 from journey_mcp.providers import Account, Balance, WebhookDelivery
-from journey_mcp.providers.client import Answer, new_http_client, read_url
+from journey_mcp.providers.http import Answer, new_http_client, read_url
 from journey_mcp.providers.journeyapi import JourneyApi, read_errors, read_percentage, read_task, write_imagine
 from journey_mcp.registry import Offer
-from journey_mcp.requests import PreparedRequest, Webhook
-from journey_mcp.tasks import Handle, Prediction, Status
 
 CATALOG = registry.load().catalog(["journeyapi"])
 PICTURE = InputImage(url=URL)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import check_generated
 
-from journey_mcp.language import Judgement, Verdict, judge
+from journey_mcp.routing.language import Judgement, Verdict, judge
 
 _DATA = Path(__file__).parent / "data"
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "prompt-language.md"

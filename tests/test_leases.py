@@ -13,15 +13,15 @@ from manual_clock import ManualClock
 from support import created, make_environment, running_studio, settings_for, statements, wish
 
 from journey_mcp import sandbox
-from journey_mcp.blobs import Blobs
-from journey_mcp.fetching import SafeHttpClient, Trusted
-from journey_mcp.journal import LEASE_S, Journal
-from journey_mcp.leases import RENEW_AFTER_S, keep
-from journey_mcp.owners import new_worker_id
-from journey_mcp.providers.client import LONGEST_SUBMIT_S
+from journey_mcp.core.tasks import Status, Submission, Task
+from journey_mcp.engine.journal import LEASE_S, Journal
+from journey_mcp.engine.recovery import RENEW_AFTER_S, keep
+from journey_mcp.engine.worker_id import new_worker_id
+from journey_mcp.media.blobs import Blobs
+from journey_mcp.net.safe_http import SafeHttpClient, Trusted
+from journey_mcp.providers.http import LONGEST_SUBMIT_S
 from journey_mcp.store import open_store
 from journey_mcp.studio import Studio
-from journey_mcp.tasks import Status, Submission, Task
 
 
 def left_behind(base_url: str, **more: object) -> Task:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from journey_mcp.errors import quoted
-from journey_mcp.file_names import spellings
-from journey_mcp.local_files import NotAllowed, Unreadable, allowed_folders, content, locate, looks_like_path
+from journey_mcp.core.errors import quoted
+from journey_mcp.media.file_names import spellings
+from journey_mcp.media.local_files import NotAllowed, Unreadable, allowed_folders, content, locate, looks_like_path
 
 CONTENT = b"\x89PNG a picture"
 SECRET = b"secret"

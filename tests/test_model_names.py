@@ -3,10 +3,11 @@
 import pytest
 from support import SERVICES, wish
 
-from journey_mcp import fitting, model_names, registry
-from journey_mcp.errors import UnknownModel
+from journey_mcp import registry
+from journey_mcp.core.errors import UnknownModel
+from journey_mcp.core.requests import Tool
 from journey_mcp.registry import Catalog
-from journey_mcp.requests import Tool
+from journey_mcp.routing import model_names, validation
 
 CATALOG = registry.load().catalog(["journeyapi"])
 EVERYTHING = registry.load().catalog(list(SERVICES))
@@ -19,7 +20,7 @@ EVERYTHING = registry.load().catalog(list(SERVICES))
 def test_an_unknown_model_is_answered_with_the_nearest_names(model: str, near: str) -> None:
     """And with all there are."""
     with pytest.raises(UnknownModel) as raised:
-        fitting.offers_of(wish(model=model), CATALOG)
+        validation.offers_of(wish(model=model), CATALOG)
     assert near in (raised.value.failure.next_step or "")
     assert "z-image" in raised.value.failure.message
 
@@ -79,7 +80,7 @@ def test_a_name_that_means_no_model_or_several_stays(name: str) -> None:
 def test_the_near_name_of_a_model_of_the_other_tool_names_that_tool() -> None:
     """It would be unknown there for ever."""
     with pytest.raises(UnknownModel, match=r"Did you mean flux-kontext-pro\? That is a model of edit_image") as raised:
-        fitting.offers_of(wish(model="flux-kontxt-pro"), CATALOG)
+        validation.offers_of(wish(model="flux-kontxt-pro"), CATALOG)
     assert raised.value.failure.next_step == (
         "Call edit_image with model='flux-kontext-pro', or imagine with one of its own models."
     )
@@ -110,7 +111,7 @@ def test_a_model_that_nobody_here_has_is_answered_with_the_nearest_by_purpose(
 ) -> None:
     """One that is configured and does the tool's work, to be used in the next call."""
     with pytest.raises(UnknownModel) as raised:
-        fitting.offers_of(wish(model=name, tool=tool), catalog)
+        validation.offers_of(wish(model=name, tool=tool), catalog)
     assert f"The nearest by purpose is {nearest} ({catalog.models[nearest].best_at})." in str(raised.value)
     assert raised.value.failure.next_step == f"Call again with model={nearest!r} or another of these."
     assert nearest in catalog.offers_for(tool)
@@ -120,7 +121,7 @@ def test_a_model_that_nobody_here_has_is_answered_with_the_nearest_by_purpose(
 def test_a_model_of_a_provider_without_a_key_is_answered_with_both(name: str) -> None:
     """What works now, and the key that would bring it."""
     with pytest.raises(UnknownModel, match="No configured provider offers imagen-4; KKIAI would") as raised:
-        fitting.offers_of(wish(model=name), CATALOG)
+        validation.offers_of(wish(model=name), CATALOG)
     assert raised.value.failure.next_step == (
         "Call again with model='nano-banana-2' or another of these; or ask the person to set KKIAI_API_KEY."
     )

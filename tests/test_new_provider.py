@@ -14,20 +14,20 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from support import client_of, serving, wish
 
-from journey_mcp.accounts import catalog_of
-from journey_mcp.connections import ADAPTERS
-from journey_mcp.errors import JourneyError, UnknownModel
-from journey_mcp.fitting import offers_of
+from journey_mcp.core.errors import JourneyError, UnknownModel
+from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.core.tasks import Handle, Prediction, Status
 from journey_mcp.providers import Account
-from journey_mcp.providers.client import ASK_WITHIN_S, Answer, bearer, exchange, read_id
-from journey_mcp.providers.fields import write_fields
-from journey_mcp.providers.reading import read_images
-from journey_mcp.providers.refusals import created, refusal_of, told, unusable
+from journey_mcp.providers.clients import ADAPTERS
+from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
+from journey_mcp.providers.http import ASK_WITHIN_S, Answer, bearer, exchange, read_id
+from journey_mcp.providers.parsing import read_images
+from journey_mcp.providers.payloads import write_fields
 from journey_mcp.registry import Offer, load
-from journey_mcp.requests import PreparedRequest
+from journey_mcp.registry.selection import catalog_of
+from journey_mcp.routing.validation import offers_of
 from journey_mcp.settings import read_settings
 from journey_mcp.studio import open_studio
-from journey_mcp.tasks import Handle, Prediction, Status
 
 IMAGES = '{ support = "optional", fields = ["picture"], encodings = ["url"] }'
 FACTS = f"""

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from journey_mcp import rendering
-from journey_mcp.notices import Notice, from_plain, to_plain
-from journey_mcp.requests import ImageRequest
-from journey_mcp.tasks import Task
+from journey_mcp.core.notices import Notice, from_plain, to_plain
+from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.tasks import Task
+from journey_mcp.tools import results
 
 SWITCH_WINS = Notice.of("switch_wins", switch="4:5", given="16:9")
 TASK = Task(
@@ -21,12 +21,12 @@ TASK = Task(
 
 def test_a_notice_is_shown_as_its_sentence() -> None:
     """Beside those that are sentences already, in the object as in the text."""
-    plain = rendering.task_object(replace(TASK, notices=(SWITCH_WINS, "As it is {}.")), now=2.0)
+    plain = results.task_object(replace(TASK, notices=(SWITCH_WINS, "As it is {}.")), now=2.0)
     assert plain["notices"] == [
         "--ar 4:5 in the prompt wins over aspect_ratio=16:9, which was not sent.",
         "As it is {}.",
     ]
-    assert "Notice: --ar 4:5 in the prompt wins over aspect_ratio=16:9, which was not sent." in rendering.as_text(plain)
+    assert "Notice: --ar 4:5 in the prompt wins over aspect_ratio=16:9, which was not sent." in results.as_text(plain)
 
 
 def test_the_code_and_the_parameters_are_stored() -> None:

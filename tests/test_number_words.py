@@ -2,7 +2,7 @@
 
 import pytest
 
-from journey_mcp.number_words import value_of, with_digits
+from journey_mcp.routing.number_words import value_of, with_digits
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from journey_mcp.pacing import Heartbeat, poll_gap, submit_gap
+from journey_mcp.engine.backoff import Heartbeat, poll_gap, submit_gap
 
 
 def test_polls_start_at_two_seconds_and_grow_by_half_to_ten() -> None:

@@ -10,9 +10,9 @@ from drawn import chunk
 from PIL import Image
 from support import created, make_wide_environment
 
-from journey_mcp.errors import InvalidRequest
+from journey_mcp.core.errors import InvalidRequest
+from journey_mcp.core.tasks import Status
 from journey_mcp.sandbox import BflSettings
-from journey_mcp.tasks import Status
 
 CASES = Path(__file__).parent / "cases"
 KONTEXT: dict[str, Any] = {"tool": "edit_image", "model": "flux-kontext-pro", "prompt": "make it blue"}

@@ -18,10 +18,10 @@ from support import (
 from test_holdings import hide, show
 
 from journey_mcp import sandbox
-from journey_mcp.errors import UnknownImage
-from journey_mcp.journal import Journal
+from journey_mcp.core.errors import UnknownImage
+from journey_mcp.core.tasks import Status, Task
+from journey_mcp.engine.journal import Journal
 from journey_mcp.store import open_store
-from journey_mcp.tasks import Status, Task
 
 
 @pytest.mark.parametrize(

@@ -27,15 +27,16 @@ from support import (
 from test_holdings import execute, hide, show
 
 from journey_mcp import sandbox
-from journey_mcp.accounts import accounts_of
-from journey_mcp.concurrency import AdaptiveLimit, limit_at, parse_limits_at_once
-from journey_mcp.errors import SetupError
+from journey_mcp.core.concurrency import limit_at, parse_limits_at_once
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.tasks import Status, Submission, Task
+from journey_mcp.engine.limiter import AdaptiveLimit
+from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load
 from journey_mcp.sandbox import JourneyApiSettings
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
 from journey_mcp.studio import Studio
-from journey_mcp.tasks import Status, Submission, Task
 
 LIMIT = "JOURNEY_MCP_MAX_CONCURRENT"
 TWO = ("journeyapi", "bfl")

@@ -26,9 +26,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
-from journey_mcp.container import NotAPicture
-from journey_mcp.imaging import FORMATS, Limits, PictureData, look
-from journey_mcp.redrawing import fit_to_limits
+from journey_mcp.media.containers import NotAPicture
+from journey_mcp.media.reencode import fit_to_limits
+from journey_mcp.media.transcode import FORMATS, Limits, PictureData, look
 
 
 def fit(content: bytes, **limits: Any) -> tuple[PictureData, tuple[str, ...]]:

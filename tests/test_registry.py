@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from journey_mcp import registry
-from journey_mcp.accounts import accounts_of, sandbox_account
-from journey_mcp.addresses import BaseUrl
-from journey_mcp.errors import SetupError
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.urls import BaseUrl
+from journey_mcp.providers.accounts import accounts_of, sandbox_account
 from journey_mcp.registry.facts import ImageInput, Model, Offer, Parameter, ProviderFacts
 from journey_mcp.registry.files import read_file
 from journey_mcp.settings import read_settings

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from journey_mcp import registry
-from journey_mcp.images import AspectRatio
+from journey_mcp.core.images import AspectRatio
 from journey_mcp.registry import Offer
 
 _NUMBERED = "input_image input_image_2 input_image_3 input_image_4"

@@ -30,14 +30,14 @@ from support import (
 )
 
 from journey_mcp import sandbox
-from journey_mcp.errors import InvalidWebhook
-from journey_mcp.fetching import FetchError
-from journey_mcp.journal import LEASE_S
-from journey_mcp.outgoing_webhooks import WebhookPolicy
+from journey_mcp.core.errors import InvalidWebhook
+from journey_mcp.core.tasks import Status
+from journey_mcp.engine.journal import LEASE_S
+from journey_mcp.engine.webhook_policy import WebhookPolicy
+from journey_mcp.net.safe_http import FetchError
 from journey_mcp.providers import WebhookDelivery
-from journey_mcp.providers.signatures import read_signed
+from journey_mcp.providers.webhook_auth import read_signed
 from journey_mcp.settings import read_settings
-from journey_mcp.tasks import Status
 
 
 @dataclass

@@ -19,7 +19,7 @@ from support import Authority, Environment, created, make_environment, running_s
 from test_relay import TRUSTED, receiving
 
 from journey_mcp import sandbox
-from journey_mcp.requests import webhook_host
+from journey_mcp.core.requests import webhook_host
 
 HANG_S = 10.0
 """When a webhook without an answer is given up for now."""

@@ -21,8 +21,7 @@ from recording import NO_TASKS, SECRET, Recorder, recorder, shown
 from strange import URL, strange_values
 
 from journey_mcp import registry, sandbox
-from journey_mcp.addresses import BaseUrl
-from journey_mcp.errors import (
+from journey_mcp.core.errors import (
     CredentialsRejected,
     JourneyError,
     OutOfCredits,
@@ -30,9 +29,12 @@ from journey_mcp.errors import (
     Refused,
     UpstreamError,
 )
-from journey_mcp.images import InputImage, OutputImage
+from journey_mcp.core.images import InputImage, OutputImage
+from journey_mcp.core.requests import PreparedRequest, Webhook
+from journey_mcp.core.tasks import Handle, Prediction, Status
+from journey_mcp.core.urls import BaseUrl
 from journey_mcp.providers import Account, Uploads, WebhookDelivery
-from journey_mcp.providers.client import Answer, new_http_client, read_url
+from journey_mcp.providers.http import Answer, new_http_client, read_url
 from journey_mcp.providers.replicate import (
     Replicate,
     read_errors,
@@ -43,9 +45,7 @@ from journey_mcp.providers.replicate import (
 )
 from journey_mcp.registry import Offer
 from journey_mcp.registry.facts import Feature
-from journey_mcp.requests import PreparedRequest, Webhook
 from journey_mcp.sandbox.replicate.webhooks import sign
-from journey_mcp.tasks import Handle, Prediction, Status
 
 REGISTRY = registry.load()
 KEY = "r8_key_of_the_tests"

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from support import wish
 
-from journey_mcp import registry, routing
-from journey_mcp.errors import InvalidRequest
-from journey_mcp.language import Verdict
+from journey_mcp import registry
+from journey_mcp.core.errors import InvalidRequest
+from journey_mcp.routing import router
+from journey_mcp.routing.language import Verdict
 
 FIVE = ("journeyapi", "vtrix", "kkiai", "replicate", "bfl")
 URL = "https://example.test/a.png"
@@ -21,19 +22,19 @@ def plan(
     only_data: str | None = None,
     on_cooldown: dict[str, str] | None = None,
     **given: Any,
-) -> routing.Route:
+) -> router.Route:
     """The route of a Kontext edit, unless said otherwise."""
     request = wish(**{"tool": "edit_image", "model": "flux-kontext-pro", "image": URL, **given})
     catalog = registry.load().catalog(providers or FIVE)
-    return routing.plan(request, catalog, verdict=verdict, only_data=lambda _: only_data, on_cooldown=on_cooldown or {})
+    return router.plan(request, catalog, verdict=verdict, only_data=lambda _: only_data, on_cooldown=on_cooldown or {})
 
 
-def names(route: routing.Route) -> list[str]:
+def names(route: router.Route) -> list[str]:
     """The providers in the order in which they are tried."""
     return [candidate.offer.provider for candidate in route.candidates]
 
 
-def notice_of(route: routing.Route) -> str:
+def notice_of(route: router.Route) -> str:
     """What is told when the first candidate runs it."""
     return " ".join(route.notices(route.candidates[0].offer, {}))
 

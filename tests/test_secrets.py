@@ -19,13 +19,12 @@ from test_redaction import FORMS, readings
 from test_relay import TRUSTED, receiving
 
 from journey_mcp import logs, sandbox
-from journey_mcp.errors import InternalError
-from journey_mcp.providers.client import bearer, raw_key
-from journey_mcp.redaction import redactor_of
-from journey_mcp.rendering import task_object
+from journey_mcp.core.errors import InternalError
+from journey_mcp.core.redaction import redactor_of
+from journey_mcp.core.tasks import Task
+from journey_mcp.providers.http import bearer, raw_key
 from journey_mcp.settings import read_settings
-from journey_mcp.tasks import Task
-from journey_mcp.webhooks import secret_of
+from journey_mcp.tools.results import task_object
 
 KEY = "japi_live_0123456789abcdEF"
 PICTURE = "https://example.com/kite.png"
@@ -141,7 +140,7 @@ def test_what_a_provider_echoes_of_a_task_s_own_secret_is_not_told() -> None:
         updated_at=0,
         webhook_secret="what secrets are made of",
     )
-    secret = secret_of(task) or ""
+    secret = task.callback_secret or ""
     told = task_object(task.noticed(f"webhook_secret={secret}", 1), now=1)
     assert told["notices"] == ["webhook_secret=[secret]"]
 

@@ -8,11 +8,11 @@ import pytest
 from support import SERVICES
 from test_new_provider import FACTS
 
-from journey_mcp.errors import SetupError
-from journey_mcp.redaction import secrets_in
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.redaction import secrets_in
 from journey_mcp.server import check
-from journey_mcp.server.tool_set import read_tool_set
 from journey_mcp.settings import misspelled, read_settings, variables
+from journey_mcp.tools.tool_set import read_tool_set
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,14 @@ from mcp import Client
 from support import client_of, compact, environment_of, settings_for
 
 from journey_mcp import sandbox
-from journey_mcp.errors import Failure
-from journey_mcp.images import OutputImage
-from journey_mcp.rendering import listing_text, task_object
-from journey_mcp.requests import ImageRequest
-from journey_mcp.server.shortening import alone, together
+from journey_mcp.core.errors import Failure
+from journey_mcp.core.images import OutputImage
+from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.tasks import Cost, Status, Submission, Task, new_task_id
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
-from journey_mcp.tasks import Cost, Status, Submission, Task, new_task_id
+from journey_mcp.tools.results import listing_text, task_object
+from journey_mcp.tools.shortening import alone, together
 
 NOW = 1_764_000_000.0
 TASK = Task(

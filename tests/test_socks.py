@@ -14,10 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from support import Authority, created, running_studio, serving, settings_for, wish
 
-from journey_mcp import sandbox, socks
-from journey_mcp.errors import SetupError, Unreachable
-from journey_mcp.fetching import FetchError, SafeHttpClient, Trusted
-from journey_mcp.tasks import Status
+from journey_mcp import sandbox
+from journey_mcp.core.errors import SetupError, Unreachable
+from journey_mcp.core.tasks import Status
+from journey_mcp.net import socks
+from journey_mcp.net.safe_http import FetchError, SafeHttpClient, Trusted
 
 PUBLIC = "93.184.216.34"
 IPV4, NAME = 1, 3

@@ -13,8 +13,8 @@ from support import SERVICES, compact
 
 from journey_mcp.handshake.answers import recorded_tools
 from journey_mcp.server import INSTRUCTIONS
-from journey_mcp.server.tool_set import ToolSet, read_tool_set
 from journey_mcp.settings import read_settings
+from journey_mcp.tools.tool_set import ToolSet, read_tool_set
 
 SPECS = Path(__file__).parent.parent / "tool_specs"
 ALL_KEYS = [key for key, _ in SERVICES.values()]

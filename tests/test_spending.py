@@ -21,15 +21,15 @@ from support import (
 )
 
 from journey_mcp import sandbox
-from journey_mcp.accounts import accounts_of
-from journey_mcp.budgets import parse_amounts, parse_limits
-from journey_mcp.errors import Declined, JourneyError, NotConfirmed, OverBudget, SetupError
+from journey_mcp.core.errors import Declined, JourneyError, NotConfirmed, OverBudget, SetupError
+from journey_mcp.core.limits import parse_amounts, parse_limits
+from journey_mcp.core.tasks import Status
+from journey_mcp.engine.budget import ConfirmationRequest, unknown_cost
+from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load
-from journey_mcp.server.asking import shows_forms
+from journey_mcp.server.elicitation import shows_forms
 from journey_mcp.settings import read_settings
-from journey_mcp.spending import ConfirmationRequest, unknown_cost
 from journey_mcp.store import open_store
-from journey_mcp.tasks import Status
 
 KITE: dict[str, Any] = {"model": "midjourney", "prompt": "a red kite"}
 """Four credits at JourneyAPI."""

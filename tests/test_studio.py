@@ -8,8 +8,8 @@ import pytest
 from support import created, make_environment, running_studio, settings_for, until_accepted, wish
 
 from journey_mcp import sandbox
-from journey_mcp.errors import InvalidRequest, NotEnglish, UnknownImage
-from journey_mcp.tasks import Status, Submission, Task
+from journey_mcp.core.errors import InvalidRequest, NotEnglish, UnknownImage
+from journey_mcp.core.tasks import Status, Submission, Task
 
 
 async def test_a_synchronous_model_is_finished_by_one_request(tmp_path: Path) -> None:

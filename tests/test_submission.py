@@ -22,16 +22,16 @@ from support import (
 )
 
 from journey_mcp import sandbox
-from journey_mcp.accounts import accounts_of
-from journey_mcp.connections import ADAPTERS
-from journey_mcp.errors import SetupError
-from journey_mcp.providers.client import new_http_client
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.core.tasks import Prediction, Status, Submission, Task
+from journey_mcp.providers.accounts import accounts_of
+from journey_mcp.providers.clients import ADAPTERS
+from journey_mcp.providers.http import new_http_client
 from journey_mcp.providers.journeyapi import JourneyApi
 from journey_mcp.registry import Offer, load
-from journey_mcp.requests import PreparedRequest
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
-from journey_mcp.tasks import Prediction, Status, Submission, Task
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from support import make_environment, wish
 
-from journey_mcp import fitting, registry, rendering
-from journey_mcp.errors import UnsupportedValue
-from journey_mcp.switches import doubts, mistakes, ratio, with_hyphens
+from journey_mcp import registry
+from journey_mcp.core.errors import UnsupportedValue
+from journey_mcp.routing import validation
+from journey_mcp.routing.switches import doubts, mistakes, ratio, with_hyphens
+from journey_mcp.tools import results
 
 CATALOG = registry.load().catalog(["journeyapi"])
 (MIDJOURNEY,) = CATALOG.offers["midjourney"]
@@ -21,7 +23,7 @@ SWITCHES = MIDJOURNEY.switches
 def test_a_dash_before_an_aspect_ratio_is_its_switch(dash: str, name: str) -> None:
     """It wins over `aspect_ratio`, and the prompt goes out with two hyphens."""
     request = wish(model="midjourney", prompt=f"a fox in snow {dash}{name} 16:9", aspect_ratio="1:1")
-    sent, told = fitting.fit(request, MIDJOURNEY, CATALOG)
+    sent, told = validation.fit(request, MIDJOURNEY, CATALOG)
     assert (sent.prompt, sent.aspect_ratio) == (f"a fox in snow --{name} 16:9", None)
     assert list(map(str, told)) == [
         f"{dash}{name} in the prompt was read as --{name}.",
@@ -36,7 +38,7 @@ async def test_what_was_read_is_what_is_sent(tmp_path: Path) -> None:
         assert here.sent[0]["prompt"] == "a fox --ar 16:9 --v 9"
         assert "aspect_ratio" not in here.sent[0]
         stored = (await here.studio.newest())[0]
-        assert rendering.task_object(stored, now=0)["notices"] == [
+        assert results.task_object(stored, now=0)["notices"] == [
             "\u2014ar in the prompt was read as --ar.",
             "--v 9 is not what midjourney takes (up to 7): it may be ignored, or refused.",
             "--ar 16:9 in the prompt wins over aspect_ratio=1:1, which was not sent.",
@@ -85,7 +87,7 @@ def test_dashes_of_sentences_stay(prompt: str) -> None:
 def test_the_prompt_of_another_model_stays() -> None:
     """Nothing is known there of what looks like a switch."""
     request = wish(model="z-image", prompt="a fox \u2014ar 16:9 --foo", aspect_ratio="1:1")
-    assert fitting.fit(request, CATALOG.offers["z-image"][0], CATALOG) == (request, ())
+    assert validation.fit(request, CATALOG.offers["z-image"][0], CATALOG) == (request, ())
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ def test_what_contradicts_the_documents_is_refused_before_it_costs_anything(prom
     """The error names the switch, and what to write instead."""
     request = wish(model="midjourney", prompt=f"a fox {prompt} --tile")
     with pytest.raises(UnsupportedValue) as caught:
-        fitting.fit(request, MIDJOURNEY, CATALOG)
+        validation.fit(request, MIDJOURNEY, CATALOG)
     said = f"{caught.value} {caught.value.failure.next_step}"
     assert said.startswith(says)
     assert "nothing was charged" in said

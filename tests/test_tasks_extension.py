@@ -31,13 +31,14 @@ from support import (
 from tasks_client import EXTENSION, Handle, State, Tasks, begin, cancel, get, update, wait_for_status
 
 from journey_mcp import sandbox
-from journey_mcp.server import Lifespan, make_server, tasks_extension
-from journey_mcp.server.http import make_app
-from journey_mcp.server.tasks_extension import Context, TaskSource
+from journey_mcp.core.tasks import Status, Task
+from journey_mcp.engine.waiting import stage
+from journey_mcp.server import Lifespan, make_server
+from journey_mcp.server.extensions import tasks
+from journey_mcp.server.extensions.tasks import Context, TaskSource
+from journey_mcp.server.transports.http import make_app
 from journey_mcp.settings import Settings, read_settings
 from journey_mcp.store import open_store
-from journey_mcp.tasks import Status, Task
-from journey_mcp.waiting import stage
 
 NOW = "2026-07-28"
 DECLARED: dict[str, Any] = {"extensions": {EXTENSION: {}}}
@@ -637,7 +638,7 @@ async def test_a_fault_of_our_own_is_told_by_an_id_only(caplog: pytest.LogCaptur
         raise LookupError("a secret")
 
     server: Server[Any] = Server("test", version="1")
-    tasks_extension.install(server, broken)
+    tasks.install(server, broken)
     async with Client(server, extensions=[Tasks()]) as client:
         with pytest.raises(MCPError) as raised:
             await get(client, "tsk_1")

@@ -9,13 +9,13 @@ import anyio
 import pytest
 from support import SERVICES, created, make_environment, make_wide_environment, running_studio, wish
 
-from journey_mcp.accounts import catalog_of
-from journey_mcp.errors import JourneyError, NotConfirmed, OverBudget
+from journey_mcp.core.errors import JourneyError, NotConfirmed, OverBudget
+from journey_mcp.core.tasks import Status
+from journey_mcp.engine.budget import reaches
 from journey_mcp.registry import load
+from journey_mcp.registry.selection import catalog_of
 from journey_mcp.settings import Settings, read_settings
-from journey_mcp.spending import reaches
 from journey_mcp.store import open_store
-from journey_mcp.tasks import Status
 
 ROOT = Path(__file__).parent.parent
 TWO = ("journeyapi", "bfl")

@@ -18,8 +18,7 @@ from recording import recorder
 from strange import URL, strange_values
 
 from journey_mcp import registry, sandbox
-from journey_mcp.addresses import BaseUrl
-from journey_mcp.errors import (
+from journey_mcp.core.errors import (
     JourneyError,
     OutOfCredits,
     RateLimited,
@@ -27,13 +26,14 @@ from journey_mcp.errors import (
     SubmissionUnconfirmed,
     UpstreamError,
 )
-from journey_mcp.images import InputImage, OutputImage
+from journey_mcp.core.images import InputImage, OutputImage
+from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.core.tasks import Cost, Handle, Prediction, Status
+from journey_mcp.core.urls import BaseUrl
 from journey_mcp.providers import Account
-from journey_mcp.providers.client import new_http_client, read_url
+from journey_mcp.providers.http import new_http_client, read_url
 from journey_mcp.providers.vtrix import Vtrix, read_error, read_task, write_creation
 from journey_mcp.registry import Offer
-from journey_mcp.requests import PreparedRequest
-from journey_mcp.tasks import Cost, Handle, Prediction, Status
 
 CATALOG = registry.load().catalog(["vtrix"])
 KEY = "vtrix-key-of-the-tests"

@@ -17,18 +17,18 @@ from manual_clock import ManualClock, until
 from support import SERVICES, environment_of, running_studio, settings_for, wish
 
 from journey_mcp import sandbox
-from journey_mcp.accounts import accounts_of
-from journey_mcp.connections import ADAPTERS
+from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.core.tasks import Prediction, Status, Submission, Task
+from journey_mcp.engine.callbacks import CallbackUrls, token_of
+from journey_mcp.providers.accounts import accounts_of
+from journey_mcp.providers.clients import ADAPTERS
 from journey_mcp.providers.journeyapi import JourneyApi
 from journey_mcp.registry import Offer, load
-from journey_mcp.requests import PreparedRequest
 from journey_mcp.server import Lifespan
-from journey_mcp.server.http import make_app
-from journey_mcp.server.listener import bind, listening_at
+from journey_mcp.server.transports.http import make_app
+from journey_mcp.server.transports.webhooks import bind, listening_at
 from journey_mcp.settings import read_settings
 from journey_mcp.studio import Studio, open_studio
-from journey_mcp.tasks import Prediction, Status, Submission, Task
-from journey_mcp.webhooks import CallbackUrls, secret_of, token_of
 
 MODELS = {"journeyapi": "midjourney", "replicate": "flux-kontext-pro", "bfl": "flux-2-pro"}
 """A model of every provider that calls webhooks, which takes a while."""
@@ -55,7 +55,7 @@ class Listening:
 
     async def post(self, told: Task | str, body: Any, **headers: str) -> int:
         """Deliver something, to the address of a task or to another; the status of the answer, which is empty."""
-        path = f"{told.id}/{token_of(secret_of(told) or '')}" if isinstance(told, Task) else told
+        path = f"{told.id}/{token_of(told.callback_secret or '')}" if isinstance(told, Task) else told
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         async with httpx2.AsyncClient(**PLAIN) as http:
             answer = await http.post(
@@ -178,7 +178,7 @@ async def test_what_is_forged_gets_what_the_unknown_gets_and_changes_nothing(tmp
         for task in [*tasks.values(), other]:
             await here.studio.wait_for_new(task, 0)
         before = await here.studio.fetch([task.id for task in tasks.values()])
-        secrets = [secret_of(task) or "" for task in (other, *tasks.values())]
+        secrets = [task.callback_secret or "" for task in (other, *tasks.values())]
         for service, task in tasks.items():
             known = before[task.id]
             body = {
@@ -212,7 +212,7 @@ async def test_a_genuine_delivery_about_another_run_changes_nothing(tmp_path: Pa
         made = (await here.studio.create(request("journeyapi"))).task
         await here.studio.wait_for_new(made, 0)
         body = {"task_id": "of-another", "status": "finished", "image_url": "https://evil.test/a.png"}
-        assert await here.post(made, body, x_webhook_secret=secret_of(made) or "") == 404
+        assert await here.post(made, body, x_webhook_secret=made.callback_secret or "") == 404
         assert (await here.studio.fetch([made.id]))[made.id].status is Status.RUNNING
 
 
@@ -222,7 +222,7 @@ async def test_nonsense_with_the_right_secret_changes_nothing(tmp_path: Path, bo
     async with listening(tmp_path, "submit:hang,times=always") as here:
         made = (await here.studio.create(request("journeyapi"))).task
         await here.studio.wait_for_new(made, 0)
-        assert await here.post(made, body, x_webhook_secret=secret_of(made) or "") == 404
+        assert await here.post(made, body, x_webhook_secret=made.callback_secret or "") == 404
         assert (await here.studio.fetch([made.id]))[made.id].status is Status.RUNNING
 
 
@@ -276,10 +276,10 @@ async def test_what_cannot_be_stored_is_asked_for_again(tmp_path: Path) -> None:
         await here.clock.sleep(1)
         assert (await here.studio.fetch([made.id]))[made.id].passing
         database = refusing(tmp_path, "outcome")
-        assert await here.post(made, FINISHED, x_webhook_secret=secret_of(made) or "") == 503
+        assert await here.post(made, FINISHED, x_webhook_secret=made.callback_secret or "") == 503
         database.execute("DROP TRIGGER full")
         await until(lambda: database.execute("SELECT status FROM tasks").fetchone() == ("succeeded",))
-        assert await here.post(made, FINISHED, x_webhook_secret=secret_of(made) or "") == 204
+        assert await here.post(made, FINISHED, x_webhook_secret=made.callback_secret or "") == 204
         database.close()
 
 
@@ -315,9 +315,9 @@ async def test_a_task_that_cannot_be_taken_over_is_asked_for_again(tmp_path: Pat
         made = await holder.studio.wait_for_new(made, 0)
         told = {**FINISHED, "task_id": made.prediction_id}
         database = refusing(tmp_path, "lease_owner")
-        assert await other.post(made, told, x_webhook_secret=secret_of(made) or "") == 503
+        assert await other.post(made, told, x_webhook_secret=made.callback_secret or "") == 503
         database.execute("DROP TRIGGER full")
-        assert await other.post(made, told, x_webhook_secret=secret_of(made) or "") == 204
+        assert await other.post(made, told, x_webhook_secret=made.callback_secret or "") == 204
         assert (await holder.ended(made)).status is Status.SUCCEEDED
         database.close()
 
@@ -337,7 +337,7 @@ async def test_deliveries_that_come_together_start_one_schedule(tmp_path: Path) 
         told = {"task_id": made.prediction_id, "status": "processing"}
         async with anyio.create_task_group() as group:
             for _ in range(5):
-                group.start_soon(lambda: other.post(made, told, x_webhook_secret=secret_of(made) or ""))
+                group.start_soon(lambda: other.post(made, told, x_webhook_secret=made.callback_secret or ""))
         await clock.sleep(200)
         # 90 s until the first one, and 30 s between, each up to 10 % sooner or later
         assert 4 <= other.polls - asked <= 5
@@ -392,7 +392,7 @@ async def test_what_comes_too_late_is_logged_with_the_provider_s_id(
     async with listening(tmp_path, "submit:reset_after", "webhook:lost,times=always") as here:
         made = (await here.studio.create(request("journeyapi"))).task
         task = await here.ended(made, 900)
-        assert await here.post(made, FINISHED, x_webhook_secret=secret_of(made) or "") == 204
+        assert await here.post(made, FINISHED, x_webhook_secret=made.callback_secret or "") == 204
         assert "now journeyapi tells of it as theirs: succeeded" in caplog.text
         assert await here.ended(made) == task
 
@@ -403,11 +403,11 @@ async def test_a_provider_that_refused_is_not_believed_about_the_next_one(tmp_pa
         asked = wish(model="flux-kontext-pro", seed=3)
         made = (await here.studio.create(asked)).task
         task = await here.studio.wait_for_new(made, 0)
-        told = {name: f"{made.id}/{token_of(secret_of(replace(made, provider=name)) or '')}" for name in MODELS}
+        told = {name: f"{made.id}/{token_of(replace(made, provider=name).callback_secret or '')}" for name in MODELS}
         assert len(set(told.values())) == 3
         body = {"id": task.prediction_id, "status": "Ready", "result": {"sample": "https://evil.test/a.png"}}
         for name in {*MODELS} - {task.provider}:
-            secret = secret_of(replace(made, provider=name)) or ""
+            secret = replace(made, provider=name).callback_secret or ""
             assert await here.post(told[name], body, x_webhook_secret=secret) == 404
         here.studio.end()
 

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from manual_clock import until
 from support import Environment, make_environment, make_wide_environment, running_studio, until_accepted, wish
 
-from journey_mcp.errors import OverBudget, PerhapsPaid
-from journey_mcp.requests import ImageRequest
-from journey_mcp.tasks import Status
-from journey_mcp.wishes import digest
+from journey_mcp.core.errors import OverBudget, PerhapsPaid
+from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.tasks import Status
+from journey_mcp.engine.deduplication import digest
 
 SLOW: dict[str, Any] = {"model": "midjourney", "prompt": "a red kite over the dunes"}
 

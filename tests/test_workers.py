@@ -15,12 +15,12 @@ from drawn import bomb, drawn, exif, written
 from manual_clock import ManualClock
 from processes import image_workers
 
-from journey_mcp import framing, image_worker
-from journey_mcp.container import NotAPicture
-from journey_mcp.errors import SetupError
-from journey_mcp.imaging import MAX_BYTES, Limits
-from journey_mcp.redrawing import fit_to_limits
-from journey_mcp.workers import Bounds, Turns, Workers
+from journey_mcp.core.errors import SetupError
+from journey_mcp.media import image_worker, worker_protocol
+from journey_mcp.media.containers import NotAPicture
+from journey_mcp.media.reencode import fit_to_limits
+from journey_mcp.media.transcode import MAX_BYTES, Limits
+from journey_mcp.media.workers import Bounds, Turns, Workers
 
 IMAGE = written(drawn(), "png")
 ANY = Limits()
@@ -253,12 +253,12 @@ def answers(*jobs: tuple[dict[str, object], bytes]) -> Sequence[tuple[dict[str, 
     """What the process answers to these jobs."""
     incoming, outgoing = io.BytesIO(), io.BytesIO()
     for facts, content in jobs:
-        framing.send(incoming, facts, content)
+        worker_protocol.send(incoming, facts, content)
     incoming.seek(0)
     image_worker.work(incoming, outgoing)
     outgoing.seek(0)
     found = []
-    while answer := framing.receive(outgoing, max_bytes=MAX_BYTES):
+    while answer := worker_protocol.receive(outgoing, max_bytes=MAX_BYTES):
         found.append(answer)
     return found
 
@@ -290,5 +290,5 @@ def test_a_process_answers_every_job() -> None:
 )
 def test_a_message_that_is_none_is_refused(frame: bytes) -> None:
     """Broken off, too long, or nothing that was agreed upon."""
-    with pytest.raises(framing.BadFrame):
-        framing.receive(io.BytesIO(frame), max_bytes=100)
+    with pytest.raises(worker_protocol.BadFrame):
+        worker_protocol.receive(io.BytesIO(frame), max_bytes=100)

@@ -143,10 +143,10 @@ def fetch(
 ) -> None:
     """Wait for tasks and show them; with -o, save the pictures of one."""
     with console.errors_told(as_json=as_json):
-        from journey_mcp.cli import pictures
+        from journey_mcp.cli import images
 
-        output_options = pictures.OutputOptions(output=output, force=force, wait_s=wait_s, as_json=as_json)
-        raise typer.Exit(pictures.fetch(tasks, output_options))
+        output_options = images.OutputOptions(output=output, force=force, wait_s=wait_s, as_json=as_json)
+        raise typer.Exit(images.fetch(tasks, output_options))
 
 
 @_command()
@@ -157,9 +157,9 @@ def cancel(
 ) -> None:
     """End tasks: free while queued, upstream where the provider can."""
     with console.errors_told(as_json=as_json):
-        from journey_mcp.cli import pictures
+        from journey_mcp.cli import images
 
-        raise typer.Exit(pictures.cancel(tasks, as_json=as_json))
+        raise typer.Exit(images.cancel(tasks, as_json=as_json))
 
 
 @_command()
@@ -170,9 +170,9 @@ def spend(
 ) -> None:
     """Show what was spent, by day, model and provider."""
     with console.errors_told(as_json=as_json):
-        from journey_mcp.cli import money
+        from journey_mcp.cli.spend import spend as show
 
-        money.spend(days, as_json=as_json)
+        show(days, as_json=as_json)
 
 
 @_command()
@@ -203,9 +203,9 @@ def models(
 @_command()
 def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Check settings, database and providers, and say what to do. Exit code 0: everything works."""
-    from journey_mcp.cli import health
+    from journey_mcp.cli.doctor import doctor as diagnose
 
-    raise typer.Exit(health.doctor(as_json=as_json))
+    raise typer.Exit(diagnose(as_json=as_json))
 
 
 @_command()
@@ -270,6 +270,6 @@ def _create(tool: Literal["imagine", "edit_image"], given: dict[str, Any]) -> No
     """Do a tool's work. What says how to handle the result is taken out; the rest are the tool's arguments."""
     output_options = {name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json")}
     with console.errors_told(as_json=output_options["as_json"]):
-        from journey_mcp.cli import pictures
+        from journey_mcp.cli import images
 
-        raise typer.Exit(pictures.create(tool, given, pictures.OutputOptions(**output_options)))
+        raise typer.Exit(images.create(tool, given, images.OutputOptions(**output_options)))

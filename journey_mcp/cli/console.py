@@ -10,8 +10,8 @@ from typing import Any
 
 import typer
 
-from journey_mcp.errors import InvalidRequest, JourneyError, SetupError, UnknownTask
-from journey_mcp.redaction import Redactor, redactor_of, secrets_in
+from journey_mcp.core.errors import InvalidRequest, JourneyError, SetupError, UnknownTask
+from journey_mcp.core.redaction import Redactor, redactor_of, secrets_in
 
 FINE = 0
 FAILED = 1
@@ -99,8 +99,8 @@ def errors_told(*, as_json: bool) -> Iterator[None]:
         yield
     except JourneyError as failed:
         if as_json:
-            from journey_mcp.rendering import failed_object  # noqa: PLC0415  # only when it is needed
-            from journey_mcp.tasks import Status  # noqa: PLC0415
+            from journey_mcp.core.tasks import Status  # noqa: PLC0415
+            from journey_mcp.tools.results import failed_object  # noqa: PLC0415  # only when it is needed
 
             result_json(failed_object(failed.failure, status=Status.FAILED.value))
         else:

@@ -5,10 +5,10 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from journey_mcp.accounts import accounts_of
-from journey_mcp.clock import Clock, timestamp
-from journey_mcp.cooldowns import by_name
-from journey_mcp.errors import SetupError
+from journey_mcp.core.clock import Clock, timestamp
+from journey_mcp.core.errors import SetupError
+from journey_mcp.engine.cooldowns import by_name
+from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load
 from journey_mcp.settings import Settings
 from journey_mcp.store import open_store

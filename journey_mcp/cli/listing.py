@@ -7,20 +7,21 @@ from typing import Any
 
 import anyio
 
-from journey_mcp import model_names, rendering
-from journey_mcp.accounts import catalog_of
-from journey_mcp.availability import Availability, look
 from journey_mcp.cli import console
 from journey_mcp.cli.cooldowns import moment, read_cooldowns, told
 from journey_mcp.cli.facts import PICTURE, YES_NO, cost, offer_lines, source_lines
 from journey_mcp.cli.wording import COMMANDS
-from journey_mcp.errors import UnknownModel
+from journey_mcp.core.errors import UnknownModel
+from journey_mcp.core.tasks import Task
 from journey_mcp.registry import Model, Offer, can_serve, load
+from journey_mcp.registry.selection import catalog_of
+from journey_mcp.routing import model_names
 from journey_mcp.settings import Settings
-from journey_mcp.setup import ready_settings
+from journey_mcp.startup import ready_settings
 from journey_mcp.store.cooldowns import Cooldown
 from journey_mcp.studio import open_studio
-from journey_mcp.tasks import Task
+from journey_mcp.tools import results
+from journey_mcp.tools.availability import Availability, look
 
 _ALIKE = 0.6
 """From which likeness on, 0 to 1, one name may be meant by another: `dall-e-3` is no `ideogram-v3`."""
@@ -71,7 +72,7 @@ def model(model_id: str, *, as_json: bool) -> None:
 def tasks(*, as_json: bool) -> None:
     """List the newest tasks of the last day."""
     found, available, now = anyio.run(_newest, ready_settings())
-    plain = [rendering.task_object(task, now=now, with_prompt=True, available=available) for task in found]
+    plain = [results.task_object(task, now=now, with_prompt=True, available=available) for task in found]
     if as_json:
         console.result_json({"tasks": plain})
     elif not found:

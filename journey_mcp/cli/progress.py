@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from journey_mcp.waiting import Report
+from journey_mcp.engine.waiting import Report
 
 
 @contextmanager

@@ -13,11 +13,11 @@ import anyio
 from journey_mcp import sandbox
 from journey_mcp.cli import console
 from journey_mcp.cli.formats import FORMATS, Format
-from journey_mcp.errors import InvalidArguments, SetupError
+from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.handshake.answers import recorded_tools
 from journey_mcp.registry import load
 from journey_mcp.settings import Settings
-from journey_mcp.setup import ready_settings
+from journey_mcp.startup import ready_settings
 
 if TYPE_CHECKING:
     from journey_mcp.server import StudioOpener
@@ -55,12 +55,12 @@ def serve(address: str | None, webhooks: str | None = None) -> None:
 
         front = Front(os.environ)
         front.start()
-        from journey_mcp.server import stdio  # noqa: PLC0415  # the same
+        from journey_mcp.server.transports import stdio  # noqa: PLC0415  # the same
 
         if code := stdio.serve(front, partial(_prepared, webhooks)):
             sys.exit(code)
         return
-    from journey_mcp.server import http  # noqa: PLC0415  # the same
+    from journey_mcp.server.transports import http  # noqa: PLC0415  # the same
 
     settings, opener = _prepared(webhooks)
 
@@ -89,7 +89,7 @@ def _prepared(webhooks: str | None) -> "tuple[Settings, StudioOpener | None]":
 
 def _listening(settings: Settings, address: str) -> "StudioOpener":
     """Opens a studio whose providers report to this address; the port is taken at once."""
-    from journey_mcp.server.listener import bind, listening_at  # noqa: PLC0415  # only with webhooks
+    from journey_mcp.server.transports.webhooks import bind, listening_at  # noqa: PLC0415  # only with webhooks
     from journey_mcp.studio import open_studio  # noqa: PLC0415
 
     host, port = parse_address("--webhooks", address)
@@ -143,7 +143,7 @@ def serve_sandbox(wish: SandboxRequest) -> None:
 
 def specs(form: Format) -> None:
     """Print the tools' definitions as a model API takes them."""
-    from journey_mcp.server.tool_set import read_tool_set  # noqa: PLC0415  # not for the sandbox
+    from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415  # not for the sandbox
 
     settings = ready_settings()
     console.result_json(FORMATS[form](recorded_tools(os.environ) or read_tool_set(settings).tools))

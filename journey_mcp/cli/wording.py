@@ -3,7 +3,7 @@
 import re
 from functools import partial
 
-from journey_mcp.requests import OPTIONS, Tool
+from journey_mcp.core.requests import OPTIONS, Tool
 
 COMMANDS: dict[Tool, str] = {"imagine": "imagine", "edit_image": "edit"}
 """The command that does a tool's work."""

@@ -4,14 +4,11 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from journey_mcp.addresses import BaseUrl
+from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.core.tasks import Handle, Prediction
+from journey_mcp.core.urls import BaseUrl
 from journey_mcp.registry import Offer
 from journey_mcp.registry.facts import Feature
-from journey_mcp.requests import PreparedRequest
-from journey_mcp.tasks import Handle, Prediction
-
-SANDBOX = "sandbox"
-"""The name that results of the built-in sandbox carry in place of a provider's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,11 +13,13 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
-from journey_mcp.errors import Failure, GenerationFailed, JourneyError, quoted
+from journey_mcp.core.errors import Failure, GenerationFailed, JourneyError, quoted
+from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.core.tasks import Cost, Handle, Prediction, Status
 from journey_mcp.providers import Account, Balance, WebhookDelivery
-from journey_mcp.providers.client import ASK_WITHIN_S, Answer, Auth, exchange, read_id, read_json, read_url
-from journey_mcp.providers.fields import sending_s, write_fields
-from journey_mcp.providers.reading import (
+from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
+from journey_mcp.providers.http import ASK_WITHIN_S, Answer, Auth, exchange, read_id, read_json, read_url
+from journey_mcp.providers.parsing import (
     generation_failure,
     read_amount,
     read_images,
@@ -25,11 +27,9 @@ from journey_mcp.providers.reading import (
     read_seed,
     read_share,
 )
-from journey_mcp.providers.refusals import created, refusal_of, told, unusable
-from journey_mcp.providers.signatures import is_hex_signature, is_secret
+from journey_mcp.providers.payloads import sending_s, write_fields
+from journey_mcp.providers.webhook_auth import is_hex_signature, is_secret
 from journey_mcp.registry import Offer
-from journey_mcp.requests import PreparedRequest
-from journey_mcp.tasks import Cost, Handle, Prediction, Status
 
 _READY = {"ready", "completed"}
 """`completed` is what the vendor's own client waits for as well."""

@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 import httpx2
 
-from journey_mcp.errors import JourneyError
+from journey_mcp.core.errors import JourneyError
+from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.core.tasks import Handle, Prediction, Status
 from journey_mcp.providers import Account, Balance, WebhookDelivery
-from journey_mcp.providers.client import (
+from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
+from journey_mcp.providers.http import (
     ASK_WITHIN_S,
     SUBMIT_WITHIN_S,
     Answer,
@@ -23,13 +26,10 @@ from journey_mcp.providers.client import (
     read_url,
     read_word,
 )
-from journey_mcp.providers.fields import write_fields
-from journey_mcp.providers.reading import Images, generation_failure, read_amount, read_images, read_seed
-from journey_mcp.providers.refusals import created, refusal_of, told, unusable
-from journey_mcp.providers.signatures import is_secret
+from journey_mcp.providers.parsing import Images, generation_failure, read_amount, read_images, read_seed
+from journey_mcp.providers.payloads import write_fields
+from journey_mcp.providers.webhook_auth import is_secret
 from journey_mcp.registry import Offer
-from journey_mcp.requests import PreparedRequest
-from journey_mcp.tasks import Handle, Prediction, Status
 
 _FINAL = {"finished": Status.SUCCEEDED, "failed": Status.FAILED}
 _PATHS = ("/imagine", "/fetch", "/fetch-many", "/account")

@@ -12,10 +12,13 @@ from urllib.parse import quote
 
 import httpx2
 
-from journey_mcp.errors import Failure, JourneyError, NoPicture, Unreachable, UpstreamError, quoted
-from journey_mcp.images import InputImage
+from journey_mcp.core.errors import Failure, JourneyError, NoPicture, Unreachable, UpstreamError, quoted
+from journey_mcp.core.images import InputImage
+from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.core.tasks import Handle, Prediction, Status
 from journey_mcp.providers import Account, WebhookDelivery
-from journey_mcp.providers.client import (
+from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
+from journey_mcp.providers.http import (
     ASK_WITHIN_S,
     Answer,
     ExchangeBroken,
@@ -25,13 +28,10 @@ from journey_mcp.providers.client import (
     read_json,
     read_url,
 )
-from journey_mcp.providers.fields import sending_s, write_fields
-from journey_mcp.providers.reading import generation_failure, read_images, read_seconds
-from journey_mcp.providers.refusals import created, refusal_of, told, unusable
-from journey_mcp.providers.signatures import SigningKey, read_signed, read_signing_key
+from journey_mcp.providers.parsing import generation_failure, read_images, read_seconds
+from journey_mcp.providers.payloads import sending_s, write_fields
+from journey_mcp.providers.webhook_auth import SigningKey, read_signed, read_signing_key
 from journey_mcp.registry import Offer
-from journey_mcp.requests import PreparedRequest
-from journey_mcp.tasks import Handle, Prediction, Status
 
 _FINAL = {
     "succeeded": Status.SUCCEEDED,

@@ -11,15 +11,15 @@ from urllib.parse import quote
 
 import httpx2
 
-from journey_mcp.errors import JourneyError, OutOfCredits, Refused, quoted
+from journey_mcp.core.errors import JourneyError, OutOfCredits, Refused, quoted
+from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.core.tasks import Cost, Handle, Prediction, Status
 from journey_mcp.providers import Account
-from journey_mcp.providers.client import ASK_WITHIN_S, Answer, bearer, exchange, read_id
-from journey_mcp.providers.fields import sending_s, write_fields
-from journey_mcp.providers.reading import generation_failure, read_amount, read_images, read_share
-from journey_mcp.providers.refusals import created, refusal_of, told, unusable
+from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
+from journey_mcp.providers.http import ASK_WITHIN_S, Answer, bearer, exchange, read_id
+from journey_mcp.providers.parsing import generation_failure, read_amount, read_images, read_share
+from journey_mcp.providers.payloads import sending_s, write_fields
 from journey_mcp.registry import Offer
-from journey_mcp.requests import PreparedRequest
-from journey_mcp.tasks import Cost, Handle, Prediction, Status
 
 _FINAL = {"completed": Status.SUCCEEDED, "failed": Status.FAILED}
 _PATH = "/model/v1/generation"

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from journey_mcp.errors import SetupError
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.requests import Tool
+from journey_mcp.core.tasks import Unit
 from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 from journey_mcp.registry.files import RegistryFile, read_file, shipped_files
-from journey_mcp.requests import Tool
-from journey_mcp.tasks import Unit
 
 __all__ = [
     "Catalog",

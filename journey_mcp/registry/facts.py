@@ -9,8 +9,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
-from journey_mcp.requests import Tool
-from journey_mcp.tasks import Unit
+from journey_mcp.core.requests import Tool
+from journey_mcp.core.tasks import Unit
 
 Support = Literal["none", "optional", "required", "unstated"]
 Encoding = Literal["url", "base64", "data_uri"]
@@ -110,7 +110,7 @@ class Offer:
     """What each megapixel of the result beyond the first adds to the cost, in the same unit."""
     images: ImageInput
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    """By our names, those of `journey_mcp.requests.OPTIONS`."""
+    """By our names, those of `journey_mcp.core.requests.OPTIONS`."""
     constants: Mapping[str, Plain] = field(default_factory=dict)
     """Wire fields that are sent with every request."""
     exclusive: tuple[tuple[str, ...], ...] = ()
@@ -127,7 +127,7 @@ class Offer:
     switches: Mapping[str, Switch] = field(default_factory=dict)
     """All switches that its prompts are known to take, by name; without any, nothing is said of what looks like one."""
     prompt_max_length: int | None = None
-    """In characters; absent: what is taken of any model, `journey_mcp.requests.LONGEST_PROMPT`."""
+    """In characters; absent: what is taken of any model, `journey_mcp.core.requests.LONGEST_PROMPT`."""
     english_only: bool | None = None
     expires_after_s: int | None = None
     """How long the result's links live."""

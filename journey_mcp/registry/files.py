@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from journey_mcp.errors import SetupError
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.requests import OPTIONS
 from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
-from journey_mcp.requests import OPTIONS
 
 for _strict in (Parameter, Switch, ImageInput, Offer, Model, OtherModels, ProviderFacts):
     # pydantic reads this attribute on plain dataclasses; the facts themselves need not know it

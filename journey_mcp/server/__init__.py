@@ -15,18 +15,21 @@ from mcp.server import CacheHint, ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 
-from journey_mcp import __version__, certificates
-from journey_mcp.errors import InternalError, JourneyError
-from journey_mcp.redaction import Redactor, redactor_of
-from journey_mcp.server import open_files, tasks_extension
+from journey_mcp import __version__
+from journey_mcp.core.errors import InternalError, JourneyError
+from journey_mcp.core.principals import LOCAL
+from journey_mcp.core.redaction import Redactor, redactor_of
+from journey_mcp.net import certificates
+from journey_mcp.server import open_files
+from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.roots import ClientRoots
 from journey_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerMiddleware
 
-    from journey_mcp.server.tool_set import ToolSet
     from journey_mcp.studio import Studio
+    from journey_mcp.tools.tool_set import ToolSet
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +82,7 @@ class Lifespan:
     def tool_set(self) -> "ToolSet":
         """The tools and defaults of this configuration."""
         if self._tool_set is None:
-            from journey_mcp.server.tool_set import read_tool_set  # noqa: PLC0415  # not before the first answer
+            from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415  # not before the first answer
 
             self._tool_set = read_tool_set(self._settings, takes_files=self._is_local)
         return self._tool_set
@@ -302,10 +305,10 @@ async def _call_tool(
     try:
         studio = await lifespan.studio()
     except JourneyError as error:
-        from journey_mcp.server.tools import failed  # noqa: PLC0415  # not before the first answer
+        from journey_mcp.server.handlers import failed  # noqa: PLC0415  # not before the first answer
 
         return failed(params.name, error)
-    from journey_mcp.server.tools import call  # noqa: PLC0415  # not before the first answer
+    from journey_mcp.server.handlers import call  # noqa: PLC0415  # not before the first answer
 
     return await call(params, studio, tool_set.defaults, ctx)
 
@@ -318,15 +321,14 @@ async def _forget_roots(ctx: ServerRequestContext[Lifespan, Any], _params: types
 async def _open_tasks(ctx: ServerRequestContext[Lifespan, Any]) -> tasks_extension.TaskSource:
     lifespan = ctx.lifespan_context
     studio = await lifespan.studio()
-    from journey_mcp.server.studio_tasks import StudioTasks  # noqa: PLC0415  # not before the first answer
-    from journey_mcp.studio import LOCAL  # noqa: PLC0415  # the same
+    from journey_mcp.server.extensions.task_views import StudioTasks  # noqa: PLC0415  # not before the first answer
 
     return StudioTasks(studio, lifespan.tool_set().defaults, LOCAL)
 
 
 def _import_studio() -> StudioOpener:
     """The slow imports, in a thread: SQLAlchemy, the adapters, the tools' own modules."""
-    import journey_mcp.server.tools  # noqa: F401, PLC0415
+    import journey_mcp.server.handlers  # noqa: F401, PLC0415
     from journey_mcp.studio import open_studio  # noqa: PLC0415
 
     return open_studio
@@ -336,10 +338,14 @@ def check(settings: Settings) -> None:
     """Find what is wrong with settings that name models or providers before serving; costs nothing without any.
 
     Raises:
-        SetupError: as `read_tool_set`.
+        SetupError: as `read_tool_set` and `accounts_of`.
     """
     names = (settings.registry, settings.default_model, settings.default_edit_model, settings.providers)
     if any((*names, settings.budget, settings.credit_price, settings.max_concurrent)):
-        from journey_mcp.server.tool_set import read_tool_set  # noqa: PLC0415  # not before the first answer
+        # not before the first answer
+        from journey_mcp.providers.accounts import accounts_of  # noqa: PLC0415
+        from journey_mcp.registry import load  # noqa: PLC0415
+        from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415
 
         read_tool_set(settings)
+        accounts_of(settings, load(settings.registry))

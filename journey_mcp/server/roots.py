@@ -15,7 +15,7 @@ from mcp.server import ServerRequestContext
 from pydantic import ValidationError
 
 if TYPE_CHECKING:
-    from journey_mcp.image_sources import Roots
+    from journey_mcp.studio.image_sources import Roots
 
 _WITHIN_S = 1.0
 """A client that does not answer holds no call longer than this."""
@@ -50,7 +50,7 @@ class ClientRoots:
         return folders
 
     async def _asked(self, ctx: ServerRequestContext[Any, Any], params: types.CallToolRequestParams) -> Sequence[Path]:
-        from journey_mcp.server.asking import SEVERAL_ROUND_TRIPS, Asked  # noqa: PLC0415  # not before the first answer
+        from journey_mcp.server.elicitation import SEVERAL_ROUND_TRIPS, Asked  # noqa: PLC0415  # not before the first answer
 
         if ctx.protocol_version < SEVERAL_ROUND_TRIPS:
             return await _requested(ctx)
@@ -73,7 +73,7 @@ async def _requested(ctx: ServerRequestContext[Any, Any]) -> Sequence[Path]:
 
 
 def _folders(told: types.ListRootsResult) -> Sequence[Path]:
-    from journey_mcp.file_names import spellings  # noqa: PLC0415  # not before the first answer
+    from journey_mcp.media.file_names import spellings  # noqa: PLC0415  # not before the first answer
 
     paths = [Path(path) for root in told.roots[:_MOST] for path in spellings(str(root.uri))[-1:]]
     return [path for path in paths if path.is_absolute()]  # others are of another machine

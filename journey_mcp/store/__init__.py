@@ -13,13 +13,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from journey_mcp.budgets import CreditPrices, Limit
-from journey_mcp.errors import SetupError
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.limits import CreditPrices, Limit
+from journey_mcp.core.tasks import Charges, EqualCall, Status, Submission, Task, Unit
 from journey_mcp.store.cooldowns import CooldownTable
 from journey_mcp.store.database import Database, cause, open_database
-from journey_mcp.store.lines import LineTable
 from journey_mcp.store.migrations import tasks
-from journey_mcp.store.relays import OutboxTable
+from journey_mcp.store.outbox import OutboxTable
+from journey_mcp.store.queue import LineTable
 from journey_mcp.store.rows import (
     CHANGING,
     LISTED,
@@ -33,7 +34,6 @@ from journey_mcp.store.rows import (
     readable,
     to_row,
 )
-from journey_mcp.tasks import Charges, EqualCall, Status, Submission, Task, Unit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

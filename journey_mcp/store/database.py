@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from journey_mcp.errors import SetupError
+from journey_mcp.core.errors import SetupError
 from journey_mcp.store.migrations import identity_of, migrate
 
 _LOCK_WAIT_S = 10.0

@@ -10,12 +10,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from journey_mcp.errors import Failure
-from journey_mcp.images import OutputImage
-from journey_mcp.notices import from_plain, to_plain
-from journey_mcp.requests import ImageRequest, webhook_host
+from journey_mcp.core.errors import Failure
+from journey_mcp.core.images import OutputImage
+from journey_mcp.core.notices import from_plain, to_plain
+from journey_mcp.core.requests import ImageRequest, webhook_host
+from journey_mcp.core.tasks import Charges, Cost, EqualCall, Status, Submission, Task, Unit
 from journey_mcp.store.migrations import tasks
-from journey_mcp.tasks import Charges, Cost, EqualCall, Status, Submission, Task, Unit
 
 _COST = {"cost_unit", "cost_source"}
 _IN_LINE = {"line", "line_round", "line_since"}

@@ -10,7 +10,7 @@ from typing import Any
 from test_fetching import redirect, serving
 
 from attack.attempts import Ground, Outcome
-from journey_mcp.fetching import FetchError, SafeHttpClient, Trusted
+from journey_mcp.net.safe_http import FetchError, SafeHttpClient, Trusted
 
 _PRIVATE = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),

@@ -10,8 +10,8 @@ from test_webhooks import MODELS, listening
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
+from journey_mcp.engine.callbacks import token_of
 from journey_mcp.settings import read_settings
-from journey_mcp.webhooks import secret_of, token_of
 
 _TEXTS = (
     *(
@@ -139,7 +139,7 @@ async def forged_webhooks(ground: Ground) -> Outcome:
         for task in tasks:
             await here.studio.wait_for_new(task, 0)
         known = await here.studio.fetch([task.id for task in tasks])
-        secrets = [secret_of(task) or "" for task in tasks]
+        secrets = [task.callback_secret or "" for task in tasks]
         for _ in range(ground.count(120)):
             number = ground.random.randrange(len(tasks))
             task, others = tasks[number], [secret for at, secret in enumerate(secrets) if at != number]

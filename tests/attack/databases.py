@@ -8,8 +8,8 @@ from store.test_replaced import HARMS, other_database
 from support import Environment, created, make_environment, wish
 
 from attack.attempts import Ground, Outcome
-from journey_mcp.errors import JourneyError, OverBudget, SetupError
-from journey_mcp.tasks import Status, Task
+from journey_mcp.core.errors import JourneyError, OverBudget, SetupError
+from journey_mcp.core.tasks import Status, Task
 
 _LIMIT, _COST = 12, 4
 """Credits; an image of midjourney costs four."""

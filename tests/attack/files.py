@@ -10,7 +10,7 @@ from random import Random
 from anyio import to_thread
 
 from attack.attempts import Ground, Outcome
-from journey_mcp import local_files
+from journey_mcp.media import local_files
 
 _SECRET = b"\x89PNG\r\n\x1a\n the contents of somebody's secret"
 _HARMLESS = b"\x89PNG\r\n\x1a\n a harmless image"

@@ -17,7 +17,7 @@ from test_redrawing import inflated, raw_png
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
-from journey_mcp.imaging import FORMATS
+from journey_mcp.media.transcode import FORMATS
 from journey_mcp.settings import read_settings
 
 _SERVICES = ("vtrix", "kkiai", "replicate", "bfl")

@@ -12,11 +12,11 @@ from test_relay_hosts import slow
 from attack.addresses import connections, forms, some_private
 from attack.attempts import Ground, Outcome
 from attack.leaks import sees
-from journey_mcp.errors import InvalidWebhook
-from journey_mcp.fetching import FetchError
+from journey_mcp.core.errors import InvalidWebhook
+from journey_mcp.core.standard_webhooks import key_of
+from journey_mcp.net.safe_http import FetchError
 from journey_mcp.providers import WebhookDelivery
-from journey_mcp.providers.signatures import read_signed
-from journey_mcp.standard_webhooks import key_of
+from journey_mcp.providers.webhook_auth import read_signed
 
 _ALLOWED = "https://hooks.example.com,https://93.184.216.34:8443"
 _LOOK_ALIKES = (

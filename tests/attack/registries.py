@@ -9,7 +9,7 @@ from test_new_provider import FACTS, IMAGES
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
-from journey_mcp.errors import SetupError
+from journey_mcp.core.errors import SetupError
 from journey_mcp.server import check
 from journey_mcp.settings import Settings, read_settings
 

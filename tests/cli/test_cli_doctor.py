@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cli.command import CommandLine, Ended
-from journey_mcp.cli.health import examine
+from journey_mcp.cli.doctor import examine
 from journey_mcp.sandbox import (
     BflSettings,
     Fault,

@@ -14,12 +14,12 @@ from cli.command import ROOT, CommandLine, Ended
 from journey_mcp.cli import app
 from journey_mcp.cli.formats import gemini_schema
 from journey_mcp.cli.wording import for_people
-from journey_mcp.images import OutputImage
+from journey_mcp.core.images import OutputImage
+from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.tasks import Status, Task
 from journey_mcp.registry import load
-from journey_mcp.requests import ImageRequest
 from journey_mcp.sandbox import Running
 from journey_mcp.store import open_store
-from journey_mcp.tasks import Status, Task
 
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
 OPENING = "<!-- help: generated; UPDATE_DOCS=1 rewrites it -->\n"

@@ -5,7 +5,7 @@ import pytest
 
 from cli.command import CommandLine
 from journey_mcp.cli.serving import parse_address
-from journey_mcp.errors import InvalidArguments
+from journey_mcp.core.errors import InvalidArguments
 
 
 @pytest.mark.parametrize(

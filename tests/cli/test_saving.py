@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from journey_mcp import saving
-from journey_mcp.errors import InvalidArguments, SetupError, UpstreamError
-from journey_mcp.fetching import SafeHttpClient, Trusted
-from journey_mcp.images import OutputImage
+from journey_mcp.cli import saving
+from journey_mcp.core.errors import InvalidArguments, SetupError, UpstreamError
+from journey_mcp.core.images import OutputImage
+from journey_mcp.net.safe_http import SafeHttpClient, Trusted
 
 NOBODY = SafeHttpClient(Trusted())
 

@@ -15,9 +15,10 @@ from anyio.abc import TaskGroup
 from mcp import MCPError
 from mcp.server.lowlevel.server import Server
 
-from journey_mcp.errors import UnknownTask
-from journey_mcp.server import make_server, tasks_extension
-from journey_mcp.server.tasks_extension import Context, Plain, TaskSource, TaskView
+from journey_mcp.core.errors import UnknownTask
+from journey_mcp.server import make_server
+from journey_mcp.server.extensions import tasks
+from journey_mcp.server.extensions.tasks import Context, Plain, TaskSource, TaskView
 from journey_mcp.settings import Settings
 
 
@@ -150,15 +151,15 @@ class Fixture:
         """Answer, as every tool may: at once, with a question, or with a task."""
         given = params.arguments or {}
         if self.needs_task:
-            tasks_extension.require_declared(ctx)
+            tasks.require_declared(ctx)
         if self.asks_for:
             answer: Any = (params.input_responses or {}).get(self.asks_for)
             if answer is None:
                 request = types.ElicitRequest.model_validate(_question(self.asks_for))
                 return types.InputRequiredResult(input_requests={self.asks_for: request}, request_state="asked")
             given = {**given, **answer.content}
-        if self.becomes_task and tasks_extension.is_declared(ctx):
-            return tasks_extension.created(jobs.start(self.body, given))
+        if self.becomes_task and tasks.is_declared(ctx):
+            return tasks.created(jobs.start(self.body, given))
         return await self.body(given, Job("none"))
 
     def listed(self, name: str) -> types.Tool:
@@ -209,7 +210,7 @@ async def fixture_server(settings: Settings) -> AsyncIterator[Server[Any]]:
 
         server.add_request_handler("tools/list", listing.params_type, list_tools)
         server.add_request_handler("tools/call", calling.params_type, call_tool)
-        tasks_extension.install(server, open_jobs)
+        tasks.install(server, open_jobs)
         yield server
         group.cancel_scope.cancel()
 

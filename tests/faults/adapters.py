@@ -15,16 +15,16 @@ from manual_clock import ManualClock
 from support import environment_of
 
 from journey_mcp import sandbox
-from journey_mcp.blobs import Blobs
-from journey_mcp.connections import Connections, open_connections
-from journey_mcp.errors import InvalidRequest, JourneyError, RateLimited, Unreachable
-from journey_mcp.fetching import SafeHttpClient, Trusted
-from journey_mcp.images import OutputImage
-from journey_mcp.pictures import Pictures, Source
-from journey_mcp.requests import ImageRequest, PreparedRequest
+from journey_mcp.core.errors import InvalidRequest, JourneyError, RateLimited, Unreachable
+from journey_mcp.core.images import OutputImage
+from journey_mcp.core.requests import ImageRequest, PreparedRequest
+from journey_mcp.core.tasks import Handle, Prediction, new_task_id
+from journey_mcp.media.blobs import Blobs
+from journey_mcp.media.workers import Workers
+from journey_mcp.net.safe_http import SafeHttpClient, Trusted
+from journey_mcp.providers.clients import Connections, open_connections
 from journey_mcp.settings import read_settings
-from journey_mcp.tasks import Handle, Prediction, new_task_id
-from journey_mcp.workers import Workers
+from journey_mcp.studio.inputs import Pictures, Source
 
 from .cases import Case, Route
 from .striking import place_of, striking

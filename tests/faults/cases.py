@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from support import wish
 
-from journey_mcp.requests import ImageRequest
+from journey_mcp.core.requests import ImageRequest
 
 from . import faults
 from .faults import Fault

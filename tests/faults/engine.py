@@ -20,14 +20,14 @@ from starlette.responses import Response
 from starlette.routing import Route as Endpoint
 from support import SERVICES, running_studio, serving
 
-from journey_mcp.connections import ADAPTERS
-from journey_mcp.images import OutputImage
+from journey_mcp.core.images import OutputImage
+from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.core.tasks import Handle, Prediction, Task
+from journey_mcp.providers.clients import ADAPTERS
 from journey_mcp.registry import Offer
-from journey_mcp.requests import PreparedRequest
 from journey_mcp.settings import read_settings
 from journey_mcp.store import Store, open_store
 from journey_mcp.studio import Studio
-from journey_mcp.tasks import Handle, Prediction, Task
 
 from .adapters import Decision, Raised, Script
 from .cases import BFL

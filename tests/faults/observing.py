@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from manual_clock import ManualClock
 from support import created
 
-from journey_mcp.errors import InvalidRequest
-from journey_mcp.requests import ImageRequest
+from journey_mcp.core.errors import InvalidRequest
+from journey_mcp.core.principals import LOCAL
+from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.tasks import Status, Submission, Task
 from journey_mcp.store import Store
-from journey_mcp.studio import LOCAL, Studio
-from journey_mcp.tasks import Status, Submission, Task
+from journey_mcp.studio import Studio
 
 from .cases import Case
 from .faults import NOWHERE

@@ -18,9 +18,9 @@ from support import SERVICES
 from journey_mcp.handshake import answers
 from journey_mcp.handshake.answers import CHANGE_TOOLS, Answers, recorded_tools
 from journey_mcp.registry import load
-from journey_mcp.server import frames
-from journey_mcp.server.tool_set import read_tool_set
+from journey_mcp.server.transports import frames
 from journey_mcp.settings import read_settings, variables
+from journey_mcp.tools.tool_set import read_tool_set
 
 KEYS = {key: provider for provider, (key, _) in SERVICES.items()}
 RECORDED = [[key] for key in KEYS] + [list(KEYS)]

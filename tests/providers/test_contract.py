@@ -29,9 +29,7 @@ from starlette.routing import Route
 from support import serving
 
 from journey_mcp import registry, sandbox
-from journey_mcp.accounts import accounts_of
-from journey_mcp.connections import ADAPTERS
-from journey_mcp.errors import (
+from journey_mcp.core.errors import (
     CredentialsRejected,
     JourneyError,
     OutOfCredits,
@@ -41,14 +39,16 @@ from journey_mcp.errors import (
     Unreachable,
     UpstreamError,
 )
-from journey_mcp.images import InputImage
+from journey_mcp.core.images import InputImage
+from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.core.tasks import Handle, Prediction, Status
 from journey_mcp.providers import Cancels, Notifies, Provider, TellsBalance, Uploads
-from journey_mcp.providers.client import ASK_WITHIN_S, LONGEST_SUBMIT_S, new_http_client, read_url
+from journey_mcp.providers.accounts import accounts_of
+from journey_mcp.providers.clients import ADAPTERS
+from journey_mcp.providers.http import ASK_WITHIN_S, LONGEST_SUBMIT_S, new_http_client, read_url
 from journey_mcp.registry import Offer
 from journey_mcp.registry.facts import Feature
-from journey_mcp.requests import PreparedRequest
 from journey_mcp.settings import read_settings
-from journey_mcp.tasks import Handle, Prediction, Status
 
 REGISTRY = registry.load()
 PROVIDERS = tuple(REGISTRY.providers)

@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import statements
 
-from journey_mcp.budgets import parse_limits
-from journey_mcp.errors import Failure
-from journey_mcp.images import OutputImage
-from journey_mcp.notices import Notice
-from journey_mcp.requests import ImageRequest
+from journey_mcp.core.errors import Failure
+from journey_mcp.core.images import OutputImage
+from journey_mcp.core.limits import parse_limits
+from journey_mcp.core.notices import Notice
+from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.tasks import Cost, EqualCall, Prediction, Status, Submission, Task, new_task_id
 from journey_mcp.store import Store, open_store
 from journey_mcp.store.cooldowns import Cooldown
-from journey_mcp.tasks import Cost, EqualCall, Prediction, Status, Submission, Task, new_task_id
 
 URLS: Mapping[str, Callable[[Path], str]] = {"sqlite": lambda folder: f"sqlite:///{folder / 'tasks.db'}"}
 """The address of an empty database, by the name of its kind."""

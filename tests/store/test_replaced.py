@@ -11,10 +11,10 @@ import pytest
 import sqlalchemy as sa
 from support import created, database_of_version, make_environment, wish
 
-from journey_mcp.errors import OverBudget, SetupError
-from journey_mcp.requests import ImageRequest
+from journey_mcp.core.errors import OverBudget, SetupError
+from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.tasks import Status, Task
 from journey_mcp.store import Store, migrations, open_store
-from journey_mcp.tasks import Status, Task
 
 TASK = Task(
     id="tsk_a",

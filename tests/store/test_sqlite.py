@@ -14,11 +14,11 @@ import pytest
 import sqlalchemy as sa
 from support import database_of_version, explained, statements
 
-from journey_mcp.errors import SetupError
-from journey_mcp.requests import ImageRequest
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.tasks import Cost, EqualCall, Task
 from journey_mcp.store import Store, migrations, open_store
 from journey_mcp.store.cooldowns import Cooldown
-from journey_mcp.tasks import Cost, EqualCall, Task
 
 TASK = Task(
     id="tsk_a",

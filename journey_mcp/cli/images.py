@@ -1,0 +1,328 @@
+"""`imagine`, `edit` and `fetch`: the tools' work for a person who waits, and the pictures as files."""
+
+import math
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from journey_mcp.cli import console, saving
+from journey_mcp.cli.progress import bar
+from journey_mcp.cli.wording import for_people, to_person
+from journey_mcp.core.errors import InvalidArguments, JourneyError, UnknownTask
+from journey_mcp.core.images import ImageId
+from journey_mcp.core.requests import ImageRequest, Tool
+from journey_mcp.core.tasks import SANDBOX, Status, Submission, Task
+from journey_mcp.engine.budget import ConfirmationRequest
+from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.registry import Catalog
+from journey_mcp.settings import Settings
+from journey_mcp.startup import ready_settings
+from journey_mcp.studio import Studio, open_studio
+from journey_mcp.tools import argument_values, arguments, availability, results
+from journey_mcp.tools.argument_names import Surroundings
+from journey_mcp.tools.tool_set import read_tool_set
+
+_MOST_AT_ONCE = 20
+_GRID = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """What shall become of the result."""
+
+    output: Path | None
+    force: bool
+    wait_s: float | None
+    """`None`: until it is finished."""
+    as_json: bool
+    fresh: bool = False
+    """Make a new task whatever equal ones there are."""
+
+    @property
+    def seconds(self) -> float:
+        """How long to wait."""
+        return math.inf if self.wait_s is None else self.wait_s
+
+
+@dataclass(kw_only=True)
+class _Open:
+    """What goes on without us when the person stops waiting; filled while the command runs."""
+
+    output_options: OutputOptions
+    tasks: list[Task] = field(default_factory=list)
+
+
+_Work = Callable[[_Open], Awaitable[int]]
+
+
+def create(tool: Tool, given: dict[str, Any], output_options: OutputOptions) -> int:
+    """Make or edit a picture; the exit code.
+
+    Raises:
+        JourneyError: nothing was made.
+    """
+    settings = ready_settings()
+    kind = arguments.EditImage if tool == "edit_image" else arguments.Imagine
+    tool_set = read_tool_set(settings)
+    asked = arguments.read(kind, tool, given, Surroundings(catalog=tool_set.catalog, defaults=tool_set.defaults))
+    request = arguments.image_request(tool, asked, tool_set.defaults)
+    return _run(partial(_create, settings, request, output_options), output_options)
+
+
+def fetch(task_ids: Sequence[str], output_options: OutputOptions) -> int:
+    """Wait for tasks, show them, and save the pictures of a single one; the exit code.
+
+    Raises:
+        JourneyError: none of the tasks is known, or what is asked for cannot be done.
+    """
+    ids = _ids(task_ids)
+    if len(ids) > _MOST_AT_ONCE:
+        raise InvalidArguments(f"fetch takes at most {_MOST_AT_ONCE} tasks at once; {len(ids)} were given.")
+    if output_options.output is not None and len(ids) != 1:
+        raise InvalidArguments(f"-o saves the pictures of one task; {len(ids)} were given.")
+    return _run(partial(_fetch, ready_settings(), ids, output_options), output_options)
+
+
+def cancel(task_ids: Sequence[str], *, as_json: bool) -> int:
+    """End tasks, and say what became of each; the exit code.
+
+    Raises:
+        JourneyError: none of the tasks is known.
+    """
+    output_options = OutputOptions(output=None, force=False, wait_s=0, as_json=as_json)
+    return _run(partial(_cancel, ready_settings(), _ids(task_ids), output_options), output_options)
+
+
+def _ids(texts: Sequence[str]) -> list[str]:
+    """The tasks that are named, perhaps several in one text, or by one of their images; each once."""
+    named = argument_values.task_ids(list(texts))
+    return list(dict.fromkeys(image.task_id if (image := ImageId.parse(id_)) else id_ for id_ in named))
+
+
+async def _cancel(settings: Settings, ids: list[str], output_options: OutputOptions, _going_on: _Open) -> int:
+    async with open_studio(settings) as studio:
+        ended = await studio.cancel(ids)
+        if not ended:
+            raise _unknown(ids[0], studio)
+        tasks = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in ended.items()}
+        return await _list(studio, ids, tasks, output_options)
+
+
+def _run(work: _Work, output_options: OutputOptions) -> int:
+    """Do the work. Ctrl-C ends the waiting, not the tasks: it is said how to come back to them."""
+    going_on = _Open(output_options=output_options)
+    try:
+        return anyio.run(work, going_on)
+    except KeyboardInterrupt:
+        for line in _farewell(going_on):
+            console.remark(line)
+        return console.INTERRUPTED
+
+
+async def _create(settings: Settings, request: ImageRequest, output_options: OutputOptions, going_on: _Open) -> int:
+    async with open_studio(settings) as studio:
+        if output_options.output is not None:
+            saving.check_writable(
+                _possible(output_options.output, request, studio.catalog), replace=output_options.force
+            )
+        created = await studio.create(request, fresh=output_options.fresh, confirm=_ask if sys.stdin.isatty() else None)
+        task = created.task
+        if created.notice:
+            console.remark(to_person(created.notice))
+        going_on.tasks = [task]
+        console.remark(f"Task {task.id}: {task.request.model} at {task.provider}.")
+        try:
+            with bar(f"{task.request.model}: sent") as report:
+                task = await studio.wait_for_new(task, output_options.seconds, report)
+        except anyio.get_cancelled_exc_class():
+            going_on.tasks = [await _as_it_stands(studio, task)]
+            raise
+        going_on.tasks = [task]
+        studio.delivered([task])
+        return await _conclude(studio, task, output_options)
+
+
+async def _ask(question: ConfirmationRequest) -> bool:
+    return await console.ask(f"Do you want an image with {question}? It is above {question.limit}.")
+
+
+def _possible(output: Path, request: ImageRequest, catalog: Catalog) -> list[Path]:
+    """The files that may be written; which offer will run the request is not known yet."""
+    forms = {offer.result for offer in catalog.offers.get(request.model, ())}
+    single = saving.targets(output, 1) if forms != {"grid"} else []
+    return single + (saving.targets(output, _GRID) if "grid" in forms else [])
+
+
+async def _fetch(settings: Settings, ids: list[str], output_options: OutputOptions, going_on: _Open) -> int:
+    async with open_studio(settings) as studio:
+        known = await studio.fetch(ids)
+        if not known:
+            raise _unknown(ids[0], studio)
+        if output_options.output is not None:
+            saving.check_writable(
+                saving.targets(output_options.output, max(1, len(known[ids[0]].images))), replace=output_options.force
+            )
+        for task in known.values():
+            if reason := studio.elsewhere(task):
+                console.remark(f"{task.id} is not asked for: {reason}")
+        going_on.tasks = list(known.values())
+        with bar(f"{len(known)} task(s)") as report:
+            known |= await studio.fetch(list(known), seconds=output_options.seconds, report=report)
+        going_on.tasks = list(known.values())
+        studio.delivered(going_on.tasks)
+        if output_options.output is not None:
+            return await _conclude(studio, known[ids[0]], output_options, as_list=True)
+        return await _list(studio, ids, known, output_options)
+
+
+async def _list(studio: Studio, ids: list[str], known: dict[str, Task], output_options: OutputOptions) -> int:
+    """Show tasks without saving anything."""
+    available = await availability.look(list(known.values()))
+    plain = [
+        results.task_object(known[id_], now=studio.now(), with_prompt=True, available=available)
+        if id_ in known
+        else results.failed_object(_unknown(id_, studio).failure, task_id=id_)
+        for id_ in ids
+    ]
+    if output_options.as_json:
+        console.result_json({"tasks": plain})
+    else:
+        console.result(results.listing_text([_said(one, known.get(one["task_id"])) for one in plain]))
+    has_failed = len(known) < len(ids) or any(_has_failed(task) for task in known.values())
+    return console.FAILED if has_failed else console.FINE
+
+
+async def _conclude(studio: Studio, task: Task, output_options: OutputOptions, *, as_list: bool = False) -> int:
+    """Show one task and save its pictures; the exit code."""
+    available = await availability.look([task])
+    plain = results.task_object(task, now=studio.now(), with_prompt=as_list, available=available)
+    if output_options.as_json:
+        console.result_json({"tasks": [plain]} if as_list else plain)
+    else:
+        text = results.as_text(_said(plain, task))
+        # a failure is no result: it shall not end up in a file or a pipe
+        (console.remark if _has_failed(task) else console.result)(text)
+    if _has_failed(task):
+        return console.FAILED
+    if task.submission is Submission.SENT:
+        console.remark("Staying for the provider's answer, which would be lost otherwise; Ctrl-C leaves all the same.")
+    if task.submission is Submission.PREPARED and not as_list:
+        console.remark("It is still queued, and ends with this command: unsent, and free. A longer --wait lets it go.")
+    if output_options.output is None:
+        if task.provider == SANDBOX:
+            console.remark(
+                "This command's sandbox, its pictures included, ends here: save them with -o, "
+                "or keep one running with `journey-mcp sandbox --port 8787`."
+            )
+        return console.FINE
+    if not task.status.is_final:
+        console.remark(
+            f"Nothing is saved yet. To wait for it: {_to_go_on([task], replace(output_options, wait_s=None))}"
+        )
+        return console.FAILED
+    return await _save(task, output_options.output, output_options, studio.safe_http.with_trusted(task.base_url))
+
+
+async def _save(task: Task, output: Path, output_options: OutputOptions, safe_http: SafeHttpClient) -> int:
+    """Save all pictures of a task; one that cannot be saved does not keep the others from it."""
+    count = 0
+    # with --json, stdout holds the one object and nothing else
+    say = console.remark if output_options.as_json else console.result
+    paths = saving.targets(output, len(task.images))
+    if len(paths) > 1:
+        console.remark(f"{len(paths)} pictures: {paths[0].name} to {paths[-1].name}.")
+    for path, image in zip(paths, task.images, strict=True):
+        try:
+            saved = await saving.save(image, path, safe_http, replace=output_options.force)
+        except JourneyError as error:
+            console.error(error)
+            continue
+        count += 1
+        say(f"Saved {saved.path}")
+        if saved.is_misnamed:
+            console.remark(f"{saved.path.name} is a {saved.format.upper()} picture, whatever its name says.")
+    if count == len(paths):
+        return console.FINE
+    again = replace(output_options, force=output_options.force or count > 0)  # those that are saved exist by now
+    console.remark(f"To try again: {_to_go_on([task], again)}")
+    return console.FAILED
+
+
+async def _as_it_stands(studio: Studio, task: Task) -> Task:
+    """The task as far as it came, for a command that is being interrupted."""
+    known: dict[str, Task] = {}
+    with anyio.CancelScope(shield=True):
+        known = await studio.fetch([task.id])
+    return known.get(task.id, task)
+
+
+def _farewell(going_on: _Open) -> list[str]:
+    """What a person who stops waiting has to know."""
+    tasks = going_on.tasks
+    running = [task for task in tasks if not task.status.is_final]
+    if not tasks:
+        return ["Stopped; nothing was sent."]
+    if all(task.provider == SANDBOX for task in running) and running:
+        return ["Stopped, and the sandbox with it; nothing was charged."]
+    lines = [
+        f"{task.id} was still queued: nothing was sent or charged."
+        if task.submission is Submission.PREPARED
+        else f"{task.provider} had not confirmed {task.id}: it may be charged all the same."
+        for task in running
+        if task.submission is not Submission.ACCEPTED
+    ]
+    return [f"Stopped waiting. To come back: {_to_go_on(tasks, going_on.output_options)}", *lines]
+
+
+def _to_go_on(tasks: Sequence[Task], output_options: OutputOptions) -> str:
+    """The command that waits for these tasks and does with them what was asked for."""
+    words = ["journey-mcp", "fetch", *(task.id for task in tasks)]
+    if output_options.wait_s is not None:
+        words += ["--wait", f"{output_options.wait_s:g}"]
+    if output_options.output is not None:
+        words += ["-o", str(output_options.output)]
+    words += ["--force"] * output_options.force + ["--json"] * output_options.as_json
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def _said(plain: dict[str, Any], task: Task | None) -> dict[str, Any]:
+    """A task's object as it is said to people."""
+    said = {**plain, "next_step": _next_step(task, plain) or for_people(plain.get("next_step", ""))}
+    if "notices" in plain:
+        said["notices"] = [to_person(notice) for notice in plain["notices"]]
+    if "error" in plain:
+        said["error"] = {**plain["error"], "message": to_person(plain["error"]["message"])}
+    return said
+
+
+def _next_step(task: Task | None, plain: dict[str, Any]) -> str | None:
+    """The next step in the words of the command line; `None`: the tools' words do, translated."""
+    if task is None:
+        return "`journey-mcp tasks` lists the newest."
+    if task.provider == SANDBOX:
+        return "`journey-mcp sandbox --port 8787` runs a sandbox that lasts from one command to the next."
+    if not task.status.is_final:
+        return f"`journey-mcp fetch {task.id}` waits for it. The same command again joins it."
+    usable = [image["id"] for image in plain.get("images", ()) if "url" in image or "path" in image]
+    if task.status is Status.SUCCEEDED and usable:
+        return f'`journey-mcp edit {usable[:2][-1]} "…"` changes a picture.'
+    return None
+
+
+def _unknown(task_id: str, studio: Studio) -> UnknownTask:
+    return UnknownTask(
+        f"There is no task {task_id[:80]!r}; tasks are kept {studio.settings.keep_days} days.",
+        next_step="`journey-mcp tasks` lists the newest.",
+    )
+
+
+def _has_failed(task: Task) -> bool:
+    return task.status in {Status.FAILED, Status.CANCELED}

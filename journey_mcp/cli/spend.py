@@ -1,0 +1,103 @@
+"""`spend`: what was spent, by day, model and provider."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import anyio
+
+from journey_mcp.cli import console
+from journey_mcp.core.tasks import SANDBOX, Unit
+from journey_mcp.engine.budget import unknown_cost
+from journey_mcp.settings import Settings
+from journey_mcp.startup import ready_settings
+from journey_mcp.store import Spending, open_store
+
+_DAY_S = 86400.0
+_UNITS: tuple[Unit, ...] = ("credits", "usd")
+_COSTS = "Costs are what the provider told, else what the registry's table says. Credits are each provider's own money."
+
+
+def spend(days: int, *, as_json: bool) -> None:
+    """Show what was spent in the last days: as a table and, at a terminal, bars; or as JSON.
+
+    Raises:
+        SetupError: the database cannot be read.
+    """
+    settings = ready_settings()
+    spent = anyio.run(_read, settings, time.time() - days * _DAY_S)
+    rows = [_row(key, parts) for key, parts in _grouped(spent).items()]
+    if as_json:
+        console.result_json({"days": days, "spent": rows, "budget": settings.budget})
+    elif not rows:
+        console.remark(f"Nothing was spent in the last {days} days.")
+    else:
+        _show(rows)
+        for remark in _remarks(rows, settings):
+            console.remark(remark)
+
+
+async def _read(settings: Settings, since: float) -> list[Spending]:
+    async with open_store(settings.resolved_database_url()) as store:
+        return [one for one in await store.spendings(since=since) if one.is_sent and one.provider != SANDBOX]
+
+
+def _grouped(spent: Iterable[Spending]) -> dict[tuple[str, str, str], list[Spending]]:
+    groups: dict[tuple[str, str, str], list[Spending]] = {}
+    for one in spent:
+        day = f"{datetime.fromtimestamp(one.at, UTC):%Y-%m-%d}"
+        groups.setdefault((day, one.provider, one.model), []).append(one)
+    return dict(sorted(groups.items(), key=lambda group: (_newest_first(group[0][0]), *group[0][1:])))
+
+
+def _newest_first(day: str) -> int:
+    return -int(day.replace("-", ""))
+
+
+def _row(key: tuple[str, str, str], parts: Sequence[Spending]) -> dict[str, Any]:
+    day, provider, model = key
+    return {
+        "day": day,
+        "provider": provider,
+        "model": model,
+        "tasks": len(parts),
+        **{unit: _told(sum(part.counted.get(unit, 0) for part in parts if part.unit == unit)) for unit in _UNITS},
+        "told_by_provider": sum(part.is_told for part in parts),
+        "without_price": sum(part.unit is None for part in parts),
+        "unconfirmed": sum(part.is_unclear for part in parts),
+    }
+
+
+def _told(amount: Decimal | int) -> str:
+    return f"{Decimal(amount).normalize():f}"
+
+
+def _show(rows: Sequence[Mapping[str, Any]]) -> None:
+    names = ("day", "provider", "model", "tasks", "credits", "usd", "without_price", "unconfirmed")
+    columns = ("Day", "Provider", "Model", "Tasks", "Credits", "USD", "Without price", "Unconfirmed")
+    console.table(columns, [[str(row[name]) for name in names] for row in rows])
+    for provider in dict.fromkeys(row["provider"] for row in rows):
+        for unit in _UNITS:
+            console.bars(f"{provider}, {unit} per day", _by_day(rows, provider, unit))
+
+
+def _by_day(rows: Sequence[Mapping[str, Any]], provider: str, unit: Unit) -> dict[str, Decimal]:
+    days: dict[str, Decimal] = {}
+    for row in rows:
+        if row["provider"] == provider and (amount := Decimal(row[unit])):
+            days[row["day"]] = days.get(row["day"], Decimal(0)) + amount
+    return days
+
+
+def _remarks(rows: Sequence[Mapping[str, Any]], settings: Settings) -> Iterable[str]:
+    yield _COSTS
+    if unpriced := sum(row["without_price"] for row in rows):
+        counted = " or ".join(f"{_told(amount)} {unit}" for unit, amount in unknown_cost(settings).items())
+        yield (
+            f"The price of {unpriced} of the tasks is not known: what they cost is in no column. "
+            f"Against budgets such a one counts {counted} now, as its provider charges (JOURNEY_MCP_UNKNOWN_COST)."
+        )
+    if unclear := sum(row["unconfirmed"] for row in rows):
+        yield f"{unclear} of the tasks were sent and never answered: perhaps they were not charged."

@@ -1,0 +1,138 @@
+"""Limits on spending, as a person writes them: `8credits/call,100credits/day@journeyapi,2usd/day`.
+
+A limit counts what is charged in its unit: one in credits for each provider by itself, since credits of two providers
+are not the same money; one in dollars for all together. Credits count as dollars only where a person gives their price.
+Numbers only: who spent what, the store knows.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from journey_mcp.core.tasks import Charges, Cost, Unit
+
+PERIODS: Mapping[str, float | None] = {"call": 0.0, "hour": 3600.0, "day": 86400.0, "total": None}
+"""Seconds; `None` is for ever."""
+UNKNOWN_COST: Charges = {"credits": Decimal(8), "usd": Decimal("0.10")}
+"""What an image counts when its price is not known, unless a person says otherwise."""
+_AMOUNT = r"(\d{1,9}(?:\.\d{1,6})?)\s*(credits|usd)"
+_LIMIT = re.compile(rf"{_AMOUNT}\s*/\s*(call|hour|day|total)(?:\s*@\s*([a-z0-9_-]+))?", re.IGNORECASE)
+_MONEY = re.compile(_AMOUNT, re.IGNORECASE)
+_PRICE = re.compile(rf"{_AMOUNT}\s*@\s*([a-z0-9_-]+)", re.IGNORECASE)
+CreditPrices = Mapping[str, Decimal]
+"""US dollars for one credit, by provider."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limit:
+    """How much may be spent in a period."""
+
+    text: str
+    """As the person wrote it."""
+    amount: Decimal
+    unit: Unit
+    period: str
+    """One of `PERIODS`."""
+    provider: str | None = None
+    """The only one it is for."""
+    credit_prices: CreditPrices = field(default_factory=dict)
+    """At which credits count against a limit in dollars."""
+
+    def counted(self, provider: str, charges: Charges) -> Decimal | None:
+        """What a task at this provider counts in the limit's unit; `None`: the limit does not apply to it."""
+        if self.provider not in (None, provider):
+            return None
+        return amount_in(self.unit, charges, self.credit_prices.get(provider))
+
+    @property
+    def is_per_provider(self) -> bool:
+        """Whether what other providers cost does not count: credits are every provider's own money."""
+        return self.provider is not None or self.unit == "credits"
+
+    def since(self, now: float) -> float:
+        """From when on tasks count, in seconds of the Unix epoch."""
+        length_s = PERIODS[self.period]
+        return 0.0 if length_s is None else now - length_s
+
+
+def parse_limits(text: str, credit_prices: CreditPrices | None = None) -> tuple[Limit, ...]:
+    """Read a comma-separated list of `AMOUNT UNIT/PERIOD[@PROVIDER]`.
+
+    Raises:
+        ValueError: names the part that is none, and the form.
+    """
+    return tuple(_limit(part, credit_prices or {}) for part in _parts(text))
+
+
+def parse_credit_prices(text: str) -> CreditPrices:
+    """Read a comma-separated list of `AMOUNTusd@PROVIDER`, each provider once.
+
+    Raises:
+        ValueError: names the part that is none, and the form.
+    """
+    found: dict[str, Decimal] = {}
+    for part in _parts(text):
+        match = _PRICE.fullmatch(part)
+        provider = match[3].lower() if match else ""
+        if match is None or _unit(match[2]) != "usd" or provider in found:
+            raise ValueError(f"{part!r} must be AMOUNTusd@PROVIDER, such as 0.01usd@journeyapi, each provider once")
+        found[provider] = Decimal(match[1])
+    return found
+
+
+def parse_amounts(text: str) -> dict[Unit, Decimal]:
+    """Read a comma-separated list of `AMOUNT UNIT`, at most one of each unit.
+
+    Raises:
+        ValueError: names the part that is none, and the form.
+    """
+    found: dict[Unit, Decimal] = {}
+    for part in _parts(text):
+        match = _MONEY.fullmatch(part)
+        unit = _unit(match[2]) if match else None
+        if match is None or unit is None or unit in found:
+            raise ValueError(f"{part!r} must be an amount and a unit, such as 6credits or 0.50usd, each unit once")
+        found[unit] = Decimal(match[1])
+    return found
+
+
+def charge(cost: Cost | None, unit: Unit | None, unknown: Charges) -> Charges:
+    """What a task counts: its cost, else what unknown costs count in this unit, or in each where it is not known."""
+    if cost is not None:
+        return {cost.unit: cost.amount}
+    return unknown if unit is None else {unit: unknown[unit]}
+
+
+def amount_in(unit: Unit, charges: Charges, credit_price: Decimal | None) -> Decimal | None:
+    """The charges in this unit, credits as dollars where they have a price; `None` when there are none in it."""
+    if unit == "usd" and unit not in charges and "credits" in charges and credit_price is not None:
+        return charges["credits"] * credit_price
+    return charges.get(unit)
+
+
+def _limit(part: str, credit_prices: CreditPrices) -> Limit:
+    match = _LIMIT.fullmatch(part)
+    if match is None:
+        raise ValueError(
+            f"{part!r} must be AMOUNT UNIT/PERIOD[@PROVIDER], such as 100credits/day@journeyapi or 2usd/day"
+        )
+    return Limit(
+        text=part,
+        amount=Decimal(match[1]),
+        unit=_unit(match[2]),
+        period=match[3].lower(),
+        provider=match[4].lower() if match[4] else None,
+        credit_prices=credit_prices,
+    )
+
+
+def _unit(text: str) -> Unit:
+    return "usd" if text.lower() == "usd" else "credits"
+
+
+def _parts(text: str) -> list[str]:
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    if parts and not all(parts):
+        raise ValueError(f"{text!r} has an empty part")
+    return parts

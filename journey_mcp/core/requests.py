@@ -1,0 +1,139 @@
+"""What a caller wants, in our words. Knows no provider."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from journey_mcp.core.errors import InvalidWebhook
+from journey_mcp.core.images import InputImage
+from journey_mcp.core.redaction import without_userinfo
+
+Tool = Literal["imagine", "edit_image"]
+
+OPTIONS = (
+    "aspect_ratio",
+    "width",
+    "height",
+    "resolution",
+    "output_format",
+    "negative_prompt",
+    "seed",
+    "prompt_upsampling",
+    "safety_tolerance",
+    "guidance",
+    "steps",
+)
+"""The arguments beyond prompt and pictures that an offer may or may not take."""
+
+LONGEST_PROMPT = 32_000
+"""Characters of a prompt that are taken at all; an offer may take fewer."""
+LONGEST_NEGATIVE_PROMPT = 4_000
+"""The same of a negative prompt; no provider states more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageRequest:
+    """One wish for a picture: made new by `imagine`, or from a given one by `edit_image`."""
+
+    tool: Tool
+    prompt: str
+    model: str
+    image: str | None = None
+    """The picture to edit: a URL, a data URI, a local file, or the id of an earlier output image."""
+    reference_images: tuple[str, ...] = ()
+    """Pictures that guide, in the same forms."""
+    mask: str | None = None
+    """Same size as `image`; white is redrawn."""
+    aspect_ratio: str | None = None
+    """`W:H`, or a word that an offer takes in its place."""
+    width: int | None = None
+    """In pixels, as `height`."""
+    height: int | None = None
+    resolution: str | None = None
+    output_format: str | None = None
+    negative_prompt: str | None = None
+    seed: int | None = None
+    prompt_upsampling: bool | None = None
+    """The provider may enrich the prompt."""
+    safety_tolerance: int | None = None
+    """0 is strictest."""
+    guidance: float | None = None
+    """How closely the picture follows the prompt."""
+    steps: int | None = None
+    webhook_url: str | None = None
+    provider: str | None = None
+    """The only one that may run it."""
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """All pictures given, the one to edit first; the mask is none of them."""
+        return ((self.image,) if self.image is not None else ()) + self.reference_images
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The given ones among `OPTIONS`."""
+        return {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}
+
+    def as_plain(self) -> dict[str, Any]:
+        """Plain data for storage: absent means not given."""
+        plain = {fact.name: getattr(self, fact.name) for fact in fields(self)}
+        plain["reference_images"] = list(self.reference_images)
+        return {name: value for name, value in plain.items() if value not in (None, [])}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "ImageRequest":
+        """The opposite of `as_plain`."""
+        return cls(**{**plain, "reference_images": tuple(plain.get("reference_images", ()))})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Webhook:
+    """Where a provider tells us of one task, besides being asked."""
+
+    url: str
+    secret: str = field(repr=False)
+    """For this task alone; sent back, or used to sign, where the protocol has a field for it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreparedRequest:
+    """A request as one offer takes it: every argument is known to fit, every picture is there."""
+
+    prompt: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Those of `OPTIONS` that are sent."""
+    images: tuple[InputImage, ...] = ()
+    """The one to edit first."""
+    mask: InputImage | None = None
+    webhook: Webhook | None = None
+
+
+def is_web_address(text: str) -> bool:
+    """HTTP or HTTPS, with a host, and nothing around it."""
+    return _has_scheme_and_host(text, {"http", "https"})
+
+
+def check_webhook_url(url: str) -> None:
+    """Refuse a webhook address that is not HTTPS.
+
+    Raises:
+        InvalidWebhook: names the address.
+    """
+    if not _has_scheme_and_host(url, {"https"}):
+        raise InvalidWebhook(f"webhook_url={without_userinfo(url)[:120]!r} is not an HTTPS URL.")
+
+
+def webhook_host(url: str) -> str:
+    """The host of a webhook address, with its port where it names one: what is slow or gone is the same there."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower().removesuffix(":443")
+
+
+def _has_scheme_and_host(url: str, schemes: set[str]) -> bool:
+    if any(character.isspace() or not character.isprintable() for character in url):
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""What happens to a task after it is accepted: journal, queue, submission, polling, webhooks, budget."""

@@ -1,0 +1,263 @@
+"""The brake on spending: what a call counts, whether the limits leave room for it, and when they do again."""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from journey_mcp.core.clock import duration, timestamp
+from journey_mcp.core.errors import NotConfirmed, OverBudget
+from journey_mcp.core.limits import (
+    PERIODS,
+    UNKNOWN_COST,
+    CreditPrices,
+    Limit,
+    amount_in,
+    charge,
+    parse_amounts,
+    parse_credit_prices,
+    parse_limits,
+)
+from journey_mcp.core.tasks import Charges, Cost, Task, Unit
+from journey_mcp.registry import Catalog, Offer
+from journey_mcp.settings import Settings
+from journey_mcp.store import Store
+
+_RAISE = "Choose a cheaper model, or ask the person to raise JOURNEY_MCP_BUDGET."
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfirmationRequest:
+    """What a person is asked to agree to."""
+
+    model: str
+    provider: str
+    amount: Decimal
+    unit: Unit
+    bound: Decimal
+    """Above which is asked, in the same unit."""
+    credits: Decimal | None = None
+    """What the amount is in the provider's credits, where it is dollars by the price of a credit."""
+    is_known: bool = True
+    """The provider tells its price; otherwise it is what unknown prices count."""
+
+    @property
+    def limit(self) -> str:
+        """The setting that asks, with its bound."""
+        return f"JOURNEY_MCP_CONFIRM_ABOVE ({self.bound:f} {self.unit})"
+
+    def __str__(self) -> str:
+        price = _price(self.amount, self.unit, self.credits)
+        told = f"for about {price}" if self.is_known else f"whose price is not known (it counts as {price})"
+        return f"{self.model} at {self.provider} {told}"
+
+
+def unknown_cost(settings: Settings) -> Charges:
+    """What an image whose price is not known counts, by the unit that its provider charges in."""
+    return {**UNKNOWN_COST, **parse_amounts(settings.unknown_cost)}
+
+
+def unit_of(offer: Offer, catalog: Catalog, credit_prices: CreditPrices) -> Unit | None:
+    """What an offer is charged in, as far as the registry or the price of a credit tells."""
+    return catalog.unit_of(offer) or ("credits" if offer.provider in credit_prices else None)
+
+
+Confirm = Callable[[ConfirmationRequest], Awaitable[bool]]
+"""Asks a person; whether they agree."""
+
+
+class Budget:
+    """The limits of one configuration over what the store knows."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._store = store
+        self._credit_prices = parse_credit_prices(settings.credit_price or "")
+        limits = parse_limits(settings.budget or "", self._credit_prices)
+        self._of_call = [limit for limit in limits if limit.period == "call"]
+        self._of_time = [limit for limit in limits if limit.period != "call"]
+        self._unknown = unknown_cost(settings)
+        self._confirm_above = parse_amounts(settings.confirm_above or "")
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether a call may be refused or asked about."""
+        return bool(self._of_call or self._of_time or self._confirm_above)
+
+    def charges(self, offer: Offer, catalog: Catalog, cost: Cost | None) -> Charges:
+        """What a task of this estimated cost counts at an offer."""
+        return charge(cost, unit_of(offer, catalog, self._credit_prices), self._unknown)
+
+    def question(self, task: Task) -> ConfirmationRequest | None:
+        """What a person has to agree to; `None` when nobody has to."""
+        for unit, bound in self._confirm_above.items():
+            amount = amount_in(unit, task.charges, self._credit_prices.get(task.provider))
+            if amount is not None and amount > bound:
+                return ConfirmationRequest(
+                    model=task.request.model,
+                    provider=task.provider,
+                    amount=amount,
+                    unit=unit,
+                    bound=bound,
+                    credits=_credits_behind(unit, task),
+                    is_known=task.cost is not None,
+                )
+        return None
+
+    def limits(self, task: Task) -> Sequence[Limit]:
+        """The limits over a time that apply to a task."""
+        return [limit for limit, _ in _applying(self._of_time, task)]
+
+    def exceeds_call_limit(self, task: Task) -> OverBudget | None:
+        """The first limit on single calls that this task would pass; `None` when there is none."""
+        for limit, counted in _applying(self._of_call, task):
+            if counted > limit.amount:
+                return OverBudget(
+                    f"The budget {limit.text} is passed: {task.request.model} at {task.provider} counts "
+                    f"{_price(counted, limit.unit, _credits_behind(limit.unit, task))}, "
+                    f"and waiting does not change that.",
+                    next_step=f"Nothing was sent. {_RAISE}",
+                )
+        return None
+
+    def needs_confirmation(self, task: Task) -> NotConfirmed | None:
+        """Why a task may not move to where it stands now: nobody can be asked any more about what it costs there."""
+        if question := self.question(task):
+            return NotConfirmed(f"{question} is above {question.limit}, and the person was not asked about that.")
+        return None
+
+    async def passed(self, task: Task) -> OverBudget | None:
+        """The limit over a time that keeps this task out the longest; `None` when there is room."""
+        found: list[tuple[float, OverBudget]] = []
+        for limit, counted in _applying(self._of_time, task):
+            provider = task.provider if limit.is_per_provider else None
+            spent = await self._store.spendings(since=limit.since(task.created_at), provider=provider, but=task.id)
+            parts = [(one.at, limit.counted(one.provider, one.counted) or Decimal(0)) for one in spent]
+            if sum(amount for _, amount in parts) + counted > limit.amount:
+                free_at = _free_at(limit, counted, parts)
+                found.append((free_at, _over(limit, task, counted, parts, free_at)))
+        return max(found, key=lambda one: one[0])[1] if found else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reach:
+    """Which of the configured offers a limit applies to."""
+
+    setting: str
+    limit: str
+    """As the person wrote it."""
+    provider: str | None
+    """The only one that it is for."""
+    unit: Unit
+    covered: tuple[str, ...]
+    """The providers whose offers it applies to."""
+    missed: Mapping[str, Unit]
+    """The providers with offers that it does not apply to, and what these are charged in."""
+
+    def __str__(self) -> str:
+        missed = ", ".join(f"{name} charges in {unit}" for name, unit in self.missed.items())
+        if self.covered:
+            return f"{self.limit} covers {', '.join(self.covered)} only: {missed}"
+        why = missed or f"{self.provider} is not used"
+        return f"{self.limit} covers none of the configured offers: {why}"
+
+    @property
+    def next_step(self) -> str:
+        """What makes a limit that covers nothing cover something."""
+        if not self.missed:
+            return f"Set the key of {self.provider}, or correct {self.setting}."
+        if self.unit == "credits":
+            return f"Write it in usd in {self.setting}."
+        priced = ",".join(f"0.01usd@{name}" for name in self.missed)
+        return f"Write it in credits in {self.setting}, or say what a credit costs: JOURNEY_MCP_CREDIT_PRICE={priced}."
+
+
+def reaches(settings: Settings, catalog: Catalog) -> Iterator[Reach]:
+    """What every limit applies to, those of JOURNEY_MCP_BUDGET first."""
+    prices = parse_credit_prices(settings.credit_price or "")
+    for limit in parse_limits(settings.budget or "", prices):
+        yield _reach("JOURNEY_MCP_BUDGET", limit, catalog, prices)
+    for unit, bound in parse_amounts(settings.confirm_above or "").items():
+        asked = Limit(text=f"{bound:f}{unit}", amount=bound, unit=unit, period="call", credit_prices=prices)
+        yield _reach("JOURNEY_MCP_CONFIRM_ABOVE", asked, catalog, prices)
+
+
+def warn_of_idle_limits(settings: Settings, catalog: Catalog) -> None:
+    """Log every limit that applies to none of the configured offers: whoever set it takes it for a brake."""
+    for reach in reaches(settings, catalog):
+        if not reach.covered:
+            _log.warning("%s: %s. %s", reach.setting, reach, reach.next_step)
+
+
+def _reach(setting: str, limit: Limit, catalog: Catalog, prices: CreditPrices) -> Reach:
+    covered: dict[str, None] = {}
+    missed: dict[str, Unit] = {}
+    for offer in (offer for offers in catalog.offers.values() for offer in offers):
+        unit = unit_of(offer, catalog, prices)
+        if limit.provider not in (None, offer.provider):
+            continue
+        if unit is None or limit.counted(offer.provider, charge(None, unit, UNKNOWN_COST)) is not None:
+            covered[offer.provider] = None
+        else:
+            missed[offer.provider] = unit
+    return Reach(
+        setting=setting,
+        limit=limit.text,
+        provider=limit.provider,
+        unit=limit.unit,
+        covered=tuple(covered),
+        missed=missed,
+    )
+
+
+def _over(
+    limit: Limit, task: Task, counted: Decimal, parts: Sequence[tuple[float, Decimal]], free_at: float
+) -> OverBudget:
+    spent = sum((amount for _, amount in parts), Decimal(0))
+    is_ever_free = free_at < math.inf
+    again = "Waiting does not change that."
+    if is_ever_free:
+        again = f"There is room again in {duration(free_at - task.created_at)}, at {timestamp(free_at)}."
+    return OverBudget(
+        f"The budget {limit.text} is used up: {task.request.model} at {task.provider} counts "
+        f"{_price(counted, limit.unit, _credits_behind(limit.unit, task))}, {_shown(spent)} are spent, "
+        f"{_shown(max(limit.amount - spent, Decimal(0)))} are left. {again}",
+        next_step=f"Nothing was sent. {'Wait, or c' if is_ever_free else 'C'}{_RAISE[1:]}",
+        retry_after_s=round(free_at - task.created_at, 1) if is_ever_free else None,
+    )
+
+
+def _free_at(limit: Limit, counted: Decimal, parts: Sequence[tuple[float, Decimal]]) -> float:
+    """When enough of what was spent is older than the period; infinity when that never happens."""
+    length_s = PERIODS[limit.period]
+    if length_s is None or counted > limit.amount:
+        return math.inf
+    left = sum((amount for _, amount in parts), Decimal(0))
+    for at, amount in parts:
+        left -= amount
+        if left + counted <= limit.amount:
+            return at + length_s
+    return math.inf
+
+
+def _applying(limits: Sequence[Limit], task: Task) -> Iterator[tuple[Limit, Decimal]]:
+    """Those that apply to a task, each with what the task counts against it."""
+    for limit in limits:
+        if (counted := limit.counted(task.provider, task.charges)) is not None:
+            yield limit, counted
+
+
+def _credits_behind(unit: Unit, task: Task) -> Decimal | None:
+    """What a task costs in credits, when it counts in dollars by the price of a credit only."""
+    return task.charges.get("credits") if unit not in task.charges else None
+
+
+def _price(amount: Decimal, unit: Unit, credits_behind: Decimal | None) -> str:
+    told = f" ({_shown(credits_behind)} credits)" if credits_behind is not None else ""
+    return f"{_shown(amount)} {unit}{told}"
+
+
+def _shown(amount: Decimal) -> str:
+    return f"{amount.normalize():f}"

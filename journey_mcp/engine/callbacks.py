@@ -1,0 +1,69 @@
+"""Webhooks of providers: where each is told to report a task, and how long an unanswered request may still be told of.
+
+A webhook is a second road: for the answer that a creating request lost, and in place of frequent polls.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from journey_mcp.core.clock import timestamp
+from journey_mcp.core.errors import Failure
+from journey_mcp.core.requests import Webhook
+from journey_mcp.core.tasks import Submission, Task
+from journey_mcp.providers import Account
+from journey_mcp.providers.http import SUBMIT_WITHIN_S
+
+_TOKEN_LENGTH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackUrls:
+    """Where providers report tasks; nowhere when this process does not listen."""
+
+    public_url: str | None = None
+    """The address under which providers reach the listener."""
+
+    def of(self, task: Task, account: Account) -> Webhook | None:
+        """What the provider is given for this task; `None` where it calls no webhooks."""
+        secret = task.callback_secret
+        if self.public_url is None or secret is None or "webhook" not in account.features:
+            return None
+        return Webhook(url=f"{self.public_url}/{task.id}/{token_of(secret)}", secret=secret)
+
+    def callback_deadline(self, task: Task, account: Account, now: float) -> float | None:
+        """Until when a webhook may come of a request that leaves now.
+
+        That is as long as the request may work upstream, and then as long as the provider tries to deliver.
+        """
+        if self.of(task, account) is None:
+            return None
+        return now + (account.longest_run_s or SUBMIT_WITHIN_S) + (account.webhook_retries_s or 0.0)
+
+
+def token_of(secret: str) -> str:
+    """What a task's address carries besides its id.
+
+    One provider signs for the whole account: without this, what it says of one task could be told of another.
+    """
+    return hashlib.sha256(secret.encode()).hexdigest()[:_TOKEN_LENGTH]
+
+
+def unanswered(task: Task, failure: Failure, now: float) -> Task:
+    """What is right for a request that was sent and has no answer: it waits for its webhook, or ends with `failure`."""
+    if task.submission is Submission.ACCEPTED:
+        return task  # its webhook was quicker
+    if task.callback_deadline is None or now >= task.callback_deadline:
+        return task.failed(replace(failure, next_step=_where_to_look(task)), now)
+    return task.noticed_for_now(
+        f"{failure.message} {task.provider} may still report it until {timestamp(task.callback_deadline)}; "
+        "that is waited for, and nothing is sent again.",
+        now,
+    )
+
+
+def _where_to_look(task: Task) -> str:
+    sent_at = timestamp(task.updated_at)
+    return (
+        f"Do not simply repeat the call. Ask the person to look into the account at {task.provider} for a task of "
+        f"{task.request.model} made at about {sent_at}: if it is there, it was paid."
+    )

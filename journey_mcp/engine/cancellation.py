@@ -1,0 +1,48 @@
+"""Ending a task on request: here while it is queued, upstream where the provider can, and plainly said where not."""
+
+import anyio
+
+from journey_mcp.core.errors import JourneyError, SetupError
+from journey_mcp.core.tasks import Handle, Status, Submission, Task
+from journey_mcp.engine.outcomes import Delivery
+from journey_mcp.providers import Cancels, Provider
+from journey_mcp.registry import Offer
+
+_CHARGED = "it goes on there and will be charged; fetch_task gives its result"
+
+
+async def cancel(
+    task: Task, offer: Offer | None, provider: Provider, *, can_cancel: bool, delivery: Delivery
+) -> tuple[Task, str]:
+    """The task as it stands afterwards, and what became of the wish, in a sentence."""
+    if task.submission is Submission.PREPARED:
+        try:
+            # whoever is cancelled in between would leave it to nobody
+            with anyio.CancelScope(shield=True):
+                # one that waits in another process is taken from it: it cannot be sent there any more
+                await delivery.journal.take_unsent(task.id)
+                task = await delivery.journal.change(task.id, Task.called_off) or task
+        except SetupError as error:
+            return task, f"{error} It waits there, unsent."
+        if task.status is Status.CANCELED:
+            return task, "It was not sent yet and is ended; nothing is charged."
+    if task.status.is_final:
+        return task, f"It was {task.status} already."
+    if task.handle is None:
+        return task, f"Its request is on its way to {task.provider} and cannot be called back: {_CHARGED}."
+    if not (can_cancel and isinstance(provider, Cancels)):
+        return task, f"{task.provider} has no way to cancel: {_CHARGED}."
+    return await _canceled_upstream(task, task.handle, offer, provider, delivery)
+
+
+async def _canceled_upstream(
+    task: Task, handle: Handle, offer: Offer | None, provider: Cancels, delivery: Delivery
+) -> tuple[Task, str]:
+    try:
+        prediction = await provider.cancel(handle)
+    except JourneyError as error:
+        return task, f"{task.provider} did not cancel it ({error}): {_CHARGED}."
+    seen = await delivery.seen(task.id, prediction, offer) or task
+    if seen.status is Status.CANCELED or prediction.status is Status.CANCELED:
+        return seen, f"{task.provider} has ended it; what it ran so far may be charged."
+    return seen, f"{task.provider} was told to end it; it is {prediction.status}."

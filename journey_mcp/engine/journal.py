@@ -1,0 +1,240 @@
+"""The tasks that this process holds: in memory while they run, in the store after every change.
+
+Holding is by lease. A task whose lease was lost is somebody else's: what this process still hears of it is dropped.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import anyio
+from sqlalchemy.exc import SQLAlchemyError
+
+from journey_mcp.core.clock import Clock
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.limits import Limit
+from journey_mcp.core.tasks import Task
+from journey_mcp.engine.worker_id import new_worker_id
+from journey_mcp.store import Store
+
+LEASE_S = 6.0
+"""How long a task stays with a process that does not renew."""
+
+_log = logging.getLogger(__name__)
+
+
+class Watch:
+    """News of some tasks, for one that waits."""
+
+    def __init__(self) -> None:
+        self.latest: dict[str, Task] = {}
+        """The newest state of those that changed since they were last taken out."""
+        self._event = anyio.Event()
+
+    async def wait(self, clock: Clock, seconds: float) -> None:
+        """Until there is news, at most so long."""
+        if not self.latest:
+            self._event = anyio.Event()
+            await clock.wait(self._event, seconds)
+
+    def tell(self, task: Task) -> None:
+        """Put news in."""
+        self.latest[task.id] = task
+        self._event.set()
+
+    def end(self) -> None:
+        """Wait no longer."""
+        self._event.set()
+
+
+class Journal:
+    """What this process holds. One per process; `owner` is its name in the store's leases."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+        self.owner = new_worker_id()
+        self._held: dict[str, Task] = {}
+        self._unsaved: set[str] = set()
+        self._watches: dict[str, list[Watch]] = {}
+        self.is_ending = False
+        """Nobody waits any more."""
+        self._listeners: list[Callable[[Task], None]] = []
+        self._on_acquired: list[Callable[[Task], None]] = []
+        # changes of one task reach the store in the order in which they were made
+        self._in_order = anyio.Lock(fast_acquire=True)
+
+    def __contains__(self, task_id: str) -> bool:
+        return task_id in self._held
+
+    def get(self, task_id: str) -> Task | None:
+        """A held task as it stands; `None` when it is not held (any more)."""
+        return self._held.get(task_id)
+
+    @property
+    def held(self) -> list[Task]:
+        """All of them, as they stand."""
+        return list(self._held.values())
+
+    def is_stored(self, task_id: str) -> bool:
+        """Whether the store has the task as it stands."""
+        return task_id not in self._unsaved
+
+    async def known(self, task_ids: Sequence[str], *, principal: str) -> dict[str, Task]:
+        """The principal's tasks among these, as the store has them; held ones also while the store cannot be read.
+
+        Raises:
+            SetupError: the store cannot be read, and some of them are not held.
+        """
+        try:
+            return await self.store.get(task_ids, principal=principal)
+        except SetupError:
+            held = {id_: task for id_ in task_ids if (task := self._held.get(id_)) and task.principal == principal}
+            if len(held) < len(set(task_ids)):
+                raise
+            return held
+
+    async def add(self, task: Task, limits: Sequence[Limit] = (), *, unclear_since: float = math.inf) -> bool:
+        """Store a new task and hold it; False when an equal call makes none, or a limit leaves no room for it.
+
+        An equal call is also one that ended `unclear_since` then, and may have been paid.
+
+        Raises:
+            SetupError: it cannot be stored; nothing may be sent for it.
+        """
+        try:
+            lease_until = self.clock.now() + LEASE_S
+            is_added = await self.store.add(
+                task, owner=self.owner, lease_until=lease_until, unclear_since=unclear_since, limits=limits
+            )
+        except SQLAlchemyError as error:
+            _log.exception("a new task cannot be stored")
+            raise SetupError(
+                f"The task cannot be stored: {getattr(error, 'orig', None) or error}. Nothing was sent.",
+                next_step="Ask the person who runs the server to look at its disk and data folder.",
+            ) from error
+        if is_added:
+            self.take([task])
+        return is_added
+
+    def take(self, tasks: Iterable[Task]) -> None:
+        """Hold tasks whose lease was just taken over."""
+        for task in tasks:
+            self._held[task.id] = task
+            for listener in self._on_acquired:
+                listener(task)
+
+    async def take_unsent(self, task_id: str) -> None:
+        """Hold a task that another process holds and has not sent; nothing happens when there is none.
+
+        Raises:
+            SetupError: the store cannot be written.
+        """
+        if task_id in self._held:
+            return
+        try:
+            taken = await self.store.take_unsent(task_id, owner=self.owner, lease_until=self.clock.now() + LEASE_S)
+        except SQLAlchemyError as error:
+            raise SetupError(
+                "The task is held by another server, and cannot be taken from it now.",
+                next_step="Call again in a moment; if it stays so, ask the person to look at the server's disk.",
+            ) from error
+        if taken is not None:
+            self.take([taken])
+
+    async def change(self, task_id: str, changed: Callable[[Task, float], Task]) -> Task | None:
+        """Change a held task: store first, then tell those who watch. `None` when it is not held."""
+        async with self._in_order:
+            before = self._held.get(task_id)
+            if before is None:
+                return None
+            after = changed(before, self.clock.now())
+            if after == before and task_id not in self._unsaved:
+                return after
+            if not await self._save(after):
+                self._drop(task_id)
+                return None
+            # only now: nobody may act on what a crash would undo
+            self._held[task_id] = after
+        if after.status.is_final and task_id not in self._unsaved:
+            self._drop(task_id)
+        for watch in self._watches.get(task_id, ()):
+            watch.tell(after)
+        for listener in self._listeners:
+            listener(after)
+        return after
+
+    async def _save(self, task: Task) -> bool:
+        """Store the change. A store that fails for now is tried again with the next renewal: nothing is lost."""
+        try:
+            is_ours = await self.store.save(task, owner=self.owner)
+        except Exception:  # noqa: BLE001  # whatever it is: what a provider told stays in memory
+            _log.exception("task %s cannot be stored; it stays in memory and is tried again", task.id)
+            self._unsaved.add(task.id)
+            return True
+        self._unsaved.discard(task.id)
+        return is_ours
+
+    async def verify_leases(self, task_ids: Sequence[str]) -> set[str]:
+        """Those of these that the store calls ours; what another process has taken since we last looked is let go.
+
+        A store that does not answer takes nothing away.
+        """
+        try:
+            ours = await self.store.held(task_ids, owner=self.owner)
+        except (SQLAlchemyError, SetupError):
+            _log.exception("whether tasks are still ours cannot be read")
+            return set(task_ids)
+        for task_id in set(task_ids) - ours:
+            self._drop(task_id)
+        return ours
+
+    async def renew(self) -> None:
+        """Keep the leases, and store what could not be stored before."""
+        held = list(self._held)
+        if held:
+            lease_until = self.clock.now() + LEASE_S
+            ours = await self.store.renew(held, owner=self.owner, lease_until=lease_until)
+            for task_id in set(held) - ours:
+                # somebody else has it, or it was deleted: nothing more is asked or written here
+                self._drop(task_id)
+        await self.flush_pending()
+
+    async def flush_pending(self) -> None:
+        """Try once more to store what could not be stored."""
+        for task_id in list(self._unsaved):
+            await self.change(task_id, lambda task, _now: task)
+
+    @contextmanager
+    def watch(self, task_ids: Iterable[str]) -> Iterator[Watch]:
+        """Hear of changes that this process makes to these tasks."""
+        watch, ids = Watch(), list(task_ids)
+        for task_id in ids:
+            self._watches.setdefault(task_id, []).append(watch)
+        try:
+            yield watch
+        finally:
+            for task_id in ids:
+                self._watches[task_id].remove(watch)
+                if not self._watches[task_id]:
+                    del self._watches[task_id]
+
+    def end_waits(self) -> None:
+        """Let everybody who waits go, with what is known."""
+        self.is_ending = True
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.end()
+
+    def listen(self, listener: Callable[[Task], None]) -> None:
+        """Tell it of every change that this process makes to any task, for good."""
+        self._listeners.append(listener)
+
+    def on_acquired(self, listener: Callable[[Task], None]) -> None:
+        """Call it with every task that this process acquires: a new one, or one that it takes over."""
+        self._on_acquired.append(listener)
+
+    def _drop(self, task_id: str) -> None:
+        self._held.pop(task_id, None)
+        self._unsaved.discard(task_id)

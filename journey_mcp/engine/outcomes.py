@@ -1,0 +1,58 @@
+"""What providers tell goes into the task; pictures whose links die soon are copied before it is finished."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from journey_mcp.core.tasks import Prediction, Status, Task
+from journey_mcp.engine.journal import Journal
+from journey_mcp.media.blobs import Blobs
+from journey_mcp.registry import Offer
+
+
+class Delivery:
+    """The way of every prediction into the journal."""
+
+    def __init__(self, journal: Journal, blobs: Blobs) -> None:
+        self.journal = journal
+        self.blobs = blobs
+
+    async def accepted(self, task_id: str, prediction: Prediction, offer: Offer | None) -> Task | None:
+        """Take in the answer to the creating request; `None` when the task is not ours any more."""
+        is_to_copy = _is_to_copy(prediction, offer)
+        # the provider's id is paid for: it is stored before anything that takes time
+        first = replace(prediction, status=Status.RUNNING) if is_to_copy else prediction
+        task = await self.journal.change(task_id, _with_expiry(offer, lambda task, now: task.accepted(first, now)))
+        return await self.seen(task_id, prediction, offer) if task and is_to_copy else task
+
+    async def seen(self, task_id: str, prediction: Prediction, offer: Offer | None) -> Task | None:
+        """Take in the answer to a question; `None` when the task is not ours any more."""
+        task = self.journal.get(task_id)
+        notices: tuple[str, ...] = ()
+        if task and _is_to_copy(prediction, offer):
+            images, notices = await self.blobs.made(task_id, task.base_url, prediction.images)
+            prediction = replace(prediction, images=images)
+
+        def change(task: Task, now: float) -> Task:
+            for notice in notices:
+                task = task.noticed(notice, now)
+            return task.seen(prediction, now)
+
+        return await self.journal.change(task_id, _with_expiry(offer, change))
+
+
+def _is_to_copy(prediction: Prediction, offer: Offer | None) -> bool:
+    return offer is not None and prediction.status is Status.SUCCEEDED and offer.links_die_soon
+
+
+def _with_expiry(offer: Offer | None, change: Callable[[Task, float], Task]) -> Callable[[Task, float], Task]:
+    """The same change; pictures whose links are known to die then say when."""
+
+    def changed(before: Task, now: float) -> Task:
+        task = change(before, now)
+        if offer is None or offer.expires_after_s is None or not task.images:
+            return task
+        dies_at = task.updated_at + offer.expires_after_s
+        images = (i if i.expires_at is not None else replace(i, expires_at=dies_at) for i in task.images)
+        return replace(task, images=tuple(images))
+
+    return changed

@@ -1,0 +1,121 @@
+"""Taking over what other processes left behind, and keeping what this one holds."""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterable
+
+from journey_mcp.core.clock import Clock, Wakeup
+from journey_mcp.core.errors import NotSubmitted, SubmissionUnconfirmed
+from journey_mcp.core.tasks import Submission, Task
+from journey_mcp.engine.callbacks import unanswered
+from journey_mcp.engine.journal import LEASE_S, Journal
+from journey_mcp.engine.worker_id import is_alive
+from journey_mcp.providers.http import LONGEST_SUBMIT_S
+
+RENEW_AFTER_S = 2.0
+"""Of the lease's 6 s: a renewal may fail twice, or come 4 s late."""
+_PURGE_EVERY_S = 3600.0
+_ANSWERED_WITHIN_S = LONGEST_SUBMIT_S + 60.0
+"""No creating request is waited for longer than that; an upload before it costs nothing when it is lost."""
+
+_log = logging.getLogger(__name__)
+
+
+async def keep(
+    journal: Journal,
+    *,
+    addresses: Callable[[], Iterable[tuple[str, str | None]]],
+    go_on: Callable[[Task], None],
+    forget_older: Callable[[float], Awaitable[None]],
+    keep_s: float,
+) -> None:
+    """Renew the leases of this process, take over tasks whose lease has expired, delete old tasks; for ever.
+
+    Only tasks at these addresses are taken over. `go_on` is called with every task that was taken over and is to be
+    polled, `forget_older` with the time before which nothing is kept. Between two rounds it sleeps until the next
+    lease is due, at most one lease.
+    """
+    clock, purge_at, due = journal.clock, -math.inf, journal.clock.now()
+    acquired = Wakeup()
+    journal.on_acquired(lambda _task: acquired.notify())
+    while True:
+        pause_s = RENEW_AFTER_S
+        try:
+            await journal.renew()
+            now = clock.now()
+            # After a pause of the whole machine every lease has expired. The other processes wake at the same time:
+            # give them a round to renew before taking over what is theirs.
+            if now - due < LEASE_S - RENEW_AFTER_S:
+                await _take_over(journal, list(addresses()), go_on)
+                pause_s = await _until_due(journal)
+            if clock.elapsed() >= purge_at:
+                purge_at = clock.elapsed() + _PURGE_EVERY_S
+                await journal.store.delete_older(than=now - keep_s)
+                await forget_older(now - keep_s)
+        except Exception:  # noqa: BLE001  # without this loop other processes would take over all tasks of this one
+            _log.exception("leases cannot be renewed; it is tried again")
+        due = await _sleep(clock, acquired, pause_s)
+
+
+async def _until_due(journal: Journal) -> float:
+    """Return the seconds until a lease of this process is to be renewed, or one of another process may expire."""
+    own_s = RENEW_AFTER_S if journal.held else LEASE_S
+    now = journal.clock.now()
+    expires_at = await journal.store.next_expiry(after=now, but_of=journal.owner)
+    return min(own_s, math.inf if expires_at is None else expires_at - now)
+
+
+async def _sleep(clock: Clock, acquired: Wakeup, seconds: float) -> float:
+    """Sleep until the next round, which an acquired task brings nearer; return when that was to be, by the calendar."""
+    wake_at, due = clock.elapsed() + seconds, clock.now() + seconds
+    while (left_s := wake_at - clock.elapsed()) > 0:
+        if await acquired.wait(clock, left_s):
+            wake_at = min(wake_at, clock.elapsed() + RENEW_AFTER_S)
+            due = min(due, clock.now() + RENEW_AFTER_S)
+    return due
+
+
+async def _take_over(journal: Journal, addresses: list[tuple[str, str | None]], go_on: Callable[[Task], None]) -> None:
+    now = journal.clock.now()
+    orphans = await journal.store.orphans(now=now, addresses=addresses)
+    # what we hold by the store and not in memory is nobody's: something broke off in between
+    wanted = [
+        task.id
+        for task, owner in orphans
+        if (owner == journal.owner and task.id not in journal) or not _may_still_go_on(task, owner, now)
+    ]
+    if not wanted:
+        return
+    adopted = await journal.store.acquire(wanted, owner=journal.owner, lease_until=now + LEASE_S, now=now)
+    ours = [task for task in adopted if task.id not in journal]
+    journal.take(ours)
+    for task in ours:
+        _log.info("task %s (%s) is taken over", task.id, task.submission)
+        if task.submission is Submission.ACCEPTED:
+            go_on(task)
+        else:
+            await journal.change(task.id, _ended_by_a_crash)
+
+
+def _may_still_go_on(task: Task, owner: str, now: float) -> bool:
+    """A process that does not renew may be paused and not dead: what it has not sent yet, or waits for, is its own.
+
+    Where it cannot be seen whether it lives, only an answer that may come is left to it: what it has not sent, it
+    cannot send any more once somebody else holds it.
+    """
+    is_there = is_alive(owner)
+    if task.submission is Submission.ACCEPTED or is_there is False:
+        return False
+    if task.submission is Submission.PREPARED:
+        return is_there is True
+    return now - task.updated_at < _ANSWERED_WITHIN_S
+
+
+def _ended_by_a_crash(task: Task, now: float) -> Task:
+    """What is right for a task that had no answer when its process ended."""
+    if task.submission is Submission.SENT:
+        unconfirmed = SubmissionUnconfirmed(
+            "The server ended while the provider had the request and had not answered: it may have been charged."
+        )
+        return unanswered(task, unconfirmed.failure, now)
+    return task.refused(NotSubmitted("The server ended before the request was sent.").failure, now)

@@ -1,0 +1,340 @@
+"""One creating request, carried through: journaled before it leaves and after it is answered.
+
+It is sent once; again, or to the next provider, only where it is known that nothing was created.
+"""
+
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from inspect import iscoroutinefunction
+
+from journey_mcp.core.errors import (
+    CredentialsRejected,
+    Failure,
+    InvalidRequest,
+    JourneyError,
+    NotSubmitted,
+    OutOfCredits,
+    RateLimited,
+    SetupError,
+    SubmissionUnconfirmed,
+    Unreachable,
+)
+from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.core.tasks import SANDBOX, Charges, Cost, Prediction, Submission, Task
+from journey_mcp.engine import backoff
+from journey_mcp.engine.budget import Budget
+from journey_mcp.engine.callbacks import CallbackUrls, unanswered
+from journey_mcp.engine.cooldowns import Cooldowns
+from journey_mcp.engine.outcomes import Delivery
+from journey_mcp.engine.queue import Line, Place, Queues
+from journey_mcp.providers import Account, Provider, TellsBalance, Uploads
+from journey_mcp.providers.http import Later
+from journey_mcp.registry import Offer
+
+_NOT_STORED = "The store cannot be written, so nothing was sent: after a crash nobody would know of it."
+_ELSEWHERE = (Unreachable, CredentialsRejected, OutOfCredits, RateLimited)
+"""Refusals that are the provider's own trouble: another one may do better."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One provider that may run the task."""
+
+    offer: Offer
+    account: Account
+    provider: Provider
+    cost: Cost | None
+    charges: Charges
+    notices: tuple[AnyNotice, ...]
+    prepare: Callable[[], Awaitable[tuple[PreparedRequest, tuple[AnyNotice, ...]]]]
+    """Brings the pictures as this offer takes them; raises `InvalidRequest` when that cannot be done."""
+
+
+class _Gone(Exception):
+    """There is nothing more to send: somebody else has the task, it was called off, or a webhook told of it."""
+
+
+class Submitter:
+    """A stored task on its way to the first provider that takes it.
+
+    `slots` is where providers report it, `told` the notices that the task carries for its first attempt only.
+    """
+
+    def __init__(
+        self,
+        task_id: str,
+        attempts: Sequence[Attempt],
+        delivery: Delivery,
+        cooldowns: Cooldowns,
+        budget: Budget,
+        queues: Queues,
+        *,
+        slots: CallbackUrls,
+        told: Sequence[AnyNotice] = (),
+    ) -> None:
+        self._task_id = task_id
+        self._attempts = list(attempts)
+        self._delivery = delivery
+        self._journal = delivery.journal
+        self._cooldowns = cooldowns
+        self._budget = budget
+        self._callback_urls = slots
+        self._queues = queues
+        self._told = tuple(told)
+        self._refused: dict[str, JourneyError] = {}
+
+    async def run(self) -> tuple[Task | None, Offer]:
+        """Try one attempt after another; afterwards the task is accepted or final.
+
+        The first attempt is where the task stands already. Returns the task, `None` when it is not ours any more,
+        and the offer it ended at.
+        """
+        attempt = self._attempts.pop(0)
+        while True:
+            try:
+                return await self._at(attempt), attempt.offer
+            except _Gone:
+                return self._journal.get(self._task_id), attempt.offer
+            except SubmissionUnconfirmed as error:
+                return await self._journal.change(self._task_id, partial(_unanswered, error.failure)), attempt.offer
+            except JourneyError as error:
+                # nothing was created: that is known, and stored, before anybody else is asked for anything
+                task = await self._journal.change(self._task_id, Task.requeue)
+                if task is None or task.submission is Submission.ACCEPTED:
+                    return task, attempt.offer  # a webhook knows better
+                self._refused[attempt.account.provider] = await _with_balance(error, attempt.provider)
+                if isinstance(error, _ELSEWHERE):
+                    await self._cooldowns.begin(attempt.account, str(error))
+                    if following := await self._next():
+                        attempt = following
+                        continue
+                end = partial(_refused, _everybody(self._refused))
+                return await self._journal.change(self._task_id, end), attempt.offer
+
+    async def _at(self, attempt: Attempt) -> Task | None:
+        request, _ = await attempt.prepare()
+        prediction = await self._sent(request, attempt)
+        # the provider's id is paid for: nothing comes before it is stored
+        task = await self._delivery.accepted(self._task_id, prediction, attempt.offer)
+        await self._cooldowns.end(attempt.account)
+        return task
+
+    async def _has_next(self) -> bool:
+        """Whether there is another attempt that may be made; those that may not are left out for good."""
+        while self._attempts:
+            attempt = self._attempts[0]
+            refusal = self._exceeds_call_limit(attempt)
+            if refusal is None:
+                try:
+                    await attempt.prepare()
+                except JourneyError as error:
+                    refusal = error
+                else:
+                    return True
+            self._refused[self._attempts.pop(0).account.provider] = refusal
+        return False
+
+    def _exceeds_call_limit(self, attempt: Attempt) -> JourneyError | None:
+        """Why a person's limits on single calls keep the task from an attempt; `None` when they do not."""
+        task = self._journal.get(self._task_id)
+        if task is None or attempt.account.provider == SANDBOX:
+            return None
+        there = replace(task, provider=attempt.account.provider, cost=attempt.cost, charges=attempt.charges)
+        return self._budget.exceeds_call_limit(there) or self._budget.needs_confirmation(there)
+
+    async def _next(self) -> Attempt | None:
+        """The next attempt that the budget allows, with the task at its provider; `None` when there is none.
+
+        The task then tells what holds there, in place of what held before.
+        """
+        while await self._has_next():
+            attempt = self._attempts.pop(0)
+            _, told = await attempt.prepare()
+            reasons = " ".join(f"{name} did not run it: {error}" for name, error in self._refused.items())
+            notices = (f"{reasons} {attempt.account.provider} was tried next.", *attempt.notices, *told)
+            task = await self._journal.change(self._task_id, partial(_at_next, attempt, self._told, notices))
+            self._told = notices
+            # looked at afterwards: of two tasks that move together each sees the other, and none passes the limit
+            over = await self._budget.passed(task) if task else None
+            if over is None:
+                return attempt
+            self._refused[attempt.account.provider] = over
+        return None
+
+    async def _sent(self, request: PreparedRequest, attempt: Attempt) -> Prediction:
+        """The provider's answer. Without a connection, or at its limit, it is tried again; long by the last only."""
+        request = await self._with_uploads(request, attempt)
+        task = self._journal.get(self._task_id)
+        if task is None:
+            raise _Gone
+        line = self._queues.line(attempt.account)
+        place = line.place(task)
+        try:
+            return await self._sent_in_turn(request, attempt, line, place)
+        except NotSubmitted:
+            raise  # it ends with that, and is in no line any more
+        except JourneyError:
+            await line.gave_up(place)
+            raise
+
+    async def _sent_in_turn(self, request: PreparedRequest, attempt: Attempt, line: Line, place: Place) -> Prediction:
+        tries = 0
+        while True:
+            sending = await self._departed(line, place, request, attempt)
+            try:
+                prediction = await sending
+            except RateLimited as error:
+                await self._back_in_line(line, place, error, tries)
+            except Unreachable as error:
+                await self._pause(error, tries)
+            else:
+                line.accepted(place)
+                return prediction
+            tries += 1
+
+    async def _with_uploads(self, request: PreparedRequest, attempt: Attempt) -> PreparedRequest:
+        """The request once what is too large to go with it is uploaded.
+
+        The task is not `sent` meanwhile: nothing that breaks off here can have been charged.
+        """
+        started, tries = self._journal.clock.elapsed(), 0
+        while isinstance(attempt.provider, Uploads):
+            self._check_wanted()
+            try:
+                return await attempt.provider.upload(request)
+            except (RateLimited, Unreachable) as error:
+                await self._pause(error, tries, self._journal.clock.elapsed() - started)
+                tries += 1
+        return request
+
+    async def _departed(
+        self, line: Line, place: Place, request: PreparedRequest, attempt: Attempt
+    ) -> Awaitable[Prediction]:
+        """Wait for the turn, and journal that the request leaves; its answer, which is to be awaited at once.
+
+        Waiting alone moves no task to another provider.
+        """
+        patience_s = backoff.RATE_LIMIT_PATIENCE_WITH_OTHERS_S if self._attempts else math.inf
+        while True:
+            try:
+                async with line.turn(place, patience_s):
+                    return await self._journal_sent(request, attempt)
+            except RateLimited:
+                if await self._has_next():
+                    raise
+                patience_s = math.inf
+
+    async def _back_in_line(self, line: Line, place: Place, error: RateLimited, tries: int) -> None:
+        """Nothing was created: the task is queued again, and the line knows; raises the error after enough of it."""
+        line.refused(place, error)
+        has_next = await self._has_next()
+        gap_s = _gap(error, tries, line.refused_s(place, has_next=has_next), has_next=has_next)
+        if gap_s is not None:
+            line.hold(gap_s)
+        is_told = gap_s is not None and not has_next
+        await self._journal.change(self._task_id, partial(_requeue, error) if is_told else Task.requeue)
+        await line.learn(place)
+        if gap_s is None:
+            raise error
+
+    async def _pause(self, error: RateLimited | Unreachable, tries: int, refused_s: float = 0.0) -> None:
+        """Put the task back, and wait before it is tried again; raises the error after enough of it."""
+        has_next = await self._has_next()
+        gap_s = _gap(error, tries, refused_s, has_next=has_next)
+        if gap_s is None:
+            raise error
+        await self._journal.change(self._task_id, Task.requeue if has_next else partial(_requeue, error))
+        await self._journal.clock.sleep(gap_s)
+
+    def _check_wanted(self) -> None:
+        """Nothing more leaves when the process ends, or for a task that somebody else has or that was called off."""
+        if self._journal.is_ending:
+            raise NotSubmitted("The server ended before the request was sent.")
+        task = self._journal.get(self._task_id)
+        if task is None or task.status.is_final:
+            raise _Gone
+
+    async def _journal_sent(self, request: PreparedRequest, attempt: Attempt) -> Awaitable[Prediction]:
+        """Encode the creating request, and store that it leaves now; its answer, which is to be awaited at once.
+
+        Raises:
+            _Gone, NotSubmitted, SetupError: it may not, or it cannot be encoded.
+        """
+        self._check_wanted()
+        task = self._journal.get(self._task_id)
+        webhook = self._callback_urls.of(task, attempt.account) if task else None
+        encode = partial(attempt.provider.submit, replace(request, webhook=webhook), attempt.offer)
+        sending = Later(encode) if iscoroutinefunction(attempt.provider.submit) else encode()
+        await self._store_sent(attempt.account)
+        return sending
+
+    async def _store_sent(self, account: Account) -> None:
+        task = await self._journal.change(
+            self._task_id, lambda task, now: task.sent(now, self._callback_urls.callback_deadline(task, account, now))
+        )
+        if task is None or task.submission is not Submission.SENT:
+            raise _Gone
+        if not self._journal.is_stored(self._task_id):
+            raise SetupError(_NOT_STORED)
+
+
+def _gap(error: RateLimited | Unreachable, tries: int, refused_s: float, *, has_next: bool) -> float | None:
+    """Seconds until the same provider is tried again; `None` when it was tried enough."""
+    if isinstance(error, Unreachable):
+        return None if has_next or tries >= backoff.SUBMIT_RETRIES else backoff.submit_gap(tries)
+    told_s = error.failure.retry_after_s
+    patience_s = backoff.RATE_LIMIT_PATIENCE_WITH_OTHERS_S if has_next else backoff.RATE_LIMIT_PATIENCE_S
+    left_s = patience_s - refused_s
+    if left_s <= 0 or (told_s or 0.0) > left_s:
+        return None
+    # the last try is when the patience ends: a limit that clears until then is not missed
+    return min(backoff.submit_gap(tries, told_s=told_s), left_s)
+
+
+def _requeue(error: RateLimited | Unreachable, task: Task, now: float) -> Task:
+    patience = f" for up to {backoff.RATE_LIMIT_PATIENCE_S / 60:g} minutes" if isinstance(error, RateLimited) else ""
+    notice = f"{error} Nothing was created or charged so far; it is tried again by itself{patience}."
+    return task.requeue(now).noticed_for_now(notice, now)
+
+
+def _at_next(attempt: Attempt, old: Sequence[AnyNotice], new: Sequence[AnyNotice], task: Task, now: float) -> Task:
+    task = task.moved(attempt.account.provider, attempt.account.base_url, attempt.cost, attempt.charges, now)
+    return task.told_anew(old, new, now)
+
+
+def _refused(failure: Failure, task: Task, now: float) -> Task:
+    return task.refused(failure, now)
+
+
+def _unanswered(failure: Failure, task: Task, now: float) -> Task:
+    return unanswered(task, failure, now)
+
+
+def _everybody(refused: dict[str, JourneyError]) -> Failure:
+    """One refusal as it is; several together, under the code of the last provider that was asked."""
+    asked = [error for error in refused.values() if not isinstance(error, InvalidRequest)]
+    if len(refused) == 1:
+        return asked[-1].failure
+    listed = " ".join(f"{name}: {error}" for name, error in refused.items())
+    is_retryable = any(error.retryable for error in asked)
+    hope = "Wait a minute and call again, or ask" if is_retryable else "Ask"
+    return replace(
+        asked[-1].failure,
+        message=f"No provider could run this. {listed}",
+        retryable=is_retryable,
+        next_step=f"Nothing was charged. {hope} the person to mend one of these, or choose another model.",
+    )
+
+
+async def _with_balance(error: JourneyError, provider: Provider) -> JourneyError:
+    """Say how much there is, when too little is what stopped us and the provider tells."""
+    if not isinstance(error, OutOfCredits) or not isinstance(provider, TellsBalance):
+        return error
+    try:
+        balance = await provider.balance()
+    except JourneyError:
+        return error
+    return OutOfCredits(f"{error} The balance is {balance.amount} {balance.unit}.", next_step=error.failure.next_step)

@@ -1,0 +1,87 @@
+"""Waiting for tasks: any number of callers, one poll; with a sign of life every few seconds."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from journey_mcp.core.tasks import Status, Task
+from journey_mcp.engine.backoff import Heartbeat
+from journey_mcp.engine.journal import Journal
+
+HEARTBEAT_S = 3.0
+"""A sign of life goes out this often; clients drop a call that is silent for long."""
+_LOOK_ELSEWHERE_S = 0.5
+"""How often the store is looked at for tasks that another process holds."""
+
+Report = Callable[[float, str], Awaitable[None]]
+"""Takes progress (0 to 1, strictly increasing) and a short message."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """What is waited for."""
+
+    task_ids: Sequence[str]
+    principal: str
+    seconds: float
+    is_enough: Callable[[Mapping[str, Task]], bool]
+    usual_s: tuple[int, int] | None = None
+    report: Report | None = None
+    position_of: Callable[[str], int | None] = lambda _id: None
+    """Tells a queued task's place in line, from 1."""
+
+
+async def wait(journal: Journal, wish: Wait, known: Mapping[str, Task]) -> dict[str, Task]:
+    """The tasks as they stand when it is enough, when the time is up, or when the process is told to end.
+
+    `known` is where they stood at the start, without those that are not the principal's.
+    """
+    clock, tasks = journal.clock, dict(known)
+    started = clock.elapsed()
+    heartbeat, next_beat_s = Heartbeat(wish.usual_s), HEARTBEAT_S
+    with journal.watch(tasks) as watch:
+        tasks.update({id_: task for id_ in tasks if (task := journal.get(id_))})
+        while not (journal.is_ending or wish.is_enough(tasks)):
+            if (elapsed_s := clock.elapsed() - started) >= wish.seconds:
+                break
+            elsewhere = [id_ for id_, task in tasks.items() if not task.status.is_final and id_ not in journal]
+            pause_s = min(wish.seconds - elapsed_s, next_beat_s - elapsed_s)
+            await watch.wait(clock, min(pause_s, _LOOK_ELSEWHERE_S) if elsewhere else pause_s)
+            has_news = bool(watch.latest)
+            tasks.update(watch.latest)
+            watch.latest.clear()
+            if elsewhere:
+                tasks.update(await journal.store.get(elsewhere, principal=wish.principal))
+            elapsed_s = clock.elapsed() - started
+            if wish.report and (has_news or elapsed_s >= next_beat_s):
+                queued = [id_ for id_ in elsewhere if tasks[id_].status is Status.QUEUED]
+                places = await journal.store.lines.places(queued, now=clock.now()) if queued else {}
+                places |= {id_: place for id_ in tasks if (place := wish.position_of(id_))}
+                await wish.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks, places))
+            if elapsed_s >= next_beat_s:
+                next_beat_s = elapsed_s + HEARTBEAT_S
+    return tasks
+
+
+def stage(task: Task, position: int | None = None) -> str:
+    """Where a task stands, in a few words; `position` is its place in line."""
+    place = f", {_ordinal(position)} in line at {task.provider}" if position else ""
+    percent = f", {task.progress:.0%}" if task.progress and not task.status.is_final else ""
+    return f"{task.request.model}: {task.status}{place}{percent}"
+
+
+def _progress(tasks: Mapping[str, Task]) -> float:
+    told = [1.0 if task.status.is_final else task.progress or 0.0 for task in tasks.values()]
+    return sum(told) / len(told)
+
+
+def _message(tasks: Mapping[str, Task], places: Mapping[str, int]) -> str:
+    open_ = [task for task in tasks.values() if not task.status.is_final]
+    if len(tasks) == 1 and open_:
+        return stage(open_[0], places.get(open_[0].id))
+    queued = sum(task.status is Status.QUEUED for task in open_)
+    return f"{len(tasks) - len(open_)} of {len(tasks)} done{f', {queued} queued' if queued else ''}"
+
+
+def _ordinal(number: int) -> str:
+    is_teen = number % 100 in {11, 12, 13}
+    return f"{number}{'th' if is_teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"

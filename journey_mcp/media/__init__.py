@@ -1,0 +1,1 @@
+"""Images as bytes and files: reading, converting, worker processes, stored copies."""

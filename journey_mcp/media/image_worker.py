@@ -1,0 +1,109 @@
+"""The process that works on the bytes of images: `python -m journey_mcp.media.image_worker CPU_S MEMORY_BYTES`.
+
+It reads jobs from stdin and writes their results to stdout (`framing`), one at a time, until stdin ends. It has no key
+in its environment, and ends by the system's hand when a job takes too much.
+
+A job names one of `JOBS`, with parameters. The answer has the `result`, its `notices` and bytes, or says why the image
+is `refused`.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from journey_mcp.core.notices import Notice, to_plain
+from journey_mcp.media import worker_protocol
+from journey_mcp.media.containers import NotAPicture
+from journey_mcp.media.reencode import fit_to_limits
+from journey_mcp.media.transcode import MAX_BYTES, Limits
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """What a job gives."""
+
+    content: bytes
+    result: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the bytes."""
+    notices: tuple[Notice, ...] = ()
+
+
+def _fit(content: bytes, *, formats: list[str] | None, **limits: int | None) -> Made:
+    made, notices = fit_to_limits(content, Limits(formats=tuple(formats) if formats else None, **limits))
+    return Made(
+        content=made.content,
+        result={"format": made.format, "width": made.width, "height": made.height},
+        notices=notices,
+    )
+
+
+JOBS: Mapping[str, Callable[..., Made]] = {"fit": _fit}
+"""Functions of the bytes and of parameters, by name."""
+
+
+def work(incoming: IO[bytes], outgoing: IO[bytes], before: Callable[[], None] = lambda: None) -> None:
+    """Do one job after another until there are no more; `before` each of them, set its limits."""
+    while message := worker_protocol.receive(incoming, max_bytes=MAX_BYTES):
+        facts, content = message
+        before()
+        try:
+            made = JOBS[facts["job"]](content, **facts["parameters"])
+        except NotAPicture as error:
+            worker_protocol.send(outgoing, {"refused": str(error)})
+        except MemoryError:
+            worker_protocol.send(outgoing, {"refused": "decoding it needs more memory than one image may take"})
+        except Exception as error:  # noqa: BLE001  # decoders fail on hostile bytes in any way
+            worker_protocol.send(outgoing, {"refused": f"it cannot be decoded ({type(error).__name__})"})
+        else:
+            worker_protocol.send(
+                outgoing,
+                {"result": made.result, "notices": [to_plain(notice) for notice in made.notices]},
+                made.content,
+            )
+        del message, content
+
+
+def limit_memory(limit: int) -> None:
+    """Let nothing more be had from the system than this, in bytes, where it can see to that; and no core dumps.
+
+    Where memory runs out all the same, Linux ends this process before any other.
+    """
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    with suppress(ImportError):  # Windows has neither
+        import resource  # noqa: PLC0415  # see above
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with suppress(OSError, ValueError):  # macOS refuses; or there is a stricter limit already
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def limit_time(seconds: int) -> None:
+    """Let the next job compute so long; beyond it the system ends the process, where it can."""
+    with suppress(ImportError):
+        import resource  # noqa: PLC0415  # Windows has none
+
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        until = int(used.ru_utime + used.ru_stime) + 1 + seconds
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        if hard == resource.RLIM_INFINITY or until < hard:
+            resource.setrlimit(resource.RLIMIT_CPU, (until, hard))
+
+
+def main() -> None:
+    """Serve the process that started this one."""
+    cpu_s, memory = int(sys.argv[1]), int(sys.argv[2])
+    incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):  # what a library prints is no answer
+        os.dup2(nothing, stream)
+    limit_memory(memory)
+    work(incoming, outgoing, before=lambda: limit_time(cpu_s))
+
+
+if __name__ == "__main__":
+    main()

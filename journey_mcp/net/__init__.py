@@ -1,0 +1,1 @@
+"""Connections to hosts that others name: address policy, certificates, proxies."""

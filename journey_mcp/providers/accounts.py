@@ -1,0 +1,63 @@
+"""As whom providers are asked: an account for every key that is set, or the sandbox without one."""
+
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.redaction import without_userinfo
+from journey_mcp.core.tasks import SANDBOX
+from journey_mcp.core.urls import BaseUrl
+from journey_mcp.providers import Account
+from journey_mcp.registry import ProviderFacts, Registry
+from journey_mcp.registry.selection import SANDBOX_FACTS, configured
+from journey_mcp.settings import Settings
+
+SANDBOX_KEY = "sandbox"
+"""Every built-in sandbox takes this key, so that a second process can ask the first one's."""
+
+
+def accounts_of(settings: Settings, registry: Registry) -> list[Account]:
+    """Return an account for every configured provider, the preferred one first.
+
+    Raises:
+        SetupError: as `configured`, or a registry file has a base address that cannot be read.
+    """
+    return [_account(facts, settings) for facts in configured(settings, registry)]
+
+
+def sandbox_account(base_url: BaseUrl, registry: Registry) -> Account:
+    """The account at a built-in sandbox."""
+    facts = registry.providers[SANDBOX_FACTS]
+    return Account(
+        provider=SANDBOX,
+        facts_id=SANDBOX_FACTS,
+        base_url=base_url,
+        key=SANDBOX_KEY,
+        key_variable=facts.key_variable,
+        base_url_variable=facts.base_url_variable,
+        features=facts.features,
+        webhook_retries_s=facts.webhook_retries_s,
+        longest_run_s=facts.longest_run_s,
+    )
+
+
+def _account(facts: ProviderFacts, settings: Settings) -> Account:
+    return Account(
+        provider=facts.id,
+        facts_id=facts.id,
+        base_url=settings.address(facts.base_url_variable) or _stated(facts),
+        key=settings.key(facts.key_variable) or "",
+        key_variable=facts.key_variable,
+        base_url_variable=facts.base_url_variable,
+        poll_url=settings.address(facts.poll_url_variable),
+        features=facts.features,
+        webhook_retries_s=facts.webhook_retries_s,
+        longest_run_s=facts.longest_run_s,
+    )
+
+
+def _stated(facts: ProviderFacts) -> BaseUrl:
+    try:
+        return BaseUrl(facts.base_url)
+    except ValueError as error:
+        raise SetupError(
+            f"Provider {facts.id}: base_url={without_userinfo(facts.base_url)!r}: {error}.",
+            next_step="Correct the registry file that JOURNEY_MCP_REGISTRY names.",
+        ) from None

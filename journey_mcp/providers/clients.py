@@ -1,0 +1,195 @@
+"""Who is configured: accounts at providers, their adapters, and the sandbox in their place without a key."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+import httpx2
+from anyio import to_thread
+
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.tasks import SANDBOX, Task
+from journey_mcp.core.urls import BaseUrl
+from journey_mcp.providers import Account, Provider
+from journey_mcp.providers.accounts import SANDBOX_KEY, accounts_of, sandbox_account
+from journey_mcp.providers.bfl import BlackForestLabs
+from journey_mcp.providers.http import new_http_client
+from journey_mcp.providers.journeyapi import JourneyApi
+from journey_mcp.providers.replicate import Replicate
+from journey_mcp.providers.vtrix import Vtrix
+from journey_mcp.registry import Catalog, Offer, Registry, load
+from journey_mcp.registry.facts import Feature
+from journey_mcp.registry.selection import catalog_of
+from journey_mcp.settings import Settings
+
+Adapter = Callable[[Account, httpx2.AsyncClient], Provider]
+"""Makes a provider of an account and the process's HTTP client."""
+ADAPTERS: Mapping[str, Adapter] = {
+    "journeyapi": JourneyApi,
+    "vtrix": Vtrix,
+    "replicate": Replicate,
+    "bfl": BlackForestLabs,
+}
+"""The protocols, by the name that a provider's facts give in `wire`."""
+
+
+_AT_ONCE = 100
+"""So many questions are out at one address: each more slows all of them down, and takes a file of the process."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Upstream:
+    """Where polls of one address go."""
+
+    provider: Provider
+    batch_limit: int
+    is_sandbox: bool = False
+    room: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(_AT_ONCE, fast_acquire=True))
+    """For the questions that are out."""
+
+
+class Connections:
+    """The configured accounts. Several processes may have the same ones."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        catalog: Catalog,
+        accounts: list[Account],
+        adapt: Callable[[Account], Provider],
+    ) -> None:
+        self.catalog = catalog
+        self._registry = registry
+        self._accounts = accounts
+        self._adapt = adapt
+        self._upstreams: dict[tuple[str, str], Upstream] = {
+            (a.provider, a.base_url): self._upstream(a) for a in accounts
+        }
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Told with every task: whether its pictures are only sandbox pictures."""
+        variables = ", ".join(a.key_variable for a in self._accounts if a.provider == SANDBOX)
+        if not variables:
+            return ()
+        told = "This is a sandbox picture: made up, free whatever the cost says, its link good while the server runs."
+        return (f"{told} Set {variables}, or another provider's key, for real ones.",)
+
+    @property
+    def sandbox_url(self) -> str | None:
+        """Of the sandbox that stands in for all providers; `None` where there are real ones."""
+        return next((account.base_url for account in self._accounts if account.provider == SANDBOX), None)
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether the built-in sandbox makes the images, which is free."""
+        return all(account.provider == SANDBOX for account in self._accounts)
+
+    def account_of(self, offer: Offer) -> Account:
+        """The account that runs an offer of the catalog."""
+        return next(account for account in self._accounts if account.facts_id == offer.provider)
+
+    def provider_of(self, offer: Offer) -> Provider:
+        """The adapter that runs an offer of the catalog."""
+        account = self.account_of(offer)
+        return self._upstreams[account.provider, account.base_url].provider
+
+    def base_urls(self) -> list[str]:
+        """The configured addresses."""
+        return [account.base_url for account in self._accounts]
+
+    def providers(self) -> Iterator[tuple[Account, Provider]]:
+        """Every account with its adapter, in the order of preference."""
+        for account in self._accounts:
+            yield account, self._upstreams[account.provider, account.base_url].provider
+
+    def addresses(self) -> list[tuple[str, str | None]]:
+        """Where tasks may be asked for; a sandbox anywhere, if only to find that it is gone."""
+        own = [(a.provider, a.base_url) for a in self._accounts if a.provider != SANDBOX]
+        return [*own, (SANDBOX, None)]
+
+    def serves(self, task: Task) -> bool:
+        """Whether this process may ask for the task."""
+        return task.provider == SANDBOX or (task.provider, task.base_url) in self._upstreams
+
+    def upstream_of(self, task: Task) -> Upstream:
+        """Where a task at one of our addresses is asked for: exactly there where it was made."""
+        address = (task.provider, task.base_url)
+        if address not in self._upstreams:
+            self._upstreams[address] = self._upstream(sandbox_account(BaseUrl(task.base_url), self._registry))
+        return self._upstreams[address]
+
+    def has_feature(self, task: Task, feature: Feature) -> bool:
+        """Whether the provider of a task has it."""
+        return any(feature in account.features for account in self._accounts if account.provider == task.provider)
+
+    def offer_of(self, task: Task, catalog: Catalog) -> Offer | None:
+        """The offer that a task was made with; `None` when it is not configured any more."""
+        facts_id = next((a.facts_id for a in self._accounts if a.provider == task.provider), None)
+        offers = catalog.offers.get(task.request.model, ())
+        return next((offer for offer in offers if offer.provider == facts_id), None)
+
+    def _upstream(self, account: Account) -> Upstream:
+        facts = self._registry.providers[account.facts_id]
+        return Upstream(self._adapt(account), facts.batch_limit, is_sandbox=account.provider == SANDBOX)
+
+
+@asynccontextmanager
+async def open_connections(
+    settings: Settings, adapters: Mapping[str, Adapter] = ADAPTERS
+) -> AsyncIterator[Connections]:
+    """Adapters for every configured account, or a sandbox of our own when there is none.
+
+    Raises:
+        SetupError: a registry file is wrong, or names a protocol that there is not, or an address cannot be asked.
+    """
+    registry = load(settings.registry)
+    catalog = catalog_of(settings, registry)
+    accounts = accounts_of(settings, registry)
+    _check(accounts, registry, adapters)
+    async with AsyncExitStack() as stack:
+        if not accounts:
+            accounts = [await stack.enter_async_context(_own_sandbox(registry, catalog))]
+        only_here = all(account.provider == SANDBOX for account in accounts)
+        # making a client reads the machine's certificates: not in the event loop
+        http = await to_thread.run_sync(partial(new_http_client, only_here=only_here))
+        await stack.enter_async_context(http)
+
+        def adapt(account: Account) -> Provider:
+            return adapters[registry.providers[account.facts_id].wire](account, http)
+
+        yield Connections(registry, catalog, accounts, adapt)
+
+
+def _check(accounts: list[Account], registry: Registry, adapters: Mapping[str, Adapter]) -> None:
+    for account in accounts:
+        facts = registry.providers[account.facts_id]
+        for variable, url in (
+            (facts.base_url_variable, account.base_url),
+            (facts.poll_url_variable, account.poll_url or ""),
+        ):
+            try:
+                httpx2.URL(url)
+            except httpx2.InvalidURL as error:
+                raise SetupError(
+                    f"{variable}={url!r} cannot be asked: {error}.", next_step="Correct or unset this variable."
+                ) from error
+        wire = facts.wire
+        if wire not in adapters:
+            raise SetupError(
+                f"Provider {account.provider}: wire={wire!r} is no protocol we speak (allowed: {', '.join(adapters)}).",
+                next_step="Correct the registry file that JOURNEY_MCP_REGISTRY names.",
+            )
+
+
+@asynccontextmanager
+async def _own_sandbox(registry: Registry, catalog: Catalog) -> AsyncIterator[Account]:
+    """A sandbox on a port of this machine, for as long as the block runs."""
+    from journey_mcp import sandbox  # noqa: PLC0415  # only without a key
+
+    wire_ids = tuple(offer.wire_id for offers in catalog.offers.values() for offer in offers)
+    fake = sandbox.JourneyApiSettings(keys=(SANDBOX_KEY,), credits=1_000_000, extra_models=wire_ids)
+    async with sandbox.running(sandbox.Settings(journeyapi=fake)) as running:
+        yield sandbox_account(BaseUrl(running.base_url), registry)

@@ -1,0 +1,303 @@
+"""HTTP for the adapters: one exchange, bounded in time and size, with failures told apart by what was sent."""
+
+import asyncio
+import json
+import math
+import os
+import re
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx2
+
+from journey_mcp.core.errors import SetupError, Unreachable, UpstreamError, quoted
+from journey_mcp.core.redaction import Redactor, redactor_of, without_userinfo
+from journey_mcp.net import certificates, socks
+
+Result = TypeVar("Result")
+_MAX_BODY_BYTES = 4 * 1024 * 1024
+_NOTHING_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,
+    httpx2.InvalidURL,
+)
+_LONGEST_URL = 8192
+"""What web servers take at the most."""
+_URL_CHARACTERS = r"A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;="
+_URL = re.compile(rf"(?i:https?)://(?:[{_URL_CHARACTERS}]|%[0-9A-Fa-f]{{2}})+")
+_NOT_IN_URLS = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^%{_URL_CHARACTERS}]")
+"""The alphabet of RFC 3986: what is outside of it is percent-encoded."""
+_LONGEST_ID = 200
+_WORD = re.compile(r"[A-Za-z0-9\-._~%:/@!$&*+,;=]{1,40}")
+_HERE = ("127.0.0.1", "localhost", "[::1]")
+
+SUBMIT_WITHIN_S = 320.0
+"""A synchronous creating request works while it is held: far above the 90 s that are usual (U13)."""
+LONGEST_SUBMIT_S = 600.0
+"""No creating request may take longer, however much it carries."""
+ASK_WITHIN_S = 20.0
+"""A question is answered at once, or asked again."""
+
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+def new_http_client(*, only_here: bool = False) -> httpx2.AsyncClient:
+    """Return the one client of a process. It follows no redirects: a key goes to the configured address only.
+
+    With `only_here` it asks this machine only, and neither proxies nor certificates of the environment are read.
+
+    Raises:
+        SetupError: a proxy or a file of certificates that the environment names cannot be used; says which variable.
+    """
+    try:
+        with socks.version_named():
+            return _new_client(only_here=only_here)
+    except OSError as error:
+        raise _unusable("The certificate authorities", _CERTIFICATES, error) from error
+    except (ValueError, httpx2.InvalidURL) as error:
+        raise _unusable("The proxy", _PROXIES, error) from error
+
+
+def _unusable(what: str, variables: Sequence[str], error: Exception) -> SetupError:
+    """Return the error for settings of the environment; user names and passwords in addresses are left out."""
+    names = [name for variable in variables for name in (variable, variable.lower()) if os.environ.get(name)]
+    given = ", ".join(f"{name}={without_userinfo(os.environ[name])!r}" for name in names)
+    has_userinfo = any("@" in os.environ[name] for name in names)
+    reason = "its address cannot be read" if has_userinfo else getattr(error, "strerror", None) or str(error)
+    if "socks://" in given.lower():
+        reason = f"{reason}; nothing there answers as a SOCKS5 proxy: start it, and write socks5:// for it"
+    form = ": a proxy is written as http://HOST:PORT or socks5://HOST:PORT" if variables == _PROXIES else ""
+    return SetupError(
+        f"{what} of the environment cannot be used ({given}): {reason}.",
+        next_step=f"Correct or unset this variable where the server is started{form}.",
+    )
+
+
+def _new_client(*, only_here: bool) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(
+        trust_env=not only_here,
+        verify=not only_here and certificates.context(),
+        # an exchange is bounded as a whole: a timer for each of its reads and writes would only cost
+        timeout=httpx2.Timeout(None, connect=10.0),
+        # A kept connection that the other side closes in the same moment would leave a paid request
+        # unconfirmed, so connections are reused only within one burst of calls.
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=2.0),
+        follow_redirects=False,
+        # a proxy of the environment is for others' machines: the sandbox is on this one
+        mounts={f"all://{host}": None for host in _HERE},
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Auth:
+    """The header that says who asks."""
+
+    header: str
+    value: str = field(repr=False)
+    """Shows up nowhere but in the header."""
+    secrets: tuple[str, ...] = field(repr=False)
+    """What must never be seen, though an answer may bring it back."""
+
+    def hiding(self, secret: str) -> "Auth":
+        """The same for a request that carries one more secret."""
+        return replace(self, secrets=(*self.secrets, secret))
+
+
+def raw_key(key: str) -> Auth:
+    """The key as it is, in `authorization`."""
+    return Auth(header="authorization", value=key, secrets=(key,))
+
+
+def bearer(key: str) -> Auth:
+    """The usual form."""
+    return Auth(header="authorization", value=f"Bearer {key}", secrets=(key,))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What came back: the status, and the body when it was JSON."""
+
+    status: int
+    body: Any
+    """Parsed JSON; `None` when it was none."""
+    text: str
+    """The start of the body, for messages."""
+    retry_after_s: float | None = None
+
+    @property
+    def mapping(self) -> dict[str, Any]:
+        """The body as an object; empty when it was something else."""
+        return self.body if isinstance(self.body, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Later(Generic[Result]):
+    """What begins when it is awaited. Unlike a coroutine, it may be left alone when that never comes."""
+
+    begin: Callable[[], Awaitable[Result]]
+
+    def __await__(self) -> Generator[Any, Any, Result]:
+        return self.begin().__await__()
+
+
+class ExchangeBroken(UpstreamError):
+    """The request left, and no whole answer came. What that means, the adapter says."""
+
+    retryable = True
+
+
+def exchange(
+    http: httpx2.AsyncClient,
+    method: Literal["GET", "POST"],
+    url: httpx2.URL,
+    *,
+    auth: Auth,
+    within_s: float,
+    body: Any = None,
+    files: Mapping[str, tuple[str, bytes, str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Awaitable[Answer]:
+    """Encode one request now; awaited, it is sent and the whole answer read.
+
+    `body` goes as JSON, `files` (name, content, type) as a form.
+
+    Raises:
+        SetupError: at once: it cannot be encoded, so nothing can be sent.
+        Unreachable: no connection; nothing was sent.
+        ExchangeBroken: cut off, timed out, or larger than any answer may be.
+    """
+    try:
+        sent = _sendable({auth.header: auth.value, "accept": "application/json", **(headers or {})})
+        # built here and not by the client: it would merge defaults that nobody asks for, in every exchange
+        request = httpx2.Request(
+            method, url, headers=sent, json=body, files=files, extensions={"timeout": http.timeout.as_dict()}
+        )
+    except (TypeError, ValueError) as error:  # also what UTF-8 cannot encode
+        raise SetupError(
+            f"The request to {url.host} cannot be written: {_reason(error, redactor_of(*auth.secrets))}.",
+            next_step="Nothing was sent or charged. Change the arguments, or look at the provider's key.",
+        ) from None
+    return Later(partial(_exchanged, http, request, redactor_of(*auth.secrets), within_s))
+
+
+def _sendable(headers: dict[str, str]) -> dict[str, str]:
+    """The same headers; a line break in one would be found, and shown, only when they are sent."""
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            raise ValueError(f"its header {name} has characters that cannot be sent")
+    return headers
+
+
+def _way_to(url: httpx2.URL) -> str:
+    """Return what a message says of the way there: the proxy that the environment names, if one is on it."""
+    proxy = None if url.host in _HERE else socks.named_for(url.scheme, url.host)
+    return f" through the proxy {quoted(without_userinfo(proxy))} of the environment" if proxy else ""
+
+
+async def _exchanged(http: httpx2.AsyncClient, request: httpx2.Request, redactor: Redactor, within_s: float) -> Answer:
+    host = request.url.host
+    try:
+        async with asyncio.timeout(within_s):
+            response = await http.send(request, stream=True)
+            try:
+                raw = await _read_bounded(response)
+            finally:
+                await response.aclose()
+    except _NOTHING_SENT as error:
+        raise Unreachable(f"No connection to {host}{_way_to(request.url)}: {_reason(error, redactor)}.") from error
+    except (httpx2.HTTPError, TimeoutError) as error:
+        raise ExchangeBroken(f"The exchange with {host} broke off: {_reason(error, redactor)}.") from error
+    body, text = _without(redactor, raw)
+    return Answer(
+        status=response.status_code,
+        body=body,
+        text=text[:2000],
+        retry_after_s=_seconds(response.headers.get("retry-after")),
+    )
+
+
+def read_json(raw: bytes, secrets: Sequence[str]) -> Any:
+    """JSON of a provider's that is no answer, without the secrets that it may bring back; `None` when it is none."""
+    return _without(redactor_of(*secrets), raw)[0]
+
+
+def read_id(value: Any) -> str | None:
+    """An id of a provider's, as it is: up to 200 printable characters without blanks; anything else is none.
+
+    What is paid is asked for by it, whatever it is made of. It is shown as `errors.encoded_id` makes it.
+    """
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return text if text.isprintable() and " " not in text and 0 < len(text) <= _LONGEST_ID else None
+
+
+def read_word(value: Any) -> str | None:
+    """A word that may be shown as it is: up to 40 characters of a narrow alphabet; anything else is none."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
+
+
+def read_url(value: Any) -> str | None:
+    """A web address of a provider's, in the alphabet of RFC 3986 and of at most 8,192 characters.
+
+    One in this form stays as it is. What else it has is percent-encoded, in a host name as IDNA has it. Anything that
+    is no web address, or has control characters, is none.
+    """
+    if not isinstance(value, str) or len(value) > _LONGEST_URL:
+        return None
+    try:
+        url = value if _URL.fullmatch(value) else _encoded(value)
+        parts = urlsplit(url)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except (ValueError, httpx2.InvalidURL):
+        return None
+    return url if is_address and len(url) <= _LONGEST_URL else None
+
+
+def _encoded(url: str) -> str:
+    return _NOT_IN_URLS.sub(lambda strange: quote(strange[0], safe=""), str(httpx2.URL(url)))
+
+
+async def _read_bounded(response: httpx2.Response) -> bytes:
+    chunks, size = [], 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > _MAX_BODY_BYTES:
+            raise ExchangeBroken(f"{response.url.host} sent more than {_MAX_BODY_BYTES} bytes.")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _without(redactor: Redactor, raw: bytes) -> tuple[Any, str]:
+    """Body and text without the key: an upstream may echo it, and it reaches no message and no database."""
+    body, text = _parsed(raw), raw.decode("utf-8", "replace")
+    hidden = redactor.plain(body)
+    # where JSON wrote it with escapes, the text shows it in a form of its own
+    return hidden, redactor.text(text) if hidden == body else json.dumps(hidden, ensure_ascii=False)
+
+
+def _seconds(header: str | None) -> float | None:
+    """A `Retry-After` in seconds; dates and nonsense count as not told."""
+    try:
+        seconds = float(header or "nan")
+    except ValueError:
+        return None
+    return min(max(seconds, 0.0), 3600.0) if math.isfinite(seconds) else None
+
+
+def _reason(error: Exception, redactor: Redactor) -> str:
+    return quoted(redactor.text(str(error)) or type(error).__name__)

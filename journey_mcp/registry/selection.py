@@ -1,0 +1,63 @@
+"""The providers and offers that are configured: those with a key, or the sandbox without any."""
+
+from journey_mcp.core.concurrency import parse_limits_at_once
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.limits import parse_credit_prices, parse_limits
+from journey_mcp.registry import Catalog, ProviderFacts, Registry
+from journey_mcp.settings import Settings, no_key
+
+SANDBOX_FACTS = "journeyapi"
+"""The provider that the built-in sandbox fakes."""
+
+
+def configured(settings: Settings, registry: Registry) -> list[ProviderFacts]:
+    """Return the providers whose key is set, the preferred one first; none means the sandbox.
+
+    `JOURNEY_MCP_PROVIDERS` chooses and orders them; without it all are used, in the registry's order.
+
+    Raises:
+        SetupError: it names an unknown provider, or one without a key; or there is no key and no sandbox; or another
+            setting that is for single providers names an unknown one.
+    """
+    for name in parse_limits_at_once(settings.max_concurrent or ""):
+        if name is not None and name not in registry.providers:
+            raise _unknown(f"JOURNEY_MCP_MAX_CONCURRENT={settings.max_concurrent}", name, registry)
+    for limit in parse_limits(settings.budget or ""):
+        if limit.provider is not None and limit.provider not in registry.providers:
+            raise _unknown(f"JOURNEY_MCP_BUDGET={settings.budget}", limit.provider, registry)
+    for name in parse_credit_prices(settings.credit_price or ""):
+        if name not in registry.providers:
+            raise _unknown(f"JOURNEY_MCP_CREDIT_PRICE={settings.credit_price}", name, registry)
+    with_key = [facts.id for facts in registry.providers.values() if settings.key(facts.key_variable)]
+    chosen = settings.providers or with_key
+    if not chosen and settings.sandbox == "off":
+        raise no_key()
+    return [_with_key(name, settings, registry) for name in dict.fromkeys(chosen)]
+
+
+def catalog_of(settings: Settings, registry: Registry) -> Catalog:
+    """Return what the configured providers offer; without a key, what the sandbox fakes.
+
+    Raises:
+        SetupError: as `configured`.
+    """
+    return registry.catalog([facts.id for facts in configured(settings, registry)] or [SANDBOX_FACTS])
+
+
+def _with_key(name: str, settings: Settings, registry: Registry) -> ProviderFacts:
+    facts = registry.providers.get(name)
+    if facts is None:
+        raise _unknown(f"JOURNEY_MCP_PROVIDERS={','.join(settings.providers)}", name, registry)
+    if settings.key(facts.key_variable) is None:
+        raise SetupError(
+            f"JOURNEY_MCP_PROVIDERS names {name}, and {facts.key_variable} is not set.",
+            next_step=f"Set {facts.key_variable}, or take {name} out of JOURNEY_MCP_PROVIDERS.",
+        )
+    return facts
+
+
+def _unknown(setting: str, name: str, registry: Registry) -> SetupError:
+    return SetupError(
+        f"{setting}: there is no provider {name!r} (allowed: {', '.join(registry.providers)}).",
+        next_step="Correct or unset this variable.",
+    )

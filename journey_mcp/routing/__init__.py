@@ -1,0 +1,1 @@
+"""Which offers take a request: validation, sizes, prompt language, order."""

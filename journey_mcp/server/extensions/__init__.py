@@ -1,0 +1,1 @@
+"""Extensions of MCP that the server speaks."""

@@ -1,0 +1,74 @@
+"""The studio's tasks as the tasks extension tells them: the same task under the same id, from the same journal."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from journey_mcp.core.errors import UnknownTask
+from journey_mcp.core.tasks import Status, Task
+from journey_mcp.engine.waiting import stage
+from journey_mcp.server import tool_results
+from journey_mcp.server.extensions.tasks import TaskView
+from journey_mcp.studio import Studio
+from journey_mcp.tools.definitions import Defaults
+
+_DAY_MS = 24 * 3600 * 1000
+_STATUSES: dict[Status, Literal["working", "completed", "cancelled"]] = {
+    Status.QUEUED: "working",
+    Status.RUNNING: "working",
+    Status.SUCCEEDED: "completed",
+    Status.FAILED: "completed",
+    Status.CANCELED: "cancelled",
+}
+"""`failed` is for errors of the protocol: a picture that failed is a result of its call, as without tasks."""
+
+
+class StudioTasks:
+    """A principal's tasks in the studio; a `TaskSource`."""
+
+    def __init__(self, studio: Studio, defaults: Defaults, principal: str) -> None:
+        self._studio = studio
+        self._defaults = defaults
+        self._principal = principal
+
+    async def get(self, task_id: str) -> TaskView:
+        """Where it stands. A result that is told here has reached somebody."""
+        found = await self._studio.fetch([task_id], principal=self._principal)
+        if task_id not in found:
+            raise UnknownTask(task_id)
+        self._studio.delivered([found[task_id]])
+        return await view(self._studio, self._defaults, found[task_id])
+
+    async def update(self, task_id: str, responses: Mapping[str, Any]) -> None:  # noqa: ARG002  # nothing is asked
+        """A task of ours never asks: whatever it needs to know is asked before it is made."""
+        if task_id not in await self._studio.fetch([task_id], principal=self._principal):
+            raise UnknownTask(task_id)
+
+    async def cancel(self, task_id: str) -> None:
+        """End it here while it is queued, else upstream where the provider can; it goes on otherwise."""
+        if not await self._studio.cancel([task_id], principal=self._principal):
+            raise UnknownTask(task_id)
+
+
+async def view(studio: Studio, defaults: Defaults, task: Task, message: str | None = None) -> TaskView:
+    """A task in the extension's words, with the result that its tool would have returned."""
+    now = studio.now()
+    status = _STATUSES[task.status]
+    outcome: dict[str, Any] | None = None
+    if status == "completed":
+        result = await tool_results.task_result(task, now=now, defaults=defaults)
+        outcome = result.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return TaskView(
+        task_id=task.id,
+        status=status,
+        created_at=task.created_at,
+        updated_at=task.updated_at,
+        ttl_ms=studio.settings.keep_days * _DAY_MS,
+        poll_interval_ms=_poll_interval_ms(task, now),
+        message=message or studio.elsewhere(task) or stage(task, studio.position(task.id)),
+        outcome=outcome,
+    )
+
+
+def _poll_interval_ms(task: Task, now: float) -> int:
+    """As often as the provider is asked at the most: in between there is hardly any news."""
+    return 2_000 if now - task.created_at < 60 else 10_000  # noqa: PLR2004  # a minute

@@ -1,0 +1,40 @@
+"""What tools return: an object, the same facts as text, and on request links to the images."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import mcp_types as types
+
+from journey_mcp.core.tasks import Status, Task
+from journey_mcp.tools import availability, results, shortening
+from journey_mcp.tools.definitions import Defaults
+
+_UNKNOWN_TYPE = "application/octet-stream"
+
+
+async def task_result(task: Task, *, now: float, defaults: Defaults) -> types.CallToolResult:
+    """What the tool that made a task returns of it."""
+    available = await availability.look([task])
+    plain = results.task_object(task, now=now, with_paths=defaults.takes_files, available=available)
+    plain = shortening.alone(plain)
+    linked = [plain] if defaults.has_links else []
+    return result(plain, results.as_text(plain), linked, is_error=task.status is Status.FAILED)
+
+
+def result(
+    plain: dict[str, Any], text: str, linked: Sequence[dict[str, Any]], *, is_error: bool
+) -> types.CallToolResult:
+    """Return an object and its text as a tool's result, with a link for each image of the linked tasks.
+
+    Several SDKs fail on a result with links, and a link without a type fails in more of them.
+    """
+    links = [
+        types.ResourceLink(
+            type="resource_link", uri=image["url"], name=image["id"], mime_type=image.get("mime_type", _UNKNOWN_TYPE)
+        )
+        for task in linked
+        for image in task.get("images", ())
+        if "url" in image
+    ]
+    content: list[types.ContentBlock] = [types.TextContent(type="text", text=text), *links]
+    return types.CallToolResult(content=content, structured_content=plain, is_error=is_error)

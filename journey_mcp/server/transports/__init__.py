@@ -1,0 +1,1 @@
+"""How messages reach the server: stdio, HTTP, and the listener for webhooks."""

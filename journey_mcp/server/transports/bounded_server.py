@@ -1,0 +1,279 @@
+"""uvicorn with bounds on connections: however many strangers open, and hold, genuine requests are answered.
+
+uvicorn accepts what comes, and waits for a request for ever; asyncio logs a traceback for each connection that it has
+no file descriptor for, a thousand times a second.
+"""
+
+import asyncio
+import errno
+import logging
+import math
+import socket
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from journey_mcp.core.errors import SetupError
+from journey_mcp.server import open_files
+
+_BACKLOG = 1024
+_TRY_AGAIN_S = 1.0
+_MOMENT_S = 1.0
+"""In which whoever has connected can send a request, also to a busy server."""
+_TOLD_EVERY_S = 600.0
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+_log = logging.getLogger(__name__)
+
+
+def listen(option: str, host: str, port: int) -> socket.socket:
+    """Take a port; connections wait there until a server accepts them.
+
+    Raises:
+        SetupError: it cannot be had; names the option that asks for it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        shown = f"[{host}]" if ":" in host else host
+        reason = str(error.strerror).partition(" (while")[0]  # what Python adds says the same again
+        raise SetupError(
+            f"{option} {shown}:{port} cannot be listened on: {reason}.", next_step="Choose another port."
+        ) from error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """What a port takes. Requests that are being answered, event streams among them, may last."""
+
+    connections: int
+    body_within_s: float
+    """From the end of the headers to the end of the body."""
+    headers_within_s: float = 10.0
+    """From the beginning of a connection, or the first byte of a further request, to the end of the headers."""
+    idle_s: float = 75.0
+    """Between two requests, and while no more can be written because the client does not read."""
+
+    @classmethod
+    def of_port(cls, *, body_within_s: float) -> "Bounds":
+        """Bounds that leave enough file descriptors for another port and for everything else."""
+        return cls(connections=open_files.most() // 4, body_within_s=body_within_s)
+
+
+Phase = Literal["headers", "idle", "end", "body", "listen", "answer"]
+"""What a connection waits for; `listen` is a stream that no request waits for, which a GET asks for."""
+
+
+_Waiting = OrderedDict["_Connection", float]
+"""Connections that wait for the same, the oldest first, and since when."""
+
+
+class _Connections:
+    """The connections of a port. In the way of a new one, the one that has been idle longest ends."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._all: set[_Connection] = set()
+        self._idle: _Waiting = OrderedDict()
+        self._sending: _Waiting = OrderedDict()
+        self._listening: _Waiting = OrderedDict()
+        self._changed = asyncio.Event()
+
+    async def make_room(self) -> None:
+        """Return when there may be one more. Only those that wait for an answer are not ended for that."""
+        while len(self._all) >= self._most:
+            if not self.end_one():
+                self._changed.clear()
+                await self._changed.wait()
+
+    def end_one(self) -> bool:
+        """End the one that has been idle longest, else the oldest that sends a body, else the oldest that listens.
+
+        Those that have just come, and could not say anything yet, make way after the ones that only send.
+        """
+        a_moment_ago = asyncio.get_running_loop().time() - _MOMENT_S
+        ranks = ((self._idle, a_moment_ago), (self._sending, a_moment_ago))
+        for waiting, latest in (*ranks, (self._idle, math.inf), (self._sending, math.inf), (self._listening, math.inf)):
+            oldest, since = next(iter(waiting.items()), (None, 0.0))
+            if oldest and since <= latest:
+                self.remove(oldest)
+                oldest.break_off()
+                return True
+        return False
+
+    def place(self, connection: "_Connection", phase: Phase) -> None:
+        """Count a connection, which begins this phase now."""
+        self.remove(connection)
+        self._all.add(connection)
+        if phase != "answer":
+            waiting = {"body": self._sending, "listen": self._listening}.get(phase, self._idle)
+            waiting[connection] = asyncio.get_running_loop().time()
+
+    def remove(self, connection: "_Connection") -> None:
+        """Forget a connection that has ended."""
+        self._all.discard(connection)
+        for waiting in (self._idle, self._sending, self._listening):
+            waiting.pop(connection, None)
+        self._changed.set()
+
+
+class _Connection(H11Protocol):
+    """A connection that may wait for its client only so long."""
+
+    def __init__(self, *, connections: _Connections, bounds: Bounds, **own: Any) -> None:
+        super().__init__(**own)
+        self._connections_of_port = connections
+        self._within_s: dict[Phase, float] = {
+            "headers": bounds.headers_within_s,
+            "idle": bounds.idle_s,
+            "body": bounds.body_within_s,
+            "end": bounds.headers_within_s,
+        }
+        self._phase: tuple[Phase, object] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        connections.place(self, "headers")
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in its own parent
+        super().connection_made(transport)
+        self._begin("headers")
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._look(has_begun=True)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # what is public copies all of it, for each of thousands of requests that may have come at once
+        self._look(has_begun=len(self.conn._receive_buffer) > 0)  # noqa: SLF001
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._within_s["idle"], self.break_off)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread:
+            self._unread.cancel()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        for timer in (self._deadline, self._unread):
+            if timer:
+                timer.cancel()
+        self._connections_of_port.remove(self)
+
+    def break_off(self) -> None:
+        """End without waiting for the client to read what was written."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _look(self, *, has_begun: bool) -> None:
+        state = self.conn.their_state
+        if self.transport.is_closing():
+            self._begin("end")
+        elif state is h11.SEND_BODY:
+            self._begin("body")
+        elif state is h11.IDLE:
+            self._begin("headers" if has_begun else "idle")
+        else:
+            self._begin("listen" if self.scope["method"] == "GET" else "answer")
+
+    def _begin(self, phase: Phase) -> None:
+        if self._phase == (phase, self.cycle):
+            return
+        self._phase = (phase, self.cycle)
+        self._connections_of_port.place(self, phase)
+        if self._deadline:
+            self._deadline.cancel()
+        within_s = self._within_s.get(phase)
+        self._deadline = None if within_s is None else self.loop.call_later(within_s, self.break_off)
+
+
+class BoundedServer(uvicorn.Server):
+    """Serves at ports that are bound already, within bounds. `more` is for `uvicorn.Config`."""
+
+    def __init__(self, app: ASGIApp, bounds: Bounds, **more: Any) -> None:
+        quiet: dict[str, Any] = {"log_config": None, "access_log": False, "ws": "none"}
+        super().__init__(uvicorn.Config(app, **quiet, timeout_keep_alive=int(bounds.idle_s), **more))
+        self._bounds = bounds
+        self._accepting: list[asyncio.Task[None]] = []
+        self._told_at: float | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections, in place of asyncio."""
+        await self.lifespan.startup()
+        self.should_exit = self.lifespan.should_exit
+        self.servers = []
+        connections = _Connections(self._bounds.connections)
+        self._accepting = [asyncio.create_task(self._accept(listener, connections)) for listener in sockets or ()]
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, and let those end that are being answered."""
+        for accepting in self._accepting:
+            accepting.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        await super().shutdown(sockets)
+
+    async def _accept(self, listener: socket.socket, connections: _Connections) -> None:
+        loop = asyncio.get_running_loop()
+        listener.settimeout(0)
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(listener)
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                self._tell(error)
+                connections.end_one()
+                await asyncio.sleep(_TRY_AGAIN_S)
+                continue
+            await connections.make_room()
+            connection = _Connection(
+                connections=connections,
+                bounds=self._bounds,
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )
+            try:
+                await loop.connect_accepted_socket(lambda made=connection: made, accepted)  # type: ignore[misc]
+            except OSError:  # it is gone already; macOS finds that out here
+                connections.remove(connection)
+                accepted.close()
+
+    def _tell(self, error: OSError) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._told_at is None or now - self._told_at > _TOLD_EVERY_S:
+            self._told_at = now
+            _log.warning("no connection can be accepted, and it is tried again every second: %s", error.strerror)
+
+
+class EmbeddedServer(BoundedServer):
+    """Serves beside something that minds the signals, until it is told to end."""
+
+    def __init__(self, app: ASGIApp, bounds: Bounds, **more: Any) -> None:
+        super().__init__(app, bounds, date_header=False, **more)
+        self._is_over = asyncio.Event()
+
+    def end(self) -> None:
+        """Let `serve` return."""
+        self._is_over.set()
+
+    async def main_loop(self) -> None:
+        """Wait for the end. The original wakes ten times a second, for a date header that is not sent here."""
+        await self._is_over.wait()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them to whoever runs the process."""
+        yield

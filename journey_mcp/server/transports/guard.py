@@ -1,0 +1,117 @@
+"""What stands before `/mcp` over HTTP: only allowed hosts are served, and no request fills the memory."""
+
+import logging
+from contextlib import AsyncExitStack
+
+from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
+from mcp_types import JSONRPCResponse
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from journey_mcp.core.errors import InvalidArguments, quoted
+from journey_mcp.handshake.lines import MAX_BYTES, Overlong
+from journey_mcp.server.transports import frames
+from journey_mcp.server.transports.bodies import Bodies, TooMuchAtOnceError
+from journey_mcp.settings.allowed_hosts import LOOPBACK, AllowedHosts
+
+BODY_WITHIN_S = 60.0
+_MOST_TOGETHER_BYTES = 256 * 1024 * 1024
+"""Of all calls that are not answered yet: each is in memory a few times."""
+_SHOWN = 100
+_log = logging.getLogger(__name__)
+
+
+def bodies_of_calls() -> Bodies:
+    """The bodies that may be held."""
+    return Bodies(most_bytes=MAX_BYTES, most_together_bytes=_MOST_TOGETHER_BYTES, within_s=BODY_WITHIN_S)
+
+
+class Guard:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts, bodies: Bodies) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._bodies = bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or hand on with the whole body."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        async with AsyncExitStack() as held:
+            received = self._stranger(headers) or await self._received(held, headers, receive)
+            if isinstance(received, bytes):
+                await self._app(scope, _replayed(received, receive), send)
+            elif received is not None:
+                await received(scope, receive, send)
+
+    async def _received(self, held: AsyncExitStack, headers: Headers, receive: Receive) -> bytes | Response | None:
+        """The body, which counts as held until the stack is left; or the answer in its place; or the client is gone."""
+        try:
+            body = await held.enter_async_context(self._bodies.read(receive))
+        except ClientDisconnect:
+            return None
+        except TimeoutError:
+            return _error(408, f"the body did not come within {BODY_WITHIN_S:g} s")
+        except TooMuchAtOnceError:
+            return _error(503, "other calls fill the memory; try again in a moment")
+        if isinstance(body, Overlong):
+            return _too_long(body, headers)
+        if problem := frames.structure_problem(body):
+            return _error(400, problem, code=frames.PARSE_ERROR)
+        return body
+
+    def _stranger(self, headers: Headers) -> Response | None:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if not self._hosts.allows(host):
+            _log.warning("a request for the host %s was refused", quoted(host, _SHOWN))
+            return _error(421, self._told("the host", host))
+        if origin and not self._hosts.allows_origin(origin):
+            _log.warning("a request of a page from %s was refused", quoted(origin, _SHOWN))
+            return _error(403, self._told("a page from", origin))
+        return None
+
+    def _told(self, what: str, name: str) -> str:
+        named = ", ".join(self._hosts.named) or "nothing"
+        return (
+            f"{what} {quoted(name, _SHOWN)} is not served here; allowed are {', '.join(LOOPBACK)} and what "
+            f"JOURNEY_MCP_ALLOWED_HOSTS names ({named}), which is set where the server is started"
+        )
+
+
+def _too_long(body: Overlong, headers: Headers) -> Response:
+    """A tool error where a tool was called, which models read; else an error of JSON-RPC."""
+    members = frames.members(body)
+    if members.get("method") != "tools/call" or "id" not in members:
+        return _error(413, frames.too_long(), id_=members.get("id"))
+    from journey_mcp.server.handlers import failed  # noqa: PLC0415  # not before the first answer
+
+    error = InvalidArguments(
+        f"This call is too large: {frames.too_long()}.",
+        next_step="Give the image as a public URL or as the id of an earlier image, or make it smaller.",
+    )
+    # only images are so large, so it was one of the tools that take them
+    result = failed("imagine", error).model_dump(by_alias=True, mode="json", exclude_none=True)
+    if headers.get(MCP_PROTOCOL_VERSION_HEADER) in MODERN_PROTOCOL_VERSIONS:
+        result["resultType"] = "complete"
+    answer = JSONRPCResponse(jsonrpc="2.0", id=members["id"], result=result)
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _error(status: int, problem: str, *, code: int = frames.INVALID_REQUEST, id_: object = None) -> Response:
+    return Response(frames.error_line(code, problem, id_), status, media_type="application/json")
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Gives the body in one piece, and then what comes."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replay

@@ -1,0 +1,111 @@
+"""MCP over streamable HTTP, stateless, for clients on this machine."""
+
+import asyncio
+import errno
+import gc
+import ipaddress
+import socket
+from contextlib import suppress
+from types import FrameType
+
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+
+from journey_mcp.core.errors import SetupError
+from journey_mcp.handshake.lines import MAX_BYTES
+from journey_mcp.server import Lifespan, StudioOpener, server_on
+from journey_mcp.server.transports.bodies import Bodies
+from journey_mcp.server.transports.bounded_server import BoundedServer, Bounds, listen
+from journey_mcp.server.transports.guard import BODY_WITHIN_S, Guard, bodies_of_calls
+from journey_mcp.settings import Settings
+from journey_mcp.settings.allowed_hosts import AllowedHosts
+
+_ANSWERS_S = 2
+"""How long calls and open streams may take to end once nothing is waited for."""
+_NO_IPV6 = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+
+def serve(settings: Settings, listeners: list[socket.socket], opener: StudioOpener | None = None) -> None:
+    """Serve `/mcp` there until a signal asks to end; `opener` as for stdio."""
+    gc.freeze()
+    gc.enable()
+    lifespan = Lifespan(settings, opener, is_local=False)
+    app = make_app(lifespan, AllowedHosts.parse(settings.allowed_hosts))
+    with suppress(KeyboardInterrupt):  # it ends in order, and then passes the signal on
+        _Server(app, lifespan).run(listeners)
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Listen, for `localhost` at both loopback addresses: clients try either first.
+
+    Raises:
+        SetupError: the address is not on this machine, or is taken.
+    """
+    check_loopback(host)
+    if host != "localhost":
+        return [listen("--http", host, port)]
+    listeners = [listen("--http", "127.0.0.1", port)]
+    try:
+        listeners.append(listen("--http", "::1", port))
+    except SetupError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _NO_IPV6:
+            raise
+    return listeners
+
+
+def make_app(lifespan: Lifespan, hosts: AllowedHosts | None = None, bodies: Bodies | None = None) -> Starlette:
+    """The ASGI application: one path, `/mcp`, in both eras of the protocol."""
+    app = server_on(lifespan, is_eager=True).streamable_http_app(
+        stateless_http=True,
+        # both are bounded by the guard, which says more
+        max_request_body_size=MAX_BYTES,
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    app.add_middleware(Guard, hosts=hosts or AllowedHosts.parse(), bodies=bodies or bodies_of_calls())
+    return app
+
+
+class _Server(BoundedServer):
+    """A server that lets calls return before streams are cut, which its exit does at once; a second signal does not."""
+
+    def __init__(self, app: Starlette, lifespan: Lifespan) -> None:
+        # the guard answers what takes too long; this ends what goes on all the same
+        bounds = Bounds.of_port(body_within_s=BODY_WITHIN_S + 5)
+        super().__init__(app, bounds, timeout_graceful_shutdown=_ANSWERS_S)
+        self._lifespan = lifespan
+        self._ending: asyncio.Task[None] | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._ending:
+            super().handle_exit(sig, frame)
+        else:
+            self._loop.call_soon_threadsafe(self._end, sig)
+
+    def _end(self, sig: int) -> None:
+        self._ending = self._loop.create_task(self._end_in_order(sig))
+
+    async def _end_in_order(self, sig: int) -> None:
+        self._lifespan.end()
+        await self._lifespan.answer_all()
+        super().handle_exit(sig, None)
+
+
+def check_loopback(host: str) -> None:
+    """Refuse to listen to other machines while there is no authentication.
+
+    Raises:
+        SetupError: names the address and what is allowed.
+    """
+    try:
+        is_local = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        is_local = False
+    if not is_local:
+        raise SetupError(
+            f"--http {host}: without authentication only this machine may connect "
+            "(allowed: 127.0.0.1, localhost, [::1]).",
+        )

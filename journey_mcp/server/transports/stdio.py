@@ -1,0 +1,150 @@
+"""MCP over stdin and stdout."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import NoReturn, TypeVar
+
+import anyio
+import mcp_types as types
+from anyio import to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream
+from mcp.shared.message import SessionMessage
+
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.redaction import redactor_of, secrets_in
+from journey_mcp.handshake.front import Front
+from journey_mcp.handshake.lines import Overlong
+from journey_mcp.server import Lifespan, StudioOpener, server_on
+from journey_mcp.server.transports import frames, revisions
+from journey_mcp.settings import Settings, read_settings
+
+_log = logging.getLogger(__name__)
+_LONG_BYTES = 256 * 1024
+"""Longer lines are read in a thread: they hold up nobody."""
+_Given = TypeVar("_Given")
+_Result = TypeVar("_Result")
+Prepare = Callable[[], tuple[Settings, StudioOpener | None]]
+"""Reads the settings, and brings what stands in for `open_studio`, if anything; may raise `SetupError`."""
+
+
+def serve(front: Front, prepare: Prepare) -> int:
+    """Serve the client of `front` until it closes stdin, or until a signal asks to end; returns the exit code.
+
+    Where `prepare` finds a setting wrong, stderr tells at once, and so does every call: a client that shows nobody the
+    end of a server shows its answers. At a terminal it ends at once.
+    """
+    opener: StudioOpener | None
+    try:
+        settings, opener = prepare()
+    except SetupError as error:
+        redact = redactor_of(*secrets_in(os.environ)).text
+        told = SetupError(redact(str(error)), next_step=redact(error.failure.next_step or "") or None)
+        sys.stderr.write(f"journey-mcp: {told} {told.failure.next_step or ''}".rstrip() + "\n")
+        if not front.is_terminal:
+            _run(front, Lifespan(read_settings({}), _refusing(told), is_local=True))
+        return 2
+    if front.is_terminal:
+        sys.stderr.write("journey-mcp serves MCP on stdio, for an assistant to start; -h tells of the commands.\n")
+    # an opener of somebody else's has more to do than answer calls
+    _run(front, Lifespan(settings, opener, is_local=True), is_eager=opener is not None)
+    return 0
+
+
+def _refusing(error: SetupError) -> StudioOpener:
+    def refuse(_settings: Settings) -> NoReturn:
+        raise error
+
+    return refuse
+
+
+def _run(front: Front, lifespan: Lifespan, *, is_eager: bool = False) -> None:
+    # What was imported stays for the life of the process: the collector need never look at it.
+    gc.freeze()
+    gc.enable()
+    try:
+        anyio.run(partial(_serve, front, lifespan, is_eager=is_eager))
+    except* (BrokenPipeError, anyio.BrokenResourceError):
+        _log.warning("the client closed its end")
+
+
+async def _serve(front: Front, lifespan: Lifespan, *, is_eager: bool) -> None:
+    async with anyio.create_task_group() as group:
+        with anyio.CancelScope() as serving:
+            group.start_soon(_end_on_signal, lifespan, serving)
+            send, receive = anyio.create_memory_object_stream[SessionMessage](0)
+            arrived = asyncio.Event()
+            wake = partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set)
+            surplus = await _in_thread(front.hand_over, wake)
+            server = server_on(lifespan, is_eager=is_eager, has_answered=front.has_answered)
+            async with anyio.create_task_group() as connection:
+                connection.start_soon(_write, front, receive, surplus)
+                await revisions.serve(server, _messages(front, lifespan, arrived), send)
+        if serving.cancelled_caught:
+            # Everything is stored and closed. What is left is a thread that reads stdin, and nothing can wake it.
+            logging.shutdown()
+            os._exit(0)
+        group.cancel_scope.cancel()
+
+
+async def _messages(front: Front, lifespan: Lifespan, arrived: asyncio.Event) -> AsyncIterator[SessionMessage]:
+    """The messages of the client; what is none is answered and logged here."""
+    is_open = True
+    while is_open:
+        arrived.clear()
+        lines, is_open = front.take()
+        for line in lines:
+            is_long = isinstance(line, bytes) and len(line) > _LONG_BYTES
+            frame, message = await to_thread.run_sync(_read, line) if is_long else _read(line)
+            if frame.problem is not None:
+                # at this level it is never left out
+                _log.error("a line on stdin is no message: %s", frame.problem)
+            if frame.answer is not None:
+                await _in_thread(front.write, frame.answer + b"\n")
+            if message is not None:
+                yield message
+        if is_open and not lines:
+            await arrived.wait()
+    await lifespan.answer_all()
+
+
+def _read(line: bytes | Overlong) -> tuple[frames.Frame, SessionMessage | None]:
+    frame = frames.read(line)
+    if frame.message is None:
+        return frame, None
+    return frame, SessionMessage(types.jsonrpc_message_adapter.validate_python(frame.message, by_name=False))
+
+
+async def _write(front: Front, outgoing: MemoryObjectReceiveStream[SessionMessage], surplus: int | str | None) -> None:
+    async with outgoing:
+        async for item in outgoing:
+            message = item.message
+            if (
+                surplus is not None
+                and isinstance(message, types.JSONRPCResponse | types.JSONRPCError)
+                and message.id == surplus
+            ):
+                surplus = None
+                continue
+            line = message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
+            await _in_thread(front.write, line)
+
+
+async def _in_thread(act: Callable[[_Given], _Result], given: _Given) -> _Result:
+    """Do what lasts until the client reads. When the process is to end, it is not waited for."""
+    return await to_thread.run_sync(act, given, abandon_on_cancel=True)
+
+
+async def _end_on_signal(lifespan: Lifespan, serving: anyio.CancelScope) -> None:
+    # on Windows asyncio knows no signals; there Ctrl+C ends the loop
+    numbers = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGINT)
+    with anyio.open_signal_receiver(*numbers) as signals:
+        async for _signal in signals:
+            lifespan.end()
+            await lifespan.answer_all()
+            serving.cancel()

@@ -1,0 +1,476 @@
+"""All settings, read once from the environment into one frozen value."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+
+from journey_mcp.core.concurrency import parse_limits_at_once
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.limits import parse_amounts, parse_credit_prices, parse_limits
+from journey_mcp.core.redaction import secrets_in, without_userinfo
+from journey_mcp.core.standard_webhooks import key_of
+from journey_mcp.core.urls import BaseUrl
+from journey_mcp.settings.allowed_hosts import AllowedHosts
+from journey_mcp.settings.placeholders import check_written
+
+
+def _listed(value: Any) -> Any:
+    """Comma-separated words as a tuple."""
+    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+
+_PROVIDERS_OWN = ("_API_KEY", "_API_TOKEN", "_BASE_URL")
+"""How the variables end that a registry file may name for a provider of its own."""
+
+
+def _at_home(folders: tuple[Path, ...]) -> tuple[Path, ...]:
+    """With `~` read as a shell would."""
+    try:
+        return tuple(folder.expanduser() for folder in folders)
+    except RuntimeError as error:
+        raise ValueError("has a ~ in it, and there is no home folder") from error
+
+
+def _in_lower_case(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _key(secret: SecretStr) -> SecretStr:
+    if fault := _fault_of(secret.get_secret_value()):
+        raise ValueError(fault)
+    return secret
+
+
+def _fault_of(secret: str) -> str | None:
+    """Why a key cannot be what goes into a header; nothing of it is repeated."""
+    if not (secret.isascii() and secret.isprintable()):
+        return "has characters that cannot be sent in a header; was it copied whole and alone?"
+    return "has a blank in it, and keys have none" if " " in secret else None
+
+
+def _origins(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(_origin, texts))
+
+
+def _origin(text: str) -> str:
+    """An origin of HTTPS, whose scheme may be left out."""
+    try:
+        origin = BaseUrl((text if "://" in text else f"https://{text}").lower())
+    except ValueError:
+        origin = None
+    if origin is None or origin.has_userinfo or not _ORIGIN.fullmatch(origin):
+        raise ValueError("must be origins such as https://hooks.example.com or https://hooks.example.com:8443")
+    return origin
+
+
+InAnyCase = BeforeValidator(_in_lower_case)
+Key = Annotated[SecretStr, AfterValidator(_key)]
+Address = Annotated[BaseUrl, PlainValidator(BaseUrl)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Origins = Annotated[Names, AfterValidator(_origins)]
+Folders = Annotated[tuple[Path, ...], BeforeValidator(_listed), AfterValidator(_at_home)]
+Seconds = Annotated[int, Field(ge=0, le=300)]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], InAnyCase]
+_ORIGIN = re.compile(r"https://[^\s/?#*%\\]+")
+
+
+class Settings(BaseModel):
+    """One field per variable; the field's title is the variable's name, its description the documentation."""
+
+    # errors go into tracebacks, and what was given may be a secret
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    journeyapi_api_key: Key | None = Field(
+        None, title="JOURNEYAPI_API_KEY", description="Your JourneyAPI key. Without any key the sandbox runs."
+    )
+    journeyapi_base_url: Address | None = Field(
+        None,
+        title="JOURNEYAPI_BASE_URL",
+        description="Where JourneyAPI is asked; default `https://api.journeyapi.com/api/v1`.",
+    )
+    vtrix_api_key: Key | None = Field(None, title="VTRIX_API_KEY", description="Your Vtrix key.")
+    vtrix_base_url: Address | None = Field(
+        None, title="VTRIX_BASE_URL", description="Where Vtrix is asked; default `https://cloud.vtrix.ai`."
+    )
+    vtrix_poll_base_url: Address | None = Field(
+        None,
+        title="VTRIX_POLL_BASE_URL",
+        description="Where Vtrix is asked for running tasks; default `VTRIX_BASE_URL`.",
+    )
+    kkiai_api_key: Key | None = Field(None, title="KKIAI_API_KEY", description="Your KKIAI key.")
+    kkiai_base_url: Address | None = Field(
+        None,
+        title="KKIAI_BASE_URL",
+        description="Where KKIAI is asked; default `https://www.kkiai.com/replicate/v1`.",
+    )
+    replicate_api_token: Key | None = Field(None, title="REPLICATE_API_TOKEN", description="Your Replicate token.")
+    replicate_base_url: Address | None = Field(
+        None,
+        title="REPLICATE_BASE_URL",
+        description="Where Replicate is asked; default `https://api.replicate.com/v1`.",
+    )
+    bfl_api_key: Key | None = Field(None, title="BFL_API_KEY", description="Your Black Forest Labs key.")
+    bfl_base_url: Address | None = Field(
+        None,
+        title="BFL_BASE_URL",
+        description="Where Black Forest Labs is asked; default `https://api.bfl.ai/v1`.",
+    )
+    providers: Names = Field(
+        (),
+        title="JOURNEY_MCP_PROVIDERS",
+        description="The providers to use, the preferred one first, comma-separated; "
+        "default: all whose keys are set, in the order of this table.",
+    )
+    data_dir: Path | None = Field(
+        None,
+        title="JOURNEY_MCP_DATA_DIR",
+        description="Folder of the task database; default: the system's folder for a user's data.",
+    )
+    database_url: str | None = Field(
+        None,
+        repr=False,  # it may have a password
+        title="JOURNEY_MCP_DATABASE_URL",
+        description="Address of the task database; default `sqlite:///<data folder>/tasks.db`. "
+        "`?timeout=20` waits 20 s for a lock of another process instead of 10.",
+    )
+    registry: Path | None = Field(
+        None, title="JOURNEY_MCP_REGISTRY", description="A TOML file with models and offers of your own."
+    )
+    default_model: str | None = Field(
+        None,
+        title="JOURNEY_MCP_DEFAULT_MODEL",
+        description="Model of `imagine` when none is named; default `midjourney`.",
+    )
+    default_edit_model: str | None = Field(
+        None,
+        title="JOURNEY_MCP_DEFAULT_EDIT_MODEL",
+        description="Model of `edit_image` when none is named; default `flux-kontext-pro`.",
+    )
+    image_dirs: Folders = Field(
+        (),
+        title="JOURNEY_MCP_IMAGE_DIRS",
+        description="More folders, comma-separated, from which pictures may be taken as local files.",
+    )
+    trusted_hosts: Names = Field(
+        (),
+        title="JOURNEY_MCP_TRUSTED_HOSTS",
+        description="Hosts, as `host` or `host:port`, comma-separated, from which pictures are fetched "
+        "over plain HTTP and at private addresses too.",
+    )
+    allowed_hosts: Names = Field(
+        (),
+        title="JOURNEY_MCP_ALLOWED_HOSTS",
+        description="Names beside `localhost` under which `serve --http` may be asked, as `host`, `host:port` or "
+        "`host:*`, comma-separated, such as `host.docker.internal`.",
+    )
+    copy_max_mb: Annotated[int, Field(ge=0, le=1024)] = Field(
+        32,
+        title="JOURNEY_MCP_COPY_MAX_MB",
+        description="The largest picture, in MB, of which a copy is kept in the data folder when its link dies "
+        "within a day; default 32, 0 keeps none.",
+    )
+    budget: str | None = Field(
+        None,
+        title="JOURNEY_MCP_BUDGET",
+        description="Limits on spending, comma-separated, as `AMOUNT UNIT/PERIOD[@PROVIDER]` with unit `credits` or "
+        "`usd` and period `call`, `hour`, `day` or `total`: `8credits/call,100credits/day`. A limit counts what is "
+        "charged in its unit: JourneyAPI in credits, Black Forest Labs and Vtrix in dollars.",
+    )
+    unknown_cost: str = Field(
+        "8credits,0.10usd",
+        title="JOURNEY_MCP_UNKNOWN_COST",
+        description="What an image counts against limits while its cost is not known, in the unit that its provider "
+        "charges in; default `8credits,0.10usd`.",
+    )
+    credit_price: str | None = Field(
+        None,
+        title="JOURNEY_MCP_CREDIT_PRICE",
+        description="What a provider's credit costs you, comma-separated, as `AMOUNTusd@PROVIDER`: "
+        "`0.01usd@journeyapi`. Its credits then count towards limits in dollars too; by default they do not.",
+    )
+    confirm_above: str | None = Field(
+        None,
+        title="JOURNEY_MCP_CONFIRM_ABOVE",
+        description="Above this cost of a call the person is asked, as in `6credits,0.50usd`.",
+    )
+    public_url: Address | None = Field(
+        None,
+        title="JOURNEY_MCP_PUBLIC_URL",
+        description="The HTTPS address under which providers reach `serve --webhooks`, as in "
+        "`https://hooks.example.com/journey`.",
+    )
+    max_concurrent: str | None = Field(
+        None,
+        title="JOURNEY_MCP_MAX_CONCURRENT",
+        description="How many tasks may run at once, comma-separated, as `N` (at each provider) or `N@PROVIDER`, as in "
+        "`25@journeyapi`; more wait in line. Default: no limit but what a provider's refusals teach.",
+    )
+    wait_s: Seconds = Field(
+        25,
+        title="JOURNEY_MCP_WAIT_S",
+        description="Seconds a call waits for its pictures unless it says otherwise, 0 to 300; default 25.",
+    )
+    resource_links: Annotated[Literal["on", "off"], InAnyCase] = Field(
+        "off",
+        title="JOURNEY_MCP_RESOURCE_LINKS",
+        description="`on`: results also carry a `resource_link` for each image; several SDKs fail on them. "
+        "Default `off`.",
+    )
+    webhook_secret: Key | None = Field(
+        None,
+        title="JOURNEY_MCP_WEBHOOK_SECRET",
+        description="Signs every call of a `webhook_url` by Standard Webhooks: `whsec_` and Base64, or plain text.",
+    )
+    webhook_origins: Origins = Field(
+        (),
+        title="JOURNEY_MCP_WEBHOOK_ORIGINS",
+        description="The only origins at which a `webhook_url` may be, comma-separated, as in "
+        "`https://hooks.example.com`; default: any public one.",
+    )
+    webhook_secret_origins: Origins = Field(
+        (),
+        title="JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS",
+        description="Origins that also get the secret itself, as the header `x-webhook-secret`.",
+    )
+    keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        30,
+        title="JOURNEY_MCP_KEEP_DAYS",
+        description="Days after which tasks, prompts included, are deleted; default 30.",
+    )
+    sandbox: Annotated[Literal["auto", "off"], InAnyCase] = Field(
+        "auto",
+        title="JOURNEY_MCP_SANDBOX",
+        description="`auto`: without any key a built-in sandbox makes the pictures; `off`: the server does not start.",
+    )
+    log_level: LogLevel = Field(
+        "warning",
+        title="JOURNEY_MCP_LOG_LEVEL",
+        description="`debug`, `info`, `warning` (default) or `error`; logs go to stderr.",
+    )
+
+    others: Mapping[str, SecretStr] = Field({}, exclude=True)
+    """Keys and addresses of providers that only the user's own registry file knows, by variable."""
+    hidden: tuple[SecretStr, ...] = Field((), exclude=True)
+    """Everything in the environment that must never be seen."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_address(cls, value: BaseUrl | None) -> BaseUrl | None:
+        parts = urlsplit(value or "https://-")
+        if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
+            raise ValueError("must be an https:// address (http:// only on this machine, for the sandbox)")
+        if value is not None and value.has_userinfo:
+            raise ValueError("must have no user name or password: every provider is told this address")
+        if parts.query or parts.fragment:
+            raise ValueError("must have neither ? nor #: the task's id is put behind it")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _signing_key(cls, value: SecretStr | None) -> SecretStr | None:
+        key_of(value.get_secret_value() if value else "")
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names_of_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        AllowedHosts.parse(value)
+        return value
+
+    @field_validator("providers")
+    @classmethod
+    def _lower_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.lower() for name in value)
+
+    @field_validator("budget")
+    @classmethod
+    def _limits(cls, value: str | None) -> str | None:
+        parse_limits(value or "")
+        return value
+
+    @field_validator("credit_price")
+    @classmethod
+    def _credit_prices(cls, value: str | None) -> str | None:
+        parse_credit_prices(value or "")
+        return value
+
+    @field_validator("unknown_cost", "confirm_above")
+    @classmethod
+    def _amounts(cls, value: str | None) -> str | None:
+        parse_amounts(value or "")
+        return value
+
+    @field_validator("max_concurrent")
+    @classmethod
+    def _limits_at_once(cls, value: str | None) -> str | None:
+        parse_limits_at_once(value or "")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"[a-z0-9+]+://", value):
+            raise ValueError("must be an address such as sqlite:////folder/tasks.db")
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _folder(cls, value: Path | None) -> Path | None:
+        (folder,) = _at_home((value,)) if value is not None else (None,)
+        try:
+            if folder is not None and folder.exists() and not folder.is_dir():
+                raise ValueError("is a file, and must be a folder")
+        except OSError as error:
+            raise ValueError(f"cannot be opened: {error.strerror}") from error
+        return folder
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The keys of the shipped providers that are set, by variable."""
+        fields = _keys()
+        return {
+            name: secret.get_secret_value()
+            for name, field in variables().items()
+            if field in fields and (secret := getattr(self, field))
+        }
+
+    @property
+    def secrets(self) -> list[str]:
+        """Everything that must never be seen."""
+        return [secret.get_secret_value() for secret in self.hidden]
+
+    def key(self, variable: str) -> str | None:
+        """What a provider's variable says of its key.
+
+        Raises:
+            SetupError: it is of the user's own provider, and cannot be a key; names the variable.
+        """
+        key = self.told(variable)
+        if key is not None and variable in self.others:
+            check_written(variable, key, is_secret=True)
+            if fault := _fault_of(key):
+                raise _wrong(variable, "(secret)", fault, is_key=True)
+        return key
+
+    def address(self, variable: str | None) -> BaseUrl | None:
+        """What a provider's variable says of its address.
+
+        Raises:
+            SetupError: it is of the user's own provider, and is none; names the variable.
+        """
+        address = self.told(variable)
+        if address is None or isinstance(address, BaseUrl):
+            return address
+        try:
+            return BaseUrl(address)
+        except ValueError as error:
+            raise _wrong(str(variable), repr(without_userinfo(address)), str(error)) from None
+
+    def told(self, variable: str | None) -> str | None:
+        """What a provider's variable says; `key` and `address` check it too."""
+        field = variables().get(variable or "")
+        value = getattr(self, field) if field else self.others.get(variable or "")
+        return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+    def resolved_data_dir(self) -> Path:
+        """The folder for data, which need not exist yet."""
+        if self.data_dir is not None:
+            return self.data_dir
+        from platformdirs import user_data_path  # noqa: PLC0415  # not before the first answer
+
+        try:
+            return user_data_path("journey-mcp", appauthor=False)
+        except RuntimeError as error:
+            raise SetupError(
+                "There is no home folder for the task database: HOME is not set, and the system knows no such user.",
+                next_step="Set JOURNEY_MCP_DATA_DIR to a folder that can be written.",
+            ) from error
+
+    def resolved_database_url(self) -> str:
+        """The database's address."""
+        return self.database_url or f"sqlite:///{self.resolved_data_dir() / 'tasks.db'}"
+
+
+def variables() -> dict[str, str]:
+    """The field of every environment variable."""
+    return {info.title: name for name, info in Settings.model_fields.items() if info.title}
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the environment; a variable that is empty counts as not set.
+
+    Raises:
+        SetupError: one line that names the variable, its value unless it is a secret, and what is allowed.
+    """
+    known = variables()
+    given: dict[str, Any] = {
+        field: value for name, field in known.items() if (value := environment.get(name, "").strip())
+    }
+    if "registry" in given:
+        given["others"] = {
+            name: value.strip()
+            for name, value in environment.items()
+            if name.endswith(_PROVIDERS_OWN) and name not in known and value.strip()
+        }
+    for name, field in known.items():
+        check_written(name, given.get(field, ""), is_secret=_is_secret(field))
+    given["hidden"] = secrets_in(environment)
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        field = str(problem["loc"][0])
+        name = next(variable for variable, its_field in known.items() if its_field == field)
+        value = "(secret)" if _is_secret(field) else repr(_shown(field, given[field]))
+        fault = problem["msg"].removeprefix("Value error, ")
+        raise _wrong(name, value, fault, is_key=field in _keys()) from error
+    if not settings.keys and not settings.others and settings.sandbox == "off":
+        raise no_key()
+    return settings
+
+
+def _wrong(variable: str, value: str, fault: str, *, is_key: bool = False) -> SetupError:
+    alone = ": the key alone, without `Bearer` before it" if is_key else ""
+    return SetupError(f"{variable}={value}: {fault}.", next_step=f"Correct or unset this variable{alone}.")
+
+
+def _shown(field: str, value: str) -> str:
+    """A wrong value as it may be shown: of what should be an address, a part may be a password."""
+    return without_userinfo(value) if field.endswith(("_url", "_hosts", "_origins")) else value
+
+
+def _is_secret(field: str) -> bool:
+    return Settings.model_fields[field].annotation == Key | None
+
+
+def _keys() -> set[str]:
+    """The fields of keys of providers."""
+    return {field for field in Settings.model_fields if _is_secret(field)} - {"webhook_secret"}
+
+
+def no_key() -> SetupError:
+    """Nobody can make a picture."""
+    return SetupError(
+        "No provider key is set and JOURNEY_MCP_SANDBOX=off.",
+        next_step="Set JOURNEYAPI_API_KEY or another provider's key, "
+        "or let the sandbox run with JOURNEY_MCP_SANDBOX=auto.",
+    )
+
+
+def misspelled(environment: Mapping[str, str]) -> list[str]:
+    """Variables that look like ours and are not: worth a warning."""
+    return sorted(name for name in environment if name.startswith("JOURNEY_MCP_") and name not in variables())

@@ -1,0 +1,376 @@
+"""Where the images are that a request names: earlier ones of ours, URLs, files, or the text itself.
+
+They are found here, and nothing is opened: `Pictures.read` does that, once it is known that an offer may take them.
+"""
+
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePath
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from anyio import to_thread
+
+from journey_mcp.core.errors import FileNotAllowed, InvalidRequest, MalformedUrl, UnknownImage, UnusableImage
+from journey_mcp.core.images import ImageId, OutputImage
+from journey_mcp.core.notices import Notice
+from journey_mcp.core.redaction import without_userinfo
+from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.tasks import SANDBOX, Status, Task
+from journey_mcp.engine.journal import Journal
+from journey_mcp.media import image_text, image_urls, local_files, transcode
+from journey_mcp.media.image_text import Data, FilePath, Given, Unusable, WebAddress, WholeTask
+from journey_mcp.media.local_files import Located
+from journey_mcp.net.safe_http import SafeHttpClient, is_publicly_fetchable
+from journey_mcp.studio.inputs import Pictures, Source
+from journey_mcp.tools.availability import is_listening
+
+Roots = Callable[[], Awaitable[Sequence[Path]]]
+"""Asks the client for the folders that its person works in."""
+
+_TOO_SOON_S = 60.0
+"""A link that dies so soon may be dead when the provider fetches it."""
+_LONG = 65_536
+"""Longer texts are looked at in a thread."""
+_LIST = "Call fetch_task without task_ids to see the pictures there are."
+_SHOWN, _SHOWN_OF_DATA = 120, 40
+_NOT_HERE = "what the chat holds does not reach a server"
+_FROM = re.compile(r"[?&]utm_[a-z]+=[^&#]*", re.IGNORECASE)
+_DATA_STEP = "Give data:image/png;base64,… with the whole picture, or a URL."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Call:
+    """What holds for all images of one call."""
+
+    files_allowed: bool
+    roots: Roots | None
+    meanings: Mapping[str, Given]
+    tasks: Mapping[str, Task]
+    """The principal's, by the ids that the images name."""
+    own: Mapping[str, ImageId]
+    """The principal's images by the URLs that are given."""
+
+
+class ImageFinder:
+    """Finds the images that requests name."""
+
+    def __init__(self, journal: Journal, folders: Sequence[Path], data_dir: Path, safe_http: SafeHttpClient) -> None:
+        self._journal = journal
+        self._folders = folders
+        self._data_dir = Path(os.path.realpath(data_dir))
+        self._safe_http = safe_http
+
+    async def find(
+        self, request: ImageRequest, principal: str, *, files_allowed: bool, roots: Roots | None = None
+    ) -> Pictures:
+        """Find each image, and open none.
+
+        `files_allowed` lets images be paths of this machine; `roots` are asked for when a path leads nowhere else.
+
+        Raises:
+            UnknownImage: an id of no finished picture of the principal's, or of one that is gone.
+            FileNotAllowed, UnusableImage, MalformedUrl: names the argument and what is taken.
+        """
+        given = [("image", request.image)] if request.image is not None else []
+        given += [("reference_images", text) for text in request.reference_images]
+        given += [("mask", request.mask)] if request.mask is not None else []
+        meanings = {text: await _meaning(text) for _, text in given}
+        own = await self._own_images(list(filter(None, map(_url_of, meanings.values()))), principal)
+        whole = {meaning.task_id for meaning in meanings.values() if isinstance(meaning, WholeTask)}
+        ids = whole.union(id_.task_id for id_ in (*own.values(), *filter(None, map(_id_of, meanings.values()))))
+        tasks = await self._journal.store.get(list(ids), principal=principal) if ids else {}
+        call = _Call(files_allowed=files_allowed, roots=roots, meanings=meanings, tasks=tasks, own=own)
+        found: dict[str, Source] = {}
+        for argument, text in given:
+            if text not in found:
+                source = await self._source(argument, text, call)
+                # the same image in another spelling is read once
+                found[text] = next((s for s in found.values() if s.stored and s.stored == source.stored), source)
+        sources = [found[text] for argument, text in given if argument != "mask"]
+        return Pictures(sources=tuple(sources), mask=found[request.mask] if request.mask is not None else None)
+
+    async def _source(self, argument: str, text: str, call: _Call) -> Source:
+        meaning = call.meanings[text]
+        # a user name and a password in an address are nobody's business
+        name = f"{argument}={(without_userinfo(text[:_SHOWN]) if '://' in text[:_SHOWN] else text[:_SHOWN])!r}"
+        if isinstance(meaning, ImageId):
+            return await self._earlier(meaning, call.tasks.get(meaning.task_id))
+        if isinstance(meaning, WholeTask):
+            task = call.tasks.get(meaning.task_id)
+            return await self._earlier(_only_image(name, meaning, task), task)
+        if isinstance(meaning, Data):
+            name = f"{argument}={text[:_SHOWN_OF_DATA]!r}…"
+            return Source(name=name, kind="image data", stored="", load=partial(_decoded, name, meaning))
+        if isinstance(meaning, WebAddress):
+            return await self._at(name, meaning.url, call)
+        if isinstance(meaning, FilePath):
+            return await self._file(name, meaning, call)
+        raise _unusable(name, meaning)
+
+    async def _at(self, name: str, url: str, call: _Call) -> Source:
+        if id_ := call.own.get(url):
+            return await self._earlier(id_, call.tasks.get(id_.task_id))
+        is_open = is_publicly_fetchable(url)
+        if "@" in urlsplit(url).netloc:
+            raise MalformedUrl(
+                f"{name} was given with a user name or password, which is not sent to providers.",
+                next_step="Give a URL that is open to everybody, or the picture as a file or data URI.",
+            )
+        if not is_open and not self._safe_http.trusts(url):
+            raise MalformedUrl(
+                f"{name} is not a public HTTPS address: a provider elsewhere cannot fetch it.",
+                next_step="Give a public https:// URL, a data URI, a file, or the id of an earlier picture; the person "
+                "who runs the server can name a host of theirs in JOURNEY_MCP_TRUSTED_HOSTS.",
+            )
+        kind = "at an address of this network only"
+        return Source(name=name, kind=kind, stored=url, url=url, is_here=not is_open)
+
+    async def _file(self, name: str, path: FilePath, call: _Call) -> Source:
+        copied = _id_of(path)
+        task = call.tasks.get(copied.task_id) if copied else None
+        try:
+            located = await self._located(name, path, call, has_other=task is not None)
+        except (FileNotAllowed, local_files.NotAllowed, local_files.Unreadable) as error:
+            if copied and task:
+                return await self._earlier(copied, task)
+            is_in_a_folder = "/" in path.texts[-1] and getattr(error, "has_folder", False)
+            if path.url and not is_in_a_folder:
+                source = await self._at(name, path.url, call)
+                return replace(source, notices=(Notice.of("image_url_read", given=name, url=path.url),))
+            raise _refused(name, path, error) from error
+        if copied and task and located.path.is_relative_to(self._data_dir):
+            return await self._earlier(copied, task)
+        return Source(
+            name=name,
+            kind="a local file",
+            stored=str(located.path),
+            load=partial(_read, name, located),
+            notices=(located.notice,) if located.notice else (),
+        )
+
+    async def _located(self, name: str, path: FilePath, call: _Call, *, has_other: bool) -> Located:
+        """Find the file; the client is asked for more folders unless the path has another meaning."""
+        if not call.files_allowed:
+            raise FileNotAllowed(
+                f"{name} is a local file, and this server is reached over HTTP.",
+                next_step=f"Give a public URL, a data URI, or the id of an earlier picture: {_NOT_HERE}.",
+            )
+        try:
+            return await to_thread.run_sync(self._locate, path, (), abandon_on_cancel=True)
+        except (local_files.NotAllowed, local_files.Unreadable):
+            folders = await call.roots() if call.roots and not has_other else ()
+            if not folders:
+                raise
+        return await to_thread.run_sync(self._locate, path, folders, abandon_on_cancel=True)
+
+    def _locate(self, path: FilePath, roots: Sequence[Path]) -> Located:
+        folders = local_files.allowed_folders(self._folders, roots=roots, data_dir=self._data_dir)
+        return local_files.locate(path.texts, folders, data_dir=self._data_dir)
+
+    async def _own_images(self, urls: Sequence[str], principal: str) -> dict[str, ImageId]:
+        """Return which of these URLs are those of the principal's images, whole or with the query cut off."""
+        if not urls:
+            return {}
+        paths = {_without_query(spelled) for url in urls for spelled in (url, unquote(url))}
+        tasks = await self._journal.store.naming(sorted(paths), principal=principal)
+        images = [(ImageId(task.id, n), image.url) for task in tasks for n, image in enumerate(task.images, start=1)]
+        return {url: id_ for url in urls if (id_ := image_at(url, images))}
+
+    async def _earlier(self, wanted: ImageId, task: Task | None) -> Source:
+        image = _image_of(wanted, task)
+        assert task is not None  # noqa: S101  # looked at by _image_of
+        has_copy = image.path is not None and await to_thread.run_sync(os.path.isfile, image.path)
+        dies_at = image.expires_at
+        is_alive = dies_at is None or dies_at > self._journal.clock.now() + _TOO_SOON_S
+        if is_alive and task.provider == SANDBOX:
+            is_alive = await is_listening(image.url)
+        if not is_alive and not has_copy:
+            raise _gone(wanted, task)
+        return Source(
+            name=str(wanted),
+            kind="an earlier picture whose link has expired",
+            stored=str(wanted),
+            url=image.url if is_alive else None,
+            load=partial(_copied, image) if has_copy else None,
+            trusted_base=task.base_url,
+            is_here=not is_publicly_fetchable(image.url),
+        )
+
+
+async def _meaning(text: str) -> Given:
+    if len(text) <= _LONG:
+        return image_text.read(text)
+    return await to_thread.run_sync(image_text.read, text, abandon_on_cancel=True)
+
+
+def _url_of(meaning: Given) -> str | None:
+    return meaning.url if isinstance(meaning, WebAddress | FilePath) else None
+
+
+def _id_of(meaning: Given) -> ImageId | None:
+    """Return the id that is given; our copies of images are files with their ids as names."""
+    if isinstance(meaning, FilePath):
+        return ImageId.parse(PurePath(meaning.texts[-1].replace("\\", "/")).stem)
+    return meaning if isinstance(meaning, ImageId) else None
+
+
+def image_at(url: str, images: Iterable[tuple[ImageId, str]]) -> ImageId | None:
+    """Return the image at this URL, or the only one whose URL it is but for the query.
+
+    A query that was cut off, or that says where the link was copied from, counts as none. Behind the name of a file
+    further parameters count for nothing; one with another value may choose another image.
+    """
+    given = unquote(_FROM.sub("", url.partition("#")[0]))
+    is_file = image_urls.names_file(_without_query(given))
+    near: dict[str, ImageId] = {}
+    for id_, its_url in images:
+        plain = unquote(_normalised(its_url))
+        if its_url == url or plain == given:
+            return id_
+        if _without_query(plain) == _without_query(given) and (
+            plain.startswith(given) or (is_file and _agree(given, plain))
+        ):
+            near.setdefault(its_url, id_)
+    return next(iter(near.values())) if len(near) == 1 else None
+
+
+def _agree(given: str, whole: str) -> bool:
+    """Whether the parameters that both queries have are the same, the given ones perhaps cut off."""
+    its = dict(parse_qsl(whole.partition("?")[2], keep_blank_values=True))
+    parameters = parse_qsl(given.partition("?")[2], keep_blank_values=True)
+    return all(its.get(name, value).startswith(value) for name, value in parameters)
+
+
+def _normalised(url: str) -> str:
+    read = image_text.read(url)
+    return read.url if isinstance(read, WebAddress) else url
+
+
+def _without_query(url: str) -> str:
+    return url.partition("#")[0].partition("?")[0]
+
+
+def _decoded(name: str, data: Data) -> bytes:
+    try:
+        return image_text.decoded(data)
+    except ValueError as error:
+        raise UnusableImage(
+            f"{name} is no data URI or base64 of a picture: {error}.",
+            next_step=_DATA_STEP,
+        ) from error
+
+
+def _read(name: str, located: Located) -> bytes:
+    try:
+        return local_files.content(located, max_bytes=transcode.MAX_BYTES)
+    except local_files.Unreadable as error:
+        raise UnusableImage(f"{name}: {error}.", next_step="Give the path of a picture file.") from error
+
+
+def _copied(image: OutputImage) -> bytes | None:
+    try:
+        return Path(image.path or "").read_bytes()
+    except OSError:  # the person has tidied it up in this moment
+        return None
+
+
+def _refused(name: str, path: FilePath, error: Exception) -> InvalidRequest:
+    """Return why no file can be taken; the names that chats give to attachments are often meant for these."""
+    if isinstance(error, FileNotAllowed):
+        return error
+    hint = ""
+    if path.may_be_in_chat:
+        hint = f" If it is attached to the chat: {_NOT_HERE}; save it as a file, or give a link."
+    if isinstance(error, local_files.NotAllowed):
+        return FileNotAllowed(f"{name}: {error}.", next_step=f"Give a path inside of these folders.{hint}")
+    return UnusableImage(f"{name}: {error}.", next_step=f"Give the path of a picture file.{hint}")
+
+
+_REASONS: dict[Unusable, tuple[type[InvalidRequest], str, str]] = {
+    Unusable.IN_CHAT: (
+        UnusableImage,
+        f": {_NOT_HERE}",
+        "Save it as a file and give its path, or give a public link; an earlier picture by its id (tsk_….2).",
+    ),
+    Unusable.TASK_ID: (
+        UnknownImage,
+        " is no id of a picture: that is a task's id, a dot, and the picture's number",
+        f"Give an id such as tsk_….2. {_LIST}",
+    ),
+    Unusable.BAD_URL: (
+        MalformedUrl,
+        (
+            " is no whole URL: that has a host, no blanks, no placeholder such as {id} and no dots for a rest, and at "
+            f"most {image_urls.MAX_URL:,} characters"
+        ),
+        "Give the picture's public URL and nothing else, or the id of an earlier picture (tsk_….2).",
+    ),
+    Unusable.SEVERAL: (
+        UnusableImage,
+        " names several pictures",
+        "Give one of them, and each other one in reference_images.",
+    ),
+    Unusable.NO_BASE64: (UnusableImage, " is no data URI of a picture: it is not base64", _DATA_STEP),
+    Unusable.TOO_LONG: (
+        UnusableImage,
+        f" is neither base64 nor a URL, and a path has at most {image_text.MAX_PATH:,} characters",
+        _DATA_STEP,
+    ),
+    Unusable.UNKNOWN: (
+        MalformedUrl,
+        (
+            " is neither an http(s) URL, a data URI, a path of a picture file, nor the id of an earlier picture "
+            "(such as tsk_….2)"
+        ),
+        (
+            "Give the picture's public URL, or the id that imagine or fetch_task returned. If it is attached to the "
+            f"chat: {_NOT_HERE}; save it as a file, or give a link."
+        ),
+    ),
+}
+
+
+def _unusable(name: str, reason: Unusable) -> InvalidRequest:
+    kind, clause, step = _REASONS[reason]
+    return kind(f"{name}{clause}.", next_step=step)
+
+
+def _only_image(name: str, wanted: WholeTask, task: Task | None) -> ImageId:
+    """Return the one image of a task that is named without a number."""
+    first = ImageId(wanted.task_id, 1)
+    _image_of(first, task)
+    if task and len(task.images) > 1:
+        raise UnknownImage(
+            f"{name} is a task with {len(task.images)} pictures.", next_step=f"Give the id of one: {_ids_of(task)}."
+        )
+    return first
+
+
+def _ids_of(task: Task) -> str:
+    return ", ".join(str(ImageId(task.id, n + 1)) for n in range(len(task.images)))
+
+
+def _image_of(wanted: ImageId, task: Task | None) -> OutputImage:
+    if task is None:
+        raise UnknownImage(f"There is no task {wanted.task_id}.", next_step=_LIST)
+    if task.status is not Status.SUCCEEDED:
+        hint = f"Call fetch_task with {task.id} until it has succeeded." if not task.status.is_final else _LIST
+        raise UnknownImage(f"Task {task.id} is {task.status} and has no picture.", next_step=hint)
+    if wanted.number > len(task.images):
+        raise UnknownImage(f"Task {task.id} has no picture {wanted.number}.", next_step=f"It has {_ids_of(task)}.")
+    return task.images[wanted.number - 1]
+
+
+def _gone(wanted: ImageId, task: Task) -> UnknownImage:
+    if task.provider == SANDBOX:
+        return UnknownImage(
+            f"{wanted} is a picture of a sandbox that has ended with its process.",
+            next_step="Make the picture again; `journey-mcp sandbox --port 8787` runs a sandbox that lasts.",
+        )
+    return UnknownImage(
+        f"The link of {wanted} has expired, and there is no copy of it.",
+        next_step="Make the picture again, or give a URL.",
+    )

@@ -1,0 +1,197 @@
+"""Pictures that go into a request: read, brought, and made fit for the offer that takes them."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from anyio import to_thread
+
+from journey_mcp.core.errors import UnusableImage
+from journey_mcp.core.images import InputImage
+from journey_mcp.core.notices import AnyNotice, Notice
+from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.tasks import SANDBOX
+from journey_mcp.media import transcode
+from journey_mcp.media.containers import NotAPicture
+from journey_mcp.net.safe_http import FetchError, SafeHttpClient
+from journey_mcp.providers import Account
+from journey_mcp.registry import Offer
+
+Fit = Callable[[bytes, transcode.Limits], Awaitable[tuple[transcode.PictureData, tuple[Notice, ...]]]]
+"""Makes an image fit, as `workers.Workers.fit` does for one caller."""
+
+MAX_BYTES_OF_CALL = 128 * 1024 * 1024
+"""Of all images of one call together."""
+_FETCH_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A given picture before it is brought."""
+
+    name: str
+    """For messages: the argument, and the picture in short."""
+    kind: str
+    """For messages, as in "is a local file"."""
+    stored: str = ""
+    """How the request names it in the journal, whatever its spelling; empty for data, which is named by its digest."""
+    url: str | None = None
+    load: Callable[[], bytes | None] | None = None
+    """Reads or decodes it, and takes its time; `None` when it is gone. Raises UnusableImage."""
+    content: bytes | None = None
+    """What `load` gave."""
+    digest: str | None = None
+    """Of the content: under the same path there may be another picture later."""
+    notices: tuple[AnyNotice, ...] = ()
+    trusted_base: str | None = None
+    """The address of the service that made the picture; it is fetched from there."""
+    is_here: bool = False
+    """The URL works on this machine or network only."""
+
+    def url_for(self, account: Account) -> str | None:
+        """The URL, when this provider can fetch it."""
+        return self.url if not self.is_here or account.provider == SANDBOX or _is_here(account.base_url) else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pictures:
+    """All pictures of one request."""
+
+    sources: tuple[Source, ...]
+    mask: Source | None
+
+    @property
+    def _all(self) -> list[Source]:
+        return [*self.sources, *([self.mask] if self.mask else [])]
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Of those among them that were read."""
+        return tuple(source.digest for source in self._all if source.digest is not None)
+
+    async def read(self) -> "Pictures":
+        """Read the files and decode the data among them, each once.
+
+        Raises:
+            UnusableImage: one cannot be read, or together they are larger than one call may send.
+        """
+        found: dict[int, Source] = {}
+        size = 0
+        for source in self._all:
+            if source.load is not None and id(source) not in found:
+                # whoever is canceled need not wait for a slow disk
+                found[id(source)] = loaded = await to_thread.run_sync(_loaded, source, abandon_on_cancel=True)
+                size += len(loaded.content or b"")
+                _check_size(size)
+        return Pictures(
+            sources=tuple(found.get(id(source), source) for source in self.sources),
+            mask=found.get(id(self.mask), self.mask) if self.mask else None,
+        )
+
+    def named_in(self, request: ImageRequest) -> ImageRequest:
+        """Return the request as it is kept: each picture in one spelling, data by its digest."""
+        names = [source.stored for source in self.sources]
+        return replace(
+            request,
+            image=names.pop(0) if request.image is not None else None,
+            reference_images=tuple(names),
+            mask=self.mask.stored if self.mask else None,
+        )
+
+    def only_data(self, account: Account) -> str | None:
+        """A picture that this provider cannot fetch by itself, in words; `None` when there is none."""
+        return next(
+            (f"{source.name} is {source.kind}" for source in self._all if source.url_for(account) is None), None
+        )
+
+    async def prepared(
+        self, offer: Offer, account: Account, safe_http: SafeHttpClient, fit: Fit
+    ) -> tuple[tuple[InputImage, ...], InputImage | None, tuple[AnyNotice, ...]]:
+        """Images and mask in the form that the offer takes, and what the caller should know.
+
+        Raises:
+            UnusableImage: one cannot be fetched, is no picture, or cannot be made fit.
+            SetupError, NotSubmitted: nothing can be prepared now.
+        """
+        ready: dict[int, InputImage] = {}
+        notices: list[AnyNotice] = []
+        size = 0
+        for source in self._all:
+            if id(source) not in ready:
+                ready[id(source)], told = await _prepared(source, offer, account, safe_http, fit)
+                notices += (*source.notices, *told)
+                size += len(ready[id(source)].content)
+                _check_size(size)
+        images = tuple(ready[id(source)] for source in self.sources)
+        mask = ready[id(self.mask)] if self.mask is not None else None
+        if mask is not None:
+            await to_thread.run_sync(_check_mask, mask, images[0] if images else None)
+        return images, mask, tuple(notices)
+
+
+def _loaded(source: Source) -> Source:
+    content = source.load() if source.load else None
+    if content is None:
+        return replace(source, load=None)
+    digest = hashlib.sha256(content).hexdigest()
+    stored = source.stored or f"data:sha256={digest} ({len(content)} bytes)"
+    return replace(source, load=None, content=content, digest=digest, stored=stored)
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BYTES_OF_CALL:
+        raise UnusableImage(
+            f"The pictures of this call have more than {MAX_BYTES_OF_CALL:,} bytes together.",
+            next_step="Give fewer or smaller ones.",
+        )
+
+
+async def _prepared(
+    source: Source, offer: Offer, account: Account, safe_http: SafeHttpClient, fit: Fit
+) -> tuple[InputImage, tuple[Notice, ...]]:
+    url = source.url_for(account)
+    if url is not None and "url" in offer.images.encodings:
+        return InputImage(url=url), ()
+    content = source.content if source.content is not None else await _fetched(source, safe_http)
+    taken = offer.images
+    limits = transcode.Limits(
+        formats=taken.formats, max_bytes=taken.max_bytes, max_pixels=taken.max_pixels, min_side=taken.min_side
+    )
+    try:
+        made, notices = await fit(content, limits)
+    except NotAPicture as error:
+        raise UnusableImage(
+            f"{source.name} cannot be sent to {account.provider}: {error}.",
+            next_step="Give another image: PNG, JPEG, WebP, GIF, AVIF, BMP or TIFF, of fewer pixels if it is large.",
+        ) from error
+    return InputImage(content=made.content, mime_type=made.mime_type), tuple(
+        notice.about(source.name) for notice in notices
+    )
+
+
+async def _fetched(source: Source, safe_http: SafeHttpClient) -> bytes:
+    with_trusted = safe_http.with_trusted(source.trusted_base) if source.trusted_base else safe_http
+    try:
+        return (
+            await with_trusted.get(source.url or "", max_bytes=transcode.MAX_BYTES, within_s=_FETCH_WITHIN_S)
+        ).content
+    except FetchError as error:
+        raise UnusableImage(
+            f"{source.name} cannot be fetched: {error}.",
+            next_step="Give an HTTPS URL that is open to everybody, a file, or the id of an earlier picture.",
+        ) from error
+
+
+def _check_mask(mask: InputImage, image: InputImage | None) -> None:
+    if not (mask.content and image and image.content):
+        return  # what the provider fetches by itself, it compares by itself
+    try:
+        transcode.check_same_size(transcode.look(mask.content), transcode.look(image.content))
+    except NotAPicture as error:
+        raise UnusableImage(f"mask: {error}.", next_step="Give a mask of the picture's size.") from error
+
+
+def _is_here(url: str) -> bool:
+    """Whether the address is on this machine: nobody else can fetch from it."""
+    return urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}

@@ -1,0 +1,1 @@
+"""What the MCP server and the command line share of the tools: definitions, arguments, results."""

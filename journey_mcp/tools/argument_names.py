@@ -1,0 +1,213 @@
+"""Names of arguments as models and clients write them: ours in other spellings, and what to give in place of others.
+
+The tables are made to be extended: a name, spelled as `plain` spells it, is one more word in a line.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from journey_mcp.core.images import AspectRatio
+from journey_mcp.core.requests import Tool
+from journey_mcp.registry import Catalog, Offer
+from journey_mcp.routing import aspect_ratios, model_names
+from journey_mcp.tools import definitions
+from journey_mcp.tools.definitions import Defaults
+
+_OF_CLIENTS = """
+    action agentid callbacks chatid chatinput config conversationid dummy explanation isbackground messageid metadata
+    progresstoken randomstring reason reasoning requiresapproval runid runmanager securityrisk servername sessionid
+    signal stream summary taskprogress thinking thought thoughts threadid toolaction toolcall toolcallid toolname
+    toolsummary traceid user userid waitforprevious waitforprevioustools
+    """
+"""Arguments that clients and frameworks add for themselves, as all those that begin with `_`."""
+
+_OTHER_NAMES = {
+    "prompt": "caption content description editprompt input instruction instructions prompttext query text userprompt",
+    "negative_prompt": "avoid exclude negative negativeprompts negprompt without",
+    "model": "checkpoint engine modelid modelname modelversion",
+    "provider": "backend platform vendor",
+    "image": """
+        attachment attachments baseimage file filepath files imagebase64 imagedata imagefile imageid imagepath images
+        imageuri imageurl imageurls img imgs imgurl initimage inputfile inputimage inputimages inputimageurl media
+        originalimage photo picture pictures sourceimage sourceurl url urls
+        """,
+    "reference_images": """
+        characterreference controlimage cref imageprompt oref refimage refimages reference referenceimage
+        referenceimageurl referenceimageurls references refs sref styleimage stylereference
+        """,
+    "mask": "maskfile maskimage maskpath maskurl",
+    "aspect_ratio": "ar aspect imageratio orientation proportions ratio shape",
+    "width": "imagewidth outputwidth w",
+    "height": "h imageheight outputheight",
+    "resolution": "imageresolution megapixels outputresolution",
+    "output_format": "contenttype extension fileformat filetype format imageformat mime mimetype outputtype",
+    "seed": "noiseseed randomseed",
+    "prompt_upsampling": "enhance enhanceprompt magicprompt promptenhance promptextend promptoptimizer upsampleprompt",
+    "safety_tolerance": "moderation moderationlevel nsfw safety safetychecker safetyfilter safetylevel",
+    "guidance": "cfg cfgscale guidancescale promptstrength scale",
+    "steps": "inferencesteps iterations numinferencesteps numsteps samplingsteps",
+    "webhook_url": "callback callbackurl notifyurl webhook",
+    "fresh": "force forcenew nocache regenerate reroll retry",
+    "wait_s": "maxwait timeout wait waitseconds waittime",
+    "task_ids": "id ids imageid imageids jobid jobids predictionid requestid task taskid tasks",
+    # what there is nothing for
+    "count": """
+        amount batch batchcount batchsize copies count howmany imagecount maximages n nimages num number numberofimages
+        numimages numoutputs numsamples numvariations outputs quantity samples variations
+        """,
+    "size": "dimension dimensions imagedimensions imagesize imgsize outputsize size",
+    "quality": "detail details dpi hd quality upscale",
+    "style": "artstyle background effect lora loras preset strength style stylepreset theme",
+    "output": "download filename folder outputdir outputfile outputpath responseformat save savepath saveto",
+    "listing": "cursor limit offset page pagesize status",
+}
+"""What others call our arguments, and what they have besides, by kind."""
+_KINDS = {name: kind for kind, names in _OTHER_NAMES.items() for name in names.split()}
+_NAMED = 10
+"""So many wrong names are answered one by one."""
+_SHOWN = 80
+_LONGEST_SWITCH = 30
+_MAKING: Mapping[str, Tool] = {"imagine": "imagine", "edit_image": "edit_image"}
+_OF_TASKS = frozenset({"task_ids", "listing"})
+_LIKENESS = 0.75
+"""From which likeness on, 0 to 1, one name is a slip of another: `thought` is none of `height`."""
+_NOTHING_LIKE_IT = "leave it out: there is nothing like it"
+
+
+def plain(name: str) -> str:
+    """A name without case, blanks, hyphens and underscores: `negativePrompt` and `negative-prompt` are the same."""
+    return re.sub(r"[\W_]", "", name[:_SHOWN]).lower()
+
+
+def is_of_client(name: str) -> bool:
+    """Whether a client added the argument for itself: it means nothing to us."""
+    return name.startswith("_") or plain(name) in _OF_CLIENTS.split()
+
+
+def ours(name: str, known: Iterable[str]) -> str | None:
+    """The known argument of which this name is another spelling; `None` when there is none."""
+    return name if name in known else next((one for one in known if plain(one) == plain(name)), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a configuration shows of itself: an error names nothing else."""
+
+    catalog: Catalog
+    defaults: Defaults
+
+    def shown(self, tool: str) -> Mapping[str, Any]:
+        """The arguments in the tool's schema, each with its own."""
+        spec = next(one for one in definitions.build(self.catalog, self.defaults) if one["name"] == tool)
+        properties: Mapping[str, Any] = spec["inputSchema"]["properties"]
+        return properties
+
+    def provider(self, text: str) -> str:
+        """The id of the configured provider that a text names (`Black Forest Labs`, `replicate.com`), else the text."""
+        known = {plain(name): id_ for id_, facts in self.catalog.providers.items() for name in (id_, facts.title)}
+        given = plain(text)
+        spelled = (given, given.removesuffix("com"), given.removesuffix("ai"), given.removesuffix("api"), f"{given}api")
+        return next((known[name] for name in spelled if name in known), text)
+
+    def correction(self, tool: str, unknown: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+        """What to give in place of the arguments that the tool does not have; `known` are those that it has."""
+        shown = self.shown(tool)
+        told = []
+        for name, value in list(unknown.items())[:_NAMED]:
+            kind = _KINDS.get(plain(name), name)
+            if making := _MAKING.get(tool):
+                advice = self._about_images(making, kind, value, shown, known) or self._about_switch(
+                    making, name, value
+                )
+            else:
+                advice = _about_tasks(kind, value, shown)
+            advice = advice or _did_you_mean(name, shown)
+            told.append(f"there is no argument {name[:_SHOWN]}{f' ({advice})' if advice else ''}")
+        return f"{'; '.join(told)}. {tool} takes: {', '.join(shown)}"
+
+    def _about_images(
+        self, tool: Tool, kind: str, value: Any, shown: Mapping[str, Any], known: Mapping[str, Any]
+    ) -> str | None:
+        if kind == "count":
+            return self._another(tool, known)
+        if kind in {"image", "reference_images"}:
+            return self._about_given_images(tool, kind, value, shown)
+        if kind in shown:
+            return f"use {kind}"
+        fixed = {
+            **dict.fromkeys(("size", "width", "height"), _about_size(value, shown)),
+            "quality": "use resolution, or choose another model" if "resolution" in shown else "choose another model",
+            "style": "say it in the prompt",
+            "output": "leave it out: the result has the URL of each image",
+            **dict.fromkeys(_OF_TASKS),
+        }
+        return fixed.get(kind, _NOTHING_LIKE_IT if kind in _OTHER_NAMES else None)
+
+    def _about_switch(self, tool: Tool, name: str, value: Any) -> str | None:
+        """Where a prompt takes what the name stands for, as `--chaos 10`."""
+        for model, offers in self.catalog.offers_for(tool).items():
+            for switch, its in {key: fact for offer in offers for key, fact in offer.switches.items()}.items():
+                if plain(name) in {switch, *its.aliases}:
+                    shown = f" {value}" if isinstance(value, str | int | float) and value is not True else ""
+                    return f"{model} takes --{switch}{shown[:_LONGEST_SWITCH]} at the end of the prompt"
+        return None
+
+    def _about_given_images(self, tool: Tool, kind: str, value: Any, shown: Mapping[str, Any]) -> str:
+        guide = "reference_images" in shown
+        if tool == "imagine":
+            edit = ["call edit_image with image to change an image"] if self.defaults.edit_image else []
+            return " or ".join([*(["use reference_images"] if guide else []), *edit]) or _NOTHING_LIKE_IT
+        if kind == "reference_images":
+            return "use reference_images" if guide else "leave it out: only image is taken"
+        if isinstance(value, list) and len(value) > 1 and guide:
+            return "use image for the one to change, and reference_images for the others"
+        return "use image"
+
+    def _another(self, tool: Tool, known: Mapping[str, Any]) -> str:
+        """How to get more images, and what that costs, as far as the registry says it."""
+        offers = self.catalog.offers_for(tool)
+        given = {name: value.lower() for name in ("model", "provider") if isinstance(value := known.get(name), str)}
+        provider = given.get("provider")
+        model = model_names.meant(given.get("model", ""), self.catalog) or self.defaults.model(tool, provider)
+        its = [offer for offer in offers.get(model, ()) if provider in {None, offer.provider}]
+        each = f", each costs {cost}" if its and (cost := _cost(its[0])) else ""
+        makers = [name for name, some in offers.items() if some[0].result == "grid"]
+        four = f"; {model if model in makers else makers[0]} makes four candidates at once" if makers else ""
+        return f"call again with fresh=true for another one{each}{four}"
+
+
+def _about_tasks(kind: str, value: Any, shown: Mapping[str, Any]) -> str | None:
+    if kind == "task_ids":
+        return f"use task_ids=[{value!r}]" if isinstance(value, str) and len(value) < _SHOWN else "use task_ids"
+    if kind in {"listing", "count"}:
+        return "leave it out: without task_ids the newest tasks are listed" if "wait_for" in shown else None
+    return f"use {kind}" if kind in shown else None
+
+
+def _about_size(value: Any, shown: Mapping[str, Any]) -> str:
+    """What says a size in this configuration, with the ratio that a text such as `1024x1024` has."""
+    ways: list[str] = []
+    if "aspect_ratio" in shown:
+        allowed = [one for text in shown["aspect_ratio"].get("enum", ()) if (one := AspectRatio.parse(text))]
+        reading = aspect_ratios.read(value[:_SHOWN]) if isinstance(value, str) else None
+        ratio = (reading.nearest(allowed) if allowed else reading.ratio) if reading else None
+        ways.append(f"aspect_ratio={ratio}" if ratio else "aspect_ratio")
+    if "width" in shown:
+        ways.append("width and height")
+    size_class = "; resolution is the size class" if ways and "resolution" in shown else ""
+    return f"use {', or '.join(ways)}{size_class}" if ways else _NOTHING_LIKE_IT
+
+
+def _cost(offer: Offer) -> str | None:
+    if offer.credits is not None:
+        return f"{offer.credits:f} credits"
+    least = "at least " if offer.further_megapixel else ""
+    return f"{least}{offer.usd:f} USD" if offer.usd is not None else None
+
+
+def _did_you_mean(name: str, shown: Mapping[str, Any]) -> str | None:
+    near = difflib.get_close_matches(name[:_SHOWN].lower(), shown, n=1, cutoff=_LIKENESS)
+    return f"did you mean {near[0]}?" if near else None

@@ -1,0 +1,302 @@
+"""Arguments of the tools, checked for shape and type; what a model takes is checked against the registry later."""
+
+import logging
+import re
+import reprlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from journey_mcp.core.errors import InvalidArguments
+from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, ImageRequest, Tool
+from journey_mcp.tools import argument_values
+from journey_mcp.tools.argument_names import Surroundings, is_of_client, ours
+from journey_mcp.tools.definitions import Defaults
+from journey_mcp.tools.image_arguments import only_text, parsed_json, texts_of
+
+
+def _one_or_many(value: Any) -> Any:
+    """Models now and then send one string, or the array as JSON text, where an array is asked for."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith("["):
+            many = parsed_json(text)
+            return value if many is None else many
+        return [text] if text else None
+    return value
+
+
+def _ids(value: Any) -> Any:
+    return argument_values.task_ids(value) if isinstance(value, str | list | dict) else value
+
+
+Images = Annotated[list[str], BeforeValidator(texts_of)]
+Image = Annotated[str, BeforeValidator(only_text)]
+
+
+def _no_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is no number")  # noqa: TRY004  # pydantic reports ValueErrors
+    return value
+
+
+def _number(value: Any) -> Any:
+    return argument_values.number(_no_boolean(value))
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+NoBoolean = BeforeValidator(_number)
+NumberAsText = Annotated[str, BeforeValidator(argument_values.ratio)]
+YesOrNo = Annotated[bool, BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value)]
+Seconds = Annotated[int, NoBoolean, Field(ge=0, le=300)]
+Side = Annotated[int, NoBoolean, Field(ge=1, le=16384)]
+Seed = Annotated[int, NoBoolean, Field(ge=-1, le=2**63 - 1)]
+Small = Annotated[int, NoBoolean, Field(ge=0, le=10_000)]
+Factor = Annotated[float, NoBoolean, Field(ge=0, le=1000, allow_inf_nan=False)]
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _is_no_text(value: Any) -> bool:
+    # an image as data has megabytes: whether it is ASCII is known without a look at them
+    return isinstance(value, str) and ("\0" in value or (not value.isascii() and bool(_SURROGATE.search(value))))
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_text(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """What no database and no provider takes as text is refused before it gets anywhere."""
+        for name, value in given.items():
+            if any(map(_is_no_text, value if isinstance(value, list) else [value])):
+                raise ValueError(f"{name} has characters that are no text (NUL, or half of a surrogate pair)")
+        return given
+
+
+A = TypeVar("A", bound=_Arguments)
+
+
+class Imagine(_Arguments):
+    """All that `imagine` knows; which of it the schema shows depends on what is configured."""
+
+    prompt: str
+    model: str | None = None
+    reference_images: Images | None = None
+    aspect_ratio: NumberAsText | None = None
+    width: Side | None = None
+    height: Side | None = None
+    resolution: NumberAsText | None = None
+    output_format: str | None = None
+    negative_prompt: str | None = None
+    seed: Seed | None = None
+    prompt_upsampling: YesOrNo | None = None
+    safety_tolerance: Small | None = None
+    guidance: Factor | None = None
+    steps: Small | None = None
+    provider: str | None = None
+    webhook_url: str | None = None
+    fresh: YesOrNo = False
+    wait_s: Seconds | None = None
+
+
+class EditImage(Imagine):
+    """All that `edit_image` knows."""
+
+    image: Image
+    mask: Image | None = None
+
+
+TaskIds = Annotated[
+    list[Annotated[str, Field(max_length=64)]], BeforeValidator(_ids), Field(min_length=1, max_length=20)
+]
+"""Each at most 64 characters; ours have 26."""
+
+
+class FetchTask(_Arguments):
+    """All that `fetch_task` knows."""
+
+    task_ids: TaskIds | None = None
+    wait_for: Annotated[Literal["all", "any"], BeforeValidator(_lower)] = "all"
+    wait_s: Seconds | None = None
+
+
+class CancelTask(_Arguments):
+    """All that `cancel_task` knows."""
+
+    task_ids: TaskIds
+
+
+_SIDES = frozenset({"width", "height"})
+_LISTS = frozenset({"reference_images", "task_ids"})
+_MANY = frozenset({"image", "mask", *_LISTS})
+"""Whose values are looked into elsewhere."""
+_LONGEST = {
+    "prompt": LONGEST_PROMPT,
+    "negative_prompt": LONGEST_NEGATIVE_PROMPT,
+    "webhook_url": 2_083,
+    "task_ids": 4_000,
+}
+"""Characters of a text, before anything looks at them; images, which may be data, are bounded where they are read."""
+_LONGEST_OTHER = 200
+_IMAGES = frozenset({"image", "mask", "reference_images"})
+_MOST_ITEMS = 100
+"""Of an array: far more than any takes."""
+_SHOWN = 80
+
+_log = logging.getLogger(__name__)
+
+
+def read(kind: type[A], tool: str, given: Mapping[str, Any] | None, around: Surroundings) -> A:
+    """Check the arguments of a call.
+
+    Names are read in any spelling (`aspectRatio`). An optional argument that is empty, or a word such as `null` or
+    `default`, counts as not given. Arguments that clients add for themselves are dropped, as are unknown ones without
+    a value.
+
+    Raises:
+        InvalidArguments: names each wrong argument, its value, and what is allowed.
+    """
+    named, unknown = _named(kind, tool, _unwrapped(kind, given or {}))
+    arguments: dict[str, Any] = {}
+    for name, value in named.items():
+        if problem := _length_problem(name, value):
+            raise InvalidArguments(f"{tool}: {problem}.")
+        if (meant := _meant(name, value, is_required=kind.model_fields[name].is_required())) is not None:
+            arguments[name] = meant
+    if isinstance(provider := arguments.get("provider"), str):
+        arguments["provider"] = around.provider(provider)
+    problems = []
+    try:
+        read = kind.model_validate(arguments)
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors(include_url=False)]
+    else:
+        if not unknown:
+            return read
+    if unknown:
+        problems.append(around.correction(tool, unknown, arguments))
+    raise InvalidArguments(f"{tool}: {'; '.join(problems)}.")
+
+
+def _unwrapped(kind: type[A], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the arguments without a name that a framework put around them all, as in `{"input": {…}}`."""
+    inner = next(iter(given.values())) if len(given) == 1 and not ours(next(iter(given)), kind.model_fields) else None
+    is_around = isinstance(inner, dict) and any(ours(str(name), kind.model_fields) for name in inner)
+    return inner if is_around and inner else given
+
+
+def _named(kind: type[A], tool: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments by our names, and those that are none of ours."""
+    named: dict[str, Any] = {}
+    unknown: dict[str, Any] = {}
+    for name, value in given.items():
+        known = ours(name, kind.model_fields)
+        if known is None and (is_of_client(name) or _without_placeholders(value) is None):
+            _log.debug("%s: the argument %s of the client is dropped", tool, name[:_SHOWN])
+        elif known is None:
+            unknown[name] = value
+        elif named.setdefault(known, value) != value:
+            raise InvalidArguments(f"{tool}: {known} is given twice, with different values. Give it once.")
+    return named, unknown
+
+
+def _length_problem(name: str, value: Any) -> str | None:
+    """What is too long, told without a look at more than its beginning; `None` when nothing is."""
+    if isinstance(value, list) and len(value) > _MOST_ITEMS:
+        return f"{name[:_SHOWN]} has {len(value):,} items: far more than are taken"
+    if name in _IMAGES:
+        return None
+    most = _LONGEST.get(name, _LONGEST_OTHER)
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str) and len(text) > most:
+            return f"{name[:_SHOWN]}={text[:_SHOWN]!r}… has {len(text):,} characters (at most {most:,} are taken)"
+    return None
+
+
+def _meant(name: str, value: Any, *, is_required: bool) -> Any:
+    """The value of an argument, or `None` when it counts as not given."""
+    if name not in _MANY and isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if is_required:
+        return value
+    if name == "aspect_ratio" and isinstance(value, str) and value.strip().lower() == "auto":
+        return "auto"  # to some models a ratio of its own: it is dropped where it is none
+    if name in _SIDES and value in (0, "0"):
+        return None  # no image has a side of 0: a strict schema asked for a number
+    if name == "negative_prompt" and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = ", ".join(value) if sum(map(len, value)) < LONGEST_NEGATIVE_PROMPT else value
+    return _without_placeholders(_one_or_many(value) if name in _LISTS else value)
+
+
+def _without_placeholders(value: Any) -> Any:
+    """Return the value, a list without those of its items that count as not given; `None` when nothing is left."""
+    if isinstance(value, str):
+        return None if argument_values.is_nothing(value) else value
+    if value == {}:
+        return None
+    if isinstance(value, list):
+        return [item for item in value if item is not None and _without_placeholders(item) is not None] or None
+    return value
+
+
+def image_request(tool: Tool, arguments: Imagine, defaults: Defaults) -> ImageRequest:
+    """The wish that the arguments of `imagine` or `edit_image` state."""
+    return ImageRequest(
+        tool=tool,
+        prompt=arguments.prompt,
+        model=(arguments.model or "").lower() or defaults.model(tool, arguments.provider),
+        image=arguments.image if isinstance(arguments, EditImage) else None,
+        mask=arguments.mask if isinstance(arguments, EditImage) else None,
+        reference_images=tuple(arguments.reference_images or ()),
+        aspect_ratio=arguments.aspect_ratio,
+        width=arguments.width,
+        height=arguments.height,
+        resolution=_resolution(arguments.resolution) if arguments.resolution else None,
+        output_format=_output_format(arguments.output_format) if arguments.output_format else None,
+        negative_prompt=arguments.negative_prompt,
+        seed=arguments.seed,
+        prompt_upsampling=arguments.prompt_upsampling,
+        safety_tolerance=arguments.safety_tolerance,
+        guidance=arguments.guidance,
+        steps=arguments.steps,
+        provider=(arguments.provider or "").lower() or None,
+        webhook_url=arguments.webhook_url,
+    )
+
+
+_CLASSES = {1024: "1K", 2048: "2K", 3840: "4K", 4096: "4K"}
+"""Size classes by the longer side in pixels."""
+
+
+def _resolution(given: str) -> str:
+    """A size class, however it is spelled: `1 k`, `1024`, `2048x2048px`; anything else as it is."""
+    text = re.sub(r"[\s_]", "", given).lower().removesuffix("px")
+    if pixels := re.fullmatch(r"(\d{3,4})(?:[x×*](\d{3,4}))?", text):  # noqa: RUF001  # as it is written
+        return _CLASSES.get(max(int(pixels[1]), int(pixels[2] or 0)), given)
+    return text if re.fullmatch(r"\d+p", text) else text.upper()
+
+
+def _output_format(given: str) -> str:
+    """A format by its name, ending or media type: `jpg`, `.png`, `image/webp`."""
+    text = given.lower().removeprefix("image/").removeprefix(".")
+    return "jpeg" if text in {"jpg", "jpe", "pjpeg"} else text
+
+
+def _explain(problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "value_error":
+        return f"{name}: {problem['ctx']['error']}" if name else str(problem["ctx"]["error"])
+    if problem["type"] == "missing":
+        return f"{name} is missing"
+    given = problem["input"]
+    if problem["type"] == "string_type" and problem["loc"][0] in _IMAGES:
+        return f"{name}={reprlib.repr(given)} is no text: give the id of an earlier picture, a URL or a data URI"
+    shown = str(given) if isinstance(given, str | int | float) else reprlib.repr(given)
+    return f"{name}={shown[:_SHOWN]!r}: {problem['msg']}"

@@ -1,0 +1,67 @@
+"""Whether images of finished tasks can still be had: by their link, or as a copy on this machine."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio
+from anyio import to_thread
+
+from journey_mcp.core.images import OutputImage
+from journey_mcp.core.tasks import SANDBOX, Task
+
+_CONNECT_WITHIN_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Availability:
+    """What a look at sandboxes and copies found; without a look, all of them are taken to be there."""
+
+    ended: frozenset[str] = frozenset()
+    """Host and port of sandboxes that do not answer any more."""
+    missing: frozenset[str] = frozenset()
+    """Paths of copies that are not there any more."""
+
+    def why_dead(self, image: OutputImage, *, now: float) -> str | None:
+        """Return in two words why the image cannot be had by its link; `None` while it can."""
+        if image.expires_at is not None and image.expires_at <= now:
+            return "link expired"
+        return "sandbox ended" if self.ended and urlsplit(image.url).netloc in self.ended else None
+
+    def copy_of(self, image: OutputImage) -> str | None:
+        """Return the path of the copy that is there."""
+        return None if image.path in self.missing else image.path
+
+
+async def look(tasks: Sequence[Task]) -> Availability:
+    """Look at the copies of these tasks' images, and once at each sandbox that made some; takes a second at most."""
+    paths = [image.path for task in tasks for image in task.images if image.path is not None]
+    origins = {urlsplit(image.url).netloc for task in tasks if task.provider == SANDBOX for image in task.images}
+    ended: set[str] = set()
+
+    async def ask(origin: str) -> None:
+        if not await is_listening(f"//{origin}"):
+            ended.add(origin)
+
+    async with anyio.create_task_group() as group:
+        for origin in origins:
+            group.start_soon(ask, origin)
+    return Availability(
+        ended=frozenset(ended), missing=await to_thread.run_sync(_missing, paths) if paths else frozenset()
+    )
+
+
+async def is_listening(url: str) -> bool:
+    """Return whether somebody accepts connections there."""
+    parts = urlsplit(url)
+    try:
+        with anyio.fail_after(_CONNECT_WITHIN_S):
+            await (await anyio.connect_tcp(str(parts.hostname), parts.port or 80)).aclose()
+    except (OSError, TimeoutError):
+        return False
+    return True
+
+
+def _missing(paths: Iterable[str]) -> frozenset[str]:
+    return frozenset(path for path in paths if not Path(path).is_file())

@@ -1,0 +1,377 @@
+"""What `tools/list` sends: names, descriptions and schemas, generated from what the configured providers offer.
+
+Every byte is paid for in every conversation, and model APIs refuse schemas that the protocol would allow:
+objects at the root, no unions, no `null`, no `$ref`, no `format`; optional means not required.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, Tool
+from journey_mcp.core.tasks import Status
+from journey_mcp.registry import Catalog, Parameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """What a call means when it does not say."""
+
+    imagine: str
+    """The model of a call that names none; empty where no configured provider has one for the tool."""
+    edit_image: str
+    """The same."""
+    wait_s: int
+    keep_days: int
+    takes_files: bool = True
+    """Pictures may be paths: whoever calls works on this machine."""
+    has_links: bool = False
+    """Results carry a `resource_link` for each image."""
+    pinned: Mapping[tuple[Tool, str], str] = field(default_factory=dict)
+    """The models at providers that do not have the default one."""
+
+    def model(self, tool: Tool, provider: str | None = None) -> str:
+        """The model of a call that names none, at this provider if one is named."""
+        usual = self.imagine if tool == "imagine" else self.edit_image
+        return self.pinned.get((tool, (provider or "").lower()), usual)
+
+
+def build(catalog: Catalog, defaults: Defaults) -> list[dict[str, Any]]:
+    """The tools in MCP's form, always in the same order and with the same bytes for the same input.
+
+    A tool for which no configured provider has a model is left out.
+
+    What stands here holds for the offers of all configured providers together: which of them runs a call is found
+    out when it is made.
+    """
+    return [
+        *([_imagine(catalog, defaults)] if defaults.imagine else []),
+        *([_edit_image(catalog, defaults)] if defaults.edit_image else []),
+        _fetch_task(defaults),
+        _cancel_task(),
+    ]
+
+
+def _imagine(catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
+    description = (
+        "Make a picture from a text prompt. Returns picture URLs, or after wait_s a running task for fetch_task. "
+        f"Costs money. {_choice(catalog, 'imagine', defaults.imagine)} {_edit_only(catalog)}"
+        "Not every model takes every argument; an error names those that do. "
+        f"Tasks, prompts included, are kept {defaults.keep_days} days."
+    )
+    return _creating("imagine", "Make a picture", description, catalog, defaults)
+
+
+def _edit_image(catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
+    description = (
+        "Change a picture as the prompt says. Returns like imagine. Costs money. "
+        f"{_choice(catalog, 'edit_image', defaults.edit_image)}"
+    )
+    return _creating("edit_image", "Edit a picture", description, catalog, defaults)
+
+
+def _fetch_task(defaults: Defaults) -> dict[str, Any]:
+    description = (
+        "Get tasks of imagine and edit_image: status, picture URLs, costs. Free, safe to repeat. Waits for running "
+        "ones. Without task_ids (or with none) it lists your newest tasks of the last day at once: do so after a call "
+        "that timed out."
+    )
+    properties = {
+        "task_ids": {**_TASK_IDS, "description": "Task ids (tsk_…). Leave out to list, without waiting."},
+        "wait_for": {
+            "type": "string",
+            "enum": ["all", "any"],
+            "description": "Wait for all (default) or for the next to end.",
+        },
+        "wait_s": _wait_s(defaults),
+    }
+    return _tool(
+        "fetch_task",
+        "Get running or finished pictures",
+        description,
+        _object(properties),
+        _object({"tasks": {"type": "array", "items": _task_schema(listed=True)}}, ["tasks"]),
+        read_only=True,
+    )
+
+
+_TASK_IDS = {"type": "array", "items": {"type": "string", "maxLength": 64}, "maxItems": 20}
+
+
+def _cancel_task() -> dict[str, Any]:
+    description = (
+        "End tasks: free while queued, else upstream if the provider can; a notice tells if it goes on and is charged."
+    )
+    return _tool(
+        "cancel_task",
+        "End running pictures",
+        description,
+        _object({"task_ids": {**_TASK_IDS, "minItems": 1, "description": "Task ids (tsk_…)."}}, ["task_ids"]),
+        _object({"tasks": {"type": "array", "items": _task_schema(listed=True)}}, ["tasks"]),
+        read_only=False,
+        destructive=True,
+    )
+
+
+def _creating(tool: Tool, title: str, description: str, catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
+    offers = catalog.offers_for(tool)
+    properties: dict[str, Any] = {
+        "prompt": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": max(o.prompt_max_length or LONGEST_PROMPT for its in offers.values() for o in its),
+            "description": _prompt_text(tool, catalog),
+        }
+    }
+    if tool == "edit_image":
+        properties["image"] = {
+            "type": "string",
+            "description": f"The picture to edit: {_forms(catalog, defaults)}.",
+        }
+    default = defaults.imagine if tool == "imagine" else defaults.edit_image
+    properties["model"] = {
+        "type": "string",
+        "enum": list(offers),
+        "description": f"Default {default}. {_costs(tool, catalog)}".rstrip(),
+    }
+    properties |= _pictures(tool, catalog) | _options(tool, catalog)
+    if len(catalog.providers) > 1:
+        properties["provider"] = {
+            "type": "string",
+            "enum": list(catalog.providers),
+            "description": "Only this one; else the first that takes all arguments.",
+        }
+    properties["webhook_url"] = {
+        "type": "string",
+        "description": "HTTPS URL that gets the result (a task object as fetch_task gives it).",
+    }
+    properties["fresh"] = {"type": "boolean", "description": "Pay for a new picture though an equal call is running."}
+    properties["wait_s"] = _wait_s(defaults)
+    required = ["prompt", "image"] if tool == "edit_image" else ["prompt"]
+    return _tool(tool, title, description, _object(properties, required), _task_schema(), read_only=False)
+
+
+def _forms(catalog: Catalog, defaults: Defaults) -> str:
+    """The forms in which a picture may be given."""
+    has_data = any(offer.images.takes_data for offers in catalog.offers.values() for offer in offers)
+    files = ", local path" if defaults.takes_files else ""
+    more = f", data URI{files}" if has_data else ""
+    return f"id of an earlier picture (tsk_….2), public URL{more}"
+
+
+def _choice(catalog: Catalog, tool: Tool, default: str) -> str:
+    """When to choose which model, in as few words as do the job."""
+    purposes = {model: catalog.models[model].choose_for.get(tool) for model in catalog.offers_for(tool)}
+    first = f"{default} (default)" + (f" for {said}" if (said := purposes.pop(default, None)) else "")
+    others = "".join(f"; {model} for {purpose}" for model, purpose in purposes.items() if purpose)
+    return f"Choose {first}{others}."
+
+
+def _edit_only(catalog: Catalog) -> str:
+    models = [model for model in catalog.offers if model not in catalog.offers_for("imagine")]
+    return f"Need a picture, so only in edit_image: {_shortened(models, catalog)}. " if models else ""
+
+
+def _costs(tool: Tool, catalog: Catalog) -> str:
+    """Models by cost at their preferred provider, the cheapest first; those whose cost nobody tells are left out."""
+    by_cost: dict[str, dict[Decimal, list[str]]] = {"Credits": {}, "USD": {}}
+    for model, (offer, *_) in catalog.offers_for(tool).items():
+        if offer.credits is not None:
+            by_cost["Credits"].setdefault(offer.credits, []).append(model)
+        elif offer.usd is not None:
+            by_cost["USD"].setdefault(offer.usd, []).append(model)
+    return " ".join(f"{unit} {_priced(costs)}." for unit, costs in by_cost.items() if costs)
+
+
+def _priced(costs: Mapping[Decimal, list[str]]) -> str:
+    return "; ".join(f"{cost}: {', '.join(models)}" for cost, models in sorted(costs.items()))
+
+
+def _prompt_text(tool: Tool, catalog: Catalog) -> str:
+    offers = catalog.offers_for(tool)
+    english = [model for model, its in offers.items() if all(offer.english_only for offer in its)]
+    text = "What to show; plain sentences." if tool == "imagine" else "What to change; the rest is kept."
+    if switches := [model for model, its in offers.items() if any(offer.ratio_switch for offer in its)]:
+        text += f" {', '.join(switches)} also takes its switches (--ar, --stylize …)."
+    if english:
+        text += f" English only for {_shortened(english, catalog)}."
+    return text
+
+
+def _pictures(tool: Tool, catalog: Catalog) -> dict[str, Any]:
+    """`reference_images` where pictures are taken beyond the one to edit, and `mask`."""
+    offers = catalog.offers_for(tool)
+    own = 1 if tool == "edit_image" else 0
+    most = {model: max(o.images.maximum if o.images.is_taken else 0 for o in its) for model, its in offers.items()}
+    takers = [model for model, maximum in most.items() if maximum > own]
+    properties: dict[str, Any] = {}
+    if takers:
+        properties["reference_images"] = {
+            "type": "array",
+            "items": {"type": "string"},
+            "maxItems": max(most.values()) - own,
+            "description": f"Pictures that guide, {_AS_IMAGE[tool]}.{_only(takers, list(offers), catalog)}",
+        }
+    if masks := [model for model, its in offers.items() if any(o.images.mask_field for o in its)]:
+        properties["mask"] = {
+            "type": "string",
+            "description": f"White is redrawn.{_only(masks, list(offers), catalog)}",
+        }
+    return properties
+
+
+_AS_IMAGE: dict[Tool, str] = {"imagine": "in the forms of edit_image's image", "edit_image": "given like image"}
+
+
+def _options(tool: Tool, catalog: Catalog) -> dict[str, Any]:
+    """The parameters that at least one offer takes, each with all values that any takes."""
+    offers = catalog.offers_for(tool)
+    properties = {}
+    for name, (kind, usual_words) in _OPTION_WORDS.items():
+        found = {m: [o.parameters[name] for o in its if name in o.parameters] for m, its in offers.items()}
+        takers = [model for model, parameters in found.items() if parameters]
+        if not takers:
+            continue
+        schema = {"type": kind, **_allowed(kind, [p for parameters in found.values() for p in parameters])}
+        words = _ratio_words(tool, found.values()) if name == "aspect_ratio" else usual_words
+        schema["description"] = words + _only(takers, list(offers), catalog)
+        properties[name] = schema
+    return properties
+
+
+def _allowed(kind: str, parameters: list[Parameter]) -> dict[str, Any]:
+    """What the parameters of all offers allow together."""
+    values = list(dict.fromkeys(value for p in parameters for value in p.values or ()))
+    if values and all(p.values for p in parameters):
+        # where a schema is strict, models must give every argument, one of these values: this one means none
+        return {"enum": values if _NONE in values else [*values, _NONE]}
+    if kind == "string":
+        lengths = [p.max_length for p in parameters]
+        return {"maxLength": max(length or LONGEST_NEGATIVE_PROMPT for length in lengths)} if any(lengths) else {}
+    low, high = [p.minimum for p in parameters], [p.maximum for p in parameters]
+    bounds: dict[str, Any] = {}
+    if all(isinstance(bound, int | float) for bound in low):
+        bounds["minimum"] = min(bound for bound in low if isinstance(bound, int | float))
+    if all(isinstance(bound, int | float) for bound in high):
+        bounds["maximum"] = max(bound for bound in high if isinstance(bound, int | float))
+    return bounds
+
+
+def _ratio_words(tool: Tool, parameters: Iterable[list[Parameter]]) -> str:
+    if tool == "imagine":
+        return "Width:height; the default is the model's."
+    has_match = any(_MATCH in (p.values or ()) for its in parameters for p in its)
+    return f"Width:height{f', or {_MATCH}' if has_match else ''}; one unlike the source's crops or pads it."
+
+
+_MATCH = "match_input_image"
+_NONE = "auto"
+_OPTION_WORDS = {
+    "aspect_ratio": ("string", ""),
+    "width": ("integer", "Pixels; with height, in place of aspect_ratio."),
+    "height": ("integer", "Pixels."),
+    "resolution": ("string", "Size class."),
+    "output_format": ("string", "File format."),
+    "negative_prompt": ("string", "What to avoid."),
+    "seed": ("integer", "Same seed, same picture."),
+    "prompt_upsampling": ("boolean", "Let the provider enrich the prompt."),
+    "safety_tolerance": ("integer", "0 is strictest."),
+    "guidance": ("number", "How closely to follow the prompt."),
+    "steps": ("integer", "More is finer and slower."),
+}
+_MOST_NAMED = 100
+"""Longer lists of models are left to the error of a call, as the tool's description says."""
+
+
+def _only(takers: list[str], offered: list[str], catalog: Catalog) -> str:
+    """Which models take something, the shorter way round; nothing when all do."""
+    others = [model for model in offered if model not in takers]
+    if not others:
+        return ""
+    said = min(f" Only {_shortened(takers, catalog)}.", f" Not {_shortened(others, catalog)}.", key=len)
+    return said if len(said) <= _MOST_NAMED else ""
+
+
+def _shortened(models: list[str], catalog: Catalog) -> str:
+    """The models by name, or as `family-*` where all of a family are meant."""
+    words = []
+    for model in models:
+        family = catalog.models[model].family
+        whole = [m for m, facts in catalog.models.items() if facts.family == family]
+        is_complete = len(whole) > 1 and set(whole) <= set(models) and all(m.startswith(f"{family}-") for m in whole)
+        words.append(f"{family}-*" if is_complete else model)
+    return ", ".join(dict.fromkeys(words))
+
+
+def _wait_s(defaults: Defaults) -> dict[str, Any]:
+    return {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 300,
+        "description": f"Seconds to wait for the pictures; default {defaults.wait_s}.",
+    }
+
+
+def _tool(  # a tool is all of these
+    name: str,
+    title: str,
+    description: str,
+    inputs: dict[str, Any],
+    outputs: dict[str, Any],
+    *,
+    read_only: bool,
+    destructive: bool = False,
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "title": title,
+        "description": description,
+        "inputSchema": inputs,
+        "outputSchema": outputs,
+        "annotations": {
+            "title": title,
+            "readOnlyHint": read_only,
+            "destructiveHint": destructive,
+            "idempotentHint": read_only or destructive,
+            "openWorldHint": True,
+        },
+    }
+
+
+def _object(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
+    # without `additionalProperties`, which google-genai refuses: the server checks the names all the same
+    schema: dict[str, Any] = {"type": "object", "properties": properties}
+    return {**schema, "required": required} if required else schema
+
+
+def _enum(*values: str) -> dict[str, Any]:
+    return {"type": "string", "enum": list(values)}
+
+
+def _task_schema(*, listed: bool = False) -> dict[str, Any]:
+    """The one result shape. Nothing is required: what is not known is absent."""
+    text, number, integer = {"type": "string"}, {"type": "number"}, {"type": "integer"}
+    image = dict.fromkeys(("id", "url", "link", "path", "expires_at", "mime_type"), text)
+    image |= {"width": integer, "height": integer}
+    cost = {"amount": text, "unit": _enum("credits", "usd"), "source": _enum("registry", "provider")}
+    error = {"code": text, "message": text, "retryable": {"type": "boolean"}, "retry_after_s": number}
+    properties: dict[str, Any] = {
+        "task_id": text,
+        "provider_task_id": text,
+        "status": {"type": "string", "enum": [status.value for status in Status]},
+        "model": text,
+        "provider": text,
+        "progress": number,
+        "images": {"type": "array", "items": {"type": "object", "properties": image, "required": ["id"]}},
+        "grid_url": text,
+        "seed": text,
+        "cost": {"type": "object", "properties": cost},
+        "notices": {"type": "array", "items": text},
+        "error": {"type": "object", "properties": error},
+        "poll_after_s": number,
+        "next_step": text,
+    }
+    if listed:
+        properties["prompt"] = text
+    return {"type": "object", "properties": properties}

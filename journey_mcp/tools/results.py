@@ -1,0 +1,195 @@
+"""Tasks and errors as the caller sees them: one object, and the same facts as text. The one place for both."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from journey_mcp.core.clock import duration, timestamp
+from journey_mcp.core.errors import Failure, cleaned, encoded_id
+from journey_mcp.core.images import ImageId, OutputImage
+from journey_mcp.core.redaction import redactor_of
+from journey_mcp.core.tasks import Status, Task
+from journey_mcp.tools.availability import Availability
+
+_PROMPT_START = 80
+_ALL_THERE = Availability()
+_NO_COPY = "no copy"
+
+
+def task_object(
+    task: Task,
+    *,
+    now: float,
+    with_prompt: bool = False,
+    with_paths: bool = True,
+    available: Availability = _ALL_THERE,
+) -> dict[str, Any]:
+    """The result shape. What is not known is absent; `with_paths` is for callers on this machine.
+
+    An image whose link is dead has no `url`; its `link` says why, and whether there is a copy.
+    """
+    running = not task.status.is_final
+    images = [
+        _image(task.id, number, image, now=now, with_path=with_paths, available=available)
+        for number, image in enumerate(task.images, start=1)
+    ]
+    plain: dict[str, Any] = {
+        "task_id": task.id,
+        "provider_task_id": task.prediction_id and encoded_id(task.prediction_id),
+        "status": task.status.value,
+        "prompt": start_of(task.request.prompt) if with_prompt else None,
+        "model": task.request.model,
+        "provider": task.provider,
+        "progress": None if task.progress is None else round(task.progress, 3),
+        "images": images,
+        # it lives as long as the images that it shows
+        "grid_url": task.grid_url if not images or any("url" in image for image in images) else None,
+        "seed": task.seed,
+        "cost": task.cost and {**asdict(task.cost), "amount": f"{task.cost.amount:f}"},
+        "notices": [str(notice) for notice in (*task.notices, *task.passing)],
+        "error": task.failure and error_object(task.failure),
+        "poll_after_s": _poll_after_s(task, now) if running else None,
+        "next_step": _next_step(task, now, images),
+    }
+    known = {name: value for name, value in plain.items() if value not in (None, [])}
+    secret = task.callback_secret  # only this task's provider can echo it
+    return redactor_of(secret).plain(known) if secret else known
+
+
+def failed_object(failure: Failure, **known: Any) -> dict[str, Any]:
+    """The same shape for a call that never became a task."""
+    plain = {**known, "error": error_object(failure), "next_step": failure.next_step}
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def error_object(failure: Failure) -> dict[str, Any]:
+    """The `error` of the result shape."""
+    plain = {
+        "code": failure.code,
+        "message": failure.message,
+        "retryable": failure.retryable,
+        "retry_after_s": failure.retry_after_s,
+    }
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def as_text(plain: dict[str, Any]) -> str:
+    """A task object in a few lines, with every fact of it."""
+    return "\n".join(_lines(plain))
+
+
+def start_of(prompt: str) -> str:
+    """The first words of a prompt, on one line."""
+    return cleaned(prompt, _PROMPT_START)
+
+
+def _image(
+    task_id: str, number: int, image: OutputImage, *, now: float, with_path: bool, available: Availability
+) -> dict[str, Any]:
+    dead, path = available.why_dead(image, now=now), available.copy_of(image)
+    plain = {
+        "id": str(ImageId(task_id, number)),
+        "url": None if dead else image.url,
+        "link": dead and f"{dead}, {'copy kept' if path else _NO_COPY}",
+        "path": path if with_path else None,
+        "expires_at": None if image.expires_at is None else timestamp(image.expires_at),
+        "mime_type": image.known_mime_type,
+        "width": image.width,
+        "height": image.height,
+    }
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def _poll_after_s(task: Task, now: float) -> float:
+    """Soon while young, every half minute when it takes long: an agent's turn costs more than our poll."""
+    return 5.0 if now - task.created_at < 60 else 30.0  # noqa: PLR2004  # a minute
+
+
+def _next_step(task: Task, now: float, images: Sequence[dict[str, Any]]) -> str | None:
+    if not task.status.is_final:
+        return (
+            f'Call fetch_task with task_ids ["{task.id}"] in about {_poll_after_s(task, now):g} s. '
+            "The same call again, without fresh, gives this same task."
+        )
+    if task.status is Status.SUCCEEDED:
+        return _next_step_with(images)
+    return task.failure.next_step if task.failure else None
+
+
+def _next_step_with(images: Sequence[dict[str, Any]]) -> str:
+    usable = [image for image in images if not _is_lost(image)]
+    if not usable:
+        return "The links are dead and there is no copy: only a new call, which is charged again, makes the image anew."
+    has_paths = any("path" in image for image in usable)
+    if any("url" in image for image in usable):
+        show = (
+            "Show the pictures; their links die soon, the copies at path stay."
+            if has_paths
+            else "Show the picture URLs."
+        )
+    else:
+        show = (
+            "Show the copies at path; the links are dead." if has_paths else "The links are dead; copies are kept here."
+        )
+    example = usable[:2][-1]["id"]
+    return f'{show} To change a picture call edit_image with image "{example}" (or another id).'
+
+
+def _lines(plain: dict[str, Any]) -> Iterable[str]:
+    yield _headline(plain)
+    if prompt := plain.get("prompt"):
+        yield f"Prompt: {prompt}"
+    if error := plain.get("error"):
+        yield f"Error {error['code']}: {error['message']} ({_retry(error)})"
+    for image in plain.get("images", ()):
+        yield image_line(image)
+    if grid := plain.get("grid_url"):
+        yield f"All in one sheet: {grid}"
+    if seed := plain.get("seed"):
+        yield f"Seed: {seed}"
+    if cost := plain.get("cost"):
+        what = "Cost" if plain.get("status") != Status.FAILED else "Cost, if it was charged"
+        yield f"{what}: {cost['amount']} {cost['unit']} (told by the {cost['source']})"
+    for notice in plain.get("notices", ()):
+        yield f"Notice: {notice}"
+    if "poll_after_s" in plain:
+        yield f"Ask again after {plain['poll_after_s']:g} s."
+    if step := plain.get("next_step"):
+        yield f"Next: {step}"
+
+
+def _retry(error: dict[str, Any]) -> str:
+    after = f"after {duration(error['retry_after_s'])}" if "retry_after_s" in error else ""
+    if error["retryable"]:
+        return f"may be retried {after}".rstrip()
+    return f"do not retry unchanged {after and 'but '}{after}".rstrip()
+
+
+def _headline(plain: dict[str, Any]) -> str:
+    if "task_id" not in plain:
+        return f"The call {plain['status']}: nothing was made."
+    if "status" not in plain:
+        return f"Task {plain['task_id']}"
+    percent = f", {plain['progress']:.1%} done" if "progress" in plain else ""
+    theirs = f", {plain['provider']} calls it '{plain['provider_task_id']}'" if "provider_task_id" in plain else ""
+    return f"Task {plain['task_id']}: {plain['status']}{percent} ({plain['model']} at {plain['provider']}{theirs})"
+
+
+def _is_lost(image: dict[str, Any]) -> bool:
+    return str(image.get("link", "")).endswith(_NO_COPY)
+
+
+def image_line(image: dict[str, Any]) -> str:
+    """An image of a task object as the line that `as_text` has of it."""
+    where = f": {known}" if (known := image.get("url") or image.get("link")) else ""
+    size = f" {image['width']}x{image['height']}" if "width" in image and "height" in image else ""
+    kind = f" {image['mime_type']}" if "mime_type" in image else ""
+    verb = "died" if "link" in image else "link dies"
+    expires = f" ({verb} {image['expires_at']})" if "expires_at" in image else ""
+    path = f" (copy: {image['path']})" if "path" in image else ""
+    return f"Picture {image['id']}{where}{kind}{size}{expires}{path}"
+
+
+def listing_text(plain: Sequence[dict[str, Any]]) -> str:
+    """Several task objects as text."""
+    return "\n\n".join(as_text(task) for task in plain) if plain else "No tasks in the last day."
