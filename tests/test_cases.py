@@ -13,6 +13,8 @@ from urllib.parse import quote
 
 import mcp_types as types
 import pytest
+from studio.test_image_sources import refusal
+from studio.test_inputs import KONTEXT, sent_picture
 from support import (
     SERVICES,
     Environment,
@@ -24,8 +26,6 @@ from support import (
     settings_for,
     wish,
 )
-from test_image_sources import refusal
-from test_pictures import KONTEXT, sent_picture
 
 from journey_mcp import registry, sandbox
 from journey_mcp.core.errors import EmptyPrompt, InvalidArguments, SetupError, UnknownModel

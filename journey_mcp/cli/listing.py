@@ -132,7 +132,7 @@ def _model_row(model: Model, offers: Sequence[Offer], on_cooldown: Mapping[str, 
 def _offer_in_short(offer: Offer, *, is_on_cooldown: bool) -> str:
     amount = cost(offer)
     least = "from " if offer.further_megapixel else ""
-    return f"{offer.provider}{f' {least}{amount}' if amount else ''}{' (cooldowns)' if is_on_cooldown else ''}"
+    return f"{offer.provider}{f' {least}{amount}' if amount else ''}{' (rests)' if is_on_cooldown else ''}"
 
 
 def _common(words: Iterable[str]) -> str:

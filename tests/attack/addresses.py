@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any
 
-from test_fetching import redirect, serving
+from net.test_safe_http import redirect, serving
 
 from attack.attempts import Ground, Outcome
 from journey_mcp.net.safe_http import FetchError, SafeHttpClient, Trusted

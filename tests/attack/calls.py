@@ -5,8 +5,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from engine.test_inbound_webhooks import MODELS, listening
 from support import client_of, environment_of, wish
-from test_webhooks import MODELS, listening
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox

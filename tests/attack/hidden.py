@@ -10,10 +10,10 @@ from random import Random
 from typing import Any
 
 from drawn import animated, chunk, drawn, opened, written
+from media.test_reencode import inflated, raw_png
 from PIL import Image, ImageFile, PngImagePlugin
+from studio.test_inputs import data_uri
 from support import client_of, environment_of
-from test_pictures import data_uri
-from test_redrawing import inflated, raw_png
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox

@@ -5,9 +5,9 @@ import string
 from contextlib import AsyncExitStack
 from random import Random
 
+from engine.test_outbound_webhook_hosts import slow
+from engine.test_outbound_webhooks import TRUSTED, Receiver, receiving
 from support import Environment, make_environment, wish
-from test_relay import TRUSTED, Receiver, receiving
-from test_relay_hosts import slow
 
 from attack.addresses import connections, forms, some_private
 from attack.attempts import Ground, Outcome

@@ -8,9 +8,9 @@ from random import Random
 from typing import Any
 
 from cli.command import CommandLine
+from core.test_redaction import FORMS, readings
+from providers.test_new_provider import FACTS
 from support import SERVICES
-from test_new_provider import FACTS
-from test_redaction import FORMS, readings
 
 from attack.attempts import Ground, Outcome
 from attack.upstreams import MODELS, in_one_field, meddling

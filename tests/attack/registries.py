@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from random import Random
 
+from providers.test_new_provider import FACTS, IMAGES
 from support import client_of
-from test_new_provider import FACTS, IMAGES
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox

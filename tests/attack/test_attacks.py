@@ -7,10 +7,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from core.test_redaction import FORMS, KEY
+from engine.test_outbound_webhooks import TRUSTED, receiving
 from mcp_types import CallToolResult, TextContent
 from support import Authority, make_environment
-from test_redaction import FORMS, KEY
-from test_relay import TRUSTED, receiving
 
 from attack import databases, hidden, hooks, leaks, lines, upstreams
 from attack.__main__ import IN_MANUAL_TIME

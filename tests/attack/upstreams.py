@@ -10,13 +10,13 @@ from random import Random
 from typing import Any
 
 import httpx2
+from engine.test_outbound_webhooks import TRUSTED
 from mcp import Client
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from support import SERVICES, client_of, environment_of, serving
-from test_relay import TRUSTED
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox

@@ -233,7 +233,7 @@ async def test_what_ails_one_of_five_is_told_of_that_one(
 
 
 @pytest.mark.parametrize(
-    ("fault", "imitation", "told", "step"),
+    ("fault", "fake", "told", "step"),
     [
         (None, {"keys": ("other",)}, "journeyapi does not accept the key.", "Put a valid key into JOURNEYAPI_API_KEY;"),
         (None, {"credits": 0}, "key accepted, balance 0 credits", "Add money at https://journeyapi.co."),

@@ -2,7 +2,7 @@
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import pytest
-from test_redaction import FORMS, readings
+from core.test_redaction import FORMS, readings
 
 from cli.command import CommandLine
 from journey_mcp.sandbox import Fault, JourneyApiSettings, Settings, running

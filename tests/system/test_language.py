@@ -7,7 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from test_language import PROMPTS
+from routing.test_language import PROMPTS
 
 from journey_mcp.routing.language import judge
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from engine.test_outbound_webhooks import TRUSTED, receiving
 from processes import in_thread, raw
 from support import Authority, environment_for
-from test_relay import TRUSTED, receiving
 
 from journey_mcp import sandbox
 

@@ -16,9 +16,7 @@ import anyio
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
 from processes import COMMAND, in_thread, until_seen
-from support import environment_for, free_port, until_listening
-from tasks_client import Tasks, get, wait_for_status
-from test_tasks_extension import (
+from server.test_tasks_extension import (
     DECLARED,
     Connect,
     Exchange,
@@ -34,6 +32,8 @@ from test_tasks_extension import (
     test_the_person_is_asked_before_there_is_a_task,
     test_who_declares_nothing_gets_no_task_and_may_ask_for_none,
 )
+from support import environment_for, free_port, until_listening
+from tasks_client import Tasks, get, wait_for_status
 
 from journey_mcp import sandbox
 

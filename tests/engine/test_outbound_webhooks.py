@@ -245,7 +245,7 @@ async def test_a_webhook_that_may_not_be_called_any_more_is_not(
 
 def test_the_example_in_the_document_verifies() -> None:
     """Word for word; of another secret, another body, or an old request it says no."""
-    text = (Path(__file__).parent.parent / "docs" / "webhooks.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
     exec(text.partition("```python\n")[2].partition("```")[0], names)  # it is ours
     body, now = b'{"task_id": "tsk_x"}', time.time()

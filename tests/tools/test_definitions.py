@@ -16,7 +16,7 @@ from journey_mcp.server import INSTRUCTIONS
 from journey_mcp.settings import read_settings
 from journey_mcp.tools.tool_set import ToolSet, read_tool_set
 
-SPECS = Path(__file__).parent.parent / "tool_specs"
+SPECS = Path(__file__).parents[2] / "tool_specs"
 ALL_KEYS = [key for key, _ in SERVICES.values()]
 HINTS = {"title", "readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
 

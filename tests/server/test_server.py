@@ -132,7 +132,7 @@ async def test_every_model_takes_a_call_that_gives_every_argument(tmp_path: Path
             assert "error" not in result.structured_content, model
 
 
-HAPPY = Path(__file__).parent / "snapshots"
+HAPPY = Path(__file__).parents[1] / "snapshots"
 
 
 @pytest.mark.generated

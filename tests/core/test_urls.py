@@ -9,9 +9,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from providers.test_new_provider import FACTS
 from recording import recorder
 from support import SERVICES, created, make_environment, running_studio, settings_for, until_accepted, wish
-from test_new_provider import FACTS
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest, SetupError

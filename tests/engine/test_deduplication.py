@@ -234,7 +234,7 @@ async def test_other_processes_hear_of_a_delivery_by_themselves(tmp_path: Path) 
 
 async def test_another_picture_under_the_same_path_is_another_wish(tmp_path: Path) -> None:
     """What lies in the file counts, not its name."""
-    from test_pictures import picture  # noqa: PLC0415
+    from studio.test_inputs import picture  # noqa: PLC0415
 
     path = tmp_path / "cat.png"
     edit = {"tool": "edit_image", "model": "flux-kontext-pro", "prompt": "make it blue", "image": str(path)}

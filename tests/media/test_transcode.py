@@ -10,7 +10,7 @@ from drawn import SIZE, bomb, chunk, drawn, exif, opened, photo, png_header, wri
 from journey_mcp.media.containers import NotAPicture
 from journey_mcp.media.transcode import FORMATS, PictureData, check_same_size, look, readable_format_of
 
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parents[1] / "cases"
 
 
 def refused_at_sight(content: bytes) -> str:

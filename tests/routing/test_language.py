@@ -15,8 +15,8 @@ from support import check_generated
 
 from journey_mcp.routing.language import Judgement, Verdict, judge
 
-_DATA = Path(__file__).parent / "data"
-_DOCUMENT = Path(__file__).parents[1] / "docs" / "prompt-language.md"
+_DATA = Path(__file__).parents[1] / "data"
+_DOCUMENT = Path(__file__).parents[2] / "docs" / "prompt-language.md"
 _OTHER_SCRIPTS = frozenset(
     {"zh", "ja", "ko", "ru", "uk", "bg", "ar", "fa", "he", "hi", "bn", "ta", "th", "el", "ka", "hy"}
 )

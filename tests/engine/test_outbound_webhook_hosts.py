@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from support import Authority, Environment, created, make_environment, running_studio, serving, settings_for, wish
-from test_relay import TRUSTED, receiving
 
+from engine.test_outbound_webhooks import TRUSTED, receiving
 from journey_mcp import sandbox
 from journey_mcp.core.requests import webhook_host
 

@@ -20,7 +20,6 @@ from support import (
     statements,
     wish,
 )
-from test_pictures import KONTEXT, data_uri, picture, sent_picture
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest
@@ -31,6 +30,7 @@ from journey_mcp.engine.journal import Journal
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
 from journey_mcp.studio.image_sources import ImageFinder, image_at
+from studio.test_inputs import KONTEXT, data_uri, picture, sent_picture
 
 URL = "https://example.com/cat.png"
 

@@ -5,8 +5,8 @@ import traceback
 from pathlib import Path
 
 import pytest
+from providers.test_new_provider import FACTS
 from support import SERVICES
-from test_new_provider import FACTS
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.redaction import secrets_in

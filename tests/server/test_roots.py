@@ -10,8 +10,8 @@ import anyio
 import mcp_types as types
 import pytest
 from mcp import Client
+from studio.test_inputs import picture
 from support import client_of, environment_of
-from test_pictures import picture
 
 from journey_mcp import sandbox
 from journey_mcp.settings import read_settings

@@ -17,7 +17,7 @@ from journey_mcp.registry.selection import catalog_of
 from journey_mcp.settings import Settings, read_settings
 from journey_mcp.store import open_store
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TWO = ("journeyapi", "bfl")
 BOTH: dict[str, Any] = {"model": "flux-2-max", "prompt": "a kite"}
 """4 credits at JourneyAPI, 0.07 dollars at Black Forest Labs."""

@@ -24,8 +24,8 @@ from support import (
     statements,
     wish,
 )
-from test_holdings import execute, hide, show
 
+from engine.test_journal import execute, hide, show
 from journey_mcp import sandbox
 from journey_mcp.core.concurrency import limit_at, parse_limits_at_once
 from journey_mcp.core.errors import SetupError

@@ -15,7 +15,7 @@ from journey_mcp.media.containers import NotAPicture
 from journey_mcp.media.reencode import fit_to_limits
 from journey_mcp.media.transcode import FORMATS, Limits, PictureData
 
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parents[1] / "cases"
 ANY = FORMATS
 """What an offer takes that takes all of them."""
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from core.test_redaction import FORMS, readings
+from engine.test_outbound_webhooks import TRUSTED, receiving
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from support import Authority, client_of, created, environment_for, running_studio, serving, settings_for, wish
-from test_redaction import FORMS, readings
-from test_relay import TRUSTED, receiving
 
 from journey_mcp import logs, sandbox
 from journey_mcp.core.errors import InternalError

@@ -20,7 +20,7 @@ from journey_mcp.sandbox.faults import KINDS
 from journey_mcp.settings import Settings, read_settings, variables
 from journey_mcp.tools.tool_set import read_tool_set
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 
 

@@ -15,8 +15,8 @@ from support import (
     until_accepted,
     wish,
 )
-from test_holdings import hide, show
 
+from engine.test_journal import hide, show
 from journey_mcp import sandbox
 from journey_mcp.core.errors import UnknownImage
 from journey_mcp.core.tasks import Status, Task

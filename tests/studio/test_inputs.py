@@ -14,7 +14,7 @@ from journey_mcp.core.errors import InvalidRequest
 from journey_mcp.core.tasks import Status
 from journey_mcp.sandbox import BflSettings
 
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parents[1] / "cases"
 KONTEXT: dict[str, Any] = {"tool": "edit_image", "model": "flux-kontext-pro", "prompt": "make it blue"}
 
 

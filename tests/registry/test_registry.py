@@ -15,7 +15,7 @@ from journey_mcp.registry.facts import ImageInput, Model, Offer, Parameter, Prov
 from journey_mcp.registry.files import read_file
 from journey_mcp.settings import read_settings
 
-SNAPSHOT = Path(__file__).parent / "snapshots" / "registry.txt"
+SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "registry.txt"
 GOOD = """
 [[model]]
 id = "mine"
