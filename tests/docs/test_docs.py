@@ -5,8 +5,9 @@ import inspect
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from support import SERVICES, check_generated
 from journey_mcp import __version__, registry
 from journey_mcp.core.errors import all_errors
 from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
+from journey_mcp.requests import OPTIONS
 from journey_mcp.sandbox.faults import KINDS
 from journey_mcp.settings import Settings, read_settings, variables
 from journey_mcp.tools.tool_set import read_tool_set
@@ -113,6 +115,30 @@ def providers_table() -> str:
     )
 
 
+def arguments_table() -> str:
+    """How many offers of each provider take an argument, and an image in each form."""
+    facts = registry.load()
+    offers = {name: [offer for offer in facts.offers if offer.provider == name] for name in facts.providers}
+    takes: dict[str, Callable[[Offer], bool]] = {
+        f"`{name}`": partial(lambda name, offer: name in offer.parameters, name) for name in OPTIONS
+    }
+    takes["an image (`image` or `reference_images`)"] = lambda offer: offer.images.is_taken
+    for count in (2, 5):
+        takes[f"{count} images"] = partial(lambda n, offer: offer.images.is_taken and offer.images.maximum >= n, count)
+    takes["an image as a file or base64"] = lambda offer: offer.images.is_taken and offer.images.encodings != ("url",)
+    takes["`mask`"] = lambda offer: offer.images.mask_field is not None
+    takes["a prompt that is [not English](prompt-language.md)"] = lambda offer: not offer.english_only
+    rows = [
+        [name, *(share(list(map(is_taken, of_one))) for of_one in offers.values())] for name, is_taken in takes.items()
+    ]
+    return table(["argument", *(f"`{name}`" for name in offers)], rows)
+
+
+def share(taken: list[bool]) -> str:
+    """In words."""
+    return "no" if not any(taken) else "all" if all(taken) else f"{sum(taken)} of {len(taken)}"
+
+
 def lifetime(seconds: int) -> str:
     """In the largest whole unit."""
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
@@ -150,6 +176,7 @@ def faults_table() -> str:
         (README, "models", models_table),
         (README, "providers", providers_table),
         (ROOT / "docs" / "providers.md", "providers", providers_table),
+        (ROOT / "docs" / "providers.md", "arguments", arguments_table),
         (README, "settings", settings_table),
         (ROOT / "docs" / "errors.md", "errors", errors_table),
         (ROOT / "docs" / "sandbox.md", "faults", faults_table),
