@@ -16,8 +16,8 @@ from support import SERVICES, check_generated
 
 from journey_mcp import __version__, registry
 from journey_mcp.core.errors import all_errors
+from journey_mcp.core.requests import OPTIONS
 from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
-from journey_mcp.requests import OPTIONS
 from journey_mcp.sandbox.faults import KINDS
 from journey_mcp.settings import Settings, read_settings, variables
 from journey_mcp.tools.tool_set import read_tool_set
