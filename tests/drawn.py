@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image, ImageCms, ImageDraw, PngImagePlugin
 
-from journey_mcp.media.transcode import FORMATS, PictureData
+from journey_mcp.media.transcode import FORMATS, ImageData
 
 HIDDEN = b"51.5007 north"
 """What must not leave the machine: every piece of metadata of these tests says it."""
@@ -16,11 +16,11 @@ SIZE = (48, 32)
 
 def drawn(mode: str = "RGB", size: tuple[int, int] = SIZE) -> Image.Image:
     """A red corner at the top left on a gradient, so that every turn shows."""
-    picture = Image.linear_gradient("L").resize(size).convert("RGB")
-    ImageDraw.Draw(picture).rectangle((0, 0, size[0] // 3, size[1] // 3), fill="red")
+    image = Image.linear_gradient("L").resize(size).convert("RGB")
+    ImageDraw.Draw(image).rectangle((0, 0, size[0] // 3, size[1] // 3), fill="red")
     if mode == "I;16":
-        return picture.convert("L").convert(mode).point(lambda value: value * 257)
-    return picture.convert(mode)
+        return image.convert("L").convert(mode).point(lambda value: value * 257)
+    return image.convert(mode)
 
 
 def photo() -> Image.Image:
@@ -30,15 +30,15 @@ def photo() -> Image.Image:
 
 def see_through() -> Image.Image:
     """Black, and transparent in the right half."""
-    picture = Image.new("RGBA", SIZE, "black")
-    picture.paste((0, 0, 0, 0), (SIZE[0] // 2, 0, *SIZE))
-    return picture
+    image = Image.new("RGBA", SIZE, "black")
+    image.paste((0, 0, 0, 0), (SIZE[0] // 2, 0, *SIZE))
+    return image
 
 
-def written(picture: Image.Image, kind: str, **options: Any) -> bytes:
+def written(image: Image.Image, kind: str, **options: Any) -> bytes:
     """The file."""
     file = io.BytesIO()
-    picture.save(file, kind.upper(), **options)
+    image.save(file, kind.upper(), **options)
     return file.getvalue()
 
 
@@ -58,17 +58,17 @@ def exif(orientation: int = 1) -> Image.Exif:
     return made
 
 
-def opened(data: PictureData | bytes) -> Image.Image:
+def opened(data: ImageData | bytes) -> Image.Image:
     """What another program sees, decoded."""
-    picture = Image.open(io.BytesIO(data if isinstance(data, bytes) else data.content))
-    picture.load()
-    return picture
+    image = Image.open(io.BytesIO(data if isinstance(data, bytes) else data.content))
+    image.load()
+    return image
 
 
-def is_red(picture: Image.Image, x: float, y: float) -> bool:
+def is_red(image: Image.Image, x: float, y: float) -> bool:
     """Whether the red corner lies there, in parts of width and height."""
-    at = int(x * (picture.width - 1)), int(y * (picture.height - 1))
-    red, green, blue = picture.convert("RGB").resize(picture.size).load()[at]  # type: ignore[index, misc]  # of Pillow
+    at = int(x * (image.width - 1)), int(y * (image.height - 1))
+    red, green, blue = image.convert("RGB").resize(image.size).load()[at]  # type: ignore[index, misc]  # of Pillow
     return bool(red > 200 and green < 80 and blue < 80)
 
 
@@ -94,20 +94,20 @@ def bomb(width: int, height: int) -> bytes:
 
 def with_everything(kind: str) -> bytes:
     """A picture with all the metadata that its format can carry, and something appended."""
-    picture, xmp = drawn(), b"<x:xmpmeta>" + HIDDEN + b"</x:xmpmeta>"
+    image, xmp = drawn(), b"<x:xmpmeta>" + HIDDEN + b"</x:xmpmeta>"
     if kind == "png":
         texts = PngImagePlugin.PngInfo()
         texts.add_text("Comment", HIDDEN.decode())
         texts.add_itxt("XML:com.adobe.xmp", xmp.decode())
         texts.add(b"prVt", HIDDEN)
-        content = written(picture, kind, exif=exif(), pnginfo=texts, icc_profile=PROFILE)
+        content = written(image, kind, exif=exif(), pnginfo=texts, icc_profile=PROFILE)
     elif kind == "gif":
-        content = written(picture.convert("P"), kind, comment=HIDDEN)
+        content = written(image.convert("P"), kind, comment=HIDDEN)
         xmp_block = b"!\xff\x0bXMP DataXMP" + bytes((len(HIDDEN),)) + HIDDEN + b"\0"
         content = content[:-1] + xmp_block + b";"
     else:
         comment = {"comment": HIDDEN} if kind == "jpeg" else {}
-        content = written(picture, kind, exif=exif(), xmp=xmp, icc_profile=PROFILE, **comment)
+        content = written(image, kind, exif=exif(), xmp=xmp, icc_profile=PROFILE, **comment)
     return content + HIDDEN
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import mcp_types as types
 import pytest
 from studio.test_image_sources import refusal
-from studio.test_inputs import KONTEXT, sent_picture
+from studio.test_inputs import KONTEXT, sent_image
 from support import (
     SERVICES,
     Environment,
@@ -57,7 +57,7 @@ async def taken(here: Environment, image: str) -> Any:
     """The picture that reached the provider, after a call that succeeded."""
     task = await here.made(**KONTEXT, image=image)
     assert task.status is Status.SUCCEEDED, task.failure
-    return sent_picture(here.sent_to("bfl")[-1])
+    return sent_image(here.sent_to("bfl")[-1])
 
 
 async def sent_url(folder: Path, image: str) -> str:
@@ -146,7 +146,7 @@ async def test_case_09_and_11_other_formats_and_forms(tmp_path: Path, name: str,
     async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
         task = await here.made(**KONTEXT, image=str(CASES / name))
         assert task.status is Status.SUCCEEDED, task.failure
-        assert sent_picture(here.sent_to("bfl")[0]).mode in {"RGB", "L"}
+        assert sent_image(here.sent_to("bfl")[0]).mode in {"RGB", "L"}
         assert any(str(told).endswith(notice) for told in task.notices)
 
 

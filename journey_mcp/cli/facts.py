@@ -8,7 +8,7 @@ from journey_mcp.registry import ImageInput, Model, Offer, Parameter, can_serve
 from journey_mcp.store.cooldowns import Cooldown
 
 YES_NO: dict[bool | None, str] = {True: "yes", False: "no", None: "not told"}
-PICTURE = {"none": "none", "optional": "may be given", "required": "needed", "unstated": "not told"}
+IMAGE = {"none": "none", "optional": "may be given", "required": "needed", "unstated": "not told"}
 _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))
 
 
@@ -37,11 +37,11 @@ def _lines(offer: Offer, rest: Cooldown | None) -> Iterator[str]:
     yield f"Commands: {', '.join(name for tool, name in COMMANDS.items() if can_serve(offer, tool))}"
     more = f", and {offer.further_megapixel:f} for each megapixel beyond the first" if offer.further_megapixel else ""
     yield f"Cost: {cost(offer) or 'not told'}{more}"
-    yield f"Result: {'four pictures and a sheet of them' if offer.result == 'grid' else 'one picture'}"
+    yield f"Result: {'four images and a sheet of them' if offer.result == 'grid' else 'one picture'}"
     yield f"English only: {YES_NO[offer.english_only]}"
     if offer.prompt_max_length is not None:
         yield f"Prompts: at most {offer.prompt_max_length:,} characters"
-    yield f"Picture: {_picture(offer.images)}"
+    yield f"Picture: {_image(offer.images)}"
     if offer.usual_duration_s:
         yield "Usually takes: {} to {} s".format(*offer.usual_duration_s)
     if offer.expires_after_s:
@@ -70,8 +70,8 @@ def _option_lines(offer: Offer) -> Iterator[str]:
         yield f"Only one of {', '.join(map(option, names))}"
 
 
-def _picture(taken: ImageInput) -> str:
-    parts = [PICTURE[taken.support]]
+def _image(taken: ImageInput) -> str:
+    parts = [IMAGE[taken.support]]
     if taken.is_taken:
         count = f"{taken.minimum} to {taken.maximum}" if taken.minimum > 1 else f"at most {taken.maximum}"
         mask = ", with a mask" if taken.mask_field else ""

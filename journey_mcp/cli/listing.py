@@ -9,7 +9,7 @@ import anyio
 
 from journey_mcp.cli import console
 from journey_mcp.cli.cooldowns import moment, read_cooldowns, told
-from journey_mcp.cli.facts import PICTURE, YES_NO, cost, offer_lines, source_lines
+from journey_mcp.cli.facts import IMAGE, YES_NO, cost, offer_lines, source_lines
 from journey_mcp.cli.wording import COMMANDS
 from journey_mcp.core.errors import UnknownModel
 from journey_mcp.core.tasks import Task
@@ -124,7 +124,7 @@ def _model_row(model: Model, offers: Sequence[Offer], on_cooldown: Mapping[str, 
         ", ".join(_commands(offers)),
         " · ".join(_offer_in_short(offer, is_on_cooldown=offer.provider in on_cooldown) for offer in offers),
         _common(YES_NO[offer.english_only] for offer in offers),
-        _common(PICTURE[offer.images.support] for offer in offers),
+        _common(IMAGE[offer.images.support] for offer in offers),
         model.best_at,
     )
 
@@ -162,7 +162,7 @@ def _offer_object(offer: Offer, rest: Cooldown | None) -> dict[str, Any]:
         "usd": offer.usd,
         "further_megapixel": offer.further_megapixel,
         "english_only": offer.english_only,
-        "picture": PICTURE[offer.images.support],
+        "picture": IMAGE[offer.images.support],
         **_cooldown_object(rest),
     }
     return {name: value for name, value in plain.items() if value is not None}

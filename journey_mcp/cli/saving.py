@@ -13,7 +13,7 @@ from journey_mcp.core.errors import InvalidArguments, JourneyError, SetupError, 
 from journey_mcp.core.images import OutputImage
 from journey_mcp.media import transcode
 from journey_mcp.media.blobs import read_copy
-from journey_mcp.media.containers import NotAPicture
+from journey_mcp.media.containers import NotAnImage
 from journey_mcp.net.safe_http import FetchError, SafeHttpClient
 
 _WITHIN_S = 120.0
@@ -82,7 +82,7 @@ async def save(image: OutputImage, path: Path, safe_http: SafeHttpClient, *, rep
     content = await read_copy(image) or await _fetched(image, safe_http)
     try:
         kind = await to_thread.run_sync(transcode.format_of, content)
-    except NotAPicture as error:
+    except NotAnImage as error:
         raise _lost(image, error) from error
     try:
         written = await to_thread.run_sync(_write, path, content, replace)

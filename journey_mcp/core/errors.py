@@ -275,7 +275,7 @@ class GenerationFailed(UpstreamError):
     next_step = "Change the prompt or the picture, or choose another model, then call again."
 
 
-class NoPicture(UpstreamError):
+class NoImage(UpstreamError):
     """The provider calls the task finished and gives no picture that can be read: it may have been charged."""
 
     code = "no_picture"

@@ -66,7 +66,7 @@ class ImageRequest:
     """The only one that may run it."""
 
     @property
-    def pictures(self) -> tuple[str, ...]:
+    def given_images(self) -> tuple[str, ...]:
         """All pictures given, the one to edit first; the mask is none of them."""
         return ((self.image,) if self.image is not None else ()) + self.reference_images
 

@@ -24,13 +24,13 @@ class Created:
     """Why it joined; told to this caller."""
 
 
-def digest(request: ImageRequest, pictures: Sequence[str] = (), sandbox_url: str | None = None) -> str:
+def digest(request: ImageRequest, images: Sequence[str] = (), sandbox_url: str | None = None) -> str:
     """What makes two calls of a principal equal: every argument, and what lies in the files that they name.
 
-    The request names its images as `Pictures.named_in` does. A task of a sandbox, which ends with its server, is equal
-    to none elsewhere.
+    The request names its images as `InputImages.named_in` does. A task of a sandbox, which ends with its server, is
+    equal to none elsewhere.
     """
-    plain = {"request": request.as_plain(), "pictures": list(pictures)}
+    plain = {"request": request.as_plain(), "pictures": list(images)}
     if sandbox_url:
         plain["sandbox"] = sandbox_url
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

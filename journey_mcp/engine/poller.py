@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from journey_mcp.core.clock import Wakeup
-from journey_mcp.core.errors import CredentialsRejected, JourneyError, LostUpstream, NoPicture, SandboxGone, Unreachable
+from journey_mcp.core.errors import CredentialsRejected, JourneyError, LostUpstream, NoImage, SandboxGone, Unreachable
 from journey_mcp.core.tasks import Handle, Prediction, Status, Task
 from journey_mcp.engine import backoff
 from journey_mcp.engine.outcomes import Delivery
@@ -149,7 +149,7 @@ class Poller:
             polled.failures = 0
             polled.empties += prediction.is_empty
             if polled.empties >= _PATIENCE_WITH_EMPTY:
-                await self._end_without_more(polled, prediction, _without_picture())
+                await self._end_without_more(polled, prediction, _without_image())
                 return
             await self._delivery.seen(polled.task_id, prediction, polled.offer)
         polled.polls += 1
@@ -222,5 +222,5 @@ def _lost(upstream: Upstream) -> JourneyError:
     return LostUpstream("The provider does not know this task any more: it may have been charged.")
 
 
-def _without_picture() -> JourneyError:
-    return NoPicture("The provider calls this task finished and gives no picture: it may have been charged.")
+def _without_image() -> JourneyError:
+    return NoImage("The provider calls this task finished and gives no picture: it may have been charged.")

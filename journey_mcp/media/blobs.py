@@ -14,7 +14,7 @@ from anyio import to_thread
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.media import transcode
-from journey_mcp.media.containers import NotAPicture
+from journey_mcp.media.containers import NotAnImage
 from journey_mcp.net.safe_http import FetchError, SafeHttpClient
 
 _WITHIN_S = 60.0
@@ -58,7 +58,7 @@ class Blobs:
                 continue
             try:
                 copied.append(await self._copy_patiently(ImageId(task_id, number), base_url, image))
-            except (FetchError, NotAPicture, OSError) as error:
+            except (FetchError, NotAnImage, OSError) as error:
                 _log.warning("no copy of picture %s.%s: %s", task_id, number, error)
                 # an error of the system would tell the folder, which callers elsewhere need not know
                 reason = error.strerror if isinstance(error, OSError) else error

@@ -41,7 +41,7 @@ _ORIENTATION_TAG = 0x0112
 _ORIENTATIONS = range(1, 9)
 
 
-class NotAPicture(Exception):
+class NotAnImage(Exception):
     """These bytes cannot be used as an image. The message is a clause that tells why, to stand after a colon."""
 
 
@@ -129,12 +129,12 @@ def check_pixels(width: int, height: int) -> None:
         NotAPicture: names size and limit.
     """
     if width * height > MAX_PIXELS:
-        raise NotAPicture(f"it has {width}x{height} pixels, and at most {MAX_PIXELS:,} can be handled")
+        raise NotAnImage(f"it has {width}x{height} pixels, and at most {MAX_PIXELS:,} can be handled")
 
 
-def damaged(kind: str, reason: str) -> NotAPicture:
+def damaged(kind: str, reason: str) -> NotAnImage:
     """The refusal of a file that cannot be decoded."""
-    return NotAPicture(f"it is a damaged {NAMES[kind]} ({reason})")
+    return NotAnImage(f"it is a damaged {NAMES[kind]} ({reason})")
 
 
 def exact_profile(profile: bytes | None) -> bytes | None:
@@ -205,7 +205,7 @@ def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
     while at + 12 <= len(content) and name != b"IEND":
         count += 1
         if count > _MAX_CHUNKS:
-            raise NotAPicture(f"it is a PNG of more than {_MAX_CHUNKS:,} chunks")
+            raise NotAnImage(f"it is a PNG of more than {_MAX_CHUNKS:,} chunks")
         end = at + 12 + int.from_bytes(view[at : at + 4])
         name = content[at + 4 : at + 8]
         yield name, view[at + 8 : end - 4]
@@ -275,7 +275,7 @@ def _jpeg(content: bytes) -> Container:
     height, width = int.from_bytes(frame[1:3]), int.from_bytes(frame[3:5])
     check_pixels(width, height)
     if scans > _MAX_SCANS or scans * width * height > _MAX_SCANNED:
-        raise NotAPicture(f"it is a JPEG of {scans} scans, which take too long to decode")
+        raise NotAnImage(f"it is a JPEG of {scans} scans, which take too long to decode")
     end = bytes((0xFF, _JPEG_END))
     return Container(
         bare=b"".join([*kept, end]), width=width, height=height, is_complete=marker == _JPEG_END, exif=exif
@@ -288,7 +288,7 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
     while marker != _JPEG_END and (found := _next_marker(content, at)):
         count += 1
         if count > _MAX_SEGMENTS:
-            raise NotAPicture(f"it is a JPEG of more than {_MAX_SEGMENTS:,} segments")
+            raise NotAnImage(f"it is a JPEG of more than {_MAX_SEGMENTS:,} segments")
         marker, start = found[1][0], found.end()
         at = end = start + int.from_bytes(content[start : start + 2])
         if marker == _JPEG_SCAN:
@@ -347,7 +347,7 @@ def _webp_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
     while at + 8 <= len(content):
         count += 1
         if count > _MAX_CHUNKS:
-            raise NotAPicture(f"it is a WebP of more than {_MAX_CHUNKS:,} chunks")
+            raise NotAnImage(f"it is a WebP of more than {_MAX_CHUNKS:,} chunks")
         size = int.from_bytes(view[at + 4 : at + 8], "little")
         yield content[at : at + 4], view[at + 8 : at + 8 + size]
         at += 8 + size + size % 2
@@ -403,7 +403,7 @@ def _gif_end(content: bytes, at: int, blocks: int) -> tuple[int, int]:
         at += content[at] + 1
         blocks += 1
         if blocks > _MAX_GIF_BLOCKS:
-            raise NotAPicture(f"it is a GIF of more than {_MAX_GIF_BLOCKS:,} blocks")
+            raise NotAnImage(f"it is a GIF of more than {_MAX_GIF_BLOCKS:,} blocks")
     return at + 1, blocks
 
 

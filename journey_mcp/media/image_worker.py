@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from journey_mcp.core.notices import Notice, to_plain
 from journey_mcp.media import worker_protocol
-from journey_mcp.media.containers import NotAPicture
+from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.reencode import fit_to_limits
 from journey_mcp.media.transcode import MAX_BYTES, Limits
 
@@ -52,7 +52,7 @@ def work(incoming: IO[bytes], outgoing: IO[bytes], before: Callable[[], None] = 
         before()
         try:
             made = JOBS[facts["job"]](content, **facts["parameters"])
-        except NotAPicture as error:
+        except NotAnImage as error:
             worker_protocol.send(outgoing, {"refused": str(error)})
         except MemoryError:
             worker_protocol.send(outgoing, {"refused": "decoding it needs more memory than one image may take"})

@@ -22,7 +22,7 @@ from journey_mcp.media.containers import (
     MAX_PIXELS,
     NAMES,
     Container,
-    NotAPicture,
+    NotAnImage,
     check_pixels,
     damaged,
     dissected,
@@ -32,8 +32,8 @@ from journey_mcp.media.containers import (
 from journey_mcp.media.transcode import (
     FORMATS,
     MAX_BYTES,
+    ImageData,
     Limits,
-    PictureData,
     check_bytes,
     readable_format_of,
     shown_size,
@@ -93,7 +93,7 @@ _TURNS = {
 }
 
 
-def fit_to_limits(content: bytes, limits: Limits) -> tuple[PictureData, tuple[Notice, ...]]:
+def fit_to_limits(content: bytes, limits: Limits) -> tuple[ImageData, tuple[Notice, ...]]:
     """The image within the limits, upright, of 8 bits, without metadata; and a notice of each change to be seen.
 
     Raises:
@@ -105,7 +105,7 @@ def fit_to_limits(content: bytes, limits: Limits) -> tuple[PictureData, tuple[No
     first = (_FIRST_PART.get(source.kind, _FIRST_FRAME),) if source.is_first_of_many else ()
     if source.container and source.kind == "png" and source.fits(limits) and is_exact_png(source.container.bare):
         bare = source.container.bare
-        return PictureData(content=bare, format="png", width=source.width, height=source.height), first
+        return ImageData(content=bare, format="png", width=source.width, height=source.height), first
     made, notices = _redrawn(source, pixels, limits)
     return made, (*first, *notices)
 
@@ -137,7 +137,7 @@ class _Source:
             exif = opened.getexif() if kind == "avif" else {}
             orientation = container.orientation if container else exif.get(_ORIENTATION_TAG, 1)
         except _BOMB as error:
-            raise NotAPicture(f"it has more than the {MAX_PIXELS:,} pixels that can be handled") from error
+            raise NotAnImage(f"it has more than the {MAX_PIXELS:,} pixels that can be handled") from error
         except _UNREADABLE as error:
             raise damaged(kind, _reason(error)) from error
         check_pixels(*opened.size)
@@ -147,11 +147,11 @@ class _Source:
     def decoded(self) -> Image.Image:
         """Its pixels, all of them: a file that is cut off is found here, and not by a provider that was paid."""
         if self.container and not self.container.is_complete:
-            raise NotAPicture(f"it is a {NAMES[self.kind]} that is cut off")
+            raise NotAnImage(f"it is a {NAMES[self.kind]} that is cut off")
         try:
             self.opened.load()
             if self.opened.mode == "P" and self.opened.palette is None:
-                raise NotAPicture(f"it is a {NAMES[self.kind]} whose colours are missing")
+                raise NotAnImage(f"it is a {NAMES[self.kind]} whose colours are missing")
             if self.container is None:
                 ImageOps.exif_transpose(self.opened, in_place=True)
                 return self.opened
@@ -196,13 +196,13 @@ def _use_decoder(kind: str) -> None:
     try:
         import pillow_heif  # noqa: PLC0415  # an extra
     except ImportError:
-        raise NotAPicture(f"it is HEIC, which this server cannot read until somebody runs: {_HEIC_EXTRA}") from None
+        raise NotAnImage(f"it is HEIC, which this server cannot read until somebody runs: {_HEIC_EXTRA}") from None
     pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 
 def _check_sides(size: tuple[int, int], limits: Limits, what: str) -> None:
     if limits.min_side is not None and min(size) < limits.min_side:
-        raise NotAPicture(
+        raise NotAnImage(
             f"{what} {size[0]}x{size[1]} pixels, and this provider takes at least {limits.min_side} on each side"
         )
 
@@ -225,7 +225,7 @@ class _Attempt:
 class _Drawing:
     """An image to be written, in a mode that every format can hold."""
 
-    picture: Image.Image
+    image: Image.Image
     """L, RGB, or RGBA if anything shows through."""
     size: tuple[int, int]
     """The largest one that is allowed."""
@@ -245,29 +245,29 @@ class _Drawing:
         """Above it, writing takes too long."""
         return math.sqrt(_LARGE / math.prod(self.size)) if attempt.kind == "webp" else 1.0
 
-    def made(self, attempt: _Attempt) -> PictureData:
+    def made(self, attempt: _Attempt) -> ImageData:
         width, height = (max(1, int(side * attempt.scale)) for side in self.size)
         content = self._written((width, height), attempt)
-        return PictureData(content=content, format=attempt.kind, width=width, height=height)
+        return ImageData(content=content, format=attempt.kind, width=width, height=height)
 
     def _written(self, size: tuple[int, int], attempt: _Attempt) -> bytes:
-        picture = self.picture
+        image = self.image
         options = dict(_options(attempt, size))
-        if size != picture.size:
-            picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
+        if size != image.size:
+            image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
         elif attempt == _Attempt(kind="jpeg", quality=_QUALITIES[0]) and self.quantization:
             options = dict(self.quantization)
-        if attempt.kind == "jpeg" and picture.mode == "RGBA":
-            white = Image.new("RGB", picture.size, "white")
-            white.paste(picture, mask=picture.getchannel("A"))
-            picture = white
-        if self.profile and self.profile[16:20] == _PROFILE_SPACES[picture.mode]:  # one of inks says nothing of RGB
+        if attempt.kind == "jpeg" and image.mode == "RGBA":
+            white = Image.new("RGB", image.size, "white")
+            white.paste(image, mask=image.getchannel("A"))
+            image = white
+        if self.profile and self.profile[16:20] == _PROFILE_SPACES[image.mode]:  # one of inks says nothing of RGB
             options["icc_profile"] = self.profile
         written = io.BytesIO()
         try:
-            picture.save(written, attempt.kind.upper(), **options)
+            image.save(written, attempt.kind.upper(), **options)
         except _UNREADABLE as error:  # each format has a largest width and height
-            raise NotAPicture(
+            raise NotAnImage(
                 f"it cannot be written as {NAMES[attempt.kind]} of {size[0]}x{size[1]} pixels ({_reason(error)})"
             ) from error
         return written.getvalue()
@@ -303,26 +303,26 @@ def _options(attempt: _Attempt, size: tuple[int, int]) -> Mapping[str, Any]:
     return {"lossless": True, "quality": 0, "method": 1} if attempt.kind == "webp" else {}
 
 
-def _redrawn(source: _Source, pixels: Image.Image, limits: Limits) -> tuple[PictureData, Iterator[Notice]]:
+def _redrawn(source: _Source, pixels: Image.Image, limits: Limits) -> tuple[ImageData, Iterator[Notice]]:
     """The image written anew in the first way that has few enough bytes, and what was changed."""
     limit = min(limits.max_bytes or MAX_BYTES, MAX_BYTES)
     drawing = _drawing(source, pixels, limits)
     attempts = _attempts(source, drawing, limits)
     written = _Written.of(source, drawing) if drawing.is_large else None
-    problem: NotAPicture | None = None
+    problem: NotAnImage | None = None
     for attempt in attempts:
         if written and (written.expected(attempt) > _HOPE * limit or drawing.is_slow(attempt)):
             continue
         try:
             made = drawing.made(attempt)
-        except NotAPicture as error:
+        except NotAnImage as error:
             problem = error
             continue
         if len(made.content) <= limit:
             return made, _changes(source, drawing, made, attempt, limits)
         written = _Written(attempt=attempt, size=len(made.content))
     if written is None:
-        raise problem or NotAPicture("it cannot be written in a format that this provider takes")
+        raise problem or NotAnImage("it cannot be written in a format that this provider takes")
     attempt = attempts[-1] if attempts[-1].quality is None else replace(attempts[-1], quality=_QUALITIES[1])
     for margin in _MARGINS:
         scale = attempt.scale * math.sqrt(limit / written.expected(attempt)) * margin
@@ -332,13 +332,13 @@ def _redrawn(source: _Source, pixels: Image.Image, limits: Limits) -> tuple[Pict
         if len(made.content) <= limit:
             return made, _changes(source, drawing, made, attempt, limits)
         written = _Written(attempt=attempt, size=len(made.content))
-    raise NotAPicture(f"it cannot be made as small as the limit of {limit:,} bytes")
+    raise NotAnImage(f"it cannot be made as small as the limit of {limit:,} bytes")
 
 
 def _attempts(source: _Source, drawing: _Drawing, limits: Limits) -> list[_Attempt]:
     """The ways to write an image at full size, from the best to the smallest."""
     allowed = limits.formats or _UNSTATED
-    has_alpha = drawing.picture.mode == "RGBA"
+    has_alpha = drawing.image.mode == "RGBA"
     kind = source.kind
     # a GIF becomes a PNG of the same colours, which everybody reads
     if kind not in allowed or kind == "gif" or drawing.is_slow(_Attempt(kind=kind)):
@@ -356,10 +356,10 @@ def _attempts(source: _Source, drawing: _Drawing, limits: Limits) -> list[_Attem
 def _drawing(source: _Source, pixels: Image.Image, limits: Limits) -> _Drawing:
     profile = exact_profile(pixels.info.get("icc_profile"))
     quantization = _quantization(source.opened) if source.kind == "jpeg" else {}
-    picture = _plain(pixels, profile)
-    size = _size_within(picture.size, limits.max_pixels)
+    image = _plain(pixels, profile)
+    size = _size_within(image.size, limits.max_pixels)
     _check_sides(size, limits, "scaled for this provider's other limits it would have")
-    return _Drawing(picture=picture, size=size, profile=profile, quantization=quantization)
+    return _Drawing(image=image, size=size, profile=profile, quantization=quantization)
 
 
 def _quantization(opened: Image.Image) -> Mapping[str, Any]:
@@ -388,44 +388,44 @@ def _tables(opened: JpegImagePlugin.JpegImageFile) -> list[list[int]]:
     return tables if all(tables) else []
 
 
-def _plain(picture: Image.Image, profile: bytes | None) -> Image.Image:
+def _plain(image: Image.Image, profile: bytes | None) -> Image.Image:
     """The same in a mode that every format can hold and that can be scaled: L, RGB, or RGBA if anything shows through.
 
     It has no `info`, of which Pillow would write pieces into the new file.
     """
-    if picture.mode.startswith(("I", "F")):
-        picture = _of_8_bits(picture)
-    if picture.mode == "CMYK" and profile:
-        picture = _without_inks(picture, profile)
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-    is_opaque = picture.mode == "RGBA" and picture.getchannel("A").getextrema() == (255, 255)
-    if is_opaque or picture.mode not in {"L", "RGB", "RGBA"}:
-        picture = picture.convert("L" if picture.mode == "1" else "RGB")
-    picture.info.clear()
-    return picture
+    if image.mode.startswith(("I", "F")):
+        image = _of_8_bits(image)
+    if image.mode == "CMYK" and profile:
+        image = _without_inks(image, profile)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+    is_opaque = image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255)
+    if is_opaque or image.mode not in {"L", "RGB", "RGBA"}:
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    image.info.clear()
+    return image
 
 
-def _of_8_bits(picture: Image.Image) -> Image.Image:
+def _of_8_bits(image: Image.Image) -> Image.Image:
     """Grey of more bits: 16 of them count as such, numbers of other types by the range that they seem to mean."""
-    low, high = cast("tuple[float, float]", picture.getextrema())  # there is one channel
-    ranges = _RANGES[-1:] if picture.mode.startswith("I;16") else _RANGES
+    low, high = cast("tuple[float, float]", image.getextrema())  # there is one channel
+    ranges = _RANGES[-1:] if image.mode.startswith("I;16") else _RANGES
     if (top := next((top for top in ranges if 0 <= low <= high <= top), None)) is not None:
         low, high = 0, top
     factor = 255 / (high - low) if high > low else 0.0
     # what is between two shades is rounded down afterwards
-    grey = picture.convert("F").point(lambda value: value * factor + (0.5 - low * factor)).convert("L")
+    grey = image.convert("F").point(lambda value: value * factor + (0.5 - low * factor)).convert("L")
     grey.info = {}  # a transparent value would be one of the old range
     return grey
 
 
-def _without_inks(picture: Image.Image, profile: bytes) -> Image.Image:
+def _without_inks(image: Image.Image, profile: bytes) -> Image.Image:
     try:
         inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        seen = ImageCms.profileToProfile(picture, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        seen = ImageCms.profileToProfile(image, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except _UNREADABLE:  # a profile of something else: as without one
-        return picture
-    return seen or picture
+        return image
+    return seen or image
 
 
 def _size_within(size: tuple[int, int], max_pixels: int | None) -> tuple[int, int]:
@@ -441,7 +441,7 @@ def _size_within(size: tuple[int, int], max_pixels: int | None) -> tuple[int, in
 
 
 def _changes(
-    source: _Source, drawing: _Drawing, made: PictureData, attempt: _Attempt, limits: Limits
+    source: _Source, drawing: _Drawing, made: ImageData, attempt: _Attempt, limits: Limits
 ) -> Iterator[Notice]:
     max_bytes = limits.max_bytes or MAX_BYTES
     if source.opened.mode == "CMYK":
@@ -450,11 +450,11 @@ def _changes(
         yield Notice.of("image_8_bits")
     if made.format != source.kind:
         is_known = source.kind in FORMATS and source.kind != "gif" and not drawing.is_slow(_Attempt(kind=source.kind))
-        ground = "_on_white" if drawing.picture.mode == "RGBA" and made.format == "jpeg" else ""
+        ground = "_on_white" if drawing.image.mode == "RGBA" and made.format == "jpeg" else ""
         formats = {"given": NAMES[source.kind], "sent": NAMES[made.format]}
         reason, facts = _reason_to_convert(source.kind, limits) if is_known else ("", {})
         yield Notice.of(f"image_converted{ground}{reason}", **formats, **facts)
-    if (made.width, made.height) != drawing.picture.size:
+    if (made.width, made.height) != drawing.image.size:
         sizes = {"given": f"{source.width}x{source.height}", "sent": f"{made.width}x{made.height}"}
         if attempt.scale < 1:
             yield Notice.of("image_scaled_for_bytes", **sizes, max_bytes=max_bytes)

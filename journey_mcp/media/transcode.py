@@ -6,7 +6,7 @@ No pixel is decoded. What decodes them is in `redrawing`, and runs in a process 
 import re
 from dataclasses import dataclass
 
-from journey_mcp.media.containers import NAMES, NotAPicture, dissected
+from journey_mcp.media.containers import NAMES, NotAnImage, dissected
 
 FORMATS = ("png", "jpeg", "webp", "gif")
 """What providers take and give."""
@@ -54,7 +54,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PictureData:
+class ImageData:
     """An image, and what it is."""
 
     content: bytes
@@ -70,7 +70,7 @@ class PictureData:
         return f"image/{self.format}"
 
 
-def look(content: bytes) -> PictureData:
+def look(content: bytes) -> ImageData:
     """Format and size by the header; no pixel is decoded, so the rest may still be damaged.
 
     Raises:
@@ -80,7 +80,7 @@ def look(content: bytes) -> PictureData:
     kind = format_of(content)
     container = dissected(kind, content)
     width, height = shown_size(container.width, container.height, container.orientation)
-    return PictureData(content=content, format=kind, width=width, height=height)
+    return ImageData(content=content, format=kind, width=width, height=height)
 
 
 def shown_size(width: int, height: int, orientation: int) -> tuple[int, int]:
@@ -96,17 +96,17 @@ def check_bytes(content: bytes) -> None:
         NotAPicture: names size and limit.
     """
     if len(content) > MAX_BYTES:
-        raise NotAPicture(f"it has {len(content):,} bytes, and at most {MAX_BYTES:,} can be handled")
+        raise NotAnImage(f"it has {len(content):,} bytes, and at most {MAX_BYTES:,} can be handled")
 
 
-def check_same_size(mask: PictureData, image: PictureData) -> None:
+def check_same_size(mask: ImageData, image: ImageData) -> None:
     """Make sure that a mask lies exactly on its image.
 
     Raises:
         NotAPicture: with both sizes.
     """
     if (mask.width, mask.height) != (image.width, image.height):
-        raise NotAPicture(
+        raise NotAnImage(
             f"the mask has {mask.width}x{mask.height} pixels and the image {image.width}x{image.height}: "
             f"both must have the same size"
         )
@@ -147,11 +147,11 @@ def _kind(content: bytes) -> str | None:
     return None
 
 
-def _neither(wanted: tuple[str, ...], content: bytes, kind: str | None) -> NotAPicture:
+def _neither(wanted: tuple[str, ...], content: bytes, kind: str | None) -> NotAnImage:
     if not content:
-        return NotAPicture("it is empty")
+        return NotAnImage("it is empty")
     # the content itself is not shown: it may be a file of secrets that was taken for an image
     start = content[:_START_BYTES]
     other = f"{NAMES[kind]}" if kind else next((name for magic, name in _OTHER_KINDS if magic.match(start)), None)
     *names, last = (NAMES[name] for name in wanted)
-    return NotAPicture(f"it is neither {', '.join(names)} nor {last}{f' but {other}' if other else ''}")
+    return NotAnImage(f"it is neither {', '.join(names)} nor {last}{f' but {other}' if other else ''}")

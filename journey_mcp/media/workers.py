@@ -22,8 +22,8 @@ from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import NotSubmitted, SetupError, cleaned
 from journey_mcp.core.notices import Notice
 from journey_mcp.media import worker_protocol
-from journey_mcp.media.containers import NotAPicture
-from journey_mcp.media.transcode import FORMATS, MAX_BYTES, Limits, PictureData, check_bytes
+from journey_mcp.media.containers import NotAnImage
+from journey_mcp.media.transcode import FORMATS, MAX_BYTES, ImageData, Limits, check_bytes
 
 _MODULE = "journey_mcp.media.image_worker"
 _INHERITED = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")
@@ -71,7 +71,7 @@ class Workers:
         # one that is ended has a second thread
         self._threads = anyio.CapacityLimiter(2 * _AT_ONCE)
 
-    async def fit(self, content: bytes, limits: Limits, *, caller: str) -> tuple[PictureData, tuple[Notice, ...]]:
+    async def fit(self, content: bytes, limits: Limits, *, caller: str) -> tuple[ImageData, tuple[Notice, ...]]:
         """The image within the limits, and a notice of each change, as `redrawing.fit_to_limits` makes it.
 
         Raises:
@@ -82,9 +82,9 @@ class Workers:
         done = await self.run("fit", content, asdict(limits), caller=caller)
         match done.result:
             case {"format": str(kind), "width": int(width), "height": int(height)} if kind in FORMATS:
-                return PictureData(content=done.content, format=kind, width=width, height=height), done.notices
+                return ImageData(content=done.content, format=kind, width=width, height=height), done.notices
             case _:
-                raise NotAPicture(_UNREADABLE)
+                raise NotAnImage(_UNREADABLE)
 
     async def run(self, job: str, content: bytes, parameters: Mapping[str, Any], *, caller: str) -> Done:
         """Do one of `image_worker.JOBS` when it is this caller's turn; `parameters` are plain as in JSON.
@@ -145,7 +145,7 @@ class Workers:
             worker.kill()
             await self._gone(worker)
             if isinstance(error, TimeoutError):
-                raise NotAPicture(f"preparing it takes longer than {self._bounds.within_s:g} s") from error
+                raise NotAnImage(f"preparing it takes longer than {self._bounds.within_s:g} s") from error
             if isinstance(error, OSError):
                 raise SetupError(
                     f"No process can be started to prepare images: {error.strerror}.",
@@ -155,7 +155,7 @@ class Workers:
         if answer is None or self._is_ending:
             code = await self._gone(worker)
             self._check_open()
-            raise NotAPicture(self._cause(code))
+            raise NotAnImage(self._cause(code))
         self._idle.append(worker)
         return _read(*answer)
 
@@ -187,11 +187,11 @@ def _read(facts: Mapping[str, Any], content: bytes) -> Done:
     """What a process answered; hostile bytes may have taken it over."""
     match facts:
         case {"refused": str(reason)}:
-            raise NotAPicture(cleaned(reason))
+            raise NotAnImage(cleaned(reason))
         case {"result": dict(result), "notices": list(notices)}:
             return Done(content=content, result=result, notices=tuple(map(_notice, notices[:_MOST_NOTICES])))
         case _:
-            raise NotAPicture(_UNREADABLE)
+            raise NotAnImage(_UNREADABLE)
 
 
 def _notice(plain: Any) -> Notice:
@@ -200,7 +200,7 @@ def _notice(plain: Any) -> Notice:
             known = {str(name): v if type(v) is int else cleaned(str(v)) for name, v in parameters.items()}
             return Notice.of(cleaned(code), **known)
         case _:
-            raise NotAPicture(_UNREADABLE)
+            raise NotAnImage(_UNREADABLE)
 
 
 class _Worker:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from journey_mcp.core.errors import Failure, JourneyError, NoPicture, Unreachable, UpstreamError, quoted
+from journey_mcp.core.errors import Failure, JourneyError, NoImage, Unreachable, UpstreamError, quoted
 from journey_mcp.core.images import InputImage
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.tasks import Handle, Prediction, Status
@@ -199,7 +199,7 @@ def _path_of(handle: Handle) -> str:
 
 
 def _removed() -> Failure:
-    return NoPicture(
+    return NoImage(
         "The provider has the finished picture no longer.",
         next_step="Call again for a new picture, which is charged again.",
     ).failure

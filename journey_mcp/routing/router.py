@@ -21,7 +21,7 @@ from journey_mcp.registry import Catalog, Offer
 from journey_mcp.routing import validation
 from journey_mcp.routing.language import Verdict
 
-OnlyData = Callable[[Offer], str | None]
+RequiresUpload = Callable[[Offer], str | None]
 """Names, for an offer, a picture that its provider cannot fetch by itself; `None` when there is none."""
 _MEGAPIXEL = 1024 * 1024
 
@@ -57,14 +57,14 @@ class Route:
     candidates: tuple[Candidate, ...]
     order: tuple[str, ...]
     """All providers that offer the model, the preferred one first."""
-    obstacles: Mapping[str, InvalidRequest]
+    violations: Mapping[str, InvalidRequest]
     """What stands in the way at those that are no candidates."""
     on_cooldown: Mapping[str, str]
     """Why providers refused lately."""
 
     def notices(self, runner: Offer, more: Mapping[str, InvalidRequest]) -> tuple[str, ...]:
         """Why it is not the first choice that runs the request, if so; `more` are obstacles found since."""
-        known = {**self.obstacles, **more}
+        known = {**self.violations, **more}
         before = self.order[: self.order.index(runner.provider)]
         reasons = [f"{name} was passed over: {known.get(name) or self._rest(name)}" for name in before]
         return (f"{runner.provider} runs this. {' '.join(reasons)}",) if reasons else ()
@@ -78,7 +78,7 @@ def plan(
     catalog: Catalog,
     *,
     verdict: Verdict | None,
-    only_data: OnlyData,
+    requires_upload: RequiresUpload,
     on_cooldown: Mapping[str, str],
 ) -> Route:
     """Find the offers that take the request.
@@ -93,20 +93,20 @@ def plan(
     offers = validation.offers_of(request, catalog)
     for offer in offers:
         try:
-            fitted, notices = validation.fit(request, offer, catalog, only_data(offer))
+            fitted, notices = validation.fit(request, offer, catalog, requires_upload(offer))
             notices += _language_notices(offer, catalog, verdict)
         except InvalidRequest as problem:
             problems[offer.provider] = problem
         else:
             fitting_ones.append(Candidate(offer=offer, request=fitted, notices=notices))
     if not fitting_ones:
-        raise _with_others(request, problems, catalog, verdict=verdict, only_data=only_data)
+        raise _with_others(request, problems, catalog, verdict=verdict, requires_upload=requires_upload)
     # the order is kept, but for those that rest
     ordered = sorted(fitting_ones, key=lambda candidate: candidate.offer.provider in on_cooldown)
     return Route(
         candidates=tuple(ordered),
         order=tuple(offer.provider for offer in offers),
-        obstacles=problems,
+        violations=problems,
         on_cooldown=on_cooldown,
     )
 
@@ -120,7 +120,7 @@ def check_images(request: ImageRequest, offers: Sequence[Offer], catalog: Catalo
     problems = {offer.provider: validation.image_problem(request, offer, catalog) for offer in offers}
     refused = {name: problem for name, problem in problems.items() if problem}
     if len(refused) == len(problems):
-        raise _with_others(request, refused, catalog, verdict=None, only_data=lambda _: None)
+        raise _with_others(request, refused, catalog, verdict=None, requires_upload=lambda _: None)
 
 
 def estimate(offer: Offer, request: ImageRequest) -> Cost | None:
@@ -177,7 +177,7 @@ def _with_others(
     catalog: Catalog,
     *,
     verdict: Verdict | None,
-    only_data: OnlyData,
+    requires_upload: RequiresUpload,
 ) -> InvalidRequest:
     """The error when no offer takes the request; of a pinned provider, with those that would."""
     error = nobody(request, problems, catalog)
@@ -185,7 +185,7 @@ def _with_others(
         return error
     try:
         free = replace(request, provider=None)
-        route = plan(free, catalog, verdict=verdict, only_data=only_data, on_cooldown={})
+        route = plan(free, catalog, verdict=verdict, requires_upload=requires_upload, on_cooldown={})
     except InvalidRequest:
         return error
     takers = ", ".join(candidate.offer.provider for candidate in route.candidates)

@@ -51,11 +51,11 @@ def offers_of(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
 
 
 def fit(
-    request: ImageRequest, offer: Offer, catalog: Catalog, only_data: str | None = None
+    request: ImageRequest, offer: Offer, catalog: Catalog, requires_upload: str | None = None
 ) -> tuple[ImageRequest, tuple[AnyNotice, ...]]:
     """The request in the parameters that the offer has, and what the caller should know about it.
 
-    `only_data` names a picture that is no URL, if there is one.
+    `requires_upload` names a picture that is no URL, if there is one.
 
     Raises:
         InvalidRequest: the first thing that keeps this offer from running it.
@@ -64,7 +64,7 @@ def fit(
     for read in (_with_read_ratio, _without_idle_options):
         request, read_as = read(request, offer, catalog)
         notices += read_as
-    if problem := next(_obstacles(request, offer, catalog, only_data), None):
+    if problem := next(_violations(request, offer, catalog, requires_upload), None):
         raise problem
     sized = _sized(request, offer)
     if sized != request:
@@ -75,7 +75,7 @@ def fit(
 
 def image_problem(request: ImageRequest, offer: Offer, catalog: Catalog) -> InvalidRequest | None:
     """What keeps the offer from taking so many images, and a mask; `None` when nothing does."""
-    return next(_picture_obstacles(request, offer, catalog), None)
+    return next(_image_violations(request, offer, catalog), None)
 
 
 def who(offer: Offer, catalog: Catalog) -> str:
@@ -166,24 +166,24 @@ def _with_read_ratio(request: ImageRequest, offer: Offer, catalog: Catalog) -> t
     return replace(request, aspect_ratio=str(taken)), [notice]
 
 
-def _obstacles(
-    request: ImageRequest, offer: Offer, catalog: Catalog, only_data: str | None
+def _violations(
+    request: ImageRequest, offer: Offer, catalog: Catalog, requires_upload: str | None
 ) -> Iterator[InvalidRequest]:
-    yield from _prompt_obstacles(request, offer, catalog)
-    yield from _picture_obstacles(request, offer, catalog)
-    yield from _option_obstacles(request, offer, catalog)
-    yield from _size_obstacles(request, offer, catalog)
-    if only_data and not offer.images.takes_data:
+    yield from _prompt_violations(request, offer, catalog)
+    yield from _image_violations(request, offer, catalog)
+    yield from _option_violations(request, offer, catalog)
+    yield from _size_violations(request, offer, catalog)
+    if requires_upload and not offer.images.takes_data:
         takers = _providers(o for o in catalog.offers[request.model] if o.images.takes_data)
         yield DataNotTaken(
-            f"{who(offer, catalog)} takes pictures as URLs only; {only_data}.",
+            f"{who(offer, catalog)} takes pictures as URLs only; {requires_upload}.",
             next_step=f"Call again with provider={takers}, or give a public URL."
             if takers
             else "Give a public URL: no configured provider of this model takes the picture itself.",
         )
 
 
-def _prompt_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
+def _prompt_violations(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
     if offer.prompt_max_length is not None and len(request.prompt) > offer.prompt_max_length:
         yield UnsupportedValue(
             f"{who(offer, catalog)} takes prompts of at most {offer.prompt_max_length} characters; "
@@ -204,8 +204,8 @@ def _prompt_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> 
             )
 
 
-def _picture_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
-    given, taken = len(request.pictures), offer.images
+def _image_violations(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
+    given, taken = len(request.given_images), offer.images
     if request.tool == "imagine" and offer.is_edit_only and not given:
         yield EditOnlyModel(
             f"{who(offer, catalog)} only edits pictures; imagine makes new ones.",
@@ -237,7 +237,7 @@ def _picture_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) ->
         yield _ignored(request, offer, "mask", "…", catalog)
 
 
-def _option_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
+def _option_violations(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
     for name, value in request.options.items():
         parameter = offer.parameters.get(name)
         if parameter is None:
@@ -261,7 +261,7 @@ def _option_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> 
             )
 
 
-def _size_obstacles(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
+def _size_violations(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
     width, height = request.width, request.height
     if (width is None) != (height is None):
         yield UnsupportedOption(
@@ -303,10 +303,10 @@ def _ignored(request: ImageRequest, offer: Offer, name: str, value: Any, catalog
 def _problem(name: str, value: Any, parameter: Parameter, request: ImageRequest) -> str | None:
     if name == "aspect_ratio" and parameter.values is None and AspectRatio.parse(value) is None:
         return "W:H, such as 16:9"
-    return value_problem(value, parameter, has_pictures=bool(request.pictures))
+    return value_problem(value, parameter, has_images=bool(request.given_images))
 
 
-def value_problem(value: Any, parameter: Parameter, *, has_pictures: bool) -> str | None:
+def value_problem(value: Any, parameter: Parameter, *, has_images: bool) -> str | None:
     """What is allowed instead, when the value is not; `None` when it is."""
     if parameter.values is not None:
         return None if value in parameter.values else ", ".join(parameter.values)
@@ -316,7 +316,7 @@ def value_problem(value: Any, parameter: Parameter, *, has_pictures: bool) -> st
         if parameter.max_length is not None and len(value) > parameter.max_length:
             return f"at most {parameter.max_length} characters; {len(value)} were given"
         return _ratio_problem(value, parameter)
-    return _number_problem(value, parameter, has_pictures=has_pictures)
+    return _number_problem(value, parameter, has_images=has_images)
 
 
 def _ratio_problem(value: str, parameter: Parameter) -> str | None:
@@ -327,9 +327,9 @@ def _ratio_problem(value: str, parameter: Parameter) -> str | None:
     return None if ratio and low <= ratio <= high else f"W:H from {low} to {high}"
 
 
-def _number_problem(value: float, parameter: Parameter, *, has_pictures: bool) -> str | None:
+def _number_problem(value: float, parameter: Parameter, *, has_images: bool) -> str | None:
     maximum = parameter.maximum
-    if has_pictures and parameter.maximum_with_images is not None:
+    if has_images and parameter.maximum_with_images is not None:
         maximum = parameter.maximum_with_images
     low = float(parameter.minimum) if parameter.minimum is not None else float("-inf")
     high = float(maximum) if maximum is not None else float("inf")

@@ -70,7 +70,7 @@ def build(settings: Settings) -> Starlette:
     app = Starlette(
         routes=[
             *(route for service in services.values() for route in service.routes()),
-            Route("/pictures/{task_id}/{name}", control.picture),
+            Route("/pictures/{task_id}/{name}", control.image),
             Route("/sandbox/ledger", control.request_log),
             Route("/sandbox/faults", control.show_faults, methods=["GET"]),
             Route("/sandbox/faults", control.replace_faults, methods=["POST"]),
@@ -105,7 +105,7 @@ class _Control:
         service = self._services[owner(request.url.path) or "journeyapi"]
         return WireResponse(replace(service.error(told.status_code, told.detail), headers=told.headers or {}))
 
-    async def picture(self, request: Request) -> Response:
+    async def image(self, request: Request) -> Response:
         task = self._sandbox.tasks.find(request.path_params["task_id"])
         is_keyed = self._note_strays(request, "picture")
         on = f"{task.service}/picture" if task else "picture"
@@ -117,12 +117,12 @@ class _Control:
 
     async def _drawn(self, request: Request, task: Task | None) -> Answer:
         name, now = request.path_params["name"], self._sandbox.now()
-        render_spec = task.pictures.get(name) if task and not task.failure and task.is_over(now) else None
+        render_spec = task.images.get(name) if task and not task.failure and task.is_over(now) else None
         if task is None or render_spec is None:
             return json_answer({}, 404)
         if not task.link.is_good(request.query_params.get("sig"), now):
             return json_answer({}, task.link.gone_status)
-        content = await self._sandbox.gallery.picture(f"{task.task_id}/{name}", render_spec)
+        content = await self._sandbox.gallery.image(f"{task.task_id}/{name}", render_spec)
         return Answer(content=content, media_type=MEDIA_TYPES[render_spec.image_format])
 
     def _note_strays(self, request: Request, reason: str) -> bool:

@@ -22,7 +22,7 @@ _MOST_CHUNKS, _MOST_SCANS = 65_536, 100
 _CAPTION_CHARACTERS = 60
 
 
-class NotAPictureError(ValueError):
+class NotAnImageError(ValueError):
     """These bytes are no picture that can be edited; the message says why."""
 
 
@@ -66,14 +66,14 @@ def check(content: bytes) -> tuple[int, int]:
 
 def _open(content: bytes) -> Image.Image:
     if _takes_long(content):
-        raise NotAPictureError("this picture has too many pieces")
+        raise NotAnImageError("this picture has too many pieces")
     try:
         picture = Image.open(io.BytesIO(content))
         if math.prod(picture.size) > _LARGEST_SOURCE_PX:
-            raise NotAPictureError(f"{picture.width} x {picture.height} pixels are too many")
+            raise NotAnImageError(f"{picture.width} x {picture.height} pixels are too many")
         return ImageOps.exif_transpose(picture).convert("RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise NotAPictureError("this is not a picture") from error
+        raise NotAnImageError("this is not a picture") from error
 
 
 def _takes_long(content: bytes) -> bool:

@@ -20,7 +20,7 @@ class Gallery:
         self._bytes = 0
         self._artists = anyio.CapacityLimiter(DRAWN_AT_ONCE)
 
-    async def picture(self, name: str, render_spec: RenderSpec) -> bytes:
+    async def image(self, name: str, render_spec: RenderSpec) -> bytes:
         """Return the encoded picture of `render_spec`; `name` is unique to it."""
         if name in self._drawn:
             self._drawn.move_to_end(name)

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from journey_mcp.sandbox.parameters import Parameter, pictures_in
+from journey_mcp.sandbox.parameters import Parameter, images_in
 from journey_mcp.sandbox.sources import Source, SourceError, form_of
 from journey_mcp.sandbox.state import Sandbox
 
 
-class UnreadablePicture(Exception):
+class UnreadableInput(Exception):
     """A picture that stands in the request itself is none, or too large; this can be said at once."""
 
     def __init__(self, name: str, message: str) -> None:
@@ -19,7 +19,7 @@ class UnreadablePicture(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pictures:
+class InputImages:
     """The pictures of a request, in the order of the model's parameters."""
 
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
@@ -43,18 +43,18 @@ async def bring_all(
     parameters: Mapping[str, Parameter],
     *,
     limit_bytes: int | None,
-) -> Pictures:
+) -> InputImages:
     """Return the pictures that good parameters name. Raises UnreadablePicture."""
     sources: dict[str, tuple[Source, ...]] = {}
     failure = None
     for name, parameter in parameters.items():
-        for picture in pictures_in(told.get(name), parameter):
+        for image in images_in(told.get(name), parameter):
             try:
-                source = await sandbox.bring(picture, limit_bytes=limit_bytes)
+                source = await sandbox.bring(image, limit_bytes=limit_bytes)
             except SourceError as error:
-                if form_of(picture) != "url":
-                    raise UnreadablePicture(name, str(error)) from error
+                if form_of(image) != "url":
+                    raise UnreadableInput(name, str(error)) from error
                 failure = failure or f"Could not fetch {name}: {error}"
             else:
                 sources[name] = (*sources.get(name, ()), source)
-    return Pictures(sources=sources, failure=failure)
+    return InputImages(sources=sources, failure=failure)

@@ -82,7 +82,7 @@ def read_ratio(told: str) -> Ratio | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
-def pictures_in(value: Any, parameter: Parameter) -> list[str]:
+def images_in(value: Any, parameter: Parameter) -> list[str]:
     """Return the pictures that a good value holds."""
     if value is None or not parameter.kind.startswith("picture"):
         return []
@@ -158,14 +158,14 @@ def _check_ratio(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
         yield "value_error", f"Value error, aspect_ratio should be between {wide}:{high} and {high}:{wide}"
 
 
-def _check_picture(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
+def _check_image(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
     if not isinstance(value, str) or not value:
         yield "string_type", "Input should be a valid string"
     elif form_of(value) not in parameter.forms:
         yield "value_error", f"Value error, a picture comes as {' or '.join(parameter.forms)}"
 
 
-def _check_pictures(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
+def _check_images(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
     if not isinstance(value, list):
         yield "list_type", "Input should be a valid list"
     elif len(value) < parameter.fewest:
@@ -174,17 +174,17 @@ def _check_pictures(value: Any, parameter: Parameter) -> Iterator[tuple[str, str
         yield "too_long", f"List should have at most {parameter.most} items, not {len(value)}"
     else:
         for item in value:
-            yield from _check_picture(item, parameter)
+            yield from _check_image(item, parameter)
 
 
 def _check_picture_or_pictures(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
-    yield from _check_pictures([value] if isinstance(value, str) else value, parameter)
+    yield from _check_images([value] if isinstance(value, str) else value, parameter)
 
 
 def _check_picture_objects(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
     is_list = isinstance(value, list)
-    pictures = [item.get("image") if isinstance(item, dict) else None for item in value] if is_list else value
-    yield from _check_pictures(pictures, parameter)
+    images = [item.get("image") if isinstance(item, dict) else None for item in value] if is_list else value
+    yield from _check_images(images, parameter)
 
 
 _CHECKS: Mapping[str, Callable[[Any, Parameter], Iterator[tuple[str, str]]]] = {
@@ -195,8 +195,8 @@ _CHECKS: Mapping[str, Callable[[Any, Parameter], Iterator[tuple[str, str]]]] = {
     "flag": _check_flag,
     "digits": _check_digits,
     "ratio": _check_ratio,
-    "picture": _check_picture,
-    "pictures": _check_pictures,
+    "picture": _check_image,
+    "pictures": _check_images,
     "picture or pictures": _check_picture_or_pictures,
     "picture objects": _check_picture_objects,
 }

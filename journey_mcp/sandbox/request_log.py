@@ -61,7 +61,7 @@ class Stray:
     """As the client wrote it."""
     header: str
     reason: str
-    """`picture` and `unknown path` take no credential; `foreign header` and `foreign key` belong to another service."""
+    """`image` and `unknown path` take no credential; `foreign header` and `foreign key` belong to another service."""
 
 
 class RequestLog:

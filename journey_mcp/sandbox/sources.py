@@ -97,9 +97,9 @@ async def _checked(content: bytes) -> Source:
 
 
 def _check(content: bytes) -> tuple[int, int]:
-    from journey_mcp.sandbox.drawing import NotAPictureError, check  # noqa: PLC0415 - loads Pillow
+    from journey_mcp.sandbox.drawing import NotAnImageError, check  # noqa: PLC0415 - loads Pillow
 
     try:
         return check(content)
-    except NotAPictureError as error:
+    except NotAnImageError as error:
         raise SourceError(str(error)) from error

@@ -45,7 +45,7 @@ class Task:
     charged: float
     """What was taken from the balance, in the service's own unit."""
     seed: int
-    pictures: Mapping[str, RenderSpec] = field(default_factory=dict)
+    images: Mapping[str, RenderSpec] = field(default_factory=dict)
     """The results, by file name."""
     failure: str | None = None
     """Why it ends without pictures."""
@@ -59,10 +59,10 @@ class Task:
     """What its service must remember of it besides."""
 
     @property
-    def picture_urls(self) -> list[str]:
+    def image_urls_of(self) -> list[str]:
         """Where its results are found once it is over."""
         query = f"?sig={self.link.signature}" if self.link.signature else ""
-        return [f"{self.origin}/pictures/{self.task_id}/{name}{query}" for name in self.pictures]
+        return [f"{self.origin}/pictures/{self.task_id}/{name}{query}" for name in self.images]
 
     @property
     def duration_s(self) -> float:

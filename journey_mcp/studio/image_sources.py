@@ -1,6 +1,6 @@
 """Where the images are that a request names: earlier ones of ours, URLs, files, or the text itself.
 
-They are found here, and nothing is opened: `Pictures.read` does that, once it is known that an offer may take them.
+They are found here, and nothing is opened: `InputImages.read` does that, once it is known that an offer may take them.
 """
 
 import os
@@ -24,7 +24,7 @@ from journey_mcp.media import image_text, image_urls, local_files, transcode
 from journey_mcp.media.image_text import Data, FilePath, Given, Unusable, WebAddress, WholeTask
 from journey_mcp.media.local_files import Located
 from journey_mcp.net.safe_http import SafeHttpClient, is_publicly_fetchable
-from journey_mcp.studio.inputs import Pictures, Source
+from journey_mcp.studio.inputs import InputImages, Source
 from journey_mcp.tools.availability import is_listening
 
 Roots = Callable[[], Awaitable[Sequence[Path]]]
@@ -65,7 +65,7 @@ class ImageFinder:
 
     async def find(
         self, request: ImageRequest, principal: str, *, files_allowed: bool, roots: Roots | None = None
-    ) -> Pictures:
+    ) -> InputImages:
         """Find each image, and open none.
 
         `files_allowed` lets images be paths of this machine; `roots` are asked for when a path leads nowhere else.
@@ -90,7 +90,7 @@ class ImageFinder:
                 # the same image in another spelling is read once
                 found[text] = next((s for s in found.values() if s.stored and s.stored == source.stored), source)
         sources = [found[text] for argument, text in given if argument != "mask"]
-        return Pictures(sources=tuple(sources), mask=found[request.mask] if request.mask is not None else None)
+        return InputImages(sources=tuple(sources), mask=found[request.mask] if request.mask is not None else None)
 
     async def _source(self, argument: str, text: str, call: _Call) -> Source:
         meaning = call.meanings[text]

@@ -13,12 +13,12 @@ from journey_mcp.core.notices import AnyNotice, Notice
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.media import transcode
-from journey_mcp.media.containers import NotAPicture
+from journey_mcp.media.containers import NotAnImage
 from journey_mcp.net.safe_http import FetchError, SafeHttpClient
 from journey_mcp.providers import Account
 from journey_mcp.registry import Offer
 
-Fit = Callable[[bytes, transcode.Limits], Awaitable[tuple[transcode.PictureData, tuple[Notice, ...]]]]
+Fit = Callable[[bytes, transcode.Limits], Awaitable[tuple[transcode.ImageData, tuple[Notice, ...]]]]
 """Makes an image fit, as `workers.Workers.fit` does for one caller."""
 
 MAX_BYTES_OF_CALL = 128 * 1024 * 1024
@@ -55,7 +55,7 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pictures:
+class InputImages:
     """All pictures of one request."""
 
     sources: tuple[Source, ...]
@@ -70,7 +70,7 @@ class Pictures:
         """Of those among them that were read."""
         return tuple(source.digest for source in self._all if source.digest is not None)
 
-    async def read(self) -> "Pictures":
+    async def read(self) -> "InputImages":
         """Read the files and decode the data among them, each once.
 
         Raises:
@@ -84,7 +84,7 @@ class Pictures:
                 found[id(source)] = loaded = await to_thread.run_sync(_loaded, source, abandon_on_cancel=True)
                 size += len(loaded.content or b"")
                 _check_size(size)
-        return Pictures(
+        return InputImages(
             sources=tuple(found.get(id(source), source) for source in self.sources),
             mask=found.get(id(self.mask), self.mask) if self.mask else None,
         )
@@ -99,7 +99,7 @@ class Pictures:
             mask=self.mask.stored if self.mask else None,
         )
 
-    def only_data(self, account: Account) -> str | None:
+    def requires_upload(self, account: Account) -> str | None:
         """A picture that this provider cannot fetch by itself, in words; `None` when there is none."""
         return next(
             (f"{source.name} is {source.kind}" for source in self._all if source.url_for(account) is None), None
@@ -160,7 +160,7 @@ async def _prepared(
     )
     try:
         made, notices = await fit(content, limits)
-    except NotAPicture as error:
+    except NotAnImage as error:
         raise UnusableImage(
             f"{source.name} cannot be sent to {account.provider}: {error}.",
             next_step="Give another image: PNG, JPEG, WebP, GIF, AVIF, BMP or TIFF, of fewer pixels if it is large.",
@@ -188,7 +188,7 @@ def _check_mask(mask: InputImage, image: InputImage | None) -> None:
         return  # what the provider fetches by itself, it compares by itself
     try:
         transcode.check_same_size(transcode.look(mask.content), transcode.look(image.content))
-    except NotAPicture as error:
+    except NotAnImage as error:
         raise UnusableImage(f"mask: {error}.", next_step="Give a mask of the picture's size.") from error
 
 

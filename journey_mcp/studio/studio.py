@@ -55,7 +55,7 @@ from journey_mcp.settings import Settings
 from journey_mcp.store import open_store
 from journey_mcp.store.cooldowns import Cooldown
 from journey_mcp.studio.image_sources import ImageFinder, Roots
-from journey_mcp.studio.inputs import Fit, Pictures
+from journey_mcp.studio.inputs import Fit, InputImages
 from journey_mcp.tools.results import task_object
 
 Listening = Callable[[InboundWebhooks], AbstractAsyncContextManager[None]]
@@ -225,24 +225,24 @@ class Studio:
         delivered = {task_id for task_id, since in self._delivered.items() if since <= now}
         return await deduplication.joinable(self._journal, principal, wish, now=now, delivered=delivered)
 
-    async def _route(self, request: ImageRequest, offers: Sequence[Offer], pictures: Pictures) -> router.Route:
+    async def _route(self, request: ImageRequest, offers: Sequence[Offer], pictures: InputImages) -> router.Route:
         return router.plan(
             request,
             self.catalog,
             verdict=await _verdict(request.prompt, offers),
-            only_data=lambda offer: pictures.only_data(self._connections.account_of(offer)),
+            requires_upload=lambda offer: pictures.requires_upload(self._connections.account_of(offer)),
             on_cooldown=await self._on_cooldown(offers),
         )
 
     async def _attempts(
-        self, request: ImageRequest, route: router.Route, pictures: Pictures, fit: Fit
+        self, request: ImageRequest, route: router.Route, pictures: InputImages, fit: Fit
     ) -> tuple[list[Attempt], tuple[AnyNotice, ...]]:
         """The attempts in the order in which they are made, and the notices that hold for the first."""
         attempts, problems = await _prepared(
             [self._attempt(candidate, pictures, fit) for candidate in route.candidates]
         )
         if not attempts:
-            raise router.nobody(request, {**route.obstacles, **problems}, self.catalog)
+            raise router.nobody(request, {**route.violations, **problems}, self.catalog)
         _, told = await attempts[0].prepare()
         return attempts, (*route.notices(attempts[0].offer, problems), *attempts[0].notices, *told)
 
@@ -479,7 +479,7 @@ class Studio:
         """Which providers refused lately, and why; not asked for where there is no choice."""
         return {} if len(offers) == 1 else {name: rest.reason for name, rest in (await self.cooldowns()).items()}
 
-    def _attempt(self, candidate: router.Candidate, pictures: Pictures, fit: Fit) -> Attempt:
+    def _attempt(self, candidate: router.Candidate, pictures: InputImages, fit: Fit) -> Attempt:
         offer = candidate.offer
         account = self._connections.account_of(offer)
         ready: tuple[PreparedRequest, tuple[AnyNotice, ...]] | None = None

@@ -135,7 +135,7 @@ def _creating(tool: Tool, title: str, description: str, catalog: Catalog, defaul
         "enum": list(offers),
         "description": f"Default {default}. {_costs(tool, catalog)}".rstrip(),
     }
-    properties |= _pictures(tool, catalog) | _options(tool, catalog)
+    properties |= _images(tool, catalog) | _options(tool, catalog)
     if len(catalog.providers) > 1:
         properties["provider"] = {
             "type": "string",
@@ -199,7 +199,7 @@ def _prompt_text(tool: Tool, catalog: Catalog) -> str:
     return text
 
 
-def _pictures(tool: Tool, catalog: Catalog) -> dict[str, Any]:
+def _images(tool: Tool, catalog: Catalog) -> dict[str, Any]:
     """`reference_images` where pictures are taken beyond the one to edit, and `mask`."""
     offers = catalog.offers_for(tool)
     own = 1 if tool == "edit_image" else 0

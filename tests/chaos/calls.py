@@ -20,7 +20,7 @@ class Call:
     model: str
     provider: str | None
     """None leaves the choice to the server, which may then move on to another one."""
-    picture: str | None = None
+    image: str | None = None
     mark: str = ""
     wait_s: int = 60
     is_slow: bool = False
@@ -31,8 +31,8 @@ class Call:
         told |= {"model": self.model, "wait_s": self.wait_s}
         if self.provider:
             told["provider"] = self.provider
-        if self.picture:
-            told["image"] = str(folder / self.picture)
+        if self.image:
+            told["image"] = str(folder / self.image)
         return told
 
 
@@ -40,8 +40,8 @@ def _imagine(provider: str | None, model: str, **more: Any) -> Call:
     return Call(tool="imagine", provider=provider, model=model, **more)
 
 
-def _edit(provider: str | None, model: str, picture: str = SMALL) -> Call:
-    return Call(tool="edit_image", provider=provider, model=model, picture=picture)
+def _edit(provider: str | None, model: str, image: str = SMALL) -> Call:
+    return Call(tool="edit_image", provider=provider, model=model, image=image)
 
 
 POLLED: Mapping[str, tuple[Call, ...]] = {
@@ -81,7 +81,7 @@ def marked(call: Call, mark: str, **changes: Any) -> Call:
     return replace(call, mark=mark, **changes)
 
 
-def make_pictures(folder: Path) -> None:
+def make_images(folder: Path) -> None:
     """Draw the local pictures; noise does not compress, so the large one is large."""
     Image.linear_gradient("L").convert("RGB").save(folder / SMALL)
     Image.effect_noise((560, 560), 90).convert("RGB").save(folder / LARGE)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from support import environment_of, free_port
 
 from chaos.audit import Books, Death, Entry
-from chaos.calls import Call, make_pictures
+from chaos.calls import Call, make_images
 from chaos.journal import Row, read_journal
 from chaos.plan import Chain, Life
 from chaos.process import PATIENCE_S, Ended, Server, server
@@ -44,7 +44,7 @@ class _Environment:
     upstream: sandbox.Running
     trap: Trap
     folder: Path
-    pictures: Path
+    images: Path
     port: int | None
     """At which webhooks are taken."""
     deaths: list[Death] = field(default_factory=list)
@@ -53,7 +53,7 @@ class _Environment:
     def environment(self) -> dict[str, str]:
         """All five providers at the sandbox."""
         public = {"JOURNEY_MCP_PUBLIC_URL": self.public_url} if self.public_url else {}
-        return environment_of(self.upstream, self.folder, JOURNEY_MCP_IMAGE_DIRS=str(self.pictures), **public)
+        return environment_of(self.upstream, self.folder, JOURNEY_MCP_IMAGE_DIRS=str(self.images), **public)
 
     @property
     def public_url(self) -> str | None:
@@ -71,7 +71,7 @@ class _Environment:
         return self.folder.parent / f"{self.folder.name}.log"
 
 
-async def run(chain: Chain, folder: Path, pictures: Path) -> Books:
+async def run(chain: Chain, folder: Path, images: Path) -> Books:
     """Live the lives of a chain on a database in `folder`, and return what it comes to.
 
     Raises TimeoutError when a moment that was aimed at does not come, or when no rest comes.
@@ -89,7 +89,7 @@ async def run(chain: Chain, folder: Path, pictures: Path) -> Books:
     )
     async with sandbox.running(settings) as upstream:
         port = free_port() if chain.is_listening else None
-        make_environment = _Environment(upstream=upstream, trap=trap, folder=folder, pictures=pictures, port=port)
+        make_environment = _Environment(upstream=upstream, trap=trap, folder=folder, images=images, port=port)
         for life in chain.lives:
             await _live(make_environment, life)
         told = await _rest(make_environment)
@@ -139,7 +139,7 @@ async def _live(make_environment: _Environment, life: Life) -> None:
 async def _call(make_environment: _Environment, running: Server, call: Call) -> Mapping[str, Any] | None:
     """The task object that a call was answered with; None when the server ended first."""
     try:
-        told = await running.call(call.tool, **call.arguments(make_environment.pictures))
+        told = await running.call(call.tool, **call.arguments(make_environment.images))
     except Ended:
         return None
     if "task_id" not in told:
@@ -197,7 +197,7 @@ def _entries(make_environment: _Environment) -> tuple[Entry, ...]:
                 outcome=entry.outcome,
                 task_id=entry.task_id,
                 body=(body := json.dumps(entry.request)),
-                urls=frozenset(task.picture_urls if task else ()),
+                urls=frozenset(task.image_urls_of if task else ()),
                 webhook=_webhook(entry, make_environment)
                 if task and make_environment.public_url and make_environment.public_url in body
                 else None,
@@ -223,7 +223,7 @@ async def _spoiled(row: Row, upstream: sandbox.Running) -> list[str]:
     bad = []
     for image in row.outcome["images"]:
         name = image["url"].partition("?")[0].rpartition("/")[2]
-        wanted = await upstream.sandbox.gallery.picture(f"{task.task_id}/{name}", task.pictures[name])
+        wanted = await upstream.sandbox.gallery.image(f"{task.task_id}/{name}", task.images[name])
         path = image.get("path")
         if path is None or not Path(path).is_file() or Path(path).read_bytes() != wanted:
             bad.append(f"{path} of {row.id}")
@@ -232,16 +232,16 @@ async def _spoiled(row: Row, upstream: sandbox.Running) -> list[str]:
 
 async def run_all(chains: Sequence[Chain], folder: Path, *, at_once: int) -> list[Books]:
     """Run chains beside each other, so many at a time, each in a folder of its own."""
-    pictures = folder / "given"
-    pictures.mkdir()
-    make_pictures(pictures)
+    images = folder / "given"
+    images.mkdir()
+    make_images(images)
     places = asyncio.Semaphore(at_once)
 
     async def run_one(chain: Chain) -> Books:
         async with places:
             data = folder / f"chain-{chain.name}"
             data.mkdir()
-            return await run(chain, data, pictures)
+            return await run(chain, data, images)
 
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(run_one(chain)) for chain in chains]

@@ -24,7 +24,7 @@ from journey_mcp.media.workers import Workers
 from journey_mcp.net.safe_http import SafeHttpClient, Trusted
 from journey_mcp.providers.clients import Connections, open_connections
 from journey_mcp.settings import read_settings
-from journey_mcp.studio.inputs import Pictures, Source
+from journey_mcp.studio.inputs import InputImages, Source
 
 from .cases import Case, Route
 from .striking import place_of, striking
@@ -72,7 +72,7 @@ class Script:
     edits: str | None
     """The model, if an image is edited."""
     leap: tuple[str, float] | None
-    """What is awaited while the calendar jumps (`submit`, `fetch` or `picture`), and how far it jumps."""
+    """What is awaited while the calendar jumps (`submit`, `fetch` or `image`), and how far it jumps."""
     is_watched: bool
     """The fault ends when the caller has noticed it."""
     lasts: bool
@@ -168,7 +168,7 @@ class Recorder:
         prepared = PreparedRequest(prompt=request.prompt, options=request.options)
         if request.image:
             source = Source(name="image", kind="at an address of this network only", url=request.image, is_here=True)
-            pictures = Pictures(sources=(source,), mask=None)
+            pictures = InputImages(sources=(source,), mask=None)
             images, _, _ = await pictures.prepared(offer, self._account, self._safe_http, self._fit)
             prepared = replace(prepared, images=images)
         submissions: list[Submitted[Raw]] = []

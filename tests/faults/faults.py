@@ -85,7 +85,7 @@ _BEYOND_THE_ID = (
 # what Replicate and KKIAI do not tell is not heard
 _FURTHER = ByProvider(journeyapi="60", vtrix=0.6, kkiai=0.6, replicate=0.6, bfl=0.6)
 _BACK = ByProvider(journeyapi="20", vtrix=0.2, kkiai=0.2, replicate=0.2, bfl=0.2)
-_PICTURES = ("image_url", "image_urls", "original_image_url", "output", "result")
+_IMAGES = ("image_url", "image_urls", "original_image_url", "output", "result")
 _PREVIEW = ByProvider(
     journeyapi={"status": "processing", "image_url": f"{NOWHERE}/preview.png"},
     vtrix={"status": "processing", "output": [{"content": [{"url": f"{NOWHERE}/preview.png"}]}]},
@@ -135,7 +135,7 @@ POLL = (
     _struck("404", {"kind": "status", "status": 404}, lasts=True),
     *_ANSWERS,
     _struck("no status", {"kind": "drop_fields", "fields": ("status",)}),
-    _struck("no picture", {"kind": "drop_fields", "fields": _PICTURES}),
+    _struck("no picture", {"kind": "drop_fields", "fields": _IMAGES}),
     _struck(
         "status and progress go backwards",
         {"kind": "backwards"},
@@ -151,7 +151,7 @@ POLL_TWICE = (
     _struck(
         "a preview, then finished without a picture",
         {"kind": "status_after", "status": 200, "body": _PREVIEW, "times": 1},
-        {"kind": "drop_fields", "fields": _PICTURES, "times": 1, "after": 1},
+        {"kind": "drop_fields", "fields": _IMAGES, "times": 1, "after": 1},
     ),
 )
 """The same, for two questions only."""

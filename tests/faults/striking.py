@@ -27,7 +27,7 @@ _HELD = ({"kind": "delay", "delay_s": 1.0, "times": 1}, {"kind": "status_word", 
 
 
 def place_of(case: Case) -> str:
-    """Return the endpoint that the fault of a case strikes: `submit`, `fetch` or `picture`."""
+    """Return the endpoint that the fault of a case strikes: `submit`, `fetch` or `image`."""
     return _PLACES[case.stage][0]
 
 

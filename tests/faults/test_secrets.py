@@ -27,12 +27,12 @@ from journey_mcp.settings import read_settings
 from journey_mcp.tools.results import task_object
 
 KEY = "japi_live_0123456789abcdEF"
-PICTURE = "https://example.com/kite.png"
+IMAGE = "https://example.com/kite.png"
 
 
 def finished(**more: Any) -> dict[str, Any]:
     """JourneyAPI's answer with a finished image."""
-    return {"task_id": "t1", "status": "finished", "image_url": PICTURE, **more}
+    return {"task_id": "t1", "status": "finished", "image_url": IMAGE, **more}
 
 
 PLACES: dict[str, Callable[[str], tuple[int, Any]]] = {

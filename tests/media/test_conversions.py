@@ -11,16 +11,16 @@ import pytest
 from drawn import PROFILE, SIZE, chunk, drawn, exif, is_red, opened, see_through, written
 from PIL import Image, ImageCms
 
-from journey_mcp.media.containers import NotAPicture
+from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.reencode import fit_to_limits
-from journey_mcp.media.transcode import FORMATS, Limits, PictureData
+from journey_mcp.media.transcode import FORMATS, ImageData, Limits
 
 CASES = Path(__file__).parents[1] / "cases"
 ANY = FORMATS
 """What an offer takes that takes all of them."""
 
 
-def fit(content: bytes, **limits: Any) -> tuple[PictureData, tuple[str, ...]]:
+def fit(content: bytes, **limits: Any) -> tuple[ImageData, tuple[str, ...]]:
     """Within these limits."""
     made, notices = fit_to_limits(content, Limits(**limits))
     return made, tuple(str(notice.about("it")).removeprefix("it: ") for notice in notices)
@@ -50,16 +50,16 @@ def test_given_files_become_what_every_provider_reads(
 ) -> None:
     """8-bit RGB or grey, of the same size."""
     made, told = fit((CASES / name).read_bytes(), formats=formats)
-    picture = opened(made)
-    assert (made.format, picture.mode, told) == (kind, mode, notices)
-    assert picture.size == (made.width, made.height) == (320, 240)
+    image = opened(made)
+    assert (made.format, image.mode, told) == (kind, mode, notices)
+    assert image.size == (made.width, made.height) == (320, 240)
 
 
 def test_an_image_of_one_pixel_is_refused_where_an_offer_states_a_least_size() -> None:
     """And only there."""
     content = (CASES / "one.png").read_bytes()
     assert fit(content)[0].width == 1
-    with pytest.raises(NotAPicture, match="it has 1x1 pixels, and this provider takes at least 15 on each side"):
+    with pytest.raises(NotAnImage, match="it has 1x1 pixels, and this provider takes at least 15 on each side"):
         fit(content, min_side=15)
 
 
@@ -74,12 +74,12 @@ def test_other_formats_are_converted(kind: str, becomes: str) -> None:
     assert is_red(opened(made), 0, 0)
 
 
-def heic(picture: Image.Image, **options: Any) -> bytes:
+def heic(image: Image.Image, **options: Any) -> bytes:
     """What a telephone writes."""
     import pillow_heif  # noqa: PLC0415  # registers a format for the whole process
 
     pillow_heif.register_heif_opener()
-    return written(picture, "heif", **options)
+    return written(image, "heif", **options)
 
 
 @pytest.mark.parametrize("kind", ["tiff", "avif"])
@@ -87,18 +87,18 @@ def test_other_formats_are_put_upright(kind: str) -> None:
     """And leave behind what the camera wrote."""
     content = written(drawn(), kind, exif=exif(6))
     made, _ = fit(content)
-    picture = opened(made)
-    assert picture.size == (made.width, made.height) == (32, 48)
-    assert not picture.getexif()
-    with pytest.raises(NotAPicture, match="it has 32x48 pixels"):
+    image = opened(made)
+    assert image.size == (made.width, made.height) == (32, 48)
+    assert not image.getexif()
+    with pytest.raises(NotAnImage, match="it has 32x48 pixels"):
         fit(content, min_side=40)
 
 
 @pytest.mark.parametrize("kind", ["tiff", "avif", "heif"])
 def test_other_formats_keep_what_shows_through_and_their_profile(kind: str) -> None:
     """As a PNG."""
-    picture = see_through()
-    made, _ = fit(heic(picture, icc_profile=PROFILE) if kind == "heif" else written(picture, kind, icc_profile=PROFILE))
+    image = see_through()
+    made, _ = fit(heic(image, icc_profile=PROFILE) if kind == "heif" else written(image, kind, icc_profile=PROFILE))
     assert (made.format, opened(made).mode) == ("png", "RGBA")
     assert opened(made).info["icc_profile"] == PROFILE
 
@@ -126,7 +126,7 @@ def test_of_several_images_the_first_is_used(kind: str, notice: str) -> None:
 def test_heic_names_its_extra_where_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which is so after a plain installation."""
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(NotAPicture) as caught:
+    with pytest.raises(NotAnImage) as caught:
         fit((CASES / "photo.HEIC").read_bytes())
     assert 'pip install "journey-mcp[heic]"' in str(caught.value)
 
@@ -137,13 +137,13 @@ def test_damaged_files_of_other_formats_are_refused(kind: str) -> None:
     """Nothing is made up."""
     content = heic(drawn()) if kind == "heif" else written(drawn(), kind)
     for length in (40, len(content) // 2):
-        with pytest.raises(NotAPicture, match="it is a damaged"):
+        with pytest.raises(NotAnImage, match="it is a damaged"):
             fit(content[:length])
 
 
 def test_a_heic_of_nothing_but_a_header_is_refused() -> None:
     """As damaged, where the library is there."""
-    with pytest.raises(NotAPicture, match="it is a damaged HEIC"):
+    with pytest.raises(NotAnImage, match="it is a damaged HEIC"):
         fit((CASES / "photo.HEIC").read_bytes())
 
 
@@ -156,7 +156,7 @@ def bmp_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("size", [(10_000, 9_000), (60_000, 60_000)])
 def test_bombs_of_other_formats_are_refused_by_their_header(size: tuple[int, int]) -> None:
     """By Pillow, or by our own bound where it only warns."""
-    with pytest.raises(NotAPicture, match=r"89,478,485.* can be handled"):
+    with pytest.raises(NotAnImage, match=r"89,478,485.* can be handled"):
         fit(bmp_header(*size))
 
 
@@ -195,8 +195,8 @@ def test_every_mode_of_png_becomes_8_bits(mode: str) -> None:
     """In its own format: grey, RGB, or RGBA where anything shows through."""
     made, notices = fit(written(drawn(mode), "png"), formats=ANY)
     kept = {"1": "L", "L": "L", "I;16": "L", "RGBA": "RGBA"}
-    picture = opened(made)
-    assert (made.format, picture.mode) == ("png", kept.get(mode, "RGB"))
+    image = opened(made)
+    assert (made.format, image.mode) == ("png", kept.get(mode, "RGB"))
     assert made.content[24] == 8
     assert notices == (("The image was converted to 8 bits per channel.",) if mode == "I;16" else ())
 
@@ -213,9 +213,9 @@ def deep_png(colour: int, channels: int) -> bytes:
 def test_16_bits_become_8(colour: int, channels: int, mode: str) -> None:
     """Of grey and RGB, with and without alpha."""
     made, notices = fit(deep_png(colour, channels))
-    picture = opened(made)
-    assert (picture.mode, made.content[24], notices) == (mode, 8, ("The image was converted to 8 bits per channel.",))
-    assert picture.getpixel((1, 1)) == (0x80 if mode == "L" else (0x80,) * len(mode))
+    image = opened(made)
+    assert (image.mode, made.content[24], notices) == (mode, 8, ("The image was converted to 8 bits per channel.",))
+    assert image.getpixel((1, 1)) == (0x80 if mode == "L" else (0x80,) * len(mode))
 
 
 @pytest.mark.parametrize(
@@ -236,9 +236,9 @@ def test_16_bits_become_8(colour: int, channels: int, mode: str) -> None:
 )
 def test_grey_of_other_numbers_is_spread_over_8_bits(mode: str, low: float, high: float, seen: tuple[int, int]) -> None:
     """By the range that it seems to mean."""
-    picture = Image.new(mode, (4, 4), low if mode == "F" else int(low))
-    picture.putpixel((3, 3), high if mode == "F" else int(high))
-    made, notices = fit(written(picture, "tiff"))
+    image = Image.new(mode, (4, 4), low if mode == "F" else int(low))
+    image.putpixel((3, 3), high if mode == "F" else int(high))
+    made, notices = fit(written(image, "tiff"))
     assert "The image was converted to 8 bits per channel." in notices
     assert (opened(made).mode, opened(made).getextrema()) == ("L", seen)
 
@@ -246,13 +246,13 @@ def test_grey_of_other_numbers_is_spread_over_8_bits(mode: str, low: float, high
 @pytest.mark.parametrize("mode", ["YCbCr", "LAB", "LA", "1", "CMYK"])
 def test_other_modes_of_tiff_become_rgb_or_grey(mode: str) -> None:
     """Whatever Pillow reads of it."""
-    picture = drawn("RGB")
+    image = drawn("RGB")
     if mode == "LAB":
         to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
-        picture = ImageCms.applyTransform(picture, to_lab) or picture
+        image = ImageCms.applyTransform(image, to_lab) or image
     else:
-        picture = drawn(mode)
-    made = opened(fit(written(picture, "tiff"))[0])
+        image = drawn(mode)
+    made = opened(fit(written(image, "tiff"))[0])
     assert made.mode in {"L", "RGB"}
     assert is_red(made, 0, 0) == (mode not in {"LA", "1"})
 

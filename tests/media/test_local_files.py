@@ -40,8 +40,8 @@ class Disk:
         self.home, self.allowed, self.outside = root / "home", root / "allowed", root / "outside"
         for folder in (self.home, self.allowed / "holidays", self.outside):
             folder.mkdir(parents=True)
-        self.picture = self.allowed / "holidays" / "a b.png"
-        self.picture.write_bytes(CONTENT)
+        self.image = self.allowed / "holidays" / "a b.png"
+        self.image.write_bytes(CONTENT)
         self.secret = self.outside / "secret.png"
         self.secret.write_bytes(SECRET)
 
@@ -51,7 +51,7 @@ class Disk:
 
     def opened(self) -> list[int]:
         """The descriptors of this process that are open on the picture or a folder on the way to it."""
-        own = {_identity(path) for path in (self.picture, self.picture.parent, self.allowed)}
+        own = {_identity(path) for path in (self.image, self.image.parent, self.allowed)}
         return [number for number in range(3, 1024) if (found := _identity(number)) and found in own]
 
     def refusal(self, text: str | Path) -> str:
@@ -177,9 +177,9 @@ def test_a_working_directory_that_was_deleted_is_none(disk: Disk, tmp_path: Path
 def test_a_picture_is_read_however_it_is_named(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Absolute, relative, with ~, as a URL."""
     monkeypatch.setenv("HOME", str(disk.allowed))
-    encoded = str(disk.picture).replace(" ", "%20")
+    encoded = str(disk.image).replace(" ", "%20")
     for text in (
-        *(disk.picture, "holidays/a b.png", "./holidays/../holidays/a b.png", "~/holidays/a b.png"),
+        *(disk.image, "holidays/a b.png", "./holidays/../holidays/a b.png", "~/holidays/a b.png"),
         *(f"file://{encoded}", f"FILE://localhost{encoded}", f"file://{disk.allowed}/%68olidays/a b.png"),
     ):
         assert disk.read(text) == CONTENT
@@ -187,13 +187,13 @@ def test_a_picture_is_read_however_it_is_named(disk: Disk, monkeypatch: pytest.M
 
 def test_links_within_the_folders_are_followed(disk: Disk) -> None:
     """Of files and of folders, also the allowed folder itself."""
-    (disk.allowed / "link.png").symlink_to(disk.picture)
+    (disk.allowed / "link.png").symlink_to(disk.image)
     (disk.allowed / "folder").symlink_to("holidays")
     (disk.outside / "in").symlink_to(disk.allowed)
     for path in ("link.png", "folder/a b.png", disk.outside / "in" / "link.png"):
         assert disk.read(path) == CONTENT
     folders = allowed_folders([disk.outside / "in"], cwd=Path("/"))
-    assert read(str(disk.picture), folders, max_bytes=100) == CONTENT
+    assert read(str(disk.image), folders, max_bytes=100) == CONTENT
 
 
 def test_what_lies_outside_is_refused_and_told_how_to_allow_it(disk: Disk) -> None:
@@ -203,7 +203,7 @@ def test_what_lies_outside_is_refused_and_told_how_to_allow_it(disk: Disk) -> No
         f"copy the picture into one of them, or add its folder to JOURNEY_MCP_IMAGE_DIRS"
     )
     with pytest.raises(NotAllowed, match="none at the moment"):
-        read(str(disk.picture), [], max_bytes=100)
+        read(str(disk.image), [], max_bytes=100)
 
 
 @pytest.mark.parametrize(
@@ -271,15 +271,15 @@ def test_what_is_no_file_is_told(disk: Disk, name: str, reason: str) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_what_may_not_be_read_is_told(disk: Disk) -> None:
     """By the server, whoever runs it."""
-    disk.picture.chmod(0)
-    assert "may not be read by this server" in disk.failure(disk.picture)
+    disk.image.chmod(0)
+    assert "may not be read by this server" in disk.failure(disk.image)
 
 
 def test_too_large_files_are_refused(disk: Disk) -> None:
     """Before they are read; exactly as many bytes as are allowed are fine."""
-    assert disk.read(disk.picture, len(CONTENT)) == CONTENT
-    reason = disk.failure(disk.picture, len(CONTENT) - 1)
-    assert reason == f'"{disk.picture}" is larger than {len(CONTENT) - 1} bytes'
+    assert disk.read(disk.image, len(CONTENT)) == CONTENT
+    reason = disk.failure(disk.image, len(CONTENT) - 1)
+    assert reason == f'"{disk.image}" is larger than {len(CONTENT) - 1} bytes'
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs a file whose size is not known before")
@@ -291,7 +291,7 @@ def test_files_that_are_larger_than_they_say_are_refused() -> None:
 
 def test_no_descriptors_are_left_open(disk: Disk) -> None:
     """Whether it was read or not."""
-    disk.read(disk.picture)
+    disk.read(disk.image)
     for path in ("missing.png", "holidays", "holidays/missing.png"):
         disk.failure(path)
     assert not disk.opened()
@@ -327,7 +327,7 @@ def test_a_link_that_is_put_there_meanwhile_is_not_followed(disk: Disk) -> None:
 def outcome(disk: Disk) -> bytes | type[Exception]:
     """What a reader gets at this moment."""
     try:
-        return disk.read(disk.picture)
+        return disk.read(disk.image)
     except (NotAllowed, Unreadable) as error:
         return type(error)
 
@@ -492,7 +492,7 @@ def test_a_relative_path_is_looked_for_in_every_folder(disk: Disk) -> None:
     found = locate(["cat.png"], folders)
     assert str(found.notice) == f'"cat.png" was found in {disk.home / "Pictures"}.'
     assert read("cat.png", folders, max_bytes=100) == CONTENT
-    disk.picture.unlink()
+    disk.image.unlink()
     with pytest.raises(Unreadable, match="in several folders"):
         locate(["holidays/a b.png"], folders)
     with pytest.raises(NotAllowed):

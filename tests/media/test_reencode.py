@@ -26,12 +26,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
-from journey_mcp.media.containers import NotAPicture
+from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.reencode import fit_to_limits
-from journey_mcp.media.transcode import FORMATS, Limits, PictureData, look
+from journey_mcp.media.transcode import FORMATS, ImageData, Limits, look
 
 
-def fit(content: bytes, **limits: Any) -> tuple[PictureData, tuple[str, ...]]:
+def fit(content: bytes, **limits: Any) -> tuple[ImageData, tuple[str, ...]]:
     """Within these limits."""
     made, notices = fit_to_limits(content, Limits(**limits))
     return made, tuple(str(notice.about("it")).removeprefix("it: ") for notice in notices)
@@ -39,7 +39,7 @@ def fit(content: bytes, **limits: Any) -> tuple[PictureData, tuple[str, ...]]:
 
 def refusal(content: bytes, **limits: Any) -> str:
     """Why it is not taken."""
-    with pytest.raises(NotAPicture) as caught:
+    with pytest.raises(NotAnImage) as caught:
         fit(content, **limits)
     return str(caught.value)
 
@@ -85,7 +85,7 @@ def test_spoiled_files_are_refused_or_mended(data: st.DataObject) -> None:
     limits = data.draw(st.sampled_from([Limits(), Limits(formats=("png",)), Limits(max_pixels=500)]))
     try:
         taken, _ = fit_to_limits(bytes(content[:cut]), limits)
-    except NotAPicture:
+    except NotAnImage:
         return
     again, _ = fit_to_limits(taken.content, limits)
     assert (again.format, again.width, again.height) == (taken.format, taken.width, taken.height)
@@ -130,7 +130,7 @@ def test_a_png_without_metadata_stays_byte_for_byte(mode: str) -> None:
     """Within the limits, at their very edge."""
     content = fit(written(see_through() if mode == "RGBA" else drawn(mode), "png", icc_profile=PROFILE))[0].content
     assert fit(content, formats=("png",), max_bytes=len(content), max_pixels=48 * 32, min_side=32) == (
-        PictureData(content=content, format="png", width=48, height=32),
+        ImageData(content=content, format="png", width=48, height=32),
         (),
     )
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from drawn import SIZE, bomb, chunk, drawn, exif, opened, photo, png_header, written
 
-from journey_mcp.media.containers import NotAPicture
-from journey_mcp.media.transcode import FORMATS, PictureData, check_same_size, look, readable_format_of
+from journey_mcp.media.containers import NotAnImage
+from journey_mcp.media.transcode import FORMATS, ImageData, check_same_size, look, readable_format_of
 
 CASES = Path(__file__).parents[1] / "cases"
 
 
 def refused_at_sight(content: bytes) -> str:
     """Why it is not even looked at."""
-    with pytest.raises(NotAPicture) as caught:
+    with pytest.raises(NotAnImage) as caught:
         look(content)
     return str(caught.value)
 
@@ -28,7 +28,7 @@ def test_format_and_size_are_seen(kind: str) -> None:
     """By the bytes alone."""
     content = written(drawn(), kind)
     seen = look(content)
-    assert seen == PictureData(content=content, format=kind, width=48, height=32)
+    assert seen == ImageData(content=content, format=kind, width=48, height=32)
     assert seen.mime_type == f"image/{kind}"
 
 
@@ -101,8 +101,8 @@ def test_decompression_bombs_are_refused_by_their_header(content: bytes) -> None
 
 def test_the_bombs_of_these_tests_are_whole_pictures() -> None:
     """A decoder without limits would draw every pixel of them."""
-    picture = opened(bomb(500, 300))
-    assert (picture.size, picture.getextrema()) == ((500, 300), ((0, 0),) * 3)
+    image = opened(bomb(500, 300))
+    assert (image.size, image.getextrema()) == ((500, 300), ((0, 0),) * 3)
 
 
 def test_a_jpeg_of_many_scans_is_refused() -> None:
@@ -188,7 +188,7 @@ def test_brands_and_byte_orders_are_told_apart(start: bytes, kind: str) -> None:
 
 def test_what_is_no_image_names_all_that_can_be_read() -> None:
     """More than can be sent."""
-    with pytest.raises(NotAPicture) as caught:
+    with pytest.raises(NotAnImage) as caught:
         readable_format_of(b"<html>")
     assert str(caught.value) == "it is neither PNG, JPEG, WebP, GIF, AVIF, BMP, TIFF nor HEIC but a web page"
 
@@ -200,5 +200,5 @@ def test_a_mask_has_the_size_of_its_picture() -> None:
     """As they are shown; else both sizes are told."""
     upright = look(written(drawn(), "jpeg", exif=exif(6)))
     check_same_size(look(written(drawn("1", (32, 48)), "png")), upright)
-    with pytest.raises(NotAPicture, match="the mask has 48x32 pixels and the image 32x48"):
+    with pytest.raises(NotAnImage, match="the mask has 48x32 pixels and the image 32x48"):
         check_same_size(look(written(drawn("1"), "png")), upright)

@@ -17,7 +17,7 @@ from processes import image_workers
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.media import image_worker, worker_protocol
-from journey_mcp.media.containers import NotAPicture
+from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.reencode import fit_to_limits
 from journey_mcp.media.transcode import MAX_BYTES, Limits
 from journey_mcp.media.workers import Bounds, Turns, Workers
@@ -37,7 +37,7 @@ async def test_a_process_makes_an_image_fit_as_a_function_would() -> None:
 async def test_a_refusal_is_told_and_the_process_goes_on() -> None:
     """In the words of the function."""
     async with aclosing(Workers()) as workers:
-        with pytest.raises(NotAPicture, match="it has 48x32 pixels, and this provider takes at least 100 on each side"):
+        with pytest.raises(NotAnImage, match="it has 48x32 pixels, and this provider takes at least 100 on each side"):
             await workers.fit(IMAGE, Limits(min_side=100), caller="local")
         (process,) = image_workers(os.getpid())
         await workers.fit(IMAGE, ANY, caller="local")
@@ -47,7 +47,7 @@ async def test_a_refusal_is_told_and_the_process_goes_on() -> None:
 async def test_what_is_too_large_never_reaches_a_process() -> None:
     """Above 64 MiB."""
     async with aclosing(Workers()) as workers:
-        with pytest.raises(NotAPicture, match="at most 67,108,864 can be handled"):
+        with pytest.raises(NotAnImage, match="at most 67,108,864 can be handled"):
             await workers.fit(bytes(MAX_BYTES + 1), ANY, caller="local")
         assert image_workers(os.getpid()) == []
 
@@ -105,7 +105,7 @@ async def test_a_process_knows_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_an_image_that_needs_too_much_memory_is_refused() -> None:
     """The process is not harmed."""
     async with aclosing(Workers(Bounds(memory=256 * 1024**2))) as workers:
-        with pytest.raises(NotAPicture, match="needs more memory than one image may take"):
+        with pytest.raises(NotAnImage, match="needs more memory than one image may take"):
             await workers.fit(bomb(9000, 9000), ANY, caller="local")
         made, _ = await workers.fit(IMAGE, ANY, caller="local")
         assert made.width == 48
@@ -124,7 +124,7 @@ async def test_a_process_that_ends_by_itself_is_told(monkeypatch: pytest.MonkeyP
     """A program that is no Python, say."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     async with aclosing(Workers()) as workers:
-        with pytest.raises(NotAPicture, match=r"the process that prepared it ended \(exit code 1\)"):
+        with pytest.raises(NotAnImage, match=r"the process that prepared it ended \(exit code 1\)"):
             await workers.fit(IMAGE, ANY, caller="local")
 
 
@@ -145,7 +145,7 @@ async def test_an_answer_that_tells_nothing_of_an_image_is_refused(
     """Hostile bytes may have taken over the process."""
     monkeypatch.setattr(sys, "executable", answering(tmp_path, facts))
     async with aclosing(Workers()) as workers:
-        with pytest.raises(NotAPicture, match="gave no answer that can be read"):
+        with pytest.raises(NotAnImage, match="gave no answer that can be read"):
             await workers.fit(IMAGE, ANY, caller="local")
 
 
@@ -153,7 +153,7 @@ async def test_what_a_process_tells_is_cleaned(tmp_path: Path, monkeypatch: pyte
     """It may be of the image's making."""
     monkeypatch.setattr(sys, "executable", answering(tmp_path, '{"refused": "no\\u001b[31m\\u200b image\\nof mine"}'))
     async with aclosing(Workers()) as workers:
-        with pytest.raises(NotAPicture) as caught:
+        with pytest.raises(NotAnImage) as caught:
             await workers.fit(IMAGE, ANY, caller="local")
         assert str(caught.value) == "no[31m image of mine"
 

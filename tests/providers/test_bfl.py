@@ -51,7 +51,7 @@ HOOK = "https://127.0.0.1:9/hook"
 KEY = "bfl_key_of_the_tests"
 ID = "0f4d6c1e-0000-4000-8000-000000000001"
 RUNNING, DONE, FAILED = Status.RUNNING, Status.SUCCEEDED, Status.FAILED
-NO_PICTURES: tuple[Any, ...] = (None, {}, [], URL, {"sample": None}, {"sample": "x/a.png"}, {"sample": [URL]})
+NO_IMAGES: tuple[Any, ...] = (None, {}, [], URL, {"sample": None}, {"sample": "x/a.png"}, {"sample": [URL]})
 
 
 def picture(side: int = 320) -> InputImage:
@@ -159,7 +159,7 @@ def test_what_a_creating_request_is_answered(body: dict[str, Any], expected: Pre
         ),
         *(
             (told("Ready", result=result), Prediction(prediction_id=ID, status=RUNNING, is_empty=True))
-            for result in NO_PICTURES
+            for result in NO_IMAGES
         ),
     ],
 )

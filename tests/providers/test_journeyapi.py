@@ -34,7 +34,7 @@ from journey_mcp.providers.journeyapi import JourneyApi, read_errors, read_perce
 from journey_mcp.registry import Offer
 
 CATALOG = registry.load().catalog(["journeyapi"])
-PICTURE = InputImage(url=URL)
+IMAGE = InputImage(url=URL)
 
 
 def asked(**more: Any) -> PreparedRequest:
@@ -56,8 +56,8 @@ def offer(model: str = "z-image") -> Offer:
             {"options": {"output_format": "jpeg", "resolution": "2K", "negative_prompt": "dogs"}},
             {"output_format": "jpg", "resolution": "2K", "negative_prompt": "dogs"},
         ),
-        ("seededit", {"images": (PICTURE,)}, {"image_url": URL}),
-        ("nano-banana-2", {"images": (PICTURE,)}, {"image_url": URL}),
+        ("seededit", {"images": (IMAGE,)}, {"image_url": URL}),
+        ("nano-banana-2", {"images": (IMAGE,)}, {"image_url": URL}),
         ("z-image", {"options": {"aspect_ratio": "3:2"}}, {"aspect_ratio": "3:2"}),
         (
             "z-image",

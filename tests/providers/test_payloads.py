@@ -28,7 +28,7 @@ from journey_mcp.registry import ImageInput, Offer, Parameter
 from journey_mcp.registry.facts import Encoding
 
 BYTES = b"\x89PNG made up \xff\xfe\xfb"
-PICTURE = InputImage(content=BYTES, mime_type="image/png")
+IMAGE = InputImage(content=BYTES, mime_type="image/png")
 BASE64 = base64.b64encode(BYTES).decode()
 A, B, C = (InputImage(url=f"https://example.test/{name}.png") for name in "abc")
 ALL_OFFERS = registry.load().offers
@@ -65,11 +65,11 @@ def written(terms: Offer, **asked: Any) -> dict[str, Any]:
     [
         (A, ("url",), A.url),
         (A, ("url", "base64"), A.url),
-        (PICTURE, ("base64",), BASE64),
-        (PICTURE, ("url", "base64"), BASE64),
-        (PICTURE, ("url", "data_uri"), f"data:image/png;base64,{BASE64}"),
-        (PICTURE, ("data_uri", "base64"), f"data:image/png;base64,{BASE64}"),
-        (PICTURE, ("base64", "data_uri"), BASE64),
+        (IMAGE, ("base64",), BASE64),
+        (IMAGE, ("url", "base64"), BASE64),
+        (IMAGE, ("url", "data_uri"), f"data:image/png;base64,{BASE64}"),
+        (IMAGE, ("data_uri", "base64"), f"data:image/png;base64,{BASE64}"),
+        (IMAGE, ("base64", "data_uri"), BASE64),
     ],
 )
 def test_a_picture_goes_in_the_first_form_of_its_offer(
@@ -91,7 +91,7 @@ def test_a_picture_goes_in_the_first_form_of_its_offer(
         (taking("images", as_array=True), (A, B), {"images": [A.url, B.url]}),
         (
             taking("images", as_array=True, encodings=("url", "base64")),
-            (A, PICTURE),
+            (A, IMAGE),
             {"images": [A.url, BASE64]},
         ),
     ],
@@ -172,7 +172,7 @@ def test_width_and_height_may_share_a_field() -> None:
 def test_no_picture_of_a_full_request_is_lost(terms: Offer) -> None:
     """Every offer has a place on the wire for as many pictures as it takes, and for each of their forms."""
     taken = terms.images.maximum if terms.images.is_taken else 0
-    forms = {encoding: A if encoding == "url" else PICTURE for encoding in terms.images.encodings}
+    forms = {encoding: A if encoding == "url" else IMAGE for encoding in terms.images.encodings}
     for image in forms.values():
         body = write_fields(PreparedRequest(prompt="a kite", images=(image,) * taken), terms)
         sent = [value for name in terms.images.fields for value in _listed(body.get(name))]

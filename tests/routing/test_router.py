@@ -19,14 +19,16 @@ LONG_URLS = tuple(f"https://example.test/{number}.png" for number in range(9))
 def plan(
     *providers: str,
     verdict: Verdict | None = None,
-    only_data: str | None = None,
+    requires_upload: str | None = None,
     on_cooldown: dict[str, str] | None = None,
     **given: Any,
 ) -> router.Route:
     """The route of a Kontext edit, unless said otherwise."""
     request = wish(**{"tool": "edit_image", "model": "flux-kontext-pro", "image": URL, **given})
     catalog = registry.load().catalog(providers or FIVE)
-    return router.plan(request, catalog, verdict=verdict, only_data=lambda _: only_data, on_cooldown=on_cooldown or {})
+    return router.plan(
+        request, catalog, verdict=verdict, requires_upload=lambda _: requires_upload, on_cooldown=on_cooldown or {}
+    )
 
 
 def names(route: router.Route) -> list[str]:
@@ -46,7 +48,7 @@ def notice_of(route: router.Route) -> str:
         ({"seed": 7}, ["vtrix", "kkiai", "replicate", "bfl"]),
         ({"reference_images": LONG_URLS[:1]}, ["vtrix", "bfl"]),
         ({"reference_images": LONG_URLS[:3]}, ["vtrix", "bfl"]),
-        ({"only_data": "image='a.png' is a local file"}, ["vtrix", "kkiai", "replicate", "bfl"]),
+        ({"requires_upload": "image='a.png' is a local file"}, ["vtrix", "kkiai", "replicate", "bfl"]),
         ({"verdict": Verdict.FOREIGN}, ["vtrix", "kkiai", "replicate", "bfl"]),
         ({"tool": "imagine", "image": None}, ["vtrix", "kkiai", "replicate", "bfl"]),
         ({"aspect_ratio": "match_input_image"}, ["kkiai", "replicate"]),
@@ -117,7 +119,7 @@ def test_different_obstacles_have_a_code_of_their_own() -> None:
 def test_an_obstacle_of_a_pinned_provider_names_those_without() -> None:
     """A local file at JourneyAPI."""
     with pytest.raises(InvalidRequest) as raised:
-        plan(provider="journeyapi", only_data="image='cat.png' is a local file")
+        plan(provider="journeyapi", requires_upload="image='cat.png' is a local file")
     assert raised.value.failure.code == "data_not_taken"
     assert "cat.png" in str(raised.value)
     step = raised.value.failure.next_step or ""

@@ -241,15 +241,15 @@ def test_ranges_of_other_providers_are_kept() -> None:
     size = registry.Parameter(minimum=64, maximum=1440, multiple_of=32)
     ratio = registry.Parameter(minimum="9:21", maximum="21:9")
     problem = validation.value_problem
-    assert problem(3, seed, has_pictures=False) is None
-    assert problem(3, seed, has_pictures=True) == "numbers from 0 to 2"
-    assert problem(-1, seed, has_pictures=False) == "numbers from 0 to 6"
-    assert problem(96, size, has_pictures=False) is None
-    assert problem(100, size, has_pictures=False) == "numbers from 64 to 1440, in steps of 32"
-    assert problem("21:9", ratio, has_pictures=False) is None
-    assert problem("22:9", ratio, has_pictures=False) == "W:H from 9:21 to 21:9"
-    assert problem("wide", ratio, has_pictures=False) == "W:H from 9:21 to 21:9"
-    assert problem("anything", registry.Parameter(), has_pictures=False) is None
+    assert problem(3, seed, has_images=False) is None
+    assert problem(3, seed, has_images=True) == "numbers from 0 to 2"
+    assert problem(-1, seed, has_images=False) == "numbers from 0 to 6"
+    assert problem(96, size, has_images=False) is None
+    assert problem(100, size, has_images=False) == "numbers from 64 to 1440, in steps of 32"
+    assert problem("21:9", ratio, has_images=False) is None
+    assert problem("22:9", ratio, has_images=False) == "W:H from 9:21 to 21:9"
+    assert problem("wide", ratio, has_images=False) == "W:H from 9:21 to 21:9"
+    assert problem("anything", registry.Parameter(), has_images=False) is None
 
 
 def test_a_character_that_is_newer_than_this_python_is_visible() -> None:

@@ -48,7 +48,7 @@ class Upstream:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    async def picture(self, url: str) -> Response:
+    async def image(self, url: str) -> Response:
         # without the key: pictures are public
         async with AsyncClient(**PLAIN) as client:
             return await client.get(url)

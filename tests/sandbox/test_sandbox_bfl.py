@@ -12,7 +12,7 @@ from journey_mcp.sandbox import BflSettings, Fault, Settings
 from .upstream import PLAIN, base64_of, bfl, http, listening, photo, public
 
 BLOCKED = "a boat, forbidden-in-sandbox"
-PICTURE = base64_of(photo())
+IMAGE = base64_of(photo())
 
 
 def instant(*faults: str, **choices: Any) -> Settings:
@@ -290,7 +290,7 @@ async def test_an_unknown_model_is_an_unknown_path() -> None:
         ("flux-2-pro", {"width": 65}, "width", "multiple_of"),
         ("flux-2-pro", {"width": 4096, "height": 2048}, "width", "value_error"),
         ("flux-2-pro", {"steps": 20}, "steps", "extra_forbidden"),
-        ("flux-2-klein-4b", {"input_image_5": PICTURE}, "input_image_5", "extra_forbidden"),
+        ("flux-2-klein-4b", {"input_image_5": IMAGE}, "input_image_5", "extra_forbidden"),
         ("flux-pro-1.0-fill", {}, "image", "missing"),
     ],
 )
@@ -305,10 +305,10 @@ async def test_what_a_model_does_not_take_is_refused(model: str, body: dict[str,
 
 async def test_a_picture_must_not_be_too_large() -> None:
     async with bfl(instant(picture_limit_bytes=100)) as up:
-        (problem,) = (await up.submit(input_image=PICTURE)).json()["detail"]
+        (problem,) = (await up.submit(input_image=IMAGE)).json()["detail"]
         assert problem["msg"] == "Value error, more than 100 bytes"
     async with bfl(instant(picture_limit_px=50_000)) as up:
-        (problem,) = (await up.submit(input_image_2=PICTURE)).json()["detail"]
+        (problem,) = (await up.submit(input_image_2=IMAGE)).json()["detail"]
         assert (problem["loc"], problem["msg"]) == (
             ["body", "input_image_2"],
             "Value error, a picture has at most 0.05 megapixels",

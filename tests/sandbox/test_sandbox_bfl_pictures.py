@@ -12,7 +12,7 @@ from journey_mcp.sandbox import BflSettings, Settings
 from .upstream import base64_of, bfl, difference, http, listening, opened, photo
 
 INSTANT = Settings(speed=0, seed=1)
-PICTURE = base64_of(photo())
+IMAGE = base64_of(photo())
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ async def test_an_edit_changes_the_picture_and_keeps_it_recognisable(
     model: str, field: str, size: tuple[int, int], prefix: str
 ) -> None:
     async with bfl(INSTANT) as up:
-        created = await up.made(model, **{field: prefix + PICTURE})
+        created = await up.made(model, **{field: prefix + IMAGE})
         assert created["input_mp"] == 0.06
-        after = opened((await up.sample(model, **{field: prefix + PICTURE})).content)
+        after = opened((await up.sample(model, **{field: prefix + IMAGE})).content)
         assert after.size == size
         if size[0] * 2 == size[1] * 3:
             assert 10 < difference(opened(photo()).resize(size), after) < 60
@@ -113,7 +113,7 @@ async def test_a_fill_keeps_what_the_mask_leaves_black() -> None:
     mask.save(content, "PNG")
     async with bfl(INSTANT) as up:
         filled = await up.sample(
-            "flux-pro-1.0-fill", image=PICTURE, mask=base64_of(content.getvalue()), output_format="png"
+            "flux-pro-1.0-fill", image=IMAGE, mask=base64_of(content.getvalue()), output_format="png"
         )
         before, after = opened(photo()), opened(filled.content)
         left, right = (0, 0, 150, 200), (150, 0, 300, 200)
@@ -123,7 +123,7 @@ async def test_a_fill_keeps_what_the_mask_leaves_black() -> None:
 
 async def test_an_expansion_adds_what_was_asked_for() -> None:
     async with bfl(INSTANT) as up:
-        body = {"image": PICTURE, "left": 100, "top": 20, "bottom": 30, "output_format": "png"}
+        body = {"image": IMAGE, "left": 100, "top": 20, "bottom": 30, "output_format": "png"}
         created = await up.made("flux-pro-1.0-expand", **body)
         assert created["output_mp"] == 0.1
         wide = opened((await up.sample("flux-pro-1.0-expand", **body)).content)

@@ -63,7 +63,7 @@ async def test_every_endpoint_can_refuse(on: str) -> None:
             "fetch": lambda: up.client.post("/fetch", json={"task_id": task_id}),
             "fetch_many": lambda: up.client.post("/fetch-many", json={"task_ids": [task_id] * 2}),
             "account": lambda: up.client.get("/account"),
-            "picture": lambda: up.picture(f"{up.running.origin}/pictures/{task_id}/0_0.png"),
+            "picture": lambda: up.image(f"{up.running.origin}/pictures/{task_id}/0_0.png"),
         }
         assert [(await requests[on]()).status_code for _ in range(2)] == [503, 200]
 
@@ -110,8 +110,8 @@ async def test_a_picture_can_be_cut_too() -> None:
     async with upstream(failing("picture:cut_body")) as up:
         url = (await up.fetch(await up.made()))["image_urls"][0]
         with pytest.raises(RemoteProtocolError):
-            await up.picture(url)
-        assert (await up.picture(url)).status_code == 200
+            await up.image(url)
+        assert (await up.image(url)).status_code == 200
 
 
 async def test_bad_json_is_no_json() -> None:
@@ -171,7 +171,7 @@ async def test_a_client_without_patience_has_its_task_created() -> None:
 async def test_pictures_can_be_slow() -> None:
     async with upstream(failing("picture:delay=0.01")) as up:
         url = (await up.fetch(await up.made()))["image_urls"][0]
-        assert (await up.picture(url)).status_code == 200
+        assert (await up.image(url)).status_code == 200
 
 
 async def test_status_word_replaces_the_status() -> None:
@@ -242,7 +242,7 @@ async def test_hang_lets_the_task_run_for_ever() -> None:
 async def test_dead_picture_is_not_there() -> None:
     async with upstream(failing("picture:dead_picture,times=always")) as up:
         url = (await up.fetch(await up.made()))["original_image_url"]
-        assert [(await up.picture(url)).status_code for _ in range(3)] == [404] * 3
+        assert [(await up.image(url)).status_code for _ in range(3)] == [404] * 3
 
 
 async def test_faults_work_together() -> None:

@@ -154,7 +154,7 @@ async def test_the_ledger_tells_what_was_asked() -> None:
         await up.client.post("/fetch", json={"task_id": "nobody"})
         await up.client.post("/fetch-many", json={"task_ids": [task_id, task_id]})
         await up.account()
-        await up.picture(fetched["image_url"])
+        await up.image(fetched["image_url"])
         request_log = up.running.sandbox.request_log
         answer = await up.client.get(f"{up.running.origin}/sandbox/ledger")
         refused = {

@@ -125,7 +125,7 @@ async def test_fields_out_of_a_models_reach_are_ignored(body: dict[str, Any]) ->
 async def test_an_edit_model_without_image_may_make_a_picture_from_nothing() -> None:
     async with upstream(instant(edit_without_image="lenient")) as up:
         answer = (await up.imagine(model="flux-kontext-max")).json()
-        assert (await up.picture(answer["image_url"])).headers["content-type"] == "image/jpeg"
+        assert (await up.image(answer["image_url"])).headers["content-type"] == "image/jpeg"
 
 
 @pytest.mark.parametrize("ratio", ["5:4", "21:9", "1:4"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from journey_mcp.sandbox.parameters import Parameter, Problem, pictures_in, problems, read_ratio
+from journey_mcp.sandbox.parameters import Parameter, Problem, images_in, problems, read_ratio
 
 SIDE = Parameter(kind="integer", minimum=64, maximum=1440, multiple_of=32, also=(0,))
 RATIO = Parameter(kind="ratio", widest=(21, 9))
@@ -88,7 +88,7 @@ def test_what_nobody_takes_is_told_after_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameter", "value", "pictures"),
+    ("parameter", "value", "images"),
     [
         (Parameter(kind="picture"), "A", ["A"]),
         (LIST, ["A", "B"], ["A", "B"]),
@@ -97,8 +97,8 @@ def test_what_nobody_takes_is_told_after_the_rest() -> None:
         (Parameter(kind="text"), "A", []),
     ],
 )
-def test_pictures_are_found_wherever_they_stand(parameter: Parameter, value: Any, pictures: list[str]) -> None:
-    assert pictures_in(value, parameter) == pictures
+def test_pictures_are_found_wherever_they_stand(parameter: Parameter, value: Any, images: list[str]) -> None:
+    assert images_in(value, parameter) == images
 
 
 @pytest.mark.parametrize(("told", "ratio"), [("16:9", (16, 9)), ("0:9", None), ("16/9", None), ("", None)])

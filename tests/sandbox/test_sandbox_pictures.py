@@ -11,7 +11,7 @@ from manual_clock import until
 from PIL import Image, ImageChops, ImageStat
 
 from journey_mcp.sandbox import Fault, Settings
-from journey_mcp.sandbox.drawing import NotAPictureError, check, render
+from journey_mcp.sandbox.drawing import NotAnImageError, check, render
 from journey_mcp.sandbox.gallery import Gallery
 from journey_mcp.sandbox.recipes import Edit, Scene, Sheet, fit
 
@@ -46,8 +46,8 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 
 def photo(size: tuple[int, int] = (300, 200), image_format: str = "PNG") -> bytes:
     content = io.BytesIO()
-    picture = opened(render(scene(size=size)))
-    picture.save(content, image_format)
+    image = opened(render(scene(size=size)))
+    image.save(content, image_format)
     return content.getvalue()
 
 
@@ -92,7 +92,7 @@ def test_a_shape_fits_its_longer_side(ratio: tuple[int, int], size: tuple[int, i
 async def test_a_grid_is_four_different_pictures_and_their_sheet() -> None:
     async with upstream(INSTANT) as up:
         told = await up.fetch(await up.made(prompt="a lighthouse --ar 16:9", aspect_ratio="1:1"))
-        answers = [await up.picture(url) for url in (told["original_image_url"], *told["image_urls"])]
+        answers = [await up.image(url) for url in (told["original_image_url"], *told["image_urls"])]
         assert {answer.headers["content-type"] for answer in answers} == {"image/png"}
         assert all(int(answer.headers["content-length"]) == len(answer.content) for answer in answers)
         sheet, *panels = (opened(answer.content) for answer in answers)
@@ -117,7 +117,7 @@ async def test_a_picture_has_the_wanted_shape_and_format(
 ) -> None:
     async with upstream(INSTANT) as up:
         task_id = await up.made(**body)
-        answer = await up.picture((await up.fetch(task_id))["image_url"])
+        answer = await up.image((await up.fetch(task_id))["image_url"])
         assert answer.headers["content-type"] == media_type
         assert opened(answer.content).size == size
 
@@ -126,14 +126,14 @@ async def test_pictures_are_there_only_under_their_names_and_when_finished() -> 
     async with upstream(Settings(speed=0, faults=(Fault(on="submit", kind="hang"),))) as up:
         hanging, finished = await up.made(), await up.made()
         names = [f"{hanging}/0_0.png", f"{finished}/0_9.png", "nobody/0.png", f"{finished}/0_0.png"]
-        answers = [await up.picture(f"{up.running.origin}/pictures/{name}") for name in names]
+        answers = [await up.image(f"{up.running.origin}/pictures/{name}") for name in names]
         assert [answer.status_code for answer in answers] == [404, 404, 404, 200]
 
 
 async def edited(up: Upstream, url: str, **body: Any) -> Image.Image:
     told = await up.fetch(await up.made(model="flux-kontext-pro", prompt="make it autumn", image_url=url, **body))
     assert told["status"] == "finished", told
-    return opened((await up.picture(told["image_url"])).content)
+    return opened((await up.image(told["image_url"])).content)
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "JPEG", "WEBP", "GIF"])
@@ -195,7 +195,7 @@ def png_of(width: int, height: int) -> bytes:
     ],
 )
 def test_what_cannot_be_edited_is_refused(content: bytes, message: str) -> None:
-    with pytest.raises(NotAPictureError, match=message):
+    with pytest.raises(NotAnImageError, match=message):
         check(content)
 
 
@@ -258,15 +258,15 @@ async def test_an_edit_can_hang_when_its_source_has_come() -> None:
 async def test_a_gallery_keeps_few_pictures_and_draws_the_others_again() -> None:
     content = render(scene())
     gallery = Gallery(kept_bytes=len(content) + 10)
-    assert await gallery.picture("one", scene()) == content
-    assert await gallery.picture("one", scene(seed=9)) == content  # kept under this name
-    other = await gallery.picture("two", scene(seed=9))
+    assert await gallery.image("one", scene()) == content
+    assert await gallery.image("one", scene(seed=9)) == content  # kept under this name
+    other = await gallery.image("two", scene(seed=9))
     assert other != content
-    assert await gallery.picture("one", scene()) == content
+    assert await gallery.image("one", scene()) == content
 
 
 async def test_a_picture_asked_for_twice_at_once_is_the_same() -> None:
     gallery = Gallery()
     async with asyncio.TaskGroup() as group:
-        both = [group.create_task(gallery.picture("one", scene())) for _ in range(2)]
+        both = [group.create_task(gallery.image("one", scene())) for _ in range(2)]
     assert both[0].result() == both[1].result()

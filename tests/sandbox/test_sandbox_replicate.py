@@ -90,16 +90,16 @@ async def test_one_picture_is_a_url_and_several_are_a_list(service: str) -> None
         assert isinstance(one["output"], str)
         assert len(set(several["output"])) == 3
         assert len(alone["output"]) == 1
-        pictures = [await up.picture(url) for url in (one["output"], *several["output"])]
-        assert [answer.headers["content-type"] for answer in pictures] == ["image/jpeg", *["image/png"] * 3]
-        assert Image.open(io.BytesIO(pictures[0].content)).size == (1024, 576)
-        assert len({answer.content for answer in pictures}) == 4
+        images = [await up.image(url) for url in (one["output"], *several["output"])]
+        assert [answer.headers["content-type"] for answer in images] == ["image/jpeg", *["image/png"] * 3]
+        assert Image.open(io.BytesIO(images[0].content)).size == (1024, 576)
+        assert len({answer.content for answer in images}) == 4
 
 
 async def test_equal_seeds_make_equal_pictures() -> None:
     async with upstream("replicate", Settings(speed=0)) as up:
         ids = [(await up.made(seed=seed))["id"] for seed in (7, 7, 8)]
-        one, two, other = [(await up.picture((await up.fetch(name))["output"])).content for name in ids]
+        one, two, other = [(await up.image((await up.fetch(name))["output"])).content for name in ids]
         assert one == two != other
 
 
@@ -109,7 +109,7 @@ async def test_a_model_is_run_by_its_version(service: str, version: str) -> None
     async with upstream(service, Settings(speed=0)) as up:
         told = (await up.run(version, prompt="a boat", width=128, height=64)).json()
         assert (told["model"], told["version"]) == ("stability-ai/stable-diffusion", DIFFUSION)
-        answer = await up.picture((await up.fetch(told["id"]))["output"][0])
+        answer = await up.image((await up.fetch(told["id"]))["output"][0])
         assert Image.open(io.BytesIO(answer.content)).size == (128, 64)
 
 
@@ -410,7 +410,7 @@ async def test_what_fails_says_why(service: str) -> None:
             "The prompt was refused by the content policy",
         ]
         url = f"{up.running.origin}/pictures/{failed['id']}/out-0.png"
-        assert (await up.picture(url)).status_code == 404
+        assert (await up.image(url)).status_code == 404
 
 
 async def test_a_body_that_is_too_large_is_refused() -> None:

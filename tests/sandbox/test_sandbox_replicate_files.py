@@ -37,7 +37,7 @@ async def result(up: Upstream, model: str = DEV, **told: Any) -> Image.Image:
     """Run a prediction and return its picture."""
     finished = await up.fetch((await up.made(model, **told))["id"])
     assert finished["status"] == "succeeded", finished
-    answer = await up.picture(finished["output"])
+    answer = await up.image(finished["output"])
     return Image.open(io.BytesIO(answer.content)).convert("RGB")
 
 
@@ -224,6 +224,6 @@ async def test_several_edits_of_one_picture_differ() -> None:
     async with upstream("replicate", INSTANT) as up:
         version = "7762fd07cf82c948538e41f63f77d685e02b063e37e496e96eefd46c929f9bdc"
         made = (await up.run(version, prompt="a boat", image=data_uri(photo()), num_outputs=2)).json()
-        one, other = [(await up.picture(url)).content for url in (await up.fetch(made["id"]))["output"]]
+        one, other = [(await up.image(url)).content for url in (await up.fetch(made["id"]))["output"]]
         assert one != other
         assert Image.open(io.BytesIO(one)).size == (300, 200)

@@ -78,7 +78,7 @@ async def test_a_creation_that_waits_has_the_output_while_it_is_still_processing
         assert answer.headers["preference-applied"] == "wait=20"
         assert "location" not in answer.headers
         assert not {"completed_at", "metrics"} & told.keys()
-        assert (await up.picture(told["output"])).status_code == 200
+        assert (await up.image(told["output"])).status_code == 200
         assert (await up.fetch(told["id"]))["status"] == "succeeded"
 
 
@@ -183,7 +183,7 @@ async def test_a_deadline_aborts_what_waits_and_cancels_what_runs(
         assert ("started_at" in told) == has_started
         assert seconds(told, "completed_at") == pytest.approx(5, abs=0.002)
         assert up.account.balance == balance
-        assert (await up.picture(f"{up.running.origin}/pictures/{told['id']}/out-0.png")).status_code == 404
+        assert (await up.image(f"{up.running.origin}/pictures/{told['id']}/out-0.png")).status_code == 404
 
 
 async def test_a_deadline_ends_what_hangs() -> None:
@@ -269,7 +269,7 @@ async def test_after_an_hour_the_data_is_gone_and_the_prediction_stays(service: 
         ended_s = seconds(whole, "completed_at")
         clock.advance(ended_s + 3_600 - 13 - 0.01)
         assert await up.fetch(made["id"]) == whole
-        assert (await up.picture(whole["output"])).status_code == 200
+        assert (await up.image(whole["output"])).status_code == 200
         clock.advance(0.02)
         assert await up.fetch(made["id"]) == whole | {
             "input": {},
@@ -277,7 +277,7 @@ async def test_after_an_hour_the_data_is_gone_and_the_prediction_stays(service: 
             "output": None,
             "data_removed": True,
         }
-        assert (await up.picture(whole["output"])).status_code == 404
+        assert (await up.image(whole["output"])).status_code == 404
 
 
 async def test_the_lifetime_can_be_chosen() -> None:

@@ -166,8 +166,8 @@ async def test_a_picture_comes_over_https_from_a_trusted_server(
         monkeypatch.delenv("SSL_CERT_FILE")
     settings = Settings(speed=0, ca_file=str(authority.file) if way == "setting" else None)
     async with listening_safely(authority, http(200, photo())) as server, vtrix(settings) as up:
-        (picture,) = await up.finished(input_image=server.url)
-        assert opened(picture.content).size == (300, 200)
+        (image,) = await up.finished(input_image=server.url)
+        assert opened(image.content).size == (300, 200)
         assert "authorization" not in server.received[0].headers
 
 

@@ -55,7 +55,7 @@ async def test_midjourney_takes_30_to_90_seconds_divided_by_speed() -> None:
 async def test_a_finished_grid_has_the_documented_form() -> None:
     async with upstream(Settings(speed=0, seed=1)) as up:
         task_id = await up.made()
-        pictures = f"{up.running.origin}/pictures/{task_id}"
+        images = f"{up.running.origin}/pictures/{task_id}"
         told = await up.fetch(task_id)
         assert told.pop("seed").isdigit()
         assert told == {
@@ -64,8 +64,8 @@ async def test_a_finished_grid_has_the_documented_form() -> None:
             "model": "midjourney",
             "status": "finished",
             "percentage": "100",
-            "original_image_url": f"{pictures}/grid_0.png",
-            "image_urls": [f"{pictures}/0_{index}.png" for index in range(4)],
+            "original_image_url": f"{images}/grid_0.png",
+            "image_urls": [f"{images}/0_{index}.png" for index in range(4)],
         }
 
 
@@ -92,7 +92,7 @@ async def test_a_failed_task_has_the_documented_form() -> None:
             "status": "failed",
             "error": "Content policy violation",
         }
-        assert (await up.picture(f"{up.running.origin}/pictures/{task_id}/0_0.png")).status_code == 404
+        assert (await up.image(f"{up.running.origin}/pictures/{task_id}/0_0.png")).status_code == 404
 
 
 async def test_a_failed_synchronous_task_says_so_at_once() -> None:

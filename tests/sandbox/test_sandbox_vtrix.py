@@ -14,8 +14,8 @@ from journey_mcp.sandbox.vtrix.models import MODELS
 from .upstream import PLAIN, base64_of, difference, http, listening, opened, photo, public, vtrix
 
 BLOCKED = "a boat, forbidden-in-sandbox"
-PICTURE = base64_of(photo())
-DATA_URI = f"data:image/png;base64,{PICTURE}"
+IMAGE = base64_of(photo())
+DATA_URI = f"data:image/png;base64,{IMAGE}"
 
 
 def instant(*faults: str, **choices: Any) -> Settings:
@@ -244,10 +244,10 @@ async def test_only_json_is_read() -> None:
         ("flux_2_pro", {"safety_tolerance": "7"}, "safety_tolerance: Input should be less than or equal to 6"),
         ("flux_pro_11", {"image_prompt": "https://a.test/"}, "image_prompt: Value error, a picture comes as base64"),
         ("kirin_v2_image", {"image": DATA_URI}, "image: Value error, a picture comes as url or base64"),
-        ("kirin_v2_image", {"image": PICTURE}, "image: a picture of 300 x 200 pixels is not taken"),
+        ("kirin_v2_image", {"image": IMAGE}, "image: a picture of 300 x 200 pixels is not taken"),
         ("kirin_v2_image", {"n": 10}, "n: Input should be less than or equal to 9"),
-        ("viduq2_reference2image", {"images": [PICTURE]}, "images: Value error, a picture comes as url or data_uri"),
-        ("vtrix_image_4_5_blend", {"image": [PICTURE]}, "image: List should have at least 2 items, not 1"),
+        ("viduq2_reference2image", {"images": [IMAGE]}, "images: Value error, a picture comes as url or data_uri"),
+        ("vtrix_image_4_5_blend", {"image": [IMAGE]}, "image: List should have at least 2 items, not 1"),
         ("vtrix_edit_transform", {}, "image_urls: Field required"),
         ("spark_multi_dreamo", {}, "image_urls or binary_data_base64: Field required"),
         ("spark_dream_4_0", {"size": "3K"}, "size: String should match pattern"),
@@ -318,23 +318,23 @@ async def test_a_picture_has_the_wanted_size_and_format(
 )
 async def test_several_pictures_cost_as_much_as_they_are(model: str, params: dict[str, Any], count: int) -> None:
     async with vtrix(instant()) as up:
-        pictures = await up.finished(model, **params)
-        assert len({picture.content for picture in pictures}) == count
+        images = await up.finished(model, **params)
+        assert len({picture.content for picture in images}) == count
         assert up.balance == pytest.approx(50 - count * float(MODELS[model].price_usd))
 
 
 @pytest.mark.parametrize(
     ("model", "params"),
     [
-        ("flux_kontext_pro", {"input_image": PICTURE}),
+        ("flux_kontext_pro", {"input_image": IMAGE}),
         ("flux_kontext_pro", {"input_image": DATA_URI}),
-        ("flux_2_pro", {"input_image_8": PICTURE}),
-        ("kirin_v3_image", {"image": PICTURE}),
-        ("vtrix_nano_banana", {"image_urls": [PICTURE]}),
-        ("gpt_image_1_edit", {"image": PICTURE, "mask": "anything"}),
+        ("flux_2_pro", {"input_image_8": IMAGE}),
+        ("kirin_v3_image", {"image": IMAGE}),
+        ("vtrix_nano_banana", {"image_urls": [IMAGE]}),
+        ("gpt_image_1_edit", {"image": IMAGE, "mask": "anything"}),
         (
             "qwen_image_edit_plus",
-            {"prompt": None, "input": {"messages": [{"role": "user", "content": [{"image": PICTURE}, {"text": "a"}]}]}},
+            {"prompt": None, "input": {"messages": [{"role": "user", "content": [{"image": IMAGE}, {"text": "a"}]}]}},
         ),
     ],
 )
@@ -371,7 +371,7 @@ async def test_the_first_picture_is_the_canvas_and_the_others_are_seen_on_it() -
 )
 async def test_an_edit_has_the_wanted_shape(model: str, params: dict[str, Any], size: tuple[int, int]) -> None:
     async with vtrix(instant()) as up:
-        (picture,) = await up.finished(model, input_image=PICTURE, **params)
+        (picture,) = await up.finished(model, input_image=IMAGE, **params)
         assert opened(picture.content).size == size
 
 

@@ -46,7 +46,7 @@ class Upstream:
     async def account(self) -> Any:
         return (await self.client.get("/account")).json()
 
-    async def picture(self, url: str) -> Response:
+    async def image(self, url: str) -> Response:
         # without the key: pictures are public
         return await public(url)
 

@@ -30,7 +30,7 @@ from journey_mcp.engine.journal import Journal
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
 from journey_mcp.studio.image_sources import ImageFinder, image_at
-from studio.test_inputs import KONTEXT, data_uri, picture, sent_picture
+from studio.test_inputs import KONTEXT, data_uri, picture, sent_image
 
 URL = "https://example.com/cat.png"
 
@@ -55,7 +55,7 @@ async def test_base64_without_a_prefix_is_taken_where_data_is(tmp_path: Path) ->
     async with make_wide_environment(tmp_path, services=["bfl", "journeyapi"]) as here:
         task = await here.made(**KONTEXT, image=text)
         assert task.status is Status.SUCCEEDED, task.failure
-        assert sent_picture(here.sent_to("bfl")[0]).size == (160, 120)
+        assert sent_image(here.sent_to("bfl")[0]).size == (160, 120)
         assert (task.request.image or "").startswith("data:sha256=")
         assert text[30:80] not in repr(task)
         error = await refusal(here, **KONTEXT, image=text, provider="journeyapi")
@@ -141,7 +141,7 @@ async def test_a_url_without_scheme_is_one_unless_a_file_is_called_so(
         assert any("was read as https://www.example.com/cat.png" in str(notice) for notice in task.notices)
         (work / "example.com" / "cat.png").write_bytes(picture())
         await here.made(**KONTEXT, image="example.com/cat.png", provider="bfl")
-        assert sent_picture(here.sent_to("bfl")[0]).size == (160, 120)
+        assert sent_image(here.sent_to("bfl")[0]).size == (160, 120)
         error = await refusal(here, **KONTEXT, image="example.com/cats.png")
         assert '"cat.png"' in str(error)
 
@@ -291,7 +291,7 @@ async def test_our_own_url_is_taken_from_the_copy_when_it_has_died(tmp_path: Pat
         task = await here.made(**KONTEXT, image=first.images[0].url.partition("?")[0])
         assert task.status is Status.SUCCEEDED, task.failure
         assert task.request.image == f"{first.id}.1"
-        assert sent_picture(here.sent_to("bfl")[1]).format
+        assert sent_image(here.sent_to("bfl")[1]).format
         Path(first.images[0].path or "").unlink()
         error = await refusal(here, **KONTEXT, image=first.images[0].url)
         assert error.failure.code == "unknown_image"

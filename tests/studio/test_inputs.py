@@ -30,7 +30,7 @@ def data_uri(content: bytes, kind: str = "png") -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def sent_picture(body: dict[str, Any], field: str = "input_image") -> Image.Image:
+def sent_image(body: dict[str, Any], field: str = "input_image") -> Image.Image:
     """The picture in a body, whatever it is wrapped in."""
     while field not in body:
         (body,) = [value[0] if isinstance(value, list) else value for k, value in body.items() if k in _WRAPPERS]
@@ -48,7 +48,7 @@ async def test_a_data_uri_reaches_every_provider_that_takes_data(tmp_path: Path,
     async with make_wide_environment(tmp_path, services=[service]) as here:
         task = await here.made(**KONTEXT, image=given)
         assert task.status is Status.SUCCEEDED, task.failure
-        assert sent_picture(here.sent_to(service)[0]).size == (160, 120)
+        assert sent_image(here.sent_to(service)[0]).size == (160, 120)
         assert task.request.image is not None
         assert task.request.image.startswith("data:sha256=")
         assert given[30:80] not in repr(task)
@@ -62,7 +62,7 @@ async def test_what_a_camera_tells_stays_here(tmp_path: Path) -> None:
     async with make_wide_environment(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
         task = await here.made(**KONTEXT, image=str(tmp_path / "photo.jpg"))
         assert task.status is Status.SUCCEEDED, task.failure
-        sent = sent_picture(here.sent_to("bfl")[0])
+        sent = sent_image(here.sent_to("bfl")[0])
         assert (sent.size, dict(sent.getexif())) == ((240, 320), {})
 
 
@@ -75,7 +75,7 @@ async def test_a_picture_that_is_too_large_is_scaled_down_and_it_is_told(tmp_pat
     ) as here:
         task = await here.made(**KONTEXT, image=str(tmp_path / "wide.png"))
         assert task.status is Status.SUCCEEDED, task.failure
-        width, height = sent_picture(here.sent_to("bfl")[0]).size
+        width, height = sent_image(here.sent_to("bfl")[0]).size
         assert width * height <= 20_000_000
         assert any("6000x4000" in str(notice) for notice in task.notices)
 
@@ -96,7 +96,7 @@ async def test_what_no_provider_documents_is_converted(
     async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
         task = await here.made(**KONTEXT, image=str(CASES / name))
         assert task.status is Status.SUCCEEDED, task.failure
-        sent = sent_picture(here.sent_to("bfl")[0])
+        sent = sent_image(here.sent_to("bfl")[0])
         assert (sent.format, sent.mode) == (kind, mode)
         assert any(name in str(notice) and told in str(notice) for notice in task.notices)
 
@@ -141,7 +141,7 @@ async def test_a_large_file_is_made_small_for_kkiai(tmp_path: Path) -> None:
     async with make_wide_environment(tmp_path / "data", services=["kkiai"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
         task = await here.made(**KONTEXT, image=str(tmp_path / "noise.png"))
         assert task.status is Status.SUCCEEDED, task.failure
-        assert sent_picture(here.sent_to("kkiai")[0]).format == "JPEG"
+        assert sent_image(here.sent_to("kkiai")[0]).format == "JPEG"
         assert any("190,000 bytes" in str(notice) for notice in task.notices)
 
 
@@ -194,7 +194,7 @@ async def test_a_mask_goes_along_and_must_have_the_pictures_size(tmp_path: Path)
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         task = await here.made(**fill, mask=data_uri(picture()))
         assert task.status is Status.SUCCEEDED, task.failure
-        assert sent_picture(here.sent_to("bfl")[0], "mask").size == (160, 120)
+        assert sent_image(here.sent_to("bfl")[0], "mask").size == (160, 120)
         with pytest.raises(InvalidRequest, match="mask") as raised:
             await here.made(**fill, mask=data_uri(picture(size=(100, 100))))
         assert raised.value.failure.code == "unusable_image"
@@ -249,7 +249,7 @@ async def test_a_picture_whose_link_has_died_is_taken_from_its_copy(tmp_path: Pa
         task = await here.made(**KONTEXT, image=f"{first.id}.1")
         assert task.status is Status.SUCCEEDED, task.failure
         with Image.open(path) as copy:
-            assert sent_picture(here.sent_to("bfl")[1]).size == copy.size
+            assert sent_image(here.sent_to("bfl")[1]).size == copy.size
         path.unlink()
         with pytest.raises(InvalidRequest, match="no copy") as raised:
             await here.made(**KONTEXT, image=f"{first.id}.1")

@@ -20,7 +20,7 @@ from support import environment_of
 from journey_mcp import sandbox
 from journey_mcp.core.errors import NotSubmitted
 from journey_mcp.media import worker_protocol
-from journey_mcp.media.containers import NotAPicture
+from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.transcode import Limits
 from journey_mcp.media.workers import Bounds, Workers
 
@@ -40,7 +40,7 @@ def slow_bmp() -> bytes:
 
 async def refused(workers: Workers, content: bytes = LARGE) -> str:
     """Why it is not taken."""
-    with pytest.raises(NotAPicture) as caught:
+    with pytest.raises(NotAnImage) as caught:
         await workers.fit(content, ANY, caller="local")
     return str(caught.value)
 

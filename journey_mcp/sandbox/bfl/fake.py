@@ -36,7 +36,7 @@ from journey_mcp.sandbox.bfl.requests import (
     read_parameters,
 )
 from journey_mcp.sandbox.faults import Fault, find
-from journey_mcp.sandbox.inputs import UnreadablePicture, bring_all
+from journey_mcp.sandbox.inputs import UnreadableInput, bring_all
 from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
 from journey_mcp.sandbox.services import PATHS
 from journey_mcp.sandbox.state import Sandbox
@@ -119,7 +119,7 @@ class Bfl(Service[Order]):
             order = await self._order(model, body)
         except ValidationError as error:
             raise Refused(unprocessable(error.problems)) from error
-        except UnreadablePicture as error:
+        except UnreadableInput as error:
             message = f"Value error, {error.message}"
             raise Refused(invalid(("body", error.name), message, "value_error")) from error
         self._check_limits(order)
@@ -144,10 +144,10 @@ class Bfl(Service[Order]):
             ends_at=ends_at,
             charged=order.cost,
             seed=seed,
-            pictures={f"sample.{order.output_format}": order.render_spec(seed)},
+            images={f"sample.{order.output_format}": order.render_spec(seed)},
             failure=failure,
             is_held=find(faults, "hang") is not None,
-            kept_bytes=order.pictures.size_bytes,
+            kept_bytes=order.images.size_bytes,
             link=Link(
                 signature=f"{sandbox.dice.getrandbits(128):032x}",
                 expires_at=ends_at + lifetime_s,
@@ -181,9 +181,9 @@ class Bfl(Service[Order]):
     async def _order(self, model: Model, body: Mapping[str, Any]) -> Order:
         """Return an order. Raises ValidationError and UnreadablePicture."""
         told = read_parameters(body, model, self._settings)
-        pictures = await bring_all(self.sandbox, told, model.parameters, limit_bytes=self._settings.picture_limit_bytes)
-        check_sizes(pictures, self._settings.picture_limit_px)
-        return Order(model=model, told=told, output_format=format_of(told, model, self._settings), pictures=pictures)
+        images = await bring_all(self.sandbox, told, model.parameters, limit_bytes=self._settings.picture_limit_bytes)
+        check_sizes(images, self._settings.picture_limit_px)
+        return Order(model=model, told=told, output_format=format_of(told, model, self._settings), images=images)
 
     def _check_limits(self, order: Order) -> None:
         """Raise Refused when there are too many tasks already, or too few credits."""
@@ -216,8 +216,8 @@ class Bfl(Service[Order]):
             return fault.error, {"status": ERROR, "error": "internal_error"}
         if self.sandbox.settings.blocked_word in order.prompt:
             return MODERATED[0], {"status": MODERATED[0]}
-        if order.pictures.failure:
-            return order.pictures.failure, {"status": ERROR, "error": "invalid_image"}
+        if order.images.failure:
+            return order.images.failure, {"status": ERROR, "error": "invalid_image"}
         return None, {}
 
     def _notify_hook(self, task: Task, hook: Hook) -> None:
@@ -246,7 +246,7 @@ class Bfl(Service[Order]):
         if not task.is_over(now):
             return task_object(task.task_id, PENDING)
         if task.failure is None:
-            result = {"sample": task.picture_urls[0], "prompt": task.notes["prompt"], "seed": task.seed}
+            result = {"sample": task.image_urls_of[0], "prompt": task.notes["prompt"], "seed": task.seed}
             return task_object(task.task_id, READY) | {"result": result}
         return task_object(task.task_id, task.notes["status"]) | self._explanation(task)
 

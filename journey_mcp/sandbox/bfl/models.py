@@ -75,11 +75,11 @@ def _input_images(count: int) -> Parameters:
     return {name: Parameter(kind="picture") for name in names}
 
 
-def _flux_2(pictures: int) -> Parameters:
+def _flux_2(images: int) -> Parameters:
     return {
         **_COMMON,
         **_PROMPT,
-        **_input_images(pictures),
+        **_input_images(images),
         "width": _SIDE_2,
         "height": _SIDE_2,
         "safety_tolerance": Parameter(kind="integer", minimum=0, maximum=5),

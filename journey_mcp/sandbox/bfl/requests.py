@@ -7,7 +7,7 @@ from typing import Any
 from journey_mcp.sandbox.bfl.models import MODELS, Model, extra_model
 from journey_mcp.sandbox.bfl.settings import BflSettings
 from journey_mcp.sandbox.bfl.sizes import LARGEST_FLUX_2_PX, margins, size_of
-from journey_mcp.sandbox.inputs import Pictures
+from journey_mcp.sandbox.inputs import InputImages
 from journey_mcp.sandbox.parameters import Problem, problems
 from journey_mcp.sandbox.recipes import Edit, Format, RenderSpec, Scene
 from journey_mcp.sandbox.sources import Source
@@ -39,7 +39,7 @@ class Order:
     told: Mapping[str, Any]
     """The parameters, without what is null."""
     output_format: str
-    pictures: Pictures
+    images: InputImages
 
     @property
     def prompt(self) -> str:
@@ -49,7 +49,7 @@ class Order:
     @property
     def sources(self) -> tuple[Source, ...]:
         """The pictures to start from, the canvas first."""
-        return self.pictures.all_but("mask")
+        return self.images.all_but("mask")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -88,7 +88,7 @@ class Order:
                 size=self.size,
                 image_format=image_format,
             )
-        masks = self.pictures.sources.get("mask")
+        masks = self.images.sources.get("mask")
         return Edit(
             source=self.sources[0].content,
             others=tuple(source.content for source in self.sources[1:]),
@@ -132,9 +132,9 @@ def format_of(told: Mapping[str, Any], model: Model, settings: BflSettings) -> s
     return str(told.get("output_format") or (settings.default_format if model.is_kontext else model.default_format))
 
 
-def check_sizes(pictures: Pictures, limit_px: int) -> None:
+def check_sizes(images: InputImages, limit_px: int) -> None:
     """Raise ValidationError when a picture has too many pixels."""
-    for name, sources in pictures.sources.items():
+    for name, sources in images.sources.items():
         if any(source.size[0] * source.size[1] > limit_px for source in sources):
             message = f"Value error, a picture has at most {limit_px / 1_000_000:g} megapixels"
             raise ValidationError(Problem(name=name, type="value_error", message=message))

@@ -153,7 +153,7 @@ class JourneyApi(Service[Order]):
             ends_at=now + sandbox.settings.shortened(sandbox.dice.uniform(*order.model.seconds)),
             charged=order.model.credits,
             seed=seed,
-            pictures=_pictures(order, seed),
+            images=_images(order, seed),
             failure=(failure and failure.error) or (_BLOCKED if is_blocked else None),
             is_held=order.image_url is not None or find(faults, "hang") is not None,
         )
@@ -178,7 +178,7 @@ class JourneyApi(Service[Order]):
     def book(self, task: Task) -> None:
         """Count what was made; credits of a failed task come back if so chosen."""
         if task.failure is None:
-            self.total_images += sum(not isinstance(render_spec, Sheet) for render_spec in task.pictures.values())
+            self.total_images += sum(not isinstance(render_spec, Sheet) for render_spec in task.images.values())
         elif self._settings.refunds_failed_tasks:
             self.credits += task.charged
 
@@ -194,7 +194,7 @@ class JourneyApi(Service[Order]):
             task = replace(task, failure=task.failure or f"Could not fetch image_url: {error}")
         else:
             edit = _edit(order, task.seed, source)
-            task = replace(task, pictures={f"0.{order.image_format}": edit}, kept_bytes=len(source))
+            task = replace(task, images={f"0.{order.image_format}": edit}, kept_bytes=len(source))
         return replace(task, ends_at=max(task.ends_at, self.sandbox.now()))
 
     def _fetch(self, body: Mapping[str, Any], faults: tuple[Fault, ...]) -> Answer:
@@ -233,7 +233,7 @@ def _told(task: Task, now: float) -> dict[str, Any]:
     if task.failure is not None:
         return told | {"status": "failed", "error": task.failure}
     told |= {"status": "finished", "percentage": "100"}
-    urls = task.picture_urls
+    urls = task.image_urls_of
     if len(urls) == 1:
         return told | {"image_url": urls[0]}
     return told | {"original_image_url": urls[0], "image_urls": urls[1:], "seed": str(task.seed)}
@@ -247,7 +247,7 @@ def _running(share: float) -> dict[str, str]:
     return {"status": "processing", "percentage": str(min(int(done * 100), 99))}
 
 
-def _pictures(order: Order, seed: int) -> dict[str, RenderSpec]:
+def _images(order: Order, seed: int) -> dict[str, RenderSpec]:
     """Return the results of a task that starts from nothing."""
     scene = Scene(
         prompt=order.prompt,

@@ -115,7 +115,7 @@ class Account(Service[Order]):
             lifetime_s=self.settings.lifetime_s,
             charged=self._price(order),
             seed=seed,
-            pictures=_pictures(order, seed, None),
+            images=_images(order, seed, None),
             failure=(failure and failure.error) or (_BLOCKED if is_blocked else None),
             is_held=wish.source is not None or find(faults, "hang") is not None,
         ).ending_at(starts_at + sandbox.settings.shortened(sandbox.dice.uniform(*model.seconds)))
@@ -174,7 +174,7 @@ class Account(Service[Order]):
         """Return a prediction that waits for no picture any more."""
         prediction = replace(
             prediction,
-            pictures=_pictures(order, prediction.seed, source),
+            images=_images(order, prediction.seed, source),
             kept_bytes=len(source or b"") + len(order.wish.source or ""),
             is_held=find(faults, "hang") is not None,
         ).within_deadline()
@@ -211,7 +211,7 @@ def led_astray(told: Mapping[str, Any], faults: tuple[Fault, ...]) -> dict[str, 
     return {**told, "urls": urls}
 
 
-def _pictures(order: Order, seed: int, source: bytes | None) -> dict[str, RenderSpec]:
+def _images(order: Order, seed: int, source: bytes | None) -> dict[str, RenderSpec]:
     """Return what is drawn: edits of the source, or pictures from nothing."""
     wish = order.wish
     return {

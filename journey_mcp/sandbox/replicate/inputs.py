@@ -63,7 +63,7 @@ def read_request(told: Mapping[str, Any], model: Model) -> WaitRequest:
 
 def _data_uri_faults(told: Mapping[str, Any], model: Model, settings: ReplicateSettings) -> Iterator[str]:
     limit = settings.data_uri_limit_bytes
-    for name in _picture_names(model):
+    for name in _image_names(model):
         if name in told and form_of(told[name]) == "data_uri":
             try:
                 size_bytes = len(decode(told[name]))
@@ -74,7 +74,7 @@ def _data_uri_faults(told: Mapping[str, Any], model: Model, settings: ReplicateS
                     yield f"input.{name}: A data URI holds at most {limit} bytes, this one {size_bytes}"
 
 
-def _picture_names(model: Model) -> list[str]:
+def _image_names(model: Model) -> list[str]:
     return [item.name for item in model.inputs if item.kind == "picture"]
 
 
@@ -86,7 +86,7 @@ def _safety_faults(told: Mapping[str, Any], model: Model) -> list[str]:
 
 
 def _source(told: Mapping[str, Any], model: Model) -> str | None:
-    return next((told[name] for name in _picture_names(model) if told.get(name)), None)
+    return next((told[name] for name in _image_names(model) if told.get(name)), None)
 
 
 def _size(told: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -74,7 +74,7 @@ def _switch(name: str, *, default: bool = False) -> Input:
     return Input(name=name, kind="flag", default=default)
 
 
-def _picture(name: str, *, is_required: bool = False, is_contradicted: bool = False) -> Input:
+def _image(name: str, *, is_required: bool = False, is_contradicted: bool = False) -> Input:
     return Input(
         name=name,
         kind="picture",
@@ -89,8 +89,8 @@ _SEED = _integer("seed", None)
 _OPTIONAL_PROMPT = Input(name="prompt", kind="text")
 # for models whose pages were not read: what pages that were read mostly agree on
 _USUAL = (
-    _picture("image"),
-    _picture("input_image"),
+    _image("image"),
+    _image("input_image"),
     Input(name="aspect_ratio"),
     _choice("output_format", "png", "jpg", "webp"),
     _SEED,
@@ -98,7 +98,7 @@ _USUAL = (
 
 _KONTEXT = (
     _PROMPT,
-    _picture("input_image"),
+    _image("input_image"),
     _choice("aspect_ratio", *KONTEXT_RATIOS),
     # KKIAI's example has jpg and its page no list; a copy of Replicate's schema lists both
     _choice("output_format", "png", "jpg"),
@@ -109,7 +109,7 @@ _KONTEXT = (
 )
 _KONTEXT_DEV = (
     _PROMPT,
-    _picture("input_image", is_required=True),
+    _image("input_image", is_required=True),
     _ratio("aspect_ratio", "match_input_image"),
     _switch("go_fast", default=True),
     _number("guidance", 2.5, 0, 10),
@@ -119,7 +119,7 @@ _KONTEXT_DEV = (
 )
 _FLUX_1_1_PRO = (
     _PROMPT,
-    _picture("image_prompt"),
+    _image("image_prompt"),
     _choice("aspect_ratio", "1:1", "custom", "16:9", "3:2", "2:3", "4:5", "5:4", "9:16", "3:4", "4:3"),
     _integer("width", None, 256, 1440),
     _integer("height", None, 256, 1440),
@@ -137,7 +137,7 @@ _FLUX_1_1_PRO_ULTRA = (
     _integer("safety_tolerance", 2, 1, 6),
     _number("image_prompt_strength", None, 0, 1),
     # the page tells the strength of a picture that it does not take
-    _picture("image_prompt", is_contradicted=True),
+    _image("image_prompt", is_contradicted=True),
 )
 _IMAGEN_4_REST = (
     _choice("output_format", "jpg", "png"),

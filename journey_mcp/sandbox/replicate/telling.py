@@ -83,5 +83,5 @@ class Teller:
 
 
 def _output(prediction: Prediction) -> str | list[str]:
-    urls = prediction.picture_urls
+    urls = prediction.image_urls_of
     return urls if prediction.gives_list else urls[0]

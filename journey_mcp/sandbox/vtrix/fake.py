@@ -11,11 +11,11 @@ from starlette.routing import Route
 
 from journey_mcp.sandbox.answers import Answer, json_answer
 from journey_mcp.sandbox.faults import Fault, find
-from journey_mcp.sandbox.inputs import Pictures, UnreadablePicture, bring_all
+from journey_mcp.sandbox.inputs import InputImages, UnreadableInput, bring_all
 from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
 from journey_mcp.sandbox.state import Sandbox
 from journey_mcp.sandbox.tasks import Task
-from journey_mcp.sandbox.vtrix.requests import ValidationError, WaitRequest, check_pictures, read_request
+from journey_mcp.sandbox.vtrix.requests import ValidationError, WaitRequest, check_images, read_request
 
 ENDPOINTS = ("generation", "task")
 """The names of its endpoints in the ledger."""
@@ -36,7 +36,7 @@ class Order:
     """An accepted request, its pictures brought."""
 
     wish: WaitRequest
-    pictures: Pictures
+    images: InputImages
 
     @property
     def price_usd(self) -> Decimal:
@@ -95,15 +95,15 @@ class Vtrix(Service[Order]):
             raise Refused(self.error(400, "a JSON object is required"))
         try:
             wish = read_request(body, self._settings)
-            pictures = await bring_all(
-                self.sandbox, wish.pictures, wish.parameters, limit_bytes=wish.model.pictures_limit_bytes
+            images = await bring_all(
+                self.sandbox, wish.images, wish.parameters, limit_bytes=wish.model.pictures_limit_bytes
             )
-            check_pictures(pictures, wish.model)
+            check_images(images, wish.model)
         except ValidationError as error:
             raise Refused(self.error(400, str(error))) from error
-        except UnreadablePicture as error:
+        except UnreadableInput as error:
             raise Refused(self.error(400, f"{error.name}: {error.message}")) from error
-        order = Order(wish=wish, pictures=pictures)
+        order = Order(wish=wish, images=images)
         self.settle()
         limit = self._settings.tasks_at_once
         if limit is not None and self.sandbox.tasks.running_of(self.name) >= limit:
@@ -130,10 +130,10 @@ class Vtrix(Service[Order]):
             ends_at=now + sandbox.settings.shortened(sandbox.dice.uniform(*wish.model.seconds)),
             charged=float(order.price_usd),
             seed=seed,
-            pictures=wish.recipes(order.pictures, seed),
-            failure=(failure and failure.error) or (_BLOCKED if is_blocked else None) or order.pictures.failure,
+            images=wish.recipes(order.images, seed),
+            failure=(failure and failure.error) or (_BLOCKED if is_blocked else None) or order.images.failure,
             is_held=find(faults, "hang") is not None,
-            kept_bytes=order.pictures.size_bytes,
+            kept_bytes=order.images.size_bytes,
         )
         self.balance -= task.charged
         sandbox.tasks.put(task)
@@ -168,7 +168,7 @@ class Vtrix(Service[Order]):
         return told | {
             "status": "completed",
             **self._time(task, is_over=True),
-            "output": [{"content": [{"type": "image", "url": url} for url in task.picture_urls]}],
+            "output": [{"content": [{"type": "image", "url": url} for url in task.image_urls_of]}],
             "usage": {"cost": f"{task.charged:.4f}", "discount": 0},
             "metadata": {},
         }

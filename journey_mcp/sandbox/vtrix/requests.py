@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from journey_mcp.sandbox.inputs import Pictures
+from journey_mcp.sandbox.inputs import InputImages
 from journey_mcp.sandbox.parameters import Parameter, problems, read_ratio
 from journey_mcp.sandbox.recipes import Edit, Format, Ratio, RenderSpec, Scene, fit
 from journey_mcp.sandbox.vtrix.models import MODELS, Model, extra_model
@@ -39,7 +39,7 @@ class WaitRequest:
         return {**self.model.parameters, "messages": Parameter(kind="pictures", most=99)}
 
     @property
-    def pictures(self) -> Mapping[str, Any]:
+    def images(self) -> Mapping[str, Any]:
         """Where pictures may stand."""
         return {
             **self.told,
@@ -80,9 +80,9 @@ class WaitRequest:
         switch = _RATIO_SWITCH.search(self.prompt) if "text" in self.told else None
         return read_ratio(switch[1] if switch else str(self.told.get("aspect_ratio")))
 
-    def recipes(self, pictures: Pictures, seed: int) -> dict[str, RenderSpec]:
+    def recipes(self, images: InputImages, seed: int) -> dict[str, RenderSpec]:
         """Return the results by file name. The first picture is the canvas, the others guide."""
-        sources = pictures.all_but("mask")
+        sources = images.all_but("mask")
         render_spec: Scene | Edit
         if sources:
             render_spec = Edit(
@@ -140,9 +140,9 @@ def read_request(body: Mapping[str, Any], settings: VtrixSettings) -> WaitReques
     return wish
 
 
-def check_pictures(pictures: Pictures, model: Model) -> None:
+def check_images(images: InputImages, model: Model) -> None:
     """Raise ValidationError when a picture does not have the shape that the model takes."""
-    for name, sources in pictures.sources.items():
+    for name, sources in images.sources.items():
         for source in sources:
             short, long = sorted(source.size)
             if short < model.shortest_side_px or long > model.longest_shape * short:
