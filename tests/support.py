@@ -142,11 +142,11 @@ class Environment:
 
     async def made(self, **more: Any) -> Task:
         """A task that was created and waited for."""
-        return await self.studio.wait_for_new(await created(self.studio, wish(**more)), 900)
+        return await self.studio.wait_for_new(await created(self.studio, make_request(**more)), 900)
 
     async def accepted(self, **more: Any) -> Task:
         """A task that the provider accepted, and that is not finished."""
-        return await until_accepted(self.studio, await created(self.studio, wish(**more)))
+        return await until_accepted(self.studio, await created(self.studio, make_request(**more)))
 
     @property
     def sent(self) -> list[dict[str, Any]]:
@@ -219,7 +219,7 @@ async def client_of(
         yield client
 
 
-def wish(**more: Any) -> ImageRequest:
+def make_request(**more: Any) -> ImageRequest:
     """A request for a picture that the sandbox finishes in its first answer."""
     return ImageRequest(**{"tool": "imagine", "prompt": "a red kite over the dunes", "model": "z-image", **more})
 

@@ -21,10 +21,10 @@ from support import (
     client_of,
     created,
     environment_of,
+    make_request,
     make_wide_environment,
     running_studio,
     settings_for,
-    wish,
 )
 
 from journey_mcp import registry, sandbox
@@ -63,7 +63,7 @@ async def taken(here: Environment, image: str) -> Any:
 async def sent_url(folder: Path, image: str) -> str:
     """The URL that reaches a provider."""
     async with make_wide_environment(folder, services=["journeyapi"]) as here:
-        await created(here.studio, wish(**KONTEXT, image=image))
+        await created(here.studio, make_request(**KONTEXT, image=image))
         await here.studio.finish(60)
         url: str = here.sent_to("journeyapi")[0]["image_url"]
         return url
@@ -199,7 +199,7 @@ def test_case_16_task_ids_in_one_text() -> None:
 def test_case_17_an_invisible_prompt() -> None:
     """Refused free."""
     with pytest.raises(EmptyPrompt):
-        validation.offers_of(wish(prompt="\u200b"), AROUND.catalog)
+        validation.offers_of(make_request(prompt="\u200b"), AROUND.catalog)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_case_19_a_slip_in_the_name_of_a_model_that_edits() -> None:
     """Named, with its tool, where only that has it."""
     catalog = registry.load().catalog(["journeyapi"])
     with pytest.raises(UnknownModel, match=r"flux-kontext-pro.*edit_image"):
-        validation.offers_of(wish(model="flux-kontxt-pro"), catalog)
+        validation.offers_of(make_request(model="flux-kontxt-pro"), catalog)
 
 
 def test_case_20_arguments_of_other_vendors() -> None:
@@ -246,7 +246,7 @@ async def test_case_21_and_22_a_proxy_and_certificates_that_cannot_be_used(
     """The sandbox works; with a key, `setup` names the variable."""
     monkeypatch.setenv(variable, value)
     async with running_studio(read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path / "free")})) as studio:
-        task = await studio.wait_for_new(await created(studio, wish()), 300)
+        task = await studio.wait_for_new(await created(studio, make_request()), 300)
         assert task.status is Status.SUCCEEDED
     with pytest.raises(SetupError, match=re.escape(f"{variable}={value!r}")):
         async with running_studio(settings_for("https://api.example.test", tmp_path / "paid")):

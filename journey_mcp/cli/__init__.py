@@ -237,7 +237,7 @@ def sandbox(  # noqa: PLR0913  # a command's options are its parameters
     """Run a sandbox: a local imitation of all five services, free, with made-up pictures."""
     from journey_mcp.cli import serving
 
-    wish = serving.SandboxRequest(
+    request = serving.SandboxRequest(
         port=port,
         speed=speed,
         seed=seed,
@@ -249,7 +249,7 @@ def sandbox(  # noqa: PLR0913  # a command's options are its parameters
         unknown_task=unknown_task,
     )
     with console.errors_told(as_json=False):
-        serving.serve_sandbox(wish)
+        serving.serve_sandbox(request)
 
 
 @_command()

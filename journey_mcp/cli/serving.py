@@ -122,7 +122,7 @@ def parse_address(option: str, text: str) -> tuple[str, int]:
     return match[1].strip("[]"), int(match[2])
 
 
-def serve_sandbox(wish: SandboxRequest) -> None:
+def serve_sandbox(request: SandboxRequest) -> None:
     """Run a sandbox until Ctrl-C.
 
     Raises:
@@ -130,13 +130,13 @@ def serve_sandbox(wish: SandboxRequest) -> None:
         SetupError: the port cannot be listened on.
     """
     try:
-        anyio.run(_serve_sandbox, _sandbox_settings(wish), wish.port)
+        anyio.run(_serve_sandbox, _sandbox_settings(request), request.port)
     except KeyboardInterrupt:
         # only where asyncio knows no signals; elsewhere the sandbox ends by itself
         pass
     except OSError as error:
         raise SetupError(
-            f"127.0.0.1:{wish.port} cannot be served: {os.strerror(error.errno or 0)}.",
+            f"127.0.0.1:{request.port} cannot be served: {os.strerror(error.errno or 0)}.",
             next_step="Choose another --port; 0 takes a free one.",
         ) from error
 
@@ -161,16 +161,16 @@ def _tell_where(running: sandbox.Running) -> None:
         console.result(f"export {facts.key_variable}=anything {facts.base_url_variable}={base_url}")
 
 
-def _sandbox_settings(wish: SandboxRequest) -> sandbox.Settings:
+def _sandbox_settings(request: SandboxRequest) -> sandbox.Settings:
     try:
-        faults = tuple(sandbox.Fault.parse(text) for text in wish.faults)
+        faults = tuple(sandbox.Fault.parse(text) for text in request.faults)
     except ValueError as error:
         raise InvalidArguments(f"--fault: {error}", next_step="See docs/sandbox.md for what can go wrong.") from error
     fake = sandbox.JourneyApiSettings(
-        credits=wish.credits,
-        plan=wish.plan,
-        edit_without_image=wish.edit_without_image,
-        sync_answer=wish.sync_answer,
-        unknown_task=wish.unknown_task,
+        credits=request.credits,
+        plan=request.plan,
+        edit_without_image=request.edit_without_image,
+        sync_answer=request.sync_answer,
+        unknown_task=request.unknown_task,
     )
-    return sandbox.Settings(speed=wish.speed, seed=wish.seed, faults=faults, journeyapi=fake)
+    return sandbox.Settings(speed=request.speed, seed=request.seed, faults=faults, journeyapi=fake)

@@ -131,7 +131,7 @@ class Task:
     failure: Failure | None = None
     charges: Charges = field(default_factory=dict)
     """What it counts against budgets; nothing once it is known to be free."""
-    wish: str | None = None
+    deduplication_key: str | None = None
     """The digest of the call, by which an equal one is known."""
     equal_call: EqualCall | None = None
     """What comes of such a one."""

@@ -37,7 +37,7 @@ def digest(request: ImageRequest, images: Sequence[str] = (), sandbox_url: str |
 
 
 async def joinable(
-    journal: Journal, principal: str, wish: str, *, now: float, delivered: Collection[str] = ()
+    journal: Journal, principal: str, deduplication_key: str, *, now: float, delivered: Collection[str] = ()
 ) -> Created | None:
     """The task of an equal call that is still running, or whose result has reached nobody; `None` when there is none.
 
@@ -50,7 +50,9 @@ async def joinable(
     while True:
         # before the store is asked: what it knows by then is not among them any more
         reached = frozenset(delivered)
-        task = await journal.store.equal(principal=principal, wish=wish, unclear_since=now - KEPT_S)
+        task = await journal.store.equal(
+            principal=principal, deduplication_key=deduplication_key, unclear_since=now - KEPT_S
+        )
         if task is None:
             return None
         task = journal.get(task.id) or task

@@ -30,33 +30,33 @@ class Wait:
     """Tells a queued task's place in line, from 1."""
 
 
-async def wait(journal: Journal, wish: Wait, known: Mapping[str, Task]) -> dict[str, Task]:
+async def wait(journal: Journal, request: Wait, known: Mapping[str, Task]) -> dict[str, Task]:
     """The tasks as they stand when it is enough, when the time is up, or when the process is told to end.
 
     `known` is where they stood at the start, without those that are not the principal's.
     """
     clock, tasks = journal.clock, dict(known)
     started = clock.elapsed()
-    heartbeat, next_beat_s = Heartbeat(wish.usual_s), HEARTBEAT_S
+    heartbeat, next_beat_s = Heartbeat(request.usual_s), HEARTBEAT_S
     with journal.watch(tasks) as watch:
         tasks.update({id_: task for id_ in tasks if (task := journal.get(id_))})
-        while not (journal.is_ending or wish.is_enough(tasks)):
-            if (elapsed_s := clock.elapsed() - started) >= wish.seconds:
+        while not (journal.is_ending or request.is_enough(tasks)):
+            if (elapsed_s := clock.elapsed() - started) >= request.seconds:
                 break
             elsewhere = [id_ for id_, task in tasks.items() if not task.status.is_final and id_ not in journal]
-            pause_s = min(wish.seconds - elapsed_s, next_beat_s - elapsed_s)
+            pause_s = min(request.seconds - elapsed_s, next_beat_s - elapsed_s)
             await watch.wait(clock, min(pause_s, _LOOK_ELSEWHERE_S) if elsewhere else pause_s)
             has_news = bool(watch.latest)
             tasks.update(watch.latest)
             watch.latest.clear()
             if elsewhere:
-                tasks.update(await journal.store.get(elsewhere, principal=wish.principal))
+                tasks.update(await journal.store.get(elsewhere, principal=request.principal))
             elapsed_s = clock.elapsed() - started
-            if wish.report and (has_news or elapsed_s >= next_beat_s):
+            if request.report and (has_news or elapsed_s >= next_beat_s):
                 queued = [id_ for id_ in elsewhere if tasks[id_].status is Status.QUEUED]
                 places = await journal.store.lines.places(queued, now=clock.now()) if queued else {}
-                places |= {id_: place for id_ in tasks if (place := wish.position_of(id_))}
-                await wish.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks, places))
+                places |= {id_: place for id_ in tasks if (place := request.position_of(id_))}
+                await request.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks, places))
             if elapsed_s >= next_beat_s:
                 next_beat_s = elapsed_s + HEARTBEAT_S
     return tasks

@@ -93,9 +93,9 @@ class Store:
         except IntegrityError:
             return False  # another process stored an equal call in this moment
 
-    async def equal(self, *, principal: str, wish: str, unclear_since: float) -> Task | None:
+    async def equal(self, *, principal: str, deduplication_key: str, unclear_since: float) -> Task | None:
         """The task that an equal call joins, else the newest that it has to hear of; `None` when there is neither."""
-        values = {"new_principal": principal, "new_wish": wish, "unclear_since": unclear_since}
+        values = {"new_principal": principal, "new_wish": deduplication_key, "unclear_since": unclear_since}
         for query in (_EQUAL_JOINED, _EQUAL_UNCLEAR):
             if found := await self._read(query, values):
                 return found[0]
@@ -109,13 +109,13 @@ class Store:
         """
         await self._parted(tasks.c.id == task_id)
 
-    async def part_all(self, *, principal: str, wish: str) -> None:
+    async def part_all(self, *, principal: str, deduplication_key: str) -> None:
         """No equal call joins any task any more, also none that cannot be read.
 
         Raises:
             SetupError: the store cannot be written.
         """
-        await self._parted(tasks.c.principal == principal, tasks.c.wish == wish)
+        await self._parted(tasks.c.principal == principal, tasks.c.wish == deduplication_key)
 
     async def _parted(self, *which: sa.ColumnElement[bool]) -> None:
         with _told():

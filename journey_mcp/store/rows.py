@@ -65,7 +65,7 @@ def to_row(task: Task) -> dict[str, Any]:
         "created_at": task.created_at,
         "request": _dump(task.request.as_plain()),
         "model": task.request.model,
-        "wish": task.wish,
+        "wish": task.deduplication_key,
         "relay_due": None if task.request.webhook_url is None else 0.0,
         "relay_tries": 0,
         "relay_host": None if task.request.webhook_url is None else webhook_host(task.request.webhook_url),
@@ -154,7 +154,7 @@ def _from_row(row: Mapping[Any, Any]) -> Task:
         passing=tuple(map(from_plain, outcome.get("passing", ()))),
         failure=Failure(**failure) if failure else None,
         charges=read_charges(row),
-        wish=row["wish"],
+        deduplication_key=row["wish"],
         equal_call=EqualCall(row["equal_call"]) if row["equal_call"] else None,
     )
 

@@ -167,23 +167,27 @@ class Studio:
         # no file is opened for a call that no offer takes
         pictures = await pictures.read()
         request = pictures.named_in(request)
-        wish = deduplication.digest(request, pictures.digests, self._connections.sandbox_url)
+        deduplication_key = deduplication.digest(request, pictures.digests, self._connections.sandbox_url)
         now = self._journal.clock.now()
         # without limits it is found out when the task is stored: an equal call is rare, and a look costs time
-        if not fresh and self._budget.has_limits and (joined := await self._joinable(principal, wish, now)):
+        if (
+            not fresh
+            and self._budget.has_limits
+            and (joined := await self._joinable(principal, deduplication_key, now))
+        ):
             return joined
         fit = partial(self._workers.fit, caller=principal)
         attempts, own = await self._attempts(request, route, pictures, fit)
-        task = self._new_task(request, principal, wish, attempts[0], (*read_as, *own))
+        task = self._new_task(request, principal, deduplication_key, attempts[0], (*read_as, *own))
         await self._agreed(task, confirm)
         # whoever is cancelled while the row is written leaves; the row is then started like any other
-        starting = asyncio.create_task(self._started(task, attempts, own, wish, fresh=fresh))
+        starting = asyncio.create_task(self._started(task, attempts, own, deduplication_key, fresh=fresh))
         self._starting.add(starting)
         starting.add_done_callback(self._has_started)
         return await asyncio.shield(starting)
 
     async def _started(
-        self, task: Task, attempts: Sequence[Attempt], own: Sequence[AnyNotice], wish: str, *, fresh: bool
+        self, task: Task, attempts: Sequence[Attempt], own: Sequence[AnyNotice], deduplication_key: str, *, fresh: bool
     ) -> Created:
         """Store the task and begin its submission, or join another one."""
         limits = self._budget.limits(task)
@@ -192,12 +196,12 @@ class Studio:
             unclear_since = math.inf if fresh else now - deduplication.KEPT_S
             if await self._journal.add(task, limits, unclear_since=unclear_since):
                 break
-            if not fresh and (joined := await self._joinable(task.principal, wish, now)):
+            if not fresh and (joined := await self._joinable(task.principal, deduplication_key, now)):
                 return joined
             if over := await self._budget.passed(task):
                 raise over
             if fresh:
-                await self._journal.store.part_all(principal=task.principal, wish=wish)
+                await self._journal.store.part_all(principal=task.principal, deduplication_key=deduplication_key)
         else:
             raise SetupError(
                 "An equal call stands in the way, and the task database does not tell of it. Nothing was sent.",
@@ -221,9 +225,9 @@ class Studio:
         if not starting.cancelled():
             starting.exception()  # it is nobody's when whoever asked has left
 
-    async def _joinable(self, principal: str, wish: str, now: float) -> Created | None:
+    async def _joinable(self, principal: str, deduplication_key: str, now: float) -> Created | None:
         delivered = {task_id for task_id, since in self._delivered.items() if since <= now}
-        return await deduplication.joinable(self._journal, principal, wish, now=now, delivered=delivered)
+        return await deduplication.joinable(self._journal, principal, deduplication_key, now=now, delivered=delivered)
 
     async def _route(self, request: ImageRequest, offers: Sequence[Offer], pictures: InputImages) -> router.Route:
         return router.plan(
@@ -247,7 +251,7 @@ class Studio:
         return attempts, (*route.notices(attempts[0].offer, problems), *attempts[0].notices, *told)
 
     def _new_task(
-        self, request: ImageRequest, principal: str, wish: str, first: Attempt, own: Sequence[AnyNotice]
+        self, request: ImageRequest, principal: str, deduplication_key: str, first: Attempt, own: Sequence[AnyNotice]
     ) -> Task:
         now = self._journal.clock.now()
         return Task(
@@ -261,7 +265,7 @@ class Studio:
             cost=first.cost,
             charges=first.charges,
             notices=tuple(dict.fromkeys((*self._connections.notices, *own))),
-            wish=wish,
+            deduplication_key=deduplication_key,
             equal_call=EqualCall.JOINS,
             webhook_secret=secrets.token_urlsafe(32) if self._callback_urls.public_url else None,
         )
@@ -321,7 +325,7 @@ class Studio:
 
     async def wait_for_new(self, task: Task, seconds: float, report: Report | None = None) -> Task:
         """Wait for a task that was just created; with 0 seconds, only for the provider's first answer."""
-        wish = Wait(
+        request = Wait(
             task_ids=[task.id],
             principal=task.principal,
             seconds=seconds or _AT_ONCE_S,
@@ -330,7 +334,7 @@ class Studio:
             report=report,
             position_of=self.position,
         )
-        return (await wait(self._journal, wish, {task.id: task}))[task.id]
+        return (await wait(self._journal, request, {task.id: task}))[task.id]
 
     async def fetch(
         self,
@@ -344,7 +348,7 @@ class Studio:
         """Where these tasks stand, after waiting for all of them, or for any that was still running."""
         known = await self._journal.known(task_ids, principal=principal)
         running = {id_ for id_, task in known.items() if not task.status.is_final}
-        wish = Wait(
+        request = Wait(
             task_ids=list(known),
             principal=principal,
             seconds=seconds,
@@ -353,7 +357,7 @@ class Studio:
             report=report,
             position_of=self.position,
         )
-        found = await wait(self._journal, wish, known)
+        found = await wait(self._journal, request, known)
         return {id_: self._as_known(task) for id_, task in found.items()}
 
     async def cancel(self, task_ids: Sequence[str], *, principal: str = LOCAL) -> dict[str, tuple[Task, str]]:
@@ -405,13 +409,13 @@ class Studio:
         until = self._journal.clock.elapsed() + seconds
         await self._wait_for_answers(seconds)
         needed = {task.id: task for task in self._journal.held if self._needs_somebody(task)}
-        wish = Wait(
+        request = Wait(
             task_ids=list(needed),
             principal="",
             seconds=until - self._journal.clock.elapsed(),
             is_enough=_all_final,
         )
-        await wait(self._journal, wish, needed)
+        await wait(self._journal, request, needed)
         with anyio.move_on_after(max(until - self._journal.clock.elapsed(), 0.0)):
             await self._relay.settled()
 

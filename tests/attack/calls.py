@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from engine.test_inbound_webhooks import MODELS, listening
-from support import client_of, environment_of, wish
+from support import client_of, environment_of, make_request
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
@@ -133,8 +133,8 @@ async def forged_webhooks(ground: Ground) -> Outcome:
     """Whoever knows a task's id, and not its secret, is answered like a stranger and changes nothing."""
     outcome = Outcome(unit="forged webhooks")
     async with listening(ground.folder, "submit:hang,times=always") as here:
-        calls = [wish(model=MODELS[service], provider=service) for service in MODELS]
-        calls.append(wish(model=MODELS["journeyapi"], provider="journeyapi", prompt="another"))
+        calls = [make_request(model=MODELS[service], provider=service) for service in MODELS]
+        calls.append(make_request(model=MODELS["journeyapi"], provider="journeyapi", prompt="another"))
         tasks = [(await here.studio.create(call)).task for call in calls]
         for task in tasks:
             await here.studio.wait_for_new(task, 0)

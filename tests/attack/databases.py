@@ -5,7 +5,7 @@ from pathlib import Path
 from random import Random
 
 from store.test_replaced import HARMS, other_database
-from support import Environment, created, make_environment, wish
+from support import Environment, created, make_environment, make_request
 
 from attack.attempts import Ground, Outcome
 from journey_mcp.core.errors import JourneyError, OverBudget, SetupError
@@ -18,7 +18,7 @@ _LIMIT, _COST = 12, 4
 async def _call(here: Environment, prompt: str) -> Task | None:
     """The task of a call, if it got one. Whoever is refused hears of the limit or of the database."""
     try:
-        return await created(here.studio, wish(model="midjourney", prompt=prompt))
+        return await created(here.studio, make_request(model="midjourney", prompt=prompt))
     except (OverBudget, SetupError):
         return None
 

@@ -7,7 +7,7 @@ from random import Random
 
 from engine.test_outbound_webhook_hosts import slow
 from engine.test_outbound_webhooks import TRUSTED, Receiver, receiving
-from support import Environment, make_environment, wish
+from support import Environment, make_environment, make_request
 
 from attack.addresses import connections, forms, some_private
 from attack.attempts import Ground, Outcome
@@ -71,7 +71,7 @@ async def webhook_addresses(ground: Ground) -> Outcome:
 
 async def _is_refused(here: Environment, url: str) -> bool:
     try:
-        await here.studio.create(wish(webhook_url=url))
+        await here.studio.create(make_request(webhook_url=url))
     except (InvalidWebhook, FetchError):
         return True
     return False

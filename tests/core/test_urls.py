@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from providers.test_new_provider import FACTS
 from recording import recorder
-from support import SERVICES, created, make_environment, running_studio, settings_for, until_accepted, wish
+from support import SERVICES, created, make_environment, make_request, running_studio, settings_for, until_accepted
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest, SetupError
@@ -83,7 +83,7 @@ async def test_a_password_never_takes_the_place_of_a_key(tmp_path: Path, service
         )
         model = "z-image" if service == "journeyapi" else "flux-kontext-pro"
         async with running_studio(settings) as studio:
-            task = await studio.wait_for_new(await created(studio, wish(model=model)), 900)
+            task = await studio.wait_for_new(await created(studio, make_request(model=model)), 900)
     assert task.failure is not None
     assert (task.failure.code, task.base_url) == ("refused", f"{upstream.origin}/api")
     (request,) = upstream.received
@@ -122,7 +122,7 @@ async def test_what_a_gateway_repeats_of_its_password_is_not_stored(tmp_path: Pa
         address = gateway.origin.replace("://", f"://{login}@")
         settings = read_settings({"BFL_API_KEY": "k", "BFL_BASE_URL": address, "JOURNEY_MCP_DATA_DIR": str(tmp_path)})
         async with running_studio(settings) as studio:
-            task = await studio.wait_for_new(await created(studio, wish(model="flux-2-pro")), 900)
+            task = await studio.wait_for_new(await created(studio, make_request(model="flux-2-pro")), 900)
     assert "not for [secret] [secret] [secret]" in str(task.failure)
     stored = b"".join(file.read_bytes() for file in tmp_path.glob("tasks.db*"))
     assert not any(part.encode() in stored for part in told.split())
@@ -135,7 +135,7 @@ async def test_a_task_is_found_whatever_the_password_is_by_now(tmp_path: Path) -
             settings = settings_for(upstream.base_url.replace("://", f"://{login}"), tmp_path)
             async with running_studio(settings) as studio:
                 if not login:
-                    task = await until_accepted(studio, await created(studio, wish(model="midjourney")))
+                    task = await until_accepted(studio, await created(studio, make_request(model="midjourney")))
                 (found,) = (await studio.fetch([task.id])).values()
                 assert studio.elsewhere(found) is None
                 assert found.notices == task.notices
@@ -201,5 +201,5 @@ async def test_an_image_s_address_is_named_without_a_password(tmp_path: Path) ->
     async with make_environment(tmp_path) as here:
         for given in (f"https://{LOGIN}@photos.test/cat.png", f"http://{LOGIN}@127.0.0.1/cat.png"):
             with pytest.raises(InvalidRequest, match=r"photos\.test|127\.0\.0\.1") as refused:
-                await here.studio.create(wish(tool="edit_image", model="flux-kontext-pro", image=given))
+                await here.studio.create(make_request(tool="edit_image", model="flux-kontext-pro", image=given))
             assert PASSWORD not in str(refused.value.failure)

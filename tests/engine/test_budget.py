@@ -14,10 +14,10 @@ from support import (
     client_of,
     created,
     make_environment,
+    make_request,
     make_wide_environment,
     running_studio,
     settings_for,
-    wish,
 )
 
 from journey_mcp import sandbox
@@ -75,7 +75,7 @@ async def refusal(here: Environment, **given: Any) -> JourneyError:
     """Why a call is not made."""
     before = len(here.sent)
     with pytest.raises(OverBudget) as raised:
-        await created(here.studio, wish(**{**KITE, **given}))
+        await created(here.studio, make_request(**{**KITE, **given}))
     assert len(here.sent) == before
     return raised.value
 
@@ -165,7 +165,7 @@ async def test_of_calls_at_once_only_so_many_pass_as_there_is_room_for(tmp_path:
             async def call(number: int) -> None:
                 studio = other if number % 2 else here.studio
                 try:
-                    await created(studio, wish(**{**KITE, "prompt": f"kite {number}"}))
+                    await created(studio, make_request(**{**KITE, "prompt": f"kite {number}"}))
                 except OverBudget as error:
                     outcomes.append(error.code)
                 else:
@@ -223,7 +223,7 @@ async def test_a_provider_that_may_not_be_paid_is_no_reason_to_leave_another_one
         return True
 
     async with make_wide_environment(tmp_path, *faults, services=("journeyapi", "bfl"), **more) as here:
-        task = await created(here.studio, wish(model="flux-2-max"), confirm=agree)
+        task = await created(here.studio, make_request(model="flux-2-max"), confirm=agree)
         task = await here.studio.wait_for_new(task, 900)
         assert (task.status, task.provider) == (Status.SUCCEEDED, "journeyapi")
         assert here.sent_to("bfl") == []
@@ -267,9 +267,9 @@ async def test_a_known_price_is_asked_about_in_its_own_unit(tmp_path: Path) -> N
     """A picture for cents is not asked about because its price in credits is not known."""
     bound = {"JOURNEY_MCP_CONFIRM_ABOVE": "6credits,0.05usd"}
     async with make_wide_environment(tmp_path, services=("bfl",), **bound) as here:
-        await here.studio.create(wish(model="flux-2-klein-4b"))
+        await here.studio.create(make_request(model="flux-2-klein-4b"))
         with pytest.raises(NotConfirmed, match=r"for about 0\.06 usd is above JOURNEY_MCP_CONFIRM_ABOVE \(0\.05 usd\)"):
-            await here.studio.create(wish(model="flux-1.1-pro-ultra"))
+            await here.studio.create(make_request(model="flux-1.1-pro-ultra"))
 
 
 async def test_a_high_cost_is_asked_for(tmp_path: Path) -> None:
@@ -282,21 +282,21 @@ async def test_a_high_cost_is_asked_for(tmp_path: Path) -> None:
             return len(asked) > 1
 
         with pytest.raises(NotConfirmed) as raised:
-            await here.studio.create(wish(**KITE))
+            await here.studio.create(make_request(**KITE))
         assert "JOURNEY_MCP_CONFIRM_ABOVE" in (raised.value.failure.next_step or "")
         with pytest.raises(Declined):
-            await here.studio.create(wish(**KITE), confirm=agree)
+            await here.studio.create(make_request(**KITE), confirm=agree)
         assert here.sent == []
-        await here.studio.create(wish(**KITE), confirm=agree)
+        await here.studio.create(make_request(**KITE), confirm=agree)
         assert asked == ["midjourney at journeyapi for about 4 credits"] * 2
-        await here.studio.create(wish(model="z-image"))
+        await here.studio.create(make_request(model="z-image"))
 
 
 async def test_the_sandbox_is_free(tmp_path: Path) -> None:
     """Without a key no limit stands in the way."""
     settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path), "JOURNEY_MCP_BUDGET": "1credits/total"})
     async with running_studio(settings) as studio:
-        task = await studio.wait_for_new(await created(studio, wish(**KITE)), 900)
+        task = await studio.wait_for_new(await created(studio, make_request(**KITE)), 900)
         assert (task.status, task.charges) == (Status.SUCCEEDED, {})
 
 

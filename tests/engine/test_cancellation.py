@@ -13,11 +13,11 @@ from support import (
     created,
     environment_of,
     make_environment,
+    make_request,
     make_wide_environment,
     running_studio,
     statements,
     until_accepted,
-    wish,
 )
 
 from journey_mcp import sandbox
@@ -29,7 +29,7 @@ from journey_mcp.settings import read_settings
 async def test_a_queued_task_ends_free(tmp_path: Path) -> None:
     """Nothing is sent any more."""
     async with make_environment(tmp_path, "submit:status=429,header.Retry-After=500,times=always") as here:
-        task = await created(here.studio, wish())
+        task = await created(here.studio, make_request())
         while (await here.studio.fetch([task.id]))[task.id].submission is not Submission.PREPARED or not here.sent:
             await here.clock.sleep(1)
         ended, said = (await here.studio.cancel([task.id]))[task.id]
@@ -44,7 +44,7 @@ async def test_replicate_ends_a_prediction(tmp_path: Path) -> None:
     async with make_wide_environment(
         tmp_path, "replicate/submit:hang", services=["replicate"], replicate=replicate
     ) as here:
-        task = await until_accepted(here.studio, await created(here.studio, wish(model="flux-1.1-pro")))
+        task = await until_accepted(here.studio, await created(here.studio, make_request(model="flux-1.1-pro")))
         ended, said = (await here.studio.cancel([task.id]))[task.id]
         assert (ended.status, here.asked["replicate/cancel"]) == (Status.CANCELED, 1)
         assert "has ended it" in said
@@ -57,7 +57,7 @@ async def test_a_call_that_is_cancelled_while_its_task_is_stored_leaves_it_runni
         holder.execute("BEGIN IMMEDIATE")
         with statements("INSERT INTO tasks") as stored:
             async with anyio.create_task_group() as group:
-                group.start_soon(here.studio.create, wish())
+                group.start_soon(here.studio.create, make_request())
                 while not stored:
                     await checkpoint()  # no time passes while a statement waits for the lock
                 group.cancel_scope.cancel()
@@ -76,8 +76,8 @@ async def test_a_task_that_waits_in_another_server_is_ended_free(tmp_path: Path)
     """It is taken from it before it can be sent; one that was sent is left alone."""
     async with make_environment(tmp_path, "submit:hang", JOURNEY_MCP_MAX_CONCURRENT=1) as here:
         async with running_studio(here.studio.settings, here.clock) as other:
-            running = await until_accepted(here.studio, await created(here.studio, wish(model="midjourney")))
-            queued = await created(here.studio, wish(model="midjourney", prompt="another"))
+            running = await until_accepted(here.studio, await created(here.studio, make_request(model="midjourney")))
+            queued = await created(here.studio, make_request(model="midjourney", prompt="another"))
             ended = await other.cancel([queued.id, running.id])
             task, said = ended[queued.id]
             assert (task.status, task.submission, task.cost) == (Status.CANCELED, Submission.REFUSED, None)
@@ -95,7 +95,7 @@ async def test_where_a_provider_cannot_it_is_said(tmp_path: Path, service: str) 
     """The task goes on and will be charged."""
     models = {"journeyapi": "midjourney", "vtrix": "seedream-5", "kkiai": "imagen-4", "bfl": "flux-2-pro"}
     async with make_wide_environment(tmp_path, "submit:hang", services=[service]) as here:
-        task = await until_accepted(here.studio, await created(here.studio, wish(model=models[service])))
+        task = await until_accepted(here.studio, await created(here.studio, make_request(model=models[service])))
         going_on, said = (await here.studio.cancel([task.id]))[task.id]
         assert going_on.status is Status.RUNNING
         assert f"{service} has no way to cancel" in said
@@ -105,7 +105,7 @@ async def test_where_a_provider_cannot_it_is_said(tmp_path: Path, service: str) 
 async def test_a_request_on_its_way_cannot_be_called_back(tmp_path: Path) -> None:
     """Its answer may be paid for."""
     async with make_environment(tmp_path, "submit:delay=0.5") as here:
-        task = await created(here.studio, wish())
+        task = await created(here.studio, make_request())
         await until(lambda: here.sent)
         going_on, said = (await here.studio.cancel([task.id]))[task.id]
         assert going_on.submission is Submission.SENT
@@ -125,7 +125,7 @@ async def test_what_is_over_stays_what_it_is(tmp_path: Path) -> None:
 async def test_a_provider_that_does_not_answer_is_told_of(tmp_path: Path, fault: str) -> None:
     """Then the task goes on."""
     async with make_wide_environment(tmp_path, "replicate/submit:hang", fault, services=["replicate"]) as here:
-        task = await until_accepted(here.studio, await created(here.studio, wish(model="flux-1.1-pro")))
+        task = await until_accepted(here.studio, await created(here.studio, make_request(model="flux-1.1-pro")))
         going_on, said = (await here.studio.cancel([task.id]))[task.id]
         assert going_on.status is Status.RUNNING
         assert "did not cancel it" in said
@@ -155,7 +155,7 @@ async def test_a_task_that_cannot_be_taken_from_another_server_stays_there(tmp_p
     ) as here:
         await here.accepted(model="midjourney")
         async with running_studio(here.studio.settings, here.clock) as other:
-            waiting = await created(other, wish(model="midjourney", prompt="waits"))
+            waiting = await created(other, make_request(model="midjourney", prompt="waits"))
             await other.wait_for_new(waiting, 0)
             holder = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
             holder.execute("BEGIN IMMEDIATE")

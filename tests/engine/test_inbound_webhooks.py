@@ -14,7 +14,7 @@ import anyio
 import httpx2
 import pytest
 from manual_clock import ManualClock, until
-from support import SERVICES, environment_of, running_studio, settings_for, wish
+from support import SERVICES, environment_of, make_request, running_studio, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.core.requests import PreparedRequest
@@ -39,7 +39,7 @@ PLAIN: Any = {"trust_env": False, "verify": False}
 
 def request(service: str, **more: Any) -> Any:
     """A call that this provider runs."""
-    return wish(model=MODELS[service], provider=service, **more)
+    return make_request(model=MODELS[service], provider=service, **more)
 
 
 @dataclass(frozen=True)
@@ -374,7 +374,7 @@ def test_an_answer_may_come_as_long_as_a_run_and_its_tries_may_take(service: str
     task = Task(
         id="tsk_1",
         principal="local",
-        request=wish(),
+        request=make_request(),
         provider=service,
         base_url=account.base_url,
         created_at=1.0,
@@ -400,7 +400,7 @@ async def test_what_comes_too_late_is_logged_with_the_provider_s_id(
 async def test_a_provider_that_refused_is_not_believed_about_the_next_one(tmp_path: Path) -> None:
     """Each has a secret and an address of its own."""
     async with listening(tmp_path, "replicate/submit:status=402", "bfl/submit:hang") as here:
-        asked = wish(model="flux-kontext-pro", seed=3)
+        asked = make_request(model="flux-kontext-pro", seed=3)
         made = (await here.studio.create(asked)).task
         task = await here.studio.wait_for_new(made, 0)
         told = {name: f"{made.id}/{token_of(replace(made, provider=name).callback_secret or '')}" for name in MODELS}
@@ -457,7 +457,9 @@ async def test_whoever_listens_takes_a_task_over_from_the_one_that_holds_it(tmp_
 async def test_a_provider_without_webhooks_is_given_no_address(tmp_path: Path) -> None:
     """Nor is anybody when nobody listens, though a public address is set."""
     async with listening(tmp_path) as here:
-        await here.studio.wait_for_new((await here.studio.create(wish(model="seedream-4", provider="vtrix"))).task, 20)
+        await here.studio.wait_for_new(
+            (await here.studio.create(make_request(model="seedream-4", provider="vtrix"))).task, 20
+        )
         assert here.deliveries == []
         environment = environment_of(here.upstream, tmp_path / "other", JOURNEY_MCP_PUBLIC_URL=here.url)
         async with running_studio(read_settings(environment)) as deaf:

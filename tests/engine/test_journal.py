@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from manual_clock import until
-from support import Environment, created, make_environment, running_studio, settings_for, wish
+from support import Environment, created, make_environment, make_request, running_studio, settings_for
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.tasks import Status, Submission
@@ -40,7 +40,7 @@ def count(folder: Path, condition: str) -> int:
 async def test_what_could_not_be_stored_is_stored_at_the_end(tmp_path: Path) -> None:
     """A store that works again in the last moment still gets it."""
     async with make_environment(tmp_path, "submit:delay=0.2") as here:
-        task = await created(here.studio, wish())
+        task = await created(here.studio, make_request())
         await until_asked(here, "imagine")
         hide(tmp_path)
         assert (await here.studio.wait_for_new(task, 300)).status is Status.SUCCEEDED
@@ -54,7 +54,7 @@ async def test_a_database_that_is_taken_away_stops_all_that_costs(tmp_path: Path
         await here.made()
         shutil.rmtree(tmp_path / "data")
         with pytest.raises(SetupError, match="deleted or replaced") as raised:
-            await created(here.studio, wish())
+            await created(here.studio, make_request())
         assert "restart" in (raised.value.failure.next_step or "")
         assert here.asked["imagine"] == 1
     async with make_environment(tmp_path / "data") as here:
@@ -80,7 +80,7 @@ async def test_without_a_store_nothing_is_sent(tmp_path: Path) -> None:
     async with make_environment(tmp_path) as here:
         hide(tmp_path)
         with pytest.raises(SetupError, match="Nothing was sent") as raised:
-            await created(here.studio, wish())
+            await created(here.studio, make_request())
         assert "disk" in (raised.value.failure.next_step or "")
         assert here.asked["imagine"] == 0
         show(tmp_path)
@@ -90,7 +90,7 @@ async def test_without_a_store_nothing_is_sent(tmp_path: Path) -> None:
 async def test_an_answer_that_cannot_be_stored_is_kept_and_stored_later(tmp_path: Path) -> None:
     """The caller gets it at once, the store as soon as it works again."""
     async with make_environment(tmp_path, "submit:delay=0.2") as here:
-        task = await created(here.studio, wish())
+        task = await created(here.studio, make_request())
         await until_asked(here, "imagine")
         hide(tmp_path)
         told = await here.studio.wait_for_new(task, 300)
@@ -105,7 +105,7 @@ async def test_an_answer_that_cannot_be_stored_is_kept_and_stored_later(tmp_path
 async def test_a_request_whose_departure_cannot_be_journaled_does_not_leave(tmp_path: Path) -> None:
     """After a crash nobody would know of it."""
     async with make_environment(tmp_path, "submit:status=429,header.Retry-After=30") as here:
-        task = await created(here.studio, wish())
+        task = await created(here.studio, make_request())
         await until_asked(here, "imagine")
         hide(tmp_path)
         told = await here.studio.wait_for_new(task, 300)
@@ -118,7 +118,7 @@ async def test_a_request_whose_departure_cannot_be_journaled_does_not_leave(tmp_
 async def test_what_somebody_else_has_taken_over_is_not_written_any_more(tmp_path: Path) -> None:
     """The first holder hears of its loss and drops the task; the other's word stands."""
     async with make_environment(tmp_path, "submit:status=429,header.Retry-After=20,times=always") as here:
-        task = await created(here.studio, wish())
+        task = await created(here.studio, make_request())
         await until_asked(here, "imagine")
         execute(tmp_path, "UPDATE tasks SET lease_owner = 'another', lease_until = 9e9, status = 'canceled', final = 1")
         stood = (await here.studio.fetch([task.id], seconds=60))[task.id]

@@ -15,7 +15,16 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from support import Authority, Environment, created, make_environment, running_studio, serving, settings_for, wish
+from support import (
+    Authority,
+    Environment,
+    created,
+    make_environment,
+    make_request,
+    running_studio,
+    serving,
+    settings_for,
+)
 
 from engine.test_outbound_webhooks import TRUSTED, receiving
 from journey_mcp import sandbox
@@ -148,7 +157,7 @@ async def test_a_server_that_leaves_tries_everything_once(
         async with running_studio(settings_for(upstream.base_url, tmp_path, **TRUSTED), clock) as studio:
             for number in range(6):
                 for url in (hanging.url, receiver.url):
-                    asked = wish(webhook_url=url, prompt=f"kite {number}")
+                    asked = make_request(webhook_url=url, prompt=f"kite {number}")
                     await studio.wait_for_new(await created(studio, asked), 900)
             left_at = clock.elapsed()
         first = [at for at in hanging.begun_at if at < hanging.begun_at[0] + 2 * HANG_S]  # then the second try is due
@@ -162,7 +171,7 @@ async def test_a_server_that_is_told_to_end_waits_for_no_webhook(tmp_path: Path,
         clock = ManualClock()
         async with anyio.create_task_group() as group:
             async with running_studio(settings_for(upstream.base_url, tmp_path, **TRUSTED), clock) as studio:
-                await studio.wait_for_new(await created(studio, wish(webhook_url=hanging.url)), 900)
+                await studio.wait_for_new(await created(studio, make_request(webhook_url=hanging.url)), 900)
 
                 async def end_soon() -> None:
                     await clock.sleep(2)

@@ -22,11 +22,11 @@ from support import (
     Authority,
     created,
     make_environment,
+    make_request,
     make_wide_environment,
     running_studio,
     serving,
     settings_for,
-    wish,
 )
 
 from journey_mcp import sandbox
@@ -110,7 +110,7 @@ async def test_every_provider_s_result_is_told_in_the_same_form(
         receiving(authority) as receiver,
         make_wide_environment(tmp_path, JOURNEY_MCP_WEBHOOK_SECRET="s3cret", **TRUSTED) as here,
     ):
-        asked = wish(model=model, provider=service, webhook_url=receiver.url)
+        asked = make_request(model=model, provider=service, webhook_url=receiver.url)
         made = await here.studio.wait_for_new(await created(here.studio, asked), 900)
         assert made.status is Status.SUCCEEDED
         await receiver.until_received()
@@ -219,7 +219,7 @@ async def test_a_webhook_elsewhere_is_refused_before_anything_is_paid(tmp_path: 
         with pytest.raises(
             InvalidWebhook, match=r"at https://hooks.example.com, https://10.0.0.1:8443 only"
         ) as refused:
-            await here.studio.create(wish(webhook_url="https://other.example.com/hook"))
+            await here.studio.create(make_request(webhook_url="https://other.example.com/hook"))
         assert "leave webhook_url out" in (refused.value.failure.next_step or "")
         assert here.sent == []
 
@@ -232,7 +232,7 @@ async def test_a_webhook_that_may_not_be_called_any_more_is_not(
         settings = settings_for(upstream.base_url, tmp_path, **TRUSTED)
         clock = ManualClock()
         async with running_studio(settings, clock) as first:
-            await first.wait_for_new(await created(first, wish(webhook_url=receiver.url)), 900)
+            await first.wait_for_new(await created(first, make_request(webhook_url=receiver.url)), 900)
             await receiver.until_received()
         narrower = settings_for(
             upstream.base_url, tmp_path, **TRUSTED, JOURNEY_MCP_WEBHOOK_ORIGINS="https://hooks.example.com"
@@ -301,7 +301,7 @@ async def test_an_address_that_may_not_be_told_is_refused_before_anything_is_pai
     """Not when the picture is there."""
     async with make_environment(tmp_path) as here:
         with pytest.raises(InvalidWebhook, match=reason) as refused:
-            await here.studio.create(wish(webhook_url=url))
+            await here.studio.create(make_request(webhook_url=url))
         assert "secret" not in str(refused.value)
         assert here.sent == []
 
@@ -312,7 +312,7 @@ async def test_what_one_process_could_not_tell_the_next_one_tells(tmp_path: Path
         settings = settings_for(upstream.base_url, tmp_path, **TRUSTED)
         clock = ManualClock()
         async with running_studio(settings, clock) as first:
-            await first.wait_for_new(await created(first, wish(webhook_url=receiver.url)), 900)
+            await first.wait_for_new(await created(first, make_request(webhook_url=receiver.url)), 900)
             await receiver.until_received()
         async with running_studio(settings, clock), running_studio(settings, clock):
             await receiver.until_received(2)
@@ -324,7 +324,7 @@ async def test_what_one_process_could_not_tell_the_next_one_tells(tmp_path: Path
 async def test_a_result_that_a_webhook_took_is_joined_by_nobody(tmp_path: Path, authority: Authority) -> None:
     """It has reached somebody: an equal call is meant."""
     async with receiving(authority) as receiver, make_environment(tmp_path, **TRUSTED) as here:
-        asked = wish(webhook_url=receiver.url)
+        asked = make_request(webhook_url=receiver.url)
         first = (await here.studio.create(asked)).task
         await receiver.until_received()
         await here.clock.sleep(10)

@@ -9,11 +9,11 @@ from support import (
     Environment,
     created,
     make_environment,
+    make_request,
     make_wide_environment,
     running_studio,
     settings_for,
     until_accepted,
-    wish,
 )
 
 from engine.test_journal import hide, show
@@ -50,7 +50,7 @@ async def test_a_broken_answer_to_a_question_loses_nothing(tmp_path: Path, fault
 async def test_a_task_that_the_provider_forgot_ends_as_lost(tmp_path: Path) -> None:
     """After a quarter of an hour of such answers, with the word that it may have been charged."""
     async with make_environment(tmp_path, "fetch:status=404,times=always") as here:
-        task = await created(here.studio, wish(model="midjourney"))
+        task = await created(here.studio, make_request(model="midjourney"))
         task = await here.studio.wait_for_new(task, 5000)
         assert task.failure is not None
         assert task.failure.code == "lost_upstream"
@@ -110,7 +110,7 @@ async def test_a_failure_upstream_is_told_in_its_own_words(tmp_path: Path) -> No
 async def test_a_hanging_task_is_asked_for_at_growing_gaps(tmp_path: Path) -> None:
     """About 2, 3, 4.5, 6.75, then every 10 seconds: some eight questions in a minute."""
     async with make_environment(tmp_path, "submit:hang") as here:
-        task = await created(here.studio, wish(model="midjourney"))
+        task = await created(here.studio, make_request(model="midjourney"))
         await here.studio.fetch([task.id], seconds=60)
         assert 7 <= here.asked["fetch"] <= 9
 
@@ -119,7 +119,7 @@ async def test_a_task_of_a_sandbox_that_is_gone_says_so(tmp_path: Path) -> None:
     """It ends, free to be tried again; a key that was set meanwhile changes nothing."""
     no_key = {"JOURNEYAPI_API_KEY": "", "JOURNEYAPI_BASE_URL": ""}
     async with running_studio(settings_for("", tmp_path, **no_key)) as studio:
-        task = await until_accepted(studio, await created(studio, wish(model="midjourney")))
+        task = await until_accepted(studio, await created(studio, make_request(model="midjourney")))
         assert (task.provider, task.status) == ("sandbox", Status.RUNNING)
     async with (
         sandbox.running(sandbox.Settings(speed=0)) as real,
@@ -135,8 +135,8 @@ async def test_a_picture_of_a_sandbox_that_is_gone_cannot_be_edited(tmp_path: Pa
     """It is said before anything is sent."""
     no_key = {"JOURNEYAPI_API_KEY": "", "JOURNEYAPI_BASE_URL": ""}
     async with running_studio(settings_for("", tmp_path, **no_key)) as studio:
-        task = await studio.wait_for_new(await created(studio, wish()), 600)
-        edit = wish(tool="edit_image", model="seededit", image=f"{task.id}.1")
+        task = await studio.wait_for_new(await created(studio, make_request()), 600)
+        edit = make_request(tool="edit_image", model="seededit", image=f"{task.id}.1")
         edited = await studio.wait_for_new(await created(studio, edit), 900)
         assert edited.status is Status.SUCCEEDED
     async with running_studio(settings_for("", tmp_path, **no_key)) as studio:
@@ -149,7 +149,7 @@ async def test_progress_is_kept_and_never_goes_back(tmp_path: Path) -> None:
     async with make_environment(
         tmp_path, "submit:hang", "fetch:percentage=60", "fetch:percentage=20,after=1,times=always"
     ) as here:
-        task = await created(here.studio, wish(model="midjourney"))
+        task = await created(here.studio, make_request(model="midjourney"))
         task = (await here.studio.fetch([task.id], seconds=12))[task.id]
         assert task.progress == 0.6
         assert here.asked["fetch"] >= 2
@@ -176,7 +176,8 @@ async def test_what_another_process_has_taken_is_not_asked_for_any_more(tmp_path
 async def left_behind(here: Environment, task: Task, number: int) -> list[str]:
     """So many tasks of a process that is gone: all are taken over, and asked for, in one moment."""
     twins = [
-        replace(task, id=f"tsk_{n}", prediction_id=f"other-{n}", wish=None, equal_call=None) for n in range(number)
+        replace(task, id=f"tsk_{n}", prediction_id=f"other-{n}", deduplication_key=None, equal_call=None)
+        for n in range(number)
     ]
     settings = settings_for("http://127.0.0.1:9", here.folder)
     async with open_store(settings.resolved_database_url()) as store:

@@ -18,11 +18,11 @@ from support import (
     created,
     explained,
     make_environment,
+    make_request,
     make_wide_environment,
     running_studio,
     settings_for,
     statements,
-    wish,
 )
 
 from engine.test_journal import execute, hide, show
@@ -72,7 +72,7 @@ async def in_line(studio: Studio, *names: str, principal: str = "local", **more:
     """Create tasks with these prompts, a moment after one another."""
     given, tasks = {"model": "midjourney", **more}, []
     for name in names:
-        tasks.append(await created(studio, wish(prompt=name, **given), principal=principal))
+        tasks.append(await created(studio, make_request(prompt=name, **given), principal=principal))
         await anyio.sleep(0.01)
     return tasks
 
@@ -246,7 +246,9 @@ async def test_who_waits_in_a_process_that_is_gone_holds_nobody_up(tmp_path: Pat
     async with plan(tmp_path, limit="1") as here:
         (running,) = await in_line(here.studio, "first")
         await until(lambda: here.created)
-        gone = replace(running, id="tsk_gone", request=wish(prompt="gone"), status=Status.QUEUED, wish=None)
+        gone = replace(
+            running, id="tsk_gone", request=make_request(prompt="gone"), status=Status.QUEUED, deduplication_key=None
+        )
         gone = replace(gone, submission=Submission.PREPARED, prediction_id=None, equal_call=None)
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             await store.add(gone, owner="gone", lease_until=here.clock.now() - 1)
@@ -665,7 +667,7 @@ async def test_everybody_gets_a_turn(tmp_path: Path, seed: int) -> None:
 
             async def make(number: int, studio: Studio, principal: str, pause_s: float, *, is_called_off: bool) -> None:
                 await anyio.sleep(pause_s)
-                task = await created(studio, wish(prompt=str(number), model="midjourney"), principal=principal)
+                task = await created(studio, make_request(prompt=str(number), model="midjourney"), principal=principal)
                 tasks[studio].append(task)
                 if is_called_off:
                     await studio.cancel([task.id], principal=principal)

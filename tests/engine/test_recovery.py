@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 from manual_clock import ManualClock
-from support import created, make_environment, running_studio, settings_for, statements, wish
+from support import created, make_environment, make_request, running_studio, settings_for, statements
 
 from journey_mcp import sandbox
 from journey_mcp.core.tasks import Status, Submission, Task
@@ -29,7 +29,7 @@ def left_behind(base_url: str, **more: object) -> Task:
     fields: dict[str, object] = {
         "id": "tsk_left",
         "principal": "local",
-        "request": wish(model="midjourney"),
+        "request": make_request(model="midjourney"),
         "provider": "journeyapi",
         "base_url": base_url,
         "created_at": ManualClock().now() - 5,
@@ -63,10 +63,10 @@ async def test_an_accepted_task_of_a_model_that_is_gone_is_still_asked_for(tmp_p
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with running_studio(settings) as studio:
-            made = await studio.wait_for_new(await created(studio, wish()), 300)
+            made = await studio.wait_for_new(await created(studio, make_request()), 300)
         lost = left_behind(
             upstream.base_url,
-            request=wish(model="no-longer-offered"),
+            request=make_request(model="no-longer-offered"),
             submission=Submission.ACCEPTED,
             status=Status.RUNNING,
             prediction_id=made.prediction_id,

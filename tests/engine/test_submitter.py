@@ -14,11 +14,11 @@ from support import (
     Environment,
     created,
     make_environment,
+    make_request,
     make_wide_environment,
     running_studio,
     settings_for,
     statements,
-    wish,
 )
 
 from journey_mcp import sandbox
@@ -66,7 +66,7 @@ async def test_a_creating_request_is_sent_once_whatever_happens(
 async def test_at_the_limit_the_task_stays_queued_and_is_tried_again(tmp_path: Path) -> None:
     """429: nothing was created, so the request may leave again, and does, until there is room."""
     async with make_environment(tmp_path, "submit:status=429,times=4") as here:
-        task = await created(here.studio, wish())
+        task = await created(here.studio, make_request())
         seen = (await here.studio.fetch([task.id]))[task.id]
         assert seen.status in {Status.QUEUED, Status.RUNNING}
         task = (await here.studio.fetch([task.id], seconds=600))[task.id]
@@ -90,7 +90,7 @@ async def test_without_a_connection_it_is_tried_three_times_more(tmp_path: Path)
     async with sandbox.running(sandbox.Settings(speed=0)) as gone:
         address = gone.base_url
     async with running_studio(settings_for(address, tmp_path)) as studio:
-        task = await studio.wait_for_new(await created(studio, wish()), 300)
+        task = await studio.wait_for_new(await created(studio, make_request()), 300)
         assert task.failure is not None
         assert (task.failure.code, task.submission, task.cost) == ("unreachable", Submission.REFUSED, None)
         assert 3 <= task.updated_at - task.created_at <= 4
@@ -101,7 +101,7 @@ async def test_a_provider_that_comes_back_gets_the_request_after_all(tmp_path: P
     async with sandbox.running(sandbox.Settings(speed=0)) as first:
         port = int(first.origin.rsplit(":", 1)[1])
     async with running_studio(settings_for(first.base_url, tmp_path)) as studio:
-        task = await created(studio, wish())
+        task = await created(studio, make_request())
         async with sandbox.running(sandbox.Settings(speed=0), port=port) as second:
             task = await studio.wait_for_new(task, 300)
             assert task.status is Status.SUCCEEDED
@@ -120,7 +120,7 @@ async def test_the_balance_is_told_only_when_the_provider_tells_it(tmp_path: Pat
 async def test_the_journal_tells_every_state_before_the_request_leaves(tmp_path: Path) -> None:
     """When the provider sees the request, another process already reads `sent` in the store."""
     async with make_environment(tmp_path, "submit:delay=0.2") as here:
-        task = await created(here.studio, wish())
+        task = await created(here.studio, make_request())
         await until(lambda: here.asked["imagine"])
         async with running_studio(settings_for(here.upstream.base_url, tmp_path), here.clock) as other:
             seen = (await other.fetch([task.id]))[task.id]
@@ -142,7 +142,7 @@ async def uploading(folder: Path, picture: Path, *faults: str, **more: Any) -> A
     """A task whose picture is uploaded while these things go wrong."""
     more = {"services": ["replicate"], "JOURNEY_MCP_IMAGE_DIRS": picture.parent, **more}
     async with make_wide_environment(folder, *faults, **more) as here:
-        wanted = wish(tool="edit_image", model="flux-kontext-pro", image=str(picture))
+        wanted = make_request(tool="edit_image", model="flux-kontext-pro", image=str(picture))
         yield here, await created(here.studio, wanted)
 
 
@@ -250,7 +250,7 @@ async def test_what_cannot_be_written_is_refused_free_and_never_counts_as_sent(t
         settings = settings_for(upstream.base_url, tmp_path)
         async with running_studio(settings, adapters={**ADAPTERS, "journeyapi": Garbling}) as studio:
             with statements("UPDATE tasks") as seen:
-                task = await studio.wait_for_new(await created(studio, wish()), 900)
+                task = await studio.wait_for_new(await created(studio, make_request()), 900)
         assert upstream.sandbox.request_log.submissions == ()
     assert task.failure is not None
     assert (task.status, task.failure.code, task.submission) == (Status.FAILED, "setup", Submission.REFUSED)

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
-from support import SERVICES, created, make_environment, make_wide_environment, running_studio, wish
+from support import SERVICES, created, make_environment, make_request, make_wide_environment, running_studio
 
 from journey_mcp.core.errors import JourneyError, NotConfirmed, OverBudget
 from journey_mcp.core.tasks import Status
@@ -71,7 +71,7 @@ async def test_a_used_up_limit_stops_only_what_is_charged_in_its_unit(tmp_path: 
     async with make_wide_environment(tmp_path, services=TWO, JOURNEY_MCP_BUDGET="0.10usd/day") as here:
         await here.made(**BOTH, provider="bfl")
         with pytest.raises(OverBudget, match=r"counts 0\.07 usd, 0\.07 are spent"):
-            await created(here.studio, wish(**{**BOTH, "prompt": "two"}, provider="bfl"))
+            await created(here.studio, make_request(**{**BOTH, "prompt": "two"}, provider="bfl"))
         for prompt in ("three", "four"):
             assert (await here.made(**{**BOTH, "prompt": prompt}, provider="journeyapi")).status is Status.SUCCEEDED
 
@@ -82,12 +82,12 @@ async def test_an_unknown_price_counts_in_the_unit_of_its_provider(tmp_path: Pat
     file.write_text(FREE_MODEL.format(provider="journeyapi"), encoding="utf-8")
     more = {"JOURNEY_MCP_BUDGET": "0.15usd/day,12credits/day", "JOURNEY_MCP_REGISTRY": str(file)}
     async with make_wide_environment(tmp_path, "bfl/submit:hang", services=TWO, **more) as here:
-        await created(here.studio, wish(model="flux-dev", provider="bfl"))
+        await created(here.studio, make_request(model="flux-dev", provider="bfl"))
         with pytest.raises(OverBudget, match=r"0\.15usd/day is used up: flux-dev at bfl counts 0\.1 usd"):
-            await created(here.studio, wish(model="flux-dev", provider="bfl", prompt="two"))
+            await created(here.studio, make_request(model="flux-dev", provider="bfl", prompt="two"))
         await here.accepted(model="mine")
         with pytest.raises(OverBudget, match="12credits/day is used up: mine at journeyapi counts 8 credits"):
-            await created(here.studio, wish(model="mine", prompt="two"))
+            await created(here.studio, make_request(model="mine", prompt="two"))
         here.studio.end()
 
 
@@ -97,7 +97,7 @@ async def test_where_the_unit_is_not_known_the_amounts_of_both_count(tmp_path: P
         more = {"JOURNEY_MCP_BUDGET": budget}
         async with make_wide_environment(tmp_path / budget[:4], services=("replicate",), **more) as here:
             with pytest.raises(OverBudget, match=f"The budget {budget} is passed: flux-schnell at replicate"):
-                await created(here.studio, wish(model="flux-schnell"))
+                await created(here.studio, make_request(model="flux-schnell"))
 
 
 async def test_credits_count_as_dollars_at_their_price(tmp_path: Path) -> None:
@@ -108,10 +108,10 @@ async def test_credits_count_as_dollars_at_their_price(tmp_path: Path) -> None:
         await here.made(**BOTH, provider="bfl")
         spent = r"counts 0\.04 usd \(4 credits\), 0\.11 are spent, 0\.01 are left"
         with pytest.raises(OverBudget, match=f"0.12usd/day is used up: flux-2-max at journeyapi {spent}"):
-            await created(here.studio, wish(**{**BOTH, "prompt": "two"}, provider="journeyapi"))
+            await created(here.studio, make_request(**{**BOTH, "prompt": "two"}, provider="journeyapi"))
     async with running_studio(configured("journeyapi", JOURNEY_MCP_DATA_DIR=str(tmp_path), **more)) as studio:
         with pytest.raises(OverBudget, match=r"0\.12usd/day is used up"):
-            await created(studio, wish(**{**BOTH, "prompt": "three"}))
+            await created(studio, make_request(**{**BOTH, "prompt": "three"}))
 
 
 async def test_a_price_of_credits_holds_for_single_calls_and_for_questions(tmp_path: Path) -> None:
@@ -119,11 +119,11 @@ async def test_a_price_of_credits_holds_for_single_calls_and_for_questions(tmp_p
     price = {"JOURNEY_MCP_CREDIT_PRICE": "0.02usd@journeyapi"}
     async with make_environment(tmp_path / "a", **price, JOURNEY_MCP_BUDGET="0.05usd/call") as here:
         with pytest.raises(OverBudget, match=r"passed: midjourney at journeyapi counts 0\.08 usd \(4 credits\), and"):
-            await created(here.studio, wish(model="midjourney"))
+            await created(here.studio, make_request(model="midjourney"))
         await here.made(model="z-image")
     async with make_environment(tmp_path / "b", **price, JOURNEY_MCP_CONFIRM_ABOVE="0.05usd") as here:
         with pytest.raises(NotConfirmed, match=r"at journeyapi for about 0\.08 usd \(4 credits\) is above JOURNEY"):
-            await created(here.studio, wish(model="midjourney"))
+            await created(here.studio, make_request(model="midjourney"))
         await here.made(model="z-image")
 
 
@@ -132,7 +132,7 @@ async def test_without_a_price_nobody_is_asked_in_dollars_about_credits(tmp_path
     async with make_wide_environment(tmp_path, services=TWO, JOURNEY_MCP_CONFIRM_ABOVE="0.05usd") as here:
         await here.made(**BOTH, provider="journeyapi")
         with pytest.raises(NotConfirmed, match=r"0\.07 usd is above"):
-            await created(here.studio, wish(**BOTH, provider="bfl"))
+            await created(here.studio, make_request(**BOTH, provider="bfl"))
     async with make_wide_environment(tmp_path, services=TWO, JOURNEY_MCP_CONFIRM_ABOVE="0credits") as here:
         await here.made(**BOTH, provider="bfl")
 
@@ -148,7 +148,9 @@ async def test_of_calls_at_once_credits_at_a_price_pass_no_limit_in_dollars(tmp_
 
         async def call(number: int) -> None:
             try:
-                await created((here.studio, other)[number % 2], wish(model="midjourney", prompt=f"kite {number}"))
+                await created(
+                    (here.studio, other)[number % 2], make_request(model="midjourney", prompt=f"kite {number}")
+                )
             except OverBudget as error:
                 refused.append(error)
 
@@ -188,7 +190,7 @@ async def test_what_a_task_counts_is_stored_in_its_own_unit(tmp_path: Path) -> N
     price = {"JOURNEY_MCP_CREDIT_PRICE": "0.01usd@journeyapi", "JOURNEY_MCP_BUDGET": "0.05usd/day"}
     async with make_environment(tmp_path, **price) as here:
         with pytest.raises(OverBudget, match=r"0\.04 are spent"):
-            await created(here.studio, wish(model="midjourney"))
+            await created(here.studio, make_request(model="midjourney"))
     async with open_store(here.studio.settings.resolved_database_url()) as store:
         assert [one.counted for one in await store.spendings(since=0)] == [{"credits": Decimal(4)}]
 

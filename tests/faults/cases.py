@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from support import wish
+from support import make_request
 
 from journey_mcp.core.requests import ImageRequest
 
@@ -33,8 +33,8 @@ class Route:
     def request(self, image: str | None = None) -> ImageRequest:
         """Return the request of a call; with an image, to edit it."""
         if image:
-            return wish(tool="edit_image", model=self.edits, image=image)
-        return wish(model=self.model, width=self.size, height=self.size)
+            return make_request(tool="edit_image", model=self.edits, image=image)
+        return make_request(model=self.model, width=self.size, height=self.size)
 
 
 JOURNEYAPI = Route(name="journeyapi", service="journeyapi", model="midjourney", polled="fetch", images=4)

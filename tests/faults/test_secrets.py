@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from support import Authority, client_of, created, environment_for, running_studio, serving, settings_for, wish
+from support import Authority, client_of, created, environment_for, make_request, running_studio, serving, settings_for
 
 from journey_mcp import logs, sandbox
 from journey_mcp.core.errors import InternalError
@@ -114,7 +114,7 @@ async def test_what_a_caller_says_of_a_secret_is_not_said_again(tmp_path: Path, 
                 refused = await client.call_tool("imagine", {"prompt": "a kite", "model": f"{KEY} {secret}"})
                 unknown = await client.call_tool("fetch_task", {"task_ids": [KEY]})
             async with running_studio(settings_for(upstream.base_url, tmp_path, **settings)) as studio:
-                task = await created(studio, wish(prompt=f"a kite with {KEY}", webhook_url=receiver.url))
+                task = await created(studio, make_request(prompt=f"a kite with {KEY}", webhook_url=receiver.url))
                 await studio.wait_for_new(task, 300)
                 await receiver.until_received()
         for text in (refused.model_dump_json(), unknown.model_dump_json(), json.dumps(receiver.objects[0])):
@@ -133,7 +133,7 @@ def test_what_a_provider_echoes_of_a_task_s_own_secret_is_not_told() -> None:
     task = Task(
         id="tsk_x",
         principal="local",
-        request=wish(),
+        request=make_request(),
         provider="journeyapi",
         base_url="https://api.test",
         created_at=0,

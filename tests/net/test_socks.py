@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from support import Authority, created, running_studio, serving, settings_for, wish
+from support import Authority, created, make_request, running_studio, serving, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import SetupError, Unreachable
@@ -99,7 +99,7 @@ async def test_a_provider_is_asked_through_it(
         port = int(upstream.origin.rpartition(":")[2])
         base_url = upstream.base_url.replace("127.0.0.1", "api.example.test")
         async with running_studio(settings_for(base_url, tmp_path)) as studio:
-            task = await studio.wait_for_new(await created(studio, wish()), 300)
+            task = await studio.wait_for_new(await created(studio, make_request()), 300)
         assert task.status is Status.SUCCEEDED
     assert set(proxy.asked) == {("api.example.test", port)}
 
@@ -112,7 +112,7 @@ async def test_a_proxy_that_cannot_connect_is_an_upstream_that_cannot_be_reached
     proxy.refused = frozenset({"api.example.test"})
     monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{proxy.port}")
     async with running_studio(settings_for("http://api.example.test:9/api/v1", tmp_path)) as studio:
-        task = await studio.wait_for_new(await created(studio, wish()), 300)
+        task = await studio.wait_for_new(await created(studio, make_request()), 300)
     assert task.failure is not None
     assert task.failure.code == Unreachable.code
     gc.collect()

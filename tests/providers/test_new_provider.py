@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from support import client_of, serving, wish
+from support import client_of, make_request, serving
 
 from journey_mcp.core.errors import JourneyError, UnknownModel
 from journey_mcp.core.requests import PreparedRequest
@@ -127,7 +127,9 @@ async def test_a_tool_without_a_model_is_left_out(tmp_path: Path, images: str, t
     )
     async with client_of(settings) as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == tools
-    request = wish(tool=left_out, model="", image="https://example.test/a.png" if left_out == "edit_image" else None)
+    request = make_request(
+        tool=left_out, model="", image="https://example.test/a.png" if left_out == "edit_image" else None
+    )
     with pytest.raises(UnknownModel, match=f"No configured provider has a model for {left_out}"):
         offers_of(request, catalog_of(settings, load(settings.registry)))
 
@@ -145,7 +147,7 @@ async def test_a_provider_is_its_facts_and_one_adapter(tmp_path: Path) -> None:
             }
         )
         async with open_studio(settings, ManualClock(), {**ADAPTERS, "acme": Acme}) as studio:
-            task = (await studio.create(wish(model="flux-kontext-pro", prompt="a kite", seed=7))).task
+            task = (await studio.create(make_request(model="flux-kontext-pro", prompt="a kite", seed=7))).task
             task = await studio.wait_for_new(task, 600)
         assert (task.status, task.provider, task.images[0].url) == (
             Status.SUCCEEDED,

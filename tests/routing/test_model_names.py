@@ -1,7 +1,7 @@
 """Names of models as callers write them, and what they are told when it is none."""
 
 import pytest
-from support import SERVICES, wish
+from support import SERVICES, make_request
 
 from journey_mcp import registry
 from journey_mcp.core.errors import UnknownModel
@@ -20,7 +20,7 @@ EVERYTHING = registry.load().catalog(list(SERVICES))
 def test_an_unknown_model_is_answered_with_the_nearest_names(model: str, near: str) -> None:
     """And with all there are."""
     with pytest.raises(UnknownModel) as raised:
-        validation.offers_of(wish(model=model), CATALOG)
+        validation.offers_of(make_request(model=model), CATALOG)
     assert near in (raised.value.failure.next_step or "")
     assert "z-image" in raised.value.failure.message
 
@@ -50,9 +50,9 @@ def test_an_unknown_model_is_answered_with_the_nearest_names(model: str, near: s
 )
 def test_a_model_is_known_by_its_name_as_people_write_it(name: str, model: str) -> None:
     """With a notice."""
-    request, notices = model_names.with_known_model(wish(model=name), CATALOG)
+    request, notices = model_names.with_known_model(make_request(model=name), CATALOG)
     assert (request.model, notices) == (model, (f"model={name!r} was read as {model}.",))
-    assert model_names.with_known_model(wish(model=model), CATALOG) == (wish(model=model), ())
+    assert model_names.with_known_model(make_request(model=model), CATALOG) == (make_request(model=model), ())
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def test_a_model_is_known_by_its_name_as_people_write_it(name: str, model: str) 
 )
 def test_a_name_that_means_no_model_or_several_stays(name: str) -> None:
     """Nothing is paid for a guess."""
-    assert model_names.with_known_model(wish(model=name), CATALOG) == (wish(model=name), ())
+    assert model_names.with_known_model(make_request(model=name), CATALOG) == (make_request(model=name), ())
 
 
 def test_the_near_name_of_a_model_of_the_other_tool_names_that_tool() -> None:
     """It would be unknown there for ever."""
     with pytest.raises(UnknownModel, match=r"Did you mean flux-kontext-pro\? That is a model of edit_image") as raised:
-        validation.offers_of(wish(model="flux-kontxt-pro"), CATALOG)
+        validation.offers_of(make_request(model="flux-kontxt-pro"), CATALOG)
     assert raised.value.failure.next_step == (
         "Call edit_image with model='flux-kontext-pro', or imagine with one of its own models."
     )
@@ -111,7 +111,7 @@ def test_a_model_that_nobody_here_has_is_answered_with_the_nearest_by_purpose(
 ) -> None:
     """One that is configured and does the tool's work, to be used in the next call."""
     with pytest.raises(UnknownModel) as raised:
-        validation.offers_of(wish(model=name, tool=tool), catalog)
+        validation.offers_of(make_request(model=name, tool=tool), catalog)
     assert f"The nearest by purpose is {nearest} ({catalog.models[nearest].best_at})." in str(raised.value)
     assert raised.value.failure.next_step == f"Call again with model={nearest!r} or another of these."
     assert nearest in catalog.offers_for(tool)
@@ -121,7 +121,7 @@ def test_a_model_that_nobody_here_has_is_answered_with_the_nearest_by_purpose(
 def test_a_model_of_a_provider_without_a_key_is_answered_with_both(name: str) -> None:
     """What works now, and the key that would bring it."""
     with pytest.raises(UnknownModel, match="No configured provider offers imagen-4; KKIAI would") as raised:
-        validation.offers_of(wish(model=name), CATALOG)
+        validation.offers_of(make_request(model=name), CATALOG)
     assert raised.value.failure.next_step == (
         "Call again with model='nano-banana-2' or another of these; or ask the person to set KKIAI_API_KEY."
     )

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from support import wish
+from support import make_request
 
 from journey_mcp import registry
 from journey_mcp.core.errors import InvalidRequest
@@ -24,7 +24,7 @@ def plan(
     **given: Any,
 ) -> router.Route:
     """The route of a Kontext edit, unless said otherwise."""
-    request = wish(**{"tool": "edit_image", "model": "flux-kontext-pro", "image": URL, **given})
+    request = make_request(**{"tool": "edit_image", "model": "flux-kontext-pro", "image": URL, **given})
     catalog = registry.load().catalog(providers or FIVE)
     return router.plan(
         request, catalog, verdict=verdict, requires_upload=lambda _: requires_upload, on_cooldown=on_cooldown or {}

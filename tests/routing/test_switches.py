@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support import make_environment, wish
+from support import make_environment, make_request
 
 from journey_mcp import registry
 from journey_mcp.core.errors import UnsupportedValue
@@ -22,7 +22,7 @@ SWITCHES = MIDJOURNEY.switches
 @pytest.mark.parametrize("name", ["ar", "AR", "aspect"])
 def test_a_dash_before_an_aspect_ratio_is_its_switch(dash: str, name: str) -> None:
     """It wins over `aspect_ratio`, and the prompt goes out with two hyphens."""
-    request = wish(model="midjourney", prompt=f"a fox in snow {dash}{name} 16:9", aspect_ratio="1:1")
+    request = make_request(model="midjourney", prompt=f"a fox in snow {dash}{name} 16:9", aspect_ratio="1:1")
     sent, told = validation.fit(request, MIDJOURNEY, CATALOG)
     assert (sent.prompt, sent.aspect_ratio) == (f"a fox in snow --{name} 16:9", None)
     assert list(map(str, told)) == [
@@ -86,7 +86,7 @@ def test_dashes_of_sentences_stay(prompt: str) -> None:
 
 def test_the_prompt_of_another_model_stays() -> None:
     """Nothing is known there of what looks like a switch."""
-    request = wish(model="z-image", prompt="a fox \u2014ar 16:9 --foo", aspect_ratio="1:1")
+    request = make_request(model="z-image", prompt="a fox \u2014ar 16:9 --foo", aspect_ratio="1:1")
     assert validation.fit(request, CATALOG.offers["z-image"][0], CATALOG) == (request, ())
 
 
@@ -105,7 +105,7 @@ def test_the_prompt_of_another_model_stays() -> None:
 )
 def test_what_contradicts_the_documents_is_refused_before_it_costs_anything(prompt: str, says: str) -> None:
     """The error names the switch, and what to write instead."""
-    request = wish(model="midjourney", prompt=f"a fox {prompt} --tile")
+    request = make_request(model="midjourney", prompt=f"a fox {prompt} --tile")
     with pytest.raises(UnsupportedValue) as caught:
         validation.fit(request, MIDJOURNEY, CATALOG)
     said = f"{caught.value} {caught.value.failure.next_step}"

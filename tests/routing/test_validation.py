@@ -1,7 +1,7 @@
 """What stands in the way of a request, told before anything is paid."""
 
 import pytest
-from support import wish
+from support import make_request
 
 from journey_mcp import registry
 from journey_mcp.core.errors import EmptyPrompt, InvalidRequest, UnreadablePrompt
@@ -97,7 +97,7 @@ def test_an_obstacle_names_value_what_is_allowed_and_the_next_step(
     given: dict[str, object], code: str, says: str, next_step: str
 ) -> None:
     """So that the model corrects itself in one try."""
-    request = wish(**given)
+    request = make_request(**given)
     with pytest.raises(InvalidRequest) as raised:
         validation.fit(request, offer(request.model), CATALOG)
     failure = raised.value.failure
@@ -110,14 +110,14 @@ def test_an_obstacle_names_value_what_is_allowed_and_the_next_step(
 @pytest.mark.parametrize("model", list(CATALOG.offers_for("imagine")))
 def test_every_model_takes_a_plain_wish(model: str) -> None:
     """A prompt and a common aspect ratio."""
-    request = wish(model=model, aspect_ratio="16:9")
+    request = make_request(model=model, aspect_ratio="16:9")
     assert validation.fit(request, offer(model), CATALOG)[0] == request
 
 
 @pytest.mark.parametrize("model", list(CATALOG.offers_for("edit_image")))
 def test_every_editing_model_takes_a_picture(model: str) -> None:
     """A URL."""
-    request = wish(tool="edit_image", model=model, image=URL)
+    request = make_request(tool="edit_image", model=model, image=URL)
     assert validation.fit(request, offer(model), CATALOG)[0] == request
 
 
@@ -129,18 +129,18 @@ def test_every_editing_model_takes_a_picture(model: str) -> None:
 def test_an_empty_prompt_is_refused(prompt: str) -> None:
     """Before the model is looked at; punctuation says nothing either."""
     with pytest.raises(EmptyPrompt):
-        validation.offers_of(wish(prompt=prompt, model="none"), CATALOG)
+        validation.offers_of(make_request(prompt=prompt, model="none"), CATALOG)
 
 
 @pytest.mark.parametrize("prompt", ["7", "\U0001f408", "$", "\u732b", "a."])
 def test_one_sign_may_be_a_prompt(prompt: str) -> None:
     """A digit, an emoji, a symbol, a letter."""
-    assert validation.offers_of(wish(prompt=prompt), CATALOG)
+    assert validation.offers_of(make_request(prompt=prompt), CATALOG)
 
 
 def test_both_sides_are_told_at_once() -> None:
     """Whoever corrects one would be refused for the other."""
-    request = wish(model="flux-2-pro", width=1023, height=777)
+    request = make_request(model="flux-2-pro", width=1023, height=777)
     catalog = registry.load().catalog(["bfl"])
     with pytest.raises(InvalidRequest, match="does not take width=1023 and height=777") as told:
         validation.fit(request, catalog.offers["flux-2-pro"][0], catalog)
@@ -163,7 +163,7 @@ def test_a_switch_in_the_prompt_wins_over_the_aspect_ratio(
     prompt: str, ratio: str | None, sent: str | None, notices: int
 ) -> None:
     """With a notice when both are given."""
-    request = wish(model="midjourney", prompt=prompt, aspect_ratio=ratio)
+    request = make_request(model="midjourney", prompt=prompt, aspect_ratio=ratio)
     prepared, told = validation.fit(request, offer("midjourney"), CATALOG)
     assert (prepared.aspect_ratio, len(told)) == (sent, notices)
     assert prepared.prompt == prompt
@@ -184,7 +184,7 @@ def test_a_ratio_in_other_words_is_read_as_the_nearest_that_is_taken(
     model: str, given: str, taken: str, says: str
 ) -> None:
     """With a notice; what is far off everything is an error."""
-    prepared, told = validation.fit(wish(model=model, aspect_ratio=given), offer(model), CATALOG)
+    prepared, told = validation.fit(make_request(model=model, aspect_ratio=given), offer(model), CATALOG)
     assert (prepared.aspect_ratio, list(map(str, told))) == (taken, [says])
 
 
@@ -198,7 +198,7 @@ def test_what_an_offer_takes_as_it_is_stays() -> None:
         ("4x5", bfl, "4:5"),
         ("landscape", replicate, "3:2"),
     ):
-        request = wish(tool="edit_image", image=URL, model="flux-kontext-pro", aspect_ratio=given)
+        request = make_request(tool="edit_image", image=URL, model="flux-kontext-pro", aspect_ratio=given)
         assert validation.fit(request, its, catalog)[0].aspect_ratio == taken
 
 
@@ -212,7 +212,7 @@ def test_what_an_offer_takes_as_it_is_stays() -> None:
 )
 def test_contradictions_of_the_documents_are_told(given: dict[str, object], says: str) -> None:
     """What is sent on a doubtful promise comes with a notice."""
-    request = wish(**given)
+    request = make_request(**given)
     assert any(says in str(notice) for notice in validation.fit(request, offer(request.model), CATALOG)[1])
 
 
@@ -254,14 +254,14 @@ def test_ranges_of_other_providers_are_kept() -> None:
 
 def test_a_character_that_is_newer_than_this_python_is_visible() -> None:
     """An emoji of Unicode 15 is a prompt, whatever version the tables are of."""
-    assert validation.offers_of(wish(prompt="\U0001fa77", model="z-image"), CATALOG)
-    assert validation.offers_of(wish(prompt="\U00031350", model="z-image"), CATALOG)
+    assert validation.offers_of(make_request(prompt="\U0001fa77", model="z-image"), CATALOG)
+    assert validation.offers_of(make_request(prompt="\U00031350", model="z-image"), CATALOG)
 
 
 def test_a_prompt_that_lost_characters_on_its_way_is_refused() -> None:
     """Bytes that were no text were replaced before; the message shows where."""
     with pytest.raises(UnreadablePrompt, match="U\\+FFFD") as raised:
-        validation.offers_of(wish(prompt="un caf\ufffd au soleil", model="z-image"), CATALOG)
+        validation.offers_of(make_request(prompt="un caf\ufffd au soleil", model="z-image"), CATALOG)
     assert "un caf" in str(raised.value)
 
 
@@ -272,13 +272,13 @@ def test_a_prompt_longer_than_an_offer_takes_is_refused() -> None:
     stated = {"vtrix-transform": 800, "kling-v2": 2500, "kling-o1": 2500, "vidu-q2": 2000}
     assert {model: limit for model, limit in limits.items() if limit} == stated
     with pytest.raises(InvalidRequest, match="kling-v2 takes prompts of at most 2500 characters; 2501 were given"):
-        validation.fit(wish(model="kling-v2", prompt="x" * 2501), vtrix.offers["kling-v2"][0], vtrix)
-    validation.fit(wish(model="kling-v2", prompt="x" * 2500), vtrix.offers["kling-v2"][0], vtrix)
+        validation.fit(make_request(model="kling-v2", prompt="x" * 2501), vtrix.offers["kling-v2"][0], vtrix)
+    validation.fit(make_request(model="kling-v2", prompt="x" * 2500), vtrix.offers["kling-v2"][0], vtrix)
 
 
 def test_false_and_zero_for_an_option_that_an_offer_does_not_have_ask_for_nothing() -> None:
     """A strict schema made the model give them; a number is told, since it may have been meant."""
-    request = wish(model="midjourney", prompt_upsampling=False, seed=0, safety_tolerance=0)
+    request = make_request(model="midjourney", prompt_upsampling=False, seed=0, safety_tolerance=0)
     fit, notices = validation.fit(request, offer("midjourney"), CATALOG)
     assert (fit.prompt_upsampling, fit.seed, fit.safety_tolerance) == (None, None, None)
     told = [str(notice) for notice in notices]
@@ -287,4 +287,4 @@ def test_false_and_zero_for_an_option_that_an_offer_does_not_have_ask_for_nothin
         "safety_tolerance=0 was not sent: midjourney has no safety_tolerance.",
     ]
     with pytest.raises(InvalidRequest, match="would ignore seed=1"):
-        validation.fit(wish(model="midjourney", seed=1), offer("midjourney"), CATALOG)
+        validation.fit(make_request(model="midjourney", seed=1), offer("midjourney"), CATALOG)

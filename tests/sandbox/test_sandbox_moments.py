@@ -11,7 +11,7 @@ from journey_mcp.sandbox import Fault, Moment, Running, Settings, running
 from .upstream import PLAIN
 
 KEY = {"authorization": "any-key"}
-WISH = {"prompt": "a kite", "model": "flux-schnell"}
+REQUEST = {"prompt": "a kite", "model": "flux-schnell"}
 
 
 def said(moments: list[Moment]) -> list[tuple[str, str | None, int | None]]:
@@ -22,7 +22,7 @@ def said(moments: list[Moment]) -> list[tuple[str, str | None, int | None]]:
 async def test_a_witness_is_told_of_each_moment_in_order() -> None:
     moments: list[Moment] = []
     async with running(Settings(speed=0, observer=moments.append)) as upstream, AsyncClient(**PLAIN) as client:
-        await client.post(f"{upstream.base_url}/imagine", json=WISH, headers=KEY)
+        await client.post(f"{upstream.base_url}/imagine", json=REQUEST, headers=KEY)
         await client.get(f"{upstream.base_url}/account", headers=KEY)
     assert said(moments) == [
         ("connected", None, None),
@@ -48,7 +48,7 @@ async def test_work_is_not_done_before_the_body_and_is_done_before_the_answer() 
             seen[moment.point] = [entry.outcome for entry in upstream.sandbox.request_log.submissions]
 
     async with running(Settings(speed=0, observer=observer)) as upstream, AsyncClient(**PLAIN) as client:
-        await client.post(f"{upstream.base_url}/imagine", json=WISH, headers=KEY)
+        await client.post(f"{upstream.base_url}/imagine", json=REQUEST, headers=KEY)
     assert seen == {"headers": [], "body": [], "answering": ["created"], "answered": ["created"]}
 
 
@@ -66,7 +66,7 @@ async def test_an_answer_that_is_broken_off_is_never_answered(kind: str, points:
     settings = Settings(speed=0, faults=(fault,), observer=moments.append)
     async with running(settings) as upstream, AsyncClient(**PLAIN) as client:
         try:
-            await client.post(f"{upstream.base_url}/imagine", json=WISH, headers=KEY)
+            await client.post(f"{upstream.base_url}/imagine", json=REQUEST, headers=KEY)
         except HTTPError:
             assert kind != "drip=0"
     assert [moment.point for moment in moments] == points

@@ -168,16 +168,16 @@ def test_what_the_pages_contradict_each_other_on_is_a_choice(model: str, told: d
 def test_a_picture_from_nothing_has_the_wanted_size_and_format(
     model: str, told: dict[str, Any], size: tuple[int, int], image_format: str
 ) -> None:
-    wish = read_request({"prompt": "a boat", **told}, MODELS[model])
-    assert (wish.size, wish.image_format) == (size, image_format)
+    make_request = read_request({"prompt": "a boat", **told}, MODELS[model])
+    assert (make_request.size, make_request.image_format) == (size, image_format)
 
 
 @pytest.mark.parametrize(
     ("told", "ratio"), [({}, None), ({"aspect_ratio": "match_input_image"}, None), ({"aspect_ratio": "4:3"}, (4, 3))]
 )
 def test_an_edit_keeps_the_shape_of_its_source_unless_told(told: dict[str, Any], ratio: Any) -> None:
-    wish = read_request({"prompt": "a boat", "input_image": URL, **told}, MODELS[PRO])
-    assert (wish.ratio, wish.source, wish.count, wish.seed) == (ratio, URL, 1, None)
+    make_request = read_request({"prompt": "a boat", "input_image": URL, **told}, MODELS[PRO])
+    assert (make_request.ratio, make_request.source, make_request.count, make_request.seed) == (ratio, URL, 1, None)
 
 
 def test_models_and_versions_are_those_of_the_pages() -> None:

@@ -22,11 +22,11 @@ from mcp.shared.message import SessionMessage
 from support import (
     environment_for,
     environment_of,
+    make_request,
     running_studio,
     serving,
     settings_for,
     until_accepted,
-    wish,
 )
 from tasks_client import EXTENSION, Handle, State, Tasks, begin, cancel, get, update, wait_for_status
 
@@ -307,14 +307,14 @@ async def is_queued(client: Client, task_id: str) -> bool:
 def test_a_stage_is_told_in_a_few_words(changes: dict[str, Any], says: str) -> None:
     """To people who watch a task."""
     base: dict[str, Any] = {"id": "tsk_1", "principal": "local", "provider": "p", "base_url": "u", "created_at": 0.0}
-    assert stage(Task(**base, request=wish(), updated_at=0.0, **changes)) == says
+    assert stage(Task(**base, request=make_request(), updated_at=0.0, **changes)) == says
 
 
 async def test_a_task_of_a_provider_that_is_not_set_up_says_so(tmp_path: Path) -> None:
     """It waits, and does not pretend to run."""
     async with sandbox.running(sandbox.Settings(speed=1)) as upstream:
         async with running_studio(settings_for(upstream.base_url, tmp_path)) as studio:
-            task = await until_accepted(studio, (await studio.create(wish(model="midjourney"))).task)
+            task = await until_accepted(studio, (await studio.create(make_request(model="midjourney"))).task)
         async with in_memory(settings_for("http://127.0.0.1:9/api", tmp_path), extensions=[Tasks()]) as client:
             state = await get(client, task.id)
             assert state.status == "working"
@@ -456,8 +456,8 @@ async def test_ids_that_name_no_task_of_the_callers_are_all_answered_alike(tmp_p
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with running_studio(settings) as studio:
-            theirs = (await studio.create(wish(prompt="theirs"), principal="somebody else")).task
-            gone = await studio.wait_for_new((await studio.create(wish(prompt="gone"))).task, 900)
+            theirs = (await studio.create(make_request(prompt="theirs"), principal="somebody else")).task
+            gone = await studio.wait_for_new((await studio.create(make_request(prompt="gone"))).task, 900)
         async with open_store(settings.resolved_database_url()) as store:
             await store.delete_older(than=gone.created_at + 0.001)
         async with in_memory(settings, extensions=[Tasks()]) as client:

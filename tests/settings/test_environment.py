@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support import created, running_studio, settings_for, wish
+from support import created, make_request, running_studio, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import SetupError
@@ -66,7 +66,7 @@ async def test_the_built_in_sandbox_needs_neither(
     """It runs on this machine."""
     monkeypatch.setenv(variable, value)
     async with running_studio(read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})) as studio:
-        task = await studio.wait_for_new(await created(studio, wish()), 300)
+        task = await studio.wait_for_new(await created(studio, make_request()), 300)
         assert task.status is Status.SUCCEEDED
 
 
@@ -79,7 +79,7 @@ async def test_a_key_for_a_sandbox_of_ones_own_works_behind_a_proxy(
         sandbox.running(sandbox.Settings(speed=0)) as upstream,
         running_studio(settings_for(upstream.base_url, tmp_path)) as studio,
     ):
-        task = await studio.wait_for_new(await created(studio, wish()), 300)
+        task = await studio.wait_for_new(await created(studio, make_request()), 300)
         assert task.status is Status.SUCCEEDED
 
 
@@ -90,7 +90,7 @@ async def test_what_is_not_reached_through_a_proxy_names_it(
     """The provider may be well, and a name that cannot be resolved may be the proxy's."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     async with running_studio(settings_for("https://api.example.test", tmp_path)) as studio:
-        task = await studio.wait_for_new(await created(studio, wish()), 300)
+        task = await studio.wait_for_new(await created(studio, make_request()), 300)
     assert task.failure is not None
     assert task.failure.code == "unreachable"
     shown = proxy.replace("kim:s3cret@", "")

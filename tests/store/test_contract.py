@@ -255,7 +255,7 @@ async def test_of_duplicate_calls_at_once_one_is_stored(store: Store, other: Sto
     added: list[str] = []
 
     async def create(at: Store, number: int, principal: str) -> None:
-        task = make_task(f"{principal}{number}", principal=principal, wish="w", equal_call=EqualCall.JOINS)
+        task = make_task(f"{principal}{number}", principal=principal, deduplication_key="w", equal_call=EqualCall.JOINS)
         if await at.add(task, owner="me", lease_until=200):
             added.append(principal)
 
@@ -267,34 +267,34 @@ async def test_of_duplicate_calls_at_once_one_is_stored(store: Store, other: Sto
 
 async def test_a_duplicate_gets_the_task_until_it_is_detached_or_delivered(store: Store) -> None:
     """A running task cannot be delivered; `part_all` detaches whatever there is of one key."""
-    first, second = (make_task(id_, wish="w", equal_call=EqualCall.JOINS) for id_ in ("tsk_a", "tsk_b"))
+    first, second = (make_task(id_, deduplication_key="w", equal_call=EqualCall.JOINS) for id_ in ("tsk_a", "tsk_b"))
     await add(store, first)
     await store.delivered([first.id])
-    assert await store.equal(principal="local", wish="w", unclear_since=0) == first
-    assert await store.equal(principal="another", wish="w", unclear_since=0) is None
+    assert await store.equal(principal="local", deduplication_key="w", unclear_since=0) == first
+    assert await store.equal(principal="another", deduplication_key="w", unclear_since=0) is None
     done = finished(first)
     assert await store.save(done, owner="me")
-    assert await store.equal(principal="local", wish="w", unclear_since=0) == done
+    assert await store.equal(principal="local", deduplication_key="w", unclear_since=0) == done
     await store.delivered([first.id])
-    assert await store.equal(principal="local", wish="w", unclear_since=0) is None
+    assert await store.equal(principal="local", deduplication_key="w", unclear_since=0) is None
     await add(store, second)
-    await store.part_all(principal="local", wish="w")
-    assert await store.equal(principal="local", wish="w", unclear_since=0) is None
+    await store.part_all(principal="local", deduplication_key="w")
+    assert await store.equal(principal="local", deduplication_key="w", unclear_since=0) is None
 
 
 async def test_an_unclear_end_is_known_though_another_task_took_its_duplicates(store: Store) -> None:
     """For as long as it is asked for."""
-    first, second = (make_task(id_, wish="w", equal_call=EqualCall.JOINS) for id_ in ("tsk_a", "tsk_b"))
+    first, second = (make_task(id_, deduplication_key="w", equal_call=EqualCall.JOINS) for id_ in ("tsk_a", "tsk_b"))
     await add(store, first)
     assert not await store.add(second, owner="me", lease_until=200)
     await store.part(first.id)
     await add(store, second)
     ended = first.sent(101).failed(Failure(code="submission_unconfirmed", message="m"), 102)
     assert await store.save(ended, owner="me")
-    assert await store.equal(principal="local", wish="w", unclear_since=0) == second
+    assert await store.equal(principal="local", deduplication_key="w", unclear_since=0) == second
     await store.part(second.id)
-    assert await store.equal(principal="local", wish="w", unclear_since=101) == ended
-    assert await store.equal(principal="local", wish="w", unclear_since=102) is None
+    assert await store.equal(principal="local", deduplication_key="w", unclear_since=101) == ended
+    assert await store.equal(principal="local", deduplication_key="w", unclear_since=102) is None
     third = replace(second, id="tsk_c")
     assert not await store.add(third, owner="me", lease_until=200, unclear_since=101)
     assert await store.add(third, owner="me", lease_until=200, unclear_since=102)
@@ -412,14 +412,14 @@ async def test_a_webhook_is_due_from_the_end_of_its_task_until_it_was_delivered(
 async def test_a_delivered_result_has_no_more_duplicates(store: Store) -> None:
     """Its receiver has it; and at most as many are due at once as are asked for."""
     hook = {"webhook_url": "https://example.test/hook"}
-    made = [make_task(id_, request=hook, wish=id_, equal_call=EqualCall.JOINS) for id_ in "abc"]
+    made = [make_task(id_, request=hook, deduplication_key=id_, equal_call=EqualCall.JOINS) for id_ in "abc"]
     await add(store, *map(finished, made))
     due = [task.id for task, _ in await store.relays.due(now=102, again_at=160, limit=2)]
     assert len(due) == 2
     await store.relays.told(due[0])
-    assert await store.equal(principal="local", wish=due[0], unclear_since=0) is None
-    assert await store.equal(principal="local", wish=due[1], unclear_since=0) == finished(
-        make_task(due[1], request=hook, wish=due[1], equal_call=EqualCall.JOINS)
+    assert await store.equal(principal="local", deduplication_key=due[0], unclear_since=0) is None
+    assert await store.equal(principal="local", deduplication_key=due[1], unclear_since=0) == finished(
+        make_task(due[1], request=hook, deduplication_key=due[1], equal_call=EqualCall.JOINS)
     )
 
 

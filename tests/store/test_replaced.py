@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from support import created, database_of_version, make_environment, wish
+from support import created, database_of_version, make_environment, make_request
 
 from journey_mcp.core.errors import OverBudget, SetupError
 from journey_mcp.core.requests import ImageRequest
@@ -188,11 +188,11 @@ async def test_a_budget_is_not_spent_twice_on_a_database_that_was_emptied(
             await here.made(model="midjourney", prompt=f"kite {number}")
         running = await here.accepted(model="midjourney", prompt="a third")
         with pytest.raises(OverBudget):
-            await created(here.studio, wish(model="midjourney", prompt="a fourth"))
+            await created(here.studio, make_request(model="midjourney", prompt="a fourth"))
         harm(tmp_path / "tasks.db")
         for number in range(2):
             with pytest.raises(SetupError, match="deleted or replaced"):
-                await created(here.studio, wish(model="midjourney", prompt=f"one more {number}"))
+                await created(here.studio, make_request(model="midjourney", prompt=f"one more {number}"))
         fetched = (await here.studio.fetch([running.id], seconds=300))[running.id]
         assert (fetched.status, len(here.created)) == (Status.SUCCEEDED, 3)
         assert (await here.studio.fetch([running.id]))[running.id] == fetched

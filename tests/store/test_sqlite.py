@@ -183,8 +183,8 @@ async def test_a_file_of_an_earlier_version_keeps_what_it_says(tmp_path: Path) -
         ):
             connection.exec_driver_sql(OLD, row)
     async with store_in(tmp_path) as store:
-        joined = await store.equal(principal="local", wish="joined", unclear_since=0)
-        unclear = await store.equal(principal="local", wish="unclear", unclear_since=0)
+        joined = await store.equal(principal="local", deduplication_key="joined", unclear_since=0)
+        unclear = await store.equal(principal="local", deduplication_key="unclear", unclear_since=0)
         assert [task and (task.id, task.equal_call) for task in (joined, unclear)] == [
             ("tsk_a", EqualCall.JOINS),
             ("tsk_b", EqualCall.REFUSED),

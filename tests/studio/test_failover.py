@@ -6,7 +6,15 @@ from typing import Any
 import anyio
 import pytest
 from manual_clock import until
-from support import Environment, created, make_environment, make_wide_environment, running_studio, until_accepted, wish
+from support import (
+    Environment,
+    created,
+    make_environment,
+    make_request,
+    make_wide_environment,
+    running_studio,
+    until_accepted,
+)
 
 from journey_mcp import sandbox
 from journey_mcp.core.tasks import Status, Submission
@@ -210,7 +218,7 @@ async def test_a_process_that_is_told_to_end_sends_nothing_more(tmp_path: Path) 
         task_id = ""
         with anyio.CancelScope() as scope:
             async with running_studio(settings, here.clock) as ending:
-                task_id = (await created(ending, wish(**EDIT))).id
+                task_id = (await created(ending, make_request(**EDIT))).id
                 await until(lambda: here.sent)
                 scope.cancel()
                 await anyio.sleep_forever()
@@ -225,7 +233,7 @@ async def test_when_the_client_hangs_up_a_picture_that_dies_soon_is_still_fetche
     """The process stays until its copy is there."""
     async with make_wide_environment(tmp_path, services=["bfl"], speed=20) as here:
         async with running_studio(here.studio.settings, here.clock) as leaving:
-            task = await until_accepted(leaving, await created(leaving, wish(model="flux-2-pro")))
+            task = await until_accepted(leaving, await created(leaving, make_request(model="flux-2-pro")))
         stored = (await here.studio.fetch([task.id]))[task.id]
         assert stored.status is Status.SUCCEEDED
         assert Path(stored.images[0].path or "").is_file()

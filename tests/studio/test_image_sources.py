@@ -15,10 +15,10 @@ from support import (
     created,
     environment_of,
     make_environment,
+    make_request,
     make_wide_environment,
     settings_for,
     statements,
-    wish,
 )
 
 from journey_mcp import sandbox
@@ -84,7 +84,7 @@ async def test_others_are_answered_while_data_is_decoded(tmp_path: Path) -> None
 
         async def refuse() -> None:
             with pytest.raises(InvalidRequest):
-                await created(here.studio, wish(**KONTEXT, image=text))
+                await created(here.studio, make_request(**KONTEXT, image=text))
             group.cancel_scope.cancel()
 
         async with anyio.create_task_group() as group:
@@ -99,8 +99,8 @@ async def test_others_are_answered_while_data_is_decoded(tmp_path: Path) -> None
 async def test_the_same_url_in_another_spelling_is_the_same_call(tmp_path: Path, spell: Any) -> None:
     """Cases 4 and 6: the journal has the one that was sent."""
     async with make_wide_environment(tmp_path, "submit:hang", services=["journeyapi"]) as here:
-        first = await here.studio.create(wish(**KONTEXT, image="HTTPS://Example.com/cat.png"))
-        joined = await here.studio.create(wish(**KONTEXT, image=spell(URL)))
+        first = await here.studio.create(make_request(**KONTEXT, image="HTTPS://Example.com/cat.png"))
+        joined = await here.studio.create(make_request(**KONTEXT, image=spell(URL)))
         assert first.task.request.image == URL
         assert joined.task.id == first.task.id
         await here.studio.wait_for_new(first.task, 900)
@@ -111,8 +111,8 @@ async def test_the_same_data_in_another_spelling_is_the_same_call(tmp_path: Path
     """By what it holds."""
     uri = data_uri(picture())
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
-        first = await here.studio.create(wish(**KONTEXT, image=uri))
-        joined = await here.studio.create(wish(**KONTEXT, image=uri.partition(",")[2]))
+        first = await here.studio.create(make_request(**KONTEXT, image=uri))
+        joined = await here.studio.create(make_request(**KONTEXT, image=uri.partition(",")[2]))
         assert joined.task.id == first.task.id
 
 
@@ -123,9 +123,9 @@ async def test_the_same_file_in_another_spelling_is_the_same_call(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my cat.png").write_bytes(picture())
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
-        first = await here.studio.create(wish(**KONTEXT, image="my cat.png"))
+        first = await here.studio.create(make_request(**KONTEXT, image="my cat.png"))
         for text in (r"my\ cat.png", "@'my cat.png'", str(tmp_path / "my cat.png"), "./my cat.png"):
-            assert (await here.studio.create(wish(**KONTEXT, image=text))).task.id == first.task.id
+            assert (await here.studio.create(make_request(**KONTEXT, image=text))).task.id == first.task.id
 
 
 async def test_a_url_without_scheme_is_one_unless_a_file_is_called_so(
@@ -149,7 +149,7 @@ async def test_a_url_without_scheme_is_one_unless_a_file_is_called_so(
 async def test_over_http_it_is_always_a_url(tmp_path: Path) -> None:
     """There are no files."""
     async with make_wide_environment(tmp_path, services=["journeyapi"]) as here:
-        task = await created(here.studio, wish(**KONTEXT, image="example.com/cat.png"), files_allowed=False)
+        task = await created(here.studio, make_request(**KONTEXT, image="example.com/cat.png"), files_allowed=False)
         assert task.request.image == URL
 
 
@@ -343,14 +343,14 @@ async def test_another_value_than_ours_is_sent_as_it_is(tmp_path: Path) -> None:
     """Who knows what it chooses."""
     async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1") as here:
         other = (await own(here)).images[0].url.partition("?")[0] + "?sig=7"
-        assert (await created(here.studio, wish(**KONTEXT, image=other))).request.image == other
+        assert (await created(here.studio, make_request(**KONTEXT, image=other))).request.image == other
 
 
 async def test_other_peoples_urls_are_not_known(tmp_path: Path) -> None:
     """Only the principal's own."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await own(here)
-        task = await created(here.studio, wish(**KONTEXT, image=first.images[0].url), principal="somebody")
+        task = await created(here.studio, make_request(**KONTEXT, image=first.images[0].url), principal="somebody")
         assert task.request.image == first.images[0].url
 
 
@@ -361,7 +361,7 @@ async def test_the_path_of_a_copy_is_the_images_id(tmp_path: Path) -> None:
         path = first.images[0].path or ""
         for text in (path, f"file://{path}", f"`{path}`", Path(path).name):
             for files_allowed in (True, False):
-                task = await created(here.studio, wish(**KONTEXT, image=text), files_allowed=files_allowed)
+                task = await created(here.studio, make_request(**KONTEXT, image=text), files_allowed=files_allowed)
                 assert task.request.image == f"{first.id}.1"
                 await here.studio.wait_for_new(task, 900)
         error = await refusal(here, **KONTEXT, image=path.replace(first.id[-3:], "xxx"))
@@ -373,7 +373,7 @@ async def test_a_copy_in_an_allowed_folder_is_the_images_id_as_well(tmp_path: Pa
     folder = tmp_path / "pictures"
     async with make_wide_environment(tmp_path, services=["bfl", "journeyapi"], JOURNEY_MCP_IMAGE_DIRS=folder) as here:
         first = await own(here)
-        task = await created(here.studio, wish(**KONTEXT, image=first.images[0].path))
+        task = await created(here.studio, make_request(**KONTEXT, image=first.images[0].path))
         assert task.request.image == f"{first.id}.1"
 
 
@@ -384,7 +384,7 @@ async def test_a_copy_that_is_deleted_in_this_moment_is_no_fault(tmp_path: Path)
         settings = here.studio.settings
         async with open_store(settings.resolved_database_url()) as store:
             finder = ImageFinder(Journal(store, here.clock), (), tmp_path, here.studio.safe_http)
-            found = await finder.find(wish(**KONTEXT, image=f"{first.id}.1"), LOCAL, files_allowed=True)
+            found = await finder.find(make_request(**KONTEXT, image=f"{first.id}.1"), LOCAL, files_allowed=True)
             Path(first.images[0].path or "").unlink()
             (source,) = (await found.read()).sources
         assert (source.content, source.url) == (None, first.images[0].url)
@@ -394,10 +394,12 @@ async def test_the_lookup_of_our_own_urls_is_bounded(tmp_path: Path) -> None:
     """One statement for all images of a call, by the index of the principal, and none without a URL."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         with statements("LIKE") as asked:
-            await created(here.studio, wish(**KONTEXT, image=data_uri(picture())))
+            await created(here.studio, make_request(**KONTEXT, image=data_uri(picture())))
             assert asked == []
             urls = tuple(f"https://example.com/{n}.png" for n in range(3))
-            await created(here.studio, wish(**{**KONTEXT, "model": "flux-2-pro"}, image=URL, reference_images=urls))
+            await created(
+                here.studio, make_request(**{**KONTEXT, "model": "flux-2-pro"}, image=URL, reference_images=urls)
+            )
         assert len(asked) == 1
         assert "LIMIT" in asked[0][0]
 

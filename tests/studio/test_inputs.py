@@ -232,10 +232,10 @@ async def test_what_cannot_be_used_is_told_before_anything_is_sent(
 async def test_over_http_a_path_is_refused(tmp_path: Path) -> None:
     """It would be a path of the server's machine."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
-        from support import wish  # noqa: PLC0415
+        from support import make_request  # noqa: PLC0415
 
         with pytest.raises(InvalidRequest) as raised:
-            await created(here.studio, wish(**KONTEXT, image="./cat.png"), files_allowed=False)
+            await created(here.studio, make_request(**KONTEXT, image="./cat.png"), files_allowed=False)
         assert raised.value.failure.code == "file_not_allowed"
         assert "over HTTP" in str(raised.value)
 

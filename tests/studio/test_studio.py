@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support import created, make_environment, running_studio, settings_for, until_accepted, wish
+from support import created, make_environment, make_request, running_studio, settings_for, until_accepted
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest, NotEnglish, UnknownImage
@@ -69,7 +69,7 @@ async def test_a_picture_that_is_not_there_is_refused_before_anything_is_sent(
         failed = await here.made(prompt="forbidden-in-sandbox")
         text = image.format(made=task.id, failed=failed.id)
         with pytest.raises(InvalidRequest, match=says) as raised:
-            await created(here.studio, wish(tool="edit_image", model="seededit", image=text))
+            await created(here.studio, make_request(tool="edit_image", model="seededit", image=text))
         assert raised.value.failure.next_step
         assert here.asked["imagine"] == 2
 
@@ -77,9 +77,9 @@ async def test_a_picture_that_is_not_there_is_refused_before_anything_is_sent(
 async def test_a_running_task_has_no_picture_yet(tmp_path: Path) -> None:
     """The advice is to wait for it."""
     async with make_environment(tmp_path, "submit:hang") as here:
-        task = await created(here.studio, wish(model="midjourney"))
+        task = await created(here.studio, make_request(model="midjourney"))
         with pytest.raises(UnknownImage) as raised:
-            await created(here.studio, wish(tool="edit_image", model="seededit", image=f"{task.id}.1"))
+            await created(here.studio, make_request(tool="edit_image", model="seededit", image=f"{task.id}.1"))
         assert "until it has succeeded" in (raised.value.failure.next_step or "")
 
 
@@ -90,16 +90,16 @@ async def test_a_dead_link_is_refused_before_anything_is_sent(tmp_path: Path) ->
         edited = await here.made(tool="edit_image", model="flux-kontext-pro", image=f"{first.id}.1")
         here.clock.shift_calendar(15 * 86400)
         with pytest.raises(UnknownImage, match="expired"):
-            await created(here.studio, wish(tool="edit_image", model="seededit", image=f"{edited.id}.1"))
+            await created(here.studio, make_request(tool="edit_image", model="seededit", image=f"{edited.id}.1"))
 
 
 async def test_a_model_by_another_name_is_the_same_call(tmp_path: Path) -> None:
     """It joins the task of the model's own name, and a task of its own says how the name was read."""
     async with make_environment(tmp_path, "submit:hang") as here:
-        made = (await here.studio.create(wish(model="Midjourney v7"))).task
+        made = (await here.studio.create(make_request(model="Midjourney v7"))).task
         assert made.request.model == "midjourney"
         assert "model='Midjourney v7' was read as midjourney." in made.notices
-        assert (await here.studio.create(wish(model="midjourney"))).task.id == made.id
+        assert (await here.studio.create(make_request(model="midjourney"))).task.id == made.id
 
 
 async def test_another_principal_sees_nothing(tmp_path: Path) -> None:
@@ -110,7 +110,9 @@ async def test_another_principal_sees_nothing(tmp_path: Path) -> None:
         assert await here.studio.newest(principal="somebody else") == []
         with pytest.raises(UnknownImage):
             await created(
-                here.studio, wish(tool="edit_image", model="seededit", image=f"{task.id}.1"), principal="somebody else"
+                here.studio,
+                make_request(tool="edit_image", model="seededit", image=f"{task.id}.1"),
+                principal="somebody else",
             )
 
 
@@ -121,11 +123,14 @@ async def test_a_prompt_that_is_not_english_is_refused_for_a_model_that_needs_it
         with pytest.raises(NotEnglish) as raised:
             await created(
                 here.studio,
-                wish(tool="edit_image", model="flux-kontext-pro", image=picture, prompt="把天空变成绿色，其余保持不变"),
+                make_request(
+                    tool="edit_image", model="flux-kontext-pro", image=picture, prompt="把天空变成绿色，其余保持不变"
+                ),
             )
         assert "Translate" in (raised.value.failure.next_step or "")
         doubtful = await created(
-            here.studio, wish(tool="edit_image", model="flux-kontext-pro", image=picture, prompt="himmel grün machen")
+            here.studio,
+            make_request(tool="edit_image", model="flux-kontext-pro", image=picture, prompt="himmel grün machen"),
         )
         assert any("may not be English" in str(notice) for notice in doubtful.notices)
 
@@ -133,7 +138,7 @@ async def test_a_prompt_that_is_not_english_is_refused_for_a_model_that_needs_it
 async def test_any_number_of_callers_cause_one_poll(tmp_path: Path) -> None:
     """Thirty wait for one task; the provider is asked as if it were one."""
     async with make_environment(tmp_path) as here:
-        task = await created(here.studio, wish(model="midjourney"))
+        task = await created(here.studio, make_request(model="midjourney"))
         ends: list[Task] = []
 
         async def wait() -> None:
@@ -149,7 +154,7 @@ async def test_any_number_of_callers_cause_one_poll(tmp_path: Path) -> None:
 async def test_several_tasks_are_asked_for_together(tmp_path: Path) -> None:
     """Polls that are due at the same time share one `/fetch-many`."""
     async with make_environment(tmp_path, plan="enterprise") as here:
-        tasks = [await created(here.studio, wish(model="flux-schnell")) for _ in range(8)]
+        tasks = [await created(here.studio, make_request(model="flux-schnell")) for _ in range(8)]
         found = await here.studio.fetch([task.id for task in tasks], seconds=900)
         assert {task.status for task in found.values()} == {Status.SUCCEEDED}
         assert here.asked["fetch"] + here.asked["fetch_many"] < 8
@@ -161,7 +166,7 @@ async def test_waiting_for_any_returns_with_the_first_that_ends(tmp_path: Path) 
     async with make_environment(tmp_path, "submit:hang") as here:
         slow = await here.accepted(model="midjourney")
         done = await here.made()
-        quick = await created(here.studio, wish(model="flux-schnell"))
+        quick = await created(here.studio, make_request(model="flux-schnell"))
         found = await here.studio.fetch([slow.id, done.id, quick.id], seconds=900, wait_for="any")
         assert [found[t.id].status for t in (slow, done, quick)] == [
             Status.RUNNING,
@@ -175,7 +180,7 @@ async def test_waiting_for_any_returns_with_the_first_that_ends(tmp_path: Path) 
 async def test_not_waiting_returns_with_the_first_answer(tmp_path: Path) -> None:
     """`wait_s` 0: accepted, with the provider's id, not finished."""
     async with make_environment(tmp_path) as here:
-        task = await here.studio.wait_for_new(await created(here.studio, wish(model="midjourney")), 0)
+        task = await here.studio.wait_for_new(await created(here.studio, make_request(model="midjourney")), 0)
         assert (task.status, task.submission) == (Status.RUNNING, Submission.ACCEPTED)
         assert task.prediction_id
 
@@ -188,7 +193,7 @@ async def test_a_wait_gives_signs_of_life_that_strictly_increase(tmp_path: Path)
         async def report(progress: float, message: str) -> None:
             seen.append((here.studio.now(), progress, message))
 
-        task = await created(here.studio, wish(model="midjourney"))
+        task = await created(here.studio, make_request(model="midjourney"))
         await here.studio.wait_for_new(task, 60, report)
         values = [progress for _, progress, _ in seen]
         assert values == sorted(set(values))
@@ -234,7 +239,7 @@ async def test_the_work_goes_on_where_the_last_process_stopped(tmp_path: Path) -
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with running_studio(settings) as studio:
-            task = await until_accepted(studio, await created(studio, wish(model="midjourney")))
+            task = await until_accepted(studio, await created(studio, make_request(model="midjourney")))
         async with running_studio(settings) as studio:
             found = (await studio.fetch([task.id], seconds=900))[task.id]
             assert found.status is Status.SUCCEEDED

@@ -92,11 +92,11 @@ class Account(Service[Order]):
 
     def accept(self, request: Request, order: Order, faults: tuple[Fault, ...]) -> Prediction:
         """Create and charge the prediction."""
-        sandbox, model, wish = self.sandbox, order.model, order.wish
+        sandbox, model, parsed = self.sandbox, order.model, order.request
         failure = find(faults, "fail_task")
-        is_blocked = sandbox.settings.blocked_word in wish.prompt
+        is_blocked = sandbox.settings.blocked_word in parsed.prompt
         now, rolled = sandbox.now(), sandbox.dice.getrandbits(32)
-        seed = rolled if wish.seed is None else wish.seed
+        seed = rolled if parsed.seed is None else parsed.seed
         starts_at = now + sandbox.settings.shortened(self.settings.boot_s)
         deadline_s = order.timing.deadline_s
         prediction = Prediction(
@@ -117,7 +117,7 @@ class Account(Service[Order]):
             seed=seed,
             images=_images(order, seed, None),
             failure=(failure and failure.error) or (_BLOCKED if is_blocked else None),
-            is_held=wish.source is not None or find(faults, "hang") is not None,
+            is_held=parsed.source is not None or find(faults, "hang") is not None,
         ).ending_at(starts_at + sandbox.settings.shortened(sandbox.dice.uniform(*model.seconds)))
         self.balance -= prediction.charged
         sandbox.tasks.put(prediction)
@@ -132,9 +132,9 @@ class Account(Service[Order]):
         """Return the prediction when the picture to edit is here; it fails if there is none."""
         # accept() has made it
         prediction, source, failure = cast("Prediction", task), None, task.failure
-        if order.wish.source is not None:
+        if order.request.source is not None:
             try:
-                source = await self.bring(request, order.wish.source)
+                source = await self.bring(request, order.request.source)
             except SourceError as error:
                 failure = failure or f"Could not fetch the input image: {error}"
         prediction = cast("Prediction", self.sandbox.tasks.find(task.task_id) or prediction)
@@ -175,7 +175,7 @@ class Account(Service[Order]):
         prediction = replace(
             prediction,
             images=_images(order, prediction.seed, source),
-            kept_bytes=len(source or b"") + len(order.wish.source or ""),
+            kept_bytes=len(source or b"") + len(order.request.source or ""),
             is_held=find(faults, "hang") is not None,
         ).within_deadline()
         # the picture's server may take its time, which no deadline counts
@@ -201,7 +201,7 @@ class Account(Service[Order]):
         return replace(refusal, headers=self._throttle.headers())
 
     def _price(self, order: Order) -> float:
-        return self.settings.prices.get(order.model.name, order.model.price) * order.wish.count
+        return self.settings.prices.get(order.model.name, order.model.price) * order.request.count
 
 
 def led_astray(told: Mapping[str, Any], faults: tuple[Fault, ...]) -> dict[str, Any]:
@@ -213,22 +213,22 @@ def led_astray(told: Mapping[str, Any], faults: tuple[Fault, ...]) -> dict[str, 
 
 def _images(order: Order, seed: int, source: bytes | None) -> dict[str, RenderSpec]:
     """Return what is drawn: edits of the source, or pictures from nothing."""
-    wish = order.wish
+    parsed = order.request
     return {
-        f"out-{variant}.{wish.image_format}": _render_spec(order, seed, source, variant)
-        for variant in range(wish.count)
+        f"out-{variant}.{parsed.image_format}": _render_spec(order, seed, source, variant)
+        for variant in range(parsed.count)
     }
 
 
 def _render_spec(order: Order, seed: int, source: bytes | None, variant: int) -> RenderSpec:
-    wish = order.wish
+    parsed = order.request
     common: dict[str, Any] = {
-        "prompt": wish.prompt,
+        "prompt": parsed.prompt,
         "model": order.model.name,
         "seed": seed,
-        "image_format": wish.image_format,
+        "image_format": parsed.image_format,
         "variant": variant,
     }
     if source is None:
-        return Scene(size=wish.size, **common)
-    return Edit(source=source, ratio=wish.ratio, **common)
+        return Scene(size=parsed.size, **common)
+    return Edit(source=source, ratio=parsed.ratio, **common)

@@ -16,7 +16,7 @@ LARGEST_SIDE_PX = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
-class WaitRequest:
+class ParsedRequest:
     """What an accepted input asks for."""
 
     prompt: str
@@ -43,13 +43,13 @@ def input_faults(told: Mapping[str, Any], model: Model, settings: ReplicateSetti
     return faults or [*_data_uri_faults(told, model, settings), *_safety_faults(told, model)]
 
 
-def read_request(told: Mapping[str, Any], model: Model) -> WaitRequest:
+def read_request(told: Mapping[str, Any], model: Model) -> ParsedRequest:
     """Read an input without faults."""
     # fields that are let pass unread may hold anything
     filled = {item.name: told.get(item.name, item.default) for item in model.inputs}
     # words like match_input_image are no shape
     ratio = read_ratio(str(filled.get("aspect_ratio")))
-    return WaitRequest(
+    return ParsedRequest(
         prompt=filled["prompt"] or "",
         ratio=ratio,
         size=_size(filled) or fit(ratio or (1, 1), LONG_SIDE_PX),

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from journey_mcp.sandbox.replicate.flavours import Flavour
-from journey_mcp.sandbox.replicate.inputs import WaitRequest, input_faults, read_request
+from journey_mcp.sandbox.replicate.inputs import ParsedRequest, input_faults, read_request
 from journey_mcp.sandbox.replicate.models import MODELS, VERSIONS, Model, extra_model
 from journey_mcp.sandbox.replicate.settings import ReplicateSettings
 
@@ -50,7 +50,7 @@ class Order:
     model: Model
     told: Mapping[str, Any]
     """The input as it came."""
-    wish: WaitRequest
+    request: ParsedRequest
     timing: Timing
     hook: Hook | None
 
@@ -105,7 +105,7 @@ def read_order(
         hook = None if faults else _read_hook(body)
     if faults:
         raise InvalidError("\n".join(f"- {fault}" for fault in faults))
-    return Order(model=model, told=told, wish=read_request(told, model), timing=timing, hook=hook)
+    return Order(model=model, told=told, request=read_request(told, model), timing=timing, hook=hook)
 
 
 def accepts_key(header: str | None, settings: ReplicateSettings) -> bool:

@@ -15,7 +15,7 @@ from journey_mcp.sandbox.inputs import InputImages, UnreadableInput, bring_all
 from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
 from journey_mcp.sandbox.state import Sandbox
 from journey_mcp.sandbox.tasks import Task
-from journey_mcp.sandbox.vtrix.requests import ValidationError, WaitRequest, check_images, read_request
+from journey_mcp.sandbox.vtrix.requests import ParsedRequest, ValidationError, check_images, read_request
 
 ENDPOINTS = ("generation", "task")
 """The names of its endpoints in the ledger."""
@@ -35,13 +35,13 @@ _ERROR_FORMS: Mapping[str, Callable[[str], Any]] = {
 class Order:
     """An accepted request, its pictures brought."""
 
-    wish: WaitRequest
+    parsed: ParsedRequest
     images: InputImages
 
     @property
     def price_usd(self) -> Decimal:
         """What all its pictures cost."""
-        return self.wish.model.price_usd * self.wish.count
+        return self.parsed.model.price_usd * self.parsed.count
 
 
 class Vtrix(Service[Order]):
@@ -94,16 +94,16 @@ class Vtrix(Service[Order]):
         if body is None:
             raise Refused(self.error(400, "a JSON object is required"))
         try:
-            wish = read_request(body, self._settings)
+            parsed = read_request(body, self._settings)
             images = await bring_all(
-                self.sandbox, wish.images, wish.parameters, limit_bytes=wish.model.pictures_limit_bytes
+                self.sandbox, parsed.images, parsed.parameters, limit_bytes=parsed.model.pictures_limit_bytes
             )
-            check_images(images, wish.model)
+            check_images(images, parsed.model)
         except ValidationError as error:
             raise Refused(self.error(400, str(error))) from error
         except UnreadableInput as error:
             raise Refused(self.error(400, f"{error.name}: {error.message}")) from error
-        order = Order(wish=wish, images=images)
+        order = Order(parsed=parsed, images=images)
         self.settle()
         limit = self._settings.tasks_at_once
         if limit is not None and self.sandbox.tasks.running_of(self.name) >= limit:
@@ -114,23 +114,23 @@ class Vtrix(Service[Order]):
 
     def accept(self, request: Request, order: Order, faults: tuple[Fault, ...]) -> Task:
         """Create and charge the task."""
-        sandbox, wish = self.sandbox, order.wish
+        sandbox, parsed = self.sandbox, order.parsed
         failure = find(faults, "fail_task")
-        is_blocked = sandbox.settings.blocked_word in wish.prompt
-        now, seed = sandbox.now(), wish.told.get("seed")
+        is_blocked = sandbox.settings.blocked_word in parsed.prompt
+        now, seed = sandbox.now(), parsed.told.get("seed")
         # -1 asks for any seed, as none does
         seed = seed if isinstance(seed, int) and seed >= 0 else sandbox.dice.getrandbits(32)
         task = Task(
             task_id=sandbox.new_id(),
             service=self.name,
             kind="generation",
-            model=wish.model.model_id,
+            model=parsed.model.model_id,
             origin=origin_of(request),
             accepted_at=now,
-            ends_at=now + sandbox.settings.shortened(sandbox.dice.uniform(*wish.model.seconds)),
+            ends_at=now + sandbox.settings.shortened(sandbox.dice.uniform(*parsed.model.seconds)),
             charged=float(order.price_usd),
             seed=seed,
-            images=wish.recipes(order.images, seed),
+            images=parsed.recipes(order.images, seed),
             failure=(failure and failure.error) or (_BLOCKED if is_blocked else None) or order.images.failure,
             is_held=find(faults, "hang") is not None,
             kept_bytes=order.images.size_bytes,

@@ -26,7 +26,7 @@ class ValidationError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WaitRequest:
+class ParsedRequest:
     """The good parameters of a request, before its pictures are here."""
 
     model: Model
@@ -120,7 +120,7 @@ class WaitRequest:
             yield from (part for part in content if isinstance(part, dict)) if isinstance(content, list) else ()
 
 
-def read_request(body: Mapping[str, Any], settings: VtrixSettings) -> WaitRequest:
+def read_request(body: Mapping[str, Any], settings: VtrixSettings) -> ParsedRequest:
     """Read a body of the generation endpoint. Raises ValidationError with the first thing that is wrong."""
     model = _model(body.get("model"), settings)
     told = _params(body, settings)
@@ -133,11 +133,11 @@ def read_request(body: Mapping[str, Any], settings: VtrixSettings) -> WaitReques
         raise ValidationError(f"{problem.name}: {problem.message}")
     if model.one_of and not any(told.get(name) for name in model.one_of):
         raise ValidationError(f"{' or '.join(model.one_of)}: Field required")
-    wish = WaitRequest(model=model, told={name: value for name, value in told.items() if value is not None})
+    request = ParsedRequest(model=model, told={name: value for name, value in told.items() if value is not None})
     fewest, most = model.pixels
-    if wish.size and not fewest <= wish.size[0] * wish.size[1] <= most:
+    if request.size and not fewest <= request.size[0] * request.size[1] <= most:
         raise ValidationError(f"size: a picture has {fewest} to {most} pixels")
-    return wish
+    return request
 
 
 def check_images(images: InputImages, model: Model) -> None:
