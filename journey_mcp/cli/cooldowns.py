@@ -5,8 +5,9 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from journey_mcp.core.clock import Clock, timestamp
+from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import SetupError
+from journey_mcp.core.text import timestamp
 from journey_mcp.engine.cooldowns import by_name
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load

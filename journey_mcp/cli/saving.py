@@ -8,9 +8,9 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from journey_mcp.core.clock import timestamp
 from journey_mcp.core.errors import InvalidArguments, JourneyError, SetupError, UpstreamError
 from journey_mcp.core.images import OutputImage
+from journey_mcp.core.text import timestamp
 from journey_mcp.media import transcode
 from journey_mcp.media.blobs import read_copy
 from journey_mcp.media.containers import NotAnImage

@@ -1,28 +1,8 @@
 """Time, passed in: so that tests can let it run faster, and nothing else reads it."""
 
-import math
 import time
-from datetime import UTC, datetime
 
 import anyio
-
-
-def timestamp(seconds: float) -> str:
-    """A moment of the Unix epoch as people and models read it, such as 2026-11-21T10:00:00Z."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def duration(seconds: float) -> str:
-    """A length of time as people say it, rounded up: 45 s, 12 min, 23 h 40 min, 3 days."""
-    if seconds < 120:  # noqa: PLR2004  # two minutes
-        return f"{math.ceil(seconds)} s"
-    minutes = math.ceil(seconds / 60)
-    hours, rest = divmod(minutes, 60)
-    if not hours:
-        return f"{minutes} min"
-    if hours < 48:  # noqa: PLR2004  # two days
-        return f"{hours} h {rest} min" if rest else f"{hours} h"
-    return f"{math.ceil(minutes / 1440)} days"
 
 
 class Clock:

@@ -11,19 +11,12 @@ The branches are the choices a caller has, not our modules:
 
 A class carries its public `code`, whether the same call may succeed later, and whether money may have
 been spent; `docs/errors.md` is generated from these classes. Text that came from an upstream reaches a
-message only through `quoted`.
+message only through `core.text.quoted`.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
-from urllib.parse import quote
-
-_UPSTREAM_TEXT_LIMIT = 300
-_EXAMINED = 10
-"""So many times the characters that are shown are cleaned: an upstream may send megabytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -322,43 +315,3 @@ def all_errors() -> Iterator[type[JourneyError]]:
             yield from walk(child)
 
     return walk(JourneyError)
-
-
-def quoted(text: object, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
-    """Text of an upstream as data: cleaned, and in quotes that it cannot end itself."""
-    return f'"{cleaned(str(text).replace(chr(34), chr(39)), limit)}"'
-
-
-def cleaned(text: str, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
-    """One line without control or invisible characters, capped. Of a long text only the start is looked at."""
-    start = text[: _EXAMINED * limit]
-    kept = "".join(" " if c.isspace() else c for c in start if c.isspace() or _is_visible(c))
-    line = re.sub(r" +", " ", kept).strip()
-    return f"{line[: limit - 1]}…" if len(line) > limit or len(text) > len(start) else line
-
-
-def encoded_id(id_: str) -> str:
-    """An id of a provider's in a narrow alphabet, anything else percent-encoded: nothing that could be read as text."""
-    return quote(id_, safe="-._~%:/@!$&*+,;=")
-
-
-_IGNORABLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800"
-    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
-"""Default_Ignorable_Code_Point, which no font shows and instructions can hide in, and the empty Braille cell."""
-
-
-def has_visible_text(text: str) -> bool:
-    """Return whether a reader sees more of it than punctuation; a character newer than this Python's tables counts."""
-    return any(not c.isspace() and _is_drawn(c) and unicodedata.category(c)[0] != "P" for c in text)
-
-
-def _is_drawn(character: str) -> bool:
-    # Cc control, Cf format, Co private use, Cs surrogates
-    return unicodedata.category(character) not in {"Cc", "Cf", "Co", "Cs"} and not _IGNORABLE.match(character)
-
-
-def _is_visible(character: str) -> bool:
-    # Cn unassigned
-    return _is_drawn(character) and unicodedata.category(character) != "Cn"

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from journey_mcp.core.clock import duration, timestamp
 from journey_mcp.core.errors import NotConfirmed, OverBudget
 from journey_mcp.core.limits import (
     PERIODS,
@@ -20,6 +19,7 @@ from journey_mcp.core.limits import (
     parse_limits,
 )
 from journey_mcp.core.tasks import Charges, Cost, Task, Unit
+from journey_mcp.core.text import duration, timestamp
 from journey_mcp.registry import Catalog, Offer
 from journey_mcp.settings import Settings
 from journey_mcp.store import Store

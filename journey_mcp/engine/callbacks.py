@@ -6,10 +6,10 @@ A webhook is a second road: for the answer that a creating request lost, and in 
 import hashlib
 from dataclasses import dataclass, replace
 
-from journey_mcp.core.clock import timestamp
 from journey_mcp.core.errors import Failure
 from journey_mcp.core.requests import Webhook
 from journey_mcp.core.tasks import Submission, Task
+from journey_mcp.core.text import timestamp
 from journey_mcp.providers import Account
 from journey_mcp.providers.http import SUBMIT_WITHIN_S
 

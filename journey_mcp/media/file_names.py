@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from urllib.parse import unquote
 
-from journey_mcp.core.errors import cleaned
+from journey_mcp.core.text import cleaned
 
 _FILE_URL = re.compile(r"file:(?://(?P<host>[^/\\]*))?(?P<path>.*)", re.IGNORECASE | re.DOTALL)
 _WINDOWS_DRIVE = re.compile(r"/[A-Za-z]:")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from platformdirs import user_downloads_path, user_pictures_path
 
-from journey_mcp.core.errors import quoted
 from journey_mcp.core.notices import Notice
+from journey_mcp.core.text import quoted
 from journey_mcp.media.file_names import look_alikes, nearest, spellings
 
 FOLDERS_SETTING = "JOURNEY_MCP_IMAGE_DIRS"

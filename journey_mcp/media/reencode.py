@@ -16,8 +16,8 @@ from typing import Any, cast
 
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
-from journey_mcp.core.errors import cleaned
 from journey_mcp.core.notices import Notice
+from journey_mcp.core.text import cleaned
 from journey_mcp.media.containers import (
     MAX_PIXELS,
     NAMES,

@@ -19,8 +19,9 @@ import anyio
 from anyio import to_thread
 
 from journey_mcp.core.clock import Clock
-from journey_mcp.core.errors import NotSubmitted, SetupError, cleaned
+from journey_mcp.core.errors import NotSubmitted, SetupError
 from journey_mcp.core.notices import Notice
+from journey_mcp.core.text import cleaned
 from journey_mcp.media import worker_protocol
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.transcode import FORMATS, MAX_BYTES, ImageData, Limits, check_bytes

@@ -21,8 +21,8 @@ import anyio
 import httpx2
 from anyio import to_thread
 
-from journey_mcp.core.errors import quoted
 from journey_mcp.core.redaction import without_userinfo
+from journey_mcp.core.text import quoted
 from journey_mcp.net import certificates, socks
 
 TRUSTED_HOSTS_SETTING = "JOURNEY_MCP_TRUSTED_HOSTS"

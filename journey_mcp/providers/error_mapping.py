@@ -13,9 +13,9 @@ from journey_mcp.core.errors import (
     Refused,
     SubmissionUnconfirmed,
     UpstreamError,
-    quoted,
 )
 from journey_mcp.core.tasks import Prediction
+from journey_mcp.core.text import quoted
 from journey_mcp.providers import Account
 from journey_mcp.providers.http import Answer, ExchangeBroken, Later
 

@@ -13,8 +13,9 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
-from journey_mcp.core.errors import SetupError, Unreachable, UpstreamError, quoted
+from journey_mcp.core.errors import SetupError, Unreachable, UpstreamError
 from journey_mcp.core.redaction import Redactor, redactor_of, without_userinfo
+from journey_mcp.core.text import quoted
 from journey_mcp.net import certificates, socks
 
 Result = TypeVar("Result")
@@ -233,7 +234,7 @@ def read_json(raw: bytes, secrets: Sequence[str]) -> Any:
 def read_id(value: Any) -> str | None:
     """An id of a provider's, as it is: up to 200 printable characters without blanks; anything else is none.
 
-    What is paid is asked for by it, whatever it is made of. It is shown as `errors.encoded_id` makes it.
+    What is paid is asked for by it, whatever it is made of. It is shown as `core.text.encoded_id` makes it.
     """
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     return text if text.isprintable() and " " not in text and 0 < len(text) <= _LONGEST_ID else None

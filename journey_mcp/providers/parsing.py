@@ -6,9 +6,10 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, NamedTuple
 
-from journey_mcp.core.errors import Failure, GenerationFailed, quoted
+from journey_mcp.core.errors import Failure, GenerationFailed
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.notices import Notice
+from journey_mcp.core.text import quoted
 from journey_mcp.providers.http import read_url
 
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{0,30})?(e[+-]?[0-9]{1,3})?", re.IGNORECASE)

@@ -11,9 +11,10 @@ from urllib.parse import quote
 
 import httpx2
 
-from journey_mcp.core.errors import JourneyError, OutOfCredits, Refused, quoted
+from journey_mcp.core.errors import JourneyError, OutOfCredits, Refused
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.tasks import Cost, Handle, Prediction, Status
+from journey_mcp.core.text import quoted
 from journey_mcp.providers import Account
 from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
 from journey_mcp.providers.http import ASK_WITHIN_S, Answer, bearer, exchange, read_id

@@ -15,11 +15,11 @@ from journey_mcp.core.errors import (
     UnreadablePrompt,
     UnsupportedOption,
     UnsupportedValue,
-    has_visible_text,
 )
 from journey_mcp.core.images import AspectRatio
 from journey_mcp.core.notices import AnyNotice, Notice
 from journey_mcp.core.requests import ImageRequest, Tool
+from journey_mcp.core.text import has_visible_text
 from journey_mcp.registry import Catalog, Offer, Parameter, can_serve
 from journey_mcp.routing import aspect_ratios, model_names, switches
 

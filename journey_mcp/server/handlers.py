@@ -9,10 +9,11 @@ from typing import Any
 import mcp_types as types
 from mcp.server import ServerRequestContext
 
-from journey_mcp.core.errors import InternalError, JourneyError, UnknownTask, cleaned
+from journey_mcp.core.errors import InternalError, JourneyError, UnknownTask
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.requests import Tool
 from journey_mcp.core.tasks import Status, Task
+from journey_mcp.core.text import cleaned
 from journey_mcp.engine.budget import Confirm
 from journey_mcp.engine.waiting import Report
 from journey_mcp.server import tool_results

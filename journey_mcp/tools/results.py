@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from journey_mcp.core.clock import duration, timestamp
-from journey_mcp.core.errors import Failure, cleaned, encoded_id
+from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.core.redaction import redactor_of
 from journey_mcp.core.tasks import Status, Task
+from journey_mcp.core.text import cleaned, duration, encoded_id, timestamp
 from journey_mcp.tools.availability import Availability
 
 _PROMPT_START = 80

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from journey_mcp.core.errors import cleaned, quoted
 from journey_mcp.core.redaction import SHOWN, Redactor, redactor_of, secrets_in, without_userinfo
+from journey_mcp.core.text import cleaned, quoted
 
 KEY = "japi_live_0123456789abcdEF"
 PRINTABLE = st.characters(min_codepoint=0x21, max_codepoint=0x7E)

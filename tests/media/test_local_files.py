@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from journey_mcp.core.errors import quoted
+from journey_mcp.core.text import quoted
 from journey_mcp.media.file_names import spellings
 from journey_mcp.media.local_files import NotAllowed, Unreadable, allowed_folders, content, locate, looks_like_path
 

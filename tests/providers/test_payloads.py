@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from journey_mcp import registry
-from journey_mcp.core.errors import encoded_id
 from journey_mcp.core.images import InputImage
 from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.core.text import encoded_id
 from journey_mcp.providers.http import read_id, read_url
 from journey_mcp.providers.parsing import (
     generation_failure,

@@ -11,7 +11,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from journey_mcp.core.errors import InvalidArguments, quoted
+from journey_mcp.core.errors import InvalidArguments
+from journey_mcp.core.text import quoted
 from journey_mcp.handshake.lines import MAX_BYTES, Overlong
 from journey_mcp.server.transports import frames
 from journey_mcp.server.transports.bodies import Bodies, TooMuchAtOnceError

@@ -1,0 +1,69 @@
+"""Text for people and models: quoted upstream text, visible characters, timestamps and durations."""
+
+import math
+import re
+import unicodedata
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+_UPSTREAM_TEXT_LIMIT = 300
+_EXAMINED = 10
+"""So many times the characters that are shown are cleaned: an upstream may send megabytes."""
+
+
+def quoted(text: object, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
+    """Text of an upstream as data: cleaned, and in quotes that it cannot end itself."""
+    return f'"{cleaned(str(text).replace(chr(34), chr(39)), limit)}"'
+
+
+def cleaned(text: str, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
+    """One line without control or invisible characters, capped. Of a long text only the start is looked at."""
+    start = text[: _EXAMINED * limit]
+    kept = "".join(" " if c.isspace() else c for c in start if c.isspace() or _is_visible(c))
+    line = re.sub(r" +", " ", kept).strip()
+    return f"{line[: limit - 1]}…" if len(line) > limit or len(text) > len(start) else line
+
+
+def encoded_id(id_: str) -> str:
+    """An id of a provider's in a narrow alphabet, anything else percent-encoded: nothing that could be read as text."""
+    return quote(id_, safe="-._~%:/@!$&*+,;=")
+
+
+_IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Default_Ignorable_Code_Point, which no font shows and instructions can hide in, and the empty Braille cell."""
+
+
+def has_visible_text(text: str) -> bool:
+    """Return whether a reader sees more of it than punctuation; a character newer than this Python's tables counts."""
+    return any(not c.isspace() and _is_drawn(c) and unicodedata.category(c)[0] != "P" for c in text)
+
+
+def _is_drawn(character: str) -> bool:
+    # Cc control, Cf format, Co private use, Cs surrogates
+    return unicodedata.category(character) not in {"Cc", "Cf", "Co", "Cs"} and not _IGNORABLE.match(character)
+
+
+def _is_visible(character: str) -> bool:
+    # Cn unassigned
+    return _is_drawn(character) and unicodedata.category(character) != "Cn"
+
+
+def timestamp(seconds: float) -> str:
+    """A moment of the Unix epoch as people and models read it, such as 2026-11-21T10:00:00Z."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it, rounded up: 45 s, 12 min, 23 h 40 min, 3 days."""
+    if seconds < 120:  # noqa: PLR2004  # two minutes
+        return f"{math.ceil(seconds)} s"
+    minutes = math.ceil(seconds / 60)
+    hours, rest = divmod(minutes, 60)
+    if not hours:
+        return f"{minutes} min"
+    if hours < 48:  # noqa: PLR2004  # two days
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    return f"{math.ceil(minutes / 1440)} days"
