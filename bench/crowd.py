@@ -17,8 +17,8 @@ import anyio
 import httpx2
 
 from journey_mcp.core.clock import Clock
+from journey_mcp.core.predictions import Handle, Prediction
 from journey_mcp.core.requests import ImageRequest, PreparedRequest
-from journey_mcp.core.tasks import Handle, Prediction
 from journey_mcp.providers import Account
 from journey_mcp.providers.clients import ADAPTERS
 from journey_mcp.providers.journeyapi import JourneyApi

@@ -29,7 +29,7 @@ from support import (
 
 from journey_mcp import registry, sandbox
 from journey_mcp.core.errors import EmptyPrompt, InvalidArguments, SetupError, UnknownModel
-from journey_mcp.core.tasks import Status
+from journey_mcp.core.predictions import Status
 from journey_mcp.routing import validation
 from journey_mcp.settings import read_settings
 from journey_mcp.tools import arguments

@@ -99,7 +99,7 @@ def errors_told(*, as_json: bool) -> Iterator[None]:
         yield
     except JourneyError as failed:
         if as_json:
-            from journey_mcp.core.tasks import Status  # noqa: PLC0415
+            from journey_mcp.core.predictions import Status  # noqa: PLC0415
             from journey_mcp.tools.results import failed_object  # noqa: PLC0415  # only when it is needed
 
             result_json(failed_object(failed.failure, status=Status.FAILED.value))

@@ -22,8 +22,9 @@ from journey_mcp.core.errors import (
     Unreachable,
     UpstreamError,
 )
+from journey_mcp.core.predictions import Handle
 from journey_mcp.core.redaction import without_userinfo
-from journey_mcp.core.tasks import SANDBOX, Handle
+from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.core.urls import BaseUrl
 from journey_mcp.engine.budget import Reach, reaches
 from journey_mcp.engine.webhook_policy import SECRET_ORIGINS_SETTING, WebhookPolicy

@@ -18,8 +18,9 @@ from journey_mcp.cli.progress import bar
 from journey_mcp.cli.wording import for_people, to_person
 from journey_mcp.core.errors import InvalidArguments, JourneyError, UnknownTask
 from journey_mcp.core.images import ImageId
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import ImageRequest, Tool
-from journey_mcp.core.tasks import SANDBOX, Status, Submission, Task
+from journey_mcp.core.tasks import SANDBOX, Submission, Task
 from journey_mcp.engine.budget import ConfirmationRequest
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.registry import Catalog

@@ -9,7 +9,8 @@ from typing import Any
 import anyio
 
 from journey_mcp.cli import console
-from journey_mcp.core.tasks import SANDBOX, Unit
+from journey_mcp.core.money import Unit
+from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.engine.budget import unknown_cost
 from journey_mcp.settings import Settings
 from journey_mcp.startup import ready_settings

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from journey_mcp.core.tasks import Charges, Cost, Unit
+from journey_mcp.core.money import Charges, Cost, Unit
 
 PERIODS: Mapping[str, float | None] = {"call": 0.0, "hour": 3600.0, "day": 86400.0, "total": None}
 """Seconds; `None` is for ever."""

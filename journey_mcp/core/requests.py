@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
-from journey_mcp.core.errors import InvalidWebhook
 from journey_mcp.core.images import InputImage
-from journey_mcp.core.redaction import without_userinfo
 
 Tool = Literal["imagine", "edit_image"]
 
@@ -107,33 +104,3 @@ class PreparedRequest:
     """The one to edit first."""
     mask: InputImage | None = None
     webhook: Webhook | None = None
-
-
-def is_web_address(text: str) -> bool:
-    """HTTP or HTTPS, with a host, and nothing around it."""
-    return _has_scheme_and_host(text, {"http", "https"})
-
-
-def check_webhook_url(url: str) -> None:
-    """Refuse a webhook address that is not HTTPS.
-
-    Raises:
-        InvalidWebhook: names the address.
-    """
-    if not _has_scheme_and_host(url, {"https"}):
-        raise InvalidWebhook(f"webhook_url={without_userinfo(url)[:120]!r} is not an HTTPS URL.")
-
-
-def webhook_host(url: str) -> str:
-    """The host of a webhook address, with its port where it names one: what is slow or gone is the same there."""
-    return urlsplit(url).netloc.rpartition("@")[2].lower().removesuffix(":443")
-
-
-def _has_scheme_and_host(url: str, schemes: set[str]) -> bool:
-    if any(character.isspace() or not character.isprintable() for character in url):
-        return False
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        return False

@@ -2,37 +2,20 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 from journey_mcp.core.errors import Failure, SubmissionUnconfirmed
 from journey_mcp.core.images import OutputImage
+from journey_mcp.core.money import Charges, Cost
 from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import ImageRequest
 
 SANDBOX = "sandbox"
 """The name that results of the built-in sandbox carry in place of a provider's."""
-
-
-class Status(StrEnum):
-    """Where a task stands, for the caller. The last three are final."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELED = "canceled"
-
-    @property
-    def is_final(self) -> bool:
-        """Nothing changes any more."""
-        return self in _FINAL
-
-
-_FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
 
 
 class Submission(StrEnum):
@@ -55,53 +38,6 @@ class EqualCall(StrEnum):
     """It gets this task."""
     REFUSED = "refused"
     """It hears, for a while, that this one may have been paid."""
-
-
-Unit = Literal["credits", "usd"]
-Charges = Mapping[Unit, Decimal]
-"""Money in each unit."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cost:
-    """Money, as it is told."""
-
-    amount: Decimal
-    unit: Unit
-    source: Literal["registry", "provider"]
-    """Who told the figure: our registry's table, or the provider's answer."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Handle:
-    """What must be kept to ask a provider again."""
-
-    prediction_id: str
-    """The provider's own id, an opaque string."""
-    poll_url: str | None = None
-    """Where to ask, when the provider told an address of its own."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prediction:
-    """The provider's view of one run at one moment."""
-
-    prediction_id: str
-    status: Status
-    poll_url: str | None = None
-    """Where the provider wants to be asked, if it said so."""
-    progress: float | None = None
-    """0.0 to 1.0; `None` when the provider did not tell."""
-    images: tuple[OutputImage, ...] = ()
-    is_empty: bool = False
-    """The provider calls it finished, and gives no picture that we can read."""
-    grid_url: str | None = None
-    """The sheet that shows all images of a grid."""
-    seed: str | None = None
-    cost: Cost | None = None
-    failure: Failure | None = None
-    notices: tuple[AnyNotice, ...] = ()
-    """What the caller should know of the result; kept once it is final."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,8 @@ from journey_mcp.core.limits import (
     parse_credit_prices,
     parse_limits,
 )
-from journey_mcp.core.tasks import Charges, Cost, Task, Unit
+from journey_mcp.core.money import Charges, Cost, Unit
+from journey_mcp.core.tasks import Task
 from journey_mcp.core.text import duration, timestamp
 from journey_mcp.registry import Catalog, Offer
 from journey_mcp.settings import Settings

@@ -3,7 +3,8 @@
 import anyio
 
 from journey_mcp.core.errors import JourneyError, SetupError
-from journey_mcp.core.tasks import Handle, Status, Submission, Task
+from journey_mcp.core.predictions import Handle, Status
+from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.outcomes import Delivery
 from journey_mcp.providers import Cancels, Provider
 from journey_mcp.registry import Offer

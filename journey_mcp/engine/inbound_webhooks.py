@@ -8,7 +8,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.core.clock import Wakeup
 from journey_mcp.core.errors import SetupError, SubmissionUnconfirmed
-from journey_mcp.core.tasks import Prediction, Submission, Task
+from journey_mcp.core.predictions import Prediction
+from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.core.text import encoded_id
 from journey_mcp.engine.callbacks import token_of, unanswered
 from journey_mcp.engine.journal import LEASE_S

@@ -16,8 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import InvalidWebhook, SetupError
-from journey_mcp.core.requests import check_webhook_url, webhook_host
 from journey_mcp.core.tasks import Task
+from journey_mcp.core.urls import check_webhook_url, webhook_host
 from journey_mcp.engine.journal import LEASE_S
 from journey_mcp.engine.webhook_policy import WebhookPolicy
 from journey_mcp.net.safe_http import FetchError, SafeHttpClient

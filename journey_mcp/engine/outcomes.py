@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from journey_mcp.core.tasks import Prediction, Status, Task
+from journey_mcp.core.predictions import Prediction, Status
+from journey_mcp.core.tasks import Task
 from journey_mcp.engine.journal import Journal
 from journey_mcp.media.blobs import Blobs
 from journey_mcp.registry import Offer

@@ -13,7 +13,8 @@ from anyio.abc import TaskGroup
 
 from journey_mcp.core.clock import Wakeup
 from journey_mcp.core.errors import CredentialsRejected, JourneyError, LostUpstream, NoImage, SandboxGone, Unreachable
-from journey_mcp.core.tasks import Handle, Prediction, Status, Task
+from journey_mcp.core.predictions import Handle, Prediction, Status
+from journey_mcp.core.tasks import Task
 from journey_mcp.engine import backoff
 from journey_mcp.engine.outcomes import Delivery
 from journey_mcp.providers.clients import Upstream

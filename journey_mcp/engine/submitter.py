@@ -21,9 +21,11 @@ from journey_mcp.core.errors import (
     SubmissionUnconfirmed,
     Unreachable,
 )
+from journey_mcp.core.money import Charges, Cost
 from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.predictions import Prediction
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.core.tasks import SANDBOX, Charges, Cost, Prediction, Submission, Task
+from journey_mcp.core.tasks import SANDBOX, Submission, Task
 from journey_mcp.engine import backoff
 from journey_mcp.engine.budget import Budget
 from journey_mcp.engine.callbacks import CallbackUrls, unanswered

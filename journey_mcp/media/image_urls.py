@@ -5,7 +5,7 @@ import unicodedata
 
 import httpx2
 
-from journey_mcp.core.requests import is_web_address
+from journey_mcp.core.urls import is_web_address
 
 MAX_URL = 8192
 """Characters. Servers commonly refuse a longer URL."""

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from journey_mcp.core.predictions import Handle, Prediction
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.core.tasks import Handle, Prediction
 from journey_mcp.core.urls import BaseUrl
 from journey_mcp.registry import Offer
 from journey_mcp.registry.facts import Feature

@@ -14,8 +14,9 @@ from urllib.parse import quote, urlsplit
 import httpx2
 
 from journey_mcp.core.errors import Failure, GenerationFailed, JourneyError
+from journey_mcp.core.money import Cost
+from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.core.tasks import Cost, Handle, Prediction, Status
 from journey_mcp.core.text import quoted
 from journey_mcp.providers import Account, Balance, WebhookDelivery
 from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable

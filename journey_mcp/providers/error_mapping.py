@@ -14,7 +14,7 @@ from journey_mcp.core.errors import (
     SubmissionUnconfirmed,
     UpstreamError,
 )
-from journey_mcp.core.tasks import Prediction
+from journey_mcp.core.predictions import Prediction
 from journey_mcp.core.text import quoted
 from journey_mcp.providers import Account
 from journey_mcp.providers.http import Answer, ExchangeBroken, Later

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import httpx2
 
 from journey_mcp.core.errors import JourneyError
+from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.core.tasks import Handle, Prediction, Status
 from journey_mcp.providers import Account, Balance, WebhookDelivery
 from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
 from journey_mcp.providers.http import (

@@ -14,8 +14,8 @@ import httpx2
 
 from journey_mcp.core.errors import Failure, JourneyError, NoImage, Unreachable, UpstreamError
 from journey_mcp.core.images import InputImage
+from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.core.tasks import Handle, Prediction, Status
 from journey_mcp.core.text import quoted
 from journey_mcp.providers import Account, WebhookDelivery
 from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable

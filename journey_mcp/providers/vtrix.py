@@ -12,8 +12,9 @@ from urllib.parse import quote
 import httpx2
 
 from journey_mcp.core.errors import JourneyError, OutOfCredits, Refused
+from journey_mcp.core.money import Cost
+from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.core.tasks import Cost, Handle, Prediction, Status
 from journey_mcp.core.text import quoted
 from journey_mcp.providers import Account
 from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable

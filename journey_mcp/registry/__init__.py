@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 
 from journey_mcp.core.errors import SetupError
+from journey_mcp.core.money import Unit
 from journey_mcp.core.requests import Tool
-from journey_mcp.core.tasks import Unit
 from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 from journey_mcp.registry.files import RegistryFile, read_file, shipped_files
 

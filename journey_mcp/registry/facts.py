@@ -9,8 +9,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
+from journey_mcp.core.money import Unit
 from journey_mcp.core.requests import Tool
-from journey_mcp.core.tasks import Unit
 
 Support = Literal["none", "optional", "required", "unstated"]
 Encoding = Literal["url", "base64", "data_uri"]

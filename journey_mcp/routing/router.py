@@ -14,9 +14,9 @@ from journey_mcp.core.errors import (
     UnusableImage,
 )
 from journey_mcp.core.images import InputImage
+from journey_mcp.core.money import Cost
 from journey_mcp.core.notices import AnyNotice
 from journey_mcp.core.requests import ImageRequest, PreparedRequest
-from journey_mcp.core.tasks import Cost
 from journey_mcp.registry import Catalog, Offer
 from journey_mcp.routing import validation
 from journey_mcp.routing.language import Verdict

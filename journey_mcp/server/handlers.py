@@ -11,8 +11,9 @@ from mcp.server import ServerRequestContext
 
 from journey_mcp.core.errors import InternalError, JourneyError, UnknownTask
 from journey_mcp.core.images import ImageId
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import Tool
-from journey_mcp.core.tasks import Status, Task
+from journey_mcp.core.tasks import Task
 from journey_mcp.core.text import cleaned
 from journey_mcp.engine.budget import Confirm
 from journey_mcp.engine.waiting import Report

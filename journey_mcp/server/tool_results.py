@@ -5,7 +5,8 @@ from typing import Any
 
 import mcp_types as types
 
-from journey_mcp.core.tasks import Status, Task
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.tasks import Task
 from journey_mcp.tools import availability, results, shortening
 from journey_mcp.tools.definitions import Defaults
 

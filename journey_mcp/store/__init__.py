@@ -15,7 +15,9 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.limits import CreditPrices, Limit
-from journey_mcp.core.tasks import Charges, EqualCall, Status, Submission, Task, Unit
+from journey_mcp.core.money import Charges, Unit
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.tasks import EqualCall, Submission, Task
 from journey_mcp.store.cooldowns import CooldownTable
 from journey_mcp.store.database import Database, cause, open_database
 from journey_mcp.store.migrations import tasks

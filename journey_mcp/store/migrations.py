@@ -13,7 +13,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from journey_mcp.core.errors import SetupError
-from journey_mcp.core.requests import webhook_host
+from journey_mcp.core.urls import webhook_host
 
 metadata = sa.MetaData()
 

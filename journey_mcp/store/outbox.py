@@ -5,7 +5,8 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
-from journey_mcp.core.tasks import Status, Task
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.tasks import Task
 from journey_mcp.store.database import Database
 from journey_mcp.store.migrations import tasks
 from journey_mcp.store.rows import READ, readable

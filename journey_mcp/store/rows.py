@@ -12,9 +12,12 @@ import sqlalchemy as sa
 
 from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import OutputImage
+from journey_mcp.core.money import Charges, Cost, Unit
 from journey_mcp.core.notices import from_plain, to_plain
-from journey_mcp.core.requests import ImageRequest, webhook_host
-from journey_mcp.core.tasks import Charges, Cost, EqualCall, Status, Submission, Task, Unit
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.tasks import EqualCall, Submission, Task
+from journey_mcp.core.urls import webhook_host
 from journey_mcp.store.migrations import tasks
 
 _COST = {"cost_unit", "cost_source"}

@@ -16,9 +16,10 @@ from anyio import to_thread
 from journey_mcp.core.errors import FileNotAllowed, InvalidRequest, MalformedUrl, UnknownImage, UnusableImage
 from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.core.notices import Notice
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.redaction import without_userinfo
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import SANDBOX, Status, Task
+from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.engine.journal import Journal
 from journey_mcp.media import image_text, image_urls, local_files, transcode
 from journey_mcp.media.image_text import Data, FilePath, Given, Unusable, WebAddress, WholeTask

@@ -24,10 +24,11 @@ from journey_mcp.core.errors import (
     SubmissionUnconfirmed,
 )
 from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.redaction import redactor_of
 from journey_mcp.core.requests import ImageRequest, PreparedRequest
-from journey_mcp.core.tasks import SANDBOX, EqualCall, Status, Submission, Task, new_task_id
+from journey_mcp.core.tasks import SANDBOX, EqualCall, Submission, Task, new_task_id
 from journey_mcp.engine import deduplication, recovery
 from journey_mcp.engine.budget import Budget, Confirm, warn_of_idle_limits
 from journey_mcp.engine.callbacks import CallbackUrls, unanswered

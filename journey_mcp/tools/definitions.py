@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, Tool
-from journey_mcp.core.tasks import Status
 from journey_mcp.registry import Catalog, Parameter
 
 

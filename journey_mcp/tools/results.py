@@ -6,8 +6,9 @@ from typing import Any
 
 from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import ImageId, OutputImage
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.redaction import redactor_of
-from journey_mcp.core.tasks import Status, Task
+from journey_mcp.core.tasks import Task
 from journey_mcp.core.text import cleaned, duration, encoded_id, timestamp
 from journey_mcp.tools.availability import Availability
 

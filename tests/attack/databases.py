@@ -9,7 +9,8 @@ from support import Environment, created, make_environment, make_request
 
 from attack.attempts import Ground, Outcome
 from journey_mcp.core.errors import JourneyError, OverBudget, SetupError
-from journey_mcp.core.tasks import Status, Task
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.tasks import Task
 
 _LIMIT, _COST = 12, 4
 """Credits; an image of midjourney costs four."""

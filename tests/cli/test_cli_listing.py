@@ -15,8 +15,9 @@ from journey_mcp.cli import app
 from journey_mcp.cli.formats import gemini_schema
 from journey_mcp.cli.wording import for_people
 from journey_mcp.core.images import OutputImage
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import Status, Task
+from journey_mcp.core.tasks import Task
 from journey_mcp.registry import load
 from journey_mcp.sandbox import Running
 from journey_mcp.store import open_store

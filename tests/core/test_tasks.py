@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import AspectRatio, ImageId, OutputImage
+from journey_mcp.core.money import Charges, Cost
+from journey_mcp.core.predictions import Prediction, Status
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import Charges, Cost, Prediction, Status, Submission, Task, new_task_id
+from journey_mcp.core.tasks import Submission, Task, new_task_id
 
 REQUEST = ImageRequest(tool="imagine", prompt="p", model="m")
 NEW = Task(id="tsk_1", principal="local", request=REQUEST, provider="x", base_url="u", created_at=1.0, updated_at=1.0)

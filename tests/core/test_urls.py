@@ -15,7 +15,7 @@ from support import SERVICES, created, make_environment, make_request, running_s
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest, SetupError
-from journey_mcp.core.tasks import Handle
+from journey_mcp.core.predictions import Handle
 from journey_mcp.core.urls import BaseUrl
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.providers.bfl import BlackForestLabs

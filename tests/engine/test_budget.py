@@ -23,7 +23,7 @@ from support import (
 from journey_mcp import sandbox
 from journey_mcp.core.errors import Declined, JourneyError, NotConfirmed, OverBudget, SetupError
 from journey_mcp.core.limits import parse_amounts, parse_limits
-from journey_mcp.core.tasks import Status
+from journey_mcp.core.predictions import Status
 from journey_mcp.engine.budget import ConfirmationRequest, unknown_cost
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load

@@ -13,8 +13,8 @@ from manual_clock import until
 from support import Environment, make_environment, make_request, make_wide_environment, running_studio, until_accepted
 
 from journey_mcp.core.errors import OverBudget, PerhapsPaid
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import Status
 from journey_mcp.engine.deduplication import digest
 
 SLOW: dict[str, Any] = {"model": "midjourney", "prompt": "a red kite over the dunes"}

@@ -17,8 +17,9 @@ from manual_clock import ManualClock, until
 from support import SERVICES, environment_of, make_request, running_studio, settings_for
 
 from journey_mcp import sandbox
+from journey_mcp.core.predictions import Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.core.tasks import Prediction, Status, Submission, Task
+from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.callbacks import CallbackUrls, token_of
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.providers.clients import ADAPTERS

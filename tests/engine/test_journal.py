@@ -9,7 +9,8 @@ from manual_clock import until
 from support import Environment, created, make_environment, make_request, running_studio, settings_for
 
 from journey_mcp.core.errors import SetupError
-from journey_mcp.core.tasks import Status, Submission
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.tasks import Submission
 
 
 def execute(folder: Path, statement: str) -> None:

@@ -28,7 +28,7 @@ from support import (
 
 from engine.test_outbound_webhooks import TRUSTED, receiving
 from journey_mcp import sandbox
-from journey_mcp.core.requests import webhook_host
+from journey_mcp.core.urls import webhook_host
 
 HANG_S = 10.0
 """When a webhook without an answer is given up for now."""

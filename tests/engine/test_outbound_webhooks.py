@@ -31,7 +31,7 @@ from support import (
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidWebhook
-from journey_mcp.core.tasks import Status
+from journey_mcp.core.predictions import Status
 from journey_mcp.engine.journal import LEASE_S
 from journey_mcp.engine.webhook_policy import WebhookPolicy
 from journey_mcp.net.safe_http import FetchError

@@ -19,7 +19,8 @@ from support import (
 from engine.test_journal import hide, show
 from journey_mcp import sandbox
 from journey_mcp.core.errors import UnknownImage
-from journey_mcp.core.tasks import Status, Task
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.tasks import Task
 from journey_mcp.engine.journal import Journal
 from journey_mcp.store import open_store
 

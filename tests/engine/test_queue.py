@@ -29,7 +29,8 @@ from engine.test_journal import execute, hide, show
 from journey_mcp import sandbox
 from journey_mcp.core.concurrency import limit_at, parse_limits_at_once
 from journey_mcp.core.errors import SetupError
-from journey_mcp.core.tasks import Status, Submission, Task
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.limiter import AdaptiveLimit
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load

@@ -13,7 +13,8 @@ from manual_clock import ManualClock
 from support import created, make_environment, make_request, running_studio, settings_for, statements
 
 from journey_mcp import sandbox
-from journey_mcp.core.tasks import Status, Submission, Task
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.journal import LEASE_S, Journal
 from journey_mcp.engine.recovery import RENEW_AFTER_S, keep
 from journey_mcp.engine.worker_id import new_worker_id

@@ -23,8 +23,9 @@ from support import (
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import SetupError
+from journey_mcp.core.predictions import Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.core.tasks import Prediction, Status, Submission, Task
+from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.providers.clients import ADAPTERS
 from journey_mcp.providers.http import new_http_client

@@ -10,7 +10,7 @@ import pytest
 from support import SERVICES, created, make_environment, make_request, make_wide_environment, running_studio
 
 from journey_mcp.core.errors import JourneyError, NotConfirmed, OverBudget
-from journey_mcp.core.tasks import Status
+from journey_mcp.core.predictions import Status
 from journey_mcp.engine.budget import reaches
 from journey_mcp.registry import load
 from journey_mcp.registry.selection import catalog_of

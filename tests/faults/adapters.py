@@ -17,8 +17,9 @@ from support import environment_of
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest, JourneyError, RateLimited, Unreachable
 from journey_mcp.core.images import OutputImage
+from journey_mcp.core.predictions import Handle, Prediction
 from journey_mcp.core.requests import ImageRequest, PreparedRequest
-from journey_mcp.core.tasks import Handle, Prediction, new_task_id
+from journey_mcp.core.tasks import new_task_id
 from journey_mcp.media.blobs import Blobs
 from journey_mcp.media.workers import Workers
 from journey_mcp.net.safe_http import SafeHttpClient, Trusted

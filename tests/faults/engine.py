@@ -21,8 +21,9 @@ from starlette.routing import Route as Endpoint
 from support import SERVICES, running_studio, serving
 
 from journey_mcp.core.images import OutputImage
+from journey_mcp.core.predictions import Handle, Prediction
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.core.tasks import Handle, Prediction, Task
+from journey_mcp.core.tasks import Task
 from journey_mcp.providers.clients import ADAPTERS
 from journey_mcp.registry import Offer
 from journey_mcp.settings import read_settings

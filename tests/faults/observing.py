@@ -8,9 +8,10 @@ from manual_clock import ManualClock
 from support import created
 
 from journey_mcp.core.errors import InvalidRequest
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import Status, Submission, Task
+from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.store import Store
 from journey_mcp.studio import Studio
 

@@ -10,7 +10,7 @@ from manual_clock import ManualClock
 from PIL import Image
 from support import make_wide_environment
 
-from journey_mcp.core.tasks import Status
+from journey_mcp.core.predictions import Status
 from journey_mcp.media.blobs import Blobs
 from journey_mcp.net.safe_http import SafeHttpClient, Trusted
 

@@ -16,7 +16,7 @@ from support import Authority, created, make_request, running_studio, serving, s
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import SetupError, Unreachable
-from journey_mcp.core.tasks import Status
+from journey_mcp.core.predictions import Status
 from journey_mcp.net import socks
 from journey_mcp.net.safe_http import FetchError, SafeHttpClient, Trusted
 

@@ -31,8 +31,9 @@ from journey_mcp.core.errors import (
     UpstreamError,
 )
 from journey_mcp.core.images import InputImage, OutputImage
+from journey_mcp.core.money import Cost
+from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest, Webhook
-from journey_mcp.core.tasks import Cost, Handle, Prediction, Status
 from journey_mcp.core.urls import BaseUrl
 from journey_mcp.providers import Account, Balance, Notifies, WebhookDelivery
 from journey_mcp.providers.bfl import (

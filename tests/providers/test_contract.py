@@ -40,8 +40,8 @@ from journey_mcp.core.errors import (
     UpstreamError,
 )
 from journey_mcp.core.images import InputImage
+from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.core.tasks import Handle, Prediction, Status
 from journey_mcp.providers import Cancels, Notifies, Provider, TellsBalance, Uploads
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.providers.clients import ADAPTERS

@@ -13,8 +13,9 @@ from strange import HIDDEN, HOSTILE_URLS, ORDER, URL, hostile_values
 from support import SERVICES, client_of, environment_of
 
 from journey_mcp import sandbox
+from journey_mcp.core.predictions import Prediction
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import Prediction, Task
+from journey_mcp.core.tasks import Task
 from journey_mcp.providers import bfl, journeyapi, replicate, vtrix
 from journey_mcp.settings import read_settings
 from journey_mcp.tools.results import as_text, task_object

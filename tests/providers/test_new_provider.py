@@ -15,8 +15,8 @@ from starlette.routing import Route
 from support import client_of, make_request, serving
 
 from journey_mcp.core.errors import JourneyError, UnknownModel
+from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.core.tasks import Handle, Prediction, Status
 from journey_mcp.providers import Account
 from journey_mcp.providers.clients import ADAPTERS
 from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable

@@ -30,8 +30,8 @@ from journey_mcp.core.errors import (
     UpstreamError,
 )
 from journey_mcp.core.images import InputImage, OutputImage
+from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest, Webhook
-from journey_mcp.core.tasks import Handle, Prediction, Status
 from journey_mcp.core.urls import BaseUrl
 from journey_mcp.providers import Account, Uploads, WebhookDelivery
 from journey_mcp.providers.http import Answer, new_http_client, read_url

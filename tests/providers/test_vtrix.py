@@ -27,8 +27,9 @@ from journey_mcp.core.errors import (
     UpstreamError,
 )
 from journey_mcp.core.images import InputImage, OutputImage
+from journey_mcp.core.money import Cost
+from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.core.tasks import Cost, Handle, Prediction, Status
 from journey_mcp.core.urls import BaseUrl
 from journey_mcp.providers import Account
 from journey_mcp.providers.http import new_http_client, read_url

@@ -5,7 +5,7 @@ from support import make_request
 
 from journey_mcp import registry
 from journey_mcp.core.errors import EmptyPrompt, InvalidRequest, UnreadablePrompt
-from journey_mcp.core.requests import check_webhook_url
+from journey_mcp.core.urls import check_webhook_url
 from journey_mcp.registry import Offer
 from journey_mcp.routing import validation
 

@@ -31,7 +31,8 @@ from support import (
 from tasks_client import EXTENSION, Handle, State, Tasks, begin, cancel, get, update, wait_for_status
 
 from journey_mcp import sandbox
-from journey_mcp.core.tasks import Status, Task
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.tasks import Task
 from journey_mcp.engine.waiting import stage
 from journey_mcp.server import Lifespan, make_server
 from journey_mcp.server.extensions import tasks

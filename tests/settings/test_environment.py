@@ -7,7 +7,7 @@ from support import created, make_request, running_studio, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import SetupError
-from journey_mcp.core.tasks import Status
+from journey_mcp.core.predictions import Status
 from journey_mcp.settings import read_settings
 
 UNUSABLE = [

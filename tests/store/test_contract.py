@@ -15,9 +15,11 @@ from support import statements
 from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.limits import parse_limits
+from journey_mcp.core.money import Cost
 from journey_mcp.core.notices import Notice
+from journey_mcp.core.predictions import Prediction, Status
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import Cost, EqualCall, Prediction, Status, Submission, Task, new_task_id
+from journey_mcp.core.tasks import EqualCall, Submission, Task, new_task_id
 from journey_mcp.store import Store, open_store
 from journey_mcp.store.cooldowns import Cooldown
 

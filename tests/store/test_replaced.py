@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from support import created, database_of_version, make_environment, make_request
 
 from journey_mcp.core.errors import OverBudget, SetupError
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import Status, Task
+from journey_mcp.core.tasks import Task
 from journey_mcp.store import Store, migrations, open_store
 
 TASK = Task(

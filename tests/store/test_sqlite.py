@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from support import database_of_version, explained, statements
 
 from journey_mcp.core.errors import SetupError
+from journey_mcp.core.money import Cost
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import Cost, EqualCall, Task
+from journey_mcp.core.tasks import EqualCall, Task
 from journey_mcp.store import Store, migrations, open_store
 from journey_mcp.store.cooldowns import Cooldown
 

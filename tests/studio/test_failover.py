@@ -17,7 +17,8 @@ from support import (
 )
 
 from journey_mcp import sandbox
-from journey_mcp.core.tasks import Status, Submission
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.tasks import Submission
 from journey_mcp.sandbox import Settings, VtrixSettings
 from journey_mcp.settings import read_settings
 

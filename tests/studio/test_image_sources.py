@@ -24,8 +24,9 @@ from support import (
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest
 from journey_mcp.core.images import ImageId
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
-from journey_mcp.core.tasks import Status, Task
+from journey_mcp.core.tasks import Task
 from journey_mcp.engine.journal import Journal
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store

@@ -11,7 +11,7 @@ from PIL import Image
 from support import created, make_wide_environment
 
 from journey_mcp.core.errors import InvalidRequest
-from journey_mcp.core.tasks import Status
+from journey_mcp.core.predictions import Status
 from journey_mcp.sandbox import BflSettings
 
 CASES = Path(__file__).parents[1] / "cases"

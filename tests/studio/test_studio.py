@@ -9,7 +9,8 @@ from support import created, make_environment, make_request, running_studio, set
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest, NotEnglish, UnknownImage
-from journey_mcp.core.tasks import Status, Submission, Task
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.tasks import Submission, Task
 
 
 async def test_a_synchronous_model_is_finished_by_one_request(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from support import client_of, environment_of, free_port
 
 from journey_mcp import sandbox
 from journey_mcp.core.images import OutputImage
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import SANDBOX, Status, Task
+from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.server.tool_results import task_result
 from journey_mcp.settings import read_settings
 from journey_mcp.tools.availability import look

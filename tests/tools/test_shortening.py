@@ -19,8 +19,10 @@ from support import client_of, compact, environment_of, settings_for
 from journey_mcp import sandbox
 from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import OutputImage
+from journey_mcp.core.money import Cost
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import Cost, Status, Submission, Task, new_task_id
+from journey_mcp.core.tasks import Submission, Task, new_task_id
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
 from journey_mcp.tools.results import listing_text, task_object

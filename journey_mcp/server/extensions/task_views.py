@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from journey_mcp.core.errors import UnknownTask
-from journey_mcp.core.tasks import Status, Task
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.tasks import Task
 from journey_mcp.engine.waiting import stage
 from journey_mcp.server import tool_results
 from journey_mcp.server.extensions.tasks import TaskView
