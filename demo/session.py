@@ -15,7 +15,8 @@ from mcp.client.stdio import get_default_environment
 
 from journey_mcp.cli import saving
 from journey_mcp.core.images import OutputImage
-from journey_mcp.net.safe_http import SafeHttpClient, Trusted
+from journey_mcp.net.address_policy import Trusted
+from journey_mcp.net.safe_http import SafeHttpClient
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -29,7 +29,7 @@ from journey_mcp.core.urls import BaseUrl
 from journey_mcp.engine.budget import Reach, reaches
 from journey_mcp.engine.webhook_policy import SECRET_ORIGINS_SETTING, WebhookPolicy
 from journey_mcp.media.local_files import FOLDERS_SETTING
-from journey_mcp.net.safe_http import TRUSTED_HOSTS_SETTING, Trusted
+from journey_mcp.net.address_policy import TRUSTED_HOSTS_SETTING, Trusted
 from journey_mcp.providers import Account, Balance, Provider, TellsBalance
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.providers.clients import open_connections

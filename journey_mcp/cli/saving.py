@@ -14,7 +14,8 @@ from journey_mcp.core.text import timestamp
 from journey_mcp.media import transcode
 from journey_mcp.media.blobs import read_copy
 from journey_mcp.media.containers import NotAnImage
-from journey_mcp.net.safe_http import FetchError, SafeHttpClient
+from journey_mcp.net.address_policy import FetchError
+from journey_mcp.net.safe_http import SafeHttpClient
 
 _WITHIN_S = 120.0
 """For one picture as a whole."""

@@ -20,7 +20,8 @@ from journey_mcp.core.tasks import Task
 from journey_mcp.core.urls import check_webhook_url, webhook_host
 from journey_mcp.engine.journal import LEASE_S
 from journey_mcp.engine.webhook_policy import WebhookPolicy
-from journey_mcp.net.safe_http import FetchError, SafeHttpClient
+from journey_mcp.net.address_policy import FetchError
+from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.store import Store
 
 _TOGETHER = 64

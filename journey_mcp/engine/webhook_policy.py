@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from journey_mcp.core.errors import InvalidWebhook, SetupError
 from journey_mcp.core.standard_webhooks import key_of, signature_of
-from journey_mcp.net.safe_http import FetchError, Origin, origin_of
+from journey_mcp.net.address_policy import FetchError, Origin, origin_of
 from journey_mcp.settings import Settings
 
 ORIGINS_SETTING, SECRET_ORIGINS_SETTING = "JOURNEY_MCP_WEBHOOK_ORIGINS", "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS"

@@ -15,7 +15,8 @@ from journey_mcp.core.clock import Clock
 from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.media import transcode
 from journey_mcp.media.containers import NotAnImage
-from journey_mcp.net.safe_http import FetchError, SafeHttpClient
+from journey_mcp.net.address_policy import FetchError
+from journey_mcp.net.safe_http import SafeHttpClient
 
 _WITHIN_S = 60.0
 _PAUSES_S = (1.0, 4.0)

@@ -24,7 +24,8 @@ from journey_mcp.engine.journal import Journal
 from journey_mcp.media import image_text, image_urls, local_files, transcode
 from journey_mcp.media.image_text import Data, FilePath, Given, Unusable, WebAddress, WholeTask
 from journey_mcp.media.local_files import Located
-from journey_mcp.net.safe_http import SafeHttpClient, is_publicly_fetchable
+from journey_mcp.net.address_policy import is_publicly_fetchable
+from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.studio.inputs import InputImages, Source
 from journey_mcp.tools.availability import is_listening
 

@@ -14,7 +14,8 @@ from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.media import transcode
 from journey_mcp.media.containers import NotAnImage
-from journey_mcp.net.safe_http import FetchError, SafeHttpClient
+from journey_mcp.net.address_policy import FetchError
+from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers import Account
 from journey_mcp.registry import Offer
 

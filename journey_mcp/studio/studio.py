@@ -46,7 +46,8 @@ from journey_mcp.engine.waiting import Report, Wait, wait
 from journey_mcp.engine.webhook_policy import WebhookPolicy
 from journey_mcp.media.blobs import Blobs
 from journey_mcp.media.workers import Workers
-from journey_mcp.net.safe_http import SafeHttpClient, Trusted
+from journey_mcp.net.address_policy import Trusted
+from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.clients import ADAPTERS, Adapter, Connections, open_connections
 from journey_mcp.providers.http import LONGEST_SUBMIT_S
 from journey_mcp.registry import Offer

@@ -10,7 +10,8 @@ from typing import Any
 from net.test_safe_http import redirect, serving
 
 from attack.attempts import Ground, Outcome
-from journey_mcp.net.safe_http import FetchError, SafeHttpClient, Trusted
+from journey_mcp.net.address_policy import FetchError, Trusted
+from journey_mcp.net.safe_http import SafeHttpClient
 
 _PRIVATE = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),

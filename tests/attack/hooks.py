@@ -14,7 +14,7 @@ from attack.attempts import Ground, Outcome
 from attack.leaks import sees
 from journey_mcp.core.errors import InvalidWebhook
 from journey_mcp.core.standard_webhooks import key_of
-from journey_mcp.net.safe_http import FetchError
+from journey_mcp.net.address_policy import FetchError
 from journey_mcp.providers import WebhookDelivery
 from journey_mcp.providers.webhook_auth import read_signed
 

@@ -15,7 +15,8 @@ from PIL import Image
 from journey_mcp.cli import saving
 from journey_mcp.core.errors import InvalidArguments, SetupError, UpstreamError
 from journey_mcp.core.images import OutputImage
-from journey_mcp.net.safe_http import SafeHttpClient, Trusted
+from journey_mcp.net.address_policy import Trusted
+from journey_mcp.net.safe_http import SafeHttpClient
 
 NOBODY = SafeHttpClient(Trusted())
 

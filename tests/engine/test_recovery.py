@@ -19,7 +19,8 @@ from journey_mcp.engine.journal import LEASE_S, Journal
 from journey_mcp.engine.recovery import RENEW_AFTER_S, keep
 from journey_mcp.engine.worker_id import new_worker_id
 from journey_mcp.media.blobs import Blobs
-from journey_mcp.net.safe_http import SafeHttpClient, Trusted
+from journey_mcp.net.address_policy import Trusted
+from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.http import LONGEST_SUBMIT_S
 from journey_mcp.store import open_store
 from journey_mcp.studio import Studio

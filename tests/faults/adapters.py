@@ -22,7 +22,8 @@ from journey_mcp.core.requests import ImageRequest, PreparedRequest
 from journey_mcp.core.tasks import new_task_id
 from journey_mcp.media.blobs import Blobs
 from journey_mcp.media.workers import Workers
-from journey_mcp.net.safe_http import SafeHttpClient, Trusted
+from journey_mcp.net.address_policy import Trusted
+from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.clients import Connections, open_connections
 from journey_mcp.settings import read_settings
 from journey_mcp.studio.inputs import InputImages, Source

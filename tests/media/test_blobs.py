@@ -12,7 +12,8 @@ from support import make_wide_environment
 
 from journey_mcp.core.predictions import Status
 from journey_mcp.media.blobs import Blobs
-from journey_mcp.net.safe_http import SafeHttpClient, Trusted
+from journey_mcp.net.address_policy import Trusted
+from journey_mcp.net.safe_http import SafeHttpClient
 
 KITE: dict[str, Any] = {"model": "flux-2-pro", "prompt": "a red kite"}
 

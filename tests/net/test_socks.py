@@ -18,7 +18,8 @@ from journey_mcp import sandbox
 from journey_mcp.core.errors import SetupError, Unreachable
 from journey_mcp.core.predictions import Status
 from journey_mcp.net import socks
-from journey_mcp.net.safe_http import FetchError, SafeHttpClient, Trusted
+from journey_mcp.net.address_policy import FetchError, Trusted
+from journey_mcp.net.safe_http import SafeHttpClient
 
 PUBLIC = "93.184.216.34"
 IPV4, NAME = 1, 3
