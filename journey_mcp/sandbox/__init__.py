@@ -7,10 +7,10 @@ Pillow are loaded by the first sandbox that needs them.
 
 from journey_mcp.sandbox.bfl.settings import BflSettings
 from journey_mcp.sandbox.clock import Clock
+from journey_mcp.sandbox.events import Moment, Observer, Point
 from journey_mcp.sandbox.faults import Fault
 from journey_mcp.sandbox.hosting import Running, create_app, running, serve
 from journey_mcp.sandbox.journeyapi.requests import JourneyApiSettings
-from journey_mcp.sandbox.moments import Moment, Observer, Point
 from journey_mcp.sandbox.replicate.settings import KkiaiSettings, ReplicateSettings
 from journey_mcp.sandbox.settings import Settings
 from journey_mcp.sandbox.vtrix.settings import VtrixSettings

@@ -22,13 +22,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from journey_mcp.sandbox import credentials
-from journey_mcp.sandbox.answers import Answer, corrupt, json_answer, refusal
 from journey_mcp.sandbox.bfl import fake as bfl
 from journey_mcp.sandbox.clock import wait_until
 from journey_mcp.sandbox.faults import Fault
 from journey_mcp.sandbox.journeyapi import fake as journeyapi
-from journey_mcp.sandbox.recipes import MEDIA_TYPES
+from journey_mcp.sandbox.render_specs import MEDIA_TYPES
 from journey_mcp.sandbox.replicate import fake as replicate
+from journey_mcp.sandbox.responses import Answer, corrupt, json_answer, refusal
 from journey_mcp.sandbox.service import Service, stray
 from journey_mcp.sandbox.services import owner
 from journey_mcp.sandbox.settings import Settings

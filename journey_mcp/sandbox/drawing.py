@@ -10,7 +10,7 @@ from functools import singledispatch
 
 from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
 
-from journey_mcp.sandbox.recipes import Edit, Format, Scene, Sheet
+from journey_mcp.sandbox.render_specs import Edit, Format, Scene, Sheet
 
 Color = tuple[int, int, int]
 

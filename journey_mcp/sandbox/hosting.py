@@ -19,10 +19,10 @@ from journey_mcp.sandbox.settings import Settings
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from journey_mcp.sandbox.connections import Visits
     from journey_mcp.sandbox.journeyapi.fake import JourneyApi
     from journey_mcp.sandbox.service import Service
     from journey_mcp.sandbox.state import Sandbox
-    from journey_mcp.sandbox.visits import Visits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ async def running(
 
     Raises OSError when the port is taken. At the end no request is waited for: connections are closed.
     """
-    from journey_mcp.sandbox.visits import Visits  # noqa: PLC0415 - loads the web server
+    from journey_mcp.sandbox.connections import Visits  # noqa: PLC0415 - loads the web server
 
     settings = settings or Settings()
     app = create_app(settings)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from journey_mcp.sandbox.recipes import Ratio
+from journey_mcp.sandbox.render_specs import Ratio
 from journey_mcp.sandbox.sources import Form, form_of
 
 Kind = Literal[

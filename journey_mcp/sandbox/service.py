@@ -12,10 +12,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 
 from journey_mcp.sandbox import credentials
-from journey_mcp.sandbox.answers import Answer, corrupt, distort, json_answer, refusal
 from journey_mcp.sandbox.clock import wait_until
 from journey_mcp.sandbox.faults import Fault, find
 from journey_mcp.sandbox.request_log import Stray
+from journey_mcp.sandbox.responses import Answer, corrupt, distort, json_answer, refusal
 from journey_mcp.sandbox.services import PATHS
 from journey_mcp.sandbox.state import Sandbox
 from journey_mcp.sandbox.tasks import Task

@@ -7,9 +7,9 @@ import anyio
 
 from journey_mcp.sandbox.bfl.settings import BflSettings
 from journey_mcp.sandbox.clock import Clock
+from journey_mcp.sandbox.events import Observer
 from journey_mcp.sandbox.faults import Fault
 from journey_mcp.sandbox.journeyapi.requests import JourneyApiSettings
-from journey_mcp.sandbox.moments import Observer
 from journey_mcp.sandbox.replicate.settings import KkiaiSettings, ReplicateSettings
 from journey_mcp.sandbox.vtrix.settings import VtrixSettings
 

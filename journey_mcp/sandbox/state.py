@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from journey_mcp.sandbox.dates import Calendar
 from journey_mcp.sandbox.faults import Fault, FaultPlan
-from journey_mcp.sandbox.gallery import Gallery
+from journey_mcp.sandbox.image_cache import Gallery
 from journey_mcp.sandbox.request_log import RequestLog
 from journey_mcp.sandbox.settings import Settings
 from journey_mcp.sandbox.sources import Source, bring

@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 
-from journey_mcp.sandbox.recipes import RenderSpec
+from journey_mcp.sandbox.render_specs import RenderSpec
 
 KEPT_TASKS = 2_000
 KEPT_BYTES = 256 * 1024 * 1024

@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 
 from journey_mcp.sandbox import outgoing
 from journey_mcp.sandbox.clock import Clock, wait_until
-from journey_mcp.sandbox.moments import Moment, Observer, Point
+from journey_mcp.sandbox.events import Moment, Observer, Point
 from journey_mcp.sandbox.request_log import Attempt, RequestLog
 from journey_mcp.sandbox.webhook_policy import WebhookPolicy
 

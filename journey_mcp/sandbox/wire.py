@@ -9,8 +9,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from journey_mcp.sandbox.answers import Answer
 from journey_mcp.sandbox.clock import Clock, wait_until
+from journey_mcp.sandbox.responses import Answer
 
 
 class TooLargeError(Exception):

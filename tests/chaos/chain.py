@@ -14,9 +14,9 @@ from support import environment_of, free_port
 from chaos.audit import Books, Death, Entry
 from chaos.calls import Call, make_images
 from chaos.journal import Row, read_journal
+from chaos.kill_hook import Trap
 from chaos.plan import Chain, Life
 from chaos.process import PATIENCE_S, Ended, Server, server
-from chaos.trap import Trap
 from journey_mcp import sandbox
 from journey_mcp.sandbox.request_log import Submission
 from journey_mcp.sandbox.webhook_policy import WebhookPolicy

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from support import SERVICES
 
-from chaos.aims import Aim
 from chaos.calls import GRID, MOVING, POLLED, TELLING, UPLOADING, Call, any_of, marked
+from chaos.kill_points import Aim
 from journey_mcp.sandbox import Point
 
 KILLS = 32

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from chaos.__main__ import write
-from chaos.aims import Aim, Watch
 from chaos.audit import Books, Death, Entry, doubled, lost, problems, unconfirmed, waited_for
 from chaos.journal import Row
+from chaos.kill_points import Aim, Watch
 from chaos.plan import KILLS, Chain, chains
 from chaos.report import summary
 from journey_mcp.sandbox import Moment

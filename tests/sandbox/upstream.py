@@ -15,7 +15,7 @@ from PIL import Image, ImageChops, ImageStat
 
 from journey_mcp.sandbox import Running, Settings, running
 from journey_mcp.sandbox.drawing import render
-from journey_mcp.sandbox.recipes import Scene
+from journey_mcp.sandbox.render_specs import Scene
 
 PLAIN: Any = {"trust_env": False, "verify": False, "timeout": 1_000_000}
 """Options of a client for loopback: it reads no certificates, and its time limit is days of the loop's time. A test can

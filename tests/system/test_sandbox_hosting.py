@@ -14,7 +14,7 @@ def test_importing_it_loads_neither_web_server_nor_pillow() -> None:
 
 def test_it_imports_nothing_of_ours_but_itself() -> None:
     code = (
-        "import sys, journey_mcp.sandbox.app, journey_mcp.sandbox.visits, journey_mcp.sandbox.drawing;"
+        "import sys, journey_mcp.sandbox.app, journey_mcp.sandbox.connections, journey_mcp.sandbox.drawing;"
         "print(sorted(m for m in sys.modules if m.startswith('journey_mcp.') and '.sandbox' not in m))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

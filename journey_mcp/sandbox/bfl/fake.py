@@ -8,8 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from journey_mcp.sandbox.answers import Answer, json_answer
-from journey_mcp.sandbox.bfl.answers import (
+from journey_mcp.sandbox.bfl.models import Model
+from journey_mcp.sandbox.bfl.requests import (
+    Hook,
+    Order,
+    ValidationError,
+    check_sizes,
+    format_of,
+    model_of,
+    read_parameters,
+)
+from journey_mcp.sandbox.bfl.responses import (
     BAD_KEY,
     ERROR,
     MODERATED,
@@ -25,18 +34,9 @@ from journey_mcp.sandbox.bfl.answers import (
     task_object,
     unprocessable,
 )
-from journey_mcp.sandbox.bfl.models import Model
-from journey_mcp.sandbox.bfl.requests import (
-    Hook,
-    Order,
-    ValidationError,
-    check_sizes,
-    format_of,
-    model_of,
-    read_parameters,
-)
 from journey_mcp.sandbox.faults import Fault, find
 from journey_mcp.sandbox.inputs import UnreadableInput, bring_all
+from journey_mcp.sandbox.responses import Answer, json_answer
 from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
 from journey_mcp.sandbox.services import PATHS
 from journey_mcp.sandbox.state import Sandbox

@@ -9,7 +9,7 @@ from journey_mcp.sandbox.bfl.settings import BflSettings
 from journey_mcp.sandbox.bfl.sizes import LARGEST_FLUX_2_PX, margins, size_of
 from journey_mcp.sandbox.inputs import InputImages
 from journey_mcp.sandbox.parameters import Problem, problems
-from journey_mcp.sandbox.recipes import Edit, Format, RenderSpec, Scene
+from journey_mcp.sandbox.render_specs import Edit, Format, RenderSpec, Scene
 from journey_mcp.sandbox.sources import Source
 
 _FORMATS: Mapping[str, Format] = {"jpeg": "jpg", "png": "png", "webp": "webp"}

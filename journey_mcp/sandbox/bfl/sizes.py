@@ -6,7 +6,7 @@ from typing import Any
 
 from journey_mcp.sandbox.bfl.models import Model
 from journey_mcp.sandbox.parameters import read_ratio
-from journey_mcp.sandbox.recipes import Ratio, fit
+from journey_mcp.sandbox.render_specs import Ratio, fit
 
 LARGEST_FLUX_2_PX = 4_194_304
 """Four megapixels, of 1024 x 1024 each."""

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from journey_mcp.sandbox.answers import Answer, json_answer
 from journey_mcp.sandbox.faults import Fault, find
 from journey_mcp.sandbox.journeyapi.requests import (
     Hook,
@@ -21,7 +20,8 @@ from journey_mcp.sandbox.journeyapi.requests import (
     read_task_id,
     read_task_ids,
 )
-from journey_mcp.sandbox.recipes import Edit, RenderSpec, Scene, Sheet, fit
+from journey_mcp.sandbox.render_specs import Edit, RenderSpec, Scene, Sheet, fit
+from journey_mcp.sandbox.responses import Answer, json_answer
 from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
 from journey_mcp.sandbox.sources import SourceError
 from journey_mcp.sandbox.state import Sandbox

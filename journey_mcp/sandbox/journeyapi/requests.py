@@ -8,7 +8,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from journey_mcp.sandbox.journeyapi.models import MODELS, Model, extra_model
-from journey_mcp.sandbox.recipes import Format, Ratio
+from journey_mcp.sandbox.render_specs import Format, Ratio
 from journey_mcp.sandbox.webhook_policy import WebhookPolicy
 
 Plan = Literal["basic", "starter", "growth", "enterprise"]

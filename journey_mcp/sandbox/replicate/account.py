@@ -10,16 +10,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from journey_mcp.sandbox.answers import Answer, json_answer
 from journey_mcp.sandbox.faults import Fault, find
-from journey_mcp.sandbox.recipes import Edit, RenderSpec, Scene
-from journey_mcp.sandbox.replicate.flavours import Flavour
+from journey_mcp.sandbox.render_specs import Edit, RenderSpec, Scene
 from journey_mcp.sandbox.replicate.models import Model
 from journey_mcp.sandbox.replicate.predictions import Prediction
 from journey_mcp.sandbox.replicate.requests import InvalidError, Order, accepts_key, find_official, read_order
+from journey_mcp.sandbox.replicate.serializers import Teller
 from journey_mcp.sandbox.replicate.settings import ReplicateSettings
-from journey_mcp.sandbox.replicate.telling import Teller
 from journey_mcp.sandbox.replicate.throttle import Throttle
+from journey_mcp.sandbox.replicate.variants import Flavour
+from journey_mcp.sandbox.responses import Answer, json_answer
 from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
 from journey_mcp.sandbox.sources import SourceError
 from journey_mcp.sandbox.state import Sandbox

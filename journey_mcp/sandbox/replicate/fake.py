@@ -11,15 +11,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from journey_mcp.sandbox.answers import Answer, json_answer
 from journey_mcp.sandbox.faults import Fault
 from journey_mcp.sandbox.replicate.account import Account, led_astray
 from journey_mcp.sandbox.replicate.files import Files, StoredFile, read_upload
-from journey_mcp.sandbox.replicate.flavours import KKIAI, REPLICATE
 from journey_mcp.sandbox.replicate.pages import turn, within
 from journey_mcp.sandbox.replicate.predictions import Prediction
 from journey_mcp.sandbox.replicate.requests import InvalidError, Order
+from journey_mcp.sandbox.replicate.variants import KKIAI, REPLICATE
 from journey_mcp.sandbox.replicate.webhooks import Herald
+from journey_mcp.sandbox.responses import Answer, json_answer
 from journey_mcp.sandbox.service import origin_of
 from journey_mcp.sandbox.services import PATHS
 from journey_mcp.sandbox.sources import SourceError

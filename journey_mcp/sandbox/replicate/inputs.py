@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from journey_mcp.sandbox.parameters import problems, read_ratio
-from journey_mcp.sandbox.recipes import Format, Ratio, fit
+from journey_mcp.sandbox.render_specs import Format, Ratio, fit
 from journey_mcp.sandbox.replicate.models import Model
 from journey_mcp.sandbox.replicate.settings import ReplicateSettings
 from journey_mcp.sandbox.sources import SourceError, decode, form_of

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from journey_mcp.sandbox.replicate.flavours import Flavour
 from journey_mcp.sandbox.replicate.inputs import ParsedRequest, input_faults, read_request
 from journey_mcp.sandbox.replicate.models import MODELS, VERSIONS, Model, extra_model
 from journey_mcp.sandbox.replicate.settings import ReplicateSettings
+from journey_mcp.sandbox.replicate.variants import Flavour
 
 EVENTS = ("start", "logs", "output", "completed")
 """What `webhook_events_filter` may name, in the order in which it happens."""

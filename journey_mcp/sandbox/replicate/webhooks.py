@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from journey_mcp.sandbox.answers import corrupt, json_answer
 from journey_mcp.sandbox.clock import wait_until
 from journey_mcp.sandbox.faults import Fault, find
 from journey_mcp.sandbox.replicate.predictions import Prediction
 from journey_mcp.sandbox.replicate.requests import EVENTS, Hook
+from journey_mcp.sandbox.replicate.serializers import Teller
 from journey_mcp.sandbox.replicate.settings import ReplicateSettings
-from journey_mcp.sandbox.replicate.telling import Teller
+from journey_mcp.sandbox.responses import corrupt, json_answer
 from journey_mcp.sandbox.state import Sandbox
 from journey_mcp.sandbox.webhooks import Delivery
 

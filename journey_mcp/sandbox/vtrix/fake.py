@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from journey_mcp.sandbox.answers import Answer, json_answer
 from journey_mcp.sandbox.faults import Fault, find
 from journey_mcp.sandbox.inputs import InputImages, UnreadableInput, bring_all
+from journey_mcp.sandbox.responses import Answer, json_answer
 from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
 from journey_mcp.sandbox.state import Sandbox
 from journey_mcp.sandbox.tasks import Task

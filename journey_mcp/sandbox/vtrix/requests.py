@@ -10,7 +10,7 @@ from typing import Any
 
 from journey_mcp.sandbox.inputs import InputImages
 from journey_mcp.sandbox.parameters import Parameter, problems, read_ratio
-from journey_mcp.sandbox.recipes import Edit, Format, Ratio, RenderSpec, Scene, fit
+from journey_mcp.sandbox.render_specs import Edit, Format, Ratio, RenderSpec, Scene, fit
 from journey_mcp.sandbox.vtrix.models import MODELS, Model, extra_model
 from journey_mcp.sandbox.vtrix.settings import VtrixSettings
 

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from journey_mcp.sandbox.moments import Moment, Observer, Point
+from journey_mcp.sandbox.events import Moment, Observer, Point
 from journey_mcp.sandbox.wire import OpenConnection, hang_up
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from journey_mcp.sandbox.answers import Answer, json_answer
+from journey_mcp.sandbox.responses import Answer, json_answer
 
 Service = Literal["kkiai", "replicate"]
 

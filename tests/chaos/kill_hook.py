@@ -5,7 +5,7 @@ import os
 import signal
 from contextlib import suppress
 
-from chaos.aims import Aim, Watch
+from chaos.kill_points import Aim, Watch
 from journey_mcp.sandbox import Moment
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from journey_mcp.sandbox.dates import Calendar
-from journey_mcp.sandbox.replicate.flavours import Flavour
 from journey_mcp.sandbox.replicate.predictions import Prediction, Status
+from journey_mcp.sandbox.replicate.variants import Flavour
 from journey_mcp.sandbox.services import PATHS
 
 _REAL_API = "https://api.replicate.com/v1"

@@ -5,8 +5,8 @@ import hmac
 from collections.abc import Iterable
 from typing import Any
 
-from journey_mcp.sandbox.answers import Answer, json_answer
 from journey_mcp.sandbox.parameters import Problem
+from journey_mcp.sandbox.responses import Answer, json_answer
 
 PENDING, READY, ERROR = "Pending", "Ready", "Error"
 MODERATED = ("Request Moderated", "Content Moderated")

@@ -12,8 +12,8 @@ from PIL import Image, ImageChops, ImageStat
 
 from journey_mcp.sandbox import Fault, Settings
 from journey_mcp.sandbox.drawing import NotAnImageError, check, render
-from journey_mcp.sandbox.gallery import Gallery
-from journey_mcp.sandbox.recipes import Edit, Scene, Sheet, fit
+from journey_mcp.sandbox.image_cache import Gallery
+from journey_mcp.sandbox.render_specs import Edit, Scene, Sheet, fit
 
 from .upstream import Upstream, http, listening, upstream
 

@@ -5,7 +5,7 @@ from collections import OrderedDict
 import anyio
 from anyio import to_thread
 
-from journey_mcp.sandbox.recipes import RenderSpec
+from journey_mcp.sandbox.render_specs import RenderSpec
 
 KEPT_BYTES = 32 * 1024 * 1024
 DRAWN_AT_ONCE = 4
