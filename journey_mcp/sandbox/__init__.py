@@ -7,7 +7,7 @@ Pillow are loaded by the first sandbox that needs them.
 
 from journey_mcp.sandbox.bfl.settings import BflSettings
 from journey_mcp.sandbox.clock import Clock
-from journey_mcp.sandbox.events import Moment, Observer, Point
+from journey_mcp.sandbox.events import Event, Observer, Point
 from journey_mcp.sandbox.faults import Fault
 from journey_mcp.sandbox.hosting import Running, create_app, running, serve
 from journey_mcp.sandbox.journeyapi.requests import JourneyApiSettings
@@ -19,10 +19,10 @@ from journey_mcp.sandbox.webhook_policy import WebhookPolicy
 __all__ = [
     "BflSettings",
     "Clock",
+    "Event",
     "Fault",
     "JourneyApiSettings",
     "KkiaiSettings",
-    "Moment",
     "Observer",
     "Point",
     "ReplicateSettings",

@@ -28,9 +28,9 @@ from journey_mcp.sandbox.faults import Fault
 from journey_mcp.sandbox.journeyapi import fake as journeyapi
 from journey_mcp.sandbox.render_specs import MEDIA_TYPES
 from journey_mcp.sandbox.replicate import fake as replicate
-from journey_mcp.sandbox.responses import Answer, corrupt, json_answer, refusal
-from journey_mcp.sandbox.service import Service, stray
-from journey_mcp.sandbox.services import owner
+from journey_mcp.sandbox.responses import HttpResponse, corrupt, early_response, json_response
+from journey_mcp.sandbox.service import Service, misplaced_key
+from journey_mcp.sandbox.services import service_at
 from journey_mcp.sandbox.settings import Settings
 from journey_mcp.sandbox.state import Sandbox
 from journey_mcp.sandbox.tasks import Task
@@ -100,36 +100,38 @@ class _Control:
     def http_error(self, request: Request, error: Exception) -> Response:
         """Answer for routes and methods that do not exist, in the words of the service whose path it is."""
         # handlers are typed for any exception, this one is registered for HTTPException
-        told = cast("HTTPException", error)
-        self._sandbox.request_log.count("unknown", is_keyed=self._note_strays(request, "unknown path"))
-        service = self._services[owner(request.url.path) or "journeyapi"]
-        return WireResponse(replace(service.error(told.status_code, told.detail), headers=told.headers or {}))
+        exception = cast("HTTPException", error)
+        self._sandbox.request_log.count("unknown", is_keyed=self._log_misplaced_keys(request, "unknown path"))
+        service = self._services[service_at(request.url.path) or "journeyapi"]
+        return WireResponse(
+            replace(service.error(exception.status_code, exception.detail), headers=exception.headers or {})
+        )
 
     async def image(self, request: Request) -> Response:
         task = self._sandbox.tasks.find(request.path_params["task_id"])
-        is_keyed = self._note_strays(request, "picture")
+        is_keyed = self._log_misplaced_keys(request, "picture")
         on = f"{task.service}/picture" if task else "picture"
-        faults = self._sandbox.arrive("pictures", on, is_keyed=is_keyed)
-        answer = refusal(faults, {}) or await self._drawn(request, task)
-        spoiled = corrupt(answer, faults, {})
-        await wait_until(self._sandbox.settings.clock, self._sandbox.now() + spoiled.delay_s)
-        return WireResponse(spoiled)
+        faults = self._sandbox.receive("pictures", on, is_keyed=is_keyed)
+        response = early_response(faults, {}) or await self._render(request, task)
+        corrupted = corrupt(response, faults, {})
+        await wait_until(self._sandbox.settings.clock, self._sandbox.now() + corrupted.delay_s)
+        return WireResponse(corrupted)
 
-    async def _drawn(self, request: Request, task: Task | None) -> Answer:
+    async def _render(self, request: Request, task: Task | None) -> HttpResponse:
         name, now = request.path_params["name"], self._sandbox.now()
         render_spec = task.images.get(name) if task and not task.failure and task.is_over(now) else None
         if task is None or render_spec is None:
-            return json_answer({}, 404)
+            return json_response({}, 404)
         if not task.link.is_good(request.query_params.get("sig"), now):
-            return json_answer({}, task.link.gone_status)
-        content = await self._sandbox.gallery.image(f"{task.task_id}/{name}", render_spec)
-        return Answer(content=content, media_type=MEDIA_TYPES[render_spec.image_format])
+            return json_response({}, task.link.gone_status)
+        content = await self._sandbox.image_cache.get(f"{task.task_id}/{name}", render_spec)
+        return HttpResponse(content=content, media_type=MEDIA_TYPES[render_spec.image_format])
 
-    def _note_strays(self, request: Request, reason: str) -> bool:
+    def _log_misplaced_keys(self, request: Request, reason: str) -> bool:
         """Note the credentials of a request that needs none; return whether there are any."""
         headers = credentials.carried(request.headers)
         for header in headers:
-            self._sandbox.request_log.stray(stray(request, header, reason))
+            self._sandbox.request_log.misplaced_key(misplaced_key(request, header, reason))
         return bool(headers)
 
     async def request_log(self, _request: Request) -> Response:
@@ -153,7 +155,7 @@ class _Control:
 
 
 def _read_faults(content: bytes) -> list[Fault]:
-    told: Any = json.loads(content)
-    if not isinstance(told, list):
+    items: Any = json.loads(content)
+    if not isinstance(items, list):
         raise ValueError("Faults come as a JSON list.")  # noqa: TRY004 - to the caller all nonsense is alike
-    return [Fault.parse(item) if isinstance(item, str) else Fault.from_json(item) for item in told]
+    return [Fault.parse(item) if isinstance(item, str) else Fault.from_json(item) for item in items]

@@ -9,7 +9,7 @@ Clock = Callable[[], float]
 """Seconds since any fixed moment, never going back; the event loop's own time unless a test brings another."""
 
 
-async def wait_until(clock: Clock, moment: float) -> None:
-    """Return as soon as `clock` has reached `moment`."""
-    while (left := moment - clock()) > 0:
+async def wait_until(clock: Clock, time: float) -> None:
+    """Return as soon as `clock` has reached `time`."""
+    while (left := time - clock()) > 0:
         await (anyio.sleep(left) if math.isfinite(left) else anyio.sleep_forever())

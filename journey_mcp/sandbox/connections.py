@@ -7,20 +7,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from journey_mcp.sandbox.events import Moment, Observer, Point
+from journey_mcp.sandbox.events import Event, Observer, Point
 from journey_mcp.sandbox.wire import OpenConnection, hang_up
 
 
-class Visits:
+class Connections:
     """Makes uvicorn's connections for an application, and closes them when it has to stop."""
 
     def __init__(self, app: ASGIApp, observer: Observer | None = None) -> None:
-        self._app = _watched(app, observer) if observer else app
+        self._app = _observed(app, observer) if observer else app
         self._observer = observer
         self._scopes: set[anyio.CancelScope] = set()
         self._state = ServerState()
         self._config = Config(
-            self._visit,
+            self._serve,
             http=OpenConnection,
             ws="none",
             lifespan="off",
@@ -36,10 +36,10 @@ class Visits:
     def connection(self) -> asyncio.Protocol:
         """Make the protocol of a new connection."""
         if self._observer:
-            self._observer(Moment(point="connected"))
+            self._observer(Event(point="connected"))
         return OpenConnection(self._config, self._state, app_state={})
 
-    async def end(self) -> None:
+    async def close(self) -> None:
         """Break off all answers, close all connections, and return when that is done."""
         for connection in self._state.connections:
             connection.transport.abort()
@@ -50,45 +50,45 @@ class Visits:
         if self._state.tasks:
             await asyncio.wait(self._state.tasks)
 
-    async def _visit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with anyio.CancelScope() as visit:
-            self._scopes.add(visit)
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with anyio.CancelScope() as cancel_scope:
+            self._scopes.add(cancel_scope)
             try:
                 await self._app(scope, receive, send)
             finally:
-                self._scopes.discard(visit)
-        if visit.cancelled_caught:
+                self._scopes.discard(cancel_scope)
+        if cancel_scope.cancelled_caught:
             await hang_up(scope, receive)
 
 
-def _watched(app: ASGIApp, observer: Observer) -> ASGIApp:
+def _observed(app: ASGIApp, observer: Observer) -> ASGIApp:
     """Return the same application; `observer` is told of the moments of each request from `headers` on."""
 
-    async def visit(scope: Scope, receive: Receive, send: Send) -> None:
+    async def observed(scope: Scope, receive: Receive, send: Send) -> None:
         status: int | None = None
         has_body = False
 
-        def tell(point: Point) -> None:
-            observer(Moment(point=point, method=scope["method"], path=scope["path"], status=status))
+        def notify(point: Point) -> None:
+            observer(Event(point=point, method=scope["method"], path=scope["path"], status=status))
 
-        async def hear() -> Message:
+        async def observed_receive() -> Message:
             nonlocal has_body
             message = await receive()
             if message["type"] == "http.request" and not message.get("more_body", False) and not has_body:
                 has_body = True
-                tell("body")
+                notify("body")
             return message
 
-        async def say(message: Message) -> None:
+        async def observed_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                tell("answering")
+                notify("answering")
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body", False):
-                tell("answered")
+                notify("answered")
 
-        tell("headers")
-        await app(scope, hear, say)
+        notify("headers")
+        await app(scope, observed_receive, observed_send)
 
-    return visit
+    return observed

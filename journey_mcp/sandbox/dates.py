@@ -22,11 +22,11 @@ class Calendar:
             self._zero = time.time() - self._clock()
         return self._zero
 
-    def unix(self, moment: float) -> float:
+    def unix(self, seconds: float) -> float:
         """Return seconds since 1970."""
-        return self.start() + moment
+        return self.start() + seconds
 
-    def written(self, moment: float) -> str:
+    def iso(self, seconds: float) -> str:
         """Return a date as in 2026-01-05T10:00:00.000Z."""
-        date = datetime.fromtimestamp(self.unix(moment), UTC)
+        date = datetime.fromtimestamp(self.unix(seconds), UTC)
         return date.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -50,10 +50,10 @@ def _(render_spec: Sheet) -> bytes:
 
 @render.register
 def _(render_spec: Edit) -> bytes:
-    picture = _shaped(_open(render_spec.source), render_spec)
-    edited = _edited(picture, render_spec)
+    image = _shaped(_open(render_spec.source), render_spec)
+    edited = _edited(image, render_spec)
     if render_spec.mask is not None:
-        edited = Image.composite(edited, picture, _open(render_spec.mask).convert("L").resize(picture.size))
+        edited = Image.composite(edited, image, _open(render_spec.mask).convert("L").resize(image.size))
     if any(render_spec.margins):
         edited = _expanded(edited, render_spec)
     return _encode(edited, render_spec.image_format)
@@ -68,10 +68,10 @@ def _open(content: bytes) -> Image.Image:
     if _takes_long(content):
         raise NotAnImageError("this picture has too many pieces")
     try:
-        picture = Image.open(io.BytesIO(content))
-        if math.prod(picture.size) > _LARGEST_SOURCE_PX:
-            raise NotAnImageError(f"{picture.width} x {picture.height} pixels are too many")
-        return ImageOps.exif_transpose(picture).convert("RGB")
+        image = Image.open(io.BytesIO(content))
+        if math.prod(image.size) > _LARGEST_SOURCE_PX:
+            raise NotAnImageError(f"{image.width} x {image.height} pixels are too many")
+        return ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise NotAnImageError("this is not a picture") from error
 
@@ -87,14 +87,14 @@ def _takes_long(content: bytes) -> bool:
     return chunks > _MOST_CHUNKS
 
 
-def _encode(picture: Image.Image, image_format: Format) -> bytes:
+def _encode(image: Image.Image, image_format: Format) -> bytes:
     content = io.BytesIO()
     if image_format == "png":
-        picture.save(content, "PNG", compress_level=3)
+        image.save(content, "PNG", compress_level=3)
     elif image_format == "webp":
-        picture.save(content, "WEBP", quality=85, method=2)
+        image.save(content, "WEBP", quality=85, method=2)
     else:
-        picture.save(content, "JPEG", quality=90)
+        image.save(content, "JPEG", quality=90)
     return content.getvalue()
 
 
@@ -116,9 +116,9 @@ _PALETTES: tuple[tuple[str, str, str, str], ...] = (
 class _Palette:
     """Colours that go together, no two pictures quite alike."""
 
-    def __init__(self, dice: random.Random) -> None:
-        turn = dice.uniform(-0.03, 0.03)
-        self.top, self.horizon, self.light, self.ground = (_turned(c, turn) for c in dice.choice(_PALETTES))
+    def __init__(self, rng: random.Random) -> None:
+        turn = rng.uniform(-0.03, 0.03)
+        self.top, self.horizon, self.light, self.ground = (_turned(c, turn) for c in rng.choice(_PALETTES))
 
     def layer(self, depth: float) -> Color:
         """Return the colour of ground at a depth: 0.0 is far and hazy, 1.0 near and dark."""
@@ -148,11 +148,11 @@ _GLOW = [round(150 * max(0.0, 1 - value / 180) ** 2) for value in range(256)]
 class _Canvas:
     """A picture under way, with what every motif needs."""
 
-    def __init__(self, size: tuple[int, int], dice: random.Random) -> None:
+    def __init__(self, size: tuple[int, int], rng: random.Random) -> None:
         self.width, self.height = (round(side * _FINENESS) for side in size)
         self.unit = min(self.width, self.height)
-        self.dice = dice
-        self.palette = _Palette(dice)
+        self.rng = rng
+        self.palette = _Palette(rng)
         self.image = _gradient((self.width, self.height), (self.palette.top, self.palette.horizon))
         self.pen = ImageDraw.Draw(self.image, "RGBA")
 
@@ -167,7 +167,7 @@ class _Canvas:
     def ridge(self, base: float, rise: float, roughness: float, color: Color) -> list[tuple[float, float]]:
         """Fill the ground below a rough line around `base` (a share of the height); return that line."""
         waves = [
-            (self.dice.uniform(0.6, 1.4) * 2**octave, self.dice.uniform(0, math.tau), roughness**octave)
+            (self.rng.uniform(0.6, 1.4) * 2**octave, self.rng.uniform(0, math.tau), roughness**octave)
             for octave in range(6)
         ]
         step = max(4, self.width // 160)
@@ -191,23 +191,23 @@ def _gradient(size: tuple[int, int], colors: tuple[Color, Color]) -> Image.Image
 
 
 def _sun(canvas: _Canvas, height: float) -> None:
-    x, y = canvas.width * canvas.dice.uniform(0.2, 0.8), canvas.height * height
-    radius = canvas.unit * canvas.dice.uniform(0.06, 0.12)
+    x, y = canvas.width * canvas.rng.uniform(0.2, 0.8), canvas.height * height
+    radius = canvas.unit * canvas.rng.uniform(0.06, 0.12)
     canvas.glow(x, y, radius * 4)
     canvas.disc(x, y, radius, canvas.palette.light)
 
 
 def _mountains(canvas: _Canvas) -> None:
-    _sun(canvas, canvas.dice.uniform(0.2, 0.45))
-    layers = canvas.dice.randint(4, 6)
+    _sun(canvas, canvas.rng.uniform(0.2, 0.45))
+    layers = canvas.rng.randint(4, 6)
     for layer in range(layers):
         depth = layer / (layers - 1)
         canvas.ridge(0.5 + 0.4 * depth, 0.16 - 0.07 * depth, 0.55, canvas.palette.layer(depth))
 
 
 def _dunes(canvas: _Canvas) -> None:
-    _sun(canvas, canvas.dice.uniform(0.15, 0.35))
-    layers = canvas.dice.randint(5, 7)
+    _sun(canvas, canvas.rng.uniform(0.15, 0.35))
+    layers = canvas.rng.randint(5, 7)
     for layer in range(layers):
         depth = layer / (layers - 1)
         warm = _mix(canvas.palette.layer(depth), canvas.palette.light, 0.45 - 0.4 * depth)
@@ -215,31 +215,31 @@ def _dunes(canvas: _Canvas) -> None:
 
 
 def _sea(canvas: _Canvas) -> None:
-    horizon = canvas.dice.uniform(0.5, 0.62)
-    _sun(canvas, horizon - canvas.dice.uniform(0.0, 0.12))
+    horizon = canvas.rng.uniform(0.5, 0.62)
+    _sun(canvas, horizon - canvas.rng.uniform(0.0, 0.12))
     top = round(canvas.height * horizon)
     colors = (_mix(canvas.palette.horizon, canvas.palette.layer(0.6), 0.5), canvas.palette.layer(1.0))
     canvas.image.paste(_gradient((canvas.width, canvas.height - top), colors), (0, top))
     for _ in range(140):
-        depth = canvas.dice.random() ** 1.6
+        depth = canvas.rng.random() ** 1.6
         y = top + depth * (canvas.height - top)
-        length = canvas.unit * (0.02 + 0.16 * depth) * canvas.dice.uniform(0.4, 1.2)
-        x = canvas.dice.uniform(-0.1, 1.0) * canvas.width
+        length = canvas.unit * (0.02 + 0.16 * depth) * canvas.rng.uniform(0.4, 1.2)
+        x = canvas.rng.uniform(-0.1, 1.0) * canvas.width
         thickness = canvas.unit * (0.001 + 0.006 * depth)
         canvas.pen.rounded_rectangle((x, y, x + length, y + thickness), thickness, fill=(*canvas.palette.light, 90))
 
 
 def _city(canvas: _Canvas) -> None:
-    _sun(canvas, canvas.dice.uniform(0.18, 0.4))
+    _sun(canvas, canvas.rng.uniform(0.18, 0.4))
     for depth in (0.15, 0.5, 0.9):
         color = canvas.palette.layer(depth)
         x = -canvas.unit * 0.05
         while x < canvas.width:
-            width = canvas.unit * canvas.dice.uniform(0.06, 0.13) * (0.7 + 0.5 * depth)
-            top = canvas.height * (1 - canvas.dice.uniform(0.2, 0.62) * (1.1 - 0.5 * depth))
+            width = canvas.unit * canvas.rng.uniform(0.06, 0.13) * (0.7 + 0.5 * depth)
+            top = canvas.height * (1 - canvas.rng.uniform(0.2, 0.62) * (1.1 - 0.5 * depth))
             canvas.pen.rectangle((x, top, x + width, canvas.height), fill=color)
             _windows(canvas, (x, top, width), depth)
-            x += width * canvas.dice.uniform(0.95, 1.25)
+            x += width * canvas.rng.uniform(0.95, 1.25)
 
 
 def _windows(canvas: _Canvas, tower: tuple[float, float, float], depth: float) -> None:
@@ -247,39 +247,39 @@ def _windows(canvas: _Canvas, tower: tuple[float, float, float], depth: float) -
     side = canvas.unit * 0.012 * (0.6 + 0.6 * depth)
     for row in range(round((canvas.height - top) / (side * 2.4))):
         for column in range(1, int(width / (side * 2))):
-            if canvas.dice.random() < 0.3 * depth:
+            if canvas.rng.random() < 0.3 * depth:
                 left, upper = x + column * side * 2 - side / 2, top + side * (1.2 + row * 2.4)
                 canvas.pen.rectangle((left, upper, left + side, upper + side), fill=(*canvas.palette.light, 200))
 
 
 def _forest(canvas: _Canvas) -> None:
-    _sun(canvas, canvas.dice.uniform(0.2, 0.4))
+    _sun(canvas, canvas.rng.uniform(0.2, 0.4))
     for depth in (0.0, 0.3, 0.6, 1.0):
         color = canvas.palette.layer(depth)
         line = canvas.ridge(0.52 + 0.38 * depth, 0.07, 0.5, color)
         for x, y in line[:: 3 if depth > 0.5 else 2]:  # noqa: PLR2004 - near trees are larger and fewer
-            height = canvas.unit * canvas.dice.uniform(0.05, 0.1) * (0.5 + 1.2 * depth)
+            height = canvas.unit * canvas.rng.uniform(0.05, 0.1) * (0.5 + 1.2 * depth)
             half = height * 0.24
             canvas.pen.polygon([(x, y - height), (x + half, y + height / 4), (x - half, y + height / 4)], fill=color)
 
 
 def _orbs(canvas: _Canvas) -> None:
-    for _ in range(canvas.dice.randint(14, 22)):
-        x, y = canvas.dice.random() * canvas.width, canvas.dice.random() * canvas.height
-        radius = canvas.unit * canvas.dice.uniform(0.04, 0.26)
-        ends = canvas.dice.choice(
+    for _ in range(canvas.rng.randint(14, 22)):
+        x, y = canvas.rng.random() * canvas.width, canvas.rng.random() * canvas.height
+        radius = canvas.unit * canvas.rng.uniform(0.04, 0.26)
+        ends = canvas.rng.choice(
             ((canvas.palette.top, canvas.palette.light), (canvas.palette.horizon, (255, 255, 255)))
         )
-        color = _mix(*ends, canvas.dice.random())
+        color = _mix(*ends, canvas.rng.random())
         canvas.disc(x, y, radius, (*color, 120))
         canvas.disc(x - radius / 3, y - radius / 3, radius / 5, (255, 255, 255, 90))
-    _sun(canvas, canvas.dice.uniform(0.3, 0.7))
+    _sun(canvas, canvas.rng.uniform(0.3, 0.7))
 
 
 Motif = Callable[[_Canvas], None]
 
 _MOTIFS: tuple[Motif, ...] = (_mountains, _dunes, _sea, _city, _forest, _orbs)
-_TOLD_MOTIFS: dict[str, Motif] = {
+_MOTIF_WORDS: dict[str, Motif] = {
     **dict.fromkeys(("mountain", "mountains", "snow", "alps", "peak", "valley"), _mountains),
     **dict.fromkeys(("desert", "dune", "dunes", "sand", "savanna"), _dunes),
     **dict.fromkeys(("sea", "ocean", "lake", "boat", "ship", "harbour", "harbor", "lighthouse", "beach"), _sea),
@@ -291,74 +291,74 @@ _TOLD_MOTIFS: dict[str, Motif] = {
 
 def _motif(scene: Scene) -> Motif:
     words = re.findall(r"[a-z]+", scene.prompt.lower())
-    told = next((_TOLD_MOTIFS[word] for word in words if word in _TOLD_MOTIFS), None)
+    named = next((_MOTIF_WORDS[word] for word in words if word in _MOTIF_WORDS), None)
     # by prompt and model only, so that the pictures of one task are variations of one subject
-    return told or random.Random(f"{scene.prompt}\n{scene.model}").choice(_MOTIFS)  # noqa: S311 - no secret
+    return named or random.Random(f"{scene.prompt}\n{scene.model}").choice(_MOTIFS)  # noqa: S311 - no secret
 
 
 def _scene(scene: Scene) -> Image.Image:
-    dice = random.Random(f"{scene.prompt}\n{scene.model}\n{scene.seed}\n{scene.variant}")  # noqa: S311 - no secret
-    canvas = _Canvas(scene.size, dice)
+    rng = random.Random(f"{scene.prompt}\n{scene.model}\n{scene.seed}\n{scene.variant}")  # noqa: S311 - no secret
+    canvas = _Canvas(scene.size, rng)
     _motif(scene)(canvas)
-    picture = canvas.image.resize(scene.size, Image.Resampling.BOX)
-    _write(picture, scene.model, scene.prompt)
-    return picture
+    image = canvas.image.resize(scene.size, Image.Resampling.BOX)
+    _write(image, scene.model, scene.prompt)
+    return image
 
 
-def _write(picture: Image.Image, *lines: str) -> None:
+def _write(image: Image.Image, *lines: str) -> None:
     """Put small lines of type into the lower left corner."""
-    size = max(10, min(picture.size) // 48)
+    size = max(10, min(image.size) // 48)
     font = ImageFont.load_default(size)
-    pen = ImageDraw.Draw(picture, "RGBA")
-    left, top = size, picture.height - round(size * (1.4 * len(lines) + 0.8))
+    pen = ImageDraw.Draw(image, "RGBA")
+    left, top = size, image.height - round(size * (1.4 * len(lines) + 0.8))
     texts = [" ".join(line.split())[:_CAPTION_CHARACTERS] for line in lines]
     width = max(font.getlength(text) for text in texts)
-    plate = (left - size // 2, top - size // 3, left + width + size // 2, picture.height - size // 2)
+    plate = (left - size // 2, top - size // 3, left + width + size // 2, image.height - size // 2)
     pen.rounded_rectangle(plate, size // 3, fill=(0, 0, 0, 95))
     for index, text in enumerate(texts):
         pen.text((left, top + round(index * size * 1.4)), text, font=font, fill=(255, 255, 255, 235))
 
 
-def _shaped(picture: Image.Image, edit: Edit) -> Image.Image:
+def _shaped(image: Image.Image, edit: Edit) -> Image.Image:
     if edit.ratio is not None:
-        picture = ImageOps.fit(picture, _largest_inside(picture.size, edit.ratio))
-    return ImageOps.fit(picture, edit.size) if edit.size is not None else picture
+        image = ImageOps.fit(image, _largest_inside(image.size, edit.ratio))
+    return ImageOps.fit(image, edit.size) if edit.size is not None else image
 
 
-def _edited(picture: Image.Image, edit: Edit) -> Image.Image:
-    dice = _edit_dice(edit)
-    color = _hsv(dice.random(), 0.7, 0.9)
-    tinted = Image.blend(picture, Image.new("RGB", picture.size, color), 0.22)
+def _edited(image: Image.Image, edit: Edit) -> Image.Image:
+    rng = _edit_rng(edit)
+    color = _hsv(rng.random(), 0.7, 0.9)
+    tinted = Image.blend(image, Image.new("RGB", image.size, color), 0.22)
     pen = ImageDraw.Draw(tinted, "RGBA")
-    border = max(2, min(picture.size) // 40)
-    pen.rectangle((0, 0, picture.width - 1, picture.height - 1), outline=color, width=border)
-    bar = max(16, min(picture.size) // 9)
-    pen.rectangle((0, picture.height - bar, picture.width, picture.height), fill=(*_mix(color, (0, 0, 0), 0.6), 190))
+    border = max(2, min(image.size) // 40)
+    pen.rectangle((0, 0, image.width - 1, image.height - 1), outline=color, width=border)
+    bar = max(16, min(image.size) // 9)
+    pen.rectangle((0, image.height - bar, image.width, image.height), fill=(*_mix(color, (0, 0, 0), 0.6), 190))
     _paste_others(tinted, edit.others)
     _write(tinted, f"edited by {edit.model}", edit.prompt)
     return tinted
 
 
-def _edit_dice(edit: Edit) -> random.Random:
+def _edit_rng(edit: Edit) -> random.Random:
     # variant 0 adds nothing, so that pictures drawn before there were variants stay as they are
     variant = f"\n{edit.variant}" if edit.variant else ""
     return random.Random(f"{edit.prompt}\n{edit.model}\n{edit.seed}{variant}")  # noqa: S311 - no secret
 
 
-def _paste_others(picture: Image.Image, others: Sequence[bytes]) -> None:
+def _paste_others(image: Image.Image, others: Sequence[bytes]) -> None:
     """Show the guiding pictures side by side on the upper edge."""
-    side = max(8, min(picture.size) // 8)
+    side = max(8, min(image.size) // 8)
     for index, content in enumerate(others):
-        picture.paste(ImageOps.fit(_open(content), (side, side)), (side // 4 + index * round(side * 1.15), side // 4))
+        image.paste(ImageOps.fit(_open(content), (side, side)), (side // 4 + index * round(side * 1.15), side // 4))
 
 
-def _expanded(picture: Image.Image, edit: Edit) -> Image.Image:
+def _expanded(image: Image.Image, edit: Edit) -> Image.Image:
     """Put the picture on a larger one of the same subject."""
     left, top, right, bottom = edit.margins
-    size = (picture.width + left + right, picture.height + top + bottom)
+    size = (image.width + left + right, image.height + top + bottom)
     scene = Scene(prompt=edit.prompt, model=edit.model, seed=edit.seed, size=size, image_format=edit.image_format)
     around = _scene(scene)
-    around.paste(picture, (left, top))
+    around.paste(image, (left, top))
     return around
 
 

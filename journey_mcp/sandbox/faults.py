@@ -158,30 +158,30 @@ class Fault:
             raise ValueError(f"A fault reads on:kind[=value][,field=value...], as in submit:status=429; not {text!r}.")
         head, *others = rest.split(",")
         kind, has_value, value = head.partition("=")
-        told: dict[str, Any] = {"on": on.strip(), "kind": kind.strip()}
+        values: dict[str, Any] = {"on": on.strip(), "kind": kind.strip()}
         pairs = [_pair(part) for part in others]
         if has_value:
-            pairs.insert(0, (_value_field(told["kind"]), value))
+            pairs.insert(0, (_value_field(values["kind"]), value))
         for name, written in pairs:
-            _tell(told, name, written.strip())
-        return cls.from_json(told)
+            _set_value(values, name, written.strip())
+        return cls.from_json(values)
 
     @classmethod
-    def from_json(cls, told: Any) -> "Fault":
+    def from_json(cls, values: Any) -> "Fault":
         """Make a fault of a JSON object with the fields above."""
-        if not isinstance(told, Mapping):
-            raise ValueError(f"A fault is a JSON object; not {told!r}.")  # noqa: TRY004 - one kind of error for callers
-        if unknown := told.keys() - _FIELDS:
+        if not isinstance(values, Mapping):
+            raise ValueError(f"A fault is a JSON object; not {values!r}.")  # noqa: TRY004 - one kind of error for callers
+        if unknown := values.keys() - _FIELDS:
             raise ValueError(f"A fault has no {', '.join(sorted(map(str, unknown)))}; it has {', '.join(_FIELDS)}.")
-        if missing := {"on", "kind"} - told.keys():
+        if missing := {"on", "kind"} - values.keys():
             raise ValueError(f"A fault needs {' and '.join(sorted(missing))}.")
-        names = told.get("fields", ())
-        return cls(**{**told, "fields": tuple(names) if isinstance(names, list) else names})
+        names = values.get("fields", ())
+        return cls(**{**values, "fields": tuple(names) if isinstance(names, list) else names})
 
     def as_json(self) -> dict[str, Any]:
         """What `from_json` reads back, without the fields left at their defaults."""
-        told = {name: value for name, value in asdict(self).items() if value not in (None, (), {})}
-        return told | {"times": self.times}
+        values = {name: value for name, value in asdict(self).items() if value not in (None, (), {})}
+        return values | {"times": self.times}
 
 
 _FIELDS = tuple(item.name for item in fields(Fault))
@@ -216,18 +216,18 @@ def _pair(text: str) -> tuple[str, str]:
     return name.strip(), value
 
 
-def _tell(told: dict[str, Any], name: str, written: str) -> None:
+def _set_value(values: dict[str, Any], name: str, written: str) -> None:
     """Add one written value to what is told of a fault, in the type that its field has."""
     if name.startswith("header."):
-        told.setdefault("headers", {})[name.removeprefix("header.")] = written
+        values.setdefault("headers", {})[name.removeprefix("header.")] = written
     elif name == "fields":
-        told[name] = [part for part in written.split("+") if part]
+        values[name] = [part for part in written.split("+") if part]
     elif name == "times" and written == "always":
-        told[name] = None
+        values[name] = None
     elif name in ("times", "after", "delay_s", "status", "percentage", "body"):
-        told[name] = _json_or_text(written)
+        values[name] = _json_or_text(written)
     else:
-        told[name] = written
+        values[name] = written
 
 
 def _json_or_text(written: str) -> Any:

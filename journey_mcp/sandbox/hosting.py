@@ -19,7 +19,7 @@ from journey_mcp.sandbox.settings import Settings
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from journey_mcp.sandbox.connections import Visits
+    from journey_mcp.sandbox.connections import Connections
     from journey_mcp.sandbox.journeyapi.fake import JourneyApi
     from journey_mcp.sandbox.service import Service
     from journey_mcp.sandbox.state import Sandbox
@@ -70,30 +70,30 @@ async def running(
 
     Raises OSError when the port is taken. At the end no request is waited for: connections are closed.
     """
-    from journey_mcp.sandbox.connections import Visits  # noqa: PLC0415 - loads the web server
+    from journey_mcp.sandbox.connections import Connections  # noqa: PLC0415 - loads the web server
 
     settings = settings or Settings()
     app = create_app(settings)
-    visits = Visits(app, settings.observer)
-    door = _Door(visits)
-    await door.open(host, port)
+    connections = Connections(app, settings.observer)
+    listener = _Listener(connections)
+    await listener.open(host, port)
     ready, stop = asyncio.Event(), asyncio.Event()
     # a task of its own, because fixtures may be entered in one task and left in another
-    life = asyncio.create_task(_live(app, ready, stop))
+    lifespan = asyncio.create_task(_run_lifespan(app, ready, stop))
     try:
         await ready.wait()
-        await door.server.start_serving()
+        await listener.server.start_serving()
         yield Running(
-            origin=_origin(door.address),
+            origin=_origin(listener.address),
             sandbox=app.state.sandbox,
             journeyapi=app.state.services["journeyapi"],
             services=app.state.services,
-            away=door.shut,
+            away=listener.refuse_connections,
         )
     finally:
-        await door.close()
+        await listener.close()
         stop.set()
-        await life
+        await lifespan
 
 
 async def serve(
@@ -128,14 +128,14 @@ def _called_on_signals(stop: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-class _Door:
+class _Listener:
     """The listening socket, which can be shut for a time."""
 
     server: asyncio.Server
     """Made by `open`."""
 
-    def __init__(self, visits: "Visits") -> None:
-        self._visits = visits
+    def __init__(self, connections: "Connections") -> None:
+        self._connections = connections
 
     @property
     def address(self) -> tuple[str, int]:
@@ -146,15 +146,15 @@ class _Door:
     async def open(self, host: str, port: int) -> None:
         """Take the port; who connects before `start_serving` is refused."""
         loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(self._visits.connection, host, port, start_serving=False)
+        self.server = await loop.create_server(self._connections.connection, host, port, start_serving=False)
 
     async def close(self) -> None:
         """Stop listening and break off what is being answered."""
         self.server.close()
-        await self._visits.end()
+        await self._connections.close()
 
     @asynccontextmanager
-    async def shut(self) -> AsyncIterator[None]:
+    async def refuse_connections(self) -> AsyncIterator[None]:
         """Refuse connections while the context lasts."""
         host, port = self.address
         with socket.socket(self.server.sockets[0].family) as kept:
@@ -169,7 +169,7 @@ class _Door:
                 await self.server.start_serving()
 
 
-async def _live(app: "Starlette", ready: asyncio.Event, stop: asyncio.Event) -> None:
+async def _run_lifespan(app: "Starlette", ready: asyncio.Event, stop: asyncio.Event) -> None:
     async with app.router.lifespan_context(app):
         ready.set()
         await stop.wait()

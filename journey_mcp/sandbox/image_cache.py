@@ -8,32 +8,32 @@ from anyio import to_thread
 from journey_mcp.sandbox.render_specs import RenderSpec
 
 KEPT_BYTES = 32 * 1024 * 1024
-DRAWN_AT_ONCE = 4
+RENDERED_AT_ONCE = 4
 
 
-class Gallery:
+class ImageCache:
     """Draws pictures and remembers the latest; a forgotten one is drawn again, equal to the byte."""
 
     def __init__(self, *, kept_bytes: int = KEPT_BYTES) -> None:
-        self._drawn: OrderedDict[str, bytes] = OrderedDict()
+        self._images: OrderedDict[str, bytes] = OrderedDict()
         self._kept_bytes = kept_bytes
         self._bytes = 0
-        self._artists = anyio.CapacityLimiter(DRAWN_AT_ONCE)
+        self._limiter = anyio.CapacityLimiter(RENDERED_AT_ONCE)
 
-    async def image(self, name: str, render_spec: RenderSpec) -> bytes:
+    async def get(self, name: str, render_spec: RenderSpec) -> bytes:
         """Return the encoded picture of `render_spec`; `name` is unique to it."""
-        if name in self._drawn:
-            self._drawn.move_to_end(name)
-            return self._drawn[name]
-        content = await to_thread.run_sync(_render, render_spec, limiter=self._artists)
+        if name in self._images:
+            self._images.move_to_end(name)
+            return self._images[name]
+        content = await to_thread.run_sync(_render, render_spec, limiter=self._limiter)
         self._keep(name, content)
         return content
 
     def _keep(self, name: str, content: bytes) -> None:
-        self._bytes += len(content) - len(self._drawn.pop(name, b""))
-        self._drawn[name] = content
+        self._bytes += len(content) - len(self._images.pop(name, b""))
+        self._images[name] = content
         while self._bytes > self._kept_bytes:
-            _, oldest = self._drawn.popitem(last=False)
+            _, oldest = self._images.popitem(last=False)
             self._bytes -= len(oldest)
 
 

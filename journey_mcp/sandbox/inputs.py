@@ -37,9 +37,9 @@ class InputImages:
         return sum(len(source.content) for group in self.sources.values() for source in group)
 
 
-async def bring_all(
+async def load_inputs(
     sandbox: Sandbox,
-    told: Mapping[str, Any],
+    values: Mapping[str, Any],
     parameters: Mapping[str, Parameter],
     *,
     limit_bytes: int | None,
@@ -48,9 +48,9 @@ async def bring_all(
     sources: dict[str, tuple[Source, ...]] = {}
     failure = None
     for name, parameter in parameters.items():
-        for image in images_in(told.get(name), parameter):
+        for image in images_in(values.get(name), parameter):
             try:
-                source = await sandbox.bring(image, limit_bytes=limit_bytes)
+                source = await sandbox.load_source(image, limit_bytes=limit_bytes)
             except SourceError as error:
                 if form_of(image) != "url":
                     raise UnreadableInput(name, str(error)) from error

@@ -20,12 +20,12 @@ Kind = Literal[
     "flag",
     "digits",
     "ratio",
-    "picture",
-    "pictures",
-    "picture or pictures",
-    "picture objects",
+    "image",
+    "images",
+    "image or images",
+    "image objects",
 ]
-"""digits: a whole number, written as a text or not. picture objects: a list of {"image": ...}."""
+"""digits: a whole number, written as a text or not. image objects: a list of {"image": ...}."""
 
 ANY_FORM: tuple[Form, ...] = ("url", "base64", "data_uri")
 _RATIO = re.compile(r"([1-9]\d{0,3}):([1-9]\d{0,3})")
@@ -67,37 +67,37 @@ class Problem:
     message: str
 
 
-def problems(told: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> list[Problem]:
+def problems(values: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> list[Problem]:
     """Return all that is wrong with what is told. Parameters that the model does not take are wrong."""
     return [
         Problem(name=name, type=kind, message=message)
-        for name in {**parameters, **told}
-        for kind, message in _faults(name, told, parameters.get(name))
+        for name in {**parameters, **values}
+        for kind, message in _violations(name, values, parameters.get(name))
     ]
 
 
-def read_ratio(told: str) -> Ratio | None:
+def read_ratio(values: str) -> Ratio | None:
     """Return width and height of `W:H`; None for anything else."""
-    match = _RATIO.fullmatch(told)
+    match = _RATIO.fullmatch(values)
     return (int(match[1]), int(match[2])) if match else None
 
 
 def images_in(value: Any, parameter: Parameter) -> list[str]:
     """Return the pictures that a good value holds."""
-    if value is None or not parameter.kind.startswith("picture"):
+    if value is None or not parameter.kind.startswith("image"):
         return []
     items = value if isinstance(value, list) else [value]
     return [item["image"] if isinstance(item, dict) else item for item in items]
 
 
-def _faults(name: str, told: Mapping[str, Any], parameter: Parameter | None) -> Iterator[tuple[str, str]]:
+def _violations(name: str, values: Mapping[str, Any], parameter: Parameter | None) -> Iterator[tuple[str, str]]:
     if parameter is None:
         yield "extra_forbidden", "Extra inputs are not permitted"
-    elif told.get(name) is None:
+    elif values.get(name) is None:
         if parameter.is_required:
             yield "missing", "Field required"
-    elif told[name] not in parameter.also:
-        yield from _CHECKS[parameter.kind](told[name], parameter)
+    elif values[name] not in parameter.also:
+        yield from _CHECKS[parameter.kind](values[name], parameter)
 
 
 def _check_any(_value: Any, _parameter: Parameter) -> Iterator[tuple[str, str]]:
@@ -177,11 +177,11 @@ def _check_images(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]
             yield from _check_image(item, parameter)
 
 
-def _check_picture_or_pictures(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
+def _check_image_or_images(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
     yield from _check_images([value] if isinstance(value, str) else value, parameter)
 
 
-def _check_picture_objects(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
+def _check_image_objects(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
     is_list = isinstance(value, list)
     images = [item.get("image") if isinstance(item, dict) else None for item in value] if is_list else value
     yield from _check_images(images, parameter)
@@ -195,8 +195,8 @@ _CHECKS: Mapping[str, Callable[[Any, Parameter], Iterator[tuple[str, str]]]] = {
     "flag": _check_flag,
     "digits": _check_digits,
     "ratio": _check_ratio,
-    "picture": _check_image,
-    "pictures": _check_images,
-    "picture or pictures": _check_picture_or_pictures,
-    "picture objects": _check_picture_objects,
+    "image": _check_image,
+    "images": _check_images,
+    "image or images": _check_image_or_images,
+    "image objects": _check_image_objects,
 }

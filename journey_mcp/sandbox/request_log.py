@@ -8,10 +8,10 @@ from typing import Any
 
 KEPT_SUBMISSIONS = 2_000
 KEPT_DELIVERIES = 2_000
-KEPT_STRAYS = 2_000
+KEPT_MISPLACED_KEYS = 2_000
 KEPT_BYTES = 256 * 1024 * 1024
 """Bodies of creating requests; when they are more, the oldest are forgotten."""
-_TOLD_CHARACTERS = 20_000
+_SHOWN_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stray:
+class MisplacedKey:
     """A credential that went where it has no business: the key itself is not kept."""
 
     path: str
@@ -74,7 +74,7 @@ class RequestLog:
         self._sizes: dict[int, int] = {}
         self._fetched: Counter[str] = Counter()
         self._keyed: Counter[str] = Counter()
-        self._strays: deque[Stray] = deque(maxlen=KEPT_STRAYS)
+        self._misplaced_keys: deque[MisplacedKey] = deque(maxlen=KEPT_MISPLACED_KEYS)
         self._attempts: deque[Attempt] = deque(maxlen=KEPT_DELIVERIES)
         self._last = 0
 
@@ -89,9 +89,9 @@ class RequestLog:
         return Counter(self._keyed)
 
     @property
-    def strays(self) -> tuple[Stray, ...]:
+    def misplaced_keys(self) -> tuple[MisplacedKey, ...]:
         """Credentials that went where they have no business, the last KEPT_STRAYS of them."""
-        return tuple(self._strays)
+        return tuple(self._misplaced_keys)
 
     @property
     def submissions(self) -> tuple[Submission, ...]:
@@ -112,9 +112,9 @@ class RequestLog:
         self._requests[endpoint] += 1
         self._keyed[endpoint] += is_keyed
 
-    def stray(self, stray: Stray) -> None:
+    def misplaced_key(self, misplaced_key: MisplacedKey) -> None:
         """Note a credential in the wrong place."""
-        self._strays.append(stray)
+        self._misplaced_keys.append(misplaced_key)
 
     def count_fetch(self, task_id: str) -> None:
         """Note that a task was asked for."""
@@ -144,10 +144,10 @@ class RequestLog:
             self._submissions[number] = replace(self._submissions[number], request=None)
         return self._last
 
-    def close(self, number: int, outcome: str, **told: Any) -> None:
-        """Note what became of a creating request; `told` are further fields of its Submission."""
+    def close(self, number: int, outcome: str, **fields: Any) -> None:
+        """Note what became of a creating request; `fields` are further fields of its Submission."""
         if number in self._submissions:
-            self._submissions[number] = replace(self._submissions[number], outcome=outcome, **told)
+            self._submissions[number] = replace(self._submissions[number], outcome=outcome, **fields)
 
     def delivered(self, attempt: Attempt) -> None:
         """Note a try to deliver a webhook."""
@@ -158,7 +158,7 @@ class RequestLog:
         return {
             "requests": self.requests,
             "keyed": self.keyed,
-            "strays": [asdict(stray) for stray in self._strays],
+            "strays": [asdict(misplaced_key) for misplaced_key in self._misplaced_keys],
             "submissions": [
                 {
                     **asdict(replace(entry, request=_abridged(entry.request))),
@@ -170,14 +170,14 @@ class RequestLog:
         }
 
 
-def _abridged(told: Any) -> Any:
-    if isinstance(told, dict):
-        return {name: _abridged(value) for name, value in told.items()}
-    if isinstance(told, list):
-        return [_abridged(value) for value in told]
-    if isinstance(told, str) and len(told) > _TOLD_CHARACTERS:
-        return f"{told[:40]}… ({len(told)} characters)"
-    return told
+def _abridged(fields: Any) -> Any:
+    if isinstance(fields, dict):
+        return {name: _abridged(value) for name, value in fields.items()}
+    if isinstance(fields, list):
+        return [_abridged(value) for value in fields]
+    if isinstance(fields, str) and len(fields) > _SHOWN_CHARACTERS:
+        return f"{fields[:40]}… ({len(fields)} characters)"
+    return fields
 
 
 def _readable(content: bytes) -> Any:

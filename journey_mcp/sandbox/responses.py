@@ -13,7 +13,7 @@ _BAD_GATEWAY_PAGE = b"<html><body><h1>The service is taking a break</h1></body><
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class HttpResponse:
     """One HTTP answer before it is sent."""
 
     content: bytes
@@ -28,12 +28,12 @@ class Answer:
     """drip: the pause between two bytes."""
 
 
-def json_answer(body: Any, status: int = 200) -> Answer:
+def json_response(body: Any, status: int = 200) -> HttpResponse:
     """Answer with `body` as JSON."""
-    return Answer(content=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(), status=status)
+    return HttpResponse(content=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(), status=status)
 
 
-def refusal(faults: Iterable[Fault], documented: Mapping[int, Any]) -> Answer | None:
+def early_response(faults: Iterable[Fault], documented: Mapping[int, Any]) -> HttpResponse | None:
     """Return the answer of a fault that strikes before any work is done; None when there is no such fault.
 
     `documented` tells the body that the imitated service gives with a status, or the whole answer, for faults
@@ -41,56 +41,58 @@ def refusal(faults: Iterable[Fault], documented: Mapping[int, Any]) -> Answer | 
     """
     for fault in faults:
         if fault.kind == "status":
-            return _status_answer(fault, documented)
+            return _status_response(fault, documented)
         if fault.kind == "reset":
-            return Answer(content=b"", delivery="none")
+            return HttpResponse(content=b"", delivery="none")
         if fault.kind == "dead_picture":
-            return json_answer({}, 404)
+            return json_response({}, 404)
     return None
 
 
-def corrupt(answer: Answer, faults: Iterable[Fault], documented: Mapping[int, Any]) -> Answer:
+def corrupt(response: HttpResponse, faults: Iterable[Fault], documented: Mapping[int, Any]) -> HttpResponse:
     """Return what the faults, one after another, leave of an answer whose work is done."""
-    return reduce(lambda left, fault: _spoiled(left, fault, documented), faults, answer)
+    return reduce(lambda result, fault: _corrupted(result, fault, documented), faults, response)
 
 
 def distort(body: Mapping[str, Any], faults: Iterable[Fault], *, percentage_field: str) -> dict[str, Any]:
     """Return a task object (or an account) as the faults tell it."""
-    told = dict(body)
+    distorted = dict(body)
     for fault in faults:
-        if fault.kind == "status_word" and "status" in told:
-            told["status"] = fault.word
+        if fault.kind == "status_word" and "status" in distorted:
+            distorted["status"] = fault.word
         elif fault.kind == "percentage":
-            told[percentage_field] = fault.percentage
+            distorted[percentage_field] = fault.percentage
         elif fault.kind == "drop_fields":
-            told = {name: value for name, value in told.items() if name not in fault.fields}
-    return told
+            distorted = {name: value for name, value in distorted.items() if name not in fault.fields}
+    return distorted
 
 
-def _status_answer(fault: Fault, documented: Mapping[int, Any]) -> Answer:
+def _status_response(fault: Fault, documented: Mapping[int, Any]) -> HttpResponse:
     status = fault.status or 500
     body = documented.get(status, {}) if fault.body is None else fault.body
-    if isinstance(body, Answer):
+    if isinstance(body, HttpResponse):
         return replace(body, status=status, headers={**body.headers, **fault.headers})
-    plain = Answer(content=body.encode(), media_type="text/plain") if isinstance(body, str) else json_answer(body)
+    plain = (
+        HttpResponse(content=body.encode(), media_type="text/plain") if isinstance(body, str) else json_response(body)
+    )
     return replace(plain, status=status, headers=fault.headers)
 
 
-def _spoiled(answer: Answer, fault: Fault, documented: Mapping[int, Any]) -> Answer:
+def _corrupted(response: HttpResponse, fault: Fault, documented: Mapping[int, Any]) -> HttpResponse:
     if fault.kind == "status_after":
-        return _status_answer(fault, documented)
+        return _status_response(fault, documented)
     change = _CHANGES.get(fault.kind)
-    return replace(answer, **change(answer, fault)) if change else answer
+    return replace(response, **change(response, fault)) if change else response
 
 
-_CHANGES: Mapping[str, Callable[[Answer, Fault], dict[str, Any]]] = {
-    "delay": lambda answer, fault: {"delay_s": answer.delay_s + (fault.delay_s or 0.0)},
+_CHANGES: Mapping[str, Callable[[HttpResponse, Fault], dict[str, Any]]] = {
+    "delay": lambda response, fault: {"delay_s": response.delay_s + (fault.delay_s or 0.0)},
     "reset_after": lambda _answer, _fault: {"delivery": "none"},
     "cut_body": lambda _answer, _fault: {"delivery": "cut"},
     "drip": lambda _answer, fault: {"delivery": "drip", "pace_s": fault.delay_s},
     "wrong_type": lambda _answer, _fault: {"content": _BAD_GATEWAY_PAGE, "media_type": "text/html"},
-    "bad_json": lambda answer, _fault: {"content": b"no json: " + answer.content},
-    "huge_body": lambda answer, _fault: {"content": _padded(answer.content)},
+    "bad_json": lambda response, _fault: {"content": b"no json: " + response.content},
+    "huge_body": lambda response, _fault: {"content": _padded(response.content)},
     "empty_object": lambda _answer, _fault: {"content": b"{}"},
 }
 

@@ -14,8 +14,8 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from journey_mcp.sandbox import credentials
 from journey_mcp.sandbox.clock import wait_until
 from journey_mcp.sandbox.faults import Fault, find
-from journey_mcp.sandbox.request_log import Stray
-from journey_mcp.sandbox.responses import Answer, corrupt, distort, json_answer, refusal
+from journey_mcp.sandbox.request_log import MisplacedKey
+from journey_mcp.sandbox.responses import HttpResponse, corrupt, distort, early_response, json_response
 from journey_mcp.sandbox.services import PATHS
 from journey_mcp.sandbox.state import Sandbox
 from journey_mcp.sandbox.tasks import Task
@@ -23,10 +23,10 @@ from journey_mcp.sandbox.webhook_policy import WebhookPolicy
 from journey_mcp.sandbox.webhooks import Delivery
 from journey_mcp.sandbox.wire import TooLargeError, WireResponse, read_body
 
-Order = TypeVar("Order")
+Creation = TypeVar("Creation")
 """An accepted creating request, in the words of its service."""
 
-Work = Callable[[bytes, tuple[Fault, ...]], Answer]
+Work = Callable[[bytes, tuple[Fault, ...]], HttpResponse]
 """What an endpoint does with a body, and with the faults that hit the request."""
 
 _BACKWARDS_SHARE = 0.04
@@ -34,14 +34,14 @@ _BACKWARDS_SHARE = 0.04
 
 
 class Refused(Exception):
-    """A request is not taken; `answer` says why, in the service's own form."""
+    """A request is not taken; `response` says why, in the service's own form."""
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
+    def __init__(self, response: HttpResponse) -> None:
+        super().__init__(response.status)
+        self.response = response
 
 
-class Service(ABC, Generic[Order]):
+class Service(ABC, Generic[Creation]):
     """One account at one imitated service, and its tasks.
 
     A subclass reads requests into orders, makes tasks of them, and tells how tasks are. The way of a request
@@ -67,26 +67,28 @@ class Service(ABC, Generic[Order]):
         """Return the routes of this service, relative to its path."""
 
     @abstractmethod
-    def error(self, status: int, message: str) -> Answer:
+    def error(self, status: int, message: str) -> HttpResponse:
         """Return an error in this service's form, for paths, methods and bodies that no endpoint takes."""
 
     @abstractmethod
-    def unauthorized(self, request: Request) -> Answer | None:
+    def unauthorized(self, request: Request) -> HttpResponse | None:
         """Return what a request without a good key is told; None for a good one."""
 
     @abstractmethod
-    async def read(self, request: Request, content: bytes) -> Order:
+    async def read(self, request: Request, content: bytes) -> Creation:
         """Return what is ordered. Raises Refused."""
 
     @abstractmethod
-    def accept(self, request: Request, order: Order, faults: tuple[Fault, ...]) -> Task:
+    def accept(self, request: Request, creation: Creation, faults: tuple[Fault, ...]) -> Task:
         """Create, keep and charge the task."""
 
     @abstractmethod
-    async def begin(self, request: Request, order: Order, task: Task, faults: tuple[Fault, ...]) -> Answer:
+    async def respond_to_creation(
+        self, request: Request, creation: Creation, task: Task, faults: tuple[Fault, ...]
+    ) -> HttpResponse:
         """Do what the creating request does when the task exists, and return its answer."""
 
-    def book(self, task: Task) -> None:
+    def on_ended(self, task: Task) -> None:
         """Note that a task is over: a refund, a statistic. By default nothing."""
 
     def routes(self) -> list[BaseRoute]:
@@ -96,55 +98,55 @@ class Service(ABC, Generic[Order]):
     async def create(self, request: Request, endpoint: str) -> Response:
         """Answer a creating request; `endpoint` is its name in the ledger."""
         request_log = self.sandbox.request_log
-        faults = self.arrive(request, endpoint, "submit")
+        faults = self.receive(request, endpoint, "submit")
         content = await self._content(request)
-        received = b"" if isinstance(content, Answer) else content
+        received = b"" if isinstance(content, HttpResponse) else content
         number = request_log.open(self.name, endpoint, received, self.sandbox.now())
-        order = refusal(faults, self.documented) or await self._read(request, content)
-        if isinstance(order, Answer):
-            request_log.close(number, "reset" if order.delivery == "none" else f"refused {order.status}")
-            return await self.respond(order, faults)
-        task = self.accept(request, order, faults)
+        creation = early_response(faults, self.documented) or await self._read(request, content)
+        if isinstance(creation, HttpResponse):
+            request_log.close(number, "reset" if creation.delivery == "none" else f"refused {creation.status}")
+            return await self.respond(creation, faults)
+        task = self.accept(request, creation, faults)
         request_log.close(number, "created", task_id=task.task_id, model=task.model, charged=task.charged)
-        return await self.respond(await self.begin(request, order, task, faults), faults)
+        return await self.respond(await self.respond_to_creation(request, creation, task, faults), faults)
 
-    async def ask(self, request: Request, endpoint: str, on: str, work: Work, *, needs_key: bool = True) -> Response:
+    async def handle(self, request: Request, endpoint: str, on: str, work: Work, *, needs_key: bool = True) -> Response:
         """Answer any other request; `on` is where faults strike, `work` may raise Refused."""
-        faults = self.arrive(request, endpoint, on)
-        answer = refusal(faults, self.documented) or (self.unauthorized(request) if needs_key else None)
-        if answer is None:
+        faults = self.receive(request, endpoint, on)
+        response = early_response(faults, self.documented) or (self.unauthorized(request) if needs_key else None)
+        if response is None:
             content = await self._content(request)
             try:
-                answer = content if isinstance(content, Answer) else work(content, faults)
+                response = content if isinstance(content, HttpResponse) else work(content, faults)
             except Refused as refused:
-                answer = refused.answer
-        return await self.respond(answer, faults)
+                response = refused.response
+        return await self.respond(response, faults)
 
-    def arrive(self, request: Request, endpoint: str, on: str) -> tuple[Fault, ...]:
+    def receive(self, request: Request, endpoint: str, on: str) -> tuple[Fault, ...]:
         """Count a request, note keys of others, and return the faults that hit it."""
-        told = credentials.carried(request.headers)
-        for header, key in told.items():
+        keys = credentials.carried(request.headers)
+        for header, key in keys.items():
             if header != self.key_header:
-                self._stray(request, header, "foreign header")
+                self._log_misplaced_key(request, header, "foreign header")
             elif self._is_foreign(key):
-                self._stray(request, header, "foreign key")
+                self._log_misplaced_key(request, header, "foreign key")
         name = endpoint if self.name == "journeyapi" else f"{self.name}/{endpoint}"
-        return self.sandbox.arrive(name, f"{self.name}/{on}", is_keyed=bool(told))
+        return self.sandbox.receive(name, f"{self.name}/{on}", is_keyed=bool(keys))
 
-    async def respond(self, answer: Answer, faults: Iterable[Fault]) -> Response:
+    async def respond(self, response: HttpResponse, faults: Iterable[Fault]) -> Response:
         """Send an answer as the faults leave it, when they let it."""
-        spoiled = corrupt(answer, faults, self.documented)
-        await wait_until(self.sandbox.settings.clock, self.sandbox.now() + spoiled.delay_s)
-        return WireResponse(spoiled)
+        corrupted = corrupt(response, faults, self.documented)
+        await wait_until(self.sandbox.settings.clock, self.sandbox.now() + corrupted.delay_s)
+        return WireResponse(corrupted)
 
-    def distorted(self, told: Mapping[str, Any], faults: Iterable[Fault]) -> dict[str, Any]:
+    def distorted(self, keys: Mapping[str, Any], faults: Iterable[Fault]) -> dict[str, Any]:
         """Return a task object as the faults tell it."""
-        return distort(told, faults, percentage_field=self.progress_field)
+        return distort(keys, faults, percentage_field=self.progress_field)
 
     def settle(self) -> None:
         """Book what has ended since the last request."""
         for task in self.sandbox.tasks.settle(self.sandbox.now(), self.name):
-            self.book(task)
+            self.on_ended(task)
 
     def find(self, task_id: str, faults: Iterable[Fault]) -> tuple[Task, float] | None:
         """Return a task and the moment that it is to be told of; None for one that this service does not know."""
@@ -162,19 +164,19 @@ class Service(ABC, Generic[Order]):
         self,
         task: Task,
         url: str,
-        tell: Callable[[Task, float], Mapping[str, Any]],
+        serialize: Callable[[Task, float], Mapping[str, Any]],
         *,
         headers: Callable[[bytes], Mapping[str, str]],
         policy: WebhookPolicy,
     ) -> None:
-        """Post what `tell` says of a task to `url` when it is over; `headers` is given the body."""
-        self.sandbox.deliveries.start(partial(self._notify, task, url, tell, headers, policy))
+        """Post what `serialize` says of a task to `url` when it is over; `headers` is given the body."""
+        self.sandbox.deliveries.start(partial(self._notify, task, url, serialize, headers, policy))
 
     async def _notify(
         self,
         task: Task,
         url: str,
-        tell: Callable[[Task, float], Mapping[str, Any]],
+        serialize: Callable[[Task, float], Mapping[str, Any]],
         headers: Callable[[bytes], Mapping[str, str]],
         policy: WebhookPolicy,
     ) -> None:
@@ -183,50 +185,50 @@ class Service(ABC, Generic[Order]):
         faults = self.sandbox.faults.take(f"{self.name}/webhook")
         if find(faults, "lost"):
             return
-        answer = corrupt(json_answer(self.distorted(tell(task, task.ends_at), faults)), faults, {})
+        response = corrupt(json_response(self.distorted(serialize(task, task.ends_at), faults)), faults, {})
         delivery = Delivery(
             task_id=task.task_id,
             url=url,
-            content=answer.content,
-            headers={"Content-Type": "application/json", **headers(answer.content)},
+            content=response.content,
+            headers={"Content-Type": "application/json", **headers(response.content)},
         )
-        await wait_until(clock, self.sandbox.now() + answer.delay_s)
+        await wait_until(clock, self.sandbox.now() + response.delay_s)
         for _ in range(2 if find(faults, "duplicate") else 1):
             await self.sandbox.deliveries.deliver(delivery, policy)
 
-    async def _content(self, request: Request) -> bytes | Answer:
+    async def _content(self, request: Request) -> bytes | HttpResponse:
         """Return the body, or what is answered to one that is too large."""
         try:
             return await read_body(request, self._body_limit_bytes)
         except TooLargeError:
             return self.too_large()
 
-    def too_large(self) -> Answer:
+    def too_large(self) -> HttpResponse:
         """Return what is answered to a body that is too large."""
         return self.error(413, "request body is too large")
 
-    async def _read(self, request: Request, content: bytes | Answer) -> Order | Answer:
+    async def _read(self, request: Request, content: bytes | HttpResponse) -> Creation | HttpResponse:
         if unauthorized := self.unauthorized(request):
             return unauthorized
-        if isinstance(content, Answer):
+        if isinstance(content, HttpResponse):
             return content
         try:
             return await self.read(request, content)
         except Refused as refused:
-            return refused.answer
+            return refused.response
 
     def _is_foreign(self, key: str) -> bool:
         """Whether a key is one of another service's, and not of this one's too."""
         keys = self.sandbox.settings.keys
         return key not in keys[self.name] and any(key in others for others in keys.values())
 
-    def _stray(self, request: Request, header: str, reason: str) -> None:
-        self.sandbox.request_log.stray(stray(request, header, reason))
+    def _log_misplaced_key(self, request: Request, header: str, reason: str) -> None:
+        self.sandbox.request_log.misplaced_key(misplaced_key(request, header, reason))
 
 
-def stray(request: Request, header: str, reason: str) -> Stray:
+def misplaced_key(request: Request, header: str, reason: str) -> MisplacedKey:
     """Return the note that `request` carried a credential in `header` where it has no business."""
-    return Stray(path=request.url.path, host=request.headers.get("host", ""), header=header, reason=reason)
+    return MisplacedKey(path=request.url.path, host=request.headers.get("host", ""), header=header, reason=reason)
 
 
 def read_object(content: bytes) -> dict[str, Any] | None:

@@ -15,6 +15,6 @@ PATHS: Mapping[str, str] = MappingProxyType(
 """What a base URL of the service ends with."""
 
 
-def owner(path: str) -> str | None:
+def service_at(path: str) -> str | None:
     """Return the service that a path belongs to; None for the sandbox's own and for no man's land."""
     return next((name for name, start in PATHS.items() if path == start or path.startswith(f"{start}/")), None)

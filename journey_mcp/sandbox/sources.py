@@ -36,21 +36,21 @@ class Source:
         return self.size[0] * self.size[1] / 1_000_000
 
 
-def form_of(told: str) -> Form:
+def form_of(image: str) -> Form:
     """Return how a picture is told. What is neither a web address nor a data URI passes for base64."""
-    if told.startswith(("http://", "https://")):
+    if image.startswith(("http://", "https://")):
         return "url"
-    return "data_uri" if told[:5].lower() == "data:" else "base64"
+    return "data_uri" if image[:5].lower() == "data:" else "base64"
 
 
-def decode(told: str) -> bytes:
+def decode(image: str) -> bytes:
     """Return the bytes of a picture in raw base64 or in a data URI. Raises SourceError."""
-    text = told
-    if form_of(told) == "data_uri":
-        head = _DATA_URI.match(told)
+    text = image
+    if form_of(image) == "data_uri":
+        head = _DATA_URI.match(image)
         if head is None:
             raise SourceError("a data URI reads data:image/...;base64,...")
-        text = told[head.end() :]
+        text = image[head.end() :]
     try:
         content = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -60,16 +60,16 @@ def decode(told: str) -> bytes:
     return content
 
 
-async def bring(told: str, *, limit_bytes: int, timeout_s: float, ca_file: str | None = None) -> Source:
+async def load_source(image: str, *, limit_bytes: int, timeout_s: float, ca_file: str | None = None) -> Source:
     """Return the picture at an address, or in base64, which is known to be one. Raises SourceError."""
-    if form_of(told) != "url":
-        content = decode(told)
+    if form_of(image) != "url":
+        content = decode(image)
         if len(content) > limit_bytes:
             raise SourceError(f"more than {limit_bytes} bytes")
         return await _checked(content)
     try:
         with anyio.fail_after(timeout_s):
-            content = await _read(told, limit_bytes, ca_file)
+            content = await _read(image, limit_bytes, ca_file)
     except TimeoutError as error:
         raise SourceError(f"no answer within {timeout_s:g} s") from error
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:

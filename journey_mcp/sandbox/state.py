@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from journey_mcp.sandbox.dates import Calendar
 from journey_mcp.sandbox.faults import Fault, FaultPlan
-from journey_mcp.sandbox.image_cache import Gallery
+from journey_mcp.sandbox.image_cache import ImageCache
 from journey_mcp.sandbox.request_log import RequestLog
 from journey_mcp.sandbox.settings import Settings
-from journey_mcp.sandbox.sources import Source, bring
+from journey_mcp.sandbox.sources import Source, load_source
 from journey_mcp.sandbox.tasks import Tasks
 from journey_mcp.sandbox.webhooks import Deliveries
 
@@ -23,7 +23,7 @@ class Sandbox:
         self.request_log = RequestLog(endpoints)
         self.faults = FaultPlan(settings.faults)
         self.tasks = Tasks()
-        self.gallery = Gallery()
+        self.image_cache = ImageCache()
         self.deliveries = Deliveries(
             clock=settings.clock,
             speed=settings.speed,
@@ -31,7 +31,7 @@ class Sandbox:
             ca_file=settings.ca_file,
             observer=settings.observer,
         )
-        self.dice = random.Random(settings.seed)  # noqa: S311 - ids to tell tasks apart, not to guard them
+        self.rng = random.Random(settings.seed)  # noqa: S311 - ids to tell tasks apart, not to guard them
 
     def now(self) -> float:
         """Return the time by the sandbox's clock."""
@@ -39,21 +39,21 @@ class Sandbox:
 
     def new_id(self) -> str:
         """Return a UUID that was not used before."""
-        return str(uuid.UUID(int=self.dice.getrandbits(128), version=4))
+        return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
 
-    async def bring(self, told: str, *, limit_bytes: int | None = None) -> Source:
+    async def load_source(self, image: str, *, limit_bytes: int | None = None) -> Source:
         """Return the picture at an address or in base64. Raises SourceError.
 
         `limit_bytes` is the service's own limit; without one the sandbox's holds.
         """
-        return await bring(
-            told,
+        return await load_source(
+            image,
             limit_bytes=limit_bytes or self.settings.source_limit_bytes,
             timeout_s=self.settings.source_timeout_s,
             ca_file=self.settings.ca_file,
         )
 
-    def arrive(self, endpoint: str, on: str, *, is_keyed: bool = False) -> tuple[Fault, ...]:
+    def receive(self, endpoint: str, on: str, *, is_keyed: bool = False) -> tuple[Fault, ...]:
         """Count a request and return the faults that hit it."""
         self.request_log.count(endpoint, is_keyed=is_keyed)
         return self.faults.take(on)

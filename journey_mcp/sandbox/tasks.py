@@ -104,8 +104,8 @@ class Tasks:
 
     def put(self, task: Task) -> None:
         """Add a running task, or replace one by its later form, whether running or over."""
-        home = self._over if task.task_id in self._over else self._running
-        home[task.task_id] = task
+        tasks = self._over if task.task_id in self._over else self._running
+        tasks[task.task_id] = task
         self._changed.set()
         self._changed = anyio.Event()
 

@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 
 from journey_mcp.sandbox import outgoing
 from journey_mcp.sandbox.clock import Clock, wait_until
-from journey_mcp.sandbox.events import Moment, Observer, Point
+from journey_mcp.sandbox.events import Event, Observer, Point
 from journey_mcp.sandbox.request_log import Attempt, RequestLog
 from journey_mcp.sandbox.webhook_policy import WebhookPolicy
 
@@ -61,20 +61,20 @@ class Deliveries:
 
     async def deliver(self, delivery: Delivery, policy: WebhookPolicy) -> None:
         """Post until the receiver takes it or the tries are used up. Raises nothing: the ledger tells."""
-        for attempt, gap_s in enumerate((0.0, *policy.retry_gaps_s), start=1):
+        for number, gap_s in enumerate((0.0, *policy.retry_gaps_s), start=1):
             if gap_s and self._speed:
                 await wait_until(self._clock, self._clock() + gap_s / self._speed)
-            self._tell("telling", delivery)
+            self._notify("posting", delivery)
             is_taken, outcome = await _post(delivery, policy.timeout_s, self._ca_file)
-            told = Attempt(task_id=delivery.task_id, url=delivery.url, attempt=attempt, outcome=outcome)
-            self._request_log.delivered(told)
-            self._tell("told", delivery, int(outcome) if outcome.isdigit() else None)
+            attempt = Attempt(task_id=delivery.task_id, url=delivery.url, attempt=number, outcome=outcome)
+            self._request_log.delivered(attempt)
+            self._notify("posted", delivery, int(outcome) if outcome.isdigit() else None)
             if is_taken:
                 return
 
-    def _tell(self, point: Point, delivery: Delivery, status: int | None = None) -> None:
+    def _notify(self, point: Point, delivery: Delivery, status: int | None = None) -> None:
         if self._observer:
-            self._observer(Moment(point=point, method="POST", path=urlsplit(delivery.url).path, status=status))
+            self._observer(Event(point=point, method="POST", path=urlsplit(delivery.url).path, status=status))
 
 
 async def _post(delivery: Delivery, timeout_s: float, ca_file: str | None) -> tuple[bool, str]:
@@ -82,7 +82,7 @@ async def _post(delivery: Delivery, timeout_s: float, ca_file: str | None) -> tu
     try:
         with anyio.fail_after(timeout_s):
             async with outgoing.client(ca_file=ca_file) as client:
-                answer = await client.post(delivery.url, content=delivery.content, headers=headers)
+                response = await client.post(delivery.url, content=delivery.content, headers=headers)
     except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL) as error:
         return False, type(error).__name__
-    return answer.is_success, str(answer.status_code)
+    return response.is_success, str(response.status_code)

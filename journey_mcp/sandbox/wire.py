@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from journey_mcp.sandbox.clock import Clock, wait_until
-from journey_mcp.sandbox.responses import Answer
+from journey_mcp.sandbox.responses import HttpResponse
 
 
 class TooLargeError(Exception):
@@ -32,13 +32,13 @@ class OpenConnection(H11Protocol):
 class WireResponse(Response):
     """Sends an Answer the way it asks for."""
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.content, answer.status, answer.headers, answer.media_type)
-        self._answer = answer
+    def __init__(self, response: HttpResponse) -> None:
+        super().__init__(response.content, response.status, response.headers, response.media_type)
+        self._response = response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer, or as much of it as is wanted."""
-        delivery = self._answer.delivery
+        delivery = self._response.delivery
         if delivery == "whole":
             await super().__call__(scope, receive, send)
             return
@@ -47,12 +47,12 @@ class WireResponse(Response):
             return
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if delivery == "cut":
-            await send(_part(self._answer.content[: len(self._answer.content) // 2], more=True))
+            await send(_part(self._response.content[: len(self._response.content) // 2], more=True))
             await hang_up(scope, receive)
             return
-        for index in range(len(self._answer.content)):
-            await anyio.sleep(self._answer.pace_s)
-            await send(_part(self._answer.content[index : index + 1], more=True))
+        for index in range(len(self._response.content)):
+            await anyio.sleep(self._response.pace_s)
+            await send(_part(self._response.content[index : index + 1], more=True))
         await send(_part(b"", more=False))
 
 

@@ -223,7 +223,7 @@ async def _spoiled(row: Row, upstream: sandbox.Running) -> list[str]:
     bad = []
     for image in row.outcome["images"]:
         name = image["url"].partition("?")[0].rpartition("/")[2]
-        wanted = await upstream.sandbox.gallery.image(f"{task.task_id}/{name}", task.images[name])
+        wanted = await upstream.sandbox.image_cache.get(f"{task.task_id}/{name}", task.images[name])
         path = image.get("path")
         if path is None or not Path(path).is_file() or Path(path).read_bytes() != wanted:
             bad.append(f"{path} of {row.id}")

@@ -6,7 +6,7 @@ import signal
 from contextlib import suppress
 
 from chaos.kill_points import Aim, Watch
-from journey_mcp.sandbox import Moment
+from journey_mcp.sandbox import Event
 
 
 class Trap:
@@ -22,7 +22,7 @@ class Trap:
         """Kill this process at that moment."""
         self.sprung, self._pid, self._aim, self._watch = asyncio.Event(), pid, aim, Watch(aim)
 
-    def __call__(self, moment: Moment) -> None:
+    def __call__(self, moment: Event) -> None:
         """Look at a moment. When it is the one, the process is dead before the sandbox goes on."""
         if self._watch and self._aim and self._watch.is_it(moment):
             self._watch = None

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from journey_mcp.sandbox import Moment, Point
-from journey_mcp.sandbox.services import owner
+from journey_mcp.sandbox import Event, Point
+from journey_mcp.sandbox.services import service_at
 
 Exchange = Literal["connection", "submission", "upload", "poll", "picture", "webhook", "other"]
 _CREATING = ("/imagine", "/generation", "/predictions")
@@ -40,7 +40,7 @@ class Watch:
         self._aim = aim
         self._was_refused = False
 
-    def is_it(self, moment: Moment) -> bool:
+    def is_it(self, moment: Event) -> bool:
         """Whether this moment, told after all before it, is the one."""
         exchange = exchange_of(moment)
         is_refusal = exchange == "submission" and (moment.status or 0) >= 400
@@ -59,16 +59,16 @@ class Watch:
         return self._was_refused or self._aim.refused == "no"
 
 
-def service_of(moment: Moment) -> str | None:
+def service_of(moment: Event) -> str | None:
     """The imitated service that is asked; None where the address does not tell, as that of a picture."""
-    return owner(moment.path or "")
+    return service_at(moment.path or "")
 
 
-def exchange_of(moment: Moment) -> Exchange:
+def exchange_of(moment: Event) -> Exchange:
     """What is going on in a request."""
     if moment.path is None:
         return "connection"
-    if moment.point in ("telling", "told"):
+    if moment.point in ("posting", "posted"):
         return "webhook"
     if moment.path.startswith("/pictures/"):
         return "picture"

@@ -118,8 +118,8 @@ def _polls(round_: int, dice: random.Random) -> Iterator[Aim]:
 
 def _webhooks() -> Iterator[Aim]:
     """Kills of a server that is told how a task ended."""
-    yield Aim(name="webhook: before it is posted", exchange="webhook", point="telling")
-    yield Aim(name="webhook: answered", exchange="webhook", point="told")
+    yield Aim(name="webhook: before it is posted", exchange="webhook", point="posting")
+    yield Aim(name="webhook: answered", exchange="webhook", point="posted")
 
 
 def _inheriting(round_: int, dice: random.Random) -> Iterator[tuple[Aim, Aim]]:

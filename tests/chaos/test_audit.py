@@ -12,7 +12,7 @@ from chaos.journal import Row
 from chaos.kill_points import Aim, Watch
 from chaos.plan import KILLS, Chain, chains
 from chaos.report import summary
-from journey_mcp.sandbox import Moment
+from journey_mcp.sandbox import Event
 
 URL = "http://127.0.0.1/pictures/theirs/0.png"
 DONE = Row(
@@ -172,12 +172,12 @@ def _aims_of(chain: Chain) -> list[Aim]:
 def test_a_watch_sees_its_moment_and_no_other() -> None:
     """By exchange, point and provider; at a fail-over, only after the refusal."""
     path = "/bfl/v1/flux-2-pro"
-    body = Moment(point="body", method="POST", path=path)
+    body = Event(point="body", method="POST", path=path)
     assert Watch(Aim(name="", exchange="submission", point="body", service="bfl")).is_it(body)
     assert not Watch(Aim(name="", exchange="submission", point="body", service="vtrix")).is_it(body)
     assert not Watch(Aim(name="", exchange="poll", point="body")).is_it(body)
-    assert Watch(Aim(name="", exchange="connection", point="connected")).is_it(Moment(point="connected"))
-    refusal = Moment(point="answered", method="POST", path="/vtrix/model/v1/generation", status=401)
+    assert Watch(Aim(name="", exchange="connection", point="connected")).is_it(Event(point="connected"))
+    refusal = Event(point="answered", method="POST", path="/vtrix/model/v1/generation", status=401)
     assert Watch(Aim(name="", exchange="submission", point="answered", refused="now")).is_it(refusal)
     second = Watch(Aim(name="", exchange="submission", point="body", refused="before"))
     assert [second.is_it(moment) for moment in (body, refusal, body)] == [False, False, True]

@@ -201,11 +201,11 @@ async def test_one_by_one_a_hundred_questions_are_out_at_most(tmp_path: Path) ->
     """Where a provider answers slowly the others wait here, and all have their turn."""
     out, most, answered = 0, 0, 0
 
-    def count(moment: sandbox.Moment) -> None:
+    def count(event: sandbox.Event) -> None:
         nonlocal out, most, answered
-        if moment.method == "GET":
-            out += {"headers": 1, "answered": -1}.get(moment.point, 0)
-            most, answered = max(most, out), answered + (moment.point == "answered")
+        if event.method == "GET":
+            out += {"headers": 1, "answered": -1}.get(event.point, 0)
+            most, answered = max(most, out), answered + (event.point == "answered")
 
     fault = "vtrix/fetch:delay=1,times=always"
     async with make_wide_environment(tmp_path, services=["vtrix"], observer=count) as here:

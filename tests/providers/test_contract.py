@@ -233,7 +233,7 @@ async def test_every_offer_is_accepted_in_full(offer: Offer) -> None:
         for option, value in single_options(offer, has_images=bool(fewest)):
             await up.submit(offer, images=fewest, mask=mask, options={option: value})
         assert set(up.outcomes) == {"created"}
-        assert up.running.sandbox.request_log.strays == ()
+        assert up.running.sandbox.request_log.misplaced_keys == ()
 
 
 def single_options(offer: Offer, *, has_images: bool) -> Iterator[tuple[str, Any]]:

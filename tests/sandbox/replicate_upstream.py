@@ -30,23 +30,23 @@ class Upstream:
     def account(self) -> Any:
         return self.running.services[self.service]
 
-    async def predict(self, model: str = PRO, *, headers: dict[str, str] | None = None, **told: Any) -> Response:
-        body = {"input": {"prompt": "a paper boat", **told}}
+    async def predict(self, model: str = PRO, *, headers: dict[str, str] | None = None, **inputs: Any) -> Response:
+        body = {"input": {"prompt": "a paper boat", **inputs}}
         return await self.client.post(f"/models/{model}/predictions", json=body, headers=headers)
 
-    async def run(self, version: str, **told: Any) -> Response:
-        return await self.client.post("/predictions", json={"version": version, "input": told})
+    async def run(self, version: str, **inputs: Any) -> Response:
+        return await self.client.post("/predictions", json={"version": version, "input": inputs})
 
-    async def made(self, model: str = PRO, **told: Any) -> Any:
+    async def made(self, model: str = PRO, **inputs: Any) -> Any:
         """Create a prediction and return it."""
-        answer = await self.predict(model, **told)
-        assert answer.status_code == (200 if self.service == "kkiai" else 201), answer.text
-        return answer.json()
+        response = await self.predict(model, **inputs)
+        assert response.status_code == (200 if self.service == "kkiai" else 201), response.text
+        return response.json()
 
     async def fetch(self, prediction_id: str) -> Any:
-        answer = await self.client.get(f"/predictions/{prediction_id}")
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = await self.client.get(f"/predictions/{prediction_id}")
+        assert response.status_code == 200, response.text
+        return response.json()
 
     async def image(self, url: str) -> Response:
         # without the key: pictures are public

@@ -19,11 +19,11 @@ def instant(*faults: str, **choices: Any) -> Settings:
     return Settings(speed=0, seed=1, faults=tuple(map(Fault.parse, faults)), bfl=BflSettings(**choices))
 
 
-def by_hand(*faults: str, **choices: Any) -> Settings:
+def at_real_speed(*faults: str, **choices: Any) -> Settings:
     return Settings(speed=1, seed=1, faults=tuple(map(Fault.parse, faults)), bfl=BflSettings(**choices))
 
 
-def told_of(task_id: str, status: str, **more: Any) -> dict[str, Any]:
+def task_object(task_id: str, status: str, **more: Any) -> dict[str, Any]:
     return {
         "id": task_id,
         "status": status,
@@ -37,22 +37,22 @@ def told_of(task_id: str, status: str, **more: Any) -> dict[str, Any]:
 
 async def test_a_task_goes_its_documented_way() -> None:
     clock = ManualClock()
-    async with bfl(by_hand()) as up:
-        answer = await up.made(seed=11)
-        task_id = answer["id"]
+    async with bfl(at_real_speed()) as up:
+        response = await up.made(seed=11)
+        task_id = response["id"]
         polling_url = f"{up.running.origin}/bfl/v1/get_result?id={task_id}"
-        assert answer == {
+        assert response == {
             "id": task_id,
             "polling_url": polling_url,
             "cost": 4,
             "input_mp": None,
             "output_mp": 1.05,
         }
-        assert (await up.client.get(polling_url)).json() == told_of(task_id, "Pending")
+        assert (await up.client.get(polling_url)).json() == task_object(task_id, "Pending")
         clock.advance(10)
-        told = (await up.client.get(polling_url)).json()
-        sample = told["result"].pop("sample")
-        assert told == told_of(task_id, "Ready", result={"prompt": "a paper boat", "seed": 11})
+        payload = (await up.client.get(polling_url)).json()
+        sample = payload["result"].pop("sample")
+        assert payload == task_object(task_id, "Ready", result={"prompt": "a paper boat", "seed": 11})
         assert sample.startswith(f"{up.running.origin}/pictures/{task_id}/sample.png?sig=")
         assert (await public(sample)).status_code == 200
 
@@ -79,7 +79,7 @@ async def test_a_link_is_dead_ten_minutes_after_it_was_made(speed: float, shorte
 
 async def test_a_dead_link_may_be_not_found_and_live_only_half_as_long() -> None:
     clock = ManualClock()
-    async with bfl(by_hand(expired_status=404, link_lifetime_s=30)) as up:
+    async with bfl(at_real_speed(expired_status=404, link_lifetime_s=30)) as up:
         created = await up.made()
         clock.advance(10)
         url = (await up.task(created))["result"]["sample"]
@@ -97,14 +97,14 @@ async def test_a_link_without_its_signature_is_refused() -> None:
 @pytest.mark.parametrize(("choice", "status"), [("200", 200), ("404", 404)])
 async def test_an_unknown_task_is_told_as_chosen(choice: Any, status: int) -> None:
     async with bfl(instant(unknown_task=choice)) as up:
-        answer = await up.ask("nobody")
-        assert (answer.status_code, answer.json()) == (status, told_of("nobody", "Task not found"))
+        response = await up.ask("nobody")
+        assert (response.status_code, response.json()) == (status, task_object("nobody", "Task not found"))
 
 
 async def test_asking_needs_an_id() -> None:
     async with bfl(instant()) as up:
-        answer = await up.client.get("/get_result")
-        assert (answer.status_code, answer.json()) == (
+        response = await up.client.get("/get_result")
+        assert (response.status_code, response.json()) == (
             422,
             {"detail": [{"loc": ["query", "id"], "msg": "Field required", "type": "missing"}]},
         )
@@ -121,33 +121,33 @@ async def test_asking_needs_an_id() -> None:
 async def test_a_task_can_fail_in_every_documented_way(error: str, status: str, more: dict[str, str]) -> None:
     async with bfl(instant(f"submit:fail_task={error}")) as up:
         created = await up.made()
-        assert await up.task(created) == told_of(created["id"], status, **more)
+        assert await up.task(created) == task_object(created["id"], status, **more)
 
 
 async def test_a_blocked_prompt_is_a_moderated_request() -> None:
     async with bfl(instant()) as up:
         created = await up.made(prompt=BLOCKED)
-        assert await up.task(created) == told_of(created["id"], "Request Moderated")
+        assert await up.task(created) == task_object(created["id"], "Request Moderated")
 
 
 async def test_a_failed_task_may_say_no_more_than_that() -> None:
     async with bfl(instant("submit:fail_task=No", explains_errors=False)) as up:
         created = await up.made()
-        assert await up.task(created) == told_of(created["id"], "Error")
+        assert await up.task(created) == task_object(created["id"], "Error")
 
 
 @pytest.mark.parametrize("word", ["Content Moderated", "Request Moderated", "Task not found", "dreaming"])
 async def test_another_word_comes_without_a_result(word: str) -> None:
     async with bfl(instant(f"bfl/fetch:status_word={word}")) as up:
         created = await up.made()
-        assert await up.task(created) == told_of(created["id"], word)
+        assert await up.task(created) == task_object(created["id"], word)
         assert (await up.task(created))["status"] == "Ready"
 
 
 async def test_faults_tell_a_task_as_wanted() -> None:
     clock = ManualClock()
     faults = ("fetch:percentage=0.4", "fetch:drop_fields=status+result,after=1", "submit:hang", "account:bad_json")
-    async with bfl(by_hand(*faults)) as up:
+    async with bfl(at_real_speed(*faults)) as up:
         created = await up.made()
         clock.advance(1e6)
         assert (await up.task(created))["progress"] == 0.4
@@ -175,12 +175,12 @@ async def test_a_missing_or_wrong_key_is_refused(
 ) -> None:
     async with bfl(instant(keys=("bfl_1",), unauthorized=choice)) as up:
         async with AsyncClient(base_url=up.running.base_urls["bfl"], headers=headers, **PLAIN) as client:
-            answers = [
+            responses = [
                 await client.post("/flux-kontext-pro", json={"prompt": "a"}),
                 await client.get("/get_result?id=x"),
                 await client.get("/credits"),
             ]
-        assert [(answer.status_code, answer.json()) for answer in answers] == [(status, body)] * 3
+        assert [(response.status_code, response.json()) for response in responses] == [(status, body)] * 3
         assert (await up.submit()).status_code == 200
 
 
@@ -193,9 +193,9 @@ async def test_asking_without_a_key_is_allowed_if_so_chosen() -> None:
 async def test_an_empty_balance_is_refused_with_402() -> None:
     async with bfl(instant(credits=7)) as up:
         await up.made()
-        answer = await up.submit()
+        response = await up.submit()
         body = {"error": "insufficient_credits", "message": "Not enough credits"}
-        assert (answer.status_code, answer.json()) == (402, body)
+        assert (response.status_code, response.json()) == (402, body)
         assert await up.credits() == 3
         up.running.services["bfl"].balance = 4
         await up.made()
@@ -219,19 +219,19 @@ async def test_credits_of_a_failed_task_come_back_if_so_chosen(refunds: bool, le
 @pytest.mark.parametrize(("model", "limit"), [("flux-kontext-pro", 24), ("flux-kontext-max", 6)])
 async def test_too_many_tasks_are_refused_with_429(model: str, limit: int) -> None:
     clock = ManualClock()
-    async with bfl(by_hand()) as up:
+    async with bfl(at_real_speed()) as up:
         for left in reversed(range(limit)):
             accepted = await up.submit(model)
             assert accepted.headers["x-ratelimit-remaining"] == str(left + 24 - limit)
-        answer = await up.submit(model)
-        assert answer.status_code == 429
-        assert answer.json() == {
+        response = await up.submit(model)
+        assert response.status_code == 429
+        assert response.json() == {
             "error": "rate_limit_exceeded",
             "message": "Too many active tasks",
             "retry_after": 5,
         }
-        assert (answer.headers["retry-after"], answer.headers["x-ratelimit-limit"]) == ("5", "24")
-        assert answer.headers["x-ratelimit-reset"].isdigit()
+        assert (response.headers["retry-after"], response.headers["x-ratelimit-limit"]) == ("5", "24")
+        assert response.headers["x-ratelimit-reset"].isdigit()
         clock.advance(10)
         await up.made(model)
 
@@ -249,8 +249,8 @@ async def test_too_many_tasks_are_refused_with_429(model: str, limit: int) -> No
 )
 async def test_a_status_on_request_comes_with_the_usual_body(status: int, body: Any) -> None:
     async with bfl(instant(f"bfl/submit:status={status}")) as up:
-        answer = await up.submit()
-        assert (answer.status_code, answer.json()) == (status, body)
+        response = await up.submit()
+        assert (response.status_code, response.json()) == (status, body)
 
 
 @pytest.mark.parametrize("body", ["[]", "{", '"\\ud800"'])
@@ -258,15 +258,15 @@ async def test_a_body_that_is_no_object_is_refused(body: str) -> None:
     async with bfl(instant()) as up:
         for kind in ("application/json", "text/plain"):
             headers = {"Content-Type": kind}
-            answer = await up.client.post("/flux-kontext-pro", content=body, headers=headers)
+            response = await up.client.post("/flux-kontext-pro", content=body, headers=headers)
             problem = {"loc": ["body"], "msg": "Input should be a valid JSON object", "type": "json_invalid"}
-            assert (answer.status_code, answer.json()) == (422, {"detail": [problem]})
+            assert (response.status_code, response.json()) == (422, {"detail": [problem]})
 
 
 async def test_an_unknown_model_is_an_unknown_path() -> None:
     async with bfl(instant(extra_models=("flux-9",))) as up:
-        answer = await up.submit("flux-kontext")
-        assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
+        response = await up.submit("flux-kontext")
+        assert (response.status_code, response.json()) == (404, {"detail": "Not Found"})
         assert (await up.submit("flux-9", mood="blue")).status_code == 200
 
 
@@ -296,18 +296,18 @@ async def test_an_unknown_model_is_an_unknown_path() -> None:
 )
 async def test_what_a_model_does_not_take_is_refused(model: str, body: dict[str, Any], name: str, kind: str) -> None:
     async with bfl(instant(aspect_ratio_limit="7:3")) as up:
-        answer = await up.submit(model, **body)
-        assert answer.status_code == 422
-        (problem,) = answer.json()["detail"]
+        response = await up.submit(model, **body)
+        assert response.status_code == 422
+        (problem,) = response.json()["detail"]
         assert (problem["loc"], problem["type"]) == (["body", name], kind)
         assert await up.credits() == 1000
 
 
 async def test_a_picture_must_not_be_too_large() -> None:
-    async with bfl(instant(picture_limit_bytes=100)) as up:
+    async with bfl(instant(image_limit_bytes=100)) as up:
         (problem,) = (await up.submit(input_image=IMAGE)).json()["detail"]
         assert problem["msg"] == "Value error, more than 100 bytes"
-    async with bfl(instant(picture_limit_px=50_000)) as up:
+    async with bfl(instant(image_limit_px=50_000)) as up:
         (problem,) = (await up.submit(input_image_2=IMAGE)).json()["detail"]
         assert (problem["loc"], problem["msg"]) == (
             ["body", "input_image_2"],
@@ -326,6 +326,6 @@ async def test_an_address_without_a_picture_fails_the_task() -> None:
     async with listening(http(404)) as source, bfl(instant()) as up:
         created = await up.made(input_image=source.url)
         assert created["input_mp"] is None
-        assert await up.task(created) == told_of(
+        assert await up.task(created) == task_object(
             created["id"], "Error", error="invalid_image", message="Could not fetch input_image: HTTP 404"
         )

@@ -42,8 +42,8 @@ async def test_a_picture_has_its_size_and_its_price(
         created = await up.made(model, **body)
         assert (created["cost"], created["output_mp"]) == (cost, round(size[0] * size[1] / 1e6, 2))
         assert await up.credits() == 1000 - cost
-        picture = await up.sample(model, **body)
-        assert opened(picture.content).size == size
+        image = await up.sample(model, **body)
+        assert opened(image.content).size == size
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ async def test_a_picture_has_its_size_and_its_price(
 )
 async def test_a_picture_has_the_wanted_format(model: str, body: dict[str, Any], image_format: str) -> None:
     async with bfl(INSTANT) as up:
-        picture = await up.sample(model, **body)
-        assert opened(picture.content).format == image_format
-        assert picture.headers["content-type"] == f"image/{image_format.lower()}"
+        image = await up.sample(model, **body)
+        assert opened(image.content).format == image_format
+        assert image.headers["content-type"] == f"image/{image_format.lower()}"
 
 
 async def test_the_usual_format_of_kontext_can_be_chosen() -> None:

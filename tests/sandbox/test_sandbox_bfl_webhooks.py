@@ -33,10 +33,10 @@ async def test_with_a_webhook_there_is_no_polling_url() -> None:
             "output_mp": 1.05,
         }
         await until(lambda: outcomes(up) == ["200"])
-        told = json.loads(receiver.received[0].body)
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("timestamp"))
-        asked = await up.task(created)
-        assert told == {"id": created["id"], "status": "Ready", "result": asked["result"]}
+        payload = json.loads(receiver.received[0].body)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", payload.pop("timestamp"))
+        requests = await up.task(created)
+        assert payload == {"id": created["id"], "status": "Ready", "result": requests["result"]}
         assert "x-webhook-secret" not in receiver.received[0].headers
 
 
@@ -62,19 +62,19 @@ async def test_a_receiver_is_shown_who_calls(choice: Any, names: set[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "payload"),
     [
         ("submit:fail_task=Out of paint", {"status": "Error", "error": "internal_error", "message": "Out of paint"}),
         ("submit:fail_task=Content Moderated", {"status": "Content Moderated"}),
     ],
 )
-async def test_a_failed_task_is_told_too(fault: str, told: dict[str, str]) -> None:
+async def test_a_failed_task_is_told_too(fault: str, payload: dict[str, str]) -> None:
     async with listening(OK) as receiver, bfl(Settings(speed=0, faults=(Fault.parse(fault),))) as up:
         created = await up.made(webhook_url=receiver.url)
         await until(lambda: bool(receiver.received))
         body = json.loads(receiver.received[0].body)
         assert body.pop("timestamp")
-        assert body == {"id": created["id"], **told}
+        assert body == {"id": created["id"], **payload}
 
 
 async def test_a_deaf_receiver_is_tried_again_after_1_5_and_30_seconds() -> None:
@@ -96,13 +96,13 @@ async def test_a_hanging_task_is_never_told_and_faults_strike_deliveries() -> No
     async with listening(OK) as receiver, bfl(Settings(speed=0, faults=faults)) as up:
         created = [await up.made(webhook_url=receiver.url) for _ in range(3)]
         await until(lambda: outcomes(up) == ["200"] * 2)
-        told = {json.loads(request.body)["id"] for request in receiver.received}
-        assert told <= {created[1]["id"], created[2]["id"]}
-        assert len(told) == 1
+        payload = {json.loads(request.body)["id"] for request in receiver.received}
+        assert payload <= {created[1]["id"], created[2]["id"]}
+        assert len(payload) == 1
 
 
 async def test_only_https_is_taken_if_so_chosen() -> None:
     async with bfl(Settings(speed=0, bfl=BflSettings(allows_plain_webhooks=False))) as up:
-        answer = await up.submit(webhook_url="http://127.0.0.1:1/hook")
-        assert answer.json()["detail"][0]["loc"] == ["body", "webhook_url"]
+        response = await up.submit(webhook_url="http://127.0.0.1:1/hook")
+        assert response.json()["detail"][0]["loc"] == ["body", "webhook_url"]
         assert (await up.submit(webhook_url="https://127.0.0.1:1/hook")).status_code == 200

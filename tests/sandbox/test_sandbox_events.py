@@ -6,7 +6,7 @@ import asyncio
 import pytest
 from httpx2 import AsyncClient, HTTPError
 
-from journey_mcp.sandbox import Fault, Moment, Running, Settings, running
+from journey_mcp.sandbox import Event, Fault, Running, Settings, running
 
 from .upstream import PLAIN
 
@@ -14,17 +14,17 @@ KEY = {"authorization": "any-key"}
 REQUEST = {"prompt": "a kite", "model": "flux-schnell"}
 
 
-def said(moments: list[Moment]) -> list[tuple[str, str | None, int | None]]:
+def summary(events: list[Event]) -> list[tuple[str, str | None, int | None]]:
     """Points, paths and statuses."""
-    return [(moment.point, moment.path and moment.path.rpartition("/")[2], moment.status) for moment in moments]
+    return [(event.point, event.path and event.path.rpartition("/")[2], event.status) for event in events]
 
 
 async def test_a_witness_is_told_of_each_moment_in_order() -> None:
-    moments: list[Moment] = []
-    async with running(Settings(speed=0, observer=moments.append)) as upstream, AsyncClient(**PLAIN) as client:
+    events: list[Event] = []
+    async with running(Settings(speed=0, observer=events.append)) as upstream, AsyncClient(**PLAIN) as client:
         await client.post(f"{upstream.base_url}/imagine", json=REQUEST, headers=KEY)
         await client.get(f"{upstream.base_url}/account", headers=KEY)
-    assert said(moments) == [
+    assert summary(events) == [
         ("connected", None, None),
         ("headers", "imagine", None),
         ("body", "imagine", None),
@@ -36,16 +36,16 @@ async def test_a_witness_is_told_of_each_moment_in_order() -> None:
         ("answering", "account", 200),
         ("answered", "account", 200),
     ]
-    assert {moment.method for moment in moments[1:5]} == {"POST"}
+    assert {event.method for event in events[1:5]} == {"POST"}
 
 
 async def test_work_is_not_done_before_the_body_and_is_done_before_the_answer() -> None:
     seen: dict[str, list[str]] = {}
     upstream: Running
 
-    def observer(moment: Moment) -> None:
-        if moment.point != "connected":
-            seen[moment.point] = [entry.outcome for entry in upstream.sandbox.request_log.submissions]
+    def observer(event: Event) -> None:
+        if event.point != "connected":
+            seen[event.point] = [entry.outcome for entry in upstream.sandbox.request_log.submissions]
 
     async with running(Settings(speed=0, observer=observer)) as upstream, AsyncClient(**PLAIN) as client:
         await client.post(f"{upstream.base_url}/imagine", json=REQUEST, headers=KEY)
@@ -61,20 +61,20 @@ async def test_work_is_not_done_before_the_body_and_is_done_before_the_answer() 
     ],
 )
 async def test_an_answer_that_is_broken_off_is_never_answered(kind: str, points: list[str]) -> None:
-    moments: list[Moment] = []
+    events: list[Event] = []
     fault = Fault.parse(f"submit:{kind}")
-    settings = Settings(speed=0, faults=(fault,), observer=moments.append)
+    settings = Settings(speed=0, faults=(fault,), observer=events.append)
     async with running(settings) as upstream, AsyncClient(**PLAIN) as client:
         try:
             await client.post(f"{upstream.base_url}/imagine", json=REQUEST, headers=KEY)
         except HTTPError:
             assert kind != "drip=0"
-    assert [moment.point for moment in moments] == points
+    assert [event.point for event in events] == points
 
 
 async def test_a_request_that_is_cut_off_has_no_body() -> None:
-    moments: list[Moment] = []
-    async with running(Settings(speed=0, observer=moments.append)) as upstream:
+    events: list[Event] = []
+    async with running(Settings(speed=0, observer=events.append)) as upstream:
         _, _, address = upstream.origin.rpartition("/")
         host, _, port = address.partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -85,5 +85,5 @@ async def test_a_request_that_is_cut_off_has_no_body() -> None:
         writer.close()
         await writer.wait_closed()
         assert upstream.sandbox.request_log.submissions == ()
-    assert [moment.point for moment in moments][:2] == ["connected", "headers"]
-    assert "body" not in {moment.point for moment in moments}
+    assert [event.point for event in events][:2] == ["connected", "headers"]
+    assert "body" not in {event.point for event in events}

@@ -38,8 +38,8 @@ def created(up: Upstream) -> int:
 async def test_status_refuses_before_anything_is_created(status: int, body: Any) -> None:
     async with upstream(failing(f"submit:status={status},times=2")) as up:
         for _ in range(2):
-            answer = await up.imagine()
-            assert (answer.status_code, answer.json()) == (status, body)
+            response = await up.imagine()
+            assert (response.status_code, response.json()) == (status, body)
         assert created(up) == 0
         assert (await up.account())["credits"] == 500
         await up.made()
@@ -50,9 +50,9 @@ async def test_status_refuses_before_anything_is_created(status: int, body: Any)
 async def test_a_status_comes_with_the_chosen_body_and_headers() -> None:
     fault = Fault(on="submit", kind="status", status=429, headers={"Retry-After": "2"}, body="slow down")
     async with upstream(Settings(faults=(fault,))) as up:
-        answer = await up.imagine()
-        assert (answer.status_code, answer.text) == (429, "slow down")
-        assert (answer.headers["retry-after"], answer.headers["content-type"]) == ("2", "text/plain; charset=utf-8")
+        response = await up.imagine()
+        assert (response.status_code, response.text) == (429, "slow down")
+        assert (response.headers["retry-after"], response.headers["content-type"]) == ("2", "text/plain; charset=utf-8")
 
 
 @pytest.mark.parametrize("on", ["fetch", "fetch_many", "account", "picture"])
@@ -70,8 +70,8 @@ async def test_every_endpoint_can_refuse(on: str) -> None:
 
 async def test_status_after_creates_the_task_all_the_same() -> None:
     async with upstream(failing("submit:status_after=500")) as up:
-        answer = await up.imagine()
-        assert (answer.status_code, answer.json(), created(up)) == (500, {}, 1)
+        response = await up.imagine()
+        assert (response.status_code, response.json(), created(up)) == (500, {}, 1)
         assert (await up.account())["credits"] == 496
 
 
@@ -91,18 +91,18 @@ async def test_reset_after_ends_the_connection_when_the_task_exists() -> None:
 
 async def test_cut_body_promises_more_than_it_sends() -> None:
     async with upstream(failing("submit:cut_body")) as up:
-        async with up.client.stream("POST", "/imagine", json={"prompt": "a boat"}) as answer:
-            assert answer.status_code == 200
+        async with up.client.stream("POST", "/imagine", json={"prompt": "a boat"}) as response:
+            assert response.status_code == 200
             received = bytearray()
             with pytest.raises(RemoteProtocolError):
-                await _read_into(received, answer)
-        assert len(received) == int(answer.headers["content-length"]) // 2
+                await _read_into(received, response)
+        assert len(received) == int(response.headers["content-length"]) // 2
         assert received.startswith(b'{"task_id":')
         assert created(up) == 1
 
 
-async def _read_into(received: bytearray, answer: Response) -> None:
-    async for part in answer.aiter_bytes():
+async def _read_into(received: bytearray, response: Response) -> None:
+    async for part in response.aiter_bytes():
         received += part
 
 
@@ -116,31 +116,31 @@ async def test_a_picture_can_be_cut_too() -> None:
 
 async def test_bad_json_is_no_json() -> None:
     async with upstream(failing("submit:bad_json")) as up:
-        answer = await up.imagine()
-        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+        response = await up.imagine()
+        assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
         with pytest.raises(ValueError, match="Expecting value"):
-            answer.json()
+            response.json()
         assert created(up) == 1
 
 
 async def test_wrong_type_is_a_page() -> None:
     async with upstream(failing("fetch:wrong_type")) as up:
-        answer = await up.client.post("/fetch", json={"task_id": await up.made()})
-        assert answer.headers["content-type"] == "text/html; charset=utf-8"
-        assert answer.text.startswith("<html>")
+        response = await up.client.post("/fetch", json={"task_id": await up.made()})
+        assert response.headers["content-type"] == "text/html; charset=utf-8"
+        assert response.text.startswith("<html>")
 
 
 async def test_huge_body_is_ten_megabytes_of_json() -> None:
     async with upstream(failing("fetch:huge_body")) as up:
-        answer = await up.client.post("/fetch", json={"task_id": await up.made()})
-        assert len(answer.content) > 10_000_000
-        assert answer.json()["status"] == "finished"
+        response = await up.client.post("/fetch", json={"task_id": await up.made()})
+        assert len(response.content) > 10_000_000
+        assert response.json()["status"] == "finished"
 
 
 async def test_drip_sends_byte_by_byte() -> None:
     async with upstream(failing("submit:drip=0.001")) as up:
-        async with up.client.stream("POST", "/imagine", json={"prompt": "a boat"}) as answer:
-            parts = [part async for part in answer.aiter_raw()]
+        async with up.client.stream("POST", "/imagine", json={"prompt": "a boat"}) as response:
+            parts = [part async for part in response.aiter_raw()]
         assert json.loads(b"".join(parts)).keys() == {"task_id"}
         assert len(parts) > 10
 
@@ -194,10 +194,10 @@ async def test_backwards_shows_the_task_as_it_was_early_on() -> None:
         clock.advance(20)
         words = [(await up.fetch(task_id))["status"] for _ in range(2)]
         clock.advance(90)
-        told = [await up.fetch(task_id) for _ in range(2)]
+        payload = [await up.fetch(task_id) for _ in range(2)]
         assert words == ["processing", "pending"]
-        assert [task["status"] for task in told] == ["pending", "finished"]
-        assert "image_urls" not in told[0]
+        assert [task["status"] for task in payload] == ["pending", "finished"]
+        assert "image_urls" not in payload[0]
 
 
 async def test_percentage_is_told_as_wanted() -> None:
@@ -206,28 +206,28 @@ async def test_percentage_is_told_as_wanted() -> None:
     async with upstream(failing(*faults, speed=1)) as up:
         task_id = await up.made()
         clock.advance(20)
-        told = [await up.fetch(task_id) for _ in range(3)]
-        assert [(task["status"], type(task["percentage"])) for task in told] == [
+        payload = [await up.fetch(task_id) for _ in range(3)]
+        assert [(task["status"], type(task["percentage"])) for task in payload] == [
             ("processing", int),
             ("processing", str),
             ("processing", str),
         ]
-        assert [task["percentage"] for task in told[:2]] == [100, "100"]
+        assert [task["percentage"] for task in payload[:2]] == [100, "100"]
         many = await up.client.post("/fetch-many", json={"task_ids": [task_id] * 2})
         assert [task["percentage"] for task in many.json()["tasks"]] == ["half"] * 2
 
 
 async def test_drop_fields_leaves_them_out() -> None:
     async with upstream(failing("fetch:drop_fields=status+model", "account:drop_fields=credits")) as up:
-        told = await up.fetch(await up.made(model="flux-pro"))
-        assert told.keys() == {"task_id", "task_type", "percentage", "image_url"}
+        payload = await up.fetch(await up.made(model="flux-pro"))
+        assert payload.keys() == {"task_id", "task_type", "percentage", "image_url"}
         assert (await up.account()).keys() == {"email", "total_images", "plan"}
 
 
 async def test_fail_task_lets_the_task_fail() -> None:
     async with upstream(failing("submit:fail_task=Out of paint")) as up:
-        told = await up.fetch(await up.made())
-        assert (told["status"], told["error"]) == ("failed", "Out of paint")
+        payload = await up.fetch(await up.made())
+        assert (payload["status"], payload["error"]) == ("failed", "Out of paint")
 
 
 async def test_hang_lets_the_task_run_for_ever() -> None:
@@ -235,8 +235,8 @@ async def test_hang_lets_the_task_run_for_ever() -> None:
     async with upstream(failing("submit:hang", speed=1)) as up:
         task_id = await up.made()
         clock.advance(1e9)
-        told = await up.fetch(task_id)
-        assert (told["status"], told["percentage"]) == ("processing", "99")
+        payload = await up.fetch(task_id)
+        assert (payload["status"], payload["percentage"]) == ("processing", "99")
 
 
 async def test_dead_picture_is_not_there() -> None:
@@ -247,8 +247,8 @@ async def test_dead_picture_is_not_there() -> None:
 
 async def test_faults_work_together() -> None:
     async with upstream(failing("submit:fail_task=No", "submit:drop_fields=status", "submit:delay=0.01")) as up:
-        answer = (await up.imagine(model="recraft")).json()
-        assert answer == {"task_id": answer["task_id"], "error": "No"}
+        response = (await up.imagine(model="recraft")).json()
+        assert response == {"task_id": response["task_id"], "error": "No"}
 
 
 async def test_faults_are_set_and_cleared_over_http() -> None:
@@ -278,9 +278,9 @@ async def test_faults_are_set_and_cleared_over_http() -> None:
 )
 async def test_nonsense_over_http_changes_no_fault(content: bytes, message: str) -> None:
     async with upstream(failing("submit:hang")) as up:
-        answer = await up.client.post(f"{up.running.origin}/sandbox/faults", content=content)
-        assert answer.status_code == 400
-        assert answer.json()["error"].startswith(message)
+        response = await up.client.post(f"{up.running.origin}/sandbox/faults", content=content)
+        assert response.status_code == 400
+        assert response.json()["error"].startswith(message)
         assert up.running.sandbox.faults.faults == (Fault(on="submit", kind="hang"),)
 
 

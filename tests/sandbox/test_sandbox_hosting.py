@@ -58,10 +58,10 @@ async def test_an_ipv6_address_is_written_in_brackets() -> None:
     async with running(Settings(speed=0), host="::1") as sandbox, AsyncClient(**PLAIN) as client:
         assert sandbox.origin.startswith("http://[::1]:")
         headers = {"Authorization": "k"}
-        answer = await client.post(
+        response = await client.post(
             f"{sandbox.base_url}/imagine", json={"prompt": "a", "model": "recraft"}, headers=headers
         )
-        assert (await client.get(answer.json()["image_url"])).status_code == 200
+        assert (await client.get(response.json()["image_url"])).status_code == 200
 
 
 @pytest.mark.parametrize("fault", [None, Fault(on="submit", kind="drip", delay_s=60), Fault(on="submit", kind="hang")])
@@ -138,8 +138,8 @@ async def test_the_app_alone_serves_pictures_of_its_own_host() -> None:
     async with AsyncClient(
         transport=ASGITransport(app=create_app()), base_url="http://sandbox.test", headers={"Authorization": "k"}
     ) as client:
-        answer = await client.post("/api/v1/imagine", json={"prompt": "a"})
-        assert (await client.get("/sandbox/ledger")).json()["submissions"][0]["task_id"] == answer.json()["task_id"]
+        response = await client.post("/api/v1/imagine", json={"prompt": "a"})
+        assert (await client.get("/sandbox/ledger")).json()["submissions"][0]["task_id"] == response.json()["task_id"]
 
 
 async def test_the_ledger_tells_what_was_asked() -> None:
@@ -156,7 +156,7 @@ async def test_the_ledger_tells_what_was_asked() -> None:
         await up.account()
         await up.image(fetched["image_url"])
         request_log = up.running.sandbox.request_log
-        answer = await up.client.get(f"{up.running.origin}/sandbox/ledger")
+        response = await up.client.get(f"{up.running.origin}/sandbox/ledger")
         refused = {
             "service": "journeyapi",
             "endpoint": "imagine",
@@ -165,11 +165,11 @@ async def test_the_ledger_tells_what_was_asked() -> None:
             "charged": 0,
             "fetched": 0,
         }
-        told = answer.json()
-        asked = {"imagine": 3, "fetch": 2, "fetch_many": 1, "account": 1}
-        assert {name: times for name, times in told.pop("requests").items() if times} == {**asked, "pictures": 1}
-        assert told == {
-            "keyed": {**asked, "pictures": 0},
+        payload = response.json()
+        requests = {"imagine": 3, "fetch": 2, "fetch_many": 1, "account": 1}
+        assert {name: times for name, times in payload.pop("requests").items() if times} == {**requests, "pictures": 1}
+        assert payload == {
+            "keyed": {**requests, "pictures": 0},
             "strays": [],
             "submissions": [
                 {
@@ -195,7 +195,7 @@ async def test_the_ledger_tells_what_was_asked() -> None:
             ],
             "deliveries": [],
         }
-        assert "japi_live_1" not in answer.text
+        assert "japi_live_1" not in response.text
         assert (request_log.requests["fetch"], request_log.fetched(task_id)) == (2, 3)
         assert request_log.submissions[0].credits == 4
 
@@ -221,8 +221,8 @@ def test_the_ledger_forgets_the_oldest_bodies_sooner() -> None:
 def test_the_ledger_tells_long_texts_by_their_beginnings() -> None:
     request_log = RequestLog(())
     request_log.open("vtrix", "generation", b'{"input": [{"params": {"input_image": "%s"}}]}' % (b"A" * 30_000), 0)
-    (told,) = request_log.as_json()["submissions"]
-    assert told["request"] == {"input": [{"params": {"input_image": f"{'A' * 40}… (30000 characters)"}}]}
+    (payload,) = request_log.as_json()["submissions"]
+    assert payload["request"] == {"input": [{"params": {"input_image": f"{'A' * 40}… (30000 characters)"}}]}
 
 
 def test_the_public_names() -> None:
@@ -230,10 +230,10 @@ def test_the_public_names() -> None:
     assert names == [
         "BflSettings",
         "Clock",
+        "Event",
         "Fault",
         "JourneyApiSettings",
         "KkiaiSettings",
-        "Moment",
         "Observer",
         "Point",
         "ReplicateSettings",

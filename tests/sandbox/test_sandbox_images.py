@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageStat
 
 from journey_mcp.sandbox import Fault, Settings
 from journey_mcp.sandbox.drawing import NotAnImageError, check, render
-from journey_mcp.sandbox.image_cache import Gallery
+from journey_mcp.sandbox.image_cache import ImageCache
 from journey_mcp.sandbox.render_specs import Edit, Scene, Sheet, fit
 
 from .upstream import Upstream, http, listening, upstream
@@ -91,11 +91,11 @@ def test_a_shape_fits_its_longer_side(ratio: tuple[int, int], size: tuple[int, i
 
 async def test_a_grid_is_four_different_pictures_and_their_sheet() -> None:
     async with upstream(INSTANT) as up:
-        told = await up.fetch(await up.made(prompt="a lighthouse --ar 16:9", aspect_ratio="1:1"))
-        answers = [await up.image(url) for url in (told["original_image_url"], *told["image_urls"])]
-        assert {answer.headers["content-type"] for answer in answers} == {"image/png"}
-        assert all(int(answer.headers["content-length"]) == len(answer.content) for answer in answers)
-        sheet, *panels = (opened(answer.content) for answer in answers)
+        payload = await up.fetch(await up.made(prompt="a lighthouse --ar 16:9", aspect_ratio="1:1"))
+        responses = [await up.image(url) for url in (payload["original_image_url"], *payload["image_urls"])]
+        assert {response.headers["content-type"] for response in responses} == {"image/png"}
+        assert all(int(response.headers["content-length"]) == len(response.content) for response in responses)
+        sheet, *panels = (opened(response.content) for response in responses)
         assert {panel.size for panel in panels} == {sheet.size} == {(1024, 576)}
         assert all(difference(panels[one], panels[two]) > 2 for one in range(4) for two in range(one))
         quarter = sheet.crop((512, 0, 1024, 288))
@@ -117,23 +117,23 @@ async def test_a_picture_has_the_wanted_shape_and_format(
 ) -> None:
     async with upstream(INSTANT) as up:
         task_id = await up.made(**body)
-        answer = await up.image((await up.fetch(task_id))["image_url"])
-        assert answer.headers["content-type"] == media_type
-        assert opened(answer.content).size == size
+        response = await up.image((await up.fetch(task_id))["image_url"])
+        assert response.headers["content-type"] == media_type
+        assert opened(response.content).size == size
 
 
 async def test_pictures_are_there_only_under_their_names_and_when_finished() -> None:
     async with upstream(Settings(speed=0, faults=(Fault(on="submit", kind="hang"),))) as up:
         hanging, finished = await up.made(), await up.made()
         names = [f"{hanging}/0_0.png", f"{finished}/0_9.png", "nobody/0.png", f"{finished}/0_0.png"]
-        answers = [await up.image(f"{up.running.origin}/pictures/{name}") for name in names]
-        assert [answer.status_code for answer in answers] == [404, 404, 404, 200]
+        responses = [await up.image(f"{up.running.origin}/pictures/{name}") for name in names]
+        assert [response.status_code for response in responses] == [404, 404, 404, 200]
 
 
 async def edited(up: Upstream, url: str, **body: Any) -> Image.Image:
-    told = await up.fetch(await up.made(model="flux-kontext-pro", prompt="make it autumn", image_url=url, **body))
-    assert told["status"] == "finished", told
-    return opened((await up.image(told["image_url"])).content)
+    payload = await up.fetch(await up.made(model="flux-kontext-pro", prompt="make it autumn", image_url=url, **body))
+    assert payload["status"] == "finished", payload
+    return opened((await up.image(payload["image_url"])).content)
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "JPEG", "WEBP", "GIF"])
@@ -200,7 +200,7 @@ def test_what_cannot_be_edited_is_refused(content: bytes, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "error"),
+    ("response", "error"),
     [
         (http(404), "HTTP 404"),
         (http(200, b"<html>"), "this is not a picture"),
@@ -209,9 +209,9 @@ def test_what_cannot_be_edited_is_refused(content: bytes, message: str) -> None:
         (b"", "Server disconnected without sending a response."),
     ],
 )
-async def test_a_source_that_cannot_be_fetched_fails_the_task(answer: bytes | None, error: str) -> None:
-    settings = Settings(speed=0, source_timeout_s=5 if answer is not None else 0.05, source_limit_bytes=50_000)
-    async with listening(answer) as source, upstream(settings) as up:
+async def test_a_source_that_cannot_be_fetched_fails_the_task(response: bytes | None, error: str) -> None:
+    settings = Settings(speed=0, source_timeout_s=5 if response is not None else 0.05, source_limit_bytes=50_000)
+    async with listening(response) as source, upstream(settings) as up:
         answered = (await up.imagine(model="flux-kontext-pro", image_url=source.url)).json()
         assert answered["status"] == "failed"
         assert answered["error"] == f"Could not fetch image_url: {error}"
@@ -257,16 +257,16 @@ async def test_an_edit_can_hang_when_its_source_has_come() -> None:
 
 async def test_a_gallery_keeps_few_pictures_and_draws_the_others_again() -> None:
     content = render(scene())
-    gallery = Gallery(kept_bytes=len(content) + 10)
-    assert await gallery.image("one", scene()) == content
-    assert await gallery.image("one", scene(seed=9)) == content  # kept under this name
-    other = await gallery.image("two", scene(seed=9))
+    image_cache = ImageCache(kept_bytes=len(content) + 10)
+    assert await image_cache.get("one", scene()) == content
+    assert await image_cache.get("one", scene(seed=9)) == content  # kept under this name
+    other = await image_cache.get("two", scene(seed=9))
     assert other != content
-    assert await gallery.image("one", scene()) == content
+    assert await image_cache.get("one", scene()) == content
 
 
 async def test_a_picture_asked_for_twice_at_once_is_the_same() -> None:
-    gallery = Gallery()
+    image_cache = ImageCache()
     async with asyncio.TaskGroup() as group:
-        both = [group.create_task(gallery.image("one", scene())) for _ in range(2)]
+        both = [group.create_task(image_cache.get("one", scene())) for _ in range(2)]
     assert both[0].result() == both[1].result()

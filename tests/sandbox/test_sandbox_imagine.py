@@ -30,26 +30,26 @@ def instant(**journeyapi: Any) -> Settings:
 @pytest.mark.parametrize("model", [None, "midjourney", "flux-pro", "flux-dev", "flux-schnell"])
 async def test_an_asynchronous_model_answers_with_the_task_id_alone(model: str | None) -> None:
     async with upstream(INSTANT) as up:
-        answer = await up.imagine(**({"model": model} if model else {}))
-        assert answer.status_code == 200
-        assert answer.headers["content-type"] == "application/json"
-        assert answer.json().keys() == {"task_id"}
-        assert (await up.fetch(answer.json()["task_id"]))["model"] == (model or "midjourney")
+        response = await up.imagine(**({"model": model} if model else {}))
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "application/json"
+        assert response.json().keys() == {"task_id"}
+        assert (await up.fetch(response.json()["task_id"]))["model"] == (model or "midjourney")
 
 
 @pytest.mark.parametrize("model", [model for model in MODELS.values() if model.is_synchronous])
 async def test_a_synchronous_model_answers_with_the_finished_task(model: Any) -> None:
     async with upstream(instant(edit_without_image="lenient")) as up:
-        answer = (await up.imagine(model=model.model_id)).json()
-        assert answer.keys() == {"task_id", "status", "image_url"}
-        assert answer["status"] == "finished"
+        response = (await up.imagine(model=model.model_id)).json()
+        assert response.keys() == {"task_id", "status", "image_url"}
+        assert response["status"] == "finished"
 
 
 async def test_a_synchronous_model_may_answer_with_the_task_id_alone() -> None:
     async with upstream(instant(sync_answer="task_id")) as up:
-        answer = (await up.imagine(model="recraft")).json()
-        assert answer.keys() == {"task_id"}
-        assert (await up.fetch(answer["task_id"]))["status"] == "finished"
+        response = (await up.imagine(model="recraft")).json()
+        assert response.keys() == {"task_id"}
+        assert (await up.fetch(response["task_id"]))["status"] == "finished"
 
 
 @pytest.mark.parametrize("reading", ["finished", "task_id"])
@@ -99,8 +99,8 @@ async def test_a_synchronous_request_is_held_until_the_task_is_over(reading: Any
 )
 async def test_a_bad_request_is_refused_with_all_its_faults(body: dict[str, Any], messages: list[str]) -> None:
     async with upstream(INSTANT) as up:
-        answer = await up.imagine(**body)
-        assert (answer.status_code, answer.json()) == (400, errors(*messages))
+        response = await up.imagine(**body)
+        assert (response.status_code, response.json()) == (400, errors(*messages))
         assert (await up.account())["credits"] == 500
 
 
@@ -124,8 +124,8 @@ async def test_fields_out_of_a_models_reach_are_ignored(body: dict[str, Any]) ->
 
 async def test_an_edit_model_without_image_may_make_a_picture_from_nothing() -> None:
     async with upstream(instant(edit_without_image="lenient")) as up:
-        answer = (await up.imagine(model="flux-kontext-max")).json()
-        assert (await up.image(answer["image_url"])).headers["content-type"] == "image/jpeg"
+        response = (await up.imagine(model="flux-kontext-max")).json()
+        assert (await up.image(response["image_url"])).headers["content-type"] == "image/jpeg"
 
 
 @pytest.mark.parametrize("ratio", ["5:4", "21:9", "1:4"])
@@ -137,8 +137,8 @@ async def test_any_ratio_is_accepted_where_only_the_pattern_counts(ratio: str) -
 
 async def test_plain_webhooks_can_be_refused() -> None:
     async with upstream(instant(allows_plain_webhooks=False)) as up:
-        answer = await up.imagine(webhook_url="http://127.0.0.1:1/hook")
-        assert answer.json() == errors("webhook_url must be an HTTPS URL")
+        response = await up.imagine(webhook_url="http://127.0.0.1:1/hook")
+        assert response.json() == errors("webhook_url must be an HTTPS URL")
 
 
 async def test_an_extra_model_is_synchronous_and_costs_one_credit() -> None:
@@ -151,20 +151,20 @@ async def test_an_extra_model_is_synchronous_and_costs_one_credit() -> None:
 async def test_a_bad_key_gets_401_and_an_empty_object(key: str | None) -> None:
     async with upstream(INSTANT) as up, AsyncClient(base_url=up.running.base_url, **PLAIN) as client:
         headers = {} if key is None else {"Authorization": key}
-        answers = [
+        responses = [
             await client.post("/imagine", json={"prompt": "a boat"}, headers=headers),
             await client.post("/fetch", json={"task_id": "1"}, headers=headers),
             await client.post("/fetch-many", json={"task_ids": ["1", "2"]}, headers=headers),
             await client.get("/account", headers=headers),
         ]
-        assert [(answer.status_code, answer.json()) for answer in answers] == [(401, {})] * 4
+        assert [(response.status_code, response.json()) for response in responses] == [(401, {})] * 4
 
 
 async def test_only_the_given_keys_are_accepted_when_some_are_given() -> None:
     async with upstream(instant(keys=("Bearer odd",))) as up:
         assert (await up.imagine()).status_code == 401
-        answer = await up.client.get("/account", headers={"Authorization": "Bearer odd"})
-        assert answer.status_code == 200
+        response = await up.client.get("/account", headers={"Authorization": "Bearer odd"})
+        assert response.status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -183,8 +183,8 @@ async def test_only_the_given_keys_are_accepted_when_some_are_given() -> None:
 async def test_an_unreadable_body_is_refused(path: str, content: bytes, media_type: str | None, message: str) -> None:
     async with upstream(INSTANT) as up:
         headers = {"Content-Type": media_type} if media_type else {}
-        answer = await up.client.post(path, content=content, headers=headers)
-        assert (answer.status_code, answer.json()) == (400, errors(message))
+        response = await up.client.post(path, content=content, headers=headers)
+        assert (response.status_code, response.json()) == (400, errors(message))
         assert (await up.client.get(f"{up.running.origin}/sandbox/ledger")).status_code == 200
 
 
@@ -213,12 +213,12 @@ async def test_task_ids_are_uuids_or_only_look_like_them() -> None:
 
 
 async def test_a_seeded_sandbox_repeats_itself() -> None:
-    tellings = []
+    payloads = []
     for _ in range(2):
         async with upstream(INSTANT) as up:
-            told = await up.fetch(await up.made())
-            tellings.append((told["task_id"], told["seed"]))
-    assert tellings[0] == tellings[1]
+            payload = await up.fetch(await up.made())
+            payloads.append((payload["task_id"], payload["seed"]))
+    assert payloads[0] == payloads[1]
 
 
 async def test_sandboxes_without_a_seed_differ() -> None:

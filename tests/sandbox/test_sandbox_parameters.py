@@ -9,8 +9,8 @@ from journey_mcp.sandbox.parameters import Parameter, Problem, images_in, proble
 
 SIDE = Parameter(kind="integer", minimum=64, maximum=1440, multiple_of=32, also=(0,))
 RATIO = Parameter(kind="ratio", widest=(21, 9))
-LIST = Parameter(kind="pictures", fewest=2, most=3)
-OBJECTS = Parameter(kind="picture objects", most=2)
+LIST = Parameter(kind="images", fewest=2, most=3)
+OBJECTS = Parameter(kind="image objects", most=2)
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,11 @@ OBJECTS = Parameter(kind="picture objects", most=2)
         (Parameter(kind="flag"), False),
         (RATIO, "21:9"),
         (RATIO, "9:21"),
-        (Parameter(kind="picture"), "AAAA"),
-        (Parameter(kind="picture", forms=("url",)), "https://a.test/b.png"),
+        (Parameter(kind="image"), "AAAA"),
+        (Parameter(kind="image", forms=("url",)), "https://a.test/b.png"),
         (LIST, ["AAAA", "data:image/png;base64,AAAA"]),
-        (Parameter(kind="picture or pictures"), "AAAA"),
-        (Parameter(kind="picture or pictures"), ["AAAA"]),
+        (Parameter(kind="image or images"), "AAAA"),
+        (Parameter(kind="image or images"), ["AAAA"]),
         (OBJECTS, [{"image": "AAAA"}]),
     ],
 )
@@ -68,8 +68,8 @@ def test_what_fits_is_no_problem(parameter: Parameter, value: Any) -> None:
         (RATIO, 1.5, "value_error", "Value error, aspect_ratio should read W:H"),
         (RATIO, "22:9", "value_error", "Value error, aspect_ratio should be between 21:9 and 9:21"),
         (RATIO, "9:22", "value_error", "Value error, aspect_ratio should be between 21:9 and 9:21"),
-        (Parameter(kind="picture"), "", "string_type", "Input should be a valid string"),
-        (Parameter(kind="picture", forms=("url",)), "AAAA", "value_error", "Value error, a picture comes as url"),
+        (Parameter(kind="image"), "", "string_type", "Input should be a valid string"),
+        (Parameter(kind="image", forms=("url",)), "AAAA", "value_error", "Value error, a picture comes as url"),
         (LIST, "AAAA", "list_type", "Input should be a valid list"),
         (LIST, ["AAAA"], "too_short", "List should have at least 2 items, not 1"),
         (LIST, ["AAAA"] * 4, "too_long", "List should have at most 3 items, not 4"),
@@ -90,10 +90,10 @@ def test_what_nobody_takes_is_told_after_the_rest() -> None:
 @pytest.mark.parametrize(
     ("parameter", "value", "images"),
     [
-        (Parameter(kind="picture"), "A", ["A"]),
+        (Parameter(kind="image"), "A", ["A"]),
         (LIST, ["A", "B"], ["A", "B"]),
         (OBJECTS, [{"image": "A"}], ["A"]),
-        (Parameter(kind="picture"), None, []),
+        (Parameter(kind="image"), None, []),
         (Parameter(kind="text"), "A", []),
     ],
 )
@@ -101,6 +101,6 @@ def test_pictures_are_found_wherever_they_stand(parameter: Parameter, value: Any
     assert images_in(value, parameter) == images
 
 
-@pytest.mark.parametrize(("told", "ratio"), [("16:9", (16, 9)), ("0:9", None), ("16/9", None), ("", None)])
-def test_a_ratio_is_read(told: str, ratio: tuple[int, int] | None) -> None:
-    assert read_ratio(told) == ratio
+@pytest.mark.parametrize(("text", "ratio"), [("16:9", (16, 9)), ("0:9", None), ("16/9", None), ("", None)])
+def test_a_ratio_is_read(text: str, ratio: tuple[int, int] | None) -> None:
+    assert read_ratio(text) == ratio

@@ -20,14 +20,14 @@ PROBLEM = "application/problem+json"
 
 async def test_a_fresh_prediction_at_replicate_has_the_documented_form() -> None:
     async with upstream("replicate", Settings(speed=1)) as up:
-        answer = await up.predict(aspect_ratio="16:9")
-        told = answer.json()
-        home = f"{up.running.origin}/replicate/v1/predictions/{told['id']}"
-        assert answer.status_code == 201
-        assert re.fullmatch("[a-z0-9]{26}", told["id"])
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told.pop("created_at"))
-        assert told == {
-            "id": told["id"],
+        response = await up.predict(aspect_ratio="16:9")
+        payload = response.json()
+        home = f"{up.running.origin}/replicate/v1/predictions/{payload['id']}"
+        assert response.status_code == 201
+        assert re.fullmatch("[a-z0-9]{26}", payload["id"])
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", payload.pop("created_at"))
+        assert payload == {
+            "id": payload["id"],
             "model": PRO,
             "version": "hidden",
             "input": {"prompt": "a paper boat", "aspect_ratio": "16:9"},
@@ -40,19 +40,19 @@ async def test_a_fresh_prediction_at_replicate_has_the_documented_form() -> None
             "urls": {
                 "get": home,
                 "cancel": f"{home}/cancel",
-                "web": f"{up.running.origin}/replicate/p/{told['id']}",
+                "web": f"{up.running.origin}/replicate/p/{payload['id']}",
             },
         }
 
 
 async def test_a_fresh_prediction_at_kkiai_has_the_form_of_its_example() -> None:
     async with upstream("kkiai", Settings(speed=1)) as up:
-        answer = await up.predict()
-        told = answer.json()
-        assert answer.status_code == 200
-        del told["created_at"]
-        assert told == {
-            "id": told["id"],
+        response = await up.predict()
+        payload = response.json()
+        assert response.status_code == 200
+        del payload["created_at"]
+        assert payload == {
+            "id": payload["id"],
             "model": PRO,
             "version": "hidden",
             "input": {"prompt": "a paper boat"},
@@ -62,10 +62,10 @@ async def test_a_fresh_prediction_at_kkiai_has_the_form_of_its_example() -> None
             "error": None,
             "status": "starting",
             "urls": {
-                "cancel": f"https://api.replicate.com/v1/predictions/{told['id']}/cancel",
-                "get": f"https://api.replicate.com/v1/predictions/{told['id']}",
-                "stream": f"https://stream.replicate.com/v1/files/{told['id']}",
-                "web": f"https://replicate.com/p/{told['id']}",
+                "cancel": f"https://api.replicate.com/v1/predictions/{payload['id']}/cancel",
+                "get": f"https://api.replicate.com/v1/predictions/{payload['id']}",
+                "stream": f"https://stream.replicate.com/v1/files/{payload['id']}",
+                "web": f"https://replicate.com/p/{payload['id']}",
             },
         }
 
@@ -73,12 +73,12 @@ async def test_a_fresh_prediction_at_kkiai_has_the_form_of_its_example() -> None
 async def test_a_fresh_prediction_may_lack_what_recorded_ones_lack() -> None:
     settings = Settings(speed=0, replicate=ReplicateSettings(fresh_fields="recorded"))
     async with upstream("replicate", settings) as up:
-        told = await up.made()
-        assert "output" not in told
-        assert told["urls"].keys() == {"get", "cancel"}
-        told = await up.fetch(told["id"])
-        assert told["output"].startswith(up.running.origin)
-        assert "web" in told["urls"]
+        payload = await up.made()
+        assert "output" not in payload
+        assert payload["urls"].keys() == {"get", "cancel"}
+        payload = await up.fetch(payload["id"])
+        assert payload["output"].startswith(up.running.origin)
+        assert "web" in payload["urls"]
 
 
 @BOTH
@@ -91,9 +91,9 @@ async def test_one_picture_is_a_url_and_several_are_a_list(service: str) -> None
         assert len(set(several["output"])) == 3
         assert len(alone["output"]) == 1
         images = [await up.image(url) for url in (one["output"], *several["output"])]
-        assert [answer.headers["content-type"] for answer in images] == ["image/jpeg", *["image/png"] * 3]
+        assert [response.headers["content-type"] for response in images] == ["image/jpeg", *["image/png"] * 3]
         assert Image.open(io.BytesIO(images[0].content)).size == (1024, 576)
-        assert len({answer.content for answer in images}) == 4
+        assert len({response.content for response in images}) == 4
 
 
 async def test_equal_seeds_make_equal_pictures() -> None:
@@ -107,10 +107,10 @@ async def test_equal_seeds_make_equal_pictures() -> None:
 @pytest.mark.parametrize("version", [DIFFUSION, f"stability-ai/stable-diffusion:{DIFFUSION}"])
 async def test_a_model_is_run_by_its_version(service: str, version: str) -> None:
     async with upstream(service, Settings(speed=0)) as up:
-        told = (await up.run(version, prompt="a boat", width=128, height=64)).json()
-        assert (told["model"], told["version"]) == ("stability-ai/stable-diffusion", DIFFUSION)
-        answer = await up.image((await up.fetch(told["id"]))["output"][0])
-        assert Image.open(io.BytesIO(answer.content)).size == (128, 64)
+        payload = (await up.run(version, prompt="a boat", width=128, height=64)).json()
+        assert (payload["model"], payload["version"]) == ("stability-ai/stable-diffusion", DIFFUSION)
+        response = await up.image((await up.fetch(payload["id"]))["output"][0])
+        assert Image.open(io.BytesIO(response.content)).size == (128, 64)
 
 
 @pytest.mark.parametrize(("service", "status"), [("kkiai", 400), ("replicate", 201)])
@@ -125,19 +125,19 @@ async def test_only_replicate_takes_the_name_of_an_official_model_as_version(ser
 )
 async def test_an_unknown_version_is_refused(service: str, version: Any) -> None:
     async with upstream(service, Settings()) as up:
-        answer = await up.run(version, prompt="a boat")
-        assert answer.status_code == (400 if service == "kkiai" else 422)
-        assert "Invalid version" in answer.text
+        response = await up.run(version, prompt="a boat")
+        assert response.status_code == (400 if service == "kkiai" else 422)
+        assert "Invalid version" in response.text
 
 
 @BOTH
 @pytest.mark.parametrize("model", ["nobody/nothing", "stability-ai/sdxl"])
 async def test_an_unknown_model_is_not_found(service: str, model: str) -> None:
     async with upstream(service, Settings()) as up:
-        answer = await up.predict(model)
+        response = await up.predict(model)
         detail = "The requested resource could not be found."
-        told = {"error": {"message": detail}} if service == "kkiai" else {"detail": detail, "status": 404}
-        assert (answer.status_code, answer.json()) == (404, told)
+        payload = {"error": {"message": detail}} if service == "kkiai" else {"detail": detail, "status": 404}
+        assert (response.status_code, response.json()) == (404, payload)
 
 
 @BOTH
@@ -147,8 +147,8 @@ async def test_models_can_be_added_and_take_anything(service: str) -> None:
         "replicate": ReplicateSettings(extra_models=("some/new-model",)),
     }
     async with upstream(service, Settings(speed=0, **change)) as up:
-        told = await up.made("some/new-model", anything={"at": "all"})
-        assert (await up.fetch(told["id"]))["status"] == "succeeded"
+        payload = await up.made("some/new-model", anything={"at": "all"})
+        assert (await up.fetch(payload["id"]))["status"] == "succeeded"
 
 
 @BOTH
@@ -156,18 +156,18 @@ async def test_models_can_be_added_and_take_anything(service: str) -> None:
 async def test_a_bad_key_is_refused(service: str, header: str | None) -> None:
     settings = Settings(kkiai=KkiaiSettings(keys=("r8_test",)), replicate=ReplicateSettings(keys=("r8_test",)))
     async with upstream(service, settings) as up:
-        told = await up.made()
+        payload = await up.made()
         del up.client.headers["Authorization"]
         headers = {} if header is None else {"Authorization": header}
         detail = "You did not pass a valid authentication token"
         problem = {"title": "Unauthenticated", "detail": detail, "status": 401}
-        for answer in (
+        for response in (
             await up.predict(headers=headers),
-            await up.client.get(f"/predictions/{told['id']}", headers=headers),
+            await up.client.get(f"/predictions/{payload['id']}", headers=headers),
         ):
-            assert answer.status_code == 401
-            assert answer.json() == ({"error": {"message": detail}} if service == "kkiai" else problem)
-            assert answer.headers["content-type"] == ("application/json" if service == "kkiai" else PROBLEM)
+            assert response.status_code == 401
+            assert response.json() == ({"error": {"message": detail}} if service == "kkiai" else problem)
+            assert response.headers["content-type"] == ("application/json" if service == "kkiai" else PROBLEM)
 
 
 @BOTH
@@ -183,9 +183,9 @@ async def test_without_keys_any_will_do(service: str) -> None:
 )
 async def test_a_body_is_a_json_object(service: str, content: bytes, media_type: str) -> None:
     async with upstream(service, Settings()) as up:
-        answer = await up.client.post("/predictions", content=content, headers={"Content-Type": media_type})
-        assert answer.status_code == (400 if service == "kkiai" else 422)
-        assert "JSON object" in answer.text
+        response = await up.client.post("/predictions", content=content, headers={"Content-Type": media_type})
+        assert response.status_code == (400 if service == "kkiai" else 422)
+        assert "JSON object" in response.text
 
 
 @BOTH
@@ -194,16 +194,16 @@ async def test_a_body_is_a_json_object(service: str, content: bytes, media_type:
 )
 async def test_an_input_is_an_object(service: str, body: dict[str, Any], reason: str) -> None:
     async with upstream(service, Settings()) as up:
-        answer = await up.client.post(f"/models/{PRO}/predictions", json=body)
-        assert answer.status_code == (400 if service == "kkiai" else 422)
-        assert reason in answer.text
+        response = await up.client.post(f"/models/{PRO}/predictions", json=body)
+        assert response.status_code == (400 if service == "kkiai" else 422)
+        assert reason in response.text
 
 
 async def test_wrong_input_is_told_as_a_problem_at_replicate() -> None:
     async with upstream("replicate", Settings()) as up:
-        answer = await up.predict(DEV, aspect_ratio="wide")
-        assert (answer.status_code, answer.headers["content-type"]) == (422, PROBLEM)
-        assert answer.json() == {
+        response = await up.predict(DEV, aspect_ratio="wide")
+        assert (response.status_code, response.headers["content-type"]) == (422, PROBLEM)
+        assert response.json() == {
             "title": "Input validation failed",
             "detail": "- input.input_image: Field required\n"
             "- input.aspect_ratio: Value error, aspect_ratio should read W:H",
@@ -214,10 +214,10 @@ async def test_wrong_input_is_told_as_a_problem_at_replicate() -> None:
 
 async def test_wrong_input_is_told_as_an_error_at_kkiai() -> None:
     async with upstream("kkiai", Settings()) as up:
-        answer = await up.predict(image_url="https://files.example.test/a.png")
-        assert (answer.status_code, answer.headers["content-type"]) == (400, "application/json")
+        response = await up.predict(image_url="https://files.example.test/a.png")
+        assert (response.status_code, response.headers["content-type"]) == (400, "application/json")
         message = "- input.image_url: Extra inputs are not permitted"
-        assert answer.json() == {"error": {"message": message}}
+        assert response.json() == {"error": {"message": message}}
 
 
 @pytest.mark.parametrize(
@@ -236,9 +236,9 @@ async def test_wrong_input_is_told_as_an_error_at_kkiai() -> None:
 async def test_replicate_refuses_stray_fields_and_kkiai_passes_them_over(field: str, value: Any, reason: str) -> None:
     body = {"input": {"prompt": "a boat"}, field: value}
     async with upstream("replicate", Settings()) as up:
-        answer = await up.client.post(f"/models/{PRO}/predictions", json=body)
-        assert answer.status_code == 422
-        assert reason in answer.json()["detail"]
+        response = await up.client.post(f"/models/{PRO}/predictions", json=body)
+        assert response.status_code == 422
+        assert reason in response.json()["detail"]
     async with upstream("kkiai", Settings()) as up:
         assert (await up.client.post(f"/models/{PRO}/predictions", json=body)).status_code == 200
 
@@ -263,9 +263,9 @@ async def test_an_empty_balance_is_told(service: str) -> None:
     )
     async with upstream(service, settings) as up:
         await up.made()
-        answer = await up.predict()
-        assert answer.status_code == 402
-        assert "insufficient credit" in answer.text
+        response = await up.predict()
+        assert response.status_code == 402
+        assert "insufficient credit" in response.text
         assert up.account.balance == 0.25
         up.account.balance = 2
         assert (await up.predict()).is_success
@@ -280,27 +280,29 @@ async def test_each_picture_has_its_price() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wording", "told"),
+    ("wording", "payload"),
     [
         ("expected", ["Expected available in 30 seconds.", "Expected available in 1 second."]),
         ("resets", ["Your rate limit resets in ~30s.", "Your rate limit resets in ~1s."]),
     ],
 )
-async def test_too_many_creations_are_throttled(wording: Any, told: list[str]) -> None:
+async def test_too_many_creations_are_throttled(wording: Any, payload: list[str]) -> None:
     clock = ManualClock()
     settings = ReplicateSettings(creations_per_minute=2, throttle_wording=wording)
     async with upstream("replicate", Settings(replicate=settings)) as up:
-        answers = [await up.predict() for _ in range(3)]
+        responses = [await up.predict() for _ in range(3)]
         clock.advance(29)
-        answers.append(await up.predict())
+        responses.append(await up.predict())
         clock.advance(1)
-        answers.append(await up.predict())
-        assert [answer.status_code for answer in answers] == [201, 201, 429, 429, 201]
-        assert [answer.json() for answer in answers[2:4]] == [
-            {"detail": f"Request was throttled. {wording}"} for wording in told
+        responses.append(await up.predict())
+        assert [response.status_code for response in responses] == [201, 201, 429, 429, 201]
+        assert [response.json() for response in responses[2:4]] == [
+            {"detail": f"Request was throttled. {wording}"} for wording in payload
         ]
-        assert answers[2].headers["content-type"] == PROBLEM
-        limits = [(answer.headers["ratelimit-remaining"], answer.headers["ratelimit-reset"]) for answer in answers[:3]]
+        assert responses[2].headers["content-type"] == PROBLEM
+        limits = [
+            (response.headers["ratelimit-remaining"], response.headers["ratelimit-reset"]) for response in responses[:3]
+        ]
         assert limits == [("1", "30"), ("0", "60"), ("0", "60")]
 
 
@@ -327,34 +329,34 @@ async def test_kkiai_tells_of_no_limit() -> None:
 )
 async def test_kkiai_has_only_what_its_pages_tell_of(method: str, path: str, status: int) -> None:
     async with upstream("kkiai", Settings()) as up:
-        answer = await up.client.request(method, path)
-        assert (answer.status_code, answer.json().keys()) == (status, {"error"})
+        response = await up.client.request(method, path)
+        assert (response.status_code, response.json().keys()) == (status, {"error"})
 
 
 async def test_the_services_do_not_know_each_others_predictions() -> None:
     async with upstream("kkiai", Settings()) as up:
-        told = await up.made()
-        url = f"{up.running.base_urls['replicate']}/predictions/{told['id']}"
-        asked, canceled = await up.client.get(url), await up.client.post(f"{url}/cancel")
-        assert (asked.status_code, canceled.status_code) == (404, 404)
-        assert asked.headers["content-type"] == PROBLEM
+        payload = await up.made()
+        url = f"{up.running.base_urls['replicate']}/predictions/{payload['id']}"
+        requests, canceled = await up.client.get(url), await up.client.post(f"{url}/cancel")
+        assert (requests.status_code, canceled.status_code) == (404, 404)
+        assert requests.headers["content-type"] == PROBLEM
         assert (await up.client.get("/predictions/nobody")).status_code == 404
 
 
 @BOTH
 async def test_the_ledger_counts_by_service(service: str) -> None:
     async with upstream(service, Settings(speed=0)) as up:
-        told = await up.made()
-        await up.fetch(told["id"])
+        payload = await up.made()
+        await up.fetch(payload["id"])
         request_log = up.running.sandbox.request_log
         assert {name: count for name, count in request_log.requests.items() if count} == {
             f"{service}/predictions": 1,
             f"{service}/prediction": 1,
         }
         (entry,) = request_log.submissions
-        assert (entry.outcome, entry.task_id, entry.service) == ("created", told["id"], service)
+        assert (entry.outcome, entry.task_id, entry.service) == ("created", payload["id"], service)
         assert entry.request == {"input": {"prompt": "a paper boat"}}
-        assert request_log.fetched(told["id"]) == 1
+        assert request_log.fetched(payload["id"]) == 1
 
 
 @BOTH
@@ -363,10 +365,10 @@ async def test_the_ledger_counts_by_service(service: str) -> None:
 )
 async def test_faults_without_a_body_use_the_words_of_the_service(service: str, fault: str, status: int) -> None:
     async with upstream(service, Settings(faults=(Fault.parse(f"{service}/submit:{fault}"),))) as up:
-        answer = await up.predict()
-        assert answer.status_code == status
-        assert answer.headers["content-type"] == ("application/json" if service == "kkiai" else PROBLEM)
-        assert ("error" if service == "kkiai" else "detail") in answer.json()
+        response = await up.predict()
+        assert response.status_code == status
+        assert response.headers["content-type"] == ("application/json" if service == "kkiai" else PROBLEM)
+        assert ("error" if service == "kkiai" else "detail") in response.json()
         assert (await up.predict()).is_success
 
 
@@ -383,9 +385,9 @@ async def test_a_task_object_can_be_distorted(service: str) -> None:
         Fault.parse(f"{service}/fetch:backwards,after=1"),
     )
     async with upstream(service, Settings(speed=0, faults=faults)) as up:
-        told = await up.made()
-        assert not {"output", "urls"} & told.keys()
-        words = [(await up.fetch(told["id"]))["status"] for _ in range(3)]
+        payload = await up.made()
+        assert not {"output", "urls"} & payload.keys()
+        words = [(await up.fetch(payload["id"]))["status"] for _ in range(3)]
         assert words == ["dreaming", "processing", "succeeded"]
 
 
@@ -404,8 +406,8 @@ async def test_what_fails_says_why(service: str) -> None:
     async with upstream(service, Settings(speed=0, faults=faults)) as up:
         failed = await up.fetch((await up.made())["id"])
         blocked = await up.fetch((await up.made(prompt="forbidden-in-sandbox"))["id"])
-        assert [(told["status"], told["output"]) for told in (failed, blocked)] == [("failed", None)] * 2
-        assert [told["error"] for told in (failed, blocked)] == [
+        assert [(payload["status"], payload["output"]) for payload in (failed, blocked)] == [("failed", None)] * 2
+        assert [payload["error"] for payload in (failed, blocked)] == [
             "Out of paint",
             "The prompt was refused by the content policy",
         ]
@@ -416,8 +418,8 @@ async def test_what_fails_says_why(service: str) -> None:
 async def test_a_body_that_is_too_large_is_refused() -> None:
     settings = Settings(replicate=ReplicateSettings(file_limit_bytes=2_000_000))
     async with upstream("replicate", settings) as up:
-        answer = await up.predict(prompt="x" * 3_000_000)
-        assert (answer.status_code, answer.json()["detail"]) == (413, "Files must be less than 2MB in size")
+        response = await up.predict(prompt="x" * 3_000_000)
+        assert (response.status_code, response.json()["detail"]) == (413, "Files must be less than 2MB in size")
     async with upstream("kkiai", Settings()) as up:
-        answer = await up.client.post("/predictions", content=json.dumps("x" * 20_000_000))
-        assert (answer.status_code, answer.json().keys()) == (413, {"error"})
+        response = await up.client.post("/predictions", content=json.dumps("x" * 20_000_000))
+        assert (response.status_code, response.json().keys()) == (413, {"error"})

@@ -33,43 +33,43 @@ def data_uri(content: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
-async def result(up: Upstream, model: str = DEV, **told: Any) -> Image.Image:
+async def result(up: Upstream, model: str = DEV, **inputs: Any) -> Image.Image:
     """Run a prediction and return its picture."""
-    finished = await up.fetch((await up.made(model, **told))["id"])
+    finished = await up.fetch((await up.made(model, **inputs))["id"])
     assert finished["status"] == "succeeded", finished
-    answer = await up.image(finished["output"])
-    return Image.open(io.BytesIO(answer.content)).convert("RGB")
+    response = await up.image(finished["output"])
+    return Image.open(io.BytesIO(response.content)).convert("RGB")
 
 
 async def uploaded(up: Upstream, content: bytes, **fields: str) -> Any:
-    answer = await up.client.post("/files", files={"content": ("snowman.png", content, "image/png")}, data=fields)
-    assert answer.status_code == 201, answer.text
-    return answer.json()
+    response = await up.client.post("/files", files={"content": ("snowman.png", content, "image/png")}, data=fields)
+    assert response.status_code == 201, response.text
+    return response.json()
 
 
 async def test_an_upload_is_told_in_the_documented_form() -> None:
     async with upstream("replicate", Settings()) as up:
         content = os.urandom(2_000) + b"\r\n--x\r\n\n"
-        told = await uploaded(up, content, metadata='{"for": "a test"}')
-        created, expires = (datetime.fromisoformat(told.pop(name)) for name in ("created_at", "expires_at"))
+        payload = await uploaded(up, content, metadata='{"for": "a test"}')
+        created, expires = (datetime.fromisoformat(payload.pop(name)) for name in ("created_at", "expires_at"))
         assert (expires - created).total_seconds() == pytest.approx(3_600, abs=0.002)
-        assert told == {
-            "id": told["id"],
+        assert payload == {
+            "id": payload["id"],
             "content_type": "image/png",
             "size": len(content),
             "checksums": {"sha256": hashlib.sha256(content).hexdigest()},
             "metadata": {"for": "a test"},
-            "urls": {"get": f"{up.running.origin}/replicate/v1/files/{told['id']}"},
+            "urls": {"get": f"{up.running.origin}/replicate/v1/files/{payload['id']}"},
         }
-        assert (await up.client.get(told["urls"]["get"])).json()["checksums"] == told["checksums"]
+        assert (await up.client.get(payload["urls"]["get"])).json()["checksums"] == payload["checksums"]
         requests = up.running.sandbox.request_log.requests
         assert (requests["replicate/files"], requests["replicate/file"]) == (1, 1)
 
 
 async def test_the_type_of_an_upload_can_be_told() -> None:
     async with upstream("replicate", Settings()) as up:
-        told = await uploaded(up, b"GIF89a", filename="a.gif", type="image/gif")
-        assert (told["content_type"], told["metadata"]) == ("image/gif", {})
+        payload = await uploaded(up, b"GIF89a", filename="a.gif", type="image/gif")
+        assert (payload["content_type"], payload["metadata"]) == ("image/gif", {})
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,16 @@ async def test_the_type_of_an_upload_can_be_told() -> None:
 )
 async def test_other_forms_are_refused(files: Any, fields: dict[str, str], reason: str) -> None:
     async with upstream("replicate", Settings()) as up:
-        answer = await up.client.post("/files", files=files, data=fields)
-        assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
-        assert answer.json()["detail"].startswith(reason)
+        response = await up.client.post("/files", files=files, data=fields)
+        assert (response.status_code, response.headers["content-type"]) == (422, "application/problem+json")
+        assert response.json()["detail"].startswith(reason)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data", "", "multipart/mixed; boundary=x"])
 async def test_what_is_no_form_has_no_content(content_type: str) -> None:
     async with upstream("replicate", Settings()) as up:
-        answer = await up.client.post("/files", content=b"{}", headers={"Content-Type": content_type})
-        assert (answer.status_code, answer.json()["detail"][:19]) == (422, "content is required")
+        response = await up.client.post("/files", content=b"{}", headers={"Content-Type": content_type})
+        assert (response.status_code, response.json()["detail"][:19]) == (422, "content is required")
 
 
 @pytest.mark.parametrize("size", [1_000_001, 3_000_000])
@@ -100,9 +100,9 @@ async def test_an_upload_beyond_the_limit_is_refused(size: int) -> None:
     settings = Settings(replicate=ReplicateSettings(file_limit_bytes=1_000_000))
     async with upstream("replicate", settings) as up:
         assert (await uploaded(up, bytes(1_000_000)))["size"] == 1_000_000
-        answer = await up.client.post("/files", files={"content": ("a", bytes(size), "image/png")})
-        assert answer.status_code == 413
-        assert answer.json() == {"detail": "Files must be less than 1MB in size", "status": 413}
+        response = await up.client.post("/files", files={"content": ("a", bytes(size), "image/png")})
+        assert response.status_code == 413
+        assert response.json() == {"detail": "Files must be less than 1MB in size", "status": 413}
 
 
 async def test_an_upload_needs_a_key() -> None:
@@ -115,9 +115,9 @@ async def test_an_upload_can_go_wrong() -> None:
     faults = (Fault.parse("replicate/upload:status=503"), Fault.parse("upload:drop_fields,fields=urls,after=1"))
     async with upstream("replicate", Settings(faults=faults)) as up:
         files = {"content": ("a", b"x", "image/png")}
-        answers = [await up.client.post("/files", files=files) for _ in range(2)]
-        assert answers[0].status_code == 503
-        assert "urls" not in answers[1].json()
+        responses = [await up.client.post("/files", files=files) for _ in range(2)]
+        assert responses[0].status_code == 503
+        assert "urls" not in responses[1].json()
 
 
 async def test_an_upload_is_gone_after_an_hour() -> None:
@@ -128,8 +128,11 @@ async def test_an_upload_is_gone_after_an_hour() -> None:
         assert (await up.client.get(url)).status_code == 200
         clock.advance(1)
         assert (await up.client.get(url)).status_code == 404
-        told = await up.fetch((await up.made(DEV, input_image=url))["id"])
-        assert (told["status"], told["error"]) == ("failed", "Could not fetch the input image: this file is not here")
+        payload = await up.fetch((await up.made(DEV, input_image=url))["id"])
+        assert (payload["status"], payload["error"]) == (
+            "failed",
+            "Could not fetch the input image: this file is not here",
+        )
 
 
 def test_the_oldest_uploads_go_when_they_are_too_large_together() -> None:
@@ -149,20 +152,23 @@ async def test_an_upload_is_edited() -> None:
 async def test_an_upload_that_is_no_picture_makes_the_prediction_fail() -> None:
     async with upstream("replicate", INSTANT) as up:
         url = (await uploaded(up, b"no picture"))["urls"]["get"]
-        told = await up.fetch((await up.made(DEV, input_image=url))["id"])
-        assert (told["status"], told["error"]) == ("failed", "Could not fetch the input image: this is not a picture")
+        payload = await up.fetch((await up.made(DEV, input_image=url))["id"])
+        assert (payload["status"], payload["error"]) == (
+            "failed",
+            "Could not fetch the input image: this is not a picture",
+        )
 
 
 @BOTH
 @pytest.mark.parametrize(
-    ("told", "size"), [({}, (300, 200)), ({"aspect_ratio": "1:1"}, (200, 200)), ({"aspect_ratio": "3:2"}, (300, 200))]
+    ("inputs", "size"), [({}, (300, 200)), ({"aspect_ratio": "1:1"}, (200, 200)), ({"aspect_ratio": "3:2"}, (300, 200))]
 )
-async def test_a_data_uri_is_edited(service: str, told: dict[str, str], size: tuple[int, int]) -> None:
+async def test_a_data_uri_is_edited(service: str, inputs: dict[str, str], size: tuple[int, int]) -> None:
     async with upstream(service, INSTANT) as up:
-        picture = await result(up, PRO, input_image=data_uri(photo()), **told)
-        assert picture.size == size
+        image = await result(up, PRO, input_image=data_uri(photo()), **inputs)
+        assert image.size == size
         # tinted, but still of one colour rather than a scene
-        colors = picture.crop((20, 20, 180, 100)).getcolors()
+        colors = image.crop((20, 20, 180, 100)).getcolors()
         assert colors is not None
         assert len(colors) == 1
         assert colors[0][1] != (0x20, 0x40, 0x60)
@@ -179,16 +185,16 @@ async def test_an_address_is_fetched_and_edited(service: str) -> None:
 @BOTH
 async def test_an_address_without_a_picture_makes_the_prediction_fail(service: str) -> None:
     async with listening(http(404)) as server, upstream(service, INSTANT) as up:
-        told = await up.fetch((await up.made(DEV, input_image=server.url))["id"])
-        assert (told["status"], told["error"]) == ("failed", "Could not fetch the input image: HTTP 404")
+        payload = await up.fetch((await up.made(DEV, input_image=server.url))["id"])
+        assert (payload["status"], payload["error"]) == ("failed", "Could not fetch the input image: HTTP 404")
 
 
 @pytest.mark.parametrize(("service", "status", "form"), [("kkiai", 400, "error"), ("replicate", 422, "detail")])
 async def test_a_large_data_uri_is_refused(service: str, status: int, form: str) -> None:
     async with upstream(service, INSTANT) as up:
-        answer = await up.predict(input_image=data_uri(bytes(1_000_001)))
-        assert (answer.status_code, form in answer.json()) == (status, True)
-        assert "A data URI holds at most" in answer.text
+        response = await up.predict(input_image=data_uri(bytes(1_000_001)))
+        assert (response.status_code, form in response.json()) == (status, True)
+        assert "A data URI holds at most" in response.text
 
 
 async def test_fetching_the_picture_costs_no_deadline() -> None:
@@ -199,9 +205,9 @@ async def test_fetching_the_picture_costs_no_deadline() -> None:
             creation = asyncio.create_task(up.predict(DEV, headers={"Cancel-After": "30"}, input_image=server.url))
             await until(lambda: bool(server.received))
             clock.advance(60)
-            told = await up.fetch((await creation).json()["id"])
+            payload = await up.fetch((await creation).json()["id"])
             # were the time of the fetch counted, it would be canceled
-            assert (told["status"], told["error"]) == (
+            assert (payload["status"], payload["error"]) == (
                 "failed",
                 "Could not fetch the input image: no answer within 0.5 s",
             )
@@ -213,11 +219,11 @@ async def test_what_is_canceled_before_its_picture_is_there_stays_so() -> None:
         async with upstream("replicate", settings) as up:
             creation = asyncio.create_task(up.predict(DEV, input_image=server.url))
             await until(lambda: bool(server.received))
-            (told,) = (await up.client.get("/predictions")).json()["results"]
-            assert told["status"] == "processing"
-            await up.client.post(told["urls"]["cancel"])
+            (payload,) = (await up.client.get("/predictions")).json()["results"]
+            assert payload["status"] == "processing"
+            await up.client.post(payload["urls"]["cancel"])
             assert (await creation).status_code == 201
-            assert (await up.fetch(told["id"]))["status"] == "canceled"
+            assert (await up.fetch(payload["id"]))["status"] == "canceled"
 
 
 async def test_several_edits_of_one_picture_differ() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from journey_mcp.sandbox import KkiaiSettings, ReplicateSettings
-from journey_mcp.sandbox.replicate.inputs import input_faults, read_request
+from journey_mcp.sandbox.replicate.inputs import input_errors, read_request
 from journey_mcp.sandbox.replicate.models import MODELS, VERSIONS
 
 URL = "https://files.example.test/snowman.png"
@@ -24,12 +24,12 @@ DIFFUSION = "stability-ai/stable-diffusion"
 SDXL = "stability-ai/sdxl"
 
 
-def faults(model: str, told: dict[str, Any], settings: ReplicateSettings | None = None) -> list[str]:
-    return input_faults({"prompt": "a boat", **told}, MODELS[model], settings or ReplicateSettings())
+def errors_of(model: str, inputs: dict[str, Any], settings: ReplicateSettings | None = None) -> list[str]:
+    return input_errors({"prompt": "a boat", **inputs}, MODELS[model], settings or ReplicateSettings())
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "inputs"),
     [
         (PRO, {}),
         (
@@ -58,12 +58,12 @@ def faults(model: str, told: dict[str, Any], settings: ReplicateSettings | None 
         (SDXL, {"image": URL, "prompt_strength": 0.8}),
     ],
 )
-def test_documented_inputs_are_taken(model: str, told: dict[str, Any]) -> None:
-    assert faults(model, told) == []
+def test_documented_inputs_are_taken(model: str, inputs: dict[str, Any]) -> None:
+    assert errors_of(model, inputs) == []
 
 
 @pytest.mark.parametrize(
-    ("model", "told", "fault"),
+    ("model", "inputs", "error"),
     [
         (PRO, {"image_url": URL}, "input.image_url: Extra inputs are not permitted"),
         (PRO, {"prompt": ""}, "input.prompt: String should have at least 1 characters"),
@@ -107,13 +107,13 @@ def test_documented_inputs_are_taken(model: str, told: dict[str, Any]) -> None:
         (DIFFUSION, {"image": URL}, "input.image: Extra inputs are not permitted"),
     ],
 )
-def test_anything_else_is_told(model: str, told: dict[str, Any], fault: str) -> None:
-    (found,) = faults(model, told)
-    assert found.startswith(fault)
+def test_anything_else_is_told(model: str, inputs: dict[str, Any], error: str) -> None:
+    (found,) = errors_of(model, inputs)
+    assert found.startswith(error)
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
-    assert faults(DEV, {"foo": 1, "guidance": 11}) == [
+    assert errors_of(DEV, {"foo": 1, "guidance": 11}) == [
         "input.input_image: Field required",
         "input.guidance: Input should be less than or equal to 10",
         "input.foo: Extra inputs are not permitted",
@@ -122,7 +122,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 @pytest.mark.parametrize("name", ["seed", "input_image", "safety_tolerance"])
 def test_null_is_no_value(name: str) -> None:
-    assert faults(PRO, {name: None}) == [f"input.{name}: Input should not be null"]
+    assert errors_of(PRO, {name: None}) == [f"input.{name}: Input should not be null"]
 
 
 @pytest.mark.parametrize(("settings", "limit"), [(ReplicateSettings(), 256_000), (KkiaiSettings(), 1_000_000)])
@@ -131,22 +131,22 @@ def test_a_data_uri_holds_little(settings: ReplicateSettings, limit: int) -> Non
         {"input_image": f"data:image/png;base64,{base64.b64encode(bytes(size)).decode()}"}
         for size in (limit, limit + 1)
     )
-    assert faults(PRO, fitting, settings) == []
-    assert faults(PRO, larger, settings) == [
+    assert errors_of(PRO, fitting, settings) == []
+    assert errors_of(PRO, larger, settings) == [
         f"input.input_image: A data URI holds at most {limit} bytes, this one {limit + 1}"
     ]
 
 
-@pytest.mark.parametrize(("model", "told"), [(PRO, {"seed": 1}), (MAX, {"seed": 1}), (ULTRA, {"image_prompt": URL})])
-def test_what_the_pages_contradict_each_other_on_is_a_choice(model: str, told: dict[str, Any]) -> None:
-    assert faults(model, told, ReplicateSettings()) == []
-    assert faults(model, told, KkiaiSettings()) == []
-    assert len(faults(model, told, KkiaiSettings(takes_contradicted_inputs=False))) == 1
-    assert len(faults(model, told, ReplicateSettings(takes_contradicted_inputs=False))) == 1
+@pytest.mark.parametrize(("model", "inputs"), [(PRO, {"seed": 1}), (MAX, {"seed": 1}), (ULTRA, {"image_prompt": URL})])
+def test_what_the_pages_contradict_each_other_on_is_a_choice(model: str, inputs: dict[str, Any]) -> None:
+    assert errors_of(model, inputs, ReplicateSettings()) == []
+    assert errors_of(model, inputs, KkiaiSettings()) == []
+    assert len(errors_of(model, inputs, KkiaiSettings(takes_contradicted_inputs=False))) == 1
+    assert len(errors_of(model, inputs, ReplicateSettings(takes_contradicted_inputs=False))) == 1
 
 
 @pytest.mark.parametrize(
-    ("model", "told", "size", "image_format"),
+    ("model", "inputs", "size", "image_format"),
     [
         (PRO, {}, (1024, 1024), "png"),
         (PRO, {"aspect_ratio": "16:9", "output_format": "jpg"}, (1024, 576), "jpg"),
@@ -166,18 +166,18 @@ def test_what_the_pages_contradict_each_other_on_is_a_choice(model: str, told: d
     ],
 )
 def test_a_picture_from_nothing_has_the_wanted_size_and_format(
-    model: str, told: dict[str, Any], size: tuple[int, int], image_format: str
+    model: str, inputs: dict[str, Any], size: tuple[int, int], image_format: str
 ) -> None:
-    make_request = read_request({"prompt": "a boat", **told}, MODELS[model])
-    assert (make_request.size, make_request.image_format) == (size, image_format)
+    request = read_request({"prompt": "a boat", **inputs}, MODELS[model])
+    assert (request.size, request.image_format) == (size, image_format)
 
 
 @pytest.mark.parametrize(
-    ("told", "ratio"), [({}, None), ({"aspect_ratio": "match_input_image"}, None), ({"aspect_ratio": "4:3"}, (4, 3))]
+    ("inputs", "ratio"), [({}, None), ({"aspect_ratio": "match_input_image"}, None), ({"aspect_ratio": "4:3"}, (4, 3))]
 )
-def test_an_edit_keeps_the_shape_of_its_source_unless_told(told: dict[str, Any], ratio: Any) -> None:
-    make_request = read_request({"prompt": "a boat", "input_image": URL, **told}, MODELS[PRO])
-    assert (make_request.ratio, make_request.source, make_request.count, make_request.seed) == (ratio, URL, 1, None)
+def test_an_edit_keeps_the_shape_of_its_source_unless_told(inputs: dict[str, Any], ratio: Any) -> None:
+    request = read_request({"prompt": "a boat", "input_image": URL, **inputs}, MODELS[PRO])
+    assert (request.ratio, request.source, request.count, request.seed) == (ratio, URL, 1, None)
 
 
 def test_models_and_versions_are_those_of_the_pages() -> None:

@@ -17,21 +17,21 @@ BOTH = pytest.mark.parametrize("service", ["kkiai", "replicate"])
 HANG = (Fault(on="submit", kind="hang"),)
 
 
-def by_hand(*, faults: tuple[Fault, ...] = (), **replicate: Any) -> Settings:
+def at_real_speed(*, faults: tuple[Fault, ...] = (), **replicate: Any) -> Settings:
     return Settings(speed=1, seed=3, faults=faults, replicate=ReplicateSettings(**replicate))
 
 
-def seconds(told: Any, name: str) -> float:
+def seconds(payload: Any, name: str) -> float:
     """How long after its creation something happened to a prediction."""
-    date, created = (datetime.fromisoformat(told[field]) for field in (name, "created_at"))
+    date, created = (datetime.fromisoformat(payload[field]) for field in (name, "created_at"))
     return (date - created).total_seconds()
 
 
-async def waiting(up: Upstream, preference: str = "wait", **told: Any) -> "asyncio.Task[Response]":
+async def waiting(up: Upstream, preference: str = "wait", **inputs: Any) -> "asyncio.Task[Response]":
     """Let a creation wait, and return when the sandbox has it."""
     tasks = up.running.sandbox.tasks
     before = tasks.running_of("replicate")
-    creation = asyncio.create_task(up.predict(headers={"Prefer": preference}, **told))
+    creation = asyncio.create_task(up.predict(headers={"Prefer": preference}, **inputs))
     await until(lambda: tasks.running_of("replicate") == before + 1)
     return creation
 
@@ -39,27 +39,29 @@ async def waiting(up: Upstream, preference: str = "wait", **told: Any) -> "async
 @BOTH
 async def test_a_prediction_goes_its_documented_way(service: str) -> None:
     clock = ManualClock()
-    async with upstream(service, by_hand()) as up:
-        told = await up.made()
+    async with upstream(service, at_real_speed()) as up:
+        payload = await up.made()
         seen = []
         for _ in range(150):
-            told = await up.fetch(told["id"])
-            seen.append((told["status"], told["output"] is None, "started_at" in told, "completed_at" in told))
+            payload = await up.fetch(payload["id"])
+            seen.append(
+                (payload["status"], payload["output"] is None, "started_at" in payload, "completed_at" in payload)
+            )
             clock.advance(0.1)
         assert list(dict.fromkeys(seen)) == [
             ("starting", True, False, False),
             ("processing", True, True, False),
             ("succeeded", False, True, True),
         ]
-        assert seconds(told, "started_at") == pytest.approx(1, abs=0.002)
-        assert 7 <= seconds(told, "completed_at") <= 13
-        assert told["metrics"]["total_time"] == pytest.approx(told["metrics"]["predict_time"] + 1)
-        assert told["logs"].startswith("Using seed: ")
+        assert seconds(payload, "started_at") == pytest.approx(1, abs=0.002)
+        assert 7 <= seconds(payload, "completed_at") <= 13
+        assert payload["metrics"]["total_time"] == pytest.approx(payload["metrics"]["predict_time"] + 1)
+        assert payload["logs"].startswith("Using seed: ")
 
 
 async def test_dates_are_todays_and_go_by_the_clock() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand()) as up:
+    async with upstream("replicate", at_real_speed()) as up:
         first = datetime.fromisoformat((await up.made())["created_at"])
         clock.advance(3_600)
         second = datetime.fromisoformat((await up.made())["created_at"])
@@ -69,61 +71,61 @@ async def test_dates_are_todays_and_go_by_the_clock() -> None:
 
 async def test_a_creation_that_waits_has_the_output_while_it_is_still_processing() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand()) as up:
+    async with upstream("replicate", at_real_speed()) as up:
         creation = await waiting(up, "wait=20")
         clock.advance(13)
-        answer = await creation
-        told = answer.json()
-        assert (answer.status_code, told["status"], told["error"]) == (201, "processing", None)
-        assert answer.headers["preference-applied"] == "wait=20"
-        assert "location" not in answer.headers
-        assert not {"completed_at", "metrics"} & told.keys()
-        assert (await up.image(told["output"])).status_code == 200
-        assert (await up.fetch(told["id"]))["status"] == "succeeded"
+        response = await creation
+        payload = response.json()
+        assert (response.status_code, payload["status"], payload["error"]) == (201, "processing", None)
+        assert response.headers["preference-applied"] == "wait=20"
+        assert "location" not in response.headers
+        assert not {"completed_at", "metrics"} & payload.keys()
+        assert (await up.image(payload["output"])).status_code == 200
+        assert (await up.fetch(payload["id"]))["status"] == "succeeded"
 
 
 async def test_or_it_has_succeeded_if_so_chosen() -> None:
     settings = Settings(speed=0, replicate=ReplicateSettings(sync_status="succeeded"))
     async with upstream("replicate", settings) as up:
-        told = (await up.predict(SCHNELL, headers={"Prefer": "wait"}, num_outputs=2)).json()
-        assert (told["status"], len(told["output"])) == ("succeeded", 2)
-        assert told == await up.fetch(told["id"])
+        payload = (await up.predict(SCHNELL, headers={"Prefer": "wait"}, num_outputs=2)).json()
+        assert (payload["status"], len(payload["output"])) == ("succeeded", 2)
+        assert payload == await up.fetch(payload["id"])
 
 
 async def test_a_failure_is_told_to_a_creation_that_waits() -> None:
     async with upstream("replicate", Settings(speed=0)) as up:
-        answer = await up.predict(headers={"Prefer": "wait"}, prompt="forbidden-in-sandbox")
-        told = answer.json()
-        assert (answer.status_code, told["status"], told["output"]) == (201, "failed", None)
-        assert told["error"] == "The prompt was refused by the content policy"
+        response = await up.predict(headers={"Prefer": "wait"}, prompt="forbidden-in-sandbox")
+        payload = response.json()
+        assert (response.status_code, payload["status"], payload["output"]) == (201, "failed", None)
+        assert payload["error"] == "The prompt was refused by the content policy"
 
 
 @pytest.mark.parametrize(("choice", "status"), [({}, "starting"), ({"timed_out_status": "as it is"}, "processing")])
 async def test_a_creation_that_waited_too_short_is_told_where_to_ask(choice: dict[str, Any], status: str) -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(**choice)) as up:
+    async with upstream("replicate", at_real_speed(**choice)) as up:
         creation = await waiting(up, "wait=5")
         clock.advance(4.9)
         assert not creation.done()
         clock.advance(0.1)
-        answer = await creation
-        told = answer.json()
-        assert (answer.status_code, told["status"], told["output"]) == (202, status, None)
-        assert answer.headers["location"] == told["urls"]["get"]
-        assert (await up.client.get(answer.headers["location"])).json()["status"] == "processing"
+        response = await creation
+        payload = response.json()
+        assert (response.status_code, payload["status"], payload["output"]) == (202, status, None)
+        assert response.headers["location"] == payload["urls"]["get"]
+        assert (await up.client.get(response.headers["location"])).json()["status"] == "processing"
 
 
 async def test_a_creation_that_waited_too_short_can_be_led_astray() -> None:
     faults = (*HANG, Fault.parse("replicate/submit:foreign_url=http://elsewhere.test"))
     async with upstream("replicate", Settings(speed=0, faults=faults)) as up:
-        answer = await up.predict(headers={"Prefer": "wait"})
-        url = f"http://elsewhere.test/replicate/v1/predictions/{answer.json()['id']}"
-        assert (answer.status_code, answer.headers["location"], answer.json()["urls"]["get"]) == (202, url, url)
+        response = await up.predict(headers={"Prefer": "wait"})
+        url = f"http://elsewhere.test/replicate/v1/predictions/{response.json()['id']}"
+        assert (response.status_code, response.headers["location"], response.json()["urls"]["get"]) == (202, url, url)
 
 
 async def test_a_bare_wait_ends_after_a_minute() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(faults=HANG)) as up:
+    async with upstream("replicate", at_real_speed(faults=HANG)) as up:
         creation = await waiting(up)
         clock.advance(60)
         assert (await creation).status_code == 202
@@ -131,20 +133,20 @@ async def test_a_bare_wait_ends_after_a_minute() -> None:
 
 async def test_a_creation_that_waits_hears_that_it_was_canceled() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand()) as up:
+    async with upstream("replicate", at_real_speed()) as up:
         creation = await waiting(up)
-        (told,) = (await up.client.get("/predictions")).json()["results"]
-        await up.client.post(f"/predictions/{told['id']}/cancel")
+        (payload,) = (await up.client.get("/predictions")).json()["results"]
+        await up.client.post(f"/predictions/{payload['id']}/cancel")
         clock.advance(13)
-        answer = await creation
-        assert (answer.status_code, answer.json()["status"], answer.json()["output"]) == (201, "canceled", None)
+        response = await creation
+        assert (response.status_code, response.json()["status"], response.json()["output"]) == (201, "canceled", None)
 
 
 @pytest.mark.parametrize("preference", ["wait=0", "wait=61", "wait=100", "wait=x", "respond-async", ""])
 async def test_other_preferences_are_refused(preference: str) -> None:
     async with upstream("replicate", Settings()) as up:
-        answer = await up.predict(headers={"Prefer": preference})
-        assert (answer.status_code, answer.json()["detail"]) == (
+        response = await up.predict(headers={"Prefer": preference})
+        assert (response.status_code, response.json()["detail"]) == (
             422,
             "- Prefer: Must be wait or wait=N with N from 1 to 60",
         )
@@ -157,10 +159,10 @@ async def test_the_published_pattern_lets_longer_waits_through() -> None:
 
 async def test_kkiai_does_not_wait() -> None:
     async with upstream("kkiai", Settings(speed=1)) as up:
-        answer = await up.predict(headers={"Prefer": "wait=100", "Cancel-After": "1"})
-        assert (answer.status_code, answer.json()["status"]) == (200, "starting")
-        assert "preference-applied" not in answer.headers
-        assert "deadline" not in answer.json()
+        response = await up.predict(headers={"Prefer": "wait=100", "Cancel-After": "1"})
+        assert (response.status_code, response.json()["status"]) == (200, "starting")
+        assert "preference-applied" not in response.headers
+        assert "deadline" not in response.json()
 
 
 @pytest.mark.parametrize(
@@ -170,30 +172,30 @@ async def test_a_deadline_aborts_what_waits_and_cancels_what_runs(
     boot_s: float, status: str, has_started: bool, balance: float
 ) -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(boot_s=boot_s, balance=10, prices={PRO: 1.0})) as up:
-        answer = await up.predict(headers={"Cancel-After": "5s"})
-        told = answer.json()
-        assert (answer.status_code, told["status"]) == (201, "starting")
-        assert seconds(told, "deadline") == pytest.approx(5, abs=0.002)
+    async with upstream("replicate", at_real_speed(boot_s=boot_s, balance=10, prices={PRO: 1.0})) as up:
+        response = await up.predict(headers={"Cancel-After": "5s"})
+        payload = response.json()
+        assert (response.status_code, payload["status"]) == (201, "starting")
+        assert seconds(payload, "deadline") == pytest.approx(5, abs=0.002)
         clock.advance(4.9)
-        assert (await up.fetch(told["id"]))["status"] in ("starting", "processing")
+        assert (await up.fetch(payload["id"]))["status"] in ("starting", "processing")
         clock.advance(0.1)
-        told = await up.fetch(told["id"])
-        assert (told["status"], told["output"], told["error"]) == (status, None, None)
-        assert ("started_at" in told) == has_started
-        assert seconds(told, "completed_at") == pytest.approx(5, abs=0.002)
+        payload = await up.fetch(payload["id"])
+        assert (payload["status"], payload["output"], payload["error"]) == (status, None, None)
+        assert ("started_at" in payload) == has_started
+        assert seconds(payload, "completed_at") == pytest.approx(5, abs=0.002)
         assert up.account.balance == balance
-        assert (await up.image(f"{up.running.origin}/pictures/{told['id']}/out-0.png")).status_code == 404
+        assert (await up.image(f"{up.running.origin}/pictures/{payload['id']}/out-0.png")).status_code == 404
 
 
 async def test_a_deadline_ends_what_hangs() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(faults=HANG)) as up:
-        told = (await up.predict(headers={"Cancel-After": "1m"})).json()
+    async with upstream("replicate", at_real_speed(faults=HANG)) as up:
+        payload = (await up.predict(headers={"Cancel-After": "1m"})).json()
         clock.advance(59)
-        assert (await up.fetch(told["id"]))["status"] == "processing"
+        assert (await up.fetch(payload["id"]))["status"] == "processing"
         clock.advance(1)
-        assert (await up.fetch(told["id"]))["status"] == "canceled"
+        assert (await up.fetch(payload["id"]))["status"] == "canceled"
 
 
 @pytest.mark.parametrize(
@@ -201,30 +203,35 @@ async def test_a_deadline_ends_what_hangs() -> None:
 )
 async def test_deadlines_are_written_in_hours_minutes_and_seconds(written: str, deadline_s: int) -> None:
     async with upstream("replicate", Settings(speed=1)) as up:
-        told = (await up.predict(headers={"Cancel-After": written})).json()
-        assert seconds(told, "deadline") == pytest.approx(deadline_s, abs=0.002)
+        payload = (await up.predict(headers={"Cancel-After": written})).json()
+        assert seconds(payload, "deadline") == pytest.approx(deadline_s, abs=0.002)
 
 
 @pytest.mark.parametrize("written", ["4", "0m", "soon", "5x", "s", "1m1h", "-5", ""])
 async def test_other_deadlines_are_refused(written: str) -> None:
     async with upstream("replicate", Settings()) as up:
-        answer = await up.predict(headers={"Cancel-After": written})
-        assert answer.status_code == 422
-        assert answer.json()["detail"].startswith("- Cancel-After: Must be a duration")
+        response = await up.predict(headers={"Cancel-After": written})
+        assert response.status_code == 422
+        assert response.json()["detail"].startswith("- Cancel-After: Must be a duration")
 
 
 async def test_a_prediction_can_be_canceled_once() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(balance=10, prices={PRO: 1.0})) as up:
+    async with upstream("replicate", at_real_speed(balance=10, prices={PRO: 1.0})) as up:
         made = await up.made()
         clock.advance(3)
         first = await up.client.post(made["urls"]["cancel"])
         clock.advance(3)
         second = await up.client.post(made["urls"]["cancel"])
-        told = first.json()
-        assert (first.status_code, told["status"], told["output"], told["error"]) == (200, "canceled", None, None)
-        assert seconds(told, "completed_at") == pytest.approx(3, abs=0.002)
-        assert told == second.json() == await up.fetch(told["id"])
+        payload = first.json()
+        assert (first.status_code, payload["status"], payload["output"], payload["error"]) == (
+            200,
+            "canceled",
+            None,
+            None,
+        )
+        assert seconds(payload, "completed_at") == pytest.approx(3, abs=0.002)
+        assert payload == second.json() == await up.fetch(payload["id"])
         assert up.account.balance == 9
         assert up.running.sandbox.request_log.requests["replicate/cancel"] == 2
 
@@ -232,8 +239,8 @@ async def test_a_prediction_can_be_canceled_once() -> None:
 async def test_what_is_over_is_not_canceled_any_more() -> None:
     async with upstream("replicate", Settings(speed=0)) as up:
         made = await up.made()
-        answer = await up.client.post(made["urls"]["cancel"])
-        assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
+        response = await up.client.post(made["urls"]["cancel"])
+        assert (response.status_code, response.json()["status"]) == (200, "succeeded")
 
 
 async def test_what_hangs_can_be_canceled() -> None:
@@ -245,24 +252,27 @@ async def test_what_hangs_can_be_canceled() -> None:
 
 async def test_an_unknown_prediction_cannot_be_canceled_or_asked_for() -> None:
     async with upstream("replicate", Settings()) as up:
-        for answer in (await up.client.post("/predictions/nobody/cancel"), await up.client.get("/predictions/nobody")):
-            assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
-            assert answer.json() == {"detail": "The requested resource could not be found.", "status": 404}
+        for response in (
+            await up.client.post("/predictions/nobody/cancel"),
+            await up.client.get("/predictions/nobody"),
+        ):
+            assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json")
+            assert response.json() == {"detail": "The requested resource could not be found.", "status": 404}
 
 
 async def test_canceling_can_go_wrong() -> None:
     faults = (Fault.parse("replicate/cancel:status=500"), Fault.parse("cancel:status_word=stopped,after=1"))
     async with upstream("replicate", Settings(faults=faults)) as up:
         made = await up.made()
-        answers = [await up.client.post(made["urls"]["cancel"]) for _ in range(2)]
-        assert answers[0].status_code == 500
-        assert answers[1].json()["status"] == "stopped"
+        responses = [await up.client.post(made["urls"]["cancel"]) for _ in range(2)]
+        assert responses[0].status_code == 500
+        assert responses[1].json()["status"] == "stopped"
 
 
 @BOTH
 async def test_after_an_hour_the_data_is_gone_and_the_prediction_stays(service: str) -> None:
     clock = ManualClock()
-    async with upstream(service, by_hand()) as up:
+    async with upstream(service, at_real_speed()) as up:
         made = await up.made()
         clock.advance(13)
         whole = await up.fetch(made["id"])
@@ -282,16 +292,16 @@ async def test_after_an_hour_the_data_is_gone_and_the_prediction_stays(service: 
 
 async def test_the_lifetime_can_be_chosen() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(lifetime_s=0)) as up:
+    async with upstream("replicate", at_real_speed(lifetime_s=0)) as up:
         made = await up.made()
         clock.advance(13)
-        told = await up.fetch(made["id"])
-        assert (told["status"], told["data_removed"], told["output"]) == ("succeeded", True, None)
+        payload = await up.fetch(made["id"])
+        assert (payload["status"], payload["data_removed"], payload["output"]) == ("succeeded", True, None)
 
 
 async def test_predictions_are_listed_by_pages_the_latest_first() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(page_size=2)) as up:
+    async with upstream("replicate", at_real_speed(page_size=2)) as up:
         ids: list[str] = []
         for _ in range(5):
             ids.insert(0, (await up.made())["id"])
@@ -299,7 +309,7 @@ async def test_predictions_are_listed_by_pages_the_latest_first() -> None:
         pages = [(await up.client.get("/predictions")).json()]
         while pages[-1]["next"]:
             pages.append((await up.client.get(pages[-1]["next"])).json())
-        assert [[told["id"] for told in page["results"]] for page in pages] == [ids[:2], ids[2:4], ids[4:]]
+        assert [[payload["id"] for payload in page["results"]] for page in pages] == [ids[:2], ids[2:4], ids[4:]]
         assert pages[0]["previous"] is None
         assert (await up.client.get(pages[2]["previous"])).json() == pages[1]
         assert (await up.client.get(pages[1]["previous"])).json() == pages[0]
@@ -308,7 +318,7 @@ async def test_predictions_are_listed_by_pages_the_latest_first() -> None:
 
 async def test_the_list_can_be_limited_by_dates() -> None:
     clock = ManualClock()
-    async with upstream("replicate", by_hand(page_size=1)) as up:
+    async with upstream("replicate", at_real_speed(page_size=1)) as up:
         made = []
         for _ in range(4):
             made.append(await up.made())
@@ -320,7 +330,7 @@ async def test_the_list_can_be_limited_by_dates() -> None:
         assert [page["results"][0]["id"] for page in (first, second)] == [made[2]["id"], made[1]["id"]]
         assert second["next"] is None
         naive = {"created_before": made[1]["created_at"].removesuffix("Z")}
-        assert [told["id"] for told in (await up.client.get("/predictions", params=naive)).json()["results"]] == [
+        assert [payload["id"] for payload in (await up.client.get("/predictions", params=naive)).json()["results"]] == [
             made[0]["id"]
         ]
 
@@ -335,6 +345,6 @@ async def test_the_list_can_go_wrong() -> None:
     faults = (Fault.parse("fetch_many:bad_json"), Fault.parse("replicate/fetch_many:status_word=dreaming,after=1"))
     async with upstream("replicate", Settings(faults=faults)) as up:
         await up.made()
-        answers = [await up.client.get("/predictions") for _ in range(2)]
-        assert answers[0].text.startswith("no json")
-        assert answers[1].json()["results"][0]["status"] == "dreaming"
+        responses = [await up.client.get("/predictions") for _ in range(2)]
+        assert responses[0].text.startswith("no json")
+        assert responses[1].json()["results"][0]["status"] == "dreaming"

@@ -9,8 +9,8 @@ import pytest
 from manual_clock import ManualClock, until
 
 from journey_mcp.sandbox import Fault, ReplicateSettings, Settings, WebhookPolicy
-from journey_mcp.sandbox.replicate.requests import EVENTS, Hook
-from journey_mcp.sandbox.replicate.webhooks import Herald, sign
+from journey_mcp.sandbox.replicate.requests import EVENTS, Webhook
+from journey_mcp.sandbox.replicate.webhooks import WebhookSender, sign
 
 from .replicate_upstream import PRO, Upstream, upstream
 from .upstream import Listener, http, listening
@@ -22,9 +22,9 @@ async def ordered(up: Upstream, receiver: Listener, *events: str, prompt: str = 
     body: dict[str, Any] = {"input": {"prompt": prompt}, "webhook": receiver.url}
     if events:
         body["webhook_events_filter"] = events
-    answer = await up.client.post(f"/models/{PRO}/predictions", json=body, headers=headers)
-    assert answer.status_code == 201, answer.text
-    return answer.json()
+    response = await up.client.post(f"/models/{PRO}/predictions", json=body, headers=headers)
+    assert response.status_code == 201, response.text
+    return response.json()
 
 
 def outcomes(up: Upstream) -> list[str]:
@@ -55,12 +55,12 @@ async def test_what_is_told_is_signed_with_the_secret_that_the_service_tells() -
     secret = "whsec_YW5vdGhlciBzZWNyZXQ="
     settings = Settings(speed=0, replicate=ReplicateSettings(webhook_secret=secret))
     async with listening(OK) as receiver, upstream("replicate", settings) as up:
-        told = await ordered(up, receiver, "completed")
+        payload = await ordered(up, receiver, "completed")
         await tried(up, 1)
         assert (await up.client.get("/webhooks/default/secret")).json() == {"key": secret}
         (request,) = receiver.received
         headers = request.headers
-        assert json.loads(request.body) == await up.fetch(told["id"])
+        assert json.loads(request.body) == await up.fetch(payload["id"])
         assert headers["content-type"] == "application/json"
         assert headers["webhook-id"].startswith("msg_")
         timestamp = int(headers["webhook-timestamp"])
@@ -71,7 +71,7 @@ async def test_what_is_told_is_signed_with_the_secret_that_the_service_tells() -
 async def test_without_a_filter_all_events_are_told() -> None:
     clock = ManualClock()
     async with listening(OK) as receiver, upstream("replicate", Settings(speed=1)) as up:
-        told = await ordered(up, receiver)
+        payload = await ordered(up, receiver)
         assert receiver.received == []
         clock.advance(1)
         await tried(up, 2)
@@ -79,10 +79,10 @@ async def test_without_a_filter_all_events_are_told() -> None:
         await tried(up, 4)
         seen = [(body["status"], body["output"] is None, body["id"]) for body in bodies(receiver)]
         assert seen == [
-            ("processing", True, told["id"]),
-            ("processing", True, told["id"]),
-            ("processing", False, told["id"]),
-            ("succeeded", False, told["id"]),
+            ("processing", True, payload["id"]),
+            ("processing", True, payload["id"]),
+            ("processing", False, payload["id"]),
+            ("succeeded", False, payload["id"]),
         ]
         assert len({request.headers["webhook-id"] for request in receiver.received}) == 4
 
@@ -98,10 +98,10 @@ async def test_without_a_filter_all_events_are_told() -> None:
 )
 async def test_only_the_wanted_events_are_told(events: tuple[str, ...], statuses: list[str]) -> None:
     async with listening(OK) as receiver, upstream("replicate", Settings(speed=0)) as up:
-        told = await ordered(up, receiver, *events)
+        payload = await ordered(up, receiver, *events)
         await ordered(up, receiver, "completed")
         await tried(up, len(statuses) + 1)
-        assert [body["status"] for body in bodies(receiver) if body["id"] == told["id"]] == statuses
+        assert [body["status"] for body in bodies(receiver) if body["id"] == payload["id"]] == statuses
 
 
 async def test_a_failure_has_no_output_to_tell() -> None:
@@ -113,8 +113,8 @@ async def test_a_failure_has_no_output_to_tell() -> None:
 
 async def test_what_is_canceled_is_told_at_once() -> None:
     async with listening(OK) as receiver, upstream("replicate", Settings(speed=1)) as up:
-        told = await ordered(up, receiver)
-        canceled = (await up.client.post(told["urls"]["cancel"])).json()
+        payload = await ordered(up, receiver)
+        canceled = (await up.client.post(payload["urls"]["cancel"])).json()
         await tried(up, 1)
         assert bodies(receiver) == [canceled]
         assert canceled["status"] == "canceled"
@@ -150,11 +150,11 @@ async def test_only_the_last_event_is_tried_again_and_redirects_are_not_followed
 
 async def test_after_about_a_minute_it_is_given_up() -> None:
     async with listening(http(500)) as receiver, upstream("replicate", Settings(speed=0)) as up:
-        told = await ordered(up, receiver, "completed")
+        payload = await ordered(up, receiver, "completed")
         await tried(up, 6)
         await ordered(up, receiver, "completed")
         await tried(up, 12)
-        assert (await up.fetch(told["id"]))["status"] == "succeeded"
+        assert (await up.fetch(payload["id"]))["status"] == "succeeded"
 
 
 async def test_a_silent_receiver_counts_as_deaf() -> None:
@@ -175,9 +175,9 @@ async def test_deliveries_can_be_lost_doubled_and_distorted() -> None:
     async with listening(OK) as receiver, upstream("replicate", Settings(speed=0, faults=faults)) as up:
         await ordered(up, receiver)
         await tried(up, 4)
-        told = bodies(receiver)
-        assert told[0] == told[1]
-        assert (told[2]["status"], told[3]) == ("done", {})
+        payload = bodies(receiver)
+        assert payload[0] == payload[1]
+        assert (payload[2]["status"], payload[3]) == ("done", {})
         # what is spoiled is signed as it goes out
         for request in receiver.received:
             signature = sign(
@@ -201,19 +201,19 @@ async def test_what_hangs_is_told_to_have_started_and_no_more() -> None:
 
 async def test_of_what_is_forgotten_nothing_is_told() -> None:
     async with listening(OK) as receiver, upstream("replicate", Settings()) as up:
-        herald = Herald(
+        webhook_sender = WebhookSender(
             sandbox=up.running.sandbox,
             settings=ReplicateSettings(),
-            teller=up.account.teller,
+            serializer=up.account.serializer,
             distort=up.account.distorted,
         )
-        await herald.follow("forgotten", Hook(url=receiver.url, events=EVENTS))
+        await webhook_sender.follow("forgotten", Webhook(url=receiver.url, events=EVENTS))
         assert receiver.received == []
 
 
 async def test_kkiai_tells_nobody() -> None:
     async with listening(OK) as receiver, upstream("kkiai", Settings(speed=0)) as up:
         body = {"input": {"prompt": "a boat"}, "webhook": receiver.url}
-        told = (await up.client.post(f"/models/{PRO}/predictions", json=body)).json()
-        assert (await up.fetch(told["id"]))["status"] == "succeeded"
+        payload = (await up.client.post(f"/models/{PRO}/predictions", json=body)).json()
+        assert (await up.fetch(payload["id"]))["status"] == "succeeded"
         assert receiver.received == []

@@ -12,8 +12,8 @@ from manual_clock import until
 from support import Authority
 
 from journey_mcp.sandbox import BflSettings, Fault, Settings, VtrixSettings, running
-from journey_mcp.sandbox.services import PATHS, owner
-from journey_mcp.sandbox.sources import SourceError, bring, decode
+from journey_mcp.sandbox.services import PATHS, service_at
+from journey_mcp.sandbox.sources import SourceError, decode, load_source
 
 from .upstream import PLAIN, Listener, base64_of, bfl, http, opened, photo, public, upstream, vtrix
 
@@ -45,7 +45,7 @@ async def test_every_service_has_its_base_url_and_its_account() -> None:
     ],
 )
 def test_a_path_belongs_to_a_service(path: str, service: str | None) -> None:
-    assert owner(path) == service
+    assert service_at(path) == service
 
 
 async def test_every_account_can_be_emptied() -> None:
@@ -66,11 +66,17 @@ async def test_every_account_can_be_emptied() -> None:
 )
 async def test_an_unknown_path_is_answered_by_its_service_and_keys_there_are_noted(path: str, body: Any) -> None:
     async with running(INSTANT) as sandbox, AsyncClient(base_url=sandbox.origin, **PLAIN) as client:
-        answers = [await client.get(path), await client.get(path, headers={"Authorization": "Bearer k", "x-key": "k"})]
-        assert [(answer.status_code, answer.json()) for answer in answers] == [(404, body)] * 2
+        responses = [
+            await client.get(path),
+            await client.get(path, headers={"Authorization": "Bearer k", "x-key": "k"}),
+        ]
+        assert [(response.status_code, response.json()) for response in responses] == [(404, body)] * 2
         request_log = sandbox.sandbox.request_log
         assert (request_log.requests["unknown"], request_log.keyed["unknown"]) == (2, 1)
-        assert [(stray.path, stray.header, stray.reason) for stray in request_log.strays] == [
+        assert [
+            (misplaced_key.path, misplaced_key.header, misplaced_key.reason)
+            for misplaced_key in request_log.misplaced_keys
+        ] == [
             (path, "authorization", "unknown path"),
             (path, "x-key", "unknown path"),
         ]
@@ -80,12 +86,12 @@ async def test_a_key_at_a_picture_is_noted_but_not_kept() -> None:
     async with bfl(INSTANT) as up:
         url = (await up.task(await up.made()))["result"]["sample"]
         assert (await public(url)).status_code == 200
-        assert not up.running.sandbox.request_log.strays
+        assert not up.running.sandbox.request_log.misplaced_keys
         assert (await up.client.get(url)).status_code == 200
-        (stray,) = up.running.sandbox.request_log.strays
-        assert (stray.header, stray.reason) == ("x-key", "picture")
-        assert stray.path.startswith("/pictures/")
-        assert f"http://{stray.host}" == up.running.origin
+        (misplaced_key,) = up.running.sandbox.request_log.misplaced_keys
+        assert (misplaced_key.header, misplaced_key.reason) == ("x-key", "picture")
+        assert misplaced_key.path.startswith("/pictures/")
+        assert f"http://{misplaced_key.host}" == up.running.origin
         assert up.running.sandbox.request_log.keyed["pictures"] == 1
         assert "bfl_1" not in (await public(f"{up.running.origin}/sandbox/ledger")).text
 
@@ -94,12 +100,15 @@ async def test_keys_of_another_service_are_noted() -> None:
     settings = Settings(speed=0, vtrix=VtrixSettings(keys=("vt_1",)), bfl=BflSettings(keys=("bfl_1",)))
     async with vtrix(settings) as up:
         await up.made()
-        assert not up.running.sandbox.request_log.strays
+        assert not up.running.sandbox.request_log.misplaced_keys
         wrong = {"Authorization": "Bearer bfl_1"}
         assert (await up.client.get("/model/v1/generation/task/x", headers=wrong)).status_code == 401
         await up.client.get("/model/v1/generation/task/x", headers={"x-key": "anything"})
         request_log = up.running.sandbox.request_log
-        assert [stray.reason for stray in request_log.strays] == ["foreign key", "foreign header"]
+        assert [misplaced_key.reason for misplaced_key in request_log.misplaced_keys] == [
+            "foreign key",
+            "foreign header",
+        ]
         assert request_log.keyed["vtrix/task"] == 2
 
 
@@ -117,12 +126,12 @@ async def test_a_fault_for_one_service_leaves_the_others_alone() -> None:
 async def test_a_service_knows_only_its_own_tasks() -> None:
     async with upstream(INSTANT) as up, AsyncClient(headers={"x-key": "k"}, **PLAIN) as client:
         task_id = await up.made()
-        answer = await client.get(f"{up.running.base_urls['bfl']}/get_result", params={"id": task_id})
-        assert answer.json()["status"] == "Task not found"
+        response = await client.get(f"{up.running.base_urls['bfl']}/get_result", params={"id": task_id})
+        assert response.json()["status"] == "Task not found"
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("payload", "message"),
     [
         ("///", "this is not base64"),
         ("", "the picture is empty"),
@@ -131,27 +140,27 @@ async def test_a_service_knows_only_its_own_tasks() -> None:
         ("data:image/png;base64,AAA", "this is not base64"),
     ],
 )
-def test_what_is_no_base64_is_refused(told: str, message: str) -> None:
+def test_what_is_no_base64_is_refused(payload: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
-        decode(told)
+        decode(payload)
 
 
 @pytest.mark.parametrize("prefix", ["", "data:image/png;base64,", "DATA:image/svg+xml;BASE64,"])
 async def test_a_picture_in_base64_is_brought(prefix: str) -> None:
-    source = await bring(prefix + base64_of(photo()), limit_bytes=1_000_000, timeout_s=5)
+    source = await load_source(prefix + base64_of(photo()), limit_bytes=1_000_000, timeout_s=5)
     assert (source.content, source.size, source.megapixels) == (photo(), (300, 200), 0.06)
 
 
 async def test_a_picture_in_base64_must_be_one_and_not_too_large() -> None:
     with pytest.raises(SourceError, match="more than 100 bytes"):
-        await bring(base64_of(photo()), limit_bytes=100, timeout_s=5)
+        await load_source(base64_of(photo()), limit_bytes=100, timeout_s=5)
     with pytest.raises(SourceError, match="this is not a picture"):
-        await bring(base64_of(b"hello"), limit_bytes=100, timeout_s=5)
+        await load_source(base64_of(b"hello"), limit_bytes=100, timeout_s=5)
 
 
 @asynccontextmanager
-async def listening_safely(authority: Authority, answer: bytes) -> AsyncIterator[Listener]:
-    listener = Listener(answers=[answer])
+async def listening_safely(authority: Authority, response: bytes) -> AsyncIterator[Listener]:
+    listener = Listener(responses=[response])
     server = await asyncio.start_server(listener.serve, "127.0.0.1", 0, ssl=authority.server("127.0.0.1"))
     listener.url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/picture.png"
     async with server:
@@ -176,9 +185,9 @@ async def test_a_server_that_nobody_vouches_for_gives_no_picture(
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     async with listening_safely(authority, http(200, photo())) as server, vtrix(INSTANT) as up:
-        told = await up.task(await up.made(input_image=server.url))
-        assert told["status"] == "failed"
-        assert "CERTIFICATE_VERIFY_FAILED" in told["error"]["message"]
+        payload = await up.task(await up.made(input_image=server.url))
+        assert payload["status"] == "failed"
+        assert "CERTIFICATE_VERIFY_FAILED" in payload["error"]["message"]
 
 
 async def test_a_webhook_goes_to_a_trusted_server(authority: Authority) -> None:
@@ -196,5 +205,5 @@ async def test_a_body_beyond_the_limit_is_refused(service: str) -> None:
         urls = {"vtrix": "/vtrix/model/v1/generation", "bfl": "/bfl/v1/flux-kontext-pro"}
         headers = {"Authorization": "Bearer k", "x-key": "k"}
         async with AsyncClient(base_url=one.running.origin, headers=headers, **PLAIN) as client:
-            answer = await client.post(urls[service], json={"prompt": "a" * 1000})
-        assert answer.status_code == 413
+            response = await client.post(urls[service], json={"prompt": "a" * 1000})
+        assert response.status_code == 413

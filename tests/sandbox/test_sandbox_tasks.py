@@ -18,18 +18,18 @@ from .upstream import upstream
 BLOCKED = "a boat, forbidden-in-sandbox"
 
 
-def by_hand(**journeyapi: Any) -> Settings:
+def at_real_speed(**journeyapi: Any) -> Settings:
     return Settings(speed=1, seed=3, journeyapi=JourneyApiSettings(**journeyapi))
 
 
 async def test_a_task_goes_its_documented_way() -> None:
     clock = ManualClock()
-    async with upstream(by_hand()) as up:
+    async with upstream(at_real_speed()) as up:
         task_id = await up.made()
         seen = []
         for _ in range(300):
-            told = await up.fetch(task_id)
-            seen.append((told["status"], told.get("percentage")))
+            payload = await up.fetch(task_id)
+            seen.append((payload["status"], payload.get("percentage")))
             clock.advance(0.31)
         words = list(dict.fromkeys(word for word, _ in seen))
         assert words == ["staged", "pending", "starting", "processing", "finished"]
@@ -56,9 +56,9 @@ async def test_a_finished_grid_has_the_documented_form() -> None:
     async with upstream(Settings(speed=0, seed=1)) as up:
         task_id = await up.made()
         images = f"{up.running.origin}/pictures/{task_id}"
-        told = await up.fetch(task_id)
-        assert told.pop("seed").isdigit()
-        assert told == {
+        payload = await up.fetch(task_id)
+        assert payload.pop("seed").isdigit()
+        assert payload == {
             "task_id": task_id,
             "task_type": "imagine",
             "model": "midjourney",
@@ -97,15 +97,15 @@ async def test_a_failed_task_has_the_documented_form() -> None:
 
 async def test_a_failed_synchronous_task_says_so_at_once() -> None:
     async with upstream(Settings(speed=0, seed=1)) as up:
-        answer = (await up.imagine(model="recraft", prompt=BLOCKED)).json()
-        assert answer == {"task_id": answer["task_id"], "status": "failed", "error": "Content policy violation"}
+        response = (await up.imagine(model="recraft", prompt=BLOCKED)).json()
+        assert response == {"task_id": response["task_id"], "status": "failed", "error": "Content policy violation"}
 
 
 @pytest.mark.parametrize("body", [{}, {"task_id": ""}, {"task_id": 7}])
 async def test_fetch_needs_a_task_id(body: dict[str, Any]) -> None:
     async with upstream(Settings(speed=0)) as up:
-        answer = await up.client.post("/fetch", json=body)
-        assert (answer.status_code, answer.json()) == (400, {"errors": [{"msg": "task_id is required"}]})
+        response = await up.client.post("/fetch", json=body)
+        assert (response.status_code, response.json()) == (400, {"errors": [{"msg": "task_id is required"}]})
 
 
 @pytest.mark.parametrize(
@@ -118,24 +118,24 @@ async def test_fetch_needs_a_task_id(body: dict[str, Any]) -> None:
 )
 async def test_an_unknown_task_is_answered_as_chosen(reading: Any, status: int, body: dict[str, Any]) -> None:
     async with upstream(Settings(journeyapi=JourneyApiSettings(unknown_task=reading))) as up:
-        answer = await up.client.post("/fetch", json={"task_id": "nobody"})
-        assert (answer.status_code, answer.json()) == (status, body)
+        response = await up.client.post("/fetch", json={"task_id": "nobody"})
+        assert (response.status_code, response.json()) == (status, body)
 
 
 async def test_fetch_many_leaves_unknown_tasks_out() -> None:
     async with upstream(Settings(speed=0)) as up:
         ids = [await up.made(), await up.made(model="flux-dev")]
-        answer = await up.client.post("/fetch-many", json={"task_ids": [ids[0], "nobody", 7, ids[1]]})
-        assert answer.status_code == 200
-        assert answer.json() == {"tasks": [await up.fetch(task_id) for task_id in ids]}
+        response = await up.client.post("/fetch-many", json={"task_ids": [ids[0], "nobody", 7, ids[1]]})
+        assert response.status_code == 200
+        assert response.json() == {"tasks": [await up.fetch(task_id) for task_id in ids]}
 
 
 @pytest.mark.parametrize("ids", [None, "ab", [], ["1"], ["1"] * 21])
 async def test_fetch_many_takes_2_to_20_ids(ids: Any) -> None:
     async with upstream(Settings(speed=0)) as up:
-        answer = await up.client.post("/fetch-many", json={"task_ids": ids})
-        assert answer.status_code == 400
-        assert answer.json() == {"errors": [{"msg": "task_ids must contain 2-20 IDs"}]}
+        response = await up.client.post("/fetch-many", json={"task_ids": ids})
+        assert response.status_code == 400
+        assert response.json() == {"errors": [{"msg": "task_ids must contain 2-20 IDs"}]}
 
 
 async def test_the_account_tells_what_is_left_and_what_was_made() -> None:
@@ -154,8 +154,8 @@ async def test_the_account_tells_what_is_left_and_what_was_made() -> None:
 async def test_an_empty_balance_is_refused_with_402() -> None:
     async with upstream(Settings(speed=0, journeyapi=JourneyApiSettings(credits=5))) as up:
         await up.made()
-        answer = await up.imagine()
-        assert (answer.status_code, answer.json()) == (402, {"errors": [{"msg": "Insufficient credits"}]})
+        response = await up.imagine()
+        assert (response.status_code, response.json()) == (402, {"errors": [{"msg": "Insufficient credits"}]})
         assert (await up.account())["credits"] == 1
         assert (await up.imagine(model="flux-schnell")).status_code == 200
         up.running.journeyapi.credits = 4
@@ -173,23 +173,23 @@ async def test_credits_of_a_failed_task_come_back_if_so_chosen(refunds: bool, le
 @pytest.mark.parametrize(("plan", "limit"), [("basic", 5), ("starter", 10), ("growth", 25)])
 async def test_a_plan_limits_the_tasks_at_once(plan: Any, limit: int) -> None:
     clock = ManualClock()
-    async with upstream(by_hand(plan=plan)) as up:
+    async with upstream(at_real_speed(plan=plan)) as up:
         for _ in range(limit):
             await up.made()
-        answer = await up.imagine()
-        assert (answer.status_code, answer.json()) == (429, {"errors": [{"msg": "Rate limit exceeded"}]})
+        response = await up.imagine()
+        assert (response.status_code, response.json()) == (429, {"errors": [{"msg": "Rate limit exceeded"}]})
         clock.advance(90)
         await up.made()
 
 
 async def test_an_enterprise_has_no_limit() -> None:
-    async with upstream(by_hand(plan="enterprise")) as up:
+    async with upstream(at_real_speed(plan="enterprise")) as up:
         assert {(await up.imagine()).status_code for _ in range(30)} == {200}
 
 
 async def test_a_held_synchronous_request_counts_as_a_task() -> None:
     clock = ManualClock()
-    async with upstream(by_hand(plan="basic")) as up, asyncio.TaskGroup() as group:
+    async with upstream(at_real_speed(plan="basic")) as up, asyncio.TaskGroup() as group:
         held = [group.create_task(up.imagine(model="z-image")) for _ in range(5)]
         await until(lambda: up.running.sandbox.tasks.running == 5)
         assert (await up.imagine()).status_code == 429
@@ -199,7 +199,7 @@ async def test_a_held_synchronous_request_counts_as_a_task() -> None:
 
 async def test_a_client_that_leaves_a_held_request_finds_its_task_finished_later() -> None:
     clock = ManualClock()
-    async with upstream(by_hand()) as up:
+    async with upstream(at_real_speed()) as up:
         request = asyncio.create_task(up.imagine(model="z-image"))
         request_log = up.running.sandbox.request_log
         await until(lambda: bool(request_log.submissions) and request_log.submissions[0].outcome == "created")

@@ -22,18 +22,18 @@ def instant(*faults: str, **choices: Any) -> Settings:
     return Settings(speed=0, seed=1, faults=tuple(map(Fault.parse, faults)), vtrix=VtrixSettings(**choices))
 
 
-def by_hand(*faults: str, **choices: Any) -> Settings:
+def at_real_speed(*faults: str, **choices: Any) -> Settings:
     return Settings(speed=1, seed=1, faults=tuple(map(Fault.parse, faults)), vtrix=VtrixSettings(**choices))
 
 
 async def test_a_task_goes_its_documented_way() -> None:
     clock = ManualClock()
-    async with vtrix(by_hand()) as up:
-        answer = (await up.generate()).json()
-        task_id, created_at = answer["id"], answer["created_at"]
+    async with vtrix(at_real_speed()) as up:
+        response = (await up.generate()).json()
+        task_id, created_at = response["id"], response["created_at"]
         head = {"id": task_id, "model": "flux_kontext_pro", "created_at": created_at}
         assert isinstance(created_at, int)
-        assert answer == head | {"status": "in_progress"}
+        assert response == head | {"status": "in_progress"}
         assert await up.task(task_id) == head | {"status": "in_progress", "progress": 0.0}
         clock.advance(3)
         half_way = await up.task(task_id)
@@ -50,9 +50,9 @@ async def test_a_task_goes_its_documented_way() -> None:
 
 async def test_the_answer_to_a_creation_never_has_results() -> None:
     async with vtrix(instant()) as up:
-        answer = (await up.generate()).json()
-        assert answer.keys() == {"id", "model", "status", "created_at"}
-        assert answer["status"] == "in_progress"
+        response = (await up.generate()).json()
+        assert response.keys() == {"id", "model", "status", "created_at"}
+        assert response["status"] == "in_progress"
 
 
 @pytest.mark.parametrize(
@@ -65,21 +65,21 @@ async def test_the_answer_to_a_creation_never_has_results() -> None:
 )
 async def test_a_failed_task_tells_its_error_in_one_of_three_forms(form: Any, error: Any) -> None:
     async with vtrix(instant("submit:fail_task=Out of paint", error_form=form)) as up:
-        told = await up.task(await up.made())
-        assert (told["status"], told["error"]) == ("failed", error)
-        assert told.keys() == {"id", "model", "status", "created_at", "error"}
+        payload = await up.task(await up.made())
+        assert (payload["status"], payload["error"]) == ("failed", error)
+        assert payload.keys() == {"id", "model", "status", "created_at", "error"}
 
 
 async def test_a_blocked_prompt_fails_the_task() -> None:
     async with vtrix(instant()) as up:
-        told = await up.task(await up.made(prompt=BLOCKED))
-        assert told["error"] == {"code": "000000000", "message": "The content was blocked by our policy"}
-        assert (await public(f"{up.running.origin}/pictures/{told['id']}/0.jpeg")).status_code == 404
+        payload = await up.task(await up.made(prompt=BLOCKED))
+        assert payload["error"] == {"code": "000000000", "message": "The content was blocked by our policy"}
+        assert (await public(f"{up.running.origin}/pictures/{payload['id']}/0.jpeg")).status_code == 404
 
 
 async def test_the_contradicted_forms_of_a_task_can_be_chosen() -> None:
     clock = ManualClock()
-    settings = by_hand(task_id_field="task_id", created_at="iso", waiting_words=("pending", "processing"))
+    settings = at_real_speed(task_id_field="task_id", created_at="iso", waiting_words=("pending", "processing"))
     async with vtrix(settings) as up:
         created = (await up.generate()).json()
         assert created.keys() == {"task_id", "model", "status", "created_at"}
@@ -87,11 +87,11 @@ async def test_the_contradicted_forms_of_a_task_can_be_chosen() -> None:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", created["created_at"])
         words = []
         for _ in range(26):
-            told = await up.task(created["task_id"])
-            words.append(told["status"])
+            payload = await up.task(created["task_id"])
+            words.append(payload["status"])
             clock.advance(0.5)
         assert list(dict.fromkeys(words)) == ["pending", "processing", "completed"]
-        assert told["completed_at"] > told["created_at"]
+        assert payload["completed_at"] > payload["created_at"]
 
 
 def test_a_task_under_way_has_a_word() -> None:
@@ -101,8 +101,8 @@ def test_a_task_under_way_has_a_word() -> None:
 
 async def test_an_unknown_task_is_not_found() -> None:
     async with vtrix(instant()) as up:
-        answer = await up.ask("nobody")
-        assert (answer.status_code, answer.json()) == (404, {"message": "task not found"})
+        response = await up.ask("nobody")
+        assert (response.status_code, response.json()) == (404, {"message": "task not found"})
 
 
 @pytest.mark.parametrize("value", [None, "", "vt_1", "Bearer", "Bearer vt_2", "bearer vt_1"])
@@ -110,11 +110,11 @@ async def test_a_missing_or_wrong_key_is_refused_with_401(value: str | None) -> 
     async with vtrix(instant(keys=("vt_1",))) as up:
         headers = {"Authorization": value} if value is not None else {}
         async with AsyncClient(base_url=up.running.base_urls["vtrix"], headers=headers, **PLAIN) as client:
-            answers = [
+            responses = [
                 await client.post("/model/v1/generation", json={}),
                 await client.get("/model/v1/generation/task/x"),
             ]
-        assert [(answer.status_code, answer.json()) for answer in answers] == [
+        assert [(response.status_code, response.json()) for response in responses] == [
             (401, {"message": "invalid API key"})
         ] * 2
         assert (await up.generate()).status_code == 200
@@ -124,8 +124,8 @@ async def test_an_empty_balance_is_refused_with_403() -> None:
     async with vtrix(instant(balance_usd=0.1)) as up:
         await up.made()
         await up.made()
-        answer = await up.generate()
-        assert (answer.status_code, answer.json()) == (403, {"message": "insufficient balance"})
+        response = await up.generate()
+        assert (response.status_code, response.json()) == (403, {"message": "insufficient balance"})
         assert up.balance == pytest.approx(0.02)
         up.running.services["vtrix"].balance = 1
         await up.made()
@@ -147,10 +147,10 @@ async def test_the_price_of_a_failed_task_comes_back_if_so_chosen(refunds: bool,
 
 async def test_too_many_tasks_are_refused_with_429() -> None:
     clock = ManualClock()
-    async with vtrix(by_hand(tasks_at_once=1)) as up:
+    async with vtrix(at_real_speed(tasks_at_once=1)) as up:
         await up.made()
-        answer = await up.generate()
-        assert (answer.status_code, answer.json()) == (429, {"message": "rate limit exceeded"})
+        response = await up.generate()
+        assert (response.status_code, response.json()) == (429, {"message": "rate limit exceeded"})
         clock.advance(12)
         await up.made()
 
@@ -161,8 +161,8 @@ async def test_too_many_tasks_are_refused_with_429() -> None:
 )
 async def test_a_status_on_request_comes_with_the_usual_body(status: int, message: str) -> None:
     async with vtrix(instant(f"vtrix/submit:status={status}")) as up:
-        answer = await up.generate()
-        assert (answer.status_code, answer.json()) == (status, {"message": message})
+        response = await up.generate()
+        assert (response.status_code, response.json()) == (status, {"message": message})
 
 
 async def test_faults_tell_a_task_as_wanted() -> None:
@@ -174,7 +174,7 @@ async def test_faults_tell_a_task_as_wanted() -> None:
         "vtrix/fetch:backwards,after=2",
         "vtrix/submit:hang,after=1",
     )
-    async with vtrix(by_hand(*faults)) as up:
+    async with vtrix(at_real_speed(*faults)) as up:
         assert "id" not in (await up.generate()).json()
         task_id = await up.made()
         assert (await up.task(task_id))["status"] == "dreaming"
@@ -207,8 +207,8 @@ async def test_faults_tell_a_task_as_wanted() -> None:
 )
 async def test_a_body_without_the_wrapper_is_refused(body: Any, message: str) -> None:
     async with vtrix(instant()) as up:
-        answer = await up.post(body)
-        assert (answer.status_code, answer.json()) == (400, {"message": message})
+        response = await up.post(body)
+        assert (response.status_code, response.json()) == (400, {"message": message})
 
 
 async def test_a_flat_body_is_taken_if_so_chosen() -> None:
@@ -222,8 +222,8 @@ async def test_only_json_is_read() -> None:
     async with vtrix(instant()) as up:
         headers = {"Content-Type": "text/plain"}
         for content, kind in ((b"{}", headers), (b"{", {"Content-Type": "application/json"})):
-            answer = await up.client.post("/model/v1/generation", content=content, headers=kind)
-            assert answer.json() == {"message": "a JSON object is required"}
+            response = await up.client.post("/model/v1/generation", content=content, headers=kind)
+            assert response.json() == {"message": "a JSON object is required"}
 
 
 @pytest.mark.parametrize(
@@ -263,9 +263,9 @@ async def test_only_json_is_read() -> None:
 )
 async def test_what_a_model_does_not_take_is_refused(model: str, params: dict[str, Any], message: str) -> None:
     async with vtrix(instant()) as up:
-        answer = await up.generate(model, **params)
-        assert answer.status_code == 400
-        assert answer.json()["message"].startswith(message)
+        response = await up.generate(model, **params)
+        assert response.status_code == 400
+        assert response.json()["message"].startswith(message)
         assert up.balance == 50
 
 
@@ -277,8 +277,8 @@ async def test_the_lowest_safety_tolerance_can_be_one() -> None:
 
 async def test_an_extra_model_takes_anything() -> None:
     async with vtrix(instant(extra_models=("flux_9",))) as up:
-        (picture,) = await up.finished("flux_9", mood="blue", aspect_ratio="16:9")
-        assert opened(picture.content).size == (1024, 576)
+        (image,) = await up.finished("flux_9", mood="blue", aspect_ratio="16:9")
+        assert opened(image.content).size == (1024, 576)
 
 
 @pytest.mark.parametrize(
@@ -301,10 +301,10 @@ async def test_a_picture_has_the_wanted_size_and_format(
     model: str, params: dict[str, Any], size: tuple[int, int], image_format: str
 ) -> None:
     async with vtrix(instant()) as up:
-        (picture,) = await up.finished(model, **params)
-        image = opened(picture.content)
-        assert (image.size, image.format) == (size, image_format)
-        assert picture.headers["content-type"] == f"image/{image_format.lower()}"
+        (image,) = await up.finished(model, **params)
+        opened_image = opened(image.content)
+        assert (opened_image.size, opened_image.format) == (size, image_format)
+        assert image.headers["content-type"] == f"image/{image_format.lower()}"
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ async def test_a_picture_has_the_wanted_size_and_format(
 async def test_several_pictures_cost_as_much_as_they_are(model: str, params: dict[str, Any], count: int) -> None:
     async with vtrix(instant()) as up:
         images = await up.finished(model, **params)
-        assert len({picture.content for picture in images}) == count
+        assert len({image.content for image in images}) == count
         assert up.balance == pytest.approx(50 - count * float(MODELS[model].price_usd))
 
 
@@ -340,17 +340,19 @@ async def test_several_pictures_cost_as_much_as_they_are(model: str, params: dic
 )
 async def test_an_edit_changes_the_picture_and_keeps_it_recognisable(model: str, params: dict[str, Any]) -> None:
     async with vtrix(instant()) as up:
-        (picture,) = await up.finished(model, **params)
-        before, after = opened(photo()), opened(picture.content)
+        (image,) = await up.finished(model, **params)
+        before, after = opened(photo()), opened(image.content)
         assert after.size == before.size
         assert 10 < difference(before, after) < 60
 
 
-@pytest.mark.parametrize("told", [{}, {"messages": "none"}, {"messages": ["none"]}, {"messages": [{"content": "a"}]}])
-async def test_messages_without_pictures_make_one_from_nothing(told: Any) -> None:
+@pytest.mark.parametrize(
+    "payload", [{}, {"messages": "none"}, {"messages": ["none"]}, {"messages": [{"content": "a"}]}]
+)
+async def test_messages_without_pictures_make_one_from_nothing(payload: Any) -> None:
     async with vtrix(instant()) as up:
-        (picture,) = await up.finished("wan27_image", prompt=None, input=told)
-        assert opened(picture.content).size == (1024, 1024)
+        (image,) = await up.finished("wan27_image", prompt=None, input=payload)
+        assert opened(image.content).size == (1024, 1024)
 
 
 async def test_the_first_picture_is_the_canvas_and_the_others_are_seen_on_it() -> None:
@@ -371,8 +373,8 @@ async def test_the_first_picture_is_the_canvas_and_the_others_are_seen_on_it() -
 )
 async def test_an_edit_has_the_wanted_shape(model: str, params: dict[str, Any], size: tuple[int, int]) -> None:
     async with vtrix(instant()) as up:
-        (picture,) = await up.finished(model, input_image=IMAGE, **params)
-        assert opened(picture.content).size == size
+        (image,) = await up.finished(model, input_image=IMAGE, **params)
+        assert opened(image.content).size == size
 
 
 async def test_an_edit_starts_from_addresses_elsewhere_and_in_the_sandbox_itself() -> None:
@@ -386,8 +388,8 @@ async def test_an_edit_starts_from_addresses_elsewhere_and_in_the_sandbox_itself
 
 async def test_an_address_without_a_picture_fails_the_task() -> None:
     async with listening(http(404)) as source, vtrix(instant()) as up:
-        told = await up.task(await up.made(input_image=source.url))
-        assert told["error"]["message"] == "Could not fetch input_image: HTTP 404"
+        payload = await up.task(await up.made(input_image=source.url))
+        assert payload["error"]["message"] == "Could not fetch input_image: HTTP 404"
         assert up.balance == 50
 
 

@@ -147,11 +147,11 @@ async def test_deliveries_can_be_lost_doubled_distorted_and_late() -> None:
         assert len(receiver.received) == 4
         clock.advance(60)
         await until(lambda: len(outcomes(up)) == 5)
-        told = bodies(receiver)
-        assert [body.get("task_id") for body in told[:2]] == [doubled, doubled]
-        assert lost not in [body.get("task_id") for body in told]
-        assert told[2].keys() == {"task_id", "task_type", "status", "original_image_url", "image_urls", "seed"}
-        assert (told[2]["status"], told[3], told[4]["task_id"]) == ("done", {}, late)
+        payload = bodies(receiver)
+        assert [body.get("task_id") for body in payload[:2]] == [doubled, doubled]
+        assert lost not in [body.get("task_id") for body in payload]
+        assert payload[2].keys() == {"task_id", "task_type", "status", "original_image_url", "image_urls", "seed"}
+        assert (payload[2]["status"], payload[3], payload[4]["task_id"]) == ("done", {}, late)
 
 
 async def test_deliveries_under_way_are_dropped_at_the_end() -> None:

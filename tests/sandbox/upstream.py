@@ -34,14 +34,14 @@ class Upstream:
 
     async def made(self, **body: Any) -> str:
         """Create a task and return its id."""
-        answer = await self.imagine(**body)
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["task_id"])
+        response = await self.imagine(**body)
+        assert response.status_code == 200, response.text
+        return str(response.json()["task_id"])
 
     async def fetch(self, task_id: str) -> Any:
-        answer = await self.client.post("/fetch", json={"task_id": task_id})
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = await self.client.post("/fetch", json={"task_id": task_id})
+        assert response.status_code == 200, response.text
+        return response.json()
 
     async def account(self) -> Any:
         return (await self.client.get("/account")).json()
@@ -80,23 +80,23 @@ class Vtrix:
 
     async def made(self, model: str = "flux_kontext_pro", /, **params: Any) -> str:
         """Create a task and return its id."""
-        answer = await self.generate(model, **params)
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["id"])
+        response = await self.generate(model, **params)
+        assert response.status_code == 200, response.text
+        return str(response.json()["id"])
 
     async def ask(self, task_id: str) -> Response:
         return await self.client.get(f"/model/v1/generation/task/{task_id}")
 
     async def task(self, task_id: str) -> Any:
-        answer = await self.ask(task_id)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = await self.ask(task_id)
+        assert response.status_code == 200, response.text
+        return response.json()
 
     async def finished(self, model: str = "flux_kontext_pro", /, **params: Any) -> list[Response]:
         """Create a task that is over at once and return its pictures."""
-        told = await self.task(await self.made(model, **params))
-        assert told["status"] == "completed", told
-        return [await public(part["url"]) for part in told["output"][0]["content"]]
+        payload = await self.task(await self.made(model, **params))
+        assert payload["status"] == "completed", payload
+        return [await public(part["url"]) for part in payload["output"][0]["content"]]
 
     @property
     def balance(self) -> float:
@@ -115,23 +115,23 @@ class Bfl:
 
     async def made(self, model: str = "flux-kontext-pro", /, **body: Any) -> Any:
         """Create a task and return what the answer tells."""
-        answer = await self.submit(model, **body)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = await self.submit(model, **body)
+        assert response.status_code == 200, response.text
+        return response.json()
 
     async def ask(self, task_id: str) -> Response:
         return await self.client.get("/get_result", params={"id": task_id})
 
-    async def task(self, told: Any) -> Any:
-        answer = await self.ask(told["id"])
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+    async def task(self, payload: Any) -> Any:
+        response = await self.ask(payload["id"])
+        assert response.status_code == 200, response.text
+        return response.json()
 
     async def sample(self, model: str = "flux-kontext-pro", /, **body: Any) -> Response:
         """Create a task that is over at once and return its picture."""
-        told = await self.task(await self.made(model, **body))
-        assert told["status"] == "Ready", told
-        return await public(told["result"]["sample"])
+        payload = await self.task(await self.made(model, **body))
+        assert payload["status"] == "Ready", payload
+        return await public(payload["result"]["sample"])
 
     async def credits(self) -> float:
         return float((await self.client.get("/credits")).json()["credits"])
@@ -179,7 +179,7 @@ class Received:
 class Listener:
     """A real server that gives the answers it was told to, the last one again and again."""
 
-    answers: list[bytes | None]
+    responses: list[bytes | None]
     received: list[Received] = field(default_factory=list)
     url: str = ""
 
@@ -187,19 +187,19 @@ class Listener:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        answer = self.answers[min(len(self.received), len(self.answers) - 1)]
+        response = self.responses[min(len(self.received), len(self.responses) - 1)]
         self.received.append(Received(line=head[0], headers=headers, body=body))
-        if answer is not None:
-            writer.write(answer)
+        if response is not None:
+            writer.write(response)
         else:
             await reader.read()  # until the other side has lost patience
         writer.close()
 
 
 @asynccontextmanager
-async def listening(*answers: bytes | None) -> AsyncIterator[Listener]:
+async def listening(*responses: bytes | None) -> AsyncIterator[Listener]:
     """Listen on loopback; None as an answer stays silent."""
-    listener = Listener(answers=list(answers))
+    listener = Listener(responses=list(responses))
     server = await asyncio.start_server(listener.serve, "127.0.0.1", 0)
     listener.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
     async with server:

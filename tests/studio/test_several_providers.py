@@ -103,7 +103,7 @@ async def test_an_earlier_picture_is_edited_through_each_of_the_five_offers(tmp_
             assert told["images"][0]["url"].startswith(upstream.origin)
         created = [e.service for e in upstream.sandbox.request_log.submissions if e.outcome == "created"]
         assert created == ["journeyapi", *SERVICES]
-        assert not upstream.sandbox.request_log.strays
+        assert not upstream.sandbox.request_log.misplaced_keys
 
 
 async def test_one_local_file_is_edited_through_the_four_that_take_data(tmp_path: Path, photo: Path) -> None:

@@ -10,9 +10,9 @@ from starlette.routing import Route
 
 from journey_mcp.sandbox.bfl.models import Model
 from journey_mcp.sandbox.bfl.requests import (
-    Hook,
-    Order,
+    Creation,
     ValidationError,
+    Webhook,
     check_sizes,
     format_of,
     model_of,
@@ -30,13 +30,13 @@ from journey_mcp.sandbox.bfl.responses import (
     RETRY_AFTER_S,
     TOO_MANY,
     invalid,
-    proof,
     task_object,
     unprocessable,
+    webhook_auth_headers,
 )
 from journey_mcp.sandbox.faults import Fault, find
-from journey_mcp.sandbox.inputs import UnreadableInput, bring_all
-from journey_mcp.sandbox.responses import Answer, json_answer
+from journey_mcp.sandbox.inputs import UnreadableInput, load_inputs
+from journey_mcp.sandbox.responses import HttpResponse, json_response
 from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
 from journey_mcp.sandbox.services import PATHS
 from journey_mcp.sandbox.state import Sandbox
@@ -46,7 +46,7 @@ ENDPOINTS = ("submit", "get_result", "credits")
 """The names of its endpoints in the ledger."""
 
 
-class Bfl(Service[Order]):
+class Bfl(Service[Creation]):
     """One account at Black Forest Labs and its tasks."""
 
     documented = {  # noqa: RUF012 - a mapping that nobody changes
@@ -72,16 +72,16 @@ class Bfl(Service[Order]):
             Route("/{model}", self.submit, methods=["POST"]),
         ]
 
-    def error(self, status: int, message: str) -> Answer:
+    def error(self, status: int, message: str) -> HttpResponse:
         """Return an error with a text alone."""
-        return json_answer({"detail": message}, status)
+        return json_response({"detail": message}, status)
 
-    def unauthorized(self, request: Request) -> Answer | None:
-        """Return what a request without a good key is told."""
+    def unauthorized(self, request: Request) -> HttpResponse | None:
+        """Return what a request without a good key is body."""
         key, keys = request.headers.get("x-key"), self._settings.keys
         if bool(key) if keys is None else key in keys:
             return None
-        return json_answer(NO_KEY, 403) if self._settings.unauthorized == "403" else json_answer(BAD_KEY, 401)
+        return json_response(NO_KEY, 403) if self._settings.unauthorized == "403" else json_response(BAD_KEY, 401)
 
     async def submit(self, request: Request) -> Response:
         """Accept a task for the model in the path."""
@@ -90,7 +90,7 @@ class Bfl(Service[Order]):
     async def get_result(self, request: Request) -> Response:
         """Tell how a task is."""
         task_id = request.query_params.get("id")
-        return await self.ask(
+        return await self.handle(
             request,
             "get_result",
             "fetch",
@@ -100,14 +100,14 @@ class Bfl(Service[Order]):
 
     async def credits(self, request: Request) -> Response:
         """Tell the balance."""
-        return await self.ask(
+        return await self.handle(
             request,
             "credits",
             "account",
-            lambda _, faults: json_answer(self.distorted({"credits": self._settled_balance()}, faults)),
+            lambda _, faults: json_response(self.distorted({"credits": self._settled_balance()}, faults)),
         )
 
-    async def read(self, request: Request, content: bytes) -> Order:
+    async def read(self, request: Request, content: bytes) -> Creation:
         """Return what is ordered, if balance and limits allow it. Raises Refused."""
         model = model_of(request.path_params["model"], self._settings)
         if model is None:
@@ -116,88 +116,96 @@ class Bfl(Service[Order]):
         if body is None:
             raise Refused(invalid(("body",), "Input should be a valid JSON object", "json_invalid"))
         try:
-            order = await self._order(model, body)
+            creation = await self._read_creation(model, body)
         except ValidationError as error:
             raise Refused(unprocessable(error.problems)) from error
         except UnreadableInput as error:
             message = f"Value error, {error.message}"
             raise Refused(invalid(("body", error.name), message, "value_error")) from error
-        self._check_limits(order)
-        return order
+        self._check_limits(creation)
+        return creation
 
-    def accept(self, request: Request, order: Order, faults: tuple[Fault, ...]) -> Task:
+    def accept(self, request: Request, creation: Creation, faults: tuple[Fault, ...]) -> Task:
         """Create and charge the task."""
         sandbox, settings = self.sandbox, self._settings
-        now, seed = sandbox.now(), order.told.get("seed", sandbox.dice.getrandbits(32))
-        ends_at = now + sandbox.settings.shortened(sandbox.dice.uniform(*order.model.seconds))
+        now, seed = sandbox.now(), creation.params.get("seed", sandbox.rng.getrandbits(32))
+        ends_at = now + sandbox.settings.shortened(sandbox.rng.uniform(*creation.model.seconds))
         lifetime_s = settings.link_lifetime_s
         if settings.shortens_links:
             lifetime_s = sandbox.settings.shortened(lifetime_s)
-        failure, notes = self._outcome(order, faults)
+        failure, notes = self._failure(creation, faults)
         task = Task(
             task_id=sandbox.new_id(),
             service=self.name,
             kind="submit",
-            model=order.model.model_id,
+            model=creation.model.model_id,
             origin=origin_of(request),
             accepted_at=now,
             ends_at=ends_at,
-            charged=order.cost,
+            charged=creation.cost,
             seed=seed,
-            images={f"sample.{order.output_format}": order.render_spec(seed)},
+            images={f"sample.{creation.output_format}": creation.render_spec(seed)},
             failure=failure,
             is_held=find(faults, "hang") is not None,
-            kept_bytes=order.images.size_bytes,
+            kept_bytes=creation.images.size_bytes,
             link=Link(
-                signature=f"{sandbox.dice.getrandbits(128):032x}",
+                signature=f"{sandbox.rng.getrandbits(128):032x}",
                 expires_at=ends_at + lifetime_s,
                 gone_status=settings.expired_status,
             ),
-            notes={"prompt": order.prompt, **notes},
+            notes={"prompt": creation.prompt, **notes},
         )
         self.balance -= task.charged
         sandbox.tasks.put(task)
         return task
 
-    async def begin(self, request: Request, order: Order, task: Task, faults: tuple[Fault, ...]) -> Answer:  # noqa: ARG002
+    async def respond_to_creation(
+        self,
+        request: Request,  # noqa: ARG002 - as every service takes it
+        creation: Creation,
+        task: Task,
+        faults: tuple[Fault, ...],
+    ) -> HttpResponse:
         """Answer with where to ask; or without, when a webhook is wanted, which is then under way."""
-        told: dict[str, Any] = {"id": task.task_id}
-        if order.hook is None:
+        body: dict[str, Any] = {"id": task.task_id}
+        if creation.webhook is None:
             foreign = find(faults, "foreign_url")
             origin = (foreign and foreign.origin) or task.origin
-            told["polling_url"] = f"{origin}{PATHS[self.name]}/get_result?id={task.task_id}"
+            body["polling_url"] = f"{origin}{PATHS[self.name]}/get_result?id={task.task_id}"
         else:
-            told |= {"status": PENDING, "webhook_url": order.hook.url}
+            body |= {"status": PENDING, "webhook_url": creation.webhook.url}
             if not task.is_held:
-                self._notify_hook(task, order.hook)
-        told |= {"cost": task.charged, "input_mp": order.input_mp, "output_mp": order.output_mp}
-        return replace(json_answer(self.distorted(told, faults)), headers=self._rate_headers())
+                self._send_webhook(task, creation.webhook)
+        body |= {"cost": task.charged, "input_mp": creation.input_mp, "output_mp": creation.output_mp}
+        return replace(json_response(self.distorted(body, faults)), headers=self._rate_headers())
 
-    def book(self, task: Task) -> None:
+    def on_ended(self, task: Task) -> None:
         """Give the credits of a failed task back, if so chosen."""
         if task.failure is not None and self._settings.refunds_failed_tasks:
             self.balance += task.charged
 
-    async def _order(self, model: Model, body: Mapping[str, Any]) -> Order:
+    async def _read_creation(self, model: Model, body: Mapping[str, Any]) -> Creation:
         """Return an order. Raises ValidationError and UnreadablePicture."""
-        told = read_parameters(body, model, self._settings)
-        images = await bring_all(self.sandbox, told, model.parameters, limit_bytes=self._settings.picture_limit_bytes)
-        check_sizes(images, self._settings.picture_limit_px)
-        return Order(model=model, told=told, output_format=format_of(told, model, self._settings), images=images)
+        params = read_parameters(body, model, self._settings)
+        images = await load_inputs(self.sandbox, params, model.parameters, limit_bytes=self._settings.image_limit_bytes)
+        check_sizes(images, self._settings.image_limit_px)
+        return Creation(
+            model=model, params=params, output_format=format_of(params, model, self._settings), images=images
+        )
 
-    def _check_limits(self, order: Order) -> None:
+    def _check_limits(self, creation: Creation) -> None:
         """Raise Refused when there are too many tasks already, or too few credits."""
         self.settle()
-        tasks, model_id = self.sandbox.tasks, order.model.model_id
+        tasks, model_id = self.sandbox.tasks, creation.model.model_id
         limit = dict(self._settings.tasks_at_once_by_model).get(model_id, self._settings.tasks_at_once)
         if (
             tasks.running_of(self.name) >= self._settings.tasks_at_once
             or tasks.running_of(self.name, model_id) >= limit
         ):
             headers = {"Retry-After": str(RETRY_AFTER_S), **self._rate_headers()}
-            raise Refused(replace(json_answer(TOO_MANY, 429), headers=headers))
-        if self.balance < order.cost:
-            raise Refused(json_answer(NO_CREDITS, 402))
+            raise Refused(replace(json_response(TOO_MANY, 429), headers=headers))
+        if self.balance < creation.cost:
+            raise Refused(json_response(NO_CREDITS, 402))
 
     def _rate_headers(self) -> dict[str, str]:
         limit = self._settings.tasks_at_once
@@ -207,41 +215,41 @@ class Bfl(Service[Order]):
             "X-RateLimit-Reset": str(int(self.sandbox.calendar.unix(self.sandbox.now())) + RETRY_AFTER_S),
         }
 
-    def _outcome(self, order: Order, faults: tuple[Fault, ...]) -> tuple[str | None, dict[str, str]]:
-        """Return why a task fails, and in which words it is told; fail_task may name a status."""
+    def _failure(self, creation: Creation, faults: tuple[Fault, ...]) -> tuple[str | None, dict[str, str]]:
+        """Return why a task fails, and in which words it is body; fail_task may name a status."""
         fault = find(faults, "fail_task")
         if fault is not None and fault.error in MODERATED:
             return fault.error, {"status": fault.error}
         if fault is not None:
             return fault.error, {"status": ERROR, "error": "internal_error"}
-        if self.sandbox.settings.blocked_word in order.prompt:
+        if self.sandbox.settings.blocked_word in creation.prompt:
             return MODERATED[0], {"status": MODERATED[0]}
-        if order.images.failure:
-            return order.images.failure, {"status": ERROR, "error": "invalid_image"}
+        if creation.images.failure:
+            return creation.images.failure, {"status": ERROR, "error": "invalid_image"}
         return None, {}
 
-    def _notify_hook(self, task: Task, hook: Hook) -> None:
+    def _send_webhook(self, task: Task, webhook: Webhook) -> None:
         self.notify(
             task,
-            hook.url,
-            self._told_to_receiver,
-            headers=lambda content: proof(content, hook.secret, self._settings.webhook_proof),
+            webhook.url,
+            self._serialize_webhook,
+            headers=lambda content: webhook_auth_headers(content, webhook.secret, self._settings.webhook_proof),
             policy=self._settings.webhooks,
         )
 
-    def _look_up(self, task_id: str | None, faults: tuple[Fault, ...]) -> Answer:
+    def _look_up(self, task_id: str | None, faults: tuple[Fault, ...]) -> HttpResponse:
         if task_id is None:
             raise Refused(invalid(("query", "id"), "Field required", "missing"))
         found = self.find(task_id, faults)
         if found is None:
-            return json_answer(task_object(task_id, NOT_FOUND), int(self._settings.unknown_task))
-        told = self.distorted(self._told(*found), faults)
-        if "result" in told and told.get("status", READY) != READY:
+            return json_response(task_object(task_id, NOT_FOUND), int(self._settings.unknown_task))
+        body = self.distorted(self._serialize(*found), faults)
+        if "result" in body and body.get("status", READY) != READY:
             # a fault's word may stand for a task that is ready; no service shows a moderated picture
-            told["result"] = None
-        return json_answer(told)
+            body["result"] = None
+        return json_response(body)
 
-    def _told(self, task: Task, now: float) -> dict[str, Any]:
+    def _serialize(self, task: Task, now: float) -> dict[str, Any]:
         """Return the task object as of `now`."""
         if not task.is_over(now):
             return task_object(task.task_id, PENDING)
@@ -250,12 +258,12 @@ class Bfl(Service[Order]):
             return task_object(task.task_id, READY) | {"result": result}
         return task_object(task.task_id, task.notes["status"]) | self._explanation(task)
 
-    def _told_to_receiver(self, task: Task, moment: float) -> dict[str, Any]:
+    def _serialize_webhook(self, task: Task, time: float) -> dict[str, Any]:
         """Return what a webhook posts."""
-        told = self._told(task, moment)
+        body = self._serialize(task, time)
         names = ("id", "status", "result") if task.failure is None else ("id", "status", "error", "message")
-        stamp = {"timestamp": self.sandbox.calendar.written(moment)}
-        return {name: told[name] for name in names if name in told} | stamp
+        stamp = {"timestamp": self.sandbox.calendar.iso(time)}
+        return {name: body[name] for name in names if name in body} | stamp
 
     def _explanation(self, task: Task) -> dict[str, str]:
         if not self._settings.explains_errors or "error" not in task.notes:

@@ -44,7 +44,7 @@ class Model:
 _TEXT = Parameter(kind="text")
 # Plain base64 without a data prefix is what the vendor's client sends; the schema says no more than "base64", so a
 # data URI is taken as well.
-_BASE64 = Parameter(kind="picture", forms=("base64", "data_uri"))
+_BASE64 = Parameter(kind="image", forms=("base64", "data_uri"))
 _COMMON: Parameters = {
     "seed": Parameter(kind="integer"),
     "output_format": Parameter(kind="text", allowed=("jpeg", "png", "webp")),
@@ -63,7 +63,7 @@ _SIDE_1 = Parameter(kind="integer", minimum=256, maximum=1440, multiple_of=32)
 _SIDE_2 = Parameter(kind="integer", minimum=64, multiple_of=16, also=(0,))
 _FILL: Parameters = {
     **_FLUX_1,
-    "image": Parameter(kind="picture", is_required=True, forms=("base64", "data_uri")),
+    "image": Parameter(kind="image", is_required=True, forms=("base64", "data_uri")),
     "steps": Parameter(kind="integer", minimum=15, maximum=50),
     "guidance": Parameter(kind="number", minimum=1.5, maximum=100),
 }
@@ -72,7 +72,7 @@ _MARGIN = Parameter(kind="integer", minimum=0, maximum=2048)
 
 def _input_images(count: int) -> Parameters:
     names = ("input_image", *(f"input_image_{number}" for number in range(2, count + 1)))
-    return {name: Parameter(kind="picture") for name in names}
+    return {name: Parameter(kind="image") for name in names}
 
 
 def _flux_2(images: int) -> Parameters:

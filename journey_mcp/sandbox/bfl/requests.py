@@ -24,7 +24,7 @@ class ValidationError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hook:
+class Webhook:
     """Where to tell that a task is over."""
 
     url: str
@@ -32,11 +32,11 @@ class Hook:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class Creation:
     """An accepted request, its pictures brought."""
 
     model: Model
-    told: Mapping[str, Any]
+    params: Mapping[str, Any]
     """The parameters, without what is null."""
     output_format: str
     images: InputImages
@@ -44,7 +44,7 @@ class Order:
     @property
     def prompt(self) -> str:
         """What is to be seen."""
-        return str(self.told.get("prompt", ""))
+        return str(self.params.get("prompt", ""))
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -54,7 +54,7 @@ class Order:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the result."""
-        return size_of(self.model, self.told, self.sources[0].size if self.sources else None)
+        return size_of(self.model, self.params, self.sources[0].size if self.sources else None)
 
     @property
     def cost(self) -> float:
@@ -72,10 +72,10 @@ class Order:
         return round(self.size[0] * self.size[1] / 1_000_000, 2)
 
     @property
-    def hook(self) -> Hook | None:
+    def webhook(self) -> Webhook | None:
         """Where to tell that it is over; None when nobody asked for it."""
-        url = self.told.get("webhook_url")
-        return Hook(url=url, secret=self.told.get("webhook_secret")) if url else None
+        url = self.params.get("webhook_url")
+        return Webhook(url=url, secret=self.params.get("webhook_secret")) if url else None
 
     def render_spec(self, seed: int) -> RenderSpec:
         """Return the result."""
@@ -98,7 +98,7 @@ class Order:
             seed=seed,
             image_format=image_format,
             size=None if self.model.size_rule == "source" else self.size,
-            margins=margins(self.told),
+            margins=margins(self.params),
         )
 
 
@@ -119,17 +119,17 @@ def read_parameters(body: Mapping[str, Any], model: Model, settings: BflSettings
         parameters["webhook_url"] = replace(parameters["webhook_url"], pattern=r"https://.+")
     checked = {name: value for name, value in body.items() if name in parameters or not model.takes_anything}
     found = problems(checked, parameters)
-    told = {name: value for name, value in body.items() if value is not None}
-    if not found and model.size_rule == "flux-2" and _is_too_large(told):
+    params = {name: value for name, value in body.items() if value is not None}
+    if not found and model.size_rule == "flux-2" and _is_too_large(params):
         found.append(Problem(name="width", type="value_error", message="Value error, at most 4 megapixels are made"))
     if found:
         raise ValidationError(*found)
-    return told
+    return params
 
 
-def format_of(told: Mapping[str, Any], model: Model, settings: BflSettings) -> str:
+def format_of(params: Mapping[str, Any], model: Model, settings: BflSettings) -> str:
     """Return the wanted output_format."""
-    return str(told.get("output_format") or (settings.default_format if model.is_kontext else model.default_format))
+    return str(params.get("output_format") or (settings.default_format if model.is_kontext else model.default_format))
 
 
 def check_sizes(images: InputImages, limit_px: int) -> None:
@@ -140,5 +140,5 @@ def check_sizes(images: InputImages, limit_px: int) -> None:
             raise ValidationError(Problem(name=name, type="value_error", message=message))
 
 
-def _is_too_large(told: Mapping[str, Any]) -> bool:
-    return bool((told.get("width") or 64) * (told.get("height") or 64) > LARGEST_FLUX_2_PX)
+def _is_too_large(params: Mapping[str, Any]) -> bool:
+    return bool((params.get("width") or 64) * (params.get("height") or 64) > LARGEST_FLUX_2_PX)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from journey_mcp.sandbox.parameters import Problem
-from journey_mcp.sandbox.responses import Answer, json_answer
+from journey_mcp.sandbox.responses import HttpResponse, json_response
 
 PENDING, READY, ERROR = "Pending", "Ready", "Error"
 MODERATED = ("Request Moderated", "Content Moderated")
@@ -29,18 +29,18 @@ def task_object(task_id: str, status: str) -> dict[str, Any]:
     return {"id": task_id, "status": status, "result": None, "progress": None, "details": None, "preview": None}
 
 
-def invalid(place: tuple[str, ...], message: str, kind: str) -> Answer:
-    """Return the validation error with one problem; `place` says where it is."""
-    return json_answer({"detail": [{"loc": list(place), "msg": message, "type": kind}]}, 422)
+def invalid(location: tuple[str, ...], message: str, kind: str) -> HttpResponse:
+    """Return the validation error with one problem; `location` says where it is."""
+    return json_response({"detail": [{"loc": list(location), "msg": message, "type": kind}]}, 422)
 
 
-def unprocessable(problems: Iterable[Problem]) -> Answer:
+def unprocessable(problems: Iterable[Problem]) -> HttpResponse:
     """Return the validation error with all problems of a body."""
     detail = [{"loc": ["body", found.name], "msg": found.message, "type": found.type} for found in problems]
-    return json_answer({"detail": detail}, 422)
+    return json_response({"detail": detail}, 422)
 
 
-def proof(content: bytes, secret: str | None, form: str) -> dict[str, str]:
+def webhook_auth_headers(content: bytes, secret: str | None, form: str) -> dict[str, str]:
     """Return the headers that show a receiver who is calling."""
     if not secret:
         return {}

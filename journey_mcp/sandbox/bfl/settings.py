@@ -48,9 +48,9 @@ class BflSettings:
     """That lifetime is divided by the sandbox's speed, as tasks' durations are."""
     expired_status: Literal[403, 404] = 403
     """The HTTP status of an address that is no longer good."""
-    picture_limit_bytes: int = 20_000_000
+    image_limit_bytes: int = 20_000_000
     """The largest picture, before base64."""
-    picture_limit_px: int = 20_000_000
+    image_limit_px: int = 20_000_000
     """The same in pixels."""
     explains_errors: bool = True
     """A failed task tells `error` and `message`, as the vendor's repository shows and the schema does not."""

@@ -26,26 +26,26 @@ _KONTEXT_SIZES: Mapping[Ratio, tuple[int, int]] = {
 """By the shape in its smallest numbers, so 21:9 is 7:3; stated by a reseller."""
 
 
-def size_of(model: Model, told: Mapping[str, Any], source: tuple[int, int] | None) -> tuple[int, int]:
+def size_of(model: Model, params: Mapping[str, Any], source: tuple[int, int] | None) -> tuple[int, int]:
     """Return width and height of the result; `source` is the size of the picture it starts from, if there is one."""
-    ratio = read_ratio(str(told.get("aspect_ratio")))
+    ratio = read_ratio(str(params.get("aspect_ratio")))
     if model.size_rule == "kontext":
         return _kontext(ratio or source or (1, 1))
     if model.size_rule == "ultra":
         return fit(ratio or (16, 9), _ULTRA_LONG_SIDE_PX)
     if model.size_rule == "sides":
-        return told.get("width", 1024), told.get("height", 768)
+        return params.get("width", 1024), params.get("height", 768)
     if model.size_rule == "flux-2":
         usual = _within(source) if source else (1024, 1024)
-        return told.get("width") or usual[0], told.get("height") or usual[1]
+        return params.get("width") or usual[0], params.get("height") or usual[1]
     width, height = source or (1024, 1024)
-    left, top, right, bottom = margins(told)
+    left, top, right, bottom = margins(params)
     return width + left + right, height + top + bottom
 
 
-def margins(told: Mapping[str, Any]) -> tuple[int, int, int, int]:
+def margins(params: Mapping[str, Any]) -> tuple[int, int, int, int]:
     """Return what is to be added at the left, top, right and bottom."""
-    left, top, right, bottom = (int(told.get(name, 0)) for name in ("left", "top", "right", "bottom"))
+    left, top, right, bottom = (int(params.get(name, 0)) for name in ("left", "top", "right", "bottom"))
     return left, top, right, bottom
 
 

@@ -12,16 +12,16 @@ from starlette.routing import Route
 
 from journey_mcp.sandbox.faults import Fault, find
 from journey_mcp.sandbox.journeyapi.requests import (
-    Hook,
-    Order,
+    Creation,
     ValidationError,
+    Webhook,
     accepts_key,
-    read_order,
+    read_creation,
     read_task_id,
     read_task_ids,
 )
 from journey_mcp.sandbox.render_specs import Edit, RenderSpec, Scene, Sheet, fit
-from journey_mcp.sandbox.responses import Answer, json_answer
+from journey_mcp.sandbox.responses import HttpResponse, json_response
 from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
 from journey_mcp.sandbox.sources import SourceError
 from journey_mcp.sandbox.state import Sandbox
@@ -32,7 +32,7 @@ ENDPOINTS = ("imagine", "fetch", "fetch_many", "account")
 """The names of its endpoints in the ledger."""
 LARGEST_BODY_BYTES = 1_000_000
 
-Asked = TypeVar("Asked")
+Parsed = TypeVar("Parsed")
 
 _TASKS_AT_ONCE: Mapping[str, int | None] = {"basic": 5, "starter": 10, "growth": 25, "enterprise": None}
 _STAGES = ((0.02, "staged"), (0.06, "pending"), (0.12, "starting"))
@@ -42,24 +42,24 @@ _SYNCHRONOUS_FIELDS = ("task_id", "status", "image_url", "error")
 _BEYOND_HEX = str.maketrans("abcdef", "gkpswz")
 
 
-def _errors(status: int, *messages: str) -> Answer:
-    return json_answer({"errors": [{"msg": message} for message in messages]}, status)
+def _errors(status: int, *messages: str) -> HttpResponse:
+    return json_response({"errors": [{"msg": message} for message in messages]}, status)
 
 
-_UNAUTHORIZED = json_answer({}, 401)
+_UNAUTHORIZED = json_response({}, 401)
 _OUT_OF_CREDITS = _errors(402, "Insufficient credits")
 _RATE_LIMITED = _errors(429, "Rate limit exceeded")
 _UNKNOWN_TASK = {
     "400": _errors(400, "task_id not found"),
     "404": _errors(404, "task_id not found"),
-    "empty": json_answer({}),
+    "empty": json_response({}),
 }
 
 
-class JourneyApi(Service[Order]):
+class JourneyApi(Service[Creation]):
     """One account at JourneyAPI and its tasks."""
 
-    documented = {answer.status: json.loads(answer.content) for answer in (_OUT_OF_CREDITS, _RATE_LIMITED)}  # noqa: RUF012
+    documented = {response.status: json.loads(response.content) for response in (_OUT_OF_CREDITS, _RATE_LIMITED)}  # noqa: RUF012
     progress_field = "percentage"
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -88,16 +88,16 @@ class JourneyApi(Service[Order]):
             Route("/account", self.account, methods=["GET"]),
         ]
 
-    def error(self, status: int, message: str) -> Answer:
+    def error(self, status: int, message: str) -> HttpResponse:
         """Return an error with one message; also for routes and methods that do not exist (U7)."""
         return _errors(status, message)
 
-    def too_large(self) -> Answer:
+    def too_large(self) -> HttpResponse:
         """Return what is answered to a body that is too large."""
         return _errors(400, "request body is too large")
 
-    def unauthorized(self, request: Request) -> Answer | None:
-        """Return what a request without a good key is told."""
+    def unauthorized(self, request: Request) -> HttpResponse | None:
+        """Return what a request without a good key is body."""
         return None if accepts_key(request.headers.get("authorization"), self._settings) else _UNAUTHORIZED
 
     async def imagine(self, request: Request) -> Response:
@@ -106,13 +106,13 @@ class JourneyApi(Service[Order]):
 
     async def fetch(self, request: Request) -> Response:
         """Tell how a task is."""
-        return await self.ask(
+        return await self.handle(
             request, "fetch", "fetch", lambda content, faults: self._fetch(_body(request, content), faults)
         )
 
     async def fetch_many(self, request: Request) -> Response:
         """Tell how several tasks are."""
-        return await self.ask(
+        return await self.handle(
             request,
             "fetch_many",
             "fetch_many",
@@ -121,122 +121,124 @@ class JourneyApi(Service[Order]):
 
     async def account(self, request: Request) -> Response:
         """Tell the balance."""
-        return await self.ask(request, "account", "account", lambda _, faults: self._account(faults))
+        return await self.handle(request, "account", "account", lambda _, faults: self._account(faults))
 
-    async def read(self, request: Request, content: bytes) -> Order:
+    async def read(self, request: Request, content: bytes) -> Creation:
         """Return what is ordered, if the balance and the plan allow it. Raises Refused."""
         try:
-            order = read_order(_body(request, content), self._settings)
+            creation = read_creation(_body(request, content), self._settings)
         except ValidationError as error:
             raise Refused(_errors(400, *error.messages)) from error
         self.settle()
-        if self.credits < order.model.credits:
+        if self.credits < creation.model.credits:
             raise Refused(_OUT_OF_CREDITS)
         limit = _TASKS_AT_ONCE[self._settings.plan]
         if limit is not None and self.sandbox.tasks.running_of(self.name) >= limit:
             raise Refused(_RATE_LIMITED)
-        return order
+        return creation
 
-    def accept(self, request: Request, order: Order, faults: tuple[Fault, ...]) -> Task:
+    def accept(self, request: Request, creation: Creation, faults: tuple[Fault, ...]) -> Task:
         """Create and charge the task."""
         sandbox = self.sandbox
         failure = find(faults, "fail_task")
-        is_blocked = sandbox.settings.blocked_word in order.prompt
-        now, seed = sandbox.now(), sandbox.dice.getrandbits(32)
+        is_blocked = sandbox.settings.blocked_word in creation.prompt
+        now, seed = sandbox.now(), sandbox.rng.getrandbits(32)
         task = Task(
             task_id=self._new_id(),
             service=self.name,
             kind="imagine",
-            model=order.model.model_id,
+            model=creation.model.model_id,
             origin=origin_of(request),
             accepted_at=now,
-            ends_at=now + sandbox.settings.shortened(sandbox.dice.uniform(*order.model.seconds)),
-            charged=order.model.credits,
+            ends_at=now + sandbox.settings.shortened(sandbox.rng.uniform(*creation.model.seconds)),
+            charged=creation.model.credits,
             seed=seed,
-            images=_images(order, seed),
+            images=_images(creation, seed),
             failure=(failure and failure.error) or (_BLOCKED if is_blocked else None),
-            is_held=order.image_url is not None or find(faults, "hang") is not None,
+            is_held=creation.image_url is not None or find(faults, "hang") is not None,
         )
         self.credits -= task.charged
         sandbox.tasks.put(task)
         return task
 
-    async def begin(self, request: Request, order: Order, task: Task, faults: tuple[Fault, ...]) -> Answer:
+    async def respond_to_creation(
+        self, request: Request, creation: Creation, task: Task, faults: tuple[Fault, ...]
+    ) -> HttpResponse:
         """Fetch the picture to edit, and wait for the end of a synchronous task."""
-        if order.image_url is not None:
-            task = replace(await self._with_source(order, task), is_held=find(faults, "hang") is not None)
+        if creation.image_url is not None:
+            task = replace(await self._with_source(creation, task), is_held=find(faults, "hang") is not None)
             self.sandbox.tasks.put(task)
-        if order.hook is not None and not task.is_held:
-            self._notify_hook(task, order.hook)
-        if not order.model.is_synchronous:
-            return json_answer(self.distorted({"task_id": task.task_id}, faults))
+        if creation.webhook is not None and not task.is_held:
+            self._send_webhook(task, creation.webhook)
+        if not creation.model.is_synchronous:
+            return json_response(self.distorted({"task_id": task.task_id}, faults))
         await hold(request, self.sandbox.settings.clock, until=math.inf if task.is_held else task.ends_at)
         names = ("task_id",) if self._settings.sync_answer == "task_id" else _SYNCHRONOUS_FIELDS
-        told = {name: value for name, value in _told(task, task.ends_at).items() if name in names}
-        return json_answer(self.distorted(told, faults))
+        body = {name: value for name, value in _serialize(task, task.ends_at).items() if name in names}
+        return json_response(self.distorted(body, faults))
 
-    def book(self, task: Task) -> None:
+    def on_ended(self, task: Task) -> None:
         """Count what was made; credits of a failed task come back if so chosen."""
         if task.failure is None:
             self.total_images += sum(not isinstance(render_spec, Sheet) for render_spec in task.images.values())
         elif self._settings.refunds_failed_tasks:
             self.credits += task.charged
 
-    def _notify_hook(self, task: Task, hook: Hook) -> None:
-        secret = {"x-webhook-secret": hook.secret} if hook.secret else {}
-        self.notify(task, hook.url, _told, headers=lambda _: secret, policy=self._settings.webhooks)
+    def _send_webhook(self, task: Task, webhook: Webhook) -> None:
+        secret = {"x-webhook-secret": webhook.secret} if webhook.secret else {}
+        self.notify(task, webhook.url, _serialize, headers=lambda _: secret, policy=self._settings.webhooks)
 
-    async def _with_source(self, order: Order, task: Task) -> Task:
+    async def _with_source(self, creation: Creation, task: Task) -> Task:
         """Fetch the picture to edit; the task fails if that fails, and is over no sooner than it is here."""
         try:
-            source = (await self.sandbox.bring(order.image_url or "")).content
+            source = (await self.sandbox.load_source(creation.image_url or "")).content
         except SourceError as error:
             task = replace(task, failure=task.failure or f"Could not fetch image_url: {error}")
         else:
-            edit = _edit(order, task.seed, source)
-            task = replace(task, images={f"0.{order.image_format}": edit}, kept_bytes=len(source))
+            edit = _edit(creation, task.seed, source)
+            task = replace(task, images={f"0.{creation.image_format}": edit}, kept_bytes=len(source))
         return replace(task, ends_at=max(task.ends_at, self.sandbox.now()))
 
-    def _fetch(self, body: Mapping[str, Any], faults: tuple[Fault, ...]) -> Answer:
-        told = self._look_up(_asked(read_task_id, body), faults)
-        return _UNKNOWN_TASK[self._settings.unknown_task] if told is None else json_answer(told)
+    def _fetch(self, body: Mapping[str, Any], faults: tuple[Fault, ...]) -> HttpResponse:
+        task = self._look_up(_parse(read_task_id, body), faults)
+        return _UNKNOWN_TASK[self._settings.unknown_task] if task is None else json_response(task)
 
-    def _fetch_many(self, body: Mapping[str, Any], faults: tuple[Fault, ...]) -> Answer:
-        told = [self._look_up(task_id, faults) for task_id in _asked(read_task_ids, body)]
-        return json_answer({"tasks": [task for task in told if task is not None]})
+    def _fetch_many(self, body: Mapping[str, Any], faults: tuple[Fault, ...]) -> HttpResponse:
+        tasks = [self._look_up(task_id, faults) for task_id in _parse(read_task_ids, body)]
+        return json_response({"tasks": [task for task in tasks if task is not None]})
 
     def _look_up(self, task_id: str, faults: tuple[Fault, ...]) -> dict[str, Any] | None:
         """Return a task as it is now, or as the faults tell it; None for one that is not known."""
         found = self.find(task_id, faults)
-        return None if found is None else self.distorted(_told(*found), faults)
+        return None if found is None else self.distorted(_serialize(*found), faults)
 
-    def _account(self, faults: tuple[Fault, ...]) -> Answer:
+    def _account(self, faults: tuple[Fault, ...]) -> HttpResponse:
         self.settle()
-        told = {
+        body = {
             "email": self._settings.email,
             "credits": self.credits,
             "total_images": self.total_images,
             "plan": self._settings.plan,
         }
-        return json_answer(self.distorted(told, faults))
+        return json_response(self.distorted(body, faults))
 
     def _new_id(self) -> str:
         task_id = self.sandbox.new_id()
         return task_id.translate(_BEYOND_HEX) if self._settings.task_ids == "letters" else task_id
 
 
-def _told(task: Task, now: float) -> dict[str, Any]:
+def _serialize(task: Task, now: float) -> dict[str, Any]:
     """Return the task object as of `now`."""
-    told: dict[str, Any] = {"task_id": task.task_id, "task_type": task.kind, "model": task.model}
+    body: dict[str, Any] = {"task_id": task.task_id, "task_type": task.kind, "model": task.model}
     if not task.is_over(now):
-        return told | _running(task.progress(now))
+        return body | _running(task.progress(now))
     if task.failure is not None:
-        return told | {"status": "failed", "error": task.failure}
-    told |= {"status": "finished", "percentage": "100"}
+        return body | {"status": "failed", "error": task.failure}
+    body |= {"status": "finished", "percentage": "100"}
     urls = task.image_urls_of
     if len(urls) == 1:
-        return told | {"image_url": urls[0]}
-    return told | {"original_image_url": urls[0], "image_urls": urls[1:], "seed": str(task.seed)}
+        return body | {"image_url": urls[0]}
+    return body | {"original_image_url": urls[0], "image_urls": urls[1:], "seed": str(task.seed)}
 
 
 def _running(share: float) -> dict[str, str]:
@@ -247,31 +249,31 @@ def _running(share: float) -> dict[str, str]:
     return {"status": "processing", "percentage": str(min(int(done * 100), 99))}
 
 
-def _images(order: Order, seed: int) -> dict[str, RenderSpec]:
+def _images(creation: Creation, seed: int) -> dict[str, RenderSpec]:
     """Return the results of a task that starts from nothing."""
     scene = Scene(
-        prompt=order.prompt,
-        model=order.model.model_id,
+        prompt=creation.prompt,
+        model=creation.model.model_id,
         seed=seed,
-        size=fit(order.ratio or (1, 1), order.long_side_px),
-        image_format=order.image_format,
+        size=fit(creation.ratio or (1, 1), creation.long_side_px),
+        image_format=creation.image_format,
     )
-    if not order.model.is_grid:
-        return {f"0.{order.image_format}": scene}
+    if not creation.model.is_grid:
+        return {f"0.{creation.image_format}": scene}
     one, two, three, four = (replace(scene, variant=variant) for variant in range(4))
-    panels = {f"0_{panel.variant}.{order.image_format}": panel for panel in (one, two, three, four)}
-    sheet = Sheet(panels=(one, two, three, four), image_format=order.image_format)
-    return {f"grid_0.{order.image_format}": sheet, **panels}
+    panels = {f"0_{panel.variant}.{creation.image_format}": panel for panel in (one, two, three, four)}
+    sheet = Sheet(panels=(one, two, three, four), image_format=creation.image_format)
+    return {f"grid_0.{creation.image_format}": sheet, **panels}
 
 
-def _edit(order: Order, seed: int, source: bytes) -> Edit:
+def _edit(creation: Creation, seed: int, source: bytes) -> Edit:
     return Edit(
         source=source,
-        prompt=order.prompt,
-        model=order.model.model_id,
+        prompt=creation.prompt,
+        model=creation.model.model_id,
         seed=seed,
-        image_format=order.image_format,
-        ratio=order.ratio,
+        image_format=creation.image_format,
+        ratio=creation.ratio,
     )
 
 
@@ -285,7 +287,7 @@ def _body(request: Request, content: bytes) -> dict[str, Any]:
     return body
 
 
-def _asked(read: Callable[[Mapping[str, Any]], Asked], body: Mapping[str, Any]) -> Asked:
+def _parse(read: Callable[[Mapping[str, Any]], Parsed], body: Mapping[str, Any]) -> Parsed:
     """Return what a question asks for. Raises Refused."""
     try:
         return read(body)

@@ -56,7 +56,7 @@ class JourneyApiSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hook:
+class Webhook:
     """Where to tell that a task is over."""
 
     url: str
@@ -64,7 +64,7 @@ class Hook:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class Creation:
     """An accepted /imagine request."""
 
     prompt: str
@@ -74,7 +74,7 @@ class Order:
     long_side_px: int
     image_format: Format
     image_url: str | None
-    hook: Hook | None
+    webhook: Webhook | None
 
 
 class ValidationError(Exception):
@@ -85,29 +85,31 @@ class ValidationError(Exception):
         self.messages = messages
 
 
-def read_order(body: Mapping[str, Any], settings: JourneyApiSettings) -> Order:
+def read_creation(body: Mapping[str, Any], settings: JourneyApiSettings) -> Creation:
     """Read an /imagine body. Raises ValidationError with all that is wrong. Stray fields are ignored (U6)."""
     model = _model(body.get("model"), settings)
     if model is None:
-        raise ValidationError(*_prompt_faults(body), "model is not supported")
-    ratio, ratio_faults = _ratio(body, model, settings)
+        raise ValidationError(*_prompt_errors(body), "model is not supported")
+    ratio, ratio_errors = _ratio(body, model, settings)
     messages = [
-        *_prompt_faults(body),
-        *ratio_faults,
-        *_option_faults(body, model),
-        *_image_faults(body, model, settings),
-        *_hook_faults(body, settings),
+        *_prompt_errors(body),
+        *ratio_errors,
+        *_option_errors(body, model),
+        *_image_errors(body, model, settings),
+        *_webhook_errors(body, settings),
     ]
     if messages:
         raise ValidationError(*messages)
-    return Order(
+    return Creation(
         prompt=body["prompt"],
         model=model,
         ratio=ratio,
         long_side_px=LONG_SIDES_PX[body.get("resolution") or "1K"] if model.takes_resolution else LONG_SIDES_PX["1K"],
         image_format=_image_format(body, model),
         image_url=body.get("image_url") if model.image != "none" else None,
-        hook=Hook(url=body["webhook_url"], secret=body.get("webhook_secret")) if body.get("webhook_url") else None,
+        webhook=Webhook(url=body["webhook_url"], secret=body.get("webhook_secret"))
+        if body.get("webhook_url")
+        else None,
     )
 
 
@@ -144,7 +146,7 @@ def _model(model_id: Any, settings: JourneyApiSettings) -> Model | None:
     return extra_model(model_id) if model_id in settings.extra_models else None
 
 
-def _prompt_faults(body: Mapping[str, Any]) -> list[str]:
+def _prompt_errors(body: Mapping[str, Any]) -> list[str]:
     prompt = body.get("prompt")
     return [] if isinstance(prompt, str) and prompt.strip() else ["prompt is required"]
 
@@ -152,17 +154,17 @@ def _prompt_faults(body: Mapping[str, Any]) -> list[str]:
 def _ratio(body: Mapping[str, Any], model: Model, settings: JourneyApiSettings) -> tuple[Ratio | None, list[str]]:
     if model.is_grid and (switch := _PROMPT_RATIO.search(str(body.get("prompt")))):
         return (int(switch[1]), int(switch[2])), []
-    told = body.get("aspect_ratio")
-    if told is None:
+    value = body.get("aspect_ratio")
+    if value is None:
         return None, []
-    match = _RATIO.fullmatch(told) if isinstance(told, str) else None
+    match = _RATIO.fullmatch(value) if isinstance(value, str) else None
     documented = (*RATIOS, *(NANO_BANANA_2_RATIOS if model.model_id == "nano-banana-2" else ()))
-    if match is None or (settings.ratio_check == "list" and told not in documented):
+    if match is None or (settings.ratio_check == "list" and value not in documented):
         return None, ["aspect_ratio must be a valid ratio (e.g., 16:9)"]
     return (int(match[1]), int(match[2])), []
 
 
-def _option_faults(body: Mapping[str, Any], model: Model) -> list[str]:
+def _option_errors(body: Mapping[str, Any], model: Model) -> list[str]:
     """Check the options that this model looks at; the others may hold anything."""
     messages = []
     if model.is_flux_1 and body.get("output_format") not in (None, "png", "jpg"):
@@ -179,7 +181,7 @@ def _is_short_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= NEGATIVE_PROMPT_CHARACTERS
 
 
-def _image_faults(body: Mapping[str, Any], model: Model, settings: JourneyApiSettings) -> list[str]:
+def _image_errors(body: Mapping[str, Any], model: Model, settings: JourneyApiSettings) -> list[str]:
     if model.image == "none":
         return []
     url = body.get("image_url")
@@ -189,7 +191,7 @@ def _image_faults(body: Mapping[str, Any], model: Model, settings: JourneyApiSet
     return [] if _is_url(url, ("http", "https")) else ["image_url must be a public URL"]
 
 
-def _hook_faults(body: Mapping[str, Any], settings: JourneyApiSettings) -> list[str]:
+def _webhook_errors(body: Mapping[str, Any], settings: JourneyApiSettings) -> list[str]:
     url, secret = body.get("webhook_url"), body.get("webhook_secret")
     messages = []
     is_good = _is_url(url, ("https",)) or (settings.allows_plain_webhooks and _is_plain_loopback(url))

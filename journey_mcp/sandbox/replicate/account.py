@@ -14,12 +14,12 @@ from journey_mcp.sandbox.faults import Fault, find
 from journey_mcp.sandbox.render_specs import Edit, RenderSpec, Scene
 from journey_mcp.sandbox.replicate.models import Model
 from journey_mcp.sandbox.replicate.predictions import Prediction
-from journey_mcp.sandbox.replicate.requests import InvalidError, Order, accepts_key, find_official, read_order
-from journey_mcp.sandbox.replicate.serializers import Teller
+from journey_mcp.sandbox.replicate.requests import Creation, InvalidError, accepts_key, find_official, read_creation
+from journey_mcp.sandbox.replicate.serializers import Serializer
 from journey_mcp.sandbox.replicate.settings import ReplicateSettings
 from journey_mcp.sandbox.replicate.throttle import Throttle
-from journey_mcp.sandbox.replicate.variants import Flavour
-from journey_mcp.sandbox.responses import Answer, json_answer
+from journey_mcp.sandbox.replicate.variants import Variant
+from journey_mcp.sandbox.responses import HttpResponse, json_response
 from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
 from journey_mcp.sandbox.sources import SourceError
 from journey_mcp.sandbox.state import Sandbox
@@ -30,18 +30,18 @@ _LETTERS = string.ascii_lowercase + string.digits
 _ID_CHARACTERS = 26
 
 
-class Account(Service[Order]):
+class Account(Service[Creation]):
     """One account and its predictions, without what only one of the services has."""
 
-    flavour: ClassVar[Flavour]
+    variant: ClassVar[Variant]
 
     def __init__(self, sandbox: Sandbox, settings: ReplicateSettings, *, body_limit_bytes: int) -> None:
-        super().__init__(sandbox, self.flavour.service, body_limit_bytes=body_limit_bytes)
+        super().__init__(sandbox, self.variant.service, body_limit_bytes=body_limit_bytes)
         self.settings = settings
         self.balance = settings.balance
         """Dollars that are left."""
-        self.teller = Teller(
-            flavour=self.flavour,
+        self.serializer = Serializer(
+            variant=self.variant,
             calendar=sandbox.calendar,
             is_sparse_when_fresh=settings.fresh_fields == "recorded",
         )
@@ -55,12 +55,12 @@ class Account(Service[Order]):
             Route("/predictions/{prediction_id}", self.prediction, methods=["GET"]),
         ]
 
-    def error(self, status: int, message: str) -> Answer:
+    def error(self, status: int, message: str) -> HttpResponse:
         """Return an error in the form of the service."""
-        return self.flavour.refusal(status, message)
+        return self.variant.error_response(status, message)
 
-    def unauthorized(self, request: Request) -> Answer | None:
-        """Return what a request without a good key is told."""
+    def unauthorized(self, request: Request) -> HttpResponse | None:
+        """Return what a request without a good key is body."""
         is_good = accepts_key(request.headers.get("authorization"), self.settings)
         return None if is_good else self.documented[401]
 
@@ -70,9 +70,9 @@ class Account(Service[Order]):
 
     async def prediction(self, request: Request) -> Response:
         """Tell how a prediction is."""
-        return await self.ask(request, "prediction", "fetch", lambda _, faults: self._prediction(request, faults))
+        return await self.handle(request, "prediction", "fetch", lambda _, faults: self._prediction(request, faults))
 
-    async def read(self, request: Request, content: bytes) -> Order:
+    async def read(self, request: Request, content: bytes) -> Creation:
         """Return what is ordered, if throttle and balance allow it. Raises Refused."""
         wait_s = self._throttle.take()
         if wait_s is not None:
@@ -82,30 +82,30 @@ class Account(Service[Order]):
         if body is None:
             raise self.invalid("The body must be a JSON object, sent as application/json")
         try:
-            order = read_order(body, request.headers, named, self.flavour, self.settings)
+            creation = read_creation(body, request.headers, named, self.variant, self.settings)
         except InvalidError as error:
             raise self.invalid(str(error)) from error
         self.settle()
-        if self.balance < self._price(order):
+        if self.balance < self._price(creation):
             raise Refused(self.documented[402])
-        return order
+        return creation
 
-    def accept(self, request: Request, order: Order, faults: tuple[Fault, ...]) -> Prediction:
+    def accept(self, request: Request, creation: Creation, faults: tuple[Fault, ...]) -> Prediction:
         """Create and charge the prediction."""
-        sandbox, model, parsed = self.sandbox, order.model, order.request
+        sandbox, model, parsed = self.sandbox, creation.model, creation.request
         failure = find(faults, "fail_task")
         is_blocked = sandbox.settings.blocked_word in parsed.prompt
-        now, rolled = sandbox.now(), sandbox.dice.getrandbits(32)
+        now, rolled = sandbox.now(), sandbox.rng.getrandbits(32)
         seed = rolled if parsed.seed is None else parsed.seed
         starts_at = now + sandbox.settings.shortened(self.settings.boot_s)
-        deadline_s = order.timing.deadline_s
+        deadline_s = creation.timing.deadline_s
         prediction = Prediction(
-            task_id="".join(sandbox.dice.choices(_LETTERS, k=_ID_CHARACTERS)),
+            task_id="".join(sandbox.rng.choices(_LETTERS, k=_ID_CHARACTERS)),
             service=self.name,
             kind="prediction",
             model=model.name,
             version=model.version or "hidden",
-            told=order.told,
+            input_values=creation.input_values,
             gives_list=model.gives_list,
             origin=origin_of(request),
             accepted_at=now,
@@ -113,69 +113,71 @@ class Account(Service[Order]):
             ends_at=now,
             deadline_at=None if deadline_s is None else now + sandbox.settings.shortened(deadline_s),
             lifetime_s=self.settings.lifetime_s,
-            charged=self._price(order),
+            charged=self._price(creation),
             seed=seed,
-            images=_images(order, seed, None),
+            images=_images(creation, seed, None),
             failure=(failure and failure.error) or (_BLOCKED if is_blocked else None),
             is_held=parsed.source is not None or find(faults, "hang") is not None,
-        ).ending_at(starts_at + sandbox.settings.shortened(sandbox.dice.uniform(*model.seconds)))
+        ).ending_at(starts_at + sandbox.settings.shortened(sandbox.rng.uniform(*model.seconds)))
         self.balance -= prediction.charged
         sandbox.tasks.put(prediction)
         return prediction
 
-    async def begin(self, request: Request, order: Order, task: Task, faults: tuple[Fault, ...]) -> Answer:
+    async def respond_to_creation(
+        self, request: Request, creation: Creation, task: Task, faults: tuple[Fault, ...]
+    ) -> HttpResponse:
         """Fetch the picture to edit, and answer with the prediction as it was made."""
-        prediction = await self.prepared(request, order, task, faults)
-        return self.created(self.teller.tell_fresh(prediction), faults)
+        prediction = await self.prepared(request, creation, task, faults)
+        return self.created(self.serializer.serialize_new(prediction), faults)
 
-    async def prepared(self, request: Request, order: Order, task: Task, faults: tuple[Fault, ...]) -> Prediction:
+    async def prepared(self, request: Request, creation: Creation, task: Task, faults: tuple[Fault, ...]) -> Prediction:
         """Return the prediction when the picture to edit is here; it fails if there is none."""
         # accept() has made it
         prediction, source, failure = cast("Prediction", task), None, task.failure
-        if order.request.source is not None:
+        if creation.request.source is not None:
             try:
-                source = await self.bring(request, order.request.source)
+                source = await self.load_source(request, creation.request.source)
             except SourceError as error:
                 failure = failure or f"Could not fetch the input image: {error}"
         prediction = cast("Prediction", self.sandbox.tasks.find(task.task_id) or prediction)
         if prediction.ending is None:
-            prediction = self._ready(prediction, order, source, faults)
+            prediction = self._ready(prediction, creation, source, faults)
             prediction = replace(prediction, failure=prediction.failure or failure)
             self.sandbox.tasks.put(prediction)
         return prediction
 
-    async def bring(self, _request: Request, told: str) -> bytes:
+    async def load_source(self, _request: Request, image: str) -> bytes:
         """Return an input picture. Raises SourceError."""
-        return (await self.sandbox.bring(told)).content
+        return (await self.sandbox.load_source(image)).content
 
-    def created(self, told: Mapping[str, Any], faults: tuple[Fault, ...]) -> Answer:
+    def created(self, body: Mapping[str, Any], faults: tuple[Fault, ...]) -> HttpResponse:
         """Return the answer of a creating request that was taken."""
-        answer = json_answer(self.distorted(led_astray(told, faults), faults), self.flavour.created)
-        return replace(answer, headers=self._throttle.headers())
+        response = json_response(self.distorted(with_foreign_urls(body, faults), faults), self.variant.created)
+        return replace(response, headers=self._throttle.headers())
 
     def invalid(self, detail: str) -> Refused:
         """Return the refusal of a request that makes no sense."""
-        return Refused(self.error(self.flavour.invalid, detail))
+        return Refused(self.error(self.variant.invalid, detail))
 
     def unknown(self) -> Refused:
         """Return the refusal of a request for what is not there."""
         return Refused(self.documented[404])
 
-    def _prediction(self, request: Request, faults: tuple[Fault, ...]) -> Answer:
+    def _prediction(self, request: Request, faults: tuple[Fault, ...]) -> HttpResponse:
         found = self.find(request.path_params["prediction_id"], faults)
         if found is None:
             raise self.unknown()
         task, now = found
-        return json_answer(self.distorted(self.teller.tell(cast("Prediction", task), now), faults))
+        return json_response(self.distorted(self.serializer.serialize(cast("Prediction", task), now), faults))
 
     def _ready(
-        self, prediction: Prediction, order: Order, source: bytes | None, faults: tuple[Fault, ...]
+        self, prediction: Prediction, creation: Creation, source: bytes | None, faults: tuple[Fault, ...]
     ) -> Prediction:
         """Return a prediction that waits for no picture any more."""
         prediction = replace(
             prediction,
-            images=_images(order, prediction.seed, source),
-            kept_bytes=len(source or b"") + len(order.request.source or ""),
+            images=_images(creation, prediction.seed, source),
+            kept_bytes=len(source or b"") + len(creation.request.source or ""),
             is_held=find(faults, "hang") is not None,
         ).within_deadline()
         # the picture's server may take its time, which no deadline counts
@@ -192,39 +194,39 @@ class Account(Service[Order]):
             raise self.unknown()
         return model
 
-    def _throttled(self, wait_s: int) -> Answer:
-        told = {
+    def _throttled(self, wait_s: int) -> HttpResponse:
+        texts = {
             "expected": f"Expected available in {wait_s} second{'' if wait_s == 1 else 's'}.",
             "resets": f"Your rate limit resets in ~{wait_s}s.",
         }
-        refusal = self.error(429, f"Request was throttled. {told[self.settings.throttle_wording]}")
-        return replace(refusal, headers=self._throttle.headers())
+        response = self.error(429, f"Request was throttled. {texts[self.settings.throttle_wording]}")
+        return replace(response, headers=self._throttle.headers())
 
-    def _price(self, order: Order) -> float:
-        return self.settings.prices.get(order.model.name, order.model.price) * order.request.count
+    def _price(self, creation: Creation) -> float:
+        return self.settings.prices.get(creation.model.name, creation.model.price) * creation.request.count
 
 
-def led_astray(told: Mapping[str, Any], faults: tuple[Fault, ...]) -> dict[str, Any]:
+def with_foreign_urls(body: Mapping[str, Any], faults: tuple[Fault, ...]) -> dict[str, Any]:
     """Return a prediction object whose URLs lead where a fault wants them to."""
     foreign = find(faults, "foreign_url")
-    urls = {name: f"{foreign.origin}{urlsplit(url).path}" if foreign else url for name, url in told["urls"].items()}
-    return {**told, "urls": urls}
+    urls = {name: f"{foreign.origin}{urlsplit(url).path}" if foreign else url for name, url in body["urls"].items()}
+    return {**body, "urls": urls}
 
 
-def _images(order: Order, seed: int, source: bytes | None) -> dict[str, RenderSpec]:
+def _images(creation: Creation, seed: int, source: bytes | None) -> dict[str, RenderSpec]:
     """Return what is drawn: edits of the source, or pictures from nothing."""
-    parsed = order.request
+    parsed = creation.request
     return {
-        f"out-{variant}.{parsed.image_format}": _render_spec(order, seed, source, variant)
+        f"out-{variant}.{parsed.image_format}": _render_spec(creation, seed, source, variant)
         for variant in range(parsed.count)
     }
 
 
-def _render_spec(order: Order, seed: int, source: bytes | None, variant: int) -> RenderSpec:
-    parsed = order.request
+def _render_spec(creation: Creation, seed: int, source: bytes | None, variant: int) -> RenderSpec:
+    parsed = creation.request
     common: dict[str, Any] = {
         "prompt": parsed.prompt,
-        "model": order.model.name,
+        "model": creation.model.name,
         "seed": seed,
         "image_format": parsed.image_format,
         "variant": variant,

@@ -12,14 +12,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from journey_mcp.sandbox.faults import Fault
-from journey_mcp.sandbox.replicate.account import Account, led_astray
+from journey_mcp.sandbox.replicate.account import Account, with_foreign_urls
 from journey_mcp.sandbox.replicate.files import Files, StoredFile, read_upload
-from journey_mcp.sandbox.replicate.pages import turn, within
+from journey_mcp.sandbox.replicate.pages import created_within, page_at
 from journey_mcp.sandbox.replicate.predictions import Prediction
-from journey_mcp.sandbox.replicate.requests import InvalidError, Order
+from journey_mcp.sandbox.replicate.requests import Creation, InvalidError
 from journey_mcp.sandbox.replicate.variants import KKIAI, REPLICATE
-from journey_mcp.sandbox.replicate.webhooks import Herald
-from journey_mcp.sandbox.responses import Answer, json_answer
+from journey_mcp.sandbox.replicate.webhooks import WebhookSender
+from journey_mcp.sandbox.responses import HttpResponse, json_response
 from journey_mcp.sandbox.service import origin_of
 from journey_mcp.sandbox.services import PATHS
 from journey_mcp.sandbox.sources import SourceError
@@ -43,7 +43,7 @@ class Kkiai(Account):
     The path that tells how a prediction is stands on no page of its own, but on those of its like.
     """
 
-    flavour = KKIAI
+    variant = KKIAI
     documented = KKIAI.documented()
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -53,13 +53,15 @@ class Kkiai(Account):
 class Replicate(Account):
     """An account at Replicate."""
 
-    flavour = REPLICATE
+    variant = REPLICATE
     documented = REPLICATE.documented()
 
     def __init__(self, sandbox: Sandbox) -> None:
         settings = sandbox.settings.replicate
         super().__init__(sandbox, settings, body_limit_bytes=settings.file_limit_bytes + _FORM_BYTES)
-        self._herald = Herald(sandbox=sandbox, settings=settings, teller=self.teller, distort=self.distorted)
+        self._webhook_sender = WebhookSender(
+            sandbox=sandbox, settings=settings, serializer=self.serializer, distort=self.distorted
+        )
         self._files = Files()
         self._latest: deque[str] = deque(maxlen=KEPT_TASKS)
 
@@ -74,96 +76,102 @@ class Replicate(Account):
             Route("/webhooks/default/secret", self.secret, methods=["GET"]),
         ]
 
-    def too_large(self) -> Answer:
+    def too_large(self) -> HttpResponse:
         """Return what is answered to a body that is too large; stated for uploads only."""
         return self.error(413, f"Files must be less than {self.settings.file_limit_bytes // 1_000_000}MB in size")
 
     async def history(self, request: Request) -> Response:
         """Tell the latest predictions, page by page."""
-        return await self.ask(request, "list", "fetch_many", lambda _, faults: self._list(request, faults))
+        return await self.handle(request, "list", "fetch_many", lambda _, faults: self._list(request, faults))
 
     async def cancel(self, request: Request) -> Response:
         """End a prediction."""
-        return await self.ask(request, "cancel", "cancel", lambda _, faults: self._cancel(request, faults))
+        return await self.handle(request, "cancel", "cancel", lambda _, faults: self._cancel(request, faults))
 
     async def upload(self, request: Request) -> Response:
         """Keep a picture that inputs can name."""
-        return await self.ask(
+        return await self.handle(
             request, "files", "upload", lambda content, faults: self._upload(request, content, faults)
         )
 
     async def file(self, request: Request) -> Response:
         """Tell of an upload."""
-        return await self.ask(request, "file", "fetch", lambda _, faults: self._file(request, faults))
+        return await self.handle(request, "file", "fetch", lambda _, faults: self._file(request, faults))
 
     async def secret(self, request: Request) -> Response:
         """Tell what webhooks are signed with."""
-        told = {"key": self.settings.webhook_secret}
-        return await self.ask(request, "secret", "account", lambda *_: json_answer(told))
+        body = {"key": self.settings.webhook_secret}
+        return await self.handle(request, "secret", "account", lambda *_: json_response(body))
 
-    def accept(self, request: Request, order: Order, faults: tuple[Fault, ...]) -> Prediction:
+    def accept(self, request: Request, creation: Creation, faults: tuple[Fault, ...]) -> Prediction:
         """Create and charge the prediction."""
-        prediction = super().accept(request, order, faults)
+        prediction = super().accept(request, creation, faults)
         self._latest.appendleft(prediction.task_id)
         return prediction
 
-    async def begin(self, request: Request, order: Order, task: Task, faults: tuple[Fault, ...]) -> Answer:
+    async def respond_to_creation(
+        self, request: Request, creation: Creation, task: Task, faults: tuple[Fault, ...]
+    ) -> HttpResponse:
         """Fetch the picture to edit, follow the prediction for its receiver, and wait for it if that is preferred."""
-        prediction = await self.prepared(request, order, task, faults)
-        if order.hook is not None:
-            self.sandbox.deliveries.start(partial(self._herald.follow, prediction.task_id, order.hook))
-        if order.timing.preference is None:
-            return self.created(self.teller.tell_fresh(prediction), faults)
-        wait_until = prediction.accepted_at + self.sandbox.settings.shortened(order.timing.wait_s)
+        prediction = await self.prepared(request, creation, task, faults)
+        if creation.webhook is not None:
+            self.sandbox.deliveries.start(partial(self._webhook_sender.follow, prediction.task_id, creation.webhook))
+        if creation.timing.preference is None:
+            return self.created(self.serializer.serialize_new(prediction), faults)
+        wait_until = prediction.accepted_at + self.sandbox.settings.shortened(creation.timing.wait_s)
         until = wait_until if prediction.is_held else min(wait_until, prediction.ends_at)
         await hold(request, self.sandbox.settings.clock, until=until)
-        answer = self._waited(cast("Prediction", self.sandbox.tasks.find(task.task_id) or prediction), faults)
-        return replace(answer, headers={**answer.headers, "Preference-Applied": order.timing.preference})
+        response = self._waited(cast("Prediction", self.sandbox.tasks.find(task.task_id) or prediction), faults)
+        return replace(response, headers={**response.headers, "Preference-Applied": creation.timing.preference})
 
-    async def bring(self, request: Request, told: str) -> bytes:
+    async def load_source(self, request: Request, image: str) -> bytes:
         """Return an input picture, an upload among them. Raises SourceError."""
-        home = self._url(request, "files/")
-        if not told.startswith(home):
-            return await super().bring(request, told)
-        stored = self._files.find(told.removeprefix(home), self.sandbox.now())
+        files_url = self._url(request, "files/")
+        if not image.startswith(files_url):
+            return await super().load_source(request, image)
+        stored = self._files.find(image.removeprefix(files_url), self.sandbox.now())
         if stored is None:
             raise SourceError("this file is not here")
         # through the same gate as any other picture
-        return await super().bring(request, base64.b64encode(stored.upload.content).decode())
+        return await super().load_source(request, base64.b64encode(stored.upload.content).decode())
 
-    def book(self, task: Task) -> None:
+    def on_ended(self, task: Task) -> None:
         """Pay back what has not even started; a run that is canceled is billed."""
         if cast("Prediction", task).ending == "aborted":
             self.balance += task.charged
 
-    def _waited(self, prediction: Prediction, faults: tuple[Fault, ...]) -> Answer:
+    def _waited(self, prediction: Prediction, faults: tuple[Fault, ...]) -> HttpResponse:
         """Return the answer of a creating request that has waited."""
         now = self.sandbox.now()
         if not prediction.is_over(now):
-            told = self.teller.tell(prediction, now)
+            body = self.serializer.serialize(prediction, now)
             if self.settings.timed_out_status == "starting":
-                told = self.teller.tell_fresh(prediction)
-            answer = self.created(told, faults)
-            location = led_astray(told, faults)["urls"]["get"]
-            return replace(answer, status=202, headers={**answer.headers, "Location": location})
-        told = self.teller.tell(prediction, prediction.ends_at)
+                body = self.serializer.serialize_new(prediction)
+            response = self.created(body, faults)
+            location = with_foreign_urls(body, faults)["urls"]["get"]
+            return replace(response, status=202, headers={**response.headers, "Location": location})
+        body = self.serializer.serialize(prediction, prediction.ends_at)
         if prediction.has_result and self.settings.sync_status == "processing":
-            told = self.teller.tell_with_output(prediction)
-        return self.created(told, faults)
+            body = self.serializer.serialize_with_output(prediction)
+        return self.created(body, faults)
 
-    def _list(self, request: Request, faults: tuple[Fault, ...]) -> Answer:
+    def _list(self, request: Request, faults: tuple[Fault, ...]) -> HttpResponse:
         self.settle()
-        asked, now = request.query_params, self.sandbox.now()
+        query, now = request.query_params, self.sandbox.now()
         found = [task for name in self._latest if isinstance(task := self.sandbox.tasks.find(name), Prediction)]
         try:
-            page = turn(within(found, asked, self.sandbox.calendar), asked.get("cursor"), self.settings.page_size)
+            page = page_at(
+                created_within(found, query, self.sandbox.calendar), query.get("cursor"), self.settings.page_size
+            )
         except InvalidError as error:
             raise self.invalid(str(error)) from error
-        return json_answer(
+        return json_response(
             {
                 "previous": self._page_url(request, page.previous),
                 "next": self._page_url(request, page.next),
-                "results": [self.distorted(self.teller.tell(prediction, now), faults) for prediction in page.results],
+                "results": [
+                    self.distorted(self.serializer.serialize(prediction, now), faults) for prediction in page.results
+                ],
             }
         )
 
@@ -172,7 +180,7 @@ class Replicate(Account):
             return None
         return f"{self._url(request, 'predictions')}?{urlencode({**request.query_params, 'cursor': cursor})}"
 
-    def _cancel(self, request: Request, faults: tuple[Fault, ...]) -> Answer:
+    def _cancel(self, request: Request, faults: tuple[Fault, ...]) -> HttpResponse:
         self.settle()
         prediction, now = self.sandbox.tasks.find(request.path_params["prediction_id"]), self.sandbox.now()
         if not isinstance(prediction, Prediction) or prediction.service != self.name:
@@ -180,9 +188,9 @@ class Replicate(Account):
         if not prediction.is_over(now):
             prediction = prediction.ended(now, "canceled")
             self.sandbox.tasks.put(prediction)
-        return json_answer(self.distorted(self.teller.tell(prediction, now), faults))
+        return json_response(self.distorted(self.serializer.serialize(prediction, now), faults))
 
-    def _upload(self, request: Request, content: bytes, faults: tuple[Fault, ...]) -> Answer:
+    def _upload(self, request: Request, content: bytes, faults: tuple[Fault, ...]) -> HttpResponse:
         try:
             upload = read_upload(content, request.headers.get("content-type", ""))
         except InvalidError as error:
@@ -197,17 +205,17 @@ class Replicate(Account):
             expires_at=now + self.settings.file_lifetime_s,
         )
         self._files.put(stored)
-        return json_answer(self._told_file(request, stored, faults), 201)
+        return json_response(self._serialize_file(request, stored, faults), 201)
 
-    def _file(self, request: Request, faults: tuple[Fault, ...]) -> Answer:
+    def _file(self, request: Request, faults: tuple[Fault, ...]) -> HttpResponse:
         stored = self._files.find(request.path_params["file_id"], self.sandbox.now())
         if stored is None:
             raise self.unknown()
-        return json_answer(self._told_file(request, stored, faults))
+        return json_response(self._serialize_file(request, stored, faults))
 
-    def _told_file(self, request: Request, stored: StoredFile, faults: tuple[Fault, ...]) -> dict[str, Any]:
+    def _serialize_file(self, request: Request, stored: StoredFile, faults: tuple[Fault, ...]) -> dict[str, Any]:
         url = self._url(request, f"files/{stored.file_id}")
-        return self.distorted(stored.told(url, self.sandbox.calendar), faults)
+        return self.distorted(stored.serialize(url, self.sandbox.calendar), faults)
 
     def _url(self, request: Request, path: str) -> str:
         return f"{origin_of(request)}{PATHS[self.name]}/{path}"

@@ -36,7 +36,7 @@ class StoredFile:
     """By the sandbox's clock, as is its end."""
     expires_at: float
 
-    def told(self, url: str, calendar: Calendar) -> dict[str, Any]:
+    def serialize(self, url: str, calendar: Calendar) -> dict[str, Any]:
         """Return the file object; `url` is where this object is found."""
         content = self.upload.content
         return {
@@ -45,8 +45,8 @@ class StoredFile:
             "size": len(content),
             "checksums": {"sha256": hashlib.sha256(content).hexdigest()},
             "metadata": self.upload.metadata,
-            "created_at": calendar.written(self.created_at),
-            "expires_at": calendar.written(self.expires_at),
+            "created_at": calendar.iso(self.created_at),
+            "expires_at": calendar.iso(self.expires_at),
             "urls": {"get": url},
         }
 
@@ -73,14 +73,14 @@ class Files:
 def read_upload(content: bytes, content_type: str) -> Upload:
     """Read a multipart body. Raises InvalidError."""
     parts = _parts(content, content_type)
-    if strays := parts.keys() - _FIELDS:
-        raise InvalidError(f"Additional property {', '.join(sorted(strays))} is not allowed")
+    if unknown := parts.keys() - _FIELDS:
+        raise InvalidError(f"Additional property {', '.join(sorted(unknown))} is not allowed")
     if "content" not in parts:
         raise InvalidError("content is required, in a body of multipart/form-data")
-    told_type = _payload(parts["type"]).decode(errors="replace") if "type" in parts else None
+    given_type = _payload(parts["type"]).decode(errors="replace") if "type" in parts else None
     return Upload(
         content=_payload(parts["content"]),
-        content_type=told_type or parts["content"].get_content_type(),
+        content_type=given_type or parts["content"].get_content_type(),
         metadata=_metadata(_payload(parts["metadata"])) if "metadata" in parts else {},
     )
 
@@ -101,9 +101,9 @@ def _payload(part: EmailMessage) -> bytes:
 
 def _metadata(content: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(content)
+        metadata = json.loads(content)
     except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict):
+        metadata = None
+    if not isinstance(metadata, dict):
         raise InvalidError("metadata: Must be a JSON object")
-    return told
+    return metadata

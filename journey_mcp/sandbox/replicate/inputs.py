@@ -31,22 +31,24 @@ class ParsedRequest:
     """A URL or a data URI."""
 
 
-def input_faults(told: Mapping[str, Any], model: Model, settings: ReplicateSettings) -> list[str]:
+def input_errors(values: Mapping[str, Any], model: Model, settings: ReplicateSettings) -> list[str]:
     """Return what keeps the model from taking this input; nothing when it is good."""
     # neither service documents its words, so they are those that all checks here share
-    taken = {item.name: item for item in model.inputs if settings.takes_contradicted_inputs or not item.is_contradicted}
-    heard = {name: value for name, value in told.items() if name in taken or model.is_listed_whole}
-    faults = [f"input.{problem.name}: {problem.message}" for problem in problems(heard, taken)]
+    accepted = {
+        item.name: item for item in model.inputs if settings.takes_contradicted_inputs or not item.is_contradicted
+    }
+    known = {name: value for name, value in values.items() if name in accepted or model.is_listed_whole}
+    errors = [f"input.{problem.name}: {problem.message}" for problem in problems(known, accepted)]
     # the shared check takes null for a field that is not there, which no page says
-    nulls = [name for name, item in taken.items() if told.get(name, name) is None and not item.is_required]
-    faults += [f"input.{name}: Input should not be null" for name in nulls]
-    return faults or [*_data_uri_faults(told, model, settings), *_safety_faults(told, model)]
+    nulls = [name for name, item in accepted.items() if values.get(name, name) is None and not item.is_required]
+    errors += [f"input.{name}: Input should not be null" for name in nulls]
+    return errors or [*_data_uri_errors(values, model, settings), *_safety_errors(values, model)]
 
 
-def read_request(told: Mapping[str, Any], model: Model) -> ParsedRequest:
+def read_request(values: Mapping[str, Any], model: Model) -> ParsedRequest:
     """Read an input without faults."""
     # fields that are let pass unread may hold anything
-    filled = {item.name: told.get(item.name, item.default) for item in model.inputs}
+    filled = {item.name: values.get(item.name, item.default) for item in model.inputs}
     # words like match_input_image are no shape
     ratio = read_ratio(str(filled.get("aspect_ratio")))
     return ParsedRequest(
@@ -61,12 +63,12 @@ def read_request(told: Mapping[str, Any], model: Model) -> ParsedRequest:
     )
 
 
-def _data_uri_faults(told: Mapping[str, Any], model: Model, settings: ReplicateSettings) -> Iterator[str]:
+def _data_uri_errors(values: Mapping[str, Any], model: Model, settings: ReplicateSettings) -> Iterator[str]:
     limit = settings.data_uri_limit_bytes
     for name in _image_names(model):
-        if name in told and form_of(told[name]) == "data_uri":
+        if name in values and form_of(values[name]) == "data_uri":
             try:
-                size_bytes = len(decode(told[name]))
+                size_bytes = len(decode(values[name]))
             except SourceError as error:
                 yield f"input.{name}: {error}"
             else:
@@ -75,29 +77,29 @@ def _data_uri_faults(told: Mapping[str, Any], model: Model, settings: ReplicateS
 
 
 def _image_names(model: Model) -> list[str]:
-    return [item.name for item in model.inputs if item.kind == "picture"]
+    return [item.name for item in model.inputs if item.kind == "image"]
 
 
-def _safety_faults(told: Mapping[str, Any], model: Model) -> list[str]:
-    limit = model.safety_limit_with_picture
-    if limit is None or _source(told, model) is None or told.get("safety_tolerance", 0) <= limit:
+def _safety_errors(values: Mapping[str, Any], model: Model) -> list[str]:
+    limit = model.safety_limit_with_image
+    if limit is None or _source(values, model) is None or values.get("safety_tolerance", 0) <= limit:
         return []
     return [f"input.safety_tolerance: With an input image at most {limit} is allowed"]
 
 
-def _source(told: Mapping[str, Any], model: Model) -> str | None:
-    return next((told[name] for name in _image_names(model) if told.get(name)), None)
+def _source(values: Mapping[str, Any], model: Model) -> str | None:
+    return next((values[name] for name in _image_names(model) if values.get(name)), None)
 
 
-def _size(told: Mapping[str, Any]) -> tuple[int, int] | None:
+def _size(values: Mapping[str, Any]) -> tuple[int, int] | None:
     """Return the size in pixels that is asked for, where it counts."""
-    ratio = told.get("aspect_ratio")
-    if "size" in told and ratio == "Not set":
-        width, _, height = told["size"].partition("x")
+    ratio = values.get("aspect_ratio")
+    if "size" in values and ratio == "Not set":
+        width, _, height = values["size"].partition("x")
         return _drawable(int(width), int(height))
     # flux-1.1-pro looks at its sides with aspect_ratio custom only; without a ratio they always count
-    if "width" in told and ratio in (None, "custom"):
-        return _drawable(told["width"] or LONG_SIDE_PX, told["height"] or LONG_SIDE_PX)
+    if "width" in values and ratio in (None, "custom"):
+        return _drawable(values["width"] or LONG_SIDE_PX, values["height"] or LONG_SIDE_PX)
     return None
 
 

@@ -39,7 +39,7 @@ class Model:
     """Whether the page with its parameters is known; if not, it takes fields that are not among them."""
     gives_list: bool = False
     """Whether `output` is an array of URLs, also when there is only one."""
-    safety_limit_with_picture: int | None = None
+    safety_limit_with_image: int | None = None
     """The largest `safety_tolerance` that goes together with an input picture."""
     seconds: tuple[float, float]
     """How long a run takes, from and to."""
@@ -77,7 +77,7 @@ def _switch(name: str, *, default: bool = False) -> Input:
 def _image(name: str, *, is_required: bool = False, is_contradicted: bool = False) -> Input:
     return Input(
         name=name,
-        kind="picture",
+        kind="image",
         forms=("url", "data_uri"),
         is_required=is_required,
         is_contradicted=is_contradicted,
@@ -167,14 +167,14 @@ _OFFICIAL = (
     Model(
         name="black-forest-labs/flux-kontext-pro",
         inputs=_KONTEXT,
-        safety_limit_with_picture=2,
+        safety_limit_with_image=2,
         seconds=(6, 12),
         price=0.04,
     ),
     Model(
         name="black-forest-labs/flux-kontext-max",
         inputs=_KONTEXT,
-        safety_limit_with_picture=2,
+        safety_limit_with_image=2,
         seconds=(8, 16),
         price=0.08,
     ),

@@ -18,11 +18,11 @@ class Page:
     next: str | None
 
 
-def within(predictions: Sequence[Prediction], asked: Mapping[str, str], calendar: Calendar) -> list[Prediction]:
+def created_within(predictions: Sequence[Prediction], query: Mapping[str, str], calendar: Calendar) -> list[Prediction]:
     """Return those made from `created_after` on and before `created_before`. Raises InvalidError."""
     try:
-        after = _moment(asked["created_after"], calendar) if "created_after" in asked else None
-        before = _moment(asked["created_before"], calendar) if "created_before" in asked else None
+        after = _time_of(query["created_after"], calendar) if "created_after" in query else None
+        before = _time_of(query["created_before"], calendar) if "created_before" in query else None
     except ValueError as error:
         raise InvalidError("created_after and created_before are dates in ISO 8601") from error
     return [
@@ -32,11 +32,11 @@ def within(predictions: Sequence[Prediction], asked: Mapping[str, str], calendar
     ]
 
 
-def turn(predictions: Sequence[Prediction], cursor: str | None, size: int) -> Page:
+def page_at(predictions: Sequence[Prediction], cursor: str | None, size: int) -> Page:
     """Return the page that begins at `cursor`, or the first one. Raises InvalidError."""
     names = [prediction.task_id for prediction in predictions]
     if cursor is not None and cursor not in names:
-        raise InvalidError("cursor is none that a page has told")
+        raise InvalidError("cursor is not from a page of this list")
     start = 0 if cursor is None else names.index(cursor)
     end = start + size
     return Page(
@@ -46,7 +46,7 @@ def turn(predictions: Sequence[Prediction], cursor: str | None, size: int) -> Pa
     )
 
 
-def _moment(date: str, calendar: Calendar) -> float:
+def _time_of(date: str, calendar: Calendar) -> float:
     """Return the clock's moment of a date; without a zone it is UTC. Raises ValueError."""
     read = datetime.fromisoformat(date)
     return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp() - calendar.unix(0)

@@ -15,7 +15,7 @@ class Prediction(Task):
     """A task with what these services tell of it besides. Moments are those of the sandbox's clock."""
 
     version: str
-    told: Mapping[str, Any]
+    input_values: Mapping[str, Any]
     """The input as it came."""
     gives_list: bool
     starts_at: float
@@ -41,13 +41,13 @@ class Prediction(Task):
         """Whether its data is gone at `now`."""
         return self.is_over(now) and now >= self.ends_at + self.lifetime_s
 
-    def ended(self, moment: float, ending: Ending) -> "Prediction":
-        """Return it without result, over at `moment`."""
-        return replace(self, ending=ending, failure=ending, is_held=False).ending_at(moment)
+    def ended(self, time: float, ending: Ending) -> "Prediction":
+        """Return it without result, over at `time`."""
+        return replace(self, ending=ending, failure=ending, is_held=False).ending_at(time)
 
-    def ending_at(self, moment: float) -> "Prediction":
+    def ending_at(self, time: float) -> "Prediction":
         """Return it with another end, and its pictures' addresses with theirs."""
-        return replace(self, ends_at=moment, link=Link(expires_at=moment + self.lifetime_s, gone_status=404))
+        return replace(self, ends_at=time, link=Link(expires_at=time + self.lifetime_s, gone_status=404))
 
     def within_deadline(self) -> "Prediction":
         """Return it as its deadline lets it be."""

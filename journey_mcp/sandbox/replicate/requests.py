@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from journey_mcp.sandbox.replicate.inputs import ParsedRequest, input_faults, read_request
+from journey_mcp.sandbox.replicate.inputs import ParsedRequest, input_errors, read_request
 from journey_mcp.sandbox.replicate.models import MODELS, VERSIONS, Model, extra_model
 from journey_mcp.sandbox.replicate.settings import ReplicateSettings
-from journey_mcp.sandbox.replicate.variants import Flavour
+from journey_mcp.sandbox.replicate.variants import Variant
 
 EVENTS = ("start", "logs", "output", "completed")
 """What `webhook_events_filter` may name, in the order in which it happens."""
@@ -24,7 +24,7 @@ _DURATION = re.compile(r"(?=\d)(?:(\d{1,4})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s?)?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hook:
+class Webhook:
     """Where to tell which events."""
 
     url: str
@@ -44,15 +44,15 @@ class Timing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class Creation:
     """An accepted prediction."""
 
     model: Model
-    told: Mapping[str, Any]
+    input_values: Mapping[str, Any]
     """The input as it came."""
     request: ParsedRequest
     timing: Timing
-    hook: Hook | None
+    webhook: Webhook | None
 
 
 class InvalidError(Exception):
@@ -67,7 +67,7 @@ def find_official(name: str, settings: ReplicateSettings) -> Model | None:
     return model if model.version is None else None
 
 
-def find_version(version: Any, flavour: Flavour, settings: ReplicateSettings) -> Model | None:
+def find_version(version: Any, variant: Variant, settings: ReplicateSettings) -> Model | None:
     """Return the model that a body's `version` means: an id, `owner/name:id`, at Replicate also `owner/name`."""
     if not isinstance(version, str):
         return None
@@ -75,37 +75,43 @@ def find_version(version: Any, flavour: Flavour, settings: ReplicateSettings) ->
     model = VERSIONS.get(version_id)
     if model is not None and name in ("", model.name):
         return model
-    return None if flavour.is_gateway else find_official(version, settings)
+    return None if variant.is_gateway else find_official(version, settings)
 
 
-def read_order(
+def read_creation(
     body: Mapping[str, Any],
     headers: Mapping[str, str],
     named: Model | None,
-    flavour: Flavour,
+    variant: Variant,
     settings: ReplicateSettings,
-) -> Order:
+) -> Creation:
     """Read a creating request; where the path names no model, `version` does. Raises InvalidError."""
-    model = named or find_version(body.get("version"), flavour, settings)
+    model = named or find_version(body.get("version"), variant, settings)
     if model is None:
         raise InvalidError("Invalid version or not permitted: version is none that runs here")
-    told = body.get("input")
-    if not isinstance(told, dict):
-        raise InvalidError("input is required" if told is None else "input: Invalid type. Expected: object")
-    faults = input_faults(told, model, settings)
-    if flavour.is_gateway:
+    input_values = body.get("input")
+    if not isinstance(input_values, dict):
+        raise InvalidError("input is required" if input_values is None else "input: Invalid type. Expected: object")
+    errors = input_errors(input_values, model, settings)
+    if variant.is_gateway:
         # KKIAI tells nothing of further fields and headers: they are passed over, webhooks among them
-        hook, timing = None, Timing()
+        webhook, timing = None, Timing()
     else:
-        strays = body.keys() - {*_FIELDS, *(() if named else ("version",))}
-        faults += [f"Additional property {name} is not allowed" for name in sorted(strays)]
-        faults += _hook_faults(body, settings)
-        timing, timing_faults = _read_timing(headers, settings)
-        faults += timing_faults
-        hook = None if faults else _read_hook(body)
-    if faults:
-        raise InvalidError("\n".join(f"- {fault}" for fault in faults))
-    return Order(model=model, told=told, request=read_request(told, model), timing=timing, hook=hook)
+        unknown = body.keys() - {*_FIELDS, *(() if named else ("version",))}
+        errors += [f"Additional property {name} is not allowed" for name in sorted(unknown)]
+        errors += _webhook_errors(body, settings)
+        timing, timing_errors = _read_timing(headers, settings)
+        errors += timing_errors
+        webhook = None if errors else _read_webhook(body)
+    if errors:
+        raise InvalidError("\n".join(f"- {fault}" for fault in errors))
+    return Creation(
+        model=model,
+        input_values=input_values,
+        request=read_request(input_values, model),
+        timing=timing,
+        webhook=webhook,
+    )
 
 
 def accepts_key(header: str | None, settings: ReplicateSettings) -> bool:
@@ -114,19 +120,19 @@ def accepts_key(header: str | None, settings: ReplicateSettings) -> bool:
     return word == "Bearer" and (bool(key) if settings.keys is None else key in settings.keys)
 
 
-def _hook_faults(body: Mapping[str, Any], settings: ReplicateSettings) -> list[str]:
+def _webhook_errors(body: Mapping[str, Any], settings: ReplicateSettings) -> list[str]:
     url, events = body.get("webhook"), body.get("webhook_events_filter", [])
-    faults = []
+    errors = []
     if "webhook" in body and not _is_receiver(url, settings):
-        faults.append("webhook: Must be an HTTPS URL")
+        errors.append("webhook: Must be an HTTPS URL")
     if not isinstance(events, list) or any(event not in EVENTS for event in events):
-        faults.append(f"webhook_events_filter: Must hold some of {', '.join(EVENTS)}")
-    return faults
+        errors.append(f"webhook_events_filter: Must hold some of {', '.join(EVENTS)}")
+    return errors
 
 
-def _read_hook(body: Mapping[str, Any]) -> Hook | None:
+def _read_webhook(body: Mapping[str, Any]) -> Webhook | None:
     events = tuple(body.get("webhook_events_filter", EVENTS))
-    return Hook(url=body["webhook"], events=events) if "webhook" in body else None
+    return Webhook(url=body["webhook"], events=events) if "webhook" in body else None
 
 
 def _is_receiver(url: Any, settings: ReplicateSettings) -> bool:
@@ -149,17 +155,17 @@ def _is_loopback(host: str) -> bool:
 
 def _read_timing(headers: Mapping[str, str], settings: ReplicateSettings) -> tuple[Timing, list[str]]:
     preference, deadline = headers.get("prefer"), headers.get("cancel-after")
-    faults = []
+    errors = []
     wait_s, deadline_s = 0, None
     if preference is not None:
         wait_s = _wait_s(preference) or 0
         if not 0 < wait_s <= settings.longest_wait_s:
-            faults.append(f"Prefer: Must be wait or wait=N with N from 1 to {settings.longest_wait_s}")
+            errors.append(f"Prefer: Must be wait or wait=N with N from 1 to {settings.longest_wait_s}")
     if deadline is not None:
         deadline_s = _duration_s(deadline)
         if deadline_s is None or deadline_s < SHORTEST_DEADLINE_S:
-            faults.append(f"Cancel-After: Must be a duration like 90, 5m or 1h30m, {SHORTEST_DEADLINE_S}s or more")
-    return Timing(preference=preference, wait_s=wait_s, deadline_s=deadline_s), faults
+            errors.append(f"Cancel-After: Must be a duration like 90, 5m or 1h30m, {SHORTEST_DEADLINE_S}s or more")
+    return Timing(preference=preference, wait_s=wait_s, deadline_s=deadline_s), errors
 
 
 def _wait_s(preference: str) -> int | None:

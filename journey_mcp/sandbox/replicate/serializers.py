@@ -6,7 +6,7 @@ from typing import Any
 
 from journey_mcp.sandbox.dates import Calendar
 from journey_mcp.sandbox.replicate.predictions import Prediction, Status
-from journey_mcp.sandbox.replicate.variants import Flavour
+from journey_mcp.sandbox.replicate.variants import Variant
 from journey_mcp.sandbox.services import PATHS
 
 _REAL_API = "https://api.replicate.com/v1"
@@ -15,48 +15,48 @@ _REAL_SITE = "https://replicate.com"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Teller:
+class Serializer:
     """Makes prediction objects in the words of one of the services."""
 
-    flavour: Flavour
+    variant: Variant
     calendar: Calendar
     is_sparse_when_fresh: bool
     """Whether `output` and `urls.web` are missing as long as a prediction is starting."""
 
-    def tell(self, prediction: Prediction, now: float) -> dict[str, Any]:
+    def serialize(self, prediction: Prediction, now: float) -> dict[str, Any]:
         """Return the prediction as of `now`."""
         status, is_removed = prediction.status(now), prediction.is_removed(now)
-        told = {
+        body = {
             "id": prediction.task_id,
             "model": prediction.model,
             "version": prediction.version,
-            "input": {} if is_removed else prediction.told,
+            "input": {} if is_removed else prediction.input_values,
             "logs": "" if is_removed or now < prediction.starts_at else f"Using seed: {prediction.seed}\n",
             "output": None if is_removed or status != "succeeded" else _output(prediction),
             "data_removed": is_removed,
             "error": prediction.failure if status == "failed" else None,
             "status": status,
-            "created_at": self.calendar.written(prediction.accepted_at),
+            "created_at": self.calendar.iso(prediction.accepted_at),
             "urls": self.urls(prediction),
             **self._dates(prediction, status),
         }
         if self.is_sparse_when_fresh and status == "starting":
-            del told["output"], told["urls"]["web"]
-        return told
+            del body["output"], body["urls"]["web"]
+        return body
 
-    def tell_fresh(self, prediction: Prediction) -> dict[str, Any]:
+    def serialize_new(self, prediction: Prediction) -> dict[str, Any]:
         """Return the prediction as it was made, however fast it is: no recorded creation tells more."""
-        return self.tell(replace(prediction, is_held=True, starts_at=math.inf), prediction.accepted_at)
+        return self.serialize(replace(prediction, is_held=True, starts_at=math.inf), prediction.accepted_at)
 
-    def tell_with_output(self, prediction: Prediction) -> dict[str, Any]:
+    def serialize_with_output(self, prediction: Prediction) -> dict[str, Any]:
         """Return the prediction in the moment when its files exist and it is still `processing`."""
-        told = self.tell(replace(prediction, is_held=True), max(prediction.starts_at, prediction.ends_at))
-        return told | {"output": _output(prediction)}
+        body = self.serialize(replace(prediction, is_held=True), max(prediction.starts_at, prediction.ends_at))
+        return body | {"output": _output(prediction)}
 
     def urls(self, prediction: Prediction) -> dict[str, str]:
         """Return where to go on with a prediction."""
         name = prediction.task_id
-        if self.flavour.is_gateway:
+        if self.variant.is_gateway:
             # KKIAI hands on what the service behind it says: who goes there has left KKIAI
             return {
                 "cancel": f"{_REAL_API}/predictions/{name}/cancel",
@@ -64,22 +64,22 @@ class Teller:
                 "stream": f"{_REAL_STREAMS}/{name}",
                 "web": f"{_REAL_SITE}/p/{name}",
             }
-        home = f"{prediction.origin}{PATHS[self.flavour.service]}/predictions/{name}"
+        home = f"{prediction.origin}{PATHS[self.variant.service]}/predictions/{name}"
         return {"cancel": f"{home}/cancel", "get": home, "web": f"{prediction.origin}/replicate/p/{name}"}
 
     def _dates(self, prediction: Prediction, status: Status) -> dict[str, Any]:
         """Return the optional fields, which depend on how far it is."""
-        told: dict[str, Any] = {} if self.flavour.is_gateway else {"source": "api"}
+        body: dict[str, Any] = {} if self.variant.is_gateway else {"source": "api"}
         if prediction.deadline_at is not None:
-            told["deadline"] = self.calendar.written(prediction.deadline_at)
+            body["deadline"] = self.calendar.iso(prediction.deadline_at)
         has_started = prediction.starts_at <= prediction.ends_at
         if status != "starting" and has_started:
-            told["started_at"] = self.calendar.written(prediction.starts_at)
+            body["started_at"] = self.calendar.iso(prediction.starts_at)
         if status not in ("starting", "processing"):
-            told["completed_at"] = self.calendar.written(prediction.ends_at)
+            body["completed_at"] = self.calendar.iso(prediction.ends_at)
             predict_time = prediction.ends_at - prediction.starts_at if has_started else 0.0
-            told["metrics"] = {"predict_time": predict_time, "total_time": prediction.duration_s}
-        return told
+            body["metrics"] = {"predict_time": predict_time, "total_time": prediction.duration_s}
+        return body
 
 
 def _output(prediction: Prediction) -> str | list[str]:

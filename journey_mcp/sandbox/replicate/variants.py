@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from journey_mcp.sandbox.responses import Answer, json_answer
+from journey_mcp.sandbox.responses import HttpResponse, json_response
 
 Service = Literal["kkiai", "replicate"]
 
@@ -25,7 +25,7 @@ _DETAILS: Mapping[int, str] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flavour:
+class Variant:
     """One of the two dialects."""
 
     service: Service
@@ -36,21 +36,21 @@ class Flavour:
     invalid: int
     """The status of a request that makes no sense."""
 
-    def refusal(self, status: int, detail: str) -> Answer:
+    def error_response(self, status: int, detail: str) -> HttpResponse:
         """Return the answer that refuses a request in the words of the service."""
         if self.is_gateway:
             # KKIAI documents no error body at all; this is what most gateways of its kind send
-            return json_answer({"error": {"message": detail}}, status)
-        told: dict[str, str | int] = {"title": _TITLES[status]} if status in _TITLES else {}
+            return json_response({"error": {"message": detail}}, status)
+        body: dict[str, str | int] = {"title": _TITLES[status]} if status in _TITLES else {}
         # recorded 429s hold nothing but the text
-        told |= {"detail": detail} | ({} if status == 429 else {"status": status})  # noqa: PLR2004
-        return replace(json_answer(told, status), media_type="application/problem+json")
+        body |= {"detail": detail} | ({} if status == 429 else {"status": status})  # noqa: PLR2004
+        return replace(json_response(body, status), media_type="application/problem+json")
 
-    def documented(self) -> dict[int, Answer]:
+    def documented(self) -> dict[int, HttpResponse]:
         """Return the answers that always read the same, by their statuses."""
-        return {status: self.refusal(status, detail) for status, detail in _DETAILS.items()}
+        return {status: self.error_response(status, detail) for status, detail in _DETAILS.items()}
 
 
-KKIAI = Flavour(service="kkiai", is_gateway=True, created=200, invalid=400)
+KKIAI = Variant(service="kkiai", is_gateway=True, created=200, invalid=400)
 # 422 for input is not documented either: the schema declares no error answers for predictions
-REPLICATE = Flavour(service="replicate", is_gateway=False, created=201, invalid=422)
+REPLICATE = Variant(service="replicate", is_gateway=False, created=201, invalid=422)

@@ -14,10 +14,10 @@ from typing import Any
 from journey_mcp.sandbox.clock import wait_until
 from journey_mcp.sandbox.faults import Fault, find
 from journey_mcp.sandbox.replicate.predictions import Prediction
-from journey_mcp.sandbox.replicate.requests import EVENTS, Hook
-from journey_mcp.sandbox.replicate.serializers import Teller
+from journey_mcp.sandbox.replicate.requests import EVENTS, Webhook
+from journey_mcp.sandbox.replicate.serializers import Serializer
 from journey_mcp.sandbox.replicate.settings import ReplicateSettings
-from journey_mcp.sandbox.responses import corrupt, json_answer
+from journey_mcp.sandbox.responses import corrupt, json_response
 from journey_mcp.sandbox.state import Sandbox
 from journey_mcp.sandbox.webhooks import Delivery
 
@@ -32,56 +32,56 @@ def sign(secret: str, message_id: str, timestamp: int, content: bytes) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Herald:
+class WebhookSender:
     """Tells receivers how predictions come along."""
 
     sandbox: Sandbox
     settings: ReplicateSettings
-    teller: Teller
+    serializer: Serializer
     distort: Distort
     """Makes of a prediction object what faults leave of it."""
 
-    async def follow(self, task_id: str, hook: Hook) -> None:
+    async def follow(self, task_id: str, webhook: Webhook) -> None:
         """Tell one receiver of one prediction what it wants to hear, until that is over."""
         for event in EVENTS:
-            prediction = await self._reached(task_id, event)
-            told = self._told(prediction, event) if prediction and event in hook.events else None
-            if prediction and told:
-                await self._tell(prediction, event, hook.url, told)
+            prediction = await self._wait_for(task_id, event)
+            body = self._body(prediction, event) if prediction and event in webhook.events else None
+            if prediction and body:
+                await self._send(prediction, event, webhook.url, body)
 
-    async def _reached(self, task_id: str, event: str) -> Prediction | None:
+    async def _wait_for(self, task_id: str, event: str) -> Prediction | None:
         """Return the prediction as soon as it is that far; None when it is forgotten."""
         while isinstance(prediction := self.sandbox.tasks.find(task_id), Prediction):
             now = self.sandbox.now()
             if prediction.is_over(now) or (event in ("start", "logs") and now >= prediction.starts_at):
                 return prediction
             # one that is held, or canceled, is replaced by another form
-            due = [moment for moment in (prediction.starts_at, prediction.ends_at) if moment > now]
+            due = [time for time in (prediction.starts_at, prediction.ends_at) if time > now]
             await self.sandbox.tasks.wait_for_change(min(due, default=math.inf) - now)
         return None
 
-    def _told(self, prediction: Prediction, event: str) -> dict[str, Any] | None:
+    def _body(self, prediction: Prediction, event: str) -> dict[str, Any] | None:
         """Return what an event tells; None when it does not happen."""
         if event == "completed":
-            return self.teller.tell(prediction, prediction.ends_at)
+            return self.serializer.serialize(prediction, prediction.ends_at)
         if event == "output":
-            return self.teller.tell_with_output(prediction) if prediction.has_result else None
+            return self.serializer.serialize_with_output(prediction) if prediction.has_result else None
         if prediction.ends_at < prediction.starts_at:
             return None
-        return self.teller.tell(replace(prediction, is_held=True), prediction.starts_at)
+        return self.serializer.serialize(replace(prediction, is_held=True), prediction.starts_at)
 
-    async def _tell(self, prediction: Prediction, event: str, url: str, told: dict[str, Any]) -> None:
+    async def _send(self, prediction: Prediction, event: str, url: str, body: dict[str, Any]) -> None:
         faults = self.sandbox.faults.take("replicate/webhook")
         if find(faults, "lost"):
             return
-        answer = corrupt(json_answer(self.distort(told, faults)), faults, {})
+        response = corrupt(json_response(self.distort(body, faults)), faults, {})
         delivery = Delivery(
             task_id=prediction.task_id,
             url=url,
-            content=answer.content,
-            headers={"Content-Type": "application/json", **self._signature(answer.content)},
+            content=response.content,
+            headers={"Content-Type": "application/json", **self._signature(response.content)},
         )
-        await wait_until(self.sandbox.settings.clock, self.sandbox.now() + answer.delay_s)
+        await wait_until(self.sandbox.settings.clock, self.sandbox.now() + response.delay_s)
         # by the one source that tells, only the last event is tried again
         policy = self.settings.webhooks
         policy = policy if event == "completed" else replace(policy, retry_gaps_s=())
@@ -90,7 +90,7 @@ class Herald:
 
     def _signature(self, content: bytes) -> dict[str, str]:
         message_id = f"msg_{self.sandbox.new_id()}"
-        timestamp = int(self.teller.calendar.unix(self.sandbox.now()))
+        timestamp = int(self.serializer.calendar.unix(self.sandbox.now()))
         return {
             "webhook-id": message_id,
             "webhook-timestamp": str(timestamp),

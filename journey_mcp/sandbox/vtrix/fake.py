@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from journey_mcp.sandbox.faults import Fault, find
-from journey_mcp.sandbox.inputs import InputImages, UnreadableInput, bring_all
-from journey_mcp.sandbox.responses import Answer, json_answer
+from journey_mcp.sandbox.inputs import InputImages, UnreadableInput, load_inputs
+from journey_mcp.sandbox.responses import HttpResponse, json_response
 from journey_mcp.sandbox.service import Refused, Service, is_json, origin_of, read_object
 from journey_mcp.sandbox.state import Sandbox
 from journey_mcp.sandbox.tasks import Task
@@ -32,7 +32,7 @@ _ERROR_FORMS: Mapping[str, Callable[[str], Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class Creation:
     """An accepted request, its pictures brought."""
 
     parsed: ParsedRequest
@@ -44,7 +44,7 @@ class Order:
         return self.parsed.model.price_usd * self.parsed.count
 
 
-class Vtrix(Service[Order]):
+class Vtrix(Service[Creation]):
     """One account at Vtrix and its tasks."""
 
     # no source shows a body: this one the vendor's own client can read
@@ -68,16 +68,16 @@ class Vtrix(Service[Order]):
             Route("/model/v1/generation/task/{task_id}", self.task, methods=["GET"]),
         ]
 
-    def error(self, status: int, message: str) -> Answer:
+    def error(self, status: int, message: str) -> HttpResponse:
         """Return an error; its form is not documented, this one the vendor's client reads."""
-        return json_answer({"message": message}, status)
+        return json_response({"message": message}, status)
 
-    def unauthorized(self, request: Request) -> Answer | None:
+    def unauthorized(self, request: Request) -> HttpResponse | None:
         """Return what a request without a good key is told."""
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         keys = self._settings.keys
         is_good = scheme == "Bearer" and (bool(key) if keys is None else key in keys)
-        return None if is_good else json_answer(_UNAUTHORIZED, 401)
+        return None if is_good else json_response(_UNAUTHORIZED, 401)
 
     async def generation(self, request: Request) -> Response:
         """Accept a task."""
@@ -86,40 +86,40 @@ class Vtrix(Service[Order]):
     async def task(self, request: Request) -> Response:
         """Tell how a task is."""
         task_id = request.path_params["task_id"]
-        return await self.ask(request, "task", "fetch", lambda _, faults: self._look_up(task_id, faults))
+        return await self.handle(request, "task", "fetch", lambda _, faults: self._look_up(task_id, faults))
 
-    async def read(self, request: Request, content: bytes) -> Order:
+    async def read(self, request: Request, content: bytes) -> Creation:
         """Return what is ordered, if the balance allows it. Raises Refused."""
         body = read_object(content) if is_json(request) else None
         if body is None:
             raise Refused(self.error(400, "a JSON object is required"))
         try:
             parsed = read_request(body, self._settings)
-            images = await bring_all(
-                self.sandbox, parsed.images, parsed.parameters, limit_bytes=parsed.model.pictures_limit_bytes
+            images = await load_inputs(
+                self.sandbox, parsed.images, parsed.parameters, limit_bytes=parsed.model.images_limit_bytes
             )
             check_images(images, parsed.model)
         except ValidationError as error:
             raise Refused(self.error(400, str(error))) from error
         except UnreadableInput as error:
             raise Refused(self.error(400, f"{error.name}: {error.message}")) from error
-        order = Order(parsed=parsed, images=images)
+        creation = Creation(parsed=parsed, images=images)
         self.settle()
         limit = self._settings.tasks_at_once
         if limit is not None and self.sandbox.tasks.running_of(self.name) >= limit:
-            raise Refused(json_answer(_TOO_MANY, 429))
-        if self.balance < order.price_usd:
-            raise Refused(json_answer(_EMPTY, 403))
-        return order
+            raise Refused(json_response(_TOO_MANY, 429))
+        if self.balance < creation.price_usd:
+            raise Refused(json_response(_EMPTY, 403))
+        return creation
 
-    def accept(self, request: Request, order: Order, faults: tuple[Fault, ...]) -> Task:
+    def accept(self, request: Request, creation: Creation, faults: tuple[Fault, ...]) -> Task:
         """Create and charge the task."""
-        sandbox, parsed = self.sandbox, order.parsed
+        sandbox, parsed = self.sandbox, creation.parsed
         failure = find(faults, "fail_task")
         is_blocked = sandbox.settings.blocked_word in parsed.prompt
-        now, seed = sandbox.now(), parsed.told.get("seed")
+        now, seed = sandbox.now(), parsed.params.get("seed")
         # -1 asks for any seed, as none does
-        seed = seed if isinstance(seed, int) and seed >= 0 else sandbox.dice.getrandbits(32)
+        seed = seed if isinstance(seed, int) and seed >= 0 else sandbox.rng.getrandbits(32)
         task = Task(
             task_id=sandbox.new_id(),
             service=self.name,
@@ -127,45 +127,51 @@ class Vtrix(Service[Order]):
             model=parsed.model.model_id,
             origin=origin_of(request),
             accepted_at=now,
-            ends_at=now + sandbox.settings.shortened(sandbox.dice.uniform(*parsed.model.seconds)),
-            charged=float(order.price_usd),
+            ends_at=now + sandbox.settings.shortened(sandbox.rng.uniform(*parsed.model.seconds)),
+            charged=float(creation.price_usd),
             seed=seed,
-            images=parsed.recipes(order.images, seed),
-            failure=(failure and failure.error) or (_BLOCKED if is_blocked else None) or order.images.failure,
+            images=parsed.render_specs(creation.images, seed),
+            failure=(failure and failure.error) or (_BLOCKED if is_blocked else None) or creation.images.failure,
             is_held=find(faults, "hang") is not None,
-            kept_bytes=order.images.size_bytes,
+            kept_bytes=creation.images.size_bytes,
         )
         self.balance -= task.charged
         sandbox.tasks.put(task)
         return task
 
-    async def begin(self, request: Request, order: Order, task: Task, faults: tuple[Fault, ...]) -> Answer:  # noqa: ARG002
+    async def respond_to_creation(
+        self,
+        request: Request,  # noqa: ARG002 - as every service takes it
+        creation: Creation,  # noqa: ARG002 - the same
+        task: Task,
+        faults: tuple[Fault, ...],
+    ) -> HttpResponse:
         """Answer with the id and a first status; results come only from asking."""
-        told = {**self._head(task), "status": self._settings.waiting_words[0], **self._time(task)}
-        return json_answer(self.distorted(told, faults))
+        body = {**self._head(task), "status": self._settings.waiting_words[0], **self._time(task)}
+        return json_response(self.distorted(body, faults))
 
-    def book(self, task: Task) -> None:
+    def on_ended(self, task: Task) -> None:
         """Give the price of a failed task back, if so chosen."""
         if task.failure is not None and self._settings.refunds_failed_tasks:
             self.balance += task.charged
 
-    def _look_up(self, task_id: str, faults: tuple[Fault, ...]) -> Answer:
+    def _look_up(self, task_id: str, faults: tuple[Fault, ...]) -> HttpResponse:
         found = self.find(task_id, faults)
         if found is None:
             return self.error(404, "task not found")
-        return json_answer(self.distorted(self._told(*found), faults))
+        return json_response(self.distorted(self._serialize(*found), faults))
 
-    def _told(self, task: Task, now: float) -> dict[str, Any]:
+    def _serialize(self, task: Task, now: float) -> dict[str, Any]:
         """Return the task object as of `now`."""
-        told = self._head(task)
+        body = self._head(task)
         if not task.is_over(now):
             progress, words = task.progress(now), self._settings.waiting_words
             word = words[min(int(progress * len(words)), len(words) - 1)]
-            return told | {"status": word, **self._time(task), "progress": round(min(progress, 0.99), 2)}
+            return body | {"status": word, **self._time(task), "progress": round(min(progress, 0.99), 2)}
         if task.failure is not None:
             error = _ERROR_FORMS[self._settings.error_form](task.failure)
-            return told | {"status": "failed", **self._time(task, is_over=True), "error": error}
-        return told | {
+            return body | {"status": "failed", **self._time(task, is_over=True), "error": error}
+        return body | {
             "status": "completed",
             **self._time(task, is_over=True),
             "output": [{"content": [{"type": "image", "url": url} for url in task.image_urls_of]}],
@@ -180,5 +186,5 @@ class Vtrix(Service[Order]):
         calendar = self.sandbox.calendar
         if self._settings.created_at == "unix":
             return {"created_at": int(calendar.unix(task.accepted_at))}
-        created = {"created_at": calendar.written(task.accepted_at)}
-        return created | ({"completed_at": calendar.written(task.ends_at)} if is_over else {})
+        created = {"created_at": calendar.iso(task.accepted_at)}
+        return created | ({"completed_at": calendar.iso(task.ends_at)} if is_over else {})

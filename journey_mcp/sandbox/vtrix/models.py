@@ -43,7 +43,7 @@ class Model:
     """When a request says nothing of it, or of one side."""
     pixels: tuple[int, int] = (1, 16_777_216)
     """Fewest and most of a result, where width and height are told."""
-    pictures_limit_bytes: int | None = None
+    images_limit_bytes: int | None = None
     """Of each picture that comes with a request; None where no source states a limit."""
     shortest_side_px: int = 1
     """Of each such picture."""
@@ -66,20 +66,20 @@ _KIRIN_RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9")
 _COUNT: Parameters = {"n": Parameter(kind="integer", minimum=1, maximum=9)}
 # What is posted to callback_url, and signed how, is not documented: it is taken, and nothing is posted.
 _CALLBACK: Parameters = {"callback_url": Parameter(kind="text"), "external_task_id": Parameter(kind="text")}
-_KIRIN_PICTURES = Parameter(kind="picture objects", most=10)
+_KIRIN_IMAGES = Parameter(kind="image objects", most=10)
 _DREAM: Parameters = {
     **PROMPT,
-    "image": Parameter(kind="picture or pictures", most=14, forms=("url", "data_uri")),
+    "image": Parameter(kind="image or images", most=14, forms=("url", "data_uri")),
     **anything("n", "seed", "response_format", "sequential_image_generation_options"),
     **anything("sequential_image_generation", "optimize_prompt_options", "tools"),
 }
-_EDIT_URLS = Parameter(kind="pictures", is_required=True, fewest=1, forms=("url",))
+_EDIT_URLS = Parameter(kind="images", is_required=True, fewest=1, forms=("url",))
 _GPT: Parameters = {**PROMPT, **anything("n", "size", "quality")}
-_GPT_EDIT: Parameters = {**_GPT, "image": Parameter(kind="picture", is_required=True), "mask": ANY}
+_GPT_EDIT: Parameters = {**_GPT, "image": Parameter(kind="image", is_required=True), "mask": ANY}
 _MESSAGES: Parameters = {"input": Parameter(is_required=True), "parameters": ANY}
 _BANANA: Parameters = {
     **PROMPT,
-    "image_urls": Parameter(kind="pictures", most=14),
+    "image_urls": Parameter(kind="images", most=14),
     "resolution": Parameter(kind="text"),
     "aspect_ratio": Parameter(kind="ratio"),
     "watermark": Parameter(kind="flag"),
@@ -96,7 +96,7 @@ _FLUX = (
         model_id="flux_kontext_pro",
         price_usd=Decimal("0.04"),
         parameters={**_KONTEXT, **safety(0)},
-        pictures_limit_bytes=20 * MEGABYTE,
+        images_limit_bytes=20 * MEGABYTE,
     ),
     Model(
         model_id="flux_kontext_max",
@@ -127,7 +127,7 @@ _FLUX = (
         price_usd=Decimal("0.04"),
         parameters={
             **PROMPT,
-            "image_prompt": Parameter(kind="picture", forms=("base64", "data_uri")),
+            "image_prompt": Parameter(kind="image", forms=("base64", "data_uri")),
             **sides(256, 1440, 32),
             **UPSAMPLING,
             **SEED,
@@ -142,7 +142,7 @@ _VTRIX = (
         price_usd=Decimal("0.03"),
         parameters={
             **PROMPT,
-            "image": Parameter(kind="picture"),
+            "image": Parameter(kind="image"),
             **size("1K", "2K", "4K"),
             "mode": Parameter(kind="text"),
             "response_format": Parameter(kind="text"),
@@ -155,7 +155,7 @@ _VTRIX = (
         price_usd=Decimal("0.05"),
         parameters={
             **PROMPT,
-            "image": Parameter(kind="pictures", is_required=True, fewest=2, most=14),
+            "image": Parameter(kind="images", is_required=True, fewest=2, most=14),
             **size("1K", "2K", "4K"),
             "watermark": Parameter(kind="flag"),
             "response_format": choice("url", "b64_json"),
@@ -167,7 +167,7 @@ _VTRIX = (
         price_usd=Decimal("0.03"),
         parameters={
             "template_id": Parameter(kind="text", is_required=True),
-            "image_input1": Parameter(kind="picture", is_required=True, forms=("url",)),
+            "image_input1": Parameter(kind="image", is_required=True, forms=("url",)),
             **sides(512, 2048),
         },
         size=(1328, 1328),
@@ -181,7 +181,7 @@ _VTRIX = (
             "logo_text_content": Parameter(kind="text"),
             "image_urls": _EDIT_URLS,
         },
-        pictures_limit_bytes=5 * MEGABYTE,
+        images_limit_bytes=5 * MEGABYTE,
         shortest_side_px=600,
     ),
     Model(
@@ -216,7 +216,7 @@ _SPARK = (
         price_usd=Decimal("0.03"),
         parameters={**_DREAM, **size("1K", "2K", "4K")},
         pixels=(921_600, 16_777_216),
-        pictures_limit_bytes=10 * MEGABYTE,
+        images_limit_bytes=10 * MEGABYTE,
         shortest_side_px=15,
         longest_shape=16,
     ),
@@ -225,7 +225,7 @@ _SPARK = (
         price_usd=Decimal("0.04"),
         parameters={**_DREAM, **size("2K", "4K")},
         pixels=(3_686_400, 16_777_216),
-        pictures_limit_bytes=10 * MEGABYTE,
+        images_limit_bytes=10 * MEGABYTE,
         shortest_side_px=15,
         longest_shape=16,
     ),
@@ -234,7 +234,7 @@ _SPARK = (
         price_usd=Decimal("0.04"),
         # the values are cut off in the stored text
         parameters={**_DREAM, **size("1K", "2K", "3K", "4K")},
-        pictures_limit_bytes=10 * MEGABYTE,
+        images_limit_bytes=10 * MEGABYTE,
         shortest_side_px=15,
         longest_shape=16,
     ),
@@ -243,13 +243,13 @@ _SPARK = (
         price_usd=Decimal("0.04"),
         parameters={
             **PROMPT,
-            "image_urls": Parameter(kind="pictures", most=5, forms=("url",)),
-            "binary_data_base64": Parameter(kind="pictures", most=5, forms=("base64",)),
+            "image_urls": Parameter(kind="images", most=5, forms=("url",)),
+            "binary_data_base64": Parameter(kind="images", most=5, forms=("base64",)),
             "ref_type_list": ANY,
             "guidance_scale1": Parameter(kind="number", minimum=1, maximum=7),
             "guidance_scale2": Parameter(kind="number"),
         },
-        pictures_limit_bytes=4_700_000,
+        images_limit_bytes=4_700_000,
         one_of=("image_urls", "binary_data_base64"),
     ),
 )
@@ -260,12 +260,12 @@ _KIRIN = (
         parameters={
             **short_prompt(2500),
             "negative_prompt": Parameter(kind="text", longest=2500),
-            "image": Parameter(kind="picture", forms=("url", "base64")),
+            "image": Parameter(kind="image", forms=("url", "base64")),
             **_COUNT,
             "aspect_ratio": choice(*_KIRIN_RATIOS),
             **_CALLBACK,
         },
-        pictures_limit_bytes=10 * MEGABYTE,
+        images_limit_bytes=10 * MEGABYTE,
         shortest_side_px=300,
         longest_shape=2.5,
     ),
@@ -274,14 +274,14 @@ _KIRIN = (
         price_usd=Decimal("0.04"),
         parameters={
             **short_prompt(2500),
-            "image_list": _KIRIN_PICTURES,
+            "image_list": _KIRIN_IMAGES,
             "resolution": choice("1k", "2k"),
             **_COUNT,
             "aspect_ratio": choice(*_KIRIN_RATIOS, "auto"),
             **anything("watermark_info", "element_list"),
             **_CALLBACK,
         },
-        pictures_limit_bytes=10 * MEGABYTE,
+        images_limit_bytes=10 * MEGABYTE,
         shortest_side_px=300,
         longest_shape=2.5,
     ),
@@ -290,7 +290,7 @@ _KIRIN = (
         price_usd=Decimal("0.05"),
         parameters={
             **short_prompt(2500),
-            "image_list": _KIRIN_PICTURES,
+            "image_list": _KIRIN_IMAGES,
             "resolution": choice("1k", "2k", "4k"),
             "result_type": choice("single", "series"),
             **_COUNT,
@@ -298,7 +298,7 @@ _KIRIN = (
             "aspect_ratio": choice(*_KIRIN_RATIOS, "auto"),
             **anything("element_list"),
         },
-        pictures_limit_bytes=10 * MEGABYTE,
+        images_limit_bytes=10 * MEGABYTE,
         shortest_side_px=300,
         longest_shape=2.5,
     ),
@@ -307,7 +307,7 @@ _KIRIN = (
         price_usd=Decimal("0.04"),
         parameters={
             **PROMPT,
-            "image": Parameter(kind="picture"),
+            "image": Parameter(kind="image"),
             **anything("negative_prompt", "image_reference", "image_fidelity", "human_fidelity"),
             **anything("element_list", "watermark_info"),
         },
@@ -319,14 +319,14 @@ _OTHERS = (
         price_usd=Decimal("0.04"),
         parameters={
             **short_prompt(2000),
-            "images": Parameter(kind="pictures", most=7, forms=("url", "data_uri")),
+            "images": Parameter(kind="images", most=7, forms=("url", "data_uri")),
             "resolution": choice("1080p", "2K", "4K"),
             "aspect_ratio": choice("auto", "16:9", "9:16", "1:1", "3:4", "4:3", "21:9", "2:3", "3:2"),
             **SEED,
             "payload": Parameter(kind="text", longest=1_048_576),
             "callback_url": Parameter(kind="text"),
         },
-        pictures_limit_bytes=50 * MEGABYTE,
+        images_limit_bytes=50 * MEGABYTE,
         shortest_side_px=128,
         longest_shape=4,
     ),

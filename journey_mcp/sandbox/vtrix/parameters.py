@@ -26,7 +26,7 @@ def input_images(count: int) -> Parameters:
     They are base64 or URL; whether a data prefix is wanted is not documented, so both are taken.
     """
     names = ("input_image", *(f"input_image_{number}" for number in range(2, count + 1)))
-    return {name: Parameter(kind="picture") for name in names}
+    return {name: Parameter(kind="image") for name in names}
 
 
 def safety(minimum: int) -> Parameters:

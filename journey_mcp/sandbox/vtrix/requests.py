@@ -30,57 +30,57 @@ class ParsedRequest:
     """The good parameters of a request, before its pictures are here."""
 
     model: Model
-    told: Mapping[str, Any]
+    params: Mapping[str, Any]
     """Without what is null."""
 
     @property
     def parameters(self) -> Mapping[str, Parameter]:
         """What the model takes; pictures that stand in messages count as one more parameter."""
-        return {**self.model.parameters, "messages": Parameter(kind="pictures", most=99)}
+        return {**self.model.parameters, "messages": Parameter(kind="images", most=99)}
 
     @property
     def images(self) -> Mapping[str, Any]:
         """Where pictures may stand."""
         return {
-            **self.told,
+            **self.params,
             "messages": [part["image"] for part in self._parts() if isinstance(part.get("image"), str)],
         }
 
     @property
     def prompt(self) -> str:
         """What is to be seen."""
-        texts = (self.told.get("prompt"), self.told.get("text"), *(part.get("text") for part in self._parts()))
+        texts = (self.params.get("prompt"), self.params.get("text"), *(part.get("text") for part in self._parts()))
         return next((text for text in texts if isinstance(text, str)), "")
 
     @property
     def count(self) -> int:
         """How many pictures are wanted."""
-        if self.told.get("result_type") == "series":
-            return int(self.told.get("series_amount") or 4)
-        count = self.told.get("n")
+        if self.params.get("result_type") == "series":
+            return int(self.params.get("series_amount") or 4)
+        count = self.params.get("n")
         return count if isinstance(count, int) and 0 < count < 10 else 1  # noqa: PLR2004 - where no range is stated
 
     @property
     def image_format(self) -> Format:
         """How the results are encoded."""
-        return "png" if self.told.get("output_format") == "png" else "jpg"
+        return "png" if self.params.get("output_format") == "png" else "jpg"
 
     @property
     def size(self) -> tuple[int, int] | None:
         """The wanted width and height; None when the request does not say."""
-        width, height = self.told.get("width"), self.told.get("height")
+        width, height = self.params.get("width"), self.params.get("height")
         if width or height:
             return width or self.model.size[0], height or self.model.size[1]
-        match = _SIZE.fullmatch(str(self.told.get("size")))
+        match = _SIZE.fullmatch(str(self.params.get("size")))
         return (int(match[1]), int(match[2])) if match else None
 
     @property
     def ratio(self) -> Ratio | None:
         """The wanted shape; None when the request does not say."""
-        switch = _RATIO_SWITCH.search(self.prompt) if "text" in self.told else None
-        return read_ratio(switch[1] if switch else str(self.told.get("aspect_ratio")))
+        switch = _RATIO_SWITCH.search(self.prompt) if "text" in self.params else None
+        return read_ratio(switch[1] if switch else str(self.params.get("aspect_ratio")))
 
-    def recipes(self, images: InputImages, seed: int) -> dict[str, RenderSpec]:
+    def render_specs(self, images: InputImages, seed: int) -> dict[str, RenderSpec]:
         """Return the results by file name. The first picture is the canvas, the others guide."""
         sources = images.all_but("mask")
         render_spec: Scene | Edit
@@ -107,14 +107,14 @@ class ParsedRequest:
         return {f"{index}.{ending}": replace(render_spec, variant=index) for index in range(self.count)}
 
     def _usual_size(self) -> tuple[int, int]:
-        name = str(self.told.get("resolution") or self.told.get("size")).upper()
+        name = str(self.params.get("resolution") or self.params.get("size")).upper()
         long_side_px = LONG_SIDES_PX.get(name, max(self.model.size))
         return fit(self.ratio or self.model.size, long_side_px)
 
     def _parts(self) -> Iterator[Mapping[str, Any]]:
         """The pieces of messages, for the models that take these."""
-        told = self.told.get("input")
-        messages = told.get("messages") if isinstance(told, dict) else None
+        value = self.params.get("input")
+        messages = value.get("messages") if isinstance(value, dict) else None
         for message in messages if isinstance(messages, list) else ():
             content = message.get("content") if isinstance(message, dict) else None
             yield from (part for part in content if isinstance(part, dict)) if isinstance(content, list) else ()
@@ -123,17 +123,17 @@ class ParsedRequest:
 def read_request(body: Mapping[str, Any], settings: VtrixSettings) -> ParsedRequest:
     """Read a body of the generation endpoint. Raises ValidationError with the first thing that is wrong."""
     model = _model(body.get("model"), settings)
-    told = _params(body, settings)
+    params = _params(body, settings)
     parameters = model.parameters
     if model.model_id in _SAFETY_CONTRADICTED:
         tolerance = replace(parameters["safety_tolerance"], minimum=settings.safety_minimum)
         parameters = {**parameters, "safety_tolerance": tolerance}
-    known = {name: value for name, value in told.items() if name in parameters or not model.takes_anything}
+    known = {name: value for name, value in params.items() if name in parameters or not model.takes_anything}
     for problem in problems(known, parameters):
         raise ValidationError(f"{problem.name}: {problem.message}")
-    if model.one_of and not any(told.get(name) for name in model.one_of):
+    if model.one_of and not any(params.get(name) for name in model.one_of):
         raise ValidationError(f"{' or '.join(model.one_of)}: Field required")
-    request = ParsedRequest(model=model, told={name: value for name, value in told.items() if value is not None})
+    request = ParsedRequest(model=model, params={name: value for name, value in params.items() if value is not None})
     fewest, most = model.pixels
     if request.size and not fewest <= request.size[0] * request.size[1] <= most:
         raise ValidationError(f"size: a picture has {fewest} to {most} pixels")
@@ -166,10 +166,10 @@ def _params(body: Mapping[str, Any], settings: VtrixSettings) -> Mapping[str, An
         return beside
     if beside:
         raise ValidationError(f"{next(iter(beside))}: parameters stand in input[0].params")
-    told = body.get("input")
-    if not isinstance(told, list) or len(told) != 1 or not isinstance(told[0], dict):
+    items = body.get("input")
+    if not isinstance(items, list) or len(items) != 1 or not isinstance(items[0], dict):
         raise ValidationError("input: a list with one object is required")
-    params = told[0].get("params")
-    if not isinstance(params, dict) or len(told[0]) != 1:
+    params = items[0].get("params")
+    if not isinstance(params, dict) or len(items[0]) != 1:
         raise ValidationError("input[0]: an object with params alone is required")
     return params
