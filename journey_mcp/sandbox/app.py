@@ -3,7 +3,7 @@
 Outside of the imitated services there are
 
     GET    /pictures/{task_id}/{name}   a result
-    GET    /sandbox/ledger              what was asked and delivered
+    GET    /sandbox/requests            the request log; also under its older path /sandbox/ledger
     GET    /sandbox/faults              the faults in force
     POST   /sandbox/faults              a JSON list of objects, or of texts as in Fault.parse, replaces them
     DELETE /sandbox/faults              nothing goes wrong any more
@@ -71,6 +71,7 @@ def build(settings: Settings) -> Starlette:
         routes=[
             *(route for service in services.values() for route in service.routes()),
             Route("/pictures/{task_id}/{name}", control.image),
+            Route("/sandbox/requests", control.request_log),
             Route("/sandbox/ledger", control.request_log),
             Route("/sandbox/faults", control.show_faults, methods=["GET"]),
             Route("/sandbox/faults", control.replace_faults, methods=["POST"]),
@@ -109,8 +110,8 @@ class _Control:
 
     async def image(self, request: Request) -> Response:
         task = self._sandbox.tasks.find(request.path_params["task_id"])
-        is_keyed = self._log_misplaced_keys(request, "picture")
-        on = f"{task.service}/picture" if task else "picture"
+        is_keyed = self._log_misplaced_keys(request, "image")
+        on = f"{task.service}/image" if task else "image"
         faults = self._sandbox.receive("pictures", on, is_keyed=is_keyed)
         response = early_response(faults, {}) or await self._render(request, task)
         corrupted = corrupt(response, faults, {})

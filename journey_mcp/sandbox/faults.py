@@ -8,7 +8,7 @@ from typing import Any
 from journey_mcp.sandbox.services import PATHS
 
 _JSON_ANSWERS = ("submit", "fetch", "fetch_many", "account", "cancel", "upload")
-_ANSWERS = (*_JSON_ANSWERS, "picture")
+_ANSWERS = (*_JSON_ANSWERS, "image")
 _BODIES = (*_JSON_ANSWERS, "webhook")
 _TASKS = ("submit", "fetch", "fetch_many", "cancel", "webhook")
 
@@ -30,7 +30,7 @@ KINDS: Mapping[str, Kind] = {
     # before anything is created
     "status": Kind(on=_ANSWERS, value="status"),
     "reset": Kind(on=_ANSWERS),
-    "dead_picture": Kind(on=("picture",)),
+    "dead_image": Kind(on=("image",)),
     # the work is done, the answer goes wrong
     "delay": Kind(on=ENDPOINTS, value="delay_s"),
     "status_after": Kind(on=_ANSWERS, value="status"),
@@ -54,6 +54,10 @@ KINDS: Mapping[str, Kind] = {
     "duplicate": Kind(on=("webhook",)),
     "lost": Kind(on=("webhook",)),
 }
+
+
+_ALIASES = {"picture": "image", "dead_picture": "dead_image"}
+"""The names that endpoints and kinds had before, which are still accepted."""
 
 
 def _is_text(value: object) -> bool:
@@ -118,6 +122,9 @@ class Fault:
     """foreign_url: scheme, host and port in place of the sandbox's own, in the URL that tells where to ask."""
 
     def __post_init__(self) -> None:
+        service, slash, endpoint = self.on.rpartition("/")
+        object.__setattr__(self, "on", f"{service}{slash}{_ALIASES.get(endpoint, endpoint)}")
+        object.__setattr__(self, "kind", _ALIASES.get(self.kind, self.kind))
         if self.endpoint not in ENDPOINTS or (self.service is not None and self.service not in PATHS):
             raise ValueError(
                 f"A fault strikes on one of {', '.join(ENDPOINTS)}, alone or after one of "
@@ -197,6 +204,7 @@ _EXAMPLES = {
 
 
 def _value_field(kind: str) -> str:
+    kind = _ALIASES.get(kind, kind)
     if kind not in KINDS:
         raise ValueError(_unknown_kind(kind))
     name = KINDS[kind].value

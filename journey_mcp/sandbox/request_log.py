@@ -155,10 +155,12 @@ class RequestLog:
 
     def as_json(self) -> dict[str, Any]:
         """Tell all of it, long texts (pictures in base64) by their beginnings."""
+        misplaced_keys = [asdict(misplaced_key) for misplaced_key in self._misplaced_keys]
         return {
             "requests": self.requests,
             "keyed": self.keyed,
-            "strays": [asdict(misplaced_key) for misplaced_key in self._misplaced_keys],
+            "misplaced_keys": misplaced_keys,
+            "strays": misplaced_keys,
             "submissions": [
                 {
                     **asdict(replace(entry, request=_abridged(entry.request))),

@@ -44,7 +44,7 @@ def early_response(faults: Iterable[Fault], documented: Mapping[int, Any]) -> Ht
             return _status_response(fault, documented)
         if fault.kind == "reset":
             return HttpResponse(content=b"", delivery="none")
-        if fault.kind == "dead_picture":
+        if fault.kind == "dead_image":
             return json_response({}, 404)
     return None
 

@@ -78,7 +78,7 @@ async def echoed_secrets(ground: Ground) -> Outcome:
             stored = _stored(folder)
         is_stored = any(secret.lower() in stored for secret in (key, password))
         outcome.attempt(held=not is_stored, what=f"{service}: the database has a secret")
-        misplaced_keys = [stray for stray in meddler.request_log.misplaced_keys if stray.reason == "picture"]
+        misplaced_keys = [stray for stray in meddler.request_log.misplaced_keys if stray.reason == "image"]
         outcome.attempt(held=not misplaced_keys, what=f"{service}: the key went to {misplaced_keys}")
         for headers in meddler.headers:
             held = any(key in value for value in headers.values())

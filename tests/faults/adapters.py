@@ -146,7 +146,7 @@ class Recorder:
                 return Recording(script=replace(script, refusal=error.code, has_images=False))
             accepted = submissions[-1].decision
             polls = await self._poll(accepted, 1 if is_steady else _POLLS)
-            notices = await self._copy(polls[-1]) if place == "picture" else ()
+            notices = await self._copy(polls[-1]) if place == "image" else ()
         after = polls[-1:] if polls and _is_final(polls[-1]) else await self._poll(accepted, 1)
         if is_steady and case.stage == "poll, twice":
             polls = [*polls, *polls, *after]

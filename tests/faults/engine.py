@@ -140,7 +140,7 @@ class _Upstream:
 
     async def image(self, _request: Request) -> Response:
         """Answer the download of an image."""
-        await self._answer("picture")
+        await self._answer("image")
         return Response(_png()) if self._script.has_images else Response(status_code=404)
 
     async def _answer(self, place: str) -> None:

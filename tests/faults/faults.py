@@ -161,7 +161,7 @@ _FETCHES = (
     _struck("429", {"kind": "status", "status": 429}),
     _struck("429 with `Retry-After`", {"kind": "status", "status": 429, "headers": {"Retry-After": "1"}}),
     *_STATUSES,
-    _struck("the address is dead (404)", {"kind": "dead_picture"}),
+    _struck("the address is dead (404)", {"kind": "dead_image"}),
     _struck("body cut off", {"kind": "cut_body"}),
     _struck("an HTML page", {"kind": "wrong_type"}),
     _struck("10 MB of text", {"kind": "status", "status": 200, "body": "x" * 10_000_000}),

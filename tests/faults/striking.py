@@ -15,9 +15,9 @@ _PLACES: dict[str, tuple[str, int | None]] = {
     "submit": ("submit", 1),
     "poll": ("fetch", None),
     "poll, twice": ("fetch", 2),
-    "copy": ("picture", None),
-    "copy, once": ("picture", 1),
-    "source": ("picture", 1),
+    "copy": ("image", None),
+    "copy, once": ("image", 1),
+    "source": ("image", 1),
 }
 """Where the faults of a stage strike, and how often unless they say so."""
 _MOMENT_S = 0.2

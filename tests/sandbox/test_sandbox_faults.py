@@ -55,7 +55,7 @@ async def test_a_status_comes_with_the_chosen_body_and_headers() -> None:
         assert (response.headers["retry-after"], response.headers["content-type"]) == ("2", "text/plain; charset=utf-8")
 
 
-@pytest.mark.parametrize("on", ["fetch", "fetch_many", "account", "picture"])
+@pytest.mark.parametrize("on", ["fetch", "fetch_many", "account", "image"])
 async def test_every_endpoint_can_refuse(on: str) -> None:
     async with upstream(failing(f"{on}:status=503,body={{}}")) as up:
         task_id = await up.made()
@@ -63,7 +63,7 @@ async def test_every_endpoint_can_refuse(on: str) -> None:
             "fetch": lambda: up.client.post("/fetch", json={"task_id": task_id}),
             "fetch_many": lambda: up.client.post("/fetch-many", json={"task_ids": [task_id] * 2}),
             "account": lambda: up.client.get("/account"),
-            "picture": lambda: up.image(f"{up.running.origin}/pictures/{task_id}/0_0.png"),
+            "image": lambda: up.image(f"{up.running.origin}/pictures/{task_id}/0_0.png"),
         }
         assert [(await requests[on]()).status_code for _ in range(2)] == [503, 200]
 
@@ -107,7 +107,7 @@ async def _read_into(received: bytearray, response: Response) -> None:
 
 
 async def test_a_picture_can_be_cut_too() -> None:
-    async with upstream(failing("picture:cut_body")) as up:
+    async with upstream(failing("image:cut_body")) as up:
         url = (await up.fetch(await up.made()))["image_urls"][0]
         with pytest.raises(RemoteProtocolError):
             await up.image(url)
@@ -169,7 +169,7 @@ async def test_a_client_without_patience_has_its_task_created() -> None:
 
 
 async def test_pictures_can_be_slow() -> None:
-    async with upstream(failing("picture:delay=0.01")) as up:
+    async with upstream(failing("image:delay=0.01")) as up:
         url = (await up.fetch(await up.made()))["image_urls"][0]
         assert (await up.image(url)).status_code == 200
 
@@ -240,7 +240,7 @@ async def test_hang_lets_the_task_run_for_ever() -> None:
 
 
 async def test_dead_picture_is_not_there() -> None:
-    async with upstream(failing("picture:dead_picture,times=always")) as up:
+    async with upstream(failing("image:dead_image,times=always")) as up:
         url = (await up.fetch(await up.made()))["original_image_url"]
         assert [(await up.image(url)).status_code for _ in range(3)] == [404] * 3
 
@@ -306,6 +306,8 @@ async def test_nonsense_over_http_changes_no_fault(content: bytes, message: str)
             "bfl/submit:foreign_url=http://localhost:1",
             Fault(on="bfl/submit", kind="foreign_url", origin="http://localhost:1"),
         ),
+        ("picture:dead_picture", Fault(on="image", kind="dead_image")),
+        ("bfl/picture:delay=1", Fault(on="bfl/image", kind="delay", delay_s=1)),
         ("fetch:percentage=0", Fault(on="fetch", kind="percentage", percentage=0)),
     ],
 )
@@ -318,7 +320,7 @@ def test_a_fault_is_read_from_text(text: str, fault: Fault) -> None:
     ("text", "message"),
     [
         ("status=429", "A fault reads on:kind"),
-        ("here:status=429", "A fault strikes on one of submit, fetch, fetch_many, account, cancel, upload, picture"),
+        ("here:status=429", "A fault strikes on one of submit, fetch, fetch_many, account, cancel, upload, image"),
         ("nobody/submit:status=429", "alone or after one of journeyapi/, vtrix/, kkiai/, replicate/, bfl/"),
         ("bfl/here:status=429", "A fault strikes on one of submit"),
         ("bfl/webhook:hang", "hang strikes on submit; not on bfl/webhook"),

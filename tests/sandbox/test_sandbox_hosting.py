@@ -156,7 +156,8 @@ async def test_the_ledger_tells_what_was_asked() -> None:
         await up.account()
         await up.image(fetched["image_url"])
         request_log = up.running.sandbox.request_log
-        response = await up.client.get(f"{up.running.origin}/sandbox/ledger")
+        response = await up.client.get(f"{up.running.origin}/sandbox/requests")
+        assert response.json() == (await up.client.get(f"{up.running.origin}/sandbox/ledger")).json()
         refused = {
             "service": "journeyapi",
             "endpoint": "imagine",
@@ -170,6 +171,7 @@ async def test_the_ledger_tells_what_was_asked() -> None:
         assert {name: times for name, times in payload.pop("requests").items() if times} == {**requests, "pictures": 1}
         assert payload == {
             "keyed": {**requests, "pictures": 0},
+            "misplaced_keys": [],
             "strays": [],
             "submissions": [
                 {

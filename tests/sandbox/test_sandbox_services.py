@@ -89,7 +89,7 @@ async def test_a_key_at_a_picture_is_noted_but_not_kept() -> None:
         assert not up.running.sandbox.request_log.misplaced_keys
         assert (await up.client.get(url)).status_code == 200
         (misplaced_key,) = up.running.sandbox.request_log.misplaced_keys
-        assert (misplaced_key.header, misplaced_key.reason) == ("x-key", "picture")
+        assert (misplaced_key.header, misplaced_key.reason) == ("x-key", "image")
         assert misplaced_key.path.startswith("/pictures/")
         assert f"http://{misplaced_key.host}" == up.running.origin
         assert up.running.sandbox.request_log.keyed["pictures"] == 1
@@ -113,7 +113,7 @@ async def test_keys_of_another_service_are_noted() -> None:
 
 
 async def test_a_fault_for_one_service_leaves_the_others_alone() -> None:
-    faults = (Fault.parse("bfl/submit:status=503,times=always"), Fault.parse("vtrix/picture:dead_picture,times=always"))
+    faults = (Fault.parse("bfl/submit:status=503,times=always"), Fault.parse("vtrix/image:dead_image,times=always"))
     async with vtrix(Settings(speed=0, faults=faults)) as up:
         (gone,) = await up.finished()
         assert gone.status_code == 404
