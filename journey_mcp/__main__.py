@@ -12,7 +12,7 @@ import sys
 
 TYPE_CHECKING = False  # importing typing would take as long as all that comes before the first answer
 if TYPE_CHECKING:
-    from journey_mcp.server import StudioOpener
+    from journey_mcp.server.lifespan import StudioOpener
     from journey_mcp.settings import Settings
 
 
@@ -44,7 +44,7 @@ def _serve_stdio() -> int:
 
 
 def _prepared() -> "tuple[Settings, StudioOpener | None]":
-    from journey_mcp.server import check
+    from journey_mcp.server.app import check
     from journey_mcp.startup import ready_settings
 
     settings = ready_settings()

@@ -8,7 +8,7 @@ import mcp_types as types
 from mcp.shared.message import SessionMessage
 from support import running_studio
 
-from journey_mcp.server import make_server
+from journey_mcp.server.app import make_server
 from journey_mcp.server.transports import revisions
 from journey_mcp.settings import Settings, read_settings
 

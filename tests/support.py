@@ -31,7 +31,7 @@ from journey_mcp.core.clock import Clock
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.providers.clients import ADAPTERS, Adapter
-from journey_mcp.server import make_server
+from journey_mcp.server.app import make_server
 from journey_mcp.settings import Settings, read_settings
 from journey_mcp.store.migrations import STEPS, migrate
 from journey_mcp.studio import Listening, Studio, open_studio

@@ -20,7 +20,7 @@ from journey_mcp.settings import Settings
 from journey_mcp.startup import ready_settings
 
 if TYPE_CHECKING:
-    from journey_mcp.server import StudioOpener
+    from journey_mcp.server.lifespan import StudioOpener
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):(\d{1,5})")
 _PORTS = range(1, 65536)
@@ -80,7 +80,7 @@ def _check_ports(webhooks: str, address: str | None) -> None:
 
 
 def _prepared(webhooks: str | None) -> "tuple[Settings, StudioOpener | None]":
-    from journey_mcp.server import check  # noqa: PLC0415  # neither the sandbox nor specs needs a server
+    from journey_mcp.server.app import check  # noqa: PLC0415  # neither the sandbox nor specs needs a server
 
     settings = ready_settings()
     check(settings)

@@ -10,7 +10,7 @@ from support import client_of
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
 from journey_mcp.core.errors import SetupError
-from journey_mcp.server import check
+from journey_mcp.server.app import check
 from journey_mcp.settings import Settings, read_settings
 
 _VALUES = (

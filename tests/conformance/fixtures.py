@@ -16,7 +16,7 @@ from mcp import MCPError
 from mcp.server.lowlevel.server import Server
 
 from journey_mcp.core.errors import UnknownTask
-from journey_mcp.server import make_server
+from journey_mcp.server.app import make_server
 from journey_mcp.server.extensions import tasks
 from journey_mcp.server.extensions.tasks import Context, Plain, TaskSource, TaskView
 from journey_mcp.settings import Settings

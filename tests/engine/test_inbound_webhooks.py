@@ -25,7 +25,7 @@ from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.providers.clients import ADAPTERS
 from journey_mcp.providers.journeyapi import JourneyApi
 from journey_mcp.registry import Offer, load
-from journey_mcp.server import Lifespan
+from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.transports.http import make_app
 from journey_mcp.server.transports.webhooks import bind, listening_at
 from journey_mcp.settings import read_settings

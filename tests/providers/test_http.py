@@ -20,7 +20,7 @@ from support import environment_of, running_studio, serving
 
 from journey_mcp import sandbox
 from journey_mcp.handshake.lines import Overlong
-from journey_mcp.server import Lifespan
+from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.transports.bodies import Bodies, TooMuchAtOnceError
 from journey_mcp.server.transports.frames import INVALID_REQUEST, PARSE_ERROR
 from journey_mcp.server.transports.http import make_app

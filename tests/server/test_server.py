@@ -15,7 +15,7 @@ from mcp import Client, MCPError
 from support import client_of, settings_for
 
 from journey_mcp import sandbox
-from journey_mcp.server import Lifespan
+from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.settings import Settings
 from journey_mcp.studio import Studio, open_studio
 

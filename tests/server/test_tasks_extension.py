@@ -34,9 +34,10 @@ from journey_mcp import sandbox
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine.waiting import stage
-from journey_mcp.server import Lifespan, make_server
+from journey_mcp.server.app import make_server
 from journey_mcp.server.extensions import tasks
 from journey_mcp.server.extensions.tasks import Context, TaskSource
+from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.transports.http import make_app
 from journey_mcp.settings import Settings, read_settings
 from journey_mcp.store import open_store

@@ -12,7 +12,7 @@ import pytest
 from support import SERVICES, compact
 
 from journey_mcp.handshake.answers import recorded_tools
-from journey_mcp.server import INSTRUCTIONS
+from journey_mcp.server.app import INSTRUCTIONS
 from journey_mcp.settings import read_settings
 from journey_mcp.tools.tool_set import ToolSet, read_tool_set
 

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from journey_mcp.core.errors import SetupError
-from journey_mcp.server import open_files
+from journey_mcp.server import file_descriptors
 
 _BACKLOG = 1024
 _TRY_AGAIN_S = 1.0
@@ -65,7 +65,7 @@ class Bounds:
     @classmethod
     def of_port(cls, *, body_within_s: float) -> "Bounds":
         """Bounds that leave enough file descriptors for another port and for everything else."""
-        return cls(connections=open_files.most() // 4, body_within_s=body_within_s)
+        return cls(connections=file_descriptors.most() // 4, body_within_s=body_within_s)
 
 
 Phase = Literal["headers", "idle", "end", "body", "listen", "answer"]

@@ -13,7 +13,8 @@ from starlette.applications import Starlette
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.handshake.lines import MAX_BYTES
-from journey_mcp.server import Lifespan, StudioOpener, server_on
+from journey_mcp.server.app import server_on
+from journey_mcp.server.lifespan import Lifespan, StudioOpener
 from journey_mcp.server.transports.bodies import Bodies
 from journey_mcp.server.transports.bounded_server import BoundedServer, Bounds, listen
 from journey_mcp.server.transports.guard import BODY_WITHIN_S, Guard, bodies_of_calls

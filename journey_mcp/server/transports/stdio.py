@@ -20,7 +20,8 @@ from journey_mcp.core.errors import SetupError
 from journey_mcp.core.redaction import redactor_of, secrets_in
 from journey_mcp.handshake.front import Front
 from journey_mcp.handshake.lines import Overlong
-from journey_mcp.server import Lifespan, StudioOpener, server_on
+from journey_mcp.server.app import server_on
+from journey_mcp.server.lifespan import Lifespan, StudioOpener
 from journey_mcp.server.transports import frames, revisions
 from journey_mcp.settings import Settings, read_settings
 

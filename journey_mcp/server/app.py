@@ -1,0 +1,188 @@
+"""The MCP server: its instructions, handlers and middleware. A first answer needs nothing of the studio."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import mcp_types as types
+from mcp import MCPError
+from mcp.server import CacheHint, ServerRequestContext
+from mcp.server.lowlevel.server import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+
+from journey_mcp import __version__
+from journey_mcp.core.errors import JourneyError
+from journey_mcp.core.principals import LOCAL
+from journey_mcp.core.redaction import Redactor, redactor_of
+from journey_mcp.server.extensions import tasks as tasks_extension
+from journey_mcp.server.lifespan import Lifespan, StudioOpener
+from journey_mcp.settings import Settings
+
+if TYPE_CHECKING:
+    from mcp.server.context import CallNext, HandlerResult, ServerMiddleware
+
+_FRESH = CacheHint(ttl_ms=300_000, scope="public")
+
+INSTRUCTIONS = (
+    "imagine makes images and edit_image changes one; both cost money. They wait a while, then return the finished "
+    "image URLs or a task that is still running. For a running task call fetch_task with its task_id. If a call timed "
+    "out and you have no task_id, call fetch_task without ids, or repeat the very same call: it joins the running task "
+    "and is not charged again. An image has an id such as tsk_….2: pass it to edit_image as image instead of copying "
+    "its URL. Show people the URLs and every notice."
+)
+
+
+def make_server(
+    settings: Settings, opener: StudioOpener | None = None, *, is_eager: bool = False, is_local: bool = True
+) -> Server[Lifespan]:
+    """The server for one configuration, which opens its studio after the first answer, or at once when eager.
+
+    `opener` stands in for `open_studio`, for a clock of one's own. `is_local`: the client works on this machine, so
+    that paths mean something to both.
+    """
+    return server_on(Lifespan(settings, opener, is_local=is_local), is_eager=is_eager)
+
+
+def server_on(lifespan: Lifespan, *, is_eager: bool = False, has_answered: bool = False) -> Server[Lifespan]:
+    """The server in front of a backstage, for one who has to tell it that the process ends.
+
+    `has_answered`: the client has its first answer already, so that the studio may be opened.
+    """
+
+    @asynccontextmanager
+    async def run_lifespan(_server: Server[Lifespan]) -> AsyncIterator[Lifespan]:
+        async with anyio.create_task_group() as group:
+            group.start_soon(lifespan.run)
+            if is_eager:
+                group.start_soon(lifespan.keep_opening)
+            elif has_answered:
+                lifespan.want()
+            else:
+                server.middleware.append(_after_first(lambda: group.start_soon(lifespan.warm_up)))
+            try:
+                yield lifespan
+            finally:
+                lifespan.close()
+
+    server = Server(
+        "journey-mcp",
+        version=__version__,
+        title="Journey",
+        instructions=INSTRUCTIONS,
+        lifespan=run_lifespan,
+        cache_hints={"server/discover": _FRESH, "tools/list": _FRESH},
+        get_tool_input_schema=lambda name: _input_schema(lifespan, name),
+        on_list_tools=_list_tools,
+    )
+    # not on_call_tool, whose results are the SDK's own: a task is none of them
+    server.add_request_handler("tools/call", types.CallToolRequestParams, _call_tool)
+    server.add_notification_handler("notifications/roots/list_changed", types.NotificationParams, _forget_roots)
+    tasks_extension.install(server, _open_tasks)
+    server.middleware.append(_redacted(redactor_of(*lifespan.secrets)))
+    if lifespan.asks:
+        # what a client brings back with an answer is what it was given, for this very call, and not long ago;
+        # only then, for the cipher takes its time and memory
+        server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=server.name))
+    server.middleware.append(_counted(lifespan))
+    return server
+
+
+def _redacted(redactor: Redactor) -> "ServerMiddleware[Lifespan]":
+    """Middleware that hides secrets in whatever tells of tasks: the last to see it, when all cleaning is done."""
+
+    async def middleware(ctx: ServerRequestContext[Any, Any], call_next: "CallNext") -> "HandlerResult":
+        if not ctx.method.startswith(("tools/call", "tasks/")):
+            return await call_next(ctx)
+        try:
+            result = await call_next(ctx)
+        except MCPError as error:
+            raise MCPError(error.code, redactor.text(error.message), redactor.plain(error.data)) from error
+        return redactor.plain(result)  # type: ignore[no-any-return]  # on the wire a result is plain data
+
+    return middleware
+
+
+def _counted(lifespan: Lifespan) -> "ServerMiddleware[Lifespan]":
+    """Middleware by which the backstage knows what has no answer yet."""
+
+    async def middleware(ctx: ServerRequestContext[Any, Any], call_next: "CallNext") -> "HandlerResult":
+        with lifespan.answering():
+            return await call_next(ctx)
+
+    return middleware
+
+
+def _after_first(act: Callable[[], object]) -> "ServerMiddleware[Lifespan]":
+    """Middleware that acts once, when the first request has its result."""
+    is_first = True
+
+    async def middleware(ctx: ServerRequestContext[Any, Any], call_next: "CallNext") -> "HandlerResult":
+        nonlocal is_first
+        try:
+            return await call_next(ctx)
+        finally:
+            if is_first:
+                is_first = False
+                act()
+
+    return middleware
+
+
+def _input_schema(lifespan: Lifespan, name: str) -> dict[str, Any] | None:
+    return next((tool["inputSchema"] for tool in lifespan.tool_set().tools if tool["name"] == name), None)
+
+
+async def _list_tools(
+    ctx: ServerRequestContext[Lifespan, Any], _params: types.PaginatedRequestParams | None
+) -> types.ListToolsResult:
+    return types.ListToolsResult.model_validate({"tools": ctx.lifespan_context.tool_set().tools})
+
+
+async def _call_tool(
+    ctx: ServerRequestContext[Lifespan, Any], params: types.CallToolRequestParams
+) -> types.CallToolResult | types.InputRequiredResult | dict[str, Any]:
+    lifespan = ctx.lifespan_context
+    tool_set = lifespan.tool_set()
+    if params.name not in {tool["name"] for tool in tool_set.tools}:
+        names = ", ".join(tool["name"] for tool in tool_set.tools)
+        raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name[:80]}. There are: {names}")
+    try:
+        studio = await lifespan.studio()
+    except JourneyError as error:
+        from journey_mcp.server.handlers import failed  # noqa: PLC0415  # not before the first answer
+
+        return failed(params.name, error)
+    from journey_mcp.server.handlers import call  # noqa: PLC0415  # not before the first answer
+
+    return await call(params, studio, tool_set.defaults, ctx)
+
+
+async def _forget_roots(ctx: ServerRequestContext[Lifespan, Any], _params: types.NotificationParams) -> None:
+    if client_roots := ctx.lifespan_context.client_roots:
+        client_roots.forget()
+
+
+async def _open_tasks(ctx: ServerRequestContext[Lifespan, Any]) -> tasks_extension.TaskSource:
+    lifespan = ctx.lifespan_context
+    studio = await lifespan.studio()
+    from journey_mcp.server.extensions.task_views import StudioTasks  # noqa: PLC0415  # not before the first answer
+
+    return StudioTasks(studio, lifespan.tool_set().defaults, LOCAL)
+
+
+def check(settings: Settings) -> None:
+    """Find what is wrong with settings that name models or providers before serving; costs nothing without any.
+
+    Raises:
+        SetupError: as `read_tool_set` and `accounts_of`.
+    """
+    names = (settings.registry, settings.default_model, settings.default_edit_model, settings.providers)
+    if any((*names, settings.budget, settings.credit_price, settings.max_concurrent)):
+        # not before the first answer
+        from journey_mcp.providers.accounts import accounts_of  # noqa: PLC0415
+        from journey_mcp.registry import load  # noqa: PLC0415
+        from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415
+
+        read_tool_set(settings)
+        accounts_of(settings, load(settings.registry))
