@@ -9,6 +9,7 @@ from mcp.shared.message import SessionMessage
 from support import running_studio
 
 from journey_mcp.server.app import make_server
+from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.transports import revisions
 from journey_mcp.settings import Settings, read_settings
 
@@ -49,7 +50,9 @@ async def asked(settings: Settings, messages: Sequence[Any]) -> list[bytes]:
     put, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](len(messages))
     outgoing, get = anyio.create_memory_object_stream[SessionMessage](0)
     async with incoming, anyio.create_task_group() as group:
-        group.start_soon(revisions.serve, make_server(settings, running_studio), incoming, outgoing)
+        group.start_soon(
+            revisions.serve, make_server(Lifespan(settings, running_studio, is_local=True)), incoming, outgoing
+        )
         for message in messages:
             put.send_nowait(SessionMessage(types.jsonrpc_message_adapter.validate_python(message, by_name=False)))
         for _ in range(awaited):

@@ -32,6 +32,7 @@ from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.providers.clients import ADAPTERS, Adapter
 from journey_mcp.server.app import make_server
+from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.settings import Settings, read_settings
 from journey_mcp.store.migrations import STEPS, migrate
 from journey_mcp.studio import Listening, Studio, open_studio
@@ -214,7 +215,7 @@ async def client_of(
     settings: Settings, mode: str = "auto", *, is_local: bool = True, **more: Any
 ) -> AsyncIterator[Client]:
     """A client in this process, connected to a server on a manual clock."""
-    server = make_server(settings, running_studio, is_local=is_local)
+    server = make_server(Lifespan(settings, running_studio, is_local=is_local))
     async with Client(server, mode=mode, **more) as client:
         yield client
 

@@ -16,7 +16,7 @@ from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.redaction import Redactor, redactor_of
 from journey_mcp.server.extensions import tasks as tasks_extension
-from journey_mcp.server.lifespan import Lifespan, StudioOpener
+from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,21 +33,11 @@ INSTRUCTIONS = (
 )
 
 
-def make_server(
-    settings: Settings, opener: StudioOpener | None = None, *, is_eager: bool = False, is_local: bool = True
-) -> Server[Lifespan]:
-    """The server for one configuration, which opens its studio after the first answer, or at once when eager.
+def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: bool = False) -> Server[Lifespan]:
+    """Make the server, which opens the studio after its first response, or at once.
 
-    `opener` stands in for `open_studio`, for a clock of one's own. `is_local`: the client works on this machine, so
-    that paths mean something to both.
-    """
-    return server_on(Lifespan(settings, opener, is_local=is_local), is_eager=is_eager)
-
-
-def server_on(lifespan: Lifespan, *, is_eager: bool = False, has_answered: bool = False) -> Server[Lifespan]:
-    """The server in front of a backstage, for one who has to tell it that the process ends.
-
-    `has_answered`: the client has its first answer already, so that the studio may be opened.
+    `is_eager`: open it at once, and try again until it is open. `has_answered`: the client already has its first
+    response.
     """
 
     @asynccontextmanager

@@ -36,7 +36,7 @@ StudioOpener = Callable[[Settings], "AbstractAsyncContextManager[Studio]"]
 class Lifespan:
     """Menu and studio: made when they are first needed, owned by the server's lifespan."""
 
-    def __init__(self, settings: Settings, opener: StudioOpener | None, *, is_local: bool) -> None:
+    def __init__(self, settings: Settings, opener: StudioOpener | None = None, *, is_local: bool) -> None:
         self._settings = settings
         self._is_local = is_local
         self.client_roots = ClientRoots() if is_local else None

@@ -19,6 +19,7 @@ from journey_mcp.core.errors import UnknownTask
 from journey_mcp.server.app import make_server
 from journey_mcp.server.extensions import tasks
 from journey_mcp.server.extensions.tasks import Context, Plain, TaskSource, TaskView
+from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.settings import Settings
 
 
@@ -188,7 +189,7 @@ FIXTURES: Mapping[str, Fixture] = {
 @asynccontextmanager
 async def fixture_server(settings: Settings) -> AsyncIterator[Server[Any]]:
     """The product's server, with these tools beside its own and their jobs in place of the studio's tasks."""
-    server = make_server(settings, is_local=False)
+    server = make_server(Lifespan(settings, is_local=False))
     listing, calling = server.get_request_handler("tools/list"), server.get_request_handler("tools/call")
     if listing is None or calling is None:
         raise LookupError("the server has no tools")

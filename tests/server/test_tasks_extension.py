@@ -56,7 +56,9 @@ SLOW = {"prompt": "a red kite over the dunes"}
 @asynccontextmanager
 async def in_memory(settings: Settings, clock: ManualClock | None = None, **more: Any) -> AsyncIterator[Client]:
     """A client of a server in this process."""
-    async with Client(make_server(settings, partial(running_studio, clock=clock)), **more) as client:
+    async with Client(
+        make_server(Lifespan(settings, partial(running_studio, clock=clock), is_local=True)), **more
+    ) as client:
         yield client
 
 
@@ -125,7 +127,7 @@ def over_memory(environment: dict[str, str], **more: Any) -> AbstractAsyncContex
 
 async def exchanged_here(environment: dict[str, str], *messages: dict[str, Any]) -> list[dict[str, Any]]:
     """The answers of a server in this process, over the streams that stand for its stdin and stdout."""
-    server = make_server(read_settings(environment), running_studio)
+    server = make_server(Lifespan(read_settings(environment), running_studio, is_local=True))
     answers: list[dict[str, Any]] = []
     async with (
         create_client_server_memory_streams() as ((received, sent), streams),

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.handshake.lines import MAX_BYTES
-from journey_mcp.server.app import server_on
+from journey_mcp.server.app import make_server
 from journey_mcp.server.lifespan import Lifespan, StudioOpener
 from journey_mcp.server.transports.bodies import Bodies
 from journey_mcp.server.transports.bounded_server import BoundedServer, Bounds, listen
@@ -56,7 +56,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
 
 def make_app(lifespan: Lifespan, hosts: AllowedHosts | None = None, bodies: Bodies | None = None) -> Starlette:
     """The ASGI application: one path, `/mcp`, in both eras of the protocol."""
-    app = server_on(lifespan, is_eager=True).streamable_http_app(
+    app = make_server(lifespan, is_eager=True).streamable_http_app(
         stateless_http=True,
         # both are bounded by the guard, which says more
         max_request_body_size=MAX_BYTES,

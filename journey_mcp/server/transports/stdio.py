@@ -20,7 +20,7 @@ from journey_mcp.core.errors import SetupError
 from journey_mcp.core.redaction import redactor_of, secrets_in
 from journey_mcp.handshake.front import Front
 from journey_mcp.handshake.lines import Overlong
-from journey_mcp.server.app import server_on
+from journey_mcp.server.app import make_server
 from journey_mcp.server.lifespan import Lifespan, StudioOpener
 from journey_mcp.server.transports import frames, revisions
 from journey_mcp.settings import Settings, read_settings
@@ -82,7 +82,7 @@ async def _serve(front: Front, lifespan: Lifespan, *, is_eager: bool) -> None:
             arrived = asyncio.Event()
             wake = partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set)
             surplus = await _in_thread(front.hand_over, wake)
-            server = server_on(lifespan, is_eager=is_eager, has_answered=front.has_answered)
+            server = make_server(lifespan, is_eager=is_eager, has_answered=front.has_answered)
             async with anyio.create_task_group() as connection:
                 connection.start_soon(_write, front, receive, surplus)
                 await revisions.serve(server, _messages(front, lifespan, arrived), send)
