@@ -1,4 +1,4 @@
-"""The MCP server: its instructions, handlers and middleware. A first answer needs nothing of the studio."""
+"""The MCP server: instructions, handlers and middleware. The first response needs nothing of the studio."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -47,9 +47,9 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
             if is_eager:
                 group.start_soon(lifespan.keep_opening)
             elif has_answered:
-                lifespan.want()
+                lifespan.request_open()
             else:
-                server.middleware.append(_after_first(lambda: group.start_soon(lifespan.warm_up)))
+                server.middleware.append(_after_first_response(lambda: group.start_soon(lifespan.warm_up)))
             try:
                 yield lifespan
             finally:
@@ -65,21 +65,21 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
         get_tool_input_schema=lambda name: _input_schema(lifespan, name),
         on_list_tools=_list_tools,
     )
-    # not on_call_tool, whose results are the SDK's own: a task is none of them
+    # not `on_call_tool`: it takes only the SDK's result types, and a task is not one of them
     server.add_request_handler("tools/call", types.CallToolRequestParams, _call_tool)
     server.add_notification_handler("notifications/roots/list_changed", types.NotificationParams, _forget_roots)
     tasks_extension.install(server, _open_tasks)
-    server.middleware.append(_redacted(redactor_of(*lifespan.secrets)))
-    if lifespan.asks:
-        # what a client brings back with an answer is what it was given, for this very call, and not long ago;
-        # only then, for the cipher takes its time and memory
+    server.middleware.append(_redact_results(redactor_of(*lifespan.secrets)))
+    if lifespan.confirms:
+        # proves that the state which a client returns with an answer is ours, recent, and of this very call;
+        # only with confirmation, because the cipher takes time and memory
         server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=server.name))
-    server.middleware.append(_counted(lifespan))
+    server.middleware.append(_track_calls(lifespan))
     return server
 
 
-def _redacted(redactor: Redactor) -> "ServerMiddleware[Lifespan]":
-    """Middleware that hides secrets in whatever tells of tasks: the last to see it, when all cleaning is done."""
+def _redact_results(redactor: Redactor) -> "ServerMiddleware[Lifespan]":
+    """Return middleware that redacts secrets in results about tasks. It runs last, after all other changes."""
 
     async def middleware(ctx: ServerRequestContext[Any, Any], call_next: "CallNext") -> "HandlerResult":
         if not ctx.method.startswith(("tools/call", "tasks/")):
@@ -93,18 +93,18 @@ def _redacted(redactor: Redactor) -> "ServerMiddleware[Lifespan]":
     return middleware
 
 
-def _counted(lifespan: Lifespan) -> "ServerMiddleware[Lifespan]":
-    """Middleware by which the backstage knows what has no answer yet."""
+def _track_calls(lifespan: Lifespan) -> "ServerMiddleware[Lifespan]":
+    """Return middleware that counts requests without a response."""
 
     async def middleware(ctx: ServerRequestContext[Any, Any], call_next: "CallNext") -> "HandlerResult":
-        with lifespan.answering():
+        with lifespan.track_call():
             return await call_next(ctx)
 
     return middleware
 
 
-def _after_first(act: Callable[[], object]) -> "ServerMiddleware[Lifespan]":
-    """Middleware that acts once, when the first request has its result."""
+def _after_first_response(act: Callable[[], object]) -> "ServerMiddleware[Lifespan]":
+    """Return middleware that calls `act` once, after the first request has its result."""
     is_first = True
 
     async def middleware(ctx: ServerRequestContext[Any, Any], call_next: "CallNext") -> "HandlerResult":
@@ -136,7 +136,7 @@ async def _call_tool(
     tool_set = lifespan.tool_set()
     if params.name not in {tool["name"] for tool in tool_set.tools}:
         names = ", ".join(tool["name"] for tool in tool_set.tools)
-        raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name[:80]}. There are: {names}")
+        raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name[:80]}. Tools: {names}")
     try:
         studio = await lifespan.studio()
     except JourneyError as error:
@@ -162,7 +162,7 @@ async def _open_tasks(ctx: ServerRequestContext[Lifespan, Any]) -> tasks_extensi
 
 
 def check(settings: Settings) -> None:
-    """Find what is wrong with settings that name models or providers before serving; costs nothing without any.
+    """Check settings that name models or providers before serving; without any of them, nothing is imported.
 
     Raises:
         SetupError: as `read_tool_set` and `accounts_of`.

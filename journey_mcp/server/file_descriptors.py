@@ -1,13 +1,13 @@
-"""How many files the process may have open: a call that its provider holds open takes one for as long as it lasts."""
+"""The limit of open file descriptors: a request that its provider holds open takes one until it ends."""
 
 from contextlib import suppress
 
 _MOST = 10_240
-"""What macOS takes at the most; more calls at once than that need another limit before."""
+"""The maximum on macOS. So many calls at once reach another limit first."""
 
 
-def allow_many() -> None:
-    """Let the process have as many as the system grants without asking; by default that is 1,024, or 256 on macOS."""
+def raise_limit() -> None:
+    """Raise the soft limit as far as the system allows; the default is 1,024, or 256 on macOS."""
     try:
         import resource  # noqa: PLC0415  # Windows has no such limit, and no such module
     except ImportError:
@@ -16,13 +16,13 @@ def allow_many() -> None:
     wanted = _MOST if hard == resource.RLIM_INFINITY else min(hard, _MOST)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
-    with suppress(OSError, ValueError):  # then it stays as it was
+    with suppress(OSError, ValueError):  # then the limit stays as it was
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def most() -> int:
-    """How many it may have, after `allow_many`."""
-    allow_many()
+def limit() -> int:
+    """Raise the soft limit, and return it."""
+    raise_limit()
     try:
         import resource  # noqa: PLC0415  # as above
     except ImportError:

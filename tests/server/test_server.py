@@ -319,7 +319,7 @@ async def test_an_unknown_tool_is_an_error_of_the_protocol(tmp_path: Path) -> No
     """Not of a tool."""
     async with session("auto", tmp_path) as (client, _):
         with pytest.raises(
-            MCPError, match=r"Unknown tool: paint\. There are: imagine, edit_image, fetch_task, cancel_task"
+            MCPError, match=r"Unknown tool: paint\. Tools: imagine, edit_image, fetch_task, cancel_task"
         ):
             await client.call_tool("paint", {})
 

@@ -65,7 +65,7 @@ class Bounds:
     @classmethod
     def of_port(cls, *, body_within_s: float) -> "Bounds":
         """Bounds that leave enough file descriptors for another port and for everything else."""
-        return cls(connections=file_descriptors.most() // 4, body_within_s=body_within_s)
+        return cls(connections=file_descriptors.limit() // 4, body_within_s=body_within_s)
 
 
 Phase = Literal["headers", "idle", "end", "body", "listen", "answer"]

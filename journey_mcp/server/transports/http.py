@@ -90,8 +90,8 @@ class _Server(BoundedServer):
         self._ending = self._loop.create_task(self._end_in_order(sig))
 
     async def _end_in_order(self, sig: int) -> None:
-        self._lifespan.end()
-        await self._lifespan.answer_all()
+        self._lifespan.drain()
+        await self._lifespan.wait_for_calls()
         super().handle_exit(sig, None)
 
 

@@ -111,7 +111,7 @@ async def _messages(front: Front, lifespan: Lifespan, arrived: asyncio.Event) ->
                 yield message
         if is_open and not lines:
             await arrived.wait()
-    await lifespan.answer_all()
+    await lifespan.wait_for_calls()
 
 
 def _read(line: bytes | Overlong) -> tuple[frames.Frame, SessionMessage | None]:
@@ -146,6 +146,6 @@ async def _end_on_signal(lifespan: Lifespan, serving: anyio.CancelScope) -> None
     numbers = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGINT)
     with anyio.open_signal_receiver(*numbers) as signals:
         async for _signal in signals:
-            lifespan.end()
-            await lifespan.answer_all()
+            lifespan.drain()
+            await lifespan.wait_for_calls()
             serving.cancel()
