@@ -35,7 +35,7 @@ from journey_mcp.settings import read_settings
 from journey_mcp.tools import arguments
 from journey_mcp.tools.argument_names import Surroundings
 from journey_mcp.tools.arguments import EditImage, FetchTask, Imagine
-from journey_mcp.tools.definitions import Defaults
+from journey_mcp.tools.defaults import Defaults
 
 CASES = Path(__file__).parent / "cases"
 JPEG = (CASES / "plain.jpg").read_bytes()

@@ -26,7 +26,7 @@ from journey_mcp.studio.image_sources import Roots
 from journey_mcp.tools import arguments, availability, results, shortening
 from journey_mcp.tools.argument_names import Surroundings
 from journey_mcp.tools.arguments import A
-from journey_mcp.tools.definitions import Defaults
+from journey_mcp.tools.defaults import Defaults
 
 Context = ServerRequestContext[Any, Any]
 Given = dict[str, Any] | None

@@ -8,7 +8,7 @@ import mcp_types as types
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.tasks import Task
 from journey_mcp.tools import availability, results, shortening
-from journey_mcp.tools.definitions import Defaults
+from journey_mcp.tools.defaults import Defaults
 
 _UNKNOWN_TYPE = "application/octet-stream"
 

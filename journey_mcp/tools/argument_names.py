@@ -14,7 +14,7 @@ from journey_mcp.core.requests import Tool
 from journey_mcp.registry import Catalog, Offer
 from journey_mcp.routing import aspect_ratios, model_names
 from journey_mcp.tools import definitions
-from journey_mcp.tools.definitions import Defaults
+from journey_mcp.tools.defaults import Defaults
 
 _OF_CLIENTS = """
     action agentid callbacks chatid chatinput config conversationid dummy explanation isbackground messageid metadata

@@ -12,7 +12,7 @@ from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, ImageRequest, Tool
 from journey_mcp.tools import argument_values
 from journey_mcp.tools.argument_names import Surroundings, is_of_client, ours
-from journey_mcp.tools.definitions import Defaults
+from journey_mcp.tools.defaults import Defaults
 from journey_mcp.tools.image_arguments import only_text, parsed_json, texts_of
 
 

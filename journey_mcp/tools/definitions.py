@@ -5,36 +5,13 @@ objects at the root, no unions, no `null`, no `$ref`, no `format`; optional mean
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, Tool
 from journey_mcp.registry import Catalog, Parameter
-
-
-@dataclass(frozen=True, kw_only=True)
-class Defaults:
-    """What a call means when it does not say."""
-
-    imagine: str
-    """The model of a call that names none; empty where no configured provider has one for the tool."""
-    edit_image: str
-    """The same."""
-    wait_s: int
-    keep_days: int
-    takes_files: bool = True
-    """Pictures may be paths: whoever calls works on this machine."""
-    has_links: bool = False
-    """Results carry a `resource_link` for each image."""
-    pinned: Mapping[tuple[Tool, str], str] = field(default_factory=dict)
-    """The models at providers that do not have the default one."""
-
-    def model(self, tool: Tool, provider: str | None = None) -> str:
-        """The model of a call that names none, at this provider if one is named."""
-        usual = self.imagine if tool == "imagine" else self.edit_image
-        return self.pinned.get((tool, (provider or "").lower()), usual)
+from journey_mcp.tools.defaults import Defaults
 
 
 def build(catalog: Catalog, defaults: Defaults) -> list[dict[str, Any]]:

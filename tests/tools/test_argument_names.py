@@ -9,7 +9,7 @@ from journey_mcp import registry
 from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.tools.argument_names import Surroundings
 from journey_mcp.tools.arguments import CancelTask, EditImage, FetchTask, Imagine, read
-from journey_mcp.tools.definitions import Defaults
+from journey_mcp.tools.defaults import Defaults
 
 DEFAULTS = Defaults(imagine="midjourney", edit_image="flux-kontext-pro", wait_s=25, keep_days=30)
 JOURNEYAPI = Surroundings(catalog=registry.load().catalog(["journeyapi"]), defaults=DEFAULTS)

@@ -11,7 +11,7 @@ from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.tools import arguments
 from journey_mcp.tools.argument_names import Surroundings
 from journey_mcp.tools.arguments import A, CancelTask, EditImage, FetchTask, Imagine, image_request
-from journey_mcp.tools.definitions import Defaults
+from journey_mcp.tools.defaults import Defaults
 
 GIVEN = {"prompt": "a kite", "image": "https://example.test/a.png"}
 DEFAULTS = Defaults(imagine="midjourney", edit_image="flux-kontext-pro", wait_s=25, keep_days=30)

@@ -20,7 +20,7 @@ from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.server.tool_results import task_result
 from journey_mcp.settings import read_settings
 from journey_mcp.tools.availability import look
-from journey_mcp.tools.definitions import Defaults
+from journey_mcp.tools.defaults import Defaults
 from journey_mcp.tools.results import as_text, task_object
 
 ELEVEN_MINUTES_S = 660.0

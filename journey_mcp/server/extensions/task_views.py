@@ -10,7 +10,7 @@ from journey_mcp.engine.waiting import stage
 from journey_mcp.server import tool_results
 from journey_mcp.server.extensions.tasks import TaskView
 from journey_mcp.studio import Studio
-from journey_mcp.tools.definitions import Defaults
+from journey_mcp.tools.defaults import Defaults
 
 _DAY_MS = 24 * 3600 * 1000
 _STATUSES: dict[Status, Literal["working", "completed", "cancelled"]] = {

@@ -1,0 +1,82 @@
+"""What a call means when it omits an argument: the default models and waits of one configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.requests import Tool
+from journey_mcp.registry import Catalog
+from journey_mcp.routing import model_names
+from journey_mcp.routing.validation import models_of
+from journey_mcp.settings import Settings
+
+_BUILT_IN: dict[Tool, str] = {"imagine": "midjourney", "edit_image": "flux-kontext-pro"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """What a call means when it does not say."""
+
+    imagine: str
+    """The model of a call that names none; empty where no configured provider has one for the tool."""
+    edit_image: str
+    """The same."""
+    wait_s: int
+    keep_days: int
+    takes_files: bool = True
+    """Pictures may be paths: whoever calls works on this machine."""
+    has_links: bool = False
+    """Results carry a `resource_link` for each image."""
+    pinned: Mapping[tuple[Tool, str], str] = field(default_factory=dict)
+    """The models at providers that do not have the default one."""
+
+    def model(self, tool: Tool, provider: str | None = None) -> str:
+        """The model of a call that names none, at this provider if one is named."""
+        usual = self.imagine if tool == "imagine" else self.edit_image
+        return self.pinned.get((tool, (provider or "").lower()), usual)
+
+
+def read_defaults(settings: Settings, catalog: Catalog, *, takes_files: bool) -> Defaults:
+    """Return the defaults of the settings for the configured offers.
+
+    Raises:
+        SetupError: a default model that was set is not offered.
+    """
+    usual: dict[Tool, str] = {
+        "imagine": _default(catalog, "imagine", settings.default_model, "JOURNEY_MCP_DEFAULT_MODEL"),
+        "edit_image": _default(catalog, "edit_image", settings.default_edit_model, "JOURNEY_MCP_DEFAULT_EDIT_MODEL"),
+    }
+    return Defaults(
+        **usual,
+        wait_s=settings.wait_s,
+        keep_days=settings.keep_days,
+        takes_files=takes_files,
+        has_links=settings.resource_links == "on",
+        pinned=_pinned(catalog, usual),
+    )
+
+
+def _default(catalog: Catalog, tool: Tool, wanted: str | None, variable: str) -> str:
+    offered = list(catalog.offers_for(tool))
+    if wanted is None and not offered:
+        return ""  # the tool is left out
+    if wanted is None:
+        return _BUILT_IN[tool] if _BUILT_IN[tool] in offered else offered[0]
+    model = model_names.meant(wanted, catalog)
+    if model not in offered:
+        raise SetupError(
+            f"{variable}={wanted!r}: {tool} has no such model (allowed: {', '.join(offered) or 'none'}).",
+            next_step="Correct or unset this variable.",
+        )
+    return model
+
+
+def _pinned(catalog: Catalog, usual: Mapping[Tool, str]) -> dict[tuple[Tool, str], str]:
+    """For each provider that lacks a default model, the first one that it has."""
+    found: dict[tuple[Tool, str], str] = {}
+    for tool, model in usual.items():
+        for provider in catalog.providers:
+            its = models_of(provider, tool, catalog)
+            if its and model not in its:
+                found[tool, provider] = its[0]
+    return found
