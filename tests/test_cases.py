@@ -33,7 +33,7 @@ from journey_mcp.core.predictions import Status
 from journey_mcp.routing import validation
 from journey_mcp.settings import read_settings
 from journey_mcp.tools import arguments
-from journey_mcp.tools.argument_names import Surroundings
+from journey_mcp.tools.argument_names import ToolContext
 from journey_mcp.tools.arguments import EditImage, FetchTask, Imagine
 from journey_mcp.tools.defaults import Defaults
 
@@ -41,7 +41,7 @@ CASES = Path(__file__).parent / "cases"
 JPEG = (CASES / "plain.jpg").read_bytes()
 RAW = base64.b64encode(JPEG).decode()
 URL = "https://example.com/cat.png"
-AROUND = Surroundings(
+CONTEXT = ToolContext(
     catalog=registry.load().catalog(list(SERVICES)),
     defaults=Defaults(imagine="midjourney", edit_image="flux-kontext-pro", wait_s=25, keep_days=30),
 )
@@ -50,7 +50,7 @@ AROUND = Surroundings(
 def read_call(tool: str, **given: Any) -> Any:
     """The arguments of a call to a server with all providers."""
     kinds: dict[str, Any] = {"imagine": Imagine, "edit_image": EditImage, "fetch_task": FetchTask}
-    return arguments.read(kinds[tool], tool, given, AROUND)
+    return arguments.parse(kinds[tool], tool, given, CONTEXT)
 
 
 async def taken(here: Environment, image: str) -> Any:
@@ -199,7 +199,7 @@ def test_case_16_task_ids_in_one_text() -> None:
 def test_case_17_an_invisible_prompt() -> None:
     """Refused free."""
     with pytest.raises(EmptyPrompt):
-        validation.offers_of(make_request(prompt="\u200b"), AROUND.catalog)
+        validation.offers_of(make_request(prompt="\u200b"), CONTEXT.catalog)
 
 
 @pytest.mark.parametrize(

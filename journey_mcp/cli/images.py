@@ -28,7 +28,7 @@ from journey_mcp.settings import Settings
 from journey_mcp.startup import ready_settings
 from journey_mcp.studio import Studio, open_studio
 from journey_mcp.tools import argument_values, arguments, availability, results
-from journey_mcp.tools.argument_names import Surroundings
+from journey_mcp.tools.argument_names import ToolContext
 from journey_mcp.tools.tool_set import read_tool_set
 
 _MOST_AT_ONCE = 20
@@ -73,7 +73,7 @@ def create(tool: Tool, given: dict[str, Any], output_options: OutputOptions) -> 
     settings = ready_settings()
     kind = arguments.EditImage if tool == "edit_image" else arguments.Imagine
     tool_set = read_tool_set(settings)
-    asked = arguments.read(kind, tool, given, Surroundings(catalog=tool_set.catalog, defaults=tool_set.defaults))
+    asked = arguments.parse(kind, tool, given, ToolContext(catalog=tool_set.catalog, defaults=tool_set.defaults))
     request = arguments.image_request(tool, asked, tool_set.defaults)
     return _run(partial(_create, settings, request, output_options), output_options)
 
@@ -104,7 +104,7 @@ def cancel(task_ids: Sequence[str], *, as_json: bool) -> int:
 
 def _ids(texts: Sequence[str]) -> list[str]:
     """The tasks that are named, perhaps several in one text, or by one of their images; each once."""
-    named = argument_values.task_ids(list(texts))
+    named = argument_values.parse_task_ids(list(texts))
     return list(dict.fromkeys(image.task_id if (image := ImageId.parse(id_)) else id_ for id_ in named))
 
 
@@ -186,7 +186,7 @@ async def _fetch(settings: Settings, ids: list[str], output_options: OutputOptio
 
 async def _list(studio: Studio, ids: list[str], known: dict[str, Task], output_options: OutputOptions) -> int:
     """Show tasks without saving anything."""
-    available = await availability.look(list(known.values()))
+    available = await availability.check_availability(list(known.values()))
     plain = [
         results.task_object(known[id_], now=studio.now(), with_prompt=True, available=available)
         if id_ in known
@@ -203,7 +203,7 @@ async def _list(studio: Studio, ids: list[str], known: dict[str, Task], output_o
 
 async def _conclude(studio: Studio, task: Task, output_options: OutputOptions, *, as_list: bool = False) -> int:
     """Show one task and save its pictures; the exit code."""
-    available = await availability.look([task])
+    available = await availability.check_availability([task])
     plain = results.task_object(task, now=studio.now(), with_prompt=as_list, available=available)
     if output_options.as_json:
         console.result_json({"tasks": [plain]} if as_list else plain)

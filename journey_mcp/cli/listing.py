@@ -21,7 +21,7 @@ from journey_mcp.startup import ready_settings
 from journey_mcp.store.cooldowns import Cooldown
 from journey_mcp.studio import open_studio
 from journey_mcp.tools import results
-from journey_mcp.tools.availability import Availability, look
+from journey_mcp.tools.availability import Availability, check_availability
 
 _ALIKE = 0.6
 """From which likeness on, 0 to 1, one name may be meant by another: `dall-e-3` is no `ideogram-v3`."""
@@ -85,7 +85,7 @@ def tasks(*, as_json: bool) -> None:
 async def _newest(settings: Settings) -> tuple[list[Task], Availability, float]:
     async with open_studio(settings) as studio:
         found = await studio.newest()
-        return found, await look(found), studio.now()
+        return found, await check_availability(found), studio.now()
 
 
 def _task_row(task: Task, plain: dict[str, Any], now: float) -> tuple[str, ...]:

@@ -24,8 +24,8 @@ from journey_mcp.server.extensions.task_views import view
 from journey_mcp.studio import Studio
 from journey_mcp.studio.image_sources import Roots
 from journey_mcp.tools import arguments, availability, results, shortening
-from journey_mcp.tools.argument_names import Surroundings
-from journey_mcp.tools.arguments import A
+from journey_mcp.tools.argument_names import ToolContext
+from journey_mcp.tools.arguments import ArgumentsT
 from journey_mcp.tools.defaults import Defaults
 
 Context = ServerRequestContext[Any, Any]
@@ -71,7 +71,7 @@ async def fetch_task(studio: Studio, defaults: Defaults, given: Given, caller: C
         # a listing acknowledges nothing: a client that lost an answer lists, and then repeats its call
         newest = {task.id: task for task in await studio.newest()}
         entries = await _entries(studio, defaults, list(newest), newest)
-        return _listing(shortening.together(entries), has_links=defaults.has_links)
+        return _listing(shortening.fit_listing(entries), has_links=defaults.has_links)
     seconds = defaults.wait_s if asked.wait_s is None else asked.wait_s
     ids = _task_ids(asked.task_ids)
     found = await studio.fetch(ids, seconds=seconds, wait_for=asked.wait_for, report=caller.report)
@@ -129,8 +129,8 @@ def failed(tool: str, error: JourneyError) -> types.CallToolResult:
     return tool_results.result(plain, results.as_text(plain), [], is_error=True)
 
 
-def _read(kind: type[A], tool: str, given: Given, studio: Studio, defaults: Defaults) -> A:
-    return arguments.read(kind, tool, given, Surroundings(catalog=studio.catalog, defaults=defaults))
+def _read(kind: type[ArgumentsT], tool: str, given: Given, studio: Studio, defaults: Defaults) -> ArgumentsT:
+    return arguments.parse(kind, tool, given, ToolContext(catalog=studio.catalog, defaults=defaults))
 
 
 async def _create(studio: Studio, defaults: Defaults, tool: Tool, asked: arguments.Imagine, caller: Caller) -> Made:
@@ -162,7 +162,7 @@ async def _entries(
     studio: Studio, defaults: Defaults, ids: Sequence[str], found: Mapping[str, Task]
 ) -> list[dict[str, Any]]:
     """The objects of these tasks; of those that are not there, that they are not."""
-    available = await availability.look(list(found.values()))
+    available = await availability.check_availability(list(found.values()))
     return [
         results.task_object(
             found[id_], now=studio.now(), with_prompt=True, with_paths=defaults.takes_files, available=available
@@ -182,7 +182,7 @@ def _unknown(studio: Studio, task_id: str) -> dict[str, Any]:
 
 def _fitting(entries: list[dict[str, Any]], wanted: Sequence[str]) -> list[dict[str, Any]]:
     """Entries that were asked for by id: a single one may be longer."""
-    return [shortening.alone(entries[0], wanted)] if len(entries) == 1 else shortening.together(entries, wanted)
+    return [shortening.fit_single(entries[0], wanted)] if len(entries) == 1 else shortening.fit_listing(entries, wanted)
 
 
 def _listing(tasks: list[dict[str, Any]], *, has_links: bool = False, is_error: bool = False) -> types.CallToolResult:

@@ -15,9 +15,9 @@ _UNKNOWN_TYPE = "application/octet-stream"
 
 async def task_result(task: Task, *, now: float, defaults: Defaults) -> types.CallToolResult:
     """What the tool that made a task returns of it."""
-    available = await availability.look([task])
+    available = await availability.check_availability([task])
     plain = results.task_object(task, now=now, with_paths=defaults.takes_files, available=available)
-    plain = shortening.alone(plain)
+    plain = shortening.fit_single(plain)
     linked = [plain] if defaults.has_links else []
     return result(plain, results.as_text(plain), linked, is_error=task.status is Status.FAILED)
 

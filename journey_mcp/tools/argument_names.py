@@ -1,6 +1,6 @@
 """Names of arguments as models and clients write them: ours in other spellings, and what to give in place of others.
 
-The tables are made to be extended: a name, spelled as `plain` spells it, is one more word in a line.
+The tables are made to be extended: a name, spelled as `normalized` spells it, is one more word in a line.
 """
 
 import difflib
@@ -16,7 +16,7 @@ from journey_mcp.routing import aspect_ratios, model_names
 from journey_mcp.tools import definitions
 from journey_mcp.tools.defaults import Defaults
 
-_OF_CLIENTS = """
+_ADDED_BY_CLIENTS = """
     action agentid callbacks chatid chatinput config conversationid dummy explanation isbackground messageid metadata
     progresstoken randomstring reason reasoning requiresapproval runid runmanager securityrisk servername sessionid
     signal stream summary taskprogress thinking thought thoughts threadid toolaction toolcall toolcallid toolname
@@ -66,34 +66,34 @@ _OTHER_NAMES = {
 }
 """What others call our arguments, and what they have besides, by kind."""
 _KINDS = {name: kind for kind, names in _OTHER_NAMES.items() for name in names.split()}
-_NAMED = 10
+_MAX_NAMED = 10
 """So many wrong names are answered one by one."""
-_SHOWN = 80
-_LONGEST_SWITCH = 30
-_MAKING: Mapping[str, Tool] = {"imagine": "imagine", "edit_image": "edit_image"}
-_OF_TASKS = frozenset({"task_ids", "listing"})
-_LIKENESS = 0.75
+_MAX_SHOWN = 80
+_MAX_SWITCH_LENGTH = 30
+_CREATION_TOOLS: Mapping[str, Tool] = {"imagine": "imagine", "edit_image": "edit_image"}
+_TASK_KINDS = frozenset({"task_ids", "listing"})
+_MIN_SIMILARITY = 0.75
 """From which likeness on, 0 to 1, one name is a slip of another: `thought` is none of `height`."""
-_NOTHING_LIKE_IT = "leave it out: there is nothing like it"
+_NO_EQUIVALENT = "leave it out: there is nothing like it"
 
 
-def plain(name: str) -> str:
+def normalized(name: str) -> str:
     """A name without case, blanks, hyphens and underscores: `negativePrompt` and `negative-prompt` are the same."""
-    return re.sub(r"[\W_]", "", name[:_SHOWN]).lower()
+    return re.sub(r"[\W_]", "", name[:_MAX_SHOWN]).lower()
 
 
-def is_of_client(name: str) -> bool:
+def is_added_by_client(name: str) -> bool:
     """Whether a client added the argument for itself: it means nothing to us."""
-    return name.startswith("_") or plain(name) in _OF_CLIENTS.split()
+    return name.startswith("_") or normalized(name) in _ADDED_BY_CLIENTS.split()
 
 
-def ours(name: str, known: Iterable[str]) -> str | None:
+def match_name(name: str, known: Iterable[str]) -> str | None:
     """The known argument of which this name is another spelling; `None` when there is none."""
-    return name if name in known else next((one for one in known if plain(one) == plain(name)), None)
+    return name if name in known else next((one for one in known if normalized(one) == normalized(name)), None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class ToolContext:
     """What a configuration shows of itself: an error names nothing else."""
 
     catalog: Catalog
@@ -107,101 +107,101 @@ class Surroundings:
 
     def provider(self, text: str) -> str:
         """The id of the configured provider that a text names (`Black Forest Labs`, `replicate.com`), else the text."""
-        known = {plain(name): id_ for id_, facts in self.catalog.providers.items() for name in (id_, facts.title)}
-        given = plain(text)
+        known = {normalized(name): id_ for id_, facts in self.catalog.providers.items() for name in (id_, facts.title)}
+        given = normalized(text)
         spelled = (given, given.removesuffix("com"), given.removesuffix("ai"), given.removesuffix("api"), f"{given}api")
         return next((known[name] for name in spelled if name in known), text)
 
     def correction(self, tool: str, unknown: Mapping[str, Any], known: Mapping[str, Any]) -> str:
         """What to give in place of the arguments that the tool does not have; `known` are those that it has."""
         shown = self.shown(tool)
-        told = []
-        for name, value in list(unknown.items())[:_NAMED]:
-            kind = _KINDS.get(plain(name), name)
-            if making := _MAKING.get(tool):
-                advice = self._about_images(making, kind, value, shown, known) or self._about_switch(
-                    making, name, value
+        problems = []
+        for name, value in list(unknown.items())[:_MAX_NAMED]:
+            kind = _KINDS.get(normalized(name), name)
+            if creation_tool := _CREATION_TOOLS.get(tool):
+                advice = self._advise_creation(creation_tool, kind, value, shown, known) or self._advise_switch(
+                    creation_tool, name, value
                 )
             else:
-                advice = _about_tasks(kind, value, shown)
+                advice = _advise_tasks(kind, value, shown)
             advice = advice or _did_you_mean(name, shown)
-            told.append(f"there is no argument {name[:_SHOWN]}{f' ({advice})' if advice else ''}")
-        return f"{'; '.join(told)}. {tool} takes: {', '.join(shown)}"
+            problems.append(f"there is no argument {name[:_MAX_SHOWN]}{f' ({advice})' if advice else ''}")
+        return f"{'; '.join(problems)}. {tool} takes: {', '.join(shown)}"
 
-    def _about_images(
+    def _advise_creation(
         self, tool: Tool, kind: str, value: Any, shown: Mapping[str, Any], known: Mapping[str, Any]
     ) -> str | None:
         if kind == "count":
-            return self._another(tool, known)
+            return self._advise_count(tool, known)
         if kind in {"image", "reference_images"}:
-            return self._about_given_images(tool, kind, value, shown)
+            return self._advise_images(tool, kind, value, shown)
         if kind in shown:
             return f"use {kind}"
         fixed = {
-            **dict.fromkeys(("size", "width", "height"), _about_size(value, shown)),
+            **dict.fromkeys(("size", "width", "height"), _advise_size(value, shown)),
             "quality": "use resolution, or choose another model" if "resolution" in shown else "choose another model",
             "style": "say it in the prompt",
             "output": "leave it out: the result has the URL of each image",
-            **dict.fromkeys(_OF_TASKS),
+            **dict.fromkeys(_TASK_KINDS),
         }
-        return fixed.get(kind, _NOTHING_LIKE_IT if kind in _OTHER_NAMES else None)
+        return fixed.get(kind, _NO_EQUIVALENT if kind in _OTHER_NAMES else None)
 
-    def _about_switch(self, tool: Tool, name: str, value: Any) -> str | None:
+    def _advise_switch(self, tool: Tool, name: str, value: Any) -> str | None:
         """Where a prompt takes what the name stands for, as `--chaos 10`."""
         for model, offers in self.catalog.offers_for(tool).items():
-            for switch, its in {key: fact for offer in offers for key, fact in offer.switches.items()}.items():
-                if plain(name) in {switch, *its.aliases}:
+            for switch, matching in {key: fact for offer in offers for key, fact in offer.switches.items()}.items():
+                if normalized(name) in {switch, *matching.aliases}:
                     shown = f" {value}" if isinstance(value, str | int | float) and value is not True else ""
-                    return f"{model} takes --{switch}{shown[:_LONGEST_SWITCH]} at the end of the prompt"
+                    return f"{model} takes --{switch}{shown[:_MAX_SWITCH_LENGTH]} at the end of the prompt"
         return None
 
-    def _about_given_images(self, tool: Tool, kind: str, value: Any, shown: Mapping[str, Any]) -> str:
+    def _advise_images(self, tool: Tool, kind: str, value: Any, shown: Mapping[str, Any]) -> str:
         guide = "reference_images" in shown
         if tool == "imagine":
             edit = ["call edit_image with image to change an image"] if self.defaults.edit_image else []
-            return " or ".join([*(["use reference_images"] if guide else []), *edit]) or _NOTHING_LIKE_IT
+            return " or ".join([*(["use reference_images"] if guide else []), *edit]) or _NO_EQUIVALENT
         if kind == "reference_images":
             return "use reference_images" if guide else "leave it out: only image is taken"
         if isinstance(value, list) and len(value) > 1 and guide:
             return "use image for the one to change, and reference_images for the others"
         return "use image"
 
-    def _another(self, tool: Tool, known: Mapping[str, Any]) -> str:
+    def _advise_count(self, tool: Tool, known: Mapping[str, Any]) -> str:
         """How to get more images, and what that costs, as far as the registry says it."""
         offers = self.catalog.offers_for(tool)
         given = {name: value.lower() for name in ("model", "provider") if isinstance(value := known.get(name), str)}
         provider = given.get("provider")
         model = model_names.meant(given.get("model", ""), self.catalog) or self.defaults.model(tool, provider)
-        its = [offer for offer in offers.get(model, ()) if provider in {None, offer.provider}]
-        each = f", each costs {cost}" if its and (cost := _cost(its[0])) else ""
+        matching = [offer for offer in offers.get(model, ()) if provider in {None, offer.provider}]
+        each = f", each costs {cost}" if matching and (cost := _cost_text(matching[0])) else ""
         makers = [name for name, some in offers.items() if some[0].result == "grid"]
         four = f"; {model if model in makers else makers[0]} makes four candidates at once" if makers else ""
         return f"call again with fresh=true for another one{each}{four}"
 
 
-def _about_tasks(kind: str, value: Any, shown: Mapping[str, Any]) -> str | None:
+def _advise_tasks(kind: str, value: Any, shown: Mapping[str, Any]) -> str | None:
     if kind == "task_ids":
-        return f"use task_ids=[{value!r}]" if isinstance(value, str) and len(value) < _SHOWN else "use task_ids"
+        return f"use task_ids=[{value!r}]" if isinstance(value, str) and len(value) < _MAX_SHOWN else "use task_ids"
     if kind in {"listing", "count"}:
         return "leave it out: without task_ids the newest tasks are listed" if "wait_for" in shown else None
     return f"use {kind}" if kind in shown else None
 
 
-def _about_size(value: Any, shown: Mapping[str, Any]) -> str:
+def _advise_size(value: Any, shown: Mapping[str, Any]) -> str:
     """What says a size in this configuration, with the ratio that a text such as `1024x1024` has."""
     ways: list[str] = []
     if "aspect_ratio" in shown:
         allowed = [one for text in shown["aspect_ratio"].get("enum", ()) if (one := AspectRatio.parse(text))]
-        reading = aspect_ratios.read(value[:_SHOWN]) if isinstance(value, str) else None
+        reading = aspect_ratios.read(value[:_MAX_SHOWN]) if isinstance(value, str) else None
         ratio = (reading.nearest(allowed) if allowed else reading.ratio) if reading else None
         ways.append(f"aspect_ratio={ratio}" if ratio else "aspect_ratio")
     if "width" in shown:
         ways.append("width and height")
     size_class = "; resolution is the size class" if ways and "resolution" in shown else ""
-    return f"use {', or '.join(ways)}{size_class}" if ways else _NOTHING_LIKE_IT
+    return f"use {', or '.join(ways)}{size_class}" if ways else _NO_EQUIVALENT
 
 
-def _cost(offer: Offer) -> str | None:
+def _cost_text(offer: Offer) -> str | None:
     if offer.credits is not None:
         return f"{offer.credits:f} credits"
     least = "at least " if offer.further_megapixel else ""
@@ -209,5 +209,5 @@ def _cost(offer: Offer) -> str | None:
 
 
 def _did_you_mean(name: str, shown: Mapping[str, Any]) -> str | None:
-    near = difflib.get_close_matches(name[:_SHOWN].lower(), shown, n=1, cutoff=_LIKENESS)
+    near = difflib.get_close_matches(name[:_MAX_SHOWN].lower(), shown, n=1, cutoff=_MIN_SIMILARITY)
     return f"did you mean {near[0]}?" if near else None

@@ -5,28 +5,28 @@ from typing import Any
 
 from journey_mcp.routing import number_words
 
-_NOTHING = frozenset(
+_PLACEHOLDERS = frozenset(
     {
         *("", "null", "none", "undefined", "auto", "default", "automatic", "unset", "unspecified", "nil", "nan"),
         *("n/a", "na", "not given", "not provided", "not specified", "not applicable", "omit", "-", "--", "\u2014"),
     }
 )
 """What models write for an argument that they do not want to give, but that a strict schema makes them give."""
-_AROUND = " \t\r\n\"'`<>()[]{}.\u2026"
-_LONGEST_NOTHING = 40
+_WRAPPING = " \t\r\n\"'`<>()[]{}.\u2026"
+_MAX_PLACEHOLDER_LENGTH = 40
 _DIGITS = re.compile(r"(-?\d[\d.,_'\s]{0,40}?)\s{0,9}(?:px|pixels?|s|secs?|seconds?|steps?)?\.?", re.IGNORECASE)
 _THOUSANDS = re.compile(r"-?\d{1,3}(?:([,_'\s])\d{3})(?:\1\d{3})*")
 _TASK_ID = re.compile(r"(?<![A-Za-z0-9_-])(?i:tsk)(_[A-Za-z0-9_-]{22}(?:\.[1-9]\d{0,2})?)(?![A-Za-z0-9_-])")
-_LONGEST_IDS = 4_000
-_KEYS_OF_IDS = ("task_ids", "task_id", "ids", "id")
+_MAX_IDS_LENGTH = 4_000
+_ID_KEYS = ("task_ids", "task_id", "ids", "id")
 
 
-def is_nothing(text: str) -> bool:
+def is_placeholder(text: str) -> bool:
     """Whether the text of an optional argument means that it is not given, such as `null`, `"n/a"` or `<none>`."""
-    return len(text) <= _LONGEST_NOTHING and text.strip(_AROUND).lower() in _NOTHING
+    return len(text) <= _MAX_PLACEHOLDER_LENGTH and text.strip(_WRAPPING).lower() in _PLACEHOLDERS
 
 
-def number(value: Any) -> Any:
+def parse_number(value: Any) -> Any:
     """Return the number that a text says, with its unit, with separators, or in words; anything else as it is."""
     if not isinstance(value, str):
         return value
@@ -40,7 +40,7 @@ def number(value: Any) -> Any:
     return digits.replace(",", ".") if digits.count(",") == 1 and "." not in digits else digits
 
 
-def ratio(value: Any) -> Any:
+def parse_ratio(value: Any) -> Any:
     """Return an aspect ratio as text, also when it comes as one number, as two, or as width and height."""
     if isinstance(value, dict) and {"width", "height"} <= set(value):
         value = [value["width"], value["height"]]
@@ -49,18 +49,18 @@ def ratio(value: Any) -> Any:
     return str(value) if _is_number(value) else value
 
 
-def task_ids(value: Any) -> list[Any]:
+def parse_task_ids(value: Any) -> list[Any]:
     """Return the ids that a text, a list or an object names, each once; of other texts the words."""
-    if isinstance(value, str) and len(value) <= _LONGEST_IDS:
+    if isinstance(value, str) and len(value) <= _MAX_IDS_LENGTH:
         ids = [f"tsk{rest}" for rest in _TASK_ID.findall(value)] or re.split(r"[,;|\s]+", value)
         return list(dict.fromkeys(filter(None, ids)))
     if isinstance(value, dict):
-        inner = next((value[key] for key in _KEYS_OF_IDS if isinstance(value.get(key), str | list)), None)
-        return [value] if inner is None else task_ids(inner)
+        inner = next((value[key] for key in _ID_KEYS if isinstance(value.get(key), str | list)), None)
+        return [value] if inner is None else parse_task_ids(inner)
     while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
         value = value[0]
     if isinstance(value, list) and not any(isinstance(item, list) for item in value):
-        found = [id_ for item in value for id_ in task_ids(item)]
+        found = [id_ for item in value for id_ in parse_task_ids(item)]
         return list(dict.fromkeys(found)) if all(isinstance(id_, str) for id_ in found) else found
     return [value]
 

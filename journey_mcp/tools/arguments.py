@@ -11,58 +11,58 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, ImageRequest, Tool
 from journey_mcp.tools import argument_values
-from journey_mcp.tools.argument_names import Surroundings, is_of_client, ours
+from journey_mcp.tools.argument_names import ToolContext, is_added_by_client, match_name
 from journey_mcp.tools.defaults import Defaults
-from journey_mcp.tools.image_arguments import only_text, parsed_json, texts_of
+from journey_mcp.tools.image_arguments import image_texts, parse_json, single_image
 
 
-def _one_or_many(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     """Models now and then send one string, or the array as JSON text, where an array is asked for."""
     if isinstance(value, str):
         text = value.strip()
         if text.startswith("["):
-            many = parsed_json(text)
+            many = parse_json(text)
             return value if many is None else many
         return [text] if text else None
     return value
 
 
 def _ids(value: Any) -> Any:
-    return argument_values.task_ids(value) if isinstance(value, str | list | dict) else value
+    return argument_values.parse_task_ids(value) if isinstance(value, str | list | dict) else value
 
 
-Images = Annotated[list[str], BeforeValidator(texts_of)]
-Image = Annotated[str, BeforeValidator(only_text)]
+Images = Annotated[list[str], BeforeValidator(image_texts)]
+Image = Annotated[str, BeforeValidator(single_image)]
 
 
-def _no_boolean(value: Any) -> Any:
+def _reject_boolean(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError(f"{str(value).lower()} is no number")  # noqa: TRY004  # pydantic reports ValueErrors
     return value
 
 
 def _number(value: Any) -> Any:
-    return argument_values.number(_no_boolean(value))
+    return argument_values.parse_number(_reject_boolean(value))
 
 
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
-NoBoolean = BeforeValidator(_number)
-NumberAsText = Annotated[str, BeforeValidator(argument_values.ratio)]
-YesOrNo = Annotated[bool, BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value)]
-Seconds = Annotated[int, NoBoolean, Field(ge=0, le=300)]
-Side = Annotated[int, NoBoolean, Field(ge=1, le=16384)]
-Seed = Annotated[int, NoBoolean, Field(ge=-1, le=2**63 - 1)]
-Small = Annotated[int, NoBoolean, Field(ge=0, le=10_000)]
-Factor = Annotated[float, NoBoolean, Field(ge=0, le=1000, allow_inf_nan=False)]
+Number = BeforeValidator(_number)
+TextOrNumber = Annotated[str, BeforeValidator(argument_values.parse_ratio)]
+Switch = Annotated[bool, BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value)]
+Seconds = Annotated[int, Number, Field(ge=0, le=300)]
+Side = Annotated[int, Number, Field(ge=1, le=16384)]
+Seed = Annotated[int, Number, Field(ge=-1, le=2**63 - 1)]
+SmallNumber = Annotated[int, Number, Field(ge=0, le=10_000)]
+Factor = Annotated[float, Number, Field(ge=0, le=1000, allow_inf_nan=False)]
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def _is_no_text(value: Any) -> bool:
+def _has_invalid_text(value: Any) -> bool:
     # an image as data has megabytes: whether it is ASCII is known without a look at them
     return isinstance(value, str) and ("\0" in value or (not value.isascii() and bool(_SURROGATE.search(value))))
 
@@ -72,15 +72,15 @@ class _Arguments(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _is_text(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _check_text(cls, given: dict[str, Any]) -> dict[str, Any]:
         """What no database and no provider takes as text is refused before it gets anywhere."""
         for name, value in given.items():
-            if any(map(_is_no_text, value if isinstance(value, list) else [value])):
+            if any(map(_has_invalid_text, value if isinstance(value, list) else [value])):
                 raise ValueError(f"{name} has characters that are no text (NUL, or half of a surrogate pair)")
         return given
 
 
-A = TypeVar("A", bound=_Arguments)
+ArgumentsT = TypeVar("ArgumentsT", bound=_Arguments)
 
 
 class Imagine(_Arguments):
@@ -89,20 +89,20 @@ class Imagine(_Arguments):
     prompt: str
     model: str | None = None
     reference_images: Images | None = None
-    aspect_ratio: NumberAsText | None = None
+    aspect_ratio: TextOrNumber | None = None
     width: Side | None = None
     height: Side | None = None
-    resolution: NumberAsText | None = None
+    resolution: TextOrNumber | None = None
     output_format: str | None = None
     negative_prompt: str | None = None
     seed: Seed | None = None
-    prompt_upsampling: YesOrNo | None = None
-    safety_tolerance: Small | None = None
+    prompt_upsampling: Switch | None = None
+    safety_tolerance: SmallNumber | None = None
     guidance: Factor | None = None
-    steps: Small | None = None
+    steps: SmallNumber | None = None
     provider: str | None = None
     webhook_url: str | None = None
-    fresh: YesOrNo = False
+    fresh: Switch = False
     wait_s: Seconds | None = None
 
 
@@ -135,25 +135,25 @@ class CancelTask(_Arguments):
 
 _SIDES = frozenset({"width", "height"})
 _LISTS = frozenset({"reference_images", "task_ids"})
-_MANY = frozenset({"image", "mask", *_LISTS})
+_STRUCTURED = frozenset({"image", "mask", *_LISTS})
 """Whose values are looked into elsewhere."""
-_LONGEST = {
+_MAX_LENGTHS = {
     "prompt": LONGEST_PROMPT,
     "negative_prompt": LONGEST_NEGATIVE_PROMPT,
     "webhook_url": 2_083,
     "task_ids": 4_000,
 }
 """Characters of a text, before anything looks at them; images, which may be data, are bounded where they are read."""
-_LONGEST_OTHER = 200
+_MAX_OTHER_LENGTH = 200
 _IMAGES = frozenset({"image", "mask", "reference_images"})
-_MOST_ITEMS = 100
+_MAX_ITEMS = 100
 """Of an array: far more than any takes."""
-_SHOWN = 80
+_MAX_SHOWN = 80
 
 _log = logging.getLogger(__name__)
 
 
-def read(kind: type[A], tool: str, given: Mapping[str, Any] | None, around: Surroundings) -> A:
+def parse(kind: type[ArgumentsT], tool: str, given: Mapping[str, Any] | None, context: ToolContext) -> ArgumentsT:
     """Check the arguments of a call.
 
     Names are read in any spelling (`aspectRatio`). An optional argument that is empty, or a word such as `null` or
@@ -163,43 +163,45 @@ def read(kind: type[A], tool: str, given: Mapping[str, Any] | None, around: Surr
     Raises:
         InvalidArguments: names each wrong argument, its value, and what is allowed.
     """
-    named, unknown = _named(kind, tool, _unwrapped(kind, given or {}))
+    named, unknown = _by_name(kind, tool, _unwrap(kind, given or {}))
     arguments: dict[str, Any] = {}
     for name, value in named.items():
         if problem := _length_problem(name, value):
             raise InvalidArguments(f"{tool}: {problem}.")
-        if (meant := _meant(name, value, is_required=kind.model_fields[name].is_required())) is not None:
+        if (meant := _given_value(name, value, is_required=kind.model_fields[name].is_required())) is not None:
             arguments[name] = meant
     if isinstance(provider := arguments.get("provider"), str):
-        arguments["provider"] = around.provider(provider)
+        arguments["provider"] = context.provider(provider)
     problems = []
     try:
-        read = kind.model_validate(arguments)
+        parsed = kind.model_validate(arguments)
     except ValidationError as error:
         problems = [_explain(problem) for problem in error.errors(include_url=False)]
     else:
         if not unknown:
-            return read
+            return parsed
     if unknown:
-        problems.append(around.correction(tool, unknown, arguments))
+        problems.append(context.correction(tool, unknown, arguments))
     raise InvalidArguments(f"{tool}: {'; '.join(problems)}.")
 
 
-def _unwrapped(kind: type[A], given: Mapping[str, Any]) -> Mapping[str, Any]:
+def _unwrap(kind: type[ArgumentsT], given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the arguments without a name that a framework put around them all, as in `{"input": {…}}`."""
-    inner = next(iter(given.values())) if len(given) == 1 and not ours(next(iter(given)), kind.model_fields) else None
-    is_around = isinstance(inner, dict) and any(ours(str(name), kind.model_fields) for name in inner)
+    inner = (
+        next(iter(given.values())) if len(given) == 1 and not match_name(next(iter(given)), kind.model_fields) else None
+    )
+    is_around = isinstance(inner, dict) and any(match_name(str(name), kind.model_fields) for name in inner)
     return inner if is_around and inner else given
 
 
-def _named(kind: type[A], tool: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _by_name(kind: type[ArgumentsT], tool: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The arguments by our names, and those that are none of ours."""
     named: dict[str, Any] = {}
     unknown: dict[str, Any] = {}
     for name, value in given.items():
-        known = ours(name, kind.model_fields)
-        if known is None and (is_of_client(name) or _without_placeholders(value) is None):
-            _log.debug("%s: the argument %s of the client is dropped", tool, name[:_SHOWN])
+        known = match_name(name, kind.model_fields)
+        if known is None and (is_added_by_client(name) or _without_placeholders(value) is None):
+            _log.debug("%s: the argument %s of the client is dropped", tool, name[:_MAX_SHOWN])
         elif known is None:
             unknown[name] = value
         elif named.setdefault(known, value) != value:
@@ -209,20 +211,22 @@ def _named(kind: type[A], tool: str, given: Mapping[str, Any]) -> tuple[dict[str
 
 def _length_problem(name: str, value: Any) -> str | None:
     """What is too long, told without a look at more than its beginning; `None` when nothing is."""
-    if isinstance(value, list) and len(value) > _MOST_ITEMS:
-        return f"{name[:_SHOWN]} has {len(value):,} items: far more than are taken"
+    if isinstance(value, list) and len(value) > _MAX_ITEMS:
+        return f"{name[:_MAX_SHOWN]} has {len(value):,} items: far more than are taken"
     if name in _IMAGES:
         return None
-    most = _LONGEST.get(name, _LONGEST_OTHER)
+    most = _MAX_LENGTHS.get(name, _MAX_OTHER_LENGTH)
     for text in value if isinstance(value, list) else [value]:
         if isinstance(text, str) and len(text) > most:
-            return f"{name[:_SHOWN]}={text[:_SHOWN]!r}… has {len(text):,} characters (at most {most:,} are taken)"
+            return (
+                f"{name[:_MAX_SHOWN]}={text[:_MAX_SHOWN]!r}… has {len(text):,} characters (at most {most:,} are taken)"
+            )
     return None
 
 
-def _meant(name: str, value: Any, *, is_required: bool) -> Any:
+def _given_value(name: str, value: Any, *, is_required: bool) -> Any:
     """The value of an argument, or `None` when it counts as not given."""
-    if name not in _MANY and isinstance(value, list) and len(value) == 1:
+    if name not in _STRUCTURED and isinstance(value, list) and len(value) == 1:
         value = value[0]
     if is_required:
         return value
@@ -232,13 +236,13 @@ def _meant(name: str, value: Any, *, is_required: bool) -> Any:
         return None  # no image has a side of 0: a strict schema asked for a number
     if name == "negative_prompt" and isinstance(value, list) and all(isinstance(item, str) for item in value):
         value = ", ".join(value) if sum(map(len, value)) < LONGEST_NEGATIVE_PROMPT else value
-    return _without_placeholders(_one_or_many(value) if name in _LISTS else value)
+    return _without_placeholders(_as_list(value) if name in _LISTS else value)
 
 
 def _without_placeholders(value: Any) -> Any:
     """Return the value, a list without those of its items that count as not given; `None` when nothing is left."""
     if isinstance(value, str):
-        return None if argument_values.is_nothing(value) else value
+        return None if argument_values.is_placeholder(value) else value
     if value == {}:
         return None
     if isinstance(value, list):
@@ -271,7 +275,7 @@ def image_request(tool: Tool, arguments: Imagine, defaults: Defaults) -> ImageRe
     )
 
 
-_CLASSES = {1024: "1K", 2048: "2K", 3840: "4K", 4096: "4K"}
+_SIZE_CLASSES = {1024: "1K", 2048: "2K", 3840: "4K", 4096: "4K"}
 """Size classes by the longer side in pixels."""
 
 
@@ -279,7 +283,7 @@ def _resolution(given: str) -> str:
     """A size class, however it is spelled: `1 k`, `1024`, `2048x2048px`; anything else as it is."""
     text = re.sub(r"[\s_]", "", given).lower().removesuffix("px")
     if pixels := re.fullmatch(r"(\d{3,4})(?:[x×*](\d{3,4}))?", text):  # noqa: RUF001  # as it is written
-        return _CLASSES.get(max(int(pixels[1]), int(pixels[2] or 0)), given)
+        return _SIZE_CLASSES.get(max(int(pixels[1]), int(pixels[2] or 0)), given)
     return text if re.fullmatch(r"\d+p", text) else text.upper()
 
 
@@ -299,4 +303,4 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "string_type" and problem["loc"][0] in _IMAGES:
         return f"{name}={reprlib.repr(given)} is no text: give the id of an earlier picture, a URL or a data URI"
     shown = str(given) if isinstance(given, str | int | float) else reprlib.repr(given)
-    return f"{name}={shown[:_SHOWN]!r}: {problem['msg']}"
+    return f"{name}={shown[:_MAX_SHOWN]!r}: {problem['msg']}"

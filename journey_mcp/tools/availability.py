@@ -18,37 +18,38 @@ _CONNECT_WITHIN_S = 1.0
 class Availability:
     """What a look at sandboxes and copies found; without a look, all of them are taken to be there."""
 
-    ended: frozenset[str] = frozenset()
+    dead_origins: frozenset[str] = frozenset()
     """Host and port of sandboxes that do not answer any more."""
-    missing: frozenset[str] = frozenset()
+    missing_paths: frozenset[str] = frozenset()
     """Paths of copies that are not there any more."""
 
-    def why_dead(self, image: OutputImage, *, now: float) -> str | None:
+    def dead_reason(self, image: OutputImage, *, now: float) -> str | None:
         """Return in two words why the image cannot be had by its link; `None` while it can."""
         if image.expires_at is not None and image.expires_at <= now:
             return "link expired"
-        return "sandbox ended" if self.ended and urlsplit(image.url).netloc in self.ended else None
+        return "sandbox ended" if self.dead_origins and urlsplit(image.url).netloc in self.dead_origins else None
 
-    def copy_of(self, image: OutputImage) -> str | None:
+    def stored_copy(self, image: OutputImage) -> str | None:
         """Return the path of the copy that is there."""
-        return None if image.path in self.missing else image.path
+        return None if image.path in self.missing_paths else image.path
 
 
-async def look(tasks: Sequence[Task]) -> Availability:
+async def check_availability(tasks: Sequence[Task]) -> Availability:
     """Look at the copies of these tasks' images, and once at each sandbox that made some; takes a second at most."""
     paths = [image.path for task in tasks for image in task.images if image.path is not None]
     origins = {urlsplit(image.url).netloc for task in tasks if task.provider == SANDBOX for image in task.images}
-    ended: set[str] = set()
+    dead_origins: set[str] = set()
 
     async def ask(origin: str) -> None:
         if not await is_listening(f"//{origin}"):
-            ended.add(origin)
+            dead_origins.add(origin)
 
     async with anyio.create_task_group() as group:
         for origin in origins:
             group.start_soon(ask, origin)
     return Availability(
-        ended=frozenset(ended), missing=await to_thread.run_sync(_missing, paths) if paths else frozenset()
+        dead_origins=frozenset(dead_origins),
+        missing_paths=await to_thread.run_sync(_missing, paths) if paths else frozenset(),
     )
 
 

@@ -33,19 +33,19 @@ def build(catalog: Catalog, defaults: Defaults) -> list[dict[str, Any]]:
 def _imagine(catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
     description = (
         "Make a picture from a text prompt. Returns picture URLs, or after wait_s a running task for fetch_task. "
-        f"Costs money. {_choice(catalog, 'imagine', defaults.imagine)} {_edit_only(catalog)}"
+        f"Costs money. {_recommendations(catalog, 'imagine', defaults.imagine)} {_edit_only(catalog)}"
         "Not every model takes every argument; an error names those that do. "
         f"Tasks, prompts included, are kept {defaults.keep_days} days."
     )
-    return _creating("imagine", "Make a picture", description, catalog, defaults)
+    return _creation_tool("imagine", "Make a picture", description, catalog, defaults)
 
 
 def _edit_image(catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
     description = (
         "Change a picture as the prompt says. Returns like imagine. Costs money. "
-        f"{_choice(catalog, 'edit_image', defaults.edit_image)}"
+        f"{_recommendations(catalog, 'edit_image', defaults.edit_image)}"
     )
-    return _creating("edit_image", "Edit a picture", description, catalog, defaults)
+    return _creation_tool("edit_image", "Edit a picture", description, catalog, defaults)
 
 
 def _fetch_task(defaults: Defaults) -> dict[str, Any]:
@@ -91,20 +91,20 @@ def _cancel_task() -> dict[str, Any]:
     )
 
 
-def _creating(tool: Tool, title: str, description: str, catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
+def _creation_tool(tool: Tool, title: str, description: str, catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
     offers = catalog.offers_for(tool)
     properties: dict[str, Any] = {
         "prompt": {
             "type": "string",
             "minLength": 1,
             "maxLength": max(o.prompt_max_length or LONGEST_PROMPT for its in offers.values() for o in its),
-            "description": _prompt_text(tool, catalog),
+            "description": _prompt_description(tool, catalog),
         }
     }
     if tool == "edit_image":
         properties["image"] = {
             "type": "string",
-            "description": f"The picture to edit: {_forms(catalog, defaults)}.",
+            "description": f"The picture to edit: {_image_forms(catalog, defaults)}.",
         }
     default = defaults.imagine if tool == "imagine" else defaults.edit_image
     properties["model"] = {
@@ -129,7 +129,7 @@ def _creating(tool: Tool, title: str, description: str, catalog: Catalog, defaul
     return _tool(tool, title, description, _object(properties, required), _task_schema(), read_only=False)
 
 
-def _forms(catalog: Catalog, defaults: Defaults) -> str:
+def _image_forms(catalog: Catalog, defaults: Defaults) -> str:
     """The forms in which a picture may be given."""
     has_data = any(offer.images.takes_data for offers in catalog.offers.values() for offer in offers)
     files = ", local path" if defaults.takes_files else ""
@@ -137,17 +137,17 @@ def _forms(catalog: Catalog, defaults: Defaults) -> str:
     return f"id of an earlier picture (tsk_….2), public URL{more}"
 
 
-def _choice(catalog: Catalog, tool: Tool, default: str) -> str:
+def _recommendations(catalog: Catalog, tool: Tool, default: str) -> str:
     """When to choose which model, in as few words as do the job."""
     purposes = {model: catalog.models[model].choose_for.get(tool) for model in catalog.offers_for(tool)}
-    first = f"{default} (default)" + (f" for {said}" if (said := purposes.pop(default, None)) else "")
+    first = f"{default} (default)" + (f" for {text}" if (text := purposes.pop(default, None)) else "")
     others = "".join(f"; {model} for {purpose}" for model, purpose in purposes.items() if purpose)
     return f"Choose {first}{others}."
 
 
 def _edit_only(catalog: Catalog) -> str:
     models = [model for model in catalog.offers if model not in catalog.offers_for("imagine")]
-    return f"Need a picture, so only in edit_image: {_shortened(models, catalog)}. " if models else ""
+    return f"Need a picture, so only in edit_image: {_model_list(models, catalog)}. " if models else ""
 
 
 def _costs(tool: Tool, catalog: Catalog) -> str:
@@ -165,14 +165,14 @@ def _priced(costs: Mapping[Decimal, list[str]]) -> str:
     return "; ".join(f"{cost}: {', '.join(models)}" for cost, models in sorted(costs.items()))
 
 
-def _prompt_text(tool: Tool, catalog: Catalog) -> str:
+def _prompt_description(tool: Tool, catalog: Catalog) -> str:
     offers = catalog.offers_for(tool)
     english = [model for model, its in offers.items() if all(offer.english_only for offer in its)]
     text = "What to show; plain sentences." if tool == "imagine" else "What to change; the rest is kept."
     if switches := [model for model, its in offers.items() if any(offer.ratio_switch for offer in its)]:
         text += f" {', '.join(switches)} also takes its switches (--ar, --stylize …)."
     if english:
-        text += f" English only for {_shortened(english, catalog)}."
+        text += f" English only for {_model_list(english, catalog)}."
     return text
 
 
@@ -188,31 +188,32 @@ def _images(tool: Tool, catalog: Catalog) -> dict[str, Any]:
             "type": "array",
             "items": {"type": "string"},
             "maxItems": max(most.values()) - own,
-            "description": f"Pictures that guide, {_AS_IMAGE[tool]}.{_only(takers, list(offers), catalog)}",
+            "description": f"Pictures that guide, {_REFERENCE_FORMS[tool]}."
+            + _restriction(takers, list(offers), catalog),
         }
     if masks := [model for model, its in offers.items() if any(o.images.mask_field for o in its)]:
         properties["mask"] = {
             "type": "string",
-            "description": f"White is redrawn.{_only(masks, list(offers), catalog)}",
+            "description": f"White is redrawn.{_restriction(masks, list(offers), catalog)}",
         }
     return properties
 
 
-_AS_IMAGE: dict[Tool, str] = {"imagine": "in the forms of edit_image's image", "edit_image": "given like image"}
+_REFERENCE_FORMS: dict[Tool, str] = {"imagine": "in the forms of edit_image's image", "edit_image": "given like image"}
 
 
 def _options(tool: Tool, catalog: Catalog) -> dict[str, Any]:
     """The parameters that at least one offer takes, each with all values that any takes."""
     offers = catalog.offers_for(tool)
     properties = {}
-    for name, (kind, usual_words) in _OPTION_WORDS.items():
+    for name, (kind, usual_words) in _OPTIONS.items():
         found = {m: [o.parameters[name] for o in its if name in o.parameters] for m, its in offers.items()}
         takers = [model for model, parameters in found.items() if parameters]
         if not takers:
             continue
         schema = {"type": kind, **_allowed(kind, [p for parameters in found.values() for p in parameters])}
-        words = _ratio_words(tool, found.values()) if name == "aspect_ratio" else usual_words
-        schema["description"] = words + _only(takers, list(offers), catalog)
+        words = _ratio_description(tool, found.values()) if name == "aspect_ratio" else usual_words
+        schema["description"] = words + _restriction(takers, list(offers), catalog)
         properties[name] = schema
     return properties
 
@@ -222,7 +223,7 @@ def _allowed(kind: str, parameters: list[Parameter]) -> dict[str, Any]:
     values = list(dict.fromkeys(value for p in parameters for value in p.values or ()))
     if values and all(p.values for p in parameters):
         # where a schema is strict, models must give every argument, one of these values: this one means none
-        return {"enum": values if _NONE in values else [*values, _NONE]}
+        return {"enum": values if _PLACEHOLDER in values else [*values, _PLACEHOLDER]}
     if kind == "string":
         lengths = [p.max_length for p in parameters]
         return {"maxLength": max(length or LONGEST_NEGATIVE_PROMPT for length in lengths)} if any(lengths) else {}
@@ -235,16 +236,16 @@ def _allowed(kind: str, parameters: list[Parameter]) -> dict[str, Any]:
     return bounds
 
 
-def _ratio_words(tool: Tool, parameters: Iterable[list[Parameter]]) -> str:
+def _ratio_description(tool: Tool, parameters: Iterable[list[Parameter]]) -> str:
     if tool == "imagine":
         return "Width:height; the default is the model's."
-    has_match = any(_MATCH in (p.values or ()) for its in parameters for p in its)
-    return f"Width:height{f', or {_MATCH}' if has_match else ''}; one unlike the source's crops or pads it."
+    has_match = any(_MATCH_INPUT in (p.values or ()) for its in parameters for p in its)
+    return f"Width:height{f', or {_MATCH_INPUT}' if has_match else ''}; one unlike the source's crops or pads it."
 
 
-_MATCH = "match_input_image"
-_NONE = "auto"
-_OPTION_WORDS = {
+_MATCH_INPUT = "match_input_image"
+_PLACEHOLDER = "auto"
+_OPTIONS = {
     "aspect_ratio": ("string", ""),
     "width": ("integer", "Pixels; with height, in place of aspect_ratio."),
     "height": ("integer", "Pixels."),
@@ -257,20 +258,20 @@ _OPTION_WORDS = {
     "guidance": ("number", "How closely to follow the prompt."),
     "steps": ("integer", "More is finer and slower."),
 }
-_MOST_NAMED = 100
+_MAX_RESTRICTION = 100
 """Longer lists of models are left to the error of a call, as the tool's description says."""
 
 
-def _only(takers: list[str], offered: list[str], catalog: Catalog) -> str:
+def _restriction(takers: list[str], offered: list[str], catalog: Catalog) -> str:
     """Which models take something, the shorter way round; nothing when all do."""
     others = [model for model in offered if model not in takers]
     if not others:
         return ""
-    said = min(f" Only {_shortened(takers, catalog)}.", f" Not {_shortened(others, catalog)}.", key=len)
-    return said if len(said) <= _MOST_NAMED else ""
+    text = min(f" Only {_model_list(takers, catalog)}.", f" Not {_model_list(others, catalog)}.", key=len)
+    return text if len(text) <= _MAX_RESTRICTION else ""
 
 
-def _shortened(models: list[str], catalog: Catalog) -> str:
+def _model_list(models: list[str], catalog: Catalog) -> str:
     """The models by name, or as `family-*` where all of a family are meant."""
     words = []
     for model in models:

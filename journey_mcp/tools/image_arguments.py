@@ -10,31 +10,31 @@ _BLOCK_KEYS = (
     *("id", "image_id", "image", "file_id", "task_id"),
 )
 """Where content blocks of models' APIs, MCP included, keep an image."""
-_DEEPEST_BLOCK = 4
-_LINK_STARTS = ("http://", "https://", "www.", "tsk_")
+_MAX_BLOCK_DEPTH = 4
+_LINK_PREFIXES = ("http://", "https://", "www.", "tsk_")
 _SEPARATORS = re.compile(r"[\s,;]+")
-_MOST_COMMAS = 1000
+_MAX_COMMAS = 1000
 """Of JSON. A hundred images, each an object and a data URI, have fewer; millions of values would be looked through."""
-_SHORT = 16_384
+_MAX_LINKS_LENGTH = 16_384
 
 
-def texts_of(value: Any) -> list[Any]:
+def image_texts(value: Any) -> list[Any]:
     """List the images that an argument gives: plain, in a list, as JSON, or as a content block of a model's API.
 
     What is not text stays as it is, for the caller to refuse.
     """
     if isinstance(value, str):
-        if (parsed := parsed_json(value.strip())) is not None:
-            return texts_of(parsed)
-        links = _SEPARATORS.split(value.strip()) if len(value) <= _SHORT else []
-        return links if links and all(link.lower().startswith(_LINK_STARTS) for link in links) else [value]
+        if (parsed := parse_json(value.strip())) is not None:
+            return image_texts(parsed)
+        links = _SEPARATORS.split(value.strip()) if len(value) <= _MAX_LINKS_LENGTH else []
+        return links if links and all(link.lower().startswith(_LINK_PREFIXES) for link in links) else [value]
     while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
         value = value[0]
     if isinstance(value, list) and not any(isinstance(item, list) for item in value):
-        return [text for item in value for text in texts_of(item)]
+        return [text for item in value for text in image_texts(item)]
     if isinstance(value, dict):
         block: Any = value
-        for _ in range(_DEEPEST_BLOCK):
+        for _ in range(_MAX_BLOCK_DEPTH):
             block = next((block[key] for key in _BLOCK_KEYS if isinstance(block.get(key), str | dict)), None)
             if not isinstance(block, dict):
                 break
@@ -42,21 +42,21 @@ def texts_of(value: Any) -> list[Any]:
     return [value]
 
 
-def only_text(value: Any) -> Any:
-    """Return the one image that an argument gives, as `texts_of` finds it.
+def single_image(value: Any) -> Any:
+    """Return the one image that an argument gives, as `image_texts` finds it.
 
     Raises:
         ValueError: there are more.
     """
-    texts = texts_of(value)
+    texts = image_texts(value)
     if len(texts) > 1:
         raise ValueError(f"one image is taken, and {len(texts)} were given: give the others as reference_images")
     return texts[0] if texts else value
 
 
-def parsed_json(text: str) -> list[Any] | dict[str, Any] | None:
+def parse_json(text: str) -> list[Any] | dict[str, Any] | None:
     """Return the list or object that a JSON text holds; `None` when it is none, or holds more than is ever meant."""
-    if text[:1] not in {"[", "{"} or text.count(",") > _MOST_COMMAS:
+    if text[:1] not in {"[", "{"} or text.count(",") > _MAX_COMMAS:
         return None
     try:
         value = json.loads(text)

@@ -12,8 +12,8 @@ from journey_mcp.core.tasks import Task
 from journey_mcp.core.text import cleaned, duration, encoded_id, timestamp
 from journey_mcp.tools.availability import Availability
 
-_PROMPT_START = 80
-_ALL_THERE = Availability()
+_MAX_EXCERPT = 80
+_ALL_AVAILABLE = Availability()
 _NO_COPY = "no copy"
 
 
@@ -23,7 +23,7 @@ def task_object(
     now: float,
     with_prompt: bool = False,
     with_paths: bool = True,
-    available: Availability = _ALL_THERE,
+    available: Availability = _ALL_AVAILABLE,
 ) -> dict[str, Any]:
     """The result shape. What is not known is absent; `with_paths` is for callers on this machine.
 
@@ -38,7 +38,7 @@ def task_object(
         "task_id": task.id,
         "provider_task_id": task.prediction_id and encoded_id(task.prediction_id),
         "status": task.status.value,
-        "prompt": start_of(task.request.prompt) if with_prompt else None,
+        "prompt": prompt_excerpt(task.request.prompt) if with_prompt else None,
         "model": task.request.model,
         "provider": task.provider,
         "progress": None if task.progress is None else round(task.progress, 3),
@@ -79,15 +79,15 @@ def as_text(plain: dict[str, Any]) -> str:
     return "\n".join(_lines(plain))
 
 
-def start_of(prompt: str) -> str:
+def prompt_excerpt(prompt: str) -> str:
     """The first words of a prompt, on one line."""
-    return cleaned(prompt, _PROMPT_START)
+    return cleaned(prompt, _MAX_EXCERPT)
 
 
 def _image(
     task_id: str, number: int, image: OutputImage, *, now: float, with_path: bool, available: Availability
 ) -> dict[str, Any]:
-    dead, path = available.why_dead(image, now=now), available.copy_of(image)
+    dead, path = available.dead_reason(image, now=now), available.stored_copy(image)
     plain = {
         "id": str(ImageId(task_id, number)),
         "url": None if dead else image.url,

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from journey_mcp.tools import results
 
-_ALONE = 20_000
+_SINGLE_LIMIT = 20_000
 """Bytes of a task's text where it is the only one. An object may always be twice as long as its text."""
-_TOGETHER = 12_000
+_LISTING_LIMIT = 12_000
 """The same of a whole listing."""
-_BLOCK = 3_000
+_BLOCK_LIMIT = 3_000
 """And of one task in it."""
-_MANY, _FEW = 16, 4
+_MAX_IMAGES, _FEW_IMAGES = 16, 4
 """So many images of a task that does not fit are named in a listing at the most, and as long as texts can be cut."""
 _SHORTEST = {"prompt": 0, "model": 40, "provider": 40}
 """Names are not cut as short as other texts."""
@@ -24,7 +24,7 @@ _SHORTEST = {"prompt": 0, "model": 40, "provider": 40}
 Plain = dict[str, Any]
 
 
-class _Texts(NamedTuple):
+class _TextLimits(NamedTuple):
     """How much is left of a task's texts."""
 
     longest: int
@@ -34,8 +34,8 @@ class _Texts(NamedTuple):
 
 _ADVICE = 160
 """A next step that is cut shorter than this is left out."""
-_LEVELS = (_Texts(300, 10), _Texts(_ADVICE, 3), _Texts(_ADVICE, 0), _Texts(80, 0), _Texts(40, 0), _Texts(20, 0))
-_FORMS = (*((texts, count) for texts in _LEVELS for count in (None, _FEW)), (_LEVELS[-1], 1))
+_LEVELS = tuple(_TextLimits(*limits) for limits in ((300, 10), (_ADVICE, 3), (_ADVICE, 0), (80, 0), (40, 0), (20, 0)))
+_FORMS = (*((texts, count) for texts in _LEVELS for count in (None, _FEW_IMAGES)), (_LEVELS[-1], 1))
 """Cut texts, and how many images are named, from the longest to one that fits into a twentieth of a listing."""
 
 
@@ -49,46 +49,46 @@ class _Size(NamedTuple):
         return self.text <= limit and self.plain <= 2 * limit
 
 
-def alone(task: Plain, wanted: Collection[str] = ()) -> Plain:
-    """Return a task's object for a result of its own. `wanted` are ids of images that are shown before others."""
-    return _shortened(task, _ALONE, wanted)
+def fit_single(task: Plain, preferred: Collection[str] = ()) -> Plain:
+    """Return a task's object for a result of its own. `preferred` are ids of images that are shown before others."""
+    return _shorten(task, _SINGLE_LIMIT, preferred)
 
 
-def together(tasks: Sequence[Plain], wanted: Collection[str] = ()) -> list[Plain]:
+def fit_listing(tasks: Sequence[Plain], preferred: Collection[str] = ()) -> list[Plain]:
     """Return the objects of tasks for a listing; what short ones leave of their share is for the others."""
     needs = [max(size.text, size.plain // 2) for size in map(_size_of, tasks)]
     shown: dict[int, Plain] = {}
-    left = _TOGETHER
+    left = _LISTING_LIMIT
     for rank, number in enumerate(sorted(range(len(tasks)), key=needs.__getitem__)):
-        share = min(left // (len(tasks) - rank), _BLOCK)
+        share = min(left // (len(tasks) - rank), _BLOCK_LIMIT)
         # there is an empty line between two of them
-        shown[number] = _shortened(tasks[number], share - 2, wanted)
+        shown[number] = _shorten(tasks[number], share - 2, preferred)
         left -= min(needs[number] + 2, share)
     return [shown[number] for number in range(len(tasks))]
 
 
-def _shortened(task: Plain, limit: int, wanted: Collection[str]) -> Plain:
+def _shorten(task: Plain, limit: int, preferred: Collection[str]) -> Plain:
     if "task_id" not in task or _size_of(task).fits(limit):
         return task  # a call that came to no task has nothing but its error
     # sorting keeps the order of those that are alike
-    images = sorted(task.get("images", ()), key=lambda image: image["id"] not in wanted)
-    images = images if limit == _ALONE else images[:_MANY]
+    images = sorted(task.get("images", ()), key=lambda image: image["id"] not in preferred)
+    images = images if limit == _SINGLE_LIMIT else images[:_MAX_IMAGES]
     for texts, count in _FORMS:
         draft = _Draft(task, texts, images[:count], limit)
         if draft.size.fits(limit):
             break
-    draft.fill(images[:count], wanted)
+    draft.fill(images[:count], preferred)
     return draft.plain()
 
 
 class _Draft:
     """A task's object with cut texts, in which images are named, and get their addresses while there is room."""
 
-    def __init__(self, task: Plain, texts: _Texts, named: Sequence[Plain], limit: int) -> None:
+    def __init__(self, task: Plain, texts: _TextLimits, named: Sequence[Plain], limit: int) -> None:
         self._task = task
         self._limit = limit
-        self._images = {image["id"]: _part(image, "id", "link") for image in named}
-        self._rest = _without_images(task, texts, len(named), is_alone=limit == _ALONE)
+        self._images = {image["id"]: _pick(image, "id", "link") for image in named}
+        self._rest = _shorten_texts(task, texts, len(named), is_alone=limit == _SINGLE_LIMIT)
         self.size = _size_of(self.plain())
 
     def plain(self) -> Plain:
@@ -97,11 +97,11 @@ class _Draft:
         known = self._rest | ({"images": images} if images else {})
         return {name: known[name] for name in (*self._task, "next_step") if name in known}
 
-    def fill(self, images: Sequence[Plain], wanted: Collection[str]) -> None:
+    def fill(self, images: Sequence[Plain], preferred: Collection[str]) -> None:
         """Add what there is room for: addresses of images, the wanted ones first, then all that is known of them."""
-        addresses = [_part(image, "id", "link", "url" if "url" in image else "path") for image in images]
+        addresses = [_pick(image, "id", "link", "url" if "url" in image else "path") for image in images]
         for image in addresses:
-            if image["id"] in wanted:
+            if image["id"] in preferred:
                 self._grow(image)
         self._add_grid()
         for image in (*addresses, *images):
@@ -112,7 +112,7 @@ class _Draft:
             self._images[image["id"]] = image
 
     def _add_grid(self) -> None:
-        grid = _part(self._task, "grid_url")
+        grid = _pick(self._task, "grid_url")
         if grid and self._has_room(_size_of({"task_id": "", **grid}), _size_of({"task_id": ""})):
             self._rest |= grid
 
@@ -124,7 +124,7 @@ class _Draft:
         return has_room
 
 
-def _without_images(task: Plain, texts: _Texts, named: int, *, is_alone: bool) -> Plain:
+def _shorten_texts(task: Plain, texts: _TextLimits, image_count: int, *, is_alone: bool) -> Plain:
     left_out = {"images", "grid_url", "notices", *(() if is_alone else ("provider_task_id",))}
     rest = {name: value for name, value in task.items() if name not in left_out}
     for name, shortest in _SHORTEST.items():
@@ -137,12 +137,12 @@ def _without_images(task: Plain, texts: _Texts, named: int, *, is_alone: bool) -
     # what helps after a failure may keep a model from paying twice
     is_kept = is_alone or ("error" in task and texts.longest >= _ADVICE)
     before = [_cut(task["next_step"], texts.longest)] if is_kept and "next_step" in task else []
-    return rest | {"next_step": " ".join([*before, *_to_see_the_rest(task, named, is_alone=is_alone)])}
+    return rest | {"next_step": " ".join([*before, *_how_to_see_the_rest(task, image_count, is_alone=is_alone)])}
 
 
-def _to_see_the_rest(task: Plain, named: int, *, is_alone: bool) -> Iterator[str]:
+def _how_to_see_the_rest(task: Plain, image_count: int, *, is_alone: bool) -> Iterator[str]:
     images = task.get("images", ())
-    if named < len(images):
+    if image_count < len(images):
         yield f"It has {len(images)} images, up to {images[-1]['id']}."
     if not is_alone:
         yield f'Shortened: fetch_task with task_ids ["{task["task_id"]}"] shows the rest.'
@@ -150,7 +150,7 @@ def _to_see_the_rest(task: Plain, named: int, *, is_alone: bool) -> Iterator[str
         yield f'Shortened: fetch_task with task_ids ["{images[-1]["id"]}"] shows that image\'s URL.'
 
 
-def _part(plain: Plain, *names: str) -> Plain:
+def _pick(plain: Plain, *names: str) -> Plain:
     return {name: plain[name] for name in names if name in plain}
 
 

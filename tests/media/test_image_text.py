@@ -26,7 +26,7 @@ from journey_mcp.media.image_text import (
     read,
 )
 from journey_mcp.media.image_urls import MAX_URL
-from journey_mcp.tools.image_arguments import only_text, texts_of
+from journey_mcp.tools.image_arguments import image_texts, single_image
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(range(256)) * 2
 BEGINNINGS = {
@@ -437,7 +437,7 @@ def test_the_longest_texts_are_read(piece: str) -> None:
     """Two million characters: anything that is not linear would take hours."""
     text = piece * (2_000_000 // len(piece))
     read(text)
-    texts_of(text)
+    image_texts(text)
     read(f"![a]({text})")
     with suppress(ValueError):
         decoded(Data(text))
@@ -460,8 +460,8 @@ def test_decoding_takes_little_memory(piece: str) -> None:
 )
 def test_json_of_more_values_than_images_is_not_read(text: str) -> None:
     """Each of them would be looked at, while nobody else is answered."""
-    assert texts_of(text) == [text]
-    assert texts_of(json.dumps([f"data:image/png;base64,{B64}"] * 100)) == [f"data:image/png;base64,{B64}"] * 100
+    assert image_texts(text) == [text]
+    assert image_texts(json.dumps([f"data:image/png;base64,{B64}"] * 100)) == [f"data:image/png;base64,{B64}"] * 100
 
 
 def test_a_link_whose_beginning_alone_is_encoded_is_read_whole() -> None:
@@ -532,14 +532,14 @@ def _lines(text: str) -> int:
 )
 def test_an_argument_may_be_one_or_several(value: Any, texts: list[Any]) -> None:
     """Plain, in a list, as JSON, as a content block."""
-    assert texts_of(value) == texts
+    assert image_texts(value) == texts
 
 
 def test_one_image_in_a_list_is_that_image() -> None:
     """Several are an error where one is taken."""
-    assert only_text([URL]) == URL
-    assert only_text(json.dumps([URL])) == URL
-    assert only_text({"url": URL}) == URL
-    assert only_text([]) == []
+    assert single_image([URL]) == URL
+    assert single_image(json.dumps([URL])) == URL
+    assert single_image({"url": URL}) == URL
+    assert single_image([]) == []
     with pytest.raises(ValueError, match="2 were given"):
-        only_text([URL, ID])
+        single_image([URL, ID])

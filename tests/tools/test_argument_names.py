@@ -7,14 +7,14 @@ from support import SERVICES
 
 from journey_mcp import registry
 from journey_mcp.core.errors import InvalidArguments
-from journey_mcp.tools.argument_names import Surroundings
-from journey_mcp.tools.arguments import CancelTask, EditImage, FetchTask, Imagine, read
+from journey_mcp.tools.argument_names import ToolContext
+from journey_mcp.tools.arguments import CancelTask, EditImage, FetchTask, Imagine, parse
 from journey_mcp.tools.defaults import Defaults
 
 DEFAULTS = Defaults(imagine="midjourney", edit_image="flux-kontext-pro", wait_s=25, keep_days=30)
-JOURNEYAPI = Surroundings(catalog=registry.load().catalog(["journeyapi"]), defaults=DEFAULTS)
-EVERYTHING = Surroundings(catalog=registry.load().catalog(list(SERVICES)), defaults=DEFAULTS)
-BFL = Surroundings(
+JOURNEYAPI = ToolContext(catalog=registry.load().catalog(["journeyapi"]), defaults=DEFAULTS)
+EVERYTHING = ToolContext(catalog=registry.load().catalog(list(SERVICES)), defaults=DEFAULTS)
+BFL = ToolContext(
     catalog=registry.load().catalog(["bfl"]),
     defaults=Defaults(imagine="flux-2-pro", edit_image="flux-kontext-pro", wait_s=25, keep_days=30),
 )
@@ -32,10 +32,10 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 
 
-def refusal(tool: str, given: dict[str, Any], around: Surroundings = JOURNEYAPI) -> str:
+def refusal(tool: str, given: dict[str, Any], context: ToolContext = JOURNEYAPI) -> str:
     """What a call with these arguments, and those that are needed, is answered."""
     with pytest.raises(InvalidArguments) as raised:
-        read(KINDS[tool], tool, {**NEEDED[tool], **given}, around)
+        parse(KINDS[tool], tool, {**NEEDED[tool], **given}, context)
     return str(raised.value)
 
 
@@ -51,19 +51,19 @@ def refusal(tool: str, given: dict[str, Any], around: Surroundings = JOURNEYAPI)
 )
 def test_our_own_names_are_read_in_any_spelling(name: str, ours: str) -> None:
     """Of any case, with hyphens or blanks, or run together."""
-    asked = read(Imagine, "imagine", {"prompt": "a kite", name: "16:9"}, JOURNEYAPI)
-    assert asked == read(Imagine, "imagine", {"prompt": "a kite", ours: "16:9"}, JOURNEYAPI)
+    asked = parse(Imagine, "imagine", {"prompt": "a kite", name: "16:9"}, JOURNEYAPI)
+    assert asked == parse(Imagine, "imagine", {"prompt": "a kite", ours: "16:9"}, JOURNEYAPI)
 
 
 def test_an_argument_that_is_given_in_two_spellings_is_taken_once() -> None:
     """Unless they say different things."""
     given = {"prompt": "a kite", "aspect_ratio": "16:9"}
-    assert read(Imagine, "imagine", {**given, "aspectRatio": "16:9"}, JOURNEYAPI).aspect_ratio == "16:9"
+    assert parse(Imagine, "imagine", {**given, "aspectRatio": "16:9"}, JOURNEYAPI).aspect_ratio == "16:9"
     assert "aspect_ratio is given twice, with different values" in refusal("imagine", {**given, "aspectRatio": "1:1"})
 
 
 @pytest.mark.parametrize(
-    ("tool", "given", "around", "says"),
+    ("tool", "given", "context", "says"),
     [
         (
             "imagine",
@@ -150,10 +150,10 @@ def test_an_argument_that_is_given_in_two_spellings_is_taken_once() -> None:
     ],
 )
 def test_a_name_that_there_is_not_is_answered_with_what_to_do(
-    tool: str, given: dict[str, Any], around: Surroundings, says: str
+    tool: str, given: dict[str, Any], context: ToolContext, says: str
 ) -> None:
     """In the words of what the schema of this configuration shows."""
-    assert says in refusal(tool, given, around)
+    assert says in refusal(tool, given, context)
 
 
 @pytest.mark.parametrize("tool", KINDS)
@@ -168,7 +168,7 @@ def test_an_error_names_only_what_the_schema_shows(tool: str) -> None:
 def test_every_mistake_of_a_call_is_told_at_once() -> None:
     """What is missing beside what there is not; of very many only the first."""
     with pytest.raises(InvalidArguments) as raised:
-        read(EditImage, "edit_image", {"image_url": "a", "wait_s": "soon", "text": "b"}, JOURNEYAPI)
+        parse(EditImage, "edit_image", {"image_url": "a", "wait_s": "soon", "text": "b"}, JOURNEYAPI)
     for says in (
         "prompt is missing",
         "image is missing",
@@ -183,7 +183,7 @@ def test_every_mistake_of_a_call_is_told_at_once() -> None:
 
 def test_a_tool_that_is_left_out_is_not_recommended() -> None:
     """A server whose providers only make images has no edit_image."""
-    only = Surroundings(
+    only = ToolContext(
         catalog=registry.load().catalog(["kkiai"]),
         defaults=Defaults(imagine="imagen-4", edit_image="", wait_s=25, keep_days=30),
     )

@@ -9,15 +9,15 @@ from support import SERVICES
 from journey_mcp import registry
 from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.tools import arguments
-from journey_mcp.tools.argument_names import Surroundings
-from journey_mcp.tools.arguments import A, CancelTask, EditImage, FetchTask, Imagine, image_request
+from journey_mcp.tools.argument_names import ToolContext
+from journey_mcp.tools.arguments import ArgumentsT, CancelTask, EditImage, FetchTask, Imagine, image_request
 from journey_mcp.tools.defaults import Defaults
 
 GIVEN = {"prompt": "a kite", "image": "https://example.test/a.png"}
 DEFAULTS = Defaults(imagine="midjourney", edit_image="flux-kontext-pro", wait_s=25, keep_days=30)
 OPTIONAL = [name for name, field in EditImage.model_fields.items() if not field.is_required()]
-JOURNEYAPI = Surroundings(catalog=registry.load().catalog(["journeyapi"]), defaults=DEFAULTS)
-EVERYTHING = Surroundings(catalog=registry.load().catalog(list(SERVICES)), defaults=DEFAULTS)
+JOURNEYAPI = ToolContext(catalog=registry.load().catalog(["journeyapi"]), defaults=DEFAULTS)
+EVERYTHING = ToolContext(catalog=registry.load().catalog(list(SERVICES)), defaults=DEFAULTS)
 ONE, TWO = f"tsk_{'A' * 22}", f"tsk_{'-b' * 11}"
 PLACEHOLDERS: list[Any] = [
     *(None, "", "null", "none", "undefined", "auto", "default", " NULL ", "None", [], ["null"], ["", None]),
@@ -25,9 +25,9 @@ PLACEHOLDERS: list[Any] = [
 ]
 
 
-def read(kind: type[A], tool: str, given: Any, around: Surroundings = JOURNEYAPI) -> A:
+def read(kind: type[ArgumentsT], tool: str, given: Any, context: ToolContext = JOURNEYAPI) -> ArgumentsT:
     """The arguments of a call to a server with a key for JourneyAPI."""
-    return arguments.read(kind, tool, given, around)
+    return arguments.parse(kind, tool, given, context)
 
 
 @pytest.mark.parametrize("placeholder", PLACEHOLDERS, ids=repr)

@@ -19,7 +19,7 @@ from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.server.tool_results import task_result
 from journey_mcp.settings import read_settings
-from journey_mcp.tools.availability import look
+from journey_mcp.tools.availability import check_availability
 from journey_mcp.tools.defaults import Defaults
 from journey_mcp.tools.results import as_text, task_object
 
@@ -146,8 +146,8 @@ async def test_each_sandbox_is_looked_at_once() -> None:
         gone = f"http://127.0.0.1:{free_port()}"
         tasks = [made_at(origin) for origin in (one.origin, gone, one.origin, gone)]
         tasks.append(made_at(other.origin, provider="journeyapi"))
-        available = await look(tasks)
-        assert available.ended == {gone.removeprefix("http://")}
+        available = await check_availability(tasks)
+        assert available.dead_origins == {gone.removeprefix("http://")}
         assert (one.connections, other.connections) == (1, 0)
 
 
@@ -161,7 +161,7 @@ async def test_what_is_left_of_a_task_is_offered() -> None:
         replace(four, expires_at=1.0, path=f"{__file__}.gone"),
     )
     task = replace(made_at("https://example.test", provider="x"), images=images)
-    plain = task_object(task, now=10.0, available=await look([task]))
+    plain = task_object(task, now=10.0, available=await check_availability([task]))
     assert [image.get("link") for image in plain["images"]] == [
         "link expired, no copy",
         None,
