@@ -32,7 +32,7 @@ from journey_mcp.media.local_files import FOLDERS_SETTING
 from journey_mcp.net.address_policy import TRUSTED_HOSTS_SETTING, Trusted
 from journey_mcp.providers import Account, Balance, Provider, TellsBalance
 from journey_mcp.providers.accounts import accounts_of
-from journey_mcp.providers.clients import open_connections
+from journey_mcp.providers.clients import open_clients
 from journey_mcp.registry import ProviderFacts, Registry, load
 from journey_mcp.registry.selection import catalog_of
 from journey_mcp.settings import Settings, misspelled, variables
@@ -280,8 +280,8 @@ async def _registry(settings: Settings) -> list[Finding]:
 
 async def _providers(settings: Settings, patience_s: float) -> list[Finding]:
     registry = load(settings.registry)
-    async with open_connections(settings) as connections:
-        accounts = list(connections.providers())
+    async with open_clients(settings) as clients:
+        accounts = list(clients.providers())
         looks = (_provider(account, provider, registry, patience_s) for account, provider in accounts)
         found, on_cooldown = await asyncio.gather(asyncio.gather(*looks), cooldowns.read_cooldowns(settings))
     limits = parse_limits_at_once(settings.max_concurrent or "")

@@ -50,7 +50,7 @@ class Upstream:
     """For the questions that are out."""
 
 
-class Connections:
+class ProviderClients:
     """The configured accounts. Several processes may have the same ones."""
 
     def __init__(
@@ -137,9 +137,9 @@ class Connections:
 
 
 @asynccontextmanager
-async def open_connections(
+async def open_clients(
     settings: Settings, adapters: Mapping[str, Adapter] = ADAPTERS
-) -> AsyncIterator[Connections]:
+) -> AsyncIterator[ProviderClients]:
     """Adapters for every configured account, or a sandbox of our own when there is none.
 
     Raises:
@@ -160,7 +160,7 @@ async def open_connections(
         def adapt(account: Account) -> Provider:
             return adapters[registry.providers[account.facts_id].wire](account, http)
 
-        yield Connections(registry, catalog, accounts, adapt)
+        yield ProviderClients(registry, catalog, accounts, adapt)
 
 
 def _check(accounts: list[Account], registry: Registry, adapters: Mapping[str, Adapter]) -> None:

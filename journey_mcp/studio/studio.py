@@ -48,7 +48,10 @@ from journey_mcp.media.blobs import Blobs
 from journey_mcp.media.workers import Workers
 from journey_mcp.net.address_policy import Trusted
 from journey_mcp.net.safe_http import SafeHttpClient
-from journey_mcp.providers.clients import ADAPTERS, Adapter, Connections, open_connections
+from journey_mcp.providers.clients import ADAPTERS
+from journey_mcp.providers.clients import Adapter
+from journey_mcp.providers.clients import ProviderClients
+from journey_mcp.providers.clients import open_clients
 from journey_mcp.providers.http import LONGEST_SUBMIT_S
 from journey_mcp.registry import Offer
 from journey_mcp.routing import model_names, router, validation
@@ -94,16 +97,16 @@ class Studio:
     def __init__(
         self,
         settings: Settings,
-        connections: Connections,
+        clients: ProviderClients,
         delivery: Delivery,
         safe_http: SafeHttpClient,
         slots: CallbackUrls,
         workers: Workers,
     ) -> None:
         self.settings = settings
-        self.catalog = connections.catalog
-        self._connections = connections
-        self._accounts = [account for account, _ in connections.providers()]
+        self.catalog = clients.catalog
+        self._clients = clients
+        self._accounts = [account for account, _ in clients.providers()]
         self._delivery = delivery
         self._journal = delivery.journal
         self.safe_http = safe_http
@@ -111,14 +114,14 @@ class Studio:
         self._images = ImageFinder(self._journal, settings.image_dirs, settings.resolved_data_dir(), safe_http)
         self._workers = workers
         self._cooldowns = Cooldowns(self._journal.store, self._journal.clock)
-        self._poller = Poller(delivery, connections.upstream_of, is_told=slots.public_url is not None)
+        self._poller = Poller(delivery, clients.upstream_of, is_told=slots.public_url is not None)
         self._budget = Budget(settings, self._journal.store)
         self._callback_urls = slots
         self.inbound_webhooks = InboundWebhooks(
             delivery,
-            upstream_of=connections.upstream_of,
+            upstream_of=clients.upstream_of,
             offer_of=self._offer_of,
-            hears=lambda task: connections.serves(task) and connections.has_feature(task, "webhook"),
+            hears=lambda task: clients.serves(task) and clients.has_feature(task, "webhook"),
             go_on=self._go_on,
         )
         """Takes what providers report by webhook."""
@@ -169,7 +172,7 @@ class Studio:
         # no file is opened for a call that no offer takes
         pictures = await pictures.read()
         request = pictures.named_in(request)
-        deduplication_key = deduplication.digest(request, pictures.digests, self._connections.sandbox_url)
+        deduplication_key = deduplication.digest(request, pictures.digests, self._clients.sandbox_url)
         now = self._journal.clock.now()
         # without limits it is found out when the task is stored: an equal call is rare, and a look costs time
         if (
@@ -236,7 +239,7 @@ class Studio:
             request,
             self.catalog,
             verdict=await _verdict(request.prompt, offers),
-            requires_upload=lambda offer: pictures.requires_upload(self._connections.account_of(offer)),
+            requires_upload=lambda offer: pictures.requires_upload(self._clients.account_of(offer)),
             on_cooldown=await self._on_cooldown(offers),
         )
 
@@ -266,7 +269,7 @@ class Studio:
             updated_at=now,
             cost=first.cost,
             charges=first.charges,
-            notices=tuple(dict.fromkeys((*self._connections.notices, *own))),
+            notices=tuple(dict.fromkeys((*self._clients.notices, *own))),
             deduplication_key=deduplication_key,
             equal_call=EqualCall.JOINS,
             webhook_secret=secrets.token_urlsafe(32) if self._callback_urls.public_url else None,
@@ -370,8 +373,8 @@ class Studio:
     async def _cancel(self, task: Task) -> tuple[Task, str]:
         if reason := self.elsewhere(task):
             return task, reason
-        upstream = self._connections.upstream_of(task)
-        can_cancel = self._connections.has_feature(task, "cancel")
+        upstream = self._clients.upstream_of(task)
+        can_cancel = self._clients.has_feature(task, "cancel")
         offer = self._offer_of(task)
         return await cancel(task, offer, upstream.provider, can_cancel=can_cancel, delivery=self._delivery)
 
@@ -395,7 +398,7 @@ class Studio:
             group.start_soon(self.inbound_webhooks.expire, self._submissions.__contains__)
             await recovery.keep(
                 self._journal,
-                addresses=self._connections.addresses,
+                addresses=self._clients.addresses,
                 go_on=lambda task: self._poller.add(task.id, self._offer_of(task), now=True),
                 forget_older=self._delivery.blobs.forget_older,
                 keep_s=self.settings.keep_days * 86400.0,
@@ -474,7 +477,7 @@ class Studio:
 
     def elsewhere(self, task: Task) -> str | None:
         """Why a running task is not asked for by this process; `None` when it is."""
-        if task.status.is_final or self._connections.serves(task):
+        if task.status.is_final or self._clients.serves(task):
             return None
         return (
             f"It was made at {task.provider} ({task.base_url}), which this server is not set up to ask. "
@@ -487,7 +490,7 @@ class Studio:
 
     def _attempt(self, candidate: router.Candidate, pictures: InputImages, fit: Fit) -> Attempt:
         offer = candidate.offer
-        account = self._connections.account_of(offer)
+        account = self._clients.account_of(offer)
         ready: tuple[PreparedRequest, tuple[AnyNotice, ...]] | None = None
 
         async def prepare() -> tuple[PreparedRequest, tuple[AnyNotice, ...]]:
@@ -500,7 +503,7 @@ class Studio:
         return Attempt(
             offer=offer,
             account=account,
-            provider=self._connections.provider_of(offer),
+            provider=self._clients.provider_of(offer),
             cost=candidate.cost,
             charges={} if account.provider == SANDBOX else self._budget.charges(offer, self.catalog, candidate.cost),
             notices=candidate.notices,
@@ -548,7 +551,7 @@ class Studio:
         await self._journal.change(task_id, end)
 
     def _offer_of(self, task: Task) -> Offer | None:
-        return self._connections.offer_of(task, self.catalog)
+        return self._clients.offer_of(task, self.catalog)
 
     def _usual_s(self, tasks: Sequence[Task]) -> tuple[int, int] | None:
         offer = self._offer_of(tasks[0]) if tasks else None
@@ -572,18 +575,18 @@ async def open_studio(
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.resolved_database_url()))
-        connections = await stack.enter_async_context(open_connections(settings, adapters))
-        safe_http = _new_safe_http(settings, connections)
+        clients = await stack.enter_async_context(open_clients(settings, adapters))
+        safe_http = _new_safe_http(settings, clients)
         journal = Journal(store, clock or Clock())
         workers = await stack.enter_async_context(aclosing(Workers()))
         blobs = Blobs(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, safe_http, journal.clock)
         raised: Exception | None = None
         try:
             async with anyio.create_task_group() as group:
-                if not connections.is_sandbox:
-                    warn_of_idle_limits(settings, connections.catalog)
+                if not clients.is_sandbox:
+                    warn_of_idle_limits(settings, clients.catalog)
                 slots = CallbackUrls(settings.public_url if listening else None)
-                studio = Studio(settings, connections, Delivery(journal, blobs), safe_http, slots, workers)
+                studio = Studio(settings, clients, Delivery(journal, blobs), safe_http, slots, workers)
                 group.start_soon(studio.work)
                 try:
                     # answers that are still waited for may come by webhook
@@ -615,9 +618,9 @@ async def _release(journal: Journal) -> None:
         _log.exception("the store cannot be told that this process ends")
 
 
-def _new_safe_http(settings: Settings, connections: Connections) -> SafeHttpClient:
+def _new_safe_http(settings: Settings, clients: ProviderClients) -> SafeHttpClient:
     try:
-        return SafeHttpClient(Trusted.parse(settings.trusted_hosts).with_base_urls(connections.base_urls()))
+        return SafeHttpClient(Trusted.parse(settings.trusted_hosts).with_base_urls(clients.base_urls()))
     except ValueError as error:
         raise SetupError(
             f"JOURNEY_MCP_TRUSTED_HOSTS, or a provider's base address, is wrong: {error}.",

@@ -24,7 +24,8 @@ from journey_mcp.media.blobs import Blobs
 from journey_mcp.media.workers import Workers
 from journey_mcp.net.address_policy import Trusted
 from journey_mcp.net.safe_http import SafeHttpClient
-from journey_mcp.providers.clients import Connections, open_connections
+from journey_mcp.providers.clients import ProviderClients
+from journey_mcp.providers.clients import open_clients
 from journey_mcp.settings import read_settings
 from journey_mcp.studio.inputs import InputImages, Source
 
@@ -106,20 +107,20 @@ async def open_recorder(route: Route, folder: Path) -> AsyncIterator["Recorder"]
     """Open a sandbox and an adapter, for all cases of a route."""
     async with (
         sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
-        open_connections(read_settings(environment_of(upstream, folder, route.service))) as connections,
+        open_clients(read_settings(environment_of(upstream, folder, route.service))) as clients,
         aclosing(Workers()) as workers,
     ):
-        yield Recorder(upstream, connections, folder, workers)
+        yield Recorder(upstream, clients, folder, workers)
 
 
 class Recorder:
     """Records cases of one route, one after another."""
 
-    def __init__(self, upstream: sandbox.Running, connections: Connections, folder: Path, workers: Workers) -> None:
+    def __init__(self, upstream: sandbox.Running, clients: ProviderClients, folder: Path, workers: Workers) -> None:
         self.origin = upstream.origin
         self._upstream = upstream
-        self._catalog = connections.catalog
-        ((self._account, self._provider),) = connections.providers()
+        self._catalog = clients.catalog
+        ((self._account, self._provider),) = clients.providers()
         self._clock = ManualClock()
         self._fit = partial(workers.fit, caller="local")
         self._safe_http = SafeHttpClient(Trusted.parse(["127.0.0.1"]))
