@@ -34,6 +34,8 @@ from journey_mcp.providers.clients import ADAPTERS, Adapter
 from journey_mcp.server.app import make_server
 from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.settings import Settings, read_settings
+from journey_mcp.store import open_store
+from journey_mcp.store.cooldowns import Cooldown
 from journey_mcp.store.migrations import STEPS, migrate
 from journey_mcp.studio import Listening, Studio, open_studio
 
@@ -148,6 +150,12 @@ class Environment:
     async def accepted(self, **more: Any) -> Task:
         """A task that the provider accepted, and that is not finished."""
         return await until_accepted(self.studio, await created(self.studio, make_request(**more)))
+
+    async def cooldowns(self) -> dict[str, Cooldown]:
+        """The providers that are on cooldown, by name."""
+        async with open_store(self.studio.settings.resolved_database_url()) as store:
+            found = await store.cooldowns.at(self.clock.now())
+        return {provider: cooldown for (provider, _), cooldown in found.items()}
 
     @property
     def sent(self) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from support import (
     make_wide_environment,
     running_studio,
     settings_for,
+    until_accepted,
 )
 
 from journey_mcp import registry, sandbox
@@ -63,8 +64,7 @@ async def taken(here: Environment, image: str) -> Any:
 async def sent_url(folder: Path, image: str) -> str:
     """The URL that reaches a provider."""
     async with make_wide_environment(folder, services=["journeyapi"]) as here:
-        await created(here.studio, make_request(**KONTEXT, image=image))
-        await here.studio.finish(60)
+        await until_accepted(here.studio, await created(here.studio, make_request(**KONTEXT, image=image)))
         url: str = here.sent_to("journeyapi")[0]["image_url"]
         return url
 

@@ -1,34 +1,51 @@
-"""The same wish once: an equal call joins the task that is on its way instead of paying for a second one."""
+"""Deduplication: a duplicate call returns the task of the first one, which is not paid for twice."""
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+import logging
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from journey_mcp.core.errors import PerhapsPaid
+from sqlalchemy.exc import SQLAlchemyError
+
+from journey_mcp.core.clock import Clock, Wakeup
+from journey_mcp.core.errors import PerhapsPaid, SetupError
+from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import EqualCall, Task
 from journey_mcp.engine.journal import Journal
+from journey_mcp.store import Store
 
 KEPT_S = 600.0
-"""How long a result that reached nobody is kept for an equal call, and an unclear end stands in its way."""
+"""How long a duplicate call gets a result that no client has received, and is refused after an unconfirmed end."""
+_QUICK_S = 5.0
+"""Every client still waits for an answer that comes within this time. A later one may reach a client that gave up and
+repeats the call."""
+_REPEATED_WITHIN_S = 60.0
+"""Such a client repeats its call sooner than this; a person who wants another image does so later."""
+_STORED_AFTER_S = 0.05
+_STORED_AGAIN_S = 1.0
+"""How long after a failure acknowledgements are stored again."""
 _FRESH = "fresh=true makes a new picture."
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """What became of a call: a task of its own, or one that it joined."""
+    """The result of a call: a new task, or the task of the call that it duplicates."""
 
     task: Task
     notice: str | None = None
-    """Why it joined; told to this caller."""
+    """Why the task is that of another call; for this caller only."""
 
 
 def digest(request: ImageRequest, images: Sequence[str] = (), sandbox_url: str | None = None) -> str:
-    """What makes two calls of a principal equal: every argument, and what lies in the files that they name.
+    """Return the deduplication key: every argument, and the content of the files that they name.
 
-    The request names its images as `InputImages.named_in` does. A task of a sandbox, which ends with its server, is
-    equal to none elsewhere.
+    The request names its images as `InputImages.named_in` does. A sandbox ends with its server, so its tasks have
+    keys that no other server has.
     """
     plain = {"request": request.as_plain(), "pictures": list(images)}
     if sandbox_url:
@@ -36,35 +53,84 @@ def digest(request: ImageRequest, images: Sequence[str] = (), sandbox_url: str |
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-async def joinable(
-    journal: Journal, principal: str, deduplication_key: str, *, now: float, delivered: Collection[str] = ()
-) -> Created | None:
-    """The task of an equal call that is still running, or whose result has reached nobody; `None` when there is none.
+class Deduplication:
+    """Finds the task that a call duplicates, and stores which results clients have received (acknowledged)."""
 
-    `now` is the time that counts, and `delivered` are tasks whose results have reached somebody, though the store does
-    not know yet.
+    def __init__(self, journal: Journal, store: Store, clock: Clock) -> None:
+        self._journal = journal
+        self._store = store
+        self._clock = clock
+        self._acknowledged: dict[str, float] = {}
+        """Acknowledged tasks that are not stored as such, each with the time from which that counts."""
+        self._wakeup = Wakeup()
 
-    Raises:
-        PerhapsPaid: an equal call ended a short while ago without an answer.
-    """
-    while True:
-        # before the store is asked: what it knows by then is not among them any more
-        reached = frozenset(delivered)
-        task = await journal.store.equal(
-            principal=principal, deduplication_key=deduplication_key, unclear_since=now - KEPT_S
-        )
-        if task is None:
-            return None
-        task = journal.get(task.id) or task
-        age_s = now - (task.updated_at if task.status.is_final else task.created_at)
-        if task.equal_call is EqualCall.REFUSED:
-            raise PerhapsPaid(
-                f"An equal call ended {age_s:.0f} s ago as task {task.id} without an answer: it may have been charged."
-            )
-        if task.id not in reached and not (task.status.is_final and age_s > KEPT_S):
-            return _joined(task, age_s)
-        # behind it there may be one that ended unclear
-        await journal.store.part(task.id)
+    async def find(self, principal: str, key: str) -> Created | None:
+        """Return the task of a duplicate call, if it is running or no client has received its result.
+
+        Raises:
+            PerhapsPaid: a duplicate call ended a short while ago without an answer.
+        """
+        now = self._clock.now()
+        # before the store is read: by then it may know them, and they are not in `_acknowledged` any more
+        acknowledged = self._due(now)
+        while True:
+            task = await self._store.equal(principal=principal, deduplication_key=key, unclear_since=now - KEPT_S)
+            if task is None:
+                return None
+            task = self._journal.get(task.id) or task
+            age_s = now - (task.updated_at if task.status.is_final else task.created_at)
+            if task.equal_call is EqualCall.REFUSED:
+                raise PerhapsPaid(
+                    f"An equal call ended {age_s:.0f} s ago as task {task.id} without an answer: "
+                    "it may have been charged."
+                )
+            if task.id not in acknowledged and not (task.status.is_final and age_s > KEPT_S):
+                return _joined(task, age_s)
+            # behind it there may be one that ended unconfirmed
+            await self._store.part(task.id)
+
+    async def detach_all(self, principal: str, key: str) -> None:
+        """Let later duplicate calls find none of the principal's tasks with this key."""
+        await self._store.part_all(principal=principal, deduplication_key=key)
+
+    def acknowledge(self, tasks: Sequence[Task], *, asked_at: float | None = None) -> None:
+        """Note that a client has these results: duplicate calls create new images from now on.
+
+        With `asked_at`, by `Clock.elapsed`, they answer the call that created them. If that took long, the client may
+        have given up, and a repeated call gets the same task for another minute.
+        """
+        is_quick = asked_at is None or self._clock.elapsed() - asked_at <= _QUICK_S
+        since = self._clock.now() + (0.0 if is_quick else _REPEATED_WITHIN_S)
+        for task in tasks:
+            if task.status is Status.SUCCEEDED and task.equal_call:
+                self._acknowledged[task.id] = min(since, self._acknowledged.get(task.id, math.inf))
+        if self._acknowledged:
+            self._wakeup.notify()
+
+    async def store_acknowledged(self) -> None:
+        """Store which results were acknowledged, for the other processes; all at once, and no call waits for it."""
+        stored = {task_id for task_id in self._due(self._clock.now()) if self._journal.is_stored(task_id)}
+        if not stored:
+            return
+        try:
+            await self._store.delivered(list(stored))
+        except (SQLAlchemyError, SetupError):
+            _log.exception("that results were delivered cannot be stored; it is tried again")
+        else:
+            for task_id in stored:
+                self._acknowledged.pop(task_id, None)  # the end of the process stores them at the same time
+
+    async def run(self) -> None:
+        """Store acknowledgements when they are due, for ever."""
+        while True:
+            next_s = min(self._acknowledged.values(), default=math.inf) - self._clock.now()
+            await self._wakeup.wait(self._clock, max(next_s, _STORED_AGAIN_S))
+            # the answer goes out first: it and this would slow each other down
+            await self._clock.sleep(_STORED_AFTER_S)
+            await self.store_acknowledged()
+
+    def _due(self, now: float) -> frozenset[str]:
+        return frozenset(task_id for task_id, since in self._acknowledged.items() if since <= now)
 
 
 def _joined(task: Task, age_s: float) -> Created:

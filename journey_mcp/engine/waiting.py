@@ -1,10 +1,10 @@
 """Waiting for tasks: any number of callers, one poll; with a sign of life every few seconds."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from journey_mcp.core.predictions import Status
-from journey_mcp.core.tasks import Task
+from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.backoff import Heartbeat
 from journey_mcp.engine.journal import Journal
 
@@ -68,6 +68,21 @@ def stage(task: Task, position: int | None = None) -> str:
     place = f", {_ordinal(position)} in line at {task.provider}" if position else ""
     percent = f", {task.progress:.0%}" if task.progress and not task.status.is_final else ""
     return f"{task.request.model}: {task.status}{place}{percent}"
+
+
+def all_final(tasks: Mapping[str, Task]) -> bool:
+    """Return whether all of them have ended."""
+    return all(task.status.is_final for task in tasks.values())
+
+
+def all_answered(tasks: Mapping[str, Task]) -> bool:
+    """Return whether the provider has answered the creating request of each, or it has ended."""
+    return all(task.status.is_final or task.submission is Submission.ACCEPTED for task in tasks.values())
+
+
+def any_final(running: Collection[str]) -> Callable[[Mapping[str, Task]], bool]:
+    """Return a condition: one of the running tasks has ended, or none was running."""
+    return lambda tasks: not running or any(tasks[id_].status.is_final for id_ in running)
 
 
 def _progress(tasks: Mapping[str, Task]) -> float:

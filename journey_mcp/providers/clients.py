@@ -1,6 +1,6 @@
 """Who is configured: accounts at providers, their adapters, and the sandbox in their place without a key."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -87,6 +87,11 @@ class ProviderClients:
         """Whether the built-in sandbox makes the images, which is free."""
         return all(account.provider == SANDBOX for account in self._accounts)
 
+    @property
+    def accounts(self) -> Sequence[Account]:
+        """The configured accounts, in the order of preference."""
+        return self._accounts
+
     def account_of(self, offer: Offer) -> Account:
         """The account that runs an offer of the catalog."""
         return next(account for account in self._accounts if account.facts_id == offer.provider)
@@ -125,10 +130,10 @@ class ProviderClients:
         """Whether the provider of a task has it."""
         return any(feature in account.features for account in self._accounts if account.provider == task.provider)
 
-    def offer_of(self, task: Task, catalog: Catalog) -> Offer | None:
+    def offer_of(self, task: Task) -> Offer | None:
         """The offer that a task was made with; `None` when it is not configured any more."""
         facts_id = next((a.facts_id for a in self._accounts if a.provider == task.provider), None)
-        offers = catalog.offers.get(task.request.model, ())
+        offers = self.catalog.offers.get(task.request.model, ())
         return next((offer for offer in offers if offer.provider == facts_id), None)
 
     def _upstream(self, account: Account) -> Upstream:

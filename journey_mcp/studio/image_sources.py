@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from anyio import to_thread
 
+from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import FileNotAllowed, InvalidRequest, MalformedUrl, UnknownImage, UnusableImage
 from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.core.notices import Notice
@@ -20,12 +21,12 @@ from journey_mcp.core.predictions import Status
 from journey_mcp.core.redaction import without_userinfo
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import SANDBOX, Task
-from journey_mcp.engine.journal import Journal
 from journey_mcp.media import image_text, image_urls, local_files, transcode
 from journey_mcp.media.image_text import Data, FilePath, Given, Unusable, WebAddress, WholeTask
 from journey_mcp.media.local_files import Located
 from journey_mcp.net.address_policy import is_publicly_fetchable
 from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.store import Store
 from journey_mcp.studio.inputs import InputImages, Source
 from journey_mcp.tools.availability import is_listening
 
@@ -59,8 +60,11 @@ class _Call:
 class ImageFinder:
     """Finds the images that requests name."""
 
-    def __init__(self, journal: Journal, folders: Sequence[Path], data_dir: Path, safe_http: SafeHttpClient) -> None:
-        self._journal = journal
+    def __init__(
+        self, store: Store, clock: Clock, folders: Sequence[Path], data_dir: Path, safe_http: SafeHttpClient
+    ) -> None:
+        self._store = store
+        self._clock = clock
         self._folders = folders
         self._data_dir = Path(os.path.realpath(data_dir))
         self._safe_http = safe_http
@@ -83,7 +87,7 @@ class ImageFinder:
         own = await self._own_images(list(filter(None, map(_url_of, meanings.values()))), principal)
         whole = {meaning.task_id for meaning in meanings.values() if isinstance(meaning, WholeTask)}
         ids = whole.union(id_.task_id for id_ in (*own.values(), *filter(None, map(_id_of, meanings.values()))))
-        tasks = await self._journal.store.get(list(ids), principal=principal) if ids else {}
+        tasks = await self._store.get(list(ids), principal=principal) if ids else {}
         call = _Call(files_allowed=files_allowed, roots=roots, meanings=meanings, tasks=tasks, own=own)
         found: dict[str, Source] = {}
         for argument, text in given:
@@ -177,7 +181,7 @@ class ImageFinder:
         if not urls:
             return {}
         paths = {_without_query(spelled) for url in urls for spelled in (url, unquote(url))}
-        tasks = await self._journal.store.naming(sorted(paths), principal=principal)
+        tasks = await self._store.naming(sorted(paths), principal=principal)
         images = [(ImageId(task.id, n), image.url) for task in tasks for n, image in enumerate(task.images, start=1)]
         return {url: id_ for url in urls if (id_ := image_at(url, images))}
 
@@ -186,7 +190,7 @@ class ImageFinder:
         assert task is not None  # noqa: S101  # looked at by _image_of
         has_copy = image.path is not None and await to_thread.run_sync(os.path.isfile, image.path)
         dies_at = image.expires_at
-        is_alive = dies_at is None or dies_at > self._journal.clock.now() + _TOO_SOON_S
+        is_alive = dies_at is None or dies_at > self._clock.now() + _TOO_SOON_S
         if is_alive and task.provider == SANDBOX:
             is_alive = await is_listening(image.url)
         if not is_alive and not has_copy:

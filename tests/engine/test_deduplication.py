@@ -1,8 +1,8 @@
 """The same wish once: equal calls share a task until its result has reached somebody."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from support import Environment, make_environment, make_request, make_wide_envir
 from journey_mcp.core.errors import OverBudget, PerhapsPaid
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.engine.deduplication import digest
+from journey_mcp.engine.deduplication import Deduplication, digest
+from journey_mcp.engine.journal import Journal
+from journey_mcp.store import open_store
 
 SLOW: dict[str, Any] = {"model": "midjourney", "prompt": "a red kite over the dunes"}
 
@@ -115,10 +117,10 @@ async def test_what_was_delivered_may_be_stored_twice_at_once(tmp_path: Path) ->
     """By the loop that does so, and by the end of the process."""
     async with make_environment(tmp_path) as here:
         first = await here.made(**SLOW)
-        here.studio.delivered([first])
-        async with anyio.create_task_group() as group:
+        async with deduplication(here) as other, anyio.create_task_group() as group:
+            other.acknowledge([first])
             for _ in range(2):
-                group.start_soon(here.studio.note_delivered)
+                group.start_soon(other.store_acknowledged)
         assert (await here.studio.create(make_request(**SLOW))).task.id != first.id
 
 
@@ -258,8 +260,16 @@ def test_a_digest_tells_nothing_of_the_prompt() -> None:
 
 async def delivered(here: Environment, task_id: str) -> None:
     """The task has reached somebody, and the store knows."""
-    here.studio.delivered(list((await here.studio.fetch([task_id])).values()))
-    await here.studio.note_delivered()
+    async with deduplication(here) as other:
+        other.acknowledge(list((await here.studio.fetch([task_id])).values()))
+        await other.store_acknowledged()
+
+
+@asynccontextmanager
+async def deduplication(here: Environment) -> AsyncIterator[Deduplication]:
+    """Another process's, at the same database."""
+    async with open_store(here.studio.settings.resolved_database_url()) as store:
+        yield Deduplication(Journal(store, here.clock), store, here.clock)
 
 
 @pytest.mark.parametrize("others", [False, True])

@@ -724,7 +724,6 @@ async def test_whoever_is_refused_while_the_process_ends_does_not_wait(tmp_path:
         async with running_studio(here.studio.settings, here.clock) as leaving:
             (task,) = await in_line(leaving, "first")
             await until(lambda: here.sent)
-            await leaving.finish(600)
         found = await here.studio.fetch([task.id])
         assert ends(found) == {("not_submitted", Submission.REFUSED, None)}
 

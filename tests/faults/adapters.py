@@ -24,8 +24,7 @@ from journey_mcp.media.blobs import Blobs
 from journey_mcp.media.workers import Workers
 from journey_mcp.net.address_policy import Trusted
 from journey_mcp.net.safe_http import SafeHttpClient
-from journey_mcp.providers.clients import ProviderClients
-from journey_mcp.providers.clients import open_clients
+from journey_mcp.providers.clients import ProviderClients, open_clients
 from journey_mcp.settings import read_settings
 from journey_mcp.studio.inputs import InputImages, Source
 

@@ -104,7 +104,7 @@ async def test_nothing_is_tried_elsewhere_after_an_answer_that_leaves_it_open(tm
         task = await here.made(**EDIT)
         assert (task.status, task.provider) == (Status.FAILED, "journeyapi")
         assert here.sent_to("bfl") == []
-        assert await here.studio.cooldowns() == {}
+        assert await here.cooldowns() == {}
 
 
 async def test_a_pinned_call_never_moves(tmp_path: Path) -> None:
@@ -119,14 +119,14 @@ async def test_who_refused_is_tried_last_for_five_minutes_by_every_process(tmp_p
     """It is kept in the database; then the order of preference holds again."""
     async with make_wide_environment(tmp_path, "journeyapi/submit:status=402", services=TWO) as here:
         await here.made(**EDIT)
-        assert "too little money" in (await here.studio.cooldowns())["journeyapi"].reason
+        assert "too little money" in (await here.cooldowns())["journeyapi"].reason
         async with running_studio(here.studio.settings, here.clock) as other:
             beside = Environment(other, here.upstream, tmp_path, here.clock)
             task = await beside.made(**EDIT)
             assert task.provider == "bfl"
             assert "it refused lately" in str(task.notices[0])
             here.clock.shift_calendar(301)
-            assert await other.cooldowns() == {}
+            assert await beside.cooldowns() == {}
             assert (await beside.made(**EDIT)).provider == "journeyapi"
 
 
@@ -138,9 +138,9 @@ async def test_who_rests_is_still_tried_when_nobody_else_can(tmp_path: Path) -> 
         task = await here.made(**EDIT)
         assert (task.status, task.provider) == (Status.SUCCEEDED, "journeyapi")
         with anyio.fail_after(20):
-            while "journeyapi" in await here.studio.cooldowns():
+            while "journeyapi" in await here.cooldowns():
                 await here.clock.sleep(1)
-        assert set(await here.studio.cooldowns()) == {"bfl"}
+        assert set(await here.cooldowns()) == {"bfl"}
 
 
 async def test_when_everybody_refuses_the_error_says_why_for_each(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ async def test_a_single_provider_that_refuses_is_told_as_before(tmp_path: Path) 
         task = await here.made()
         assert task.failure is not None
         assert "The balance is 0 credits" in task.failure.message
-        assert set(await here.studio.cooldowns()) == {"journeyapi"}
+        assert set(await here.cooldowns()) == {"journeyapi"}
 
 
 async def test_a_provider_that_could_not_run_it_takes_no_patience_away(tmp_path: Path) -> None:
@@ -244,8 +244,8 @@ async def test_the_first_success_ends_the_rest_of_a_single_provider_too(tmp_path
     """Though nobody looks it up there."""
     async with make_environment(tmp_path, "submit:status=402") as here:
         await here.made()
-        assert set(await here.studio.cooldowns()) == {"journeyapi"}
+        assert set(await here.cooldowns()) == {"journeyapi"}
         await here.made()
         with anyio.fail_after(20):
-            while await here.studio.cooldowns():
+            while await here.cooldowns():
                 await here.clock.sleep(1)

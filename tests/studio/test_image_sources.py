@@ -27,7 +27,6 @@ from journey_mcp.core.images import ImageId
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Task
-from journey_mcp.engine.journal import Journal
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
 from journey_mcp.studio.image_sources import ImageFinder, image_at
@@ -384,7 +383,7 @@ async def test_a_copy_that_is_deleted_in_this_moment_is_no_fault(tmp_path: Path)
         first = await own(here)
         settings = here.studio.settings
         async with open_store(settings.resolved_database_url()) as store:
-            finder = ImageFinder(Journal(store, here.clock), (), tmp_path, here.studio.safe_http)
+            finder = ImageFinder(store, here.clock, (), tmp_path, here.studio.safe_http)
             found = await finder.find(make_request(**KONTEXT, image=f"{first.id}.1"), LOCAL, files_allowed=True)
             Path(first.images[0].path or "").unlink()
             (source,) = (await found.read()).sources

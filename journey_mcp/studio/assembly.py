@@ -1,0 +1,223 @@
+"""Opening a studio: everything that runs behind the tools, put together and shut down again."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
+from functools import partial
+from typing import Any, NamedTuple
+
+import anyio
+
+from journey_mcp.core.clock import Clock
+from journey_mcp.core.concurrency import parse_limits_at_once
+from journey_mcp.core.errors import SetupError
+from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.redaction import redactor_of
+from journey_mcp.core.tasks import Task
+from journey_mcp.engine import recovery
+from journey_mcp.engine.budget import Budget, warn_of_idle_limits
+from journey_mcp.engine.callbacks import CallbackUrls
+from journey_mcp.engine.cooldowns import Cooldowns
+from journey_mcp.engine.deduplication import Deduplication
+from journey_mcp.engine.in_flight import InFlight
+from journey_mcp.engine.inbound_webhooks import InboundWebhooks
+from journey_mcp.engine.journal import Journal
+from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
+from journey_mcp.engine.outcomes import Delivery
+from journey_mcp.engine.poller import Poller
+from journey_mcp.engine.queue import Queues
+from journey_mcp.engine.submitter import Attempt, Submitter
+from journey_mcp.engine.webhook_policy import WebhookPolicy
+from journey_mcp.media.blobs import Blobs
+from journey_mcp.media.workers import Workers
+from journey_mcp.net.address_policy import Trusted
+from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.providers.clients import ADAPTERS, Adapter, ProviderClients, open_clients
+from journey_mcp.providers.http import LONGEST_SUBMIT_S
+from journey_mcp.settings import Settings
+from journey_mcp.store import Store, open_store
+from journey_mcp.studio.attempts import Planner
+from journey_mcp.studio.create import Creator
+from journey_mcp.studio.image_sources import ImageFinder
+from journey_mcp.studio.lifecycle import Lifecycle
+from journey_mcp.studio.start import Starter
+from journey_mcp.studio.studio import Studio
+from journey_mcp.tools.results import task_object
+
+Listening = Callable[[InboundWebhooks], AbstractAsyncContextManager[None]]
+"""Receives providers' webhooks for as long as the block runs."""
+
+_DRAIN_S = LONGEST_SUBMIT_S + 60.0
+"""How long a process whose clients have left waits for answers to creating requests: as long as they may come."""
+_STORED_WITHIN_S = 3.0
+"""How long a process that ends waits for a database that another process has locked."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Assembled(NamedTuple):
+    studio: Studio
+    lifecycle: Lifecycle
+    inbound_webhooks: InboundWebhooks
+
+
+@asynccontextmanager
+async def open_studio(
+    settings: Settings,
+    clock: Clock | None = None,
+    adapters: Mapping[str, Adapter] = ADAPTERS,
+    listening: Listening | None = None,
+) -> AsyncIterator[Studio]:
+    """Run everything behind the tools until the block is left.
+
+    `listening` receives webhooks at the public address of the settings; without it, no provider is given that address.
+
+    Raises:
+        SetupError: a registry file is wrong, or the store or the sandbox cannot be opened.
+    """
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings.resolved_database_url()))
+        clients = await stack.enter_async_context(open_clients(settings, adapters))
+        safe_http = _new_safe_http(settings, clients)
+        workers = await stack.enter_async_context(aclosing(Workers()))
+        if not clients.is_sandbox:
+            warn_of_idle_limits(settings, clients.catalog)
+        clock = clock or Clock()
+        journal = Journal(store, clock)
+        callback_urls = CallbackUrls(settings.public_url if listening else None)
+        assembled = _assembled(settings, clock, store, journal, clients, safe_http, workers, callback_urls)
+        try:
+            async with _running(assembled, listening):
+                yield assembled.studio
+        finally:
+            # also when cancelled: other processes need not wait until the leases expire
+            with anyio.move_on_after(_STORED_WITHIN_S, shield=True):
+                await _release_leases(store, journal.owner)
+
+
+@asynccontextmanager
+async def _running(assembled: _Assembled, listening: Listening | None) -> AsyncIterator[None]:
+    """Run the background work; when the block is left, drain it, or shut it down if the block was broken off."""
+    lifecycle = assembled.lifecycle
+    raised: Exception | None = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(lifecycle.run)
+        try:
+            # answers that are still waited for may come by webhook
+            async with listening(assembled.inbound_webhooks) if listening else nullcontext():
+                try:
+                    yield
+                    await lifecycle.drain(_DRAIN_S)
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        lifecycle.begin_shutdown()
+                        await lifecycle.await_answers()
+        except Exception as error:  # noqa: BLE001  # raised again below: the group would wrap it
+            raised = error
+        finally:
+            with anyio.move_on_after(_STORED_WITHIN_S, shield=True):
+                await lifecycle.finish_shutdown()
+            group.cancel_scope.cancel()
+    if raised is not None:
+        raise raised
+
+
+async def _release_leases(store: Store, owner: str) -> None:
+    try:
+        await store.release(owner=owner)
+    except Exception:  # noqa: BLE001  # the leases expire by themselves
+        _log.exception("the store cannot be told that this process ends")
+
+
+def _new_safe_http(settings: Settings, clients: ProviderClients) -> SafeHttpClient:
+    try:
+        return SafeHttpClient(Trusted.parse(settings.trusted_hosts).with_base_urls(clients.base_urls()))
+    except ValueError as error:
+        raise SetupError(
+            f"JOURNEY_MCP_TRUSTED_HOSTS, or a provider's base address, is wrong: {error}.",
+            next_step="Correct or unset this variable.",
+        ) from error
+
+
+def _assembled(
+    settings: Settings,
+    clock: Clock,
+    store: Store,
+    journal: Journal,
+    clients: ProviderClients,
+    safe_http: SafeHttpClient,
+    workers: Workers,
+    callback_urls: CallbackUrls,
+) -> _Assembled:
+    """Put together the parts of a studio: the one place where they are connected."""
+    blobs = Blobs(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, safe_http, clock)
+    outcomes = Delivery(journal, blobs)
+    poller = Poller(outcomes, clients.upstream_of, is_told=callback_urls.public_url is not None)
+    queues = Queues(journal, parse_limits_at_once(settings.max_concurrent or ""))
+    cooldowns = Cooldowns(store, clock)
+    budget = Budget(settings, store)
+    deduplication = Deduplication(journal, store, clock)
+    in_flight = InFlight(journal, queues, poller, clients)
+    inbound_webhooks = InboundWebhooks(
+        outcomes,
+        upstream_of=clients.upstream_of,
+        offer_of=clients.offer_of,
+        hears=lambda task: clients.serves(task) and clients.has_feature(task, "webhook"),
+        go_on=in_flight.resume_polling,
+    )
+    outbound_webhooks = _outbound_webhooks(settings, clock, store, safe_http)
+    journal.listen(outbound_webhooks.changed)
+
+    def new_submitter(task_id: str, attempts: Sequence[Attempt], *, notices: Sequence[AnyNotice]) -> Submitter:
+        return Submitter(task_id, attempts, outcomes, cooldowns, budget, queues, slots=callback_urls, told=notices)
+
+    creator = Creator(
+        clock,
+        clients,
+        outbound_webhooks,
+        ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http),
+        Planner(clients, cooldowns, budget, safe_http, workers),
+        Starter(clock, journal, budget, deduplication, in_flight, new_submitter),
+        callback_urls,
+    )
+    keep_leases = partial(
+        recovery.keep,
+        journal,
+        addresses=clients.addresses,
+        go_on=lambda task: poller.add(task.id, clients.offer_of(task), now=True),
+        forget_older=blobs.forget_older,
+        keep_s=settings.keep_days * 86400.0,
+    )
+    loops = (
+        poller.run,
+        deduplication.run,
+        outbound_webhooks.run,
+        partial(workers.end_idle, clock),
+        partial(inbound_webhooks.expire, in_flight.__contains__),
+        keep_leases,
+    )
+    lifecycle = Lifecycle(loops, clock, journal, clients, in_flight, deduplication, outbound_webhooks, workers)
+    studio = Studio(
+        settings,
+        clock,
+        store,
+        journal,
+        clients,
+        safe_http,
+        creator=creator,
+        deduplication=deduplication,
+        queues=queues,
+        outcomes=outcomes,
+        lifecycle=lifecycle,
+    )
+    return _Assembled(studio, lifecycle, inbound_webhooks)
+
+
+def _outbound_webhooks(settings: Settings, clock: Clock, store: Store, safe_http: SafeHttpClient) -> OutboundWebhooks:
+    redactor = redactor_of(*settings.secrets)
+
+    def shown(task: Task, now: float) -> dict[str, Any]:
+        plain: dict[str, Any] = redactor.plain(task_object(task, now=now, with_prompt=True, with_paths=False))
+        return plain
+
+    return OutboundWebhooks(store, clock, safe_http, policy=WebhookPolicy(settings), shown=shown)

@@ -1,0 +1,129 @@
+"""The attempts of a request: the offers that can run it, in the order in which they are tried."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from anyio import to_thread
+
+from journey_mcp.core.errors import InvalidRequest
+from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.requests import ImageRequest, PreparedRequest
+from journey_mcp.core.tasks import SANDBOX
+from journey_mcp.engine.budget import Budget
+from journey_mcp.engine.cooldowns import Cooldowns, by_name
+from journey_mcp.engine.submitter import Attempt
+from journey_mcp.media.workers import Workers
+from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.providers.clients import ProviderClients
+from journey_mcp.registry import Offer
+from journey_mcp.routing import router
+from journey_mcp.routing.language import Verdict, judge
+from journey_mcp.studio.inputs import Fit, InputImages
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The attempts of a request, at least one, and the notices that hold for the first."""
+
+    attempts: Sequence[Attempt]
+    notices: tuple[AnyNotice, ...]
+
+
+class Planner:
+    """Finds the attempts of a request."""
+
+    def __init__(
+        self,
+        clients: ProviderClients,
+        cooldowns: Cooldowns,
+        budget: Budget,
+        safe_http: SafeHttpClient,
+        workers: Workers,
+    ) -> None:
+        self._clients = clients
+        self._catalog = clients.catalog
+        self._cooldowns = cooldowns
+        self._budget = budget
+        self._safe_http = safe_http
+        self._workers = workers
+
+    async def route(self, request: ImageRequest, offers: Sequence[Offer], images: InputImages) -> router.Route:
+        """Return which of the offers take the request; no image is read for that.
+
+        Raises:
+            InvalidRequest: none does.
+        """
+        return router.plan(
+            request,
+            self._catalog,
+            verdict=await _verdict(request.prompt, offers),
+            requires_upload=lambda offer: images.requires_upload(self._clients.account_of(offer)),
+            on_cooldown=await self._on_cooldown(offers),
+        )
+
+    async def plan(self, request: ImageRequest, route: router.Route, images: InputImages, principal: str) -> Plan:
+        """Return the attempts of a route, with images that were read; the first attempt is prepared.
+
+        Raises:
+            InvalidRequest: no offer can take the images.
+        """
+        fit = partial(self._workers.fit, caller=principal)
+        attempts = [self._attempt(candidate, images, fit) for candidate in route.candidates]
+        attempts, problems = await _from_first_prepared(attempts)
+        if not attempts:
+            raise router.nobody(request, {**route.violations, **problems}, self._catalog)
+        first = attempts[0]
+        _, notices = await first.prepare()
+        return Plan(attempts, (*route.notices(first.offer, problems), *first.notices, *notices))
+
+    async def _on_cooldown(self, offers: Sequence[Offer]) -> dict[str, str]:
+        """Return which providers are on cooldown, and why; with one offer there is no choice to make."""
+        if len(offers) == 1:
+            return {}
+        found = by_name(await self._cooldowns.all(), self._clients.accounts)
+        return {name: cooldown.reason for name, cooldown in found.items()}
+
+    def _attempt(self, candidate: router.Candidate, images: InputImages, fit: Fit) -> Attempt:
+        offer = candidate.offer
+        account = self._clients.account_of(offer)
+        ready: tuple[PreparedRequest, tuple[AnyNotice, ...]] | None = None
+
+        async def prepare() -> tuple[PreparedRequest, tuple[AnyNotice, ...]]:
+            nonlocal ready
+            if ready is None:
+                inputs, mask, notices = await images.prepared(offer, account, self._safe_http, fit)
+                ready = candidate.prepared(inputs, mask), notices
+            return ready
+
+        is_free = account.provider == SANDBOX
+        return Attempt(
+            offer=offer,
+            account=account,
+            provider=self._clients.provider_of(offer),
+            cost=candidate.cost,
+            charges={} if is_free else self._budget.charges(offer, self._catalog, candidate.cost),
+            notices=candidate.notices,
+            prepare=prepare,
+        )
+
+
+async def _verdict(prompt: str, offers: Sequence[Offer]) -> Verdict | None:
+    """Return the prompt's language if one of the offers takes English only."""
+    if not any(offer.english_only for offer in offers):
+        return None
+    # the first call loads a detector: not in the event loop
+    return (await to_thread.run_sync(judge, prompt)).verdict
+
+
+async def _from_first_prepared(attempts: Sequence[Attempt]) -> tuple[list[Attempt], dict[str, InvalidRequest]]:
+    """Return the attempts from the first one that can be prepared, and why those before it cannot."""
+    problems: dict[str, InvalidRequest] = {}
+    for number, attempt in enumerate(attempts):
+        try:
+            await attempt.prepare()
+        except InvalidRequest as problem:
+            problems[attempt.offer.provider] = problem
+        else:
+            return list(attempts[number:]), problems
+    return [], problems

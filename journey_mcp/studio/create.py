@@ -1,0 +1,92 @@
+"""Accepting a call: the request checked against everything known, its images found, and its task started."""
+
+import secrets
+from collections.abc import Sequence
+
+from journey_mcp.core.clock import Clock
+from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.tasks import EqualCall, Task, new_task_id
+from journey_mcp.engine import deduplication
+from journey_mcp.engine.budget import Confirm
+from journey_mcp.engine.callbacks import CallbackUrls
+from journey_mcp.engine.deduplication import Created
+from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
+from journey_mcp.engine.submitter import Attempt
+from journey_mcp.providers.clients import ProviderClients
+from journey_mcp.routing import model_names, router, validation
+from journey_mcp.studio.attempts import Planner
+from journey_mcp.studio.image_sources import ImageFinder, Roots
+from journey_mcp.studio.start import Starter
+
+
+class Creator:
+    """Makes tasks of requests."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        clients: ProviderClients,
+        webhooks: OutboundWebhooks,
+        images: ImageFinder,
+        planner: Planner,
+        starter: Starter,
+        callback_urls: CallbackUrls,
+    ) -> None:
+        self._clock = clock
+        self._clients = clients
+        self._catalog = clients.catalog
+        self._webhooks = webhooks
+        self._images = images
+        self._planner = planner
+        self._starter = starter
+        self._is_listening = callback_urls.public_url is not None
+
+    async def create(
+        self,
+        request: ImageRequest,
+        principal: str,
+        *,
+        files_allowed: bool,
+        roots: Roots | None,
+        fresh: bool,
+        confirm: Confirm | None,
+    ) -> Created:
+        """Check the request, store its task and start it; see `Studio.create`."""
+        if request.webhook_url is not None:
+            await self._webhooks.check(request.webhook_url)
+        request, read_as = model_names.with_known_model(request, self._catalog)
+        offers = validation.offers_of(request, self._catalog)
+        router.check_images(request, offers, self._catalog)
+        images = await self._images.find(request, principal, files_allowed=files_allowed, roots=roots)
+        route = await self._planner.route(request, offers, images)
+        # no file is opened for a call that no offer takes
+        images = await images.read()
+        request = images.named_in(request)
+        key = deduplication.digest(request, images.digests, self._clients.sandbox_url)
+        if not fresh and (duplicate := await self._starter.early_duplicate(principal, key)):
+            return duplicate
+        plan = await self._planner.plan(request, route, images, principal)
+        task = self._task(request, principal, key, plan.attempts[0], (*read_as, *plan.notices))
+        await self._starter.check_budget(task, confirm)
+        return await self._starter.start(task, plan, fresh=fresh)
+
+    def _task(
+        self, request: ImageRequest, principal: str, key: str, first: Attempt, notices: Sequence[AnyNotice]
+    ) -> Task:
+        now = self._clock.now()
+        return Task(
+            id=new_task_id(),
+            principal=principal,
+            request=request,
+            provider=first.account.provider,
+            base_url=first.account.base_url,
+            created_at=now,
+            updated_at=now,
+            cost=first.cost,
+            charges=first.charges,
+            notices=tuple(dict.fromkeys((*self._clients.notices, *notices))),
+            deduplication_key=key,
+            equal_call=EqualCall.JOINS,
+            webhook_secret=secrets.token_urlsafe(32) if self._is_listening else None,
+        )

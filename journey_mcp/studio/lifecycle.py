@@ -1,0 +1,98 @@
+"""The background work behind the use cases, and the steps of shutting it down."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import anyio
+
+from journey_mcp.core.clock import Clock
+from journey_mcp.core.tasks import Submission, Task
+from journey_mcp.engine.deduplication import Deduplication
+from journey_mcp.engine.in_flight import InFlight
+from journey_mcp.engine.journal import Journal
+from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
+from journey_mcp.engine.waiting import Wait, all_final, wait
+from journey_mcp.media.workers import Workers
+from journey_mcp.providers.clients import ProviderClients
+
+Loop = Callable[[], Coroutine[Any, Any, None]]
+"""Background work that never ends."""
+
+_ANSWERS_WITHIN_S = 5.0
+"""How long answers to creating requests are waited for at a shut-down; what requested it may then kill the process."""
+
+
+class Lifecycle:
+    """Runs the loops; `drain`, `begin_shutdown`, `await_answers` and `finish_shutdown`, in this order, end the work.
+
+    It has more collaborators than a class should have, since it shuts each of them down.
+    """
+
+    def __init__(
+        self,
+        loops: Sequence[Loop],
+        clock: Clock,
+        journal: Journal,
+        clients: ProviderClients,
+        in_flight: InFlight,
+        deduplication: Deduplication,
+        outbound_webhooks: OutboundWebhooks,
+        workers: Workers,
+    ) -> None:
+        self._loops = loops
+        self._clock = clock
+        self._journal = journal
+        self._clients = clients
+        self._in_flight = in_flight
+        self._deduplication = deduplication
+        self._outbound_webhooks = outbound_webhooks
+        self._workers = workers
+
+    async def run(self) -> None:
+        """Run the loops for ever."""
+        async with anyio.create_task_group() as group:
+            for loop in self._loops:
+                group.start_soon(loop)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait, at most so long, for what would be lost otherwise.
+
+        That is answers to creating requests, images whose links expire soon, and webhooks that are due.
+        """
+        if self._journal.is_ending:
+            return  # a shut-down has begun: `await_answers` waits for what there is time for
+        until = self._clock.elapsed() + seconds
+        await self._in_flight.wait_for_answers(seconds)
+        needed = {task.id: task for task in self._journal.held if self._needs_this_process(task)}
+        request = Wait(task_ids=list(needed), principal="", seconds=until - self._clock.elapsed(), is_enough=all_final)
+        await wait(self._journal, request, needed)
+        with anyio.move_on_after(max(until - self._clock.elapsed(), 0.0)):
+            await self._outbound_webhooks.settled()
+
+    def begin_shutdown(self) -> None:
+        """Send nothing more, and let every wait return what is known of its tasks."""
+        self._journal.end_waits()
+        self._in_flight.close_queues()
+        self._outbound_webhooks.end()
+        self._workers.end()
+
+    async def await_answers(self) -> None:
+        """Wait for the answers to requests that were sent, for a few seconds."""
+        await self._in_flight.wait_for_answers(_ANSWERS_WITHIN_S)
+
+    async def finish_shutdown(self) -> None:
+        """Leave unanswered requests to the journal, and store what could not be stored before."""
+        await self._in_flight.cancel_all()
+        await self._journal.flush_pending()
+        await self._deduplication.store_acknowledged()
+
+    def _needs_this_process(self, task: Task) -> bool:
+        """Return whether a process has to run when a running task ends.
+
+        Only its inbound webhook can still bring its answer, its links expire soon, or its outbound webhook is due then.
+        """
+        if task.submission is Submission.SENT:
+            return task.callback_deadline is not None
+        offer = self._clients.offer_of(task)
+        expires_soon = offer is not None and offer.links_die_soon
+        return task.submission is Submission.ACCEPTED and (expires_soon or task.request.webhook_url is not None)

@@ -1,0 +1,106 @@
+"""Starting a task: stored within its limits, or replaced by the task of a duplicate call, and then submitted."""
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+from journey_mcp.core.clock import Clock
+from journey_mcp.core.errors import Declined, NotConfirmed, SetupError
+from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.tasks import SANDBOX, Task
+from journey_mcp.engine import deduplication
+from journey_mcp.engine.budget import Budget, Confirm
+from journey_mcp.engine.deduplication import Created, Deduplication
+from journey_mcp.engine.in_flight import InFlight
+from journey_mcp.engine.journal import Journal
+from journey_mcp.engine.submitter import Attempt, Submitter
+from journey_mcp.studio.attempts import Plan
+
+_TRIES = 100
+"""So often a task is stored anew when duplicates come and go meanwhile: more than ever happens."""
+
+
+class NewSubmitter(Protocol):
+    """Makes the submitter of a stored task."""
+
+    def __call__(self, task_id: str, attempts: Sequence[Attempt], *, notices: Sequence[AnyNotice]) -> Submitter:
+        """Return a submitter that makes these attempts; `notices` are those of the first one."""
+        ...
+
+
+class Starter:
+    """Stores tasks and begins to submit them, within the budget and without duplicates."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        journal: Journal,
+        budget: Budget,
+        deduplication: Deduplication,
+        in_flight: InFlight,
+        new_submitter: NewSubmitter,
+    ) -> None:
+        self._clock = clock
+        self._journal = journal
+        self._budget = budget
+        self._deduplication = deduplication
+        self._in_flight = in_flight
+        self._new_submitter = new_submitter
+
+    async def early_duplicate(self, principal: str, key: str) -> Created | None:
+        """Return the task of a duplicate call before anything that a budget would refuse or ask about.
+
+        Without limits `start` finds it: a duplicate is rare, and a look costs time.
+        """
+        return await self._deduplication.find(principal, key) if self._budget.has_limits else None
+
+    async def check_budget(self, task: Task, confirm: Confirm | None) -> None:
+        """Compare the task with the budget, and ask a person if its cost is high; the sandbox is free.
+
+        Raises:
+            OverBudget, NotConfirmed, Declined: the task may not start.
+        """
+        if task.provider == SANDBOX:
+            return
+        if over := self._budget.exceeds_call_limit(task) or await self._budget.passed(task):
+            raise over
+        if question := self._budget.question(task):
+            if confirm is None:
+                raise NotConfirmed(f"{question} is above {question.limit}, and this client cannot ask the person.")
+            if not await confirm(question):
+                raise Declined(f"The person declined: {question}.")
+
+    async def start(self, task: Task, plan: Plan, *, fresh: bool) -> Created:
+        """Store the task and begin to submit it, or return the task of a duplicate call unless it is to be `fresh`.
+
+        It completes though the caller is cancelled: a stored task is started like any other.
+
+        Raises:
+            OverBudget, PerhapsPaid, SetupError: nothing was stored or sent.
+        """
+        return await self._in_flight.complete(self._start(task, plan, fresh=fresh))
+
+    async def _start(self, task: Task, plan: Plan, *, fresh: bool) -> Created:
+        if duplicate := await self._stored(task, fresh=fresh):
+            return duplicate
+        submitter = self._new_submitter(task.id, plan.attempts, notices=plan.notices)
+        self._in_flight.submit(task.id, submitter)
+        return Created(task)
+
+    async def _stored(self, task: Task, *, fresh: bool) -> Created | None:
+        """Store the task; return the task of a duplicate call that is there instead."""
+        limits, key = self._budget.limits(task), task.deduplication_key or ""
+        for _ in range(_TRIES):
+            unclear_since = math.inf if fresh else self._clock.now() - deduplication.KEPT_S
+            if await self._journal.add(task, limits, unclear_since=unclear_since):
+                return None
+            if not fresh and (duplicate := await self._deduplication.find(task.principal, key)):
+                return duplicate
+            if over := await self._budget.passed(task):
+                raise over
+            if fresh:
+                await self._deduplication.detach_all(task.principal, key)
+        raise SetupError(
+            "An equal call stands in the way, and the task database does not tell of it. Nothing was sent.",
+            next_step="Call again with fresh=true, or with other words.",
+        )
