@@ -62,7 +62,7 @@ class Task:
     seed: str | None = None
     cost: Cost | None = None
     notices: tuple[AnyNotice, ...] = ()
-    passing: tuple[AnyNotice, ...] = ()
+    transient: tuple[AnyNotice, ...] = ()
     """Notices that hold only until the provider has answered."""
     failure: Failure | None = None
     charges: Charges = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Task:
             return None
         return Handle(prediction_id=self.prediction_id, poll_url=self.poll_url)
 
-    def moved(self, provider: str, base_url: str, cost: Cost | None, charges: Charges, at: float) -> "Task":
+    def reassigned(self, provider: str, base_url: str, cost: Cost | None, charges: Charges, at: float) -> "Task":
         """Nothing was created where it was; another provider is tried."""
         if self.submission is not Submission.PREPARED:
             return self
@@ -118,12 +118,12 @@ class Task:
             prediction_id=prediction.prediction_id,
             poll_url=prediction.poll_url or self.poll_url,
             status=Status.RUNNING,
-            passing=(),
+            transient=(),
             updated_at=at,
         )
-        return known.seen(prediction, at)
+        return known.apply(prediction, at)
 
-    def seen(self, prediction: Prediction, at: float) -> "Task":
+    def apply(self, prediction: Prediction, at: float) -> "Task":
         """Merge what a provider tells: progress never goes back, and nothing known is lost."""
         if self.status.is_final:
             return self
@@ -135,7 +135,7 @@ class Task:
             grid_url=prediction.grid_url or self.grid_url,
             seed=prediction.seed or self.seed,
             cost=prediction.cost or self.cost,
-            charges=self._charged(prediction.cost),
+            charges=self._charged_for(prediction.cost),
             failure=prediction.failure if prediction.status is Status.FAILED else None,
             notices=tuple(dict.fromkeys((*self.notices, *(prediction.notices if prediction.status.is_final else ())))),
             # a result is joined until it is delivered; nobody waits for a failure once more
@@ -143,7 +143,7 @@ class Task:
         )
         return self if merged == self else replace(merged, updated_at=at)
 
-    def _charged(self, told: Cost | None) -> Charges:
+    def _charged_for(self, told: Cost | None) -> Charges:
         """What the task counts once the provider has told a cost; before any was known it counted in every unit."""
         if told is None:
             return self.charges
@@ -154,7 +154,7 @@ class Task:
         submission = Submission.REFUSED if self.submission is Submission.PREPARED else self.submission
         equal_call = EqualCall.REFUSED if failure.code == SubmissionUnconfirmed.code else None
         return self._changed(
-            at, status=Status.FAILED, submission=submission, failure=failure, equal_call=equal_call, passing=()
+            at, status=Status.FAILED, submission=submission, failure=failure, equal_call=equal_call, transient=()
         )
 
     def refused(self, failure: Failure, at: float) -> "Task":
@@ -163,7 +163,7 @@ class Task:
             return self  # a webhook knows better
         return self._free(at, Status.FAILED, failure)
 
-    def called_off(self, at: float) -> "Task":
+    def canceled(self, at: float) -> "Task":
         """End the task before anything was sent: it is free."""
         return self if self.submission is not Submission.PREPARED else self._free(at, Status.CANCELED, None)
 
@@ -176,18 +176,18 @@ class Task:
             cost=None,
             charges={},
             equal_call=None,
-            passing=(),
+            transient=(),
         )
 
     def noticed(self, notice: AnyNotice, at: float) -> "Task":
         """Tell the caller something more, once."""
         return self if notice in self.notices else self._changed(at, notices=(*self.notices, notice))
 
-    def noticed_for_now(self, notice: AnyNotice, at: float) -> "Task":
+    def noticed_transiently(self, notice: AnyNotice, at: float) -> "Task":
         """Tell the caller something that holds until the provider has answered."""
-        return self if notice in self.passing else self._changed(at, passing=(*self.passing, notice))
+        return self if notice in self.transient else self._changed(at, transient=(*self.transient, notice))
 
-    def told_anew(self, old: Sequence[AnyNotice], new: Sequence[AnyNotice], at: float) -> "Task":
+    def notices_replaced(self, old: Sequence[AnyNotice], new: Sequence[AnyNotice], at: float) -> "Task":
         """Tell these notices in place of those, which do not hold any more."""
         kept = [notice for notice in self.notices if notice not in old]
         return self._changed(at, notices=tuple(dict.fromkeys([*kept, *new])))

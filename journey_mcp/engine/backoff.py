@@ -5,46 +5,46 @@ import random
 
 FIRST_POLL_S = 2.0
 _GROWTH = 1.5
-_LONGEST_POLL_GAP_S = 10.0
-_BACKUP_POLL_GAP_S = 30.0
-_LONGEST_LATE_POLL_GAP_S = 300.0
+_MAX_POLL_DELAY_S = 10.0
+_BACKUP_POLL_DELAY_S = 30.0
+_MAX_LATE_POLL_DELAY_S = 300.0
 _USUAL_DURATION_S = (30, 90)
 
 SUBMIT_RETRIES = 3
 """How often a connection is tried again before a task is given up."""
-RATE_LIMIT_PATIENCE_S = 600.0
+RATE_LIMIT_MAX_WAIT_S = 600.0
 """How long a task that the provider has no room for is kept and tried again."""
-RATE_LIMIT_PATIENCE_WITH_OTHERS_S = 10.0
+RATE_LIMIT_MAX_WAIT_WITH_ALTERNATIVES_S = 10.0
 """The same while there is another provider to turn to."""
 
 
-def poll_gap(
+def poll_delay(
     number: int,
     *,
     age_s: float,
     usual_s: tuple[int, int] | None,
-    told_s: float | None = None,
+    retry_after_s: float | None = None,
     is_backup: bool = False,
 ) -> float:
     """Seconds before the poll of this number (0 is the first), with jitter.
 
     Grows by half each time to 10 s; once a task is older than usual, the gap grows with its lateness to 5 min. As a
     backup for a webhook the first poll is when the task is usually done, and the others are 30 s apart at least.
-    `told_s` is what the upstream asked for: never less.
+    `retry_after_s` is what the upstream asked for: never less.
     """
     slow_s = (usual_s or _USUAL_DURATION_S)[1]
-    longest = _BACKUP_POLL_GAP_S if is_backup else _LONGEST_POLL_GAP_S
-    longest = min(max(longest, (age_s - slow_s) / 10), _LONGEST_LATE_POLL_GAP_S)
+    max_s = _BACKUP_POLL_DELAY_S if is_backup else _MAX_POLL_DELAY_S
+    max_s = min(max(max_s, (age_s - slow_s) / 10), _MAX_LATE_POLL_DELAY_S)
     if is_backup:
-        gap_s = longest if number else max(slow_s - age_s, FIRST_POLL_S)
+        delay_s = max_s if number else max(slow_s - age_s, FIRST_POLL_S)
     else:
-        gap_s = min(FIRST_POLL_S * math.pow(_GROWTH, min(number, 20)), longest)
-    return max(gap_s * _jitter(), told_s or 0.0)
+        delay_s = min(FIRST_POLL_S * math.pow(_GROWTH, min(number, 20)), max_s)
+    return max(delay_s * _jitter(), retry_after_s or 0.0)
 
 
-def submit_gap(number: int, *, told_s: float | None = None) -> float:
+def submit_delay(number: int, *, retry_after_s: float | None = None) -> float:
     """Seconds before a creating request that came to nothing is tried again (0 is the first retry)."""
-    return max(min(0.5 * math.pow(2, min(number, 10)), 30.0) * _jitter(), told_s or 0.0)
+    return max(min(0.5 * math.pow(2, min(number, 10)), 30.0) * _jitter(), retry_after_s or 0.0)
 
 
 class Heartbeat:
@@ -54,12 +54,12 @@ class Heartbeat:
         self._slow_s = (usual_s or _USUAL_DURATION_S)[1]
         self._shown = 0.0
 
-    def next(self, elapsed_s: float, told: float | None) -> float:
+    def next(self, elapsed_s: float, reported: float | None) -> float:
         """The next value to show; always more than the last, never 1."""
-        crept = 0.9 * (1 - math.exp(-elapsed_s / self._slow_s))
+        estimate = 0.9 * (1 - math.exp(-elapsed_s / self._slow_s))
         # between what is shown and 1 there is always room for a little more
         little_more = self._shown + (1 - self._shown) * 1e-3
-        self._shown = max(little_more, crept, min(told or 0.0, 0.99))
+        self._shown = max(little_more, estimate, min(reported or 0.0, 0.99))
         return self._shown
 
 

@@ -77,21 +77,21 @@ class Budget:
         self._store = store
         self._credit_prices = parse_credit_prices(settings.credit_price or "")
         limits = parse_limits(settings.budget or "", self._credit_prices)
-        self._of_call = [limit for limit in limits if limit.period == "call"]
-        self._of_time = [limit for limit in limits if limit.period != "call"]
-        self._unknown = unknown_cost(settings)
+        self._call_limits = [limit for limit in limits if limit.period == "call"]
+        self._period_limits = [limit for limit in limits if limit.period != "call"]
+        self._unknown_cost = unknown_cost(settings)
         self._confirm_above = parse_amounts(settings.confirm_above or "")
 
     @property
     def has_limits(self) -> bool:
         """Whether a call may be refused or asked about."""
-        return bool(self._of_call or self._of_time or self._confirm_above)
+        return bool(self._call_limits or self._period_limits or self._confirm_above)
 
     def charges(self, offer: Offer, catalog: Catalog, cost: Cost | None) -> Charges:
         """What a task of this estimated cost counts at an offer."""
-        return charge(cost, unit_of(offer, catalog, self._credit_prices), self._unknown)
+        return charge(cost, unit_of(offer, catalog, self._credit_prices), self._unknown_cost)
 
-    def question(self, task: Task) -> ConfirmationRequest | None:
+    def confirmation_request(self, task: Task) -> ConfirmationRequest | None:
         """What a person has to agree to; `None` when nobody has to."""
         for unit, bound in self._confirm_above.items():
             amount = amount_in(unit, task.charges, self._credit_prices.get(task.provider))
@@ -109,11 +109,11 @@ class Budget:
 
     def limits(self, task: Task) -> Sequence[Limit]:
         """The limits over a time that apply to a task."""
-        return [limit for limit, _ in _applying(self._of_time, task)]
+        return [limit for limit, _ in _applicable(self._period_limits, task)]
 
     def exceeds_call_limit(self, task: Task) -> OverBudget | None:
         """The first limit on single calls that this task would pass; `None` when there is none."""
-        for limit, counted in _applying(self._of_call, task):
+        for limit, counted in _applicable(self._call_limits, task):
             if counted > limit.amount:
                 return OverBudget(
                     f"The budget {limit.text} is passed: {task.request.model} at {task.provider} counts "
@@ -125,20 +125,20 @@ class Budget:
 
     def needs_confirmation(self, task: Task) -> NotConfirmed | None:
         """Why a task may not move to where it stands now: nobody can be asked any more about what it costs there."""
-        if question := self.question(task):
-            return NotConfirmed(f"{question} is above {question.limit}, and the person was not asked about that.")
+        if request := self.confirmation_request(task):
+            return NotConfirmed(f"{request} is above {request.limit}, and the person was not asked about that.")
         return None
 
-    async def passed(self, task: Task) -> OverBudget | None:
+    async def exceeds_period_limit(self, task: Task) -> OverBudget | None:
         """The limit over a time that keeps this task out the longest; `None` when there is room."""
         found: list[tuple[float, OverBudget]] = []
-        for limit, counted in _applying(self._of_time, task):
+        for limit, counted in _applicable(self._period_limits, task):
             provider = task.provider if limit.is_per_provider else None
             spent = await self._store.spendings(since=limit.since(task.created_at), provider=provider, but=task.id)
-            parts = [(one.at, limit.counted(one.provider, one.counted) or Decimal(0)) for one in spent]
-            if sum(amount for _, amount in parts) + counted > limit.amount:
-                free_at = _free_at(limit, counted, parts)
-                found.append((free_at, _over(limit, task, counted, parts, free_at)))
+            spendings = [(one.at, limit.counted(one.provider, one.counted) or Decimal(0)) for one in spent]
+            if sum(amount for _, amount in spendings) + counted > limit.amount:
+                free_at = _room_at(limit, counted, spendings)
+                found.append((free_at, _over_budget(limit, task, counted, spendings, free_at)))
         return max(found, key=lambda one: one[0])[1] if found else None
 
 
@@ -213,10 +213,10 @@ def _reach(setting: str, limit: Limit, catalog: Catalog, prices: CreditPrices) -
     )
 
 
-def _over(
-    limit: Limit, task: Task, counted: Decimal, parts: Sequence[tuple[float, Decimal]], free_at: float
+def _over_budget(
+    limit: Limit, task: Task, counted: Decimal, spendings: Sequence[tuple[float, Decimal]], free_at: float
 ) -> OverBudget:
-    spent = sum((amount for _, amount in parts), Decimal(0))
+    spent = sum((amount for _, amount in spendings), Decimal(0))
     is_ever_free = free_at < math.inf
     again = "Waiting does not change that."
     if is_ever_free:
@@ -230,20 +230,20 @@ def _over(
     )
 
 
-def _free_at(limit: Limit, counted: Decimal, parts: Sequence[tuple[float, Decimal]]) -> float:
+def _room_at(limit: Limit, counted: Decimal, spendings: Sequence[tuple[float, Decimal]]) -> float:
     """When enough of what was spent is older than the period; infinity when that never happens."""
     length_s = PERIODS[limit.period]
     if length_s is None or counted > limit.amount:
         return math.inf
-    left = sum((amount for _, amount in parts), Decimal(0))
-    for at, amount in parts:
+    left = sum((amount for _, amount in spendings), Decimal(0))
+    for at, amount in spendings:
         left -= amount
         if left + counted <= limit.amount:
             return at + length_s
     return math.inf
 
 
-def _applying(limits: Sequence[Limit], task: Task) -> Iterator[tuple[Limit, Decimal]]:
+def _applicable(limits: Sequence[Limit], task: Task) -> Iterator[tuple[Limit, Decimal]]:
     """Those that apply to a task, each with what the task counts against it."""
     for limit in limits:
         if (counted := limit.counted(task.provider, task.charges)) is not None:

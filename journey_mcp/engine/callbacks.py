@@ -48,13 +48,13 @@ def token_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()[:_TOKEN_LENGTH]
 
 
-def unanswered(task: Task, failure: Failure, now: float) -> Task:
+def unconfirmed(task: Task, failure: Failure, now: float) -> Task:
     """What is right for a request that was sent and has no answer: it waits for its webhook, or ends with `failure`."""
     if task.submission is Submission.ACCEPTED:
         return task  # its webhook was quicker
     if task.callback_deadline is None or now >= task.callback_deadline:
         return task.failed(replace(failure, next_step=_where_to_look(task)), now)
-    return task.noticed_for_now(
+    return task.noticed_transiently(
         f"{failure.message} {task.provider} may still report it until {timestamp(task.callback_deadline)}; "
         "that is waited for, and nothing is sent again.",
         now,

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from journey_mcp.core.errors import InternalError, SubmissionUnconfirmed
 from journey_mcp.core.tasks import Submission, Task
-from journey_mcp.engine.callbacks import unanswered
+from journey_mcp.engine.callbacks import unconfirmed
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.poller import Poller
 from journey_mcp.engine.queue import Queues
@@ -106,12 +106,12 @@ class InFlight:
             self._poller.add(task_id, self._clients.offer_of(task))
             return
         fault = InternalError(f"journey-mcp failed before anything was sent (report id {report_id}).")
-        unconfirmed = SubmissionUnconfirmed(
+        unclear = SubmissionUnconfirmed(
             f"journey-mcp failed while sending (report id {report_id}); the task may have been created."
         )
 
         def end(task: Task, now: float) -> Task:
             is_unsent = task.submission is Submission.PREPARED
-            return task.refused(fault.failure, now) if is_unsent else unanswered(task, unconfirmed.failure, now)
+            return task.refused(fault.failure, now) if is_unsent else unconfirmed(task, unclear.failure, now)
 
         await self._journal.change(task_id, end)

@@ -11,9 +11,9 @@ from journey_mcp.core.errors import SetupError, SubmissionUnconfirmed
 from journey_mcp.core.predictions import Prediction
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.core.text import encoded_id
-from journey_mcp.engine.callbacks import token_of, unanswered
+from journey_mcp.engine.callbacks import token_of, unconfirmed
 from journey_mcp.engine.journal import LEASE_S
-from journey_mcp.engine.outcomes import Delivery
+from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.providers import Notifies, WebhookDelivery
 from journey_mcp.providers.clients import Upstream
 from journey_mcp.providers.webhook_auth import is_secret
@@ -25,25 +25,25 @@ _log = logging.getLogger(__name__)
 class InboundWebhooks:
     """Takes in deliveries, and ends requests of which none came in time.
 
-    `upstream_of` and `offer_of` find where a task runs, `hears` whether that provider calls webhooks and this process
-    is set up to ask it, and `go_on` is told of tasks that are to be polled here from now on.
+    `upstream_of` and `offer_of` return where a task runs, `accepts_webhooks` whether its provider calls webhooks and
+    this process is set up to ask it. `resume_polling` is called with every task that is to be polled here from now on.
     """
 
     def __init__(
         self,
-        delivery: Delivery,
+        outcomes: Outcomes,
         *,
         upstream_of: Callable[[Task], Upstream],
         offer_of: Callable[[Task], Offer | None],
-        hears: Callable[[Task], bool],
-        go_on: Callable[[Task], None],
+        accepts_webhooks: Callable[[Task], bool],
+        resume_polling: Callable[[Task], None],
     ) -> None:
-        self._delivery = delivery
-        self._journal = delivery.journal
+        self._outcomes = outcomes
+        self._journal = outcomes.journal
         self._upstream_of = upstream_of
         self._offer_of = offer_of
-        self._hears = hears
-        self._go_on = go_on
+        self._accepts_webhooks = accepts_webhooks
+        self._resume_polling = resume_polling
         self._wakeup = Wakeup()
         self._journal.listen(self._look_at)
         # one that was taken over twice is not changed any more: its notice is there
@@ -63,24 +63,24 @@ class InboundWebhooks:
         """
         task_id, _, token = address.partition("/")
         task = self._journal.get(task_id) or await self._journal.store.find(task_id)
-        secret = task.callback_secret if task and self._hears(task) else None
+        secret = task.callback_secret if task and self._accepts_webhooks(task) else None
         if task is None or secret is None or not is_secret(token, token_of(secret)):
             return False
-        prediction = await self._genuine(task, secret, headers, body)
+        prediction = await self._verified(task, secret, headers, body)
         if prediction is None:
             return False
         if task.status.is_final:
-            self._note_late(task, prediction)
+            self._log_late(task, prediction)
             return True
-        if held := await self._held(task):
+        if held := await self._acquire(task):
             if not _is_about(held, task.provider, prediction):
                 return False  # it has moved on meanwhile
-            await self._tell(held, prediction)
+            await self._apply(held, prediction)
         if not self._journal.is_stored(task_id):
             raise SetupError("What a webhook told cannot be stored now.")
         return True
 
-    async def _genuine(self, task: Task, secret: str, headers: Mapping[str, str], body: bytes) -> Prediction | None:
+    async def _verified(self, task: Task, secret: str, headers: Mapping[str, str], body: bytes) -> Prediction | None:
         provider = self._upstream_of(task).provider
         if not isinstance(provider, Notifies):
             return None
@@ -93,38 +93,38 @@ class InboundWebhooks:
             return None
         return prediction
 
-    async def _held(self, task: Task) -> Task | None:
+    async def _acquire(self, task: Task) -> Task | None:
         """The task in our hands: whoever else held it hears of that when it writes; `None` when it is final."""
         if held := self._journal.get(task.id):
             return held
         until = self._journal.clock.now() + LEASE_S
         try:
-            taken = await self._journal.store.take(task.id, owner=self._journal.owner, lease_until=until)
+            taken = await self._journal.store.take(task.id, owner=self._journal.worker_id, lease_until=until)
         except SQLAlchemyError as error:
             raise SetupError("The task that a webhook tells of cannot be taken over now.") from error
         if held := self._journal.get(task.id):
             return held  # another delivery, or the look at leases, was quicker
         if taken:
-            self._journal.take([taken])
+            self._journal.add_leased([taken])
             if taken.submission is Submission.ACCEPTED:
-                self._go_on(taken)
+                self._resume_polling(taken)
         return taken
 
-    async def _tell(self, task: Task, prediction: Prediction) -> None:
+    async def _apply(self, task: Task, prediction: Prediction) -> None:
         offer = self._offer_of(task)
         if task.submission is Submission.ACCEPTED:
-            await self._delivery.seen(task.id, prediction, offer)
+            await self._outcomes.apply(task.id, prediction, offer)
             return
         # its request has no answer (yet), and this is one
-        told = await self._delivery.accepted(task.id, prediction, offer)
-        if told and not told.status.is_final:
-            self._go_on(told)
+        applied = await self._outcomes.accepted(task.id, prediction, offer)
+        if applied and not applied.status.is_final:
+            self._resume_polling(applied)
 
-    def _note_late(self, task: Task, prediction: Prediction) -> None:
+    def _log_late(self, task: Task, prediction: Prediction) -> None:
         """The one thing that a person needs who looks for what was paid."""
         if task.prediction_id is None:
-            told = (task.id, task.provider, encoded_id(prediction.prediction_id), prediction.status)
-            _log.warning("task %s ended without an answer; now %s tells of it as %s: %s", *told)
+            late = (task.id, task.provider, encoded_id(prediction.prediction_id), prediction.status)
+            _log.warning("task %s ended without an answer; now %s tells of it as %s: %s", *late)
 
     async def expire(self, is_out: Callable[[str], bool]) -> None:
         """End, for ever, tasks whose webhook can come no more; `is_out` says which requests may still be answered.
@@ -132,10 +132,10 @@ class InboundWebhooks:
         Sleeps until the next one is due; while some are, at most one lease, since the calendar may be set.
         """
         while True:
-            deadlines = {task.id: by for task in self._journal.held if (by := _callback_deadline(task)) is not None}
+            deadlines = {task.id: by for task in self._journal.leased if (by := _callback_deadline(task)) is not None}
             now = self._journal.clock.now()
             for task_id in [id_ for id_, by in deadlines.items() if now >= by and not is_out(id_)]:
-                await self._journal.change(task_id, _given_up)
+                await self._journal.change(task_id, _expired)
             pauses_s = [by - now if by > now else LEASE_S for by in deadlines.values()]
             await self._wakeup.wait(self._journal.clock, min(*pauses_s, LEASE_S) if pauses_s else math.inf)
 
@@ -150,5 +150,5 @@ def _callback_deadline(task: Task) -> float | None:
     return task.callback_deadline if task.submission is Submission.SENT else None
 
 
-def _given_up(task: Task, now: float) -> Task:
-    return unanswered(task, SubmissionUnconfirmed("The provider never answered, and no webhook came.").failure, now)
+def _expired(task: Task, now: float) -> Task:
+    return unconfirmed(task, SubmissionUnconfirmed("The provider never answered, and no webhook came.").failure, now)

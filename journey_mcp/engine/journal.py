@@ -38,7 +38,7 @@ class Watch:
             self._event = anyio.Event()
             await clock.wait(self._event, seconds)
 
-    def tell(self, task: Task) -> None:
+    def notify(self, task: Task) -> None:
         """Put news in."""
         self.latest[task.id] = task
         self._event.set()
@@ -54,11 +54,11 @@ class Journal:
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store = store
         self.clock = clock
-        self.owner = new_worker_id()
-        self._held: dict[str, Task] = {}
+        self.worker_id = new_worker_id()
+        self._leased: dict[str, Task] = {}
         self._unsaved: set[str] = set()
         self._watches: dict[str, list[Watch]] = {}
-        self.is_ending = False
+        self.is_shutting_down = False
         """Nobody waits any more."""
         self._listeners: list[Callable[[Task], None]] = []
         self._on_acquired: list[Callable[[Task], None]] = []
@@ -66,16 +66,16 @@ class Journal:
         self._in_order = anyio.Lock(fast_acquire=True)
 
     def __contains__(self, task_id: str) -> bool:
-        return task_id in self._held
+        return task_id in self._leased
 
     def get(self, task_id: str) -> Task | None:
         """A held task as it stands; `None` when it is not held (any more)."""
-        return self._held.get(task_id)
+        return self._leased.get(task_id)
 
     @property
-    def held(self) -> list[Task]:
+    def leased(self) -> list[Task]:
         """All of them, as they stand."""
-        return list(self._held.values())
+        return list(self._leased.values())
 
     def is_stored(self, task_id: str) -> bool:
         """Whether the store has the task as it stands."""
@@ -90,7 +90,7 @@ class Journal:
         try:
             return await self.store.get(task_ids, principal=principal)
         except SetupError:
-            held = {id_: task for id_ in task_ids if (task := self._held.get(id_)) and task.principal == principal}
+            held = {id_: task for id_ in task_ids if (task := self._leased.get(id_)) and task.principal == principal}
             if len(held) < len(set(task_ids)):
                 raise
             return held
@@ -106,7 +106,7 @@ class Journal:
         try:
             lease_until = self.clock.now() + LEASE_S
             is_added = await self.store.add(
-                task, owner=self.owner, lease_until=lease_until, unclear_since=unclear_since, limits=limits
+                task, owner=self.worker_id, lease_until=lease_until, unclear_since=unclear_since, limits=limits
             )
         except SQLAlchemyError as error:
             _log.exception("a new task cannot be stored")
@@ -115,38 +115,38 @@ class Journal:
                 next_step="Ask the person who runs the server to look at its disk and data folder.",
             ) from error
         if is_added:
-            self.take([task])
+            self.add_leased([task])
         return is_added
 
-    def take(self, tasks: Iterable[Task]) -> None:
+    def add_leased(self, tasks: Iterable[Task]) -> None:
         """Hold tasks whose lease was just taken over."""
         for task in tasks:
-            self._held[task.id] = task
+            self._leased[task.id] = task
             for listener in self._on_acquired:
                 listener(task)
 
-    async def take_unsent(self, task_id: str) -> None:
+    async def take_over_unsent(self, task_id: str) -> None:
         """Hold a task that another process holds and has not sent; nothing happens when there is none.
 
         Raises:
             SetupError: the store cannot be written.
         """
-        if task_id in self._held:
+        if task_id in self._leased:
             return
         try:
-            taken = await self.store.take_unsent(task_id, owner=self.owner, lease_until=self.clock.now() + LEASE_S)
+            taken = await self.store.take_unsent(task_id, owner=self.worker_id, lease_until=self.clock.now() + LEASE_S)
         except SQLAlchemyError as error:
             raise SetupError(
                 "The task is held by another server, and cannot be taken from it now.",
                 next_step="Call again in a moment; if it stays so, ask the person to look at the server's disk.",
             ) from error
         if taken is not None:
-            self.take([taken])
+            self.add_leased([taken])
 
     async def change(self, task_id: str, changed: Callable[[Task, float], Task]) -> Task | None:
         """Change a held task: store first, then tell those who watch. `None` when it is not held."""
         async with self._in_order:
-            before = self._held.get(task_id)
+            before = self._leased.get(task_id)
             if before is None:
                 return None
             after = changed(before, self.clock.now())
@@ -156,11 +156,11 @@ class Journal:
                 self._drop(task_id)
                 return None
             # only now: nobody may act on what a crash would undo
-            self._held[task_id] = after
+            self._leased[task_id] = after
         if after.status.is_final and task_id not in self._unsaved:
             self._drop(task_id)
         for watch in self._watches.get(task_id, ()):
-            watch.tell(after)
+            watch.notify(after)
         for listener in self._listeners:
             listener(after)
         return after
@@ -168,7 +168,7 @@ class Journal:
     async def _save(self, task: Task) -> bool:
         """Store the change. A store that fails for now is tried again with the next renewal: nothing is lost."""
         try:
-            is_ours = await self.store.save(task, owner=self.owner)
+            is_ours = await self.store.save(task, owner=self.worker_id)
         except Exception:  # noqa: BLE001  # whatever it is: what a provider told stays in memory
             _log.exception("task %s cannot be stored; it stays in memory and is tried again", task.id)
             self._unsaved.add(task.id)
@@ -182,7 +182,7 @@ class Journal:
         A store that does not answer takes nothing away.
         """
         try:
-            ours = await self.store.held(task_ids, owner=self.owner)
+            ours = await self.store.held(task_ids, owner=self.worker_id)
         except (SQLAlchemyError, SetupError):
             _log.exception("whether tasks are still ours cannot be read")
             return set(task_ids)
@@ -192,10 +192,10 @@ class Journal:
 
     async def renew(self) -> None:
         """Keep the leases, and store what could not be stored before."""
-        held = list(self._held)
+        held = list(self._leased)
         if held:
             lease_until = self.clock.now() + LEASE_S
-            ours = await self.store.renew(held, owner=self.owner, lease_until=lease_until)
+            ours = await self.store.renew(held, owner=self.worker_id, lease_until=lease_until)
             for task_id in set(held) - ours:
                 # somebody else has it, or it was deleted: nothing more is asked or written here
                 self._drop(task_id)
@@ -222,7 +222,7 @@ class Journal:
 
     def end_waits(self) -> None:
         """Let everybody who waits go, with what is known."""
-        self.is_ending = True
+        self.is_shutting_down = True
         for watches in self._watches.values():
             for watch in watches:
                 watch.end()
@@ -236,5 +236,5 @@ class Journal:
         self._on_acquired.append(listener)
 
     def _drop(self, task_id: str) -> None:
-        self._held.pop(task_id, None)
+        self._leased.pop(task_id, None)
         self._unsaved.discard(task_id)

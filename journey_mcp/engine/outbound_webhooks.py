@@ -24,21 +24,21 @@ from journey_mcp.net.address_policy import FetchError
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.store import Store
 
-_TOGETHER = 64
+_MAX_AT_ONCE = 64
 """So many webhooks are being told at once."""
-_TOGETHER_AT_HOST = 4
+_MAX_AT_ONCE_AT_HOST = 4
 """So many of them at one host, as long as half of all is free: the other half is for hosts at which nothing is sent."""
 _ANSWER_WITHIN_S = 10.0
-_GAPS_S = (10.0, 30.0, 90.0)
+_RETRY_DELAYS_S = (10.0, 30.0, 90.0)
 """The waits after a first try that failed, the second and the third, as JourneyAPI documents them for its own."""
-_OURS_S = _ANSWER_WITHIN_S + 50.0
+_LEASE_S = _ANSWER_WITHIN_S + 50.0
 """How long a task that one process tells of is left alone by the others."""
 
 _log = logging.getLogger(__name__)
 
 
 class OutboundWebhooks:
-    """The way of results to webhooks, as `policy` has it; `shown` makes the result object."""
+    """The way of results to webhooks, as `policy` has it; `render` makes the result object."""
 
     def __init__(
         self,
@@ -47,18 +47,18 @@ class OutboundWebhooks:
         safe_http: SafeHttpClient,
         *,
         policy: WebhookPolicy,
-        shown: Callable[[Task, float], dict[str, Any]],
+        render: Callable[[Task, float], dict[str, Any]],
     ) -> None:
         self._store = store
         self._clock = clock
         self._safe_http = safe_http
         self._policy = policy
-        self._shown = shown
-        self._running: Counter[str] = Counter()
+        self._render = render
+        self._in_flight: Counter[str] = Counter()
         """How many webhooks are being told, by host."""
         self._wakeup = Wakeup()
-        self._has_tried = Wakeup()
-        self._is_ending = False
+        self._attempted = Wakeup()
+        self._is_shutting_down = False
 
     async def check(self, url: str) -> None:
         """Refuse a webhook that could never be told.
@@ -73,7 +73,7 @@ class OutboundWebhooks:
         except FetchError as error:
             raise InvalidWebhook(f"webhook_url cannot be used: {error}.") from error
 
-    def changed(self, task: Task) -> None:
+    def on_task_changed(self, task: Task) -> None:
         """Look again when a task of this process has ended whose caller has a webhook."""
         if task.status.is_final and task.request.webhook_url is not None:
             self._wakeup.notify()
@@ -85,64 +85,66 @@ class OutboundWebhooks:
         """
         async with anyio.create_task_group() as group:
             while True:
-                next_due = await self._begin(group)
+                next_due = await self._start_due(group)
                 await self._wakeup.wait(self._clock, min(max(next_due - self._clock.now(), 0.0), LEASE_S))
 
-    def end(self) -> None:
+    def shut_down(self) -> None:
         """The process is told to end: whoever waits for webhooks waits no longer."""
-        self._is_ending = True
-        self._has_tried.notify()
+        self._is_shutting_down = True
+        self._attempted.notify()
 
-    async def settled(self) -> None:
+    async def drain(self) -> None:
         """Return when all that is due now was tried, by `run`."""
         now = self._clock.now()
         try:
-            while not self._is_ending and (self._running or await self._store.relays.next_due() <= now):
+            while not self._is_shutting_down and (self._in_flight or await self._store.relays.next_due() <= now):
                 self._wakeup.notify()
-                await self._has_tried.wait(self._clock, LEASE_S)
+                await self._attempted.wait(self._clock, LEASE_S)
         except (SQLAlchemyError, SetupError):
             _log.exception("whether webhooks are to be told cannot be read")
 
-    async def _begin(self, group: TaskGroup) -> float:
+    async def _start_due(self, group: TaskGroup) -> float:
         """Begin to tell what is due, as far as there is room; return when to look again, unless a webhook ends first.
 
         A slow host holds up its own webhooks only: nobody waits for those that were begun before.
         """
         try:
-            while (running := self._running.total()) < _TOGETHER:
-                room, at_host = (_TOGETHER // 2, _TOGETHER_AT_HOST) if running < _TOGETHER // 2 else (_TOGETHER, 1)
-                busy = [host for host, count in self._running.items() if count >= at_host]
+            while (in_flight := self._in_flight.total()) < _MAX_AT_ONCE:
+                room, per_host = (
+                    (_MAX_AT_ONCE // 2, _MAX_AT_ONCE_AT_HOST) if in_flight < _MAX_AT_ONCE // 2 else (_MAX_AT_ONCE, 1)
+                )
+                busy = [host for host, count in self._in_flight.items() if count >= per_host]
                 next_due = await self._store.relays.next_due(but_at=busy)
                 now = self._clock.now()
                 if next_due > now:
                     return next_due
                 due = await self._store.relays.due(
-                    now=now, again_at=now + _OURS_S, limit=room - running, per_host=1, but_at=busy
+                    now=now, again_at=now + _LEASE_S, limit=room - in_flight, per_host=1, but_at=busy
                 )
                 for task, tries in due:
                     host = webhook_host(task.request.webhook_url or "")
-                    self._running[host] += 1
-                    group.start_soon(self._tell, host, task, tries)
+                    self._in_flight[host] += 1
+                    group.start_soon(self._deliver, host, task, tries)
         except (SQLAlchemyError, SetupError):
             _log.exception("whom webhooks are to be told of cannot be read; it is tried again")
         return math.inf
 
-    async def _tell(self, host: str, task: Task, tries: int) -> None:
+    async def _deliver(self, host: str, task: Task, tries: int) -> None:
         try:
-            await self._try(task, tries)
+            await self._attempt(task, tries)
         except Exception:  # noqa: BLE001  # the outermost boundary of one webhook: the others are told
             _log.exception("the webhook of task %s cannot be told; it is tried again", task.id)
         finally:
-            self._running -= Counter([host])
+            self._in_flight -= Counter([host])
             self._wakeup.notify()
-            self._has_tried.notify()
+            self._attempted.notify()
 
-    async def _try(self, task: Task, tries: int) -> None:
+    async def _attempt(self, task: Task, tries: int) -> None:
         problem = await self._problem(task)
         if problem is None:
             await self._store.relays.told(task.id)
-        elif tries < len(_GAPS_S):
-            await self._store.relays.failed(task.id, self._clock.now() + _GAPS_S[tries])
+        elif tries < len(_RETRY_DELAYS_S):
+            await self._store.relays.failed(task.id, self._clock.now() + _RETRY_DELAYS_S[tries])
             _log.info("the webhook of task %s is told again: %s", task.id, problem)
         else:
             await self._store.relays.failed(task.id, None)
@@ -151,7 +153,7 @@ class OutboundWebhooks:
     async def _problem(self, task: Task) -> str | None:
         """Why the webhook has not taken the result; `None` when it has."""
         url, now = task.request.webhook_url or "", self._clock.now()
-        content = json.dumps(self._shown(task, now), ensure_ascii=False).encode()
+        content = json.dumps(self._render(task, now), ensure_ascii=False).encode()
         try:
             self._policy.check(url)  # the settings may be others than when the task was made
             headers = self._policy.headers(task.id, url, content, now)

@@ -10,7 +10,7 @@ from journey_mcp.media.blobs import Blobs
 from journey_mcp.registry import Offer
 
 
-class Delivery:
+class Outcomes:
     """The way of every prediction into the journal."""
 
     def __init__(self, journal: Journal, blobs: Blobs) -> None:
@@ -23,9 +23,9 @@ class Delivery:
         # the provider's id is paid for: it is stored before anything that takes time
         first = replace(prediction, status=Status.RUNNING) if is_to_copy else prediction
         task = await self.journal.change(task_id, _with_expiry(offer, lambda task, now: task.accepted(first, now)))
-        return await self.seen(task_id, prediction, offer) if task and is_to_copy else task
+        return await self.apply(task_id, prediction, offer) if task and is_to_copy else task
 
-    async def seen(self, task_id: str, prediction: Prediction, offer: Offer | None) -> Task | None:
+    async def apply(self, task_id: str, prediction: Prediction, offer: Offer | None) -> Task | None:
         """Take in the answer to a question; `None` when the task is not ours any more."""
         task = self.journal.get(task_id)
         notices: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Delivery:
         def change(task: Task, now: float) -> Task:
             for notice in notices:
                 task = task.noticed(notice, now)
-            return task.seen(prediction, now)
+            return task.apply(prediction, now)
 
         return await self.journal.change(task_id, _with_expiry(offer, change))
 

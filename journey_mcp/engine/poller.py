@@ -16,17 +16,17 @@ from journey_mcp.core.errors import CredentialsRejected, JourneyError, LostUpstr
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine import backoff
-from journey_mcp.engine.outcomes import Delivery
+from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.providers.clients import Upstream
 from journey_mcp.registry import Offer
 
-_TOGETHER_S = 1.0
+_BATCH_WITHIN_S = 1.0
 """Where several are asked for together, those due within this time fill up the question for the one that is due."""
-_PATIENCE_WITH_UNKNOWN_S = 900.0
+_MAX_UNKNOWN_S = 900.0
 """A task that its provider does not know for so long is lost; a gateway may answer 404 while it is renewed."""
-_PATIENCE_WITH_EMPTY = 5
+_MAX_EMPTY = 5
 """A finished task without a picture is asked for so many times: the picture may come later."""
-_SILENT = 5
+_NOTICE_AFTER = 5
 """After so many answers in a row that did not come, or did not know the task, the caller is told."""
 
 _log = logging.getLogger(__name__)
@@ -58,14 +58,16 @@ class _Due(NamedTuple):
 class Poller:
     """The schedule. `upstream_of` finds where a task is asked for, by its provider and base URL.
 
-    `is_told`: this process takes webhooks, and polls of tasks that have one only back it up.
+    `takes_webhooks`: this process takes webhooks, and polls of tasks that have one only back it up.
     """
 
-    def __init__(self, delivery: Delivery, upstream_of: Callable[[Task], Upstream], *, is_told: bool = False) -> None:
-        self._delivery = delivery
-        self._journal = delivery.journal
+    def __init__(
+        self, outcomes: Outcomes, upstream_of: Callable[[Task], Upstream], *, takes_webhooks: bool = False
+    ) -> None:
+        self._outcomes = outcomes
+        self._journal = outcomes.journal
         self._upstream_of = upstream_of
-        self._is_told = is_told
+        self._takes_webhooks = takes_webhooks
         self._due: dict[Upstream, list[_Due]] = {}
         """A heap for every address at which something is polled."""
         self._polled: dict[str, _Polled] = {}
@@ -92,15 +94,15 @@ class Poller:
     def _start_due(self, group: TaskGroup, now: float) -> None:
         """Start asking for what is due, at every address."""
         for upstream, heap in list(self._due.items()):
-            while batch := self._taken_out(upstream, heap, now):
+            while batch := self._batch(upstream, heap, now):
                 group.start_soon(self._poll, upstream, batch)
             if not heap:
                 del self._due[upstream]
 
-    def _taken_out(self, upstream: Upstream, heap: list[_Due], now: float) -> list[_Polled]:
+    def _batch(self, upstream: Upstream, heap: list[_Due], now: float) -> list[_Polled]:
         """What one question asks for: something that is due, and as much as fits of what is due soon."""
         batch: list[_Polled] = []
-        while heap and len(batch) < upstream.batch_limit and heap[0].due <= (now + _TOGETHER_S if batch else now):
+        while heap and len(batch) < upstream.batch_limit and heap[0].due <= (now + _BATCH_WITHIN_S if batch else now):
             polled = heapq.heappop(heap).polled
             polled.is_scheduled = False
             if polled.task_id in self._journal:
@@ -111,72 +113,72 @@ class Poller:
 
     async def _poll(self, upstream: Upstream, batch: list[_Polled]) -> None:
         try:
-            await self._ask(upstream, batch)
+            await self._fetch(upstream, batch)
         except Exception:  # noqa: BLE001  # the outermost boundary of a poll: the others go on
             _log.exception("a poll failed in our own code; it is tried again")
             for polled in batch:
                 polled.polls += 1
                 self._schedule(polled)
 
-    async def _ask(self, upstream: Upstream, batch: list[_Polled]) -> None:
-        asked: dict[Handle, list[_Polled]] = {}
+    async def _fetch(self, upstream: Upstream, batch: list[_Polled]) -> None:
+        handles: dict[Handle, list[_Polled]] = {}
         ours = await self._journal.verify_leases([polled.task_id for polled in batch])
         for polled in batch:
             if polled.task_id not in ours:
                 self._polled.pop(polled.task_id, None)
             elif (task := self._journal.get(polled.task_id)) and task.handle:
-                asked.setdefault(task.handle, []).append(polled)
-        if not asked:
+                handles.setdefault(task.handle, []).append(polled)
+        if not handles:
             return
         try:
             async with upstream.room:
-                answers = await upstream.provider.fetch(list(asked))
+                answers = await upstream.provider.fetch(list(handles))
         except JourneyError as error:
-            for polled in itertools.chain(*asked.values()):
-                await self._unanswered(polled, upstream, error)
+            for polled in itertools.chain(*handles.values()):
+                await self._on_error(polled, upstream, error)
             return
-        for handle, those in asked.items():
-            for polled in those:
-                await self._answered(polled, upstream, answers.get(handle.prediction_id))
+        for handle, tasks in handles.items():
+            for polled in tasks:
+                await self._on_prediction(polled, upstream, answers.get(handle.prediction_id))
 
-    async def _answered(self, polled: _Polled, upstream: Upstream, prediction: Prediction | None) -> None:
+    async def _on_prediction(self, polled: _Polled, upstream: Upstream, prediction: Prediction | None) -> None:
         if prediction is None:
             unknown_s = self._count_failure(polled)
-            if unknown_s > _PATIENCE_WITH_UNKNOWN_S or (upstream.is_sandbox and polled.failures > 1):
-                await self._end_without_more(polled, None, _lost(upstream))
+            if unknown_s > _MAX_UNKNOWN_S or (upstream.is_sandbox and polled.failures > 1):
+                await self._end_without_image(polled, None, _lost(upstream))
                 return
-            await self._tell_silence(polled, "The provider does not know this task at the moment.")
+            await self._notice_failures(polled, "The provider does not know this task at the moment.")
         else:
             polled.failures = 0
             polled.empties += prediction.is_empty
-            if polled.empties >= _PATIENCE_WITH_EMPTY:
-                await self._end_without_more(polled, prediction, _without_image())
+            if polled.empties >= _MAX_EMPTY:
+                await self._end_without_image(polled, prediction, _without_image())
                 return
-            await self._delivery.seen(polled.task_id, prediction, polled.offer)
+            await self._outcomes.apply(polled.task_id, prediction, polled.offer)
         polled.polls += 1
         self._schedule(polled)
 
-    async def _end_without_more(self, polled: _Polled, last: Prediction | None, reason: JourneyError) -> None:
+    async def _end_without_image(self, polled: _Polled, last: Prediction | None, reason: JourneyError) -> None:
         """Nothing more comes: pictures that were told before are there, whatever is told now; else it has failed."""
         task = self._journal.get(polled.task_id)
         if task is None or task.prediction_id is None or not task.images:
-            await self._give_up(polled, reason)
+            await self._fail(polled, reason)
             return
-        told = last or Prediction(prediction_id=task.prediction_id, status=Status.RUNNING)
-        finished = replace(told, status=Status.SUCCEEDED, images=task.images)
-        await self._delivery.seen(polled.task_id, finished, polled.offer)
+        latest = last or Prediction(prediction_id=task.prediction_id, status=Status.RUNNING)
+        finished = replace(latest, status=Status.SUCCEEDED, images=task.images)
+        await self._outcomes.apply(polled.task_id, finished, polled.offer)
 
-    async def _unanswered(self, polled: _Polled, upstream: Upstream, error: JourneyError) -> None:
+    async def _on_error(self, polled: _Polled, upstream: Upstream, error: JourneyError) -> None:
         """Asking is free: it goes on, unless what was asked is a sandbox that has ended."""
         self._count_failure(polled)
         if upstream.is_sandbox and isinstance(error, Unreachable) and polled.failures > 1:
-            await self._give_up(polled, _lost(upstream))
+            await self._fail(polled, _lost(upstream))
             return
         if isinstance(error, CredentialsRejected):
             notice = f"{error} The task goes on; its result can be fetched once the key is valid again."
             await self._journal.change(polled.task_id, lambda task, now: task.noticed(notice, now))
         else:
-            await self._tell_silence(polled, str(error))
+            await self._notice_failures(polled, str(error))
         # a sandbox that has ended is nothing to worry about
         level = logging.INFO if upstream.is_sandbox else logging.WARNING
         _log.log(level, "poll of task %s: %s", polled.task_id, error)
@@ -191,15 +193,15 @@ class Poller:
         polled.failures += 1
         return now - polled.failing_since
 
-    async def _tell_silence(self, polled: _Polled, reason: str) -> None:
-        if polled.failures == _SILENT:
+    async def _notice_failures(self, polled: _Polled, reason: str) -> None:
+        if polled.failures == _NOTICE_AFTER:
             notice = f"{reason} It is asked again and again; nothing is lost by waiting."
             await self._journal.change(polled.task_id, lambda task, now: task.noticed(notice, now))
 
-    async def _give_up(self, polled: _Polled, reason: JourneyError) -> None:
+    async def _fail(self, polled: _Polled, reason: JourneyError) -> None:
         await self._journal.change(polled.task_id, lambda task, now: task.failed(reason.failure, now))
 
-    def _schedule(self, polled: _Polled, told_s: float | None = None, *, at_once: bool = False) -> None:
+    def _schedule(self, polled: _Polled, retry_after_s: float | None = None, *, at_once: bool = False) -> None:
         task = self._journal.get(polled.task_id)
         if task is None or task.status.is_final:
             self._polled.pop(polled.task_id, None)
@@ -208,9 +210,11 @@ class Poller:
             return
         usual_s = polled.offer.usual_duration_s if polled.offer else None
         age_s = self._journal.clock.now() - task.created_at
-        is_backup = self._is_told and task.callback_deadline is not None  # its webhook usually comes first
-        gap_s = backoff.poll_gap(polled.polls, age_s=age_s, usual_s=usual_s, told_s=told_s, is_backup=is_backup)
-        due = self._journal.clock.elapsed() + (0.0 if at_once else gap_s)
+        is_backup = self._takes_webhooks and task.callback_deadline is not None  # its webhook usually comes first
+        delay_s = backoff.poll_delay(
+            polled.polls, age_s=age_s, usual_s=usual_s, retry_after_s=retry_after_s, is_backup=is_backup
+        )
+        due = self._journal.clock.elapsed() + (0.0 if at_once else delay_s)
         polled.is_scheduled = True
         heapq.heappush(self._due.setdefault(self._upstream_of(task), []), _Due(due, next(self._order), polled))
         if due < self._next:

@@ -23,7 +23,7 @@ from journey_mcp.engine.limiter import AdaptiveLimit
 from journey_mcp.providers import Account
 from journey_mcp.store.queue import Key, Waiting
 
-_LOOK_AGAIN_S = 1.0
+_REFRESH_S = 1.0
 """How often the first in line looks for room that another process has made; what ends in this one wakes it."""
 _FAILURES = 3
 """After so many looks in a row that the store did not answer, a task ends: its departure could not be journaled."""
@@ -33,19 +33,19 @@ _SILENT_S = 3600.0
 _log = logging.getLogger(__name__)
 
 
-_NOWHERE: Key = (-1, 0.0, "")
+_UNRANKED: Key = (-1, 0.0, "")
 
 
 class _Moment(NamedTuple):
     """A time by two clocks."""
 
     at: float
-    outside: float
+    unfilled: float
     """By one that stands still while tasks of ours fill the provider."""
 
 
 @dataclass(eq=False, slots=True)
-class Place:
+class Entry:
     """One task's place in line, kept while it tries again: who came first stays first."""
 
     task_id: str
@@ -53,7 +53,7 @@ class Place:
     joined_at: _Moment
     since: float
     """By which it is first of its principal, whenever it joins the line: seconds of the Unix epoch."""
-    key: Key = _NOWHERE
+    key: Key = _UNRANKED
     """By which it is compared, once it has stood in line."""
     stored: str | None = None
     """How it stands in the store."""
@@ -61,10 +61,10 @@ class Place:
     """When it last had its turn."""
     is_refused: bool = False
     """It had its turn, and the provider refused."""
-    news: anyio.Event = field(default_factory=anyio.Event)
+    wakeup: anyio.Event = field(default_factory=anyio.Event)
 
 
-class Line:
+class AccountQueue:
     """Those who wait for room at one account.
 
     Turns go round between principals; of one principal's, who came first is first. Whoever waits gets a round: the
@@ -79,14 +79,14 @@ class Line:
         self._table = journal.store.lines
         self._account = account
         self._limit = adaptive_limit
-        self._places: dict[str, Place] = {}
+        self._entries: dict[str, Entry] = {}
         self._inside: set[str] = set()
         """Who is anywhere between coming here and being journaled as sent."""
-        self._order: list[Place] = []
+        self._order: list[Entry] = []
         """The same, by whose turn is next."""
-        self._others: list[Waiting] = []
+        self._remote: list[Waiting] = []
         """Who waits in other processes, as last seen."""
-        self._held_until = -math.inf
+        self._paused_until = -math.inf
         self._refusal = ""
         self._full_s = 0.0
         """For how long the first one has waited because tasks of ours fill the provider, in all."""
@@ -96,12 +96,12 @@ class Line:
         # they join in the order in which they come, also while the first one looks
         self._in_order = anyio.Lock(fast_acquire=True)
 
-    def place(self, task: Task) -> Place:
+    def entry(self, task: Task) -> Entry:
         """A place for a task that does not stand in line yet."""
-        return Place(task.id, task.principal, self._moment(), self._journal.clock.now())
+        return Entry(task.id, task.principal, self._moment(), self._journal.clock.now())
 
     @asynccontextmanager
-    async def turn(self, place: Place, patience_s: float = math.inf) -> AsyncIterator[None]:
+    async def slot(self, entry: Entry, max_wait_s: float = math.inf) -> AsyncIterator[None]:
         """Wait until there is room and it is this one's turn; the block makes it count (`Task.sent`).
 
         It is also entered when the task has ended meanwhile.
@@ -110,58 +110,58 @@ class Line:
             RateLimited: the provider refused whoever tried, and accepted nobody, for so long while it waited.
             NotSubmitted: the line was closed.
         """
-        self._inside.add(place.task_id)
+        self._inside.add(entry.task_id)
         try:
-            await self._come_first(place, patience_s)
-            place.sent_at = self._now()
+            await self._reach_head(entry, max_wait_s)
+            entry.sent_at = self._now()
             yield
         finally:
-            self._inside.discard(place.task_id)
+            self._inside.discard(entry.task_id)
 
-    async def _come_first(self, place: Place, patience_s: float) -> None:
+    async def _reach_head(self, entry: Entry, max_wait_s: float) -> None:
         if self._is_closed:
-            raise _ended()
-        is_free = not self._places and self._limit.at(self._now()) is None and self._held_s() <= 0
-        if is_free and place.stored is None:
+            raise _closed()
+        is_free = not self._entries and self._limit.at(self._now()) is None and self._pause_left_s() <= 0
+        if is_free and entry.stored is None:
             return
         async with self._in_order:
             with suppress(SQLAlchemyError, SetupError):  # it is looked again for the turn, which tells
-                await self._look()
-            self._join(place)
+                await self._refresh()
+            self._join(entry)
         try:
-            await self._wait(place, patience_s)
+            await self._wait(entry, max_wait_s)
         finally:
-            self._leave(place)
+            self._leave(entry)
 
-    def refused(self, place: Place, error: RateLimited) -> None:
+    def refused(self, entry: Entry, error: RateLimited) -> None:
         """This one had its turn, and the provider is at its limit."""
-        place.is_refused, self._refusal = True, str(error)
+        entry.is_refused, self._refusal = True, str(error)
         if self._refused_since is None:
             self._refused_since = self._moment()
             for waiting in self._order:
-                waiting.news.set()
+                waiting.wakeup.set()
 
-    def refused_s(self, place: Place, *, has_next: bool) -> float:
+    def refused_s(self, entry: Entry, *, has_next: bool) -> float:
         """For how long refusals have kept this one out.
 
         Waiting for tasks of ours to end does not count, unless it was refused itself and may turn to another provider.
         """
         if self._refused_since is None:
             return 0.0
-        since, joined, now = self._refused_since, place.joined_at, self._moment()
-        if has_next and place.is_refused:
+        since, joined, now = self._refused_since, entry.joined_at, self._moment()
+        if has_next and entry.is_refused:
             return now.at - max(since.at, joined.at)
-        return now.outside - max(since.outside, joined.outside)
+        return now.unfilled - max(since.unfilled, joined.unfilled)
 
-    def hold(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Nobody has a turn for so long."""
-        self._held_until = max(self._held_until, self._now() + seconds)
+        self._paused_until = max(self._paused_until, self._now() + seconds)
 
-    async def learn(self, place: Place) -> None:
+    async def adapt(self, entry: Entry) -> None:
         """After a refusal of this one: no more than what runs now."""
         try:
-            if place.stored is not None:
-                await self._store(place)  # it has no turn any more
+            if entry.stored is not None:
+                await self._store(entry)  # it has no turn any more
             running = await self._table.running(
                 provider=self._account.provider, base_url=self._account.base_url, **self._times()
             )
@@ -170,55 +170,55 @@ class Line:
         else:
             self._limit.refused(running, self._now())
 
-    def accepted(self, place: Place) -> None:
+    def accepted(self, entry: Entry) -> None:
         """The provider took this one; whom it refused after this one was sent, it may refuse still."""
-        if self._refused_since is not None and place.sent_at > self._refused_since.at:
+        if self._refused_since is not None and entry.sent_at > self._refused_since.at:
             self._refused_since = None
 
-    async def gave_up(self, place: Place) -> None:
+    async def abandon(self, entry: Entry) -> None:
         """This one is not sent to this account."""
-        if place.stored is None:
+        if entry.stored is None:
             return
-        place.stored = None
+        entry.stored = None
         try:
-            await self._table.leave(place.task_id)
+            await self._table.leave(entry.task_id)
         except (SQLAlchemyError, SetupError):
-            _log.exception("that task %s has left its line cannot be stored; others may wait behind it", place.task_id)
+            _log.exception("that task %s has left its line cannot be stored; others may wait behind it", entry.task_id)
 
     def position(self, task_id: str) -> int | None:
         """The place in line, from 1; `None` for one who does not stand here."""
-        place = self._places.get(task_id)
-        if place is None:
+        entry = self._entries.get(task_id)
+        if entry is None:
             return None
-        ahead = bisect_left(self._order, place.key, key=_key_of)
-        return 1 + ahead + sum(other.key < place.key for other in self._others)
+        ahead = bisect_left(self._order, entry.key, key=_key_of)
+        return 1 + ahead + sum(other.key < entry.key for other in self._remote)
 
     def changed(self, task: Task) -> None:
         """A task of this account has changed: it may leave the line, or make room."""
-        if task.status.is_final and (place := self._places.get(task.id)):
-            self._leave(place)
-            place.news.set()
+        if task.status.is_final and (entry := self._entries.get(task.id)):
+            self._leave(entry)
+            entry.wakeup.set()
         elif task.status.is_final or task.submission is Submission.PREPARED:
-            self._wake_first()
+            self._wake_head()
 
     def close(self) -> set[str]:
         """From now on nobody waits; the ids of those who did, or were about to be sent."""
         self._is_closed = True
-        for place in self._order:
-            place.news.set()
+        for entry in self._order:
+            entry.wakeup.set()
         return set(self._inside)
 
-    async def _wait(self, place: Place, patience_s: float) -> None:
+    async def _wait(self, entry: Entry, max_wait_s: float) -> None:
         failures = 0
-        while (task := self._journal.get(place.task_id)) and not task.status.is_final:
-            place.news = anyio.Event()
+        while (task := self._journal.get(entry.task_id)) and not task.status.is_final:
+            entry.wakeup = anyio.Event()
             if self._is_closed:
-                raise _ended()
-            looked_at, is_held = self._now(), self._held_s() > 0
+                raise _closed()
+            refreshed_at, is_paused = self._now(), self._pause_left_s() > 0
             try:
-                if self._is_first(place) and not is_held and await self._takes_turn(place):
+                if self._is_head(entry) and not is_paused and await self._try_slot(entry):
                     return
-                await self._store(place)
+                await self._store(entry)
                 failures = 0
             except SQLAlchemyError as error:
                 failures += 1
@@ -229,93 +229,93 @@ class Line:
                         "the server's disk.",
                     ) from error
                 _log.warning("whose turn it is at %s cannot be told: %s", self._account.provider, error)
-            left_s = patience_s - self.refused_s(place, has_next=True)
+            left_s = max_wait_s - self.refused_s(entry, has_next=True)
             if left_s <= 0:
                 raise RateLimited(self._refusal)
             # else it is not its turn, or the provider is waited for
-            is_full = self._is_first(place) and not is_held and self._held_s() <= 0 and not failures
-            await self._journal.clock.wait(place.news, min(self._pause_s(place), left_s))
+            is_full = self._is_head(entry) and not is_paused and self._pause_left_s() <= 0 and not failures
+            await self._journal.clock.wait(entry.wakeup, min(self._delay_s(entry), left_s))
             if is_full:
-                self._full_s += self._now() - looked_at
+                self._full_s += self._now() - refreshed_at
 
-    async def _takes_turn(self, place: Place) -> bool:
+    async def _try_slot(self, entry: Entry) -> bool:
         """Whether the first one here is the first of all, and there is room: then it has its turn."""
-        await self._look()
-        return self._is_next(place) and await self._has_turn(place) and self._held_s() <= 0
+        await self._refresh()
+        return self._is_next(entry) and await self._take_slot(entry) and self._pause_left_s() <= 0
 
-    def _pause_s(self, place: Place) -> float:
+    def _delay_s(self, entry: Entry) -> float:
         """How long one that has no turn waits before it looks again, unless it is woken."""
-        if self._held_s() > 0 and (self._is_first(place) or place.stored == "refused"):
-            return self._held_s()
-        return _LOOK_AGAIN_S if self._is_first(place) else math.inf
+        if self._pause_left_s() > 0 and (self._is_head(entry) or entry.stored == "refused"):
+            return self._pause_left_s()
+        return _REFRESH_S if self._is_head(entry) else math.inf
 
-    async def _look(self) -> None:
+    async def _refresh(self) -> None:
         """See who waits in other processes. What waits for the provider there keeps nobody here from trying."""
         now = self._journal.clock.now()
-        told = await self._table.others(
-            provider=self._account.provider, base_url=self._account.base_url, owner=self._journal.owner, now=now
+        found = await self._table.others(
+            provider=self._account.provider, base_url=self._account.base_url, owner=self._journal.worker_id, now=now
         )
-        trying = {other.owner for other in told if other.is_refused}
-        self._others = [other for other in told if other.owner not in trying]
+        retrying = {other.owner for other in found if other.is_refused}
+        self._remote = [other for other in found if other.owner not in retrying]
 
-    def _is_first(self, place: Place) -> bool:
+    def _is_head(self, entry: Entry) -> bool:
         """Whether nobody is before it in this process."""
-        return bool(self._order) and self._order[0] is place
+        return bool(self._order) and self._order[0] is entry
 
-    def _is_next(self, place: Place) -> bool:
+    def _is_next(self, entry: Entry) -> bool:
         """Whether nobody is before it in any."""
-        return self._is_first(place) and not any(other.key < place.key for other in self._others)
+        return self._is_head(entry) and not any(other.key < entry.key for other in self._remote)
 
-    async def _has_turn(self, place: Place) -> bool:
+    async def _take_slot(self, entry: Entry) -> bool:
         limit = self._limit.at(self._now())
-        has_turn = await self._table.take_turn(
-            place.task_id,
+        is_taken = await self._table.take_turn(
+            entry.task_id,
             provider=self._account.provider,
             base_url=self._account.base_url,
             limit=limit,
             **self._times(),
         )
-        if has_turn:
-            place.stored = "turn"
-        return has_turn
+        if is_taken:
+            entry.stored = "turn"
+        return is_taken
 
-    async def _store(self, place: Place) -> None:
+    async def _store(self, entry: Entry) -> None:
         """Let the other processes see it."""
         # once nothing holds it but want of room, it waits like the others
-        state: Literal["waits", "refused"] = "refused" if place.is_refused and self._held_s() > 0 else "waits"
-        if place.stored != state:
-            await self._table.wait(place.key, state)
-            place.stored = state
+        state: Literal["waits", "refused"] = "refused" if entry.is_refused and self._pause_left_s() > 0 else "waits"
+        if entry.stored != state:
+            await self._table.wait(entry.key, state)
+            entry.stored = state
 
     def _times(self) -> dict[str, float]:
         now = self._journal.clock.now()
         return {"silent_since": now - _SILENT_S, "now": now}
 
-    def _join(self, place: Place) -> None:
-        self._places[place.task_id] = place
-        if place.key is _NOWHERE:
-            place.key = (self._round(place), place.since, place.task_id)
-        insort(self._order, place, key=_key_of)
+    def _join(self, entry: Entry) -> None:
+        self._entries[entry.task_id] = entry
+        if entry.key is _UNRANKED:
+            entry.key = (self._round(entry), entry.since, entry.task_id)
+        insort(self._order, entry, key=_key_of)
 
-    def _round(self, place: Place) -> int:
+    def _round(self, entry: Entry) -> int:
         """The round of one who joins now: of its principal's it comes before those who came later."""
-        waiting: list[Place | Waiting] = [*self._order, *self._others]
-        own = [one.key for one in waiting if one.principal == place.principal]
-        if later := [key[0] for key in own if key[1] > place.since]:
+        waiting: list[Entry | Waiting] = [*self._order, *self._remote]
+        own = [one.key for one in waiting if one.principal == entry.principal]
+        if later := [key[0] for key in own if key[1] > entry.since]:
             return min(later)
         return max(min((one.key[0] for one in waiting), default=0), max((key[0] + 1 for key in own), default=0))
 
-    def _leave(self, place: Place) -> None:
-        if self._places.pop(place.task_id, None) is not None:
-            self._order.remove(place)
-            self._wake_first()
+    def _leave(self, entry: Entry) -> None:
+        if self._entries.pop(entry.task_id, None) is not None:
+            self._order.remove(entry)
+            self._wake_head()
 
-    def _wake_first(self) -> None:
+    def _wake_head(self) -> None:
         if self._order:
-            self._order[0].news.set()
+            self._order[0].wakeup.set()
 
-    def _held_s(self) -> float:
-        return self._held_until - self._now()
+    def _pause_left_s(self) -> float:
+        return self._paused_until - self._now()
 
     def _moment(self) -> _Moment:
         return _Moment(self._now(), self._now() - self._full_s)
@@ -324,12 +324,12 @@ class Line:
         return self._journal.clock.elapsed()
 
 
-def _ended() -> NotSubmitted:
+def _closed() -> NotSubmitted:
     return NotSubmitted("The server ended before the request was sent.")
 
 
-def _key_of(place: Place) -> Key:
-    return place.key
+def _key_of(entry: Entry) -> Key:
+    return entry.key
 
 
 class Queues:
@@ -338,28 +338,28 @@ class Queues:
     def __init__(self, journal: Journal, limits: Limits) -> None:
         self._journal = journal
         self._limits = limits
-        self._lines: dict[tuple[str, str], Line] = {}
+        self._queues: dict[tuple[str, str], AccountQueue] = {}
         self._is_closed = False
         journal.listen(self._changed)
 
-    def line(self, account: Account) -> Line:
+    def of(self, account: Account) -> AccountQueue:
         """Where tasks for this account stand."""
         key = (account.provider, account.base_url)
-        if key not in self._lines:
+        if key not in self._queues:
             adaptive_limit = AdaptiveLimit(limit_at(self._limits, account.provider))
-            self._lines[key] = Line(self._journal, account, adaptive_limit, is_closed=self._is_closed)
-        return self._lines[key]
+            self._queues[key] = AccountQueue(self._journal, account, adaptive_limit, is_closed=self._is_closed)
+        return self._queues[key]
 
     def position(self, task_id: str) -> int | None:
         """A task's place in its line, from 1; `None` for one who waits in none."""
-        positions = (line.position(task_id) for line in self._lines.values())
+        positions = (queue.position(task_id) for queue in self._queues.values())
         return next((position for position in positions if position is not None), None)
 
     def close(self) -> set[str]:
         """From now on nobody waits in any line; the ids of those who did."""
         self._is_closed = True
-        return set().union(*(line.close() for line in self._lines.values()))
+        return set().union(*(queue.close() for queue in self._queues.values()))
 
     def _changed(self, task: Task) -> None:
-        if line := self._lines.get((task.provider, task.base_url)):
-            line.changed(task)
+        if queue := self._queues.get((task.provider, task.base_url)):
+            queue.changed(task)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import NotSubmitted, SubmissionUnconfirmed
 from journey_mcp.core.tasks import Submission, Task
-from journey_mcp.engine.callbacks import unanswered
+from journey_mcp.engine.callbacks import unconfirmed
 from journey_mcp.engine.journal import LEASE_S, Journal
 from journey_mcp.engine.worker_id import is_alive
 from journey_mcp.providers.http import LONGEST_SUBMIT_S
@@ -25,14 +25,14 @@ async def keep(
     journal: Journal,
     *,
     addresses: Callable[[], Iterable[tuple[str, str | None]]],
-    go_on: Callable[[Task], None],
+    resume_polling: Callable[[Task], None],
     forget_older: Callable[[float], Awaitable[None]],
     keep_s: float,
 ) -> None:
     """Renew the leases of this process, take over tasks whose lease has expired, delete old tasks; for ever.
 
-    Only tasks at these addresses are taken over. `go_on` is called with every task that was taken over and is to be
-    polled, `forget_older` with the time before which nothing is kept. Between two rounds it sleeps until the next
+    Only tasks at these addresses are taken over. `resume_polling` is called with every task that was taken over and is
+    to be polled, `forget_older` with the time before which nothing is kept. Between two cycles it sleeps until the next
     lease is due, at most one lease.
     """
     clock, purge_at, due = journal.clock, -math.inf, journal.clock.now()
@@ -46,7 +46,7 @@ async def keep(
             # After a pause of the whole machine every lease has expired. The other processes wake at the same time:
             # give them a round to renew before taking over what is theirs.
             if now - due < LEASE_S - RENEW_AFTER_S:
-                await _take_over(journal, list(addresses()), go_on)
+                await _take_over(journal, list(addresses()), resume_polling)
                 pause_s = await _until_due(journal)
             if clock.elapsed() >= purge_at:
                 purge_at = clock.elapsed() + _PURGE_EVERY_S
@@ -59,10 +59,10 @@ async def keep(
 
 async def _until_due(journal: Journal) -> float:
     """Return the seconds until a lease of this process is to be renewed, or one of another process may expire."""
-    own_s = RENEW_AFTER_S if journal.held else LEASE_S
+    local_s = RENEW_AFTER_S if journal.leased else LEASE_S
     now = journal.clock.now()
-    expires_at = await journal.store.next_expiry(after=now, but_of=journal.owner)
-    return min(own_s, math.inf if expires_at is None else expires_at - now)
+    expires_at = await journal.store.next_expiry(after=now, but_of=journal.worker_id)
+    return min(local_s, math.inf if expires_at is None else expires_at - now)
 
 
 async def _sleep(clock: Clock, acquired: Wakeup, seconds: float) -> float:
@@ -75,47 +75,49 @@ async def _sleep(clock: Clock, acquired: Wakeup, seconds: float) -> float:
     return due
 
 
-async def _take_over(journal: Journal, addresses: list[tuple[str, str | None]], go_on: Callable[[Task], None]) -> None:
+async def _take_over(
+    journal: Journal, addresses: list[tuple[str, str | None]], resume_polling: Callable[[Task], None]
+) -> None:
     now = journal.clock.now()
     orphans = await journal.store.orphans(now=now, addresses=addresses)
     # what we hold by the store and not in memory is nobody's: something broke off in between
-    wanted = [
+    expired = [
         task.id
-        for task, owner in orphans
-        if (owner == journal.owner and task.id not in journal) or not _may_still_go_on(task, owner, now)
+        for task, worker_id in orphans
+        if (worker_id == journal.worker_id and task.id not in journal) or not _may_still_run(task, worker_id, now)
     ]
-    if not wanted:
+    if not expired:
         return
-    adopted = await journal.store.acquire(wanted, owner=journal.owner, lease_until=now + LEASE_S, now=now)
-    ours = [task for task in adopted if task.id not in journal]
-    journal.take(ours)
+    taken_over = await journal.store.acquire(expired, owner=journal.worker_id, lease_until=now + LEASE_S, now=now)
+    ours = [task for task in taken_over if task.id not in journal]
+    journal.add_leased(ours)
     for task in ours:
         _log.info("task %s (%s) is taken over", task.id, task.submission)
         if task.submission is Submission.ACCEPTED:
-            go_on(task)
+            resume_polling(task)
         else:
-            await journal.change(task.id, _ended_by_a_crash)
+            await journal.change(task.id, _after_crash)
 
 
-def _may_still_go_on(task: Task, owner: str, now: float) -> bool:
+def _may_still_run(task: Task, worker_id: str, now: float) -> bool:
     """A process that does not renew may be paused and not dead: what it has not sent yet, or waits for, is its own.
 
     Where it cannot be seen whether it lives, only an answer that may come is left to it: what it has not sent, it
     cannot send any more once somebody else holds it.
     """
-    is_there = is_alive(owner)
-    if task.submission is Submission.ACCEPTED or is_there is False:
+    is_running = is_alive(worker_id)
+    if task.submission is Submission.ACCEPTED or is_running is False:
         return False
     if task.submission is Submission.PREPARED:
-        return is_there is True
+        return is_running is True
     return now - task.updated_at < _ANSWERED_WITHIN_S
 
 
-def _ended_by_a_crash(task: Task, now: float) -> Task:
+def _after_crash(task: Task, now: float) -> Task:
     """What is right for a task that had no answer when its process ended."""
     if task.submission is Submission.SENT:
-        unconfirmed = SubmissionUnconfirmed(
+        error = SubmissionUnconfirmed(
             "The server ended while the provider had the request and had not answered: it may have been charged."
         )
-        return unanswered(task, unconfirmed.failure, now)
+        return unconfirmed(task, error.failure, now)
     return task.refused(NotSubmitted("The server ended before the request was sent.").failure, now)

@@ -28,16 +28,16 @@ from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.tasks import SANDBOX, Submission, Task
 from journey_mcp.engine import backoff
 from journey_mcp.engine.budget import Budget
-from journey_mcp.engine.callbacks import CallbackUrls, unanswered
+from journey_mcp.engine.callbacks import CallbackUrls, unconfirmed
 from journey_mcp.engine.cooldowns import Cooldowns
-from journey_mcp.engine.outcomes import Delivery
-from journey_mcp.engine.queue import Line, Place, Queues
+from journey_mcp.engine.outcomes import Outcomes
+from journey_mcp.engine.queue import AccountQueue, Entry, Queues
 from journey_mcp.providers import Account, Provider, TellsBalance, Uploads
 from journey_mcp.providers.http import Later
 from journey_mcp.registry import Offer
 
 _NOT_STORED = "The store cannot be written, so nothing was sent: after a crash nobody would know of it."
-_ELSEWHERE = (Unreachable, CredentialsRejected, OutOfCredits, RateLimited)
+_TRY_NEXT = (Unreachable, CredentialsRejected, OutOfCredits, RateLimited)
 """Refusals that are the provider's own trouble: another one may do better."""
 
 
@@ -55,37 +55,38 @@ class Attempt:
     """Brings the pictures as this offer takes them; raises `InvalidRequest` when that cannot be done."""
 
 
-class _Gone(Exception):
+class _Obsolete(Exception):
     """There is nothing more to send: somebody else has the task, it was called off, or a webhook told of it."""
 
 
 class Submitter:
     """A stored task on its way to the first provider that takes it.
 
-    `slots` is where providers report it, `told` the notices that the task carries for its first attempt only.
+    `callback_urls` has the addresses to which providers report it; `notices_of_first` are the notices of the task that
+    apply to its first attempt only.
     """
 
     def __init__(
         self,
         task_id: str,
         attempts: Sequence[Attempt],
-        delivery: Delivery,
+        outcomes: Outcomes,
         cooldowns: Cooldowns,
         budget: Budget,
         queues: Queues,
         *,
-        slots: CallbackUrls,
-        told: Sequence[AnyNotice] = (),
+        callback_urls: CallbackUrls,
+        notices_of_first: Sequence[AnyNotice] = (),
     ) -> None:
         self._task_id = task_id
         self._attempts = list(attempts)
-        self._delivery = delivery
-        self._journal = delivery.journal
+        self._outcomes = outcomes
+        self._journal = outcomes.journal
         self._cooldowns = cooldowns
         self._budget = budget
-        self._callback_urls = slots
+        self._callback_urls = callback_urls
         self._queues = queues
-        self._told = tuple(told)
+        self._attempt_notices = tuple(notices_of_first)
         self._refused: dict[str, JourneyError] = {}
 
     async def run(self) -> tuple[Task | None, Offer]:
@@ -97,30 +98,30 @@ class Submitter:
         attempt = self._attempts.pop(0)
         while True:
             try:
-                return await self._at(attempt), attempt.offer
-            except _Gone:
+                return await self._try(attempt), attempt.offer
+            except _Obsolete:
                 return self._journal.get(self._task_id), attempt.offer
             except SubmissionUnconfirmed as error:
-                return await self._journal.change(self._task_id, partial(_unanswered, error.failure)), attempt.offer
+                return await self._journal.change(self._task_id, partial(_unconfirmed, error.failure)), attempt.offer
             except JourneyError as error:
                 # nothing was created: that is known, and stored, before anybody else is asked for anything
                 task = await self._journal.change(self._task_id, Task.requeue)
                 if task is None or task.submission is Submission.ACCEPTED:
                     return task, attempt.offer  # a webhook knows better
                 self._refused[attempt.account.provider] = await _with_balance(error, attempt.provider)
-                if isinstance(error, _ELSEWHERE):
+                if isinstance(error, _TRY_NEXT):
                     await self._cooldowns.begin(attempt.account, str(error))
-                    if following := await self._next():
-                        attempt = following
+                    if next_attempt := await self._next():
+                        attempt = next_attempt
                         continue
-                end = partial(_refused, _everybody(self._refused))
+                end = partial(_refused, _combined(self._refused))
                 return await self._journal.change(self._task_id, end), attempt.offer
 
-    async def _at(self, attempt: Attempt) -> Task | None:
+    async def _try(self, attempt: Attempt) -> Task | None:
         request, _ = await attempt.prepare()
-        prediction = await self._sent(request, attempt)
+        prediction = await self._send(request, attempt)
         # the provider's id is paid for: nothing comes before it is stored
-        task = await self._delivery.accepted(self._task_id, prediction, attempt.offer)
+        task = await self._outcomes.accepted(self._task_id, prediction, attempt.offer)
         await self._cooldowns.end(attempt.account)
         return task
 
@@ -154,46 +155,50 @@ class Submitter:
         """
         while await self._has_next():
             attempt = self._attempts.pop(0)
-            _, told = await attempt.prepare()
+            _, more = await attempt.prepare()
             reasons = " ".join(f"{name} did not run it: {error}" for name, error in self._refused.items())
-            notices = (f"{reasons} {attempt.account.provider} was tried next.", *attempt.notices, *told)
-            task = await self._journal.change(self._task_id, partial(_at_next, attempt, self._told, notices))
-            self._told = notices
+            notices = (f"{reasons} {attempt.account.provider} was tried next.", *attempt.notices, *more)
+            task = await self._journal.change(
+                self._task_id, partial(_reassigned, attempt, self._attempt_notices, notices)
+            )
+            self._attempt_notices = notices
             # looked at afterwards: of two tasks that move together each sees the other, and none passes the limit
-            over = await self._budget.passed(task) if task else None
+            over = await self._budget.exceeds_period_limit(task) if task else None
             if over is None:
                 return attempt
             self._refused[attempt.account.provider] = over
         return None
 
-    async def _sent(self, request: PreparedRequest, attempt: Attempt) -> Prediction:
+    async def _send(self, request: PreparedRequest, attempt: Attempt) -> Prediction:
         """The provider's answer. Without a connection, or at its limit, it is tried again; long by the last only."""
         request = await self._with_uploads(request, attempt)
         task = self._journal.get(self._task_id)
         if task is None:
-            raise _Gone
-        line = self._queues.line(attempt.account)
-        place = line.place(task)
+            raise _Obsolete
+        queue = self._queues.of(attempt.account)
+        entry = queue.entry(task)
         try:
-            return await self._sent_in_turn(request, attempt, line, place)
+            return await self._send_in_slot(request, attempt, queue, entry)
         except NotSubmitted:
             raise  # it ends with that, and is in no line any more
         except JourneyError:
-            await line.gave_up(place)
+            await queue.abandon(entry)
             raise
 
-    async def _sent_in_turn(self, request: PreparedRequest, attempt: Attempt, line: Line, place: Place) -> Prediction:
+    async def _send_in_slot(
+        self, request: PreparedRequest, attempt: Attempt, queue: AccountQueue, entry: Entry
+    ) -> Prediction:
         tries = 0
         while True:
-            sending = await self._departed(line, place, request, attempt)
+            sending = await self._take_slot(queue, entry, request, attempt)
             try:
                 prediction = await sending
             except RateLimited as error:
-                await self._back_in_line(line, place, error, tries)
+                await self._requeue_refused(queue, entry, error, tries)
             except Unreachable as error:
                 await self._pause(error, tries)
             else:
-                line.accepted(place)
+                queue.accepted(entry)
                 return prediction
             tries += 1
 
@@ -204,7 +209,7 @@ class Submitter:
         """
         started, tries = self._journal.clock.elapsed(), 0
         while isinstance(attempt.provider, Uploads):
-            self._check_wanted()
+            self._check_obsolete()
             try:
                 return await attempt.provider.upload(request)
             except (RateLimited, Unreachable) as error:
@@ -212,52 +217,52 @@ class Submitter:
                 tries += 1
         return request
 
-    async def _departed(
-        self, line: Line, place: Place, request: PreparedRequest, attempt: Attempt
+    async def _take_slot(
+        self, queue: AccountQueue, entry: Entry, request: PreparedRequest, attempt: Attempt
     ) -> Awaitable[Prediction]:
         """Wait for the turn, and journal that the request leaves; its answer, which is to be awaited at once.
 
         Waiting alone moves no task to another provider.
         """
-        patience_s = backoff.RATE_LIMIT_PATIENCE_WITH_OTHERS_S if self._attempts else math.inf
+        max_wait_s = backoff.RATE_LIMIT_MAX_WAIT_WITH_ALTERNATIVES_S if self._attempts else math.inf
         while True:
             try:
-                async with line.turn(place, patience_s):
+                async with queue.slot(entry, max_wait_s):
                     return await self._journal_sent(request, attempt)
             except RateLimited:
                 if await self._has_next():
                     raise
-                patience_s = math.inf
+                max_wait_s = math.inf
 
-    async def _back_in_line(self, line: Line, place: Place, error: RateLimited, tries: int) -> None:
+    async def _requeue_refused(self, queue: AccountQueue, entry: Entry, error: RateLimited, tries: int) -> None:
         """Nothing was created: the task is queued again, and the line knows; raises the error after enough of it."""
-        line.refused(place, error)
+        queue.refused(entry, error)
         has_next = await self._has_next()
-        gap_s = _gap(error, tries, line.refused_s(place, has_next=has_next), has_next=has_next)
-        if gap_s is not None:
-            line.hold(gap_s)
-        is_told = gap_s is not None and not has_next
-        await self._journal.change(self._task_id, partial(_requeue, error) if is_told else Task.requeue)
-        await line.learn(place)
-        if gap_s is None:
+        delay_s = _retry_delay(error, tries, queue.refused_s(entry, has_next=has_next), has_next=has_next)
+        if delay_s is not None:
+            queue.pause(delay_s)
+        is_noticed = delay_s is not None and not has_next
+        await self._journal.change(self._task_id, partial(_requeue, error) if is_noticed else Task.requeue)
+        await queue.adapt(entry)
+        if delay_s is None:
             raise error
 
     async def _pause(self, error: RateLimited | Unreachable, tries: int, refused_s: float = 0.0) -> None:
         """Put the task back, and wait before it is tried again; raises the error after enough of it."""
         has_next = await self._has_next()
-        gap_s = _gap(error, tries, refused_s, has_next=has_next)
-        if gap_s is None:
+        delay_s = _retry_delay(error, tries, refused_s, has_next=has_next)
+        if delay_s is None:
             raise error
         await self._journal.change(self._task_id, Task.requeue if has_next else partial(_requeue, error))
-        await self._journal.clock.sleep(gap_s)
+        await self._journal.clock.sleep(delay_s)
 
-    def _check_wanted(self) -> None:
+    def _check_obsolete(self) -> None:
         """Nothing more leaves when the process ends, or for a task that somebody else has or that was called off."""
-        if self._journal.is_ending:
+        if self._journal.is_shutting_down:
             raise NotSubmitted("The server ended before the request was sent.")
         task = self._journal.get(self._task_id)
         if task is None or task.status.is_final:
-            raise _Gone
+            raise _Obsolete
 
     async def _journal_sent(self, request: PreparedRequest, attempt: Attempt) -> Awaitable[Prediction]:
         """Encode the creating request, and store that it leaves now; its answer, which is to be awaited at once.
@@ -265,7 +270,7 @@ class Submitter:
         Raises:
             _Gone, NotSubmitted, SetupError: it may not, or it cannot be encoded.
         """
-        self._check_wanted()
+        self._check_obsolete()
         task = self._journal.get(self._task_id)
         webhook = self._callback_urls.of(task, attempt.account) if task else None
         encode = partial(attempt.provider.submit, replace(request, webhook=webhook), attempt.offer)
@@ -278,44 +283,46 @@ class Submitter:
             self._task_id, lambda task, now: task.sent(now, self._callback_urls.callback_deadline(task, account, now))
         )
         if task is None or task.submission is not Submission.SENT:
-            raise _Gone
+            raise _Obsolete
         if not self._journal.is_stored(self._task_id):
             raise SetupError(_NOT_STORED)
 
 
-def _gap(error: RateLimited | Unreachable, tries: int, refused_s: float, *, has_next: bool) -> float | None:
+def _retry_delay(error: RateLimited | Unreachable, tries: int, refused_s: float, *, has_next: bool) -> float | None:
     """Seconds until the same provider is tried again; `None` when it was tried enough."""
     if isinstance(error, Unreachable):
-        return None if has_next or tries >= backoff.SUBMIT_RETRIES else backoff.submit_gap(tries)
-    told_s = error.failure.retry_after_s
-    patience_s = backoff.RATE_LIMIT_PATIENCE_WITH_OTHERS_S if has_next else backoff.RATE_LIMIT_PATIENCE_S
-    left_s = patience_s - refused_s
-    if left_s <= 0 or (told_s or 0.0) > left_s:
+        return None if has_next or tries >= backoff.SUBMIT_RETRIES else backoff.submit_delay(tries)
+    retry_after_s = error.failure.retry_after_s
+    max_wait_s = backoff.RATE_LIMIT_MAX_WAIT_WITH_ALTERNATIVES_S if has_next else backoff.RATE_LIMIT_MAX_WAIT_S
+    left_s = max_wait_s - refused_s
+    if left_s <= 0 or (retry_after_s or 0.0) > left_s:
         return None
     # the last try is when the patience ends: a limit that clears until then is not missed
-    return min(backoff.submit_gap(tries, told_s=told_s), left_s)
+    return min(backoff.submit_delay(tries, retry_after_s=retry_after_s), left_s)
 
 
 def _requeue(error: RateLimited | Unreachable, task: Task, now: float) -> Task:
-    patience = f" for up to {backoff.RATE_LIMIT_PATIENCE_S / 60:g} minutes" if isinstance(error, RateLimited) else ""
-    notice = f"{error} Nothing was created or charged so far; it is tried again by itself{patience}."
-    return task.requeue(now).noticed_for_now(notice, now)
+    for_how_long = (
+        f" for up to {backoff.RATE_LIMIT_MAX_WAIT_S / 60:g} minutes" if isinstance(error, RateLimited) else ""
+    )
+    notice = f"{error} Nothing was created or charged so far; it is tried again by itself{for_how_long}."
+    return task.requeue(now).noticed_transiently(notice, now)
 
 
-def _at_next(attempt: Attempt, old: Sequence[AnyNotice], new: Sequence[AnyNotice], task: Task, now: float) -> Task:
-    task = task.moved(attempt.account.provider, attempt.account.base_url, attempt.cost, attempt.charges, now)
-    return task.told_anew(old, new, now)
+def _reassigned(attempt: Attempt, old: Sequence[AnyNotice], new: Sequence[AnyNotice], task: Task, now: float) -> Task:
+    task = task.reassigned(attempt.account.provider, attempt.account.base_url, attempt.cost, attempt.charges, now)
+    return task.notices_replaced(old, new, now)
 
 
 def _refused(failure: Failure, task: Task, now: float) -> Task:
     return task.refused(failure, now)
 
 
-def _unanswered(failure: Failure, task: Task, now: float) -> Task:
-    return unanswered(task, failure, now)
+def _unconfirmed(failure: Failure, task: Task, now: float) -> Task:
+    return unconfirmed(task, failure, now)
 
 
-def _everybody(refused: dict[str, JourneyError]) -> Failure:
+def _combined(refused: dict[str, JourneyError]) -> Failure:
     """One refusal as it is; several together, under the code of the last provider that was asked."""
     asked = [error for error in refused.values() if not isinstance(error, InvalidRequest)]
     if len(refused) == 1:

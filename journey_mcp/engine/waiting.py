@@ -10,7 +10,7 @@ from journey_mcp.engine.journal import Journal
 
 HEARTBEAT_S = 3.0
 """A sign of life goes out this often; clients drop a call that is silent for long."""
-_LOOK_ELSEWHERE_S = 0.5
+_REFRESH_S = 0.5
 """How often the store is looked at for tasks that another process holds."""
 
 Report = Callable[[float, str], Awaitable[None]]
@@ -41,23 +41,23 @@ async def wait(journal: Journal, request: Wait, known: Mapping[str, Task]) -> di
     heartbeat, next_beat_s = Heartbeat(request.usual_s), HEARTBEAT_S
     with journal.watch(tasks) as watch:
         tasks.update({id_: task for id_ in tasks if (task := journal.get(id_))})
-        while not (journal.is_ending or request.is_enough(tasks)):
+        while not (journal.is_shutting_down or request.is_enough(tasks)):
             if (elapsed_s := clock.elapsed() - started) >= request.seconds:
                 break
-            elsewhere = [id_ for id_, task in tasks.items() if not task.status.is_final and id_ not in journal]
-            pause_s = min(request.seconds - elapsed_s, next_beat_s - elapsed_s)
-            await watch.wait(clock, min(pause_s, _LOOK_ELSEWHERE_S) if elsewhere else pause_s)
+            remote = [id_ for id_, task in tasks.items() if not task.status.is_final and id_ not in journal]
+            delay_s = min(request.seconds - elapsed_s, next_beat_s - elapsed_s)
+            await watch.wait(clock, min(delay_s, _REFRESH_S) if remote else delay_s)
             has_news = bool(watch.latest)
             tasks.update(watch.latest)
             watch.latest.clear()
-            if elsewhere:
-                tasks.update(await journal.store.get(elsewhere, principal=request.principal))
+            if remote:
+                tasks.update(await journal.store.get(remote, principal=request.principal))
             elapsed_s = clock.elapsed() - started
             if request.report and (has_news or elapsed_s >= next_beat_s):
-                queued = [id_ for id_ in elsewhere if tasks[id_].status is Status.QUEUED]
-                places = await journal.store.lines.places(queued, now=clock.now()) if queued else {}
-                places |= {id_: place for id_ in tasks if (place := request.position_of(id_))}
-                await request.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks, places))
+                queued = [id_ for id_ in remote if tasks[id_].status is Status.QUEUED]
+                positions = await journal.store.lines.places(queued, now=clock.now()) if queued else {}
+                positions |= {id_: position for id_ in tasks if (position := request.position_of(id_))}
+                await request.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks, positions))
             if elapsed_s >= next_beat_s:
                 next_beat_s = elapsed_s + HEARTBEAT_S
     return tasks
@@ -86,14 +86,14 @@ def any_final(running: Collection[str]) -> Callable[[Mapping[str, Task]], bool]:
 
 
 def _progress(tasks: Mapping[str, Task]) -> float:
-    told = [1.0 if task.status.is_final else task.progress or 0.0 for task in tasks.values()]
-    return sum(told) / len(told)
+    progress = [1.0 if task.status.is_final else task.progress or 0.0 for task in tasks.values()]
+    return sum(progress) / len(progress)
 
 
-def _message(tasks: Mapping[str, Task], places: Mapping[str, int]) -> str:
+def _message(tasks: Mapping[str, Task], positions: Mapping[str, int]) -> str:
     open_ = [task for task in tasks.values() if not task.status.is_final]
     if len(tasks) == 1 and open_:
-        return stage(open_[0], places.get(open_[0].id))
+        return stage(open_[0], positions.get(open_[0].id))
     queued = sum(task.status is Status.QUEUED for task in open_)
     return f"{len(tasks) - len(open_)} of {len(tasks)} done{f', {queued} queued' if queued else ''}"
 

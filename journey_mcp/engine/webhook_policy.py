@@ -20,8 +20,8 @@ class WebhookPolicy:
     def __init__(self, settings: Settings) -> None:
         self.origins = settings.webhook_origins
         """The only ones that may be called; any, if there are none."""
-        self._allowed = _read(ORIGINS_SETTING, settings.webhook_origins)
-        self._told = _read(SECRET_ORIGINS_SETTING, settings.webhook_secret_origins)
+        self._allowed = _parse_origins(ORIGINS_SETTING, settings.webhook_origins)
+        self._secret_origins = _parse_origins(SECRET_ORIGINS_SETTING, settings.webhook_secret_origins)
         self._secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
 
     def check(self, url: str) -> None:
@@ -48,10 +48,10 @@ class WebhookPolicy:
         if self._secret is None:
             return headers
         headers["webhook-signature"] = signature_of(key_of(self._secret), id_, timestamp, body)
-        return {**headers, "x-webhook-secret": self._secret} if origin_of(url) in self._told else headers
+        return {**headers, "x-webhook-secret": self._secret} if origin_of(url) in self._secret_origins else headers
 
 
-def _read(setting: str, origins: Sequence[str]) -> frozenset[Origin]:
+def _parse_origins(setting: str, origins: Sequence[str]) -> frozenset[Origin]:
     try:
         return frozenset(map(origin_of, origins))
     except FetchError as error:

@@ -14,9 +14,9 @@ def new_worker_id() -> str:
     return f"{_host()}:{pid}:{_birth(pid)}:{secrets.token_urlsafe(4)}"
 
 
-def is_alive(owner: str) -> bool | None:
+def is_alive(worker_id: str) -> bool | None:
     """Whether the process of this name runs; `None` when that cannot be seen from here."""
-    host, _, rest = owner.partition(":")
+    host, _, rest = worker_id.partition(":")
     pid, _, rest = rest.partition(":")
     birth = rest.partition(":")[0]
     if host != _host() or not pid.isdecimal() or sys.platform == "win32":

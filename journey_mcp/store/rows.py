@@ -107,7 +107,7 @@ def _outcome(task: Task) -> dict[str, Any]:
         "seed": task.seed,
         "cost": task.cost and {"amount": str(task.cost.amount), "unit": task.cost.unit, "source": task.cost.source},
         "notices": [to_plain(notice) for notice in task.notices],
-        "passing": [to_plain(notice) for notice in task.passing],
+        "passing": [to_plain(notice) for notice in task.transient],
         "failure": task.failure and _known(task.failure, _FAILURE),
     }
     return {name: value for name, value in plain.items() if value not in (None, [])}
@@ -154,7 +154,7 @@ def _from_row(row: Mapping[Any, Any]) -> Task:
         seed=outcome.get("seed"),
         cost=Cost(**{**cost, "amount": Decimal(cost["amount"])}) if cost else None,
         notices=tuple(map(from_plain, outcome.get("notices", ()))),
-        passing=tuple(map(from_plain, outcome.get("passing", ()))),
+        transient=tuple(map(from_plain, outcome.get("passing", ()))),
         failure=Failure(**failure) if failure else None,
         charges=read_charges(row),
         deduplication_key=row["wish"],

@@ -23,7 +23,7 @@ from journey_mcp.engine.in_flight import InFlight
 from journey_mcp.engine.inbound_webhooks import InboundWebhooks
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
-from journey_mcp.engine.outcomes import Delivery
+from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.poller import Poller
 from journey_mcp.engine.queue import Queues
 from journey_mcp.engine.submitter import Attempt, Submitter
@@ -92,7 +92,7 @@ async def open_studio(
         finally:
             # also when cancelled: other processes need not wait until the leases expire
             with anyio.move_on_after(_STORED_WITHIN_S, shield=True):
-                await _release_leases(store, journal.owner)
+                await _release_leases(store, journal.worker_id)
 
 
 @asynccontextmanager
@@ -151,8 +151,8 @@ def _assembled(
 ) -> _Assembled:
     """Put together the parts of a studio: the one place where they are connected."""
     blobs = Blobs(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, safe_http, clock)
-    outcomes = Delivery(journal, blobs)
-    poller = Poller(outcomes, clients.upstream_of, is_told=callback_urls.public_url is not None)
+    outcomes = Outcomes(journal, blobs)
+    poller = Poller(outcomes, clients.upstream_of, takes_webhooks=callback_urls.public_url is not None)
     queues = Queues(journal, parse_limits_at_once(settings.max_concurrent or ""))
     cooldowns = Cooldowns(store, clock)
     budget = Budget(settings, store)
@@ -162,14 +162,23 @@ def _assembled(
         outcomes,
         upstream_of=clients.upstream_of,
         offer_of=clients.offer_of,
-        hears=lambda task: clients.serves(task) and clients.has_feature(task, "webhook"),
-        go_on=in_flight.resume_polling,
+        accepts_webhooks=lambda task: clients.serves(task) and clients.has_feature(task, "webhook"),
+        resume_polling=in_flight.resume_polling,
     )
     outbound_webhooks = _outbound_webhooks(settings, clock, store, safe_http)
-    journal.listen(outbound_webhooks.changed)
+    journal.listen(outbound_webhooks.on_task_changed)
 
     def new_submitter(task_id: str, attempts: Sequence[Attempt], *, notices: Sequence[AnyNotice]) -> Submitter:
-        return Submitter(task_id, attempts, outcomes, cooldowns, budget, queues, slots=callback_urls, told=notices)
+        return Submitter(
+            task_id,
+            attempts,
+            outcomes,
+            cooldowns,
+            budget,
+            queues,
+            callback_urls=callback_urls,
+            notices_of_first=notices,
+        )
 
     creator = Creator(
         clock,
@@ -184,7 +193,7 @@ def _assembled(
         recovery.keep,
         journal,
         addresses=clients.addresses,
-        go_on=lambda task: poller.add(task.id, clients.offer_of(task), now=True),
+        resume_polling=lambda task: poller.add(task.id, clients.offer_of(task), now=True),
         forget_older=blobs.forget_older,
         keep_s=settings.keep_days * 86400.0,
     )
@@ -216,8 +225,8 @@ def _assembled(
 def _outbound_webhooks(settings: Settings, clock: Clock, store: Store, safe_http: SafeHttpClient) -> OutboundWebhooks:
     redactor = redactor_of(*settings.secrets)
 
-    def shown(task: Task, now: float) -> dict[str, Any]:
+    def render(task: Task, now: float) -> dict[str, Any]:
         plain: dict[str, Any] = redactor.plain(task_object(task, now=now, with_prompt=True, with_paths=False))
         return plain
 
-    return OutboundWebhooks(store, clock, safe_http, policy=WebhookPolicy(settings), shown=shown)
+    return OutboundWebhooks(store, clock, safe_http, policy=WebhookPolicy(settings), render=render)

@@ -59,21 +59,21 @@ class Lifecycle:
 
         That is answers to creating requests, images whose links expire soon, and webhooks that are due.
         """
-        if self._journal.is_ending:
+        if self._journal.is_shutting_down:
             return  # a shut-down has begun: `await_answers` waits for what there is time for
         until = self._clock.elapsed() + seconds
         await self._in_flight.wait_for_answers(seconds)
-        needed = {task.id: task for task in self._journal.held if self._needs_this_process(task)}
+        needed = {task.id: task for task in self._journal.leased if self._needs_this_process(task)}
         request = Wait(task_ids=list(needed), principal="", seconds=until - self._clock.elapsed(), is_enough=all_final)
         await wait(self._journal, request, needed)
         with anyio.move_on_after(max(until - self._clock.elapsed(), 0.0)):
-            await self._outbound_webhooks.settled()
+            await self._outbound_webhooks.drain()
 
     def begin_shutdown(self) -> None:
         """Send nothing more, and let every wait return what is known of its tasks."""
         self._journal.end_waits()
         self._in_flight.close_queues()
-        self._outbound_webhooks.end()
+        self._outbound_webhooks.shut_down()
         self._workers.end()
 
     async def await_answers(self) -> None:

@@ -62,9 +62,9 @@ class Starter:
         """
         if task.provider == SANDBOX:
             return
-        if over := self._budget.exceeds_call_limit(task) or await self._budget.passed(task):
+        if over := self._budget.exceeds_call_limit(task) or await self._budget.exceeds_period_limit(task):
             raise over
-        if question := self._budget.question(task):
+        if question := self._budget.confirmation_request(task):
             if confirm is None:
                 raise NotConfirmed(f"{question} is above {question.limit}, and this client cannot ask the person.")
             if not await confirm(question):
@@ -96,7 +96,7 @@ class Starter:
                 return None
             if not fresh and (duplicate := await self._deduplication.find(task.principal, key)):
                 return duplicate
-            if over := await self._budget.passed(task):
+            if over := await self._budget.exceeds_period_limit(task):
                 raise over
             if fresh:
                 await self._deduplication.detach_all(task.principal, key)

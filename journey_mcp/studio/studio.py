@@ -11,7 +11,7 @@ from journey_mcp.engine import cancellation
 from journey_mcp.engine.budget import Confirm
 from journey_mcp.engine.deduplication import Created, Deduplication
 from journey_mcp.engine.journal import Journal
-from journey_mcp.engine.outcomes import Delivery
+from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.queue import Queues
 from journey_mcp.engine.waiting import Report, Wait, all_answered, all_final, any_final, wait
 from journey_mcp.net.safe_http import SafeHttpClient
@@ -47,7 +47,7 @@ class Studio:
         creator: Creator,
         deduplication: Deduplication,
         queues: Queues,
-        outcomes: Delivery,
+        outcomes: Outcomes,
         lifecycle: Lifecycle,
     ) -> None:
         self.settings = settings
@@ -135,7 +135,7 @@ class Studio:
         provider = self._clients.upstream_of(task).provider
         can_cancel = self._clients.has_feature(task, "cancel")
         offer = self._clients.offer_of(task)
-        return await cancellation.cancel(task, offer, provider, can_cancel=can_cancel, delivery=self._outcomes)
+        return await cancellation.cancel(task, offer, provider, can_cancel=can_cancel, outcomes=self._outcomes)
 
     async def newest(self, *, principal: str = LOCAL) -> list[Task]:
         """Return the principal's 20 newest tasks of the last day."""

@@ -37,7 +37,7 @@ def test_a_finished_task_never_changes(observations: list[Prediction]) -> None:
     """Whatever order answers arrive in, the first final one stands."""
     task = NEW.sent(2.0)
     for at, prediction in enumerate(observations, start=3):
-        before, task = task, task.seen(prediction, float(at))
+        before, task = task, task.apply(prediction, float(at))
         assert not before.status.is_final or task is before
     if task.status.is_final:
         assert task == task.sent(99).requeue(99).failed(FAILURE, 99).refused(FAILURE, 99).noticed("n", 99)
@@ -49,7 +49,7 @@ def test_nothing_known_is_lost(observations: list[Prediction]) -> None:
     """Progress never goes back, and a poorer answer takes no picture, seed or cost away."""
     task = NEW.sent(2.0)
     for at, prediction in enumerate(observations, start=3):
-        before, task = task, task.seen(prediction, float(at))
+        before, task = task, task.apply(prediction, float(at))
         assert (task.progress or 0.0) >= (before.progress or 0.0)
         assert len(task.images) >= len(before.images)
         assert not before.seed or task.seed
@@ -67,9 +67,9 @@ def test_a_cost_that_is_told_takes_the_place_of_what_an_unknown_one_counted() ->
     ]
     for cost, charges, left in cases:
         task = replace(NEW, cost=cost, charges=charges).sent(2.0)
-        assert task.seen(Prediction(prediction_id="p", status=Status.RUNNING), 3.0).charges == charges
-        running = task.seen(Prediction(prediction_id="p", status=Status.RUNNING, cost=told), 3.0)
-        done = running.seen(Prediction(prediction_id="p", status=Status.SUCCEEDED, cost=told), 4.0)
+        assert task.apply(Prediction(prediction_id="p", status=Status.RUNNING), 3.0).charges == charges
+        running = task.apply(Prediction(prediction_id="p", status=Status.RUNNING, cost=told), 3.0)
+        done = running.apply(Prediction(prediction_id="p", status=Status.SUCCEEDED, cost=told), 4.0)
         assert running.charges == done.charges == left
 
 
@@ -79,13 +79,13 @@ def test_what_the_caller_should_know_of_a_result_is_kept_with_it() -> None:
     last = Prediction(prediction_id="p", status=Status.SUCCEEDED, notices=("80 images", "early"))
     running = NEW.noticed("early", 1.0).sent(2.0).accepted(early, 3.0)
     assert running.notices == ("early",)
-    assert running.seen(last, 4.0).notices == ("early", "80 images")
+    assert running.apply(last, 4.0).notices == ("early", "80 images")
 
 
 def test_an_answer_that_tells_nothing_new_changes_nothing() -> None:
     """Not even the time of the last change: nothing is written."""
     running = NEW.sent(2.0).accepted(Prediction(prediction_id="p", status=Status.RUNNING, progress=0.5), 3.0)
-    assert running.seen(Prediction(prediction_id="p", status=Status.RUNNING, progress=0.4), 9.0) is running
+    assert running.apply(Prediction(prediction_id="p", status=Status.RUNNING, progress=0.4), 9.0) is running
 
 
 def test_a_refused_task_is_free_and_an_unanswered_one_keeps_its_cost() -> None:
@@ -154,12 +154,12 @@ def test_a_refusal_does_not_undo_what_a_webhook_told() -> None:
 
 def test_what_holds_for_now_is_told_until_the_provider_has_answered() -> None:
     """Whatever the answer is; what holds for good stays."""
-    queued = NEW.noticed("for good", 2.0).noticed_for_now("nothing was charged so far", 3.0)
-    assert queued.noticed_for_now("nothing was charged so far", 4.0) == queued
+    queued = NEW.noticed("for good", 2.0).noticed_transiently("nothing was charged so far", 3.0)
+    assert queued.noticed_transiently("nothing was charged so far", 4.0) == queued
     running = Prediction(prediction_id="p", status=Status.RUNNING)
     for told in (
         queued.sent(5.0).accepted(running, 6.0),
         queued.refused(FAILURE, 5.0),
         queued.sent(5.0).failed(FAILURE, 6.0),
     ):
-        assert (told.notices, told.passing) == (("for good",), ())
+        assert (told.notices, told.transient) == (("for good",), ())

@@ -163,9 +163,9 @@ async def test_what_another_process_has_taken_is_not_asked_for_any_more(tmp_path
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             journal = Journal(store, here.clock)
             for task in (taken, kept):
-                held = await store.take(task.id, owner=journal.owner, lease_until=9e9)
+                held = await store.take(task.id, owner=journal.worker_id, lease_until=9e9)
                 assert held is not None
-                journal.take([held])
+                journal.add_leased([held])
             await store.take(taken.id, owner="another", lease_until=9e9)
             assert await journal.verify_leases([taken.id, kept.id]) == {kept.id}
             assert (taken.id in journal, kept.id in journal) == (False, True)

@@ -81,7 +81,7 @@ async def in_line(studio: Studio, *names: str, principal: str = "local", **more:
 async def until_refused(here: Environment, task: Task) -> None:
     """Wait until a notice of the task reports a refusal: then it is back in line."""
     with anyio.fail_after(30):
-        while not any("at its limit" in str(notice) for notice in task.passing):
+        while not any("at its limit" in str(notice) for notice in task.transient):
             await here.clock.sleep(0.01)
             task = (await here.studio.fetch([task.id], principal=task.principal))[task.id]
 

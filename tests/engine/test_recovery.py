@@ -177,7 +177,7 @@ async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path
                     keep,
                     journal,
                     addresses=addresses,
-                    go_on=lambda _task: None,
+                    resume_polling=lambda _task: None,
                     forget_older=Blobs(tmp_path, 0, SafeHttpClient(Trusted()), clock).forget_older,
                     keep_s=1e9,
                 )

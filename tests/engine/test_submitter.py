@@ -73,7 +73,7 @@ async def test_at_the_limit_the_task_stays_queued_and_is_tried_again(tmp_path: P
         task = (await here.studio.fetch([task.id], seconds=600))[task.id]
         assert (task.status, here.asked["imagine"]) == (Status.SUCCEEDED, 5)
         # what was told meanwhile does not hold any more
-        assert (task.notices, task.passing) == ((), ())
+        assert (task.notices, task.transient) == ((), ())
 
 
 async def test_at_the_limit_for_ten_minutes_the_task_ends_free(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ async def test_an_upload_that_comes_to_nothing_is_tried_again(tmp_path: Path, la
         done = (await here.studio.fetch([task.id], seconds=600))[task.id]
         assert done.status is Status.SUCCEEDED
         assert (here.asked["replicate/files"], here.asked["replicate/predictions"]) == (3, 1)
-        assert not any("charged so far" in str(notice) for notice in (*done.notices, *done.passing))
+        assert not any("charged so far" in str(notice) for notice in (*done.notices, *done.transient))
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ async def test_a_task_that_is_called_off_between_two_uploads_is_not_uploaded_aga
     """It waits for room, and nobody wants it any more."""
     limit = "replicate/upload:status=429,header.Retry-After=5,times=always"
     async with uploading(tmp_path, large, limit) as (here, task):
-        while not (await here.studio.fetch([task.id]))[task.id].passing:
+        while not (await here.studio.fetch([task.id]))[task.id].transient:
             await here.clock.sleep(0.1)
         ended, _ = (await here.studio.cancel([task.id]))[task.id]
         uploads = here.asked["replicate/files"]
