@@ -154,7 +154,7 @@ class Environment:
     async def cooldowns(self) -> dict[str, Cooldown]:
         """The providers that are on cooldown, by name."""
         async with open_store(self.studio.settings.resolved_database_url()) as store:
-            found = await store.cooldowns.at(self.clock.now())
+            found = await store.cooldowns.active(self.clock.now())
         return {provider: cooldown for (provider, _), cooldown in found.items()}
 
     @property

@@ -28,7 +28,7 @@ async def read_cooldowns(settings: Settings) -> dict[str, Cooldown]:
         return {}
     try:
         async with open_store(url) as store:
-            cooldowns = await store.cooldowns.at(Clock().now())
+            cooldowns = await store.cooldowns.active(Clock().now())
     except SetupError:
         return {}
     return by_name(cooldowns, accounts)

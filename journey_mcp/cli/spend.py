@@ -14,7 +14,8 @@ from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.engine.budget import unknown_cost
 from journey_mcp.settings import Settings
 from journey_mcp.startup import ready_settings
-from journey_mcp.store import Spending, open_store
+from journey_mcp.store import open_store
+from journey_mcp.store.spend import Spending
 
 _DAY_S = 86400.0
 _UNITS: tuple[Unit, ...] = ("credits", "usd")
@@ -42,7 +43,7 @@ def spend(days: int, *, as_json: bool) -> None:
 
 async def _read(settings: Settings, since: float) -> list[Spending]:
     async with open_store(settings.resolved_database_url()) as store:
-        return [one for one in await store.spendings(since=since) if one.is_sent and one.provider != SANDBOX]
+        return [one for one in await store.spend.since(since) if one.is_sent and one.provider != SANDBOX]
 
 
 def _grouped(spent: Iterable[Spending]) -> dict[tuple[str, str, str], list[Spending]]:

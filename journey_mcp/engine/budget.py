@@ -134,7 +134,7 @@ class Budget:
         found: list[tuple[float, OverBudget]] = []
         for limit, counted in _applicable(self._period_limits, task):
             provider = task.provider if limit.is_per_provider else None
-            spent = await self._store.spendings(since=limit.since(task.created_at), provider=provider, but=task.id)
+            spent = await self._store.spend.since(limit.since(task.created_at), provider=provider, except_task=task.id)
             spendings = [(one.at, limit.counted(one.provider, one.counted) or Decimal(0)) for one in spent]
             if sum(amount for _, amount in spendings) + counted > limit.amount:
                 free_at = _room_at(limit, counted, spendings)

@@ -32,7 +32,7 @@ class Cooldowns:
 
     async def all(self) -> dict[tuple[str, str], Cooldown]:
         """Who rests now, by provider and base URL."""
-        found = await self._store.cooldowns.at(self._clock.now())
+        found = await self._store.cooldowns.active(self._clock.now())
         self._seen |= found.keys()
         return found
 
@@ -55,6 +55,6 @@ class Cooldowns:
             reason=reason,
         )
         try:
-            await self._store.cooldowns.note(rest)
+            await self._store.cooldowns.record(rest)
         except (SQLAlchemyError, SetupError):
             _log.exception("whether %s rests cannot be stored; the others try it in their order", account.provider)

@@ -74,7 +74,9 @@ class Deduplication:
         # before the store is read: by then it may know them, and they are not in `_acknowledged` any more
         acknowledged = self._due(now)
         while True:
-            task = await self._store.equal(principal=principal, deduplication_key=key, unclear_since=now - KEPT_S)
+            task = await self._store.deduplication.find(
+                principal=principal, deduplication_key=key, unclear_since=now - KEPT_S
+            )
             if task is None:
                 return None
             task = self._journal.get(task.id) or task
@@ -87,11 +89,11 @@ class Deduplication:
             if task.id not in acknowledged and not (task.status.is_final and age_s > KEPT_S):
                 return _joined(task, age_s)
             # behind it there may be one that ended unconfirmed
-            await self._store.part(task.id)
+            await self._store.deduplication.detach(task.id)
 
     async def detach_all(self, principal: str, key: str) -> None:
         """Let later duplicate calls find none of the principal's tasks with this key."""
-        await self._store.part_all(principal=principal, deduplication_key=key)
+        await self._store.deduplication.detach_all(principal=principal, deduplication_key=key)
 
     def acknowledge(self, tasks: Sequence[Task], *, asked_at: float | None = None) -> None:
         """Note that a client has these results: duplicate calls create new images from now on.
@@ -113,7 +115,7 @@ class Deduplication:
         if not stored:
             return
         try:
-            await self._store.delivered(list(stored))
+            await self._store.deduplication.acknowledge(list(stored))
         except (SQLAlchemyError, SetupError):
             _log.exception("that results were delivered cannot be stored; it is tried again")
         else:

@@ -62,7 +62,7 @@ class InboundWebhooks:
             JourneyError: whether it is genuine cannot be told now, or it cannot be stored; it may be delivered again.
         """
         task_id, _, token = address.partition("/")
-        task = self._journal.get(task_id) or await self._journal.store.find(task_id)
+        task = self._journal.get(task_id) or await self._journal.store.tasks.find(task_id)
         secret = task.callback_secret if task and self._accepts_webhooks(task) else None
         if task is None or secret is None or not is_secret(token, token_of(secret)):
             return False
@@ -99,7 +99,9 @@ class InboundWebhooks:
             return held
         until = self._journal.clock.now() + LEASE_S
         try:
-            taken = await self._journal.store.take(task.id, owner=self._journal.worker_id, lease_until=until)
+            taken = await self._journal.store.leases.take_over(
+                task.id, worker_id=self._journal.worker_id, lease_until=until
+            )
         except SQLAlchemyError as error:
             raise SetupError("The task that a webhook tells of cannot be taken over now.") from error
         if held := self._journal.get(task.id):

@@ -88,7 +88,7 @@ class Journal:
             SetupError: the store cannot be read, and some of them are not held.
         """
         try:
-            return await self.store.get(task_ids, principal=principal)
+            return await self.store.tasks.get(task_ids, principal=principal)
         except SetupError:
             held = {id_: task for id_ in task_ids if (task := self._leased.get(id_)) and task.principal == principal}
             if len(held) < len(set(task_ids)):
@@ -105,8 +105,8 @@ class Journal:
         """
         try:
             lease_until = self.clock.now() + LEASE_S
-            is_added = await self.store.add(
-                task, owner=self.worker_id, lease_until=lease_until, unclear_since=unclear_since, limits=limits
+            is_added = await self.store.tasks.add(
+                task, worker_id=self.worker_id, lease_until=lease_until, unclear_since=unclear_since, limits=limits
             )
         except SQLAlchemyError as error:
             _log.exception("a new task cannot be stored")
@@ -134,7 +134,9 @@ class Journal:
         if task_id in self._leased:
             return
         try:
-            taken = await self.store.take_unsent(task_id, owner=self.worker_id, lease_until=self.clock.now() + LEASE_S)
+            taken = await self.store.leases.take_over_unsent(
+                task_id, worker_id=self.worker_id, lease_until=self.clock.now() + LEASE_S
+            )
         except SQLAlchemyError as error:
             raise SetupError(
                 "The task is held by another server, and cannot be taken from it now.",
@@ -168,7 +170,7 @@ class Journal:
     async def _save(self, task: Task) -> bool:
         """Store the change. A store that fails for now is tried again with the next renewal: nothing is lost."""
         try:
-            is_ours = await self.store.save(task, owner=self.worker_id)
+            is_ours = await self.store.tasks.save(task, worker_id=self.worker_id)
         except Exception:  # noqa: BLE001  # whatever it is: what a provider told stays in memory
             _log.exception("task %s cannot be stored; it stays in memory and is tried again", task.id)
             self._unsaved.add(task.id)
@@ -182,7 +184,7 @@ class Journal:
         A store that does not answer takes nothing away.
         """
         try:
-            ours = await self.store.held(task_ids, owner=self.worker_id)
+            ours = await self.store.leases.held(task_ids, worker_id=self.worker_id)
         except (SQLAlchemyError, SetupError):
             _log.exception("whether tasks are still ours cannot be read")
             return set(task_ids)
@@ -195,7 +197,7 @@ class Journal:
         held = list(self._leased)
         if held:
             lease_until = self.clock.now() + LEASE_S
-            ours = await self.store.renew(held, owner=self.worker_id, lease_until=lease_until)
+            ours = await self.store.leases.renew(held, worker_id=self.worker_id, lease_until=lease_until)
             for task_id in set(held) - ours:
                 # somebody else has it, or it was deleted: nothing more is asked or written here
                 self._drop(task_id)

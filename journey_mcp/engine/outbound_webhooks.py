@@ -97,7 +97,7 @@ class OutboundWebhooks:
         """Return when all that is due now was tried, by `run`."""
         now = self._clock.now()
         try:
-            while not self._is_shutting_down and (self._in_flight or await self._store.relays.next_due() <= now):
+            while not self._is_shutting_down and (self._in_flight or await self._store.outbox.next_due() <= now):
                 self._wakeup.notify()
                 await self._attempted.wait(self._clock, LEASE_S)
         except (SQLAlchemyError, SetupError):
@@ -114,12 +114,12 @@ class OutboundWebhooks:
                     (_MAX_AT_ONCE // 2, _MAX_AT_ONCE_AT_HOST) if in_flight < _MAX_AT_ONCE // 2 else (_MAX_AT_ONCE, 1)
                 )
                 busy = [host for host, count in self._in_flight.items() if count >= per_host]
-                next_due = await self._store.relays.next_due(but_at=busy)
+                next_due = await self._store.outbox.next_due(except_hosts=busy)
                 now = self._clock.now()
                 if next_due > now:
                     return next_due
-                due = await self._store.relays.due(
-                    now=now, again_at=now + _LEASE_S, limit=room - in_flight, per_host=1, but_at=busy
+                due = await self._store.outbox.due(
+                    now=now, again_at=now + _LEASE_S, limit=room - in_flight, per_host=1, except_hosts=busy
                 )
                 for task, tries in due:
                     host = webhook_host(task.request.webhook_url or "")
@@ -142,12 +142,12 @@ class OutboundWebhooks:
     async def _attempt(self, task: Task, tries: int) -> None:
         problem = await self._problem(task)
         if problem is None:
-            await self._store.relays.told(task.id)
+            await self._store.outbox.delivered(task.id)
         elif tries < len(_RETRY_DELAYS_S):
-            await self._store.relays.failed(task.id, self._clock.now() + _RETRY_DELAYS_S[tries])
+            await self._store.outbox.failed(task.id, self._clock.now() + _RETRY_DELAYS_S[tries])
             _log.info("the webhook of task %s is told again: %s", task.id, problem)
         else:
-            await self._store.relays.failed(task.id, None)
+            await self._store.outbox.failed(task.id, None)
             _log.warning("the webhook of task %s is given up after %d tries: %s", task.id, tries + 1, problem)
 
     async def _problem(self, task: Task) -> str | None:

@@ -21,7 +21,7 @@ from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.limiter import AdaptiveLimit
 from journey_mcp.providers import Account
-from journey_mcp.store.queue import Key, Waiting
+from journey_mcp.store.queue import QueueEntry, QueueKey
 
 _REFRESH_S = 1.0
 """How often the first in line looks for room that another process has made; what ends in this one wakes it."""
@@ -33,7 +33,7 @@ _SILENT_S = 3600.0
 _log = logging.getLogger(__name__)
 
 
-_UNRANKED: Key = (-1, 0.0, "")
+_UNRANKED: QueueKey = (-1, 0.0, "")
 
 
 class _Moment(NamedTuple):
@@ -53,7 +53,7 @@ class Entry:
     joined_at: _Moment
     since: float
     """By which it is first of its principal, whenever it joins the line: seconds of the Unix epoch."""
-    key: Key = _UNRANKED
+    key: QueueKey = _UNRANKED
     """By which it is compared, once it has stood in line."""
     stored: str | None = None
     """How it stands in the store."""
@@ -76,7 +76,7 @@ class AccountQueue:
         self, journal: Journal, account: Account, adaptive_limit: AdaptiveLimit, *, is_closed: bool = False
     ) -> None:
         self._journal = journal
-        self._table = journal.store.lines
+        self._table = journal.store.queue
         self._account = account
         self._limit = adaptive_limit
         self._entries: dict[str, Entry] = {}
@@ -84,7 +84,7 @@ class AccountQueue:
         """Who is anywhere between coming here and being journaled as sent."""
         self._order: list[Entry] = []
         """The same, by whose turn is next."""
-        self._remote: list[Waiting] = []
+        self._remote: list[QueueEntry] = []
         """Who waits in other processes, as last seen."""
         self._paused_until = -math.inf
         self._refusal = ""
@@ -252,11 +252,14 @@ class AccountQueue:
     async def _refresh(self) -> None:
         """See who waits in other processes. What waits for the provider there keeps nobody here from trying."""
         now = self._journal.clock.now()
-        found = await self._table.others(
-            provider=self._account.provider, base_url=self._account.base_url, owner=self._journal.worker_id, now=now
+        found = await self._table.waiting_elsewhere(
+            provider=self._account.provider,
+            base_url=self._account.base_url,
+            except_worker=self._journal.worker_id,
+            now=now,
         )
-        retrying = {other.owner for other in found if other.is_refused}
-        self._remote = [other for other in found if other.owner not in retrying]
+        retrying = {other.worker_id for other in found if other.is_refused}
+        self._remote = [other for other in found if other.worker_id not in retrying]
 
     def _is_head(self, entry: Entry) -> bool:
         """Whether nobody is before it in this process."""
@@ -268,7 +271,7 @@ class AccountQueue:
 
     async def _take_slot(self, entry: Entry) -> bool:
         limit = self._limit.at(self._now())
-        is_taken = await self._table.take_turn(
+        is_taken = await self._table.acquire_slot(
             entry.task_id,
             provider=self._account.provider,
             base_url=self._account.base_url,
@@ -284,7 +287,7 @@ class AccountQueue:
         # once nothing holds it but want of room, it waits like the others
         state: Literal["waits", "refused"] = "refused" if entry.is_refused and self._pause_left_s() > 0 else "waits"
         if entry.stored != state:
-            await self._table.wait(entry.key, state)
+            await self._table.enqueue(entry.key, state)
             entry.stored = state
 
     def _times(self) -> dict[str, float]:
@@ -299,7 +302,7 @@ class AccountQueue:
 
     def _round(self, entry: Entry) -> int:
         """The round of one who joins now: of its principal's it comes before those who came later."""
-        waiting: list[Entry | Waiting] = [*self._order, *self._remote]
+        waiting: list[Entry | QueueEntry] = [*self._order, *self._remote]
         own = [one.key for one in waiting if one.principal == entry.principal]
         if later := [key[0] for key in own if key[1] > entry.since]:
             return min(later)
@@ -328,7 +331,7 @@ def _closed() -> NotSubmitted:
     return NotSubmitted("The server ended before the request was sent.")
 
 
-def _key_of(entry: Entry) -> Key:
+def _key_of(entry: Entry) -> QueueKey:
     return entry.key
 
 

@@ -50,7 +50,7 @@ async def keep(
                 pause_s = await _until_due(journal)
             if clock.elapsed() >= purge_at:
                 purge_at = clock.elapsed() + _PURGE_EVERY_S
-                await journal.store.delete_older(than=now - keep_s)
+                await journal.store.tasks.delete_older(than=now - keep_s)
                 await forget_older(now - keep_s)
         except Exception:  # noqa: BLE001  # without this loop other processes would take over all tasks of this one
             _log.exception("leases cannot be renewed; it is tried again")
@@ -61,7 +61,7 @@ async def _until_due(journal: Journal) -> float:
     """Return the seconds until a lease of this process is to be renewed, or one of another process may expire."""
     local_s = RENEW_AFTER_S if journal.leased else LEASE_S
     now = journal.clock.now()
-    expires_at = await journal.store.next_expiry(after=now, but_of=journal.worker_id)
+    expires_at = await journal.store.leases.next_expiry(after=now, except_worker=journal.worker_id)
     return min(local_s, math.inf if expires_at is None else expires_at - now)
 
 
@@ -79,7 +79,7 @@ async def _take_over(
     journal: Journal, addresses: list[tuple[str, str | None]], resume_polling: Callable[[Task], None]
 ) -> None:
     now = journal.clock.now()
-    orphans = await journal.store.orphans(now=now, addresses=addresses)
+    orphans = await journal.store.leases.orphans(now=now, addresses=addresses)
     # what we hold by the store and not in memory is nobody's: something broke off in between
     expired = [
         task.id
@@ -88,7 +88,9 @@ async def _take_over(
     ]
     if not expired:
         return
-    taken_over = await journal.store.acquire(expired, owner=journal.worker_id, lease_until=now + LEASE_S, now=now)
+    taken_over = await journal.store.leases.acquire(
+        expired, worker_id=journal.worker_id, lease_until=now + LEASE_S, now=now
+    )
     ours = [task for task in taken_over if task.id not in journal]
     journal.add_leased(ours)
     for task in ours:

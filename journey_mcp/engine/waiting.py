@@ -51,11 +51,11 @@ async def wait(journal: Journal, request: Wait, known: Mapping[str, Task]) -> di
             tasks.update(watch.latest)
             watch.latest.clear()
             if remote:
-                tasks.update(await journal.store.get(remote, principal=request.principal))
+                tasks.update(await journal.store.tasks.get(remote, principal=request.principal))
             elapsed_s = clock.elapsed() - started
             if request.report and (has_news or elapsed_s >= next_beat_s):
                 queued = [id_ for id_ in remote if tasks[id_].status is Status.QUEUED]
-                positions = await journal.store.lines.places(queued, now=clock.now()) if queued else {}
+                positions = await journal.store.queue.positions(queued, now=clock.now()) if queued else {}
                 positions |= {id_: position for id_ in tasks if (position := request.position_of(id_))}
                 await request.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks, positions))
             if elapsed_s >= next_beat_s:

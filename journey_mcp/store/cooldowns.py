@@ -1,4 +1,4 @@
-"""Providers that refused lately, as every process on the database knows them."""
+"""Cooldowns: providers that refused lately, as every process on the database knows them."""
 
 import logging
 from dataclasses import asdict, dataclass
@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from journey_mcp.store.database import Database
-from journey_mcp.store.migrations import cooldowns
+from journey_mcp.store.schema import cooldowns
 
 _log = logging.getLogger(__name__)
 
@@ -24,40 +24,40 @@ class Cooldown:
 
 
 class CooldownTable:
-    """Who rests, by provider and base URL."""
+    """The cooldowns of the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def note(self, rest: Cooldown) -> None:
-        """Note, for every process, that a provider refused; or, with a time that is past, that it works again."""
-        where = {"rests_provider": rest.provider, "rests_base_url": rest.base_url}
-        values = {"new_until": rest.until, "new_reason": rest.reason}
-        if await self._database.writer.count(_REST_AGAIN, {**where, **values}):
+    async def record(self, cooldown: Cooldown) -> None:
+        """Record, for every process, that a provider refused; or, with a time that is past, that it works again."""
+        where = {"at_provider": cooldown.provider, "at_base_url": cooldown.base_url}
+        values = {"new_until": cooldown.until, "new_reason": cooldown.reason}
+        if await self._database.writer.count(_UPDATE, {**where, **values}):
             return
         try:
-            await self._database.writer.count(_REST, asdict(rest))
+            await self._database.writer.count(_INSERT, asdict(cooldown))
         except IntegrityError:
-            # another process noted the same in this moment
-            await self._database.writer.count(_REST_AGAIN, {**where, **values})
+            # another process recorded the same in this moment
+            await self._database.writer.count(_UPDATE, {**where, **values})
 
-    async def at(self, now: float) -> dict[tuple[str, str], Cooldown]:
-        """Who rests, by provider and base URL."""
+    async def active(self, now: float) -> dict[tuple[str, str], Cooldown]:
+        """Return the cooldowns that have not ended, by provider and base URL; none if they cannot be read."""
         query = sa.select(cooldowns).where(cooldowns.c.until > now)
         try:
             rows = await self._database.reader.rows(query)
         except SQLAlchemyError:
-            _log.exception("nobody can tell who rests; everybody is tried in the usual order")
+            _log.exception("cooldowns cannot be read; providers are tried in the usual order")
             return {}
         return {(row["provider"], row["base_url"]): Cooldown(**row) for row in rows}
 
 
-_REST = sa.insert(cooldowns)
-_REST_AGAIN = (
+_INSERT = sa.insert(cooldowns)
+_UPDATE = (
     sa.update(cooldowns)
     .where(
-        cooldowns.c.provider == sa.bindparam("rests_provider"),
-        cooldowns.c.base_url == sa.bindparam("rests_base_url"),
+        cooldowns.c.provider == sa.bindparam("at_provider"),
+        cooldowns.c.base_url == sa.bindparam("at_base_url"),
     )
     .values(until=sa.bindparam("new_until"), reason=sa.bindparam("new_reason"))
 )

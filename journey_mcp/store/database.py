@@ -5,9 +5,9 @@ import math
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -299,6 +299,18 @@ def _is_unreadable(error: Exception) -> bool:
     return type(error) is sa.exc.DatabaseError
 
 
+@contextmanager
+def told() -> Iterator[None]:
+    """Raise `SetupError` for a database that does not answer."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise SetupError(
+            f"The task database does not answer: {cause(error)}.",
+            next_step="Call again in a moment; if it stays so, ask the person to look at the server's disk.",
+        ) from error
+
+
 def cause(error: Exception) -> str:
-    """What the database said."""
+    """Return what the database reported."""
     return str(getattr(error, "orig", None) or error)

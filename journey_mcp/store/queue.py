@@ -1,4 +1,4 @@
-"""Who waits for room at a provider, and who has it: one line per account, seen by every process on the database."""
+"""Queues: which tasks wait for a slot at a provider, and which have one; one queue per account, for all processes."""
 
 import logging
 from collections.abc import Sequence
@@ -10,39 +10,41 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.core.tasks import Submission
 from journey_mcp.store.database import Database
-from journey_mcp.store.migrations import tasks
+from journey_mcp.store.schema import tasks
 
 _log = logging.getLogger(__name__)
 
-Key = tuple[int, float, str]
-"""Who comes before whom: the round, since when it waits (seconds of the Unix epoch), and the task's id."""
+QueueKey = tuple[int, float, str]
+"""The order in a queue: the fairness round, since when it waits (seconds of the Unix epoch), and the task's id."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Waiting:
+class QueueEntry:
     """A task that waits in another process."""
 
-    owner: str
-    """The process that holds it."""
+    worker_id: str
+    """The worker that holds its lease."""
     principal: str
-    key: Key
+    key: QueueKey
     is_refused: bool
-    """The provider refused it: its process waits for the provider, and not for room alone."""
+    """The provider refused it: its process waits for the provider, and not only for a slot."""
 
 
-class LineTable:
-    """The lines. What a process that has died left in one does not count."""
+class QueueTable:
+    """The queues of the database. Entries of a worker whose lease has expired do not count."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def others(self, *, provider: str, base_url: str, owner: str, now: float) -> list[Waiting]:
-        """Those who wait at this account, but for the owner's own."""
-        values = {"at_provider": provider, "at_base_url": base_url, "owner": owner, "now": now}
-        rows = await self._database.reader.rows(_OTHERS, values)
+    async def waiting_elsewhere(
+        self, *, provider: str, base_url: str, except_worker: str, now: float
+    ) -> list[QueueEntry]:
+        """Return the entries of other workers at this account."""
+        values = {"at_provider": provider, "at_base_url": base_url, "worker": except_worker, "now": now}
+        rows = await self._database.reader.rows(_WAITING_ELSEWHERE, values)
         return [
-            Waiting(
-                owner=row["lease_owner"],
+            QueueEntry(
+                worker_id=row["lease_owner"],
                 principal=row["principal"],
                 key=(row["line_round"], row["line_since"], row["id"]),
                 is_refused=row["line"] == "refused",
@@ -50,59 +52,59 @@ class LineTable:
             for row in rows
         ]
 
-    async def places(self, ids: Sequence[str], *, now: float) -> dict[str, int]:
-        """The place of each of these that waits, from 1; nothing when the store does not tell."""
+    async def positions(self, ids: Sequence[str], *, now: float) -> dict[str, int]:
+        """Return the position of each of these that waits, from 1; nothing if the store cannot be read."""
         try:
-            rows = await self._database.reader.rows(_PLACES, {"ids": list(ids), "now": now})
+            rows = await self._database.reader.rows(_POSITIONS, {"ids": list(ids), "now": now})
         except SQLAlchemyError:
-            _log.exception("places in line cannot be read")
+            _log.exception("positions in the queue cannot be read")
             return {}
         return {row["id"]: row["ahead"] + 1 for row in rows}
 
-    async def wait(self, key: Key, state: Literal["waits", "refused"]) -> None:
-        """The task stands in the line of its account, at this place."""
+    async def enqueue(self, key: QueueKey, state: Literal["waits", "refused"]) -> None:
+        """Put the task into the queue of its account, with this key."""
         round_, since, task_id = key
         values = {"task": task_id, "new_line": state, "new_round": round_, "new_since": since}
-        await self._database.writer.count(_WAIT, values)
+        await self._database.writer.count(_ENQUEUE, values)
 
-    async def take_turn(
+    async def acquire_slot(
         self, task_id: str, *, provider: str, base_url: str, limit: int | None, silent_since: float, now: float
     ) -> bool:
-        """Let the task go, unless so many others run there already: looked at and stored in one statement.
+        """Give the task a slot, unless `limit` others run there already: checked and stored in one statement.
 
-        A task that told nothing since `silent_since` does not count any more.
+        A task without news since `silent_since` does not count any more.
         """
         values = {"task": task_id}
         if limit is None:
-            return await self._database.writer.count(_TURN, values) == 1
+            return await self._database.writer.count(_ACQUIRE, values) == 1
         there = {"at_provider": provider, "at_base_url": base_url, "since": silent_since, "now": now, "limit": limit}
-        return await self._database.writer.count(_TURN_WITHIN, values | there) == 1
+        return await self._database.writer.count(_ACQUIRE_WITHIN, values | there) == 1
 
     async def leave(self, task_id: str) -> None:
-        """The task has nothing to do with the line any more."""
+        """Remove the task from the queue."""
         await self._database.writer.count(_LEAVE, {"task": task_id})
 
     async def running(self, *, provider: str, base_url: str, silent_since: float, now: float) -> int:
-        """How many tasks the provider may have, or is about to get."""
+        """Return how many tasks the provider may have, or is about to get."""
         values = {"task": "", "at_provider": provider, "at_base_url": base_url, "since": silent_since, "now": now}
         (row,) = await self._database.reader.rows(_RUNNING, values)
         return int(row["running"])
 
 
-_WAITS = sa.text("line_since IS NOT NULL AND NOT final")
-"""In the words of its index: neither SQLite nor PostgreSQL knows it again in others."""
-_HERE = sa.and_(tasks.c.provider == sa.bindparam("at_provider"), tasks.c.base_url == sa.bindparam("at_base_url"))
-_OTHERS = sa.select(
+_IS_WAITING = sa.text("line_since IS NOT NULL AND NOT final")
+"""In the words of its index: neither SQLite nor PostgreSQL recognizes it in others."""
+_AT_ACCOUNT = sa.and_(tasks.c.provider == sa.bindparam("at_provider"), tasks.c.base_url == sa.bindparam("at_base_url"))
+_WAITING_ELSEWHERE = sa.select(
     tasks.c.id, tasks.c.lease_owner, tasks.c.principal, tasks.c.line, tasks.c.line_round, tasks.c.line_since
 ).where(
-    _WAITS,
-    _HERE,
+    _IS_WAITING,
+    _AT_ACCOUNT,
     tasks.c.submission == Submission.PREPARED.value,
-    tasks.c.lease_owner != sa.bindparam("owner"),
+    tasks.c.lease_owner != sa.bindparam("worker"),
     tasks.c.lease_until > sa.bindparam("now"),
 )
 _ahead = tasks.alias("ahead")
-_PLACES = sa.select(
+_POSITIONS = sa.select(
     tasks.c.id,
     sa.select(sa.func.count())
     .where(
@@ -122,11 +124,11 @@ _PLACES = sa.select(
     tasks.c.line_since.is_not(None),
     tasks.c.submission == Submission.PREPARED.value,
 )
-_MINE = sa.update(tasks).where(tasks.c.id == sa.bindparam("task"))
-_WAIT = _MINE.values(
+_TASK = sa.update(tasks).where(tasks.c.id == sa.bindparam("task"))
+_ENQUEUE = _TASK.values(
     line=sa.bindparam("new_line"), line_round=sa.bindparam("new_round"), line_since=sa.bindparam("new_since")
 )
-_LEAVE = _MINE.values(line=None, line_round=None, line_since=None)
+_LEAVE = _TASK.values(line=None, line_round=None, line_since=None)
 _others = tasks.alias("others")
 _RUNNING = (
     sa.select(sa.func.count().label("running"))
@@ -150,5 +152,5 @@ _RUNNING = (
         ),
     )
 )
-_TURN = _MINE.where(tasks.c.final.is_(False)).values(line="turn", line_since=None)
-_TURN_WITHIN = _TURN.where(_RUNNING.scalar_subquery() < sa.bindparam("limit"))
+_ACQUIRE = _TASK.where(tasks.c.final.is_(False)).values(line="turn", line_since=None)
+_ACQUIRE_WITHIN = _ACQUIRE.where(_RUNNING.scalar_subquery() < sa.bindparam("limit"))

@@ -18,7 +18,7 @@ from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import EqualCall, Submission, Task
 from journey_mcp.core.urls import webhook_host
-from journey_mcp.store.migrations import tasks
+from journey_mcp.store.schema import tasks
 
 _COST = {"cost_unit", "cost_source"}
 _IN_LINE = {"line", "line_round", "line_since"}

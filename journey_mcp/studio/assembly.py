@@ -124,7 +124,7 @@ async def _running(assembled: _Assembled, listening: Listening | None) -> AsyncI
 
 async def _release_leases(store: Store, owner: str) -> None:
     try:
-        await store.release(owner=owner)
+        await store.leases.release(worker_id=owner)
     except Exception:  # noqa: BLE001  # the leases expire by themselves
         _log.exception("the store cannot be told that this process ends")
 

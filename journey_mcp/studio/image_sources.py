@@ -87,7 +87,7 @@ class ImageFinder:
         own = await self._own_images(list(filter(None, map(_url_of, meanings.values()))), principal)
         whole = {meaning.task_id for meaning in meanings.values() if isinstance(meaning, WholeTask)}
         ids = whole.union(id_.task_id for id_ in (*own.values(), *filter(None, map(_id_of, meanings.values()))))
-        tasks = await self._store.get(list(ids), principal=principal) if ids else {}
+        tasks = await self._store.tasks.get(list(ids), principal=principal) if ids else {}
         call = _Call(files_allowed=files_allowed, roots=roots, meanings=meanings, tasks=tasks, own=own)
         found: dict[str, Source] = {}
         for argument, text in given:
@@ -181,7 +181,7 @@ class ImageFinder:
         if not urls:
             return {}
         paths = {_without_query(spelled) for url in urls for spelled in (url, unquote(url))}
-        tasks = await self._store.naming(sorted(paths), principal=principal)
+        tasks = await self._store.tasks.mentioning(sorted(paths), principal=principal)
         images = [(ImageId(task.id, n), image.url) for task in tasks for n, image in enumerate(task.images, start=1)]
         return {url: id_ for url in urls if (id_ := image_at(url, images))}
 

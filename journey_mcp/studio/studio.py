@@ -126,7 +126,7 @@ class Studio:
 
     async def cancel(self, task_ids: Sequence[str], *, principal: str = LOCAL) -> dict[str, tuple[Task, str]]:
         """Cancel the principal's tasks among these if that is possible; return each as it is then, and the outcome."""
-        known = await self._store.get(task_ids, principal=principal)
+        known = await self._store.tasks.get(task_ids, principal=principal)
         return {id_: await self._cancel(self._journal.get(id_) or task) for id_, task in known.items()}
 
     async def _cancel(self, task: Task) -> tuple[Task, str]:
@@ -140,7 +140,7 @@ class Studio:
     async def newest(self, *, principal: str = LOCAL) -> list[Task]:
         """Return the principal's 20 newest tasks of the last day."""
         since = self._clock.now() - _LISTED_FOR_S
-        stored = await self._store.newest(principal=principal, since=since, limit=_LISTED)
+        stored = await self._store.tasks.newest(principal=principal, since=since, limit=_LISTED)
         return [self._with_elsewhere(self._journal.get(task.id) or task) for task in stored]
 
     def delivered(self, tasks: Sequence[Task], *, asked_at: float | None = None) -> None:

@@ -286,7 +286,7 @@ async def test_dead_links_are_marked_in_the_list_of_tasks(journey: CommandLine, 
                 status=Status.SUCCEEDED,
                 images=images,
             )
-            assert await store.add(task, owner="x", lease_until=0.0)
+            assert await store.tasks.add(task, worker_id="x", lease_until=0.0)
     journey = journey.at(sandbox)
     _, *lines = (await journey.run("tasks")).out.splitlines()
     assert [line.split("\t")[6] for line in lines] == list(rows.values())

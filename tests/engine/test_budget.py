@@ -305,8 +305,8 @@ async def test_what_was_spent_is_kept_when_a_task_is_deleted(tmp_path: Path) -> 
     async with make_environment(tmp_path) as here:
         task = await here.made(**KITE)
         async with open_store(here.studio.settings.resolved_database_url()) as store:
-            assert await store.delete_older(than=task.created_at + 1) == 1
-            (spent,) = await store.spendings(since=0)
+            assert await store.tasks.delete_older(than=task.created_at + 1) == 1
+            (spent,) = await store.spend.since(0)
         assert await here.studio.fetch([task.id]) == {}
         assert (spent.model, spent.provider, spent.unit, spent.is_told) == (
             "midjourney",

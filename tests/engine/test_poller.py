@@ -86,7 +86,7 @@ async def test_two_tasks_of_one_prediction_are_both_followed(tmp_path: Path) -> 
         twin = replace(first, id="tsk_twin", created_at=first.created_at - 1)
         settings = settings_for(here.upstream.base_url, tmp_path)
         async with open_store(settings.resolved_database_url()) as store:
-            await store.add(twin, owner="gone", lease_until=1)
+            await store.tasks.add(twin, worker_id="gone", lease_until=1)
         found = await here.studio.fetch([first.id, twin.id], seconds=300)
         assert {task.status for task in found.values()} == {Status.SUCCEEDED}
 
@@ -163,10 +163,10 @@ async def test_what_another_process_has_taken_is_not_asked_for_any_more(tmp_path
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             journal = Journal(store, here.clock)
             for task in (taken, kept):
-                held = await store.take(task.id, owner=journal.worker_id, lease_until=9e9)
+                held = await store.leases.take_over(task.id, worker_id=journal.worker_id, lease_until=9e9)
                 assert held is not None
                 journal.add_leased([held])
-            await store.take(taken.id, owner="another", lease_until=9e9)
+            await store.leases.take_over(taken.id, worker_id="another", lease_until=9e9)
             assert await journal.verify_leases([taken.id, kept.id]) == {kept.id}
             assert (taken.id in journal, kept.id in journal) == (False, True)
             hide(tmp_path)
@@ -183,7 +183,7 @@ async def left_behind(here: Environment, task: Task, number: int) -> list[str]:
     settings = settings_for("http://127.0.0.1:9", here.folder)
     async with open_store(settings.resolved_database_url()) as store:
         for twin in twins:
-            await store.add(twin, owner="gone", lease_until=here.clock.now() + 20)
+            await store.tasks.add(twin, worker_id="gone", lease_until=here.clock.now() + 20)
     here.clock.shift_calendar(20)
     return [twin.id for twin in twins]
 

@@ -252,8 +252,8 @@ async def test_who_waits_in_a_process_that_is_gone_holds_nobody_up(tmp_path: Pat
         )
         gone = replace(gone, submission=Submission.PREPARED, prediction_id=None, equal_call=None)
         async with open_store(here.studio.settings.resolved_database_url()) as store:
-            await store.add(gone, owner="gone", lease_until=here.clock.now() - 1)
-            await store.lines.wait((0, 0.0, gone.id), "waits")
+            await store.tasks.add(gone, worker_id="gone", lease_until=here.clock.now() - 1)
+            await store.queue.enqueue((0, 0.0, gone.id), "waits")
         (waiting,) = await in_line(here.studio, "waiting")
         await until(lambda: here.studio.position(waiting.id) == 1)
         await until_ended(here.studio, [running, waiting])

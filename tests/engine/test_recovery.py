@@ -51,7 +51,9 @@ async def test_a_request_without_an_answer_ends_as_what_is_known_of_it(
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with open_store(settings.resolved_database_url()) as store:
-            await store.add(left_behind(upstream.base_url, submission=submission), owner="gone", lease_until=1)
+            await store.tasks.add(
+                left_behind(upstream.base_url, submission=submission), worker_id="gone", lease_until=1
+            )
         async with running_studio(settings) as studio:
             task = (await studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
             assert task.failure is not None
@@ -74,7 +76,7 @@ async def test_an_accepted_task_of_a_model_that_is_gone_is_still_asked_for(tmp_p
             prediction_id=made.prediction_id,
         )
         async with open_store(settings.resolved_database_url()) as store:
-            await store.add(lost, owner="gone", lease_until=1)
+            await store.tasks.add(lost, worker_id="gone", lease_until=1)
         async with running_studio(settings) as studio:
             task = (await studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
             assert (task.status, task.images) == (Status.SUCCEEDED, made.images)
@@ -90,7 +92,7 @@ async def beside_a_paused_process(
         written_at = clock.now()
         waiting = left_behind(upstream.base_url, submission=submission, updated_at=written_at)
         async with open_store(settings.resolved_database_url()) as store:
-            await store.add(waiting, owner=new_worker_id(), lease_until=1)
+            await store.tasks.add(waiting, worker_id=new_worker_id(), lease_until=1)
         async with running_studio(settings, clock) as studio:
             yield studio, clock, written_at
 
@@ -124,7 +126,7 @@ async def test_what_an_unknown_machine_has_not_sent_is_ended_at_once(tmp_path: P
             for name, submission in (("prepared", Submission.PREPARED), ("sent", Submission.SENT)):
                 now = here.clock.now()
                 task = left_behind(here.upstream.base_url, submission=submission, updated_at=now)
-                await store.add(replace(task, id=name), owner="elsewhere:1:x:y", lease_until=1)
+                await store.tasks.add(replace(task, id=name), worker_id="elsewhere:1:x:y", lease_until=1)
         ended = (await here.studio.fetch(["prepared"], seconds=60))["prepared"]
         assert ended.failure is not None
         assert (ended.failure.code, ended.submission) == ("not_submitted", Submission.REFUSED)
@@ -138,7 +140,7 @@ async def test_what_is_ours_by_the_store_and_not_in_memory_is_ended(tmp_path: Pa
         ((owner,),) = sqlite3.connect(tmp_path / "tasks.db").execute("SELECT lease_owner FROM tasks").fetchall()
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             task = left_behind(here.upstream.base_url, updated_at=here.clock.now())
-            await store.add(task, owner=owner, lease_until=1)
+            await store.tasks.add(task, worker_id=owner, lease_until=1)
         ended = (await here.studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
         assert ended.failure is not None
         assert ended.failure.code == "not_submitted"
@@ -163,7 +165,7 @@ async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path
     async with open_store(f"sqlite:///{tmp_path}/tasks.db") as store:
         clock = SleepyClock()
         journal = Journal(store, clock)
-        await store.add(left_behind("u"), owner="another", lease_until=clock.now() + LEASE_S)
+        await store.tasks.add(left_behind("u"), worker_id="another", lease_until=clock.now() + LEASE_S)
         looked_at: list[float] = []
 
         def addresses() -> list[tuple[str, str | None]]:
@@ -225,7 +227,7 @@ async def test_a_task_is_taken_over_when_its_lease_expires(tmp_path: Path) -> No
         async with open_store(settings.resolved_database_url()) as store:
             for number, expires_at in enumerate(expiries):
                 task = replace(left_behind(upstream.base_url), id=f"tsk_{number}")
-                await store.add(task, owner="gone", lease_until=expires_at)
+                await store.tasks.add(task, worker_id="gone", lease_until=expires_at)
         async with running_studio(settings, clock) as studio:
             with statements(LOOK) as looks:
                 await clock.sleep(20)
@@ -273,7 +275,7 @@ async def test_a_request_that_waits_for_its_webhook_is_given_up_also_after_a_sec
         )
         host, _, birth, _ = new_worker_id().split(":")
         async with open_store(settings.resolved_database_url()) as store:
-            await store.add(waiting, owner=(dead := f"{host}:{10**30}:{birth}:x"), lease_until=1)
+            await store.tasks.add(waiting, worker_id=(dead := f"{host}:{10**30}:{birth}:x"), lease_until=1)
         for lives_s in (100, 600):
             async with running_studio(settings, clock := ManualClock()) as studio:
                 await clock.sleep(lives_s)

@@ -157,7 +157,7 @@ async def test_a_task_is_not_sent_while_its_picture_is_uploaded(tmp_path: Path, 
     async with uploading(tmp_path, large, "replicate/upload:delay=1") as (here, task):
         await until_uploading(here)
         async with open_store(here.studio.settings.resolved_database_url()) as store:
-            seen = (await store.get([task.id], principal=task.principal))[task.id]
+            seen = (await store.tasks.get([task.id], principal=task.principal))[task.id]
         assert (seen.submission, seen.status) == (Submission.PREPARED, Status.QUEUED)
         assert here.sent == []
         done = (await here.studio.fetch([task.id], seconds=600))[task.id]

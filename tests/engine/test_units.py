@@ -192,7 +192,7 @@ async def test_what_a_task_counts_is_stored_in_its_own_unit(tmp_path: Path) -> N
         with pytest.raises(OverBudget, match=r"0\.04 are spent"):
             await created(here.studio, make_request(model="midjourney"))
     async with open_store(here.studio.settings.resolved_database_url()) as store:
-        assert [one.counted for one in await store.spendings(since=0)] == [{"credits": Decimal(4)}]
+        assert [one.counted for one in await store.spend.since(0)] == [{"credits": Decimal(4)}]
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ async def call(
         assert len(await studio.newest()) == before, "a task was stored"
         return Observed(refusal=error.code)
     task = await _look(studio, task, clock)
-    stored = (await journal.get([task.id], principal=LOCAL))[task.id]
+    stored = (await journal.tasks.get([task.id], principal=LOCAL))[task.id]
     assert (stored.status, stored.failure, stored.images) == (task.status, task.failure, task.images)
     return Observed(task=stored, seen=seen)
 

@@ -463,7 +463,7 @@ async def test_ids_that_name_no_task_of_the_callers_are_all_answered_alike(tmp_p
             theirs = (await studio.create(make_request(prompt="theirs"), principal="somebody else")).task
             gone = await studio.wait_for_new((await studio.create(make_request(prompt="gone"))).task, 900)
         async with open_store(settings.resolved_database_url()) as store:
-            await store.delete_older(than=gone.created_at + 0.001)
+            await store.tasks.delete_older(than=gone.created_at + 0.001)
         async with in_memory(settings, extensions=[Tasks()]) as client:
             kept = await begin(client, "imagine", prompt="kept", model="z-image")
             for ask in (get, cancel, update):

@@ -46,7 +46,7 @@ async def store(url: str) -> AsyncIterator[Store]:
 @pytest.fixture
 async def other(url: str, store: Store) -> AsyncIterator[Store]:
     """The store of another process on the same database, opened after the first."""
-    assert await store.find("tsk_none") is None
+    assert await store.tasks.find("tsk_none") is None
     async with open_store(url) as opened:
         yield opened
 
@@ -63,10 +63,10 @@ def finished(task: Task, at: float = 102.0) -> Task:
     return task.sent(at).accepted(Prediction(prediction_id="p1", status=Status.SUCCEEDED), at)
 
 
-async def add(store: Store, *tasks: Task, owner: str = "me", lease_until: float = 200.0) -> None:
+async def add(store: Store, *tasks: Task, worker_id: str = "me", lease_until: float = 200.0) -> None:
     """Store these tasks."""
     for task in tasks:
-        assert await store.add(task, owner=owner, lease_until=lease_until)
+        assert await store.tasks.add(task, worker_id=worker_id, lease_until=lease_until)
 
 
 # tasks
@@ -120,28 +120,28 @@ async def test_what_is_stored_is_what_is_read(url: str, task: Task) -> None:
     async with open_store(url) as store:
         await add(store, task)
     async with open_store(url) as store:
-        assert await store.get([task.id], principal="local") == {task.id: task}
+        assert await store.tasks.get([task.id], principal="local") == {task.id: task}
 
 
-async def test_only_the_owner_writes_and_a_final_task_never_changes(store: Store) -> None:
+async def test_only_the_lease_holder_writes_and_a_final_task_never_changes(store: Store) -> None:
     """The store says which write counted."""
     await add(store, make_task())
     running = make_task().sent(101)
-    assert await store.save(running, owner="me")
-    assert not await store.save(running, owner="another")
+    assert await store.tasks.save(running, worker_id="me")
+    assert not await store.tasks.save(running, worker_id="another")
     final = running.failed(Failure(code="c", message="m"), 102)
-    assert await store.save(final, owner="me")
-    assert not await store.save(running, owner="me")
-    assert await store.get(["tsk_a"], principal="local") == {"tsk_a": final}
+    assert await store.tasks.save(final, worker_id="me")
+    assert not await store.tasks.save(running, worker_id="me")
+    assert await store.tasks.get(["tsk_a"], principal="local") == {"tsk_a": final}
 
 
 async def test_another_principal_sees_nothing(store: Store) -> None:
     """Neither by id nor in a listing; without a principal a task is found."""
     await add(store, make_task())
-    assert await store.get(["tsk_a"], principal="another") == {}
-    assert await store.newest(principal="another", since=0, limit=9) == []
-    assert await store.find("tsk_a") == make_task()
-    assert await store.find("tsk_b") is None
+    assert await store.tasks.get(["tsk_a"], principal="another") == {}
+    assert await store.tasks.newest(principal="another", since=0, limit=9) == []
+    assert await store.tasks.find("tsk_a") == make_task()
+    assert await store.tasks.find("tsk_b") is None
 
 
 async def test_the_newest_come_first_and_old_ones_are_deleted(store: Store) -> None:
@@ -149,10 +149,10 @@ async def test_the_newest_come_first_and_old_ones_are_deleted(store: Store) -> N
     ended = make_task().failed(Failure(code="c", message="m"), 1)
     await add(store, *(replace(ended, id=f"t{number}", created_at=float(number)) for number in range(5)))
     await add(store, make_task("running", created_at=0.5))
-    newest = await store.newest(principal="local", since=1.0, limit=3)
+    newest = await store.tasks.newest(principal="local", since=1.0, limit=3)
     assert [task.id for task in newest] == ["t4", "t3", "t2"]
-    assert await store.delete_older(than=3.0) == 3
-    left = await store.newest(principal="local", since=0, limit=9)
+    assert await store.tasks.delete_older(than=3.0) == 3
+    left = await store.tasks.newest(principal="local", since=0, limit=9)
     assert [task.id for task in left] == ["t4", "t3", "running"]
 
 
@@ -165,7 +165,7 @@ async def test_a_listing_reads_the_beginning_of_a_long_request(store: Store, pro
     long = replace(make_task(), request=request)
     await add(store, long)
     with statements("ORDER BY tasks.created_at") as seen:
-        (listed,) = await store.newest(principal="local", since=0, limit=9)
+        (listed,) = await store.tasks.newest(principal="local", since=0, limit=9)
     assert "substr(tasks.request" in seen[0][0]
     assert prompt.startswith(listed.request.prompt)
     assert len(listed.request.prompt) >= min(len(prompt), 300)
@@ -180,16 +180,16 @@ async def test_tasks_are_found_by_what_their_results_name(store: Store) -> None:
     ):
         result = replace(finished(make_task(principal=principal)), images=(OutputImage(url=url),))
         await add(store, replace(result, id=f"t{number}", created_at=float(number)))
-    found = await store.naming(["https://a.test/1_a.png", "https://b.test/"], principal="local")
+    found = await store.tasks.mentioning(["https://a.test/1_a.png", "https://b.test/"], principal="local")
     assert [task.id for task in found] == ["t1", "t0"]
-    assert await store.naming(["https://a.test/%.png", "https://a.test/11a.png"], principal="local") == []
+    assert await store.tasks.mentioning(["https://a.test/%.png", "https://a.test/11a.png"], principal="local") == []
 
 
 async def test_a_text_that_all_results_hold_finds_a_hundred(store: Store) -> None:
     """The newest: each is read."""
     result = replace(finished(make_task()), images=(OutputImage(url="https://a.test/1.png"),))
     await add(store, *(replace(result, id=f"t{n}", created_at=float(n)) for n in range(101)))
-    found = await store.naming(["https://a.test"], principal="local")
+    found = await store.tasks.mentioning(["https://a.test"], principal="local")
     assert [task.id for task in found] == [f"t{n}" for n in range(100, 0, -1)]
 
 
@@ -197,56 +197,61 @@ async def test_a_text_that_all_results_hold_finds_a_hundred(store: Store) -> Non
 
 
 async def test_an_expired_lease_is_taken_over_once(store: Store) -> None:
-    """Where the task was made, and never while its owner renews."""
+    """Where the task was made, and never while its worker renews."""
     task = make_task()
-    await add(store, task, owner="gone", lease_until=200)
-    assert await store.orphans(now=199, addresses=HERE) == []
-    assert await store.renew(["tsk_a", "other"], owner="gone", lease_until=210) == {"tsk_a"}
-    assert await store.renew(["tsk_a"], owner="another", lease_until=999) == set()
-    assert await store.orphans(now=209, addresses=HERE) == []
-    assert await store.orphans(now=210, addresses=[("journeyapi", "other")]) == []
-    assert await store.orphans(now=210, addresses=[]) == []
-    assert await store.orphans(now=210, addresses=[("journeyapi", None)]) == [(task, "gone")]
-    assert await store.orphans(now=210, addresses=HERE) == [(task, "gone")]
-    assert await store.acquire(["tsk_a"], owner="b", lease_until=300, now=209) == []
-    assert await store.acquire(["tsk_a"], owner="b", lease_until=300, now=210) == [task]
-    assert await store.acquire(["tsk_a"], owner="c", lease_until=300, now=210) == []
-    await store.release(owner="b")
-    assert await store.acquire(["tsk_a"], owner="c", lease_until=300, now=210) == [task]
+    await add(store, task, worker_id="gone", lease_until=200)
+    assert await store.leases.orphans(now=199, addresses=HERE) == []
+    assert await store.leases.renew(["tsk_a", "other"], worker_id="gone", lease_until=210) == {"tsk_a"}
+    assert await store.leases.renew(["tsk_a"], worker_id="another", lease_until=999) == set()
+    assert await store.leases.orphans(now=209, addresses=HERE) == []
+    assert await store.leases.orphans(now=210, addresses=[("journeyapi", "other")]) == []
+    assert await store.leases.orphans(now=210, addresses=[]) == []
+    assert await store.leases.orphans(now=210, addresses=[("journeyapi", None)]) == [(task, "gone")]
+    assert await store.leases.orphans(now=210, addresses=HERE) == [(task, "gone")]
+    assert await store.leases.acquire(["tsk_a"], worker_id="b", lease_until=300, now=209) == []
+    assert await store.leases.acquire(["tsk_a"], worker_id="b", lease_until=300, now=210) == [task]
+    assert await store.leases.acquire(["tsk_a"], worker_id="c", lease_until=300, now=210) == []
+    await store.leases.release(worker_id="b")
+    assert await store.leases.acquire(["tsk_a"], worker_id="c", lease_until=300, now=210) == [task]
 
 
-async def test_the_next_expiry_is_that_of_another_owner(store: Store) -> None:
+async def test_the_next_expiry_is_that_of_another_worker(store: Store) -> None:
     """Of an unfinished task, and after the given time."""
-    assert await store.next_expiry(after=0, but_of="me") is None
+    assert await store.leases.next_expiry(after=0, except_worker="me") is None
     await add(store, make_task("mine"), lease_until=110)
-    await add(store, make_task("late"), owner="another", lease_until=130)
-    await add(store, make_task("soon"), owner="another", lease_until=120)
-    await add(store, finished(make_task("final")), owner="another", lease_until=115)
-    assert await store.next_expiry(after=100, but_of="me") == 120
-    assert await store.next_expiry(after=120, but_of="me") == 130
-    assert await store.next_expiry(after=130, but_of="me") is None
-    assert await store.next_expiry(after=100, but_of="another") == 110
+    await add(store, make_task("late"), worker_id="another", lease_until=130)
+    await add(store, make_task("soon"), worker_id="another", lease_until=120)
+    await add(store, finished(make_task("final")), worker_id="another", lease_until=115)
+    assert await store.leases.next_expiry(after=100, except_worker="me") == 120
+    assert await store.leases.next_expiry(after=120, except_worker="me") == 130
+    assert await store.leases.next_expiry(after=130, except_worker="me") is None
+    assert await store.leases.next_expiry(after=100, except_worker="another") == 110
 
 
-async def test_a_task_is_taken_from_its_owner_while_it_is_unfinished(store: Store) -> None:
-    """With `take_unsent`, only while its request has not left. The former owner does not hold it any more."""
+async def test_a_task_is_taken_from_its_worker_while_it_is_unfinished(store: Store) -> None:
+    """With `take_over_unsent`, only while its request has not left. The former worker does not hold it any more."""
     await add(store, make_task("unsent"), make_task("sent").sent(101), finished(make_task("final")))
-    taken = [await store.take_unsent(id_, owner="b", lease_until=300) for id_ in ("unsent", "sent", "final", "none")]
+    taken = [
+        await store.leases.take_over_unsent(id_, worker_id="b", lease_until=300)
+        for id_ in ("unsent", "sent", "final", "none")
+    ]
     assert [task and task.id for task in taken] == ["unsent", None, None, None]
-    taken = [await store.take(id_, owner="c", lease_until=300) for id_ in ("unsent", "sent", "final", "none")]
+    taken = [
+        await store.leases.take_over(id_, worker_id="c", lease_until=300) for id_ in ("unsent", "sent", "final", "none")
+    ]
     assert [task and task.id for task in taken] == ["unsent", "sent", None, None]
-    assert await store.held(["unsent", "sent", "none"], owner="c") == {"unsent", "sent"}
-    assert await store.held(["unsent", "sent", "none"], owner="me") == set()
+    assert await store.leases.held(["unsent", "sent", "none"], worker_id="c") == {"unsent", "sent"}
+    assert await store.leases.held(["unsent", "sent", "none"], worker_id="me") == set()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 511, 512, 513, 1100])
 async def test_any_number_of_leases_is_renewed(store: Store, count: int) -> None:
-    """But for those of other owners."""
+    """But for those of other workers."""
     await add(store, make_task(), lease_until=1.0)
     ids = [f"tsk_{number}" for number in range(count - 1)] + ["tsk_a"]
-    assert await store.renew(ids, owner="me", lease_until=2.0) == {"tsk_a"}
-    assert await store.renew(ids, owner="another", lease_until=3.0) == set()
-    assert await store.renew([], owner="me", lease_until=3.0) == set()
+    assert await store.leases.renew(ids, worker_id="me", lease_until=2.0) == {"tsk_a"}
+    assert await store.leases.renew(ids, worker_id="another", lease_until=3.0) == set()
+    assert await store.leases.renew([], worker_id="me", lease_until=3.0) == set()
 
 
 # duplicate calls
@@ -258,7 +263,7 @@ async def test_of_duplicate_calls_at_once_one_is_stored(store: Store, other: Sto
 
     async def create(at: Store, number: int, principal: str) -> None:
         task = make_task(f"{principal}{number}", principal=principal, deduplication_key="w", equal_call=EqualCall.JOINS)
-        if await at.add(task, owner="me", lease_until=200):
+        if await at.tasks.add(task, worker_id="me", lease_until=200):
             added.append(principal)
 
     async with anyio.create_task_group() as group:
@@ -271,35 +276,35 @@ async def test_a_duplicate_gets_the_task_until_it_is_detached_or_delivered(store
     """A running task cannot be delivered; `part_all` detaches whatever there is of one key."""
     first, second = (make_task(id_, deduplication_key="w", equal_call=EqualCall.JOINS) for id_ in ("tsk_a", "tsk_b"))
     await add(store, first)
-    await store.delivered([first.id])
-    assert await store.equal(principal="local", deduplication_key="w", unclear_since=0) == first
-    assert await store.equal(principal="another", deduplication_key="w", unclear_since=0) is None
+    await store.deduplication.acknowledge([first.id])
+    assert await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=0) == first
+    assert await store.deduplication.find(principal="another", deduplication_key="w", unclear_since=0) is None
     done = finished(first)
-    assert await store.save(done, owner="me")
-    assert await store.equal(principal="local", deduplication_key="w", unclear_since=0) == done
-    await store.delivered([first.id])
-    assert await store.equal(principal="local", deduplication_key="w", unclear_since=0) is None
+    assert await store.tasks.save(done, worker_id="me")
+    assert await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=0) == done
+    await store.deduplication.acknowledge([first.id])
+    assert await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=0) is None
     await add(store, second)
-    await store.part_all(principal="local", deduplication_key="w")
-    assert await store.equal(principal="local", deduplication_key="w", unclear_since=0) is None
+    await store.deduplication.detach_all(principal="local", deduplication_key="w")
+    assert await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=0) is None
 
 
 async def test_an_unclear_end_is_known_though_another_task_took_its_duplicates(store: Store) -> None:
     """For as long as it is asked for."""
     first, second = (make_task(id_, deduplication_key="w", equal_call=EqualCall.JOINS) for id_ in ("tsk_a", "tsk_b"))
     await add(store, first)
-    assert not await store.add(second, owner="me", lease_until=200)
-    await store.part(first.id)
+    assert not await store.tasks.add(second, worker_id="me", lease_until=200)
+    await store.deduplication.detach(first.id)
     await add(store, second)
     ended = first.sent(101).failed(Failure(code="submission_unconfirmed", message="m"), 102)
-    assert await store.save(ended, owner="me")
-    assert await store.equal(principal="local", deduplication_key="w", unclear_since=0) == second
-    await store.part(second.id)
-    assert await store.equal(principal="local", deduplication_key="w", unclear_since=101) == ended
-    assert await store.equal(principal="local", deduplication_key="w", unclear_since=102) is None
+    assert await store.tasks.save(ended, worker_id="me")
+    assert await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=0) == second
+    await store.deduplication.detach(second.id)
+    assert await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=101) == ended
+    assert await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=102) is None
     third = replace(second, id="tsk_c")
-    assert not await store.add(third, owner="me", lease_until=200, unclear_since=101)
-    assert await store.add(third, owner="me", lease_until=200, unclear_since=102)
+    assert not await store.tasks.add(third, worker_id="me", lease_until=200, unclear_since=101)
+    assert await store.tasks.add(third, worker_id="me", lease_until=200, unclear_since=102)
 
 
 # money
@@ -311,7 +316,7 @@ async def test_of_calls_at_once_as_many_are_stored_as_the_budget_has_room_for(st
 
     async def create(at: Store, number: int) -> None:
         task = make_task(f"tsk_{number}", charges={"credits": Decimal(3)})
-        added.append(await at.add(task, owner="me", lease_until=200, limits=limits))
+        added.append(await at.tasks.add(task, worker_id="me", lease_until=200, limits=limits))
 
     async with anyio.create_task_group() as group:
         for number in range(8):
@@ -325,39 +330,39 @@ async def test_what_was_spent_stays_when_a_task_is_deleted(store: Store) -> None
     charges = {"credits": Decimal(4), "usd": Decimal("0.10")}
     await add(store, finished(make_task("paid", cost=cost, charges=charges)), finished(make_task("free")))
     await add(store, make_task("unsent", created_at=103.0, charges=charges))
-    assert await store.delete_older(than=103) == 2
-    assert await store.get(["paid", "free"], principal="local") == {}
-    spent = await store.spendings(since=0)
+    assert await store.tasks.delete_older(than=103) == 2
+    assert await store.tasks.get(["paid", "free"], principal="local") == {}
+    spent = await store.spend.since(0)
     facts = [(one.at, one.provider, one.model, one.unit, one.is_told, one.is_sent, one.is_unclear) for one in spent]
     assert facts == [
         (100.0, "journeyapi", "m", "credits", True, True, False),
         (103.0, "journeyapi", "m", None, False, False, False),
     ]
     assert [one.counted for one in spent] == [charges, charges]
-    assert await store.spendings(since=100, but="unsent") == []
-    assert await store.spendings(since=0, provider="bfl") == []
+    assert await store.spend.since(100, except_task="unsent") == []
+    assert await store.spend.since(0, provider="bfl") == []
 
 
 # the queue of a provider
 
 
 async def test_other_processes_see_who_waits_and_at_which_place(store: Store) -> None:
-    """An entry counts as long as its owner renews, until the task is sent, canceled or gone from the queue."""
+    """An entry counts as long as its worker renews, until the task is sent, canceled or gone from the queue."""
     await add(store, make_task("a"), make_task("b"), make_task("c"), make_task("d"))
-    await add(store, make_task("dead"), owner="gone", lease_until=105)
+    await add(store, make_task("dead"), worker_id="gone", lease_until=105)
     for number, id_ in enumerate(("dead", "a", "b", "c")):
-        await store.lines.wait((number, 100.0, id_), "waits")
-    assert await store.lines.others(**ACCOUNT, owner="me", now=106) == []
-    waiting = await store.lines.others(**ACCOUNT, owner="another", now=106)
+        await store.queue.enqueue((number, 100.0, id_), "waits")
+    assert await store.queue.waiting_elsewhere(**ACCOUNT, except_worker="me", now=106) == []
+    waiting = await store.queue.waiting_elsewhere(**ACCOUNT, except_worker="another", now=106)
     assert [(one.key, one.is_refused) for one in waiting] == [
         ((n, 100.0, id_), False) for n, id_ in enumerate("abc", 1)
     ]
-    assert await store.lines.places(["a", "b", "c", "d"], now=106) == {"a": 1, "b": 2, "c": 3}
-    assert await store.lines.places(["c"], now=104) == {"c": 4}
-    await store.lines.leave("a")
-    await store.save(make_task("b").sent(101), owner="me")
-    await store.lines.wait((3, 100.0, "c"), "refused")
-    (last,) = await store.lines.others(**ACCOUNT, owner="another", now=106)
+    assert await store.queue.positions(["a", "b", "c", "d"], now=106) == {"a": 1, "b": 2, "c": 3}
+    assert await store.queue.positions(["c"], now=104) == {"c": 4}
+    await store.queue.leave("a")
+    await store.tasks.save(make_task("b").sent(101), worker_id="me")
+    await store.queue.enqueue((3, 100.0, "c"), "refused")
+    (last,) = await store.queue.waiting_elsewhere(**ACCOUNT, except_worker="another", now=106)
     assert (last.key, last.is_refused) == ((3, 100.0, "c"), True)
 
 
@@ -367,7 +372,7 @@ async def test_of_processes_that_look_at_once_one_gets_the_last_slot(store: Stor
     turns: list[bool] = []
 
     async def take(at: Store, number: int) -> None:
-        turns.append(await at.lines.take_turn(f"tsk_{number}", **ACCOUNT, limit=3, silent_since=0, now=101))
+        turns.append(await at.queue.acquire_slot(f"tsk_{number}", **ACCOUNT, limit=3, silent_since=0, now=101))
 
     async with anyio.create_task_group() as group:
         for number in range(8):
@@ -380,13 +385,13 @@ async def test_a_slot_is_taken_by_what_runs_or_is_about_to(store: Store) -> None
     count: dict[str, Any] = {"silent_since": 50.0, "now": 106.0, **ACCOUNT}
     await add(store, make_task("sent").sent(101), make_task("silent").sent(40), finished(make_task("final")))
     await add(store, make_task("next"), make_task("waits"), make_task("elsewhere", provider="bfl").sent(101))
-    await add(store, make_task("dead"), owner="gone", lease_until=105)
-    assert await store.lines.running(**count) == 1
+    await add(store, make_task("dead"), worker_id="gone", lease_until=105)
+    assert await store.queue.running(**count) == 1
     for id_ in ("next", "dead"):
-        assert await store.lines.take_turn(id_, limit=None, **count)
-    assert await store.lines.running(**count) == 2
-    assert not await store.lines.take_turn("waits", limit=2, **count)
-    assert await store.lines.take_turn("next", limit=2, **count)
+        assert await store.queue.acquire_slot(id_, limit=None, **count)
+    assert await store.queue.running(**count) == 2
+    assert not await store.queue.acquire_slot("waits", limit=2, **count)
+    assert await store.queue.acquire_slot("next", limit=2, **count)
 
 
 # webhooks of callers
@@ -394,21 +399,21 @@ async def test_a_slot_is_taken_by_what_runs_or_is_about_to(store: Store) -> None
 
 async def test_a_webhook_is_due_from_the_end_of_its_task_until_it_was_delivered(store: Store) -> None:
     """One process at a time has it; a failed delivery is due again, or never."""
-    relays, hook = store.relays, {"webhook_url": "https://example.test/hook"}
+    outbox, hook = store.outbox, {"webhook_url": "https://example.test/hook"}
     running = make_task("a", request=hook)
     await add(store, running, make_task("b", request=hook), finished(make_task("quiet")))
-    assert await relays.next_due() == float("inf")
-    assert await relays.due(now=101, again_at=160, limit=9) == []
-    await store.save(finished(running), owner="me")
-    assert await relays.next_due() == 0
-    assert [(task.id, tries) for task, tries in await relays.due(now=102, again_at=160, limit=9)] == [("a", 0)]
-    assert await relays.next_due() == 160
-    assert await relays.due(now=159, again_at=200, limit=9) == []
-    await relays.failed("a", 112)
-    assert await relays.next_due() == 112
-    assert [(task.id, tries) for task, tries in await relays.due(now=112, again_at=200, limit=9)] == [("a", 1)]
-    await relays.failed("a", None)
-    assert await relays.next_due() == float("inf")
+    assert await outbox.next_due() == float("inf")
+    assert await outbox.due(now=101, again_at=160, limit=9) == []
+    await store.tasks.save(finished(running), worker_id="me")
+    assert await outbox.next_due() == 0
+    assert [(task.id, tries) for task, tries in await outbox.due(now=102, again_at=160, limit=9)] == [("a", 0)]
+    assert await outbox.next_due() == 160
+    assert await outbox.due(now=159, again_at=200, limit=9) == []
+    await outbox.failed("a", 112)
+    assert await outbox.next_due() == 112
+    assert [(task.id, tries) for task, tries in await outbox.due(now=112, again_at=200, limit=9)] == [("a", 1)]
+    await outbox.failed("a", None)
+    assert await outbox.next_due() == float("inf")
 
 
 async def test_a_delivered_result_has_no_more_duplicates(store: Store) -> None:
@@ -416,11 +421,11 @@ async def test_a_delivered_result_has_no_more_duplicates(store: Store) -> None:
     hook = {"webhook_url": "https://example.test/hook"}
     made = [make_task(id_, request=hook, deduplication_key=id_, equal_call=EqualCall.JOINS) for id_ in "abc"]
     await add(store, *map(finished, made))
-    due = [task.id for task, _ in await store.relays.due(now=102, again_at=160, limit=2)]
+    due = [task.id for task, _ in await store.outbox.due(now=102, again_at=160, limit=2)]
     assert len(due) == 2
-    await store.relays.told(due[0])
-    assert await store.equal(principal="local", deduplication_key=due[0], unclear_since=0) is None
-    assert await store.equal(principal="local", deduplication_key=due[1], unclear_since=0) == finished(
+    await store.outbox.delivered(due[0])
+    assert await store.deduplication.find(principal="local", deduplication_key=due[0], unclear_since=0) is None
+    assert await store.deduplication.find(principal="local", deduplication_key=due[1], unclear_since=0) == finished(
         make_task(due[1], request=hook, deduplication_key=due[1], equal_call=EqualCall.JOINS)
     )
 
@@ -430,14 +435,14 @@ async def test_of_one_host_only_so_many_webhooks_are_due_and_none_of_a_busy_one(
     hosts = {"a1": "a", "a2": "a", "a3": "a", "b1": "b", "b2": "b", "c1": "c"}
     for number, (id_, host) in enumerate(hosts.items()):
         await add(store, finished(make_task(id_, request={"webhook_url": f"https://{host}.test/hook"})))
-        await store.relays.failed(id_, 100.0 - number)
+        await store.outbox.failed(id_, 100.0 - number)
 
     async def due(**more: Any) -> list[str]:
-        return sorted(task.id for task, _ in await store.relays.due(now=101, again_at=160, **more))
+        return sorted(task.id for task, _ in await store.outbox.due(now=101, again_at=160, **more))
 
-    assert await store.relays.next_due() == 95
-    assert await store.relays.next_due(but_at=["c.test", "b.test"]) == 98
-    assert await due(limit=9, per_host=1, but_at=["c.test"]) == ["a3", "b2"]
+    assert await store.outbox.next_due() == 95
+    assert await store.outbox.next_due(except_hosts=["c.test", "b.test"]) == 98
+    assert await due(limit=9, per_host=1, except_hosts=["c.test"]) == ["a3", "b2"]
     assert await due(limit=1, per_host=2) == ["c1"]
     assert await due(limit=9, per_host=2) == ["a1", "a2", "b1"]
 
@@ -450,11 +455,11 @@ async def test_a_cooldown_holds_until_its_time_and_is_replaced(store: Store, oth
     first = Cooldown(provider="journeyapi", base_url="u", until=200.0, reason="r")
     elsewhere = replace(first, base_url="v")
     for rest in (first, elsewhere, longer := replace(first, until=300.0, reason="s")):
-        await store.cooldowns.note(rest)
-    assert await other.cooldowns.at(199) == {("journeyapi", "u"): longer, ("journeyapi", "v"): elsewhere}
-    assert await other.cooldowns.at(200) == {("journeyapi", "u"): longer}
-    await other.cooldowns.note(replace(longer, until=0.0))
-    assert await store.cooldowns.at(199) == {("journeyapi", "v"): elsewhere}
+        await store.cooldowns.record(rest)
+    assert await other.cooldowns.active(199) == {("journeyapi", "u"): longer, ("journeyapi", "v"): elsewhere}
+    assert await other.cooldowns.active(200) == {("journeyapi", "u"): longer}
+    await other.cooldowns.record(replace(longer, until=0.0))
+    assert await store.cooldowns.active(199) == {("journeyapi", "v"): elsewhere}
 
 
 async def test_cooldowns_that_begin_at_once_are_one(store: Store, other: Store) -> None:
@@ -462,5 +467,5 @@ async def test_cooldowns_that_begin_at_once_are_one(store: Store, other: Store) 
     rest = Cooldown(provider="journeyapi", base_url="u", until=200.0, reason="r")
     async with anyio.create_task_group() as group:
         for number in range(8):
-            group.start_soon((store, other)[number % 2].cooldowns.note, rest)
-    assert await store.cooldowns.at(100) == {("journeyapi", "u"): rest}
+            group.start_soon((store, other)[number % 2].cooldowns.record, rest)
+    assert await store.cooldowns.active(100) == {("journeyapi", "u"): rest}

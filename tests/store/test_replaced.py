@@ -118,9 +118,9 @@ async def test_nothing_is_stored_in_a_database_that_is_not_the_one_that_was_open
     file = tmp_path / "tasks.db"
     async with open_store(f"sqlite:///{file}") as store:
         for number in range(tasks_before):
-            await store.add(replace(TASK, id=f"tsk_{number}"), owner="me", lease_until=200)
+            await store.tasks.add(replace(TASK, id=f"tsk_{number}"), worker_id="me", lease_until=200)
         if is_read:
-            await store.get(["tsk_0"], principal="local")
+            await store.tasks.get(["tsk_0"], principal="local")
         harm(file)
         for _ in range(2):
             for write in (add_another, save_the_first):
@@ -128,19 +128,19 @@ async def test_nothing_is_stored_in_a_database_that_is_not_the_one_that_was_open
                     await write(store)
                 assert "restart the server" in (raised.value.failure.next_step or "")
             with pytest.raises(SetupError):
-                await store.get(["tsk_0"], principal="local")
+                await store.tasks.get(["tsk_0"], principal="local")
     assert not is_known(file, "tsk_another")
     assert not is_known(tmp_path / "other.db", "tsk_another")
 
 
 async def add_another(store: Store) -> None:
     """What a new call does."""
-    await store.add(replace(TASK, id="tsk_another"), owner="me", lease_until=200)
+    await store.tasks.add(replace(TASK, id="tsk_another"), worker_id="me", lease_until=200)
 
 
 async def save_the_first(store: Store) -> None:
     """What the task of an earlier call does."""
-    await store.save(replace(TASK, id="tsk_0").sent(101), owner="me")
+    await store.tasks.save(replace(TASK, id="tsk_0").sent(101), worker_id="me")
 
 
 async def test_a_server_that_is_started_again_goes_on_with_what_is_there(tmp_path: Path) -> None:
@@ -163,15 +163,15 @@ async def test_a_database_that_is_put_back_goes_on(tmp_path: Path, harm: Callabl
     await other_database(tmp_path)
     file = tmp_path / "tasks.db"
     async with open_store(f"sqlite:///{file}") as store:
-        await store.add(TASK, owner="me", lease_until=200)
+        await store.tasks.add(TASK, worker_id="me", lease_until=200)
         before = file.read_bytes()
         harm(file)
         with pytest.raises(SetupError):
             await add_another(store)
         with pytest.raises(SetupError):
-            await store.get([TASK.id], principal="local")
+            await store.tasks.get([TASK.id], principal="local")
         file.write_bytes(before)
-        assert await store.get([TASK.id], principal="local") == {TASK.id: TASK}
+        assert await store.tasks.get([TASK.id], principal="local") == {TASK.id: TASK}
         await add_another(store)
     assert is_known(file, "tsk_a")
     assert is_known(file, "tsk_another")
@@ -228,10 +228,10 @@ async def test_a_database_that_nobody_else_has_changed_is_not_looked_at_again(tm
     ):
         sa.event.listen(sa.Engine, "before_cursor_execute", note)
         try:
-            await store.add(TASK, owner="me", lease_until=200)
+            await store.tasks.add(TASK, worker_id="me", lease_until=200)
             await save_the_first(store)
             assert run == ["INSERT", "UPDATE"]
-            await other.add(replace(TASK, id="tsk_other"), owner="other", lease_until=200)
+            await other.tasks.add(replace(TASK, id="tsk_other"), worker_id="other", lease_until=200)
             run.clear()
             await save_the_first(store)
             assert run == ["PRAGMA", "SELECT", "UPDATE"]

@@ -18,7 +18,7 @@ from journey_mcp.core.errors import SetupError
 from journey_mcp.core.money import Cost
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import EqualCall, Task
-from journey_mcp.store import Store, migrations, open_store
+from journey_mcp.store import Store, open_store, schema
 from journey_mcp.store.cooldowns import Cooldown
 
 TASK = Task(
@@ -48,8 +48,8 @@ async def test_looking_at_leases_reads_the_unfinished_tasks_only(tmp_path: Path)
     """Every process does so every six seconds at least, however many tasks there were."""
     async with store_in(tmp_path) as store:
         with statements("lease_until") as seen:
-            await store.orphans(now=1, addresses=[("journeyapi", "u")])
-            await store.next_expiry(after=1, but_of="me")
+            await store.leases.orphans(now=1, addresses=[("journeyapi", "u")])
+            await store.leases.next_expiry(after=1, except_worker="me")
     plans = [explained(tmp_path / "data", statement, values) for statement, values in seen]
     assert plans == [
         ["SEARCH tasks USING INDEX tasks_unfinished (lease_until<?)"],
@@ -61,12 +61,12 @@ async def test_a_connection_that_is_closed_waits_for_a_lock_once(tmp_path: Path)
     """However many statements are left behind: each would wait for itself."""
     with statements("SET equal_call=?") as begun:
         async with open_store(f"{url(tmp_path)}?timeout=0.2") as store:
-            await store.add(TASK, owner="me", lease_until=0)
+            await store.tasks.add(TASK, worker_id="me", lease_until=0)
             holder = sqlite3.connect(tmp_path / "data" / "tasks.db", isolation_level=None)
             holder.execute("BEGIN IMMEDIATE")
             async with anyio.create_task_group() as group:
                 for _ in range(40):
-                    group.start_soon(store.part, TASK.id)
+                    group.start_soon(store.deduplication.detach, TASK.id)
                 await anyio.lowlevel.checkpoint()
                 group.cancel_scope.cancel()
     # the one that waits, and one that may begin in the moment in which the time is up
@@ -77,26 +77,26 @@ async def test_a_connection_that_is_closed_waits_for_a_lock_once(tmp_path: Path)
 async def test_a_row_that_cannot_be_read_keeps_nobody_from_the_others(tmp_path: Path) -> None:
     """A newer version may have written what we do not know."""
     async with store_in(tmp_path) as store:
-        await store.add(TASK, owner="gone", lease_until=1)
-        await store.add(replace(TASK, id="tsk_b"), owner="gone", lease_until=1)
+        await store.tasks.add(TASK, worker_id="gone", lease_until=1)
+        await store.tasks.add(replace(TASK, id="tsk_b"), worker_id="gone", lease_until=1)
     with sqlite3.connect(tmp_path / "data" / "tasks.db") as connection:
         connection.execute(
             """UPDATE tasks SET outcome = '{"failure": {"code": "c", "colour": "red"}}' WHERE id = 'tsk_a'"""
         )
     connection.close()
     async with store_in(tmp_path) as store:
-        assert [task.id for task in await store.newest(principal="local", since=0, limit=9)] == ["tsk_b"]
-        assert [task.id for task, _ in await store.orphans(now=9, addresses=[("journeyapi", "u")])] == ["tsk_b"]
+        assert [task.id for task in await store.tasks.newest(principal="local", since=0, limit=9)] == ["tsk_b"]
+        assert [task.id for task, _ in await store.leases.orphans(now=9, addresses=[("journeyapi", "u")])] == ["tsk_b"]
 
 
 async def test_reading_goes_on_while_somebody_holds_the_write_lock(tmp_path: Path) -> None:
     """A backup, or a curious person's shell."""
     async with store_in(tmp_path) as store:
-        await store.add(TASK, owner="me", lease_until=0)
+        await store.tasks.add(TASK, worker_id="me", lease_until=0)
     holder = sqlite3.connect(tmp_path / "data" / "tasks.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     async with store_in(tmp_path) as store:
-        assert await store.get([TASK.id], principal="local") == {TASK.id: TASK}
+        assert await store.tasks.get([TASK.id], principal="local") == {TASK.id: TASK}
     holder.close()
 
 
@@ -107,7 +107,7 @@ async def test_a_store_that_cannot_be_read_says_so(tmp_path: Path) -> None:
             connection.execute("DROP TABLE tasks")
         connection.close()
         with pytest.raises(SetupError, match="does not answer"):
-            await store.get(["tsk_a"], principal="local")
+            await store.tasks.get(["tsk_a"], principal="local")
 
 
 async def test_prompts_are_private(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ async def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path, wrong: 
 async def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     """Its tables may mean something else."""
     async with store_in(tmp_path) as store:
-        await store.add(TASK, owner="me", lease_until=0)
+        await store.tasks.add(TASK, worker_id="me", lease_until=0)
     with sqlite3.connect(tmp_path / "data" / "tasks.db") as connection:
         connection.execute("INSERT INTO schema_version VALUES (99)")
     connection.close()
@@ -157,9 +157,9 @@ async def test_the_steps_lead_to_the_tables_that_the_code_names(tmp_path: Path) 
     async with store_in(tmp_path):
         pass
     fresh = sa.create_engine(f"sqlite:///{tmp_path}/fresh.db")
-    migrations.metadata.create_all(fresh)
+    schema.metadata.create_all(fresh)
     migrated = sa.create_engine(f"sqlite:///{tmp_path}/data/tasks.db")
-    for table in migrations.metadata.tables:
+    for table in schema.metadata.tables:
         assert shape(fresh, table) == shape(migrated, table)
     fresh.dispose()
     migrated.dispose()
@@ -184,13 +184,13 @@ async def test_a_file_of_an_earlier_version_keeps_what_it_says(tmp_path: Path) -
         ):
             connection.exec_driver_sql(OLD, row)
     async with store_in(tmp_path) as store:
-        joined = await store.equal(principal="local", deduplication_key="joined", unclear_since=0)
-        unclear = await store.equal(principal="local", deduplication_key="unclear", unclear_since=0)
+        joined = await store.deduplication.find(principal="local", deduplication_key="joined", unclear_since=0)
+        unclear = await store.deduplication.find(principal="local", deduplication_key="unclear", unclear_since=0)
         assert [task and (task.id, task.equal_call) for task in (joined, unclear)] == [
             ("tsk_a", EqualCall.JOINS),
             ("tsk_b", EqualCall.REFUSED),
         ]
-        units = [(one.unit, one.is_told, one.is_unclear) for one in await store.spendings(since=0)]
+        units = [(one.unit, one.is_told, one.is_unclear) for one in await store.spend.since(0)]
         assert units == [("credits", False, False), (None, False, True), *[(None, False, False)] * 2]
 
 
@@ -204,9 +204,9 @@ async def test_a_webhook_of_a_file_of_version_9_is_due_at_its_host(tmp_path: Pat
                 "UPDATE tasks SET relay_due = 0, request = ? WHERE id = ?", (request % address, id_)
             )
     async with store_in(tmp_path) as store:
-        due = await store.relays.due(now=1, again_at=60, limit=9, but_at=["a.test", ""])
+        due = await store.outbox.due(now=1, again_at=60, limit=9, except_hosts=["a.test", ""])
         assert [task.id for task, _ in due] == ["tsk_b"]
-        due = await store.relays.due(now=1, again_at=60, limit=9, but_at=[""])
+        due = await store.outbox.due(now=1, again_at=60, limit=9, except_hosts=[""])
         assert [task.id for task, _ in due] == ["tsk_a"]
 
 
@@ -218,17 +218,17 @@ async def test_passwords_in_addresses_of_an_earlier_version_are_taken_out(tmp_pa
             connection.exec_driver_sql(OLD.replace("'u'", f"'{address}'"), row)
         connection.exec_driver_sql("INSERT INTO rests VALUES ('bfl', 'https://kim:p@ss@host', 1.0, 'r')")
     async with store_in(tmp_path) as store:
-        tasks = await store.get(["tsk_a", "tsk_b"], principal="local")
+        tasks = await store.tasks.get(["tsk_a", "tsk_b"], principal="local")
         assert [task.base_url for task in tasks.values()] == ["https://host/api", "https://host/@api"]
-        assert await store.cooldowns.at(0.0) == {}
+        assert await store.cooldowns.active(0.0) == {}
 
 
 async def test_an_address_of_the_asynchronous_time_still_opens(tmp_path: Path) -> None:
     """The driver that it names is not needed any more; of another database's it is said."""
     async with open_store(f"sqlite+aiosqlite:///{tmp_path}/tasks.db") as store:
-        await store.add(TASK, owner="me", lease_until=0)
+        await store.tasks.add(TASK, worker_id="me", lease_until=0)
     async with open_store(f"sqlite:///{tmp_path}/tasks.db") as store:
-        assert await store.find(TASK.id) == TASK
+        assert await store.tasks.find(TASK.id) == TASK
 
 
 async def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
@@ -251,17 +251,17 @@ async def test_what_only_orders_calls_is_empty_when_it_cannot_be_read(
 ) -> None:
     """Places in a queue and cooldowns: a call goes on without them, and the log says so."""
     async with store_in(tmp_path) as store:
-        await store.add(TASK, owner="me", lease_until=200)
-        await store.lines.wait((0, 100.0, TASK.id), "waits")
-        await store.cooldowns.note(Cooldown(provider="journeyapi", base_url="u", until=200, reason="r"))
+        await store.tasks.add(TASK, worker_id="me", lease_until=200)
+        await store.queue.enqueue((0, 100.0, TASK.id), "waits")
+        await store.cooldowns.record(Cooldown(provider="journeyapi", base_url="u", until=200, reason="r"))
         with sqlite3.connect(tmp_path / "data" / "tasks.db") as connection:
             connection.execute("ALTER TABLE tasks RENAME TO hidden_tasks")
             connection.execute("ALTER TABLE rests RENAME TO hidden_rests")
         connection.close()
-        assert await store.lines.places([TASK.id], now=101) == {}
-        assert await store.cooldowns.at(101) == {}
-    assert "places in line cannot be read" in caplog.text
-    assert "nobody can tell who rests" in caplog.text
+        assert await store.queue.positions([TASK.id], now=101) == {}
+        assert await store.cooldowns.active(101) == {}
+    assert "positions in the queue cannot be read" in caplog.text
+    assert "cooldowns cannot be read" in caplog.text
 
 
 @pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "3601", "soon"])
@@ -298,9 +298,9 @@ async def test_a_file_of_version_7_counts_in_the_units_that_providers_charge_in(
     async with store_in(tmp_path) as store:
         counted = [
             (one.unit, *(f"{amount.normalize():f} {unit}" for unit, amount in one.counted.items()))
-            for one in await store.spendings(since=0)
+            for one in await store.spend.since(0)
         ]
-        costs = {id_: task.cost for id_, task in (await store.get(["tsk_a", "tsk_b"], principal="local")).items()}
+        costs = {id_: task.cost for id_, task in (await store.tasks.get(["tsk_a", "tsk_b"], principal="local")).items()}
     assert counted == [
         ("credits", "4 credits"),
         ("usd", "0.045 usd"),

@@ -257,7 +257,7 @@ async def test_a_client_gets_a_short_listing(kind: str, tmp_path: Path) -> None:
     stored = [replace(WORST[kind], id=new_task_id(), created_at=now - number) for number in range(20)]
     async with open_store(settings.resolved_database_url()) as store:
         for task in stored:
-            assert await store.add(task, owner="x", lease_until=math.inf)
+            assert await store.tasks.add(task, worker_id="x", lease_until=math.inf)
     async with client_of(settings) as client:
         for given in ({}, {"task_ids": [task.id for task in stored]}):
             text, structured = await call(client, wait_s=0, **given)
@@ -303,7 +303,7 @@ async def test_an_answer_with_60000_images_is_a_result_of_64(service: str, tmp_p
         assert len(text.encode()) <= 3_000
         assert "It has 64 images" in structured["tasks"][0]["next_step"]
         async with open_store(settings.resolved_database_url()) as store:
-            stored = await store.find(made.structured_content["task_id"])
+            stored = await store.tasks.find(made.structured_content["task_id"])
             assert stored is not None
             assert len(stored.images) == 64
 

@@ -1,0 +1,69 @@
+"""Duplicate calls: which task a call with the same deduplication key joins."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.tasks import Task
+from journey_mcp.store.database import Database, told
+from journey_mcp.store.rows import READ, readable
+from journey_mcp.store.schema import tasks
+
+
+class Deduplication:
+    """The tasks of the database by deduplication key."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, *, principal: str, deduplication_key: str, unclear_since: float) -> Task | None:
+        """Return the task that a duplicate call joins, else the newest that may have been paid; `None` for neither."""
+        values = {"new_principal": principal, "new_wish": deduplication_key, "unclear_since": unclear_since}
+        for query in (_JOINED, _UNCLEAR):
+            with told():
+                rows = await self._database.reader.rows(query, values)
+            if found := [task for row in rows if (task := readable(row))]:
+                return found[0]
+        return None
+
+    async def detach(self, task_id: str) -> None:
+        """Let no duplicate call join this task any more.
+
+        Raises:
+            SetupError: the store cannot be written.
+        """
+        await self._detach(tasks.c.id == task_id)
+
+    async def detach_all(self, *, principal: str, deduplication_key: str) -> None:
+        """Let no duplicate call join any task of this key any more, also none that cannot be read.
+
+        Raises:
+            SetupError: the store cannot be written.
+        """
+        await self._detach(tasks.c.principal == principal, tasks.c.wish == deduplication_key)
+
+    async def acknowledge(self, ids: Sequence[str]) -> None:
+        """Record that clients have received these results: duplicate calls create new tasks from now on."""
+        await self._database.writer.count(_ACKNOWLEDGE, {"ids": list(ids)})
+
+    async def _detach(self, *which: sa.ColumnElement[bool]) -> None:
+        with told():
+            await self._database.writer.count(sa.update(tasks).where(*which, _IS_JOINED).values(equal_call=None))
+
+
+_IS_JOINED = sa.text("equal_call = 'joins'")
+"""In the words of its index: neither SQLite nor PostgreSQL recognizes it in others."""
+_IS_UNCLEAR = sa.and_(
+    sa.text("equal_call = 'refused'"), tasks.c.updated_at > sa.bindparam("unclear_since", type_=sa.Float)
+)
+_IS_DUPLICATE = sa.and_(tasks.c.principal == sa.bindparam("new_principal"), tasks.c.wish == sa.bindparam("new_wish"))
+_JOINED = sa.select(*READ).where(_IS_DUPLICATE, _IS_JOINED)
+_UNCLEAR = sa.select(*READ).where(_IS_DUPLICATE, _IS_UNCLEAR).order_by(tasks.c.updated_at.desc()).limit(1)
+_ACKNOWLEDGE = (
+    sa.update(tasks)
+    .where(tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.status == Status.SUCCEEDED.value, _IS_JOINED)
+    .values(equal_call=None)
+)
+NO_DUPLICATE = sa.and_(~sa.exists().where(_IS_DUPLICATE, _IS_JOINED), ~sa.exists().where(_IS_DUPLICATE, _IS_UNCLEAR))
+"""The condition under which a new row is stored; bind `new_principal`, `new_wish` and `unclear_since`."""

@@ -1,0 +1,99 @@
+"""Spend: what tasks cost, and whether a limit has room for one more."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from journey_mcp.core.limits import CreditPrices, Limit
+from journey_mcp.core.money import Charges, Unit
+from journey_mcp.core.tasks import Submission, Task
+from journey_mcp.store.database import Database, told
+from journey_mcp.store.rows import MICRO, micro, read_charges
+from journey_mcp.store.schema import tasks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spending:
+    """What one task costs."""
+
+    at: float
+    """Seconds of the Unix epoch."""
+    provider: str
+    model: str
+    counted: Charges
+    """What counts against budgets: the cost if it is known, else what unknown costs count."""
+    unit: Unit | None
+    """The unit in which the cost is known."""
+    is_told: bool
+    """Reported by the provider; else it is the registry's list price."""
+    is_sent: bool
+    """Its request has left; what only waits is reserved."""
+    is_unclear: bool
+    """It was sent and never answered: perhaps it was not charged."""
+
+
+class Spend:
+    """What the tasks of the database cost."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def since(self, at: float, *, provider: str | None = None, except_task: str = "") -> list[Spending]:
+        """Return what tasks created after that time count, the oldest first."""
+        query = sa.select(*_READ).where(
+            tasks.c.created_at > at,
+            tasks.c.id != except_task,
+            sa.or_(tasks.c.micro_credits > 0, tasks.c.micro_usd > 0, tasks.c.submission.in_(_SENT)),
+        )
+        if provider is not None:
+            query = query.where(tasks.c.provider == provider)
+        with told():
+            rows = await self._database.reader.rows(query.order_by(tasks.c.created_at))
+        return [
+            Spending(
+                at=row["created_at"],
+                provider=row["provider"],
+                model=row["model"],
+                counted=read_charges(row),
+                unit=row["cost_unit"],
+                is_told=row["cost_source"] == "provider",
+                is_sent=row["submission"] in _SENT,
+                is_unclear=row["final"] and row["submission"] == Submission.SENT.value,
+            )
+            for row in rows
+        ]
+
+
+def within(limit: Limit, task: Task) -> sa.ColumnElement[bool] | None:
+    """Return the condition that the limit has room for the task's charges; `None` if it does not apply to them."""
+    counted = limit.counted(task.provider, task.charges)
+    return None if counted is None else _spent(limit, task) + micro(counted) <= micro(limit.amount)
+
+
+def _spent(limit: Limit, task: Task) -> sa.ColumnElement[int]:
+    """Return what counts against a limit already, in millionths."""
+    counted = tasks.c.micro_credits if limit.unit == "credits" else _micro_usd(limit.credit_prices)
+    query = sa.select(sa.func.coalesce(sa.func.sum(counted), 0)).where(
+        tasks.c.created_at > limit.since(task.created_at), tasks.c.id != task.id
+    )
+    if limit.is_per_provider:
+        query = query.where(tasks.c.provider == task.provider)
+    return query.scalar_subquery()
+
+
+def _micro_usd(credit_prices: CreditPrices) -> sa.ColumnElement[int]:
+    """Return what a task counts in dollars, in millionths.
+
+    Credits count if nothing is known in dollars and the provider's credits have a price.
+    """
+    if not credit_prices:
+        return tasks.c.micro_usd
+    price = sa.case(*((tasks.c.provider == name, micro(price)) for name, price in credit_prices.items()), else_=0)
+    return sa.case((tasks.c.micro_usd > 0, tasks.c.micro_usd), else_=tasks.c.micro_credits * price // MICRO)
+
+
+_SENT = {Submission.SENT.value, Submission.ACCEPTED.value}
+_READ = [
+    *(tasks.c.created_at, tasks.c.provider, tasks.c.model, tasks.c.micro_credits, tasks.c.micro_usd),
+    *(tasks.c.cost_unit, tasks.c.cost_source, tasks.c.final, tasks.c.submission),
+]

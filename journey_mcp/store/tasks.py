@@ -1,0 +1,142 @@
+"""Tasks: stored, changed by the worker that holds the lease, read, deleted."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from journey_mcp.core.limits import Limit
+from journey_mcp.core.tasks import EqualCall, Task
+from journey_mcp.store.database import Database, told
+from journey_mcp.store.deduplication import NO_DUPLICATE
+from journey_mcp.store.rows import CHANGING, LISTED, NEW, READ, changing, listed, readable, to_row
+from journey_mcp.store.schema import tasks
+from journey_mcp.store.spend import within
+
+
+class TaskTable:
+    """All tasks of the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(
+        self,
+        task: Task,
+        *,
+        worker_id: str,
+        lease_until: float,
+        unclear_since: float = math.inf,
+        limits: Sequence[Limit] = (),
+    ) -> bool:
+        """Store a new task, leased by `worker_id`. Durable on disk when this returns.
+
+        False, and nothing is stored, when a duplicate call of the principal joins another task or has one that ended
+        after `unclear_since` so that nobody knows whether it was paid, or when the task's charges would exceed one of
+        the limits. Checked and stored in one statement, so that no other process comes between.
+        """
+        row = {**to_row(task), "lease_owner": worker_id, "lease_until": lease_until}
+        values = {"unclear_since": unclear_since, **{f"new_{name}": value for name, value in row.items()}}
+        room = [fits for limit in limits if (fits := within(limit, task)) is not None]
+        statement = sa.insert(tasks).from_select(_NAMES, _NEW.where(*room)) if room else _ADD
+        try:
+            return await self._database.writer.count(statement, values) == 1
+        except IntegrityError:
+            return False  # another process stored a duplicate call in this moment
+
+    async def save(self, task: Task, *, worker_id: str) -> bool:
+        """Store a change of a task. Durable on disk when this returns.
+
+        False when `worker_id` does not hold its lease any more, or it is final already: then nothing was changed.
+        """
+        values = {f"new_{name}": value for name, value in changing(task).items()}
+        return await self._database.writer.count(_SAVE, {"task": task.id, "worker": worker_id, **values}) == 1
+
+    async def get(self, ids: Sequence[str], *, principal: str) -> dict[str, Task]:
+        """Return the principal's tasks among these ids."""
+        found = await self._read(_GET, {"ids": list(ids), "of_principal": principal})
+        return {task.id: task for task in found}
+
+    async def find(self, task_id: str) -> Task | None:
+        """Return the task of this id, of any principal."""
+        return next(iter(await self._read(sa.select(*READ).where(tasks.c.id == task_id))), None)
+
+    async def newest(self, *, principal: str, since: float, limit: int) -> list[Task]:
+        """Return the principal's tasks created since then, the newest first.
+
+        Of a long request they have the beginning of the prompt alone.
+        """
+        query = (
+            sa.select(*LISTED)
+            .where(tasks.c.principal == principal, tasks.c.created_at >= since)
+            .order_by(tasks.c.created_at.desc(), tasks.c.id)
+            .limit(limit)
+        )
+        with told():
+            rows = await self._database.reader.rows(query)
+        return [task for row in rows if (task := listed(row))]
+
+    async def mentioning(self, texts: Sequence[str], *, principal: str) -> list[Task]:
+        """Return the principal's tasks, the newest first, whose results contain one of these texts; at most 100."""
+        newest = (
+            sa.select(tasks.c.id, tasks.c.outcome)
+            .where(tasks.c.principal == principal)
+            .order_by(tasks.c.created_at.desc())
+            .limit(_SEARCHED)
+            .subquery()
+        )
+        containing = sa.or_(*(newest.c.outcome.contains(text, autoescape=True) for text in texts))
+        query = sa.select(*READ).where(tasks.c.id.in_(sa.select(newest.c.id).where(containing)))
+        return await self._read(query.order_by(tasks.c.created_at.desc(), tasks.c.id).limit(_FOUND))
+
+    async def delete_older(self, *, than: float) -> int:
+        """Delete finished tasks created before then, prompts included; return how many there were.
+
+        Of those that cost something, the cost stays: time, provider, model and amount.
+        """
+        old = sa.and_(tasks.c.created_at < than, tasks.c.final.is_(True), tasks.c.request != "")
+        is_paid = sa.or_(tasks.c.micro_credits > 0, tasks.c.micro_usd > 0)
+        emptied = (
+            sa.update(tasks)
+            .where(old, is_paid)
+            .values(
+                request="", outcome="", prediction_id=None, wish=None, equal_call=None, relay_due=None, relay_host=None
+            )
+        )
+        paid = await self._database.writer.count(emptied)
+        return paid + await self._database.writer.count(sa.delete(tasks).where(old, ~is_paid))
+
+    async def _read(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[Task]:
+        with told():
+            rows = await self._database.reader.rows(statement, values)
+        return [task for row in rows if (task := readable(row))]
+
+
+_SEARCHED = 1000
+"""How many of a principal's tasks are searched for a text: milliseconds."""
+_FOUND = 100
+"""How many of these are returned: a text as short as the name of a host is in all of them."""
+_NEW = sa.select(*(sa.bindparam(f"new_{column.name}", type_=column.type) for column in NEW)).where(NO_DUPLICATE)
+_NAMES = [column.name for column in NEW]
+_ADD = sa.insert(tasks).from_select(_NAMES, _NEW)
+_GET = sa.select(*READ).where(
+    tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.principal == sa.bindparam("of_principal")
+)
+_SAVE = (
+    sa.update(tasks)
+    .where(
+        tasks.c.id == sa.bindparam("task"),
+        tasks.c.lease_owner == sa.bindparam("worker"),
+        tasks.c.final.is_(False),
+    )
+    .values({name: sa.bindparam(f"new_{name}") for name in CHANGING if name != "equal_call"})
+    # a detached task stays so: duplicate calls join another one now
+    .values(
+        equal_call=sa.case(
+            (sa.bindparam("new_equal_call", type_=sa.String) == EqualCall.JOINS.value, tasks.c.equal_call),
+            else_=sa.bindparam("new_equal_call", type_=sa.String),
+        )
+    )
+)
