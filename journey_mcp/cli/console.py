@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from journey_mcp.core.errors import InvalidRequest, JourneyError, SetupError, UnknownTask
+from journey_mcp.core.errors import InvalidRequest, JourneyError, SetupError, StoreUnavailable, UnknownTask
 from journey_mcp.core.redaction import Redactor, redactor_of, secrets_in
 
 FINE = 0
@@ -110,7 +110,7 @@ def errors_told(*, as_json: bool) -> Iterator[None]:
 
 def code_of(failed: JourneyError) -> int:
     """The exit code of a command that came to nothing."""
-    return WRONG if isinstance(failed, InvalidRequest | UnknownTask | SetupError) else FAILED
+    return WRONG if isinstance(failed, InvalidRequest | UnknownTask | SetupError | StoreUnavailable) else FAILED
 
 
 def _printable(text: str) -> str:

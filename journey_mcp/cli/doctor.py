@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import anyio
-from sqlalchemy.engine import make_url
 
 from journey_mcp import __version__
 from journey_mcp.cli import console, cooldowns
@@ -38,6 +37,7 @@ from journey_mcp.registry.selection import catalog_of
 from journey_mcp.settings import Settings, misspelled, variables
 from journey_mcp.startup import ready_settings
 from journey_mcp.store import open_store
+from journey_mcp.store.address import parse, without_password
 from journey_mcp.store.cooldowns import Cooldown
 
 _PATIENCE_S = 15.0
@@ -247,7 +247,7 @@ def _summary(findings: Sequence[Finding]) -> str:
 
 async def _database(settings: Settings) -> list[Finding]:
     url = settings.resolved_database_url()
-    where = make_url(url).render_as_string(hide_password=True)
+    where = without_password(parse(url))
     async with open_store(url):
         folder = str(settings.resolved_data_dir())
         return [

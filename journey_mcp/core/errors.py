@@ -6,6 +6,7 @@ The branches are the choices a caller has, not our modules:
       InvalidRequest      change the arguments
       UnknownTask         check the id
       SetupError          the person who runs the server has to act
+      StoreUnavailable    the task database does not answer: call again
       UpstreamError       the provider's side: wait, change the prompt, or look before asking again
       InternalError       ours: report it
 
@@ -214,6 +215,14 @@ class CredentialsRejected(SetupError):
     """The provider refuses the key. Nothing was created."""
 
     code = "credentials_rejected"
+
+
+class StoreUnavailable(JourneyError):
+    """The task database is locked, full, deleted, or replaced. The code of this was `setup` before."""
+
+    code = "store_unavailable"
+    retryable = True
+    next_step = "Call again in a moment. If the error stays, ask the person to look at the server's disk."
 
 
 class UpstreamError(JourneyError):

@@ -2,7 +2,7 @@
 
 import anyio
 
-from journey_mcp.core.errors import JourneyError, SetupError
+from journey_mcp.core.errors import JourneyError, StoreUnavailable
 from journey_mcp.core.predictions import Handle, Status
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.outcomes import Outcomes
@@ -23,7 +23,7 @@ async def cancel(
                 # one that waits in another process is taken from it: it cannot be sent there any more
                 await outcomes.journal.take_over_unsent(task.id)
                 task = await outcomes.journal.change(task.id, Task.canceled) or task
-        except SetupError as error:
+        except StoreUnavailable as error:
             return task, f"{error} It waits there, unsent."
         if task.status is Status.CANCELED:
             return task, "It was not sent yet and is ended; nothing is charged."

@@ -3,10 +3,8 @@
 import logging
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from journey_mcp.core.clock import Clock
-from journey_mcp.core.errors import SetupError
+from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.providers import Account
 from journey_mcp.store import Store
 from journey_mcp.store.cooldowns import Cooldown
@@ -56,5 +54,5 @@ class Cooldowns:
         )
         try:
             await self._store.cooldowns.record(rest)
-        except (SQLAlchemyError, SetupError):
+        except StoreUnavailable:
             _log.exception("whether %s rests cannot be stored; the others try it in their order", account.provider)

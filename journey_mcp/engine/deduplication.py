@@ -7,10 +7,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from journey_mcp.core.clock import Clock, Wakeup
-from journey_mcp.core.errors import PerhapsPaid, SetupError
+from journey_mcp.core.errors import PerhapsPaid, StoreUnavailable
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import EqualCall, Task
@@ -116,7 +114,7 @@ class Deduplication:
             return
         try:
             await self._store.deduplication.acknowledge(list(stored))
-        except (SQLAlchemyError, SetupError):
+        except StoreUnavailable:
             _log.exception("that results were delivered cannot be stored; it is tried again")
         else:
             for task_id in stored:

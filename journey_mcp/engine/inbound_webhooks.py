@@ -4,10 +4,8 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from journey_mcp.core.clock import Wakeup
-from journey_mcp.core.errors import SetupError, SubmissionUnconfirmed
+from journey_mcp.core.errors import StoreUnavailable, SubmissionUnconfirmed
 from journey_mcp.core.predictions import Prediction
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.core.text import encoded_id
@@ -77,7 +75,7 @@ class InboundWebhooks:
                 return False  # it has moved on meanwhile
             await self._apply(held, prediction)
         if not self._journal.is_stored(task_id):
-            raise SetupError("What a webhook told cannot be stored now.")
+            raise StoreUnavailable("What a webhook told cannot be stored now.")
         return True
 
     async def _verified(self, task: Task, secret: str, headers: Mapping[str, str], body: bytes) -> Prediction | None:
@@ -102,8 +100,8 @@ class InboundWebhooks:
             taken = await self._journal.store.leases.take_over(
                 task.id, worker_id=self._journal.worker_id, lease_until=until
             )
-        except SQLAlchemyError as error:
-            raise SetupError("The task that a webhook tells of cannot be taken over now.") from error
+        except StoreUnavailable as error:
+            raise StoreUnavailable("The task that a webhook tells of cannot be taken over now.") from error
         if held := self._journal.get(task.id):
             return held  # another delivery, or the look at leases, was quicker
         if taken:

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import anyio
-from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.core.clock import Clock
-from journey_mcp.core.errors import SetupError
+from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.limits import Limit
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine.worker_id import new_worker_id
@@ -85,11 +84,11 @@ class Journal:
         """The principal's tasks among these, as the store has them; held ones also while the store cannot be read.
 
         Raises:
-            SetupError: the store cannot be read, and some of them are not held.
+            StoreUnavailable: the store cannot be read, and some of them are not held.
         """
         try:
             return await self.store.tasks.get(task_ids, principal=principal)
-        except SetupError:
+        except StoreUnavailable:
             held = {id_: task for id_ in task_ids if (task := self._leased.get(id_)) and task.principal == principal}
             if len(held) < len(set(task_ids)):
                 raise
@@ -101,18 +100,17 @@ class Journal:
         An equal call is also one that ended `unclear_since` then, and may have been paid.
 
         Raises:
-            SetupError: it cannot be stored; nothing may be sent for it.
+            StoreUnavailable: it cannot be stored; nothing may be sent for it.
         """
         try:
             lease_until = self.clock.now() + LEASE_S
             is_added = await self.store.tasks.add(
                 task, worker_id=self.worker_id, lease_until=lease_until, unclear_since=unclear_since, limits=limits
             )
-        except SQLAlchemyError as error:
+        except StoreUnavailable as error:
             _log.exception("a new task cannot be stored")
-            raise SetupError(
-                f"The task cannot be stored: {getattr(error, 'orig', None) or error}. Nothing was sent.",
-                next_step="Ask the person who runs the server to look at its disk and data folder.",
+            raise StoreUnavailable(
+                f"The task cannot be stored. Nothing was sent. {error}", next_step=error.failure.next_step
             ) from error
         if is_added:
             self.add_leased([task])
@@ -129,7 +127,7 @@ class Journal:
         """Hold a task that another process holds and has not sent; nothing happens when there is none.
 
         Raises:
-            SetupError: the store cannot be written.
+            StoreUnavailable: the store cannot be written.
         """
         if task_id in self._leased:
             return
@@ -137,10 +135,10 @@ class Journal:
             taken = await self.store.leases.take_over_unsent(
                 task_id, worker_id=self.worker_id, lease_until=self.clock.now() + LEASE_S
             )
-        except SQLAlchemyError as error:
-            raise SetupError(
+        except StoreUnavailable as error:
+            raise StoreUnavailable(
                 "The task is held by another server, and cannot be taken from it now.",
-                next_step="Call again in a moment; if it stays so, ask the person to look at the server's disk.",
+                next_step=error.failure.next_step,
             ) from error
         if taken is not None:
             self.add_leased([taken])
@@ -185,7 +183,7 @@ class Journal:
         """
         try:
             ours = await self.store.leases.held(task_ids, worker_id=self.worker_id)
-        except (SQLAlchemyError, SetupError):
+        except StoreUnavailable:
             _log.exception("whether tasks are still ours cannot be read")
             return set(task_ids)
         for task_id in set(task_ids) - ours:

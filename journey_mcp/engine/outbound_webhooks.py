@@ -12,10 +12,9 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
-from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.core.clock import Clock, Wakeup
-from journey_mcp.core.errors import InvalidWebhook, SetupError
+from journey_mcp.core.errors import InvalidWebhook, StoreUnavailable
 from journey_mcp.core.tasks import Task
 from journey_mcp.core.urls import check_webhook_url, webhook_host
 from journey_mcp.engine.journal import LEASE_S
@@ -100,7 +99,7 @@ class OutboundWebhooks:
             while not self._is_shutting_down and (self._in_flight or await self._store.outbox.next_due() <= now):
                 self._wakeup.notify()
                 await self._attempted.wait(self._clock, LEASE_S)
-        except (SQLAlchemyError, SetupError):
+        except StoreUnavailable:
             _log.exception("whether webhooks are to be told cannot be read")
 
     async def _start_due(self, group: TaskGroup) -> float:
@@ -125,7 +124,7 @@ class OutboundWebhooks:
                     host = webhook_host(task.request.webhook_url or "")
                     self._in_flight[host] += 1
                     group.start_soon(self._deliver, host, task, tries)
-        except (SQLAlchemyError, SetupError):
+        except StoreUnavailable:
             _log.exception("whom webhooks are to be told of cannot be read; it is tried again")
         return math.inf
 

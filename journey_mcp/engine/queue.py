@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import anyio
-from sqlalchemy.exc import SQLAlchemyError
 
 from journey_mcp.core.concurrency import Limits, limit_at
-from journey_mcp.core.errors import NotSubmitted, RateLimited, SetupError
+from journey_mcp.core.errors import NotSubmitted, RateLimited, StoreUnavailable
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.limiter import AdaptiveLimit
@@ -125,7 +124,7 @@ class AccountQueue:
         if is_free and entry.stored is None:
             return
         async with self._in_order:
-            with suppress(SQLAlchemyError, SetupError):  # it is looked again for the turn, which tells
+            with suppress(StoreUnavailable):  # it is looked again for the turn, which tells
                 await self._refresh()
             self._join(entry)
         try:
@@ -165,7 +164,7 @@ class AccountQueue:
             running = await self._table.running(
                 provider=self._account.provider, base_url=self._account.base_url, **self._times()
             )
-        except (SQLAlchemyError, SetupError):
+        except StoreUnavailable:
             _log.exception("what runs at %s cannot be counted", self._account.provider)
         else:
             self._limit.refused(running, self._now())
@@ -182,7 +181,7 @@ class AccountQueue:
         entry.stored = None
         try:
             await self._table.leave(entry.task_id)
-        except (SQLAlchemyError, SetupError):
+        except StoreUnavailable:
             _log.exception("that task %s has left its line cannot be stored; others may wait behind it", entry.task_id)
 
     def position(self, task_id: str) -> int | None:
@@ -220,13 +219,12 @@ class AccountQueue:
                     return
                 await self._store(entry)
                 failures = 0
-            except SQLAlchemyError as error:
+            except StoreUnavailable as error:
                 failures += 1
                 if failures == _FAILURES:
-                    raise SetupError(
-                        "Whose turn it is cannot be read from the task database.",
-                        next_step="Nothing was sent. Call again in a moment; if it stays so, ask the person to look at "
-                        "the server's disk.",
+                    raise StoreUnavailable(
+                        f"Whose turn it is cannot be read. Nothing was sent. {error}",
+                        next_step=error.failure.next_step,
                     ) from error
                 _log.warning("whose turn it is at %s cannot be told: %s", self._account.provider, error)
             left_s = max_wait_s - self.refused_s(entry, has_next=True)

@@ -17,7 +17,7 @@ from journey_mcp.core.errors import (
     NotSubmitted,
     OutOfCredits,
     RateLimited,
-    SetupError,
+    StoreUnavailable,
     SubmissionUnconfirmed,
     Unreachable,
 )
@@ -268,7 +268,8 @@ class Submitter:
         """Encode the creating request, and store that it leaves now; its answer, which is to be awaited at once.
 
         Raises:
-            _Gone, NotSubmitted, SetupError: it may not, or it cannot be encoded.
+            _Gone, NotSubmitted, StoreUnavailable: it may not.
+            SetupError: it cannot be encoded.
         """
         self._check_obsolete()
         task = self._journal.get(self._task_id)
@@ -285,7 +286,7 @@ class Submitter:
         if task is None or task.submission is not Submission.SENT:
             raise _Obsolete
         if not self._journal.is_stored(self._task_id):
-            raise SetupError(_NOT_STORED)
+            raise StoreUnavailable(_NOT_STORED)
 
 
 def _retry_delay(error: RateLimited | Unreachable, tries: int, refused_s: float, *, has_next: bool) -> float | None:

@@ -7,8 +7,6 @@ that holds a task's lease writes it, and nothing writes a final task.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from journey_mcp.core.money import Charges, Unit
-from journey_mcp.core.predictions import Status
 from journey_mcp.store.cooldowns import CooldownTable
 from journey_mcp.store.database import Database, open_database
 from journey_mcp.store.deduplication import Deduplication
@@ -20,7 +18,7 @@ from journey_mcp.store.tasks import TaskTable
 
 
 class Store:
-    """One database, by subject: what callers get."""
+    """One database, by subject. Every method of its parts raises `StoreUnavailable` if the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self.tasks = TaskTable(database)
@@ -38,6 +36,7 @@ async def open_store(url: str) -> AsyncIterator[Store]:
 
     Raises:
         SetupError: it cannot be opened; names the address without its password.
+        StoreUnavailable: it cannot be opened now.
     """
     async with open_database(url) as database:
         yield Store(database)

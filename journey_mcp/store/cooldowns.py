@@ -4,9 +4,9 @@ import logging
 from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from journey_mcp.store.database import Database
+from journey_mcp.core.errors import StoreUnavailable
+from journey_mcp.store.database import Conflict, Database
 from journey_mcp.store.schema import cooldowns
 
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class CooldownTable:
             return
         try:
             await self._database.writer.count(_INSERT, asdict(cooldown))
-        except IntegrityError:
+        except Conflict:
             # another process recorded the same in this moment
             await self._database.writer.count(_UPDATE, {**where, **values})
 
@@ -46,7 +46,7 @@ class CooldownTable:
         query = sa.select(cooldowns).where(cooldowns.c.until > now)
         try:
             rows = await self._database.reader.rows(query)
-        except SQLAlchemyError:
+        except StoreUnavailable:
             _log.exception("cooldowns cannot be read; providers are tried in the usual order")
             return {}
         return {(row["provider"], row["base_url"]): Cooldown(**row) for row in rows}

@@ -5,18 +5,19 @@ import math
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from journey_mcp.core.errors import SetupError
+from journey_mcp.core.errors import JourneyError, SetupError, StoreUnavailable
+from journey_mcp.store.address import file_of, parse, without_password
 from journey_mcp.store.migrations import identity_of, migrate
 
 _LOCK_WAIT_S = 10.0
@@ -63,7 +64,7 @@ class _Original:
     """
 
     def __init__(self, url: URL, file: Path | None) -> None:
-        self._name = str(file or url.render_as_string(hide_password=True))
+        self._name = str(file or without_password(url))
         self._is_sqlite = url.get_backend_name() == "sqlite"
         self._file = file
         self._inode: tuple[int, int] | None = None
@@ -90,7 +91,7 @@ class _Original:
         """Refuse to go on with a database that was deleted, emptied or replaced.
 
         Raises:
-            SetupError: says so.
+            StoreUnavailable: names the database.
         """
         state = self._state(connection, self._check_file())
         if state == connection.info.get(_FOUND_IN):
@@ -125,10 +126,10 @@ class _Original:
             raise self._replaced()
         return file
 
-    def _replaced(self, why: str = "") -> SetupError:
-        return SetupError(
-            f"The task database {self._name} was deleted or replaced{why} while the server runs; nothing was sent.",
-            next_step="Ask the person to put it back, or to restart the server, which goes on with what is there then.",
+    def _replaced(self, why: str = "") -> StoreUnavailable:
+        return StoreUnavailable(
+            f"The task database {self._name} was deleted or replaced{why} while the server runs.",
+            next_step="Ask the person to put it back, or to restart the server, which then uses the file there.",
         )
 
     def _look(self) -> os.stat_result | None:
@@ -140,6 +141,10 @@ class _Original:
 
 def _inode_of(file: os.stat_result | None) -> tuple[int, int] | None:
     return (file.st_dev, file.st_ino) if file else None
+
+
+class Conflict(StoreUnavailable):
+    """Another process stored a row that excludes this one."""
 
 
 class Connection:
@@ -162,11 +167,19 @@ class Connection:
 
         Whoever is cancelled meanwhile leaves at once, and the statement is carried through all the same.
         """
-        return await self._in_thread(lambda: list(self._execute(statement, values).mappings()))
+        return await self._in_thread(lambda: self._execute(statement, values, _all_rows))
 
     async def count(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> int:
         """Run a statement that gives none, likewise; how many rows it made or changed."""
-        return await self._in_thread(lambda: self._execute(statement, values).rowcount)
+        return await self._in_thread(lambda: self._execute(statement, values, _row_count))
+
+    async def open(self) -> None:
+        """Connect now.
+
+        Raises:
+            SQLAlchemyError: the database cannot be opened.
+        """
+        await self._in_thread(self._open)
 
     async def close(self) -> None:
         """Let the connection go, after what waits for it: at most for as long as a statement waits for a lock."""
@@ -180,16 +193,31 @@ class Connection:
         running.add_done_callback(_looked_at)
         return await asyncio.shield(running)
 
-    def _execute(self, statement: sa.Executable, values: Mapping[str, Any] | None) -> sa.CursorResult[Any]:
+    def _execute(
+        self,
+        statement: sa.Executable,
+        values: Mapping[str, Any] | None,
+        read: Callable[[sa.CursorResult[Any]], _Result],
+    ) -> _Result:
         if time.monotonic() > self._ends_at:
-            raise SetupError("The task database did not answer until the server ended.")
+            raise StoreUnavailable("The task database did not answer until the server ended.")
         try:
             connection = self._connected or self._connect()
             self._original.check(connection)
-            return connection.execute(statement, values)
+            return read(connection.execute(statement, values))
+        except IntegrityError as error:
+            self._disconnect()
+            raise Conflict(f"The task database refuses a row: {cause(error)}.") from error
+        except SQLAlchemyError as error:
+            # kept after a `StoreUnavailable`: with the last connection SQLite writes its log into the file that is
+            # there and deletes it, and a file that is put back needs it
+            self._disconnect()
+            raise StoreUnavailable(f"The task database does not answer: {cause(error)}.") from error
+
+    def _open(self) -> None:
+        try:
+            self._connect()
         except SQLAlchemyError:
-            # kept after a `SetupError`: with the last connection SQLite writes its log into the file that is there and
-            # deletes it, and a file that is put back needs it
             self._disconnect()
             raise
 
@@ -203,6 +231,14 @@ class Connection:
         connection, self._connected = self._connected, None
         if connection is not None:
             connection.close()
+
+
+def _all_rows(result: sa.CursorResult[Any]) -> list[sa.RowMapping]:
+    return list(result.mappings())
+
+
+def _row_count(result: sa.CursorResult[Any]) -> int:
+    return result.rowcount
 
 
 def _looked_at(running: "asyncio.Future[Any]") -> None:
@@ -219,9 +255,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
         SetupError: it cannot be opened; names the address without its password.
     """
     try:
-        address = make_url(url)
-        # as it was written when the driver was an asynchronous one
-        address = address.set(drivername="sqlite") if address.drivername == "sqlite+aiosqlite" else address
+        address = parse(url)
         lock_wait_s = float(str(address.query.get("timeout", _LOCK_WAIT_S)))
         if not 0 <= lock_wait_s <= _LONGEST_LOCK_WAIT_S:
             raise ValueError(f"timeout={lock_wait_s:g} must be 0 to {_LONGEST_LOCK_WAIT_S:g} seconds")  # noqa: TRY301
@@ -235,21 +269,24 @@ async def open_database(url: str) -> AsyncIterator[Database]:
             f"JOURNEY_MCP_DATABASE_URL names an asynchronous driver, {engine.dialect.driver}.",
             next_step="Name a plain one, as in sqlite:////folder/tasks.db.",
         )
-    database = Database(engine, _file_of(engine.url), lock_wait_s=lock_wait_s)
+    database = Database(engine, file_of(engine.url), lock_wait_s=lock_wait_s)
     try:
         try:
             for connection in (database.writer, database.reader):
                 # both now: a file that is emptied later would be changed by a connection that is new to it
-                await connection.rows(sa.select(sa.literal(1)))
+                await connection.open()
         except (SQLAlchemyError, OSError) as error:
-            where = address.render_as_string(hide_password=True)
-            raise SetupError(
-                f"The database {where} cannot be opened: {cause(error)}.",
-                next_step=_IN_ITS_PLACE if _is_unreadable(error) else _ANOTHER,
-            ) from error
+            raise _cannot_be_opened(without_password(address), error) from error
         yield database
     finally:
         await database.close()
+
+
+def _cannot_be_opened(where: str, error: Exception) -> JourneyError:
+    problem = f"The database {where} cannot be opened: {cause(error)}."
+    if _is_for_now(error):
+        return StoreUnavailable(problem)
+    return SetupError(problem, next_step=_IN_ITS_PLACE if _is_unreadable(error) else _ANOTHER)
 
 
 def _new_engine(url: URL, lock_wait_s: float) -> sa.Engine:
@@ -267,12 +304,6 @@ def _new_engine(url: URL, lock_wait_s: float) -> sa.Engine:
     if is_sqlite:
         sa.event.listen(engine, "connect", _set_up_sqlite)
     return engine
-
-
-def _file_of(url: URL) -> Path | None:
-    """Where the tasks lie, when they lie in a file."""
-    is_file = url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:"
-    return Path(str(url.database)) if is_file else None
 
 
 def _make_private_file(file: Path) -> None:
@@ -299,16 +330,10 @@ def _is_unreadable(error: Exception) -> bool:
     return type(error) is sa.exc.DatabaseError
 
 
-@contextmanager
-def told() -> Iterator[None]:
-    """Raise `SetupError` for a database that does not answer."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise SetupError(
-            f"The task database does not answer: {cause(error)}.",
-            next_step="Call again in a moment; if it stays so, ask the person to look at the server's disk.",
-        ) from error
+def _is_for_now(error: Exception) -> bool:
+    """Whether SQLite finds the database locked, or the disk full."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+    return code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL}
 
 
 def cause(error: Exception) -> str:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.tasks import Task
-from journey_mcp.store.database import Database, told
+from journey_mcp.store.database import Database
 from journey_mcp.store.rows import READ, readable
 from journey_mcp.store.schema import tasks
 
@@ -21,26 +21,17 @@ class Deduplication:
         """Return the task that a duplicate call joins, else the newest that may have been paid; `None` for neither."""
         values = {"new_principal": principal, "new_wish": deduplication_key, "unclear_since": unclear_since}
         for query in (_JOINED, _UNCLEAR):
-            with told():
-                rows = await self._database.reader.rows(query, values)
+            rows = await self._database.reader.rows(query, values)
             if found := [task for row in rows if (task := readable(row))]:
                 return found[0]
         return None
 
     async def detach(self, task_id: str) -> None:
-        """Let no duplicate call join this task any more.
-
-        Raises:
-            SetupError: the store cannot be written.
-        """
+        """Let no duplicate call join this task any more."""
         await self._detach(tasks.c.id == task_id)
 
     async def detach_all(self, *, principal: str, deduplication_key: str) -> None:
-        """Let no duplicate call join any task of this key any more, also none that cannot be read.
-
-        Raises:
-            SetupError: the store cannot be written.
-        """
+        """Let no duplicate call join any task of this key any more, also none that cannot be read."""
         await self._detach(tasks.c.principal == principal, tasks.c.wish == deduplication_key)
 
     async def acknowledge(self, ids: Sequence[str]) -> None:
@@ -48,8 +39,7 @@ class Deduplication:
         await self._database.writer.count(_ACKNOWLEDGE, {"ids": list(ids)})
 
     async def _detach(self, *which: sa.ColumnElement[bool]) -> None:
-        with told():
-            await self._database.writer.count(sa.update(tasks).where(*which, _IS_JOINED).values(equal_call=None))
+        await self._database.writer.count(sa.update(tasks).where(*which, _IS_JOINED).values(equal_call=None))
 
 
 _IS_JOINED = sa.text("equal_call = 'joins'")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
+from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.tasks import Submission
 from journey_mcp.store.database import Database
 from journey_mcp.store.schema import tasks
@@ -56,7 +56,7 @@ class QueueTable:
         """Return the position of each of these that waits, from 1; nothing if the store cannot be read."""
         try:
             rows = await self._database.reader.rows(_POSITIONS, {"ids": list(ids), "now": now})
-        except SQLAlchemyError:
+        except StoreUnavailable:
             _log.exception("positions in the queue cannot be read")
             return {}
         return {row["id"]: row["ahead"] + 1 for row in rows}

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from journey_mcp.core.limits import CreditPrices, Limit
 from journey_mcp.core.money import Charges, Unit
 from journey_mcp.core.tasks import Submission, Task
-from journey_mcp.store.database import Database, told
+from journey_mcp.store.database import Database
 from journey_mcp.store.rows import MICRO, micro, read_charges
 from journey_mcp.store.schema import tasks
 
@@ -47,8 +47,7 @@ class Spend:
         )
         if provider is not None:
             query = query.where(tasks.c.provider == provider)
-        with told():
-            rows = await self._database.reader.rows(query.order_by(tasks.c.created_at))
+        rows = await self._database.reader.rows(query.order_by(tasks.c.created_at))
         return [
             Spending(
                 at=row["created_at"],

@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from journey_mcp.core.limits import Limit
 from journey_mcp.core.tasks import EqualCall, Task
-from journey_mcp.store.database import Database, told
+from journey_mcp.store.database import Conflict, Database
 from journey_mcp.store.deduplication import NO_DUPLICATE
 from journey_mcp.store.rows import CHANGING, LISTED, NEW, READ, changing, listed, readable, to_row
 from journey_mcp.store.schema import tasks
@@ -43,7 +42,7 @@ class TaskTable:
         statement = sa.insert(tasks).from_select(_NAMES, _NEW.where(*room)) if room else _ADD
         try:
             return await self._database.writer.count(statement, values) == 1
-        except IntegrityError:
+        except Conflict:
             return False  # another process stored a duplicate call in this moment
 
     async def save(self, task: Task, *, worker_id: str) -> bool:
@@ -74,8 +73,7 @@ class TaskTable:
             .order_by(tasks.c.created_at.desc(), tasks.c.id)
             .limit(limit)
         )
-        with told():
-            rows = await self._database.reader.rows(query)
+        rows = await self._database.reader.rows(query)
         return [task for row in rows if (task := listed(row))]
 
     async def mentioning(self, texts: Sequence[str], *, principal: str) -> list[Task]:
@@ -109,8 +107,7 @@ class TaskTable:
         return paid + await self._database.writer.count(sa.delete(tasks).where(old, ~is_paid))
 
     async def _read(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[Task]:
-        with told():
-            rows = await self._database.reader.rows(statement, values)
+        rows = await self._database.reader.rows(statement, values)
         return [task for row in rows if (task := readable(row))]
 
 

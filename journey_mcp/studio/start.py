@@ -76,7 +76,7 @@ class Starter:
         It completes though the caller is cancelled: a stored task is started like any other.
 
         Raises:
-            OverBudget, PerhapsPaid, SetupError: nothing was stored or sent.
+            OverBudget, PerhapsPaid, StoreUnavailable: nothing was stored or sent.
         """
         return await self._in_flight.complete(self._start(task, plan, fresh=fresh))
 

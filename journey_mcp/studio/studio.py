@@ -81,7 +81,7 @@ class Studio:
 
         Raises:
             InvalidRequest, OverBudget, Declined, NotConfirmed, PerhapsPaid: nothing was stored or sent.
-            SetupError: the task cannot be stored; nothing was sent.
+            StoreUnavailable: the task cannot be stored; nothing was sent.
         """
         return await self._creator.create(
             request, principal, files_allowed=files_allowed, roots=roots, fresh=fresh, confirm=confirm

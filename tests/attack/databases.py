@@ -8,7 +8,7 @@ from store.test_replaced import HARMS, other_database
 from support import Environment, created, make_environment, make_request
 
 from attack.attempts import Ground, Outcome
-from journey_mcp.core.errors import JourneyError, OverBudget, SetupError
+from journey_mcp.core.errors import JourneyError, OverBudget, StoreUnavailable
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.tasks import Task
 
@@ -20,7 +20,7 @@ async def _call(here: Environment, prompt: str) -> Task | None:
     """The task of a call, if it got one. Whoever is refused hears of the limit or of the database."""
     try:
         return await created(here.studio, make_request(model="midjourney", prompt=prompt))
-    except (OverBudget, SetupError):
+    except (OverBudget, StoreUnavailable):
         return None
 
 
@@ -38,7 +38,7 @@ async def harmed(here: Environment, random: Random, file: Path, harm: Callable[[
             told = (await here.studio.fetch([task.id], seconds=300))[task.id]
         except JourneyError:
             continue  # it was over before, and nobody holds it any more
-        is_free = told.failure is not None and told.failure.code in {"setup", "not_submitted"}
+        is_free = told.failure is not None and told.failure.code in {"store_unavailable", "not_submitted"}
         if told.status is not Status.SUCCEEDED and not is_free:
             wrong.append(f"a task that ran is {told.status}: {told.failure}")
     if random.random() < 0.3:

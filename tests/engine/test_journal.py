@@ -8,7 +8,7 @@ import pytest
 from manual_clock import until
 from support import Environment, created, make_environment, make_request, running_studio, settings_for
 
-from journey_mcp.core.errors import SetupError
+from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.tasks import Submission
 
@@ -54,7 +54,7 @@ async def test_a_database_that_is_taken_away_stops_all_that_costs(tmp_path: Path
     async with make_environment(tmp_path / "data") as here:
         await here.made()
         shutil.rmtree(tmp_path / "data")
-        with pytest.raises(SetupError, match="deleted or replaced") as raised:
+        with pytest.raises(StoreUnavailable, match="deleted or replaced") as raised:
             await created(here.studio, make_request())
         assert "restart" in (raised.value.failure.next_step or "")
         assert here.asked["imagine"] == 1
@@ -80,7 +80,7 @@ async def test_without_a_store_nothing_is_sent(tmp_path: Path) -> None:
     """The caller hears that nothing was sent, and who can help."""
     async with make_environment(tmp_path) as here:
         hide(tmp_path)
-        with pytest.raises(SetupError, match="Nothing was sent") as raised:
+        with pytest.raises(StoreUnavailable, match="Nothing was sent") as raised:
             await created(here.studio, make_request())
         assert "disk" in (raised.value.failure.next_step or "")
         assert here.asked["imagine"] == 0
@@ -111,7 +111,7 @@ async def test_a_request_whose_departure_cannot_be_journaled_does_not_leave(tmp_
         hide(tmp_path)
         told = await here.studio.wait_for_new(task, 300)
         assert told.failure is not None
-        assert (told.failure.code, told.submission) == ("setup", Submission.REFUSED)
+        assert (told.failure.code, told.submission) == ("store_unavailable", Submission.REFUSED)
         assert here.asked["imagine"] == 1
         show(tmp_path)
 

@@ -366,7 +366,11 @@ async def test_where_nothing_can_be_counted_nothing_is_sent(tmp_path: Path) -> N
         hide(tmp_path)
         told = await here.studio.wait_for_new(second, 300)
         assert told.failure is not None
-        assert (told.failure.code, told.submission, prompts(here)) == ("setup", Submission.REFUSED, ["first"])
+        assert (told.failure.code, told.submission, prompts(here)) == (
+            "store_unavailable",
+            Submission.REFUSED,
+            ["first"],
+        )
         show(tmp_path)
 
 

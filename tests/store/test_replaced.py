@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from support import created, database_of_version, make_environment, make_request
 
-from journey_mcp.core.errors import OverBudget, SetupError
+from journey_mcp.core.errors import OverBudget, SetupError, StoreUnavailable
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Task
@@ -124,10 +124,10 @@ async def test_nothing_is_stored_in_a_database_that_is_not_the_one_that_was_open
         harm(file)
         for _ in range(2):
             for write in (add_another, save_the_first):
-                with pytest.raises(SetupError, match=r"tasks\.db was deleted or replaced") as raised:
+                with pytest.raises(StoreUnavailable, match=r"tasks\.db was deleted or replaced") as raised:
                     await write(store)
                 assert "restart the server" in (raised.value.failure.next_step or "")
-            with pytest.raises(SetupError):
+            with pytest.raises(StoreUnavailable):
                 await store.tasks.get(["tsk_0"], principal="local")
     assert not is_known(file, "tsk_another")
     assert not is_known(tmp_path / "other.db", "tsk_another")
@@ -166,9 +166,9 @@ async def test_a_database_that_is_put_back_goes_on(tmp_path: Path, harm: Callabl
         await store.tasks.add(TASK, worker_id="me", lease_until=200)
         before = file.read_bytes()
         harm(file)
-        with pytest.raises(SetupError):
+        with pytest.raises(StoreUnavailable):
             await add_another(store)
-        with pytest.raises(SetupError):
+        with pytest.raises(StoreUnavailable):
             await store.tasks.get([TASK.id], principal="local")
         file.write_bytes(before)
         assert await store.tasks.get([TASK.id], principal="local") == {TASK.id: TASK}
@@ -192,13 +192,13 @@ async def test_a_budget_is_not_spent_twice_on_a_database_that_was_emptied(
             await created(here.studio, make_request(model="midjourney", prompt="a fourth"))
         harm(tmp_path / "tasks.db")
         for number in range(2):
-            with pytest.raises(SetupError, match="deleted or replaced"):
+            with pytest.raises(StoreUnavailable, match="deleted or replaced"):
                 await created(here.studio, make_request(model="midjourney", prompt=f"one more {number}"))
         fetched = (await here.studio.fetch([running.id], seconds=300))[running.id]
         assert (fetched.status, len(here.created)) == (Status.SUCCEEDED, 3)
         assert (await here.studio.fetch([running.id]))[running.id] == fetched
         for ids, principal in (([running.id, "tsk_another"], "local"), ([running.id], "another")):
-            with pytest.raises(SetupError):
+            with pytest.raises(StoreUnavailable):
                 await here.studio.fetch(ids, principal=principal)
 
 

@@ -100,16 +100,6 @@ async def test_reading_goes_on_while_somebody_holds_the_write_lock(tmp_path: Pat
     holder.close()
 
 
-async def test_a_store_that_cannot_be_read_says_so(tmp_path: Path) -> None:
-    """With what to do."""
-    async with store_in(tmp_path) as store:
-        with sqlite3.connect(tmp_path / "data" / "tasks.db") as connection:
-            connection.execute("DROP TABLE tasks")
-        connection.close()
-        with pytest.raises(SetupError, match="does not answer"):
-            await store.tasks.get(["tsk_a"], principal="local")
-
-
 async def test_prompts_are_private(tmp_path: Path) -> None:
     """Only the owner may look into the folder that we make."""
     async with store_in(tmp_path):
