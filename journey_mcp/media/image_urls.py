@@ -3,9 +3,8 @@
 import re
 import unicodedata
 
-import httpx2
-
 from journey_mcp.core.urls import is_web_address
+from journey_mcp.net.urls import in_ascii
 
 MAX_URL = 8192
 """Characters. Servers commonly refuse a longer URL."""
@@ -67,8 +66,8 @@ def _in_ascii(url: str) -> str | None:
     """Return the URL with its host by IDNA and the rest percent-encoded; `None` when no host is called so."""
     if not url.isascii():
         try:
-            url = str(httpx2.URL(url))
-        except (httpx2.InvalidURL, ValueError):
+            url = in_ascii(url)
+        except ValueError:
             return None
     host = _HOST_ENDS.split(url.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]
     return url if _HOST_NAME.fullmatch(host) else None
