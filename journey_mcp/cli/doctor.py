@@ -12,7 +12,7 @@ import anyio
 
 from journey_mcp import __version__
 from journey_mcp.cli import console, cooldowns
-from journey_mcp.core.concurrency import limit_at, parse_limits_at_once
+from journey_mcp.core.concurrency import limit_at
 from journey_mcp.core.errors import (
     CredentialsRejected,
     JourneyError,
@@ -21,6 +21,7 @@ from journey_mcp.core.errors import (
     Unreachable,
     UpstreamError,
 )
+from journey_mcp.core.limits import format_amounts, format_credit_prices, format_limits
 from journey_mcp.core.predictions import Handle
 from journey_mcp.core.redaction import without_userinfo
 from journey_mcp.core.tasks import SANDBOX
@@ -180,11 +181,15 @@ def _own_webhooks(settings: Settings) -> Finding:
 
 def _spending(settings: Settings) -> Finding:
     """The limits, and what they apply to where that is not everything."""
-    limits = f"limits {settings.budget}" if settings.budget else "no limit"
-    asked = f", a person is asked above {settings.confirm_above}" if settings.confirm_above else ""
+    known = {
+        "budget": format_limits(settings.budget),
+        "confirm_above": format_amounts(settings.confirm_above),
+        "credit_price": format_credit_prices(settings.credit_price),
+    }
+    limits = f"limits {known['budget']}" if settings.budget else "no limit"
+    asked = f", a person is asked above {known['confirm_above']}" if settings.confirm_above else ""
     found = _reaches(settings)
     partial = "".join(f"; {reach}" for reach in found if reach.missed or not reach.covered)
-    known = {"budget": settings.budget, "confirm_above": settings.confirm_above, "credit_price": settings.credit_price}
     idle = next((reach for reach in found if not reach.covered), None)
     return Finding(
         about="spending",
@@ -192,7 +197,7 @@ def _spending(settings: Settings) -> Finding:
         told=f"{limits}{asked} (JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE){partial}",
         next_step=idle.next_step if idle else None,
         facts={
-            **{name: told for name, told in known.items() if told is not None},
+            **{name: told for name, told in known.items() if told},
             **({"covers": {reach.limit: list(reach.covered) for reach in found}} if found else {}),
         },
     )
@@ -284,7 +289,7 @@ async def _providers(settings: Settings, patience_s: float) -> list[Finding]:
         accounts = list(clients.providers())
         looks = (_provider(account, provider, registry, patience_s) for account, provider in accounts)
         found, on_cooldown = await asyncio.gather(asyncio.gather(*looks), cooldowns.read_cooldowns(settings))
-    limits = parse_limits_at_once(settings.max_concurrent or "")
+    limits = settings.max_concurrent
     told = [_with_rest(_with_limit(f, limit_at(limits, f.about)), on_cooldown.get(f.about)) for f in found]
     return [*told, *_left_out(settings, registry, {account.provider for account, _ in accounts})]
 

@@ -9,9 +9,9 @@ from typing import Any
 import anyio
 
 from journey_mcp.cli import console
+from journey_mcp.core.limits import format_limits
 from journey_mcp.core.money import Unit
 from journey_mcp.core.tasks import SANDBOX
-from journey_mcp.engine.budget import unknown_cost
 from journey_mcp.settings import Settings
 from journey_mcp.startup import ready_settings
 from journey_mcp.store import open_store
@@ -32,7 +32,7 @@ def spend(days: int, *, as_json: bool) -> None:
     spent = anyio.run(_read, settings, time.time() - days * _DAY_S)
     rows = [_row(key, parts) for key, parts in _grouped(spent).items()]
     if as_json:
-        console.result_json({"days": days, "spent": rows, "budget": settings.budget})
+        console.result_json({"days": days, "spent": rows, "budget": format_limits(settings.budget) or None})
     elif not rows:
         console.remark(f"Nothing was spent in the last {days} days.")
     else:
@@ -96,7 +96,7 @@ def _by_day(rows: Sequence[Mapping[str, Any]], provider: str, unit: Unit) -> dic
 def _remarks(rows: Sequence[Mapping[str, Any]], settings: Settings) -> Iterable[str]:
     yield _COSTS
     if unpriced := sum(row["without_price"] for row in rows):
-        counted = " or ".join(f"{_told(amount)} {unit}" for unit, amount in unknown_cost(settings).items())
+        counted = " or ".join(f"{_told(amount)} {unit}" for unit, amount in settings.unknown_cost.items())
         yield (
             f"The price of {unpriced} of the tasks is not known: what they cost is in no column. "
             f"Against budgets such a one counts {counted} now, as its provider charges (JOURNEY_MCP_UNKNOWN_COST)."

@@ -6,7 +6,7 @@ Numbers only: who spent what, the store knows.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -56,13 +56,13 @@ class Limit:
         return 0.0 if length_s is None else now - length_s
 
 
-def parse_limits(text: str, credit_prices: CreditPrices | None = None) -> tuple[Limit, ...]:
+def parse_limits(text: str) -> tuple[Limit, ...]:
     """Read a comma-separated list of `AMOUNT UNIT/PERIOD[@PROVIDER]`.
 
     Raises:
         ValueError: names the part that is none, and the form.
     """
-    return tuple(_limit(part, credit_prices or {}) for part in _parts(text))
+    return tuple(map(_limit, _parts(text)))
 
 
 def parse_credit_prices(text: str) -> CreditPrices:
@@ -97,6 +97,21 @@ def parse_amounts(text: str) -> dict[Unit, Decimal]:
     return found
 
 
+def format_limits(limits: Iterable[Limit]) -> str:
+    """Return limits as `parse_limits` reads them."""
+    return ",".join(limit.text for limit in limits)
+
+
+def format_credit_prices(prices: CreditPrices) -> str:
+    """Return prices as `parse_credit_prices` reads them."""
+    return ",".join(f"{price:f}usd@{provider}" for provider, price in prices.items())
+
+
+def format_amounts(amounts: Charges) -> str:
+    """Return amounts as `parse_amounts` reads them."""
+    return ",".join(f"{amount:f}{unit}" for unit, amount in amounts.items())
+
+
 def charge(cost: Cost | None, unit: Unit | None, unknown: Charges) -> Charges:
     """What a task counts: its cost, else what unknown costs count in this unit, or in each where it is not known."""
     if cost is not None:
@@ -111,7 +126,7 @@ def amount_in(unit: Unit, charges: Charges, credit_price: Decimal | None) -> Dec
     return charges.get(unit)
 
 
-def _limit(part: str, credit_prices: CreditPrices) -> Limit:
+def _limit(part: str) -> Limit:
     match = _LIMIT.fullmatch(part)
     if match is None:
         raise ValueError(
@@ -123,7 +138,6 @@ def _limit(part: str, credit_prices: CreditPrices) -> Limit:
         unit=_unit(match[2]),
         period=match[3].lower(),
         provider=match[4].lower() if match[4] else None,
-        credit_prices=credit_prices,
     )
 
 

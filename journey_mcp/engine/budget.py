@@ -14,9 +14,6 @@ from journey_mcp.core.limits import (
     Limit,
     amount_in,
     charge,
-    parse_amounts,
-    parse_credit_prices,
-    parse_limits,
 )
 from journey_mcp.core.money import Charges, Cost, Unit
 from journey_mcp.core.tasks import Task
@@ -56,11 +53,6 @@ class ConfirmationRequest:
         return f"{self.model} at {self.provider} {told}"
 
 
-def unknown_cost(settings: Settings) -> Charges:
-    """What an image whose price is not known counts, by the unit that its provider charges in."""
-    return {**UNKNOWN_COST, **parse_amounts(settings.unknown_cost)}
-
-
 def unit_of(offer: Offer, catalog: Catalog, credit_prices: CreditPrices) -> Unit | None:
     """What an offer is charged in, as far as the registry or the price of a credit tells."""
     return catalog.unit_of(offer) or ("credits" if offer.provider in credit_prices else None)
@@ -75,12 +67,12 @@ class Budget:
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._store = store
-        self._credit_prices = parse_credit_prices(settings.credit_price or "")
-        limits = parse_limits(settings.budget or "", self._credit_prices)
+        self._credit_prices = settings.credit_price
+        limits = settings.spending_limits
         self._call_limits = [limit for limit in limits if limit.period == "call"]
         self._period_limits = [limit for limit in limits if limit.period != "call"]
-        self._unknown_cost = unknown_cost(settings)
-        self._confirm_above = parse_amounts(settings.confirm_above or "")
+        self._unknown_cost = settings.unknown_cost
+        self._confirm_above = settings.confirm_above
 
     @property
     def has_limits(self) -> bool:
@@ -177,10 +169,10 @@ class Reach:
 
 def reaches(settings: Settings, catalog: Catalog) -> Iterator[Reach]:
     """What every limit applies to, those of JOURNEY_MCP_BUDGET first."""
-    prices = parse_credit_prices(settings.credit_price or "")
-    for limit in parse_limits(settings.budget or "", prices):
+    prices = settings.credit_price
+    for limit in settings.spending_limits:
         yield _reach("JOURNEY_MCP_BUDGET", limit, catalog, prices)
-    for unit, bound in parse_amounts(settings.confirm_above or "").items():
+    for unit, bound in settings.confirm_above.items():
         asked = Limit(text=f"{bound:f}{unit}", amount=bound, unit=unit, period="call", credit_prices=prices)
         yield _reach("JOURNEY_MCP_CONFIRM_ABOVE", asked, catalog, prices)
 

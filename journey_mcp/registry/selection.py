@@ -1,8 +1,6 @@
 """The providers and offers that are configured: those with a key, or the sandbox without any."""
 
-from journey_mcp.core.concurrency import parse_limits_at_once
 from journey_mcp.core.errors import SetupError
-from journey_mcp.core.limits import parse_credit_prices, parse_limits
 from journey_mcp.registry import Catalog, ProviderFacts, Registry
 from journey_mcp.settings import Settings, no_key
 
@@ -19,15 +17,7 @@ def configured(settings: Settings, registry: Registry) -> list[ProviderFacts]:
         SetupError: it names an unknown provider, or one without a key; or there is no key and no sandbox; or another
             setting that is for single providers names an unknown one.
     """
-    for name in parse_limits_at_once(settings.max_concurrent or ""):
-        if name is not None and name not in registry.providers:
-            raise _unknown(f"JOURNEY_MCP_MAX_CONCURRENT={settings.max_concurrent}", name, registry)
-    for limit in parse_limits(settings.budget or ""):
-        if limit.provider is not None and limit.provider not in registry.providers:
-            raise _unknown(f"JOURNEY_MCP_BUDGET={settings.budget}", limit.provider, registry)
-    for name in parse_credit_prices(settings.credit_price or ""):
-        if name not in registry.providers:
-            raise _unknown(f"JOURNEY_MCP_CREDIT_PRICE={settings.credit_price}", name, registry)
+    _check_names(settings, registry)
     with_key = [facts.id for facts in registry.providers.values() if settings.key(facts.key_variable)]
     chosen = settings.providers or with_key
     if not chosen and settings.sandbox == "off":
@@ -42,6 +32,18 @@ def catalog_of(settings: Settings, registry: Registry) -> Catalog:
         SetupError: as `configured`.
     """
     return registry.catalog([facts.id for facts in configured(settings, registry)] or [SANDBOX_FACTS])
+
+
+def _check_names(settings: Settings, registry: Registry) -> None:
+    """Refuse settings for single providers that name an unknown one."""
+    named = [
+        *((f"JOURNEY_MCP_MAX_CONCURRENT={limit}@{name}", name) for name, limit in settings.max_concurrent.items()),
+        *((f"JOURNEY_MCP_BUDGET={limit.text}", limit.provider) for limit in settings.budget),
+        *((f"JOURNEY_MCP_CREDIT_PRICE={price:f}usd@{name}", name) for name, price in settings.credit_price.items()),
+    ]
+    for setting, name in named:
+        if name is not None and name not in registry.providers:
+            raise _unknown(setting, name, registry)
 
 
 def _with_key(name: str, settings: Settings, registry: Registry) -> ProviderFacts:

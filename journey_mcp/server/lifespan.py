@@ -62,7 +62,7 @@ class Lifespan:
     @property
     def confirms(self) -> bool:
         """Whether calls above a cost need a person's confirmation."""
-        return self._settings.confirm_above is not None
+        return bool(self._settings.confirm_above)
 
     def tool_set(self) -> "ToolSet":
         """Return the tools and defaults of this configuration."""

@@ -1,7 +1,8 @@
 """All settings, read once from the environment into one frozen value."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -12,15 +13,23 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainValidator,
     SecretStr,
     ValidationError,
     field_validator,
 )
+from pydantic_core import CoreSchema, core_schema
 
-from journey_mcp.core.concurrency import parse_limits_at_once
+from journey_mcp.core.concurrency import Limits, parse_limits_at_once
 from journey_mcp.core.errors import SetupError
-from journey_mcp.core.limits import parse_amounts, parse_credit_prices, parse_limits
+from journey_mcp.core.limits import (
+    UNKNOWN_COST,
+    CreditPrices,
+    Limit,
+    parse_amounts,
+    parse_credit_prices,
+    parse_limits,
+)
+from journey_mcp.core.money import Charges
 from journey_mcp.core.redaction import secrets_in, without_userinfo
 from journey_mcp.core.standard_webhooks import key_of
 from journey_mcp.core.urls import BaseUrl
@@ -77,12 +86,34 @@ def _origin(text: str) -> str:
     return origin
 
 
+def _with_usual_costs(text: str) -> Charges:
+    return {**UNKNOWN_COST, **parse_amounts(text)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """Annotates a field whose value a function makes of the text; in a dump it is text again."""
+
+    parse: Callable[[str], object]
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
+        """Take the function alone: pydantic need not know the type."""
+        return core_schema.no_info_plain_validator_function(
+            self.parse, serialization=core_schema.to_string_ser_schema()
+        )
+
+
 InAnyCase = BeforeValidator(_in_lower_case)
 Key = Annotated[SecretStr, AfterValidator(_key)]
-Address = Annotated[BaseUrl, PlainValidator(BaseUrl)]
+Address = Annotated[BaseUrl, _Parsed(BaseUrl)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Origins = Annotated[Names, AfterValidator(_origins)]
 Folders = Annotated[tuple[Path, ...], BeforeValidator(_listed), AfterValidator(_at_home)]
+Budget = Annotated[tuple[Limit, ...], _Parsed(parse_limits)]
+Amounts = Annotated[Charges, _Parsed(parse_amounts)]
+UnknownCost = Annotated[Charges, _Parsed(_with_usual_costs)]
+Prices = Annotated[CreditPrices, _Parsed(parse_credit_prices)]
+Concurrency = Annotated[Limits, _Parsed(parse_limits_at_once)]
 Seconds = Annotated[int, Field(ge=0, le=300)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], InAnyCase]
 _ORIGIN = re.compile(r"https://[^\s/?#*%\\]+")
@@ -183,27 +214,27 @@ class Settings(BaseModel):
         description="The largest picture, in MB, of which a copy is kept in the data folder when its link dies "
         "within a day; default 32, 0 keeps none.",
     )
-    budget: str | None = Field(
-        None,
+    budget: Budget = Field(
+        (),
         title="JOURNEY_MCP_BUDGET",
         description="Limits on spending, comma-separated, as `AMOUNT UNIT/PERIOD[@PROVIDER]` with unit `credits` or "
         "`usd` and period `call`, `hour`, `day` or `total`: `8credits/call,100credits/day`. A limit counts what is "
         "charged in its unit: JourneyAPI in credits, Black Forest Labs and Vtrix in dollars.",
     )
-    unknown_cost: str = Field(
-        "8credits,0.10usd",
+    unknown_cost: UnknownCost = Field(
+        UNKNOWN_COST,
         title="JOURNEY_MCP_UNKNOWN_COST",
         description="What an image counts against limits while its cost is not known, in the unit that its provider "
         "charges in; default `8credits,0.10usd`.",
     )
-    credit_price: str | None = Field(
-        None,
+    credit_price: Prices = Field(
+        {},
         title="JOURNEY_MCP_CREDIT_PRICE",
         description="What a provider's credit costs you, comma-separated, as `AMOUNTusd@PROVIDER`: "
         "`0.01usd@journeyapi`. Its credits then count towards limits in dollars too; by default they do not.",
     )
-    confirm_above: str | None = Field(
-        None,
+    confirm_above: Amounts = Field(
+        {},
         title="JOURNEY_MCP_CONFIRM_ABOVE",
         description="Above this cost of a call the person is asked, as in `6credits,0.50usd`.",
     )
@@ -213,8 +244,8 @@ class Settings(BaseModel):
         description="The HTTPS address under which providers reach `serve --webhooks`, as in "
         "`https://hooks.example.com/journey`.",
     )
-    max_concurrent: str | None = Field(
-        None,
+    max_concurrent: Concurrency = Field(
+        {},
         title="JOURNEY_MCP_MAX_CONCURRENT",
         description="How many tasks may run at once, comma-separated, as `N` (at each provider) or `N@PROVIDER`, as in "
         "`25@journeyapi`; more wait in line. Default: no limit but what a provider's refusals teach.",
@@ -296,30 +327,6 @@ class Settings(BaseModel):
     def _lower_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name.lower() for name in value)
 
-    @field_validator("budget")
-    @classmethod
-    def _limits(cls, value: str | None) -> str | None:
-        parse_limits(value or "")
-        return value
-
-    @field_validator("credit_price")
-    @classmethod
-    def _credit_prices(cls, value: str | None) -> str | None:
-        parse_credit_prices(value or "")
-        return value
-
-    @field_validator("unknown_cost", "confirm_above")
-    @classmethod
-    def _amounts(cls, value: str | None) -> str | None:
-        parse_amounts(value or "")
-        return value
-
-    @field_validator("max_concurrent")
-    @classmethod
-    def _limits_at_once(cls, value: str | None) -> str | None:
-        parse_limits_at_once(value or "")
-        return value
-
     @field_validator("database_url")
     @classmethod
     def _database_address(cls, value: str | None) -> str | None:
@@ -385,6 +392,11 @@ class Settings(BaseModel):
         field = variables().get(variable or "")
         value = getattr(self, field) if field else self.others.get(variable or "")
         return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+    @property
+    def spending_limits(self) -> tuple[Limit, ...]:
+        """The limits of `budget`; with `credit_price`, credits count towards those in dollars."""
+        return tuple(replace(limit, credit_prices=self.credit_price) for limit in self.budget)
 
     def resolved_data_dir(self) -> Path:
         """The folder for data, which need not exist yet."""

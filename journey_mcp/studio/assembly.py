@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import anyio
 
 from journey_mcp.core.clock import Clock
-from journey_mcp.core.concurrency import parse_limits_at_once
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.notices import AnyNotice
 from journey_mcp.core.redaction import redactor_of
@@ -153,7 +152,7 @@ def _assembled(
     blobs = Blobs(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, safe_http, clock)
     outcomes = Outcomes(journal, blobs)
     poller = Poller(outcomes, clients.upstream_of, takes_webhooks=callback_urls.public_url is not None)
-    queues = Queues(journal, parse_limits_at_once(settings.max_concurrent or ""))
+    queues = Queues(journal, settings.max_concurrent)
     cooldowns = Cooldowns(store, clock)
     budget = Budget(settings, store)
     deduplication = Deduplication(journal, store, clock)

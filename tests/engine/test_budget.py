@@ -24,7 +24,7 @@ from journey_mcp import sandbox
 from journey_mcp.core.errors import Declined, JourneyError, NotConfirmed, OverBudget, SetupError
 from journey_mcp.core.limits import parse_amounts, parse_limits
 from journey_mcp.core.predictions import Status
-from journey_mcp.engine.budget import ConfirmationRequest, unknown_cost
+from journey_mcp.engine.budget import ConfirmationRequest
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load
 from journey_mcp.server.elicitation import shows_forms
@@ -260,7 +260,7 @@ def test_a_limit_for_a_provider_that_there_is_not_stops_the_start(name: str, val
 )
 def test_a_unit_that_is_not_named_keeps_its_default(unknown: str, counted: dict[str, Decimal]) -> None:
     """Naming one must not switch the limits in the other off."""
-    assert unknown_cost(read_settings({"JOURNEY_MCP_UNKNOWN_COST": unknown})) == counted
+    assert read_settings({"JOURNEY_MCP_UNKNOWN_COST": unknown}).unknown_cost == counted
 
 
 async def test_a_known_price_is_asked_about_in_its_own_unit(tmp_path: Path) -> None:
