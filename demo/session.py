@@ -15,8 +15,8 @@ from mcp.client.stdio import get_default_environment
 
 from journey_mcp.cli import saving
 from journey_mcp.core.images import OutputImage
-from journey_mcp.net.address_policy import Trusted
 from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.settings.trusted_hosts import TrustedHosts
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -63,7 +63,9 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
 
 async def save(url: str, path: Path) -> None:
     """Save a picture under this name and say where it is."""
-    safe_http = SafeHttpClient(Trusted()).with_trusted(url)  # the sandbox is on this machine, and speaks plain HTTP
+    safe_http = SafeHttpClient(TrustedHosts()).with_trusted(
+        url
+    )  # the sandbox is on this machine, and speaks plain HTTP
     saved = await saving.save(OutputImage(url=url), path, safe_http, replace=True)
     print(f"  {saved.path}")
 

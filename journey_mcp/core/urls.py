@@ -1,11 +1,70 @@
 """URLs: base URLs of services without their credentials, and checks of URLs that callers give."""
 
 import base64
-from typing import Self
+import ipaddress
+import re
+from typing import NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
 from journey_mcp.core.errors import InvalidWebhook
 from journey_mcp.core.redaction import without_userinfo
+
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@%*\[\]\\]+)(?::([0-9]{1,5}))?")
+_IPV4_STYLE = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
+_LAST_PORT = 65535
+_HTTPS_PORT = 443
+
+
+class HostPort(NamedTuple):
+    """A host, in the form of `canonical_host`, and a port."""
+
+    host: str
+    port: int | None = None
+    """`None` is any port."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `host` or `host:port`; an IPv6 address is in brackets before a port.
+
+        Raises:
+            ValueError: the text is neither; names it without a user name and password.
+        """
+        bare = text.strip()
+        match = _HOST_AND_PORT.fullmatch(f"[{bare}]" if is_ip_address(bare) and ":" in bare else bare)
+        try:
+            if match and (match[2] is None or is_port(int(match[2]))):
+                return cls(canonical_host(match[1].strip("[]")), int(match[2]) if match[2] else None)
+        except ValueError:
+            pass  # an IP address or an international name that is not valid
+        shown = without_userinfo(text) if ":" in text.rpartition("@")[0] else text  # no colon: no password
+        raise ValueError(f"{shown!r} is neither host nor host:port")
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
+
+class HttpsOrigin(HostPort):
+    """The origin of an HTTPS URL; its port is always known."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `https://host` or `https://host:port`; the scheme may be left out.
+
+        Raises:
+            ValueError: the text is neither.
+        """
+        scheme, separator, rest = text.rpartition("://")
+        try:
+            if not separator or scheme.lower() == "https":
+                host, port = HostPort.parse(rest.rstrip("/"))
+                return cls(host, _HTTPS_PORT if port is None else port)
+        except ValueError:
+            pass  # it is not repeated: a part of it may be a password
+        raise ValueError("must be origins such as https://hooks.example.com or https://hooks.example.com:8443")
+
+    def __str__(self) -> str:
+        return f"https://{HostPort(self.host, None if self.port == _HTTPS_PORT else self.port)}"
 
 
 class BaseUrl(str):
@@ -27,6 +86,7 @@ class BaseUrl(str):
         try:
             parts = urlsplit(text)
             is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+            canonical_host(parts.hostname or "")  # a host that no HTTP client can read
         except ValueError:
             is_address = False
         # what cannot be seen is passed over by some who read addresses, and not by others
@@ -55,6 +115,35 @@ class BaseUrl(str):
         """What must never be seen of that: the password, or the token in place of both; and the header's value."""
         user, colon, password = self._userinfo.partition(":")
         return (unquote(password if colon else user), self.authorization) if self.authorization else ()
+
+
+def canonical_host(host: str) -> str:
+    """Return a host in the one form that is compared: lower case, ASCII (IDNA), an IP address as short as can be.
+
+    Raises:
+        ValueError: it has the form of an IP address and is not one, or is not an international name.
+    """
+    if ":" in host or _IPV4_STYLE.fullmatch(host):
+        return str(ipaddress.ip_address(host))
+    if host.isascii():
+        return host.lower()
+    import idna  # noqa: PLC0415  # for these few hosts only
+
+    return idna.encode(host.lower()).decode()
+
+
+def is_ip_address(host: str) -> bool:
+    """Return whether a host is an IP address, without brackets."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_port(number: int) -> bool:
+    """Return whether this is the number of a TCP port."""
+    return 1 <= number <= _LAST_PORT
 
 
 def is_web_address(text: str) -> bool:

@@ -1,27 +1,20 @@
 """What a caller's webhook is sent besides the result: proof that it comes from this server, by Standard Webhooks."""
 
-from collections.abc import Sequence
-
-from journey_mcp.core.errors import InvalidWebhook, SetupError
+from journey_mcp.core.errors import InvalidWebhook
 from journey_mcp.core.standard_webhooks import key_of, signature_of
-from journey_mcp.net.address_policy import FetchError, Origin, origin_of
+from journey_mcp.net.address_policy import origin_of
 from journey_mcp.settings import Settings
 
 ORIGINS_SETTING, SECRET_ORIGINS_SETTING = "JOURNEY_MCP_WEBHOOK_ORIGINS", "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS"
 
 
 class WebhookPolicy:
-    """Which webhooks may be called, and how they know who calls.
-
-    Raises:
-        SetupError: an origin in the settings cannot be read; names the setting.
-    """
+    """Which webhooks may be called, and how they know who calls."""
 
     def __init__(self, settings: Settings) -> None:
         self.origins = settings.webhook_origins
         """The only ones that may be called; any, if there are none."""
-        self._allowed = _parse_origins(ORIGINS_SETTING, settings.webhook_origins)
-        self._secret_origins = _parse_origins(SECRET_ORIGINS_SETTING, settings.webhook_secret_origins)
+        self._secret_origins = settings.webhook_secret_origins
         self._secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
 
     def check(self, url: str) -> None:
@@ -31,9 +24,10 @@ class WebhookPolicy:
             InvalidWebhook: names those that may.
             FetchError: the address cannot be read.
         """
-        if self._allowed and origin_of(url) not in self._allowed:
+        if self.origins and origin_of(url) not in self.origins:
+            allowed = ", ".join(map(str, self.origins))
             raise InvalidWebhook(
-                f"webhook_url: this server calls webhooks at {', '.join(self.origins)} only ({ORIGINS_SETTING}).",
+                f"webhook_url: this server calls webhooks at {allowed} only ({ORIGINS_SETTING}).",
                 next_step="Give an address there, or leave webhook_url out. Nothing was sent and nothing was charged.",
             )
 
@@ -49,12 +43,3 @@ class WebhookPolicy:
             return headers
         headers["webhook-signature"] = signature_of(key_of(self._secret), id_, timestamp, body)
         return {**headers, "x-webhook-secret": self._secret} if origin_of(url) in self._secret_origins else headers
-
-
-def _parse_origins(setting: str, origins: Sequence[str]) -> frozenset[Origin]:
-    try:
-        return frozenset(map(origin_of, origins))
-    except FetchError as error:
-        raise SetupError(
-            f"{setting}={','.join(origins)}: {error}.", next_step="Correct or unset this variable."
-        ) from error

@@ -8,19 +8,17 @@ addresses (the sandbox is one), may be private or speak plain HTTP.
 """
 
 import ipaddress
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import httpx2
 
-from journey_mcp.core.redaction import without_userinfo
 from journey_mcp.core.text import quoted
+from journey_mcp.core.urls import HostPort, canonical_host, is_ip_address, is_port
 
 TRUSTED_HOSTS_SETTING = "JOURNEY_MCP_TRUSTED_HOSTS"
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-_HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@%*\[\]\\]+)(?::([0-9]{1,5}))?")
 
 # `is_global` follows the registries of the Python release at hand, and leaves out what stands here:
 # https://www.iana.org/assignments/iana-ipv4-special-registry and .../iana-ipv6-special-registry
@@ -36,45 +34,9 @@ _NOT_PUBLIC_EITHER = (
 _LOCAL_NAMES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".localdomain", ".intranet")
 """Names that a network gives for itself; one without a dot is none of the public DNS either."""
 
-Origin = tuple[str, int]
-"""Host, in one form, and port."""
-
 
 class FetchError(Exception):
     """Nothing was downloaded. The message is a clause that tells why, to stand after a colon."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trusted:
-    """Hosts that may be private, and may speak plain HTTP."""
-
-    hosts: frozenset[tuple[str, int | None]] = frozenset()
-    """Names or addresses with a port; `None` is any port."""
-
-    @classmethod
-    def parse(cls, texts: Iterable[str]) -> "Trusted":
-        """Read `host` and `host:port`, an IPv6 address in brackets before a port.
-
-        Raises:
-            ValueError: a text is neither; it is named.
-        """
-        return cls(frozenset(map(_read_host, texts)))
-
-    def with_base_urls(self, urls: Iterable[str]) -> "Trusted":
-        """The same, and exactly host and port of these addresses.
-
-        Raises:
-            ValueError: an address cannot be used; it is not repeated, for a part of it may be a password.
-        """
-        try:
-            return Trusted(self.hosts.union(map(origin_of, urls)))
-        except FetchError as error:
-            raise ValueError(f"a base address cannot be used: {error}") from error
-
-    def is_trusted(self, host: str, port: int) -> bool:
-        """Whether it was named, with this port or without any."""
-        name = _canonical(host)
-        return (name, None) in self.hosts or (name, port) in self.hosts
 
 
 def is_publicly_fetchable(url: str) -> bool:
@@ -83,20 +45,19 @@ def is_publicly_fetchable(url: str) -> bool:
         target = Target.read(url)
     except FetchError:
         return False
-    host = _canonical(target.host)
+    host = canonical_host(target.host)
     if is_ip_address(host):
         return target.url.scheme == "https" and is_public(host)
     return target.url.scheme == "https" and "." in host.strip(".") and not host.rstrip(".").endswith(_LOCAL_NAMES)
 
 
-def origin_of(url: str) -> Origin:
+def origin_of(url: str) -> HostPort:
     """Host and port of an address, as a request to it would read them.
 
     Raises:
         FetchError: it is no http(s):// address, or carries a user name or password.
     """
-    target = Target.read(url)
-    return _canonical(target.host), target.port
+    return Target.read(url).origin
 
 
 def is_public(address: str) -> bool:
@@ -123,6 +84,11 @@ class Target:
     """In ASCII, an IPv6 address without brackets."""
     port: int
 
+    @property
+    def origin(self) -> HostPort:
+        """Host and port."""
+        return HostPort(canonical_host(self.host), self.port)
+
     @classmethod
     def read(cls, text: str) -> "Target":
         """Parse a URL.
@@ -140,7 +106,7 @@ class Target:
         host, port = url.raw_host.decode("ascii"), _DEFAULT_PORTS[url.scheme] if url.port is None else url.port
         if url.userinfo:
             raise FetchError(f"the address at {quoted(host)} carries a user name or password: give one without")
-        if not _is_port(port):
+        if not is_port(port):
             raise FetchError(f"{quoted(host)} has no port {port}: ports are 1 to 65535")
         return cls(url=url, host=host, port=port)
 
@@ -171,39 +137,6 @@ def check_addresses(target: Target, addresses: Iterable[str]) -> None:
             f"{quoted(target.host)} is no public address, or leads to one that is not: only public hosts are "
             f"fetched from, and those in {TRUSTED_HOSTS_SETTING}"
         )
-
-
-def _read_host(text: str) -> tuple[str, int | None]:
-    bare = text.strip()
-    match = _HOST_AND_PORT.fullmatch(f"[{bare}]" if is_ip_address(bare) and ":" in bare else bare)
-    if match is None or (match[2] and not _is_port(int(match[2]))):
-        raise ValueError(f"{_shown(text)!r} is neither host nor host:port")
-    try:
-        host = httpx2.URL(f"https://{match[1]}").raw_host.decode("ascii")
-    except httpx2.InvalidURL as error:
-        raise ValueError(f"{_shown(text)!r} is neither host nor host:port") from error
-    return _canonical(host), int(match[2]) if match[2] else None
-
-
-def _shown(text: str) -> str:
-    return without_userinfo(text) if ":" in text.rpartition("@")[0] else text  # without a colon there is no password
-
-
-def _canonical(host: str) -> str:
-    return str(ipaddress.ip_address(host)) if is_ip_address(host) else host.lower()
-
-
-def is_ip_address(host: str) -> bool:
-    """Return whether a host is an IP address, without brackets."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_port(number: int) -> bool:
-    return 1 <= number <= 65535  # noqa: PLR2004  # what 16 bits hold
 
 
 def _ipv4_inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

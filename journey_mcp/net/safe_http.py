@@ -17,17 +17,17 @@ import httpx2
 from anyio import to_thread
 
 from journey_mcp.core.text import quoted
+from journey_mcp.core.urls import is_ip_address
 from journey_mcp.net import certificates, socks
 from journey_mcp.net.address_policy import (
     FetchError,
     Target,
-    Trusted,
     check_addresses,
     check_scheme,
-    is_ip_address,
     is_public,
     origin_of,
 )
+from journey_mcp.settings.trusted_hosts import TrustedHosts
 
 _MAX_REDIRECTS = 5
 _CONNECT_WITHIN_S = 5.0
@@ -76,17 +76,21 @@ _GET = _Message(method="GET", headers=_HEADERS)
 class SafeHttpClient:
     """Downloads from, and tells, public addresses and trusted hosts."""
 
-    trusted: Trusted
+    trusted: TrustedHosts
     resolve: Resolver = resolve_by_system
 
     def with_trusted(self, *base_urls: str) -> "SafeHttpClient":
-        """The same, and exactly host and port of these addresses are trusted. Raises ValueError as `Trusted` does."""
-        return replace(self, trusted=self.trusted.with_base_urls(base_urls))
+        """Return one that also trusts exactly host and port of these addresses.
+
+        Raises:
+            FetchError: one is not an http(s):// address, or has a user name or password.
+        """
+        return replace(self, trusted=self.trusted | map(origin_of, base_urls))
 
     def trusts(self, url: str) -> bool:
         """Whether host and port of this address were named by the person who runs the server."""
         try:
-            return self.trusted.is_trusted(*origin_of(url))
+            return self.trusted.is_trusted(origin_of(url))
         except FetchError:
             return False
 
@@ -159,7 +163,7 @@ class SafeHttpClient:
         return Fetched(content=content, media_type=_media_type(response), url=url)
 
     async def _allowed_addresses(self, target: Target) -> list[str]:
-        is_trusted = self.trusted.is_trusted(target.host, target.port)
+        is_trusted = self.trusted.is_trusted(target.origin)
         if not is_trusted:
             check_scheme(target)
         addresses = await self._addresses(target)

@@ -32,24 +32,33 @@ from journey_mcp.core.limits import (
 from journey_mcp.core.money import Charges
 from journey_mcp.core.redaction import secrets_in, without_userinfo
 from journey_mcp.core.standard_webhooks import key_of
-from journey_mcp.core.urls import BaseUrl
+from journey_mcp.core.urls import BaseUrl, HttpsOrigin
 from journey_mcp.settings.allowed_hosts import AllowedHosts
 from journey_mcp.settings.placeholders import check_written
+from journey_mcp.settings.trusted_hosts import TrustedHosts
 
 
-def _listed(value: Any) -> Any:
-    """Comma-separated words as a tuple."""
-    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+def _listed(text: str) -> tuple[str, ...]:
+    """Split at commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 _PROVIDERS_OWN = ("_API_KEY", "_API_TOKEN", "_BASE_URL")
 """How the variables end that a registry file may name for a provider of its own."""
 
 
-def _at_home(folders: tuple[Path, ...]) -> tuple[Path, ...]:
-    """With `~` read as a shell would."""
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.lower() for name in _listed(text))
+
+
+def _folders(text: str) -> tuple[Path, ...]:
+    return tuple(_at_home(Path(folder)) for folder in _listed(text))
+
+
+def _at_home(folder: Path) -> Path:
+    """Return the folder, with `~` read as a shell would."""
     try:
-        return tuple(folder.expanduser() for folder in folders)
+        return folder.expanduser()
     except RuntimeError as error:
         raise ValueError("has a ~ in it, and there is no home folder") from error
 
@@ -71,19 +80,16 @@ def _fault_of(secret: str) -> str | None:
     return "has a blank in it, and keys have none" if " " in secret else None
 
 
-def _origins(texts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(_origin, texts))
+def _origins(text: str) -> tuple[HttpsOrigin, ...]:
+    return tuple(map(HttpsOrigin.parse, _listed(text)))
 
 
-def _origin(text: str) -> str:
-    """An origin of HTTPS, whose scheme may be left out."""
-    try:
-        origin = BaseUrl((text if "://" in text else f"https://{text}").lower())
-    except ValueError:
-        origin = None
-    if origin is None or origin.has_userinfo or not _ORIGIN.fullmatch(origin):
-        raise ValueError("must be origins such as https://hooks.example.com or https://hooks.example.com:8443")
-    return origin
+def _trusted_hosts(text: str) -> TrustedHosts:
+    return TrustedHosts.parse(_listed(text))
+
+
+def _allowed_hosts(text: str) -> AllowedHosts:
+    return AllowedHosts.parse(_listed(text))
 
 
 def _with_usual_costs(text: str) -> Charges:
@@ -106,9 +112,9 @@ class _Parsed:
 InAnyCase = BeforeValidator(_in_lower_case)
 Key = Annotated[SecretStr, AfterValidator(_key)]
 Address = Annotated[BaseUrl, _Parsed(BaseUrl)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Origins = Annotated[Names, AfterValidator(_origins)]
-Folders = Annotated[tuple[Path, ...], BeforeValidator(_listed), AfterValidator(_at_home)]
+Names = Annotated[tuple[str, ...], _Parsed(_names)]
+Origins = Annotated[tuple[HttpsOrigin, ...], _Parsed(_origins)]
+Folders = Annotated[tuple[Path, ...], _Parsed(_folders)]
 Budget = Annotated[tuple[Limit, ...], _Parsed(parse_limits)]
 Amounts = Annotated[Charges, _Parsed(parse_amounts)]
 UnknownCost = Annotated[Charges, _Parsed(_with_usual_costs)]
@@ -116,7 +122,6 @@ Prices = Annotated[CreditPrices, _Parsed(parse_credit_prices)]
 Concurrency = Annotated[Limits, _Parsed(parse_limits_at_once)]
 Seconds = Annotated[int, Field(ge=0, le=300)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], InAnyCase]
-_ORIGIN = re.compile(r"https://[^\s/?#*%\\]+")
 
 
 class Settings(BaseModel):
@@ -196,14 +201,14 @@ class Settings(BaseModel):
         title="JOURNEY_MCP_IMAGE_DIRS",
         description="More folders, comma-separated, from which pictures may be taken as local files.",
     )
-    trusted_hosts: Names = Field(
-        (),
+    trusted_hosts: Annotated[TrustedHosts, _Parsed(_trusted_hosts)] = Field(
+        TrustedHosts(),
         title="JOURNEY_MCP_TRUSTED_HOSTS",
         description="Hosts, as `host` or `host:port`, comma-separated, from which pictures are fetched "
         "over plain HTTP and at private addresses too.",
     )
-    allowed_hosts: Names = Field(
-        (),
+    allowed_hosts: Annotated[AllowedHosts, _Parsed(_allowed_hosts)] = Field(
+        AllowedHosts.parse(),
         title="JOURNEY_MCP_ALLOWED_HOSTS",
         description="Names beside `localhost` under which `serve --http` may be asked, as `host`, `host:port` or "
         "`host:*`, comma-separated, such as `host.docker.internal`.",
@@ -316,17 +321,6 @@ class Settings(BaseModel):
         key_of(value.get_secret_value() if value else "")
         return value
 
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _names_of_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        AllowedHosts.parse(value)
-        return value
-
-    @field_validator("providers")
-    @classmethod
-    def _lower_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(name.lower() for name in value)
-
     @field_validator("database_url")
     @classmethod
     def _database_address(cls, value: str | None) -> str | None:
@@ -337,7 +331,7 @@ class Settings(BaseModel):
     @field_validator("data_dir")
     @classmethod
     def _folder(cls, value: Path | None) -> Path | None:
-        (folder,) = _at_home((value,)) if value is not None else (None,)
+        folder = None if value is None else _at_home(value)
         try:
             if folder is not None and folder.exists() and not folder.is_dir():
                 raise ValueError("is a file, and must be a folder")

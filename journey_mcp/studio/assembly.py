@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import anyio
 
 from journey_mcp.core.clock import Clock
-from journey_mcp.core.errors import SetupError
 from journey_mcp.core.notices import AnyNotice
 from journey_mcp.core.redaction import redactor_of
 from journey_mcp.core.tasks import Task
@@ -29,7 +28,6 @@ from journey_mcp.engine.submitter import Attempt, Submitter
 from journey_mcp.engine.webhook_policy import WebhookPolicy
 from journey_mcp.media.blobs import Blobs
 from journey_mcp.media.workers import Workers
-from journey_mcp.net.address_policy import Trusted
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.clients import ADAPTERS, Adapter, ProviderClients, open_clients
 from journey_mcp.providers.http import LONGEST_SUBMIT_S
@@ -77,7 +75,7 @@ async def open_studio(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.resolved_database_url()))
         clients = await stack.enter_async_context(open_clients(settings, adapters))
-        safe_http = _new_safe_http(settings, clients)
+        safe_http = SafeHttpClient(settings.trusted_hosts).with_trusted(*clients.base_urls())
         workers = await stack.enter_async_context(aclosing(Workers()))
         if not clients.is_sandbox:
             warn_of_idle_limits(settings, clients.catalog)
@@ -126,16 +124,6 @@ async def _release_leases(store: Store, owner: str) -> None:
         await store.leases.release(worker_id=owner)
     except Exception:  # noqa: BLE001  # the leases expire by themselves
         _log.exception("the store cannot be told that this process ends")
-
-
-def _new_safe_http(settings: Settings, clients: ProviderClients) -> SafeHttpClient:
-    try:
-        return SafeHttpClient(Trusted.parse(settings.trusted_hosts).with_base_urls(clients.base_urls()))
-    except ValueError as error:
-        raise SetupError(
-            f"JOURNEY_MCP_TRUSTED_HOSTS, or a provider's base address, is wrong: {error}.",
-            next_step="Correct or unset this variable.",
-        ) from error
 
 
 def _assembled(

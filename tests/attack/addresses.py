@@ -10,8 +10,9 @@ from typing import Any
 from net.test_safe_http import redirect, serving
 
 from attack.attempts import Ground, Outcome
-from journey_mcp.net.address_policy import FetchError, Trusted
+from journey_mcp.net.address_policy import FetchError
 from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.settings.trusted_hosts import TrustedHosts
 
 _PRIVATE = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
@@ -83,7 +84,7 @@ async def _refused(safe_http: SafeHttpClient, url: str) -> bool:
 async def private_addresses(ground: Ground) -> Outcome:
     """None of them is connected to."""
     outcome = Outcome(unit="notations of private addresses")
-    safe_http = SafeHttpClient(Trusted.parse([]))
+    safe_http = SafeHttpClient(TrustedHosts.parse([]))
     for address in some_private(ground.random, ground.count(24)):
         for host in forms(address):
             with connections() as made:
@@ -107,7 +108,7 @@ async def redirects(ground: Ground) -> Outcome:
     ]
     targets = [ground.random.choice(schemes).format(place) for place in places] + others
     async with serving({f"/{n}": redirect(target.replace("\r", "")) for n, target in enumerate(targets)}) as site:
-        safe_http = SafeHttpClient(Trusted.parse([f"127.0.0.1:{site.port}"]))
+        safe_http = SafeHttpClient(TrustedHosts.parse([f"127.0.0.1:{site.port}"]))
         for number, target in enumerate(targets):
             with connections(but=site.port) as made:
                 refused = await _refused(safe_http, site.url(f"/{number}"))
@@ -127,6 +128,6 @@ async def rebinding(ground: Ground) -> Outcome:
             return answers.pop(0) if len(answers) > 1 else answers[0]
 
         with connections() as made:
-            await _refused(SafeHttpClient(Trusted.parse([]), resolve), "https://rebind.test/a.png")
+            await _refused(SafeHttpClient(TrustedHosts.parse([]), resolve), "https://rebind.test/a.png")
         outcome.attempt(held=set(made) <= {_PUBLIC}, what=f"{private} for {answers}")
     return outcome

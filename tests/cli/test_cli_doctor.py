@@ -188,7 +188,7 @@ async def test_what_changes_the_sources_of_pictures_is_shown(
         "         -> Make the folder, or correct JOURNEY_MCP_IMAGE_DIRS.",
     ]
     [wrong] = problems(await journey.given(JOURNEY_MCP_TRUSTED_HOSTS="a b").run("doctor", "--json"))
-    assert wrong["told"] == "JOURNEY_MCP_TRUSTED_HOSTS=a b: 'a b' is neither host nor host:port"
+    assert wrong["told"] == "JOURNEY_MCP_TRUSTED_HOSTS='a b': 'a b' is neither host nor host:port."
 
 
 async def test_without_a_key_the_sandbox_works_and_says_what_it_is(journey: CommandLine) -> None:
@@ -311,11 +311,6 @@ async def test_a_password_in_an_address_is_not_shown_and_it_is_said_what_becomes
                 "calls go out at any public HTTPS address, not signed: set JOURNEY_MCP_WEBHOOK_SECRET to sign them, "
                 "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS does nothing without it"
             ),
-        ),
-        (
-            {"JOURNEY_MCP_WEBHOOK_ORIGINS": "https://\u2603\u2603--.test"},
-            "problem",
-            "JOURNEY_MCP_WEBHOOK_ORIGINS=https://\u2603\u2603--.test: it is no valid https:// address.",
         ),
     ],
 )

@@ -15,10 +15,10 @@ from PIL import Image
 from journey_mcp.cli import saving
 from journey_mcp.core.errors import InvalidArguments, SetupError, UpstreamError
 from journey_mcp.core.images import OutputImage
-from journey_mcp.net.address_policy import Trusted
 from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.settings.trusted_hosts import TrustedHosts
 
-NOBODY = SafeHttpClient(Trusted())
+NOBODY = SafeHttpClient(TrustedHosts())
 
 
 def drawn(kind: str) -> bytes:

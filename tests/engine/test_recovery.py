@@ -19,9 +19,9 @@ from journey_mcp.engine.journal import LEASE_S, Journal
 from journey_mcp.engine.recovery import RENEW_AFTER_S, keep
 from journey_mcp.engine.worker_id import new_worker_id
 from journey_mcp.media.blobs import Blobs
-from journey_mcp.net.address_policy import Trusted
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.http import LONGEST_SUBMIT_S
+from journey_mcp.settings.trusted_hosts import TrustedHosts
 from journey_mcp.store import open_store
 from journey_mcp.studio import Studio
 
@@ -180,7 +180,7 @@ async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path
                     journal,
                     addresses=addresses,
                     resume_polling=lambda _task: None,
-                    forget_older=Blobs(tmp_path, 0, SafeHttpClient(Trusted()), clock).forget_older,
+                    forget_older=Blobs(tmp_path, 0, SafeHttpClient(TrustedHosts()), clock).forget_older,
                     keep_s=1e9,
                 )
             )

@@ -22,10 +22,10 @@ from journey_mcp.core.requests import ImageRequest, PreparedRequest
 from journey_mcp.core.tasks import new_task_id
 from journey_mcp.media.blobs import Blobs
 from journey_mcp.media.workers import Workers
-from journey_mcp.net.address_policy import Trusted
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.clients import ProviderClients, open_clients
 from journey_mcp.settings import read_settings
+from journey_mcp.settings.trusted_hosts import TrustedHosts
 from journey_mcp.studio.inputs import InputImages, Source
 
 from .cases import Case, Route
@@ -122,7 +122,7 @@ class Recorder:
         ((self._account, self._provider),) = clients.providers()
         self._clock = ManualClock()
         self._fit = partial(workers.fit, caller="local")
-        self._safe_http = SafeHttpClient(Trusted.parse(["127.0.0.1"]))
+        self._safe_http = SafeHttpClient(TrustedHosts.parse(["127.0.0.1"]))
         self._blobs = Blobs(folder, _MAX_BYTES, self._safe_http, self._clock)
 
     async def record(self, case: Case) -> Recording:

@@ -12,8 +12,8 @@ from support import make_wide_environment
 
 from journey_mcp.core.predictions import Status
 from journey_mcp.media.blobs import Blobs
-from journey_mcp.net.address_policy import Trusted
 from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.settings.trusted_hosts import TrustedHosts
 
 KITE: dict[str, Any] = {"model": "flux-2-pro", "prompt": "a red kite"}
 
@@ -74,7 +74,7 @@ async def test_the_largest_copy_is_a_setting(tmp_path: Path) -> None:
 
 async def test_old_copies_are_deleted(tmp_path: Path) -> None:
     """By the time at which they were made; without a folder there is nothing to do."""
-    blobs = Blobs(tmp_path, 1000, SafeHttpClient(Trusted()), ManualClock())
+    blobs = Blobs(tmp_path, 1000, SafeHttpClient(TrustedHosts()), ManualClock())
     await blobs.forget_older(1.0)
     folder = tmp_path / "pictures"
     folder.mkdir()

@@ -14,8 +14,10 @@ import pytest
 import trustme
 from support import Authority
 
-from journey_mcp.net.address_policy import FetchError, Trusted, is_public
+from journey_mcp.core.urls import HostPort
+from journey_mcp.net.address_policy import FetchError, is_public
 from journey_mcp.net.safe_http import Fetched, SafeHttpClient, resolve_by_system
+from journey_mcp.settings.trusted_hosts import TrustedHosts
 
 PUBLIC = "93.184.216.34"
 PNG = b"\x89PNG\r\n\x1a\n and so on"
@@ -109,8 +111,8 @@ class Names:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
-NOBODY = Trusted.parse([])
-HERE = Trusted.parse(["127.0.0.1"])
+NOBODY = TrustedHosts.parse([])
+HERE = TrustedHosts.parse(["127.0.0.1"])
 
 
 async def get(safe_http: SafeHttpClient, url: str, max_bytes: int = 100_000, within_s: float = 20.0) -> Fetched:
@@ -193,7 +195,7 @@ async def test_a_trusted_name_is_looked_up_once_and_asked_for_by_its_name() -> N
     async with serving({"/a.png?size=2": ok(PNG, "content-type: Image/PNG; q=1")}) as site:
         names = Names(["127.0.0.1"], ["127.0.0.2"])
         url = site.url("/a.png?size=2", "Pictures.Test")
-        fetched = await get(SafeHttpClient(Trusted.parse(["pictures.test"]), names), url)
+        fetched = await get(SafeHttpClient(TrustedHosts.parse(["pictures.test"]), names), url)
         assert fetched == Fetched(content=PNG, media_type="image/png", url=url)
         assert names.asked == [("pictures.test", site.port)]
         assert site.header("host") == f"pictures.test:{site.port}"
@@ -202,7 +204,7 @@ async def test_a_trusted_name_is_looked_up_once_and_asked_for_by_its_name() -> N
 async def test_a_host_of_which_one_address_does_not_answer_is_asked_at_the_next() -> None:
     """As every browser does."""
     async with serving({"/a.png": ok()}) as site:
-        safe_http = SafeHttpClient(Trusted.parse(["pictures.test"]), Names(["127.0.0.2", "127.0.0.1"]))
+        safe_http = SafeHttpClient(TrustedHosts.parse(["pictures.test"]), Names(["127.0.0.2", "127.0.0.1"]))
         assert (await get(safe_http, site.url(host="pictures.test"))).content == PNG
 
 
@@ -221,6 +223,12 @@ async def test_a_name_without_an_address_is_named() -> None:
 # --- what is trusted
 
 
+def test_an_address_that_cannot_be_trusted_is_named() -> None:
+    """Only http(s):// addresses are asked."""
+    with pytest.raises(FetchError, match='"ftp://" is not fetched'):
+        SafeHttpClient(NOBODY).with_trusted("ftp://files.test")
+
+
 async def test_exactly_host_and_port_of_a_base_address_are_trusted() -> None:
     """The sandbox is reached, what listens beside it is not."""
     async with serving({"/a.png": ok()}) as sandbox, serving({"/a.png": ok()}) as beside:
@@ -230,7 +238,7 @@ async def test_exactly_host_and_port_of_a_base_address_are_trusted() -> None:
         assert "plain http://" in await refusal(safe_http, beside.url())
         assert "no public address" in await refusal(safe_http, beside.url(scheme="https"))
         assert "plain http://" in await refusal(plain, sandbox.url())
-        assert safe_http.trusted.is_trusted("api.example.test", 443)
+        assert safe_http.trusted.is_trusted(HostPort("api.example.test", 443))
         assert beside.asked == []
 
 
@@ -474,7 +482,7 @@ async def test_the_media_type_is_told_when_it_is_one(named: str, media_type: str
 async def test_certificates_are_checked_against_the_name(authority: Authority) -> None:
     """Though the connection goes to an address."""
     names = Names(["127.0.0.1"])
-    safe_http = SafeHttpClient(Trusted.parse(["pictures.test", "other.test", "127.0.0.1"]), names)
+    safe_http = SafeHttpClient(TrustedHosts.parse(["pictures.test", "other.test", "127.0.0.1"]), names)
     async with serving({"/a.png": ok()}, authority.server("pictures.test")) as site:
         url = site.url(host="pictures.test", scheme="https")
         assert await get(safe_http, url) == Fetched(content=PNG, media_type=None, url=url)
@@ -495,7 +503,7 @@ async def test_names_at_one_address_show_a_certificate_each(authority: Authority
     """A redirect to another name is not answered over the connection of the first one."""
     async with serving({"/a.png": ok()}, authority.server("pictures.test")) as site:
         site.answers["/1"] = redirect(site.url(host="other.test", scheme="https"))
-        safe_http = SafeHttpClient(Trusted.parse(["pictures.test", "other.test"]), Names(["127.0.0.1"]))
+        safe_http = SafeHttpClient(TrustedHosts.parse(["pictures.test", "other.test"]), Names(["127.0.0.1"]))
         said = await refusal(safe_http, site.url("/1", "pictures.test", "https"))
         assert 'after a redirect, no connection to "other.test"' in said
         assert "not valid for 'other.test'" in said
@@ -507,7 +515,7 @@ async def test_https_redirects_to_http_at_trusted_hosts_only(authority: Authorit
         serving({"/a.png": ok()}) as plain,
         serving({}, authority.server("pictures.test")) as site,
     ):
-        safe_http = SafeHttpClient(Trusted.parse([f"pictures.test:{site.port}"]), Names(["127.0.0.1"]))
+        safe_http = SafeHttpClient(TrustedHosts.parse([f"pictures.test:{site.port}"]), Names(["127.0.0.1"]))
         site.answers["/1"] = redirect(plain.url(host="pictures.test"))
         first = site.url("/1", "pictures.test", "https")
         assert "plain http://" in await refusal(safe_http, first)

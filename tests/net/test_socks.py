@@ -18,8 +18,9 @@ from journey_mcp import sandbox
 from journey_mcp.core.errors import SetupError, Unreachable
 from journey_mcp.core.predictions import Status
 from journey_mcp.net import socks
-from journey_mcp.net.address_policy import FetchError, Trusted
+from journey_mcp.net.address_policy import FetchError
 from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.settings.trusted_hosts import TrustedHosts
 
 PUBLIC = "93.184.216.34"
 IPV4, NAME = 1, 3
@@ -147,7 +148,7 @@ async def fetched(url: str, addresses: list[str]) -> bytes:
     async def resolve(_host: str, _port: int) -> list[str]:
         return addresses
 
-    return (await SafeHttpClient(Trusted(), resolve).get(url, max_bytes=100, within_s=20)).content
+    return (await SafeHttpClient(TrustedHosts(), resolve).get(url, max_bytes=100, within_s=20)).content
 
 
 @REFUSING
@@ -180,7 +181,7 @@ async def test_hosts_that_need_no_proxy_are_fetched_from_directly(
         return ["127.0.0.1"]
 
     async with images(authority) as port:
-        safe_http = SafeHttpClient(Trusted.parse(["images.example.test"]), resolve)
+        safe_http = SafeHttpClient(TrustedHosts.parse(["images.example.test"]), resolve)
         url = f"https://images.example.test:{port}/a.png"
         monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{proxy.port}")
         assert (await safe_http.get(url, max_bytes=100, within_s=20)).content == b"png"

@@ -25,7 +25,6 @@ from journey_mcp.server.transports.bodies import Bodies, TooMuchAtOnceError
 from journey_mcp.server.transports.frames import INVALID_REQUEST, PARSE_ERROR
 from journey_mcp.server.transports.http import make_app
 from journey_mcp.settings import read_settings
-from journey_mcp.settings.allowed_hosts import AllowedHosts
 
 HEADERS = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
 SMALL = 100_000
@@ -39,7 +38,7 @@ async def serving_mcp(
     """The address of a server in this process, with keys for all providers at one sandbox."""
     async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
         settings = read_settings(environment_of(upstream, folder, **more))
-        hosts = AllowedHosts.parse(settings.allowed_hosts)
+        hosts = settings.allowed_hosts
         app = make_app(Lifespan(settings, running_studio, is_local=False), hosts, bodies)
         async with app.router.lifespan_context(app), serving(app) as origin:
             yield origin, upstream

@@ -65,4 +65,4 @@ def test_what_is_no_host_is_refused_at_the_start(text: str) -> None:
 def test_hosts_are_separated_by_commas() -> None:
     """As in other lists."""
     settings = read_settings({"JOURNEY_MCP_ALLOWED_HOSTS": "host.docker.internal, studio.local:8000"})
-    assert settings.allowed_hosts == ("host.docker.internal", "studio.local:8000")
+    assert settings.allowed_hosts.named == ("host.docker.internal", "studio.local:8000")

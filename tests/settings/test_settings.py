@@ -34,6 +34,10 @@ from journey_mcp.tools.tool_set import read_tool_set
         ("JOURNEY_MCP_WEBHOOK_ORIGINS", "hooks.example.com,http://hooks.example.com", "must be origins such as"),
         ("JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS", "https://hooks.example.com?x", "must be origins such as"),
         ("JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS", "*", "must be origins such as"),
+        ("JOURNEY_MCP_WEBHOOK_ORIGINS", "https://\u2603\u2603--.test", "must be origins such as"),
+        ("JOURNEY_MCP_TRUSTED_HOSTS", "nas, a b", "'a b' is neither host nor host:port"),
+        ("JOURNEYAPI_BASE_URL", "https://\u2603\u2603--.test", "must be an address"),
+        ("JOURNEYAPI_BASE_URL", "https://1.2.3.999/api", "must be an address"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: str, says: str) -> None:
@@ -91,7 +95,7 @@ def test_a_webhook_s_secret_is_what_its_prefix_says(value: str) -> None:
 def test_origins_are_read_as_people_write_them() -> None:
     """Without the scheme, in any case, with a slash."""
     settings = read_settings({"JOURNEY_MCP_WEBHOOK_ORIGINS": "hooks.example.com, HTTPS://Hooks.example.com:8443/"})
-    assert settings.webhook_origins == ("https://hooks.example.com", "https://hooks.example.com:8443")
+    assert tuple(map(str, settings.webhook_origins)) == ("https://hooks.example.com", "https://hooks.example.com:8443")
 
 
 @pytest.mark.parametrize("name", ["JOURNEYAPI_API_KEY", "BFL_BASE_URL", "JOURNEY_MCP_DATA_DIR"])

@@ -31,7 +31,7 @@ def serve(settings: Settings, listeners: list[socket.socket], opener: StudioOpen
     gc.freeze()
     gc.enable()
     lifespan = Lifespan(settings, opener, is_local=False)
-    app = make_app(lifespan, AllowedHosts.parse(settings.allowed_hosts))
+    app = make_app(lifespan, settings.allowed_hosts)
     with suppress(KeyboardInterrupt):  # it ends in order, and then passes the signal on
         _Server(app, lifespan).run(listeners)
 
