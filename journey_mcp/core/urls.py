@@ -13,6 +13,8 @@ _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@%*\[\]\\]+)(?::([0-9]
 _IPV4_STYLE = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 _LAST_PORT = 65535
 _HTTPS_PORT = 443
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+"""The usual names of this machine, as a URL has them."""
 
 
 class HostPort(NamedTuple):
@@ -83,15 +85,9 @@ class BaseUrl(str):
         Raises:
             ValueError: it is none; says what is, and repeats nothing of it.
         """
-        try:
-            parts = urlsplit(text)
-            is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-            canonical_host(parts.hostname or "")  # a host that no HTTP client can read
-        except ValueError:
-            is_address = False
-        # what cannot be seen is passed over by some who read addresses, and not by others
-        if not is_address or not text.isprintable() or " " in text:
+        if not is_web_address(text) or not _is_host(urlsplit(text).hostname or ""):
             raise ValueError("must be an address such as https://host/path (http:// for a local one)")
+        parts = urlsplit(text)
         userinfo, at, _ = parts.netloc.rpartition("@")
         new = super().__new__(cls, text.replace(f"{userinfo}{at}", "", 1).rstrip("/"))
         new._userinfo = userinfo
@@ -141,6 +137,12 @@ def is_ip_address(host: str) -> bool:
     return True
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether a host, an IPv6 address with or without brackets, is this machine."""
+    bare = host.strip("[]")
+    return host.lower() == "localhost" or (is_ip_address(bare) and ipaddress.ip_address(bare).is_loopback)
+
+
 def is_port(number: int) -> bool:
     """Return whether this is the number of a TCP port."""
     return 1 <= number <= _LAST_PORT
@@ -167,10 +169,18 @@ def webhook_host(url: str) -> str:
 
 
 def _has_scheme_and_host(url: str, schemes: set[str]) -> bool:
+    # parsers differ about characters that cannot be seen
     if any(character.isspace() or not character.isprintable() for character in url):
         return False
     try:
         parts = urlsplit(url)
-        return parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_host(text: str) -> bool:
+    try:
+        return bool(canonical_host(text))
     except ValueError:
         return False

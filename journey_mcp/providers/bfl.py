@@ -151,13 +151,10 @@ def _origin_of(url: str) -> _Origin | None:
     if read_url(url) != url:
         return None
     parts = urlsplit(url)
-    try:
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        return None
+    host = parts.hostname or ""
     if "@" in parts.netloc or not _HOST.fullmatch(host):
         return None
-    return _Origin(parts.scheme, host, _PORTS[parts.scheme] if port is None else port)
+    return _Origin(parts.scheme, host, _PORTS[parts.scheme] if parts.port is None else parts.port)
 
 
 def _is_own(origin: _Origin) -> bool:

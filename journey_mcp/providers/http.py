@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx2
 
 from journey_mcp.core.errors import SetupError, Unreachable, UpstreamError
 from journey_mcp.core.redaction import Redactor, redactor_of, without_userinfo
 from journey_mcp.core.text import quoted
+from journey_mcp.core.urls import LOOPBACK_HOSTS, is_loopback, is_web_address
 from journey_mcp.net import certificates, socks
 
 Result = TypeVar("Result")
@@ -37,7 +38,6 @@ _NOT_IN_URLS = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^%{_URL_CHARACTERS}]")
 """The alphabet of RFC 3986: what is outside of it is percent-encoded."""
 _LONGEST_ID = 200
 _WORD = re.compile(r"[A-Za-z0-9\-._~%:/@!$&*+,;=]{1,40}")
-_HERE = ("127.0.0.1", "localhost", "[::1]")
 
 SUBMIT_WITHIN_S = 320.0
 """A synchronous creating request works while it is held: far above the 90 s that are usual (U13)."""
@@ -94,7 +94,7 @@ def _new_client(*, only_here: bool) -> httpx2.AsyncClient:
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=2.0),
         follow_redirects=False,
         # a proxy of the environment is for others' machines: the sandbox is on this one
-        mounts={f"all://{host}": None for host in _HERE},
+        mounts={f"all://{host}": None for host in LOOPBACK_HOSTS},
     )
 
 
@@ -200,7 +200,7 @@ def _sendable(headers: dict[str, str]) -> dict[str, str]:
 
 def _way_to(url: httpx2.URL) -> str:
     """Return what a message says of the way there: the proxy that the environment names, if one is on it."""
-    proxy = None if url.host in _HERE else socks.named_for(url.scheme, url.host)
+    proxy = None if is_loopback(url.host) else socks.named_for(url.scheme, url.host)
     return f" through the proxy {quoted(without_userinfo(proxy))} of the environment" if proxy else ""
 
 
@@ -255,11 +255,9 @@ def read_url(value: Any) -> str | None:
         return None
     try:
         url = value if _URL.fullmatch(value) else _encoded(value)
-        parts = urlsplit(url)
-        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except (ValueError, httpx2.InvalidURL):
         return None
-    return url if is_address and len(url) <= _LONGEST_URL else None
+    return url if is_web_address(url) and len(url) <= _LONGEST_URL else None
 
 
 def _encoded(url: str) -> str:

@@ -32,7 +32,7 @@ from journey_mcp.core.limits import (
 from journey_mcp.core.money import Charges
 from journey_mcp.core.redaction import secrets_in, without_userinfo
 from journey_mcp.core.standard_webhooks import key_of
-from journey_mcp.core.urls import BaseUrl, HttpsOrigin
+from journey_mcp.core.urls import BaseUrl, HttpsOrigin, is_loopback
 from journey_mcp.settings.allowed_hosts import AllowedHosts
 from journey_mcp.settings.placeholders import check_written
 from journey_mcp.settings.trusted_hosts import TrustedHosts
@@ -307,7 +307,7 @@ class Settings(BaseModel):
     @classmethod
     def _public_address(cls, value: BaseUrl | None) -> BaseUrl | None:
         parts = urlsplit(value or "https://-")
-        if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
+        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
             raise ValueError("must be an https:// address (http:// only on this machine, for the sandbox)")
         if value is not None and value.has_userinfo:
             raise ValueError("must have no user name or password: every provider is told this address")

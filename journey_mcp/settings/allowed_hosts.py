@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-_LAST_PORT = 65535
+from journey_mcp.core.urls import LOOPBACK_HOSTS, is_port
+
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)\.?(?::([0-9]{1,5}|\*))?")
 
 
@@ -27,7 +27,7 @@ class AllowedHosts:
         Raises:
             ValueError: a text is none of these.
         """
-        return cls(frozenset(_read(text) for text in (*LOOPBACK, *texts)), tuple(texts))
+        return cls(frozenset(_read(text) for text in (*LOOPBACK_HOSTS, *texts)), tuple(texts))
 
     def allows(self, host: str) -> bool:
         """Whether a request may have this `Host` header."""
@@ -46,6 +46,6 @@ class AllowedHosts:
 def _read(text: str) -> tuple[str, int | None]:
     match = _HOST_AND_PORT.fullmatch(text.lower())
     port = int(match[2]) if match and match[2] not in {None, "*"} else None
-    if match is None or (port or 0) > _LAST_PORT:
+    if match is None or (port and not is_port(port)):
         raise ValueError(f"{text!r} is neither host, host:port nor host:*; a host is a name without http:// and path")
     return match[1], port

@@ -12,6 +12,7 @@ from journey_mcp.core.images import InputImage
 from journey_mcp.core.notices import AnyNotice, Notice
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import SANDBOX
+from journey_mcp.core.urls import is_loopback
 from journey_mcp.media import transcode
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.net.address_policy import FetchError
@@ -52,7 +53,8 @@ class Source:
 
     def url_for(self, account: Account) -> str | None:
         """The URL, when this provider can fetch it."""
-        return self.url if not self.is_here or account.provider == SANDBOX or _is_here(account.base_url) else None
+        is_near = account.provider == SANDBOX or is_loopback(urlsplit(account.base_url).hostname or "")
+        return self.url if is_near or not self.is_here else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,8 +193,3 @@ def _check_mask(mask: InputImage, image: InputImage | None) -> None:
         transcode.check_same_size(transcode.look(mask.content), transcode.look(image.content))
     except NotAnImage as error:
         raise UnusableImage(f"mask: {error}.", next_step="Give a mask of the picture's size.") from error
-
-
-def _is_here(url: str) -> bool:
-    """Whether the address is on this machine: nobody else can fetch from it."""
-    return urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}

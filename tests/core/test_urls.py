@@ -16,7 +16,7 @@ from support import SERVICES, created, make_environment, make_request, running_s
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest, SetupError
 from journey_mcp.core.predictions import Handle
-from journey_mcp.core.urls import BaseUrl
+from journey_mcp.core.urls import LOOPBACK_HOSTS, BaseUrl, is_loopback
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.providers.bfl import BlackForestLabs
 from journey_mcp.providers.http import new_http_client
@@ -203,3 +203,20 @@ async def test_an_image_s_address_is_named_without_a_password(tmp_path: Path) ->
             with pytest.raises(InvalidRequest, match=r"photos\.test|127\.0\.0\.1") as refused:
                 await here.studio.create(make_request(tool="edit_image", model="flux-kontext-pro", image=given))
             assert PASSWORD not in str(refused.value.failure)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_local"),
+    [
+        *((host, True) for host in ("127.0.0.1", "127.1.2.3", "localhost", "LocalHost", "::1", "[::1]", "[0:0::1]")),
+        *((host, False) for host in ("", "0.0.0.0", "::", "10.0.0.1", "localhost.test", "127.0.0.1.test", "[::2]")),
+    ],
+)
+def test_the_hosts_of_this_machine(host: str, is_local: bool) -> None:
+    """The loopback range of IPv4, `::1` with or without brackets, and the name."""
+    assert is_loopback(host) is is_local
+
+
+def test_the_usual_names_of_this_machine_are_among_them() -> None:
+    """One list for guards, proxies and messages."""
+    assert all(map(is_loopback, LOOPBACK_HOSTS))

@@ -13,10 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.core.text import quoted
+from journey_mcp.core.urls import LOOPBACK_HOSTS
 from journey_mcp.handshake.lines import MAX_BYTES, Overlong
 from journey_mcp.server.transports import frames
 from journey_mcp.server.transports.bodies import Bodies, TooMuchAtOnceError
-from journey_mcp.settings.allowed_hosts import LOOPBACK, AllowedHosts
+from journey_mcp.settings.allowed_hosts import AllowedHosts
 
 BODY_WITHIN_S = 60.0
 _MOST_TOGETHER_BYTES = 256 * 1024 * 1024
@@ -80,7 +81,7 @@ class Guard:
     def _told(self, what: str, name: str) -> str:
         named = ", ".join(self._hosts.named) or "nothing"
         return (
-            f"{what} {quoted(name, _SHOWN)} is not served here; allowed are {', '.join(LOOPBACK)} and what "
+            f"{what} {quoted(name, _SHOWN)} is not served here; allowed are {', '.join(LOOPBACK_HOSTS)} and what "
             f"JOURNEY_MCP_ALLOWED_HOSTS names ({named}), which is set where the server is started"
         )
 

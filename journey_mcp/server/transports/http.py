@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import gc
-import ipaddress
 import socket
 from contextlib import suppress
 from types import FrameType
@@ -12,6 +11,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 
 from journey_mcp.core.errors import SetupError
+from journey_mcp.core.urls import LOOPBACK_HOSTS, is_loopback
 from journey_mcp.handshake.lines import MAX_BYTES
 from journey_mcp.server.app import make_server
 from journey_mcp.server.lifespan import Lifespan, StudioOpener
@@ -101,12 +101,8 @@ def check_loopback(host: str) -> None:
     Raises:
         SetupError: names the address and what is allowed.
     """
-    try:
-        is_local = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        is_local = False
-    if not is_local:
+    if not is_loopback(host):
         raise SetupError(
             f"--http {host}: without authentication only this machine may connect "
-            "(allowed: 127.0.0.1, localhost, [::1]).",
+            f"(allowed: {', '.join(LOOPBACK_HOSTS)}).",
         )
