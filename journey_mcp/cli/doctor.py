@@ -22,6 +22,7 @@ from journey_mcp.core.errors import (
     UpstreamError,
 )
 from journey_mcp.core.limits import format_amounts, format_credit_prices, format_limits
+from journey_mcp.core.plain import without_empty
 from journey_mcp.core.predictions import Handle
 from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.core.urls import BaseUrl
@@ -403,4 +404,4 @@ def _problem(about: str, error: JourneyError) -> Finding:
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
-    return {name: value for name, value in asdict(finding).items() if value not in (None, {})}
+    return without_empty(asdict(finding))

@@ -12,6 +12,7 @@ from journey_mcp.cli.cooldowns import moment, read_cooldowns, told
 from journey_mcp.cli.facts import IMAGE, YES_NO, cost, offer_lines, source_lines
 from journey_mcp.cli.wording import COMMANDS
 from journey_mcp.core.errors import UnknownModel
+from journey_mcp.core.plain import without_empty
 from journey_mcp.core.tasks import Task
 from journey_mcp.registry import Model, Offer, can_serve, load
 from journey_mcp.registry.selection import catalog_of
@@ -165,7 +166,7 @@ def _offer_object(offer: Offer, rest: Cooldown | None) -> dict[str, Any]:
         "picture": IMAGE[offer.images.support],
         **_cooldown_object(rest),
     }
-    return {name: value for name, value in plain.items() if value is not None}
+    return without_empty(plain)
 
 
 def _cooldown_object(rest: Cooldown | None) -> dict[str, Any]:
@@ -183,5 +184,5 @@ def _model_lines(facts: Model) -> Iterator[str]:
 def _known(plain: Any) -> Any:
     """Without what is not known, at every level."""
     if isinstance(plain, dict):
-        return {name: _known(value) for name, value in plain.items() if value not in (None, (), [], {})}
+        return {name: _known(value) for name, value in without_empty(plain).items()}
     return [_known(item) for item in plain] if isinstance(plain, tuple | list) else plain

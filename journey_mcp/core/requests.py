@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from journey_mcp.core.images import InputImage
+from journey_mcp.core.plain import without_empty
 
 Tool = Literal["imagine", "edit_image"]
 
@@ -70,13 +71,13 @@ class ImageRequest:
     @property
     def options(self) -> dict[str, Any]:
         """The given ones among `OPTIONS`."""
-        return {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}
+        return without_empty({name: getattr(self, name) for name in OPTIONS})
 
     def as_plain(self) -> dict[str, Any]:
         """Plain data for storage: absent means not given."""
         plain = {fact.name: getattr(self, fact.name) for fact in fields(self)}
         plain["reference_images"] = list(self.reference_images)
-        return {name: value for name, value in plain.items() if value not in (None, [])}
+        return without_empty(plain)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "ImageRequest":

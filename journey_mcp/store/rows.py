@@ -14,6 +14,7 @@ from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.money import Charges, Cost, Unit
 from journey_mcp.core.notices import from_plain, to_plain
+from journey_mcp.core.plain import without_empty
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import EqualCall, Submission, Task
@@ -110,7 +111,7 @@ def _outcome(task: Task) -> dict[str, Any]:
         "passing": [to_plain(notice) for notice in task.transient],
         "failure": task.failure and _known(task.failure, _FAILURE),
     }
-    return {name: value for name, value in plain.items() if value not in (None, [])}
+    return without_empty(plain)
 
 
 def readable(row: Mapping[Any, Any]) -> Task | None:
@@ -170,8 +171,7 @@ def read_charges(row: Mapping[Any, Any]) -> Charges:
 
 def _known(value: OutputImage | Failure, names: Sequence[str]) -> dict[str, Any]:
     """What is known of a value, without the copies that `asdict` makes: a task is stored three times at the least."""
-    told = ((name, getattr(value, name)) for name in names)
-    return {name: known for name, known in told if known is not None}
+    return without_empty({name: getattr(value, name) for name in names})
 
 
 def _dump(plain: Any) -> str:

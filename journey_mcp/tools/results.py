@@ -6,6 +6,7 @@ from typing import Any
 
 from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import ImageId, OutputImage
+from journey_mcp.core.plain import without_empty
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.redaction import redactor_of
 from journey_mcp.core.tasks import Task
@@ -52,7 +53,7 @@ def task_object(
         "poll_after_s": _poll_after_s(task, now) if running else None,
         "next_step": _next_step(task, now, images),
     }
-    known = {name: value for name, value in plain.items() if value not in (None, [])}
+    known = without_empty(plain)
     secret = task.callback_secret  # only this task's provider can echo it
     return redactor_of(secret).plain(known) if secret else known
 
@@ -60,7 +61,7 @@ def task_object(
 def failed_object(failure: Failure, **known: Any) -> dict[str, Any]:
     """The same shape for a call that never became a task."""
     plain = {**known, "error": error_object(failure), "next_step": failure.next_step}
-    return {name: value for name, value in plain.items() if value is not None}
+    return without_empty(plain)
 
 
 def error_object(failure: Failure) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def error_object(failure: Failure) -> dict[str, Any]:
         "retryable": failure.retryable,
         "retry_after_s": failure.retry_after_s,
     }
-    return {name: value for name, value in plain.items() if value is not None}
+    return without_empty(plain)
 
 
 def as_text(plain: dict[str, Any]) -> str:
@@ -98,7 +99,7 @@ def _image(
         "width": image.width,
         "height": image.height,
     }
-    return {name: value for name, value in plain.items() if value is not None}
+    return without_empty(plain)
 
 
 def _poll_after_s(task: Task, now: float) -> float:
