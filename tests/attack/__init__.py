@@ -1,1 +1,1 @@
-"""Attacks on a running product: on loopback only, chosen by a seed, bounded in time. `make attack` runs them."""
+"""Attacks on a running product: on loopback only, derived from a seed, bounded in time. `make attack` runs them."""

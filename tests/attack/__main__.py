@@ -1,4 +1,4 @@
-"""`make attack`: attack the product for a few minutes, print what held; `--write` puts it into docs/reliability.md."""
+"""`make attack`: attack the product for some minutes and print the results; `--write` also puts them into the docs."""
 
 import argparse
 import asyncio
@@ -40,18 +40,18 @@ IN_MANUAL_TIME: dict[str, Attack] = {
     "redirects": addresses.redirects,
     "rebinding": addresses.rebinding,
     "providers": upstreams.hostile_answers,
-    "masses of images": upstreams.masses_of_images,
+    "too many images": upstreams.too_many_images,
     "secrets": leaks.echoed_secrets,
     "arguments": calls.fuzzed_calls,
     "hidden data": hidden.hidden_data,
-    "harmed databases": databases.harmed_databases,
-    "registry files": registries.spoiled_registries,
+    "damaged databases": databases.damaged_databases,
+    "registry files": registries.invalid_registries,
     "forged webhooks": calls.forged_webhooks,
-    "addresses of webhooks": hooks.webhook_addresses,
-    "secrets of webhooks": hooks.webhook_secrets,
+    "webhook addresses": hooks.webhook_addresses,
+    "webhook secrets": hooks.webhook_secrets,
     "slow webhooks": hooks.slow_webhooks,
 }
-"""These wait for nothing but their own code: polls and retries come at once."""
+"""Attacks without real processes: polls and retries take no real time."""
 IN_REAL_TIME: dict[str, Attack] = {
     "idle connections": idle_connections.idle_connections,
     "local files": files.hostile_paths,
@@ -61,40 +61,40 @@ IN_REAL_TIME: dict[str, Attack] = {
     "huge texts": prompts.huge_texts,
     "many names": images.many_names,
     "hostile images": images.hostile_images,
-    "limits on spending": machines.budgets,
-    "equal calls": machines.duplicates,
+    "budgets": machines.budgets,
+    "duplicate calls": machines.duplicates,
     "kills": machines.kills,
 }
 ATTACKS = IN_MANUAL_TIME | IN_REAL_TIME
 
 
 def main() -> int:
-    """Run them; 0 when nothing got through. Only then it is written."""
+    """Run the attacks. Return 0 if none succeeded; only then the results are written."""
     parser = argparse.ArgumentParser(prog="python -m attack", description=__doc__)
-    parser.add_argument("--seed", type=int, help="chooses the attempts; without it, the day does")
+    parser.add_argument("--seed", type=int, help="selects the attempts; the default is derived from the date")
     parser.add_argument("--scale", type=float, default=1.0, help="less than 1 for fewer attempts (%(default)s)")
-    parser.add_argument("--only", choices=ATTACKS, action="append", help="this one, and others that are named")
+    parser.add_argument("--only", choices=ATTACKS, action="append", help="run this attack only; may be repeated")
     parser.add_argument("--write", action="store_true", help="write docs/reliability.md too")
     options = parser.parse_args()
     today = dt.datetime.now(tz=dt.UTC).date()
     seed: int = int(f"{today:%Y%m%d}") if options.seed is None else options.seed
     count_threads()
     logging.disable(logging.CRITICAL)
-    rows, through = [], 0
+    rows, succeeded = [], 0
     with tempfile.TemporaryDirectory() as folder:
         authority = seclude(Path(folder))
         for name in options.only or ATTACKS:
             outcome, took_s = _run(name, f"{seed} {name}", authority, options.scale)
-            through += len(outcome.through)
+            succeeded += len(outcome.succeeded)
             rows.append(_row(name, outcome, took_s))
             sys.stdout.write(f"{rows[-1]}\n")
-            sys.stdout.writelines(f"  through: {what}\n" for what in outcome.through[:MOST_SHOWN])
+            sys.stdout.writelines(f"  succeeded: {what}\n" for what in outcome.succeeded[:MOST_SHOWN])
             sys.stdout.flush()
-    if options.write and not through:
+    if options.write and not succeeded:
         head = f"{machine()}, {today}, seed {seed}.\n\n"
-        table = ["| attack | tried | got through | took |", "| --- | --- | --- | --- |", *rows]
+        table = ["| attack | attempts | succeeded | duration |", "| --- | --- | --- | --- |", *rows]
         write(head + "".join(f"{line}\n" for line in table), _DOCUMENT, part="attack")
-    return 1 if through else 0
+    return 1 if succeeded else 0
 
 
 def _run(name: str, seed: str, authority: Authority, scale: float) -> tuple[Outcome, float]:
@@ -108,7 +108,7 @@ def _run(name: str, seed: str, authority: Authority, scale: float) -> tuple[Outc
 
 def _row(name: str, outcome: Outcome, took_s: float) -> str:
     remark = f"; {outcome.remark}" if outcome.remark else ""
-    return f"| {name} | {outcome.tried:,} {outcome.unit}{remark} | {len(outcome.through)} | {took_s:.1f} s |"
+    return f"| {name} | {outcome.attempts:,} {outcome.unit}{remark} | {len(outcome.succeeded)} | {took_s:.1f} s |"
 
 
 if __name__ == "__main__":

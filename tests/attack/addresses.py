@@ -1,4 +1,4 @@
-"""Addresses of images: private ones in every notation, redirects to them, and names that change their mind."""
+"""Image addresses: private ones in every notation, redirects to them, and names whose address changes."""
 
 import ipaddress
 import sys
@@ -24,7 +24,7 @@ _FULL_WIDTH = str.maketrans("0123456789.", "０１２３４５６７８９。")
 
 
 def forms(address: ipaddress.IPv4Address) -> Iterator[str]:
-    """The ways in which parsers of URLs write, or understand, one IPv4 address."""
+    """Yield the notations of an IPv4 address that URL parsers write or accept."""
     number, parts = int(address), address.packed
     a, b, c, d = parts
     yield from (str(address), f"{address}.", str(number), hex(number), f"0{number:o}")
@@ -48,7 +48,7 @@ def forms(address: ipaddress.IPv4Address) -> Iterator[str]:
 
 
 def some_private(random: Random, count: int) -> Iterator[ipaddress.IPv4Address]:
-    """Those at which clouds tell secrets, and some more."""
+    """Yield the metadata addresses of clouds and some random private addresses."""
     yield from map(ipaddress.IPv4Address, _METADATA)
     for _ in range(count):
         network = ipaddress.IPv4Network(random.choice(_PRIVATE))
@@ -57,7 +57,7 @@ def some_private(random: Random, count: int) -> Iterator[ipaddress.IPv4Address]:
 
 @contextmanager
 def connections(*, but: int | None = None) -> Iterator[list[str]]:
-    """The addresses that this process tries to connect to meanwhile; it reaches none but this port of 127.0.0.1."""
+    """Collect the addresses that this process tries to connect to; only this port of 127.0.0.1 is reachable."""
     made: list[str] = []
     is_watched = True
 
@@ -82,7 +82,7 @@ async def _refused(safe_http: SafeHttpClient, url: str) -> bool:
 
 
 async def private_addresses(ground: Ground) -> Outcome:
-    """None of them is connected to."""
+    """No connection to a private address is made."""
     outcome = Outcome(unit="notations of private addresses")
     safe_http = SafeHttpClient(TrustedHosts.parse([]))
     for address in some_private(ground.random, ground.count(24)):
@@ -94,7 +94,7 @@ async def private_addresses(ground: Ground) -> Outcome:
 
 
 async def redirects(ground: Ground) -> Outcome:
-    """A trusted host sends the client elsewhere; nobody else is connected to."""
+    """A trusted host redirects the client; no other host is connected to."""
     outcome = Outcome(unit="redirects")
     schemes = ("https://{}/a", "http://{}/a", "//{}/a", "https://user:secret@{}/a", "ftp://{}/a", "gopher://{}:70/_x")
     places = [host for address in some_private(ground.random, ground.count(4)) for host in forms(address)]
@@ -117,8 +117,8 @@ async def redirects(ground: Ground) -> Outcome:
 
 
 async def rebinding(ground: Ground) -> Outcome:
-    """Names that are public when they are judged and private when they are asked again, or both at once."""
-    outcome = Outcome(unit="names that change their address")
+    """Names that resolve to a public address first and a private one later, or to both at once."""
+    outcome = Outcome(unit="names whose address changes")
     for private in some_private(ground.random, ground.count(60)):
         answers = ground.random.choice(
             ([[_PUBLIC], [str(private)]], [[str(private)], [_PUBLIC]], [[_PUBLIC, str(private)]])

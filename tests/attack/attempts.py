@@ -1,4 +1,4 @@
-"""What an attack is, and what came of it."""
+"""An attack and its outcome."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -13,38 +13,38 @@ MOST_SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """Where an attack takes place, and what chance it has."""
+    """The resources of an attack and its size."""
 
     random: Random
     folder: Path
-    """An empty folder of its own."""
+    """An empty folder for this attack."""
     authority: Authority
-    """Certifies the hosts that an attack needs; the environment names it."""
+    """Certifies the hosts of the attack; the environment names it."""
     scale: float
-    """1 for the whole attack, less for a quicker one."""
+    """1 for the whole attack, less for a faster one."""
 
     def count(self, whole: int) -> int:
-        """So many of the attempts of the whole attack."""
+        """Return the number of attempts, from that of the whole attack."""
         return max(1, round(whole * self.scale))
 
 
 @dataclass(kw_only=True)
 class Outcome:
-    """How often something was tried, and what got through."""
+    """The number of attempts and the ones that succeeded."""
 
-    tried: int = 0
+    attempts: int = 0
     unit: str
     """What was tried, in the plural: "addresses"."""
-    through: list[str] = field(default_factory=list)
+    succeeded: list[str] = field(default_factory=list)
     """One line for each attempt that succeeded."""
     remark: str = ""
-    """A figure beside it, as in "answered within 0.3 s"."""
+    """A further figure, as in "answered within 0.3 s"."""
 
     def attempt(self, *, held: bool, what: str) -> None:
-        """Count one."""
-        self.tried += 1
+        """Count one attempt; `held` means that the defence held."""
+        self.attempts += 1
         if not held:
-            self.through.append(what)
+            self.succeeded.append(what)
 
 
 Attack = Callable[[Ground], Coroutine[Any, Any, Outcome]]

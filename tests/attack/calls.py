@@ -1,4 +1,4 @@
-"""Calls that no schema allows, and forged webhooks: errors that can be acted on, and nothing that was not asked for."""
+"""Calls that violate the schemas, and forged webhooks: errors are actionable, and nothing unrequested happens."""
 
 import json
 from collections.abc import Callable
@@ -96,7 +96,7 @@ def _sendable(value: Any) -> bool:
 
 
 def _arguments(random: Random, schema: Any) -> dict[str, Any]:
-    """Some of the arguments that there are, some that there are not; now and then a good value among the bad ones."""
+    """Return random arguments: known and unknown names, mostly with invalid values."""
     names = list(schema["properties"])
     given: dict[str, Any] = {"prompt": "a kite", "wait_s": 0} if "prompt" in names else {}
     for name in random.sample(names, random.randrange(len(names) + 1)):
@@ -108,8 +108,8 @@ def _arguments(random: Random, schema: Any) -> dict[str, Any]:
 
 
 async def fuzzed_calls(ground: Ground) -> Outcome:
-    """No call fails in our own code, and none creates more than one task."""
-    outcome = Outcome(unit="calls with made-up arguments")
+    """No call fails in our code, and none creates more than one task."""
+    outcome = Outcome(unit="calls with random arguments")
     async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
         settings = read_settings(environment_of(upstream, ground.folder))
         async with client_of(settings) as client:
@@ -130,7 +130,7 @@ async def fuzzed_calls(ground: Ground) -> Outcome:
 
 
 async def forged_webhooks(ground: Ground) -> Outcome:
-    """Whoever knows a task's id, and not its secret, is answered like a stranger and changes nothing."""
+    """A sender that knows a task's id but not its secret gets 404 and changes nothing."""
     outcome = Outcome(unit="forged webhooks")
     async with listening(ground.folder, "submit:hang,times=always") as here:
         calls = [make_request(model=MODELS[service], provider=service) for service in MODELS]
@@ -166,7 +166,7 @@ async def forged_webhooks(ground: Ground) -> Outcome:
                     {"x_webhook_secret": secrets[number]},
                 )
             )
-            # the right secret counts only at the right address, and with the right address it would be genuine
+            # the correct secret counts only at the correct address, and both together would be genuine
             path = (
                 f"{task.id}/{token}"
                 if headers.get("x_webhook_secret") == secrets[number]

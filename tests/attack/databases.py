@@ -1,4 +1,4 @@
-"""Databases that are emptied, replaced or deleted under a server, at any moment: nothing is paid beyond the limit."""
+"""Databases that are emptied, replaced or deleted under a running server: the budget is never exceeded."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,27 +17,27 @@ _LIMIT, _COST = 12, 4
 
 
 async def _call(here: Environment, prompt: str) -> Task | None:
-    """The task of a call, if it got one. Whoever is refused hears of the limit or of the database."""
+    """Return the task of a call; None if the budget or the database rejected it."""
     try:
         return await created(here.studio, make_request(model="midjourney", prompt=prompt))
     except (OverBudget, StoreUnavailable):
         return None
 
 
-async def harmed(here: Environment, random: Random, file: Path, harm: Callable[[Path], None]) -> list[str]:
-    """Call, harm the database somewhere in between, and tell what did not hold."""
+async def damaged(here: Environment, random: Random, file: Path, harm: Callable[[Path], None]) -> list[str]:
+    """Make calls, damage the database between them, and return the problems."""
     tasks = [await _call(here, f"kite {number}") for number in range(random.randrange(1, 4))]
     await here.clock.sleep(random.choice((0, 0, 0.01, 5, 40)))
     content = {path: path.read_bytes() for path in file.parent.glob("tasks.db*")}
     harm(file)
     others = [await _call(here, f"another {number}") for number in range(random.randrange(1, 8))]
-    wrong = ["a call was taken without the database"] if any(others) else []
+    wrong = ["a call was accepted without the database"] if any(others) else []
     await here.clock.sleep(random.choice((0, 30, 300)))
     for task in filter(None, tasks):
         try:
             told = (await here.studio.fetch([task.id], seconds=300))[task.id]
         except JourneyError:
-            continue  # it was over before, and nobody holds it any more
+            continue  # it had ended, and no worker has it in memory
         is_free = told.failure is not None and told.failure.code in {"store_unavailable", "not_submitted"}
         if told.status is not Status.SUCCEEDED and not is_free:
             wrong.append(f"a task that ran is {told.status}: {told.failure}")
@@ -47,13 +47,13 @@ async def harmed(here: Environment, random: Random, file: Path, harm: Callable[[
         for number in range(4):
             await _call(here, f"after all {number}")
     if len(here.created) * _COST > _LIMIT:
-        wrong.append(f"{len(here.created)} tasks of {_COST} credits, with a limit of {_LIMIT}")
+        wrong.append(f"{len(here.created)} tasks of {_COST} credits, with a budget of {_LIMIT}")
     return [f"{harm.__name__}: {what}" for what in wrong]
 
 
-async def harmed_databases(ground: Ground) -> Outcome:
-    """While tasks are created, run, and have ended; some are put back."""
-    outcome = Outcome(unit=f"databases harmed under a server with {_LIMIT} credits")
+async def damaged_databases(ground: Ground) -> Outcome:
+    """The damage occurs while tasks are created, run, or have ended; some databases are restored."""
+    outcome = Outcome(unit=f"databases damaged under a running server with a budget of {_LIMIT} credits")
     for number in range(ground.count(40)):
         folder = ground.folder / f"{number}"
         folder.mkdir()
@@ -61,6 +61,6 @@ async def harmed_databases(ground: Ground) -> Outcome:
         faults = ground.random.choice(((), ("fetch:delay=30,times=3",), ("submit:delay=10,times=2",)))
         more = {"JOURNEY_MCP_BUDGET": f"{_LIMIT}credits/day", "plan": "enterprise"}
         async with make_environment(folder, *faults, **more) as here:
-            wrong = await harmed(here, ground.random, folder / "tasks.db", ground.random.choice(HARMS))
+            wrong = await damaged(here, ground.random, folder / "tasks.db", ground.random.choice(HARMS))
         outcome.attempt(held=not wrong, what="; ".join(wrong))
     return outcome

@@ -1,4 +1,4 @@
-"""Paths: ways out of the allowed folders, and links that are put there between two looks."""
+"""Paths that lead out of the allowed folders, and links created between check and use."""
 
 import os
 import threading
@@ -12,12 +12,12 @@ from anyio import to_thread
 from attack.attempts import Ground, Outcome
 from journey_mcp.media import local_files
 
-_SECRET = b"\x89PNG\r\n\x1a\n the contents of somebody's secret"
+_SECRET = b"\x89PNG\r\n\x1a\n the contents of a secret file"
 _HARMLESS = b"\x89PNG\r\n\x1a\n a harmless image"
 
 
 def _paths(random: Random, allowed: Path, secret: Path) -> Iterator[str]:
-    """Texts that lead to the secret, or would if they were read wrongly."""
+    """Yield paths that lead to the secret, or would lead there if parsed wrongly."""
     up = os.path.relpath(secret, allowed)
     yield from (str(secret), f"file://{secret}", f"FILE:///{secret}", f"file://localhost{secret}", f"{allowed}/{up}")
     yield from (f"{allowed}/./{up}", f"{allowed}//{up}", f"file://{allowed}/{up.replace('/', '%2f')}", f"'{secret}'")
@@ -39,7 +39,7 @@ def _paths(random: Random, allowed: Path, secret: Path) -> Iterator[str]:
 
 @contextmanager
 def _repeating(swap: Callable[[], None]) -> Iterator[None]:
-    """A thread swaps again and again meanwhile."""
+    """Let a thread swap repeatedly while the block runs."""
     is_over = threading.Event()
 
     def run() -> None:
@@ -56,7 +56,7 @@ def _repeating(swap: Callable[[], None]) -> Iterator[None]:
 
 
 def _swapping(place: Path, secret: Path) -> AbstractContextManager[None]:
-    """The file at `place` is now itself, now a link to the secret."""
+    """Alternate between the file at `place` and a link to the secret."""
     file, link = place.with_name("file.tmp"), place.with_name("link.tmp")
 
     def swap() -> None:
@@ -70,7 +70,7 @@ def _swapping(place: Path, secret: Path) -> AbstractContextManager[None]:
 
 
 def _swapping_folder(place: Path, secret: Path) -> AbstractContextManager[None]:
-    """The folder of the file is now itself, now a link to the folder of the secret."""
+    """Alternate between the file's folder and a link to the secret's folder."""
     aside, link = place.with_name("aside"), place.with_name("aside-link")
 
     def swap() -> None:
@@ -116,5 +116,5 @@ def _attack(ground: Ground) -> Outcome:
 
 
 async def hostile_paths(ground: Ground) -> Outcome:
-    """The contents of a file outside of the allowed folders are never read."""
+    """A file outside the allowed folders is never read."""
     return await to_thread.run_sync(_attack, ground)

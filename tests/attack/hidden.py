@@ -1,4 +1,4 @@
-"""Images with something hidden in the file: nothing of it reaches a provider."""
+"""Images with hidden data in the file: none of it reaches a provider."""
 
 import base64
 import string
@@ -21,7 +21,7 @@ from journey_mcp.media.transcode import FORMATS
 from journey_mcp.settings import read_settings
 
 _SERVICES = ("vtrix", "kkiai", "replicate", "bfl")
-"""Those that take images as data."""
+"""The providers that accept images as data."""
 _CHUNKS = (
     *("tEXt", "zTXt", "iTXt", "pHYs", "sBIT", "bKGD", "hIST", "tIME", "sPLT", "eXIf", "oFFs", "pCAL", "gIFx", "prVt"),
     *("gAMA", "cHRM", "sRGB", "cICP", "iCCP", "PLTE", "tRNS", "fdAT", "fcTL", "acTL", "mDCV", "cLLI", "caBX"),
@@ -49,7 +49,7 @@ def _png_rows(random: Random, hidden: bytes) -> bytes:
 
 
 def _png_palette(random: Random, hidden: bytes) -> bytes:
-    """In colours that no pixel has, and in how they show through."""
+    """Hide it in unused palette colours and in their transparency."""
     pieces = [chunk(b"PLTE", bytes(6) + hidden + bytes(-len(hidden) % 3))]
     pieces += [chunk(b"tRNS", bytes(2) + hidden)] if random.random() < 0.5 else []
     return raw_png(*pieces, colour=3, channels=1)
@@ -69,7 +69,7 @@ def _behind_the_end(random: Random, hidden: bytes) -> bytes:
 
 
 def _metadata(random: Random, hidden: bytes) -> bytes:
-    """As programs write it."""
+    """Hide it in metadata as programs write it."""
     kind, text = random.choice((*FORMATS, "tiff", "avif")), hidden.decode()
     exif = Image.Exif()
     exif[random.choice((0x010E, 0x010F, 0x013B, 0x8298, 0x9286))] = text
@@ -101,7 +101,7 @@ def _gif_block(random: Random, hidden: bytes) -> bytes:
 
 
 def _gap(random: Random, hidden: bytes) -> bytes:
-    """Between the header of a BMP and its pixels."""
+    """Hide it between the header and the pixels of a BMP."""
     content = bytearray(written(drawn(random.choice(("RGB", "L"))), "bmp"))
     start = struct.unpack_from("<I", content, 10)[0]
     struct.pack_into("<I", content, 10, start + len(hidden))
@@ -109,7 +109,7 @@ def _gap(random: Random, hidden: bytes) -> bytes:
 
 
 def _other_page(random: Random, hidden: bytes) -> bytes:
-    """Whose pixels are the text."""
+    """Hide it in a second page whose pixels are the text."""
     page = Image.frombytes("L", (len(hidden), 1), hidden)
     kind = random.choice(("tiff", "gif", "png", "webp"))
     first = drawn("L").resize(page.size)
@@ -117,23 +117,23 @@ def _other_page(random: Random, hidden: bytes) -> bytes:
 
 
 def _anywhere(random: Random, hidden: bytes) -> bytes:
-    """Most of these files are damaged then."""
+    """Insert it anywhere; most of these files are damaged then."""
     kind = random.choice(FORMATS)
     content = written(drawn(), kind)
-    # before that stands the quantization of a JPEG, which its pixels depend on
+    # the quantization tables before it determine the pixels of a JPEG
     at = random.randrange(content.index(b"\xff\xda") if kind == "jpeg" else 0, len(content))
     return content[:at] + hidden + content[at:]
 
 
 def _jpeg_table(random: Random, hidden: bytes) -> bytes:
-    """A quantization that no channel has."""
+    """Hide it in a quantization table that no channel uses."""
     content = written(drawn(), "jpeg")
     at = content.index(b"\xff\xda")
     return content[:at] + b"\xff\xdb\0\x43" + bytes((random.randrange(2, 4),)) + (hidden * 4)[:64] + content[at:]
 
 
 def _cropped(random: Random, hidden: bytes) -> bytes:
-    """A JPEG whose header says that it is lower than it is."""
+    """Hide it below the height that a JPEG's header states."""
     rows = Image.frombytes("L", (len(hidden) * 8, 8), b"".join(bytes((byte,)) * 8 for byte in hidden) * 8)
     picture = drawn("L", (rows.width, 64))
     picture.paste(rows, (0, 64 - rows.height))
@@ -149,7 +149,7 @@ CARRIERS: tuple[Carrier, ...] = (
 
 
 def sent_images(body: Any) -> Iterator[bytes]:
-    """The images in the body of a creating request, whatever they are wrapped in."""
+    """Yield the images in the body of a creating request, at any depth."""
     if isinstance(body, dict | list):
         for value in body.values() if isinstance(body, dict) else body:
             yield from sent_images(value)
@@ -158,7 +158,7 @@ def sent_images(body: Any) -> Iterator[bytes]:
 
 
 def holds(content: bytes, hidden: bytes) -> bool:
-    """Whether this is in a file: as it is, in its compressed parts, in its pixels, or in rows below the last one."""
+    """Return whether a file contains this: literally, in compressed parts, in pixels, or in rows below the last one."""
     picture = opened(content)
     parts = [content, picture.tobytes(), picture.info.get("icc_profile") or b""]
     if picture.format == "PNG":
@@ -169,7 +169,7 @@ def holds(content: bytes, hidden: bytes) -> bool:
 
 
 def _rows_below(content: bytes) -> bytes:
-    """What `_cropped` writes below the last row of a JPEG, as far as it is still there."""
+    """Return what `_cropped` wrote below the last row of a JPEG, as far as it is still there."""
     picture = opened(content)
     size, whole = (struct.pack(">HH", height, picture.width) for height in (picture.height, 64))
     ImageFile.LOAD_TRUNCATED_IMAGES = True
@@ -180,8 +180,8 @@ def _rows_below(content: bytes) -> bytes:
 
 
 async def hidden_data(ground: Ground) -> Outcome:
-    """In every format, in pieces that have a use and in those that have none, behind the end and below the last row."""
-    outcome = Outcome(unit="images with something hidden in the file")
+    """Data is hidden in every format, in used and unused parts, after the end and below the last row."""
+    outcome = Outcome(unit="images with hidden data in the file")
     sent = 0
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(sandbox.running(sandbox.Settings(speed=0, seed=7)))
@@ -197,7 +197,7 @@ async def hidden_data(ground: Ground) -> Outcome:
             images = [] if is_refused else list(sent_images(upstream.sandbox.request_log.submissions[-1].request))
             sent += len(images)
             held = is_refused or (len(images) == 1 and not holds(images[0], hidden))
-            told = f"{carrier.__name__} at {provider}: {result.structured_content}"
-            outcome.attempt(held=held, what=told[:300])
-    outcome.remark = f"{sent:,} were sent without it, the others were refused"
+            what = f"{carrier.__name__} at {provider}: {result.structured_content}"
+            outcome.attempt(held=held, what=what[:300])
+    outcome.remark = f"{sent:,} were sent without it, the others were rejected"
     return outcome

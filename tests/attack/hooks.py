@@ -1,4 +1,4 @@
-"""Webhooks of calls: who hears the secret, where they may lead, and whom slow ones hold up."""
+"""Outbound webhooks: which receivers get the secret, which addresses are allowed, and what slow hosts delay."""
 
 import base64
 import string
@@ -54,14 +54,14 @@ _SCHEMES = (
 
 
 async def webhook_addresses(ground: Ground) -> Outcome:
-    """Private ones in every notation, and what only looks like an origin that a setting allows: refused free."""
-    outcome = Outcome(unit="addresses of webhooks")
+    """Private addresses in every notation, and look-alikes of an allowed origin, are rejected without cost."""
+    outcome = Outcome(unit="webhook addresses")
     private = [host for address in some_private(ground.random, ground.count(8)) for host in forms(address)]
     urls = [ground.random.choice(_SCHEMES).format(host) for host in private]
-    for folder, tried, setting in (("open", urls, ""), ("limited", [*_LOOK_ALIKES, *urls], _ALLOWED)):
+    for folder, attempts, setting in (("open", urls, ""), ("limited", [*_LOOK_ALIKES, *urls], _ALLOWED)):
         more = {"JOURNEY_MCP_WEBHOOK_ORIGINS": setting} if setting else {}
         async with make_environment(ground.folder / folder, **more) as here:
-            for url in tried:
+            for url in attempts:
                 with connections() as made:
                     is_refused = await _is_refused(here, url)
                 outcome.attempt(held=is_refused and not made, what=f"{url}: {made}")
@@ -78,13 +78,13 @@ async def _is_refused(here: Environment, url: str) -> bool:
 
 
 def _secret(random: Random) -> str:
-    """As text, and as Standard Webhooks writes it."""
+    """Return a secret, as plain text or in the form of Standard Webhooks."""
     text = "".join(random.choices(string.ascii_letters + string.digits, k=random.randrange(16, 60)))
     return random.choice((text, f"whsec_{base64.b64encode(text.encode()).decode()}"))
 
 
 def heard(receiver: Receiver, secret: str, *, is_trusted: bool) -> list[str]:
-    """What is wrong with what this receiver was sent: a secret in it, or a signature that proves nothing."""
+    """Return the problems of the webhooks that this receiver got: a secret in them, or an invalid signature."""
     wrong = []
     for (headers, _), body in zip(receiver.received, receiver.bodies, strict=True):
         told = {name: value for name, value in headers.items() if not (is_trusted and name == "x-webhook-secret")}
@@ -96,13 +96,13 @@ def heard(receiver: Receiver, secret: str, *, is_trusted: bool) -> list[str]:
         if not (message and message.is_signed_with(key_of(secret))) or message.is_signed_with(b"another"):
             wrong.append(f"a signature that proves nothing: {told}")
         if is_trusted != (headers.get("x-webhook-secret") == secret):
-            wrong.append("the secret in the clear, or not where a setting wants it")
+            wrong.append("the secret in the clear, or missing where a setting requires it")
     return wrong
 
 
 async def webhook_secrets(ground: Ground) -> Outcome:
-    """Receivers that answer with anything, and ask again and again: none hears a secret, and each can check."""
-    outcome = Outcome(unit="webhooks that were sent")
+    """Receivers respond with any status and cause retries: none gets a secret, each can verify the signature."""
+    outcome = Outcome(unit="webhooks sent")
     for number in range(ground.count(12)):
         statuses = [ground.random.choice((200, 204, 301, 302, 307, 401, 404, 500, 503)) for _ in range(4)]
         secret = _secret(ground.random)
@@ -117,16 +117,16 @@ async def webhook_secrets(ground: Ground) -> Outcome:
                     await here.made(prompt=prompt, webhook_url=receiver.url)
                 await here.clock.sleep(300)
                 for receiver in (one, old):
-                    outcome.tried += len(receiver.received)
-                    outcome.through += heard(receiver, secret, is_trusted=receiver is old)
+                    outcome.attempts += len(receiver.received)
+                    outcome.succeeded += heard(receiver, secret, is_trusted=receiver is old)
                 held = bool(one.received and old.received)
                 outcome.attempt(held=held, what="a webhook that was not sent")
     return outcome
 
 
 async def slow_webhooks(ground: Ground) -> Outcome:
-    """Hosts that never answer, with many webhooks due at each: others hear at once."""
-    outcome = Outcome(unit="webhooks beside hosts that never answer")
+    """Hosts never respond while many webhooks are due at each: other receivers get theirs at once."""
+    outcome = Outcome(unit="webhooks sent while other hosts never respond")
     tls = ground.authority.server("127.0.0.1")
     for number in range(ground.count(3)):
         async with AsyncExitStack() as stack:
@@ -136,9 +136,9 @@ async def slow_webhooks(ground: Ground) -> Outcome:
             for count in range(2 * len(hanging)):
                 await here.made(webhook_url=ground.random.choice(hanging).url, prompt=f"kite {count}")
             for count in range(1, 6):
-                before, tried = here.clock.elapsed(), sum(len(host.begun_at) for host in hanging)
+                before, attempts = here.clock.elapsed(), sum(len(host.begun_at) for host in hanging)
                 await here.made(webhook_url=receiver.url, prompt=f"another {count}")
                 await receiver.until_received(count)
-                outcome.attempt(held=here.clock.elapsed() - before < 1, what=f"{len(hanging)} hosts, {tried} tries")
+                outcome.attempt(held=here.clock.elapsed() - before < 1, what=f"{len(hanging)} hosts, {attempts} tries")
                 await here.clock.sleep(ground.random.uniform(0, 12))
     return outcome

@@ -1,4 +1,4 @@
-"""Idle connections of strangers while genuine calls and webhooks come: `python -m attack.idle_connections COUNT`."""
+"""Idle connections during genuine calls and webhooks: `python -m attack.idle_connections COUNT`."""
 
 import asyncio
 import os
@@ -25,23 +25,23 @@ _LONGEST_LOG = 3
 
 @dataclass(kw_only=True)
 class Figures:
-    """What came of it."""
+    """The measurements of an attack."""
 
     connections: int
-    """That strangers hold, or try to hold, at each of the two ports."""
+    """The idle connections that are held, or attempted, at each of the two ports."""
     calls_s: list[float] = field(default_factory=list)
-    """How long each `tools/list` took, its connection included."""
+    """The duration of each `tools/list`, including its connection."""
     deliveries_s: list[float] = field(default_factory=list)
-    """The same for webhooks, which were forged."""
+    """The same for forged webhooks."""
     tasks: int = 0
     by_webhook: int = 0
-    """Tasks that were finished by a genuine webhook."""
+    """Tasks finished by a genuine webhook."""
     most_files: int = 0
     log: str = ""
 
     @property
     def row(self) -> str:
-        """A row of a table."""
+        """The figures as a table row."""
         cells = [f"{self.connections:,}", *map(_times, (self.calls_s, self.deliveries_s))]
         return f"| {' | '.join([*cells, f'{self.by_webhook} of {self.tasks}', f'{self.most_files:,}'])} |"
 
@@ -53,12 +53,12 @@ def _times(seconds: list[float]) -> str:
 async def attack(
     connections: int, folder: Path, *, tasks: int = 8, rounds: int = 50, files: int | None = None
 ) -> Figures:
-    """Run a server, and strangers at both its ports, as processes of their own, and be a genuine client and provider.
+    """Run a server and a process of idle clients at both its ports, and act as a genuine client and provider.
 
-    `rounds`: how many calls, and forged webhooks, are measured at least; `files`: how many the server may have open.
+    `rounds`: the least number of calls and forged webhooks to measure; `files`: the server's limit of open files.
 
     Raises:
-        httpx2.HTTPError: a genuine call or webhook had no answer within a minute.
+        httpx2.HTTPError: a genuine call or webhook got no response within a minute.
     """
     figures = Figures(connections=connections, tasks=tasks)
     mcp, hooks = free_port(), free_port()
@@ -68,9 +68,9 @@ async def attack(
         options = ("--http", f"127.0.0.1:{mcp}", "--webhooks", f"127.0.0.1:{hooks}")
         with serving(environment, folder / "log", *options, files=files) as server:
             await until_listening(mcp, hooks)
-            with _strangers(connections, mcp, hooks) as strangers:
-                assert strangers.stdout is not None
-                assert await in_thread(strangers.stdout.readline) == b"connected\n"
+            with _idle_clients(connections, mcp, hooks) as idle_clients:
+                assert idle_clients.stdout is not None
+                assert await in_thread(idle_clients.stdout.readline) == b"connected\n"
                 for number in range(tasks):
                     arguments = {"prompt": f"kite {number}", "model": "midjourney", "wait_s": 0}
                     told = await asked(mcp, "tools/call", name="imagine", arguments=arguments)
@@ -86,18 +86,18 @@ async def attack(
 
 
 async def idle_connections(ground: Ground) -> Outcome:
-    """Whoever is genuine gets an answer, and the log stays short."""
+    """Genuine requests get responses, and the log stays short."""
     count = ground.count(10_000)
-    outcome = Outcome(tried=2 * count, unit="connections of strangers at two ports")
+    outcome = Outcome(attempts=2 * count, unit="idle connections at two ports")
     try:
         figures = await attack(count, ground.folder)
     except httpx2.HTTPError as error:
-        outcome.attempt(held=False, what=f"a genuine request without an answer: {error!r}")
+        outcome.attempt(held=False, what=f"a genuine request without a response: {error!r}")
         return outcome
     outcome.attempt(held=figures.by_webhook == figures.tasks, what=f"{figures.by_webhook} tasks finished by webhook")
     outcome.attempt(held=figures.log.count("\n") <= _LONGEST_LOG, what=f"a log: {figures.log[:300]}")
     calls, deliveries = _times(figures.calls_s), _times(figures.deliveries_s)
-    outcome.remark = f"genuine calls (number: median, slowest) {calls}, forged webhooks {deliveries}"
+    outcome.remark = f"genuine calls (count: median, maximum) {calls}, forged webhooks {deliveries}"
     return outcome
 
 
@@ -108,7 +108,7 @@ async def _timed(doing: Awaitable[object]) -> float:
 
 
 async def asked(port: int, method: str, **params: object) -> str:
-    """The answer to a genuine request, on a connection of its own."""
+    """Return the response to a genuine request on a new connection."""
     message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     headers = {"accept": "application/json, text/event-stream"}
     async with client() as http:
@@ -123,7 +123,7 @@ async def _forged(port: int) -> None:
 
 
 def client() -> httpx2.AsyncClient:
-    """One of plain HTTP."""
+    """Return an HTTP client."""
     return httpx2.AsyncClient(trust_env=False, verify=False, timeout=PATIENCE_S)
 
 
@@ -131,7 +131,7 @@ def client() -> httpx2.AsyncClient:
 def serving(
     environment: dict[str, str], log: Path, *options: str, files: int | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A server process over HTTP, with these options; `files` is how many it may have open."""
+    """Run a server process over HTTP with these options; `files` limits its open files."""
     command = [*COMMAND, "serve", *options]
     if files is not None:
         command = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *command]
@@ -147,14 +147,14 @@ def serving(
 
 
 @contextmanager
-def _strangers(count: int, *ports: int) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-m", "attack.strangers", str(count), *map(str, ports)]
+def _idle_clients(count: int, *ports: int) -> Iterator["subprocess.Popen[bytes]"]:
+    command = [sys.executable, "-m", "attack.idle_clients", str(count), *map(str, ports)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as strangers:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as idle_clients:
         try:
-            yield strangers
+            yield idle_clients
         finally:
-            strangers.kill()
+            idle_clients.kill()
 
 
 def _open_files(pid: int) -> int:

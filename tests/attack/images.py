@@ -1,4 +1,4 @@
-"""Images that were made to take time, memory or turns from others, and calls that name far too many."""
+"""Images built to take time, memory or other calls' turns, and calls that name too many images."""
 
 import os
 import signal
@@ -20,9 +20,9 @@ from journey_mcp import sandbox
 
 _FILE_BYTES = 64 * 1024 * 1024
 _MOST_BYTES = 700 * 1024 * 1024
-"""Of memory, with an image of 64 MiB in it more than once."""
+"""The limit of memory, which holds an image of 64 MiB more than once."""
 _MOST_COMPUTED_S = 5.0
-"""By the server itself, for one image: everybody else waits for that."""
+"""The CPU time of the server itself for one image: all other calls wait for that."""
 _ENDS = {"succeeded", "unusable_image"}
 _EDIT = {"model": "flux-kontext-pro", "prompt": "make it blue"}
 _SMALL = written(drawn(), "png")
@@ -34,7 +34,7 @@ def _chunks(random: Random) -> bytes:
 
 
 def _noise(random: Random) -> bytes:
-    """Pixels that cannot be compressed, and are too many to be sent."""
+    """Return incompressible pixels, too many to be sent."""
     size = random.randrange(500, 3500), random.randrange(500, 3500)
     picture = Image.frombytes("RGBA", size, random.randbytes(size[0] * size[1] * 4))
     return written(picture, "png", compress_level=0)
@@ -48,7 +48,7 @@ def _scans(random: Random) -> bytes:
 
 
 def _slow_rows(random: Random) -> bytes:
-    """A BMP in runs of a single pixel."""
+    """Return a BMP in runs of a single pixel."""
     width, height, rows = 9000, 9000, random.randrange(10, 600)
     data = (b"\1\1" * width + b"\0\0") * rows
     head = struct.pack("<IIIIiiHHIIiiII", 0, 0, 1078, 40, width, height, 1, 8, 1, len(data), 0, 0, 256, 0)
@@ -56,7 +56,7 @@ def _slow_rows(random: Random) -> bytes:
 
 
 def _inflating(random: Random) -> bytes:
-    """Much more than it seems, in a piece that tells of colours or of nothing."""
+    """Return a decompression bomb in a colour profile, a text or the pixels."""
     deflate = zlib.compressobj(9)
     data = b"".join([*(deflate.compress(bytes(1_000_000)) for _ in range(random.randrange(50, 500))), deflate.flush()])
     piece = random.choice((chunk(b"iCCP", b"x\0\0" + data), chunk(b"zTXt", b"x\0\0" + data), chunk(b"IDAT", data)))
@@ -86,7 +86,7 @@ def _pages(random: Random) -> bytes:
 
 
 def _claims(random: Random) -> bytes:
-    """A size that is not there."""
+    """Return a header that states a wrong size."""
     side = random.choice((9_000, 60_000, 2**31 - 1))
     return random.choice(
         (
@@ -111,26 +111,28 @@ class _Caller:
 
     def __init__(self, server: Raw, folder: Path) -> None:
         self._server, self._folder = server, folder
-        self.told: dict[int, str] = {}
-        """How calls ended, in the order of their ends: the status of the task, or the code of the error."""
+        self.outcomes: dict[int, str] = {}
+        """The outcome of each call by request id: the task's status or the error's code, in the order of their ends."""
 
     def edit(self, content: bytes) -> int:
-        """Call with this image, and do not wait; the id of the request."""
+        """Start a call with this image and return the id of the request."""
         path = self._folder / f"{len(list(self._folder.iterdir()))}.png"
         path.write_bytes(content)
         return self._server.send("edit_image", **_EDIT, image=str(path), fresh=True, wait_s=50)
 
     async def until_answered(self, *ids: int) -> None:
-        """Wait for the answers to these requests."""
+        """Wait for the responses to these requests."""
         with anyio.fail_after(2 * PATIENCE_S):
-            while not set(ids) <= set(self.told):
+            while not set(ids) <= set(self.outcomes):
                 answer = await to_thread.run_sync(self._server.answer, abandon_on_cancel=True)
-                told = answer["result"]["structuredContent"]
-                self.told[answer["id"]] = str(told.get("error", {}).get("code") or told.get("status") or "listed")
+                content = answer["result"]["structuredContent"]
+                self.outcomes[answer["id"]] = str(
+                    content.get("error", {}).get("code") or content.get("status") or "listed"
+                )
 
 
 async def _round(caller: _Caller, server: Raw, contents: list[bytes]) -> list[str]:
-    """Give these images at once, and tell what did not hold."""
+    """Send these images at once and return the problems."""
     pid = server.process.pid
     await caller.until_answered(small := caller.edit(_SMALL))
     workers = image_workers(pid)
@@ -143,14 +145,18 @@ async def _round(caller: _Caller, server: Raw, contents: list[bytes]) -> list[st
     for worker in workers:
         os.kill(worker, signal.SIGCONT)
     await caller.until_answered(*hostile, other)
-    wrong += [f"it ended as {caller.told[id_]}" for id_ in hostile if caller.told[id_] not in _ENDS]
-    wrong += [f"a small image ended as {caller.told[id_]}" for id_ in (small, other) if caller.told[id_] != "succeeded"]
+    wrong += [f"it ended as {caller.outcomes[id_]}" for id_ in hostile if caller.outcomes[id_] not in _ENDS]
+    wrong += [
+        f"a small image ended as {caller.outcomes[id_]}"
+        for id_ in (small, other)
+        if caller.outcomes[id_] != "succeeded"
+    ]
     return wrong
 
 
 async def hostile_images(ground: Ground) -> Outcome:
-    """Two at a time, while a process stands still: others are answered meanwhile, and these when it goes on."""
-    outcome = Outcome(unit="images that were made to take time or memory")
+    """Two at a time, with the image workers stopped: other calls are answered meanwhile, and these afterwards."""
+    outcome = Outcome(unit="images built to take time or memory")
     images, most_s = ground.folder / "images", 0.0
     images.mkdir()
     more = {"JOURNEY_MCP_IMAGE_DIRS": str(images), "JOURNEY_MCP_LOG_LEVEL": "error"}
@@ -167,20 +173,22 @@ async def hostile_images(ground: Ground) -> Outcome:
                 most_s = max(most_s, computed_s)
                 if computed_s > _MOST_COMPUTED_S or after.peak_bytes > _MOST_BYTES:
                     wrong.append(f"the server computed for {computed_s:.1f} s, with {after.peak_bytes:,} bytes")
-                outcome.tried += len(contents)
-                outcome.through += [f"{what}: {[make.__name__ for make in makers]}" for what in wrong]
+                outcome.attempts += len(contents)
+                outcome.succeeded += [f"{what}: {[make.__name__ for make in makers]}" for what in wrong]
             peak = Usage.of(server.process.pid).peak_bytes
             os.kill(await until_worker(server.process.pid), signal.SIGSTOP)
             caller.edit(_SMALL)
             server.process.terminate()
             code = await in_thread(server.process.wait, PATIENCE_S)
             outcome.attempt(held=code == 0, what=f"it ended with {code} while an image was prepared")
-    outcome.remark = f"the server itself computed {most_s:.1f} s for two at the most, with {peak // 2**20} MiB"
+    outcome.remark = (
+        f"the server itself used at most {most_s:.1f} s of CPU time for two; peak memory {peak // 2**20} MiB"
+    )
     return outcome
 
 
 def _names(random: Random, folder: Path, file: Path, count: int) -> list[str]:
-    """So many names of one file, most of them unlike."""
+    """Return `count` names of one file, most of them different."""
     names = []
     for number in range(count):
         link = folder / f"{number}.png"
@@ -195,9 +203,9 @@ def _names(random: Random, folder: Path, file: Path, count: int) -> list[str]:
 
 
 async def many_names(ground: Ground) -> Outcome:
-    """Far more images than any model takes, all names of one file of 64 MiB: it is not read at all.
+    """Calls name more images than any model accepts, all of one file of 64 MiB: it is not read at all.
 
-    As many as a model takes are read once, and of several such files no more than a call may have.
+    An accepted number of names is read once, and of several such files no more than a call may contain.
     """
     outcome = Outcome(unit="calls that name files of 64 MiB")
     folder = ground.folder / "images"
@@ -217,12 +225,12 @@ async def many_names(ground: Ground) -> Outcome:
                 given = _names(ground.random, links, files[0], count) if count else list(map(str, files))
                 before = Usage.of(server.process.pid).read_bytes
                 wanted = {"model": "flux-2-pro", "prompt": "blue", "image": given[0], "reference_images": given[1:]}
-                told = await in_thread(server.call, "edit_image", **wanted, wait_s=20)
+                result = await in_thread(server.call, "edit_image", **wanted, wait_s=20)
                 read = Usage.of(server.process.pid).read_bytes - before
-                is_right = told["status"] == ("succeeded" if most_files == 1 else "failed")
+                is_right = result["status"] == ("succeeded" if most_files == 1 else "failed")
                 held = is_right and read < most_files * _FILE_BYTES + 2**20
-                outcome.attempt(held=held, what=f"{read:,} bytes read for {len(given)} names: {told}"[:300])
+                outcome.attempt(held=held, what=f"{read:,} bytes read for {len(given)} names: {result}"[:300])
             peak = Usage.of(server.process.pid).peak_bytes
             outcome.attempt(held=peak < _MOST_BYTES, what=f"{peak:,} bytes of memory")
-    outcome.remark = f"with {peak // 2**20} MiB of memory"
+    outcome.remark = f"peak memory {peak // 2**20} MiB"
     return outcome

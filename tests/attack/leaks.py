@@ -1,4 +1,4 @@
-"""Keys, and passwords in addresses, that providers repeat and commands could print: nobody sees them."""
+"""Keys, and passwords in URLs, that providers repeat or commands could print: they are never shown."""
 
 import re
 import string
@@ -23,7 +23,7 @@ _FRAMES = (
     "https://kim:{}@images.test/a.png",
     "{0} or {0}?",
 )
-_SPOILED: tuple[Callable[[str], str], ...] = (
+_MALFORMED: tuple[Callable[[str], str], ...] = (
     lambda key: f"{key[:12]}\n{key[12:]}",
     lambda key: f"{key}ü",
     lambda key: f'"{key}"',
@@ -31,7 +31,7 @@ _SPOILED: tuple[Callable[[str], str], ...] = (
     lambda key: f"{key[:12]}\u2028{key[12:]}",
     lambda key: f"{key[:12]}\x7f{key[12:]}",
 )
-"""What a person, or a file, makes of a key by mistake; no HTTP header takes most of it."""
+"""Mistakes that people and files make with a key; most of them are not allowed in an HTTP header."""
 
 
 def _secret(random: Random) -> str:
@@ -39,7 +39,7 @@ def _secret(random: Random) -> str:
 
 
 def sees(text: str, secrets: list[str]) -> str | None:
-    """The secret that a reader finds in this text, in whatever form it stands there."""
+    """Return the secret that a reader finds in this text, in any form."""
     found = {"".join(reading.split()) for seen in (text, re.sub(r"\\[nrt]", "", text)) for reading in readings(seen)}
     return next((secret for secret in secrets if any(secret.lower() in reading for reading in found)), None)
 
@@ -50,19 +50,19 @@ def _stored(folder: Path) -> str:
 
 
 async def echoed_secrets(ground: Ground) -> Outcome:
-    """Providers repeat the key, or the password in their address, in every form and in any field.
+    """Providers repeat the key, or the password in their URL, in every form and in any field.
 
-    Neither a result nor the database has it, and the key goes out in its own header whatever the address says.
+    Neither a result nor the database contains it, and the key is sent in its header whatever the URL contains.
     """
-    outcome = Outcome(unit="answers of providers that repeat a secret")
+    outcome = Outcome(unit="provider responses that repeat a secret")
     for service, model in MODELS.items():
         random, key, password = ground.random, _secret(ground.random), _secret(ground.random)
-        # the others are not told the password
+        # the password is not sent to the others
         known = [key, password] if service == "bfl" else [key]
 
         def echo(random: Random = random, known: list[str] = known) -> Any:
-            told = random.choice(list(FORMS.values()))(random.choice(known))
-            return random.choice((random.choice(_FRAMES).format(told), {told: told}, [told] * 3))
+            echoed = random.choice(list(FORMS.values()))(random.choice(known))
+            return random.choice((random.choice(_FRAMES).format(echoed), {echoed: echoed}, [echoed] * 3))
 
         variable, _ = SERVICES[service]
         folder = ground.folder / service
@@ -78,7 +78,7 @@ async def echoed_secrets(ground: Ground) -> Outcome:
             stored = _stored(folder)
         is_stored = any(secret.lower() in stored for secret in (key, password))
         outcome.attempt(held=not is_stored, what=f"{service}: the database has a secret")
-        misplaced_keys = [stray for stray in meddler.request_log.misplaced_keys if stray.reason == "image"]
+        misplaced_keys = [one for one in meddler.request_log.misplaced_keys if one.reason == "image"]
         outcome.attempt(held=not misplaced_keys, what=f"{service}: the key went to {misplaced_keys}")
         for headers in meddler.headers:
             held = any(key in value for value in headers.values())
@@ -87,7 +87,7 @@ async def echoed_secrets(ground: Ground) -> Outcome:
 
 
 async def printed_secrets(ground: Ground) -> Outcome:
-    """Commands, at providers that repeat secrets, and with keys that no header takes: nothing of them is printed."""
+    """Commands meet providers that repeat secrets, and keys that no header allows: no secret is printed."""
     outcome = Outcome(unit="commands with secrets in their settings")
     commands = [("doctor",), ("doctor", "--json"), ("tasks",), ("imagine", "a kite"), ("imagine", "a kite", "--json")]
     ground.folder.joinpath("acme.toml").write_text(FACTS, encoding="utf-8")
@@ -101,18 +101,18 @@ async def printed_secrets(ground: Ground) -> Outcome:
                 sandbox.Fault(on=on, kind="status", status=400, times=None, body=body) for on in ("submit", "account")
             ]
             upstream.sandbox.faults.replace(faults)
-            spoiled, asked = ground.random.choice(_SPOILED)(key), upstream.base_url
+            malformed, asked = ground.random.choice(_MALFORMED)(key), upstream.base_url
             settings = ground.random.choice(
                 (
                     {"JOURNEYAPI_API_KEY": key, "JOURNEYAPI_BASE_URL": asked.replace("://", f"://kim:{password}@")},
                     {"JOURNEYAPI_API_KEY": key, "JOURNEYAPI_BASE_URL": f"http://kim:{password}@127.0.0.1:99999/"},
-                    {"JOURNEYAPI_API_KEY": spoiled, "JOURNEYAPI_BASE_URL": asked},
+                    {"JOURNEYAPI_API_KEY": malformed, "JOURNEYAPI_BASE_URL": asked},
                     {"JOURNEYAPI_API_KEY": key, "HTTPS_PROXY": f"socks9://kim:{password}@127.0.0.1:1"},
                     {
                         "JOURNEYAPI_API_KEY": key,
                         "JOURNEY_MCP_DATABASE_URL": f"postgresql://kim:{password}@127.0.0.1:1/x",
                     },
-                    {"ACME_API_KEY": spoiled, "JOURNEY_MCP_REGISTRY": str(ground.folder / "acme.toml")},
+                    {"ACME_API_KEY": malformed, "JOURNEY_MCP_REGISTRY": str(ground.folder / "acme.toml")},
                 )
             )
             done = await line.given(**settings).run(*ground.random.choice(commands))

@@ -1,4 +1,4 @@
-"""Lines on stdin that are no messages, between genuine requests: each request is answered, and the log stays small."""
+"""Lines on stdin that are not messages, among genuine requests: each request is answered, and the log stays small."""
 
 import json
 from collections.abc import Callable
@@ -20,8 +20,8 @@ def _nested(random: Random) -> bytes:
     return opening * random.choice((1, 101, 10_000, 300_000))
 
 
-def _spoiled(random: Random) -> bytes:
-    """A message with some other bytes in it; it may be one all the same."""
+def _altered(random: Random) -> bytes:
+    """Return a message with some bytes changed; it may still be valid."""
     line = bytearray(_PLAIN)
     for _ in range(random.randrange(1, 6)):
         line[random.randrange(len(line))] = random.choice((*b'"{}[]:,\\\0\r7', 0x80, 0xC0, 0xED, 0xFF))
@@ -30,9 +30,9 @@ def _spoiled(random: Random) -> bytes:
 
 _MALFORMED: tuple[Callable[[Random], bytes], ...] = (
     _nested,
-    _spoiled,
-    _spoiled,
-    _spoiled,
+    _altered,
+    _altered,
+    _altered,
     lambda random: random.randbytes(random.randrange(200)),
     lambda random: b" " * random.choice((0, 1, 1_000_000)),
     lambda random: b"9" * random.choice((1, 5_000, 1_000_000)),
@@ -55,7 +55,7 @@ _MALFORMED: tuple[Callable[[Random], bytes], ...] = (
 
 
 def unanswered(asked: list[str], answers: list[bytes]) -> list[str]:
-    """The requests that have not exactly one answer with a result; any line that is no message is told of, too."""
+    """Return the requests without exactly one result, and the lines that are not messages."""
     told: dict[str, int] = dict.fromkeys(asked, 0)
     wrong = []
     for line in answers:
@@ -63,14 +63,14 @@ def unanswered(asked: list[str], answers: list[bytes]) -> list[str]:
             message = json.loads(line)
             told[message["id"]] += "result" in message
         except (ValueError, TypeError):
-            wrong.append(f"no message: {line!r:.100}")
+            wrong.append(f"not a message: {line!r:.100}")
         except KeyError:
-            pass  # the error about a line that is none
+            pass  # the error for a malformed line
     return wrong + [f"{id_} has {count} answers" for id_, count in told.items() if count != 1]
 
 
 def _lines(random: Random, count: int) -> tuple[bytes, list[str]]:
-    """So many lines, with a request after each ten; and the ids of the requests."""
+    """Return `count` malformed lines, with a request after each ten, and the ids of the requests."""
     first = random.choice((DISCOVER, INITIALIZE))
     listing = '{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{%s}}' % (META if first == DISCOVER else "")
     lines, asked = [], list[str]()
@@ -85,16 +85,16 @@ def _lines(random: Random, count: int) -> tuple[bytes, list[str]]:
 
 
 async def malformed_lines(ground: Ground) -> Outcome:
-    """A process goes on among them, in both eras of the protocol; it ends in order when stdin does."""
-    outcome = Outcome(unit="lines on stdin that are no messages")
+    """A process keeps working, in both eras of the protocol, and ends cleanly when stdin ends."""
+    outcome = Outcome(unit="lines on stdin that are not messages")
     for number in range(ground.count(4)):
         count = 500
         content, asked = _lines(ground.random, count)
         with speaking(ground.folder / f"{number}") as server:
             said, told = await in_thread(server.process.communicate, content, PATIENCE_S)
         log = told.decode()
-        outcome.tried += count
-        outcome.through += unanswered(asked, said.splitlines())
+        outcome.attempts += count
+        outcome.succeeded += unanswered(asked, said.splitlines())
         code = server.process.returncode
         outcome.attempt(held=code == 0, what=f"it ended with {code}: {log[-200:]}")
         is_small = log.count("\n") <= _LONGEST_LOG and len(log) < 400 * _LONGEST_LOG and "Traceback" not in log

@@ -1,4 +1,4 @@
-"""Servers that share a database, compete and are killed: nothing is paid twice, lost, or beyond the limit."""
+"""Servers that share a database, compete and are killed: nothing is paid twice, lost, or beyond the budget."""
 
 import asyncio
 from collections import Counter
@@ -20,8 +20,8 @@ _LIMIT = 12
 
 
 async def budgets(ground: Ground) -> Outcome:
-    """Three processes spend from one limit at the same time."""
-    outcome = Outcome(unit=f"calls at {_SERVERS} servers with {_LIMIT} credits together")
+    """Three processes spend from one budget at the same time."""
+    outcome = Outcome(unit=f"calls at {_SERVERS} servers that share a budget of {_LIMIT} credits")
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream, AsyncExitStack() as stack:
         limit = f"{_LIMIT}credits/day"
         environment = environment_of(upstream, ground.folder, "journeyapi", JOURNEY_MCP_BUDGET=limit)
@@ -35,16 +35,16 @@ async def budgets(ground: Ground) -> Outcome:
         results = await asyncio.gather(*calls)
         made = sum(entry.outcome == "created" for entry in upstream.sandbox.request_log.submissions)
         for result in results:
-            told = result.structured_content or {}
-            held = not result.is_error or told["error"]["code"] == "over_budget"
-            outcome.attempt(held=held, what=f"{told}"[:200])
+            content = result.structured_content or {}
+            held = not result.is_error or content["error"]["code"] == "over_budget"
+            outcome.attempt(held=held, what=f"{content}"[:200])
         outcome.attempt(held=made * _COST <= _LIMIT, what=f"{made} tasks of {_COST} credits")
     return outcome
 
 
 async def duplicates(ground: Ground) -> Outcome:
-    """Three processes get the same call at the same time."""
-    outcome = Outcome(unit=f"calls that came to {_SERVERS} servers at once")
+    """Three processes receive the same call at the same time."""
+    outcome = Outcome(unit=f"calls sent to {_SERVERS} servers at once")
     async with sandbox.running(sandbox.Settings(speed=20)) as upstream, AsyncExitStack() as stack:
         environment = environment_of(upstream, ground.folder, "journeyapi")
         clients = [await stack.enter_async_context(process(environment)) for _ in range(_SERVERS)]
@@ -66,10 +66,10 @@ async def kills(ground: Ground) -> Outcome:
     """Servers are killed with SIGKILL at every stage of a task; `make chaos` does it 320 times."""
     outcome = Outcome(unit="tasks of killed servers")
     planned = chains(ground.random.randrange(10**6), 0)
-    books = await run_all(planned, ground.folder, at_once=6)
-    for chain in books:
-        outcome.tried += len(created(chain))
-        outcome.through += problems(chain)
-    deaths = sum(len(chain.deaths) for chain in books)
-    outcome.remark = f"{deaths} kills"
+    records = await run_all(planned, ground.folder, at_once=6)
+    for chain in records:
+        outcome.attempts += len(created(chain))
+        outcome.succeeded += problems(chain)
+    crashes = sum(len(chain.crashes) for chain in records)
+    outcome.remark = f"{crashes} kills"
     return outcome

@@ -1,4 +1,4 @@
-"""What a command may write over: devices, pipes, sockets, folders and links to them, there before or put later."""
+"""Output paths that are devices, pipes, sockets, folders or links to them, before the call or created during it."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ def _socket(path: Path) -> None:
 
 
 def _device(path: Path) -> None:
-    """One of our own, as an administrator; for anybody else a link to one that they cannot replace."""
+    """Create a device as an administrator; for other users, a link to one that they cannot replace."""
     try:
         os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
     except PermissionError:
@@ -35,21 +35,21 @@ def _folder(path: Path) -> None:
     path.mkdir()
 
 
-_THINGS: tuple[Callable[[Path], None], ...] = (_pipe, _socket, _device, _folder)
+_KINDS: tuple[Callable[[Path], None], ...] = (_pipe, _socket, _device, _folder)
 
 
-def _seen(path: Path) -> tuple[int, ...] | None:
-    """What lies there, told apart from whatever takes its place."""
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """Return the identity of what is at a path; None if there is nothing."""
     try:
-        told = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         return None
-    return told.st_mode, told.st_ino, told.st_rdev, told.st_nlink
+    return status.st_mode, status.st_ino, status.st_rdev, status.st_nlink
 
 
 async def replaced_things(ground: Ground) -> Outcome:
-    """`imagine -o THING --force`: it stays what it is; where it was there before the call, nothing is paid."""
-    outcome = Outcome(unit="devices, pipes, sockets and folders at the place of an image")
+    """`imagine -o THING --force` leaves the thing as it is; if it existed before the call, nothing is charged."""
+    outcome = Outcome(unit="devices, pipes, sockets and folders in place of an output file")
     clock = StoppedClock()
     faults = (sandbox.Fault.parse("submit:delay=1,times=always"),)
     async with sandbox.running(sandbox.Settings(speed=0, clock=clock, faults=faults)) as upstream:
@@ -57,7 +57,7 @@ async def replaced_things(ground: Ground) -> Outcome:
         for number in range(ground.count(20)):
             folder = ground.folder / f"{number}"
             folder.mkdir()
-            make, is_late = ground.random.choice(_THINGS), ground.random.random() < 0.4
+            make, is_late = ground.random.choice(_KINDS), ground.random.random() < 0.4
             thing = name = folder / "kite.png"
             if ground.random.random() < 0.5:
                 name = folder / "link.png"
@@ -70,15 +70,15 @@ async def replaced_things(ground: Ground) -> Outcome:
                 requests += 1
                 await until_seen(upstream, "imagine", requests)
                 make(thing)
-            before = _seen(thing), _seen(name)
+            before = _identity(thing), _identity(name)
             while not running.done():
                 clock.seconds += 1
                 await asyncio.sleep(0.01)
             done = running.result()
-            is_same = (_seen(thing), _seen(name)) == before and not list(folder.glob(".*"))
+            is_same = (_identity(thing), _identity(name)) == before and not list(folder.glob(".*"))
             is_paid_once = upstream.sandbox.request_log.requests["imagine"] == requests
-            told = f"{make.__name__}, late={is_late}, link={name != thing}: {done}"
-            outcome.attempt(held=done.code != 0 and is_same and is_paid_once, what=told)
+            what = f"{make.__name__}, late={is_late}, link={name != thing}: {done}"
+            outcome.attempt(held=done.code != 0 and is_same and is_paid_once, what=what)
         file = ground.folder / "kite.png"
         file.write_text("a file")
         clock.run()

@@ -1,4 +1,4 @@
-"""Texts of tens of megabytes in arguments, over HTTP: refused, with others answered meanwhile."""
+"""Texts of tens of megabytes in arguments, over HTTP: rejected, while other calls are answered."""
 
 import asyncio
 import json
@@ -14,10 +14,10 @@ from attack.idle_connections import asked, client, serving
 from journey_mcp import sandbox
 
 _MOST_COMPUTED_S = 3.0
-"""For one call, by the process; everybody else waits for that."""
+"""The CPU time of the process for one call: all other calls wait for that."""
 _LONGEST_ANSWER = 10_000
 _LONGEST_LISTING = 60_000
-"""Of the whole response: text and object, with 20 tasks in each."""
+"""The length of the whole response: text and object, with 20 tasks in each."""
 _ARGUMENTS = (
     "prompt",
     "negative_prompt",
@@ -46,7 +46,7 @@ _PIECES: tuple[str, ...] = (
 
 
 def _call(random: Random, size: int) -> tuple[str, bytes]:
-    """The name of an argument, and a call with so many bytes in it."""
+    """Return the name of an argument, and a call with `size` bytes in it."""
     piece = random.choice(_PIECES)
     text = piece * (size // len(json.dumps(piece, ensure_ascii=False).encode()))
     name = random.choice(_ARGUMENTS)
@@ -59,7 +59,7 @@ def _call(random: Random, size: int) -> tuple[str, bytes]:
 
 
 def _held(content: bytes, genuine: Callable[[], Any]) -> AsyncIterator[bytes]:
-    """All of it but for the last byte, which comes when a genuine call is answered."""
+    """Yield the content; the last byte follows when a genuine call has been answered."""
 
     async def parts() -> AsyncIterator[bytes]:
         yield content[:-1]
@@ -70,7 +70,7 @@ def _held(content: bytes, genuine: Callable[[], Any]) -> AsyncIterator[bytes]:
 
 
 async def huge_texts(ground: Ground) -> Outcome:
-    """One call after the other, each with a genuine one in the middle of its body, and at its end; and listings."""
+    """Sequential calls, each with a genuine call in the middle and at the end of its body, and with listings."""
     outcome = Outcome(unit="calls with up to 40 MB of text")
     port, most_s = free_port(), 0.0
     headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
@@ -96,8 +96,8 @@ async def huge_texts(ground: Ground) -> Outcome:
                 is_free = len(upstream.sandbox.request_log.submissions) == made
                 is_short = len(answer.content) < _LONGEST_ANSWER and len(listed) < _LONGEST_LISTING
                 is_refused = '"isError":true' in answer.text
-                told = f"{len(content):,} bytes in {name}: {computed_s:.1f} s, {len(listed)} listed, {answer.text:.200}"
+                what = f"{len(content):,} bytes in {name}: {computed_s:.1f} s, {len(listed)} listed, {answer.text:.200}"
                 held = is_free and is_short and is_refused and computed_s < _MOST_COMPUTED_S
-                outcome.attempt(held=held, what=told)
-    outcome.remark = f"at most {most_s:.1f} s of computing for one, with a listing beside it"
+                outcome.attempt(held=held, what=what)
+    outcome.remark = f"at most {most_s:.1f} s of CPU time for one, with a concurrent listing"
     return outcome

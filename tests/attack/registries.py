@@ -1,4 +1,4 @@
-"""Registry files that are wrong in any way: what cannot be used is left out or named, without a traceback."""
+"""Invalid registry files: what cannot be used is omitted or named, without a traceback."""
 
 import json
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def _one_line(random: Random, text: str) -> str:
     return "\n".join(lines)
 
 
-_SPOILED: tuple[Callable[[Random, str], str], ...] = (
+_CHANGES: tuple[Callable[[Random, str], str], ...] = (
     _one_value,
     _one_value,
     _one_line,
@@ -53,11 +53,11 @@ _SPOILED: tuple[Callable[[Random, str], str], ...] = (
     lambda random, text: text.replace('id = "acme"', f'id = "{random.choice(("journeyapi", "sandbox", "a b", "ä"))}"'),
     lambda random, text: text[: random.randrange(len(text) + 1)],
 )
-"""Each makes a little of a file wrong, or only strange."""
+"""Each makes a file slightly invalid or unusual."""
 
 
 def _read(environment: dict[str, str]) -> Settings | None:
-    """The settings, as a server reads them when it starts; `None` if it says what is wrong with them."""
+    """Return the settings as a starting server reads them; `None` if it reports an error."""
     try:
         settings = read_settings(environment)
         check(settings)
@@ -67,28 +67,28 @@ def _read(environment: dict[str, str]) -> Settings | None:
 
 
 async def _problem(settings: Settings) -> str | None:
-    """What is wrong with a server that is started so, and called."""
+    """Return the problem of a server that is started with these settings and called."""
     async with client_of(settings) as client:
         tools = [tool.name for tool in (await client.list_tools()).tools]
         for name in {"imagine", "edit_image"} & set(tools):
             for model in ("", "flux-kontext-pro"):
                 given = {"prompt": "a kite", "image": "https://example.com/a.png", "model": model, "wait_s": 0}
                 given = given if name == "edit_image" else {"prompt": "a kite", "model": model, "wait_s": 0}
-                told = json.dumps((await client.call_tool(name, given)).structured_content)
-                if '"internal"' in told or "secret-key" in told:
-                    return told
+                text = json.dumps((await client.call_tool(name, given)).structured_content)
+                if '"internal"' in text or "secret-key" in text:
+                    return text
         return None if "fetch_task" in tools else f"its tools are {tools}"
 
 
-async def spoiled_registries(ground: Ground) -> Outcome:
-    """A session lists the tools and calls; who is wrong is named, and the other providers go on or none does."""
-    outcome = Outcome(unit="registry files that are wrong or strange")
+async def invalid_registries(ground: Ground) -> Outcome:
+    """A session lists the tools and makes calls; the invalid provider is named, and the others work or none does."""
+    outcome = Outcome(unit="invalid or unusual registry files")
     started = 0
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         for number in range(ground.count(100)):
             text = FACTS.replace('wire = "acme"', 'wire = "replicate"')
             for _ in range(ground.random.randrange(1, 4)):
-                text = ground.random.choice(_SPOILED)(ground.random, text)
+                text = ground.random.choice(_CHANGES)(ground.random, text)
             file = ground.folder / f"{number}.toml"
             file.write_text(text, encoding="utf-8")
             environment = {
@@ -102,8 +102,8 @@ async def spoiled_registries(ground: Ground) -> Outcome:
                 if settings := _read(environment):
                     started += 1
                     problem = await _problem(settings)
-            except Exception as error:  # noqa: BLE001  # whatever it is, it got through
+            except Exception as error:  # noqa: BLE001  # any other error is a successful attack
                 problem = repr(error)
             outcome.attempt(held=problem is None, what=f"{problem}: {text}")
-    outcome.remark = f"{started} were taken"
+    outcome.remark = f"{started} were accepted"
     return outcome

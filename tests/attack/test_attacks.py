@@ -1,4 +1,4 @@
-"""A small part of every attack, and that one which gets through is told."""
+"""A small part of every attack, and proof that a successful attack would be reported."""
 
 import asyncio
 import zlib
@@ -19,16 +19,16 @@ from attack.attempts import Ground, Outcome
 
 
 @pytest.mark.parametrize("name", sorted(IN_MANUAL_TIME))
-async def test_an_attack_in_manual_time_gets_nowhere(name: str, tmp_path: Path, authority: Authority) -> None:
-    """Whatever the seed."""
+async def test_no_attack_in_manual_time_succeeds(name: str, tmp_path: Path, authority: Authority) -> None:
+    """The seed is fixed; any other must give the same result."""
     ground = Ground(random=Random(f"test {name}"), folder=tmp_path, authority=authority, scale=0.02)
     outcome = await IN_MANUAL_TIME[name](ground)
-    assert outcome.tried
-    assert outcome.through == []
+    assert outcome.attempts
+    assert outcome.succeeded == []
 
 
-async def test_a_connection_is_noticed_and_not_made() -> None:
-    """But for the one that is allowed."""
+async def test_a_connection_is_recorded_and_prevented() -> None:
+    """The allowed port is the exception."""
     async with await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with connections(but=port) as made:
@@ -40,49 +40,49 @@ async def test_a_connection_is_noticed_and_not_made() -> None:
         assert made == ["127.0.0.2"]
 
 
-def test_what_gets_through_is_kept() -> None:
-    """With what it was."""
+def test_a_successful_attempt_is_kept() -> None:
+    """With its description."""
     outcome = Outcome(unit="attempts")
     outcome.attempt(held=True, what="a")
     outcome.attempt(held=False, what="b")
-    assert (outcome.tried, outcome.through) == (2, ["b"])
+    assert (outcome.attempts, outcome.succeeded) == (2, ["b"])
 
 
 @pytest.mark.parametrize("text", [KEY, f"{KEY[:5]}\u200b{KEY[5:]}", "\ue000", "x\x1b[31m", "x" * 200_000])
-def test_what_a_result_must_not_have_is_told(text: str) -> None:
-    """Secrets, what cannot be seen, and masses."""
+def test_forbidden_content_of_a_result_is_reported(text: str) -> None:
+    """Secrets, invisible characters, and too much text."""
     assert upstreams.problem_of(CallToolResult(content=[TextContent(text=text)], structured_content={}), KEY)
     assert upstreams.problem_of(CallToolResult(content=[], structured_content={"status": text}), KEY)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_secret_is_seen_in_every_form(form: str) -> None:
-    """Else nothing would ever be found."""
+def test_a_secret_is_found_in_every_form(form: str) -> None:
+    """Otherwise the attack could never succeed."""
     text = f"the key {FORMS[form](KEY)} is wrong"
     assert (leaks.sees(text, ["another", KEY]), leaks.sees(text, ["another"])) == (KEY, None)
 
 
-def test_a_request_without_exactly_one_result_is_told() -> None:
-    """Errors about lines that are none count for nobody."""
+def test_a_request_without_exactly_one_result_is_reported() -> None:
+    """Errors for malformed lines belong to no request."""
     answers = [b'{"id":"a","result":{}}', b'{"id":"b","error":{}}', b'{"id":null,"error":{}}']
     answers += [b'{"id":"c","result":{}}'] * 2
     assert lines.unanswered(["a", "b", "c"], answers) == ["b has 0 answers", "c has 2 answers"]
-    assert lines.unanswered([], [b"Traceback"]) == ["no message: b'Traceback'"]
+    assert lines.unanswered([], [b"Traceback"]) == ["not a message: b'Traceback'"]
 
 
-async def test_calls_that_are_taken_without_a_database_are_told(tmp_path: Path) -> None:
-    """As those that are taken with it would be."""
+async def test_a_call_accepted_without_a_database_is_reported(tmp_path: Path) -> None:
+    """Here the database is intact, so calls are accepted."""
 
     def nothing(_file: Path) -> None:
         pass
 
     async with make_environment(tmp_path, plan="enterprise") as here:
-        wrong = await databases.harmed(here, Random(1), tmp_path / "tasks.db", nothing)
-    assert "nothing: a call was taken without the database" in wrong
+        wrong = await databases.damaged(here, Random(1), tmp_path / "tasks.db", nothing)
+    assert "nothing: a call was accepted without the database" in wrong
 
 
-async def test_a_secret_that_a_webhook_is_told_is_noticed(tmp_path: Path, authority: Authority) -> None:
-    """And a signature of another key."""
+async def test_a_secret_in_a_webhook_is_reported(tmp_path: Path, authority: Authority) -> None:
+    """So is a signature with another key."""
     async with receiving(authority) as receiver:
         settings = {"JOURNEY_MCP_WEBHOOK_SECRET": KEY, "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS": receiver.url[:-5]}
         async with make_environment(tmp_path, **settings, **TRUSTED) as here:
@@ -94,8 +94,8 @@ async def test_a_secret_that_a_webhook_is_told_is_noticed(tmp_path: Path, author
 
 
 @pytest.mark.parametrize("carrier", hidden.CARRIERS, ids=lambda carrier: carrier.__name__)
-def test_what_an_image_hides_is_found_where_it_was_put(carrier: hidden.Carrier) -> None:
-    """Else nothing would ever be found in what was sent; but for files that are damaged by it."""
+def test_hidden_data_is_found_where_it_was_inserted(carrier: hidden.Carrier) -> None:
+    """Otherwise the attack could never find any; files damaged by the insertion are skipped."""
     found = 0
     for seed in range(40):
         text = f"hidden-{seed:02}-in-an-image".encode()

@@ -1,4 +1,4 @@
-"""Providers that answer with anything: what reaches the model stays bounded, clean, and without our secrets."""
+"""Providers that respond with anything: what reaches the model stays bounded, clean, and free of our secrets."""
 
 import json
 import unicodedata
@@ -48,11 +48,11 @@ MODELS = {
 _PLAIN_FIELDS = ("seed", "provider_task_id", "task_id", "grid_url", "model", "provider", "status")
 
 Meddle = Callable[[int, Any], tuple[int, Any]]
-"""Makes another answer of a status and a body."""
+"""Return a changed response for a status and a body."""
 
 
 def _hostile(random: Random, secret: str) -> Any:
-    """A value that no provider should send."""
+    """Return a value that no provider should send."""
     hidden = "".join(chr(0xE0000 + ord(char)) for char in _ORDER)
     interleaved = random.choice(_INVISIBLE).join(secret)
     return random.choice(
@@ -95,17 +95,17 @@ def _with(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 class Meddler:
-    """Stands between the product and a sandbox, changes the answers, and keeps the headers of what is asked."""
+    """A proxy between the product and a sandbox that changes responses and records the headers of requests."""
 
     def __init__(self, upstream: sandbox.Running, meddle: Meddle) -> None:
         self._origin, self._meddle = upstream.origin, meddle
         self.request_log = upstream.sandbox.request_log
         self.http = httpx2.AsyncClient(trust_env=False, verify=False, timeout=60)
         self.headers: list[Mapping[str, str]] = []
-        """Of the requests that came."""
+        """The headers of the requests."""
 
     async def answer(self, request: Request) -> Response:
-        """Ask the sandbox the same, and answer what is made of it."""
+        """Forward a request to the sandbox and return the changed response."""
         self.headers.append(request.headers)
         headers = {name: value for name, value in request.headers.items() if name not in {"host", "content-length"}}
         target = f"{self._origin}{request.url.path}?{request.url.query}"
@@ -122,7 +122,7 @@ class Meddler:
 async def meddling(
     folder: Path, service: str, meddle: Meddle, *, userinfo: str = "", **environment: str
 ) -> AsyncIterator[tuple[Client, Meddler]]:
-    """A client of a server that has this provider alone, with all of its answers meddled with."""
+    """Open a client of a server with this provider only, whose responses are all changed."""
     _, address = SERVICES[service]
     async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
         environment = environment_of(upstream, folder, service, **TRUSTED) | environment
@@ -136,7 +136,7 @@ async def meddling(
 
 
 def in_one_field(random: Random, value: Callable[[], Any]) -> Meddle:
-    """Put something else into one field of each answer, and a status that tells of an error into one of five."""
+    """Return a change that replaces one field of each response, and in one of five the status with an error."""
 
     def meddle(status: int, body: Any) -> tuple[int, Any]:
         leaves = list(_leaves(body))
@@ -159,7 +159,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def problem_of(result: Any, secret: str) -> str | None:
-    """What of a result should not be there."""
+    """Return what a result must not contain; None if it is clean."""
     text = "\n".join(part.text for part in result.content)
     structured = "\n".join(_texts(result.structured_content))
     for seen in (text, structured):
@@ -167,20 +167,22 @@ def problem_of(result: Any, secret: str) -> str | None:
             return f"{len(seen):,} characters"
         if secret in seen:
             return "a secret"
-        stray = [char for char in seen if unicodedata.category(char) in {"Cc", "Cf", "Cn", "Co", "Cs"} and char != "\n"]
-        if stray or any("\ufe00" <= char <= "\ufe0f" or char in "\u034f\u115f" for char in seen):
-            return f"invisible characters {stray[:3]!r}"
-    told = result.structured_content
-    images = [part for image in told.get("images", []) for part in image.values()]
-    plain = [*(told.get(name) for name in _PLAIN_FIELDS), *images]
+        hidden = [
+            char for char in seen if unicodedata.category(char) in {"Cc", "Cf", "Cn", "Co", "Cs"} and char != "\n"
+        ]
+        if hidden or any("\ufe00" <= char <= "\ufe0f" or char in "\u034f\u115f" for char in seen):
+            return f"invisible characters {hidden[:3]!r}"
+    content = result.structured_content
+    images = [part for image in content.get("images", []) for part in image.values()]
+    plain = [*(content.get(name) for name in _PLAIN_FIELDS), *images]
     if any(isinstance(part, str) and " " in part for part in plain):
-        return "an instruction in a field that is no text"
+        return "an instruction in a field that is not text"
     return None
 
 
 async def hostile_answers(ground: Ground) -> Outcome:
-    """Every field of every answer, one at a time, with texts that hide orders, keys, and masses of data."""
-    outcome = Outcome(unit="answers of providers with a hostile field")
+    """Every field of every response, one at a time, with hidden instructions, keys, and large amounts of data."""
+    outcome = Outcome(unit="provider responses with a hostile field")
     for service, model in MODELS.items():
         secret = f"{service}-secret-key"
         meddle = in_one_field(ground.random, partial(_hostile, ground.random, secret))
@@ -193,13 +195,13 @@ async def hostile_answers(ground: Ground) -> Outcome:
     return outcome
 
 
-def _with_masses(body: Any, urls: Sequence[str]) -> Any:
-    """All of these images where the provider's own form has a place for several."""
+def _with_many_images(body: Any, urls: Sequence[str]) -> Any:
+    """Return the body with all of these images where the provider's format allows several."""
     if isinstance(body, list):
-        return [_with_masses(item, urls) for item in body]
+        return [_with_many_images(item, urls) for item in body]
     if not isinstance(body, dict):
         return body
-    body = {name: _with_masses(value, urls) for name, value in body.items()}
+    body = {name: _with_many_images(value, urls) for name, value in body.items()}
     if "image_url" in body:
         body["image_urls"] = urls
     if isinstance(output := body.get("output"), list) and output and isinstance(output[0], dict):
@@ -209,20 +211,20 @@ def _with_masses(body: Any, urls: Sequence[str]) -> Any:
     return body
 
 
-async def masses_of_images(ground: Ground) -> Outcome:
-    """Tens of thousands of images in one answer: 64 of them are kept, and results and listings stay readable."""
+async def too_many_images(ground: Ground) -> Outcome:
+    """Tens of thousands of images in one response: 64 are kept, and results and listings stay readable."""
     outcome = Outcome(unit="results and listings of tasks with up to 60,000 images")
     for service in ("journeyapi", "vtrix", "replicate"):
 
         def meddle(status: int, body: Any) -> tuple[int, Any]:
             start, count = "x" * ground.random.randrange(30), ground.random.randrange(65, 60_000)
-            return status, _with_masses(body, [f"https://127.0.0.1:9/{start}{n}.png" for n in range(count)])
+            return status, _with_many_images(body, [f"https://127.0.0.1:9/{start}{n}.png" for n in range(count)])
 
         async with meddling(ground.folder / service, service, meddle) as (client, _):
             for number in range(ground.count(6)):
                 given = {"prompt": f"a kite, {number}", "model": MODELS[service], "provider": service, "wait_s": 60}
                 made = await client.call_tool("imagine", given)
-                for _ in range(20):  # images whose links die are copied meanwhile
+                for _ in range(20):  # images whose links expire are copied meanwhile
                     if (told := made.structured_content or {}).get("status") != "running":
                         break
                     made = await client.call_tool("imagine", given)

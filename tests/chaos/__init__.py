@@ -1,1 +1,1 @@
-"""The proof that a server which is killed loses nothing that was paid for, and pays for nothing twice."""
+"""Kill tests: a killed server loses nothing that was paid for and pays for nothing twice."""

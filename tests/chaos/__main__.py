@@ -1,4 +1,4 @@
-"""`make chaos`: kill servers for some minutes, print the summary; `--write` puts it into docs/reliability.md."""
+"""`make chaos`: kill servers for some minutes and print a summary; `--write` also puts it into docs/reliability.md."""
 
 import argparse
 import asyncio
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from bench.report import machine
-from chaos.audit import Books, problems
+from chaos.audit import Record, problems
 from chaos.chain import run_all
 from chaos.plan import KILLS, chains
 from chaos.report import summary
@@ -18,41 +18,41 @@ _DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
 
 
 def main() -> int:
-    """Run it. What does not hold is printed, and then nothing is written; 0 when all holds."""
+    """Run the kills and print the problems; with any problem nothing is written. Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help=f"of {KILLS} kills each (%(default)s)")
-    parser.add_argument("--seed", type=int, help="makes the same plan again; without it, one of the day")
-    parser.add_argument("--at-once", type=int, default=6, help="chains of servers beside each other (%(default)s)")
-    parser.add_argument("--keep", type=Path, help="an empty folder for the databases and logs, which then stay")
+    parser.add_argument("--seed", type=int, help="repeats a plan; the default is derived from the date")
+    parser.add_argument("--at-once", type=int, default=6, help="chains of servers that run concurrently (%(default)s)")
+    parser.add_argument("--keep", type=Path, help="an empty folder in which the databases and logs are kept")
     parser.add_argument("--write", action="store_true", help="write docs/reliability.md too")
     options = parser.parse_args()
     today = dt.datetime.now(tz=dt.UTC).date()
     seed: int = int(f"{today:%Y%m%d}") if options.seed is None else options.seed
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        books = asyncio.run(_run(seed, options.rounds, options.keep or Path(folder), options.at_once))
-    told = summary(books, seed=seed, where=machine(), when=f"{today}", took_s=time.monotonic() - started)
-    sys.stdout.write(told)
-    wrong = [problem for chain in books for problem in problems(chain)]
-    sys.stdout.writelines(f"{problem}\n" for problem in wrong)
-    if not wrong and options.write:
-        write(told, _DOCUMENT)
-    return 1 if wrong else 0
+        records = asyncio.run(_run(seed, options.rounds, options.keep or Path(folder), options.at_once))
+    text = summary(records, seed=seed, where=machine(), when=f"{today}", took_s=time.monotonic() - started)
+    sys.stdout.write(text)
+    found = [problem for chain in records for problem in problems(chain)]
+    sys.stdout.writelines(f"{problem}\n" for problem in found)
+    if not found and options.write:
+        write(text, _DOCUMENT)
+    return 1 if found else 0
 
 
-async def _run(seed: int, rounds: int, folder: Path, at_once: int) -> list[Books]:
+async def _run(seed: int, rounds: int, folder: Path, at_once: int) -> list[Record]:
     planned = [chain for round_ in range(rounds) for chain in chains(seed, round_)]
     return await run_all(planned, folder, at_once=at_once)
 
 
-def write(told: str, document: Path, part: str = "chaos") -> None:
-    """Put the summary into its part of the document."""
+def write(text: str, document: Path, part: str = "chaos") -> None:
+    """Write the summary into its part of the document."""
     start, end = f"<!-- {part} -->\n", f"<!-- /{part} -->"
     before, start, rest = document.read_text(encoding="utf-8").partition(start)
     _, end, after = rest.partition(end)
     if not end:
         raise ValueError(f"{document} has no part {part}")
-    document.write_text(f"{before}{start}{told}{end}{after}", encoding="utf-8")
+    document.write_text(f"{before}{start}{text}{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The calls that the servers get before they die: every provider, its models mixed, some with pictures of our own."""
+"""The calls that the servers receive before they are killed: every provider, several models, some with local images."""
 
 import random
 from collections.abc import Mapping
@@ -9,31 +9,31 @@ from typing import Any
 from PIL import Image
 
 SMALL, LARGE = "small.jpg", "large.png"
-"""Pictures of this machine: one that goes with the request, one that Replicate wants uploaded first."""
+"""Local images: one that fits into the request, and one that Replicate requires as an upload."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One call of a tool. `mark` stands in its prompt and in no other: it finds the call on both sides."""
+    """One tool call. Its prompt contains `mark`, which identifies the call on both sides."""
 
     tool: str
     model: str
     provider: str | None
-    """None leaves the choice to the server, which may then move on to another one."""
+    """None: the server chooses, and may fail over to another provider."""
     image: str | None = None
     mark: str = ""
     wait_s: int = 60
     is_slow: bool = False
 
     def arguments(self, folder: Path) -> dict[str, Any]:
-        """What is sent; local pictures lie in `folder`."""
-        told: dict[str, Any] = {"prompt": f"a paper kite with the words {self.mark} above a quiet beach"}
-        told |= {"model": self.model, "wait_s": self.wait_s}
+        """Return the arguments; local images are in `folder`."""
+        arguments: dict[str, Any] = {"prompt": f"a paper kite with the words {self.mark} above a quiet beach"}
+        arguments |= {"model": self.model, "wait_s": self.wait_s}
         if self.provider:
-            told["provider"] = self.provider
+            arguments["provider"] = self.provider
         if self.image:
-            told["image"] = str(folder / self.image)
-        return told
+            arguments["image"] = str(folder / self.image)
+        return arguments
 
 
 def _imagine(provider: str | None, model: str, **more: Any) -> Call:
@@ -51,37 +51,37 @@ POLLED: Mapping[str, tuple[Call, ...]] = {
     "replicate": (_imagine("replicate", "flux-schnell"), _edit("replicate", "flux-kontext-pro")),
     "bfl": (_imagine("bfl", "flux-2-pro"), _edit("bfl", "flux-kontext-pro")),
 }
-"""By provider, what it is asked about until it is done."""
-TELLING = ("journeyapi", "replicate", "bfl")
-"""Those that call webhooks."""
-HELD: Mapping[str, tuple[Call, ...]] = {
+"""By provider: calls whose tasks are polled."""
+WITH_WEBHOOKS = ("journeyapi", "replicate", "bfl")
+"""The providers that send webhooks."""
+SYNCHRONOUS: Mapping[str, tuple[Call, ...]] = {
     "journeyapi": (_imagine("journeyapi", "z-image"), _imagine("journeyapi", "gpt-image-1"))
 }
-"""The same of those that hold the creating request until the picture is there."""
-UPLOADING = _edit("replicate", "flux-kontext-pro", LARGE)
+"""The same for models that answer the creating request only when the image is finished."""
+WITH_UPLOAD = _edit("replicate", "flux-kontext-pro", LARGE)
 GRID = _imagine("journeyapi", "midjourney", is_slow=True)
-"""Four pictures and a sheet."""
-MOVING: tuple[Call, ...] = (
+"""Four images and a grid."""
+FAIL_OVER: tuple[Call, ...] = (
     _imagine(None, "flux-2-max"),
     _imagine(None, "seedream-4"),
     _imagine(None, "recraft"),
     _imagine(None, "flux-1.1-pro"),
     _edit(None, "flux-kontext-pro"),
 )
-"""Models of several providers: the next one runs what the first one refuses."""
+"""Models of several providers: the next provider runs what the first one rejects."""
 
 
-def any_of(service: str, dice: random.Random) -> Call:
-    """A call that this provider gets, quick or held."""
-    return dice.choice([*POLLED[service], *HELD.get(service, ())])
+def any_of(service: str, rng: random.Random) -> Call:
+    """Return a random call for this provider, polled or synchronous."""
+    return rng.choice([*POLLED[service], *SYNCHRONOUS.get(service, ())])
 
 
 def marked(call: Call, mark: str, **changes: Any) -> Call:
-    """The same call, to be told from all others."""
+    """Return the same call with its mark."""
     return replace(call, mark=mark, **changes)
 
 
 def make_images(folder: Path) -> None:
-    """Draw the local pictures; noise does not compress, so the large one is large."""
+    """Draw the local images. Noise does not compress, so the large one is large."""
     Image.linear_gradient("L").convert("RGB").save(folder / SMALL)
     Image.effect_noise((560, 560), 90).convert("RGB").save(folder / LARGE)

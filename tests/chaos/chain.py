@@ -1,4 +1,4 @@
-"""Running a chain: servers that are killed one after the other, the one that puts all in order, and the books."""
+"""Running a chain: servers that are killed one after another, a last one that finishes all tasks, and the record."""
 
 import asyncio
 import json
@@ -11,186 +11,184 @@ from typing import Any, Literal
 
 from support import environment_of, free_port
 
-from chaos.audit import Books, Death, Entry
+from chaos.audit import Crash, Entry, Record
 from chaos.calls import Call, make_images
 from chaos.journal import Row, read_journal
-from chaos.kill_hook import Trap
-from chaos.plan import Chain, Life
-from chaos.process import PATIENCE_S, Ended, Server, server
+from chaos.kill_hook import KillHook
+from chaos.plan import Chain, Run
+from chaos.process import TIMEOUT_S, Ended, Server, server
 from journey_mcp import sandbox
 from journey_mcp.sandbox.request_log import Submission
 from journey_mcp.sandbox.webhook_policy import WebhookPolicy
 
 SPEED = 5
-"""Tasks last one to four seconds: some are over at the first poll, some are not."""
-_ASKED_AT_ONCE = 20
-_BFL_PATIENCE = WebhookPolicy(timeout_s=30, retry_gaps_s=(SPEED * 1, SPEED * 5, SPEED * 30))
-"""As it is told, in real time: servers start no sooner because tasks end so."""
+"""Tasks take one to four seconds: some have ended at the first poll, some have not."""
+_IDS_PER_CALL = 20
+_BFL_POLICY = WebhookPolicy(timeout_s=30, retry_gaps_s=(SPEED * 1, SPEED * 5, SPEED * 30))
+"""The stated retry delays in real time: faster tasks do not make servers start faster."""
 _TRIES = {
     service: 1 + len(policy.retry_gaps_s)
     for service, policy in {
         "journeyapi": WebhookPolicy(),
         "replicate": sandbox.ReplicateSettings().webhooks,
-        "bfl": _BFL_PATIENCE,
+        "bfl": _BFL_POLICY,
     }.items()
 }
-"""How often a webhook is posted at the most."""
+"""The maximum number of times a webhook is posted."""
 
 
 @dataclass(kw_only=True)
 class _Environment:
-    """What the servers of one chain share."""
+    """The state that the servers of one chain share."""
 
     upstream: sandbox.Running
-    trap: Trap
+    kill_hook: KillHook
     folder: Path
     images: Path
     port: int | None
-    """At which webhooks are taken."""
-    deaths: list[Death] = field(default_factory=list)
+    """The port that receives webhooks."""
+    crashes: list[Crash] = field(default_factory=list)
 
     @property
-    def environment(self) -> dict[str, str]:
-        """All five providers at the sandbox."""
+    def variables(self) -> dict[str, str]:
+        """The environment variables that point all five providers at the sandbox."""
         public = {"JOURNEY_MCP_PUBLIC_URL": self.public_url} if self.public_url else {}
         return environment_of(self.upstream, self.folder, JOURNEY_MCP_IMAGE_DIRS=str(self.images), **public)
 
     @property
     def public_url(self) -> str | None:
-        """Where webhooks are posted to."""
+        """The address to which webhooks are posted."""
         return f"http://127.0.0.1:{self.port}" if self.port else None
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """Of the command."""
+        """The arguments of the command."""
         return ("serve", "--webhooks", f"127.0.0.1:{self.port}") if self.port else ()
 
     @property
     def log(self) -> Path:
-        """What the servers said on stderr, all in one."""
+        """The file with the stderr of all servers."""
         return self.folder.parent / f"{self.folder.name}.log"
 
 
-async def run(chain: Chain, folder: Path, images: Path) -> Books:
-    """Live the lives of a chain on a database in `folder`, and return what it comes to.
+async def run_chain(chain: Chain, folder: Path, images: Path) -> Record:
+    """Run the servers of a chain on a database in `folder` and return the record.
 
-    Raises TimeoutError when a moment that was aimed at does not come, or when no rest comes.
+    Raises TimeoutError if a kill point is not reached, or if the tasks do not end.
     """
-    trap = Trap()
+    kill_hook = KillHook()
     settings = sandbox.Settings(
         speed=SPEED,
         seed=chain.seed,
-        observer=trap,
+        observer=kill_hook,
         journeyapi=sandbox.JourneyApiSettings(plan="enterprise", credits=100_000),
         vtrix=sandbox.VtrixSettings(balance_usd=100_000),
         kkiai=sandbox.KkiaiSettings(balance=100_000),
         replicate=sandbox.ReplicateSettings(balance=100_000),
-        bfl=sandbox.BflSettings(credits=100_000, webhooks=_BFL_PATIENCE),
+        bfl=sandbox.BflSettings(credits=100_000, webhooks=_BFL_POLICY),
     )
     async with sandbox.running(settings) as upstream:
-        port = free_port() if chain.is_listening else None
-        make_environment = _Environment(upstream=upstream, trap=trap, folder=folder, images=images, port=port)
-        for life in chain.lives:
-            await _live(make_environment, life)
-        told = await _rest(make_environment)
+        port = free_port() if chain.receives_webhooks else None
+        environment = _Environment(upstream=upstream, kill_hook=kill_hook, folder=folder, images=images, port=port)
+        for run in chain.runs:
+            await _run_until_killed(environment, run)
+        results = await _run_to_completion(environment)
         rows = read_journal(folder)
-        return Books(
-            marks=tuple(call.mark for life in chain.lives for call in life.calls),
-            entries=_entries(make_environment),
+        return Record(
+            marks=tuple(call.mark for run in chain.runs for call in run.calls),
+            entries=_entries(environment),
             rows=rows,
-            told=told,
-            deaths=tuple(make_environment.deaths),
-            log=make_environment.log.read_text(encoding="utf-8"),
-            spoiled=tuple([path for row in rows for path in await _spoiled(row, upstream)]),
+            results=results,
+            crashes=tuple(environment.crashes),
+            log=environment.log.read_text(encoding="utf-8"),
+            corrupt_copies=tuple([path for row in rows for path in await _corrupt_copies(row, upstream)]),
         )
 
 
-async def _live(make_environment: _Environment, life: Life) -> None:
-    """Start a server, call it, and see it die at the moment that was aimed at."""
-    faults = [sandbox.Fault.parse(text) for text in life.faults]
-    make_environment.upstream.sandbox.faults.replace(faults)
-    async with server(make_environment.environment, make_environment.log, *make_environment.arguments) as running:
-        make_environment.trap.set(life.aim, running.pid)
-        # the first call wakes the server up: it then looks for what others left behind
+async def _run_until_killed(environment: _Environment, run: Run) -> None:
+    """Start a server, call it, and wait until it is killed at its kill point."""
+    faults = [sandbox.Fault.parse(text) for text in run.faults]
+    environment.upstream.sandbox.faults.replace(faults)
+    async with server(environment.variables, environment.log, *environment.arguments) as running:
+        environment.kill_hook.set(run.kill_point, running.pid)
+        # the first call starts the engine, which takes over the tasks that others left unfinished
         listed = asyncio.create_task(running.call("fetch_task"))
-        if life.aim.exchange is None and not life.aim.is_when_queued:
-            if life.aim.is_awake:
-                listed.add_done_callback(lambda _: make_environment.trap.spring_later())
+        if run.kill_point.kind is None and not run.kill_point.is_queued:
+            if run.kill_point.is_awake:
+                listed.add_done_callback(lambda _: environment.kill_hook.kill_later())
             else:
-                make_environment.trap.spring_later()
-        calls = [asyncio.create_task(_call(make_environment, running, call)) for call in life.calls]
+                environment.kill_hook.kill_later()
+        calls = [asyncio.create_task(_call(environment, running, call)) for call in run.calls]
         try:
-            await asyncio.wait_for(make_environment.trap.sprung.wait(), PATIENCE_S)
+            await asyncio.wait_for(environment.kill_hook.killed.wait(), TIMEOUT_S)
         except TimeoutError as error:
             raise TimeoutError(
-                f"{life} did not come to pass; so far: {make_environment.upstream.sandbox.request_log.requests}"
+                f"{run} was not reached; requests so far: {environment.upstream.sandbox.request_log.requests}"
             ) from error
         died_at = time.monotonic()
         if (status := await running.ended()) != -signal.SIGKILL:
-            raise RuntimeError(f"a server ended by itself, with {status}; see {make_environment.log}")
+            raise RuntimeError(f"a server ended by itself, with {status}; see {environment.log}")
         await asyncio.gather(listed, return_exceptions=True)
-        answers = await asyncio.gather(*calls)
-    told = tuple(answer for answer in answers if answer is not None)
-    rows = read_journal(make_environment.folder)
-    make_environment.deaths.append(Death(name=life.aim.name, pid=running.pid, at=died_at, rows=rows, told=told))
-    make_environment.upstream.sandbox.faults.replace([])
+        responses = await asyncio.gather(*calls)
+    results = tuple(response for response in responses if response is not None)
+    rows = read_journal(environment.folder)
+    environment.crashes.append(Crash(name=run.kill_point.name, pid=running.pid, at=died_at, rows=rows, results=results))
+    environment.upstream.sandbox.faults.replace([])
 
 
-async def _call(make_environment: _Environment, running: Server, call: Call) -> Mapping[str, Any] | None:
-    """The task object that a call was answered with; None when the server ended first."""
+async def _call(environment: _Environment, running: Server, call: Call) -> Mapping[str, Any] | None:
+    """Call a tool and return the task object; None if the server ended first."""
     try:
-        told = await running.call(call.tool, **call.arguments(make_environment.images))
+        result = await running.call(call.tool, **call.arguments(environment.images))
     except Ended:
         return None
-    if "task_id" not in told:
-        raise ValueError(f"{call} was not taken: {told}")
-    if told["status"] == "queued":
-        make_environment.trap.spring_when_queued()
-    return told
+    if "task_id" not in result:
+        raise ValueError(f"{call} was not accepted: {result}")
+    if result["status"] == "queued":
+        environment.kill_hook.kill_if_queued()
+    return result
 
 
-async def _rest(make_environment: _Environment) -> dict[str, Mapping[str, Any]]:
-    """Let a last server bring all to its end; what it says of every task of the journal."""
-    ids = [row.id for row in read_journal(make_environment.folder)]
-    told: dict[str, Mapping[str, Any]] = {}
+async def _run_to_completion(environment: _Environment) -> dict[str, Mapping[str, Any]]:
+    """Let a last server finish all tasks; return its results for every task of the journal."""
+    ids = [row.id for row in read_journal(environment.folder)]
+    results: dict[str, Mapping[str, Any]] = {}
     async with (
-        server(make_environment.environment, make_environment.log, *make_environment.arguments) as running,
-        asyncio.timeout(PATIENCE_S),
+        server(environment.variables, environment.log, *environment.arguments) as running,
+        asyncio.timeout(TIMEOUT_S),
     ):
-        for start in range(0, len(ids), _ASKED_AT_ONCE):
-            asked = ids[start : start + _ASKED_AT_ONCE]
-            while asked:
-                answer = await running.call("fetch_task", task_ids=asked, wait_s=1 if make_environment.port else 60)
-                told |= {task["task_id"]: task for task in answer["tasks"]}
-                asked = [id_ for id_ in asked if _goes_on(told.get(id_, {}))]
-                if all(_waits_for_its_webhook(told[id_]) for id_ in asked) and not _is_anything_posted(
-                    make_environment
-                ):
+        for start in range(0, len(ids), _IDS_PER_CALL):
+            pending_ids = ids[start : start + _IDS_PER_CALL]
+            while pending_ids:
+                response = await running.call("fetch_task", task_ids=pending_ids, wait_s=1 if environment.port else 60)
+                results |= {task["task_id"]: task for task in response["tasks"]}
+                pending_ids = [id_ for id_ in pending_ids if _is_unfinished(results.get(id_, {}))]
+                if all(_awaits_webhook(results[id_]) for id_ in pending_ids) and not _are_webhooks_pending(environment):
                     break
-        # one that waits for webhooks would stay for minutes
-        if status := await (running.end() if make_environment.port else running.leave()):
-            raise RuntimeError(f"the last server ended with {status}; see {make_environment.log}")
-    return told
+        # a server that awaits webhooks would run for minutes
+        if status := await (running.end() if environment.port else running.close_stdin()):
+            raise RuntimeError(f"the last server ended with {status}; see {environment.log}")
+    return results
 
 
-def _goes_on(told: Mapping[str, Any]) -> bool:
-    return told.get("status") in ("queued", "running")
+def _is_unfinished(task: Mapping[str, Any]) -> bool:
+    return task.get("status") in ("queued", "running")
 
 
-def _waits_for_its_webhook(told: Mapping[str, Any]) -> bool:
-    return any("may still report it until" in notice for notice in told.get("notices", ()))
+def _awaits_webhook(task: Mapping[str, Any]) -> bool:
+    return any("may still report it until" in notice for notice in task.get("notices", ()))
 
 
-def _is_anything_posted(make_environment: _Environment) -> bool:
-    """Whether the sandbox still has to tell of a task."""
-    return any(entry.webhook == "pending" for entry in _entries(make_environment))
+def _are_webhooks_pending(environment: _Environment) -> bool:
+    """Return whether the sandbox still has webhooks to post."""
+    return any(entry.webhook == "pending" for entry in _entries(environment))
 
 
-def _entries(make_environment: _Environment) -> tuple[Entry, ...]:
-    """The creating requests, where the pictures of what they made are, and what became of its webhook."""
+def _entries(environment: _Environment) -> tuple[Entry, ...]:
+    """Return the creating requests, each with the image URLs and the webhook's state of its task."""
     made = []
-    for entry in make_environment.upstream.sandbox.request_log.submissions:
-        task = make_environment.upstream.sandbox.tasks.find(entry.task_id or "")
+    for entry in environment.upstream.sandbox.request_log.submissions:
+        task = environment.upstream.sandbox.tasks.find(entry.task_id or "")
         made.append(
             Entry(
                 service=entry.service,
@@ -198,25 +196,23 @@ def _entries(make_environment: _Environment) -> tuple[Entry, ...]:
                 task_id=entry.task_id,
                 body=(body := json.dumps(entry.request)),
                 urls=frozenset(task.image_urls_of if task else ()),
-                webhook=_webhook(entry, make_environment)
-                if task and make_environment.public_url and make_environment.public_url in body
+                webhook=_webhook(entry, environment)
+                if task and environment.public_url and environment.public_url in body
                 else None,
             )
         )
     return tuple(made)
 
 
-def _webhook(entry: Submission, make_environment: _Environment) -> Literal["pending", "taken", "given up"]:
-    tried = [
-        one.outcome for one in make_environment.upstream.sandbox.request_log.deliveries if one.task_id == entry.task_id
-    ]
+def _webhook(entry: Submission, environment: _Environment) -> Literal["pending", "delivered", "given up"]:
+    tried = [one.outcome for one in environment.upstream.sandbox.request_log.deliveries if one.task_id == entry.task_id]
     if any(outcome.startswith("2") for outcome in tried):
-        return "taken"
+        return "delivered"
     return "given up" if len(tried) >= _TRIES[entry.service] else "pending"
 
 
-async def _spoiled(row: Row, upstream: sandbox.Running) -> list[str]:
-    """The copies of a task's pictures that are not what the provider has, to the byte."""
+async def _corrupt_copies(row: Row, upstream: sandbox.Running) -> list[str]:
+    """Return the copies of a task's images that differ from the provider's by any byte."""
     task = upstream.sandbox.tasks.find(row.prediction_id or "")
     if task is None or row.status != "succeeded" or row.provider not in ("replicate", "bfl"):
         return []
@@ -230,18 +226,18 @@ async def _spoiled(row: Row, upstream: sandbox.Running) -> list[str]:
     return bad
 
 
-async def run_all(chains: Sequence[Chain], folder: Path, *, at_once: int) -> list[Books]:
-    """Run chains beside each other, so many at a time, each in a folder of its own."""
+async def run_all(chains: Sequence[Chain], folder: Path, *, at_once: int) -> list[Record]:
+    """Run chains concurrently, at most `at_once`, each in its own folder."""
     images = folder / "given"
     images.mkdir()
     make_images(images)
-    places = asyncio.Semaphore(at_once)
+    limit = asyncio.Semaphore(at_once)
 
-    async def run_one(chain: Chain) -> Books:
-        async with places:
+    async def run_one(chain: Chain) -> Record:
+        async with limit:
             data = folder / f"chain-{chain.name}"
             data.mkdir()
-            return await run(chain, data, images)
+            return await run_chain(chain, data, images)
 
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(run_one(chain)) for chain in chains]

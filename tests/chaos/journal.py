@@ -1,4 +1,4 @@
-"""The journal as it lies on the disk, read without the server."""
+"""The journal on disk, read without the server."""
 
 import json
 import shutil
@@ -22,11 +22,11 @@ class Row:
     final: bool
     submission: str
     prediction_id: str | None
-    holder: str
-    """Who has, or had, the lease."""
+    worker_id: str
+    """The worker that has, or had, the lease."""
     prompt: str
     outcome: Any
-    """What became of it: `images`, `grid_url`, `cost`, `failure` and more, as far as known."""
+    """The result: `images`, `grid_url`, `cost`, `failure` and more, as far as known."""
 
     @property
     def code(self) -> str | None:
@@ -34,22 +34,22 @@ class Row:
         return (self.outcome.get("failure") or {}).get("code")
 
     @property
-    def is_waited_for(self) -> bool:
-        """It was sent and not answered, and its webhook may still come."""
+    def awaits_webhook(self) -> bool:
+        """Whether it was sent without a response and its webhook may still arrive."""
         return (self.status, self.submission) == ("running", "sent") and "answer_by" in self.outcome
 
     @property
     def urls(self) -> frozenset[str]:
-        """Its pictures, the sheet that shows them among them."""
+        """Its image URLs, including the grid image."""
         urls = {image["url"] for image in self.outcome.get("images", ())}
         return frozenset(urls | ({self.outcome["grid_url"]} if "grid_url" in self.outcome else set()))
 
 
 def read_journal(folder: Path) -> tuple[Row, ...]:
-    """The rows in a data folder that no server has open; of a copy, so that the next one finds it as it was left."""
+    """Return the rows of a data folder that no server has open, read from a copy: the original stays unchanged."""
     with tempfile.TemporaryDirectory() as copy:
         for path in folder.glob("tasks.db*"):
-            # the index of the log belongs to processes that ran
+            # the index of the write-ahead log belongs to processes that ran
             if not path.name.endswith("-shm"):
                 shutil.copy(path, copy)
         with closing(sqlite3.connect(Path(copy) / "tasks.db")) as connection:

@@ -1,51 +1,56 @@
-"""Kills a server at the moment that an aim names."""
+"""Killing a server at a kill point."""
 
 import asyncio
 import os
 import signal
 from contextlib import suppress
 
-from chaos.kill_points import Aim, Watch
+from chaos.kill_points import EventMatcher, KillPoint
 from journey_mcp.sandbox import Event
 
 
-class Trap:
-    """The witness of a sandbox: it kills the process that it is set for, once, and tells when that is done."""
+class KillHook:
+    """An observer of a sandbox that kills a process once, at a kill point; `killed` is set when that is done."""
 
     def __init__(self) -> None:
-        self.sprung = asyncio.Event()
+        self.killed = asyncio.Event()
         self._pid: int | None = None
-        self._aim: Aim | None = None
-        self._watch: Watch | None = None
+        self._kill_point: KillPoint | None = None
+        self._matcher: EventMatcher | None = None
 
-    def set(self, aim: Aim, pid: int) -> None:
-        """Kill this process at that moment."""
-        self.sprung, self._pid, self._aim, self._watch = asyncio.Event(), pid, aim, Watch(aim)
+    def set(self, kill_point: KillPoint, pid: int) -> None:
+        """Kill this process at that point."""
+        self.killed, self._pid, self._kill_point, self._matcher = (
+            asyncio.Event(),
+            pid,
+            kill_point,
+            EventMatcher(kill_point),
+        )
 
-    def __call__(self, moment: Event) -> None:
-        """Look at a moment. When it is the one, the process is dead before the sandbox goes on."""
-        if self._watch and self._aim and self._watch.is_it(moment):
-            self._watch = None
-            self.spring_later()
+    def __call__(self, event: Event) -> None:
+        """Check an event. If it matches, the process is dead before the sandbox continues."""
+        if self._matcher and self._kill_point and self._matcher.matches(event):
+            self._matcher = None
+            self.kill_later()
 
-    def spring_later(self) -> None:
-        """Kill it so long after now as the aim says."""
-        if self._aim and self._aim.after_s:
-            asyncio.get_running_loop().call_later(self._aim.after_s, self.spring)
+    def kill_later(self) -> None:
+        """Kill the process after the delay of the kill point."""
+        if self._kill_point and self._kill_point.after_s:
+            asyncio.get_running_loop().call_later(self._kill_point.after_s, self.kill)
         else:
-            self.spring()
+            self.kill()
 
-    def spring_when_queued(self) -> None:
-        """Kill it now, if that is what was aimed at: a caller has been told that its call is queued."""
-        if self._aim and self._aim.is_when_queued:
-            self.spring()
+    def kill_if_queued(self) -> None:
+        """Kill the process now if the kill point is a queued call: a caller has received that status."""
+        if self._kill_point and self._kill_point.is_queued:
+            self.kill()
 
-    def spring(self) -> None:
-        """Kill it now. Returns when it is dead."""
+    def kill(self) -> None:
+        """Kill the process now; return when it is dead."""
         if self._pid is not None:
-            # gone by itself, which its exit status will tell; or buried already by asyncio, whose child it is
+            # it ended by itself, which its exit status shows, or asyncio, its parent, has already reaped it
             with suppress(ProcessLookupError, ChildProcessError):
                 os.kill(self._pid, signal.SIGKILL)
                 os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
-        self._pid = self._watch = None
-        self.sprung.set()
+        self._pid = self._matcher = None
+        self.killed.set()

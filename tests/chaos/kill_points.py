@@ -1,4 +1,4 @@
-"""Where a server is killed: at a moment of the wire, at a moment of its own life, or at any moment."""
+"""Kill points: at an event on the wire, at a point of the server's own work, or at a random time."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,75 +6,75 @@ from typing import Literal
 from journey_mcp.sandbox import Event, Point
 from journey_mcp.sandbox.services import service_at
 
-Exchange = Literal["connection", "submission", "upload", "poll", "picture", "webhook", "other"]
+RequestKind = Literal["connection", "submission", "upload", "poll", "image", "webhook", "other"]
 _CREATING = ("/imagine", "/generation", "/predictions")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aim:
-    """One kill to come."""
+class KillPoint:
+    """One planned kill."""
 
     name: str
     """The row of the summary that it counts in."""
-    exchange: Exchange | None = None
-    """None: not at a moment of the wire."""
+    kind: RequestKind | None = None
+    """The request at whose event the server is killed; None: not at an event on the wire."""
     point: Point | None = None
     service: str | None = None
-    """None: of any."""
-    refused: Literal["no", "now", "before"] = "no"
-    """now: the answer is a refusal. before: another provider has refused the same call already."""
+    """None: any service."""
+    rejected: Literal["no", "now", "before"] = "no"
+    """now: the response rejects the request. before: another provider has already rejected the same call."""
     after_s: float = 0.0
-    """How long after that moment; after the start of the process, where none is named."""
+    """The delay after that event; after the start of the process, if no event is named."""
     is_awake: bool = False
-    """Counted from the first answer of the server, in place of its start."""
-    is_when_queued: bool = False
-    """When the caller has been told that its call is queued."""
-    is_inherited: bool = False
-    """No calls are made: the moment is one of a task that an earlier server left behind."""
+    """The delay counts from the server's first response instead of its start."""
+    is_queued: bool = False
+    """Kill when the caller has received the status `queued`."""
+    is_take_over: bool = False
+    """No calls are made: the event belongs to a task that an earlier server left unfinished."""
 
 
-class Watch:
-    """Waits for the moment that an aim names."""
+class EventMatcher:
+    """Recognises the event that a kill point names."""
 
-    def __init__(self, aim: Aim) -> None:
-        self._aim = aim
-        self._was_refused = False
+    def __init__(self, kill_point: KillPoint) -> None:
+        self._kill_point = kill_point
+        self._was_rejected = False
 
-    def is_it(self, moment: Event) -> bool:
-        """Whether this moment, told after all before it, is the one."""
-        exchange = exchange_of(moment)
-        is_refusal = exchange == "submission" and (moment.status or 0) >= 400
+    def matches(self, event: Event) -> bool:
+        """Return whether this event is the one; it must be called with every event, in order."""
+        kind = kind_of(event)
+        is_rejection = kind == "submission" and (event.status or 0) >= 400
         found = (
-            exchange == self._aim.exchange
-            and moment.point == self._aim.point
-            and self._aim.service in (None, service_of(moment) or self._aim.service)
-            and self._is_in_turn(is_refusal=is_refusal)
+            kind == self._kill_point.kind
+            and event.point == self._kill_point.point
+            and self._kill_point.service in (None, service_of(event) or self._kill_point.service)
+            and self._is_in_order(is_rejection=is_rejection)
         )
-        self._was_refused |= is_refusal and moment.point == "answered"
+        self._was_rejected |= is_rejection and event.point == "answered"
         return found
 
-    def _is_in_turn(self, *, is_refusal: bool) -> bool:
-        if self._aim.refused == "now":
-            return is_refusal
-        return self._was_refused or self._aim.refused == "no"
+    def _is_in_order(self, *, is_rejection: bool) -> bool:
+        if self._kill_point.rejected == "now":
+            return is_rejection
+        return self._was_rejected or self._kill_point.rejected == "no"
 
 
-def service_of(moment: Event) -> str | None:
-    """The imitated service that is asked; None where the address does not tell, as that of a picture."""
-    return service_at(moment.path or "")
+def service_of(event: Event) -> str | None:
+    """Return the service that receives the request; None if the path does not show it, as for an image."""
+    return service_at(event.path or "")
 
 
-def exchange_of(moment: Event) -> Exchange:
-    """What is going on in a request."""
-    if moment.path is None:
+def kind_of(event: Event) -> RequestKind:
+    """Return the kind of the request."""
+    if event.path is None:
         return "connection"
-    if moment.point in ("posting", "posted"):
+    if event.point in ("posting", "posted"):
         return "webhook"
-    if moment.path.startswith("/pictures/"):
-        return "picture"
-    if moment.path.endswith(("/account", "/credits")):
+    if event.path.startswith("/pictures/"):
+        return "image"
+    if event.path.endswith(("/account", "/credits")):
         return "other"
-    if moment.method == "POST" and moment.path.endswith("/files"):
+    if event.method == "POST" and event.path.endswith("/files"):
         return "upload"
-    is_creating = moment.path.endswith(_CREATING) or service_of(moment) == "bfl"
-    return "submission" if moment.method == "POST" and is_creating else "poll"
+    is_creating = event.path.endswith(_CREATING) or service_of(event) == "bfl"
+    return "submission" if event.method == "POST" and is_creating else "poll"

@@ -1,4 +1,4 @@
-"""A round of kills, dealt to chains of lives: what each server is asked for, and when it dies. All of it by a seed."""
+"""The plan of a round, derived from a seed: chains of server runs, each with its calls and its kill point."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,179 +6,183 @@ from dataclasses import dataclass
 
 from support import SERVICES
 
-from chaos.calls import GRID, MOVING, POLLED, TELLING, UPLOADING, Call, any_of, marked
-from chaos.kill_points import Aim
+from chaos.calls import FAIL_OVER, GRID, POLLED, WITH_UPLOAD, WITH_WEBHOOKS, Call, any_of, marked
+from chaos.kill_points import KillPoint
 from journey_mcp.sandbox import Point
 
 KILLS = 32
-"""Of one round."""
-FIRST_POLL = "take-over: first poll, before the answer"
+"""Kills in one round."""
+FIRST_POLL = "take-over: first poll, before the response"
 _CHAIN = 5
-_LISTENING = 3
-"""So many chains of a round take webhooks."""
+_WITH_WEBHOOKS = 3
+"""The number of chains in a round that receive webhooks."""
 _REFUSALS = ("status=401", "status=429,header.Retry-After=60")
 _COPIED = ("replicate", "bfl")
-"""Their links die soon: pictures are copied before a task counts as finished."""
+"""Their links expire soon: images are copied before a task counts as finished."""
 _SOON_S = 0.03
-"""An answer that was sent is read, understood and stored within about this time."""
-_WORDS: Mapping[Point, str] = {
+"""The approximate time in which a response is read, parsed and stored."""
+_POINT_NAMES: Mapping[Point, str] = {
     "headers": "headers received",
     "body": "request received",
-    "answering": "before the answer",
-    "answered": "answer sent",
+    "answering": "before the response",
+    "answered": "response sent",
 }
-_SUBMITTING: tuple[Point, ...] = ("headers", "body", "body", "answering", "answering", "answered")
+_SUBMISSION_POINTS: tuple[Point, ...] = ("headers", "body", "body", "answering", "answering", "answered")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Life:
-    """A server from its start to its death."""
+class Run:
+    """A server from its start until it is killed."""
 
-    aim: Aim
+    kill_point: KillPoint
     calls: tuple[Call, ...]
     faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """Servers that follow each other on one database; after the last kill one more lives until all is at rest."""
+    """Servers that run one after another on one database; after the last kill one more finishes all tasks."""
 
     name: str
     seed: int
-    lives: tuple[Life, ...]
-    is_listening: bool = False
-    """Its servers take webhooks: polls are rare, and an answer that died with one may still come."""
+    runs: tuple[Run, ...]
+    receives_webhooks: bool = False
+    """Its servers receive webhooks: polls are rare, and a response lost with a server may still arrive."""
 
 
 def chains(seed: int, round_: int) -> tuple[Chain, ...]:
-    """One round: every point once or more, at providers that change from round to round."""
-    dice = random.Random(f"{seed}/{round_}")
-    polls, others, webhooks = list(_polls(round_, dice)), list(_aims(round_, dice)), list(_webhooks())
-    dice.shuffle(others)
-    listening = [*webhooks, *(others.pop() for _ in range(_LISTENING * _CHAIN - len(webhooks)))]
-    dice.shuffle(listening)
-    pairs = zip(_inheriting(round_, dice), polls, strict=True)
+    """Return one round: every kill point at least once, at providers that change from round to round."""
+    rng = random.Random(f"{seed}/{round_}")
+    polls, others, webhooks = list(_polls(round_, rng)), list(_kill_points(round_, rng)), list(_webhooks())
+    rng.shuffle(others)
+    with_webhooks = [*webhooks, *(others.pop() for _ in range(_WITH_WEBHOOKS * _CHAIN - len(webhooks)))]
+    rng.shuffle(with_webhooks)
+    pairs = zip(_take_over_points(round_, rng), polls, strict=True)
     asking = [[*pair, poll, others.pop(), others.pop()] for pair, poll in pairs]
-    dealt = [(aims, False) for aims in [*asking, *_cut(others)]] + [(aims, True) for aims in _cut(listening)]
+    dealt = [(kill_points, False) for kill_points in [*asking, *_chunks(others)]] + [
+        (kill_points, True) for kill_points in _chunks(with_webhooks)
+    ]
     return tuple(
-        _chain(f"{round_}.{number}", aims, dice, is_listening=is_listening)
-        for number, (aims, is_listening) in enumerate(dealt)
+        _chain(f"{round_}.{number}", kill_points, rng, receives_webhooks=receives_webhooks)
+        for number, (kill_points, receives_webhooks) in enumerate(dealt)
     )
 
 
-def _cut(aims: Sequence[Aim]) -> list[Sequence[Aim]]:
-    return [aims[start : start + _CHAIN] for start in range(0, len(aims), _CHAIN)]
+def _chunks(kill_points: Sequence[KillPoint]) -> list[Sequence[KillPoint]]:
+    return [kill_points[start : start + _CHAIN] for start in range(0, len(kill_points), _CHAIN)]
 
 
-def _aims(round_: int, dice: random.Random) -> Iterator[Aim]:
-    """The kills of a round, but for those that need polls, webhooks, or a task left behind."""
-    services = _turning(tuple(SERVICES), round_)
-    yield Aim(name="connection made", exchange="connection", point="connected")
-    for point in _SUBMITTING:
-        name = f"creating request: {_WORDS[point]}"
-        yield Aim(name=name, exchange="submission", point=point, service=next(services))
+def _kill_points(round_: int, rng: random.Random) -> Iterator[KillPoint]:
+    """Yield the kill points of a round that need no polls, webhooks or unfinished tasks."""
+    services = _cycle(tuple(SERVICES), round_)
+    yield KillPoint(name="connection accepted", kind="connection", point="connected")
+    for point in _SUBMISSION_POINTS:
+        name = f"creating request: {_POINT_NAMES[point]}"
+        yield KillPoint(name=name, kind="submission", point=point, service=next(services))
     for _ in range(2):
-        name, after_s = f"creating request: within {_SOON_S * 1000:g} ms after the answer", dice.uniform(0, _SOON_S)
+        name, after_s = f"creating request: within {_SOON_S * 1000:g} ms after the response", rng.uniform(0, _SOON_S)
         service = next(services)
-        yield Aim(name=name, exchange="submission", point="answered", service=service, after_s=after_s)
-    yield Aim(name="upload of a picture: request received", exchange="upload", point="body")
-    yield Aim(name="upload of a picture: answer sent", exchange="upload", point="answered")
-    copied = _turning(_COPIED, round_)
-    yield Aim(name="copy of a picture: headers received", exchange="picture", point="headers", service=next(copied))
-    yield Aim(name="copy of a picture: before the answer", exchange="picture", point="answering", service=next(copied))
-    yield Aim(
-        name=f"copy of a picture: within {_SOON_S * 1000:g} ms after the answer",
-        exchange="picture",
+        yield KillPoint(name=name, kind="submission", point="answered", service=service, after_s=after_s)
+    yield KillPoint(name="image upload: request received", kind="upload", point="body")
+    yield KillPoint(name="image upload: response sent", kind="upload", point="answered")
+    copied = _cycle(_COPIED, round_)
+    yield KillPoint(name="image copy: headers received", kind="image", point="headers", service=next(copied))
+    yield KillPoint(name="image copy: before the response", kind="image", point="answering", service=next(copied))
+    yield KillPoint(
+        name=f"image copy: within {_SOON_S * 1000:g} ms after the response",
+        kind="image",
         point="answered",
         service=next(copied),
-        after_s=dice.uniform(0, _SOON_S),
+        after_s=rng.uniform(0, _SOON_S),
     )
-    yield Aim(name="fail-over: refusal sent", exchange="submission", point="answered", refused="now")
-    for point in _WORDS:
-        name = f"fail-over: second provider, {_WORDS[point]}"
-        yield Aim(name=name, exchange="submission", point=point, refused="before")
-    yield Aim(name="while a call is queued", is_when_queued=True, service=next(services))
-    yield Aim(name="random moment of the start", after_s=dice.uniform(0, 0.9))
+    yield KillPoint(name="fail-over: rejection sent", kind="submission", point="answered", rejected="now")
+    for point in _POINT_NAMES:
+        name = f"fail-over: second provider, {_POINT_NAMES[point]}"
+        yield KillPoint(name=name, kind="submission", point=point, rejected="before")
+    yield KillPoint(name="while a call is queued", is_queued=True, service=next(services))
+    yield KillPoint(name="random time during start-up", after_s=rng.uniform(0, 0.9))
     for _ in range(3):
-        yield Aim(name="random moment of the work", after_s=dice.uniform(0, 4), is_awake=True)
+        yield KillPoint(name="random time during work", after_s=rng.uniform(0, 4), is_awake=True)
 
 
-def _polls(round_: int, dice: random.Random) -> Iterator[Aim]:
-    """Kills of a server that asks how a task stands."""
-    services = _turning(tuple(SERVICES), round_ + 4)
-    yield Aim(name="poll: request received", exchange="poll", point="body", service=next(services))
-    yield Aim(
-        name=f"poll: within {_SOON_S * 1000:g} ms after the answer",
-        exchange="poll",
+def _polls(round_: int, rng: random.Random) -> Iterator[KillPoint]:
+    """Yield the kill points of a server that polls a task."""
+    services = _cycle(tuple(SERVICES), round_ + 4)
+    yield KillPoint(name="poll: request received", kind="poll", point="body", service=next(services))
+    yield KillPoint(
+        name=f"poll: within {_SOON_S * 1000:g} ms after the response",
+        kind="poll",
         point="answered",
         service=next(services),
-        after_s=dice.uniform(0, _SOON_S),
+        after_s=rng.uniform(0, _SOON_S),
     )
 
 
-def _webhooks() -> Iterator[Aim]:
-    """Kills of a server that is told how a task ended."""
-    yield Aim(name="webhook: before it is posted", exchange="webhook", point="posting")
-    yield Aim(name="webhook: answered", exchange="webhook", point="posted")
+def _webhooks() -> Iterator[KillPoint]:
+    """Yield the kill points of a server that receives a webhook."""
+    yield KillPoint(name="webhook: before the request", kind="webhook", point="posting")
+    yield KillPoint(name="webhook: response received", kind="webhook", point="posted")
 
 
-def _inheriting(round_: int, dice: random.Random) -> Iterator[tuple[Aim, Aim]]:
-    """Kills of a server whose tasks are still asked for, and of the one that takes them over."""
-    services = _turning(tuple(SERVICES), round_ + 2)
+def _take_over_points(round_: int, rng: random.Random) -> Iterator[tuple[KillPoint, KillPoint]]:
+    """Yield pairs: a kill point of a server that polls tasks, and one of the server that takes them over."""
+    services = _cycle(tuple(SERVICES), round_ + 2)
     yield (
-        Aim(name="poll: headers received", exchange="poll", point="headers", service=next(services)),
-        Aim(name=FIRST_POLL, exchange="poll", point="answering", is_inherited=True),
+        KillPoint(name="poll: headers received", kind="poll", point="headers", service=next(services)),
+        KillPoint(name=FIRST_POLL, kind="poll", point="answering", is_take_over=True),
     )
     yield (
-        Aim(name="poll: before the answer", exchange="poll", point="answering", service=next(services)),
-        # a lease lasts 6 s, and is looked at every 2 s
-        Aim(name="take-over: random moment", after_s=dice.uniform(4, 8), is_awake=True, is_inherited=True),
+        KillPoint(name="poll: before the answer", kind="poll", point="answering", service=next(services)),
+        # a lease lasts 6 s and is checked every 2 s
+        KillPoint(name="take-over: random time", after_s=rng.uniform(4, 8), is_awake=True, is_take_over=True),
     )
 
 
-def _turning(services: Sequence[str], start: int) -> Iterator[str]:
-    """One service after the other, for ever."""
+def _cycle(services: Sequence[str], start: int) -> Iterator[str]:
+    """Yield the services in turn, without end."""
     while True:
         yield services[start % len(services)]
         start += 1
 
 
-def _chain(name: str, aims: Sequence[Aim], dice: random.Random, *, is_listening: bool) -> Chain:
-    # a slow task has time to end before the last server does
-    lives = tuple(_life(aim, f"{name}.{number}", dice, is_first=number == 0) for number, aim in enumerate(aims))
-    return Chain(name=name, seed=dice.getrandbits(32), lives=lives, is_listening=is_listening)
+def _chain(name: str, kill_points: Sequence[KillPoint], rng: random.Random, *, receives_webhooks: bool) -> Chain:
+    # a slow task has time to end before the last server
+    runs = tuple(
+        _run(kill_point, f"{name}.{number}", rng, is_first=number == 0) for number, kill_point in enumerate(kill_points)
+    )
+    return Chain(name=name, seed=rng.getrandbits(32), runs=runs, receives_webhooks=receives_webhooks)
 
 
-def _life(aim: Aim, name: str, dice: random.Random, *, is_first: bool) -> Life:
-    calls = [] if aim.is_inherited else _calls(aim, dice, is_first=is_first)
+def _run(kill_point: KillPoint, name: str, rng: random.Random, *, is_first: bool) -> Run:
+    calls = [] if kill_point.is_take_over else _calls(kill_point, rng, is_first=is_first)
     faults: tuple[str, ...] = ()
-    if aim.refused != "no":
-        faults = (f"submit:{dice.choice(_REFUSALS)}",)
-    if aim.is_when_queued:
-        faults = (f"{aim.service}/submit:status=429,times=always,header.Retry-After=60",)
-    # words and figures: a provider that understands English only must take it
-    marks = (f"number {name.replace('.', ' ')} {number} {dice.getrandbits(32)}" for number in range(len(calls)))
-    return Life(aim=aim, calls=tuple(map(marked, calls, marks)), faults=faults)
+    if kill_point.rejected != "no":
+        faults = (f"submit:{rng.choice(_REFUSALS)}",)
+    if kill_point.is_queued:
+        faults = (f"{kill_point.service}/submit:status=429,times=always,header.Retry-After=60",)
+    # words and digits: a provider that accepts English only must accept it
+    marks = (f"number {name.replace('.', ' ')} {number} {rng.getrandbits(32)}" for number in range(len(calls)))
+    return Run(kill_point=kill_point, calls=tuple(map(marked, calls, marks)), faults=faults)
 
 
-def _calls(aim: Aim, dice: random.Random, *, is_first: bool) -> list[Call]:
-    """What brings the moment about, among other calls."""
-    if aim.refused != "no":
-        return [dice.choice(MOVING)]  # alone, so that it is this one that is refused
-    others = [any_of(dice.choice(list(SERVICES)), dice) for _ in range(dice.randint(1, 3))]
-    if is_first and dice.random() < 0.5:
+def _calls(kill_point: KillPoint, rng: random.Random, *, is_first: bool) -> list[Call]:
+    """Return the calls that lead to the kill point, among others."""
+    if kill_point.rejected != "no":
+        return [rng.choice(FAIL_OVER)]  # alone, so that this call is the one rejected
+    others = [any_of(rng.choice(list(SERVICES)), rng) for _ in range(rng.randint(1, 3))]
+    if is_first and rng.random() < 0.5:
         others.append(GRID)
-    if aim.is_when_queued and aim.service:
-        others = [call for call in others if call.provider != aim.service]
-        # told at once how it stands
-        return [marked(dice.choice(POLLED[aim.service]), "", wait_s=1), *others]
-    if aim.exchange == "upload":
-        others.append(UPLOADING)
-    elif aim.exchange == "submission" and aim.service:
-        others.append(any_of(aim.service, dice))
-    elif aim.exchange == "webhook":
-        others.append(dice.choice(POLLED[dice.choice(TELLING)]))
-    elif aim.exchange in ("poll", "picture") and aim.service:
-        others.append(dice.choice(POLLED[aim.service]))
-    dice.shuffle(others)
+    if kill_point.is_queued and kill_point.service:
+        others = [call for call in others if call.provider != kill_point.service]
+        # its status is returned at once
+        return [marked(rng.choice(POLLED[kill_point.service]), "", wait_s=1), *others]
+    if kill_point.kind == "upload":
+        others.append(WITH_UPLOAD)
+    elif kill_point.kind == "submission" and kill_point.service:
+        others.append(any_of(kill_point.service, rng))
+    elif kill_point.kind == "webhook":
+        others.append(rng.choice(POLLED[rng.choice(WITH_WEBHOOKS)]))
+    elif kill_point.kind in ("poll", "image") and kill_point.service:
+        others.append(rng.choice(POLLED[kill_point.service]))
+    rng.shuffle(others)
     return others

@@ -1,4 +1,4 @@
-"""A server process spoken to over its stdin and stdout, which may end at any moment."""
+"""A client of a server process on stdio; the process may end at any time."""
 
 import asyncio
 import itertools
@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 _INHERITED = ("PATH", "HOME", "TMP", "LANG", "PYTHON", "SYSTEMROOT")
-"""What of this process's environment a server sees: no key of a developer's, and nobody who measures coverage."""
+"""The variables that a server inherits: no developer's keys, and no coverage measurement."""
 _LONGEST_LINE = 4 * 1024 * 1024
 _META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
-PATIENCE_S = 90.0
-"""How long anything may take, on however busy a machine."""
+TIMEOUT_S = 90.0
+"""The time limit of each step, also on a busy machine."""
 
 
 class Ended(Exception):
-    """The server ended before it answered."""
+    """The server ended before it responded."""
 
 
 class Server:
@@ -34,42 +34,42 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The process id."""
         return self._process.pid
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        """What a tool answers, as structured content.
+        """Call a tool and return its structured content.
 
-        Raises Ended, or ValueError for an error of the protocol, which none of our calls should get.
+        Raises Ended, or ValueError for a protocol error, which none of our calls should get.
         """
         number = next(self._numbers)
         params = {"name": tool, "arguments": arguments, "_meta": _META}
         message = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
-        self._waiting[number] = answer = asyncio.get_running_loop().create_future()
+        self._waiting[number] = response = asyncio.get_running_loop().create_future()
         if self._process.stdin is None or self._reading.done():
             raise Ended
         self._process.stdin.write(json.dumps(message).encode() + b"\n")
-        told = await answer
-        if "structuredContent" not in told.get("result", {}):
-            raise ValueError(f"{tool} of {arguments} was answered with {told}")
-        content: dict[str, Any] = told["result"]["structuredContent"]
+        message = await response
+        if "structuredContent" not in message.get("result", {}):
+            raise ValueError(f"{tool} of {arguments} returned {message}")
+        content: dict[str, Any] = message["result"]["structuredContent"]
         return content
 
     async def ended(self) -> int:
-        """The exit status of one that was killed, or told to end."""
+        """Wait until the process has ended and return its exit status."""
         await self._reading
         return await self._process.wait()
 
     async def end(self) -> int:
-        """Tell it to end, and wait until it has."""
+        """Terminate the process and return its exit status."""
         self._process.terminate()
-        return await asyncio.wait_for(self.ended(), PATIENCE_S)
+        return await asyncio.wait_for(self.ended(), TIMEOUT_S)
 
-    async def leave(self) -> int:
-        """Hang up, and wait until it has ended."""
+    async def close_stdin(self) -> int:
+        """Close its stdin and return its exit status."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        return await asyncio.wait_for(self.ended(), PATIENCE_S)
+        return await asyncio.wait_for(self.ended(), TIMEOUT_S)
 
     async def _read(self) -> None:
         if self._process.stdout is None:
@@ -79,14 +79,14 @@ class Server:
             if waiting := self._waiting.pop(message.get("id"), None):
                 waiting.set_result(message)
         for left in self._waiting.values():
-            if not left.done():  # whoever asked may have been cancelled
+            if not left.done():  # the caller may have been cancelled
                 left.set_exception(Ended())
-                left.exception()  # nobody need ask
+                left.exception()  # marks it as retrieved
 
 
 @asynccontextmanager
 async def server(environment: Mapping[str, str], log: Path, *arguments: str) -> AsyncIterator[Server]:
-    """A server that does not outlive the block; what it says on stderr goes to the end of a file."""
+    """Run a server that does not outlive the block; its stderr is appended to a file."""
     inherited = {name: value for name, value in os.environ.items() if name.startswith(_INHERITED)}
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(

@@ -16,5 +16,5 @@ async def test_whatever_moment_it_is_killed_at_nothing_is_lost_or_paid_twice(tmp
     faulthandler.dump_traceback_later(600, exit=True)
     books = await run_all(chains(SEED, 0), tmp_path, at_once=KILLS)
     assert [problem for chain in books for problem in problems(chain)] == []
-    assert sum(len(chain.deaths) for chain in books) == KILLS
+    assert sum(len(chain.crashes) for chain in books) == KILLS
     assert sum(len(created(chain)) for chain in books) > KILLS

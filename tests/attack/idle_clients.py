@@ -1,7 +1,7 @@
-"""Strangers who connect, in a process of their own: `python -m attack.strangers COUNT PORT...`.
+"""Idle clients in a separate process: `python -m attack.idle_clients COUNT PORT...`.
 
-Of three, one says nothing, one sends a part of the headers of a request, and one a part of its body. Each holds one
-connection to each port until the server ends it, and comes back later. Prints a line when all have been connected once;
+Of three clients, one sends nothing, one a part of a request's headers, and one a part of its body. Each holds one
+connection to each port until the server ends it, and reconnects later. Prints a line when all have connected once;
 ends when its stdin does.
 """
 
@@ -9,17 +9,17 @@ import asyncio
 import resource
 import sys
 
-_BACK_AFTER_S = 10.0
+_RECONNECT_AFTER_S = 10.0
 _HEADERS = b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-_SAID = (b"", _HEADERS, _HEADERS + b"Content-Length: 1000\r\n\r\n{")
+_SENT = (b"", _HEADERS, _HEADERS + b"Content-Length: 1000\r\n\r\n{")
 
 
-async def _stay(port: int, said: bytes, connected: asyncio.Semaphore) -> None:
+async def _stay(port: int, sent: bytes, connected: asyncio.Semaphore) -> None:
     is_first = True
     while True:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(said)
+            writer.write(sent)
             if is_first:
                 connected.release()
                 is_first = False
@@ -27,14 +27,14 @@ async def _stay(port: int, said: bytes, connected: asyncio.Semaphore) -> None:
             writer.close()
         except OSError:
             pass
-        await asyncio.sleep(_BACK_AFTER_S)
+        await asyncio.sleep(_RECONNECT_AFTER_S)
 
 
 async def _main(count: int, ports: list[int]) -> None:
     connected = asyncio.Semaphore(0)
     async with asyncio.TaskGroup() as group:
         staying = [
-            group.create_task(_stay(port, _SAID[number % len(_SAID)], connected))
+            group.create_task(_stay(port, _SENT[number % len(_SENT)], connected))
             for number in range(count)
             for port in ports
         ]
