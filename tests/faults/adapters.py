@@ -1,6 +1,6 @@
-"""The adapter half of a case: what the real adapter, and the real downloads, make of a sandbox that goes wrong.
+"""The adapter half of a case: the results of the real adapter and the real downloads against a faulty sandbox.
 
-There is neither a studio nor a database. What comes of it is recorded as a script of decisions, in which keys stand for
+There is neither a studio nor a database. The results are recorded as a script of decisions, in which keys replace
 texts and addresses: so only some dozens of scripts differ.
 """
 
@@ -29,12 +29,12 @@ from journey_mcp.settings.trusted_hosts import TrustedHosts
 from journey_mcp.studio.inputs import InputImages, Source
 
 from .cases import Case, Route
-from .striking import place_of, striking
+from .injecting import endpoint_of, injecting
 
 _TRIES = 5
-"""A provider that refuses so many creating requests refuses all."""
+"""A provider that rejects so many creating requests rejects all."""
 _POLLS = 3
-"""So many polls show all that a fault of several strikes does; one of a single strike does the same at each poll."""
+"""The polls that show every effect of a fault with several injections; a single one has the same effect each time."""
 _PAUSE_S = 1.0
 _MAX_BYTES = 50 * 1024 * 1024
 
@@ -43,7 +43,7 @@ _Decision = TypeVar("_Decision")
 
 
 class Raised(NamedTuple):
-    """An error, with keys for its texts."""
+    """An error, with keys in place of its texts."""
 
     kind: type[JourneyError]
     message: str
@@ -52,13 +52,13 @@ class Raised(NamedTuple):
 
 
 Raw = Prediction | JourneyError | None
-"""What an adapter returns or raises; `None` if the provider does not know the task."""
+"""The result or error of an adapter; `None` if the provider does not know the task."""
 Decision = Prediction | Raised | None
-"""The same, with keys for texts and addresses."""
+"""The same, with keys in place of texts and addresses."""
 
 
 class Submitted(NamedTuple, Generic[_Decision]):
-    """What becomes of one creating request."""
+    """The result of one creating request."""
 
     decision: _Decision
     received: int
@@ -69,41 +69,41 @@ class Submitted(NamedTuple, Generic[_Decision]):
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """All that the engine gets to see in a case. The last decision of a list repeats itself."""
+    """Everything that the engine sees in a case. The last decision of a list is repeated."""
 
     edits: str | None
     """The model, if an image is edited."""
-    leap: tuple[str, float] | None
-    """What is awaited while the calendar jumps (`submit`, `fetch` or `image`), and how far it jumps."""
+    clock_jump: tuple[str, float] | None
+    """The request during which the calendar jumps (`submit`, `fetch` or `image`), and by how many seconds."""
     is_watched: bool
-    """The fault ends when the caller has noticed it."""
-    lasts: bool
-    """It does not: it ends the task."""
+    """The fault ends when the caller has a notice."""
+    ends_task: bool
+    """The fault lasts and ends the task."""
     refusal: str | None = None
-    """The code of the error that ends the call before there is a task."""
+    """The code of the error that ends the call before a task exists."""
     has_images: bool = True
     """Images can be downloaded."""
     submissions: tuple[Submitted[Decision], ...] = ()
     polls: tuple[Decision, ...] = ()
-    """While the fault lasts."""
+    """The decisions of polls during the fault."""
     after: Decision = None
-    """Of a poll when the fault is over."""
+    """The decision of a poll after the fault."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """A script, and what it leaves out."""
+    """A script, and what it omits."""
 
     script: Script
     texts: Mapping[str, str] = field(default_factory=dict)
     """The texts and addresses, by key."""
     notices: tuple[str, ...] = ()
-    """About images that could not be copied."""
+    """Notices about images that could not be copied."""
 
 
 @asynccontextmanager
 async def open_recorder(route: Route, folder: Path) -> AsyncIterator["Recorder"]:
-    """Open a sandbox and an adapter, for all cases of a route."""
+    """Open a sandbox and an adapter for all cases of a route."""
     async with (
         sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
         open_clients(read_settings(environment_of(upstream, folder, route.service))) as clients,
@@ -113,7 +113,7 @@ async def open_recorder(route: Route, folder: Path) -> AsyncIterator["Recorder"]
 
 
 class Recorder:
-    """Records cases of one route, one after another."""
+    """Records the cases of one route, one after another."""
 
     def __init__(self, upstream: sandbox.Running, clients: ProviderClients, folder: Path, workers: Workers) -> None:
         self.origin = upstream.origin
@@ -126,27 +126,27 @@ class Recorder:
         self._blobs = Blobs(folder, _MAX_BYTES, self._safe_http, self._clock)
 
     async def record(self, case: Case) -> Recording:
-        """Let the fault strike, and record what comes of it."""
-        fault, place = case.fault, place_of(case)
+        """Inject the fault and record the results."""
+        fault, endpoint = case.fault, endpoint_of(case)
         image = fault.address(self.origin)
         if case.stage == "source" and image is None:
             image = await self._finished_image(case.route)
         request = case.route.request(image)
         script = Script(
             edits=request.model if image else None,
-            leap=(place, fault.leap_s) if fault.leap_s else None,
+            clock_jump=(endpoint, fault.clock_jump_s) if fault.clock_jump_s else None,
             is_watched=case.stage == "poll",
-            lasts=fault.lasts,
+            ends_task=fault.ends_task,
         )
-        is_steady = place == "fetch" and len(fault.strikes) == 1
-        async with striking(case, self._upstream, self._clock):
+        is_steady = endpoint == "fetch" and len(fault.injections) == 1
+        async with injecting(case, self._upstream, self._clock):
             try:
                 submissions = await self._submit(request)
             except InvalidRequest as error:
                 return Recording(script=replace(script, refusal=error.code, has_images=False))
             accepted = submissions[-1].decision
             polls = await self._poll(accepted, 1 if is_steady else _POLLS)
-            notices = await self._copy(polls[-1]) if place == "image" else ()
+            notices = await self._copy(polls[-1]) if endpoint == "image" else ()
         after = polls[-1:] if polls and _is_final(polls[-1]) else await self._poll(accepted, 1)
         if is_steady and case.stage == "poll, twice":
             polls = [*polls, *polls, *after]
@@ -161,7 +161,7 @@ class Recorder:
         return Recording(script=script, texts={key: text for text, key in keys.items()}, notices=notices)
 
     async def _submit(self, request: ImageRequest) -> list[Submitted[Raw]]:
-        """Submit until the provider neither refuses nor is away.
+        """Submit until the provider neither rejects the request nor is unreachable.
 
         Raises:
             InvalidRequest: the image to edit cannot be prepared.
@@ -170,13 +170,13 @@ class Recorder:
         prepared = PreparedRequest(prompt=request.prompt, options=request.options)
         if request.image:
             source = Source(name="image", kind="at an address of this network only", url=request.image, is_here=True)
-            pictures = InputImages(sources=(source,), mask=None)
-            images, _, _ = await pictures.prepared(offer, self._account, self._safe_http, self._fit)
+            inputs = InputImages(sources=(source,), mask=None)
+            images, _, _ = await inputs.prepared(offer, self._account, self._safe_http, self._fit)
             prepared = replace(prepared, images=images)
         submissions: list[Submitted[Raw]] = []
         while len(submissions) < _TRIES:
             before = len(self._upstream.sandbox.request_log.submissions)
-            raw = await _raw(self._provider.submit(prepared, offer))
+            raw = await _outcome_of_call(self._provider.submit(prepared, offer))
             entries = self._upstream.sandbox.request_log.submissions[before:]
             submissions.append(Submitted(raw, len(entries), sum(entry.outcome == "created" for entry in entries)))
             if not isinstance(raw, RateLimited | Unreachable):
@@ -185,13 +185,13 @@ class Recorder:
         return submissions
 
     async def _poll(self, accepted: Raw, times: int) -> list[Raw]:
-        """Poll an accepted task until it is final, at most so often."""
+        """Poll an accepted task until it is final, at most `times` times."""
         polls: list[Raw] = []
         if not isinstance(accepted, Prediction) or _is_final(accepted):
             return polls
         handle = Handle(prediction_id=accepted.prediction_id, poll_url=accepted.poll_url)
         while len(polls) < times and not (polls and _is_final(polls[-1])):
-            raw = await _raw(self._provider.fetch([handle]))
+            raw = await _outcome_of_call(self._provider.fetch([handle]))
             polls.append(raw if isinstance(raw, JourneyError) else raw.get(handle.prediction_id))
         return polls
 
@@ -209,9 +209,9 @@ class Recorder:
         return final.images[0].url
 
 
-async def _raw(asked: Awaitable[_Result]) -> _Result | JourneyError:
+async def _outcome_of_call(call: Awaitable[_Result]) -> _Result | JourneyError:
     try:
-        raw: _Result | JourneyError = await asked
+        raw: _Result | JourneyError = await call
     except JourneyError as error:
         raw = error
     assert "secret-key" not in repr(raw)
@@ -223,12 +223,12 @@ def _is_final(raw: Raw) -> bool:
 
 
 class _Keys(dict[str, str]):
-    """The keys of texts, and of the addresses of an answer together."""
+    """The keys of texts, and one key for all addresses of a response."""
 
     def decision(self, raw: Raw) -> Decision:
-        """Return the same with keys, and without what the engine only stores.
+        """Return the decision with keys, and without what the engine only stores.
 
-        One image stands for all of an answer.
+        One image represents all images of a response.
         """
         if raw is None:
             return None

@@ -1,4 +1,4 @@
-"""The routes to an image, and the cases: every fault of every stage on every route that the stage has."""
+"""The routes to an image, and the cases: every fault of every stage on every route of the stage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from .outcomes import Outcome, expected
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """A provider, and its models that a call uses."""
+    """A provider, and the models that a call uses."""
 
     name: str
     service: str
@@ -22,16 +22,16 @@ class Route:
     polled: str
     """The endpoint of its polls in the sandbox's request log."""
     images: int = 1
-    """How many a call makes."""
+    """The number of images that a call makes."""
     has_price: bool = True
-    """The cost is known when the request is sent."""
+    """Whether the cost is known when the request is sent."""
     size: int | None = None
-    """Width and height in pixels: a small image is soon drawn."""
+    """Width and height in pixels: a small image is drawn faster."""
     edits: str = "flux-kontext-pro"
-    """Its model for edits."""
+    """The model for edits."""
 
     def request(self, image: str | None = None) -> ImageRequest:
-        """Return the request of a call; with an image, to edit it."""
+        """Return the request of a call; with an image, of an edit."""
         if image:
             return make_request(tool="edit_image", model=self.edits, image=image)
         return make_request(model=self.model, width=self.size, height=self.size)
@@ -54,11 +54,11 @@ REPLICATE = Route(
 BFL = Route(name="bfl", service="bfl", model="flux-2-pro", polled="bfl/get_result", size=256)
 ROUTES = (JOURNEYAPI, SYNCHRONOUS, VTRIX, KKIAI, REPLICATE, BFL)
 _POLLED = (JOURNEYAPI, VTRIX, KKIAI, REPLICATE, BFL)
-"""A synchronous call is polled only if its answer was incomplete."""
+"""A synchronous call is polled only if its response was incomplete."""
 _COPIED = (KKIAI, REPLICATE, BFL)
-"""Their links die soon, so that the server copies the images."""
+"""Their links expire soon, so the server copies the images."""
 _UPLOADED = (replace(BFL, edits="flux-fill-pro"),)
-"""`flux-fill-pro` takes images as bytes only, so that the server downloads them."""
+"""`flux-fill-pro` takes images as bytes only, so the server downloads them."""
 
 STAGES: Mapping[str, tuple[tuple[Fault, ...], tuple[Route, ...]]] = {
     "submit": (faults.SUBMIT, ROUTES),
@@ -84,7 +84,7 @@ class Case:
 
     @property
     def expected(self) -> Outcome:
-        """What is to become of the call."""
+        """The expected outcome of the call."""
         return expected(self.stage, self.fault.name, self.route.name)
 
 

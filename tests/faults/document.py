@@ -1,4 +1,4 @@
-"""The table of outcomes as it stands in the document: one line for what has one outcome at the same providers."""
+"""The table of outcomes for the document: one line for faults with one outcome at the same providers."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,65 +6,64 @@ from .cases import CASES, Case
 from .outcomes import Outcome
 
 _STAGES = {
-    "submit": "The creating request. Each fault strikes once, unless it says so.",
-    "poll": "A question how the task stands. Each fault lasts until the caller has been told or the task has ended, "
-    "and is over then.",
-    "poll, twice": "The same, when only two questions go wrong.",
-    "copy": "The download of a finished picture whose link dies soon. Each fault lasts.",
-    "copy, once": "The same, when only one download goes wrong.",
-    "source": "The download of a picture to edit, where the offer takes bytes only (`flux-fill-pro`).",
+    "submit": "The creating request. Each fault affects one request unless the row says otherwise.",
+    "poll": "A poll of the task's status. Each fault lasts until the caller has a notice or the task has ended.",
+    "poll, twice": "The same, with a fault that affects two polls only.",
+    "copy": "The download of a finished image whose link expires soon. Each fault lasts.",
+    "copy, once": "The same, with a fault that affects one download only.",
+    "source": "The download of an image to edit, for an offer that takes bytes only (`flux-fill-pro`).",
 }
 _INTRODUCTION = """\
-With one provider configured. Nothing is ever made twice, and what costs nothing says so. *Cost kept* is what the call
-costs, as far as anybody states it. A `Retry-After` is heeded. Where it says *afterwards*, asking goes on while the
-fault lasts, and that is what comes of it when the fault is over. A question for several tasks at once, which JourneyAPI
-takes, comes to the same: its answers go wrong in the adapter's own tests. Pictures of JourneyAPI and Vtrix are not
-fetched by the server: their links live.
+The tables assume one configured provider. No image is created twice, and an error says so when nothing was charged.
+*Cost kept* means that the task keeps the cost of the call, if a source states it. A `Retry-After` is respected.
+*Afterwards* gives the status once the fault is over; polling continues until then. JourneyAPI can be polled for several
+tasks in one request: the outcomes are the same, and the adapter's tests cover the faults. The server does not download
+images of JourneyAPI and Vtrix, because their links do not expire soon.
 """
-_HEADER: tuple[str, ...] = ("what goes wrong", "at", "the caller sees", "creating requests", "the journal says")
+_HEADER: tuple[str, ...] = ("fault", "provider", "the caller sees", "creating requests", "journal")
 _LINE = ("---",) * len(_HEADER)
 
 
 def outcomes() -> str:
-    """All stages, each with its table."""
+    """Return all stages, each with its table."""
     parts = [_INTRODUCTION.strip()]
     for stage, title in _STAGES.items():
-        those = [case for case in CASES if case.stage == stage]
-        lines = [_HEADER, _LINE, *_rows(those)]
+        cases = [case for case in CASES if case.stage == stage]
+        lines = [_HEADER, _LINE, *_rows(cases)]
         parts += [title, "\n".join(f"| {' | '.join(line)} |" for line in lines)]
     return "\n\n".join(parts)
 
 
-def _rows(those: Sequence[Case]) -> Iterator[tuple[str, ...]]:
-    """A line for each outcome, the providers it holds for, and the faults that both are the same for."""
+def _rows(cases: Sequence[Case]) -> Iterator[tuple[str, ...]]:
+    """Yield a line for each outcome and set of providers, with all faults that share them."""
     routes: dict[tuple[str, Outcome], list[str]] = {}
-    for case in those:
+    for case in cases:
         routes.setdefault((case.fault.name, case.expected), []).append(case.route.name)
     faults: dict[tuple[Outcome, tuple[str, ...]], list[str]] = {}
     for (fault, outcome), names in routes.items():
         faults.setdefault((outcome, tuple(names)), []).append(fault)
-    order = {case.fault.name: number for number, case in enumerate(reversed(those))}
-    everywhere = {case.route.name for case in those}
+    order = {case.fault.name: number for number, case in enumerate(reversed(cases))}
+    everywhere = {case.route.name for case in cases}
     for (outcome, at), names in sorted(faults.items(), key=lambda found: -order[found[1][0]]):
         where = "all" if everywhere == set(at) != {*at[:1]} else ", ".join(at)
-        yield "; ".join(names), where, _seen(outcome), _sent(outcome), outcome.journal
+        yield "; ".join(names), where, _shown_to_caller(outcome), _creating_requests(outcome), outcome.journal
 
 
-def _seen(outcome: Outcome) -> str:
+def _shown_to_caller(outcome: Outcome) -> str:
     parts = [f"`{outcome.status}`" if outcome.status != "not started" else "an error"]
     if outcome.error:
         parts.append(f"`{outcome.error}`")
     if outcome.progress is not None:
         parts.append(f"{outcome.progress:.0%} done")
     if outcome.copied is not None:
-        parts.append("a copy" if outcome.copied else "no copy")
+        parts.append("copied" if outcome.copied else "not copied")
     parts += [f'notice "{piece}"' for piece in outcome.notices]
-    seen = ", ".join(parts)
-    return f"{seen}; afterwards `{outcome.then}`" if outcome.then else seen
+    text = ", ".join(parts)
+    return f"{text}; afterwards `{outcome.then}`" if outcome.then else text
 
 
-def _sent(outcome: Outcome) -> str:
+def _creating_requests(outcome: Outcome) -> str:
     if not outcome.requests:
         return "none"
-    made = "a task made" if outcome.created else "nothing made"
-    return f"{outcome.requests}{' or more' if outcome.or_more else ''}, {made}"
+    created = "one task created" if outcome.created else "no task created"
+    return f"{outcome.requests}{' or more' if outcome.or_more else ''}, {created}"

@@ -16,40 +16,41 @@ from journey_mcp.store import Store, open_store
 from journey_mcp.studio import Studio
 
 from .cases import CASES, Case
+from .injecting import injecting
 from .observing import Observed, call
 from .outcomes import Outcome
-from .striking import striking
 
 _NAMES = """
-submit: journeyapi: connection refused for a moment; byte by byte, for too long; no id
-submit: journeyapi (synchronous): reset after it; an HTML page; unknown status word
-submit: vtrix: reset before the work is done; 502 after the work is done; no JSON
+submit: journeyapi: connection refused briefly; one byte at a time, too slow; no id
+submit: journeyapi (synchronous): connection reset after the work; an HTML page; unknown status word
+submit: vtrix: connection reset before the work; 502 after the work; invalid JSON
 submit: kkiai: 429 with `Retry-After`, twice; an empty object
-submit: replicate: body cut off; the picture to edit is dead
-submit: bfl: 10 MB; the wall clock jumps an hour forwards
+submit: replicate: truncated body; the image to edit is gone
+submit: bfl: 10 MB body; the wall clock jumps an hour forwards
 poll: journeyapi: connection refused; an empty object; status and progress go backwards
-poll: vtrix: reset before the work is done; JSON of another shape
-poll: kkiai: 429 with `Retry-After`; no picture
-poll: replicate: body cut off; the wall clock jumps an hour backwards
-poll: bfl: byte by byte, for too long; unknown status word
-poll, twice: vtrix: reset after it
-poll, twice: kkiai: 10 MB
+poll: vtrix: connection reset before the work; JSON of another shape
+poll: kkiai: 429 with `Retry-After`; no image
+poll: replicate: truncated body; the wall clock jumps an hour backwards
+poll: bfl: one byte at a time, too slow; unknown status word
+poll, twice: vtrix: connection reset after the work
+poll, twice: kkiai: 10 MB body
 poll, twice: replicate: an HTML page
-poll, twice: bfl: no JSON
+poll, twice: bfl: invalid JSON
 copy: kkiai: connection refused; an HTML page
-copy: replicate: the address is dead (404); the wall clock jumps an hour forwards
-copy: bfl: reset after it; byte by byte, for too long
-copy, once: kkiai: body cut off
-copy, once: replicate: reset before the work is done
+copy: replicate: the link is gone (404); the wall clock jumps an hour forwards
+copy: bfl: connection reset after the work; one byte at a time, too slow
+copy, once: kkiai: truncated body
+copy, once: replicate: connection reset before the work
 copy, once: bfl: 503
-source: bfl: connection refused; reset before the work is done; reset after it; 429; the address is dead (404)
-source: bfl: body cut off; an HTML page; byte by byte, for too long; the wall clock jumps an hour backwards
+source: bfl: connection refused; connection reset before the work; connection reset after the work
+source: bfl: 429; the link is gone (404)
+source: bfl: truncated body; an HTML page; one byte at a time, too slow; the wall clock jumps an hour backwards
 """
-"""A stage, a route, and the names of faults in each line."""
+"""Each line: a stage, a route, and the names of faults."""
 _BY_NAME = {str(case): case for case in CASES}
 END_TO_END = tuple(
-    _BY_NAME[f"{place}: {fault}"]
-    for place, _, faults in (line.rpartition(": ") for line in _NAMES.strip().splitlines())
+    _BY_NAME[f"{endpoint}: {fault}"]
+    for endpoint, _, faults in (line.rpartition(": ") for line in _NAMES.strip().splitlines())
     for fault in faults.split("; ")
 )
 
@@ -66,7 +67,7 @@ async def run(cases: Sequence[Case], folder: Path) -> dict[str, Outcome]:
         ):
             for case in cases:
                 observed = await _observed(case, upstream, studio, journal, clock)
-                outcomes[str(case)] = observed.judged(case, upstream.origin)
+                outcomes[str(case)] = observed.evaluated(case, upstream.origin)
     return outcomes
 
 
@@ -76,7 +77,7 @@ async def _observed(
     route, request_log = case.route, upstream.sandbox.request_log
     image = case.fault.address(upstream.origin)
     if case.stage == "source" and image is None:
-        # somebody else's: of our own there is a copy
+        # another principal's image: for our own there is a copy
         source = await studio.wait_for_new(await created(studio, route.request(), principal="another"), 900)
         image = source.images[0].url
     before = len(request_log.submissions)
@@ -84,10 +85,10 @@ async def _observed(
         studio,
         journal,
         route.request(image),
-        striking(case, upstream, clock),
+        injecting(case, upstream, clock),
         clock,
         polls=(lambda: request_log.requests[route.polled]) if case.stage == "poll" else None,
-        lasts=case.fault.lasts,
+        ends_task=case.fault.ends_task,
     )
     entries = request_log.submissions[before:]
     return replace(observed, requests=len(entries), created=sum(entry.outcome == "created" for entry in entries))

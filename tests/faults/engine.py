@@ -1,7 +1,7 @@
-"""The engine half of a case: what the real engine, on a real database, makes of a script of decisions.
+"""The engine half of a case: the real engine on a real database plays a script of decisions.
 
-The provider is scripted, and images are downloaded from a server of two lines: there is no sandbox. The offer is that
-of one route for all scripts. It has a price and its links die soon, so that the engine has all to do that it may have.
+The provider is scripted, and images are downloaded from a minimal server: there is no sandbox. All scripts use the
+offer of one route. It has a price and its links expire soon, so that every part of the engine is used.
 """
 
 import io
@@ -35,12 +35,12 @@ from .cases import BFL
 from .observing import Observed, call
 
 _ROUTE = BFL
-_ANSWERED_S = 0.1
+_RESPONSE_S = 0.1
 _BETWEEN_S = 3600.0
-"""Between two calls: no pause or limit of the one is left for the other."""
+"""The pause between two calls: no cooldown or limit of one affects the next."""
 _Item = TypeVar("_Item")
 
-_played: dict[Script, Observed] = {}
+_results: dict[Script, Observed] = {}
 
 
 @asynccontextmanager
@@ -60,7 +60,7 @@ async def open_engine(folder: Path) -> AsyncIterator["Engine"]:
 
 
 class Engine:
-    """An engine whose provider decides as a script says."""
+    """An engine whose provider follows a script."""
 
     def __init__(self, studio: Studio, journal: Store, clock: ManualClock, upstream: "_Upstream") -> None:
         self._studio = studio
@@ -69,13 +69,13 @@ class Engine:
         self._upstream = upstream
 
     async def play(self, script: Script, texts: Mapping[str, str]) -> Observed:
-        """Return what becomes of a call; `texts` are those of the script's keys. Equal scripts are played once."""
-        if script not in _played:
-            _played[script] = await self._play(script)
-        played = _played[script]
-        if played.task is None or played.seen is None:
-            return played
-        return replace(played, task=_with_texts(played.task, texts), seen=_with_texts(played.seen, texts))
+        """Return the outcome of a call; `texts` are those of the script's keys. Identical scripts are played once."""
+        if script not in _results:
+            _results[script] = await self._play(script)
+        result = _results[script]
+        if result.task is None or result.seen is None:
+            return result
+        return replace(result, task=_with_texts(result.task, texts), seen=_with_texts(result.seen, texts))
 
     async def _play(self, script: Script) -> Observed:
         upstream = self._upstream
@@ -86,17 +86,17 @@ class Engine:
             self._studio,
             self._journal,
             route.request(f"{upstream.origin}/source.png" if script.edits else None),
-            upstream.strike(),
+            upstream.injection(),
             self._clock,
             polls=(lambda: upstream.polls) if script.is_watched else None,
-            lasts=script.lasts,
+            ends_task=script.ends_task,
         )
         assert observed.refusal == script.refusal
         return replace(observed, requests=upstream.requests, created=upstream.created)
 
 
 class _Upstream:
-    """A provider that decides as a script says, and the server of its images."""
+    """A provider that follows a script, and the server of its images."""
 
     origin: str
     _script: Script
@@ -105,23 +105,23 @@ class _Upstream:
         self._clock = clock
 
     def begin(self, script: Script) -> None:
-        """Decide by this script from now on."""
+        """Follow this script from now on."""
         self._script = script
-        self._leap = script.leap
+        self._clock_jump = script.clock_jump
         self._is_over = False
         self._submissions = self.polls = 0
         self.requests = self.created = 0
-        """What arrived at the provider, and the tasks that it created."""
+        """The requests that arrived at the provider, and the tasks that it created."""
 
     @asynccontextmanager
-    async def strike(self) -> AsyncIterator[None]:
-        """Let the fault last while the block runs."""
+    async def injection(self) -> AsyncIterator[None]:
+        """Keep the fault while the block runs."""
         yield
         self._is_over = True
 
     async def submit(self, _request: PreparedRequest, _offer: Offer) -> Prediction:
-        """Decide, as `Provider` says."""
-        await self._answer("submit")
+        """Return the scripted decision, as `Provider` requires."""
+        await self._respond("submit")
         submitted = _at(self._script.submissions, self._submissions)
         self._submissions += 1
         self.requests += submitted.received
@@ -131,23 +131,23 @@ class _Upstream:
         return prediction
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
-        """Decide, as `Provider` says."""
-        await self._answer("fetch")
+        """Return the scripted decision, as `Provider` requires."""
+        await self._respond("fetch")
         decision = self._script.after if self._is_over else _at(self._script.polls, self.polls)
         self.polls += 1
         prediction = self._decided(decision)
         return {handle.prediction_id: prediction for handle in handles if prediction}
 
     async def image(self, _request: Request) -> Response:
-        """Answer the download of an image."""
-        await self._answer("image")
+        """Respond to the download of an image."""
+        await self._respond("image")
         return Response(_png()) if self._script.has_images else Response(status_code=404)
 
-    async def _answer(self, place: str) -> None:
-        await self._clock.sleep(_ANSWERED_S)
-        if self._leap and self._leap[0] == place:
-            self._clock.shift_calendar(self._leap[1])
-            self._leap = None
+    async def _respond(self, endpoint: str) -> None:
+        await self._clock.sleep(_RESPONSE_S)
+        if self._clock_jump and self._clock_jump[0] == endpoint:
+            self._clock.shift_calendar(self._clock_jump[1])
+            self._clock_jump = None
 
     def _decided(self, decision: Decision) -> Prediction | None:
         if isinstance(decision, Raised):
@@ -179,7 +179,7 @@ def _with_texts(task: Task, texts: Mapping[str, str]) -> Task:
     failure = task.failure and replace(
         task.failure, message=real(task.failure.message), next_step=real(task.failure.next_step or "")
     )
-    # one image stands for all of an answer, and its path is the key of their addresses
+    # one image represents all images of a response, and its path is the key of their addresses
     urls = ((image, url) for image in task.images for url in texts[image.url.removeprefix(task.base_url)].split("\n"))
     images = tuple(replace(image, url=url) for image, url in urls)
     return replace(task, notices=tuple(real(str(notice)) for notice in task.notices), failure=failure, images=images)

@@ -1,4 +1,4 @@
-"""What an upstream echoes of a key, in whatever form, is seen by nobody: tools, logs, database, webhooks."""
+"""A key that an upstream echoes, in any form, never appears in results, logs, the database or webhooks."""
 
 import io
 import json
@@ -31,7 +31,7 @@ IMAGE = "https://example.com/kite.png"
 
 
 def finished(**more: Any) -> dict[str, Any]:
-    """JourneyAPI's answer with a finished image."""
+    """Return JourneyAPI's response with a finished image."""
     return {"task_id": "t1", "status": "finished", "image_url": IMAGE, **more}
 
 
@@ -40,10 +40,10 @@ PLACES: dict[str, Callable[[str], tuple[int, Any]]] = {
     "an error at its limit": lambda echo: (402, {"errors": [{"msg": f"{'x' * 280} {echo}"}]}),
     "no JSON": lambda echo: (400, f"bad key {echo}"),
     "names": lambda echo: (400, {echo: echo}),
-    "an answer without an id": lambda echo: (200, {"hello": echo}),
+    "a response without an id": lambda echo: (200, {"hello": echo}),
     "a failure": lambda echo: (200, finished(status="failed", error=f"bad key {echo}")),
     "a URL": lambda echo: (200, finished(image_url=f"https://example.com/{echo}?key={echo}")),
-    "a sheet's URL": lambda echo: (200, finished(original_image_url=f"https://{echo}/a.png")),
+    "a grid's URL": lambda echo: (200, finished(original_image_url=f"https://{echo}/a.png")),
     "an id": lambda echo: (200, finished(task_id=echo)),
     "a seed": lambda echo: (200, finished(seed=echo)),
     "a status": lambda echo: (200, {**finished(), "status": echo}),
@@ -52,10 +52,10 @@ PLACES: dict[str, Callable[[str], tuple[int, Any]]] = {
 
 @pytest.fixture
 def logged() -> Iterator[Callable[[], str]]:
-    """All that is logged meanwhile, as a server shows it."""
+    """Collect the log as a server writes it."""
     root, ours = logging.getLogger(), logging.getLogger("journey_mcp")
     handlers, levels, hook = root.handlers[:], (root.level, ours.level), sys.excepthook
-    root.handlers[:] = []  # those of the test runner are not to be closed
+    root.handlers[:] = []  # the handlers of the test runner must stay open
     with redirect_stderr(io.StringIO()) as shown:
         logs.set_up("debug", [KEY])
     yield shown.getvalue
@@ -66,20 +66,18 @@ def logged() -> Iterator[Callable[[], str]]:
 
 
 def has_no_key(*texts: str) -> bool:
-    """Whether no reader finds the key in any of these."""
+    """Return whether none of these texts contains the key in any form."""
     return not any(KEY.lower() in "".join(reading.split()) for text in texts for reading in readings(text))
 
 
 def database(folder: Path) -> str:
-    """All that is stored."""
+    """Return the content of the database files."""
     return "".join(file.read_bytes().decode("latin-1") for file in folder.glob("tasks.db*"))
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_what_an_upstream_echoes_of_the_key_reaches_nobody(
-    tmp_path: Path, logged: Callable[[], str], form: str
-) -> None:
-    """Neither a tool's result, nor the log, nor the database."""
+async def test_an_echoed_key_appears_nowhere(tmp_path: Path, logged: Callable[[], str], form: str) -> None:
+    """Neither in a tool's result, nor in the log, nor in the database."""
     answers = [place(FORMS[form](KEY)) for place in PLACES.values()]
 
     async def answer(request: Request) -> Response:
@@ -104,8 +102,8 @@ async def test_what_an_upstream_echoes_of_the_key_reaches_nobody(
     assert KEY.lower() not in stored.lower()
 
 
-async def test_what_a_caller_says_of_a_secret_is_not_said_again(tmp_path: Path, authority: Authority) -> None:
-    """Neither by a tool, which repeats what is wrong, nor to a webhook."""
+async def test_a_secret_in_a_call_is_not_repeated(tmp_path: Path, authority: Authority) -> None:
+    """Neither by a tool's error, which quotes arguments, nor in a webhook."""
     async with receiving(authority) as receiver:
         secret = "whsec_c2FuZGJveC1zZWNyZXQtMDEyMzQ1Njc4OWFiY2RlZiE="
         settings = {"JOURNEY_MCP_WEBHOOK_SECRET": secret, "JOURNEYAPI_API_KEY": KEY, **TRUSTED}
@@ -123,13 +121,13 @@ async def test_what_a_caller_says_of_a_secret_is_not_said_again(tmp_path: Path, 
             assert secret not in text
 
 
-def test_what_holds_a_key_is_shown_without_it() -> None:
-    """In a debugger's or a traceback's words."""
+def test_objects_with_a_key_have_a_repr_without_it() -> None:
+    """A debugger or a traceback would show the repr."""
     assert has_no_key(repr(bearer(KEY)), repr(raw_key(KEY).hiding("more")), repr(redactor_of(KEY)))
 
 
-def test_what_a_provider_echoes_of_a_task_s_own_secret_is_not_told() -> None:
-    """By which webhooks of this task are believed."""
+def test_an_echoed_callback_secret_is_redacted() -> None:
+    """This secret authenticates the webhooks of the task."""
     task = Task(
         id="tsk_x",
         principal="local",
@@ -141,16 +139,16 @@ def test_what_a_provider_echoes_of_a_task_s_own_secret_is_not_told() -> None:
         webhook_secret="what secrets are made of",
     )
     secret = task.callback_secret or ""
-    told = task_object(task.noticed(f"webhook_secret={secret}", 1), now=1)
-    assert told["notices"] == ["webhook_secret=[secret]"]
+    result = task_object(task.noticed(f"webhook_secret={secret}", 1), now=1)
+    assert result["notices"] == ["webhook_secret=[secret]"]
 
 
 def test_a_traceback_is_one_line_without_secrets(logged: Callable[[], str]) -> None:
-    """Also that of what ends the process."""
+    """The same holds for the traceback that ends the process."""
     error = InternalError(f"what {KEY} did")
     error.__cause__ = ValueError("\u200b".join(KEY))
     logging.getLogger("httpx2").warning("bad %s", KEY, exc_info=error)
-    logging.getLogger("httpx2").warning("bad %s %s", KEY)  # noqa: PLE1206  # a fault of a library's
+    logging.getLogger("httpx2").warning("bad %s %s", KEY)  # noqa: PLE1206  # an error of a library
     sys.excepthook(type(error), error, error.__traceback__)
     warning, end = logged().splitlines()
     assert "WARNING httpx2: bad [secret] | " in warning
