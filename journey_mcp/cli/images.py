@@ -196,7 +196,7 @@ async def _list(studio: Studio, ids: list[str], known: dict[str, Task], output_o
     if output_options.as_json:
         console.result_json({"tasks": plain})
     else:
-        console.result(results.listing_text([_said(one, known.get(one["task_id"])) for one in plain]))
+        console.result(results.listing_text([results.as_text(_said(one, known.get(one["task_id"]))) for one in plain]))
     has_failed = len(known) < len(ids) or any(_has_failed(task) for task in known.values())
     return console.FAILED if has_failed else console.FINE
 

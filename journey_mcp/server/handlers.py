@@ -27,6 +27,7 @@ from journey_mcp.tools import arguments, availability, results, shortening
 from journey_mcp.tools.argument_names import ToolContext
 from journey_mcp.tools.arguments import ArgumentsT
 from journey_mcp.tools.defaults import Defaults
+from journey_mcp.tools.results import Rendered
 
 Context = ServerRequestContext[Any, Any]
 Given = dict[str, Any] | None
@@ -123,10 +124,10 @@ async def call(params: types.CallToolRequestParams, studio: Studio, defaults: De
 
 def failed(tool: str, error: JourneyError) -> types.CallToolResult:
     """A call that came to no task, in the tool's own shape."""
-    plain = results.failed_object(error.failure, status=Status.FAILED.value)
+    shown = results.render(results.failed_object(error.failure, status=Status.FAILED.value))
     if tool in {"fetch_task", "cancel_task"}:
-        return _listing([plain], is_error=True)
-    return tool_results.result(plain, results.as_text(plain), [], is_error=True)
+        return _listing([shown], is_error=True)
+    return tool_results.result(shown, [], is_error=True)
 
 
 def _read(kind: type[ArgumentsT], tool: str, given: Given, studio: Studio, defaults: Defaults) -> ArgumentsT:
@@ -180,11 +181,12 @@ def _unknown(studio: Studio, task_id: str) -> dict[str, Any]:
     return results.failed_object(failure, task_id=cleaned(task_id, _LONGEST_UNKNOWN_ID))
 
 
-def _fitting(entries: list[dict[str, Any]], wanted: Sequence[str]) -> list[dict[str, Any]]:
+def _fitting(entries: list[dict[str, Any]], wanted: Sequence[str]) -> list[Rendered]:
     """Entries that were asked for by id: a single one may be longer."""
     return [shortening.fit_single(entries[0], wanted)] if len(entries) == 1 else shortening.fit_listing(entries, wanted)
 
 
-def _listing(tasks: list[dict[str, Any]], *, has_links: bool = False, is_error: bool = False) -> types.CallToolResult:
-    linked = tasks if has_links else []
-    return tool_results.result({"tasks": tasks}, results.listing_text(tasks), linked, is_error=is_error)
+def _listing(shown: list[Rendered], *, has_links: bool = False, is_error: bool = False) -> types.CallToolResult:
+    tasks = [one.plain for one in shown]
+    whole = Rendered({"tasks": tasks}, results.listing_text([one.text for one in shown]))
+    return tool_results.result(whole, tasks if has_links else [], is_error=is_error)

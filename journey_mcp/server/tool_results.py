@@ -17,14 +17,12 @@ async def task_result(task: Task, *, now: float, defaults: Defaults) -> types.Ca
     """What the tool that made a task returns of it."""
     available = await availability.check_availability([task])
     plain = results.task_object(task, now=now, with_paths=defaults.takes_files, available=available)
-    plain = shortening.fit_single(plain)
-    linked = [plain] if defaults.has_links else []
-    return result(plain, results.as_text(plain), linked, is_error=task.status is Status.FAILED)
+    shown = shortening.fit_single(plain)
+    linked = [shown.plain] if defaults.has_links else []
+    return result(shown, linked, is_error=task.status is Status.FAILED)
 
 
-def result(
-    plain: dict[str, Any], text: str, linked: Sequence[dict[str, Any]], *, is_error: bool
-) -> types.CallToolResult:
+def result(shown: results.Rendered, linked: Sequence[dict[str, Any]], *, is_error: bool) -> types.CallToolResult:
     """Return an object and its text as a tool's result, with a link for each image of the linked tasks.
 
     Several SDKs fail on a result with links, and a link without a type fails in more of them.
@@ -37,5 +35,5 @@ def result(
         for image in task.get("images", ())
         if "url" in image
     ]
-    content: list[types.ContentBlock] = [types.TextContent(type="text", text=text), *links]
-    return types.CallToolResult(content=content, structured_content=plain, is_error=is_error)
+    content: list[types.ContentBlock] = [types.TextContent(type="text", text=shown.text), *links]
+    return types.CallToolResult(content=content, structured_content=shown.plain, is_error=is_error)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import ImageId, OutputImage
@@ -16,6 +16,13 @@ from journey_mcp.tools.availability import Availability
 _MAX_EXCERPT = 80
 _ALL_AVAILABLE = Availability()
 _NO_COPY = "no copy"
+
+
+class Rendered(NamedTuple):
+    """A result: its object, and the same facts as text."""
+
+    plain: dict[str, Any]
+    text: str
 
 
 def task_object(
@@ -73,6 +80,11 @@ def error_object(failure: Failure) -> dict[str, Any]:
         "retry_after_s": failure.retry_after_s,
     }
     return without_empty(plain)
+
+
+def render(plain: dict[str, Any]) -> Rendered:
+    """Return a task object with its text."""
+    return Rendered(plain, as_text(plain))
 
 
 def as_text(plain: dict[str, Any]) -> str:
@@ -192,6 +204,6 @@ def image_line(image: dict[str, Any]) -> str:
     return f"Picture {image['id']}{where}{kind}{size}{expires}{path}"
 
 
-def listing_text(plain: Sequence[dict[str, Any]]) -> str:
-    """Several task objects as text."""
-    return "\n\n".join(as_text(task) for task in plain) if plain else "No tasks in the last day."
+def listing_text(texts: Sequence[str]) -> str:
+    """Return the texts of several tasks as one."""
+    return "\n\n".join(texts) if texts else "No tasks in the last day."

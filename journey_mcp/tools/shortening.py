@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from journey_mcp.tools import results
+from journey_mcp.tools.results import Rendered, image_line, render
 
 _SINGLE_LIMIT = 20_000
 """Bytes of a task's text where it is the only one. An object may always be twice as long as its text."""
@@ -49,27 +49,31 @@ class _Size(NamedTuple):
         return self.text <= limit and self.plain <= 2 * limit
 
 
-def fit_single(task: Plain, preferred: Collection[str] = ()) -> Plain:
-    """Return a task's object for a result of its own. `preferred` are ids of images that are shown before others."""
-    return _shorten(task, _SINGLE_LIMIT, preferred)
+def fit_single(task: Plain, preferred: Collection[str] = ()) -> Rendered:
+    """Return a task for a result of its own. `preferred` are ids of images that are shown before others."""
+    whole = render(task)
+    return _shorten(whole, _size_of(whole), _SINGLE_LIMIT, preferred)
 
 
-def fit_listing(tasks: Sequence[Plain], preferred: Collection[str] = ()) -> list[Plain]:
-    """Return the objects of tasks for a listing; what short ones leave of their share is for the others."""
-    needs = [max(size.text, size.plain // 2) for size in map(_size_of, tasks)]
-    shown: dict[int, Plain] = {}
+def fit_listing(tasks: Sequence[Plain], preferred: Collection[str] = ()) -> list[Rendered]:
+    """Return tasks for a listing; what short ones leave of their share is for the others."""
+    wholes = [render(task) for task in tasks]
+    sizes = [_size_of(whole) for whole in wholes]
+    needs = [max(size.text, size.plain // 2) for size in sizes]
+    shown: dict[int, Rendered] = {}
     left = _LISTING_LIMIT
     for rank, number in enumerate(sorted(range(len(tasks)), key=needs.__getitem__)):
         share = min(left // (len(tasks) - rank), _BLOCK_LIMIT)
         # there is an empty line between two of them
-        shown[number] = _shorten(tasks[number], share - 2, preferred)
+        shown[number] = _shorten(wholes[number], sizes[number], share - 2, preferred)
         left -= min(needs[number] + 2, share)
     return [shown[number] for number in range(len(tasks))]
 
 
-def _shorten(task: Plain, limit: int, preferred: Collection[str]) -> Plain:
-    if "task_id" not in task or _size_of(task).fits(limit):
-        return task  # a call that came to no task has nothing but its error
+def _shorten(whole: Rendered, size: _Size, limit: int, preferred: Collection[str]) -> Rendered:
+    task = whole.plain
+    if "task_id" not in task or size.fits(limit):
+        return whole  # a call that failed before a task existed has only its error
     # sorting keeps the order of those that are alike
     images = sorted(task.get("images", ()), key=lambda image: image["id"] not in preferred)
     images = images if limit == _SINGLE_LIMIT else images[:_MAX_IMAGES]
@@ -78,7 +82,7 @@ def _shorten(task: Plain, limit: int, preferred: Collection[str]) -> Plain:
         if draft.size.fits(limit):
             break
     draft.fill(images[:count], preferred)
-    return draft.plain()
+    return render(draft.plain())
 
 
 class _Draft:
@@ -89,7 +93,7 @@ class _Draft:
         self._limit = limit
         self._images = {image["id"]: _pick(image, "id", "link") for image in named}
         self._rest = _shorten_texts(task, texts, len(named), is_alone=limit == _SINGLE_LIMIT)
-        self.size = _size_of(self.plain())
+        self.size = _size_of(render(self.plain()))
 
     def plain(self) -> Plain:
         """The object, in the order of the whole one."""
@@ -113,7 +117,8 @@ class _Draft:
 
     def _add_grid(self) -> None:
         grid = _pick(self._task, "grid_url")
-        if grid and self._has_room(_size_of({"task_id": "", **grid}), _size_of({"task_id": ""})):
+        without = {"task_id": ""}
+        if grid and self._has_room(_size_of(render(without | grid)), _size_of(render(without))):
             self._rest |= grid
 
     def _has_room(self, more: _Size, less: _Size) -> bool:
@@ -161,12 +166,12 @@ def _cut(text: str, longest: int) -> str:
     return f"{encoded[: longest - len('…'.encode())].decode(errors='ignore')}…"
 
 
-def _size_of(task: Plain) -> _Size:
-    return _Size(len(results.as_text(task).encode()), _bytes_of(task))
+def _size_of(whole: Rendered) -> _Size:
+    return _Size(len(whole.text.encode()), _bytes_of(whole.plain))
 
 
 def _image_size(image: Plain) -> _Size:
-    return _Size(len(results.image_line(image).encode()), _bytes_of(image))
+    return _Size(len(image_line(image).encode()), _bytes_of(image))
 
 
 def _bytes_of(plain: Plain) -> int:

@@ -25,7 +25,7 @@ from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Submission, Task, new_task_id
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
-from journey_mcp.tools.results import listing_text, task_object
+from journey_mcp.tools.results import Rendered, listing_text, task_object
 from journey_mcp.tools.shortening import fit_listing, fit_single
 
 NOW = 1_764_000_000.0
@@ -110,10 +110,20 @@ def twenty(task: Task) -> list[dict[str, Any]]:
     return [plain(replace(task, id=new_task_id())) for _ in range(20)]
 
 
-def check_same_facts(tasks: Sequence[dict[str, Any]]) -> None:
+def objects(shown: Sequence[Rendered]) -> list[dict[str, Any]]:
+    """Return the objects of a listing."""
+    return [one.plain for one in shown]
+
+
+def text_of(shown: Sequence[Rendered]) -> str:
+    """Return the text of a listing."""
+    return listing_text([one.text for one in shown])
+
+
+def check_same_facts(shown: Sequence[Rendered]) -> None:
     """The text says what the objects say."""
-    text = listing_text(tasks)
-    for task in tasks:
+    text = text_of(shown)
+    for task in objects(shown):
         facts = [task["task_id"], task.get("prompt", ""), task.get("grid_url", ""), task.get("next_step", "")]
         facts += [value for image in task.get("images", ()) for value in image.values()]
         facts += [*task.get("notices", ()), task.get("error", {}).get("message", "")]
@@ -125,15 +135,15 @@ def check_same_facts(tasks: Sequence[dict[str, Any]]) -> None:
 def test_a_listing_of_twenty_tasks_is_short(kind: str) -> None:
     """At most 12 KB of text and 24 KB of an object, a block for each task, in the same order, with its id."""
     tasks = twenty(WORST[kind])
-    shown = fit_listing(tasks)
-    text = listing_text(shown)
+    listed = fit_listing(tasks)
+    shown, text = objects(listed), text_of(listed)
     assert len(text.encode()) <= 12_000
     assert len(compact({"tasks": shown})) <= 24_100
     assert len(text.split("\n\n")) == 20
     assert [task["task_id"] for task in shown] == [task["task_id"] for task in tasks]
     assert {task["status"] for task in shown} == {tasks[0]["status"]}
-    check_same_facts(shown)
-    assert shown == fit_listing(tasks)
+    check_same_facts(listed)
+    assert listed == fit_listing(tasks)
     for task, whole in zip(shown, tasks, strict=True):
         assert task == whole or f'fetch_task with task_ids ["{task["task_id"]}"]' in task["next_step"]
         assert list(task) == [name for name in whole if name in task]
@@ -142,7 +152,7 @@ def test_a_listing_of_twenty_tasks_is_short(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["ordinary", "few dead links"])
 def test_a_listing_names_every_image_of_ordinary_tasks(kind: str) -> None:
     """Twenty grids: each of the ids that edit_image takes, status, model, start of the prompt, the grid's URL."""
-    for task in fit_listing(twenty(WORST[kind])):
+    for task in objects(fit_listing(twenty(WORST[kind]))):
         assert [image["id"] for image in task["images"]] == [f"{task['task_id']}.{n}" for n in range(1, 5)]
         assert {"status", "model", "provider", "cost", "prompt"} <= task.keys()
         assert ("grid_url" in task) == (kind == "ordinary")
@@ -153,7 +163,7 @@ def test_a_listing_names_every_image_of_ordinary_tasks(kind: str) -> None:
 
 def test_a_listing_says_how_many_images_there_are() -> None:
     """And how to see them."""
-    for task in fit_listing(twenty(WORST["many images"])):
+    for task in objects(fit_listing(twenty(WORST["many images"]))):
         assert len(task["images"]) == 4
         assert f"It has 64 images, up to {task['task_id']}.64." in task["next_step"]
 
@@ -161,7 +171,7 @@ def test_a_listing_says_how_many_images_there_are() -> None:
 def test_a_listing_keeps_what_helps_after_a_failure() -> None:
     """It may keep a model from paying twice; the next step after a success is known from any result."""
     failed = replace(TASK, status=Status.FAILED, failure=replace(FAILURE, message="m" * 250, next_step="Look first."))
-    for task in fit_listing(twenty(replace(failed, notices=("n" * 200,) * 3))):
+    for task in objects(fit_listing(twenty(replace(failed, notices=("n" * 200,) * 3)))):
         assert task["next_step"].startswith("Look first. Shortened: ")
         assert task["error"]["message"].startswith("m" * 150)
 
@@ -170,15 +180,15 @@ def test_a_short_listing_is_whole() -> None:
     """What fits is not cut, and what short tasks leave is for the others."""
     tasks = [plain(replace(TASK, id=new_task_id(), images=urls(1))) for _ in range(12)]
     grids = [plain(replace(ORDINARY, id=new_task_id())) for _ in range(5)]
-    assert fit_listing([*grids, *tasks]) == [*grids, *tasks]
+    assert objects(fit_listing([*grids, *tasks])) == [*grids, *tasks]
     assert fit_listing([]) == []
 
 
 def test_one_task_in_a_listing_is_a_block() -> None:
     """Though nothing else is in it."""
     (shown,) = fit_listing([plain(WORST["long URLs"])])
-    assert len(listing_text([shown]).encode()) <= 3_000
-    assert len(shown["images"]) == 16
+    assert len(shown.text.encode()) <= 3_000
+    assert len(shown.plain["images"]) == 16
 
 
 @pytest.mark.parametrize("kind", WORST)
@@ -186,27 +196,29 @@ def test_a_task_alone_is_bounded_and_names_all_its_images(kind: str) -> None:
     """Below the 25,000 tokens and 50,000 characters of Claude Code."""
     whole = plain(WORST[kind])
     shown = fit_single(whole)
-    assert len(listing_text([shown]).encode()) <= 20_000
-    assert len(compact(shown)) <= 40_000
-    assert [image["id"] for image in shown.get("images", ())] == [image["id"] for image in whole.get("images", ())]
+    assert len(shown.text.encode()) <= 20_000
+    assert len(compact(shown.plain)) <= 40_000
+    assert [image["id"] for image in shown.plain.get("images", ())] == [
+        image["id"] for image in whole.get("images", ())
+    ]
     check_same_facts([shown])
 
 
 def test_no_url_is_out_of_reach() -> None:
     """Each of 64 that are too long to be shown together is shown when its image is asked for by id."""
     whole = plain(WORST["long URLs"])
-    shown = fit_single(whole)
+    shown = fit_single(whole).plain
     hidden = [image["id"] for image in shown["images"] if "url" not in image]
     assert hidden
     assert shown["next_step"].endswith(f'task_ids ["{whole["images"][-1]["id"]}"] shows that image\'s URL.')
     for image in whole["images"]:
-        assert image in fit_single(whole, [image["id"]])["images"]
+        assert image in fit_single(whole, [image["id"]]).plain["images"]
 
 
 def test_a_task_of_64_ordinary_images_is_shown_whole() -> None:
     """Nothing is left out that fits."""
     whole = plain(replace(WORST["many images"], notices=("n",)))
-    assert fit_single(whole) == whole
+    assert fit_single(whole).plain == whole
 
 
 texts = st.text(max_size=3) | st.text(min_size=1, max_size=9).map(lambda text: text * 99)
@@ -228,14 +240,14 @@ tasks = st.builds(
 @given(st.lists(tasks, min_size=1, max_size=20))
 def test_no_tasks_are_too_much(tasks: list[Task]) -> None:
     """Whatever they hold, alone and together."""
-    objects = [plain(task) for task in tasks]
-    shown = fit_listing(objects)
-    assert len(listing_text(shown).encode()) <= 12_000
-    assert len(compact({"tasks": shown})) <= 24_100
+    wholes = [plain(task) for task in tasks]
+    shown = fit_listing(wholes)
+    assert len(text_of(shown).encode()) <= 12_000
+    assert len(compact({"tasks": objects(shown)})) <= 24_100
     check_same_facts(shown)
-    only = fit_single(objects[0])
-    assert len(listing_text([only]).encode()) <= 20_000
-    assert len(compact(only)) <= 40_000
+    only = fit_single(wholes[0])
+    assert len(only.text.encode()) <= 20_000
+    assert len(compact(only.plain)) <= 40_000
 
 
 async def call(client: Client, **arguments: Any) -> tuple[str, Any]:
