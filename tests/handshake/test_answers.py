@@ -18,7 +18,7 @@ from support import SERVICES
 from journey_mcp.handshake import answers
 from journey_mcp.handshake.answers import CHANGE_TOOLS, Answers, recorded_tools
 from journey_mcp.registry import load
-from journey_mcp.server.transports import frames
+from journey_mcp.server.transports import jsonrpc
 from journey_mcp.settings import read_settings, variables
 from journey_mcp.tools.tool_set import read_tool_set
 
@@ -178,7 +178,7 @@ def test_what_only_some_parsers_read_is_left_to_the_server(value: str) -> None:
     """And so is everything after it: the server refuses it, and knows of no handshake."""
     line = json.dumps(handshake(capabilities={"x": 7})).replace("7", value).encode(errors="surrogatepass")
     assert Answers({}).answer(line) is None
-    assert frames.read(line).answer is not None
+    assert jsonrpc.parse_line(line).response is not None
 
 
 def test_one_encoding_is_read() -> None:

@@ -21,9 +21,9 @@ from support import environment_of, running_studio, serving
 from journey_mcp import sandbox
 from journey_mcp.handshake.lines import Overlong
 from journey_mcp.server.lifespan import Lifespan
-from journey_mcp.server.transports.bodies import Bodies, TooMuchAtOnceError
-from journey_mcp.server.transports.frames import INVALID_REQUEST, PARSE_ERROR
 from journey_mcp.server.transports.http import make_app
+from journey_mcp.server.transports.jsonrpc import INVALID_REQUEST, PARSE_ERROR
+from journey_mcp.server.transports.request_bodies import BodiesTooLargeError, RequestBodies
 from journey_mcp.settings import read_settings
 
 HEADERS = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
@@ -33,7 +33,7 @@ PING: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
 @asynccontextmanager
 async def serving_mcp(
-    folder: Path, bodies: Bodies | None = None, **more: str
+    folder: Path, bodies: RequestBodies | None = None, **more: str
 ) -> AsyncIterator[tuple[str, sandbox.Running]]:
     """The address of a server in this process, with keys for all providers at one sandbox."""
     async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
@@ -44,9 +44,9 @@ async def serving_mcp(
             yield origin, upstream
 
 
-def small_bodies() -> Bodies:
+def small_bodies() -> RequestBodies:
     """So that tests need not send much."""
-    return Bodies(most_bytes=SMALL, most_together_bytes=2 * SMALL, within_s=60)
+    return RequestBodies(max_bytes=SMALL, max_total_bytes=2 * SMALL, timeout_s=60)
 
 
 @asynccontextmanager
@@ -192,12 +192,12 @@ def receiving(*parts: bytes, ends: bool = True) -> Receive:
 
 async def test_bodies_are_counted_while_they_are_held() -> None:
     """Together they have a limit, and each has one: of a longer one only the ends are held."""
-    bodies = Bodies(most_bytes=100, most_together_bytes=210, within_s=10)
+    bodies = RequestBodies(max_bytes=100, max_total_bytes=210, timeout_s=10)
     async with bodies.read(receiving(b"x" * 60, b"y" * 40)) as first:
         assert first == b"x" * 60 + b"y" * 40
         assert bodies.held_bytes == 100
         async with bodies.read(receiving(b"x" * 60)):
-            with pytest.raises(TooMuchAtOnceError):
+            with pytest.raises(BodiesTooLargeError):
                 async with bodies.read(receiving(b"x" * 60)):
                     pass
         with pytest.raises(ClientDisconnect):

@@ -14,7 +14,7 @@ from manual_clock import ManualClock, until
 from starlette.types import Receive, Scope, Send
 
 from journey_mcp.core.errors import SetupError
-from journey_mcp.server.transports.bounded_server import Bounds, EmbeddedServer, listen
+from journey_mcp.server.transports.bounded_server import ConnectionLimits, EmbeddedServer, listen
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n"
@@ -89,8 +89,8 @@ class Port:
 async def serving(connections: int = 100, listener: socket.socket | None = None) -> AsyncIterator[Port]:
     """A server within bounds, in manual time."""
     listener = listener or listen("--http", "127.0.0.1", 0)
-    bounds = Bounds(connections=connections, body_within_s=30)
-    server = EmbeddedServer(app, bounds, lifespan="off", timeout_graceful_shutdown=2)
+    limits = ConnectionLimits(connections=connections, body_timeout_s=30)
+    server = EmbeddedServer(app, limits, lifespan="off", timeout_graceful_shutdown=2)
     port = Port(listener)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve([listener]))
@@ -323,4 +323,4 @@ def test_a_port_that_is_taken_is_named() -> None:
 def test_the_limit_of_a_port_follows_that_of_the_process() -> None:
     """A quarter, so that two ports leave half of the file descriptors for everything else."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert Bounds.of_port(body_within_s=1).connections == min(soft, 10_240) // 4
+    assert ConnectionLimits.for_port(body_timeout_s=1).connections == min(soft, 10_240) // 4

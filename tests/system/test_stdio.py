@@ -12,7 +12,7 @@ from processes import COMMAND, PATIENCE_S
 from support import environment_for
 
 from journey_mcp.handshake.lines import MAX_BYTES
-from journey_mcp.server.transports.frames import INVALID_REQUEST, PARSE_ERROR
+from journey_mcp.server.transports.jsonrpc import INVALID_REQUEST, PARSE_ERROR
 
 META = (
     '"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}'

@@ -24,10 +24,10 @@ from journey_mcp.core.errors import SetupError
 from journey_mcp.server import file_descriptors
 
 _BACKLOG = 1024
-_TRY_AGAIN_S = 1.0
-_MOMENT_S = 1.0
+_RETRY_DELAY_S = 1.0
+_FIRST_REQUEST_WITHIN_S = 1.0
 """In which whoever has connected can send a request, also to a busy server."""
-_TOLD_EVERY_S = 600.0
+_WARN_INTERVAL_S = 600.0
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 _log = logging.getLogger(__name__)
@@ -51,21 +51,21 @@ def listen(option: str, host: str, port: int) -> socket.socket:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bounds:
+class ConnectionLimits:
     """What a port takes. Requests that are being answered, event streams among them, may last."""
 
     connections: int
-    body_within_s: float
+    body_timeout_s: float
     """From the end of the headers to the end of the body."""
-    headers_within_s: float = 10.0
+    headers_timeout_s: float = 10.0
     """From the beginning of a connection, or the first byte of a further request, to the end of the headers."""
-    idle_s: float = 75.0
+    idle_timeout_s: float = 75.0
     """Between two requests, and while no more can be written because the client does not read."""
 
     @classmethod
-    def of_port(cls, *, body_within_s: float) -> "Bounds":
+    def for_port(cls, *, body_timeout_s: float) -> "ConnectionLimits":
         """Bounds that leave enough file descriptors for another port and for everything else."""
-        return cls(connections=file_descriptors.limit() // 4, body_within_s=body_within_s)
+        return cls(connections=file_descriptors.limit() // 4, body_timeout_s=body_timeout_s)
 
 
 Phase = Literal["headers", "idle", "end", "body", "listen", "answer"]
@@ -79,8 +79,8 @@ _Waiting = OrderedDict["_Connection", float]
 class _Connections:
     """The connections of a port. In the way of a new one, the one that has been idle longest ends."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_connections: int) -> None:
+        self._max_connections = max_connections
         self._all: set[_Connection] = set()
         self._idle: _Waiting = OrderedDict()
         self._sending: _Waiting = OrderedDict()
@@ -89,27 +89,27 @@ class _Connections:
 
     async def make_room(self) -> None:
         """Return when there may be one more. Only those that wait for an answer are not ended for that."""
-        while len(self._all) >= self._most:
-            if not self.end_one():
+        while len(self._all) >= self._max_connections:
+            if not self.evict_one():
                 self._changed.clear()
                 await self._changed.wait()
 
-    def end_one(self) -> bool:
+    def evict_one(self) -> bool:
         """End the one that has been idle longest, else the oldest that sends a body, else the oldest that listens.
 
         Those that have just come, and could not say anything yet, make way after the ones that only send.
         """
-        a_moment_ago = asyncio.get_running_loop().time() - _MOMENT_S
-        ranks = ((self._idle, a_moment_ago), (self._sending, a_moment_ago))
+        latest_start = asyncio.get_running_loop().time() - _FIRST_REQUEST_WITHIN_S
+        ranks = ((self._idle, latest_start), (self._sending, latest_start))
         for waiting, latest in (*ranks, (self._idle, math.inf), (self._sending, math.inf), (self._listening, math.inf)):
             oldest, since = next(iter(waiting.items()), (None, 0.0))
             if oldest and since <= latest:
                 self.remove(oldest)
-                oldest.break_off()
+                oldest.abort()
                 return True
         return False
 
-    def place(self, connection: "_Connection", phase: Phase) -> None:
+    def track(self, connection: "_Connection", phase: Phase) -> None:
         """Count a connection, which begins this phase now."""
         self.remove(connection)
         self._all.add(connection)
@@ -128,92 +128,92 @@ class _Connections:
 class _Connection(H11Protocol):
     """A connection that may wait for its client only so long."""
 
-    def __init__(self, *, connections: _Connections, bounds: Bounds, **own: Any) -> None:
-        super().__init__(**own)
-        self._connections_of_port = connections
-        self._within_s: dict[Phase, float] = {
-            "headers": bounds.headers_within_s,
-            "idle": bounds.idle_s,
-            "body": bounds.body_within_s,
-            "end": bounds.headers_within_s,
+    def __init__(self, *, connections: _Connections, limits: ConnectionLimits, **options: Any) -> None:
+        super().__init__(**options)
+        self._port_connections = connections
+        self._timeouts_s: dict[Phase, float] = {
+            "headers": limits.headers_timeout_s,
+            "idle": limits.idle_timeout_s,
+            "body": limits.body_timeout_s,
+            "end": limits.headers_timeout_s,
         }
         self._phase: tuple[Phase, object] | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._unread: asyncio.TimerHandle | None = None
-        connections.place(self, "headers")
+        self._write_deadline: asyncio.TimerHandle | None = None
+        connections.track(self, "headers")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in its own parent
         super().connection_made(transport)
-        self._begin("headers")
+        self._enter_phase("headers")
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._look(has_begun=True)
+        self._update_phase(has_begun=True)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         # what is public copies all of it, for each of thousands of requests that may have come at once
-        self._look(has_begun=len(self.conn._receive_buffer) > 0)  # noqa: SLF001
+        self._update_phase(has_begun=len(self.conn._receive_buffer) > 0)  # noqa: SLF001
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread = self.loop.call_later(self._within_s["idle"], self.break_off)
+        self._write_deadline = self.loop.call_later(self._timeouts_s["idle"], self.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._unread:
-            self._unread.cancel()
+        if self._write_deadline:
+            self._write_deadline.cancel()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        for timer in (self._deadline, self._unread):
+        for timer in (self._deadline, self._write_deadline):
             if timer:
                 timer.cancel()
-        self._connections_of_port.remove(self)
+        self._port_connections.remove(self)
 
-    def break_off(self) -> None:
+    def abort(self) -> None:
         """End without waiting for the client to read what was written."""
         if self.transport is not None:
             self.transport.abort()
 
-    def _look(self, *, has_begun: bool) -> None:
+    def _update_phase(self, *, has_begun: bool) -> None:
         state = self.conn.their_state
         if self.transport.is_closing():
-            self._begin("end")
+            self._enter_phase("end")
         elif state is h11.SEND_BODY:
-            self._begin("body")
+            self._enter_phase("body")
         elif state is h11.IDLE:
-            self._begin("headers" if has_begun else "idle")
+            self._enter_phase("headers" if has_begun else "idle")
         else:
-            self._begin("listen" if self.scope["method"] == "GET" else "answer")
+            self._enter_phase("listen" if self.scope["method"] == "GET" else "answer")
 
-    def _begin(self, phase: Phase) -> None:
+    def _enter_phase(self, phase: Phase) -> None:
         if self._phase == (phase, self.cycle):
             return
         self._phase = (phase, self.cycle)
-        self._connections_of_port.place(self, phase)
+        self._port_connections.track(self, phase)
         if self._deadline:
             self._deadline.cancel()
-        within_s = self._within_s.get(phase)
-        self._deadline = None if within_s is None else self.loop.call_later(within_s, self.break_off)
+        within_s = self._timeouts_s.get(phase)
+        self._deadline = None if within_s is None else self.loop.call_later(within_s, self.abort)
 
 
 class BoundedServer(uvicorn.Server):
-    """Serves at ports that are bound already, within bounds. `more` is for `uvicorn.Config`."""
+    """Serves at ports that are bound already, within bounds. `options` is for `uvicorn.Config`."""
 
-    def __init__(self, app: ASGIApp, bounds: Bounds, **more: Any) -> None:
+    def __init__(self, app: ASGIApp, limits: ConnectionLimits, **options: Any) -> None:
         quiet: dict[str, Any] = {"log_config": None, "access_log": False, "ws": "none"}
-        super().__init__(uvicorn.Config(app, **quiet, timeout_keep_alive=int(bounds.idle_s), **more))
-        self._bounds = bounds
+        super().__init__(uvicorn.Config(app, **quiet, timeout_keep_alive=int(limits.idle_timeout_s), **options))
+        self._limits = limits
         self._accepting: list[asyncio.Task[None]] = []
-        self._told_at: float | None = None
+        self._warned_at: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections, in place of asyncio."""
         await self.lifespan.startup()
         self.should_exit = self.lifespan.should_exit
         self.servers = []
-        connections = _Connections(self._bounds.connections)
+        connections = _Connections(self._limits.connections)
         self._accepting = [asyncio.create_task(self._accept(listener, connections)) for listener in sockets or ()]
         self.started = True
 
@@ -233,14 +233,14 @@ class BoundedServer(uvicorn.Server):
             except ConnectionAbortedError:
                 continue
             except OSError as error:
-                self._tell(error)
-                connections.end_one()
-                await asyncio.sleep(_TRY_AGAIN_S)
+                self._warn(error)
+                connections.evict_one()
+                await asyncio.sleep(_RETRY_DELAY_S)
                 continue
             await connections.make_room()
             connection = _Connection(
                 connections=connections,
-                bounds=self._bounds,
+                limits=self._limits,
                 config=self.config,
                 server_state=self.server_state,
                 app_state=self.lifespan.state,
@@ -251,18 +251,18 @@ class BoundedServer(uvicorn.Server):
                 connections.remove(connection)
                 accepted.close()
 
-    def _tell(self, error: OSError) -> None:
+    def _warn(self, error: OSError) -> None:
         now = asyncio.get_running_loop().time()
-        if self._told_at is None or now - self._told_at > _TOLD_EVERY_S:
-            self._told_at = now
+        if self._warned_at is None or now - self._warned_at > _WARN_INTERVAL_S:
+            self._warned_at = now
             _log.warning("no connection can be accepted, and it is tried again every second: %s", error.strerror)
 
 
 class EmbeddedServer(BoundedServer):
     """Serves beside something that minds the signals, until it is told to end."""
 
-    def __init__(self, app: ASGIApp, bounds: Bounds, **more: Any) -> None:
-        super().__init__(app, bounds, date_header=False, **more)
+    def __init__(self, app: ASGIApp, limits: ConnectionLimits, **options: Any) -> None:
+        super().__init__(app, limits, date_header=False, **options)
         self._is_over = asyncio.Event()
 
     def end(self) -> None:

@@ -15,13 +15,13 @@ from journey_mcp.core.urls import LOOPBACK_HOSTS, is_loopback
 from journey_mcp.handshake.lines import MAX_BYTES
 from journey_mcp.server.app import make_server
 from journey_mcp.server.lifespan import Lifespan, StudioOpener
-from journey_mcp.server.transports.bodies import Bodies
-from journey_mcp.server.transports.bounded_server import BoundedServer, Bounds, listen
-from journey_mcp.server.transports.guard import BODY_WITHIN_S, Guard, bodies_of_calls
+from journey_mcp.server.transports.bounded_server import BoundedServer, ConnectionLimits, listen
+from journey_mcp.server.transports.request_bodies import RequestBodies
+from journey_mcp.server.transports.request_filter import BODY_TIMEOUT_S, RequestFilter, call_bodies
 from journey_mcp.settings import Settings
 from journey_mcp.settings.allowed_hosts import AllowedHosts
 
-_ANSWERS_S = 2
+_GRACEFUL_SHUTDOWN_S = 2
 """How long calls and open streams may take to end once nothing is waited for."""
 _NO_IPV6 = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
@@ -54,7 +54,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
     return listeners
 
 
-def make_app(lifespan: Lifespan, hosts: AllowedHosts | None = None, bodies: Bodies | None = None) -> Starlette:
+def make_app(lifespan: Lifespan, hosts: AllowedHosts | None = None, bodies: RequestBodies | None = None) -> Starlette:
     """The ASGI application: one path, `/mcp`, in both eras of the protocol."""
     app = make_server(lifespan, is_eager=True).streamable_http_app(
         stateless_http=True,
@@ -62,7 +62,7 @@ def make_app(lifespan: Lifespan, hosts: AllowedHosts | None = None, bodies: Bodi
         max_request_body_size=MAX_BYTES,
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
-    app.add_middleware(Guard, hosts=hosts or AllowedHosts.parse(), bodies=bodies or bodies_of_calls())
+    app.add_middleware(RequestFilter, hosts=hosts or AllowedHosts.parse(), bodies=bodies or call_bodies())
     return app
 
 
@@ -71,25 +71,25 @@ class _Server(BoundedServer):
 
     def __init__(self, app: Starlette, lifespan: Lifespan) -> None:
         # the guard answers what takes too long; this ends what goes on all the same
-        bounds = Bounds.of_port(body_within_s=BODY_WITHIN_S + 5)
-        super().__init__(app, bounds, timeout_graceful_shutdown=_ANSWERS_S)
+        limits = ConnectionLimits.for_port(body_timeout_s=BODY_TIMEOUT_S + 5)
+        super().__init__(app, limits, timeout_graceful_shutdown=_GRACEFUL_SHUTDOWN_S)
         self._lifespan = lifespan
-        self._ending: asyncio.Task[None] | None = None
+        self._draining: asyncio.Task[None] | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._ending:
+        if self._draining:
             super().handle_exit(sig, frame)
         else:
-            self._loop.call_soon_threadsafe(self._end, sig)
+            self._loop.call_soon_threadsafe(self._start_draining, sig)
 
-    def _end(self, sig: int) -> None:
-        self._ending = self._loop.create_task(self._end_in_order(sig))
+    def _start_draining(self, sig: int) -> None:
+        self._draining = self._loop.create_task(self._drain(sig))
 
-    async def _end_in_order(self, sig: int) -> None:
+    async def _drain(self, sig: int) -> None:
         self._lifespan.drain()
         await self._lifespan.wait_for_calls()
         super().handle_exit(sig, None)

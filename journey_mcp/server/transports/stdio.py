@@ -22,13 +22,13 @@ from journey_mcp.handshake.front import Front
 from journey_mcp.handshake.lines import Overlong
 from journey_mcp.server.app import make_server
 from journey_mcp.server.lifespan import Lifespan, StudioOpener
-from journey_mcp.server.transports import frames, revisions
+from journey_mcp.server.transports import jsonrpc, revisions
 from journey_mcp.settings import Settings, read_settings
 
 _log = logging.getLogger(__name__)
-_LONG_BYTES = 256 * 1024
+_THREAD_BYTES = 256 * 1024
 """Longer lines are read in a thread: they hold up nobody."""
-_Given = TypeVar("_Given")
+_Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 Prepare = Callable[[], tuple[Settings, StudioOpener | None]]
 """Reads the settings, and brings what stands in for `open_studio`, if anything; may raise `SetupError`."""
@@ -45,10 +45,10 @@ def serve(front: Front, prepare: Prepare) -> int:
         settings, opener = prepare()
     except SetupError as error:
         redact = redactor_of(*secrets_in(os.environ)).text
-        told = SetupError(redact(str(error)), next_step=redact(error.failure.next_step or "") or None)
-        sys.stderr.write(f"journey-mcp: {told} {told.failure.next_step or ''}".rstrip() + "\n")
+        redacted = SetupError(redact(str(error)), next_step=redact(error.failure.next_step or "") or None)
+        sys.stderr.write(f"journey-mcp: {redacted} {redacted.failure.next_step or ''}".rstrip() + "\n")
         if not front.is_terminal:
-            _run(front, Lifespan(read_settings({}), _refusing(told), is_local=True))
+            _run(front, Lifespan(read_settings({}), _refusing(redacted), is_local=True))
         return 2
     if front.is_terminal:
         sys.stderr.write("journey-mcp serves MCP on stdio, for an assistant to start; -h tells of the commands.\n")
@@ -77,7 +77,7 @@ def _run(front: Front, lifespan: Lifespan, *, is_eager: bool = False) -> None:
 async def _serve(front: Front, lifespan: Lifespan, *, is_eager: bool) -> None:
     async with anyio.create_task_group() as group:
         with anyio.CancelScope() as serving:
-            group.start_soon(_end_on_signal, lifespan, serving)
+            group.start_soon(_drain_on_signal, lifespan, serving)
             send, receive = anyio.create_memory_object_stream[SessionMessage](0)
             arrived = asyncio.Event()
             wake = partial(asyncio.get_running_loop().call_soon_threadsafe, arrived.set)
@@ -100,13 +100,13 @@ async def _messages(front: Front, lifespan: Lifespan, arrived: asyncio.Event) ->
         arrived.clear()
         lines, is_open = front.take()
         for line in lines:
-            is_long = isinstance(line, bytes) and len(line) > _LONG_BYTES
-            frame, message = await to_thread.run_sync(_read, line) if is_long else _read(line)
-            if frame.problem is not None:
+            is_long = isinstance(line, bytes) and len(line) > _THREAD_BYTES
+            parsed, message = await to_thread.run_sync(_parse, line) if is_long else _parse(line)
+            if parsed.problem is not None:
                 # at this level it is never left out
-                _log.error("a line on stdin is no message: %s", frame.problem)
-            if frame.answer is not None:
-                await _in_thread(front.write, frame.answer + b"\n")
+                _log.error("a line on stdin is no message: %s", parsed.problem)
+            if parsed.response is not None:
+                await _in_thread(front.write, parsed.response + b"\n")
             if message is not None:
                 yield message
         if is_open and not lines:
@@ -114,11 +114,11 @@ async def _messages(front: Front, lifespan: Lifespan, arrived: asyncio.Event) ->
     await lifespan.wait_for_calls()
 
 
-def _read(line: bytes | Overlong) -> tuple[frames.Frame, SessionMessage | None]:
-    frame = frames.read(line)
-    if frame.message is None:
-        return frame, None
-    return frame, SessionMessage(types.jsonrpc_message_adapter.validate_python(frame.message, by_name=False))
+def _parse(line: bytes | Overlong) -> tuple[jsonrpc.ParsedLine, SessionMessage | None]:
+    parsed = jsonrpc.parse_line(line)
+    if parsed.message is None:
+        return parsed, None
+    return parsed, SessionMessage(types.jsonrpc_message_adapter.validate_python(parsed.message, by_name=False))
 
 
 async def _write(front: Front, outgoing: MemoryObjectReceiveStream[SessionMessage], surplus: int | str | None) -> None:
@@ -136,12 +136,12 @@ async def _write(front: Front, outgoing: MemoryObjectReceiveStream[SessionMessag
             await _in_thread(front.write, line)
 
 
-async def _in_thread(act: Callable[[_Given], _Result], given: _Given) -> _Result:
+async def _in_thread(function: Callable[[_Argument], _Result], argument: _Argument) -> _Result:
     """Do what lasts until the client reads. When the process is to end, it is not waited for."""
-    return await to_thread.run_sync(act, given, abandon_on_cancel=True)
+    return await to_thread.run_sync(function, argument, abandon_on_cancel=True)
 
 
-async def _end_on_signal(lifespan: Lifespan, serving: anyio.CancelScope) -> None:
+async def _drain_on_signal(lifespan: Lifespan, serving: anyio.CancelScope) -> None:
     # on Windows asyncio knows no signals; there Ctrl+C ends the loop
     numbers = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGINT)
     with anyio.open_signal_receiver(*numbers) as signals:

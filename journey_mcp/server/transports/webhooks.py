@@ -17,21 +17,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from journey_mcp.core.errors import JourneyError
 from journey_mcp.engine.inbound_webhooks import InboundWebhooks
 from journey_mcp.handshake.lines import Overlong
-from journey_mcp.server.transports.bodies import Bodies, TooMuchAtOnceError
-from journey_mcp.server.transports.bounded_server import Bounds, EmbeddedServer, listen
+from journey_mcp.server.transports.bounded_server import ConnectionLimits, EmbeddedServer, listen
+from journey_mcp.server.transports.request_bodies import BodiesTooLargeError, RequestBodies
 from journey_mcp.studio import Listening
 
 _MAX_BODY_BYTES = 1024 * 1024
-_MAX_BODIES_BYTES = 64 * 1024 * 1024
-_BODY_WITHIN_S = 10.0
-_TOLD_WITHIN_S = 8.0
+_MAX_TOTAL_BYTES = 64 * 1024 * 1024
+_BODY_TIMEOUT_S = 10.0
+_APPLY_WITHIN_S = 8.0
 """JourneyAPI waits 10 s for an answer; what takes longer goes on, and the delivery comes again."""
-_MOST_AT_ONCE = 100
+_MAX_CONCURRENT = 100
 """Deliveries that are being applied. Connections that bring none are bounded by their number and their age."""
 _CLOSE_WITHIN_S = 2
 
-_NOTHING_HERE = 404
-_LATER = 503
+_NOT_FOUND = 404
+_UNAVAILABLE = 503
 
 _log = logging.getLogger(__name__)
 
@@ -50,10 +50,10 @@ def listening_at(listener: socket.socket) -> Listening:
 
     @asynccontextmanager
     async def listening(inbound_webhooks: InboundWebhooks) -> AsyncIterator[None]:
-        under_way: set[asyncio.Task[bool]] = set()
+        pending: set[asyncio.Task[bool]] = set()
         server = EmbeddedServer(
-            make_app(inbound_webhooks, under_way),
-            Bounds.of_port(body_within_s=2 * _BODY_WITHIN_S),
+            make_app(inbound_webhooks, pending),
+            ConnectionLimits.for_port(body_timeout_s=2 * _BODY_TIMEOUT_S),
             server_header=False,
             lifespan="off",
             timeout_graceful_shutdown=_CLOSE_WITHIN_S,
@@ -67,61 +67,63 @@ def listening_at(listener: socket.socket) -> Listening:
                     server.end()
         finally:
             listener.close()
-            if under_way:
+            if pending:
                 with anyio.CancelScope(shield=True):
-                    await asyncio.wait(under_way, timeout=_CLOSE_WITHIN_S)
+                    await asyncio.wait(pending, timeout=_CLOSE_WITHIN_S)
 
     return listening
 
 
-def make_app(inbound_webhooks: InboundWebhooks, under_way: set[asyncio.Task[bool]]) -> ASGIApp:
+def make_app(inbound_webhooks: InboundWebhooks, pending: set[asyncio.Task[bool]]) -> ASGIApp:
     """The ASGI application: `POST …/<task id>/<token>`, whatever comes before it; what it has begun is in the set."""
-    bodies = Bodies(most_bytes=_MAX_BODY_BYTES, most_together_bytes=_MAX_BODIES_BYTES, within_s=_BODY_WITHIN_S)
+    bodies = RequestBodies(max_bytes=_MAX_BODY_BYTES, max_total_bytes=_MAX_TOTAL_BYTES, timeout_s=_BODY_TIMEOUT_S)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        await Response(status_code=await _status(request, bodies, inbound_webhooks, under_way))(scope, receive, send)
+        await Response(status_code=await _status(request, bodies, inbound_webhooks, pending))(scope, receive, send)
 
     return app
 
 
 async def _status(
-    request: Request, bodies: Bodies, inbound_webhooks: InboundWebhooks, under_way: set[asyncio.Task[bool]]
+    request: Request, bodies: RequestBodies, inbound_webhooks: InboundWebhooks, pending: set[asyncio.Task[bool]]
 ) -> int:
     if request.method != "POST":
-        return _NOTHING_HERE
+        return _NOT_FOUND
     try:
         async with bodies.read(request.receive) as body:
             if isinstance(body, Overlong):
                 return 413
             return (
-                _LATER if len(under_way) >= _MOST_AT_ONCE else await _taken(request, body, inbound_webhooks, under_way)
+                _UNAVAILABLE
+                if len(pending) >= _MAX_CONCURRENT
+                else await _apply(request, body, inbound_webhooks, pending)
             )
     except (TimeoutError, ClientDisconnect):
         return 408
-    except TooMuchAtOnceError:
-        return _LATER
+    except BodiesTooLargeError:
+        return _UNAVAILABLE
 
 
-async def _taken(
-    request: Request, body: bytes, inbound_webhooks: InboundWebhooks, under_way: set[asyncio.Task[bool]]
+async def _apply(
+    request: Request, body: bytes, inbound_webhooks: InboundWebhooks, pending: set[asyncio.Task[bool]]
 ) -> int:
     address = "/".join(request.url.path.split("/")[-2:])
-    taking = asyncio.create_task(inbound_webhooks.take(address, dict(request.headers), body))
-    under_way.add(taking)
-    taking.add_done_callback(under_way.discard)
+    applying = asyncio.create_task(inbound_webhooks.take(address, dict(request.headers), body))
+    pending.add(applying)
+    applying.add_done_callback(pending.discard)
     try:
-        async with asyncio.timeout(_TOLD_WITHIN_S):
-            is_verified = await asyncio.shield(taking)
+        async with asyncio.timeout(_APPLY_WITHIN_S):
+            is_verified = await asyncio.shield(applying)
     except TimeoutError:
-        taking.add_done_callback(_logged)
-        return _LATER
+        applying.add_done_callback(_log_failure)
+        return _UNAVAILABLE
     except JourneyError as error:
         _log.warning("a webhook cannot be taken in now: %s", error)
-        return _LATER
-    return 204 if is_verified else _NOTHING_HERE
+        return _UNAVAILABLE
+    return 204 if is_verified else _NOT_FOUND
 
 
-def _logged(taking: asyncio.Task[bool]) -> None:
-    if not taking.cancelled() and (error := taking.exception()):
+def _log_failure(applying: asyncio.Task[bool]) -> None:
+    if not applying.cancelled() and (error := applying.exception()):
         _log.warning("a webhook could not be taken in: %s", error)

@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 from mcp_types import JSONRPCError, JSONRPCRequest, jsonrpc_message_adapter
 
 from journey_mcp.handshake.lines import Collected, Overlong, lines
-from journey_mcp.server.transports import frames
-from journey_mcp.server.transports.frames import INVALID_REQUEST, PARSE_ERROR, Frame
+from journey_mcp.server.transports import jsonrpc
+from journey_mcp.server.transports.jsonrpc import INVALID_REQUEST, PARSE_ERROR, ParsedLine
 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 
 
-def said(frame: Frame) -> tuple[int, Any]:
+def said(parsed: ParsedLine) -> tuple[int, Any]:
     """Code and id of the error that answers a line; there is a line for the log, too."""
-    assert frame.message is None
-    assert frame.problem
-    assert frame.answer is not None
-    assert b"\n" not in frame.answer
-    answer = jsonrpc_message_adapter.validate_json(frame.answer)
+    assert parsed.message is None
+    assert parsed.problem
+    assert parsed.response is not None
+    assert b"\n" not in parsed.response
+    answer = jsonrpc_message_adapter.validate_json(parsed.response)
     assert isinstance(answer, JSONRPCError)
     assert answer.error.message
     return answer.error.code, answer.id
@@ -45,10 +45,10 @@ def said(frame: Frame) -> tuple[int, Any]:
 )
 def test_a_message_is_handed_on(line: bytes) -> None:
     """Without a byte order mark and the end of its line."""
-    frame = frames.read(line)
-    assert (frame.answer, frame.problem) == (None, None)
-    assert frame.message is not None
-    message = jsonrpc_message_adapter.validate_python(frame.message, by_name=False)
+    parsed = jsonrpc.parse_line(line)
+    assert (parsed.response, parsed.problem) == (None, None)
+    assert parsed.message is not None
+    message = jsonrpc_message_adapter.validate_python(parsed.message, by_name=False)
     assert isinstance(message, JSONRPCRequest)
     assert (message.id, message.method) == (1, "ping")
 
@@ -56,7 +56,7 @@ def test_a_message_is_handed_on(line: bytes) -> None:
 @pytest.mark.parametrize("line", [b"", b"\n", b"\r\n", b" \t \r\n", b"\xef\xbb\xbf\n"])
 def test_an_empty_line_is_nothing(line: bytes) -> None:
     """Not even a line in the log."""
-    assert frames.read(line) == Frame()
+    assert jsonrpc.parse_line(line) == ParsedLine()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_an_empty_line_is_nothing(line: bytes) -> None:
 )
 def test_what_is_no_message_gets_an_error(line: bytes, code: int, id_: Any) -> None:
     """With the id of the request, where it can be read."""
-    assert said(frames.read(line)) == (code, id_)
+    assert said(jsonrpc.parse_line(line)) == (code, id_)
 
 
 @pytest.mark.parametrize(
@@ -123,14 +123,14 @@ def test_what_is_no_message_gets_an_error(line: bytes, code: int, id_: Any) -> N
 )
 def test_notifications_and_responses_are_never_answered(line: bytes) -> None:
     """Their ids are none of the client's requests."""
-    frame = frames.read(line)
-    assert (frame.message, frame.answer) == (None, None)
-    assert frame.problem
+    parsed = jsonrpc.parse_line(line)
+    assert (parsed.message, parsed.response) == (None, None)
+    assert parsed.problem
 
 
 def test_the_log_shows_the_beginning_of_a_line_in_one_line() -> None:
     """So that a person finds out who wrote it."""
-    problem = frames.read(b"npm warn\x1b[2J deprecated " + b"x" * 500).problem
+    problem = jsonrpc.parse_line(b"npm warn\x1b[2J deprecated " + b"x" * 500).problem
     assert problem is not None
     assert "'npm warn\\x1b[2J deprecated xxx" in problem
     assert len(problem) < 200
@@ -158,11 +158,11 @@ texts = st.builds(
 @given(texts | st.binary(max_size=60))
 def test_what_is_handed_on_is_read_by_the_sdk(line: bytes) -> None:
     """Everything else is answered, or only logged, and nothing breaks."""
-    for frame in (frames.read(part) for part in line.split(b"\n")):
-        if frame.message is not None:
-            jsonrpc_message_adapter.validate_python(frame.message, by_name=False)
-        elif frame.answer is not None:
-            said(frame)
+    for parsed in (jsonrpc.parse_line(part) for part in line.split(b"\n")):
+        if parsed.message is not None:
+            jsonrpc_message_adapter.validate_python(parsed.message, by_name=False)
+        elif parsed.response is not None:
+            said(parsed)
 
 
 def chunked(content: bytes, size: int) -> Iterator[bytes]:
@@ -200,11 +200,11 @@ def test_of_a_line_that_is_too_long_only_the_ends_are_kept(
     overlong, ping = lines(lambda: next(reading), most=1000)
     assert isinstance(overlong, Overlong)
     assert len(overlong.head) + len(overlong.tail) < 10_000
-    known = frames.members(overlong)
+    known = jsonrpc.envelope_members(overlong)
     assert (known.get("id"), known.get("method")) == (id_, method)
-    frame = frames.read(overlong)
-    assert said(frame) == (INVALID_REQUEST, id_)
-    assert b"100,663,296 bytes (96 MiB)" in (frame.answer or b"")
+    parsed = jsonrpc.parse_line(overlong)
+    assert said(parsed) == (INVALID_REQUEST, id_)
+    assert b"100,663,296 bytes (96 MiB)" in (parsed.response or b"")
     assert ping == PING
 
 

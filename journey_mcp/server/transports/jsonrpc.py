@@ -13,13 +13,13 @@ from journey_mcp.handshake.lines import MAX_BYTES, Overlong
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 
-_DEEPEST = 100
+_MAX_DEPTH = 100
 """No message of MCP is nested so deeply, and parsers give up somewhere above."""
-_MOST_VALUES = 100_000
+_MAX_VALUES = 100_000
 """Each value takes up to 64 bytes of memory for two that are sent."""
-_SHOWN_BYTES = 60
+_EXCERPT_BYTES = 60
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_SPACE = b" \t\r\n"
+_WHITESPACE = b" \t\r\n"
 _STRUCTURE = re.compile(rb'["\[{\]},]')
 # possessive, so that nothing is remembered for each of millions of characters
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+', re.DOTALL)
@@ -30,18 +30,18 @@ _LAST_MEMBERS = re.compile(rb",\s*(" + _MEMBER + rb"(?:,\s*" + _MEMBER + rb")*)\
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-class Frame(NamedTuple):
+class ParsedLine(NamedTuple):
     """What is to be done with a line; nothing with an empty one."""
 
     message: dict[str, Any] | None = None
     """The message to hand on, parsed."""
-    answer: bytes | None = None
+    response: bytes | None = None
     """The error to send back: a line without its end."""
     problem: str | None = None
     """What is wrong, for the log."""
 
 
-class _UnreadableError(Exception):
+class _UnparsableError(Exception):
     """There is no message in a line; `id_` is that of the message it was meant to be."""
 
     def __init__(self, code: int, problem: str, id_: object) -> None:
@@ -49,27 +49,29 @@ class _UnreadableError(Exception):
         self.code, self.problem, self.id_ = code, problem, id_
 
 
-def read(line: bytes | Overlong) -> Frame:
+def parse_line(line: bytes | Overlong) -> ParsedLine:
     """Look at a line, whose end may be there or not."""
     if not isinstance(line, Overlong):
-        line = line.strip(_SPACE).removeprefix(_BYTE_ORDER_MARK).strip(_SPACE)
+        line = line.strip(_WHITESPACE).removeprefix(_BYTE_ORDER_MARK).strip(_WHITESPACE)
         if not line:
-            return Frame()
+            return ParsedLine()
     start = line.head if isinstance(line, Overlong) else line
     try:
-        message = _parsed(line)
-    except _UnreadableError as error:
-        return Frame(answer=error_line(error.code, error.problem, error.id_), problem=_shown(error.problem, start))
-    problem = _problem(message)
+        message = _parse(line)
+    except _UnparsableError as error:
+        return ParsedLine(
+            response=error_line(error.code, error.problem, error.id_), problem=_with_excerpt(error.problem, start)
+        )
+    problem = _message_problem(message)
     if problem is None and _has_lone_surrogate(start, message):
         problem = "a lone surrogate (\\ud800) is no text"
     if problem is None:
-        return Frame(message=message)
-    answer = None if _is_unanswered(message) else error_line(INVALID_REQUEST, problem, _id_of(message))
-    return Frame(answer=answer, problem=_shown(problem, start))
+        return ParsedLine(message=message)
+    response = None if _expects_no_response(message) else error_line(INVALID_REQUEST, problem, _message_id(message))
+    return ParsedLine(response=response, problem=_with_excerpt(problem, start))
 
 
-def members(message: Overlong) -> dict[str, Any]:
+def envelope_members(message: Overlong) -> dict[str, Any]:
     """Its `id` and `method`, when they stand before or behind everything else, as all SDKs write them."""
     first, last = _FIRST_MEMBERS.match(message.head), _LAST_MEMBERS.search(message.tail)
     parts = [first[1].rstrip(b", \t\r\n")] if first else []
@@ -78,19 +80,19 @@ def members(message: Overlong) -> dict[str, Any]:
     return found
 
 
-def _parsed(line: bytes | Overlong) -> Any:
+def _parse(line: bytes | Overlong) -> Any:
     if isinstance(line, Overlong):
-        raise _UnreadableError(INVALID_REQUEST, too_long(), members(line).get("id"))
+        raise _UnparsableError(INVALID_REQUEST, too_large_problem(), envelope_members(line).get("id"))
     if problem := structure_problem(line):
-        raise _UnreadableError(PARSE_ERROR, problem, members(Overlong.of(line)).get("id"))
+        raise _UnparsableError(PARSE_ERROR, problem, envelope_members(Overlong.of(line)).get("id"))
     try:
-        return json.loads(line.decode(), parse_constant=_no_json)
+        return json.loads(line.decode(), parse_constant=_reject_constant)
     except UnicodeDecodeError as error:
-        raise _UnreadableError(PARSE_ERROR, f"byte {error.start + 1} is no UTF-8", _id_in(line)) from error
+        raise _UnparsableError(PARSE_ERROR, f"byte {error.start + 1} is no UTF-8", _recover_id(line)) from error
     except ValueError as error:
         reason = re.split(r": line 1 |; ", str(error))[0]
         problem = f"this is no JSON ({reason}); send one message on each line"
-        raise _UnreadableError(PARSE_ERROR, problem, _id_in(line)) from error
+        raise _UnparsableError(PARSE_ERROR, problem, _recover_id(line)) from error
 
 
 def error_line(code: int, problem: str, id_: object) -> bytes:
@@ -100,7 +102,7 @@ def error_line(code: int, problem: str, id_: object) -> bytes:
     return json.dumps({"jsonrpc": "2.0", "id": id_ if _is_id(id_) else None, "error": error}).encode()
 
 
-def too_long() -> str:
+def too_large_problem() -> str:
     """What is wrong with a message of more than `MAX_BYTES`, and the way out."""
     return (
         f"a message may have at most {MAX_BYTES:,} bytes ({MAX_BYTES // 1024**2} MiB), and images as data count a "
@@ -114,15 +116,15 @@ def structure_problem(text: bytes) -> str | None:
     Takes linear time, and looks at no more than the allowed number of values.
     """
     depth = position = 0
-    for _ in range(_MOST_VALUES):
+    for _ in range(_MAX_VALUES):
         token = _STRUCTURE.search(text, position)
         if token is None:
             return None
         position = _end_of_string(text, token.start()) if token[0] == b'"' else token.end()
         depth += (token[0] in b"[{") - (token[0] in b"]}")
-        if depth > _DEEPEST:
-            return f"it is nested more than {_DEEPEST} levels deep"
-    return f"it has more than {_MOST_VALUES:,} values"
+        if depth > _MAX_DEPTH:
+            return f"it is nested more than {_MAX_DEPTH} levels deep"
+    return f"it has more than {_MAX_VALUES:,} values"
 
 
 def _end_of_string(text: bytes, start: int) -> int:
@@ -133,17 +135,17 @@ def _end_of_string(text: bytes, start: int) -> int:
     return string.end() if string else len(text)
 
 
-def _problem(message: object) -> str | None:
+def _message_problem(message: object) -> str | None:
     """Return what makes this no message of MCP."""
     if not isinstance(message, dict):
         is_batch = isinstance(message, list)
         return "batches are not taken; send each message on a line of its own" if is_batch else "it is no object"
     if message.get("jsonrpc") != "2.0":
         return 'jsonrpc must be "2.0"'
-    return _problem_of_request(message) if "method" in message else _problem_of_response(message)
+    return _request_problem(message) if "method" in message else _response_problem(message)
 
 
-def _problem_of_request(message: dict[str, Any]) -> str | None:
+def _request_problem(message: dict[str, Any]) -> str | None:
     if not isinstance(message["method"], str):
         return "method must be text"
     if "id" in message and not _is_id(message["id"]):
@@ -154,7 +156,7 @@ def _problem_of_request(message: dict[str, Any]) -> str | None:
     return None
 
 
-def _problem_of_response(message: dict[str, Any]) -> str | None:
+def _response_problem(message: dict[str, Any]) -> str | None:
     result, error = message.get("result"), message.get("error")
     if "result" in message:
         return None if isinstance(result, dict) and _is_id(message.get("id")) else "this is no response"
@@ -165,7 +167,7 @@ def _problem_of_response(message: dict[str, Any]) -> str | None:
     return None if is_error and has_id else "this is no response"
 
 
-def _is_unanswered(message: object) -> bool:
+def _expects_no_response(message: object) -> bool:
     """Whether this is a notification or a response: neither is ever answered."""
     if not isinstance(message, dict):
         return False
@@ -178,14 +180,14 @@ def _is_id(value: object) -> bool:
     return type(value) is int or (isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value))
 
 
-def _id_of(message: object) -> object:
+def _message_id(message: object) -> object:
     return message.get("id") if isinstance(message, dict) else None
 
 
-def _id_in(line: bytes) -> object:
+def _recover_id(line: bytes) -> object:
     """The id in what is JSON but for some bytes or numbers."""
     try:
-        return _id_of(json.loads(line.decode(errors="replace")))
+        return _message_id(json.loads(line.decode(errors="replace")))
     except ValueError:
         return None
 
@@ -200,11 +202,11 @@ def _has_lone_surrogate(line: bytes, message: object) -> bool:
     return False
 
 
-def _no_json(constant: str) -> NoReturn:
+def _reject_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number")
 
 
-def _shown(problem: str, line: bytes) -> str:
+def _with_excerpt(problem: str, line: bytes) -> str:
     """The problem with the beginning of the line, which tells a person who wrote it."""
-    start = line[:_SHOWN_BYTES].decode(errors="replace")
-    return f"{problem}: {start!r}{'…' if len(line) > _SHOWN_BYTES else ''}"
+    start = line[:_EXCERPT_BYTES].decode(errors="replace")
+    return f"{problem}: {start!r}{'…' if len(line) > _EXCERPT_BYTES else ''}"

@@ -15,26 +15,27 @@ from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.core.text import quoted
 from journey_mcp.core.urls import LOOPBACK_HOSTS
 from journey_mcp.handshake.lines import MAX_BYTES, Overlong
-from journey_mcp.server.transports import frames
-from journey_mcp.server.transports.bodies import Bodies, TooMuchAtOnceError
+from journey_mcp.server.transports import jsonrpc
+from journey_mcp.server.transports.request_bodies import BodiesTooLargeError
+from journey_mcp.server.transports.request_bodies import RequestBodies
 from journey_mcp.settings.allowed_hosts import AllowedHosts
 
-BODY_WITHIN_S = 60.0
-_MOST_TOGETHER_BYTES = 256 * 1024 * 1024
+BODY_TIMEOUT_S = 60.0
+_MAX_TOTAL_BYTES = 256 * 1024 * 1024
 """Of all calls that are not answered yet: each is in memory a few times."""
-_SHOWN = 100
+_MAX_SHOWN = 100
 _log = logging.getLogger(__name__)
 
 
-def bodies_of_calls() -> Bodies:
+def call_bodies() -> RequestBodies:
     """The bodies that may be held."""
-    return Bodies(most_bytes=MAX_BYTES, most_together_bytes=_MOST_TOGETHER_BYTES, within_s=BODY_WITHIN_S)
+    return RequestBodies(max_bytes=MAX_BYTES, max_total_bytes=_MAX_TOTAL_BYTES, timeout_s=BODY_TIMEOUT_S)
 
 
-class Guard:
+class RequestFilter:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, hosts: AllowedHosts, bodies: Bodies) -> None:
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts, bodies: RequestBodies) -> None:
         self._app = app
         self._hosts = hosts
         self._bodies = bodies
@@ -46,55 +47,57 @@ class Guard:
             return
         headers = Headers(scope=scope)
         async with AsyncExitStack() as held:
-            received = self._stranger(headers) or await self._received(held, headers, receive)
+            received = self._refusal(headers) or await self._body_or_response(held, headers, receive)
             if isinstance(received, bytes):
                 await self._app(scope, _replayed(received, receive), send)
             elif received is not None:
                 await received(scope, receive, send)
 
-    async def _received(self, held: AsyncExitStack, headers: Headers, receive: Receive) -> bytes | Response | None:
+    async def _body_or_response(
+        self, held: AsyncExitStack, headers: Headers, receive: Receive
+    ) -> bytes | Response | None:
         """The body, which counts as held until the stack is left; or the answer in its place; or the client is gone."""
         try:
             body = await held.enter_async_context(self._bodies.read(receive))
         except ClientDisconnect:
             return None
         except TimeoutError:
-            return _error(408, f"the body did not come within {BODY_WITHIN_S:g} s")
-        except TooMuchAtOnceError:
+            return _error(408, f"the body did not come within {BODY_TIMEOUT_S:g} s")
+        except BodiesTooLargeError:
             return _error(503, "other calls fill the memory; try again in a moment")
         if isinstance(body, Overlong):
-            return _too_long(body, headers)
-        if problem := frames.structure_problem(body):
-            return _error(400, problem, code=frames.PARSE_ERROR)
+            return _too_large_response(body, headers)
+        if problem := jsonrpc.structure_problem(body):
+            return _error(400, problem, code=jsonrpc.PARSE_ERROR)
         return body
 
-    def _stranger(self, headers: Headers) -> Response | None:
+    def _refusal(self, headers: Headers) -> Response | None:
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self._hosts.allows(host):
-            _log.warning("a request for the host %s was refused", quoted(host, _SHOWN))
-            return _error(421, self._told("the host", host))
+            _log.warning("a request for the host %s was refused", quoted(host, _MAX_SHOWN))
+            return _error(421, self._refusal_text("the host", host))
         if origin and not self._hosts.allows_origin(origin):
-            _log.warning("a request of a page from %s was refused", quoted(origin, _SHOWN))
-            return _error(403, self._told("a page from", origin))
+            _log.warning("a request of a page from %s was refused", quoted(origin, _MAX_SHOWN))
+            return _error(403, self._refusal_text("a page from", origin))
         return None
 
-    def _told(self, what: str, name: str) -> str:
+    def _refusal_text(self, what: str, name: str) -> str:
         named = ", ".join(self._hosts.named) or "nothing"
         return (
-            f"{what} {quoted(name, _SHOWN)} is not served here; allowed are {', '.join(LOOPBACK_HOSTS)} and what "
+            f"{what} {quoted(name, _MAX_SHOWN)} is not served here; allowed are {', '.join(LOOPBACK_HOSTS)} and what "
             f"JOURNEY_MCP_ALLOWED_HOSTS names ({named}), which is set where the server is started"
         )
 
 
-def _too_long(body: Overlong, headers: Headers) -> Response:
+def _too_large_response(body: Overlong, headers: Headers) -> Response:
     """A tool error where a tool was called, which models read; else an error of JSON-RPC."""
-    members = frames.members(body)
+    members = jsonrpc.envelope_members(body)
     if members.get("method") != "tools/call" or "id" not in members:
-        return _error(413, frames.too_long(), id_=members.get("id"))
+        return _error(413, jsonrpc.too_large_problem(), id_=members.get("id"))
     from journey_mcp.server.handlers import failed  # noqa: PLC0415  # not before the first answer
 
     error = InvalidArguments(
-        f"This call is too large: {frames.too_long()}.",
+        f"This call is too large: {jsonrpc.too_large_problem()}.",
         next_step="Give the image as a public URL or as the id of an earlier image, or make it smaller.",
     )
     # only images are so large, so it was one of the tools that take them
@@ -105,8 +108,8 @@ def _too_long(body: Overlong, headers: Headers) -> Response:
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
-def _error(status: int, problem: str, *, code: int = frames.INVALID_REQUEST, id_: object = None) -> Response:
-    return Response(frames.error_line(code, problem, id_), status, media_type="application/json")
+def _error(status: int, problem: str, *, code: int = jsonrpc.INVALID_REQUEST, id_: object = None) -> Response:
+    return Response(jsonrpc.error_line(code, problem, id_), status, media_type="application/json")
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

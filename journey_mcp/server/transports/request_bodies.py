@@ -11,18 +11,18 @@ from starlette.types import Receive
 from journey_mcp.handshake.lines import Collected, Overlong
 
 
-class TooMuchAtOnceError(Exception):
+class BodiesTooLargeError(Exception):
     """Others' bodies fill the memory that there is for all of them; later there is room."""
 
 
 @dataclass(kw_only=True, slots=True)
-class Bodies:
+class RequestBodies:
     """The bodies that one port holds."""
 
-    most_bytes: int
+    max_bytes: int
     """Of one body."""
-    most_together_bytes: int
-    within_s: float
+    max_total_bytes: int
+    timeout_s: float
     """How long a client may take to send one."""
     held_bytes: int = field(default=0, init=False)
 
@@ -35,9 +35,9 @@ class Bodies:
             ClientDisconnect: the client has gone.
             TooMuchAtOnceError: as it says.
         """
-        collected, counted, has_room = Collected(self.most_bytes), 0, True
+        collected, counted, has_room = Collected(self.max_bytes), 0, True
         try:
-            async with asyncio.timeout(self.within_s):
+            async with asyncio.timeout(self.timeout_s):
                 is_complete = False
                 while not is_complete:
                     message = await receive()
@@ -45,13 +45,13 @@ class Bodies:
                         raise ClientDisconnect
                     is_complete = not message.get("more_body", False)
                     collected.add(message.get("body", b""))
-                    if self.held_bytes + collected.size - counted > self.most_together_bytes:
+                    if self.held_bytes + collected.size - counted > self.max_total_bytes:
                         # the rest is read all the same: few clients hear an answer before they have sent all
                         collected, has_room = Collected(0), False
                     self.held_bytes += collected.size - counted
                     counted = collected.size
             if not has_room:
-                raise TooMuchAtOnceError
+                raise BodiesTooLargeError
             yield collected.take()
         finally:
             self.held_bytes -= counted
