@@ -72,13 +72,13 @@ async def test_a_host_that_is_not_allowed_hears_which_are(tmp_path: Path) -> Non
             answer = await http.post(path, json=PING, headers={"host": "host.docker.internal:8000"})
             assert answer.status_code == 421
             assert problem(answer) == (
-                'Invalid request: the host "host.docker.internal:8000" is not served here; allowed are 127.0.0.1, '
-                "localhost, [::1] and what JOURNEY_MCP_ALLOWED_HOSTS names (studio.local:8000), which is set where "
-                "the server is started."
+                'Invalid request: the host "host.docker.internal:8000" is not allowed; allowed are 127.0.0.1, '
+                "localhost, [::1] and the hosts in JOURNEY_MCP_ALLOWED_HOSTS (studio.local:8000), an environment "
+                "variable of the server."
             )
         answer = await http.post("/mcp", json=PING, headers={"origin": "https://evil.test"})
         assert answer.status_code == 403
-        assert 'a page from "https://evil.test" is not served here' in problem(answer)
+        assert 'a page from "https://evil.test" is not allowed' in problem(answer)
         hosts = {"host": "studio.local:8000", "origin": "http://studio.local:8000"}
         assert (await http.post("/mcp", json=PING, headers=hosts)).status_code == 200
 
@@ -87,7 +87,7 @@ async def test_without_names_only_loopback_is_allowed(tmp_path: Path) -> None:
     """As the answer says."""
     async with serving_mcp(tmp_path) as (address, _), asking(address) as http:
         answer = await http.post("/mcp", json=PING, headers={"host": "evil.test"})
-        assert "what JOURNEY_MCP_ALLOWED_HOSTS names (nothing)" in problem(answer)
+        assert "the hosts in JOURNEY_MCP_ALLOWED_HOSTS (none)" in problem(answer)
         assert (await http.post("/mcp", json=PING)).status_code == 200
 
 
@@ -163,7 +163,7 @@ async def test_a_body_that_trickles_is_given_up(tmp_path: Path) -> None:
             await clock.sleep(30)
             assert (await http.post("/mcp", json=PING)).status_code == 200
         assert answers[0].status_code == 408
-        assert "did not come within 60 s" in problem(answers[0])
+        assert "did not arrive within 60 s" in problem(answers[0])
 
 
 async def test_a_client_that_leaves_in_the_middle_is_forgotten(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ async def serving(connections: int = 100, listener: socket.socket | None = None)
         try:
             yield port
         finally:
-            server.end()
+            server.request_shutdown()
             for caller in port.callers:
                 caller.transport.abort()
 
@@ -274,7 +274,7 @@ async def test_without_file_descriptors_it_is_said_once_and_accepting_goes_on(
         await caller.answered()
         await until(lambda: [connection.is_closed for connection in idle] == [True] * 3 + [False] * 2)
         told = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
-        assert told == ["no connection can be accepted, and it is tried again every second: Too many open files"]
+        assert told == ["no connection can be accepted; trying again every second: Too many open files"]
         await clock.sleep(601)
         listener.failures = 1
         await (await port.call(GET)).answered()

@@ -107,7 +107,7 @@ def test_what_is_no_message_is_answered_and_logged_and_the_server_goes_on(tmp_pa
         said, log = server.end()
         assert [answer["id"] for answer in said] == [2], "the last line needs no end"
         assert "tools" in said[0]["result"]
-        assert log.count("a line on stdin is no message") == 10
+        assert log.count("a line on stdin is not a message") == 10
         assert "Traceback" not in log
 
 

@@ -1,7 +1,7 @@
-"""uvicorn with bounds on connections: however many strangers open, and hold, genuine requests are answered.
+"""uvicorn with limits on connections, so that idle connections, however many, do not block genuine requests.
 
-uvicorn accepts what comes, and waits for a request for ever; asyncio logs a traceback for each connection that it has
-no file descriptor for, a thousand times a second.
+uvicorn accepts every connection and waits for its request without a limit. asyncio logs a traceback for each
+connection that it has no file descriptor for, a thousand times a second.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from journey_mcp.server import file_descriptors
 _BACKLOG = 1024
 _RETRY_DELAY_S = 1.0
 _FIRST_REQUEST_WITHIN_S = 1.0
-"""In which whoever has connected can send a request, also to a busy server."""
+"""Enough time to send a first request, also to a busy server."""
 _WARN_INTERVAL_S = 600.0
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -34,17 +34,19 @@ _log = logging.getLogger(__name__)
 
 
 def listen(option: str, host: str, port: int) -> socket.socket:
-    """Take a port; connections wait there until a server accepts them.
+    """Bind a port; connections wait there until a server accepts them.
 
     Raises:
-        SetupError: it cannot be had; names the option that asks for it.
+        SetupError: the port cannot be bound; names the option.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         shown = f"[{host}]" if ":" in host else host
-        reason = str(error.strerror).partition(" (while")[0]  # what Python adds says the same again
+        reason = str(error.strerror).partition(" (while")[
+            0
+        ]  # Python appends the address, which is already in the message
         raise SetupError(
             f"{option} {shown}:{port} cannot be listened on: {reason}.", next_step="Choose another port."
         ) from error
@@ -52,7 +54,7 @@ def listen(option: str, host: str, port: int) -> socket.socket:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConnectionLimits:
-    """What a port takes. Requests that are being answered, event streams among them, may last."""
+    """Limits of a port. A request that is being handled may last, as may an event stream."""
 
     connections: int
     body_timeout_s: float
@@ -60,24 +62,23 @@ class ConnectionLimits:
     headers_timeout_s: float = 10.0
     """From the beginning of a connection, or the first byte of a further request, to the end of the headers."""
     idle_timeout_s: float = 75.0
-    """Between two requests, and while no more can be written because the client does not read."""
+    """Between two requests, and while the client does not read what is written."""
 
     @classmethod
     def for_port(cls, *, body_timeout_s: float) -> "ConnectionLimits":
-        """Bounds that leave enough file descriptors for another port and for everything else."""
+        """Return limits that leave enough file descriptors for another port and for everything else."""
         return cls(connections=file_descriptors.limit() // 4, body_timeout_s=body_timeout_s)
 
 
 Phase = Literal["headers", "idle", "end", "body", "listen", "answer"]
-"""What a connection waits for; `listen` is a stream that no request waits for, which a GET asks for."""
-
+"""What a connection waits for; `listen` is an event stream that a GET opened."""
 
 _Waiting = OrderedDict["_Connection", float]
-"""Connections that wait for the same, the oldest first, and since when."""
+"""Connections in the same phase, oldest first, with the time at which the phase began."""
 
 
 class _Connections:
-    """The connections of a port. In the way of a new one, the one that has been idle longest ends."""
+    """The connections of a port. At the limit, a new connection evicts the one that has been idle longest."""
 
     def __init__(self, max_connections: int) -> None:
         self._max_connections = max_connections
@@ -88,16 +89,16 @@ class _Connections:
         self._changed = asyncio.Event()
 
     async def make_room(self) -> None:
-        """Return when there may be one more. Only those that wait for an answer are not ended for that."""
+        """Wait until there is room for one more. Connections that wait for a response are never evicted."""
         while len(self._all) >= self._max_connections:
             if not self.evict_one():
                 self._changed.clear()
                 await self._changed.wait()
 
     def evict_one(self) -> bool:
-        """End the one that has been idle longest, else the oldest that sends a body, else the oldest that listens.
+        """Evict the longest idle connection, else the oldest that sends a body, else the oldest event stream.
 
-        Those that have just come, and could not say anything yet, make way after the ones that only send.
+        New connections, which may not have had time to send a request, come after those that send a body.
         """
         latest_start = asyncio.get_running_loop().time() - _FIRST_REQUEST_WITHIN_S
         ranks = ((self._idle, latest_start), (self._sending, latest_start))
@@ -110,7 +111,7 @@ class _Connections:
         return False
 
     def track(self, connection: "_Connection", phase: Phase) -> None:
-        """Count a connection, which begins this phase now."""
+        """Record that a connection enters this phase now."""
         self.remove(connection)
         self._all.add(connection)
         if phase != "answer":
@@ -118,7 +119,7 @@ class _Connections:
             waiting[connection] = asyncio.get_running_loop().time()
 
     def remove(self, connection: "_Connection") -> None:
-        """Forget a connection that has ended."""
+        """Remove a connection that has closed."""
         self._all.discard(connection)
         for waiting in (self._idle, self._sending, self._listening):
             waiting.pop(connection, None)
@@ -126,7 +127,7 @@ class _Connections:
 
 
 class _Connection(H11Protocol):
-    """A connection that may wait for its client only so long."""
+    """A connection that waits for its client for a limited time."""
 
     def __init__(self, *, connections: _Connections, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(**options)
@@ -152,7 +153,7 @@ class _Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        # what is public copies all of it, for each of thousands of requests that may have come at once
+        # the public property copies the buffer, for each of thousands of pipelined requests
         self._update_phase(has_begun=len(self.conn._receive_buffer) > 0)  # noqa: SLF001
 
     def pause_writing(self) -> None:
@@ -172,7 +173,7 @@ class _Connection(H11Protocol):
         self._port_connections.remove(self)
 
     def abort(self) -> None:
-        """End without waiting for the client to read what was written."""
+        """Close the connection; what the client has not read is lost."""
         if self.transport is not None:
             self.transport.abort()
 
@@ -199,7 +200,7 @@ class _Connection(H11Protocol):
 
 
 class BoundedServer(uvicorn.Server):
-    """Serves at ports that are bound already, within bounds. `options` is for `uvicorn.Config`."""
+    """A server for ports that are already bound, with limits on connections. `options` is for `uvicorn.Config`."""
 
     def __init__(self, app: ASGIApp, limits: ConnectionLimits, **options: Any) -> None:
         quiet: dict[str, Any] = {"log_config": None, "access_log": False, "ws": "none"}
@@ -209,7 +210,7 @@ class BoundedServer(uvicorn.Server):
         self._warned_at: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept connections, in place of asyncio."""
+        """Start to accept connections, here instead of in asyncio."""
         await self.lifespan.startup()
         self.should_exit = self.lifespan.should_exit
         self.servers = []
@@ -218,7 +219,7 @@ class BoundedServer(uvicorn.Server):
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more, and let those end that are being answered."""
+        """Stop accepting connections, and wait for requests that are being handled."""
         for accepting in self._accepting:
             accepting.cancel()
         await asyncio.gather(*self._accepting, return_exceptions=True)
@@ -247,7 +248,7 @@ class BoundedServer(uvicorn.Server):
             )
             try:
                 await loop.connect_accepted_socket(lambda made=connection: made, accepted)  # type: ignore[misc]
-            except OSError:  # it is gone already; macOS finds that out here
+            except OSError:  # the client has closed it; macOS reports that here
                 connections.remove(connection)
                 accepted.close()
 
@@ -255,25 +256,25 @@ class BoundedServer(uvicorn.Server):
         now = asyncio.get_running_loop().time()
         if self._warned_at is None or now - self._warned_at > _WARN_INTERVAL_S:
             self._warned_at = now
-            _log.warning("no connection can be accepted, and it is tried again every second: %s", error.strerror)
+            _log.warning("no connection can be accepted; trying again every second: %s", error.strerror)
 
 
 class EmbeddedServer(BoundedServer):
-    """Serves beside something that minds the signals, until it is told to end."""
+    """A server inside a process that handles the signals itself."""
 
     def __init__(self, app: ASGIApp, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(app, limits, date_header=False, **options)
-        self._is_over = asyncio.Event()
+        self._shutdown_requested = asyncio.Event()
 
-    def end(self) -> None:
+    def request_shutdown(self) -> None:
         """Let `serve` return."""
-        self._is_over.set()
+        self._shutdown_requested.set()
 
     async def main_loop(self) -> None:
-        """Wait for the end. The original wakes ten times a second, for a date header that is not sent here."""
-        await self._is_over.wait()
+        """Wait for the shutdown. uvicorn wakes ten times a second, for a date header that is not sent here."""
+        await self._shutdown_requested.wait()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave them to whoever runs the process."""
+        """Leave signals to the process."""
         yield

@@ -22,25 +22,25 @@ from journey_mcp.settings import Settings
 from journey_mcp.settings.allowed_hosts import AllowedHosts
 
 _GRACEFUL_SHUTDOWN_S = 2
-"""How long calls and open streams may take to end once nothing is waited for."""
+"""How long calls and open streams may take to end once calls no longer wait for their tasks."""
 _NO_IPV6 = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 def serve(settings: Settings, listeners: list[socket.socket], opener: StudioOpener | None = None) -> None:
-    """Serve `/mcp` there until a signal asks to end; `opener` as for stdio."""
+    """Serve `/mcp` at these sockets until a signal; `opener` as for stdio."""
     gc.freeze()
     gc.enable()
     lifespan = Lifespan(settings, opener, is_local=False)
     app = make_app(lifespan, settings.allowed_hosts)
-    with suppress(KeyboardInterrupt):  # it ends in order, and then passes the signal on
+    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after an orderly shutdown
         _Server(app, lifespan).run(listeners)
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Listen, for `localhost` at both loopback addresses: clients try either first.
+    """Listen; for `localhost` at both loopback addresses, because clients try either first.
 
     Raises:
-        SetupError: the address is not on this machine, or is taken.
+        SetupError: the address is not on this machine, or is in use.
     """
     check_loopback(host)
     if host != "localhost":
@@ -55,10 +55,10 @@ def bind(host: str, port: int) -> list[socket.socket]:
 
 
 def make_app(lifespan: Lifespan, hosts: AllowedHosts | None = None, bodies: RequestBodies | None = None) -> Starlette:
-    """The ASGI application: one path, `/mcp`, in both eras of the protocol."""
+    """Return the ASGI application: one path, `/mcp`, for all revisions of the protocol."""
     app = make_server(lifespan, is_eager=True).streamable_http_app(
         stateless_http=True,
-        # both are bounded by the guard, which says more
+        # the request filter checks both, with clearer errors
         max_request_body_size=MAX_BYTES,
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
@@ -67,10 +67,10 @@ def make_app(lifespan: Lifespan, hosts: AllowedHosts | None = None, bodies: Requ
 
 
 class _Server(BoundedServer):
-    """A server that lets calls return before streams are cut, which its exit does at once; a second signal does not."""
+    """A server that lets calls return before it closes streams; a second signal closes them at once."""
 
     def __init__(self, app: Starlette, lifespan: Lifespan) -> None:
-        # the guard answers what takes too long; this ends what goes on all the same
+        # the request filter responds to slow bodies; this limit ends connections that go on sending
         limits = ConnectionLimits.for_port(body_timeout_s=BODY_TIMEOUT_S + 5)
         super().__init__(app, limits, timeout_graceful_shutdown=_GRACEFUL_SHUTDOWN_S)
         self._lifespan = lifespan
@@ -96,7 +96,7 @@ class _Server(BoundedServer):
 
 
 def check_loopback(host: str) -> None:
-    """Refuse to listen to other machines while there is no authentication.
+    """Reject addresses that other machines reach, because there is no authentication.
 
     Raises:
         SetupError: names the address and what is allowed.

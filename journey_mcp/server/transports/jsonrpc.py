@@ -1,7 +1,7 @@
-"""Lines of JSON-RPC as they come from a client: which are handed on, and what is said to the others.
+"""The parser of JSON-RPC messages from clients, and the errors for lines that are not messages.
 
-MCP over stdio is one message on each line, in UTF-8 (https://modelcontextprotocol.io/specification, "Transports"); what
-is no message gets an error of JSON-RPC 2.0 (section 5.1), with the id of the request where it can be read.
+MCP over stdio is one message on each line, in UTF-8 (https://modelcontextprotocol.io/specification, "Transports").
+Any other line gets an error of JSON-RPC 2.0 (section 5.1), with the id of the request if it can be read.
 """
 
 import json
@@ -14,14 +14,14 @@ PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 
 _MAX_DEPTH = 100
-"""No message of MCP is nested so deeply, and parsers give up somewhere above."""
+"""No message of MCP is nested so deeply, and parsers fail at some greater depth."""
 _MAX_VALUES = 100_000
-"""Each value takes up to 64 bytes of memory for two that are sent."""
+"""A value of two bytes takes up to 64 bytes of memory."""
 _EXCERPT_BYTES = 60
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WHITESPACE = b" \t\r\n"
 _STRUCTURE = re.compile(rb'["\[{\]},]')
-# possessive, so that nothing is remembered for each of millions of characters
+# possessive, so that the engine keeps no state for each of millions of characters
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+', re.DOTALL)
 _BACKSLASH = b"\\"[0]
 _MEMBER = rb'"(?:jsonrpc|method|id)"\s*:\s*(?:"[ !#-\[\]-~]{0,200}"|-?(?:0|[1-9][0-9]{0,17}))\s*'
@@ -31,18 +31,18 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class ParsedLine(NamedTuple):
-    """What is to be done with a line; nothing with an empty one."""
+    """What a line holds, and how to respond; an empty line has neither."""
 
     message: dict[str, Any] | None = None
-    """The message to hand on, parsed."""
+    """The message, if the line is one."""
     response: bytes | None = None
-    """The error to send back: a line without its end."""
+    """The error to send, as a line without its end."""
     problem: str | None = None
-    """What is wrong, for the log."""
+    """What is wrong with the line, for the log."""
 
 
 class _UnparsableError(Exception):
-    """There is no message in a line; `id_` is that of the message it was meant to be."""
+    """A line is not a message; `id_` is the id of the intended message."""
 
     def __init__(self, code: int, problem: str, id_: object) -> None:
         super().__init__(problem)
@@ -50,7 +50,7 @@ class _UnparsableError(Exception):
 
 
 def parse_line(line: bytes | Overlong) -> ParsedLine:
-    """Look at a line, whose end may be there or not."""
+    """Parse a line, with or without its line feed."""
     if not isinstance(line, Overlong):
         line = line.strip(_WHITESPACE).removeprefix(_BYTE_ORDER_MARK).strip(_WHITESPACE)
         if not line:
@@ -64,7 +64,7 @@ def parse_line(line: bytes | Overlong) -> ParsedLine:
         )
     problem = _message_problem(message)
     if problem is None and _has_lone_surrogate(start, message):
-        problem = "a lone surrogate (\\ud800) is no text"
+        problem = "a lone surrogate (\\ud800) is not text"
     if problem is None:
         return ParsedLine(message=message)
     response = None if _expects_no_response(message) else error_line(INVALID_REQUEST, problem, _message_id(message))
@@ -72,7 +72,7 @@ def parse_line(line: bytes | Overlong) -> ParsedLine:
 
 
 def envelope_members(message: Overlong) -> dict[str, Any]:
-    """Its `id` and `method`, when they stand before or behind everything else, as all SDKs write them."""
+    """Return `id` and `method` of a message, if they come first or last, as in all SDKs."""
     first, last = _FIRST_MEMBERS.match(message.head), _LAST_MEMBERS.search(message.tail)
     parts = [first[1].rstrip(b", \t\r\n")] if first else []
     parts += [last[1]] if last else []
@@ -88,32 +88,32 @@ def _parse(line: bytes | Overlong) -> Any:
     try:
         return json.loads(line.decode(), parse_constant=_reject_constant)
     except UnicodeDecodeError as error:
-        raise _UnparsableError(PARSE_ERROR, f"byte {error.start + 1} is no UTF-8", _recover_id(line)) from error
+        raise _UnparsableError(PARSE_ERROR, f"byte {error.start + 1} is not UTF-8", _recover_id(line)) from error
     except ValueError as error:
         reason = re.split(r": line 1 |; ", str(error))[0]
-        problem = f"this is no JSON ({reason}); send one message on each line"
+        problem = f"this is not JSON ({reason}); send one message on each line"
         raise _UnparsableError(PARSE_ERROR, problem, _recover_id(line)) from error
 
 
 def error_line(code: int, problem: str, id_: object) -> bytes:
-    """An error of JSON-RPC, as a line without its end; an id that is none becomes `null`."""
+    """Return an error of JSON-RPC, as a line without its end; an invalid id becomes `null`."""
     kind = "Parse error" if code == PARSE_ERROR else "Invalid request"
     error = {"code": code, "message": f"{kind}: {problem}."}
     return json.dumps({"jsonrpc": "2.0", "id": id_ if _is_id(id_) else None, "error": error}).encode()
 
 
 def too_large_problem() -> str:
-    """What is wrong with a message of more than `MAX_BYTES`, and the way out."""
+    """Return what is wrong with a message of more than `MAX_BYTES`, and what to do."""
     return (
-        f"a message may have at most {MAX_BYTES:,} bytes ({MAX_BYTES // 1024**2} MiB), and images as data count a "
-        "third more than their files; give the image as a URL or as the id of an earlier one"
+        f"a message may have at most {MAX_BYTES:,} bytes ({MAX_BYTES // 1024**2} MiB), and images as data take a "
+        "third more than their files; give the image as a URL or as the id of an earlier image"
     )
 
 
 def structure_problem(text: bytes) -> str | None:
-    """Return why a JSON text is not parsed, though it may be JSON: what it would become in memory has no bound.
+    """Return why a JSON text is rejected unparsed, or `None`: parsed, it could take memory without a limit.
 
-    Takes linear time, and looks at no more than the allowed number of values.
+    Takes linear time, and reads at most the allowed number of values.
     """
     depth = position = 0
     for _ in range(_MAX_VALUES):
@@ -130,16 +130,16 @@ def structure_problem(text: bytes) -> str | None:
 def _end_of_string(text: bytes, start: int) -> int:
     end = text.find(b'"', start + 1)
     if end > 0 and text[end - 1] != _BACKSLASH:
-        return end + 1  # an image, say: found much more quickly than by the expression
+        return end + 1  # for an image as data this is much faster than the expression
     string = _STRING.match(text, start)
     return string.end() if string else len(text)
 
 
 def _message_problem(message: object) -> str | None:
-    """Return what makes this no message of MCP."""
+    """Return why this is not a message of MCP, or `None`."""
     if not isinstance(message, dict):
         is_batch = isinstance(message, list)
-        return "batches are not taken; send each message on a line of its own" if is_batch else "it is no object"
+        return "batches are not supported; send one message on each line" if is_batch else "it is not an object"
     if message.get("jsonrpc") != "2.0":
         return 'jsonrpc must be "2.0"'
     return _request_problem(message) if "method" in message else _response_problem(message)
@@ -159,16 +159,16 @@ def _request_problem(message: dict[str, Any]) -> str | None:
 def _response_problem(message: dict[str, Any]) -> str | None:
     result, error = message.get("result"), message.get("error")
     if "result" in message:
-        return None if isinstance(result, dict) and _is_id(message.get("id")) else "this is no response"
+        return None if isinstance(result, dict) and _is_id(message.get("id")) else "this is not a response"
     if "error" not in message:
         return "it has no method"
     is_error = isinstance(error, dict) and type(error.get("code")) is int and isinstance(error.get("message"), str)
     has_id = "id" in message and (message["id"] is None or _is_id(message["id"]))
-    return None if is_error and has_id else "this is no response"
+    return None if is_error and has_id else "this is not a response"
 
 
 def _expects_no_response(message: object) -> bool:
-    """Whether this is a notification or a response: neither is ever answered."""
+    """Whether this is a notification or a response; neither gets a response."""
     if not isinstance(message, dict):
         return False
     if "method" in message:
@@ -185,7 +185,7 @@ def _message_id(message: object) -> object:
 
 
 def _recover_id(line: bytes) -> object:
-    """The id in what is JSON but for some bytes or numbers."""
+    """Return the id of a line that is JSON except for some bytes or numbers."""
     try:
         return _message_id(json.loads(line.decode(errors="replace")))
     except ValueError:
@@ -203,10 +203,10 @@ def _has_lone_surrogate(line: bytes, message: object) -> bool:
 
 
 def _reject_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 def _with_excerpt(problem: str, line: bytes) -> str:
-    """The problem with the beginning of the line, which tells a person who wrote it."""
+    """Return the problem with the start of the line, so that a person can see where the line is from."""
     start = line[:_EXCERPT_BYTES].decode(errors="replace")
     return f"{problem}: {start!r}{'…' if len(line) > _EXCERPT_BYTES else ''}"

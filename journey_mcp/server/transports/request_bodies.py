@@ -1,4 +1,4 @@
-"""Bodies of requests, read whole: each bounded in size and time, and all that are held at once bounded together."""
+"""Request bodies, read whole: each limited in size and time, and all bodies in memory limited together."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,28 +12,28 @@ from journey_mcp.handshake.lines import Collected, Overlong
 
 
 class BodiesTooLargeError(Exception):
-    """Others' bodies fill the memory that there is for all of them; later there is room."""
+    """The bodies in memory reach the limit for all of them; a later request has room."""
 
 
 @dataclass(kw_only=True, slots=True)
 class RequestBodies:
-    """The bodies that one port holds."""
+    """The request bodies of one port."""
 
     max_bytes: int
-    """Of one body."""
+    """The limit for one body."""
     max_total_bytes: int
     timeout_s: float
-    """How long a client may take to send one."""
+    """How long a client may take to send a body."""
     held_bytes: int = field(default=0, init=False)
 
     @asynccontextmanager
     async def read(self, receive: Receive) -> AsyncIterator[bytes | Overlong]:
-        """Read a body; it counts as held until the block ends. Of one that is too large both ends are given.
+        """Read a body, which counts as held until the block ends. A body that is too large comes as its two ends.
 
         Raises:
-            TimeoutError: it did not come in time.
-            ClientDisconnect: the client has gone.
-            TooMuchAtOnceError: as it says.
+            TimeoutError: the body did not arrive in time.
+            ClientDisconnect: the client disconnected.
+            BodiesTooLargeError: other bodies fill the memory.
         """
         collected, counted, has_room = Collected(self.max_bytes), 0, True
         try:
@@ -46,7 +46,7 @@ class RequestBodies:
                     is_complete = not message.get("more_body", False)
                     collected.add(message.get("body", b""))
                     if self.held_bytes + collected.size - counted > self.max_total_bytes:
-                        # the rest is read all the same: few clients hear an answer before they have sent all
+                        # read the rest anyway: few clients read a response before they have sent the whole body
                         collected, has_room = Collected(0), False
                     self.held_bytes += collected.size - counted
                     counted = collected.size

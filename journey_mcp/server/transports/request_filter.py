@@ -1,4 +1,4 @@
-"""What stands before `/mcp` over HTTP: only allowed hosts are served, and no request fills the memory."""
+"""The filter before `/mcp` over HTTP: it serves allowed hosts only, and limits the memory that requests take."""
 
 import logging
 from contextlib import AsyncExitStack
@@ -22,18 +22,18 @@ from journey_mcp.settings.allowed_hosts import AllowedHosts
 
 BODY_TIMEOUT_S = 60.0
 _MAX_TOTAL_BYTES = 256 * 1024 * 1024
-"""Of all calls that are not answered yet: each is in memory a few times."""
+"""The limit for all calls without a response; each is in memory a few times."""
 _MAX_SHOWN = 100
 _log = logging.getLogger(__name__)
 
 
 def call_bodies() -> RequestBodies:
-    """The bodies that may be held."""
+    """Return the limits for the bodies of calls."""
     return RequestBodies(max_bytes=MAX_BYTES, max_total_bytes=_MAX_TOTAL_BYTES, timeout_s=BODY_TIMEOUT_S)
 
 
 class RequestFilter:
-    """ASGI middleware."""
+    """ASGI middleware that checks the host, the origin and the body of a request."""
 
     def __init__(self, app: ASGIApp, hosts: AllowedHosts, bodies: RequestBodies) -> None:
         self._app = app
@@ -41,7 +41,7 @@ class RequestFilter:
         self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or hand on with the whole body."""
+        """Respond with an error, or pass the request on with its whole body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -56,13 +56,13 @@ class RequestFilter:
     async def _body_or_response(
         self, held: AsyncExitStack, headers: Headers, receive: Receive
     ) -> bytes | Response | None:
-        """The body, which counts as held until the stack is left; or the answer in its place; or the client is gone."""
+        """Return the body, held until the stack closes; an error response; or `None` when the client is gone."""
         try:
             body = await held.enter_async_context(self._bodies.read(receive))
         except ClientDisconnect:
             return None
         except TimeoutError:
-            return _error(408, f"the body did not come within {BODY_TIMEOUT_S:g} s")
+            return _error(408, f"the body did not arrive within {BODY_TIMEOUT_S:g} s")
         except BodiesTooLargeError:
             return _error(503, "other calls fill the memory; try again in a moment")
         if isinstance(body, Overlong):
@@ -74,23 +74,23 @@ class RequestFilter:
     def _refusal(self, headers: Headers) -> Response | None:
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self._hosts.allows(host):
-            _log.warning("a request for the host %s was refused", quoted(host, _MAX_SHOWN))
+            _log.warning("a request for host %s was rejected", quoted(host, _MAX_SHOWN))
             return _error(421, self._refusal_text("the host", host))
         if origin and not self._hosts.allows_origin(origin):
-            _log.warning("a request of a page from %s was refused", quoted(origin, _MAX_SHOWN))
+            _log.warning("a request of a page from %s was rejected", quoted(origin, _MAX_SHOWN))
             return _error(403, self._refusal_text("a page from", origin))
         return None
 
     def _refusal_text(self, what: str, name: str) -> str:
-        named = ", ".join(self._hosts.named) or "nothing"
+        named = ", ".join(self._hosts.named) or "none"
         return (
-            f"{what} {quoted(name, _MAX_SHOWN)} is not served here; allowed are {', '.join(LOOPBACK_HOSTS)} and what "
-            f"JOURNEY_MCP_ALLOWED_HOSTS names ({named}), which is set where the server is started"
+            f"{what} {quoted(name, _MAX_SHOWN)} is not allowed; allowed are {', '.join(LOOPBACK_HOSTS)} and the "
+            f"hosts in JOURNEY_MCP_ALLOWED_HOSTS ({named}), an environment variable of the server"
         )
 
 
 def _too_large_response(body: Overlong, headers: Headers) -> Response:
-    """A tool error where a tool was called, which models read; else an error of JSON-RPC."""
+    """Return a tool error for a tool call, because models read those; else an error of JSON-RPC."""
     members = jsonrpc.envelope_members(body)
     if members.get("method") != "tools/call" or "id" not in members:
         return _error(413, jsonrpc.too_large_problem(), id_=members.get("id"))
@@ -100,7 +100,7 @@ def _too_large_response(body: Overlong, headers: Headers) -> Response:
         f"This call is too large: {jsonrpc.too_large_problem()}.",
         next_step="Give the image as a public URL or as the id of an earlier image, or make it smaller.",
     )
-    # only images are so large, so it was one of the tools that take them
+    # only images are so large, so the call was of one of the tools that take them
     result = failed("imagine", error).model_dump(by_alias=True, mode="json", exclude_none=True)
     if headers.get(MCP_PROTOCOL_VERSION_HEADER) in MODERN_PROTOCOL_VERSIONS:
         result["resultType"] = "complete"
@@ -113,7 +113,7 @@ def _error(status: int, problem: str, *, code: int = jsonrpc.INVALID_REQUEST, id
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Gives the body in one piece, and then what comes."""
+    """Return a `receive` that gives the body in one piece, and then what the client sends."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:

@@ -1,4 +1,4 @@
-"""One connection, whichever protocol revision the client turns out to speak."""
+"""One connection, in whatever protocol revision the client speaks."""
 
 from collections.abc import AsyncIterable
 from typing import Any
@@ -12,9 +12,9 @@ from mcp.server.runner import serve_dual_era_loop
 from mcp.shared.message import SessionMessage
 from mcp_types import PROTOCOL_VERSION_META_KEY
 
-_PROBE = "server/discover"
-_EARLY = 8
-"""So many notifications before the first request are passed on, as the SDK does; further ones are dropped."""
+_DISCOVER = "server/discover"
+_MAX_EARLY = 8
+"""How many notifications before the first request are passed on, as in the SDK; later ones are dropped."""
 
 Incoming = SessionMessage | Exception
 
@@ -22,10 +22,11 @@ Incoming = SessionMessage | Exception
 async def serve(
     server: Server[Any], incoming: AsyncIterable[Incoming], outgoing: MemoryObjectSendStream[SessionMessage]
 ) -> None:
-    """Serve one client until `incoming` ends, as `Server.run`, but accept a handshake after `server/discover`.
+    """Serve one client until `incoming` ends, like `Server.run`, but accept `initialize` after `server/discover`.
 
-    Some clients ask `server/discover`, wait a second, and send `initialize` when no answer has come. The SDK goes by
-    the first request and refuses; here the first other one decides, and until then each era has a session.
+    Some clients send `server/discover`, wait a second, and send `initialize` when no response has arrived. The SDK
+    chooses the revision by the first request and rejects the second. Here the first request other than
+    `server/discover` chooses; until then there is a session for each of the two kinds.
     """
     async with server.lifespan(server) as state, anyio.create_task_group() as group, outgoing:
 
@@ -46,11 +47,11 @@ async def serve(
             if chosen is None:
                 request = item.message if isinstance(item, SessionMessage) else None
                 if not isinstance(request, types.JSONRPCRequest):
-                    early = [*early, item][:_EARLY]
+                    early = [*early, item][:_MAX_EARLY]
                     continue
                 is_modern = _is_modern(request)
                 session = sessions[is_modern] = sessions.get(is_modern) or start()
-                if request.method == _PROBE:
+                if request.method == _DISCOVER:
                     await session.send(item)
                     continue
                 chosen = session
@@ -62,6 +63,6 @@ async def serve(
 
 
 def _is_modern(request: types.JSONRPCRequest) -> bool:
-    """Whether the SDK takes this for the beginning of a connection of 2026-07-28."""
+    """Whether the SDK takes this for the start of a connection of revision 2026-07-28."""
     meta = (request.params or {}).get("_meta")
     return request.method != "initialize" and isinstance(meta, dict) and PROTOCOL_VERSION_META_KEY in meta

@@ -27,18 +27,18 @@ from journey_mcp.settings import Settings, read_settings
 
 _log = logging.getLogger(__name__)
 _THREAD_BYTES = 256 * 1024
-"""Longer lines are read in a thread: they hold up nobody."""
+"""Longer lines are parsed in a thread, so that they do not block other calls."""
 _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 Prepare = Callable[[], tuple[Settings, StudioOpener | None]]
-"""Reads the settings, and brings what stands in for `open_studio`, if anything; may raise `SetupError`."""
+"""Returns the settings, and a replacement for `open_studio` or `None`; may raise `SetupError`."""
 
 
 def serve(front: Front, prepare: Prepare) -> int:
-    """Serve the client of `front` until it closes stdin, or until a signal asks to end; returns the exit code.
+    """Serve the client of `front` until it closes stdin or a signal arrives; return the exit code.
 
-    Where `prepare` finds a setting wrong, stderr tells at once, and so does every call: a client that shows nobody the
-    end of a server shows its answers. At a terminal it ends at once.
+    When `prepare` finds a wrong setting, stderr says so at once, and so does every call, because most clients show
+    results and not why a server ended. At a terminal the process ends at once.
     """
     opener: StudioOpener | None
     try:
@@ -51,8 +51,8 @@ def serve(front: Front, prepare: Prepare) -> int:
             _run(front, Lifespan(read_settings({}), _refusing(redacted), is_local=True))
         return 2
     if front.is_terminal:
-        sys.stderr.write("journey-mcp serves MCP on stdio, for an assistant to start; -h tells of the commands.\n")
-    # an opener of somebody else's has more to do than answer calls
+        sys.stderr.write("journey-mcp serves MCP on stdio; an assistant starts it. -h lists the commands.\n")
+    # a replacement has work besides calls
     _run(front, Lifespan(settings, opener, is_local=True), is_eager=opener is not None)
     return 0
 
@@ -65,13 +65,13 @@ def _refusing(error: SetupError) -> StudioOpener:
 
 
 def _run(front: Front, lifespan: Lifespan, *, is_eager: bool = False) -> None:
-    # What was imported stays for the life of the process: the collector need never look at it.
+    # Imported modules are never freed, so the garbage collector need not scan them.
     gc.freeze()
     gc.enable()
     try:
         anyio.run(partial(_serve, front, lifespan, is_eager=is_eager))
     except* (BrokenPipeError, anyio.BrokenResourceError):
-        _log.warning("the client closed its end")
+        _log.warning("the client closed the connection")
 
 
 async def _serve(front: Front, lifespan: Lifespan, *, is_eager: bool) -> None:
@@ -87,14 +87,14 @@ async def _serve(front: Front, lifespan: Lifespan, *, is_eager: bool) -> None:
                 connection.start_soon(_write, front, receive, surplus)
                 await revisions.serve(server, _messages(front, lifespan, arrived), send)
         if serving.cancelled_caught:
-            # Everything is stored and closed. What is left is a thread that reads stdin, and nothing can wake it.
+            # Everything is stored and closed. One thread still reads stdin, and nothing can wake it.
             logging.shutdown()
             os._exit(0)
         group.cancel_scope.cancel()
 
 
 async def _messages(front: Front, lifespan: Lifespan, arrived: asyncio.Event) -> AsyncIterator[SessionMessage]:
-    """The messages of the client; what is none is answered and logged here."""
+    """Yield the messages of the client; log other lines, and respond to them."""
     is_open = True
     while is_open:
         arrived.clear()
@@ -103,8 +103,8 @@ async def _messages(front: Front, lifespan: Lifespan, arrived: asyncio.Event) ->
             is_long = isinstance(line, bytes) and len(line) > _THREAD_BYTES
             parsed, message = await to_thread.run_sync(_parse, line) if is_long else _parse(line)
             if parsed.problem is not None:
-                # at this level it is never left out
-                _log.error("a line on stdin is no message: %s", parsed.problem)
+                # errors are logged at every log level
+                _log.error("a line on stdin is not a message: %s", parsed.problem)
             if parsed.response is not None:
                 await _in_thread(front.write, parsed.response + b"\n")
             if message is not None:
@@ -137,12 +137,12 @@ async def _write(front: Front, outgoing: MemoryObjectReceiveStream[SessionMessag
 
 
 async def _in_thread(function: Callable[[_Argument], _Result], argument: _Argument) -> _Result:
-    """Do what lasts until the client reads. When the process is to end, it is not waited for."""
+    """Call what blocks until the client reads. A shutdown does not wait for it."""
     return await to_thread.run_sync(function, argument, abandon_on_cancel=True)
 
 
 async def _drain_on_signal(lifespan: Lifespan, serving: anyio.CancelScope) -> None:
-    # on Windows asyncio knows no signals; there Ctrl+C ends the loop
+    # asyncio has no signals on Windows; there Ctrl+C ends the loop
     numbers = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGINT)
     with anyio.open_signal_receiver(*numbers) as signals:
         async for _signal in signals:

@@ -1,6 +1,6 @@
-"""The listener for providers' webhooks: a port of its own, which knows nothing of MCP.
+"""The listener for inbound webhooks of providers: a separate port without MCP.
 
-Whatever is not genuine gets the one answer that an unknown address gets.
+A webhook that is not verified gets the same response as an unknown address.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ _MAX_BODY_BYTES = 1024 * 1024
 _MAX_TOTAL_BYTES = 64 * 1024 * 1024
 _BODY_TIMEOUT_S = 10.0
 _APPLY_WITHIN_S = 8.0
-"""JourneyAPI waits 10 s for an answer; what takes longer goes on, and the delivery comes again."""
+"""JourneyAPI waits 10 s for a response. Work that takes longer goes on, and JourneyAPI sends the webhook again."""
 _MAX_CONCURRENT = 100
-"""Deliveries that are being applied. Connections that bring none are bounded by their number and their age."""
+"""Webhooks that are being applied. Other connections are limited by number and age."""
 _CLOSE_WITHIN_S = 2
 
 _NOT_FOUND = 404
@@ -37,16 +37,16 @@ _log = logging.getLogger(__name__)
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """The port, taken before anything else is begun; deliveries wait there until somebody listens.
+    """Bind the port before anything else starts; webhooks wait there until the listener accepts them.
 
     Raises:
-        SetupError: it cannot be had.
+        SetupError: the port cannot be bound.
     """
     return listen("--webhooks", host, port)
 
 
 def listening_at(listener: socket.socket) -> Listening:
-    """Lets webhooks in at a bound port."""
+    """Return what listens for webhooks at a bound port while a studio is open."""
 
     @asynccontextmanager
     async def listening(inbound_webhooks: InboundWebhooks) -> AsyncIterator[None]:
@@ -64,7 +64,7 @@ def listening_at(listener: socket.socket) -> Listening:
                 try:
                     yield
                 finally:
-                    server.end()
+                    server.request_shutdown()
         finally:
             listener.close()
             if pending:
@@ -75,7 +75,7 @@ def listening_at(listener: socket.socket) -> Listening:
 
 
 def make_app(inbound_webhooks: InboundWebhooks, pending: set[asyncio.Task[bool]]) -> ASGIApp:
-    """The ASGI application: `POST …/<task id>/<token>`, whatever comes before it; what it has begun is in the set."""
+    """Return the ASGI application: `POST …/<task id>/<token>` under any prefix. `pending` holds its running work."""
     bodies = RequestBodies(max_bytes=_MAX_BODY_BYTES, max_total_bytes=_MAX_TOTAL_BYTES, timeout_s=_BODY_TIMEOUT_S)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,11 +119,11 @@ async def _apply(
         applying.add_done_callback(_log_failure)
         return _UNAVAILABLE
     except JourneyError as error:
-        _log.warning("a webhook cannot be taken in now: %s", error)
+        _log.warning("a webhook cannot be applied now: %s", error)
         return _UNAVAILABLE
     return 204 if is_verified else _NOT_FOUND
 
 
 def _log_failure(applying: asyncio.Task[bool]) -> None:
     if not applying.cancelled() and (error := applying.exception()):
-        _log.warning("a webhook could not be taken in: %s", error)
+        _log.warning("a webhook could not be applied: %s", error)
