@@ -140,9 +140,9 @@ async def _call_tool(
     try:
         studio = await lifespan.studio()
     except JourneyError as error:
-        from journey_mcp.server.handlers import failed  # noqa: PLC0415  # not before the first answer
+        from journey_mcp.server.handlers import error_result  # noqa: PLC0415  # not before the first answer
 
-        return failed(params.name, error)
+        return error_result(params.name, error)
     from journey_mcp.server.handlers import call  # noqa: PLC0415  # not before the first answer
 
     return await call(params, studio, tool_set.defaults, ctx)

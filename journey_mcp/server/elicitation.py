@@ -1,4 +1,4 @@
-"""Asking the person behind a client whether a call may cost so much, in both eras of the protocol."""
+"""Elicitation: a person confirms the cost of a call, in any revision of the protocol."""
 
 from typing import Any
 
@@ -9,67 +9,70 @@ from mcp.server import ServerRequestContext
 from journey_mcp.core.errors import NotConfirmed
 from journey_mcp.engine.budget import Confirm, ConfirmationRequest
 
-SEVERAL_ROUND_TRIPS = "2026-07-28"
-"""From this revision on a question is a result, and the client calls again with the answer; before, it is a request."""
+MULTI_ROUND_TRIP_SINCE = "2026-07-28"
+"""The first revision in which a question is a result, and the client repeats the call with the answer.
+
+Until then the server sends a request to the client.
+"""
 _KEY = "cost"
 _SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "agree": {"type": "boolean", "title": "Spend it", "description": "Make the picture at this cost."},
+        "agree": {"type": "boolean", "title": "Spend it", "description": "Make the image at this cost."},
     },
     "required": ["agree"],
 }
 
 
-class Asked(Exception):
-    """The question is on its way; the client calls again with the answer."""
+class InputRequired(Exception):
+    """The call needs input; the client repeats it with the answers."""
 
     def __init__(self, result: types.InputRequiredResult) -> None:
-        super().__init__("the person is asked")
+        super().__init__("input required")
         self.result = result
 
 
-def confirmer(ctx: ServerRequestContext[Any, Any], params: types.CallToolRequestParams) -> Confirm | None:
-    """Asks through this call's client; `None` when the client cannot ask."""
-    if not shows_forms(ctx.session.client_capabilities):
+def make_confirm(ctx: ServerRequestContext[Any, Any], params: types.CallToolRequestParams) -> Confirm | None:
+    """Return what asks a person through this call's client, or `None` when the client cannot ask."""
+    if not supports_forms(ctx.session.client_capabilities):
         return None
 
     async def confirm(question: ConfirmationRequest) -> bool:
-        if ctx.protocol_version >= SEVERAL_ROUND_TRIPS:
-            return _is_agreed(_answered(question, params))
+        if ctx.protocol_version >= MULTI_ROUND_TRIP_SINCE:
+            return _is_accepted(_answer_given(question, params))
         try:
             answer = await ctx.session.elicit_form(_message(question), _SCHEMA, related_request_id=ctx.request_id)
         except MCPError as error:
-            raise NotConfirmed(f"{question} is more than may be spent without asking: {error}.") from error
-        return _is_agreed(answer)
+            raise NotConfirmed(f"{question} needs a confirmation, which failed: {error}.") from error
+        return _is_accepted(answer)
 
     return confirm
 
 
-def shows_forms(capabilities: types.ClientCapabilities | None) -> bool:
-    """Whether a client can put questions to a person; one that names no way takes forms."""
-    able = capabilities.elicitation if capabilities else None
-    return able is not None and (able.form is not None or able.url is None)
+def supports_forms(capabilities: types.ClientCapabilities | None) -> bool:
+    """Whether a client can show a form; a client that declares no mode supports forms."""
+    elicitation = capabilities.elicitation if capabilities else None
+    return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
 
 
-def _answered(question: ConfirmationRequest, params: types.CallToolRequestParams) -> Any:
-    """The answer that came with the call, if it is one to this very question.
+def _answer_given(question: ConfirmationRequest, params: types.CallToolRequestParams) -> Any:
+    """Return the answer in the call, if it answers this very question.
 
     Raises:
-        Asked: it is still to come.
+        InputRequired: there is no such answer yet.
     """
     answers = params.input_responses or {}
     if _KEY in answers and params.request_state == str(question):
         return answers[_KEY]
     form = types.ElicitRequestFormParams(message=_message(question), requested_schema=_SCHEMA)
-    raise Asked(
+    raise InputRequired(
         types.InputRequiredResult(request_state=str(question), input_requests={_KEY: types.ElicitRequest(params=form)})
     )
 
 
-def _is_agreed(answer: Any) -> bool:
+def _is_accepted(answer: Any) -> bool:
     return getattr(answer, "action", None) == "accept" and (answer.content or {}).get("agree") is True
 
 
 def _message(question: ConfirmationRequest) -> str:
-    return f"Make a picture with {question}?"
+    return f"Make an image with {question}?"

@@ -1,4 +1,4 @@
-"""The handlers of the three tools: arguments to request, the studio's work, and its rendering."""
+"""The tool handlers: parse the arguments, call the studio, render the result."""
 
 import logging
 import secrets
@@ -18,7 +18,7 @@ from journey_mcp.core.text import cleaned
 from journey_mcp.engine.budget import Confirm
 from journey_mcp.engine.waiting import Report
 from journey_mcp.server import tool_results
-from journey_mcp.server.elicitation import Asked, confirmer
+from journey_mcp.server.elicitation import InputRequired, make_confirm
 from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.extensions.task_views import view
 from journey_mcp.studio import Studio
@@ -30,68 +30,68 @@ from journey_mcp.tools.defaults import Defaults
 from journey_mcp.tools.results import Rendered
 
 Context = ServerRequestContext[Any, Any]
-Given = dict[str, Any] | None
+RawArguments = dict[str, Any] | None
 Result = types.CallToolResult | types.InputRequiredResult | dict[str, Any]
-"""A plain one is that of an extension: a task."""
-Made = types.CallToolResult | dict[str, Any]
+"""A plain object is the result of an extension: a task."""
+CallResult = types.CallToolResult | dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who called: how they hear of progress, how the person behind them is asked, and what they take for an answer."""
+    """What a client supports in one call: progress, confirmation, roots and tasks."""
 
     report: Report
     confirm: Confirm | None
     roots: Roots | None
-    """Asks for the folders in which the person works."""
+    """Requests the folders in which the person works."""
     takes_tasks: bool
-    """A call that makes pictures is answered with its task, at once."""
+    """A call that creates images returns its task at once."""
 
 
-_LONGEST_UNKNOWN_ID = 40
+_MAX_UNKNOWN_ID = 40
 
 _log = logging.getLogger(__name__)
 
 
-async def imagine(studio: Studio, defaults: Defaults, given: Given, caller: Caller) -> Made:
-    """Make a picture from text."""
-    asked = _read(arguments.Imagine, "imagine", given, studio, defaults)
-    return await _create(studio, defaults, "imagine", asked, caller)
+async def imagine(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> CallResult:
+    """Make an image from text."""
+    parsed = _parse(arguments.Imagine, "imagine", raw, studio, defaults)
+    return await _create(studio, defaults, "imagine", parsed, caller)
 
 
-async def edit_image(studio: Studio, defaults: Defaults, given: Given, caller: Caller) -> Made:
-    """Change a picture."""
-    asked = _read(arguments.EditImage, "edit_image", given, studio, defaults)
-    return await _create(studio, defaults, "edit_image", asked, caller)
+async def edit_image(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> CallResult:
+    """Edit an image."""
+    parsed = _parse(arguments.EditImage, "edit_image", raw, studio, defaults)
+    return await _create(studio, defaults, "edit_image", parsed, caller)
 
 
-async def fetch_task(studio: Studio, defaults: Defaults, given: Given, caller: Caller) -> types.CallToolResult:
-    """Tell where tasks stand."""
-    asked = _read(arguments.FetchTask, "fetch_task", given, studio, defaults)
-    if asked.task_ids is None:
-        # a listing acknowledges nothing: a client that lost an answer lists, and then repeats its call
+async def fetch_task(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> types.CallToolResult:
+    """Return tasks, with a wait for running ones, or list the newest tasks."""
+    parsed = _parse(arguments.FetchTask, "fetch_task", raw, studio, defaults)
+    if parsed.task_ids is None:
+        # a listing acknowledges nothing: a client that lost a result lists tasks, and then repeats its call
         newest = {task.id: task for task in await studio.newest()}
-        entries = await _entries(studio, defaults, list(newest), newest)
+        entries = await _task_objects(studio, defaults, list(newest), newest)
         return _listing(shortening.fit_listing(entries), has_links=defaults.has_links)
-    seconds = defaults.wait_s if asked.wait_s is None else asked.wait_s
-    ids = _task_ids(asked.task_ids)
-    found = await studio.fetch(ids, seconds=seconds, wait_for=asked.wait_for, report=caller.report)
+    seconds = defaults.wait_s if parsed.wait_s is None else parsed.wait_s
+    ids = _task_ids(parsed.task_ids)
+    found = await studio.fetch(ids, seconds=seconds, wait_for=parsed.wait_for, report=caller.report)
     studio.delivered(list(found.values()))
-    entries = await _entries(studio, defaults, ids, found)
-    return _listing(_fitting(entries, asked.task_ids), has_links=defaults.has_links, is_error=not found)
+    entries = await _task_objects(studio, defaults, ids, found)
+    return _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
 
 
-async def cancel_task(studio: Studio, defaults: Defaults, given: Given, _caller: Caller) -> types.CallToolResult:
-    """End tasks."""
-    asked = _read(arguments.CancelTask, "cancel_task", given, studio, defaults)
-    ids = _task_ids(asked.task_ids)
-    ended = await studio.cancel(ids)
-    told = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in ended.items()}
-    entries = await _entries(studio, defaults, ids, told)
-    return _listing(_fitting(entries, asked.task_ids), has_links=defaults.has_links, is_error=not told)
+async def cancel_task(studio: Studio, defaults: Defaults, raw: RawArguments, _caller: Caller) -> types.CallToolResult:
+    """Cancel tasks."""
+    parsed = _parse(arguments.CancelTask, "cancel_task", raw, studio, defaults)
+    ids = _task_ids(parsed.task_ids)
+    canceled = await studio.cancel(ids)
+    found = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in canceled.items()}
+    entries = await _task_objects(studio, defaults, ids, found)
+    return _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
 
 
-Handler = Callable[[Studio, Defaults, Given, Caller], Awaitable[Made]]
+Handler = Callable[[Studio, Defaults, RawArguments, Caller], Awaitable[CallResult]]
 HANDLERS: dict[str, Handler] = {
     "imagine": imagine,
     "edit_image": edit_image,
@@ -101,68 +101,70 @@ HANDLERS: dict[str, Handler] = {
 
 
 async def call(params: types.CallToolRequestParams, studio: Studio, defaults: Defaults, ctx: Context) -> Result:
-    """Run a tool's handler; what it raises becomes a tool error that the model can act on."""
+    """Run a tool's handler; an error becomes a tool error that the model can act on."""
     tool = params.name
 
     async def report(progress: float, message: str) -> None:
         await ctx.session.report_progress(progress, 1.0, message)
 
     client_roots = ctx.lifespan_context.client_roots
-    roots = client_roots.of_call(ctx, params) if client_roots else None
-    caller = Caller(report, confirmer(ctx, params), roots, tasks_extension.is_declared(ctx))
+    roots = client_roots.for_call(ctx, params) if client_roots else None
+    caller = Caller(report, make_confirm(ctx, params), roots, tasks_extension.is_declared(ctx))
     try:
         return await HANDLERS[tool](studio, defaults, params.arguments, caller)
-    except Asked as asked:
-        return asked.result
+    except InputRequired as required:
+        return required.result
     except JourneyError as error:
-        return failed(tool, error)
+        return error_result(tool, error)
     except Exception:  # noqa: BLE001  # the outermost boundary of a call
         report_id = secrets.token_hex(4)
-        _log.exception("a tool failed in our own code (report %s)", report_id)
-        return failed(tool, InternalError(f"journey-mcp failed; report id {report_id}."))
+        _log.exception("a tool failed unexpectedly (report %s)", report_id)
+        return error_result(tool, InternalError(f"journey-mcp failed; report id {report_id}."))
 
 
-def failed(tool: str, error: JourneyError) -> types.CallToolResult:
-    """A call that came to no task, in the tool's own shape."""
+def error_result(tool: str, error: JourneyError) -> types.CallToolResult:
+    """Return the result of a call that fails before a task exists, in the shape of its tool."""
     shown = results.render(results.failed_object(error.failure, status=Status.FAILED.value))
     if tool in {"fetch_task", "cancel_task"}:
         return _listing([shown], is_error=True)
     return tool_results.result(shown, [], is_error=True)
 
 
-def _read(kind: type[ArgumentsT], tool: str, given: Given, studio: Studio, defaults: Defaults) -> ArgumentsT:
-    return arguments.parse(kind, tool, given, ToolContext(catalog=studio.catalog, defaults=defaults))
+def _parse(kind: type[ArgumentsT], tool: str, raw: RawArguments, studio: Studio, defaults: Defaults) -> ArgumentsT:
+    return arguments.parse(kind, tool, raw, ToolContext(catalog=studio.catalog, defaults=defaults))
 
 
-async def _create(studio: Studio, defaults: Defaults, tool: Tool, asked: arguments.Imagine, caller: Caller) -> Made:
-    asked_at = studio.elapsed()
-    request = arguments.image_request(tool, asked, defaults)
+async def _create(
+    studio: Studio, defaults: Defaults, tool: Tool, parsed: arguments.Imagine, caller: Caller
+) -> CallResult:
+    called_at = studio.elapsed()
+    request = arguments.image_request(tool, parsed, defaults)
     created = await studio.create(
         request,
         files_allowed=defaults.takes_files,
         roots=caller.roots,
-        fresh=asked.fresh,
+        fresh=parsed.fresh,
         confirm=caller.confirm,
     )
     if caller.takes_tasks:
         return tasks_extension.created(await view(studio, defaults, created.task, created.notice))
-    seconds = defaults.wait_s if asked.wait_s is None else asked.wait_s
+    seconds = defaults.wait_s if parsed.wait_s is None else parsed.wait_s
     task = await studio.wait_for_new(created.task, seconds, caller.report)
-    studio.delivered([task], asked_at=asked_at)
+    studio.delivered([task], asked_at=called_at)
     if created.notice:
         task = replace(task, notices=(created.notice, *task.notices))
     return await tool_results.task_result(task, now=studio.now(), defaults=defaults)
 
 
-def _task_ids(given: Sequence[str]) -> list[str]:
-    """A picture's id names its task as well; named twice, a task is told once."""
-    return list(dict.fromkeys(image.task_id if (image := ImageId.parse(id_)) else id_ for id_ in given))
+def _task_ids(raw: Sequence[str]) -> list[str]:
+    """Return the ids of tasks, each once; an image id stands for its task."""
+    return list(dict.fromkeys(image.task_id if (image := ImageId.parse(id_)) else id_ for id_ in raw))
 
 
-async def _entries(
+async def _task_objects(
     studio: Studio, defaults: Defaults, ids: Sequence[str], found: Mapping[str, Task]
 ) -> list[dict[str, Any]]:
-    """The objects of these tasks; of those that are not there, that they are not."""
+    """Return the objects of these tasks, and an error for each unknown id."""
     available = await availability.check_availability(list(found.values()))
     return [
         results.task_object(
@@ -178,11 +180,11 @@ def _unknown(studio: Studio, task_id: str) -> dict[str, Any]:
     failure = UnknownTask(
         f"There is no task {task_id[:80]!r}; tasks are kept {studio.settings.keep_days} days."
     ).failure
-    return results.failed_object(failure, task_id=cleaned(task_id, _LONGEST_UNKNOWN_ID))
+    return results.failed_object(failure, task_id=cleaned(task_id, _MAX_UNKNOWN_ID))
 
 
-def _fitting(entries: list[dict[str, Any]], wanted: Sequence[str]) -> list[Rendered]:
-    """Entries that were asked for by id: a single one may be longer."""
+def _fit(entries: list[dict[str, Any]], wanted: Sequence[str]) -> list[Rendered]:
+    """Shorten entries that were requested by id; a single one may be longer."""
     return [shortening.fit_single(entries[0], wanted)] if len(entries) == 1 else shortening.fit_listing(entries, wanted)
 
 

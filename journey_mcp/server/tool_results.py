@@ -1,4 +1,4 @@
-"""What tools return: an object, the same facts as text, and on request links to the images."""
+"""Tool results: an object, the same facts as text, and optional links to the images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ _UNKNOWN_TYPE = "application/octet-stream"
 
 
 async def task_result(task: Task, *, now: float, defaults: Defaults) -> types.CallToolResult:
-    """What the tool that made a task returns of it."""
+    """Return a task as the result of the tool that created it."""
     available = await availability.check_availability([task])
     plain = results.task_object(task, now=now, with_paths=defaults.takes_files, available=available)
     shown = shortening.fit_single(plain)
@@ -25,7 +25,7 @@ async def task_result(task: Task, *, now: float, defaults: Defaults) -> types.Ca
 def result(shown: results.Rendered, linked: Sequence[dict[str, Any]], *, is_error: bool) -> types.CallToolResult:
     """Return an object and its text as a tool's result, with a link for each image of the linked tasks.
 
-    Several SDKs fail on a result with links, and a link without a type fails in more of them.
+    Several SDKs fail on a result with links, and more of them on a link without a media type.
     """
     links = [
         types.ResourceLink(

@@ -27,7 +27,7 @@ from journey_mcp.core.predictions import Status
 from journey_mcp.engine.budget import ConfirmationRequest
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load
-from journey_mcp.server.elicitation import shows_forms
+from journey_mcp.server.elicitation import supports_forms
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
 
@@ -342,7 +342,7 @@ async def test_the_person_behind_a_client_is_asked_in_both_eras(
         settings = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
         async with client_of(settings, mode, elicitation_callback=elicit) as client:
             told = (await client.call_tool("imagine", {"prompt": "a kite", "wait_s": 300})).structured_content or {}
-        assert asked == ["Make a picture with midjourney at journeyapi for about 4 credits?"]
+        assert asked == ["Make an image with midjourney at journeyapi for about 4 credits?"]
         assert outcome in {told["status"], told.get("error", {}).get("code")}
         assert len(upstream.sandbox.request_log.submissions) == (outcome == "succeeded")
 
@@ -378,8 +378,8 @@ async def test_an_answer_to_nothing_that_was_asked_counts_for_nothing(tmp_path: 
 )
 def test_only_who_shows_forms_is_asked(able: types.ElicitationCapability | None, *, is_asked: bool) -> None:
     """One that can only open addresses is not."""
-    assert shows_forms(types.ClientCapabilities(elicitation=able)) is is_asked
-    assert shows_forms(None) is False
+    assert supports_forms(types.ClientCapabilities(elicitation=able)) is is_asked
+    assert supports_forms(None) is False
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

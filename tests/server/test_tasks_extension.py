@@ -615,7 +615,7 @@ async def test_a_database_that_is_away_loses_no_task(tmp_path: Path) -> None:
             with pytest.raises(MCPError) as raised:
                 await ask(client, handle.task_id)
             assert raised.value.code == -32603
-            assert re.search(r"the task is as it was, .* report id [0-9a-f]{8}\.", raised.value.message)
+            assert re.search(r"the task is unchanged, .* report id [0-9a-f]{8}\.", raised.value.message)
             assert "tasks.db was deleted or replaced" in raised.value.message
         away.rename(file)
         assert (await get(client, handle.task_id)).result == done.result

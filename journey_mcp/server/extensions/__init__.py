@@ -1,1 +1,1 @@
-"""Extensions of MCP that the server speaks."""
+"""Extensions of MCP that the server supports."""

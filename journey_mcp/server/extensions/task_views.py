@@ -1,4 +1,4 @@
-"""The studio's tasks as the tasks extension tells them: the same task under the same id, from the same journal."""
+"""The studio's tasks in the form of the tasks extension: the same tasks under the same ids."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -20,7 +20,7 @@ _STATUSES: dict[Status, Literal["working", "completed", "cancelled"]] = {
     Status.FAILED: "completed",
     Status.CANCELED: "cancelled",
 }
-"""`failed` is for errors of the protocol: a picture that failed is a result of its call, as without tasks."""
+"""`failed` is for protocol errors. A failed image is a result of its call, as without the extension."""
 
 
 class StudioTasks:
@@ -32,26 +32,26 @@ class StudioTasks:
         self._principal = principal
 
     async def get(self, task_id: str) -> TaskView:
-        """Where it stands. A result that is told here has reached somebody."""
+        """Return the task, and acknowledge a result: a client has received it."""
         found = await self._studio.fetch([task_id], principal=self._principal)
         if task_id not in found:
             raise UnknownTask(task_id)
         self._studio.delivered([found[task_id]])
         return await view(self._studio, self._defaults, found[task_id])
 
-    async def update(self, task_id: str, responses: Mapping[str, Any]) -> None:  # noqa: ARG002  # nothing is asked
-        """A task of ours never asks: whatever it needs to know is asked before it is made."""
+    async def update(self, task_id: str, responses: Mapping[str, Any]) -> None:  # noqa: ARG002  # tasks need no input
+        """Ignore the responses: input is requested before a task exists, never by a task."""
         if task_id not in await self._studio.fetch([task_id], principal=self._principal):
             raise UnknownTask(task_id)
 
     async def cancel(self, task_id: str) -> None:
-        """End it here while it is queued, else upstream where the provider can; it goes on otherwise."""
+        """Cancel the task while it is queued; later only if the provider supports it, else it goes on."""
         if not await self._studio.cancel([task_id], principal=self._principal):
             raise UnknownTask(task_id)
 
 
 async def view(studio: Studio, defaults: Defaults, task: Task, message: str | None = None) -> TaskView:
-    """A task in the extension's words, with the result that its tool would have returned."""
+    """Return a task in the extension's terms, with the result that its tool would have returned."""
     now = studio.now()
     status = _STATUSES[task.status]
     outcome: dict[str, Any] | None = None
@@ -71,5 +71,5 @@ async def view(studio: Studio, defaults: Defaults, task: Task, message: str | No
 
 
 def _poll_interval_ms(task: Task, now: float) -> int:
-    """As often as the provider is asked at the most: in between there is hardly any news."""
+    """Return the poll interval of the provider: the status seldom changes in between."""
     return 2_000 if now - task.created_at < 60 else 10_000  # noqa: PLR2004  # a minute

@@ -16,8 +16,7 @@ from journey_mcp.core.text import quoted
 from journey_mcp.core.urls import LOOPBACK_HOSTS
 from journey_mcp.handshake.lines import MAX_BYTES, Overlong
 from journey_mcp.server.transports import jsonrpc
-from journey_mcp.server.transports.request_bodies import BodiesTooLargeError
-from journey_mcp.server.transports.request_bodies import RequestBodies
+from journey_mcp.server.transports.request_bodies import BodiesTooLargeError, RequestBodies
 from journey_mcp.settings.allowed_hosts import AllowedHosts
 
 BODY_TIMEOUT_S = 60.0
@@ -94,14 +93,14 @@ def _too_large_response(body: Overlong, headers: Headers) -> Response:
     members = jsonrpc.envelope_members(body)
     if members.get("method") != "tools/call" or "id" not in members:
         return _error(413, jsonrpc.too_large_problem(), id_=members.get("id"))
-    from journey_mcp.server.handlers import failed  # noqa: PLC0415  # not before the first answer
+    from journey_mcp.server.handlers import error_result  # noqa: PLC0415  # not before the first answer
 
     error = InvalidArguments(
         f"This call is too large: {jsonrpc.too_large_problem()}.",
         next_step="Give the image as a public URL or as the id of an earlier image, or make it smaller.",
     )
     # only images are so large, so the call was of one of the tools that take them
-    result = failed("imagine", error).model_dump(by_alias=True, mode="json", exclude_none=True)
+    result = error_result("imagine", error).model_dump(by_alias=True, mode="json", exclude_none=True)
     if headers.get(MCP_PROTOCOL_VERSION_HEADER) in MODERN_PROTOCOL_VERSIONS:
         result["resultType"] = "complete"
     answer = JSONRPCResponse(jsonrpc="2.0", id=members["id"], result=result)
