@@ -6,21 +6,20 @@ looks by itself whether its own first one is the first of all, and whether there
 
 import logging
 import math
-from bisect import bisect_left, insort
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import anyio
 
 from journey_mcp.core.concurrency import Limits, limit_at
 from journey_mcp.core.errors import NotSubmitted, RateLimited, StoreUnavailable
 from journey_mcp.core.tasks import Submission, Task
+from journey_mcp.engine.fair_order import FairOrder, Rank, RemoteEntry
 from journey_mcp.engine.journal import Journal
-from journey_mcp.engine.limiter import AdaptiveLimit
+from journey_mcp.engine.limiter import Instant, Limiter
 from journey_mcp.providers import Account
-from journey_mcp.store.queue import QueueEntry, QueueKey
 
 _REFRESH_S = 1.0
 """How often the first in line looks for room that another process has made; what ends in this one wakes it."""
@@ -32,15 +31,7 @@ _SILENT_S = 3600.0
 _log = logging.getLogger(__name__)
 
 
-_UNRANKED: QueueKey = (-1, 0.0, "")
-
-
-class _Moment(NamedTuple):
-    """A time by two clocks."""
-
-    at: float
-    unfilled: float
-    """By one that stands still while tasks of ours fill the provider."""
+_UNRANKED = Rank(-1, 0.0, "", "")
 
 
 @dataclass(eq=False, slots=True)
@@ -49,11 +40,11 @@ class Entry:
 
     task_id: str
     principal: str
-    joined_at: _Moment
+    joined_at: Instant
     since: float
     """By which it is first of its principal, whenever it joins the line: seconds of the Unix epoch."""
-    key: QueueKey = _UNRANKED
-    """By which it is compared, once it has stood in line."""
+    rank: Rank = _UNRANKED
+    """Its place in the order, once it has waited."""
     stored: str | None = None
     """How it stands in the store."""
     sent_at: float = -math.inf
@@ -71,33 +62,23 @@ class AccountQueue:
     who came first is first.
     """
 
-    def __init__(
-        self, journal: Journal, account: Account, adaptive_limit: AdaptiveLimit, *, is_closed: bool = False
-    ) -> None:
+    def __init__(self, journal: Journal, account: Account, limiter: Limiter, *, is_closed: bool = False) -> None:
         self._journal = journal
         self._table = journal.store.queue
         self._account = account
-        self._limit = adaptive_limit
+        self._limiter = limiter
         self._entries: dict[str, Entry] = {}
         self._inside: set[str] = set()
         """Who is anywhere between coming here and being journaled as sent."""
-        self._order: list[Entry] = []
-        """The same, by whose turn is next."""
-        self._remote: list[QueueEntry] = []
-        """Who waits in other processes, as last seen."""
-        self._paused_until = -math.inf
+        self._order = FairOrder()
         self._refusal = ""
-        self._full_s = 0.0
-        """For how long the first one has waited because tasks of ours fill the provider, in all."""
-        self._refused_since: _Moment | None = None
-        """When the first refusal came of those after which nothing was sent and accepted."""
         self._is_closed = is_closed
         # they join in the order in which they come, also while the first one looks
         self._in_order = anyio.Lock(fast_acquire=True)
 
     def entry(self, task: Task) -> Entry:
         """A place for a task that does not stand in line yet."""
-        return Entry(task.id, task.principal, self._moment(), self._journal.clock.now())
+        return Entry(task.id, task.principal, self._limiter.instant(self._now()), self._journal.clock.now())
 
     @asynccontextmanager
     async def slot(self, entry: Entry, max_wait_s: float = math.inf) -> AsyncIterator[None]:
@@ -120,7 +101,7 @@ class AccountQueue:
     async def _reach_head(self, entry: Entry, max_wait_s: float) -> None:
         if self._is_closed:
             raise _closed()
-        is_free = not self._entries and self._limit.at(self._now()) is None and self._pause_left_s() <= 0
+        is_free = not self._entries and self._limiter.is_unlimited(self._now())
         if is_free and entry.stored is None:
             return
         async with self._in_order:
@@ -135,26 +116,20 @@ class AccountQueue:
     def refused(self, entry: Entry, error: RateLimited) -> None:
         """This one had its turn, and the provider is at its limit."""
         entry.is_refused, self._refusal = True, str(error)
-        if self._refused_since is None:
-            self._refused_since = self._moment()
-            for waiting in self._order:
-                waiting.wakeup.set()
+        if self._limiter.refused(self._now()):
+            self._wake_all()
 
     def refused_s(self, entry: Entry, *, has_next: bool) -> float:
         """For how long refusals have kept this one out.
 
         Waiting for tasks of ours to end does not count, unless it was refused itself and may turn to another provider.
         """
-        if self._refused_since is None:
-            return 0.0
-        since, joined, now = self._refused_since, entry.joined_at, self._moment()
-        if has_next and entry.is_refused:
-            return now.at - max(since.at, joined.at)
-        return now.unfilled - max(since.unfilled, joined.unfilled)
+        is_moving = has_next and entry.is_refused
+        return self._limiter.refused_s(entry.joined_at, self._now(), may_move=is_moving)
 
     def pause(self, seconds: float) -> None:
         """Nobody has a turn for so long."""
-        self._paused_until = max(self._paused_until, self._now() + seconds)
+        self._limiter.pause(seconds, self._now())
 
     async def adapt(self, entry: Entry) -> None:
         """After a refusal of this one: no more than what runs now."""
@@ -167,12 +142,11 @@ class AccountQueue:
         except StoreUnavailable:
             _log.exception("what runs at %s cannot be counted", self._account.provider)
         else:
-            self._limit.refused(running, self._now())
+            self._limiter.limit.adapt(running, self._now())
 
     def accepted(self, entry: Entry) -> None:
         """The provider took this one; whom it refused after this one was sent, it may refuse still."""
-        if self._refused_since is not None and entry.sent_at > self._refused_since.at:
-            self._refused_since = None
+        self._limiter.accepted(entry.sent_at)
 
     async def abandon(self, entry: Entry) -> None:
         """This one is not sent to this account."""
@@ -187,10 +161,7 @@ class AccountQueue:
     def position(self, task_id: str) -> int | None:
         """The place in line, from 1; `None` for one who does not stand here."""
         entry = self._entries.get(task_id)
-        if entry is None:
-            return None
-        ahead = bisect_left(self._order, entry.key, key=_key_of)
-        return 1 + ahead + sum(other.key < entry.key for other in self._remote)
+        return None if entry is None else self._order.position(entry.rank)
 
     def changed(self, task: Task) -> None:
         """A task of this account has changed: it may leave the line, or make room."""
@@ -203,8 +174,7 @@ class AccountQueue:
     def close(self) -> set[str]:
         """From now on nobody waits; the ids of those who did, or were about to be sent."""
         self._is_closed = True
-        for entry in self._order:
-            entry.wakeup.set()
+        self._wake_all()
         return set(self._inside)
 
     async def _wait(self, entry: Entry, max_wait_s: float) -> None:
@@ -234,7 +204,7 @@ class AccountQueue:
             is_full = self._is_head(entry) and not is_paused and self._pause_left_s() <= 0 and not failures
             await self._journal.clock.wait(entry.wakeup, min(self._delay_s(entry), left_s))
             if is_full:
-                self._full_s += self._now() - refreshed_at
+                self._limiter.was_full(self._now() - refreshed_at)
 
     async def _try_slot(self, entry: Entry) -> bool:
         """Whether the first one here is the first of all, and there is room: then it has its turn."""
@@ -256,19 +226,20 @@ class AccountQueue:
             except_worker=self._journal.worker_id,
             now=now,
         )
-        retrying = {other.worker_id for other in found if other.is_refused}
-        self._remote = [other for other in found if other.worker_id not in retrying]
+        self._order.refresh(
+            RemoteEntry(Rank(*other.key, other.principal), other.worker_id, other.is_refused) for other in found
+        )
 
     def _is_head(self, entry: Entry) -> bool:
         """Whether nobody is before it in this process."""
-        return bool(self._order) and self._order[0] is entry
+        return entry.rank == self._order.head
 
     def _is_next(self, entry: Entry) -> bool:
         """Whether nobody is before it in any."""
-        return self._is_head(entry) and not any(other.key < entry.key for other in self._remote)
+        return self._order.is_next(entry.rank)
 
     async def _take_slot(self, entry: Entry) -> bool:
-        limit = self._limit.at(self._now())
+        limit = self._limiter.limit.at(self._now())
         is_taken = await self._table.acquire_slot(
             entry.task_id,
             provider=self._account.provider,
@@ -285,7 +256,7 @@ class AccountQueue:
         # once nothing holds it but want of room, it waits like the others
         state: Literal["waits", "refused"] = "refused" if entry.is_refused and self._pause_left_s() > 0 else "waits"
         if entry.stored != state:
-            await self._table.enqueue(entry.key, state)
+            await self._table.enqueue(entry.rank[:3], state)
             entry.stored = state
 
     def _times(self) -> dict[str, float]:
@@ -294,32 +265,25 @@ class AccountQueue:
 
     def _join(self, entry: Entry) -> None:
         self._entries[entry.task_id] = entry
-        if entry.key is _UNRANKED:
-            entry.key = (self._round(entry), entry.since, entry.task_id)
-        insort(self._order, entry, key=_key_of)
-
-    def _round(self, entry: Entry) -> int:
-        """The round of one who joins now: of its principal's it comes before those who came later."""
-        waiting: list[Entry | QueueEntry] = [*self._order, *self._remote]
-        own = [one.key for one in waiting if one.principal == entry.principal]
-        if later := [key[0] for key in own if key[1] > entry.since]:
-            return min(later)
-        return max(min((one.key[0] for one in waiting), default=0), max((key[0] + 1 for key in own), default=0))
+        if entry.rank is _UNRANKED:
+            entry.rank = self._order.rank(entry.task_id, entry.principal, entry.since)
+        self._order.join(entry.rank)
 
     def _leave(self, entry: Entry) -> None:
         if self._entries.pop(entry.task_id, None) is not None:
-            self._order.remove(entry)
+            self._order.leave(entry.rank)
             self._wake_head()
 
     def _wake_head(self) -> None:
-        if self._order:
-            self._order[0].wakeup.set()
+        if head := self._order.head:
+            self._entries[head.task_id].wakeup.set()
+
+    def _wake_all(self) -> None:
+        for entry in self._entries.values():
+            entry.wakeup.set()
 
     def _pause_left_s(self) -> float:
-        return self._paused_until - self._now()
-
-    def _moment(self) -> _Moment:
-        return _Moment(self._now(), self._now() - self._full_s)
+        return self._limiter.pause_left_s(self._now())
 
     def _now(self) -> float:
         return self._journal.clock.elapsed()
@@ -327,10 +291,6 @@ class AccountQueue:
 
 def _closed() -> NotSubmitted:
     return NotSubmitted("The server ended before the request was sent.")
-
-
-def _key_of(entry: Entry) -> QueueKey:
-    return entry.key
 
 
 class Queues:
@@ -347,8 +307,8 @@ class Queues:
         """Where tasks for this account stand."""
         key = (account.provider, account.base_url)
         if key not in self._queues:
-            adaptive_limit = AdaptiveLimit(limit_at(self._limits, account.provider))
-            self._queues[key] = AccountQueue(self._journal, account, adaptive_limit, is_closed=self._is_closed)
+            limiter = Limiter(limit_at(self._limits, account.provider))
+            self._queues[key] = AccountQueue(self._journal, account, limiter, is_closed=self._is_closed)
         return self._queues[key]
 
     def position(self, task_id: str) -> int | None:

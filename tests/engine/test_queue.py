@@ -31,7 +31,6 @@ from journey_mcp.core.concurrency import limit_at, parse_limits_at_once
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.tasks import Submission, Task
-from journey_mcp.engine.limiter import AdaptiveLimit
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load
 from journey_mcp.sandbox import JourneyApiSettings
@@ -122,23 +121,6 @@ def test_a_provider_that_there_is_not_is_named() -> None:
         accounts_of(read_settings({LIMIT: "25@journyapi"}), registry)
     assert "allowed: journeyapi, vtrix, kkiai, replicate, bfl" in str(raised.value)
     assert accounts_of(read_settings({LIMIT: "25@journeyapi"}), registry) == []
-
-
-def test_what_is_learnt_grows_back_one_by_one() -> None:
-    """To the configured number; without one, until it is forgotten."""
-    adaptive_limit = AdaptiveLimit(None)
-    assert adaptive_limit.at(0) is None
-    adaptive_limit.refused(7, 100)
-    adaptive_limit.refused(5, 101)
-    adaptive_limit.refused(9, 102)
-    assert [adaptive_limit.at(102 + age) for age in (0, 299, 300, 1500, 3599, 3600)] == [5, 5, 6, 10, 16, None]
-    adaptive_limit.refused(0, 9000)
-    assert adaptive_limit.at(9000) == 1
-    configured = AdaptiveLimit(7)
-    configured.refused(5, 0)
-    assert [configured.at(age) for age in (0, 300, 600, 900, 9e9)] == [5, 6, 7, 7, 7]
-    configured.refused(30, 9e9)
-    assert configured.at(9e9) == 7
 
 
 # room
