@@ -1,7 +1,9 @@
-"""How long to wait before asking again, and how a progress bar moves meanwhile. Numbers only."""
+"""How long to wait before the next poll or try, and how a progress bar moves meanwhile. No clock: numbers only."""
 
 import math
 import random
+
+from journey_mcp.core.errors import RateLimited, Unreachable
 
 FIRST_POLL_S = 2.0
 _GROWTH = 1.5
@@ -45,6 +47,24 @@ def poll_delay(
 def submit_delay(number: int, *, retry_after_s: float | None = None) -> float:
     """Seconds before a creating request that came to nothing is tried again (0 is the first retry)."""
     return max(min(0.5 * math.pow(2, min(number, 10)), 30.0) * _jitter(), retry_after_s or 0.0)
+
+
+def retry_delay(
+    error: RateLimited | Unreachable, tries: int, refused_s: float, *, has_alternative: bool
+) -> float | None:
+    """Return the seconds until the same provider is tried again; `None` if it was tried often enough.
+
+    `refused_s` is for how long the provider has refused; `has_alternative`, whether another provider may run the task.
+    """
+    if isinstance(error, Unreachable):
+        return None if has_alternative or tries >= SUBMIT_RETRIES else submit_delay(tries)
+    retry_after_s = error.failure.retry_after_s
+    max_wait_s = RATE_LIMIT_MAX_WAIT_WITH_ALTERNATIVES_S if has_alternative else RATE_LIMIT_MAX_WAIT_S
+    left_s = max_wait_s - refused_s
+    if left_s <= 0 or (retry_after_s or 0.0) > left_s:
+        return None
+    # the last try is at the end of the longest wait, so that a limit that clears until then is not missed
+    return min(submit_delay(tries, retry_after_s=retry_after_s), left_s)
 
 
 class Heartbeat:

@@ -3,7 +3,6 @@
 It is sent once; again, or to the next provider, only where it is known that nothing was created.
 """
 
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,7 +30,7 @@ from journey_mcp.engine.budget import Budget
 from journey_mcp.engine.callbacks import CallbackUrls, unconfirmed
 from journey_mcp.engine.cooldowns import Cooldowns
 from journey_mcp.engine.outcomes import Outcomes
-from journey_mcp.engine.queue import AccountQueue, Entry, Queues
+from journey_mcp.engine.queue import Queues, Slot
 from journey_mcp.providers import Account, Provider, TellsBalance, Uploads
 from journey_mcp.providers.http import Later
 from journey_mcp.registry import Offer
@@ -82,6 +81,7 @@ class Submitter:
         self._attempts = list(attempts)
         self._outcomes = outcomes
         self._journal = outcomes.journal
+        self._clock = self._journal.clock
         self._cooldowns = cooldowns
         self._budget = budget
         self._callback_urls = callback_urls
@@ -170,91 +170,52 @@ class Submitter:
         return None
 
     async def _send(self, request: PreparedRequest, attempt: Attempt) -> Prediction:
-        """The provider's answer. Without a connection, or at its limit, it is tried again; long by the last only."""
+        """Return the provider's answer. Without a connection, or at its limit, the request is sent again."""
         request = await self._with_uploads(request, attempt)
         task = self._journal.get(self._task_id)
         if task is None:
             raise _Obsolete
-        queue = self._queues.of(attempt.account)
-        entry = queue.entry(task)
-        try:
-            return await self._send_in_slot(request, attempt, queue, entry)
-        except NotSubmitted:
-            raise  # it ends with that, and is in no line any more
-        except JourneyError:
-            await queue.abandon(entry)
-            raise
-
-    async def _send_in_slot(
-        self, request: PreparedRequest, attempt: Attempt, queue: AccountQueue, entry: Entry
-    ) -> Prediction:
-        tries = 0
+        queue, has_alternative = self._queues.of(attempt.account), self._has_next if self._attempts else None
+        previous: Slot | None = None
         while True:
-            sending = await self._take_slot(queue, entry, request, attempt)
-            try:
-                prediction = await sending
-            except RateLimited as error:
-                await self._requeue_refused(queue, entry, error, tries)
-            except Unreachable as error:
-                await self._pause(error, tries)
-            else:
-                queue.accepted(entry)
-                return prediction
-            tries += 1
+            async with queue.slot(task, has_alternative, previous=previous) as slot:
+                answer = await self._journal_sent(request, attempt)
+                try:
+                    prediction = await answer
+                except (RateLimited, Unreachable) as error:
+                    is_retried = await slot.report(error)
+                    await self._requeue(error, is_retried=is_retried)
+                    if not is_retried:
+                        raise
+                else:
+                    await slot.report(None)
+                    return prediction
+            previous = slot
 
     async def _with_uploads(self, request: PreparedRequest, attempt: Attempt) -> PreparedRequest:
         """The request once what is too large to go with it is uploaded.
 
         The task is not `sent` meanwhile: nothing that breaks off here can have been charged.
         """
-        started, tries = self._journal.clock.elapsed(), 0
+        started, tries = self._clock.elapsed(), 0
         while isinstance(attempt.provider, Uploads):
             self._check_obsolete()
             try:
                 return await attempt.provider.upload(request)
             except (RateLimited, Unreachable) as error:
-                await self._pause(error, tries, self._journal.clock.elapsed() - started)
+                has_alternative, refused_s = await self._has_next(), self._clock.elapsed() - started
+                delay_s = backoff.retry_delay(error, tries, refused_s, has_alternative=has_alternative)
+                if delay_s is None:
+                    raise
+                await self._requeue(error, is_retried=True)
+                await self._clock.sleep(delay_s)
                 tries += 1
         return request
 
-    async def _take_slot(
-        self, queue: AccountQueue, entry: Entry, request: PreparedRequest, attempt: Attempt
-    ) -> Awaitable[Prediction]:
-        """Wait for the turn, and journal that the request leaves; its answer, which is to be awaited at once.
-
-        Waiting alone moves no task to another provider.
-        """
-        max_wait_s = backoff.RATE_LIMIT_MAX_WAIT_WITH_ALTERNATIVES_S if self._attempts else math.inf
-        while True:
-            try:
-                async with queue.slot(entry, max_wait_s):
-                    return await self._journal_sent(request, attempt)
-            except RateLimited:
-                if await self._has_next():
-                    raise
-                max_wait_s = math.inf
-
-    async def _requeue_refused(self, queue: AccountQueue, entry: Entry, error: RateLimited, tries: int) -> None:
-        """Nothing was created: the task is queued again, and the line knows; raises the error after enough of it."""
-        queue.refused(entry, error)
-        has_next = await self._has_next()
-        delay_s = _retry_delay(error, tries, queue.refused_s(entry, has_next=has_next), has_next=has_next)
-        if delay_s is not None:
-            queue.pause(delay_s)
-        is_noticed = delay_s is not None and not has_next
+    async def _requeue(self, error: RateLimited | Unreachable, *, is_retried: bool) -> None:
+        """Put the task back: nothing was created. The caller is notified if the same provider is its only chance."""
+        is_noticed = is_retried and not self._attempts
         await self._journal.change(self._task_id, partial(_requeue, error) if is_noticed else Task.requeue)
-        await queue.adapt(entry)
-        if delay_s is None:
-            raise error
-
-    async def _pause(self, error: RateLimited | Unreachable, tries: int, refused_s: float = 0.0) -> None:
-        """Put the task back, and wait before it is tried again; raises the error after enough of it."""
-        has_next = await self._has_next()
-        delay_s = _retry_delay(error, tries, refused_s, has_next=has_next)
-        if delay_s is None:
-            raise error
-        await self._journal.change(self._task_id, Task.requeue if has_next else partial(_requeue, error))
-        await self._journal.clock.sleep(delay_s)
 
     def _check_obsolete(self) -> None:
         """Nothing more leaves when the process ends, or for a task that somebody else has or that was called off."""
@@ -287,19 +248,6 @@ class Submitter:
             raise _Obsolete
         if not self._journal.is_stored(self._task_id):
             raise StoreUnavailable(_NOT_STORED)
-
-
-def _retry_delay(error: RateLimited | Unreachable, tries: int, refused_s: float, *, has_next: bool) -> float | None:
-    """Seconds until the same provider is tried again; `None` when it was tried enough."""
-    if isinstance(error, Unreachable):
-        return None if has_next or tries >= backoff.SUBMIT_RETRIES else backoff.submit_delay(tries)
-    retry_after_s = error.failure.retry_after_s
-    max_wait_s = backoff.RATE_LIMIT_MAX_WAIT_WITH_ALTERNATIVES_S if has_next else backoff.RATE_LIMIT_MAX_WAIT_S
-    left_s = max_wait_s - refused_s
-    if left_s <= 0 or (retry_after_s or 0.0) > left_s:
-        return None
-    # the last try is when the patience ends: a limit that clears until then is not missed
-    return min(backoff.submit_delay(tries, retry_after_s=retry_after_s), left_s)
 
 
 def _requeue(error: RateLimited | Unreachable, task: Task, now: float) -> Task:

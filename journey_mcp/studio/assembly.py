@@ -140,7 +140,7 @@ def _assembled(
     blobs = Blobs(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, safe_http, clock)
     outcomes = Outcomes(journal, blobs)
     poller = Poller(outcomes, clients.upstream_of, takes_webhooks=callback_urls.public_url is not None)
-    queues = Queues(journal, settings.max_concurrent)
+    queues = Queues(journal, store.queue, clock, settings.max_concurrent)
     cooldowns = Cooldowns(store, clock)
     budget = Budget(settings, store)
     deduplication = Deduplication(journal, store, clock)

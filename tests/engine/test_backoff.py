@@ -1,9 +1,11 @@
 """Gaps between questions, and progress bars."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from journey_mcp.engine.backoff import Heartbeat, poll_delay, submit_delay
+from journey_mcp.core.errors import RateLimited, Unreachable
+from journey_mcp.engine.backoff import Heartbeat, poll_delay, retry_delay, submit_delay
 
 
 def test_polls_start_at_two_seconds_and_grow_by_half_to_ten() -> None:
@@ -29,6 +31,46 @@ def test_tries_to_submit_grow_apart_to_half_a_minute() -> None:
     """From half a second."""
     assert 0.4 < submit_delay(0) < 0.6
     assert submit_delay(99) <= 33
+
+
+@pytest.mark.parametrize(
+    ("tries", "has_alternative", "is_retried"),
+    [(0, False, True), (2, False, True), (3, False, False), (0, True, False)],
+)
+def test_without_a_connection_the_only_provider_is_tried_three_times_more(
+    tries: int, has_alternative: bool, is_retried: bool
+) -> None:
+    """If there is another one, it is tried at once."""
+    delay_s = retry_delay(Unreachable("no route"), tries, 0.0, has_alternative=has_alternative)
+    assert (delay_s is not None) is is_retried
+
+
+@pytest.mark.parametrize(
+    ("retry_after_s", "refused_s", "has_alternative", "expected"),
+    [
+        (None, 0, False, (0.45, 0.55)),
+        (30, 0, False, (30, 30)),
+        (30, 0, True, None),
+        (9, 0, True, (9, 9)),
+        (9, 2, True, None),
+        (None, 9.9, True, (0.09, 0.11)),
+        (None, 10, True, None),
+        (None, 599.9, False, (0.09, 0.11)),
+        (None, 600, False, None),
+        (601, 0, False, None),
+    ],
+)
+def test_at_its_limit_a_provider_is_tried_until_the_longest_wait_ends(
+    retry_after_s: float | None, refused_s: float, has_alternative: bool, expected: tuple[float, float] | None
+) -> None:
+    """Ten minutes, or ten seconds if there is another provider; the last try is at the end of that time."""
+    error = RateLimited("full", retry_after_s=retry_after_s)
+    delay_s = retry_delay(error, 0, refused_s, has_alternative=has_alternative)
+    if expected is None:
+        assert delay_s is None
+    else:
+        assert delay_s is not None
+        assert expected[0] <= delay_s <= expected[1]
 
 
 @given(st.lists(st.tuples(st.floats(0, 3600), st.none() | st.floats(0, 1)), max_size=200))
