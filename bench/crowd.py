@@ -18,6 +18,7 @@ import httpx2
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.predictions import Handle, Prediction
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest, PreparedRequest
 from journey_mcp.providers import Account
 from journey_mcp.providers.clients import ADAPTERS
@@ -130,7 +131,7 @@ async def _make(studio: Studio, first: int, end: int) -> None:
     async def make(number: int) -> None:
         async with limiter:
             request = ImageRequest(tool="imagine", prompt=f"a lighthouse at dusk, view {number}", model="midjourney")
-            await studio.create(request)
+            await studio.create(request, LOCAL)
 
     async with anyio.create_task_group() as group:
         for number in range(first, end):

@@ -28,6 +28,7 @@ from uvicorn.server import ServerState
 
 from journey_mcp import sandbox
 from journey_mcp.core.clock import Clock
+from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.providers.clients import ADAPTERS, Adapter
@@ -122,9 +123,9 @@ async def running_studio(
         yield studio
 
 
-async def created(studio: Studio, request: ImageRequest, **more: Any) -> Task:
-    """The task of a call, a new one whatever equal ones there are."""
-    return (await studio.create(request, **{"fresh": True, **more})).task
+async def created(studio: Studio, request: ImageRequest, principal: Principal = LOCAL, **more: Any) -> Task:
+    """The task of a call, a new one although there are duplicates."""
+    return (await studio.create(request, principal, **{"fresh": True, **more})).task
 
 
 async def until_accepted(studio: Studio, task: Task) -> Task:

@@ -19,6 +19,7 @@ from journey_mcp.cli.wording import for_people, to_person
 from journey_mcp.core.errors import InvalidArguments, JourneyError, UnknownTask
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest, Tool
 from journey_mcp.core.tasks import SANDBOX, Submission, Task
 from journey_mcp.engine.budget import ConfirmationRequest
@@ -110,7 +111,7 @@ def _ids(texts: Sequence[str]) -> list[str]:
 
 async def _cancel(settings: Settings, ids: list[str], output_options: OutputOptions, _going_on: _Open) -> int:
     async with open_studio(settings) as studio:
-        ended = await studio.cancel(ids)
+        ended = await studio.cancel(ids, LOCAL)
         if not ended:
             raise _unknown(ids[0], studio)
         tasks = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in ended.items()}
@@ -134,7 +135,9 @@ async def _create(settings: Settings, request: ImageRequest, output_options: Out
             saving.check_writable(
                 _possible(output_options.output, request, studio.catalog), replace=output_options.force
             )
-        created = await studio.create(request, fresh=output_options.fresh, confirm=_ask if sys.stdin.isatty() else None)
+        created = await studio.create(
+            request, LOCAL, fresh=output_options.fresh, confirm=_ask if sys.stdin.isatty() else None
+        )
         task = created.task
         if created.notice:
             console.remark(to_person(created.notice))
@@ -164,7 +167,7 @@ def _possible(output: Path, request: ImageRequest, catalog: Catalog) -> list[Pat
 
 async def _fetch(settings: Settings, ids: list[str], output_options: OutputOptions, going_on: _Open) -> int:
     async with open_studio(settings) as studio:
-        known = await studio.fetch(ids)
+        known = await studio.fetch(ids, LOCAL)
         if not known:
             raise _unknown(ids[0], studio)
         if output_options.output is not None:
@@ -176,7 +179,7 @@ async def _fetch(settings: Settings, ids: list[str], output_options: OutputOptio
                 console.remark(f"{task.id} is not asked for: {reason}")
         going_on.tasks = list(known.values())
         with bar(f"{len(known)} task(s)") as report:
-            known |= await studio.fetch(list(known), seconds=output_options.seconds, report=report)
+            known |= await studio.fetch(list(known), LOCAL, seconds=output_options.seconds, report=report)
         going_on.tasks = list(known.values())
         studio.delivered(going_on.tasks)
         if output_options.output is not None:
@@ -261,7 +264,7 @@ async def _as_it_stands(studio: Studio, task: Task) -> Task:
     """The task as far as it came, for a command that is being interrupted."""
     known: dict[str, Task] = {}
     with anyio.CancelScope(shield=True):
-        known = await studio.fetch([task.id])
+        known = await studio.fetch([task.id], LOCAL)
     return known.get(task.id, task)
 
 

@@ -13,6 +13,7 @@ from journey_mcp.cli.facts import IMAGE, YES_NO, cost, offer_lines, source_lines
 from journey_mcp.cli.wording import COMMANDS
 from journey_mcp.core.errors import UnknownModel
 from journey_mcp.core.plain import without_empty
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Task
 from journey_mcp.registry import Model, Offer, can_serve, load
 from journey_mcp.registry.selection import catalog_of
@@ -85,7 +86,7 @@ def tasks(*, as_json: bool) -> None:
 
 async def _newest(settings: Settings) -> tuple[list[Task], Availability, float]:
     async with open_studio(settings) as studio:
-        found = await studio.newest()
+        found = await studio.newest(LOCAL)
         return found, await check_availability(found), studio.now()
 
 

@@ -1,4 +1,8 @@
-"""Principals: who a call belongs to, as its transport says."""
+"""Principals: whose tasks a call may see and make."""
 
-LOCAL = "local"
+from typing import NewType
+
+Principal = NewType("Principal", str)
+"""Whom a call belongs to, as the transport states; every use case gets one."""
+LOCAL = Principal("local")
 """The person at this machine: on stdio, on the command line, and over HTTP as long as nobody signs in."""

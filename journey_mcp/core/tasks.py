@@ -12,6 +12,7 @@ from journey_mcp.core.images import OutputImage
 from journey_mcp.core.money import Charges, Cost
 from journey_mcp.core.notices import AnyNotice
 from journey_mcp.core.predictions import Handle, Prediction, Status
+from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
 
 SANDBOX = "sandbox"
@@ -45,7 +46,7 @@ class Task:
     """Our durable record under our id. A change makes a new value; a final one never changes."""
 
     id: str
-    principal: str
+    principal: Principal
     request: ImageRequest
     provider: str
     base_url: str

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import PerhapsPaid, StoreUnavailable
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import EqualCall, Task
 from journey_mcp.engine.journal import Journal
@@ -62,7 +63,7 @@ class Deduplication:
         """Acknowledged tasks that are not stored as such, each with the time from which that counts."""
         self._wakeup = Wakeup()
 
-    async def find(self, principal: str, key: str) -> Created | None:
+    async def find(self, principal: Principal, key: str) -> Created | None:
         """Return the task of a duplicate call, if it is running or no client has received its result.
 
         Raises:
@@ -89,7 +90,7 @@ class Deduplication:
             # behind it there may be one that ended unconfirmed
             await self._store.deduplication.detach(task.id)
 
-    async def detach_all(self, principal: str, key: str) -> None:
+    async def detach_all(self, principal: Principal, key: str) -> None:
         """Let later duplicate calls find none of the principal's tasks with this key."""
         await self._store.deduplication.detach_all(principal=principal, deduplication_key=key)
 

@@ -13,6 +13,7 @@ import anyio
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.limits import Limit
+from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine.worker_id import new_worker_id
 from journey_mcp.store import Store
@@ -80,7 +81,7 @@ class Journal:
         """Whether the store has the task as it stands."""
         return task_id not in self._unsaved
 
-    async def known(self, task_ids: Sequence[str], *, principal: str) -> dict[str, Task]:
+    async def known(self, task_ids: Sequence[str], *, principal: Principal) -> dict[str, Task]:
         """The principal's tasks among these, as the store has them; held ones also while the store cannot be read.
 
         Raises:

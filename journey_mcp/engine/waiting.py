@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.backoff import Heartbeat
 from journey_mcp.engine.journal import Journal
@@ -22,7 +23,8 @@ class Wait:
     """What is waited for."""
 
     task_ids: Sequence[str]
-    principal: str
+    principal: Principal | None
+    """Whose tasks are read from the store while another process has their leases; `None` to read none."""
     seconds: float
     is_enough: Callable[[Mapping[str, Task]], bool]
     usual_s: tuple[int, int] | None = None
@@ -44,13 +46,13 @@ async def wait(journal: Journal, request: Wait, known: Mapping[str, Task]) -> di
         while not (journal.is_shutting_down or request.is_enough(tasks)):
             if (elapsed_s := clock.elapsed() - started) >= request.seconds:
                 break
-            remote = [id_ for id_, task in tasks.items() if not task.status.is_final and id_ not in journal]
+            remote = _elsewhere(journal, tasks) if request.principal is not None else []
             delay_s = min(request.seconds - elapsed_s, next_beat_s - elapsed_s)
             await watch.wait(clock, min(delay_s, _REFRESH_S) if remote else delay_s)
             has_news = bool(watch.latest)
             tasks.update(watch.latest)
             watch.latest.clear()
-            if remote:
+            if remote and request.principal is not None:
                 tasks.update(await journal.store.tasks.get(remote, principal=request.principal))
             elapsed_s = clock.elapsed() - started
             if request.report and (has_news or elapsed_s >= next_beat_s):
@@ -61,6 +63,10 @@ async def wait(journal: Journal, request: Wait, known: Mapping[str, Task]) -> di
             if elapsed_s >= next_beat_s:
                 next_beat_s = elapsed_s + HEARTBEAT_S
     return tasks
+
+
+def _elsewhere(journal: Journal, tasks: Mapping[str, Task]) -> list[str]:
+    return [id_ for id_, task in tasks.items() if not task.status.is_final and id_ not in journal]
 
 
 def stage(task: Task, position: int | None = None) -> str:

@@ -145,7 +145,7 @@ async def _call_tool(
         return error_result(params.name, error)
     from journey_mcp.server.handlers import call  # noqa: PLC0415  # not before the first answer
 
-    return await call(params, studio, tool_set.defaults, ctx)
+    return await call(params, studio, tool_set.defaults, ctx, LOCAL)
 
 
 async def _forget_roots(ctx: ServerRequestContext[Lifespan, Any], _params: types.NotificationParams) -> None:

@@ -12,6 +12,7 @@ from mcp.server import ServerRequestContext
 from journey_mcp.core.errors import InternalError, JourneyError, UnknownTask
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import Tool
 from journey_mcp.core.tasks import Task
 from journey_mcp.core.text import cleaned
@@ -40,6 +41,7 @@ CallResult = types.CallToolResult | dict[str, Any]
 class Caller:
     """What a client supports in one call: progress, confirmation, roots and tasks."""
 
+    principal: Principal
     report: Report
     confirm: Confirm | None
     roots: Roots | None
@@ -70,22 +72,22 @@ async def fetch_task(studio: Studio, defaults: Defaults, raw: RawArguments, call
     parsed = _parse(arguments.FetchTask, "fetch_task", raw, studio, defaults)
     if parsed.task_ids is None:
         # a listing acknowledges nothing: a client that lost a result lists tasks, and then repeats its call
-        newest = {task.id: task for task in await studio.newest()}
+        newest = {task.id: task for task in await studio.newest(caller.principal)}
         entries = await _task_objects(studio, defaults, list(newest), newest)
         return _listing(shortening.fit_listing(entries), has_links=defaults.has_links)
     seconds = defaults.wait_s if parsed.wait_s is None else parsed.wait_s
     ids = _task_ids(parsed.task_ids)
-    found = await studio.fetch(ids, seconds=seconds, wait_for=parsed.wait_for, report=caller.report)
+    found = await studio.fetch(ids, caller.principal, seconds=seconds, wait_for=parsed.wait_for, report=caller.report)
     studio.delivered(list(found.values()))
     entries = await _task_objects(studio, defaults, ids, found)
     return _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
 
 
-async def cancel_task(studio: Studio, defaults: Defaults, raw: RawArguments, _caller: Caller) -> types.CallToolResult:
+async def cancel_task(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> types.CallToolResult:
     """Cancel tasks."""
     parsed = _parse(arguments.CancelTask, "cancel_task", raw, studio, defaults)
     ids = _task_ids(parsed.task_ids)
-    canceled = await studio.cancel(ids)
+    canceled = await studio.cancel(ids, caller.principal)
     found = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in canceled.items()}
     entries = await _task_objects(studio, defaults, ids, found)
     return _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
@@ -100,7 +102,9 @@ HANDLERS: dict[str, Handler] = {
 }
 
 
-async def call(params: types.CallToolRequestParams, studio: Studio, defaults: Defaults, ctx: Context) -> Result:
+async def call(
+    params: types.CallToolRequestParams, studio: Studio, defaults: Defaults, ctx: Context, principal: Principal
+) -> Result:
     """Run a tool's handler; an error becomes a tool error that the model can act on."""
     tool = params.name
 
@@ -109,7 +113,7 @@ async def call(params: types.CallToolRequestParams, studio: Studio, defaults: De
 
     client_roots = ctx.lifespan_context.client_roots
     roots = client_roots.for_call(ctx, params) if client_roots else None
-    caller = Caller(report, make_confirm(ctx, params), roots, tasks_extension.is_declared(ctx))
+    caller = Caller(principal, report, make_confirm(ctx, params), roots, tasks_extension.is_declared(ctx))
     try:
         return await HANDLERS[tool](studio, defaults, params.arguments, caller)
     except InputRequired as required:
@@ -141,6 +145,7 @@ async def _create(
     request = arguments.image_request(tool, parsed, defaults)
     created = await studio.create(
         request,
+        caller.principal,
         files_allowed=defaults.takes_files,
         roots=caller.roots,
         fresh=parsed.fresh,

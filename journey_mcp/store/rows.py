@@ -16,6 +16,7 @@ from journey_mcp.core.money import Charges, Cost, Unit
 from journey_mcp.core.notices import from_plain, to_plain
 from journey_mcp.core.plain import without_empty
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import EqualCall, Submission, Task
 from journey_mcp.core.urls import webhook_host
@@ -137,7 +138,7 @@ def _from_row(row: Mapping[Any, Any]) -> Task:
     cost, failure = outcome.get("cost"), outcome.get("failure")
     return Task(
         id=row["id"],
-        principal=row["principal"],
+        principal=Principal(row["principal"]),
         request=ImageRequest.from_plain(json.loads(row["request"])),
         provider=row["provider"],
         base_url=row["base_url"],

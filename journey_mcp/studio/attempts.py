@@ -8,6 +8,7 @@ from anyio import to_thread
 
 from journey_mcp.core.errors import InvalidRequest
 from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest, PreparedRequest
 from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.engine.budget import Budget
@@ -62,7 +63,7 @@ class Planner:
             on_cooldown=await self._on_cooldown(offers),
         )
 
-    async def plan(self, request: ImageRequest, route: router.Route, images: InputImages, principal: str) -> Plan:
+    async def plan(self, request: ImageRequest, route: router.Route, images: InputImages, principal: Principal) -> Plan:
         """Return the attempts of a route, with images that were read; the first attempt is prepared.
 
         Raises:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import EqualCall, Task, new_task_id
 from journey_mcp.engine import deduplication
@@ -45,7 +46,7 @@ class Creator:
     async def create(
         self,
         request: ImageRequest,
-        principal: str,
+        principal: Principal,
         *,
         files_allowed: bool,
         roots: Roots | None,
@@ -72,7 +73,7 @@ class Creator:
         return await self._starter.start(task, plan, fresh=fresh)
 
     def _task(
-        self, request: ImageRequest, principal: str, key: str, first: Attempt, notices: Sequence[AnyNotice]
+        self, request: ImageRequest, principal: Principal, key: str, first: Attempt, notices: Sequence[AnyNotice]
     ) -> Task:
         now = self._clock.now()
         return Task(

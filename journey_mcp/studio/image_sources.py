@@ -18,6 +18,7 @@ from journey_mcp.core.errors import FileNotAllowed, InvalidRequest, MalformedUrl
 from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import Principal
 from journey_mcp.core.redaction import without_userinfo
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import SANDBOX, Task
@@ -70,7 +71,7 @@ class ImageFinder:
         self._safe_http = safe_http
 
     async def find(
-        self, request: ImageRequest, principal: str, *, files_allowed: bool, roots: Roots | None = None
+        self, request: ImageRequest, principal: Principal, *, files_allowed: bool, roots: Roots | None = None
     ) -> InputImages:
         """Find each image, and open none.
 
@@ -176,7 +177,7 @@ class ImageFinder:
         folders = local_files.allowed_folders(self._folders, roots=roots, data_dir=self._data_dir)
         return local_files.locate(path.texts, folders, data_dir=self._data_dir)
 
-    async def _own_images(self, urls: Sequence[str], principal: str) -> dict[str, ImageId]:
+    async def _own_images(self, urls: Sequence[str], principal: Principal) -> dict[str, ImageId]:
         """Return which of these URLs are those of the principal's images, whole or with the query cut off."""
         if not urls:
             return {}

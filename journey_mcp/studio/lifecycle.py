@@ -64,7 +64,8 @@ class Lifecycle:
         until = self._clock.elapsed() + seconds
         await self._in_flight.wait_for_answers(seconds)
         needed = {task.id: task for task in self._journal.leased if self._needs_this_process(task)}
-        request = Wait(task_ids=list(needed), principal="", seconds=until - self._clock.elapsed(), is_enough=all_final)
+        left_s = until - self._clock.elapsed()
+        request = Wait(task_ids=list(needed), principal=None, seconds=left_s, is_enough=all_final)
         await wait(self._journal, request, needed)
         with anyio.move_on_after(max(until - self._clock.elapsed(), 0.0)):
             await self._outbound_webhooks.drain()

@@ -7,6 +7,7 @@ from typing import Protocol
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import Declined, NotConfirmed, SetupError
 from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.engine import deduplication
 from journey_mcp.engine.budget import Budget, Confirm
@@ -47,7 +48,7 @@ class Starter:
         self._in_flight = in_flight
         self._new_submitter = new_submitter
 
-    async def early_duplicate(self, principal: str, key: str) -> Created | None:
+    async def early_duplicate(self, principal: Principal, key: str) -> Created | None:
         """Return the task of a duplicate call before anything that a budget would refuse or ask about.
 
         Without limits `start` finds it: a duplicate is rare, and a look costs time.

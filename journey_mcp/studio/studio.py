@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from journey_mcp.core.clock import Clock
-from journey_mcp.core.principals import LOCAL
+from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine import cancellation
@@ -67,8 +67,8 @@ class Studio:
     async def create(
         self,
         request: ImageRequest,
+        principal: Principal,
         *,
-        principal: str = LOCAL,
         files_allowed: bool = True,
         roots: Roots | None = None,
         fresh: bool = False,
@@ -103,8 +103,8 @@ class Studio:
     async def fetch(
         self,
         task_ids: Sequence[str],
+        principal: Principal,
         *,
-        principal: str = LOCAL,
         seconds: float = 0.0,
         wait_for: Literal["all", "any"] = "all",
         report: Report | None = None,
@@ -124,7 +124,7 @@ class Studio:
         found = await wait(self._journal, request, known)
         return {id_: self._with_elsewhere(task) for id_, task in found.items()}
 
-    async def cancel(self, task_ids: Sequence[str], *, principal: str = LOCAL) -> dict[str, tuple[Task, str]]:
+    async def cancel(self, task_ids: Sequence[str], principal: Principal) -> dict[str, tuple[Task, str]]:
         """Cancel the principal's tasks among these if that is possible; return each as it is then, and the outcome."""
         known = await self._store.tasks.get(task_ids, principal=principal)
         return {id_: await self._cancel(self._journal.get(id_) or task) for id_, task in known.items()}
@@ -137,7 +137,7 @@ class Studio:
         offer = self._clients.offer_of(task)
         return await cancellation.cancel(task, offer, provider, can_cancel=can_cancel, outcomes=self._outcomes)
 
-    async def newest(self, *, principal: str = LOCAL) -> list[Task]:
+    async def newest(self, principal: Principal) -> list[Task]:
         """Return the principal's 20 newest tasks of the last day."""
         since = self._clock.now() - _LISTED_FOR_S
         stored = await self._store.tasks.newest(principal=principal, since=since, limit=_LISTED)

@@ -10,6 +10,7 @@ from support import client_of, environment_of, make_request
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.engine.callbacks import token_of
 from journey_mcp.settings import read_settings
 
@@ -135,10 +136,10 @@ async def forged_webhooks(ground: Ground) -> Outcome:
     async with listening(ground.folder, "submit:hang,times=always") as here:
         calls = [make_request(model=MODELS[service], provider=service) for service in MODELS]
         calls.append(make_request(model=MODELS["journeyapi"], provider="journeyapi", prompt="another"))
-        tasks = [(await here.studio.create(call)).task for call in calls]
+        tasks = [(await here.studio.create(call, LOCAL)).task for call in calls]
         for task in tasks:
             await here.studio.wait_for_new(task, 0)
-        known = await here.studio.fetch([task.id for task in tasks])
+        known = await here.studio.fetch([task.id for task in tasks], LOCAL)
         secrets = [task.callback_secret or "" for task in tasks]
         for _ in range(ground.count(120)):
             number = ground.random.randrange(len(tasks))
@@ -174,7 +175,7 @@ async def forged_webhooks(ground: Ground) -> Outcome:
             )
             status = await here.post(path, body, **headers)
             outcome.attempt(held=status == 404, what=f"{status} for {path} {headers}")
-        after = await here.studio.fetch([task.id for task in tasks])
+        after = await here.studio.fetch([task.id for task in tasks], LOCAL)
         outcome.attempt(held=after == known, what="a task has changed")
         here.studio.end()
     return outcome

@@ -10,6 +10,7 @@ from support import Environment, created, make_environment, make_request
 from attack.attempts import Ground, Outcome
 from journey_mcp.core.errors import JourneyError, OverBudget, StoreUnavailable
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Task
 
 _LIMIT, _COST = 12, 4
@@ -35,7 +36,7 @@ async def damaged(here: Environment, random: Random, file: Path, harm: Callable[
     await here.clock.sleep(random.choice((0, 30, 300)))
     for task in filter(None, tasks):
         try:
-            told = (await here.studio.fetch([task.id], seconds=300))[task.id]
+            told = (await here.studio.fetch([task.id], LOCAL, seconds=300))[task.id]
         except JourneyError:
             continue  # it had ended, and no worker has it in memory
         is_free = told.failure is not None and told.failure.code in {"store_unavailable", "not_submitted"}

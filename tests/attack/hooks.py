@@ -13,6 +13,7 @@ from attack.addresses import connections, forms, some_private
 from attack.attempts import Ground, Outcome
 from attack.leaks import sees
 from journey_mcp.core.errors import InvalidWebhook
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.standard_webhooks import key_of
 from journey_mcp.net.address_policy import FetchError
 from journey_mcp.providers import WebhookDelivery
@@ -71,7 +72,7 @@ async def webhook_addresses(ground: Ground) -> Outcome:
 
 async def _is_refused(here: Environment, url: str) -> bool:
     try:
-        await here.studio.create(make_request(webhook_url=url))
+        await here.studio.create(make_request(webhook_url=url), LOCAL)
     except (InvalidWebhook, FetchError):
         return True
     return False

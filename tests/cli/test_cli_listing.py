@@ -16,6 +16,7 @@ from journey_mcp.cli.formats import gemini_schema
 from journey_mcp.cli.wording import for_people
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Task
 from journey_mcp.registry import load
@@ -277,7 +278,7 @@ async def test_dead_links_are_marked_in_the_list_of_tasks(journey: CommandLine, 
         for number, images in enumerate(rows):
             task = Task(
                 id=f"tsk_{number}",
-                principal="local",
+                principal=LOCAL,
                 request=ImageRequest(tool="imagine", prompt="a kite", model="z-image"),
                 provider="journeyapi",
                 base_url=sandbox.base_url,

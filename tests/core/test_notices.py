@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from journey_mcp.core.notices import Notice, from_plain, to_plain
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Task
 from journey_mcp.tools import results
@@ -10,7 +11,7 @@ from journey_mcp.tools import results
 SWITCH_WINS = Notice.of("switch_wins", switch="4:5", given="16:9")
 TASK = Task(
     id="tsk_1",
-    principal="local",
+    principal=LOCAL,
     request=ImageRequest(tool="imagine", prompt="p", model="m"),
     provider="x",
     base_url="u",

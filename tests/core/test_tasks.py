@@ -11,11 +11,12 @@ from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import AspectRatio, ImageId, OutputImage
 from journey_mcp.core.money import Charges, Cost
 from journey_mcp.core.predictions import Prediction, Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Submission, Task, new_task_id
 
 REQUEST = ImageRequest(tool="imagine", prompt="p", model="m")
-NEW = Task(id="tsk_1", principal="local", request=REQUEST, provider="x", base_url="u", created_at=1.0, updated_at=1.0)
+NEW = Task(id="tsk_1", principal=LOCAL, request=REQUEST, provider="x", base_url="u", created_at=1.0, updated_at=1.0)
 FAILURE = Failure(code="generation_failed", message="m")
 
 images = st.lists(st.builds(OutputImage, url=st.sampled_from(["a", "b", "c"])), max_size=4).map(tuple)

@@ -16,6 +16,7 @@ from support import SERVICES, created, make_environment, make_request, running_s
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest, SetupError
 from journey_mcp.core.predictions import Handle
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.urls import LOOPBACK_HOSTS, BaseUrl, is_loopback
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.providers.bfl import BlackForestLabs
@@ -136,7 +137,7 @@ async def test_a_task_is_found_whatever_the_password_is_by_now(tmp_path: Path) -
             async with running_studio(settings) as studio:
                 if not login:
                     task = await until_accepted(studio, await created(studio, make_request(model="midjourney")))
-                (found,) = (await studio.fetch([task.id])).values()
+                (found,) = (await studio.fetch([task.id], LOCAL)).values()
                 assert studio.elsewhere(found) is None
                 assert found.notices == task.notices
 
@@ -201,7 +202,7 @@ async def test_an_image_s_address_is_named_without_a_password(tmp_path: Path) ->
     async with make_environment(tmp_path) as here:
         for given in (f"https://{LOGIN}@photos.test/cat.png", f"http://{LOGIN}@127.0.0.1/cat.png"):
             with pytest.raises(InvalidRequest, match=r"photos\.test|127\.0\.0\.1") as refused:
-                await here.studio.create(make_request(tool="edit_image", model="flux-kontext-pro", image=given))
+                await here.studio.create(make_request(tool="edit_image", model="flux-kontext-pro", image=given), LOCAL)
             assert PASSWORD not in str(refused.value.failure)
 
 

@@ -24,6 +24,7 @@ from journey_mcp import sandbox
 from journey_mcp.core.errors import Declined, JourneyError, NotConfirmed, OverBudget, SetupError
 from journey_mcp.core.limits import parse_amounts, parse_limits
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.engine.budget import ConfirmationRequest
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load
@@ -267,9 +268,9 @@ async def test_a_known_price_is_asked_about_in_its_own_unit(tmp_path: Path) -> N
     """A picture for cents is not asked about because its price in credits is not known."""
     bound = {"JOURNEY_MCP_CONFIRM_ABOVE": "6credits,0.05usd"}
     async with make_wide_environment(tmp_path, services=("bfl",), **bound) as here:
-        await here.studio.create(make_request(model="flux-2-klein-4b"))
+        await here.studio.create(make_request(model="flux-2-klein-4b"), LOCAL)
         with pytest.raises(NotConfirmed, match=r"for about 0\.06 usd is above JOURNEY_MCP_CONFIRM_ABOVE \(0\.05 usd\)"):
-            await here.studio.create(make_request(model="flux-1.1-pro-ultra"))
+            await here.studio.create(make_request(model="flux-1.1-pro-ultra"), LOCAL)
 
 
 async def test_a_high_cost_is_asked_for(tmp_path: Path) -> None:
@@ -282,14 +283,14 @@ async def test_a_high_cost_is_asked_for(tmp_path: Path) -> None:
             return len(asked) > 1
 
         with pytest.raises(NotConfirmed) as raised:
-            await here.studio.create(make_request(**KITE))
+            await here.studio.create(make_request(**KITE), LOCAL)
         assert "JOURNEY_MCP_CONFIRM_ABOVE" in (raised.value.failure.next_step or "")
         with pytest.raises(Declined):
-            await here.studio.create(make_request(**KITE), confirm=agree)
+            await here.studio.create(make_request(**KITE), LOCAL, confirm=agree)
         assert here.sent == []
-        await here.studio.create(make_request(**KITE), confirm=agree)
+        await here.studio.create(make_request(**KITE), LOCAL, confirm=agree)
         assert asked == ["midjourney at journeyapi for about 4 credits"] * 2
-        await here.studio.create(make_request(model="z-image"))
+        await here.studio.create(make_request(model="z-image"), LOCAL)
 
 
 async def test_the_sandbox_is_free(tmp_path: Path) -> None:
@@ -307,7 +308,7 @@ async def test_what_was_spent_is_kept_when_a_task_is_deleted(tmp_path: Path) -> 
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             assert await store.tasks.delete_older(than=task.created_at + 1) == 1
             (spent,) = await store.spend.since(0)
-        assert await here.studio.fetch([task.id]) == {}
+        assert await here.studio.fetch([task.id], LOCAL) == {}
         assert (spent.model, spent.provider, spent.unit, spent.is_told) == (
             "midjourney",
             "journeyapi",

@@ -22,6 +22,7 @@ from support import (
 
 from journey_mcp import sandbox
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Submission
 from journey_mcp.sandbox import ReplicateSettings
 from journey_mcp.settings import read_settings
@@ -31,9 +32,10 @@ async def test_a_queued_task_ends_free(tmp_path: Path) -> None:
     """Nothing is sent any more."""
     async with make_environment(tmp_path, "submit:status=429,header.Retry-After=500,times=always") as here:
         task = await created(here.studio, make_request())
-        while (await here.studio.fetch([task.id]))[task.id].submission is not Submission.PREPARED or not here.sent:
+        while task.submission is not Submission.PREPARED or not here.sent:
             await here.clock.sleep(1)
-        ended, said = (await here.studio.cancel([task.id]))[task.id]
+            task = (await here.studio.fetch([task.id], LOCAL))[task.id]
+        ended, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
         assert (ended.status, ended.submission, ended.cost) == (Status.CANCELED, Submission.REFUSED, None)
         assert "nothing is charged" in said
         assert here.asked["imagine"] == 1
@@ -46,7 +48,7 @@ async def test_replicate_ends_a_prediction(tmp_path: Path) -> None:
         tmp_path, "replicate/submit:hang", services=["replicate"], replicate=replicate
     ) as here:
         task = await until_accepted(here.studio, await created(here.studio, make_request(model="flux-1.1-pro")))
-        ended, said = (await here.studio.cancel([task.id]))[task.id]
+        ended, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
         assert (ended.status, here.asked["replicate/cancel"]) == (Status.CANCELED, 1)
         assert "has ended it" in said
 
@@ -58,18 +60,18 @@ async def test_a_call_that_is_cancelled_while_its_task_is_stored_leaves_it_runni
         holder.execute("BEGIN IMMEDIATE")
         with statements("INSERT INTO tasks") as stored:
             async with anyio.create_task_group() as group:
-                group.start_soon(here.studio.create, make_request())
+                group.start_soon(here.studio.create, make_request(), LOCAL)
                 while not stored:
                     await checkpoint()  # no time passes while a statement waits for the lock
                 group.cancel_scope.cancel()
-        assert await here.studio.newest() == []
+        assert await here.studio.newest(LOCAL) == []
         holder.execute("ROLLBACK")
         holder.close()
         with anyio.fail_after(20):
-            while not (tasks := await here.studio.newest()):
+            while not (tasks := await here.studio.newest(LOCAL)):
                 await here.clock.sleep(0.01)
         (task,) = tasks
-        assert (await here.studio.fetch([task.id], seconds=900))[task.id].status is Status.SUCCEEDED
+        assert (await here.studio.fetch([task.id], LOCAL, seconds=900))[task.id].status is Status.SUCCEEDED
         assert here.asked["imagine"] == 1
 
 
@@ -79,13 +81,13 @@ async def test_a_task_that_waits_in_another_server_is_ended_free(tmp_path: Path)
         async with running_studio(here.studio.settings, here.clock) as other:
             running = await until_accepted(here.studio, await created(here.studio, make_request(model="midjourney")))
             queued = await created(here.studio, make_request(model="midjourney", prompt="another"))
-            ended = await other.cancel([queued.id, running.id])
+            ended = await other.cancel([queued.id, running.id], LOCAL)
             task, said = ended[queued.id]
             assert (task.status, task.submission, task.cost) == (Status.CANCELED, Submission.REFUSED, None)
             assert "nothing is charged" in said
             assert "has no way to cancel" in ended[running.id][1]
             # whoever waits for it there hears of it
-            seen = await here.studio.fetch([queued.id], seconds=60)
+            seen = await here.studio.fetch([queued.id], LOCAL, seconds=60)
             assert seen[queued.id].status is Status.CANCELED
             here.studio.end()
         assert here.asked["imagine"] == 1
@@ -97,7 +99,7 @@ async def test_where_a_provider_cannot_it_is_said(tmp_path: Path, service: str) 
     models = {"journeyapi": "midjourney", "vtrix": "seedream-5", "kkiai": "imagen-4", "bfl": "flux-2-pro"}
     async with make_wide_environment(tmp_path, "submit:hang", services=[service]) as here:
         task = await until_accepted(here.studio, await created(here.studio, make_request(model=models[service])))
-        going_on, said = (await here.studio.cancel([task.id]))[task.id]
+        going_on, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
         assert going_on.status is Status.RUNNING
         assert f"{service} has no way to cancel" in said
         assert "will be charged" in said
@@ -108,7 +110,7 @@ async def test_a_request_on_its_way_cannot_be_called_back(tmp_path: Path) -> Non
     async with make_environment(tmp_path, "submit:delay=0.5") as here:
         task = await created(here.studio, make_request())
         await until(lambda: here.sent)
-        going_on, said = (await here.studio.cancel([task.id]))[task.id]
+        going_on, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
         assert going_on.submission is Submission.SENT
         assert "cannot be called back" in said
 
@@ -117,8 +119,8 @@ async def test_what_is_over_stays_what_it_is(tmp_path: Path) -> None:
     """A final state never changes."""
     async with make_environment(tmp_path) as here:
         task = await here.made()
-        assert await here.studio.cancel([task.id, "tsk_nobody"]) == {
-            task.id: ((await here.studio.fetch([task.id]))[task.id], "It was succeeded already.")
+        assert await here.studio.cancel([task.id, "tsk_nobody"], LOCAL) == {
+            task.id: ((await here.studio.fetch([task.id], LOCAL))[task.id], "It was succeeded already.")
         }
 
 
@@ -127,7 +129,7 @@ async def test_a_provider_that_does_not_answer_is_told_of(tmp_path: Path, fault:
     """Then the task goes on."""
     async with make_wide_environment(tmp_path, "replicate/submit:hang", fault, services=["replicate"]) as here:
         task = await until_accepted(here.studio, await created(here.studio, make_request(model="flux-1.1-pro")))
-        going_on, said = (await here.studio.cancel([task.id]))[task.id]
+        going_on, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
         assert going_on.status is Status.RUNNING
         assert "did not cancel it" in said
 
@@ -160,12 +162,12 @@ async def test_a_task_that_cannot_be_taken_from_another_server_stays_there(tmp_p
             await other.wait_for_new(waiting, 0)
             holder = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
             holder.execute("BEGIN IMMEDIATE")
-            task, said = (await here.studio.cancel([waiting.id]))[waiting.id]
+            task, said = (await here.studio.cancel([waiting.id], LOCAL))[waiting.id]
             holder.execute("ROLLBACK")
             holder.close()
             assert (task.status, task.submission) == (Status.QUEUED, Submission.PREPARED)
             assert said == (
                 "The task is held by another server, and cannot be taken from it now. It waits there, unsent."
             )
-            task, said = (await here.studio.cancel([waiting.id]))[waiting.id]
+            task, said = (await here.studio.cancel([waiting.id], LOCAL))[waiting.id]
             assert task.status is Status.CANCELED

@@ -14,6 +14,7 @@ from support import Environment, make_environment, make_request, make_wide_envir
 
 from journey_mcp.core.errors import OverBudget, PerhapsPaid
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.engine.deduplication import Deduplication, digest
 from journey_mcp.engine.journal import Journal
@@ -25,9 +26,9 @@ SLOW: dict[str, Any] = {"model": "midjourney", "prompt": "a red kite over the du
 async def test_an_equal_call_joins_the_one_that_is_running(tmp_path: Path) -> None:
     """And says so; nothing more is sent."""
     async with make_environment(tmp_path, "submit:hang") as here:
-        first = await here.studio.create(make_request(**SLOW))
+        first = await here.studio.create(make_request(**SLOW), LOCAL)
         await until_accepted(here.studio, first.task)
-        second = await here.studio.create(make_request(**SLOW))
+        second = await here.studio.create(make_request(**SLOW), LOCAL)
         assert (second.task.id, first.notice) == (first.task.id, None)
         assert "was on its way" in (second.notice or "")
         assert "fresh=true" in (second.notice or "")
@@ -40,14 +41,14 @@ async def test_fifty_equal_calls_at_once_make_one_request(tmp_path: Path) -> Non
         made = []
 
         async def call(number: int) -> None:
-            made.append(await (other if number % 2 else here.studio).create(make_request(**SLOW)))
+            made.append(await (other if number % 2 else here.studio).create(make_request(**SLOW), LOCAL))
 
         async with anyio.create_task_group() as group:
             for number in range(50):
                 group.start_soon(call, number)
         assert len({one.task.id for one in made}) == 1
         assert sum(one.notice is None for one in made) == 1
-        await here.studio.fetch([made[0].task.id], seconds=900)
+        await here.studio.fetch([made[0].task.id], LOCAL, seconds=900)
         assert here.asked["imagine"] == 1
 
 
@@ -63,8 +64,8 @@ async def test_fifty_equal_calls_at_once_make_one_request(tmp_path: Path) -> Non
 async def test_another_argument_makes_another_task(tmp_path: Path, other: dict[str, Any]) -> None:
     """Every one counts."""
     async with make_environment(tmp_path, "submit:hang", JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1") as here:
-        first = await here.studio.create(make_request(**SLOW))
-        second = await here.studio.create(make_request(**{**SLOW, **other}))
+        first = await here.studio.create(make_request(**SLOW), LOCAL)
+        second = await here.studio.create(make_request(**{**SLOW, **other}), LOCAL)
         assert second.task.id != first.task.id
         assert second.notice is None
 
@@ -72,29 +73,30 @@ async def test_another_argument_makes_another_task(tmp_path: Path, other: dict[s
 async def test_another_principal_makes_another_task(tmp_path: Path) -> None:
     """Nobody sees what others do."""
     async with make_environment(tmp_path, "submit:hang") as here:
-        first = await here.studio.create(make_request(**SLOW))
-        assert (await here.studio.create(make_request(**SLOW), principal="somebody else")).task.id != first.task.id
+        first = await here.studio.create(make_request(**SLOW), LOCAL)
+        second = await here.studio.create(make_request(**SLOW), Principal("another"))
+        assert second.task.id != first.task.id
 
 
 async def test_fresh_makes_a_new_one_that_later_calls_join(tmp_path: Path) -> None:
     """It is the caller's word."""
     async with make_environment(tmp_path, "submit:hang,times=always") as here:
-        first = await here.studio.create(make_request(**SLOW))
-        second = await here.studio.create(make_request(**SLOW), fresh=True)
-        third = await here.studio.create(make_request(**SLOW))
+        first = await here.studio.create(make_request(**SLOW), LOCAL)
+        second = await here.studio.create(make_request(**SLOW), LOCAL, fresh=True)
+        third = await here.studio.create(make_request(**SLOW), LOCAL)
         assert first.task.id != second.task.id == third.task.id
 
 
 async def test_a_result_that_reached_nobody_is_joined_for_ten_minutes(tmp_path: Path) -> None:
     """A client that gave up asks again and gets its picture; afterwards a call makes a new one."""
     async with make_environment(tmp_path) as here:
-        first = await here.studio.create(make_request(**SLOW))
+        first = await here.studio.create(make_request(**SLOW), LOCAL)
         await here.studio.wait_for_new(first.task, 900)
-        second = await here.studio.create(make_request(**SLOW))
+        second = await here.studio.create(make_request(**SLOW), LOCAL)
         assert (second.task.id, second.task.status) == (first.task.id, Status.SUCCEEDED)
         assert "may not have been received" in (second.notice or "")
         here.clock.shift_calendar(601)
-        assert (await here.studio.create(make_request(**SLOW))).task.id != first.task.id
+        assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id != first.task.id
 
 
 async def test_a_delivered_result_is_never_joined(tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ async def test_a_delivered_result_is_never_joined(tmp_path: Path) -> None:
     async with make_environment(tmp_path) as here:
         first = await here.made(**SLOW)
         await delivered(here, first.id)
-        assert (await here.studio.create(make_request(**SLOW))).task.id != first.id
+        assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id != first.id
 
 
 async def test_a_result_that_was_just_delivered_is_not_joined(tmp_path: Path) -> None:
@@ -110,7 +112,7 @@ async def test_a_result_that_was_just_delivered_is_not_joined(tmp_path: Path) ->
     async with make_environment(tmp_path) as here:
         first = await here.made(**SLOW)
         here.studio.delivered([first])
-        assert (await here.studio.create(make_request(**SLOW))).task.id != first.id
+        assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id != first.id
 
 
 async def test_what_was_delivered_may_be_stored_twice_at_once(tmp_path: Path) -> None:
@@ -121,7 +123,7 @@ async def test_what_was_delivered_may_be_stored_twice_at_once(tmp_path: Path) ->
             other.acknowledge([first])
             for _ in range(2):
                 group.start_soon(other.store_acknowledged)
-        assert (await here.studio.create(make_request(**SLOW))).task.id != first.id
+        assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id != first.id
 
 
 async def test_a_failed_task_is_never_joined(tmp_path: Path) -> None:
@@ -129,7 +131,7 @@ async def test_a_failed_task_is_never_joined(tmp_path: Path) -> None:
     async with make_environment(tmp_path, "submit:fail_task=Out of paint") as here:
         first = await here.made(**SLOW)
         assert first.status is Status.FAILED
-        assert (await here.studio.create(make_request(**SLOW))).task.id != first.id
+        assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id != first.id
 
 
 async def test_after_an_unclear_end_an_equal_call_is_refused_unless_it_is_fresh(tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ async def test_after_an_unclear_end_an_equal_call_is_refused_unless_it_is_fresh(
         assert first.failure.code == "submission_unconfirmed"
         await delivered(here, first.id)
         with pytest.raises(PerhapsPaid) as raised:
-            await here.studio.create(make_request(**SLOW))
+            await here.studio.create(make_request(**SLOW), LOCAL)
         assert first.id in str(raised.value)
         assert "fresh=true" in (raised.value.failure.next_step or "")
         assert here.asked["imagine"] == 1
@@ -156,13 +158,13 @@ async def test_a_fresh_twin_takes_no_warning_away(tmp_path: Path) -> None:
         assert first.failure is not None
         twin = await here.made(**SLOW)  # it is fresh
         assert (twin.status, here.asked["imagine"]) == (Status.SUCCEEDED, 2)
-        assert (await here.studio.create(make_request(**SLOW))).task.id == twin.id
+        assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id == twin.id
         await delivered(here, twin.id)
         with pytest.raises(PerhapsPaid, match=first.id):
-            await here.studio.create(make_request(**SLOW))
+            await here.studio.create(make_request(**SLOW), LOCAL)
         assert here.asked["imagine"] == 2
         here.clock.shift_calendar(601)
-        assert (await here.studio.create(make_request(**SLOW))).task.id not in {first.id, twin.id}
+        assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id not in {first.id, twin.id}
 
 
 async def test_of_two_servers_that_find_an_old_result_one_makes_a_new_one(tmp_path: Path) -> None:
@@ -174,7 +176,7 @@ async def test_of_two_servers_that_find_an_old_result_one_makes_a_new_one(tmp_pa
             made = []
 
             async def call(number: int) -> None:
-                made.append(await (other if number % 2 else here.studio).create(make_request(**SLOW)))
+                made.append(await (other if number % 2 else here.studio).create(make_request(**SLOW), LOCAL))
 
             async with anyio.create_task_group() as group:
                 for number in range(20):
@@ -189,10 +191,10 @@ async def test_of_two_servers_that_find_an_old_result_one_makes_a_new_one(tmp_pa
 async def test_a_fresh_call_that_has_no_budget_parts_nothing(tmp_path: Path) -> None:
     """The one that runs is still joined."""
     async with make_environment(tmp_path, "submit:hang,times=always", JOURNEY_MCP_BUDGET="4credits/day") as here:
-        first = await here.studio.create(make_request(**SLOW))
+        first = await here.studio.create(make_request(**SLOW), LOCAL)
         with pytest.raises(OverBudget):
-            await here.studio.create(make_request(**SLOW), fresh=True)
-        assert (await here.studio.create(make_request(**SLOW))).task.id == first.task.id
+            await here.studio.create(make_request(**SLOW), LOCAL, fresh=True)
+        assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id == first.task.id
 
 
 @contextmanager
@@ -217,7 +219,7 @@ async def test_a_call_that_comes_when_the_warning_ends_is_made(tmp_path: Path) -
         with anyio.fail_after(2), slow_statements(here):
             while True:
                 try:
-                    created = await here.studio.create(make_request())
+                    created = await here.studio.create(make_request(), LOCAL)
                 except PerhapsPaid:
                     continue
                 break
@@ -244,10 +246,10 @@ async def test_another_picture_under_the_same_path_is_another_wish(tmp_path: Pat
         tmp_path / "data", "submit:hang,times=always", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path
     ) as here:
         path.write_bytes(picture())
-        first = await here.studio.create(make_request(**edit))
-        assert (await here.studio.create(make_request(**edit))).task.id == first.task.id
+        first = await here.studio.create(make_request(**edit), LOCAL)
+        assert (await here.studio.create(make_request(**edit), LOCAL)).task.id == first.task.id
         path.write_bytes(picture(size=(170, 120)))
-        assert (await here.studio.create(make_request(**edit))).task.id != first.task.id
+        assert (await here.studio.create(make_request(**edit), LOCAL)).task.id != first.task.id
 
 
 def test_a_digest_tells_nothing_of_the_prompt() -> None:
@@ -261,7 +263,7 @@ def test_a_digest_tells_nothing_of_the_prompt() -> None:
 async def delivered(here: Environment, task_id: str) -> None:
     """The task has reached somebody, and the store knows."""
     async with deduplication(here) as other:
-        other.acknowledge(list((await here.studio.fetch([task_id])).values()))
+        other.acknowledge(list((await here.studio.fetch([task_id], LOCAL)).values()))
         await other.store_acknowledged()
 
 
@@ -279,9 +281,9 @@ async def test_a_fresh_call_leaves_the_earlier_one_whole(tmp_path: Path, others:
         make_environment(tmp_path, "submit:delay=0.5") as here,
         running_studio(here.studio.settings, here.clock) as other,
     ):
-        first = (await here.studio.create(make_request())).task
+        first = (await here.studio.create(make_request(), LOCAL)).task
         await until(lambda: here.sent)
-        second = (await (other if others else here.studio).create(make_request(), fresh=True)).task
+        second = (await (other if others else here.studio).create(make_request(), LOCAL, fresh=True)).task
         assert second.id != first.id
         done = await here.studio.wait_for_new(first, 60)
         assert done.status is Status.SUCCEEDED

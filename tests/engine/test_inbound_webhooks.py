@@ -18,6 +18,7 @@ from support import SERVICES, environment_of, make_request, running_studio, sett
 
 from journey_mcp import sandbox
 from journey_mcp.core.predictions import Prediction, Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.callbacks import CallbackUrls, token_of
@@ -69,7 +70,7 @@ class Listening:
 
     async def ended(self, task: Task, seconds: float = 20) -> Task:
         """The task when it is final."""
-        return (await self.studio.fetch([task.id], seconds=seconds))[task.id]
+        return (await self.studio.fetch([task.id], LOCAL, seconds=seconds))[task.id]
 
     @property
     def polls(self) -> int:
@@ -114,7 +115,7 @@ async def listening_beside(
 async def test_a_result_comes_by_webhook_and_nobody_polls(tmp_path: Path, service: str) -> None:
     """Told to the provider with every task; the pictures are those that asking would give."""
     async with listening(tmp_path, f"{service}/submit:delay=0.2", speed=50) as here:
-        made = (await here.studio.create(request(service))).task
+        made = (await here.studio.create(request(service), LOCAL)).task
         task = await here.ended(made)
         assert (task.status, len(task.images) > 0) == (Status.SUCCEEDED, True)
         assert here.polls == 0
@@ -126,7 +127,7 @@ async def test_a_result_comes_by_webhook_and_nobody_polls(tmp_path: Path, servic
 async def test_an_answer_that_was_lost_comes_by_webhook(tmp_path: Path, service: str, fault: str) -> None:
     """Of a request that may have been paid: it is waited for, not ended, and not sent again."""
     async with listening(tmp_path, f"{service}/submit:{fault}", speed=50) as here:
-        made = (await here.studio.create(request(service))).task
+        made = (await here.studio.create(request(service), LOCAL)).task
         task = await here.ended(made)
         assert (task.status, task.submission) == (Status.SUCCEEDED, Submission.ACCEPTED)
         assert task.images
@@ -136,10 +137,10 @@ async def test_an_answer_that_was_lost_comes_by_webhook(tmp_path: Path, service:
 async def test_the_caller_hears_why_an_unanswered_request_still_runs(tmp_path: Path) -> None:
     """Until its webhook comes, or can come no more: then it may have been charged, as without any."""
     async with listening(tmp_path, "submit:reset_after", "webhook:lost,times=always") as here:
-        made = (await here.studio.create(request("journeyapi"))).task
+        made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         told: list[Task] = []
         while not told or not told[-1].transient:
-            told.append((await here.studio.fetch([made.id], seconds=5))[made.id])
+            told.append((await here.studio.fetch([made.id], LOCAL, seconds=5))[made.id])
         assert told[-1].status is Status.RUNNING
         assert "may still report it until" in str(told[-1].transient[-1])
         task = await here.ended(made, 900)
@@ -153,7 +154,7 @@ async def test_the_caller_hears_why_an_unanswered_request_still_runs(tmp_path: P
 async def test_polling_backs_a_lost_webhook_up(tmp_path: Path) -> None:
     """From when the picture is usually there."""
     async with listening(tmp_path, "webhook:lost,times=always") as here:
-        made = (await here.studio.create(request("journeyapi"))).task
+        made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         task = await here.ended(made, 900)
         assert task.status is Status.SUCCEEDED
         # 90 s, up to 10 % sooner or later
@@ -164,7 +165,7 @@ async def test_polling_backs_a_lost_webhook_up(tmp_path: Path) -> None:
 async def test_a_delivery_that_comes_again_is_taken_and_changes_nothing(tmp_path: Path) -> None:
     """At least once is what providers promise."""
     async with listening(tmp_path, "webhook:duplicate,times=always") as here:
-        made = (await here.studio.create(request("journeyapi"))).task
+        made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         task = await here.ended(made)
         await until(lambda: len(here.deliveries) == 2)
         assert here.deliveries == ["204", "204"]
@@ -174,11 +175,11 @@ async def test_a_delivery_that_comes_again_is_taken_and_changes_nothing(tmp_path
 async def test_what_is_forged_gets_what_the_unknown_gets_and_changes_nothing(tmp_path: Path) -> None:
     """Whoever knows the id and not the secret, or the secret of another task, or nothing."""
     async with listening(tmp_path, "submit:hang,times=always") as here:
-        tasks = {service: (await here.studio.create(request(service))).task for service in MODELS}
-        other = (await here.studio.create(request("journeyapi", prompt="another"))).task
+        tasks = {service: (await here.studio.create(request(service), LOCAL)).task for service in MODELS}
+        other = (await here.studio.create(request("journeyapi", prompt="another"), LOCAL)).task
         for task in [*tasks.values(), other]:
             await here.studio.wait_for_new(task, 0)
-        before = await here.studio.fetch([task.id for task in tasks.values()])
+        before = await here.studio.fetch([task.id for task in tasks.values()], LOCAL)
         secrets = [task.callback_secret or "" for task in (other, *tasks.values())]
         for service, task in tasks.items():
             known = before[task.id]
@@ -202,7 +203,7 @@ async def test_what_is_forged_gets_what_the_unknown_gets_and_changes_nothing(tmp
             assert await here.post(task.id, body, x_webhook_secret=secrets[1]) == 404
         assert await here.post("tsk_unknown/x", {}, x_webhook_secret=secrets[1]) == 404
         assert await here.post("", {}) == 404
-        after = await here.studio.fetch([task.id for task in tasks.values()])
+        after = await here.studio.fetch([task.id for task in tasks.values()], LOCAL)
         assert after == before
         here.studio.end()  # nobody need wait for tasks that hang
 
@@ -210,21 +211,21 @@ async def test_what_is_forged_gets_what_the_unknown_gets_and_changes_nothing(tmp
 async def test_a_genuine_delivery_about_another_run_changes_nothing(tmp_path: Path) -> None:
     """The provider's id has to be the task's own."""
     async with listening(tmp_path, "submit:hang,times=always") as here:
-        made = (await here.studio.create(request("journeyapi"))).task
+        made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         await here.studio.wait_for_new(made, 0)
         body = {"task_id": "of-another", "status": "finished", "image_url": "https://evil.test/a.png"}
         assert await here.post(made, body, x_webhook_secret=made.callback_secret or "") == 404
-        assert (await here.studio.fetch([made.id]))[made.id].status is Status.RUNNING
+        assert (await here.studio.fetch([made.id], LOCAL))[made.id].status is Status.RUNNING
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"status": "finished"}', b"[" * 100_000, b"\xff\xfe"])
 async def test_nonsense_with_the_right_secret_changes_nothing(tmp_path: Path, body: bytes) -> None:
     """And breaks nothing."""
     async with listening(tmp_path, "submit:hang,times=always") as here:
-        made = (await here.studio.create(request("journeyapi"))).task
+        made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         await here.studio.wait_for_new(made, 0)
         assert await here.post(made, body, x_webhook_secret=made.callback_secret or "") == 404
-        assert (await here.studio.fetch([made.id]))[made.id].status is Status.RUNNING
+        assert (await here.studio.fetch([made.id], LOCAL))[made.id].status is Status.RUNNING
 
 
 async def test_only_small_posts_are_taken(tmp_path: Path) -> None:
@@ -273,9 +274,9 @@ FINISHED = {"task_id": "theirs", "status": "finished", "image_url": "https://pic
 async def test_what_cannot_be_stored_is_asked_for_again(tmp_path: Path) -> None:
     """204 only for what is in the journal: it may be the only answer that there ever is."""
     async with listening(tmp_path, "submit:reset_after", "webhook:lost,times=always") as here:
-        made = (await here.studio.create(request("journeyapi"))).task
+        made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         await here.clock.sleep(1)
-        assert (await here.studio.fetch([made.id]))[made.id].transient
+        assert (await here.studio.fetch([made.id], LOCAL))[made.id].transient
         database = refusing(tmp_path, "outcome")
         assert await here.post(made, FINISHED, x_webhook_secret=made.callback_secret or "") == 503
         database.execute("DROP TRIGGER full")
@@ -287,7 +288,7 @@ async def test_what_cannot_be_stored_is_asked_for_again(tmp_path: Path) -> None:
 async def test_a_webhook_that_takes_long_to_apply_is_answered_and_applied(tmp_path: Path) -> None:
     """The image that it names is copied first: the provider hears after 8 s that it may deliver again."""
     async with listening(tmp_path, "bfl/picture:delay=20", speed=50) as here:
-        made = (await here.studio.create(request("bfl"))).task
+        made = (await here.studio.create(request("bfl"), LOCAL)).task
         task = await here.ended(made, 100)
         assert (task.status, task.images[0].path is not None) == (Status.SUCCEEDED, True)
         assert here.deliveries[0] == "503"
@@ -296,7 +297,7 @@ async def test_a_webhook_that_takes_long_to_apply_is_answered_and_applied(tmp_pa
 async def test_a_listener_that_ends_applies_what_it_has_begun(tmp_path: Path) -> None:
     """For two seconds: the image is being copied when the server ends."""
     async with listening(tmp_path, "bfl/picture:delay=1", speed=50) as here:
-        made = (await here.studio.create(request("bfl"))).task
+        made = (await here.studio.create(request("bfl"), LOCAL)).task
         await until(lambda: here.upstream.sandbox.request_log.requests["pictures"])
         here.studio.end()
     database = sqlite3.connect(tmp_path / "tasks.db")
@@ -312,7 +313,7 @@ async def test_a_task_that_cannot_be_taken_over_is_asked_for_again(tmp_path: Pat
         listening_beside(upstream, tmp_path, port=9) as holder,
     ):
         upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:hang")])
-        made = (await holder.studio.create(request("journeyapi"))).task
+        made = (await holder.studio.create(request("journeyapi"), LOCAL)).task
         made = await holder.studio.wait_for_new(made, 0)
         told = {**FINISHED, "task_id": made.prediction_id}
         database = refusing(tmp_path, "lease_owner")
@@ -332,7 +333,7 @@ async def test_deliveries_that_come_together_start_one_schedule(tmp_path: Path) 
         listening_beside(upstream, tmp_path, clock=clock, port=9) as holder,
     ):
         upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:hang")])
-        made = (await holder.studio.create(request("journeyapi"))).task
+        made = (await holder.studio.create(request("journeyapi"), LOCAL)).task
         made = await holder.studio.wait_for_new(made, 0)
         asked = other.polls
         told = {"task_id": made.prediction_id, "status": "processing"}
@@ -361,8 +362,8 @@ async def test_after_a_fault_of_ours_the_webhook_still_brings_the_picture(tmp_pa
         settings = read_settings(environment_of(upstream, tmp_path, "journeyapi", JOURNEY_MCP_PUBLIC_URL=public))
         adapters = {**ADAPTERS, "journeyapi": Faulty}
         async with running_studio(settings, adapters=adapters, listening=listening_at(listener)) as studio:
-            made = (await studio.create(request("journeyapi"))).task
-            assert (await studio.fetch([made.id], seconds=20))[made.id].status is Status.SUCCEEDED
+            made = (await studio.create(request("journeyapi"), LOCAL)).task
+            assert (await studio.fetch([made.id], LOCAL, seconds=20))[made.id].status is Status.SUCCEEDED
 
 
 @pytest.mark.parametrize(
@@ -374,7 +375,7 @@ def test_an_answer_may_come_as_long_as_a_run_and_its_tries_may_take(service: str
     account = next(account for account in accounts_of(settings, load()) if account.provider == service)
     task = Task(
         id="tsk_1",
-        principal="local",
+        principal=LOCAL,
         request=make_request(),
         provider=service,
         base_url=account.base_url,
@@ -391,7 +392,7 @@ async def test_what_comes_too_late_is_logged_with_the_provider_s_id(
 ) -> None:
     """The end of a task never changes; a person who looks for the picture finds it."""
     async with listening(tmp_path, "submit:reset_after", "webhook:lost,times=always") as here:
-        made = (await here.studio.create(request("journeyapi"))).task
+        made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         task = await here.ended(made, 900)
         assert await here.post(made, FINISHED, x_webhook_secret=made.callback_secret or "") == 204
         assert "now journeyapi tells of it as theirs: succeeded" in caplog.text
@@ -402,7 +403,7 @@ async def test_a_provider_that_refused_is_not_believed_about_the_next_one(tmp_pa
     """Each has a secret and an address of its own."""
     async with listening(tmp_path, "replicate/submit:status=402", "bfl/submit:hang") as here:
         asked = make_request(model="flux-kontext-pro", seed=3)
-        made = (await here.studio.create(asked)).task
+        made = (await here.studio.create(asked, LOCAL)).task
         task = await here.studio.wait_for_new(made, 0)
         told = {name: f"{made.id}/{token_of(replace(made, provider=name).callback_secret or '')}" for name in MODELS}
         assert len(set(told.values())) == 3
@@ -448,7 +449,7 @@ async def test_whoever_listens_takes_a_task_over_from_the_one_that_holds_it(tmp_
         listening_beside(upstream, tmp_path) as other,
         listening_beside(upstream, tmp_path, port=int(other.url.rpartition(":")[2])) as holder,
     ):
-        made = (await holder.studio.create(request("journeyapi"))).task
+        made = (await holder.studio.create(request("journeyapi"), LOCAL)).task
         task = await holder.ended(made)
         assert task.status is Status.SUCCEEDED
         assert holder.polls == 0
@@ -459,11 +460,11 @@ async def test_a_provider_without_webhooks_is_given_no_address(tmp_path: Path) -
     """Nor is anybody when nobody listens, though a public address is set."""
     async with listening(tmp_path) as here:
         await here.studio.wait_for_new(
-            (await here.studio.create(make_request(model="seedream-4", provider="vtrix"))).task, 20
+            (await here.studio.create(make_request(model="seedream-4", provider="vtrix"), LOCAL)).task, 20
         )
         assert here.deliveries == []
         environment = environment_of(here.upstream, tmp_path / "other", JOURNEY_MCP_PUBLIC_URL=here.url)
         async with running_studio(read_settings(environment)) as deaf:
-            task = await deaf.wait_for_new((await deaf.create(request("journeyapi"))).task, 900)
+            task = await deaf.wait_for_new((await deaf.create(request("journeyapi"), LOCAL)).task, 900)
         assert (task.status, task.webhook_secret) == (Status.SUCCEEDED, None)
         assert "webhook_url" not in here.upstream.sandbox.request_log.submissions[-1].request

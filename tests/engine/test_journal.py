@@ -10,6 +10,7 @@ from support import Environment, created, make_environment, make_request, runnin
 
 from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Submission
 
 
@@ -100,7 +101,7 @@ async def test_an_answer_that_cannot_be_stored_is_kept_and_stored_later(tmp_path
         await until(lambda: count(tmp_path, "final"))
         assert count(tmp_path, "final") == 1
     async with running_studio(settings_for("http://127.0.0.1:9", tmp_path)) as studio:
-        assert await studio.fetch([task.id]) == {task.id: told}
+        assert await studio.fetch([task.id], LOCAL) == {task.id: told}
 
 
 async def test_a_request_whose_departure_cannot_be_journaled_does_not_leave(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ async def test_what_somebody_else_has_taken_over_is_not_written_any_more(tmp_pat
         task = await created(here.studio, make_request())
         await until_asked(here, "imagine")
         execute(tmp_path, "UPDATE tasks SET lease_owner = 'another', lease_until = 9e9, status = 'canceled', final = 1")
-        stood = (await here.studio.fetch([task.id], seconds=60))[task.id]
+        stood = (await here.studio.fetch([task.id], LOCAL, seconds=60))[task.id]
         assert stood.status is Status.CANCELED
         await here.clock.sleep(60)
         assert here.asked["imagine"] == 1

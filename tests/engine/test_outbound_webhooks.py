@@ -32,6 +32,7 @@ from support import (
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidWebhook
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.engine.journal import LEASE_S
 from journey_mcp.engine.webhook_policy import WebhookPolicy
 from journey_mcp.net.address_policy import FetchError
@@ -219,7 +220,7 @@ async def test_a_webhook_elsewhere_is_refused_before_anything_is_paid(tmp_path: 
         with pytest.raises(
             InvalidWebhook, match=r"at https://hooks.example.com, https://10.0.0.1:8443 only"
         ) as refused:
-            await here.studio.create(make_request(webhook_url="https://other.example.com/hook"))
+            await here.studio.create(make_request(webhook_url="https://other.example.com/hook"), LOCAL)
         assert "leave webhook_url out" in (refused.value.failure.next_step or "")
         assert here.sent == []
 
@@ -269,7 +270,7 @@ async def test_a_receiver_that_stays_deaf_is_given_up_and_the_result_stays(
         await here.clock.sleep(LONG_S)
         assert len(receiver.received) == 4
         assert "is given up after 4 tries: it answered HTTP 500" in caplog.text
-        assert (await here.studio.fetch([made.id]))[made.id].status is Status.SUCCEEDED
+        assert (await here.studio.fetch([made.id], LOCAL))[made.id].status is Status.SUCCEEDED
 
 
 async def test_nobody_there_is_like_a_deaf_receiver(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -301,7 +302,7 @@ async def test_an_address_that_may_not_be_told_is_refused_before_anything_is_pai
     """Not when the picture is there."""
     async with make_environment(tmp_path) as here:
         with pytest.raises(InvalidWebhook, match=reason) as refused:
-            await here.studio.create(make_request(webhook_url=url))
+            await here.studio.create(make_request(webhook_url=url), LOCAL)
         assert "secret" not in str(refused.value)
         assert here.sent == []
 
@@ -325,10 +326,10 @@ async def test_a_result_that_a_webhook_took_is_joined_by_nobody(tmp_path: Path, 
     """It has reached somebody: an equal call is meant."""
     async with receiving(authority) as receiver, make_environment(tmp_path, **TRUSTED) as here:
         asked = make_request(webhook_url=receiver.url)
-        first = (await here.studio.create(asked)).task
+        first = (await here.studio.create(asked, LOCAL)).task
         await receiver.until_received()
         await here.clock.sleep(10)
-        assert (await here.studio.create(asked)).task.id != first.id
+        assert (await here.studio.create(asked, LOCAL)).task.id != first.id
 
 
 async def test_a_store_that_cannot_be_read_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -20,6 +20,7 @@ from engine.test_journal import hide, show
 from journey_mcp import sandbox
 from journey_mcp.core.errors import UnknownImage
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine.journal import Journal
 from journey_mcp.store import open_store
@@ -87,7 +88,7 @@ async def test_two_tasks_of_one_prediction_are_both_followed(tmp_path: Path) -> 
         settings = settings_for(here.upstream.base_url, tmp_path)
         async with open_store(settings.resolved_database_url()) as store:
             await store.tasks.add(twin, worker_id="gone", lease_until=1)
-        found = await here.studio.fetch([first.id, twin.id], seconds=300)
+        found = await here.studio.fetch([first.id, twin.id], LOCAL, seconds=300)
         assert {task.status for task in found.values()} == {Status.SUCCEEDED}
 
 
@@ -112,7 +113,7 @@ async def test_a_hanging_task_is_asked_for_at_growing_gaps(tmp_path: Path) -> No
     """About 2, 3, 4.5, 6.75, then every 10 seconds: some eight questions in a minute."""
     async with make_environment(tmp_path, "submit:hang") as here:
         task = await created(here.studio, make_request(model="midjourney"))
-        await here.studio.fetch([task.id], seconds=60)
+        await here.studio.fetch([task.id], LOCAL, seconds=60)
         assert 7 <= here.asked["fetch"] <= 9
 
 
@@ -126,7 +127,7 @@ async def test_a_task_of_a_sandbox_that_is_gone_says_so(tmp_path: Path) -> None:
         sandbox.running(sandbox.Settings(speed=0)) as real,
         running_studio(settings_for(real.base_url, tmp_path)) as studio,
     ):
-        ended = (await studio.fetch([task.id], seconds=300))[task.id]
+        ended = (await studio.fetch([task.id], LOCAL, seconds=300))[task.id]
         assert ended.failure is not None
         assert (ended.status, ended.failure.code) == (Status.FAILED, "sandbox_gone")
         assert real.sandbox.request_log.requests["fetch"] == 0
@@ -151,7 +152,7 @@ async def test_progress_is_kept_and_never_goes_back(tmp_path: Path) -> None:
         tmp_path, "submit:hang", "fetch:percentage=60", "fetch:percentage=20,after=1,times=always"
     ) as here:
         task = await created(here.studio, make_request(model="midjourney"))
-        task = (await here.studio.fetch([task.id], seconds=12))[task.id]
+        task = (await here.studio.fetch([task.id], LOCAL, seconds=12))[task.id]
         assert task.progress == 0.6
         assert here.asked["fetch"] >= 2
 

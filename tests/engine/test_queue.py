@@ -30,6 +30,7 @@ from journey_mcp import sandbox
 from journey_mcp.core.concurrency import limit_at, parse_limits_at_once
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load
@@ -68,11 +69,11 @@ def refusals(here: Environment) -> int:
     return sum(entry.outcome.startswith("refused") for entry in here.upstream.sandbox.request_log.submissions)
 
 
-async def in_line(studio: Studio, *names: str, principal: str = "local", **more: Any) -> list[Task]:
+async def in_line(studio: Studio, *names: str, principal: str = LOCAL, **more: Any) -> list[Task]:
     """Create tasks with these prompts, a moment after one another."""
     given, tasks = {"model": "midjourney", **more}, []
     for name in names:
-        tasks.append(await created(studio, make_request(prompt=name, **given), principal=principal))
+        tasks.append(await created(studio, make_request(prompt=name, **given), Principal(principal)))
         await anyio.sleep(0.01)
     return tasks
 
@@ -82,14 +83,14 @@ async def until_refused(here: Environment, task: Task) -> None:
     with anyio.fail_after(30):
         while not any("at its limit" in str(notice) for notice in task.transient):
             await here.clock.sleep(0.01)
-            task = (await here.studio.fetch([task.id], principal=task.principal))[task.id]
+            task = (await here.studio.fetch([task.id], task.principal))[task.id]
 
 
 async def until_ended(studio: Studio, tasks: list[Task]) -> dict[str, Task]:
     """Wait until all these tasks of a process have ended, however long they take, and return them."""
     found: dict[str, Task] = {}
     for task in tasks:
-        found.update(await studio.fetch([task.id], principal=task.principal, seconds=1e6))
+        found.update(await studio.fetch([task.id], task.principal, seconds=1e6))
     return found
 
 
@@ -194,7 +195,7 @@ async def test_two_processes_share_the_line(tmp_path: Path) -> None:
             told.append(message)
 
         # whoever asks for a task of another process hears its place as well
-        await here.studio.fetch([theirs[1].id], principal="b", seconds=4, report=report)
+        await here.studio.fetch([theirs[1].id], principal=Principal("b"), seconds=4, report=report)
         assert told[-1] == "midjourney: queued, 4th in line at journeyapi"
         ours += await in_line(here.studio, "c0", principal="c")
         await until(lambda: [here.studio.position(task.id) for task in ours] == [1, 4, 3])
@@ -306,7 +307,7 @@ async def test_what_waits_for_the_provider_elsewhere_keeps_nobody_from_trying(tm
         await until_refused(here, held)
         (free,) = await in_line(other, "free")
         await until(lambda: prompts(here) == ["held", "free"])
-        assert (await other.fetch([free.id]))[free.id].submission is not Submission.REFUSED
+        assert (await other.fetch([free.id], LOCAL))[free.id].submission is not Submission.REFUSED
 
 
 async def test_a_task_that_tells_nothing_for_an_hour_keeps_nobody_out(tmp_path: Path) -> None:
@@ -459,7 +460,7 @@ async def test_who_is_called_off_leaves_the_line_at_once(tmp_path: Path) -> None
         await here.studio.wait_for_new(fourth, 10, report)
         assert any("3rd in line" in message for message in told)
         for task in (second, third):
-            ended, said = (await here.studio.cancel([task.id]))[task.id]
+            ended, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
             assert (ended.status, ended.submission, ended.cost) == (Status.CANCELED, Submission.REFUSED, None)
             assert "nothing is charged" in said
         told.clear()
@@ -528,7 +529,7 @@ async def test_a_provider_that_refuses_everybody_ends_them_all_in_ten_minutes(tm
         tasks = await in_line(here.studio, "first")
         await until(lambda: refusals(here) == 1)
         tasks += await in_line(here.studio, *map(str, range(9)))
-        found = await here.studio.fetch([task.id for task in tasks], seconds=3000)
+        found = await here.studio.fetch([task.id for task in tasks], LOCAL, seconds=3000)
         assert {task.failure.code for task in found.values() if task.failure} == {"rate_limited"}
         assert {task.cost for task in found.values()} == {None}
         assert {round(task.updated_at - task.created_at) for task in found.values()} == {600}
@@ -551,7 +552,7 @@ async def test_waiting_in_line_takes_no_patience_away(tmp_path: Path) -> None:
         for _ in range(3):
             here.clock.advance(600)
             await here.clock.sleep(4.5)
-        assert (await late.fetch([task.id]))[task.id].status is Status.QUEUED
+        assert (await late.fetch([task.id], LOCAL))[task.id].status is Status.QUEUED
         here.clock.advance(1700)
         await until(lambda: len(here.created) == 2)
         here.clock.advance(1000)
@@ -572,7 +573,7 @@ async def test_refused_with_another_provider_to_turn_to_it_moves_after_ten_secon
         assert here.sent_to("bfl") == []
         await until(lambda: here.sent_to("bfl"))
         assert 9.9 < here.clock.now() - refused_at < 10.1
-        task = (await here.studio.fetch([task.id]))[task.id]
+        task = (await here.studio.fetch([task.id], LOCAL))[task.id]
         assert (task.provider, refusals(here)) == ("bfl", 1)
         assert any("at its limit. bfl was tried next" in str(notice) for notice in task.notices)
         await until_ended(here.studio, [task])
@@ -620,7 +621,7 @@ async def test_who_waits_behind_a_refused_one_moves_too(tmp_path: Path) -> None:
         here.clock.advance(100)
         await here.clock.sleep(9)
         await until(lambda: here.sent_to("bfl"))
-        found = await here.studio.fetch([pinned.id, free.id])
+        found = await here.studio.fetch([pinned.id, free.id], LOCAL)
         assert [found[task.id].provider for task in (pinned, free)] == ["journeyapi", "bfl"]
         assert "free" not in prompts(here)
         await until_ended(here.studio, [free])
@@ -637,7 +638,7 @@ async def test_who_has_nowhere_to_move_waits_on(tmp_path: Path) -> None:
         tasks += await in_line(here.studio, "second", **given)
         await here.clock.sleep(25)
         here.faults()
-        found = await here.studio.fetch([task.id for task in tasks], seconds=600)
+        found = await here.studio.fetch([task.id for task in tasks], LOCAL, seconds=600)
         assert {(task.provider, task.submission) for task in found.values()} == {("replicate", Submission.ACCEPTED)}
         assert here.sent_to("bfl") == []
 
@@ -654,10 +655,10 @@ async def test_everybody_gets_a_turn(tmp_path: Path, seed: int) -> None:
 
             async def make(number: int, studio: Studio, principal: str, pause_s: float, *, is_called_off: bool) -> None:
                 await anyio.sleep(pause_s)
-                task = await created(studio, make_request(prompt=str(number), model="midjourney"), principal=principal)
+                task = await created(studio, make_request(prompt=str(number), model="midjourney"), Principal(principal))
                 tasks[studio].append(task)
                 if is_called_off:
-                    await studio.cancel([task.id], principal=principal)
+                    await studio.cancel([task.id], Principal(principal))
 
             async with anyio.create_task_group() as group:
                 for number in range(24):
@@ -699,7 +700,7 @@ async def test_when_the_process_ends_who_waits_is_ended_free(tmp_path: Path, is_
         rows = connection.execute("SELECT status, submission FROM tasks WHERE final ORDER BY created_at").fetchall()
         connection.close()
         assert rows == [("failed", "refused")] * 2
-        found = await here.studio.fetch([task.id for task in waiting])
+        found = await here.studio.fetch([task.id for task in waiting], LOCAL)
         assert ends(found) == {("not_submitted", Submission.REFUSED, None)}
         assert prompts(here) == ["first"]
 
@@ -710,7 +711,7 @@ async def test_whoever_is_refused_while_the_process_ends_does_not_wait(tmp_path:
         async with running_studio(here.studio.settings, here.clock) as leaving:
             (task,) = await in_line(leaving, "first")
             await until(lambda: here.sent)
-        found = await here.studio.fetch([task.id])
+        found = await here.studio.fetch([task.id], LOCAL)
         assert ends(found) == {("not_submitted", Submission.REFUSED, None)}
 
 
@@ -719,5 +720,5 @@ async def test_the_built_in_sandbox_has_a_line_too(tmp_path: Path) -> None:
     settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})
     async with running_studio(settings) as studio:
         tasks = await in_line(studio, *map(str, range(20)), model="flux-schnell")
-        found = await studio.fetch([task.id for task in tasks], seconds=1e6)
+        found = await studio.fetch([task.id for task in tasks], LOCAL, seconds=1e6)
         assert {task.status for task in found.values()} == {Status.SUCCEEDED}

@@ -14,6 +14,7 @@ from support import created, make_environment, make_request, running_studio, set
 
 from journey_mcp import sandbox
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.journal import LEASE_S, Journal
 from journey_mcp.engine.recovery import RENEW_AFTER_S, keep
@@ -55,7 +56,7 @@ async def test_a_request_without_an_answer_ends_as_what_is_known_of_it(
                 left_behind(upstream.base_url, submission=submission), worker_id="gone", lease_until=1
             )
         async with running_studio(settings) as studio:
-            task = (await studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
+            task = (await studio.fetch(["tsk_left"], LOCAL, seconds=60))["tsk_left"]
             assert task.failure is not None
             assert (task.status, task.failure.code) == (Status.FAILED, code)
             assert ("charged" in task.failure.message) is is_charged
@@ -78,7 +79,7 @@ async def test_an_accepted_task_of_a_model_that_is_gone_is_still_asked_for(tmp_p
         async with open_store(settings.resolved_database_url()) as store:
             await store.tasks.add(lost, worker_id="gone", lease_until=1)
         async with running_studio(settings) as studio:
-            task = (await studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
+            task = (await studio.fetch(["tsk_left"], LOCAL, seconds=60))["tsk_left"]
             assert (task.status, task.images) == (Status.SUCCEEDED, made.images)
 
 
@@ -102,10 +103,10 @@ async def test_a_process_that_is_paused_keeps_the_request_that_it_waits_for(tmp_
     async with beside_a_paused_process(tmp_path, Submission.SENT) as (studio, clock, sent_at):
         longest_s = LONGEST_SUBMIT_S + 60
         await clock.sleep(longest_s - 1)
-        seen = (await studio.fetch(["tsk_left"]))["tsk_left"]
+        seen = (await studio.fetch(["tsk_left"], LOCAL))["tsk_left"]
         assert not seen.status.is_final
         await clock.sleep(LEASE_S + 1)
-        ended = (await studio.fetch(["tsk_left"]))["tsk_left"]
+        ended = (await studio.fetch(["tsk_left"], LOCAL))["tsk_left"]
         assert ended.failure is not None
         assert ended.failure.code == "submission_unconfirmed"
         assert longest_s <= ended.updated_at - sent_at <= longest_s + LEASE_S
@@ -115,7 +116,7 @@ async def test_a_process_that_is_paused_keeps_what_stands_in_line_there(tmp_path
     """However long: nothing was sent, and it goes on when the process does."""
     async with beside_a_paused_process(tmp_path, Submission.PREPARED) as (studio, clock, _):
         await clock.sleep(900)
-        seen = (await studio.fetch(["tsk_left"]))["tsk_left"]
+        seen = (await studio.fetch(["tsk_left"], LOCAL))["tsk_left"]
         assert seen.status is Status.QUEUED
 
 
@@ -127,10 +128,10 @@ async def test_what_an_unknown_machine_has_not_sent_is_ended_at_once(tmp_path: P
                 now = here.clock.now()
                 task = left_behind(here.upstream.base_url, submission=submission, updated_at=now)
                 await store.tasks.add(replace(task, id=name), worker_id="elsewhere:1:x:y", lease_until=1)
-        ended = (await here.studio.fetch(["prepared"], seconds=60))["prepared"]
+        ended = (await here.studio.fetch(["prepared"], LOCAL, seconds=60))["prepared"]
         assert ended.failure is not None
         assert (ended.failure.code, ended.submission) == ("not_submitted", Submission.REFUSED)
-        assert not (await here.studio.fetch(["sent"]))["sent"].status.is_final
+        assert not (await here.studio.fetch(["sent"], LOCAL))["sent"].status.is_final
 
 
 async def test_what_is_ours_by_the_store_and_not_in_memory_is_ended(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ async def test_what_is_ours_by_the_store_and_not_in_memory_is_ended(tmp_path: Pa
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             task = left_behind(here.upstream.base_url, updated_at=here.clock.now())
             await store.tasks.add(task, worker_id=owner, lease_until=1)
-        ended = (await here.studio.fetch(["tsk_left"], seconds=60))["tsk_left"]
+        ended = (await here.studio.fetch(["tsk_left"], LOCAL, seconds=60))["tsk_left"]
         assert ended.failure is not None
         assert ended.failure.code == "not_submitted"
 
@@ -202,7 +203,7 @@ async def test_a_store_that_does_not_answer_is_asked_again(tmp_path: Path) -> No
             connection.execute("ALTER TABLE hidden RENAME TO tasks")
         connection.close()
         await here.clock.sleep(10)
-        assert (await here.studio.fetch([task.id]))[task.id].status is Status.RUNNING
+        assert (await here.studio.fetch([task.id], LOCAL))[task.id].status is Status.RUNNING
 
 
 LOOK, RENEWAL = "tasks.lease_until <=", "SET lease_until"
@@ -231,7 +232,7 @@ async def test_a_task_is_taken_over_when_its_lease_expires(tmp_path: Path) -> No
         async with running_studio(settings, clock) as studio:
             with statements(LOOK) as looks:
                 await clock.sleep(20)
-            ended = await studio.fetch(["tsk_0", "tsk_1", "tsk_2"])
+            ended = await studio.fetch(["tsk_0", "tsk_1", "tsk_2"], LOCAL)
         assert [ended[id_].updated_at for id_ in sorted(ended)] == pytest.approx(expiries, abs=0.001)
         # two seconds after a task was acquired it would be renewed
         looked_at = [values[0] - started for statement, values in looks if statement.startswith("SELECT")]
@@ -279,7 +280,7 @@ async def test_a_request_that_waits_for_its_webhook_is_given_up_also_after_a_sec
         for lives_s in (100, 600):
             async with running_studio(settings, clock := ManualClock()) as studio:
                 await clock.sleep(lives_s)
-                task = (await studio.fetch(["tsk_left"]))["tsk_left"]
+                task = (await studio.fetch(["tsk_left"], LOCAL))["tsk_left"]
                 assert task.status.is_final is (lives_s == 600)
                 studio.end()
             # the next one is to find the task of a process that is gone, and not of this one

@@ -24,6 +24,7 @@ from support import (
 from journey_mcp import sandbox
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.predictions import Prediction, Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.providers.accounts import accounts_of
@@ -68,9 +69,9 @@ async def test_at_the_limit_the_task_stays_queued_and_is_tried_again(tmp_path: P
     """429: nothing was created, so the request may leave again, and does, until there is room."""
     async with make_environment(tmp_path, "submit:status=429,times=4") as here:
         task = await created(here.studio, make_request())
-        seen = (await here.studio.fetch([task.id]))[task.id]
+        seen = (await here.studio.fetch([task.id], LOCAL))[task.id]
         assert seen.status in {Status.QUEUED, Status.RUNNING}
-        task = (await here.studio.fetch([task.id], seconds=600))[task.id]
+        task = (await here.studio.fetch([task.id], LOCAL, seconds=600))[task.id]
         assert (task.status, here.asked["imagine"]) == (Status.SUCCEEDED, 5)
         # what was told meanwhile does not hold any more
         assert (task.notices, task.transient) == ((), ())
@@ -124,9 +125,9 @@ async def test_the_journal_tells_every_state_before_the_request_leaves(tmp_path:
         task = await created(here.studio, make_request())
         await until(lambda: here.asked["imagine"])
         async with running_studio(settings_for(here.upstream.base_url, tmp_path), here.clock) as other:
-            seen = (await other.fetch([task.id]))[task.id]
+            seen = (await other.fetch([task.id], LOCAL))[task.id]
             assert (seen.submission, seen.status) == (Submission.SENT, Status.RUNNING)
-            done = (await other.fetch([task.id], seconds=600))[task.id]
+            done = (await other.fetch([task.id], LOCAL, seconds=600))[task.id]
             assert done.status is Status.SUCCEEDED
 
 
@@ -160,7 +161,7 @@ async def test_a_task_is_not_sent_while_its_picture_is_uploaded(tmp_path: Path, 
             seen = (await store.tasks.get([task.id], principal=task.principal))[task.id]
         assert (seen.submission, seen.status) == (Submission.PREPARED, Status.QUEUED)
         assert here.sent == []
-        done = (await here.studio.fetch([task.id], seconds=600))[task.id]
+        done = (await here.studio.fetch([task.id], LOCAL, seconds=600))[task.id]
         assert done.status is Status.SUCCEEDED
         assert (here.asked["replicate/files"], here.asked["replicate/predictions"]) == (1, 1)
 
@@ -168,7 +169,7 @@ async def test_a_task_is_not_sent_while_its_picture_is_uploaded(tmp_path: Path, 
 async def test_a_picture_is_uploaded_once_however_often_the_request_is_tried(tmp_path: Path, large: Path) -> None:
     """The address that it got stays good."""
     async with uploading(tmp_path, large, "replicate/submit:status=429,times=3") as (here, task):
-        done = (await here.studio.fetch([task.id], seconds=600))[task.id]
+        done = (await here.studio.fetch([task.id], LOCAL, seconds=600))[task.id]
         assert done.status is Status.SUCCEEDED
         assert (here.asked["replicate/files"], here.asked["replicate/predictions"]) == (1, 4)
 
@@ -177,7 +178,7 @@ async def test_a_picture_is_uploaded_once_however_often_the_request_is_tried(tmp
 async def test_an_upload_that_comes_to_nothing_is_tried_again(tmp_path: Path, large: Path, fault: str) -> None:
     """As a request without a connection, or at the limit, would be."""
     async with uploading(tmp_path, large, f"replicate/upload:{fault}") as (here, task):
-        done = (await here.studio.fetch([task.id], seconds=600))[task.id]
+        done = (await here.studio.fetch([task.id], LOCAL, seconds=600))[task.id]
         assert done.status is Status.SUCCEEDED
         assert (here.asked["replicate/files"], here.asked["replicate/predictions"]) == (3, 1)
         assert not any("charged so far" in str(notice) for notice in (*done.notices, *done.transient))
@@ -197,7 +198,7 @@ async def test_an_upload_that_is_refused_ends_the_task_free(
 ) -> None:
     """No creating request leaves."""
     async with uploading(tmp_path, large, f"replicate/upload:{fault},times=always") as (here, task):
-        done = (await here.studio.fetch([task.id], seconds=600))[task.id]
+        done = (await here.studio.fetch([task.id], LOCAL, seconds=600))[task.id]
         assert done.failure is not None
         assert (done.status, done.failure.code) == (Status.FAILED, code)
         assert (done.submission, done.cost, done.charges) == (Submission.REFUSED, None, {})
@@ -208,7 +209,7 @@ async def test_where_a_picture_cannot_be_uploaded_another_provider_runs_it(tmp_p
     """Nothing was created."""
     more = {"services": ["replicate", "bfl"], "JOURNEY_MCP_PROVIDERS": "replicate,bfl"}
     async with uploading(tmp_path, large, "replicate/upload:status=402,times=always", **more) as (here, task):
-        done = (await here.studio.fetch([task.id], seconds=600))[task.id]
+        done = (await here.studio.fetch([task.id], LOCAL, seconds=600))[task.id]
         assert (done.status, done.provider, here.created) == (Status.SUCCEEDED, "bfl", ["bfl"])
 
 
@@ -216,11 +217,11 @@ async def test_a_task_that_is_called_off_during_an_upload_is_never_sent(tmp_path
     """And is free."""
     async with uploading(tmp_path, large, "replicate/upload:delay=0.3") as (here, task):
         await until_uploading(here)
-        ended, said = (await here.studio.cancel([task.id]))[task.id]
+        ended, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
         assert (ended.status, ended.submission) == (Status.CANCELED, Submission.REFUSED)
         assert "nothing is charged" in said
         await here.clock.sleep(10)
-        assert (await here.studio.fetch([task.id]))[task.id].status is Status.CANCELED
+        assert (await here.studio.fetch([task.id], LOCAL))[task.id].status is Status.CANCELED
         assert (here.asked["replicate/files"], here.sent) == (1, [])
 
 
@@ -228,9 +229,9 @@ async def test_a_task_that_is_called_off_between_two_uploads_is_not_uploaded_aga
     """It waits for room, and nobody wants it any more."""
     limit = "replicate/upload:status=429,header.Retry-After=5,times=always"
     async with uploading(tmp_path, large, limit) as (here, task):
-        while not (await here.studio.fetch([task.id]))[task.id].transient:
+        while not (await here.studio.fetch([task.id], LOCAL))[task.id].transient:
             await here.clock.sleep(0.1)
-        ended, _ = (await here.studio.cancel([task.id]))[task.id]
+        ended, _ = (await here.studio.cancel([task.id], LOCAL))[task.id]
         uploads = here.asked["replicate/files"]
         assert ended.status is Status.CANCELED
         await here.clock.sleep(10)

@@ -11,6 +11,7 @@ from manual_clock import ManualClock
 from support import created, environment_of, running_studio
 
 from journey_mcp import sandbox
+from journey_mcp.core.principals import Principal
 from journey_mcp.settings import read_settings
 from journey_mcp.store import Store, open_store
 from journey_mcp.studio import Studio
@@ -78,7 +79,7 @@ async def _observed(
     image = case.fault.address(upstream.origin)
     if case.stage == "source" and image is None:
         # another principal's image: for our own there is a copy
-        source = await studio.wait_for_new(await created(studio, route.request(), principal="another"), 900)
+        source = await studio.wait_for_new(await created(studio, route.request(), principal=Principal("another")), 900)
         image = source.images[0].url
     before = len(request_log.submissions)
     observed = await call(

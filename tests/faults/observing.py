@@ -118,7 +118,7 @@ async def call(
     The fault lasts while `injection` is open: until the task ends. If the number of its `polls` is given and the fault
     does not end the task, only until the caller has a notice or the provider was polled a few times.
     """
-    before = len(await studio.newest())
+    before = len(await studio.newest(LOCAL))
     try:
         async with injection:
             polled = polls() if polls else 0
@@ -129,7 +129,7 @@ async def call(
                 task = await _wait_for(studio, task, clock)
             seen = task
     except InvalidRequest as error:
-        assert len(await studio.newest()) == before, "a task was stored"
+        assert len(await studio.newest(LOCAL)) == before, "a task was stored"
         return Observed(refusal=error.code)
     task = await _wait_for(studio, task, clock)
     stored = (await journal.tasks.get([task.id], principal=LOCAL))[task.id]
@@ -148,7 +148,7 @@ async def _wait_for(
     waited_s = 0.0
     while True:
         await clock.sleep(_SETTLE_S)
-        task = (await studio.fetch([task.id]))[task.id]
+        task = (await studio.fetch([task.id], LOCAL))[task.id]
         if task.status.is_final or is_met(task) or waited_s > _LONG_S:
             return task
         jump_s = _SHORT_JUMP_S if waited_s < _SOON_S else _LONG_JUMP_S

@@ -20,6 +20,7 @@ from support import Authority, client_of, created, environment_for, make_request
 
 from journey_mcp import logs, sandbox
 from journey_mcp.core.errors import InternalError
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.redaction import redactor_of
 from journey_mcp.core.tasks import Task
 from journey_mcp.providers.http import bearer, raw_key
@@ -130,7 +131,7 @@ def test_an_echoed_callback_secret_is_redacted() -> None:
     """This secret authenticates the webhooks of the task."""
     task = Task(
         id="tsk_x",
-        principal="local",
+        principal=LOCAL,
         request=make_request(),
         provider="journeyapi",
         base_url="https://api.test",

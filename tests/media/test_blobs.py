@@ -11,6 +11,7 @@ from PIL import Image
 from support import make_wide_environment
 
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.media.blobs import Blobs
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.settings.trusted_hosts import TrustedHosts
@@ -35,7 +36,7 @@ async def test_a_copy_lies_in_the_data_folder(tmp_path: Path, service: str, mode
             copy.load()
             assert (copy.size, Image.MIME[copy.format or ""]) == ((image.width, image.height), image.mime_type)
         assert image.expires_at == pytest.approx(task.updated_at + lives_s, abs=1)
-        assert (await here.studio.fetch([task.id]))[task.id].images == task.images
+        assert (await here.studio.fetch([task.id], LOCAL))[task.id].images == task.images
         assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 

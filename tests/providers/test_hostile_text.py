@@ -14,6 +14,7 @@ from support import SERVICES, client_of, environment_of
 
 from journey_mcp import sandbox
 from journey_mcp.core.predictions import Prediction
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Task
 from journey_mcp.providers import bfl, journeyapi, replicate, vtrix
@@ -23,7 +24,7 @@ from journey_mcp.tools.results import as_text, task_object
 _QUOTED = re.compile(r'"[^"]*"')
 _TASK = Task(
     id="tsk_1",
-    principal="local",
+    principal=LOCAL,
     request=ImageRequest(tool="imagine", prompt="a kite", model="m"),
     provider="x",
     base_url="https://x.test",

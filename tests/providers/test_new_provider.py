@@ -16,6 +16,7 @@ from support import client_of, make_request, serving
 
 from journey_mcp.core.errors import JourneyError, UnknownModel
 from journey_mcp.core.predictions import Handle, Prediction, Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.providers import Account
 from journey_mcp.providers.clients import ADAPTERS
@@ -147,7 +148,7 @@ async def test_a_provider_is_its_facts_and_one_adapter(tmp_path: Path) -> None:
             }
         )
         async with open_studio(settings, ManualClock(), {**ADAPTERS, "acme": Acme}) as studio:
-            task = (await studio.create(make_request(model="flux-kontext-pro", prompt="a kite", seed=7))).task
+            task = (await studio.create(make_request(model="flux-kontext-pro", prompt="a kite", seed=7), LOCAL)).task
             task = await studio.wait_for_new(task, 600)
         assert (task.status, task.provider, task.images[0].url) == (
             Status.SUCCEEDED,

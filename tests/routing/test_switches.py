@@ -7,6 +7,7 @@ from support import make_environment, make_request
 
 from journey_mcp import registry
 from journey_mcp.core.errors import UnsupportedValue
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.routing import validation
 from journey_mcp.routing.switches import doubts, mistakes, ratio, with_hyphens
 from journey_mcp.tools import results
@@ -37,7 +38,7 @@ async def test_what_was_read_is_what_is_sent(tmp_path: Path) -> None:
         made = await here.made(model="midjourney", prompt="a fox \u2014ar 16:9 --v 9", aspect_ratio="1:1")
         assert here.sent[0]["prompt"] == "a fox --ar 16:9 --v 9"
         assert "aspect_ratio" not in here.sent[0]
-        stored = (await here.studio.newest())[0]
+        stored = (await here.studio.newest(LOCAL))[0]
         assert results.task_object(stored, now=0)["notices"] == [
             "\u2014ar in the prompt was read as --ar.",
             "--v 9 is not what midjourney takes (up to 7): it may be ignored, or refused.",

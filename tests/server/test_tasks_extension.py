@@ -32,6 +32,7 @@ from tasks_client import EXTENSION, Handle, State, Tasks, begin, cancel, get, up
 
 from journey_mcp import sandbox
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine.waiting import stage
 from journey_mcp.server.app import make_server
@@ -318,7 +319,7 @@ async def test_a_task_of_a_provider_that_is_not_set_up_says_so(tmp_path: Path) -
     """It waits, and does not pretend to run."""
     async with sandbox.running(sandbox.Settings(speed=1)) as upstream:
         async with running_studio(settings_for(upstream.base_url, tmp_path)) as studio:
-            task = await until_accepted(studio, (await studio.create(make_request(model="midjourney"))).task)
+            task = await until_accepted(studio, (await studio.create(make_request(model="midjourney"), LOCAL)).task)
         async with in_memory(settings_for("http://127.0.0.1:9/api", tmp_path), extensions=[Tasks()]) as client:
             state = await get(client, task.id)
             assert state.status == "working"
@@ -460,8 +461,8 @@ async def test_ids_that_name_no_task_of_the_callers_are_all_answered_alike(tmp_p
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with running_studio(settings) as studio:
-            theirs = (await studio.create(make_request(prompt="theirs"), principal="somebody else")).task
-            gone = await studio.wait_for_new((await studio.create(make_request(prompt="gone"))).task, 900)
+            theirs = (await studio.create(make_request(prompt="theirs"), principal=Principal("somebody else"))).task
+            gone = await studio.wait_for_new((await studio.create(make_request(prompt="gone"), LOCAL)).task, 900)
         async with open_store(settings.resolved_database_url()) as store:
             await store.tasks.delete_older(than=gone.created_at + 0.001)
         async with in_memory(settings, extensions=[Tasks()]) as client:

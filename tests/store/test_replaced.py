@@ -13,13 +13,14 @@ from support import created, database_of_version, make_environment, make_request
 
 from journey_mcp.core.errors import OverBudget, SetupError, StoreUnavailable
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Task
 from journey_mcp.store import Store, migrations, open_store
 
 TASK = Task(
     id="tsk_a",
-    principal="local",
+    principal=LOCAL,
     request=ImageRequest(tool="imagine", prompt="p", model="m"),
     provider="journeyapi",
     base_url="u",
@@ -194,12 +195,12 @@ async def test_a_budget_is_not_spent_twice_on_a_database_that_was_emptied(
         for number in range(2):
             with pytest.raises(StoreUnavailable, match="deleted or replaced"):
                 await created(here.studio, make_request(model="midjourney", prompt=f"one more {number}"))
-        fetched = (await here.studio.fetch([running.id], seconds=300))[running.id]
+        fetched = (await here.studio.fetch([running.id], LOCAL, seconds=300))[running.id]
         assert (fetched.status, len(here.created)) == (Status.SUCCEEDED, 3)
-        assert (await here.studio.fetch([running.id]))[running.id] == fetched
+        assert (await here.studio.fetch([running.id], LOCAL))[running.id] == fetched
         for ids, principal in (([running.id, "tsk_another"], "local"), ([running.id], "another")):
             with pytest.raises(StoreUnavailable):
-                await here.studio.fetch(ids, principal=principal)
+                await here.studio.fetch(ids, Principal(principal))
 
 
 async def test_two_databases_never_have_one_identity(tmp_path: Path) -> None:

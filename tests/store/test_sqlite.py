@@ -16,6 +16,7 @@ from support import database_of_version, explained, statements
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.money import Cost
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import EqualCall, Task
 from journey_mcp.store import Store, open_store, schema
@@ -23,7 +24,7 @@ from journey_mcp.store.cooldowns import Cooldown
 
 TASK = Task(
     id="tsk_a",
-    principal="local",
+    principal=LOCAL,
     request=ImageRequest(tool="imagine", prompt="p", model="m"),
     provider="journeyapi",
     base_url="u",

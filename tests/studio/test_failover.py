@@ -18,6 +18,7 @@ from support import (
 
 from journey_mcp import sandbox
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Submission
 from journey_mcp.sandbox import Settings, VtrixSettings
 from journey_mcp.settings import read_settings
@@ -44,7 +45,7 @@ async def test_a_refusal_moves_the_call_to_the_next_provider(tmp_path: Path, fau
         assert task.cost is not None
         assert (task.cost.source, task.cost.unit) == ("provider", "usd")
         assert any(says in str(notice) and "bfl was tried next" in str(notice) for notice in task.notices)
-        stored = (await here.studio.fetch([task.id]))[task.id]
+        stored = (await here.studio.fetch([task.id], LOCAL))[task.id]
         assert (stored.provider, stored.notices) == (task.provider, task.notices)
 
 
@@ -223,7 +224,7 @@ async def test_a_process_that_is_told_to_end_sends_nothing_more(tmp_path: Path) 
                 await until(lambda: here.sent)
                 scope.cancel()
                 await anyio.sleep_forever()
-        task = (await here.studio.fetch([task_id], seconds=600))[task_id]
+        task = (await here.studio.fetch([task_id], LOCAL, seconds=600))[task_id]
         assert here.sent_to("bfl") == []
         assert task.failure is not None
         assert task.failure.code == "not_submitted"
@@ -235,7 +236,7 @@ async def test_when_the_client_hangs_up_a_picture_that_dies_soon_is_still_fetche
     async with make_wide_environment(tmp_path, services=["bfl"], speed=20) as here:
         async with running_studio(here.studio.settings, here.clock) as leaving:
             task = await until_accepted(leaving, await created(leaving, make_request(model="flux-2-pro")))
-        stored = (await here.studio.fetch([task.id]))[task.id]
+        stored = (await here.studio.fetch([task.id], LOCAL))[task.id]
         assert stored.status is Status.SUCCEEDED
         assert Path(stored.images[0].path or "").is_file()
 

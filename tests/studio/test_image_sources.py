@@ -25,7 +25,7 @@ from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.predictions import Status
-from journey_mcp.core.principals import LOCAL
+from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.tasks import Task
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
@@ -37,10 +37,10 @@ URL = "https://example.com/cat.png"
 
 async def refusal(here: Environment, **more: Any) -> InvalidRequest:
     """Why a request is not taken; nothing was sent or stored for it."""
-    before = len(here.sent), len(await here.studio.newest())
+    before = len(here.sent), len(await here.studio.newest(LOCAL))
     with pytest.raises(InvalidRequest) as raised:
         await here.made(**more)
-    assert (len(here.sent), len(await here.studio.newest())) == before
+    assert (len(here.sent), len(await here.studio.newest(LOCAL))) == before
     assert raised.value.failure.next_step
     return raised.value
 
@@ -99,8 +99,8 @@ async def test_others_are_answered_while_data_is_decoded(tmp_path: Path) -> None
 async def test_the_same_url_in_another_spelling_is_the_same_call(tmp_path: Path, spell: Any) -> None:
     """Cases 4 and 6: the journal has the one that was sent."""
     async with make_wide_environment(tmp_path, "submit:hang", services=["journeyapi"]) as here:
-        first = await here.studio.create(make_request(**KONTEXT, image="HTTPS://Example.com/cat.png"))
-        joined = await here.studio.create(make_request(**KONTEXT, image=spell(URL)))
+        first = await here.studio.create(make_request(**KONTEXT, image="HTTPS://Example.com/cat.png"), LOCAL)
+        joined = await here.studio.create(make_request(**KONTEXT, image=spell(URL)), LOCAL)
         assert first.task.request.image == URL
         assert joined.task.id == first.task.id
         await here.studio.wait_for_new(first.task, 900)
@@ -111,8 +111,8 @@ async def test_the_same_data_in_another_spelling_is_the_same_call(tmp_path: Path
     """By what it holds."""
     uri = data_uri(picture())
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
-        first = await here.studio.create(make_request(**KONTEXT, image=uri))
-        joined = await here.studio.create(make_request(**KONTEXT, image=uri.partition(",")[2]))
+        first = await here.studio.create(make_request(**KONTEXT, image=uri), LOCAL)
+        joined = await here.studio.create(make_request(**KONTEXT, image=uri.partition(",")[2]), LOCAL)
         assert joined.task.id == first.task.id
 
 
@@ -123,9 +123,9 @@ async def test_the_same_file_in_another_spelling_is_the_same_call(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my cat.png").write_bytes(picture())
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
-        first = await here.studio.create(make_request(**KONTEXT, image="my cat.png"))
+        first = await here.studio.create(make_request(**KONTEXT, image="my cat.png"), LOCAL)
         for text in (r"my\ cat.png", "@'my cat.png'", str(tmp_path / "my cat.png"), "./my cat.png"):
-            assert (await here.studio.create(make_request(**KONTEXT, image=text))).task.id == first.task.id
+            assert (await here.studio.create(make_request(**KONTEXT, image=text), LOCAL)).task.id == first.task.id
 
 
 async def test_a_url_without_scheme_is_one_unless_a_file_is_called_so(
@@ -350,7 +350,7 @@ async def test_other_peoples_urls_are_not_known(tmp_path: Path) -> None:
     """Only the principal's own."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await own(here)
-        task = await created(here.studio, make_request(**KONTEXT, image=first.images[0].url), principal="somebody")
+        task = await created(here.studio, make_request(**KONTEXT, image=first.images[0].url), Principal("another"))
         assert task.request.image == first.images[0].url
 
 

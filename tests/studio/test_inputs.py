@@ -12,6 +12,7 @@ from support import created, make_wide_environment
 
 from journey_mcp.core.errors import InvalidRequest
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.sandbox import BflSettings
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -226,7 +227,7 @@ async def test_what_cannot_be_used_is_told_before_anything_is_sent(
         assert says in str(raised.value)
         assert raised.value.failure.next_step
         assert here.sent == []
-        assert await here.studio.newest() == []
+        assert await here.studio.newest(LOCAL) == []
 
 
 async def test_over_http_a_path_is_refused(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from support import created, make_environment, make_request, running_studio, set
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest, NotEnglish, UnknownImage
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.tasks import Submission, Task
 
 
@@ -97,23 +98,23 @@ async def test_a_dead_link_is_refused_before_anything_is_sent(tmp_path: Path) ->
 async def test_a_model_by_another_name_is_the_same_call(tmp_path: Path) -> None:
     """It joins the task of the model's own name, and a task of its own says how the name was read."""
     async with make_environment(tmp_path, "submit:hang") as here:
-        made = (await here.studio.create(make_request(model="Midjourney v7"))).task
+        made = (await here.studio.create(make_request(model="Midjourney v7"), LOCAL)).task
         assert made.request.model == "midjourney"
         assert "model='Midjourney v7' was read as midjourney." in made.notices
-        assert (await here.studio.create(make_request(model="midjourney"))).task.id == made.id
+        assert (await here.studio.create(make_request(model="midjourney"), LOCAL)).task.id == made.id
 
 
 async def test_another_principal_sees_nothing(tmp_path: Path) -> None:
     """Neither the task nor its picture."""
     async with make_environment(tmp_path) as here:
         task = await here.made()
-        assert await here.studio.fetch([task.id], principal="somebody else") == {}
-        assert await here.studio.newest(principal="somebody else") == []
+        assert await here.studio.fetch([task.id], principal=Principal("somebody else")) == {}
+        assert await here.studio.newest(principal=Principal("somebody else")) == []
         with pytest.raises(UnknownImage):
             await created(
                 here.studio,
                 make_request(tool="edit_image", model="seededit", image=f"{task.id}.1"),
-                principal="somebody else",
+                principal=Principal("somebody else"),
             )
 
 
@@ -143,7 +144,7 @@ async def test_any_number_of_callers_cause_one_poll(tmp_path: Path) -> None:
         ends: list[Task] = []
 
         async def wait() -> None:
-            ends.append((await here.studio.fetch([task.id], seconds=900))[task.id])
+            ends.append((await here.studio.fetch([task.id], LOCAL, seconds=900))[task.id])
 
         async with anyio.create_task_group() as group:
             for _ in range(30):
@@ -156,7 +157,7 @@ async def test_several_tasks_are_asked_for_together(tmp_path: Path) -> None:
     """Polls that are due at the same time share one `/fetch-many`."""
     async with make_environment(tmp_path, plan="enterprise") as here:
         tasks = [await created(here.studio, make_request(model="flux-schnell")) for _ in range(8)]
-        found = await here.studio.fetch([task.id for task in tasks], seconds=900)
+        found = await here.studio.fetch([task.id for task in tasks], LOCAL, seconds=900)
         assert {task.status for task in found.values()} == {Status.SUCCEEDED}
         assert here.asked["fetch"] + here.asked["fetch_many"] < 8
         assert here.asked["fetch_many"] >= 1
@@ -168,13 +169,13 @@ async def test_waiting_for_any_returns_with_the_first_that_ends(tmp_path: Path) 
         slow = await here.accepted(model="midjourney")
         done = await here.made()
         quick = await created(here.studio, make_request(model="flux-schnell"))
-        found = await here.studio.fetch([slow.id, done.id, quick.id], seconds=900, wait_for="any")
+        found = await here.studio.fetch([slow.id, done.id, quick.id], LOCAL, seconds=900, wait_for="any")
         assert [found[t.id].status for t in (slow, done, quick)] == [
             Status.RUNNING,
             Status.SUCCEEDED,
             Status.SUCCEEDED,
         ]
-        nothing_running = await here.studio.fetch([done.id, quick.id], seconds=1e9, wait_for="any")
+        nothing_running = await here.studio.fetch([done.id, quick.id], LOCAL, seconds=1e9, wait_for="any")
         assert {task.status for task in nothing_running.values()} == {Status.SUCCEEDED}
 
 
@@ -210,7 +211,7 @@ async def test_the_newest_tasks_come_first_and_old_ones_are_deleted(tmp_path: Pa
         for number in range(22):
             made.append(await here.made(prompt=f"wish {number}"))
             here.clock.advance(1)
-        newest = await here.studio.newest()
+        newest = await here.studio.newest(LOCAL)
         assert [task.id for task in newest] == [task.id for task in reversed(made[2:])]
 
 
@@ -229,7 +230,7 @@ async def test_a_task_of_another_address_is_not_asked_for_here(tmp_path: Path) -
         task = await here.accepted(model="midjourney")
         elsewhere = here.upstream.base_url
     async with make_environment(tmp_path) as there:
-        found = (await there.studio.fetch([task.id], seconds=30))[task.id]
+        found = (await there.studio.fetch([task.id], LOCAL, seconds=30))[task.id]
         assert found.status is Status.RUNNING
         assert any(elsewhere in str(notice) for notice in found.notices)
         assert there.asked["fetch"] == 0
@@ -242,6 +243,6 @@ async def test_the_work_goes_on_where_the_last_process_stopped(tmp_path: Path) -
         async with running_studio(settings) as studio:
             task = await until_accepted(studio, await created(studio, make_request(model="midjourney")))
         async with running_studio(settings) as studio:
-            found = (await studio.fetch([task.id], seconds=900))[task.id]
+            found = (await studio.fetch([task.id], LOCAL, seconds=900))[task.id]
             assert found.status is Status.SUCCEEDED
         assert upstream.sandbox.request_log.requests["imagine"] == 1

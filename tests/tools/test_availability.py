@@ -15,6 +15,7 @@ from support import client_of, environment_of, free_port
 from journey_mcp import sandbox
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.server.tool_results import task_result
@@ -128,7 +129,7 @@ def made_at(origin: str, provider: str = SANDBOX, **more: Any) -> Task:
     """Return a task with four images."""
     return Task(
         id="tsk_1",
-        principal="local",
+        principal=LOCAL,
         request=ImageRequest(tool="imagine", prompt="a kite", model="midjourney"),
         provider=provider,
         base_url=origin,

@@ -21,6 +21,7 @@ from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.money import Cost
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Submission, Task, new_task_id
 from journey_mcp.settings import read_settings
@@ -31,7 +32,7 @@ from journey_mcp.tools.shortening import fit_listing, fit_single
 NOW = 1_764_000_000.0
 TASK = Task(
     id=new_task_id(),
-    principal="local",
+    principal=LOCAL,
     request=ImageRequest(tool="imagine", prompt="a red kite over the dunes at dusk", model="midjourney"),
     provider="journeyapi",
     base_url="https://example.test",

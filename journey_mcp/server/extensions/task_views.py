@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from journey_mcp.core.errors import UnknownTask
 from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine.waiting import stage
 from journey_mcp.server import tool_results
@@ -26,14 +27,14 @@ _STATUSES: dict[Status, Literal["working", "completed", "cancelled"]] = {
 class StudioTasks:
     """A principal's tasks in the studio; a `TaskSource`."""
 
-    def __init__(self, studio: Studio, defaults: Defaults, principal: str) -> None:
+    def __init__(self, studio: Studio, defaults: Defaults, principal: Principal) -> None:
         self._studio = studio
         self._defaults = defaults
         self._principal = principal
 
     async def get(self, task_id: str) -> TaskView:
         """Return the task, and acknowledge a result: a client has received it."""
-        found = await self._studio.fetch([task_id], principal=self._principal)
+        found = await self._studio.fetch([task_id], self._principal)
         if task_id not in found:
             raise UnknownTask(task_id)
         self._studio.delivered([found[task_id]])
@@ -41,12 +42,12 @@ class StudioTasks:
 
     async def update(self, task_id: str, responses: Mapping[str, Any]) -> None:  # noqa: ARG002  # tasks need no input
         """Ignore the responses: input is requested before a task exists, never by a task."""
-        if task_id not in await self._studio.fetch([task_id], principal=self._principal):
+        if task_id not in await self._studio.fetch([task_id], self._principal):
             raise UnknownTask(task_id)
 
     async def cancel(self, task_id: str) -> None:
         """Cancel the task while it is queued; later only if the provider supports it, else it goes on."""
-        if not await self._studio.cancel([task_id], principal=self._principal):
+        if not await self._studio.cancel([task_id], self._principal):
             raise UnknownTask(task_id)
 
 
