@@ -197,7 +197,7 @@ async def make_environment(folder: Path, *faults: str, **more: Any) -> AsyncIter
         opened = Environment(studio, upstream, folder, clock)
         opened.faults(*faults)
         yield opened
-        studio.end()  # what hangs here would be waited for
+        studio.begin_shutdown()  # what hangs here would be waited for
 
 
 @asynccontextmanager
@@ -216,7 +216,7 @@ async def make_wide_environment(
             opened = Environment(studio, upstream, folder, clock)
             opened.faults(*faults)
             yield opened
-            studio.end()
+            studio.begin_shutdown()
 
 
 @asynccontextmanager

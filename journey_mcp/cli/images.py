@@ -150,7 +150,7 @@ async def _create(settings: Settings, request: ImageRequest, output_options: Out
             going_on.tasks = [await _as_it_stands(studio, task)]
             raise
         going_on.tasks = [task]
-        studio.delivered([task])
+        studio.acknowledge([task])
         return await _conclude(studio, task, output_options)
 
 
@@ -181,7 +181,7 @@ async def _fetch(settings: Settings, ids: list[str], output_options: OutputOptio
         with bar(f"{len(known)} task(s)") as report:
             known |= await studio.fetch(list(known), LOCAL, seconds=output_options.seconds, report=report)
         going_on.tasks = list(known.values())
-        studio.delivered(going_on.tasks)
+        studio.acknowledge(going_on.tasks)
         if output_options.output is not None:
             return await _conclude(studio, known[ids[0]], output_options, as_list=True)
         return await _list(studio, ids, known, output_options)

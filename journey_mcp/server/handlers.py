@@ -78,7 +78,7 @@ async def fetch_task(studio: Studio, defaults: Defaults, raw: RawArguments, call
     seconds = defaults.wait_s if parsed.wait_s is None else parsed.wait_s
     ids = _task_ids(parsed.task_ids)
     found = await studio.fetch(ids, caller.principal, seconds=seconds, wait_for=parsed.wait_for, report=caller.report)
-    studio.delivered(list(found.values()))
+    studio.acknowledge(list(found.values()))
     entries = await _task_objects(studio, defaults, ids, found)
     return _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
 
@@ -155,7 +155,7 @@ async def _create(
         return tasks_extension.created(await view(studio, defaults, created.task, created.notice))
     seconds = defaults.wait_s if parsed.wait_s is None else parsed.wait_s
     task = await studio.wait_for_new(created.task, seconds, caller.report)
-    studio.delivered([task], asked_at=called_at)
+    studio.acknowledge([task], asked_at=called_at)
     if created.notice:
         task = replace(task, notices=(created.notice, *task.notices))
     return await tool_results.task_result(task, now=studio.now(), defaults=defaults)

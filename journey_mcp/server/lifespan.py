@@ -102,7 +102,7 @@ class Lifespan:
                     # imported modules are never freed, so the garbage collector need not scan them
                     gc.freeze()
                     if self._is_draining:
-                        self._studio.end()
+                        self._studio.begin_shutdown()
                     self._attempted.set()
                     await self._closed.wait()
                     return
@@ -145,7 +145,7 @@ class Lifespan:
         """Begin the shutdown: waiting calls return the current status of their tasks, and nothing more is sent."""
         self._is_draining = True
         if self._studio is not None:
-            self._studio.end()
+            self._studio.begin_shutdown()
 
     async def wait_for_calls(self) -> None:
         """Wait until every call has its response, about a second at most; after `drain` or the end of the input."""

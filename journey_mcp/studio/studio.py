@@ -143,11 +143,11 @@ class Studio:
         stored = await self._store.tasks.newest(principal=principal, since=since, limit=_LISTED)
         return [self._with_elsewhere(self._journal.get(task.id) or task) for task in stored]
 
-    def delivered(self, tasks: Sequence[Task], *, asked_at: float | None = None) -> None:
+    def acknowledge(self, tasks: Sequence[Task], *, asked_at: float | None = None) -> None:
         """Note that a client has these results; see `Deduplication.acknowledge`."""
         self._deduplication.acknowledge(tasks, asked_at=asked_at)
 
-    def end(self) -> None:
+    def begin_shutdown(self) -> None:
         """Begin the shut-down: nothing more is sent, and waits return what is known of their tasks."""
         self._lifecycle.begin_shutdown()
 

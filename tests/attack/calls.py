@@ -177,5 +177,5 @@ async def forged_webhooks(ground: Ground) -> Outcome:
             outcome.attempt(held=status == 404, what=f"{status} for {path} {headers}")
         after = await here.studio.fetch([task.id for task in tasks], LOCAL)
         outcome.attempt(held=after == known, what="a task has changed")
-        here.studio.end()
+        here.studio.begin_shutdown()
     return outcome

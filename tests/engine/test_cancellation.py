@@ -89,7 +89,7 @@ async def test_a_task_that_waits_in_another_server_is_ended_free(tmp_path: Path)
             # whoever waits for it there hears of it
             seen = await here.studio.fetch([queued.id], LOCAL, seconds=60)
             assert seen[queued.id].status is Status.CANCELED
-            here.studio.end()
+            here.studio.begin_shutdown()
         assert here.asked["imagine"] == 1
 
 

@@ -111,7 +111,7 @@ async def test_a_result_that_was_just_delivered_is_not_joined(tmp_path: Path) ->
     """Though the store does not know yet."""
     async with make_environment(tmp_path) as here:
         first = await here.made(**SLOW)
-        here.studio.delivered([first])
+        here.studio.acknowledge([first])
         assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id != first.id
 
 
@@ -183,8 +183,8 @@ async def test_of_two_servers_that_find_an_old_result_one_makes_a_new_one(tmp_pa
                     group.start_soon(call, number)
             assert len({one.task.id for one in made} - {old.id}) == 1
             await until_accepted(here.studio, made[0].task)
-            here.studio.end()
-            other.end()
+            here.studio.begin_shutdown()
+            other.begin_shutdown()
         assert here.asked["imagine"] == 2
 
 
@@ -230,7 +230,7 @@ async def test_other_processes_hear_of_a_delivery_by_themselves(tmp_path: Path) 
     """As soon as it is stored: no call waits for that, and nobody has to ask for it."""
     async with make_environment(tmp_path) as here:
         first = await here.made(**SLOW)
-        here.studio.delivered([first])
+        here.studio.acknowledge([first])
         database = sqlite3.connect(tmp_path / "tasks.db")
         await until(lambda: database.execute("SELECT equal_call FROM tasks").fetchone() == (None,))
         database.close()

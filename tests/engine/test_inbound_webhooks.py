@@ -205,7 +205,7 @@ async def test_what_is_forged_gets_what_the_unknown_gets_and_changes_nothing(tmp
         assert await here.post("", {}) == 404
         after = await here.studio.fetch([task.id for task in tasks.values()], LOCAL)
         assert after == before
-        here.studio.end()  # nobody need wait for tasks that hang
+        here.studio.begin_shutdown()  # nobody need wait for tasks that hang
 
 
 async def test_a_genuine_delivery_about_another_run_changes_nothing(tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ async def test_a_listener_that_ends_applies_what_it_has_begun(tmp_path: Path) ->
     async with listening(tmp_path, "bfl/picture:delay=1", speed=50) as here:
         made = (await here.studio.create(request("bfl"), LOCAL)).task
         await until(lambda: here.upstream.sandbox.request_log.requests["pictures"])
-        here.studio.end()
+        here.studio.begin_shutdown()
     database = sqlite3.connect(tmp_path / "tasks.db")
     assert database.execute("SELECT id, status FROM tasks").fetchall() == [(made.id, "succeeded")]
     database.close()
@@ -411,7 +411,7 @@ async def test_a_provider_that_refused_is_not_believed_about_the_next_one(tmp_pa
         for name in {*MODELS} - {task.provider}:
             secret = replace(made, provider=name).callback_secret or ""
             assert await here.post(told[name], body, x_webhook_secret=secret) == 404
-        here.studio.end()
+        here.studio.begin_shutdown()
 
 
 async def test_a_listener_is_opened_again_when_the_database_was_locked_at_the_start(

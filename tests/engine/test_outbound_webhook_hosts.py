@@ -175,7 +175,7 @@ async def test_a_server_that_is_told_to_end_waits_for_no_webhook(tmp_path: Path,
 
                 async def end_soon() -> None:
                     await clock.sleep(2)
-                    studio.end()
+                    studio.begin_shutdown()
 
                 group.start_soon(end_soon)
                 left_at = clock.elapsed()

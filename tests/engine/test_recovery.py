@@ -282,7 +282,7 @@ async def test_a_request_that_waits_for_its_webhook_is_given_up_also_after_a_sec
                 await clock.sleep(lives_s)
                 task = (await studio.fetch(["tsk_left"], LOCAL))["tsk_left"]
                 assert task.status.is_final is (lives_s == 600)
-                studio.end()
+                studio.begin_shutdown()
             # the next one is to find the task of a process that is gone, and not of this one
             with sqlite3.connect(tmp_path / "tasks.db") as connection:
                 connection.execute("UPDATE tasks SET lease_owner = ?", (dead,))

@@ -88,7 +88,7 @@ async def test_an_unknown_price_counts_in_the_unit_of_its_provider(tmp_path: Pat
         await here.accepted(model="mine")
         with pytest.raises(OverBudget, match="12credits/day is used up: mine at journeyapi counts 8 credits"):
             await created(here.studio, make_request(model="mine", prompt="two"))
-        here.studio.end()
+        here.studio.begin_shutdown()
 
 
 async def test_where_the_unit_is_not_known_the_amounts_of_both_count(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class StudioTasks:
         found = await self._studio.fetch([task_id], self._principal)
         if task_id not in found:
             raise UnknownTask(task_id)
-        self._studio.delivered([found[task_id]])
+        self._studio.acknowledge([found[task_id]])
         return await view(self._studio, self._defaults, found[task_id])
 
     async def update(self, task_id: str, responses: Mapping[str, Any]) -> None:  # noqa: ARG002  # tasks need no input
