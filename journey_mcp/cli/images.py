@@ -178,9 +178,10 @@ async def _fetch(settings: Settings, ids: list[str], output_options: OutputOptio
             if reason := studio.elsewhere(task):
                 console.remark(f"{task.id} is not asked for: {reason}")
         going_on.tasks = list(known.values())
-        with bar(f"{len(known)} task(s)") as report:
-            known |= await studio.fetch(list(known), LOCAL, seconds=output_options.seconds, report=report)
-        going_on.tasks = list(known.values())
+        if any(not task.status.is_final for task in going_on.tasks):
+            with bar(f"{len(known)} task(s)") as report:
+                known |= await studio.fetch(list(known), LOCAL, seconds=output_options.seconds, report=report)
+            going_on.tasks = list(known.values())
         studio.acknowledge(going_on.tasks)
         if output_options.output is not None:
             return await _conclude(studio, known[ids[0]], output_options, as_list=True)
