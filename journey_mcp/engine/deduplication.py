@@ -46,6 +46,7 @@ def digest(request: ImageRequest, images: Sequence[str] = (), sandbox_url: str |
     The request names its images as `InputImages.named_in` does. A sandbox ends with its server, so its tasks have
     keys that no other server has.
     """
+    # "pictures": the word in the keys that are stored
     plain = {"request": request.as_plain(), "pictures": list(images)}
     if sandbox_url:
         plain["sandbox"] = sandbox_url
@@ -82,8 +83,8 @@ class Deduplication:
             age_s = now - (task.updated_at if task.status.is_final else task.created_at)
             if task.equal_call is EqualCall.REFUSED:
                 raise PerhapsPaid(
-                    f"An equal call ended {age_s:.0f} s ago as task {task.id} without an answer: "
-                    "it may have been charged."
+                    f"An identical request ended {age_s:.0f} s ago as task {task.id} without an answer. "
+                    "It may have been charged."
                 )
             if task.id not in acknowledged and not (task.status.is_final and age_s > KEPT_S):
                 return _joined(task, age_s)
@@ -116,7 +117,7 @@ class Deduplication:
         try:
             await self._store.deduplication.acknowledge(list(stored))
         except StoreUnavailable:
-            _log.exception("that results were delivered cannot be stored; it is tried again")
+            _log.exception("acknowledged results cannot be stored; it is tried again")
         else:
             for task_id in stored:
                 self._acknowledged.pop(task_id, None)  # the end of the process stores them at the same time

@@ -1,4 +1,4 @@
-"""As whom providers are asked: an account for every key that is set, or the sandbox without one."""
+"""Accounts at providers: one for every key that is set, or one at the sandbox if there is no key."""
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.redaction import without_userinfo
@@ -10,7 +10,7 @@ from journey_mcp.registry.selection import SANDBOX_FACTS, configured
 from journey_mcp.settings import Settings
 
 SANDBOX_KEY = "sandbox"
-"""Every built-in sandbox takes this key, so that a second process can ask the first one's."""
+"""Every built-in sandbox accepts this key, so that a second process can poll the first one's."""
 
 
 def accounts_of(settings: Settings, registry: Registry) -> list[Account]:
@@ -23,7 +23,7 @@ def accounts_of(settings: Settings, registry: Registry) -> list[Account]:
 
 
 def sandbox_account(base_url: BaseUrl, registry: Registry) -> Account:
-    """The account at a built-in sandbox."""
+    """Return the account at a built-in sandbox."""
     facts = registry.providers[SANDBOX_FACTS]
     return Account(
         provider=SANDBOX,

@@ -1,4 +1,4 @@
-"""Who is configured: accounts at providers, their adapters, and the sandbox in their place without a key."""
+"""Clients of the providers: the configured accounts and their adapters, or the built-in sandbox without a key."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,33 +25,32 @@ from journey_mcp.registry.selection import catalog_of
 from journey_mcp.settings import Settings
 
 Adapter = Callable[[Account, httpx2.AsyncClient], Provider]
-"""Makes a provider of an account and the process's HTTP client."""
+"""Makes a provider from an account and the HTTP client of the process."""
 ADAPTERS: Mapping[str, Adapter] = {
     "journeyapi": JourneyApi,
     "vtrix": Vtrix,
     "replicate": Replicate,
     "bfl": BlackForestLabs,
 }
-"""The protocols, by the name that a provider's facts give in `wire`."""
+"""The protocols, by the name in `wire` of a provider's facts."""
 
-
-_AT_ONCE = 100
-"""So many questions are out at one address: each more slows all of them down, and takes a file of the process."""
+_POLLS_AT_ONCE = 100
+"""Of one address: more would slow all of them down, and each needs a file descriptor."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Upstream:
-    """Where polls of one address go."""
+    """One address that is polled."""
 
     provider: Provider
     batch_limit: int
     is_sandbox: bool = False
-    room: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(_AT_ONCE, fast_acquire=True))
-    """For the questions that are out."""
+    room: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(_POLLS_AT_ONCE, fast_acquire=True))
+    """Bounds the polls that have no answer yet."""
 
 
 class ProviderClients:
-    """The configured accounts. Several processes may have the same ones."""
+    """The configured accounts and their adapters. Several processes may have the same accounts."""
 
     def __init__(
         self,
@@ -70,7 +69,7 @@ class ProviderClients:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Told with every task: whether its pictures are only sandbox pictures."""
+        """The notices of every task: that its images come from the sandbox."""
         variables = ", ".join(a.key_variable for a in self._accounts if a.provider == SANDBOX)
         if not variables:
             return ()
@@ -79,12 +78,12 @@ class ProviderClients:
 
     @property
     def sandbox_url(self) -> str | None:
-        """Of the sandbox that stands in for all providers; `None` where there are real ones."""
+        """The address of the sandbox that replaces all providers; `None` if real ones are configured."""
         return next((account.base_url for account in self._accounts if account.provider == SANDBOX), None)
 
     @property
     def is_sandbox(self) -> bool:
-        """Whether the built-in sandbox makes the images, which is free."""
+        """Whether the built-in sandbox makes the images, free of charge."""
         return all(account.provider == SANDBOX for account in self._accounts)
 
     @property
@@ -93,45 +92,41 @@ class ProviderClients:
         return self._accounts
 
     def account_of(self, offer: Offer) -> Account:
-        """The account that runs an offer of the catalog."""
+        """Return the account that runs an offer of the catalog."""
         return next(account for account in self._accounts if account.facts_id == offer.provider)
 
     def provider_of(self, offer: Offer) -> Provider:
-        """The adapter that runs an offer of the catalog."""
+        """Return the adapter that runs an offer of the catalog."""
         account = self.account_of(offer)
         return self._upstreams[account.provider, account.base_url].provider
 
-    def base_urls(self) -> list[str]:
-        """The configured addresses."""
-        return [account.base_url for account in self._accounts]
-
     def providers(self) -> Iterator[tuple[Account, Provider]]:
-        """Every account with its adapter, in the order of preference."""
+        """Yield every account with its adapter, in the order of preference."""
         for account in self._accounts:
             yield account, self._upstreams[account.provider, account.base_url].provider
 
     def addresses(self) -> list[tuple[str, str | None]]:
-        """Where tasks may be asked for; a sandbox anywhere, if only to find that it is gone."""
-        own = [(a.provider, a.base_url) for a in self._accounts if a.provider != SANDBOX]
-        return [*own, (SANDBOX, None)]
+        """Return the provider and base URL of tasks to poll; any sandbox, if only to find that it is gone."""
+        configured = [(a.provider, a.base_url) for a in self._accounts if a.provider != SANDBOX]
+        return [*configured, (SANDBOX, None)]
 
     def serves(self, task: Task) -> bool:
-        """Whether this process may ask for the task."""
+        """Return whether this process may poll the task."""
         return task.provider == SANDBOX or (task.provider, task.base_url) in self._upstreams
 
     def upstream_of(self, task: Task) -> Upstream:
-        """Where a task at one of our addresses is asked for: exactly there where it was made."""
+        """Return where to poll a task at a configured address: exactly where it was created."""
         address = (task.provider, task.base_url)
         if address not in self._upstreams:
             self._upstreams[address] = self._upstream(sandbox_account(BaseUrl(task.base_url), self._registry))
         return self._upstreams[address]
 
     def has_feature(self, task: Task, feature: Feature) -> bool:
-        """Whether the provider of a task has it."""
+        """Return whether the provider of a task has the feature."""
         return any(feature in account.features for account in self._accounts if account.provider == task.provider)
 
     def offer_of(self, task: Task) -> Offer | None:
-        """The offer that a task was made with; `None` when it is not configured any more."""
+        """Return the offer that a task was created with; `None` if it is not configured any more."""
         facts_id = next((a.facts_id for a in self._accounts if a.provider == task.provider), None)
         offers = self.catalog.offers.get(task.request.model, ())
         return next((offer for offer in offers if offer.provider == facts_id), None)
@@ -145,10 +140,10 @@ class ProviderClients:
 async def open_clients(
     settings: Settings, adapters: Mapping[str, Adapter] = ADAPTERS
 ) -> AsyncIterator[ProviderClients]:
-    """Adapters for every configured account, or a sandbox of our own when there is none.
+    """Open the adapters of every configured account, or a local sandbox if there is none.
 
     Raises:
-        SetupError: a registry file is wrong, or names a protocol that there is not, or an address cannot be asked.
+        SetupError: a registry file is wrong or names an unknown protocol, or an address is not a valid URL.
     """
     registry = load(settings.registry)
     catalog = catalog_of(settings, registry)
@@ -156,10 +151,10 @@ async def open_clients(
     _check(accounts, registry, adapters)
     async with AsyncExitStack() as stack:
         if not accounts:
-            accounts = [await stack.enter_async_context(_own_sandbox(registry, catalog))]
-        only_here = all(account.provider == SANDBOX for account in accounts)
-        # making a client reads the machine's certificates: not in the event loop
-        http = await to_thread.run_sync(partial(new_http_client, only_here=only_here))
+            accounts = [await stack.enter_async_context(_local_sandbox(registry, catalog))]
+        is_local = all(account.provider == SANDBOX for account in accounts)
+        # a new client reads the machine's certificates: not in the event loop
+        http = await to_thread.run_sync(partial(new_http_client, only_here=is_local))
         await stack.enter_async_context(http)
 
         def adapt(account: Account) -> Provider:
@@ -179,19 +174,19 @@ def _check(accounts: list[Account], registry: Registry, adapters: Mapping[str, A
                 httpx2.URL(url)
             except httpx2.InvalidURL as error:
                 raise SetupError(
-                    f"{variable}={url!r} cannot be asked: {error}.", next_step="Correct or unset this variable."
+                    f"{variable}={url!r} is not a usable URL: {error}.", next_step="Correct or unset this variable."
                 ) from error
         wire = facts.wire
         if wire not in adapters:
             raise SetupError(
-                f"Provider {account.provider}: wire={wire!r} is no protocol we speak (allowed: {', '.join(adapters)}).",
+                f"Provider {account.provider}: wire={wire!r} is not a known protocol (allowed: {', '.join(adapters)}).",
                 next_step="Correct the registry file that JOURNEY_MCP_REGISTRY names.",
             )
 
 
 @asynccontextmanager
-async def _own_sandbox(registry: Registry, catalog: Catalog) -> AsyncIterator[Account]:
-    """A sandbox on a port of this machine, for as long as the block runs."""
+async def _local_sandbox(registry: Registry, catalog: Catalog) -> AsyncIterator[Account]:
+    """Run a sandbox on a port of this machine for as long as the block runs."""
     from journey_mcp import sandbox  # noqa: PLC0415  # only without a key
 
     wire_ids = tuple(offer.wire_id for offers in catalog.offers.values() for offer in offers)

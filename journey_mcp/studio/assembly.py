@@ -75,7 +75,7 @@ async def open_studio(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.resolved_database_url()))
         clients = await stack.enter_async_context(open_clients(settings, adapters))
-        safe_http = SafeHttpClient(settings.trusted_hosts).with_trusted(*clients.base_urls())
+        safe_http = SafeHttpClient(settings.trusted_hosts).with_trusted(*(account.base_url for account in clients.accounts))
         workers = await stack.enter_async_context(aclosing(Workers()))
         if not clients.is_sandbox:
             warn_of_idle_limits(settings, clients.catalog)
@@ -94,7 +94,7 @@ async def open_studio(
 
 @asynccontextmanager
 async def _running(assembled: _Assembled, listening: Listening | None) -> AsyncIterator[None]:
-    """Run the background work; when the block is left, drain it, or shut it down if the block was broken off."""
+    """Run the background work; drain it when the block ends, and shut it down."""
     lifecycle = assembled.lifecycle
     raised: Exception | None = None
     async with anyio.create_task_group() as group:
@@ -123,7 +123,7 @@ async def _release_leases(store: Store, owner: str) -> None:
     try:
         await store.leases.release(worker_id=owner)
     except Exception:  # noqa: BLE001  # the leases expire by themselves
-        _log.exception("the store cannot be told that this process ends")
+        _log.exception("the leases of this process cannot be released")
 
 
 def _assembled(

@@ -1,6 +1,6 @@
-"""Where the images are that a request names: earlier ones of ours, URLs, files, or the text itself.
+"""The sources of the images that a request names: earlier tasks, URLs, files, or data in the text itself.
 
-They are found here, and nothing is opened: `InputImages.read` does that, once it is known that an offer may take them.
+Nothing is opened here: `InputImages.read` does that, once it is known that an offer may take the images.
 """
 
 import os
@@ -32,30 +32,30 @@ from journey_mcp.studio.inputs import InputImages, Source
 from journey_mcp.tools.availability import is_listening
 
 Roots = Callable[[], Awaitable[Sequence[Path]]]
-"""Asks the client for the folders that its person works in."""
+"""Asks the client for the folders that its user works in."""
 
-_TOO_SOON_S = 60.0
-"""A link that dies so soon may be dead when the provider fetches it."""
+_EXPIRES_SOON_S = 60.0
+"""A link that expires within this time may have expired when the provider fetches it."""
 _LONG = 65_536
-"""Longer texts are looked at in a thread."""
-_LIST = "Call fetch_task without task_ids to see the pictures there are."
+"""Longer texts are parsed in a thread."""
+_LIST = "Call fetch_task without task_ids to list the images."
 _SHOWN, _SHOWN_OF_DATA = 120, 40
-_NOT_HERE = "what the chat holds does not reach a server"
+_NOT_HERE = "chat attachments do not reach a server"
 _FROM = re.compile(r"[?&]utm_[a-z]+=[^&#]*", re.IGNORECASE)
-_DATA_STEP = "Give data:image/png;base64,… with the whole picture, or a URL."
+_DATA_STEP = "Give data:image/png;base64,… with the complete image, or a URL."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Call:
-    """What holds for all images of one call."""
+    """What is the same for all images of one call."""
 
     files_allowed: bool
     roots: Roots | None
     meanings: Mapping[str, Given]
     tasks: Mapping[str, Task]
-    """The principal's, by the ids that the images name."""
-    own: Mapping[str, ImageId]
-    """The principal's images by the URLs that are given."""
+    """The principal's tasks, by the ids that the images name."""
+    earlier: Mapping[str, ImageId]
+    """The principal's images, by the URLs that are given."""
 
 
 class ImageFinder:
@@ -73,23 +73,23 @@ class ImageFinder:
     async def find(
         self, request: ImageRequest, principal: Principal, *, files_allowed: bool, roots: Roots | None = None
     ) -> InputImages:
-        """Find each image, and open none.
+        """Find the source of each image; open none.
 
-        `files_allowed` lets images be paths of this machine; `roots` are asked for when a path leads nowhere else.
+        `files_allowed` lets images be paths of this machine; `roots` are requested if a path is in no allowed folder.
 
         Raises:
-            UnknownImage: an id of no finished picture of the principal's, or of one that is gone.
-            FileNotAllowed, UnusableImage, MalformedUrl: names the argument and what is taken.
+            UnknownImage: the id of no finished image of the principal's, or of one that is gone.
+            FileNotAllowed, UnusableImage, MalformedUrl: names the argument and what it takes.
         """
         given = [("image", request.image)] if request.image is not None else []
         given += [("reference_images", text) for text in request.reference_images]
         given += [("mask", request.mask)] if request.mask is not None else []
         meanings = {text: await _meaning(text) for _, text in given}
-        own = await self._own_images(list(filter(None, map(_url_of, meanings.values()))), principal)
+        earlier = await self._earlier_images(list(filter(None, map(_url_of, meanings.values()))), principal)
         whole = {meaning.task_id for meaning in meanings.values() if isinstance(meaning, WholeTask)}
-        ids = whole.union(id_.task_id for id_ in (*own.values(), *filter(None, map(_id_of, meanings.values()))))
+        ids = whole.union(id_.task_id for id_ in (*earlier.values(), *filter(None, map(_id_of, meanings.values()))))
         tasks = await self._store.tasks.get(list(ids), principal=principal) if ids else {}
-        call = _Call(files_allowed=files_allowed, roots=roots, meanings=meanings, tasks=tasks, own=own)
+        call = _Call(files_allowed=files_allowed, roots=roots, meanings=meanings, tasks=tasks, earlier=earlier)
         found: dict[str, Source] = {}
         for argument, text in given:
             if text not in found:
@@ -101,7 +101,7 @@ class ImageFinder:
 
     async def _source(self, argument: str, text: str, call: _Call) -> Source:
         meaning = call.meanings[text]
-        # a user name and a password in an address are nobody's business
+        # a user name and a password in an address are secrets
         name = f"{argument}={(without_userinfo(text[:_SHOWN]) if '://' in text[:_SHOWN] else text[:_SHOWN])!r}"
         if isinstance(meaning, ImageId):
             return await self._earlier(meaning, call.tasks.get(meaning.task_id))
@@ -118,22 +118,22 @@ class ImageFinder:
         raise _unusable(name, meaning)
 
     async def _at(self, name: str, url: str, call: _Call) -> Source:
-        if id_ := call.own.get(url):
+        if id_ := call.earlier.get(url):
             return await self._earlier(id_, call.tasks.get(id_.task_id))
         is_open = is_publicly_fetchable(url)
         if "@" in urlsplit(url).netloc:
             raise MalformedUrl(
-                f"{name} was given with a user name or password, which is not sent to providers.",
-                next_step="Give a URL that is open to everybody, or the picture as a file or data URI.",
+                f"{name} has a user name or password, which is not sent to providers.",
+                next_step="Give a public URL, or the image as a file or data URI.",
             )
         if not is_open and not self._safe_http.trusts(url):
             raise MalformedUrl(
-                f"{name} is not a public HTTPS address: a provider elsewhere cannot fetch it.",
-                next_step="Give a public https:// URL, a data URI, a file, or the id of an earlier picture; the person "
-                "who runs the server can name a host of theirs in JOURNEY_MCP_TRUSTED_HOSTS.",
+                f"{name} is not a public HTTPS URL, so the provider cannot fetch it.",
+                next_step="Give a public https:// URL, a data URI, a file, or the id of an earlier image. The person "
+                "who runs the server can add a private host to JOURNEY_MCP_TRUSTED_HOSTS.",
             )
         kind = "at an address of this network only"
-        return Source(name=name, kind=kind, stored=url, url=url, is_here=not is_open)
+        return Source(name=name, kind=kind, stored=url, url=url, is_local=not is_open)
 
     async def _file(self, name: str, path: FilePath, call: _Call) -> Source:
         copied = _id_of(path)
@@ -159,11 +159,11 @@ class ImageFinder:
         )
 
     async def _located(self, name: str, path: FilePath, call: _Call, *, has_other: bool) -> Located:
-        """Find the file; the client is asked for more folders unless the path has another meaning."""
+        """Find the file; ask the client for more folders unless the path has another meaning."""
         if not call.files_allowed:
             raise FileNotAllowed(
-                f"{name} is a local file, and this server is reached over HTTP.",
-                next_step=f"Give a public URL, a data URI, or the id of an earlier picture: {_NOT_HERE}.",
+                f"{name} is a local file, but this server is reached over HTTP.",
+                next_step=f"Give a public URL, a data URI, or the id of an earlier image: {_NOT_HERE}.",
             )
         try:
             return await to_thread.run_sync(self._locate, path, (), abandon_on_cancel=True)
@@ -177,8 +177,8 @@ class ImageFinder:
         folders = local_files.allowed_folders(self._folders, roots=roots, data_dir=self._data_dir)
         return local_files.locate(path.texts, folders, data_dir=self._data_dir)
 
-    async def _own_images(self, urls: Sequence[str], principal: Principal) -> dict[str, ImageId]:
-        """Return which of these URLs are those of the principal's images, whole or with the query cut off."""
+    async def _earlier_images(self, urls: Sequence[str], principal: Principal) -> dict[str, ImageId]:
+        """Return which of these URLs are of the principal's images, complete or with the query cut off."""
         if not urls:
             return {}
         paths = {_without_query(spelled) for url in urls for spelled in (url, unquote(url))}
@@ -188,22 +188,22 @@ class ImageFinder:
 
     async def _earlier(self, wanted: ImageId, task: Task | None) -> Source:
         image = _image_of(wanted, task)
-        assert task is not None  # noqa: S101  # looked at by _image_of
+        assert task is not None  # noqa: S101  # checked by _image_of
         has_copy = image.path is not None and await to_thread.run_sync(os.path.isfile, image.path)
-        dies_at = image.expires_at
-        is_alive = dies_at is None or dies_at > self._clock.now() + _TOO_SOON_S
+        expires_at = image.expires_at
+        is_alive = expires_at is None or expires_at > self._clock.now() + _EXPIRES_SOON_S
         if is_alive and task.provider == SANDBOX:
             is_alive = await is_listening(image.url)
         if not is_alive and not has_copy:
             raise _gone(wanted, task)
         return Source(
             name=str(wanted),
-            kind="an earlier picture whose link has expired",
+            kind="an earlier image whose link has expired",
             stored=str(wanted),
             url=image.url if is_alive else None,
             load=partial(_copied, image) if has_copy else None,
             trusted_base=task.base_url,
-            is_here=not is_publicly_fetchable(image.url),
+            is_local=not is_publicly_fetchable(image.url),
         )
 
 
@@ -218,17 +218,17 @@ def _url_of(meaning: Given) -> str | None:
 
 
 def _id_of(meaning: Given) -> ImageId | None:
-    """Return the id that is given; our copies of images are files with their ids as names."""
+    """Return the id that is given; stored copies of images are files with their ids as names."""
     if isinstance(meaning, FilePath):
         return ImageId.parse(PurePath(meaning.texts[-1].replace("\\", "/")).stem)
     return meaning if isinstance(meaning, ImageId) else None
 
 
 def image_at(url: str, images: Iterable[tuple[ImageId, str]]) -> ImageId | None:
-    """Return the image at this URL, or the only one whose URL it is but for the query.
+    """Return the image at this URL, or the only one whose URL differs in the query alone.
 
-    A query that was cut off, or that says where the link was copied from, counts as none. Behind the name of a file
-    further parameters count for nothing; one with another value may choose another image.
+    A query that was cut off, or that says where the link was copied from, counts as none. After a file name, additional
+    parameters are ignored; a parameter with another value may select another image.
     """
     given = unquote(_FROM.sub("", url.partition("#")[0]))
     is_file = image_urls.names_file(_without_query(given))
@@ -245,7 +245,7 @@ def image_at(url: str, images: Iterable[tuple[ImageId, str]]) -> ImageId | None:
 
 
 def _agree(given: str, whole: str) -> bool:
-    """Whether the parameters that both queries have are the same, the given ones perhaps cut off."""
+    """Return whether the parameters in both queries are the same; the given ones may be cut off."""
     its = dict(parse_qsl(whole.partition("?")[2], keep_blank_values=True))
     parameters = parse_qsl(given.partition("?")[2], keep_blank_values=True)
     return all(its.get(name, value).startswith(value) for name, value in parameters)
@@ -265,7 +265,7 @@ def _decoded(name: str, data: Data) -> bytes:
         return image_text.decoded(data)
     except ValueError as error:
         raise UnusableImage(
-            f"{name} is no data URI or base64 of a picture: {error}.",
+            f"{name} is not a data URI or base64 of an image: {error}.",
             next_step=_DATA_STEP,
         ) from error
 
@@ -274,53 +274,53 @@ def _read(name: str, located: Located) -> bytes:
     try:
         return local_files.content(located, max_bytes=transcode.MAX_BYTES)
     except local_files.Unreadable as error:
-        raise UnusableImage(f"{name}: {error}.", next_step="Give the path of a picture file.") from error
+        raise UnusableImage(f"{name}: {error}.", next_step="Give the path of an image file.") from error
 
 
 def _copied(image: OutputImage) -> bytes | None:
     try:
         return Path(image.path or "").read_bytes()
-    except OSError:  # the person has tidied it up in this moment
+    except OSError:  # the user deleted it since it was found
         return None
 
 
 def _refused(name: str, path: FilePath, error: Exception) -> InvalidRequest:
-    """Return why no file can be taken; the names that chats give to attachments are often meant for these."""
+    """Return why no file can be used; a name such as chats give to attachments is often meant for one of these."""
     if isinstance(error, FileNotAllowed):
         return error
     hint = ""
     if path.may_be_in_chat:
         hint = f" If it is attached to the chat: {_NOT_HERE}; save it as a file, or give a link."
     if isinstance(error, local_files.NotAllowed):
-        return FileNotAllowed(f"{name}: {error}.", next_step=f"Give a path inside of these folders.{hint}")
-    return UnusableImage(f"{name}: {error}.", next_step=f"Give the path of a picture file.{hint}")
+        return FileNotAllowed(f"{name}: {error}.", next_step=f"Give a path inside one of these folders.{hint}")
+    return UnusableImage(f"{name}: {error}.", next_step=f"Give the path of an image file.{hint}")
 
 
 _REASONS: dict[Unusable, tuple[type[InvalidRequest], str, str]] = {
     Unusable.IN_CHAT: (
         UnusableImage,
         f": {_NOT_HERE}",
-        "Save it as a file and give its path, or give a public link; an earlier picture by its id (tsk_….2).",
+        "Save it as a file and give its path, or give a public link. Name an earlier image by its id (tsk_….2).",
     ),
     Unusable.TASK_ID: (
         UnknownImage,
-        " is no id of a picture: that is a task's id, a dot, and the picture's number",
+        " is not an image id: a task's id, a dot, and the number of the image",
         f"Give an id such as tsk_….2. {_LIST}",
     ),
     Unusable.BAD_URL: (
         MalformedUrl,
         (
-            " is no whole URL: that has a host, no blanks, no placeholder such as {id} and no dots for a rest, and at "
-            f"most {image_urls.MAX_URL:,} characters"
+            " is not a complete URL: it needs a host, and has no blanks, no placeholder such as {id}, no dots for an "
+            f"omitted part, and at most {image_urls.MAX_URL:,} characters"
         ),
-        "Give the picture's public URL and nothing else, or the id of an earlier picture (tsk_….2).",
+        "Give the image's public URL and nothing else, or the id of an earlier image (tsk_….2).",
     ),
     Unusable.SEVERAL: (
         UnusableImage,
-        " names several pictures",
-        "Give one of them, and each other one in reference_images.",
+        " names several images",
+        "Give one of them, and the others in reference_images.",
     ),
-    Unusable.NO_BASE64: (UnusableImage, " is no data URI of a picture: it is not base64", _DATA_STEP),
+    Unusable.NO_BASE64: (UnusableImage, " is not a data URI of an image: it is not base64", _DATA_STEP),
     Unusable.TOO_LONG: (
         UnusableImage,
         f" is neither base64 nor a URL, and a path has at most {image_text.MAX_PATH:,} characters",
@@ -329,11 +329,11 @@ _REASONS: dict[Unusable, tuple[type[InvalidRequest], str, str]] = {
     Unusable.UNKNOWN: (
         MalformedUrl,
         (
-            " is neither an http(s) URL, a data URI, a path of a picture file, nor the id of an earlier picture "
+            " is neither an http(s) URL, a data URI, the path of an image file, nor the id of an earlier image "
             "(such as tsk_….2)"
         ),
         (
-            "Give the picture's public URL, or the id that imagine or fetch_task returned. If it is attached to the "
+            "Give the image's public URL, or the id that imagine or fetch_task returned. If it is attached to the "
             f"chat: {_NOT_HERE}; save it as a file, or give a link."
         ),
     ),
@@ -346,12 +346,12 @@ def _unusable(name: str, reason: Unusable) -> InvalidRequest:
 
 
 def _only_image(name: str, wanted: WholeTask, task: Task | None) -> ImageId:
-    """Return the one image of a task that is named without a number."""
+    """Return the only image of a task that is named without a number."""
     first = ImageId(wanted.task_id, 1)
     _image_of(first, task)
     if task and len(task.images) > 1:
         raise UnknownImage(
-            f"{name} is a task with {len(task.images)} pictures.", next_step=f"Give the id of one: {_ids_of(task)}."
+            f"{name} is a task with {len(task.images)} images.", next_step=f"Give the id of one: {_ids_of(task)}."
         )
     return first
 
@@ -365,19 +365,19 @@ def _image_of(wanted: ImageId, task: Task | None) -> OutputImage:
         raise UnknownImage(f"There is no task {wanted.task_id}.", next_step=_LIST)
     if task.status is not Status.SUCCEEDED:
         hint = f"Call fetch_task with {task.id} until it has succeeded." if not task.status.is_final else _LIST
-        raise UnknownImage(f"Task {task.id} is {task.status} and has no picture.", next_step=hint)
+        raise UnknownImage(f"Task {task.id} is {task.status} and has no image.", next_step=hint)
     if wanted.number > len(task.images):
-        raise UnknownImage(f"Task {task.id} has no picture {wanted.number}.", next_step=f"It has {_ids_of(task)}.")
+        raise UnknownImage(f"Task {task.id} has no image {wanted.number}.", next_step=f"It has {_ids_of(task)}.")
     return task.images[wanted.number - 1]
 
 
 def _gone(wanted: ImageId, task: Task) -> UnknownImage:
     if task.provider == SANDBOX:
         return UnknownImage(
-            f"{wanted} is a picture of a sandbox that has ended with its process.",
-            next_step="Make the picture again; `journey-mcp sandbox --port 8787` runs a sandbox that lasts.",
+            f"{wanted} is an image of a sandbox that ended with its process.",
+            next_step="Make the image again. `journey-mcp sandbox --port 8787` runs a sandbox that lasts.",
         )
     return UnknownImage(
-        f"The link of {wanted} has expired, and there is no copy of it.",
-        next_step="Make the picture again, or give a URL.",
+        f"The link of {wanted} has expired, and no copy of the image is stored.",
+        next_step="Make the image again, or give a URL.",
     )

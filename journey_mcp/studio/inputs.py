@@ -1,4 +1,4 @@
-"""Pictures that go into a request: read, brought, and made fit for the offer that takes them."""
+"""The input images of a request: read, fetched, and fitted to the limits of the offer that takes them."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ from journey_mcp.providers import Account
 from journey_mcp.registry import Offer
 
 Fit = Callable[[bytes, transcode.Limits], Awaitable[tuple[transcode.ImageData, tuple[Notice, ...]]]]
-"""Makes an image fit, as `workers.Workers.fit` does for one caller."""
+"""Fits an image to limits, as `workers.Workers.fit` does for one caller."""
 
 MAX_BYTES_OF_CALL = 128 * 1024 * 1024
 """Of all images of one call together."""
@@ -30,36 +30,36 @@ _FETCH_WITHIN_S = 20.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """A given picture before it is brought."""
+    """A given image before its content is read."""
 
     name: str
-    """For messages: the argument, and the picture in short."""
+    """For messages: the argument, and the image in short."""
     kind: str
     """For messages, as in "is a local file"."""
     stored: str = ""
-    """How the request names it in the journal, whatever its spelling; empty for data, which is named by its digest."""
+    """The name that the stored request has for it, the same for every spelling; empty for data, named by its digest."""
     url: str | None = None
     load: Callable[[], bytes | None] | None = None
-    """Reads or decodes it, and takes its time; `None` when it is gone. Raises UnusableImage."""
+    """Reads or decodes the content, and blocks; returns `None` if it is gone. Raises UnusableImage."""
     content: bytes | None = None
-    """What `load` gave."""
+    """What `load` returned."""
     digest: str | None = None
-    """Of the content: under the same path there may be another picture later."""
+    """Of the content: the same path may be another image later."""
     notices: tuple[AnyNotice, ...] = ()
     trusted_base: str | None = None
-    """The address of the service that made the picture; it is fetched from there."""
-    is_here: bool = False
+    """The base URL of the service that made the image; it is fetched from there."""
+    is_local: bool = False
     """The URL works on this machine or network only."""
 
     def url_for(self, account: Account) -> str | None:
-        """The URL, when this provider can fetch it."""
+        """Return the URL if this provider can fetch it."""
         is_near = account.provider == SANDBOX or is_loopback(urlsplit(account.base_url).hostname or "")
-        return self.url if is_near or not self.is_here else None
+        return self.url if is_near or not self.is_local else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputImages:
-    """All pictures of one request."""
+    """All images of one request."""
 
     sources: tuple[Source, ...]
     mask: Source | None
@@ -70,7 +70,7 @@ class InputImages:
 
     @property
     def digests(self) -> tuple[str, ...]:
-        """Of those among them that were read."""
+        """The digests of the images that were read."""
         return tuple(source.digest for source in self._all if source.digest is not None)
 
     async def read(self) -> "InputImages":
@@ -83,7 +83,7 @@ class InputImages:
         size = 0
         for source in self._all:
             if source.load is not None and id(source) not in found:
-                # whoever is canceled need not wait for a slow disk
+                # a cancelled call does not wait for a slow disk
                 found[id(source)] = loaded = await to_thread.run_sync(_loaded, source, abandon_on_cancel=True)
                 size += len(loaded.content or b"")
                 _check_size(size)
@@ -93,7 +93,7 @@ class InputImages:
         )
 
     def named_in(self, request: ImageRequest) -> ImageRequest:
-        """Return the request as it is kept: each picture in one spelling, data by its digest."""
+        """Return the request as it is stored: each image in one spelling, data by its digest."""
         names = [source.stored for source in self.sources]
         return replace(
             request,
@@ -103,7 +103,7 @@ class InputImages:
         )
 
     def requires_upload(self, account: Account) -> str | None:
-        """A picture that this provider cannot fetch by itself, in words; `None` when there is none."""
+        """Return which image this provider cannot fetch by itself, in words; `None` if it can fetch all."""
         return next(
             (f"{source.name} is {source.kind}" for source in self._all if source.url_for(account) is None), None
         )
@@ -111,10 +111,10 @@ class InputImages:
     async def prepared(
         self, offer: Offer, account: Account, safe_http: SafeHttpClient, fit: Fit
     ) -> tuple[tuple[InputImage, ...], InputImage | None, tuple[AnyNotice, ...]]:
-        """Images and mask in the form that the offer takes, and what the caller should know.
+        """Return images and mask in the form that the offer takes, and notices for the caller.
 
         Raises:
-            UnusableImage: one cannot be fetched, is no picture, or cannot be made fit.
+            UnusableImage: one cannot be fetched, is not an image, or cannot be fitted.
             SetupError, NotSubmitted: nothing can be prepared now.
         """
         ready: dict[int, InputImage] = {}
@@ -122,8 +122,8 @@ class InputImages:
         size = 0
         for source in self._all:
             if id(source) not in ready:
-                ready[id(source)], told = await _prepared(source, offer, account, safe_http, fit)
-                notices += (*source.notices, *told)
+                ready[id(source)], found = await _prepared(source, offer, account, safe_http, fit)
+                notices += (*source.notices, *found)
                 size += len(ready[id(source)].content)
                 _check_size(size)
         images = tuple(ready[id(source)] for source in self.sources)
@@ -145,8 +145,8 @@ def _loaded(source: Source) -> Source:
 def _check_size(size: int) -> None:
     if size > MAX_BYTES_OF_CALL:
         raise UnusableImage(
-            f"The pictures of this call have more than {MAX_BYTES_OF_CALL:,} bytes together.",
-            next_step="Give fewer or smaller ones.",
+            f"The images of this call have more than {MAX_BYTES_OF_CALL:,} bytes in total.",
+            next_step="Give fewer or smaller images.",
         )
 
 
@@ -157,18 +157,21 @@ async def _prepared(
     if url is not None and "url" in offer.images.encodings:
         return InputImage(url=url), ()
     content = source.content if source.content is not None else await _fetched(source, safe_http)
-    taken = offer.images
+    accepted = offer.images
     limits = transcode.Limits(
-        formats=taken.formats, max_bytes=taken.max_bytes, max_pixels=taken.max_pixels, min_side=taken.min_side
+        formats=accepted.formats,
+        max_bytes=accepted.max_bytes,
+        max_pixels=accepted.max_pixels,
+        min_side=accepted.min_side,
     )
     try:
-        made, notices = await fit(content, limits)
+        fitted, notices = await fit(content, limits)
     except NotAnImage as error:
         raise UnusableImage(
             f"{source.name} cannot be sent to {account.provider}: {error}.",
             next_step="Give another image: PNG, JPEG, WebP, GIF, AVIF, BMP or TIFF, of fewer pixels if it is large.",
         ) from error
-    return InputImage(content=made.content, mime_type=made.mime_type), tuple(
+    return InputImage(content=fitted.content, mime_type=fitted.mime_type), tuple(
         notice.about(source.name) for notice in notices
     )
 
@@ -182,14 +185,14 @@ async def _fetched(source: Source, safe_http: SafeHttpClient) -> bytes:
     except FetchError as error:
         raise UnusableImage(
             f"{source.name} cannot be fetched: {error}.",
-            next_step="Give an HTTPS URL that is open to everybody, a file, or the id of an earlier picture.",
+            next_step="Give a public HTTPS URL, a file, or the id of an earlier image.",
         ) from error
 
 
 def _check_mask(mask: InputImage, image: InputImage | None) -> None:
     if not (mask.content and image and image.content):
-        return  # what the provider fetches by itself, it compares by itself
+        return  # the provider compares the images that it fetches
     try:
         transcode.check_same_size(transcode.look(mask.content), transcode.look(image.content))
     except NotAnImage as error:
-        raise UnusableImage(f"mask: {error}.", next_step="Give a mask of the picture's size.") from error
+        raise UnusableImage(f"mask: {error}.", next_step="Give a mask of the same size as the image.") from error

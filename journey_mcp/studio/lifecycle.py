@@ -19,7 +19,7 @@ Loop = Callable[[], Coroutine[Any, Any, None]]
 """Background work that never ends."""
 
 _ANSWERS_WITHIN_S = 5.0
-"""How long answers to creating requests are waited for at a shut-down; what requested it may then kill the process."""
+"""How long a shut-down waits for answers to creating requests; the process may be killed soon after."""
 
 
 class Lifecycle:

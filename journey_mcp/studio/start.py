@@ -18,7 +18,7 @@ from journey_mcp.engine.submitter import Attempt, Submitter
 from journey_mcp.studio.attempts import Plan
 
 _TRIES = 100
-"""So often a task is stored anew when duplicates come and go meanwhile: more than ever happens."""
+"""How often storing a task is tried while duplicates come and go: more often than ever happens."""
 
 
 class NewSubmitter(Protocol):
@@ -102,6 +102,6 @@ class Starter:
             if fresh:
                 await self._deduplication.detach_all(task.principal, key)
         raise SetupError(
-            "An equal call stands in the way, and the task database does not tell of it. Nothing was sent.",
-            next_step="Call again with fresh=true, or with other words.",
+            "An identical request blocks this one, but the task database does not return it. Nothing was sent.",
+            next_step="Call again with fresh=true, or with a different prompt.",
         )

@@ -260,7 +260,7 @@ async def test_a_dead_picture_loses_nothing(journey: CommandLine, tmp_path: Path
         (("imagine", "x", "--model", "flux-por"), "model='flux-por' is not known. Did you mean flux-pro or"),
         (("imagine", " "), "prompt='' is empty"),
         (("imagine", "x", "--model", "seededit"), "seededit only edits pictures"),
-        (("edit", "boat", "x"), "image='boat' is neither an http(s) URL, a data URI, a path of a picture file, nor"),
+        (("edit", "boat", "x"), "image='boat' is neither an http(s) URL, a data URI, the path of an image file, nor"),
         (("imagine", "x", "--provider", "bfl"), "provider='bfl' is not configured (allowed: journeyapi)."),
         (("imagine", "x", "--guidance", "inf"), "imagine: guidance="),
         (("imagine", "x", "--webhook-url", "http://x.test"), "webhook_url='http://x.test' is not an HTTPS URL."),

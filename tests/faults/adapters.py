@@ -169,7 +169,7 @@ class Recorder:
         (offer,) = self._catalog.offers[request.model]
         prepared = PreparedRequest(prompt=request.prompt, options=request.options)
         if request.image:
-            source = Source(name="image", kind="at an address of this network only", url=request.image, is_here=True)
+            source = Source(name="image", kind="at an address of this network only", url=request.image, is_local=True)
             inputs = InputImages(sources=(source,), mask=None)
             images, _, _ = await inputs.prepared(offer, self._account, self._safe_http, self._fit)
             prepared = replace(prepared, images=images)

@@ -187,7 +187,7 @@ async def test_what_the_chat_holds_is_told_in_a_sentence(tmp_path: Path, text: s
     given[argument] = (text,) if argument == "reference_images" else text
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         error = await refusal(here, **given)
-        assert str(error) == f"{argument}={text!r}: what the chat holds does not reach a server."
+        assert str(error) == f"{argument}={text!r}: chat attachments do not reach a server."
         assert "Save it as a file" in (error.failure.next_step or "")
         assert error.failure.code == "unusable_image"
 
@@ -196,10 +196,10 @@ async def test_what_the_chat_holds_is_told_in_a_sentence(tmp_path: Path, text: s
 async def test_a_file_that_is_missing_may_be_in_the_chat(tmp_path: Path, text: str) -> None:
     """Chats give their attachments such names."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
-        assert "does not reach a server" in ((await refusal(here, **KONTEXT, image=text)).failure.next_step or "")
+        assert "do not reach a server" in ((await refusal(here, **KONTEXT, image=text)).failure.next_step or "")
         for elsewhere in ("./image.png", "~/image.png"):
             step = (await refusal(here, **KONTEXT, image=elsewhere)).failure.next_step
-            assert "does not reach" not in (step or "")
+            assert "do not reach" not in (step or "")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ async def test_a_file_that_is_missing_may_be_in_the_chat(tmp_path: Path, text: s
         (
             "https://kim:pass@example.com/cat.png",
             "malformed_url",
-            "'https://example.com/cat.png' was given with a user",
+            "'https://example.com/cat.png' has a user",
         ),
     ],
 )
@@ -262,7 +262,7 @@ async def test_the_id_of_a_task_is_its_only_image(tmp_path: Path) -> None:
         task = await here.made(**KONTEXT, image=f"task_id: {one.id}")
         assert task.request.image == f"{one.id}.1"
         error = await refusal(here, **KONTEXT, image=four.id)
-        assert str(error) == f"image='{four.id}' is a task with 4 pictures."
+        assert str(error) == f"image='{four.id}' is a task with 4 images."
         assert f"{four.id}.1, {four.id}.2" in (error.failure.next_step or "")
         assert "There is no task" in str(await refusal(here, **KONTEXT, image=f"tsk_{'x' * 22}"))
 
@@ -270,9 +270,9 @@ async def test_the_id_of_a_task_is_its_only_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("https://your-image-url", "is not a public HTTPS address"),
-        ("https://nas.lan/cat.png", "is not a public HTTPS address"),
-        ("https://kim:s3cret@example.com/cat.png", "was given with a user name or password"),
+        ("https://your-image-url", "is not a public HTTPS URL"),
+        ("https://nas.lan/cat.png", "is not a public HTTPS URL"),
+        ("https://kim:s3cret@example.com/cat.png", "has a user name or password"),
     ],
 )
 async def test_what_no_provider_can_fetch_is_not_paid_for(tmp_path: Path, url: str, says: str) -> None:
@@ -462,7 +462,7 @@ async def test_the_images_of_a_call_have_a_limit_together(tmp_path: Path) -> Non
     async with make_wide_environment(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
         paths = [str(tmp_path / f"{n}.png") for n in range(3)]
         error = await refusal(here, **given, image=paths[0], reference_images=tuple(paths[1:]))
-        assert "134,217,728 bytes together" in str(error)
+        assert "134,217,728 bytes in total" in str(error)
 
 
 # --- through the tools

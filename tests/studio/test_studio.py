@@ -56,7 +56,7 @@ async def test_a_picture_is_edited_by_its_id(tmp_path: Path) -> None:
     ("image", "says"),
     [
         ("tsk_AAAAAAAAAAAAAAAAAAAAAA.1", "no task"),
-        ("{made}.5", "has no picture 5"),
+        ("{made}.5", "has no image 5"),
         ("{failed}.1", "is failed"),
         ("not a url", "neither an http"),
         ("ftp://example.test/a.png", "neither an http"),

@@ -50,7 +50,7 @@ async def test_files_and_data_are_pictures_too(journey: CommandLine, sandbox: Ru
     problem, step = missing.err.splitlines()
     assert missing.code == 2
     assert problem.endswith('"ship.png" does not exist; the nearest names there are "mask.png", "boat.png".')
-    assert step == "Give the path of a picture file."
+    assert step == "Give the path of an image file."
 
 
 def drawn() -> bytes:
