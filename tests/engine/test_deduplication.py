@@ -238,17 +238,17 @@ async def test_other_processes_hear_of_a_delivery_by_themselves(tmp_path: Path) 
 
 async def test_another_picture_under_the_same_path_is_another_wish(tmp_path: Path) -> None:
     """What lies in the file counts, not its name."""
-    from studio.test_inputs import picture  # noqa: PLC0415
+    from studio.test_inputs import image_bytes  # noqa: PLC0415
 
     path = tmp_path / "cat.png"
     edit = {"tool": "edit_image", "model": "flux-kontext-pro", "prompt": "make it blue", "image": str(path)}
     async with make_wide_environment(
         tmp_path / "data", "submit:hang,times=always", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path
     ) as here:
-        path.write_bytes(picture())
+        path.write_bytes(image_bytes())
         first = await here.studio.create(make_request(**edit), LOCAL)
         assert (await here.studio.create(make_request(**edit), LOCAL)).task.id == first.task.id
-        path.write_bytes(picture(size=(170, 120)))
+        path.write_bytes(image_bytes(size=(170, 120)))
         assert (await here.studio.create(make_request(**edit), LOCAL)).task.id != first.task.id
 
 

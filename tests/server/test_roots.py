@@ -10,7 +10,7 @@ import anyio
 import mcp_types as types
 import pytest
 from mcp import Client
-from studio.test_inputs import picture
+from studio.test_inputs import image_bytes
 from support import client_of, environment_of
 
 from journey_mcp import sandbox
@@ -44,7 +44,7 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
     """A project with an image, while the server was started somewhere else."""
     project = tmp_path / "my project"
     (project / "assets").mkdir(parents=True)
-    (project / "assets" / "cat.png").write_bytes(picture())
+    (project / "assets" / "cat.png").write_bytes(image_bytes())
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     return Person(project, [project.as_uri()])
@@ -80,7 +80,7 @@ async def test_a_file_in_the_persons_project_is_read(person: Person, mode: str) 
 @BOTH_ERAS
 async def test_nobody_is_asked_without_need(person: Person, mode: str) -> None:
     """Not for a file that is found, nor for a URL."""
-    Path("cat.png").write_bytes(picture())
+    Path("cat.png").write_bytes(image_bytes())
     async with connected(person, mode) as client:
         assert (await edit(client, "cat.png"))["status"] == "succeeded"
         await edit(client, "https://example.com/cat.png")
@@ -92,7 +92,7 @@ async def test_a_root_that_opens_too_much_is_none(person: Person, mode: str) -> 
     """The disk, a hidden folder, another machine: the error is as without roots."""
     hidden = person.project.parent / ".hidden"
     hidden.mkdir()
-    (hidden / "cat.png").write_bytes(picture())
+    (hidden / "cat.png").write_bytes(image_bytes())
     person.roots = ["file:///", Path.home().as_uri(), hidden.as_uri(), f"file://nas{person.project}"]
     async with connected(person, mode) as client:
         for path in (hidden / "cat.png", person.project / "assets" / "cat.png"):
@@ -108,7 +108,7 @@ async def test_the_data_folder_is_not_read_through_a_root_around_it(person: Pers
     async with connected(person, mode) as client:
         secret = person.project.parent / "data" / "pictures" / "secret.png"
         secret.parent.mkdir(parents=True, exist_ok=True)
-        secret.write_bytes(picture())
+        secret.write_bytes(image_bytes())
         assert (await edit(client, str(secret)))["error"]["code"] == "file_not_allowed"
         assert (await edit(client, str(person.project / "assets" / "cat.png")))["status"] == "succeeded"
 

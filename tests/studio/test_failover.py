@@ -1,4 +1,4 @@
-"""A provider that refuses before anything was created: the next one is tried, once, and everybody remembers."""
+"""Failover: if a provider refuses before anything was created, the next one is tried once, and a cooldown is stored."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from journey_mcp.sandbox import Settings, VtrixSettings
 from journey_mcp.settings import read_settings
 
 EDIT: dict[str, Any] = {"model": "flux-2-max", "prompt": "a red kite over the dunes"}
-"""JourneyAPI and BFL offer it."""
+"""JourneyAPI and BFL have an offer of this model."""
 TWO = ("journeyapi", "bfl")
 
 
@@ -37,7 +37,7 @@ TWO = ("journeyapi", "bfl")
     ],
 )
 async def test_a_refusal_moves_the_call_to_the_next_provider(tmp_path: Path, fault: str, says: str) -> None:
-    """Once each, with the reason; the task, its cost and its result are the second one's."""
+    """Each provider is tried once; the notice gives the reason, and task, cost and result are the second one's."""
     async with make_wide_environment(tmp_path, fault, services=TWO) as here:
         task = await here.made(**EDIT)
         assert (task.status, task.provider, here.created) == (Status.SUCCEEDED, "bfl", ["bfl"])
@@ -49,8 +49,8 @@ async def test_a_refusal_moves_the_call_to_the_next_provider(tmp_path: Path, fau
         assert (stored.provider, stored.notices) == (task.provider, task.notices)
 
 
-async def test_at_the_limit_ten_seconds_are_waited_before_another_is_tried(tmp_path: Path) -> None:
-    """A limit that clears in time keeps the first choice."""
+async def test_at_the_limit_another_provider_is_tried_after_ten_seconds(tmp_path: Path) -> None:
+    """If the limit clears in time, the first choice runs the task."""
     async with make_wide_environment(tmp_path, "journeyapi/submit:status=429,times=2", services=TWO) as here:
         task = await here.made(**EDIT)
         assert (task.provider, here.created, task.notices) == ("journeyapi", ["journeyapi"], ())
@@ -60,15 +60,15 @@ async def test_at_the_limit_ten_seconds_are_waited_before_another_is_tried(tmp_p
         assert 10 < task.updated_at - task.created_at < 12.5
 
 
-async def test_a_limit_that_says_how_long_is_not_waited_for(tmp_path: Path) -> None:
-    """A minute is more than ten seconds."""
+async def test_a_limit_with_a_long_retry_after_is_not_waited_for(tmp_path: Path) -> None:
+    """A `Retry-After` of a minute is more than ten seconds."""
     fault = "journeyapi/submit:status=429,header.Retry-After=60,times=always"
     async with make_wide_environment(tmp_path, fault, services=TWO) as here:
         assert (await here.made(**EDIT)).provider == "bfl"
         assert here.asked["imagine"] == 1
 
 
-async def test_without_a_connection_the_next_one_is_tried_at_once(tmp_path: Path) -> None:
+async def test_without_a_connection_the_next_provider_is_tried_at_once(tmp_path: Path) -> None:
     """Nothing was sent."""
     async with sandbox.running(Settings(speed=0)) as gone:
         nowhere = gone.base_url
@@ -99,8 +99,8 @@ async def test_without_a_connection_the_next_one_is_tried_at_once(tmp_path: Path
         "journeyapi/submit:status=400",
     ],
 )
-async def test_nothing_is_tried_elsewhere_after_an_answer_that_leaves_it_open(tmp_path: Path, fault: str) -> None:
-    """Nor after a refusal that is about the request: the next one would be about it as well."""
+async def test_no_other_provider_is_tried_after_an_unconfirmed_answer(tmp_path: Path, fault: str) -> None:
+    """Also after a refusal of the request itself: the next provider would refuse it too."""
     async with make_wide_environment(tmp_path, fault, services=TWO) as here:
         task = await here.made(**EDIT)
         assert (task.status, task.provider) == (Status.FAILED, "journeyapi")
@@ -109,15 +109,15 @@ async def test_nothing_is_tried_elsewhere_after_an_answer_that_leaves_it_open(tm
 
 
 async def test_a_pinned_call_never_moves(tmp_path: Path) -> None:
-    """It waits as long as a single provider is waited for."""
+    """It waits as long as with a single provider."""
     async with make_wide_environment(tmp_path, "journeyapi/submit:status=402", services=TWO) as here:
         task = await here.made(**EDIT, provider="journeyapi")
         assert task.failure is not None
         assert (task.failure.code, task.provider, here.sent_to("bfl")) == ("out_of_credits", "journeyapi", [])
 
 
-async def test_who_refused_is_tried_last_for_five_minutes_by_every_process(tmp_path: Path) -> None:
-    """It is kept in the database; then the order of preference holds again."""
+async def test_a_provider_on_cooldown_is_tried_last_for_five_minutes_by_every_process(tmp_path: Path) -> None:
+    """The cooldown is in the database; afterwards the order of preference applies again."""
     async with make_wide_environment(tmp_path, "journeyapi/submit:status=402", services=TWO) as here:
         await here.made(**EDIT)
         assert "too little money" in (await here.cooldowns())["journeyapi"].reason
@@ -131,8 +131,8 @@ async def test_who_refused_is_tried_last_for_five_minutes_by_every_process(tmp_p
             assert (await beside.made(**EDIT)).provider == "journeyapi"
 
 
-async def test_who_rests_is_still_tried_when_nobody_else_can(tmp_path: Path) -> None:
-    """And when it works again, everybody knows."""
+async def test_a_provider_on_cooldown_is_tried_if_no_other_one_can_run_it(tmp_path: Path) -> None:
+    """When it works again, every process knows."""
     async with make_wide_environment(tmp_path, "journeyapi/submit:status=402", services=TWO) as here:
         await here.made(**EDIT)
         here.faults("bfl/submit:status=402")
@@ -144,8 +144,8 @@ async def test_who_rests_is_still_tried_when_nobody_else_can(tmp_path: Path) -> 
         assert set(await here.cooldowns()) == {"bfl"}
 
 
-async def test_when_everybody_refuses_the_error_says_why_for_each(tmp_path: Path) -> None:
-    """Free, and with what helps."""
+async def test_when_all_providers_refuse_the_error_gives_each_reason(tmp_path: Path) -> None:
+    """Nothing is charged, and the error names the next step."""
     faults = ("journeyapi/submit:status=402", "bfl/submit:status=401")
     async with make_wide_environment(tmp_path, *faults, services=TWO) as here:
         task = await here.made(**EDIT)
@@ -159,7 +159,7 @@ async def test_when_everybody_refuses_the_error_says_why_for_each(tmp_path: Path
 
 
 async def test_403_at_vtrix_is_an_empty_balance(tmp_path: Path) -> None:
-    """There is no 402."""
+    """Vtrix has no 402."""
     given: dict[str, Any] = {"model": "flux-1.1-pro", "prompt": "a red kite"}
     services = ("vtrix", "replicate")
     async with make_wide_environment(tmp_path, services=services, vtrix=VtrixSettings(balance_usd=0)) as here:
@@ -168,8 +168,8 @@ async def test_403_at_vtrix_is_an_empty_balance(tmp_path: Path) -> None:
         assert "vtrix has too little money" in str(task.notices[0])
 
 
-async def test_a_single_provider_that_refuses_is_told_as_before(tmp_path: Path) -> None:
-    """With its balance."""
+async def test_the_refusal_of_a_single_provider_is_reported_as_it_is(tmp_path: Path) -> None:
+    """The error includes its balance."""
     async with make_environment(tmp_path, credits=0) as here:
         task = await here.made()
         assert task.failure is not None
@@ -177,8 +177,8 @@ async def test_a_single_provider_that_refuses_is_told_as_before(tmp_path: Path) 
         assert set(await here.cooldowns()) == {"journeyapi"}
 
 
-async def test_a_provider_that_could_not_run_it_takes_no_patience_away(tmp_path: Path) -> None:
-    """BFL would have to fetch the picture and cannot: JourneyAPI's limit is waited for as if it were alone."""
+async def test_a_provider_that_cannot_run_it_does_not_shorten_the_wait(tmp_path: Path) -> None:
+    """BFL cannot fetch the image, so JourneyAPI's limit is waited for as if it were the only provider."""
     given: dict[str, Any] = {
         "model": "flux-1.1-pro",
         "prompt": "a kite",
@@ -193,8 +193,8 @@ async def test_a_provider_that_could_not_run_it_takes_no_patience_away(tmp_path:
         assert (task.provider, len(here.sent_to("replicate")), here.sent_to("bfl")) == ("replicate", 7, [])
 
 
-async def test_what_held_for_the_first_provider_is_not_told_of_the_second(tmp_path: Path) -> None:
-    """BFL turns the ratio into a size, JourneyAPI takes it as it is."""
+async def test_notices_of_the_first_provider_are_replaced_by_those_of_the_second(tmp_path: Path) -> None:
+    """BFL converts the ratio to a size; JourneyAPI takes the ratio."""
     more = {"JOURNEY_MCP_PROVIDERS": "bfl,journeyapi"}
     async with make_wide_environment(tmp_path, "bfl/submit:status=402", services=TWO, **more) as here:
         task = await here.made(**EDIT, aspect_ratio="16:9")
@@ -202,8 +202,8 @@ async def test_what_held_for_the_first_provider_is_not_told_of_the_second(tmp_pa
         assert not any("is sent as" in str(notice) for notice in task.notices)
 
 
-async def test_two_limits_at_once_are_worth_another_try(tmp_path: Path) -> None:
-    """The advice is to wait, and the error says that it may be retried."""
+async def test_two_limits_at_once_are_retryable(tmp_path: Path) -> None:
+    """The next step is to wait, and the error is retryable."""
     faults = ("journeyapi/submit:status=429,times=always", "bfl/submit:status=429,times=always")
     async with make_wide_environment(tmp_path, *faults, services=TWO) as here:
         task = await here.made(**EDIT)
@@ -212,8 +212,8 @@ async def test_two_limits_at_once_are_worth_another_try(tmp_path: Path) -> None:
         assert "Wait a minute" in (task.failure.next_step or "")
 
 
-async def test_a_process_that_is_told_to_end_sends_nothing_more(tmp_path: Path) -> None:
-    """The first provider's refusal is on its way; the second one is not asked any more."""
+async def test_after_a_shutdown_began_nothing_more_is_sent(tmp_path: Path) -> None:
+    """The first provider's refusal arrives after the shut-down began; the second provider gets no request."""
     faults = ("journeyapi/submit:delay=0.3", "journeyapi/submit:status=402")
     async with make_wide_environment(tmp_path, *faults, services=TWO) as here:
         settings = here.studio.settings
@@ -231,8 +231,8 @@ async def test_a_process_that_is_told_to_end_sends_nothing_more(tmp_path: Path) 
         assert task.cost is None
 
 
-async def test_when_the_client_hangs_up_a_picture_that_dies_soon_is_still_fetched(tmp_path: Path) -> None:
-    """The process stays until its copy is there."""
+async def test_after_the_client_has_left_an_image_that_expires_soon_is_still_copied(tmp_path: Path) -> None:
+    """The process runs until its copy is stored."""
     async with make_wide_environment(tmp_path, services=["bfl"], speed=20) as here:
         async with running_studio(here.studio.settings, here.clock) as leaving:
             task = await until_accepted(leaving, await created(leaving, make_request(model="flux-2-pro")))
@@ -241,8 +241,8 @@ async def test_when_the_client_hangs_up_a_picture_that_dies_soon_is_still_fetche
         assert Path(stored.images[0].path or "").is_file()
 
 
-async def test_the_first_success_ends_the_rest_of_a_single_provider_too(tmp_path: Path) -> None:
-    """Though nobody looks it up there."""
+async def test_the_first_success_ends_the_cooldown_of_a_single_provider_too(tmp_path: Path) -> None:
+    """With one provider the cooldown is not read."""
     async with make_environment(tmp_path, "submit:status=402") as here:
         await here.made()
         assert set(await here.cooldowns()) == {"journeyapi"}

@@ -1,4 +1,4 @@
-"""Images as requests name them: found in every spelling, before anything is read, sent or paid."""
+"""Image sources: found in every spelling before anything is read, sent or paid."""
 
 import base64
 import json
@@ -30,13 +30,13 @@ from journey_mcp.core.tasks import Task
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
 from journey_mcp.studio.image_sources import ImageFinder, image_at
-from studio.test_inputs import KONTEXT, data_uri, picture, sent_image
+from studio.test_inputs import KONTEXT, data_uri, image_bytes, sent_image
 
 URL = "https://example.com/cat.png"
 
 
 async def refusal(here: Environment, **more: Any) -> InvalidRequest:
-    """Why a request is not taken; nothing was sent or stored for it."""
+    """Return why a request is rejected; nothing was sent or stored for it."""
     before = len(here.sent), len(await here.studio.newest(LOCAL))
     with pytest.raises(InvalidRequest) as raised:
         await here.made(**more)
@@ -48,9 +48,9 @@ async def refusal(here: Environment, **more: Any) -> InvalidRequest:
 # --- data
 
 
-async def test_base64_without_a_prefix_is_taken_where_data_is(tmp_path: Path) -> None:
-    """And where it is not, the error says so: case 1."""
-    text = base64.b64encode(picture("JPEG")).decode()
+async def test_base64_without_a_prefix_is_accepted_where_data_is(tmp_path: Path) -> None:
+    """Where data is not accepted, the error says so: case 1."""
+    text = base64.b64encode(image_bytes("JPEG")).decode()
     assert text.startswith("/9j/")
     async with make_wide_environment(tmp_path, services=["bfl", "journeyapi"]) as here:
         task = await here.made(**KONTEXT, image=text)
@@ -63,9 +63,9 @@ async def test_base64_without_a_prefix_is_taken_where_data_is(tmp_path: Path) ->
         assert "takes pictures as URLs only; image='/9j/" in str(error)
 
 
-async def test_two_megabytes_of_base64_are_no_path(tmp_path: Path) -> None:
-    """Case 2: an image, and what is none."""
-    noise = picture("PNG", (900, 760))
+async def test_two_megabytes_of_base64_are_not_a_path(tmp_path: Path) -> None:
+    """Case 2: an image, and text that is not an image."""
+    noise = image_bytes("PNG", (900, 760))
     text = base64.b64encode(noise).decode()
     assert len(text) > 2_000_000
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
@@ -76,8 +76,8 @@ async def test_two_megabytes_of_base64_are_no_path(tmp_path: Path) -> None:
         assert (await refusal(here, **KONTEXT, image="/a." * 700_000)).failure.code == "unusable_image"
 
 
-async def test_others_are_answered_while_data_is_decoded(tmp_path: Path) -> None:
-    """It is done in a thread, and who called may go."""
+async def test_other_calls_are_answered_while_data_is_decoded(tmp_path: Path) -> None:
+    """Data is decoded in a thread, and the call can be cancelled."""
     text = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(4_000_000)).decode()
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         steps = 0
@@ -97,7 +97,7 @@ async def test_others_are_answered_while_data_is_decoded(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("spell", [str.lower, lambda text: f"<{text}>", lambda text: f"![cat]({text})"])
 async def test_the_same_url_in_another_spelling_is_the_same_call(tmp_path: Path, spell: Any) -> None:
-    """Cases 4 and 6: the journal has the one that was sent."""
+    """Cases 4 and 6: the stored URL is the one that was sent."""
     async with make_wide_environment(tmp_path, "submit:hang", services=["journeyapi"]) as here:
         first = await here.studio.create(make_request(**KONTEXT, image="HTTPS://Example.com/cat.png"), LOCAL)
         joined = await here.studio.create(make_request(**KONTEXT, image=spell(URL)), LOCAL)
@@ -108,8 +108,8 @@ async def test_the_same_url_in_another_spelling_is_the_same_call(tmp_path: Path,
 
 
 async def test_the_same_data_in_another_spelling_is_the_same_call(tmp_path: Path) -> None:
-    """By what it holds."""
-    uri = data_uri(picture())
+    """Data is compared by its content."""
+    uri = data_uri(image_bytes())
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await here.studio.create(make_request(**KONTEXT, image=uri), LOCAL)
         joined = await here.studio.create(make_request(**KONTEXT, image=uri.partition(",")[2]), LOCAL)
@@ -119,16 +119,16 @@ async def test_the_same_data_in_another_spelling_is_the_same_call(tmp_path: Path
 async def test_the_same_file_in_another_spelling_is_the_same_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model that repeats a call may write the path otherwise."""
+    """A model that repeats a call may spell the path differently."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "my cat.png").write_bytes(picture())
+    (tmp_path / "my cat.png").write_bytes(image_bytes())
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await here.studio.create(make_request(**KONTEXT, image="my cat.png"), LOCAL)
         for text in (r"my\ cat.png", "@'my cat.png'", str(tmp_path / "my cat.png"), "./my cat.png"):
             assert (await here.studio.create(make_request(**KONTEXT, image=text), LOCAL)).task.id == first.task.id
 
 
-async def test_a_url_without_scheme_is_one_unless_a_file_is_called_so(
+async def test_a_url_without_scheme_is_a_url_unless_a_file_has_this_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Case 5."""
@@ -139,7 +139,7 @@ async def test_a_url_without_scheme_is_one_unless_a_file_is_called_so(
         task = await here.made(**KONTEXT, image="www.example.com/cat.png")
         assert here.sent[-1]["image_url"] == task.request.image == "https://www.example.com/cat.png"
         assert any("was read as https://www.example.com/cat.png" in str(notice) for notice in task.notices)
-        (work / "example.com" / "cat.png").write_bytes(picture())
+        (work / "example.com" / "cat.png").write_bytes(image_bytes())
         await here.made(**KONTEXT, image="example.com/cat.png", provider="bfl")
         assert sent_image(here.sent_to("bfl")[0]).size == (160, 120)
         error = await refusal(here, **KONTEXT, image="example.com/cats.png")
@@ -147,7 +147,7 @@ async def test_a_url_without_scheme_is_one_unless_a_file_is_called_so(
 
 
 async def test_over_http_it_is_always_a_url(tmp_path: Path) -> None:
-    """There are no files."""
+    """Over HTTP there are no files."""
     async with make_wide_environment(tmp_path, services=["journeyapi"]) as here:
         task = await created(here.studio, make_request(**KONTEXT, image="example.com/cat.png"), files_allowed=False)
         assert task.request.image == URL
@@ -157,10 +157,10 @@ async def test_over_http_it_is_always_a_url(tmp_path: Path) -> None:
 
 
 async def test_files_are_found_as_tools_write_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cases 7 and 8; what was taken instead is told."""
+    """Cases 7 and 8; a notice states the file that was used."""
     (tmp_path / "My Pictures").mkdir()
-    (tmp_path / "My Pictures" / "cat 1.jpg").write_bytes(picture("JPEG"))
-    (tmp_path / "Shot at 9.41\u202fAM.png").write_bytes(picture())
+    (tmp_path / "My Pictures" / "cat 1.jpg").write_bytes(image_bytes("JPEG"))
+    (tmp_path / "Shot at 9.41\u202fAM.png").write_bytes(image_bytes())
     monkeypatch.chdir(tmp_path)
     async with make_wide_environment(tmp_path / "data", services=["bfl"]) as here:
         for text in (
@@ -181,8 +181,8 @@ async def test_files_are_found_as_tools_write_them(tmp_path: Path, monkeypatch: 
     "text", ["sandbox:/mnt/data/cat.png", "attachment://cat.png", "blob:https://x.test/1", "[Image #1]", "{{image}}"]
 )
 @pytest.mark.parametrize("argument", ["image", "mask", "reference_images"])
-async def test_what_the_chat_holds_is_told_in_a_sentence(tmp_path: Path, text: str, argument: str) -> None:
-    """With what to do."""
+async def test_a_chat_attachment_is_explained_in_a_sentence(tmp_path: Path, text: str, argument: str) -> None:
+    """The error has a next step."""
     given: dict[str, Any] = {**KONTEXT, "model": "flux-fill-pro" if argument == "mask" else "flux-2-pro", "image": URL}
     given[argument] = (text,) if argument == "reference_images" else text
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
@@ -194,7 +194,7 @@ async def test_what_the_chat_holds_is_told_in_a_sentence(tmp_path: Path, text: s
 
 @pytest.mark.parametrize("text", ["image.png", "/mnt/data/cat.png", "/mnt/user-data/uploads/cat.png"])
 async def test_a_file_that_is_missing_may_be_in_the_chat(tmp_path: Path, text: str) -> None:
-    """Chats give their attachments such names."""
+    """Chats give attachments such names."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         assert "do not reach a server" in ((await refusal(here, **KONTEXT, image=text)).failure.next_step or "")
         for elsewhere in ("./image.png", "~/image.png"):
@@ -217,8 +217,8 @@ async def test_a_file_that_is_missing_may_be_in_the_chat(tmp_path: Path, text: s
         ),
     ],
 )
-async def test_what_is_wrong_is_told(tmp_path: Path, text: str, code: str, says: str) -> None:
-    """Free, and in time."""
+async def test_a_bad_value_is_explained(tmp_path: Path, text: str, code: str, says: str) -> None:
+    """Nothing is paid, and the check is fast."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         error = await refusal(here, **KONTEXT, image=text)
         assert error.failure.code == code
@@ -228,15 +228,15 @@ async def test_what_is_wrong_is_told(tmp_path: Path, text: str, code: str, says:
 # --- our own images
 
 
-async def own(here: Environment) -> Task:
-    """A finished task whose link dies in ten minutes, and that has a copy."""
+async def earlier_task(here: Environment) -> Task:
+    """Return a finished task whose link expires in ten minutes and whose image has a stored copy."""
     return await here.made(model="flux-2-pro", prompt="a kite")
 
 
-async def test_our_own_url_is_known_whole_or_cut(tmp_path: Path) -> None:
-    """Case 30: it is used as the id, so what is sent is the whole URL."""
+async def test_the_url_of_our_image_is_known_complete_or_cut(tmp_path: Path) -> None:
+    """Case 30: it is read as the id, so the complete URL is sent."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
-        first = await own(here)
+        first = await earlier_task(here)
         url = first.images[0].url
         assert "?" in url
         base, _, query = url.partition("?")
@@ -256,9 +256,9 @@ async def test_our_own_url_is_known_whole_or_cut(tmp_path: Path) -> None:
 
 
 async def test_the_id_of_a_task_is_its_only_image(tmp_path: Path) -> None:
-    """Of several each is named."""
+    """If the task has several images, the error lists their ids."""
     async with make_wide_environment(tmp_path, services=["bfl", "journeyapi"]) as here:
-        one, four = await own(here), await here.made(model="midjourney", prompt="a kite")
+        one, four = await earlier_task(here), await here.made(model="midjourney", prompt="a kite")
         task = await here.made(**KONTEXT, image=f"task_id: {one.id}")
         assert task.request.image == f"{one.id}.1"
         error = await refusal(here, **KONTEXT, image=four.id)
@@ -275,18 +275,18 @@ async def test_the_id_of_a_task_is_its_only_image(tmp_path: Path) -> None:
         ("https://kim:s3cret@example.com/cat.png", "has a user name or password"),
     ],
 )
-async def test_what_no_provider_can_fetch_is_not_paid_for(tmp_path: Path, url: str, says: str) -> None:
-    """And a password is not shown."""
+async def test_a_url_that_no_provider_can_fetch_is_rejected(tmp_path: Path, url: str, says: str) -> None:
+    """A password is not shown."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         error = await refusal(here, **KONTEXT, image=url)
         assert says in str(error)
         assert "s3cret" not in str(error.failure)
 
 
-async def test_our_own_url_is_taken_from_the_copy_when_it_has_died(tmp_path: Path) -> None:
-    """As its id would be."""
+async def test_the_url_of_our_image_is_replaced_by_the_copy_once_it_has_expired(tmp_path: Path) -> None:
+    """The same holds for its id."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
-        first = await own(here)
+        first = await earlier_task(here)
         here.clock.shift_calendar(601)
         task = await here.made(**KONTEXT, image=first.images[0].url.partition("?")[0])
         assert task.status is Status.SUCCEEDED, task.failure
@@ -321,17 +321,17 @@ async def test_our_own_url_is_taken_from_the_copy_when_it_has_died(tmp_path: Pat
         ("https://b.test/1.png", None),
     ],
 )
-def test_a_cut_query_is_told_from_another_one(url: str, number: int | None) -> None:
-    """One that chooses the image is another image, and so is one that two of ours could have."""
+def test_a_cut_query_differs_from_another_query(url: str, number: int | None) -> None:
+    """A parameter that selects the image means another image, and so does one that fits two of our images."""
     urls = ["https://A.test/1.png?sig=abc&exp=9", "https://a.test/view?id=2", "https://a.test/view?id=3"]
     images = [(ImageId("tsk_a", n), its) for n, its in enumerate(urls, start=1)]
     assert image_at(url, images) == (number and ImageId("tsk_a", number))
 
 
-async def test_our_own_url_is_known_with_a_parameter_of_somebody_elses(tmp_path: Path) -> None:
-    """The provider would refuse the signed link, and perhaps charge."""
+async def test_the_url_of_our_image_is_known_with_an_added_parameter(tmp_path: Path) -> None:
+    """The provider would refuse the signed link, and perhaps charge for it."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
-        first = await own(here)
+        first = await earlier_task(here)
         url = first.images[0].url
         for text in (f"{url}&utm_source=chat.example", f"{url.partition('?')[0]}?width=640", quote(url, safe=":/")):
             task = await here.made(**KONTEXT, image=text)
@@ -339,25 +339,25 @@ async def test_our_own_url_is_known_with_a_parameter_of_somebody_elses(tmp_path:
             assert here.sent_to("bfl")[-1]["input_image"] == url
 
 
-async def test_another_value_than_ours_is_sent_as_it_is(tmp_path: Path) -> None:
-    """Who knows what it chooses."""
+async def test_a_url_with_another_value_is_sent_as_it_is(tmp_path: Path) -> None:
+    """The value may select another image."""
     async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1") as here:
-        other = (await own(here)).images[0].url.partition("?")[0] + "?sig=7"
+        other = (await earlier_task(here)).images[0].url.partition("?")[0] + "?sig=7"
         assert (await created(here.studio, make_request(**KONTEXT, image=other))).request.image == other
 
 
-async def test_other_peoples_urls_are_not_known(tmp_path: Path) -> None:
-    """Only the principal's own."""
+async def test_urls_of_other_principals_are_not_known(tmp_path: Path) -> None:
+    """Only the principal's images are known."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
-        first = await own(here)
+        first = await earlier_task(here)
         task = await created(here.studio, make_request(**KONTEXT, image=first.images[0].url), Principal("another"))
         assert task.request.image == first.images[0].url
 
 
 async def test_the_path_of_a_copy_is_the_images_id(tmp_path: Path) -> None:
-    """The data folder is no folder of pictures, and over HTTP there are no paths: it is known by its name."""
+    """The data folder is not an allowed folder, and over HTTP there are no paths: the file name is the id."""
     async with make_wide_environment(tmp_path, services=["bfl", "journeyapi"]) as here:
-        first = await own(here)
+        first = await earlier_task(here)
         path = first.images[0].path or ""
         for text in (path, f"file://{path}", f"`{path}`", Path(path).name):
             for files_allowed in (True, False):
@@ -369,18 +369,18 @@ async def test_the_path_of_a_copy_is_the_images_id(tmp_path: Path) -> None:
 
 
 async def test_a_copy_in_an_allowed_folder_is_the_images_id_as_well(tmp_path: Path) -> None:
-    """A provider that takes URLs only can run it then."""
+    """A provider that takes URLs only can then run it."""
     folder = tmp_path / "pictures"
     async with make_wide_environment(tmp_path, services=["bfl", "journeyapi"], JOURNEY_MCP_IMAGE_DIRS=folder) as here:
-        first = await own(here)
+        first = await earlier_task(here)
         task = await created(here.studio, make_request(**KONTEXT, image=first.images[0].path))
         assert task.request.image == f"{first.id}.1"
 
 
-async def test_a_copy_that_is_deleted_in_this_moment_is_no_fault(tmp_path: Path) -> None:
-    """The link may still live."""
+async def test_a_copy_that_is_deleted_meanwhile_is_not_a_fault(tmp_path: Path) -> None:
+    """The link may still work."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
-        first = await own(here)
+        first = await earlier_task(here)
         settings = here.studio.settings
         async with open_store(settings.resolved_database_url()) as store:
             finder = ImageFinder(store, here.clock, (), tmp_path, here.studio.safe_http)
@@ -390,11 +390,11 @@ async def test_a_copy_that_is_deleted_in_this_moment_is_no_fault(tmp_path: Path)
         assert (source.content, source.url) == (None, first.images[0].url)
 
 
-async def test_the_lookup_of_our_own_urls_is_bounded(tmp_path: Path) -> None:
-    """One statement for all images of a call, by the index of the principal, and none without a URL."""
+async def test_the_lookup_of_our_urls_is_bounded(tmp_path: Path) -> None:
+    """There is one statement for all images of a call, by the index of the principal, and none without a URL."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         with statements("LIKE") as asked:
-            await created(here.studio, make_request(**KONTEXT, image=data_uri(picture())))
+            await created(here.studio, make_request(**KONTEXT, image=data_uri(image_bytes())))
             assert asked == []
             urls = tuple(f"https://example.com/{n}.png" for n in range(3))
             await created(
@@ -408,7 +408,7 @@ async def test_the_lookup_of_our_own_urls_is_bounded(tmp_path: Path) -> None:
 
 
 async def test_a_call_that_is_refused_reads_no_file(tmp_path: Path) -> None:
-    """Too many, or none taken, or a value that is not: a file that cannot be read is not even missed."""
+    """Too many images, a model that takes none, or a bad value: the missing file is not reported."""
     (tmp_path / "huge.png").write_bytes(b"")
     os.truncate(tmp_path / "huge.png", 10**12)
     path = str(tmp_path / "huge.png")
@@ -424,7 +424,7 @@ async def test_a_call_that_is_refused_reads_no_file(tmp_path: Path) -> None:
 
 
 async def test_too_many_at_a_pinned_provider_names_those_that_take_them(tmp_path: Path) -> None:
-    """As any other reason does."""
+    """The error has the form of every other reason."""
     given: dict[str, Any] = {**KONTEXT, "model": "seedream-4.5", "provider": "journeyapi", "image": URL}
     async with make_wide_environment(tmp_path) as here:
         error = await refusal(here, **given)
@@ -432,16 +432,16 @@ async def test_too_many_at_a_pinned_provider_names_those_that_take_them(tmp_path
         assert "Leave provider out, or name one that takes this as it is: vtrix" in (error.failure.next_step or "")
 
 
-async def test_as_many_names_as_one_likes_are_counted_first(tmp_path: Path) -> None:
-    """Before each is looked at."""
+async def test_any_number_of_names_is_counted_first(tmp_path: Path) -> None:
+    """The count is checked before each name is parsed."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         ids = tuple(f"tsk_{n:022}.1" for n in range(100_000))
         assert (await refusal(here, **KONTEXT, image=URL, reference_images=ids)).failure.code == "too_many_images"
 
 
 async def test_one_file_is_read_once_whatever_its_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And drawn once; it counts as several images."""
-    (tmp_path / "a b.png").write_bytes(picture())
+    """It is also re-encoded once; it counts as several images."""
+    (tmp_path / "a b.png").write_bytes(image_bytes())
     monkeypatch.chdir(tmp_path)
     given: dict[str, Any] = {**KONTEXT, "model": "flux-2-pro"}
     async with make_wide_environment(tmp_path / "data", services=["bfl"]) as here:
@@ -453,8 +453,8 @@ async def test_one_file_is_read_once_whatever_its_spelling(tmp_path: Path, monke
         assert len([key for key in sent if key.startswith("input_image")]) == 4
 
 
-async def test_the_images_of_a_call_have_a_limit_together(tmp_path: Path) -> None:
-    """Each may be small enough."""
+async def test_the_images_of_a_call_have_a_total_limit(tmp_path: Path) -> None:
+    """Each image alone may be small enough."""
     for n in range(3):
         (tmp_path / f"{n}.png").write_bytes(bytes([n]))
         os.truncate(tmp_path / f"{n}.png", 60 * 2**20)
@@ -481,7 +481,7 @@ async def test_the_images_of_a_call_have_a_limit_together(tmp_path: Path) -> Non
     ],
 )
 async def test_arguments_may_be_lists_and_blocks(tmp_path: Path, more: dict[str, Any]) -> None:
-    """As models of all vendors write them."""
+    """Models of all vendors write them so."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         async with client_of(read_settings(environment_of(upstream, tmp_path, "bfl"))) as client:
             arguments = {"prompt": "blue", "model": "flux-2-pro", **more}
@@ -490,8 +490,8 @@ async def test_arguments_may_be_lists_and_blocks(tmp_path: Path, more: dict[str,
         assert [sent[key] for key in ("input_image", "input_image_2", "input_image_3")] == [URL, f"{URL}?b", f"{URL}?c"]
 
 
-async def test_two_images_where_one_is_taken_are_an_error_of_the_arguments(tmp_path: Path) -> None:
-    """That says where the other belongs."""
+async def test_two_images_where_one_is_accepted_are_invalid_arguments(tmp_path: Path) -> None:
+    """The error names the argument for the other image."""
     settings = settings_for("http://127.0.0.1:9", tmp_path)
     async with client_of(settings) as client:
         result = await client.call_tool("edit_image", {"prompt": "blue", "image": [URL, f"{URL}?b"]})

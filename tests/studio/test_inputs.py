@@ -1,4 +1,4 @@
-"""Pictures that go into a request: found in every form, brought within bounds, sent as the offer takes them."""
+"""Input images: read in every form, fitted to limits, sent as the offer takes them."""
 
 import base64
 import io
@@ -19,20 +19,20 @@ CASES = Path(__file__).parents[1] / "cases"
 KONTEXT: dict[str, Any] = {"tool": "edit_image", "model": "flux-kontext-pro", "prompt": "make it blue"}
 
 
-def picture(kind: str = "PNG", size: tuple[int, int] = (160, 120), **more: Any) -> bytes:
-    """A picture with something on it."""
+def image_bytes(kind: str = "PNG", size: tuple[int, int] = (160, 120), **more: Any) -> bytes:
+    """Return an image of noise."""
     content = io.BytesIO()
     Image.effect_noise(size, 50).convert("RGB").save(content, kind, **more)
     return content.getvalue()
 
 
 def data_uri(content: bytes, kind: str = "png") -> str:
-    """The picture as text."""
+    """Return the image as a data URI."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def sent_image(body: dict[str, Any], field: str = "input_image") -> Image.Image:
-    """The picture in a body, whatever it is wrapped in."""
+    """Return the image in a request body, also if it is nested."""
     while field not in body:
         (body,) = [value[0] if isinstance(value, list) else value for k, value in body.items() if k in _WRAPPERS]
     text = body[field].rpartition(",")[2]
@@ -44,8 +44,8 @@ _WRAPPERS = {"input", "params"}
 
 @pytest.mark.parametrize("service", ["vtrix", "kkiai", "replicate", "bfl"])
 async def test_a_data_uri_reaches_every_provider_that_takes_data(tmp_path: Path, service: str) -> None:
-    """In its own form; the journal keeps a digest and not the picture."""
-    given = data_uri(picture())
+    """Each provider gets its form; the journal stores a digest and not the image."""
+    given = data_uri(image_bytes())
     async with make_wide_environment(tmp_path, services=[service]) as here:
         task = await here.made(**KONTEXT, image=given)
         assert task.status is Status.SUCCEEDED, task.failure
@@ -55,11 +55,11 @@ async def test_a_data_uri_reaches_every_provider_that_takes_data(tmp_path: Path,
         assert given[30:80] not in repr(task)
 
 
-async def test_what_a_camera_tells_stays_here(tmp_path: Path) -> None:
-    """Turned as it was held, without place and camera."""
+async def test_camera_metadata_is_not_sent(tmp_path: Path) -> None:
+    """EXIF rotation is applied; location and camera are removed."""
     exif = Image.Exif()
     exif[274], exif[271] = 6, "Camera of somebody"
-    (tmp_path / "photo.jpg").write_bytes(picture("JPEG", (320, 240), exif=exif))
+    (tmp_path / "photo.jpg").write_bytes(image_bytes("JPEG", (320, 240), exif=exif))
     async with make_wide_environment(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
         task = await here.made(**KONTEXT, image=str(tmp_path / "photo.jpg"))
         assert task.status is Status.SUCCEEDED, task.failure
@@ -67,8 +67,8 @@ async def test_what_a_camera_tells_stays_here(tmp_path: Path) -> None:
         assert (sent.size, dict(sent.getexif())) == ((240, 320), {})
 
 
-async def test_a_picture_that_is_too_large_is_scaled_down_and_it_is_told(tmp_path: Path) -> None:
-    """BFL takes 20 megapixels."""
+async def test_an_image_that_is_too_large_is_scaled_down_with_a_notice(tmp_path: Path) -> None:
+    """BFL takes at most 20 megapixels."""
     Image.new("RGB", (6000, 4000), "teal").save(tmp_path / "wide.png")
     bfl = BflSettings()
     async with make_wide_environment(
@@ -82,7 +82,7 @@ async def test_a_picture_that_is_too_large_is_scaled_down_and_it_is_told(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "mode", "told"),
+    ("name", "kind", "mode", "notice_text"),
     [
         ("a.avif", "JPEG", "RGB", "The image was converted from AVIF to JPEG."),
         ("cmyk.jpg", "JPEG", "RGB", "The image was converted from CMYK to RGB."),
@@ -90,20 +90,20 @@ async def test_a_picture_that_is_too_large_is_scaled_down_and_it_is_told(tmp_pat
         ("half_transparent.webp", "PNG", "RGBA", "The image was converted from WebP to PNG"),
     ],
 )
-async def test_what_no_provider_documents_is_converted(
-    tmp_path: Path, name: str, kind: str, mode: str, told: str
+async def test_a_format_that_no_provider_documents_is_converted(
+    tmp_path: Path, name: str, kind: str, mode: str, notice_text: str
 ) -> None:
-    """And the notice names the image."""
+    """The notice names the image."""
     async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
         task = await here.made(**KONTEXT, image=str(CASES / name))
         assert task.status is Status.SUCCEEDED, task.failure
         sent = sent_image(here.sent_to("bfl")[0])
         assert (sent.format, sent.mode) == (kind, mode)
-        assert any(name in str(notice) and told in str(notice) for notice in task.notices)
+        assert any(name in str(notice) and notice_text in str(notice) for notice in task.notices)
 
 
 async def test_an_image_below_the_least_size_of_an_offer_is_refused(tmp_path: Path) -> None:
-    """Free, and with the size that is needed."""
+    """Nothing is charged, and the error states the size that is needed."""
     async with make_wide_environment(tmp_path, services=["vtrix"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
         with pytest.raises(InvalidRequest, match=r"one\.png.* it has 1x1 pixels.* at least 15 on each side") as raised:
             await here.made(tool="edit_image", model="seedream-4", prompt="blue", image=str(CASES / "one.png"))
@@ -111,9 +111,9 @@ async def test_an_image_below_the_least_size_of_an_offer_is_refused(tmp_path: Pa
         assert here.sent == []
 
 
-async def test_an_image_that_was_made_to_take_long_is_refused(tmp_path: Path) -> None:
-    """With its name, and what may be given."""
-    small = picture()
+async def test_an_image_made_to_take_long_is_rejected(tmp_path: Path) -> None:
+    """The error names the image and what may be given."""
+    small = image_bytes()
     (tmp_path / "chunks.png").write_bytes(small[:33] + chunk(b"tEXt") * 100_000 + small[33:])
     async with make_wide_environment(tmp_path / "data", services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
         with pytest.raises(InvalidRequest, match=r"chunks\.png.* more than 65,536 chunks") as raised:
@@ -124,8 +124,8 @@ async def test_an_image_that_was_made_to_take_long_is_refused(tmp_path: Path) ->
 
 
 async def test_a_large_file_is_uploaded_to_replicate_first(tmp_path: Path) -> None:
-    """Above 256 kB; below, it goes with the request."""
-    (tmp_path / "noise.png").write_bytes(content := picture("PNG", (900, 700)))
+    """Above 256 kB; a smaller file is part of the request."""
+    (tmp_path / "noise.png").write_bytes(content := image_bytes("PNG", (900, 700)))
     assert len(content) > 256_000
     async with make_wide_environment(
         tmp_path / "data", services=["replicate"], JOURNEY_MCP_IMAGE_DIRS=tmp_path
@@ -136,9 +136,9 @@ async def test_a_large_file_is_uploaded_to_replicate_first(tmp_path: Path) -> No
         assert here.sent_to("replicate")[0]["input"]["input_image"].startswith(here.upstream.base_urls["replicate"])
 
 
-async def test_a_large_file_is_made_small_for_kkiai(tmp_path: Path) -> None:
+async def test_a_large_file_is_scaled_down_for_kkiai(tmp_path: Path) -> None:
     """It has no uploads, and a data URI has its limits."""
-    (tmp_path / "noise.png").write_bytes(picture("PNG", (900, 700)))
+    (tmp_path / "noise.png").write_bytes(image_bytes("PNG", (900, 700)))
     async with make_wide_environment(tmp_path / "data", services=["kkiai"], JOURNEY_MCP_IMAGE_DIRS=tmp_path) as here:
         task = await here.made(**KONTEXT, image=str(tmp_path / "noise.png"))
         assert task.status is Status.SUCCEEDED, task.failure
@@ -146,8 +146,8 @@ async def test_a_large_file_is_made_small_for_kkiai(tmp_path: Path) -> None:
         assert any("190,000 bytes" in str(notice) for notice in task.notices)
 
 
-async def test_an_offer_that_takes_bytes_only_gets_what_lies_at_the_url(tmp_path: Path) -> None:
-    """Fetched by ourselves: the sandbox's own address is trusted, exactly that one."""
+async def test_an_offer_that_takes_bytes_only_gets_the_content_of_the_url(tmp_path: Path) -> None:
+    """This process fetches the image; exactly the sandbox's address is trusted."""
     async with make_wide_environment(tmp_path, services=["journeyapi", "bfl"]) as here:
         first = await here.made()
         fill: dict[str, Any] = {**KONTEXT, "model": "flux-fill-pro"}
@@ -170,7 +170,7 @@ async def test_an_offer_that_takes_bytes_only_gets_what_lies_at_the_url(tmp_path
     ],
 )
 async def test_an_address_that_a_provider_cannot_reach_is_refused(tmp_path: Path, url: str) -> None:
-    """Unless the person named its host: then we fetch it, and send what lies there."""
+    """Unless the settings trust its host: then this process fetches the image and sends the bytes."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         with pytest.raises(InvalidRequest) as raised:
             await here.made(**KONTEXT, image=url)
@@ -180,8 +180,8 @@ async def test_an_address_that_a_provider_cannot_reach_is_refused(tmp_path: Path
         assert here.sent == []
 
 
-async def test_what_cannot_be_fetched_for_an_offer_of_bytes_is_told(tmp_path: Path) -> None:
-    """A trusted host where nobody listens."""
+async def test_an_image_that_cannot_be_fetched_for_an_offer_of_bytes_is_an_error(tmp_path: Path) -> None:
+    """The host is trusted, but nothing listens there."""
     async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1:9") as here:
         with pytest.raises(InvalidRequest) as raised:
             await here.made(**{**KONTEXT, "model": "flux-fill-pro"}, image="http://127.0.0.1:9/a.png")
@@ -189,15 +189,15 @@ async def test_what_cannot_be_fetched_for_an_offer_of_bytes_is_told(tmp_path: Pa
         assert "127.0.0.1" in str(raised.value)
 
 
-async def test_a_mask_goes_along_and_must_have_the_pictures_size(tmp_path: Path) -> None:
+async def test_a_mask_is_sent_and_must_have_the_size_of_the_image(tmp_path: Path) -> None:
     """White is redrawn."""
-    fill: dict[str, Any] = {**KONTEXT, "model": "flux-fill-pro", "image": data_uri(picture())}
+    fill: dict[str, Any] = {**KONTEXT, "model": "flux-fill-pro", "image": data_uri(image_bytes())}
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
-        task = await here.made(**fill, mask=data_uri(picture()))
+        task = await here.made(**fill, mask=data_uri(image_bytes()))
         assert task.status is Status.SUCCEEDED, task.failure
         assert sent_image(here.sent_to("bfl")[0], "mask").size == (160, 120)
         with pytest.raises(InvalidRequest, match="mask") as raised:
-            await here.made(**fill, mask=data_uri(picture(size=(100, 100))))
+            await here.made(**fill, mask=data_uri(image_bytes(size=(100, 100))))
         assert raised.value.failure.code == "unusable_image"
         assert "100x100" in str(raised.value)
 
@@ -215,10 +215,10 @@ async def test_a_mask_goes_along_and_must_have_the_pictures_size(tmp_path: Path)
         ("tsk_AAAAAAAAAAAAAAAAAAAAAA.1", "unknown_image", "no task"),
     ],
 )
-async def test_what_cannot_be_used_is_told_before_anything_is_sent(
+async def test_an_unusable_image_is_an_error_before_anything_is_sent(
     tmp_path: Path, image: str, code: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the value, what is taken, and the next step."""
+    """The error has the value, what is accepted, and the next step."""
     monkeypatch.chdir(tmp_path)
     async with make_wide_environment(tmp_path / "data", services=["bfl"]) as here:
         with pytest.raises(InvalidRequest) as raised:
@@ -241,8 +241,8 @@ async def test_over_http_a_path_is_refused(tmp_path: Path) -> None:
         assert "over HTTP" in str(raised.value)
 
 
-async def test_a_picture_whose_link_has_died_is_taken_from_its_copy(tmp_path: Path) -> None:
-    """And one whose copy is gone too is named."""
+async def test_an_image_whose_link_has_expired_is_read_from_its_copy(tmp_path: Path) -> None:
+    """The error names an image whose copy is gone too."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await here.made(model="flux-2-pro", prompt="a kite")
         path = Path(first.images[0].path or "")
@@ -257,8 +257,8 @@ async def test_a_picture_whose_link_has_died_is_taken_from_its_copy(tmp_path: Pa
         assert raised.value.failure.code == "unknown_image"
 
 
-async def test_a_link_that_lives_is_sent_as_it_is(tmp_path: Path) -> None:
-    """The provider fetches faster than we send."""
+async def test_a_link_that_works_is_sent_as_it_is(tmp_path: Path) -> None:
+    """The provider fetches faster than this process sends."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await here.made(model="flux-2-pro", prompt="a kite")
         await here.made(**KONTEXT, image=f"{first.id}.1")

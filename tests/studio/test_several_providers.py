@@ -1,4 +1,4 @@
-"""All five providers, each at its imitation, through a real MCP session: one model, and who can run it."""
+"""All five providers, each at its fake, through a real MCP session: one model, and which providers can run it."""
 
 import json
 from collections.abc import AsyncIterator
@@ -26,10 +26,10 @@ PROMPT = "make the kite green, keep the rest"
 
 @asynccontextmanager
 async def session(folder: Path, **more: Any) -> AsyncIterator[tuple[Client, sandbox.Running]]:
-    """A client of a server with all five keys, and the sandbox behind it."""
+    """Open a client of a server with all five keys, and the sandbox behind it."""
     environment = {name: value for name, value in more.items() if name.isupper()}
-    told = {"speed": 0, **{name: value for name, value in more.items() if not name.isupper()}}
-    async with sandbox.running(sandbox.Settings(**told)) as upstream:
+    variables = {"speed": 0, **{name: value for name, value in more.items() if not name.isupper()}}
+    async with sandbox.running(sandbox.Settings(**variables)) as upstream:
         settings = read_settings(
             environment_of(upstream, folder / "data", JOURNEY_MCP_IMAGE_DIRS=str(folder), **environment)
         )
@@ -38,7 +38,7 @@ async def session(folder: Path, **more: Any) -> AsyncIterator[tuple[Client, sand
 
 
 async def call(client: Client, tool: str, **given: Any) -> dict[str, Any]:
-    """The structured result of a call."""
+    """Return the structured result of a call."""
     result = await client.call_tool(tool, given)
     plain: dict[str, Any] = result.structured_content or {}
     assert json.dumps(plain["status"]).strip('"') in str(result.content[0])
@@ -46,7 +46,7 @@ async def call(client: Client, tool: str, **given: Any) -> dict[str, Any]:
 
 
 async def finished(client: Client, tool: str, **given: Any) -> dict[str, Any]:
-    """The same, waited for."""
+    """Return the structured result of a call that waits."""
     plain = await call(client, tool, **given)
     while plain["status"] in {"queued", "running"}:
         plain = (await call_fetch(client, plain["task_id"]))["tasks"][0]
@@ -54,7 +54,7 @@ async def finished(client: Client, tool: str, **given: Any) -> dict[str, Any]:
 
 
 async def call_fetch(client: Client, task_id: str) -> dict[str, Any]:
-    """What fetch_task says."""
+    """Return the result of fetch_task."""
     result = await client.call_tool("fetch_task", {"task_ids": [task_id]})
     plain: dict[str, Any] = result.structured_content or {}
     return plain
@@ -62,7 +62,7 @@ async def call_fetch(client: Client, task_id: str) -> dict[str, Any]:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A JPEG with a place in its EXIF data, turned on its side."""
+    """Return a JPEG with a location in its EXIF data, rotated by it."""
     path = tmp_path / "photo.jpg"
     exif = Image.Exif()
     exif[274] = 6
@@ -71,10 +71,10 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-async def test_an_https_picture_is_edited_through_each_of_the_five_offers(
+async def test_an_https_image_is_edited_through_each_of_the_five_offers(
     tmp_path: Path, photo: Path, authority: Authority
 ) -> None:
-    """Every one of them fetches it by itself."""
+    """Each provider fetches the image by itself."""
 
     async def show(_request: Request) -> FileResponse:
         return FileResponse(photo)
@@ -86,54 +86,56 @@ async def test_an_https_picture_is_edited_through_each_of_the_five_offers(
     ):
         assert address.startswith("https://")
         for service in SERVICES:
-            told = await finished(client, "edit_image", prompt=PROMPT, image=f"{address}/photo.jpg", provider=service)
-            assert (told["status"], told["provider"], told["model"]) == ("succeeded", service, "flux-kontext-pro")
+            result = await finished(client, "edit_image", prompt=PROMPT, image=f"{address}/photo.jpg", provider=service)
+            assert (result["status"], result["provider"], result["model"]) == ("succeeded", service, "flux-kontext-pro")
         created = [e.service for e in upstream.sandbox.request_log.submissions if e.outcome == "created"]
         assert created == list(SERVICES)
         assert f"{address}/photo.jpg" in json.dumps(upstream.sandbox.request_log.submissions[-1].request)
 
 
-async def test_an_earlier_picture_is_edited_through_each_of_the_five_offers(tmp_path: Path) -> None:
-    """By its id, that is by its URL."""
+async def test_an_earlier_image_is_edited_through_each_of_the_five_offers(tmp_path: Path) -> None:
+    """The id is sent as the URL."""
     async with session(tmp_path) as (client, upstream):
         first = await finished(client, "imagine", prompt="a red kite", model="z-image")
         for service in SERVICES:
-            told = await finished(client, "edit_image", prompt=PROMPT, image=f"{first['task_id']}.1", provider=service)
-            assert (told["status"], told["provider"], told["model"]) == ("succeeded", service, "flux-kontext-pro")
-            assert told["images"][0]["url"].startswith(upstream.origin)
+            result = await finished(
+                client, "edit_image", prompt=PROMPT, image=f"{first['task_id']}.1", provider=service
+            )
+            assert (result["status"], result["provider"], result["model"]) == ("succeeded", service, "flux-kontext-pro")
+            assert result["images"][0]["url"].startswith(upstream.origin)
         created = [e.service for e in upstream.sandbox.request_log.submissions if e.outcome == "created"]
         assert created == ["journeyapi", *SERVICES]
         assert not upstream.sandbox.request_log.misplaced_keys
 
 
 async def test_one_local_file_is_edited_through_the_four_that_take_data(tmp_path: Path, photo: Path) -> None:
-    """JourneyAPI takes URLs only, and the error names who would take the file."""
+    """JourneyAPI takes URLs only, and the error names the providers that take the file."""
     async with session(tmp_path) as (client, upstream):
         for service in list(SERVICES)[1:]:
-            told = await finished(client, "edit_image", prompt=PROMPT, image=str(photo), provider=service)
-            assert (told["status"], told["provider"]) == ("succeeded", service), told
+            result = await finished(client, "edit_image", prompt=PROMPT, image=str(photo), provider=service)
+            assert (result["status"], result["provider"]) == ("succeeded", service), result
         sent = json.dumps([entry.request for entry in upstream.sandbox.request_log.submissions])
         assert "Camera of somebody" not in sent
-        told = await call(client, "edit_image", prompt=PROMPT, image=str(photo), provider="journeyapi")
-        assert told["error"]["code"] == "data_not_taken"
-        assert "vtrix, kkiai, replicate, bfl" in told["next_step"]
-        told = await finished(client, "edit_image", prompt=PROMPT, image=str(photo))
-        assert told["provider"] == "vtrix"
-        assert "journeyapi was passed over" in told["notices"][0]
+        result = await call(client, "edit_image", prompt=PROMPT, image=str(photo), provider="journeyapi")
+        assert result["error"]["code"] == "data_not_taken"
+        assert "vtrix, kkiai, replicate, bfl" in result["next_step"]
+        result = await finished(client, "edit_image", prompt=PROMPT, image=str(photo))
+        assert result["provider"] == "vtrix"
+        assert "journeyapi was passed over" in result["notices"][0]
 
 
-async def test_an_empty_balance_lands_the_call_at_the_second_and_says_so(tmp_path: Path) -> None:
-    """Though the first one was the first choice."""
+async def test_an_empty_balance_moves_the_call_to_the_second_provider_with_a_notice(tmp_path: Path) -> None:
+    """Although the first one was preferred."""
     async with session(tmp_path, JOURNEY_MCP_PROVIDERS="vtrix,bfl", vtrix=VtrixSettings(balance_usd=0)) as (client, _):
-        told = await finished(client, "edit_image", prompt=PROMPT, image="https://example.test/a.png")
-        assert told["provider"] == "bfl"
-        assert any("vtrix has too little money" in notice for notice in told["notices"])
+        result = await finished(client, "edit_image", prompt=PROMPT, image="https://example.test/a.png")
+        assert result["provider"] == "bfl"
+        assert any("vtrix has too little money" in notice for notice in result["notices"])
 
 
-async def test_with_no_provider_able_the_error_alone_tells_what_to_change(tmp_path: Path) -> None:
-    """For each candidate the argument that stands in the way."""
+async def test_if_no_provider_can_run_it_the_error_states_what_to_change(tmp_path: Path) -> None:
+    """The error names, for each candidate, the argument that it rejects."""
     async with session(tmp_path) as (client, upstream):
-        told = await call(
+        result = await call(
             client,
             "edit_image",
             prompt=PROMPT,
@@ -141,41 +143,41 @@ async def test_with_no_provider_able_the_error_alone_tells_what_to_change(tmp_pa
             safety_tolerance=6,
             aspect_ratio="match_input_image",
         )
-        message = told["error"]["message"]
+        message = result["error"]["message"]
         for service in SERVICES:
             assert f"{service}: flux-kontext-pro at {service}" in message
         assert "aspect_ratio=match_input_image" in message
         assert "numbers from 0 to 2" in message
-        assert told["next_step"]
+        assert result["next_step"]
         assert not upstream.sandbox.request_log.submissions
 
 
-async def test_over_http_paths_mean_nothing(tmp_path: Path, photo: Path) -> None:
-    """They are neither taken nor told, and the schema does not speak of them."""
+async def test_over_http_paths_are_not_accepted(tmp_path: Path, photo: Path) -> None:
+    """They are neither accepted nor returned, and the schema does not mention them."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = read_settings(environment_of(upstream, tmp_path / "data", "bfl"))
         async with client_of(settings, is_local=False) as client:
             edit = (await client.list_tools()).tools[1]
             assert "path" not in edit.input_schema["properties"]["image"]["description"]
-            told = await call(client, "edit_image", prompt=PROMPT, image=str(photo))
-            assert told["error"]["code"] == "file_not_allowed"
-            told = await finished(client, "imagine", prompt="a red kite", model="flux-2-pro")
-            assert "path" not in told["images"][0]
+            result = await call(client, "edit_image", prompt=PROMPT, image=str(photo))
+            assert result["error"]["code"] == "file_not_allowed"
+            result = await finished(client, "imagine", prompt="a red kite", model="flux-2-pro")
+            assert "path" not in result["images"][0]
             assert list((tmp_path / "data" / "pictures").iterdir())
 
 
 async def test_a_contradicted_parameter_is_sent_with_a_notice(tmp_path: Path) -> None:
     """KKIAI's page has no seed, Replicate's schema has one."""
     async with session(tmp_path) as (client, upstream):
-        told = await finished(
+        result = await finished(
             client, "edit_image", prompt=PROMPT, image="https://example.test/a.png", provider="kkiai", seed=7
         )
         assert upstream.sandbox.request_log.submissions[0].request["input"]["seed"] == 7
-        assert any("seed" in notice for notice in told["notices"])
+        assert any("seed" in notice for notice in result["notices"])
 
 
-async def test_pictures_whose_links_die_are_copied_and_edited_from_the_copy(tmp_path: Path) -> None:
-    """At BFL after ten minutes."""
+async def test_images_whose_links_expire_are_copied_and_edited_from_the_copy(tmp_path: Path) -> None:
+    """Links of BFL expire after ten minutes."""
     async with session(tmp_path) as (client, _):
         first = await finished(client, "imagine", prompt="a red kite", model="flux-2-pro", provider="bfl")
         (image,) = first["images"]
@@ -186,10 +188,10 @@ async def test_pictures_whose_links_die_are_copied_and_edited_from_the_copy(tmp_
         await anyio.sleep(600)
         async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
             assert (await http.get(image["url"])).status_code == 403
-        told = await finished(
+        result = await finished(
             client, "edit_image", prompt=PROMPT, image=image["id"], model="flux-fill-pro", provider="bfl"
         )
-        assert told["status"] == "succeeded", told
+        assert result["status"] == "succeeded", result
 
 
 @pytest.mark.parametrize(
@@ -209,32 +211,32 @@ async def test_pictures_whose_links_die_are_copied_and_edited_from_the_copy(tmp_
     ],
     ids=str,
 )
-async def test_nonsense_is_answered_before_anything_is_paid(tmp_path: Path, given: dict[str, Any], says: str) -> None:
-    """With what is allowed, and never as a fault of ours."""
+async def test_nonsense_is_rejected_before_anything_is_paid(tmp_path: Path, given: dict[str, Any], says: str) -> None:
+    """The error states what is allowed, and is never an internal one."""
     async with session(tmp_path) as (client, upstream):
-        told = await call(client, "imagine", prompt="a kite", **given)
-        assert told["error"]["code"] != "internal"
-        assert says in told["error"]["message"]
-        assert told["next_step"]
+        result = await call(client, "imagine", prompt="a kite", **given)
+        assert result["error"]["code"] != "internal"
+        assert says in result["error"]["message"]
+        assert result["next_step"]
         assert not upstream.sandbox.request_log.submissions
 
 
 async def test_a_provider_without_the_default_model_uses_its_own(tmp_path: Path) -> None:
-    """Midjourney is JourneyAPI's alone."""
+    """Only JourneyAPI has Midjourney."""
     async with session(tmp_path) as (client, _):
-        told = await finished(client, "imagine", prompt="a kite", provider="bfl")
-        assert (told["status"], told["provider"]) == ("succeeded", "bfl")
-        told = await call(client, "imagine", prompt="a kite", provider="bfl", model="midjourney")
-        assert "flux-2-pro" in told["next_step"]
+        result = await finished(client, "imagine", prompt="a kite", provider="bfl")
+        assert (result["status"], result["provider"]) == ("succeeded", "bfl")
+        result = await call(client, "imagine", prompt="a kite", provider="bfl", model="midjourney")
+        assert "flux-2-pro" in result["next_step"]
 
 
 async def test_a_base_address_with_a_password_is_never_shown(tmp_path: Path) -> None:
-    """A gateway may ask for one; our own downloads do not know it."""
+    """A gateway may need one; our downloads do not use it."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         environment = environment_of(upstream, tmp_path, "bfl")
         environment["BFL_BASE_URL"] = environment["BFL_BASE_URL"].replace("://", "://gate:hunter2secret@")
         async with client_of(read_settings(environment)) as client:
-            told = await finished(client, "imagine", prompt="a kite")
-            assert told["status"] == "succeeded", told
-            assert Path(told["images"][0]["path"]).is_file()
-            assert "hunter2secret" not in json.dumps(told)
+            result = await finished(client, "imagine", prompt="a kite")
+            assert result["status"] == "succeeded", result
+            assert Path(result["images"][0]["path"]).is_file()
+            assert "hunter2secret" not in json.dumps(result)

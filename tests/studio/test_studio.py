@@ -15,22 +15,22 @@ from journey_mcp.core.tasks import Submission, Task
 
 
 async def test_a_synchronous_model_is_finished_by_one_request(tmp_path: Path) -> None:
-    """The creating answer carries the picture: nothing is polled."""
+    """The answer to the creating request has the image: nothing is polled."""
     async with make_environment(tmp_path) as here:
         task = await here.made()
         assert (task.status, task.submission, len(task.images)) == (Status.SUCCEEDED, Submission.ACCEPTED, 1)
         assert (here.asked["imagine"], here.asked["fetch"]) == (1, 0)
 
 
-async def test_an_answer_with_an_id_only_is_asked_for_at_once(tmp_path: Path) -> None:
-    """The other reading of C2: the first `/fetch` has the picture."""
+async def test_an_answer_with_an_id_only_is_polled_at_once(tmp_path: Path) -> None:
+    """The other reading of C2: the first `/fetch` has the image."""
     async with make_environment(tmp_path, sync_answer="task_id") as here:
         task = await here.made()
         assert task.status is Status.SUCCEEDED
         assert (here.asked["imagine"], here.asked["fetch"]) == (1, 1)
 
 
-async def test_midjourney_is_polled_until_its_grid_is_there(tmp_path: Path) -> None:
+async def test_midjourney_is_polled_until_its_grid_is_complete(tmp_path: Path) -> None:
     """Four images, a sheet and a seed."""
     async with make_environment(tmp_path) as here:
         task = await here.made(model="midjourney")
@@ -40,8 +40,8 @@ async def test_midjourney_is_polled_until_its_grid_is_there(tmp_path: Path) -> N
         assert (here.asked["imagine"], here.asked["fetch"]) == (1, 1)
 
 
-async def test_a_picture_is_edited_by_its_id(tmp_path: Path) -> None:
-    """The id stands for the URL of that candidate, and Kontext's links are known to die after 14 days."""
+async def test_an_image_is_edited_by_its_id(tmp_path: Path) -> None:
+    """The id means the URL of that candidate; Kontext's links are known to expire after 14 days."""
     async with make_environment(tmp_path) as here:
         first = await here.made(model="midjourney")
         edited = await here.made(tool="edit_image", model="flux-kontext-pro", image=f"{first.id}.2")
@@ -62,10 +62,8 @@ async def test_a_picture_is_edited_by_its_id(tmp_path: Path) -> None:
         ("ftp://example.test/a.png", "neither an http"),
     ],
 )
-async def test_a_picture_that_is_not_there_is_refused_before_anything_is_sent(
-    tmp_path: Path, image: str, says: str
-) -> None:
-    """The message names what is wrong, the next step what to do."""
+async def test_a_missing_image_is_rejected_before_anything_is_sent(tmp_path: Path, image: str, says: str) -> None:
+    """The message states what is wrong, and the next step what to do."""
     async with make_environment(tmp_path) as here:
         task = await here.made(model="midjourney")
         failed = await here.made(prompt="forbidden-in-sandbox")
@@ -76,8 +74,8 @@ async def test_a_picture_that_is_not_there_is_refused_before_anything_is_sent(
         assert here.asked["imagine"] == 2
 
 
-async def test_a_running_task_has_no_picture_yet(tmp_path: Path) -> None:
-    """The advice is to wait for it."""
+async def test_a_running_task_has_no_image_yet(tmp_path: Path) -> None:
+    """The next step is to wait for it."""
     async with make_environment(tmp_path, "submit:hang") as here:
         task = await created(here.studio, make_request(model="midjourney"))
         with pytest.raises(UnknownImage) as raised:
@@ -85,8 +83,8 @@ async def test_a_running_task_has_no_picture_yet(tmp_path: Path) -> None:
         assert "until it has succeeded" in (raised.value.failure.next_step or "")
 
 
-async def test_a_dead_link_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
-    """A picture whose link is known to have died is not sent for editing."""
+async def test_an_expired_link_is_rejected_before_anything_is_sent(tmp_path: Path) -> None:
+    """An image whose link is known to have expired is not sent for editing."""
     async with make_environment(tmp_path) as here:
         first = await here.made()
         edited = await here.made(tool="edit_image", model="flux-kontext-pro", image=f"{first.id}.1")
@@ -95,8 +93,8 @@ async def test_a_dead_link_is_refused_before_anything_is_sent(tmp_path: Path) ->
             await created(here.studio, make_request(tool="edit_image", model="seededit", image=f"{edited.id}.1"))
 
 
-async def test_a_model_by_another_name_is_the_same_call(tmp_path: Path) -> None:
-    """It joins the task of the model's own name, and a task of its own says how the name was read."""
+async def test_a_model_by_another_name_is_a_duplicate_call(tmp_path: Path) -> None:
+    """It duplicates a call by the model's proper name; a new task has a notice of how the name was read."""
     async with make_environment(tmp_path, "submit:hang") as here:
         made = (await here.studio.create(make_request(model="Midjourney v7"), LOCAL)).task
         assert made.request.model == "midjourney"
@@ -105,7 +103,7 @@ async def test_a_model_by_another_name_is_the_same_call(tmp_path: Path) -> None:
 
 
 async def test_another_principal_sees_nothing(tmp_path: Path) -> None:
-    """Neither the task nor its picture."""
+    """Neither the task nor its image is visible."""
     async with make_environment(tmp_path) as here:
         task = await here.made()
         assert await here.studio.fetch([task.id], principal=Principal("somebody else")) == {}
@@ -119,7 +117,7 @@ async def test_another_principal_sees_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_prompt_that_is_not_english_is_refused_for_a_model_that_needs_it(tmp_path: Path) -> None:
-    """With the advice to translate; a doubtful one goes through with a notice."""
+    """The next step is to translate it; an ambiguous prompt is accepted with a notice."""
     async with make_environment(tmp_path) as here:
         picture = "https://example.test/a.png"
         with pytest.raises(NotEnglish) as raised:
@@ -138,7 +136,7 @@ async def test_a_prompt_that_is_not_english_is_refused_for_a_model_that_needs_it
 
 
 async def test_any_number_of_callers_cause_one_poll(tmp_path: Path) -> None:
-    """Thirty wait for one task; the provider is asked as if it were one."""
+    """Thirty calls wait for one task; the provider is polled as if for one."""
     async with make_environment(tmp_path) as here:
         task = await created(here.studio, make_request(model="midjourney"))
         ends: list[Task] = []
@@ -153,7 +151,7 @@ async def test_any_number_of_callers_cause_one_poll(tmp_path: Path) -> None:
         assert here.asked["fetch"] == 1
 
 
-async def test_several_tasks_are_asked_for_together(tmp_path: Path) -> None:
+async def test_several_tasks_are_polled_together(tmp_path: Path) -> None:
     """Polls that are due at the same time share one `/fetch-many`."""
     async with make_environment(tmp_path, plan="enterprise") as here:
         tasks = [await created(here.studio, make_request(model="flux-schnell")) for _ in range(8)]
@@ -164,7 +162,7 @@ async def test_several_tasks_are_asked_for_together(tmp_path: Path) -> None:
 
 
 async def test_waiting_for_any_returns_with_the_first_that_ends(tmp_path: Path) -> None:
-    """One that was final before does not count."""
+    """A task that was final before does not count."""
     async with make_environment(tmp_path, "submit:hang") as here:
         slow = await here.accepted(model="midjourney")
         done = await here.made()
@@ -187,8 +185,8 @@ async def test_not_waiting_returns_with_the_first_answer(tmp_path: Path) -> None
         assert task.prediction_id
 
 
-async def test_a_wait_gives_signs_of_life_that_strictly_increase(tmp_path: Path) -> None:
-    """At least one in five seconds, never 1 before the end."""
+async def test_a_wait_sends_heartbeats_that_strictly_increase(tmp_path: Path) -> None:
+    """At least one in five seconds, and never 1 before the end."""
     async with make_environment(tmp_path, "submit:hang") as here:
         seen: list[tuple[float, float, str]] = []
 
@@ -205,7 +203,7 @@ async def test_a_wait_gives_signs_of_life_that_strictly_increase(tmp_path: Path)
 
 
 async def test_the_newest_tasks_come_first_and_old_ones_are_deleted(tmp_path: Path) -> None:
-    """Twenty of the last day; after the days they are kept nothing is left."""
+    """Twenty of the last day are listed; after the days of keeping, none is left."""
     async with make_environment(tmp_path, JOURNEY_MCP_KEEP_DAYS=1) as here:
         made = []
         for number in range(22):
@@ -215,8 +213,8 @@ async def test_the_newest_tasks_come_first_and_old_ones_are_deleted(tmp_path: Pa
         assert [task.id for task in newest] == [task.id for task in reversed(made[2:])]
 
 
-async def test_an_upstream_error_before_acceptance_is_told_and_free(tmp_path: Path) -> None:
-    """One task, final, without cost."""
+async def test_an_upstream_error_before_acceptance_is_reported_and_free(tmp_path: Path) -> None:
+    """There is one task, final and without cost."""
     async with make_environment(tmp_path, credits=1) as here:
         task = await here.made()
         assert task.failure is not None
@@ -224,8 +222,8 @@ async def test_an_upstream_error_before_acceptance_is_told_and_free(tmp_path: Pa
         assert "The balance is 1 credits" in task.failure.message
 
 
-async def test_a_task_of_another_address_is_not_asked_for_here(tmp_path: Path) -> None:
-    """It is only ever asked for where it was made; the caller is told where that is."""
+async def test_a_task_of_another_address_is_not_polled_here(tmp_path: Path) -> None:
+    """It is polled only where it was created; a notice states where that is."""
     async with make_environment(tmp_path, "submit:hang") as here:
         task = await here.accepted(model="midjourney")
         elsewhere = here.upstream.base_url
@@ -236,7 +234,7 @@ async def test_a_task_of_another_address_is_not_asked_for_here(tmp_path: Path) -
         assert there.asked["fetch"] == 0
 
 
-async def test_the_work_goes_on_where_the_last_process_stopped(tmp_path: Path) -> None:
+async def test_the_work_resumes_where_the_last_process_stopped(tmp_path: Path) -> None:
     """A studio that is closed leaves its tasks to the next one, at the same address."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
