@@ -36,7 +36,7 @@ from journey_mcp.store import Store, open_store
 from journey_mcp.studio.attempts import Planner
 from journey_mcp.studio.create import Creator
 from journey_mcp.studio.image_sources import ImageFinder
-from journey_mcp.studio.lifecycle import Lifecycle
+from journey_mcp.studio.lifecycle import Lifecycle, Loop
 from journey_mcp.studio.start import Starter
 from journey_mcp.studio.studio import Studio
 from journey_mcp.tools.results import task_object
@@ -75,14 +75,15 @@ async def open_studio(
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.resolved_database_url()))
         clients = await stack.enter_async_context(open_clients(settings, adapters))
-        safe_http = SafeHttpClient(settings.trusted_hosts).with_trusted(*(account.base_url for account in clients.accounts))
+        base_urls = [account.base_url for account in clients.accounts]
+        safe_http = SafeHttpClient(settings.trusted_hosts).with_trusted(*base_urls)
         workers = await stack.enter_async_context(aclosing(Workers()))
         if not clients.is_sandbox:
             warn_of_idle_limits(settings, clients.catalog)
         clock = clock or Clock()
         journal = Journal(store, clock)
         callback_urls = CallbackUrls(settings.public_url if listening else None)
-        assembled = _assembled(settings, clock, store, journal, clients, safe_http, workers, callback_urls)
+        assembled = _assemble(settings, clock, store, journal, clients, safe_http, workers, callback_urls)
         try:
             async with _running(assembled, listening):
                 yield assembled.studio
@@ -126,7 +127,7 @@ async def _release_leases(store: Store, owner: str) -> None:
         _log.exception("the leases of this process cannot be released")
 
 
-def _assembled(
+def _assemble(
     settings: Settings,
     clock: Clock,
     store: Store,
@@ -136,24 +137,18 @@ def _assembled(
     workers: Workers,
     callback_urls: CallbackUrls,
 ) -> _Assembled:
-    """Put together the parts of a studio: the one place where they are connected."""
+    """Connect the parts of a studio: the only place where that is done."""
+    is_listening = callback_urls.public_url is not None
     blobs = Blobs(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, safe_http, clock)
     outcomes = Outcomes(journal, blobs)
-    poller = Poller(outcomes, clients.upstream_of, takes_webhooks=callback_urls.public_url is not None)
+    poller = Poller(outcomes, clients.upstream_of, takes_webhooks=is_listening)
     queues = Queues(journal, store.queue, clock, settings.max_concurrent)
     cooldowns = Cooldowns(store, clock)
     budget = Budget(settings, store)
     deduplication = Deduplication(journal, store, clock)
     in_flight = InFlight(journal, queues, poller, clients)
-    inbound_webhooks = InboundWebhooks(
-        outcomes,
-        upstream_of=clients.upstream_of,
-        offer_of=clients.offer_of,
-        accepts_webhooks=lambda task: clients.serves(task) and clients.has_feature(task, "webhook"),
-        resume_polling=in_flight.resume_polling,
-    )
-    outbound_webhooks = _outbound_webhooks(settings, clock, store, safe_http)
-    journal.listen(outbound_webhooks.on_task_changed)
+    inbound_webhooks = _inbound_webhooks(outcomes, clients, in_flight)
+    outbound_webhooks = _outbound_webhooks(settings, clock, store, journal, safe_http)
 
     def new_submitter(task_id: str, attempts: Sequence[Attempt], *, notices: Sequence[AnyNotice]) -> Submitter:
         return Submitter(
@@ -167,30 +162,17 @@ def _assembled(
             notices_of_first=notices,
         )
 
-    creator = Creator(
-        clock,
-        clients,
-        outbound_webhooks,
-        ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http),
-        Planner(clients, cooldowns, budget, safe_http, workers),
-        Starter(clock, journal, budget, deduplication, in_flight, new_submitter),
-        callback_urls,
-    )
-    keep_leases = partial(
-        recovery.keep,
-        journal,
-        addresses=clients.addresses,
-        resume_polling=lambda task: poller.add(task.id, clients.offer_of(task), now=True),
-        forget_older=blobs.forget_older,
-        keep_s=settings.keep_days * 86400.0,
-    )
+    images = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http)
+    planner = Planner(clients, cooldowns, budget, safe_http, workers)
+    starter = Starter(clock, journal, budget, deduplication, in_flight, new_submitter)
+    creator = Creator(clock, clients, outbound_webhooks, images, planner, starter, is_listening=is_listening)
     loops = (
         poller.run,
         deduplication.run,
         outbound_webhooks.run,
         partial(workers.end_idle, clock),
         partial(inbound_webhooks.expire, in_flight.__contains__),
-        keep_leases,
+        _recovery(settings, journal, clients, poller, blobs),
     )
     lifecycle = Lifecycle(loops, clock, journal, clients, in_flight, deduplication, outbound_webhooks, workers)
     studio = Studio(
@@ -209,11 +191,36 @@ def _assembled(
     return _Assembled(studio, lifecycle, inbound_webhooks)
 
 
-def _outbound_webhooks(settings: Settings, clock: Clock, store: Store, safe_http: SafeHttpClient) -> OutboundWebhooks:
+def _inbound_webhooks(outcomes: Outcomes, clients: ProviderClients, in_flight: InFlight) -> InboundWebhooks:
+    return InboundWebhooks(
+        outcomes,
+        upstream_of=clients.upstream_of,
+        offer_of=clients.offer_of,
+        accepts_webhooks=lambda task: clients.serves(task) and clients.has_feature(task, "webhook"),
+        resume_polling=in_flight.resume_polling,
+    )
+
+
+def _outbound_webhooks(
+    settings: Settings, clock: Clock, store: Store, journal: Journal, safe_http: SafeHttpClient
+) -> OutboundWebhooks:
     redactor = redactor_of(*settings.secrets)
 
     def render(task: Task, now: float) -> dict[str, Any]:
         plain: dict[str, Any] = redactor.plain(task_object(task, now=now, with_prompt=True, with_paths=False))
         return plain
 
-    return OutboundWebhooks(store, clock, safe_http, policy=WebhookPolicy(settings), render=render)
+    outbound_webhooks = OutboundWebhooks(store, clock, safe_http, policy=WebhookPolicy(settings), render=render)
+    journal.listen(outbound_webhooks.on_task_changed)
+    return outbound_webhooks
+
+
+def _recovery(settings: Settings, journal: Journal, clients: ProviderClients, poller: Poller, blobs: Blobs) -> Loop:
+    return partial(
+        recovery.keep,
+        journal,
+        addresses=clients.addresses,
+        resume_polling=lambda task: poller.add(task.id, clients.offer_of(task), now=True),
+        forget_older=blobs.forget_older,
+        keep_s=settings.keep_days * 86400.0,
+    )

@@ -10,7 +10,6 @@ from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import EqualCall, Task, new_task_id
 from journey_mcp.engine import deduplication
 from journey_mcp.engine.budget import Confirm
-from journey_mcp.engine.callbacks import CallbackUrls
 from journey_mcp.engine.deduplication import Created
 from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
 from journey_mcp.engine.submitter import Attempt
@@ -22,7 +21,7 @@ from journey_mcp.studio.start import Starter
 
 
 class Creator:
-    """Makes tasks of requests."""
+    """Makes tasks of requests. `is_listening`: this process receives providers' webhooks, so tasks get a secret."""
 
     def __init__(
         self,
@@ -32,7 +31,8 @@ class Creator:
         images: ImageFinder,
         planner: Planner,
         starter: Starter,
-        callback_urls: CallbackUrls,
+        *,
+        is_listening: bool,
     ) -> None:
         self._clock = clock
         self._clients = clients
@@ -41,7 +41,7 @@ class Creator:
         self._images = images
         self._planner = planner
         self._starter = starter
-        self._is_listening = callback_urls.public_url is not None
+        self._is_listening = is_listening
 
     async def create(
         self,

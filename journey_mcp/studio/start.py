@@ -9,9 +9,8 @@ from journey_mcp.core.errors import Declined, NotConfirmed, SetupError
 from journey_mcp.core.notices import AnyNotice
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import SANDBOX, Task
-from journey_mcp.engine import deduplication
 from journey_mcp.engine.budget import Budget, Confirm
-from journey_mcp.engine.deduplication import Created, Deduplication
+from journey_mcp.engine.deduplication import KEPT_S, Created, Deduplication
 from journey_mcp.engine.in_flight import InFlight
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.submitter import Attempt, Submitter
@@ -92,7 +91,7 @@ class Starter:
         """Store the task; return the task of a duplicate call that is there instead."""
         limits, key = self._budget.limits(task), task.deduplication_key or ""
         for _ in range(_TRIES):
-            unclear_since = math.inf if fresh else self._clock.now() - deduplication.KEPT_S
+            unclear_since = math.inf if fresh else self._clock.now() - KEPT_S
             if await self._journal.add(task, limits, unclear_since=unclear_since):
                 return None
             if not fresh and (duplicate := await self._deduplication.find(task.principal, key)):
