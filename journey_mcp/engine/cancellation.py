@@ -5,6 +5,7 @@ import anyio
 from journey_mcp.core.errors import JourneyError, StoreUnavailable
 from journey_mcp.core.predictions import Handle, Status
 from journey_mcp.core.tasks import Submission, Task
+from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.providers import Cancels, Provider
 from journey_mcp.registry import Offer
@@ -13,7 +14,7 @@ _CHARGED = "it goes on there and will be charged; fetch_task gives its result"
 
 
 async def cancel(
-    task: Task, offer: Offer | None, provider: Provider, *, can_cancel: bool, outcomes: Outcomes
+    task: Task, offer: Offer | None, provider: Provider, *, can_cancel: bool, journal: Journal, outcomes: Outcomes
 ) -> tuple[Task, str]:
     """The task as it stands afterwards, and what became of the wish, in a sentence."""
     if task.submission is Submission.PREPARED:
@@ -21,8 +22,8 @@ async def cancel(
             # whoever is cancelled in between would leave it to nobody
             with anyio.CancelScope(shield=True):
                 # one that waits in another process is taken from it: it cannot be sent there any more
-                await outcomes.journal.take_over_unsent(task.id)
-                task = await outcomes.journal.change(task.id, Task.canceled) or task
+                await journal.take_over_unsent(task.id)
+                task = await journal.change(task.id, Task.canceled) or task
         except StoreUnavailable as error:
             return task, f"{error} It waits there, unsent."
         if task.status is Status.CANCELED:

@@ -4,18 +4,18 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 
-from journey_mcp.core.clock import Wakeup
+from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import StoreUnavailable, SubmissionUnconfirmed
 from journey_mcp.core.predictions import Prediction
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.core.text import encoded_id
 from journey_mcp.engine.callbacks import token_of, unconfirmed
-from journey_mcp.engine.journal import LEASE_S
+from journey_mcp.engine.journal import LEASE_S, Journal
 from journey_mcp.engine.outcomes import Outcomes
+from journey_mcp.engine.upstreams import Upstreams
 from journey_mcp.providers import Notifies, WebhookDelivery
-from journey_mcp.providers.clients import Upstream
 from journey_mcp.providers.webhook_auth import is_secret
-from journey_mcp.registry import Offer
+from journey_mcp.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -23,24 +23,24 @@ _log = logging.getLogger(__name__)
 class InboundWebhooks:
     """Takes in deliveries, and ends requests of which none came in time.
 
-    `upstream_of` and `offer_of` return where a task runs, `accepts_webhooks` whether its provider calls webhooks and
-    this process is set up to ask it. `resume_polling` is called with every task that is to be polled here from now on.
+    `resume_polling` is called with every task that is to be polled by this process from now on.
     """
 
     def __init__(
         self,
+        journal: Journal,
+        store: Store,
+        clock: Clock,
         outcomes: Outcomes,
+        upstreams: Upstreams,
         *,
-        upstream_of: Callable[[Task], Upstream],
-        offer_of: Callable[[Task], Offer | None],
-        accepts_webhooks: Callable[[Task], bool],
         resume_polling: Callable[[Task], None],
     ) -> None:
+        self._journal = journal
+        self._store = store
+        self._clock = clock
         self._outcomes = outcomes
-        self._journal = outcomes.journal
-        self._upstream_of = upstream_of
-        self._offer_of = offer_of
-        self._accepts_webhooks = accepts_webhooks
+        self._upstreams = upstreams
         self._resume_polling = resume_polling
         self._wakeup = Wakeup()
         self._journal.listen(self._look_at)
@@ -60,8 +60,8 @@ class InboundWebhooks:
             JourneyError: whether it is genuine cannot be told now, or it cannot be stored; it may be delivered again.
         """
         task_id, _, token = address.partition("/")
-        task = self._journal.get(task_id) or await self._journal.store.tasks.find(task_id)
-        secret = task.callback_secret if task and self._accepts_webhooks(task) else None
+        task = self._journal.get(task_id) or await self._store.tasks.find(task_id)
+        secret = task.callback_secret if task and self._upstreams.accepts_webhooks(task) else None
         if task is None or secret is None or not is_secret(token, token_of(secret)):
             return False
         prediction = await self._verified(task, secret, headers, body)
@@ -79,10 +79,10 @@ class InboundWebhooks:
         return True
 
     async def _verified(self, task: Task, secret: str, headers: Mapping[str, str], body: bytes) -> Prediction | None:
-        provider = self._upstream_of(task).provider
+        provider = self._upstreams.upstream_of(task).provider
         if not isinstance(provider, Notifies):
             return None
-        delivery = WebhookDelivery(headers=headers, body=body, secret=secret, at=self._journal.clock.now())
+        delivery = WebhookDelivery(headers=headers, body=body, secret=secret, at=self._clock.now())
         prediction = await provider.read_webhook(delivery)
         if prediction is None or not _is_about(task, task.provider, prediction):
             _log.warning(
@@ -95,11 +95,9 @@ class InboundWebhooks:
         """The task in our hands: whoever else held it hears of that when it writes; `None` when it is final."""
         if held := self._journal.get(task.id):
             return held
-        until = self._journal.clock.now() + LEASE_S
+        until = self._clock.now() + LEASE_S
         try:
-            taken = await self._journal.store.leases.take_over(
-                task.id, worker_id=self._journal.worker_id, lease_until=until
-            )
+            taken = await self._store.leases.take_over(task.id, worker_id=self._journal.worker_id, lease_until=until)
         except StoreUnavailable as error:
             raise StoreUnavailable("The task that a webhook tells of cannot be taken over now.") from error
         if held := self._journal.get(task.id):
@@ -111,7 +109,7 @@ class InboundWebhooks:
         return taken
 
     async def _apply(self, task: Task, prediction: Prediction) -> None:
-        offer = self._offer_of(task)
+        offer = self._upstreams.offer_of(task)
         if task.submission is Submission.ACCEPTED:
             await self._outcomes.apply(task.id, prediction, offer)
             return
@@ -133,11 +131,11 @@ class InboundWebhooks:
         """
         while True:
             deadlines = {task.id: by for task in self._journal.leased if (by := _callback_deadline(task)) is not None}
-            now = self._journal.clock.now()
+            now = self._clock.now()
             for task_id in [id_ for id_, by in deadlines.items() if now >= by and not is_out(id_)]:
                 await self._journal.change(task_id, _expired)
             pauses_s = [by - now if by > now else LEASE_S for by in deadlines.values()]
-            await self._wakeup.wait(self._journal.clock, min(*pauses_s, LEASE_S) if pauses_s else math.inf)
+            await self._wakeup.wait(self._clock, min(*pauses_s, LEASE_S) if pauses_s else math.inf)
 
 
 def _is_about(task: Task, provider: str, prediction: Prediction) -> bool:

@@ -15,6 +15,7 @@ from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.limits import Limit
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Task
+from journey_mcp.engine.watch import Watch
 from journey_mcp.engine.worker_id import new_worker_id
 from journey_mcp.store import Store
 
@@ -24,36 +25,12 @@ LEASE_S = 6.0
 _log = logging.getLogger(__name__)
 
 
-class Watch:
-    """News of some tasks, for one that waits."""
-
-    def __init__(self) -> None:
-        self.latest: dict[str, Task] = {}
-        """The newest state of those that changed since they were last taken out."""
-        self._event = anyio.Event()
-
-    async def wait(self, clock: Clock, seconds: float) -> None:
-        """Until there is news, at most so long."""
-        if not self.latest:
-            self._event = anyio.Event()
-            await clock.wait(self._event, seconds)
-
-    def notify(self, task: Task) -> None:
-        """Put news in."""
-        self.latest[task.id] = task
-        self._event.set()
-
-    def end(self) -> None:
-        """Wait no longer."""
-        self._event.set()
-
-
 class Journal:
     """What this process holds. One per process; `owner` is its name in the store's leases."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        self.store = store
-        self.clock = clock
+        self._store = store
+        self._clock = clock
         self.worker_id = new_worker_id()
         self._leased: dict[str, Task] = {}
         self._unsaved: set[str] = set()
@@ -88,7 +65,7 @@ class Journal:
             StoreUnavailable: the store cannot be read, and some of them are not held.
         """
         try:
-            return await self.store.tasks.get(task_ids, principal=principal)
+            return await self._store.tasks.get(task_ids, principal=principal)
         except StoreUnavailable:
             held = {id_: task for id_ in task_ids if (task := self._leased.get(id_)) and task.principal == principal}
             if len(held) < len(set(task_ids)):
@@ -104,8 +81,8 @@ class Journal:
             StoreUnavailable: it cannot be stored; nothing may be sent for it.
         """
         try:
-            lease_until = self.clock.now() + LEASE_S
-            is_added = await self.store.tasks.add(
+            lease_until = self._clock.now() + LEASE_S
+            is_added = await self._store.tasks.add(
                 task, worker_id=self.worker_id, lease_until=lease_until, unclear_since=unclear_since, limits=limits
             )
         except StoreUnavailable as error:
@@ -133,8 +110,8 @@ class Journal:
         if task_id in self._leased:
             return
         try:
-            taken = await self.store.leases.take_over_unsent(
-                task_id, worker_id=self.worker_id, lease_until=self.clock.now() + LEASE_S
+            taken = await self._store.leases.take_over_unsent(
+                task_id, worker_id=self.worker_id, lease_until=self._clock.now() + LEASE_S
             )
         except StoreUnavailable as error:
             raise StoreUnavailable(
@@ -150,7 +127,7 @@ class Journal:
             before = self._leased.get(task_id)
             if before is None:
                 return None
-            after = changed(before, self.clock.now())
+            after = changed(before, self._clock.now())
             if after == before and task_id not in self._unsaved:
                 return after
             if not await self._save(after):
@@ -169,7 +146,7 @@ class Journal:
     async def _save(self, task: Task) -> bool:
         """Store the change. A store that fails for now is tried again with the next renewal: nothing is lost."""
         try:
-            is_ours = await self.store.tasks.save(task, worker_id=self.worker_id)
+            is_ours = await self._store.tasks.save(task, worker_id=self.worker_id)
         except Exception:  # noqa: BLE001  # whatever it is: what a provider told stays in memory
             _log.exception("task %s cannot be stored; it stays in memory and is tried again", task.id)
             self._unsaved.add(task.id)
@@ -183,7 +160,7 @@ class Journal:
         A store that does not answer takes nothing away.
         """
         try:
-            ours = await self.store.leases.held(task_ids, worker_id=self.worker_id)
+            ours = await self._store.leases.held(task_ids, worker_id=self.worker_id)
         except StoreUnavailable:
             _log.exception("whether tasks are still ours cannot be read")
             return set(task_ids)
@@ -195,8 +172,8 @@ class Journal:
         """Keep the leases, and store what could not be stored before."""
         held = list(self._leased)
         if held:
-            lease_until = self.clock.now() + LEASE_S
-            ours = await self.store.leases.renew(held, worker_id=self.worker_id, lease_until=lease_until)
+            lease_until = self._clock.now() + LEASE_S
+            ours = await self._store.leases.renew(held, worker_id=self.worker_id, lease_until=lease_until)
             for task_id in set(held) - ours:
                 # somebody else has it, or it was deleted: nothing more is asked or written here
                 self._drop(task_id)

@@ -14,23 +14,23 @@ class Outcomes:
     """The way of every prediction into the journal."""
 
     def __init__(self, journal: Journal, blobs: Blobs) -> None:
-        self.journal = journal
-        self.blobs = blobs
+        self._journal = journal
+        self._blobs = blobs
 
     async def accepted(self, task_id: str, prediction: Prediction, offer: Offer | None) -> Task | None:
         """Take in the answer to the creating request; `None` when the task is not ours any more."""
         is_to_copy = _is_to_copy(prediction, offer)
         # the provider's id is paid for: it is stored before anything that takes time
         first = replace(prediction, status=Status.RUNNING) if is_to_copy else prediction
-        task = await self.journal.change(task_id, _with_expiry(offer, lambda task, now: task.accepted(first, now)))
+        task = await self._journal.change(task_id, _with_expiry(offer, lambda task, now: task.accepted(first, now)))
         return await self.apply(task_id, prediction, offer) if task and is_to_copy else task
 
     async def apply(self, task_id: str, prediction: Prediction, offer: Offer | None) -> Task | None:
         """Take in the answer to a question; `None` when the task is not ours any more."""
-        task = self.journal.get(task_id)
+        task = self._journal.get(task_id)
         notices: tuple[str, ...] = ()
         if task and _is_to_copy(prediction, offer):
-            images, notices = await self.blobs.made(task_id, task.base_url, prediction.images)
+            images, notices = await self._blobs.made(task_id, task.base_url, prediction.images)
             prediction = replace(prediction, images=images)
 
         def change(task: Task, now: float) -> Task:
@@ -38,7 +38,7 @@ class Outcomes:
                 task = task.noticed(notice, now)
             return task.apply(prediction, now)
 
-        return await self.journal.change(task_id, _with_expiry(offer, change))
+        return await self._journal.change(task_id, _with_expiry(offer, change))
 
 
 def _is_to_copy(prediction: Prediction, offer: Offer | None) -> bool:

@@ -4,19 +4,19 @@ import heapq
 import itertools
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import anyio
 from anyio.abc import TaskGroup
 
-from journey_mcp.core.clock import Wakeup
+from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import CredentialsRejected, JourneyError, LostUpstream, NoImage, SandboxGone, Unreachable
 from journey_mcp.core.predictions import Handle, Prediction, Status
-from journey_mcp.core.tasks import Task
 from journey_mcp.engine import backoff
+from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outcomes import Outcomes
+from journey_mcp.engine.upstreams import Upstreams
 from journey_mcp.providers.clients import Upstream
 from journey_mcp.registry import Offer
 
@@ -56,17 +56,24 @@ class _Due(NamedTuple):
 
 
 class Poller:
-    """The schedule. `upstream_of` finds where a task is asked for, by its provider and base URL.
+    """The schedule of all polls.
 
-    `takes_webhooks`: this process takes webhooks, and polls of tasks that have one only back it up.
+    `takes_webhooks`: this process takes webhooks, and polls of tasks that have one are only its backup.
     """
 
     def __init__(
-        self, outcomes: Outcomes, upstream_of: Callable[[Task], Upstream], *, takes_webhooks: bool = False
+        self,
+        journal: Journal,
+        outcomes: Outcomes,
+        clock: Clock,
+        upstreams: Upstreams,
+        *,
+        takes_webhooks: bool = False,
     ) -> None:
+        self._journal = journal
         self._outcomes = outcomes
-        self._journal = outcomes.journal
-        self._upstream_of = upstream_of
+        self._clock = clock
+        self._upstreams = upstreams
         self._takes_webhooks = takes_webhooks
         self._due: dict[Upstream, list[_Due]] = {}
         """A heap for every address at which something is polled."""
@@ -83,13 +90,12 @@ class Poller:
 
     async def run(self) -> None:
         """Poll what is due, for ever."""
-        clock = self._journal.clock
         async with anyio.create_task_group() as group:
             while True:
-                self._next = min((heap[0].due for heap in self._due.values()), default=clock.elapsed() + 3600.0)
+                self._next = min((heap[0].due for heap in self._due.values()), default=self._clock.elapsed() + 3600.0)
                 # also when something is late already: the rest of the process has its turn in between
-                if not await self._wakeup.wait(clock, self._next - clock.elapsed()):
-                    self._start_due(group, clock.elapsed())
+                if not await self._wakeup.wait(self._clock, self._next - self._clock.elapsed()):
+                    self._start_due(group, self._clock.elapsed())
 
     def _start_due(self, group: TaskGroup, now: float) -> None:
         """Start asking for what is due, at every address."""
@@ -187,7 +193,7 @@ class Poller:
 
     def _count_failure(self, polled: _Polled) -> float:
         """Count a failure; for how many seconds it has been so."""
-        now = self._journal.clock.elapsed()
+        now = self._clock.elapsed()
         if not polled.failures:
             polled.failing_since = now
         polled.failures += 1
@@ -209,14 +215,16 @@ class Poller:
         if polled.is_scheduled:
             return
         usual_s = polled.offer.usual_duration_s if polled.offer else None
-        age_s = self._journal.clock.now() - task.created_at
+        age_s = self._clock.now() - task.created_at
         is_backup = self._takes_webhooks and task.callback_deadline is not None  # its webhook usually comes first
         delay_s = backoff.poll_delay(
             polled.polls, age_s=age_s, usual_s=usual_s, retry_after_s=retry_after_s, is_backup=is_backup
         )
-        due = self._journal.clock.elapsed() + (0.0 if at_once else delay_s)
+        due = self._clock.elapsed() + (0.0 if at_once else delay_s)
         polled.is_scheduled = True
-        heapq.heappush(self._due.setdefault(self._upstream_of(task), []), _Due(due, next(self._order), polled))
+        heapq.heappush(
+            self._due.setdefault(self._upstreams.upstream_of(task), []), _Due(due, next(self._order), polled)
+        )
         if due < self._next:
             self._wakeup.notify()
 

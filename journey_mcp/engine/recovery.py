@@ -11,6 +11,7 @@ from journey_mcp.engine.callbacks import unconfirmed
 from journey_mcp.engine.journal import LEASE_S, Journal
 from journey_mcp.engine.worker_id import is_alive
 from journey_mcp.providers.http import LONGEST_SUBMIT_S
+from journey_mcp.store import Store
 
 RENEW_AFTER_S = 2.0
 """Of the lease's 6 s: a renewal may fail twice, or come 4 s late."""
@@ -23,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 async def keep(
     journal: Journal,
+    store: Store,
+    clock: Clock,
     *,
     addresses: Callable[[], Iterable[tuple[str, str | None]]],
     resume_polling: Callable[[Task], None],
@@ -35,7 +38,7 @@ async def keep(
     to be polled, `forget_older` with the time before which nothing is kept. Between two cycles it sleeps until the next
     lease is due, at most one lease.
     """
-    clock, purge_at, due = journal.clock, -math.inf, journal.clock.now()
+    purge_at, due = -math.inf, clock.now()
     acquired = Wakeup()
     journal.on_acquired(lambda _task: acquired.notify())
     while True:
@@ -46,22 +49,21 @@ async def keep(
             # After a pause of the whole machine every lease has expired. The other processes wake at the same time:
             # give them a round to renew before taking over what is theirs.
             if now - due < LEASE_S - RENEW_AFTER_S:
-                await _take_over(journal, list(addresses()), resume_polling)
-                pause_s = await _until_due(journal)
+                await _take_over(journal, store, list(addresses()), resume_polling, now)
+                pause_s = await _until_due(journal, store, clock.now())
             if clock.elapsed() >= purge_at:
                 purge_at = clock.elapsed() + _PURGE_EVERY_S
-                await journal.store.tasks.delete_older(than=now - keep_s)
+                await store.tasks.delete_older(than=now - keep_s)
                 await forget_older(now - keep_s)
         except Exception:  # noqa: BLE001  # without this loop other processes would take over all tasks of this one
             _log.exception("leases cannot be renewed; it is tried again")
         due = await _sleep(clock, acquired, pause_s)
 
 
-async def _until_due(journal: Journal) -> float:
+async def _until_due(journal: Journal, store: Store, now: float) -> float:
     """Return the seconds until a lease of this process is to be renewed, or one of another process may expire."""
     local_s = RENEW_AFTER_S if journal.leased else LEASE_S
-    now = journal.clock.now()
-    expires_at = await journal.store.leases.next_expiry(after=now, except_worker=journal.worker_id)
+    expires_at = await store.leases.next_expiry(after=now, except_worker=journal.worker_id)
     return min(local_s, math.inf if expires_at is None else expires_at - now)
 
 
@@ -76,10 +78,13 @@ async def _sleep(clock: Clock, acquired: Wakeup, seconds: float) -> float:
 
 
 async def _take_over(
-    journal: Journal, addresses: list[tuple[str, str | None]], resume_polling: Callable[[Task], None]
+    journal: Journal,
+    store: Store,
+    addresses: list[tuple[str, str | None]],
+    resume_polling: Callable[[Task], None],
+    now: float,
 ) -> None:
-    now = journal.clock.now()
-    orphans = await journal.store.leases.orphans(now=now, addresses=addresses)
+    orphans = await store.leases.orphans(now=now, addresses=addresses)
     # what we hold by the store and not in memory is nobody's: something broke off in between
     expired = [
         task.id
@@ -88,9 +93,7 @@ async def _take_over(
     ]
     if not expired:
         return
-    taken_over = await journal.store.leases.acquire(
-        expired, worker_id=journal.worker_id, lease_until=now + LEASE_S, now=now
-    )
+    taken_over = await store.leases.acquire(expired, worker_id=journal.worker_id, lease_until=now + LEASE_S, now=now)
     ours = [task for task in taken_over if task.id not in journal]
     journal.add_leased(ours)
     for task in ours:

@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from journey_mcp.core.clock import Clock
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.backoff import Heartbeat
 from journey_mcp.engine.journal import Journal
+from journey_mcp.store import Store
 
 HEARTBEAT_S = 3.0
 """A sign of life goes out this often; clients drop a call that is silent for long."""
@@ -33,12 +35,14 @@ class Wait:
     """Tells a queued task's place in line, from 1."""
 
 
-async def wait(journal: Journal, request: Wait, known: Mapping[str, Task]) -> dict[str, Task]:
+async def wait(
+    journal: Journal, store: Store, clock: Clock, request: Wait, known: Mapping[str, Task]
+) -> dict[str, Task]:
     """The tasks as they stand when it is enough, when the time is up, or when the process is told to end.
 
     `known` is where they stood at the start, without those that are not the principal's.
     """
-    clock, tasks = journal.clock, dict(known)
+    tasks = dict(known)
     started = clock.elapsed()
     heartbeat, next_beat_s = Heartbeat(request.usual_s), HEARTBEAT_S
     with journal.watch(tasks) as watch:
@@ -53,11 +57,11 @@ async def wait(journal: Journal, request: Wait, known: Mapping[str, Task]) -> di
             tasks.update(watch.latest)
             watch.latest.clear()
             if remote and request.principal is not None:
-                tasks.update(await journal.store.tasks.get(remote, principal=request.principal))
+                tasks.update(await store.tasks.get(remote, principal=request.principal))
             elapsed_s = clock.elapsed() - started
             if request.report and (has_news or elapsed_s >= next_beat_s):
                 queued = [id_ for id_ in remote if tasks[id_].status is Status.QUEUED]
-                positions = await journal.store.queue.positions(queued, now=clock.now()) if queued else {}
+                positions = await store.queue.positions(queued, now=clock.now()) if queued else {}
                 positions |= {id_: position for id_ in tasks if (position := request.position_of(id_))}
                 await request.report(heartbeat.next(elapsed_s, _progress(tasks)), _message(tasks, positions))
             if elapsed_s >= next_beat_s:

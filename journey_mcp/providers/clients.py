@@ -125,6 +125,10 @@ class ProviderClients:
         """Return whether the provider of a task has the feature."""
         return any(feature in account.features for account in self._accounts if account.provider == task.provider)
 
+    def accepts_webhooks(self, task: Task) -> bool:
+        """Return whether the task's provider calls webhooks, and this process is set up to poll it."""
+        return self.serves(task) and self.has_feature(task, "webhook")
+
     def offer_of(self, task: Task) -> Offer | None:
         """Return the offer that a task was created with; `None` if it is not configured any more."""
         facts_id = next((a.facts_id for a in self._accounts if a.provider == task.provider), None)

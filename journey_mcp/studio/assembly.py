@@ -17,6 +17,7 @@ from journey_mcp.engine.budget import Budget, warn_of_idle_limits
 from journey_mcp.engine.callbacks import CallbackUrls
 from journey_mcp.engine.cooldowns import Cooldowns
 from journey_mcp.engine.deduplication import Deduplication
+from journey_mcp.engine.failover import Attempt, Failover
 from journey_mcp.engine.in_flight import InFlight
 from journey_mcp.engine.inbound_webhooks import InboundWebhooks
 from journey_mcp.engine.journal import Journal
@@ -24,7 +25,7 @@ from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
 from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.poller import Poller
 from journey_mcp.engine.queue import Queues
-from journey_mcp.engine.submitter import Attempt, Submitter
+from journey_mcp.engine.submitter import Submitter
 from journey_mcp.engine.webhook_policy import WebhookPolicy
 from journey_mcp.media.blobs import Blobs
 from journey_mcp.media.workers import Workers
@@ -141,26 +142,20 @@ def _assemble(
     is_listening = callback_urls.public_url is not None
     blobs = Blobs(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, safe_http, clock)
     outcomes = Outcomes(journal, blobs)
-    poller = Poller(outcomes, clients.upstream_of, takes_webhooks=is_listening)
+    poller = Poller(journal, outcomes, clock, clients, takes_webhooks=is_listening)
     queues = Queues(journal, store.queue, clock, settings.max_concurrent)
     cooldowns = Cooldowns(store, clock)
     budget = Budget(settings, store)
     deduplication = Deduplication(journal, store, clock)
     in_flight = InFlight(journal, queues, poller, clients)
-    inbound_webhooks = _inbound_webhooks(outcomes, clients, in_flight)
+    inbound_webhooks = InboundWebhooks(
+        journal, store, clock, outcomes, clients, resume_polling=in_flight.resume_polling
+    )
     outbound_webhooks = _outbound_webhooks(settings, clock, store, journal, safe_http)
 
     def new_submitter(task_id: str, attempts: Sequence[Attempt], *, notices: Sequence[AnyNotice]) -> Submitter:
-        return Submitter(
-            task_id,
-            attempts,
-            outcomes,
-            cooldowns,
-            budget,
-            queues,
-            callback_urls=callback_urls,
-            notices_of_first=notices,
-        )
+        failover = Failover(task_id, attempts, journal, cooldowns, budget, notices=notices)
+        return Submitter(task_id, failover, journal, outcomes, queues, clock, callback_urls)
 
     images = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http)
     planner = Planner(clients, cooldowns, budget, safe_http, workers)
@@ -172,9 +167,9 @@ def _assemble(
         outbound_webhooks.run,
         partial(workers.end_idle, clock),
         partial(inbound_webhooks.expire, in_flight.__contains__),
-        _recovery(settings, journal, clients, poller, blobs),
+        _recovery(settings, journal, store, clock, clients, poller, blobs),
     )
-    lifecycle = Lifecycle(loops, clock, journal, clients, in_flight, deduplication, outbound_webhooks, workers)
+    lifecycle = Lifecycle(loops, clock, journal, store, clients, in_flight, deduplication, outbound_webhooks, workers)
     studio = Studio(
         settings,
         clock,
@@ -191,16 +186,6 @@ def _assemble(
     return _Assembled(studio, lifecycle, inbound_webhooks)
 
 
-def _inbound_webhooks(outcomes: Outcomes, clients: ProviderClients, in_flight: InFlight) -> InboundWebhooks:
-    return InboundWebhooks(
-        outcomes,
-        upstream_of=clients.upstream_of,
-        offer_of=clients.offer_of,
-        accepts_webhooks=lambda task: clients.serves(task) and clients.has_feature(task, "webhook"),
-        resume_polling=in_flight.resume_polling,
-    )
-
-
 def _outbound_webhooks(
     settings: Settings, clock: Clock, store: Store, journal: Journal, safe_http: SafeHttpClient
 ) -> OutboundWebhooks:
@@ -215,10 +200,20 @@ def _outbound_webhooks(
     return outbound_webhooks
 
 
-def _recovery(settings: Settings, journal: Journal, clients: ProviderClients, poller: Poller, blobs: Blobs) -> Loop:
+def _recovery(
+    settings: Settings,
+    journal: Journal,
+    store: Store,
+    clock: Clock,
+    clients: ProviderClients,
+    poller: Poller,
+    blobs: Blobs,
+) -> Loop:
     return partial(
         recovery.keep,
         journal,
+        store,
+        clock,
         addresses=clients.addresses,
         resume_polling=lambda task: poller.add(task.id, clients.offer_of(task), now=True),
         forget_older=blobs.forget_older,

@@ -13,7 +13,7 @@ from journey_mcp.core.requests import ImageRequest, PreparedRequest
 from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.engine.budget import Budget
 from journey_mcp.engine.cooldowns import Cooldowns, by_name
-from journey_mcp.engine.submitter import Attempt
+from journey_mcp.engine.failover import Attempt
 from journey_mcp.media.workers import Workers
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.clients import ProviderClients

@@ -11,8 +11,8 @@ from journey_mcp.core.tasks import EqualCall, Task, new_task_id
 from journey_mcp.engine import deduplication
 from journey_mcp.engine.budget import Confirm
 from journey_mcp.engine.deduplication import Created
+from journey_mcp.engine.failover import Attempt
 from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
-from journey_mcp.engine.submitter import Attempt
 from journey_mcp.providers.clients import ProviderClients
 from journey_mcp.routing import model_names, router, validation
 from journey_mcp.studio.attempts import Planner

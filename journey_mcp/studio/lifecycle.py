@@ -14,6 +14,7 @@ from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
 from journey_mcp.engine.waiting import Wait, all_final, wait
 from journey_mcp.media.workers import Workers
 from journey_mcp.providers.clients import ProviderClients
+from journey_mcp.store import Store
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 """Background work that never ends."""
@@ -28,11 +29,12 @@ class Lifecycle:
     It has more collaborators than a class should have, since it shuts each of them down.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # as the class says
         self,
         loops: Sequence[Loop],
         clock: Clock,
         journal: Journal,
+        store: Store,
         clients: ProviderClients,
         in_flight: InFlight,
         deduplication: Deduplication,
@@ -42,6 +44,7 @@ class Lifecycle:
         self._loops = loops
         self._clock = clock
         self._journal = journal
+        self._store = store
         self._clients = clients
         self._in_flight = in_flight
         self._deduplication = deduplication
@@ -66,7 +69,7 @@ class Lifecycle:
         needed = {task.id: task for task in self._journal.leased if self._needs_this_process(task)}
         left_s = until - self._clock.elapsed()
         request = Wait(task_ids=list(needed), principal=None, seconds=left_s, is_enough=all_final)
-        await wait(self._journal, request, needed)
+        await wait(self._journal, self._store, self._clock, request, needed)
         with anyio.move_on_after(max(until - self._clock.elapsed(), 0.0)):
             await self._outbound_webhooks.drain()
 

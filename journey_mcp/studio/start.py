@@ -11,9 +11,10 @@ from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.engine.budget import Budget, Confirm
 from journey_mcp.engine.deduplication import KEPT_S, Created, Deduplication
+from journey_mcp.engine.failover import Attempt
 from journey_mcp.engine.in_flight import InFlight
 from journey_mcp.engine.journal import Journal
-from journey_mcp.engine.submitter import Attempt, Submitter
+from journey_mcp.engine.submitter import Submitter
 from journey_mcp.studio.attempts import Plan
 
 _TRIES = 100

@@ -98,7 +98,7 @@ class Studio:
             report=report,
             position_of=self.position,
         )
-        return (await wait(self._journal, request, {task.id: task}))[task.id]
+        return (await wait(self._journal, self._store, self._clock, request, {task.id: task}))[task.id]
 
     async def fetch(
         self,
@@ -121,7 +121,7 @@ class Studio:
             report=report,
             position_of=self.position,
         )
-        found = await wait(self._journal, request, known)
+        found = await wait(self._journal, self._store, self._clock, request, known)
         return {id_: self._with_elsewhere(task) for id_, task in found.items()}
 
     async def cancel(self, task_ids: Sequence[str], principal: Principal) -> dict[str, tuple[Task, str]]:
@@ -135,7 +135,9 @@ class Studio:
         provider = self._clients.upstream_of(task).provider
         can_cancel = self._clients.has_feature(task, "cancel")
         offer = self._clients.offer_of(task)
-        return await cancellation.cancel(task, offer, provider, can_cancel=can_cancel, outcomes=self._outcomes)
+        return await cancellation.cancel(
+            task, offer, provider, can_cancel=can_cancel, journal=self._journal, outcomes=self._outcomes
+        )
 
     async def newest(self, principal: Principal) -> list[Task]:
         """Return the principal's 20 newest tasks of the last day."""

@@ -179,6 +179,8 @@ async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path
                 partial(
                     keep,
                     journal,
+                    store,
+                    clock,
                     addresses=addresses,
                     resume_polling=lambda _task: None,
                     forget_older=Blobs(tmp_path, 0, SafeHttpClient(TrustedHosts()), clock).forget_older,

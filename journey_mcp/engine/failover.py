@@ -1,0 +1,167 @@
+"""Failover: which provider tries a task next, after the providers before it created nothing."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from journey_mcp.core.errors import (
+    CredentialsRejected,
+    Failure,
+    InvalidRequest,
+    JourneyError,
+    OutOfCredits,
+    RateLimited,
+    Unreachable,
+)
+from journey_mcp.core.money import Charges, Cost
+from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.core.tasks import SANDBOX, Task
+from journey_mcp.engine.budget import Budget
+from journey_mcp.engine.cooldowns import Cooldowns
+from journey_mcp.engine.journal import Journal
+from journey_mcp.providers import Account, Provider, TellsBalance
+from journey_mcp.registry import Offer
+
+_TRY_NEXT = (Unreachable, CredentialsRejected, OutOfCredits, RateLimited)
+"""Refusals that are the provider's own trouble: another one may do better."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One provider that may run the task."""
+
+    offer: Offer
+    account: Account
+    provider: Provider
+    cost: Cost | None
+    charges: Charges
+    notices: tuple[AnyNotice, ...]
+    prepare: Callable[[], Awaitable[tuple[PreparedRequest, tuple[AnyNotice, ...]]]]
+    """Brings the pictures as this offer takes them; raises `InvalidRequest` when that cannot be done."""
+
+
+class Failover:
+    """The attempts of one task, in the order in which they are made.
+
+    `notices` are those of the task that apply to its first attempt only.
+    """
+
+    def __init__(
+        self,
+        task_id: str,
+        attempts: Sequence[Attempt],
+        journal: Journal,
+        cooldowns: Cooldowns,
+        budget: Budget,
+        *,
+        notices: Sequence[AnyNotice] = (),
+    ) -> None:
+        self._task_id = task_id
+        self.first = attempts[0]
+        """Where the task is already."""
+        self._left = list(attempts[1:])
+        self._journal = journal
+        self._cooldowns = cooldowns
+        self._budget = budget
+        self._notices = tuple(notices)
+        self._refused: dict[str, JourneyError] = {}
+
+    @property
+    def is_exhausted(self) -> bool:
+        """No attempt is left."""
+        return not self._left
+
+    async def has_next(self) -> bool:
+        """Whether there is another attempt that may be made; those that may not are left out for good."""
+        while self._left:
+            attempt = self._left[0]
+            refusal = self._exceeds_call_limit(attempt)
+            if refusal is None:
+                try:
+                    await attempt.prepare()
+                except JourneyError as error:
+                    refusal = error
+                else:
+                    return True
+            self._refused[self._left.pop(0).account.provider] = refusal
+        return False
+
+    async def after(self, attempt: Attempt, error: JourneyError) -> Attempt | None:
+        """Return the attempt that follows one that created nothing, with the task at its provider; `None` if none may.
+
+        A provider whose error is its problem goes on cooldown; only after such an error another one is tried.
+        """
+        self._refused[attempt.account.provider] = await _with_balance(error, attempt.provider)
+        if not isinstance(error, _TRY_NEXT):
+            return None
+        await self._cooldowns.begin(attempt.account, str(error))
+        return await self._next()
+
+    async def accepted(self, attempt: Attempt) -> None:
+        """End the cooldown of the provider that accepted the task."""
+        await self._cooldowns.end(attempt.account)
+
+    @property
+    def failure(self) -> Failure:
+        """Why no provider ran the task."""
+        return _combined(self._refused)
+
+    async def _next(self) -> Attempt | None:
+        """The next attempt that the budget allows, with the task at its provider; `None` when there is none.
+
+        The task then tells what holds there, in place of what held before.
+        """
+        while await self.has_next():
+            attempt = self._left.pop(0)
+            _, more = await attempt.prepare()
+            reasons = " ".join(f"{name} did not run it: {error}" for name, error in self._refused.items())
+            notices = (f"{reasons} {attempt.account.provider} was tried next.", *attempt.notices, *more)
+            task = await self._journal.change(self._task_id, partial(_reassigned, attempt, self._notices, notices))
+            self._notices = notices
+            # looked at afterwards: of two tasks that move together each sees the other, and none passes the limit
+            over = await self._budget.exceeds_period_limit(task) if task else None
+            if over is None:
+                return attempt
+            self._refused[attempt.account.provider] = over
+        return None
+
+    def _exceeds_call_limit(self, attempt: Attempt) -> JourneyError | None:
+        """Why a person's limits on single calls keep the task from an attempt; `None` when they do not."""
+        task = self._journal.get(self._task_id)
+        if task is None or attempt.account.provider == SANDBOX:
+            return None
+        there = replace(task, provider=attempt.account.provider, cost=attempt.cost, charges=attempt.charges)
+        return self._budget.exceeds_call_limit(there) or self._budget.needs_confirmation(there)
+
+
+def _reassigned(attempt: Attempt, old: Sequence[AnyNotice], new: Sequence[AnyNotice], task: Task, now: float) -> Task:
+    task = task.reassigned(attempt.account.provider, attempt.account.base_url, attempt.cost, attempt.charges, now)
+    return task.notices_replaced(old, new, now)
+
+
+def _combined(refused: dict[str, JourneyError]) -> Failure:
+    """One refusal as it is; several together, under the code of the last provider that was asked."""
+    asked = [error for error in refused.values() if not isinstance(error, InvalidRequest)]
+    if len(refused) == 1:
+        return asked[-1].failure
+    listed = " ".join(f"{name}: {error}" for name, error in refused.items())
+    is_retryable = any(error.retryable for error in asked)
+    hope = "Wait a minute and call again, or ask" if is_retryable else "Ask"
+    return replace(
+        asked[-1].failure,
+        message=f"No provider could run this. {listed}",
+        retryable=is_retryable,
+        next_step=f"Nothing was charged. {hope} the person to mend one of these, or choose another model.",
+    )
+
+
+async def _with_balance(error: JourneyError, provider: Provider) -> JourneyError:
+    """Say how much there is, when too little is what stopped us and the provider tells."""
+    if not isinstance(error, OutOfCredits) or not isinstance(provider, TellsBalance):
+        return error
+    try:
+        balance = await provider.balance()
+    except JourneyError:
+        return error
+    return OutOfCredits(f"{error} The balance is {balance.amount} {balance.unit}.", next_step=error.failure.next_step)
