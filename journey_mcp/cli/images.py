@@ -140,7 +140,7 @@ async def _create(settings: Settings, request: ImageRequest, output_options: Out
         )
         task = created.task
         if created.notice:
-            console.remark(to_person(created.notice))
+            console.remark(to_person(str(created.notice)))
         going_on.tasks = [task]
         console.remark(f"Task {task.id}: {task.request.model} at {task.provider}.")
         try:

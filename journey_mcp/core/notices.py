@@ -1,13 +1,30 @@
-"""Notices: what a caller should know about a task, as a code with parameters; the sentence is made when it is shown."""
+"""Notices: what a caller should know about a task, as a code with parameters; the sentence is rendered when shown."""
 
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-_SENTENCES = {
+_STILL_CHARGED = "it continues there and will be charged. fetch_task returns its result."
+_STILL_FREE = "Nothing was created or charged so far; the request is retried automatically"
+_STILL_POLLED = "Polling continues; nothing is lost by waiting."
+_FREE_DUPLICATE = "Nothing more is charged. fresh=true makes a new image."
+SENTENCES = {
+    "aspect_ratio_pixels": "aspect_ratio={given} is sent as {width}x{height} pixels.",
     "aspect_ratio_read": "aspect_ratio={given!r} was read as {taken}.",
     "aspect_ratio_nearest": "aspect_ratio={given!r} was read as {taken}, the nearest that {offer} takes.",
+    "cancel_in_flight": "Its request is on its way to {provider} and cannot be recalled; " + _STILL_CHARGED,
+    "cancel_leased": "{reason} The task waits there, unsent.",
+    "cancel_refused": "{provider} did not cancel it ({reason}); " + _STILL_CHARGED,
+    "cancel_requested": "{provider} accepted the cancellation; the task is {status}.",
+    "cancel_too_late": "The task has ended already: {status}.",
+    "cancel_unsupported": "{provider} cannot cancel tasks; " + _STILL_CHARGED,
+    "canceled_unsent": "The request was not sent yet; the task is canceled, and nothing is charged.",
+    "canceled_upstream": "{provider} canceled the task; the part that ran may be charged.",
+    "copy_failed": "There is no copy of {image}: {reason}. Use its link before it expires.",
+    "duplicate_finished": "Identical request from {age_s} s ago, whose result may not have been received; "
+    "returning its task. " + _FREE_DUPLICATE,
+    "duplicate_running": "Identical request from {age_s} s ago; returning its task. " + _FREE_DUPLICATE,
     "image_8_bits": "{image}: The image was converted to 8 bits per channel.",
     "image_cmyk": "{image}: The image was converted from CMYK to RGB.",
     "image_compressed": "{image}: The image was compressed more strongly for the limit of {max_bytes:,} bytes.",
@@ -23,11 +40,29 @@ _SENTENCES = {
     "{max_pixels:,} pixels.",
     "images_left_out": "The provider returned {returned:,} images; the first {kept} are kept.",
     "images_unusable": "The provider returned {returned:,} images; {kept} of them can be used.",
+    "key_rejected": "{reason} The task continues; its result can be fetched once the key is valid again.",
+    "language_doubtful": "{offer} understands English only, and this prompt may not be English.",
+    "model_read": "model={given!r} was read as {taken}.",
+    "not_configured": "The task was made at {provider} ({base_url}), which this server is not set up to ask. "
+    "Set that provider's key and base URL again to get its result.",
     "option_idle": "{name}={value} was not sent: {offer} has no {name}.",
+    "poll_failed": "{reason} " + _STILL_POLLED,
+    "poll_unknown": "The provider does not know this task at the moment. " + _STILL_POLLED,
+    "provider_failed": "{provider} did not run it: {reason} {runner} was tried next.",
+    "provider_on_cooldown": "{runner} runs this. {provider} was skipped: it is on cooldown ({reason}).",
+    "provider_skipped": "{runner} runs this. {provider} was skipped: {reason}",
+    "registry_note": "{text}",
+    "retrying": "{reason} " + _STILL_FREE + ".",
+    "retrying_for": "{reason} " + _STILL_FREE + " for up to {minutes:g} minutes.",
+    "sandbox_image": "This is a sandbox image: made up, free whatever the cost says; its link works while the server "
+    "runs. Set {variables}, or another provider's key, for real images.",
     "switch_dash": "{given} in the prompt was read as {sent}.",
     "switch_unknown": "{switch} is no known switch of {offer}: it may be ignored, or refused.",
     "switch_value": "{switch} is not what {offer} takes ({allowed}): it may be ignored, or refused.",
     "switch_wins": "--ar {switch} in the prompt wins over aspect_ratio={given}, which was not sent.",
+    "text": "{text}",
+    "webhook_awaited": "{reason} {provider} may still report it until {until}. "
+    "The server waits for that and sends nothing again.",
     **{
         f"image_converted{ground_code}{reason_code}": (
             "{image}: The image was converted from {given} to {sent}" + ground + reason + "."
@@ -41,43 +76,44 @@ _SENTENCES = {
         )
     },
 }
-"""The sentence of each code, with the names of its parameters."""
+"""The sentence of each code, with the names of its parameters.
 
-Plain = str | int | float
+`registry_note` is what a registry file says of an offer; `text` is a sentence that an earlier version stored.
+"""
+
+Parameter = str | int | float
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One notice. Two with the same code and parameters are equal, so that a task tells each once."""
+    """One notice. Two with the same code and parameters are equal, so that a task has each once."""
 
     code: str
-    parameters: tuple[tuple[str, Plain], ...] = ()
+    parameters: tuple[tuple[str, Parameter], ...] = ()
 
     @classmethod
-    def of(cls, code: str, **parameters: Plain) -> "Notice":
-        """The notice of this code, one of this module's sentences, with the parameters that the sentence names."""
+    def of(cls, code: str, **parameters: Parameter) -> "Notice":
+        """Return the notice of this code, one of `SENTENCES`, with the parameters that the sentence names."""
         return cls(code, tuple(parameters.items()))
 
     def about(self, image: str) -> "Notice":
-        """The same of this image, for the sentences that name one."""
+        """Return the same notice about this image, for the sentences that name one."""
         return Notice(self.code, (("image", image), *self.parameters))
 
     def __str__(self) -> str:
-        """The sentence; where a newer version stored one that this version cannot make, the code and the parameters."""
-        with suppress(KeyError):
-            return _SENTENCES[self.code].format(**dict(self.parameters))
+        """Return the sentence; the code and the parameters if a newer version stored what this one does not know."""
+        with suppress(KeyError, ValueError):
+            return SENTENCES[self.code].format(**dict(self.parameters))
         return f"{self.code}: {', '.join(f'{name}={value}' for name, value in self.parameters)}"
 
 
-AnyNotice = Notice | str
-"""A notice, or the sentence of one: those of registry files, and those that have no code yet."""
+def to_plain(notice: Notice) -> dict[str, Any]:
+    """Return the notice as it is stored."""
+    return {"code": notice.code, "parameters": dict(notice.parameters)}
 
 
-def to_plain(notice: AnyNotice) -> str | dict[str, Any]:
-    """The notice as it is stored."""
-    return notice if isinstance(notice, str) else {"code": notice.code, "parameters": dict(notice.parameters)}
-
-
-def from_plain(plain: str | Mapping[str, Any]) -> AnyNotice:
-    """The opposite of `to_plain`."""
-    return plain if isinstance(plain, str) else Notice(plain["code"], tuple(plain["parameters"].items()))
+def from_plain(plain: str | Mapping[str, Any]) -> Notice:
+    """Return a stored notice; earlier versions stored some as sentences."""
+    if isinstance(plain, str):
+        return Notice.of("text", text=plain)
+    return Notice(plain["code"], tuple(plain["parameters"].items()))

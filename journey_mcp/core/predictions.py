@@ -6,7 +6,7 @@ from enum import StrEnum
 from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.money import Cost
-from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.notices import Notice
 
 
 class Status(StrEnum):
@@ -55,5 +55,5 @@ class Prediction:
     seed: str | None = None
     cost: Cost | None = None
     failure: Failure | None = None
-    notices: tuple[AnyNotice, ...] = ()
+    notices: tuple[Notice, ...] = ()
     """What the caller should know of the result; kept once it is final."""

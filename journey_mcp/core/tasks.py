@@ -10,7 +10,7 @@ from typing import Any
 from journey_mcp.core.errors import Failure, SubmissionUnconfirmed
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.money import Charges, Cost
-from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
@@ -62,8 +62,8 @@ class Task:
     grid_url: str | None = None
     seed: str | None = None
     cost: Cost | None = None
-    notices: tuple[AnyNotice, ...] = ()
-    transient: tuple[AnyNotice, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    transient: tuple[Notice, ...] = ()
     """Notices that hold only until the provider has answered."""
     failure: Failure | None = None
     charges: Charges = field(default_factory=dict)
@@ -180,15 +180,15 @@ class Task:
             transient=(),
         )
 
-    def noticed(self, notice: AnyNotice, at: float) -> "Task":
+    def noticed(self, notice: Notice, at: float) -> "Task":
         """Tell the caller something more, once."""
         return self if notice in self.notices else self._changed(at, notices=(*self.notices, notice))
 
-    def noticed_transiently(self, notice: AnyNotice, at: float) -> "Task":
+    def noticed_transiently(self, notice: Notice, at: float) -> "Task":
         """Tell the caller something that holds until the provider has answered."""
         return self if notice in self.transient else self._changed(at, transient=(*self.transient, notice))
 
-    def notices_replaced(self, old: Sequence[AnyNotice], new: Sequence[AnyNotice], at: float) -> "Task":
+    def notices_replaced(self, old: Sequence[Notice], new: Sequence[Notice], at: float) -> "Task":
         """Tell these notices in place of those, which do not hold any more."""
         kept = [notice for notice in self.notices if notice not in old]
         return self._changed(at, notices=tuple(dict.fromkeys([*kept, *new])))

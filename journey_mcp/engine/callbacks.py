@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass, replace
 
 from journey_mcp.core.errors import Failure
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import Webhook
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.core.text import timestamp
@@ -54,11 +55,9 @@ def unconfirmed(task: Task, failure: Failure, now: float) -> Task:
         return task  # its webhook was quicker
     if task.callback_deadline is None or now >= task.callback_deadline:
         return task.failed(replace(failure, next_step=_where_to_look(task)), now)
-    return task.noticed_transiently(
-        f"{failure.message} {task.provider} may still report it until {timestamp(task.callback_deadline)}; "
-        "that is waited for, and nothing is sent again.",
-        now,
-    )
+    until = timestamp(task.callback_deadline)
+    notice = Notice.of("webhook_awaited", reason=failure.message, provider=task.provider, until=until)
+    return task.noticed_transiently(notice, now)
 
 
 def _where_to_look(task: Task) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import PerhapsPaid, StoreUnavailable
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
@@ -26,7 +27,6 @@ _REPEATED_WITHIN_S = 60.0
 _STORED_AFTER_S = 0.05
 _STORED_AGAIN_S = 1.0
 """How long after a failure acknowledgements are stored again."""
-_FRESH = "fresh=true makes a new picture."
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Created:
     """The result of a call: a new task, or the task of the call that it duplicates."""
 
     task: Task
-    notice: str | None = None
+    notice: Notice | None = None
     """Why the task is that of another call; for this caller only."""
 
 
@@ -136,7 +136,5 @@ class Deduplication:
 
 
 def _joined(task: Task, age_s: float) -> Created:
-    state = "was on its way" if not task.status.is_final else "had a result that may not have been received"
-    return Created(
-        task, f"An equal call of {age_s:.0f} s ago {state}: this is its task, and nothing more is paid. {_FRESH}"
-    )
+    code = "duplicate_finished" if task.status.is_final else "duplicate_running"
+    return Created(task, Notice.of(code, age_s=round(age_s)))

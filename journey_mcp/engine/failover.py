@@ -14,7 +14,7 @@ from journey_mcp.core.errors import (
     Unreachable,
 )
 from journey_mcp.core.money import Charges, Cost
-from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.engine.budget import Budget
@@ -36,8 +36,8 @@ class Attempt:
     provider: Provider
     cost: Cost | None
     charges: Charges
-    notices: tuple[AnyNotice, ...]
-    prepare: Callable[[], Awaitable[tuple[PreparedRequest, tuple[AnyNotice, ...]]]]
+    notices: tuple[Notice, ...]
+    prepare: Callable[[], Awaitable[tuple[PreparedRequest, tuple[Notice, ...]]]]
     """Brings the pictures as this offer takes them; raises `InvalidRequest` when that cannot be done."""
 
 
@@ -55,7 +55,7 @@ class Failover:
         cooldowns: Cooldowns,
         budget: Budget,
         *,
-        notices: Sequence[AnyNotice] = (),
+        notices: Sequence[Notice] = (),
     ) -> None:
         self._task_id = task_id
         self.first = attempts[0]
@@ -115,8 +115,12 @@ class Failover:
         while await self.has_next():
             attempt = self._left.pop(0)
             _, more = await attempt.prepare()
-            reasons = " ".join(f"{name} did not run it: {error}" for name, error in self._refused.items())
-            notices = (f"{reasons} {attempt.account.provider} was tried next.", *attempt.notices, *more)
+            runner = attempt.account.provider
+            failed = (
+                Notice.of("provider_failed", provider=name, reason=str(error), runner=runner)
+                for name, error in self._refused.items()
+            )
+            notices = (*failed, *attempt.notices, *more)
             task = await self._journal.change(self._task_id, partial(_reassigned, attempt, self._notices, notices))
             self._notices = notices
             # looked at afterwards: of two tasks that move together each sees the other, and none passes the limit
@@ -135,7 +139,7 @@ class Failover:
         return self._budget.exceeds_call_limit(there) or self._budget.needs_confirmation(there)
 
 
-def _reassigned(attempt: Attempt, old: Sequence[AnyNotice], new: Sequence[AnyNotice], task: Task, now: float) -> Task:
+def _reassigned(attempt: Attempt, old: Sequence[Notice], new: Sequence[Notice], task: Task, now: float) -> Task:
     task = task.reassigned(attempt.account.provider, attempt.account.base_url, attempt.cost, attempt.charges, now)
     return task.notices_replaced(old, new, now)
 

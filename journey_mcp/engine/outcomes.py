@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Prediction, Status
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine.journal import Journal
@@ -28,7 +29,7 @@ class Outcomes:
     async def apply(self, task_id: str, prediction: Prediction, offer: Offer | None) -> Task | None:
         """Take in the answer to a question; `None` when the task is not ours any more."""
         task = self._journal.get(task_id)
-        notices: tuple[str, ...] = ()
+        notices: tuple[Notice, ...] = ()
         if task and _is_to_copy(prediction, offer):
             images, notices = await self._blobs.made(task_id, task.base_url, prediction.images)
             prediction = replace(prediction, images=images)

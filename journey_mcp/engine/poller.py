@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 
 from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import CredentialsRejected, JourneyError, LostUpstream, NoImage, SandboxGone, Unreachable
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.engine import backoff
 from journey_mcp.engine.journal import Journal
@@ -153,7 +154,7 @@ class Poller:
             if unknown_s > _MAX_UNKNOWN_S or (upstream.is_sandbox and polled.failures > 1):
                 await self._end_without_image(polled, None, _lost(upstream))
                 return
-            await self._notice_failures(polled, "The provider does not know this task at the moment.")
+            await self._notice_failures(polled, Notice.of("poll_unknown"))
         else:
             polled.failures = 0
             polled.empties += prediction.is_empty
@@ -181,10 +182,10 @@ class Poller:
             await self._fail(polled, _lost(upstream))
             return
         if isinstance(error, CredentialsRejected):
-            notice = f"{error} The task goes on; its result can be fetched once the key is valid again."
+            notice = Notice.of("key_rejected", reason=str(error))
             await self._journal.change(polled.task_id, lambda task, now: task.noticed(notice, now))
         else:
-            await self._notice_failures(polled, str(error))
+            await self._notice_failures(polled, Notice.of("poll_failed", reason=str(error)))
         # a sandbox that has ended is nothing to worry about
         level = logging.INFO if upstream.is_sandbox else logging.WARNING
         _log.log(level, "poll of task %s: %s", polled.task_id, error)
@@ -199,9 +200,8 @@ class Poller:
         polled.failures += 1
         return now - polled.failing_since
 
-    async def _notice_failures(self, polled: _Polled, reason: str) -> None:
+    async def _notice_failures(self, polled: _Polled, notice: Notice) -> None:
         if polled.failures == _NOTICE_AFTER:
-            notice = f"{reason} It is asked again and again; nothing is lost by waiting."
             await self._journal.change(polled.task_id, lambda task, now: task.noticed(notice, now))
 
     async def _fail(self, polled: _Polled, reason: JourneyError) -> None:

@@ -18,6 +18,7 @@ from journey_mcp.core.errors import (
     SubmissionUnconfirmed,
     Unreachable,
 )
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Prediction
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.tasks import Submission, Task
@@ -175,10 +176,10 @@ class Submitter:
 
 
 def _requeue(error: RateLimited | Unreachable, task: Task, now: float) -> Task:
-    for_how_long = (
-        f" for up to {backoff.RATE_LIMIT_MAX_WAIT_S / 60:g} minutes" if isinstance(error, RateLimited) else ""
-    )
-    notice = f"{error} Nothing was created or charged so far; it is tried again by itself{for_how_long}."
+    if isinstance(error, RateLimited):
+        notice = Notice.of("retrying_for", reason=str(error), minutes=backoff.RATE_LIMIT_MAX_WAIT_S / 60)
+    else:
+        notice = Notice.of("retrying", reason=str(error))
     return task.requeue(now).noticed_transiently(notice, now)
 
 

@@ -13,6 +13,7 @@ from anyio import to_thread
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.images import ImageId, OutputImage
+from journey_mcp.core.notices import Notice
 from journey_mcp.media import transcode
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.net.address_policy import FetchError
@@ -47,7 +48,7 @@ class Blobs:
 
     async def made(
         self, task_id: str, base_url: str, images: Sequence[OutputImage]
-    ) -> tuple[tuple[OutputImage, ...], tuple[str, ...]]:
+    ) -> tuple[tuple[OutputImage, ...], tuple[Notice, ...]]:
         """The pictures with the paths of their copies, and for each that could not be copied a notice.
 
         `base_url` is where the task was made: a picture of that very host and port is fetched without HTTPS too.
@@ -63,7 +64,8 @@ class Blobs:
                 _log.warning("no copy of picture %s.%s: %s", task_id, number, error)
                 # an error of the system would tell the folder, which callers elsewhere need not know
                 reason = error.strerror if isinstance(error, OSError) else error
-                notices.append(f"There is no copy of {task_id}.{number}: {reason}. Use its link before it dies.")
+                id_ = str(ImageId(task_id, number))
+                notices.append(Notice.of("copy_failed", image=id_, reason=str(reason)))
                 copied.append(image)
         return tuple(copied), tuple(notices)
 

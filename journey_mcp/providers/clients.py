@@ -10,6 +10,7 @@ import httpx2
 from anyio import to_thread
 
 from journey_mcp.core.errors import SetupError
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.core.urls import BaseUrl
 from journey_mcp.providers import Account, Provider
@@ -68,13 +69,10 @@ class ProviderClients:
         }
 
     @property
-    def notices(self) -> tuple[str, ...]:
+    def notices(self) -> tuple[Notice, ...]:
         """The notices of every task: that its images come from the sandbox."""
         variables = ", ".join(a.key_variable for a in self._accounts if a.provider == SANDBOX)
-        if not variables:
-            return ()
-        told = "This is a sandbox picture: made up, free whatever the cost says, its link good while the server runs."
-        return (f"{told} Set {variables}, or another provider's key, for real ones.",)
+        return (Notice.of("sandbox_image", variables=variables),) if variables else ()
 
     @property
     def sandbox_url(self) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from journey_mcp.core.errors import UnknownModel
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import ImageRequest, Tool
 from journey_mcp.registry import Catalog
 
@@ -16,7 +17,7 @@ _ALIKE = 0.6
 """From which likeness on, 0 to 1, one name is a slip of another, and from which it may be meant at all."""
 
 
-def with_known_model(request: ImageRequest, catalog: Catalog) -> tuple[ImageRequest, tuple[str, ...]]:
+def with_known_model(request: ImageRequest, catalog: Catalog) -> tuple[ImageRequest, tuple[Notice, ...]]:
     """Return the request with the model that its name means, and a notice where that was written otherwise.
 
     Case, blanks, dots, brackets and the order of words do not count, nor a vendor before a slash or a version after a
@@ -26,7 +27,7 @@ def with_known_model(request: ImageRequest, catalog: Catalog) -> tuple[ImageRequ
     model = meant(request.model, catalog)
     if model is None or model == request.model:
         return request, ()
-    return replace(request, model=model), (f"model={request.model[:_SHOWN]!r} was read as {model}.",)
+    return replace(request, model=model), (Notice.of("model_read", given=request.model[:_SHOWN], taken=model),)
 
 
 def meant(name: str, catalog: Catalog) -> str | None:

@@ -15,7 +15,7 @@ from journey_mcp.core.errors import (
 )
 from journey_mcp.core.images import InputImage
 from journey_mcp.core.money import Cost
-from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import ImageRequest, PreparedRequest
 from journey_mcp.registry import Catalog, Offer
 from journey_mcp.routing import validation
@@ -33,7 +33,7 @@ class Candidate:
     offer: Offer
     request: ImageRequest
     """In this offer's parameters."""
-    notices: tuple[AnyNotice, ...]
+    notices: tuple[Notice, ...]
 
     @property
     def cost(self) -> Cost | None:
@@ -62,15 +62,17 @@ class Route:
     on_cooldown: Mapping[str, str]
     """Why providers refused lately."""
 
-    def notices(self, runner: Offer, more: Mapping[str, InvalidRequest]) -> tuple[str, ...]:
-        """Why it is not the first choice that runs the request, if so; `more` are obstacles found since."""
+    def notices(self, runner: Offer, more: Mapping[str, InvalidRequest]) -> tuple[Notice, ...]:
+        """Return why each provider before the runner was skipped; `more` are violations found since."""
         known = {**self.violations, **more}
-        before = self.order[: self.order.index(runner.provider)]
-        reasons = [f"{name} was passed over: {known.get(name) or self._rest(name)}" for name in before]
-        return (f"{runner.provider} runs this. {' '.join(reasons)}",) if reasons else ()
+        skipped = self.order[: self.order.index(runner.provider)]
+        return tuple(self._skipped(name, runner.provider, known.get(name)) for name in skipped)
 
-    def _rest(self, name: str) -> str:
-        return f"it refused lately ({self.on_cooldown.get(name)})."
+    def _skipped(self, provider: str, runner: str, problem: InvalidRequest | None) -> Notice:
+        if problem:
+            return Notice.of("provider_skipped", runner=runner, provider=provider, reason=str(problem))
+        reason = self.on_cooldown.get(provider, "")
+        return Notice.of("provider_on_cooldown", runner=runner, provider=provider, reason=reason)
 
 
 def plan(
@@ -134,7 +136,7 @@ def estimate(offer: Offer, request: ImageRequest) -> Cost | None:
     return Cost(amount=Decimal(amount), unit=offer.unit, source="registry")
 
 
-def _language_notices(offer: Offer, catalog: Catalog, verdict: Verdict | None) -> tuple[str, ...]:
+def _language_notices(offer: Offer, catalog: Catalog, verdict: Verdict | None) -> tuple[Notice, ...]:
     if not offer.english_only:
         return ()
     if verdict is Verdict.FOREIGN:
@@ -143,7 +145,7 @@ def _language_notices(offer: Offer, catalog: Catalog, verdict: Verdict | None) -
             next_step="Translate the prompt to English (text in quotes, to be drawn, may stay) and call again.",
         )
     if verdict is Verdict.DOUBTFUL:
-        return (f"{validation.who(offer, catalog)} understands English only, and this prompt may not be English.",)
+        return (Notice.of("language_doubtful", offer=validation.who(offer, catalog)),)
     return ()
 
 

@@ -17,7 +17,7 @@ from journey_mcp.core.errors import (
     UnsupportedValue,
 )
 from journey_mcp.core.images import AspectRatio
-from journey_mcp.core.notices import AnyNotice, Notice
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import ImageRequest, Tool
 from journey_mcp.core.text import has_visible_text
 from journey_mcp.registry import Catalog, Offer, Parameter, can_serve
@@ -52,7 +52,7 @@ def offers_of(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
 
 def fit(
     request: ImageRequest, offer: Offer, catalog: Catalog, requires_upload: str | None = None
-) -> tuple[ImageRequest, tuple[AnyNotice, ...]]:
+) -> tuple[ImageRequest, tuple[Notice, ...]]:
     """The request in the parameters that the offer has, and what the caller should know about it.
 
     `requires_upload` names a picture that is no URL, if there is one.
@@ -68,9 +68,19 @@ def fit(
         raise problem
     sized = _sized(request, offer)
     if sized != request:
-        notices.append(f"aspect_ratio={request.aspect_ratio} is sent as {sized.width}x{sized.height} pixels.")
-    told = (offer.parameters.get(name) for name in request.options)
-    return sized, (*offer.notices, *notices, *(p.notice for p in told if p and p.notice))
+        given = request.aspect_ratio or ""
+        notices.append(Notice.of("aspect_ratio_pixels", given=given, width=sized.width or 0, height=sized.height or 0))
+    return sized, (*_registry_notes(offer.notices), *notices, *_registry_notes(_parameter_notes(request, offer)))
+
+
+def _parameter_notes(request: ImageRequest, offer: Offer) -> Iterator[str]:
+    for name in request.options:
+        if (parameter := offer.parameters.get(name)) and parameter.notice:
+            yield parameter.notice
+
+
+def _registry_notes(texts: Iterable[str]) -> Iterator[Notice]:
+    return (Notice.of("registry_note", text=text) for text in texts)
 
 
 def image_problem(request: ImageRequest, offer: Offer, catalog: Catalog) -> InvalidRequest | None:
@@ -117,9 +127,7 @@ def _without_automatic_ratio(request: ImageRequest, offer: Offer) -> ImageReques
     return replace(request, aspect_ratio=None) if request.aspect_ratio == "auto" and not is_value else request
 
 
-def _without_idle_options(
-    request: ImageRequest, offer: Offer, catalog: Catalog
-) -> tuple[ImageRequest, list[AnyNotice]]:
+def _without_idle_options(request: ImageRequest, offer: Offer, catalog: Catalog) -> tuple[ImageRequest, list[Notice]]:
     """Return the request without `false` and 0 for options that the offer does not have.
 
     They ask for nothing: strict schemas make a model give every argument.
@@ -131,15 +139,15 @@ def _without_idle_options(
         if value is not False
     ]
     unset: dict[str, Any] = dict.fromkeys(idle)
-    return replace(request, **unset), [*notices]
+    return replace(request, **unset), notices
 
 
-def _with_switches(request: ImageRequest, offer: Offer, catalog: Catalog) -> tuple[ImageRequest, list[AnyNotice]]:
+def _with_switches(request: ImageRequest, offer: Offer, catalog: Catalog) -> tuple[ImageRequest, list[Notice]]:
     """Return the request with its switches as the offer reads them, without the ratio that one of them overrules."""
     if not offer.switches:
         return request, []
     prompt, read_as = switches.with_hyphens(request.prompt, offer.switches)
-    notices: list[AnyNotice] = [*read_as, *switches.doubts(prompt, offer.switches, who(offer, catalog))]
+    notices = [*read_as, *switches.doubts(prompt, offer.switches, who(offer, catalog))]
     ratio = switches.ratio(prompt, offer.switches) if offer.ratio_switch else None
     if ratio is None or request.aspect_ratio is None:
         return replace(request, prompt=prompt), notices
@@ -147,7 +155,7 @@ def _with_switches(request: ImageRequest, offer: Offer, catalog: Catalog) -> tup
     return replace(request, prompt=prompt, aspect_ratio=None), notices
 
 
-def _with_read_ratio(request: ImageRequest, offer: Offer, catalog: Catalog) -> tuple[ImageRequest, list[AnyNotice]]:
+def _with_read_ratio(request: ImageRequest, offer: Offer, catalog: Catalog) -> tuple[ImageRequest, list[Notice]]:
     """Return the request with the ratio that its `aspect_ratio` means, where the offer does not take it as it is."""
     given, parameter = request.aspect_ratio, offer.parameters.get("aspect_ratio")
     if given is None or parameter is None or not _problem("aspect_ratio", given, parameter, request):

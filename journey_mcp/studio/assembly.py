@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import anyio
 
 from journey_mcp.core.clock import Clock
-from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.redaction import redactor_of
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine import recovery
@@ -153,7 +153,7 @@ def _assemble(
     )
     outbound_webhooks = _outbound_webhooks(settings, clock, store, journal, safe_http)
 
-    def new_submitter(task_id: str, attempts: Sequence[Attempt], *, notices: Sequence[AnyNotice]) -> Submitter:
+    def new_submitter(task_id: str, attempts: Sequence[Attempt], *, notices: Sequence[Notice]) -> Submitter:
         failover = Failover(task_id, attempts, journal, cooldowns, budget, notices=notices)
         return Submitter(task_id, failover, journal, outcomes, queues, clock, callback_urls)
 

@@ -7,7 +7,7 @@ from functools import partial
 from anyio import to_thread
 
 from journey_mcp.core.errors import InvalidRequest
-from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest, PreparedRequest
 from journey_mcp.core.tasks import SANDBOX
@@ -28,7 +28,7 @@ class Plan:
     """The attempts of a request, at least one, and the notices that hold for the first."""
 
     attempts: Sequence[Attempt]
-    notices: tuple[AnyNotice, ...]
+    notices: tuple[Notice, ...]
 
 
 class Planner:
@@ -88,9 +88,9 @@ class Planner:
     def _attempt(self, candidate: router.Candidate, images: InputImages, fit: Fit) -> Attempt:
         offer = candidate.offer
         account = self._clients.account_of(offer)
-        ready: tuple[PreparedRequest, tuple[AnyNotice, ...]] | None = None
+        ready: tuple[PreparedRequest, tuple[Notice, ...]] | None = None
 
-        async def prepare() -> tuple[PreparedRequest, tuple[AnyNotice, ...]]:
+        async def prepare() -> tuple[PreparedRequest, tuple[Notice, ...]]:
             nonlocal ready
             if ready is None:
                 inputs, mask, notices = await images.prepared(offer, account, self._safe_http, fit)

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 
 from journey_mcp.core.clock import Clock
-from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import EqualCall, Task, new_task_id
@@ -73,7 +73,7 @@ class Creator:
         return await self._starter.start(task, plan, fresh=fresh)
 
     def _task(
-        self, request: ImageRequest, principal: Principal, key: str, first: Attempt, notices: Sequence[AnyNotice]
+        self, request: ImageRequest, principal: Principal, key: str, first: Attempt, notices: Sequence[Notice]
     ) -> Task:
         now = self._clock.now()
         return Task(

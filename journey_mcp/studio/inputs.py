@@ -9,7 +9,7 @@ from anyio import to_thread
 
 from journey_mcp.core.errors import UnusableImage
 from journey_mcp.core.images import InputImage
-from journey_mcp.core.notices import AnyNotice, Notice
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.core.urls import is_loopback
@@ -45,7 +45,7 @@ class Source:
     """What `load` returned."""
     digest: str | None = None
     """Of the content: the same path may be another image later."""
-    notices: tuple[AnyNotice, ...] = ()
+    notices: tuple[Notice, ...] = ()
     trusted_base: str | None = None
     """The base URL of the service that made the image; it is fetched from there."""
     is_local: bool = False
@@ -110,7 +110,7 @@ class InputImages:
 
     async def prepared(
         self, offer: Offer, account: Account, safe_http: SafeHttpClient, fit: Fit
-    ) -> tuple[tuple[InputImage, ...], InputImage | None, tuple[AnyNotice, ...]]:
+    ) -> tuple[tuple[InputImage, ...], InputImage | None, tuple[Notice, ...]]:
         """Return images and mask in the form that the offer takes, and notices for the caller.
 
         Raises:
@@ -118,7 +118,7 @@ class InputImages:
             SetupError, NotSubmitted: nothing can be prepared now.
         """
         ready: dict[int, InputImage] = {}
-        notices: list[AnyNotice] = []
+        notices: list[Notice] = []
         size = 0
         for source in self._all:
             if id(source) not in ready:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import Declined, NotConfirmed, SetupError
-from journey_mcp.core.notices import AnyNotice
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.engine.budget import Budget, Confirm
@@ -24,7 +24,7 @@ _TRIES = 100
 class NewSubmitter(Protocol):
     """Makes the submitter of a stored task."""
 
-    def __call__(self, task_id: str, attempts: Sequence[Attempt], *, notices: Sequence[AnyNotice]) -> Submitter:
+    def __call__(self, task_id: str, attempts: Sequence[Attempt], *, notices: Sequence[Notice]) -> Submitter:
         """Return a submitter that makes these attempts; `notices` are those of the first one."""
         ...
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from journey_mcp.core.clock import Clock
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Task
@@ -124,12 +125,12 @@ class Studio:
         found = await wait(self._journal, self._store, self._clock, request, known)
         return {id_: self._with_elsewhere(task) for id_, task in found.items()}
 
-    async def cancel(self, task_ids: Sequence[str], principal: Principal) -> dict[str, tuple[Task, str]]:
+    async def cancel(self, task_ids: Sequence[str], principal: Principal) -> dict[str, tuple[Task, Notice]]:
         """Cancel the principal's tasks among these if that is possible; return each as it is then, and the outcome."""
         known = await self._store.tasks.get(task_ids, principal=principal)
         return {id_: await self._cancel(self._journal.get(id_) or task) for id_, task in known.items()}
 
-    async def _cancel(self, task: Task) -> tuple[Task, str]:
+    async def _cancel(self, task: Task) -> tuple[Task, Notice]:
         if reason := self.elsewhere(task):
             return task, reason
         provider = self._clients.upstream_of(task).provider
@@ -165,14 +166,11 @@ class Studio:
         """Return the seconds of the studio's clock since some moment, for durations."""
         return self._clock.elapsed()
 
-    def elsewhere(self, task: Task) -> str | None:
+    def elsewhere(self, task: Task) -> Notice | None:
         """Return why this process does not poll a running task; `None` if it does."""
         if task.status.is_final or self._clients.serves(task):
             return None
-        return (
-            f"It was made at {task.provider} ({task.base_url}), which this server is not set up to ask. "
-            "Set that provider's key and base address again to get its result."
-        )
+        return Notice.of("not_configured", provider=task.provider, base_url=task.base_url)
 
     def _with_elsewhere(self, task: Task) -> Task:
         return task.noticed(reason, self.now()) if (reason := self.elsewhere(task)) else task

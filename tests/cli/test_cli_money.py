@@ -80,7 +80,7 @@ async def test_a_task_is_ended_where_that_can_be_done(journey: CommandLine, sand
     made = (await journey.run("imagine", "a kite", "--model", "z-image", "--json")).json
     done = await journey.run("cancel", made["task_id"])
     assert done.code == 0
-    assert "It was succeeded already." in done.out
+    assert "The task has ended already: succeeded." in done.out
     told = (await journey.run("cancel", made["task_id"], "--json")).json
     assert told["tasks"][0]["task_id"] == made["task_id"]
 

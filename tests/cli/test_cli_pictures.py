@@ -335,8 +335,8 @@ async def test_a_task_of_an_account_that_is_gone_is_pointed_at(journey: CommandL
     task_id = started.json["task_id"]
     done = await journey.run("fetch", task_id, "--wait", "0")
     assert done.err == (
-        f"{task_id} is not asked for: It was made at journeyapi ({sandbox.base_url}), which this server is not "
-        "set up to ask. Set that provider's key and base address again to get its result.\n"
+        f"{task_id} is not asked for: The task was made at journeyapi ({sandbox.base_url}), which this server is not "
+        "set up to ask. Set that provider's key and base URL again to get its result.\n"
     )
     assert (done.code, "running" in done.out) == (0, True)
 

@@ -1,13 +1,22 @@
 """Notices are stored as a code with parameters, and become a sentence when they are shown."""
 
+import ast
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from string import Formatter
 
-from journey_mcp.core.notices import Notice, from_plain, to_plain
+import pytest
+
+import journey_mcp
+from journey_mcp.core import notices
+from journey_mcp.core.notices import SENTENCES, Notice, from_plain, to_plain
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Task
 from journey_mcp.tools import results
 
+PACKAGE = Path(journey_mcp.__file__).parent
 SWITCH_WINS = Notice.of("switch_wins", switch="4:5", given="16:9")
 TASK = Task(
     id="tsk_1",
@@ -21,8 +30,9 @@ TASK = Task(
 
 
 def test_a_notice_is_shown_as_its_sentence() -> None:
-    """Beside those that are sentences already, in the object as in the text."""
-    plain = results.task_object(replace(TASK, notices=(SWITCH_WINS, "As it is {}.")), now=2.0)
+    """In the object as in the text; what an earlier version stored as a sentence stays one."""
+    stored = (SWITCH_WINS, from_plain("As it is {}."))
+    plain = results.task_object(replace(TASK, notices=stored), now=2.0)
     assert plain["notices"] == [
         "--ar 4:5 in the prompt wins over aspect_ratio=16:9, which was not sent.",
         "As it is {}.",
@@ -30,22 +40,60 @@ def test_a_notice_is_shown_as_its_sentence() -> None:
     assert "Notice: --ar 4:5 in the prompt wins over aspect_ratio=16:9, which was not sent." in results.as_text(plain)
 
 
-def test_the_code_and_the_parameters_are_stored() -> None:
+@pytest.mark.parametrize(
+    ("notice", "plain"),
+    [
+        (SWITCH_WINS, {"code": "switch_wins", "parameters": {"switch": "4:5", "given": "16:9"}}),
+        (from_plain("a sentence"), {"code": "text", "parameters": {"text": "a sentence"}}),
+    ],
+)
+def test_the_code_and_the_parameters_are_stored(notice: Notice, plain: object) -> None:
     """No sentence: a later version may word it otherwise."""
-    plain = {"code": "switch_wins", "parameters": {"switch": "4:5", "given": "16:9"}}
-    assert to_plain(SWITCH_WINS) == plain
-    assert from_plain(plain) == SWITCH_WINS
-    assert from_plain(to_plain("a sentence")) == "a sentence"
+    assert to_plain(notice) == plain
+    assert from_plain(to_plain(notice)) == notice
 
 
-def test_a_task_tells_the_same_notice_once() -> None:
-    """Two with the same code and parameters are equal."""
+def test_notices_are_equal_by_code_and_parameters() -> None:
+    """So a task has each once."""
     again = Notice.of("switch_wins", switch="4:5", given="16:9")
     assert TASK.noticed(SWITCH_WINS, 2.0).noticed(again, 3.0).notices == (SWITCH_WINS,)
+    assert SWITCH_WINS not in {Notice.of("switch_wins", switch="4:5", given="1:1"), from_plain(str(SWITCH_WINS))}
 
 
-def test_a_notice_of_a_newer_version_is_shown_with_its_code() -> None:
+@pytest.mark.parametrize(
+    ("code", "parameters", "shown"),
+    [
+        ("not_known_yet", {"size": 4, "unit": "MB"}, "not_known_yet: size=4, unit=MB"),
+        ("switch_wins", {"other": "x"}, "switch_wins: other=x"),
+        ("new", {"code": "x"}, "new: code=x"),
+        ("image_compressed", {"image": "it", "max_bytes": "1 MB"}, "image_compressed: image=it, max_bytes=1 MB"),
+    ],
+)
+def test_a_notice_of_a_newer_version_is_shown_with_its_code(
+    code: str, parameters: dict[str, str | int], shown: str
+) -> None:
     """A server of this version may read the tasks of a newer one."""
-    assert str(Notice.of("not_known_yet", size=4, unit="MB")) == "not_known_yet: size=4, unit=MB"
-    assert str(Notice.of("switch_wins", other="x")) == "switch_wins: other=x"
-    assert str(from_plain({"code": "new", "parameters": {"code": "x"}})) == "new: code=x"
+    assert str(from_plain({"code": code, "parameters": parameters})) == shown
+
+
+def nodes() -> Iterator[ast.AST]:
+    """Yield what the package is made of, without the sentences themselves."""
+    for path in PACKAGE.rglob("*.py"):
+        if path != Path(notices.__file__):  # whose keys are strings as well
+            yield from ast.walk(ast.parse(path.read_text("utf-8")))
+
+
+def test_every_code_is_used() -> None:
+    """Written out somewhere; those of conversions are put together."""
+    strings = {node.value for node in nodes() if isinstance(node, ast.Constant)}
+    assert not {code for code in SENTENCES if code not in strings and not code.startswith("image_converted")}
+
+
+def test_every_notice_has_a_sentence_and_its_parameters() -> None:
+    """`about` adds the image."""
+    for node in nodes():
+        match node:
+            case ast.Call(ast.Attribute(ast.Name("Notice"), "of"), [ast.Constant(str(code))], keywords):
+                given = {keyword.arg for keyword in keywords}
+                fields = {name for _, name, _, _ in Formatter().parse(SENTENCES[code]) if name}
+                assert None in given or fields - {"image"} <= given <= fields, code

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import AspectRatio, ImageId, OutputImage
 from journey_mcp.core.money import Charges, Cost
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Prediction, Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest
@@ -18,6 +19,9 @@ from journey_mcp.core.tasks import Submission, Task, new_task_id
 REQUEST = ImageRequest(tool="imagine", prompt="p", model="m")
 NEW = Task(id="tsk_1", principal=LOCAL, request=REQUEST, provider="x", base_url="u", created_at=1.0, updated_at=1.0)
 FAILURE = Failure(code="generation_failed", message="m")
+CHARGED = Notice.of("cancel_unsupported", provider="x")
+RETRYING = Notice.of("retrying", reason="No connection.")
+SOME_LEFT_OUT, MORE_LEFT_OUT = (Notice.of("images_left_out", returned=count, kept=64) for count in (70, 80))
 
 images = st.lists(st.builds(OutputImage, url=st.sampled_from(["a", "b", "c"])), max_size=4).map(tuple)
 predictions = st.builds(
@@ -41,7 +45,7 @@ def test_a_finished_task_never_changes(observations: list[Prediction]) -> None:
         before, task = task, task.apply(prediction, float(at))
         assert not before.status.is_final or task is before
     if task.status.is_final:
-        assert task == task.sent(99).requeue(99).failed(FAILURE, 99).refused(FAILURE, 99).noticed("n", 99)
+        assert task == task.sent(99).requeue(99).failed(FAILURE, 99).refused(FAILURE, 99).noticed(CHARGED, 99)
         assert task == task.accepted(Prediction(prediction_id="q", status=Status.RUNNING), 99)
 
 
@@ -76,11 +80,11 @@ def test_a_cost_that_is_told_takes_the_place_of_what_an_unknown_one_counted() ->
 
 def test_what_the_caller_should_know_of_a_result_is_kept_with_it() -> None:
     """Once, and not of answers before the last: each may say something else."""
-    early = Prediction(prediction_id="p", status=Status.RUNNING, notices=("70 images",))
-    last = Prediction(prediction_id="p", status=Status.SUCCEEDED, notices=("80 images", "early"))
-    running = NEW.noticed("early", 1.0).sent(2.0).accepted(early, 3.0)
-    assert running.notices == ("early",)
-    assert running.apply(last, 4.0).notices == ("early", "80 images")
+    early = Prediction(prediction_id="p", status=Status.RUNNING, notices=(SOME_LEFT_OUT,))
+    last = Prediction(prediction_id="p", status=Status.SUCCEEDED, notices=(MORE_LEFT_OUT, CHARGED))
+    running = NEW.noticed(CHARGED, 1.0).sent(2.0).accepted(early, 3.0)
+    assert running.notices == (CHARGED,)
+    assert running.apply(last, 4.0).notices == (CHARGED, MORE_LEFT_OUT)
 
 
 def test_an_answer_that_tells_nothing_new_changes_nothing() -> None:
@@ -155,12 +159,12 @@ def test_a_refusal_does_not_undo_what_a_webhook_told() -> None:
 
 def test_what_holds_for_now_is_told_until_the_provider_has_answered() -> None:
     """Whatever the answer is; what holds for good stays."""
-    queued = NEW.noticed("for good", 2.0).noticed_transiently("nothing was charged so far", 3.0)
-    assert queued.noticed_transiently("nothing was charged so far", 4.0) == queued
+    queued = NEW.noticed(CHARGED, 2.0).noticed_transiently(RETRYING, 3.0)
+    assert queued.noticed_transiently(RETRYING, 4.0) == queued
     running = Prediction(prediction_id="p", status=Status.RUNNING)
     for told in (
         queued.sent(5.0).accepted(running, 6.0),
         queued.refused(FAILURE, 5.0),
         queued.sent(5.0).failed(FAILURE, 6.0),
     ):
-        assert (told.notices, told.transient) == (("for good",), ())
+        assert (told.notices, told.transient) == ((CHARGED,), ())

@@ -21,6 +21,7 @@ from support import (
 )
 
 from journey_mcp import sandbox
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Submission
@@ -37,7 +38,7 @@ async def test_a_queued_task_ends_free(tmp_path: Path) -> None:
             task = (await here.studio.fetch([task.id], LOCAL))[task.id]
         ended, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
         assert (ended.status, ended.submission, ended.cost) == (Status.CANCELED, Submission.REFUSED, None)
-        assert "nothing is charged" in said
+        assert said == Notice.of("canceled_unsent")
         assert here.asked["imagine"] == 1
 
 
@@ -50,7 +51,7 @@ async def test_replicate_ends_a_prediction(tmp_path: Path) -> None:
         task = await until_accepted(here.studio, await created(here.studio, make_request(model="flux-1.1-pro")))
         ended, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
         assert (ended.status, here.asked["replicate/cancel"]) == (Status.CANCELED, 1)
-        assert "has ended it" in said
+        assert said == Notice.of("canceled_upstream", provider="replicate")
 
 
 async def test_a_call_that_is_cancelled_while_its_task_is_stored_leaves_it_running(tmp_path: Path) -> None:
@@ -84,8 +85,8 @@ async def test_a_task_that_waits_in_another_server_is_ended_free(tmp_path: Path)
             ended = await other.cancel([queued.id, running.id], LOCAL)
             task, said = ended[queued.id]
             assert (task.status, task.submission, task.cost) == (Status.CANCELED, Submission.REFUSED, None)
-            assert "nothing is charged" in said
-            assert "has no way to cancel" in ended[running.id][1]
+            assert said == Notice.of("canceled_unsent")
+            assert ended[running.id][1] == Notice.of("cancel_unsupported", provider="journeyapi")
             # whoever waits for it there hears of it
             seen = await here.studio.fetch([queued.id], LOCAL, seconds=60)
             assert seen[queued.id].status is Status.CANCELED
@@ -101,8 +102,7 @@ async def test_where_a_provider_cannot_it_is_said(tmp_path: Path, service: str) 
         task = await until_accepted(here.studio, await created(here.studio, make_request(model=models[service])))
         going_on, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
         assert going_on.status is Status.RUNNING
-        assert f"{service} has no way to cancel" in said
-        assert "will be charged" in said
+        assert said == Notice.of("cancel_unsupported", provider=service)
 
 
 async def test_a_request_on_its_way_cannot_be_called_back(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ async def test_a_request_on_its_way_cannot_be_called_back(tmp_path: Path) -> Non
         await until(lambda: here.sent)
         going_on, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
         assert going_on.submission is Submission.SENT
-        assert "cannot be called back" in said
+        assert said == Notice.of("cancel_in_flight", provider="journeyapi")
 
 
 async def test_what_is_over_stays_what_it_is(tmp_path: Path) -> None:
@@ -120,7 +120,10 @@ async def test_what_is_over_stays_what_it_is(tmp_path: Path) -> None:
     async with make_environment(tmp_path) as here:
         task = await here.made()
         assert await here.studio.cancel([task.id, "tsk_nobody"], LOCAL) == {
-            task.id: ((await here.studio.fetch([task.id], LOCAL))[task.id], "It was succeeded already.")
+            task.id: (
+                (await here.studio.fetch([task.id], LOCAL))[task.id],
+                Notice.of("cancel_too_late", status="succeeded"),
+            )
         }
 
 
@@ -131,7 +134,7 @@ async def test_a_provider_that_does_not_answer_is_told_of(tmp_path: Path, fault:
         task = await until_accepted(here.studio, await created(here.studio, make_request(model="flux-1.1-pro")))
         going_on, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
         assert going_on.status is Status.RUNNING
-        assert "did not cancel it" in said
+        assert said.code == "cancel_refused"
 
 
 async def test_the_tool_tells_for_each_task(tmp_path: Path) -> None:
@@ -143,7 +146,7 @@ async def test_the_tool_tells_for_each_task(tmp_path: Path) -> None:
             task_id: Any = (made.structured_content or {})["task_id"]
             told = await client.call_tool("cancel_task", {"task_ids": [f"{task_id}.1", "tsk_nobody"]})
             first, second = (told.structured_content or {})["tasks"]
-            assert (first["status"], first["notices"][0]) == ("succeeded", "It was succeeded already.")
+            assert (first["status"], first["notices"][0]) == ("succeeded", "The task has ended already: succeeded.")
             assert second["error"]["code"] == "unknown_task"
             assert not told.is_error
             wrong: dict[str, Any] = (await client.call_tool("cancel_task", {})).structured_content or {}
@@ -166,8 +169,7 @@ async def test_a_task_that_cannot_be_taken_from_another_server_stays_there(tmp_p
             holder.execute("ROLLBACK")
             holder.close()
             assert (task.status, task.submission) == (Status.QUEUED, Submission.PREPARED)
-            assert said == (
-                "The task is held by another server, and cannot be taken from it now. It waits there, unsent."
-            )
+            reason = "The task is held by another server, and cannot be taken from it now."
+            assert said == Notice.of("cancel_leased", reason=reason)
             task, said = (await here.studio.cancel([waiting.id], LOCAL))[waiting.id]
             assert task.status is Status.CANCELED

@@ -13,6 +13,7 @@ from manual_clock import until
 from support import Environment, make_environment, make_request, make_wide_environment, running_studio, until_accepted
 
 from journey_mcp.core.errors import OverBudget, PerhapsPaid
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.requests import ImageRequest
@@ -30,8 +31,7 @@ async def test_an_equal_call_joins_the_one_that_is_running(tmp_path: Path) -> No
         await until_accepted(here.studio, first.task)
         second = await here.studio.create(make_request(**SLOW), LOCAL)
         assert (second.task.id, first.notice) == (first.task.id, None)
-        assert "was on its way" in (second.notice or "")
-        assert "fresh=true" in (second.notice or "")
+        assert second.notice == Notice.of("duplicate_running", age_s=0)
         assert here.asked["imagine"] == 1
 
 
@@ -94,7 +94,8 @@ async def test_a_result_that_reached_nobody_is_joined_for_ten_minutes(tmp_path: 
         await here.studio.wait_for_new(first.task, 900)
         second = await here.studio.create(make_request(**SLOW), LOCAL)
         assert (second.task.id, second.task.status) == (first.task.id, Status.SUCCEEDED)
-        assert "may not have been received" in (second.notice or "")
+        assert second.notice is not None
+        assert second.notice.code == "duplicate_finished"
         here.clock.shift_calendar(601)
         assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id != first.task.id
 

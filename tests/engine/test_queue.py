@@ -29,6 +29,7 @@ from engine.test_journal import execute, hide, show
 from journey_mcp import sandbox
 from journey_mcp.core.concurrency import limit_at, parse_limits_at_once
 from journey_mcp.core.errors import SetupError
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.tasks import Submission, Task
@@ -462,7 +463,7 @@ async def test_who_is_called_off_leaves_the_line_at_once(tmp_path: Path) -> None
         for task in (second, third):
             ended, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
             assert (ended.status, ended.submission, ended.cost) == (Status.CANCELED, Submission.REFUSED, None)
-            assert "nothing is charged" in said
+            assert said == Notice.of("canceled_unsent")
         told.clear()
         await here.studio.wait_for_new(fourth, 10, report)
         assert all("1st in line" in message for message in told)

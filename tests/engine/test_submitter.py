@@ -23,6 +23,7 @@ from support import (
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import SetupError
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Prediction, Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import PreparedRequest
@@ -219,7 +220,7 @@ async def test_a_task_that_is_called_off_during_an_upload_is_never_sent(tmp_path
         await until_uploading(here)
         ended, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
         assert (ended.status, ended.submission) == (Status.CANCELED, Submission.REFUSED)
-        assert "nothing is charged" in said
+        assert said == Notice.of("canceled_unsent")
         await here.clock.sleep(10)
         assert (await here.studio.fetch([task.id], LOCAL))[task.id].status is Status.CANCELED
         assert (here.asked["replicate/files"], here.sent) == (1, [])

@@ -200,7 +200,7 @@ class Recorder:
         assert isinstance(final, Prediction)
         images, notices = await self._blobs.made(new_task_id(), self.origin, final.images)
         assert [image.path is None for image in images] == [bool(notices)] * len(images)
-        return notices
+        return tuple(map(str, notices))
 
     async def _finished_image(self, route: Route) -> str:
         (submitted,) = await self._submit(route.request())

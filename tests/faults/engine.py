@@ -21,6 +21,7 @@ from starlette.routing import Route as Endpoint
 from support import SERVICES, running_studio, serving
 
 from journey_mcp.core.images import OutputImage
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Handle, Prediction
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.tasks import Task
@@ -182,4 +183,5 @@ def _with_texts(task: Task, texts: Mapping[str, str]) -> Task:
     # one image represents all images of a response, and its path is the key of their addresses
     urls = ((image, url) for image in task.images for url in texts[image.url.removeprefix(task.base_url)].split("\n"))
     images = tuple(replace(image, url=url) for image, url in urls)
-    return replace(task, notices=tuple(real(str(notice)) for notice in task.notices), failure=failure, images=images)
+    notices = tuple(Notice.of("text", text=real(str(notice))) for notice in task.notices)
+    return replace(task, notices=notices, failure=failure, images=images)

@@ -20,6 +20,7 @@ from support import Authority, client_of, created, environment_for, make_request
 
 from journey_mcp import logs, sandbox
 from journey_mcp.core.errors import InternalError
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.redaction import redactor_of
 from journey_mcp.core.tasks import Task
@@ -140,7 +141,7 @@ def test_an_echoed_callback_secret_is_redacted() -> None:
         webhook_secret="what secrets are made of",
     )
     secret = task.callback_secret or ""
-    result = task_object(task.noticed(f"webhook_secret={secret}", 1), now=1)
+    result = task_object(task.noticed(Notice.of("text", text=f"webhook_secret={secret}"), 1), now=1)
     assert result["notices"] == ["webhook_secret=[secret]"]
 
 

@@ -5,6 +5,7 @@ from support import SERVICES, make_request
 
 from journey_mcp import registry
 from journey_mcp.core.errors import UnknownModel
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import Tool
 from journey_mcp.registry import Catalog
 from journey_mcp.routing import model_names, validation
@@ -51,7 +52,7 @@ def test_an_unknown_model_is_answered_with_the_nearest_names(model: str, near: s
 def test_a_model_is_known_by_its_name_as_people_write_it(name: str, model: str) -> None:
     """With a notice."""
     request, notices = model_names.with_known_model(make_request(model=name), CATALOG)
-    assert (request.model, notices) == (model, (f"model={name!r} was read as {model}.",))
+    assert (request.model, notices) == (model, (Notice.of("model_read", given=name, taken=model),))
     assert model_names.with_known_model(make_request(model=model), CATALOG) == (make_request(model=model), ())
 
 

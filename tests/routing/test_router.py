@@ -38,7 +38,7 @@ def names(route: router.Route) -> list[str]:
 
 def notice_of(route: router.Route) -> str:
     """What is told when the first candidate runs it."""
-    return " ".join(route.notices(route.candidates[0].offer, {}))
+    return " ".join(map(str, route.notices(route.candidates[0].offer, {})))
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_it_is_told_why_the_first_choice_was_passed_over() -> None:
     """And nothing is told when it was not."""
     assert notice_of(plan()) == ""
     notice = notice_of(plan(seed=7))
-    assert notice.startswith("vtrix runs this. journeyapi was passed over: flux-kontext-pro at journeyapi would ignore")
+    assert notice.startswith("vtrix runs this. journeyapi was skipped: flux-kontext-pro at journeyapi would ignore")
 
 
 def test_who_refused_lately_is_tried_last() -> None:
     """With the reason."""
     route = plan(on_cooldown={"journeyapi": "journeyapi has too little money.", "kkiai": "gone"})
     assert names(route) == ["vtrix", "replicate", "bfl", "journeyapi", "kkiai"]
-    assert "journeyapi was passed over: it refused lately (journeyapi has too little money.)" in notice_of(route)
+    assert "journeyapi was skipped: it is on cooldown (journeyapi has too little money.)" in notice_of(route)
     assert names(plan(provider="kkiai", on_cooldown={"kkiai": "gone"})) == ["kkiai"]
 
 

@@ -337,8 +337,8 @@ async def test_an_equal_call_gets_the_task_that_is_running_and_hears_why(tmp_pat
         second = await begin(client, "imagine", **SLOW)
         assert second.task_id == first.task_id
         assert second.status_message is not None
-        assert second.status_message.startswith("An equal call of ")
-        assert "was on its way" in second.status_message
+        assert second.status_message.startswith("Identical request from ")
+        assert "returning its task" in second.status_message
         assert upstream.sandbox.request_log.requests["imagine"] <= 1
 
 
@@ -350,7 +350,7 @@ async def test_a_result_that_was_read_is_delivered(tmp_path: Path) -> None:
         joined = await begin(client, "imagine", prompt="p", model="z-image")
         assert (joined.task_id, joined.status) == (first.task_id, "completed")
         assert "result" not in joined.model_dump()
-        assert "had a result that may not have been received" in (joined.status_message or "")
+        assert "whose result may not have been received" in (joined.status_message or "")
         assert (await get(client, first.task_id)).result is not None
         fresh = await begin(client, "imagine", prompt="p", model="z-image")
         assert fresh.task_id != first.task_id

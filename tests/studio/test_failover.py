@@ -125,7 +125,7 @@ async def test_a_provider_on_cooldown_is_tried_last_for_five_minutes_by_every_pr
             beside = Environment(other, here.upstream, tmp_path, here.clock)
             task = await beside.made(**EDIT)
             assert task.provider == "bfl"
-            assert "it refused lately" in str(task.notices[0])
+            assert "it is on cooldown" in str(task.notices[0])
             here.clock.shift_calendar(301)
             assert await beside.cooldowns() == {}
             assert (await beside.made(**EDIT)).provider == "journeyapi"

@@ -121,7 +121,7 @@ async def test_one_local_file_is_edited_through_the_four_that_take_data(tmp_path
         assert "vtrix, kkiai, replicate, bfl" in result["next_step"]
         result = await finished(client, "edit_image", prompt=PROMPT, image=str(photo))
         assert result["provider"] == "vtrix"
-        assert "journeyapi was passed over" in result["notices"][0]
+        assert "journeyapi was skipped" in result["notices"][0]
 
 
 async def test_an_empty_balance_moves_the_call_to_the_second_provider_with_a_notice(tmp_path: Path) -> None:

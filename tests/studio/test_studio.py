@@ -9,6 +9,7 @@ from support import created, make_environment, make_request, running_studio, set
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest, NotEnglish, UnknownImage
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.tasks import Submission, Task
@@ -98,7 +99,7 @@ async def test_a_model_by_another_name_is_a_duplicate_call(tmp_path: Path) -> No
     async with make_environment(tmp_path, "submit:hang") as here:
         made = (await here.studio.create(make_request(model="Midjourney v7"), LOCAL)).task
         assert made.request.model == "midjourney"
-        assert "model='Midjourney v7' was read as midjourney." in made.notices
+        assert Notice.of("model_read", given="Midjourney v7", taken="midjourney") in made.notices
         assert (await here.studio.create(make_request(model="midjourney"), LOCAL)).task.id == made.id
 
 

@@ -20,6 +20,7 @@ from journey_mcp import sandbox
 from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.money import Cost
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest
@@ -47,6 +48,11 @@ TASK = Task(
 FAILURE = Failure(code="submission_unconfirmed", message="p", retryable=False, retry_after_s=600.0, next_step="Look.")
 
 
+def noted(text: str) -> Notice:
+    """Return a notice of this text."""
+    return Notice.of("registry_note", text=text)
+
+
 def urls(count: int, length: int = 100) -> tuple[OutputImage, ...]:
     """Return images with URLs of this length."""
     starts = (f"https://example.test/{number}/" for number in range(count))
@@ -65,7 +71,7 @@ WORST = {
     "ordinary": ORDINARY,
     "many images": replace(TASK, images=urls(64)),
     "long URLs": replace(TASK, images=urls(64, 8192), grid_url=urls(1, 8192)[0].url),
-    "dead links": replace(TASK, images=dead(urls(64)), notices=("n" * 300,) * 5),
+    "dead links": replace(TASK, images=dead(urls(64)), notices=(noted("n" * 300),) * 5),
     "few dead links": replace(ORDINARY, images=dead(ORDINARY.images)),
     "copies": replace(TASK, images=dead(urls(64), Path("/copies"))),
     "long texts": replace(
@@ -73,7 +79,7 @@ WORST = {
         request=ImageRequest(tool="imagine", prompt=LONG, model="m" * 500),
         provider="p" * 500,
         prediction_id="7" * 200,
-        notices=tuple(f"{number}{LONG[:300]}" for number in range(64)),
+        notices=tuple(noted(f"{number}{LONG[:300]}") for number in range(64)),
         seed="9" * 40,
         status=Status.FAILED,
         failure=replace(FAILURE, message=LONG[:2000], next_step=LONG[:500]),
@@ -83,7 +89,7 @@ WORST = {
         request=ImageRequest(tool="imagine", prompt=f'"{LONG}', model="m" * 500),
         provider="p" * 500,
         prediction_id="7" * 200,
-        notices=tuple(f"{number}{LONG[:300]}" for number in range(64)),
+        notices=tuple(noted(f"{number}{LONG[:300]}") for number in range(64)),
         seed="-" + "9" * 40,
         images=dead(urls(64, 8192), Path("/copies")),
         grid_url=urls(1, 8192)[0].url,
@@ -94,7 +100,7 @@ WORST = {
     "running": replace(
         TASK,
         status=Status.RUNNING,
-        notices=tuple(f"{number} {'n' * 400}" for number in range(20)),
+        notices=tuple(noted(f"{number} {'n' * 400}") for number in range(20)),
         images=urls(64, 300),
         progress=0.345,
     ),
@@ -172,7 +178,7 @@ def test_a_listing_says_how_many_images_there_are() -> None:
 def test_a_listing_keeps_what_helps_after_a_failure() -> None:
     """It may keep a model from paying twice; the next step after a success is known from any result."""
     failed = replace(TASK, status=Status.FAILED, failure=replace(FAILURE, message="m" * 250, next_step="Look first."))
-    for task in objects(fit_listing(twenty(replace(failed, notices=("n" * 200,) * 3)))):
+    for task in objects(fit_listing(twenty(replace(failed, notices=(noted("n" * 200),) * 3)))):
         assert task["next_step"].startswith("Look first. Shortened: ")
         assert task["error"]["message"].startswith("m" * 150)
 
@@ -218,7 +224,7 @@ def test_no_url_is_out_of_reach() -> None:
 
 def test_a_task_of_64_ordinary_images_is_shown_whole() -> None:
     """Nothing is left out that fits."""
-    whole = plain(replace(WORST["many images"], notices=("n",)))
+    whole = plain(replace(WORST["many images"], notices=(noted("n"),)))
     assert fit_single(whole).plain == whole
 
 
@@ -231,7 +237,7 @@ tasks = st.builds(
     status=st.sampled_from(Status),
     prediction_id=st.none() | st.just("7" * 200),
     progress=st.none() | st.floats(0, 1),
-    notices=st.lists(texts, max_size=5).map(tuple),
+    notices=st.lists(texts.map(noted), max_size=5).map(tuple),
     failure=st.none() | st.builds(replace, st.just(FAILURE), message=texts, next_step=texts),
     images=st.builds(urls, st.integers(0, 70), st.integers(40, 9000)) | st.integers(0, 70).map(urls).map(dead),
     seed=st.none() | st.just("9" * 40),

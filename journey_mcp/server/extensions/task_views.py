@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from journey_mcp.core.errors import UnknownTask
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Task
@@ -51,7 +52,7 @@ class StudioTasks:
             raise UnknownTask(task_id)
 
 
-async def view(studio: Studio, defaults: Defaults, task: Task, message: str | None = None) -> TaskView:
+async def view(studio: Studio, defaults: Defaults, task: Task, notice: Notice | None = None) -> TaskView:
     """Return a task in the extension's terms, with the result that its tool would have returned."""
     now = studio.now()
     status = _STATUSES[task.status]
@@ -66,7 +67,7 @@ async def view(studio: Studio, defaults: Defaults, task: Task, message: str | No
         updated_at=task.updated_at,
         ttl_ms=studio.settings.keep_days * _DAY_MS,
         poll_interval_ms=_poll_interval_ms(task, now),
-        message=message or studio.elsewhere(task) or stage(task, studio.position(task.id)),
+        message=str(notice or studio.elsewhere(task) or stage(task, studio.position(task.id))),
         outcome=outcome,
     )
 

@@ -39,7 +39,7 @@ async def test_files_and_data_are_pictures_too(journey: CommandLine, sandbox: Ru
     data = f"data:image/png;base64,{base64.b64encode(drawn()).decode()}"
     edited = await journey.process("edit", "boat.png", "green", "--reference", data, "--model", "flux-kontext-pro")
     assert edited.code == 0, edited.err
-    assert "Notice: vtrix runs this. journeyapi was passed over: " in edited.out
+    assert "Notice: vtrix runs this. journeyapi was skipped: " in edited.out
     filled = await journey.process("edit", "./boat.png", "green", "--mask", "mask.png", "--model", "flux-fill-pro")
     assert filled.code == 0, filled.err
     again = await journey.run("edit", f"{edited.out.split()[1].rstrip(':')}.1", "red", "--provider", "bfl")
