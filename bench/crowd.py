@@ -20,7 +20,7 @@ from journey_mcp.core.clock import Clock
 from journey_mcp.core.predictions import Handle, Prediction
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest, PreparedRequest
-from journey_mcp.providers import Account
+from journey_mcp.providers.base import Account
 from journey_mcp.providers.clients import ADAPTERS
 from journey_mcp.providers.journeyapi import JourneyApi
 from journey_mcp.registry import Offer

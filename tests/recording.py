@@ -11,7 +11,7 @@ from manual_clock import ManualClock, until
 
 from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.requests import Webhook
-from journey_mcp.providers import WebhookDelivery
+from journey_mcp.providers.base import WebhookDelivery
 
 SECRET = "secret-of-this-task-alone"
 NO_TASKS = {

@@ -29,8 +29,8 @@ from journey_mcp.core.urls import BaseUrl
 from journey_mcp.engine.budget import Reach, reaches
 from journey_mcp.engine.webhook_policy import SECRET_ORIGINS_SETTING
 from journey_mcp.media.local_files import FOLDERS_SETTING
-from journey_mcp.providers import Account, Balance, Provider, TellsBalance
 from journey_mcp.providers.accounts import accounts_of
+from journey_mcp.providers.base import Account, Balance, Provider, SupportsBalance
 from journey_mcp.providers.clients import open_clients
 from journey_mcp.registry import ProviderFacts, Registry, load
 from journey_mcp.registry.selection import catalog_of
@@ -322,7 +322,7 @@ async def _provider(account: Account, provider: Provider, registry: Registry, pa
 
 async def _asked(provider: Provider) -> Balance | None:
     """Ask what costs nothing, and no more; `None` from a provider that tells no balance."""
-    if isinstance(provider, TellsBalance):
+    if isinstance(provider, SupportsBalance):
         return await provider.balance()
     await provider.fetch([_NO_TASK])
     return None

@@ -11,7 +11,7 @@ from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import Webhook
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.core.text import timestamp
-from journey_mcp.providers import Account
+from journey_mcp.providers.base import Account
 from journey_mcp.providers.http import SUBMIT_WITHIN_S
 
 _TOKEN_LENGTH = 32

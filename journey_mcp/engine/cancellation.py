@@ -8,7 +8,7 @@ from journey_mcp.core.predictions import Handle, Status
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outcomes import Outcomes
-from journey_mcp.providers import Cancels, Provider
+from journey_mcp.providers.base import Provider, SupportsCancel
 from journey_mcp.registry import Offer
 
 
@@ -31,13 +31,13 @@ async def cancel(
         return task, Notice.of("cancel_too_late", status=task.status.value)
     if task.handle is None:
         return task, Notice.of("cancel_in_flight", provider=task.provider)
-    if not (can_cancel and isinstance(provider, Cancels)):
+    if not (can_cancel and isinstance(provider, SupportsCancel)):
         return task, Notice.of("cancel_unsupported", provider=task.provider)
     return await _canceled_upstream(task, task.handle, offer, provider, outcomes)
 
 
 async def _canceled_upstream(
-    task: Task, handle: Handle, offer: Offer | None, provider: Cancels, outcomes: Outcomes
+    task: Task, handle: Handle, offer: Offer | None, provider: SupportsCancel, outcomes: Outcomes
 ) -> tuple[Task, Notice]:
     try:
         prediction = await provider.cancel(handle)

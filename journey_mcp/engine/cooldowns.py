@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import StoreUnavailable
-from journey_mcp.providers import Account
+from journey_mcp.providers.base import Account
 from journey_mcp.store import Store
 from journey_mcp.store.cooldowns import Cooldown
 

@@ -20,7 +20,7 @@ from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.engine.budget import Budget
 from journey_mcp.engine.cooldowns import Cooldowns
 from journey_mcp.engine.journal import Journal
-from journey_mcp.providers import Account, Provider, TellsBalance
+from journey_mcp.providers.base import Account, Provider, SupportsBalance
 from journey_mcp.registry import Offer
 
 _TRY_NEXT = (Unreachable, CredentialsRejected, OutOfCredits, RateLimited)
@@ -162,7 +162,7 @@ def _combined(refused: dict[str, JourneyError]) -> Failure:
 
 async def _with_balance(error: JourneyError, provider: Provider) -> JourneyError:
     """Say how much there is, when too little is what stopped us and the provider tells."""
-    if not isinstance(error, OutOfCredits) or not isinstance(provider, TellsBalance):
+    if not isinstance(error, OutOfCredits) or not isinstance(provider, SupportsBalance):
         return error
     try:
         balance = await provider.balance()

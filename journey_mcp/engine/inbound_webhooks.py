@@ -13,7 +13,7 @@ from journey_mcp.engine.callbacks import token_of, unconfirmed
 from journey_mcp.engine.journal import LEASE_S, Journal
 from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.upstreams import Upstreams
-from journey_mcp.providers import Notifies, WebhookDelivery
+from journey_mcp.providers.base import SupportsWebhooks, WebhookDelivery
 from journey_mcp.providers.webhook_auth import is_secret
 from journey_mcp.store import Store
 
@@ -80,7 +80,7 @@ class InboundWebhooks:
 
     async def _verified(self, task: Task, secret: str, headers: Mapping[str, str], body: bytes) -> Prediction | None:
         provider = self._upstreams.upstream_of(task).provider
-        if not isinstance(provider, Notifies):
+        if not isinstance(provider, SupportsWebhooks):
             return None
         delivery = WebhookDelivery(headers=headers, body=body, secret=secret, at=self._clock.now())
         prediction = await provider.read_webhook(delivery)

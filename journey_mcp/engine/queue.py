@@ -21,7 +21,7 @@ from journey_mcp.engine import backoff
 from journey_mcp.engine.fair_order import FairOrder, Rank, RemoteEntry
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.limiter import Instant, Limiter
-from journey_mcp.providers import Account
+from journey_mcp.providers.base import Account
 from journey_mcp.store.queue import QueueTable
 
 _REFRESH_S = 1.0

@@ -28,7 +28,7 @@ from journey_mcp.engine.failover import Attempt, Failover
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.queue import Queues, Slot
-from journey_mcp.providers import Account, Uploads
+from journey_mcp.providers.base import Account, SupportsUpload
 from journey_mcp.providers.http import Later
 from journey_mcp.registry import Offer
 
@@ -123,7 +123,7 @@ class Submitter:
         The task is not `sent` meanwhile: nothing that breaks off here can have been charged.
         """
         started, tries = self._clock.elapsed(), 0
-        while isinstance(attempt.provider, Uploads):
+        while isinstance(attempt.provider, SupportsUpload):
             self._check_obsolete()
             try:
                 return await attempt.provider.upload(request)

@@ -4,7 +4,7 @@ from journey_mcp.core.errors import SetupError
 from journey_mcp.core.redaction import without_userinfo
 from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.core.urls import BaseUrl
-from journey_mcp.providers import Account
+from journey_mcp.providers.base import Account
 from journey_mcp.registry import ProviderFacts, Registry
 from journey_mcp.registry.selection import SANDBOX_FACTS, configured
 from journey_mcp.settings import Settings

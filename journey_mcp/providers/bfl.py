@@ -18,7 +18,7 @@ from journey_mcp.core.money import Cost
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.text import quoted
-from journey_mcp.providers import Account, Balance, WebhookDelivery
+from journey_mcp.providers.base import Account, Balance, WebhookDelivery
 from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
 from journey_mcp.providers.http import ASK_WITHIN_S, Answer, Auth, exchange, read_id, read_json, read_url
 from journey_mcp.providers.parsing import (

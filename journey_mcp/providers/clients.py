@@ -13,8 +13,8 @@ from journey_mcp.core.errors import SetupError
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.core.urls import BaseUrl
-from journey_mcp.providers import Account, Provider
 from journey_mcp.providers.accounts import SANDBOX_KEY, accounts_of, sandbox_account
+from journey_mcp.providers.base import Account, Provider
 from journey_mcp.providers.bfl import BlackForestLabs
 from journey_mcp.providers.http import new_http_client
 from journey_mcp.providers.journeyapi import JourneyApi

@@ -16,7 +16,7 @@ from journey_mcp.core.errors import (
 )
 from journey_mcp.core.predictions import Prediction
 from journey_mcp.core.text import quoted
-from journey_mcp.providers import Account
+from journey_mcp.providers.base import Account
 from journey_mcp.providers.http import Answer, ExchangeBroken, Later
 
 _SERVER_FAULTS = 500

@@ -12,7 +12,7 @@ import httpx2
 from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.providers import Account, Balance, WebhookDelivery
+from journey_mcp.providers.base import Account, Balance, WebhookDelivery
 from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
 from journey_mcp.providers.http import (
     ASK_WITHIN_S,

@@ -17,7 +17,7 @@ from journey_mcp.core.images import InputImage
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.text import quoted
-from journey_mcp.providers import Account, WebhookDelivery
+from journey_mcp.providers.base import Account, WebhookDelivery
 from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
 from journey_mcp.providers.http import (
     ASK_WITHIN_S,

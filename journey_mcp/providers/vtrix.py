@@ -16,7 +16,7 @@ from journey_mcp.core.money import Cost
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.text import quoted
-from journey_mcp.providers import Account
+from journey_mcp.providers.base import Account
 from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
 from journey_mcp.providers.http import ASK_WITHIN_S, Answer, bearer, exchange, read_id
 from journey_mcp.providers.parsing import generation_failure, read_amount, read_images, read_share

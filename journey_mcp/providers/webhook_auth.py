@@ -13,7 +13,7 @@ import anyio
 
 from journey_mcp.core.errors import UpstreamError
 from journey_mcp.core.standard_webhooks import signature_of
-from journey_mcp.providers import WebhookDelivery
+from journey_mcp.providers.base import WebhookDelivery
 
 _TOLERANCE_S = 300
 """How far the time of a signature may be from ours: Standard Webhooks leaves it to the receiver."""

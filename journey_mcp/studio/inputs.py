@@ -17,7 +17,7 @@ from journey_mcp.media import transcode
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.net.address_policy import FetchError
 from journey_mcp.net.safe_http import SafeHttpClient
-from journey_mcp.providers import Account
+from journey_mcp.providers.base import Account
 from journey_mcp.registry import Offer
 
 Fit = Callable[[bytes, transcode.Limits], Awaitable[tuple[transcode.ImageData, tuple[Notice, ...]]]]

@@ -16,7 +16,7 @@ from journey_mcp.core.errors import InvalidWebhook
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.standard_webhooks import key_of
 from journey_mcp.net.address_policy import FetchError
-from journey_mcp.providers import WebhookDelivery
+from journey_mcp.providers.base import WebhookDelivery
 from journey_mcp.providers.webhook_auth import read_signed
 
 _ALLOWED = "https://hooks.example.com,https://93.184.216.34:8443"

@@ -36,7 +36,7 @@ from journey_mcp.core.principals import LOCAL
 from journey_mcp.engine.journal import LEASE_S
 from journey_mcp.engine.webhook_policy import WebhookPolicy
 from journey_mcp.net.address_policy import FetchError
-from journey_mcp.providers import WebhookDelivery
+from journey_mcp.providers.base import WebhookDelivery
 from journey_mcp.providers.webhook_auth import read_signed
 from journey_mcp.settings import read_settings
 

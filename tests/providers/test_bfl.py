@@ -35,7 +35,7 @@ from journey_mcp.core.money import Cost
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest, Webhook
 from journey_mcp.core.urls import BaseUrl
-from journey_mcp.providers import Account, Balance, Notifies, WebhookDelivery
+from journey_mcp.providers.base import Account, Balance, SupportsWebhooks, WebhookDelivery
 from journey_mcp.providers.bfl import (
     BlackForestLabs,
     is_allowed,
@@ -459,7 +459,7 @@ async def test_what_the_provider_posts_is_read(
     """By either proof that a source names; it tells what a poll would be told."""
     async with adapter(*fault, webhook_proof=proof) as (api, _), recorder() as receiver:
         made = await api.submit(asked(webhook=receiver.webhook()), offer())
-        assert isinstance(api, Notifies)
+        assert isinstance(api, SupportsWebhooks)
         read = await api.read_webhook(await receiver.delivery())
         assert read is not None
         assert (read.prediction_id, read.status, len(read.images)) == (made.prediction_id, status, pictures)

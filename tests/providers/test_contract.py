@@ -42,8 +42,8 @@ from journey_mcp.core.errors import (
 from journey_mcp.core.images import InputImage
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.providers import Cancels, Notifies, Provider, TellsBalance, Uploads
 from journey_mcp.providers.accounts import accounts_of
+from journey_mcp.providers.base import Provider, SupportsBalance, SupportsCancel, SupportsUpload, SupportsWebhooks
 from journey_mcp.providers.clients import ADAPTERS
 from journey_mcp.providers.http import ASK_WITHIN_S, LONGEST_SUBMIT_S, new_http_client, read_url
 from journey_mcp.registry import Offer
@@ -124,13 +124,13 @@ class Connection:
         yield self.api.fetch([UNKNOWN])
         if REGISTRY.providers[self.name].batch_limit > 1:
             yield self.api.fetch([UNKNOWN, replace(UNKNOWN, prediction_id="another")])
-        if isinstance(self.api, TellsBalance):
+        if isinstance(self.api, SupportsBalance):
             yield self.api.balance()
         if self.name in providers_with("cancel"):
-            assert isinstance(self.api, Cancels)
+            assert isinstance(self.api, SupportsCancel)
             yield self.api.cancel(UNKNOWN)
         if self.name in providers_with("upload"):
-            assert isinstance(self.api, Uploads)
+            assert isinstance(self.api, SupportsUpload)
             yield self.api.upload(PreparedRequest(prompt=PROMPT, images=(LARGE,)))
 
 
@@ -599,7 +599,7 @@ async def test_the_secret_of_a_task_is_in_no_message(name: str) -> None:
 async def test_the_balance_is_what_is_left(name: str, left: float) -> None:
     """With its unit."""
     async with connected(name) as up:
-        assert isinstance(up.api, TellsBalance)
+        assert isinstance(up.api, SupportsBalance)
         up.running.services[name].balance = left
         balance = await up.api.balance()
         # a credit of Black Forest Labs is a cent
@@ -625,7 +625,7 @@ async def test_the_balance_is_what_is_left(name: str, left: float) -> None:
 async def test_a_balance_that_is_not_stated_is_an_error(name: str, fault: str, error: type[JourneyError]) -> None:
     """It is never a guess."""
     async with connected(name, f"account:{fault}") as up:
-        assert isinstance(up.api, TellsBalance)
+        assert isinstance(up.api, SupportsBalance)
         with pytest.raises(error):
             await up.api.balance()
 
@@ -638,7 +638,7 @@ async def test_a_running_task_is_canceled_and_a_finished_one_stays(name: str) ->
     """The answer is what became of the task."""
     async with connected(name, "submit:hang") as up:
         running, finished = await up.submit(), await up.submit()
-        assert isinstance(up.api, Cancels)
+        assert isinstance(up.api, SupportsCancel)
         assert checked(await up.api.cancel(handle_of(running))).status is CANCELED
         assert (await up.fetch(running)).status is CANCELED
         assert checked(await up.api.cancel(handle_of(finished))).status is DONE
@@ -661,7 +661,7 @@ async def test_a_cancelation_that_fails_is_an_error(name: str, fault: str, error
     """Nothing is known of the task then."""
     async with connected(name, f"cancel:{fault}") as up:
         submitted = await up.submit()
-        assert isinstance(up.api, Cancels)
+        assert isinstance(up.api, SupportsCancel)
         with pytest.raises(error):
             await up.api.cancel(handle_of(submitted))
 
@@ -675,7 +675,7 @@ async def test_a_large_image_is_uploaded_before_the_creating_request(name: str) 
     small, elsewhere = InputImage(content=png(), mime_type="image/png"), InputImage(url="https://example.test/a.png")
     asked = PreparedRequest(prompt=PROMPT, images=(LARGE, small, elsewhere), mask=LARGE, options={"seed": 7})
     async with connected(name) as up:
-        assert isinstance(up.api, Uploads)
+        assert isinstance(up.api, SupportsUpload)
         uploaded = await up.api.upload(asked)
         assert up.outcomes == []
         assert uploaded.mask is not None
@@ -709,7 +709,7 @@ async def test_a_large_image_is_uploaded_before_the_creating_request(name: str) 
 async def test_an_upload_that_fails_costs_nothing(name: str, fault: str, error: type[JourneyError], words: str) -> None:
     """It is tried once, and nothing was created."""
     async with connected(name, f"upload:{fault}") as up:
-        assert isinstance(up.api, Uploads)
+        assert isinstance(up.api, SupportsUpload)
         with pytest.raises(error) as raised:
             await up.api.upload(PreparedRequest(prompt=PROMPT, images=(LARGE,)))
         assert type(raised.value) is error
@@ -735,7 +735,7 @@ async def test_a_webhook_states_what_a_poll_would(name: str, fault: str | None, 
     """A task that is not finished by its words is polled for."""
     async with connected(name, *([fault] if fault else [])) as up, recorder() as receiver:
         submitted = await up.submit(webhook=receiver.webhook())
-        assert isinstance(up.api, Notifies)
+        assert isinstance(up.api, SupportsWebhooks)
         read = await up.api.read_webhook(await receiver.delivery())
         assert read is not None
         assert (checked(read).prediction_id, read.status) == (submitted.prediction_id, status)
@@ -751,7 +751,7 @@ async def test_a_webhook_without_a_proof_is_not_believed(name: str) -> None:
     """Anyone can post to the address."""
     async with connected(name) as up, recorder() as receiver:
         await up.submit(webhook=receiver.webhook())
-        assert isinstance(up.api, Notifies)
+        assert isinstance(up.api, SupportsWebhooks)
         genuine = await receiver.delivery()
         assert SECRET not in repr(genuine)
         for headers in ({}, dict.fromkeys(genuine.headers, ""), dict.fromkeys(genuine.headers, "x")):

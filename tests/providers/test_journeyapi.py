@@ -28,7 +28,7 @@ from journey_mcp.core.images import InputImage, OutputImage
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest, Webhook
 from journey_mcp.core.urls import BaseUrl
-from journey_mcp.providers import Account, Balance, WebhookDelivery
+from journey_mcp.providers.base import Account, Balance, WebhookDelivery
 from journey_mcp.providers.http import Answer, new_http_client, read_url
 from journey_mcp.providers.journeyapi import JourneyApi, read_errors, read_percentage, read_task, write_imagine
 from journey_mcp.registry import Offer

@@ -18,7 +18,7 @@ from journey_mcp.core.errors import JourneyError, UnknownModel
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.providers import Account
+from journey_mcp.providers.base import Account
 from journey_mcp.providers.clients import ADAPTERS
 from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
 from journey_mcp.providers.http import ASK_WITHIN_S, Answer, bearer, exchange, read_id

@@ -33,7 +33,7 @@ from journey_mcp.core.images import InputImage, OutputImage
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest, Webhook
 from journey_mcp.core.urls import BaseUrl
-from journey_mcp.providers import Account, Uploads, WebhookDelivery
+from journey_mcp.providers.base import Account, SupportsUpload, WebhookDelivery
 from journey_mcp.providers.http import Answer, new_http_client, read_url
 from journey_mcp.providers.replicate import (
     Replicate,
@@ -695,7 +695,7 @@ async def test_no_secret_reaches_a_message() -> None:
 async def test_a_large_picture_is_uploaded_first() -> None:
     """It goes into the request by its address; the sandbox edits it."""
     async with adapter() as (api, running):
-        assert isinstance(api, Uploads)
+        assert isinstance(api, SupportsUpload)
         request = await api.upload(asked(images=(LARGE,), options={"seed": 7}))
         assert running.sandbox.request_log.requests["replicate/predictions"] == 0
         assert (request.prompt, request.options) == (asked().prompt, {"seed": 7})

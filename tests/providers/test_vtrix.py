@@ -31,7 +31,7 @@ from journey_mcp.core.money import Cost
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.urls import BaseUrl
-from journey_mcp.providers import Account
+from journey_mcp.providers.base import Account
 from journey_mcp.providers.http import new_http_client, read_url
 from journey_mcp.providers.vtrix import Vtrix, read_error, read_task, write_creation
 from journey_mcp.registry import Offer

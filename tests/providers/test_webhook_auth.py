@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from journey_mcp.core.standard_webhooks import key_of, signature_of
-from journey_mcp.providers import WebhookDelivery
+from journey_mcp.providers.base import WebhookDelivery
 from journey_mcp.providers.webhook_auth import is_hex_signature, is_secret, read_signed, read_signing_key
 
 KEY = "whsec_c2FuZGJveC1zZWNyZXQtMDEyMzQ1Njc4OWFiY2RlZiE="
