@@ -12,7 +12,7 @@ from journey_mcp.core.requests import Webhook
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.core.text import timestamp
 from journey_mcp.providers.base import Account
-from journey_mcp.providers.http import SUBMIT_WITHIN_S
+from journey_mcp.providers.http import SUBMIT_TIMEOUT_S
 
 _TOKEN_LENGTH = 32
 
@@ -38,7 +38,7 @@ class CallbackUrls:
         """
         if self.of(task, account) is None:
             return None
-        return now + (account.longest_run_s or SUBMIT_WITHIN_S) + (account.webhook_retries_s or 0.0)
+        return now + (account.longest_run_s or SUBMIT_TIMEOUT_S) + (account.webhook_retries_s or 0.0)
 
 
 def token_of(secret: str) -> str:

@@ -10,13 +10,13 @@ from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.callbacks import unconfirmed
 from journey_mcp.engine.journal import LEASE_S, Journal
 from journey_mcp.engine.worker_id import is_alive
-from journey_mcp.providers.http import LONGEST_SUBMIT_S
+from journey_mcp.providers.http import MAX_SUBMIT_S
 from journey_mcp.store import Store
 
 RENEW_AFTER_S = 2.0
 """Of the lease's 6 s: a renewal may fail twice, or come 4 s late."""
 _PURGE_EVERY_S = 3600.0
-_ANSWERED_WITHIN_S = LONGEST_SUBMIT_S + 60.0
+_ANSWERED_WITHIN_S = MAX_SUBMIT_S + 60.0
 """No creating request is waited for longer than that; an upload before it costs nothing when it is lost."""
 
 _log = logging.getLogger(__name__)

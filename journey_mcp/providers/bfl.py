@@ -19,8 +19,8 @@ from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.text import quoted
 from journey_mcp.providers.base import Account, Balance, WebhookDelivery
-from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
-from journey_mcp.providers.http import ASK_WITHIN_S, Answer, Auth, exchange, read_id, read_json, read_url
+from journey_mcp.providers.error_mapping import parse_submission, quoted_reason, refusal_of, unusable_response
+from journey_mcp.providers.http import POLL_TIMEOUT_S, Auth, HttpResponse, http_request, read_id, read_json, read_url
 from journey_mcp.providers.parsing import (
     generation_failure,
     read_amount,
@@ -29,7 +29,7 @@ from journey_mcp.providers.parsing import (
     read_seed,
     read_share,
 )
-from journey_mcp.providers.payloads import sending_s, write_fields
+from journey_mcp.providers.payloads import submit_timeout_s, write_fields
 from journey_mcp.providers.webhook_auth import is_hex_signature, is_secret
 from journey_mcp.registry import Offer
 
@@ -73,29 +73,29 @@ class BlackForestLabs:
     def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
         """Create one task."""
         url = httpx2.URL(f"{self._account.base_url}/{offer.wire_id}")
-        auth = self._auth.hiding(request.webhook.secret) if request.webhook else self._auth
-        within_s = sending_s(*request.images, request.mask)
+        auth = self._auth.redacting(request.webhook.secret) if request.webhook else self._auth
+        timeout_s = submit_timeout_s(*request.images, request.mask)
         body = write_body(request, offer)
-        sending = exchange(self._http, "POST", url, auth=auth, within_s=within_s, body=body, headers=self._login)
-        return created(sending, self._account, refusal=self._refusal, read=read_submission)
+        sending = http_request(self._http, "POST", url, auth=auth, timeout_s=timeout_s, body=body, headers=self._login)
+        return parse_submission(sending, self._account, refusal=self._refusal, read=read_submission)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
         """Ask for one task; there is no question for several."""
         (handle,) = handles
-        answer = await self._ask(self._poll_url(handle))
+        response = await self._ask(self._poll_url(handle))
         # which status "Task not found" comes with is not documented
-        if answer.status == httpx2.codes.NOT_FOUND or _read_word(answer.mapping) == _UNKNOWN:
+        if response.status == httpx2.codes.NOT_FOUND or _read_word(response.mapping) == _UNKNOWN:
             return {}
-        if not httpx2.codes.is_success(answer.status) or not answer.mapping:
-            raise self._refusal(answer) or unusable(answer, self._account)
-        return {handle.prediction_id: read_result(answer.mapping, handle.prediction_id)}
+        if not httpx2.codes.is_success(response.status) or not response.mapping:
+            raise self._refusal(response) or unusable_response(response, self._account)
+        return {handle.prediction_id: read_result(response.mapping, handle.prediction_id)}
 
     async def balance(self) -> Balance:
         """GET `/credits`."""
-        answer = await self._ask(f"{self._account.base_url}/credits")
-        amount = read_amount(answer.mapping.get("credits"))
-        if answer.status != httpx2.codes.OK or amount is None:
-            raise self._refusal(answer) or unusable(answer, self._account)
+        response = await self._ask(f"{self._account.base_url}/credits")
+        amount = read_amount(response.mapping.get("credits"))
+        if response.status != httpx2.codes.OK or amount is None:
+            raise self._refusal(response) or unusable_response(response, self._account)
         return Balance(amount=f"{_usd(amount):f}", unit="usd")
 
     async def read_webhook(self, delivery: WebhookDelivery) -> Prediction | None:
@@ -105,22 +105,24 @@ class BlackForestLabs:
             return None
         return read_delivery(read_json(delivery.body, (*self._auth.secrets, delivery.secret)))
 
-    def _ask(self, url: str) -> Awaitable[Answer]:
+    def _ask(self, url: str) -> Awaitable[HttpResponse]:
         headers = self._login if _origin_of(url) == _origin_of(self._account.base_url) else {}
-        return exchange(self._http, "GET", httpx2.URL(url), auth=self._auth, within_s=ASK_WITHIN_S, headers=headers)
+        return http_request(
+            self._http, "GET", httpx2.URL(url), auth=self._auth, timeout_s=POLL_TIMEOUT_S, headers=headers
+        )
 
     def _poll_url(self, handle: Handle) -> str:
         if handle.poll_url and is_allowed(handle.poll_url, self._account.base_url):
             return handle.poll_url
         return f"{self._account.base_url}/get_result?id={quote(handle.prediction_id, safe='')}"
 
-    def _refusal(self, answer: Answer) -> JourneyError | None:
+    def _refusal(self, response: HttpResponse) -> JourneyError | None:
         return refusal_of(
-            answer,
+            response,
             self._account,
-            read_errors(answer),
+            read_errors(response),
             credentials=_CREDENTIALS,
-            retry_after_s=read_seconds(answer.mapping.get("retry_after")),
+            retry_after_s=read_seconds(response.mapping.get("retry_after")),
         )
 
 
@@ -200,12 +202,12 @@ def read_delivery(body: Any) -> Prediction | None:
     return None if prediction_id is None else read_result(body, prediction_id)
 
 
-def read_errors(answer: Answer) -> str:
+def read_errors(response: HttpResponse) -> str:
     """The words of an error body: `detail` as text or as a list, then `message`, then `error`; quoted."""
-    detail = answer.mapping.get("detail")
+    detail = response.mapping.get("detail")
     if isinstance(detail, list):
         detail = "; ".join(filter(None, map(_read_problem, detail)))
-    return told(detail, answer.mapping.get("message"), answer.mapping.get("error"), answer=answer)
+    return quoted_reason(detail, response.mapping.get("message"), response.mapping.get("error"), response=response)
 
 
 def _usd(credits_: Decimal) -> Decimal:

@@ -156,7 +156,7 @@ async def open_clients(
             accounts = [await stack.enter_async_context(_local_sandbox(registry, catalog))]
         is_local = all(account.provider == SANDBOX for account in accounts)
         # a new client reads the machine's certificates: not in the event loop
-        http = await to_thread.run_sync(partial(new_http_client, only_here=is_local))
+        http = await to_thread.run_sync(partial(new_http_client, local_only=is_local))
         await stack.enter_async_context(http)
 
         def adapt(account: Account) -> Provider:

@@ -17,7 +17,7 @@ from journey_mcp.core.errors import (
 from journey_mcp.core.predictions import Prediction
 from journey_mcp.core.text import quoted
 from journey_mcp.providers.base import Account
-from journey_mcp.providers.http import Answer, ExchangeBroken, Later
+from journey_mcp.providers.http import HttpResponse, IncompleteResponse, Later
 
 _SERVER_FAULTS = 500
 _NO_SUCH_ADDRESS = {404, 405}
@@ -25,11 +25,11 @@ _PERHAPS_CREATED = {408, 409, 425, 499}
 """Refusals that a gateway may give while the service behind it works on."""
 
 
-def created(
-    sending: Awaitable[Answer],
+def parse_submission(
+    sending: Awaitable[HttpResponse],
     account: Account,
     *,
-    refusal: Callable[[Answer], JourneyError | None],
+    refusal: Callable[[HttpResponse], JourneyError | None],
     read: Callable[[Mapping[str, Any]], Prediction | None],
 ) -> Awaitable[Prediction]:
     """The prediction that a creating request makes once this is awaited.
@@ -44,21 +44,21 @@ def created(
 
     async def send() -> Prediction:
         try:
-            answer = await sending
-        except ExchangeBroken as broken:
+            response = await sending
+        except IncompleteResponse as broken:
             raise SubmissionUnconfirmed(f"{broken} The task may have been created.") from broken
-        if error := refusal(answer):
+        if error := refusal(response):
             raise error
-        prediction = read(answer.mapping)
+        prediction = read(response.mapping)
         if prediction is None:
-            raise without_id(answer, account)
+            raise _without_id(response, account)
         return prediction
 
     return Later(send)
 
 
 def refusal_of(
-    answer: Answer,
+    response: HttpResponse,
     account: Account,
     reason: str,
     *,
@@ -70,7 +70,7 @@ def refusal_of(
     `reason` is what the provider told, quoted; `credentials` are the statuses by which it refuses a key, and
     `retry_after_s` is what its body says, where no header does.
     """
-    who, status = account.provider, answer.status
+    who, status = account.provider, response.status
     if status in credentials:
         return CredentialsRejected(
             f"{who} does not accept the key.",
@@ -82,7 +82,7 @@ def refusal_of(
             next_step="Add money at the provider, or choose a cheaper model. Nothing was charged.",
         )
     if status == httpx2.codes.TOO_MANY_REQUESTS:
-        told_s = answer.retry_after_s if answer.retry_after_s is not None else retry_after_s
+        told_s = response.retry_after_s if response.retry_after_s is not None else retry_after_s
         return RateLimited(f"{who} is at its limit.", retry_after_s=told_s)
     if httpx2.codes.BAD_REQUEST <= status < _SERVER_FAULTS and status not in _PERHAPS_CREATED:
         wrong_address = (
@@ -96,22 +96,22 @@ def refusal_of(
     return None
 
 
-def unusable(answer: Answer, account: Account) -> UpstreamError:
+def unusable_response(response: HttpResponse, account: Account) -> UpstreamError:
     """An answer to a question that tells nothing."""
-    return UpstreamError(f"{account.provider} answered HTTP {answer.status}: {quoted(answer.text)}.")
+    return UpstreamError(f"{account.provider} answered HTTP {response.status}: {quoted(response.text)}.")
 
 
-def without_id(answer: Answer, account: Account) -> SubmissionUnconfirmed:
+def _without_id(response: HttpResponse, account: Account) -> SubmissionUnconfirmed:
     """An answer to a creating request that nobody can ask on with."""
     return SubmissionUnconfirmed(
-        f"{account.provider} answered HTTP {answer.status} without a task id: {quoted(answer.text)}. "
+        f"{account.provider} answered HTTP {response.status} without a task id: {quoted(response.text)}. "
         "The task may have been created."
     )
 
 
-def told(*candidates: object, answer: Answer) -> str:
+def quoted_reason(*candidates: object, response: HttpResponse) -> str:
     """The first text among these, quoted; else the body as it is."""
     words = next((c for c in candidates if isinstance(c, str) and c.strip()), None)
     if words is not None:
         return quoted(words)
-    return quoted(answer.text) if answer.text.strip() not in {"", "{}"} else "no reason given"
+    return quoted(response.text) if response.text.strip() not in {"", "{}"} else "no reason given"

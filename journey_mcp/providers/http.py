@@ -39,11 +39,11 @@ _NOT_IN_URLS = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^%{_URL_CHARACTERS}]")
 _LONGEST_ID = 200
 _WORD = re.compile(r"[A-Za-z0-9\-._~%:/@!$&*+,;=]{1,40}")
 
-SUBMIT_WITHIN_S = 320.0
+SUBMIT_TIMEOUT_S = 320.0
 """A synchronous creating request works while it is held: far above the 90 s that are usual (U13)."""
-LONGEST_SUBMIT_S = 600.0
+MAX_SUBMIT_S = 600.0
 """No creating request may take longer, however much it carries."""
-ASK_WITHIN_S = 20.0
+POLL_TIMEOUT_S = 20.0
 """A question is answered at once, or asked again."""
 
 
@@ -51,17 +51,17 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
-def new_http_client(*, only_here: bool = False) -> httpx2.AsyncClient:
+def new_http_client(*, local_only: bool = False) -> httpx2.AsyncClient:
     """Return the one client of a process. It follows no redirects: a key goes to the configured address only.
 
-    With `only_here` it asks this machine only, and neither proxies nor certificates of the environment are read.
+    With `local_only` it asks this machine only, and neither proxies nor certificates of the environment are read.
 
     Raises:
         SetupError: a proxy or a file of certificates that the environment names cannot be used; says which variable.
     """
     try:
         with socks.version_named():
-            return _new_client(only_here=only_here)
+            return _new_client(local_only=local_only)
     except OSError as error:
         raise _unusable("The certificate authorities", _CERTIFICATES, error) from error
     except (ValueError, httpx2.InvalidURL) as error:
@@ -83,10 +83,10 @@ def _unusable(what: str, variables: Sequence[str], error: Exception) -> SetupErr
     )
 
 
-def _new_client(*, only_here: bool) -> httpx2.AsyncClient:
+def _new_client(*, local_only: bool) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
-        trust_env=not only_here,
-        verify=not only_here and certificates.context(),
+        trust_env=not local_only,
+        verify=not local_only and certificates.context(),
         # an exchange is bounded as a whole: a timer for each of its reads and writes would only cost
         timeout=httpx2.Timeout(None, connect=10.0),
         # A kept connection that the other side closes in the same moment would leave a paid request
@@ -108,7 +108,7 @@ class Auth:
     secrets: tuple[str, ...] = field(repr=False)
     """What must never be seen, though an answer may bring it back."""
 
-    def hiding(self, secret: str) -> "Auth":
+    def redacting(self, secret: str) -> "Auth":
         """The same for a request that carries one more secret."""
         return replace(self, secrets=(*self.secrets, secret))
 
@@ -124,7 +124,7 @@ def bearer(key: str) -> Auth:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class HttpResponse:
     """What came back: the status, and the body when it was JSON."""
 
     status: int
@@ -150,23 +150,23 @@ class Later(Generic[Result]):
         return self.begin().__await__()
 
 
-class ExchangeBroken(UpstreamError):
+class IncompleteResponse(UpstreamError):
     """The request left, and no whole answer came. What that means, the adapter says."""
 
     retryable = True
 
 
-def exchange(
+def http_request(
     http: httpx2.AsyncClient,
     method: Literal["GET", "POST"],
     url: httpx2.URL,
     *,
     auth: Auth,
-    within_s: float,
+    timeout_s: float,
     body: Any = None,
     files: Mapping[str, tuple[str, bytes, str]] | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Awaitable[Answer]:
+) -> Awaitable[HttpResponse]:
     """Encode one request now; awaited, it is sent and the whole answer read.
 
     `body` goes as JSON, `files` (name, content, type) as a form.
@@ -187,7 +187,7 @@ def exchange(
             f"The request to {url.host} cannot be written: {_reason(error, redactor_of(*auth.secrets))}.",
             next_step="Nothing was sent or charged. Change the arguments, or look at the provider's key.",
         ) from None
-    return Later(partial(_exchanged, http, request, redactor_of(*auth.secrets), within_s))
+    return Later(partial(_sent, http, request, redactor_of(*auth.secrets), timeout_s))
 
 
 def _sendable(headers: dict[str, str]) -> dict[str, str]:
@@ -204,10 +204,12 @@ def _way_to(url: httpx2.URL) -> str:
     return f" through the proxy {quoted(without_userinfo(proxy))} of the environment" if proxy else ""
 
 
-async def _exchanged(http: httpx2.AsyncClient, request: httpx2.Request, redactor: Redactor, within_s: float) -> Answer:
+async def _sent(
+    http: httpx2.AsyncClient, request: httpx2.Request, redactor: Redactor, timeout_s: float
+) -> HttpResponse:
     host = request.url.host
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(timeout_s):
             response = await http.send(request, stream=True)
             try:
                 raw = await _read_bounded(response)
@@ -216,9 +218,9 @@ async def _exchanged(http: httpx2.AsyncClient, request: httpx2.Request, redactor
     except _NOTHING_SENT as error:
         raise Unreachable(f"No connection to {host}{_way_to(request.url)}: {_reason(error, redactor)}.") from error
     except (httpx2.HTTPError, TimeoutError) as error:
-        raise ExchangeBroken(f"The exchange with {host} broke off: {_reason(error, redactor)}.") from error
+        raise IncompleteResponse(f"The exchange with {host} broke off: {_reason(error, redactor)}.") from error
     body, text = _without(redactor, raw)
-    return Answer(
+    return HttpResponse(
         status=response.status_code,
         body=body,
         text=text[:2000],
@@ -269,7 +271,7 @@ async def _read_bounded(response: httpx2.Response) -> bytes:
     async for chunk in response.aiter_bytes():
         size += len(chunk)
         if size > _MAX_BODY_BYTES:
-            raise ExchangeBroken(f"{response.url.host} sent more than {_MAX_BODY_BYTES} bytes.")
+            raise IncompleteResponse(f"{response.url.host} sent more than {_MAX_BODY_BYTES} bytes.")
         chunks.append(chunk)
     return b"".join(chunks)
 

@@ -13,13 +13,13 @@ from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.providers.base import Account, Balance, WebhookDelivery
-from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
+from journey_mcp.providers.error_mapping import parse_submission, quoted_reason, refusal_of, unusable_response
 from journey_mcp.providers.http import (
-    ASK_WITHIN_S,
-    SUBMIT_WITHIN_S,
-    Answer,
+    POLL_TIMEOUT_S,
+    SUBMIT_TIMEOUT_S,
     Auth,
-    exchange,
+    HttpResponse,
+    http_request,
     raw_key,
     read_id,
     read_json,
@@ -49,40 +49,40 @@ class JourneyApi:
 
     def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
         """Create one task with `/imagine`."""
-        auth = self._auth.hiding(request.webhook.secret) if request.webhook else self._auth
+        auth = self._auth.redacting(request.webhook.secret) if request.webhook else self._auth
         body = write_imagine(request, offer)
-        sending = self._exchange("POST", "/imagine", body, within_s=SUBMIT_WITHIN_S, auth=auth)
-        return created(sending, self._account, refusal=self._refusal, read=read_task)
+        sending = self._request("POST", "/imagine", body, timeout_s=SUBMIT_TIMEOUT_S, auth=auth)
+        return parse_submission(sending, self._account, refusal=self._refusal, read=read_task)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
         """One id by `/fetch`, more by `/fetch-many`; ids that are not known are left out (U2)."""
         ids = [handle.prediction_id for handle in handles]
         if len(ids) == 1:
-            answer = await self._exchange("POST", "/fetch", {"task_id": ids[0]})
-            if answer.status in _UNKNOWN_TASK:
+            response = await self._request("POST", "/fetch", {"task_id": ids[0]})
+            if response.status in _UNKNOWN_TASK:
                 return {}
             # the id was asked for, so an answer that leaves it out is still about it
             found: Any = (
-                [{"task_id": ids[0], **answer.mapping}] if answer.mapping else [] if answer.body == {} else None
+                [{"task_id": ids[0], **response.mapping}] if response.mapping else [] if response.body == {} else None
             )
         else:
-            answer = await self._exchange("POST", "/fetch-many", {"task_ids": ids})
-            if answer.status in _UNKNOWN_TASK:
+            response = await self._request("POST", "/fetch-many", {"task_ids": ids})
+            if response.status in _UNKNOWN_TASK:
                 # one id that is not known may be what it refuses (U2): the others are asked for without it
                 return {id_: found for handle in handles for id_, found in (await self.fetch([handle])).items()}
-            found = answer.mapping.get("tasks")
-        if answer.status != httpx2.codes.OK or answer.body is None or not isinstance(found, list):
-            raise self._refusal(answer) or unusable(answer, self._account)
+            found = response.mapping.get("tasks")
+        if response.status != httpx2.codes.OK or response.body is None or not isinstance(found, list):
+            raise self._refusal(response) or unusable_response(response, self._account)
         read = (read_task(task) for task in found if isinstance(task, dict))
         return {p.prediction_id: p for p in read if p is not None and p.prediction_id in ids}
 
     async def balance(self) -> Balance:
         """GET `/account`."""
-        answer = await self._exchange("GET", "/account")
-        amount = read_amount(answer.mapping.get("credits"))
-        if answer.status != httpx2.codes.OK or amount is None:
-            raise self._refusal(answer) or unusable(answer, self._account)
-        return Balance(amount=f"{amount:f}", unit="credits", plan=read_word(answer.mapping.get("plan")))
+        response = await self._request("GET", "/account")
+        amount = read_amount(response.mapping.get("credits"))
+        if response.status != httpx2.codes.OK or amount is None:
+            raise self._refusal(response) or unusable_response(response, self._account)
+        return Balance(amount=f"{amount:f}", unit="credits", plan=read_word(response.mapping.get("plan")))
 
     async def read_webhook(self, delivery: WebhookDelivery) -> Prediction | None:
         """A task object; the secret comes back as it is."""
@@ -91,23 +91,23 @@ class JourneyApi:
         task = read_json(delivery.body, (self._account.key, delivery.secret))
         return read_task(task) if isinstance(task, dict) else None
 
-    def _exchange(
+    def _request(
         self,
         method: Literal["GET", "POST"],
         path: str,
         body: Any = None,
         *,
-        within_s: float = ASK_WITHIN_S,
+        timeout_s: float = POLL_TIMEOUT_S,
         auth: Auth | None = None,
-    ) -> Awaitable[Answer]:
+    ) -> Awaitable[HttpResponse]:
         url, auth = self._urls[path], auth or self._auth
-        return exchange(self._http, method, url, auth=auth, within_s=within_s, body=body)
+        return http_request(self._http, method, url, auth=auth, timeout_s=timeout_s, body=body)
 
-    def _refusal(self, answer: Answer) -> JourneyError | None:
-        if answer.status < httpx2.codes.BAD_REQUEST:
+    def _refusal(self, response: HttpResponse) -> JourneyError | None:
+        if response.status < httpx2.codes.BAD_REQUEST:
             return None
         # other 4xx than 400, 401, 402 and 429 are never mentioned (U7)
-        return refusal_of(answer, self._account, read_errors(answer))
+        return refusal_of(response, self._account, read_errors(response))
 
 
 def write_imagine(request: PreparedRequest, offer: Offer) -> dict[str, Any]:
@@ -150,16 +150,16 @@ def _read_images(body: Mapping[str, Any]) -> Images:
 def read_percentage(value: Any) -> float | None:
     """`"30"`, `30` or `"30%"` as 0.3; anything else is not told."""
     try:
-        told = float(str(value).removesuffix("%"))
+        percent = float(str(value).removesuffix("%"))
     except ValueError:
         return None
-    return min(max(told / 100, 0.0), 1.0) if told == told else None  # noqa: PLR0124  # NaN
+    return min(max(percent / 100, 0.0), 1.0) if percent == percent else None  # noqa: PLR0124  # NaN
 
 
-def read_errors(answer: Answer) -> str:
+def read_errors(response: HttpResponse) -> str:
     """The provider's own words from `{"errors": [{"msg": …}]}`, quoted; other bodies as they are."""
-    listed = answer.mapping.get("errors")
+    listed = response.mapping.get("errors")
     words = (
         [str(e.get("msg")) for e in listed if isinstance(e, dict) and e.get("msg")] if isinstance(listed, list) else []
     )
-    return told("; ".join(words), answer=answer)
+    return quoted_reason("; ".join(words), response=response)

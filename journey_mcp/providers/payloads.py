@@ -6,7 +6,7 @@ from typing import Any
 
 from journey_mcp.core.images import InputImage
 from journey_mcp.core.requests import PreparedRequest
-from journey_mcp.providers.http import LONGEST_SUBMIT_S
+from journey_mcp.providers.http import MAX_SUBMIT_S
 from journey_mcp.registry import Offer
 
 _QUICK_S = 60.0
@@ -39,13 +39,13 @@ def encode(image: InputImage, offer: Offer) -> str:
     return f"data:{image.mime_type};base64,{text}" if form == "data_uri" else text
 
 
-def sending_s(*images: InputImage | None) -> float:
+def submit_timeout_s(*images: InputImage | None) -> float:
     """How long a request may take that carries these: their bytes need time on a slow line.
 
     Giving up too early would leave a paid request unconfirmed.
     """
     size_bytes = sum(len(image.content) for image in images if image)
-    return min(_QUICK_S + size_bytes / _SLOW_LINE_BYTES_PER_S, LONGEST_SUBMIT_S)
+    return min(_QUICK_S + size_bytes / _SLOW_LINE_BYTES_PER_S, MAX_SUBMIT_S)
 
 
 def _write_images(images: Sequence[str], offer: Offer) -> dict[str, Any]:

@@ -18,19 +18,19 @@ from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.text import quoted
 from journey_mcp.providers.base import Account, WebhookDelivery
-from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
+from journey_mcp.providers.error_mapping import parse_submission, quoted_reason, refusal_of, unusable_response
 from journey_mcp.providers.http import (
-    ASK_WITHIN_S,
-    Answer,
-    ExchangeBroken,
+    POLL_TIMEOUT_S,
+    HttpResponse,
+    IncompleteResponse,
     bearer,
-    exchange,
+    http_request,
     read_id,
     read_json,
     read_url,
 )
 from journey_mcp.providers.parsing import generation_failure, read_images, read_seconds
-from journey_mcp.providers.payloads import sending_s, write_fields
+from journey_mcp.providers.payloads import submit_timeout_s, write_fields
 from journey_mcp.providers.webhook_auth import SigningKey, read_signed, read_signing_key
 from journey_mcp.registry import Offer
 
@@ -61,21 +61,21 @@ class Replicate:
         """Create one prediction."""
         path, body = write_creation(request, offer)
         headers = {"prefer": f"wait={_HOLD_S}"} if "hold" in self._account.features else {}
-        within_s = sending_s(*request.images, request.mask)
-        sending = self._exchange("POST", path, within_s, body=body, headers=headers)
-        return created(sending, self._account, refusal=self._refusal, read=read_prediction)
+        timeout_s = submit_timeout_s(*request.images, request.mask)
+        sending = self._request("POST", path, timeout_s, body=body, headers=headers)
+        return parse_submission(sending, self._account, refusal=self._refusal, read=read_prediction)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
         """Ask for one prediction; there is no question for several."""
         (handle,) = handles
-        answer = await self._exchange("GET", _path_of(handle), ASK_WITHIN_S)
-        if answer.status == httpx2.codes.NOT_FOUND:
+        response = await self._request("GET", _path_of(handle), POLL_TIMEOUT_S)
+        if response.status == httpx2.codes.NOT_FOUND:
             return {}
-        return {handle.prediction_id: self._read(answer, handle)}
+        return {handle.prediction_id: self._read(response, handle)}
 
     async def cancel(self, handle: Handle) -> Prediction:
         """End a prediction, where `Account.features` has `cancel`; the answer tells what has become of it."""
-        return self._read(await self._exchange("POST", f"{_path_of(handle)}/cancel", ASK_WITHIN_S), handle)
+        return self._read(await self._request("POST", f"{_path_of(handle)}/cancel", POLL_TIMEOUT_S), handle)
 
     async def upload(self, request: PreparedRequest) -> PreparedRequest:
         """Upload what is too large for a data URI, where `Account.features` has `upload`."""
@@ -93,11 +93,11 @@ class Replicate:
         body = read_json(delivery.body, (self._account.key, delivery.secret))
         return read_prediction(body) if isinstance(body, dict) else None
 
-    def _read(self, answer: Answer, handle: Handle) -> Prediction:
+    def _read(self, response: HttpResponse, handle: Handle) -> Prediction:
         # the id was asked for, so an answer that leaves it out is still about it
-        prediction = read_prediction({**answer.mapping, "id": handle.prediction_id})
-        if not httpx2.codes.is_success(answer.status) or not answer.mapping or prediction is None:
-            raise self._refusal(answer) or unusable(answer, self._account)
+        prediction = read_prediction({**response.mapping, "id": handle.prediction_id})
+        if not httpx2.codes.is_success(response.status) or not response.mapping or prediction is None:
+            raise self._refusal(response) or unusable_response(response, self._account)
         return prediction
 
     async def _uploaded(self, image: InputImage) -> InputImage:
@@ -105,31 +105,33 @@ class Replicate:
         if len(image.content) <= _UPLOAD_ABOVE_BYTES:
             return image
         try:
-            answer = await self._exchange("POST", "/files", sending_s(image), files=write_upload(image))
-        except ExchangeBroken as broken:
+            response = await self._request("POST", "/files", submit_timeout_s(image), files=write_upload(image))
+        except IncompleteResponse as broken:
             raise Unreachable(f"A picture could not be uploaded: {broken}") from broken
-        url = read_upload(answer.mapping)
-        if httpx2.codes.is_success(answer.status) and url:
+        url = read_upload(response.mapping)
+        if httpx2.codes.is_success(response.status) and url:
             return InputImage(url=url)
-        raise self._refusal(answer) or _not_uploaded(answer, self._account)
+        raise self._refusal(response) or _not_uploaded(response, self._account)
 
     async def _ask_for_signing_key(self) -> bytes:
-        answer = await self._exchange("GET", "/webhooks/default/secret", ASK_WITHIN_S)
-        key = read_signing_key(answer.mapping.get("key"))
-        if httpx2.codes.is_success(answer.status) and key:
+        response = await self._request("GET", "/webhooks/default/secret", POLL_TIMEOUT_S)
+        key = read_signing_key(response.mapping.get("key"))
+        if httpx2.codes.is_success(response.status) and key:
             return key
         reason = "its words are not shown, they may hold the key"
-        raise refusal_of(answer, self._account, reason) or UpstreamError(
-            f"{self._account.provider} answered HTTP {answer.status} and did not tell what it signs webhooks with."
+        raise refusal_of(response, self._account, reason) or UpstreamError(
+            f"{self._account.provider} answered HTTP {response.status} and did not tell what it signs webhooks with."
         )
 
-    def _exchange(self, method: Literal["GET", "POST"], path: str, within_s: float, **sent: Any) -> Awaitable[Answer]:
+    def _request(
+        self, method: Literal["GET", "POST"], path: str, timeout_s: float, **sent: Any
+    ) -> Awaitable[HttpResponse]:
         url = httpx2.URL(self._account.base_url + path)
-        return exchange(self._http, method, url, auth=self._auth, within_s=within_s, **sent)
+        return http_request(self._http, method, url, auth=self._auth, timeout_s=timeout_s, **sent)
 
-    def _refusal(self, answer: Answer) -> JourneyError | None:
-        reason = read_errors(answer)
-        return refusal_of(answer, self._account, reason, retry_after_s=read_wait(reason))
+    def _refusal(self, response: HttpResponse) -> JourneyError | None:
+        reason = read_errors(response)
+        return refusal_of(response, self._account, reason, retry_after_s=read_wait(reason))
 
 
 def write_creation(request: PreparedRequest, offer: Offer) -> tuple[str, dict[str, Any]]:
@@ -180,12 +182,16 @@ def read_prediction(body: Mapping[str, Any]) -> Prediction | None:
     )
 
 
-def read_errors(answer: Answer) -> str:
+def read_errors(response: HttpResponse) -> str:
     """The words of a problem (RFC 9457), of which only `detail` can be relied on, or of another body; quoted."""
-    error = answer.mapping.get("error")
+    error = response.mapping.get("error")
     nested = error.get("message") if isinstance(error, dict) else error
-    return told(
-        answer.mapping.get("detail"), nested, answer.mapping.get("message"), answer.mapping.get("title"), answer=answer
+    return quoted_reason(
+        response.mapping.get("detail"),
+        nested,
+        response.mapping.get("message"),
+        response.mapping.get("title"),
+        response=response,
     )
 
 
@@ -206,8 +212,8 @@ def _removed() -> Failure:
     ).failure
 
 
-def _not_uploaded(answer: Answer, account: Account) -> Unreachable:
+def _not_uploaded(response: HttpResponse, account: Account) -> Unreachable:
     return Unreachable(
-        f"{account.provider} did not take the picture (HTTP {answer.status}): {quoted(answer.text)}.",
+        f"{account.provider} did not take the picture (HTTP {response.status}): {quoted(response.text)}.",
         next_step="Nothing was charged. Call again, or give the picture as a public URL.",
     )

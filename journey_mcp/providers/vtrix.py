@@ -17,10 +17,10 @@ from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.core.text import quoted
 from journey_mcp.providers.base import Account
-from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
-from journey_mcp.providers.http import ASK_WITHIN_S, Answer, bearer, exchange, read_id
+from journey_mcp.providers.error_mapping import parse_submission, quoted_reason, refusal_of, unusable_response
+from journey_mcp.providers.http import POLL_TIMEOUT_S, HttpResponse, bearer, http_request, read_id
 from journey_mcp.providers.parsing import generation_failure, read_amount, read_images, read_share
-from journey_mcp.providers.payloads import sending_s, write_fields
+from journey_mcp.providers.payloads import submit_timeout_s, write_fields
 from journey_mcp.registry import Offer
 
 _FINAL = {"completed": Status.SUCCEEDED, "failed": Status.FAILED}
@@ -39,38 +39,40 @@ class Vtrix:
 
     def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
         """Create one task."""
-        within_s = sending_s(*request.images, request.mask)
-        sending = self._exchange("POST", self._submit_url, within_s, write_creation(request, offer))
-        return created(sending, self._account, refusal=self._refusal_of_creation, read=read_task)
+        timeout_s = submit_timeout_s(*request.images, request.mask)
+        sending = self._request("POST", self._submit_url, timeout_s, write_creation(request, offer))
+        return parse_submission(sending, self._account, refusal=self._refusal_of_creation, read=read_task)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
         """Ask for one task; there is no question for several."""
         (handle,) = handles
-        answer = await self._exchange("GET", self._task_url + quote(handle.prediction_id, safe=""), ASK_WITHIN_S)
-        if answer.status == httpx2.codes.NOT_FOUND:
+        response = await self._request("GET", self._task_url + quote(handle.prediction_id, safe=""), POLL_TIMEOUT_S)
+        if response.status == httpx2.codes.NOT_FOUND:
             return {}
         # the id was asked for, so an answer that leaves it out is still about it
-        prediction = read_task({**answer.mapping, "id": handle.prediction_id})
-        if not httpx2.codes.is_success(answer.status) or not answer.mapping or prediction is None:
-            raise self._refusal(answer) or unusable(answer, self._account)
+        prediction = read_task({**response.mapping, "id": handle.prediction_id})
+        if not httpx2.codes.is_success(response.status) or not response.mapping or prediction is None:
+            raise self._refusal(response) or unusable_response(response, self._account)
         return {handle.prediction_id: prediction}
 
-    def _exchange(
-        self, method: Literal["GET", "POST"], url: str, within_s: float, body: Any = None
-    ) -> Awaitable[Answer]:
-        return exchange(self._http, method, httpx2.URL(url), auth=self._auth, within_s=within_s, body=body)
+    def _request(
+        self, method: Literal["GET", "POST"], url: str, timeout_s: float, body: Any = None
+    ) -> Awaitable[HttpResponse]:
+        return http_request(self._http, method, httpx2.URL(url), auth=self._auth, timeout_s=timeout_s, body=body)
 
-    def _refusal_of_creation(self, answer: Answer) -> JourneyError | None:
+    def _refusal_of_creation(self, response: HttpResponse) -> JourneyError | None:
         """A refusal may also come as a 2xx that has an error and no id: so the vendor's client reads it."""
-        words = read_error(answer.mapping.get("error"))
-        if words and httpx2.codes.is_success(answer.status) and read_task(answer.mapping) is None:
+        words = read_error(response.mapping.get("error"))
+        if words and httpx2.codes.is_success(response.status) and read_task(response.mapping) is None:
             return Refused(f"{self._account.provider} refused the request: {quoted(words)}.")
-        return self._refusal(answer)
+        return self._refusal(response)
 
-    def _refusal(self, answer: Answer) -> JourneyError | None:
-        reason = told(answer.mapping.get("message"), read_error(answer.mapping.get("error")), answer=answer)
-        if answer.status != httpx2.codes.FORBIDDEN:
-            return refusal_of(answer, self._account, reason)
+    def _refusal(self, response: HttpResponse) -> JourneyError | None:
+        reason = quoted_reason(
+            response.mapping.get("message"), read_error(response.mapping.get("error")), response=response
+        )
+        if response.status != httpx2.codes.FORBIDDEN:
+            return refusal_of(response, self._account, reason)
         # stated for both, and nothing tells them apart; there is no 402
         return OutOfCredits(
             f"{self._account.provider} has too little money for this, or does not permit it: {reason}.",

@@ -21,7 +21,7 @@ from journey_mcp.engine.recovery import RENEW_AFTER_S, keep
 from journey_mcp.engine.worker_id import new_worker_id
 from journey_mcp.media.blobs import Blobs
 from journey_mcp.net.safe_http import SafeHttpClient
-from journey_mcp.providers.http import LONGEST_SUBMIT_S
+from journey_mcp.providers.http import MAX_SUBMIT_S
 from journey_mcp.settings.trusted_hosts import TrustedHosts
 from journey_mcp.store import open_store
 from journey_mcp.studio import Studio
@@ -101,7 +101,7 @@ async def beside_a_paused_process(
 async def test_a_process_that_is_paused_keeps_the_request_that_it_waits_for(tmp_path: Path) -> None:
     """Its answer may still come; only after every wait could have ended is it taken from a living one."""
     async with beside_a_paused_process(tmp_path, Submission.SENT) as (studio, clock, sent_at):
-        longest_s = LONGEST_SUBMIT_S + 60
+        longest_s = MAX_SUBMIT_S + 60
         await clock.sleep(longest_s - 1)
         seen = (await studio.fetch(["tsk_left"], LOCAL))["tsk_left"]
         assert not seen.status.is_final

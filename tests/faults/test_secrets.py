@@ -125,7 +125,7 @@ async def test_a_secret_in_a_call_is_not_repeated(tmp_path: Path, authority: Aut
 
 def test_objects_with_a_key_have_a_repr_without_it() -> None:
     """A debugger or a traceback would show the repr."""
-    assert has_no_key(repr(bearer(KEY)), repr(raw_key(KEY).hiding("more")), repr(redactor_of(KEY)))
+    assert has_no_key(repr(bearer(KEY)), repr(raw_key(KEY).redacting("more")), repr(redactor_of(KEY)))
 
 
 def test_an_echoed_callback_secret_is_redacted() -> None:

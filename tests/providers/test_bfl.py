@@ -44,7 +44,7 @@ from journey_mcp.providers.bfl import (
     read_submission,
     write_body,
 )
-from journey_mcp.providers.http import Answer, new_http_client, read_url
+from journey_mcp.providers.http import HttpResponse, new_http_client, read_url
 from journey_mcp.registry import Offer
 
 CATALOG = registry.load().catalog(["bfl"])
@@ -237,7 +237,7 @@ def test_no_answer_is_too_strange_to_be_read(body: dict[str, Any]) -> None:
     assert read.status is not DONE or read.images
     assert submitted is not None
     assert submitted.poll_url is None or read_url(submitted.poll_url) == submitted.poll_url
-    assert read_errors(Answer(status=422, body=body, text="x"))
+    assert read_errors(HttpResponse(status=422, body=body, text="x"))
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_no_answer_is_too_strange_to_be_read(body: dict[str, Any]) -> None:
 )
 def test_error_bodies(body: dict[str, Any], words: str) -> None:
     """`detail` as text or list, then `message`, then `error`, then the body as it is."""
-    assert read_errors(Answer(status=422, body=body, text=str(body))) == words
+    assert read_errors(HttpResponse(status=422, body=body, text=str(body))) == words
 
 
 OWN = "https://api.bfl.ai/v1"

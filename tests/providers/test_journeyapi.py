@@ -29,7 +29,7 @@ from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest, Webhook
 from journey_mcp.core.urls import BaseUrl
 from journey_mcp.providers.base import Account, Balance, WebhookDelivery
-from journey_mcp.providers.http import Answer, new_http_client, read_url
+from journey_mcp.providers.http import HttpResponse, new_http_client, read_url
 from journey_mcp.providers.journeyapi import JourneyApi, read_errors, read_percentage, read_task, write_imagine
 from journey_mcp.registry import Offer
 
@@ -206,7 +206,7 @@ def test_percentages(value: Any, progress: float | None) -> None:
 )
 def test_error_bodies(text: str, body: Any, words: str) -> None:
     """The documented form, and anything else as it came."""
-    assert read_errors(Answer(status=400, body=body, text=text)) == words
+    assert read_errors(HttpResponse(status=400, body=body, text=text)) == words
 
 
 @asynccontextmanager

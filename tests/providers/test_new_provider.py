@@ -20,8 +20,8 @@ from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.providers.base import Account
 from journey_mcp.providers.clients import ADAPTERS
-from journey_mcp.providers.error_mapping import created, refusal_of, told, unusable
-from journey_mcp.providers.http import ASK_WITHIN_S, Answer, bearer, exchange, read_id
+from journey_mcp.providers.error_mapping import parse_submission, quoted_reason, refusal_of, unusable_response
+from journey_mcp.providers.http import POLL_TIMEOUT_S, HttpResponse, bearer, http_request, read_id
 from journey_mcp.providers.parsing import read_images
 from journey_mcp.providers.payloads import write_fields
 from journey_mcp.registry import Offer, load
@@ -64,21 +64,21 @@ class Acme:
         """Create one job."""
         url = httpx2.URL(f"{self._account.base_url}/jobs")
         body = {"model": offer.wire_id, **write_fields(request, offer)}
-        sending = exchange(self._http, "POST", url, auth=self._auth, within_s=60, body=body)
-        return created(sending, self._account, refusal=self._refusal, read=read_job)
+        sending = http_request(self._http, "POST", url, auth=self._auth, timeout_s=60, body=body)
+        return parse_submission(sending, self._account, refusal=self._refusal, read=read_job)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
         """Ask for one job."""
         (handle,) = handles
         url = httpx2.URL(f"{self._account.base_url}/jobs/{handle.prediction_id}")
-        answer = await exchange(self._http, "GET", url, auth=self._auth, within_s=ASK_WITHIN_S)
-        prediction = read_job(answer.mapping)
+        response = await http_request(self._http, "GET", url, auth=self._auth, timeout_s=POLL_TIMEOUT_S)
+        prediction = read_job(response.mapping)
         if prediction is None:
-            raise self._refusal(answer) or unusable(answer, self._account)
+            raise self._refusal(response) or unusable_response(response, self._account)
         return {handle.prediction_id: prediction}
 
-    def _refusal(self, answer: Answer) -> JourneyError | None:
-        return refusal_of(answer, self._account, told(answer.mapping.get("why"), answer=answer))
+    def _refusal(self, response: HttpResponse) -> JourneyError | None:
+        return refusal_of(response, self._account, quoted_reason(response.mapping.get("why"), response=response))
 
 
 def read_job(body: Mapping[str, Any]) -> Prediction | None:

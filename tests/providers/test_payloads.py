@@ -23,7 +23,7 @@ from journey_mcp.providers.parsing import (
     read_seed,
     read_share,
 )
-from journey_mcp.providers.payloads import encode, sending_s, write_fields
+from journey_mcp.providers.payloads import encode, submit_timeout_s, write_fields
 from journey_mcp.registry import ImageInput, Offer, Parameter
 from journey_mcp.registry.facts import Encoding
 
@@ -186,9 +186,9 @@ def _listed(value: Any) -> list[Any]:
 def test_pictures_inside_of_a_request_are_given_time() -> None:
     """20 MB need more than a minute on a slow line; addresses need none."""
     large = InputImage(content=bytes(20_000_000), mime_type="image/png")
-    assert sending_s() == sending_s(A, None) == 60
-    assert sending_s(large) == 140
-    assert sending_s(large, A, large) == 220
+    assert submit_timeout_s() == submit_timeout_s(A, None) == 60
+    assert submit_timeout_s(large) == 140
+    assert submit_timeout_s(large, A, large) == 220
 
 
 @pytest.mark.parametrize(

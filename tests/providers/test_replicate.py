@@ -34,7 +34,7 @@ from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest, Webhook
 from journey_mcp.core.urls import BaseUrl
 from journey_mcp.providers.base import Account, SupportsUpload, WebhookDelivery
-from journey_mcp.providers.http import Answer, new_http_client, read_url
+from journey_mcp.providers.http import HttpResponse, new_http_client, read_url
 from journey_mcp.providers.replicate import (
     Replicate,
     read_errors,
@@ -286,7 +286,7 @@ def test_no_prediction_is_too_strange_to_be_read(body: dict[str, Any]) -> None:
 )
 def test_error_bodies(body: dict[str, Any], words: str) -> None:
     """A problem of which only `detail` can be relied on; at KKIAI none is documented."""
-    assert read_errors(Answer(status=400, body=body, text=str(body))).startswith(words)
+    assert read_errors(HttpResponse(status=400, body=body, text=str(body))).startswith(words)
 
 
 @pytest.mark.parametrize(
