@@ -13,29 +13,29 @@ from journey_mcp.registry.facts import Feature
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """As whom, and where, a provider is asked."""
+    """The credentials and addresses of a configured provider."""
 
     provider: str
-    """The name that results carry: the registry's id, or `SANDBOX`."""
+    """The name in results: the registry's id, or `SANDBOX`."""
     facts_id: str
-    """The registry's id of the provider whose facts hold."""
+    """The registry's id of the provider whose facts apply."""
     base_url: BaseUrl
     key: str = field(repr=False)
     key_variable: str
     base_url_variable: str
     poll_url: BaseUrl | None = None
-    """The address to ask at, where the person set one."""
+    """The address for polls, if the person set one."""
     features: tuple[Feature, ...] = ()
-    """What the provider has beyond creating and asking."""
+    """What the provider supports beyond `submit` and `fetch`."""
     webhook_retries_s: float | None = None
-    """How long after a task has ended its webhook may still come, as far as it is stated."""
+    """How long the webhook of a task may arrive after its end; `None` when the provider does not say."""
     longest_run_s: float | None = None
-    """When the provider ends a task by itself at the latest, as far as it says so."""
+    """The provider ends a task after this time at the latest; `None` when it does not say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Balance:
-    """What a provider tells of the account."""
+    """The balance of an account, as its provider reports it."""
 
     amount: str
     """A decimal number."""
@@ -46,17 +46,17 @@ class Balance:
 class Provider(Protocol):
     """One upstream protocol. Knows URLs, auth and field names; nothing of tasks, storage or MCP.
 
-    It does not wait, try again, or save: one verb, one HTTP exchange.
+    It does not wait, retry, or save: one method is one HTTP request.
     """
 
     def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
-        """Encode the one creating request, which leaves when the answer is awaited.
+        """Encode the one creating request; it is sent when the result is awaited.
 
-        Whatever is wrong with it is raised before that, so it is never journaled as sent. An `async def` will do as
-        well, and then encodes it too late for that.
+        A request that cannot be encoded raises before that, so it is never journaled as sent. An `async def` works
+        too, but encodes the request too late for that.
 
         Raises:
-            SetupError: it cannot be encoded; nothing was sent.
+            SetupError: the request cannot be encoded; nothing was sent.
             Unreachable: nothing was sent.
             RateLimited, OutOfCredits, CredentialsRejected, Refused: nothing was created.
             SubmissionUnconfirmed: something may have been created.
@@ -64,21 +64,21 @@ class Provider(Protocol):
         ...
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
-        """Ask for runs, by prediction id, at most the provider's `batch_limit` at once; unknown ones are left out.
+        """Fetch predictions, by id, at most the provider's `batch_limit` at once; unknown ones are left out.
 
         Raises:
-            UpstreamError: this exchange failed; asking again later is free.
-            CredentialsRejected: as long as the key is not mended.
+            UpstreamError: this request failed; another one later is free.
+            CredentialsRejected: the key is not valid.
         """
         ...
 
 
 @runtime_checkable
 class SupportsBalance(Protocol):
-    """A provider that can be asked for the account's balance."""
+    """An adapter that can report the balance of the account."""
 
     async def balance(self) -> Balance:
-        """Ask for it.
+        """Fetch the balance.
 
         Raises:
             UpstreamError, CredentialsRejected: as `Provider.fetch`.
@@ -88,10 +88,10 @@ class SupportsBalance(Protocol):
 
 @runtime_checkable
 class SupportsCancel(Protocol):
-    """An adapter that can end a run, at providers that have the feature `cancel`."""
+    """An adapter that can cancel a prediction, with the feature `cancel`."""
 
     async def cancel(self, handle: Handle) -> Prediction:
-        """End it; what has become of it, which may be that it was finished before.
+        """Cancel the prediction; return its state, which is final already if it finished before.
 
         Raises:
             UpstreamError, CredentialsRejected: as `Provider.fetch`.
@@ -101,40 +101,40 @@ class SupportsCancel(Protocol):
 
 @runtime_checkable
 class SupportsUpload(Protocol):
-    """An adapter that brings large pictures to the provider before the creating request, with the feature `upload`."""
+    """An adapter that uploads large images before the creating request, with the feature `upload`."""
 
     async def upload(self, request: PreparedRequest) -> PreparedRequest:
-        """Upload what is too large to go with the request; the same request, naming what was uploaded.
+        """Upload the images that are too large for the request; return the request with their URLs.
 
-        One exchange for every such picture; nothing is created or charged by it.
+        One HTTP request for each such image; it creates and charges nothing.
 
         Raises:
-            Unreachable, RateLimited, OutOfCredits, CredentialsRejected, Refused: it cannot be uploaded.
+            Unreachable, RateLimited, OutOfCredits, CredentialsRejected, Refused: an image cannot be uploaded.
         """
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WebhookDelivery:
-    """A webhook as it came in; nothing in it is believed before the adapter has looked at it."""
+    """A webhook as it was received; nothing in it is trusted before the adapter has verified it."""
 
     headers: Mapping[str, str] = field(repr=False)
     """By name in lower case. The secret may be among them."""
     body: bytes = field(repr=False)
     secret: str = field(repr=False)
-    """What the provider was given for this task alone."""
+    """The secret that the provider was given for this task alone."""
     at: float
-    """When it came, in seconds of the Unix epoch."""
+    """When it was received, in seconds of the Unix epoch."""
 
 
 @runtime_checkable
 class SupportsWebhooks(Protocol):
-    """An adapter of a provider that calls webhooks, with the feature `webhook`."""
+    """An adapter of a provider that sends webhooks, with the feature `webhook`."""
 
     async def read_webhook(self, delivery: WebhookDelivery) -> Prediction | None:
-        """What a genuine delivery tells; `None` when it is forged, stale, or cannot be read.
+        """Return the prediction in a verified delivery; `None` when it is forged, stale, or cannot be read.
 
         Raises:
-            UpstreamError, CredentialsRejected: what is needed to tell cannot be had now; it may be delivered again.
+            UpstreamError, CredentialsRejected: the signing key cannot be fetched now; the webhook may be sent again.
         """
         ...

@@ -1,8 +1,8 @@
-"""Black Forest Labs' protocol: POST `/{model}`, then GET the `polling_url` of the answer (docs.bfl.ml, docs.bfl.ai).
+"""Black Forest Labs' protocol: POST `/{model}`, then GET its `polling_url` (docs.bfl.ml, docs.bfl.ai).
 
-The polling address is used exactly as it was told, and only on an allowed host: the key is sent nowhere else.
-An answer to a request with a webhook has none (stated); then `/get_result?id=` at the base address is asked.
-Balance and cost come in credits, and are told in US dollars, as the registry's prices are.
+The polling URL is used exactly as it was received, and only on an allowed host: the key is sent nowhere else. The
+response to a request with a webhook has none (stated); then the poll is `/get_result?id=` at the base URL. Balance and
+cost are in credits there, and in US dollars here, as the prices of the registry are.
 """
 
 import re
@@ -34,39 +34,39 @@ from journey_mcp.providers.webhook_auth import is_hex_signature, is_secret
 from journey_mcp.registry import Offer
 
 _READY = {"ready", "completed"}
-"""`completed` is what the vendor's own client waits for as well."""
+"""The vendor's client waits for `completed` too."""
 _FAILED = {"error", "failed"}
-"""`failed` is the vendor's client's too, and shown by third parties; the schema has neither word."""
+"""The vendor's client knows `failed` too, and third parties show it; the schema has neither word."""
 _MODERATED = {
     "request moderated": (
         "The provider's moderation refused the request",
-        "Change the prompt or the picture; the same request would be refused again.",
+        "Change the prompt or the image; the same request would be refused again.",
     ),
     "content moderated": (
-        "The provider's moderation held back the finished picture",
-        "Change the prompt or the picture, then call again.",
+        "The provider's moderation withheld the finished image",
+        "Change the prompt or the image, then call again.",
     ),
 }
-"""What happened, and what helps."""
+"""The message and the next step, by status word."""
 _UNKNOWN = "task not found"
 _CREDENTIALS = (401, 403)
-"""403 "Not authenticated" is what a missing key yields, 401 what the vendor's repository says (contradicted)."""
+"""A missing key yields 403 "Not authenticated"; the vendor's repository says 401."""
 _USD_PER_CREDIT = Decimal("0.01")
 """Stated in the vendor's repository."""
-_OWN_DOMAIN = ".bfl.ai"
+_VENDOR_DOMAIN = ".bfl.ai"
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
-"""A name or an address, and nothing that one reader of URLs may take for a delimiter and another not."""
+"""A name or an address, without characters that only some URL parsers take for delimiters."""
 _PORTS = {"http": 80, "https": 443}
 
 
 class BlackForestLabs:
-    """The adapter. See `journey_mcp.providers.Provider` for the contract of its verbs."""
+    """The adapter. `Provider` in `providers/base.py` documents its methods."""
 
     def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
         self._account = account
         self._http = http
         login = account.base_url.authorization
-        # the key has a header of its own, so a gateway in front of the service can be told a user name as well
+        # the key has its own header, so a gateway in front of the service can get a user name and password too
         self._login = {"authorization": login} if login else {}
         self._auth = Auth(header="x-key", value=account.key, secrets=(account.key, *account.base_url.secrets))
 
@@ -80,10 +80,10 @@ class BlackForestLabs:
         return parse_submission(sending, self._account, refusal=self._refusal, read=read_submission)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
-        """Ask for one task; there is no question for several."""
+        """Fetch one task; the protocol has no request for several."""
         (handle,) = handles
         response = await self._ask(self._poll_url(handle))
-        # which status "Task not found" comes with is not documented
+        # the HTTP status of "Task not found" is not documented
         if response.status == httpx2.codes.NOT_FOUND or _read_word(response.mapping) == _UNKNOWN:
             return {}
         if not httpx2.codes.is_success(response.status) or not response.mapping:
@@ -91,7 +91,7 @@ class BlackForestLabs:
         return {handle.prediction_id: read_result(response.mapping, handle.prediction_id)}
 
     async def balance(self) -> Balance:
-        """GET `/credits`."""
+        """Fetch the credits with GET `/credits`."""
         response = await self._ask(f"{self._account.base_url}/credits")
         amount = read_amount(response.mapping.get("credits"))
         if response.status != httpx2.codes.OK or amount is None:
@@ -99,7 +99,7 @@ class BlackForestLabs:
         return Balance(amount=f"{_usd(amount):f}", unit="usd")
 
     async def read_webhook(self, delivery: WebhookDelivery) -> Prediction | None:
-        """A task that is over. The secret comes as it is, or signs the body (contradicted: either will do)."""
+        """Read a finished task. The webhook repeats the secret, or signs the body with it; the documents name both."""
         plain, signature = (delivery.headers.get(name, "") for name in ("x-webhook-secret", "x-bfl-signature"))
         if not (is_secret(plain, delivery.secret) or is_hex_signature(signature, delivery.secret, delivery.body)):
             return None
@@ -127,7 +127,7 @@ class BlackForestLabs:
 
 
 def write_body(request: PreparedRequest, offer: Offer) -> dict[str, Any]:
-    """The body of a creating request: all at the root."""
+    """Return the body of a creating request: all fields are at the root."""
     body = write_fields(request, offer)
     if request.webhook:
         body |= {"webhook_url": request.webhook.url, "webhook_secret": request.webhook.secret}
@@ -135,11 +135,13 @@ def write_body(request: PreparedRequest, offer: Offer) -> dict[str, Any]:
 
 
 def is_allowed(poll_url: str, base_url: str) -> bool:
-    """Whether the key may go to this address: where the task was made, or another host of the vendor's over HTTPS."""
-    asked, base = _origin_of(poll_url), _origin_of(base_url)
-    if asked is None or base is None:
+    """Return whether the key may be sent there: the origin of the task, or another host of the vendor over HTTPS."""
+    polled, base = _origin_of(poll_url), _origin_of(base_url)
+    if polled is None or base is None:
         return False
-    return asked == base or (_is_own(base) and _is_own(asked) and (asked.scheme, asked.port) == ("https", 443))
+    return polled == base or (
+        _is_vendor(base) and _is_vendor(polled) and (polled.scheme, polled.port) == ("https", 443)
+    )
 
 
 class _Origin(NamedTuple):
@@ -149,7 +151,7 @@ class _Origin(NamedTuple):
 
 
 def _origin_of(url: str) -> _Origin | None:
-    """`None` for whatever is not plainly scheme, host and port."""
+    """Return the origin of a URL; `None` unless it is scheme, host and port without user information."""
     if read_url(url) != url:
         return None
     parts = urlsplit(url)
@@ -159,12 +161,12 @@ def _origin_of(url: str) -> _Origin | None:
     return _Origin(parts.scheme, host, _PORTS[parts.scheme] if parts.port is None else parts.port)
 
 
-def _is_own(origin: _Origin) -> bool:
-    return origin.host.endswith(_OWN_DOMAIN)
+def _is_vendor(origin: _Origin) -> bool:
+    return origin.host.endswith(_VENDOR_DOMAIN)
 
 
 def read_submission(body: Mapping[str, Any]) -> Prediction | None:
-    """Read the answer to a creating request; `None` when it carries no id."""
+    """Read the response to a creating request; `None` when it has no id."""
     prediction_id = read_id(body.get("id"))
     if prediction_id is None:
         return None
@@ -178,7 +180,7 @@ def read_submission(body: Mapping[str, Any]) -> Prediction | None:
 
 
 def read_result(body: Mapping[str, Any], prediction_id: str) -> Prediction:
-    """Read the answer to a poll for this task. A status that we do not know means: still running."""
+    """Read the response to a poll for this task. An unknown status means that it is still running."""
     result = body.get("result")
     result = result if isinstance(result, dict) else {}
     images = read_images([result.get("sample")])
@@ -189,7 +191,7 @@ def read_result(body: Mapping[str, Any], prediction_id: str) -> Prediction:
         status=Status.FAILED if failure else Status.SUCCEEDED if is_ready and images.kept else Status.RUNNING,
         progress=read_share(body.get("progress")),
         images=images.kept,
-        # "Ready" without a picture is no result; the next answer may bring it
+        # "Ready" without an image is not a result; the next response may have it
         is_empty=is_ready and not images.kept,
         seed=read_seed(result.get("seed")),
         failure=failure,
@@ -197,13 +199,13 @@ def read_result(body: Mapping[str, Any], prediction_id: str) -> Prediction:
 
 
 def read_delivery(body: Any) -> Prediction | None:
-    """Read what a webhook tells, which is what a poll would be told; `None` when it is not about a task."""
+    """Read the body of a webhook, which is that of a poll; `None` when it is not about a task."""
     prediction_id = read_id(body.get("id")) if isinstance(body, dict) else None
     return None if prediction_id is None else read_result(body, prediction_id)
 
 
 def read_errors(response: HttpResponse) -> str:
-    """The words of an error body: `detail` as text or as a list, then `message`, then `error`; quoted."""
+    """Return the text of an error body: `detail` as text or as a list, then `message`, then `error`; quoted."""
     detail = response.mapping.get("detail")
     if isinstance(detail, list):
         detail = "; ".join(filter(None, map(_read_problem, detail)))
@@ -215,7 +217,7 @@ def _usd(credits_: Decimal) -> Decimal:
 
 
 def _read_problem(problem: Any) -> str:
-    """One item of a validation error: where, and what."""
+    """Return one item of a validation error: the place and the text."""
     if not isinstance(problem, dict):
         return problem if isinstance(problem, str) else ""
     place, words = problem.get("loc"), problem.get("msg")
@@ -238,6 +240,6 @@ def _read_failure(body: Mapping[str, Any]) -> Failure | None:
 
 
 def _read_reason(body: Mapping[str, Any]) -> str:
-    """The code in `error` and the words in `message`, as the vendor's repository has them; or else `details`."""
+    """Return the code in `error` and the text in `message`, as in the vendor's repository; else `details`."""
     reason = ": ".join(str(part) for part in (body.get("error"), body.get("message")) if part)
     return reason or str(body.get("details") or "")

@@ -1,4 +1,4 @@
-"""What became of a creating request, and what the refusal of any request means: the same for every provider."""
+"""Results of creating requests, and the errors that HTTP statuses stand for: the same for every provider."""
 
 from collections.abc import Awaitable, Callable, Container, Mapping
 from typing import Any
@@ -22,7 +22,7 @@ from journey_mcp.providers.http import HttpResponse, IncompleteResponse, Later
 _SERVER_FAULTS = 500
 _NO_SUCH_ADDRESS = {404, 405}
 _PERHAPS_CREATED = {408, 409, 425, 499}
-"""Refusals that a gateway may give while the service behind it works on."""
+"""Statuses that a gateway may return while the service behind it continues."""
 
 
 def parse_submission(
@@ -32,13 +32,13 @@ def parse_submission(
     refusal: Callable[[HttpResponse], JourneyError | None],
     read: Callable[[Mapping[str, Any]], Prediction | None],
 ) -> Awaitable[Prediction]:
-    """The prediction that a creating request makes once this is awaited.
+    """Return the prediction of a creating request, which is sent when the result is awaited.
 
-    Where the status is no refusal, an id counts, whatever it is.
+    If the status is not a refusal, a response with an id counts, whatever the status is.
 
     Raises:
         Unreachable: nothing was sent.
-        JourneyError: what `refusal` finds in the answer; nothing was created.
+        JourneyError: what `refusal` finds in the response; nothing was created.
         SubmissionUnconfirmed: something may have been created.
     """
 
@@ -65,44 +65,44 @@ def refusal_of(
     credentials: Container[int] = (401,),
     retry_after_s: float | None = None,
 ) -> JourneyError | None:
-    """The error that the status stands for where nothing was created; `None` for every other answer.
+    """Return the error for a status by which nothing was created; `None` for every other response.
 
-    `reason` is what the provider told, quoted; `credentials` are the statuses by which it refuses a key, and
-    `retry_after_s` is what its body says, where no header does.
+    `reason` is the provider's text, quoted; `credentials` are the statuses by which it refuses a key, and
+    `retry_after_s` is the wait that its body states, used if no header does.
     """
-    who, status = account.provider, response.status
+    provider, status = account.provider, response.status
     if status in credentials:
         return CredentialsRejected(
-            f"{who} does not accept the key.",
+            f"{provider} does not accept the key.",
             next_step=f"Put a valid key into {account.key_variable} and restart the server. Nothing was charged.",
         )
     if status == httpx2.codes.PAYMENT_REQUIRED:
         return OutOfCredits(
-            f"{who} has too little money for this: {reason}.",
+            f"{provider} has too little money for this: {reason}.",
             next_step="Add money at the provider, or choose a cheaper model. Nothing was charged.",
         )
     if status == httpx2.codes.TOO_MANY_REQUESTS:
-        told_s = response.retry_after_s if response.retry_after_s is not None else retry_after_s
-        return RateLimited(f"{who} is at its limit.", retry_after_s=told_s)
+        stated_s = response.retry_after_s if response.retry_after_s is not None else retry_after_s
+        return RateLimited(f"{provider} is at its limit.", retry_after_s=stated_s)
     if httpx2.codes.BAD_REQUEST <= status < _SERVER_FAULTS and status not in _PERHAPS_CREATED:
         wrong_address = (
             "Nothing was charged. Choose another model, or ask the person to check "
             f"{account.base_url_variable}; `journey-mcp doctor` helps."
         )
         return Refused(
-            f"{who} refused the request (HTTP {status}): {reason}.",
+            f"{provider} refused the request (HTTP {status}): {reason}.",
             next_step=wrong_address if status in _NO_SUCH_ADDRESS else None,
         )
     return None
 
 
 def unusable_response(response: HttpResponse, account: Account) -> UpstreamError:
-    """An answer to a question that tells nothing."""
+    """Return the error for a response without usable content."""
     return UpstreamError(f"{account.provider} answered HTTP {response.status}: {quoted(response.text)}.")
 
 
 def _without_id(response: HttpResponse, account: Account) -> SubmissionUnconfirmed:
-    """An answer to a creating request that nobody can ask on with."""
+    """Return the error for a creating request whose response has no id to poll with."""
     return SubmissionUnconfirmed(
         f"{account.provider} answered HTTP {response.status} without a task id: {quoted(response.text)}. "
         "The task may have been created."
@@ -110,7 +110,7 @@ def _without_id(response: HttpResponse, account: Account) -> SubmissionUnconfirm
 
 
 def quoted_reason(*candidates: object, response: HttpResponse) -> str:
-    """The first text among these, quoted; else the body as it is."""
+    """Return the first text among the candidates, quoted; else the body."""
     words = next((c for c in candidates if isinstance(c, str) and c.strip()), None)
     if words is not None:
         return quoted(words)

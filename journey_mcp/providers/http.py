@@ -1,4 +1,4 @@
-"""HTTP for the adapters: one exchange, bounded in time and size, with failures told apart by what was sent."""
+"""HTTP for the adapters: one request, bounded in time and size, with errors that say whether anything was sent."""
 
 import asyncio
 import json
@@ -30,22 +30,21 @@ _NOTHING_SENT = (
     httpx2.LocalProtocolError,
     httpx2.InvalidURL,
 )
-_LONGEST_URL = 8192
-"""What web servers take at the most."""
+_MAX_URL_LENGTH = 8192
+"""Web servers refuse longer ones."""
 _URL_CHARACTERS = r"A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;="
 _URL = re.compile(rf"(?i:https?)://(?:[{_URL_CHARACTERS}]|%[0-9A-Fa-f]{{2}})+")
 _NOT_IN_URLS = re.compile(rf"%(?![0-9A-Fa-f]{{2}})|[^%{_URL_CHARACTERS}]")
-"""The alphabet of RFC 3986: what is outside of it is percent-encoded."""
-_LONGEST_ID = 200
+"""Outside of the alphabet of RFC 3986; percent-encoded."""
+_MAX_ID_LENGTH = 200
 _WORD = re.compile(r"[A-Za-z0-9\-._~%:/@!$&*+,;=]{1,40}")
 
 SUBMIT_TIMEOUT_S = 320.0
-"""A synchronous creating request works while it is held: far above the 90 s that are usual (U13)."""
+"""A synchronous creating request lasts as long as the work: 90 s are usual, and this is far above (U13)."""
 MAX_SUBMIT_S = 600.0
-"""No creating request may take longer, however much it carries."""
+"""The limit of every creating request, whatever its size."""
 POLL_TIMEOUT_S = 20.0
-"""A question is answered at once, or asked again."""
-
+"""A poll is answered at once, or repeated."""
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -54,10 +53,10 @@ _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 def new_http_client(*, local_only: bool = False) -> httpx2.AsyncClient:
     """Return the one client of a process. It follows no redirects: a key goes to the configured address only.
 
-    With `local_only` it asks this machine only, and neither proxies nor certificates of the environment are read.
+    With `local_only` it connects to this machine only, and reads neither proxies nor certificates of the environment.
 
     Raises:
-        SetupError: a proxy or a file of certificates that the environment names cannot be used; says which variable.
+        SetupError: a proxy or a certificate file of the environment cannot be used; names the variable.
     """
     try:
         with socks.version_named():
@@ -69,7 +68,7 @@ def new_http_client(*, local_only: bool = False) -> httpx2.AsyncClient:
 
 
 def _unusable(what: str, variables: Sequence[str], error: Exception) -> SetupError:
-    """Return the error for settings of the environment; user names and passwords in addresses are left out."""
+    """Return the error for settings of the environment, without user names and passwords of URLs."""
     names = [name for variable in variables for name in (variable, variable.lower()) if os.environ.get(name)]
     given = ", ".join(f"{name}={without_userinfo(os.environ[name])!r}" for name in names)
     has_userinfo = any("@" in os.environ[name] for name in names)
@@ -87,49 +86,49 @@ def _new_client(*, local_only: bool) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
         trust_env=not local_only,
         verify=not local_only and certificates.context(),
-        # an exchange is bounded as a whole: a timer for each of its reads and writes would only cost
+        # a request is bounded as a whole: a timer for each of its reads and writes would only cost time
         timeout=httpx2.Timeout(None, connect=10.0),
-        # A kept connection that the other side closes in the same moment would leave a paid request
-        # unconfirmed, so connections are reused only within one burst of calls.
+        # A kept connection that the server closes at the same moment would leave a paid request unconfirmed,
+        # so connections are reused only within one burst of calls.
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=2.0),
         follow_redirects=False,
-        # a proxy of the environment is for others' machines: the sandbox is on this one
+        # a proxy of the environment is for other machines: the sandbox is on this one
         mounts={f"all://{host}": None for host in LOOPBACK_HOSTS},
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Auth:
-    """The header that says who asks."""
+    """The header that authenticates a request."""
 
     header: str
     value: str = field(repr=False)
-    """Shows up nowhere but in the header."""
+    """Appears nowhere but in the header."""
     secrets: tuple[str, ...] = field(repr=False)
-    """What must never be seen, though an answer may bring it back."""
+    """Values to redact from every response, which may echo them."""
 
     def redacting(self, secret: str) -> "Auth":
-        """The same for a request that carries one more secret."""
+        """Return the header for a request that contains one more secret."""
         return replace(self, secrets=(*self.secrets, secret))
 
 
 def raw_key(key: str) -> Auth:
-    """The key as it is, in `authorization`."""
+    """Return the header with the key as it is, in `authorization`."""
     return Auth(header="authorization", value=key, secrets=(key,))
 
 
 def bearer(key: str) -> Auth:
-    """The usual form."""
+    """Return the header with a bearer token."""
     return Auth(header="authorization", value=f"Bearer {key}", secrets=(key,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpResponse:
-    """What came back: the status, and the body when it was JSON."""
+    """The status, and the body if it was JSON."""
 
     status: int
     body: Any
-    """Parsed JSON; `None` when it was none."""
+    """Parsed JSON; `None` when it was not JSON."""
     text: str
     """The start of the body, for messages."""
     retry_after_s: float | None = None
@@ -142,7 +141,7 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class Later(Generic[Result]):
-    """What begins when it is awaited. Unlike a coroutine, it may be left alone when that never comes."""
+    """A call that starts when it is awaited. Unlike a coroutine, it may stay unawaited without a warning."""
 
     begin: Callable[[], Awaitable[Result]]
 
@@ -151,7 +150,7 @@ class Later(Generic[Result]):
 
 
 class IncompleteResponse(UpstreamError):
-    """The request left, and no whole answer came. What that means, the adapter says."""
+    """The request was sent, and no complete response came. The adapter decides what that means."""
 
     retryable = True
 
@@ -167,18 +166,18 @@ def http_request(
     files: Mapping[str, tuple[str, bytes, str]] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Awaitable[HttpResponse]:
-    """Encode one request now; awaited, it is sent and the whole answer read.
+    """Encode one request now; send it and read the whole response when the result is awaited.
 
-    `body` goes as JSON, `files` (name, content, type) as a form.
+    `body` is sent as JSON, `files` (name, content, type) as a form.
 
     Raises:
-        SetupError: at once: it cannot be encoded, so nothing can be sent.
+        SetupError: at once, because the request cannot be encoded; nothing can be sent.
         Unreachable: no connection; nothing was sent.
-        ExchangeBroken: cut off, timed out, or larger than any answer may be.
+        IncompleteResponse: cut off, timed out, or larger than 4 MiB.
     """
     try:
         sent = _sendable({auth.header: auth.value, "accept": "application/json", **(headers or {})})
-        # built here and not by the client: it would merge defaults that nobody asks for, in every exchange
+        # built here and not by the client, which would merge its defaults into every request
         request = httpx2.Request(
             method, url, headers=sent, json=body, files=files, extensions={"timeout": http.timeout.as_dict()}
         )
@@ -191,15 +190,15 @@ def http_request(
 
 
 def _sendable(headers: dict[str, str]) -> dict[str, str]:
-    """The same headers; a line break in one would be found, and shown, only when they are sent."""
+    """Return the headers once checked; the client finds, and shows, a line break in one only when it sends them."""
     for name, value in headers.items():
         if not (value.isascii() and value.isprintable()):
             raise ValueError(f"its header {name} has characters that cannot be sent")
     return headers
 
 
-def _way_to(url: httpx2.URL) -> str:
-    """Return what a message says of the way there: the proxy that the environment names, if one is on it."""
+def _proxy_to(url: httpx2.URL) -> str:
+    """Return how a message names the proxy of the environment, if the connection uses one."""
     proxy = None if is_loopback(url.host) else socks.named_for(url.scheme, url.host)
     return f" through the proxy {quoted(without_userinfo(proxy))} of the environment" if proxy else ""
 
@@ -216,10 +215,10 @@ async def _sent(
             finally:
                 await response.aclose()
     except _NOTHING_SENT as error:
-        raise Unreachable(f"No connection to {host}{_way_to(request.url)}: {_reason(error, redactor)}.") from error
+        raise Unreachable(f"No connection to {host}{_proxy_to(request.url)}: {_reason(error, redactor)}.") from error
     except (httpx2.HTTPError, TimeoutError) as error:
         raise IncompleteResponse(f"The exchange with {host} broke off: {_reason(error, redactor)}.") from error
-    body, text = _without(redactor, raw)
+    body, text = _redacted(redactor, raw)
     return HttpResponse(
         status=response.status_code,
         body=body,
@@ -229,37 +228,37 @@ async def _sent(
 
 
 def read_json(raw: bytes, secrets: Sequence[str]) -> Any:
-    """JSON of a provider's that is no answer, without the secrets that it may bring back; `None` when it is none."""
-    return _without(redactor_of(*secrets), raw)[0]
+    """Parse JSON that a provider sent unasked, with the secrets redacted; `None` when it is not JSON."""
+    return _redacted(redactor_of(*secrets), raw)[0]
 
 
 def read_id(value: Any) -> str | None:
-    """An id of a provider's, as it is: up to 200 printable characters without blanks; anything else is none.
+    """Return a provider's id: up to 200 printable characters without blanks; `None` for anything else.
 
-    What is paid is asked for by it, whatever it is made of. It is shown as `core.text.encoded_id` makes it.
+    It is needed to fetch a paid result, so any other text is accepted. Messages show it as `core.text.encoded_id` does.
     """
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    return text if text.isprintable() and " " not in text and 0 < len(text) <= _LONGEST_ID else None
+    return text if text.isprintable() and " " not in text and 0 < len(text) <= _MAX_ID_LENGTH else None
 
 
 def read_word(value: Any) -> str | None:
-    """A word that may be shown as it is: up to 40 characters of a narrow alphabet; anything else is none."""
+    """Return a word that may be shown as it is: up to 40 characters of a narrow alphabet; `None` for anything else."""
     return value if isinstance(value, str) and _WORD.fullmatch(value) else None
 
 
 def read_url(value: Any) -> str | None:
-    """A web address of a provider's, in the alphabet of RFC 3986 and of at most 8,192 characters.
+    """Return a provider's web URL, in the alphabet of RFC 3986 and of at most 8,192 characters.
 
-    One in this form stays as it is. What else it has is percent-encoded, in a host name as IDNA has it. Anything that
-    is no web address, or has control characters, is none.
+    A URL in this form stays as it is. Other characters are percent-encoded, or encoded by IDNA in the host name.
+    Anything that is not a web URL, or has control characters, is `None`.
     """
-    if not isinstance(value, str) or len(value) > _LONGEST_URL:
+    if not isinstance(value, str) or len(value) > _MAX_URL_LENGTH:
         return None
     try:
         url = value if _URL.fullmatch(value) else _encoded(value)
     except (ValueError, httpx2.InvalidURL):
         return None
-    return url if is_web_address(url) and len(url) <= _LONGEST_URL else None
+    return url if is_web_address(url) and len(url) <= _MAX_URL_LENGTH else None
 
 
 def _encoded(url: str) -> str:
@@ -283,16 +282,16 @@ def _parsed(raw: bytes) -> Any:
         return None
 
 
-def _without(redactor: Redactor, raw: bytes) -> tuple[Any, str]:
-    """Body and text without the key: an upstream may echo it, and it reaches no message and no database."""
+def _redacted(redactor: Redactor, raw: bytes) -> tuple[Any, str]:
+    """Return body and text without the key: an upstream may echo it, and no message or database may contain it."""
     body, text = _parsed(raw), raw.decode("utf-8", "replace")
-    hidden = redactor.plain(body)
-    # where JSON wrote it with escapes, the text shows it in a form of its own
-    return hidden, redactor.text(text) if hidden == body else json.dumps(hidden, ensure_ascii=False)
+    redacted = redactor.plain(body)
+    # if JSON escaped it, the text contains it in another form
+    return redacted, redactor.text(text) if redacted == body else json.dumps(redacted, ensure_ascii=False)
 
 
 def _seconds(header: str | None) -> float | None:
-    """A `Retry-After` in seconds; dates and nonsense count as not told."""
+    """Return a `Retry-After` in seconds; dates and invalid values count as absent."""
     try:
         seconds = float(header or "nan")
     except ValueError:

@@ -1,6 +1,6 @@
 """JourneyAPI's protocol: POST `/imagine`, then `/fetch` or `/fetch-many` (docs: journeyapi.co/docs).
 
-Contradictions are followed in their tolerant reading: a creating answer may carry the finished picture or
+Where the documents contradict each other, the adapter accepts both: a creating request may return the finished image or
 only the id (C2), any status word but `finished` and `failed` means running (C3), ids are opaque (C12).
 """
 
@@ -37,14 +37,14 @@ _UNKNOWN_TASK = {400, 404}
 
 
 class JourneyApi:
-    """The adapter. See `journey_mcp.providers.Provider` for the contract of its verbs."""
+    """The adapter. `Provider` in `providers/base.py` documents its methods."""
 
     def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
         self._account = account
         self._http = http
         # the raw key, without "Bearer" (stated; a key with it is not documented, U1)
         self._auth = raw_key(account.key)
-        # parsed once: reading an address takes a fifth of an exchange on this machine's own network
+        # parsed once: parsing a URL takes a fifth of the time of a request to this machine
         self._urls = {path: httpx2.URL(account.base_url + path) for path in _PATHS}
 
     def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
@@ -55,20 +55,20 @@ class JourneyApi:
         return parse_submission(sending, self._account, refusal=self._refusal, read=read_task)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
-        """One id by `/fetch`, more by `/fetch-many`; ids that are not known are left out (U2)."""
+        """Fetch one id by `/fetch`, more by `/fetch-many`; unknown ids are left out (U2)."""
         ids = [handle.prediction_id for handle in handles]
         if len(ids) == 1:
             response = await self._request("POST", "/fetch", {"task_id": ids[0]})
             if response.status in _UNKNOWN_TASK:
                 return {}
-            # the id was asked for, so an answer that leaves it out is still about it
+            # the request named the id, so a response without one is still about it
             found: Any = (
                 [{"task_id": ids[0], **response.mapping}] if response.mapping else [] if response.body == {} else None
             )
         else:
             response = await self._request("POST", "/fetch-many", {"task_ids": ids})
             if response.status in _UNKNOWN_TASK:
-                # one id that is not known may be what it refuses (U2): the others are asked for without it
+                # the refusal may be due to one unknown id (U2): each is fetched alone
                 return {id_: found for handle in handles for id_, found in (await self.fetch([handle])).items()}
             found = response.mapping.get("tasks")
         if response.status != httpx2.codes.OK or response.body is None or not isinstance(found, list):
@@ -77,7 +77,7 @@ class JourneyApi:
         return {p.prediction_id: p for p in read if p is not None and p.prediction_id in ids}
 
     async def balance(self) -> Balance:
-        """GET `/account`."""
+        """Fetch the credits with GET `/account`."""
         response = await self._request("GET", "/account")
         amount = read_amount(response.mapping.get("credits"))
         if response.status != httpx2.codes.OK or amount is None:
@@ -85,7 +85,7 @@ class JourneyApi:
         return Balance(amount=f"{amount:f}", unit="credits", plan=read_word(response.mapping.get("plan")))
 
     async def read_webhook(self, delivery: WebhookDelivery) -> Prediction | None:
-        """A task object; the secret comes back as it is."""
+        """Read a task object; the webhook repeats the secret as it is."""
         if not is_secret(delivery.headers.get("x-webhook-secret", ""), delivery.secret):
             return None
         task = read_json(delivery.body, (self._account.key, delivery.secret))
@@ -111,7 +111,7 @@ class JourneyApi:
 
 
 def write_imagine(request: PreparedRequest, offer: Offer) -> dict[str, Any]:
-    """The body of `/imagine`. `model` is always sent: its default is contradicted (C13)."""
+    """Return the body of `/imagine`. `model` is always sent: the documents disagree on its default (C13)."""
     body: dict[str, Any] = {"model": offer.wire_id, **write_fields(request, offer)}
     if request.webhook:
         body |= {"webhook_url": request.webhook.url, "webhook_secret": request.webhook.secret}
@@ -119,13 +119,13 @@ def write_imagine(request: PreparedRequest, offer: Offer) -> dict[str, Any]:
 
 
 def read_task(body: Mapping[str, Any]) -> Prediction | None:
-    """Read a task object; `None` when it carries no id. A status word we do not know means: still running."""
+    """Read a task object; `None` when it has no id. An unknown status word means that it is still running."""
     prediction_id = read_id(body.get("task_id"))
     if prediction_id is None:
         return None
     status = _FINAL.get(str(body.get("status")).lower(), Status.RUNNING)
     images = _read_images(body)
-    # "finished" without a picture is no result; the next answer may bring it
+    # "finished" without an image is not a result; the next response may have it
     is_empty = status is Status.SUCCEEDED and not images.kept
     if is_empty:
         status = Status.RUNNING
@@ -148,7 +148,7 @@ def _read_images(body: Mapping[str, Any]) -> Images:
 
 
 def read_percentage(value: Any) -> float | None:
-    """`"30"`, `30` or `"30%"` as 0.3; anything else is not told."""
+    """Return `"30"`, `30` or `"30%"` as 0.3; `None` for anything else."""
     try:
         percent = float(str(value).removesuffix("%"))
     except ValueError:
@@ -157,7 +157,7 @@ def read_percentage(value: Any) -> float | None:
 
 
 def read_errors(response: HttpResponse) -> str:
-    """The provider's own words from `{"errors": [{"msg": …}]}`, quoted; other bodies as they are."""
+    """Return the provider's text from `{"errors": [{"msg": …}]}`, quoted; other bodies as they are."""
     listed = response.mapping.get("errors")
     words = (
         [str(e.get("msg")) for e in listed if isinstance(e, dict) and e.get("msg")] if isinstance(listed, list) else []

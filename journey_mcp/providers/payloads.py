@@ -1,4 +1,4 @@
-"""Writing a request in an offer's own words: what all protocols have in common, driven by the registry."""
+"""Request bodies in the field names of an offer: the part that all protocols share, driven by the registry."""
 
 import base64
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.providers.http import MAX_SUBMIT_S
 from journey_mcp.registry import Offer
 
-_QUICK_S = 60.0
-"""For a creating request that only queues a task: twice what the vendors' own clients wait."""
+_QUEUE_TIMEOUT_S = 60.0
+"""For a creating request that only queues a task: twice as long as the vendors' clients wait."""
 _SLOW_LINE_BYTES_PER_S = 250_000
 
 
 def write_fields(request: PreparedRequest, offer: Offer) -> dict[str, Any]:
-    """Prompt, parameters and pictures under their wire names and in their wire forms."""
+    """Return prompt, parameters and images under their wire names and in their wire forms."""
     body: dict[str, Any] = {"prompt": request.prompt, **offer.constants}
     options = dict(request.options)
     if offer.size_field and "width" in options:
@@ -31,7 +31,7 @@ def write_fields(request: PreparedRequest, offer: Offer) -> dict[str, Any]:
 
 
 def encode(image: InputImage, offer: Offer) -> str:
-    """A picture as its offer takes it: the URL, or the bytes as base64 with or without a data prefix."""
+    """Return an image as the offer takes it: the URL, or the bytes as base64 with or without a data prefix."""
     if image.url is not None:
         return image.url
     text = base64.b64encode(image.content).decode()
@@ -40,12 +40,12 @@ def encode(image: InputImage, offer: Offer) -> str:
 
 
 def submit_timeout_s(*images: InputImage | None) -> float:
-    """How long a request may take that carries these: their bytes need time on a slow line.
+    """Return the timeout of a request with these images: their bytes need time on a slow line.
 
-    Giving up too early would leave a paid request unconfirmed.
+    A timeout that is too short would leave a paid request unconfirmed.
     """
     size_bytes = sum(len(image.content) for image in images if image)
-    return min(_QUICK_S + size_bytes / _SLOW_LINE_BYTES_PER_S, MAX_SUBMIT_S)
+    return min(_QUEUE_TIMEOUT_S + size_bytes / _SLOW_LINE_BYTES_PER_S, MAX_SUBMIT_S)
 
 
 def _write_images(images: Sequence[str], offer: Offer) -> dict[str, Any]:

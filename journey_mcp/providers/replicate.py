@@ -1,7 +1,7 @@
 """Replicate's protocol, which KKIAI speaks as well: POST a prediction by model or by version, then GET it by id.
 
-The addresses in the answer (`urls.*`) are never followed: at KKIAI they point at another company. What only
-Replicate has (holding a request, uploads, cancelling, webhooks) stands as `features` in the registry.
+The URLs in a response (`urls.*`) are never followed: at KKIAI they point at another company. What only Replicate
+supports (holding a request, uploads, cancellation, webhooks) is listed as `features` in the registry.
 """
 
 import re
@@ -42,20 +42,20 @@ _FINAL = {
     "aborted": Status.CANCELED,
 }
 _HOLD_S = 5
-"""How long the creating request is held: quick models are done by then, and a lost answer stays unlikely."""
+"""How long the creating request is held: quick models finish by then, and a lost response stays unlikely."""
 _UPLOAD_ABOVE_BYTES = 190_000
-"""256 kB is the strictest of three stated limits for a data URI; base64 adds a third to the picture's bytes."""
+"""256 kB is the strictest of three stated limits for a data URI; base64 adds a third to the bytes of the image."""
 _WAIT = re.compile(r"in ~?([0-9.]+) ?s", re.IGNORECASE)
 
 
 class Replicate:
-    """The adapter. See `journey_mcp.providers.Provider` for the contract of its verbs."""
+    """The adapter. `Provider` in `providers/base.py` documents its methods."""
 
     def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
         self._account = account
         self._http = http
         self._auth = bearer(account.key)
-        self._signing_key = SigningKey(self._ask_for_signing_key)
+        self._signing_key = SigningKey(self._fetch_signing_key)
 
     def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
         """Create one prediction."""
@@ -66,7 +66,7 @@ class Replicate:
         return parse_submission(sending, self._account, refusal=self._refusal, read=read_prediction)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
-        """Ask for one prediction; there is no question for several."""
+        """Fetch one prediction; the protocol has no request for several."""
         (handle,) = handles
         response = await self._request("GET", _path_of(handle), POLL_TIMEOUT_S)
         if response.status == httpx2.codes.NOT_FOUND:
@@ -74,11 +74,11 @@ class Replicate:
         return {handle.prediction_id: self._read(response, handle)}
 
     async def cancel(self, handle: Handle) -> Prediction:
-        """End a prediction, where `Account.features` has `cancel`; the answer tells what has become of it."""
+        """Cancel a prediction, if `Account.features` has `cancel`; return its state."""
         return self._read(await self._request("POST", f"{_path_of(handle)}/cancel", POLL_TIMEOUT_S), handle)
 
     async def upload(self, request: PreparedRequest) -> PreparedRequest:
-        """Upload what is too large for a data URI, where `Account.features` has `upload`."""
+        """Upload the images that are too large for a data URI, if `Account.features` has `upload`."""
         if "upload" not in self._account.features:
             return request
         images = [await self._uploaded(image) for image in request.images]
@@ -86,7 +86,7 @@ class Replicate:
         return replace(request, images=tuple(images), mask=mask)
 
     async def read_webhook(self, delivery: WebhookDelivery) -> Prediction | None:
-        """A prediction, signed with the account's own key, where `Account.features` has `webhook`."""
+        """Read a prediction, signed with the key of the account, if `Account.features` has `webhook`."""
         message = read_signed(delivery) if "webhook" in self._account.features else None
         if message is None or not await self._signing_key.has_signed(message, delivery.at):
             return None
@@ -94,33 +94,33 @@ class Replicate:
         return read_prediction(body) if isinstance(body, dict) else None
 
     def _read(self, response: HttpResponse, handle: Handle) -> Prediction:
-        # the id was asked for, so an answer that leaves it out is still about it
+        # the request named the id, so a response without one is still about it
         prediction = read_prediction({**response.mapping, "id": handle.prediction_id})
         if not httpx2.codes.is_success(response.status) or not response.mapping or prediction is None:
             raise self._refusal(response) or unusable_response(response, self._account)
         return prediction
 
     async def _uploaded(self, image: InputImage) -> InputImage:
-        """The picture at an address of the provider's, when it is too large to go with the request."""
+        """Return the image, as a URL of the provider if it is too large for the request."""
         if len(image.content) <= _UPLOAD_ABOVE_BYTES:
             return image
         try:
             response = await self._request("POST", "/files", submit_timeout_s(image), files=write_upload(image))
         except IncompleteResponse as broken:
-            raise Unreachable(f"A picture could not be uploaded: {broken}") from broken
+            raise Unreachable(f"An image could not be uploaded: {broken}") from broken
         url = read_upload(response.mapping)
         if httpx2.codes.is_success(response.status) and url:
             return InputImage(url=url)
         raise self._refusal(response) or _not_uploaded(response, self._account)
 
-    async def _ask_for_signing_key(self) -> bytes:
+    async def _fetch_signing_key(self) -> bytes:
         response = await self._request("GET", "/webhooks/default/secret", POLL_TIMEOUT_S)
         key = read_signing_key(response.mapping.get("key"))
         if httpx2.codes.is_success(response.status) and key:
             return key
-        reason = "its words are not shown, they may hold the key"
+        reason = "its text is not shown because it may contain the key"
         raise refusal_of(response, self._account, reason) or UpstreamError(
-            f"{self._account.provider} answered HTTP {response.status} and did not tell what it signs webhooks with."
+            f"{self._account.provider} answered HTTP {response.status} without the signing key of webhooks."
         )
 
     def _request(
@@ -135,10 +135,10 @@ class Replicate:
 
 
 def write_creation(request: PreparedRequest, offer: Offer) -> tuple[str, dict[str, Any]]:
-    """Path and body of a creating request: by model (`owner/name`), or by version (`owner/name:id`, or its id)."""
+    """Return path and body of a creating request: by model (`owner/name`), or by version (`owner/name:id` or its id)."""
     body: dict[str, Any] = {"input": write_fields(request, offer)}
     if request.webhook:
-        # there is no field for a secret: the account has a key of its own to sign with
+        # there is no field for a secret: the account has a signing key
         body |= {"webhook": request.webhook.url, "webhook_events_filter": ["completed"]}
     if "/" in offer.wire_id and ":" not in offer.wire_id:
         return f"/models/{offer.wire_id}/predictions", body
@@ -146,19 +146,19 @@ def write_creation(request: PreparedRequest, offer: Offer) -> tuple[str, dict[st
 
 
 def write_upload(image: InputImage) -> dict[str, tuple[str, bytes, str]]:
-    """The form of an upload: a name, the bytes and their type."""
+    """Return the form of an upload: a name, the bytes and their type."""
     kind = image.mime_type or "application/octet-stream"
     return {"content": (f"picture.{kind.partition('/')[2]}", image.content, kind)}
 
 
 def read_upload(body: Mapping[str, Any]) -> str | None:
-    """The address under which an uploaded file goes into a request."""
+    """Return the URL that stands for an uploaded file in a request."""
     urls = body.get("urls")
     return read_url(urls.get("get")) if isinstance(urls, dict) else None
 
 
 def read_prediction(body: Mapping[str, Any]) -> Prediction | None:
-    """Read a prediction; `None` when it carries no id. An unknown status means: still running.
+    """Read a prediction; `None` when it has no id. An unknown status means that it is still running.
 
     `output` may be there while the status is still `processing` (stated, for held requests).
     """
@@ -173,7 +173,7 @@ def read_prediction(body: Mapping[str, Any]) -> Prediction | None:
         return Prediction(prediction_id=prediction_id, status=Status.FAILED, failure=_removed())
     return Prediction(
         prediction_id=prediction_id,
-        # "succeeded" without a picture is no result; the next answer may bring it
+        # "succeeded" without an image is not a result; the next response may have it
         status=Status.RUNNING if is_empty else status,
         images=images.kept,
         notices=images.notices,
@@ -183,7 +183,7 @@ def read_prediction(body: Mapping[str, Any]) -> Prediction | None:
 
 
 def read_errors(response: HttpResponse) -> str:
-    """The words of a problem (RFC 9457), of which only `detail` can be relied on, or of another body; quoted."""
+    """Return the text of a problem (RFC 9457), of which only `detail` is reliable, or of another body; quoted."""
     error = response.mapping.get("error")
     nested = error.get("message") if isinstance(error, dict) else error
     return quoted_reason(
@@ -196,7 +196,7 @@ def read_errors(response: HttpResponse) -> str:
 
 
 def read_wait(reason: str) -> float | None:
-    """The seconds that a throttled answer names: "in 1 second.", "in ~30s." (two wordings, contradicted by date)."""
+    """Return the wait of a throttled response in seconds: "in 1 second." or "in ~30s.", by date."""
     found = _WAIT.search(reason)
     return read_seconds(found[1]) if found else None
 
@@ -207,13 +207,13 @@ def _path_of(handle: Handle) -> str:
 
 def _removed() -> Failure:
     return NoImage(
-        "The provider has the finished picture no longer.",
-        next_step="Call again for a new picture, which is charged again.",
+        "The provider has deleted the finished image.",
+        next_step="Call again for a new image, which is charged again.",
     ).failure
 
 
 def _not_uploaded(response: HttpResponse, account: Account) -> Unreachable:
     return Unreachable(
-        f"{account.provider} did not take the picture (HTTP {response.status}): {quoted(response.text)}.",
-        next_step="Nothing was charged. Call again, or give the picture as a public URL.",
+        f"{account.provider} did not accept the image (HTTP {response.status}): {quoted(response.text)}.",
+        next_step="Nothing was charged. Call again, or give the image as a public URL.",
     )

@@ -1,8 +1,8 @@
 """Vtrix's protocol: POST `/model/v1/generation`, then GET `…/task/{id}` (doc.vtrix.ai, github.com/VtrixAI/vtrix-cli).
 
-Contradictions are followed in their tolerant reading: parameters go into `input[0].params`, as the vendor's own
-client sends them; the id may be called `task_id`; every status but `completed` and `failed` means running; an
-error is an object with `message` or `error_message`, or a mere string.
+Where the documents contradict each other, the adapter accepts both: parameters go into `input[0].params`, as the
+vendor's client sends them; the id may be called `task_id`; every status but `completed` and `failed` means running; an
+error is an object with `message` or `error_message`, or a string.
 """
 
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ _PATH = "/model/v1/generation"
 
 
 class Vtrix:
-    """The adapter. See `journey_mcp.providers.Provider` for the contract of its verbs."""
+    """The adapter. `Provider` in `providers/base.py` documents its methods."""
 
     def __init__(self, account: Account, http: httpx2.AsyncClient) -> None:
         self._account = account
@@ -44,12 +44,12 @@ class Vtrix:
         return parse_submission(sending, self._account, refusal=self._refusal_of_creation, read=read_task)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
-        """Ask for one task; there is no question for several."""
+        """Fetch one task; the protocol has no request for several."""
         (handle,) = handles
         response = await self._request("GET", self._task_url + quote(handle.prediction_id, safe=""), POLL_TIMEOUT_S)
         if response.status == httpx2.codes.NOT_FOUND:
             return {}
-        # the id was asked for, so an answer that leaves it out is still about it
+        # the request named the id, so a response without one is still about it
         prediction = read_task({**response.mapping, "id": handle.prediction_id})
         if not httpx2.codes.is_success(response.status) or not response.mapping or prediction is None:
             raise self._refusal(response) or unusable_response(response, self._account)
@@ -61,7 +61,7 @@ class Vtrix:
         return http_request(self._http, method, httpx2.URL(url), auth=self._auth, timeout_s=timeout_s, body=body)
 
     def _refusal_of_creation(self, response: HttpResponse) -> JourneyError | None:
-        """A refusal may also come as a 2xx that has an error and no id: so the vendor's client reads it."""
+        """Return the error, also for a 2xx with an error and no id: the vendor's client reads it as a refusal."""
         words = read_error(response.mapping.get("error"))
         if words and httpx2.codes.is_success(response.status) and read_task(response.mapping) is None:
             return Refused(f"{self._account.provider} refused the request: {quoted(words)}.")
@@ -73,7 +73,7 @@ class Vtrix:
         )
         if response.status != httpx2.codes.FORBIDDEN:
             return refusal_of(response, self._account, reason)
-        # stated for both, and nothing tells them apart; there is no 402
+        # the documents name 403 for both, and nothing distinguishes them; there is no 402
         return OutOfCredits(
             f"{self._account.provider} has too little money for this, or does not permit it: {reason}.",
             next_step="Add money at the provider, or choose another model. Nothing was charged.",
@@ -81,18 +81,18 @@ class Vtrix:
 
 
 def write_creation(request: PreparedRequest, offer: Offer) -> dict[str, Any]:
-    """The body of a creating request."""
+    """Return the body of a creating request."""
     return {"model": offer.wire_id, "input": [{"params": write_fields(request, offer)}]}
 
 
 def read_task(body: Mapping[str, Any]) -> Prediction | None:
-    """Read a task object; `None` when it carries no id."""
+    """Read a task object; `None` when it has no id."""
     prediction_id = read_id(body.get("id")) or read_id(body.get("task_id"))
     if prediction_id is None:
         return None
     status = _FINAL.get(str(body.get("status")).lower(), Status.RUNNING)
     images = read_images(_read_urls(body.get("output")))
-    # "completed" without a picture is no result; the next answer may bring it
+    # "completed" without an image is not a result; the next response may have it
     is_empty = status is Status.SUCCEEDED and not images.kept
     return Prediction(
         prediction_id=prediction_id,
@@ -107,7 +107,7 @@ def read_task(body: Mapping[str, Any]) -> Prediction | None:
 
 
 def read_error(error: Any) -> str | None:
-    """The words of an error in any of its three forms."""
+    """Return the text of an error in any of its three forms."""
     if isinstance(error, str):
         return error.strip() or None
     if not isinstance(error, dict):
@@ -117,7 +117,7 @@ def read_error(error: Any) -> str | None:
 
 
 def _read_urls(output: Any) -> Iterator[Any]:
-    """`output[].content[].url`, whatever a part's type is called (contradicted)."""
+    """Yield `output[].content[].url`, whatever the type of a part (the documents contradict each other)."""
     for part in output if isinstance(output, list) else ():
         content = part.get("content") if isinstance(part, dict) else None
         for item in content if isinstance(content, list) else ():
@@ -126,6 +126,6 @@ def _read_urls(output: Any) -> Iterator[Any]:
 
 
 def _read_cost(usage: Any) -> Cost | None:
-    """`usage.cost`: the total in USD, a string."""
+    """Return `usage.cost`: the total in USD, a string."""
     amount = read_amount(usage.get("cost")) if isinstance(usage, dict) else None
     return None if amount is None else Cost(amount=amount, unit="usd", source="provider")

@@ -31,7 +31,7 @@ from journey_mcp.media.blobs import Blobs
 from journey_mcp.media.workers import Workers
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.clients import ADAPTERS, Adapter, ProviderClients, open_clients
-from journey_mcp.providers.http import LONGEST_SUBMIT_S
+from journey_mcp.providers.http import MAX_SUBMIT_S
 from journey_mcp.settings import Settings
 from journey_mcp.store import Store, open_store
 from journey_mcp.studio.attempts import Planner
@@ -45,7 +45,7 @@ from journey_mcp.tools.results import task_object
 Listening = Callable[[InboundWebhooks], AbstractAsyncContextManager[None]]
 """Receives providers' webhooks for as long as the block runs."""
 
-_DRAIN_S = LONGEST_SUBMIT_S + 60.0
+_DRAIN_S = MAX_SUBMIT_S + 60.0
 """How long a process whose clients have left waits for answers to creating requests: as long as they may come."""
 _STORED_WITHIN_S = 3.0
 """How long a process that ends waits for a database that another process has locked."""

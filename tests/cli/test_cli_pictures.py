@@ -327,7 +327,7 @@ async def test_what_the_provider_refuses_is_a_failed_task(
 async def test_a_blocked_prompt_fails_and_a_bar_is_no_result(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at(sandbox).run("imagine", "x forbidden-in-sandbox", "--model", "z-image")
     assert (done.code, done.out) == (1, "")
-    assert "Error generation_failed: The provider could not make the picture" in done.err
+    assert "Error generation_failed: The provider could not make the image" in done.err
 
 
 async def test_a_task_of_an_account_that_is_gone_is_pointed_at(journey: CommandLine, sandbox: Running) -> None:

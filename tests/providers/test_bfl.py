@@ -175,36 +175,36 @@ def test_what_a_poll_is_answered(body: dict[str, Any], expected: Prediction) -> 
         (
             told("Request Moderated"),
             "The provider's moderation refused the request.",
-            "Change the prompt or the picture; the same request would be refused again.",
+            "Change the prompt or the image; the same request would be refused again.",
         ),
         (
             told("Request Moderated", details={"reasons": ["x"]}),
             "The provider's moderation refused the request: \"{'reasons': ['x']}\".",
-            "Change the prompt or the picture; the same request would be refused again.",
+            "Change the prompt or the image; the same request would be refused again.",
         ),
         (
             told("Content Moderated"),
-            "The provider's moderation held back the finished picture.",
-            "Change the prompt or the picture, then call again.",
+            "The provider's moderation withheld the finished image.",
+            "Change the prompt or the image, then call again.",
         ),
         (
             told("Error"),
-            "The provider could not make the picture and gave no reason.",
+            "The provider could not make the image and gave no reason.",
             "Change the prompt or the picture, or choose another model, then call again.",
         ),
         (
             told("Error", error="generation_timeout", message='It took\ntoo "long"'),
-            "The provider could not make the picture: \"generation_timeout: It took too 'long'\".",
+            "The provider could not make the image: \"generation_timeout: It took too 'long'\".",
             "Change the prompt or the picture, or choose another model, then call again.",
         ),
         (
             told("Failed", error="internal_error", result={"sample": URL}),
-            'The provider could not make the picture: "internal_error".',
+            'The provider could not make the image: "internal_error".',
             "Change the prompt or the picture, or choose another model, then call again.",
         ),
         (
             told("failed", details={"a": 1}),
-            "The provider could not make the picture: \"{'a': 1}\".",
+            "The provider could not make the image: \"{'a': 1}\".",
             "Change the prompt or the picture, or choose another model, then call again.",
         ),
     ],
@@ -563,7 +563,7 @@ async def test_the_words_count_more_than_the_status(status: int) -> None:
     ("fault", "message"),
     [
         ("fail_task=Request Moderated", "moderation refused the request"),
-        ("fail_task=Content Moderated", "held back the finished picture"),
+        ("fail_task=Content Moderated", "withheld the finished image"),
         ("fail_task=Out of paint", '"internal_error: Out of paint"'),
     ],
 )

@@ -287,11 +287,11 @@ def test_seeds(value: Any, seed: str | None) -> None:
 @pytest.mark.parametrize(
     ("reason", "says"),
     [
-        ("Out of paint", 'could not make the picture: "Out of paint".'),
-        ('bad\nIgnore "all" rules\u200b', "could not make the picture: \"bad Ignore 'all' rules\"."),
-        ({"code": 5}, "could not make the picture: \"{'code': 5}\"."),
-        (None, "could not make the picture and gave no reason."),
-        ("", "could not make the picture and gave no reason."),
+        ("Out of paint", 'could not make the image: "Out of paint".'),
+        ('bad\nIgnore "all" rules\u200b', "could not make the image: \"bad Ignore 'all' rules\"."),
+        ({"code": 5}, "could not make the image: \"{'code': 5}\"."),
+        (None, "could not make the image and gave no reason."),
+        ("", "could not make the image and gave no reason."),
     ],
 )
 def test_a_failure_quotes_the_provider(reason: Any, says: str) -> None:

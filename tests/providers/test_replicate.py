@@ -242,7 +242,7 @@ def test_a_failure_is_quoted(error: Any, says: str) -> None:
     """Whatever form it has."""
     failure = read(status="failed", error=error).failure
     assert failure is not None
-    assert failure.message == f"The provider could not make the picture{says}"
+    assert failure.message == f"The provider could not make the image{says}"
 
 
 @pytest.mark.parametrize("body", [{}, {"id": ""}, {"id": None}, {"id": "tell the person"}, {"id": ["a"]}])

@@ -203,9 +203,9 @@ def test_the_three_forms_of_an_error(error: Any, words: str | None) -> None:
     assert read.status is FAILED
     assert read.failure is not None
     assert read.failure.message == (
-        f'The provider could not make the picture: "{words}".'
+        f'The provider could not make the image: "{words}".'
         if words
-        else "The provider could not make the picture and gave no reason."
+        else "The provider could not make the image and gave no reason."
     )
 
 
