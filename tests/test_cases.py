@@ -75,7 +75,7 @@ async def test_case_01_base64_without_a_prefix(tmp_path: Path) -> None:
     async with make_wide_environment(tmp_path, services=["bfl", "journeyapi"]) as here:
         assert (await taken(here, RAW)).size == (320, 240)
         error = await refusal(here, **KONTEXT, image=RAW, provider="journeyapi")
-        assert "takes pictures as URLs only" in str(error)
+        assert "takes images as URLs only" in str(error)
 
 
 @pytest.mark.parametrize("is_image", [True, False])

@@ -52,7 +52,7 @@ def model(model_id: str, *, as_json: bool) -> None:
     """
     settings = ready_settings()
     catalog = catalog_of(settings, load(settings.registry))
-    model_id = model_names.meant(model_id, catalog) or model_id
+    model_id = model_names.resolve(model_id, catalog) or model_id
     if model_id not in catalog.models:
         near = difflib.get_close_matches(model_id.lower(), catalog.models, n=3, cutoff=_ALIKE)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""

@@ -135,7 +135,7 @@ class Replicate:
 
 
 def write_creation(request: PreparedRequest, offer: Offer) -> tuple[str, dict[str, Any]]:
-    """Return path and body of a creating request: by model (`owner/name`), or by version (`owner/name:id` or its id)."""
+    """Return path and body of a creating request: by model (`owner/name`) or version (`owner/name:id`, or its id)."""
     body: dict[str, Any] = {"input": write_fields(request, offer)}
     if request.webhook:
         # there is no field for a secret: the account has a signing key

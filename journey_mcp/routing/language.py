@@ -1,8 +1,8 @@
-"""Whether a prompt is English: some models, Flux Kontext for one, understand nothing else.
+"""Whether a prompt is English: some models, such as Flux Kontext, understand no other language.
 
-Refusing an English prompt is worse than letting a foreign one through with a notice, and the rule leans that
-way: cheap signs of English come first, a small offline detector is asked only about what they leave open, and
-it must be sure. docs/prompt-language.md tells the rule in plain words, with what it catches and misses.
+Refusing an English prompt is worse than letting a foreign one through with a notice, and the rule prefers the latter:
+cheap signs of English come first, a small offline detector decides only what they leave open, and it must be sure.
+docs/prompt-language.md describes the rule, with what it detects and misses.
 """
 
 import re
@@ -50,15 +50,15 @@ _MINIMUM_WORDS = 5
 _MINIMUM_COMMON_WORDS = 3
 """Fewer words beside the names are too few for the detector."""
 _MINIMUM_PHRASE = 3
-"""Words between two commas. Without a phrase there is no grammar to tell whose "kimchi, soju" it is."""
+"""Words between two commas. Without a phrase there is no grammar that shows the language of "kimchi, soju"."""
 _JUDGED_CHARACTERS = 1000
-"""A longer prompt has told its language by then; this bounds the time of a call."""
+"""Enough to determine the language of a longer prompt; bounds the time of a call."""
 _READ_CHARACTERS = 8 * _JUDGED_CHARACTERS
-"""What is left out before that, addresses and quoted text for example, is looked for in so many only."""
+"""The characters in which URLs, quoted text and the like are searched and left out before that."""
 
 _SURELY_KNOWN = 1 / 2
 _PARTLY_KNOWN = 1 / 8
-"""Shares of English words. From a half on the detector is not asked, from an eighth on it cannot refuse: to it,
+"""Shares of English words. From a half on the detector is not used, from an eighth on it cannot refuse: to it,
 "la liberté guidant le peuple pop art" is French. Most foreign prompts tried have less than a tenth."""
 
 _DOUBTFULLY_ENGLISH = 0.2
@@ -66,14 +66,14 @@ _HARDLY_ENGLISH = 0.03
 """Probabilities of English. English full of foreign names mostly has 0.03 to 0.2, others under 0.02."""
 _SURELY_FOREIGN = 0.8
 """The probability of `_LANGUAGES` together: neighbours (Danish and Norwegian, Czech and Slovak) divide it,
-and odd English goes to languages that hardly anybody prompts in (Latin, Cebuano, Waray)."""
+and odd English counts as languages that are rare in prompts (Latin, Cebuano, Waray)."""
 
 _LANGUAGES = frozenset(
     "af az bs ca cs cy da de es et eu fi fr gl hr hu id is it lt lv ms nl nn no pl pt "  # noqa: SIM905 - or 38 lines
     "ro sk sl sq sr sv sw tl tr vi".split()
 )
 _EVERY_LANGUAGE = 176
-"""The detector's number of languages: asked for fewer, it may leave English out."""
+"""The number of languages of the detector: with a smaller limit, it may leave English out."""
 
 _SCRIPTS = {
     "ja": "[\u3041-\u30ff]",
@@ -88,7 +88,7 @@ _SCRIPTS = {
     "th": "[\u0e00-\u0e7f]",
     "el": "[\u0370-\u03ff]",
 }
-"""In the order to try: kana before the Han signs beside it, letters of one language before their script."""
+"""In the order of attempts: kana before Han characters, letters of one language before their script."""
 
 _LETTER = re.compile(r"[^\W\d_]")
 _FOREIGN_LETTER = re.compile(r"(?![A-Za-z\u00aa-\u02ff\u1e00-\u1eff])[^\W\d_]")
@@ -114,14 +114,14 @@ _NOT_JUDGED = re.compile(
     """,  # noqa: RUF001 - these marks are meant
     re.VERBOSE | re.DOTALL,
 )
-"""What says nothing of the prompt's own language. A quotation mark without its partner matches nothing."""
+"""Text that does not show the language of the prompt. A quotation mark without its partner matches nothing."""
 
 
 def judge(prompt: str) -> Judgement:
     """Judge whether a prompt is English; FOREIGN only when that is sure.
 
-    Depends on nothing but the prompt and may be called from any thread. The first prompt that the cheap signs
-    leave open loads the detector, which takes long enough that an event loop should call this in a thread.
+    Depends on the prompt only, and may be called from any thread. The first prompt that the cheap signs leave open
+    loads the detector, which takes so long that an event loop should call this in a thread.
     """
     text = _NOT_JUDGED.sub(" ", unicodedata.normalize("NFKC", prompt[:_READ_CHARACTERS]))[:_JUDGED_CHARACTERS]
     share = _share_of_foreign_letters(text)
@@ -158,10 +158,10 @@ def _judge_words(text: str) -> Judgement:
 
 
 def _words_without_names(text: str) -> tuple[list[str], int]:
-    """Return the words in small letters without what may be names, and the number of all words.
+    """Return the words in lower case without possible names, and the number of all words.
 
-    A name has a capital, does not start a sentence and is no English word. Where most words are all capitals,
-    these tell nothing, and no word counts as a name.
+    A name has a capital, does not start a sentence and is not an English word. If most words are all capitals, no
+    word counts as a name.
     """
     found = list(_WORD.finditer(text))
     is_shouted = sum(match[0].isupper() for match in found) > len(found) / 2
@@ -180,7 +180,7 @@ def _has_phrase(text: str) -> bool:
 
 
 def _weight(word: str) -> float:
-    """Return how much a word speaks for English, 0 to 1; what follows an apostrophe does not count."""
+    """Return the weight of a word as a sign of English, 0 to 1, without what follows an apostrophe."""
     return _word_weights().get(word.partition("'")[0], 0.0)
 
 
@@ -201,7 +201,7 @@ def _detector() -> "LangDetector":
 
 
 def _detect(text: str) -> tuple[float, float, str | None]:
-    """Return the probabilities of English and of `_LANGUAGES` together, and the likeliest one of these."""
+    """Return the probabilities of English and of `_LANGUAGES` together, and the likeliest of these."""
     scores = {found["lang"]: found["score"] for found in _detector().detect(text, k=_EVERY_LANGUAGE)}
     others = {code: score for code, score in scores.items() if code in _LANGUAGES}
     return scores.get("en", 0.0), sum(others.values()), max(others, key=others.__getitem__, default=None)

@@ -1,4 +1,4 @@
-"""Whole numbers in English words, as people and models now and then write them: `twenty-one`, `sixteen by nine`."""
+"""Integers in English words, as people and models sometimes write them: `twenty-one`, `sixteen by nine`."""
 
 import re
 
@@ -22,14 +22,14 @@ _BELOW_100 = re.compile(rf"\b(?:({'|'.join(_TENS)})(?:[-\s]({_DIGITS}))?|({'|'.j
 
 
 def with_digits(text: str) -> str:
-    """Return the text with digits in the place of every number below 100."""
+    """Return the text with digits in place of every number word below 100."""
     return _BELOW_100.sub(
         lambda match: str(sum({**_ONES, **_TENS}[word.lower()] for word in match.groups() if word)), text
     )
 
 
 def value_of(text: str) -> int | None:
-    """Return the number that a text says, below a million; `None` when it says anything else."""
+    """Return the number, below a million, that a text spells; `None` for any other text."""
     words = re.findall(r"[a-z]+|[^a-z\s-]", text.lower()) if len(text) <= _LONGEST else []
     total, part = 0, 0
     for word in words:

@@ -1,4 +1,4 @@
-"""Which provider runs a request: the first whose offer takes all of it, those that refused lately last."""
+"""Routing: the first provider whose offer takes the whole request runs it; providers on cooldown come last."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from journey_mcp.routing import validation
 from journey_mcp.routing.language import Verdict
 
 RequiresUpload = Callable[[Offer], str | None]
-"""Names, for an offer, a picture that its provider cannot fetch by itself; `None` when there is none."""
+"""Names, for an offer, an image that its provider cannot fetch; `None` when there is none."""
 _MEGAPIXEL = 1024 * 1024
 
 
@@ -37,11 +37,11 @@ class Candidate:
 
     @property
     def cost(self) -> Cost | None:
-        """What the registry says that it will cost."""
+        """The cost by the list price of the registry."""
         return estimate(self.offer, self.request)
 
     def prepared(self, images: tuple[InputImage, ...], mask: InputImage | None) -> PreparedRequest:
-        """The request as it is sent, with its pictures."""
+        """Return the request as it is sent, with its images."""
         return PreparedRequest(
             prompt=self.request.prompt,
             options=self.request.options,
@@ -52,15 +52,15 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """Where a request may run, in the order in which it is tried."""
+    """The providers that may run a request, in the order of attempts."""
 
     candidates: tuple[Candidate, ...]
     order: tuple[str, ...]
     """All providers that offer the model, the preferred one first."""
     violations: Mapping[str, InvalidRequest]
-    """What stands in the way at those that are no candidates."""
+    """Why the other providers are not candidates."""
     on_cooldown: Mapping[str, str]
-    """Why providers refused lately."""
+    """Why providers are on cooldown."""
 
     def notices(self, runner: Offer, more: Mapping[str, InvalidRequest]) -> tuple[Notice, ...]:
         """Return why each provider before the runner was skipped; `more` are violations found since."""
@@ -68,9 +68,9 @@ class Route:
         skipped = self.order[: self.order.index(runner.provider)]
         return tuple(self._skipped(name, runner.provider, known.get(name)) for name in skipped)
 
-    def _skipped(self, provider: str, runner: str, problem: InvalidRequest | None) -> Notice:
-        if problem:
-            return Notice.of("provider_skipped", runner=runner, provider=provider, reason=str(problem))
+    def _skipped(self, provider: str, runner: str, violation: InvalidRequest | None) -> Notice:
+        if violation:
+            return Notice.of("provider_skipped", runner=runner, provider=provider, reason=str(violation))
         reason = self.on_cooldown.get(provider, "")
         return Notice.of("provider_on_cooldown", runner=runner, provider=provider, reason=reason)
 
@@ -85,48 +85,48 @@ def plan(
 ) -> Route:
     """Find the offers that take the request.
 
-    `verdict` is on the prompt's language, and `on_cooldown` tells of providers that refused lately, and why.
+    `verdict` is about the language of the prompt; `on_cooldown` maps providers that refused lately to the reason.
 
     Raises:
-        InvalidRequest: no offer takes it; says for each what stands in the way.
+        InvalidRequest: no offer takes the request; states the violation of each.
     """
-    fitting_ones: list[Candidate] = []
-    problems: dict[str, InvalidRequest] = {}
+    candidates: list[Candidate] = []
+    violations: dict[str, InvalidRequest] = {}
     offers = validation.offers_of(request, catalog)
     for offer in offers:
         try:
-            fitted, notices = validation.fit(request, offer, catalog, requires_upload(offer))
+            adapted, notices = validation.validate(request, offer, catalog, requires_upload(offer))
             notices += _language_notices(offer, catalog, verdict)
-        except InvalidRequest as problem:
-            problems[offer.provider] = problem
+        except InvalidRequest as violation:
+            violations[offer.provider] = violation
         else:
-            fitting_ones.append(Candidate(offer=offer, request=fitted, notices=notices))
-    if not fitting_ones:
-        raise _with_others(request, problems, catalog, verdict=verdict, requires_upload=requires_upload)
-    # the order is kept, but for those that rest
-    ordered = sorted(fitting_ones, key=lambda candidate: candidate.offer.provider in on_cooldown)
+            candidates.append(Candidate(offer=offer, request=adapted, notices=notices))
+    if not candidates:
+        raise _error_with_alternatives(request, violations, catalog, verdict=verdict, requires_upload=requires_upload)
+    # stable: providers on cooldown go to the end
+    ordered = sorted(candidates, key=lambda candidate: candidate.offer.provider in on_cooldown)
     return Route(
         candidates=tuple(ordered),
         order=tuple(offer.provider for offer in offers),
-        violations=problems,
+        violations=violations,
         on_cooldown=on_cooldown,
     )
 
 
 def check_images(request: ImageRequest, offers: Sequence[Offer], catalog: Catalog) -> None:
-    """Refuse a number of images that no offer takes, before any of them is looked at.
+    """Refuse a number of images that no offer takes, before any of them is read.
 
     Raises:
-        InvalidRequest: says for each offer what it takes.
+        InvalidRequest: states what each offer takes.
     """
-    problems = {offer.provider: validation.image_problem(request, offer, catalog) for offer in offers}
-    refused = {name: problem for name, problem in problems.items() if problem}
-    if len(refused) == len(problems):
-        raise _with_others(request, refused, catalog, verdict=None, requires_upload=lambda _: None)
+    violations = {offer.provider: validation.image_problem(request, offer, catalog) for offer in offers}
+    refused = {name: violation for name, violation in violations.items() if violation}
+    if len(refused) == len(violations):
+        raise _error_with_alternatives(request, refused, catalog, verdict=None, requires_upload=lambda _: None)
 
 
 def estimate(offer: Offer, request: ImageRequest) -> Cost | None:
-    """The cost by the registry's table, with what a larger picture adds."""
+    """Return the cost by the list price, with the surcharge for a larger image."""
     amount = offer.usd if offer.credits is None else offer.credits
     if amount is None or offer.unit is None:
         return None
@@ -141,53 +141,53 @@ def _language_notices(offer: Offer, catalog: Catalog, verdict: Verdict | None) -
         return ()
     if verdict is Verdict.FOREIGN:
         raise NotEnglish(
-            f"{validation.who(offer, catalog)} understands English prompts only; this one is not English.",
+            f"{validation.label(offer, catalog)} understands English prompts only; this one is not English.",
             next_step="Translate the prompt to English (text in quotes, to be drawn, may stay) and call again.",
         )
     if verdict is Verdict.DOUBTFUL:
-        return (Notice.of("language_doubtful", offer=validation.who(offer, catalog)),)
+        return (Notice.of("language_doubtful", offer=validation.label(offer, catalog)),)
     return ()
 
 
-def nobody(request: ImageRequest, problems: Mapping[str, InvalidRequest], catalog: Catalog) -> InvalidRequest:
-    """The error when no offer takes the request: each one's obstacle, and what helps at the one that comes nearest."""
-    if len(problems) == 1:
-        return next(iter(problems.values()))
-    kinds = {type(problem) for problem in problems.values()}
+def no_offer_error(request: ImageRequest, violations: Mapping[str, InvalidRequest], catalog: Catalog) -> InvalidRequest:
+    """Return the error when no offer takes the request: all violations, and the next step for the nearest offer."""
+    if len(violations) == 1:
+        return next(iter(violations.values()))
+    kinds = {type(violation) for violation in violations.values()}
     kind = kinds.pop() if len(kinds) == 1 else NoOffer
     offers = {offer.provider: offer for offer in catalog.offers[request.model]}
-    nearest = min(problems, key=lambda name: _distance(problems[name], offers[name]))
-    listed = " ".join(f"{name}: {problem}" for name, problem in problems.items())
+    nearest = min(violations, key=lambda name: _distance(violations[name], offers[name]))
+    reasons = " ".join(f"{name}: {violation}" for name, violation in violations.items())
     return kind(
-        f"No provider takes this as it is. {listed}",
-        next_step=f"At {nearest}, which comes nearest: {problems[nearest].failure.next_step}",
+        f"No provider takes this as it is. {reasons}",
+        next_step=f"At {nearest}, which comes nearest: {violations[nearest].failure.next_step}",
     )
 
 
-_NEAREST_FIRST = (UnusableImage, UnsupportedValue, NotEnglish, TooManyImages, UnsupportedOption)
+_BY_DISTANCE = (UnusableImage, UnsupportedValue, NotEnglish, TooManyImages, UnsupportedOption)
 
 
-def _distance(problem: InvalidRequest, offer: Offer) -> tuple[int, int]:
-    """How far an offer is from taking a request: a value is corrected more easily than a wish given up."""
-    known = next((n for n, kind in enumerate(_NEAREST_FIRST) if isinstance(problem, kind)), len(_NEAREST_FIRST))
+def _distance(violation: InvalidRequest, offer: Offer) -> tuple[int, int]:
+    """Return how far an offer is from taking a request: a wrong value is easier to correct than a missing feature."""
+    known = next((n for n, kind in enumerate(_BY_DISTANCE) if isinstance(violation, kind)), len(_BY_DISTANCE))
     return known, -offer.images.maximum
 
 
-def _with_others(
+def _error_with_alternatives(
     request: ImageRequest,
-    problems: Mapping[str, InvalidRequest],
+    violations: Mapping[str, InvalidRequest],
     catalog: Catalog,
     *,
     verdict: Verdict | None,
     requires_upload: RequiresUpload,
 ) -> InvalidRequest:
-    """The error when no offer takes the request; of a pinned provider, with those that would."""
-    error = nobody(request, problems, catalog)
+    """Return the error when no offer takes the request; for a pinned provider, with the providers that take it."""
+    error = no_offer_error(request, violations, catalog)
     if request.provider is None:
         return error
     try:
-        free = replace(request, provider=None)
-        route = plan(free, catalog, verdict=verdict, requires_upload=requires_upload, on_cooldown={})
+        unpinned = replace(request, provider=None)
+        route = plan(unpinned, catalog, verdict=verdict, requires_upload=requires_upload, on_cooldown={})
     except InvalidRequest:
         return error
     takers = ", ".join(candidate.offer.provider for candidate in route.candidates)

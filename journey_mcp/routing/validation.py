@@ -1,4 +1,4 @@
-"""Whether an offer takes a request, and what stands in the way: decided before anything is paid."""
+"""Validation: whether an offer takes a request, and what prevents it; decided before anything is paid."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -21,52 +21,52 @@ from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import ImageRequest, Tool
 from journey_mcp.core.text import has_visible_text
 from journey_mcp.registry import Catalog, Offer, Parameter, can_serve
-from journey_mcp.routing import aspect_ratios, model_names, switches
+from journey_mcp.routing import aspect_ratios, model_names, sizes, switches
 
-_SHOWN = 60
+_MAX_SHOWN = 60
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-"""What decoding puts in place of bytes that are no text."""
+"""What a decoder writes for bytes that are not text."""
 
 
 def offers_of(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
-    """The offers of the model that the request names, the preferred provider first; only the pinned one if any.
+    """Return the offers of the requested model, the preferred provider first; only the pinned provider's if any.
 
     Raises:
-        EmptyPrompt, UnreadablePrompt: before anything else is looked at.
+        EmptyPrompt, UnreadablePrompt: checked before anything else.
         UnknownModel: with the nearest names.
         UnsupportedValue: the pinned provider is not configured, or does not offer the model.
     """
     if not has_visible_text(request.prompt):
-        raise EmptyPrompt(f"prompt={request.prompt[:_SHOWN]!r} is empty: say what the picture shall show.")
+        raise EmptyPrompt(f"prompt={request.prompt[:_MAX_SHOWN]!r} is empty: describe the image.")
     if _REPLACEMENT in request.prompt:
         at = request.prompt.index(_REPLACEMENT)
         raise UnreadablePrompt(
-            f"prompt={request.prompt[max(at - 20, 0) : at + 20]!r} has U+FFFD in it: characters were lost before they "
+            f"prompt={request.prompt[max(at - 20, 0) : at + 20]!r} contains U+FFFD: characters were lost before they "
             "reached this server.",
             next_step="Write these words again and call again.",
         )
     if request.model in catalog.offers:
         return _pinned(request, catalog)
-    raise model_names.unknown(request, catalog)
+    raise model_names.unknown_model_error(request, catalog)
 
 
-def fit(
+def validate(
     request: ImageRequest, offer: Offer, catalog: Catalog, requires_upload: str | None = None
 ) -> tuple[ImageRequest, tuple[Notice, ...]]:
-    """The request in the parameters that the offer has, and what the caller should know about it.
+    """Return the request in the parameters of the offer, and the notices about it.
 
-    `requires_upload` names a picture that is no URL, if there is one.
+    `requires_upload` names an image that is not a URL, if there is one.
 
     Raises:
-        InvalidRequest: the first thing that keeps this offer from running it.
+        InvalidRequest: the first violation.
     """
     request, notices = _with_switches(_without_automatic_ratio(request, offer), offer, catalog)
-    for read in (_with_read_ratio, _without_idle_options):
+    for read in (_with_parsed_ratio, _without_unset_options):
         request, read_as = read(request, offer, catalog)
         notices += read_as
     if problem := next(_violations(request, offer, catalog, requires_upload), None):
         raise problem
-    sized = _sized(request, offer)
+    sized = sizes.with_size(request, offer)
     if sized != request:
         given = request.aspect_ratio or ""
         notices.append(Notice.of("aspect_ratio_pixels", given=given, width=sized.width or 0, height=sized.height or 0))
@@ -84,12 +84,12 @@ def _registry_notes(texts: Iterable[str]) -> Iterator[Notice]:
 
 
 def image_problem(request: ImageRequest, offer: Offer, catalog: Catalog) -> InvalidRequest | None:
-    """What keeps the offer from taking so many images, and a mask; `None` when nothing does."""
+    """Return why the offer does not take this number of images or a mask; `None` when it does."""
     return next(_image_violations(request, offer, catalog), None)
 
 
-def who(offer: Offer, catalog: Catalog) -> str:
-    """The offer in messages: the model, and where as soon as there is a choice."""
+def label(offer: Offer, catalog: Catalog) -> str:
+    """Return the name of an offer in messages: the model, and its provider if several are configured."""
     return offer.model if len(catalog.providers) == 1 else f"{offer.model} at {offer.provider}"
 
 
@@ -108,46 +108,46 @@ def _pinned(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
         its = models_of(request.provider, request.tool, catalog)
         raise UnsupportedValue(
             f"provider={request.provider} does not offer {request.model}"
-            + (f"; {others} does." if others else ", and nobody else does for this."),
+            + (f"; {others} does." if others else ", and no other provider offers it for this."),
             next_step=f"Leave provider out, or choose a model of {request.provider}: {', '.join(its)}.",
         )
     return found
 
 
 def models_of(provider: str, tool: Tool, catalog: Catalog) -> list[str]:
-    """The models with which this provider can do the tool's work."""
+    """Return the models of this provider that the tool can use."""
     usable = catalog.offers_for(tool).items()
     return [model for model, offers in usable if any(offer.provider == provider for offer in offers)]
 
 
 def _without_automatic_ratio(request: ImageRequest, offer: Offer) -> ImageRequest:
-    """Return the request without `auto`, unless that is a ratio of the offer: without one, its default is taken."""
+    """Return the request without the ratio `auto`, unless the offer has it; the offer's default applies."""
     parameter = offer.parameters.get("aspect_ratio")
     is_value = parameter is not None and "auto" in (parameter.values or ())
     return replace(request, aspect_ratio=None) if request.aspect_ratio == "auto" and not is_value else request
 
 
-def _without_idle_options(request: ImageRequest, offer: Offer, catalog: Catalog) -> tuple[ImageRequest, list[Notice]]:
+def _without_unset_options(request: ImageRequest, offer: Offer, catalog: Catalog) -> tuple[ImageRequest, list[Notice]]:
     """Return the request without `false` and 0 for options that the offer does not have.
 
-    They ask for nothing: strict schemas make a model give every argument.
+    They have no effect: strict schemas make a model send every argument.
     """
-    idle = {name: v for name, v in request.options.items() if v in (False, 0) and name not in offer.parameters}
+    unset_options = {name: v for name, v in request.options.items() if v in (False, 0) and name not in offer.parameters}
     notices = [
-        Notice.of("option_idle", name=name, value=value, offer=who(offer, catalog))
-        for name, value in idle.items()
+        Notice.of("option_idle", name=name, value=value, offer=label(offer, catalog))
+        for name, value in unset_options.items()
         if value is not False
     ]
-    unset: dict[str, Any] = dict.fromkeys(idle)
+    unset: dict[str, Any] = dict.fromkeys(unset_options)
     return replace(request, **unset), notices
 
 
 def _with_switches(request: ImageRequest, offer: Offer, catalog: Catalog) -> tuple[ImageRequest, list[Notice]]:
-    """Return the request with its switches as the offer reads them, without the ratio that one of them overrules."""
+    """Return the request with its switches as the offer reads them, without the ratio that a switch overrides."""
     if not offer.switches:
         return request, []
     prompt, read_as = switches.with_hyphens(request.prompt, offer.switches)
-    notices = [*read_as, *switches.doubts(prompt, offer.switches, who(offer, catalog))]
+    notices = [*read_as, *switches.warnings(prompt, offer.switches, label(offer, catalog))]
     ratio = switches.ratio(prompt, offer.switches) if offer.ratio_switch else None
     if ratio is None or request.aspect_ratio is None:
         return replace(request, prompt=prompt), notices
@@ -155,21 +155,21 @@ def _with_switches(request: ImageRequest, offer: Offer, catalog: Catalog) -> tup
     return replace(request, prompt=prompt, aspect_ratio=None), notices
 
 
-def _with_read_ratio(request: ImageRequest, offer: Offer, catalog: Catalog) -> tuple[ImageRequest, list[Notice]]:
-    """Return the request with the ratio that its `aspect_ratio` means, where the offer does not take it as it is."""
+def _with_parsed_ratio(request: ImageRequest, offer: Offer, catalog: Catalog) -> tuple[ImageRequest, list[Notice]]:
+    """Return the request with the ratio that its `aspect_ratio` means, if the offer does not take it as it is."""
     given, parameter = request.aspect_ratio, offer.parameters.get("aspect_ratio")
     if given is None or parameter is None or not _problem("aspect_ratio", given, parameter, request):
         return request, []
-    meant = aspect_ratios.read(given)
-    if meant is None:
+    parsed = aspect_ratios.parse(given)
+    if parsed is None:
         return request, []
-    taken = meant.nearest(_ratios(parameter)) if parameter.values else meant.ratio
+    taken = parsed.nearest(sizes.ratios_of(parameter)) if parameter.values else parsed.ratio
     if taken is None:
         return request, []
     notice = (
         Notice.of("aspect_ratio_read", given=given, taken=str(taken))
-        if not meant.ratio.distance(taken)
-        else Notice.of("aspect_ratio_nearest", given=given, taken=str(taken), offer=who(offer, catalog))
+        if not parsed.ratio.distance(taken)
+        else Notice.of("aspect_ratio_nearest", given=given, taken=str(taken), offer=label(offer, catalog))
     )
     return replace(request, aspect_ratio=str(taken)), [notice]
 
@@ -182,31 +182,31 @@ def _violations(
     yield from _option_violations(request, offer, catalog)
     yield from _size_violations(request, offer, catalog)
     if requires_upload and not offer.images.takes_data:
-        takers = _providers(o for o in catalog.offers[request.model] if o.images.takes_data)
+        supporting = _providers(o for o in catalog.offers[request.model] if o.images.takes_data)
         yield DataNotTaken(
-            f"{who(offer, catalog)} takes pictures as URLs only; {requires_upload}.",
-            next_step=f"Call again with provider={takers}, or give a public URL."
-            if takers
-            else "Give a public URL: no configured provider of this model takes the picture itself.",
+            f"{label(offer, catalog)} takes images as URLs only; {requires_upload}.",
+            next_step=f"Call again with provider={supporting}, or give a public URL."
+            if supporting
+            else "Give a public URL: no configured provider of this model takes image data.",
         )
 
 
 def _prompt_violations(request: ImageRequest, offer: Offer, catalog: Catalog) -> Iterator[InvalidRequest]:
     if offer.prompt_max_length is not None and len(request.prompt) > offer.prompt_max_length:
         yield UnsupportedValue(
-            f"{who(offer, catalog)} takes prompts of at most {offer.prompt_max_length} characters; "
+            f"{label(offer, catalog)} takes prompts of at most {offer.prompt_max_length} characters; "
             f"{len(request.prompt)} were given.",
             next_step="Shorten the prompt, or choose another model.",
         )
     for mistake in switches.mistakes(request.prompt, offer.switches) if offer.switches else ():
         if mistake.near:
             yield UnsupportedValue(
-                f"{mistake.written} in the prompt is not a switch of {who(offer, catalog)}.",
+                f"{mistake.written} in the prompt is not a switch of {label(offer, catalog)}.",
                 next_step=f"Did you mean {mistake.near}? Correct the prompt and call again; nothing was charged.",
             )
         else:
             yield UnsupportedValue(
-                f"{mistake.written} in the prompt is not a value that {who(offer, catalog)} takes "
+                f"{mistake.written} in the prompt is not a value that {label(offer, catalog)} takes "
                 f"(allowed: {mistake.allowed}).",
                 next_step="Correct the prompt and call again; nothing was charged.",
             )
@@ -216,29 +216,29 @@ def _image_violations(request: ImageRequest, offer: Offer, catalog: Catalog) -> 
     given, taken = len(request.given_images), offer.images
     if request.tool == "imagine" and offer.is_edit_only and not given:
         yield EditOnlyModel(
-            f"{who(offer, catalog)} only edits pictures; imagine makes new ones.",
+            f"{label(offer, catalog)} only edits images; imagine makes new ones.",
             next_step=f"Call edit_image with model={offer.model!r} and an image, or choose another model.",
         )
     elif given and not taken.is_taken:
-        unstated = " as far as its provider tells" if taken.support == "unstated" else ""
+        unstated = " as far as its provider states" if taken.support == "unstated" else ""
         yield ImageNotTaken(
-            f"{who(offer, catalog)} takes no picture{unstated}.",
-            next_step="Leave the picture out (imagine), or choose one of: "
+            f"{label(offer, catalog)} takes no image{unstated}.",
+            next_step="Leave the image out (imagine), or choose one of: "
             f"{', '.join(catalog.offers_for('edit_image'))}.",
         )
     elif request.tool == "edit_image" and not given:
         yield ImageRequired(
-            "edit_image needs the picture to edit.",
-            next_step="Give image: the id of an earlier picture (tsk_….2) or a public URL.",
+            "edit_image needs the image to edit.",
+            next_step="Give image: the id of an earlier image (tsk_….2) or a public URL.",
         )
     elif given > taken.maximum and taken.is_taken:
         yield TooManyImages(
-            f"{who(offer, catalog)} takes at most {taken.maximum} picture(s); {given} were given.",
+            f"{label(offer, catalog)} takes at most {taken.maximum} image(s); {given} were given.",
             next_step=f"Give {taken.maximum} and describe the rest in the prompt.",
         )
     elif 0 < given < taken.minimum:
         yield ImageRequired(
-            f"{who(offer, catalog)} needs at least {taken.minimum} pictures; {given} was given.",
+            f"{label(offer, catalog)} needs at least {taken.minimum} images; {given} was given.",
             next_step="Add reference_images, or choose another model.",
         )
     if request.mask is not None and taken.mask_field is None:
@@ -251,20 +251,20 @@ def _option_violations(request: ImageRequest, offer: Offer, catalog: Catalog) ->
         if parameter is None:
             yield _ignored(request, offer, name, value, catalog)
         elif problem := _problem(name, value, parameter, request):
-            # the other side too, so that both are corrected at once
+            # the other side too, so that the caller corrects both at once
             other = offer.parameters.get("height") if name == "width" and request.height is not None else None
             both = (
                 f" and height={request.height}" if other and _problem("height", request.height, other, request) else ""
             )
             yield UnsupportedValue(
-                f"{who(offer, catalog)} does not take {name}={_shown(value)}{both}. It takes {problem}.",
+                f"{label(offer, catalog)} does not take {name}={_shortened(value)}{both}. It takes {problem}.",
                 next_step=_advice("width and height" if both else name, value, offer),
             )
     for names in offer.exclusive:
         given = [name for name in names if name in request.options]
         if len(given) > 1:
             yield UnsupportedOption(
-                f"{who(offer, catalog)} takes only one of {' and '.join(given)}.",
+                f"{label(offer, catalog)} takes only one of {' and '.join(given)}.",
                 next_step=f"Leave out all of them but one: {', '.join(given)}.",
             )
 
@@ -273,7 +273,7 @@ def _size_violations(request: ImageRequest, offer: Offer, catalog: Catalog) -> I
     width, height = request.width, request.height
     if (width is None) != (height is None):
         yield UnsupportedOption(
-            f"{who(offer, catalog)} takes width and height together; one was given.",
+            f"{label(offer, catalog)} takes width and height together; one was given.",
             next_step="Give both, or neither.",
         )
     if width is None or height is None:
@@ -281,14 +281,14 @@ def _size_violations(request: ImageRequest, offer: Offer, catalog: Catalog) -> I
     low, high = offer.min_pixels or 0, offer.max_pixels or width * height
     if not low <= width * height <= high:
         yield UnsupportedValue(
-            f"{who(offer, catalog)} does not take {width}x{height}, which is {width * height} pixels. "
+            f"{label(offer, catalog)} does not take {width}x{height}, which is {width * height} pixels. "
             f"It takes {low} to {high}.",
             next_step="Change width and height.",
         )
 
 
 def _ignored(request: ImageRequest, offer: Offer, name: str, value: Any, catalog: Catalog) -> UnsupportedOption:
-    takers = [
+    supporting = [
         model
         for model, offers in catalog.offers_for(request.tool).items()
         if any(name in o.parameters or (name == "mask" and o.images.mask_field) for o in offers)
@@ -296,13 +296,15 @@ def _ignored(request: ImageRequest, offer: Offer, name: str, value: Any, catalog
     sides = {side: given for side in ("width", "height") if (given := request.options.get(side))}
     ignored = sides if name in sides else {name: value}
     it, its = ("them", "their") if len(ignored) > 1 else ("it", "its")
-    instead = f", give {words} in {its} place" if name in sides and (words := _for_sides(request, offer)) else ""
+    instead = (
+        f", give {words} in {its} place" if name in sides and (words := _size_alternatives(request, offer)) else ""
+    )
     return UnsupportedOption(
-        f"{who(offer, catalog)} would ignore {' and '.join(f'{n}={_shown(v)}' for n, v in ignored.items())}.",
+        f"{label(offer, catalog)} would ignore {' and '.join(f'{n}={_shortened(v)}' for n, v in ignored.items())}.",
         next_step=f"Leave {' and '.join(ignored)} out{instead}"
         + (
-            f", or choose a model that takes {it}: {', '.join(takers)}."
-            if takers
+            f", or choose a model that takes {it}: {', '.join(supporting)}."
+            if supporting
             else f"; no configured model takes {it}."
         ),
     )
@@ -315,7 +317,7 @@ def _problem(name: str, value: Any, parameter: Parameter, request: ImageRequest)
 
 
 def value_problem(value: Any, parameter: Parameter, *, has_images: bool) -> str | None:
-    """What is allowed instead, when the value is not; `None` when it is."""
+    """Return which values are allowed, if this one is not; `None` if it is."""
     if parameter.values is not None:
         return None if value in parameter.values else ", ".join(parameter.values)
     if isinstance(value, bool):
@@ -356,15 +358,15 @@ def _advice(name: str, value: Any, offer: Offer) -> str:
     ratio = AspectRatio.parse(str(value)) if name == "aspect_ratio" else None
     if ratio and offer.ratio_switch:
         return f"Change {name}, or leave it out and end the prompt with --ar {value}."
-    known = _ratios(offer.parameters[name]) if ratio else []
+    known = sizes.ratios_of(offer.parameters[name]) if ratio else []
     near = f" ({min(known, key=ratio.distance)} is the nearest)" if ratio and known else ""
     return f"Change {name}{near}, leave {'them' if ' and ' in name else 'it'} out, or choose another model."
 
 
-def _for_sides(request: ImageRequest, offer: Offer) -> str:
-    """What says a size in place of width and height: the nearest aspect ratio, and a size class where one is taken."""
+def _size_alternatives(request: ImageRequest, offer: Offer) -> str:
+    """Return the arguments in place of width and height: the nearest aspect ratio, and a size class if supported."""
     parameter = offer.parameters.get("aspect_ratio")
-    known = _ratios(parameter) if parameter else []
+    known = sizes.ratios_of(parameter) if parameter else []
     words = ["aspect_ratio"] if parameter else []
     if known and request.width and request.height:
         words = [f"aspect_ratio={min(known, key=AspectRatio(request.width, request.height).distance)}"]
@@ -373,53 +375,11 @@ def _for_sides(request: ImageRequest, offer: Offer) -> str:
     return " and ".join(words)
 
 
-def _ratios(parameter: Parameter) -> list[AspectRatio]:
-    """The ratios among its values."""
-    return [ratio for text in parameter.values or () if (ratio := AspectRatio.parse(text))]
-
-
-def _sized(request: ImageRequest, offer: Offer) -> ImageRequest:
-    """The aspect ratio as width and height, where the wire has no other way to say it."""
-    ratio = AspectRatio.parse(request.aspect_ratio or "")
-    if ratio is None or offer.ratio_pixels is None:
-        return request
-    width, height = best_size(ratio, offer, offer.ratio_pixels)
-    return replace(request, aspect_ratio=None, width=width, height=height)
-
-
-def best_size(ratio: AspectRatio, offer: Offer, pixels: int) -> tuple[int, int]:
-    """The width and height that the offer takes nearest to this ratio and to so many pixels in all."""
-
-    def loss(size: tuple[int, int]) -> tuple[float, int]:
-        # a hundredth more or less nobody sees; the number of pixels then decides
-        return round(ratio.distance(AspectRatio(*size)), 2), abs(size[0] * size[1] - pixels)
-
-    sides = _sides(offer, "width", pixels), _sides(offer, "height", pixels)
-    return min(_sizes(ratio, *sides, offer), key=loss)
-
-
-def _sizes(ratio: AspectRatio, widths: range, heights: range, offer: Offer) -> Iterator[tuple[int, int]]:
-    for width in widths:
-        wanted = width * ratio.height / ratio.width
-        below = heights[max(0, min(len(heights) - 1, int((wanted - heights.start) // heights.step)))]
-        for height in {below, min(below + heights.step, heights[-1])}:
-            if (offer.min_pixels or 0) <= width * height <= (offer.max_pixels or width * height):
-                yield width, height
-
-
-def _sides(offer: Offer, name: str, pixels: int) -> range:
-    parameter = offer.parameters[name]
-    step = parameter.multiple_of or 1
-    low = -(-int(parameter.minimum or step) // step) * step
-    high = int(parameter.maximum or 4 * pixels**0.5)
-    return range(low, high + 1, step)
-
-
 def _providers(offers: Iterable[Offer]) -> str:
     names = [offer.provider for offer in offers]
     return " or ".join(names) if len(names) <= 2 else f"{', '.join(names[:-1])} or {names[-1]}"  # noqa: PLR2004  # a pair
 
 
-def _shown(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}… ({len(text)} characters)"

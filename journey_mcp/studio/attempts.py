@@ -73,7 +73,7 @@ class Planner:
         attempts = [self._attempt(candidate, images, fit) for candidate in route.candidates]
         attempts, problems = await _from_first_prepared(attempts)
         if not attempts:
-            raise router.nobody(request, {**route.violations, **problems}, self._catalog)
+            raise router.no_offer_error(request, {**route.violations, **problems}, self._catalog)
         first = attempts[0]
         _, notices = await first.prepare()
         return Plan(attempts, (*route.notices(first.offer, problems), *first.notices, *notices))

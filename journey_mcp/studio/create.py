@@ -56,7 +56,7 @@ class Creator:
         """Check the request, store its task and start it; see `Studio.create`."""
         if request.webhook_url is not None:
             await self._webhooks.check(request.webhook_url)
-        request, read_as = model_names.with_known_model(request, self._catalog)
+        request, read_as = model_names.with_resolved_model(request, self._catalog)
         offers = validation.offers_of(request, self._catalog)
         router.check_images(request, offers, self._catalog)
         images = await self._images.find(request, principal, files_allowed=files_allowed, roots=roots)

@@ -171,7 +171,7 @@ class ToolContext:
         offers = self.catalog.offers_for(tool)
         given = {name: value.lower() for name in ("model", "provider") if isinstance(value := known.get(name), str)}
         provider = given.get("provider")
-        model = model_names.meant(given.get("model", ""), self.catalog) or self.defaults.model(tool, provider)
+        model = model_names.resolve(given.get("model", ""), self.catalog) or self.defaults.model(tool, provider)
         matching = [offer for offer in offers.get(model, ()) if provider in {None, offer.provider}]
         each = f", each costs {cost}" if matching and (cost := _cost_text(matching[0])) else ""
         makers = [name for name, some in offers.items() if some[0].result == "grid"]
@@ -192,7 +192,7 @@ def _advise_size(value: Any, shown: Mapping[str, Any]) -> str:
     ways: list[str] = []
     if "aspect_ratio" in shown:
         allowed = [one for text in shown["aspect_ratio"].get("enum", ()) if (one := AspectRatio.parse(text))]
-        reading = aspect_ratios.read(value[:_MAX_SHOWN]) if isinstance(value, str) else None
+        reading = aspect_ratios.parse(value[:_MAX_SHOWN]) if isinstance(value, str) else None
         ratio = (reading.nearest(allowed) if allowed else reading.ratio) if reading else None
         ways.append(f"aspect_ratio={ratio}" if ratio else "aspect_ratio")
     if "width" in shown:

@@ -62,7 +62,7 @@ def _default(catalog: Catalog, tool: Tool, wanted: str | None, variable: str) ->
         return ""  # the tool is left out
     if wanted is None:
         return _BUILT_IN[tool] if _BUILT_IN[tool] in offered else offered[0]
-    model = model_names.meant(wanted, catalog)
+    model = model_names.resolve(wanted, catalog)
     if model not in offered:
         raise SetupError(
             f"{variable}={wanted!r}: {tool} has no such model (allowed: {', '.join(offered) or 'none'}).",

@@ -175,7 +175,7 @@ async def test_references_seed_and_mask_are_arguments_too(journey: CommandLine, 
             "https://a.test/2",
         )
     )
-    assert two.err.startswith("journey-mcp: nano-banana-2 takes at most 1 picture(s); 2 were given.\n")
+    assert two.err.startswith("journey-mcp: nano-banana-2 takes at most 1 image(s); 2 were given.\n")
     seed = await journey.run("imagine", "x", "--seed", "7")
     assert seed.err.startswith("journey-mcp: midjourney would ignore seed=7.")
     mask = await journey.run("edit", "https://a.test/1", "x", "--mask", "https://a.test/m")
@@ -259,7 +259,7 @@ async def test_a_dead_picture_loses_nothing(journey: CommandLine, tmp_path: Path
     [
         (("imagine", "x", "--model", "flux-por"), "model='flux-por' is not known. Did you mean flux-pro or"),
         (("imagine", " "), "prompt='' is empty"),
-        (("imagine", "x", "--model", "seededit"), "seededit only edits pictures"),
+        (("imagine", "x", "--model", "seededit"), "seededit only edits images"),
         (("edit", "boat", "x"), "image='boat' is neither an http(s) URL, a data URI, the path of an image file, nor"),
         (("imagine", "x", "--provider", "bfl"), "provider='bfl' is not configured (allowed: journeyapi)."),
         (("imagine", "x", "--guidance", "inf"), "imagine: guidance="),

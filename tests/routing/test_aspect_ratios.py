@@ -3,7 +3,7 @@
 import pytest
 
 from journey_mcp.core.images import AspectRatio
-from journey_mcp.routing.aspect_ratios import read
+from journey_mcp.routing.aspect_ratios import parse
 
 ALLOWED = [AspectRatio(*sides) for sides in ((1, 1), (16, 9), (9, 16), (4, 3), (3, 4), (3, 2), (2, 3))]
 
@@ -56,17 +56,17 @@ ALLOWED = [AspectRatio(*sides) for sides in ((1, 1), (16, 9), (9, 16), (4, 3), (
         ("AspectRatio.RATIO_16_9", "16:9"),
     ],
 )
-def test_a_ratio_is_read_however_it_is_written(text: str, ratio: str) -> None:
-    """The nearest of those that are allowed stands for it."""
-    reading = read(text)
+def test_a_ratio_is_parsed_in_any_notation(text: str, ratio: str) -> None:
+    """The nearest of the allowed ratios replaces it."""
+    reading = parse(text)
     assert reading
     assert str(reading.nearest(ALLOWED)) == ratio
 
 
 @pytest.mark.parametrize("text", ["4:5", "21:9", "21x9", "2.39:1", "640x1536", "3"])
-def test_nothing_stands_for_a_ratio_that_is_far_from_all(text: str) -> None:
-    """Nor for one that is written `W:H` and is not among them."""
-    reading = read(text)
+def test_a_ratio_far_from_all_allowed_ones_is_not_replaced(text: str) -> None:
+    """Nor is one that is written `W:H` and is not among them."""
+    reading = parse(text)
     assert reading
     assert reading.nearest(ALLOWED) is None
 
@@ -90,6 +90,6 @@ def test_nothing_stands_for_a_ratio_that_is_far_from_all(text: str) -> None:
         "auto",
     ],
 )
-def test_what_says_no_ratio_or_more_is_not_guessed_at(text: str) -> None:
-    """It is an error, which lists what is allowed."""
-    assert read(text) is None
+def test_a_text_without_a_ratio_or_with_more_is_not_guessed(text: str) -> None:
+    """It is an error, which lists the allowed values."""
+    assert parse(text) is None

@@ -1,4 +1,4 @@
-"""The check whether a prompt is English: its counts on two sets of prompts, and what it leaves out."""
+"""Detection of English prompts: its counts on two sets of prompts, and its limits."""
 
 import re
 import time
@@ -48,7 +48,7 @@ class Prompt:
 
     @property
     def kind(self) -> str:
-        """The row of the table of counts."""
+        """Return the row of the table of counts."""
         if self.language == "en":
             return "English"
         return "other script" if self.language in _OTHER_SCRIPTS else "Latin script"
@@ -106,7 +106,7 @@ def test_the_tuning_set_meets_the_bounds() -> None:
 
 
 def test_the_held_out_set_is_as_measured_when_the_rule_was_fixed() -> None:
-    """A change of these numbers is a change of the rule, and wants a new held-out set."""
+    """A change of these numbers is a change of the rule, and needs a new held-out set."""
     counts = {kind: of for (group, kind), of in _counts().items() if group == "held out"}
     assert counts == {
         "English": Counter({Verdict.ENGLISH: 71, Verdict.DOUBTFUL: 8}),
@@ -116,7 +116,7 @@ def test_the_held_out_set_is_as_measured_when_the_rule_was_fixed() -> None:
 
 
 def test_no_held_out_prompt_was_tuned_on() -> None:
-    """Else it would prove nothing."""
+    """Otherwise it would prove nothing."""
     held_out = {prompt.text.casefold() for prompt in PROMPTS if prompt.group == "held out"}
     assert held_out & {prompt.text.casefold() for prompt in PROMPTS if prompt.group != "held out"} == set()
 
@@ -150,32 +150,32 @@ def test_the_document_shows_the_measured_counts() -> None:
     ],
 )
 def test_a_refusal_names_the_language(prompt: str, language: str | None) -> None:
-    """The code of the language, where the letters or the detector tell it."""
+    """The code of the language, if the letters or the detector show it."""
     assert judge(prompt) == Judgement(verdict=Verdict.FOREIGN, language=language)
 
 
 @pytest.mark.parametrize("prompt", ["", "  \n", "123 !!! 4:3", "\U0001f389\U0001f389", '"Nur ein Zitat, sonst nichts"'])
-def test_a_prompt_without_letters_of_its_own_is_english(prompt: str) -> None:
+def test_a_prompt_without_judged_letters_is_english(prompt: str) -> None:
     """There is nothing to translate."""
     assert judge(prompt) == Judgement(verdict=Verdict.ENGLISH)
 
 
 @pytest.mark.parametrize("prompt", ["rotes Auto", "une voiture rouge", "ein rotes Auto hier", "czerwony"])
 def test_up_to_four_words_of_latin_script_are_never_refused(prompt: str) -> None:
-    """A notice is the most they get, without asking the detector for a language."""
+    """They get a notice at most, without the detector."""
     assert judge(prompt) == Judgement(verdict=Verdict.DOUBTFUL)
 
 
 @pytest.mark.parametrize("prompt", ["portrait of 宮崎駿", "Κνωσός palace, red columns"])
 def test_some_letters_of_another_script_get_a_notice(prompt: str) -> None:
-    """An English prompt with a name in its own letters is likelier than another language."""
+    """An English prompt with a name in its original script is likelier than another language."""
     assert judge(prompt).verdict is Verdict.DOUBTFUL
 
 
 @pytest.mark.parametrize("marks", _QUOTATION_MARKS)
 @pytest.mark.parametrize("quoted", ["我爱你们所有的人,新年快乐", "l'arbre d'or est dans la forêt de Brocéliande"])
 def test_quoted_text_may_be_in_any_language(marks: str, quoted: str) -> None:
-    """It is drawn into the picture, not followed."""
+    """It is drawn into the image, not followed."""
     assert judge(f"write {marks[0]}{quoted}{marks[1]} on it") == Judgement(verdict=Verdict.ENGLISH)
 
 
@@ -210,7 +210,7 @@ def test_an_apostrophe_and_a_quotation_mark_without_partner_quote_nothing(prompt
         'put the "SALE sign behind the counter',
     ],
 )
-def test_marks_that_quote_nothing_leave_english_alone(prompt: str) -> None:
+def test_marks_that_quote_nothing_do_not_affect_english(prompt: str) -> None:
     """Apostrophes, inches and an unclosed quotation mark."""
     assert judge(prompt) == Judgement(verdict=Verdict.ENGLISH)
 
@@ -225,8 +225,8 @@ def test_marks_that_quote_nothing_leave_english_alone(prompt: str) -> None:
         "a lighthouse on a cliff --style водолей-шестнадцать-девятнадцать-тридцать",
     ],
 )
-def test_addresses_and_switches_are_not_judged(prompt: str) -> None:
-    """A switch's value neither: one word, or the whole list of `--no`."""
+def test_urls_and_switches_are_not_judged(prompt: str) -> None:
+    """Nor the value of a switch: one word, or the whole list of `--no`."""
     assert judge(prompt) == Judgement(verdict=Verdict.ENGLISH)
 
 
@@ -238,7 +238,7 @@ def test_addresses_and_switches_are_not_judged(prompt: str) -> None:
         "ein altes Haus im Sturm, düster und neblig --no people, cars, houses in the street --style raw",
     ],
 )
-def test_addresses_and_switches_hide_nothing(prompt: str) -> None:
+def test_urls_and_switches_hide_nothing(prompt: str) -> None:
     """The words beside them are judged."""
     assert judge(prompt).verdict is Verdict.FOREIGN
 
@@ -251,14 +251,14 @@ def test_an_english_sentence_before_a_foreign_one_is_not_refused() -> None:
 @settings(deadline=None)  # the first example may load the detector
 @given(st.text())
 def test_any_text_is_judged(prompt: str) -> None:
-    """Whatever the characters, there is a judgement, and the same one again."""
+    """Any characters get a judgement, and the same one again."""
     assert judge(prompt) == judge(prompt)
 
 
 @settings(deadline=None)
 @given(st.data())
 def test_quoted_text_never_makes_an_english_prompt_foreign(data: st.DataObject) -> None:
-    """Whatever is quoted, unless it holds quotation marks itself.
+    """Any quoted text, unless it contains quotation marks itself.
 
     Prompts with an apostrophe before a word ('70s) are left out: it may pair with a later single quotation mark.
     """
@@ -282,7 +282,7 @@ def test_quoted_text_never_makes_an_english_prompt_foreign(data: st.DataObject) 
     ],
 )
 def test_a_long_prompt_costs_milliseconds_at_most(prompt: str) -> None:
-    """No text of 8,000 characters makes the expressions run away; docs/prompt-language.md has the usual cost."""
+    """No text of 8,000 characters makes an expression backtrack for ever; docs/prompt-language.md has costs."""
     text = (prompt * 8000)[:8000]
     judge(text)
     started = time.thread_time()  # of the processor alone: other work of the machine does not count
@@ -291,7 +291,7 @@ def test_a_long_prompt_costs_milliseconds_at_most(prompt: str) -> None:
 
 
 def test_only_the_beginning_of_a_long_prompt_is_read() -> None:
-    """It has told its language by then."""
+    """It is enough to determine the language."""
     assert (
         judge("a red kite over the dunes. " * 1_000 + "ein roter Drachen über den Dünen " * 200).verdict
         is Verdict.ENGLISH

@@ -1,4 +1,4 @@
-"""Names of models as callers write them, and what they are told when it is none."""
+"""Model names as callers write them, and the errors for unknown ones."""
 
 import pytest
 from support import SERVICES, make_request
@@ -18,8 +18,8 @@ EVERYTHING = registry.load().catalog(list(SERVICES))
     ("model", "near"),
     [("flux-kontext", "flux-"), ("mid-journey", "midjourney"), ("Flux-Pro", "flux-pro"), ("xyzzy-000", "one of these")],
 )
-def test_an_unknown_model_is_answered_with_the_nearest_names(model: str, near: str) -> None:
-    """And with all there are."""
+def test_the_error_of_an_unknown_model_names_the_nearest(model: str, near: str) -> None:
+    """And all available models."""
     with pytest.raises(UnknownModel) as raised:
         validation.offers_of(make_request(model=model), CATALOG)
     assert near in (raised.value.failure.next_step or "")
@@ -49,11 +49,11 @@ def test_an_unknown_model_is_answered_with_the_nearest_names(model: str, near: s
         ("black-forest-labs/flux-kontext-pro:0f1e2d", "flux-kontext-pro"),
     ],
 )
-def test_a_model_is_known_by_its_name_as_people_write_it(name: str, model: str) -> None:
+def test_a_model_is_resolved_from_its_name_as_people_write_it(name: str, model: str) -> None:
     """With a notice."""
-    request, notices = model_names.with_known_model(make_request(model=name), CATALOG)
+    request, notices = model_names.with_resolved_model(make_request(model=name), CATALOG)
     assert (request.model, notices) == (model, (Notice.of("model_read", given=name, taken=model),))
-    assert model_names.with_known_model(make_request(model=model), CATALOG) == (make_request(model=model), ())
+    assert model_names.with_resolved_model(make_request(model=model), CATALOG) == (make_request(model=model), ())
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_a_model_is_known_by_its_name_as_people_write_it(name: str, model: str) 
     ],
 )
 def test_a_name_that_means_no_model_or_several_stays(name: str) -> None:
-    """Nothing is paid for a guess."""
-    assert model_names.with_known_model(make_request(model=name), CATALOG) == (make_request(model=name), ())
+    """No guess is paid."""
+    assert model_names.with_resolved_model(make_request(model=name), CATALOG) == (make_request(model=name), ())
 
 
 def test_the_near_name_of_a_model_of_the_other_tool_names_that_tool() -> None:
-    """It would be unknown there for ever."""
+    """It stays unknown to this tool."""
     with pytest.raises(UnknownModel, match=r"Did you mean flux-kontext-pro\? That is a model of edit_image") as raised:
         validation.offers_of(make_request(model="flux-kontxt-pro"), CATALOG)
     assert raised.value.failure.next_step == (
@@ -107,10 +107,10 @@ def test_the_near_name_of_a_model_of_the_other_tool_names_that_tool() -> None:
         ("dall-e-3", registry.load().catalog(["replicate"]), "imagine", "flux-schnell"),
     ],
 )
-def test_a_model_that_nobody_here_has_is_answered_with_the_nearest_by_purpose(
+def test_the_error_of_a_model_of_other_services_names_the_nearest_by_purpose(
     name: str, catalog: Catalog, tool: Tool, nearest: str
 ) -> None:
-    """One that is configured and does the tool's work, to be used in the next call."""
+    """A configured model of the tool, for the next call."""
     with pytest.raises(UnknownModel) as raised:
         validation.offers_of(make_request(model=name, tool=tool), catalog)
     assert f"The nearest by purpose is {nearest} ({catalog.models[nearest].best_at})." in str(raised.value)
@@ -119,8 +119,8 @@ def test_a_model_that_nobody_here_has_is_answered_with_the_nearest_by_purpose(
 
 
 @pytest.mark.parametrize("name", ["imagen-4", "google/imagen-4", "Imagen 4"])
-def test_a_model_of_a_provider_without_a_key_is_answered_with_both(name: str) -> None:
-    """What works now, and the key that would bring it."""
+def test_the_error_of_a_model_without_a_key_names_a_model_and_the_key(name: str) -> None:
+    """A model that works now, and the key that adds the requested one."""
     with pytest.raises(UnknownModel, match="No configured provider offers imagen-4; KKIAI would") as raised:
         validation.offers_of(make_request(model=name), CATALOG)
     assert raised.value.failure.next_step == (

@@ -1,4 +1,4 @@
-"""Whole numbers in English words."""
+"""Integers in English words."""
 
 import pytest
 
@@ -24,10 +24,10 @@ from journey_mcp.routing.number_words import value_of, with_digits
     ],
 )
 def test_a_number_is_read_from_its_words(text: str, value: int | None) -> None:
-    """And nothing else is."""
+    """Other text is not a number."""
     assert value_of(text) == value
 
 
 def test_the_words_of_a_text_become_digits() -> None:
-    """The others stay, also those that begin like one."""
+    """Other words stay, also those that begin like a number."""
     assert with_digits("Sixteen by nine, often twenty-one: nineteenth") == "16 by 9, often 21: nineteenth"

@@ -1,4 +1,4 @@
-"""Which provider runs a request: by what it takes, in order of preference, those that refused lately last."""
+"""Routing: the first provider whose offer takes the request, with providers on cooldown last."""
 
 from decimal import Decimal
 from typing import Any
@@ -23,7 +23,7 @@ def plan(
     on_cooldown: dict[str, str] | None = None,
     **given: Any,
 ) -> router.Route:
-    """The route of a Kontext edit, unless said otherwise."""
+    """Return the route of a Kontext edit, unless arguments say otherwise."""
     request = make_request(**{"tool": "edit_image", "model": "flux-kontext-pro", "image": URL, **given})
     catalog = registry.load().catalog(providers or FIVE)
     return router.plan(
@@ -32,12 +32,12 @@ def plan(
 
 
 def names(route: router.Route) -> list[str]:
-    """The providers in the order in which they are tried."""
+    """Return the providers in the order of attempts."""
     return [candidate.offer.provider for candidate in route.candidates]
 
 
 def notice_of(route: router.Route) -> str:
-    """What is told when the first candidate runs it."""
+    """Return the notices when the first candidate runs it."""
     return " ".join(map(str, route.notices(route.candidates[0].offer, {})))
 
 
@@ -64,12 +64,12 @@ def test_the_first_offer_that_takes_all_arguments_runs_it(given: dict[str, Any],
     assert names(plan(**given)) == expected
 
 
-def test_a_fifth_picture_skips_everybody_who_takes_four() -> None:
+def test_a_fifth_image_skips_providers_that_take_four() -> None:
     """FLUX.2 takes eight, Kontext four."""
     with pytest.raises(InvalidRequest) as raised:
         plan(reference_images=LONG_URLS[:4])
     assert raised.value.failure.code == "too_many_images"
-    assert "flux-kontext-pro at bfl takes at most 4 picture(s); 5 were given" in str(raised.value)
+    assert "flux-kontext-pro at bfl takes at most 4 image(s); 5 were given" in str(raised.value)
     assert names(plan(model="flux-2-pro", reference_images=LONG_URLS[:4])) == ["vtrix", "bfl"]
 
 
@@ -78,14 +78,14 @@ def test_the_order_of_preference_is_kept() -> None:
     assert names(plan("bfl", "journeyapi", "vtrix")) == ["bfl", "journeyapi", "vtrix"]
 
 
-def test_it_is_told_why_the_first_choice_was_passed_over() -> None:
-    """And nothing is told when it was not."""
+def test_a_notice_says_why_the_first_choice_was_skipped() -> None:
+    """Without a skipped provider there is none."""
     assert notice_of(plan()) == ""
     notice = notice_of(plan(seed=7))
     assert notice.startswith("vtrix runs this. journeyapi was skipped: flux-kontext-pro at journeyapi would ignore")
 
 
-def test_who_refused_lately_is_tried_last() -> None:
+def test_a_provider_on_cooldown_is_tried_last() -> None:
     """With the reason."""
     route = plan(on_cooldown={"journeyapi": "journeyapi has too little money.", "kkiai": "gone"})
     assert names(route) == ["vtrix", "replicate", "bfl", "journeyapi", "kkiai"]
@@ -93,8 +93,8 @@ def test_who_refused_lately_is_tried_last() -> None:
     assert names(plan(provider="kkiai", on_cooldown={"kkiai": "gone"})) == ["kkiai"]
 
 
-def test_when_nobody_takes_it_every_candidate_says_why() -> None:
-    """So that the model sees what to change."""
+def test_the_error_states_the_violation_of_every_offer() -> None:
+    """So the model sees what to change."""
     with pytest.raises(InvalidRequest) as raised:
         plan("journeyapi", "kkiai", seed=7, reference_images=(URL,))
     failure = raised.value.failure
@@ -107,8 +107,8 @@ def test_when_nobody_takes_it_every_candidate_says_why() -> None:
     assert failure.next_step
 
 
-def test_different_obstacles_have_a_code_of_their_own() -> None:
-    """None of them speaks for all."""
+def test_different_violations_have_the_code_no_offer() -> None:
+    """None of their codes fits all."""
     with pytest.raises(InvalidRequest) as raised:
         plan("journeyapi", "kkiai", aspect_ratio="11:10", seed=2**31)
     failure = raised.value.failure
@@ -116,7 +116,7 @@ def test_different_obstacles_have_a_code_of_their_own() -> None:
     assert "11:10" in failure.message
 
 
-def test_an_obstacle_of_a_pinned_provider_names_those_without() -> None:
+def test_a_violation_at_a_pinned_provider_names_providers_that_take_the_request() -> None:
     """A local file at JourneyAPI."""
     with pytest.raises(InvalidRequest) as raised:
         plan(provider="journeyapi", requires_upload="image='cat.png' is a local file")
@@ -133,7 +133,7 @@ def test_an_obstacle_of_a_pinned_provider_names_those_without() -> None:
         ({"provider": "bfl", "model": "midjourney", "tool": "imagine", "image": None}, "does not offer midjourney"),
     ],
 )
-def test_a_provider_that_cannot_be_meant_is_named(given: dict[str, Any], says: str) -> None:
+def test_an_unusable_pinned_provider_is_named(given: dict[str, Any], says: str) -> None:
     """With those that can."""
     with pytest.raises(InvalidRequest, match="provider=") as raised:
         plan(**given)
@@ -154,13 +154,13 @@ def test_a_provider_that_cannot_be_meant_is_named(given: dict[str, Any], says: s
 def test_the_cost_is_estimated_from_the_registry(
     model: str, provider: str, given: dict[str, Any], amount: str, unit: str
 ) -> None:
-    """In the unit in which it is told, with what a larger picture adds."""
+    """In the unit of the list price, with the surcharge for a larger image."""
     cost = plan(model=model, provider=provider, **given).candidates[0].cost
     assert cost is not None
     assert (cost.amount, cost.unit, cost.source) == (Decimal(amount), unit, "registry")
 
 
-def test_what_nobody_tells_is_not_estimated() -> None:
+def test_an_unknown_price_is_not_estimated() -> None:
     """Vtrix states no prices."""
     assert plan(provider="vtrix").candidates[0].cost is None
 
@@ -174,10 +174,10 @@ def test_what_nobody_tells_is_not_estimated() -> None:
         ("seedream-4.5", "vtrix", "16:9", None),
     ],
 )
-def test_an_aspect_ratio_becomes_a_size_where_the_wire_has_none(
+def test_an_aspect_ratio_becomes_a_size_if_the_offer_has_no_ratio(
     model: str, provider: str, ratio: str, size: tuple[int, int] | None
 ) -> None:
-    """The nearest that the offer takes; it is told."""
+    """The nearest that the offer takes, with a notice."""
     (candidate,) = plan(model=model, provider=provider, aspect_ratio=ratio, tool="imagine", image=None).candidates
     width, height = candidate.request.width, candidate.request.height
     assert width
@@ -203,14 +203,14 @@ def test_an_aspect_ratio_becomes_a_size_where_the_wire_has_none(
     ],
 )
 def test_sizes_and_sets_are_checked(given: dict[str, Any], code: str, says: str) -> None:
-    """At a single provider, the obstacle is its own."""
+    """With a single provider, its violation is the error."""
     with pytest.raises(InvalidRequest) as raised:
         plan("bfl", **given)
     assert raised.value.failure.code == code
     assert says in str(raised.value)
 
 
-def test_the_nearest_ratio_is_offered_where_width_and_height_are_not_taken() -> None:
+def test_the_nearest_ratio_is_suggested_for_unsupported_width_and_height() -> None:
     """JourneyAPI has seven ratios."""
     with pytest.raises(InvalidRequest) as raised:
         plan("journeyapi", width=1440, height=1088)
@@ -218,14 +218,14 @@ def test_the_nearest_ratio_is_offered_where_width_and_height_are_not_taken() -> 
 
 
 @pytest.mark.parametrize(("given", "says"), [({"width": 2048}, "together"), ({"width": 64, "height": 64}, "pixels")])
-def test_a_size_in_one_field_is_whole_or_not_given(given: dict[str, Any], says: str) -> None:
+def test_a_size_in_one_field_needs_width_and_height(given: dict[str, Any], says: str) -> None:
     """Seedream takes WxH."""
     with pytest.raises(InvalidRequest, match=says):
         plan("vtrix", model="seedream-4", **given)
 
 
-def test_fewer_pictures_than_an_offer_needs_are_refused() -> None:
+def test_fewer_images_than_an_offer_needs_are_refused() -> None:
     """A blend begins with two."""
-    with pytest.raises(InvalidRequest, match="at least 2 pictures; 1 was given"):
+    with pytest.raises(InvalidRequest, match="at least 2 images; 1 was given"):
         plan("vtrix", model="vtrix-blend-4.5")
     assert names(plan("vtrix", model="vtrix-blend-4.5", reference_images=(URL,))) == ["vtrix"]

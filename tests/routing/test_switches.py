@@ -1,4 +1,4 @@
-"""Switches in prompts: dashes that keyboards make of them, unknown names, and values beyond what is documented."""
+"""Switches in prompts: dashes from keyboards, unknown names, and values beyond the documented ones."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from journey_mcp import registry
 from journey_mcp.core.errors import UnsupportedValue
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.routing import validation
-from journey_mcp.routing.switches import doubts, mistakes, ratio, with_hyphens
+from journey_mcp.routing.switches import mistakes, ratio, warnings, with_hyphens
 from journey_mcp.tools import results
 
 CATALOG = registry.load().catalog(["journeyapi"])
@@ -22,9 +22,9 @@ SWITCHES = MIDJOURNEY.switches
 )
 @pytest.mark.parametrize("name", ["ar", "AR", "aspect"])
 def test_a_dash_before_an_aspect_ratio_is_its_switch(dash: str, name: str) -> None:
-    """It wins over `aspect_ratio`, and the prompt goes out with two hyphens."""
+    """It overrides `aspect_ratio`, and the prompt is sent with two hyphens."""
     request = make_request(model="midjourney", prompt=f"a fox in snow {dash}{name} 16:9", aspect_ratio="1:1")
-    sent, told = validation.fit(request, MIDJOURNEY, CATALOG)
+    sent, told = validation.validate(request, MIDJOURNEY, CATALOG)
     assert (sent.prompt, sent.aspect_ratio) == (f"a fox in snow --{name} 16:9", None)
     assert list(map(str, told)) == [
         f"{dash}{name} in the prompt was read as --{name}.",
@@ -33,7 +33,7 @@ def test_a_dash_before_an_aspect_ratio_is_its_switch(dash: str, name: str) -> No
 
 
 async def test_what_was_read_is_what_is_sent(tmp_path: Path) -> None:
-    """And the notices are told of the stored task as well."""
+    """And the stored task has the notices."""
     async with make_environment(tmp_path) as here:
         made = await here.made(model="midjourney", prompt="a fox \u2014ar 16:9 --v 9", aspect_ratio="1:1")
         assert here.sent[0]["prompt"] == "a fox --ar 16:9 --v 9"
@@ -59,7 +59,7 @@ async def test_what_was_read_is_what_is_sent(tmp_path: Path) -> None:
         ("a fox \u2014q .5", "a fox --q .5"),
     ],
 )
-def test_other_switches_are_known_by_what_follows_them(prompt: str, sent: str) -> None:
+def test_other_switches_are_recognized_by_what_follows_them(prompt: str, sent: str) -> None:
     """A number, a URL, one last word, or nothing more."""
     assert with_hyphens(prompt, SWITCHES)[0] == sent
 
@@ -80,15 +80,15 @@ def test_other_switches_are_known_by_what_follows_them(prompt: str, sent: str) -
         "--ar 16:9",
     ],
 )
-def test_dashes_of_sentences_stay(prompt: str) -> None:
-    """And whatever is right already."""
+def test_dashes_in_sentences_stay(prompt: str) -> None:
+    """And switches that are right already."""
     assert with_hyphens(prompt, SWITCHES) == (prompt, [])
 
 
 def test_the_prompt_of_another_model_stays() -> None:
-    """Nothing is known there of what looks like a switch."""
+    """It has no switches."""
     request = make_request(model="z-image", prompt="a fox \u2014ar 16:9 --foo", aspect_ratio="1:1")
-    assert validation.fit(request, CATALOG.offers["z-image"][0], CATALOG) == (request, ())
+    assert validation.validate(request, CATALOG.offers["z-image"][0], CATALOG) == (request, ())
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def test_the_prompt_of_another_model_stays() -> None:
         ("--ar", "--ar in the prompt is not a value that midjourney takes (allowed: W:H, such as 16:9)."),
     ],
 )
-def test_what_contradicts_the_documents_is_refused_before_it_costs_anything(prompt: str, says: str) -> None:
+def test_a_switch_that_contradicts_the_documents_is_refused_before_it_costs_anything(prompt: str, says: str) -> None:
     """The error names the switch, and what to write instead."""
     request = make_request(model="midjourney", prompt=f"a fox {prompt} --tile")
     with pytest.raises(UnsupportedValue) as caught:
-        validation.fit(request, MIDJOURNEY, CATALOG)
+        validation.validate(request, MIDJOURNEY, CATALOG)
     said = f"{caught.value} {caught.value.failure.next_step}"
     assert said.startswith(says)
     assert "nothing was charged" in said
@@ -122,9 +122,9 @@ def test_what_contradicts_the_documents_is_refused_before_it_costs_anything(prom
         ("--niji 7", "--niji 7 is not what midjourney takes (up to 6): it may be ignored, or refused."),
     ],
 )
-def test_what_may_be_newer_than_the_documents_is_sent_with_a_notice(prompt: str, says: str) -> None:
+def test_a_switch_that_may_be_newer_than_the_documents_is_sent_with_a_notice(prompt: str, says: str) -> None:
     """Midjourney gets new switches and versions."""
-    assert list(map(str, doubts(f"a fox {prompt} --tile", SWITCHES, "midjourney"))) == [says]
+    assert list(map(str, warnings(f"a fox {prompt} --tile", SWITCHES, "midjourney"))) == [says]
 
 
 @pytest.mark.parametrize(
@@ -139,17 +139,17 @@ def test_what_may_be_newer_than_the_documents_is_sent_with_a_notice(prompt: str,
         'a sign that says "--foo"',
     ],
 )
-def test_what_is_documented_or_not_stated_is_not_warned_of(prompt: str) -> None:
+def test_a_documented_or_unstated_value_gets_no_notice(prompt: str) -> None:
     """Midjourney has more switches than JourneyAPI names."""
-    assert doubts(prompt, SWITCHES, "midjourney") == []
+    assert warnings(prompt, SWITCHES, "midjourney") == []
     assert list(mistakes(prompt, SWITCHES)) == []
 
 
-def test_of_many_doubts_only_the_first_are_told() -> None:
+def test_only_the_first_of_many_warnings_are_kept() -> None:
     """Each once, however long the prompt is."""
-    assert len(doubts("--foo " * 6_000, SWITCHES, "midjourney")) == 1
+    assert len(warnings("--foo " * 6_000, SWITCHES, "midjourney")) == 1
     letters = "abcdefghijklmnopqrstuvwxyz"
-    assert len(doubts(" ".join(f"--zz{a}{b}" for a in letters for b in letters), SWITCHES, "midjourney")) == 5
+    assert len(warnings(" ".join(f"--zz{a}{b}" for a in letters for b in letters), SWITCHES, "midjourney")) == 5
     dashed = " ".join(f"\u2014{name} 1:1" for name in ("ar", "aR", "Ar", "AR", "aspect", "Aspect", "ASPECT"))
     assert len(with_hyphens(dashed, SWITCHES)[1]) == 5
 

@@ -1,4 +1,4 @@
-"""What stands in the way of a request, told before anything is paid."""
+"""Validation of requests before anything is paid."""
 
 import pytest
 from support import make_request
@@ -14,7 +14,7 @@ URL = "https://example.test/a.png"
 
 
 def offer(model: str) -> Offer:
-    """JourneyAPI's offer of a model."""
+    """Return JourneyAPI's offer of a model."""
     return CATALOG.offers[model][0]
 
 
@@ -25,16 +25,16 @@ def offer(model: str) -> Offer:
         (
             {"tool": "edit_image", "model": "flux-pro", "image": URL},
             "image_not_taken",
-            "takes no picture",
+            "takes no image",
             "flux-kontext-pro",
         ),
-        ({"model": "midjourney", "reference_images": (URL,)}, "image_not_taken", "takes no picture", "nano-banana-2"),
-        ({"model": "flux-2-flex", "reference_images": (URL,)}, "image_not_taken", "as far as its provider tells", ""),
-        ({"tool": "edit_image", "model": "seededit"}, "image_required", "needs the picture", "tsk_"),
+        ({"model": "midjourney", "reference_images": (URL,)}, "image_not_taken", "takes no image", "nano-banana-2"),
+        ({"model": "flux-2-flex", "reference_images": (URL,)}, "image_not_taken", "as far as its provider states", ""),
+        ({"tool": "edit_image", "model": "seededit"}, "image_required", "needs the image", "tsk_"),
         (
             {"tool": "edit_image", "model": "nano-banana-2", "image": URL, "reference_images": (URL,)},
             "too_many_images",
-            "at most 1 picture(s); 2 were given",
+            "at most 1 image(s); 2 were given",
             "Give 1",
         ),
         (
@@ -93,13 +93,13 @@ def offer(model: str) -> Offer:
         ),
     ],
 )
-def test_an_obstacle_names_value_what_is_allowed_and_the_next_step(
+def test_a_violation_names_the_value_the_allowed_values_and_the_next_step(
     given: dict[str, object], code: str, says: str, next_step: str
 ) -> None:
-    """So that the model corrects itself in one try."""
+    """So the model corrects itself in one attempt."""
     request = make_request(**given)
     with pytest.raises(InvalidRequest) as raised:
-        validation.fit(request, offer(request.model), CATALOG)
+        validation.validate(request, offer(request.model), CATALOG)
     failure = raised.value.failure
     assert failure.code == code
     assert says in failure.message
@@ -108,17 +108,17 @@ def test_an_obstacle_names_value_what_is_allowed_and_the_next_step(
 
 
 @pytest.mark.parametrize("model", list(CATALOG.offers_for("imagine")))
-def test_every_model_takes_a_plain_wish(model: str) -> None:
+def test_every_model_takes_a_plain_request(model: str) -> None:
     """A prompt and a common aspect ratio."""
     request = make_request(model=model, aspect_ratio="16:9")
-    assert validation.fit(request, offer(model), CATALOG)[0] == request
+    assert validation.validate(request, offer(model), CATALOG)[0] == request
 
 
 @pytest.mark.parametrize("model", list(CATALOG.offers_for("edit_image")))
-def test_every_editing_model_takes_a_picture(model: str) -> None:
+def test_every_editing_model_takes_an_image(model: str) -> None:
     """A URL."""
     request = make_request(tool="edit_image", model=model, image=URL)
-    assert validation.fit(request, offer(model), CATALOG)[0] == request
+    assert validation.validate(request, offer(model), CATALOG)[0] == request
 
 
 @pytest.mark.parametrize(
@@ -127,23 +127,23 @@ def test_every_editing_model_takes_a_picture(model: str) -> None:
     ids=ascii,
 )
 def test_an_empty_prompt_is_refused(prompt: str) -> None:
-    """Before the model is looked at; punctuation says nothing either."""
+    """Before the model is checked; punctuation alone counts as empty too."""
     with pytest.raises(EmptyPrompt):
         validation.offers_of(make_request(prompt=prompt, model="none"), CATALOG)
 
 
 @pytest.mark.parametrize("prompt", ["7", "\U0001f408", "$", "\u732b", "a."])
-def test_one_sign_may_be_a_prompt(prompt: str) -> None:
+def test_one_character_may_be_a_prompt(prompt: str) -> None:
     """A digit, an emoji, a symbol, a letter."""
     assert validation.offers_of(make_request(prompt=prompt), CATALOG)
 
 
-def test_both_sides_are_told_at_once() -> None:
-    """Whoever corrects one would be refused for the other."""
+def test_width_and_height_are_corrected_at_once() -> None:
+    """A caller who corrects one would be refused for the other."""
     request = make_request(model="flux-2-pro", width=1023, height=777)
     catalog = registry.load().catalog(["bfl"])
     with pytest.raises(InvalidRequest, match="does not take width=1023 and height=777") as told:
-        validation.fit(request, catalog.offers["flux-2-pro"][0], catalog)
+        validation.validate(request, catalog.offers["flux-2-pro"][0], catalog)
     assert (told.value.failure.next_step or "").startswith("Change width and height, leave them out")
 
 
@@ -159,12 +159,12 @@ def test_both_sides_are_told_at_once() -> None:
         ("a kite--ar 4:5", "16:9", "16:9", 0),
     ],
 )
-def test_a_switch_in_the_prompt_wins_over_the_aspect_ratio(
+def test_a_switch_in_the_prompt_overrides_the_aspect_ratio(
     prompt: str, ratio: str | None, sent: str | None, notices: int
 ) -> None:
     """With a notice when both are given."""
     request = make_request(model="midjourney", prompt=prompt, aspect_ratio=ratio)
-    prepared, told = validation.fit(request, offer("midjourney"), CATALOG)
+    prepared, told = validation.validate(request, offer("midjourney"), CATALOG)
     assert (prepared.aspect_ratio, len(told)) == (sent, notices)
     assert prepared.prompt == prompt
 
@@ -180,16 +180,16 @@ def test_a_switch_in_the_prompt_wins_over_the_aspect_ratio(
         ("midjourney", "landscape", "3:2", "aspect_ratio='landscape' was read as 3:2."),
     ],
 )
-def test_a_ratio_in_other_words_is_read_as_the_nearest_that_is_taken(
+def test_a_ratio_in_another_notation_is_read_as_the_nearest_allowed(
     model: str, given: str, taken: str, says: str
 ) -> None:
-    """With a notice; what is far off everything is an error."""
-    prepared, told = validation.fit(make_request(model=model, aspect_ratio=given), offer(model), CATALOG)
+    """With a notice; a ratio far from all is an error."""
+    prepared, told = validation.validate(make_request(model=model, aspect_ratio=given), offer(model), CATALOG)
     assert (prepared.aspect_ratio, list(map(str, told))) == (taken, [says])
 
 
-def test_what_an_offer_takes_as_it_is_stays() -> None:
-    """Words of its own, and any ratio between two bounds; other spellings are read for it as well."""
+def test_a_value_that_an_offer_takes_stays() -> None:
+    """Words of the offer, and any ratio between two bounds; other notations are parsed too."""
     catalog = registry.load().catalog(["replicate", "bfl"])
     replicate, bfl = catalog.offers["flux-kontext-pro"]
     for given, its, taken in (
@@ -199,7 +199,7 @@ def test_what_an_offer_takes_as_it_is_stays() -> None:
         ("landscape", replicate, "3:2"),
     ):
         request = make_request(tool="edit_image", image=URL, model="flux-kontext-pro", aspect_ratio=given)
-        assert validation.fit(request, its, catalog)[0].aspect_ratio == taken
+        assert validation.validate(request, its, catalog)[0].aspect_ratio == taken
 
 
 @pytest.mark.parametrize(
@@ -210,10 +210,10 @@ def test_what_an_offer_takes_as_it_is_stays() -> None:
         ({"tool": "edit_image", "model": "ideogram-v3-edit", "image": URL}, "no way to send one"),
     ],
 )
-def test_contradictions_of_the_documents_are_told(given: dict[str, object], says: str) -> None:
-    """What is sent on a doubtful promise comes with a notice."""
+def test_contradictions_of_the_documents_get_a_notice(given: dict[str, object], says: str) -> None:
+    """A parameter that may be ignored is sent with a notice."""
     request = make_request(**given)
-    assert any(says in str(notice) for notice in validation.fit(request, offer(request.model), CATALOG)[1])
+    assert any(says in str(notice) for notice in validation.validate(request, offer(request.model), CATALOG)[1])
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_a_webhook_must_be_an_https_url(url: str) -> None:
 
 
 def test_ranges_of_other_providers_are_kept() -> None:
-    """Numbers with steps, limits that tighten with pictures, ratios between two bounds."""
+    """Numbers with steps, lower limits with images, ratios between two bounds."""
     seed = registry.Parameter(minimum=0, maximum=6, maximum_with_images=2)
     size = registry.Parameter(minimum=64, maximum=1440, multiple_of=32)
     ratio = registry.Parameter(minimum="9:21", maximum="21:9")
@@ -253,33 +253,33 @@ def test_ranges_of_other_providers_are_kept() -> None:
 
 
 def test_a_character_that_is_newer_than_this_python_is_visible() -> None:
-    """An emoji of Unicode 15 is a prompt, whatever version the tables are of."""
+    """An emoji of Unicode 15 is a prompt, with tables of any version."""
     assert validation.offers_of(make_request(prompt="\U0001fa77", model="z-image"), CATALOG)
     assert validation.offers_of(make_request(prompt="\U00031350", model="z-image"), CATALOG)
 
 
-def test_a_prompt_that_lost_characters_on_its_way_is_refused() -> None:
-    """Bytes that were no text were replaced before; the message shows where."""
+def test_a_prompt_with_lost_characters_is_refused() -> None:
+    """Bytes that are not text were replaced before; the message shows where."""
     with pytest.raises(UnreadablePrompt, match="U\\+FFFD") as raised:
         validation.offers_of(make_request(prompt="un caf\ufffd au soleil", model="z-image"), CATALOG)
     assert "un caf" in str(raised.value)
 
 
 def test_a_prompt_longer_than_an_offer_takes_is_refused() -> None:
-    """As the provider states it; others take up to what is taken at all."""
+    """As its provider states; other offers have the general limit."""
     vtrix = registry.load().catalog(["vtrix"])
     limits = {model: offers[0].prompt_max_length for model, offers in vtrix.offers.items()}
     stated = {"vtrix-transform": 800, "kling-v2": 2500, "kling-o1": 2500, "vidu-q2": 2000}
     assert {model: limit for model, limit in limits.items() if limit} == stated
     with pytest.raises(InvalidRequest, match="kling-v2 takes prompts of at most 2500 characters; 2501 were given"):
-        validation.fit(make_request(model="kling-v2", prompt="x" * 2501), vtrix.offers["kling-v2"][0], vtrix)
-    validation.fit(make_request(model="kling-v2", prompt="x" * 2500), vtrix.offers["kling-v2"][0], vtrix)
+        validation.validate(make_request(model="kling-v2", prompt="x" * 2501), vtrix.offers["kling-v2"][0], vtrix)
+    validation.validate(make_request(model="kling-v2", prompt="x" * 2500), vtrix.offers["kling-v2"][0], vtrix)
 
 
-def test_false_and_zero_for_an_option_that_an_offer_does_not_have_ask_for_nothing() -> None:
-    """A strict schema made the model give them; a number is told, since it may have been meant."""
+def test_false_and_zero_for_an_unsupported_option_have_no_effect() -> None:
+    """A strict schema made the model send them; a number gets a notice, since it may be intended."""
     request = make_request(model="midjourney", prompt_upsampling=False, seed=0, safety_tolerance=0)
-    fit, notices = validation.fit(request, offer("midjourney"), CATALOG)
+    fit, notices = validation.validate(request, offer("midjourney"), CATALOG)
     assert (fit.prompt_upsampling, fit.seed, fit.safety_tolerance) == (None, None, None)
     told = [str(notice) for notice in notices]
     assert told[-2:] == [
@@ -287,4 +287,4 @@ def test_false_and_zero_for_an_option_that_an_offer_does_not_have_ask_for_nothin
         "safety_tolerance=0 was not sent: midjourney has no safety_tolerance.",
     ]
     with pytest.raises(InvalidRequest, match="would ignore seed=1"):
-        validation.fit(make_request(model="midjourney", seed=1), offer("midjourney"), CATALOG)
+        validation.validate(make_request(model="midjourney", seed=1), offer("midjourney"), CATALOG)

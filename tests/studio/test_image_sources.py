@@ -60,7 +60,7 @@ async def test_base64_without_a_prefix_is_accepted_where_data_is(tmp_path: Path)
         assert text[30:80] not in repr(task)
         error = await refusal(here, **KONTEXT, image=text, provider="journeyapi")
         assert error.failure.code == "data_not_taken"
-        assert "takes pictures as URLs only; image='/9j/" in str(error)
+        assert "takes images as URLs only; image='/9j/" in str(error)
 
 
 async def test_two_megabytes_of_base64_are_not_a_path(tmp_path: Path) -> None:
