@@ -28,17 +28,17 @@ class Submission(StrEnum):
     """The creating request may have reached the provider, and no answer is stored."""
     ACCEPTED = "accepted"
     """The provider's id is stored."""
-    REFUSED = "refused"
+    REJECT = "refused"
     """The provider created nothing."""
 
 
-class EqualCall(StrEnum):
-    """What comes of a call that equals the one a task was made for, unless it makes a task of its own."""
+class DuplicatePolicy(StrEnum):
+    """What a duplicate call gets instead of a task of its own."""
 
-    JOINS = "joins"
-    """It gets this task."""
-    REFUSED = "refused"
-    """It hears, for a while, that this one may have been paid."""
+    JOIN = "joins"
+    """This task."""
+    REJECT = "refused"
+    """For a while, the error that this task may have been paid."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,14 +63,14 @@ class Task:
     seed: str | None = None
     cost: Cost | None = None
     notices: tuple[Notice, ...] = ()
-    transient: tuple[Notice, ...] = ()
+    transient_notices: tuple[Notice, ...] = ()
     """Notices that hold only until the provider has answered."""
     failure: Failure | None = None
     charges: Charges = field(default_factory=dict)
     """What it counts against budgets; nothing once it is known to be free."""
     deduplication_key: str | None = None
     """The digest of the call, by which an equal one is known."""
-    equal_call: EqualCall | None = None
+    duplicate_policy: DuplicatePolicy | None = None
     """What comes of such a one."""
     webhook_secret: str | None = field(default=None, repr=False)
     """What the secrets of its webhooks are made of; `None` when nobody listens."""
@@ -119,7 +119,7 @@ class Task:
             prediction_id=prediction.prediction_id,
             poll_url=prediction.poll_url or self.poll_url,
             status=Status.RUNNING,
-            transient=(),
+            transient_notices=(),
             updated_at=at,
         )
         return known.apply(prediction, at)
@@ -140,7 +140,7 @@ class Task:
             failure=prediction.failure if prediction.status is Status.FAILED else None,
             notices=tuple(dict.fromkeys((*self.notices, *(prediction.notices if prediction.status.is_final else ())))),
             # a result is joined until it is delivered; nobody waits for a failure once more
-            equal_call=None if prediction.status in {Status.FAILED, Status.CANCELED} else self.equal_call,
+            duplicate_policy=None if prediction.status in {Status.FAILED, Status.CANCELED} else self.duplicate_policy,
         )
         return self if merged == self else replace(merged, updated_at=at)
 
@@ -152,10 +152,15 @@ class Task:
 
     def failed(self, failure: Failure, at: float) -> "Task":
         """End the task for a reason of ours or of the provider's."""
-        submission = Submission.REFUSED if self.submission is Submission.PREPARED else self.submission
-        equal_call = EqualCall.REFUSED if failure.code == SubmissionUnconfirmed.code else None
+        submission = Submission.REJECT if self.submission is Submission.PREPARED else self.submission
+        duplicate_policy = DuplicatePolicy.REJECT if failure.code == SubmissionUnconfirmed.code else None
         return self._changed(
-            at, status=Status.FAILED, submission=submission, failure=failure, equal_call=equal_call, transient=()
+            at,
+            status=Status.FAILED,
+            submission=submission,
+            failure=failure,
+            duplicate_policy=duplicate_policy,
+            transient_notices=(),
         )
 
     def refused(self, failure: Failure, at: float) -> "Task":
@@ -172,12 +177,12 @@ class Task:
         return self._changed(
             at,
             status=status,
-            submission=Submission.REFUSED,
+            submission=Submission.REJECT,
             failure=failure,
             cost=None,
             charges={},
-            equal_call=None,
-            transient=(),
+            duplicate_policy=None,
+            transient_notices=(),
         )
 
     def noticed(self, notice: Notice, at: float) -> "Task":
@@ -186,7 +191,11 @@ class Task:
 
     def noticed_transiently(self, notice: Notice, at: float) -> "Task":
         """Tell the caller something that holds until the provider has answered."""
-        return self if notice in self.transient else self._changed(at, transient=(*self.transient, notice))
+        return (
+            self
+            if notice in self.transient_notices
+            else self._changed(at, transient_notices=(*self.transient_notices, notice))
+        )
 
     def notices_replaced(self, old: Sequence[Notice], new: Sequence[Notice], at: float) -> "Task":
         """Tell these notices in place of those, which do not hold any more."""

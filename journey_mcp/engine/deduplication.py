@@ -13,7 +13,7 @@ from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import EqualCall, Task
+from journey_mcp.core.tasks import DuplicatePolicy, Task
 from journey_mcp.engine.journal import Journal
 from journey_mcp.store import Store
 
@@ -81,7 +81,7 @@ class Deduplication:
                 return None
             task = self._journal.get(task.id) or task
             age_s = now - (task.updated_at if task.status.is_final else task.created_at)
-            if task.equal_call is EqualCall.REFUSED:
+            if task.duplicate_policy is DuplicatePolicy.REJECT:
                 raise PerhapsPaid(
                     f"An identical request ended {age_s:.0f} s ago as task {task.id} without an answer. "
                     "It may have been charged."
@@ -104,7 +104,7 @@ class Deduplication:
         is_quick = asked_at is None or self._clock.elapsed() - asked_at <= _QUICK_S
         since = self._clock.now() + (0.0 if is_quick else _REPEATED_WITHIN_S)
         for task in tasks:
-            if task.status is Status.SUCCEEDED and task.equal_call:
+            if task.status is Status.SUCCEEDED and task.duplicate_policy:
                 self._acknowledged[task.id] = min(since, self._acknowledged.get(task.id, math.inf))
         if self._acknowledged:
             self._wakeup.notify()

@@ -15,8 +15,8 @@ from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.limits import Limit
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Task
+from journey_mcp.core.worker_id import new_worker_id
 from journey_mcp.engine.watch import Watch
-from journey_mcp.engine.worker_id import new_worker_id
 from journey_mcp.store import Store
 
 LEASE_S = 6.0

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import NotSubmitted, SubmissionUnconfirmed
 from journey_mcp.core.tasks import Submission, Task
+from journey_mcp.core.worker_id import is_alive
 from journey_mcp.engine.callbacks import unconfirmed
 from journey_mcp.engine.journal import LEASE_S, Journal
-from journey_mcp.engine.worker_id import is_alive
 from journey_mcp.providers.http import MAX_SUBMIT_S
 from journey_mcp.store import Store
 

@@ -18,7 +18,7 @@ from journey_mcp.core.plain import without_empty
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import EqualCall, Submission, Task
+from journey_mcp.core.tasks import DuplicatePolicy, Submission, Task
 from journey_mcp.core.urls import webhook_host
 from journey_mcp.store.schema import tasks
 
@@ -93,7 +93,7 @@ def changing(task: Task) -> dict[str, Any]:
         "micro_usd": micro(task.charges.get("usd", Decimal(0))),
         "cost_unit": task.cost and task.cost.unit,
         "cost_source": task.cost and task.cost.source,
-        "equal_call": task.equal_call and task.equal_call.value,
+        "equal_call": task.duplicate_policy and task.duplicate_policy.value,
     }
 
 
@@ -109,7 +109,7 @@ def _outcome(task: Task) -> dict[str, Any]:
         "seed": task.seed,
         "cost": task.cost and {"amount": str(task.cost.amount), "unit": task.cost.unit, "source": task.cost.source},
         "notices": [to_plain(notice) for notice in task.notices],
-        "passing": [to_plain(notice) for notice in task.transient],
+        "passing": [to_plain(notice) for notice in task.transient_notices],
         "failure": task.failure and _known(task.failure, _FAILURE),
     }
     return without_empty(plain)
@@ -156,11 +156,11 @@ def _from_row(row: Mapping[Any, Any]) -> Task:
         seed=outcome.get("seed"),
         cost=Cost(**{**cost, "amount": Decimal(cost["amount"])}) if cost else None,
         notices=tuple(map(from_plain, outcome.get("notices", ()))),
-        transient=tuple(map(from_plain, outcome.get("passing", ()))),
+        transient_notices=tuple(map(from_plain, outcome.get("passing", ()))),
         failure=Failure(**failure) if failure else None,
         charges=read_charges(row),
         deduplication_key=row["wish"],
-        equal_call=EqualCall(row["equal_call"]) if row["equal_call"] else None,
+        duplicate_policy=DuplicatePolicy(row["equal_call"]) if row["equal_call"] else None,
     )
 
 

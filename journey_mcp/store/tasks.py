@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from journey_mcp.core.limits import Limit
-from journey_mcp.core.tasks import EqualCall, Task
+from journey_mcp.core.tasks import DuplicatePolicy, Task
 from journey_mcp.store.database import Conflict, Database
 from journey_mcp.store.deduplication import NO_DUPLICATE
 from journey_mcp.store.rows import CHANGING, LISTED, NEW, READ, changing, listed, readable, to_row
@@ -132,7 +132,7 @@ _SAVE = (
     # a detached task stays so: duplicate calls join another one now
     .values(
         equal_call=sa.case(
-            (sa.bindparam("new_equal_call", type_=sa.String) == EqualCall.JOINS.value, tasks.c.equal_call),
+            (sa.bindparam("new_equal_call", type_=sa.String) == DuplicatePolicy.JOIN.value, tasks.c.equal_call),
             else_=sa.bindparam("new_equal_call", type_=sa.String),
         )
     )

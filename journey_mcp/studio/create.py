@@ -7,7 +7,7 @@ from journey_mcp.core.clock import Clock
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import EqualCall, Task, new_task_id
+from journey_mcp.core.tasks import DuplicatePolicy, Task, new_task_id
 from journey_mcp.engine import deduplication
 from journey_mcp.engine.budget import Confirm
 from journey_mcp.engine.deduplication import Created
@@ -88,6 +88,6 @@ class Creator:
             charges=first.charges,
             notices=tuple(dict.fromkeys((*self._clients.notices, *notices))),
             deduplication_key=key,
-            equal_call=EqualCall.JOINS,
+            duplicate_policy=DuplicatePolicy.JOIN,
             webhook_secret=secrets.token_urlsafe(32) if self._is_listening else None,
         )

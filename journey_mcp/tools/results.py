@@ -55,7 +55,7 @@ def task_object(
         "grid_url": task.grid_url if not images or any("url" in image for image in images) else None,
         "seed": task.seed,
         "cost": task.cost and {**asdict(task.cost), "amount": f"{task.cost.amount:f}"},
-        "notices": [str(notice) for notice in (*task.notices, *task.transient)],
+        "notices": [str(notice) for notice in (*task.notices, *task.transient_notices)],
         "error": task.failure and error_object(task.failure),
         "poll_after_s": _poll_after_s(task, now) if running else None,
         "next_step": _next_step(task, now, images),

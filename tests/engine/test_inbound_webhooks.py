@@ -139,10 +139,10 @@ async def test_the_caller_hears_why_an_unanswered_request_still_runs(tmp_path: P
     async with listening(tmp_path, "submit:reset_after", "webhook:lost,times=always") as here:
         made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         told: list[Task] = []
-        while not told or not told[-1].transient:
+        while not told or not told[-1].transient_notices:
             told.append((await here.studio.fetch([made.id], LOCAL, seconds=5))[made.id])
         assert told[-1].status is Status.RUNNING
-        assert "may still report it until" in str(told[-1].transient[-1])
+        assert "may still report it until" in str(told[-1].transient_notices[-1])
         task = await here.ended(made, 900)
         assert task.failure is not None
         assert task.failure.code == "submission_unconfirmed"
@@ -276,7 +276,7 @@ async def test_what_cannot_be_stored_is_asked_for_again(tmp_path: Path) -> None:
     async with listening(tmp_path, "submit:reset_after", "webhook:lost,times=always") as here:
         made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         await here.clock.sleep(1)
-        assert (await here.studio.fetch([made.id], LOCAL))[made.id].transient
+        assert (await here.studio.fetch([made.id], LOCAL))[made.id].transient_notices
         database = refusing(tmp_path, "outcome")
         assert await here.post(made, FINISHED, x_webhook_secret=made.callback_secret or "") == 503
         database.execute("DROP TRIGGER full")

@@ -178,7 +178,7 @@ async def test_what_another_process_has_taken_is_not_asked_for_any_more(tmp_path
 async def left_behind(here: Environment, task: Task, number: int) -> list[str]:
     """So many tasks of a process that is gone: all are taken over, and asked for, in one moment."""
     twins = [
-        replace(task, id=f"tsk_{n}", prediction_id=f"other-{n}", deduplication_key=None, equal_call=None)
+        replace(task, id=f"tsk_{n}", prediction_id=f"other-{n}", deduplication_key=None, duplicate_policy=None)
         for n in range(number)
     ]
     settings = settings_for("http://127.0.0.1:9", here.folder)

@@ -82,7 +82,7 @@ async def in_line(studio: Studio, *names: str, principal: str = LOCAL, **more: A
 async def until_refused(here: Environment, task: Task) -> None:
     """Wait until a notice of the task reports a refusal: then it is back in line."""
     with anyio.fail_after(30):
-        while not any("at its limit" in str(notice) for notice in task.transient):
+        while not any("at its limit" in str(notice) for notice in task.transient_notices):
             await here.clock.sleep(0.01)
             task = (await here.studio.fetch([task.id], task.principal))[task.id]
 
@@ -234,7 +234,7 @@ async def test_who_waits_in_a_process_that_is_gone_holds_nobody_up(tmp_path: Pat
         gone = replace(
             running, id="tsk_gone", request=make_request(prompt="gone"), status=Status.QUEUED, deduplication_key=None
         )
-        gone = replace(gone, submission=Submission.PREPARED, prediction_id=None, equal_call=None)
+        gone = replace(gone, submission=Submission.PREPARED, prediction_id=None, duplicate_policy=None)
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             await store.tasks.add(gone, worker_id="gone", lease_until=here.clock.now() - 1)
             await store.queue.enqueue((0, 0.0, gone.id), "waits")
@@ -308,7 +308,7 @@ async def test_what_waits_for_the_provider_elsewhere_keeps_nobody_from_trying(tm
         await until_refused(here, held)
         (free,) = await in_line(other, "free")
         await until(lambda: prompts(here) == ["held", "free"])
-        assert (await other.fetch([free.id], LOCAL))[free.id].submission is not Submission.REFUSED
+        assert (await other.fetch([free.id], LOCAL))[free.id].submission is not Submission.REJECT
 
 
 async def test_a_task_that_tells_nothing_for_an_hour_keeps_nobody_out(tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ async def test_where_nothing_can_be_counted_nothing_is_sent(tmp_path: Path) -> N
         assert told.failure is not None
         assert (told.failure.code, told.submission, prompts(here)) == (
             "store_unavailable",
-            Submission.REFUSED,
+            Submission.REJECT,
             ["first"],
         )
         show(tmp_path)
@@ -462,7 +462,7 @@ async def test_who_is_called_off_leaves_the_line_at_once(tmp_path: Path) -> None
         assert any("3rd in line" in message for message in told)
         for task in (second, third):
             ended, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
-            assert (ended.status, ended.submission, ended.cost) == (Status.CANCELED, Submission.REFUSED, None)
+            assert (ended.status, ended.submission, ended.cost) == (Status.CANCELED, Submission.REJECT, None)
             assert said == Notice.of("canceled_unsent")
         told.clear()
         await here.studio.wait_for_new(fourth, 10, report)
@@ -702,7 +702,7 @@ async def test_when_the_process_ends_who_waits_is_ended_free(tmp_path: Path, is_
         connection.close()
         assert rows == [("failed", "refused")] * 2
         found = await here.studio.fetch([task.id for task in waiting], LOCAL)
-        assert ends(found) == {("not_submitted", Submission.REFUSED, None)}
+        assert ends(found) == {("not_submitted", Submission.REJECT, None)}
         assert prompts(here) == ["first"]
 
 
@@ -713,7 +713,7 @@ async def test_whoever_is_refused_while_the_process_ends_does_not_wait(tmp_path:
             (task,) = await in_line(leaving, "first")
             await until(lambda: here.sent)
         found = await here.studio.fetch([task.id], LOCAL)
-        assert ends(found) == {("not_submitted", Submission.REFUSED, None)}
+        assert ends(found) == {("not_submitted", Submission.REJECT, None)}
 
 
 async def test_the_built_in_sandbox_has_a_line_too(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from journey_mcp import sandbox
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Submission, Task
+from journey_mcp.core.worker_id import new_worker_id
 from journey_mcp.engine.journal import LEASE_S, Journal
 from journey_mcp.engine.recovery import RENEW_AFTER_S, keep
-from journey_mcp.engine.worker_id import new_worker_id
 from journey_mcp.media.blobs import Blobs
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.http import MAX_SUBMIT_S
@@ -130,7 +130,7 @@ async def test_what_an_unknown_machine_has_not_sent_is_ended_at_once(tmp_path: P
                 await store.tasks.add(replace(task, id=name), worker_id="elsewhere:1:x:y", lease_until=1)
         ended = (await here.studio.fetch(["prepared"], LOCAL, seconds=60))["prepared"]
         assert ended.failure is not None
-        assert (ended.failure.code, ended.submission) == ("not_submitted", Submission.REFUSED)
+        assert (ended.failure.code, ended.submission) == ("not_submitted", Submission.REJECT)
         assert not (await here.studio.fetch(["sent"], LOCAL))["sent"].status.is_final
 
 

@@ -40,9 +40,9 @@ from journey_mcp.store import open_store
 @pytest.mark.parametrize(
     ("fault", "code", "submission"),
     [
-        ("submit:status=400", "refused", Submission.REFUSED),
-        ("submit:status=401", "credentials_rejected", Submission.REFUSED),
-        ("submit:status=402", "out_of_credits", Submission.REFUSED),
+        ("submit:status=400", "refused", Submission.REJECT),
+        ("submit:status=401", "credentials_rejected", Submission.REJECT),
+        ("submit:status=402", "out_of_credits", Submission.REJECT),
         ("submit:status=500", "submission_unconfirmed", Submission.SENT),
         ("submit:status_after=500", "submission_unconfirmed", Submission.SENT),
         ("submit:reset_after", "submission_unconfirmed", Submission.SENT),
@@ -60,7 +60,7 @@ async def test_a_creating_request_is_sent_once_whatever_happens(
         assert task.failure is not None
         assert (task.status, task.failure.code, task.submission) == (Status.FAILED, code, submission)
         assert here.asked["imagine"] == 1
-        assert (task.cost is None) == (submission is Submission.REFUSED)
+        assert (task.cost is None) == (submission is Submission.REJECT)
         if code == "submission_unconfirmed":
             assert "paid" in (task.failure.next_step or "")
         assert "japi_live_test" not in repr(task)
@@ -75,7 +75,7 @@ async def test_at_the_limit_the_task_stays_queued_and_is_tried_again(tmp_path: P
         task = (await here.studio.fetch([task.id], LOCAL, seconds=600))[task.id]
         assert (task.status, here.asked["imagine"]) == (Status.SUCCEEDED, 5)
         # what was told meanwhile does not hold any more
-        assert (task.notices, task.transient) == ((), ())
+        assert (task.notices, task.transient_notices) == ((), ())
 
 
 async def test_at_the_limit_for_ten_minutes_the_task_ends_free(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ async def test_without_a_connection_it_is_tried_three_times_more(tmp_path: Path)
     async with running_studio(settings_for(address, tmp_path)) as studio:
         task = await studio.wait_for_new(await created(studio, make_request()), 300)
         assert task.failure is not None
-        assert (task.failure.code, task.submission, task.cost) == ("unreachable", Submission.REFUSED, None)
+        assert (task.failure.code, task.submission, task.cost) == ("unreachable", Submission.REJECT, None)
         assert 3 <= task.updated_at - task.created_at <= 4
 
 
@@ -182,7 +182,7 @@ async def test_an_upload_that_comes_to_nothing_is_tried_again(tmp_path: Path, la
         done = (await here.studio.fetch([task.id], LOCAL, seconds=600))[task.id]
         assert done.status is Status.SUCCEEDED
         assert (here.asked["replicate/files"], here.asked["replicate/predictions"]) == (3, 1)
-        assert not any("charged so far" in str(notice) for notice in (*done.notices, *done.transient))
+        assert not any("charged so far" in str(notice) for notice in (*done.notices, *done.transient_notices))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ async def test_an_upload_that_is_refused_ends_the_task_free(
         done = (await here.studio.fetch([task.id], LOCAL, seconds=600))[task.id]
         assert done.failure is not None
         assert (done.status, done.failure.code) == (Status.FAILED, code)
-        assert (done.submission, done.cost, done.charges) == (Submission.REFUSED, None, {})
+        assert (done.submission, done.cost, done.charges) == (Submission.REJECT, None, {})
         assert (here.asked["replicate/files"], here.asked["replicate/predictions"]) == (uploads, 0)
 
 
@@ -219,7 +219,7 @@ async def test_a_task_that_is_called_off_during_an_upload_is_never_sent(tmp_path
     async with uploading(tmp_path, large, "replicate/upload:delay=0.3") as (here, task):
         await until_uploading(here)
         ended, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
-        assert (ended.status, ended.submission) == (Status.CANCELED, Submission.REFUSED)
+        assert (ended.status, ended.submission) == (Status.CANCELED, Submission.REJECT)
         assert said == Notice.of("canceled_unsent")
         await here.clock.sleep(10)
         assert (await here.studio.fetch([task.id], LOCAL))[task.id].status is Status.CANCELED
@@ -230,7 +230,7 @@ async def test_a_task_that_is_called_off_between_two_uploads_is_not_uploaded_aga
     """It waits for room, and nobody wants it any more."""
     limit = "replicate/upload:status=429,header.Retry-After=5,times=always"
     async with uploading(tmp_path, large, limit) as (here, task):
-        while not (await here.studio.fetch([task.id], LOCAL))[task.id].transient:
+        while not (await here.studio.fetch([task.id], LOCAL))[task.id].transient_notices:
             await here.clock.sleep(0.1)
         ended, _ = (await here.studio.cancel([task.id], LOCAL))[task.id]
         uploads = here.asked["replicate/files"]
@@ -256,7 +256,7 @@ async def test_what_cannot_be_written_is_refused_free_and_never_counts_as_sent(t
                 task = await studio.wait_for_new(await created(studio, make_request()), 900)
         assert upstream.sandbox.request_log.submissions == ()
     assert task.failure is not None
-    assert (task.status, task.failure.code, task.submission) == (Status.FAILED, "setup", Submission.REFUSED)
+    assert (task.status, task.failure.code, task.submission) == (Status.FAILED, "setup", Submission.REJECT)
     assert (task.cost, task.charges) == (None, {})
     assert "cannot be written" in task.failure.message
     assert "Nothing was sent or charged" in (task.failure.next_step or "")

@@ -19,7 +19,7 @@ from journey_mcp.core.money import Cost
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Prediction, Status
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import EqualCall, Submission, Task, new_task_id
+from journey_mcp.core.tasks import DuplicatePolicy, Submission, Task, new_task_id
 from journey_mcp.store import Store, open_store
 from journey_mcp.store.cooldowns import Cooldown
 
@@ -262,7 +262,9 @@ async def test_of_duplicate_calls_at_once_one_is_stored(store: Store, other: Sto
     added: list[str] = []
 
     async def create(at: Store, number: int, principal: str) -> None:
-        task = make_task(f"{principal}{number}", principal=principal, deduplication_key="w", equal_call=EqualCall.JOINS)
+        task = make_task(
+            f"{principal}{number}", principal=principal, deduplication_key="w", duplicate_policy=DuplicatePolicy.JOIN
+        )
         if await at.tasks.add(task, worker_id="me", lease_until=200):
             added.append(principal)
 
@@ -274,7 +276,9 @@ async def test_of_duplicate_calls_at_once_one_is_stored(store: Store, other: Sto
 
 async def test_a_duplicate_gets_the_task_until_it_is_detached_or_delivered(store: Store) -> None:
     """A running task cannot be delivered; `part_all` detaches whatever there is of one key."""
-    first, second = (make_task(id_, deduplication_key="w", equal_call=EqualCall.JOINS) for id_ in ("tsk_a", "tsk_b"))
+    first, second = (
+        make_task(id_, deduplication_key="w", duplicate_policy=DuplicatePolicy.JOIN) for id_ in ("tsk_a", "tsk_b")
+    )
     await add(store, first)
     await store.deduplication.acknowledge([first.id])
     assert await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=0) == first
@@ -291,7 +295,9 @@ async def test_a_duplicate_gets_the_task_until_it_is_detached_or_delivered(store
 
 async def test_an_unclear_end_is_known_though_another_task_took_its_duplicates(store: Store) -> None:
     """For as long as it is asked for."""
-    first, second = (make_task(id_, deduplication_key="w", equal_call=EqualCall.JOINS) for id_ in ("tsk_a", "tsk_b"))
+    first, second = (
+        make_task(id_, deduplication_key="w", duplicate_policy=DuplicatePolicy.JOIN) for id_ in ("tsk_a", "tsk_b")
+    )
     await add(store, first)
     assert not await store.tasks.add(second, worker_id="me", lease_until=200)
     await store.deduplication.detach(first.id)
@@ -419,14 +425,14 @@ async def test_a_webhook_is_due_from_the_end_of_its_task_until_it_was_delivered(
 async def test_a_delivered_result_has_no_more_duplicates(store: Store) -> None:
     """Its receiver has it; and at most as many are due at once as are asked for."""
     hook = {"webhook_url": "https://example.test/hook"}
-    made = [make_task(id_, request=hook, deduplication_key=id_, equal_call=EqualCall.JOINS) for id_ in "abc"]
+    made = [make_task(id_, request=hook, deduplication_key=id_, duplicate_policy=DuplicatePolicy.JOIN) for id_ in "abc"]
     await add(store, *map(finished, made))
     due = [task.id for task, _ in await store.outbox.due(now=102, again_at=160, limit=2)]
     assert len(due) == 2
     await store.outbox.delivered(due[0])
     assert await store.deduplication.find(principal="local", deduplication_key=due[0], unclear_since=0) is None
     assert await store.deduplication.find(principal="local", deduplication_key=due[1], unclear_since=0) == finished(
-        make_task(due[1], request=hook, deduplication_key=due[1], equal_call=EqualCall.JOINS)
+        make_task(due[1], request=hook, deduplication_key=due[1], duplicate_policy=DuplicatePolicy.JOIN)
     )
 
 

@@ -18,7 +18,7 @@ from journey_mcp.core.errors import SetupError
 from journey_mcp.core.money import Cost
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import EqualCall, Task
+from journey_mcp.core.tasks import DuplicatePolicy, Task
 from journey_mcp.store import Store, open_store, schema
 from journey_mcp.store.cooldowns import Cooldown
 
@@ -177,9 +177,9 @@ async def test_a_file_of_an_earlier_version_keeps_what_it_says(tmp_path: Path) -
     async with store_in(tmp_path) as store:
         joined = await store.deduplication.find(principal="local", deduplication_key="joined", unclear_since=0)
         unclear = await store.deduplication.find(principal="local", deduplication_key="unclear", unclear_since=0)
-        assert [task and (task.id, task.equal_call) for task in (joined, unclear)] == [
-            ("tsk_a", EqualCall.JOINS),
-            ("tsk_b", EqualCall.REFUSED),
+        assert [task and (task.id, task.duplicate_policy) for task in (joined, unclear)] == [
+            ("tsk_a", DuplicatePolicy.JOIN),
+            ("tsk_b", DuplicatePolicy.REJECT),
         ]
         units = [(one.unit, one.is_told, one.is_unclear) for one in await store.spend.since(0)]
         assert units == [("credits", False, False), (None, False, True), *[(None, False, False)] * 2]

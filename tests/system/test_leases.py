@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from journey_mcp.engine.worker_id import is_alive, new_worker_id
+from journey_mcp.core.worker_id import is_alive, new_worker_id
 
 
 def test_a_name_tells_whether_its_process_lives() -> None:
