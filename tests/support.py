@@ -82,7 +82,7 @@ def _migrated_database() -> bytes:
         engine = sa.create_engine(f"sqlite:///{folder}/tasks.db", isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            migrate(connection)
+            migrate(connection, 0.0)
         engine.dispose()
         return Path(folder, "tasks.db").read_bytes()
 

@@ -35,9 +35,9 @@ class Submission(StrEnum):
 class DuplicatePolicy(StrEnum):
     """What a duplicate call gets instead of a task of its own."""
 
-    JOIN = "joins"
+    JOIN = "join"
     """This task."""
-    REJECT = "refused"
+    REJECT = "reject"
     """For a while, the error that this task may have been paid."""
 
 

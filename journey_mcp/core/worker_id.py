@@ -1,4 +1,4 @@
-"""Who holds a task: a name that tells machine and process, so that others can see whether it lives."""
+"""The id of a worker, which holds leases: it names machine and process, so that others can see whether it lives."""
 
 import hashlib
 import os
@@ -16,9 +16,7 @@ def new_worker_id() -> str:
 
 def is_alive(worker_id: str) -> bool | None:
     """Whether the process of this name runs; `None` when that cannot be seen from here."""
-    host, _, rest = worker_id.partition(":")
-    pid, _, rest = rest.partition(":")
-    birth = rest.partition(":")[0]
+    host, pid, birth = _parts(worker_id)
     if host != _host() or not pid.isdecimal() or sys.platform == "win32":
         return None  # on Windows, asking with signal 0 would end the process
     try:
@@ -30,6 +28,18 @@ def is_alive(worker_id: str) -> bool | None:
     # after a restart of the machine, or of a container, another process may have the same number
     seen = _birth(int(pid))
     return None if birth and not seen else seen == birth
+
+
+def described(worker_id: str) -> str:
+    """Return how a person finds this process."""
+    host, pid, _ = _parts(worker_id)
+    return f"process {pid}" if host == _host() else f"process {pid} of another machine or container"
+
+
+def _parts(worker_id: str) -> tuple[str, str, str]:
+    """Host, number and birth of a process; empty where the name has none."""
+    host, pid, birth, *_ = *worker_id.split(":"), "", ""
+    return host, pid, birth
 
 
 def _host() -> str:

@@ -309,7 +309,7 @@ class AccountQueue:
     async def _store(self, entry: _Entry) -> None:
         """Store the entry, so that the other processes see it."""
         # a refused entry waits like the others once the pause is over
-        state: Literal["waits", "refused"] = "refused" if entry.is_refused and self._pause_left_s() > 0 else "waits"
+        state: Literal["waiting", "refused"] = "refused" if entry.is_refused and self._pause_left_s() > 0 else "waiting"
         if entry.stored != state:
             await self._table.enqueue(entry.rank[:3], state)
             entry.stored = state

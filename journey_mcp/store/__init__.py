@@ -4,7 +4,8 @@ Every change is one statement, so no transaction is held over an await, and Post
 that holds a task's lease writes it, and nothing writes a final task.
 """
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from journey_mcp.store.cooldowns import CooldownTable
@@ -31,12 +32,14 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(url: str) -> AsyncIterator[Store]:
+async def open_store(url: str, now: Callable[[], float] = time.time) -> AsyncIterator[Store]:
     """Open the database, create or migrate its tables, close it at the end.
+
+    `now` returns seconds of the Unix epoch, by which leases expire.
 
     Raises:
         SetupError: it cannot be opened; names the address without its password.
-        StoreUnavailable: it cannot be opened now.
+        StoreUnavailable: it cannot be opened now, or an older server has unfinished tasks in it.
     """
-    async with open_database(url) as database:
+    async with open_database(url, now) as database:
         yield Store(database)

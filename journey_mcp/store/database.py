@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from journey_mcp.core.errors import JourneyError, SetupError, StoreUnavailable
 from journey_mcp.store.address import file_of, parse, without_password
-from journey_mcp.store.migrations import identity_of, migrate
+from journey_mcp.store.migrations import check_version, identity_of, migrate
 
 _LOCK_WAIT_S = 10.0
 """How long a statement waits for a lock of another process, unless the URL says `?timeout=`."""
@@ -27,29 +27,29 @@ _LONGEST_LOCK_WAIT_S = 3600.0
 
 _Result = TypeVar("_Result")
 
-_ANOTHER = "Set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to a place that can be written."
+_ELSEWHERE = "Set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to a place that can be written."
 
-_IN_ITS_PLACE = (
+_REPLACE = (
     "Put a copy of it in its place, or move it away together with the files -wal and -shm beside it: "
-    "a new one is made then. Or set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to another place."
+    "then a new one is created. Or set JOURNEY_MCP_DATA_DIR or JOURNEY_MCP_DATABASE_URL to another place."
 )
 
-
 _FOUND_IN = "journey_mcp.found_in"
-"""Of a connection: in which state of the file the identity was read last, which takes longer than a small write."""
+"""The key of a connection's info: the state of the file at the last check of the identity, which is slower than a
+small write."""
 
 
 class Database:
     """The two connections to one database."""
 
-    def __init__(self, engine: sa.Engine, file: Path | None, *, lock_wait_s: float) -> None:
+    def __init__(self, engine: sa.Engine, original: "_Original", *, lock_wait_s: float) -> None:
         self._engine = engine
-        self.writer = Connection(engine, original := _Original(engine.url, file), lock_wait_s=lock_wait_s)
-        # finished tasks are read while somebody else holds the database's write lock
+        self.writer = Connection(engine, original, lock_wait_s=lock_wait_s)
+        # finished tasks are read while another process holds the database's write lock
         self.reader = Connection(engine, original, lock_wait_s=lock_wait_s)
 
     async def close(self) -> None:
-        """Let the database go."""
+        """Close both connections."""
         with anyio.CancelScope(shield=True):
             await self.writer.close()
             await self.reader.close()
@@ -57,13 +57,14 @@ class Database:
 
 
 class _Original:
-    """The database that was opened first, which must stay the one behind the connections: its file and its identity.
+    """The file and the identity of the database that was opened first: every connection must be to this one.
 
-    What is written into a deleted file, nobody ever sees; and one that was emptied or exchanged knows neither the tasks
-    that run nor what was spent. Nothing is made in its place while this process lives.
+    No process ever reads what is written into a deleted file, and an emptied or replaced one knows neither the running
+    tasks nor what was spent. This process creates nothing in its place.
     """
 
-    def __init__(self, url: URL, file: Path | None) -> None:
+    def __init__(self, url: URL, file: Path | None, now: Callable[[], float]) -> None:
+        self._now = now
         self._name = str(file or without_password(url))
         self._is_sqlite = url.get_backend_name() == "sqlite"
         self._file = file
@@ -71,24 +72,24 @@ class _Original:
         self._identity: str | None = None
 
     def prepare(self) -> None:
-        """Make the file, for its owner only, when it is not there and never was."""
+        """Create the file, readable by its owner only, if this process has not seen it yet."""
         if self._file is not None and self._inode is None:
             _make_private_file(self._file)
-            self._inode = _inode_of(self._look())
+            self._inode = _inode_of(self._stat())
         self._check_file()
 
     def enter(self, connection: sa.Connection) -> None:
-        """Begin with a new connection: the first one makes or migrates the tables."""
+        """Set up a new connection; the first one creates or migrates the tables."""
         if self._identity is None:
             if self._is_sqlite:
-                # for all connections of all processes; it changes the file, so it is said to no other file
+                # it lasts for all connections of all processes; it changes the file, so no other file may get it
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            migrate(connection)
+            migrate(connection, self._now())
             self._identity = identity_of(connection)
         self.check(connection)
 
     def check(self, connection: sa.Connection) -> None:
-        """Refuse to go on with a database that was deleted, emptied or replaced.
+        """Verify that the database was not deleted, emptied or replaced.
 
         Raises:
             StoreUnavailable: names the database.
@@ -98,7 +99,7 @@ class _Original:
             return
         try:
             if self._is_sqlite:
-                # what SQLite remembers of a file's pages says nothing about a file that somebody else wrote over
+                # SQLite's cached pages say nothing about a file that another program has overwritten
                 connection.exec_driver_sql("PRAGMA shrink_memory")
             found = identity_of(connection)
         except SQLAlchemyError as error:
@@ -110,7 +111,10 @@ class _Original:
         connection.info[_FOUND_IN] = state
 
     def _state(self, connection: sa.Connection, file: os.stat_result | None) -> object:
-        """What another one's commit, or any other change of the file, makes unequal; else equal to nothing."""
+        """Return a value that changes with every commit of another connection and every other change of the file.
+
+        Where that cannot be seen, it equals no other value.
+        """
         if file is None:
             return object()
         try:
@@ -121,7 +125,7 @@ class _Original:
         return file.st_size, file.st_mtime_ns, file.st_ctime_ns, others_commits
 
     def _check_file(self) -> os.stat_result | None:
-        file = self._look()
+        file = self._stat()
         if _inode_of(file) != self._inode:
             raise self._replaced()
         return file
@@ -132,7 +136,7 @@ class _Original:
             next_step="Ask the person to put it back, or to restart the server, which then uses the file there.",
         )
 
-    def _look(self) -> os.stat_result | None:
+    def _stat(self) -> os.stat_result | None:
         try:
             return self._file.stat() if self._file is not None else None
         except OSError:
@@ -148,10 +152,10 @@ class Conflict(StoreUnavailable):
 
 
 class Connection:
-    """One connection, in a thread of its own, and one statement on it at a time.
+    """One connection with its thread, which runs one statement at a time.
 
-    SQLite has one writer: who has to wait waits here, in order, and not inside of SQLite by sleeping. A statement is
-    one hop to the thread and back, whatever the driver does for it there.
+    SQLite has one writer: statements wait here, in order, and not inside SQLite, which sleeps. A statement costs one
+    hop to the thread and back, whatever the driver does there.
     """
 
     def __init__(self, engine: sa.Engine, original: "_Original", *, lock_wait_s: float) -> None:
@@ -163,14 +167,17 @@ class Connection:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journey-mcp-store")
 
     async def rows(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[sa.RowMapping]:
-        """Run a statement that gives rows; the first one, and the first after an error, on a new connection.
+        """Run a statement and return its rows; the first one, and the first after an error, on a new connection.
 
-        Whoever is cancelled meanwhile leaves at once, and the statement is carried through all the same.
+        A cancelled caller returns at once; the statement completes all the same.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
         """
         return await self._in_thread(lambda: self._execute(statement, values, _all_rows))
 
     async def count(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> int:
-        """Run a statement that gives none, likewise; how many rows it made or changed."""
+        """Run a statement without rows in the same way; return how many rows it created or changed."""
         return await self._in_thread(lambda: self._execute(statement, values, _row_count))
 
     async def open(self) -> None:
@@ -182,7 +189,7 @@ class Connection:
         await self._in_thread(self._open)
 
     async def close(self) -> None:
-        """Let the connection go, after what waits for it: at most for as long as a statement waits for a lock."""
+        """Close the connection after the statements that wait; they have as long as one statement waits for a lock."""
         self._ends_at = time.monotonic() + self._lock_wait_s
         running = asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         await asyncio.shield(running)
@@ -190,7 +197,7 @@ class Connection:
 
     async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
         running = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        running.add_done_callback(_looked_at)
+        running.add_done_callback(_retrieve_error)
         return await asyncio.shield(running)
 
     def _execute(
@@ -209,10 +216,21 @@ class Connection:
             self._disconnect()
             raise Conflict(f"The task database refuses a row: {cause(error)}.") from error
         except SQLAlchemyError as error:
+            failure = self._failure(error)
             # kept after a `StoreUnavailable`: with the last connection SQLite writes its log into the file that is
             # there and deletes it, and a file that is put back needs it
             self._disconnect()
-            raise StoreUnavailable(f"The task database does not answer: {cause(error)}.") from error
+            raise failure from error
+
+    def _failure(self, error: SQLAlchemyError) -> StoreUnavailable:
+        try:
+            if self._connected is not None and not _is_transient(error):
+                check_version(self._connected)
+        except StoreUnavailable as newer:
+            return newer
+        except SQLAlchemyError:
+            pass  # the first error says more
+        return StoreUnavailable(f"The task database does not answer: {cause(error)}.")
 
     def _open(self) -> None:
         try:
@@ -241,18 +259,19 @@ def _row_count(result: sa.CursorResult[Any]) -> int:
     return result.rowcount
 
 
-def _looked_at(running: "asyncio.Future[Any]") -> None:
-    """An error is nobody's when whoever asked has left."""
+def _retrieve_error(running: "asyncio.Future[Any]") -> None:
+    """Mark the error as retrieved: the caller may have been cancelled."""
     if not running.cancelled():
         running.exception()
 
 
 @asynccontextmanager
-async def open_database(url: str) -> AsyncIterator[Database]:
+async def open_database(url: str, now: Callable[[], float]) -> AsyncIterator[Database]:
     """Open a database, create or migrate its tables, close it at the end.
 
     Raises:
         SetupError: it cannot be opened; names the address without its password.
+        StoreUnavailable: it cannot be opened now, or an older server has unfinished tasks in it.
     """
     try:
         address = parse(url)
@@ -262,18 +281,18 @@ async def open_database(url: str) -> AsyncIterator[Database]:
         engine = _new_engine(address, lock_wait_s)
     except (SQLAlchemyError, ImportError, ValueError) as error:
         raise SetupError(
-            f"JOURNEY_MCP_DATABASE_URL is no database we can open: {cause(error)}.", next_step=_ANOTHER
+            f"JOURNEY_MCP_DATABASE_URL is not a database that can be opened: {cause(error)}.", next_step=_ELSEWHERE
         ) from error
     if engine.dialect.is_async:
         raise SetupError(
             f"JOURNEY_MCP_DATABASE_URL names an asynchronous driver, {engine.dialect.driver}.",
             next_step="Name a plain one, as in sqlite:////folder/tasks.db.",
         )
-    database = Database(engine, file_of(engine.url), lock_wait_s=lock_wait_s)
+    database = Database(engine, _Original(engine.url, file_of(engine.url), now), lock_wait_s=lock_wait_s)
     try:
         try:
             for connection in (database.writer, database.reader):
-                # both now: a file that is emptied later would be changed by a connection that is new to it
+                # both now: a new connection would change a file that is emptied later
                 await connection.open()
         except (SQLAlchemyError, OSError) as error:
             raise _cannot_be_opened(without_password(address), error) from error
@@ -284,9 +303,9 @@ async def open_database(url: str) -> AsyncIterator[Database]:
 
 def _cannot_be_opened(where: str, error: Exception) -> JourneyError:
     problem = f"The database {where} cannot be opened: {cause(error)}."
-    if _is_for_now(error):
+    if _is_transient(error):
         return StoreUnavailable(problem)
-    return SetupError(problem, next_step=_IN_ITS_PLACE if _is_unreadable(error) else _ANOTHER)
+    return SetupError(problem, next_step=_REPLACE if _is_unreadable(error) else _ELSEWHERE)
 
 
 def _new_engine(url: URL, lock_wait_s: float) -> sa.Engine:
@@ -297,8 +316,8 @@ def _new_engine(url: URL, lock_wait_s: float) -> sa.Engine:
         url,
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
-        hide_parameters=True,  # prompts are private: they do not belong into logs
-        execution_options={"preserve_rowcount": True},  # of an INSERT, too, by every driver
+        hide_parameters=True,  # prompts are private: logs must not have them
+        execution_options={"preserve_rowcount": True},  # also of an INSERT, with every driver
         poolclass=sa.NullPool,  # the store keeps its connection itself
     )
     if is_sqlite:
@@ -308,30 +327,30 @@ def _new_engine(url: URL, lock_wait_s: float) -> sa.Engine:
 
 def _make_private_file(file: Path) -> None:
     try:
-        # prompts are private: only the person whose server this is may read them
+        # prompts are private: only the person who runs the server may read them
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(file, os.O_CREAT, 0o600))
     except OSError as error:
         raise SetupError(
-            f"The database {file} cannot be made: {error.strerror}.",
-            next_step=_ANOTHER,
+            f"The database {file} cannot be created: {error.strerror}.",
+            next_step=_ELSEWHERE,
         ) from error
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    # a task that was answered for survives a lost machine, not only a killed process
+    # a task that a client knows survives a power failure, not only a killed process
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
 
 
 def _is_unreadable(error: Exception) -> bool:
-    """Whether SQLite finds no database in the file, or a broken one: not that it is locked, or cannot be reached."""
+    """Return whether SQLite finds no database in the file, or a broken one; not for a lock, or an unreachable one."""
     return type(error) is sa.exc.DatabaseError
 
 
-def _is_for_now(error: Exception) -> bool:
-    """Whether SQLite finds the database locked, or the disk full."""
+def _is_transient(error: Exception) -> bool:
+    """Return whether SQLite finds the database locked, or the disk full."""
     code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
     return code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL}
 

@@ -19,7 +19,11 @@ class Deduplication:
 
     async def find(self, *, principal: str, deduplication_key: str, unclear_since: float) -> Task | None:
         """Return the task that a duplicate call joins, else the newest that may have been paid; `None` for neither."""
-        values = {"new_principal": principal, "new_wish": deduplication_key, "unclear_since": unclear_since}
+        values = {
+            "new_principal": principal,
+            "new_deduplication_key": deduplication_key,
+            "unclear_since": unclear_since,
+        }
         for query in (_JOINED, _UNCLEAR):
             rows = await self._database.reader.rows(query, values)
             if found := [task for row in rows if (task := readable(row))]:
@@ -32,28 +36,31 @@ class Deduplication:
 
     async def detach_all(self, *, principal: str, deduplication_key: str) -> None:
         """Let no duplicate call join any task of this key any more, also none that cannot be read."""
-        await self._detach(tasks.c.principal == principal, tasks.c.wish == deduplication_key)
+        await self._detach(tasks.c.principal == principal, tasks.c.deduplication_key == deduplication_key)
 
     async def acknowledge(self, ids: Sequence[str]) -> None:
         """Record that clients have received these results: duplicate calls create new tasks from now on."""
         await self._database.writer.count(_ACKNOWLEDGE, {"ids": list(ids)})
 
     async def _detach(self, *which: sa.ColumnElement[bool]) -> None:
-        await self._database.writer.count(sa.update(tasks).where(*which, _IS_JOINED).values(equal_call=None))
+        await self._database.writer.count(sa.update(tasks).where(*which, _IS_JOINED).values(duplicate_policy=None))
 
 
-_IS_JOINED = sa.text("equal_call = 'joins'")
+_IS_JOINED = sa.text("duplicate_policy = 'join'")
 """In the words of its index: neither SQLite nor PostgreSQL recognizes it in others."""
 _IS_UNCLEAR = sa.and_(
-    sa.text("equal_call = 'refused'"), tasks.c.updated_at > sa.bindparam("unclear_since", type_=sa.Float)
+    sa.text("duplicate_policy = 'reject'"), tasks.c.updated_at > sa.bindparam("unclear_since", type_=sa.Float)
 )
-_IS_DUPLICATE = sa.and_(tasks.c.principal == sa.bindparam("new_principal"), tasks.c.wish == sa.bindparam("new_wish"))
+_IS_DUPLICATE = sa.and_(
+    tasks.c.principal == sa.bindparam("new_principal"),
+    tasks.c.deduplication_key == sa.bindparam("new_deduplication_key"),
+)
 _JOINED = sa.select(*READ).where(_IS_DUPLICATE, _IS_JOINED)
 _UNCLEAR = sa.select(*READ).where(_IS_DUPLICATE, _IS_UNCLEAR).order_by(tasks.c.updated_at.desc()).limit(1)
 _ACKNOWLEDGE = (
     sa.update(tasks)
     .where(tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.status == Status.SUCCEEDED.value, _IS_JOINED)
-    .values(equal_call=None)
+    .values(duplicate_policy=None)
 )
 NO_DUPLICATE = sa.and_(~sa.exists().where(_IS_DUPLICATE, _IS_JOINED), ~sa.exists().where(_IS_DUPLICATE, _IS_UNCLEAR))
-"""The condition under which a new row is stored; bind `new_principal`, `new_wish` and `unclear_since`."""
+"""The condition under which a new row is stored; bind `new_principal`, `new_deduplication_key` and `unclear_since`."""

@@ -28,9 +28,9 @@ class Leases:
                 for name, url in addresses
             ),
         )
-        query = sa.select(*READ, tasks.c.lease_owner).where(_UNFINISHED, tasks.c.lease_until <= now, at_addresses)
+        query = sa.select(*READ, tasks.c.lease_worker).where(_UNFINISHED, tasks.c.lease_until <= now, at_addresses)
         rows = await self._database.reader.rows(query)
-        return [(task, row["lease_owner"]) for row in rows if (task := readable(row))]
+        return [(task, row["lease_worker"]) for row in rows if (task := readable(row))]
 
     async def next_expiry(self, *, after: float, except_worker: str) -> float | None:
         """Return when the next lease of another worker expires after that time; `None` if there is none."""
@@ -61,7 +61,7 @@ class Leases:
             batch = _padded(ids[start : start + _BATCH])
             statement = (
                 sa.update(tasks)
-                .where(tasks.c.id.in_(batch), tasks.c.lease_owner == worker_id, tasks.c.final.is_(False))
+                .where(tasks.c.id.in_(batch), tasks.c.lease_worker == worker_id, tasks.c.final.is_(False))
                 .values(lease_until=lease_until)
                 .returning(tasks.c.id)
             )
@@ -75,7 +75,7 @@ class Leases:
 
     async def release(self, *, worker_id: str) -> None:
         """Let all leases of `worker_id` expire now."""
-        of_worker = sa.and_(tasks.c.lease_owner == worker_id, tasks.c.final.is_(False))
+        of_worker = sa.and_(tasks.c.lease_worker == worker_id, tasks.c.final.is_(False))
         await self._database.writer.count(sa.update(tasks).where(of_worker).values(lease_until=0.0))
 
     async def _taken_over(self, worker_id: str, lease_until: float, *which: sa.ColumnElement[bool]) -> list[Task]:
@@ -83,7 +83,7 @@ class Leases:
         statement = (
             sa.update(tasks)
             .where(tasks.c.final.is_(False), *which)
-            .values(lease_owner=worker_id, lease_until=lease_until)
+            .values(lease_worker=worker_id, lease_until=lease_until)
             .returning(*READ)
         )
         return [task for row in await self._database.writer.rows(statement) if (task := readable(row))]
@@ -104,8 +104,8 @@ _UNFINISHED = sa.text("NOT final")
 _NEXT_EXPIRY = sa.select(sa.func.min(tasks.c.lease_until).label("expires_at")).where(
     _UNFINISHED,
     tasks.c.lease_until > sa.bindparam("after", type_=sa.Float),
-    tasks.c.lease_owner != sa.bindparam("worker"),
+    tasks.c.lease_worker != sa.bindparam("worker"),
 )
 _HELD = sa.select(tasks.c.id).where(
-    tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.lease_owner == sa.bindparam("worker")
+    tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.lease_worker == sa.bindparam("worker")
 )

@@ -6,18 +6,19 @@ A step is frozen once released: a change of the tables is a new step.
 import json
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 import sqlalchemy as sa
 
-from journey_mcp.core.errors import SetupError
+from journey_mcp.core.errors import SetupError, StoreUnavailable
 from journey_mcp.core.urls import webhook_host
+from journey_mcp.core.worker_id import described, is_alive
 from journey_mcp.store.schema import identity, schema_versions
 
 
 def m001_tasks(connection: sa.Connection) -> None:
-    """The first tables."""
+    """Create the first tables."""
     connection.exec_driver_sql(
         """
         CREATE TABLE tasks (
@@ -43,7 +44,7 @@ def m001_tasks(connection: sa.Connection) -> None:
 
 
 def m002_rests(connection: sa.Connection) -> None:
-    """Providers that refused lately and are tried last."""
+    """Create the table of cooldowns."""
     connection.exec_driver_sql(
         """
         CREATE TABLE rests (
@@ -58,7 +59,7 @@ def m002_rests(connection: sa.Connection) -> None:
 
 
 def m003_money_and_wishes(connection: sa.Connection) -> None:
-    """What a task counts against budgets, and which call it answers."""
+    """Add what a task counts against budgets, and its deduplication key."""
     for column in (
         "model VARCHAR(80) NOT NULL DEFAULT ''",
         "micro_credits BIGINT NOT NULL DEFAULT 0",
@@ -71,14 +72,14 @@ def m003_money_and_wishes(connection: sa.Connection) -> None:
 
 
 def m004_relay(connection: sa.Connection) -> None:
-    """Telling the webhooks of callers what became of their tasks."""
+    """Add the deliveries to webhooks of callers."""
     connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN relay_due DOUBLE PRECISION")
     connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN relay_tries INTEGER NOT NULL DEFAULT 0")
     connection.exec_driver_sql("CREATE INDEX tasks_to_relay ON tasks (relay_due) WHERE relay_due IS NOT NULL")
 
 
 def m005_equal_calls(connection: sa.Connection) -> None:
-    """What comes of an equal call stands beside the wish, which stays: a fresh twin takes nothing away any more."""
+    """Store what a duplicate call gets beside the key, which stays: a fresh duplicate takes nothing away any more."""
     for statement in (
         "ALTER TABLE tasks ADD COLUMN equal_call VARCHAR(10)",
         "UPDATE tasks SET equal_call = 'joins' WHERE wish IS NOT NULL AND status <> 'failed'",
@@ -91,7 +92,7 @@ def m005_equal_calls(connection: sa.Connection) -> None:
 
 
 def m006_lines(connection: sa.Connection) -> None:
-    """Who waits for room at a provider: one line for all processes."""
+    """Add the queues of providers: one for all processes."""
     for column in ("line VARCHAR(8)", "line_round INTEGER", "line_since DOUBLE PRECISION"):
         connection.exec_driver_sql(f"ALTER TABLE tasks ADD COLUMN {column}")
     connection.exec_driver_sql(
@@ -100,7 +101,7 @@ def m006_lines(connection: sa.Connection) -> None:
 
 
 def m007_costs(connection: sa.Connection) -> None:
-    """Whether what counts is a cost that is known stays when the rest of a task is deleted."""
+    """Keep the unit and the source of a known cost when the rest of a task is deleted."""
     for column in ("cost_unit", "cost_source"):
         connection.exec_driver_sql(f"ALTER TABLE tasks ADD COLUMN {column} VARCHAR(8)")
     tasks_then = sa.table("tasks", *map(sa.column, ("id", "outcome", "cost_unit", "cost_source")))
@@ -110,12 +111,12 @@ def m007_costs(connection: sa.Connection) -> None:
             cost = json.loads(outcome)["cost"]
             told = {"cost_unit": cost["unit"], "cost_source": cost["source"]}
         except (ValueError, TypeError, KeyError):
-            continue  # no cost is known, or the row cannot be read: it keeps nobody from the others
+            continue  # no cost is known, or the row cannot be read: it does not block the others
         connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(told))
 
 
 def m008_units(connection: sa.Connection) -> None:
-    """A task counts in the unit that its provider charges in; a credit of Black Forest Labs is a cent."""
+    """Count a task in the unit that its provider charges in; a credit of Black Forest Labs is a cent."""
     for statement in (
         """UPDATE tasks SET micro_usd = micro_credits / 100, micro_credits = 0, cost_unit = 'usd'
             WHERE provider = 'bfl' AND cost_unit = 'credits'""",
@@ -135,19 +136,19 @@ def m008_units(connection: sa.Connection) -> None:
             amount = Decimal(plain["cost"]["amount"]) / 100
             plain["cost"] |= {"amount": f"{amount.normalize():f}", "unit": "usd"}
         except (ValueError, TypeError, KeyError, ArithmeticError):
-            continue  # it has no cost, or cannot be read: it keeps nobody from the others
+            continue  # it has no cost, or cannot be read: it does not block the others
         changed = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
         connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(outcome=changed))
 
 
 def m009_identity(connection: sa.Connection) -> None:
-    """By what a database that was emptied or replaced is known."""
+    """Give the database an identity, by which an emptied or replaced one is recognized."""
     connection.exec_driver_sql("CREATE TABLE identity (id VARCHAR(32) NOT NULL PRIMARY KEY)")
     connection.execute(sa.insert(sa.table("identity", sa.column("id"))).values(id=secrets.token_hex(16)))
 
 
 def m010_relay_hosts(connection: sa.Connection) -> None:
-    """A host that is slow to take webhooks holds up its own only."""
+    """Add the hosts of webhooks: a slow host delays its own deliveries only."""
     connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN relay_host TEXT")
     tasks_then = sa.table("tasks", *map(sa.column, ("id", "request", "relay_due", "relay_host")))
     due = sa.select(tasks_then.c.id, tasks_then.c.request).where(tasks_then.c.relay_due.is_not(None))
@@ -155,12 +156,12 @@ def m010_relay_hosts(connection: sa.Connection) -> None:
         try:
             host = webhook_host(json.loads(request)["webhook_url"])
         except (ValueError, TypeError, KeyError, AttributeError):
-            host = ""  # it cannot be read, and is not told
+            host = ""  # it cannot be read, and is not delivered
         connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(relay_host=host))
 
 
 def m011_addresses(connection: sa.Connection) -> None:
-    """User names and passwords in the addresses of providers are stored no more."""
+    """Remove user names and passwords from the addresses of providers."""
     cooldowns_then = sa.table("rests", sa.column("base_url"))
     connection.execute(
         sa.delete(cooldowns_then).where(cooldowns_then.c.base_url.contains("@"))
@@ -170,6 +171,53 @@ def m011_addresses(connection: sa.Connection) -> None:
     for task_id, base_url in rows:
         bare = re.sub(r"(?<=://)[^/?#]*@", "", base_url)
         connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(base_url=bare))
+
+
+def m012_standard_terms(connection: sa.Connection) -> None:
+    """Rename columns, tables, indexes and stored words to the field's terms."""
+    for before, after in (
+        ("lease_owner", "lease_worker"),
+        ("wish", "deduplication_key"),
+        ("equal_call", "duplicate_policy"),
+        ("relay_due", "outbox_due"),
+        ("relay_tries", "outbox_tries"),
+        ("relay_host", "outbox_host"),
+        ("line", "queue_state"),
+        ("line_round", "queue_round"),
+        ("line_since", "queue_since"),
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE tasks RENAME COLUMN {before} TO {after}")
+    for statement in (
+        "ALTER TABLE rests RENAME TO cooldowns",
+        "DROP INDEX tasks_joined",
+        "DROP INDEX tasks_unclear",
+        "DROP INDEX tasks_to_relay",
+        "DROP INDEX tasks_in_line",
+        "UPDATE tasks SET duplicate_policy = 'join' WHERE duplicate_policy = 'joins'",
+        "UPDATE tasks SET duplicate_policy = 'reject' WHERE duplicate_policy = 'refused'",
+        "UPDATE tasks SET queue_state = 'waiting' WHERE queue_state = 'waits'",
+        "UPDATE tasks SET queue_state = 'granted' WHERE queue_state = 'turn'",
+        """CREATE UNIQUE INDEX tasks_joinable ON tasks (principal, deduplication_key)
+            WHERE duplicate_policy = 'join'""",
+        "CREATE INDEX tasks_unconfirmed ON tasks (principal, deduplication_key) WHERE duplicate_policy = 'reject'",
+        "CREATE INDEX tasks_in_outbox ON tasks (outbox_due) WHERE outbox_due IS NOT NULL",
+        "CREATE INDEX tasks_in_queue ON tasks (provider, base_url) WHERE queue_since IS NOT NULL AND NOT final",
+    ):
+        connection.exec_driver_sql(statement)
+    _rename_keys(connection, {"answer_by": "callback_deadline", "passing": "transient_notices"})
+
+
+def _rename_keys(connection: sa.Connection, names: Mapping[str, str]) -> None:
+    """Rename keys of the outcomes of tasks."""
+    tasks_then = sa.table("tasks", *map(sa.column, ("id", "outcome")))
+    with_keys = sa.or_(*(tasks_then.c.outcome.contains(f'"{name}":') for name in names))
+    for task_id, outcome in connection.execute(sa.select(tasks_then).where(with_keys)).all():
+        try:
+            plain = {names.get(name, name): value for name, value in json.loads(outcome).items()}
+        except (ValueError, AttributeError):
+            continue  # a row that cannot be read does not block the others
+        changed = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+        connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(outcome=changed))
 
 
 STEPS: Sequence[Callable[[sa.Connection], None]] = (
@@ -184,33 +232,39 @@ STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m009_identity,
     m010_relay_hosts,
     m011_addresses,
+    m012_standard_terms,
 )
 
 
-def migrate(connection: sa.Connection) -> None:
+_BREAKING = 12
+"""The newest step after which older servers cannot use the database any more."""
+
+
+def migrate(connection: sa.Connection, now: float) -> None:
     """Bring the database up to the newest step; processes that start together wait for each other.
 
     Raises:
-        SetupError: a newer journey-mcp made this database.
+        SetupError: a newer journey-mcp migrated this database.
+        StoreUnavailable: an older server has unfinished tasks in it at `now`, in seconds of the Unix epoch.
     """
     if _version(connection) == len(STEPS):
-        return  # without asking for the write lock, which somebody may hold for long
-    # The connection commits every statement by itself; this transaction is ours, and takes the write lock
-    # at once so that of two processes one migrates and the other then finds the work done.
+        return  # without asking for the write lock, which another process may hold for long
+    # The connection commits every statement by itself; this transaction takes the write lock at once, so that of two
+    # processes one migrates and the other then finds the work done.
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.dialect.name == "sqlite" else "BEGIN")
     try:
-        _step_up(connection)
+        _step_up(connection, now)
     except BaseException:
         connection.exec_driver_sql("ROLLBACK")
         raise
     connection.exec_driver_sql("COMMIT")
     if connection.dialect.name == "sqlite":
-        # the identity is read from the file from now on, and not from the log that lies beside it
+        # from now on the identity is read from the file, and not from the log beside it
         connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def identity_of(connection: sa.Connection) -> str | None:
-    """The database's identity; `None` when it has none, because its tables are gone."""
+    """Return the database's identity; `None` if it has none, because its tables are gone."""
     try:
         found: str | None = connection.exec_driver_sql("SELECT id FROM identity").scalar()
     except (sa.exc.OperationalError, sa.exc.ProgrammingError):
@@ -221,13 +275,13 @@ def identity_of(connection: sa.Connection) -> str | None:
 
 
 def _version(connection: sa.Connection) -> int:
-    """The newest step that was taken; 0 in an empty database."""
+    """Return the number of the newest step that was run; 0 in an empty database."""
     if not sa.inspect(connection).has_table(schema_versions.name):
         return 0
     return (connection.execute(sa.select(sa.func.max(schema_versions.c.version)))).scalar() or 0
 
 
-def _step_up(connection: sa.Connection) -> None:
+def _step_up(connection: sa.Connection, now: float) -> None:
     connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL PRIMARY KEY)")
     version = _version(connection)
     if version > len(STEPS):
@@ -235,6 +289,54 @@ def _step_up(connection: sa.Connection) -> None:
             f"The database has version {version}; this journey-mcp knows {len(STEPS)}.",
             next_step="Update journey-mcp, or set JOURNEY_MCP_DATA_DIR to another folder.",
         )
+    if 0 < version < _BREAKING:
+        _check_leases(connection, now)
     for number, step in enumerate(STEPS[version:], start=version + 1):
         step(connection)
         connection.execute(sa.insert(schema_versions).values(version=number))
+
+
+def _check_leases(connection: sa.Connection, now: float) -> None:
+    """Verify that no older server needs the columns, which change, to store an answer that is paid for.
+
+    Raises:
+        StoreUnavailable: names its process.
+    """
+    names = ("lease_owner", "lease_until", "submission")
+    tasks_then = sa.table("tasks", *map(sa.column, names), sa.column("final", sa.Boolean))
+    unfinished = sa.select(*(tasks_then.c[name] for name in names)).where(tasks_then.c.final.is_(False))
+    holders = {
+        worker_id
+        for worker_id, lease_until, submission in connection.execute(unfinished)
+        if _is_in_use(worker_id, submission, is_leased=lease_until > now)
+    }
+    if holders:
+        processes = ", ".join(sorted(map(described, holders)))
+        raise StoreUnavailable(
+            f"An older journey-mcp has unfinished tasks in the task database, which this version has to change: "
+            f"{processes}.",
+            next_step="Call again when these tasks have ended. If it stays so, ask the person to end that process, "
+            "for example by restarting its chat client.",
+        )
+
+
+def _is_in_use(worker_id: str, submission: str, *, is_leased: bool) -> bool:
+    """Return whether the worker may still store something of its task.
+
+    A process that was suspended wakes up with an expired lease, and with the answer to its request.
+    """
+    is_running = is_alive(worker_id)
+    return is_running is not False if is_leased else is_running is True and submission == "sent"
+
+
+def check_version(connection: sa.Connection) -> None:
+    """Verify that no newer journey-mcp has migrated the database while this process has it open.
+
+    Raises:
+        StoreUnavailable: names both versions.
+    """
+    if (version := _version(connection)) > len(STEPS):
+        raise StoreUnavailable(
+            f"A newer journey-mcp has changed the task database to version {version}; this one knows {len(STEPS)}.",
+            next_step="Ask the person to restart this server with the newer version.",
+        )

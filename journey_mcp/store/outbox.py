@@ -32,42 +32,44 @@ class Outbox:
         Those that are due the longest, at most `per_host` for each host, and none at `except_hosts`. No other process
         gets them before `again_at`.
         """
-        rank = sa.func.row_number().over(partition_by=tasks.c.relay_host, order_by=(tasks.c.relay_due, tasks.c.id))
-        ranked = sa.select(tasks.c.id, tasks.c.relay_due, rank.label("rank")).where(
-            tasks.c.relay_due <= now, *_ended(except_hosts)
+        rank = sa.func.row_number().over(partition_by=tasks.c.outbox_host, order_by=(tasks.c.outbox_due, tasks.c.id))
+        ranked = sa.select(tasks.c.id, tasks.c.outbox_due, rank.label("rank")).where(
+            tasks.c.outbox_due <= now, *_ended(except_hosts)
         )
         found = ranked.subquery()
-        ids = sa.select(found.c.id).where(found.c.rank <= (per_host or limit)).order_by(found.c.relay_due, found.c.id)
+        ids = sa.select(found.c.id).where(found.c.rank <= (per_host or limit)).order_by(found.c.outbox_due, found.c.id)
         statement = (
             sa.update(tasks)
-            .where(tasks.c.id.in_(ids.limit(limit)), tasks.c.relay_due <= now)
-            .values(relay_due=again_at)
-            .returning(*READ, tasks.c.relay_tries)
+            .where(tasks.c.id.in_(ids.limit(limit)), tasks.c.outbox_due <= now)
+            .values(outbox_due=again_at)
+            .returning(*READ, tasks.c.outbox_tries)
         )
         rows = await self._database.writer.rows(statement)
-        return [(task, row["relay_tries"]) for row in rows if (task := readable(row))]
+        return [(task, row["outbox_tries"]) for row in rows if (task := readable(row))]
 
     async def next_due(self, *, except_hosts: Collection[str] = ()) -> float:
         """Return the earliest time at which an ended task's webhook is due at another host; `inf` for never."""
-        query = sa.select(sa.func.min(tasks.c.relay_due).label("due")).where(*_ended(except_hosts))
-        (row,) = await self._database.reader.rows(query.where(tasks.c.relay_due.is_not(None)))
+        query = sa.select(sa.func.min(tasks.c.outbox_due).label("due")).where(*_ended(except_hosts))
+        (row,) = await self._database.reader.rows(query.where(tasks.c.outbox_due.is_not(None)))
         return math.inf if row["due"] is None else float(row["due"])
 
     async def delivered(self, task_id: str) -> None:
         """Record that the webhook took the result: the client has received it."""
-        delivered = sa.update(tasks).where(tasks.c.id == task_id).values(relay_due=None)
+        delivered = sa.update(tasks).where(tasks.c.id == task_id).values(outbox_due=None)
         await self._database.writer.count(
             delivered.values(
-                equal_call=sa.case((tasks.c.status == Status.SUCCEEDED.value, None), else_=tasks.c.equal_call)
+                duplicate_policy=sa.case(
+                    (tasks.c.status == Status.SUCCEEDED.value, None), else_=tasks.c.duplicate_policy
+                )
             )
         )
 
     async def failed(self, task_id: str, again_at: float | None) -> None:
         """Record that the webhook did not take the result; `None` ends the attempts."""
         tried = sa.update(tasks).where(tasks.c.id == task_id)
-        await self._database.writer.count(tried.values(relay_due=again_at, relay_tries=tasks.c.relay_tries + 1))
+        await self._database.writer.count(tried.values(outbox_due=again_at, outbox_tries=tasks.c.outbox_tries + 1))
 
 
 def _ended(except_hosts: Collection[str]) -> list[sa.ColumnElement[bool]]:
     """Return the conditions of an ended task whose webhook is at none of these hosts."""
-    return [tasks.c.final.is_(True), *([tasks.c.relay_host.not_in(except_hosts)] if except_hosts else [])]
+    return [tasks.c.final.is_(True), *([tasks.c.outbox_host.not_in(except_hosts)] if except_hosts else [])]

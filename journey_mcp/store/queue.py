@@ -44,10 +44,10 @@ class QueueTable:
         rows = await self._database.reader.rows(_WAITING_ELSEWHERE, values)
         return [
             QueueEntry(
-                worker_id=row["lease_owner"],
+                worker_id=row["lease_worker"],
                 principal=row["principal"],
-                key=(row["line_round"], row["line_since"], row["id"]),
-                is_refused=row["line"] == "refused",
+                key=(row["queue_round"], row["queue_since"], row["id"]),
+                is_refused=row["queue_state"] == "refused",
             )
             for row in rows
         ]
@@ -61,10 +61,10 @@ class QueueTable:
             return {}
         return {row["id"]: row["ahead"] + 1 for row in rows}
 
-    async def enqueue(self, key: QueueKey, state: Literal["waits", "refused"]) -> None:
+    async def enqueue(self, key: QueueKey, state: Literal["waiting", "refused"]) -> None:
         """Put the task into the queue of its account, with this key."""
         round_, since, task_id = key
-        values = {"task": task_id, "new_line": state, "new_round": round_, "new_since": since}
+        values = {"task": task_id, "new_state": state, "new_round": round_, "new_since": since}
         await self._database.writer.count(_ENQUEUE, values)
 
     async def acquire_slot(
@@ -91,16 +91,16 @@ class QueueTable:
         return int(row["running"])
 
 
-_IS_WAITING = sa.text("line_since IS NOT NULL AND NOT final")
+_IS_WAITING = sa.text("queue_since IS NOT NULL AND NOT final")
 """In the words of its index: neither SQLite nor PostgreSQL recognizes it in others."""
 _AT_ACCOUNT = sa.and_(tasks.c.provider == sa.bindparam("at_provider"), tasks.c.base_url == sa.bindparam("at_base_url"))
 _WAITING_ELSEWHERE = sa.select(
-    tasks.c.id, tasks.c.lease_owner, tasks.c.principal, tasks.c.line, tasks.c.line_round, tasks.c.line_since
+    tasks.c.id, tasks.c.lease_worker, tasks.c.principal, tasks.c.queue_state, tasks.c.queue_round, tasks.c.queue_since
 ).where(
     _IS_WAITING,
     _AT_ACCOUNT,
     tasks.c.submission == Submission.PREPARED.value,
-    tasks.c.lease_owner != sa.bindparam("worker"),
+    tasks.c.lease_worker != sa.bindparam("worker"),
     tasks.c.lease_until > sa.bindparam("now"),
 )
 _ahead = tasks.alias("ahead")
@@ -108,27 +108,27 @@ _POSITIONS = sa.select(
     tasks.c.id,
     sa.select(sa.func.count())
     .where(
-        sa.text("ahead.line_since IS NOT NULL AND NOT ahead.final"),
+        sa.text("ahead.queue_since IS NOT NULL AND NOT ahead.final"),
         _ahead.c.provider == tasks.c.provider,
         _ahead.c.base_url == tasks.c.base_url,
         _ahead.c.submission == Submission.PREPARED.value,
         _ahead.c.lease_until > sa.bindparam("now"),
-        sa.tuple_(_ahead.c.line_round, _ahead.c.line_since, _ahead.c.id)
-        < sa.tuple_(tasks.c.line_round, tasks.c.line_since, tasks.c.id),
+        sa.tuple_(_ahead.c.queue_round, _ahead.c.queue_since, _ahead.c.id)
+        < sa.tuple_(tasks.c.queue_round, tasks.c.queue_since, tasks.c.id),
     )
     .correlate(tasks)
     .scalar_subquery()
     .label("ahead"),
 ).where(
     tasks.c.id.in_(sa.bindparam("ids", expanding=True)),
-    tasks.c.line_since.is_not(None),
+    tasks.c.queue_since.is_not(None),
     tasks.c.submission == Submission.PREPARED.value,
 )
 _TASK = sa.update(tasks).where(tasks.c.id == sa.bindparam("task"))
 _ENQUEUE = _TASK.values(
-    line=sa.bindparam("new_line"), line_round=sa.bindparam("new_round"), line_since=sa.bindparam("new_since")
+    queue_state=sa.bindparam("new_state"), queue_round=sa.bindparam("new_round"), queue_since=sa.bindparam("new_since")
 )
-_LEAVE = _TASK.values(line=None, line_round=None, line_since=None)
+_LEAVE = _TASK.values(queue_state=None, queue_round=None, queue_since=None)
 _others = tasks.alias("others")
 _RUNNING = (
     sa.select(sa.func.count().label("running"))
@@ -145,12 +145,12 @@ _RUNNING = (
             ),
             # it is about to be sent
             sa.and_(
-                _others.c.line == "turn",
+                _others.c.queue_state == "granted",
                 _others.c.submission == Submission.PREPARED.value,
                 _others.c.lease_until > sa.bindparam("now"),
             ),
         ),
     )
 )
-_ACQUIRE = _TASK.where(tasks.c.final.is_(False)).values(line="turn", line_since=None)
+_ACQUIRE = _TASK.where(tasks.c.final.is_(False)).values(queue_state="granted", queue_since=None)
 _ACQUIRE_WITHIN = _ACQUIRE.where(_RUNNING.scalar_subquery() < sa.bindparam("limit"))

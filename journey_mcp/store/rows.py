@@ -1,4 +1,4 @@
-"""Tasks as rows: what of a task lies in which column, and the task of a row again."""
+"""Conversion between tasks and rows."""
 
 import json
 import logging
@@ -23,63 +23,63 @@ from journey_mcp.core.urls import webhook_host
 from journey_mcp.store.schema import tasks
 
 _COST = {"cost_unit", "cost_source"}
-_IN_LINE = {"line", "line_round", "line_since"}
+_QUEUE = {"queue_state", "queue_round", "queue_since"}
 _NOT_READ = {
     "final",
-    "lease_owner",
+    "lease_worker",
     "lease_until",
     "model",
-    "relay_due",
-    "relay_tries",
-    "relay_host",
+    "outbox_due",
+    "outbox_tries",
+    "outbox_host",
     *_COST,
-} | _IN_LINE
-NEW = [column for column in tasks.c if column.name not in _IN_LINE]
-"""What a new row has."""
+} | _QUEUE
+NEW = [column for column in tasks.c if column.name not in _QUEUE]
+"""The columns that a new row sets."""
 READ = [column for column in tasks.c if column.name not in _NOT_READ]
-"""What a task is made of again."""
+"""The columns from which a task is read."""
 _REQUEST_READ = 2_000
 LISTED = [
     *(column for column in READ if column is not tasks.c.request),
     *(tasks.c.model, sa.func.substr(tasks.c.request, 1, _REQUEST_READ).label(tasks.c.request.name)),
 ]
-"""The same for a listing, which reads no more of a request than the beginning of its prompt."""
+"""The same for a listing, which reads only the beginning of a long prompt."""
 _CUT_REQUEST = re.compile(r'\{"tool":"(\w+)","prompt":"((?:[^"\\]|\\u[0-9a-f]{4}|\\[^u])*)')
 CHANGING = (
     *("provider", "base_url", "updated_at", "status", "final", "submission", "prediction_id", "outcome"),
-    *("micro_credits", "micro_usd", "cost_unit", "cost_source", "equal_call"),
+    *("micro_credits", "micro_usd", "cost_unit", "cost_source", "duplicate_policy"),
 )
-"""What a change of a task changes."""
+"""The columns that a change of a task sets."""
 _IMAGE, _FAILURE = ([field.name for field in fields(kind)] for kind in (OutputImage, Failure))
 MICRO = 1_000_000
-"""Money is kept in whole millionths, so that a database adds it without rounding."""
+"""Money is stored in whole millionths, so that a database adds it without rounding."""
 
 _log = logging.getLogger(__name__)
 
 
 def micro(amount: Decimal) -> int:
-    """So many millionths."""
+    """Return the amount in millionths."""
     return int(amount * MICRO)
 
 
 def to_row(task: Task) -> dict[str, Any]:
-    """All columns of a new task, but for who holds it."""
+    """Return all columns of a new task but its lease."""
     return {
         "id": task.id,
         "principal": task.principal,
         "created_at": task.created_at,
         "request": _dump(task.request.as_plain()),
         "model": task.request.model,
-        "wish": task.deduplication_key,
-        "relay_due": None if task.request.webhook_url is None else 0.0,
-        "relay_tries": 0,
-        "relay_host": None if task.request.webhook_url is None else webhook_host(task.request.webhook_url),
+        "deduplication_key": task.deduplication_key,
+        "outbox_due": None if task.request.webhook_url is None else 0.0,
+        "outbox_tries": 0,
+        "outbox_host": None if task.request.webhook_url is None else webhook_host(task.request.webhook_url),
         **changing(task),
     }
 
 
 def changing(task: Task) -> dict[str, Any]:
-    """The columns that a change of the task changes."""
+    """Return the columns that a change of the task sets."""
     return {
         "provider": task.provider,
         "base_url": task.base_url,
@@ -93,32 +93,32 @@ def changing(task: Task) -> dict[str, Any]:
         "micro_usd": micro(task.charges.get("usd", Decimal(0))),
         "cost_unit": task.cost and task.cost.unit,
         "cost_source": task.cost and task.cost.source,
-        "equal_call": task.duplicate_policy and task.duplicate_policy.value,
+        "duplicate_policy": task.duplicate_policy and task.duplicate_policy.value,
     }
 
 
 def _outcome(task: Task) -> dict[str, Any]:
-    """What became of the task, without what is not known."""
+    """Return the result so far, without what is not known."""
     plain = {
         "poll_url": task.poll_url,
         "webhook_secret": task.webhook_secret,
-        "answer_by": task.callback_deadline,
+        "callback_deadline": task.callback_deadline,
         "progress": task.progress,
         "images": [_known(image, _IMAGE) for image in task.images],
         "grid_url": task.grid_url,
         "seed": task.seed,
         "cost": task.cost and {"amount": str(task.cost.amount), "unit": task.cost.unit, "source": task.cost.source},
         "notices": [to_plain(notice) for notice in task.notices],
-        "passing": [to_plain(notice) for notice in task.transient_notices],
+        "transient_notices": [to_plain(notice) for notice in task.transient_notices],
         "failure": task.failure and _known(task.failure, _FAILURE),
     }
     return without_empty(plain)
 
 
 def readable(row: Mapping[Any, Any]) -> Task | None:
-    """The task of a row; one that a newer version wrote in a way we do not know keeps nobody from the others."""
+    """Return the task of a row; `None` for one that cannot be read, which a newer version may have written."""
     if not row["request"]:
-        return None  # deleted, but for what it cost
+        return None  # deleted; only its cost is left
     try:
         return _from_row(row)
     except (ValueError, TypeError, KeyError):
@@ -127,7 +127,7 @@ def readable(row: Mapping[Any, Any]) -> Task | None:
 
 
 def listed(row: Mapping[Any, Any]) -> Task | None:
-    """The task of a row of `LISTED`; of a long request it has the tool, the model, and the beginning of the prompt."""
+    """Return the task of a row of `LISTED`; of a long request, it has the tool, model and beginning of the prompt."""
     if len(row["request"]) == _REQUEST_READ and (cut := _CUT_REQUEST.match(row["request"])):
         return readable({**row, "request": f'{cut[0]}","model":{json.dumps(row["model"])}}}'})
     return readable(row)
@@ -149,29 +149,29 @@ def _from_row(row: Mapping[Any, Any]) -> Task:
         prediction_id=row["prediction_id"],
         poll_url=outcome.get("poll_url"),
         webhook_secret=outcome.get("webhook_secret"),
-        callback_deadline=outcome.get("answer_by"),
+        callback_deadline=outcome.get("callback_deadline"),
         progress=outcome.get("progress"),
         images=tuple(OutputImage(**image) for image in outcome.get("images", ())),
         grid_url=outcome.get("grid_url"),
         seed=outcome.get("seed"),
         cost=Cost(**{**cost, "amount": Decimal(cost["amount"])}) if cost else None,
         notices=tuple(map(from_plain, outcome.get("notices", ()))),
-        transient_notices=tuple(map(from_plain, outcome.get("passing", ()))),
+        transient_notices=tuple(map(from_plain, outcome.get("transient_notices", ()))),
         failure=Failure(**failure) if failure else None,
         charges=read_charges(row),
-        deduplication_key=row["wish"],
-        duplicate_policy=DuplicatePolicy(row["equal_call"]) if row["equal_call"] else None,
+        deduplication_key=row["deduplication_key"],
+        duplicate_policy=DuplicatePolicy(row["duplicate_policy"]) if row["duplicate_policy"] else None,
     )
 
 
 def read_charges(row: Mapping[Any, Any]) -> Charges:
-    """What a row counts, in the units in which it counts anything."""
+    """Return what a row counts, in the units in which it counts anything."""
     millionths: dict[Unit, int] = {"credits": row["micro_credits"], "usd": row["micro_usd"]}
     return {unit: Decimal(count) / MICRO for unit, count in millionths.items() if count}
 
 
 def _known(value: OutputImage | Failure, names: Sequence[str]) -> dict[str, Any]:
-    """What is known of a value, without the copies that `asdict` makes: a task is stored three times at the least."""
+    """Return the fields that are known, without the copies that `asdict` makes: a task is stored several times."""
     return without_empty({name: getattr(value, name) for name in names})
 
 

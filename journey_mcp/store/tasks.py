@@ -36,7 +36,7 @@ class TaskTable:
         after `unclear_since` so that nobody knows whether it was paid, or when the task's charges would exceed one of
         the limits. Checked and stored in one statement, so that no other process comes between.
         """
-        row = {**to_row(task), "lease_owner": worker_id, "lease_until": lease_until}
+        row = {**to_row(task), "lease_worker": worker_id, "lease_until": lease_until}
         values = {"unclear_since": unclear_since, **{f"new_{name}": value for name, value in row.items()}}
         room = [fits for limit in limits if (fits := within(limit, task)) is not None]
         statement = sa.insert(tasks).from_select(_NAMES, _NEW.where(*room)) if room else _ADD
@@ -100,7 +100,13 @@ class TaskTable:
             sa.update(tasks)
             .where(old, is_paid)
             .values(
-                request="", outcome="", prediction_id=None, wish=None, equal_call=None, relay_due=None, relay_host=None
+                request="",
+                outcome="",
+                prediction_id=None,
+                deduplication_key=None,
+                duplicate_policy=None,
+                outbox_due=None,
+                outbox_host=None,
             )
         )
         paid = await self._database.writer.count(emptied)
@@ -125,15 +131,18 @@ _SAVE = (
     sa.update(tasks)
     .where(
         tasks.c.id == sa.bindparam("task"),
-        tasks.c.lease_owner == sa.bindparam("worker"),
+        tasks.c.lease_worker == sa.bindparam("worker"),
         tasks.c.final.is_(False),
     )
-    .values({name: sa.bindparam(f"new_{name}") for name in CHANGING if name != "equal_call"})
+    .values({name: sa.bindparam(f"new_{name}") for name in CHANGING if name != "duplicate_policy"})
     # a detached task stays so: duplicate calls join another one now
     .values(
-        equal_call=sa.case(
-            (sa.bindparam("new_equal_call", type_=sa.String) == DuplicatePolicy.JOIN.value, tasks.c.equal_call),
-            else_=sa.bindparam("new_equal_call", type_=sa.String),
+        duplicate_policy=sa.case(
+            (
+                sa.bindparam("new_duplicate_policy", type_=sa.String) == DuplicatePolicy.JOIN.value,
+                tasks.c.duplicate_policy,
+            ),
+            else_=sa.bindparam("new_duplicate_policy", type_=sa.String),
         )
     )
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_COLUMNS = ("id", "provider", "status", "final", "submission", "prediction_id", "lease_owner", "request", "outcome")
+_COLUMNS = ("id", "provider", "status", "final", "submission", "prediction_id", "lease_worker", "request", "outcome")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Row:
     @property
     def awaits_webhook(self) -> bool:
         """Whether it was sent without a response and its webhook may still arrive."""
-        return (self.status, self.submission) == ("running", "sent") and "answer_by" in self.outcome
+        return (self.status, self.submission) == ("running", "sent") and "callback_deadline" in self.outcome
 
     @property
     def urls(self) -> frozenset[str]:
@@ -60,5 +60,5 @@ def read_journal(folder: Path) -> tuple[Row, ...]:
 
 def _read(row: dict[str, Any]) -> Row:
     request, outcome = json.loads(row.pop("request")), json.loads(row.pop("outcome"))
-    row["final"], row["holder"] = bool(row["final"]), row.pop("lease_owner")
+    row["final"], row["holder"] = bool(row["final"]), row.pop("lease_worker")
     return Row(**row, prompt=request["prompt"], outcome=outcome)

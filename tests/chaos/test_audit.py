@@ -28,7 +28,7 @@ DONE = Row(
 )
 RUNNING = replace(DONE, status="running", final=False, outcome={})
 SENT = replace(RUNNING, submission="sent", prediction_id=None)
-WAITING = replace(SENT, outcome={"answer_by": 9e9})
+WAITING = replace(SENT, outcome={"callback_deadline": 9e9})
 PREPARED = replace(SENT, status="queued", submission="prepared")
 UNCONFIRMED = replace(SENT, status="failed", final=True, outcome={"failure": {"code": "submission_unconfirmed"}})
 FREE = replace(UNCONFIRMED, submission="refused", outcome={"failure": {"code": "not_submitted"}})

@@ -233,7 +233,7 @@ async def test_other_processes_hear_of_a_delivery_by_themselves(tmp_path: Path) 
         first = await here.made(**SLOW)
         here.studio.acknowledge([first])
         database = sqlite3.connect(tmp_path / "tasks.db")
-        await until(lambda: database.execute("SELECT equal_call FROM tasks").fetchone() == (None,))
+        await until(lambda: database.execute("SELECT duplicate_policy FROM tasks").fetchone() == (None,))
         database.close()
 
 

@@ -316,7 +316,7 @@ async def test_a_task_that_cannot_be_taken_over_is_asked_for_again(tmp_path: Pat
         made = (await holder.studio.create(request("journeyapi"), LOCAL)).task
         made = await holder.studio.wait_for_new(made, 0)
         told = {**FINISHED, "task_id": made.prediction_id}
-        database = refusing(tmp_path, "lease_owner")
+        database = refusing(tmp_path, "lease_worker")
         assert await other.post(made, told, x_webhook_secret=made.callback_secret or "") == 503
         database.execute("DROP TRIGGER full")
         assert await other.post(made, told, x_webhook_secret=made.callback_secret or "") == 204

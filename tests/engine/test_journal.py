@@ -122,7 +122,9 @@ async def test_what_somebody_else_has_taken_over_is_not_written_any_more(tmp_pat
     async with make_environment(tmp_path, "submit:status=429,header.Retry-After=20,times=always") as here:
         task = await created(here.studio, make_request())
         await until_asked(here, "imagine")
-        execute(tmp_path, "UPDATE tasks SET lease_owner = 'another', lease_until = 9e9, status = 'canceled', final = 1")
+        execute(
+            tmp_path, "UPDATE tasks SET lease_worker = 'another', lease_until = 9e9, status = 'canceled', final = 1"
+        )
         stood = (await here.studio.fetch([task.id], LOCAL, seconds=60))[task.id]
         assert stood.status is Status.CANCELED
         await here.clock.sleep(60)

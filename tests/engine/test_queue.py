@@ -186,7 +186,9 @@ async def test_two_processes_share_the_line(tmp_path: Path) -> None:
         ours = await in_line(here.studio, "a1", "a2", principal="a")
         database = sqlite3.connect(tmp_path / "tasks.db")
         # other processes see who waits once that is stored, which takes the first one a moment longer
-        await until(lambda: database.execute("SELECT count(*) FROM tasks WHERE line = 'waits'").fetchone() == (2,))
+        await until(
+            lambda: database.execute("SELECT count(*) FROM tasks WHERE queue_state = 'waiting'").fetchone() == (2,)
+        )
         database.close()
         theirs = await in_line(other, "b0", "b1", principal="b")
         await until(lambda: other.position(theirs[1].id) == 4)
@@ -237,7 +239,7 @@ async def test_who_waits_in_a_process_that_is_gone_holds_nobody_up(tmp_path: Pat
         gone = replace(gone, submission=Submission.PREPARED, prediction_id=None, duplicate_policy=None)
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             await store.tasks.add(gone, worker_id="gone", lease_until=here.clock.now() - 1)
-            await store.queue.enqueue((0, 0.0, gone.id), "waits")
+            await store.queue.enqueue((0, 0.0, gone.id), "waiting")
         (waiting,) = await in_line(here.studio, "waiting")
         await until(lambda: here.studio.position(waiting.id) == 1)
         await until_ended(here.studio, [running, waiting])
@@ -326,15 +328,15 @@ async def test_a_task_that_tells_nothing_for_an_hour_keeps_nobody_out(tmp_path: 
 async def test_a_turn_costs_little_and_without_a_limit_nothing(tmp_path: Path) -> None:
     """Then a call is what it was before; else there are two statements more, on the few tasks that count."""
     async with make_environment(tmp_path) as here:
-        with statements("line") as seen:
+        with statements("queue_") as seen:
             await here.made()
         assert seen == []
     async with make_environment(tmp_path, JOURNEY_MCP_MAX_CONCURRENT=9) as here:
-        with statements("line") as seen:
+        with statements("queue_") as seen:
             await here.made()
     told = [plan for statement, values in dict(seen).items() for plan in explained(tmp_path, statement, values)]
     assert told == [
-        "SEARCH tasks USING INDEX tasks_in_line (provider=? AND base_url=?)",
+        "SEARCH tasks USING INDEX tasks_in_queue (provider=? AND base_url=?)",
         "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1 (id=?)",
         "SCALAR SUBQUERY 1",
         "SCAN others USING INDEX tasks_unfinished",
@@ -477,7 +479,7 @@ async def test_what_somebody_else_has_ended_holds_nobody_up(tmp_path: Path) -> N
     async with plan(tmp_path, limit="1") as here:
         await in_line(here.studio, "first", "second", "third")
         await until(lambda: here.created)
-        ended = "lease_owner = 'another', lease_until = 9e9, status = 'canceled', final = 1"
+        ended = "lease_worker = 'another', lease_until = 9e9, status = 'canceled', final = 1"
         execute(tmp_path, f"UPDATE tasks SET {ended} WHERE request LIKE '%first%' OR request LIKE '%second%'")
         await until(lambda: len(here.sent) == 2)
         assert prompts(here) == ["first", "third"]

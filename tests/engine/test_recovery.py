@@ -138,7 +138,7 @@ async def test_what_is_ours_by_the_store_and_not_in_memory_is_ended(tmp_path: Pa
     """Something broke off in between: nobody else would look after it."""
     async with make_environment(tmp_path) as here:
         await here.made()
-        ((owner,),) = sqlite3.connect(tmp_path / "tasks.db").execute("SELECT lease_owner FROM tasks").fetchall()
+        ((owner,),) = sqlite3.connect(tmp_path / "tasks.db").execute("SELECT lease_worker FROM tasks").fetchall()
         async with open_store(here.studio.settings.resolved_database_url()) as store:
             task = left_behind(here.upstream.base_url, updated_at=here.clock.now())
             await store.tasks.add(task, worker_id=owner, lease_until=1)
@@ -287,7 +287,7 @@ async def test_a_request_that_waits_for_its_webhook_is_given_up_also_after_a_sec
                 studio.begin_shutdown()
             # the next one is to find the task of a process that is gone, and not of this one
             with sqlite3.connect(tmp_path / "tasks.db") as connection:
-                connection.execute("UPDATE tasks SET lease_owner = ?", (dead,))
+                connection.execute("UPDATE tasks SET lease_worker = ?", (dead,))
             connection.close()
         assert task.failure is not None
         assert task.failure.code == "submission_unconfirmed"

@@ -357,7 +357,7 @@ async def test_other_processes_see_who_waits_and_at_which_place(store: Store) ->
     await add(store, make_task("a"), make_task("b"), make_task("c"), make_task("d"))
     await add(store, make_task("dead"), worker_id="gone", lease_until=105)
     for number, id_ in enumerate(("dead", "a", "b", "c")):
-        await store.queue.enqueue((number, 100.0, id_), "waits")
+        await store.queue.enqueue((number, 100.0, id_), "waiting")
     assert await store.queue.waiting_elsewhere(**ACCOUNT, except_worker="me", now=106) == []
     waiting = await store.queue.waiting_elsewhere(**ACCOUNT, except_worker="another", now=106)
     assert [(one.key, one.is_refused) for one in waiting] == [
@@ -390,7 +390,7 @@ async def test_a_slot_is_taken_by_what_runs_or_is_about_to(store: Store) -> None
     """Not by what was silent for too long, by what a dead process was about to send, or by what is over."""
     count: dict[str, Any] = {"silent_since": 50.0, "now": 106.0, **ACCOUNT}
     await add(store, make_task("sent").sent(101), make_task("silent").sent(40), finished(make_task("final")))
-    await add(store, make_task("next"), make_task("waits"), make_task("elsewhere", provider="bfl").sent(101))
+    await add(store, make_task("next"), make_task("waiting"), make_task("elsewhere", provider="bfl").sent(101))
     await add(store, make_task("dead"), worker_id="gone", lease_until=105)
     assert await store.queue.running(**count) == 1
     for id_ in ("next", "dead"):

@@ -66,7 +66,7 @@ def deleted(file: Path) -> None:
 def without_tables(file: Path) -> None:
     """As another program does it: the file stays a database."""
     with closing(sqlite3.connect(file)) as connection:
-        for table in ("tasks", "rests", "identity", "schema_version"):
+        for table in ("tasks", "cooldowns", "identity", "schema_version"):
             connection.execute(f"DROP TABLE {table}")
         connection.commit()
 
@@ -76,7 +76,7 @@ def made_anew(file: Path) -> None:
     without_tables(file)
     engine = sa.create_engine(f"sqlite:///{file}", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        migrations.migrate(connection)
+        migrations.migrate(connection, 0.0)
     engine.dispose()
 
 

@@ -74,7 +74,7 @@ async def each_write(store: Store) -> None:
         store.leases.release(worker_id="me"),
         store.deduplication.detach("tsk_a"),
         store.deduplication.acknowledge(["tsk_a"]),
-        store.queue.enqueue((0, 100.0, "tsk_a"), "waits"),
+        store.queue.enqueue((0, 100.0, "tsk_a"), "waiting"),
         store.outbox.failed("tsk_a", None),
         store.cooldowns.record(cooldown),
     ):
@@ -130,7 +130,7 @@ async def test_tables_that_another_program_has_changed_are_unavailable(tmp_path:
     async with open_store(url(tmp_path)) as store:
         await store.tasks.add(TASK, worker_id="me", lease_until=200)
         execute(tmp_path, "ALTER TABLE tasks RENAME TO hidden_tasks")
-        execute(tmp_path, "ALTER TABLE rests RENAME TO hidden_rests")
+        execute(tmp_path, "ALTER TABLE cooldowns RENAME TO hidden_cooldowns")
         await each_write(store)
         for read in (
             store.tasks.get(["tsk_a"], principal="local"),
