@@ -66,9 +66,9 @@ def _row(key: tuple[str, str, str], parts: Sequence[Spending]) -> dict[str, Any]
         "model": model,
         "tasks": len(parts),
         **{unit: _told(sum(part.counted.get(unit, 0) for part in parts if part.unit == unit)) for unit in _UNITS},
-        "told_by_provider": sum(part.is_told for part in parts),
+        "told_by_provider": sum(part.is_reported for part in parts),
         "without_price": sum(part.unit is None for part in parts),
-        "unconfirmed": sum(part.is_unclear for part in parts),
+        "unconfirmed": sum(part.is_unconfirmed for part in parts),
     }
 
 

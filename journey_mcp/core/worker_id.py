@@ -9,13 +9,13 @@ from pathlib import Path
 
 
 def new_worker_id() -> str:
-    """A name for this process, different each time."""
+    """Return a new id for this process, different each time."""
     pid = os.getpid()
     return f"{_host()}:{pid}:{_birth(pid)}:{secrets.token_urlsafe(4)}"
 
 
 def is_alive(worker_id: str) -> bool | None:
-    """Whether the process of this name runs; `None` when that cannot be seen from here."""
+    """Return whether the process of this id runs; `None` if that cannot be seen from here."""
     host, pid, birth = _parts(worker_id)
     if host != _host() or not pid.isdecimal() or sys.platform == "win32":
         return None  # on Windows, asking with signal 0 would end the process
@@ -31,19 +31,19 @@ def is_alive(worker_id: str) -> bool | None:
 
 
 def described(worker_id: str) -> str:
-    """Return how a person finds this process."""
+    """Return how a person can find this process."""
     host, pid, _ = _parts(worker_id)
     return f"process {pid}" if host == _host() else f"process {pid} of another machine or container"
 
 
 def _parts(worker_id: str) -> tuple[str, str, str]:
-    """Host, number and birth of a process; empty where the name has none."""
+    """Return host, process id and birth; empty where the id has none."""
     host, pid, birth, *_ = *worker_id.split(":"), "", ""
     return host, pid, birth
 
 
 def _host() -> str:
-    """This machine, and the world of process numbers in it that a container has of its own; without a colon."""
+    """Return a digest of this machine and of the PID namespace, which a container may have; without a colon."""
     try:
         make_environment = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -52,7 +52,7 @@ def _host() -> str:
 
 
 def _birth(pid: int) -> str:
-    """What tells a process from later ones of its number, in 8 characters; empty where the system does not tell."""
+    """Return 8 characters that distinguish a process from later ones of its number; empty if the system has none."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
         # the name, in brackets, may have blanks; the start time is the twentieth field behind it

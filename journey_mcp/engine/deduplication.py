@@ -75,7 +75,7 @@ class Deduplication:
         acknowledged = self._due(now)
         while True:
             task = await self._store.deduplication.find(
-                principal=principal, deduplication_key=key, unclear_since=now - KEPT_S
+                principal=principal, deduplication_key=key, unconfirmed_since=now - KEPT_S
             )
             if task is None:
                 return None

@@ -72,10 +72,10 @@ class Journal:
                 raise
             return held
 
-    async def add(self, task: Task, limits: Sequence[Limit] = (), *, unclear_since: float = math.inf) -> bool:
+    async def add(self, task: Task, limits: Sequence[Limit] = (), *, unconfirmed_since: float = math.inf) -> bool:
         """Store a new task and hold it; False when an equal call makes none, or a limit leaves no room for it.
 
-        An equal call is also one that ended `unclear_since` then, and may have been paid.
+        An equal call is also one that ended `unconfirmed_since` then, and may have been paid.
 
         Raises:
             StoreUnavailable: it cannot be stored; nothing may be sent for it.
@@ -83,7 +83,11 @@ class Journal:
         try:
             lease_until = self._clock.now() + LEASE_S
             is_added = await self._store.tasks.add(
-                task, worker_id=self.worker_id, lease_until=lease_until, unclear_since=unclear_since, limits=limits
+                task,
+                worker_id=self.worker_id,
+                lease_until=lease_until,
+                unconfirmed_since=unconfirmed_since,
+                limits=limits,
             )
         except StoreUnavailable as error:
             _log.exception("a new task cannot be stored")

@@ -51,7 +51,7 @@ class _Entry:
     has_alternative: HasAlternative | None
     rank: Rank = _UNRANKED
     """Its place in the order, from the first time that it waits."""
-    stored: Literal["waits", "refused", "turn"] | None = None
+    stored: Literal["waiting", "refused", "granted"] | None = None
     """Its state in the store."""
     tries: int = 0
     sent_at: float = -math.inf
@@ -291,7 +291,7 @@ class AccountQueue:
             **self._times(),
         )
         if is_taken:
-            entry.stored = "turn"
+            entry.stored = "granted"
         return is_taken
 
     async def _refresh(self) -> None:

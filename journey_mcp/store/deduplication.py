@@ -17,14 +17,14 @@ class Deduplication:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find(self, *, principal: str, deduplication_key: str, unclear_since: float) -> Task | None:
+    async def find(self, *, principal: str, deduplication_key: str, unconfirmed_since: float) -> Task | None:
         """Return the task that a duplicate call joins, else the newest that may have been paid; `None` for neither."""
         values = {
             "new_principal": principal,
             "new_deduplication_key": deduplication_key,
-            "unclear_since": unclear_since,
+            "unconfirmed_since": unconfirmed_since,
         }
-        for query in (_JOINED, _UNCLEAR):
+        for query in (_JOINED, _UNCONFIRMED):
             rows = await self._database.reader.rows(query, values)
             if found := [task for row in rows if (task := readable(row))]:
                 return found[0]
@@ -48,19 +48,22 @@ class Deduplication:
 
 _IS_JOINED = sa.text("duplicate_policy = 'join'")
 """In the words of its index: neither SQLite nor PostgreSQL recognizes it in others."""
-_IS_UNCLEAR = sa.and_(
-    sa.text("duplicate_policy = 'reject'"), tasks.c.updated_at > sa.bindparam("unclear_since", type_=sa.Float)
+_IS_UNCONFIRMED = sa.and_(
+    sa.text("duplicate_policy = 'reject'"), tasks.c.updated_at > sa.bindparam("unconfirmed_since", type_=sa.Float)
 )
 _IS_DUPLICATE = sa.and_(
     tasks.c.principal == sa.bindparam("new_principal"),
     tasks.c.deduplication_key == sa.bindparam("new_deduplication_key"),
 )
 _JOINED = sa.select(*READ).where(_IS_DUPLICATE, _IS_JOINED)
-_UNCLEAR = sa.select(*READ).where(_IS_DUPLICATE, _IS_UNCLEAR).order_by(tasks.c.updated_at.desc()).limit(1)
+_UNCONFIRMED = sa.select(*READ).where(_IS_DUPLICATE, _IS_UNCONFIRMED).order_by(tasks.c.updated_at.desc()).limit(1)
 _ACKNOWLEDGE = (
     sa.update(tasks)
     .where(tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.status == Status.SUCCEEDED.value, _IS_JOINED)
     .values(duplicate_policy=None)
 )
-NO_DUPLICATE = sa.and_(~sa.exists().where(_IS_DUPLICATE, _IS_JOINED), ~sa.exists().where(_IS_DUPLICATE, _IS_UNCLEAR))
-"""The condition under which a new row is stored; bind `new_principal`, `new_deduplication_key` and `unclear_since`."""
+NO_DUPLICATE = sa.and_(
+    ~sa.exists().where(_IS_DUPLICATE, _IS_JOINED), ~sa.exists().where(_IS_DUPLICATE, _IS_UNCONFIRMED)
+)
+"""The condition under which a new row is stored; it binds `new_principal`, `new_deduplication_key`
+and `unconfirmed_since`."""

@@ -43,7 +43,7 @@ def m001_tasks(connection: sa.Connection) -> None:
     connection.exec_driver_sql("CREATE INDEX tasks_unfinished ON tasks (lease_until) WHERE NOT final")
 
 
-def m002_rests(connection: sa.Connection) -> None:
+def m002_cooldowns(connection: sa.Connection) -> None:
     """Create the table of cooldowns."""
     connection.exec_driver_sql(
         """
@@ -58,7 +58,7 @@ def m002_rests(connection: sa.Connection) -> None:
     )
 
 
-def m003_money_and_wishes(connection: sa.Connection) -> None:
+def m003_spend_and_deduplication(connection: sa.Connection) -> None:
     """Add what a task counts against budgets, and its deduplication key."""
     for column in (
         "model VARCHAR(80) NOT NULL DEFAULT ''",
@@ -71,14 +71,14 @@ def m003_money_and_wishes(connection: sa.Connection) -> None:
     connection.exec_driver_sql("CREATE UNIQUE INDEX tasks_wishes ON tasks (principal, wish) WHERE wish IS NOT NULL")
 
 
-def m004_relay(connection: sa.Connection) -> None:
+def m004_outbox(connection: sa.Connection) -> None:
     """Add the deliveries to webhooks of callers."""
     connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN relay_due DOUBLE PRECISION")
     connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN relay_tries INTEGER NOT NULL DEFAULT 0")
     connection.exec_driver_sql("CREATE INDEX tasks_to_relay ON tasks (relay_due) WHERE relay_due IS NOT NULL")
 
 
-def m005_equal_calls(connection: sa.Connection) -> None:
+def m005_duplicate_calls(connection: sa.Connection) -> None:
     """Store what a duplicate call gets beside the key, which stays: a fresh duplicate takes nothing away any more."""
     for statement in (
         "ALTER TABLE tasks ADD COLUMN equal_call VARCHAR(10)",
@@ -91,7 +91,7 @@ def m005_equal_calls(connection: sa.Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-def m006_lines(connection: sa.Connection) -> None:
+def m006_queues(connection: sa.Connection) -> None:
     """Add the queues of providers: one for all processes."""
     for column in ("line VARCHAR(8)", "line_round INTEGER", "line_since DOUBLE PRECISION"):
         connection.exec_driver_sql(f"ALTER TABLE tasks ADD COLUMN {column}")
@@ -109,10 +109,10 @@ def m007_costs(connection: sa.Connection) -> None:
     for task_id, outcome in rows:
         try:
             cost = json.loads(outcome)["cost"]
-            told = {"cost_unit": cost["unit"], "cost_source": cost["source"]}
+            known = {"cost_unit": cost["unit"], "cost_source": cost["source"]}
         except (ValueError, TypeError, KeyError):
             continue  # no cost is known, or the row cannot be read: it does not block the others
-        connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(told))
+        connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(known))
 
 
 def m008_units(connection: sa.Connection) -> None:
@@ -127,8 +127,8 @@ def m008_units(connection: sa.Connection) -> None:
     ):
         connection.exec_driver_sql(statement)
     tasks_then = sa.table("tasks", *map(sa.column, ("id", "provider", "outcome")))
-    told = sa.select(tasks_then.c.id, tasks_then.c.outcome).where(tasks_then.c.provider == "bfl")
-    for task_id, outcome in connection.execute(told.where(tasks_then.c.outcome.contains("credits"))).all():
+    at_bfl = sa.select(tasks_then.c.id, tasks_then.c.outcome).where(tasks_then.c.provider == "bfl")
+    for task_id, outcome in connection.execute(at_bfl.where(tasks_then.c.outcome.contains("credits"))).all():
         try:
             plain = json.loads(outcome)
             if plain["cost"]["unit"] != "credits":
@@ -147,7 +147,7 @@ def m009_identity(connection: sa.Connection) -> None:
     connection.execute(sa.insert(sa.table("identity", sa.column("id"))).values(id=secrets.token_hex(16)))
 
 
-def m010_relay_hosts(connection: sa.Connection) -> None:
+def m010_outbox_hosts(connection: sa.Connection) -> None:
     """Add the hosts of webhooks: a slow host delays its own deliveries only."""
     connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN relay_host TEXT")
     tasks_then = sa.table("tasks", *map(sa.column, ("id", "request", "relay_due", "relay_host")))
@@ -222,15 +222,15 @@ def _rename_keys(connection: sa.Connection, names: Mapping[str, str]) -> None:
 
 STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m001_tasks,
-    m002_rests,
-    m003_money_and_wishes,
-    m004_relay,
-    m005_equal_calls,
-    m006_lines,
+    m002_cooldowns,
+    m003_spend_and_deduplication,
+    m004_outbox,
+    m005_duplicate_calls,
+    m006_queues,
     m007_costs,
     m008_units,
     m009_identity,
-    m010_relay_hosts,
+    m010_outbox_hosts,
     m011_addresses,
     m012_standard_terms,
 )

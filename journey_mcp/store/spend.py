@@ -24,11 +24,11 @@ class Spending:
     """What counts against budgets: the cost if it is known, else what unknown costs count."""
     unit: Unit | None
     """The unit in which the cost is known."""
-    is_told: bool
+    is_reported: bool
     """Reported by the provider; else it is the registry's list price."""
     is_sent: bool
     """Its request has left; what only waits is reserved."""
-    is_unclear: bool
+    is_unconfirmed: bool
     """It was sent and never answered: perhaps it was not charged."""
 
 
@@ -55,9 +55,9 @@ class Spend:
                 model=row["model"],
                 counted=read_charges(row),
                 unit=row["cost_unit"],
-                is_told=row["cost_source"] == "provider",
+                is_reported=row["cost_source"] == "provider",
                 is_sent=row["submission"] in _SENT,
-                is_unclear=row["final"] and row["submission"] == Submission.SENT.value,
+                is_unconfirmed=row["final"] and row["submission"] == Submission.SENT.value,
             )
             for row in rows
         ]

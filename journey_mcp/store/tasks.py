@@ -27,17 +27,17 @@ class TaskTable:
         *,
         worker_id: str,
         lease_until: float,
-        unclear_since: float = math.inf,
+        unconfirmed_since: float = math.inf,
         limits: Sequence[Limit] = (),
     ) -> bool:
         """Store a new task, leased by `worker_id`. Durable on disk when this returns.
 
-        False, and nothing is stored, when a duplicate call of the principal joins another task or has one that ended
-        after `unclear_since` so that nobody knows whether it was paid, or when the task's charges would exceed one of
-        the limits. Checked and stored in one statement, so that no other process comes between.
+        False, and nothing is stored, if it duplicates a call of the principal whose task can be joined or ended
+        unconfirmed (it may have been paid) after `unconfirmed_since`, or if its charges would exceed one of the limits.
+        Checked and stored in one statement, so that no other process comes between.
         """
         row = {**to_row(task), "lease_worker": worker_id, "lease_until": lease_until}
-        values = {"unclear_since": unclear_since, **{f"new_{name}": value for name, value in row.items()}}
+        values = {"unconfirmed_since": unconfirmed_since, **{f"new_{name}": value for name, value in row.items()}}
         room = [fits for limit in limits if (fits := within(limit, task)) is not None]
         statement = sa.insert(tasks).from_select(_NAMES, _NEW.where(*room)) if room else _ADD
         try:

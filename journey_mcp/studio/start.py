@@ -92,8 +92,8 @@ class Starter:
         """Store the task; return the task of a duplicate call that is there instead."""
         limits, key = self._budget.limits(task), task.deduplication_key or ""
         for _ in range(_TRIES):
-            unclear_since = math.inf if fresh else self._clock.now() - KEPT_S
-            if await self._journal.add(task, limits, unclear_since=unclear_since):
+            unconfirmed_since = math.inf if fresh else self._clock.now() - KEPT_S
+            if await self._journal.add(task, limits, unconfirmed_since=unconfirmed_since):
                 return None
             if not fresh and (duplicate := await self._deduplication.find(task.principal, key)):
                 return duplicate

@@ -309,7 +309,7 @@ async def test_what_was_spent_is_kept_when_a_task_is_deleted(tmp_path: Path) -> 
             assert await store.tasks.delete_older(than=task.created_at + 1) == 1
             (spent,) = await store.spend.since(0)
         assert await here.studio.fetch([task.id], LOCAL) == {}
-        assert (spent.model, spent.provider, spent.unit, spent.is_told) == (
+        assert (spent.model, spent.provider, spent.unit, spent.is_reported) == (
             "midjourney",
             "journeyapi",
             "credits",

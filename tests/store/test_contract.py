@@ -32,20 +32,20 @@ ACCOUNT = {"provider": "journeyapi", "base_url": "u"}
 
 @pytest.fixture(params=URLS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database."""
+    """Return the address of an empty database."""
     return URLS[request.param](tmp_path)
 
 
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[Store]:
-    """An open store."""
+    """Open a store."""
     async with open_store(url) as opened:
         yield opened
 
 
 @pytest.fixture
 async def other(url: str, store: Store) -> AsyncIterator[Store]:
-    """The store of another process on the same database, opened after the first."""
+    """Open the store of another process on the same database, after the first."""
     assert await store.tasks.find("tsk_none") is None
     async with open_store(url) as opened:
         yield opened
@@ -124,7 +124,7 @@ async def test_what_is_stored_is_what_is_read(url: str, task: Task) -> None:
 
 
 async def test_only_the_lease_holder_writes_and_a_final_task_never_changes(store: Store) -> None:
-    """The store says which write counted."""
+    """The store returns which write counted."""
     await add(store, make_task())
     running = make_task().sent(101)
     assert await store.tasks.save(running, worker_id="me")
@@ -160,7 +160,7 @@ async def test_the_newest_come_first_and_old_ones_are_deleted(store: Store) -> N
     "prompt", ["kite " * 9_000, '"\\\n\x1f' * 500, "x" * 1_966 + "\x1f" * 99, "short", "\U0001fa81" * 9_000]
 )
 async def test_a_listing_reads_the_beginning_of_a_long_request(store: Store, prompt: str) -> None:
-    """Wherever the text is cut; a short one whole, and what the rest of the row tells as ever."""
+    """Wherever the text is cut; a short one is whole, and the rest of the row is read as always."""
     request = ImageRequest(tool="edit_image", prompt=prompt, model="m", negative_prompt="n" * 3_000)
     long = replace(make_task(), request=request)
     await add(store, long)
@@ -174,7 +174,7 @@ async def test_a_listing_reads_the_beginning_of_a_long_request(store: Store, pro
 
 
 async def test_tasks_are_found_by_what_their_results_name(store: Store) -> None:
-    """The newest first, the principal's own only, and nothing in the text is a pattern."""
+    """The newest first, only those of the principal, and nothing in the text is a pattern."""
     for number, (url, principal) in enumerate(
         [("https://a.test/1_a.png?s=1", "local"), ("https://a.test/1_a.png", "local"), ("https://a.test/1_a.png", "b")]
     ):
@@ -258,7 +258,7 @@ async def test_any_number_of_leases_is_renewed(store: Store, count: int) -> None
 
 
 async def test_of_duplicate_calls_at_once_one_is_stored(store: Store, other: Store) -> None:
-    """Whichever process they reach; another principal's is no duplicate."""
+    """Whichever process they reach; the call of another principal is not a duplicate."""
     added: list[str] = []
 
     async def create(at: Store, number: int, principal: str) -> None:
@@ -281,19 +281,19 @@ async def test_a_duplicate_gets_the_task_until_it_is_detached_or_delivered(store
     )
     await add(store, first)
     await store.deduplication.acknowledge([first.id])
-    assert await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=0) == first
-    assert await store.deduplication.find(principal="another", deduplication_key="w", unclear_since=0) is None
+    assert await store.deduplication.find(principal="local", deduplication_key="w", unconfirmed_since=0) == first
+    assert await store.deduplication.find(principal="another", deduplication_key="w", unconfirmed_since=0) is None
     done = finished(first)
     assert await store.tasks.save(done, worker_id="me")
-    assert await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=0) == done
+    assert await store.deduplication.find(principal="local", deduplication_key="w", unconfirmed_since=0) == done
     await store.deduplication.acknowledge([first.id])
-    assert await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=0) is None
+    assert await store.deduplication.find(principal="local", deduplication_key="w", unconfirmed_since=0) is None
     await add(store, second)
     await store.deduplication.detach_all(principal="local", deduplication_key="w")
-    assert await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=0) is None
+    assert await store.deduplication.find(principal="local", deduplication_key="w", unconfirmed_since=0) is None
 
 
-async def test_an_unclear_end_is_known_though_another_task_took_its_duplicates(store: Store) -> None:
+async def test_an_unconfirmed_end_is_known_though_another_task_took_its_duplicates(store: Store) -> None:
     """For as long as it is asked for."""
     first, second = (
         make_task(id_, deduplication_key="w", duplicate_policy=DuplicatePolicy.JOIN) for id_ in ("tsk_a", "tsk_b")
@@ -304,16 +304,16 @@ async def test_an_unclear_end_is_known_though_another_task_took_its_duplicates(s
     await add(store, second)
     ended = first.sent(101).failed(Failure(code="submission_unconfirmed", message="m"), 102)
     assert await store.tasks.save(ended, worker_id="me")
-    assert await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=0) == second
+    assert await store.deduplication.find(principal="local", deduplication_key="w", unconfirmed_since=0) == second
     await store.deduplication.detach(second.id)
-    assert await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=101) == ended
-    assert await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=102) is None
+    assert await store.deduplication.find(principal="local", deduplication_key="w", unconfirmed_since=101) == ended
+    assert await store.deduplication.find(principal="local", deduplication_key="w", unconfirmed_since=102) is None
     third = replace(second, id="tsk_c")
-    assert not await store.tasks.add(third, worker_id="me", lease_until=200, unclear_since=101)
-    assert await store.tasks.add(third, worker_id="me", lease_until=200, unclear_since=102)
+    assert not await store.tasks.add(third, worker_id="me", lease_until=200, unconfirmed_since=101)
+    assert await store.tasks.add(third, worker_id="me", lease_until=200, unconfirmed_since=102)
 
 
-# money
+# spend
 
 
 async def test_of_calls_at_once_as_many_are_stored_as_the_budget_has_room_for(store: Store, other: Store) -> None:
@@ -339,7 +339,9 @@ async def test_what_was_spent_stays_when_a_task_is_deleted(store: Store) -> None
     assert await store.tasks.delete_older(than=103) == 2
     assert await store.tasks.get(["paid", "free"], principal="local") == {}
     spent = await store.spend.since(0)
-    facts = [(one.at, one.provider, one.model, one.unit, one.is_told, one.is_sent, one.is_unclear) for one in spent]
+    facts = [
+        (one.at, one.provider, one.model, one.unit, one.is_reported, one.is_sent, one.is_unconfirmed) for one in spent
+    ]
     assert facts == [
         (100.0, "journeyapi", "m", "credits", True, True, False),
         (103.0, "journeyapi", "m", None, False, False, False),
@@ -352,7 +354,7 @@ async def test_what_was_spent_stays_when_a_task_is_deleted(store: Store) -> None
 # the queue of a provider
 
 
-async def test_other_processes_see_who_waits_and_at_which_place(store: Store) -> None:
+async def test_other_processes_see_the_entries_and_their_positions(store: Store) -> None:
     """An entry counts as long as its worker renews, until the task is sent, canceled or gone from the queue."""
     await add(store, make_task("a"), make_task("b"), make_task("c"), make_task("d"))
     await add(store, make_task("dead"), worker_id="gone", lease_until=105)
@@ -372,7 +374,7 @@ async def test_other_processes_see_who_waits_and_at_which_place(store: Store) ->
     assert (last.key, last.is_refused) == ((3, 100.0, "c"), True)
 
 
-async def test_of_processes_that_look_at_once_one_gets_the_last_slot(store: Store, other: Store) -> None:
+async def test_of_processes_that_ask_at_once_one_gets_the_last_slot(store: Store, other: Store) -> None:
     """Counted and taken in one statement."""
     await add(store, *(make_task(f"tsk_{number}") for number in range(8)))
     turns: list[bool] = []
@@ -387,7 +389,7 @@ async def test_of_processes_that_look_at_once_one_gets_the_last_slot(store: Stor
 
 
 async def test_a_slot_is_taken_by_what_runs_or_is_about_to(store: Store) -> None:
-    """Not by what was silent for too long, by what a dead process was about to send, or by what is over."""
+    """Not by a task without news for too long, by one that a dead process was about to send, or by a final one."""
     count: dict[str, Any] = {"silent_since": 50.0, "now": 106.0, **ACCOUNT}
     await add(store, make_task("sent").sent(101), make_task("silent").sent(40), finished(make_task("final")))
     await add(store, make_task("next"), make_task("waiting"), make_task("elsewhere", provider="bfl").sent(101))
@@ -430,8 +432,8 @@ async def test_a_delivered_result_has_no_more_duplicates(store: Store) -> None:
     due = [task.id for task, _ in await store.outbox.due(now=102, again_at=160, limit=2)]
     assert len(due) == 2
     await store.outbox.delivered(due[0])
-    assert await store.deduplication.find(principal="local", deduplication_key=due[0], unclear_since=0) is None
-    assert await store.deduplication.find(principal="local", deduplication_key=due[1], unclear_since=0) == finished(
+    assert await store.deduplication.find(principal="local", deduplication_key=due[0], unconfirmed_since=0) is None
+    assert await store.deduplication.find(principal="local", deduplication_key=due[1], unconfirmed_since=0) == finished(
         make_task(due[1], request=hook, deduplication_key=due[1], duplicate_policy=DuplicatePolicy.JOIN)
     )
 
@@ -460,8 +462,8 @@ async def test_a_cooldown_holds_until_its_time_and_is_replaced(store: Store, oth
     """For every process, by provider and address."""
     first = Cooldown(provider="journeyapi", base_url="u", until=200.0, reason="r")
     elsewhere = replace(first, base_url="v")
-    for rest in (first, elsewhere, longer := replace(first, until=300.0, reason="s")):
-        await store.cooldowns.record(rest)
+    for cooldown in (first, elsewhere, longer := replace(first, until=300.0, reason="s")):
+        await store.cooldowns.record(cooldown)
     assert await other.cooldowns.active(199) == {("journeyapi", "u"): longer, ("journeyapi", "v"): elsewhere}
     assert await other.cooldowns.active(200) == {("journeyapi", "u"): longer}
     await other.cooldowns.record(replace(longer, until=0.0))
@@ -470,8 +472,8 @@ async def test_a_cooldown_holds_until_its_time_and_is_replaced(store: Store, oth
 
 async def test_cooldowns_that_begin_at_once_are_one(store: Store, other: Store) -> None:
     """Whichever process notes it first, the others note the same."""
-    rest = Cooldown(provider="journeyapi", base_url="u", until=200.0, reason="r")
+    cooldown = Cooldown(provider="journeyapi", base_url="u", until=200.0, reason="r")
     async with anyio.create_task_group() as group:
         for number in range(8):
-            group.start_soon((store, other)[number % 2].cooldowns.record, rest)
-    assert await store.cooldowns.active(100) == {("journeyapi", "u"): rest}
+            group.start_soon((store, other)[number % 2].cooldowns.record, cooldown)
+    assert await store.cooldowns.active(100) == {("journeyapi", "u"): cooldown}

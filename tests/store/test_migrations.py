@@ -18,16 +18,19 @@ from support import database_of_version
 
 from journey_mcp.core.errors import SetupError, StoreUnavailable
 from journey_mcp.core.images import OutputImage
+from journey_mcp.core.money import Cost
 from journey_mcp.core.notices import Notice
+from journey_mcp.core.predictions import Status
+from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import Cost, DuplicatePolicy, Status, Submission, Task
+from journey_mcp.core.tasks import DuplicatePolicy, Submission, Task
 from journey_mcp.core.worker_id import new_worker_id
 from journey_mcp.store import Store, open_store, schema
 from journey_mcp.store.cooldowns import Cooldown
 
 TASK = Task(
     id="tsk_a",
-    principal="local",
+    principal=LOCAL,
     request=ImageRequest(tool="imagine", prompt="p", model="m"),
     provider="journeyapi",
     base_url="u",
@@ -43,7 +46,7 @@ def url(folder: Path) -> str:
 
 @asynccontextmanager
 async def store_in(folder: Path, now: float = 0.0) -> AsyncIterator[Store]:
-    """An open store; while it is opened, the calendar shows `now`."""
+    """Open a store when the calendar shows `now`."""
     async with open_store(url(folder), lambda: now) as store:
         yield store
 
@@ -84,33 +87,33 @@ OLD = """INSERT INTO tasks (id, principal, provider, base_url, created_at, updat
     prediction_id, lease_owner, lease_until, request, outcome, model, micro_credits, micro_usd, wish, relay_tries)
     VALUES (?, 'local', 'journeyapi', 'u', 100.0, 101.0, ?, 1, ?, NULL, 'gone', 0.0,
     '{"tool": "imagine", "prompt": "p", "model": "m"}', ?, 'm', 4000000, 100000, ?, 0)"""
-"""A row of the time before an equal call had a state of its own, and costs a unit."""
+"""A row of the versions in which duplicate calls had no policy and costs had no unit."""
 
 
 async def test_a_file_of_an_earlier_version_keeps_what_it_says(tmp_path: Path) -> None:
-    """Which calls are joined, which are refused, and what of the amounts is known."""
+    """Which calls are joined, which are rejected, and what is known of the amounts."""
     with database_of_version(tmp_path / "data" / "tasks.db", 4) as connection:
-        told = '{"cost": {"amount": "4", "unit": "credits", "source": "registry"}}'
+        priced = '{"cost": {"amount": "4", "unit": "credits", "source": "registry"}}'
         for row in (
-            ("tsk_a", "succeeded", "accepted", told, "joined"),
+            ("tsk_a", "succeeded", "accepted", priced, "joined"),
             ("tsk_b", "failed", "sent", '{"failure": {"code": "c", "message": "m"}}', "unclear"),
             ("tsk_c", "failed", "accepted", "", None),
             ("tsk_d", "failed", "accepted", '{"cost": "4"}', None),
         ):
             connection.exec_driver_sql(OLD, row)
     async with store_in(tmp_path) as store:
-        joined = await store.deduplication.find(principal="local", deduplication_key="joined", unclear_since=0)
-        unclear = await store.deduplication.find(principal="local", deduplication_key="unclear", unclear_since=0)
+        joined = await store.deduplication.find(principal="local", deduplication_key="joined", unconfirmed_since=0)
+        unclear = await store.deduplication.find(principal="local", deduplication_key="unclear", unconfirmed_since=0)
         assert [task and (task.id, task.duplicate_policy) for task in (joined, unclear)] == [
             ("tsk_a", DuplicatePolicy.JOIN),
             ("tsk_b", DuplicatePolicy.REJECT),
         ]
-        units = [(one.unit, one.is_told, one.is_unclear) for one in await store.spend.since(0)]
+        units = [(one.unit, one.is_reported, one.is_unconfirmed) for one in await store.spend.since(0)]
         assert units == [("credits", False, False), (None, False, True), *[(None, False, False)] * 2]
 
 
 async def test_a_webhook_of_a_file_of_version_9_is_due_at_its_host(tmp_path: Path) -> None:
-    """One whose address cannot be read keeps nobody from the others."""
+    """One whose address cannot be read does not block the others."""
     request = '{"tool": "imagine", "prompt": "p", "model": "m", "webhook_url": %s}'
     with database_of_version(tmp_path / "data" / "tasks.db", 9) as connection:
         for id_, address in (("tsk_a", '"https://A.test/x"'), ("tsk_b", '"https://b.test/x"'), ("tsk_c", "7")):
@@ -125,7 +128,7 @@ async def test_a_webhook_of_a_file_of_version_9_is_due_at_its_host(tmp_path: Pat
         assert [task.id for task, _ in due] == ["tsk_a"]
 
 
-async def test_passwords_in_addresses_of_an_earlier_version_are_taken_out(tmp_path: Path) -> None:
+async def test_passwords_in_addresses_of_an_earlier_version_are_removed(tmp_path: Path) -> None:
     """The same tasks are found at the same address."""
     with database_of_version(tmp_path / "data" / "tasks.db", 7) as connection:
         for id_, address in (("tsk_a", "https://kim:p@ss@host/api"), ("tsk_b", "https://host/@api")):
@@ -157,21 +160,21 @@ BEFORE_UNITS = """INSERT INTO tasks (id, principal, provider, base_url, created_
     submission, prediction_id, lease_owner, lease_until, request, outcome, model, micro_credits, micro_usd, cost_unit,
     cost_source, relay_tries) VALUES (?, 'local', ?, 'u', 100.0, 101.0, 'succeeded', 1, 'accepted',
     'p', 'gone', 0.0, '{"tool": "imagine", "prompt": "p", "model": "m"}', ?, 'm', ?, ?, ?, 'provider', 0)"""
-"""A row of version 7: every task counts in both units, and Black Forest Labs tells credits."""
+"""A row of version 7: every task counts in both units, and Black Forest Labs reports credits."""
 
 
 async def test_a_file_of_version_7_counts_in_the_units_that_providers_charge_in(tmp_path: Path) -> None:
-    """Once each; what Black Forest Labs told in credits is dollars, in the task too."""
-    told = '{"seed":"é","cost":{"amount":"%s","unit":"%s","source":"provider"}}'
+    """Once each; what Black Forest Labs reported in credits is dollars, in the task too."""
+    priced = '{"seed":"é","cost":{"amount":"%s","unit":"%s","source":"provider"}}'
     with database_of_version(tmp_path / "data" / "tasks.db", 7) as connection:
         for row in (
-            ("tsk_a", "journeyapi", told % ("4", "credits"), 4_000_000, 100_000, "credits"),
-            ("tsk_b", "bfl", told % ("4.5", "credits"), 4_500_000, 40_000, "credits"),
-            ("tsk_c", "bfl", told % ("0.04", "usd"), 8_000_000, 40_000, "usd"),
+            ("tsk_a", "journeyapi", priced % ("4", "credits"), 4_000_000, 100_000, "credits"),
+            ("tsk_b", "bfl", priced % ("4.5", "credits"), 4_500_000, 40_000, "credits"),
+            ("tsk_c", "bfl", priced % ("0.04", "usd"), 8_000_000, 40_000, "usd"),
             ("tsk_d", "bfl", "{}", 8_000_000, 100_000, None),
             ("tsk_e", "bfl", "", 7_000_000, 40_000, "credits"),  # deleted, but for what it cost
             ("tsk_f", "bfl", '{"cost": "credits"}', 0, 0, None),
-            ("tsk_g", "vtrix", told % ("0.04", "usd"), 8_000_000, 40_000, "usd"),
+            ("tsk_g", "vtrix", priced % ("0.04", "usd"), 8_000_000, 40_000, "usd"),
             ("tsk_h", "replicate", "{}", 8_000_000, 100_000, None),
             ("tsk_i", "journeyapi", "{}", 8_000_000, 100_000, None),
         ):
@@ -204,7 +207,7 @@ VERSION_11 = """INSERT INTO tasks (id, principal, provider, base_url, created_at
     relay_due, relay_tries, relay_host, line, line_round, line_since) VALUES (:id, 'local', 'journeyapi', 'u', 100.0,
     101.0, :status, :final, :submission, :prediction, :owner, :until, :request, :outcome, 'm', 0, 0, :wish,
     :equal_call, :due, :tries, :host, :line, :round, :since)"""
-"""A row of version 11, the last one with names of our own."""
+"""A row of version 11, the last one with private names."""
 
 
 def row_11(task_id: str, **more: Any) -> dict[str, Any]:
@@ -236,7 +239,7 @@ async def test_a_file_of_version_11_keeps_every_task_under_the_new_names(tmp_pat
         row_11("waits", submission="prepared", status="queued", line="waits", round=3, since=100.0, until=500.0),
         row_11("refused", submission="prepared", status="queued", line="refused", round=4, since=101.0, until=500.0),
         row_11("turn", submission="prepared", status="queued", line="turn", until=500.0),
-        row_11("unreadable", outcome=['"answer_by":']),
+        {**row_11("unreadable"), "outcome": '{"answer_by":'},
     )
     with closing(sqlite3.connect(tmp_path / "data" / "tasks.db")) as connection:
         connection.execute("INSERT INTO rests VALUES ('bfl', 'u', 900.0, 'r')")
@@ -254,11 +257,11 @@ async def test_a_file_of_version_11_keeps_every_task_under_the_new_names(tmp_pat
             webhook_secret="s",
             transient_notices=(Notice.of("option_idle", passing="x"),),
         )
-        joined = await store.deduplication.find(principal="local", deduplication_key="w", unclear_since=0)
+        joined = await store.deduplication.find(principal="local", deduplication_key="w", unconfirmed_since=0)
         assert joined is not None
         assert (joined.id, joined.images) == ("joined", (OutputImage(url="https://a.test/1"),))
         assert joined.duplicate_policy is DuplicatePolicy.JOIN
-        unclear = await store.deduplication.find(principal="local", deduplication_key="v", unclear_since=0)
+        unclear = await store.deduplication.find(principal="local", deduplication_key="v", unconfirmed_since=0)
         assert unclear is not None
         assert unclear.duplicate_policy is DuplicatePolicy.REJECT
         assert not await store.tasks.add(replace(joined, id="again"), worker_id="me", lease_until=0)
@@ -302,7 +305,7 @@ ELSEWHERE = "000000000000:7:birthday:token"
 async def test_a_database_is_not_changed_while_an_older_server_may_store_an_answer(
     tmp_path: Path, holder: str, submission: str, now: float, process: str | None
 ) -> None:
-    """The error names its process; once that has stored the answer, the answer is there under the new names."""
+    """The error names its process; once that has stored the answer, it is found under the new names."""
     holders: Mapping[str, Callable[[], str]] = {
         "this": new_worker_id,
         "dead": dead_worker,
@@ -327,7 +330,7 @@ async def test_a_database_is_not_changed_while_an_older_server_may_store_an_answ
             assert (task.submission, task.seed) == (
                 (Submission(submission), None) if process is None else (Submission.ACCEPTED, "7")
             )
-            # the older server hears of it with its next statement, before it sends anything
+            # the next statement of the older server fails, before it sends anything
             with pytest.raises(sqlite3.OperationalError, match="no such column: lease_owner"):
                 older.execute("UPDATE tasks SET lease_until = 300 WHERE lease_owner = 'x'")
 

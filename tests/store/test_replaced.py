@@ -30,49 +30,49 @@ TASK = Task(
 
 
 def emptied(file: Path) -> None:
-    """As `: > tasks.db` does."""
+    """Empty the file as `: > tasks.db` does."""
     file.write_bytes(b"")
 
 
 def emptied_with_its_log(file: Path) -> None:
-    """And what lies beside it deleted."""
+    """Empty the file and delete those beside it."""
     emptied(file)
     for name in ("tasks.db-wal", "tasks.db-shm"):
         file.with_name(name).unlink()
 
 
 def written_over(file: Path) -> None:
-    """By another database, as `cp other.db tasks.db` does."""
+    """Overwrite the file with another database as `cp other.db tasks.db` does."""
     file.write_bytes(file.with_name("other.db").read_bytes())
 
 
 def garbled(file: Path) -> None:
-    """By something that is no database."""
+    """Overwrite the file with something that is not a database."""
     file.write_bytes(b"no database at all, " * 2000)
 
 
 def exchanged(file: Path) -> None:
-    """As `mv other.db tasks.db` does."""
+    """Replace the file as `mv other.db tasks.db` does."""
     shutil.copy(file.with_name("other.db"), file.with_name("third.db"))
     file.with_name("third.db").rename(file)
 
 
 def deleted(file: Path) -> None:
-    """With all that lies beside it."""
+    """Delete the file and those beside it."""
     for path in file.parent.glob("tasks.db*"):
         path.unlink()
 
 
 def without_tables(file: Path) -> None:
-    """As another program does it: the file stays a database."""
+    """Drop the tables: the file stays a database."""
     with closing(sqlite3.connect(file)) as connection:
         for table in ("tasks", "cooldowns", "identity", "schema_version"):
             connection.execute(f"DROP TABLE {table}")
         connection.commit()
 
 
-def made_anew(file: Path) -> None:
-    """Without tables, and then with new ones, as the next server makes them."""
+def created_anew(file: Path) -> None:
+    """Drop the tables and create new ones, as the next server does."""
     without_tables(file)
     engine = sa.create_engine(f"sqlite:///{file}", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -81,7 +81,7 @@ def made_anew(file: Path) -> None:
 
 
 def without_identity(file: Path) -> None:
-    """Its row deleted."""
+    """Delete the row of the identity."""
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("DELETE FROM identity")
         connection.commit()
@@ -89,19 +89,19 @@ def without_identity(file: Path) -> None:
 
 HARMS: list[Callable[[Path], None]] = [
     *(emptied, emptied_with_its_log, written_over, garbled, exchanged, deleted),
-    *(without_tables, made_anew, without_identity),
+    *(without_tables, created_anew, without_identity),
 ]
 harms = pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
 
 
 async def other_database(folder: Path) -> None:
-    """A new database beside the one of the test, closed and whole."""
+    """Create a second database beside the one of the test, and close it."""
     async with open_store(f"sqlite:///{folder / 'other.db'}"):
         pass
 
 
 def is_known(file: Path, task_id: str) -> bool:
-    """Whether a database that can be read has such a task."""
+    """Return whether a database that can be read has such a task."""
     try:
         with closing(sqlite3.connect(file)) as connection:
             return bool(connection.execute("SELECT 1 FROM tasks WHERE id = ?", (task_id,)).fetchone())
@@ -114,7 +114,7 @@ def is_known(file: Path, task_id: str) -> bool:
 async def test_nothing_is_stored_in_a_database_that_is_not_the_one_that_was_opened(
     tmp_path: Path, harm: Callable[[Path], None], tasks_before: int, *, is_read: bool
 ) -> None:
-    """Whether what it had is in the file or in the log beside it, and was read before or not; again and again."""
+    """Whether its content is in the file or in the log beside it, and was read before or not; again and again."""
     await other_database(tmp_path)
     file = tmp_path / "tasks.db"
     async with open_store(f"sqlite:///{file}") as store:
@@ -135,17 +135,17 @@ async def test_nothing_is_stored_in_a_database_that_is_not_the_one_that_was_open
 
 
 async def add_another(store: Store) -> None:
-    """What a new call does."""
+    """Store a task as a new call does."""
     await store.tasks.add(replace(TASK, id="tsk_another"), worker_id="me", lease_until=200)
 
 
 async def save_the_first(store: Store) -> None:
-    """What the task of an earlier call does."""
+    """Change the task of an earlier call."""
     await store.tasks.save(replace(TASK, id="tsk_0").sent(101), worker_id="me")
 
 
 async def test_a_server_that_is_started_again_goes_on_with_what_is_there(tmp_path: Path) -> None:
-    """A new database in an empty file; what is no database is named, with what helps, and left as it is."""
+    """A new database in an empty file; what is not a database is named, with what helps, and left as it is."""
     file = tmp_path / "tasks.db"
     emptied(file)
     async with open_store(f"sqlite:///{file}") as store:
@@ -160,7 +160,7 @@ async def test_a_server_that_is_started_again_goes_on_with_what_is_there(tmp_pat
 
 @pytest.mark.parametrize("harm", [emptied, written_over, garbled], ids=lambda harm: harm.__name__)
 async def test_a_database_that_is_put_back_goes_on(tmp_path: Path, harm: Callable[[Path], None]) -> None:
-    """With what it had: nothing was written into it meanwhile."""
+    """With its content: nothing was written into it meanwhile."""
     await other_database(tmp_path)
     file = tmp_path / "tasks.db"
     async with open_store(f"sqlite:///{file}") as store:
@@ -182,7 +182,7 @@ async def test_a_database_that_is_put_back_goes_on(tmp_path: Path, harm: Callabl
 async def test_a_budget_is_not_spent_twice_on_a_database_that_was_emptied(
     tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
-    """Calls are refused free; a task that runs is delivered all the same, and to whoever fetches it."""
+    """Calls are refused at no cost; a running task is delivered all the same, also to a later fetch."""
     await other_database(tmp_path)
     more = {"JOURNEY_MCP_BUDGET": "12credits/day"}
     async with make_environment(tmp_path, "fetch:delay=30,times=3", plan="enterprise", **more) as here:
@@ -204,7 +204,7 @@ async def test_a_budget_is_not_spent_twice_on_a_database_that_was_emptied(
 
 
 async def test_two_databases_never_have_one_identity(tmp_path: Path) -> None:
-    """Also one that an earlier version made gets its own, and keeps it."""
+    """Also one of an earlier version gets an identity, and keeps it."""
     with database_of_version(tmp_path / "old.db", 8):
         pass
     found = []
@@ -216,7 +216,7 @@ async def test_two_databases_never_have_one_identity(tmp_path: Path) -> None:
     assert all(len(identity) == 32 for (identity,) in found)
 
 
-async def test_a_database_that_nobody_else_has_changed_is_not_looked_at_again(tmp_path: Path) -> None:
+async def test_a_database_that_no_other_process_has_changed_is_not_checked_again(tmp_path: Path) -> None:
     """Three statements for each one would make every call slower."""
     run: list[str] = []
 

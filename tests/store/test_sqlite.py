@@ -1,4 +1,4 @@
-"""What is particular to SQLite: its file, its locks, its query plans, and files of earlier versions."""
+"""What is particular to SQLite: its file, its locks, and its query plans."""
 
 import sqlite3
 import stat
@@ -30,18 +30,18 @@ TASK = Task(
 
 
 def url(folder: Path) -> str:
-    """A database in this folder."""
+    """Return the address of a database in this folder."""
     return f"sqlite:///{folder / 'data' / 'tasks.db'}"
 
 
 @asynccontextmanager
 async def store_in(folder: Path) -> AsyncIterator[Store]:
-    """An open store."""
+    """Open a store."""
     async with open_store(url(folder)) as store:
         yield store
 
 
-async def test_looking_at_leases_reads_the_unfinished_tasks_only(tmp_path: Path) -> None:
+async def test_reading_leases_reads_the_unfinished_tasks_only(tmp_path: Path) -> None:
     """Every process does so every six seconds at least, however many tasks there were."""
     async with store_in(tmp_path) as store:
         with statements("lease_until") as seen:
@@ -71,8 +71,8 @@ async def test_a_connection_that_is_closed_waits_for_a_lock_once(tmp_path: Path)
     holder.close()
 
 
-async def test_a_row_that_cannot_be_read_keeps_nobody_from_the_others(tmp_path: Path) -> None:
-    """A newer version may have written what we do not know."""
+async def test_a_row_that_cannot_be_read_does_not_block_the_others(tmp_path: Path) -> None:
+    """A newer version may have written what this one does not know."""
     async with store_in(tmp_path) as store:
         await store.tasks.add(TASK, worker_id="gone", lease_until=1)
         await store.tasks.add(replace(TASK, id="tsk_b"), worker_id="gone", lease_until=1)
@@ -86,8 +86,8 @@ async def test_a_row_that_cannot_be_read_keeps_nobody_from_the_others(tmp_path: 
         assert [task.id for task, _ in await store.leases.orphans(now=9, addresses=[("journeyapi", "u")])] == ["tsk_b"]
 
 
-async def test_reading_goes_on_while_somebody_holds_the_write_lock(tmp_path: Path) -> None:
-    """A backup, or a curious person's shell."""
+async def test_reads_go_on_while_another_process_holds_the_write_lock(tmp_path: Path) -> None:
+    """A backup, or the shell of a person."""
     async with store_in(tmp_path) as store:
         await store.tasks.add(TASK, worker_id="me", lease_until=0)
     holder = sqlite3.connect(tmp_path / "data" / "tasks.db", isolation_level=None)
@@ -98,7 +98,7 @@ async def test_reading_goes_on_while_somebody_holds_the_write_lock(tmp_path: Pat
 
 
 async def test_prompts_are_private(tmp_path: Path) -> None:
-    """Only the owner may look into the folder that we make."""
+    """Only the owner may read the folder that the store creates."""
     async with store_in(tmp_path):
         assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
         assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "data").iterdir()} == {0o600}
@@ -108,7 +108,7 @@ async def test_prompts_are_private(tmp_path: Path) -> None:
 async def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path, wrong: str) -> None:
     """With the setting to change."""
     (tmp_path / "occupied").write_text("x", encoding="utf-8")
-    (tmp_path / "broken.db").write_bytes(b"this is no database" * 100)
+    (tmp_path / "broken.db").write_bytes(b"this is not a database" * 100)
     addresses = {
         "folder": f"sqlite:///{tmp_path}/occupied/tasks.db",
         "file": f"sqlite:///{tmp_path}/broken.db",
@@ -120,8 +120,8 @@ async def test_a_database_that_cannot_be_opened_is_named(tmp_path: Path, wrong: 
     assert "JOURNEY_MCP_" in (raised.value.failure.next_step or "")
 
 
-async def test_an_address_of_the_asynchronous_time_still_opens(tmp_path: Path) -> None:
-    """The driver that it names is not needed any more; of another database's it is said."""
+async def test_an_address_with_the_former_asynchronous_driver_still_opens(tmp_path: Path) -> None:
+    """The driver that it names is not needed any more."""
     async with open_store(f"sqlite+aiosqlite:///{tmp_path}/tasks.db") as store:
         await store.tasks.add(TASK, worker_id="me", lease_until=0)
     async with open_store(f"sqlite:///{tmp_path}/tasks.db") as store:
@@ -131,7 +131,7 @@ async def test_an_address_of_the_asynchronous_time_still_opens(tmp_path: Path) -
 async def test_what_only_orders_calls_is_empty_when_it_cannot_be_read(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Places in a queue and cooldowns: a call goes on without them, and the log says so."""
+    """Positions in a queue and cooldowns: a call goes on without them, and the log says so."""
     async with store_in(tmp_path) as store:
         await store.tasks.add(TASK, worker_id="me", lease_until=200)
         await store.queue.enqueue((0, 100.0, TASK.id), "waiting")

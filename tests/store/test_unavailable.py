@@ -131,6 +131,7 @@ async def test_tables_that_another_program_has_changed_are_unavailable(tmp_path:
         await store.tasks.add(TASK, worker_id="me", lease_until=200)
         execute(tmp_path, "ALTER TABLE tasks RENAME TO hidden_tasks")
         execute(tmp_path, "ALTER TABLE cooldowns RENAME TO hidden_cooldowns")
+        execute(tmp_path, "ALTER TABLE schema_version RENAME COLUMN version TO number")
         await each_write(store)
         for read in (
             store.tasks.get(["tsk_a"], principal="local"),
@@ -139,7 +140,7 @@ async def test_tables_that_another_program_has_changed_are_unavailable(tmp_path:
             store.leases.orphans(now=1, addresses=[]),
             store.leases.next_expiry(after=1, except_worker="me"),
             store.leases.held(["tsk_a"], worker_id="me"),
-            store.deduplication.find(principal="local", deduplication_key="w", unclear_since=0),
+            store.deduplication.find(principal="local", deduplication_key="w", unconfirmed_since=0),
             store.spend.since(0),
             store.queue.running(provider="journeyapi", base_url="u", silent_since=0, now=1),
             store.outbox.next_due(),

@@ -68,7 +68,7 @@ class Older:
 
 @contextmanager
 def older_server(file: Path, base_url: str) -> Iterator[Older]:
-    """A process that does not outlive its test, and has sent a request."""
+    """Start a process that has sent a request; end it after the test."""
     older = Older(file, base_url)
     try:
         assert older.says() == "sent"
