@@ -27,7 +27,6 @@ def main() -> None:
 
 
 def _run_command() -> None:
-    gc.enable()
     from journey_mcp.cli import app
 
     app()

@@ -6,12 +6,15 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from journey_mcp.core.errors import InvalidRequest, JourneyError, SetupError, StoreUnavailable, UnknownTask
 from journey_mcp.core.redaction import Redactor, redactor_of, secrets_in
+
+if TYPE_CHECKING:
+    from journey_mcp.engine.waiting import Report
 
 FINE = 0
 FAILED = 1
@@ -90,6 +93,29 @@ def bars(title: str, amounts: Mapping[str, Decimal]) -> None:
         whole, eighths = divmod(max(1, round(amount / most * _LONGEST_BAR * 8)), 8)
         bar = "█" * whole + ("", *"▏▎▍▌▋▊▉")[eighths]
         result(f"{name:<{widest}}  {bar:<{_LONGEST_BAR}}  {amount:f}")
+
+
+@contextmanager
+def progress(what: str) -> Iterator["Report"]:
+    """Show a progress bar on stderr while the block runs, if that is a terminal; it takes the studio's reports."""
+    if not sys.stderr.isatty():
+        yield _report_nothing
+        return
+    from rich.console import Console  # noqa: PLC0415  # only for people
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
+        shown = drawn.add_task(what, total=1.0)
+
+        async def report(share: float, message: str) -> None:
+            drawn.update(shown, completed=share, description=message)
+
+        yield report
+
+
+async def _report_nothing(_share: float, _message: str) -> None:
+    """Take a report where no bar is shown."""
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import anyio
 
 from journey_mcp import __version__
 from journey_mcp.cli import console, cooldowns
+from journey_mcp.cli.event_loop import run
 from journey_mcp.core.concurrency import limit_at
 from journey_mcp.core.errors import (
     CredentialsRejected,
@@ -88,7 +89,7 @@ def _all() -> list[Finding]:
         settings = ready_settings()
     except SetupError as error:
         return [_problem("settings", error)]
-    return [_settings(), *_logins(settings), *_sources(settings), *_rules(settings), *anyio.run(examine, settings)]
+    return [_settings(), *_logins(settings), *_sources(settings), *_rules(settings), *run(examine, settings)]
 
 
 async def examine(settings: Settings, patience_s: float = _PATIENCE_S) -> list[Finding]:

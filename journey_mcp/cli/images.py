@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 
 from journey_mcp.cli import console, saving
-from journey_mcp.cli.progress import bar
+from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.wording import for_people, to_person
 from journey_mcp.core.errors import InvalidArguments, JourneyError, UnknownTask
 from journey_mcp.core.images import ImageId
@@ -122,7 +122,7 @@ def _run(work: _Work, output_options: OutputOptions) -> int:
     """Do the work. Ctrl-C ends the waiting, not the tasks: it is said how to come back to them."""
     going_on = _Open(output_options=output_options)
     try:
-        return anyio.run(work, going_on)
+        return run(work, going_on)
     except KeyboardInterrupt:
         for line in _farewell(going_on):
             console.remark(line)
@@ -144,7 +144,7 @@ async def _create(settings: Settings, request: ImageRequest, output_options: Out
         going_on.tasks = [task]
         console.remark(f"Task {task.id}: {task.request.model} at {task.provider}.")
         try:
-            with bar(f"{task.request.model}: sent") as report:
+            with console.progress(f"{task.request.model}: sent") as report:
                 task = await studio.wait_for_new(task, output_options.seconds, report)
         except anyio.get_cancelled_exc_class():
             going_on.tasks = [await _as_it_stands(studio, task)]
@@ -179,7 +179,7 @@ async def _fetch(settings: Settings, ids: list[str], output_options: OutputOptio
                 console.remark(f"{task.id} is not asked for: {reason}")
         going_on.tasks = list(known.values())
         if any(not task.status.is_final for task in going_on.tasks):
-            with bar(f"{len(known)} task(s)") as report:
+            with console.progress(f"{len(known)} task(s)") as report:
                 known |= await studio.fetch(list(known), LOCAL, seconds=output_options.seconds, report=report)
             going_on.tasks = list(known.values())
         studio.acknowledge(going_on.tasks)

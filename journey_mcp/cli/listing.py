@@ -5,23 +5,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import anyio
-
 from journey_mcp.cli import console
 from journey_mcp.cli.cooldowns import moment, read_cooldowns, told
+from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.facts import IMAGE, YES_NO, cost, offer_lines, source_lines
 from journey_mcp.cli.wording import COMMANDS
+from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import UnknownModel
 from journey_mcp.core.plain import without_empty
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Task
+from journey_mcp.engine.task_list import read_newest
+from journey_mcp.providers.accounts import accounts_of, not_polled_reason
 from journey_mcp.registry import Model, Offer, can_serve, load
 from journey_mcp.registry.selection import catalog_of
 from journey_mcp.routing import model_names
 from journey_mcp.settings import Settings
 from journey_mcp.startup import ready_settings
+from journey_mcp.store import open_store
 from journey_mcp.store.cooldowns import Cooldown
-from journey_mcp.studio import open_studio
 from journey_mcp.tools import results
 from journey_mcp.tools.availability import Availability, check_availability
 
@@ -33,7 +35,7 @@ _MINUTE_S, _HOUR_S = 60, 3600
 def models(*, as_json: bool) -> None:
     """List the models of the configured providers, each with its offers in the order of preference."""
     settings = ready_settings()
-    catalog, on_cooldown = catalog_of(settings, load(settings.registry)), anyio.run(read_cooldowns, settings)
+    catalog, on_cooldown = catalog_of(settings, load(settings.registry)), run(read_cooldowns, settings)
     if as_json:
         rows = [_summary(model, catalog.offers[model.id], on_cooldown) for model in catalog.models.values()]
         console.result_json({"models": rows})
@@ -60,7 +62,7 @@ def model(model_id: str, *, as_json: bool) -> None:
             f"There is no model {model_id[:80]!r}.{hint}", next_step="`journey-mcp models` lists them all."
         )
     facts, offers = catalog.models[model_id], catalog.offers[model_id]
-    on_cooldown = anyio.run(read_cooldowns, settings)
+    on_cooldown = run(read_cooldowns, settings)
     if as_json:
         plain = [{**asdict(offer), **_cooldown_object(on_cooldown.get(offer.provider))} for offer in offers]
         console.result_json(_known({**asdict(facts), "offers": plain}))
@@ -73,7 +75,7 @@ def model(model_id: str, *, as_json: bool) -> None:
 
 def tasks(*, as_json: bool) -> None:
     """List the newest tasks of the last day."""
-    found, available, now = anyio.run(_newest, ready_settings())
+    found, available, now = run(_newest, ready_settings())
     plain = [results.task_object(task, now=now, with_prompt=True, available=available) for task in found]
     if as_json:
         console.result_json({"tasks": plain})
@@ -85,9 +87,11 @@ def tasks(*, as_json: bool) -> None:
 
 
 async def _newest(settings: Settings) -> tuple[list[Task], Availability, float]:
-    async with open_studio(settings) as studio:
-        found = await studio.newest(LOCAL)
-        return found, await check_availability(found), studio.now()
+    accounts, now = accounts_of(settings, load(settings.registry)), Clock().now()
+    async with open_store(settings.resolved_database_url()) as store:
+        stored = await read_newest(store, principal=LOCAL, now=now)
+    found = [task.noticed(why, now) if (why := not_polled_reason(task, accounts)) else task for task in stored]
+    return found, await check_availability(found), now
 
 
 def _task_row(task: Task, plain: dict[str, Any], now: float) -> tuple[str, ...]:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-import anyio
-
 from journey_mcp import sandbox
 from journey_mcp.cli import console
+from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.formats import FORMATS, Format
 from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.handshake.answers import recorded_tools
@@ -130,7 +129,7 @@ def serve_sandbox(request: SandboxRequest) -> None:
         SetupError: the port cannot be listened on.
     """
     try:
-        anyio.run(_serve_sandbox, _sandbox_settings(request), request.port)
+        run(_serve_sandbox, _sandbox_settings(request), request.port)
     except KeyboardInterrupt:
         # only where asyncio knows no signals; elsewhere the sandbox ends by itself
         pass

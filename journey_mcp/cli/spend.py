@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-import anyio
-
 from journey_mcp.cli import console
+from journey_mcp.cli.event_loop import run
 from journey_mcp.core.limits import format_limits
 from journey_mcp.core.money import Unit
 from journey_mcp.core.tasks import SANDBOX
@@ -29,7 +28,7 @@ def spend(days: int, *, as_json: bool) -> None:
         SetupError: the database cannot be read.
     """
     settings = ready_settings()
-    spent = anyio.run(_read, settings, time.time() - days * _DAY_S)
+    spent = run(_read, settings, time.time() - days * _DAY_S)
     rows = [_row(key, parts) for key, parts in _grouped(spent).items()]
     if as_json:
         console.result_json({"days": days, "spent": rows, "budget": format_limits(settings.budget) or None})
@@ -96,6 +95,7 @@ def _by_day(rows: Sequence[Mapping[str, Any]], provider: str, unit: Unit) -> dic
 def _remarks(rows: Sequence[Mapping[str, Any]], settings: Settings) -> Iterable[str]:
     yield _COSTS
     if unpriced := sum(row["without_price"] for row in rows):
+
         counted = " or ".join(f"{_told(amount)} {unit}" for unit, amount in settings.unknown_cost.items())
         yield (
             f"The price of {unpriced} of the tasks is not known: what they cost is in no column. "

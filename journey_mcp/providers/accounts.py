@@ -1,8 +1,11 @@
 """Accounts at providers: one for every key that is set, or one at the sandbox if there is no key."""
 
+from collections.abc import Iterable
+
 from journey_mcp.core.errors import SetupError
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.redaction import without_userinfo
-from journey_mcp.core.tasks import SANDBOX
+from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.core.urls import BaseUrl
 from journey_mcp.providers.base import Account
 from journey_mcp.registry import ProviderFacts, Registry
@@ -36,6 +39,19 @@ def sandbox_account(base_url: BaseUrl, registry: Registry) -> Account:
         webhook_retries_s=facts.webhook_retries_s,
         longest_run_s=facts.longest_run_s,
     )
+
+
+def can_poll(accounts: Iterable[Account], task: Task) -> bool:
+    """Return whether a process with these accounts may poll the task; a sandbox may be polled by any process."""
+    address = (task.provider, task.base_url)
+    return task.provider == SANDBOX or any((account.provider, account.base_url) == address for account in accounts)
+
+
+def not_polled_reason(task: Task, accounts: Iterable[Account]) -> Notice | None:
+    """Return why a process with these accounts does not poll a running task; `None` if it does."""
+    if task.status.is_final or can_poll(accounts, task):
+        return None
+    return Notice.of("not_configured", provider=task.provider, base_url=task.base_url)
 
 
 def _account(facts: ProviderFacts, settings: Settings) -> Account:

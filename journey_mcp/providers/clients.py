@@ -13,7 +13,7 @@ from journey_mcp.core.errors import SetupError
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.core.urls import BaseUrl
-from journey_mcp.providers.accounts import SANDBOX_KEY, accounts_of, sandbox_account
+from journey_mcp.providers.accounts import SANDBOX_KEY, accounts_of, can_poll, sandbox_account
 from journey_mcp.providers.base import Account, Provider
 from journey_mcp.providers.bfl import BlackForestLabs
 from journey_mcp.providers.http import new_http_client
@@ -110,7 +110,7 @@ class ProviderClients:
 
     def serves(self, task: Task) -> bool:
         """Return whether this process may poll the task."""
-        return task.provider == SANDBOX or (task.provider, task.base_url) in self._upstreams
+        return can_poll(self._accounts, task)
 
     def upstream_of(self, task: Task) -> Upstream:
         """Return where to poll a task at a configured address: exactly where it was created."""

@@ -14,8 +14,10 @@ from journey_mcp.engine.deduplication import Created, Deduplication
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.queue import Queues
+from journey_mcp.engine.task_list import read_newest
 from journey_mcp.engine.waiting import Report, Wait, all_answered, all_final, any_final, wait
 from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.providers.accounts import not_polled_reason
 from journey_mcp.providers.clients import ProviderClients
 from journey_mcp.settings import Settings
 from journey_mcp.store import Store
@@ -25,8 +27,6 @@ from journey_mcp.studio.lifecycle import Lifecycle
 
 _FIRST_ANSWER_S = 1.5
 """How long a call that does not wait still waits for the provider's first answer: with all else, under 2 s."""
-_LISTED_FOR_S = 24 * 3600.0
-_LISTED = 20
 
 
 class Studio:
@@ -142,8 +142,7 @@ class Studio:
 
     async def newest(self, principal: Principal) -> list[Task]:
         """Return the principal's 20 newest tasks of the last day."""
-        since = self._clock.now() - _LISTED_FOR_S
-        stored = await self._store.tasks.newest(principal=principal, since=since, limit=_LISTED)
+        stored = await read_newest(self._store, principal=principal, now=self.now())
         return [self._with_elsewhere(self._journal.get(task.id) or task) for task in stored]
 
     def acknowledge(self, tasks: Sequence[Task], *, asked_at: float | None = None) -> None:
@@ -168,9 +167,7 @@ class Studio:
 
     def elsewhere(self, task: Task) -> Notice | None:
         """Return why this process does not poll a running task; `None` if it does."""
-        if task.status.is_final or self._clients.serves(task):
-            return None
-        return Notice.of("not_configured", provider=task.provider, base_url=task.base_url)
+        return not_polled_reason(task, self._clients.accounts)
 
     def _with_elsewhere(self, task: Task) -> Task:
         return task.noticed(reason, self.now()) if (reason := self.elsewhere(task)) else task

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cli.command import ROOT, CommandLine, Ended
+from journey_mcp import __version__
 from journey_mcp.cli import app
 from journey_mcp.cli.formats import gemini_schema
 from journey_mcp.cli.wording import for_people
@@ -26,6 +27,10 @@ from journey_mcp.store import open_store
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
 OPENING = "<!-- help: generated; UPDATE_DOCS=1 rewrites it -->\n"
 CLOSING = "<!-- /help -->\n"
+
+
+async def test_the_version_is_printed(journey: CommandLine) -> None:
+    assert (await journey.run("--version")).out == f"journey-mcp {__version__}\n"
 
 
 async def test_all_models_are_listed(journey: CommandLine) -> None:
@@ -300,6 +305,26 @@ async def test_dead_links_are_marked_in_the_list_of_tasks(journey: CommandLine, 
     assert "Next: The links are dead and there is no copy" in told
     assert f"Picture tsk_3.2: link expired, copy kept image/png (died {told.partition('(died ')[2][:20]})" in told
     assert 'Next: `journey-mcp edit tsk_3.2 "…"` changes a picture.' in told
+
+
+async def test_a_running_task_of_an_account_that_is_no_longer_configured_has_a_notice(
+    journey: CommandLine, sandbox: Running
+) -> None:
+    task = Task(
+        id="tsk_1",
+        principal="local",
+        request=ImageRequest(tool="imagine", prompt="a kite", model="z-image"),
+        provider="journeyapi",
+        base_url=sandbox.base_url,
+        created_at=time.time(),
+        updated_at=time.time(),
+    )
+    async with open_store(f"sqlite:///{journey.home / 'tasks.db'}") as store:
+        assert await store.add(task, owner="x", lease_until=0.0)
+    [here] = (await journey.at(sandbox).run("tasks", "--json")).json["tasks"]
+    [elsewhere] = (await journey.run("tasks", "--json")).json["tasks"]
+    assert "notices" not in here
+    assert elsewhere["notices"][0].startswith(f"It was made at journeyapi ({sandbox.base_url}), which")
 
 
 async def test_images_of_a_sandbox_that_has_ended_are_marked(journey: CommandLine) -> None:

@@ -1,26 +1,49 @@
-"""`--version`, `--help` and `tasks` as processes: what is imported, and what a terminal shows."""
+"""What commands import, and what a terminal shows."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import re
 from pathlib import Path
 
+import pytest
 from cli.command import CommandLine
 
-from journey_mcp import __version__
+from journey_mcp.sandbox import Running
+
+HEAVY = ("PIL", "anyio", "httpx2", "journey_mcp.sandbox", "journey_mcp.studio", "mcp", "rich", "sqlalchemy", "uvicorn")
 
 
-async def test_version_and_help_load_nothing_heavy(journey: CommandLine, tmp_path: Path) -> None:
-    script = tmp_path / "light.py"
+@pytest.mark.parametrize("arguments", [("--version",), ("imagine", "--help")], ids=" ".join)
+async def test_version_and_help_import_nothing_heavy(
+    arguments: tuple[str, ...], journey: CommandLine, tmp_path: Path
+) -> None:
+    assert await imported(journey, tmp_path, *arguments) == set()
+
+
+@pytest.mark.parametrize("command", ["models", "tasks", "spend"])
+async def test_a_command_that_only_reads_imports_what_reads_the_database(
+    command: str, journey: CommandLine, tmp_path: Path
+) -> None:
+    assert await imported(journey, tmp_path, command) == {"anyio", "sqlalchemy"}
+
+
+async def test_a_command_away_from_a_terminal_draws_no_bar_and_serves_nothing(
+    journey: CommandLine, sandbox: Running, tmp_path: Path
+) -> None:
+    heavy = await imported(journey.at(sandbox), tmp_path, "imagine", "a cat", "--model", "z-image")
+    assert heavy == {"anyio", "httpx2", "journey_mcp.studio", "sqlalchemy"}
+
+
+async def imported(journey: CommandLine, folder: Path, *arguments: str) -> set[str]:
+    """Run a command, and return which of the heavy modules it imported."""
+    script = folder / "command.py"
     script.write_text(
         "import atexit, sys\n"
-        "heavy = ('mcp', 'httpx2', 'rich', 'sqlalchemy', 'anyio', 'uvicorn', 'PIL')\n"
-        "atexit.register(lambda: print([name for name in heavy if name in sys.modules]))\n"
+        f"atexit.register(lambda: print(*(name for name in {HEAVY} if name in sys.modules)))\n"
         "from journey_mcp.__main__ import main\nmain()\n"
     )
-    version = await journey.process("--version", script=script)
-    assert (version.code, version.out) == (0, f"journey-mcp {__version__}\n[]\n")
-    helped = await journey.process("imagine", "--help", script=script)
-    assert (helped.code, helped.out.splitlines()[-1]) == (0, "[]")
+    ended = await journey.process(*arguments, script=script)
+    assert ended.code == 0
+    return set(ended.out.splitlines()[-1].split())
 
 
 async def test_a_person_at_a_terminal_sees_a_bar_and_a_table(journey: CommandLine) -> None:
