@@ -2,6 +2,7 @@
 
 import argparse
 
+from bench.commands import measure_commands
 from bench.load import measure_load
 from bench.measure import FULL, QUICK, ROOT, measure
 from bench.report import load_average, render
@@ -16,6 +17,7 @@ def main() -> None:
     load = load_average()
     amounts = QUICK if options.quick else FULL
     samples = measure(amounts)
+    measure_commands(samples, amounts.rounds)
     measure_load(samples, amounts.tasks, amounts.speed)
     document = render(samples, load)
     if options.write:

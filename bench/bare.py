@@ -8,7 +8,11 @@ from mcp.server.stdio import stdio_server
 ECHO = types.Tool(
     name="echo",
     description="Say it again.",
-    input_schema={"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
+    input_schema={
+        "type": "object",
+        "properties": {"text": {"type": "string"}, "hold": {"type": "boolean", "description": "Never answer."}},
+        "required": ["text"],
+    },
 )
 
 
@@ -19,8 +23,10 @@ async def list_tools(_ctx: ServerRequestContext, _params: types.PaginatedRequest
 
 async def call_tool(_ctx: ServerRequestContext, params: types.CallToolRequestParams) -> types.CallToolResult:
     """Its answer."""
-    text = (params.arguments or {})["text"]
-    return types.CallToolResult(content=[types.TextContent(type="text", text=text)])
+    arguments = params.arguments or {}
+    if arguments.get("hold"):
+        await anyio.sleep_forever()
+    return types.CallToolResult(content=[types.TextContent(type="text", text=arguments["text"])])
 
 
 async def main() -> None:

@@ -16,7 +16,7 @@ import httpx2
 
 from bench.client import StdioClient
 from bench.crowd import memory_kb
-from bench.measure import OURS, ROOT, Samples, clean_environment
+from bench.measure import BARE, OURS, ROOT, Samples, clean_environment
 
 PER_TASK, PER_CALLER = "Memory per polled task", "Memory per task with a caller over stdio"
 POLL_DELAY = "Polls leave late"
@@ -44,6 +44,7 @@ def measure_load(samples: Samples, tasks: int, speed: float) -> None:
         _slope(samples, PER_TASK, crowd("hold", tasks, origin))
     with running_sandbox(_NEVER) as origin:
         _slope(samples, PER_CALLER, callers(tasks, origin))
+    _slope(samples, PER_CALLER, bare_callers(tasks), BARE)
     for figure, registry in ((POLLS, None), (POLLS_ONE_BY_ONE, _ONE_BY_ONE)):
         with running_sandbox(speed) as origin:
             seen = crowd("finish", tasks, origin, registry)
@@ -52,11 +53,11 @@ def measure_load(samples: Samples, tasks: int, speed: float) -> None:
             samples.add(POLL_DELAY, OURS, *seen["late_ms"])
 
 
-def _slope(samples: Samples, figure: str, seen: list[tuple[int, int | None]]) -> None:
+def _slope(samples: Samples, figure: str, seen: list[tuple[int, int | None]], server: str = OURS) -> None:
     """KB for each of the later ones: the first ones also fill what is there once."""
     (first, before), (last, after) = seen[0], seen[-1]
     if before is not None and after is not None:
-        samples.add(figure, OURS, (after - before) / (last - first))
+        samples.add(figure, server, (after - before) / (last - first))
 
 
 def crowd(mode: str, tasks: int, origin: str, registry: str | None = None) -> Any:
@@ -84,6 +85,21 @@ def callers(tasks: int, origin: str) -> list[tuple[int, int | None]]:
             client.send("tools/call", {"name": "imagine", "arguments": arguments})
             if number % (tasks // 4) == 0:
                 _until_made(origin, number)
+                seen.append((number, memory_kb(str(client.process.pid))))
+        client.process.kill()
+    return seen
+
+
+def bare_callers(calls: int) -> list[tuple[int, int | None]]:
+    """Calls that wait at the bare server, and its memory, on the way."""
+    seen: list[tuple[int, int | None]] = []
+    with StdioClient(BARE, clean_environment(9), "2025-11-25") as client:
+        client.open()
+        for number in range(1, calls + 1):
+            text = f"a lighthouse at dusk, view {number}"
+            client.send("tools/call", {"name": "echo", "arguments": {"text": text, "hold": True}})
+            if number % (calls // 4) == 0:
+                client.call("echo", {"text": text})  # its answer comes after the calls before it were read
                 seen.append((number, memory_kb(str(client.process.pid))))
         client.process.kill()
     return seen

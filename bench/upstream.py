@@ -47,6 +47,8 @@ class Exchanges(asyncio.Protocol):
         return request_line.split(b" ")[1], rest[:length]
 
     def _answer(self, path: bytes, body: bytes) -> dict[str, Any]:
+        if path.endswith(b"/account"):
+            return {"credits": 500}
         is_new = path.endswith(b"/imagine")
         task_id = f"bench-{next(self._numbers)}" if is_new else json.loads(body)["task_id"]
         return {"task_id": task_id, "status": "finished", "image_url": f"https://pictures.example/{task_id}.png"}

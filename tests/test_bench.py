@@ -2,9 +2,10 @@
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 from bench.client import ERAS
+from bench.commands import COMMANDS, IMPORT
 from bench.load import PER_CALLER, PER_TASK, POLL_DELAY, POLLS, POLLS_ONE_BY_ONE
 from bench.measure import BARE, OURS, Samples
-from bench.report import render, rows
+from bench.report import command_rows, render, rows
 
 FIGURES = [
     *(f"Start to first answer, {first}" for first in (*ERAS, "`tools/list`")),
@@ -16,6 +17,7 @@ FIGURES = [
     *(f"`imagine`, {era}" for era in ERAS),
     *(f"`fetch_task`, {era}, {in_flight} in flight" for era in ERAS for in_flight in (1, 16)),
     *(PER_TASK, PER_CALLER, POLL_DELAY, POLLS),
+    *(f"`{command}`" for command in COMMANDS),
 ]
 
 
@@ -36,10 +38,17 @@ def test_the_table_tells_what_was_kept_and_what_was_missed() -> None:
     assert {row.verdict for row in [*kept, *missed] if not row.limit} == {""}
 
 
-def test_the_document_is_a_table_under_its_explanation() -> None:
+def test_commands_are_compared_with_the_import_of_sqlalchemy() -> None:
+    kept, missed = command_rows(samples_of(ours=2.0)), command_rows(samples_of(ours=3.1))
+    assert [row.figure for row in kept] == [f"`{command}`" for command in COMMANDS]
+    assert {(row.ratio, row.verdict) for row in kept} == {("2.000", "passed")}
+    assert {(row.ratio, row.verdict) for row in missed} == {("3.100", "**missed**")}
+
+
+def test_the_document_is_a_table_and_one_of_commands_under_its_explanation() -> None:
     head, _, lines = render(samples_of(ours=1.0), load="0.5").partition("\n\n|")
     assert "load average before: 0.5" in head
-    assert {line.count("|") for line in f"|{lines}".splitlines()} == {7}
+    assert {line.count("|") for line in f"|{lines}".splitlines() if line} == {7}
 
 
 def samples_of(*, ours: float) -> Samples:
@@ -48,7 +57,7 @@ def samples_of(*, ours: float) -> Samples:
         samples.add(figure, OURS, ours)
         samples.add(figure, BARE, 1.0)
     for era in ERAS:
-        # a slow disk would lift the limit
-        samples.add(f"fsync, {era}", OURS, 0.0)
+        samples.add(f"fsync, {era}", OURS, 0.1)
+    samples.add(*IMPORT, 1.0)
     samples.add(POLLS_ONE_BY_ONE, OURS, 1.0)
     return samples

@@ -16,8 +16,9 @@ import pytest
 from processes import PATIENCE_S
 
 from bench.client import ERAS, Era, RunFailedError, StdioClient
-from bench.load import callers, crowd, running_sandbox
-from bench.measure import BARE, OURS, clean_environment, running_upstream
+from bench.commands import COMMANDS, IMPORT, measure_commands
+from bench.load import bare_callers, callers, crowd, running_sandbox
+from bench.measure import BARE, OURS, Samples, clean_environment, running_upstream
 
 SLOW = {
     "PIL",
@@ -158,3 +159,14 @@ def test_the_memory_of_callers_is_told_on_the_way() -> None:
     with running_sandbox(speed=0.01) as origin:
         seen = callers(4, origin)
     assert [count for count, _ in seen] == [1, 2, 3, 4]
+
+
+def test_the_memory_of_calls_that_wait_at_the_bare_server_is_measured() -> None:
+    assert [count for count, _ in bare_callers(4)] == [1, 2, 3, 4]
+
+
+def test_each_command_is_timed_in_each_round() -> None:
+    samples = Samples()
+    measure_commands(samples, rounds=1)
+    assert len(samples.get(*IMPORT)) == 1
+    assert {command: len(samples.get(f"`{command}`", OURS)) for command in COMMANDS} == dict.fromkeys(COMMANDS, 1)
