@@ -13,7 +13,7 @@ import anyio
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client.stdio import get_default_environment
 
-from journey_mcp.cli import saving
+from journey_mcp.cli import export
 from journey_mcp.core.images import OutputImage
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.settings.trusted_hosts import TrustedHosts
@@ -66,7 +66,7 @@ async def save(url: str, path: Path) -> None:
     safe_http = SafeHttpClient(TrustedHosts()).with_trusted(
         url
     )  # the sandbox is on this machine, and speaks plain HTTP
-    saved = await saving.save(OutputImage(url=url), path, safe_http, replace=True)
+    saved = await export.save(OutputImage(url=url), path, safe_http, replace=True)
     print(f"  {saved.path}")
 
 

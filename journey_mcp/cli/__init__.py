@@ -68,7 +68,7 @@ def serve(
     """Serve MCP to assistants: on stdio, or over HTTP."""
     from journey_mcp.cli import serving
 
-    with console.errors_told(as_json=False):
+    with console.errors_reported(as_json=False):
         serving.serve(http, webhooks)
 
 
@@ -142,7 +142,7 @@ def fetch(
     as_json: options.Json = False,
 ) -> None:
     """Wait for tasks and show them; with -o, save the pictures of one."""
-    with console.errors_told(as_json=as_json):
+    with console.errors_reported(as_json=as_json):
         from journey_mcp.cli import images
 
         output_options = images.OutputOptions(output=output, force=force, wait_s=wait_s, as_json=as_json)
@@ -156,7 +156,7 @@ def cancel(
     as_json: options.Json = False,
 ) -> None:
     """End tasks: free while queued, upstream where the provider can."""
-    with console.errors_told(as_json=as_json):
+    with console.errors_reported(as_json=as_json):
         from journey_mcp.cli import images
 
         raise typer.Exit(images.cancel(tasks, as_json=as_json))
@@ -169,7 +169,7 @@ def spend(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what was spent, by day, model and provider."""
-    with console.errors_told(as_json=as_json):
+    with console.errors_reported(as_json=as_json):
         from journey_mcp.cli.spend import spend as show
 
         show(days, as_json=as_json)
@@ -178,7 +178,7 @@ def spend(
 @_command()
 def tasks(*, as_json: options.Json = False) -> None:
     """List the newest tasks of the last day."""
-    with console.errors_told(as_json=as_json):
+    with console.errors_reported(as_json=as_json):
         from journey_mcp.cli import listing
 
         listing.tasks(as_json=as_json)
@@ -191,7 +191,7 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the models, or tell all about one."""
-    with console.errors_told(as_json=as_json):
+    with console.errors_reported(as_json=as_json):
         from journey_mcp.cli import listing
 
         if model is None:
@@ -248,7 +248,7 @@ def sandbox(  # noqa: PLR0913  # a command's options are its parameters
         sync_answer=sync_answer,
         unknown_task=unknown_task,
     )
-    with console.errors_told(as_json=False):
+    with console.errors_reported(as_json=False):
         serving.serve_sandbox(request)
 
 
@@ -262,14 +262,14 @@ def specs(
     """Print the tools' definitions as JSON, for calling a model without MCP."""
     from journey_mcp.cli import serving
 
-    with console.errors_told(as_json=False):
+    with console.errors_reported(as_json=False):
         serving.specs(form)
 
 
 def _create(tool: Literal["imagine", "edit_image"], given: dict[str, Any]) -> None:
     """Do a tool's work. What says how to handle the result is taken out; the rest are the tool's arguments."""
     output_options = {name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json")}
-    with console.errors_told(as_json=output_options["as_json"]):
+    with console.errors_reported(as_json=output_options["as_json"]):
         from journey_mcp.cli import images
 
         raise typer.Exit(images.create(tool, given, images.OutputOptions(**output_options)))

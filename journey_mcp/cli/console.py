@@ -16,12 +16,12 @@ from journey_mcp.core.redaction import Redactor, redactor_of, secrets_in
 if TYPE_CHECKING:
     from journey_mcp.engine.waiting import Report
 
-FINE = 0
+OK = 0
 FAILED = 1
 """The task failed, or something upstream is in trouble."""
-WRONG = 2
+INVALID = 2
 """The arguments or the setup have to be changed."""
-_LONGEST_BAR = 32
+_BAR_LENGTH = 32
 INTERRUPTED = 130
 """Ctrl-C, as shells count it."""
 
@@ -36,7 +36,7 @@ def result_json(plain: Any) -> None:
     print(json.dumps(_redactor().plain(plain), ensure_ascii=False, indent=2, default=str), flush=True)  # noqa: T201  # as above
 
 
-def remark(text: str) -> None:
+def info(text: str) -> None:
     """Say something that is no result."""
     print(_printable(text), file=sys.stderr, flush=True)  # noqa: T201  # as above
 
@@ -54,11 +54,11 @@ async def ask(question: str) -> bool:
 
 def error(failed: JourneyError) -> None:
     """Say what went wrong and what helps."""
-    from journey_mcp.cli.wording import for_people, to_person  # noqa: PLC0415  # not for --help
+    from journey_mcp.cli.phrasing import for_people, to_person  # noqa: PLC0415  # not for --help
 
-    remark(f"journey-mcp: {to_person(str(failed))}")
+    info(f"journey-mcp: {to_person(str(failed))}")
     if failed.failure.next_step and (hint := for_people(failed.failure.next_step)):
-        remark(hint)
+        info(hint)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -90,9 +90,9 @@ def bars(title: str, amounts: Mapping[str, Decimal]) -> None:
     result(f"\n{title}")
     for name, amount in amounts.items():
         # an eighth of a character is the smallest bar
-        whole, eighths = divmod(max(1, round(amount / most * _LONGEST_BAR * 8)), 8)
+        whole, eighths = divmod(max(1, round(amount / most * _BAR_LENGTH * 8)), 8)
         bar = "█" * whole + ("", *"▏▎▍▌▋▊▉")[eighths]
-        result(f"{name:<{widest}}  {bar:<{_LONGEST_BAR}}  {amount:f}")
+        result(f"{name:<{widest}}  {bar:<{_BAR_LENGTH}}  {amount:f}")
 
 
 @contextmanager
@@ -105,11 +105,11 @@ def progress(what: str) -> Iterator["Report"]:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
-        shown = drawn.add_task(what, total=1.0)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        line = bar.add_task(what, total=1.0)
 
         async def report(share: float, message: str) -> None:
-            drawn.update(shown, completed=share, description=message)
+            bar.update(line, completed=share, description=message)
 
         yield report
 
@@ -119,7 +119,7 @@ async def _report_nothing(_share: float, _message: str) -> None:
 
 
 @contextmanager
-def errors_told(*, as_json: bool) -> Iterator[None]:
+def errors_reported(*, as_json: bool) -> Iterator[None]:
     """End the command when it fails on purpose: a line or two on stderr, or the failure's object on stdout."""
     try:
         yield
@@ -131,12 +131,12 @@ def errors_told(*, as_json: bool) -> Iterator[None]:
             result_json(failed_object(failed.failure, status=Status.FAILED.value))
         else:
             error(failed)
-        raise typer.Exit(code_of(failed)) from failed
+        raise typer.Exit(exit_code_of(failed)) from failed
 
 
-def code_of(failed: JourneyError) -> int:
+def exit_code_of(failed: JourneyError) -> int:
     """The exit code of a command that came to nothing."""
-    return WRONG if isinstance(failed, InvalidRequest | UnknownTask | SetupError | StoreUnavailable) else FAILED
+    return INVALID if isinstance(failed, InvalidRequest | UnknownTask | SetupError | StoreUnavailable) else FAILED
 
 
 def _printable(text: str) -> str:

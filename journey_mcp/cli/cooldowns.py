@@ -30,11 +30,11 @@ async def read_cooldowns(settings: Settings) -> dict[str, Cooldown]:
     return by_name(cooldowns, accounts)
 
 
-def told(rest: Cooldown) -> str:
+def describe(cooldown: Cooldown) -> str:
     """Until when it rests, and why."""
-    return f"rests until {moment(rest)}: {rest.reason}"
+    return f"rests until {until(cooldown)}: {cooldown.reason}"
 
 
-def moment(rest: Cooldown) -> str:
+def until(cooldown: Cooldown) -> str:
     """Until when it rests."""
-    return timestamp(rest.until)
+    return timestamp(cooldown.until)

@@ -41,9 +41,9 @@ from journey_mcp.store import open_store
 from journey_mcp.store.address import parse, without_password
 from journey_mcp.store.cooldowns import Cooldown
 
-_PATIENCE_S = 15.0
+_TIMEOUT_S = 15.0
 """How long each look may take."""
-_NO_TASK = Handle(prediction_id="journey-mcp-doctor")
+_UNKNOWN_TASK = Handle(prediction_id="journey-mcp-doctor")
 """Of a task that there is not: what a provider says of it tells whether it takes the key."""
 
 
@@ -53,7 +53,7 @@ class Finding:
 
     about: str
     verdict: Literal["ok", "note", "problem"]
-    told: str
+    message: str
     next_step: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     """The same for programs."""
@@ -61,17 +61,17 @@ class Finding:
 
 def doctor(*, as_json: bool) -> int:
     """Look at everything and tell; the exit code."""
-    findings = [_program(), *_all()]
-    is_well = all(finding.verdict != "problem" for finding in findings)
+    findings = [_program(), *_findings()]
+    is_healthy = all(finding.verdict != "problem" for finding in findings)
     if as_json:
-        console.result_json({"ok": is_well, "findings": [_plain(finding) for finding in findings]})
+        console.result_json({"ok": is_healthy, "findings": [_plain(finding) for finding in findings]})
     else:
         for finding in findings:
-            console.result(f"{finding.verdict:<8} {finding.about}: {finding.told}")
+            console.result(f"{finding.verdict:<8} {finding.about}: {finding.message}")
             if finding.next_step:
                 console.result(f"{'':<8} -> {finding.next_step}")
         console.result(_summary(findings))
-    return console.FINE if is_well else console.FAILED
+    return console.OK if is_healthy else console.FAILED
 
 
 def _program() -> Finding:
@@ -79,25 +79,31 @@ def _program() -> Finding:
     return Finding(
         about="journey-mcp",
         verdict="ok",
-        told=f"{__version__} on Python {python}, {system}",
+        message=f"{__version__} on Python {python}, {system}",
         facts={"version": __version__, "python": python, "system": system},
     )
 
 
-def _all() -> list[Finding]:
+def _findings() -> list[Finding]:
     try:
         settings = ready_settings()
     except SetupError as error:
         return [_problem("settings", error)]
-    return [_settings(), *_logins(settings), *_sources(settings), *_rules(settings), *run(examine, settings)]
+    return [
+        _settings(),
+        *_userinfo(settings),
+        *_image_sources(settings),
+        *_call_rules(settings),
+        *run(examine, settings),
+    ]
 
 
-async def examine(settings: Settings, patience_s: float = _PATIENCE_S) -> list[Finding]:
+async def examine(settings: Settings, timeout_s: float = _TIMEOUT_S) -> list[Finding]:
     """What is found of database, registry and providers; all are looked at side by side."""
     database, registry, providers = await asyncio.gather(
-        _guarded("database", lambda: _database(settings), patience_s),
-        _guarded("registry", lambda: _registry(settings), patience_s),
-        _guarded("providers", lambda: _providers(settings, patience_s), 2 * patience_s),
+        _check("database", lambda: _database(settings), timeout_s),
+        _check("registry", lambda: _registry(settings), timeout_s),
+        _check("providers", lambda: _providers(settings, timeout_s), 2 * timeout_s),
     )
     if any(finding.verdict == "problem" for finding in registry):
         providers = []  # they would only say the same
@@ -105,30 +111,30 @@ async def examine(settings: Settings, patience_s: float = _PATIENCE_S) -> list[F
 
 
 def _settings() -> Finding:
-    strange = misspelled(os.environ)
-    if strange:
+    unknown = misspelled(os.environ)
+    if unknown:
         return Finding(
             about="settings",
             verdict="note",
-            told=f"{', '.join(strange)}: no setting of journey-mcp has this name, so it does nothing",
+            message=f"{', '.join(unknown)}: no setting of journey-mcp has this name, so it does nothing",
             next_step="The README lists all settings.",
         )
-    return Finding(about="settings", verdict="ok", told="all are readable")
+    return Finding(about="settings", verdict="ok", message="all are readable")
 
 
-def _logins(settings: Settings) -> Iterator[Finding]:
+def _userinfo(settings: Settings) -> Iterator[Finding]:
     """Addresses that were given with a user name or a password."""
     found = [name for name in variables() if isinstance(url := settings.told(name), BaseUrl) and url.has_userinfo]
     if found:
         yield Finding(
             about="addresses",
             verdict="note",
-            told=f"{', '.join(found)}: user name and password are sent only where the key has a header of its own",
+            message=f"{', '.join(found)}: user name and password are sent only where the key has a header of its own",
             next_step="Where they are not needed, take them out; keys belong into the variables for keys.",
         )
 
 
-def _sources(settings: Settings) -> Iterator[Finding]:
+def _image_sources(settings: Settings) -> Iterator[Finding]:
     """Where pictures may come from, beyond what is usual."""
     if settings.image_dirs:
         missing = [str(folder) for folder in settings.image_dirs if not folder.is_dir()]
@@ -136,7 +142,7 @@ def _sources(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             about="image folders",
             verdict="note" if missing else "ok",
-            told=f"pictures may also be taken from {', '.join(map(str, settings.image_dirs))}{gone}",
+            message=f"pictures may also be taken from {', '.join(map(str, settings.image_dirs))}{gone}",
             next_step=f"Make the folder, or correct {FOLDERS_SETTING}." if missing else None,
             facts={"folders": list(map(str, settings.image_dirs)), "missing": missing},
         )
@@ -145,39 +151,39 @@ def _sources(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             about="trusted hosts",
             verdict="ok",
-            told=f"pictures are fetched over plain HTTP and at private addresses too from {', '.join(hosts)}",
+            message=f"pictures are fetched over plain HTTP and at private addresses too from {', '.join(hosts)}",
             facts={"hosts": hosts},
         )
 
 
-def _rules(settings: Settings) -> Iterator[Finding]:
+def _call_rules(settings: Settings) -> Iterator[Finding]:
     """What holds for every call: limits on spending, and where providers report."""
     yield _spending(settings)
     if settings.public_url:
         yield Finding(
             about="webhooks",
             verdict="ok",
-            told=f"providers report to {settings.public_url} while `journey-mcp serve --webhooks HOST:PORT` runs",
+            message=f"providers report to {settings.public_url} while `journey-mcp serve --webhooks HOST:PORT` runs",
             facts={"public_url": settings.public_url},
         )
     if settings.webhook_secret or settings.webhook_origins or settings.webhook_secret_origins:
-        yield _own_webhooks(settings)
+        yield _outbound_webhooks(settings)
 
 
-def _own_webhooks(settings: Settings) -> Finding:
+def _outbound_webhooks(settings: Settings) -> Finding:
     """How `webhook_url` is called."""
     origins = list(map(str, settings.webhook_origins))
     secret_origins = list(map(str, settings.webhook_secret_origins))
     is_signed = settings.webhook_secret is not None
     where = f"at {', '.join(origins)} only" if origins else "at any public HTTPS address"
-    told = "signed" if is_signed else "not signed: set JOURNEY_MCP_WEBHOOK_SECRET to sign them"
+    message = "signed" if is_signed else "not signed: set JOURNEY_MCP_WEBHOOK_SECRET to sign them"
     if secret_origins:
         with_secret = f"and told the secret at {', '.join(secret_origins)}"
-        told = f"{told}, {with_secret if is_signed else f'{SECRET_ORIGINS_SETTING} does nothing without it'}"
+        message = f"{message}, {with_secret if is_signed else f'{SECRET_ORIGINS_SETTING} does nothing without it'}"
     return Finding(
         about="webhook_url",
         verdict="ok" if is_signed else "note",
-        told=f"calls go out {where}, {told}",
+        message=f"calls go out {where}, {message}",
         facts={"signed": is_signed, "origins": origins, "secret_origins": secret_origins},
     )
 
@@ -193,14 +199,14 @@ def _spending(settings: Settings) -> Finding:
     asked = f", a person is asked above {known['confirm_above']}" if settings.confirm_above else ""
     found = _reaches(settings)
     partial = "".join(f"; {reach}" for reach in found if reach.missed or not reach.covered)
-    idle = next((reach for reach in found if not reach.covered), None)
+    unused_limit = next((reach for reach in found if not reach.covered), None)
     return Finding(
         about="spending",
-        verdict="note" if idle else "ok",
-        told=f"{limits}{asked} (JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE){partial}",
-        next_step=idle.next_step if idle else None,
+        verdict="note" if unused_limit else "ok",
+        message=f"{limits}{asked} (JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE){partial}",
+        next_step=unused_limit.next_step if unused_limit else None,
         facts={
-            **{name: told for name, told in known.items() if told},
+            **{name: value for name, value in known.items() if value},
             **({"covers": {reach.limit: list(reach.covered) for reach in found}} if found else {}),
         },
     )
@@ -215,17 +221,17 @@ def _reaches(settings: Settings) -> list[Reach]:
         return []  # the finding on the registry or the providers says what is wrong
 
 
-async def _guarded(about: str, look: Callable[[], Awaitable[list[Finding]]], patience_s: float) -> list[Finding]:
+async def _check(about: str, check: Callable[[], Awaitable[list[Finding]]], timeout_s: float) -> list[Finding]:
     """What a look finds. Whatever goes wrong in it is what the doctor is asked for."""
     try:
-        with anyio.fail_after(patience_s):
-            return await look()
+        with anyio.fail_after(timeout_s):
+            return await check()
     except JourneyError as error:
         return [_problem(about, error)]
     except TimeoutError:
-        return [Finding(about=about, verdict="problem", told=f"nothing was to be learned in {patience_s:g} s")]
+        return [Finding(about=about, verdict="problem", message=f"nothing was to be learned in {timeout_s:g} s")]
     except Exception as error:  # noqa: BLE001  # no fault of another part may keep the doctor from the rest
-        return [Finding(about=about, verdict="problem", told=f"{type(error).__name__}: {error}")]
+        return [Finding(about=about, verdict="problem", message=f"{type(error).__name__}: {error}")]
 
 
 def _summary(findings: Sequence[Finding]) -> str:
@@ -244,7 +250,7 @@ async def _database(settings: Settings) -> list[Finding]:
             Finding(
                 about="database",
                 verdict="ok",
-                told=f"{where} opens (data folder {folder})",
+                message=f"{where} opens (data folder {folder})",
                 facts={"url": where, "data_folder": folder},
             )
         ]
@@ -256,86 +262,86 @@ async def _registry(settings: Settings) -> list[Finding]:
     from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415  # checks the default models
 
     defaults = read_tool_set(settings).defaults
-    usual = " and ".join(model or "none" for model in (defaults.imagine, defaults.edit_image))
+    default_models = " and ".join(model or "none" for model in (defaults.imagine, defaults.edit_image))
     more = f", with {settings.registry}" if settings.registry else ""
     return [
         Finding(
             about="registry",
             verdict="ok",
-            told=f"{models} models, {offers} offers; defaults {usual}{more}",
+            message=f"{models} models, {offers} offers; defaults {default_models}{more}",
             facts={"models": models, "offers": offers, "imagine": defaults.imagine, "edit_image": defaults.edit_image},
         )
     ]
 
 
-async def _providers(settings: Settings, patience_s: float) -> list[Finding]:
+async def _providers(settings: Settings, timeout_s: float) -> list[Finding]:
     registry = load(settings.registry)
     async with open_clients(settings) as clients:
         accounts = list(clients.providers())
-        looks = (_provider(account, provider, registry, patience_s) for account, provider in accounts)
-        found, on_cooldown = await asyncio.gather(asyncio.gather(*looks), cooldowns.read_cooldowns(settings))
+        checks = (_provider(account, provider, registry, timeout_s) for account, provider in accounts)
+        found, on_cooldown = await asyncio.gather(asyncio.gather(*checks), cooldowns.read_cooldowns(settings))
     limits = settings.max_concurrent
-    told = [_with_rest(_with_limit(f, limit_at(limits, f.about)), on_cooldown.get(f.about)) for f in found]
-    return [*told, *_left_out(settings, registry, {account.provider for account, _ in accounts})]
+    findings = [_with_cooldown(_with_limit(f, limit_at(limits, f.about)), on_cooldown.get(f.about)) for f in found]
+    return [*findings, *_unused(settings, registry, {account.provider for account, _ in accounts})]
 
 
 def _with_limit(finding: Finding, limit: int | None) -> Finding:
     """The finding on a provider at which only so many tasks may run at once."""
     if limit is None:
         return finding
-    told = f"{finding.told}; at most {limit} task{'s' if limit > 1 else ''} at once"
-    return replace(finding, told=told, facts={**finding.facts, "max_concurrent": limit})
+    message = f"{finding.message}; at most {limit} task{'s' if limit > 1 else ''} at once"
+    return replace(finding, message=message, facts={**finding.facts, "max_concurrent": limit})
 
 
-def _with_rest(finding: Finding, rest: Cooldown | None) -> Finding:
+def _with_cooldown(finding: Finding, cooldown: Cooldown | None) -> Finding:
     """The finding on a provider that may have refused lately, whatever it says now."""
-    if rest is None:
+    if cooldown is None:
         return finding
     return replace(
         finding,
         verdict="note" if finding.verdict == "ok" else finding.verdict,
-        told=f"{finding.told}; it is tried last, for it {cooldowns.told(rest)}",
+        message=f"{finding.message}; it is tried last, for it {cooldowns.describe(cooldown)}",
         next_step=finding.next_step or "Mend what it says, or wait until then; others run its models meanwhile.",
-        facts={**finding.facts, "rests": {"until": cooldowns.moment(rest), "reason": rest.reason}},
+        facts={**finding.facts, "rests": {"until": cooldowns.until(cooldown), "reason": cooldown.reason}},
     )
 
 
-async def _provider(account: Account, provider: Provider, registry: Registry, patience_s: float) -> Finding:
+async def _provider(account: Account, provider: Provider, registry: Registry, timeout_s: float) -> Finding:
     facts = registry.providers[account.facts_id]
     try:
-        with anyio.fail_after(patience_s):
-            balance = await _asked(provider)
+        with anyio.fail_after(timeout_s):
+            balance = await _probe(provider)
     except TimeoutError:
-        return _ailing(account, facts, UpstreamError(f"{account.provider} said nothing for {patience_s:g} s."))
+        return _unhealthy(account, facts, UpstreamError(f"{account.provider} said nothing for {timeout_s:g} s."))
     except JourneyError as error:
-        return _ailing(account, facts, error)
+        return _unhealthy(account, facts, error)
     if account.provider == SANDBOX:
         keys = ", ".join(provider.key_variable for provider in registry.providers.values())
         return Finding(
             about=SANDBOX,
             verdict="ok",
-            told=f"no key is set, so a built-in sandbox makes the pictures: free, and made up ({account.base_url})",
+            message=f"no key is set, so a built-in sandbox makes the pictures: free, and made up ({account.base_url})",
             next_step=f"For real pictures set the key of a provider: {keys}.",
             facts={"base_url": account.base_url, "key_set": False, "reachable": True},
         )
-    return _well(account, facts, balance)
+    return _healthy(account, facts, balance)
 
 
-async def _asked(provider: Provider) -> Balance | None:
+async def _probe(provider: Provider) -> Balance | None:
     """Ask what costs nothing, and no more; `None` from a provider that tells no balance."""
     if isinstance(provider, SupportsBalance):
         return await provider.balance()
-    await provider.fetch([_NO_TASK])
+    await provider.fetch([_UNKNOWN_TASK])
     return None
 
 
-def _well(account: Account, facts: ProviderFacts, balance: Balance | None) -> Finding:
+def _healthy(account: Account, facts: ProviderFacts, balance: Balance | None) -> Finding:
     known = {"base_url": account.base_url, "key_set": True, "reachable": True, "key_accepted": True}
     if balance is None:
         return Finding(
             about=account.provider,
             verdict="ok",
-            told=f"reached at {_where(account)}, key not refused; it tells no balance",
+            message=f"reached at {_polled_at(account)}, key not refused; it tells no balance",
             facts=known,
         )
     is_empty = Decimal(balance.amount) <= 0
@@ -343,18 +349,18 @@ def _well(account: Account, facts: ProviderFacts, balance: Balance | None) -> Fi
     return Finding(
         about=account.provider,
         verdict="problem" if is_empty else "ok",
-        told=f"reached at {_where(account)}, key accepted, balance {balance.amount} {balance.unit}{plan}",
+        message=f"reached at {_polled_at(account)}, key accepted, balance {balance.amount} {balance.unit}{plan}",
         next_step=f"Add money at {_console(facts)}." if is_empty else None,
         facts={**known, "balance": asdict(balance)},
     )
 
 
-def _ailing(account: Account, facts: ProviderFacts, error: JourneyError) -> Finding:
+def _unhealthy(account: Account, facts: ProviderFacts, error: JourneyError) -> Finding:
     is_reachable, is_rejected = not isinstance(error, Unreachable), isinstance(error, CredentialsRejected)
     return Finding(
         about=account.provider,
         verdict="problem",
-        told=f"asked at {_where(account)}, key set: {error}",
+        message=f"asked at {_polled_at(account)}, key set: {error}",
         next_step=_remedy(account, facts, error),
         facts={
             "base_url": account.base_url,
@@ -377,7 +383,7 @@ def _remedy(account: Account, facts: ProviderFacts, error: JourneyError) -> str:
     return f"Try again later; if it stays, look at {address} and at {facts.title}'s status."
 
 
-def _left_out(settings: Settings, registry: Registry, used: set[str]) -> Iterator[Finding]:
+def _unused(settings: Settings, registry: Registry, used: set[str]) -> Iterator[Finding]:
     """Providers whose keys are set for nothing."""
     if not settings.providers:
         return
@@ -386,12 +392,12 @@ def _left_out(settings: Settings, registry: Registry, used: set[str]) -> Iterato
             yield Finding(
                 about=facts.id,
                 verdict="note",
-                told=f"not used: {facts.key_variable} is set, and JOURNEY_MCP_PROVIDERS leaves {facts.id} out",
+                message=f"not used: {facts.key_variable} is set, and JOURNEY_MCP_PROVIDERS leaves {facts.id} out",
                 facts={"key_set": True, "used": False},
             )
 
 
-def _where(account: Account) -> str:
+def _polled_at(account: Account) -> str:
     """The address that answers questions."""
     return account.poll_url or account.base_url
 
@@ -401,8 +407,15 @@ def _console(facts: ProviderFacts) -> str:
 
 
 def _problem(about: str, error: JourneyError) -> Finding:
-    return Finding(about=about, verdict="problem", told=str(error), next_step=error.failure.next_step)
+    return Finding(about=about, verdict="problem", message=str(error), next_step=error.failure.next_step)
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
-    return without_empty(asdict(finding))
+    plain = {
+        "about": finding.about,
+        "verdict": finding.verdict,
+        "told": finding.message,
+        "next_step": finding.next_step,
+        "facts": finding.facts,
+    }
+    return without_empty(plain)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from journey_mcp.cli.cooldowns import told
-from journey_mcp.cli.wording import COMMANDS, option
+from journey_mcp.cli.cooldowns import describe
+from journey_mcp.cli.phrasing import COMMANDS, option
 from journey_mcp.registry import ImageInput, Model, Offer, Parameter, can_serve
 from journey_mcp.store.cooldowns import Cooldown
 
@@ -19,10 +19,10 @@ def cost(offer: Offer) -> str | None:
     return f"{offer.usd:f} usd" if offer.usd is not None else None
 
 
-def offer_lines(offer: Offer, rest: Cooldown | None) -> Iterator[str]:
+def offer_lines(offer: Offer, cooldown: Cooldown | None) -> Iterator[str]:
     """All about an offer, but for what only the wire sees."""
     yield f"At {offer.provider} as {offer.wire_id}"
-    yield from (f"  {line}" for line in _lines(offer, rest))
+    yield from (f"  {line}" for line in _lines(offer, cooldown))
 
 
 def source_lines(facts: Model | Offer) -> Iterator[str]:
@@ -31,9 +31,9 @@ def source_lines(facts: Model | Offer) -> Iterator[str]:
         yield f"Source: {source} ({facts.checked})"
 
 
-def _lines(offer: Offer, rest: Cooldown | None) -> Iterator[str]:
-    if rest is not None:
-        yield f"Tried last: it {told(rest)}"
+def _lines(offer: Offer, cooldown: Cooldown | None) -> Iterator[str]:
+    if cooldown is not None:
+        yield f"Tried last: it {describe(cooldown)}"
     yield f"Commands: {', '.join(name for tool, name in COMMANDS.items() if can_serve(offer, tool))}"
     more = f", and {offer.further_megapixel:f} for each megapixel beyond the first" if offer.further_megapixel else ""
     yield f"Cost: {cost(offer) or 'not told'}{more}"
@@ -65,7 +65,7 @@ def _option_lines(offer: Offer) -> Iterator[str]:
     if offer.size_field is not None:
         yield "--width and --height only together"
     if offer.min_pixels is not None or offer.max_pixels is not None:
-        yield f"--width times --height: {_between(_grouped(offer.min_pixels), _grouped(offer.max_pixels))} pixels"
+        yield f"--width times --height: {_range(_with_commas(offer.min_pixels), _with_commas(offer.max_pixels))} pixels"
     for names in offer.exclusive:
         yield f"Only one of {', '.join(map(option, names))}"
 
@@ -103,7 +103,7 @@ def _parameter(parameter: Parameter) -> str:
     if parameter.values:
         parts.append(", ".join(parameter.values))
     if parameter.minimum is not None or parameter.maximum is not None:
-        parts.append(_between(parameter.minimum, parameter.maximum))
+        parts.append(_range(parameter.minimum, parameter.maximum))
     if parameter.maximum_with_images is not None:
         parts.append(f"with a picture at most {parameter.maximum_with_images}")
     if parameter.multiple_of is not None:
@@ -111,25 +111,25 @@ def _parameter(parameter: Parameter) -> str:
     if parameter.max_length is not None:
         parts.append(f"at most {parameter.max_length} characters")
     if parameter.default is not None:
-        parts.append(f"default {_shown(parameter.default)}")
+        parts.append(f"default {_on_off(parameter.default)}")
     if parameter.notice:
         parts.append(f"notice: {parameter.notice}")
     return "; ".join(parts) or "any value"
 
 
-def _between(low: object, high: object) -> str:
+def _range(low: object, high: object) -> str:
     if low is None:
         return f"at most {high}"
     return f"at least {low}" if high is None else f"{low} to {high}"
 
 
-def _shown(value: object) -> str:
+def _on_off(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value)
 
 
-def _grouped(number: int | None) -> str | None:
+def _with_commas(number: int | None) -> str | None:
     return None if number is None else f"{number:,}"
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import anyio
 
-from journey_mcp.cli import console, saving
+from journey_mcp.cli import console, export
 from journey_mcp.cli.event_loop import run
-from journey_mcp.cli.wording import for_people, to_person
+from journey_mcp.cli.phrasing import for_people, to_person
 from journey_mcp.core.errors import InvalidArguments, JourneyError, UnknownTask
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.predictions import Status
@@ -32,8 +32,8 @@ from journey_mcp.tools import argument_values, arguments, availability, results
 from journey_mcp.tools.argument_names import ToolContext
 from journey_mcp.tools.tool_set import read_tool_set
 
-_MOST_AT_ONCE = 20
-_GRID = 4
+_MAX_TASKS = 20
+_GRID_SIZE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +55,14 @@ class OutputOptions:
 
 
 @dataclass(kw_only=True)
-class _Open:
+class _Unfinished:
     """What goes on without us when the person stops waiting; filled while the command runs."""
 
     output_options: OutputOptions
     tasks: list[Task] = field(default_factory=list)
 
 
-_Work = Callable[[_Open], Awaitable[int]]
+_Work = Callable[[_Unfinished], Awaitable[int]]
 
 
 def create(tool: Tool, given: dict[str, Any], output_options: OutputOptions) -> int:
@@ -72,10 +72,10 @@ def create(tool: Tool, given: dict[str, Any], output_options: OutputOptions) -> 
         JourneyError: nothing was made.
     """
     settings = ready_settings()
-    kind = arguments.EditImage if tool == "edit_image" else arguments.Imagine
+    form = arguments.EditImage if tool == "edit_image" else arguments.Imagine
     tool_set = read_tool_set(settings)
-    asked = arguments.parse(kind, tool, given, ToolContext(catalog=tool_set.catalog, defaults=tool_set.defaults))
-    request = arguments.image_request(tool, asked, tool_set.defaults)
+    parsed = arguments.parse(form, tool, given, ToolContext(catalog=tool_set.catalog, defaults=tool_set.defaults))
+    request = arguments.image_request(tool, parsed, tool_set.defaults)
     return _run(partial(_create, settings, request, output_options), output_options)
 
 
@@ -86,8 +86,8 @@ def fetch(task_ids: Sequence[str], output_options: OutputOptions) -> int:
         JourneyError: none of the tasks is known, or what is asked for cannot be done.
     """
     ids = _ids(task_ids)
-    if len(ids) > _MOST_AT_ONCE:
-        raise InvalidArguments(f"fetch takes at most {_MOST_AT_ONCE} tasks at once; {len(ids)} were given.")
+    if len(ids) > _MAX_TASKS:
+        raise InvalidArguments(f"fetch takes at most {_MAX_TASKS} tasks at once; {len(ids)} were given.")
     if output_options.output is not None and len(ids) != 1:
         raise InvalidArguments(f"-o saves the pictures of one task; {len(ids)} were given.")
     return _run(partial(_fetch, ready_settings(), ids, output_options), output_options)
@@ -109,80 +109,82 @@ def _ids(texts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(image.task_id if (image := ImageId.parse(id_)) else id_ for id_ in named))
 
 
-async def _cancel(settings: Settings, ids: list[str], output_options: OutputOptions, _going_on: _Open) -> int:
+async def _cancel(settings: Settings, ids: list[str], output_options: OutputOptions, _unfinished: _Unfinished) -> int:
     async with open_studio(settings) as studio:
         ended = await studio.cancel(ids, LOCAL)
         if not ended:
             raise _unknown(ids[0], studio)
-        tasks = {id_: replace(task, notices=(said, *task.notices)) for id_, (task, said) in ended.items()}
+        tasks = {id_: replace(task, notices=(shown, *task.notices)) for id_, (task, shown) in ended.items()}
         return await _list(studio, ids, tasks, output_options)
 
 
 def _run(work: _Work, output_options: OutputOptions) -> int:
     """Do the work. Ctrl-C ends the waiting, not the tasks: it is said how to come back to them."""
-    going_on = _Open(output_options=output_options)
+    unfinished = _Unfinished(output_options=output_options)
     try:
-        return run(work, going_on)
+        return run(work, unfinished)
     except KeyboardInterrupt:
-        for line in _farewell(going_on):
-            console.remark(line)
+        for line in _interruption_notes(unfinished):
+            console.info(line)
         return console.INTERRUPTED
 
 
-async def _create(settings: Settings, request: ImageRequest, output_options: OutputOptions, going_on: _Open) -> int:
+async def _create(
+    settings: Settings, request: ImageRequest, output_options: OutputOptions, unfinished: _Unfinished
+) -> int:
     async with open_studio(settings) as studio:
         if output_options.output is not None:
-            saving.check_writable(
-                _possible(output_options.output, request, studio.catalog), replace=output_options.force
+            export.check_writable(
+                _possible_files(output_options.output, request, studio.catalog), replace=output_options.force
             )
         created = await studio.create(
-            request, LOCAL, fresh=output_options.fresh, confirm=_ask if sys.stdin.isatty() else None
+            request, LOCAL, fresh=output_options.fresh, confirm=_confirm if sys.stdin.isatty() else None
         )
         task = created.task
         if created.notice:
-            console.remark(to_person(str(created.notice)))
-        going_on.tasks = [task]
-        console.remark(f"Task {task.id}: {task.request.model} at {task.provider}.")
+            console.info(to_person(str(created.notice)))
+        unfinished.tasks = [task]
+        console.info(f"Task {task.id}: {task.request.model} at {task.provider}.")
         try:
             with console.progress(f"{task.request.model}: sent") as report:
                 task = await studio.wait_for_new(task, output_options.seconds, report)
         except anyio.get_cancelled_exc_class():
-            going_on.tasks = [await _as_it_stands(studio, task)]
+            unfinished.tasks = [await _latest(studio, task)]
             raise
-        going_on.tasks = [task]
+        unfinished.tasks = [task]
         studio.acknowledge([task])
         return await _conclude(studio, task, output_options)
 
 
-async def _ask(question: ConfirmationRequest) -> bool:
+async def _confirm(question: ConfirmationRequest) -> bool:
     return await console.ask(f"Do you want an image with {question}? It is above {question.limit}.")
 
 
-def _possible(output: Path, request: ImageRequest, catalog: Catalog) -> list[Path]:
+def _possible_files(output: Path, request: ImageRequest, catalog: Catalog) -> list[Path]:
     """The files that may be written; which offer will run the request is not known yet."""
     forms = {offer.result for offer in catalog.offers.get(request.model, ())}
-    single = saving.targets(output, 1) if forms != {"grid"} else []
-    return single + (saving.targets(output, _GRID) if "grid" in forms else [])
+    single = export.targets(output, 1) if forms != {"grid"} else []
+    return single + (export.targets(output, _GRID_SIZE) if "grid" in forms else [])
 
 
-async def _fetch(settings: Settings, ids: list[str], output_options: OutputOptions, going_on: _Open) -> int:
+async def _fetch(settings: Settings, ids: list[str], output_options: OutputOptions, unfinished: _Unfinished) -> int:
     async with open_studio(settings) as studio:
         known = await studio.fetch(ids, LOCAL)
         if not known:
             raise _unknown(ids[0], studio)
         if output_options.output is not None:
-            saving.check_writable(
-                saving.targets(output_options.output, max(1, len(known[ids[0]].images))), replace=output_options.force
+            export.check_writable(
+                export.targets(output_options.output, max(1, len(known[ids[0]].images))), replace=output_options.force
             )
         for task in known.values():
             if reason := studio.elsewhere(task):
-                console.remark(f"{task.id} is not asked for: {reason}")
-        going_on.tasks = list(known.values())
-        if any(not task.status.is_final for task in going_on.tasks):
+                console.info(f"{task.id} is not asked for: {reason}")
+        unfinished.tasks = list(known.values())
+        if any(not task.status.is_final for task in unfinished.tasks):
             with console.progress(f"{len(known)} task(s)") as report:
                 known |= await studio.fetch(list(known), LOCAL, seconds=output_options.seconds, report=report)
-            going_on.tasks = list(known.values())
-        studio.acknowledge(going_on.tasks)
+            unfinished.tasks = list(known.values())
+        studio.acknowledge(unfinished.tasks)
         if output_options.output is not None:
             return await _conclude(studio, known[ids[0]], output_options, as_list=True)
         return await _list(studio, ids, known, output_options)
@@ -200,9 +202,11 @@ async def _list(studio: Studio, ids: list[str], known: dict[str, Task], output_o
     if output_options.as_json:
         console.result_json({"tasks": plain})
     else:
-        console.result(results.listing_text([results.as_text(_said(one, known.get(one["task_id"]))) for one in plain]))
+        console.result(
+            results.listing_text([results.as_text(_for_people(one, known.get(one["task_id"]))) for one in plain])
+        )
     has_failed = len(known) < len(ids) or any(_has_failed(task) for task in known.values())
-    return console.FAILED if has_failed else console.FINE
+    return console.FAILED if has_failed else console.OK
 
 
 async def _conclude(studio: Studio, task: Task, output_options: OutputOptions, *, as_list: bool = False) -> int:
@@ -212,25 +216,25 @@ async def _conclude(studio: Studio, task: Task, output_options: OutputOptions, *
     if output_options.as_json:
         console.result_json({"tasks": [plain]} if as_list else plain)
     else:
-        text = results.as_text(_said(plain, task))
+        text = results.as_text(_for_people(plain, task))
         # a failure is no result: it shall not end up in a file or a pipe
-        (console.remark if _has_failed(task) else console.result)(text)
+        (console.info if _has_failed(task) else console.result)(text)
     if _has_failed(task):
         return console.FAILED
     if task.submission is Submission.SENT:
-        console.remark("Staying for the provider's answer, which would be lost otherwise; Ctrl-C leaves all the same.")
+        console.info("Staying for the provider's answer, which would be lost otherwise; Ctrl-C leaves all the same.")
     if task.submission is Submission.PREPARED and not as_list:
-        console.remark("It is still queued, and ends with this command: unsent, and free. A longer --wait lets it go.")
+        console.info("It is still queued, and ends with this command: unsent, and free. A longer --wait lets it go.")
     if output_options.output is None:
         if task.provider == SANDBOX:
-            console.remark(
+            console.info(
                 "This command's sandbox, its pictures included, ends here: save them with -o, "
                 "or keep one running with `journey-mcp sandbox --port 8787`."
             )
-        return console.FINE
+        return console.OK
     if not task.status.is_final:
-        console.remark(
-            f"Nothing is saved yet. To wait for it: {_to_go_on([task], replace(output_options, wait_s=None))}"
+        console.info(
+            f"Nothing is saved yet. To wait for it: {_resume_command([task], replace(output_options, wait_s=None))}"
         )
         return console.FAILED
     return await _save(task, output_options.output, output_options, studio.safe_http.with_trusted(task.base_url))
@@ -240,28 +244,28 @@ async def _save(task: Task, output: Path, output_options: OutputOptions, safe_ht
     """Save all pictures of a task; one that cannot be saved does not keep the others from it."""
     count = 0
     # with --json, stdout holds the one object and nothing else
-    say = console.remark if output_options.as_json else console.result
-    paths = saving.targets(output, len(task.images))
+    write = console.info if output_options.as_json else console.result
+    paths = export.targets(output, len(task.images))
     if len(paths) > 1:
-        console.remark(f"{len(paths)} pictures: {paths[0].name} to {paths[-1].name}.")
+        console.info(f"{len(paths)} pictures: {paths[0].name} to {paths[-1].name}.")
     for path, image in zip(paths, task.images, strict=True):
         try:
-            saved = await saving.save(image, path, safe_http, replace=output_options.force)
+            saved = await export.save(image, path, safe_http, replace=output_options.force)
         except JourneyError as error:
             console.error(error)
             continue
         count += 1
-        say(f"Saved {saved.path}")
+        write(f"Saved {saved.path}")
         if saved.is_misnamed:
-            console.remark(f"{saved.path.name} is a {saved.format.upper()} picture, whatever its name says.")
+            console.info(f"{saved.path.name} is a {saved.format.upper()} picture, whatever its name says.")
     if count == len(paths):
-        return console.FINE
+        return console.OK
     again = replace(output_options, force=output_options.force or count > 0)  # those that are saved exist by now
-    console.remark(f"To try again: {_to_go_on([task], again)}")
+    console.info(f"To try again: {_resume_command([task], again)}")
     return console.FAILED
 
 
-async def _as_it_stands(studio: Studio, task: Task) -> Task:
+async def _latest(studio: Studio, task: Task) -> Task:
     """The task as far as it came, for a command that is being interrupted."""
     known: dict[str, Task] = {}
     with anyio.CancelScope(shield=True):
@@ -269,9 +273,9 @@ async def _as_it_stands(studio: Studio, task: Task) -> Task:
     return known.get(task.id, task)
 
 
-def _farewell(going_on: _Open) -> list[str]:
+def _interruption_notes(unfinished: _Unfinished) -> list[str]:
     """What a person who stops waiting has to know."""
-    tasks = going_on.tasks
+    tasks = unfinished.tasks
     running = [task for task in tasks if not task.status.is_final]
     if not tasks:
         return ["Stopped; nothing was sent."]
@@ -284,10 +288,10 @@ def _farewell(going_on: _Open) -> list[str]:
         for task in running
         if task.submission is not Submission.ACCEPTED
     ]
-    return [f"Stopped waiting. To come back: {_to_go_on(tasks, going_on.output_options)}", *lines]
+    return [f"Stopped waiting. To come back: {_resume_command(tasks, unfinished.output_options)}", *lines]
 
 
-def _to_go_on(tasks: Sequence[Task], output_options: OutputOptions) -> str:
+def _resume_command(tasks: Sequence[Task], output_options: OutputOptions) -> str:
     """The command that waits for these tasks and does with them what was asked for."""
     words = ["journey-mcp", "fetch", *(task.id for task in tasks)]
     if output_options.wait_s is not None:
@@ -298,14 +302,14 @@ def _to_go_on(tasks: Sequence[Task], output_options: OutputOptions) -> str:
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
-def _said(plain: dict[str, Any], task: Task | None) -> dict[str, Any]:
+def _for_people(plain: dict[str, Any], task: Task | None) -> dict[str, Any]:
     """A task's object as it is said to people."""
-    said = {**plain, "next_step": _next_step(task, plain) or for_people(plain.get("next_step", ""))}
+    shown = {**plain, "next_step": _next_step(task, plain) or for_people(plain.get("next_step", ""))}
     if "notices" in plain:
-        said["notices"] = [to_person(notice) for notice in plain["notices"]]
+        shown["notices"] = [to_person(notice) for notice in plain["notices"]]
     if "error" in plain:
-        said["error"] = {**plain["error"], "message": to_person(plain["error"]["message"])}
-    return said
+        shown["error"] = {**plain["error"], "message": to_person(plain["error"]["message"])}
+    return shown
 
 
 def _next_step(task: Task | None, plain: dict[str, Any]) -> str | None:

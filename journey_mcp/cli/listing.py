@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 from journey_mcp.cli import console
-from journey_mcp.cli.cooldowns import moment, read_cooldowns, told
+from journey_mcp.cli.cooldowns import describe, read_cooldowns, until
 from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.facts import IMAGE, YES_NO, cost, offer_lines, source_lines
-from journey_mcp.cli.wording import COMMANDS
+from journey_mcp.cli.phrasing import COMMANDS
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import UnknownModel
 from journey_mcp.core.plain import without_empty
@@ -27,7 +27,7 @@ from journey_mcp.store.cooldowns import Cooldown
 from journey_mcp.tools import results
 from journey_mcp.tools.availability import Availability, check_availability
 
-_ALIKE = 0.6
+_MIN_SIMILARITY = 0.6
 """From which likeness on, 0 to 1, one name may be meant by another: `dall-e-3` is no `ideogram-v3`."""
 _MINUTE_S, _HOUR_S = 60, 3600
 
@@ -42,8 +42,8 @@ def models(*, as_json: bool) -> None:
         return
     columns = ("Model", "Command", "Offers", "English only", "Picture", "Best at")
     console.table(columns, [_model_row(m, catalog.offers[m.id], on_cooldown) for m in catalog.models.values()])
-    for name, rest in on_cooldown.items():
-        console.remark(f"{name} is tried last: it {told(rest)}")
+    for name, cooldown in on_cooldown.items():
+        console.info(f"{name} is tried last: it {describe(cooldown)}")
 
 
 def model(model_id: str, *, as_json: bool) -> None:
@@ -56,7 +56,7 @@ def model(model_id: str, *, as_json: bool) -> None:
     catalog = catalog_of(settings, load(settings.registry))
     model_id = model_names.resolve(model_id, catalog) or model_id
     if model_id not in catalog.models:
-        near = difflib.get_close_matches(model_id.lower(), catalog.models, n=3, cutoff=_ALIKE)
+        near = difflib.get_close_matches(model_id.lower(), catalog.models, n=3, cutoff=_MIN_SIMILARITY)
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         raise UnknownModel(
             f"There is no model {model_id[:80]!r}.{hint}", next_step="`journey-mcp models` lists them all."
@@ -65,7 +65,7 @@ def model(model_id: str, *, as_json: bool) -> None:
     on_cooldown = run(read_cooldowns, settings)
     if as_json:
         plain = [{**asdict(offer), **_cooldown_object(on_cooldown.get(offer.provider))} for offer in offers]
-        console.result_json(_known({**asdict(facts), "offers": plain}))
+        console.result_json(_without_unknown({**asdict(facts), "offers": plain}))
         return
     lines = [*_model_lines(facts)]
     for offer in offers:
@@ -80,7 +80,7 @@ def tasks(*, as_json: bool) -> None:
     if as_json:
         console.result_json({"tasks": plain})
     elif not found:
-        console.remark("No tasks in the last day.")
+        console.info("No tasks in the last day.")
     else:
         columns = ("Task", "Age", "Status", "Model", "Provider", "Cost", "Images", "Prompt")
         console.table(columns, [_task_row(*row, now) for row in zip(found, plain, strict=True)])
@@ -143,8 +143,8 @@ def _offer_in_short(offer: Offer, *, is_on_cooldown: bool) -> str:
 
 def _common(words: Iterable[str]) -> str:
     """What all offers say alike."""
-    said = set(words)
-    return said.pop() if len(said) == 1 else "depends"
+    different = set(words)
+    return different.pop() if len(different) == 1 else "depends"
 
 
 def _commands(offers: Sequence[Offer]) -> list[str]:
@@ -160,7 +160,7 @@ def _summary(model: Model, offers: Sequence[Offer], on_cooldown: Mapping[str, Co
     }
 
 
-def _offer_object(offer: Offer, rest: Cooldown | None) -> dict[str, Any]:
+def _offer_object(offer: Offer, cooldown: Cooldown | None) -> dict[str, Any]:
     plain = {
         "provider": offer.provider,
         "commands": _commands([offer]),
@@ -169,13 +169,13 @@ def _offer_object(offer: Offer, rest: Cooldown | None) -> dict[str, Any]:
         "further_megapixel": offer.further_megapixel,
         "english_only": offer.english_only,
         "picture": IMAGE[offer.images.support],
-        **_cooldown_object(rest),
+        **_cooldown_object(cooldown),
     }
     return without_empty(plain)
 
 
-def _cooldown_object(rest: Cooldown | None) -> dict[str, Any]:
-    return {"rests": {"until": moment(rest), "reason": rest.reason}} if rest else {}
+def _cooldown_object(cooldown: Cooldown | None) -> dict[str, Any]:
+    return {"rests": {"until": until(cooldown), "reason": cooldown.reason}} if cooldown else {}
 
 
 def _model_lines(facts: Model) -> Iterator[str]:
@@ -186,8 +186,8 @@ def _model_lines(facts: Model) -> Iterator[str]:
     yield from source_lines(facts)
 
 
-def _known(plain: Any) -> Any:
+def _without_unknown(plain: Any) -> Any:
     """Without what is not known, at every level."""
     if isinstance(plain, dict):
-        return {name: _known(value) for name, value in without_empty(plain).items()}
-    return [_known(item) for item in plain] if isinstance(plain, tuple | list) else plain
+        return {name: _without_unknown(value) for name, value in without_empty(plain).items()}
+    return [_without_unknown(item) for item in plain] if isinstance(plain, tuple | list) else plain

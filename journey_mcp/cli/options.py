@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-_FORMS = "id (tsk_….2), URL, file or data URI"
+_IMAGE_FORMS = "id (tsk_….2), URL, file or data URI"
 
-_MOST_CHARACTERS = 100_000
+_MAX_CHARACTERS = 100_000
 """Of standard input: no prompt is so long, and nothing without an end is read."""
-_MOST_BYTES = 4 * _MOST_CHARACTERS + 4
+_MAX_BYTES = 4 * _MAX_CHARACTERS + 4
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 """With which a file of Windows PowerShell begins."""
 
@@ -19,16 +19,16 @@ def _read_prompt(prompt: str) -> str:
     """Return the prompt; `-` stands for what comes on standard input."""
     if prompt != "-":
         return prompt
-    raw = typer.get_binary_stream("stdin").read(_MOST_BYTES)
+    raw = typer.get_binary_stream("stdin").read(_MAX_BYTES)
     try:
         # what was cut off is refused for its length below
         text = raw.decode(
-            "utf-16" if raw[:2] in _UTF_16 else "utf-8-sig", "ignore" if len(raw) == _MOST_BYTES else "strict"
+            "utf-16" if raw[:2] in _UTF_16 else "utf-8-sig", "ignore" if len(raw) == _MAX_BYTES else "strict"
         )
     except UnicodeDecodeError as error:
         raise typer.BadParameter("standard input is no text in UTF-8; nothing was sent") from error
-    if len(text) > _MOST_CHARACTERS:
-        raise typer.BadParameter(f"standard input has more than {_MOST_CHARACTERS:,} characters; nothing was sent")
+    if len(text) > _MAX_CHARACTERS:
+        raise typer.BadParameter(f"standard input has more than {_MAX_CHARACTERS:,} characters; nothing was sent")
     return text.strip()
 
 
@@ -47,14 +47,14 @@ Provider = Annotated[
     str | None,
     typer.Option(help="Only this one; default: the first that takes all that is asked for.", metavar="NAME"),
 ]
-Image = Annotated[str, typer.Argument(help=f"The picture to edit: {_FORMS}.", metavar="IMAGE")]
+Image = Annotated[str, typer.Argument(help=f"The picture to edit: {_IMAGE_FORMS}.", metavar="IMAGE")]
 References = Annotated[
     list[str] | None,
-    typer.Option("--reference", help=f"A picture that guides: {_FORMS}; repeatable.", metavar="IMAGE"),
+    typer.Option("--reference", help=f"A picture that guides: {_IMAGE_FORMS}; repeatable.", metavar="IMAGE"),
 ]
 Mask = Annotated[
     str | None,
-    typer.Option(help=f"Where it is white is redrawn: {_FORMS}.", metavar="IMAGE"),
+    typer.Option(help=f"Where it is white is redrawn: {_IMAGE_FORMS}.", metavar="IMAGE"),
 ]
 AspectRatio = Annotated[str | None, typer.Option(help="Width to height, as in 16:9.", metavar="W:H")]
 Width = Annotated[int | None, typer.Option(help="Pixels; with --height, in place of --aspect-ratio.", metavar="PIXELS")]

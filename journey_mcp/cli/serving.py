@@ -65,7 +65,7 @@ def serve(address: str | None, webhooks: str | None = None) -> None:
 
     host, port = parse_address("--http", address)
     listeners = http.bind(host, port)
-    console.remark(f"Serving MCP at {_url(host, port)}/mcp: give this URL to clients. Ctrl-C ends it.")
+    console.info(f"Serving MCP at {_url(host, port)}/mcp: give this URL to clients. Ctrl-C ends it.")
     http.serve(settings, listeners, opener)
 
 
@@ -83,10 +83,10 @@ def _prepared(webhooks: str | None) -> "tuple[Settings, StudioOpener | None]":
 
     settings = ready_settings()
     check(settings)
-    return settings, _listening(settings, webhooks) if webhooks is not None else None
+    return settings, _webhook_opener(settings, webhooks) if webhooks is not None else None
 
 
-def _listening(settings: Settings, address: str) -> "StudioOpener":
+def _webhook_opener(settings: Settings, address: str) -> "StudioOpener":
     """Opens a studio whose providers report to this address; the port is taken at once."""
     from journey_mcp.server.transports.webhooks import bind, listening_at  # noqa: PLC0415  # only with webhooks
     from journey_mcp.studio import open_studio  # noqa: PLC0415
@@ -98,7 +98,7 @@ def _listening(settings: Settings, address: str) -> "StudioOpener":
             next_step=f"Set JOURNEY_MCP_PUBLIC_URL to an https:// address that leads to {address}.",
         )
     listener = bind(host, port)
-    console.remark(f"Taking providers' webhooks at {_url(host, port)}: {settings.public_url} has to lead there.")
+    console.info(f"Taking providers' webhooks at {_url(host, port)}: {settings.public_url} has to lead there.")
     return partial(open_studio, listening=listening_at(listener))
 
 
@@ -149,11 +149,11 @@ def specs(form: Format) -> None:
 
 
 async def _serve_sandbox(settings: sandbox.Settings, port: int) -> None:
-    await sandbox.serve(settings, port=port, on_ready=_tell_where)
+    await sandbox.serve(settings, port=port, on_ready=_announce)
 
 
-def _tell_where(running: sandbox.Running) -> None:
-    console.remark(f"The sandbox answers at {running.origin} until Ctrl-C. To use it, one or more of:")
+def _announce(running: sandbox.Running) -> None:
+    console.info(f"The sandbox answers at {running.origin} until Ctrl-C. To use it, one or more of:")
     providers = load().providers
     for name, base_url in running.base_urls.items():
         facts = providers[name]

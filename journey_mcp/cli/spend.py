@@ -18,7 +18,9 @@ from journey_mcp.store.spend import Spending
 
 _DAY_S = 86400.0
 _UNITS: tuple[Unit, ...] = ("credits", "usd")
-_COSTS = "Costs are what the provider told, else what the registry's table says. Credits are each provider's own money."
+_ABOUT_COSTS = (
+    "Costs are what the provider told, else what the registry's table says. Credits are each provider's own money."
+)
 
 
 def spend(days: int, *, as_json: bool) -> None:
@@ -29,27 +31,29 @@ def spend(days: int, *, as_json: bool) -> None:
     """
     settings = ready_settings()
     spent = run(_read, settings, time.time() - days * _DAY_S)
-    rows = [_row(key, parts) for key, parts in _grouped(spent).items()]
+    rows = [_row(key, spendings) for key, spendings in _grouped(spent).items()]
     if as_json:
         console.result_json({"days": days, "spent": rows, "budget": format_limits(settings.budget) or None})
     elif not rows:
-        console.remark(f"Nothing was spent in the last {days} days.")
+        console.info(f"Nothing was spent in the last {days} days.")
     else:
         _show(rows)
-        for remark in _remarks(rows, settings):
-            console.remark(remark)
+        for note in _notes(rows, settings):
+            console.info(note)
 
 
 async def _read(settings: Settings, since: float) -> list[Spending]:
     async with open_store(settings.resolved_database_url()) as store:
-        return [one for one in await store.spend.since(since) if one.is_sent and one.provider != SANDBOX]
+        return [
+            spending for spending in await store.spend.since(since) if spending.is_sent and spending.provider != SANDBOX
+        ]
 
 
 def _grouped(spent: Iterable[Spending]) -> dict[tuple[str, str, str], list[Spending]]:
     groups: dict[tuple[str, str, str], list[Spending]] = {}
-    for one in spent:
-        day = f"{datetime.fromtimestamp(one.at, UTC):%Y-%m-%d}"
-        groups.setdefault((day, one.provider, one.model), []).append(one)
+    for spending in spent:
+        day = f"{datetime.fromtimestamp(spending.at, UTC):%Y-%m-%d}"
+        groups.setdefault((day, spending.provider, spending.model), []).append(spending)
     return dict(sorted(groups.items(), key=lambda group: (_newest_first(group[0][0]), *group[0][1:])))
 
 
@@ -57,21 +61,24 @@ def _newest_first(day: str) -> int:
     return -int(day.replace("-", ""))
 
 
-def _row(key: tuple[str, str, str], parts: Sequence[Spending]) -> dict[str, Any]:
+def _row(key: tuple[str, str, str], spendings: Sequence[Spending]) -> dict[str, Any]:
     day, provider, model = key
     return {
         "day": day,
         "provider": provider,
         "model": model,
-        "tasks": len(parts),
-        **{unit: _told(sum(part.counted.get(unit, 0) for part in parts if part.unit == unit)) for unit in _UNITS},
-        "told_by_provider": sum(part.is_reported for part in parts),
-        "without_price": sum(part.unit is None for part in parts),
-        "unconfirmed": sum(part.is_unconfirmed for part in parts),
+        "tasks": len(spendings),
+        **{
+            unit: _plain_amount(sum(part.counted.get(unit, 0) for part in spendings if part.unit == unit))
+            for unit in _UNITS
+        },
+        "told_by_provider": sum(part.is_reported for part in spendings),
+        "without_price": sum(part.unit is None for part in spendings),
+        "unconfirmed": sum(part.is_unconfirmed for part in spendings),
     }
 
 
-def _told(amount: Decimal | int) -> str:
+def _plain_amount(amount: Decimal | int) -> str:
     return f"{Decimal(amount).normalize():f}"
 
 
@@ -92,14 +99,13 @@ def _by_day(rows: Sequence[Mapping[str, Any]], provider: str, unit: Unit) -> dic
     return days
 
 
-def _remarks(rows: Sequence[Mapping[str, Any]], settings: Settings) -> Iterable[str]:
-    yield _COSTS
+def _notes(rows: Sequence[Mapping[str, Any]], settings: Settings) -> Iterable[str]:
+    yield _ABOUT_COSTS
     if unpriced := sum(row["without_price"] for row in rows):
-
-        counted = " or ".join(f"{_told(amount)} {unit}" for unit, amount in settings.unknown_cost.items())
+        counted = " or ".join(f"{_plain_amount(amount)} {unit}" for unit, amount in settings.unknown_cost.items())
         yield (
             f"The price of {unpriced} of the tasks is not known: what they cost is in no column. "
             f"Against budgets such a one counts {counted} now, as its provider charges (JOURNEY_MCP_UNKNOWN_COST)."
         )
-    if unclear := sum(row["unconfirmed"] for row in rows):
-        yield f"{unclear} of the tasks were sent and never answered: perhaps they were not charged."
+    if unconfirmed := sum(row["unconfirmed"] for row in rows):
+        yield f"{unconfirmed} of the tasks were sent and never answered: perhaps they were not charged."

@@ -7,7 +7,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-_CUTOFF = 0.75
+_MIN_SIMILARITY = 0.75
 """How alike two names must be: at less, `--size` is taken for `--seed`."""
 
 _COMMANDS = {
@@ -38,14 +38,14 @@ _OPTIONS = {
     "--http": ("--host", "--port", "-p", "--address", "--listen", "--transport"),
     "--version": ("-v", "-V"),
 }
-_SENTENCES = {
+_HINTS = {
     "--aspect-ratio": "Use --aspect-ratio W:H, or --width with --height in pixels.",
     "--resolution": "Use --resolution 1K, 2K or 4K, or a better model (`journey-mcp models`).",
     "--fresh": "A run makes one image, four with midjourney: run it again with --fresh for others.",
     "--http": "Use --http HOST:PORT, or leave it out for stdio.",
 }
 """For options that need more than their name."""
-_ELSEWHERE = {
+_OTHER_HINTS = {
     **dict.fromkeys(
         ("-i", "--image", "--input", "--input-image"),
         'An image to change comes first, without an option: journey-mcp edit IMAGE "…".',
@@ -104,15 +104,15 @@ def _parsed(parse: Any, command: Any, ctx: Any, args: list[str]) -> list[str]:
     return parsed
 
 
-def _for_option(wrong: str, names: Sequence[str]) -> str:
+def _for_option(given: str, names: Sequence[str]) -> str:
     """What to give in place of an option that the command does not have; empty when that cannot be told."""
-    meant = [name for name, others in _OPTIONS.items() if name in names and wrong in others]
-    if wrong in _ELSEWHERE and not meant:
-        return _ELSEWHERE[wrong]
-    meant = meant or _near(wrong, [name for name in names if name.startswith("--")])
+    meant = [name for name, others in _OPTIONS.items() if name in names and given in others]
+    if given in _OTHER_HINTS and not meant:
+        return _OTHER_HINTS[given]
+    meant = meant or _near(given, [name for name in names if name.startswith("--")])
     if not meant:
         return ""
-    return _SENTENCES.get(meant[0], f"Did you mean {' or '.join(meant)}?")
+    return _HINTS.get(meant[0], f"Did you mean {' or '.join(meant)}?")
 
 
 def _no_command(args: Sequence[str], commands: Sequence[str]) -> str:
@@ -127,9 +127,9 @@ def _no_command(args: Sequence[str], commands: Sequence[str]) -> str:
     return f"There is no command {word[:80]!r}. {hint}"
 
 
-def _near(wrong: str, names: Iterable[str]) -> list[str]:
+def _near(given: str, names: Iterable[str]) -> list[str]:
     """The names that this begins, or else is nearly alike."""
-    bare = {name.lstrip("-"): name for name in names}
-    wrong = wrong.lstrip("-")
-    begun = [name for key, name in bare.items() if len(wrong) > 1 and key.startswith(wrong)]
-    return begun or [bare[key] for key in get_close_matches(wrong, bare, cutoff=_CUTOFF)]
+    stripped = {name.lstrip("-"): name for name in names}
+    given = given.lstrip("-")
+    prefixed = [name for key, name in stripped.items() if len(given) > 1 and key.startswith(given)]
+    return prefixed or [stripped[key] for key in get_close_matches(given, stripped, cutoff=_MIN_SIMILARITY)]

@@ -16,7 +16,7 @@ _WORDS = {
     # a name of one word may be meant as a word
     **{name: f"--{name.replace('_', '-')}" for name in (*OPTIONS, "webhook_url") if "_" in name},
 }
-_TO_PERSON = {
+_PATTERNS = {
     r"fresh=true": "--fresh",
     r" ?if it is attached to the chat: [^.]*\.": "",
     r"the person declined": "you declined",
@@ -25,7 +25,7 @@ _TO_PERSON = {
     r" ?ask the person what they would rather have\.": "",
     r"ask the person (?:who runs the server )?to (\w)": r"\1",
 }
-_SENTENCES = [(re.compile(pattern, re.IGNORECASE), words) for pattern, words in _TO_PERSON.items()]
+_SENTENCES = [(re.compile(pattern, re.IGNORECASE), words) for pattern, words in _PATTERNS.items()]
 _WORD = re.compile(rf"\b({'|'.join(_WORDS)})\b")
 _VALUE = re.compile(r"\b([a-z_]+)=(?:'([^']*)'|([\w:.-]*\w))")
 
@@ -40,14 +40,14 @@ def for_people(hint: str) -> str:
 def to_person(text: str) -> str:
     """Words to a model about the person it works for, as words to that person."""
     for pattern, words in _SENTENCES:
-        text = pattern.sub(partial(_as_begun, words), text)
+        text = pattern.sub(partial(_capitalized_like, words), text)
     return text
 
 
-def _as_begun(words: str, match: re.Match[str]) -> str:
+def _capitalized_like(words: str, match: re.Match[str]) -> str:
     """What replaces a match, with a capital where the match has one."""
-    said = match.expand(words)
-    return said[:1].upper() + said[1:] if match[0][:1].isupper() else said
+    replaced = match.expand(words)
+    return replaced[:1].upper() + replaced[1:] if match[0][:1].isupper() else replaced
 
 
 def option(argument: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from journey_mcp.cli import saving
+from journey_mcp.cli import export
 from journey_mcp.core.errors import InvalidArguments, SetupError, UpstreamError
 from journey_mcp.core.images import OutputImage
 from journey_mcp.net.safe_http import SafeHttpClient
@@ -52,9 +52,9 @@ def redirect(path: str) -> bytes:
     return f"HTTP/1.1 302 Found\r\nLocation: {path}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
-async def saved(url: str, path: Path, *, trusted: str | None = None, replace: bool = False) -> saving.Saved:
+async def saved(url: str, path: Path, *, trusted: str | None = None, replace: bool = False) -> export.Saved:
     safe_http = NOBODY.with_trusted(trusted) if trusted else NOBODY
-    return await saving.save(OutputImage(url=url), path, safe_http, replace=replace)
+    return await export.save(OutputImage(url=url), path, safe_http, replace=replace)
 
 
 async def test_redirects_are_followed_five_times(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ async def test_redirects_are_followed_five_times(tmp_path: Path) -> None:
 
     async with answering(answer) as origin:
         done = await saved(f"{origin}/5", tmp_path / "a.png", trusted=origin)
-        assert done == saving.Saved(path=tmp_path / "a.png", format="png")
+        assert done == export.Saved(path=tmp_path / "a.png", format="png")
         assert done.path.read_bytes() == PNG
         with pytest.raises(UpstreamError, match="redirects"):
             await saved(f"{origin}/6", tmp_path / "b.png", trusted=origin)
@@ -120,21 +120,21 @@ async def test_where_nobody_listens_is_said(tmp_path: Path) -> None:
 async def test_our_own_copy_saves_asking(tmp_path: Path) -> None:
     (tmp_path / "copy.png").write_bytes(PNG)
     image = OutputImage(url="http://127.0.0.1:1/x", path=str(tmp_path / "copy.png"))
-    done = await saving.save(image, tmp_path / "a.png", NOBODY)
+    done = await export.save(image, tmp_path / "a.png", NOBODY)
     assert done.path.read_bytes() == PNG
 
 
 async def test_without_the_copy_the_link_is_asked(tmp_path: Path) -> None:
     async with answering(lambda _: ok(PNG)) as origin:
         image = OutputImage(url=f"{origin}/x", path=str(tmp_path / "gone.png"))
-        done = await saving.save(image, tmp_path / "a.png", NOBODY.with_trusted(origin))
+        done = await export.save(image, tmp_path / "a.png", NOBODY.with_trusted(origin))
     assert done.path.read_bytes() == PNG
 
 
 async def test_how_long_there_is_to_try_again_is_said(tmp_path: Path) -> None:
     image = OutputImage(url="http://127.0.0.1:1/x", expires_at=1_700_000_000.0)
     with pytest.raises(UpstreamError) as raised:
-        await saving.save(image, tmp_path / "a.png", NOBODY)
+        await export.save(image, tmp_path / "a.png", NOBODY)
     assert raised.value.failure.next_step == (
         "Its link lives until 2023-11-14T22:13:20Z: open it before, or fetch it again."
     )
@@ -159,14 +159,14 @@ async def test_a_file_that_came_meanwhile_is_kept(tmp_path: Path) -> None:
 async def test_a_name_that_says_something_else_is_noticed(tmp_path: Path, kind: str, good: str, bad: str) -> None:
     (tmp_path / "copy").write_bytes(drawn(kind))
     image = OutputImage(url="https://a.test/x", path=str(tmp_path / "copy"))
-    done = [await saving.save(image, tmp_path / name, NOBODY) for name in (good, bad, "no_suffix")]
+    done = [await export.save(image, tmp_path / name, NOBODY) for name in (good, bad, "no_suffix")]
     assert {one.format for one in done} == {kind}
     assert [one.is_misnamed for one in done] == [False, True, False]
 
 
 def test_several_pictures_are_numbered_before_the_suffix() -> None:
-    assert saving.targets(Path("out/a.b.png"), 1) == [Path("out/a.b.png")]
-    assert saving.targets(Path("out/a.b.png"), 2) == [Path("out/a.b-1.png"), Path("out/a.b-2.png")]
+    assert export.targets(Path("out/a.b.png"), 1) == [Path("out/a.b.png")]
+    assert export.targets(Path("out/a.b.png"), 2) == [Path("out/a.b-1.png"), Path("out/a.b-2.png")]
 
 
 def make_pipe(path: Path) -> None:
@@ -200,7 +200,7 @@ async def test_only_files_are_replaced(tmp_path: Path, make: Callable[[Path], No
     )
     for replace in (False, True):
         with pytest.raises(InvalidArguments, match=words) as refused:
-            saving.check_writable([name], replace=replace)
+            export.check_writable([name], replace=replace)
         assert "Nothing was sent" in (refused.value.failure.next_step or "")
         async with answering(lambda _: ok(PNG)) as origin:
             with pytest.raises(SetupError, match=words) as raised:
@@ -218,8 +218,8 @@ async def test_a_link_stays_and_the_file_behind_it_is_written(tmp_path: Path, *,
     if exists:
         file.write_text("old")
         with pytest.raises(InvalidArguments, match="it exists"):
-            saving.check_writable([link], replace=False)
-    saving.check_writable([link], replace=exists)
+            export.check_writable([link], replace=False)
+    export.check_writable([link], replace=exists)
     async with answering(lambda _: ok(PNG)) as origin:
         done = await saved(f"{origin}/x", link, trusted=origin, replace=exists)
     assert (done.path, link.is_symlink(), file.read_bytes()) == (link, True, PNG)
@@ -229,4 +229,4 @@ def test_links_in_a_circle_are_said(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to(tmp_path / "b.png")
     (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
     with pytest.raises(InvalidArguments, match="cannot be looked at"):
-        saving.check_writable([tmp_path / "a.png"], replace=True)
+        export.check_writable([tmp_path / "a.png"], replace=True)

@@ -140,21 +140,21 @@ async def test_a_provider_that_says_nothing_holds_up_nobody(journey: CommandLine
     slow = Fault.parse("vtrix/fetch:delay=30")
     async with running(Settings(speed=0, faults=(slow,))) as sandbox:
         settings = read_settings(journey.at_all(sandbox).environment)
-        found = {finding.about: finding for finding in await examine(settings, patience_s=1)}
-    assert found["vtrix"].told == f"asked at {sandbox.base_urls['vtrix']}, key set: vtrix said nothing for 1 s."
+        found = {finding.about: finding for finding in await examine(settings, timeout_s=1)}
+    assert found["vtrix"].message == f"asked at {sandbox.base_urls['vtrix']}, key set: vtrix said nothing for 1 s."
     assert {name: finding.verdict for name, finding in found.items() if name != "vtrix"} == dict.fromkeys(
         ("database", "registry", "journeyapi", "kkiai", "replicate", "bfl"), "ok"
     )
 
 
 async def test_a_look_that_takes_too_long_is_given_up(journey: CommandLine, sandbox: Running) -> None:
-    found = await examine(read_settings(journey.at(sandbox).environment), patience_s=0)
+    found = await examine(read_settings(journey.at(sandbox).environment), timeout_s=0)
     assert [(finding.about, finding.verdict) for finding in found] == [
         ("database", "problem"),
         ("registry", "ok"),
         ("providers", "problem"),
     ]
-    assert found[0].told == "nothing was to be learned in 0 s"
+    assert found[0].message == "nothing was to be learned in 0 s"
 
 
 async def test_where_vtrix_answers_for_running_tasks_is_looked_at(journey: CommandLine, sandbox: Running) -> None:

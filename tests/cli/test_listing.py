@@ -14,7 +14,7 @@ from cli.command import ROOT, CommandLine, Ended
 from journey_mcp import __version__
 from journey_mcp.cli import app
 from journey_mcp.cli.formats import gemini_schema
-from journey_mcp.cli.wording import for_people
+from journey_mcp.cli.phrasing import for_people
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
@@ -312,7 +312,7 @@ async def test_a_running_task_of_an_account_that_is_no_longer_configured_has_a_n
 ) -> None:
     task = Task(
         id="tsk_1",
-        principal="local",
+        principal=LOCAL,
         request=ImageRequest(tool="imagine", prompt="a kite", model="z-image"),
         provider="journeyapi",
         base_url=sandbox.base_url,
@@ -320,7 +320,7 @@ async def test_a_running_task_of_an_account_that_is_no_longer_configured_has_a_n
         updated_at=time.time(),
     )
     async with open_store(f"sqlite:///{journey.home / 'tasks.db'}") as store:
-        assert await store.add(task, owner="x", lease_until=0.0)
+        assert await store.tasks.add(task, worker_id="x", lease_until=0.0)
     [here] = (await journey.at(sandbox).run("tasks", "--json")).json["tasks"]
     [elsewhere] = (await journey.run("tasks", "--json")).json["tasks"]
     assert "notices" not in here

@@ -17,7 +17,7 @@ from journey_mcp.media.containers import NotAnImage
 from journey_mcp.net.address_policy import FetchError
 from journey_mcp.net.safe_http import SafeHttpClient
 
-_WITHIN_S = 120.0
+_TIMEOUT_S = 120.0
 """For one picture as a whole."""
 _SUFFIXES = {
     "png": {".png"},
@@ -60,7 +60,7 @@ def check_writable(paths: list[Path], *, replace: bool) -> None:
     """
     for path in paths:
         try:
-            problem = _occupied(path, replace=replace) or _unwritable(_target(path).parent)
+            problem = _why_occupied(path, replace=replace) or _why_unwritable(_target(path).parent)
         except OSError as error:
             problem = f"it cannot be looked at: {error.strerror}"
         if problem:
@@ -82,9 +82,9 @@ async def save(image: OutputImage, path: Path, safe_http: SafeHttpClient, *, rep
     """
     content = await read_copy(image) or await _fetched(image, safe_http)
     try:
-        kind = await to_thread.run_sync(transcode.format_of, content)
+        format_ = await to_thread.run_sync(transcode.format_of, content)
     except NotAnImage as error:
-        raise _lost(image, error) from error
+        raise _not_saved(image, error) from error
     try:
         written = await to_thread.run_sync(_write, path, content, replace)
     except OSError as error:
@@ -92,17 +92,17 @@ async def save(image: OutputImage, path: Path, safe_http: SafeHttpClient, *, rep
             f"The picture {image.url} cannot be written to {path}: {error.strerror or error}.",
             next_step=_next_step(image),
         ) from error
-    return Saved(path=written, format=kind)
+    return Saved(path=written, format=format_)
 
 
 async def _fetched(image: OutputImage, safe_http: SafeHttpClient) -> bytes:
     try:
-        return (await safe_http.get(image.url, max_bytes=transcode.MAX_BYTES, within_s=_WITHIN_S)).content
+        return (await safe_http.get(image.url, max_bytes=transcode.MAX_BYTES, within_s=_TIMEOUT_S)).content
     except FetchError as error:
-        raise _lost(image, error) from error
+        raise _not_saved(image, error) from error
 
 
-def _lost(image: OutputImage, reason: Exception) -> JourneyError:
+def _not_saved(image: OutputImage, reason: Exception) -> JourneyError:
     return UpstreamError(f"The picture {image.url} cannot be saved: {reason}.", next_step=_next_step(image))
 
 
@@ -112,7 +112,7 @@ def _next_step(image: OutputImage) -> str:
     return f"Its link lives until {timestamp(image.expires_at)}: open it before, or fetch it again."
 
 
-def _occupied(path: Path, *, replace: bool) -> str | None:
+def _why_occupied(path: Path, *, replace: bool) -> str | None:
     """Why what is there, at the end of all symbolic links, keeps a file from being written; `None`: it does not."""
     try:
         mode = path.stat().st_mode
@@ -125,8 +125,8 @@ def _occupied(path: Path, *, replace: bool) -> str | None:
     return None if replace else "it exists (--force replaces it)"
 
 
-def _unwritable(wanted: Path) -> str | None:
-    folder = next(folder for folder in (wanted, *wanted.parents) if folder.exists())
+def _why_unwritable(folder_wanted: Path) -> str | None:
+    folder = next(folder for folder in (folder_wanted, *folder_wanted.parents) if folder.exists())
     if not folder.is_dir():
         return f"{folder} is no folder"
     return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} may not be written to"
@@ -140,14 +140,14 @@ def _target(path: Path) -> Path:
 def _write(path: Path, content: bytes, replace: bool) -> Path:  # noqa: FBT001  # handed over to a thread
     target = _target(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".journey-{secrets.token_hex(6)}.part")
+    temporary = target.with_name(f".journey-{secrets.token_hex(6)}.part")
     try:
-        with beside.open("xb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
         # what is there may be something else by now
-        if problem := _occupied(target, replace=replace):
+        if problem := _why_occupied(target, replace=replace):
             raise OSError(None, problem)
-        beside.replace(target)
+        temporary.replace(target)
         return path.absolute()
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
