@@ -1,6 +1,6 @@
-"""The command line: commands and their options. The work is done in this package's other modules.
+"""The command line: commands and their options. The other modules of this package do the work.
 
-What a command needs is imported when it runs, so that `--help` and `--version` are quick.
+A command imports its modules when it runs: `--help` and `--version` stay fast.
 """
 
 # ruff: noqa: PLC0415  # see above
@@ -21,7 +21,7 @@ __all__ = ["app"]
 app = typer.Typer(
     name="journey-mcp",
     cls=Group,
-    help="Make and edit images: an MCP server for assistants, and the same tools for people. "
+    help="Make and edit images: an MCP server for assistants, and the same tools as commands. "
     "Without a command it serves MCP on stdio.",
     no_args_is_help=True,
     add_completion=False,
@@ -56,12 +56,13 @@ def serve(
     *,
     http: Annotated[
         str | None,
-        typer.Option(help="Serve /mcp over streamable HTTP at this address of this machine.", metavar="HOST:PORT"),
+        typer.Option(help="Serve /mcp over streamable HTTP on this local address.", metavar="HOST:PORT"),
     ] = None,
     webhooks: Annotated[
         str | None,
         typer.Option(
-            help="Take providers' webhooks at this address, which JOURNEY_MCP_PUBLIC_URL leads to.", metavar="HOST:PORT"
+            help="Receive providers' webhooks on this local address; JOURNEY_MCP_PUBLIC_URL must lead to it.",
+            metavar="HOST:PORT",
         ),
     ] = None,
 ) -> None:
@@ -97,7 +98,7 @@ def imagine(  # noqa: PLR0913  # a command's options are its parameters
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Make a picture from text."""
+    """Make an image from text."""
     _create("imagine", locals())
 
 
@@ -128,7 +129,7 @@ def edit(  # noqa: PLR0913  # a command's options are its parameters
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Change a picture."""
+    """Edit an image."""
     _create("edit_image", locals())
 
 
@@ -141,7 +142,7 @@ def fetch(
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Wait for tasks and show them; with -o, save the pictures of one."""
+    """Wait for tasks and show them; with -o, save the images of one."""
     with console.errors_reported(as_json=as_json):
         from journey_mcp.cli import images
 
@@ -155,7 +156,7 @@ def cancel(
     tasks: Annotated[list[str], typer.Argument(help="Task ids (tsk_…).", metavar="TASK...")],
     as_json: options.Json = False,
 ) -> None:
-    """End tasks: free while queued, upstream where the provider can."""
+    """Cancel tasks: free while queued; once running, only if the provider supports it."""
     with console.errors_reported(as_json=as_json):
         from journey_mcp.cli import images
 
@@ -165,10 +166,10 @@ def cancel(
 @_command()
 def spend(
     *,
-    days: Annotated[int, typer.Option(min=1, max=3650, help="How far back.", metavar="DAYS")] = 30,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Number of days to include.", metavar="DAYS")] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what was spent, by day, model and provider."""
+    """Show spending by day, model and provider."""
     with console.errors_reported(as_json=as_json):
         from journey_mcp.cli.spend import spend as show
 
@@ -187,10 +188,10 @@ def tasks(*, as_json: options.Json = False) -> None:
 @_command()
 def models(
     *,
-    model: Annotated[str | None, typer.Argument(help="Tell all that is known of this one.", metavar="[ID]")] = None,
+    model: Annotated[str | None, typer.Argument(help="Show everything known about this model.", metavar="[ID]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the models, or tell all about one."""
+    """List the models, or show one in detail."""
     with console.errors_reported(as_json=as_json):
         from journey_mcp.cli import listing
 
@@ -202,7 +203,7 @@ def models(
 
 @_command()
 def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check settings, database and providers, and say what to do. Exit code 0: everything works."""
+    """Check settings, database and providers, and suggest fixes. Exit code 0 means that everything works."""
     from journey_mcp.cli.doctor import doctor as diagnose
 
     raise typer.Exit(diagnose(as_json=as_json))
@@ -211,30 +212,32 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
 @_command()
 def sandbox(  # noqa: PLR0913  # a command's options are its parameters
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where on 127.0.0.1; 0 takes a free one.")] = 8787,
-    speed: Annotated[float, typer.Option(min=0, help="1 is life-like, 0 ends every task at once.")] = 20.0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")] = 8787,
+    speed: Annotated[float, typer.Option(min=0, help="1 is realistic, 0 finishes every task at once.")] = 20.0,
     seed: Annotated[int | None, typer.Option(help="Makes ids, seeds and durations repeatable.")] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            help="What goes wrong, as in submit:status=429,times=3 (at one: bfl/submit:…); repeatable.", metavar="FAULT"
+            help="Fault to inject, as in submit:status=429,times=3 (at one service: bfl/submit:…); repeatable.",
+            metavar="FAULT",
         ),
     ] = None,
-    balance: Annotated[float, typer.Option("--credits", min=0, help="JourneyAPI's balance at the start.")] = 500,
+    balance: Annotated[float, typer.Option("--credits", min=0, help="Initial balance at JourneyAPI.")] = 500,
     plan: Annotated[
-        Literal["basic", "starter", "growth", "enterprise"], typer.Option(help="Limits JourneyAPI's tasks at once.")
+        Literal["basic", "starter", "growth", "enterprise"],
+        typer.Option(help="JourneyAPI's plan; it limits concurrent tasks."),
     ] = "starter",
     edit_without_image: Annotated[
-        Literal["strict", "lenient"], typer.Option(help="JourneyAPI's edit model without a picture: refused, or not.")
+        Literal["strict", "lenient"], typer.Option(help="JourneyAPI's edit model without an image: rejected, or not.")
     ] = "strict",
     sync_answer: Annotated[
-        Literal["finished", "task_id"], typer.Option(help="What JourneyAPI's synchronous models answer with.")
+        Literal["finished", "task_id"], typer.Option(help="What JourneyAPI's synchronous models return.")
     ] = "finished",
     unknown_task: Annotated[
-        Literal["400", "404", "empty"], typer.Option(help="What JourneyAPI says of an unknown task.")
+        Literal["400", "404", "empty"], typer.Option(help="How JourneyAPI answers for an unknown task.")
     ] = "400",
 ) -> None:
-    """Run a sandbox: a local imitation of all five services, free, with made-up pictures."""
+    """Run a sandbox: a free local fake of all five services, with made-up images."""
     from journey_mcp.cli import serving
 
     request = serving.SandboxRequest(
@@ -256,10 +259,10 @@ def sandbox(  # noqa: PLR0913  # a command's options are its parameters
 def specs(
     *,
     form: Annotated[
-        Literal["mcp", "anthropic", "openai", "gemini"], typer.Option("--format", help="Whose form.")
+        Literal["mcp", "anthropic", "openai", "gemini"], typer.Option("--format", help="The API to print them for.")
     ] = "mcp",
 ) -> None:
-    """Print the tools' definitions as JSON, for calling a model without MCP."""
+    """Print the tool definitions as JSON, for calling a model without MCP."""
     from journey_mcp.cli import serving
 
     with console.errors_reported(as_json=False):
@@ -267,7 +270,7 @@ def specs(
 
 
 def _create(tool: Literal["imagine", "edit_image"], given: dict[str, Any]) -> None:
-    """Do a tool's work. What says how to handle the result is taken out; the rest are the tool's arguments."""
+    """Run a tool. The options for its output are separated from the tool's arguments."""
     output_options = {name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json")}
     with console.errors_reported(as_json=output_options["as_json"]):
         from journey_mcp.cli import images

@@ -1,4 +1,4 @@
-"""What goes where: results to stdout, remarks and errors to stderr; and which exit code says what."""
+"""Output and exit codes: results go to stdout; information, errors and progress bars go to stderr."""
 
 import json
 import os
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 OK = 0
 FAILED = 1
-"""The task failed, or something upstream is in trouble."""
+"""The task failed, or a provider has a problem."""
 INVALID = 2
-"""The arguments or the setup have to be changed."""
+"""The arguments or the setup must be changed."""
 _BAR_LENGTH = 32
 INTERRUPTED = 130
-"""Ctrl-C, as shells count it."""
+"""Ctrl-C, as shells report it."""
 
 
 def result(text: str) -> None:
-    """Print a result, as text without control characters: prompts may come from anywhere."""
+    """Print a result without control characters, because prompts may come from anywhere."""
     print(_printable(text), flush=True)  # noqa: T201  # the one place that prints results
 
 
@@ -37,23 +37,23 @@ def result_json(plain: Any) -> None:
 
 
 def info(text: str) -> None:
-    """Say something that is no result."""
+    """Print information that is not a result."""
     print(_printable(text), file=sys.stderr, flush=True)  # noqa: T201  # as above
 
 
 async def ask(question: str) -> bool:
-    """Ask the person at the terminal; whatever is not a yes is a no, and Ctrl-C cancels."""
+    """Ask at the terminal; any answer but yes means no, and Ctrl-C cancels."""
     import anyio  # noqa: PLC0415  # not for --help
 
     print(f"{_printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201  # as above
-    if os.name != "nt":  # a thread that reads cannot be cancelled; there, the answer to that is Enter
+    if os.name != "nt":  # a thread that reads cannot be canceled: on Windows, Enter ends it
         await anyio.wait_readable(sys.stdin)
     answer = await anyio.to_thread.run_sync(sys.stdin.readline)
     return answer.strip().lower() in {"y", "yes"}
 
 
 def error(failed: JourneyError) -> None:
-    """Say what went wrong and what helps."""
+    """Print what went wrong and what helps."""
     from journey_mcp.cli.phrasing import for_people, to_person  # noqa: PLC0415  # not for --help
 
     info(f"journey-mcp: {to_person(str(failed))}")
@@ -62,18 +62,18 @@ def error(failed: JourneyError) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; where stdout is no terminal, lines of cells with tabs between, none cut short."""
+    """Print a table; if stdout is not a terminal, print lines of complete cells separated by tabs."""
     cells = [[" ".join(cell.split()) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in [columns, *cells]:
             result("\t".join(row))
         return
-    from rich.console import Console  # noqa: PLC0415  # only for people
+    from rich.console import Console  # noqa: PLC0415  # only at a terminal
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    drawn.add_column(columns[0], no_wrap=True)  # ids are to be copied
+    drawn.add_column(columns[0], no_wrap=True)  # ids are copied
     for name in columns[1:-1]:
         drawn.add_column(name, overflow="fold")
     drawn.add_column(columns[-1], ratio=1)
@@ -83,7 +83,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def bars(title: str, amounts: Mapping[str, Decimal]) -> None:
-    """Draw amounts by name as bars, for people at a terminal: programs have the table."""
+    """Draw amounts by name as bars, at a terminal only: programs read the table."""
     if not amounts or not sys.stdout.isatty():
         return
     most, widest = max(amounts.values()), max(map(len, amounts))
@@ -97,11 +97,11 @@ def bars(title: str, amounts: Mapping[str, Decimal]) -> None:
 
 @contextmanager
 def progress(what: str) -> Iterator["Report"]:
-    """Show a progress bar on stderr while the block runs, if that is a terminal; it takes the studio's reports."""
+    """Show a progress bar on stderr while the block runs, if stderr is a terminal; it takes the studio's reports."""
     if not sys.stderr.isatty():
         yield _report_nothing
         return
-    from rich.console import Console  # noqa: PLC0415  # only for people
+    from rich.console import Console  # noqa: PLC0415  # only at a terminal
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
@@ -115,18 +115,18 @@ def progress(what: str) -> Iterator["Report"]:
 
 
 async def _report_nothing(_share: float, _message: str) -> None:
-    """Take a report where no bar is shown."""
+    """Ignore a report when no bar is shown."""
 
 
 @contextmanager
 def errors_reported(*, as_json: bool) -> Iterator[None]:
-    """End the command when it fails on purpose: a line or two on stderr, or the failure's object on stdout."""
+    """End the command on an expected error: one or two lines on stderr, or the error object on stdout."""
     try:
         yield
     except JourneyError as failed:
         if as_json:
             from journey_mcp.core.predictions import Status  # noqa: PLC0415
-            from journey_mcp.tools.results import failed_object  # noqa: PLC0415  # only when it is needed
+            from journey_mcp.tools.results import failed_object  # noqa: PLC0415  # only for errors
 
             result_json(failed_object(failed.failure, status=Status.FAILED.value))
         else:
@@ -135,7 +135,7 @@ def errors_reported(*, as_json: bool) -> Iterator[None]:
 
 
 def exit_code_of(failed: JourneyError) -> int:
-    """The exit code of a command that came to nothing."""
+    """Return the exit code for an error."""
     return INVALID if isinstance(failed, InvalidRequest | UnknownTask | SetupError | StoreUnavailable) else FAILED
 
 
@@ -144,5 +144,5 @@ def _printable(text: str) -> str:
 
 
 def _redactor() -> Redactor:
-    """Hides the secrets of the environment; also while a setting is wrong."""
+    """Return what redacts the secrets of the environment, even if a setting is invalid."""
     return redactor_of(*secrets_in(os.environ))

@@ -1,4 +1,4 @@
-"""Which providers refused lately and are tried last: looked up without a studio, and without making a database."""
+"""Providers on cooldown, read without a studio and without creating a database."""
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import SetupError, StoreUnavailable
@@ -13,10 +13,10 @@ from journey_mcp.store.cooldowns import Cooldown
 
 
 async def read_cooldowns(settings: Settings) -> dict[str, Cooldown]:
-    """The configured providers that rest, by name; a database that cannot be read knows of none.
+    """Return the configured providers on cooldown, by name; none if the database cannot be read.
 
     Raises:
-        SetupError: the settings of the providers are wrong.
+        SetupError: the settings of the providers are invalid.
     """
     accounts = accounts_of(settings, load(settings.registry))
     url = settings.resolved_database_url()
@@ -31,10 +31,10 @@ async def read_cooldowns(settings: Settings) -> dict[str, Cooldown]:
 
 
 def describe(cooldown: Cooldown) -> str:
-    """Until when it rests, and why."""
-    return f"rests until {until(cooldown)}: {cooldown.reason}"
+    """Return until when a provider is on cooldown, and why."""
+    return f"on cooldown until {until(cooldown)}: {cooldown.reason}"
 
 
 def until(cooldown: Cooldown) -> str:
-    """Until when it rests."""
+    """Return when the cooldown ends."""
     return timestamp(cooldown.until)

@@ -1,4 +1,4 @@
-"""`doctor`: looks at everything a picture needs, and says what to do where something is missing."""
+"""`doctor`: checks everything that making an image needs, and suggests fixes."""
 
 import asyncio
 import os
@@ -42,25 +42,25 @@ from journey_mcp.store.address import parse, without_password
 from journey_mcp.store.cooldowns import Cooldown
 
 _TIMEOUT_S = 15.0
-"""How long each look may take."""
+"""Limit for each check."""
 _UNKNOWN_TASK = Handle(prediction_id="journey-mcp-doctor")
-"""Of a task that there is not: what a provider says of it tells whether it takes the key."""
+"""A task that does not exist: the provider's answer shows whether it accepts the key."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     about: str
     verdict: Literal["ok", "note", "problem"]
     message: str
     next_step: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
-    """The same for programs."""
+    """The same as data, for programs."""
 
 
 def doctor(*, as_json: bool) -> int:
-    """Look at everything and tell; the exit code."""
+    """Check everything, print the findings and return the exit code."""
     findings = [_program(), *_findings()]
     is_healthy = all(finding.verdict != "problem" for finding in findings)
     if as_json:
@@ -99,14 +99,14 @@ def _findings() -> list[Finding]:
 
 
 async def examine(settings: Settings, timeout_s: float = _TIMEOUT_S) -> list[Finding]:
-    """What is found of database, registry and providers; all are looked at side by side."""
+    """Check database, registry and providers concurrently."""
     database, registry, providers = await asyncio.gather(
         _check("database", lambda: _database(settings), timeout_s),
         _check("registry", lambda: _registry(settings), timeout_s),
         _check("providers", lambda: _providers(settings, timeout_s), 2 * timeout_s),
     )
     if any(finding.verdict == "problem" for finding in registry):
-        providers = []  # they would only say the same
+        providers = []  # they would repeat the problem
     return [*database, *registry, *providers]
 
 
@@ -116,34 +116,34 @@ def _settings() -> Finding:
         return Finding(
             about="settings",
             verdict="note",
-            message=f"{', '.join(unknown)}: no setting of journey-mcp has this name, so it does nothing",
+            message=f"{', '.join(unknown)}: not a setting of journey-mcp; it has no effect",
             next_step="The README lists all settings.",
         )
-    return Finding(about="settings", verdict="ok", message="all are readable")
+    return Finding(about="settings", verdict="ok", message="all are valid")
 
 
 def _userinfo(settings: Settings) -> Iterator[Finding]:
-    """Addresses that were given with a user name or a password."""
+    """Report base URLs with a user name or a password."""
     found = [name for name in variables() if isinstance(url := settings.told(name), BaseUrl) and url.has_userinfo]
     if found:
         yield Finding(
             about="addresses",
             verdict="note",
-            message=f"{', '.join(found)}: user name and password are sent only where the key has a header of its own",
-            next_step="Where they are not needed, take them out; keys belong into the variables for keys.",
+            message=f"{', '.join(found)}: user name and password are sent only if the key has a separate header",
+            next_step="Remove them if they are not needed. Keys belong in the variables for keys.",
         )
 
 
 def _image_sources(settings: Settings) -> Iterator[Finding]:
-    """Where pictures may come from, beyond what is usual."""
+    """Report additional sources of input images."""
     if settings.image_dirs:
         missing = [str(folder) for folder in settings.image_dirs if not folder.is_dir()]
-        gone = f"; there is no folder {', '.join(missing)}" if missing else ""
+        gone = f"; folder not found: {', '.join(missing)}" if missing else ""
         yield Finding(
             about="image folders",
             verdict="note" if missing else "ok",
-            message=f"pictures may also be taken from {', '.join(map(str, settings.image_dirs))}{gone}",
-            next_step=f"Make the folder, or correct {FOLDERS_SETTING}." if missing else None,
+            message=f"images may also be read from {', '.join(map(str, settings.image_dirs))}{gone}",
+            next_step=f"Create the folder, or correct {FOLDERS_SETTING}." if missing else None,
             facts={"folders": list(map(str, settings.image_dirs)), "missing": missing},
         )
     if settings.trusted_hosts:
@@ -151,19 +151,20 @@ def _image_sources(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             about="trusted hosts",
             verdict="ok",
-            message=f"pictures are fetched over plain HTTP and at private addresses too from {', '.join(hosts)}",
+            message=f"images are fetched over plain HTTP and at private addresses too from {', '.join(hosts)}",
             facts={"hosts": hosts},
         )
 
 
 def _call_rules(settings: Settings) -> Iterator[Finding]:
-    """What holds for every call: limits on spending, and where providers report."""
+    """Report what applies to every call: limits on spending, and webhooks."""
     yield _spending(settings)
     if settings.public_url:
+        command = "journey-mcp serve --webhooks HOST:PORT"
         yield Finding(
             about="webhooks",
             verdict="ok",
-            message=f"providers report to {settings.public_url} while `journey-mcp serve --webhooks HOST:PORT` runs",
+            message=f"providers send webhooks to {settings.public_url} while `{command}` runs",
             facts={"public_url": settings.public_url},
         )
     if settings.webhook_secret or settings.webhook_origins or settings.webhook_secret_origins:
@@ -171,32 +172,32 @@ def _call_rules(settings: Settings) -> Iterator[Finding]:
 
 
 def _outbound_webhooks(settings: Settings) -> Finding:
-    """How `webhook_url` is called."""
+    """Report how webhooks are sent to a `webhook_url`."""
     origins = list(map(str, settings.webhook_origins))
     secret_origins = list(map(str, settings.webhook_secret_origins))
     is_signed = settings.webhook_secret is not None
-    where = f"at {', '.join(origins)} only" if origins else "at any public HTTPS address"
+    where = f"to {', '.join(origins)} only" if origins else "to any public HTTPS address"
     message = "signed" if is_signed else "not signed: set JOURNEY_MCP_WEBHOOK_SECRET to sign them"
     if secret_origins:
-        with_secret = f"and told the secret at {', '.join(secret_origins)}"
-        message = f"{message}, {with_secret if is_signed else f'{SECRET_ORIGINS_SETTING} does nothing without it'}"
+        with_secret = f"with the secret to {', '.join(secret_origins)}"
+        message = f"{message}, {with_secret if is_signed else f'{SECRET_ORIGINS_SETTING} has no effect without it'}"
     return Finding(
         about="webhook_url",
         verdict="ok" if is_signed else "note",
-        message=f"calls go out {where}, {message}",
+        message=f"webhooks are sent {where}, {message}",
         facts={"signed": is_signed, "origins": origins, "secret_origins": secret_origins},
     )
 
 
 def _spending(settings: Settings) -> Finding:
-    """The limits, and what they apply to where that is not everything."""
+    """Report the limits, and what they apply to unless that is everything."""
     known = {
         "budget": format_limits(settings.budget),
         "confirm_above": format_amounts(settings.confirm_above),
         "credit_price": format_credit_prices(settings.credit_price),
     }
     limits = f"limits {known['budget']}" if settings.budget else "no limit"
-    asked = f", a person is asked above {known['confirm_above']}" if settings.confirm_above else ""
+    asked = f", confirmation above {known['confirm_above']}" if settings.confirm_above else ""
     found = _reaches(settings)
     partial = "".join(f"; {reach}" for reach in found if reach.missed or not reach.covered)
     unused_limit = next((reach for reach in found if not reach.covered), None)
@@ -213,32 +214,32 @@ def _spending(settings: Settings) -> Finding:
 
 
 def _reaches(settings: Settings) -> list[Reach]:
-    """What every limit applies to; nothing for the sandbox, which is free."""
+    """Return what every limit applies to; nothing for the sandbox, which is free."""
     try:
         registry = load(settings.registry)
         return list(reaches(settings, catalog_of(settings, registry))) if accounts_of(settings, registry) else []
     except SetupError:
-        return []  # the finding on the registry or the providers says what is wrong
+        return []  # the finding on the registry or the providers reports it
 
 
 async def _check(about: str, check: Callable[[], Awaitable[list[Finding]]], timeout_s: float) -> list[Finding]:
-    """What a look finds. Whatever goes wrong in it is what the doctor is asked for."""
+    """Run a check. Any error in it is a finding."""
     try:
         with anyio.fail_after(timeout_s):
             return await check()
     except JourneyError as error:
         return [_problem(about, error)]
     except TimeoutError:
-        return [Finding(about=about, verdict="problem", message=f"nothing was to be learned in {timeout_s:g} s")]
-    except Exception as error:  # noqa: BLE001  # no fault of another part may keep the doctor from the rest
+        return [Finding(about=about, verdict="problem", message=f"no result within {timeout_s:g} s")]
+    except Exception as error:  # noqa: BLE001  # a fault in one check must not prevent the others
         return [Finding(about=about, verdict="problem", message=f"{type(error).__name__}: {error}")]
 
 
 def _summary(findings: Sequence[Finding]) -> str:
     if any(finding.verdict == "problem" for finding in findings):
-        return "Something has to be done: see above."
+        return "There are problems: see above."
     hints = any(finding.verdict == "note" and finding.next_step for finding in findings)
-    return "It works; the notes tell what could be better." if hints else "Everything works."
+    return "It works. The notes suggest improvements." if hints else "Everything works."
 
 
 async def _database(settings: Settings) -> list[Finding]:
@@ -250,7 +251,7 @@ async def _database(settings: Settings) -> list[Finding]:
             Finding(
                 about="database",
                 verdict="ok",
-                message=f"{where} opens (data folder {folder})",
+                message=f"{where} can be opened (data folder {folder})",
                 facts={"url": where, "data_folder": folder},
             )
         ]
@@ -259,7 +260,7 @@ async def _database(settings: Settings) -> list[Finding]:
 async def _registry(settings: Settings) -> list[Finding]:
     catalog = catalog_of(settings, load(settings.registry))
     models, offers = len(catalog.models), sum(map(len, catalog.offers.values()))
-    from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415  # checks the default models
+    from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415  # validates the default models
 
     defaults = read_tool_set(settings).defaults
     default_models = " and ".join(model or "none" for model in (defaults.imagine, defaults.edit_image))
@@ -286,7 +287,7 @@ async def _providers(settings: Settings, timeout_s: float) -> list[Finding]:
 
 
 def _with_limit(finding: Finding, limit: int | None) -> Finding:
-    """The finding on a provider at which only so many tasks may run at once."""
+    """Add the limit on concurrent tasks to the finding on a provider."""
     if limit is None:
         return finding
     message = f"{finding.message}; at most {limit} task{'s' if limit > 1 else ''} at once"
@@ -294,14 +295,14 @@ def _with_limit(finding: Finding, limit: int | None) -> Finding:
 
 
 def _with_cooldown(finding: Finding, cooldown: Cooldown | None) -> Finding:
-    """The finding on a provider that may have refused lately, whatever it says now."""
+    """Add the cooldown to the finding on a provider, whatever it answers now."""
     if cooldown is None:
         return finding
     return replace(
         finding,
         verdict="note" if finding.verdict == "ok" else finding.verdict,
-        message=f"{finding.message}; it is tried last, for it {cooldowns.describe(cooldown)}",
-        next_step=finding.next_step or "Mend what it says, or wait until then; others run its models meanwhile.",
+        message=f"{finding.message}; tried last: {cooldowns.describe(cooldown)}",
+        next_step=finding.next_step or "Fix the cause, or wait until then. Other providers run its models meanwhile.",
         facts={**finding.facts, "rests": {"until": cooldowns.until(cooldown), "reason": cooldown.reason}},
     )
 
@@ -312,7 +313,7 @@ async def _provider(account: Account, provider: Provider, registry: Registry, ti
         with anyio.fail_after(timeout_s):
             balance = await _probe(provider)
     except TimeoutError:
-        return _unhealthy(account, facts, UpstreamError(f"{account.provider} said nothing for {timeout_s:g} s."))
+        return _unhealthy(account, facts, UpstreamError(f"{account.provider} did not answer within {timeout_s:g} s."))
     except JourneyError as error:
         return _unhealthy(account, facts, error)
     if account.provider == SANDBOX:
@@ -320,15 +321,15 @@ async def _provider(account: Account, provider: Provider, registry: Registry, ti
         return Finding(
             about=SANDBOX,
             verdict="ok",
-            message=f"no key is set, so a built-in sandbox makes the pictures: free, and made up ({account.base_url})",
-            next_step=f"For real pictures set the key of a provider: {keys}.",
+            message=f"no key is set: a built-in sandbox makes free, made-up images ({account.base_url})",
+            next_step=f"For real images set the key of a provider: {keys}.",
             facts={"base_url": account.base_url, "key_set": False, "reachable": True},
         )
     return _healthy(account, facts, balance)
 
 
 async def _probe(provider: Provider) -> Balance | None:
-    """Ask what costs nothing, and no more; `None` from a provider that tells no balance."""
+    """Send one free request; return the balance, or `None` if the provider reports none."""
     if isinstance(provider, SupportsBalance):
         return await provider.balance()
     await provider.fetch([_UNKNOWN_TASK])
@@ -341,7 +342,7 @@ def _healthy(account: Account, facts: ProviderFacts, balance: Balance | None) ->
         return Finding(
             about=account.provider,
             verdict="ok",
-            message=f"reached at {_polled_at(account)}, key not refused; it tells no balance",
+            message=f"reachable at {_polled_at(account)}, key not rejected; it reports no balance",
             facts=known,
         )
     is_empty = Decimal(balance.amount) <= 0
@@ -349,7 +350,7 @@ def _healthy(account: Account, facts: ProviderFacts, balance: Balance | None) ->
     return Finding(
         about=account.provider,
         verdict="problem" if is_empty else "ok",
-        message=f"reached at {_polled_at(account)}, key accepted, balance {balance.amount} {balance.unit}{plan}",
+        message=f"reachable at {_polled_at(account)}, key accepted, balance {balance.amount} {balance.unit}{plan}",
         next_step=f"Add money at {_console(facts)}." if is_empty else None,
         facts={**known, "balance": asdict(balance)},
     )
@@ -360,7 +361,7 @@ def _unhealthy(account: Account, facts: ProviderFacts, error: JourneyError) -> F
     return Finding(
         about=account.provider,
         verdict="problem",
-        message=f"asked at {_polled_at(account)}, key set: {error}",
+        message=f"request to {_polled_at(account)} failed, key set: {error}",
         next_step=_remedy(account, facts, error),
         facts={
             "base_url": account.base_url,
@@ -375,16 +376,16 @@ def _unhealthy(account: Account, facts: ProviderFacts, error: JourneyError) -> F
 def _remedy(account: Account, facts: ProviderFacts, error: JourneyError) -> str:
     address = account.base_url_variable if account.poll_url is None else facts.poll_url_variable
     if isinstance(error, Unreachable):
-        return f"Look at the network, the proxy settings, and {address}."
+        return f"Check the network, the proxy settings and {address}."
     if isinstance(error, CredentialsRejected):
-        return f"Put a valid key into {facts.key_variable}; keys stand at {_console(facts)}."
+        return f"Put a valid key into {facts.key_variable}; keys are at {_console(facts)}."
     if isinstance(error, OutOfCredits):
-        return f"Add money at {_console(facts)}, or see there whether the key in {facts.key_variable} is permitted."
-    return f"Try again later; if it stays, look at {address} and at {facts.title}'s status."
+        return f"Add money at {_console(facts)}, or check there that the key in {facts.key_variable} has permission."
+    return f"Try again later. If the problem persists, check {address} and the status of {facts.title}."
 
 
 def _unused(settings: Settings, registry: Registry, used: set[str]) -> Iterator[Finding]:
-    """Providers whose keys are set for nothing."""
+    """Report providers whose keys are set but not used."""
     if not settings.providers:
         return
     for facts in registry.providers.values():
@@ -392,13 +393,13 @@ def _unused(settings: Settings, registry: Registry, used: set[str]) -> Iterator[
             yield Finding(
                 about=facts.id,
                 verdict="note",
-                message=f"not used: {facts.key_variable} is set, and JOURNEY_MCP_PROVIDERS leaves {facts.id} out",
+                message=f"not used: {facts.key_variable} is set, but JOURNEY_MCP_PROVIDERS omits {facts.id}",
                 facts={"key_set": True, "used": False},
             )
 
 
 def _polled_at(account: Account) -> str:
-    """The address that answers questions."""
+    """Return the address that is polled."""
     return account.poll_url or account.base_url
 
 

@@ -1,4 +1,4 @@
-"""Saving finished pictures as files: from our own copy or by the link, looked at, and never half written."""
+"""Export of finished images as files: from the stored copy or the link, validated, and never half written."""
 
 import os
 import secrets
@@ -18,7 +18,7 @@ from journey_mcp.net.address_policy import FetchError
 from journey_mcp.net.safe_http import SafeHttpClient
 
 _TIMEOUT_S = 120.0
-"""For one picture as a whole."""
+"""Limit for the download of one image."""
 _SUFFIXES = {
     "png": {".png"},
     "jpeg": {".jpg", ".jpeg", ".jpe", ".jfif"},
@@ -29,40 +29,40 @@ _SUFFIXES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Saved:
-    """A picture that lies on the disk."""
+    """An image on the disk."""
 
     path: Path
     """Absolute."""
     format: str
-    """What it is by its bytes, one of `imaging.FORMATS`."""
+    """Its format by its bytes, one of `transcode.FORMATS`."""
 
     @property
     def is_misnamed(self) -> bool:
-        """The file's suffix belongs to something else."""
+        """Whether the file's suffix is that of another format."""
         suffix = self.path.suffix.lower()
         return bool(suffix) and suffix not in _SUFFIXES[self.format]
 
 
 def targets(output: Path, count: int) -> list[Path]:
-    """The files for so many pictures: `output` itself for one, else numbered from 1 as in FILE-1.png."""
+    """Return the files for this many images: `output` for one, otherwise numbered from 1 as in FILE-1.png."""
     if output.name in {"", "-"}:
-        raise InvalidArguments(f"-o {output}: name a file, such as picture.png.")
+        raise InvalidArguments(f"-o {output}: name a file, such as image.png.")
     if count == 1:
         return [output]
     return [output.with_name(f"{output.stem}-{number}{output.suffix}") for number in range(1, count + 1)]
 
 
 def check_writable(paths: list[Path], *, replace: bool) -> None:
-    """Make sure, before anything is paid, that these files can be written.
+    """Check, before anything is paid, that these files can be written.
 
     Raises:
-        InvalidArguments: one exists and may not be replaced, is no regular file, or lies where nothing can be written.
+        InvalidArguments: one exists and may not be replaced, is not a regular file, or its folder is not writable.
     """
     for path in paths:
         try:
             problem = _why_occupied(path, replace=replace) or _why_unwritable(_target(path).parent)
         except OSError as error:
-            problem = f"it cannot be looked at: {error.strerror}"
+            problem = f"it cannot be read: {error.strerror}"
         if problem:
             raise InvalidArguments(
                 f"{path} cannot be written: {problem}.",
@@ -71,13 +71,13 @@ def check_writable(paths: list[Path], *, replace: bool) -> None:
 
 
 async def save(image: OutputImage, path: Path, safe_http: SafeHttpClient, *, replace: bool = False) -> Saved:
-    """Write the picture under exactly this name, whole or not at all; folders are made.
+    """Write the image under exactly this name, completely or not at all; create the folders.
 
-    A symbolic link stays, and the file that it leads to is written; nothing but a regular file is replaced. The picture
-    is taken from our own copy where there is one: the URL may be dead.
+    A symbolic link stays, and its target is written; only regular files are replaced. The stored copy is used if there
+    is one, because the URL may have expired.
 
     Raises:
-        UpstreamError: it cannot be fetched, or is no picture.
+        UpstreamError: it cannot be fetched, or is not an image.
         SetupError: the file cannot be written, or exists and may not be replaced.
     """
     content = await read_copy(image) or await _fetched(image, safe_http)
@@ -89,7 +89,7 @@ async def save(image: OutputImage, path: Path, safe_http: SafeHttpClient, *, rep
         written = await to_thread.run_sync(_write, path, content, replace)
     except OSError as error:
         raise SetupError(
-            f"The picture {image.url} cannot be written to {path}: {error.strerror or error}.",
+            f"The image {image.url} cannot be written to {path}: {error.strerror or error}.",
             next_step=_next_step(image),
         ) from error
     return Saved(path=written, format=format_)
@@ -103,17 +103,17 @@ async def _fetched(image: OutputImage, safe_http: SafeHttpClient) -> bytes:
 
 
 def _not_saved(image: OutputImage, reason: Exception) -> JourneyError:
-    return UpstreamError(f"The picture {image.url} cannot be saved: {reason}.", next_step=_next_step(image))
+    return UpstreamError(f"The image {image.url} cannot be saved: {reason}.", next_step=_next_step(image))
 
 
 def _next_step(image: OutputImage) -> str:
     if image.expires_at is None:
-        return "The picture is not lost: open its URL, or fetch it again."
-    return f"Its link lives until {timestamp(image.expires_at)}: open it before, or fetch it again."
+        return "The image is not lost: open its URL, or fetch it again."
+    return f"Its link expires at {timestamp(image.expires_at)}: open it before then, or fetch it again."
 
 
 def _why_occupied(path: Path, *, replace: bool) -> str | None:
-    """Why what is there, at the end of all symbolic links, keeps a file from being written; `None`: it does not."""
+    """Return why the target of all symbolic links prevents writing; `None` if it does not."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -121,30 +121,30 @@ def _why_occupied(path: Path, *, replace: bool) -> str | None:
     if stat.S_ISDIR(mode):
         return "it is a folder"
     if not stat.S_ISREG(mode):
-        return "it is a device, a pipe or a socket, and only files are replaced"
+        return "it is a device, a pipe or a socket, and only regular files are replaced"
     return None if replace else "it exists (--force replaces it)"
 
 
 def _why_unwritable(folder_wanted: Path) -> str | None:
     folder = next(folder for folder in (folder_wanted, *folder_wanted.parents) if folder.exists())
     if not folder.is_dir():
-        return f"{folder} is no folder"
-    return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} may not be written to"
+        return f"{folder} is not a folder"
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} is not writable"
 
 
 def _target(path: Path) -> Path:
-    """The file that a name stands for, which need not exist."""
+    """Return the target of all symbolic links, which need not exist."""
     return Path(os.path.realpath(path))
 
 
-def _write(path: Path, content: bytes, replace: bool) -> Path:  # noqa: FBT001  # handed over to a thread
+def _write(path: Path, content: bytes, replace: bool) -> Path:  # noqa: FBT001  # called in a thread
     target = _target(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".journey-{secrets.token_hex(6)}.part")
     try:
         with temporary.open("xb") as file:
             file.write(content)
-        # what is there may be something else by now
+        # the target may have changed since it was checked
         if problem := _why_occupied(target, replace=replace):
             raise OSError(None, problem)
         temporary.replace(target)

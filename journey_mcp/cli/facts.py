@@ -1,4 +1,4 @@
-"""What the registry knows of an offer, in the words of the command line."""
+"""The registry's facts about an offer, as text."""
 
 from collections.abc import Iterator
 
@@ -7,45 +7,45 @@ from journey_mcp.cli.phrasing import COMMANDS, option
 from journey_mcp.registry import ImageInput, Model, Offer, Parameter, can_serve
 from journey_mcp.store.cooldowns import Cooldown
 
-YES_NO: dict[bool | None, str] = {True: "yes", False: "no", None: "not told"}
-IMAGE = {"none": "none", "optional": "may be given", "required": "needed", "unstated": "not told"}
+YES_NO: dict[bool | None, str] = {True: "yes", False: "no", None: "not stated"}
+IMAGE = {"none": "none", "optional": "may be given", "required": "needed", "unstated": "not stated"}
 _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))
 
 
 def cost(offer: Offer) -> str | None:
-    """What a picture costs; `None` where nobody tells."""
+    """Return the list price of an image; `None` if it is not stated."""
     if offer.credits is not None:
         return f"{offer.credits:f} credits"
     return f"{offer.usd:f} usd" if offer.usd is not None else None
 
 
 def offer_lines(offer: Offer, cooldown: Cooldown | None) -> Iterator[str]:
-    """All about an offer, but for what only the wire sees."""
+    """Describe an offer, without the details of its wire format."""
     yield f"At {offer.provider} as {offer.wire_id}"
     yield from (f"  {line}" for line in _lines(offer, cooldown))
 
 
 def source_lines(facts: Model | Offer) -> Iterator[str]:
-    """Where it is known from, and since when."""
+    """Name the sources, and when they were checked."""
     for source in facts.sources:
         yield f"Source: {source} ({facts.checked})"
 
 
 def _lines(offer: Offer, cooldown: Cooldown | None) -> Iterator[str]:
     if cooldown is not None:
-        yield f"Tried last: it {describe(cooldown)}"
+        yield f"Tried last: {describe(cooldown)}"
     yield f"Commands: {', '.join(name for tool, name in COMMANDS.items() if can_serve(offer, tool))}"
-    more = f", and {offer.further_megapixel:f} for each megapixel beyond the first" if offer.further_megapixel else ""
-    yield f"Cost: {cost(offer) or 'not told'}{more}"
-    yield f"Result: {'four images and a sheet of them' if offer.result == 'grid' else 'one picture'}"
+    more = f", plus {offer.further_megapixel:f} for each megapixel beyond the first" if offer.further_megapixel else ""
+    yield f"Cost: {cost(offer) or 'not stated'}{more}"
+    yield f"Result: {'four images and a contact sheet' if offer.result == 'grid' else 'one image'}"
     yield f"English only: {YES_NO[offer.english_only]}"
     if offer.prompt_max_length is not None:
         yield f"Prompts: at most {offer.prompt_max_length:,} characters"
-    yield f"Picture: {_image(offer.images)}"
+    yield f"Image: {_image(offer.images)}"
     if offer.usual_duration_s:
-        yield "Usually takes: {} to {} s".format(*offer.usual_duration_s)
+        yield "Usual duration: {} to {} s".format(*offer.usual_duration_s)
     if offer.expires_after_s:
-        yield f"Links live: {_duration(offer.expires_after_s)}"
+        yield f"Links expire after: {_duration(offer.expires_after_s)}"
     yield from _option_lines(offer)
     for notice in offer.notices:
         yield f"Notice: {notice}"
@@ -61,9 +61,9 @@ def _option_lines(offer: Offer) -> Iterator[str]:
         off = f", {option(f'no_{name}')}" if name == "prompt_upsampling" else ""
         yield f"{option(name)}{off}: {_parameter(parameter)}"
     if offer.ratio_pixels is not None:
-        yield f"--aspect-ratio becomes a width and height of about {offer.ratio_pixels:,} pixels in all"
+        yield f"--aspect-ratio is sent as width and height, about {offer.ratio_pixels:,} pixels in total"
     if offer.size_field is not None:
-        yield "--width and --height only together"
+        yield "--width and --height must be given together"
     if offer.min_pixels is not None or offer.max_pixels is not None:
         yield f"--width times --height: {_range(_with_commas(offer.min_pixels), _with_commas(offer.max_pixels))} pixels"
     for names in offer.exclusive:
@@ -83,8 +83,8 @@ def _image(taken: ImageInput) -> str:
 def _encodings(taken: ImageInput) -> str:
     has_url, has_data = "url" in taken.encodings, set(taken.encodings) != {"url"}
     if has_url and has_data:
-        return "sent as its URL or as data"
-    return "sent as its URL" if has_url else "sent as data"
+        return "sent as URL or as data"
+    return "sent as URL" if has_url else "sent as data"
 
 
 def _limits(taken: ImageInput) -> Iterator[str]:
@@ -105,9 +105,9 @@ def _parameter(parameter: Parameter) -> str:
     if parameter.minimum is not None or parameter.maximum is not None:
         parts.append(_range(parameter.minimum, parameter.maximum))
     if parameter.maximum_with_images is not None:
-        parts.append(f"with a picture at most {parameter.maximum_with_images}")
+        parts.append(f"at most {parameter.maximum_with_images} with an image")
     if parameter.multiple_of is not None:
-        parts.append(f"in steps of {parameter.multiple_of}")
+        parts.append(f"a multiple of {parameter.multiple_of}")
     if parameter.max_length is not None:
         parts.append(f"at most {parameter.max_length} characters")
     if parameter.default is not None:
@@ -134,7 +134,7 @@ def _with_commas(number: int | None) -> str | None:
 
 
 def _duration(seconds: int) -> str:
-    """In the largest unit that fits."""
+    """Return the duration in the largest unit that fits."""
     name, size = next((unit for unit in _UNITS if seconds >= unit[1]), ("second", 1))
     count = seconds / size
     return f"{count:g} {name}{'' if count == 1 else 's'}"

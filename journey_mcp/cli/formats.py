@@ -1,4 +1,4 @@
-"""The tools in the forms that model APIs take, for people who call models without MCP. Pure functions."""
+"""The tool definitions in the formats of model APIs, for programs that call a model without MCP."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -11,11 +11,11 @@ _GEMINI_KEYS = {
     *("properties", "required", "propertyOrdering", "minProperties", "maxProperties"),
     *("items", "minItems", "maxItems", "minimum", "maximum", "minLength", "maxLength", "pattern"),
 }
-"""All that Gemini's `Schema` knows (ai.google.dev/api/caching#Schema); any other key is answered with HTTP 400."""
+"""The keys of Gemini's `Schema` (ai.google.dev/api/caching#Schema); any other key is answered with HTTP 400."""
 
 
 def anthropic(tools: Tools) -> Tools:
-    """`tools` of the Messages API."""
+    """Return `tools` of the Messages API."""
     return [
         {"name": tool["name"], "description": tool["description"], "input_schema": tool["inputSchema"]}
         for tool in tools
@@ -23,7 +23,7 @@ def anthropic(tools: Tools) -> Tools:
 
 
 def openai(tools: Tools) -> Tools:
-    """`tools` of Chat Completions. Not strict: there every parameter would be required."""
+    """Return `tools` of Chat Completions. Not strict: strict schemas require every parameter."""
     return [
         {
             "type": "function",
@@ -38,7 +38,7 @@ def openai(tools: Tools) -> Tools:
 
 
 def gemini(tools: Tools) -> dict[str, Tools]:
-    """One element of `tools` of generateContent."""
+    """Return one element of `tools` of generateContent."""
     declarations = [
         {
             "name": tool["name"],
@@ -51,7 +51,7 @@ def gemini(tools: Tools) -> dict[str, Tools]:
 
 
 def gemini_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """The part of a JSON schema that Gemini knows: types in capitals, `enum` for strings only."""
+    """Return the part of a JSON schema that Gemini supports: types in capitals, `enum` for strings only."""
     kept = {key: value for key, value in schema.items() if key in _GEMINI_KEYS}
     if "enum" in kept and kept.get("type") != "string":
         del kept["enum"]

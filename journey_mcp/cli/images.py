@@ -1,4 +1,4 @@
-"""`imagine`, `edit` and `fetch`: the tools' work for a person who waits, and the pictures as files."""
+"""`imagine`, `edit`, `fetch` and `cancel`: they wait for tasks and save images as files."""
 
 import math
 import os
@@ -38,7 +38,7 @@ _GRID_SIZE = 4
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """What shall become of the result."""
+    """What to do with the result."""
 
     output: Path | None
     force: bool
@@ -46,17 +46,17 @@ class OutputOptions:
     """`None`: until it is finished."""
     as_json: bool
     fresh: bool = False
-    """Make a new task whatever equal ones there are."""
+    """Make a new task even if an identical request is running."""
 
     @property
     def seconds(self) -> float:
-        """How long to wait."""
+        """The longest time to wait."""
         return math.inf if self.wait_s is None else self.wait_s
 
 
 @dataclass(kw_only=True)
 class _Unfinished:
-    """What goes on without us when the person stops waiting; filled while the command runs."""
+    """The tasks that continue if Ctrl-C ends the command; filled while it runs."""
 
     output_options: OutputOptions
     tasks: list[Task] = field(default_factory=list)
@@ -66,10 +66,10 @@ _Work = Callable[[_Unfinished], Awaitable[int]]
 
 
 def create(tool: Tool, given: dict[str, Any], output_options: OutputOptions) -> int:
-    """Make or edit a picture; the exit code.
+    """Make or edit an image; return the exit code.
 
     Raises:
-        JourneyError: nothing was made.
+        JourneyError: no task exists.
     """
     settings = ready_settings()
     form = arguments.EditImage if tool == "edit_image" else arguments.Imagine
@@ -80,21 +80,21 @@ def create(tool: Tool, given: dict[str, Any], output_options: OutputOptions) -> 
 
 
 def fetch(task_ids: Sequence[str], output_options: OutputOptions) -> int:
-    """Wait for tasks, show them, and save the pictures of a single one; the exit code.
+    """Wait for tasks, show them, and save the images of a single one; return the exit code.
 
     Raises:
-        JourneyError: none of the tasks is known, or what is asked for cannot be done.
+        JourneyError: none of the tasks is known, or the options are invalid.
     """
     ids = _ids(task_ids)
     if len(ids) > _MAX_TASKS:
         raise InvalidArguments(f"fetch takes at most {_MAX_TASKS} tasks at once; {len(ids)} were given.")
     if output_options.output is not None and len(ids) != 1:
-        raise InvalidArguments(f"-o saves the pictures of one task; {len(ids)} were given.")
+        raise InvalidArguments(f"-o saves the images of one task; {len(ids)} were given.")
     return _run(partial(_fetch, ready_settings(), ids, output_options), output_options)
 
 
 def cancel(task_ids: Sequence[str], *, as_json: bool) -> int:
-    """End tasks, and say what became of each; the exit code.
+    """Cancel tasks, and show the result for each; return the exit code.
 
     Raises:
         JourneyError: none of the tasks is known.
@@ -104,7 +104,7 @@ def cancel(task_ids: Sequence[str], *, as_json: bool) -> int:
 
 
 def _ids(texts: Sequence[str]) -> list[str]:
-    """The tasks that are named, perhaps several in one text, or by one of their images; each once."""
+    """Return the named tasks, each once; a text may name several, or an image of one."""
     named = argument_values.parse_task_ids(list(texts))
     return list(dict.fromkeys(image.task_id if (image := ImageId.parse(id_)) else id_ for id_ in named))
 
@@ -119,7 +119,7 @@ async def _cancel(settings: Settings, ids: list[str], output_options: OutputOpti
 
 
 def _run(work: _Work, output_options: OutputOptions) -> int:
-    """Do the work. Ctrl-C ends the waiting, not the tasks: it is said how to come back to them."""
+    """Run the command. Ctrl-C ends the waiting, not the tasks: the command that resumes it is printed."""
     unfinished = _Unfinished(output_options=output_options)
     try:
         return run(work, unfinished)
@@ -157,11 +157,11 @@ async def _create(
 
 
 async def _confirm(question: ConfirmationRequest) -> bool:
-    return await console.ask(f"Do you want an image with {question}? It is above {question.limit}.")
+    return await console.ask(f"Make an image with {question}? This exceeds {question.limit}.")
 
 
 def _possible_files(output: Path, request: ImageRequest, catalog: Catalog) -> list[Path]:
-    """The files that may be written; which offer will run the request is not known yet."""
+    """Return the files that may be written, because it is not known yet which offer runs the request."""
     forms = {offer.result for offer in catalog.offers.get(request.model, ())}
     single = export.targets(output, 1) if forms != {"grid"} else []
     return single + (export.targets(output, _GRID_SIZE) if "grid" in forms else [])
@@ -178,7 +178,7 @@ async def _fetch(settings: Settings, ids: list[str], output_options: OutputOptio
             )
         for task in known.values():
             if reason := studio.elsewhere(task):
-                console.info(f"{task.id} is not asked for: {reason}")
+                console.info(f"{task.id} is not polled: {reason}")
         unfinished.tasks = list(known.values())
         if any(not task.status.is_final for task in unfinished.tasks):
             with console.progress(f"{len(known)} task(s)") as report:
@@ -210,44 +210,45 @@ async def _list(studio: Studio, ids: list[str], known: dict[str, Task], output_o
 
 
 async def _conclude(studio: Studio, task: Task, output_options: OutputOptions, *, as_list: bool = False) -> int:
-    """Show one task and save its pictures; the exit code."""
+    """Show one task and save its images; return the exit code."""
     available = await availability.check_availability([task])
     plain = results.task_object(task, now=studio.now(), with_prompt=as_list, available=available)
     if output_options.as_json:
         console.result_json({"tasks": [plain]} if as_list else plain)
     else:
         text = results.as_text(_for_people(plain, task))
-        # a failure is no result: it shall not end up in a file or a pipe
+        # a failure is not a result: keep it out of files and pipes
         (console.info if _has_failed(task) else console.result)(text)
     if _has_failed(task):
         return console.FAILED
     if task.submission is Submission.SENT:
-        console.info("Staying for the provider's answer, which would be lost otherwise; Ctrl-C leaves all the same.")
+        console.info("Waiting for the provider's answer, which would be lost otherwise. Ctrl-C exits anyway.")
     if task.submission is Submission.PREPARED and not as_list:
-        console.info("It is still queued, and ends with this command: unsent, and free. A longer --wait lets it go.")
+        console.info(
+            "The task is still queued and ends with this command: nothing was sent or charged. Use a longer --wait."
+        )
     if output_options.output is None:
         if task.provider == SANDBOX:
             console.info(
-                "This command's sandbox, its pictures included, ends here: save them with -o, "
-                "or keep one running with `journey-mcp sandbox --port 8787`."
+                "The sandbox and its images end with this command. Save them with -o, "
+                "or keep a sandbox running with `journey-mcp sandbox --port 8787`."
             )
         return console.OK
     if not task.status.is_final:
-        console.info(
-            f"Nothing is saved yet. To wait for it: {_resume_command([task], replace(output_options, wait_s=None))}"
-        )
+        command = _resume_command([task], replace(output_options, wait_s=None))
+        console.info(f"Nothing is saved yet. To wait for the task: {command}")
         return console.FAILED
     return await _save(task, output_options.output, output_options, studio.safe_http.with_trusted(task.base_url))
 
 
 async def _save(task: Task, output: Path, output_options: OutputOptions, safe_http: SafeHttpClient) -> int:
-    """Save all pictures of a task; one that cannot be saved does not keep the others from it."""
+    """Save all images of a task, even if one of them cannot be saved; return the exit code."""
     count = 0
-    # with --json, stdout holds the one object and nothing else
+    # with --json, stdout contains only the object
     write = console.info if output_options.as_json else console.result
     paths = export.targets(output, len(task.images))
     if len(paths) > 1:
-        console.info(f"{len(paths)} pictures: {paths[0].name} to {paths[-1].name}.")
+        console.info(f"{len(paths)} images: {paths[0].name} to {paths[-1].name}.")
     for path, image in zip(paths, task.images, strict=True):
         try:
             saved = await export.save(image, path, safe_http, replace=output_options.force)
@@ -257,16 +258,16 @@ async def _save(task: Task, output: Path, output_options: OutputOptions, safe_ht
         count += 1
         write(f"Saved {saved.path}")
         if saved.is_misnamed:
-            console.info(f"{saved.path.name} is a {saved.format.upper()} picture, whatever its name says.")
+            console.info(f"{saved.path.name} contains a {saved.format.upper()} image, despite its name.")
     if count == len(paths):
         return console.OK
-    again = replace(output_options, force=output_options.force or count > 0)  # those that are saved exist by now
+    again = replace(output_options, force=output_options.force or count > 0)  # the saved ones exist by now
     console.info(f"To try again: {_resume_command([task], again)}")
     return console.FAILED
 
 
 async def _latest(studio: Studio, task: Task) -> Task:
-    """The task as far as it came, for a command that is being interrupted."""
+    """Return the latest state of the task, for a command that is being interrupted."""
     known: dict[str, Task] = {}
     with anyio.CancelScope(shield=True):
         known = await studio.fetch([task.id], LOCAL)
@@ -274,7 +275,7 @@ async def _latest(studio: Studio, task: Task) -> Task:
 
 
 def _interruption_notes(unfinished: _Unfinished) -> list[str]:
-    """What a person who stops waiting has to know."""
+    """Return what to print after Ctrl-C."""
     tasks = unfinished.tasks
     running = [task for task in tasks if not task.status.is_final]
     if not tasks:
@@ -284,15 +285,15 @@ def _interruption_notes(unfinished: _Unfinished) -> list[str]:
     lines = [
         f"{task.id} was still queued: nothing was sent or charged."
         if task.submission is Submission.PREPARED
-        else f"{task.provider} had not confirmed {task.id}: it may be charged all the same."
+        else f"{task.provider} had not confirmed {task.id}: it may still be charged."
         for task in running
         if task.submission is not Submission.ACCEPTED
     ]
-    return [f"Stopped waiting. To come back: {_resume_command(tasks, unfinished.output_options)}", *lines]
+    return [f"Stopped waiting. To resume: {_resume_command(tasks, unfinished.output_options)}", *lines]
 
 
 def _resume_command(tasks: Sequence[Task], output_options: OutputOptions) -> str:
-    """The command that waits for these tasks and does with them what was asked for."""
+    """Return the command that waits for these tasks, with the same options."""
     words = ["journey-mcp", "fetch", *(task.id for task in tasks)]
     if output_options.wait_s is not None:
         words += ["--wait", f"{output_options.wait_s:g}"]
@@ -303,7 +304,7 @@ def _resume_command(tasks: Sequence[Task], output_options: OutputOptions) -> str
 
 
 def _for_people(plain: dict[str, Any], task: Task | None) -> dict[str, Any]:
-    """A task's object as it is said to people."""
+    """Return a task's object with its texts phrased for the command line."""
     shown = {**plain, "next_step": _next_step(task, plain) or for_people(plain.get("next_step", ""))}
     if "notices" in plain:
         shown["notices"] = [to_person(notice) for notice in plain["notices"]]
@@ -313,16 +314,16 @@ def _for_people(plain: dict[str, Any], task: Task | None) -> dict[str, Any]:
 
 
 def _next_step(task: Task | None, plain: dict[str, Any]) -> str | None:
-    """The next step in the words of the command line; `None`: the tools' words do, translated."""
+    """Return the next step for the command line; `None` if the tool's own can be rephrased."""
     if task is None:
         return "`journey-mcp tasks` lists the newest."
     if task.provider == SANDBOX:
-        return "`journey-mcp sandbox --port 8787` runs a sandbox that lasts from one command to the next."
+        return "`journey-mcp sandbox --port 8787` keeps a sandbox running between commands."
     if not task.status.is_final:
-        return f"`journey-mcp fetch {task.id}` waits for it. The same command again joins it."
+        return f"`journey-mcp fetch {task.id}` waits for it. Repeating the same command joins it."
     usable = [image["id"] for image in plain.get("images", ()) if "url" in image or "path" in image]
     if task.status is Status.SUCCEEDED and usable:
-        return f'`journey-mcp edit {usable[:2][-1]} "…"` changes a picture.'
+        return f'`journey-mcp edit {usable[:2][-1]} "…"` edits an image.'
     return None
 
 

@@ -1,4 +1,4 @@
-"""`models` and `tasks`: what there is, and who offers it."""
+"""`models` and `tasks`: the models with their offers, and the newest tasks."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,29 +28,29 @@ from journey_mcp.tools import results
 from journey_mcp.tools.availability import Availability, check_availability
 
 _MIN_SIMILARITY = 0.6
-"""From which likeness on, 0 to 1, one name may be meant by another: `dall-e-3` is no `ideogram-v3`."""
+"""The similarity, 0 to 1, from which a name is suggested for another: `dall-e-3` is not `ideogram-v3`."""
 _MINUTE_S, _HOUR_S = 60, 3600
 
 
 def models(*, as_json: bool) -> None:
-    """List the models of the configured providers, each with its offers in the order of preference."""
+    """List the models of the configured providers, each with its offers in order of preference."""
     settings = ready_settings()
     catalog, on_cooldown = catalog_of(settings, load(settings.registry)), run(read_cooldowns, settings)
     if as_json:
         rows = [_summary(model, catalog.offers[model.id], on_cooldown) for model in catalog.models.values()]
         console.result_json({"models": rows})
         return
-    columns = ("Model", "Command", "Offers", "English only", "Picture", "Best at")
+    columns = ("Model", "Command", "Offers", "English only", "Image", "Best at")
     console.table(columns, [_model_row(m, catalog.offers[m.id], on_cooldown) for m in catalog.models.values()])
     for name, cooldown in on_cooldown.items():
-        console.info(f"{name} is tried last: it {describe(cooldown)}")
+        console.info(f"{name} is tried last: {describe(cooldown)}")
 
 
 def model(model_id: str, *, as_json: bool) -> None:
-    """Tell all that is known of one model and its offers.
+    """Show one model and its offers in detail.
 
     Raises:
-        UnknownModel: with the nearest names.
+        UnknownModel: suggests similar names.
     """
     settings = ready_settings()
     catalog = catalog_of(settings, load(settings.registry))
@@ -109,7 +109,7 @@ def _task_row(task: Task, plain: dict[str, Any], now: float) -> tuple[str, ...]:
 
 
 def _images_in_short(images: Sequence[dict[str, Any]]) -> str:
-    """How many there are, or where those are whose links are dead."""
+    """Return how many links are valid, and where the copies of the others are."""
     dead = [image for image in images if "url" not in image]
     alive = [str(len(images) - len(dead))] if len(images) > len(dead) else []
     blobs = [image["path"] for image in dead if "path" in image]
@@ -138,11 +138,11 @@ def _model_row(model: Model, offers: Sequence[Offer], on_cooldown: Mapping[str, 
 def _offer_in_short(offer: Offer, *, is_on_cooldown: bool) -> str:
     amount = cost(offer)
     least = "from " if offer.further_megapixel else ""
-    return f"{offer.provider}{f' {least}{amount}' if amount else ''}{' (rests)' if is_on_cooldown else ''}"
+    return f"{offer.provider}{f' {least}{amount}' if amount else ''}{' (on cooldown)' if is_on_cooldown else ''}"
 
 
 def _common(words: Iterable[str]) -> str:
-    """What all offers say alike."""
+    """Return the word that all offers share, or `depends`."""
     different = set(words)
     return different.pop() if len(different) == 1 else "depends"
 
@@ -187,7 +187,7 @@ def _model_lines(facts: Model) -> Iterator[str]:
 
 
 def _without_unknown(plain: Any) -> Any:
-    """Without what is not known, at every level."""
+    """Remove unknown values at every level."""
     if isinstance(plain, dict):
         return {name: _without_unknown(value) for name, value in without_empty(plain).items()}
     return [_without_unknown(item) for item in plain] if isinstance(plain, tuple | list) else plain

@@ -9,31 +9,32 @@ import typer
 _IMAGE_FORMS = "id (tsk_….2), URL, file or data URI"
 
 _MAX_CHARACTERS = 100_000
-"""Of standard input: no prompt is so long, and nothing without an end is read."""
+"""Limit for standard input: no prompt is longer, and an endless stream is not read."""
 _MAX_BYTES = 4 * _MAX_CHARACTERS + 4
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""With which a file of Windows PowerShell begins."""
+"""Byte order marks: Windows PowerShell writes files in UTF-16."""
 
 
 def _read_prompt(prompt: str) -> str:
-    """Return the prompt; `-` stands for what comes on standard input."""
+    """Return the prompt, or standard input for `-`."""
     if prompt != "-":
         return prompt
     raw = typer.get_binary_stream("stdin").read(_MAX_BYTES)
     try:
-        # what was cut off is refused for its length below
+        # a text cut at the limit is rejected for its length below
         text = raw.decode(
             "utf-16" if raw[:2] in _UTF_16 else "utf-8-sig", "ignore" if len(raw) == _MAX_BYTES else "strict"
         )
     except UnicodeDecodeError as error:
-        raise typer.BadParameter("standard input is no text in UTF-8; nothing was sent") from error
+        raise typer.BadParameter("standard input is not UTF-8 text; nothing was sent") from error
     if len(text) > _MAX_CHARACTERS:
         raise typer.BadParameter(f"standard input has more than {_MAX_CHARACTERS:,} characters; nothing was sent")
     return text.strip()
 
 
 Prompt = Annotated[
-    str, typer.Argument(help="What to show; - reads standard input.", metavar="PROMPT", callback=_read_prompt)
+    str,
+    typer.Argument(help="Description of the image; - reads standard input.", metavar="PROMPT", callback=_read_prompt),
 ]
 EditPrompt = Annotated[
     str,
@@ -41,28 +42,28 @@ EditPrompt = Annotated[
         help="What to change; the rest is kept. - reads standard input.", metavar="PROMPT", callback=_read_prompt
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, the same object as the MCP tool returns.")]
-Model = Annotated[str | None, typer.Option(help="Which model; `journey-mcp models` lists them.", metavar="ID")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON: the same object as the MCP tool returns.")]
+Model = Annotated[str | None, typer.Option(help="Model; `journey-mcp models` lists them.", metavar="ID")]
 Provider = Annotated[
     str | None,
-    typer.Option(help="Only this one; default: the first that takes all that is asked for.", metavar="NAME"),
+    typer.Option(help="Use only this provider; default: the first that supports all arguments.", metavar="NAME"),
 ]
-Image = Annotated[str, typer.Argument(help=f"The picture to edit: {_IMAGE_FORMS}.", metavar="IMAGE")]
+Image = Annotated[str, typer.Argument(help=f"The image to edit: {_IMAGE_FORMS}.", metavar="IMAGE")]
 References = Annotated[
     list[str] | None,
-    typer.Option("--reference", help=f"A picture that guides: {_IMAGE_FORMS}; repeatable.", metavar="IMAGE"),
+    typer.Option("--reference", help=f"An image that guides the result: {_IMAGE_FORMS}; repeatable.", metavar="IMAGE"),
 ]
 Mask = Annotated[
     str | None,
-    typer.Option(help=f"Where it is white is redrawn: {_IMAGE_FORMS}.", metavar="IMAGE"),
+    typer.Option(help=f"White areas are redrawn: {_IMAGE_FORMS}.", metavar="IMAGE"),
 ]
 AspectRatio = Annotated[str | None, typer.Option(help="Width to height, as in 16:9.", metavar="W:H")]
-Width = Annotated[int | None, typer.Option(help="Pixels; with --height, in place of --aspect-ratio.", metavar="PIXELS")]
+Width = Annotated[int | None, typer.Option(help="Pixels; with --height, instead of --aspect-ratio.", metavar="PIXELS")]
 Height = Annotated[int | None, typer.Option(help="Pixels.", metavar="PIXELS")]
 Resolution = Annotated[str | None, typer.Option(help="Size class: 1K, 2K or 4K.", metavar="SIZE")]
 OutputFormat = Annotated[str | None, typer.Option(help="File format: png, jpeg or webp.", metavar="FORMAT")]
 NegativePrompt = Annotated[str | None, typer.Option(help="What to avoid.", metavar="TEXT")]
-Seed = Annotated[int | None, typer.Option(help="Same seed, same picture.", metavar="NUMBER")]
+Seed = Annotated[int | None, typer.Option(help="Same seed, same image.", metavar="NUMBER")]
 PromptUpsampling = Annotated[
     bool | None,
     typer.Option("--prompt-upsampling/--no-prompt-upsampling", help="Let the provider enrich the prompt, or not."),
@@ -70,15 +71,18 @@ PromptUpsampling = Annotated[
 SafetyTolerance = Annotated[int | None, typer.Option(help="0 is strictest.", metavar="NUMBER")]
 Guidance = Annotated[float | None, typer.Option(help="How closely to follow the prompt.", metavar="NUMBER")]
 Steps = Annotated[int | None, typer.Option(help="More is finer and slower.", metavar="NUMBER")]
-WebhookUrl = Annotated[str | None, typer.Option(help="HTTPS URL that gets the result by POST.", metavar="URL")]
+WebhookUrl = Annotated[str | None, typer.Option(help="HTTPS URL that receives the result by POST.", metavar="URL")]
 WaitS = Annotated[
     float | None, typer.Option("--wait", min=0, help="Seconds to wait; default: until finished.", metavar="SECONDS")
 ]
 Fresh = Annotated[
-    bool, typer.Option("--fresh", help="Pay for a new picture though an equal call is running, or may have been paid.")
+    bool,
+    typer.Option(
+        "--fresh", help="Force a new, paid image even if an identical request is running or may have been charged."
+    ),
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("-o", "--output", help="Save the picture; several become FILE-1.png, FILE-2.png …", metavar="FILE"),
+    typer.Option("-o", "--output", help="Save the image; several become FILE-1.png, FILE-2.png …", metavar="FILE"),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]

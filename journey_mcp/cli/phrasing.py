@@ -1,4 +1,4 @@
-"""The tools' words in those of the command line: commands and options in place of tools and arguments."""
+"""Messages of the tools, rephrased for the command line: commands and options for tools and arguments."""
 
 import re
 from functools import partial
@@ -6,14 +6,14 @@ from functools import partial
 from journey_mcp.core.requests import OPTIONS, Tool
 
 COMMANDS: dict[Tool, str] = {"imagine": "imagine", "edit_image": "edit"}
-"""The command that does a tool's work."""
+"""The command for each tool."""
 
 _WORDS = {
     "fetch_task without task_ids": "`journey-mcp tasks`",
     "fetch_task": "`journey-mcp fetch`",
     **{tool: f"`journey-mcp {command}`" for tool, command in COMMANDS.items()},
     "reference_images": "--reference",
-    # a name of one word may be meant as a word
+    # a name without an underscore may be an ordinary word
     **{name: f"--{name.replace('_', '-')}" for name in (*OPTIONS, "webhook_url") if "_" in name},
 }
 _PATTERNS = {
@@ -31,25 +31,25 @@ _VALUE = re.compile(r"\b([a-z_]+)=(?:'([^']*)'|([\w:.-]*\w))")
 
 
 def for_people(hint: str) -> str:
-    """A next step that was written for callers of the tools, for a person at the command line."""
+    """Rephrase a next step, written for callers of the tools, for the command line."""
     hint = to_person(hint)
     hint = _VALUE.sub(lambda match: f"{option(match[1])} {match[2] or match[3]}", hint)
     return _WORD.sub(lambda match: _WORDS[match[1]], hint)
 
 
 def to_person(text: str) -> str:
-    """Words to a model about the person it works for, as words to that person."""
+    """Rephrase a text for a model that mentions its user, as a text for that user."""
     for pattern, words in _SENTENCES:
         text = pattern.sub(partial(_capitalized_like, words), text)
     return text
 
 
 def _capitalized_like(words: str, match: re.Match[str]) -> str:
-    """What replaces a match, with a capital where the match has one."""
+    """Return the replacement of a match, capitalized like the match."""
     replaced = match.expand(words)
     return replaced[:1].upper() + replaced[1:] if match[0][:1].isupper() else replaced
 
 
 def option(argument: str) -> str:
-    """The option that gives an argument of the tools."""
+    """Return the option for an argument of the tools."""
     return _WORDS.get(argument, f"--{argument.replace('_', '-')}")

@@ -1,4 +1,4 @@
-"""`serve`, `sandbox` and `specs`: what clients and other programs use."""
+"""`serve`, `sandbox` and `specs`: the commands for clients and other programs."""
 
 import os
 import re
@@ -27,7 +27,7 @@ _PORTS = range(1, 65536)
 
 @dataclass(frozen=True, kw_only=True)
 class SandboxRequest:
-    """What the sandbox shall be like."""
+    """The options of the sandbox."""
 
     port: int
     speed: float
@@ -41,11 +41,11 @@ class SandboxRequest:
 
 
 def serve(address: str | None, webhooks: str | None = None) -> None:
-    """Serve MCP on stdio, or over HTTP at an address of this machine; and take providers' webhooks at another.
+    """Serve MCP on stdio, or over HTTP on a local address; receive providers' webhooks on another.
 
     Raises:
-        InvalidArguments: an address is none, or both are the same.
-        SetupError: a setting is wrong or missing, or an address may not be, or cannot be, listened on.
+        InvalidArguments: an address is invalid, or both use the same port.
+        SetupError: a setting is invalid or missing, or listening on an address is not allowed or fails.
     """
     if webhooks is not None:
         _check_ports(webhooks, address)
@@ -65,7 +65,7 @@ def serve(address: str | None, webhooks: str | None = None) -> None:
 
     host, port = parse_address("--http", address)
     listeners = http.bind(host, port)
-    console.info(f"Serving MCP at {_url(host, port)}/mcp: give this URL to clients. Ctrl-C ends it.")
+    console.info(f"Serving MCP at {_url(host, port)}/mcp: give this URL to clients. Ctrl-C stops it.")
     http.serve(settings, listeners, opener)
 
 
@@ -74,7 +74,7 @@ def _check_ports(webhooks: str, address: str | None) -> None:
     if address is not None and parse_address("--http", address)[1] == port:
         raise InvalidArguments(
             f"--webhooks {webhooks}: the port of --http is for MCP only.",
-            next_step="Give another port, and let the public address lead to that.",
+            next_step="Use another port, and let the public address lead to it.",
         )
 
 
@@ -87,18 +87,18 @@ def _prepared(webhooks: str | None) -> "tuple[Settings, StudioOpener | None]":
 
 
 def _webhook_opener(settings: Settings, address: str) -> "StudioOpener":
-    """Opens a studio whose providers report to this address; the port is taken at once."""
+    """Return what opens a studio with webhooks on this address; the port is bound at once."""
     from journey_mcp.server.transports.webhooks import bind, listening_at  # noqa: PLC0415  # only with webhooks
     from journey_mcp.studio import open_studio  # noqa: PLC0415
 
     host, port = parse_address("--webhooks", address)
     if settings.public_url is None:
         raise SetupError(
-            "--webhooks needs the address under which providers reach it.",
+            "--webhooks needs the public address that leads to it.",
             next_step=f"Set JOURNEY_MCP_PUBLIC_URL to an https:// address that leads to {address}.",
         )
     listener = bind(host, port)
-    console.info(f"Taking providers' webhooks at {_url(host, port)}: {settings.public_url} has to lead there.")
+    console.info(f"Receiving providers' webhooks at {_url(host, port)}; {settings.public_url} must lead there.")
     return partial(open_studio, listening=listening_at(listener))
 
 
@@ -107,15 +107,15 @@ def _url(host: str, port: int) -> str:
 
 
 def parse_address(option: str, text: str) -> tuple[str, int]:
-    """Read an option's `HOST:PORT`, an IPv6 host in brackets; the host comes without them.
+    """Parse the `HOST:PORT` of an option. An IPv6 host is in brackets, and is returned without them.
 
     Raises:
-        InvalidArguments: it reads otherwise.
+        InvalidArguments: it has another form.
     """
     match = _ADDRESS.fullmatch(text.strip())
     if match is None or int(match[2]) not in _PORTS:
         raise InvalidArguments(
-            f"{option} {text!r} is no address.",
+            f"{option} {text!r} is not an address.",
             next_step="Give HOST:PORT, as in 127.0.0.1:8000 or [::1]:8000.",
         )
     return match[1].strip("[]"), int(match[2])
@@ -125,23 +125,23 @@ def serve_sandbox(request: SandboxRequest) -> None:
     """Run a sandbox until Ctrl-C.
 
     Raises:
-        InvalidArguments: a fault is nonsense.
-        SetupError: the port cannot be listened on.
+        InvalidArguments: a fault is invalid.
+        SetupError: the port cannot be bound.
     """
     try:
         run(_serve_sandbox, _sandbox_settings(request), request.port)
     except KeyboardInterrupt:
-        # only where asyncio knows no signals; elsewhere the sandbox ends by itself
+        # only if asyncio has no signal handlers; otherwise the sandbox ends by itself
         pass
     except OSError as error:
         raise SetupError(
-            f"127.0.0.1:{request.port} cannot be served: {os.strerror(error.errno or 0)}.",
-            next_step="Choose another --port; 0 takes a free one.",
+            f"127.0.0.1:{request.port} cannot be listened on: {os.strerror(error.errno or 0)}.",
+            next_step="Choose another --port; 0 picks a free one.",
         ) from error
 
 
 def specs(form: Format) -> None:
-    """Print the tools' definitions as a model API takes them."""
+    """Print the tool definitions in the format of a model API."""
     from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415  # not for the sandbox
 
     settings = ready_settings()
@@ -153,7 +153,7 @@ async def _serve_sandbox(settings: sandbox.Settings, port: int) -> None:
 
 
 def _announce(running: sandbox.Running) -> None:
-    console.info(f"The sandbox answers at {running.origin} until Ctrl-C. To use it, one or more of:")
+    console.info(f"The sandbox runs at {running.origin} until Ctrl-C. To use it, set one or more of:")
     providers = load().providers
     for name, base_url in running.base_urls.items():
         facts = providers[name]
@@ -164,7 +164,7 @@ def _sandbox_settings(request: SandboxRequest) -> sandbox.Settings:
     try:
         faults = tuple(sandbox.Fault.parse(text) for text in request.faults)
     except ValueError as error:
-        raise InvalidArguments(f"--fault: {error}", next_step="See docs/sandbox.md for what can go wrong.") from error
+        raise InvalidArguments(f"--fault: {error}", next_step="See docs/sandbox.md for all faults.") from error
     fake = sandbox.JourneyApiSettings(
         credits=request.credits,
         plan=request.plan,

@@ -1,4 +1,4 @@
-"""`spend`: what was spent, by day, model and provider."""
+"""`spend`: spending by day, model and provider."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,13 +18,11 @@ from journey_mcp.store.spend import Spending
 
 _DAY_S = 86400.0
 _UNITS: tuple[Unit, ...] = ("credits", "usd")
-_ABOUT_COSTS = (
-    "Costs are what the provider told, else what the registry's table says. Credits are each provider's own money."
-)
+_ABOUT_COSTS = "Costs are as reported by the provider, otherwise list prices. Credits differ between providers."
 
 
 def spend(days: int, *, as_json: bool) -> None:
-    """Show what was spent in the last days: as a table and, at a terminal, bars; or as JSON.
+    """Show the spending of the last days: as a table and, at a terminal, bars; or as JSON.
 
     Raises:
         SetupError: the database cannot be read.
@@ -104,8 +102,8 @@ def _notes(rows: Sequence[Mapping[str, Any]], settings: Settings) -> Iterable[st
     if unpriced := sum(row["without_price"] for row in rows):
         counted = " or ".join(f"{_plain_amount(amount)} {unit}" for unit, amount in settings.unknown_cost.items())
         yield (
-            f"The price of {unpriced} of the tasks is not known: what they cost is in no column. "
-            f"Against budgets such a one counts {counted} now, as its provider charges (JOURNEY_MCP_UNKNOWN_COST)."
+            f"The price of {unpriced} of the tasks is unknown: their cost is in no column. "
+            f"Each counts towards budgets as {counted}, whichever its provider charges (JOURNEY_MCP_UNKNOWN_COST)."
         )
     if unconfirmed := sum(row["unconfirmed"] for row in rows):
-        yield f"{unconfirmed} of the tasks were sent and never answered: perhaps they were not charged."
+        yield f"{unconfirmed} of the tasks were sent but never confirmed: they may not have been charged."

@@ -1,4 +1,4 @@
-"""Command lines that were typed wrong: what was meant, where that can be told."""
+"""Suggestions for mistyped commands and options."""
 
 import shlex
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 _MIN_SIMILARITY = 0.75
-"""How alike two names must be: at less, `--size` is taken for `--seed`."""
+"""The similarity, 0 to 1, from which a name is suggested: at less, `--size` would match `--seed`."""
 
 _COMMANDS = {
     "imagine": ("generate", "create", "make", "draw", "paint", "render", "image", "picture", "text2image", "txt2img"),
@@ -41,34 +41,34 @@ _OPTIONS = {
 _HINTS = {
     "--aspect-ratio": "Use --aspect-ratio W:H, or --width with --height in pixels.",
     "--resolution": "Use --resolution 1K, 2K or 4K, or a better model (`journey-mcp models`).",
-    "--fresh": "A run makes one image, four with midjourney: run it again with --fresh for others.",
+    "--fresh": "A run makes one image, four with midjourney. Run it again with --fresh for more.",
     "--http": "Use --http HOST:PORT, or leave it out for stdio.",
 }
-"""For options that need more than their name."""
+"""Hints for options that need more than a name."""
 _OTHER_HINTS = {
     **dict.fromkeys(
         ("-i", "--image", "--input", "--input-image"),
-        'An image to change comes first, without an option: journey-mcp edit IMAGE "…".',
+        'The image to edit is the first argument, not an option: journey-mcp edit IMAGE "…".',
     ),
-    **dict.fromkeys(("--prompt", "-p"), 'The prompt needs no option: journey-mcp imagine "…".'),
-    **dict.fromkeys(("--style", "--artist"), "Say it in the prompt."),
+    **dict.fromkeys(("--prompt", "-p"), 'The prompt is an argument, not an option: journey-mcp imagine "…".'),
+    **dict.fromkeys(("--style", "--artist"), "Describe it in the prompt."),
     **dict.fromkeys(
         ("--key", "--api-key", "--token"), "Keys are environment variables: `journey-mcp doctor` names them."
     ),
-    **dict.fromkeys(("-y", "--yes"), "A cost above JOURNEY_MCP_CONFIRM_ABOVE is agreed to at a terminal."),
+    **dict.fromkeys(("-y", "--yes"), "A cost above JOURNEY_MCP_CONFIRM_ABOVE is confirmed at a terminal."),
     **dict.fromkeys(("--verbose", "--debug", "-v"), "Set JOURNEY_MCP_LOG_LEVEL=debug."),
 }
 
 
 class Command(TyperCommand):
-    """A command that says what a wrong option, or a prompt without quotes, was meant to be."""
+    """A command that suggests what to do about a wrong option, or a prompt without quotes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.allow_extra_args = True  # refused below, in words that help
+        self.allow_extra_args = True  # rejected below, with a hint
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments."""
+        """Parse the arguments."""
         if left := _parsed(super().parse_args, self, ctx, args):
             takes_prompt = any(parameter.name == "prompt" for parameter in self.params)
             hint = " Put the prompt in quotes, and options outside of them." if takes_prompt else ""
@@ -77,14 +77,14 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """The commands; a word that is none of them is told what it was meant to be."""
+    """The commands; an unknown one is rejected with a suggestion."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read what comes before the command."""
+        """Parse what comes before the command."""
         return _parsed(super().parse_args, self, ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is named."""
+        """Return the named command, or fail with a suggestion."""
         if args[0] not in self.commands:
             ctx.fail(_no_command(args, list(self.commands)))
         return super().resolve_command(ctx, args)
@@ -94,7 +94,7 @@ def _parsed(parse: Any, command: Any, ctx: Any, args: list[str]) -> list[str]:
     try:
         parsed: list[str] = parse(ctx, args)
     except Exception as raised:
-        # typer keeps the classes of its parser's errors to itself, in some releases as click's
+        # the classes of typer's parser errors are private, in some releases click's
         error: Any = raised
         if hasattr(error, "possibilities"):
             names = [name for parameter in command.get_params(ctx) for name in parameter.opts]
@@ -105,7 +105,7 @@ def _parsed(parse: Any, command: Any, ctx: Any, args: list[str]) -> list[str]:
 
 
 def _for_option(given: str, names: Sequence[str]) -> str:
-    """What to give in place of an option that the command does not have; empty when that cannot be told."""
+    """Return a hint for an option that the command does not have; empty if there is none."""
     meant = [name for name, others in _OPTIONS.items() if name in names and given in others]
     if given in _OTHER_HINTS and not meant:
         return _OTHER_HINTS[given]
@@ -128,7 +128,7 @@ def _no_command(args: Sequence[str], commands: Sequence[str]) -> str:
 
 
 def _near(given: str, names: Iterable[str]) -> list[str]:
-    """The names that this begins, or else is nearly alike."""
+    """Return the names that start with this, otherwise the similar ones."""
     stripped = {name.lstrip("-"): name for name in names}
     given = given.lstrip("-")
     prefixed = [name for key, name in stripped.items() if len(given) > 1 and key.startswith(given)]

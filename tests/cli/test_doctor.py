@@ -21,6 +21,8 @@ from journey_mcp.sandbox import (
 )
 from journey_mcp.settings import read_settings
 
+NOT_SIGNED = "not signed: set JOURNEY_MCP_WEBHOOK_SECRET to sign them"
+
 
 def problems(done: Ended) -> list[dict[str, Any]]:
     assert "japi_secret_1" not in done.out + done.err
@@ -32,11 +34,11 @@ async def test_every_provider_is_asked_in_the_order_of_preference(journey: Comma
     done = await journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="bfl,replicate,vtrix").run("doctor")
     urls = sandbox.base_urls
     assert done.out.splitlines()[5:] == [
-        f"ok       bfl: reached at {urls['bfl']}, key accepted, balance 10 usd",
-        f"ok       replicate: reached at {urls['replicate']}, key not refused; it tells no balance",
-        f"ok       vtrix: reached at {urls['vtrix']}, key not refused; it tells no balance",
-        "note     journeyapi: not used: JOURNEYAPI_API_KEY is set, and JOURNEY_MCP_PROVIDERS leaves journeyapi out",
-        "note     kkiai: not used: KKIAI_API_KEY is set, and JOURNEY_MCP_PROVIDERS leaves kkiai out",
+        f"ok       bfl: reachable at {urls['bfl']}, key accepted, balance 10 usd",
+        f"ok       replicate: reachable at {urls['replicate']}, key not rejected; it reports no balance",
+        f"ok       vtrix: reachable at {urls['vtrix']}, key not rejected; it reports no balance",
+        "note     journeyapi: not used: JOURNEYAPI_API_KEY is set, but JOURNEY_MCP_PROVIDERS omits journeyapi",
+        "note     kkiai: not used: KKIAI_API_KEY is set, but JOURNEY_MCP_PROVIDERS omits kkiai",
         "Everything works.",
     ]
     assert sandbox.sandbox.request_log.submissions == ()
@@ -46,7 +48,7 @@ async def test_how_many_may_run_at_once_is_told(journey: CommandLine, sandbox: R
     given = {"JOURNEY_MCP_PROVIDERS": "journeyapi,bfl,vtrix", "JOURNEY_MCP_MAX_CONCURRENT": "25@journeyapi,1@bfl"}
     journey = journey.at_all(sandbox, **given)
     told = [line.partition("; ")[2] for line in (await journey.run("doctor")).out.splitlines()[5:8]]
-    assert told == ["at most 25 tasks at once", "at most 1 task at once", "it tells no balance"]
+    assert told == ["at most 25 tasks at once", "at most 1 task at once", "it reports no balance"]
     findings = (await journey.run("doctor", "--json")).json["findings"]
     assert [finding["facts"].get("max_concurrent") for finding in findings[5:8]] == [25, 1, None]
 
@@ -56,10 +58,10 @@ async def test_what_holds_for_every_call_is_told(journey: CommandLine, sandbox: 
     journey = journey.at(sandbox, JOURNEY_MCP_PUBLIC_URL="https://hooks.example.com/j", **given)
     lines = (await journey.run("doctor")).out.splitlines()
     command = "journey-mcp serve --webhooks HOST:PORT"
-    limits = "limits 90credits/day, a person is asked above 6credits"
+    limits = "limits 90credits/day, confirmation above 6credits"
     assert lines[2:4] == [
         f"ok       spending: {limits} (JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE)",
-        f"ok       webhooks: providers report to https://hooks.example.com/j while `{command}` runs",
+        f"ok       webhooks: providers send webhooks to https://hooks.example.com/j while `{command}` runs",
     ]
     findings = (await journey.run("doctor", "--json")).json["findings"]
     assert findings[2]["facts"] == {
@@ -126,14 +128,14 @@ async def test_who_refused_lately_is_told_with_until_when_and_why(journey: Comma
     sandbox.services["journeyapi"].balance = 0
     assert (await journey.run("imagine", "x", "--model", "seedream-4", "--wait", "0")).code == 0
     [broke] = problems(await journey.run("doctor", "--json"))
-    assert "balance 0 credits, plan starter; it is tried last, for it rests until 2" in broke["told"]
+    assert "balance 0 credits, plan starter; tried last: on cooldown until 2" in broke["told"]
     sandbox.services["journeyapi"].balance = 9
     done = await journey.run("doctor", "--json")
     found = {finding["about"]: finding for finding in done.json["findings"]}
     assert (done.code, found["journeyapi"]["verdict"], found["vtrix"]["verdict"]) == (0, "note", "ok")
     rest = found["journeyapi"]["facts"]["rests"]
     assert rest["reason"].startswith("journeyapi has too little money for this")
-    assert found["journeyapi"]["told"].endswith(f"rests until {rest['until']}: {rest['reason']}")
+    assert found["journeyapi"]["told"].endswith(f"on cooldown until {rest['until']}: {rest['reason']}")
 
 
 async def test_a_provider_that_says_nothing_holds_up_nobody(journey: CommandLine) -> None:
@@ -141,7 +143,10 @@ async def test_a_provider_that_says_nothing_holds_up_nobody(journey: CommandLine
     async with running(Settings(speed=0, faults=(slow,))) as sandbox:
         settings = read_settings(journey.at_all(sandbox).environment)
         found = {finding.about: finding for finding in await examine(settings, timeout_s=1)}
-    assert found["vtrix"].message == f"asked at {sandbox.base_urls['vtrix']}, key set: vtrix said nothing for 1 s."
+    assert (
+        found["vtrix"].message
+        == f"request to {sandbox.base_urls['vtrix']} failed, key set: vtrix did not answer within 1 s."
+    )
     assert {name: finding.verdict for name, finding in found.items() if name != "vtrix"} == dict.fromkeys(
         ("database", "registry", "journeyapi", "kkiai", "replicate", "bfl"), "ok"
     )
@@ -154,14 +159,14 @@ async def test_a_look_that_takes_too_long_is_given_up(journey: CommandLine, sand
         ("registry", "ok"),
         ("providers", "problem"),
     ]
-    assert found[0].message == "nothing was to be learned in 0 s"
+    assert found[0].message == "no result within 0 s"
 
 
 async def test_where_vtrix_answers_for_running_tasks_is_looked_at(journey: CommandLine, sandbox: Running) -> None:
     away = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="vtrix", VTRIX_POLL_BASE_URL="http://127.0.0.1:1")
     [found] = problems(await away.run("doctor", "--json"))
-    assert found["told"].startswith("asked at http://127.0.0.1:1, key set: No connection to ")
-    assert found["next_step"] == "Look at the network, the proxy settings, and VTRIX_POLL_BASE_URL."
+    assert found["told"].startswith("request to http://127.0.0.1:1 failed, key set: No connection to ")
+    assert found["next_step"] == "Check the network, the proxy settings and VTRIX_POLL_BASE_URL."
 
 
 async def test_what_changes_the_sources_of_pictures_is_shown(
@@ -172,20 +177,20 @@ async def test_what_changes_the_sources_of_pictures_is_shown(
         "doctor"
     )
     assert good.out.splitlines()[2:4] == [
-        f"ok       image folders: pictures may also be taken from {tmp_path}",
+        f"ok       image folders: images may also be read from {tmp_path}",
         (
-            "ok       trusted hosts: pictures are fetched over plain HTTP and at private addresses too "
-            "from nas:8080, 10.0.0.7"
+            "ok       trusted hosts: images are also fetched over plain HTTP and from private addresses "
+            "at nas:8080, 10.0.0.7"
         ),
     ]
     missing = await journey.given(JOURNEY_MCP_IMAGE_DIRS=f"{tmp_path},{tmp_path}/none").run("doctor")
     assert missing.code == 0
     assert missing.out.splitlines()[2:4] == [
         (
-            f"note     image folders: pictures may also be taken from {tmp_path}, {tmp_path}/none; "
-            f"there is no folder {tmp_path}/none"
+            f"note     image folders: images may also be read from {tmp_path}, {tmp_path}/none; "
+            f"folder not found: {tmp_path}/none"
         ),
-        "         -> Make the folder, or correct JOURNEY_MCP_IMAGE_DIRS.",
+        "         -> Create the folder, or correct JOURNEY_MCP_IMAGE_DIRS.",
     ]
     [wrong] = problems(await journey.given(JOURNEY_MCP_TRUSTED_HOSTS="a b").run("doctor", "--json"))
     assert wrong["told"] == "JOURNEY_MCP_TRUSTED_HOSTS='a b': 'a b' is neither host nor host:port."
@@ -194,11 +199,9 @@ async def test_what_changes_the_sources_of_pictures_is_shown(
 async def test_without_a_key_the_sandbox_works_and_says_what_it_is(journey: CommandLine) -> None:
     done = await journey.run("doctor")
     assert done.code == 0
+    assert "ok       sandbox: no key is set: a built-in sandbox makes free, made-up images (http" in done.out
     assert (
-        "ok       sandbox: no key is set, so a built-in sandbox makes the pictures: free, and made up (http" in done.out
-    )
-    assert (
-        "-> For real pictures set the key of a provider: JOURNEYAPI_API_KEY, VTRIX_API_KEY, KKIAI_API_KEY, "
+        "-> For real images set the key of a provider: JOURNEYAPI_API_KEY, VTRIX_API_KEY, KKIAI_API_KEY, "
         "REPLICATE_API_TOKEN, BFL_API_KEY.\nEverything works.\n" in done.out
     )
 
@@ -208,16 +211,16 @@ async def test_without_a_key_the_sandbox_works_and_says_what_it_is(journey: Comm
     [
         ({"kkiai": KkiaiSettings(keys=("x",))}, "kkiai", "kkiai does not accept the key.", "into KKIAI_API_KEY; keys"),
         ({"replicate": ReplicateSettings(keys=("x",))}, "replicate", "not accept the key", "into REPLICATE_API_TOKEN;"),
-        ({"vtrix": VtrixSettings(keys=("x",))}, "vtrix", "does not accept the key.", "keys stand at https://vtrix.ai."),
+        ({"vtrix": VtrixSettings(keys=("x",))}, "vtrix", "does not accept the key.", "keys are at https://vtrix.ai."),
         ({"bfl": BflSettings(keys=("x",))}, "bfl", "does not accept the key.", "into BFL_API_KEY;"),
         ({"bfl": BflSettings(credits=0)}, "bfl", "balance 0 usd", "Add money at https://dashboard.bfl.ai."),
         (
             {"faults": (Fault.parse("vtrix/fetch:status=403"),)},
             "vtrix",
             "vtrix has too little money for this",
-            "Add money at https://vtrix.ai, or see there whether the key in VTRIX_API_KEY is permitted.",
+            "Add money at https://vtrix.ai, or check there that the key in VTRIX_API_KEY has permission.",
         ),
-        ({"faults": (Fault.parse("kkiai/fetch:cut_body"),)}, "kkiai", "broke off", "look at KKIAI_BASE_URL"),
+        ({"faults": (Fault.parse("kkiai/fetch:cut_body"),)}, "kkiai", "broke off", "check KKIAI_BASE_URL"),
     ],
 )
 async def test_what_ails_one_of_five_is_told_of_that_one(
@@ -237,9 +240,9 @@ async def test_what_ails_one_of_five_is_told_of_that_one(
     [
         (None, {"keys": ("other",)}, "journeyapi does not accept the key.", "Put a valid key into JOURNEYAPI_API_KEY;"),
         (None, {"credits": 0}, "key accepted, balance 0 credits", "Add money at https://journeyapi.co."),
-        ("account:status=500,times=always", {}, "answered HTTP 500", "look at JOURNEYAPI_BASE_URL"),
-        ("account:bad_json,times=always", {}, "answered HTTP 200", "look at JOURNEYAPI_BASE_URL"),
-        ("account:reset,times=always", {}, "broke off", "look at JOURNEYAPI_BASE_URL"),
+        ("account:status=500,times=always", {}, "answered HTTP 500", "check JOURNEYAPI_BASE_URL"),
+        ("account:bad_json,times=always", {}, "answered HTTP 200", "check JOURNEYAPI_BASE_URL"),
+        ("account:reset,times=always", {}, "broke off", "check JOURNEYAPI_BASE_URL"),
     ],
 )
 async def test_what_ails_a_provider_is_told_with_what_helps(
@@ -281,7 +284,7 @@ async def test_a_password_in_an_address_is_not_shown_and_it_is_said_what_becomes
     assert done.code == 0
     assert "pass-w0rd" not in done.out + done.err
     [found] = [finding for finding in done.json["findings"] if finding["about"] == "addresses"]
-    assert found["told"].startswith("JOURNEYAPI_BASE_URL: user name and password are sent only where")
+    assert found["told"].startswith("JOURNEYAPI_BASE_URL: user name and password are sent only if")
     away = journey.given(JOURNEYAPI_API_KEY="japi_secret_1", JOURNEYAPI_BASE_URL="http://kim:pass-w0rd@127.0.0.1:1/v1")
     assert "pass-w0rd" not in (await away.run("doctor")).out
 
@@ -292,24 +295,24 @@ async def test_a_password_in_an_address_is_not_shown_and_it_is_said_what_becomes
         (
             {"JOURNEY_MCP_WEBHOOK_SECRET": "whsec_AAEC"},
             "ok",
-            "calls go out at any public HTTPS address, signed",
+            "webhooks are sent to any public HTTPS address, signed",
         ),
         (
             {"JOURNEY_MCP_WEBHOOK_ORIGINS": "hooks.example.com"},
             "note",
-            "calls go out at https://hooks.example.com only, not signed: set JOURNEY_MCP_WEBHOOK_SECRET to sign them",
+            f"webhooks are sent to https://hooks.example.com only, {NOT_SIGNED}",
         ),
         (
             {"JOURNEY_MCP_WEBHOOK_SECRET": "w", "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS": "https://hooks.example.com"},
             "ok",
-            "calls go out at any public HTTPS address, signed, and told the secret at https://hooks.example.com",
+            "webhooks are sent to any public HTTPS address, signed, with the secret to https://hooks.example.com",
         ),
         (
             {"JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS": "https://hooks.example.com"},
             "note",
             (
-                "calls go out at any public HTTPS address, not signed: set JOURNEY_MCP_WEBHOOK_SECRET to sign them, "
-                "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS does nothing without it"
+                f"webhooks are sent to any public HTTPS address, {NOT_SIGNED}, "
+                "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS has no effect without it"
             ),
         ),
     ],
@@ -326,9 +329,9 @@ async def test_nobody_there(journey: CommandLine) -> None:
     away = journey.given(JOURNEYAPI_API_KEY="japi_secret_1", JOURNEYAPI_BASE_URL="http://127.0.0.1:1/api/v1")
     [found] = problems(await away.run("doctor", "--json"))
     assert found["facts"]["reachable"] is False
-    assert found["next_step"] == "Look at the network, the proxy settings, and JOURNEYAPI_BASE_URL."
+    assert found["next_step"] == "Check the network, the proxy settings and JOURNEYAPI_BASE_URL."
     done = await away.run("doctor")
-    assert (done.code, done.out.splitlines()[-1]) == (1, "Something has to be done: see above.")
+    assert (done.code, done.out.splitlines()[-1]) == (1, "There are problems: see above.")
 
 
 async def test_wrong_settings_are_a_finding(journey: CommandLine) -> None:
@@ -338,7 +341,7 @@ async def test_wrong_settings_are_a_finding(journey: CommandLine) -> None:
     assert found["next_step"].startswith("Set JOURNEYAPI_API_KEY")
     done = await journey.given(JOURNEY_MCP_DATADIR="x").run("doctor")
     assert done.code == 0
-    assert "note     settings: JOURNEY_MCP_DATADIR: no setting of journey-mcp has this name" in done.out
+    assert "note     settings: JOURNEY_MCP_DATADIR: not a setting of journey-mcp" in done.out
 
 
 async def test_a_database_that_cannot_be_opened_hides_nothing_else(

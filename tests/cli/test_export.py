@@ -136,7 +136,7 @@ async def test_how_long_there_is_to_try_again_is_said(tmp_path: Path) -> None:
     with pytest.raises(UpstreamError) as raised:
         await export.save(image, tmp_path / "a.png", NOBODY)
     assert raised.value.failure.next_step == (
-        "Its link lives until 2023-11-14T22:13:20Z: open it before, or fetch it again."
+        "Its link expires at 2023-11-14T22:13:20Z: open it before then, or fetch it again."
     )
 
 
@@ -196,7 +196,9 @@ async def test_only_files_are_replaced(tmp_path: Path, make: Callable[[Path], No
         name.symlink_to(there)
     before = name.lstat(), Path(os.devnull).stat().st_mode
     words = (
-        "it is a folder" if make is make_folder else "it is a device, a pipe or a socket, and only files are replaced"
+        "it is a folder"
+        if make is make_folder
+        else "it is a device, a pipe or a socket, and only regular files are replaced"
     )
     for replace in (False, True):
         with pytest.raises(InvalidArguments, match=words) as refused:
@@ -228,5 +230,5 @@ async def test_a_link_stays_and_the_file_behind_it_is_written(tmp_path: Path, *,
 def test_links_in_a_circle_are_said(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to(tmp_path / "b.png")
     (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
-    with pytest.raises(InvalidArguments, match="cannot be looked at"):
+    with pytest.raises(InvalidArguments, match="cannot be read"):
         export.check_writable([tmp_path / "a.png"], replace=True)

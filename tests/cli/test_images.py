@@ -22,7 +22,7 @@ async def test_a_picture_is_made_edited_fetched_and_listed(
     task_id = lines[0].split()[1].rstrip(":")
     assert lines[0].startswith(f"Task {task_id}: succeeded, 100.0% done (z-image at journeyapi")
     assert lines[-2:] == [
-        f'Next: `journey-mcp edit {task_id}.1 "…"` changes a picture.',
+        f'Next: `journey-mcp edit {task_id}.1 "…"` edits an image.',
         f"Saved {tmp_path}/new/boat.jpg",
     ]
     assert (tmp_path / "new" / "boat.jpg").read_bytes().startswith(JPEG)
@@ -37,7 +37,7 @@ async def test_a_picture_is_made_edited_fetched_and_listed(
     assert edited.json["next_step"].startswith("Show the picture URLs.")
     assert edited.err.splitlines()[1:] == [
         f"Saved {tmp_path}/green.png",
-        "green.png is a JPEG picture, whatever its name says.",
+        "green.png contains a JPEG image, despite its name.",
     ]
 
     both = [edited.json["task_id"], task_id]
@@ -94,7 +94,7 @@ async def test_standard_input_is_text_or_refused(
     sent = [entry.request["prompt"] for entry in sandbox.sandbox.request_log.submissions]
     assert (ended.code, sent) == ((0, [prompt]) if prompt else (2, []))
     if prompt is None:
-        assert "standard input is no text in UTF-8" in " ".join(ended.err.split())
+        assert "standard input is not UTF-8 text" in " ".join(ended.err.split())
 
 
 async def test_several_tasks_may_stand_in_one_text(journey: CommandLine, sandbox: Running) -> None:
@@ -189,10 +189,10 @@ async def test_four_pictures_get_numbered_names(journey: CommandLine, sandbox: R
     task_id = started.out.split()[1].rstrip(":")
     assert (started.code, started.err.splitlines()[-1]) == (
         1,
-        f"Nothing is saved yet. To wait for it: journey-mcp fetch {task_id} -o {tmp_path}/boat.png",
+        f"Nothing is saved yet. To wait for the task: journey-mcp fetch {task_id} -o {tmp_path}/boat.png",
     )
     done = await journey.run("fetch", task_id, "-o", str(tmp_path / "boat.png"))
-    assert (done.code, done.err) == (0, "4 pictures: boat-1.png to boat-4.png.\n")
+    assert (done.code, done.err) == (0, "4 images: boat-1.png to boat-4.png.\n")
     saved = sorted(tmp_path.glob("boat*"))
     assert [path.name for path in saved] == [f"boat-{number}.png" for number in (1, 2, 3, 4)]
     assert all(path.read_bytes().startswith(PNG) for path in saved)
@@ -207,7 +207,7 @@ async def test_the_command_to_go_on_with_keeps_what_was_asked_for(
     started = await journey.at(sandbox).run("imagine", "a boat", "--wait", "0", "-o", output, "--force")
     task_id = started.out.split()[1].rstrip(":")
     assert started.err.splitlines()[-1] == (
-        f"Nothing is saved yet. To wait for it: journey-mcp fetch {task_id} -o '{output}' --force"
+        f"Nothing is saved yet. To wait for the task: journey-mcp fetch {task_id} -o '{output}' --force"
     )
 
 
@@ -228,7 +228,7 @@ async def test_existing_files_are_refused_before_anything_is_paid(
     for nothing in (".", "-"):
         assert (await journey.run("imagine", "a boat", "-o", nothing)).code == 2
     below_a_file = await journey.run("imagine", "a boat", "--model", "z-image", "-o", str(there / "boat.png"))
-    assert f"{there} is no folder" in below_a_file.err
+    assert f"{there} is not a folder" in below_a_file.err
     long_name = await journey.run("imagine", "a boat", "--model", "z-image", "-o", str(tmp_path / ("x" * 300)))
     assert "File name too long" in long_name.err
     assert sandbox.sandbox.request_log.submissions == ()
@@ -248,8 +248,8 @@ async def test_a_dead_picture_loses_nothing(journey: CommandLine, tmp_path: Path
     lines = done.err.splitlines()
     assert lines[1] == f"Saved {tmp_path}/boat-1.png"
     url = task["images"][1]["url"]
-    assert lines[2] == f'journey-mcp: The picture {url} cannot be saved: "127.0.0.1" answered HTTP 404.'
-    assert lines[3] == "The picture is not lost: open its URL, or fetch it again."
+    assert lines[2] == f'journey-mcp: The image {url} cannot be saved: "127.0.0.1" answered HTTP 404.'
+    assert lines[3] == "The image is not lost: open its URL, or fetch it again."
     assert lines[-1] == (f"To try again: journey-mcp fetch {task['task_id']} -o {tmp_path}/boat.png --force --json")
     assert [path.name for path in tmp_path.glob("boat*")] == ["boat-1.png"]
 
@@ -265,7 +265,7 @@ async def test_a_dead_picture_loses_nothing(journey: CommandLine, tmp_path: Path
         (("imagine", "x", "--guidance", "inf"), "imagine: guidance="),
         (("imagine", "x", "--webhook-url", "http://x.test"), "webhook_url='http://x.test' is not an HTTPS URL."),
         (("fetch", "tsk_nobody"), "There is no task 'tsk_nobody'; tasks are kept 30 days."),
-        (("fetch", "a", "b", "-o", "x.png"), "-o saves the pictures of one task; 2 were given."),
+        (("fetch", "a", "b", "-o", "x.png"), "-o saves the images of one task; 2 were given."),
         (("fetch", *map(str, range(21))), "fetch takes at most 20 tasks at once; 21 were given."),
     ],
 )
@@ -335,7 +335,7 @@ async def test_a_task_of_an_account_that_is_gone_is_pointed_at(journey: CommandL
     task_id = started.json["task_id"]
     done = await journey.run("fetch", task_id, "--wait", "0")
     assert done.err == (
-        f"{task_id} is not asked for: The task was made at journeyapi ({sandbox.base_url}), which this server is not "
+        f"{task_id} is not polled: The task was made at journeyapi ({sandbox.base_url}), which this server is not "
         "set up to ask. Set that provider's key and base URL again to get its result.\n"
     )
     assert (done.code, "running" in done.out) == (0, True)

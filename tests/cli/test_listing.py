@@ -36,11 +36,11 @@ async def test_the_version_is_printed(journey: CommandLine) -> None:
 async def test_all_models_are_listed(journey: CommandLine) -> None:
     header, *rows = (await journey.run("models")).out.splitlines()
     plain = (await journey.run("models", "--json")).json["models"]
-    assert header == "Model\tCommand\tOffers\tEnglish only\tPicture\tBest at"
+    assert header == "Model\tCommand\tOffers\tEnglish only\tImage\tBest at"
     assert [row.split("\t")[0] for row in rows] == [model["id"] for model in plain]
     assert len(plain) == 30
     cells = {row.split("\t")[0]: row.split("\t")[1:5] for row in rows}
-    assert cells["midjourney"] == ["imagine", "journeyapi 4 credits", "not told", "none"]
+    assert cells["midjourney"] == ["imagine", "journeyapi 4 credits", "not stated", "none"]
     assert cells["flux-kontext-pro"] == ["edit", "journeyapi 4 credits", "yes", "needed"]
     assert cells["nano-banana-2"][::3] == ["imagine, edit", "may be given"]
     assert plain[0] == {
@@ -79,18 +79,18 @@ async def test_who_refused_lately_is_marked(journey: CommandLine, sandbox: Runni
     sandbox.services["journeyapi"].balance = 0
     journey = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="journeyapi,vtrix")
     before = await journey.run("models")
-    assert ("(rests)" in before.out, before.err) == (False, "")
+    assert ("(on cooldown)" in before.out, before.err) == (False, "")
     moved = await journey.run("imagine", "x", "--model", "seedream-4", "--wait", "0", "--json")
     assert moved.json["provider"] == "vtrix"
     done = await journey.run("models")
-    assert "\nseedream-4\timagine, edit\tjourneyapi 3 credits (rests) · vtrix\t" in done.out
+    assert "\nseedream-4\timagine, edit\tjourneyapi 3 credits (on cooldown) · vtrix\t" in done.out
     assert re.fullmatch(
-        r"journeyapi is tried last: it rests until \d{4}-\S+Z: journeyapi has too little .*\n", done.err
+        r"journeyapi is tried last: on cooldown until \d{4}-\S+Z: journeyapi has too little .*\n", done.err
     )
     [model] = [m for m in (await journey.run("models", "--json")).json["models"] if m["id"] == "seedream-4"]
     assert [offer.get("rests", {}).keys() for offer in model["offers"]] == [{"until", "reason"}, set()]
     told = (await journey.run("models", "seedream-4")).out
-    assert "At journeyapi as seedream-4\n  Tried last: it rests until 2" in told
+    assert "At journeyapi as seedream-4\n  Tried last: on cooldown until 2" in told
     plain = (await journey.run("models", "seedream-4", "--json")).json
     assert ["rests" in offer for offer in plain["offers"]] == [True, False]
 
@@ -137,11 +137,11 @@ async def test_a_model_is_told_with_all_its_facts(journey: CommandLine) -> None:
             "seedream-4",
             [
                 (
-                    "Picture: may be given, at most 14; sent as its URL or as data; jpeg, png, webp, gif; "
+                    "Image: may be given, at most 14; sent as URL or as data; jpeg, png, webp, gif; "
                     "at most 10,000,000 bytes; at most 36,000,000 pixels; each side at least 15 pixels"
                 ),
-                "--aspect-ratio becomes a width and height of about 1,048,576 pixels in all",
-                "--width and --height only together",
+                "--aspect-ratio is sent as width and height, about 1,048,576 pixels in total",
+                "--width and --height must be given together",
                 "--width times --height: 921,600 to 16,777,216 pixels",
                 "Only one of --resolution, --aspect-ratio, --width",
                 "Only one of --resolution, --aspect-ratio, --height",
@@ -150,23 +150,23 @@ async def test_a_model_is_told_with_all_its_facts(journey: CommandLine) -> None:
         (
             "flux-2-pro",
             [
-                "Cost: 0.03 usd, and 0.015 for each megapixel beyond the first",
-                "Links live: 10 minutes",
-                "--width: at least 64; in steps of 16",
+                "Cost: 0.03 usd, plus 0.015 for each megapixel beyond the first",
+                "Links expire after: 10 minutes",
+                "--width: at least 64; a multiple of 16",
                 "--width times --height: at most 4,194,304 pixels",
             ],
         ),
         (
             "flux-1.1-pro",
             [
-                "Picture: may be given, at most 1; sent as data",
-                "Links live: 1 hour",
+                "Image: may be given, at most 1; sent as data",
+                "Links expire after: 1 hour",
                 "--prompt-upsampling, --no-prompt-upsampling: default off",
                 "--safety-tolerance: 1 to 6; default 2",
             ],
         ),
-        ("vtrix-blend-4.5", ["Cost: not told"]),
-        ("flux-kontext-pro", ["--safety-tolerance: 0 to 6; with a picture at most 2; default 2"]),
+        ("vtrix-blend-4.5", ["Cost: not stated"]),
+        ("flux-kontext-pro", ["--safety-tolerance: 0 to 6; at most 2 with an image; default 2"]),
     ],
 )
 async def test_every_offer_is_told_with_its_limits(
@@ -229,12 +229,12 @@ async def test_a_model_of_ones_own_is_told_too(journey: CommandLine, tmp_path: P
     (tmp_path / "own.toml").write_text(OWN)
     told = (await journey.given(JOURNEY_MCP_REGISTRY=str(tmp_path / "own.toml")).run("models", "painter")).out
     assert (
-        "  Cost: 0.02 usd\n  Result: one picture\n  English only: not told\n"
-        "  Picture: needed, 2 to 3, with a mask; sent as its URL\n" in told
+        "  Cost: 0.02 usd\n  Result: one image\n  English only: not stated\n"
+        "  Image: needed, 2 to 3, with a mask; sent as URL\n" in told
     )
-    assert "  Links live: 1 day\n" in told
+    assert "  Links expire after: 1 day\n" in told
     assert "  --width times --height: at least 65,536 pixels\n" in told
-    assert "  --seed: 1 to 99; with a picture at most 9; in steps of 2\n" in told
+    assert "  --seed: 1 to 99; at most 9 with an image; a multiple of 2\n" in told
 
 
 OWN = """
@@ -304,7 +304,7 @@ async def test_dead_links_are_marked_in_the_list_of_tasks(journey: CommandLine, 
     assert "Picture tsk_1.1: link expired, no copy image/png (died 2" in told
     assert "Next: The links are dead and there is no copy" in told
     assert f"Picture tsk_3.2: link expired, copy kept image/png (died {told.partition('(died ')[2][:20]})" in told
-    assert 'Next: `journey-mcp edit tsk_3.2 "…"` changes a picture.' in told
+    assert 'Next: `journey-mcp edit tsk_3.2 "…"` edits an image.' in told
 
 
 async def test_a_running_task_of_an_account_that_is_no_longer_configured_has_a_notice(

@@ -14,10 +14,10 @@ from journey_mcp.core.errors import InvalidArguments
         ("0.0.0.0:8000", "without authentication only this machine may connect"),
         ("example.com:8000", "without authentication only this machine may connect"),
         ("[::]:8000", "without authentication only this machine may connect"),
-        ("8000", "is no address"),
-        ("127.0.0.1:0", "is no address"),
-        ("127.0.0.1:65536", "is no address"),
-        ("::1:8000", "is no address"),
+        ("8000", "is not an address"),
+        ("127.0.0.1:0", "is not an address"),
+        ("127.0.0.1:65536", "is not an address"),
+        ("::1:8000", "is not an address"),
     ],
 )
 async def test_other_addresses_are_refused(journey: CommandLine, address: str, words: str) -> None:

@@ -24,8 +24,8 @@ async def test_what_was_spent_is_shown_by_day_provider_and_model(journey: Comman
     header, _, second = shown.out.splitlines()
     assert header == "Day\tProvider\tModel\tTasks\tCredits\tUSD\tWithout price\tUnconfirmed"
     assert second.split("\t")[1:] == ["journeyapi", "z-image", "2", "4", "0", "0", "0"]
-    assert "not known" not in shown.err
-    assert "never answered" not in shown.err
+    assert "unknown" not in shown.err
+    assert "never confirmed" not in shown.err
 
 
 async def test_what_is_not_known_is_said_and_not_made_up(journey: CommandLine, sandbox: Running) -> None:
@@ -45,9 +45,9 @@ async def test_what_is_not_known_is_said_and_not_made_up(journey: CommandLine, s
     assert [rows["kling-v2"][name] for name in told] == ["0", 1, 0, 0]
     assert Decimal(rows["kling-v2"]["usd"]) > 0
     said = (await journey.run("spend")).err
-    assert "The price of 1 of the tasks is not known" in said
-    assert "such a one counts 8 credits or 0.1 usd now" in said
-    assert "1 of the tasks were sent and never answered" in said
+    assert "The price of 1 of the tasks is unknown" in said
+    assert "Each counts towards budgets as 8 credits or 0.1 usd" in said
+    assert "1 of the tasks were sent but never confirmed" in said
 
 
 async def test_nothing_was_spent(journey: CommandLine, sandbox: Running) -> None:

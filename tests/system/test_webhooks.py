@@ -60,8 +60,8 @@ async def test_the_webhook_of_a_killed_server_reaches_the_next_one(tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "public", "told"),
     [
-        (["--webhooks", "127.0.0.1:0"], "https://x.test", "'127.0.0.1:0' is no address"),
-        (["--webhooks", "nonsense"], "https://x.test", "--webhooks 'nonsense' is no address"),
+        (["--webhooks", "127.0.0.1:0"], "https://x.test", "'127.0.0.1:0' is not an address"),
+        (["--webhooks", "nonsense"], "https://x.test", "--webhooks 'nonsense' is not an address"),
         (["--webhooks", "127.0.0.1:{free}"], None, "Set JOURNEY_MCP_PUBLIC_URL"),
         (["--webhooks", "127.0.0.1:{free}"], "http://x.test", "must be an https:// address"),
         (["--webhooks", "127.0.0.1:{free}"], "https://x.test/?a", "must have neither ? nor #"),

@@ -13,10 +13,10 @@ async def test_all_is_well(journey: CommandLine, sandbox: Running) -> None:
     assert (done.code, done.err) == (0, "")
     assert lines[0].startswith(f"ok       journey-mcp: {__version__} on Python 3.")
     assert lines[1:] == [
-        "ok       settings: all are readable",
+        "ok       settings: all are valid",
         "ok       spending: no limit (JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE)",
-        f"ok       database: sqlite:///{journey.home}/tasks.db opens (data folder {journey.home})",
+        f"ok       database: sqlite:///{journey.home}/tasks.db can be opened (data folder {journey.home})",
         "ok       registry: 30 models, 30 offers; defaults midjourney and flux-kontext-pro",
-        f"ok       journeyapi: reached at {sandbox.base_url}, key accepted, balance 500 credits, plan starter",
+        f"ok       journeyapi: reachable at {sandbox.base_url}, key accepted, balance 500 credits, plan starter",
         "Everything works.",
     ]

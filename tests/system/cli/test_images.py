@@ -75,7 +75,7 @@ async def test_a_copy_is_saved_when_the_link_is_dead(journey: CommandLine, tmp_p
     lost = await journey.run("fetch", task_id, "-o", str(tmp_path / "c.jpg"))
     assert lost.code == 1
     assert "cannot be saved: no connection to " in lost.err
-    assert lost.err.splitlines()[-2].startswith("Its link lives until 2")
+    assert lost.err.splitlines()[-2].startswith("Its link expires at 2")
 
 
 async def test_no_connection_is_a_failed_task(journey: CommandLine) -> None:
@@ -105,12 +105,12 @@ async def test_ctrl_c_ends_the_waiting_and_says_how_to_come_back(journey: Comman
             await until(lambda: [s.outcome for s in sandbox.sandbox.request_log.submissions] == ["created"])
             done = await interrupted(process)
         assert (done.code, done.out) == (130, "")
-        assert done.err.splitlines()[0] == f"Stopped waiting. To come back: journey-mcp fetch {task_id}"
+        assert done.err.splitlines()[0] == f"Stopped waiting. To resume: journey-mcp fetch {task_id}"
         options = ("--wait", "600", "-o", "my boat.png", "--force")
         async with journey.started("fetch", task_id, *options) as process:
             await until(lambda: sandbox.sandbox.request_log.requests["fetch"])
             again = await interrupted(process)
-    come_back = f"Stopped waiting. To come back: journey-mcp fetch {task_id} --wait 600 -o 'my boat.png' --force\n"
+    come_back = f"Stopped waiting. To resume: journey-mcp fetch {task_id} --wait 600 -o 'my boat.png' --force\n"
     assert (again.code, again.err) == (130, come_back)
 
 
@@ -125,8 +125,8 @@ async def test_ctrl_c_in_the_middle_of_a_creating_request_says_that_it_may_be_ch
         done = await interrupted(process)
     assert done.code == 130
     assert done.err.splitlines() == [
-        f"Stopped waiting. To come back: journey-mcp fetch {task_id}",
-        f"journeyapi had not confirmed {task_id}: it may be charged all the same.",
+        f"Stopped waiting. To resume: journey-mcp fetch {task_id}",
+        f"journeyapi had not confirmed {task_id}: it may still be charged.",
     ]
 
 
@@ -136,14 +136,14 @@ async def test_what_is_still_queued_when_a_command_ends_is_free(journey: Command
         assert (await journey.run("imagine", "a boat", "--wait", "0")).code == 0
         done = await journey.run("imagine", "a kite", "--wait", "0", "--json")
         assert (done.code, done.json["status"]) == (0, "queued")
-        assert "It is still queued, and ends with this command: unsent, and free." in done.err
+        assert "The task is still queued and ends with this command: nothing was sent or charged." in done.err
         ended = await journey.run("fetch", done.json["task_id"], "--wait", "0", "--json")
         assert ended.json["tasks"][0]["error"]["code"] == "not_submitted"
         async with journey.started("imagine", "a third one") as process:
             task_id = (await first_line(process.stderr)).split()[1].rstrip(":")
             done = await interrupted(process)
         assert done.err.splitlines() == [
-            f"Stopped waiting. To come back: journey-mcp fetch {task_id}",
+            f"Stopped waiting. To resume: journey-mcp fetch {task_id}",
             f"{task_id} was still queued: nothing was sent or charged.",
         ]
         assert len(sandbox.sandbox.request_log.submissions) == 1

@@ -52,7 +52,7 @@ async def test_http_serves_until_ctrl_c(journey: CommandLine) -> None:
     port = free_port()
     async with journey.started("serve", "--http", f"127.0.0.1:{port}") as process, httpx2.AsyncClient() as client:
         url = f"http://127.0.0.1:{port}/mcp"
-        assert await first_line(process.stderr) == f"Serving MCP at {url}: give this URL to clients. Ctrl-C ends it.\n"
+        assert await first_line(process.stderr) == f"Serving MCP at {url}: give this URL to clients. Ctrl-C stops it.\n"
         await until_listening(port)
         headers = {"accept": "application/json, text/event-stream"}
         answer = await client.post(url, json=HELLO, headers=headers, timeout=PATIENCE_S)
@@ -67,10 +67,10 @@ async def test_where_webhooks_are_taken_is_said_beside_what_clients_use(journey:
     public = "https://hooks.example.com/journey"
     async with journey.given(JOURNEY_MCP_PUBLIC_URL=public).started("serve", *options) as process:
         assert await first_line(process.stderr) == (
-            f"Taking providers' webhooks at http://127.0.0.1:{hooks}: {public} has to lead there.\n"
+            f"Receiving providers' webhooks at http://127.0.0.1:{hooks}; {public} must lead there.\n"
         )
         assert await first_line(process.stderr) == (
-            f"Serving MCP at http://127.0.0.1:{mcp}/mcp: give this URL to clients. Ctrl-C ends it.\n"
+            f"Serving MCP at http://127.0.0.1:{mcp}/mcp: give this URL to clients. Ctrl-C stops it.\n"
         )
         await until_listening(mcp)
         await interrupted(process)
@@ -85,8 +85,8 @@ async def test_a_taken_port_is_said(journey: CommandLine, taken: int) -> None:
     sandbox = await journey.run("sandbox", "--port", str(taken))
     assert (sandbox.code, sandbox.out) == (2, "")
     assert sandbox.err == (
-        f"journey-mcp: 127.0.0.1:{taken} cannot be served: Address already in use.\n"
-        "Choose another --port; 0 takes a free one.\n"
+        f"journey-mcp: 127.0.0.1:{taken} cannot be listened on: Address already in use.\n"
+        "Choose another --port; 0 picks a free one.\n"
     )
 
 
@@ -122,7 +122,7 @@ async def test_the_sandbox_prints_how_to_use_it(journey: CommandLine, number: si
         process.send_signal(number)
         out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert (process.returncode, out) == (0, b"")
-    assert err.decode() == f"The sandbox answers at {origin} until Ctrl-C. To use it, one or more of:\n"
+    assert err.decode() == f"The sandbox runs at {origin} until Ctrl-C. To use it, set one or more of:\n"
 
 
 async def test_what_the_sandbox_prints_sets_up_all_five(journey: CommandLine) -> None:

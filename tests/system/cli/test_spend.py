@@ -20,8 +20,8 @@ async def test_at_a_terminal_bars_are_drawn(journey: CommandLine, sandbox: Runni
 
 
 QUESTION = (
-    "Do you want an image with midjourney at journeyapi for about 4 credits? "
-    "It is above JOURNEY_MCP_CONFIRM_ABOVE (3 credits). [y/N] "
+    "Make an image with midjourney at journeyapi for about 4 credits? "
+    "This exceeds JOURNEY_MCP_CONFIRM_ABOVE (3 credits). [y/N] "
 )
 
 
