@@ -109,4 +109,4 @@ lock: $(READY) $(NODE) ## pin the newest versions that pyproject.toml allows, by
 	$(BIN)/python -c 'import json, pathlib, sys; [(lock := json.loads(f.read_text()), [p.pop("funding", None) for p in lock["packages"].values()], f.write_text(json.dumps(lock, indent=2) + "\n")) for f in (pathlib.Path(n) / "package-lock.json" for n in sys.argv[1:])]' $(NPM_LOCKS)
 
 clean: ## remove what make made
-	rm -rf $(VENV) $(SUITE) $(CLIENTS) demo-pictures .coverage* .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(SUITE) $(CLIENTS) demo-images .coverage* .mypy_cache .ruff_cache .hypothesis .import_linter_cache

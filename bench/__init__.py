@@ -1,1 +1,1 @@
-"""`make bench`: where time and memory go, measured beside a bare server of the same SDK. No part of the tests."""
+"""`make bench`: time and memory, compared with a bare server of the same SDK. Not part of the tests."""

@@ -1,4 +1,4 @@
-"""`python -m bench`: measure, and print the table; `--write` puts it into docs/benchmarks.md."""
+"""`python -m bench`: measure and print the tables; `--write` writes them to docs/benchmarks.md."""
 
 import argparse
 
@@ -9,10 +9,10 @@ from bench.report import load_average, render
 
 
 def main() -> None:
-    """Run the benchmark. A missed limit is told in the table and is no failure of the run."""
+    """Run the benchmark. A missed limit is reported in the table; the run still succeeds."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few rounds: to see that it runs, not to compare")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md instead of standard output")
+    parser.add_argument("--quick", action="store_true", help="few rounds: to test that it runs, not to compare")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md instead of to standard output")
     options = parser.parse_args()
     load = load_average()
     amounts = QUICK if options.quick else FULL

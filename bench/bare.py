@@ -1,4 +1,4 @@
-"""What journey-mcp is measured against: a server with one tool, written as the SDK's documentation shows."""
+"""The baseline for journey-mcp: a server with one tool, written as in the SDK's documentation."""
 
 import anyio
 import mcp_types as types
@@ -7,7 +7,7 @@ from mcp.server.stdio import stdio_server
 
 ECHO = types.Tool(
     name="echo",
-    description="Say it again.",
+    description="Return the text.",
     input_schema={
         "type": "object",
         "properties": {"text": {"type": "string"}, "hold": {"type": "boolean", "description": "Never answer."}},
@@ -17,12 +17,12 @@ ECHO = types.Tool(
 
 
 async def list_tools(_ctx: ServerRequestContext, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-    """The one tool."""
+    """Return the only tool."""
     return types.ListToolsResult(tools=[ECHO])
 
 
 async def call_tool(_ctx: ServerRequestContext, params: types.CallToolRequestParams) -> types.CallToolResult:
-    """Its answer."""
+    """Return the text, or nothing for a call on hold."""
     arguments = params.arguments or {}
     if arguments.get("hold"):
         await anyio.sleep_forever()

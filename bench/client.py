@@ -1,4 +1,4 @@
-"""A client of MCP servers over pipes, without an SDK and without an event loop: it measures the server, not itself."""
+"""An MCP client over pipes, without an SDK and an event loop, so that it measures the server and not itself."""
 
 import json
 import subprocess
@@ -20,16 +20,16 @@ _META = {
     "io.modelcontextprotocol/clientCapabilities": {},
 }
 _HANDSHAKE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": _CLIENT}
-_PATIENCE_S = 300.0
-"""A server that has not ended by then is killed, and the run fails."""
+_TIMEOUT_S = 300.0
+"""A server that runs longer is killed, and the run fails."""
 
 
 class RunFailedError(Exception):
-    """A server ended, or answered with an error: there is nothing to measure."""
+    """A server ended, or answered with an error, so there is nothing to measure."""
 
 
 class StdioClient:
-    """A server's process and the pipes to it. Entering starts the process; `started` is the moment before."""
+    """A server process and the pipes to it. `started` is the time just before the process was started."""
 
     def __init__(self, module: str, environment: Mapping[str, str], era: Era) -> None:
         self.era = era
@@ -37,7 +37,7 @@ class StdioClient:
         self.process = subprocess.Popen(
             [sys.executable, "-m", module], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self._watchdog = threading.Timer(_PATIENCE_S, self.process.kill)
+        self._watchdog = threading.Timer(_TIMEOUT_S, self.process.kill)
         self._last_id = 0
 
     def __enter__(self) -> Self:
@@ -55,7 +55,7 @@ class StdioClient:
         self._watchdog.cancel()
 
     def open(self) -> None:
-        """The first request of a client of this era, up to its answer."""
+        """Send the first request of a client of this era, and wait for its answer."""
         if self.era == "2026-07-28":
             self.ask("server/discover")
         else:
@@ -63,22 +63,22 @@ class StdioClient:
             self._write({"jsonrpc": "2.0", "method": "notifications/initialized"})
 
     def ask(self, method: str, params: Mapping[str, Any] | None = None) -> Any:
-        """One request and its result."""
+        """Send a request and return its result."""
         self.send(method, params)
         return self.receive()
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> Any:
-        """One call of a tool and its result."""
+        """Call a tool and return its result."""
         return self.ask("tools/call", {"name": tool, "arguments": arguments})
 
     def send(self, method: str, params: Mapping[str, Any] | None = None) -> None:
-        """A request whose result is taken later."""
+        """Send a request; `receive` returns its result later."""
         self._last_id += 1
         meta = {"_meta": _META} if self.era == "2026-07-28" else {}
         self._write({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": {**(params or {}), **meta}})
 
     def receive(self) -> Any:
-        """The next result, whichever request it belongs to; notifications are passed over.
+        """Return the next result, of any request; notifications are skipped.
 
         Raises:
             RunFailedError: the server ended, or the answer is an error.
@@ -97,7 +97,7 @@ class StdioClient:
             return result
 
     def resident_mib(self) -> float | None:
-        """The process's resident memory now; `None` where there is no /proc."""
+        """Return the process's resident memory; `None` without /proc."""
         status = Path(f"/proc/{self.process.pid}/status")
         if not status.exists():
             return None

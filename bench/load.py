@@ -1,4 +1,4 @@
-"""Thousands of tasks at once: memory, how late polls are, and how many are needed. The sandbox makes the pictures."""
+"""Thousands of concurrent tasks: memory, delay of polls, and their number. The sandbox makes the images."""
 
 import json
 import os
@@ -15,15 +15,15 @@ from typing import Any
 import httpx2
 
 from bench.client import StdioClient
-from bench.crowd import memory_kb
 from bench.measure import BARE, OURS, ROOT, Samples, clean_environment
+from bench.studio_load import memory_kb
 
-PER_TASK, PER_CALLER = "Memory per polled task", "Memory per task with a caller over stdio"
-POLL_DELAY = "Polls leave late"
-POLLS, POLLS_ONE_BY_ONE = "Questions per finished task", "Questions per finished task, one by one"
+PER_TASK, PER_CALL = "Memory per polled task", "Memory per call that waits over stdio"
+POLL_DELAY = "Delay of polls"
+POLLS, POLLS_ONE_BY_ONE = "Polls per finished task", "Polls per finished task, one by one"
 
 _NEVER = 0.01
-"""A sandbox of this speed finishes nothing meanwhile."""
+"""A sandbox of this speed finishes nothing during the measurement."""
 _ONE_BY_ONE = """
 [provider]
 id = "journeyapi"
@@ -39,40 +39,40 @@ checked = 2026-11-21
 
 
 def measure_load(samples: Samples, tasks: int, speed: float) -> None:
-    """All of it, with so many tasks; `speed` is how much faster than told they are finished."""
+    """Measure everything with this many tasks; `speed` is how much faster than stated they finish."""
     with running_sandbox(_NEVER) as origin:
-        _slope(samples, PER_TASK, crowd("hold", tasks, origin))
+        _slope(samples, PER_TASK, studio_load("hold", tasks, origin))
     with running_sandbox(_NEVER) as origin:
-        _slope(samples, PER_CALLER, callers(tasks, origin))
-    _slope(samples, PER_CALLER, bare_callers(tasks), BARE)
+        _slope(samples, PER_CALL, waiting_calls(tasks, origin))
+    _slope(samples, PER_CALL, bare_waiting_calls(tasks), BARE)
     for figure, registry in ((POLLS, None), (POLLS_ONE_BY_ONE, _ONE_BY_ONE)):
         with running_sandbox(speed) as origin:
-            seen = crowd("finish", tasks, origin, registry)
-        samples.add(figure, OURS, seen["questions"] / seen["ended"])
+            seen = studio_load("finish", tasks, origin, registry)
+        samples.add(figure, OURS, seen["polls"] / seen["finished"])
         if registry is None:
-            samples.add(POLL_DELAY, OURS, *seen["late_ms"])
+            samples.add(POLL_DELAY, OURS, *seen["delay_ms"])
 
 
 def _slope(samples: Samples, figure: str, seen: list[tuple[int, int | None]], server: str = OURS) -> None:
-    """KB for each of the later ones: the first ones also fill what is there once."""
+    """Add the KB for each of the later tasks: the first ones also fill caches."""
     (first, before), (last, after) = seen[0], seen[-1]
     if before is not None and after is not None:
         samples.add(figure, server, (after - before) / (last - first))
 
 
-def crowd(mode: str, tasks: int, origin: str, registry: str | None = None) -> Any:
-    """What `bench.crowd` tells."""
+def studio_load(mode: str, tasks: int, origin: str, registry: str | None = None) -> Any:
+    """Run `bench.studio_load` and return what it prints."""
     with tempfile.TemporaryDirectory(prefix="journey-bench-") as folder:
         environment = _environment(origin, folder)
         if registry is not None:
             (Path(folder) / "mine.toml").write_text(registry, encoding="utf-8")
             environment["JOURNEY_MCP_REGISTRY"] = f"{folder}/mine.toml"
-        command = [sys.executable, "-m", "bench.crowd", mode, str(tasks)]
+        command = [sys.executable, "-m", "bench.studio_load", mode, str(tasks)]
         return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
 
 
-def callers(tasks: int, origin: str) -> list[tuple[int, int | None]]:
-    """Calls that wait at one server, and its memory, on the way."""
+def waiting_calls(tasks: int, origin: str) -> list[tuple[int, int | None]]:
+    """Return the memory of one server, by the number of calls that wait at it."""
     seen: list[tuple[int, int | None]] = []
     with (
         tempfile.TemporaryDirectory(prefix="journey-bench-") as folder,
@@ -84,14 +84,14 @@ def callers(tasks: int, origin: str) -> list[tuple[int, int | None]]:
             arguments = {"prompt": prompt, "model": "midjourney", "wait_s": 300}
             client.send("tools/call", {"name": "imagine", "arguments": arguments})
             if number % (tasks // 4) == 0:
-                _until_made(origin, number)
+                _wait_until_made(origin, number)
                 seen.append((number, memory_kb(str(client.process.pid))))
         client.process.kill()
     return seen
 
 
-def bare_callers(calls: int) -> list[tuple[int, int | None]]:
-    """Calls that wait at the bare server, and its memory, on the way."""
+def bare_waiting_calls(calls: int) -> list[tuple[int, int | None]]:
+    """Return the memory of the bare server, by the number of calls that wait at it."""
     seen: list[tuple[int, int | None]] = []
     with StdioClient(BARE, clean_environment(9), "2025-11-25") as client:
         client.open()
@@ -99,19 +99,19 @@ def bare_callers(calls: int) -> list[tuple[int, int | None]]:
             text = f"a lighthouse at dusk, view {number}"
             client.send("tools/call", {"name": "echo", "arguments": {"text": text, "hold": True}})
             if number % (calls // 4) == 0:
-                client.call("echo", {"text": text})  # its answer comes after the calls before it were read
+                client.call("echo", {"text": text})  # answered after the calls before it were read
                 seen.append((number, memory_kb(str(client.process.pid))))
         client.process.kill()
     return seen
 
 
-def _until_made(origin: str, tasks: int) -> None:
+def _wait_until_made(origin: str, tasks: int) -> None:
     for _ in range(2400):
-        # no proxy of the environment: it is on this machine
+        # on this machine: no proxy of the environment
         if httpx2.get(f"{origin}/sandbox/ledger", trust_env=False).json()["requests"].get("imagine", 0) >= tasks:
             break
         time.sleep(0.1)
-    time.sleep(3.0)  # the answers are stored, and each task has been asked for
+    time.sleep(3.0)  # until the answers are stored and each task was polled
 
 
 def _environment(origin: str, folder: str) -> dict[str, str]:
@@ -120,7 +120,7 @@ def _environment(origin: str, folder: str) -> dict[str, str]:
 
 @contextmanager
 def running_sandbox(speed: float) -> Iterator[str]:
-    """Where a sandbox answers, in a process of its own."""
+    """Run a sandbox as a process; return its origin."""
     command = [sys.executable, "-m", "journey_mcp", "sandbox", "--port", "0", "--speed", str(speed)]
     options = ["--credits", "1000000", "--plan", "enterprise"]
     environment: Mapping[str, str] = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -1,4 +1,4 @@
-"""The measurements. Each puts its figures, one by one, into `Samples`; what they mean is the report's business."""
+"""The measurements. Each adds its values to `Samples`; `bench.report` evaluates them."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from bench.client import ERAS, Era, StdioClient
 
 ROOT = Path(__file__).parents[1]
 OURS, BARE = "journey_mcp", "bench.bare"
-"""The servers, by the module that runs each."""
+"""The servers, by module."""
 
 Call = tuple[str, Mapping[str, Any]]
 """A tool and its arguments."""
@@ -25,9 +25,9 @@ Call = tuple[str, Mapping[str, Any]]
 _ECHO: Call = ("echo", {"text": "a lighthouse at dusk"})
 _UNTIMED_CALLS = 50
 _BLOCKS = 5
-"""Into so many parts the calls are cut, so that the servers take turns."""
+"""The calls are split into this many blocks, so that the servers take turns."""
 IN_FLIGHT = (1, 16)
-"""How many calls wait for their answer at the same time, where calls per second are counted."""
+"""How many calls are in flight while calls per second are measured."""
 _PAGE = bytes(4096)
 
 
@@ -38,19 +38,19 @@ class Samples:
         self._values: dict[tuple[str, str], list[float]] = {}
 
     def add(self, figure: str, server: str, *values: float) -> None:
-        """Put values in."""
+        """Add values."""
         self._values.setdefault((figure, server), []).extend(values)
 
     def get(self, figure: str, server: str) -> list[float]:
-        """The values, in the order in which they were measured; empty when there are none."""
+        """Return the values in the order of measurement."""
         return self._values.get((figure, server), [])
 
     def median(self, figure: str, server: str) -> float:
-        """The middle of the values."""
+        """Return the median."""
         return statistics.median(self.get(figure, server))
 
     def percentile(self, figure: str, server: str, percent: int) -> float:
-        """The least value that so many per cent of all do not exceed."""
+        """Return the smallest value that this percentage of all values does not exceed."""
         ordered = sorted(self.get(figure, server))
         return ordered[-(-len(ordered) * percent // 100) - 1]
 
@@ -60,15 +60,15 @@ class Amounts:
     """How much is measured."""
 
     rounds: int
-    """Starts of every kind, for each server."""
+    """Starts of every kind, for each server, and runs of every command."""
     calls: int
     """Calls of `imagine` in each era."""
     fetches: int
-    """Calls of `fetch_task` in each era, one after the other, and once more in flight together."""
+    """Calls of `fetch_task` in each era, for each number in flight."""
     tasks: int
-    """Tasks at once, under load."""
+    """Concurrent tasks under load."""
     speed: float
-    """How much faster than told the sandbox finishes these."""
+    """How much faster than stated the sandbox finishes these."""
 
 
 FULL = Amounts(rounds=21, calls=400, fetches=2000, tasks=2000, speed=2.0)
@@ -76,7 +76,7 @@ QUICK = Amounts(rounds=3, calls=60, fetches=200, tasks=200, speed=8.0)
 
 
 def measure(amounts: Amounts) -> Samples:
-    """Everything, on one disk and against one upstream."""
+    """Measure starts and calls, on one disk and with one upstream."""
     samples = Samples()
     with tempfile.TemporaryDirectory(prefix="journey-bench-") as folder, running_upstream() as port:
         environment = clean_environment(port)
@@ -87,7 +87,7 @@ def measure(amounts: Amounts) -> Samples:
 
 
 def clean_environment(upstream_port: int) -> dict[str, str]:
-    """What both servers are started with: nothing of the user's own settings, proxies or Python switches."""
+    """Return the environment for servers, without the user's settings, proxies and Python options."""
     foreign = ("JOURNEY", "PYTHON", "COVERAGE", "OTEL_")
     kept = {
         name: value
@@ -104,7 +104,7 @@ def clean_environment(upstream_port: int) -> dict[str, str]:
 
 @contextmanager
 def running_upstream() -> Iterator[int]:
-    """The upstream, in a process of its own, and its port."""
+    """Run the upstream as a process; return its port."""
     command, environment = [sys.executable, "-m", "bench.upstream"], {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
@@ -112,10 +112,10 @@ def running_upstream() -> Iterator[int]:
 
 
 def measure_starts(samples: Samples, rounds: int, environment: Mapping[str, str], folder: Path) -> None:
-    """Start both servers in turn, each time in an empty data folder. The first round only fills caches."""
+    """Start both servers in turn, with an empty data folder each time. The first round only fills caches."""
     for number in range(rounds + 1):
         kept = samples if number else Samples()
-        # who goes first changes, in case the second finds the machine warmer
+        # the order alternates, in case the second start profits from the first
         for server in (OURS, BARE) if number % 2 else (BARE, OURS):
             for era in ERAS:
                 with _started(server, environment, folder, era) as client:
@@ -141,7 +141,7 @@ def _measure_first_answer(samples: Samples, server: str, client: StdioClient) ->
 
 
 def measure_calls(samples: Samples, era: Era, amounts: Amounts, environment: Mapping[str, str], folder: Path) -> None:
-    """Calls of servers that have run for a while, in turn, and what a flush to their disk costs meanwhile."""
+    """Measure calls of warm servers in turn, and a flush to their disk between the blocks."""
     with _started(OURS, environment, folder, era) as ours, _started(BARE, environment, folder, era) as bare:
         for client, call in ((ours, _imagine(0)), (bare, _ECHO)):
             client.open()
@@ -153,9 +153,9 @@ def measure_calls(samples: Samples, era: Era, amounts: Amounts, environment: Map
             samples.add(f"`imagine`, {era}", OURS, *_timed(ours, imagines))
             samples.add(f"`imagine`, {era}", BARE, *_timed(bare, [_ECHO] * len(imagines)))
             for in_flight in IN_FLIGHT:
-                figure, times = f"`fetch_task`, {era}, {in_flight} in flight", amounts.fetches // _BLOCKS
-                samples.add(figure, OURS, _per_second(ours, [fetch] * times, in_flight))
-                samples.add(figure, BARE, _per_second(bare, [_ECHO] * times, in_flight))
+                figure, count = f"`fetch_task`, {era}, {in_flight} in flight", amounts.fetches // _BLOCKS
+                samples.add(figure, OURS, _per_second(ours, [fetch] * count, in_flight))
+                samples.add(figure, BARE, _per_second(bare, [_ECHO] * count, in_flight))
 
 
 def _per_second(client: StdioClient, calls: Sequence[Call], in_flight: int) -> float:
@@ -165,7 +165,7 @@ def _per_second(client: StdioClient, calls: Sequence[Call], in_flight: int) -> f
 
 
 def _keep_in_flight(client: StdioClient, calls: Sequence[Call], in_flight: int) -> None:
-    """Send all calls; as long as there are enough, so many wait for their answer at any time."""
+    """Send all calls, with this many in flight."""
     for number, (tool, arguments) in enumerate(calls):
         if number >= in_flight:
             client.receive()
@@ -175,34 +175,34 @@ def _keep_in_flight(client: StdioClient, calls: Sequence[Call], in_flight: int) 
 
 
 def _timed(client: StdioClient, calls: Sequence[Call]) -> list[float]:
-    """Milliseconds of every call, one after the other."""
-    taken = []
+    """Return the milliseconds of each call, made one after the other."""
+    times = []
     for tool, arguments in calls:
         began = time.perf_counter()
         client.call(tool, arguments)
-        taken.append(_ms_since(began))
-    return taken
+        times.append(_ms_since(began))
+    return times
 
 
 def _imagine(number: int) -> Call:
     return "imagine", {"prompt": f"a lighthouse at dusk, view {number}", "model": "z-image"}
 
 
-def _flushes(folder: Path, times: int = 40) -> list[float]:
-    """Milliseconds of writing a page and flushing it to the disk."""
-    taken = []
+def _flushes(folder: Path, count: int = 40) -> list[float]:
+    """Return the milliseconds of writing a page and flushing it to the disk."""
+    times = []
     with (folder / "flushed").open("wb", buffering=0) as file:
-        for _ in range(times):
+        for _ in range(count):
             began = time.perf_counter()
             file.write(_PAGE)
             os.fsync(file.fileno())
-            taken.append(_ms_since(began))
-    return taken
+            times.append(_ms_since(began))
+    return times
 
 
 @contextmanager
 def _started(server: str, environment: Mapping[str, str], folder: Path, era: Era) -> Iterator[StdioClient]:
-    """A server's new process, with an empty data folder."""
+    """Start a server with an empty data folder."""
     with (
         tempfile.TemporaryDirectory(dir=folder) as data,
         StdioClient(server, {**environment, "JOURNEY_MCP_DATA_DIR": data}, era) as client,

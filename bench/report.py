@@ -1,4 +1,4 @@
-"""The table: what was measured, beside the bare server and the limits that this project has set itself."""
+"""The tables: measured values, compared with a baseline and with the limits of this project."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.client import ERAS
 from bench.commands import IMPORT
-from bench.load import PER_CALLER, PER_TASK, POLL_DELAY, POLLS, POLLS_ONE_BY_ONE
+from bench.load import PER_CALL, PER_TASK, POLL_DELAY, POLLS, POLLS_ONE_BY_ONE
 from bench.measure import BARE, IN_FLIGHT, OURS, Samples
 
 FIRST_ANSWER_LIMIT = 0.05
@@ -20,7 +20,7 @@ FIRST_CALL_LIMIT = 1.7
 IMAGINE_LIMIT = 4.0
 IMAGINE_P99_LIMIT = 6.0
 TASK_LIMIT = 0.5
-CALLER_LIMIT = 2.5
+CALL_LIMIT = 2.5
 POLL_DELAY_LIMIT = 100.0
 POLLS_LIMIT = 1 / 8
 COMMAND_LIMITS = {"models": 2.0, "tasks": 2.0, "spend": 2.0, "doctor": 3.0, "imagine": 3.0}
@@ -30,31 +30,31 @@ _ECHO = f"`imagine`, {ERAS[0]}"
 
 _HEAD = """# Benchmarks
 
-`make bench` measures journey-mcp beside a bare low-level server of the same SDK with one tool (`bench/bare.py`),
-the two in turn, on this machine: {machine}.
-{when}, load average before: {load}. A cell is the median, in brackets the 10th and 90th percentile.
+`make bench` compares journey-mcp with a bare low-level server of the same SDK with one tool (`bench/bare.py`). Both run
+in turn on this machine: {machine}.
+{when}, load average before: {load}. A cell is the median, with the 10th and 90th percentile in brackets.
 
-- **Start**: from spawning `python -m …` to the first answer on stdout, bytecode cached, data folder empty. journey-mcp
-  gives the first answers from a record while it imports the SDK; the first that needs the SDK is a `ping`.
-- **Memory**: resident, the moment that one is there.
-- **First call**: an `imagine` as soon as the tools are listed; the database is new. The bare server's tool only echoes.
-- **`imagine`**: a whole call over stdio, the upstream answering at once, the task stored before it is sent, when sent,
-  and when answered. The bare server's tool only echoes.
-- **fsync**: 4 KiB written and flushed on the same disk, between those calls (`TMPDIR` chooses the disk).
-- **`fetch_task`**: asked for one finished task again and again.
-- **Load**: 2,000 tasks of `midjourney` at once, made 50 at a time, the sandbox in a process of its own. *Memory* is
-  what each of the later 1,500 adds: to a studio in which nobody waits for them, and to a server with a call for each
-  on one stdio session; both beside the bare server with as many calls that wait. A poll is *late* from when it was due
-  until its question was written, beside a call of the bare server's tool. The *questions* are compared with those of
-  the same load without `/fetch-many`.
-- **Commands**: from spawning `python -m journey_mcp …` to its end, beside `python -c "import sqlalchemy"`, on one
-  database, the upstream answering at once.
+- **Start**: from starting `python -m …` to the first answer on stdout, with cached bytecode and an empty data folder.
+  journey-mcp sends the first answers from a record while it imports the SDK; the first that needs the SDK is a `ping`.
+- **Memory**: resident memory when the SDK answers.
+- **First call**: an `imagine` as soon as the tools are listed, with a new database. The bare server's tool only echoes.
+- **`imagine`**: a whole call over stdio. The upstream answers at once; the task is stored before the request leaves,
+  and with its answer. The bare server's tool only echoes.
+- **fsync**: 4 KiB written and flushed to the same disk between those calls (`TMPDIR` chooses the disk).
+- **`fetch_task`**: repeated calls for one finished task.
+- **Load**: 2,000 concurrent tasks of `midjourney`, made 50 at a time, with the sandbox in a separate process. *Memory*
+  is what each of the later 1,500 adds: to a studio without waiting calls, and to a server with a waiting call for each
+  on one stdio session. Both are compared with as many waiting calls at the bare server. The *delay* of a poll, from its
+  deadline until its request was written, is compared with a call of the bare server's tool. The number of *polls* is
+  compared with that of the same load without `/fetch-many`.
+- **Commands**: from starting `python -m journey_mcp …` to its end, compared with `python -c "import sqlalchemy"`, on
+  one database. The upstream answers at once.
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the table."""
+    """One line of a table."""
 
     figure: str
     ours: str
@@ -65,37 +65,37 @@ class Row:
 
 
 def render(samples: Samples, load: str) -> str:
-    """The whole document."""
+    """Return the whole document."""
     head = _HEAD.format(machine=machine(), when=f"{datetime.now(UTC):%Y-%m-%d}", load=load)
     commands = table(command_rows(samples), beside="`import sqlalchemy`")
     return f"{head}\n{table(rows(samples))}\n\n{commands}\n"
 
 
 def table(lines: list[Row], beside: str = "bare server") -> str:
-    """Rows as Markdown."""
+    """Return rows as Markdown."""
     cells = [["figure", "journey-mcp", beside, "ratio", "limit", "verdict"], ["---"] * 6]
     cells += [[row.figure, row.ours, row.bare, row.ratio, row.limit, row.verdict] for row in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def rows(samples: Samples) -> list[Row]:
-    """All figures, in the order of a client's life."""
+    """Return the rows about servers, in the order of a client's session."""
     return [*_starts(samples), *_calls(samples), *_throughput(samples), *_load(samples)]
 
 
 def command_rows(samples: Samples) -> list[Row]:
-    """The commands, beside the import of SQLAlchemy."""
+    """Return the rows about commands, compared with the import of SQLAlchemy."""
     return [_compared(samples, f"`{name}`", limit, beside=IMPORT) for name, limit in COMMAND_LIMITS.items()]
 
 
 def machine() -> str:
-    """Processor, cores, Python, SDK."""
+    """Name the processor, cores, Python and SDK."""
     cores, python, sdk = os.cpu_count(), platform.python_version(), version("mcp")
     return f"{_processor()}, {cores} cores, {platform.system()}, Python {python}, mcp {sdk}"
 
 
 def load_average() -> str:
-    """How busy the machine is: what others run on it shows in every figure."""
+    """Return the load average: other work on the machine affects every figure."""
     return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
@@ -117,7 +117,7 @@ def _starts(samples: Samples) -> Iterator[Row]:
 
 def _calls(samples: Samples) -> Iterator[Row]:
     for era in ERAS:
-        # of the same minute: other work on a disk makes its flushes many times slower
+        # measured between the calls: other work on the disk makes flushes many times slower
         yield Row(figure=f"fsync, {era}", ours=_cell(samples, f"fsync, {era}", OURS, "ms"))
         yield _compared(samples, f"`imagine`, {era}", IMAGINE_LIMIT)
         yield _slowest(samples, f"`imagine`, {era}", IMAGINE_P99_LIMIT)
@@ -134,9 +134,9 @@ def _throughput(samples: Samples) -> Iterator[Row]:
 def _load(samples: Samples) -> Iterator[Row]:
     if not samples.get(POLLS, OURS):
         return
-    for figure, limit in ((PER_TASK, TASK_LIMIT), (PER_CALLER, CALLER_LIMIT)):
+    for figure, limit in ((PER_TASK, TASK_LIMIT), (PER_CALL, CALL_LIMIT)):
         if samples.get(figure, OURS):
-            yield _compared(samples, figure, limit, unit="KB", beside=(PER_CALLER, BARE))
+            yield _compared(samples, figure, limit, unit="KB", beside=(PER_CALL, BARE))
         else:
             yield Row(figure=figure, ours="not measured: there is no /proc here")
     late_ms, echo_ms = samples.percentile(POLL_DELAY, OURS, 99), samples.median(_ECHO, BARE)
@@ -149,7 +149,7 @@ def _load(samples: Samples) -> Iterator[Row]:
 def _compared(
     samples: Samples, figure: str, limit: float | None, unit: str = "ms", beside: tuple[str, str] | None = None
 ) -> Row:
-    """A row of medians; `beside` is what they are compared with: a figure and a server, by default the bare one."""
+    """Compare medians; `beside` is the baseline: a figure and a server, by default the bare one."""
     beside = beside or (figure, BARE)
     ratio = samples.median(figure, OURS) / samples.median(*beside)
     return _rated(figure, _cell(samples, figure, OURS, unit), _cell(samples, *beside, unit), ratio, limit)
@@ -173,7 +173,7 @@ def _cell(samples: Samples, figure: str, server: str, unit: str) -> str:
         return ""
     median = samples.median(figure, server)
     low, high = samples.percentile(figure, server, 10), samples.percentile(figure, server, 90)
-    digits = 1 if low > 10 else 2  # noqa: PLR2004  # three figures that count
+    digits = 1 if low > 10 else 2  # noqa: PLR2004  # three significant digits
     return f"{median:.{digits}f} {unit} ({low:.{digits}f}-{high:.{digits}f})"
 
 

@@ -1,6 +1,6 @@
-"""An upstream that costs nothing: every picture is finished the moment it is asked for.
+"""A fake upstream without delays: every image is finished at once.
 
-Speaks just enough HTTP/1.1 for one client that keeps its connections. Prints its port; ends when stdin does.
+Implements just enough HTTP/1.1 for one client with persistent connections. Prints its port; ends with stdin.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any
 _OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 
 
-class Exchanges(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One connection."""
 
     _numbers = itertools.count(1)
@@ -22,7 +22,7 @@ class Exchanges(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way back."""
+        """Store the transport."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
@@ -51,13 +51,13 @@ class Exchanges(asyncio.Protocol):
             return {"credits": 500}
         is_new = path.endswith(b"/imagine")
         task_id = f"bench-{next(self._numbers)}" if is_new else json.loads(body)["task_id"]
-        return {"task_id": task_id, "status": "finished", "image_url": f"https://pictures.example/{task_id}.png"}
+        return {"task_id": task_id, "status": "finished", "image_url": f"https://images.example/{task_id}.png"}
 
 
 async def main() -> None:
     """Answer on a free port of this machine until stdin ends."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Exchanges, "127.0.0.1", 0)
+    server = await loop.create_server(Connection, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()

@@ -1,8 +1,8 @@
-"""The main job without a key: a real MCP client over stdio makes a picture, edits candidate 2, and saves both.
+"""A session without a key: a real MCP client over stdio makes an image, edits candidate 2, and saves both.
 
 Run by `make demo`, or: python demo/session.py [folder]
 """
-# ruff: noqa: T201, INP001  # a demonstration prints, and is no package
+# ruff: noqa: T201, INP001  # a demonstration prints, and is not a package
 
 import sys
 import tempfile
@@ -22,9 +22,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 async def main(folder: Path) -> None:
-    """One session, from the list of tools to two files."""
+    """Run one session, from the list of tools to two files."""
     with tempfile.TemporaryDirectory() as data:
-        # of our own environment nothing but PATH and the like: no key, so the built-in sandbox makes the pictures
+        # without a key in the environment, the built-in sandbox makes the images
         environment = {**get_default_environment(), "PYTHONPATH": str(ROOT), "JOURNEY_MCP_DATA_DIR": data}
         server = StdioServerParameters(command=sys.executable, args=["-m", "journey_mcp"], env=environment, cwd=data)
         print("Starting journey-mcp on stdio, without any key.")
@@ -38,7 +38,7 @@ async def main(folder: Path) -> None:
 
             edited = await call(client, "edit_image", prompt="make the sky green, keep the rest", image=second["id"])
             [fetched] = (await call(client, "fetch_task", task_ids=[edited["task_id"]]))["tasks"]
-            expect(fetched["images"] == edited["images"], "fetch_task tells the same picture")
+            expect(fetched["images"] == edited["images"], "fetch_task returns the same image")
 
             print("\nSaved:")
             await save(second["url"], folder / "lighthouse.png")
@@ -46,7 +46,7 @@ async def main(folder: Path) -> None:
 
 
 async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    """Call a tool and show what a person in a chat would see."""
+    """Call a tool and print what a person in a chat would see."""
     print(f"\n> {tool} {arguments}")
 
     async def report(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001  # MCP's names
@@ -57,24 +57,22 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
         print(f"  {line}")
     expect(not result.is_error and isinstance(result.structured_content, dict), f"{tool} succeeds")
     plain: dict[str, Any] = result.structured_content or {}
-    expect(all(task["status"] == "succeeded" for task in plain.get("tasks", [plain])), f"{tool} has its pictures")
+    expect(all(task["status"] == "succeeded" for task in plain.get("tasks", [plain])), f"{tool} has its images")
     return plain
 
 
 async def save(url: str, path: Path) -> None:
-    """Save a picture under this name and say where it is."""
-    safe_http = SafeHttpClient(TrustedHosts()).with_trusted(
-        url
-    )  # the sandbox is on this machine, and speaks plain HTTP
+    """Save an image under this name and print the path."""
+    safe_http = SafeHttpClient(TrustedHosts()).with_trusted(url)  # the sandbox is on this machine and uses plain HTTP
     saved = await export.save(OutputImage(url=url), path, safe_http, replace=True)
     print(f"  {saved.path}")
 
 
 def expect(is_so: bool, what: str) -> None:  # noqa: FBT001  # reads like a sentence
-    """End the demonstration when something is not as it should be."""
+    """End the demonstration unless the condition holds."""
     if not is_so:
         sys.exit(f"The demo failed. Expected: {what}.")
 
 
 if __name__ == "__main__":
-    anyio.run(main, Path(sys.argv[1] if len(sys.argv) > 1 else "demo-pictures"))
+    anyio.run(main, Path(sys.argv[1] if len(sys.argv) > 1 else "demo-images"))

@@ -3,7 +3,7 @@
 
 from bench.client import ERAS
 from bench.commands import COMMANDS, IMPORT
-from bench.load import PER_CALLER, PER_TASK, POLL_DELAY, POLLS, POLLS_ONE_BY_ONE
+from bench.load import PER_CALL, PER_TASK, POLL_DELAY, POLLS, POLLS_ONE_BY_ONE
 from bench.measure import BARE, OURS, Samples
 from bench.report import command_rows, render, rows
 
@@ -16,7 +16,7 @@ FIGURES = [
     *(f"Start to the result of a first call, {era}" for era in ERAS),
     *(f"`imagine`, {era}" for era in ERAS),
     *(f"`fetch_task`, {era}, {in_flight} in flight" for era in ERAS for in_flight in (1, 16)),
-    *(PER_TASK, PER_CALLER, POLL_DELAY, POLLS),
+    *(PER_TASK, PER_CALL, POLL_DELAY, POLLS),
     *(f"`{command}`" for command in COMMANDS),
 ]
 
@@ -28,7 +28,7 @@ def test_medians_and_percentiles() -> None:
     assert [samples.percentile("figure", OURS, percent) for percent in (1, 10, 99, 100)] == [1, 10, 99, 100]
 
 
-def test_the_table_tells_what_was_kept_and_what_was_missed() -> None:
+def test_the_table_shows_which_limits_are_kept_and_missed() -> None:
     """Every figure has the value 1 at the bare server, and at ours 0.01 in one table and 700 in the other."""
     kept, missed = rows(samples_of(ours=0.01)), rows(samples_of(ours=700.0))
     limited = [row.figure for row in kept if row.limit]

@@ -1,4 +1,4 @@
-"""Running the command line: in this process where that is honest, as a process where that is the point."""
+"""Runs the command line: in this process if that tests the same, otherwise as a process."""
 
 import asyncio
 import json
@@ -21,12 +21,12 @@ from journey_mcp.settings import variables
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0
-"""How long any process may take."""
+"""Limit for any process."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """What a command left."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -40,35 +40,35 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True)
 class CommandLine:
-    """`journey-mcp` with an environment of its own."""
+    """`journey-mcp` with a separate environment."""
 
     home: Path
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, sandbox: Running, **more: str) -> "CommandLine":
-        """The same, with a key for this sandbox."""
+        """Return the same with a key for this sandbox."""
         return self.given(JOURNEYAPI_BASE_URL=sandbox.base_url, JOURNEYAPI_API_KEY="japi_secret_1", **more)
 
     def at_all(self, sandbox: Running, **more: str) -> "CommandLine":
-        """The same, with a key for every service that this sandbox imitates."""
+        """Return the same with a key for every service that this sandbox fakes."""
         facts = load().providers
         keys = {facts[name].key_variable: f"{name}_secret_1" for name in sandbox.base_urls}
         addresses = {facts[name].base_url_variable: url for name, url in sandbox.base_urls.items()}
         return self.given(**keys, **addresses, **more)
 
     def given(self, **variables: str) -> "CommandLine":
-        """The same, with these variables set."""
+        """Return the same with these variables set."""
         return CommandLine(home=self.home, variables={**self.variables, **variables})
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the command sees: nothing of ours that the machine may have set."""
+        """The environment of the command, without our variables that the machine may have set."""
         kept = {n: v for n, v in os.environ.items() if not _is_ours(n) and n not in {"COLUMNS", "FORCE_COLOR"}}
         own = {"PYTHONPATH": str(ROOT), "JOURNEY_MCP_DATA_DIR": str(self.home), "NO_PROXY": "127.0.0.1,localhost"}
         return {**kept, **own, **self.variables}
 
     async def run(self, *arguments: str, stdin: str | bytes | None = None) -> Ended:
-        """Run it in a thread of this process: the whole command but for the interpreter's start."""
+        """Run it in a thread of this process: the whole command except the start of the interpreter."""
         unset: dict[str, str | None] = {name: None for name in os.environ if _is_ours(name)}
 
         def invoke() -> Ended:
@@ -87,7 +87,7 @@ class CommandLine:
         return Ended(code=process.returncode, out=out.decode(), err=err.decode())
 
     async def at_terminal(self, *arguments: str) -> str:
-        """Run it as a process whose stdout and stderr are a terminal; all that it shows."""
+        """Run it as a process whose stdout and stderr are a terminal; return all output."""
         ours, theirs = os.openpty()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "journey_mcp", *arguments),
@@ -104,7 +104,7 @@ class CommandLine:
             os.close(ours)
 
     async def asked(self, *arguments: str, answer: bytes | signal.Signals) -> Ended:
-        """Run it as a process at a terminal that asks a question, and answer with keys or a signal."""
+        """Run it as a process that asks at a terminal, and answer with keys or a signal."""
         ours, theirs = os.openpty()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -129,7 +129,7 @@ class CommandLine:
 
     @asynccontextmanager
     async def started(self, *arguments: str, script: Path | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
-        """A process that is gone when the block is left."""
+        """Start a process that ends with the block."""
         start = [str(script)] if script else ["-m", "journey_mcp"]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -158,7 +158,7 @@ def _read_all(terminal: int) -> str:
     while True:
         try:
             chunk = os.read(terminal, 65536)
-        except OSError:  # how Linux says that the other side has closed
+        except OSError:  # Linux, when the other side has closed
             return shown.decode()
         if not chunk:
             return shown.decode()
@@ -166,7 +166,7 @@ def _read_all(terminal: int) -> str:
 
 
 async def first_line(stream: asyncio.StreamReader | None) -> str:
-    """The next line that a process says."""
+    """Return the next line of a process."""
     assert stream is not None
     return (await asyncio.wait_for(stream.readline(), PATIENCE_S)).decode()
 

@@ -1,4 +1,4 @@
-"""What the tests of the command line share."""
+"""Fixtures for the command line."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ from journey_mcp.sandbox import Running, Settings, running
 
 @pytest.fixture
 def journey(tmp_path: Path) -> CommandLine:
-    """The command line without any key, with its data in a fresh folder."""
+    """Return the command line without any key, with its data in a new folder."""
     home = tmp_path / "home"
     home.mkdir()
     return CommandLine(home=home)
@@ -21,14 +21,14 @@ def journey(tmp_path: Path) -> CommandLine:
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Running]:
-    """A sandbox that ends every task at once."""
+    """Run a sandbox that finishes every task at once."""
     async with running(Settings(speed=0, seed=7)) as it:
         yield it
 
 
 @pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    """A command sets up logging for its process, which here is the tests' own."""
+def _restore_logging() -> Iterator[None]:
+    """Restore the logging of this process, which a command configures."""
     root, ours = logging.getLogger(), logging.getLogger("journey_mcp")
     handlers, levels, hook = root.handlers[:], (root.level, ours.level), sys.excepthook
     yield

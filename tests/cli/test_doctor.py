@@ -1,4 +1,4 @@
-"""`doctor`: what it finds, what it advises, and its exit code."""
+"""`doctor`: findings, next steps and exit code."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 from pathlib import Path
@@ -30,7 +30,7 @@ def problems(done: Ended) -> list[dict[str, Any]]:
     return [finding for finding in done.json["findings"] if finding["verdict"] == "problem"]
 
 
-async def test_every_provider_is_asked_in_the_order_of_preference(journey: CommandLine, sandbox: Running) -> None:
+async def test_every_provider_is_checked_in_order_of_preference(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="bfl,replicate,vtrix").run("doctor")
     urls = sandbox.base_urls
     assert done.out.splitlines()[5:] == [
@@ -44,16 +44,16 @@ async def test_every_provider_is_asked_in_the_order_of_preference(journey: Comma
     assert sandbox.sandbox.request_log.submissions == ()
 
 
-async def test_how_many_may_run_at_once_is_told(journey: CommandLine, sandbox: Running) -> None:
+async def test_limits_on_concurrent_tasks_are_shown(journey: CommandLine, sandbox: Running) -> None:
     given = {"JOURNEY_MCP_PROVIDERS": "journeyapi,bfl,vtrix", "JOURNEY_MCP_MAX_CONCURRENT": "25@journeyapi,1@bfl"}
     journey = journey.at_all(sandbox, **given)
-    told = [line.partition("; ")[2] for line in (await journey.run("doctor")).out.splitlines()[5:8]]
-    assert told == ["at most 25 tasks at once", "at most 1 task at once", "it reports no balance"]
+    shown = [line.partition("; ")[2] for line in (await journey.run("doctor")).out.splitlines()[5:8]]
+    assert shown == ["at most 25 tasks at once", "at most 1 task at once", "it reports no balance"]
     findings = (await journey.run("doctor", "--json")).json["findings"]
     assert [finding["facts"].get("max_concurrent") for finding in findings[5:8]] == [25, 1, None]
 
 
-async def test_what_holds_for_every_call_is_told(journey: CommandLine, sandbox: Running) -> None:
+async def test_limits_and_webhooks_are_shown(journey: CommandLine, sandbox: Running) -> None:
     given = {"JOURNEY_MCP_BUDGET": "90credits/day", "JOURNEY_MCP_CONFIRM_ABOVE": "6credits"}
     journey = journey.at(sandbox, JOURNEY_MCP_PUBLIC_URL="https://hooks.example.com/j", **given)
     lines = (await journey.run("doctor")).out.splitlines()
@@ -71,7 +71,7 @@ async def test_what_holds_for_every_call_is_told(journey: CommandLine, sandbox: 
     }
 
 
-async def test_a_limit_that_covers_nothing_is_told_with_what_helps(journey: CommandLine, sandbox: Running) -> None:
+async def test_a_limit_that_covers_nothing_is_a_note_with_a_next_step(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at(sandbox, JOURNEY_MCP_BUDGET="0.10usd/day").run("doctor")
     assert done.code == 0
     where = "(JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE)"
@@ -81,8 +81,8 @@ async def test_a_limit_that_covers_nothing_is_told_with_what_helps(journey: Comm
         f"note     spending: limits 0.10usd/day {where}; {idle}",
         f"         -> {step} JOURNEY_MCP_CREDIT_PRICE=0.01usd@journeyapi.",
     ]
-    mended = journey.at(sandbox, JOURNEY_MCP_BUDGET="0.10usd/day", JOURNEY_MCP_CREDIT_PRICE="0.01usd@journeyapi")
-    found = (await mended.run("doctor", "--json")).json["findings"][2]
+    fixed = journey.at(sandbox, JOURNEY_MCP_BUDGET="0.10usd/day", JOURNEY_MCP_CREDIT_PRICE="0.01usd@journeyapi")
+    found = (await fixed.run("doctor", "--json")).json["findings"][2]
     assert found["verdict"] == "ok"
     assert found["facts"] == {
         "budget": "0.10usd/day",
@@ -98,7 +98,7 @@ async def test_a_limit_that_covers_nothing_is_told_with_what_helps(journey: Comm
         ("9credits/day", "Write it in usd in JOURNEY_MCP_BUDGET."),
     ],
 )
-async def test_what_helps_a_limit_depends_on_why_it_covers_nothing(
+async def test_the_next_step_depends_on_why_a_limit_covers_nothing(
     journey: CommandLine, sandbox: Running, budget: str, step: str
 ) -> None:
     used = "journeyapi" if "@" in budget else "bfl"
@@ -106,24 +106,24 @@ async def test_what_helps_a_limit_depends_on_why_it_covers_nothing(
     assert (done.json["findings"][2]["verdict"], done.json["findings"][2]["next_step"]) == ("note", step)
 
 
-async def test_a_limit_that_covers_some_says_which(journey: CommandLine, sandbox: Running) -> None:
+async def test_a_limit_that_covers_some_providers_names_them(journey: CommandLine, sandbox: Running) -> None:
     given = {"JOURNEY_MCP_PROVIDERS": "journeyapi,bfl", "JOURNEY_MCP_BUDGET": "2usd/day,9credits/day@journeyapi"}
     line = (await journey.at_all(sandbox, **given).run("doctor")).out.splitlines()[2]
     assert line.startswith("ok       spending: limits 2usd/day,9credits/day@journeyapi (")
     assert line.endswith("; 2usd/day covers bfl only: journeyapi charges in credits")
 
 
-async def test_limits_are_no_matter_of_the_sandbox_that_is_free(journey: CommandLine) -> None:
+async def test_the_free_sandbox_needs_no_coverage_of_limits(journey: CommandLine) -> None:
     done = await journey.given(JOURNEY_MCP_BUDGET="0.10usd/day").run("doctor")
     assert "ok       spending: limits 0.10usd/day (JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE)\n" in done.out
 
 
-async def test_a_limit_for_a_provider_that_there_is_not_is_a_problem(journey: CommandLine, sandbox: Running) -> None:
+async def test_a_limit_for_an_unknown_provider_is_a_problem(journey: CommandLine, sandbox: Running) -> None:
     [found] = problems(await journey.at(sandbox, JOURNEY_MCP_MAX_CONCURRENT="5@jurney").run("doctor", "--json"))
     assert found["told"].startswith("JOURNEY_MCP_MAX_CONCURRENT=5@jurney: there is no provider 'jurney' (allowed: ")
 
 
-async def test_who_refused_lately_is_told_with_until_when_and_why(journey: CommandLine, sandbox: Running) -> None:
+async def test_a_cooldown_is_shown_with_its_end_and_reason(journey: CommandLine, sandbox: Running) -> None:
     journey = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="journeyapi,vtrix")
     sandbox.services["journeyapi"].balance = 0
     assert (await journey.run("imagine", "x", "--model", "seedream-4", "--wait", "0")).code == 0
@@ -138,7 +138,7 @@ async def test_who_refused_lately_is_told_with_until_when_and_why(journey: Comma
     assert found["journeyapi"]["told"].endswith(f"on cooldown until {rest['until']}: {rest['reason']}")
 
 
-async def test_a_provider_that_says_nothing_holds_up_nobody(journey: CommandLine) -> None:
+async def test_a_provider_that_does_not_answer_delays_no_other(journey: CommandLine) -> None:
     slow = Fault.parse("vtrix/fetch:delay=30")
     async with running(Settings(speed=0, faults=(slow,))) as sandbox:
         settings = read_settings(journey.at_all(sandbox).environment)
@@ -152,7 +152,7 @@ async def test_a_provider_that_says_nothing_holds_up_nobody(journey: CommandLine
     )
 
 
-async def test_a_look_that_takes_too_long_is_given_up(journey: CommandLine, sandbox: Running) -> None:
+async def test_a_check_that_takes_too_long_is_abandoned(journey: CommandLine, sandbox: Running) -> None:
     found = await examine(read_settings(journey.at(sandbox).environment), timeout_s=0)
     assert [(finding.about, finding.verdict) for finding in found] == [
         ("database", "problem"),
@@ -162,16 +162,14 @@ async def test_a_look_that_takes_too_long_is_given_up(journey: CommandLine, sand
     assert found[0].message == "no result within 0 s"
 
 
-async def test_where_vtrix_answers_for_running_tasks_is_looked_at(journey: CommandLine, sandbox: Running) -> None:
+async def test_the_poll_address_of_vtrix_is_checked(journey: CommandLine, sandbox: Running) -> None:
     away = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="vtrix", VTRIX_POLL_BASE_URL="http://127.0.0.1:1")
     [found] = problems(await away.run("doctor", "--json"))
     assert found["told"].startswith("request to http://127.0.0.1:1 failed, key set: No connection to ")
     assert found["next_step"] == "Check the network, the proxy settings and VTRIX_POLL_BASE_URL."
 
 
-async def test_what_changes_the_sources_of_pictures_is_shown(
-    journey: CommandLine, sandbox: Running, tmp_path: Path
-) -> None:
+async def test_additional_sources_of_images_are_shown(journey: CommandLine, sandbox: Running, tmp_path: Path) -> None:
     journey = journey.at(sandbox)
     good = await journey.given(JOURNEY_MCP_IMAGE_DIRS=str(tmp_path), JOURNEY_MCP_TRUSTED_HOSTS="nas:8080,10.0.0.7").run(
         "doctor"
@@ -196,7 +194,7 @@ async def test_what_changes_the_sources_of_pictures_is_shown(
     assert wrong["told"] == "JOURNEY_MCP_TRUSTED_HOSTS='a b': 'a b' is neither host nor host:port."
 
 
-async def test_without_a_key_the_sandbox_works_and_says_what_it_is(journey: CommandLine) -> None:
+async def test_without_a_key_the_sandbox_is_reported(journey: CommandLine) -> None:
     done = await journey.run("doctor")
     assert done.code == 0
     assert "ok       sandbox: no key is set: a built-in sandbox makes free, made-up images (http" in done.out
@@ -207,7 +205,7 @@ async def test_without_a_key_the_sandbox_works_and_says_what_it_is(journey: Comm
 
 
 @pytest.mark.parametrize(
-    ("settings", "about", "told", "step"),
+    ("settings", "about", "message", "step"),
     [
         ({"kkiai": KkiaiSettings(keys=("x",))}, "kkiai", "kkiai does not accept the key.", "into KKIAI_API_KEY; keys"),
         ({"replicate": ReplicateSettings(keys=("x",))}, "replicate", "not accept the key", "into REPLICATE_API_TOKEN;"),
@@ -223,20 +221,20 @@ async def test_without_a_key_the_sandbox_works_and_says_what_it_is(journey: Comm
         ({"faults": (Fault.parse("kkiai/fetch:cut_body"),)}, "kkiai", "broke off", "check KKIAI_BASE_URL"),
     ],
 )
-async def test_what_ails_one_of_five_is_told_of_that_one(
-    journey: CommandLine, settings: dict[str, Any], about: str, told: str, step: str
+async def test_a_problem_of_one_provider_is_reported_for_that_one(
+    journey: CommandLine, settings: dict[str, Any], about: str, message: str, step: str
 ) -> None:
     async with running(Settings(speed=0, **settings)) as sandbox:
         done = await journey.at_all(sandbox).run("doctor", "--json")
     [found] = problems(done)
     assert found["about"] == about
-    assert told in found["told"]
+    assert message in found["told"]
     assert step in found["next_step"]
     assert "_secret_1" not in done.out
 
 
 @pytest.mark.parametrize(
-    ("fault", "fake", "told", "step"),
+    ("fault", "fake", "message", "step"),
     [
         (None, {"keys": ("other",)}, "journeyapi does not accept the key.", "Put a valid key into JOURNEYAPI_API_KEY;"),
         (None, {"credits": 0}, "key accepted, balance 0 credits", "Add money at https://journeyapi.co."),
@@ -245,8 +243,8 @@ async def test_what_ails_one_of_five_is_told_of_that_one(
         ("account:reset,times=always", {}, "broke off", "check JOURNEYAPI_BASE_URL"),
     ],
 )
-async def test_what_ails_a_provider_is_told_with_what_helps(
-    journey: CommandLine, fault: str | None, fake: dict[str, Any], told: str, step: str
+async def test_a_problem_of_a_provider_has_a_next_step(
+    journey: CommandLine, fault: str | None, fake: dict[str, Any], message: str, step: str
 ) -> None:
     faults = (Fault.parse(fault),) if fault else ()
     settings = Settings(speed=0, faults=faults, journeyapi=JourneyApiSettings(**fake))
@@ -257,12 +255,12 @@ async def test_what_ails_a_provider_is_told_with_what_helps(
         sandbox.base_url,
         True,
     )
-    assert told in found["told"]
+    assert message in found["told"]
     assert step in found["next_step"]
     assert found["facts"]["reachable"] is True
 
 
-async def test_a_balance_that_is_no_number_is_a_problem(journey: CommandLine) -> None:
+async def test_a_balance_that_is_not_a_number_is_a_problem(journey: CommandLine) -> None:
     strange = Fault(on="journeyapi/account", kind="status", status=200, body='{"credits": NaN}')
     async with running(Settings(speed=0, faults=(strange,))) as sandbox:
         done = await journey.at(sandbox).run("doctor")
@@ -276,9 +274,7 @@ async def test_a_key_with_bearer_before_it_is_recognized(journey: CommandLine, s
     assert "japi_secret_1" not in done.out
 
 
-async def test_a_password_in_an_address_is_not_shown_and_it_is_said_what_becomes_of_it(
-    journey: CommandLine, sandbox: Running
-) -> None:
+async def test_a_password_in_an_address_is_redacted_and_explained(journey: CommandLine, sandbox: Running) -> None:
     address = sandbox.base_url.replace("://", "://kim:pass-w0rd-of-kim@")
     done = await journey.at(sandbox).given(JOURNEYAPI_BASE_URL=address).run("doctor", "--json")
     assert done.code == 0
@@ -290,7 +286,7 @@ async def test_a_password_in_an_address_is_not_shown_and_it_is_said_what_becomes
 
 
 @pytest.mark.parametrize(
-    ("given", "verdict", "told"),
+    ("given", "verdict", "message"),
     [
         (
             {"JOURNEY_MCP_WEBHOOK_SECRET": "whsec_AAEC"},
@@ -317,15 +313,15 @@ async def test_a_password_in_an_address_is_not_shown_and_it_is_said_what_becomes
         ),
     ],
 )
-async def test_how_webhooks_are_called_is_told(
-    journey: CommandLine, sandbox: Running, given: dict[str, str], verdict: str, told: str
+async def test_how_webhooks_are_sent_is_shown(
+    journey: CommandLine, sandbox: Running, given: dict[str, str], verdict: str, message: str
 ) -> None:
     findings = (await journey.at(sandbox, **given).run("doctor", "--json")).json["findings"]
     [found] = [finding for finding in findings if finding["about"] == "webhook_url"]
-    assert (found["verdict"], found["told"]) == (verdict, told)
+    assert (found["verdict"], found["told"]) == (verdict, message)
 
 
-async def test_nobody_there(journey: CommandLine) -> None:
+async def test_an_unreachable_provider_is_a_problem(journey: CommandLine) -> None:
     away = journey.given(JOURNEYAPI_API_KEY="japi_secret_1", JOURNEYAPI_BASE_URL="http://127.0.0.1:1/api/v1")
     [found] = problems(await away.run("doctor", "--json"))
     assert found["facts"]["reachable"] is False
@@ -344,7 +340,7 @@ async def test_wrong_settings_are_a_finding(journey: CommandLine) -> None:
     assert "note     settings: JOURNEY_MCP_DATADIR: not a setting of journey-mcp" in done.out
 
 
-async def test_a_database_that_cannot_be_opened_hides_nothing_else(
+async def test_a_database_that_cannot_be_opened_hides_no_other_finding(
     journey: CommandLine, sandbox: Running, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()

@@ -1,4 +1,4 @@
-"""Saving pictures: from our copy or the link, whole or not at all."""
+"""Export of images: from the stored copy or the link, completely or not at all."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import asyncio
@@ -18,7 +18,7 @@ from journey_mcp.core.images import OutputImage
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.settings.trusted_hosts import TrustedHosts
 
-NOBODY = SafeHttpClient(TrustedHosts())
+UNTRUSTED = SafeHttpClient(TrustedHosts())
 
 
 def drawn(kind: str) -> bytes:
@@ -32,7 +32,7 @@ PNG = drawn("png")
 
 @asynccontextmanager
 async def answering(answer: Callable[[str], bytes]) -> AsyncIterator[str]:
-    """A server that answers every path with what `answer` makes of it; its address."""
+    """Run a server that answers every path with the result of `answer`; return its address."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
@@ -53,7 +53,7 @@ def redirect(path: str) -> bytes:
 
 
 async def saved(url: str, path: Path, *, trusted: str | None = None, replace: bool = False) -> export.Saved:
-    safe_http = NOBODY.with_trusted(trusted) if trusted else NOBODY
+    safe_http = UNTRUSTED.with_trusted(trusted) if trusted else UNTRUSTED
     return await export.save(OutputImage(url=url), path, safe_http, replace=replace)
 
 
@@ -81,7 +81,7 @@ async def test_redirects_are_followed_five_times(tmp_path: Path) -> None:
         (b"nonsense", "cannot be saved"),
     ],
 )
-async def test_what_is_no_whole_picture_is_not_written(tmp_path: Path, answer: bytes, words: str) -> None:
+async def test_only_a_complete_image_is_written(tmp_path: Path, answer: bytes, words: str) -> None:
     async with answering(lambda _: answer) as origin:
         with pytest.raises(UpstreamError, match=words) as raised:
             await saved(f"{origin}/x", tmp_path / "new" / "a.png", trusted=origin)
@@ -90,7 +90,7 @@ async def test_what_is_no_whole_picture_is_not_written(tmp_path: Path, answer: b
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_picture_beyond_all_bounds_is_left_alone(tmp_path: Path) -> None:
+async def test_an_oversized_image_is_not_saved(tmp_path: Path) -> None:
     huge = ok(PNG + bytes(64 * 1024 * 1024))
     async with answering(lambda _: huge) as origin:
         with pytest.raises(UpstreamError, match="larger than 67,108,864 bytes"):
@@ -107,40 +107,40 @@ async def test_a_picture_beyond_all_bounds_is_left_alone(tmp_path: Path) -> None
         ("data:image/png,x", "is not fetched"),
     ],
 )
-async def test_what_may_not_be_asked_is_said(tmp_path: Path, url: str, words: str) -> None:
+async def test_a_forbidden_url_is_an_error(tmp_path: Path, url: str, words: str) -> None:
     with pytest.raises(UpstreamError, match=words):
         await saved(url, tmp_path / "a.png")
 
 
-async def test_where_nobody_listens_is_said(tmp_path: Path) -> None:
+async def test_a_failed_connection_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UpstreamError, match="no connection to"):
         await saved("http://127.0.0.1:1/x", tmp_path / "a.png", trusted="http://127.0.0.1:1")
 
 
-async def test_our_own_copy_saves_asking(tmp_path: Path) -> None:
+async def test_the_stored_copy_is_used_first(tmp_path: Path) -> None:
     (tmp_path / "copy.png").write_bytes(PNG)
     image = OutputImage(url="http://127.0.0.1:1/x", path=str(tmp_path / "copy.png"))
-    done = await export.save(image, tmp_path / "a.png", NOBODY)
+    done = await export.save(image, tmp_path / "a.png", UNTRUSTED)
     assert done.path.read_bytes() == PNG
 
 
-async def test_without_the_copy_the_link_is_asked(tmp_path: Path) -> None:
+async def test_without_a_copy_the_link_is_downloaded(tmp_path: Path) -> None:
     async with answering(lambda _: ok(PNG)) as origin:
         image = OutputImage(url=f"{origin}/x", path=str(tmp_path / "gone.png"))
-        done = await export.save(image, tmp_path / "a.png", NOBODY.with_trusted(origin))
+        done = await export.save(image, tmp_path / "a.png", UNTRUSTED.with_trusted(origin))
     assert done.path.read_bytes() == PNG
 
 
-async def test_how_long_there_is_to_try_again_is_said(tmp_path: Path) -> None:
+async def test_an_error_states_when_the_link_expires(tmp_path: Path) -> None:
     image = OutputImage(url="http://127.0.0.1:1/x", expires_at=1_700_000_000.0)
     with pytest.raises(UpstreamError) as raised:
-        await export.save(image, tmp_path / "a.png", NOBODY)
+        await export.save(image, tmp_path / "a.png", UNTRUSTED)
     assert raised.value.failure.next_step == (
         "Its link expires at 2023-11-14T22:13:20Z: open it before then, or fetch it again."
     )
 
 
-async def test_a_file_that_came_meanwhile_is_kept(tmp_path: Path) -> None:
+async def test_a_file_created_meanwhile_is_kept(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("mine")
     async with answering(lambda _: ok(PNG)) as origin:
         with pytest.raises(SetupError, match=r"it exists \(--force replaces it\)"):
@@ -156,15 +156,15 @@ async def test_a_file_that_came_meanwhile_is_kept(tmp_path: Path) -> None:
     ("kind", "good", "bad"),
     [("png", "a.PNG", "a.jpg"), ("jpeg", "a.jpg", "a.png"), ("webp", "a.webp", "a.gif"), ("gif", "a.gif", "a.webp")],
 )
-async def test_a_name_that_says_something_else_is_noticed(tmp_path: Path, kind: str, good: str, bad: str) -> None:
+async def test_a_suffix_of_another_format_is_noticed(tmp_path: Path, kind: str, good: str, bad: str) -> None:
     (tmp_path / "copy").write_bytes(drawn(kind))
     image = OutputImage(url="https://a.test/x", path=str(tmp_path / "copy"))
-    done = [await export.save(image, tmp_path / name, NOBODY) for name in (good, bad, "no_suffix")]
+    done = [await export.save(image, tmp_path / name, UNTRUSTED) for name in (good, bad, "no_suffix")]
     assert {one.format for one in done} == {kind}
     assert [one.is_misnamed for one in done] == [False, True, False]
 
 
-def test_several_pictures_are_numbered_before_the_suffix() -> None:
+def test_several_images_are_numbered_before_the_suffix() -> None:
     assert export.targets(Path("out/a.b.png"), 1) == [Path("out/a.b.png")]
     assert export.targets(Path("out/a.b.png"), 2) == [Path("out/a.b-1.png"), Path("out/a.b-2.png")]
 
@@ -179,7 +179,7 @@ def make_socket(path: Path) -> None:
 
 
 def make_device(path: Path) -> None:
-    """A link, for only an administrator makes a node."""
+    """Make a link, because only root can make a device node."""
     path.symlink_to(os.devnull)
 
 
@@ -189,7 +189,9 @@ def make_folder(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [make_pipe, make_socket, make_device, make_folder])
 @pytest.mark.parametrize("is_linked", [False, True])
-async def test_only_files_are_replaced(tmp_path: Path, make: Callable[[Path], None], *, is_linked: bool) -> None:
+async def test_only_regular_files_are_replaced(
+    tmp_path: Path, make: Callable[[Path], None], *, is_linked: bool
+) -> None:
     there, name = tmp_path / "there", tmp_path / "a.png"
     make(there if is_linked else name)
     if is_linked:
@@ -213,7 +215,7 @@ async def test_only_files_are_replaced(tmp_path: Path, make: Callable[[Path], No
 
 
 @pytest.mark.parametrize("exists", [True, False])
-async def test_a_link_stays_and_the_file_behind_it_is_written(tmp_path: Path, *, exists: bool) -> None:
+async def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path: Path, *, exists: bool) -> None:
     file, link = tmp_path / "album" / "kite.png", tmp_path / "latest.png"
     file.parent.mkdir()
     link.symlink_to(file)
@@ -227,7 +229,7 @@ async def test_a_link_stays_and_the_file_behind_it_is_written(tmp_path: Path, *,
     assert (done.path, link.is_symlink(), file.read_bytes()) == (link, True, PNG)
 
 
-def test_links_in_a_circle_are_said(tmp_path: Path) -> None:
+def test_a_loop_of_symbolic_links_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to(tmp_path / "b.png")
     (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
     with pytest.raises(InvalidArguments, match="cannot be read"):

@@ -12,7 +12,7 @@ JPEG = b"\xff\xd8\xff"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-async def test_a_picture_is_made_edited_fetched_and_listed(
+async def test_an_image_is_made_edited_fetched_and_listed(
     journey: CommandLine, sandbox: Running, tmp_path: Path
 ) -> None:
     journey = journey.at(sandbox)
@@ -76,7 +76,7 @@ async def test_an_empty_standard_input_costs_nothing(journey: CommandLine, sandb
     assert not sandbox.sandbox.request_log.submissions
 
 
-async def test_a_standard_input_without_an_end_is_not_cut_and_paid(journey: CommandLine, sandbox: Running) -> None:
+async def test_an_endless_standard_input_is_not_cut_and_paid(journey: CommandLine, sandbox: Running) -> None:
     ended = await journey.at(sandbox).run("imagine", "-", "--model", "z-image", stdin="a boat " * 20_000)
     assert ended.code != 0
     assert "more than 100,000 characters" in " ".join(ended.err.split())
@@ -87,7 +87,7 @@ async def test_a_standard_input_without_an_end_is_not_cut_and_paid(journey: Comm
     ("given", "prompt"),
     [("\ufeffa boat".encode(), "a boat"), ("a böat\r\n".encode("utf-16"), "a böat"), (b"a\xff\xfeboat", None)],
 )
-async def test_standard_input_is_text_or_refused(
+async def test_standard_input_is_text_or_rejected(
     journey: CommandLine, sandbox: Running, given: bytes, prompt: str | None
 ) -> None:
     ended = await journey.at(sandbox).run("imagine", "-", "--model", "z-image", stdin=given)
@@ -97,12 +97,12 @@ async def test_standard_input_is_text_or_refused(
         assert "standard input is not UTF-8 text" in " ".join(ended.err.split())
 
 
-async def test_several_tasks_may_stand_in_one_text(journey: CommandLine, sandbox: Running) -> None:
+async def test_one_text_may_name_several_tasks(journey: CommandLine, sandbox: Running) -> None:
     journey = journey.at(sandbox)
     made = [(await journey.run("imagine", f"boat {n}", "--model", "z-image", "--json")).json for n in range(2)]
     ids = [task["task_id"] for task in made]
-    told = await journey.run("fetch", f"{ids[0]},{ids[1]}.1", "--json")
-    assert [task["task_id"] for task in told.json["tasks"]] == ids
+    shown = await journey.run("fetch", f"{ids[0]},{ids[1]}.1", "--json")
+    assert [task["task_id"] for task in shown.json["tasks"]] == ids
 
 
 async def test_all_options_reach_the_provider(journey: CommandLine, sandbox: Running) -> None:
@@ -124,7 +124,7 @@ async def test_all_options_reach_the_provider(journey: CommandLine, sandbox: Run
     }
 
 
-async def test_who_ran_it_in_the_end_is_told(journey: CommandLine, sandbox: Running) -> None:
+async def test_the_provider_that_ran_a_task_is_named(journey: CommandLine, sandbox: Running) -> None:
     sandbox.services["journeyapi"].balance = 0
     journey = journey.at_all(sandbox)
     made = await journey.run("imagine", "a boat", "--model", "seedream-4", "--wait", "0", "--json")
@@ -135,10 +135,10 @@ async def test_who_ran_it_in_the_end_is_told(journey: CommandLine, sandbox: Runn
     assert "Notice: journeyapi did not run it: journeyapi has too little money" in done.out
 
 
-async def test_every_file_that_may_come_is_looked_at_before_anything_is_paid(
+async def test_every_possible_file_is_checked_before_anything_is_paid(
     journey: CommandLine, sandbox: Running, tmp_path: Path
 ) -> None:
-    """One provider gives four pictures, the other one."""
+    """One provider makes four images, the other one."""
     (tmp_path / "own.toml").write_text(SINGLE_MIDJOURNEY)
     journey = journey.at_all(sandbox, JOURNEY_MCP_REGISTRY=str(tmp_path / "own.toml"))
     for name in ("boat.png", "ship-4.png"):
@@ -183,7 +183,7 @@ async def test_references_seed_and_mask_are_arguments_too(journey: CommandLine, 
     assert (two.code, seed.code, mask.code) == (2, 2, 2)
 
 
-async def test_four_pictures_get_numbered_names(journey: CommandLine, sandbox: Running, tmp_path: Path) -> None:
+async def test_four_images_get_numbered_names(journey: CommandLine, sandbox: Running, tmp_path: Path) -> None:
     journey = journey.at(sandbox)
     started = await journey.run("imagine", "a boat", "--wait", "0", "-o", str(tmp_path / "boat.png"))
     task_id = started.out.split()[1].rstrip(":")
@@ -199,7 +199,7 @@ async def test_four_pictures_get_numbered_names(journey: CommandLine, sandbox: R
     assert done.out.splitlines()[-4:] == [f"Saved {path}" for path in saved]
 
 
-async def test_the_command_to_go_on_with_keeps_what_was_asked_for(
+async def test_the_command_to_resume_with_keeps_the_options(
     journey: CommandLine, sandbox: Running, tmp_path: Path
 ) -> None:
     """Quoted for the shell."""
@@ -211,7 +211,7 @@ async def test_the_command_to_go_on_with_keeps_what_was_asked_for(
     )
 
 
-async def test_existing_files_are_refused_before_anything_is_paid(
+async def test_existing_files_are_rejected_before_anything_is_paid(
     journey: CommandLine, sandbox: Running, tmp_path: Path
 ) -> None:
     journey = journey.at(sandbox)
@@ -236,7 +236,7 @@ async def test_existing_files_are_refused_before_anything_is_paid(
     assert (forced.code, there.read_bytes()[:3]) == (0, JPEG)
 
 
-async def test_a_dead_picture_loses_nothing(journey: CommandLine, tmp_path: Path) -> None:
+async def test_an_expired_link_does_not_affect_the_other_images(journey: CommandLine, tmp_path: Path) -> None:
     dead = Fault(on="picture", kind="dead_picture", times=None, after=1)
     async with running(Settings(speed=0, faults=(dead,))) as sandbox:
         journey = journey.at(sandbox)
@@ -286,7 +286,7 @@ async def test_a_hint_names_the_command_and_not_the_tool(journey: CommandLine, s
     ]
 
 
-async def test_a_refusal_as_json_is_the_tools_object(journey: CommandLine, sandbox: Running) -> None:
+async def test_an_error_as_json_is_the_tools_object(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at(sandbox).run("imagine", "x", "--model", "seededit", "--json")
     assert (done.code, done.err) == (2, "")
     assert done.json["status"] == "failed"
@@ -294,7 +294,9 @@ async def test_a_refusal_as_json_is_the_tools_object(journey: CommandLine, sandb
     assert "edit_image" in done.json["next_step"]
 
 
-async def test_an_unknown_task_beside_a_known_one_is_told_in_its_place(journey: CommandLine, sandbox: Running) -> None:
+async def test_an_unknown_task_beside_a_known_one_is_an_error_in_its_place(
+    journey: CommandLine, sandbox: Running
+) -> None:
     journey = journey.at(sandbox)
     made = await journey.run("imagine", "x", "--model", "z-image", "--json")
     done = await journey.run("fetch", "tsk_nobody", made.json["task_id"])
@@ -310,27 +312,29 @@ async def test_an_unknown_task_beside_a_known_one_is_told_in_its_place(journey: 
         (JourneyApiSettings(credits=1.5), "out_of_credits", "The balance is 1.5 credits."),
     ],
 )
-async def test_what_the_provider_refuses_is_a_failed_task(
+async def test_a_request_that_the_provider_rejects_is_a_failed_task(
     journey: CommandLine, settings: JourneyApiSettings, code: str, words: str
 ) -> None:
     async with running(Settings(speed=0, journeyapi=settings)) as sandbox:
         journey = journey.at(sandbox)
-        said = await journey.run("imagine", "x", "--model", "z-image", "-o", "never.png")
+        shown = await journey.run("imagine", "x", "--model", "z-image", "-o", "never.png")
         plain = await journey.run("imagine", "x", "--model", "z-image", "--json")
-    assert (said.code, said.out) == (1, "")
-    assert f"Error {code}: " in said.err
-    assert words in said.err
-    assert "japi_secret_1" not in said.err
+    assert (shown.code, shown.out) == (1, "")
+    assert f"Error {code}: " in shown.err
+    assert words in shown.err
+    assert "japi_secret_1" not in shown.err
     assert (plain.code, plain.json["error"]["code"]) == (1, code)
 
 
-async def test_a_blocked_prompt_fails_and_a_bar_is_no_result(journey: CommandLine, sandbox: Running) -> None:
+async def test_a_blocked_prompt_fails_with_nothing_on_stdout(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at(sandbox).run("imagine", "x forbidden-in-sandbox", "--model", "z-image")
     assert (done.code, done.out) == (1, "")
     assert "Error generation_failed: The provider could not make the image" in done.err
 
 
-async def test_a_task_of_an_account_that_is_gone_is_pointed_at(journey: CommandLine, sandbox: Running) -> None:
+async def test_a_task_of_an_account_that_is_no_longer_configured_is_reported(
+    journey: CommandLine, sandbox: Running
+) -> None:
     started = await journey.at(sandbox).run("imagine", "x", "--wait", "0", "--json")
     task_id = started.json["task_id"]
     done = await journey.run("fetch", task_id, "--wait", "0")
@@ -341,6 +345,6 @@ async def test_a_task_of_an_account_that_is_gone_is_pointed_at(journey: CommandL
     assert (done.code, "running" in done.out) == (0, True)
 
 
-async def test_no_tasks_is_a_remark(journey: CommandLine, sandbox: Running) -> None:
+async def test_no_tasks_is_information(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at(sandbox).run("tasks")
     assert (done.code, done.out, done.err) == (0, "", "No tasks in the last day.\n")

@@ -51,17 +51,17 @@ async def test_all_models_are_listed(journey: CommandLine) -> None:
     }
 
 
-async def test_offers_stand_in_the_order_of_preference(journey: CommandLine, sandbox: Running) -> None:
+async def test_offers_are_in_order_of_preference(journey: CommandLine, sandbox: Running) -> None:
     journey = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="bfl,vtrix,journeyapi")
     rows = [row.split("\t") for row in (await journey.run("models")).out.splitlines()]
-    told = {row[0]: row[1:5] for row in rows}
-    assert told["flux-kontext-pro"] == [
+    shown = {row[0]: row[1:5] for row in rows}
+    assert shown["flux-kontext-pro"] == [
         "imagine, edit",
         "bfl 0.04 usd · vtrix · journeyapi 4 credits",
         "depends",
         "depends",
     ]
-    assert told["flux-2-pro"][1] == "bfl from 0.03 usd · vtrix"
+    assert shown["flux-2-pro"][1] == "bfl from 0.03 usd · vtrix"
     plain = {model["id"]: model for model in (await journey.run("models", "--json")).json["models"]}
     assert plain["flux-2-pro"]["offers"] == [
         {
@@ -75,7 +75,7 @@ async def test_offers_stand_in_the_order_of_preference(journey: CommandLine, san
     ]
 
 
-async def test_who_refused_lately_is_marked(journey: CommandLine, sandbox: Running) -> None:
+async def test_providers_on_cooldown_are_marked(journey: CommandLine, sandbox: Running) -> None:
     sandbox.services["journeyapi"].balance = 0
     journey = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="journeyapi,vtrix")
     before = await journey.run("models")
@@ -89,8 +89,8 @@ async def test_who_refused_lately_is_marked(journey: CommandLine, sandbox: Runni
     )
     [model] = [m for m in (await journey.run("models", "--json")).json["models"] if m["id"] == "seedream-4"]
     assert [offer.get("rests", {}).keys() for offer in model["offers"]] == [{"until", "reason"}, set()]
-    told = (await journey.run("models", "seedream-4")).out
-    assert "At journeyapi as seedream-4\n  Tried last: on cooldown until 2" in told
+    shown = (await journey.run("models", "seedream-4")).out
+    assert "At journeyapi as seedream-4\n  Tried last: on cooldown until 2" in shown
     plain = (await journey.run("models", "seedream-4", "--json")).json
     assert ["rests" in offer for offer in plain["offers"]] == [True, False]
 
@@ -104,7 +104,7 @@ async def test_who_refused_lately_is_marked(journey: CommandLine, sandbox: Runni
         {"JOURNEY_MCP_DATABASE_URL": "sqlite:////dev/null"},
     ],
 )
-async def test_listing_needs_no_database_and_makes_none(
+async def test_listing_needs_no_database_and_creates_none(
     journey: CommandLine, sandbox: Running, variables: dict[str, str]
 ) -> None:
     done = await journey.at_all(sandbox, **variables).run("models")
@@ -112,19 +112,19 @@ async def test_listing_needs_no_database_and_makes_none(
     assert list(journey.home.iterdir()) == []
 
 
-async def test_a_file_that_is_no_database_keeps_nobody_from_the_list(journey: CommandLine, sandbox: Running) -> None:
+async def test_a_file_that_is_not_a_database_does_not_prevent_the_list(journey: CommandLine, sandbox: Running) -> None:
     (journey.home / "tasks.db").write_text("a shopping list, and no database at all")
     done = await journey.at_all(sandbox).run("models", "midjourney")
     assert (done.code, "Tried last" in done.out) == (0, False)
 
 
-async def test_a_model_is_told_with_all_its_facts(journey: CommandLine) -> None:
-    told = (await journey.run("models", "flux-pro")).out
-    assert told.startswith("flux-pro: Flux Pro by Black Forest Labs\nBest at: the best of Flux.1\nAdvice: Plain")
-    assert "At journeyapi as flux-pro\n  Commands: imagine\n  Cost: 4 credits\n" in told
-    assert "  --aspect-ratio: 1:1, 16:9, 9:16, 4:3, 3:4, 3:2, 2:3; default 1:1\n" in told
-    assert "  --resolution: 1K, 2K, 4K; notice: JourneyAPI's pages disagree" in told
-    assert "  Source: https://journeyapi.co/docs/models/flux-pro (2026-11-21)\n" in told
+async def test_a_model_is_shown_with_all_its_facts(journey: CommandLine) -> None:
+    shown = (await journey.run("models", "flux-pro")).out
+    assert shown.startswith("flux-pro: Flux Pro by Black Forest Labs\nBest at: the best of Flux.1\nAdvice: Plain")
+    assert "At journeyapi as flux-pro\n  Commands: imagine\n  Cost: 4 credits\n" in shown
+    assert "  --aspect-ratio: 1:1, 16:9, 9:16, 4:3, 3:4, 3:2, 2:3; default 1:1\n" in shown
+    assert "  --resolution: 1K, 2K, 4K; notice: JourneyAPI's pages disagree" in shown
+    assert "  Source: https://journeyapi.co/docs/models/flux-pro (2026-11-21)\n" in shown
     plain = (await journey.run("models", "flux-pro", "--json")).json
     assert plain["offers"][0]["parameters"]["negative_prompt"] == {"max_length": 4000}
     assert (plain["maker"], plain["checked"]) == ("Black Forest Labs", "2026-11-21")
@@ -169,14 +169,14 @@ async def test_a_model_is_told_with_all_its_facts(journey: CommandLine) -> None:
         ("flux-kontext-pro", ["--safety-tolerance: 0 to 6; at most 2 with an image; default 2"]),
     ],
 )
-async def test_every_offer_is_told_with_its_limits(
+async def test_every_offer_is_shown_with_its_limits(
     journey: CommandLine, sandbox: Running, model: str, lines: list[str]
 ) -> None:
-    told = (await journey.at_all(sandbox).run("models", model)).out.splitlines()
-    assert [line for line in lines if f"  {line}" not in told] == []
+    shown = (await journey.at_all(sandbox).run("models", model)).out.splitlines()
+    assert [line for line in lines if f"  {line}" not in shown] == []
 
 
-async def test_every_model_can_be_told(journey: CommandLine, sandbox: Running) -> None:
+async def test_every_model_can_be_shown(journey: CommandLine, sandbox: Running) -> None:
     journey = journey.at_all(sandbox)
     models = (await journey.run("models", "--json")).json["models"]
     assert len(models) == len(load().models)
@@ -221,20 +221,20 @@ async def test_an_unknown_model_gets_the_nearest_names(journey: CommandLine) -> 
         ("Set JOURNEY_MCP_SANDBOX=auto; `journey-mcp doctor`.", "Set JOURNEY_MCP_SANDBOX=auto; `journey-mcp doctor`."),
     ],
 )
-def test_hints_come_in_the_words_of_the_command_line(hint: str, words: str) -> None:
+def test_hints_are_rephrased_for_the_command_line(hint: str, words: str) -> None:
     assert for_people(hint) == words
 
 
-async def test_a_model_of_ones_own_is_told_too(journey: CommandLine, tmp_path: Path) -> None:
+async def test_a_model_of_the_user_is_shown_too(journey: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(OWN)
-    told = (await journey.given(JOURNEY_MCP_REGISTRY=str(tmp_path / "own.toml")).run("models", "painter")).out
+    shown = (await journey.given(JOURNEY_MCP_REGISTRY=str(tmp_path / "own.toml")).run("models", "painter")).out
     assert (
         "  Cost: 0.02 usd\n  Result: one image\n  English only: not stated\n"
-        "  Image: needed, 2 to 3, with a mask; sent as URL\n" in told
+        "  Image: needed, 2 to 3, with a mask; sent as URL\n" in shown
     )
-    assert "  Links expire after: 1 day\n" in told
-    assert "  --width times --height: at least 65,536 pixels\n" in told
-    assert "  --seed: 1 to 99; at most 9 with an image; a multiple of 2\n" in told
+    assert "  Links expire after: 1 day\n" in shown
+    assert "  --width times --height: at least 65,536 pixels\n" in shown
+    assert "  --seed: 1 to 99; at most 9 with an image; a multiple of 2\n" in shown
 
 
 OWN = """
@@ -266,7 +266,7 @@ multiple_of = 2
 
 
 async def test_dead_links_are_marked_in_the_list_of_tasks(journey: CommandLine, sandbox: Running) -> None:
-    """As a number of images, or where these are."""
+    """As a number of images, or the path of a copy."""
     (journey.home / "copy.png").write_bytes(b"x")
     now = time.time()
     alive, dead = OutputImage(url="https://x.test/a.png"), OutputImage(url="https://x.test/b.png", expires_at=now - 1)
@@ -300,11 +300,11 @@ async def test_dead_links_are_marked_in_the_list_of_tasks(journey: CommandLine, 
     assert [["url" in image for image in task.get("images", ())] for task in plain] == [
         *([True, True], [False, False], [False], [True, False, False, False], [False], [])
     ]
-    told = (await journey.run("fetch", "tsk_1", "tsk_3")).out
-    assert "Picture tsk_1.1: link expired, no copy image/png (died 2" in told
-    assert "Next: The links are dead and there is no copy" in told
-    assert f"Picture tsk_3.2: link expired, copy kept image/png (died {told.partition('(died ')[2][:20]})" in told
-    assert 'Next: `journey-mcp edit tsk_3.2 "…"` edits an image.' in told
+    shown = (await journey.run("fetch", "tsk_1", "tsk_3")).out
+    assert "Picture tsk_1.1: link expired, no copy image/png (died 2" in shown
+    assert "Next: The links are dead and there is no copy" in shown
+    assert f"Picture tsk_3.2: link expired, copy kept image/png (died {shown.partition('(died ')[2][:20]})" in shown
+    assert 'Next: `journey-mcp edit tsk_3.2 "…"` edits an image.' in shown
 
 
 async def test_a_running_task_of_an_account_that_is_no_longer_configured_has_a_notice(
@@ -331,9 +331,9 @@ async def test_images_of_a_sandbox_that_has_ended_are_marked(journey: CommandLin
     made = await journey.run("imagine", "a boat", "--model", "z-image", "--json")
     assert "url" in made.json["images"][0]
     assert "\tsandbox ended, no copy\ta boat\n" in (await journey.run("tasks")).out
-    told = (await journey.run("fetch", made.json["task_id"])).out
-    assert ".1: sandbox ended, no copy" in told
-    assert made.json["images"][0]["url"] not in told
+    shown = (await journey.run("fetch", made.json["task_id"])).out
+    assert ".1: sandbox ended, no copy" in shown
+    assert made.json["images"][0]["url"] not in shown
 
 
 async def specs(journey: CommandLine, form: str) -> Any:
@@ -342,7 +342,7 @@ async def specs(journey: CommandLine, form: str) -> Any:
     return done.json
 
 
-async def test_the_tools_come_in_every_form(journey: CommandLine) -> None:
+async def test_the_tools_are_printed_in_every_format(journey: CommandLine) -> None:
     tools = await specs(journey, "mcp")
     assert [tool["name"] for tool in tools] == ["imagine", "edit_image", "fetch_task", "cancel_task"]
     assert await specs(journey, "anthropic") == [
@@ -367,12 +367,12 @@ async def test_the_tools_come_in_every_form(journey: CommandLine) -> None:
     assert (ids["type"], ids["items"]) == ("ARRAY", {"type": "STRING", "maxLength": 64})
 
 
-async def test_openai_takes_the_descriptions(journey: CommandLine) -> None:
-    """Older endpoints of Chat Completions refuse more than 1,024 characters."""
+async def test_openai_accepts_the_descriptions(journey: CommandLine) -> None:
+    """Older endpoints of Chat Completions reject more than 1,024 characters."""
     assert max(len(tool["description"]) for tool in await specs(journey, "mcp")) <= 1024
 
 
-def test_gemini_gets_no_key_that_it_does_not_know() -> None:
+def test_gemini_gets_no_unsupported_key() -> None:
     schema = {
         "type": "object",
         "additionalProperties": False,
@@ -385,7 +385,7 @@ def test_gemini_gets_no_key_that_it_does_not_know() -> None:
     }
 
 
-async def test_specs_have_no_other_forms(journey: CommandLine) -> None:
+async def test_specs_have_no_other_formats(journey: CommandLine) -> None:
     done = await journey.run("specs", "--format", "toml")
     assert (done.code, done.out) == (2, "")
     assert "gemini" in done.err
@@ -401,7 +401,7 @@ async def _help(journey: CommandLine) -> str:
 
 
 @pytest.mark.generated
-async def test_the_document_has_the_help_of_every_command(journey: CommandLine) -> None:
+async def test_the_document_contains_the_help_of_every_command(journey: CommandLine) -> None:
     """UPDATE_DOCS=1 rewrites it."""
     path = ROOT / "docs" / "cli.md"
     before, _, rest = path.read_text(encoding="utf-8").partition(OPENING)

@@ -1,4 +1,4 @@
-"""What a command prints is without secrets, whoever says them."""
+"""No command prints a secret."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import pytest
@@ -11,7 +11,7 @@ KEY = "japi_secret_1"
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_what_a_provider_echoes_is_not_printed(journey: CommandLine, form: str) -> None:
+async def test_a_secret_that_a_provider_echoes_is_redacted(journey: CommandLine, form: str) -> None:
     body = {"errors": [{"msg": f"bad key {FORMS[form](KEY)}"}]}
     faults = tuple(Fault(on=on, kind="status", status=400, times=None, body=body) for on in ("submit", "account"))
     async with running(Settings(speed=0, faults=faults, journeyapi=JourneyApiSettings(keys=(KEY,)))) as sandbox:
@@ -29,7 +29,7 @@ async def test_what_a_provider_echoes_is_not_printed(journey: CommandLine, form:
     assert all("bad key" in done.out + done.err for done in printed if done is not printed[2])
 
 
-async def test_a_wrong_setting_with_a_secret_in_it_is_shown_without_it(journey: CommandLine) -> None:
+async def test_a_secret_in_an_invalid_setting_is_redacted(journey: CommandLine) -> None:
     wrong = journey.given(JOURNEYAPI_API_KEY=KEY, JOURNEY_MCP_WAIT_S=f"{KEY}s", JOURNEY_MCP_WEBHOOK_SECRET="hooks-1234")
     for command in (("tasks",), ("tasks", "--json"), ("doctor",)):
         done = await wrong.run(*command)

@@ -20,7 +20,7 @@ from journey_mcp.core.errors import InvalidArguments
         ("::1:8000", "is not an address"),
     ],
 )
-async def test_other_addresses_are_refused(journey: CommandLine, address: str, words: str) -> None:
+async def test_other_addresses_are_rejected(journey: CommandLine, address: str, words: str) -> None:
     done = await journey.run("serve", "--http", address)
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("journey-mcp: ")
@@ -28,14 +28,14 @@ async def test_other_addresses_are_refused(journey: CommandLine, address: str, w
     assert "Serving" not in done.err
 
 
-def test_addresses_are_read_with_brackets_around_ipv6() -> None:
+def test_addresses_are_parsed_with_brackets_around_ipv6() -> None:
     assert parse_address("--http", "[::1]:80") == ("::1", 80)
     assert parse_address("--http", " localhost:8000 ") == ("localhost", 8000)
     with pytest.raises(InvalidArguments):
         parse_address("--http", "[localhost]:80")
 
 
-async def test_wrong_settings_end_it_with_one_line(journey: CommandLine) -> None:
+async def test_invalid_settings_end_the_command_with_one_line(journey: CommandLine) -> None:
     done = await journey.given(JOURNEY_MCP_WAIT_S="soon").run("serve", "--http", "127.0.0.1:1")
     assert done.code == 2
     assert done.err.startswith("journey-mcp: JOURNEY_MCP_WAIT_S='soon': ")
@@ -55,7 +55,9 @@ async def test_wrong_settings_end_it_with_one_line(journey: CommandLine) -> None
         (("--port", "70000"), "--port"),
     ],
 )
-async def test_a_nonsense_sandbox_is_refused(journey: CommandLine, arguments: tuple[str, ...], words: str) -> None:
+async def test_invalid_options_of_the_sandbox_are_rejected(
+    journey: CommandLine, arguments: tuple[str, ...], words: str
+) -> None:
     done = await journey.run("sandbox", *arguments)
     assert (done.code, done.out) == (2, "")
     assert words in done.err

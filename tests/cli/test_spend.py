@@ -1,4 +1,4 @@
-"""`spend` and `cancel`, and limits as a person at the command line meets them."""
+"""`spend`, `cancel` and limits on the command line."""
 
 from decimal import Decimal
 
@@ -8,7 +8,7 @@ from cli.command import CommandLine
 from journey_mcp.sandbox import Fault, Running
 
 
-async def test_what_was_spent_is_shown_by_day_provider_and_model(journey: CommandLine, sandbox: Running) -> None:
+async def test_spending_is_shown_by_day_provider_and_model(journey: CommandLine, sandbox: Running) -> None:
     """The newest day first; as a table and as JSON."""
     journey = journey.at(sandbox)
     for prompt in ("one", "two"):
@@ -28,8 +28,8 @@ async def test_what_was_spent_is_shown_by_day_provider_and_model(journey: Comman
     assert "never confirmed" not in shown.err
 
 
-async def test_what_is_not_known_is_said_and_not_made_up(journey: CommandLine, sandbox: Running) -> None:
-    """A price that nobody states, one that the provider told, and a request that was never answered."""
+async def test_unknown_costs_are_stated(journey: CommandLine, sandbox: Running) -> None:
+    """A price that is not stated, one that the provider reported, and a request without an answer."""
     journey = journey.at_all(sandbox)
     assert (await journey.run("imagine", "a kite", "--model", "flux-schnell", "--provider", "replicate")).code == 0
     options = ("--model", "kling-v2", "--provider", "vtrix", "--wait", "0", "--json")
@@ -39,34 +39,34 @@ async def test_what_is_not_known_is_said_and_not_made_up(journey: CommandLine, s
     assert (await journey.run("imagine", "a kite", "--model", "z-image")).code == 1
     sandbox.sandbox.faults.replace([])
     rows = {row["model"]: row for row in (await journey.run("spend", "--json")).json["spent"]}
-    told = ("credits", "told_by_provider", "without_price", "unconfirmed")
-    assert [rows["flux-schnell"][name] for name in ("usd", *told)] == ["0", "0", 0, 1, 0]
-    assert [rows["z-image"][name] for name in ("usd", *told)] == ["0", "2", 0, 0, 1]
-    assert [rows["kling-v2"][name] for name in told] == ["0", 1, 0, 0]
+    columns = ("credits", "told_by_provider", "without_price", "unconfirmed")
+    assert [rows["flux-schnell"][name] for name in ("usd", *columns)] == ["0", "0", 0, 1, 0]
+    assert [rows["z-image"][name] for name in ("usd", *columns)] == ["0", "2", 0, 0, 1]
+    assert [rows["kling-v2"][name] for name in columns] == ["0", 1, 0, 0]
     assert Decimal(rows["kling-v2"]["usd"]) > 0
-    said = (await journey.run("spend")).err
-    assert "The price of 1 of the tasks is unknown" in said
-    assert "Each counts towards budgets as 8 credits or 0.1 usd" in said
-    assert "1 of the tasks were sent but never confirmed" in said
+    notes = (await journey.run("spend")).err
+    assert "The price of 1 of the tasks is unknown" in notes
+    assert "Each counts towards budgets as 8 credits or 0.1 usd" in notes
+    assert "1 of the tasks were sent but never confirmed" in notes
 
 
-async def test_nothing_was_spent(journey: CommandLine, sandbox: Running) -> None:
-    """And a database is not needed to say so."""
+async def test_no_spending_is_information(journey: CommandLine, sandbox: Running) -> None:
+    """Without an existing database."""
     done = await journey.at(sandbox).run("spend")
     assert (done.code, done.out) == (0, "")
     assert "Nothing was spent in the last 30 days." in done.err
 
 
 async def test_the_budget_stops_a_command(journey: CommandLine, sandbox: Running) -> None:
-    """With the limit as it was written."""
+    """The error quotes the limit."""
     done = await journey.at(sandbox, JOURNEY_MCP_BUDGET="3credits/call").run("imagine", "a kite")
     assert done.code == 1
     assert "The budget 3credits/call is passed" in done.err
     assert not sandbox.sandbox.request_log.submissions
 
 
-async def test_without_a_terminal_nobody_can_be_asked(journey: CommandLine, sandbox: Running) -> None:
-    """A script does not agree to anything."""
+async def test_without_a_terminal_there_is_no_confirmation(journey: CommandLine, sandbox: Running) -> None:
+    """A script cannot confirm a cost."""
     done = await journey.at(sandbox, JOURNEY_MCP_CONFIRM_ABOVE="3credits").run("imagine", "a kite")
     assert done.code == 1
     assert "without a terminal you cannot be asked" in done.err
@@ -74,27 +74,27 @@ async def test_without_a_terminal_nobody_can_be_asked(journey: CommandLine, sand
     assert not sandbox.sandbox.request_log.submissions
 
 
-async def test_a_task_is_ended_where_that_can_be_done(journey: CommandLine, sandbox: Running) -> None:
-    """Else it is said what goes on."""
+async def test_a_finished_task_is_not_canceled(journey: CommandLine, sandbox: Running) -> None:
+    """Its status is reported."""
     journey = journey.at(sandbox)
     made = (await journey.run("imagine", "a kite", "--model", "z-image", "--json")).json
     done = await journey.run("cancel", made["task_id"])
     assert done.code == 0
     assert "The task has ended already: succeeded." in done.out
-    told = (await journey.run("cancel", made["task_id"], "--json")).json
-    assert told["tasks"][0]["task_id"] == made["task_id"]
+    shown = (await journey.run("cancel", made["task_id"], "--json")).json
+    assert shown["tasks"][0]["task_id"] == made["task_id"]
 
 
 @pytest.mark.parametrize("command", ["cancel", "fetch"])
-async def test_an_unknown_task_is_named(journey: CommandLine, sandbox: Running, command: str) -> None:
-    """With what helps."""
+async def test_an_unknown_task_is_an_error(journey: CommandLine, sandbox: Running, command: str) -> None:
+    """The error names it."""
     done = await journey.at(sandbox).run(command, "tsk_nobody")
     assert done.code == 2
     assert "tsk_nobody" in done.err
 
 
-async def test_fresh_pays_for_a_new_one(journey: CommandLine, sandbox: Running) -> None:
-    """Though an equal call may have been paid."""
+async def test_fresh_makes_a_new_paid_image(journey: CommandLine, sandbox: Running) -> None:
+    """Even if an identical request may have been charged."""
     journey = journey.at(sandbox)
     sandbox.sandbox.faults.replace([Fault.parse("submit:reset_after")])
     assert (await journey.run("imagine", "a kite", "--model", "z-image")).code == 1

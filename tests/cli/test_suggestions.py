@@ -1,4 +1,4 @@
-"""Wrong commands, options and quotes: what is suggested, and what is not."""
+"""Suggestions for wrong commands, options and quotes."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import pytest
@@ -14,7 +14,7 @@ async def error_of(journey: CommandLine, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ("--size=1024x1024", "--size. Use --aspect-ratio W:H, or --width with --height in pixels."),
         ("--ar", "--ar. Use --aspect-ratio W:H, or --width with --height in pixels."),
@@ -31,8 +31,8 @@ async def error_of(journey: CommandLine, *arguments: str) -> str:
         ("--strength", "--strength."),
     ],
 )
-async def test_a_wrong_option_is_told_what_was_meant_or_nothing(journey: CommandLine, wrong: str, said: str) -> None:
-    assert await error_of(journey, "imagine", "a cat", wrong, "x") == f"Error: No such option: {said}"
+async def test_a_wrong_option_gets_a_suggestion_if_there_is_one(journey: CommandLine, wrong: str, message: str) -> None:
+    assert await error_of(journey, "imagine", "a cat", wrong, "x") == f"Error: No such option: {message}"
 
 
 async def test_only_options_of_the_command_are_suggested(journey: CommandLine) -> None:
@@ -44,7 +44,7 @@ async def test_only_options_of_the_command_are_suggested(journey: CommandLine) -
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("generate", "x"), "There is no command 'generate'. Did you mean journey-mcp imagine?"),
         (("imagin", "x"), "There is no command 'imagin'. Did you mean journey-mcp imagine?"),
@@ -55,11 +55,11 @@ async def test_only_options_of_the_command_are_suggested(journey: CommandLine) -
         (("qqq",), "There is no command 'qqq'. Commands: serve, imagine, edit, "),
     ],
 )
-async def test_a_wrong_command_is_told_what_was_meant(journey: CommandLine, words: tuple[str, ...], said: str) -> None:
-    assert (await error_of(journey, *words)).startswith(f"Error: {said}")
+async def test_a_wrong_command_gets_a_suggestion(journey: CommandLine, words: tuple[str, ...], message: str) -> None:
+    assert (await error_of(journey, *words)).startswith(f"Error: {message}")
 
 
-async def test_a_prompt_without_quotes_is_not_paid_for(journey: CommandLine, sandbox: Running) -> None:
+async def test_a_prompt_without_quotes_is_not_paid(journey: CommandLine, sandbox: Running) -> None:
     journey = journey.at(sandbox)
     assert await error_of(journey, "imagine", "a", "cat", "--seed", "4", "on", "a mat") == (
         "Error: Too many arguments: cat on 'a mat'. Put the prompt in quotes, and options outside of them."

@@ -17,7 +17,7 @@ from processes import PATIENCE_S
 
 from bench.client import ERAS, Era, RunFailedError, StdioClient
 from bench.commands import COMMANDS, IMPORT, measure_commands
-from bench.load import bare_callers, callers, crowd, running_sandbox
+from bench.load import bare_waiting_calls, running_sandbox, studio_load, waiting_calls
 from bench.measure import BARE, OURS, Samples, clean_environment, running_upstream
 
 SLOW = {
@@ -70,8 +70,8 @@ def is_slow(module: str) -> bool:
 
 
 @contextmanager
-def server_that_tells_its_imports(environment: dict[str, str], first: str) -> Iterator[subprocess.Popen[str]]:
-    """The real server, with a first line to read; what it imports is told in the pipe that carries its answers."""
+def server_with_import_times(environment: dict[str, str], first: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the real server with a first line to read; its imports are reported in the pipe of its answers."""
     read, write = os.pipe()
     os.write(write, f"{first}\n".encode())
     with subprocess.Popen(
@@ -92,14 +92,16 @@ def server_that_tells_its_imports(environment: dict[str, str], first: str) -> It
 
 @pytest.mark.parametrize("key", ["", "a-key"], ids=["sandbox", "key"])
 @pytest.mark.parametrize(("method", "params"), FIRST_REQUESTS.values(), ids=FIRST_REQUESTS)
-def test_the_first_answer_waits_for_nothing_slow(method: str, params: dict[str, Any], key: str, tmp_path: Path) -> None:
+def test_the_first_answer_waits_for_no_slow_import(
+    method: str, params: dict[str, Any], key: str, tmp_path: Path
+) -> None:
     settings = {"JOURNEYAPI_API_KEY": key, "JOURNEY_MCP_DATA_DIR": str(tmp_path)}
     request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     environment = {**clean_environment(upstream_port=9), **settings}
-    with server_that_tells_its_imports(environment, json.dumps(request)) as server:
+    with server_with_import_times(environment, json.dumps(request)) as server:
         assert server.stdout
         before = imported_until(lambda line: line.startswith('{"jsonrpc"'), server.stdout)
-        # the warm-up's own imports show up afterwards: nothing slow could have hidden
+        # the imports of the warm-up follow: nothing slow was hidden
         imported_until(lambda line: line.split()[-1:] == ["sqlalchemy"], server.stdout)
     assert "journey_mcp.handshake.answers" in before
     assert [module for module in before if is_slow(module)] == []
@@ -120,7 +122,7 @@ def test_a_server_that_answers_with_an_error_ends_the_run() -> None:
             client.ask("prompts/list")
 
 
-def test_the_upstream_finishes_a_picture_at_once(upstream_port: int) -> None:
+def test_the_upstream_finishes_an_image_at_once(upstream_port: int) -> None:
     with httpx2.Client(
         base_url=f"http://127.0.0.1:{upstream_port}/api/v1", trust_env=False, timeout=PATIENCE_S
     ) as client:
@@ -130,7 +132,7 @@ def test_the_upstream_finishes_a_picture_at_once(upstream_port: int) -> None:
         assert client.post("/fetch", json={"task_id": made[0]["task_id"]}).json() == made[0]
 
 
-def test_what_is_timed_is_a_finished_picture(upstream_port: int, tmp_path: Path) -> None:
+def test_the_timed_call_returns_a_finished_image(upstream_port: int, tmp_path: Path) -> None:
     environment = {**clean_environment(upstream_port), "JOURNEY_MCP_DATA_DIR": str(tmp_path)}
     with StdioClient(OURS, environment, "2026-07-28") as client:
         client.open()
@@ -140,29 +142,29 @@ def test_what_is_timed_is_a_finished_picture(upstream_port: int, tmp_path: Path)
         assert fetched["tasks"][0]["images"] == made["images"]
 
 
-def test_a_crowd_is_made_and_finished_and_its_polls_are_seen() -> None:
+def test_many_tasks_are_made_and_finished_and_their_polls_are_counted() -> None:
     with running_sandbox(speed=50) as origin:
-        seen = crowd("finish", 4, origin)
-    assert seen["ended"] == 4
-    assert 1 <= seen["questions"] <= 8
-    assert len(seen["late_ms"]) >= 4
-    assert min(seen["late_ms"]) > 0
+        seen = studio_load("finish", 4, origin)
+    assert seen["finished"] == 4
+    assert 1 <= seen["polls"] <= 8
+    assert len(seen["delay_ms"]) >= 4
+    assert min(seen["delay_ms"]) > 0
 
 
-def test_the_memory_of_a_crowd_is_told_on_the_way() -> None:
+def test_the_memory_of_a_studio_is_measured_at_each_quarter() -> None:
     with running_sandbox(speed=0.01) as origin:
-        seen = crowd("hold", 4, origin)
+        seen = studio_load("hold", 4, origin)
     assert [count for count, _ in seen] == [2, 3, 4]
 
 
-def test_the_memory_of_callers_is_told_on_the_way() -> None:
+def test_the_memory_of_waiting_calls_is_measured_at_each_quarter() -> None:
     with running_sandbox(speed=0.01) as origin:
-        seen = callers(4, origin)
+        seen = waiting_calls(4, origin)
     assert [count for count, _ in seen] == [1, 2, 3, 4]
 
 
-def test_the_memory_of_calls_that_wait_at_the_bare_server_is_measured() -> None:
-    assert [count for count, _ in bare_callers(4)] == [1, 2, 3, 4]
+def test_the_memory_of_the_bare_server_is_measured_at_each_quarter() -> None:
+    assert [count for count, _ in bare_waiting_calls(4)] == [1, 2, 3, 4]
 
 
 def test_each_command_is_timed_in_each_round() -> None:

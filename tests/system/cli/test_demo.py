@@ -8,7 +8,7 @@ DEMO = ROOT / "demo" / "session.py"
 
 
 async def test_the_demo_makes_edits_fetches_and_saves(journey: CommandLine, tmp_path: Path) -> None:
-    """Even where a key is set it makes sandbox pictures: it costs nothing."""
+    """Even with a key it makes sandbox images, which are free."""
     done = await journey.given(JOURNEYAPI_API_KEY="japi_secret_1").process(str(tmp_path / "out"), script=DEMO)
     assert (done.code, done.err) == (0, "")
     assert [line.split()[1] for line in done.out.splitlines() if line.startswith(">")] == [

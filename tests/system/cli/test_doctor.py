@@ -7,7 +7,7 @@ from journey_mcp import __version__
 from journey_mcp.sandbox import Running
 
 
-async def test_all_is_well(journey: CommandLine, sandbox: Running) -> None:
+async def test_a_working_setup_has_no_problems(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at(sandbox).process("doctor")
     lines = done.out.splitlines()
     assert (done.code, done.err) == (0, "")

@@ -12,7 +12,7 @@ from PIL import Image
 from journey_mcp.sandbox import Fault, Running, Settings, running
 
 
-async def test_the_further_options_reach_the_provider_that_is_named(journey: CommandLine, sandbox: Running) -> None:
+async def test_all_other_options_reach_the_named_provider(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at_all(sandbox).run(
         *("imagine", "a boat", "--model", "flux-2-flex", "--provider", "BFL", "--width", "1024", "--height", "768"),
         *("--seed", "7", "--no-prompt-upsampling", "--safety-tolerance", "0", "--guidance", "4.5", "--steps", "30"),
@@ -32,7 +32,7 @@ async def test_the_further_options_reach_the_provider_that_is_named(journey: Com
     }
 
 
-async def test_files_and_data_are_pictures_too(journey: CommandLine, sandbox: Running) -> None:
+async def test_files_and_data_are_input_images(journey: CommandLine, sandbox: Running) -> None:
     journey = journey.at_all(sandbox)
     for name in ("boat.png", "mask.png"):
         (journey.home / name).write_bytes(drawn())
@@ -59,7 +59,7 @@ def drawn() -> bytes:
     return written.getvalue()
 
 
-async def test_a_copy_is_saved_when_the_link_is_dead(journey: CommandLine, tmp_path: Path) -> None:
+async def test_the_copy_is_saved_when_the_link_has_expired(journey: CommandLine, tmp_path: Path) -> None:
     dead = Fault.parse("bfl/picture:dead_picture,times=always,after=1")
     async with running(Settings(speed=0, faults=(dead,))) as sandbox:
         journey = journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="bfl")
@@ -85,9 +85,7 @@ async def test_no_connection_is_a_failed_task(journey: CommandLine) -> None:
     assert (done.code, done.json["error"]["code"]) == (1, "unreachable")
 
 
-async def test_without_a_key_it_is_said_that_pictures_end_with_the_command(
-    journey: CommandLine, tmp_path: Path
-) -> None:
+async def test_without_a_key_the_images_end_with_the_command(journey: CommandLine, tmp_path: Path) -> None:
     done = await journey.process("imagine", "x", "--model", "z-image")
     assert done.code == 0
     assert "`journey-mcp sandbox --port 8787`" in done.err
@@ -97,7 +95,7 @@ async def test_without_a_key_it_is_said_that_pictures_end_with_the_command(
     assert (tmp_path / "x.jpg").is_file()
 
 
-async def test_ctrl_c_ends_the_waiting_and_says_how_to_come_back(journey: CommandLine) -> None:
+async def test_ctrl_c_prints_the_command_to_resume(journey: CommandLine) -> None:
     async with running(Settings(speed=0, faults=(Fault(on="submit", kind="hang", times=None),))) as sandbox:
         journey = journey.at(sandbox)
         async with journey.started("imagine", "a boat") as process:
@@ -110,11 +108,11 @@ async def test_ctrl_c_ends_the_waiting_and_says_how_to_come_back(journey: Comman
         async with journey.started("fetch", task_id, *options) as process:
             await until(lambda: sandbox.sandbox.request_log.requests["fetch"])
             again = await interrupted(process)
-    come_back = f"Stopped waiting. To resume: journey-mcp fetch {task_id} --wait 600 -o 'my boat.png' --force\n"
-    assert (again.code, again.err) == (130, come_back)
+    resume = f"Stopped waiting. To resume: journey-mcp fetch {task_id} --wait 600 -o 'my boat.png' --force\n"
+    assert (again.code, again.err) == (130, resume)
 
 
-async def test_ctrl_c_in_the_middle_of_a_creating_request_says_that_it_may_be_charged(journey: CommandLine) -> None:
+async def test_ctrl_c_during_a_submission_warns_of_a_charge(journey: CommandLine) -> None:
     hang = Fault(on="submit", kind="hang")
     async with (
         running(Settings(speed=0, faults=(hang,))) as sandbox,
@@ -130,7 +128,7 @@ async def test_ctrl_c_in_the_middle_of_a_creating_request_says_that_it_may_be_ch
     ]
 
 
-async def test_what_is_still_queued_when_a_command_ends_is_free(journey: CommandLine) -> None:
+async def test_a_task_that_is_queued_when_a_command_ends_is_free(journey: CommandLine) -> None:
     async with running(Settings(speed=0, faults=(Fault(on="submit", kind="hang"),))) as sandbox:
         journey = journey.at(sandbox, JOURNEY_MCP_MAX_CONCURRENT="1")
         assert (await journey.run("imagine", "a boat", "--wait", "0")).code == 0

@@ -24,7 +24,7 @@ HELLO = {
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port that somebody listens on."""
+    """Return a port that is in use."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
@@ -61,7 +61,7 @@ async def test_http_serves_until_ctrl_c(journey: CommandLine) -> None:
     assert (done.code, done.out) == (0, "")
 
 
-async def test_where_webhooks_are_taken_is_said_beside_what_clients_use(journey: CommandLine) -> None:
+async def test_the_addresses_of_webhooks_and_mcp_are_printed(journey: CommandLine) -> None:
     mcp, hooks = free_port(), free_port()
     options = ("--http", f"127.0.0.1:{mcp}", "--webhooks", f"127.0.0.1:{hooks}")
     public = "https://hooks.example.com/journey"
@@ -76,7 +76,7 @@ async def test_where_webhooks_are_taken_is_said_beside_what_clients_use(journey:
         await interrupted(process)
 
 
-async def test_a_taken_port_is_said(journey: CommandLine, taken: int) -> None:
+async def test_a_port_in_use_is_an_error(journey: CommandLine, taken: int) -> None:
     served = await journey.process("serve", "--http", f"127.0.0.1:{taken}")
     assert served.code == 2
     assert f"journey-mcp: --http 127.0.0.1:{taken} cannot be listened on: Address already in use.\n" in served.err
@@ -93,8 +93,8 @@ async def test_a_taken_port_is_said(journey: CommandLine, taken: int) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_the_sandbox_prints_how_to_use_it(journey: CommandLine, number: signal.Signals) -> None:
     options = ("--speed", "0", "--seed", "3", "--credits", "12", "--plan", "growth", "--fault", "submit:status=503")
-    readings = ("--edit-without-image", "lenient", "--sync-answer", "task_id", "--unknown-task", "empty")
-    async with journey.started("sandbox", "--port", "0", *options, *readings) as process:
+    variants = ("--edit-without-image", "lenient", "--sync-answer", "task_id", "--unknown-task", "empty")
+    async with journey.started("sandbox", "--port", "0", *options, *variants) as process:
         lines = [shlex.split(await first_line(process.stdout)) for _ in range(5)]
         assert {words[0] for words in lines} == {"export"}
         variables = dict(word.split("=", 1) for words in lines for word in words[1:])
@@ -125,7 +125,7 @@ async def test_the_sandbox_prints_how_to_use_it(journey: CommandLine, number: si
     assert err.decode() == f"The sandbox runs at {origin} until Ctrl-C. To use it, set one or more of:\n"
 
 
-async def test_what_the_sandbox_prints_sets_up_all_five(journey: CommandLine) -> None:
+async def test_the_output_of_the_sandbox_configures_all_five(journey: CommandLine) -> None:
     options = ("--port", "0", "--speed", "0", "--fault", "bfl/account:status=500,times=always")
     async with journey.started("sandbox", *options) as process:
         lines = [shlex.split(await first_line(process.stdout)) for _ in range(5)]
@@ -139,7 +139,7 @@ async def test_what_the_sandbox_prints_sets_up_all_five(journey: CommandLine) ->
     }
 
 
-async def test_what_ends_the_start_is_told_without_secrets(journey: CommandLine) -> None:
+async def test_an_error_at_the_start_has_no_secrets(journey: CommandLine) -> None:
     done = await journey.given(JOURNEYAPI_API_KEY="japi_secret_1", JOURNEY_MCP_DEFAULT_MODEL="Japi_Secret_1").process()
     assert (done.code, done.out) == (2, "")
     assert "[secret]" in done.err

@@ -26,7 +26,7 @@ QUESTION = (
 
 
 async def test_a_person_who_agrees_gets_the_image(journey: CommandLine, sandbox: Running) -> None:
-    """A word is enough."""
+    """`Yes` is an answer too."""
     journey = journey.at(sandbox, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
     done = await journey.asked("imagine", "a kite", "--wait", "0", answer=b"Yes\n")
     assert (done.code, done.err.startswith(f"{QUESTION}Task tsk_")) == (0, True)
@@ -34,10 +34,8 @@ async def test_a_person_who_agrees_gets_the_image(journey: CommandLine, sandbox:
 
 
 @pytest.mark.parametrize("answer", [b"n\n", b"\n", b"\x04", b"perhaps\n"])
-async def test_a_person_who_does_not_is_told_that_nothing_was_sent(
-    journey: CommandLine, sandbox: Running, answer: bytes
-) -> None:
-    """In words to that person, whatever the answer was."""
+async def test_after_any_other_answer_nothing_is_sent(journey: CommandLine, sandbox: Running, answer: bytes) -> None:
+    """The message addresses the person."""
     journey = journey.at(sandbox, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
     done = await journey.asked("imagine", "a kite", answer=answer)
     assert (done.code, done.out) == (1, "")
@@ -48,8 +46,8 @@ async def test_a_person_who_does_not_is_told_that_nothing_was_sent(
     assert not sandbox.sandbox.request_log.submissions
 
 
-async def test_ctrl_c_is_an_answer_too(journey: CommandLine, sandbox: Running) -> None:
-    """Without another key."""
+async def test_ctrl_c_declines(journey: CommandLine, sandbox: Running) -> None:
+    """Without Enter."""
     journey = journey.at(sandbox, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
     done = await journey.asked("imagine", "a kite", answer=signal.SIGINT)
     assert (done.code, done.err) == (130, f"{QUESTION}Stopped; nothing was sent.\n")

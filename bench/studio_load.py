@@ -1,7 +1,8 @@
-"""Many tasks in one process that nobody waits for. Prints what was seen as JSON, and ends without ceremony.
+"""Many tasks in one process, without waiting calls. Prints measurements as JSON and exits at once.
 
-`python -m bench.crowd hold 2000` makes them and tells the memory on the way; `… finish 2000` lets them end, and tells
-how late polls left and how many there were. The studio is the server's, and has a clock and an adapter that watch.
+`python -m bench.studio_load hold 2000` makes them and prints the memory at each quarter; `… finish 2000` lets them
+finish, and prints the delay and the number of polls. The studio is the server's, with a clock and an adapter that
+measure.
 """
 
 import gc
@@ -27,20 +28,20 @@ from journey_mcp.registry import Offer
 from journey_mcp.settings import read_settings
 from journey_mcp.studio import Studio, open_studio
 
-_AT_ONCE = 50
-"""So many are made at the same time."""
+_CONCURRENCY = 50
+"""How many tasks are made concurrently."""
 _WRITTEN = "http11.send_request_body.complete"
 
 
 _due: ContextVar[float] = ContextVar("due")
-"""When the wait that ended last in this task, or in the one that started it, was to end."""
+"""The deadline of the last wait that ended in this asyncio task, or in the one that started it."""
 
 
-class Watch(Clock):
-    """Real time that notes when each task meant to go on."""
+class DeadlineClock(Clock):
+    """Real time that records the deadline of each wait."""
 
     async def wait(self, event: anyio.Event, seconds: float) -> bool:
-        """Wait as ever."""
+        """Wait as `Clock` does."""
         due = self.elapsed() + seconds
         came = await super().wait(event, seconds)
         if not came:
@@ -48,85 +49,85 @@ class Watch(Clock):
         return came
 
 
-class Crowd:
-    """What is counted."""
+class Counts:
+    """The measurements."""
 
     def __init__(self) -> None:
-        self.clock = Watch()
+        self.clock = DeadlineClock()
         self.accepted = 0
-        self.ended = 0
-        self.questions = 0
-        self.late_ms: list[float] = []
-        """For every task that was asked for: from when the first of its question was due until that was written."""
-        self._asked: ContextVar[tuple[float, int] | None] = ContextVar("asked", default=None)
+        self.finished = 0
+        self.polls = 0
+        self.delay_ms: list[float] = []
+        """For every polled task: the time from the deadline of the poll until the request was written."""
+        self._polled: ContextVar[tuple[float, int] | None] = ContextVar("polled", default=None)
 
     def adapter(self, account: Account, http: httpx2.AsyncClient) -> JourneyApi:
-        """The adapter for JourneyAPI, counting."""
-        http.event_hooks = {"request": [self._watched]}
+        """Return the adapter for JourneyAPI, which counts."""
+        http.event_hooks = {"request": [self._trace]}
         return _Counting(account, http, self)
 
-    def asks(self, count: int) -> None:
-        """A question for so many begins."""
-        self.questions += 1
-        self._asked.set((_due.get(), count))
+    def begin_poll(self, count: int) -> None:
+        """Count a poll for this many tasks."""
+        self.polls += 1
+        self._polled.set((_due.get(), count))
 
-    async def _watched(self, request: httpx2.Request) -> None:
-        asked = self._asked.get()
-        if asked is None:
+    async def _trace(self, request: httpx2.Request) -> None:
+        polled = self._polled.get()
+        if polled is None:
             return
-        due, count = asked
+        due, count = polled
 
         async def trace(event: str, _info: Mapping[str, Any]) -> None:
             if event == _WRITTEN:
-                self.late_ms += [(self.clock.elapsed() - due) * 1000] * count
+                self.delay_ms += [(self.clock.elapsed() - due) * 1000] * count
 
         request.extensions["trace"] = trace
 
 
 class _Counting(JourneyApi):
-    def __init__(self, account: Account, http: httpx2.AsyncClient, crowd: Crowd) -> None:
+    def __init__(self, account: Account, http: httpx2.AsyncClient, counts: Counts) -> None:
         super().__init__(account, http)
-        self._crowd = crowd
+        self._counts = counts
 
     async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
         prediction = await super().submit(request, offer)
-        self._crowd.accepted += 1
+        self._counts.accepted += 1
         return prediction
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
-        self._crowd.asks(len(handles))
+        self._counts.begin_poll(len(handles))
         found = await super().fetch(handles)
-        self._crowd.ended += sum(prediction.status.is_final for prediction in found.values())
+        self._counts.finished += sum(prediction.status.is_final for prediction in found.values())
         return found
 
 
 async def main(mode: str, count: int) -> None:
-    """Make them, and look."""
-    crowd = Crowd()
-    adapters = {**ADAPTERS, "journeyapi": crowd.adapter}
-    async with open_studio(read_settings(os.environ), crowd.clock, adapters) as studio:
+    """Make the tasks and measure."""
+    counts = Counts()
+    adapters = {**ADAPTERS, "journeyapi": counts.adapter}
+    async with open_studio(read_settings(os.environ), counts.clock, adapters) as studio:
         if mode == "hold":
-            await _hold(studio, crowd, count)
+            await _hold(studio, counts, count)
         else:
             await _make(studio, 0, count)
-            await _until(lambda: crowd.ended >= count)
-            _tell({"late_ms": crowd.late_ms, "questions": crowd.questions, "ended": crowd.ended})
+            await _wait_until(lambda: counts.finished >= count)
+            _print({"delay_ms": counts.delay_ms, "polls": counts.polls, "finished": counts.finished})
 
 
-async def _hold(studio: Studio, crowd: Crowd, count: int) -> None:
+async def _hold(studio: Studio, counts: Counts, count: int) -> None:
     await _make(studio, 0, 1)
-    told = []
+    measured = []
     for first in range(1, count, count // 4):
         await _make(studio, first, first + count // 4)
-        await _until(lambda made=first + count // 4: crowd.accepted >= made)  # type: ignore[misc]  # bound in the loop
-        await anyio.sleep(2.5)  # what making them took is given back, and each has been asked for
+        await _wait_until(lambda made=first + count // 4: counts.accepted >= made)  # type: ignore[misc]  # bound in the loop
+        await anyio.sleep(2.5)  # until memory for making them is freed, and each was polled
         gc.collect()
-        told.append([crowd.accepted, own_memory_kb()])
-    _tell(told)
+        measured.append([counts.accepted, own_memory_kb()])
+    _print(measured)
 
 
 async def _make(studio: Studio, first: int, end: int) -> None:
-    limiter = anyio.CapacityLimiter(_AT_ONCE)
+    limiter = anyio.CapacityLimiter(_CONCURRENCY)
 
     async def make(number: int) -> None:
         async with limiter:
@@ -138,14 +139,14 @@ async def _make(studio: Studio, first: int, end: int) -> None:
             group.start_soon(make, number)
 
 
-async def _until(is_so: Callable[[], bool]) -> None:
+async def _wait_until(is_true: Callable[[], bool]) -> None:
     with anyio.fail_after(240):
-        while not is_so():  # noqa: ASYNC110  # looking is cheap, and does not disturb what is measured
+        while not is_true():  # noqa: ASYNC110  # cheap, and does not disturb the measurement
             await anyio.sleep(0.05)
 
 
 def memory_kb(process: str) -> int | None:
-    """What a process has for itself in memory; `None` where there is no /proc."""
+    """Return the private memory of a process; `None` without /proc."""
     status = Path(f"/proc/{process}/status")
     if not status.exists():
         return None
@@ -154,13 +155,13 @@ def memory_kb(process: str) -> int | None:
 
 
 def own_memory_kb() -> int | None:
-    """The same of this process."""
+    """Return the private memory of this process."""
     return memory_kb("self")
 
 
-def _tell(plain: Any) -> None:
+def _print(plain: Any) -> None:
     print(json.dumps(plain), flush=True)
-    os._exit(0)  # tasks that still run are nobody's
+    os._exit(0)  # without waiting for running tasks
 
 
 if __name__ == "__main__":
