@@ -10,11 +10,6 @@ gc.disable()
 import os
 import sys
 
-TYPE_CHECKING = False  # importing typing would take as long as all that comes before the first answer
-if TYPE_CHECKING:
-    from journey_mcp.server.lifespan import StudioOpener
-    from journey_mcp.settings import Settings
-
 
 def main() -> None:
     """Run the command line, or serve on stdio without one."""
@@ -38,17 +33,9 @@ def _serve_stdio() -> int:
     front = Front(os.environ)
     front.start()
     from journey_mcp.server.transports import stdio
+    from journey_mcp.startup import checked_settings
 
-    return stdio.serve(front, _prepared)
-
-
-def _prepared() -> "tuple[Settings, StudioOpener | None]":
-    from journey_mcp.server.app import check
-    from journey_mcp.startup import ready_settings
-
-    settings = ready_settings()
-    check(settings)
-    return settings, None
+    return stdio.serve(front, lambda: (checked_settings(), None))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every command does first: read the settings and send the logs to stderr."""
+"""The start of every command: the settings are read and checked, and logs go to stderr."""
 
 import logging
 import os
@@ -24,3 +24,31 @@ def ready_settings() -> Settings:
     for name in misspelled(os.environ):
         logging.getLogger("journey_mcp").warning("%s is not a setting of journey-mcp", name)
     return settings
+
+
+def checked_settings() -> Settings:
+    """Return the settings of the environment for a server, which must not fail at its first call.
+
+    Raises:
+        SetupError: as `ready_settings` and `check`.
+    """
+    settings = ready_settings()
+    check(settings)
+    return settings
+
+
+def check(settings: Settings) -> None:
+    """Find what is wrong with settings that name models or providers before serving; costs nothing without any.
+
+    Raises:
+        SetupError: as `read_tool_set` and `accounts_of`.
+    """
+    names = (settings.registry, settings.default_model, settings.default_edit_model, settings.providers)
+    if any((*names, settings.budget, settings.credit_price, settings.max_concurrent)):
+        # not before the first answer
+        from journey_mcp.providers.accounts import accounts_of  # noqa: PLC0415
+        from journey_mcp.registry import load  # noqa: PLC0415
+        from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415
+
+        read_tool_set(settings)
+        accounts_of(settings, load(settings.registry))

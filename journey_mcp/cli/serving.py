@@ -16,7 +16,7 @@ from journey_mcp.core.errors import InvalidArguments, SetupError
 from journey_mcp.handshake.answers import recorded_tools
 from journey_mcp.registry import load
 from journey_mcp.settings import Settings
-from journey_mcp.startup import ready_settings
+from journey_mcp.startup import checked_settings, ready_settings
 
 if TYPE_CHECKING:
     from journey_mcp.server.lifespan import StudioOpener
@@ -79,10 +79,7 @@ def _check_ports(webhooks: str, address: str | None) -> None:
 
 
 def _prepared(webhooks: str | None) -> "tuple[Settings, StudioOpener | None]":
-    from journey_mcp.server.app import check  # noqa: PLC0415  # neither the sandbox nor specs needs a server
-
-    settings = ready_settings()
-    check(settings)
+    settings = checked_settings()
     return settings, _webhook_opener(settings, webhooks) if webhooks is not None else None
 
 

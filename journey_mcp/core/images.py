@@ -17,6 +17,8 @@ _TYPES_BY_ENDING = {
     ".avif": "image/avif",
     ".svg": "image/svg+xml",
 }
+IMAGE_ENDINGS = (*_TYPES_BY_ENDING, ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".hif")
+"""How the names of image files end, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)

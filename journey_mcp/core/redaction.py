@@ -15,8 +15,10 @@ _TELLING = 12
 """So many of its first characters are the secret: the rest may have been cut off."""
 _LONGEST = 100_000
 """Text of this length with an escaped secret in it is hidden as a whole: finding the place would take too long."""
-_KEYS = ("_API_KEY", "_API_TOKEN", "_WEBHOOK_SECRET")
-_ADDRESSES = ("_BASE_URL", "_PUBLIC_URL", "_DATABASE_URL", "_PROXY")
+KEY_ENDINGS = ("_API_KEY", "_API_TOKEN")
+"""How the variables of provider keys end."""
+_SECRET_ENDINGS = (*KEY_ENDINGS, "_WEBHOOK_SECRET")
+_ADDRESS_ENDINGS = ("_BASE_URL", "_PUBLIC_URL", "_DATABASE_URL", "_PROXY")
 _REFERENCE = re.compile(
     r"\$\{[A-Za-z_][A-Za-z0-9_.:-]{0,80}\}|\$(?:env:)?[A-Za-z_]\w{0,80}|%[A-Za-z_]\w{0,80}%"
     r"|\{\{[^{}]{1,80}\}\}|\$\([^()]{1,80}\)"
@@ -138,10 +140,10 @@ def secrets_in(environment: Mapping[str, str]) -> list[str]:
     """
     found = list[str]()
     for name, value in environment.items():
-        if name.endswith(_KEYS) and not is_reference(value.strip()):
+        if name.endswith(_SECRET_ENDINGS) and not is_reference(value.strip()):
             secret = value.strip().removeprefix(f"{name}=")  # the name is none, though it was copied along
             found += [secret, secret.removeprefix("whsec_")]
-        elif name.upper().endswith(_ADDRESSES):
+        elif name.upper().endswith(_ADDRESS_ENDINGS):
             found += _passwords_in(value)
     return list(dict.fromkeys(filter(None, found)))
 

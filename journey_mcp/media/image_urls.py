@@ -3,6 +3,7 @@
 import re
 import unicodedata
 
+from journey_mcp.core.images import IMAGE_ENDINGS
 from journey_mcp.core.urls import is_web_address
 from journey_mcp.net.urls import in_ascii
 
@@ -23,7 +24,7 @@ _HOST_NAME = re.compile(
 )
 _LINE_BREAK = re.compile(r"[ \t]{0,99}[\r\n]+[ \t]{0,99}")
 _ENTITY = re.compile(r"&(?:amp|#38|#x26);", re.IGNORECASE)
-_NAME_OF_IMAGE = re.compile(r"[^?#]*\.(png|jpe?g|jfif|webp|gif|bmp|tiff?|heic|heif|avif)(?![^?#])", re.IGNORECASE)
+_NAME_OF_IMAGE = re.compile(rf"[^?#]*(?:{'|'.join(map(re.escape, IMAGE_ENDINGS))})(?![^?#])", re.IGNORECASE)
 _ENDS = ".>!?*:\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
 _CLOSING = {")": "(", "]": "[", "}": "{", "\uff09": "\uff08", "\u3011": "\u3010", "\u300d": "\u300c"}
 _PLACEHOLDER = re.compile(r"[<>{}\"]")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from platformdirs import user_downloads_path, user_pictures_path
 
+from journey_mcp.core.images import IMAGE_ENDINGS
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.text import quoted
 from journey_mcp.media.file_names import look_alikes, nearest, spellings
@@ -30,7 +31,7 @@ _SYSTEM_FOLDERS = tuple(
     )
 )
 _IMAGE_NAME = re.compile(
-    r"[^\n]+\.(png|jpe?g|jpe|jfif|webp|gif|bmp|tiff?|heic|heif|hif|avif|svg)", re.IGNORECASE
+    rf"[^\n]+(?:{'|'.join(map(re.escape, IMAGE_ENDINGS))})", re.IGNORECASE
 )  # those that cannot be used, too: their reader says so
 _PATH_START = re.compile(
     r"@?[\"']?(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\]|\\\\|\$HOME\b|\$\{HOME\}|%USERPROFILE%)|@?file:", re.IGNORECASE

@@ -17,7 +17,6 @@ from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.redaction import Redactor, redactor_of
 from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.lifespan import Lifespan
-from journey_mcp.settings import Settings
 
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerMiddleware
@@ -159,20 +158,3 @@ async def _open_tasks(ctx: ServerRequestContext[Lifespan, Any]) -> tasks_extensi
     from journey_mcp.server.extensions.task_views import StudioTasks  # noqa: PLC0415  # not before the first answer
 
     return StudioTasks(studio, lifespan.tool_set().defaults, LOCAL)
-
-
-def check(settings: Settings) -> None:
-    """Check settings that name models or providers before serving; without any of them, nothing is imported.
-
-    Raises:
-        SetupError: as `read_tool_set` and `accounts_of`.
-    """
-    names = (settings.registry, settings.default_model, settings.default_edit_model, settings.providers)
-    if any((*names, settings.budget, settings.credit_price, settings.max_concurrent)):
-        # not before the first answer
-        from journey_mcp.providers.accounts import accounts_of  # noqa: PLC0415
-        from journey_mcp.registry import load  # noqa: PLC0415
-        from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415
-
-        read_tool_set(settings)
-        accounts_of(settings, load(settings.registry))

@@ -30,7 +30,7 @@ from journey_mcp.core.limits import (
     parse_limits,
 )
 from journey_mcp.core.money import Charges
-from journey_mcp.core.redaction import secrets_in, without_userinfo
+from journey_mcp.core.redaction import KEY_ENDINGS, secrets_in, without_userinfo
 from journey_mcp.core.standard_webhooks import key_of
 from journey_mcp.core.urls import BaseUrl, HttpsOrigin, is_loopback
 from journey_mcp.settings.allowed_hosts import AllowedHosts
@@ -43,7 +43,7 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-_PROVIDERS_OWN = ("_API_KEY", "_API_TOKEN", "_BASE_URL")
+_PROVIDERS_OWN = (*KEY_ENDINGS, "_BASE_URL")
 """How the variables end that a registry file may name for a provider of its own."""
 
 

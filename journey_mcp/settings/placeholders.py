@@ -3,7 +3,7 @@
 import re
 
 from journey_mcp.core.errors import SetupError
-from journey_mcp.core.redaction import is_reference
+from journey_mcp.core.redaction import KEY_ENDINGS, is_reference
 
 _UNEXPANDED = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_.:-]{0,80}\}")
 """A reference to a variable that a configuration file has and that nothing replaced by its value."""
@@ -32,7 +32,7 @@ def check_written(variable: str, value: str, *, is_secret: bool) -> None:
             f"{variable} is in quotes, which would be sent or looked for as a part of it.",
             next_step=f"Set it without the {value[0]} at both ends.",
         )
-    if _is_of_key(variable):
+    if variable.endswith(KEY_ENDINGS):
         _check_alone(variable, value)
 
 
@@ -42,7 +42,7 @@ def _reference_in(variable: str, value: str, *, is_secret: bool) -> str | None:
     if found := _UNEXPANDED.fullmatch(value) if is_secret else _UNEXPANDED.search(value):
         return found[0]
     if is_secret:
-        return value if _is_of_key(variable) and is_reference(value) else None
+        return value if variable.endswith(KEY_ENDINGS) and is_reference(value) else None
     firsts = [match[0] for part in value.split(",") if (match := _FIRST_PART.match(part.strip()))]
     return next(filter(is_reference, firsts), None)
 
@@ -63,7 +63,3 @@ def _check_alone(variable: str, key: str) -> None:
             f"{variable} has its own name, a quote or a comma at an end, which would be sent as a part of it.",
             next_step="Set it to the key alone.",
         )
-
-
-def _is_of_key(variable: str) -> bool:
-    return variable.endswith(("_API_KEY", "_API_TOKEN"))

@@ -10,8 +10,8 @@ from support import client_of
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
 from journey_mcp.core.errors import SetupError
-from journey_mcp.server.app import check
 from journey_mcp.settings import Settings, read_settings
+from journey_mcp.startup import check
 
 _VALUES = (
     *('""', '"x"', "0", "-1", "1e400", "nan", "true", "[]", "{}", '["x", "x"]', "[[[]]]", "2026-11-21", "[{}]"),

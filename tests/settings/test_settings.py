@@ -10,8 +10,8 @@ from support import SERVICES
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.redaction import secrets_in
-from journey_mcp.server.app import check
 from journey_mcp.settings import misspelled, read_settings, variables
+from journey_mcp.startup import check
 from journey_mcp.tools.tool_set import read_tool_set
 
 
