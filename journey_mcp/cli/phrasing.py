@@ -22,7 +22,7 @@ _PATTERNS = {
     r"the person declined": "you declined",
     r"the person was not asked": "you were not asked",
     r"this client cannot ask the person": "without a terminal you cannot be asked",
-    r" ?ask the person what they would rather have\.": "",
+    r" ?ask the person what they want instead\.": "",
     r"ask the person (?:who runs the server )?to (\w)": r"\1",
 }
 _SENTENCES = [(re.compile(pattern, re.IGNORECASE), words) for pattern, words in _PATTERNS.items()]

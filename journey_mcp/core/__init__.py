@@ -1,1 +1,1 @@
-"""What every layer shares: errors, requests, tasks, costs, time and text; imports nothing of the others."""
+"""Shared values: errors, requests, tasks, money, limits, time, text and URLs. Imports no other package."""

@@ -1,4 +1,4 @@
-"""Time, passed in: so that tests can let it run faster, and nothing else reads it."""
+"""The clock, which is passed in: tests move it by hand, and no other module reads the time."""
 
 import time
 
@@ -9,32 +9,32 @@ class Clock:
     """Real time."""
 
     def now(self) -> float:
-        """Seconds of the Unix epoch."""
+        """Return the seconds since the Unix epoch."""
         return time.time()
 
     def elapsed(self) -> float:
-        """Seconds since some moment, for durations: unlike `now`, nobody can set it."""
+        """Return monotonic seconds, for durations: unlike `now`, they cannot be set."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Pause this coroutine."""
+        """Suspend this coroutine."""
         await anyio.sleep(seconds)
 
     async def wait(self, event: anyio.Event, seconds: float) -> bool:
-        """Wait for the event, at most so long; whether it came."""
+        """Wait for the event, at most so long; return whether it is set."""
         with anyio.move_on_after(seconds):
             await event.wait()
         return event.is_set()
 
 
 class Wakeup:
-    """Wakes a loop that sleeps until something is due."""
+    """A notification that wakes a loop before its next deadline."""
 
     def __init__(self) -> None:
         self._event = anyio.Event()
 
     def notify(self) -> None:
-        """Let the loop look again now, or right after what it does now."""
+        """Let the loop check again now, or right after its present work."""
         self._event.set()
 
     async def wait(self, clock: Clock, seconds: float) -> bool:

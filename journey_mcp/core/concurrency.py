@@ -1,4 +1,4 @@
-"""Limits on how many tasks run at once, as a person writes them: `25@journeyapi`."""
+"""Concurrency limits: how many tasks may run at once, written as `25@journeyapi`."""
 
 import re
 from collections.abc import Mapping
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 _PART = re.compile(r"([1-9]\d{0,5})(?:\s*@\s*([a-z0-9_-]+))?", re.IGNORECASE)
 
 Limits = Mapping[str | None, int]
-"""How many may run at once, by provider; `None` is every provider that is not named."""
+"""Tasks at once, by provider; the key `None` is every provider that is not named."""
 
 
 def parse_limits_at_once(text: str) -> Limits:
-    """Read a comma-separated list of `N` and `N@PROVIDER`.
+    """Parse a comma-separated list of `N` and `N@PROVIDER`.
 
     Raises:
-        ValueError: names the part that is none, and the form.
+        ValueError: names the wrong part and the form.
     """
     found: dict[str | None, int] = {}
     for part in (part.strip() for part in text.split(",") if part.strip()):
@@ -28,5 +28,5 @@ def parse_limits_at_once(text: str) -> Limits:
 
 
 def limit_at(limits: Limits, provider: str) -> int | None:
-    """The one that holds for a provider; `None` when there is none."""
+    """Return the limit of a provider; `None` is no limit."""
     return limits.get(provider, limits.get(None))

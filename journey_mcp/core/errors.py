@@ -1,18 +1,18 @@
-"""What can go wrong, and what helps.
+"""Errors: what went wrong and what the caller can do.
 
-The branches are the choices a caller has, not our modules:
+The branches are the caller's choices, not our modules:
 
     JourneyError
       InvalidRequest      change the arguments
       UnknownTask         check the id
       SetupError          the person who runs the server has to act
       StoreUnavailable    the task database does not answer: call again
-      UpstreamError       the provider's side: wait, change the prompt, or look before asking again
-      InternalError       ours: report it
+      UpstreamError       the provider's side: wait, change the prompt, or check the account before repeating
+      InternalError       a bug of journey-mcp: report it
 
-A class carries its public `code`, whether the same call may succeed later, and whether money may have
-been spent; `docs/errors.md` is generated from these classes. Text that came from an upstream reaches a
-message only through `core.text.quoted`.
+A class has its public `code`, states whether the same call may succeed later, and whether money may have
+been spent; `docs/errors.md` is generated from these classes. Text of an upstream reaches a message only
+through `core.text.quoted`.
 """
 
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ from typing import ClassVar
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """Why a task, or a call, failed: the error as it is stored and shown."""
+    """Why a task or a call failed: the error as stored and shown."""
 
     code: str
     """One of the codes of this module's classes."""
     message: str
-    """What happened, with which value, what is allowed."""
+    """What happened, with which value, and what is allowed."""
     retryable: bool = False
     """The same call may succeed later."""
     retry_after_s: float | None = None
@@ -37,7 +37,7 @@ class Failure:
 
 
 class JourneyError(Exception):
-    """Base of everything this package raises on purpose."""
+    """Base class of all expected errors."""
 
     code: ClassVar[str]
     retryable: ClassVar[bool] = False
@@ -55,7 +55,7 @@ class JourneyError(Exception):
 
 
 class InvalidRequest(JourneyError):
-    """Something about the arguments that no narrower code names."""
+    """The arguments are wrong in a way that no narrower code covers."""
 
     code = "invalid_request"
     next_step = "Correct the arguments and call again. Nothing was sent and nothing was charged."
@@ -74,7 +74,7 @@ class EmptyPrompt(InvalidRequest):
 
 
 class UnreadablePrompt(InvalidRequest):
-    """Characters of the prompt were lost before it reached this server."""
+    """Characters of the prompt were lost before the prompt reached this server."""
 
     code = "unreadable_prompt"
 
@@ -86,98 +86,98 @@ class UnknownModel(InvalidRequest):
 
 
 class EditOnlyModel(InvalidRequest):
-    """`imagine` was asked for a model that only edits pictures."""
+    """`imagine` was called with a model that only edits images."""
 
     code = "edit_only_model"
 
 
 class ImageRequired(InvalidRequest):
-    """The model edits a picture, and none was given."""
+    """The model edits an image, and none was given."""
 
     code = "image_required"
 
 
 class ImageNotTaken(InvalidRequest):
-    """The model takes no picture, and one was given."""
+    """The model takes no image, and one was given."""
 
     code = "image_not_taken"
 
 
 class DataNotTaken(InvalidRequest):
-    """The provider fetches pictures itself, and one was given that lies nowhere where it could."""
+    """The provider fetches images itself and cannot reach the given one."""
 
     code = "data_not_taken"
 
 
 class TooManyImages(InvalidRequest):
-    """More pictures were given than the model takes."""
+    """More images were given than the model takes."""
 
     code = "too_many_images"
 
 
 class UnknownImage(InvalidRequest):
-    """A picture id names no picture that is there."""
+    """No image has this id."""
 
     code = "unknown_image"
 
 
 class UnusableImage(InvalidRequest):
-    """A given picture cannot be fetched or read, or is none that can be sent."""
+    """A given image cannot be fetched, read or sent."""
 
     code = "unusable_image"
 
 
 class FileNotAllowed(InvalidRequest):
-    """A local file lies outside the folders that pictures may come from, or the caller is not on this machine."""
+    """A local file is outside the allowed folders, or the caller is not on this machine."""
 
     code = "file_not_allowed"
 
 
 class NoOffer(InvalidRequest):
-    """Several providers offer the model, and none of them takes the request as it is."""
+    """Several providers offer the model, and none accepts the request as it is."""
 
     code = "no_offer"
 
 
 class UnsupportedValue(InvalidRequest):
-    """A value outside the list or range that the model takes."""
+    """A value is outside the list or range that the model takes."""
 
     code = "unsupported_value"
 
 
 class UnsupportedOption(InvalidRequest):
-    """A parameter that the model would ignore."""
+    """The model would ignore a given parameter."""
 
     code = "unsupported_option"
 
 
 class MalformedUrl(InvalidRequest):
-    """A picture's address is not an HTTP or HTTPS URL."""
+    """An image's URL is not a usable HTTP or HTTPS URL."""
 
     code = "malformed_url"
 
 
 class InvalidWebhook(InvalidRequest):
-    """The webhook's address is not an HTTPS URL."""
+    """The webhook's URL is not HTTPS, or this server must not call it."""
 
     code = "invalid_webhook"
 
 
 class NotEnglish(InvalidRequest):
-    """The model understands English only, and the prompt is clearly not English."""
+    """The model understands only English, and the prompt is clearly not English."""
 
     code = "not_english"
 
 
 class UnknownTask(JourneyError):
-    """No task of the caller has this id; tasks are deleted after the days they are kept."""
+    """The caller has no task with this id. Tasks are deleted after `JOURNEY_MCP_KEEP_DAYS`."""
 
     code = "unknown_task"
     next_step = "Check the id, or call fetch_task without task_ids to list your newest tasks."
 
 
 class OverBudget(JourneyError):
-    """A limit on spending leaves no room for the call. Nothing was sent."""
+    """The call would exceed a spending limit. Nothing was sent."""
 
     code = "over_budget"
 
@@ -186,33 +186,33 @@ class Declined(JourneyError):
     """The person did not agree to the cost. Nothing was sent."""
 
     code = "declined"
-    next_step = "Nothing was sent or charged. Ask the person what they would rather have."
+    next_step = "Nothing was sent or charged. Ask the person what they want instead."
 
 
 class NotConfirmed(JourneyError):
-    """The cost is above what a call may have without asking, and the client cannot ask. Nothing was sent."""
+    """The cost needs the person's confirmation, and the client cannot ask. Nothing was sent."""
 
     code = "not_confirmed"
     next_step = "Nothing was sent. Choose a cheaper model, or ask the person to raise JOURNEY_MCP_CONFIRM_ABOVE."
 
 
 class PerhapsPaid(JourneyError):
-    """An equal call was sent a short while ago and never answered: it may have been paid. Nothing was sent now."""
+    """An identical request was sent recently and got no answer: it may have been charged. Nothing was sent now."""
 
     code = "perhaps_paid"
     next_step = (
-        "Ask the person to look at the provider's account first; then call again with fresh=true to send it again."
+        "Ask the person to check the provider's account first; then call again with fresh=true to send it again."
     )
 
 
 class SetupError(JourneyError):
-    """A setting, a registry file, or the place for the data is wrong."""
+    """A setting, a registry file or the data folder is wrong."""
 
     code = "setup"
 
 
 class CredentialsRejected(SetupError):
-    """The provider refuses the key. Nothing was created."""
+    """The provider rejects the key. Nothing was created."""
 
     code = "credentials_rejected"
 
@@ -226,7 +226,7 @@ class StoreUnavailable(JourneyError):
 
 
 class UpstreamError(JourneyError):
-    """The provider answered in a way that no narrower code names."""
+    """The provider answered in a way that no narrower code covers."""
 
     code = "upstream"
 
@@ -238,11 +238,11 @@ class OutOfCredits(UpstreamError):
 
 
 class RateLimited(UpstreamError):
-    """The provider is at its limit; after ten minutes of trying, a task ends with this. Nothing was created."""
+    """The provider is at its limit, and ten minutes of retries did not help. Nothing was created."""
 
     code = "rate_limited"
     retryable = True
-    next_step = "Nothing was charged. Wait for running tasks to end, then call again."
+    next_step = "Nothing was charged. Wait until running tasks have ended, then call again."
 
 
 class Unreachable(UpstreamError):
@@ -254,41 +254,41 @@ class Unreachable(UpstreamError):
 
 
 class Refused(UpstreamError):
-    """The provider refused the request. Nothing was created."""
+    """The provider rejected the request. Nothing was created."""
 
     code = "refused"
     next_step = "Nothing was charged. Change what the provider names, then call again."
 
 
 class SubmissionUnconfirmed(UpstreamError):
-    """The request was sent and no usable answer came: it may have been charged."""
+    """The request was sent and got no usable answer: it may have been charged."""
 
     code = "submission_unconfirmed"
     next_step = (
-        "Do not simply repeat the call: the picture may exist and be paid for. "
-        "Ask the person to look at the provider's account first."
+        "Do not simply repeat the call: the image may exist and be paid for. "
+        "Ask the person to check the provider's account first."
     )
 
 
 class GenerationFailed(UpstreamError):
-    """The provider accepted the task and then failed it, a content filter included."""
+    """The provider accepted the task, and the task failed; a content filter counts as a failure."""
 
     code = "generation_failed"
-    next_step = "Change the prompt or the picture, or choose another model, then call again."
+    next_step = "Change the prompt or the image, or choose another model, then call again."
 
 
 class NoImage(UpstreamError):
-    """The provider calls the task finished and gives no picture that can be read: it may have been charged."""
+    """The provider reports the task as finished without a usable image: it may have been charged."""
 
     code = "no_picture"
-    next_step = "Ask the person to look at the provider's account before the call is repeated."
+    next_step = "Ask the person to check the provider's account before you repeat the call."
 
 
 class LostUpstream(UpstreamError):
-    """The provider has not known a task for a quarter of an hour that it had accepted: it may have been charged."""
+    """For 15 minutes the provider has not known a task that it had accepted: it may have been charged."""
 
     code = "lost_upstream"
-    next_step = "Ask the person to look at the provider's account before the call is repeated."
+    next_step = "Ask the person to check the provider's account before you repeat the call."
 
 
 class SandboxGone(UpstreamError):
@@ -296,11 +296,11 @@ class SandboxGone(UpstreamError):
 
     code = "sandbox_gone"
     retryable = True
-    next_step = "Call again; sandbox pictures cost nothing."
+    next_step = "Call again; sandbox images cost nothing."
 
 
 class NotSubmitted(UpstreamError):
-    """The server ended before the request was sent. Nothing was charged."""
+    """The server stopped before the request was sent. Nothing was charged."""
 
     code = "not_submitted"
     retryable = True
@@ -308,14 +308,14 @@ class NotSubmitted(UpstreamError):
 
 
 class InternalError(JourneyError):
-    """A fault of journey-mcp itself, logged under the id that the message names."""
+    """A bug of journey-mcp, logged under the id in the message."""
 
     code = "internal"
-    next_step = "Report the id with the server's log."
+    next_step = "Report the id together with the server's log."
 
 
 def all_errors() -> Iterator[type[JourneyError]]:
-    """Every class with a code of its own, in the order of the tree."""
+    """Return every class that defines a code, in the order of the tree."""
 
     def walk(parent: type[JourneyError]) -> Iterator[type[JourneyError]]:
         for child in parent.__subclasses__():

@@ -1,4 +1,4 @@
-"""Words about pictures that everybody shares: aspect ratio, format, the id of an output image."""
+"""Images: aspect ratio, media type, image id, input and output images."""
 
 import math
 import re
@@ -30,16 +30,16 @@ class AspectRatio:
 
     @classmethod
     def parse(cls, text: str) -> "AspectRatio | None":
-        """Read `W:H`; anything else, or a side of 0, is `None`."""
+        """Parse `W:H`; return `None` for any other text and for a side of 0."""
         match = _RATIO.fullmatch(text)
         return cls(int(match[1]), int(match[2])) if match else None
 
     def __le__(self, other: "AspectRatio") -> bool:
-        """Whether it is at most as wide."""
+        """Return whether this shape is at most as wide as the other."""
         return self.width * other.height <= other.width * self.height
 
     def distance(self, other: "AspectRatio") -> float:
-        """How unlike two shapes are: 0 for the same, 1 where one is e times as wide as the other."""
+        """Return the distance of two shapes: 0 if they are equal, 1 if one is e times as wide as the other."""
         return abs(math.log(self.width * other.height / (other.width * self.height)))
 
     def __str__(self) -> str:
@@ -48,14 +48,14 @@ class AspectRatio:
 
 @dataclass(frozen=True, slots=True)
 class ImageId:
-    """One finished picture of a task: the task's id, a dot, and its number counted from 1."""
+    """One finished image of a task: the task id, a dot, and a number that starts at 1."""
 
     task_id: str
     number: int
 
     @classmethod
     def parse(cls, text: str) -> "ImageId | None":
-        """Read `tsk_….N`; anything else is `None`."""
+        """Parse `tsk_….N`; return `None` for any other text."""
         match = _IMAGE_ID.fullmatch(text.strip())
         return cls(match[1], int(match[2])) if match else None
 
@@ -65,33 +65,33 @@ class ImageId:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputImage:
-    """A picture as it goes into a request: an address that the provider fetches, or the bytes."""
+    """An image in a request: a URL that the provider fetches, or the bytes."""
 
     url: str | None = None
     content: bytes = b""
-    """Ready to be sent: fit for the offer, and without what a camera tells. Empty with a URL."""
+    """Ready to be sent: within the limits of the offer, without camera metadata. Empty if there is a URL."""
     mime_type: str | None = None
     """Of the bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputImage:
-    """One finished picture, as far as it is known."""
+    """One finished image, as far as it is known."""
 
     url: str
     mime_type: str | None = None
     width: int | None = None
     height: int | None = None
     expires_at: float | None = None
-    """When the link dies, in seconds of the Unix epoch."""
+    """When the link expires, in seconds of the Unix epoch."""
     path: str | None = None
-    """Where our own copy lies; links that die soon have one."""
+    """The path of our copy; images whose links expire soon have one."""
 
     @property
     def known_mime_type(self) -> str | None:
-        """The type that the provider or the copy states, else the one that the ending of the URL stands for."""
+        """The type that the provider or the copy states, else the type of the URL's file name ending."""
         try:
             path = urlsplit(self.url).path
-        except ValueError:  # a row of an earlier version; reading it must not fail over its type
+        except ValueError:  # a row of an earlier version must stay readable
             return self.mime_type
         return self.mime_type or _TYPES_BY_ENDING.get(PurePosixPath(path).suffix.lower())

@@ -1,8 +1,8 @@
-"""Limits on spending, as a person writes them: `8credits/call,100credits/day@journeyapi,2usd/day`.
+"""Spending limits, written as `8credits/call,100credits/day@journeyapi,2usd/day`.
 
-A limit counts what is charged in its unit: one in credits for each provider by itself, since credits of two providers
-are not the same money; one in dollars for all together. Credits count as dollars only where a person gives their price.
-Numbers only: who spent what, the store knows.
+A limit counts what is charged in its unit. A limit in credits counts each provider separately, because credits of two
+providers are not the same money; a limit in dollars counts all providers together. Credits count as dollars only if
+the user states their price. This module has the arithmetic; the store has what was spent.
 """
 
 import re
@@ -13,9 +13,9 @@ from decimal import Decimal
 from journey_mcp.core.money import Charges, Cost, Unit
 
 PERIODS: Mapping[str, float | None] = {"call": 0.0, "hour": 3600.0, "day": 86400.0, "total": None}
-"""Seconds; `None` is for ever."""
+"""Length in seconds; `None` has no end."""
 UNKNOWN_COST: Charges = {"credits": Decimal(8), "usd": Decimal("0.10")}
-"""What an image counts when its price is not known, unless a person says otherwise."""
+"""What an image is charged as if its price is unknown; `JOURNEY_MCP_UNKNOWN_COST` changes it."""
 _AMOUNT = r"(\d{1,9}(?:\.\d{1,6})?)\s*(credits|usd)"
 _LIMIT = re.compile(rf"{_AMOUNT}\s*/\s*(call|hour|day|total)(?:\s*@\s*([a-z0-9_-]+))?", re.IGNORECASE)
 _MONEY = re.compile(_AMOUNT, re.IGNORECASE)
@@ -26,50 +26,50 @@ CreditPrices = Mapping[str, Decimal]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limit:
-    """How much may be spent in a period."""
+    """The most that may be spent in a period."""
 
     text: str
-    """As the person wrote it."""
+    """As written in the setting."""
     amount: Decimal
     unit: Unit
     period: str
     """One of `PERIODS`."""
     provider: str | None = None
-    """The only one it is for."""
+    """The only provider that the limit is for."""
     credit_prices: CreditPrices = field(default_factory=dict)
-    """At which credits count against a limit in dollars."""
+    """The prices at which credits count towards a limit in dollars."""
 
     def counted(self, provider: str, charges: Charges) -> Decimal | None:
-        """What a task at this provider counts in the limit's unit; `None`: the limit does not apply to it."""
+        """Return what a task at this provider counts in the limit's unit; `None` if the limit does not apply."""
         if self.provider not in (None, provider):
             return None
         return amount_in(self.unit, charges, self.credit_prices.get(provider))
 
     @property
     def is_per_provider(self) -> bool:
-        """Whether what other providers cost does not count: credits are every provider's own money."""
+        """Whether the costs of other providers do not count: credits differ between providers."""
         return self.provider is not None or self.unit == "credits"
 
     def since(self, now: float) -> float:
-        """From when on tasks count, in seconds of the Unix epoch."""
+        """Return the time from which tasks count, in seconds of the Unix epoch."""
         length_s = PERIODS[self.period]
         return 0.0 if length_s is None else now - length_s
 
 
 def parse_limits(text: str) -> tuple[Limit, ...]:
-    """Read a comma-separated list of `AMOUNT UNIT/PERIOD[@PROVIDER]`.
+    """Parse a comma-separated list of `AMOUNT UNIT/PERIOD[@PROVIDER]`.
 
     Raises:
-        ValueError: names the part that is none, and the form.
+        ValueError: names the wrong part and the form.
     """
     return tuple(map(_limit, _parts(text)))
 
 
 def parse_credit_prices(text: str) -> CreditPrices:
-    """Read a comma-separated list of `AMOUNTusd@PROVIDER`, each provider once.
+    """Parse a comma-separated list of `AMOUNTusd@PROVIDER`, each provider once.
 
     Raises:
-        ValueError: names the part that is none, and the form.
+        ValueError: names the wrong part and the form.
     """
     found: dict[str, Decimal] = {}
     for part in _parts(text):
@@ -82,10 +82,10 @@ def parse_credit_prices(text: str) -> CreditPrices:
 
 
 def parse_amounts(text: str) -> dict[Unit, Decimal]:
-    """Read a comma-separated list of `AMOUNT UNIT`, at most one of each unit.
+    """Parse a comma-separated list of `AMOUNT UNIT`, at most one of each unit.
 
     Raises:
-        ValueError: names the part that is none, and the form.
+        ValueError: names the wrong part and the form.
     """
     found: dict[Unit, Decimal] = {}
     for part in _parts(text):
@@ -113,14 +113,14 @@ def format_amounts(amounts: Charges) -> str:
 
 
 def charge(cost: Cost | None, unit: Unit | None, unknown: Charges) -> Charges:
-    """What a task counts: its cost, else what unknown costs count in this unit, or in each where it is not known."""
+    """Return what a task is charged as: its cost, else the unknown cost in this unit, or in every unit for `None`."""
     if cost is not None:
         return {cost.unit: cost.amount}
     return unknown if unit is None else {unit: unknown[unit]}
 
 
 def amount_in(unit: Unit, charges: Charges, credit_price: Decimal | None) -> Decimal | None:
-    """The charges in this unit, credits as dollars where they have a price; `None` when there are none in it."""
+    """Return the charges in this unit, with credits as dollars if they have a price; `None` if there are none."""
     if unit == "usd" and unit not in charges and "credits" in charges and credit_price is not None:
         return charges["credits"] * credit_price
     return charges.get(unit)

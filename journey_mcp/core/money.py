@@ -7,14 +7,14 @@ from typing import Literal
 
 Unit = Literal["credits", "usd"]
 Charges = Mapping[Unit, Decimal]
-"""Money in each unit."""
+"""Amounts by unit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """Money, as it is told."""
+    """An amount of money and its source."""
 
     amount: Decimal
     unit: Unit
     source: Literal["registry", "provider"]
-    """Who told the figure: our registry's table, or the provider's answer."""
+    """The list price of our registry, or the provider's response."""

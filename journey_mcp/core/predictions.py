@@ -10,7 +10,7 @@ from journey_mcp.core.notices import Notice
 
 
 class Status(StrEnum):
-    """Where a task stands, for the caller. The last three are final."""
+    """Status of a task, as the caller sees it. The last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -20,7 +20,7 @@ class Status(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Nothing changes any more."""
+        """Whether the status cannot change any more."""
         return self in _FINAL
 
 
@@ -29,12 +29,12 @@ _FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Handle:
-    """What must be kept to ask a provider again."""
+    """What is stored to poll a provider."""
 
     prediction_id: str
-    """The provider's own id, an opaque string."""
+    """The provider's id, an opaque string."""
     poll_url: str | None = None
-    """Where to ask, when the provider told an address of its own."""
+    """The URL to poll, if the provider stated one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,16 +44,16 @@ class Prediction:
     prediction_id: str
     status: Status
     poll_url: str | None = None
-    """Where the provider wants to be asked, if it said so."""
+    """The URL to poll, if the provider stated one."""
     progress: float | None = None
-    """0.0 to 1.0; `None` when the provider did not tell."""
+    """0.0 to 1.0; `None` if the provider does not report it."""
     images: tuple[OutputImage, ...] = ()
     is_empty: bool = False
-    """The provider calls it finished, and gives no picture that we can read."""
+    """The provider reports it as finished without an image that we can read."""
     grid_url: str | None = None
-    """The sheet that shows all images of a grid."""
+    """The sheet with all images of a grid."""
     seed: str | None = None
     cost: Cost | None = None
     failure: Failure | None = None
     notices: tuple[Notice, ...] = ()
-    """What the caller should know of the result; kept once it is final."""
+    """What the caller should know about the result; stored with the final status."""

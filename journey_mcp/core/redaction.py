@@ -1,4 +1,4 @@
-"""Hiding secrets in whatever leaves the process: as they are, and in every form that escaping or cleaning makes."""
+"""Redaction: secrets are removed from all output, plain and in every form that escaping or cleaning makes."""
 
 import base64
 import re
@@ -8,13 +8,14 @@ from itertools import takewhile
 from typing import Any
 
 SHOWN = "[secret]"
-"""What stands in a secret's place."""
+"""The text in place of a secret."""
 _SHORTEST, _SHORTEST_WORD = 8, 12
-"""A shorter one, or a shorter one of letters only, is made up, as for a sandbox, and may be a part of any text."""
-_TELLING = 12
-"""So many of its first characters are the secret: the rest may have been cut off."""
+"""A secret shorter than the first number, or of letters only and shorter than the second, is made up, as for a sandbox:
+it may be part of any text."""
+_PREFIX_LENGTH = 12
+"""This many first characters identify a secret: the rest may have been cut off."""
 _LONGEST = 100_000
-"""Text of this length with an escaped secret in it is hidden as a whole: finding the place would take too long."""
+"""A longer text with an escaped secret is redacted as a whole: finding the place would take too long."""
 KEY_ENDINGS = ("_API_KEY", "_API_TOKEN")
 """How the variables of provider keys end."""
 _SECRET_ENDINGS = (*KEY_ENDINGS, "_WEBHOOK_SECRET")
@@ -24,7 +25,7 @@ _REFERENCE = re.compile(
     r"|\{\{[^{}]{1,80}\}\}|\$\([^()]{1,80}\)"
 )
 _DEEPEST = 100
-"""Nothing that makes sense is nested deeper, and showing it as text would overflow the stack."""
+"""Real data is never nested deeper, and rendering such data would overflow the stack."""
 
 _ESCAPE = (
     r"%(?:25)*([0-9a-f]{2})|\\u([0-9a-f]{4})|\\x([0-9a-f]{2})"
@@ -34,59 +35,59 @@ _READINGS = tuple(
     (re.compile(escape, re.IGNORECASE), re.compile(rf"{escape}|[!-$'-\[\]-~]+|.", re.IGNORECASE | re.DOTALL))
     for escape in (_ESCAPE, rf"{_ESCAPE}|\\[nrt]")
 )
-"""What is decoded; and the same, or a run of letters, or one character. A backslash before n, r or t may be a line
-break or quote the letter: both are tried."""
+"""Pairs of patterns: escapes, and units (an escape, a run of letters, or one character). A backslash before n, r or t
+may be a line break or quote the letter: both are tried."""
 _NAMED = {"amp": "&", "quot": '"', "apos": "'", "lt": "<", "gt": ">"}
 _ALIKE = bytes.maketrans(b'ABCDEFGHIJKLMNOPQRSTUVWXYZ"+/', b"abcdefghijklmnopqrstuvwxyz'-_")
-"""What may stand for each other: quoting replaces quotes, hosts are in lower case, Base64 has two alphabets."""
+"""Equivalent characters: quoting replaces quotes, hosts are in lower case, Base64 has two alphabets."""
 _DROPPED = bytes([*range(0x21), ord("\\"), 0x7F])
 
 
 class Redactor:
-    """Hides secrets. Texts are compared by their visible ASCII characters, decoded, in lower case."""
+    """Redacts secrets. Texts are compared by their visible ASCII characters, decoded, in lower case."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        told = [secret for secret in dict.fromkeys(secrets) if _is_telling(secret)]
-        # the longest first: one that begins like another is hidden whole
-        self._plain = sorted(told, key=len, reverse=True)
-        forms = dict.fromkeys(form for secret in told for form in _forms(secret))
+        known = [secret for secret in dict.fromkeys(secrets) if _is_long_enough(secret)]
+        # the longest first: a secret that begins like another is redacted as a whole
+        self._plain = sorted(known, key=len, reverse=True)
+        forms = dict.fromkeys(form for secret in known for form in _forms(secret))
         self._forms = tuple(form for form in forms if len(form) >= _SHORTEST)
 
     def text(self, text: str) -> str:
-        """The text with `SHOWN` in the place of every secret, and of one whose end was cut off."""
-        if len(text) < _SHORTEST:  # as most names are: no form of a secret has room
+        """Return the text with `SHOWN` in place of every secret, also of one whose end was cut off."""
+        if len(text) < _SHORTEST:  # most names are that short; no form of a secret fits
             return text
         for secret in self._plain:
             text = text.replace(secret, SHOWN)
         for escape, unit in _READINGS if "\\" in text else _READINGS[:1]:
             folded = _folded(text, escape)
-            if any(form[:_TELLING] in folded for form in self._forms):
+            if any(form[:_PREFIX_LENGTH] in folded for form in self._forms):
                 text = self._located(text, escape, unit)
         return text
 
     def plain(self, value: Any) -> Any:
-        """The same for all texts and names in JSON-like data; what is nested deeper than makes sense is `None`."""
+        """Redact all texts and names in JSON-like data; what is nested too deeply becomes `None`."""
         texts: list[str] = []
         is_shallow = _gather(value, texts, 0)
-        # a line feed is part of no secret's form and of no escape: together they hold what each of them holds
-        return value if is_shallow and self._is_clean("\n".join(texts)) else self._hidden(value, 0)
+        # no form of a secret and no escape has a line feed: the joined text has the same secrets as its parts
+        return value if is_shallow and self._is_clean("\n".join(texts)) else self._redacted(value, 0)
 
     def _is_clean(self, text: str) -> bool:
-        """Whether nothing has to be hidden; as most results are, this is all that a call of a tool pays for."""
+        """Return whether there is nothing to redact. Most results are clean, so most tool calls cost only this."""
         if any(secret in text for secret in self._plain):
             return False
         folded = [_folded(text, escape) for escape, _ in (_READINGS if "\\" in text else _READINGS[:1])]
-        return not any(form[:_TELLING] in one for one in folded for form in self._forms)
+        return not any(form[:_PREFIX_LENGTH] in one for one in folded for form in self._forms)
 
-    def _hidden(self, value: Any, depth: int) -> Any:
+    def _redacted(self, value: Any, depth: int) -> Any:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list | tuple | dict) and depth == _DEEPEST:
             return None
         if isinstance(value, list | tuple):
-            return [self._hidden(item, depth + 1) for item in value]
+            return [self._redacted(item, depth + 1) for item in value]
         if isinstance(value, dict):
-            return {self._hidden(name, depth): self._hidden(item, depth + 1) for name, item in value.items()}
+            return {self._redacted(name, depth): self._redacted(item, depth + 1) for name, item in value.items()}
         return value
 
     def _located(self, text: str, escape: re.Pattern[str], unit: re.Pattern[str]) -> str:
@@ -108,15 +109,15 @@ class Redactor:
 
     def _found(self, folded: bytes) -> Iterator[tuple[int, int]]:
         for form in self._forms:
-            first = folded.find(form[:_TELLING])
+            first = folded.find(form[:_PREFIX_LENGTH])
             while first >= 0:
                 pairs = zip(form, folded[first : first + len(form)], strict=False)
                 yield first, first + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-                first = folded.find(form[:_TELLING], first + 1)
+                first = folded.find(form[:_PREFIX_LENGTH], first + 1)
 
 
 def _gather(value: Any, texts: list[str], depth: int) -> bool:
-    """Collect all texts and names; `False` where it is nested too deep."""
+    """Collect all texts and names; return `False` if the data is nested too deeply."""
     if isinstance(value, str):
         texts.append(value)
     elif isinstance(value, dict):
@@ -129,19 +130,19 @@ def _gather(value: Any, texts: list[str], depth: int) -> bool:
 
 @lru_cache(maxsize=64)
 def redactor_of(*secrets: str) -> Redactor:
-    """The one that hides these, made once."""
+    """Return the redactor of these secrets; it is built once."""
     return Redactor(secrets)
 
 
 def secrets_in(environment: Mapping[str, str]) -> list[str]:
-    """What must never be seen of an environment: keys, secrets of webhooks, and passwords in addresses.
+    """Return the secrets of an environment: keys, webhook secrets, and passwords in URLs.
 
-    They are known by the variables' names, so that they are hidden also while a setting is wrong.
+    They are found by the names of the variables, so they are redacted even if a setting is wrong.
     """
     found = list[str]()
     for name, value in environment.items():
         if name.endswith(_SECRET_ENDINGS) and not is_reference(value.strip()):
-            secret = value.strip().removeprefix(f"{name}=")  # the name is none, though it was copied along
+            secret = value.strip().removeprefix(f"{name}=")  # the name may have been copied with it
             found += [secret, secret.removeprefix("whsec_")]
         elif name.upper().endswith(_ADDRESS_ENDINGS):
             found += _passwords_in(value)
@@ -149,40 +150,40 @@ def secrets_in(environment: Mapping[str, str]) -> list[str]:
 
 
 def is_reference(text: str) -> bool:
-    """Whether a text only names a value, as `${KEY}`, `$KEY`, `%KEY%`, `{{key}}`: nothing in it is secret."""
+    """Return whether a text only refers to a value, as in `${KEY}`, `$KEY`, `%KEY%`, `{{key}}`; it is not secret."""
     return _REFERENCE.fullmatch(text) is not None
 
 
 def without_userinfo(text: str) -> str:
-    """An address as it may be shown: whatever is before its last @ may be a user name and a password."""
+    """Return a URL without user info: everything before the last @ may be a user name and a password."""
     return re.sub(r"^(\w+://)?.*@", r"\1", text, flags=re.DOTALL)
 
 
 def _passwords_in(address: str) -> Iterator[str]:
-    """The password in an address; what stands in place of both where there is no colon, for it is a token then."""
+    """Yield the password in a URL; without a colon the user info is a token."""
     userinfo, _, _ = address.strip().partition("://")[2].rpartition("@")
     user, colon, password = userinfo.partition(":")
     yield password if colon else user
 
 
-def _is_telling(secret: str) -> bool:
+def _is_long_enough(secret: str) -> bool:
     return len(secret) >= (_SHORTEST_WORD if secret.isalpha() else _SHORTEST)
 
 
 def _forms(secret: str) -> Iterator[bytes]:
-    """The secret itself, and what is the same in every Base64 of text with the secret in it."""
-    raw = secret.encode("utf-8", "surrogateescape")  # as an environment may hold it
-    yield _visible(secret)  # text in which all of it is escaped, though it looks escaped itself
+    """Yield the secret and the parts that every Base64 of text with the secret has in common."""
+    raw = secret.encode("utf-8", "surrogateescape")  # an environment may have any bytes
+    yield _visible(secret)  # for text that escapes a secret that looks escaped
     for escape, _ in _READINGS:
         yield _folded(secret, escape)
         for before in range(3):
             encoded = base64.b64encode(bytes(before) + raw).decode().rstrip("=")
-            # a character of 6 bits counts where all of them are the secret's
+            # a Base64 character counts if all of its 6 bits are of the secret
             yield _folded(encoded[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6], escape)
 
 
 def _folded(text: str, escape: re.Pattern[str]) -> bytes:
-    """The visible ASCII characters, decoded and alike: cleaning drops only what is dropped here too."""
+    """Return the visible ASCII characters, decoded and normalised. Cleaning drops nothing that stays here."""
     if "%" in text or "\\" in text or "&" in text:
         text = escape.sub(_decoded, text)
     return _visible(text)

@@ -1,4 +1,4 @@
-"""What a caller wants, in our words. Knows no provider."""
+"""Requests: what a caller wants, in our terms, independent of providers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -22,86 +22,86 @@ OPTIONS = (
     "guidance",
     "steps",
 )
-"""The arguments beyond prompt and pictures that an offer may or may not take."""
+"""The arguments besides prompt and images that an offer may or may not take."""
 
 LONGEST_PROMPT = 32_000
-"""Characters of a prompt that are taken at all; an offer may take fewer."""
+"""The most characters in a prompt; an offer may take fewer."""
 LONGEST_NEGATIVE_PROMPT = 4_000
-"""The same of a negative prompt; no provider states more."""
+"""The most characters in a negative prompt; no provider states a higher limit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageRequest:
-    """One wish for a picture: made new by `imagine`, or from a given one by `edit_image`."""
+    """One request: a new image with `imagine`, or an edited one with `edit_image`."""
 
     tool: Tool
     prompt: str
     model: str
     image: str | None = None
-    """The picture to edit: a URL, a data URI, a local file, or the id of an earlier output image."""
+    """The image to edit: a URL, a data URI, a local file, or the id of an earlier output image."""
     reference_images: tuple[str, ...] = ()
-    """Pictures that guide, in the same forms."""
+    """Images that guide the model, in the same forms."""
     mask: str | None = None
-    """Same size as `image`; white is redrawn."""
+    """An image of the same size as `image`; white areas are redrawn."""
     aspect_ratio: str | None = None
-    """`W:H`, or a word that an offer takes in its place."""
+    """`W:H`, or a word that an offer takes instead."""
     width: int | None = None
-    """In pixels, as `height`."""
+    """In pixels, like `height`."""
     height: int | None = None
     resolution: str | None = None
     output_format: str | None = None
     negative_prompt: str | None = None
     seed: int | None = None
     prompt_upsampling: bool | None = None
-    """The provider may enrich the prompt."""
+    """Whether the provider may extend the prompt."""
     safety_tolerance: int | None = None
     """0 is strictest."""
     guidance: float | None = None
-    """How closely the picture follows the prompt."""
+    """How closely the image follows the prompt."""
     steps: int | None = None
     webhook_url: str | None = None
     provider: str | None = None
-    """The only one that may run it."""
+    """The only provider that may run it."""
 
     @property
     def given_images(self) -> tuple[str, ...]:
-        """All pictures given, the one to edit first; the mask is none of them."""
+        """All given images except the mask; the image to edit comes first."""
         return ((self.image,) if self.image is not None else ()) + self.reference_images
 
     @property
     def options(self) -> dict[str, Any]:
-        """The given ones among `OPTIONS`."""
+        """The given arguments among `OPTIONS`."""
         return without_empty({name: getattr(self, name) for name in OPTIONS})
 
     def as_plain(self) -> dict[str, Any]:
-        """Plain data for storage: absent means not given."""
+        """Return plain data for storage, without arguments that were not given."""
         plain = {fact.name: getattr(self, fact.name) for fact in fields(self)}
         plain["reference_images"] = list(self.reference_images)
         return without_empty(plain)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "ImageRequest":
-        """The opposite of `as_plain`."""
+        """Return the request of such data."""
         return cls(**{**plain, "reference_images": tuple(plain.get("reference_images", ()))})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Webhook:
-    """Where a provider tells us of one task, besides being asked."""
+    """A callback URL for one task; the provider is polled as well."""
 
     url: str
     secret: str = field(repr=False)
-    """For this task alone; sent back, or used to sign, where the protocol has a field for it."""
+    """For this task only; the provider returns it or signs with it, if the protocol has a field for it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreparedRequest:
-    """A request as one offer takes it: every argument is known to fit, every picture is there."""
+    """A request that one offer takes: all arguments are validated, all images are loaded."""
 
     prompt: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Those of `OPTIONS` that are sent."""
+    """The options that are sent."""
     images: tuple[InputImage, ...] = ()
-    """The one to edit first."""
+    """The image to edit comes first."""
     mask: InputImage | None = None
     webhook: Webhook | None = None

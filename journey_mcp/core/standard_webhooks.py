@@ -1,4 +1,4 @@
-"""Signatures of webhooks by Standard Webhooks (standardwebhooks.com), whoever sends them."""
+"""Webhook signatures of Standard Webhooks (standardwebhooks.com), inbound and outbound."""
 
 import base64
 import hashlib
@@ -8,10 +8,10 @@ _PREFIX = "whsec_"
 
 
 def key_of(secret: str) -> bytes:
-    """The key that a secret stands for: what `whsec_<Base64>` encodes; of any other text its bytes.
+    """Return the signing key of a secret: the decoded part of `whsec_<Base64>`, or the bytes of any other text.
 
     Raises:
-        ValueError: it begins with `whsec_`, and what follows is no Base64.
+        ValueError: the secret begins with `whsec_` and the rest is not Base64.
     """
     if not secret.startswith(_PREFIX):
         return secret.encode()
@@ -20,11 +20,11 @@ def key_of(secret: str) -> bytes:
     except ValueError:
         key = b""
     if not key:
-        raise ValueError(f"begins with {_PREFIX}, and what follows is no Base64")
+        raise ValueError(f"begins with {_PREFIX}, and the rest is not Base64")
     return key
 
 
 def signature_of(key: bytes, id_: str, timestamp: str, body: bytes) -> str:
-    """The header `webhook-signature`: HMAC-SHA256 of `id.timestamp.body`, in Base64."""
+    """Return the header `webhook-signature`: HMAC-SHA256 of `id.timestamp.body`, in Base64."""
     signed = hmac.new(key, f"{id_}.{timestamp}.".encode() + body, hashlib.sha256)
     return f"v1,{base64.b64encode(signed.digest()).decode()}"

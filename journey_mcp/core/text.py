@@ -8,16 +8,16 @@ from urllib.parse import quote
 
 _UPSTREAM_TEXT_LIMIT = 300
 _EXAMINED = 10
-"""So many times the characters that are shown are cleaned: an upstream may send megabytes."""
+"""Only this multiple of the shown length is cleaned: an upstream may send megabytes."""
 
 
 def quoted(text: object, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
-    """Text of an upstream as data: cleaned, and in quotes that it cannot end itself."""
+    """Return upstream text as data: cleaned, and in quotes that the text cannot close."""
     return f'"{cleaned(str(text).replace(chr(34), chr(39)), limit)}"'
 
 
 def cleaned(text: str, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
-    """One line without control or invisible characters, capped. Of a long text only the start is looked at."""
+    """Return one line without control and invisible characters, truncated. Only the start of a long text is read."""
     start = text[: _EXAMINED * limit]
     kept = "".join(" " if c.isspace() else c for c in start if c.isspace() or _is_visible(c))
     line = re.sub(r" +", " ", kept).strip()
@@ -25,7 +25,7 @@ def cleaned(text: str, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
 
 
 def encoded_id(id_: str) -> str:
-    """An id of a provider's in a narrow alphabet, anything else percent-encoded: nothing that could be read as text."""
+    """Return a provider's id with all but a few characters percent-encoded, so that it cannot be read as a sentence."""
     return quote(id_, safe="-._~%:/@!$&*+,;=")
 
 
@@ -33,11 +33,11 @@ _IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-"""Default_Ignorable_Code_Point, which no font shows and instructions can hide in, and the empty Braille cell."""
+"""Default_Ignorable_Code_Point, which is invisible and can hide instructions, and the empty Braille cell."""
 
 
 def has_visible_text(text: str) -> bool:
-    """Return whether a reader sees more of it than punctuation; a character newer than this Python's tables counts."""
+    """Return whether a reader sees more than punctuation. Characters newer than this Python's tables count."""
     return any(not c.isspace() and _is_drawn(c) and unicodedata.category(c)[0] != "P" for c in text)
 
 
@@ -52,12 +52,12 @@ def _is_visible(character: str) -> bool:
 
 
 def timestamp(seconds: float) -> str:
-    """A moment of the Unix epoch as people and models read it, such as 2026-11-21T10:00:00Z."""
+    """Return a time of the Unix epoch in ISO 8601, such as 2026-11-21T10:00:00Z."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def duration(seconds: float) -> str:
-    """A length of time as people say it, rounded up: 45 s, 12 min, 23 h 40 min, 3 days."""
+    """Return a duration, rounded up: 45 s, 12 min, 23 h 40 min, 3 days."""
     if seconds < 120:  # noqa: PLR2004  # two minutes
         return f"{math.ceil(seconds)} s"
     minutes = math.ceil(seconds / 60)

@@ -70,20 +70,20 @@ class HttpsOrigin(HostPort):
 
 
 class BaseUrl(str):
-    """Where a service is asked: `http://` or `https://`, a host, and no slash at the end.
+    """The base URL of a service: `http://` or `https://`, a host, and no slash at the end.
 
-    A user name and a password that were given with it are no part of this text, so they are neither shown nor stored,
-    and no HTTP client puts them in the place of a key. Addresses that differ in nothing else are equal.
+    A given user name and password are not part of this text, so they are neither shown nor stored, and no HTTP client
+    replaces a key with them. URLs that differ only in them are equal.
     """
 
     __slots__ = ("_userinfo",)
     _userinfo: str
 
     def __new__(cls, text: str) -> Self:
-        """Read an address.
+        """Parse a URL.
 
         Raises:
-            ValueError: it is none; says what is, and repeats nothing of it.
+            ValueError: it is not a base URL; states the form without repeating the text.
         """
         if not is_web_address(text) or not _is_host(urlsplit(text).hostname or ""):
             raise ValueError("must be an address such as https://host/path (http:// for a local one)")
@@ -95,12 +95,12 @@ class BaseUrl(str):
 
     @property
     def has_userinfo(self) -> bool:
-        """Whether a user name or a password was given with it."""
+        """Whether a user name or a password was given."""
         return bool(self._userinfo)
 
     @property
     def authorization(self) -> str | None:
-        """The header's value that tells user name and password to a gateway (RFC 7617); `None` without any."""
+        """The `authorization` header with user name and password for a gateway (RFC 7617); `None` without them."""
         if not self._userinfo:
             return None
         user, _, password = self._userinfo.partition(":")
@@ -108,7 +108,7 @@ class BaseUrl(str):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never be seen of that: the password, or the token in place of both; and the header's value."""
+        """What must not be shown: the password, or a token in place of both, and the header's value."""
         user, colon, password = self._userinfo.partition(":")
         return (unquote(password if colon else user), self.authorization) if self.authorization else ()
 
@@ -149,22 +149,22 @@ def is_port(number: int) -> bool:
 
 
 def is_web_address(text: str) -> bool:
-    """HTTP or HTTPS, with a host, and nothing around it."""
+    """Return whether the text is exactly an HTTP or HTTPS URL with a host."""
     return _has_scheme_and_host(text, {"http", "https"})
 
 
 def check_webhook_url(url: str) -> None:
-    """Refuse a webhook address that is not HTTPS.
+    """Refuse a webhook URL that is not HTTPS.
 
     Raises:
-        InvalidWebhook: names the address.
+        InvalidWebhook: names the URL.
     """
     if not _has_scheme_and_host(url, {"https"}):
         raise InvalidWebhook(f"webhook_url={without_userinfo(url)[:120]!r} is not an HTTPS URL.")
 
 
 def webhook_host(url: str) -> str:
-    """The host of a webhook address, with its port where it names one: what is slow or gone is the same there."""
+    """Return the host of a webhook URL, with a port other than 443: webhooks there are slow or down together."""
     return urlsplit(url).netloc.rpartition("@")[2].lower().removesuffix(":443")
 
 

@@ -1,4 +1,4 @@
-"""All settings, read once from the environment into one frozen value."""
+"""Settings: parsed once from the environment into one frozen value."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 _PROVIDERS_OWN = (*KEY_ENDINGS, "_BASE_URL")
-"""How the variables end that a registry file may name for a provider of its own."""
+"""Endings of the variables that the user's registry file may name for its providers."""
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -56,11 +56,11 @@ def _folders(text: str) -> tuple[Path, ...]:
 
 
 def _at_home(folder: Path) -> Path:
-    """Return the folder, with `~` read as a shell would."""
+    """Return the folder with `~` expanded, as in a shell."""
     try:
         return folder.expanduser()
     except RuntimeError as error:
-        raise ValueError("has a ~ in it, and there is no home folder") from error
+        raise ValueError("has a ~ in it, but there is no home folder") from error
 
 
 def _in_lower_case(value: Any) -> Any:
@@ -74,10 +74,10 @@ def _key(secret: SecretStr) -> SecretStr:
 
 
 def _fault_of(secret: str) -> str | None:
-    """Why a key cannot be what goes into a header; nothing of it is repeated."""
+    """Return why a text cannot be a key in a header, without repeating it."""
     if not (secret.isascii() and secret.isprintable()):
-        return "has characters that cannot be sent in a header; was it copied whole and alone?"
-    return "has a blank in it, and keys have none" if " " in secret else None
+        return "has characters that cannot be sent in a header; copy the whole key and nothing else"
+    return "has a blank in it, and keys have no blanks" if " " in secret else None
 
 
 def _origins(text: str) -> tuple[HttpsOrigin, ...]:
@@ -98,12 +98,12 @@ def _with_usual_costs(text: str) -> Charges:
 
 @dataclass(frozen=True, slots=True)
 class _Parsed:
-    """Annotates a field whose value a function makes of the text; in a dump it is text again."""
+    """Annotation of a field that a function parses; a dump shows it as text."""
 
     parse: Callable[[str], object]
 
     def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> CoreSchema:
-        """Take the function alone: pydantic need not know the type."""
+        """Use the function only: pydantic does not need the type."""
         return core_schema.no_info_plain_validator_function(
             self.parse, serialization=core_schema.to_string_ser_schema()
         )
@@ -125,9 +125,9 @@ LogLevel = Annotated[Literal["debug", "info", "warning", "error"], InAnyCase]
 
 
 class Settings(BaseModel):
-    """One field per variable; the field's title is the variable's name, its description the documentation."""
+    """One field per variable: its title is the name of the variable, its description the documentation."""
 
-    # errors go into tracebacks, and what was given may be a secret
+    # errors appear in tracebacks, and the input may be a secret
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     journeyapi_api_key: Key | None = Field(
@@ -136,172 +136,173 @@ class Settings(BaseModel):
     journeyapi_base_url: Address | None = Field(
         None,
         title="JOURNEYAPI_BASE_URL",
-        description="Where JourneyAPI is asked; default `https://api.journeyapi.com/api/v1`.",
+        description="Base URL of JourneyAPI; default `https://api.journeyapi.com/api/v1`.",
     )
     vtrix_api_key: Key | None = Field(None, title="VTRIX_API_KEY", description="Your Vtrix key.")
     vtrix_base_url: Address | None = Field(
-        None, title="VTRIX_BASE_URL", description="Where Vtrix is asked; default `https://cloud.vtrix.ai`."
+        None, title="VTRIX_BASE_URL", description="Base URL of Vtrix; default `https://cloud.vtrix.ai`."
     )
     vtrix_poll_base_url: Address | None = Field(
         None,
         title="VTRIX_POLL_BASE_URL",
-        description="Where Vtrix is asked for running tasks; default `VTRIX_BASE_URL`.",
+        description="Base URL for polling Vtrix tasks; default `VTRIX_BASE_URL`.",
     )
     kkiai_api_key: Key | None = Field(None, title="KKIAI_API_KEY", description="Your KKIAI key.")
     kkiai_base_url: Address | None = Field(
         None,
         title="KKIAI_BASE_URL",
-        description="Where KKIAI is asked; default `https://www.kkiai.com/replicate/v1`.",
+        description="Base URL of KKIAI; default `https://www.kkiai.com/replicate/v1`.",
     )
     replicate_api_token: Key | None = Field(None, title="REPLICATE_API_TOKEN", description="Your Replicate token.")
     replicate_base_url: Address | None = Field(
         None,
         title="REPLICATE_BASE_URL",
-        description="Where Replicate is asked; default `https://api.replicate.com/v1`.",
+        description="Base URL of Replicate; default `https://api.replicate.com/v1`.",
     )
     bfl_api_key: Key | None = Field(None, title="BFL_API_KEY", description="Your Black Forest Labs key.")
     bfl_base_url: Address | None = Field(
         None,
         title="BFL_BASE_URL",
-        description="Where Black Forest Labs is asked; default `https://api.bfl.ai/v1`.",
+        description="Base URL of Black Forest Labs; default `https://api.bfl.ai/v1`.",
     )
     providers: Names = Field(
         (),
         title="JOURNEY_MCP_PROVIDERS",
-        description="The providers to use, the preferred one first, comma-separated; "
-        "default: all whose keys are set, in the order of this table.",
+        description="The providers to use, comma-separated, the preferred one first; "
+        "default: all providers with a key, in the order of this table.",
     )
     data_dir: Path | None = Field(
         None,
         title="JOURNEY_MCP_DATA_DIR",
-        description="Folder of the task database; default: the system's folder for a user's data.",
+        description="Folder of the task database; default: the user data folder of the system.",
     )
     database_url: str | None = Field(
         None,
-        repr=False,  # it may have a password
+        repr=False,  # it may contain a password
         title="JOURNEY_MCP_DATABASE_URL",
-        description="Address of the task database; default `sqlite:///<data folder>/tasks.db`. "
-        "`?timeout=20` waits 20 s for a lock of another process instead of 10.",
+        description="URL of the task database; default `sqlite:///<data folder>/tasks.db`. "
+        "With `?timeout=20` a process waits 20 s for a database lock instead of 10 s.",
     )
     registry: Path | None = Field(
-        None, title="JOURNEY_MCP_REGISTRY", description="A TOML file with models and offers of your own."
+        None, title="JOURNEY_MCP_REGISTRY", description="A TOML file with more models and offers."
     )
     default_model: str | None = Field(
         None,
         title="JOURNEY_MCP_DEFAULT_MODEL",
-        description="Model of `imagine` when none is named; default `midjourney`.",
+        description="Model of `imagine` if a call names none; default `midjourney`.",
     )
     default_edit_model: str | None = Field(
         None,
         title="JOURNEY_MCP_DEFAULT_EDIT_MODEL",
-        description="Model of `edit_image` when none is named; default `flux-kontext-pro`.",
+        description="Model of `edit_image` if a call names none; default `flux-kontext-pro`.",
     )
     image_dirs: Folders = Field(
         (),
         title="JOURNEY_MCP_IMAGE_DIRS",
-        description="More folders, comma-separated, from which pictures may be taken as local files.",
+        description="More folders, comma-separated, from which local image files may be read.",
     )
     trusted_hosts: Annotated[TrustedHosts, _Parsed(_trusted_hosts)] = Field(
         TrustedHosts(),
         title="JOURNEY_MCP_TRUSTED_HOSTS",
-        description="Hosts, as `host` or `host:port`, comma-separated, from which pictures are fetched "
-        "over plain HTTP and at private addresses too.",
+        description="Hosts, as `host` or `host:port`, comma-separated, from which images are also fetched "
+        "over plain HTTP and at private addresses.",
     )
     allowed_hosts: Annotated[AllowedHosts, _Parsed(_allowed_hosts)] = Field(
         AllowedHosts.parse(),
         title="JOURNEY_MCP_ALLOWED_HOSTS",
-        description="Names beside `localhost` under which `serve --http` may be asked, as `host`, `host:port` or "
+        description="Host names besides `localhost` that clients of `serve --http` may use, as `host`, `host:port` or "
         "`host:*`, comma-separated, such as `host.docker.internal`.",
     )
     copy_max_mb: Annotated[int, Field(ge=0, le=1024)] = Field(
         32,
         title="JOURNEY_MCP_COPY_MAX_MB",
-        description="The largest picture, in MB, of which a copy is kept in the data folder when its link dies "
-        "within a day; default 32, 0 keeps none.",
+        description="The largest image, in MB, that is copied to the data folder if its link expires "
+        "within a day; default 32, 0 copies none.",
     )
     budget: Budget = Field(
         (),
         title="JOURNEY_MCP_BUDGET",
-        description="Limits on spending, comma-separated, as `AMOUNT UNIT/PERIOD[@PROVIDER]` with unit `credits` or "
+        description="Spending limits, comma-separated, as `AMOUNT UNIT/PERIOD[@PROVIDER]` with unit `credits` or "
         "`usd` and period `call`, `hour`, `day` or `total`: `8credits/call,100credits/day`. A limit counts what is "
-        "charged in its unit: JourneyAPI in credits, Black Forest Labs and Vtrix in dollars.",
+        "charged in its unit: JourneyAPI charges credits, Black Forest Labs and Vtrix charge dollars.",
     )
     unknown_cost: UnknownCost = Field(
         UNKNOWN_COST,
         title="JOURNEY_MCP_UNKNOWN_COST",
-        description="What an image counts against limits while its cost is not known, in the unit that its provider "
-        "charges in; default `8credits,0.10usd`.",
+        description="What an image with unknown cost counts towards limits, in the unit of its provider; "
+        "default `8credits,0.10usd`.",
     )
     credit_price: Prices = Field(
         {},
         title="JOURNEY_MCP_CREDIT_PRICE",
-        description="What a provider's credit costs you, comma-separated, as `AMOUNTusd@PROVIDER`: "
-        "`0.01usd@journeyapi`. Its credits then count towards limits in dollars too; by default they do not.",
+        description="Your price of one credit, comma-separated, as `AMOUNTusd@PROVIDER`: "
+        "`0.01usd@journeyapi`. Only then do its credits count towards limits in dollars.",
     )
     confirm_above: Amounts = Field(
         {},
         title="JOURNEY_MCP_CONFIRM_ABOVE",
-        description="Above this cost of a call the person is asked, as in `6credits,0.50usd`.",
+        description="A call that costs more needs the person's confirmation, as in `6credits,0.50usd`.",
     )
     public_url: Address | None = Field(
         None,
         title="JOURNEY_MCP_PUBLIC_URL",
-        description="The HTTPS address under which providers reach `serve --webhooks`, as in "
+        description="The public HTTPS URL of `serve --webhooks`, which providers call, as in "
         "`https://hooks.example.com/journey`.",
     )
     max_concurrent: Concurrency = Field(
         {},
         title="JOURNEY_MCP_MAX_CONCURRENT",
-        description="How many tasks may run at once, comma-separated, as `N` (at each provider) or `N@PROVIDER`, as in "
-        "`25@journeyapi`; more wait in line. Default: no limit but what a provider's refusals teach.",
+        description="Most tasks at once, comma-separated, as `N` (at each provider) or `N@PROVIDER`, as in "
+        "`25@journeyapi`; further tasks are queued. Default: no fixed limit; it adapts to a provider's rejections.",
     )
     wait_s: Seconds = Field(
         25,
         title="JOURNEY_MCP_WAIT_S",
-        description="Seconds a call waits for its pictures unless it says otherwise, 0 to 300; default 25.",
+        description="Seconds that a call waits for its images by default, 0 to 300; default 25.",
     )
     resource_links: Annotated[Literal["on", "off"], InAnyCase] = Field(
         "off",
         title="JOURNEY_MCP_RESOURCE_LINKS",
-        description="`on`: results also carry a `resource_link` for each image; several SDKs fail on them. "
+        description="`on`: results also contain a `resource_link` for each image, which several SDKs cannot read. "
         "Default `off`.",
     )
     webhook_secret: Key | None = Field(
         None,
         title="JOURNEY_MCP_WEBHOOK_SECRET",
-        description="Signs every call of a `webhook_url` by Standard Webhooks: `whsec_` and Base64, or plain text.",
+        description="Secret to sign calls of a `webhook_url` by Standard Webhooks: `whsec_` and Base64, or plain text.",
     )
     webhook_origins: Origins = Field(
         (),
         title="JOURNEY_MCP_WEBHOOK_ORIGINS",
-        description="The only origins at which a `webhook_url` may be, comma-separated, as in "
-        "`https://hooks.example.com`; default: any public one.",
+        description="The only allowed origins of a `webhook_url`, comma-separated, as in "
+        "`https://hooks.example.com`; default: every public origin.",
     )
     webhook_secret_origins: Origins = Field(
         (),
         title="JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS",
-        description="Origins that also get the secret itself, as the header `x-webhook-secret`.",
+        description="Origins that also receive the secret itself, in the header `x-webhook-secret`.",
     )
     keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         30,
         title="JOURNEY_MCP_KEEP_DAYS",
-        description="Days after which tasks, prompts included, are deleted; default 30.",
+        description="Days after which tasks and their prompts are deleted; default 30.",
     )
     sandbox: Annotated[Literal["auto", "off"], InAnyCase] = Field(
         "auto",
         title="JOURNEY_MCP_SANDBOX",
-        description="`auto`: without any key a built-in sandbox makes the pictures; `off`: the server does not start.",
+        description="Without any key, `auto` (default) makes images in a built-in sandbox; with `off` the server does "
+        "not start.",
     )
     log_level: LogLevel = Field(
         "warning",
         title="JOURNEY_MCP_LOG_LEVEL",
-        description="`debug`, `info`, `warning` (default) or `error`; logs go to stderr.",
+        description="`debug`, `info`, `warning` (default) or `error`. Logs go to stderr.",
     )
 
     others: Mapping[str, SecretStr] = Field({}, exclude=True)
-    """Keys and addresses of providers that only the user's own registry file knows, by variable."""
+    """Keys and base URLs of providers in the user's registry file, by variable."""
     hidden: tuple[SecretStr, ...] = Field((), exclude=True)
-    """Everything in the environment that must never be seen."""
+    """All secrets of the environment, for redaction."""
 
     @field_validator("public_url")
     @classmethod
@@ -310,9 +311,9 @@ class Settings(BaseModel):
         if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
             raise ValueError("must be an https:// address (http:// only on this machine, for the sandbox)")
         if value is not None and value.has_userinfo:
-            raise ValueError("must have no user name or password: every provider is told this address")
+            raise ValueError("must have no user name or password: every provider gets this address")
         if parts.query or parts.fragment:
-            raise ValueError("must have neither ? nor #: the task's id is put behind it")
+            raise ValueError("must have neither ? nor #: the task id is appended to it")
         return value
 
     @field_validator("webhook_secret")
@@ -334,14 +335,14 @@ class Settings(BaseModel):
         folder = None if value is None else _at_home(value)
         try:
             if folder is not None and folder.exists() and not folder.is_dir():
-                raise ValueError("is a file, and must be a folder")
+                raise ValueError("is a file, not a folder")
         except OSError as error:
             raise ValueError(f"cannot be opened: {error.strerror}") from error
         return folder
 
     @property
     def keys(self) -> dict[str, str]:
-        """The keys of the shipped providers that are set, by variable."""
+        """The keys of built-in providers that are set, by variable."""
         fields = _keys()
         return {
             name: secret.get_secret_value()
@@ -351,14 +352,14 @@ class Settings(BaseModel):
 
     @property
     def secrets(self) -> list[str]:
-        """Everything that must never be seen."""
+        """All secrets, for redaction."""
         return [secret.get_secret_value() for secret in self.hidden]
 
     def key(self, variable: str) -> str | None:
-        """What a provider's variable says of its key.
+        """Return the key in a provider's variable.
 
         Raises:
-            SetupError: it is of the user's own provider, and cannot be a key; names the variable.
+            SetupError: the key of a provider in the user's registry file cannot be a key; names the variable.
         """
         key = self.told(variable)
         if key is not None and variable in self.others:
@@ -368,10 +369,10 @@ class Settings(BaseModel):
         return key
 
     def address(self, variable: str | None) -> BaseUrl | None:
-        """What a provider's variable says of its address.
+        """Return the base URL in a provider's variable.
 
         Raises:
-            SetupError: it is of the user's own provider, and is none; names the variable.
+            SetupError: the URL of a provider in the user's registry file is wrong; names the variable.
         """
         address = self.told(variable)
         if address is None or isinstance(address, BaseUrl):
@@ -382,7 +383,7 @@ class Settings(BaseModel):
             raise _wrong(str(variable), repr(without_userinfo(address)), str(error)) from None
 
     def told(self, variable: str | None) -> str | None:
-        """What a provider's variable says; `key` and `address` check it too."""
+        """Return the value of a provider's variable; `key` and `address` check it as well."""
         field = variables().get(variable or "")
         value = getattr(self, field) if field else self.others.get(variable or "")
         return value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -393,7 +394,7 @@ class Settings(BaseModel):
         return tuple(replace(limit, credit_prices=self.credit_price) for limit in self.budget)
 
     def resolved_data_dir(self) -> Path:
-        """The folder for data, which need not exist yet."""
+        """Return the data folder, which may not exist yet."""
         if self.data_dir is not None:
             return self.data_dir
         from platformdirs import user_data_path  # noqa: PLC0415  # not before the first answer
@@ -403,24 +404,24 @@ class Settings(BaseModel):
         except RuntimeError as error:
             raise SetupError(
                 "There is no home folder for the task database: HOME is not set, and the system knows no such user.",
-                next_step="Set JOURNEY_MCP_DATA_DIR to a folder that can be written.",
+                next_step="Set JOURNEY_MCP_DATA_DIR to a writable folder.",
             ) from error
 
     def resolved_database_url(self) -> str:
-        """The database's address."""
+        """Return the URL of the database."""
         return self.database_url or f"sqlite:///{self.resolved_data_dir() / 'tasks.db'}"
 
 
 def variables() -> dict[str, str]:
-    """The field of every environment variable."""
+    """Return the field of every environment variable."""
     return {info.title: name for name, info in Settings.model_fields.items() if info.title}
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Read the environment; a variable that is empty counts as not set.
+    """Parse the environment; an empty variable counts as not set.
 
     Raises:
-        SetupError: one line that names the variable, its value unless it is a secret, and what is allowed.
+        SetupError: one line with the variable, its value unless it is a secret, and what is allowed.
     """
     known = variables()
     given: dict[str, Any] = {
@@ -455,7 +456,7 @@ def _wrong(variable: str, value: str, fault: str, *, is_key: bool = False) -> Se
 
 
 def _shown(field: str, value: str) -> str:
-    """A wrong value as it may be shown: of what should be an address, a part may be a password."""
+    """Return a wrong value without the user info of a URL, which may contain a password."""
     return without_userinfo(value) if field.endswith(("_url", "_hosts", "_origins")) else value
 
 
@@ -464,19 +465,18 @@ def _is_secret(field: str) -> bool:
 
 
 def _keys() -> set[str]:
-    """The fields of keys of providers."""
+    """Return the fields of provider keys."""
     return {field for field in Settings.model_fields if _is_secret(field)} - {"webhook_secret"}
 
 
 def no_key() -> SetupError:
-    """Nobody can make a picture."""
+    """Return the error for a configuration without a provider."""
     return SetupError(
         "No provider key is set and JOURNEY_MCP_SANDBOX=off.",
-        next_step="Set JOURNEYAPI_API_KEY or another provider's key, "
-        "or let the sandbox run with JOURNEY_MCP_SANDBOX=auto.",
+        next_step="Set JOURNEYAPI_API_KEY or another provider's key, or run the sandbox with JOURNEY_MCP_SANDBOX=auto.",
     )
 
 
 def misspelled(environment: Mapping[str, str]) -> list[str]:
-    """Variables that look like ours and are not: worth a warning."""
+    """Return variables that look like settings and are not."""
     return sorted(name for name in environment if name.startswith("JOURNEY_MCP_") and name not in variables())

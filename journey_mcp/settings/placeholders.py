@@ -1,4 +1,4 @@
-"""What configuration files and documents leave in the values of settings: references, quotes, placeholders."""
+"""Leftovers of configuration files and documents in settings: references, quotes, placeholders."""
 
 import re
 
@@ -6,30 +6,30 @@ from journey_mcp.core.errors import SetupError
 from journey_mcp.core.redaction import KEY_ENDINGS, is_reference
 
 _UNEXPANDED = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_.:-]{0,80}\}")
-"""A reference to a variable that a configuration file has and that nothing replaced by its value."""
+"""A reference in a configuration file that was not replaced by its value."""
 _FIRST_PART = re.compile(r"[^/\\]*")
 _PLACEHOLDER = re.compile(
     r"<[^<>]*>|\.{2,}|x{3,}|\*+|(?:your|insert|paste|enter|replace)[-_ ].*|your(?:api)?(?:key|token)"
     r"|null|none|undefined|change[-_ ]?me|todo",
     re.IGNORECASE,
 )
-"""What documents and templates have in a key's place."""
+"""Text of documents and templates in place of a key."""
 
 
 def check_written(variable: str, value: str, *, is_secret: bool) -> None:
-    """Refuse what a configuration file left around or in place of a value; of a secret nothing is shown.
+    """Refuse quotes around a value and references or placeholders in place of one. A secret is not shown.
 
     Raises:
-        SetupError: names the variable and what is wrong with it.
+        SetupError: names the variable and the problem.
     """
     if reference := _reference_in(variable, value, is_secret=is_secret):
         raise SetupError(
-            f"{variable} has {reference} in it: nothing has put the value in its place.",
-            next_step="Write the value itself, or unset this variable; not every client's file knows such references.",
+            f"{variable} has {reference} in it: the reference was not replaced by its value.",
+            next_step="Write the value itself, or unset this variable; not every client supports such references.",
         )
     if value[:1] in {'"', "'", "`"} and value[-1:] == value[:1]:
         raise SetupError(
-            f"{variable} is in quotes, which would be sent or looked for as a part of it.",
+            f"{variable} is in quotes, and the quotes would become part of the value.",
             next_step=f"Set it without the {value[0]} at both ends.",
         )
     if variable.endswith(KEY_ENDINGS):
@@ -37,8 +37,8 @@ def check_written(variable: str, value: str, *, is_secret: bool) -> None:
 
 
 def _reference_in(variable: str, value: str, *, is_secret: bool) -> str | None:
-    """What refers to a value; `None` when nothing does."""
-    # a secret may have such characters in it by chance, and a part of it must not be shown
+    """Return the reference in a value, or `None`."""
+    # a secret may contain such characters by chance, and no part of it may be shown
     if found := _UNEXPANDED.fullmatch(value) if is_secret else _UNEXPANDED.search(value):
         return found[0]
     if is_secret:
@@ -48,18 +48,18 @@ def _reference_in(variable: str, value: str, *, is_secret: bool) -> str | None:
 
 
 def _check_alone(variable: str, key: str) -> None:
-    """Refuse what is no key, or more than one.
+    """Refuse a text that is not a key, or is more than a key.
 
     Raises:
         SetupError: names the variable.
     """
     if _PLACEHOLDER.fullmatch(key):
         raise SetupError(
-            f"{variable} is a placeholder and no key.",
+            f"{variable} is a placeholder, not a key.",
             next_step="Write your key in its place, or unset this variable.",
         )
     if key.startswith(f"{variable}=") or key.strip("\"'`,;") != key:
         raise SetupError(
-            f"{variable} has its own name, a quote or a comma at an end, which would be sent as a part of it.",
+            f"{variable} has its name, a quote or a comma at an end, which would become part of the key.",
             next_step="Set it to the key alone.",
         )

@@ -1,4 +1,4 @@
-"""The hosts that the person who runs the server trusts: they may be private, and may speak plain HTTP."""
+"""Trusted hosts: they may have private addresses and use plain HTTP."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from journey_mcp.core.urls import HostPort
 
 @dataclass(frozen=True, slots=True)
 class TrustedHosts:
-    """Hosts with a port, or with any."""
+    """Hosts, each with one port or with all."""
 
     hosts: tuple[HostPort, ...] = ()
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> "TrustedHosts":
-        """Read `host` and `host:port`.
+        """Parse `host` and `host:port`.
 
         Raises:
-            ValueError: a text is neither; names it.
+            ValueError: names the text that is neither.
         """
         return cls(tuple(map(HostPort.parse, texts)))
 
@@ -25,7 +25,7 @@ class TrustedHosts:
         return bool(self.hosts)
 
     def __or__(self, others: Iterable[HostPort]) -> "TrustedHosts":
-        """The same and these."""
+        """Return the trusted hosts with these added."""
         return TrustedHosts((*self.hosts, *others))
 
     def is_trusted(self, origin: HostPort) -> bool:

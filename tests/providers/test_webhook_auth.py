@@ -52,7 +52,7 @@ def test_a_secret_without_its_prefix_is_the_key(secret: str, key: bytes) -> None
 @pytest.mark.parametrize("secret", ["whsec_", "whsec_AAE", "whsec_AA EC", "whsec_A_EC"])
 def test_a_secret_with_the_prefix_is_base64(secret: str) -> None:
     """Told at the start, before anything is signed with a part of it."""
-    with pytest.raises(ValueError, match="what follows is no Base64"):
+    with pytest.raises(ValueError, match="the rest is not Base64"):
         key_of(secret)
 
 

@@ -88,7 +88,7 @@ def test_a_key_of_a_registry_s_provider_is_checked_as_well(tmp_path: Path, value
 @pytest.mark.parametrize("value", ["whsec_", "whsec_AAE", "whsec_A-EC"])
 def test_a_webhook_s_secret_is_what_its_prefix_says(value: str) -> None:
     """Half a key would sign what nobody can verify."""
-    with pytest.raises(SetupError, match=r"WEBHOOK_SECRET=\(secret\): begins with whsec_, and what follows"):
+    with pytest.raises(SetupError, match=r"WEBHOOK_SECRET=\(secret\): begins with whsec_, and the rest is not Base64"):
         read_settings({"JOURNEY_MCP_WEBHOOK_SECRET": value})
 
 
