@@ -1,10 +1,10 @@
-"""The command `journey-mcp`. Without arguments it serves MCP on stdio, by the shortest way to a first answer."""
+"""The command `journey-mcp`. Without arguments it serves MCP on stdio, with few imports before the first response."""
 
-# ruff: noqa: E402, PLC0415  # the order of imports is this module's work: see below
+# ruff: noqa: E402, PLC0415  # the order of imports matters here: see below
 
 import gc
 
-# Importing makes many objects that stay: looking through them over and over costs a tenth of the start.
+# Imports create many objects that stay: collecting them repeatedly takes a tenth of the startup.
 gc.disable()
 
 import os
@@ -12,13 +12,13 @@ import sys
 
 
 def main() -> None:
-    """Run the command line, or serve on stdio without one."""
+    """Run a command, or serve on stdio if there is none."""
     try:
         if sys.argv[1:] in ([], ["serve"]):
             sys.exit(_serve_stdio())
         _run_command()
     except KeyboardInterrupt:
-        sys.exit(130)  # while it was still being imported: nothing had begun
+        sys.exit(130)  # Ctrl-C during the imports: nothing has started
 
 
 def _run_command() -> None:

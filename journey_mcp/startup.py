@@ -10,7 +10,7 @@ from journey_mcp.settings import Settings, misspelled, read_settings
 
 
 def ready_settings() -> Settings:
-    """The settings of the environment, with logs set up accordingly.
+    """Return the settings of the environment, after setting up the logs.
 
     Raises:
         SetupError: as `read_settings`.
@@ -38,7 +38,7 @@ def checked_settings() -> Settings:
 
 
 def check(settings: Settings) -> None:
-    """Find what is wrong with settings that name models or providers before serving; costs nothing without any.
+    """Check settings that name models or providers, before serving; without such settings it costs nothing.
 
     Raises:
         SetupError: as `read_tool_set` and `accounts_of`.

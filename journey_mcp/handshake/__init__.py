@@ -1,4 +1,4 @@
-"""The first answers of the server on stdio, given from a record before the MCP SDK is imported.
+"""First responses on stdio, from a record, before the MCP SDK is imported.
 
-Nothing here imports more than a few modules of the standard library.
+These modules import only a few modules of the standard library.
 """

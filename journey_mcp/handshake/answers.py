@@ -1,9 +1,9 @@
-"""What the SDK is known to answer to `initialize`, `server/discover` and `tools/list`, word for word.
+"""The recorded responses of the SDK to `initialize`, `server/discover` and `tools/list`, word for word.
 
-The record is made by `UPDATE_TOOL_SPECS=1 pytest tests/handshake/test_answers.py`, which asks the server itself.
+`UPDATE_TOOL_SPECS=1 pytest tests/handshake/test_answers.py` makes the record from the real server.
 """
 
-# ruff: noqa: PTH118, PTH120, PTH123  # pathlib, and typing below, would take as long to import as all the rest
+# ruff: noqa: PTH118, PTH120, PTH123  # importing pathlib, or typing below, takes as long as all the rest
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     Era = Literal["handshake", "modern"]
-    """Revisions up to 2025-11-25, which begin with `initialize`; or 2026-07-28, whose requests carry their version."""
+    """Revisions up to 2025-11-25, which begin with `initialize`; or 2026-07-28, whose requests state their version."""
 
 RECORD = os.path.dirname(__file__)
-"""The folder with `recorded.json`, and with the tools of a few configurations, each named by its providers."""
+"""The folder with `recorded.json` and the tools of a few configurations, each named by its providers."""
 CHANGE_TOOLS = (
     "JOURNEY_MCP_PROVIDERS",
     "JOURNEY_MCP_REGISTRY",
@@ -28,7 +28,7 @@ CHANGE_TOOLS = (
     "JOURNEY_MCP_WAIT_S",
     "JOURNEY_MCP_KEEP_DAYS",
 )
-"""Settings that have a say in `tools/list`, apart from keys: there is no record for any value of them."""
+"""Settings besides keys that change `tools/list`: nothing is recorded for their values."""
 _META = "io.modelcontextprotocol/"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DEEPEST = 50
@@ -37,7 +37,7 @@ _LARGEST_ID = 2**53
 
 
 class Answer:
-    """An answer from the record."""
+    """A recorded response."""
 
     __slots__ = ("decides", "line", "request_id")
 
@@ -45,11 +45,11 @@ class Answer:
         self.line = line
         self.request_id = request_id
         self.decides = decides
-        """The era of the connection from here on; `None` for `server/discover`, which any client may ask first."""
+        """The era of the connection from now on; `None` for `server/discover`, which every client may send first."""
 
 
 def recorded_tools(environment: Mapping[str, str]) -> list[dict[str, Any]] | None:
-    """The tools of `tools/list` in this environment, on stdio; `None` when they are not recorded."""
+    """Return the tools of `tools/list` in this environment, on stdio; `None` if they are not recorded."""
     return _tools(environment, _read("recorded.json"))
 
 
@@ -73,7 +73,7 @@ def _read(*path: str) -> Any:
 
 
 class Answers:
-    """Answers the lines of one connection as long as it knows what the SDK would say."""
+    """Responds to the lines of one connection as long as the SDK's response is known."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         record = _read("recorded.json")
@@ -85,9 +85,9 @@ class Answers:
         self._is_lost = False
 
     def answer(self, line: bytes) -> Answer | None:
-        """The answer to a line, or `None`: the SDK must answer it.
+        """Return the response to a line, or `None`: the SDK must respond.
 
-        Once a request was not known, none is: it may have changed what the next ones mean.
+        After an unknown request all are unknown: it may have changed what the next ones mean.
         """
         if _is_odd(line):
             self._is_lost = True
@@ -104,8 +104,8 @@ class Answers:
             return None
         result, era = found
         self._era = era or self._era
-        said = {"jsonrpc": "2.0", "id": message["id"], "result": result}
-        text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+        response = {"jsonrpc": "2.0", "id": message["id"], "result": result}
+        text = json.dumps(response, ensure_ascii=False, separators=(",", ":"))
         return Answer(text.encode() + b"\n", message["id"], era)
 
     def _known(self, message: dict[str, Any]) -> tuple[dict[str, Any], Era | None] | None:
@@ -122,20 +122,20 @@ class Answers:
         if method == "tools/list" and self._tools is not None:
             era: Era = "modern" if is_modern else "handshake"
             is_due = self._era == era or (is_modern and self._era is None)
-            if is_due and (is_modern or _is_bare(params)):
+            if is_due and (is_modern or _has_no_parameters(params)):
                 return {**self._list[era], "tools": [_in_order(tool, era) for tool in self._tools]}, era
         return None
 
 
 def _in_order(tool: dict[str, Any], era: Era) -> dict[str, Any]:
-    """With the keys of its schemas as the SDK writes them: sorted up to 2025-11-25."""
+    """Return the tool with schema keys in the order of the SDK: sorted up to 2025-11-25."""
     if era == "modern":
         return tool
     return {name: dict(sorted(its.items())) if name.endswith("Schema") else its for name, its in tool.items()}
 
 
 def _is_odd(line: bytes) -> bool:
-    """Whether there may be something in it that `json` takes and the server does not."""
+    """Return whether the line may contain something that `json` accepts and the server does not."""
     is_nested = line.count(b"{") + line.count(b"[") > _DEEPEST
     return is_nested or any(part in line for part in (b"\\ud", b"\\uD", b"NaN", b"Infinity"))
 
@@ -154,8 +154,8 @@ def _is_request(message: dict[str, Any]) -> bool:
     )
 
 
-def _is_bare(params: dict[str, Any]) -> bool:
-    """Without arguments, but perhaps with a token for progress."""
+def _has_no_parameters(params: dict[str, Any]) -> bool:
+    """Return whether there are no parameters, except perhaps a progress token."""
     meta = params.get("_meta", {})
     return (
         params.keys() <= {"_meta"}
@@ -166,14 +166,14 @@ def _is_bare(params: dict[str, Any]) -> bool:
 
 
 def _is_modern(params: dict[str, Any]) -> bool:
-    """With the envelope of 2026-07-28, and nothing else."""
+    """Return whether there is the envelope of 2026-07-28, and nothing else."""
     meta = params.get("_meta")
     if not isinstance(meta, dict) or params.keys() != {"_meta"}:
         return False
     rest = {name: value for name, value in meta.items() if not name.startswith(_META)}
     ours = {name.removeprefix(_META): value for name, value in meta.items() if name.startswith(_META)}
     return (
-        _is_bare({"_meta": rest})
+        _has_no_parameters({"_meta": rest})
         and ours.keys() <= {"protocolVersion", "clientInfo", "clientCapabilities"}
         and ours.get("protocolVersion") == "2026-07-28"
         and _is_capabilities(ours.get("clientCapabilities"))
@@ -204,12 +204,12 @@ def _is_capabilities(value: Any) -> bool:
 
 
 def _anything(_value: Any) -> bool:
-    """What the SDK does not know, it does not look at."""
+    """Accept a capability that the SDK does not know and so ignores."""
     return True
 
 
 def _objects(value: Any) -> bool:
-    """Objects in objects, down to empty ones."""
+    """Return whether the value is nested objects only."""
     return isinstance(value, dict) and all(_objects(its) for its in value.values())
 
 

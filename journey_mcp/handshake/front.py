@@ -1,7 +1,7 @@
-"""Standard input and output from the first moment: a thread answers from the record until the server is there.
+"""Standard input and output from the start: a thread responds from the record until the server is ready.
 
-Importing the SDK takes a second on a slow machine, and clients do not wait for it: some give up, some go on without
-the tools.
+Importing the SDK takes a second on a slow machine, and clients do not wait: some give up, some continue without the
+tools.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import deque
 from journey_mcp.handshake.answers import Answers
 from journey_mcp.handshake.lines import lines
 
-TYPE_CHECKING = False  # importing typing would take as long as all the rest
+TYPE_CHECKING = False  # importing typing takes as long as all the rest
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -24,64 +24,64 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 256 * 1024
 _MOST_LINES, _MOST_BYTES = 64, 1024 * 1024
-"""So much is kept for a server that is busy or not there yet; the rest waits in the pipe."""
+"""The most that is buffered for a server that is busy or not ready; the rest waits in the pipe."""
 _LONGEST_KNOWN_BYTES = 64 * 1024
-"""No request of the record is longer."""
+"""The longest recorded request is shorter."""
 _HEAD_START_S = 0.02
 _LAST_STANDARD = 2
 
 
 class Front:
-    """Owns the connection to the client.
+    """The connection to the client.
 
-    File descriptors 0 and 1 lead elsewhere from then on: what other code prints does not get between messages.
+    File descriptors 0 and 1 are redirected: output of other code does not get between messages.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         _fill_gaps()
         self.is_terminal = os.isatty(0)
-        """A person has started the server, not a client."""
+        """Whether a person has started the server, not a client."""
         self._input, self._output = _taken(0, os.open(os.devnull, os.O_RDONLY)), _taken(1, os.dup(2))
         self._answers = Answers(environment)
         self._lines: deque[Line] = deque()
-        self._held_bytes = 0
+        self._buffered_bytes = 0
         self._changed = threading.Condition()
         self._on_line: Callable[[], object] | None = None
         self._is_open = True
         self._is_settled = threading.Event()
-        """The first answer is out, or there will be none."""
+        """The first response was sent, or there will be none."""
         self.has_answered = False
-        """The client has heard something."""
+        """Whether the client has received a response."""
         self._surplus: int | str | None = None
         self._writing = threading.Lock()
 
     def start(self) -> None:
-        """Read from now on; returns after the first answer, or soon when there is nothing to answer yet."""
+        """Start to read; return after the first response, or soon if there is nothing to respond to yet."""
         threading.Thread(target=self._run, name="stdin", daemon=True).start()
-        # An import that runs meanwhile would hold the answer up; who asks later finds it under way.
+        # An import at the same time would delay the response; a later request finds the import in progress.
         self._is_settled.wait(_HEAD_START_S)
 
     def hand_over(self, on_line: Callable[[], object]) -> int | str | None:
-        """End answering; blocks while an answer goes out. `on_line` is called, in another thread, for each new line.
+        """Stop responding; block while a response is written. `on_line` is called in another thread for each new line.
 
-        Returns the id of the request that began the connection, when it has its answer: the server is asked again, to
-        know of it, and its answer is one too many.
+        Return the id of the request that began the connection, if it got its response. The server gets that request
+        again, because it must know it; its response is surplus.
         """
         with self._changed:
             self._on_line = on_line
             return self._surplus
 
     def take(self) -> tuple[list[Line], bool]:
-        """The lines that have come, without blocking, and whether more can come."""
+        """Return the received lines, without blocking, and whether more can come."""
         with self._changed:
             lines = list(self._lines)
             self._lines.clear()
-            self._held_bytes = 0
+            self._buffered_bytes = 0
             self._changed.notify_all()
             return lines, self._is_open
 
     def write(self, line: bytes) -> None:
-        """Send a line, its end included; blocks until the client has room for it.
+        """Write a line with its line feed; block until the client reads it.
 
         Raises:
             BrokenPipeError: the client has closed its end.
@@ -91,7 +91,7 @@ class Front:
             try:
                 while rest:
                     rest = rest[os.write(self._output, rest) :]
-            except OSError as error:  # Windows has another one for it, and so do sockets and terminals
+            except OSError as error:  # Windows, sockets and terminals raise other errors
                 raise BrokenPipeError from error
 
     def _run(self) -> None:
@@ -99,10 +99,10 @@ class Front:
             for line in lines(lambda: os.read(self._input, _CHUNK_BYTES)):
                 self._read(line)
         except OSError:
-            pass  # the client is gone: there is nobody to tell
+            pass  # the client is gone
         with self._changed:
             self._is_open = False
-            self._tell()
+            self._notify()
         self._is_settled.set()
 
     def _read(self, line: Line) -> None:
@@ -112,11 +112,11 @@ class Front:
                 return
             self._changed.wait_for(lambda: not self._lines or self._has_room_for(size))
             self._lines.append(line)
-            self._held_bytes += size
-            self._tell()
+            self._buffered_bytes += size
+            self._notify()
 
     def _has_answer(self, line: bytes) -> bool:
-        """Answer from the record; whether that is all there is to do."""
+        """Respond from the record; return whether the line needs nothing more."""
         answer = self._answers.answer(line) if len(line) <= _LONGEST_KNOWN_BYTES else None
         if answer is None:
             return False
@@ -129,15 +129,15 @@ class Front:
         return False
 
     def _has_room_for(self, size: int) -> bool:
-        return len(self._lines) < _MOST_LINES and self._held_bytes + size <= _MOST_BYTES
+        return len(self._lines) < _MOST_LINES and self._buffered_bytes + size <= _MOST_BYTES
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if self._on_line is not None:
             self._on_line()
 
 
 def _fill_gaps() -> None:
-    """Let standard descriptors that are closed lead nowhere, before something else gets their number."""
+    """Open closed standard descriptors on the null device, before something else gets their numbers."""
     while (opened := os.open(os.devnull, os.O_RDWR)) <= _LAST_STANDARD:
         pass
     os.close(opened)
@@ -145,10 +145,10 @@ def _fill_gaps() -> None:
 
 
 def _taken(descriptor: int, instead: int) -> int:
-    """A private duplicate of a standard descriptor, which leads elsewhere afterwards."""
+    """Return a private duplicate of a standard descriptor, and redirect the descriptor."""
     private = os.dup(descriptor)
     if sys.platform != "win32":
-        os.set_blocking(private, True)  # whoever started the server may have had it otherwise
+        os.set_blocking(private, True)  # the parent process may have set it to non-blocking
     os.dup2(instead, descriptor)
     os.close(instead)
     return private

@@ -1,8 +1,8 @@
-"""The bytes of messages as they come, of which no more than a message may have is ever held."""
+"""Message framing with a size limit: no more than the longest message is ever buffered."""
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # importing typing would take as long as all that comes before the first answer
+TYPE_CHECKING = False  # importing typing takes as long as everything before the first response
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -12,7 +12,7 @@ _HEAD_BYTES, _TAIL_BYTES = 4096, 512
 
 
 class Overlong:
-    """A message of more than `MAX_BYTES`, of which only both ends were kept."""
+    """A message of more than `MAX_BYTES`: only its beginning and end are kept."""
 
     __slots__ = ("head", "tail")
 
@@ -22,12 +22,12 @@ class Overlong:
 
     @classmethod
     def of(cls, content: bytes | bytearray) -> Overlong:
-        """Both ends of this."""
+        """Return the beginning and end of this content."""
         return cls(bytes(content[:_HEAD_BYTES]), bytes(content[-_TAIL_BYTES:]))
 
 
 class Collected:
-    """The bytes of one message, of which no more than `most` are held."""
+    """The bytes of one message; at most `most` are buffered."""
 
     def __init__(self, most: int = MAX_BYTES) -> None:
         self._most = most
@@ -35,7 +35,7 @@ class Collected:
         self._overlong: Overlong | None = None
 
     def add(self, part: bytes) -> None:
-        """Go on with this."""
+        """Append these bytes."""
         if self._overlong is None:
             self._content += part
             if len(self._content) > self._most:
@@ -47,18 +47,18 @@ class Collected:
 
     @property
     def size(self) -> int:
-        """How many bytes are held."""
+        """The number of buffered bytes."""
         return len(self._content)
 
     def take(self) -> bytes | Overlong:
-        """What came since the last time."""
+        """Return what was added since the last call."""
         taken = self._overlong or bytes(self._content)
         self._content, self._overlong = bytearray(), None
         return taken
 
 
 def lines(read: Callable[[], bytes], most: int = MAX_BYTES) -> Iterator[bytes | Overlong]:
-    """Split what `read` returns, until that is nothing, at line feeds; the last line need not end with one."""
+    """Split what `read` returns at line feeds, until it returns nothing; the last line needs no line feed."""
     line = Collected(most)
     is_begun = False
     while chunk := read():

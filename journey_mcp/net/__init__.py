@@ -1,1 +1,1 @@
-"""Connections to hosts that others name: address policy, certificates, proxies."""
+"""Requests to hosts that callers and providers name: SSRF guard, certificates, proxies."""

@@ -1,10 +1,10 @@
-"""Which addresses the server may ask: the rules of the SSRF guard.
+"""Which addresses the server may connect to: the rules of the SSRF guard.
 
-Addresses of pictures and webhooks come from a model, from a provider's answer, or from a redirect: none of them may
-reach the machines next to this one. So at every hop the name is resolved once, all that it resolves to is judged, and
-the connection goes to an address that was judged: a second resolution could answer differently. The certificate is
-still checked against the name. Only hosts that the person who runs the server named, and exactly the configured base
-addresses (the sandbox is one), may be private or speak plain HTTP.
+URLs of images and webhooks come from a model, a provider's response or a redirect. They must not reach machines in the
+local network. So at every hop the name is resolved once, all its addresses are checked, and the connection goes to a
+checked address: a second lookup could return another one. The certificate is still verified against the name. Only the
+hosts of `JOURNEY_MCP_TRUSTED_HOSTS` and exactly the configured base URLs (the sandbox is one) may be private or use
+plain HTTP.
 """
 
 import ipaddress
@@ -20,27 +20,27 @@ TRUSTED_HOSTS_SETTING = "JOURNEY_MCP_TRUSTED_HOSTS"
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
-# `is_global` follows the registries of the Python release at hand, and leaves out what stands here:
+# `is_global` depends on the Python release and misses these:
 # https://www.iana.org/assignments/iana-ipv4-special-registry and .../iana-ipv6-special-registry
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC_EITHER = (
-    ipaddress.ip_network("192.0.0.0/24"),  # protocol assignments; a metadata service at one cloud
-    ipaddress.ip_network("192.88.99.0/24"),  # relays of 6to4
-    ipaddress.ip_network("168.63.129.16/32"),  # Azure's service for its virtual machines, in a public range
+    ipaddress.ip_network("192.0.0.0/24"),  # protocol assignments; metadata service of one cloud
+    ipaddress.ip_network("192.88.99.0/24"),  # 6to4 relays
+    ipaddress.ip_network("168.63.129.16/32"),  # Azure's service for virtual machines, in a public range
     ipaddress.ip_network("3fff::/20"),  # documentation
 )
 
 _LOCAL_NAMES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".localdomain", ".intranet")
-"""Names that a network gives for itself; one without a dot is none of the public DNS either."""
+"""Domains of local networks. A name without a dot is not in the public DNS either."""
 
 
 class FetchError(Exception):
-    """Nothing was downloaded. The message is a clause that tells why, to stand after a colon."""
+    """Nothing was downloaded. The message is a clause with the reason, for use after a colon."""
 
 
 def is_publicly_fetchable(url: str) -> bool:
-    """Whether a machine elsewhere can fetch from this address, as far as its text tells: HTTPS, and no private host."""
+    """Return whether other machines can fetch this URL, judged by its text: HTTPS and not a private host."""
     try:
         target = Target.read(url)
     except FetchError:
@@ -52,16 +52,16 @@ def is_publicly_fetchable(url: str) -> bool:
 
 
 def origin_of(url: str) -> HostPort:
-    """Host and port of an address, as a request to it would read them.
+    """Return host and port of a URL, as the HTTP client reads them.
 
     Raises:
-        FetchError: it is no http(s):// address, or carries a user name or password.
+        FetchError: it is not an http(s):// URL, or has a user name or password.
     """
     return Target.read(url).origin
 
 
 def is_public(address: str) -> bool:
-    """Whether this IP address is one of the public Internet, and so is the IPv4 address that it may carry inside."""
+    """Return whether an IP address, and the IPv4 address that it may contain, is public."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address) and (inside := _ipv4_inside(parsed)):
         parsed = inside
@@ -77,11 +77,11 @@ def is_public(address: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """Where one hop leads."""
+    """The target of one hop."""
 
     url: httpx2.URL
     host: str
-    """In ASCII, an IPv6 address without brackets."""
+    """In ASCII; an IPv6 address has no brackets."""
     port: int
 
     @property
@@ -96,51 +96,51 @@ class Target:
         Raises:
             FetchError: it is not an http(s):// URL with a host, or it has a user name or password.
         """
-        # an address that cannot be read is not repeated: part of it may be a password
+        # an invalid URL is not repeated: part of it may be a password
         try:
             url = httpx2.URL(text)
         except httpx2.InvalidURL as error:
-            raise FetchError("it is no valid https:// address") from error
+            raise FetchError("it is not a valid https:// URL") from error
         if url.scheme not in _DEFAULT_PORTS or not url.raw_host:
-            raise FetchError(f"{quoted(url.scheme + '://', 40)} is not fetched: give an https:// address with a host")
+            raise FetchError(f"{quoted(url.scheme + '://', 40)} is not fetched: give an https:// URL with a host")
         host, port = url.raw_host.decode("ascii"), _DEFAULT_PORTS[url.scheme] if url.port is None else url.port
         if url.userinfo:
-            raise FetchError(f"the address at {quoted(host)} carries a user name or password: give one without")
+            raise FetchError(f"the URL at {quoted(host)} has a user name or password: give a URL without them")
         if not is_port(port):
             raise FetchError(f"{quoted(host)} has no port {port}: ports are 1 to 65535")
         return cls(url=url, host=host, port=port)
 
 
 def check_scheme(target: Target) -> None:
-    """Refuse plain HTTP, for a host that is not trusted.
+    """Refuse plain HTTP at a host that is not trusted.
 
     Raises:
-        FetchError: it is not HTTPS.
+        FetchError: the URL is not HTTPS.
     """
     if target.url.scheme == "http":
         raise FetchError(
-            f"{quoted(target.host)} is not fetched over plain http://: give an https:// address, "
-            f"or name the host in {TRUSTED_HOSTS_SETTING}"
+            f"{quoted(target.host)} is not fetched over plain http://: give an https:// URL, "
+            f"or add the host to {TRUSTED_HOSTS_SETTING}"
         )
 
 
 def check_addresses(target: Target, addresses: Iterable[str]) -> None:
-    """Refuse what a host that is not trusted resolves to, unless all of it is public.
+    """Refuse the addresses of a host that is not trusted, unless all are public.
 
     Raises:
         FetchError: an address is private.
     """
-    # One private address among public ones refuses the name. No picture host has such a name, an attacker's
-    # may; and with only the public ones kept, what happens would hang on which of them answers.
+    # One private address refuses the name. No image host has such a name, but an attacker may; and if only the public
+    # addresses were kept, the result would depend on which of them responds.
     if not all(map(is_public, addresses)):
         raise FetchError(
-            f"{quoted(target.host)} is no public address, or leads to one that is not: only public hosts are "
-            f"fetched from, and those in {TRUSTED_HOSTS_SETTING}"
+            f"{quoted(target.host)} is not a public host, or resolves to a private address: only public hosts "
+            f"are fetched from, and those in {TRUSTED_HOSTS_SETTING}"
         )
 
 
 def _ipv4_inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that packets to this one are carried to: IPv4-mapped, 6to4, NAT64."""
+    """Return the IPv4 address to which packets are forwarded: IPv4-mapped, 6to4, NAT64."""
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     return address.ipv4_mapped or address.sixtofour

@@ -1,4 +1,4 @@
-"""The certificate authorities that count: those of SSL_CERT_FILE or SSL_CERT_DIR, else the system's."""
+"""Trusted certificate authorities: those of SSL_CERT_FILE or SSL_CERT_DIR, else the system's."""
 
 import os
 import threading
@@ -12,22 +12,22 @@ _reading = threading.Lock()
 
 
 def context() -> SSLContext:
-    """Return what connections verify servers with; blocks while the authorities are read, once per process.
+    """Return the context that verifies servers; the first call of a process blocks while it reads the authorities.
 
     Raises:
-        OSError: a file or folder that the environment names cannot be read.
+        OSError: a file or folder in the environment cannot be read.
     """
     with _reading:
         return _read(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
 def read_ahead() -> None:
-    """Read them in another thread, where it costs the imports of this one nothing: OpenSSL needs no interpreter."""
+    """Read the authorities in another thread. OpenSSL does not need the interpreter, so imports are not delayed."""
     threading.Thread(target=_try, name="certificates", daemon=True).start()
 
 
 def _try() -> None:
-    with suppress(OSError):  # raised again to those who need them
+    with suppress(OSError):  # the error is raised again when they are needed
         context()
 
 

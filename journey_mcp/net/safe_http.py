@@ -1,6 +1,6 @@
-"""The one way in which the server asks addresses that it was given: over HTTPS, public ones only, within bounds.
+"""The SSRF guard: the only HTTP client for URLs that others name. HTTPS, public hosts only, bounded.
 
-This is the SSRF guard: `journey_mcp.net.address_policy` has the rules, and here every hop is held to them.
+`journey_mcp.net.address_policy` has the rules; here every hop is checked against them.
 """
 
 import re
@@ -31,38 +31,38 @@ from journey_mcp.settings.trusted_hosts import TrustedHosts
 
 _MAX_REDIRECTS = 5
 _CONNECT_WITHIN_S = 5.0
-"""For one of several addresses; the next one is tried after that."""
+"""For one of several addresses; then the next address is tried."""
 _NOT_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
 _REDIRECTS = {301, 302, 303, 307, 308}
 _USER_AGENT = {"user-agent": "journey-mcp"}
 _HEADERS = {"accept": "image/*, */*;q=0.1", "accept-encoding": "identity"}
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 Resolver = Callable[[str, int], Awaitable[list[str]]]
-"""The addresses of a host, as text; raises OSError when there are none."""
+"""Returns the addresses of a host, as text; raises OSError if there are none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fetched:
-    """What was downloaded, whole."""
+    """A complete download."""
 
     content: bytes
     media_type: str | None
-    """As its server calls it, without parameters; it may well be something else."""
+    """As the server states it, without parameters; it may be wrong."""
     url: str
-    """Where it was in the end, after redirects."""
+    """The final URL, after redirects."""
 
 
 async def resolve_by_system(host: str, port: int) -> list[str]:
-    """Every address that the system knows for a host."""
+    """Return every address that the system's resolver has for a host."""
     ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    # a thread of its own: a name server that hangs holds up nobody else's lookups
+    # a separate limiter: a name server that hangs must not block other lookups
     found = await to_thread.run_sync(ask, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
     return [str(address[0]) for *_, address in found]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Message:
-    """What is sent, wherever it goes."""
+    """A request without its target."""
 
     method: Literal["GET", "POST"]
     headers: Mapping[str, str]
@@ -74,32 +74,32 @@ _GET = _Message(method="GET", headers=_HEADERS)
 
 @dataclass(frozen=True, slots=True)
 class SafeHttpClient:
-    """Downloads from, and tells, public addresses and trusted hosts."""
+    """Downloads from public and trusted hosts, and posts to them."""
 
     trusted: TrustedHosts
     resolve: Resolver = resolve_by_system
 
     def with_trusted(self, *base_urls: str) -> "SafeHttpClient":
-        """Return one that also trusts exactly host and port of these addresses.
+        """Return a client that also trusts exactly host and port of these URLs.
 
         Raises:
-            FetchError: one is not an http(s):// address, or has a user name or password.
+            FetchError: one is not an http(s):// URL, or has a user name or password.
         """
         return replace(self, trusted=self.trusted | map(origin_of, base_urls))
 
     def trusts(self, url: str) -> bool:
-        """Whether host and port of this address were named by the person who runs the server."""
+        """Return whether host and port of this URL are trusted."""
         try:
             return self.trusted.is_trusted(origin_of(url))
         except FetchError:
             return False
 
     async def get(self, url: str, *, max_bytes: int, within_s: float) -> Fetched:
-        """Download all of it, following up to five redirects.
+        """Download a URL, and follow up to five redirects.
 
         Raises:
-            FetchError: the address or one that it redirects to is not allowed, there was no answer in time, it was
-                none with a content, or it was larger than `max_bytes` (decompressed, too).
+            FetchError: the URL or a redirect is not allowed, there was no response in time, the status was not 200, or
+                the content was larger than `max_bytes` (also decompressed).
         """
         try:
             with anyio.fail_after(within_s):
@@ -108,10 +108,10 @@ class SafeHttpClient:
             raise FetchError(f"it took more than {within_s:g} s") from error
 
     async def check(self, url: str, *, within_s: float) -> None:
-        """Find out, as far as names tell, whether this address may be asked.
+        """Check whether this URL is allowed, without a connection.
 
         Raises:
-            FetchError: it may not, or its name cannot be resolved.
+            FetchError: it is not allowed, or its name cannot be resolved.
         """
         try:
             with anyio.fail_after(within_s):
@@ -120,10 +120,10 @@ class SafeHttpClient:
             raise FetchError(f"its name was not resolved within {within_s:g} s") from error
 
     async def post(self, url: str, content: bytes, headers: Mapping[str, str], *, within_s: float) -> int:
-        """Post this; the status of the answer, whose body is not read. Redirects are not followed.
+        """Post the content, and return the status; the body is not read, and redirects are not followed.
 
         Raises:
-            FetchError: the address is not allowed, or there was no answer in time.
+            FetchError: the URL is not allowed, or there was no response in time.
         """
         target = Target.read(url)
         message = _Message(method="POST", headers=headers, content=content)
@@ -134,7 +134,7 @@ class SafeHttpClient:
         except TimeoutError as error:
             raise FetchError(f"it took more than {within_s:g} s") from error
         except httpx2.HTTPError as error:
-            raise FetchError(f"the exchange with {quoted(target.host)} broke off: {_reason(error)}") from error
+            raise FetchError(f"the connection to {quoted(target.host)} was interrupted: {_reason(error)}") from error
 
     async def _follow(self, url: str, max_bytes: int) -> Fetched:
         hop = await self._hop(url, max_bytes)
@@ -150,7 +150,7 @@ class SafeHttpClient:
         raise FetchError(f"it redirects more than {_MAX_REDIRECTS} times")
 
     async def _hop(self, url: str, max_bytes: int) -> Fetched | str:
-        """What is there, or the address to which it redirects."""
+        """Return the content, or the URL of a redirect."""
         target = Target.read(url)
         addresses = await self._allowed_addresses(target)
         try:
@@ -159,7 +159,7 @@ class SafeHttpClient:
                     return _next_address(target, response)
                 content = await _read(target, response, max_bytes)
         except httpx2.HTTPError as error:
-            raise FetchError(f"the exchange with {quoted(target.host)} broke off: {_reason(error)}") from error
+            raise FetchError(f"the connection to {quoted(target.host)} was interrupted: {_reason(error)}") from error
         return Fetched(content=content, media_type=_media_type(response), url=url)
 
     async def _allowed_addresses(self, target: Target) -> list[str]:
@@ -176,7 +176,7 @@ class SafeHttpClient:
             return [target.host]
         try:
             addresses = await self.resolve(target.host, target.port)
-        except (OSError, UnicodeError) as error:  # UnicodeError: a label that is longer than labels may be
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label is too long
             raise FetchError(f"the name {quoted(target.host)} cannot be resolved: {_reason(error)}") from error
         if not addresses:
             raise FetchError(f"the name {quoted(target.host)} has no address")
@@ -184,10 +184,10 @@ class SafeHttpClient:
 
     @asynccontextmanager
     async def _answer(self, target: Target, addresses: list[str], message: _Message) -> AsyncIterator[httpx2.Response]:
-        # A transport and not a client: it keeps no cookies, adds no credentials, follows nothing, and asks no HTTP
-        # proxy of the environment, many of which take no addresses; a SOCKS proxy connects to the judged one. One for
-        # each hop: a kept connection belongs to an address, and would serve other names there whose certificate was
-        # never seen.
+        # A transport, not a client: it stores no cookies, adds no credentials, follows no redirects, and uses no HTTP
+        # proxy of the environment, because many proxies take no IP addresses; a SOCKS proxy connects to the checked
+        # address. One transport per hop: a reused connection belongs to an address, and would serve other names there
+        # whose certificate was never verified.
         is_elsewhere = all(map(is_public, addresses))
         async with httpx2.AsyncHTTPTransport(
             verify=await _certificates(),
@@ -211,7 +211,7 @@ async def _certificates() -> SSLContext:
 
 
 def _request(target: Target, address: str, message: _Message) -> httpx2.Request:
-    """The request that connects to the address, and asks for the name."""
+    """Return a request that connects to the address and names the host."""
     return httpx2.Request(
         message.method,
         target.url.copy_with(host=address),
@@ -219,7 +219,7 @@ def _request(target: Target, address: str, message: _Message) -> httpx2.Request:
         content=message.content,
         extensions={
             "timeout": httpx2.Timeout(None, connect=_CONNECT_WITHIN_S).as_dict(),
-            "sni_hostname": target.host,  # the certificate is checked against it, too
+            "sni_hostname": target.host,  # the certificate is verified against it too
         },
     )
 
@@ -227,7 +227,7 @@ def _request(target: Target, address: str, message: _Message) -> httpx2.Request:
 async def _first_answer(
     transport: httpx2.AsyncHTTPTransport, target: Target, addresses: list[str], message: _Message
 ) -> httpx2.Response:
-    """The answer of the first address that takes a connection."""
+    """Return the response of the first address that accepts a connection."""
     *others, last = addresses
     for address in others:
         try:
@@ -244,7 +244,7 @@ def _next_address(target: Target, response: httpx2.Response) -> str:
     try:
         return str(target.url.join(response.headers["location"]))
     except (KeyError, ValueError, httpx2.InvalidURL) as error:
-        raise FetchError(f"{quoted(target.host)} redirects, and does not say where to") from error
+        raise FetchError(f"{quoted(target.host)} redirects without a target") from error
 
 
 async def _read(target: Target, response: httpx2.Response, max_bytes: int) -> bytes:
@@ -254,7 +254,7 @@ async def _read(target: Target, response: httpx2.Response, max_bytes: int) -> by
     if int(response.headers.get("content-length", 0)) > max_bytes:
         raise too_large
     content = bytearray()
-    async for chunk in response.aiter_bytes():  # decoded, in pieces of at most 1 MiB whatever it was compressed to
+    async for chunk in response.aiter_bytes():  # decoded, in chunks of at most 1 MiB even if compressed
         content += chunk
         if len(content) > max_bytes:
             raise too_large

@@ -1,6 +1,6 @@
-"""Proxies that the environment names, those of SOCKS in the form that httpx2 takes.
+"""Proxies in the environment; SOCKS proxies in the form that httpx2 accepts.
 
-Desktops and proxy programs write `socks://host:port`, which says no version and which httpx2 refuses.
+Desktops and proxy programs write `socks://host:port` without a version, which httpx2 refuses.
 """
 
 import os
@@ -14,14 +14,14 @@ _VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_pro
 _PREFIX = "socks://"
 _ANSWERS_WITHIN_S = 2.0
 _GREETING = b"\x05\x01\x00"
-"""RFC 1928: version 5, and one method, without authentication."""
+"""RFC 1928: version 5, one method, no authentication."""
 
 
 @contextmanager
 def version_named() -> Iterator[None]:
-    """While the block runs, `socks://` in the environment's proxies is `socks5://` where SOCKS5 is what answers there.
+    """During the block, replace `socks://` in the environment by `socks5://` if a SOCKS5 proxy responds there.
 
-    Connects to each of these: not for the event loop.
+    Connects to each of these proxies: do not call it in the event loop.
     """
     unclear = {name: value for name in _VARIABLES if (value := os.environ.get(name, "")) and _is_unclear(value)}
     os.environ.update({name: _as_socks5(value) for name, value in unclear.items() if _answers(value)})
@@ -32,14 +32,14 @@ def version_named() -> Iterator[None]:
 
 
 def named_for(scheme: str, host: str) -> str | None:
-    """The proxy of any kind that the environment names for requests to this host, unless `NO_PROXY` names the host."""
+    """Return the proxy of the environment for requests to this host, unless `NO_PROXY` names the host."""
     proxies = getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
     return proxy if proxy and not proxy_bypass(host) else None
 
 
 def proxy_for(scheme: str, host: str) -> str | None:
-    """The SOCKS proxy for requests to this host, unless `NO_PROXY` names the host; `None` also for other proxies."""
+    """Return the SOCKS proxy for requests to this host, unless `NO_PROXY` names the host; `None` for other proxies."""
     proxy = named_for(scheme, host)
     if proxy is None or not proxy.lower().startswith("socks"):
         return None

@@ -76,7 +76,7 @@ async def test_redirects_are_followed_five_times(tmp_path: Path) -> None:
     [
         (ok(b"<html>sign in"), "it is neither PNG, JPEG, WebP nor GIF but a web page"),
         (ok(b"RIFF\0\0\0\0WAVEfmt "), "it is neither PNG, JPEG, WebP nor GIF"),
-        (ok(PNG, length=1000), "broke off"),
+        (ok(PNG, length=1000), "was interrupted"),
         (b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", "answered HTTP 403"),
         (b"nonsense", "cannot be saved"),
     ],
@@ -100,9 +100,9 @@ async def test_an_oversized_image_is_not_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("ftp://127.0.0.1/x", "is not fetched: give an https:// address"),
+        ("ftp://127.0.0.1/x", "is not fetched: give an https:// URL"),
         ("http://127.0.0.1:1/x", "is not fetched over plain http://"),
-        ("https://127.0.0.1:1/x", "is no public address"),
+        ("https://127.0.0.1:1/x", "is not a public host"),
         ("https://a.test:99999/x", "ports are 1 to 65535"),
         ("data:image/png,x", "is not fetched"),
     ],

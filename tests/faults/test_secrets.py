@@ -154,6 +154,6 @@ def test_a_traceback_is_one_line_without_secrets(logged: Callable[[], str]) -> N
     sys.excepthook(type(error), error, error.__traceback__)
     warning, end = logged().splitlines()
     assert "WARNING httpx2: bad [secret] | " in warning
-    assert "CRITICAL journey_mcp: it ended by a fault | " in end
+    assert "CRITICAL journey_mcp: the process ended by an exception | " in end
     assert "InternalError: what [secret] did" in end
     assert has_no_key(warning, end)

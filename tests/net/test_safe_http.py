@@ -152,7 +152,7 @@ async def test_a_name_that_leads_to_a_private_address_is_refused(address: str) -
     """Whatever form the address has, and whatever IPv4 address it carries inside."""
     names = Names([address])
     reason = await refusal(SafeHttpClient(NOBODY, names), "https://pictures.test/a.png")
-    assert '"pictures.test" is no public address, or leads to one that is not' in reason
+    assert '"pictures.test" is not a public host, or resolves to a private address' in reason
     assert "only public hosts are fetched from, and those in JOURNEY_MCP_TRUSTED_HOSTS" in reason
     assert address not in reason, "what a name stands for inside of a network is nobody's business"
     assert not is_public(address)
@@ -168,13 +168,13 @@ async def test_a_name_that_leads_to_a_private_address_is_refused(address: str) -
 async def test_private_addresses_in_the_url_are_refused(host: str) -> None:
     """By the system's own resolver."""
     reason = await refusal(SafeHttpClient(NOBODY), f"https://{host}:8787/a.png")
-    assert "no public address" in reason or "cannot be resolved" in reason or "no valid" in reason
+    assert "not a public host" in reason or "cannot be resolved" in reason or "not a valid" in reason
 
 
 async def test_one_private_address_among_public_ones_refuses_the_name() -> None:
     """Which of them would answer must not matter."""
     for addresses in ([PUBLIC, "10.0.0.1"], ["::1", PUBLIC]):
-        assert "no public address" in await refusal(
+        assert "not a public host" in await refusal(
             SafeHttpClient(NOBODY, Names(addresses)), "https://pictures.test/a.png"
         )
 
@@ -236,7 +236,7 @@ async def test_exactly_host_and_port_of_a_base_address_are_trusted() -> None:
         safe_http = plain.with_trusted(sandbox.url("/v1"), "https://api.example.test")
         assert (await get(safe_http, sandbox.url())).content == PNG
         assert "plain http://" in await refusal(safe_http, beside.url())
-        assert "no public address" in await refusal(safe_http, beside.url(scheme="https"))
+        assert "not a public host" in await refusal(safe_http, beside.url(scheme="https"))
         assert "plain http://" in await refusal(plain, sandbox.url())
         assert safe_http.trusted.is_trusted(HostPort("api.example.test", 443))
         assert beside.asked == []
@@ -245,20 +245,20 @@ async def test_exactly_host_and_port_of_a_base_address_are_trusted() -> None:
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("http://pictures.test/a.png", '"pictures.test" is not fetched over plain http://: give an https:// address'),
-        ("https://me:secret@pictures.test/a.png", '"pictures.test" carries a user name or password'),
-        ("https://me@pictures.test/a.png", '"pictures.test" carries a user name or password'),
+        ("http://pictures.test/a.png", '"pictures.test" is not fetched over plain http://: give an https:// URL'),
+        ("https://me:secret@pictures.test/a.png", '"pictures.test" has a user name or password'),
+        ("https://me@pictures.test/a.png", '"pictures.test" has a user name or password'),
         ("ftp://pictures.test/a.png", '"ftp://" is not fetched'),
         ("file:///etc/passwd", '"file://" is not fetched'),
         ("data:image/png;base64,AAAA", '"data://" is not fetched'),
-        ("https:///a.png", '"https://" is not fetched: give an https:// address with a host'),
+        ("https:///a.png", '"https://" is not fetched: give an https:// URL with a host'),
         ("pictures.test/a.png", "is not fetched"),
-        ("https://pictures.test:secret/a.png", "it is no valid https:// address"),
+        ("https://pictures.test:secret/a.png", "it is not a valid https:// URL"),
         ("https://pictures.test:70000/a.png", '"pictures.test" has no port 70000'),
         ("https://pictures.test:0/a.png", '"pictures.test" has no port 0'),
-        ("https://1.2.3.999/a.png", "it is no valid https:// address"),
-        ("https://pictures.test/\r\nhost: other", "it is no valid https:// address"),
-        ("https://[fe80::1]/a.png", "no public address"),
+        ("https://1.2.3.999/a.png", "it is not a valid https:// URL"),
+        ("https://pictures.test/\r\nhost: other", "it is not a valid https:// URL"),
+        ("https://[fe80::1]/a.png", "not a public host"),
     ],
 )
 async def test_addresses_that_are_never_fetched(url: str, reason: str) -> None:
@@ -294,12 +294,12 @@ async def test_no_credentials_and_no_cookies_are_sent() -> None:
 @pytest.mark.parametrize(
     ("location", "reason"),
     [
-        ("https://10.0.0.1/a.png", '"10.0.0.1" is no public address'),
-        ("https://inside.test/a.png", '"inside.test" is no public address'),
-        ("https://[::ffff:169.254.169.254]/latest", "is no public address"),
+        ("https://10.0.0.1/a.png", '"10.0.0.1" is not a public host'),
+        ("https://inside.test/a.png", '"inside.test" is not a public host'),
+        ("https://[::ffff:169.254.169.254]/latest", "is not a public host"),
         ("http://outside.test/a.png", '"outside.test" is not fetched over plain http://'),
         ("http://127.0.0.2/a.png", '"127.0.0.2" is not fetched over plain http://'),
-        ("https://me:pw@outside.test/", "carries a user name or password"),
+        ("https://me:pw@outside.test/", "has a user name or password"),
         ("file:///etc/passwd", '"file://" is not fetched'),
     ],
 )
@@ -320,8 +320,8 @@ async def test_every_hop_is_judged(location: str, reason: str) -> None:
     [
         ({"/1": redirect("/1")}, "it redirects more than 5 times"),
         ({"/1": redirect("/2"), "/2": redirect("/1")}, "it redirects more than 5 times"),
-        ({"/1": b"HTTP/1.1 302 Elsewhere\r\ncontent-length: 0\r\n\r\n"}, "does not say where to"),
-        ({"/1": redirect("https://pictures.test:none/")}, "does not say where to"),
+        ({"/1": b"HTTP/1.1 302 Elsewhere\r\ncontent-length: 0\r\n\r\n"}, "redirects without a target"),
+        ({"/1": redirect("https://pictures.test:none/")}, "redirects without a target"),
     ],
 )
 async def test_redirects_that_lead_nowhere(answers: dict[str, bytes], reason: str) -> None:
@@ -355,12 +355,12 @@ async def test_five_redirects_are_followed() -> None:
             ok(gzip.compress(gzip.compress(bytes(50_000_000), 1)), "content-encoding: gzip, gzip"),
             "it is larger than 1,000 bytes",
         ),
-        (ok(b"no gzip", "content-encoding: gzip"), "broke off"),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf", "broke off"),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n", "broke off"),
-        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 200_000 + b"\r\n\r\n", "broke off"),
-        (b"", "broke off"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "broke off"),
+        (ok(b"no gzip", "content-encoding: gzip"), "was interrupted"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf", "was interrupted"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n", "was interrupted"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 200_000 + b"\r\n\r\n", "was interrupted"),
+        (b"", "was interrupted"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "was interrupted"),
         (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", '"127.0.0.1" answered HTTP 404'),
         (b"HTTP/1.1 204 No Content\r\n\r\n", '"127.0.0.1" answered HTTP 204'),
         (b"HTTP/1.1 304 Not Modified\r\n\r\n", '"127.0.0.1" answered HTTP 304'),
