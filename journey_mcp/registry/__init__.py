@@ -1,4 +1,4 @@
-"""The registry: which models there are, and who offers them on what terms."""
+"""The registry: models and the offers of providers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,16 +27,16 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Registry:
-    """All facts, from all files."""
+    """All facts of all files."""
 
     models: Mapping[str, Model]
-    """By id, in the order of the files: the order in which they are listed everywhere."""
+    """By id, in the order of the files, which is the order in all listings."""
     providers: Mapping[str, ProviderFacts]
     offers: tuple[Offer, ...]
     others: tuple[OtherModels, ...] = ()
 
     def catalog(self, providers: Sequence[str]) -> "Catalog":
-        """What these providers offer, in their order of preference."""
+        """Return the catalog of these providers, in order of preference."""
         offers: dict[str, list[Offer]] = {model: [] for model in self.models}
         for provider in providers:
             for offer in self.offers:
@@ -59,24 +59,24 @@ class Catalog:
     """The part of the registry that the configured providers offer."""
 
     providers: Mapping[str, ProviderFacts]
-    """In their order of preference."""
+    """In order of preference."""
     models: Mapping[str, Model]
     offers: Mapping[str, tuple[Offer, ...]]
     """By model id, the preferred provider first; every model has at least one."""
     missing: Mapping[str, tuple[ProviderFacts, ...]] = field(default_factory=dict)
-    """Models that only other providers offer, with these."""
+    """Models that only other providers offer, with these providers."""
     others: tuple[OtherModels, ...] = ()
-    """What comes nearest to models that callers may ask for."""
+    """The nearest models for names that callers may use."""
 
     def offers_for(self, tool: Tool) -> dict[str, tuple[Offer, ...]]:
-        """The offers that a tool can use: `imagine` works without a picture, `edit_image` needs one."""
+        """Return the offers for a tool: `imagine` works without an image, `edit_image` needs one."""
         usable = {
             model: tuple(offer for offer in offers if can_serve(offer, tool)) for model, offers in self.offers.items()
         }
         return {model: offers for model, offers in usable.items() if offers}
 
     def unit_of(self, offer: Offer) -> Unit | None:
-        """What an offer is charged in: its price's unit, else its provider's; `None` when that is not known."""
+        """Return the unit in which an offer is charged: that of its price, else its provider's; `None` if unknown."""
         if unit := offer.unit or self.providers[offer.provider].unit:
             return unit
         priced = {other.unit for others in self.offers.values() for other in others if other.provider == offer.provider}
@@ -85,13 +85,13 @@ class Catalog:
 
 
 def can_serve(offer: Offer, tool: Tool) -> bool:
-    """Whether the offer can do the tool's work at all."""
+    """Return whether the offer supports the tool."""
     return not offer.is_edit_only if tool == "imagine" else offer.images.is_taken
 
 
 @cache
 def load(extra: Path | None = None) -> Registry:
-    """Read, once per process, the shipped files, and one more of the user's, whose models and offers come on top.
+    """Load the built-in files, once per process, and the user's file, whose models and offers are added.
 
     Raises:
         SetupError: names the file and the key.
@@ -101,10 +101,10 @@ def load(extra: Path | None = None) -> Registry:
 
 
 def join(parts: list[tuple[Path, RegistryFile]]) -> Registry:
-    """Put the files together; a later file may redefine a model or an offer of an earlier one.
+    """Merge the files; a later file may redefine a model or an offer of an earlier one.
 
     Raises:
-        SetupError: an offer names a model or provider that no file has, or a file says a thing twice.
+        SetupError: an offer names a model or provider that no file has, or a file defines something twice.
     """
     providers = {facts.id: facts for _, part in parts if (facts := part.provider)}
     models = {model.id: model for _, part in parts for model in part.model}
@@ -129,7 +129,7 @@ def _check_once(path: Path, names: list[str], kind: str) -> None:
 def _check_nearest(path: Path, other: OtherModels, models: Mapping[str, Model]) -> None:
     if unknown := [model for model in other.nearest if model not in models]:
         raise SetupError(
-            f"Registry file {path}: other {', '.join(other.names)}: nearest names {unknown[0]!r}, which is no model "
+            f"Registry file {path}: other {', '.join(other.names)}: nearest names {unknown[0]!r}, which is not a model "
             f"(allowed: {', '.join(models)})."
         )
 

@@ -1,6 +1,6 @@
-"""The shape of the registry's facts: models as callers name them, and who offers them on what terms.
+"""The fields of registry files: models as callers name them, offers of providers, and provider facts.
 
-Absent means: the source does not say. That is not "no": where a source says no, the fact says so.
+An absent field means that the source does not state it. It does not mean "no": if a source says no, the field says so.
 """
 
 from collections.abc import Mapping
@@ -22,196 +22,196 @@ Plain = str | int | float | bool
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One argument beyond prompt and pictures, as one offer takes it."""
+    """An argument besides prompt and images, as one offer takes it."""
 
     wire_name: str | None = None
-    """The name on the wire, where it differs from ours."""
+    """The provider's name of the field, if it differs from ours."""
     values: tuple[str, ...] | None = None
-    """All that is allowed, in our words; absent: a range or free text."""
+    """All allowed values, in our terms; absent: a range or free text."""
     wire_values: Mapping[str, Plain] = field(default_factory=dict)
-    """Values that the wire spells differently, by ours."""
+    """The provider's spelling of values, by our spelling."""
     minimum: Plain | None = None
-    """The least number, or for aspect ratios the narrowest `W:H`."""
+    """The smallest number, or the narrowest `W:H` of aspect ratios."""
     maximum: Plain | None = None
     maximum_with_images: Plain | None = None
-    """The greatest number once a picture is given."""
+    """The largest number if an image is given."""
     multiple_of: int | None = None
     max_length: int | None = None
     """In characters."""
     along: Mapping[str, Plain] = field(default_factory=dict)
-    """Further fields that the wire needs with it, by their wire names."""
+    """Further fields that must be sent with it, by the provider's names."""
     default: Plain | None = None
-    """What the provider takes when nothing is sent."""
+    """The provider's default."""
     notice: str | None = None
-    """Told to the caller whenever the parameter is sent."""
+    """A notice for the caller if the parameter is sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Switch:
-    """A switch that may stand in a prompt, such as `--chaos 20`."""
+    """A switch in the text of a prompt, such as `--chaos 20`."""
 
     aliases: tuple[str, ...] = ()
-    """Its other names."""
+    """Other names of the switch."""
     follows: Literal["nothing", "number", "ratio", "reference", "text", "word"] = "nothing"
-    """What stands behind it; a reference is a URL or a number."""
+    """The kind of value after the switch; a reference is a URL or a number."""
     minimum: float | None = None
-    """The least number that is documented."""
+    """The smallest documented number."""
     maximum: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageInput:
-    """Pictures that go into a request."""
+    """Input images of a request."""
 
     support: Support
     minimum: int = 1
-    """How many there must be, once there is one."""
+    """The smallest number of images, if there are any."""
     maximum: int = 1
-    """How many pictures in all; counts only where some are taken."""
+    """The largest number of images; only used if the offer takes images."""
     fields: tuple[str, ...] = ()
-    """Wire names, one per picture; a single name with `as_array` takes them all."""
+    """The provider's field names, one per image; with `as_array` a single field takes all images."""
     as_array: bool = False
     encodings: tuple[Encoding, ...] = ("url",)
-    """The forms a picture may be sent in; with both kinds of data the first one is used."""
+    """The accepted forms of an image; of two forms of data the first one is used."""
     formats: tuple[Format, ...] | None = None
     max_bytes: int | None = None
-    """Of one picture, before it is encoded."""
+    """Size of one image before encoding."""
     max_pixels: int | None = None
     min_side: int | None = None
-    """In pixels, of the shorter side."""
+    """Smallest shorter side, in pixels."""
     mask_field: str | None = None
-    """The wire name of a mask, where one is taken."""
+    """The provider's field name of a mask, if a mask is taken."""
 
     @property
     def is_taken(self) -> bool:
-        """A picture may be sent."""
+        """Whether an image may be sent."""
         return self.support in {"optional", "required"}
 
     @property
     def takes_data(self) -> bool:
-        """A picture may be sent itself, not only its URL."""
+        """Whether image data may be sent, not only a URL."""
         return any(encoding != "url" for encoding in self.encodings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """A model at a provider: wire id, terms, and what it takes."""
+    """A model at a provider: its id there, price, and accepted arguments."""
 
     model: str
     provider: str
     wire_id: str
     synchronous: bool
-    """The creating request is answered with the finished picture (a hint: both answers are understood)."""
+    """Whether the response to the creating request has the finished image (a hint: both responses are understood)."""
     result: Literal["single", "grid"] = "single"
-    """One picture, or four and a sheet that shows them."""
+    """One image, or four images and a sheet that shows them."""
     credits: Decimal | None = None
     usd: Decimal | None = None
     further_megapixel: Decimal | None = None
-    """What each megapixel of the result beyond the first adds to the cost, in the same unit."""
+    """The price of each megapixel of the result after the first, in the same unit."""
     images: ImageInput
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    """By our names, those of `journey_mcp.core.requests.OPTIONS`."""
+    """Accepted arguments, by our names: those of `journey_mcp.core.requests.OPTIONS`."""
     constants: Mapping[str, Plain] = field(default_factory=dict)
-    """Wire fields that are sent with every request."""
+    """The provider's fields that are sent with every request."""
     exclusive: tuple[tuple[str, ...], ...] = ()
-    """Sets of parameters of which only one may be given."""
+    """Sets of parameters that exclude each other."""
     size_field: str | None = None
-    """The wire name that takes width and height together, as `WxH`."""
+    """The provider's field that takes width and height as `WxH`."""
     min_pixels: int | None = None
-    """Of width times height, as `max_pixels`."""
+    """Bound on width times height, like `max_pixels`."""
     max_pixels: int | None = None
     ratio_pixels: int | None = None
-    """The wire has no aspect ratio: it becomes a width and height of about so many pixels in all."""
+    """The provider has no aspect ratio: it is sent as a width and height of about this many pixels in total."""
     ratio_switch: bool = False
-    """`--ar W:H` in the prompt sets the aspect ratio, beyond the list too."""
+    """Whether `--ar W:H` in the prompt sets the aspect ratio, also one that is not in the list."""
     switches: Mapping[str, Switch] = field(default_factory=dict)
-    """All switches that its prompts are known to take, by name; without any, nothing is said of what looks like one."""
+    """All known switches of its prompts, by name; without any, text that looks like a switch causes no notice."""
     prompt_max_length: int | None = None
-    """In characters; absent: what is taken of any model, `journey_mcp.core.requests.LONGEST_PROMPT`."""
+    """In characters; absent: `journey_mcp.core.requests.LONGEST_PROMPT`."""
     english_only: bool | None = None
     expires_after_s: int | None = None
-    """How long the result's links live."""
+    """Lifetime of the result links."""
     usual_duration_s: tuple[int, int] | None = None
     notices: tuple[str, ...] = ()
-    """Told to the caller with every task."""
+    """Notices for the caller with every task."""
     notes: tuple[str, ...] = ()
-    """Contradictions and quirks, for those who keep the registry."""
+    """Contradictions and quirks, for maintainers of the registry."""
     sources: tuple[str, ...]
     checked: date
 
     @property
     def unit(self) -> Unit | None:
-        """The unit of its price; `None` when no price is stated."""
+        """The unit of the price; `None` if no price is stated."""
         if self.credits is not None:
             return "credits"
         return None if self.usd is None else "usd"
 
     @property
     def is_edit_only(self) -> bool:
-        """Nothing can be made without a picture."""
+        """Whether the offer needs an input image."""
         return self.images.support == "required"
 
     @property
     def links_die_soon(self) -> bool:
-        """Within a day: somebody has to copy the result meanwhile."""
+        """Whether links expire within a day, so that the result must be copied."""
         return self.expires_after_s is not None and self.expires_after_s <= _SOON_S
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """An image model as callers name it, whoever runs it."""
+    """An image model as callers name it, independent of providers."""
 
     id: str
     name: str | None = None
     aliases: tuple[str, ...] = ()
-    """Other names by which callers know it."""
+    """Other names that callers use."""
     maker: str
     family: str
     best_at: str
-    """What to choose it for, in a few words."""
+    """What the model is best at, in a few words."""
     choose_for: Mapping[Tool, str] = field(default_factory=dict)
-    """Where a tool's description recommends the model for a purpose: the purpose, in its words."""
+    """By tool: the purpose for which the tool description recommends the model, in its words."""
     advice: tuple[str, ...] = ()
-    """How to write prompts for it."""
+    """How to write prompts for the model."""
     sources: tuple[str, ...]
     checked: date
 
 
 @dataclass(frozen=True, kw_only=True)
 class OtherModels:
-    """Models that callers ask for though perhaps nobody here offers them, and those of ours that come nearest."""
+    """Models that callers ask for and that may not be offered here, with the nearest models in the registry."""
 
     names: tuple[str, ...]
-    """Beginnings of their names, in small letters and digits alone; the longest that fits counts."""
+    """Beginnings of model names, in lower-case letters and digits only; the longest match wins."""
     nearest: tuple[str, ...]
-    """Ids of models, the nearest by purpose first."""
+    """Model ids, the nearest by purpose first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderFacts:
-    """An upstream service."""
+    """A provider: an upstream service."""
 
     id: str
     title: str
     wire: str
-    """The name of the adapter that speaks its protocol."""
+    """The name of the adapter for its protocol."""
     base_url: str
     key_variable: str
     base_url_variable: str
     unit: Unit | None = None
-    """What it charges in, for offers without a price; absent: what its other offers are priced in."""
+    """The unit of charges for offers without a price; absent: the unit of its other offers."""
     console_url: str | None = None
-    """Where a person sees keys, balance and past tasks."""
+    """The page with keys, balance and past tasks."""
     batch_limit: int = 1
-    """How many tasks one question may ask for."""
+    """The largest number of tasks in one poll."""
     features: tuple[Feature, ...] = ()
-    """What its protocol has beyond creating and asking: `webhook` tells an address when a task has ended, `hold`
-    keeps a creating request open until the picture is there, `upload` takes files beforehand, `cancel` ends a task."""
+    """Protocol features besides creating and polling: `webhook` calls a URL when a task has ended, `hold` keeps a
+    creating request open until the image is ready, `upload` takes files in advance, `cancel` cancels a task."""
     webhook_retries_s: float | None = None
-    """How long after a task has ended its webhook may still come, with the feature `webhook`."""
+    """How long after the end of a task its webhook may still arrive; needs the feature `webhook`."""
     longest_run_s: float | None = None
-    """When it ends a task by itself at the latest, as far as it says so."""
+    """The longest time until the provider ends a task, if it states one."""
     poll_url_variable: str | None = None
-    """The setting of the address to ask at, where it may differ from the one to create at."""
+    """The setting of the base URL for polling, if it may differ from the one for creating."""
     sources: tuple[str, ...]
     checked: date

@@ -1,4 +1,4 @@
-"""Registry files: strict TOML in, facts out. A wrong or unknown key fails with file, key, and what is allowed."""
+"""Registry files: strict TOML. A wrong or unknown key raises an error with file, key and allowed values."""
 
 import json
 import tomllib
@@ -15,13 +15,13 @@ from journey_mcp.core.requests import OPTIONS
 from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 
 for _strict in (Parameter, Switch, ImageInput, Offer, Model, OtherModels, ProviderFacts):
-    # pydantic reads this attribute on plain dataclasses; the facts themselves need not know it
+    # pydantic reads this attribute of plain dataclasses; facts.py stays independent of pydantic
     _strict.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryFile:
-    """What one file may hold. In a provider's file, offers need not repeat the provider."""
+    """The content of one file. In the file of a provider, offers need not repeat the provider."""
 
     provider: ProviderFacts | None = None
     model: tuple[Model, ...] = ()
@@ -38,9 +38,9 @@ _PRICES = ("credits", "usd", "further_megapixel")
 
 
 def shipped_files() -> list[Path]:
-    """The registry files that come with the package: the models' own facts, then one file per provider.
+    """Return the built-in registry files: the models, then one file per provider.
 
-    Their order is the order in which providers are preferred when nobody says otherwise.
+    Their order is the default order of preference of providers.
     """
     folder = Path(str(files("journey_mcp.registry")))
     first = [folder / f"{name}.toml" for name in ("models", "journeyapi", "vtrix", "kkiai", "replicate", "bfl")]
@@ -63,7 +63,7 @@ def read_file(path: Path) -> RegistryFile:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SetupError(f"Registry file {path} is not TOML: {error}.") from error
     try:
-        # by way of JSON: there strict still reads arrays as tuples and strings as dates and decimals
+        # through JSON: its strict mode still reads arrays as tuples and strings as dates and decimals
         read = _ADAPTER.validate_json(json.dumps(_spread_defaults(plain), default=str), strict=True)
     except ValidationError as error:
         raise SetupError(f"Registry file {path}: {'; '.join(_explain(error, plain))}.") from error
@@ -74,7 +74,7 @@ def read_file(path: Path) -> RegistryFile:
 
 
 def _spread_defaults(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Give every offer what `[defaults]` says, and the file's provider; the offer's own words win."""
+    """Add the `[defaults]` and the provider of the file to every offer; values of the offer win."""
     rest = {key: value for key, value in plain.items() if key != "defaults"}
     defaults = dict(plain.get("defaults", {}))
     if isinstance(provider := plain.get("provider"), dict) and "id" in provider:
@@ -104,7 +104,7 @@ def _explain(error: ValidationError, plain: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _place(loc: tuple[int | str, ...], plain: Mapping[str, Any]) -> str:
-    """`offer[3] (flux-pro).credits`: the index as the file counts, and the name that a person looks for."""
+    """Return a place such as `offer[3] (flux-pro).credits`: the index starts at 1, with the name for search."""
     text = ""
     node: Any = plain
     for part in loc:
@@ -146,7 +146,7 @@ def _check_times(path: Path, read: RegistryFile) -> None:
     }
     for where, seconds in times.items():
         if seconds is not None and not 0 <= seconds <= _LONGEST_WAIT_S:
-            raise SetupError(f"{where}={seconds:g} is no time to wait (allowed: 0 to {_LONGEST_WAIT_S}, in seconds).")
+            raise SetupError(f"{where}={seconds:g} is out of range (allowed: 0 to {_LONGEST_WAIT_S}, in seconds).")
 
 
 def _check_prices(path: Path, read: RegistryFile) -> None:
@@ -155,7 +155,7 @@ def _check_prices(path: Path, read: RegistryFile) -> None:
             price = getattr(offer, name)
             if price is not None and not 0 <= price <= _HIGHEST_PRICE:
                 where = f"Registry file {path}: offer {offer.model}: {name}={price:.6g}"
-                raise SetupError(f"{where} is no price (allowed: 0 to {_HIGHEST_PRICE:,}).")
+                raise SetupError(f"{where} is not a price (allowed: 0 to {_HIGHEST_PRICE:,}).")
 
 
 def _check_parameter_names(path: Path, read: RegistryFile) -> None:
@@ -163,7 +163,7 @@ def _check_parameter_names(path: Path, read: RegistryFile) -> None:
         for name, parameter in offer.parameters.items():
             where = f"Registry file {path}: offer {offer.model}: parameters.{name}"
             if name not in OPTIONS:
-                raise SetupError(f"{where} is not a parameter we know (allowed: {', '.join(OPTIONS)}).")
+                raise SetupError(f"{where} is not a known parameter (allowed: {', '.join(OPTIONS)}).")
             if stray := set(parameter.wire_values) - set(parameter.values or parameter.wire_values):
                 allowed = ", ".join(parameter.values or ())
                 raise SetupError(f"{where}.wire_values names {sorted(stray)}, not among the values ({allowed}).")

@@ -1,4 +1,4 @@
-"""The providers and offers that are configured: those with a key, or the sandbox without any."""
+"""Selection of configured providers and offers: those with a key, or the sandbox without any key."""
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.registry import Catalog, ProviderFacts, Registry
@@ -15,7 +15,7 @@ def configured(settings: Settings, registry: Registry) -> list[ProviderFacts]:
 
     Raises:
         SetupError: it names an unknown provider, or one without a key; or there is no key and no sandbox; or another
-            setting that is for single providers names an unknown one.
+            setting names an unknown provider.
     """
     _check_names(settings, registry)
     with_key = [facts.id for facts in registry.providers.values() if settings.key(facts.key_variable)]
@@ -26,7 +26,7 @@ def configured(settings: Settings, registry: Registry) -> list[ProviderFacts]:
 
 
 def catalog_of(settings: Settings, registry: Registry) -> Catalog:
-    """Return what the configured providers offer; without a key, what the sandbox fakes.
+    """Return the offers of the configured providers; without a key, those that the sandbox fakes.
 
     Raises:
         SetupError: as `configured`.
@@ -35,7 +35,7 @@ def catalog_of(settings: Settings, registry: Registry) -> Catalog:
 
 
 def _check_names(settings: Settings, registry: Registry) -> None:
-    """Refuse settings for single providers that name an unknown one."""
+    """Refuse limits and prices of unknown providers."""
     named = [
         *((f"JOURNEY_MCP_MAX_CONCURRENT={limit}@{name}", name) for name, limit in settings.max_concurrent.items()),
         *((f"JOURNEY_MCP_BUDGET={limit.text}", limit.provider) for limit in settings.budget),
@@ -53,7 +53,7 @@ def _with_key(name: str, settings: Settings, registry: Registry) -> ProviderFact
     if settings.key(facts.key_variable) is None:
         raise SetupError(
             f"JOURNEY_MCP_PROVIDERS names {name}, and {facts.key_variable} is not set.",
-            next_step=f"Set {facts.key_variable}, or take {name} out of JOURNEY_MCP_PROVIDERS.",
+            next_step=f"Set {facts.key_variable}, or remove {name} from JOURNEY_MCP_PROVIDERS.",
         )
     return facts
 

@@ -124,7 +124,7 @@ def test_a_file_of_the_users_adds_a_model(tmp_path: Path) -> None:
             ("synchronous = true", "synchronous = true\ncredits = -4"),
             ["offer mine: credits=-4", "allowed: 0 to 1,000,000"],
         ),
-        (("synchronous = true", f"synchronous = true\nusd = {'9' * 400}"), ["usd=1.00000e+400 is no price"]),
+        (("synchronous = true", f"synchronous = true\nusd = {'9' * 400}"), ["usd=1.00000e+400 is not a price"]),
         (("[[offer]]", GOOD.split("[[offer]]", maxsplit=1)[0] + "[[offer]]"), ["has the model mine twice"]),
         (("[[model]]", '[[other]]\nnames = ["foo"]\nnearest = ["bar"]\n[[model]]'), ["other foo", "'bar'", "z-image"]),
         (("[[model]]", '[[other]]\nnames = ["foo"]\nnear = []\n[[model]]'), ["other[1].near", "names, nearest"]),
