@@ -169,7 +169,7 @@ class Model:
     family: str
     best_at: str
     """What the model is best at, in a few words."""
-    choose_for: Mapping[Tool, str] = field(default_factory=dict)
+    recommended_for: Mapping[Tool, str] = field(default_factory=dict)
     """By tool: the purpose for which the tool description recommends the model, in its words."""
     advice: tuple[str, ...] = ()
     """How to write prompts for the model."""

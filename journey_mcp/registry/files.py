@@ -34,6 +34,8 @@ class RegistryFile:
 _ADAPTER = TypeAdapter(RegistryFile)
 _LONGEST_WAIT_S = 86400
 _HIGHEST_PRICE = 1_000_000
+_RENAMED = {"choose_for": "recommended_for"}
+"""Keys of models in files of earlier versions."""
 _PRICES = ("credits", "usd", "further_megapixel")
 
 
@@ -76,6 +78,8 @@ def read_file(path: Path) -> RegistryFile:
 def _spread_defaults(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Add the `[defaults]` and the provider of the file to every offer; values of the offer win."""
     rest = {key: value for key, value in plain.items() if key != "defaults"}
+    if isinstance(models := plain.get("model"), list):
+        rest["model"] = [_renamed(model) if isinstance(model, dict) else model for model in models]
     defaults = dict(plain.get("defaults", {}))
     if isinstance(provider := plain.get("provider"), dict) and "id" in provider:
         defaults["provider"] = provider["id"]
@@ -89,6 +93,10 @@ def _spread_defaults(plain: Mapping[str, Any]) -> dict[str, Any]:
             for offer in offers
         ]
     return rest
+
+
+def _renamed(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {_RENAMED.get(key, key): value for key, value in model.items()}
 
 
 def _explain(error: ValidationError, plain: Mapping[str, Any]) -> Iterator[str]:

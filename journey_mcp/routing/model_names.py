@@ -130,7 +130,7 @@ def _nearest(name: str, tool: Tool, catalog: Catalog) -> str | None:
 def _default(tool: Tool, catalog: Catalog) -> str:
     """Return a model that the tool's description recommends, else the first."""
     usable = list(catalog.offers_for(tool))
-    return next((model for model in usable if tool in catalog.models[model].choose_for), usable[0])
+    return next((model for model in usable if tool in catalog.models[model].recommended_for), usable[0])
 
 
 def _suggestion(model: str, catalog: Catalog) -> str:

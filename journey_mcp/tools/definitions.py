@@ -139,7 +139,7 @@ def _image_forms(catalog: Catalog, defaults: Defaults) -> str:
 
 def _recommendations(catalog: Catalog, tool: Tool, default: str) -> str:
     """When to choose which model, in as few words as do the job."""
-    purposes = {model: catalog.models[model].choose_for.get(tool) for model in catalog.offers_for(tool)}
+    purposes = {model: catalog.models[model].recommended_for.get(tool) for model in catalog.offers_for(tool)}
     first = f"{default} (default)" + (f" for {text}" if (text := purposes.pop(default, None)) else "")
     others = "".join(f"; {model} for {purpose}" for model, purpose in purposes.items() if purpose)
     return f"Choose {first}{others}."

@@ -142,6 +142,13 @@ def test_a_wrong_file_fails_with_key_and_what_is_allowed(
         assert words in str(raised.value)
 
 
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """`choose_for` is now `recommended_for`."""
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace("[[offer]]", 'choose_for = { imagine = "dunes" }\n[[offer]]'), encoding="utf-8")
+    assert registry.load(path).models["mine"].recommended_for == {"imagine": "dunes"}
+
+
 PROVIDER = """
 [provider]
 id = "mine"

@@ -382,7 +382,7 @@ async def test_a_model_from_a_file_of_the_users_is_shown_checked_and_run(tmp_pat
         maker = "me"
         family = "dune"
         best_at = "dunes"
-        choose_for = { imagine = "dunes" }
+        recommended_for = { imagine = "dunes" }
         sources = ["https://example.test"]
         checked = 2026-11-21
         [[offer]]
