@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 _FRESH = CacheHint(ttl_ms=300_000, scope="public")
 
 INSTRUCTIONS = (
-    "imagine makes images and edit_image changes one; both cost money. They wait a while, then return the finished "
+    "imagine makes images and edit_image edits one; both cost money. They wait a while, then return the finished "
     "image URLs or a task that is still running. For a running task call fetch_task with its task_id. If a call timed "
-    "out and you have no task_id, call fetch_task without ids, or repeat the very same call: it joins the running task "
+    "out and you have no task_id, call fetch_task without ids, or repeat the identical call: it joins the running task "
     "and is not charged again. An image has an id such as tsk_….2: pass it to edit_image as image instead of copying "
-    "its URL. Show people the URLs and every notice."
+    "its URL. Show the user the URLs and every notice."
 )
 
 

@@ -74,7 +74,7 @@ _CREATION_TOOLS: Mapping[str, Tool] = {"imagine": "imagine", "edit_image": "edit
 _TASK_KINDS = frozenset({"task_ids", "listing"})
 _MIN_SIMILARITY = 0.75
 """From which likeness on, 0 to 1, one name is a slip of another: `thought` is none of `height`."""
-_NO_EQUIVALENT = "leave it out: there is nothing like it"
+_NO_EQUIVALENT = "leave it out: there is no equivalent"
 
 
 def normalized(name: str) -> str:
@@ -140,7 +140,7 @@ class ToolContext:
         fixed = {
             **dict.fromkeys(("size", "width", "height"), _advise_size(value, shown)),
             "quality": "use resolution, or choose another model" if "resolution" in shown else "choose another model",
-            "style": "say it in the prompt",
+            "style": "describe it in the prompt",
             "output": "leave it out: the result has the URL of each image",
             **dict.fromkeys(_TASK_KINDS),
         }
@@ -158,12 +158,12 @@ class ToolContext:
     def _advise_images(self, tool: Tool, kind: str, value: Any, shown: Mapping[str, Any]) -> str:
         guide = "reference_images" in shown
         if tool == "imagine":
-            edit = ["call edit_image with image to change an image"] if self.defaults.edit_image else []
+            edit = ["call edit_image with image to edit an image"] if self.defaults.edit_image else []
             return " or ".join([*(["use reference_images"] if guide else []), *edit]) or _NO_EQUIVALENT
         if kind == "reference_images":
-            return "use reference_images" if guide else "leave it out: only image is taken"
+            return "use reference_images" if guide else "leave it out: only image is accepted"
         if isinstance(value, list) and len(value) > 1 and guide:
-            return "use image for the one to change, and reference_images for the others"
+            return "use image for the one to edit, and reference_images for the others"
         return "use image"
 
     def _advise_count(self, tool: Tool, known: Mapping[str, Any]) -> str:
@@ -176,7 +176,7 @@ class ToolContext:
         each = f", each costs {cost}" if matching and (cost := _cost_text(matching[0])) else ""
         makers = [name for name, some in offers.items() if some[0].result == "grid"]
         four = f"; {model if model in makers else makers[0]} makes four candidates at once" if makers else ""
-        return f"call again with fresh=true for another one{each}{four}"
+        return f"call again with fresh=true for another image{each}{four}"
 
 
 def _advise_tasks(kind: str, value: Any, shown: Mapping[str, Any]) -> str | None:

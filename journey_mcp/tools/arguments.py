@@ -37,7 +37,7 @@ Image = Annotated[str, BeforeValidator(single_image)]
 
 def _reject_boolean(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError(f"{str(value).lower()} is no number")  # noqa: TRY004  # pydantic reports ValueErrors
+        raise ValueError(f"{str(value).lower()} is not a number")  # noqa: TRY004  # pydantic reports ValueErrors
     return value
 
 
@@ -76,7 +76,7 @@ class _Arguments(BaseModel):
         """What no database and no provider takes as text is refused before it gets anywhere."""
         for name, value in given.items():
             if any(map(_has_invalid_text, value if isinstance(value, list) else [value])):
-                raise ValueError(f"{name} has characters that are no text (NUL, or half of a surrogate pair)")
+                raise ValueError(f"{name} has characters that are not text (NUL, or half of a surrogate pair)")
         return given
 
 
@@ -212,15 +212,14 @@ def _by_name(kind: type[ArgumentsT], tool: str, given: Mapping[str, Any]) -> tup
 def _length_problem(name: str, value: Any) -> str | None:
     """What is too long, told without a look at more than its beginning; `None` when nothing is."""
     if isinstance(value, list) and len(value) > _MAX_ITEMS:
-        return f"{name[:_MAX_SHOWN]} has {len(value):,} items: far more than are taken"
+        return f"{name[:_MAX_SHOWN]} has {len(value):,} items, far more than the limit"
     if name in _IMAGES:
         return None
     most = _MAX_LENGTHS.get(name, _MAX_OTHER_LENGTH)
     for text in value if isinstance(value, list) else [value]:
         if isinstance(text, str) and len(text) > most:
-            return (
-                f"{name[:_MAX_SHOWN]}={text[:_MAX_SHOWN]!r}… has {len(text):,} characters (at most {most:,} are taken)"
-            )
+            shown = f"{name[:_MAX_SHOWN]}={text[:_MAX_SHOWN]!r}…"
+            return f"{shown} has {len(text):,} characters (at most {most:,} are accepted)"
     return None
 
 
@@ -301,6 +300,6 @@ def _explain(problem: Any) -> str:
         return f"{name} is missing"
     given = problem["input"]
     if problem["type"] == "string_type" and problem["loc"][0] in _IMAGES:
-        return f"{name}={reprlib.repr(given)} is no text: give the id of an earlier picture, a URL or a data URI"
+        return f"{name}={reprlib.repr(given)} is not text: give the id of an earlier image, a URL or a data URI"
     shown = str(given) if isinstance(given, str | int | float) else reprlib.repr(given)
     return f"{name}={shown[:_MAX_SHOWN]!r}: {problem['msg']}"

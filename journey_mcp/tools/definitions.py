@@ -32,40 +32,40 @@ def build(catalog: Catalog, defaults: Defaults) -> list[dict[str, Any]]:
 
 def _imagine(catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
     description = (
-        "Make a picture from a text prompt. Returns picture URLs, or after wait_s a running task for fetch_task. "
+        "Make an image from a text prompt. Returns image URLs, or after wait_s a running task for fetch_task. "
         f"Costs money. {_recommendations(catalog, 'imagine', defaults.imagine)} {_edit_only(catalog)}"
-        "Not every model takes every argument; an error names those that do. "
-        f"Tasks, prompts included, are kept {defaults.keep_days} days."
+        "Not every model supports every argument; an error names those that do. "
+        f"Tasks and their prompts are kept {defaults.keep_days} days."
     )
-    return _creation_tool("imagine", "Make a picture", description, catalog, defaults)
+    return _creation_tool("imagine", "Make an image", description, catalog, defaults)
 
 
 def _edit_image(catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
     description = (
-        "Change a picture as the prompt says. Returns like imagine. Costs money. "
+        "Edit an image as the prompt says. Returns the same as imagine. Costs money. "
         f"{_recommendations(catalog, 'edit_image', defaults.edit_image)}"
     )
-    return _creation_tool("edit_image", "Edit a picture", description, catalog, defaults)
+    return _creation_tool("edit_image", "Edit an image", description, catalog, defaults)
 
 
 def _fetch_task(defaults: Defaults) -> dict[str, Any]:
     description = (
-        "Get tasks of imagine and edit_image: status, picture URLs, costs. Free, safe to repeat. Waits for running "
-        "ones. Without task_ids (or with none) it lists your newest tasks of the last day at once: do so after a call "
-        "that timed out."
+        "Get tasks of imagine and edit_image: status, image URLs, costs. Free, safe to repeat. Waits for running "
+        "tasks. Without task_ids (or an empty list) it lists your newest tasks of the last day, without waiting: "
+        "use this after a call timed out."
     )
     properties = {
-        "task_ids": {**_TASK_IDS, "description": "Task ids (tsk_…). Leave out to list, without waiting."},
+        "task_ids": {**_TASK_IDS, "description": "Task ids (tsk_…)."},
         "wait_for": {
             "type": "string",
             "enum": ["all", "any"],
-            "description": "Wait for all (default) or for the next to end.",
+            "description": "Wait for all (default) or for the next to finish.",
         },
         "wait_s": _wait_s(defaults),
     }
     return _tool(
         "fetch_task",
-        "Get running or finished pictures",
+        "Get running or finished images",
         description,
         _object(properties),
         _object({"tasks": {"type": "array", "items": _task_schema(listed=True)}}, ["tasks"]),
@@ -78,11 +78,12 @@ _TASK_IDS = {"type": "array", "items": {"type": "string", "maxLength": 64}, "max
 
 def _cancel_task() -> dict[str, Any]:
     description = (
-        "End tasks: free while queued, else upstream if the provider can; a notice tells if it goes on and is charged."
+        "Cancel tasks. Free while queued; once running, only if the provider supports it. "
+        "A notice says if a task goes on and is charged."
     )
     return _tool(
         "cancel_task",
-        "End running pictures",
+        "Cancel running images",
         description,
         _object({"task_ids": {**_TASK_IDS, "minItems": 1, "description": "Task ids (tsk_…)."}}, ["task_ids"]),
         _object({"tasks": {"type": "array", "items": _task_schema(listed=True)}}, ["tasks"]),
@@ -104,7 +105,7 @@ def _creation_tool(tool: Tool, title: str, description: str, catalog: Catalog, d
     if tool == "edit_image":
         properties["image"] = {
             "type": "string",
-            "description": f"The picture to edit: {_image_forms(catalog, defaults)}.",
+            "description": f"The image to edit: {_image_forms(catalog, defaults)}.",
         }
     default = defaults.imagine if tool == "imagine" else defaults.edit_image
     properties["model"] = {
@@ -117,13 +118,16 @@ def _creation_tool(tool: Tool, title: str, description: str, catalog: Catalog, d
         properties["provider"] = {
             "type": "string",
             "enum": list(catalog.providers),
-            "description": "Only this one; else the first that takes all arguments.",
+            "description": "Only this one; default: the first that supports all arguments.",
         }
     properties["webhook_url"] = {
         "type": "string",
-        "description": "HTTPS URL that gets the result (a task object as fetch_task gives it).",
+        "description": "HTTPS URL that receives the result (a task object as in fetch_task).",
     }
-    properties["fresh"] = {"type": "boolean", "description": "Pay for a new picture though an equal call is running."}
+    properties["fresh"] = {
+        "type": "boolean",
+        "description": "Force a new, paid image even if an identical request is running.",
+    }
     properties["wait_s"] = _wait_s(defaults)
     required = ["prompt", "image"] if tool == "edit_image" else ["prompt"]
     return _tool(tool, title, description, _object(properties, required), _task_schema(), read_only=False)
@@ -134,7 +138,7 @@ def _image_forms(catalog: Catalog, defaults: Defaults) -> str:
     has_data = any(offer.images.takes_data for offers in catalog.offers.values() for offer in offers)
     files = ", local path" if defaults.takes_files else ""
     more = f", data URI{files}" if has_data else ""
-    return f"id of an earlier picture (tsk_….2), public URL{more}"
+    return f"id of an earlier image (tsk_….2), public URL{more}"
 
 
 def _recommendations(catalog: Catalog, tool: Tool, default: str) -> str:
@@ -147,7 +151,7 @@ def _recommendations(catalog: Catalog, tool: Tool, default: str) -> str:
 
 def _edit_only(catalog: Catalog) -> str:
     models = [model for model in catalog.offers if model not in catalog.offers_for("imagine")]
-    return f"Need a picture, so only in edit_image: {_model_list(models, catalog)}. " if models else ""
+    return f"Need an image, so only in edit_image: {_model_list(models, catalog)}. " if models else ""
 
 
 def _costs(tool: Tool, catalog: Catalog) -> str:
@@ -168,7 +172,7 @@ def _priced(costs: Mapping[Decimal, list[str]]) -> str:
 def _prompt_description(tool: Tool, catalog: Catalog) -> str:
     offers = catalog.offers_for(tool)
     english = [model for model, its in offers.items() if all(offer.english_only for offer in its)]
-    text = "What to show; plain sentences." if tool == "imagine" else "What to change; the rest is kept."
+    text = "What to show, in plain sentences." if tool == "imagine" else "What to change; the rest is kept."
     if switches := [model for model, its in offers.items() if any(offer.ratio_switch for offer in its)]:
         text += f" {', '.join(switches)} also takes its switches (--ar, --stylize …)."
     if english:
@@ -188,18 +192,20 @@ def _images(tool: Tool, catalog: Catalog) -> dict[str, Any]:
             "type": "array",
             "items": {"type": "string"},
             "maxItems": max(most.values()) - own,
-            "description": f"Pictures that guide, {_REFERENCE_FORMS[tool]}."
-            + _restriction(takers, list(offers), catalog),
+            "description": f"Guide images, {_REFERENCE_FORMS[tool]}." + _restriction(takers, list(offers), catalog),
         }
     if masks := [model for model, its in offers.items() if any(o.images.mask_field for o in its)]:
         properties["mask"] = {
             "type": "string",
-            "description": f"White is redrawn.{_restriction(masks, list(offers), catalog)}",
+            "description": f"White areas are redrawn.{_restriction(masks, list(offers), catalog)}",
         }
     return properties
 
 
-_REFERENCE_FORMS: dict[Tool, str] = {"imagine": "in the forms of edit_image's image", "edit_image": "given like image"}
+_REFERENCE_FORMS: dict[Tool, str] = {
+    "imagine": "in the forms of edit_image's image",
+    "edit_image": "in the forms of image",
+}
 
 
 def _options(tool: Tool, catalog: Catalog) -> dict[str, Any]:
@@ -238,22 +244,22 @@ def _allowed(kind: str, parameters: list[Parameter]) -> dict[str, Any]:
 
 def _ratio_description(tool: Tool, parameters: Iterable[list[Parameter]]) -> str:
     if tool == "imagine":
-        return "Width:height; the default is the model's."
+        return "Width:height; default: the model's."
     has_match = any(_MATCH_INPUT in (p.values or ()) for its in parameters for p in its)
-    return f"Width:height{f', or {_MATCH_INPUT}' if has_match else ''}; one unlike the source's crops or pads it."
+    return f"Width:height{f', or {_MATCH_INPUT}' if has_match else ''}; other ratios than the source's crop or pad it."
 
 
 _MATCH_INPUT = "match_input_image"
 _PLACEHOLDER = "auto"
 _OPTIONS = {
     "aspect_ratio": ("string", ""),
-    "width": ("integer", "Pixels; with height, in place of aspect_ratio."),
+    "width": ("integer", "Pixels; with height, instead of aspect_ratio."),
     "height": ("integer", "Pixels."),
     "resolution": ("string", "Size class."),
     "output_format": ("string", "File format."),
     "negative_prompt": ("string", "What to avoid."),
-    "seed": ("integer", "Same seed, same picture."),
-    "prompt_upsampling": ("boolean", "Let the provider enrich the prompt."),
+    "seed": ("integer", "Same seed, same image."),
+    "prompt_upsampling": ("boolean", "Let the provider expand the prompt."),
     "safety_tolerance": ("integer", "0 is strictest."),
     "guidance": ("number", "How closely to follow the prompt."),
     "steps": ("integer", "More is finer and slower."),
@@ -287,7 +293,7 @@ def _wait_s(defaults: Defaults) -> dict[str, Any]:
         "type": "integer",
         "minimum": 0,
         "maximum": 300,
-        "description": f"Seconds to wait for the pictures; default {defaults.wait_s}.",
+        "description": f"Seconds to wait for the images; default {defaults.wait_s}.",
     }
 
 

@@ -50,7 +50,9 @@ def single_image(value: Any) -> Any:
     """
     texts = image_texts(value)
     if len(texts) > 1:
-        raise ValueError(f"one image is taken, and {len(texts)} were given: give the others as reference_images")
+        raise ValueError(
+            f"only one image is accepted, and {len(texts)} were given: give the others as reference_images"
+        )
     return texts[0] if texts else value
 
 

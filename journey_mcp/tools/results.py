@@ -16,6 +16,7 @@ from journey_mcp.tools.availability import Availability
 _MAX_EXCERPT = 80
 _ALL_AVAILABLE = Availability()
 _NO_COPY = "no copy"
+_COST_SOURCES = {"registry": "list price", "provider": "reported by the provider"}
 
 
 class Rendered(NamedTuple):
@@ -123,7 +124,7 @@ def _next_step(task: Task, now: float, images: Sequence[dict[str, Any]]) -> str 
     if not task.status.is_final:
         return (
             f'Call fetch_task with task_ids ["{task.id}"] in about {_poll_after_s(task, now):g} s. '
-            "The same call again, without fresh, gives this same task."
+            "The identical call, without fresh, returns this same task."
         )
     if task.status is Status.SUCCEEDED:
         return _next_step_with(images)
@@ -133,20 +134,20 @@ def _next_step(task: Task, now: float, images: Sequence[dict[str, Any]]) -> str 
 def _next_step_with(images: Sequence[dict[str, Any]]) -> str:
     usable = [image for image in images if not _is_lost(image)]
     if not usable:
-        return "The links are dead and there is no copy: only a new call, which is charged again, makes the image anew."
+        return "The links are dead and there is no copy. Only a new call, which is charged, makes the image again."
     has_paths = any("path" in image for image in usable)
     if any("url" in image for image in usable):
         show = (
-            "Show the pictures; their links die soon, the copies at path stay."
+            "Show the images; their links expire soon, the copies at path stay."
             if has_paths
-            else "Show the picture URLs."
+            else "Show the image URLs."
         )
     else:
         show = (
             "Show the copies at path; the links are dead." if has_paths else "The links are dead; copies are kept here."
         )
     example = usable[:2][-1]["id"]
-    return f'{show} To change a picture call edit_image with image "{example}" (or another id).'
+    return f'{show} To edit an image, call edit_image with image "{example}" (or another id).'
 
 
 def _lines(plain: dict[str, Any]) -> Iterable[str]:
@@ -158,16 +159,16 @@ def _lines(plain: dict[str, Any]) -> Iterable[str]:
     for image in plain.get("images", ()):
         yield image_line(image)
     if grid := plain.get("grid_url"):
-        yield f"All in one sheet: {grid}"
+        yield f"Grid of all images: {grid}"
     if seed := plain.get("seed"):
         yield f"Seed: {seed}"
     if cost := plain.get("cost"):
-        what = "Cost" if plain.get("status") != Status.FAILED else "Cost, if it was charged"
-        yield f"{what}: {cost['amount']} {cost['unit']} (told by the {cost['source']})"
+        what = "Cost" if plain.get("status") != Status.FAILED else "Cost, if charged"
+        yield f"{what}: {cost['amount']} {cost['unit']} ({_COST_SOURCES[cost['source']]})"
     for notice in plain.get("notices", ()):
         yield f"Notice: {notice}"
     if "poll_after_s" in plain:
-        yield f"Ask again after {plain['poll_after_s']:g} s."
+        yield f"Poll again after {plain['poll_after_s']:g} s."
     if step := plain.get("next_step"):
         yield f"Next: {step}"
 
@@ -181,12 +182,12 @@ def _retry(error: dict[str, Any]) -> str:
 
 def _headline(plain: dict[str, Any]) -> str:
     if "task_id" not in plain:
-        return f"The call {plain['status']}: nothing was made."
+        return f"The call {plain['status']}; no task was created."
     if "status" not in plain:
         return f"Task {plain['task_id']}"
     percent = f", {plain['progress']:.1%} done" if "progress" in plain else ""
-    theirs = f", {plain['provider']} calls it '{plain['provider_task_id']}'" if "provider_task_id" in plain else ""
-    return f"Task {plain['task_id']}: {plain['status']}{percent} ({plain['model']} at {plain['provider']}{theirs})"
+    upstream_id = f". Provider id: {plain['provider_task_id']}" if "provider_task_id" in plain else ""
+    return f"Task {plain['task_id']}: {plain['status']}{percent} ({plain['model']} at {plain['provider']}){upstream_id}"
 
 
 def _is_lost(image: dict[str, Any]) -> bool:
@@ -198,10 +199,10 @@ def image_line(image: dict[str, Any]) -> str:
     where = f": {known}" if (known := image.get("url") or image.get("link")) else ""
     size = f" {image['width']}x{image['height']}" if "width" in image and "height" in image else ""
     kind = f" {image['mime_type']}" if "mime_type" in image else ""
-    verb = "died" if "link" in image else "link dies"
+    verb = "expired" if "link" in image else "link expires"
     expires = f" ({verb} {image['expires_at']})" if "expires_at" in image else ""
     path = f" (copy: {image['path']})" if "path" in image else ""
-    return f"Picture {image['id']}{where}{kind}{size}{expires}{path}"
+    return f"Image {image['id']}{where}{kind}{size}{expires}{path}"
 
 
 def listing_text(texts: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ async def test_an_image_is_made_edited_fetched_and_listed(
     )
     assert edited.code == 0, edited.err
     assert (edited.json["status"], edited.json["model"]) == ("succeeded", "seededit")
-    assert edited.json["next_step"].startswith("Show the picture URLs.")
+    assert edited.json["next_step"].startswith("Show the image URLs.")
     assert edited.err.splitlines()[1:] == [
         f"Saved {tmp_path}/green.png",
         "green.png contains a JPEG image, despite its name.",
@@ -131,7 +131,7 @@ async def test_the_provider_that_ran_a_task_is_named(journey: CommandLine, sandb
     assert made.code == 0, made.err
     done = await journey.run("fetch", made.json["task_id"])
     assert done.code == 0, done.err
-    assert "succeeded, 100.0% done (seedream-4 at vtrix, " in done.out
+    assert "succeeded, 100.0% done (seedream-4 at vtrix). Provider id: " in done.out
     assert "Notice: journeyapi did not run it: journeyapi has too little money" in done.out
 
 

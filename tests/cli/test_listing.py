@@ -301,9 +301,9 @@ async def test_dead_links_are_marked_in_the_list_of_tasks(journey: CommandLine, 
         *([True, True], [False, False], [False], [True, False, False, False], [False], [])
     ]
     shown = (await journey.run("fetch", "tsk_1", "tsk_3")).out
-    assert "Picture tsk_1.1: link expired, no copy image/png (died 2" in shown
+    assert "Image tsk_1.1: link expired, no copy image/png (expired 2" in shown
     assert "Next: The links are dead and there is no copy" in shown
-    assert f"Picture tsk_3.2: link expired, copy kept image/png (died {shown.partition('(died ')[2][:20]})" in shown
+    assert f"Image tsk_3.2: link expired, copy kept image/png (expired {shown.partition('(expired ')[2][:20]})" in shown
     assert 'Next: `journey-mcp edit tsk_3.2 "…"` edits an image.' in shown
 
 

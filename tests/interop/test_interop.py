@@ -12,7 +12,7 @@ from interop.clients import CLIENTS, DOCUMENT, program
 from interop.model import FAREWELL, Model
 
 ROOT = DOCUMENT.parents[1]
-IMAGE = "Picture tsk_a-B_1.1: http://127.0.0.1:4711/pictures/x/0.jpg image/jpeg"
+IMAGE = "Image tsk_a-B_1.1: http://127.0.0.1:4711/pictures/x/0.jpg image/jpeg"
 RESULTS = {"1": IMAGE, "2": "model='dall-e-99' is not known: z-image", "3": "image='tsk_nobody.1'"}
 IMAGINE = {"properties": {"prompt": {"type": "string"}, "model": {"enum": ["z-image"]}}, "required": ["prompt"]}
 SCHEMAS = dict.fromkeys(("imagine", "edit_image", "fetch_task", "cancel_task"), IMAGINE)

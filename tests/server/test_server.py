@@ -40,10 +40,15 @@ async def conforms(client: Client, tool: str, structured: Any) -> None:
     jsonschema_rs.validator_for(schema).validate(structured)
 
 
+IN_WORDS = {"registry": "list price", "provider": "reported by the provider"}
+"""The source of a cost, as the text has it."""
+
+
 def facts(value: Any) -> list[str]:
-    """Every fact of a structured result, as it would be written."""
+    """Every fact of a structured result, as the text has it."""
     if isinstance(value, dict):
-        return [fact for key, inner in value.items() if key != "retryable" for fact in facts(inner)]
+        inner = {**value, "source": IN_WORDS[value["source"]]} if "source" in value else value
+        return [fact for key, part in inner.items() if key != "retryable" for fact in facts(part)]
     if isinstance(value, list):
         return [fact for inner in value for fact in facts(inner)]
     if isinstance(value, float):
@@ -198,7 +203,7 @@ async def test_a_client_that_asks_for_progress_gets_it(mode: str, tmp_path: Path
 
 
 HABITS = (
-    "imagine: there is no argument n (call again with fresh=true for another one, each costs 4 credits; midjourney "
+    "imagine: there is no argument n (call again with fresh=true for another image, each costs 4 credits; midjourney "
     "makes four candidates at once); there is no argument size (use aspect_ratio=1:1; resolution is the size class); "
     "there is no argument quality (use resolution, or choose another model). imagine takes: prompt, model, "
     "reference_images, aspect_ratio, resolution, output_format, negative_prompt, webhook_url, fresh, wait_s."
@@ -225,9 +230,9 @@ HABITS = (
             "imagine",
             {"prompt": "p", "reference_images": [5]},
             "invalid_arguments",
-            "reference_images.0=5 is no text: give the id",
+            "reference_images.0=5 is not text: give the id",
         ),
-        ("imagine", {"prompt": "a\0b"}, "invalid_arguments", "prompt has characters that are no text"),
+        ("imagine", {"prompt": "a\0b"}, "invalid_arguments", "prompt has characters that are not text"),
         ("imagine", {"prompt": "p", "model": "dall-e"}, "unknown_model", "'dall-e'"),
         ("imagine", {"prompt": "p", "model": "seededit"}, "edit_only_model", "seededit"),
         ("imagine", {"prompt": "p", "seed": 5}, "unsupported_option", "seed=5"),

@@ -197,9 +197,9 @@ async def test_images_whose_links_expire_are_copied_and_edited_from_the_copy(tmp
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"seed": True}, "seed: true is no number"),
-        ({"guidance": True}, "guidance: true is no number"),
-        ({"wait_s": True}, "wait_s: true is no number"),
+        ({"seed": True}, "seed: true is not a number"),
+        ({"guidance": True}, "guidance: true is not a number"),
+        ({"wait_s": True}, "wait_s: true is not a number"),
         ({"width": -1024, "height": 1024}, "width='-1024'"),
         ({"width": 10**400, "height": 1024}, "width="),
         ({"width": -1, "height": -1}, "width='-1'"),

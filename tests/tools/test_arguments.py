@@ -95,12 +95,12 @@ def test_arguments_that_clients_add_are_dropped(name: str, caplog: pytest.LogCap
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"prompt": "x" * 32_001}, "prompt='" + "x" * 80 + "'… has 32,001 characters (at most 32,000 are taken)"),
+        ({"prompt": "x" * 32_001}, "prompt='" + "x" * 80 + "'… has 32,001 characters (at most 32,000 are accepted)"),
         ({"prompt": "\u200b" * 10_000_000}, "has 10,000,000 characters"),
-        ({"negative_prompt": "y" * 4_001}, "at most 4,000 are taken"),
-        ({"webhook_url": "https://example.test/" + "z" * 3_000}, "at most 2,083 are taken"),
-        ({"model": "m" * 201}, "at most 200 are taken"),
-        ({"seed": "7" * 1_000}, "at most 200 are taken"),
+        ({"negative_prompt": "y" * 4_001}, "at most 4,000 are accepted"),
+        ({"webhook_url": "https://example.test/" + "z" * 3_000}, "at most 2,083 are accepted"),
+        ({"model": "m" * 201}, "at most 200 are accepted"),
+        ({"seed": "7" * 1_000}, "at most 200 are accepted"),
         ({"reference_images": ["https://example.test/a.png"] * 101}, "reference_images has 101 items"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -135,7 +135,7 @@ def test_a_wrong_value_of_any_size_is_shown_cut(value: Any) -> None:
 def test_what_is_no_text_is_refused_everywhere(name: str, character: str) -> None:
     """Also among the items of an array."""
     text = f"é{character}"
-    with pytest.raises(InvalidArguments, match=f"{name} has characters that are no text"):
+    with pytest.raises(InvalidArguments, match=f"{name} has characters that are not text"):
         read(EditImage, "edit_image", {**GIVEN, name: [text] if name == "reference_images" else text})
 
 
@@ -215,7 +215,7 @@ def test_what_a_framework_puts_around_all_arguments_is_taken_off(name: str) -> N
 @pytest.mark.parametrize("value", [7, True, {"a": 1}, {"type": "Buffer", "data": [1, 2]}, [], [["a"], ["b"]]])
 def test_what_is_no_text_where_an_image_is_taken_is_told_so(value: Any) -> None:
     """With what is taken."""
-    with pytest.raises(InvalidArguments, match="is no text: give the id of an earlier picture, a URL or a data URI"):
+    with pytest.raises(InvalidArguments, match="is not text: give the id of an earlier image, a URL or a data URI"):
         read(EditImage, "edit_image", {**GIVEN, "image": value})
 
 

@@ -58,7 +58,7 @@ async def test_an_expired_link_is_not_shown(tmp_path: Path, *, ids: bool) -> Non
         assert image["link"] == "link expired, no copy"
         assert "url" not in image
         assert url not in text
-        assert f"Picture {image['id']}: link expired, no copy" in text
+        assert f"Image {image['id']}: link expired, no copy" in text
         assert task["next_step"].startswith("The links are dead and there is no copy")
 
 
@@ -74,9 +74,9 @@ async def test_the_copy_of_an_expired_link_is_named(tmp_path: Path, *, ids: bool
         task, text = await call(client, "fetch_task", **given)
         (image,) = task["images"]
         assert (image["link"], image["path"], "url" in image) == ("link expired, copy kept", path, False)
-        assert f"Picture {image['id']}: link expired, copy kept" in text
+        assert f"Image {image['id']}: link expired, copy kept" in text
         assert f"(copy: {path})" in text
-        assert task["next_step"].startswith("Show the copies at path; the links are dead. To change a picture")
+        assert task["next_step"].startswith("Show the copies at path; the links are dead. To edit an image")
         Path(path).unlink()
         task, _ = await call(client, "fetch_task", **given)
         assert (task["images"][0]["link"], "path" in task["images"][0]) == ("link expired, no copy", False)
@@ -90,7 +90,7 @@ async def test_a_caller_elsewhere_hears_that_there_is_a_copy(tmp_path: Path) -> 
         task, text = await call(client, "fetch_task")
         assert (task["images"][0]["link"], "path" in task["images"][0]) == ("link expired, copy kept", False)
         assert str(tmp_path) not in text
-        assert task["next_step"].startswith("The links are dead; copies are kept here. To change a picture")
+        assert task["next_step"].startswith("The links are dead; copies are kept here. To edit an image")
         edited, _ = await call(
             client, "edit_image", prompt="blue", image=made["images"][0]["id"], model="flux-kontext-pro", wait_s=60
         )
@@ -170,5 +170,5 @@ async def test_what_is_left_of_a_task_is_offered() -> None:
         "link expired, no copy",
     ]
     assert 'image "tsk_1.3" (or another id)' in plain["next_step"]
-    assert "(died 1970-01-01T00:00:01Z)" in as_text(plain)
-    assert "(link dies 1970-01-01T00:01:39Z)" in as_text(plain)
+    assert "(expired 1970-01-01T00:00:01Z)" in as_text(plain)
+    assert "(link expires 1970-01-01T00:01:39Z)" in as_text(plain)
