@@ -1,1 +1,1 @@
-"""What the MCP server and the command line share of the tools: definitions, arguments, results."""
+"""The tools as the MCP server and the command line share them: definitions, arguments, defaults and results."""

@@ -1,6 +1,6 @@
-"""Names of arguments as models and clients write them: ours in other spellings, and what to give in place of others.
+"""Argument names as models and clients write them: other spellings of ours, and corrections for unknown names.
 
-The tables are made to be extended: a name, spelled as `normalized` spells it, is one more word in a line.
+To extend a table, add a word in the spelling of `normalized`.
 """
 
 import difflib
@@ -22,7 +22,7 @@ _ADDED_BY_CLIENTS = """
     signal stream summary taskprogress thinking thought thoughts threadid toolaction toolcall toolcallid toolname
     toolsummary traceid user userid waitforprevious waitforprevioustools
     """
-"""Arguments that clients and frameworks add for themselves, as all those that begin with `_`."""
+"""Arguments that clients and frameworks add for themselves; so are all names that begin with `_`."""
 
 _OTHER_NAMES = {
     "prompt": "caption content description editprompt input instruction instructions prompttext query text userprompt",
@@ -53,7 +53,7 @@ _OTHER_NAMES = {
     "fresh": "force forcenew nocache regenerate reroll retry",
     "wait_s": "maxwait timeout wait waitseconds waittime",
     "task_ids": "id ids imageid imageids jobid jobids predictionid requestid task taskid tasks",
-    # what there is nothing for
+    # without an equivalent argument
     "count": """
         amount batch batchcount batchsize copies count howmany imagecount maximages n nimages num number numberofimages
         numimages numoutputs numsamples numvariations outputs quantity samples variations
@@ -64,56 +64,56 @@ _OTHER_NAMES = {
     "output": "download filename folder outputdir outputfile outputpath responseformat save savepath saveto",
     "listing": "cursor limit offset page pagesize status",
 }
-"""What others call our arguments, and what they have besides, by kind."""
+"""Other APIs' names for our arguments, and their names without an equivalent, by kind."""
 _KINDS = {name: kind for kind, names in _OTHER_NAMES.items() for name in names.split()}
 _MAX_NAMED = 10
-"""So many wrong names are answered one by one."""
+"""How many wrong names get a correction each."""
 _MAX_SHOWN = 80
 _MAX_SWITCH_LENGTH = 30
 _CREATION_TOOLS: Mapping[str, Tool] = {"imagine": "imagine", "edit_image": "edit_image"}
 _TASK_KINDS = frozenset({"task_ids", "listing"})
 _MIN_SIMILARITY = 0.75
-"""From which likeness on, 0 to 1, one name is a slip of another: `thought` is none of `height`."""
+"""The similarity, 0 to 1, from which a name is a misspelling of another; `thought` is not one of `height`."""
 _NO_EQUIVALENT = "leave it out: there is no equivalent"
 
 
 def normalized(name: str) -> str:
-    """A name without case, blanks, hyphens and underscores: `negativePrompt` and `negative-prompt` are the same."""
+    """Return a name without case, blanks, hyphens and underscores: `negativePrompt` equals `negative-prompt`."""
     return re.sub(r"[\W_]", "", name[:_MAX_SHOWN]).lower()
 
 
 def is_added_by_client(name: str) -> bool:
-    """Whether a client added the argument for itself: it means nothing to us."""
+    """Whether a client added the argument for itself, so that it has no meaning here."""
     return name.startswith("_") or normalized(name) in _ADDED_BY_CLIENTS.split()
 
 
 def match_name(name: str, known: Iterable[str]) -> str | None:
-    """The known argument of which this name is another spelling; `None` when there is none."""
+    """Return the known argument that this name spells, or `None`."""
     return name if name in known else next((one for one in known if normalized(one) == normalized(name)), None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ToolContext:
-    """What a configuration shows of itself: an error names nothing else."""
+    """The catalog and defaults of a configuration: an error names nothing outside them."""
 
     catalog: Catalog
     defaults: Defaults
 
     def shown(self, tool: str) -> Mapping[str, Any]:
-        """The arguments in the tool's schema, each with its own."""
+        """Return the arguments in the tool's schema, each with its schema."""
         spec = next(one for one in definitions.build(self.catalog, self.defaults) if one["name"] == tool)
         properties: Mapping[str, Any] = spec["inputSchema"]["properties"]
         return properties
 
     def provider(self, text: str) -> str:
-        """The id of the configured provider that a text names (`Black Forest Labs`, `replicate.com`), else the text."""
+        """Return the id of the provider that a text names (`Black Forest Labs`, `replicate.com`), else the text."""
         known = {normalized(name): id_ for id_, facts in self.catalog.providers.items() for name in (id_, facts.title)}
         given = normalized(text)
         spelled = (given, given.removesuffix("com"), given.removesuffix("ai"), given.removesuffix("api"), f"{given}api")
         return next((known[name] for name in spelled if name in known), text)
 
     def correction(self, tool: str, unknown: Mapping[str, Any], known: Mapping[str, Any]) -> str:
-        """What to give in place of the arguments that the tool does not have; `known` are those that it has."""
+        """Return corrections for the unknown arguments of a call; `known` are its other arguments."""
         shown = self.shown(tool)
         problems = []
         for name, value in list(unknown.items())[:_MAX_NAMED]:
@@ -147,7 +147,7 @@ class ToolContext:
         return fixed.get(kind, _NO_EQUIVALENT if kind in _OTHER_NAMES else None)
 
     def _advise_switch(self, tool: Tool, name: str, value: Any) -> str | None:
-        """Where a prompt takes what the name stands for, as `--chaos 10`."""
+        """Return how a prompt takes the argument as a switch, such as `--chaos 10`, or `None`."""
         for model, offers in self.catalog.offers_for(tool).items():
             for switch, matching in {key: fact for offer in offers for key, fact in offer.switches.items()}.items():
                 if normalized(name) in {switch, *matching.aliases}:
@@ -167,7 +167,7 @@ class ToolContext:
         return "use image"
 
     def _advise_count(self, tool: Tool, known: Mapping[str, Any]) -> str:
-        """How to get more images, and what that costs, as far as the registry says it."""
+        """Return how to get more images, and their cost if the registry has it."""
         offers = self.catalog.offers_for(tool)
         given = {name: value.lower() for name in ("model", "provider") if isinstance(value := known.get(name), str)}
         provider = given.get("provider")
@@ -188,7 +188,7 @@ def _advise_tasks(kind: str, value: Any, shown: Mapping[str, Any]) -> str | None
 
 
 def _advise_size(value: Any, shown: Mapping[str, Any]) -> str:
-    """What says a size in this configuration, with the ratio that a text such as `1024x1024` has."""
+    """Return how to give a size in this configuration, with the ratio of a text such as `1024x1024`."""
     ways: list[str] = []
     if "aspect_ratio" in shown:
         allowed = [one for text in shown["aspect_ratio"].get("enum", ()) if (one := AspectRatio.parse(text))]

@@ -1,4 +1,4 @@
-"""Values of arguments as models and clients write them: what they mean, and what means that none was meant."""
+"""Argument values as models and clients write them: numbers, ratios, ids, and placeholders for no value."""
 
 import re
 from typing import Any
@@ -11,7 +11,7 @@ _PLACEHOLDERS = frozenset(
         *("n/a", "na", "not given", "not provided", "not specified", "not applicable", "omit", "-", "--", "\u2014"),
     }
 )
-"""What models write for an argument that they do not want to give, but that a strict schema makes them give."""
+"""What models write for an argument that they want to omit but that a strict schema requires."""
 _WRAPPING = " \t\r\n\"'`<>()[]{}.\u2026"
 _MAX_PLACEHOLDER_LENGTH = 40
 _DIGITS = re.compile(r"(-?\d[\d.,_'\s]{0,40}?)\s{0,9}(?:px|pixels?|s|secs?|seconds?|steps?)?\.?", re.IGNORECASE)
@@ -22,12 +22,12 @@ _ID_KEYS = ("task_ids", "task_id", "ids", "id")
 
 
 def is_placeholder(text: str) -> bool:
-    """Whether the text of an optional argument means that it is not given, such as `null`, `"n/a"` or `<none>`."""
+    """Whether the text of an optional argument means no value, such as `null`, `"n/a"` or `<none>`."""
     return len(text) <= _MAX_PLACEHOLDER_LENGTH and text.strip(_WRAPPING).lower() in _PLACEHOLDERS
 
 
 def parse_number(value: Any) -> Any:
-    """Return the number that a text says, with its unit, with separators, or in words; anything else as it is."""
+    """Return the number that a text holds, with a unit, with separators or in words; return other values unchanged."""
     if not isinstance(value, str):
         return value
     match = _DIGITS.fullmatch(value.strip())
@@ -41,16 +41,16 @@ def parse_number(value: Any) -> Any:
 
 
 def parse_ratio(value: Any) -> Any:
-    """Return an aspect ratio as text, also when it comes as one number, as two, or as width and height."""
+    """Return an aspect ratio as text, also from one number, two numbers, or width and height."""
     if isinstance(value, dict) and {"width", "height"} <= set(value):
         value = [value["width"], value["height"]]
-    if isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)):  # noqa: PLR2004  # its sides
+    if isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)):  # noqa: PLR2004  # width and height
         return f"{value[0]}:{value[1]}"
     return str(value) if _is_number(value) else value
 
 
 def parse_task_ids(value: Any) -> list[Any]:
-    """Return the ids that a text, a list or an object names, each once; of other texts the words."""
+    """Return the ids in a text, a list or an object, each once; a text without ids is split into words."""
     if isinstance(value, str) and len(value) <= _MAX_IDS_LENGTH:
         ids = [f"tsk{rest}" for rest in _TASK_ID.findall(value)] or re.split(r"[,;|\s]+", value)
         return list(dict.fromkeys(filter(None, ids)))

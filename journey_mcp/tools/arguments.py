@@ -1,4 +1,4 @@
-"""Arguments of the tools, checked for shape and type; what a model takes is checked against the registry later."""
+"""The parser of tool arguments: it checks names and types. `routing` checks what a model supports."""
 
 import logging
 import re
@@ -17,7 +17,7 @@ from journey_mcp.tools.image_arguments import image_texts, parse_json, single_im
 
 
 def _as_list(value: Any) -> Any:
-    """Models now and then send one string, or the array as JSON text, where an array is asked for."""
+    """Return a list for one string or for JSON text: models sometimes send these instead of an array."""
     if isinstance(value, str):
         text = value.strip()
         if text.startswith("["):
@@ -63,7 +63,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _has_invalid_text(value: Any) -> bool:
-    # an image as data has megabytes: whether it is ASCII is known without a look at them
+    # an image as data has megabytes; `isascii` does not read them
     return isinstance(value, str) and ("\0" in value or (not value.isascii() and bool(_SURROGATE.search(value))))
 
 
@@ -73,7 +73,7 @@ class _Arguments(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _check_text(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """What no database and no provider takes as text is refused before it gets anywhere."""
+        """Reject text that no database and no provider accepts."""
         for name, value in given.items():
             if any(map(_has_invalid_text, value if isinstance(value, list) else [value])):
                 raise ValueError(f"{name} has characters that are not text (NUL, or half of a surrogate pair)")
@@ -84,7 +84,7 @@ ArgumentsT = TypeVar("ArgumentsT", bound=_Arguments)
 
 
 class Imagine(_Arguments):
-    """All that `imagine` knows; which of it the schema shows depends on what is configured."""
+    """All arguments of `imagine`; the schema shows those that the configured providers support."""
 
     prompt: str
     model: str | None = None
@@ -107,7 +107,7 @@ class Imagine(_Arguments):
 
 
 class EditImage(Imagine):
-    """All that `edit_image` knows."""
+    """All arguments of `edit_image`."""
 
     image: Image
     mask: Image | None = None
@@ -120,7 +120,7 @@ TaskIds = Annotated[
 
 
 class FetchTask(_Arguments):
-    """All that `fetch_task` knows."""
+    """All arguments of `fetch_task`."""
 
     task_ids: TaskIds | None = None
     wait_for: Annotated[Literal["all", "any"], BeforeValidator(_lower)] = "all"
@@ -128,7 +128,7 @@ class FetchTask(_Arguments):
 
 
 class CancelTask(_Arguments):
-    """All that `cancel_task` knows."""
+    """All arguments of `cancel_task`."""
 
     task_ids: TaskIds
 
@@ -136,29 +136,29 @@ class CancelTask(_Arguments):
 _SIDES = frozenset({"width", "height"})
 _LISTS = frozenset({"reference_images", "task_ids"})
 _STRUCTURED = frozenset({"image", "mask", *_LISTS})
-"""Whose values are looked into elsewhere."""
+"""Arguments with values that have a parser of their own."""
 _MAX_LENGTHS = {
     "prompt": LONGEST_PROMPT,
     "negative_prompt": LONGEST_NEGATIVE_PROMPT,
     "webhook_url": 2_083,
     "task_ids": 4_000,
 }
-"""Characters of a text, before anything looks at them; images, which may be data, are bounded where they are read."""
+"""Maximum characters of a text, checked first. Images may be data; their parser limits them."""
 _MAX_OTHER_LENGTH = 200
 _IMAGES = frozenset({"image", "mask", "reference_images"})
 _MAX_ITEMS = 100
-"""Of an array: far more than any takes."""
+"""Maximum items of an array; every argument accepts far fewer."""
 _MAX_SHOWN = 80
 
 _log = logging.getLogger(__name__)
 
 
 def parse(kind: type[ArgumentsT], tool: str, given: Mapping[str, Any] | None, context: ToolContext) -> ArgumentsT:
-    """Check the arguments of a call.
+    """Parse the arguments of a call.
 
-    Names are read in any spelling (`aspectRatio`). An optional argument that is empty, or a word such as `null` or
-    `default`, counts as not given. Arguments that clients add for themselves are dropped, as are unknown ones without
-    a value.
+    Names may have any spelling (`aspectRatio`). An optional argument that is empty, or a word such as `null` or
+    `default`, counts as omitted. Arguments that clients add for themselves are dropped, as are unknown arguments
+    without a value.
 
     Raises:
         InvalidArguments: names each wrong argument, its value, and what is allowed.
@@ -186,7 +186,7 @@ def parse(kind: type[ArgumentsT], tool: str, given: Mapping[str, Any] | None, co
 
 
 def _unwrap(kind: type[ArgumentsT], given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the arguments without a name that a framework put around them all, as in `{"input": {…}}`."""
+    """Return the arguments without the wrapper of a framework, as in `{"input": {…}}`."""
     inner = (
         next(iter(given.values())) if len(given) == 1 and not match_name(next(iter(given)), kind.model_fields) else None
     )
@@ -195,7 +195,7 @@ def _unwrap(kind: type[ArgumentsT], given: Mapping[str, Any]) -> Mapping[str, An
 
 
 def _by_name(kind: type[ArgumentsT], tool: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arguments by our names, and those that are none of ours."""
+    """Return the known arguments by our names, and the unknown ones."""
     named: dict[str, Any] = {}
     unknown: dict[str, Any] = {}
     for name, value in given.items():
@@ -210,7 +210,7 @@ def _by_name(kind: type[ArgumentsT], tool: str, given: Mapping[str, Any]) -> tup
 
 
 def _length_problem(name: str, value: Any) -> str | None:
-    """What is too long, told without a look at more than its beginning; `None` when nothing is."""
+    """Return what is too long, quoting only its start, or `None`."""
     if isinstance(value, list) and len(value) > _MAX_ITEMS:
         return f"{name[:_MAX_SHOWN]} has {len(value):,} items, far more than the limit"
     if name in _IMAGES:
@@ -224,22 +224,22 @@ def _length_problem(name: str, value: Any) -> str | None:
 
 
 def _given_value(name: str, value: Any, *, is_required: bool) -> Any:
-    """The value of an argument, or `None` when it counts as not given."""
+    """Return the value of an argument, or `None` when it counts as omitted."""
     if name not in _STRUCTURED and isinstance(value, list) and len(value) == 1:
         value = value[0]
     if is_required:
         return value
     if name == "aspect_ratio" and isinstance(value, str) and value.strip().lower() == "auto":
-        return "auto"  # to some models a ratio of its own: it is dropped where it is none
+        return "auto"  # some models have this ratio; for others it is dropped later
     if name in _SIDES and value in (0, "0"):
-        return None  # no image has a side of 0: a strict schema asked for a number
+        return None  # a strict schema requires a number, and no image has a side of 0
     if name == "negative_prompt" and isinstance(value, list) and all(isinstance(item, str) for item in value):
         value = ", ".join(value) if sum(map(len, value)) < LONGEST_NEGATIVE_PROMPT else value
     return _without_placeholders(_as_list(value) if name in _LISTS else value)
 
 
 def _without_placeholders(value: Any) -> Any:
-    """Return the value, a list without those of its items that count as not given; `None` when nothing is left."""
+    """Return the value, or a list without its placeholders; `None` when nothing is left."""
     if isinstance(value, str):
         return None if argument_values.is_placeholder(value) else value
     if value == {}:
@@ -250,7 +250,7 @@ def _without_placeholders(value: Any) -> Any:
 
 
 def image_request(tool: Tool, arguments: Imagine, defaults: Defaults) -> ImageRequest:
-    """The wish that the arguments of `imagine` or `edit_image` state."""
+    """Return the request that the arguments of `imagine` or `edit_image` describe."""
     return ImageRequest(
         tool=tool,
         prompt=arguments.prompt,
@@ -279,15 +279,15 @@ _SIZE_CLASSES = {1024: "1K", 2048: "2K", 3840: "4K", 4096: "4K"}
 
 
 def _resolution(given: str) -> str:
-    """A size class, however it is spelled: `1 k`, `1024`, `2048x2048px`; anything else as it is."""
+    """Return a size class for any spelling: `1 k`, `1024`, `2048x2048px`; return other texts unchanged."""
     text = re.sub(r"[\s_]", "", given).lower().removesuffix("px")
-    if pixels := re.fullmatch(r"(\d{3,4})(?:[x×*](\d{3,4}))?", text):  # noqa: RUF001  # as it is written
+    if pixels := re.fullmatch(r"(\d{3,4})(?:[x×*](\d{3,4}))?", text):  # noqa: RUF001  # people write it so
         return _SIZE_CLASSES.get(max(int(pixels[1]), int(pixels[2] or 0)), given)
     return text if re.fullmatch(r"\d+p", text) else text.upper()
 
 
 def _output_format(given: str) -> str:
-    """A format by its name, ending or media type: `jpg`, `.png`, `image/webp`."""
+    """Return a format from its name, file ending or media type: `jpg`, `.png`, `image/webp`."""
     text = given.lower().removeprefix("image/").removeprefix(".")
     return "jpeg" if text in {"jpg", "jpe", "pjpeg"} else text
 

@@ -1,4 +1,4 @@
-"""Whether images of finished tasks can still be had: by their link, or as a copy on this machine."""
+"""The availability of finished tasks' images: by their link, or as a copy on this machine."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,26 +16,26 @@ _CONNECT_WITHIN_S = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Availability:
-    """What a look at sandboxes and copies found; without a look, all of them are taken to be there."""
+    """The result of a check of sandboxes and copies; without a check, all count as available."""
 
     dead_origins: frozenset[str] = frozenset()
-    """Host and port of sandboxes that do not answer any more."""
+    """Host and port of sandboxes that no longer run."""
     missing_paths: frozenset[str] = frozenset()
-    """Paths of copies that are not there any more."""
+    """Paths of copies that no longer exist."""
 
     def dead_reason(self, image: OutputImage, *, now: float) -> str | None:
-        """Return in two words why the image cannot be had by its link; `None` while it can."""
+        """Return in two words why the image's link is dead, or `None`."""
         if image.expires_at is not None and image.expires_at <= now:
             return "link expired"
         return "sandbox ended" if self.dead_origins and urlsplit(image.url).netloc in self.dead_origins else None
 
     def stored_copy(self, image: OutputImage) -> str | None:
-        """Return the path of the copy that is there."""
+        """Return the path of an existing copy, or `None`."""
         return None if image.path in self.missing_paths else image.path
 
 
 async def check_availability(tasks: Sequence[Task]) -> Availability:
-    """Look at the copies of these tasks' images, and once at each sandbox that made some; takes a second at most."""
+    """Check the copies of these tasks' images, and once each sandbox that made some; takes a second at most."""
     paths = [image.path for task in tasks for image in task.images if image.path is not None]
     origins = {urlsplit(image.url).netloc for task in tasks if task.provider == SANDBOX for image in task.images}
     dead_origins: set[str] = set()
@@ -54,7 +54,7 @@ async def check_availability(tasks: Sequence[Task]) -> Availability:
 
 
 async def is_listening(url: str) -> bool:
-    """Return whether somebody accepts connections there."""
+    """Return whether a server accepts connections at the URL's host and port."""
     parts = urlsplit(url)
     try:
         with anyio.fail_after(_CONNECT_WITHIN_S):

@@ -15,23 +15,23 @@ _BUILT_IN: dict[Tool, str] = {"imagine": "midjourney", "edit_image": "flux-konte
 
 @dataclass(frozen=True, kw_only=True)
 class Defaults:
-    """What a call means when it does not say."""
+    """What a call means when it omits an argument."""
 
     imagine: str
-    """The model of a call that names none; empty where no configured provider has one for the tool."""
+    """The model of a call that names none; empty when no configured provider has a model for the tool."""
     edit_image: str
-    """The same."""
+    """The same for `edit_image`."""
     wait_s: int
     keep_days: int
     takes_files: bool = True
-    """Pictures may be paths: whoever calls works on this machine."""
+    """Images may be paths, because the client is on this machine."""
     has_links: bool = False
     """Results carry a `resource_link` for each image."""
     pinned: Mapping[tuple[Tool, str], str] = field(default_factory=dict)
-    """The models at providers that do not have the default one."""
+    """The default models of providers that do not have the usual one."""
 
     def model(self, tool: Tool, provider: str | None = None) -> str:
-        """The model of a call that names none, at this provider if one is named."""
+        """Return the model of a call that names none, at this provider if one is named."""
         usual = self.imagine if tool == "imagine" else self.edit_image
         return self.pinned.get((tool, (provider or "").lower()), usual)
 
@@ -72,7 +72,7 @@ def _default(catalog: Catalog, tool: Tool, wanted: str | None, variable: str) ->
 
 
 def _pinned(catalog: Catalog, usual: Mapping[Tool, str]) -> dict[tuple[Tool, str], str]:
-    """For each provider that lacks a default model, the first one that it has."""
+    """Return the first model of each provider that does not have the usual one."""
     found: dict[tuple[Tool, str], str] = {}
     for tool, model in usual.items():
         for provider in catalog.providers:

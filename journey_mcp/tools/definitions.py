@@ -1,7 +1,7 @@
-"""What `tools/list` sends: names, descriptions and schemas, generated from what the configured providers offer.
+"""The tool definitions in `tools/list`: names, descriptions and schemas, generated from the configured offers.
 
-Every byte is paid for in every conversation, and model APIs refuse schemas that the protocol would allow:
-objects at the root, no unions, no `null`, no `$ref`, no `format`; optional means not required.
+Every byte costs money in every conversation. Model APIs reject schemas that the protocol allows, so there are objects
+at the root, no unions, no `null`, no `$ref` and no `format`; optional means not required.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,12 +15,10 @@ from journey_mcp.tools.defaults import Defaults
 
 
 def build(catalog: Catalog, defaults: Defaults) -> list[dict[str, Any]]:
-    """The tools in MCP's form, always in the same order and with the same bytes for the same input.
+    """Return the tools in MCP's form, in the same order and with the same bytes for the same input.
 
-    A tool for which no configured provider has a model is left out.
-
-    What stands here holds for the offers of all configured providers together: which of them runs a call is found
-    out when it is made.
+    A tool is left out when no configured provider has a model for it. The definitions cover the offers of all
+    configured providers together; the router chooses the provider of a call.
     """
     return [
         *([_imagine(catalog, defaults)] if defaults.imagine else []),
@@ -134,7 +132,7 @@ def _creation_tool(tool: Tool, title: str, description: str, catalog: Catalog, d
 
 
 def _image_forms(catalog: Catalog, defaults: Defaults) -> str:
-    """The forms in which a picture may be given."""
+    """Return the forms in which an image may be given."""
     has_data = any(offer.images.takes_data for offers in catalog.offers.values() for offer in offers)
     files = ", local path" if defaults.takes_files else ""
     more = f", data URI{files}" if has_data else ""
@@ -142,7 +140,7 @@ def _image_forms(catalog: Catalog, defaults: Defaults) -> str:
 
 
 def _recommendations(catalog: Catalog, tool: Tool, default: str) -> str:
-    """When to choose which model, in as few words as do the job."""
+    """Return which model to choose for what, as short as possible."""
     purposes = {model: catalog.models[model].recommended_for.get(tool) for model in catalog.offers_for(tool)}
     first = f"{default} (default)" + (f" for {text}" if (text := purposes.pop(default, None)) else "")
     others = "".join(f"; {model} for {purpose}" for model, purpose in purposes.items() if purpose)
@@ -155,7 +153,7 @@ def _edit_only(catalog: Catalog) -> str:
 
 
 def _costs(tool: Tool, catalog: Catalog) -> str:
-    """Models by cost at their preferred provider, the cheapest first; those whose cost nobody tells are left out."""
+    """Return models by list price at their preferred provider, cheapest first, without models of unknown price."""
     by_cost: dict[str, dict[Decimal, list[str]]] = {"Credits": {}, "USD": {}}
     for model, (offer, *_) in catalog.offers_for(tool).items():
         if offer.credits is not None:
@@ -181,7 +179,7 @@ def _prompt_description(tool: Tool, catalog: Catalog) -> str:
 
 
 def _images(tool: Tool, catalog: Catalog) -> dict[str, Any]:
-    """`reference_images` where pictures are taken beyond the one to edit, and `mask`."""
+    """Return `reference_images`, if an offer accepts images besides the one to edit, and `mask`."""
     offers = catalog.offers_for(tool)
     own = 1 if tool == "edit_image" else 0
     most = {model: max(o.images.maximum if o.images.is_taken else 0 for o in its) for model, its in offers.items()}
@@ -209,7 +207,7 @@ _REFERENCE_FORMS: dict[Tool, str] = {
 
 
 def _options(tool: Tool, catalog: Catalog) -> dict[str, Any]:
-    """The parameters that at least one offer takes, each with all values that any takes."""
+    """Return the parameters that at least one offer has, each with the values of all offers."""
     offers = catalog.offers_for(tool)
     properties = {}
     for name, (kind, usual_words) in _OPTIONS.items():
@@ -225,10 +223,10 @@ def _options(tool: Tool, catalog: Catalog) -> dict[str, Any]:
 
 
 def _allowed(kind: str, parameters: list[Parameter]) -> dict[str, Any]:
-    """What the parameters of all offers allow together."""
+    """Return the schema of a parameter: the values and limits of all offers together."""
     values = list(dict.fromkeys(value for p in parameters for value in p.values or ()))
     if values and all(p.values for p in parameters):
-        # where a schema is strict, models must give every argument, one of these values: this one means none
+        # in a strict schema models must give every argument one of these values; this value means none
         return {"enum": values if _PLACEHOLDER in values else [*values, _PLACEHOLDER]}
     if kind == "string":
         lengths = [p.max_length for p in parameters]
@@ -265,11 +263,11 @@ _OPTIONS = {
     "steps": ("integer", "More is finer and slower."),
 }
 _MAX_RESTRICTION = 100
-"""Longer lists of models are left to the error of a call, as the tool's description says."""
+"""The longest list of models; longer ones are left to the error of a call, as the tool's description says."""
 
 
 def _restriction(takers: list[str], offered: list[str], catalog: Catalog) -> str:
-    """Which models take something, the shorter way round; nothing when all do."""
+    """Return which models support an argument, as the shorter of `Only …` and `Not …`; empty when all do."""
     others = [model for model in offered if model not in takers]
     if not others:
         return ""
@@ -278,7 +276,7 @@ def _restriction(takers: list[str], offered: list[str], catalog: Catalog) -> str
 
 
 def _model_list(models: list[str], catalog: Catalog) -> str:
-    """The models by name, or as `family-*` where all of a family are meant."""
+    """Return the models by name, or as `family-*` for a whole family."""
     words = []
     for model in models:
         family = catalog.models[model].family
@@ -324,7 +322,7 @@ def _tool(  # a tool is all of these
 
 
 def _object(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
-    # without `additionalProperties`, which google-genai refuses: the server checks the names all the same
+    # without `additionalProperties`, which google-genai rejects; the server checks the names itself
     schema: dict[str, Any] = {"type": "object", "properties": properties}
     return {**schema, "required": required} if required else schema
 
@@ -334,7 +332,7 @@ def _enum(*values: str) -> dict[str, Any]:
 
 
 def _task_schema(*, listed: bool = False) -> dict[str, Any]:
-    """The one result shape. Nothing is required: what is not known is absent."""
+    """Return the schema of a task object. Nothing is required: unknown fields are absent."""
     text, number, integer = {"type": "string"}, {"type": "number"}, {"type": "integer"}
     image = dict.fromkeys(("id", "url", "link", "path", "expires_at", "mime_type"), text)
     image |= {"width": integer, "height": integer}

@@ -1,4 +1,4 @@
-"""The images that arguments give: one text each, from lists, JSON and content blocks of models' APIs."""
+"""The images in arguments: one text for each, from lists, JSON and content blocks of model APIs."""
 
 import json
 import re
@@ -9,19 +9,19 @@ _BLOCK_KEYS = (
     *("file_data", "fileData", "path", "file_path", "file", "resource", "uri", "file_uri", "fileUri", "href", "src"),
     *("id", "image_id", "image", "file_id", "task_id"),
 )
-"""Where content blocks of models' APIs, MCP included, keep an image."""
+"""Keys of an image in content blocks of model APIs and of MCP."""
 _MAX_BLOCK_DEPTH = 4
 _LINK_PREFIXES = ("http://", "https://", "www.", "tsk_")
 _SEPARATORS = re.compile(r"[\s,;]+")
 _MAX_COMMAS = 1000
-"""Of JSON. A hundred images, each an object and a data URI, have fewer; millions of values would be looked through."""
+"""The limit for JSON, so that it is not parsed with millions of values. A hundred objects with data URIs have fewer."""
 _MAX_LINKS_LENGTH = 16_384
 
 
 def image_texts(value: Any) -> list[Any]:
-    """List the images that an argument gives: plain, in a list, as JSON, or as a content block of a model's API.
+    """Return the images of an argument: plain, in a list, as JSON, or as a content block of a model API.
 
-    What is not text stays as it is, for the caller to refuse.
+    Values that are not text stay unchanged, for the caller to reject.
     """
     if isinstance(value, str):
         if (parsed := parse_json(value.strip())) is not None:
@@ -43,10 +43,10 @@ def image_texts(value: Any) -> list[Any]:
 
 
 def single_image(value: Any) -> Any:
-    """Return the one image that an argument gives, as `image_texts` finds it.
+    """Return the single image of an argument, as `image_texts` finds it.
 
     Raises:
-        ValueError: there are more.
+        ValueError: there is more than one image.
     """
     texts = image_texts(value)
     if len(texts) > 1:
@@ -57,7 +57,7 @@ def single_image(value: Any) -> Any:
 
 
 def parse_json(text: str) -> list[Any] | dict[str, Any] | None:
-    """Return the list or object that a JSON text holds; `None` when it is none, or holds more than is ever meant."""
+    """Return the list or object in a JSON text; `None` for other texts, and for JSON above the limit."""
     if text[:1] not in {"[", "{"} or text.count(",") > _MAX_COMMAS:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Tasks and errors as the caller sees them: one object, and the same facts as text. The one place for both."""
+"""Tasks and errors as the caller sees them: an object, and the same facts as text."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -34,9 +34,9 @@ def task_object(
     with_paths: bool = True,
     available: Availability = _ALL_AVAILABLE,
 ) -> dict[str, Any]:
-    """The result shape. What is not known is absent; `with_paths` is for callers on this machine.
+    """Return a task in the result shape, without unknown fields; `with_paths` is for callers on this machine.
 
-    An image whose link is dead has no `url`; its `link` says why, and whether there is a copy.
+    An image with a dead link has no `url`; its `link` says why, and whether there is a copy.
     """
     running = not task.status.is_final
     images = [
@@ -52,7 +52,7 @@ def task_object(
         "provider": task.provider,
         "progress": None if task.progress is None else round(task.progress, 3),
         "images": images,
-        # it lives as long as the images that it shows
+        # its link expires with those of the images
         "grid_url": task.grid_url if not images or any("url" in image for image in images) else None,
         "seed": task.seed,
         "cost": task.cost and {**asdict(task.cost), "amount": f"{task.cost.amount:f}"},
@@ -67,13 +67,13 @@ def task_object(
 
 
 def failed_object(failure: Failure, **known: Any) -> dict[str, Any]:
-    """The same shape for a call that never became a task."""
+    """Return the same shape for a call that fails before a task exists."""
     plain = {**known, "error": error_object(failure), "next_step": failure.next_step}
     return without_empty(plain)
 
 
 def error_object(failure: Failure) -> dict[str, Any]:
-    """The `error` of the result shape."""
+    """Return the `error` of the result shape."""
     plain = {
         "code": failure.code,
         "message": failure.message,
@@ -89,12 +89,12 @@ def render(plain: dict[str, Any]) -> Rendered:
 
 
 def as_text(plain: dict[str, Any]) -> str:
-    """A task object in a few lines, with every fact of it."""
+    """Return a task object as a few lines of text, with all its facts."""
     return "\n".join(_lines(plain))
 
 
 def prompt_excerpt(prompt: str) -> str:
-    """The first words of a prompt, on one line."""
+    """Return the first words of a prompt, on one line."""
     return cleaned(prompt, _MAX_EXCERPT)
 
 
@@ -116,7 +116,7 @@ def _image(
 
 
 def _poll_after_s(task: Task, now: float) -> float:
-    """Soon while young, every half minute when it takes long: an agent's turn costs more than our poll."""
+    """Return the delay of the next call. It grows soon, because a model's turn costs more than a poll of ours."""
     return 5.0 if now - task.created_at < 60 else 30.0  # noqa: PLR2004  # a minute
 
 
@@ -195,7 +195,7 @@ def _is_lost(image: dict[str, Any]) -> bool:
 
 
 def image_line(image: dict[str, Any]) -> str:
-    """An image of a task object as the line that `as_text` has of it."""
+    """Return an image of a task object as its line in `as_text`."""
     where = f": {known}" if (known := image.get("url") or image.get("link")) else ""
     size = f" {image['width']}x{image['height']}" if "width" in image and "height" in image else ""
     kind = f" {image['mime_type']}" if "mime_type" in image else ""

@@ -1,7 +1,7 @@
-"""Results within what clients can read: whole where they fit, else with what to do to see the rest.
+"""Results within the limits of clients: whole if they fit, else shortened, with how to get the rest.
 
-Claude Desktop ends at 1 MiB; Claude Code cuts at 25,000 tokens, and shows the object without its text. So objects are
-shortened and texts are made of them: both have the same facts.
+Claude Desktop fails at 1 MiB; Claude Code cuts at 25,000 tokens, and shows the object without its text. So the object
+is shortened and the text is rendered from it: both have the same facts.
 """
 
 import json
@@ -11,24 +11,24 @@ from typing import Any, NamedTuple
 from journey_mcp.tools.results import Rendered, image_line, render
 
 _SINGLE_LIMIT = 20_000
-"""Bytes of a task's text where it is the only one. An object may always be twice as long as its text."""
+"""Bytes of the text of a single task. The object may be twice as long as the text, here and below."""
 _LISTING_LIMIT = 12_000
-"""The same of a whole listing."""
+"""Bytes of the text of a listing."""
 _BLOCK_LIMIT = 3_000
-"""And of one task in it."""
+"""Bytes of the text of one task in a listing."""
 _MAX_IMAGES, _FEW_IMAGES = 16, 4
-"""So many images of a task that does not fit are named in a listing at the most, and as long as texts can be cut."""
+"""How many images of a task that does not fit a listing names at most, and how many while texts can still be cut."""
 _SHORTEST = {"prompt": 0, "model": 40, "provider": 40}
-"""Names are not cut as short as other texts."""
+"""Minimum bytes: names are cut less than other texts."""
 
 Plain = dict[str, Any]
 
 
 class _TextLimits(NamedTuple):
-    """How much is left of a task's texts."""
+    """The limits for a task's texts."""
 
     longest: int
-    """In bytes."""
+    """The longest text, in bytes."""
     notices: int
 
 
@@ -36,11 +36,11 @@ _ADVICE = 160
 """A next step that is cut shorter than this is left out."""
 _LEVELS = tuple(_TextLimits(*limits) for limits in ((300, 10), (_ADVICE, 3), (_ADVICE, 0), (80, 0), (40, 0), (20, 0)))
 _FORMS = (*((texts, count) for texts in _LEVELS for count in (None, _FEW_IMAGES)), (_LEVELS[-1], 1))
-"""Cut texts, and how many images are named, from the longest to one that fits into a twentieth of a listing."""
+"""Limits for texts, and how many images are named, from the largest to one that fits into a twentieth of a listing."""
 
 
 class _Size(NamedTuple):
-    """Bytes of a task, or of a part of it, as text and as an object."""
+    """The size of a task, or of a part of it, in bytes, as text and as an object."""
 
     text: int
     plain: int
@@ -50,13 +50,13 @@ class _Size(NamedTuple):
 
 
 def fit_single(task: Plain, preferred: Collection[str] = ()) -> Rendered:
-    """Return a task for a result of its own. `preferred` are ids of images that are shown before others."""
+    """Fit a task into a result for it alone. The images with `preferred` ids are shown before others."""
     whole = render(task)
     return _shorten(whole, _size_of(whole), _SINGLE_LIMIT, preferred)
 
 
 def fit_listing(tasks: Sequence[Plain], preferred: Collection[str] = ()) -> list[Rendered]:
-    """Return tasks for a listing; what short ones leave of their share is for the others."""
+    """Fit tasks into a listing; long tasks share the room that short tasks leave."""
     wholes = [render(task) for task in tasks]
     sizes = [_size_of(whole) for whole in wholes]
     needs = [max(size.text, size.plain // 2) for size in sizes]
@@ -64,7 +64,7 @@ def fit_listing(tasks: Sequence[Plain], preferred: Collection[str] = ()) -> list
     left = _LISTING_LIMIT
     for rank, number in enumerate(sorted(range(len(tasks)), key=needs.__getitem__)):
         share = min(left // (len(tasks) - rank), _BLOCK_LIMIT)
-        # there is an empty line between two of them
+        # an empty line separates two tasks
         shown[number] = _shorten(wholes[number], sizes[number], share - 2, preferred)
         left -= min(needs[number] + 2, share)
     return [shown[number] for number in range(len(tasks))]
@@ -74,7 +74,7 @@ def _shorten(whole: Rendered, size: _Size, limit: int, preferred: Collection[str
     task = whole.plain
     if "task_id" not in task or size.fits(limit):
         return whole  # a call that failed before a task existed has only its error
-    # sorting keeps the order of those that are alike
+    # the sort is stable
     images = sorted(task.get("images", ()), key=lambda image: image["id"] not in preferred)
     images = images if limit == _SINGLE_LIMIT else images[:_MAX_IMAGES]
     for texts, count in _FORMS:
@@ -86,7 +86,7 @@ def _shorten(whole: Rendered, size: _Size, limit: int, preferred: Collection[str
 
 
 class _Draft:
-    """A task's object with cut texts, in which images are named, and get their addresses while there is room."""
+    """A task's object with cut texts and the ids of images, which get their URLs while there is room."""
 
     def __init__(self, task: Plain, texts: _TextLimits, named: Sequence[Plain], limit: int) -> None:
         self._task = task
@@ -96,13 +96,13 @@ class _Draft:
         self.size = _size_of(render(self.plain()))
 
     def plain(self) -> Plain:
-        """The object, in the order of the whole one."""
+        """Return the object, with its fields in the usual order."""
         images = [self._images[image["id"]] for image in self._task.get("images", ()) if image["id"] in self._images]
         known = self._rest | ({"images": images} if images else {})
         return {name: known[name] for name in (*self._task, "next_step") if name in known}
 
     def fill(self, images: Sequence[Plain], preferred: Collection[str]) -> None:
-        """Add what there is room for: addresses of images, the wanted ones first, then all that is known of them."""
+        """Add URLs of images while there is room, preferred images first, then all their other fields."""
         addresses = [_pick(image, "id", "link", "url" if "url" in image else "path") for image in images]
         for image in addresses:
             if image["id"] in preferred:
@@ -139,7 +139,7 @@ def _shorten_texts(task: Plain, texts: _TextLimits, image_count: int, *, is_alon
         rest["error"] = task["error"] | {"message": _cut(task["error"]["message"], texts.longest)}
     if notices := [_cut(notice, texts.longest) for notice in task.get("notices", ())[: texts.notices]]:
         rest["notices"] = notices
-    # what helps after a failure may keep a model from paying twice
+    # the next step after a failure can keep a model from paying twice
     is_kept = is_alone or ("error" in task and texts.longest >= _ADVICE)
     before = [_cut(task["next_step"], texts.longest)] if is_kept and "next_step" in task else []
     return rest | {"next_step": " ".join([*before, *_how_to_see_the_rest(task, image_count, is_alone=is_alone)])}

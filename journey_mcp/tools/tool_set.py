@@ -1,4 +1,4 @@
-"""What this server offers its clients: the tools as they are sent, and what a call means when it does not say."""
+"""The tools of a configuration: their definitions, and the defaults of a call."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from journey_mcp.tools.definitions import build
 
 @dataclass(frozen=True, kw_only=True)
 class ToolSet:
-    """The offer of one configuration."""
+    """The catalog, defaults and tools of one configuration."""
 
     catalog: Catalog
     defaults: Defaults
@@ -22,10 +22,10 @@ class ToolSet:
 def read_tool_set(settings: Settings, *, takes_files: bool = True) -> ToolSet:
     """Generate the tools from the registry for the configured providers.
 
-    `takes_files`: whoever calls works on this machine, so pictures may be paths.
+    `takes_files`: the client is on this machine, so images may be paths.
 
     Raises:
-        SetupError: a registry file is wrong, or a default model that was set is not offered.
+        SetupError: a registry file is invalid, or a default model that was set is not offered.
     """
     catalog = catalog_of(settings, load(settings.registry))
     defaults = read_defaults(settings, catalog, takes_files=takes_files)
