@@ -1,7 +1,7 @@
-"""Inputs that went wrong when real clients, people and machines gave them, each by its number: `-k case_07`.
+"""Inputs of real clients, people and machines that once failed, each with a number: `-k case_07`.
 
-The files are in `tests/cases/`. A row stands for a kind: other examples of it are in the test file of the module that
-was changed. Rows that need a process are in `tests/system/test_cases.py`.
+The files are in `tests/cases/`. A case stands for a kind: further examples are in the test file of the module that
+was changed. Cases that need a process are in `tests/system/test_cases.py`.
 """
 
 import base64
@@ -48,21 +48,21 @@ CONTEXT = ToolContext(
 )
 
 
-def read_call(tool: str, **given: Any) -> Any:
-    """The arguments of a call to a server with all providers."""
+def parse_call(tool: str, **given: Any) -> Any:
+    """Parse the arguments of a call to a server with all providers."""
     kinds: dict[str, Any] = {"imagine": Imagine, "edit_image": EditImage, "fetch_task": FetchTask}
     return arguments.parse(kinds[tool], tool, given, CONTEXT)
 
 
-async def taken(here: Environment, image: str) -> Any:
-    """The picture that reached the provider, after a call that succeeded."""
+async def image_sent(here: Environment, image: str) -> Any:
+    """Return the image that the provider received in a successful call."""
     task = await here.made(**KONTEXT, image=image)
     assert task.status is Status.SUCCEEDED, task.failure
     return sent_image(here.sent_to("bfl")[-1])
 
 
 async def sent_url(folder: Path, image: str) -> str:
-    """The URL that reaches a provider."""
+    """Return the URL that the provider received."""
     async with make_wide_environment(folder, services=["journeyapi"]) as here:
         await until_accepted(here.studio, await created(here.studio, make_request(**KONTEXT, image=image)))
         url: str = here.sent_to("journeyapi")[0]["image_url"]
@@ -70,21 +70,21 @@ async def sent_url(folder: Path, image: str) -> str:
 
 
 async def test_case_01_base64_without_a_prefix(tmp_path: Path) -> None:
-    """Data where a provider takes data; else the error says that this one takes URLs only."""
+    """Data, if the provider accepts data; else the error says that it accepts only URLs."""
     assert RAW.startswith("/9j/")
     async with make_wide_environment(tmp_path, services=["bfl", "journeyapi"]) as here:
-        assert (await taken(here, RAW)).size == (320, 240)
+        assert (await image_sent(here, RAW)).size == (320, 240)
         error = await refusal(here, **KONTEXT, image=RAW, provider="journeyapi")
         assert "takes images as URLs only" in str(error)
 
 
 @pytest.mark.parametrize("is_image", [True, False])
-async def test_case_02_megabytes_of_base64_are_no_path(tmp_path: Path, is_image: bool) -> None:
-    """An image, and what is none; how long it takes is shown by a process."""
+async def test_case_02_megabytes_of_base64_are_not_a_path(tmp_path: Path, is_image: bool) -> None:
+    """An image, and data that is not an image; a test with a process measures the time."""
     text = base64.b64encode(JPEG + bytes(1_000_000)).decode() if is_image else "A" * 1_300_000
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         if is_image:
-            assert (await taken(here, text)).size == (320, 240)
+            assert (await image_sent(here, text)).size == (320, 240)
         else:
             assert (await refusal(here, **KONTEXT, image=text)).failure.code == "unusable_image"
 
@@ -95,7 +95,7 @@ async def test_case_02_megabytes_of_base64_are_no_path(tmp_path: Path, is_image:
 async def test_case_03_base64_in_other_notations(tmp_path: Path, payload: str) -> None:
     """The URL-safe alphabet, without padding, percent-encoded."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
-        assert (await taken(here, f"data:image/png;base64,{payload}")).size == (320, 240)
+        assert (await image_sent(here, f"data:image/png;base64,{payload}")).size == (320, 240)
 
 
 @pytest.mark.parametrize("text", [f"<{URL}>", f"![cat]({URL})"])
@@ -122,15 +122,15 @@ async def test_case_07_paths_as_tools_write_them(tmp_path: Path, monkeypatch: py
         (tmp_path / name).write_bytes(JPEG)
     monkeypatch.chdir(tmp_path)
     async with make_wide_environment(tmp_path / "data", services=["bfl"]) as here:
-        assert (await taken(here, text.replace("{}", str(tmp_path)))).size == (320, 240)
+        assert (await image_sent(here, text.replace("{}", str(tmp_path)))).size == (320, 240)
 
 
-async def test_case_08_a_blank_for_that_of_a_screenshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The only file that looks so."""
+async def test_case_08_a_blank_for_the_blank_of_a_screenshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only file whose name looks like it."""
     (tmp_path / "Shot at 9.41\u202fAM.jpg").write_bytes(JPEG)
     monkeypatch.chdir(tmp_path)
     async with make_wide_environment(tmp_path / "data", services=["bfl"]) as here:
-        assert (await taken(here, "Shot at 9.41 AM.jpg")).size == (320, 240)
+        assert (await image_sent(here, "Shot at 9.41 AM.jpg")).size == (320, 240)
 
 
 @pytest.mark.parametrize(
@@ -147,19 +147,19 @@ async def test_case_09_and_11_other_formats_and_forms(tmp_path: Path, name: str,
         task = await here.made(**KONTEXT, image=str(CASES / name))
         assert task.status is Status.SUCCEEDED, task.failure
         assert sent_image(here.sent_to("bfl")[0]).mode in {"RGB", "L"}
-        assert any(str(told).endswith(notice) for told in task.notices)
+        assert any(str(one).endswith(notice) for one in task.notices)
 
 
 async def test_case_10_heic(tmp_path: Path) -> None:
-    """This one is a header only; without the extra, the refusal names that."""
+    """This file is only a header; without the extra, the error names the extra."""
     async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
         error = await refusal(here, **KONTEXT, image=str(CASES / "photo.HEIC"))
         has_extra = importlib.util.find_spec("pillow_heif") is not None
         assert ("damaged HEIC" if has_extra else "journey-mcp[heic]") in f"{error} {error.failure.next_step}"
 
 
-async def test_case_11_one_pixel_where_a_least_size_is_stated(tmp_path: Path) -> None:
-    """Refused there only."""
+async def test_case_11_one_pixel_for_a_model_with_a_minimum_size(tmp_path: Path) -> None:
+    """Rejected only for that model."""
     async with make_wide_environment(tmp_path, services=["bfl", "vtrix"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
         given: dict[str, Any] = {**KONTEXT, "model": "seedream-4", "image": str(CASES / "one.png")}
         assert "1x1 pixels" in str(await refusal(here, **given))
@@ -168,18 +168,18 @@ async def test_case_11_one_pixel_where_a_least_size_is_stated(tmp_path: Path) ->
 def test_case_12_arguments_of_the_client() -> None:
     """Dropped."""
     given = {"prompt": "a kite", "toolCallId": "call_1", "wait_for_previous": True}
-    assert read_call("imagine", **given) == read_call("imagine", prompt="a kite")
+    assert parse_call("imagine", **given) == parse_call("imagine", prompt="a kite")
 
 
 def test_case_13_a_negative_prompt_of_null() -> None:
-    """Not given."""
-    assert read_call("imagine", prompt="a kite", negative_prompt="null").negative_prompt is None
+    """Omitted."""
+    assert parse_call("imagine", prompt="a kite", negative_prompt="null").negative_prompt is None
 
 
 def test_case_14_a_ratio_and_images_of_null() -> None:
-    """Not given."""
-    asked = read_call("imagine", prompt="a kite", aspect_ratio="null", reference_images=["null"])
-    assert asked == read_call("imagine", prompt="a kite")
+    """Omitted."""
+    asked = parse_call("imagine", prompt="a kite", aspect_ratio="null", reference_images=["null"])
+    assert asked == parse_call("imagine", prompt="a kite")
 
 
 async def test_case_15_a_switch_with_an_em_dash(tmp_path: Path) -> None:
@@ -193,11 +193,11 @@ async def test_case_15_a_switch_with_an_em_dash(tmp_path: Path) -> None:
 def test_case_16_task_ids_in_one_text() -> None:
     """Two ids."""
     ids = [f"tsk_{letter * 22}" for letter in "AB"]
-    assert read_call("fetch_task", task_ids=",".join(ids)).task_ids == ids
+    assert parse_call("fetch_task", task_ids=",".join(ids)).task_ids == ids
 
 
 def test_case_17_an_invisible_prompt() -> None:
-    """Refused free."""
+    """Rejected free of charge."""
     with pytest.raises(EmptyPrompt):
         validation.offers_of(make_request(prompt="\u200b"), CONTEXT.catalog)
 
@@ -211,26 +211,26 @@ def test_case_17_an_invisible_prompt() -> None:
     ],
 )
 async def test_case_18_models_as_people_write_them(tmp_path: Path, name: str, model: str) -> None:
-    """Taken, with a notice."""
+    """Accepted, with a notice."""
     async with make_wide_environment(tmp_path) as here:
         task = await here.made(model=name)
         assert task.request.model == model
         assert f"model={name!r} was read as {model}." in map(str, task.notices)
 
 
-def test_case_19_a_slip_in_the_name_of_a_model_that_edits() -> None:
-    """Named, with its tool, where only that has it."""
+def test_case_19_a_misspelled_model_that_edits() -> None:
+    """The error names it with the only tool that has it."""
     catalog = registry.load().catalog(["journeyapi"])
     with pytest.raises(UnknownModel, match=r"flux-kontext-pro.*edit_image"):
         validation.offers_of(make_request(model="flux-kontxt-pro"), catalog)
 
 
 def test_case_20_arguments_of_other_vendors() -> None:
-    """What to do instead, from what the schema shows."""
+    """Corrections with names from the schema."""
     with pytest.raises(InvalidArguments) as raised:
-        read_call("imagine", prompt="a kite", n=4, size="1024x1024", quality="hd")
-    for told in ("fresh=true", "4 credits", "four candidates", "aspect_ratio=1:1", "use resolution"):
-        assert told in str(raised.value)
+        parse_call("imagine", prompt="a kite", n=4, size="1024x1024", quality="hd")
+    for correction in ("fresh=true", "4 credits", "four candidates", "aspect_ratio=1:1", "use resolution"):
+        assert correction in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -253,22 +253,22 @@ async def test_case_21_and_22_a_proxy_and_certificates_that_cannot_be_used(
             pass
 
 
-@pytest.mark.parametrize(("value", "told"), [('"abc"', "in quotes"), ("${user_config.key}", "${user_config.key}")])
-def test_case_24_quotes_and_references_in_a_key(value: str, told: str) -> None:
-    """Told before anything is sent."""
-    with pytest.raises(SetupError, match=rf"JOURNEYAPI_API_KEY .*{re.escape(told)}"):
+@pytest.mark.parametrize(("value", "problem"), [('"abc"', "in quotes"), ("${user_config.key}", "${user_config.key}")])
+def test_case_24_quotes_and_references_in_a_key(value: str, problem: str) -> None:
+    """Reported before anything is sent."""
+    with pytest.raises(SetupError, match=rf"JOURNEYAPI_API_KEY .*{re.escape(problem)}"):
         read_settings({"JOURNEYAPI_API_KEY": value})
 
 
 def test_case_25_a_log_level_in_capitals() -> None:
-    """Taken."""
+    """Accepted."""
     assert read_settings({"JOURNEY_MCP_LOG_LEVEL": "WARNING"}).log_level == "warning"
 
 
 async def test_case_26_a_limit_in_dollars_where_credits_are_charged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It does not apply, which the start tells, as doctor does."""
+    """It does not apply; the start warns of it, as doctor does."""
     async with make_wide_environment(tmp_path, services=["journeyapi"], JOURNEY_MCP_BUDGET="0.10usd/day") as here:
         for n in range(3):
             assert (await here.made(prompt=f"kite {n}")).status is Status.SUCCEEDED
@@ -276,7 +276,7 @@ async def test_case_26_a_limit_in_dollars_where_credits_are_charged(
 
 
 async def test_case_27_results_are_text_that_every_client_reads(tmp_path: Path) -> None:
-    """Text and URLs; `make interop` has the Anthropic SDK read them."""
+    """Text and URLs; `make interop` reads them with the Anthropic SDK."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = read_settings(environment_of(upstream, tmp_path, "journeyapi"))
         async with client_of(settings) as client:
@@ -290,7 +290,7 @@ async def test_case_27_results_are_text_that_every_client_reads(tmp_path: Path) 
 
 @pytest.mark.parametrize("services", [["journeyapi"], list(SERVICES)])
 async def test_case_28_no_additional_properties_in_the_tools(tmp_path: Path, services: list[str]) -> None:
-    """google-genai refuses the key; `make interop` has it read them."""
+    """google-genai rejects the key; `make interop` reads the tools with it."""
     keys = {SERVICES[service][0]: f"{service}-secret-key" for service in services}
     async with client_of(read_settings({**keys, "JOURNEY_MCP_DATA_DIR": str(tmp_path)})) as client:
         assert "additionalProperties" not in (await client.list_tools()).model_dump_json(by_alias=True)
@@ -306,8 +306,8 @@ async def test_case_30_our_own_result_url_without_its_query(tmp_path: Path) -> N
         assert (task.request.image, here.sent_to("bfl")[-1]["input_image"]) == (f"{first.id}.1", url)
 
 
-def test_every_row_and_every_file_is_here() -> None:
-    """So that a row is found by its number."""
+def test_every_case_and_every_file_is_here() -> None:
+    """So that a case can be found by its number."""
     texts = [
         (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("test_cases.py", "system/test_cases.py")
     ]

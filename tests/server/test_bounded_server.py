@@ -1,4 +1,4 @@
-"""A port that strangers cannot fill: its connections are bounded in number and in time."""
+"""A port with limits on the number and the time of its connections."""
 
 import asyncio
 import errno
@@ -26,7 +26,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Reads the body, except at /unread, and answers; at /stream the answer has no end."""
+    """Read the body, except at /unread, and respond; at /stream the response has no end."""
     while scope["path"] != "/unread" and (await receive()).get("more_body"):
         pass
     body = b"x" * (20_000_000 if scope["path"] == "/large" else 2)
@@ -41,7 +41,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 @pytest.fixture
 async def clock() -> ManualClock:
-    """The time of the test's loop."""
+    """Return the clock of the test's event loop."""
     return ManualClock()
 
 
@@ -53,20 +53,20 @@ class Caller(asyncio.Protocol):
     is_closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to send."""
+        """Keep the transport."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Keep it."""
+        """Collect the data."""
         self.received += data
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # as in its parent
-        """The server has ended it."""
+        """Record that the server has closed it."""
         self.is_closed = True
 
     async def answered(self, count: int = 1) -> None:
-        """Wait for so many answers."""
+        """Wait for this many responses."""
         await until(lambda: self.received.count(OK) == count)
 
 
@@ -78,7 +78,7 @@ class Port:
         self.callers: list[Caller] = []
 
     async def call(self, content: bytes = b"") -> Caller:
-        """Connect, and send something."""
+        """Connect, and send data."""
         _, caller = await asyncio.get_running_loop().create_connection(Caller, *self.address)
         self.callers.append(caller)
         caller.transport.write(content)
@@ -87,7 +87,7 @@ class Port:
 
 @asynccontextmanager
 async def serving(connections: int = 100, listener: socket.socket | None = None) -> AsyncIterator[Port]:
-    """A server within bounds, in manual time."""
+    """Run a server with limits, on a manual clock."""
     listener = listener or listen("--http", "127.0.0.1", 0)
     limits = ConnectionLimits(connections=connections, body_timeout_s=30)
     server = EmbeddedServer(app, limits, lifespan="off", timeout_graceful_shutdown=2)
@@ -117,10 +117,10 @@ async def serving(connections: int = 100, listener: socket.socket | None = None)
         (UNREAD + b"x" * 1000 + POST, b"x", 30),
     ],
 )
-async def test_a_connection_waits_for_its_client_only_so_long(
+async def test_a_connection_waits_for_its_client_for_a_limited_time(
     clock: ManualClock, before: bytes, again: bytes, seconds: int
 ) -> None:
-    """For headers 10 s, for a body 30 s here, for a further request 75 s; bytes one by one change nothing."""
+    """10 s for headers, 30 s here for a body, 75 s for the next request; single bytes do not extend that."""
     async with serving() as port:
         caller = await port.call(before)
         for _ in range(seconds - 1):
@@ -132,7 +132,7 @@ async def test_a_connection_waits_for_its_client_only_so_long(
 
 
 async def test_headers_of_a_further_request_may_take_ten_seconds(clock: ManualClock) -> None:
-    """However long the connection was idle before."""
+    """Regardless of how long the connection was idle before."""
     async with serving() as port:
         caller = await port.call(GET)
         await caller.answered()
@@ -146,8 +146,8 @@ async def test_headers_of_a_further_request_may_take_ten_seconds(clock: ManualCl
         await until(lambda: caller.is_closed)
 
 
-async def test_an_event_stream_stays(clock: ManualClock) -> None:
-    """For hours, also where other connections are in the way; one that no request waits for gives way at the last."""
+async def test_an_event_stream_stays_open(clock: ManualClock) -> None:
+    """For hours, also at the limit; a stream that a GET opened is evicted last."""
     async with serving(connections=3) as port:
         streams = [await port.call(STREAM), await port.call(LISTEN)]
         for stream in streams:
@@ -163,8 +163,8 @@ async def test_an_event_stream_stays(clock: ManualClock) -> None:
 
 
 @pytest.mark.parametrize("sent", [LARGE, LARGE + GET, LARGE + STREAM])
-async def test_an_answer_that_nobody_reads_keeps_no_connection(clock: ManualClock, sent: bytes) -> None:
-    """What was written and cannot be sent is given up, also where another answer waits behind it."""
+async def test_an_unread_response_does_not_keep_a_connection(clock: ManualClock, sent: bytes) -> None:
+    """Unsent data is dropped, also when another response waits behind it."""
     async with serving() as port:
         caller = await port.call()
         caller.transport.pause_reading()
@@ -174,8 +174,8 @@ async def test_an_answer_that_nobody_reads_keeps_no_connection(clock: ManualCloc
         await until(lambda: caller.is_closed)
 
 
-async def test_at_the_limit_the_connection_that_was_idle_longest_ends(clock: ManualClock) -> None:
-    """Before those that are sending a body; those that wait for an answer never do."""
+async def test_at_the_limit_the_longest_idle_connection_is_evicted(clock: ManualClock) -> None:
+    """Before connections that send a body; those that wait for a response never are."""
     async with serving(connections=4) as port:
         stream, upload = await port.call(STREAM), await port.call(POST)
         await stream.answered()
@@ -201,8 +201,8 @@ async def test_at_the_limit_the_connection_that_was_idle_longest_ends(clock: Man
         assert not any(caller.is_closed for caller in [stream, *more])
 
 
-async def test_who_has_just_come_may_ask_before_it_makes_way(clock: ManualClock) -> None:
-    """Though the others send bodies without end, and more come in the same moment."""
+async def test_a_new_connection_may_send_a_request_before_it_is_evicted(clock: ManualClock) -> None:
+    """Even when the others send endless bodies, and more arrive at the same moment."""
     async with serving(connections=4) as port:
         senders = [await port.call(POST) for _ in range(4)]
         await clock.sleep(2)
@@ -216,8 +216,8 @@ async def test_who_has_just_come_may_ask_before_it_makes_way(clock: ManualClock)
             stranger.close()
 
 
-async def test_while_all_are_being_answered_the_next_one_waits(clock: ManualClock) -> None:
-    """Until one of them has ended."""
+async def test_while_all_requests_are_handled_the_next_connection_waits(clock: ManualClock) -> None:
+    """Until one of them is finished."""
     async with serving(connections=2) as port:
         streams = [await port.call(STREAM) for _ in range(2)]
         for stream in streams:
@@ -231,14 +231,14 @@ async def test_while_all_are_being_answered_the_next_one_waits(clock: ManualCloc
 
 
 class Exhausted(socket.socket):
-    """A listener in a process that has no file descriptor left, for so many attempts."""
+    """A listener in a process without a free file descriptor, for this many attempts."""
 
     failures = 0
     is_aborted = False
     has_gone = False
 
     def accept(self) -> Any:
-        """Fail as the system does."""
+        """Raise the system's error."""
         if self.failures:
             self.failures -= 1
             raise OSError(errno.EMFILE, "Too many open files")
@@ -254,7 +254,7 @@ class Exhausted(socket.socket):
 
 @asynccontextmanager
 async def exhausted() -> AsyncIterator[tuple[Exhausted, Port]]:
-    """A server with such a listener."""
+    """Run a server with such a listener."""
     listener = Exhausted()
     listener.bind(("127.0.0.1", 0))
     listener.listen()
@@ -262,10 +262,10 @@ async def exhausted() -> AsyncIterator[tuple[Exhausted, Port]]:
         yield listener, port
 
 
-async def test_without_file_descriptors_it_is_said_once_and_accepting_goes_on(
+async def test_without_file_descriptors_one_warning_is_logged_and_accepting_continues(
     caplog: pytest.LogCaptureFixture, clock: ManualClock
 ) -> None:
-    """Each attempt also ends the connection that was idle longest."""
+    """Each attempt also evicts the longest idle connection."""
     async with exhausted() as (listener, port):
         idle = [await port.call() for _ in range(5)]
         await until(lambda: not listener.failures)
@@ -273,8 +273,8 @@ async def test_without_file_descriptors_it_is_said_once_and_accepting_goes_on(
         caller = await port.call(GET)
         await caller.answered()
         await until(lambda: [connection.is_closed for connection in idle] == [True] * 3 + [False] * 2)
-        told = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
-        assert told == ["no connection can be accepted; trying again every second: Too many open files"]
+        messages = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+        assert messages == ["no connection can be accepted; trying again every second: Too many open files"]
         await clock.sleep(601)
         listener.failures = 1
         await (await port.call(GET)).answered()
@@ -282,8 +282,8 @@ async def test_without_file_descriptors_it_is_said_once_and_accepting_goes_on(
 
 
 @pytest.mark.parametrize("state", ["is_aborted", "has_gone"])
-async def test_a_connection_that_ends_before_it_is_accepted_stops_nothing(state: str) -> None:
-    """Some systems tell of that when it is accepted, some afterwards."""
+async def test_a_connection_that_closes_before_it_is_accepted_has_no_effect(state: str) -> None:
+    """Some systems report it on accept, some afterwards."""
     async with exhausted() as (listener, port):
         await (await port.call(GET)).answered()
         setattr(listener, state, True)
@@ -292,7 +292,7 @@ async def test_a_connection_that_ends_before_it_is_accepted_stops_nothing(state:
         await (await port.call(GET)).answered()
 
 
-async def test_what_is_not_http_ends_at_once() -> None:
+async def test_a_connection_without_http_is_closed_at_once() -> None:
     """With a 400."""
     async with serving() as port:
         caller = await port.call(b"\x16\x03\x01\0nonsense\r\n\r\n")
@@ -300,8 +300,8 @@ async def test_what_is_not_http_ends_at_once() -> None:
         assert caller.received.startswith(b"HTTP/1.1 400")
 
 
-async def test_a_server_that_ends_lets_no_idle_connection_wait() -> None:
-    """Whatever it waits for."""
+async def test_a_shutdown_closes_idle_connections() -> None:
+    """In every phase."""
     async with serving() as port:
         idle = [await port.call(content) for content in (b"", GET[:20], GET)]
         await idle[2].answered()
@@ -309,8 +309,8 @@ async def test_a_server_that_ends_lets_no_idle_connection_wait() -> None:
         assert caller.transport.is_closing()
 
 
-def test_a_port_that_is_taken_is_named() -> None:
-    """With the option that asks for it."""
+def test_a_port_in_use_is_named() -> None:
+    """With the option for it."""
     with (
         listen("--http", "127.0.0.1", 0) as taken,
         pytest.raises(SetupError, match=r"--webhooks 127\.0\.0\.1:.* in use"),

@@ -1,4 +1,4 @@
-"""Lines from a client: messages, and what only looks like one."""
+"""Lines from a client: messages, and lines that are not messages."""
 
 import json
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from journey_mcp.server.transports.jsonrpc import INVALID_REQUEST, PARSE_ERROR, 
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 
 
-def said(parsed: ParsedLine) -> tuple[int, Any]:
-    """Code and id of the error that answers a line; there is a line for the log, too."""
+def error_of(parsed: ParsedLine) -> tuple[int, Any]:
+    """Return code and id of the error for a line; check that the line is also logged."""
     assert parsed.message is None
     assert parsed.problem
     assert parsed.response is not None
@@ -43,8 +43,8 @@ def said(parsed: ParsedLine) -> tuple[int, Any]:
         b'{"jsonrpc":"2.0","id":1,"method":"ping","params":' + b'{"a":' * 98 + b"{}" + b"}" * 98 + b"}",
     ],
 )
-def test_a_message_is_handed_on(line: bytes) -> None:
-    """Without a byte order mark and the end of its line."""
+def test_a_message_is_parsed(line: bytes) -> None:
+    """Without a byte order mark and its line feed."""
     parsed = jsonrpc.parse_line(line)
     assert (parsed.response, parsed.problem) == (None, None)
     assert parsed.message is not None
@@ -54,8 +54,8 @@ def test_a_message_is_handed_on(line: bytes) -> None:
 
 
 @pytest.mark.parametrize("line", [b"", b"\n", b"\r\n", b" \t \r\n", b"\xef\xbb\xbf\n"])
-def test_an_empty_line_is_nothing(line: bytes) -> None:
-    """Not even a line in the log."""
+def test_an_empty_line_is_ignored(line: bytes) -> None:
+    """It is not logged."""
     assert jsonrpc.parse_line(line) == ParsedLine()
 
 
@@ -105,9 +105,9 @@ def test_an_empty_line_is_nothing(line: bytes) -> None:
         (b'{"jsonrpc":"2.0","id":"\\ud800","method":"a"}', INVALID_REQUEST, None),
     ],
 )
-def test_what_is_no_message_gets_an_error(line: bytes, code: int, id_: Any) -> None:
-    """With the id of the request, where it can be read."""
-    assert said(jsonrpc.parse_line(line)) == (code, id_)
+def test_a_line_that_is_not_a_message_gets_an_error(line: bytes, code: int, id_: Any) -> None:
+    """With the id of the request, if it can be read."""
+    assert error_of(jsonrpc.parse_line(line)) == (code, id_)
 
 
 @pytest.mark.parametrize(
@@ -121,15 +121,15 @@ def test_what_is_no_message_gets_an_error(line: bytes, code: int, id_: Any) -> N
         b'{"jsonrpc":"2.0","result":{}}',
     ],
 )
-def test_notifications_and_responses_are_never_answered(line: bytes) -> None:
-    """Their ids are none of the client's requests."""
+def test_notifications_and_responses_get_no_response(line: bytes) -> None:
+    """Their ids do not belong to requests of the client."""
     parsed = jsonrpc.parse_line(line)
     assert (parsed.message, parsed.response) == (None, None)
     assert parsed.problem
 
 
-def test_the_log_shows_the_beginning_of_a_line_in_one_line() -> None:
-    """So that a person finds out who wrote it."""
+def test_the_log_shows_the_start_of_a_line_in_one_line() -> None:
+    """So that a person can see where it is from."""
     problem = jsonrpc.parse_line(b"npm warn\x1b[2J deprecated " + b"x" * 500).problem
     assert problem is not None
     assert "'npm warn\\x1b[2J deprecated xxx" in problem
@@ -156,24 +156,24 @@ texts = st.builds(
 
 
 @given(texts | st.binary(max_size=60))
-def test_what_is_handed_on_is_read_by_the_sdk(line: bytes) -> None:
-    """Everything else is answered, or only logged, and nothing breaks."""
+def test_the_sdk_accepts_every_parsed_message(line: bytes) -> None:
+    """Other lines get an error or are only logged; none raises."""
     for parsed in (jsonrpc.parse_line(part) for part in line.split(b"\n")):
         if parsed.message is not None:
             jsonrpc_message_adapter.validate_python(parsed.message, by_name=False)
         elif parsed.response is not None:
-            said(parsed)
+            error_of(parsed)
 
 
 def chunked(content: bytes, size: int) -> Iterator[bytes]:
-    """Pieces as a pipe gives them, and the end."""
+    """Yield pieces as a pipe returns them, and the end."""
     yield from (content[start : start + size] for start in range(0, len(content), size))
     yield b""
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
-def test_lines_come_as_they_were_sent(size: int) -> None:
-    """In whatever pieces, with either end, empty ones among them; the last one may have no end."""
+def test_lines_arrive_as_they_were_sent(size: int) -> None:
+    """In any pieces, with either line ending, empty lines too; the last line may have no ending."""
     reading = chunked(b"a\r\n\nbc\n\xffd", size)
     assert list(lines(lambda: next(reading))) == [b"a\r", b"", b"bc", b"\xffd"]
     assert list(lines(lambda: b"")) == []
@@ -192,10 +192,10 @@ def test_lines_come_as_they_were_sent(size: int) -> None:
         (b"\xff", b"", None, None),
     ],
 )
-def test_of_a_line_that_is_too_long_only_the_ends_are_kept(
+def test_only_the_ends_of_an_overlong_line_are_kept(
     size: int, start: bytes, end: bytes, id_: Any, method: str | None
 ) -> None:
-    """The next one is read as if nothing had been."""
+    """The next line is not affected."""
     reading = chunked(start + b"A" * 30_000 + end + b"\n" + PING + b"\n", size)
     overlong, ping = lines(lambda: next(reading), most=1000)
     assert isinstance(overlong, Overlong)
@@ -203,13 +203,13 @@ def test_of_a_line_that_is_too_long_only_the_ends_are_kept(
     known = jsonrpc.envelope_members(overlong)
     assert (known.get("id"), known.get("method")) == (id_, method)
     parsed = jsonrpc.parse_line(overlong)
-    assert said(parsed) == (INVALID_REQUEST, id_)
+    assert error_of(parsed) == (INVALID_REQUEST, id_)
     assert b"100,663,296 bytes (96 MiB)" in (parsed.response or b"")
     assert ping == PING
 
 
-def test_no_more_than_the_limit_is_held() -> None:
-    """However much comes."""
+def test_memory_for_a_line_is_limited() -> None:
+    """For a line of any length."""
     collected = Collected(most=100)
     sizes = []
     for _ in range(50):

@@ -1,4 +1,4 @@
-"""Whole sessions of a real MCP client in memory, in both eras of the protocol."""
+"""Whole sessions of a real MCP client in memory, with and without the handshake."""
 
 import json
 import os
@@ -19,12 +19,12 @@ from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.settings import Settings
 from journey_mcp.studio import Studio, open_studio
 
-ERAS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
+REVISIONS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
 
 
 @asynccontextmanager
 async def session(mode: str, folder: Path, *faults: str, **more: Any) -> AsyncIterator[tuple[Client, sandbox.Running]]:
-    """A client in memory, its server on a manual clock, at a sandbox."""
+    """Connect a client in memory; its server has a manual clock and a sandbox."""
     parsed = tuple(sandbox.Fault.parse(fault) for fault in faults)
     async with (
         sandbox.running(sandbox.Settings(speed=0, seed=7, faults=parsed)) as upstream,
@@ -33,8 +33,8 @@ async def session(mode: str, folder: Path, *faults: str, **more: Any) -> AsyncIt
         yield client, upstream
 
 
-async def conforms(client: Client, tool: str, structured: Any) -> None:
-    """What came back is what the output schema declares."""
+async def check_schema(client: Client, tool: str, structured: Any) -> None:
+    """Check that a result conforms to the output schema."""
     schema = next(t.output_schema for t in (await client.list_tools()).tools if t.name == tool)
     assert schema is not None
     jsonschema_rs.validator_for(schema).validate(structured)
@@ -45,7 +45,7 @@ IN_WORDS = {"registry": "list price", "provider": "reported by the provider"}
 
 
 def facts(value: Any) -> list[str]:
-    """Every fact of a structured result, as the text has it."""
+    """Return every fact of a structured result, as the text has it."""
     if isinstance(value, dict):
         inner = {**value, "source": IN_WORDS[value["source"]]} if "source" in value else value
         return [fact for key, part in inner.items() if key != "retryable" for fact in facts(part)]
@@ -56,11 +56,11 @@ def facts(value: Any) -> list[str]:
     return [str(value)]
 
 
-@pytest.mark.parametrize("mode", ERAS)
+@pytest.mark.parametrize("mode", REVISIONS)
 async def test_a_whole_session(mode: str, tmp_path: Path) -> None:
-    """List, imagine, edit by id, fetch: structured content and text say the same, and conform."""
+    """List, imagine, edit by id, fetch: structured content and text have the same facts, and conform."""
     async with session(mode, tmp_path) as (client, upstream):
-        assert client.protocol_version == ERAS[mode]
+        assert client.protocol_version == REVISIONS[mode]
         assert [tool.name for tool in (await client.list_tools()).tools] == [
             "imagine",
             "edit_image",
@@ -97,7 +97,7 @@ async def test_a_whole_session(mode: str, tmp_path: Path) -> None:
             ("fetch_task", fetched),
             ("fetch_task", listed),
         ):
-            await conforms(client, tool, result.structured_content)
+            await check_schema(client, tool, result.structured_content)
             # nothing but text: the SDKs of Anthropic and adapters of LangChain fail on a `resource_link`
             (text,) = result.content
             assert text.type == "text"
@@ -108,8 +108,8 @@ async def test_a_whole_session(mode: str, tmp_path: Path) -> None:
         assert upstream.sandbox.request_log.requests["imagine"] == 2
 
 
-async def test_links_to_images_come_on_request(tmp_path: Path) -> None:
-    """One for each image, each with a type."""
+async def test_links_to_images_are_optional(tmp_path: Path) -> None:
+    """One for each image, each with a media type."""
     async with session("auto", tmp_path, JOURNEY_MCP_RESOURCE_LINKS="on") as (client, _):
         made = await client.call_tool("imagine", {"prompt": "a red kite", "wait_s": 300})
         listed = await client.call_tool("fetch_task", {})
@@ -125,8 +125,8 @@ async def test_links_to_images_come_on_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("placeholder", [None, "", "null", "auto"])
-async def test_every_model_takes_a_call_that_gives_every_argument(tmp_path: Path, placeholder: str | None) -> None:
-    """Strict schemas make all arguments required; what is not meant comes as a placeholder."""
+async def test_every_model_accepts_a_call_with_every_argument(tmp_path: Path, placeholder: str | None) -> None:
+    """Strict schemas require all arguments; omitted ones arrive as placeholders."""
     async with session("auto", tmp_path) as (client, _):
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         properties = tools["imagine"].input_schema["properties"]
@@ -142,8 +142,8 @@ HAPPY = Path(__file__).parents[1] / "snapshots"
 
 @pytest.mark.generated
 @pytest.mark.parametrize("tool", ["imagine", "edit_image", "fetch_task"])
-async def test_a_result_whole(tool: str, tmp_path: Path) -> None:
-    """One happy result of each tool is kept whole, ids made alike; UPDATE_DOCS=1 rewrites it."""
+async def test_a_whole_result(tool: str, tmp_path: Path) -> None:
+    """A snapshot of one successful result per tool, with fixed ids; UPDATE_DOCS=1 rewrites it."""
     async with session("auto", tmp_path) as (client, upstream):
         made = await client.call_tool("imagine", {"prompt": "a red kite", "model": "z-image"})
         assert made.structured_content is not None
@@ -169,9 +169,9 @@ async def test_a_result_whole(tool: str, tmp_path: Path) -> None:
         assert text + "\n" == path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("mode", ERAS)
-async def test_time_is_up_and_the_task_is_handed_over(mode: str, tmp_path: Path) -> None:
-    """A success with status running; the work goes on in the background."""
+@pytest.mark.parametrize("mode", REVISIONS)
+async def test_after_wait_s_a_call_returns_its_running_task(mode: str, tmp_path: Path) -> None:
+    """As a success with status running; the task goes on in the background."""
     async with session(mode, tmp_path, "submit:delay=60") as (client, upstream):
         result = await client.call_tool("imagine", {"prompt": "a kite", "model": "z-image", "wait_s": 30})
         task = result.structured_content
@@ -185,9 +185,9 @@ async def test_time_is_up_and_the_task_is_handed_over(mode: str, tmp_path: Path)
         assert upstream.sandbox.request_log.requests["imagine"] == 1
 
 
-@pytest.mark.parametrize("mode", ERAS)
-async def test_a_client_that_asks_for_progress_gets_it(mode: str, tmp_path: Path) -> None:
-    """Strictly increasing, with a message a person can read."""
+@pytest.mark.parametrize("mode", REVISIONS)
+async def test_a_client_with_a_progress_token_gets_progress(mode: str, tmp_path: Path) -> None:
+    """Strictly increasing, with a readable message."""
     seen: list[tuple[float, float | None, str | None]] = []
 
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:
@@ -202,13 +202,13 @@ async def test_a_client_that_asks_for_progress_gets_it(mode: str, tmp_path: Path
     assert all(message and message.startswith("midjourney: running") for _, _, message in seen)
 
 
-HABITS = (
+OTHER_API = (
     "imagine: there is no argument n (call again with fresh=true for another image, each costs 4 credits; midjourney "
     "makes four candidates at once); there is no argument size (use aspect_ratio=1:1; resolution is the size class); "
     "there is no argument quality (use resolution, or choose another model). imagine takes: prompt, model, "
     "reference_images, aspect_ratio, resolution, output_format, negative_prompt, webhook_url, fresh, wait_s."
 )
-"""What a call with the arguments of another vendor's tool is answered."""
+"""The error of a call with the arguments of another vendor's tool."""
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ HABITS = (
             "imagine",
             {"prompt": "p", "n": 4, "size": "1024x1024", "quality": "hd"},
             "invalid_arguments",
-            HABITS,
+            OTHER_API,
         ),
         ("cancel_task", {"taskId": "tsk_a"}, "invalid_arguments", "no argument taskId (use task_ids=['tsk_a'])"),
         ("imagine", {"prompt": "p", "wait_s": 301}, "invalid_arguments", "wait_s='301'"),
@@ -250,15 +250,15 @@ HABITS = (
         ("fetch_task", {"wait_for": "some"}, "invalid_arguments", "'all' or 'any'"),
     ],
 )
-async def test_what_cannot_be_done_is_answered_so_that_a_model_corrects_itself(
+async def test_an_error_lets_a_model_correct_its_call(
     tmp_path: Path, tool: str, arguments: dict[str, Any], code: str, says: str
 ) -> None:
-    """A tool error with value, what is allowed and the next step; nothing is sent, no task is made."""
+    """A tool error with the value, the allowed values and the next step; nothing is sent, no task is created."""
     async with session("auto", tmp_path) as (client, upstream):
         result = await client.call_tool(tool, arguments)
         assert result.is_error
         assert result.structured_content is not None
-        await conforms(client, tool, result.structured_content)
+        await check_schema(client, tool, result.structured_content)
         failed = result.structured_content.get("tasks", [result.structured_content])[0]
         assert (failed["error"]["code"], failed["status"]) == (code, "failed")
         assert says in failed["error"]["message"]
@@ -281,13 +281,13 @@ async def test_what_cannot_be_done_is_answered_so_that_a_model_corrects_itself(
         {"prompt": "p", "model": "z-image", "reference_images": []},
     ],
 )
-async def test_small_slips_of_models_are_understood(tmp_path: Path, arguments: dict[str, Any]) -> None:
-    """Other spellings, `null` and empty text where nothing is meant, numbers as text."""
+async def test_small_mistakes_of_models_are_understood(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    """Other spellings, `null` and empty text for no value, numbers as text."""
     async with session("auto", tmp_path) as (client, _):
         assert not (await client.call_tool("imagine", arguments)).is_error
 
 
-async def test_ids_may_come_as_one_text(tmp_path: Path) -> None:
+async def test_ids_may_be_one_text(tmp_path: Path) -> None:
     """A single id, or the array as JSON text."""
     async with session("auto", tmp_path) as (client, _):
         made = await client.call_tool("imagine", {"prompt": "p", "model": "z-image"})
@@ -300,28 +300,28 @@ async def test_ids_may_come_as_one_text(tmp_path: Path) -> None:
         assert (await client.call_tool("fetch_task", {"task_ids": "[broken"})).is_error
 
 
-async def test_a_task_that_fails_is_an_error_of_its_call_and_a_fact_of_fetch_task(tmp_path: Path) -> None:
-    """The same object both times; an unknown id is an entry, and an error only when none is known."""
+async def test_a_failed_task_is_an_error_of_its_call_but_not_of_fetch_task(tmp_path: Path) -> None:
+    """With the same object both times; an unknown id is an entry, and an error only when all ids are unknown."""
     async with session("auto", tmp_path) as (client, _):
         made = await client.call_tool("imagine", {"prompt": "forbidden-in-sandbox", "model": "z-image"})
         assert made.is_error
         assert made.structured_content is not None
         task = made.structured_content
         assert (task["status"], task["error"]["code"]) == ("failed", "generation_failed")
-        fetched = await client.call_tool("fetch_task", {"task_ids": ["tsk_nobody", task["task_id"]]})
+        fetched = await client.call_tool("fetch_task", {"task_ids": ["tsk_unknown", task["task_id"]]})
         assert not fetched.is_error
         assert fetched.structured_content is not None
         unknown, known = fetched.structured_content["tasks"]
-        assert (unknown["task_id"], unknown["error"]["code"]) == ("tsk_nobody", "unknown_task")
+        assert (unknown["task_id"], unknown["error"]["code"]) == ("tsk_unknown", "unknown_task")
         assert "status" not in unknown
         assert known == {**task, "prompt": "forbidden-in-sandbox"}
-        nobody = await client.call_tool("fetch_task", {"task_ids": ["tsk_nobody"]})
-        assert nobody.is_error
-        await conforms(client, "fetch_task", nobody.structured_content)
+        unknown = await client.call_tool("fetch_task", {"task_ids": ["tsk_unknown"]})
+        assert unknown.is_error
+        await check_schema(client, "fetch_task", unknown.structured_content)
 
 
-async def test_an_unknown_tool_is_an_error_of_the_protocol(tmp_path: Path) -> None:
-    """Not of a tool."""
+async def test_an_unknown_tool_is_a_protocol_error(tmp_path: Path) -> None:
+    """Not a tool error."""
     async with session("auto", tmp_path) as (client, _):
         with pytest.raises(
             MCPError, match=r"Unknown tool: paint\. Tools: imagine, edit_image, fetch_task, cancel_task"
@@ -329,8 +329,8 @@ async def test_an_unknown_tool_is_an_error_of_the_protocol(tmp_path: Path) -> No
             await client.call_tool("paint", {})
 
 
-async def test_a_setup_that_cannot_work_is_told_in_every_call(tmp_path: Path) -> None:
-    """The server lives and says what to do."""
+async def test_a_setup_error_is_the_result_of_every_call(tmp_path: Path) -> None:
+    """The server keeps running, and the error has the next step."""
     (tmp_path / "file").write_text("x", encoding="utf-8")
     settings = settings_for("http://127.0.0.1:9", tmp_path / "file" / "folder")
     async with client_of(settings) as client:
@@ -341,8 +341,8 @@ async def test_a_setup_that_cannot_work_is_told_in_every_call(tmp_path: Path) ->
             assert "JOURNEY_MCP_DATA_DIR" in result.content[0].text
 
 
-async def test_a_server_ends_while_its_studio_cannot_be_opened(tmp_path: Path) -> None:
-    """Also when its client leaves in the middle of the attempt."""
+async def test_a_server_shuts_down_while_its_studio_cannot_be_opened(tmp_path: Path) -> None:
+    """Also when its client disconnects during the attempt."""
     is_trying, may_fail = anyio.Event(), anyio.Event()
 
     @asynccontextmanager
@@ -363,8 +363,8 @@ async def test_a_server_ends_while_its_studio_cannot_be_opened(tmp_path: Path) -
             may_fail.set()
 
 
-async def test_a_call_that_is_cancelled_leaves_its_task_running(tmp_path: Path) -> None:
-    """Only the waiting ends."""
+async def test_a_cancelled_call_leaves_its_task_running(tmp_path: Path) -> None:
+    """Only the wait ends."""
     async with session("auto", tmp_path, "submit:delay=0.5") as (client, upstream):
         async with anyio.create_task_group() as group:
             group.start_soon(client.call_tool, "imagine", {"prompt": "a kite", "model": "z-image"})
@@ -378,8 +378,8 @@ async def test_a_call_that_is_cancelled_leaves_its_task_running(tmp_path: Path) 
         assert done.structured_content["tasks"][0]["status"] == "succeeded"
 
 
-async def test_a_model_from_a_file_of_the_users_is_shown_checked_and_run(tmp_path: Path) -> None:
-    """A new model is a change of data only."""
+async def test_a_model_from_the_users_file_is_listed_checked_and_run(tmp_path: Path) -> None:
+    """A new model changes data only."""
     (tmp_path / "mine.toml").write_text(
         """
         [[model]]

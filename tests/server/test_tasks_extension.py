@@ -1,4 +1,4 @@
-"""Calls that are answered with tasks, for clients that declare the extension, and for nobody else."""
+"""Calls that return tasks, only for clients that declare the extension."""
 
 import json
 import re
@@ -48,7 +48,7 @@ DECLARED: dict[str, Any] = {"extensions": {EXTENSION: {}}}
 METHODS = ["tasks/get", "tasks/update", "tasks/cancel"]
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 SLOW = {"prompt": "a red kite over the dunes"}
-"""A call whose task takes some polls."""
+"""A call with a task that takes several polls."""
 
 
 # --- servers -----------------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ SLOW = {"prompt": "a red kite over the dunes"}
 
 @asynccontextmanager
 async def in_memory(settings: Settings, clock: ManualClock | None = None, **more: Any) -> AsyncIterator[Client]:
-    """A client of a server in this process."""
+    """Connect a client to a server in this process."""
     async with Client(
         make_server(Lifespan(settings, partial(running_studio, clock=clock), is_local=True)), **more
     ) as client:
@@ -65,7 +65,7 @@ async def in_memory(settings: Settings, clock: ManualClock | None = None, **more
 
 @asynccontextmanager
 async def session(folder: Path, *faults: str, **more: Any) -> AsyncIterator[tuple[Client, sandbox.Running]]:
-    """A client in memory that takes tasks, its server at a sandbox; capitals are settings."""
+    """Connect a client in memory that declares tasks; its server uses a sandbox. Names in capitals are settings."""
     parsed = tuple(sandbox.Fault.parse(fault) for fault in faults)
     variables = {name: more.pop(name) for name in list(more) if name.isupper()}
     async with (
@@ -76,7 +76,7 @@ async def session(folder: Path, *faults: str, **more: Any) -> AsyncIterator[tupl
 
 
 def enveloped(params: dict[str, Any], capabilities: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of a request of the newest revision."""
+    """Return the parameters of a request of the newest revision."""
     meta = {"io.modelcontextprotocol/protocolVersion": NOW, "io.modelcontextprotocol/clientCapabilities": capabilities}
     return {**params, "_meta": meta}
 
@@ -84,7 +84,7 @@ def enveloped(params: dict[str, Any], capabilities: dict[str, Any]) -> dict[str,
 async def post(
     address: str, method: str, params: dict[str, Any], capabilities: dict[str, Any], **headers: str | None
 ) -> tuple[int, dict[str, Any]]:
-    """Status and message with which a request over HTTP is answered; a header that is None is left out."""
+    """Return status and message of the response to a request over HTTP; a header that is `None` is omitted."""
     named = params.get("taskId", params.get("name"))
     usual = {"mcp_protocol_version": NOW, "mcp_method": method, "mcp_name": named, **headers}
     sent = {name.replace("_", "-"): value for name, value in usual.items() if value is not None}
@@ -99,16 +99,16 @@ async def post(
 
 
 Connect = Callable[..., AbstractAsyncContextManager[Client]]
-"""Opens a client of a server with this environment; the rest are options of the client."""
+"""Connects a client to a server with this environment; other arguments are options of the client."""
 Serve = Callable[[dict[str, str]], AbstractAsyncContextManager[str]]
-"""Opens a server with this environment over HTTP, and gives its address."""
+"""Runs a server with this environment over HTTP, and returns its address."""
 Exchange = Callable[..., Awaitable[list[dict[str, Any]]]]
-"""Sends messages to a server with this environment, one after the other, and returns the answers."""
+"""Sends messages to a server with this environment, one after the other, and returns the responses."""
 
 
 @asynccontextmanager
 async def served_here(environment: dict[str, str]) -> AsyncIterator[str]:
-    """The address of a server in this process that serves HTTP."""
+    """Serve HTTP in this process, and return the address."""
     app = make_app(Lifespan(read_settings(environment), running_studio, is_local=False))
     async with app.router.lifespan_context(app), serving(app) as origin:
         yield f"{origin}/mcp"
@@ -116,18 +116,18 @@ async def served_here(environment: dict[str, str]) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def over_http(environment: dict[str, str], **more: Any) -> AsyncIterator[Client]:
-    """A client over HTTP of a server in this process."""
+    """Connect a client over HTTP to a server in this process."""
     async with served_here(environment) as address, Client(address, **more) as client:
         yield client
 
 
 def over_memory(environment: dict[str, str], **more: Any) -> AbstractAsyncContextManager[Client]:
-    """A client of a server in this process, without a transport."""
+    """Connect a client to a server in this process, without a transport."""
     return in_memory(read_settings(environment), **more)
 
 
 async def exchanged_here(environment: dict[str, str], *messages: dict[str, Any]) -> list[dict[str, Any]]:
-    """The answers of a server in this process, over the streams that stand for its stdin and stdout."""
+    """Return the responses of a server in this process, over streams in place of stdin and stdout."""
     server = make_server(Lifespan(read_settings(environment), running_studio, is_local=True))
     answers: list[dict[str, Any]] = []
     async with (
@@ -147,28 +147,28 @@ async def exchanged_here(environment: dict[str, str], *messages: dict[str, Any])
 
 @pytest.fixture(params=[over_memory, over_http], ids=["memory", "http"])
 def connected(request: pytest.FixtureRequest) -> Connect:
-    """How a client is connected."""
+    """Return how a client connects."""
     connect: Connect = request.param
     return connect
 
 
 @pytest.fixture
 def served() -> Serve:
-    """How HTTP is served."""
+    """Return how HTTP is served."""
     return served_here
 
 
 @pytest.fixture
 def exchanged() -> Exchange:
-    """How messages are exchanged one by one."""
+    """Return how single messages are exchanged."""
     return exchanged_here
 
 
-# --- the life of a task ------------------------------------------------------------------------------------------
+# --- the lifecycle of a task -------------------------------------------------------------------------------------
 
 
 async def test_a_call_becomes_a_task_and_the_task_its_result(tmp_path: Path, connected: Connect) -> None:
-    """With the fields of the specification and no others, and the id that the tools know too."""
+    """With exactly the fields of the specification, and the id that the tools use."""
     async with (
         sandbox.running(sandbox.Settings(speed=0)) as upstream,
         connected(environment_for(upstream.base_url, tmp_path), extensions=[Tasks()]) as client,
@@ -208,10 +208,8 @@ async def test_a_call_becomes_a_task_and_the_task_its_result(tmp_path: Path, con
         assert upstream.sandbox.request_log.requests["imagine"] == 2
 
 
-async def test_a_client_that_waits_for_tasks_by_itself_needs_to_know_nothing(
-    tmp_path: Path, connected: Connect
-) -> None:
-    """The call has its result as ever, and it conforms to what the tool declares."""
+async def test_a_client_whose_sdk_waits_for_tasks_gets_a_usual_result(tmp_path: Path, connected: Connect) -> None:
+    """The result conforms to the tool's output schema."""
     async with (
         sandbox.running(sandbox.Settings(speed=0)) as upstream,
         connected(environment_for(upstream.base_url, tmp_path), extensions=[Tasks()]) as client,
@@ -221,25 +219,25 @@ async def test_a_client_that_waits_for_tasks_by_itself_needs_to_know_nothing(
         assert result.structured_content["status"] == "succeeded"
 
 
-async def test_the_result_is_what_the_tool_itself_returns(tmp_path: Path) -> None:
-    """To the letter: a client without the extension joins the task, and its call waits for the same end."""
+async def test_the_result_equals_that_of_the_tool(tmp_path: Path) -> None:
+    """Byte for byte: a client without the extension joins the task, and waits for the same result."""
     async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with in_memory(settings, extensions=[Tasks()]) as client, in_memory(settings) as other:
             handle = await begin(client, "imagine", **SLOW)
             own = await other.call_tool("imagine", {**SLOW, "wait_s": 300})
-            told = await wait_for_status(client, handle.task_id, "completed")
+            answer = await wait_for_status(client, handle.task_id, "completed")
         plain = own.model_dump(by_alias=True, mode="json", exclude={"meta"}, exclude_none=True)
         (notice,) = plain["structuredContent"].pop("notices")
         text = plain["content"][0]["text"]
         plain["content"][0]["text"] = text.replace(f"Notice: {notice}\n", "")
-        assert told.result == plain
+        assert answer.result == plain
         assert [block["type"] for block in plain["content"]] == ["text"]
         assert upstream.sandbox.request_log.requests["imagine"] == 1
 
 
-async def test_a_failed_picture_is_a_completed_task_with_the_error_as_its_result(tmp_path: Path) -> None:
-    """`failed` is for errors of the protocol."""
+async def test_a_failed_image_is_a_completed_task_with_the_error_as_its_result(tmp_path: Path) -> None:
+    """`failed` is for protocol errors."""
     async with session(tmp_path) as (client, _):
         handle = await begin(client, "imagine", prompt="forbidden-in-sandbox", model="z-image")
         done = await wait_for_status(client, handle.task_id, "completed", "failed")
@@ -257,10 +255,10 @@ async def test_a_failed_picture_is_a_completed_task_with_the_error_as_its_result
         ({"JOURNEY_MCP_BUDGET": "3credits/call"}, {"prompt": "p"}, "over_budget"),
     ],
 )
-async def test_what_cannot_be_done_is_no_task(
+async def test_an_invalid_call_is_not_a_task(
     tmp_path: Path, variables: dict[str, str], arguments: dict[str, Any], code: str
 ) -> None:
-    """The tool's own error, at once."""
+    """It returns the tool's error at once."""
     async with session(tmp_path, **variables) as (client, upstream):
         result = await client.session.call_tool("imagine", arguments, allow_claimed=True)
         assert isinstance(result, types.CallToolResult)
@@ -270,8 +268,8 @@ async def test_what_cannot_be_done_is_no_task(
         assert not upstream.sandbox.request_log.submissions
 
 
-async def test_asking_for_tasks_and_ending_them_by_tool_is_no_task(tmp_path: Path) -> None:
-    """They answer at once, whoever calls."""
+async def test_fetch_task_and_cancel_task_return_no_task(tmp_path: Path) -> None:
+    """They return their result at once to every client."""
     async with session(tmp_path, "submit:hang") as (client, _):
         handle = await begin(client, "imagine", **SLOW)
         for tool, arguments in (
@@ -284,8 +282,8 @@ async def test_asking_for_tasks_and_ending_them_by_tool_is_no_task(tmp_path: Pat
             assert [task["task_id"] for task in result.structured_content["tasks"]] == [handle.task_id]
 
 
-async def test_an_old_task_is_asked_for_less_often(tmp_path: Path) -> None:
-    """After a minute there is news every ten seconds at the most."""
+async def test_an_old_task_has_a_longer_poll_interval(tmp_path: Path) -> None:
+    """After a minute it is ten seconds."""
     clock = ManualClock()
     async with session(tmp_path, "submit:hang", clock=clock) as (client, _):
         handle = await begin(client, "imagine", **SLOW)
@@ -296,7 +294,7 @@ async def test_an_old_task_is_asked_for_less_often(tmp_path: Path) -> None:
 
 
 async def is_queued(client: Client, task_id: str) -> bool:
-    """Whether the task waits here: nothing of it is at the provider."""
+    """Whether the task waits here and is not at the provider yet."""
     return "queued" in ((await get(client, task_id)).status_message or "")
 
 
@@ -309,14 +307,14 @@ async def is_queued(client: Client, task_id: str) -> bool:
         ({"status": Status.SUCCEEDED, "progress": 1.0}, "z-image: succeeded"),
     ],
 )
-def test_a_stage_is_told_in_a_few_words(changes: dict[str, Any], says: str) -> None:
-    """To people who watch a task."""
+def test_a_status_message_is_short(changes: dict[str, Any], says: str) -> None:
+    """For people who watch a task."""
     base: dict[str, Any] = {"id": "tsk_1", "principal": "local", "provider": "p", "base_url": "u", "created_at": 0.0}
     assert stage(Task(**base, request=make_request(), updated_at=0.0, **changes)) == says
 
 
-async def test_a_task_of_a_provider_that_is_not_set_up_says_so(tmp_path: Path) -> None:
-    """It waits, and does not pretend to run."""
+async def test_a_task_of_an_unconfigured_provider_says_so(tmp_path: Path) -> None:
+    """It waits, and does not count as running."""
     async with sandbox.running(sandbox.Settings(speed=1)) as upstream:
         async with running_studio(settings_for(upstream.base_url, tmp_path)) as studio:
             task = await until_accepted(studio, (await studio.create(make_request(model="midjourney"), LOCAL)).task)
@@ -327,10 +325,10 @@ async def test_a_task_of_a_provider_that_is_not_set_up_says_so(tmp_path: Path) -
             assert "which this server is not set up to ask" in state.status_message
 
 
-# --- the same wish, and a question first -------------------------------------------------------------------------
+# --- duplicate calls, and confirmation ---------------------------------------------------------------------------
 
 
-async def test_an_equal_call_gets_the_task_that_is_running_and_hears_why(tmp_path: Path) -> None:
+async def test_an_identical_call_returns_the_running_task_and_says_why(tmp_path: Path) -> None:
     """The notice of the tool is the message of the task."""
     async with session(tmp_path, "submit:hang") as (client, upstream):
         first = await begin(client, "imagine", **SLOW)
@@ -342,8 +340,8 @@ async def test_an_equal_call_gets_the_task_that_is_running_and_hears_why(tmp_pat
         assert upstream.sandbox.request_log.requests["imagine"] <= 1
 
 
-async def test_a_result_that_was_read_is_delivered(tmp_path: Path) -> None:
-    """Until then equal calls get its task, finished as it is; the first one after it makes a new one."""
+async def test_a_result_that_was_read_is_acknowledged(tmp_path: Path) -> None:
+    """Until then identical calls return its finished task; the first one afterwards creates a new task."""
     async with session(tmp_path) as (client, upstream):
         first = await begin(client, "imagine", prompt="p", model="z-image")
         await anyio.sleep(10)
@@ -358,34 +356,34 @@ async def test_a_result_that_was_read_is_delivered(tmp_path: Path) -> None:
         assert upstream.sandbox.request_log.requests["imagine"] == 2
 
 
-async def test_the_person_is_asked_before_there_is_a_task(tmp_path: Path, connected: Connect) -> None:
-    """Over the round trips of the revision; the answer brings the task."""
+async def test_the_cost_is_confirmed_before_a_task_exists(tmp_path: Path, connected: Connect) -> None:
+    """With a multi-round-trip request; the call with the answer returns the task."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="1credits")
         call = {"prompt": "a kite", "model": "z-image"}
         both: Any = {"allow_claimed": True, "allow_input_required": True}
 
-        async def nobody(_context: Any, _params: Any) -> types.ElicitResult:
-            raise AssertionError("the session itself does not ask")
+        async def unused(_context: Any, _params: Any) -> types.ElicitResult:
+            raise AssertionError("the session sends no request")
 
-        async with connected(environment, extensions=[Tasks()], elicitation_callback=nobody) as client:
+        async with connected(environment, extensions=[Tasks()], elicitation_callback=unused) as client:
             asked: Any = await client.session.call_tool("imagine", call, **both)
             assert isinstance(asked, types.InputRequiredResult)
             assert "task" not in json.dumps(asked.model_dump(by_alias=True, mode="json", exclude_none=True))
             assert not upstream.sandbox.request_log.submissions
             for agree, kind in ((False, types.CallToolResult), (True, Handle)):
                 answer = types.ElicitResult(action="accept", content={"agree": agree})
-                told = await client.session.call_tool(
+                result = await client.session.call_tool(
                     "imagine",
                     call,
                     input_responses={"cost": answer},
                     request_state=asked.request_state,
                     **both,
                 )
-                assert isinstance(told, kind)
-            assert isinstance(told, Handle)
-            assert told.status == "working"
-            assert (await wait_for_status(client, told.task_id, "completed")).result is not None
+                assert isinstance(result, kind)
+            assert isinstance(result, Handle)
+            assert result.status == "working"
+            assert (await wait_for_status(client, result.task_id, "completed")).result is not None
         assert len(upstream.sandbox.request_log.submissions) == 1
 
 
@@ -393,7 +391,7 @@ async def test_the_person_is_asked_before_there_is_a_task(tmp_path: Path, connec
 
 
 async def test_a_queued_task_is_canceled(tmp_path: Path, connected: Connect) -> None:
-    """The acknowledgement says nothing of the task, and the second one says the same."""
+    """The acknowledgement does not show the task, and the second one is the same."""
     faults = (sandbox.Fault.parse("submit:status=429,times=always,header.Retry-After=60"),)
     async with (
         sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream,
@@ -411,8 +409,8 @@ async def test_a_queued_task_is_canceled(tmp_path: Path, connected: Connect) -> 
             assert not {"result", "error"} & set(state.model_dump(exclude_none=True))
 
 
-async def test_what_a_provider_cannot_cancel_goes_on(tmp_path: Path) -> None:
-    """The request is acknowledged all the same."""
+async def test_a_task_that_its_provider_cannot_cancel_continues(tmp_path: Path) -> None:
+    """The request is still acknowledged."""
     async with session(tmp_path, "submit:hang") as (client, upstream):
         handle = await begin(client, "imagine", **SLOW)
         await until(lambda: upstream.sandbox.request_log.requests["fetch"])
@@ -420,8 +418,8 @@ async def test_what_a_provider_cannot_cancel_goes_on(tmp_path: Path) -> None:
         assert (await get(client, handle.task_id)).status == "working"
 
 
-async def test_a_finished_task_stays_what_it_is(tmp_path: Path) -> None:
-    """A final state never changes."""
+async def test_a_finished_task_does_not_change(tmp_path: Path) -> None:
+    """A final status never changes."""
     async with session(tmp_path) as (client, _):
         handle = await begin(client, "imagine", prompt="p", model="z-image")
         done = await wait_for_status(client, handle.task_id, "completed")
@@ -430,8 +428,8 @@ async def test_a_finished_task_stays_what_it_is(tmp_path: Path) -> None:
         assert (again.status, again.result) == ("completed", done.result)
 
 
-async def test_a_provider_that_can_cancel_does(tmp_path: Path) -> None:
-    """Once it has accepted the task; a wish to end it that comes too early is acknowledged too."""
+async def test_a_provider_that_supports_cancellation_cancels(tmp_path: Path) -> None:
+    """Once it has accepted the task; an earlier request is acknowledged too."""
     faults = (sandbox.Fault.parse("replicate/submit:hang"),)
     async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
         settings = read_settings(environment_of(upstream, tmp_path, "replicate"))
@@ -445,7 +443,7 @@ async def test_a_provider_that_can_cancel_does(tmp_path: Path) -> None:
 
 
 async def test_an_update_is_acknowledged_and_changes_nothing(tmp_path: Path) -> None:
-    """Our tasks ask for nothing, and answers to nothing are ignored."""
+    """Our tasks request no input, so responses are ignored."""
     async with session(tmp_path) as (client, _):
         handle = await begin(client, "imagine", prompt="p", model="z-image")
         ack = await update(client, handle.task_id, name={"action": "accept"})
@@ -453,11 +451,11 @@ async def test_an_update_is_acknowledged_and_changes_nothing(tmp_path: Path) -> 
         assert (await wait_for_status(client, handle.task_id, "completed")).result is not None
 
 
-# --- who gets what -----------------------------------------------------------------------------------------------
+# --- access to tasks ---------------------------------------------------------------------------------------------
 
 
-async def test_ids_that_name_no_task_of_the_callers_are_all_answered_alike(tmp_path: Path) -> None:
-    """Never made, somebody else's, deleted, a picture's: nobody learns which."""
+async def test_all_ids_without_a_task_of_the_caller_get_the_same_error(tmp_path: Path) -> None:
+    """Never created, of another principal, deleted, of an image: the error does not show which."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with running_studio(settings) as studio:
@@ -475,19 +473,19 @@ async def test_ids_that_name_no_task_of_the_callers_are_all_answered_alike(tmp_p
             assert (await wait_for_status(client, kept.task_id, "completed")).task_id == kept.task_id
 
 
-async def test_who_declares_nothing_gets_no_task_and_may_ask_for_none(tmp_path: Path, served: Serve) -> None:
-    """Over HTTP: with status 400, and what is missing; whatever else is wrong with the request."""
+async def test_a_client_without_the_extension_gets_no_task_and_no_methods(tmp_path: Path, served: Serve) -> None:
+    """Over HTTP with status 400 and the missing capability, whatever else is wrong with the request."""
     async with (
         sandbox.running(sandbox.Settings(speed=0)) as upstream,
         served(environment_for(upstream.base_url, tmp_path)) as address,
     ):
         call = {"name": "imagine", "arguments": {"prompt": "p", "model": "z-image"}}
-        _, told = await post(address, "tools/call", call, DECLARED)
-        assert told["result"]["resultType"] == "task"
+        _, answer = await post(address, "tools/call", call, DECLARED)
+        assert answer["result"]["resultType"] == "task"
         undeclared: list[dict[str, Any]] = [{}, {"extensions": {}}, {"extensions": {"io.example/other": {}}}]
         for capabilities in undeclared:
             for method in METHODS:
-                for params in ({"taskId": told["result"]["taskId"]}, {}):
+                for params in ({"taskId": answer["result"]["taskId"]}, {}):
                     status, refused = await post(address, method, params, capabilities)
                     assert (status, refused["error"]["code"]) == (400, -32021)
                     assert refused["error"]["data"] == {"requiredCapabilities": {"extensions": {EXTENSION: {}}}}
@@ -498,8 +496,8 @@ async def test_who_declares_nothing_gets_no_task_and_may_ask_for_none(tmp_path: 
         assert plain["result"]["structuredContent"]["status"] == "succeeded"
 
 
-async def test_every_request_declares_for_itself(tmp_path: Path, exchanged: Exchange) -> None:
-    """On one connection: with it a task, without it none, and the offer in `server/discover`."""
+async def test_every_request_declares_the_extension_separately(tmp_path: Path, exchanged: Exchange) -> None:
+    """On one connection: a task with it, none without it, and the extension in `server/discover`."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         calls = [
             {"method": "tools/call", "params": enveloped({"name": "imagine", "arguments": arguments}, capabilities)}
@@ -517,15 +515,15 @@ async def test_every_request_declares_for_itself(tmp_path: Path, exchanged: Exch
         assert answers[4]["error"]["code"] == -32021
 
 
-async def test_a_wrong_or_missing_header_is_refused(tmp_path: Path, served: Serve) -> None:
-    """Whoever routes by it must be able to trust it."""
+async def test_a_wrong_or_missing_header_is_rejected(tmp_path: Path, served: Serve) -> None:
+    """A router must be able to trust it."""
     async with (
         sandbox.running(sandbox.Settings(speed=0)) as upstream,
         served(environment_for(upstream.base_url, tmp_path)) as address,
     ):
         call = {"name": "imagine", "arguments": {"prompt": "p", "model": "z-image"}}
-        _, told = await post(address, "tools/call", call, DECLARED)
-        asked = {"taskId": told["result"]["taskId"], "inputResponses": {}}
+        _, answer = await post(address, "tools/call", call, DECLARED)
+        asked = {"taskId": answer["result"]["taskId"], "inputResponses": {}}
         for method in METHODS:
             for name in (None, "tsk_another", "=?base64?!?="):
                 status, refused = await post(address, method, asked, DECLARED, mcp_name=name)
@@ -558,8 +556,8 @@ async def test_wrong_parameters_are_named(
     assert says in answer["error"]["message"]
 
 
-async def test_methods_of_the_revision_before_are_not_there(tmp_path: Path, exchanged: Exchange) -> None:
-    """No list, no result: they are as unknown as any other."""
+async def test_methods_of_the_previous_revision_do_not_exist(tmp_path: Path, exchanged: Exchange) -> None:
+    """`tasks/list` and `tasks/result` are unknown methods."""
     asked = [
         {"method": method, "params": enveloped({"taskId": "x"}, DECLARED)} for method in ("tasks/list", "tasks/result")
     ]
@@ -567,8 +565,8 @@ async def test_methods_of_the_revision_before_are_not_there(tmp_path: Path, exch
     assert [answer["error"]["code"] for answer in answers] == [-32601, -32601]
 
 
-async def test_a_client_of_the_revision_before_sees_nothing_of_it(tmp_path: Path, connected: Connect) -> None:
-    """Whatever it declares: no offer, no task, no methods."""
+async def test_a_client_of_the_previous_revision_sees_no_extension(tmp_path: Path, connected: Connect) -> None:
+    """Whatever it declares: no extension, no task, no methods."""
     async with (
         sandbox.running(sandbox.Settings(speed=0)) as upstream,
         connected(environment_for(upstream.base_url, tmp_path), mode="legacy", extensions=[Tasks()]) as client,
@@ -584,8 +582,8 @@ async def test_a_client_of_the_revision_before_sees_nothing_of_it(tmp_path: Path
             assert raised.value.code == -32601
 
 
-async def test_an_older_client_that_declares_it_by_hand_gets_none(tmp_path: Path, exchanged: Exchange) -> None:
-    """Not in what `initialize` tells, not for a call."""
+async def test_an_older_client_that_declares_the_extension_gets_no_task(tmp_path: Path, exchanged: Exchange) -> None:
+    """Neither in the result of `initialize` nor for a call."""
     hello = {
         "method": "initialize",
         "params": {
@@ -596,17 +594,17 @@ async def test_an_older_client_that_declares_it_by_hand_gets_none(tmp_path: Path
     }
     call = {"method": "tools/call", "params": {"name": "imagine", "arguments": {"prompt": "p", "model": "z-image"}}}
     asked = {"method": "tasks/get", "params": {}}
-    told, made, refused = await exchanged({"JOURNEY_MCP_DATA_DIR": str(tmp_path)}, hello, call, asked)
-    assert EXTENSION not in json.dumps(told)
+    answer, made, refused = await exchanged({"JOURNEY_MCP_DATA_DIR": str(tmp_path)}, hello, call, asked)
+    assert EXTENSION not in json.dumps(answer)
     assert made["result"]["structuredContent"]["status"] == "succeeded"
     assert (refused["error"]["code"], refused["error"]["message"]) == (-32601, "Method not found")
 
 
-# --- when something fails ----------------------------------------------------------------------------------------
+# --- failures --------------------------------------------------------------------------------------------------
 
 
-async def test_a_database_that_is_away_loses_no_task(tmp_path: Path) -> None:
-    """The error says that it is one, and not that there is no such task; afterwards all is as it was."""
+async def test_an_unavailable_database_loses_no_task(tmp_path: Path) -> None:
+    """The error does not say that the task is unknown; afterwards everything works again."""
     async with session(tmp_path) as (client, _):
         handle = await begin(client, "imagine", prompt="p", model="z-image")
         done = await wait_for_status(client, handle.task_id, "completed")
@@ -622,8 +620,8 @@ async def test_a_database_that_is_away_loses_no_task(tmp_path: Path) -> None:
         assert (await get(client, handle.task_id)).result == done.result
 
 
-async def test_a_setup_that_cannot_work_is_told_to_who_asks_for_a_task(tmp_path: Path) -> None:
-    """And a call is answered with the tool's own error."""
+async def test_a_setup_error_is_the_error_of_task_requests(tmp_path: Path) -> None:
+    """And a call returns the tool's error."""
     (tmp_path / "file").write_text("x", encoding="utf-8")
     settings = settings_for("http://127.0.0.1:9", tmp_path / "file" / "folder")
     async with in_memory(settings, extensions=[Tasks()]) as client:
@@ -636,8 +634,8 @@ async def test_a_setup_that_cannot_work_is_told_to_who_asks_for_a_task(tmp_path:
         assert made.is_error
 
 
-async def test_a_fault_of_our_own_is_told_by_an_id_only(caplog: pytest.LogCaptureFixture) -> None:
-    """Details are for the log."""
+async def test_an_internal_error_shows_only_a_report_id(caplog: pytest.LogCaptureFixture) -> None:
+    """The log has the details."""
 
     async def broken(_ctx: Context) -> TaskSource:
         raise LookupError("a secret")
@@ -654,8 +652,8 @@ async def test_a_fault_of_our_own_is_told_by_an_id_only(caplog: pytest.LogCaptur
     assert "a secret" in caplog.text
 
 
-async def test_a_source_may_ask_and_may_fail(tmp_path: Path) -> None:
-    """What our own tasks never do: questions until all are answered, and errors of the protocol."""
+async def test_a_source_may_request_input_and_may_fail(tmp_path: Path) -> None:
+    """Unlike our tasks: it requests input until all is answered, and returns protocol errors."""
     async with (
         fixture_server(read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})) as server,
         Client(server, extensions=[Tasks()]) as client,
@@ -665,7 +663,7 @@ async def test_a_source_may_ask_and_may_fail(tmp_path: Path) -> None:
         assert set(state.model_dump()["inputRequests"]) == {"name", "colour"}
         await update(client, asking.task_id, name={"action": "accept"}, age={"action": "accept"})
         assert set((await get(client, asking.task_id)).model_dump()["inputRequests"]) == {"colour"}
-        await update(client, asking.task_id, colour={"action": "decline"})
+        await update(client, asking.task_id, colour={"action": "unused"})
         assert (await wait_for_status(client, asking.task_id, "completed")).result is not None
         failing = await begin(client, "protocol_error_job")
         plain = (await wait_for_status(client, failing.task_id, "failed")).model_dump(exclude_none=True)

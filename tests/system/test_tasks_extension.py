@@ -23,14 +23,14 @@ from server.test_tasks_extension import (
     Serve,
     enveloped,
     test_a_call_becomes_a_task_and_the_task_its_result,
-    test_a_client_of_the_revision_before_sees_nothing_of_it,
-    test_a_client_that_waits_for_tasks_by_itself_needs_to_know_nothing,
+    test_a_client_of_the_previous_revision_sees_no_extension,
+    test_a_client_whose_sdk_waits_for_tasks_gets_a_usual_result,
+    test_a_client_without_the_extension_gets_no_task_and_no_methods,
     test_a_queued_task_is_canceled,
-    test_a_wrong_or_missing_header_is_refused,
-    test_an_older_client_that_declares_it_by_hand_gets_none,
-    test_every_request_declares_for_itself,
-    test_the_person_is_asked_before_there_is_a_task,
-    test_who_declares_nothing_gets_no_task_and_may_ask_for_none,
+    test_a_wrong_or_missing_header_is_rejected,
+    test_an_older_client_that_declares_the_extension_gets_no_task,
+    test_every_request_declares_the_extension_separately,
+    test_the_cost_is_confirmed_before_a_task_exists,
 )
 from support import environment_for, free_port, until_listening
 from tasks_client import Tasks, get, wait_for_status
@@ -39,14 +39,14 @@ from journey_mcp import sandbox
 
 __all__ = [
     "test_a_call_becomes_a_task_and_the_task_its_result",
-    "test_a_client_of_the_revision_before_sees_nothing_of_it",
-    "test_a_client_that_waits_for_tasks_by_itself_needs_to_know_nothing",
+    "test_a_client_of_the_previous_revision_sees_no_extension",
+    "test_a_client_whose_sdk_waits_for_tasks_gets_a_usual_result",
+    "test_a_client_without_the_extension_gets_no_task_and_no_methods",
     "test_a_queued_task_is_canceled",
-    "test_a_wrong_or_missing_header_is_refused",
-    "test_an_older_client_that_declares_it_by_hand_gets_none",
-    "test_every_request_declares_for_itself",
-    "test_the_person_is_asked_before_there_is_a_task",
-    "test_who_declares_nothing_gets_no_task_and_may_ask_for_none",
+    "test_a_wrong_or_missing_header_is_rejected",
+    "test_an_older_client_that_declares_the_extension_gets_no_task",
+    "test_every_request_declares_the_extension_separately",
+    "test_the_cost_is_confirmed_before_a_task_exists",
 ]
 
 

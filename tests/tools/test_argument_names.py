@@ -1,4 +1,4 @@
-"""Names of arguments in other spellings, and what is said about those that there are not."""
+"""Argument names in other spellings, and corrections for unknown names."""
 
 from typing import Any
 
@@ -32,8 +32,8 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 
 
-def refusal(tool: str, given: dict[str, Any], context: ToolContext = JOURNEYAPI) -> str:
-    """What a call with these arguments, and those that are needed, is answered."""
+def error_of(tool: str, given: dict[str, Any], context: ToolContext = JOURNEYAPI) -> str:
+    """Return the error of a call with these arguments and the required ones."""
     with pytest.raises(InvalidArguments) as raised:
         parse(KINDS[tool], tool, {**NEEDED[tool], **given}, context)
     return str(raised.value)
@@ -49,17 +49,17 @@ def refusal(tool: str, given: dict[str, Any], context: ToolContext = JOURNEYAPI)
         ("aspectratio", "aspect_ratio"),
     ],
 )
-def test_our_own_names_are_read_in_any_spelling(name: str, ours: str) -> None:
-    """Of any case, with hyphens or blanks, or run together."""
+def test_known_names_may_have_any_spelling(name: str, ours: str) -> None:
+    """Any case, with hyphens, with blanks or joined."""
     asked = parse(Imagine, "imagine", {"prompt": "a kite", name: "16:9"}, JOURNEYAPI)
     assert asked == parse(Imagine, "imagine", {"prompt": "a kite", ours: "16:9"}, JOURNEYAPI)
 
 
-def test_an_argument_that_is_given_in_two_spellings_is_taken_once() -> None:
-    """Unless they say different things."""
+def test_an_argument_in_two_spellings_counts_once() -> None:
+    """Unless the values differ."""
     given = {"prompt": "a kite", "aspect_ratio": "16:9"}
     assert parse(Imagine, "imagine", {**given, "aspectRatio": "16:9"}, JOURNEYAPI).aspect_ratio == "16:9"
-    assert "aspect_ratio is given twice, with different values" in refusal("imagine", {**given, "aspectRatio": "1:1"})
+    assert "aspect_ratio is given twice, with different values" in error_of("imagine", {**given, "aspectRatio": "1:1"})
 
 
 @pytest.mark.parametrize(
@@ -149,24 +149,22 @@ def test_an_argument_that_is_given_in_two_spellings_is_taken_once() -> None:
         ("cancel_task", {"limit": 5}, JOURNEYAPI, "no argument limit. cancel_task takes: task_ids."),
     ],
 )
-def test_a_name_that_there_is_not_is_answered_with_what_to_do(
-    tool: str, given: dict[str, Any], context: ToolContext, says: str
-) -> None:
-    """In the words of what the schema of this configuration shows."""
-    assert says in refusal(tool, given, context)
+def test_an_unknown_name_gets_a_correction(tool: str, given: dict[str, Any], context: ToolContext, says: str) -> None:
+    """With names from the schema of this configuration."""
+    assert says in error_of(tool, given, context)
 
 
 @pytest.mark.parametrize("tool", KINDS)
-def test_an_error_names_only_what_the_schema_shows(tool: str) -> None:
-    """JourneyAPI has no seed, and a call to it is not told of one."""
-    said = refusal(tool, {"xyzzy": 1, "n": 2, "size": 3, "cfg": 4, "random_seed": 5, "mask_image": 6, "num_steps": 7})
+def test_an_error_names_only_arguments_of_the_schema(tool: str) -> None:
+    """JourneyAPI has no seed, so its errors do not name one."""
+    said = error_of(tool, {"xyzzy": 1, "n": 2, "size": 3, "cfg": 4, "random_seed": 5, "mask_image": 6, "num_steps": 7})
     hidden = set(EditImage.model_fields) - set(JOURNEYAPI.shown("edit_image")) - set(JOURNEYAPI.shown(tool)) - {"mask"}
     words = set(said.replace(",", " ").replace("(", " ").replace(")", " ").replace(".", " ").split())
     assert not hidden & words
 
 
-def test_every_mistake_of_a_call_is_told_at_once() -> None:
-    """What is missing beside what there is not; of very many only the first."""
+def test_one_error_names_every_mistake_of_a_call() -> None:
+    """Missing and unknown arguments; only the first of very many."""
     with pytest.raises(InvalidArguments) as raised:
         parse(EditImage, "edit_image", {"image_url": "a", "wait_s": "soon", "text": "b"}, JOURNEYAPI)
     for says in (
@@ -177,14 +175,14 @@ def test_every_mistake_of_a_call_is_told_at_once() -> None:
         "text (use prompt)",
     ):
         assert says in str(raised.value)
-    many = refusal("imagine", {f"x{number}": number for number in range(1_000)} | {"y" * 1_000_000: 1})
+    many = error_of("imagine", {f"x{number}": number for number in range(1_000)} | {"y" * 1_000_000: 1})
     assert len(many) < 1_000
 
 
 def test_a_tool_that_is_left_out_is_not_recommended() -> None:
-    """A server whose providers only make images has no edit_image."""
+    """A server whose providers cannot edit has no edit_image."""
     only = ToolContext(
         catalog=registry.load().catalog(["kkiai"]),
         defaults=Defaults(imagine="imagen-4", edit_image="", wait_s=25, keep_days=30),
     )
-    assert "edit_image" not in refusal("imagine", {"image": "a"}, only)
+    assert "edit_image" not in error_of("imagine", {"image": "a"}, only)

@@ -1,4 +1,4 @@
-"""What clients and models send beside what is meant: placeholders, names of their own, several ids in one text."""
+"""Arguments as clients and models write them: placeholders, extra names, several ids in one text."""
 
 import logging
 from typing import Any
@@ -25,54 +25,54 @@ PLACEHOLDERS: list[Any] = [
 ]
 
 
-def read(kind: type[ArgumentsT], tool: str, given: Any, context: ToolContext = JOURNEYAPI) -> ArgumentsT:
-    """The arguments of a call to a server with a key for JourneyAPI."""
+def parse(kind: type[ArgumentsT], tool: str, given: Any, context: ToolContext = JOURNEYAPI) -> ArgumentsT:
+    """Parse the arguments of a call to a server with a key for JourneyAPI."""
     return arguments.parse(kind, tool, given, context)
 
 
 @pytest.mark.parametrize("placeholder", PLACEHOLDERS, ids=repr)
 @pytest.mark.parametrize("name", OPTIONAL)
-def test_a_placeholder_for_an_optional_argument_counts_as_not_given(name: str, placeholder: Any) -> None:
-    """Strict schemas make a model give every argument. A ratio `auto` is kept: some models take it."""
-    expected = read(EditImage, "edit_image", GIVEN)
+def test_a_placeholder_for_an_optional_argument_counts_as_omitted(name: str, placeholder: Any) -> None:
+    """Strict schemas require every argument. The ratio `auto` is kept, because some models support it."""
+    expected = parse(EditImage, "edit_image", GIVEN)
     if (name, placeholder) == ("aspect_ratio", "auto"):
         expected = expected.model_copy(update={"aspect_ratio": "auto"})
-    assert read(EditImage, "edit_image", {**GIVEN, name: placeholder}) == expected
+    assert parse(EditImage, "edit_image", {**GIVEN, name: placeholder}) == expected
 
 
 @pytest.mark.parametrize("placeholder", PLACEHOLDERS, ids=repr)
-def test_an_unknown_argument_without_a_value_asks_for_nothing(placeholder: Any) -> None:
-    """Models that know other tools leave theirs empty."""
-    asked = read(Imagine, "imagine", {"prompt": "a kite", "image_url": placeholder, "style": placeholder})
-    assert asked == read(Imagine, "imagine", {"prompt": "a kite"})
+def test_an_unknown_argument_without_a_value_is_dropped(placeholder: Any) -> None:
+    """Models that know other tools leave those arguments empty."""
+    asked = parse(Imagine, "imagine", {"prompt": "a kite", "image_url": placeholder, "style": placeholder})
+    assert asked == parse(Imagine, "imagine", {"prompt": "a kite"})
 
 
 @pytest.mark.parametrize("name", ["width", "height"])
-def test_a_side_of_zero_counts_as_not_given(name: str) -> None:
-    """A strict schema made the model give a number."""
-    assert read(EditImage, "edit_image", {**GIVEN, name: 0}) == read(EditImage, "edit_image", GIVEN)
+def test_a_side_of_zero_counts_as_omitted(name: str) -> None:
+    """A strict schema requires a number."""
+    assert parse(EditImage, "edit_image", {**GIVEN, name: 0}) == parse(EditImage, "edit_image", GIVEN)
 
 
-def test_placeholders_among_real_items_are_left_out() -> None:
-    """The others stay."""
+def test_placeholders_among_items_are_dropped() -> None:
+    """The other items stay."""
     images = ["null", "https://example.test/b.png", None]
-    asked = read(EditImage, "edit_image", {**GIVEN, "reference_images": images})
+    asked = parse(EditImage, "edit_image", {**GIVEN, "reference_images": images})
     assert asked.reference_images == ["https://example.test/b.png"]
 
 
-def test_a_list_that_is_written_as_text_is_read_before_its_items_are() -> None:
-    """But the text of another argument is its text."""
-    asked = read(EditImage, "edit_image", {**GIVEN, "reference_images": '["null", "https://example.test/b.png"]'})
+def test_a_list_in_a_text_is_parsed_before_its_items() -> None:
+    """The text of other arguments is not parsed."""
+    asked = parse(EditImage, "edit_image", {**GIVEN, "reference_images": '["null", "https://example.test/b.png"]'})
     assert asked.reference_images == ["https://example.test/b.png"]
-    assert read(EditImage, "edit_image", {**GIVEN, "reference_images": '["null"]'}).reference_images is None
-    assert read(EditImage, "edit_image", {**GIVEN, "negative_prompt": '["blur"]'}).negative_prompt == '["blur"]'
+    assert parse(EditImage, "edit_image", {**GIVEN, "reference_images": '["null"]'}).reference_images is None
+    assert parse(EditImage, "edit_image", {**GIVEN, "negative_prompt": '["blur"]'}).negative_prompt == '["blur"]'
 
 
-def test_what_is_required_is_taken_as_it_is() -> None:
-    """A prompt may be one of these words; an image that is none is an error later, which names it."""
-    assert read(EditImage, "edit_image", {"prompt": "none", "image": "null"}).prompt == "none"
+def test_a_required_argument_is_never_a_placeholder() -> None:
+    """A prompt may be such a word; an image that is not one is an error later, which names it."""
+    assert parse(EditImage, "edit_image", {"prompt": "none", "image": "null"}).prompt == "none"
     with pytest.raises(InvalidArguments, match="prompt is missing"):
-        read(Imagine, "imagine", {"model": "z-image"})
+        parse(Imagine, "imagine", {"model": "z-image"})
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_what_is_required_is_taken_as_it_is() -> None:
     ],
 )
 def test_arguments_that_clients_add_are_dropped(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Only the log says so."""
+    """Only the log shows it."""
     caplog.set_level(logging.DEBUG, "journey_mcp")
-    assert read(Imagine, "imagine", {"prompt": "a kite", name: {"a": 1}}) == read(
+    assert parse(Imagine, "imagine", {"prompt": "a kite", name: {"a": 1}}) == parse(
         Imagine, "imagine", {"prompt": "a kite"}
     )
     assert f"the argument {name} of the client is dropped" in caplog.text
@@ -105,38 +105,38 @@ def test_arguments_that_clients_add_are_dropped(name: str, caplog: pytest.LogCap
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_text_that_is_too_long_is_refused_before_anything_reads_it(given: dict[str, Any], says: str) -> None:
-    """The message shows its beginning only."""
+def test_text_that_is_too_long_is_rejected_before_it_is_parsed(given: dict[str, Any], says: str) -> None:
+    """The message quotes only its start."""
     with pytest.raises(InvalidArguments) as raised:
-        read(EditImage, "edit_image", {**GIVEN, **given})
+        parse(EditImage, "edit_image", {**GIVEN, **given})
     assert says in str(raised.value)
     assert len(str(raised.value)) < 700
 
 
-def test_a_long_prompt_is_taken() -> None:
-    """Up to its limit; an image may be data, and is bounded where it is read."""
+def test_a_long_prompt_is_accepted() -> None:
+    """Up to its limit; an image may be data, and its parser limits it."""
     prompt, image = "x" * 32_000, "data:image/png;base64," + "A" * 1_000_000
-    asked = read(EditImage, "edit_image", {"prompt": prompt, "image": image, "negative_prompt": "y" * 4_000})
+    asked = parse(EditImage, "edit_image", {"prompt": prompt, "image": image, "negative_prompt": "y" * 4_000})
     assert (asked.prompt, asked.image) == (prompt, image)
 
 
 @pytest.mark.parametrize(
     "value", [{"a": "x" * 1_000_000}, ["x" * 1_000_000], [["x"] * 50] * 50], ids=["object", "list", "nested"]
 )
-def test_a_wrong_value_of_any_size_is_shown_cut(value: Any) -> None:
-    """Whatever its type."""
+def test_a_wrong_value_is_quoted_cut(value: Any) -> None:
+    """For every type."""
     with pytest.raises(InvalidArguments, match="prompt") as raised:
-        read(Imagine, "imagine", {"prompt": value})
+        parse(Imagine, "imagine", {"prompt": value})
     assert len(str(raised.value)) < 700
 
 
 @pytest.mark.parametrize("name", ["prompt", "reference_images", "image"])
 @pytest.mark.parametrize("character", ["\0", "\ud800"], ids=ascii)
-def test_what_is_no_text_is_refused_everywhere(name: str, character: str) -> None:
+def test_invalid_characters_are_rejected_in_every_argument(name: str, character: str) -> None:
     """Also among the items of an array."""
     text = f"é{character}"
     with pytest.raises(InvalidArguments, match=f"{name} has characters that are not text"):
-        read(EditImage, "edit_image", {**GIVEN, name: [text] if name == "reference_images" else text})
+        parse(EditImage, "edit_image", {**GIVEN, name: [text] if name == "reference_images" else text})
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,9 @@ def test_what_is_no_text_is_refused_everywhere(name: str, character: str) -> Non
         ({"prompt_upsampling": "no"}, {"prompt_upsampling": False}),
     ],
 )
-def test_values_are_read_as_models_write_them(given: dict[str, Any], meant: dict[str, Any]) -> None:
-    """Numbers and yes or no as text, units, formats by ending and type, size classes in pixels."""
-    request = image_request("edit_image", read(EditImage, "edit_image", {**GIVEN, **given}), DEFAULTS)
+def test_values_are_parsed_as_models_write_them(given: dict[str, Any], meant: dict[str, Any]) -> None:
+    """Numbers and booleans as text, units, formats by file ending and media type, size classes in pixels."""
+    request = image_request("edit_image", parse(EditImage, "edit_image", {**GIVEN, **given}), DEFAULTS)
     assert request.options == meant
 
 
@@ -182,9 +182,9 @@ def test_values_are_read_as_models_write_them(given: dict[str, Any], meant: dict
         ({"negative_prompt": ["fog", "rain"]}, {"negative_prompt": "fog, rain"}),
     ],
 )
-def test_numbers_and_lists_are_read_as_models_write_them(given: dict[str, Any], meant: dict[str, Any]) -> None:
+def test_numbers_and_lists_are_parsed_as_models_write_them(given: dict[str, Any], meant: dict[str, Any]) -> None:
     """Separators, words, one value in a list, two sides for a ratio."""
-    request = image_request("edit_image", read(EditImage, "edit_image", {**GIVEN, **given}), DEFAULTS)
+    request = image_request("edit_image", parse(EditImage, "edit_image", {**GIVEN, **given}), DEFAULTS)
     assert request.options == meant
 
 
@@ -192,31 +192,31 @@ def test_numbers_and_lists_are_read_as_models_write_them(given: dict[str, Any], 
     "given",
     [{"seed": "7 or 8"}, {"seed": "1.2.3"}, {"steps": "many"}, {"aspect_ratio": [1, 2, 3]}, {"model": ["a", "b"]}],
 )
-def test_what_says_no_one_value_is_refused(given: dict[str, Any]) -> None:
-    """With its name."""
+def test_an_ambiguous_value_is_rejected(given: dict[str, Any]) -> None:
+    """With the argument's name."""
     with pytest.raises(InvalidArguments, match=next(iter(given))):
-        read(EditImage, "edit_image", {**GIVEN, **given})
+        parse(EditImage, "edit_image", {**GIVEN, **given})
 
 
 def test_a_negative_prompt_of_very_many_words_is_not_joined() -> None:
-    """It has its limit."""
+    """It has a limit."""
     with pytest.raises(InvalidArguments, match="negative_prompt"):
-        read(EditImage, "edit_image", {**GIVEN, "negative_prompt": ["x" * 3_000] * 2})
+        parse(EditImage, "edit_image", {**GIVEN, "negative_prompt": ["x" * 3_000] * 2})
 
 
 @pytest.mark.parametrize("name", ["input", "arguments", "params", "kwargs", "tool_input"])
-def test_what_a_framework_puts_around_all_arguments_is_taken_off(name: str) -> None:
-    """One name, with an object that has ours."""
-    assert read(EditImage, "edit_image", {name: GIVEN}) == read(EditImage, "edit_image", GIVEN)
+def test_a_wrapper_around_all_arguments_is_removed(name: str) -> None:
+    """One name, whose value is an object with our names."""
+    assert parse(EditImage, "edit_image", {name: GIVEN}) == parse(EditImage, "edit_image", GIVEN)
     with pytest.raises(InvalidArguments, match="prompt is missing"):
-        read(Imagine, "imagine", {name: {"a": 1}})
+        parse(Imagine, "imagine", {name: {"a": 1}})
 
 
 @pytest.mark.parametrize("value", [7, True, {"a": 1}, {"type": "Buffer", "data": [1, 2]}, [], [["a"], ["b"]]])
-def test_what_is_no_text_where_an_image_is_taken_is_told_so(value: Any) -> None:
-    """With what is taken."""
+def test_an_image_that_is_not_text_is_an_error(value: Any) -> None:
+    """With the accepted forms."""
     with pytest.raises(InvalidArguments, match="is not text: give the id of an earlier image, a URL or a data URI"):
-        read(EditImage, "edit_image", {**GIVEN, "image": value})
+        parse(EditImage, "edit_image", {**GIVEN, "image": value})
 
 
 @pytest.mark.parametrize(
@@ -231,22 +231,22 @@ def test_what_is_no_text_where_an_image_is_taken_is_told_so(value: Any) -> None:
         ("openai", "openai"),
     ],
 )
-def test_a_provider_is_known_by_its_name_as_people_write_it(text: str, provider: str) -> None:
-    """Another one stays as it is, for an error that names it."""
-    assert read(Imagine, "imagine", {"prompt": "a kite", "provider": text}, EVERYTHING).provider == provider
+def test_a_provider_may_be_written_as_people_write_it(text: str, provider: str) -> None:
+    """An unknown name stays unchanged, for an error that names it."""
+    assert parse(Imagine, "imagine", {"prompt": "a kite", "provider": text}, EVERYTHING).provider == provider
 
 
-def test_what_to_wait_for_is_read_in_any_case() -> None:
-    """As every word."""
-    assert read(FetchTask, "fetch_task", {"wait_for": "ANY"}).wait_for == "any"
+def test_wait_for_may_have_any_case() -> None:
+    """Like every word."""
+    assert parse(FetchTask, "fetch_task", {"wait_for": "ANY"}).wait_for == "any"
 
 
-def test_seconds_may_have_their_unit() -> None:
-    """But a word is none."""
-    assert read(FetchTask, "fetch_task", {"wait_s": "30s"}).wait_s == 30
-    assert read(FetchTask, "fetch_task", {"wait_s": "5 seconds"}).wait_s == 5
+def test_seconds_may_have_a_unit() -> None:
+    """A word without a number is an error."""
+    assert parse(FetchTask, "fetch_task", {"wait_s": "30s"}).wait_s == 30
+    assert parse(FetchTask, "fetch_task", {"wait_s": "5 seconds"}).wait_s == 5
     with pytest.raises(InvalidArguments, match="wait_s='soon'"):
-        read(FetchTask, "fetch_task", {"wait_s": "soon"})
+        parse(FetchTask, "fetch_task", {"wait_s": "soon"})
 
 
 @pytest.mark.parametrize(
@@ -274,13 +274,13 @@ def test_seconds_may_have_their_unit() -> None:
         ("[]", None),
     ],
 )
-def test_ids_are_read_as_models_write_them(given: Any, ids: list[str] | None) -> None:
-    """Several in one text are several."""
-    assert read(FetchTask, "fetch_task", {"task_ids": given}).task_ids == ids
+def test_ids_are_parsed_as_models_write_them(given: Any, ids: list[str] | None) -> None:
+    """One text may hold several ids."""
+    assert parse(FetchTask, "fetch_task", {"task_ids": given}).task_ids == ids
 
 
 @pytest.mark.parametrize("given", ["[" * 100_000, "[" * 3_000, ["t" * 5_000], 7, {"a": 1}, ",", [[]]])
-def test_ids_that_are_none_are_an_error_of_the_arguments(given: Any) -> None:
-    """Never one of the server."""
+def test_invalid_ids_are_an_error_of_the_arguments(given: Any) -> None:
+    """Never an internal error."""
     with pytest.raises(InvalidArguments, match="task_ids"):
-        read(CancelTask, "cancel_task", {"task_ids": given})
+        parse(CancelTask, "cancel_task", {"task_ids": given})

@@ -1,4 +1,4 @@
-"""Images whose link is dead are marked wherever tasks are shown, and their copies are named where they are read."""
+"""Images with a dead link are marked in every result, and their copies are named for local callers."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,12 +25,12 @@ from journey_mcp.tools.defaults import Defaults
 from journey_mcp.tools.results import as_text, task_object
 
 ELEVEN_MINUTES_S = 660.0
-"""A link of Black Forest Labs is dead by then."""
+"""By then a link of Black Forest Labs is dead."""
 
 
 @asynccontextmanager
 async def client_at(folder: Path, *, is_local: bool = True, **more: str) -> AsyncIterator[Client]:
-    """A client of a server with Black Forest Labs."""
+    """Connect a client to a server with Black Forest Labs."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = read_settings(environment_of(upstream, folder, "bfl", **more))
         async with client_of(settings, is_local=is_local) as client:
@@ -38,7 +38,7 @@ async def client_at(folder: Path, *, is_local: bool = True, **more: str) -> Asyn
 
 
 async def call(client: Client, tool: str, **arguments: Any) -> tuple[dict[str, Any], str]:
-    """Call a tool; the first task of its result, and the text."""
+    """Call a tool; return the first task of its result, and the text."""
     result = await client.call_tool(tool, arguments)
     (text,) = result.content
     assert text.type == "text"
@@ -48,7 +48,7 @@ async def call(client: Client, tool: str, **arguments: Any) -> tuple[dict[str, A
 
 @pytest.mark.parametrize("ids", [True, False], ids=["by id", "listed"])
 async def test_an_expired_link_is_not_shown(tmp_path: Path, *, ids: bool) -> None:
-    """Without a copy the image is gone; that a new one is paid again is said."""
+    """Without a copy the image is lost; the next step says that a new call is charged."""
     async with client_at(tmp_path, JOURNEY_MCP_COPY_MAX_MB="0") as client:
         made, _ = await call(client, "imagine", prompt="a kite", wait_s=60)
         url = made["images"][0]["url"]
@@ -64,7 +64,7 @@ async def test_an_expired_link_is_not_shown(tmp_path: Path, *, ids: bool) -> Non
 
 @pytest.mark.parametrize("ids", [True, False], ids=["by id", "listed"])
 async def test_the_copy_of_an_expired_link_is_named(tmp_path: Path, *, ids: bool) -> None:
-    """For callers on this machine by its path, and while it is there; the image can still be edited."""
+    """By its path for callers on this machine, while it exists; the image can still be edited."""
     async with client_at(tmp_path) as client:
         made, _ = await call(client, "imagine", prompt="a kite", wait_s=60)
         given = {"task_ids": [made["task_id"]]} if ids else {}
@@ -82,8 +82,8 @@ async def test_the_copy_of_an_expired_link_is_named(tmp_path: Path, *, ids: bool
         assert (task["images"][0]["link"], "path" in task["images"][0]) == ("link expired, no copy", False)
 
 
-async def test_a_caller_elsewhere_hears_that_there_is_a_copy(tmp_path: Path) -> None:
-    """Not where it is: the id is enough to edit the image."""
+async def test_a_remote_caller_learns_that_there_is_a_copy(tmp_path: Path) -> None:
+    """Without its path: the id is enough to edit the image."""
     async with client_at(tmp_path, is_local=False) as client:
         made, _ = await call(client, "imagine", prompt="a kite", wait_s=60)
         ManualClock().advance(ELEVEN_MINUTES_S)
@@ -98,7 +98,7 @@ async def test_a_caller_elsewhere_hears_that_there_is_a_copy(tmp_path: Path) -> 
 
 
 async def test_the_result_of_a_call_marks_dead_links() -> None:
-    """Of a task that is joined, or asked for with the tasks extension, it may be as old as the task."""
+    """The result of a joined task, or of a task of the extension, may be as old as the task."""
     image = OutputImage(url="https://example.test/a.png", expires_at=1.0)
     task = replace(made_at("https://example.test", provider="x"), images=(image,))
     defaults = Defaults(imagine="m", edit_image="m", wait_s=25, keep_days=30, has_links=True)
@@ -109,7 +109,7 @@ async def test_the_result_of_a_call_marks_dead_links() -> None:
 
 
 async def test_the_images_of_a_sandbox_end_with_it(tmp_path: Path) -> None:
-    """The next server finds that nobody answers at the address."""
+    """The next server finds no sandbox at the address."""
     settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})
     async with client_of(settings) as client:
         made, text = await call(client, "imagine", prompt="a kite", wait_s=60)
@@ -141,8 +141,8 @@ def made_at(origin: str, provider: str = SANDBOX, **more: Any) -> Task:
     )
 
 
-async def test_each_sandbox_is_looked_at_once() -> None:
-    """However many images it made; other providers are not asked."""
+async def test_each_sandbox_is_checked_once() -> None:
+    """However many images it made; other providers are not checked."""
     async with recorder() as one, recorder() as other:
         gone = f"http://127.0.0.1:{free_port()}"
         tasks = [made_at(origin) for origin in (one.origin, gone, one.origin, gone)]
@@ -152,8 +152,8 @@ async def test_each_sandbox_is_looked_at_once() -> None:
         assert (one.connections, other.connections) == (1, 0)
 
 
-async def test_what_is_left_of_a_task_is_offered() -> None:
-    """One image with a link, one with a copy, and two that are gone."""
+async def test_the_next_step_names_the_images_that_are_left() -> None:
+    """One image with a link, one with a copy, and two that are lost."""
     one, two, three, four = made_at("https://example.test", provider="x").images
     images = (
         replace(one, expires_at=1.0),

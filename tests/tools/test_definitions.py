@@ -1,4 +1,4 @@
-"""What `tools/list` sends: the files, the rules of clients and model APIs, the sizes."""
+"""The tool definitions in `tools/list`: the spec files, the rules of clients and model APIs, the sizes."""
 
 import json
 import os
@@ -22,12 +22,12 @@ HINTS = {"title", "readOnlyHint", "destructiveHint", "idempotentHint", "openWorl
 
 
 def tool_set(**environment: str) -> ToolSet:
-    """The menu of a configuration."""
+    """Return the tools of a configuration."""
     return read_tool_set(read_settings({"JOURNEYAPI_API_KEY": "k", **environment}))
 
 
 def nodes(schema: Any) -> Iterator[dict[str, Any]]:
-    """Every object inside a schema."""
+    """Yield every object inside a schema."""
     if isinstance(schema, dict):
         yield schema
         for value in schema.values():
@@ -52,8 +52,8 @@ def test_tools_match_their_spec_files(folder: str, keys: list[str]) -> None:
 @pytest.mark.parametrize(
     "tool", [*tool_set().tools, *tool_set(**dict.fromkeys(ALL_KEYS, "k")).tools], ids=lambda tool: str(tool["name"])
 )
-def test_every_tool_keeps_the_rules_of_all_clients(tool: dict[str, Any]) -> None:
-    """The table "Schemas" of what clients demand, whole."""
+def test_every_tool_follows_the_rules_of_all_clients(tool: dict[str, Any]) -> None:
+    """The whole table "Schemas" of client requirements."""
     assert re.fullmatch(r"[a-z0-9_]+", tool["name"])
     assert len("journey-mcp" + tool["name"]) <= 50
     assert len(tool["description"]) <= 2048
@@ -85,12 +85,12 @@ def test_every_tool_keeps_the_rules_of_all_clients(tool: dict[str, Any]) -> None
 
 
 def test_the_same_configuration_gives_the_same_bytes() -> None:
-    """Prompt caches live on it."""
+    """Prompt caches depend on it."""
     assert compact(tool_set().tools) == compact(tool_set().tools)
 
 
 def test_sizes() -> None:
-    """Every byte is paid for in every conversation."""
+    """Every byte costs money in every conversation."""
     tools = tool_set().tools
     seen_by_models = sum(len(compact({k: t[k] for k in ("name", "description", "inputSchema")})) for t in tools)
     assert seen_by_models < 5800
@@ -99,7 +99,7 @@ def test_sizes() -> None:
 
 
 def test_sizes_with_all_providers() -> None:
-    """Five of them cost a third more, not five times as much."""
+    """Five providers take about 1.5 times the bytes of one, not five times."""
     tools = tool_set(**dict.fromkeys(ALL_KEYS, "k")).tools
     seen_by_models = sum(len(compact({k: t[k] for k in ("name", "description", "inputSchema")})) for t in tools)
     assert seen_by_models < 8700
@@ -108,8 +108,8 @@ def test_sizes_with_all_providers() -> None:
     assert len(compact(tools)) < 15000
 
 
-def test_only_what_somebody_takes_is_in_the_schema() -> None:
-    """No JourneyAPI offer takes a seed, a mask, or more than one picture."""
+def test_the_schema_has_only_supported_arguments() -> None:
+    """No JourneyAPI offer supports a seed, a mask, or more than one image."""
     tools = {tool["name"]: tool["inputSchema"]["properties"] for tool in tool_set().tools}
     assert set(tools["imagine"]) == {
         "prompt",
@@ -138,15 +138,15 @@ def test_only_what_somebody_takes_is_in_the_schema() -> None:
     assert tools["imagine"]["reference_images"]["maxItems"] == 1
 
 
-def test_every_provider_takes_a_webhook() -> None:
-    """The server calls it itself."""
+def test_every_provider_has_webhook_url() -> None:
+    """The server itself sends the webhook."""
     for key in ALL_KEYS:
         for tool in read_tool_set(read_settings({key: "k"})).tools[:2]:
             assert "webhook_url" in tool["inputSchema"]["properties"]
 
 
-def test_descriptions_tell_when_to_choose_which_model() -> None:
-    """The default, drafts, text in images, English only, those that need a picture."""
+def test_descriptions_say_when_to_choose_which_model() -> None:
+    """The default, drafts, text in images, English only, models that need an image."""
     imagine, edit, *_ = tool_set().tools
     assert "midjourney (default)" in imagine["description"]
     assert "flux-2-dev for cheap drafts" in imagine["description"]
@@ -156,8 +156,8 @@ def test_descriptions_tell_when_to_choose_which_model() -> None:
     assert "English only for flux-kontext-*" in edit["inputSchema"]["properties"]["prompt"]["description"]
 
 
-def test_settings_show_in_the_descriptions() -> None:
-    """Defaults that are set are the ones that are told."""
+def test_the_descriptions_show_the_settings() -> None:
+    """They name the defaults that are set."""
     imagine, edit, fetch, _ = tool_set(
         JOURNEY_MCP_DEFAULT_MODEL="z-image",
         JOURNEY_MCP_DEFAULT_EDIT_MODEL="seededit",

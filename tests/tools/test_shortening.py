@@ -1,4 +1,4 @@
-"""Results within what clients can read: their sizes at the worst, and what is left of them."""
+"""Results within the limits of clients: their maximum sizes, and what is left of the facts."""
 
 import json
 import math
@@ -60,7 +60,7 @@ def urls(count: int, length: int = 100) -> tuple[OutputImage, ...]:
 
 
 def dead(images: Sequence[OutputImage], folder: Path | None = None) -> tuple[OutputImage, ...]:
-    """Return the images with links that are dead, and with copies in this folder."""
+    """Return the images with dead links, and with copies in this folder."""
     path = None if folder is None else str(folder / ("p" * 200))
     return tuple(replace(image, expires_at=NOW - 1, path=path) for image in images)
 
@@ -128,7 +128,7 @@ def text_of(shown: Sequence[Rendered]) -> str:
 
 
 def check_same_facts(shown: Sequence[Rendered]) -> None:
-    """The text says what the objects say."""
+    """Check that the text has the facts of the objects."""
     text = text_of(shown)
     for task in objects(shown):
         facts = [task["task_id"], task.get("prompt", ""), task.get("grid_url", ""), task.get("next_step", "")]
@@ -140,7 +140,7 @@ def check_same_facts(shown: Sequence[Rendered]) -> None:
 
 @pytest.mark.parametrize("kind", WORST)
 def test_a_listing_of_twenty_tasks_is_short(kind: str) -> None:
-    """At most 12 KB of text and 24 KB of an object, a block for each task, in the same order, with its id."""
+    """At most 12 KB of text and 24 KB of JSON, with a block for each task, in the same order, with its id."""
     tasks = twenty(WORST[kind])
     listed = fit_listing(tasks)
     shown, text = objects(listed), text_of(listed)
@@ -158,7 +158,7 @@ def test_a_listing_of_twenty_tasks_is_short(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["ordinary", "few dead links"])
 def test_a_listing_names_every_image_of_ordinary_tasks(kind: str) -> None:
-    """Twenty grids: each of the ids that edit_image takes, status, model, start of the prompt, the grid's URL."""
+    """Twenty grids: every id for edit_image, status, model, start of the prompt, URL of the grid."""
     for task in objects(fit_listing(twenty(WORST[kind]))):
         assert [image["id"] for image in task["images"]] == [f"{task['task_id']}.{n}" for n in range(1, 5)]
         assert {"status", "model", "provider", "cost", "prompt"} <= task.keys()
@@ -169,14 +169,14 @@ def test_a_listing_names_every_image_of_ordinary_tasks(kind: str) -> None:
 
 
 def test_a_listing_says_how_many_images_there_are() -> None:
-    """And how to see them."""
+    """And how to get them."""
     for task in objects(fit_listing(twenty(WORST["many images"]))):
         assert len(task["images"]) == 4
         assert f"It has 64 images, up to {task['task_id']}.64." in task["next_step"]
 
 
-def test_a_listing_keeps_what_helps_after_a_failure() -> None:
-    """It may keep a model from paying twice; the next step after a success is known from any result."""
+def test_a_listing_keeps_the_next_step_after_a_failure() -> None:
+    """It can keep a model from paying twice; every result has the next step after a success."""
     failed = replace(TASK, status=Status.FAILED, failure=replace(FAILURE, message="m" * 250, next_step="Look first."))
     for task in objects(fit_listing(twenty(replace(failed, notices=(noted("n" * 200),) * 3)))):
         assert task["next_step"].startswith("Look first. Shortened: ")
@@ -184,7 +184,7 @@ def test_a_listing_keeps_what_helps_after_a_failure() -> None:
 
 
 def test_a_short_listing_is_whole() -> None:
-    """What fits is not cut, and what short tasks leave is for the others."""
+    """Nothing is cut that fits, and long tasks use the room that short tasks leave."""
     tasks = [plain(replace(TASK, id=new_task_id(), images=urls(1))) for _ in range(12)]
     grids = [plain(replace(ORDINARY, id=new_task_id())) for _ in range(5)]
     assert objects(fit_listing([*grids, *tasks])) == [*grids, *tasks]
@@ -192,14 +192,14 @@ def test_a_short_listing_is_whole() -> None:
 
 
 def test_one_task_in_a_listing_is_a_block() -> None:
-    """Though nothing else is in it."""
+    """Even if the listing has no other task."""
     (shown,) = fit_listing([plain(WORST["long URLs"])])
     assert len(shown.text.encode()) <= 3_000
     assert len(shown.plain["images"]) == 16
 
 
 @pytest.mark.parametrize("kind", WORST)
-def test_a_task_alone_is_bounded_and_names_all_its_images(kind: str) -> None:
+def test_a_single_task_is_limited_and_names_all_its_images(kind: str) -> None:
     """Below the 25,000 tokens and 50,000 characters of Claude Code."""
     whole = plain(WORST[kind])
     shown = fit_single(whole)
@@ -211,8 +211,8 @@ def test_a_task_alone_is_bounded_and_names_all_its_images(kind: str) -> None:
     check_same_facts([shown])
 
 
-def test_no_url_is_out_of_reach() -> None:
-    """Each of 64 that are too long to be shown together is shown when its image is asked for by id."""
+def test_every_url_can_be_fetched() -> None:
+    """Each of 64 URLs, too long for one result, is shown when its image is requested by id."""
     whole = plain(WORST["long URLs"])
     shown = fit_single(whole).plain
     hidden = [image["id"] for image in shown["images"] if "url" not in image]
@@ -223,7 +223,7 @@ def test_no_url_is_out_of_reach() -> None:
 
 
 def test_a_task_of_64_ordinary_images_is_shown_whole() -> None:
-    """Nothing is left out that fits."""
+    """Nothing is cut that fits."""
     whole = plain(replace(WORST["many images"], notices=(noted("n"),)))
     assert fit_single(whole).plain == whole
 
@@ -245,8 +245,8 @@ tasks = st.builds(
 
 
 @given(st.lists(tasks, min_size=1, max_size=20))
-def test_no_tasks_are_too_much(tasks: list[Task]) -> None:
-    """Whatever they hold, alone and together."""
+def test_any_tasks_fit(tasks: list[Task]) -> None:
+    """Whatever they hold, single and in a listing."""
     wholes = [plain(task) for task in tasks]
     shown = fit_listing(wholes)
     assert len(text_of(shown).encode()) <= 12_000
@@ -258,7 +258,7 @@ def test_no_tasks_are_too_much(tasks: list[Task]) -> None:
 
 
 async def call(client: Client, **arguments: Any) -> tuple[str, Any]:
-    """Call fetch_task; its text and its object, which its schema allows."""
+    """Call fetch_task; return its text and its object, which conforms to the schema."""
     result = await client.call_tool("fetch_task", arguments)
     (text,) = result.content
     assert text.type == "text"
@@ -270,7 +270,7 @@ async def call(client: Client, **arguments: Any) -> tuple[str, Any]:
 
 @pytest.mark.parametrize("kind", WORST)
 async def test_a_client_gets_a_short_listing(kind: str, tmp_path: Path) -> None:
-    """Of the newest tasks, and of twenty ids; of a single id all that is known of it."""
+    """For the newest tasks and for twenty ids; a single id gets all facts."""
     settings = settings_for("http://127.0.0.1:9", tmp_path)
     now = ManualClock().now()
     stored = [replace(WORST[kind], id=new_task_id(), created_at=now - number) for number in range(20)]
@@ -303,8 +303,8 @@ ANSWERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("service", ANSWERS)
-async def test_an_answer_with_60000_images_is_a_result_of_64(service: str, tmp_path: Path) -> None:
-    """In results, in the listing, and in what is stored; how many there were is said."""
+async def test_a_response_with_60000_images_is_a_result_of_64(service: str, tmp_path: Path) -> None:
+    """In results, in the listing and in the database; a notice has the number."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = read_settings(environment_of(upstream, tmp_path, service, JOURNEY_MCP_COPY_MAX_MB="0"))
         body = ANSWERS[service]
@@ -327,8 +327,8 @@ async def test_an_answer_with_60000_images_is_a_result_of_64(service: str, tmp_p
             assert len(stored.images) == 64
 
 
-async def test_ids_that_nobody_knows_are_a_short_listing(tmp_path: Path) -> None:
-    """Whatever they are made of."""
+async def test_unknown_ids_are_a_short_listing(tmp_path: Path) -> None:
+    """Whatever they contain."""
     async with client_of(settings_for("http://127.0.0.1:9", tmp_path)) as client:
         ids = [f"{LONG[:60]}{number}" for number in range(20)]
         text, structured = await call(client, task_ids=ids)
