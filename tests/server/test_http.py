@@ -1,4 +1,4 @@
-"""What stands before `/mcp`: who may ask, and how much a call may carry."""
+"""MCP over HTTP: the filter before `/mcp` for hosts, origins and the size of calls."""
 
 import base64
 import io
@@ -35,7 +35,7 @@ PING: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 async def serving_mcp(
     folder: Path, bodies: RequestBodies | None = None, **more: str
 ) -> AsyncIterator[tuple[str, sandbox.Running]]:
-    """The address of a server in this process, with keys for all providers at one sandbox."""
+    """Serve MCP in this process with keys for all providers at one sandbox, and return the address."""
     async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
         settings = read_settings(environment_of(upstream, folder, **more))
         hosts = settings.allowed_hosts
@@ -45,29 +45,29 @@ async def serving_mcp(
 
 
 def small_bodies() -> RequestBodies:
-    """So that tests need not send much."""
+    """Return small limits, so that tests send little."""
     return RequestBodies(max_bytes=SMALL, max_total_bytes=2 * SMALL, timeout_s=60)
 
 
 @asynccontextmanager
-async def asking(address: str) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of plain HTTP."""
+async def http_client(address: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """Open a plain HTTP client."""
     async with httpx2.AsyncClient(base_url=address, headers=HEADERS, trust_env=False, verify=False) as http:
         yield http
 
 
 def problem(answer: httpx2.Response, code: int = INVALID_REQUEST) -> str:
-    """What an error of JSON-RPC says, whose request could not be read."""
+    """Return the message of a JSON-RPC error without an id."""
     assert answer.headers["content-type"] == "application/json"
     said = answer.json()
     assert (said["jsonrpc"], said["id"], said["error"]["code"]) == ("2.0", None, code)
     return str(said["error"]["message"])
 
 
-async def test_a_host_that_is_not_allowed_hears_which_are(tmp_path: Path) -> None:
-    """And where to add it."""
+async def test_an_error_names_the_allowed_hosts(tmp_path: Path) -> None:
+    """And the setting for more."""
     opened = serving_mcp(tmp_path, JOURNEY_MCP_ALLOWED_HOSTS="studio.local:8000")
-    async with opened as (address, _), asking(address) as http:
+    async with opened as (address, _), http_client(address) as http:
         for path in ("/mcp", "/other"):
             answer = await http.post(path, json=PING, headers={"host": "host.docker.internal:8000"})
             assert answer.status_code == 421
@@ -84,15 +84,15 @@ async def test_a_host_that_is_not_allowed_hears_which_are(tmp_path: Path) -> Non
 
 
 async def test_without_names_only_loopback_is_allowed(tmp_path: Path) -> None:
-    """As the answer says."""
-    async with serving_mcp(tmp_path) as (address, _), asking(address) as http:
+    """The error says so."""
+    async with serving_mcp(tmp_path) as (address, _), http_client(address) as http:
         answer = await http.post("/mcp", json=PING, headers={"host": "evil.test"})
         assert "the hosts in JOURNEY_MCP_ALLOWED_HOSTS (none)" in problem(answer)
         assert (await http.post("/mcp", json=PING)).status_code == 200
 
 
 def photo() -> str:
-    """A photo of 4.5 MB as a data URI."""
+    """Return a photo of 4.5 MB as a data URI."""
     file = io.BytesIO()
     Image.effect_noise((1500, 1000), 90).convert("RGB").save(file, "PNG", compress_level=0)
     assert file.tell() > 4_300_000
@@ -100,8 +100,8 @@ def photo() -> str:
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_a_large_image_as_data_is_taken(tmp_path: Path, mode: str) -> None:
-    """More than the 4 MiB that the SDK takes by itself."""
+async def test_a_large_image_as_data_is_accepted(tmp_path: Path, mode: str) -> None:
+    """More than the SDK's default of 4 MiB."""
     async with serving_mcp(tmp_path) as (address, upstream), Client(f"{address}/mcp", mode=mode) as client:
         arguments = {"prompt": "p", "model": "flux-kontext-pro", "provider": "replicate", "image": photo()}
         result = await client.call_tool("edit_image", arguments)
@@ -112,7 +112,7 @@ async def test_a_large_image_as_data_is_taken(tmp_path: Path, mode: str) -> None
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_a_call_that_is_too_large_is_a_tool_error(tmp_path: Path, mode: str) -> None:
-    """It names the limit and the way out."""
+    """It names the limit and what to do."""
     async with serving_mcp(tmp_path, small_bodies()) as (address, _), Client(f"{address}/mcp", mode=mode) as client:
         image = f"data:image/png;base64,{'A' * SMALL}"
         result = await client.call_tool("edit_image", {"prompt": "p", "image": image})
@@ -125,26 +125,26 @@ async def test_a_call_that_is_too_large_is_a_tool_error(tmp_path: Path, mode: st
         assert not (await client.call_tool("fetch_task", {})).is_error
 
 
-async def test_what_is_too_large_and_no_call_is_an_error_of_json_rpc(tmp_path: Path) -> None:
-    """With 413, as HTTP has it."""
-    async with serving_mcp(tmp_path, small_bodies()) as (address, _), asking(address) as http:
+async def test_another_request_that_is_too_large_is_a_json_rpc_error(tmp_path: Path) -> None:
+    """With HTTP status 413."""
+    async with serving_mcp(tmp_path, small_bodies()) as (address, _), http_client(address) as http:
         answer = await http.post("/mcp", content=b"[" + b" " * SMALL + b"]")
         assert answer.status_code == 413
         assert "at most 100,663,296 bytes" in problem(answer)
 
 
 @pytest.mark.parametrize("body", [b"[" * 10_000, b"[" + b"[]," * 100_000 + b"[]]"])
-async def test_what_would_fill_the_memory_is_not_parsed(tmp_path: Path, body: bytes) -> None:
-    """In either era."""
-    async with serving_mcp(tmp_path) as (address, _), asking(address) as http:
+async def test_a_body_that_would_fill_the_memory_is_not_parsed(tmp_path: Path, body: bytes) -> None:
+    """In each revision."""
+    async with serving_mcp(tmp_path) as (address, _), http_client(address) as http:
         for version in ("2025-11-25", "2026-07-28"):
             answer = await http.post("/mcp", content=body, headers={"mcp-protocol-version": version})
             assert answer.status_code == 400
             assert problem(answer, PARSE_ERROR)
 
 
-async def test_a_body_that_trickles_is_given_up(tmp_path: Path) -> None:
-    """After a minute, with an answer; other calls go on."""
+async def test_a_slow_body_times_out(tmp_path: Path) -> None:
+    """After a minute, with a response; other calls go on."""
     clock = ManualClock()
 
     async def trickle() -> AsyncIterator[bytes]:
@@ -152,7 +152,7 @@ async def test_a_body_that_trickles_is_given_up(tmp_path: Path) -> None:
             yield b" "
             await clock.sleep(1)
 
-    async with serving_mcp(tmp_path) as (address, _), asking(address) as http:
+    async with serving_mcp(tmp_path) as (address, _), http_client(address) as http:
         answers: list[httpx2.Response] = []
 
         async def post() -> None:
@@ -166,8 +166,8 @@ async def test_a_body_that_trickles_is_given_up(tmp_path: Path) -> None:
         assert "did not arrive within 60 s" in problem(answers[0])
 
 
-async def test_a_client_that_leaves_in_the_middle_is_forgotten(tmp_path: Path) -> None:
-    """Nothing is logged, and nothing is held."""
+async def test_a_client_that_disconnects_during_a_body_leaves_nothing(tmp_path: Path) -> None:
+    """Nothing is logged, and no memory is held."""
     async with serving_mcp(tmp_path) as (address, _):
         url = httpx2.URL(address)
         stream = await anyio.connect_tcp(str(url.host), url.port or 80)
@@ -175,12 +175,12 @@ async def test_a_client_that_leaves_in_the_middle_is_forgotten(tmp_path: Path) -
             f"POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{json.dumps(PING)}".encode()
         )
         await stream.aclose()
-        async with asking(address) as http:
+        async with http_client(address) as http:
             assert (await http.post("/mcp", json=PING)).status_code == 200
 
 
 def receiving(*parts: bytes, ends: bool = True) -> Receive:
-    """A request whose body comes in these parts; then its client leaves."""
+    """Return a `receive` with a body in these parts; then the client disconnects."""
     messages: list[Message] = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
     messages.append({"type": "http.request"} if ends else {"type": "http.disconnect"})
 
@@ -191,7 +191,7 @@ def receiving(*parts: bytes, ends: bool = True) -> Receive:
 
 
 async def test_bodies_are_counted_while_they_are_held() -> None:
-    """Together they have a limit, and each has one: of a longer one only the ends are held."""
+    """There is a limit for all and for each; only the ends of a longer body are held."""
     bodies = RequestBodies(max_bytes=100, max_total_bytes=210, timeout_s=10)
     async with bodies.read(receiving(b"x" * 60, b"y" * 40)) as first:
         assert first == b"x" * 60 + b"y" * 40
@@ -209,9 +209,9 @@ async def test_bodies_are_counted_while_they_are_held() -> None:
     assert bodies.held_bytes == 0
 
 
-async def test_calls_that_fill_the_memory_together_are_asked_to_come_again(tmp_path: Path) -> None:
-    """Each is held until it is answered."""
-    async with serving_mcp(tmp_path, small_bodies()) as (address, upstream), asking(address) as http:
+async def test_calls_that_fill_the_memory_together_are_rejected_for_now(tmp_path: Path) -> None:
+    """Each body is held until its call has a response."""
+    async with serving_mcp(tmp_path, small_bodies()) as (address, upstream), http_client(address) as http:
         upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:hang,times=always")])
         arguments = {"prompt": "p", "model": "midjourney", "wait_s": 300, "fresh": True}
         params = {"name": "imagine", "arguments": arguments, "_meta": {"padding": "x" * (SMALL - 1000)}}

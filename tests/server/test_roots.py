@@ -16,7 +16,7 @@ from support import client_of, environment_of
 from journey_mcp import sandbox
 from journey_mcp.settings import read_settings
 
-BOTH_ERAS = pytest.mark.parametrize("mode", ["auto", "legacy"])
+BOTH_REVISIONS = pytest.mark.parametrize("mode", ["auto", "legacy"])
 
 
 @dataclass
@@ -67,7 +67,7 @@ async def edit(client: Client, image: str) -> dict[str, Any]:
     return (await client.call_tool("edit_image", arguments)).structured_content or {}
 
 
-@BOTH_ERAS
+@BOTH_REVISIONS
 async def test_a_file_in_the_users_project_is_read(user: User, mode: str) -> None:
     """By its absolute path and by its path in the project; roots are requested once."""
     async with connected(user, mode) as client:
@@ -77,7 +77,7 @@ async def test_a_file_in_the_users_project_is_read(user: User, mode: str) -> Non
         assert user.requests == 1
 
 
-@BOTH_ERAS
+@BOTH_REVISIONS
 async def test_roots_are_not_requested_without_need(user: User, mode: str) -> None:
     """Not for a file that is found, nor for a URL."""
     Path("cat.png").write_bytes(image_bytes())
@@ -87,7 +87,7 @@ async def test_roots_are_not_requested_without_need(user: User, mode: str) -> No
         assert user.requests == 0
 
 
-@BOTH_ERAS
+@BOTH_REVISIONS
 async def test_a_root_that_is_too_wide_is_ignored(user: User, mode: str) -> None:
     """The disk, a hidden folder, another machine: the error is the same as without roots."""
     hidden = user.project.parent / ".hidden"
@@ -101,7 +101,7 @@ async def test_a_root_that_is_too_wide_is_ignored(user: User, mode: str) -> None
             assert "my project" not in result["error"]["message"].replace(str(path), "")
 
 
-@BOTH_ERAS
+@BOTH_REVISIONS
 async def test_the_data_folder_is_not_read_through_a_root_around_it(user: User, mode: str) -> None:
     """It may hold copies of other callers."""
     user.roots = [user.project.parent.as_uri()]
@@ -113,7 +113,7 @@ async def test_the_data_folder_is_not_read_through_a_root_around_it(user: User, 
         assert (await edit(client, str(user.project / "assets" / "cat.png")))["status"] == "succeeded"
 
 
-@BOTH_ERAS
+@BOTH_REVISIONS
 async def test_over_http_roots_are_not_requested(user: User, mode: str) -> None:
     """They would be paths of another machine."""
     async with connected(user, mode, is_local=False) as client:
@@ -126,7 +126,7 @@ async def test_over_http_roots_are_not_requested(user: User, mode: str) -> None:
         assert user.requests == 0
 
 
-@BOTH_ERAS
+@BOTH_REVISIONS
 async def test_a_client_without_roots_gets_no_request(user: User, mode: str) -> None:
     """The file is rejected at once."""
     async with connected(user, mode, list_roots_callback=None) as client:
@@ -148,7 +148,7 @@ async def test_roots_are_requested_again_after_a_change(user: User) -> None:
         assert user.requests == 2
 
 
-@BOTH_ERAS
+@BOTH_REVISIONS
 async def test_roots_are_requested_again_after_a_minute(user: User, mode: str) -> None:
     """Also in a revision without the notification."""
     path = str(user.project / "assets" / "cat.png")
@@ -187,7 +187,7 @@ async def test_a_call_continues_when_the_client_rejects_the_request(user: User) 
         assert user.requests == 1
 
 
-@BOTH_ERAS
+@BOTH_REVISIONS
 async def test_roots_and_the_confirmation_of_cost_work_together(user: User, mode: str) -> None:
     """With multi-round-trip requests the answers arrive one after the other, after any time."""
 
