@@ -99,11 +99,11 @@ class ToolContext:
     catalog: Catalog
     defaults: Defaults
 
-    def shown(self, tool: str) -> Mapping[str, Any]:
+    def properties(self, tool: str) -> Mapping[str, Any]:
         """Return the arguments in the tool's schema, each with its schema."""
         spec = next(one for one in definitions.build(self.catalog, self.defaults) if one["name"] == tool)
-        properties: Mapping[str, Any] = spec["inputSchema"]["properties"]
-        return properties
+        schemas: Mapping[str, Any] = spec["inputSchema"]["properties"]
+        return schemas
 
     def provider(self, text: str) -> str:
         """Return the id of the provider that a text names (`Black Forest Labs`, `replicate.com`), else the text."""
@@ -114,7 +114,7 @@ class ToolContext:
 
     def correction(self, tool: str, unknown: Mapping[str, Any], known: Mapping[str, Any]) -> str:
         """Return corrections for the unknown arguments of a call; `known` are its other arguments."""
-        shown = self.shown(tool)
+        shown = self.properties(tool)
         problems = []
         for name, value in list(unknown.items())[:_MAX_NAMED]:
             kind = _KINDS.get(normalized(name), name)

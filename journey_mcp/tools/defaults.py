@@ -76,7 +76,7 @@ def _pinned(catalog: Catalog, usual: Mapping[Tool, str]) -> dict[tuple[Tool, str
     found: dict[tuple[Tool, str], str] = {}
     for tool, model in usual.items():
         for provider in catalog.providers:
-            its = models_of(provider, tool, catalog)
-            if its and model not in its:
-                found[tool, provider] = its[0]
+            models = models_of(provider, tool, catalog)
+            if models and model not in models:
+                found[tool, provider] = models[0]
     return found

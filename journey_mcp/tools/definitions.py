@@ -181,15 +181,15 @@ def _prompt_description(tool: Tool, catalog: Catalog) -> str:
 def _images(tool: Tool, catalog: Catalog) -> dict[str, Any]:
     """Return `reference_images`, if an offer accepts images besides the one to edit, and `mask`."""
     offers = catalog.offers_for(tool)
-    own = 1 if tool == "edit_image" else 0
+    edited = 1 if tool == "edit_image" else 0
     most = {model: max(o.images.maximum if o.images.is_taken else 0 for o in its) for model, its in offers.items()}
-    takers = [model for model, maximum in most.items() if maximum > own]
+    takers = [model for model, maximum in most.items() if maximum > edited]
     properties: dict[str, Any] = {}
     if takers:
         properties["reference_images"] = {
             "type": "array",
             "items": {"type": "string"},
-            "maxItems": max(most.values()) - own,
+            "maxItems": max(most.values()) - edited,
             "description": f"Guide images, {_REFERENCE_FORMS[tool]}." + _restriction(takers, list(offers), catalog),
         }
     if masks := [model for model, its in offers.items() if any(o.images.mask_field for o in its)]:

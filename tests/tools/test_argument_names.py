@@ -158,7 +158,12 @@ def test_an_unknown_name_gets_a_correction(tool: str, given: dict[str, Any], con
 def test_an_error_names_only_arguments_of_the_schema(tool: str) -> None:
     """JourneyAPI has no seed, so its errors do not name one."""
     said = error_of(tool, {"xyzzy": 1, "n": 2, "size": 3, "cfg": 4, "random_seed": 5, "mask_image": 6, "num_steps": 7})
-    hidden = set(EditImage.model_fields) - set(JOURNEYAPI.shown("edit_image")) - set(JOURNEYAPI.shown(tool)) - {"mask"}
+    hidden = (
+        set(EditImage.model_fields)
+        - set(JOURNEYAPI.properties("edit_image"))
+        - set(JOURNEYAPI.properties(tool))
+        - {"mask"}
+    )
     words = set(said.replace(",", " ").replace("(", " ").replace(")", " ").replace(".", " ").split())
     assert not hidden & words
 

@@ -44,9 +44,8 @@ def listen(option: str, host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         shown = f"[{host}]" if ":" in host else host
-        reason = str(error.strerror).partition(" (while")[
-            0
-        ]  # Python appends the address, which is already in the message
+        # Python appends the address, which is already in the message
+        reason = str(error.strerror).partition(" (while")[0]
         raise SetupError(
             f"{option} {shown}:{port} cannot be listened on: {reason}.", next_step="Choose another port."
         ) from error
