@@ -28,7 +28,7 @@ class Submission(StrEnum):
     """The creating request may have reached the provider, and no answer is stored."""
     ACCEPTED = "accepted"
     """The provider's id is stored."""
-    REJECT = "refused"
+    REFUSED = "refused"
     """The provider created nothing."""
 
 
@@ -152,7 +152,7 @@ class Task:
 
     def failed(self, failure: Failure, at: float) -> "Task":
         """End the task for a reason of ours or of the provider's."""
-        submission = Submission.REJECT if self.submission is Submission.PREPARED else self.submission
+        submission = Submission.REFUSED if self.submission is Submission.PREPARED else self.submission
         duplicate_policy = DuplicatePolicy.REJECT if failure.code == SubmissionUnconfirmed.code else None
         return self._changed(
             at,
@@ -177,7 +177,7 @@ class Task:
         return self._changed(
             at,
             status=status,
-            submission=Submission.REJECT,
+            submission=Submission.REFUSED,
             failure=failure,
             cost=None,
             charges={},

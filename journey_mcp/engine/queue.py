@@ -60,6 +60,8 @@ class _Entry:
     """The error that was reported of its last slot."""
     is_refused: bool = False
     """The provider has refused it."""
+    is_granted: bool = False
+    """Its next slot was granted before the task was stored."""
     delay_s: float = 0.0
     """How long it waits before it asks for its next slot."""
     wakeup: anyio.Event = field(default_factory=anyio.Event)
@@ -134,7 +136,7 @@ class AccountQueue:
         self._inside.add(entry.task_id)
         try:
             await self._acquire(entry)
-            entry.sent_at = self._now()
+            entry.sent_at, entry.is_granted = self._now(), False
             yield Slot(self, entry)
             await self._adapt(entry)
         except NotSubmitted:
@@ -145,6 +147,17 @@ class AccountQueue:
             raise
         finally:
             self._inside.discard(entry.task_id)
+
+    def grant(self, task: Task, has_alternative: HasAlternative | None = None) -> Slot | None:
+        """Return a slot for a task that is not stored yet, if nothing delays it: no entry, limit or pause.
+
+        It is the `previous` one of the slot in which the task is sent.
+        """
+        if self._is_closed or not self._is_free():
+            return None
+        entry = self._new_entry(task, has_alternative)
+        entry.is_granted = True
+        return Slot(self, entry)
 
     async def report(self, entry: _Entry, error: RateLimited | Unreachable | None) -> bool:
         """Take the outcome of a slot; see `Slot.report`."""
@@ -207,8 +220,7 @@ class AccountQueue:
     async def _pass_queue(self, entry: _Entry, max_wait_s: float) -> None:
         if self._is_closed:
             raise _closed()
-        is_free = not self._entries and self._limiter.is_unlimited(self._now())
-        if is_free and entry.stored is None:
+        if entry.is_granted or (self._is_free() and entry.stored is None):
             return
         async with self._in_order:
             with suppress(StoreUnavailable):  # `_wait` refreshes again, and reports the error
@@ -218,6 +230,9 @@ class AccountQueue:
             await self._wait(entry, max_wait_s)
         finally:
             self._leave(entry)
+
+    def _is_free(self) -> bool:
+        return not self._entries and self._limiter.is_unlimited(self._now())
 
     async def _wait(self, entry: _Entry, max_wait_s: float) -> None:
         failures = 0

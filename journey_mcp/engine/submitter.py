@@ -27,7 +27,7 @@ from journey_mcp.engine.callbacks import CallbackUrls, unconfirmed
 from journey_mcp.engine.failover import Attempt, Failover
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outcomes import Outcomes
-from journey_mcp.engine.queue import Queues, Slot
+from journey_mcp.engine.queue import HasAlternative, Queues, Slot
 from journey_mcp.providers.base import Account, SupportsUpload
 from journey_mcp.providers.http import Later
 from journey_mcp.registry import Offer
@@ -59,6 +59,26 @@ class Submitter:
         self._queues = queues
         self._clock = clock
         self._callback_urls = callback_urls
+        self._at_once: tuple[Slot | None, Awaitable[Prediction] | None] = None, None
+        """The slot and the encoded request of a task that is stored as sent."""
+
+    async def sent_at_once(self, task: Task) -> Task:
+        """Return a task that is not stored yet as it is to be stored: as sent, if nothing delays its request.
+
+        That saves the write between storing and sending. The request is encoded already: only what can be sent is
+        stored as sent.
+        """
+        attempt = self._failover.first
+        slot = self._queues.of(attempt.account).grant(task, self._has_alternative())
+        request, _ = await attempt.prepare()
+        may_upload = isinstance(attempt.provider, SupportsUpload) and (request.images or request.mask)
+        if slot is None or may_upload or iscoroutinefunction(attempt.provider.submit):
+            return task
+        try:
+            self._at_once = slot, self._encoded(request, task, attempt)
+        except JourneyError:
+            return task  # it is encoded again, and fails, once the task is stored
+        return self._sent(attempt.account, task, self._clock.now())
 
     async def run(self) -> tuple[Task | None, Offer]:
         """Try one attempt after another; afterwards the task is accepted or final.
@@ -100,11 +120,11 @@ class Submitter:
         if task is None:
             raise _Obsolete
         queue = self._queues.of(attempt.account)
-        has_alternative = None if self._failover.is_exhausted else self._failover.has_next
-        previous: Slot | None = None
+        (previous, answer), self._at_once = self._at_once, (None, None)
         while True:
-            async with queue.slot(task, has_alternative, previous=previous) as slot:
-                answer = await self._journal_sent(request, attempt)
+            async with queue.slot(task, self._has_alternative(), previous=previous) as slot:
+                self._check_obsolete()
+                answer = answer or await self._journal_sent(request, attempt)
                 try:
                     prediction = await answer
                 except (RateLimited, Unreachable) as error:
@@ -115,7 +135,10 @@ class Submitter:
                 else:
                     await slot.report(None)
                     return prediction
-            previous = slot
+            previous, answer = slot, None
+
+    def _has_alternative(self) -> HasAlternative | None:
+        return None if self._failover.is_exhausted else self._failover.has_next
 
     async def _with_uploads(self, request: PreparedRequest, attempt: Attempt) -> PreparedRequest:
         """The request once what is too large to go with it is uploaded.
@@ -154,25 +177,28 @@ class Submitter:
         """Encode the creating request, and store that it leaves now; its answer, which is to be awaited at once.
 
         Raises:
-            _Obsolete, NotSubmitted, StoreUnavailable: it may not.
-            SetupError: it cannot be encoded.
+            _Obsolete: the task is leased by another worker, has ended, or was reported by a webhook.
+            SetupError: the request cannot be encoded.
+            StoreUnavailable: the task cannot be stored.
         """
-        self._check_obsolete()
         task = self._journal.get(self._task_id)
-        webhook = self._callback_urls.of(task, attempt.account) if task else None
-        encode = partial(attempt.provider.submit, replace(request, webhook=webhook), attempt.offer)
-        sending = Later(encode) if iscoroutinefunction(attempt.provider.submit) else encode()
-        await self._store_sent(attempt.account)
-        return sending
-
-    async def _store_sent(self, account: Account) -> None:
-        task = await self._journal.change(
-            self._task_id, lambda task, now: task.sent(now, self._callback_urls.callback_deadline(task, account, now))
-        )
+        if task is None:
+            raise _Obsolete
+        answer = self._encoded(request, task, attempt)
+        task = await self._journal.change(self._task_id, partial(self._sent, attempt.account))
         if task is None or task.submission is not Submission.SENT:
             raise _Obsolete
         if not self._journal.is_stored(self._task_id):
             raise StoreUnavailable(_NOT_STORED)
+        return answer
+
+    def _encoded(self, request: PreparedRequest, task: Task, attempt: Attempt) -> Awaitable[Prediction]:
+        webhook = self._callback_urls.of(task, attempt.account)
+        encode = partial(attempt.provider.submit, replace(request, webhook=webhook), attempt.offer)
+        return Later(encode) if iscoroutinefunction(attempt.provider.submit) else encode()
+
+    def _sent(self, account: Account, task: Task, now: float) -> Task:
+        return task.sent(now, self._callback_urls.callback_deadline(task, account, now))
 
 
 def _requeue(error: RateLimited | Unreachable, task: Task, now: float) -> Task:

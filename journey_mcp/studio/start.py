@@ -82,9 +82,10 @@ class Starter:
         return await self._in_flight.complete(self._start(task, plan, fresh=fresh))
 
     async def _start(self, task: Task, plan: Plan, *, fresh: bool) -> Created:
+        submitter = self._new_submitter(task.id, plan.attempts, notices=plan.notices)
+        task = await submitter.sent_at_once(task)
         if duplicate := await self._stored(task, fresh=fresh):
             return duplicate
-        submitter = self._new_submitter(task.id, plan.attempts, notices=plan.notices)
         self._in_flight.submit(task.id, submitter)
         return Created(task)
 

@@ -36,7 +36,7 @@ CREATED = Entry(
     service="bfl", outcome="created", task_id="theirs", body='{"prompt": "a kite (mark 1)"}', urls=frozenset({URL})
 )
 GIVEN_UP = replace(CREATED, webhook="given up")
-REJECT = replace(CREATED, outcome="refused 429", task_id=None, urls=frozenset())
+REFUSED = replace(CREATED, outcome="refused 429", task_id=None, urls=frozenset())
 
 
 def result_of(row: Row) -> dict[str, Any]:
@@ -62,11 +62,11 @@ def record(row: Row | None, *entries: Entry, left: Row | None = None, **more: An
     [
         record(None),
         record(DONE, CREATED, left=RUNNING),
-        record(DONE, REJECT, CREATED, left=DONE),
+        record(DONE, REFUSED, CREATED, left=DONE),
         record(UNCONFIRMED, CREATED, left=SENT),
         record(UNCONFIRMED, left=SENT),
         record(FREE, left=PREPARED),
-        record(FREE, REJECT, left=PREPARED),
+        record(FREE, REFUSED, left=PREPARED),
         record(DONE, replace(CREATED, webhook="delivered"), left=WAITING),
         record(WAITING, left=WAITING),
         record(WAITING, GIVEN_UP, left=WAITING),
@@ -81,7 +81,7 @@ def test_a_consistent_record_has_no_problems(balanced: Record) -> None:
     ("wrong", "says"),
     [
         (record(None, CREATED), "lost"),
-        (record(None, REJECT), "0 rows for 1"),
+        (record(None, REFUSED), "0 rows for 1"),
         (record(DONE, CREATED, replace(CREATED, task_id="second")), "submitted twice"),
         (record(UNCONFIRMED, CREATED, CREATED), "submitted twice"),
         (record(RUNNING, CREATED), "not finished"),

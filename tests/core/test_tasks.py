@@ -97,7 +97,7 @@ def test_a_refused_task_is_free_and_an_unanswered_one_keeps_its_cost() -> None:
     """What may have been charged is counted; what was refused is not."""
     priced = replace(NEW, cost=Cost(amount=Decimal(4), unit="credits", source="registry"))
     refused = priced.sent(2).refused(FAILURE, 3)
-    assert (refused.status, refused.submission, refused.cost) == (Status.FAILED, Submission.REJECT, None)
+    assert (refused.status, refused.submission, refused.cost) == (Status.FAILED, Submission.REFUSED, None)
     unanswered = priced.sent(2).failed(FAILURE, 3)
     assert (unanswered.status, unanswered.submission) == (Status.FAILED, Submission.SENT)
     assert unanswered.cost == priced.cost

@@ -37,7 +37,7 @@ async def test_a_queued_task_ends_free(tmp_path: Path) -> None:
             await here.clock.sleep(1)
             task = (await here.studio.fetch([task.id], LOCAL))[task.id]
         ended, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
-        assert (ended.status, ended.submission, ended.cost) == (Status.CANCELED, Submission.REJECT, None)
+        assert (ended.status, ended.submission, ended.cost) == (Status.CANCELED, Submission.REFUSED, None)
         assert said == Notice.of("canceled_unsent")
         assert here.asked["imagine"] == 1
 
@@ -84,7 +84,7 @@ async def test_a_task_that_waits_in_another_server_is_ended_free(tmp_path: Path)
             queued = await created(here.studio, make_request(model="midjourney", prompt="another"))
             ended = await other.cancel([queued.id, running.id], LOCAL)
             task, said = ended[queued.id]
-            assert (task.status, task.submission, task.cost) == (Status.CANCELED, Submission.REJECT, None)
+            assert (task.status, task.submission, task.cost) == (Status.CANCELED, Submission.REFUSED, None)
             assert said == Notice.of("canceled_unsent")
             assert ended[running.id][1] == Notice.of("cancel_unsupported", provider="journeyapi")
             # whoever waits for it there hears of it

@@ -112,7 +112,7 @@ async def test_a_request_whose_departure_cannot_be_journaled_does_not_leave(tmp_
         hide(tmp_path)
         told = await here.studio.wait_for_new(task, 300)
         assert told.failure is not None
-        assert (told.failure.code, told.submission) == ("store_unavailable", Submission.REJECT)
+        assert (told.failure.code, told.submission) == ("store_unavailable", Submission.REFUSED)
         assert here.asked["imagine"] == 1
         show(tmp_path)
 

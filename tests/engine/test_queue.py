@@ -310,7 +310,7 @@ async def test_what_waits_for_the_provider_elsewhere_keeps_nobody_from_trying(tm
         await until_refused(here, held)
         (free,) = await in_line(other, "free")
         await until(lambda: prompts(here) == ["held", "free"])
-        assert (await other.fetch([free.id], LOCAL))[free.id].submission is not Submission.REJECT
+        assert (await other.fetch([free.id], LOCAL))[free.id].submission is not Submission.REFUSED
 
 
 async def test_a_task_that_tells_nothing_for_an_hour_keeps_nobody_out(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ async def test_where_nothing_can_be_counted_nothing_is_sent(tmp_path: Path) -> N
         assert told.failure is not None
         assert (told.failure.code, told.submission, prompts(here)) == (
             "store_unavailable",
-            Submission.REJECT,
+            Submission.REFUSED,
             ["first"],
         )
         show(tmp_path)
@@ -464,7 +464,7 @@ async def test_who_is_called_off_leaves_the_line_at_once(tmp_path: Path) -> None
         assert any("3rd in line" in message for message in told)
         for task in (second, third):
             ended, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
-            assert (ended.status, ended.submission, ended.cost) == (Status.CANCELED, Submission.REJECT, None)
+            assert (ended.status, ended.submission, ended.cost) == (Status.CANCELED, Submission.REFUSED, None)
             assert said == Notice.of("canceled_unsent")
         told.clear()
         await here.studio.wait_for_new(fourth, 10, report)
@@ -704,7 +704,7 @@ async def test_when_the_process_ends_who_waits_is_ended_free(tmp_path: Path, is_
         connection.close()
         assert rows == [("failed", "refused")] * 2
         found = await here.studio.fetch([task.id for task in waiting], LOCAL)
-        assert ends(found) == {("not_submitted", Submission.REJECT, None)}
+        assert ends(found) == {("not_submitted", Submission.REFUSED, None)}
         assert prompts(here) == ["first"]
 
 
@@ -715,7 +715,7 @@ async def test_whoever_is_refused_while_the_process_ends_does_not_wait(tmp_path:
             (task,) = await in_line(leaving, "first")
             await until(lambda: here.sent)
         found = await here.studio.fetch([task.id], LOCAL)
-        assert ends(found) == {("not_submitted", Submission.REJECT, None)}
+        assert ends(found) == {("not_submitted", Submission.REFUSED, None)}
 
 
 async def test_the_built_in_sandbox_has_a_line_too(tmp_path: Path) -> None:

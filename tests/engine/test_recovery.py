@@ -130,7 +130,7 @@ async def test_what_an_unknown_machine_has_not_sent_is_ended_at_once(tmp_path: P
                 await store.tasks.add(replace(task, id=name), worker_id="elsewhere:1:x:y", lease_until=1)
         ended = (await here.studio.fetch(["prepared"], LOCAL, seconds=60))["prepared"]
         assert ended.failure is not None
-        assert (ended.failure.code, ended.submission) == ("not_submitted", Submission.REJECT)
+        assert (ended.failure.code, ended.submission) == ("not_submitted", Submission.REFUSED)
         assert not (await here.studio.fetch(["sent"], LOCAL))["sent"].status.is_final
 
 

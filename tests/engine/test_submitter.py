@@ -1,12 +1,15 @@
 """One creating request, carried through what can go wrong: what is sent, told, and charged."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 from manual_clock import until
 from PIL import Image
 from support import (
@@ -40,9 +43,9 @@ from journey_mcp.store import open_store
 @pytest.mark.parametrize(
     ("fault", "code", "submission"),
     [
-        ("submit:status=400", "refused", Submission.REJECT),
-        ("submit:status=401", "credentials_rejected", Submission.REJECT),
-        ("submit:status=402", "out_of_credits", Submission.REJECT),
+        ("submit:status=400", "refused", Submission.REFUSED),
+        ("submit:status=401", "credentials_rejected", Submission.REFUSED),
+        ("submit:status=402", "out_of_credits", Submission.REFUSED),
         ("submit:status=500", "submission_unconfirmed", Submission.SENT),
         ("submit:status_after=500", "submission_unconfirmed", Submission.SENT),
         ("submit:reset_after", "submission_unconfirmed", Submission.SENT),
@@ -60,7 +63,7 @@ async def test_a_creating_request_is_sent_once_whatever_happens(
         assert task.failure is not None
         assert (task.status, task.failure.code, task.submission) == (Status.FAILED, code, submission)
         assert here.asked["imagine"] == 1
-        assert (task.cost is None) == (submission is Submission.REJECT)
+        assert (task.cost is None) == (submission is Submission.REFUSED)
         if code == "submission_unconfirmed":
             assert "paid" in (task.failure.next_step or "")
         assert "japi_live_test" not in repr(task)
@@ -95,7 +98,7 @@ async def test_without_a_connection_it_is_tried_three_times_more(tmp_path: Path)
     async with running_studio(settings_for(address, tmp_path)) as studio:
         task = await studio.wait_for_new(await created(studio, make_request()), 300)
         assert task.failure is not None
-        assert (task.failure.code, task.submission, task.cost) == ("unreachable", Submission.REJECT, None)
+        assert (task.failure.code, task.submission, task.cost) == ("unreachable", Submission.REFUSED, None)
         assert 3 <= task.updated_at - task.created_at <= 4
 
 
@@ -130,6 +133,54 @@ async def test_the_journal_tells_every_state_before_the_request_leaves(tmp_path:
             assert (seen.submission, seen.status) == (Submission.SENT, Status.RUNNING)
             done = (await other.fetch([task.id], LOCAL, seconds=600))[task.id]
             assert done.status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("more", "states"),
+    [
+        ({}, ["sent", "accepted"]),
+        ({"JOURNEY_MCP_MAX_CONCURRENT": "1"}, ["prepared", "sent", "accepted"]),
+    ],
+)
+async def test_a_task_that_nothing_delays_is_stored_as_sent_at_once(
+    tmp_path: Path, more: dict[str, str], states: list[str]
+) -> None:
+    """That saves a write; a task that waits for a slot is stored as prepared first."""
+    async with make_environment(tmp_path, **more) as here:
+        with statements("tasks") as seen:
+            task = await here.made()
+    stored = [state for statement, values in seen if "SELECT" not in statement.split()[0] for state in values]
+    assert task.status is Status.SUCCEEDED
+    assert list(dict.fromkeys(state for state in stored if state in list(Submission))) == states
+
+
+async def test_a_task_that_was_stored_as_sent_is_tried_again_at_the_limit(tmp_path: Path) -> None:
+    """It is queued like any other after a refusal."""
+    async with make_environment(tmp_path, "submit:status=429,times=2") as here:
+        task = await here.made()
+        assert (task.status, here.asked["imagine"]) == (Status.SUCCEEDED, 3)
+
+
+async def test_a_task_that_is_stored_as_sent_while_the_server_ends_is_free(tmp_path: Path) -> None:
+    """The queue was closed before its request left."""
+    async with make_environment(tmp_path) as here:
+        holder = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        with statements("INSERT INTO tasks") as stored:
+            async with anyio.create_task_group() as group:
+                group.start_soon(here.studio.create, make_request(), LOCAL)
+                while not stored:
+                    await checkpoint()  # no time passes while a statement waits for the lock
+                here.studio.begin_shutdown()
+                holder.execute("ROLLBACK")
+        holder.close()
+        assert "sent" in stored[0][1]
+        with anyio.fail_after(20):
+            while not (task := (await here.studio.newest(LOCAL))[0]).status.is_final:
+                await here.clock.sleep(0.01)
+        assert task.failure is not None
+        assert (task.failure.code, task.submission, task.cost) == ("not_submitted", Submission.REFUSED, None)
+        assert here.sent == []
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +253,7 @@ async def test_an_upload_that_is_refused_ends_the_task_free(
         done = (await here.studio.fetch([task.id], LOCAL, seconds=600))[task.id]
         assert done.failure is not None
         assert (done.status, done.failure.code) == (Status.FAILED, code)
-        assert (done.submission, done.cost, done.charges) == (Submission.REJECT, None, {})
+        assert (done.submission, done.cost, done.charges) == (Submission.REFUSED, None, {})
         assert (here.asked["replicate/files"], here.asked["replicate/predictions"]) == (uploads, 0)
 
 
@@ -219,7 +270,7 @@ async def test_a_task_that_is_called_off_during_an_upload_is_never_sent(tmp_path
     async with uploading(tmp_path, large, "replicate/upload:delay=0.3") as (here, task):
         await until_uploading(here)
         ended, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
-        assert (ended.status, ended.submission) == (Status.CANCELED, Submission.REJECT)
+        assert (ended.status, ended.submission) == (Status.CANCELED, Submission.REFUSED)
         assert said == Notice.of("canceled_unsent")
         await here.clock.sleep(10)
         assert (await here.studio.fetch([task.id], LOCAL))[task.id].status is Status.CANCELED
@@ -256,7 +307,7 @@ async def test_what_cannot_be_written_is_refused_free_and_never_counts_as_sent(t
                 task = await studio.wait_for_new(await created(studio, make_request()), 900)
         assert upstream.sandbox.request_log.submissions == ()
     assert task.failure is not None
-    assert (task.status, task.failure.code, task.submission) == (Status.FAILED, "setup", Submission.REJECT)
+    assert (task.status, task.failure.code, task.submission) == (Status.FAILED, "setup", Submission.REFUSED)
     assert (task.cost, task.charges) == (None, {})
     assert "cannot be written" in task.failure.message
     assert "Nothing was sent or charged" in (task.failure.next_step or "")

@@ -62,7 +62,7 @@ class Observed:
                 journal="no task",
             )
         is_met = wanted.or_more and self.requests >= wanted.requests
-        is_free = task.submission is Submission.REJECT and task.cost is None
+        is_free = task.submission is Submission.REFUSED and task.cost is None
         is_copied = seen.images[0].path is not None if seen.status is Status.SUCCEEDED else None
         return Outcome(
             status=str(seen.status),
@@ -84,7 +84,7 @@ class Observed:
             return
         assert "secret-key" not in repr(task)
         assert task.submission in {Submission.SENT, Submission.ACCEPTED} or (self.created, task.cost) == (0, None)
-        assert task.submission is Submission.REJECT or task.cost or not case.route.has_price
+        assert task.submission is Submission.REFUSED or task.cost or not case.route.has_price
         if task.status is Status.SUCCEEDED:
             where = NOWHERE if case.fault.has_dead_links else origin
             assert [image.url.startswith(where) for image in task.images] == [True] * case.route.images
@@ -94,7 +94,7 @@ class Observed:
             words = f"{task.failure.message} {task.failure.next_step}"
             is_warned = "may have been c" in words or "be paid for" in words
             is_calmed = "Nothing was charged" in words or "Nothing was sent" in words
-            is_free = task.submission is Submission.REJECT
+            is_free = task.submission is Submission.REFUSED
             assert (is_warned, is_calmed) == (not is_free, is_free), words
 
 

@@ -151,7 +151,7 @@ async def test_when_all_providers_refuse_the_error_gives_each_reason(tmp_path: P
         task = await here.made(**EDIT)
         failure = task.failure
         assert failure is not None
-        assert (failure.code, task.submission, task.cost) == ("credentials_rejected", Submission.REJECT, None)
+        assert (failure.code, task.submission, task.cost) == ("credentials_rejected", Submission.REFUSED, None)
         assert "journeyapi: journeyapi has too little money" in failure.message
         assert "bfl: bfl does not accept the key" in failure.message
         assert "Nothing was charged" in (failure.next_step or "")
