@@ -187,7 +187,7 @@ async def test_a_call_becomes_a_task_and_the_task_its_result(tmp_path: Path, con
             "ttlMs",
             "pollIntervalMs",
         }
-        assert (handle.status, handle.status_message) == ("working", "midjourney: queued")
+        assert (handle.status, handle.status_message) == ("working", "midjourney: running")
         assert (handle.ttl_ms, handle.poll_interval_ms) == (30 * 24 * 3600 * 1000, 2000)
         assert TIMESTAMP.fullmatch(handle.created_at)
         assert TIMESTAMP.fullmatch(handle.last_updated_at)
