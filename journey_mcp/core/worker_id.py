@@ -18,7 +18,7 @@ def is_alive(worker_id: str) -> bool | None:
     """Return whether the process of this id runs; `None` if that cannot be seen from here."""
     host, pid, birth = _parts(worker_id)
     if host != _host() or not pid.isdecimal() or sys.platform == "win32":
-        return None  # on Windows, asking with signal 0 would end the process
+        return None  # on Windows, signal 0 would end the process
     try:
         os.kill(int(pid), 0)
     except (ProcessLookupError, OverflowError):
@@ -45,17 +45,17 @@ def _parts(worker_id: str) -> tuple[str, str, str]:
 def _host() -> str:
     """Return a digest of this machine and of the PID namespace, which a container may have; without a colon."""
     try:
-        make_environment = str(Path("/proc/self/ns/pid").readlink())
+        namespace = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
-        make_environment = ""
-    return hashlib.sha256(f"{socket.gethostname()}/{make_environment}".encode()).hexdigest()[:12]
+        namespace = ""
+    return hashlib.sha256(f"{socket.gethostname()}/{namespace}".encode()).hexdigest()[:12]
 
 
 def _birth(pid: int) -> str:
     """Return 8 characters that distinguish a process from later ones of its number; empty if the system has none."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
-        # the name, in brackets, may have blanks; the start time is the twentieth field behind it
+        # the name, in brackets, may have blanks; the start time is the twentieth field after it
         started = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""

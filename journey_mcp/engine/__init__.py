@@ -1,1 +1,1 @@
-"""What happens to a task after it is accepted: journal, queue, submission, polling, webhooks, budget."""
+"""The life of a task once its call is accepted: journal, queue, submission, polling, webhooks, budget."""

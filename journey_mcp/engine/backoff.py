@@ -13,11 +13,11 @@ _MAX_LATE_POLL_DELAY_S = 300.0
 _USUAL_DURATION_S = (30, 90)
 
 SUBMIT_RETRIES = 3
-"""How often a connection is tried again before a task is given up."""
+"""How often a connection is tried again before a task ends."""
 RATE_LIMIT_MAX_WAIT_S = 600.0
-"""How long a task that the provider has no room for is kept and tried again."""
+"""How long a task is tried again at a provider that has no room for it."""
 RATE_LIMIT_MAX_WAIT_WITH_ALTERNATIVES_S = 10.0
-"""The same while there is another provider to turn to."""
+"""The same while another provider may run the task."""
 
 
 def poll_delay(
@@ -28,11 +28,11 @@ def poll_delay(
     retry_after_s: float | None = None,
     is_backup: bool = False,
 ) -> float:
-    """Seconds before the poll of this number (0 is the first), with jitter.
+    """Return the seconds before the poll of this number (0 is the first), with jitter.
 
-    Grows by half each time to 10 s; once a task is older than usual, the gap grows with its lateness to 5 min. As a
-    backup for a webhook the first poll is when the task is usually done, and the others are 30 s apart at least.
-    `retry_after_s` is what the upstream asked for: never less.
+    The delay grows by half each time to 10 s; once a task takes longer than usual, it grows with the excess to 5 min.
+    As a backup for a webhook, the first poll is when the task is usually done, and the others are at least 30 s apart.
+    `retry_after_s` is what the provider asked for: the delay is never less.
     """
     slow_s = (usual_s or _USUAL_DURATION_S)[1]
     max_s = _BACKUP_POLL_DELAY_S if is_backup else _MAX_POLL_DELAY_S
@@ -45,7 +45,7 @@ def poll_delay(
 
 
 def submit_delay(number: int, *, retry_after_s: float | None = None) -> float:
-    """Seconds before a creating request that came to nothing is tried again (0 is the first retry)."""
+    """Return the seconds before a creating request that created nothing is sent again (0 is the first retry)."""
     return max(min(0.5 * math.pow(2, min(number, 10)), 30.0) * _jitter(), retry_after_s or 0.0)
 
 
@@ -68,16 +68,16 @@ def retry_delay(
 
 
 class Heartbeat:
-    """Progress from 0 towards 1 that strictly increases: it creeps with time, and what a provider tells lifts it."""
+    """Progress from 0 towards 1 that strictly increases: with time, and with what the provider reports."""
 
     def __init__(self, usual_s: tuple[int, int] | None) -> None:
         self._slow_s = (usual_s or _USUAL_DURATION_S)[1]
         self._shown = 0.0
 
     def next(self, elapsed_s: float, reported: float | None) -> float:
-        """The next value to show; always more than the last, never 1."""
+        """Return the next value to show: always more than the last, never 1."""
         estimate = 0.9 * (1 - math.exp(-elapsed_s / self._slow_s))
-        # between what is shown and 1 there is always room for a little more
+        # there is always room between what is shown and 1
         little_more = self._shown + (1 - self._shown) * 1e-3
         self._shown = max(little_more, estimate, min(reported or 0.0, 0.99))
         return self._shown

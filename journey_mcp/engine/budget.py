@@ -1,4 +1,4 @@
-"""The brake on spending: what a call counts, whether the limits leave room for it, and when they do again."""
+"""The budget: what a call is charged as, whether the limits leave room for it, and when they will."""
 
 import logging
 import math
@@ -29,41 +29,41 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConfirmationRequest:
-    """What a person is asked to agree to."""
+    """What a person is asked to confirm."""
 
     model: str
     provider: str
     amount: Decimal
     unit: Unit
     bound: Decimal
-    """Above which is asked, in the same unit."""
+    """The amount above which a person is asked, in the same unit."""
     credits: Decimal | None = None
-    """What the amount is in the provider's credits, where it is dollars by the price of a credit."""
+    """The amount in the provider's credits, if it is in dollars by the price of a credit."""
     is_known: bool = True
-    """The provider tells its price; otherwise it is what unknown prices count."""
+    """The price is known; otherwise the amount is what unknown prices are charged as."""
 
     @property
     def limit(self) -> str:
-        """The setting that asks, with its bound."""
+        """The setting that requires the confirmation, with its bound."""
         return f"JOURNEY_MCP_CONFIRM_ABOVE ({self.bound:f} {self.unit})"
 
     def __str__(self) -> str:
         price = _price(self.amount, self.unit, self.credits)
-        told = f"for about {price}" if self.is_known else f"whose price is not known (it counts as {price})"
-        return f"{self.model} at {self.provider} {told}"
+        price_text = f"for about {price}" if self.is_known else f"whose price is not known (it counts as {price})"
+        return f"{self.model} at {self.provider} {price_text}"
 
 
 def unit_of(offer: Offer, catalog: Catalog, credit_prices: CreditPrices) -> Unit | None:
-    """What an offer is charged in, as far as the registry or the price of a credit tells."""
+    """Return the unit that an offer is charged in, if the registry or the price of a credit gives it."""
     return catalog.unit_of(offer) or ("credits" if offer.provider in credit_prices else None)
 
 
 Confirm = Callable[[ConfirmationRequest], Awaitable[bool]]
-"""Asks a person; whether they agree."""
+"""Asks a person, and returns whether they agree."""
 
 
 class Budget:
-    """The limits of one configuration over what the store knows."""
+    """The limits of one configuration, and what was spent according to the store."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._store = store
@@ -76,15 +76,15 @@ class Budget:
 
     @property
     def has_limits(self) -> bool:
-        """Whether a call may be refused or asked about."""
+        """A call may be refused, or need confirmation."""
         return bool(self._call_limits or self._period_limits or self._confirm_above)
 
     def charges(self, offer: Offer, catalog: Catalog, cost: Cost | None) -> Charges:
-        """What a task of this estimated cost counts at an offer."""
+        """Return what a task of this estimated cost is charged as at an offer."""
         return charge(cost, unit_of(offer, catalog, self._credit_prices), self._unknown_cost)
 
     def confirmation_request(self, task: Task) -> ConfirmationRequest | None:
-        """What a person has to agree to; `None` when nobody has to."""
+        """Return what a person has to confirm; `None` if no confirmation is needed."""
         for unit, bound in self._confirm_above.items():
             amount = amount_in(unit, task.charges, self._credit_prices.get(task.provider))
             if amount is not None and amount > bound:
@@ -100,15 +100,15 @@ class Budget:
         return None
 
     def limits(self, task: Task) -> Sequence[Limit]:
-        """The limits over a time that apply to a task."""
+        """Return the limits per period that apply to a task."""
         return [limit for limit, _ in _applicable(self._period_limits, task)]
 
     def exceeds_call_limit(self, task: Task) -> OverBudget | None:
-        """The first limit on single calls that this task would pass; `None` when there is none."""
+        """Return the error of the first limit per call that this task exceeds; `None` if it exceeds none."""
         for limit, counted in _applicable(self._call_limits, task):
             if counted > limit.amount:
                 return OverBudget(
-                    f"The budget {limit.text} is passed: {task.request.model} at {task.provider} counts "
+                    f"The budget {limit.text} is exceeded: {task.request.model} at {task.provider} counts "
                     f"{_price(counted, limit.unit, _credits_behind(limit.unit, task))}, "
                     f"and waiting does not change that.",
                     next_step=f"Nothing was sent. {_RAISE}",
@@ -116,13 +116,13 @@ class Budget:
         return None
 
     def needs_confirmation(self, task: Task) -> NotConfirmed | None:
-        """Why a task may not move to where it stands now: nobody can be asked any more about what it costs there."""
+        """Return why a task may not be at its new provider: a person can no longer be asked to confirm the cost."""
         if request := self.confirmation_request(task):
             return NotConfirmed(f"{request} is above {request.limit}, and the person was not asked about that.")
         return None
 
     async def exceeds_period_limit(self, task: Task) -> OverBudget | None:
-        """The limit over a time that keeps this task out the longest; `None` when there is room."""
+        """Return the error of the period limit that has no room for this task the longest; `None` if all have."""
         found: list[tuple[float, OverBudget]] = []
         for limit, counted in _applicable(self._period_limits, task):
             provider = task.provider if limit.is_per_provider else None
@@ -140,14 +140,14 @@ class Reach:
 
     setting: str
     limit: str
-    """As the person wrote it."""
+    """As the setting gives it."""
     provider: str | None
-    """The only one that it is for."""
+    """The only provider that it applies to."""
     unit: Unit
     covered: tuple[str, ...]
     """The providers whose offers it applies to."""
     missed: Mapping[str, Unit]
-    """The providers with offers that it does not apply to, and what these are charged in."""
+    """The providers with offers that it does not apply to, and the units of these."""
 
     def __str__(self) -> str:
         missed = ", ".join(f"{name} charges in {unit}" for name, unit in self.missed.items())
@@ -158,7 +158,7 @@ class Reach:
 
     @property
     def next_step(self) -> str:
-        """What makes a limit that covers nothing cover something."""
+        """How to change a limit that covers nothing."""
         if not self.missed:
             return f"Set the key of {self.provider}, or correct {self.setting}."
         if self.unit == "credits":
@@ -168,7 +168,7 @@ class Reach:
 
 
 def reaches(settings: Settings, catalog: Catalog) -> Iterator[Reach]:
-    """What every limit applies to, those of JOURNEY_MCP_BUDGET first."""
+    """Yield what every limit applies to, those of JOURNEY_MCP_BUDGET first."""
     prices = settings.credit_price
     for limit in settings.spending_limits:
         yield _reach("JOURNEY_MCP_BUDGET", limit, catalog, prices)
@@ -178,7 +178,7 @@ def reaches(settings: Settings, catalog: Catalog) -> Iterator[Reach]:
 
 
 def warn_of_idle_limits(settings: Settings, catalog: Catalog) -> None:
-    """Log every limit that applies to none of the configured offers: whoever set it takes it for a brake."""
+    """Log every limit that applies to none of the configured offers, and so limits nothing."""
     for reach in reaches(settings, catalog):
         if not reach.covered:
             _log.warning("%s: %s. %s", reach.setting, reach, reach.next_step)
@@ -223,7 +223,7 @@ def _over_budget(
 
 
 def _room_at(limit: Limit, counted: Decimal, spendings: Sequence[tuple[float, Decimal]]) -> float:
-    """When enough of what was spent is older than the period; infinity when that never happens."""
+    """Return when enough of what was spent is older than the period; infinity if that never happens."""
     length_s = PERIODS[limit.period]
     if length_s is None or counted > limit.amount:
         return math.inf
@@ -236,20 +236,20 @@ def _room_at(limit: Limit, counted: Decimal, spendings: Sequence[tuple[float, De
 
 
 def _applicable(limits: Sequence[Limit], task: Task) -> Iterator[tuple[Limit, Decimal]]:
-    """Those that apply to a task, each with what the task counts against it."""
+    """Yield the limits that apply to a task, each with what the task is charged as against it."""
     for limit in limits:
         if (counted := limit.counted(task.provider, task.charges)) is not None:
             yield limit, counted
 
 
 def _credits_behind(unit: Unit, task: Task) -> Decimal | None:
-    """What a task costs in credits, when it counts in dollars by the price of a credit only."""
+    """Return the cost in credits of a task that is charged in dollars only by the price of a credit."""
     return task.charges.get("credits") if unit not in task.charges else None
 
 
 def _price(amount: Decimal, unit: Unit, credits_behind: Decimal | None) -> str:
-    told = f" ({_shown(credits_behind)} credits)" if credits_behind is not None else ""
-    return f"{_shown(amount)} {unit}{told}"
+    suffix = f" ({_shown(credits_behind)} credits)" if credits_behind is not None else ""
+    return f"{_shown(amount)} {unit}{suffix}"
 
 
 def _shown(amount: Decimal) -> str:

@@ -1,6 +1,6 @@
-"""Webhooks of providers: where each is told to report a task, and how long an unanswered request may still be told of.
+"""Callback URLs: where each provider reports a task, and until when it may report one whose request has no answer.
 
-A webhook is a second road: for the answer that a creating request lost, and in place of frequent polls.
+Such a webhook replaces an answer to a creating request that was lost, and makes frequent polls unnecessary.
 """
 
 import hashlib
@@ -19,22 +19,22 @@ _TOKEN_LENGTH = 32
 
 @dataclass(frozen=True, slots=True)
 class CallbackUrls:
-    """Where providers report tasks; nowhere when this process does not listen."""
+    """The URLs at which providers report tasks; none if this process does not listen."""
 
     public_url: str | None = None
     """The address under which providers reach the listener."""
 
     def of(self, task: Task, account: Account) -> Webhook | None:
-        """What the provider is given for this task; `None` where it calls no webhooks."""
+        """Return the webhook that the provider is given for this task; `None` if it calls no webhooks."""
         secret = task.callback_secret
         if self.public_url is None or secret is None or "webhook" not in account.features:
             return None
         return Webhook(url=f"{self.public_url}/{task.id}/{token_of(secret)}", secret=secret)
 
     def callback_deadline(self, task: Task, account: Account, now: float) -> float | None:
-        """Until when a webhook may come of a request that leaves now.
+        """Return until when a request that is sent now may be reported by webhook.
 
-        That is as long as the request may work upstream, and then as long as the provider tries to deliver.
+        That is as long as the request may run at the provider, plus as long as the provider tries to deliver.
         """
         if self.of(task, account) is None:
             return None
@@ -42,17 +42,17 @@ class CallbackUrls:
 
 
 def token_of(secret: str) -> str:
-    """What a task's address carries besides its id.
+    """Return the part of a task's callback URL that is secret.
 
-    One provider signs for the whole account: without this, what it says of one task could be told of another.
+    One provider signs for the whole account: without this, its report on one task could be replayed for another.
     """
     return hashlib.sha256(secret.encode()).hexdigest()[:_TOKEN_LENGTH]
 
 
 def unconfirmed(task: Task, failure: Failure, now: float) -> Task:
-    """What is right for a request that was sent and has no answer: it waits for its webhook, or ends with `failure`."""
+    """Return a task whose request was sent and has no answer: it waits for its webhook, or ends with `failure`."""
     if task.submission is Submission.ACCEPTED:
-        return task  # its webhook was quicker
+        return task  # its webhook arrived first
     if task.callback_deadline is None or now >= task.callback_deadline:
         return task.failed(replace(failure, next_step=_where_to_look(task)), now)
     until = timestamp(task.callback_deadline)

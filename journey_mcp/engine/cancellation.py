@@ -1,4 +1,4 @@
-"""Ending a task on request: here while it is queued, upstream where the provider can, and plainly said where not."""
+"""Cancellation: here while a task is queued, then at its provider if that supports it."""
 
 import anyio
 
@@ -15,12 +15,12 @@ from journey_mcp.registry import Offer
 async def cancel(
     task: Task, offer: Offer | None, provider: Provider, *, can_cancel: bool, journal: Journal, outcomes: Outcomes
 ) -> tuple[Task, Notice]:
-    """The task as it stands afterwards, and what became of the request."""
+    """Return the task as it is afterwards, and the result of the cancellation."""
     if task.submission is Submission.PREPARED:
         try:
-            # whoever is cancelled in between would leave it to nobody
+            # a caller that is cancelled in between would leave the task without a worker
             with anyio.CancelScope(shield=True):
-                # one that waits in another process is taken from it: it cannot be sent there any more
+                # a task that is queued in another process is taken over, so that it cannot be sent there any more
                 await journal.take_over_unsent(task.id)
                 task = await journal.change(task.id, Task.canceled) or task
         except StoreUnavailable as error:

@@ -1,4 +1,4 @@
-"""Providers that refused lately: tried last for a while, by every process, until one of their tasks is accepted."""
+"""Cooldowns: a provider that refused a task is tried last for a while, by every process, until it accepts one."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -9,19 +9,19 @@ from journey_mcp.providers.base import Account
 from journey_mcp.store import Store
 from journey_mcp.store.cooldowns import Cooldown
 
-_REST_S = 300.0
+_COOLDOWN_S = 300.0
 
 _log = logging.getLogger(__name__)
 
 
 def by_name(cooldowns: Mapping[tuple[str, str], Cooldown], accounts: Iterable[Account]) -> dict[str, Cooldown]:
-    """Those of these accounts' providers that rest."""
+    """Return the cooldowns of these accounts, by provider."""
     found = ((account.provider, cooldowns.get((account.provider, account.base_url))) for account in accounts)
-    return {name: rest for name, rest in found if rest is not None}
+    return {name: cooldown for name, cooldown in found if cooldown is not None}
 
 
 class Cooldowns:
-    """Who rests, as the store knows it."""
+    """The cooldowns that the store has."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -29,30 +29,30 @@ class Cooldowns:
         self._seen: set[tuple[str, str]] = set()
 
     async def all(self) -> dict[tuple[str, str], Cooldown]:
-        """Who rests now, by provider and base URL."""
+        """Return the current cooldowns, by provider and base URL."""
         found = await self._store.cooldowns.active(self._clock.now())
         self._seen |= found.keys()
         return found
 
     async def begin(self, account: Account, reason: str) -> None:
-        """This provider refused."""
-        await self._note(account, reason, _REST_S)
+        """Begin the cooldown of a provider that refused a task."""
+        await self._record(account, reason, _COOLDOWN_S)
 
     async def end(self, account: Account) -> None:
-        """This provider accepted a task. Nothing is written when this process knows of no rest."""
+        """End the cooldown of a provider that accepted a task. Nothing is written if this process knows of none."""
         if (account.provider, account.base_url) in self._seen:
-            await self._note(account, "", 0.0)
+            await self._record(account, "", 0.0)
             self._seen.discard((account.provider, account.base_url))
 
-    async def _note(self, account: Account, reason: str, seconds: float) -> None:
+    async def _record(self, account: Account, reason: str, seconds: float) -> None:
         self._seen.add((account.provider, account.base_url))
-        rest = Cooldown(
+        cooldown = Cooldown(
             provider=account.provider,
             base_url=account.base_url,
             until=self._clock.now() + seconds,
             reason=reason,
         )
         try:
-            await self._store.cooldowns.record(rest)
+            await self._store.cooldowns.record(cooldown)
         except StoreUnavailable:
-            _log.exception("whether %s rests cannot be stored; the others try it in their order", account.provider)
+            _log.exception("the cooldown of %s cannot be stored; other processes do not see it", account.provider)

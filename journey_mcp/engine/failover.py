@@ -24,7 +24,7 @@ from journey_mcp.providers.base import Account, Provider, SupportsBalance
 from journey_mcp.registry import Offer
 
 _TRY_NEXT = (Unreachable, CredentialsRejected, OutOfCredits, RateLimited)
-"""Refusals that are the provider's own trouble: another one may do better."""
+"""Errors that are a problem of the provider: another one may run the task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Attempt:
     charges: Charges
     notices: tuple[Notice, ...]
     prepare: Callable[[], Awaitable[tuple[PreparedRequest, tuple[Notice, ...]]]]
-    """Brings the pictures as this offer takes them; raises `InvalidRequest` when that cannot be done."""
+    """Prepares the images as this offer takes them, once; raises `InvalidRequest` if that is impossible."""
 
 
 class Failover:
@@ -73,7 +73,7 @@ class Failover:
         return not self._left
 
     async def has_next(self) -> bool:
-        """Whether there is another attempt that may be made; those that may not are left out for good."""
+        """Return whether there is another attempt that may be made; those that may not are removed."""
         while self._left:
             attempt = self._left[0]
             refusal = self._exceeds_call_limit(attempt)
@@ -108,9 +108,9 @@ class Failover:
         return _combined(self._refused)
 
     async def _next(self) -> Attempt | None:
-        """The next attempt that the budget allows, with the task at its provider; `None` when there is none.
+        """Return the next attempt that the budget allows, with the task at its provider; `None` if there is none.
 
-        The task then tells what holds there, in place of what held before.
+        The notices of the attempt before are replaced in the task.
         """
         while await self.has_next():
             attempt = self._left.pop(0)
@@ -123,7 +123,7 @@ class Failover:
             notices = (*failed, *attempt.notices, *more)
             task = await self._journal.change(self._task_id, partial(_reassigned, attempt, self._notices, notices))
             self._notices = notices
-            # looked at afterwards: of two tasks that move together each sees the other, and none passes the limit
+            # checked afterwards: of two tasks that move at once, each sees the other, and none exceeds the limit
             over = await self._budget.exceeds_period_limit(task) if task else None
             if over is None:
                 return attempt
@@ -131,7 +131,7 @@ class Failover:
         return None
 
     def _exceeds_call_limit(self, attempt: Attempt) -> JourneyError | None:
-        """Why a person's limits on single calls keep the task from an attempt; `None` when they do not."""
+        """Return why the limits per call do not allow an attempt; `None` if they do."""
         task = self._journal.get(self._task_id)
         if task is None or attempt.account.provider == SANDBOX:
             return None
@@ -145,7 +145,7 @@ def _reassigned(attempt: Attempt, old: Sequence[Notice], new: Sequence[Notice], 
 
 
 def _combined(refused: dict[str, JourneyError]) -> Failure:
-    """One refusal as it is; several together, under the code of the last provider that was asked."""
+    """Return one error as it is; several together, under the code of the last provider that was tried."""
     asked = [error for error in refused.values() if not isinstance(error, InvalidRequest)]
     if len(refused) == 1:
         return asked[-1].failure
@@ -156,12 +156,12 @@ def _combined(refused: dict[str, JourneyError]) -> Failure:
         asked[-1].failure,
         message=f"No provider could run this. {listed}",
         retryable=is_retryable,
-        next_step=f"Nothing was charged. {hope} the person to mend one of these, or choose another model.",
+        next_step=f"Nothing was charged. {hope} the person to fix one of these, or choose another model.",
     )
 
 
 async def _with_balance(error: JourneyError, provider: Provider) -> JourneyError:
-    """Say how much there is, when too little is what stopped us and the provider tells."""
+    """Add the balance to an error that says that it is too low, if the provider reports it."""
     if not isinstance(error, OutOfCredits) or not isinstance(provider, SupportsBalance):
         return error
     try:

@@ -1,4 +1,4 @@
-"""What providers report by webhook: believed when it is genuine, and then told to the journal like any answer."""
+"""Inbound webhooks: what providers report by webhook is verified, and then applied like the answer to a poll."""
 
 import logging
 import math
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class InboundWebhooks:
-    """Takes in deliveries, and ends requests of which none came in time.
+    """Takes in deliveries, and ends requests of which none arrived in time.
 
     `resume_polling` is called with every task that is to be polled by this process from now on.
     """
@@ -44,7 +44,7 @@ class InboundWebhooks:
         self._resume_polling = resume_polling
         self._wakeup = Wakeup()
         self._journal.listen(self._look_at)
-        # one that was taken over twice is not changed any more: its notice is there
+        # a task that is taken over a second time is not changed any more: it has its notice
         self._journal.on_acquired(self._look_at)
 
     def _look_at(self, task: Task) -> None:
@@ -52,12 +52,12 @@ class InboundWebhooks:
             self._wakeup.notify()
 
     async def take(self, address: str, headers: Mapping[str, str], body: bytes) -> bool:
-        """Take in one delivery, which may come more than once; False when it is not genuine, and changed nothing.
+        """Take in one delivery, which may arrive more than once; return False if it is not genuine, and change nothing.
 
         `address` is the end of the path that it was sent to: `<task id>/<token>`.
 
         Raises:
-            JourneyError: whether it is genuine cannot be told now, or it cannot be stored; it may be delivered again.
+            JourneyError: it cannot be verified or stored now; the provider may deliver it again.
         """
         task_id, _, token = address.partition("/")
         task = self._journal.get(task_id) or await self._store.tasks.find(task_id)
@@ -72,10 +72,10 @@ class InboundWebhooks:
             return True
         if held := await self._acquire(task):
             if not _is_about(held, task.provider, prediction):
-                return False  # it has moved on meanwhile
+                return False  # it has moved to another provider meanwhile
             await self._apply(held, prediction)
         if not self._journal.is_stored(task_id):
-            raise StoreUnavailable("What a webhook told cannot be stored now.")
+            raise StoreUnavailable("The report of a webhook cannot be stored now.")
         return True
 
     async def _verified(self, task: Task, secret: str, headers: Mapping[str, str], body: bytes) -> Prediction | None:
@@ -85,23 +85,21 @@ class InboundWebhooks:
         delivery = WebhookDelivery(headers=headers, body=body, secret=secret, at=self._clock.now())
         prediction = await provider.read_webhook(delivery)
         if prediction is None or not _is_about(task, task.provider, prediction):
-            _log.warning(
-                "a webhook for task %s is not genuine, or tells of something else; it changes nothing", task.id
-            )
+            _log.warning("a webhook for task %s is not genuine, or reports another task; it changes nothing", task.id)
             return None
         return prediction
 
     async def _acquire(self, task: Task) -> Task | None:
-        """The task in our hands: whoever else held it hears of that when it writes; `None` when it is final."""
+        """Return the task, leased here; the worker that had the lease learns that when it writes. `None` if final."""
         if held := self._journal.get(task.id):
             return held
         until = self._clock.now() + LEASE_S
         try:
             taken = await self._store.leases.take_over(task.id, worker_id=self._journal.worker_id, lease_until=until)
         except StoreUnavailable as error:
-            raise StoreUnavailable("The task that a webhook tells of cannot be taken over now.") from error
+            raise StoreUnavailable("The task that a webhook reports cannot be taken over now.") from error
         if held := self._journal.get(task.id):
-            return held  # another delivery, or the look at leases, was quicker
+            return held  # another delivery, or recovery, was first
         if taken:
             self._journal.add_leased([taken])
             if taken.submission is Submission.ACCEPTED:
@@ -113,40 +111,41 @@ class InboundWebhooks:
         if task.submission is Submission.ACCEPTED:
             await self._outcomes.apply(task.id, prediction, offer)
             return
-        # its request has no answer (yet), and this is one
+        # its request has no answer (yet): this is one
         applied = await self._outcomes.accepted(task.id, prediction, offer)
         if applied and not applied.status.is_final:
             self._resume_polling(applied)
 
     def _log_late(self, task: Task, prediction: Prediction) -> None:
-        """The one thing that a person needs who looks for what was paid."""
+        """Log what a person needs who looks for a task that was paid."""
         if task.prediction_id is None:
             late = (task.id, task.provider, encoded_id(prediction.prediction_id), prediction.status)
-            _log.warning("task %s ended without an answer; now %s tells of it as %s: %s", *late)
+            _log.warning("task %s ended without an answer; now %s reports it as %s: %s", *late)
 
-    async def expire(self, is_out: Callable[[str], bool]) -> None:
-        """End, for ever, tasks whose webhook can come no more; `is_out` says which requests may still be answered.
+    async def expire(self, is_in_flight: Callable[[str], bool]) -> None:
+        """End tasks whose webhook cannot arrive any more, for ever; not those whose answer `is_in_flight` still.
 
-        Sleeps until the next one is due; while some are, at most one lease, since the calendar may be set.
+        Between two cycles it sleeps until the next deadline, at most for the length of a lease, because the system's
+        clock may be set.
         """
         while True:
             deadlines = {task.id: by for task in self._journal.leased if (by := _callback_deadline(task)) is not None}
             now = self._clock.now()
-            for task_id in [id_ for id_, by in deadlines.items() if now >= by and not is_out(id_)]:
+            for task_id in [id_ for id_, by in deadlines.items() if now >= by and not is_in_flight(id_)]:
                 await self._journal.change(task_id, _expired)
             pauses_s = [by - now if by > now else LEASE_S for by in deadlines.values()]
             await self._wakeup.wait(self._clock, min(*pauses_s, LEASE_S) if pauses_s else math.inf)
 
 
 def _is_about(task: Task, provider: str, prediction: Prediction) -> bool:
-    """Whether a provider's prediction can be the task's own run."""
+    """Return whether a provider's prediction can be the run of this task."""
     return task.provider == provider and task.prediction_id in {None, prediction.prediction_id}
 
 
 def _callback_deadline(task: Task) -> float | None:
-    """Return until when a request without an answer may still be answered by webhook."""
+    """Return until when a request without an answer may be reported by webhook; `None` if it may not."""
     return task.callback_deadline if task.submission is Submission.SENT else None
 
 
 def _expired(task: Task, now: float) -> Task:
-    return unconfirmed(task, SubmissionUnconfirmed("The provider never answered, and no webhook came.").failure, now)
+    return unconfirmed(task, SubmissionUnconfirmed("The provider never answered, and no webhook arrived.").failure, now)

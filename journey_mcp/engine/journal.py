@@ -1,6 +1,6 @@
-"""The tasks that this process holds: in memory while they run, in the store after every change.
+"""The journal: the tasks that this process leases, in memory while they run, in the store after every change.
 
-Holding is by lease. A task whose lease was lost is somebody else's: what this process still hears of it is dropped.
+A task whose lease was lost belongs to another process: what this process still learns of it is dropped.
 """
 
 import logging
@@ -20,13 +20,13 @@ from journey_mcp.engine.watch import Watch
 from journey_mcp.store import Store
 
 LEASE_S = 6.0
-"""How long a task stays with a process that does not renew."""
+"""How long a task stays with a process that does not renew its lease."""
 
 _log = logging.getLogger(__name__)
 
 
 class Journal:
-    """What this process holds. One per process; `owner` is its name in the store's leases."""
+    """The tasks that this process leases. One per process; `worker_id` is its name in the store's leases."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -36,7 +36,7 @@ class Journal:
         self._unsaved: set[str] = set()
         self._watches: dict[str, list[Watch]] = {}
         self.is_shutting_down = False
-        """Nobody waits any more."""
+        """Waits end at once."""
         self._listeners: list[Callable[[Task], None]] = []
         self._on_acquired: list[Callable[[Task], None]] = []
         # changes of one task reach the store in the order in which they were made
@@ -46,23 +46,23 @@ class Journal:
         return task_id in self._leased
 
     def get(self, task_id: str) -> Task | None:
-        """A held task as it stands; `None` when it is not held (any more)."""
+        """Return a leased task as it is; `None` if it is not leased (any more)."""
         return self._leased.get(task_id)
 
     @property
     def leased(self) -> list[Task]:
-        """All of them, as they stand."""
+        """All leased tasks, as they are."""
         return list(self._leased.values())
 
     def is_stored(self, task_id: str) -> bool:
-        """Whether the store has the task as it stands."""
+        """Return whether the store has the task as it is."""
         return task_id not in self._unsaved
 
     async def known(self, task_ids: Sequence[str], *, principal: Principal) -> dict[str, Task]:
-        """The principal's tasks among these, as the store has them; held ones also while the store cannot be read.
+        """Return the principal's tasks among these, from the store; while that cannot be read, those that are leased.
 
         Raises:
-            StoreUnavailable: the store cannot be read, and some of them are not held.
+            StoreUnavailable: the store cannot be read, and some of them are not leased.
         """
         try:
             return await self._store.tasks.get(task_ids, principal=principal)
@@ -73,9 +73,9 @@ class Journal:
             return held
 
     async def add(self, task: Task, limits: Sequence[Limit] = (), *, unconfirmed_since: float = math.inf) -> bool:
-        """Store a new task and hold it; False when an equal call makes none, or a limit leaves no room for it.
+        """Store a new task and lease it; return False if it is a duplicate, or a limit leaves no room for it.
 
-        An equal call is also one that ended `unconfirmed_since` then, and may have been paid.
+        It is also a duplicate of a task that ended unconfirmed since `unconfirmed_since`, and may have been paid.
 
         Raises:
             StoreUnavailable: it cannot be stored; nothing may be sent for it.
@@ -99,14 +99,14 @@ class Journal:
         return is_added
 
     def add_leased(self, tasks: Iterable[Task]) -> None:
-        """Hold tasks whose lease was just taken over."""
+        """Add tasks whose lease was just acquired."""
         for task in tasks:
             self._leased[task.id] = task
             for listener in self._on_acquired:
                 listener(task)
 
     async def take_over_unsent(self, task_id: str) -> None:
-        """Hold a task that another process holds and has not sent; nothing happens when there is none.
+        """Take over a task that another process leases and has not sent; do nothing if there is none.
 
         Raises:
             StoreUnavailable: the store cannot be written.
@@ -119,14 +119,14 @@ class Journal:
             )
         except StoreUnavailable as error:
             raise StoreUnavailable(
-                "The task is held by another server, and cannot be taken from it now.",
+                "The task is leased by another server, and cannot be taken over now.",
                 next_step=error.failure.next_step,
             ) from error
         if taken is not None:
             self.add_leased([taken])
 
     async def change(self, task_id: str, changed: Callable[[Task, float], Task]) -> Task | None:
-        """Change a held task: store first, then tell those who watch. `None` when it is not held."""
+        """Change a leased task: store it first, then notify. Return the new task; `None` if it is not leased."""
         async with self._in_order:
             before = self._leased.get(task_id)
             if before is None:
@@ -137,7 +137,7 @@ class Journal:
             if not await self._save(after):
                 self._drop(task_id)
                 return None
-            # only now: nobody may act on what a crash would undo
+            # only now: no code may act on what a crash would undo
             self._leased[task_id] = after
         if after.status.is_final and task_id not in self._unsaved:
             self._drop(task_id)
@@ -148,10 +148,10 @@ class Journal:
         return after
 
     async def _save(self, task: Task) -> bool:
-        """Store the change. A store that fails for now is tried again with the next renewal: nothing is lost."""
+        """Store the change, or keep it in memory until the next renewal; return whether the task is still leased."""
         try:
             is_ours = await self._store.tasks.save(task, worker_id=self.worker_id)
-        except Exception:  # noqa: BLE001  # whatever it is: what a provider told stays in memory
+        except Exception:  # noqa: BLE001  # whatever the cause: what a provider reported stays in memory
             _log.exception("task %s cannot be stored; it stays in memory and is tried again", task.id)
             self._unsaved.add(task.id)
             return True
@@ -159,27 +159,27 @@ class Journal:
         return is_ours
 
     async def verify_leases(self, task_ids: Sequence[str]) -> set[str]:
-        """Those of these that the store calls ours; what another process has taken since we last looked is let go.
+        """Return which of these this process still leases; drop those that another process has taken over.
 
-        A store that does not answer takes nothing away.
+        If the store does not answer, all of them count as leased.
         """
         try:
             ours = await self._store.leases.held(task_ids, worker_id=self.worker_id)
         except StoreUnavailable:
-            _log.exception("whether tasks are still ours cannot be read")
+            _log.exception("the leases of tasks cannot be read")
             return set(task_ids)
         for task_id in set(task_ids) - ours:
             self._drop(task_id)
         return ours
 
     async def renew(self) -> None:
-        """Keep the leases, and store what could not be stored before."""
+        """Renew the leases, and store what could not be stored before."""
         held = list(self._leased)
         if held:
             lease_until = self._clock.now() + LEASE_S
             ours = await self._store.leases.renew(held, worker_id=self.worker_id, lease_until=lease_until)
             for task_id in set(held) - ours:
-                # somebody else has it, or it was deleted: nothing more is asked or written here
+                # another process leases it, or it was deleted: it is neither polled nor written here any more
                 self._drop(task_id)
         await self.flush_pending()
 
@@ -190,7 +190,7 @@ class Journal:
 
     @contextmanager
     def watch(self, task_ids: Iterable[str]) -> Iterator[Watch]:
-        """Hear of changes that this process makes to these tasks."""
+        """Return a watch of the changes that this process makes to these tasks."""
         watch, ids = Watch(), list(task_ids)
         for task_id in ids:
             self._watches.setdefault(task_id, []).append(watch)
@@ -203,14 +203,14 @@ class Journal:
                     del self._watches[task_id]
 
     def end_waits(self) -> None:
-        """Let everybody who waits go, with what is known."""
+        """End all waits: they return what is known."""
         self.is_shutting_down = True
         for watches in self._watches.values():
             for watch in watches:
                 watch.end()
 
     def listen(self, listener: Callable[[Task], None]) -> None:
-        """Tell it of every change that this process makes to any task, for good."""
+        """Call it with every change that this process makes to any task, for good."""
         self._listeners.append(listener)
 
     def on_acquired(self, listener: Callable[[Task], None]) -> None:

@@ -1,6 +1,6 @@
-"""Telling the webhooks of callers: the same result object for every provider, at least once, with patience.
+"""Outbound webhooks: results are sent to callers' webhooks at least once, as the same object for every provider.
 
-What is to be told stands in the store from the moment a task is made, so any process of its database can tell it.
+They are in the store (the outbox) from the creation of a task, so any process on its database can send them.
 """
 
 import json
@@ -24,20 +24,20 @@ from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.store import Store
 
 _MAX_AT_ONCE = 64
-"""So many webhooks are being told at once."""
+"""How many webhooks are sent at once."""
 _MAX_AT_ONCE_AT_HOST = 4
-"""So many of them at one host, as long as half of all is free: the other half is for hosts at which nothing is sent."""
+"""How many of them to one host, until half of all are in use: the other half is for hosts to which none is sent."""
 _ANSWER_WITHIN_S = 10.0
 _RETRY_DELAYS_S = (10.0, 30.0, 90.0)
-"""The waits after a first try that failed, the second and the third, as JourneyAPI documents them for its own."""
+"""The delays after the first, second and third try that failed, as JourneyAPI documents them for its webhooks."""
 _LEASE_S = _ANSWER_WITHIN_S + 50.0
-"""How long a task that one process tells of is left alone by the others."""
+"""How long the other processes leave a webhook to the one that sends it."""
 
 _log = logging.getLogger(__name__)
 
 
 class OutboundWebhooks:
-    """The way of results to webhooks, as `policy` has it; `render` makes the result object."""
+    """Sends results to webhooks that `policy` allows; `render` makes the result object."""
 
     def __init__(
         self,
@@ -54,16 +54,16 @@ class OutboundWebhooks:
         self._policy = policy
         self._render = render
         self._in_flight: Counter[str] = Counter()
-        """How many webhooks are being told, by host."""
+        """How many webhooks are being sent, by host."""
         self._wakeup = Wakeup()
         self._attempted = Wakeup()
         self._is_shutting_down = False
 
     async def check(self, url: str) -> None:
-        """Refuse a webhook that could never be told.
+        """Refuse a webhook that could never be called.
 
         Raises:
-            InvalidWebhook: it is not HTTPS, not a public address, or at an origin that may not be called; says which.
+            InvalidWebhook: it is not HTTPS, not a public address, or at an origin that is not allowed; states which.
         """
         check_webhook_url(url)
         try:
@@ -73,14 +73,14 @@ class OutboundWebhooks:
             raise InvalidWebhook(f"webhook_url cannot be used: {error}.") from error
 
     def on_task_changed(self, task: Task) -> None:
-        """Look again when a task of this process has ended whose caller has a webhook."""
+        """Wake the loop when a task has ended whose caller has a webhook."""
         if task.status.is_final and task.request.webhook_url is not None:
             self._wakeup.notify()
 
     async def run(self) -> None:
-        """Send what is due, for ever; sleep until the next webhook is due, at most one lease.
+        """Send what is due, for ever; sleep until the next webhook is due, at most for the length of a lease.
 
-        Longer would be too long: tasks of other processes, also of dead ones, become due unseen.
+        It does not sleep longer because webhooks of other processes, also of dead ones, become due without a signal.
         """
         async with anyio.create_task_group() as group:
             while True:
@@ -88,24 +88,24 @@ class OutboundWebhooks:
                 await self._wakeup.wait(self._clock, min(max(next_due - self._clock.now(), 0.0), LEASE_S))
 
     def shut_down(self) -> None:
-        """The process is told to end: whoever waits for webhooks waits no longer."""
+        """End `drain`."""
         self._is_shutting_down = True
         self._attempted.notify()
 
     async def drain(self) -> None:
-        """Return when all that is due now was tried, by `run`."""
+        """Wait until `run` has tried all webhooks that are due now."""
         now = self._clock.now()
         try:
             while not self._is_shutting_down and (self._in_flight or await self._store.outbox.next_due() <= now):
                 self._wakeup.notify()
                 await self._attempted.wait(self._clock, LEASE_S)
         except StoreUnavailable:
-            _log.exception("whether webhooks are to be told cannot be read")
+            _log.exception("the webhooks that are due cannot be read")
 
     async def _start_due(self, group: TaskGroup) -> float:
-        """Begin to tell what is due, as far as there is room; return when to look again, unless a webhook ends first.
+        """Start to send what is due, if there is room; return when to continue, unless a webhook ends first.
 
-        A slow host holds up its own webhooks only: nobody waits for those that were begun before.
+        A slow host delays its own webhooks only: no webhook waits for those that were started before.
         """
         try:
             while (in_flight := self._in_flight.total()) < _MAX_AT_ONCE:
@@ -125,14 +125,14 @@ class OutboundWebhooks:
                     self._in_flight[host] += 1
                     group.start_soon(self._deliver, host, task, tries)
         except StoreUnavailable:
-            _log.exception("whom webhooks are to be told of cannot be read; it is tried again")
+            _log.exception("the webhooks that are due cannot be read; it is tried again")
         return math.inf
 
     async def _deliver(self, host: str, task: Task, tries: int) -> None:
         try:
             await self._attempt(task, tries)
-        except Exception:  # noqa: BLE001  # the outermost boundary of one webhook: the others are told
-            _log.exception("the webhook of task %s cannot be told; it is tried again", task.id)
+        except Exception:  # noqa: BLE001  # the outermost boundary of one webhook: the others are sent
+            _log.exception("the webhook of task %s cannot be sent; it is tried again", task.id)
         finally:
             self._in_flight -= Counter([host])
             self._wakeup.notify()
@@ -144,17 +144,17 @@ class OutboundWebhooks:
             await self._store.outbox.delivered(task.id)
         elif tries < len(_RETRY_DELAYS_S):
             await self._store.outbox.failed(task.id, self._clock.now() + _RETRY_DELAYS_S[tries])
-            _log.info("the webhook of task %s is told again: %s", task.id, problem)
+            _log.info("the webhook of task %s is sent again: %s", task.id, problem)
         else:
             await self._store.outbox.failed(task.id, None)
-            _log.warning("the webhook of task %s is given up after %d tries: %s", task.id, tries + 1, problem)
+            _log.warning("the webhook of task %s is abandoned after %d tries: %s", task.id, tries + 1, problem)
 
     async def _problem(self, task: Task) -> str | None:
-        """Why the webhook has not taken the result; `None` when it has."""
+        """Send the result once; return why the webhook has not accepted it, or `None` if it has."""
         url, now = task.request.webhook_url or "", self._clock.now()
         content = json.dumps(self._render(task, now), ensure_ascii=False).encode()
         try:
-            self._policy.check(url)  # the settings may be others than when the task was made
+            self._policy.check(url)  # the settings may have changed since the task was created
             headers = self._policy.headers(task.id, url, content, now)
             status = await self._safe_http.post(url, content, headers, within_s=_ANSWER_WITHIN_S)
         except (FetchError, InvalidWebhook) as error:

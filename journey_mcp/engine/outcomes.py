@@ -1,4 +1,4 @@
-"""What providers tell goes into the task; pictures whose links die soon are copied before it is finished."""
+"""Outcomes: what providers report goes into the task; images whose links expire soon are copied before it ends."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,14 +12,14 @@ from journey_mcp.registry import Offer
 
 
 class Outcomes:
-    """The way of every prediction into the journal."""
+    """Applies predictions to tasks in the journal."""
 
     def __init__(self, journal: Journal, blobs: Blobs) -> None:
         self._journal = journal
         self._blobs = blobs
 
     async def accepted(self, task_id: str, prediction: Prediction, offer: Offer | None) -> Task | None:
-        """Take in the answer to the creating request; `None` when the task is not ours any more."""
+        """Apply the answer to the creating request; return `None` if the task is not leased any more."""
         is_to_copy = _is_to_copy(prediction, offer)
         # the provider's id is paid for: it is stored before anything that takes time
         first = replace(prediction, status=Status.RUNNING) if is_to_copy else prediction
@@ -27,7 +27,7 @@ class Outcomes:
         return await self.apply(task_id, prediction, offer) if task and is_to_copy else task
 
     async def apply(self, task_id: str, prediction: Prediction, offer: Offer | None) -> Task | None:
-        """Take in the answer to a question; `None` when the task is not ours any more."""
+        """Apply a prediction; return `None` if the task is not leased any more."""
         task = self._journal.get(task_id)
         notices: tuple[Notice, ...] = ()
         if task and _is_to_copy(prediction, offer):
@@ -47,14 +47,14 @@ def _is_to_copy(prediction: Prediction, offer: Offer | None) -> bool:
 
 
 def _with_expiry(offer: Offer | None, change: Callable[[Task, float], Task]) -> Callable[[Task, float], Task]:
-    """The same change; pictures whose links are known to die then say when."""
+    """Return the same change, which also sets the expiry of images if the offer states one."""
 
     def changed(before: Task, now: float) -> Task:
         task = change(before, now)
         if offer is None or offer.expires_after_s is None or not task.images:
             return task
-        dies_at = task.updated_at + offer.expires_after_s
-        images = (i if i.expires_at is not None else replace(i, expires_at=dies_at) for i in task.images)
+        expires_at = task.updated_at + offer.expires_after_s
+        images = (i if i.expires_at is not None else replace(i, expires_at=expires_at) for i in task.images)
         return replace(task, images=tuple(images))
 
     return changed

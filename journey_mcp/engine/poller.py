@@ -1,4 +1,4 @@
-"""Asking providers how held tasks stand: one schedule for all, together where the provider takes several."""
+"""Polling: one schedule for all leased tasks, in batches if the provider takes several in one request."""
 
 import heapq
 import itertools
@@ -22,29 +22,29 @@ from journey_mcp.providers.clients import Upstream
 from journey_mcp.registry import Offer
 
 _BATCH_WITHIN_S = 1.0
-"""Where several are asked for together, those due within this time fill up the question for the one that is due."""
+"""If a provider takes batches, tasks that are due within this time fill the batch of one that is due."""
 _MAX_UNKNOWN_S = 900.0
-"""A task that its provider does not know for so long is lost; a gateway may answer 404 while it is renewed."""
+"""A task that its provider does not know for so long is lost; a gateway may answer 404 while it is redeployed."""
 _MAX_EMPTY = 5
-"""A finished task without a picture is asked for so many times: the picture may come later."""
+"""How often a finished task without an image is polled: the image may come later."""
 _NOTICE_AFTER = 5
-"""After so many answers in a row that did not come, or did not know the task, the caller is told."""
+"""After so many failed polls in a row, or answers that do not know the task, it gets a notice."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Polled:
-    """What the schedule keeps of a task; small, since there may be thousands."""
+    """What the schedule keeps of a task; small, because there may be thousands."""
 
     task_id: str
     offer: Offer | None
     polls: int = 0
     failures: int = 0
-    """Answers in a row that did not know the task, or did not come."""
+    """Failed polls in a row, or answers that do not know the task."""
     failing_since: float = 0.0
     empties: int = 0
-    """Answers that called it finished without a picture."""
+    """Answers that called it finished without an image."""
     is_scheduled: bool = False
 
 
@@ -79,14 +79,14 @@ class Poller:
         self._due: dict[Upstream, list[_Due]] = {}
         """A heap for every address at which something is polled."""
         self._polled: dict[str, _Polled] = {}
-        """What is polled, or under way: a task that is told of twice has one schedule."""
+        """What is scheduled or being polled: a task that is added twice is polled once."""
         self._order = itertools.count()
         self._next = math.inf
-        """When `run` looks again."""
+        """When `run` continues."""
         self._wakeup = Wakeup()
 
     def add(self, task_id: str, offer: Offer | None, *, now: bool = False) -> None:
-        """Poll this held task until it is final; with `now`, for the first time at once."""
+        """Poll this leased task until it is final; with `now`, for the first time at once."""
         self._schedule(self._polled.setdefault(task_id, _Polled(task_id, offer)), at_once=now)
 
     async def run(self) -> None:
@@ -94,12 +94,12 @@ class Poller:
         async with anyio.create_task_group() as group:
             while True:
                 self._next = min((heap[0].due for heap in self._due.values()), default=self._clock.elapsed() + 3600.0)
-                # also when something is late already: the rest of the process has its turn in between
+                # also if a poll is late already: other work of the process runs in between
                 if not await self._wakeup.wait(self._clock, self._next - self._clock.elapsed()):
                     self._start_due(group, self._clock.elapsed())
 
     def _start_due(self, group: TaskGroup, now: float) -> None:
-        """Start asking for what is due, at every address."""
+        """Start the polls that are due, at every address."""
         for upstream, heap in list(self._due.items()):
             while batch := self._batch(upstream, heap, now):
                 group.start_soon(self._poll, upstream, batch)
@@ -107,7 +107,7 @@ class Poller:
                 del self._due[upstream]
 
     def _batch(self, upstream: Upstream, heap: list[_Due], now: float) -> list[_Polled]:
-        """What one question asks for: something that is due, and as much as fits of what is due soon."""
+        """Take one batch from the heap: what is due, filled up with what is due soon."""
         batch: list[_Polled] = []
         while heap and len(batch) < upstream.batch_limit and heap[0].due <= (now + _BATCH_WITHIN_S if batch else now):
             polled = heapq.heappop(heap).polled
@@ -121,7 +121,7 @@ class Poller:
     async def _poll(self, upstream: Upstream, batch: list[_Polled]) -> None:
         try:
             await self._fetch(upstream, batch)
-        except Exception:  # noqa: BLE001  # the outermost boundary of a poll: the others go on
+        except Exception:  # noqa: BLE001  # the outermost boundary of a poll: other polls continue
             _log.exception("a poll failed in our own code; it is tried again")
             for polled in batch:
                 polled.polls += 1
@@ -166,7 +166,7 @@ class Poller:
         self._schedule(polled)
 
     async def _end_without_image(self, polled: _Polled, last: Prediction | None, reason: JourneyError) -> None:
-        """Nothing more comes: pictures that were told before are there, whatever is told now; else it has failed."""
+        """End a task of which no more is to come: succeeded if images were reported before, else failed."""
         task = self._journal.get(polled.task_id)
         if task is None or task.prediction_id is None or not task.images:
             await self._fail(polled, reason)
@@ -176,7 +176,7 @@ class Poller:
         await self._outcomes.apply(polled.task_id, finished, polled.offer)
 
     async def _on_error(self, polled: _Polled, upstream: Upstream, error: JourneyError) -> None:
-        """Asking is free: it goes on, unless what was asked is a sandbox that has ended."""
+        """Schedule the next poll, which is free; end the task if it ran in a sandbox that has ended."""
         self._count_failure(polled)
         if upstream.is_sandbox and isinstance(error, Unreachable) and polled.failures > 1:
             await self._fail(polled, _lost(upstream))
@@ -186,14 +186,14 @@ class Poller:
             await self._journal.change(polled.task_id, lambda task, now: task.noticed(notice, now))
         else:
             await self._notice_failures(polled, Notice.of("poll_failed", reason=str(error)))
-        # a sandbox that has ended is nothing to worry about
+        # a sandbox that has ended is normal
         level = logging.INFO if upstream.is_sandbox else logging.WARNING
         _log.log(level, "poll of task %s: %s", polled.task_id, error)
         polled.polls += 1
         self._schedule(polled, error.failure.retry_after_s)
 
     def _count_failure(self, polled: _Polled) -> float:
-        """Count a failure; for how many seconds it has been so."""
+        """Count a failure; return for how many seconds polls have failed."""
         now = self._clock.elapsed()
         if not polled.failures:
             polled.failing_since = now
@@ -231,9 +231,9 @@ class Poller:
 
 def _lost(upstream: Upstream) -> JourneyError:
     if upstream.is_sandbox:
-        return SandboxGone("The sandbox that was making this picture has ended.")
+        return SandboxGone("The sandbox that was making this image has ended.")
     return LostUpstream("The provider does not know this task any more: it may have been charged.")
 
 
 def _without_image() -> JourneyError:
-    return NoImage("The provider calls this task finished and gives no picture: it may have been charged.")
+    return NoImage("The provider reports this task as finished, but returns no image: it may have been charged.")

@@ -250,10 +250,10 @@ class AccountQueue:
                 failures += 1
                 if failures == _FAILURES:
                     raise StoreUnavailable(
-                        f"Whose turn it is cannot be read. Nothing was sent. {error}",
+                        f"The queue cannot be read from the task database. Nothing was sent. {error}",
                         next_step=error.failure.next_step,
                     ) from error
-                _log.warning("whose turn it is at %s cannot be told: %s", self._account.provider, error)
+                _log.warning("the queue at %s cannot be read: %s", self._account.provider, error)
             left_s = max_wait_s - self._refused_s(entry, has_alternative=True)
             if left_s <= 0:
                 raise RateLimited(self._refusal)
@@ -278,7 +278,7 @@ class AccountQueue:
                 provider=self._account.provider, base_url=self._account.base_url, **self._times()
             )
         except StoreUnavailable:
-            _log.exception("what runs at %s cannot be counted", self._account.provider)
+            _log.exception("the tasks that run at %s cannot be counted", self._account.provider)
         else:
             self._limiter.limit.adapt(running, self._now())
 
@@ -290,7 +290,7 @@ class AccountQueue:
         try:
             await self._table.leave(entry.task_id)
         except StoreUnavailable:
-            _log.exception("that task %s has left its line cannot be stored; others may wait behind it", entry.task_id)
+            _log.exception("task %s cannot be removed from its queue; others may wait behind it", entry.task_id)
 
     async def _try_slot(self, entry: _Entry) -> bool:
         """Return whether the head of this process is next of all, and there is room: then it has a slot."""

@@ -1,4 +1,4 @@
-"""Taking over what other processes left behind, and keeping what this one holds."""
+"""Recovery: renew the leases of this process, and take over the tasks of processes that have died."""
 
 import logging
 import math
@@ -14,10 +14,10 @@ from journey_mcp.providers.http import MAX_SUBMIT_S
 from journey_mcp.store import Store
 
 RENEW_AFTER_S = 2.0
-"""Of the lease's 6 s: a renewal may fail twice, or come 4 s late."""
+"""Of the 6 s of a lease: a renewal may fail twice, or come 4 s late."""
 _PURGE_EVERY_S = 3600.0
 _ANSWERED_WITHIN_S = MAX_SUBMIT_S + 60.0
-"""No creating request is waited for longer than that; an upload before it costs nothing when it is lost."""
+"""No creating request is awaited longer; an upload before it costs nothing if it is lost."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ async def keep(
 
     Only tasks at these addresses are taken over. `resume_polling` is called with every task that was taken over and is
     to be polled, `forget_older` with the time before which nothing is kept. Between two cycles it sleeps until the next
-    lease is due, at most one lease.
+    renewal or expiry, at most for the length of a lease.
     """
     purge_at, due = -math.inf, clock.now()
     acquired = Wakeup()
@@ -46,8 +46,8 @@ async def keep(
         try:
             await journal.renew()
             now = clock.now()
-            # After a pause of the whole machine every lease has expired. The other processes wake at the same time:
-            # give them a round to renew before taking over what is theirs.
+            # After the whole machine was suspended, every lease has expired. The other processes wake at the same
+            # time: they get one cycle to renew before this one takes over their tasks.
             if now - due < LEASE_S - RENEW_AFTER_S:
                 await _take_over(journal, store, list(addresses()), resume_polling, now)
                 pause_s = await _until_due(journal, store, clock.now())
@@ -61,14 +61,14 @@ async def keep(
 
 
 async def _until_due(journal: Journal, store: Store, now: float) -> float:
-    """Return the seconds until a lease of this process is to be renewed, or one of another process may expire."""
+    """Return the seconds until leases of this process are to be renewed, or one of another process expires."""
     local_s = RENEW_AFTER_S if journal.leased else LEASE_S
     expires_at = await store.leases.next_expiry(after=now, except_worker=journal.worker_id)
     return min(local_s, math.inf if expires_at is None else expires_at - now)
 
 
 async def _sleep(clock: Clock, acquired: Wakeup, seconds: float) -> float:
-    """Sleep until the next round, which an acquired task brings nearer; return when that was to be, by the calendar."""
+    """Sleep until the next cycle, which an acquired task brings forward; return when it was due by the calendar."""
     wake_at, due = clock.elapsed() + seconds, clock.now() + seconds
     while (left_s := wake_at - clock.elapsed()) > 0:
         if await acquired.wait(clock, left_s):
@@ -85,7 +85,7 @@ async def _take_over(
     now: float,
 ) -> None:
     orphans = await store.leases.orphans(now=now, addresses=addresses)
-    # what we hold by the store and not in memory is nobody's: something broke off in between
+    # a task that is leased to this process but not in its memory has no worker: its acquisition was interrupted
     expired = [
         task.id
         for task, worker_id in orphans
@@ -105,10 +105,10 @@ async def _take_over(
 
 
 def _may_still_run(task: Task, worker_id: str, now: float) -> bool:
-    """A process that does not renew may be paused and not dead: what it has not sent yet, or waits for, is its own.
+    """Return whether to leave a task to its process, which may be paused and not dead.
 
-    Where it cannot be seen whether it lives, only an answer that may come is left to it: what it has not sent, it
-    cannot send any more once somebody else holds it.
+    A running process keeps the tasks that it has not sent, or whose answer it awaits. If it is unknown whether it runs,
+    it keeps only the latter: what it has not sent, it cannot send once another process has the lease.
     """
     is_running = is_alive(worker_id)
     if task.submission is Submission.ACCEPTED or is_running is False:
@@ -119,7 +119,7 @@ def _may_still_run(task: Task, worker_id: str, now: float) -> bool:
 
 
 def _after_crash(task: Task, now: float) -> Task:
-    """What is right for a task that had no answer when its process ended."""
+    """Return a task that had no answer when its process died, as it ends."""
     if task.submission is Submission.SENT:
         error = SubmissionUnconfirmed(
             "The server ended while the provider had the request and had not answered: it may have been charged."

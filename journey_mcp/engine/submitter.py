@@ -1,6 +1,6 @@
-"""One creating request, carried through: journaled before it leaves and after it is answered.
+"""Submission of one creating request: stored before it is sent, and after it is answered.
 
-It is sent once; again, or to the next provider, only where it is known that nothing was created.
+It is sent once. It is sent again, or to the next provider, only if it is known that nothing was created.
 """
 
 from collections.abc import Awaitable
@@ -32,11 +32,11 @@ from journey_mcp.providers.base import Account, SupportsUpload
 from journey_mcp.providers.http import Later
 from journey_mcp.registry import Offer
 
-_NOT_STORED = "The store cannot be written, so nothing was sent: after a crash nobody would know of it."
+_NOT_STORED = "The store cannot be written, so nothing was sent: after a crash the task would be lost."
 
 
 class _Obsolete(Exception):
-    """There is nothing more to send: somebody else has the task, it was called off, or a webhook told of it."""
+    """There is nothing to send: another worker leases the task, it was canceled, or a webhook reported it."""
 
 
 class Submitter:
@@ -81,10 +81,9 @@ class Submitter:
         return self._sent(attempt.account, task, self._clock.now())
 
     async def run(self) -> tuple[Task | None, Offer]:
-        """Try one attempt after another; afterwards the task is accepted or final.
+        """Make one attempt after another until the task is accepted or final.
 
-        The first attempt is where the task stands already. Returns the task, `None` when it is not ours any more,
-        and the offer it ended at.
+        Return the task, or `None` if it is not leased any more, and the offer of the last attempt.
         """
         attempt = self._failover.first
         while True:
@@ -95,10 +94,10 @@ class Submitter:
             except SubmissionUnconfirmed as error:
                 return await self._journal.change(self._task_id, partial(_unconfirmed, error.failure)), attempt.offer
             except JourneyError as error:
-                # nothing was created: that is known, and stored, before anybody else is asked for anything
+                # nothing was created: that is stored before another provider is tried
                 task = await self._journal.change(self._task_id, Task.requeue)
                 if task is None or task.submission is Submission.ACCEPTED:
-                    return task, attempt.offer  # a webhook knows better
+                    return task, attempt.offer  # a webhook has reported that it was created
                 if next_attempt := await self._failover.after(attempt, error):
                     attempt = next_attempt
                     continue
@@ -108,7 +107,7 @@ class Submitter:
     async def _try(self, attempt: Attempt) -> Task | None:
         request, _ = await attempt.prepare()
         prediction = await self._send(request, attempt)
-        # the provider's id is paid for: nothing comes before it is stored
+        # the provider's id is paid for: it is stored before anything else
         task = await self._outcomes.accepted(self._task_id, prediction, attempt.offer)
         await self._failover.accepted(attempt)
         return task
@@ -141,9 +140,9 @@ class Submitter:
         return None if self._failover.is_exhausted else self._failover.has_next
 
     async def _with_uploads(self, request: PreparedRequest, attempt: Attempt) -> PreparedRequest:
-        """The request once what is too large to go with it is uploaded.
+        """Upload what is too large for the request; return the request with its address.
 
-        The task is not `sent` meanwhile: nothing that breaks off here can have been charged.
+        The task is not `sent` meanwhile: nothing that fails here can have been charged.
         """
         started, tries = self._clock.elapsed(), 0
         while isinstance(attempt.provider, SupportsUpload):
@@ -166,7 +165,7 @@ class Submitter:
         await self._journal.change(self._task_id, partial(_requeue, error) if is_noticed else Task.requeue)
 
     def _check_obsolete(self) -> None:
-        """Nothing more leaves when the process ends, or for a task that somebody else has or that was called off."""
+        """Raise if the process shuts down, if another worker leases the task, or if it was canceled."""
         if self._journal.is_shutting_down:
             raise NotSubmitted("The server ended before the request was sent.")
         task = self._journal.get(self._task_id)
@@ -174,7 +173,7 @@ class Submitter:
             raise _Obsolete
 
     async def _journal_sent(self, request: PreparedRequest, attempt: Attempt) -> Awaitable[Prediction]:
-        """Encode the creating request, and store that it leaves now; its answer, which is to be awaited at once.
+        """Encode the creating request, and store the task as sent; return the answer, which is to be awaited at once.
 
         Raises:
             _Obsolete: the task is leased by another worker, has ended, or was reported by a webhook.

@@ -1,4 +1,4 @@
-"""Waiting for tasks: any number of callers, one poll; with a sign of life every few seconds."""
+"""Waiting for tasks: any number of callers share one poll, and get a heartbeat every few seconds."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from journey_mcp.engine.journal import Journal
 from journey_mcp.store import Store
 
 HEARTBEAT_S = 3.0
-"""A sign of life goes out this often; clients drop a call that is silent for long."""
+"""How often a heartbeat is sent; clients drop a call that is silent for long."""
 _REFRESH_S = 0.5
-"""How often the store is looked at for tasks that another process holds."""
+"""How often tasks that another process leases are read from the store."""
 
 Report = Callable[[float, str], Awaitable[None]]
 """Takes progress (0 to 1, strictly increasing) and a short message."""
@@ -22,7 +22,7 @@ Report = Callable[[float, str], Awaitable[None]]
 
 @dataclass(frozen=True, kw_only=True)
 class Wait:
-    """What is waited for."""
+    """A wait for tasks."""
 
     task_ids: Sequence[str]
     principal: Principal | None
@@ -32,15 +32,15 @@ class Wait:
     usual_s: tuple[int, int] | None = None
     report: Report | None = None
     position_of: Callable[[str], int | None] = lambda _id: None
-    """Tells a queued task's place in line, from 1."""
+    """Returns the position of a queued task, from 1."""
 
 
 async def wait(
     journal: Journal, store: Store, clock: Clock, request: Wait, known: Mapping[str, Task]
 ) -> dict[str, Task]:
-    """The tasks as they stand when it is enough, when the time is up, or when the process is told to end.
+    """Return the tasks once it is enough, once the time is up, or once the process shuts down.
 
-    `known` is where they stood at the start, without those that are not the principal's.
+    `known` is how they are at the start, without those that are not the principal's.
     """
     tasks = dict(known)
     started = clock.elapsed()
@@ -74,8 +74,8 @@ def _elsewhere(journal: Journal, tasks: Mapping[str, Task]) -> list[str]:
 
 
 def stage(task: Task, position: int | None = None) -> str:
-    """Where a task stands, in a few words; `position` is its place in line."""
-    place = f", {_ordinal(position)} in line at {task.provider}" if position else ""
+    """Return the status of a task in a few words; `position` is its position in the queue."""
+    place = f", position {position} at {task.provider}" if position else ""
     percent = f", {task.progress:.0%}" if task.progress and not task.status.is_final else ""
     return f"{task.request.model}: {task.status}{place}{percent}"
 
@@ -106,8 +106,3 @@ def _message(tasks: Mapping[str, Task], positions: Mapping[str, int]) -> str:
         return stage(open_[0], positions.get(open_[0].id))
     queued = sum(task.status is Status.QUEUED for task in open_)
     return f"{len(tasks) - len(open_)} of {len(tasks)} done{f', {queued} queued' if queued else ''}"
-
-
-def _ordinal(number: int) -> str:
-    is_teen = number % 100 in {11, 12, 13}
-    return f"{number}{'th' if is_teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"

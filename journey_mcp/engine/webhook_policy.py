@@ -1,4 +1,4 @@
-"""What a caller's webhook is sent besides the result: proof that it comes from this server, by Standard Webhooks."""
+"""Policy of outbound webhooks: which may be called, and the signature by which they know the caller."""
 
 from journey_mcp.core.errors import InvalidWebhook
 from journey_mcp.core.standard_webhooks import key_of, signature_of
@@ -9,33 +9,33 @@ ORIGINS_SETTING, SECRET_ORIGINS_SETTING = "JOURNEY_MCP_WEBHOOK_ORIGINS", "JOURNE
 
 
 class WebhookPolicy:
-    """Which webhooks may be called, and how they know who calls."""
+    """Which webhooks may be called, and how their requests are signed (Standard Webhooks)."""
 
     def __init__(self, settings: Settings) -> None:
         self.origins = settings.webhook_origins
-        """The only ones that may be called; any, if there are none."""
+        """The only origins that may be called; all, if there are none."""
         self._secret_origins = settings.webhook_secret_origins
         self._secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
 
     def check(self, url: str) -> None:
-        """Refuse a webhook of an origin that may not be called.
+        """Refuse a webhook of an origin that is not allowed.
 
         Raises:
-            InvalidWebhook: names those that may.
-            FetchError: the address cannot be read.
+            InvalidWebhook: names the origins that are allowed.
+            FetchError: the URL cannot be parsed.
         """
         if self.origins and origin_of(url) not in self.origins:
             allowed = ", ".join(map(str, self.origins))
             raise InvalidWebhook(
                 f"webhook_url: this server calls webhooks at {allowed} only ({ORIGINS_SETTING}).",
-                next_step="Give an address there, or leave webhook_url out. Nothing was sent and nothing was charged.",
+                next_step="Give a URL there, or omit webhook_url. Nothing was sent or charged.",
             )
 
     def headers(self, task_id: str, url: str, body: bytes, at: float) -> dict[str, str]:
-        """The headers of one try at telling a task's end: the same id in every try, and the time of this one.
+        """Return the headers of one try: the same id in every try of a task, and the time of this one.
 
         Raises:
-            FetchError: the address cannot be read.
+            FetchError: the URL cannot be parsed.
         """
         id_, timestamp = f"msg_{task_id.removeprefix('tsk_')}", str(int(at))
         headers = {"content-type": "application/json", "webhook-id": id_, "webhook-timestamp": timestamp}

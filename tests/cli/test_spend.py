@@ -61,7 +61,7 @@ async def test_the_budget_stops_a_command(journey: CommandLine, sandbox: Running
     """The error quotes the limit."""
     done = await journey.at(sandbox, JOURNEY_MCP_BUDGET="3credits/call").run("imagine", "a kite")
     assert done.code == 1
-    assert "The budget 3credits/call is passed" in done.err
+    assert "The budget 3credits/call is exceeded" in done.err
     assert not sandbox.sandbox.request_log.submissions
 
 

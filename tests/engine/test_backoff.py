@@ -1,4 +1,4 @@
-"""Gaps between questions, and progress bars."""
+"""Delays of polls and retries, and progress bars."""
 
 import pytest
 from hypothesis import given
@@ -15,19 +15,19 @@ def test_polls_start_at_two_seconds_and_grow_by_half_to_ten() -> None:
         assert abs(delay - expected) <= expected * 0.1001
 
 
-def test_a_late_task_is_asked_for_less_often() -> None:
-    """The gap follows the lateness, to five minutes."""
+def test_a_late_task_is_polled_less_often() -> None:
+    """The delay grows with the excess, to five minutes."""
     assert poll_delay(30, age_s=90 + 600, usual_s=(30, 90)) > 50
     assert poll_delay(30, age_s=86400, usual_s=(30, 90)) <= 330
 
 
-def test_the_upstream_may_ask_for_patience() -> None:
-    """Never sooner than told."""
+def test_a_retry_after_is_the_least_delay() -> None:
+    """Of polls and of retries."""
     assert poll_delay(0, age_s=0, usual_s=None, retry_after_s=40) >= 40
     assert submit_delay(0, retry_after_s=40) >= 40
 
 
-def test_tries_to_submit_grow_apart_to_half_a_minute() -> None:
+def test_the_delay_of_retries_grows_to_half_a_minute() -> None:
     """From half a second."""
     assert 0.4 < submit_delay(0) < 0.6
     assert submit_delay(99) <= 33
@@ -74,10 +74,10 @@ def test_at_its_limit_a_provider_is_tried_until_the_longest_wait_ends(
 
 
 @given(st.lists(st.tuples(st.floats(0, 3600), st.none() | st.floats(0, 1)), max_size=200))
-def test_progress_strictly_increases_and_never_arrives(moments: list[tuple[float, float | None]]) -> None:
-    """Whatever time and the provider tell."""
+def test_progress_strictly_increases_and_never_reaches_one(moments: list[tuple[float, float | None]]) -> None:
+    """For any time and any reported progress."""
     heartbeat, last = Heartbeat(None), 0.0
-    for elapsed_s, told in moments:
-        shown = heartbeat.next(elapsed_s, told)
+    for elapsed_s, reported in moments:
+        shown = heartbeat.next(elapsed_s, reported)
         assert last < shown < 1
         last = shown

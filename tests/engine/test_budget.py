@@ -85,7 +85,7 @@ async def test_a_call_that_is_too_dear_is_refused(tmp_path: Path) -> None:
     """With the limit as it was written."""
     async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="3credits/call") as here:
         error = await refusal(here)
-        assert "The budget 3credits/call is passed: midjourney at journeyapi counts 4 credits" in str(error)
+        assert "The budget 3credits/call is exceeded: midjourney at journeyapi counts 4 credits" in str(error)
         assert (await here.made(model="z-image")).status is Status.SUCCEEDED
 
 
@@ -198,7 +198,7 @@ async def test_a_limit_on_single_calls_holds_where_a_call_moves_to(tmp_path: Pat
     ) as here:
         task = await here.made(model="flux-2-max", prompt="one")
         assert task.failure is not None
-        assert "The budget 0.05usd/call@bfl is passed: flux-2-max at bfl counts 0.07 usd" in task.failure.message
+        assert "The budget 0.05usd/call@bfl is exceeded: flux-2-max at bfl counts 0.07 usd" in task.failure.message
         assert here.sent_to("bfl") == []
 
 

@@ -1,4 +1,4 @@
-"""Ending tasks: free while queued, upstream where the provider can, and plainly told where not."""
+"""Cancellation: free while queued, else at the provider if it supports that, and a clear answer if not."""
 
 import sqlite3
 from pathlib import Path
@@ -42,8 +42,8 @@ async def test_a_queued_task_ends_free(tmp_path: Path) -> None:
         assert here.asked["imagine"] == 1
 
 
-async def test_replicate_ends_a_prediction(tmp_path: Path) -> None:
-    """What it ran so far may be charged."""
+async def test_replicate_cancels_a_prediction(tmp_path: Path) -> None:
+    """The part that ran may be charged."""
     replicate = ReplicateSettings()
     async with make_wide_environment(
         tmp_path, "replicate/submit:hang", services=["replicate"], replicate=replicate
@@ -55,7 +55,7 @@ async def test_replicate_ends_a_prediction(tmp_path: Path) -> None:
 
 
 async def test_a_call_that_is_cancelled_while_its_task_is_stored_leaves_it_running(tmp_path: Path) -> None:
-    """It is stored, so somebody has to look after it."""
+    """It is stored, so it is run."""
     async with make_environment(tmp_path) as here:
         holder = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
@@ -76,8 +76,8 @@ async def test_a_call_that_is_cancelled_while_its_task_is_stored_leaves_it_runni
         assert here.asked["imagine"] == 1
 
 
-async def test_a_task_that_waits_in_another_server_is_ended_free(tmp_path: Path) -> None:
-    """It is taken from it before it can be sent; one that was sent is left alone."""
+async def test_a_task_that_is_queued_in_another_server_ends_free(tmp_path: Path) -> None:
+    """It is taken over before it can be sent; one that was sent stays there."""
     async with make_environment(tmp_path, "submit:hang", JOURNEY_MCP_MAX_CONCURRENT=1) as here:
         async with running_studio(here.studio.settings, here.clock) as other:
             running = await until_accepted(here.studio, await created(here.studio, make_request(model="midjourney")))
@@ -95,8 +95,8 @@ async def test_a_task_that_waits_in_another_server_is_ended_free(tmp_path: Path)
 
 
 @pytest.mark.parametrize("service", ["journeyapi", "vtrix", "kkiai", "bfl"])
-async def test_where_a_provider_cannot_it_is_said(tmp_path: Path, service: str) -> None:
-    """The task goes on and will be charged."""
+async def test_a_provider_that_cannot_cancel_is_named(tmp_path: Path, service: str) -> None:
+    """The task continues and will be charged."""
     models = {"journeyapi": "midjourney", "vtrix": "seedream-5", "kkiai": "imagen-4", "bfl": "flux-2-pro"}
     async with make_wide_environment(tmp_path, "submit:hang", services=[service]) as here:
         task = await until_accepted(here.studio, await created(here.studio, make_request(model=models[service])))
@@ -105,7 +105,7 @@ async def test_where_a_provider_cannot_it_is_said(tmp_path: Path, service: str) 
         assert said == Notice.of("cancel_unsupported", provider=service)
 
 
-async def test_a_request_on_its_way_cannot_be_called_back(tmp_path: Path) -> None:
+async def test_a_request_in_flight_cannot_be_canceled(tmp_path: Path) -> None:
     """Its answer may be paid for."""
     async with make_environment(tmp_path, "submit:delay=0.5") as here:
         task = await created(here.studio, make_request())
@@ -115,7 +115,7 @@ async def test_a_request_on_its_way_cannot_be_called_back(tmp_path: Path) -> Non
         assert said == Notice.of("cancel_in_flight", provider="journeyapi")
 
 
-async def test_what_is_over_stays_what_it_is(tmp_path: Path) -> None:
+async def test_a_final_task_is_not_canceled(tmp_path: Path) -> None:
     """A final state never changes."""
     async with make_environment(tmp_path) as here:
         task = await here.made()
@@ -128,8 +128,8 @@ async def test_what_is_over_stays_what_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["replicate/cancel:status=500", "replicate/cancel:reset"])
-async def test_a_provider_that_does_not_answer_is_told_of(tmp_path: Path, fault: str) -> None:
-    """Then the task goes on."""
+async def test_a_provider_that_does_not_answer_is_reported(tmp_path: Path, fault: str) -> None:
+    """The task continues."""
     async with make_wide_environment(tmp_path, "replicate/submit:hang", fault, services=["replicate"]) as here:
         task = await until_accepted(here.studio, await created(here.studio, make_request(model="flux-1.1-pro")))
         going_on, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
@@ -137,8 +137,8 @@ async def test_a_provider_that_does_not_answer_is_told_of(tmp_path: Path, fault:
         assert said.code == "cancel_refused"
 
 
-async def test_the_tool_tells_for_each_task(tmp_path: Path) -> None:
-    """An unknown id is an entry of its own; a picture's id names its task."""
+async def test_the_tool_reports_on_each_task(tmp_path: Path) -> None:
+    """An unknown id is an entry too; an image's id names its task."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = read_settings(environment_of(upstream, tmp_path, "journeyapi"))
         async with client_of(settings) as client:
@@ -153,8 +153,8 @@ async def test_the_tool_tells_for_each_task(tmp_path: Path) -> None:
             assert wrong["tasks"][0]["error"]["code"] == "invalid_arguments"
 
 
-async def test_a_task_that_cannot_be_taken_from_another_server_stays_there(tmp_path: Path) -> None:
-    """Another process holds it, and a third one the database's write lock."""
+async def test_a_task_that_cannot_be_taken_over_stays_there(tmp_path: Path) -> None:
+    """Another process leases it, and a third one has the database's write lock."""
     address = f"sqlite:///{tmp_path}/tasks.db?timeout=0.05"
     async with make_environment(
         tmp_path, "submit:hang", JOURNEY_MCP_DATABASE_URL=address, JOURNEY_MCP_MAX_CONCURRENT=1
@@ -169,7 +169,7 @@ async def test_a_task_that_cannot_be_taken_from_another_server_stays_there(tmp_p
             holder.execute("ROLLBACK")
             holder.close()
             assert (task.status, task.submission) == (Status.QUEUED, Submission.PREPARED)
-            reason = "The task is held by another server, and cannot be taken from it now."
+            reason = "The task is leased by another server, and cannot be taken over now."
             assert said == Notice.of("cancel_leased", reason=reason)
             task, said = (await here.studio.cancel([waiting.id], LOCAL))[waiting.id]
             assert task.status is Status.CANCELED

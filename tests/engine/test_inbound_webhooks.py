@@ -395,7 +395,7 @@ async def test_what_comes_too_late_is_logged_with_the_provider_s_id(
         made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         task = await here.ended(made, 900)
         assert await here.post(made, FINISHED, x_webhook_secret=made.callback_secret or "") == 204
-        assert "now journeyapi tells of it as theirs: succeeded" in caplog.text
+        assert "now journeyapi reports it as theirs: succeeded" in caplog.text
         assert await here.ended(made) == task
 
 

@@ -1,4 +1,4 @@
-"""What a process holds: a store that fails for a while, and leases that others took."""
+"""The journal: a store that fails for a while, and leases that other processes have taken over."""
 
 import shutil
 import sqlite3
@@ -15,24 +15,24 @@ from journey_mcp.core.tasks import Submission
 
 
 def execute(folder: Path, statement: str) -> None:
-    """Do something to the database behind the server's back."""
+    """Change the database behind the server's back."""
     connection = sqlite3.connect(folder / "tasks.db", isolation_level=None)
     connection.execute(statement)
     connection.close()
 
 
 def hide(folder: Path) -> None:
-    """Every statement fails from now on."""
+    """Let every statement fail from now on."""
     execute(folder, "ALTER TABLE tasks RENAME TO hidden")
 
 
 def show(folder: Path) -> None:
-    """They work again."""
+    """Let statements work again."""
     execute(folder, "ALTER TABLE hidden RENAME TO tasks")
 
 
 def count(folder: Path, condition: str) -> int:
-    """How many tasks the database has for which this holds."""
+    """Return how many tasks in the database match the condition."""
     connection = sqlite3.connect(folder / "tasks.db")
     (found,) = connection.execute(f"SELECT count(*) FROM tasks WHERE {condition}").fetchone()
     connection.close()
@@ -40,7 +40,7 @@ def count(folder: Path, condition: str) -> int:
 
 
 async def test_what_could_not_be_stored_is_stored_at_the_end(tmp_path: Path) -> None:
-    """A store that works again in the last moment still gets it."""
+    """Also if the store works again at the last moment."""
     async with make_environment(tmp_path, "submit:delay=0.2") as here:
         task = await created(here.studio, make_request())
         await until_asked(here, "imagine")
@@ -50,8 +50,8 @@ async def test_what_could_not_be_stored_is_stored_at_the_end(tmp_path: Path) -> 
     assert count(tmp_path, "final") == 1
 
 
-async def test_a_database_that_is_taken_away_stops_all_that_costs(tmp_path: Path) -> None:
-    """Nothing is sent that nobody could find again; the person hears what to do."""
+async def test_without_its_database_a_server_sends_nothing_that_costs(tmp_path: Path) -> None:
+    """Nothing is sent that could not be found again; the error says what to do."""
     async with make_environment(tmp_path / "data") as here:
         await here.made()
         shutil.rmtree(tmp_path / "data")
@@ -63,8 +63,8 @@ async def test_a_database_that_is_taken_away_stops_all_that_costs(tmp_path: Path
         assert (await here.made()).status is Status.SUCCEEDED
 
 
-async def test_a_store_that_is_gone_at_the_end_ends_nothing_else(tmp_path: Path) -> None:
-    """The leases run out by themselves."""
+async def test_a_store_that_is_gone_does_not_disturb_the_shut_down(tmp_path: Path) -> None:
+    """The leases expire by themselves."""
     async with make_environment(tmp_path) as here:
         await here.made()
         hide(tmp_path)
@@ -73,12 +73,12 @@ async def test_a_store_that_is_gone_at_the_end_ends_nothing_else(tmp_path: Path)
 
 
 async def until_asked(here: Environment, endpoint: str) -> None:
-    """Wait until the sandbox has a request."""
+    """Wait until the sandbox has received a request."""
     await until(lambda: here.asked[endpoint])
 
 
 async def test_without_a_store_nothing_is_sent(tmp_path: Path) -> None:
-    """The caller hears that nothing was sent, and who can help."""
+    """The error says that nothing was sent, and who can help."""
     async with make_environment(tmp_path) as here:
         hide(tmp_path)
         with pytest.raises(StoreUnavailable, match="Nothing was sent") as raised:
@@ -104,8 +104,8 @@ async def test_an_answer_that_cannot_be_stored_is_kept_and_stored_later(tmp_path
         assert await studio.fetch([task.id], LOCAL) == {task.id: told}
 
 
-async def test_a_request_whose_departure_cannot_be_journaled_does_not_leave(tmp_path: Path) -> None:
-    """After a crash nobody would know of it."""
+async def test_a_request_that_cannot_be_stored_as_sent_is_not_sent(tmp_path: Path) -> None:
+    """After a crash it would be lost."""
     async with make_environment(tmp_path, "submit:status=429,header.Retry-After=30") as here:
         task = await created(here.studio, make_request())
         await until_asked(here, "imagine")
@@ -117,8 +117,8 @@ async def test_a_request_whose_departure_cannot_be_journaled_does_not_leave(tmp_
         show(tmp_path)
 
 
-async def test_what_somebody_else_has_taken_over_is_not_written_any_more(tmp_path: Path) -> None:
-    """The first holder hears of its loss and drops the task; the other's word stands."""
+async def test_a_task_that_another_process_took_over_is_not_written_any_more(tmp_path: Path) -> None:
+    """The first worker learns that it lost the lease and drops the task."""
     async with make_environment(tmp_path, "submit:status=429,header.Retry-After=20,times=always") as here:
         task = await created(here.studio, make_request())
         await until_asked(here, "imagine")

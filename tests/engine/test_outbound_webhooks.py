@@ -221,7 +221,7 @@ async def test_a_webhook_elsewhere_is_refused_before_anything_is_paid(tmp_path: 
             InvalidWebhook, match=r"at https://hooks.example.com, https://10.0.0.1:8443 only"
         ) as refused:
             await here.studio.create(make_request(webhook_url="https://other.example.com/hook"), LOCAL)
-        assert "leave webhook_url out" in (refused.value.failure.next_step or "")
+        assert "omit webhook_url" in (refused.value.failure.next_step or "")
         assert here.sent == []
 
 
@@ -241,7 +241,7 @@ async def test_a_webhook_that_may_not_be_called_any_more_is_not(
         async with running_studio(narrower, clock):
             await clock.sleep(LONG_S)
         assert len(receiver.received) == 1
-        assert "is given up after 4 tries: webhook_url: this server calls webhooks at" in caplog.text
+        assert "is abandoned after 4 tries: webhook_url: this server calls webhooks at" in caplog.text
 
 
 def test_the_example_in_the_document_verifies() -> None:
@@ -269,7 +269,7 @@ async def test_a_receiver_that_stays_deaf_is_given_up_and_the_result_stays(
         await receiver.until_received(4)
         await here.clock.sleep(LONG_S)
         assert len(receiver.received) == 4
-        assert "is given up after 4 tries: it answered HTTP 500" in caplog.text
+        assert "is abandoned after 4 tries: it answered HTTP 500" in caplog.text
         assert (await here.studio.fetch([made.id], LOCAL))[made.id].status is Status.SUCCEEDED
 
 
@@ -279,7 +279,7 @@ async def test_nobody_there_is_like_a_deaf_receiver(tmp_path: Path, caplog: pyte
         made = await here.made(webhook_url="https://127.0.0.1:9/hook")
         await here.clock.sleep(LONG_S)
         assert made.status is Status.SUCCEEDED
-        assert "is given up after 4 tries: no connection" in caplog.text
+        assert "is abandoned after 4 tries: no connection" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -339,4 +339,4 @@ async def test_a_store_that_cannot_be_read_ends_nothing(tmp_path: Path, caplog: 
         for file in tmp_path.glob("tasks.db*"):
             file.unlink()
         await here.clock.sleep(2 * LEASE_S + 1)
-        assert caplog.text.count("whom webhooks are to be told of cannot be read") >= 2
+        assert caplog.text.count("the webhooks that are due cannot be read") >= 2

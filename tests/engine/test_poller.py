@@ -1,4 +1,4 @@
-"""Asking how tasks stand: when, how often, and what becomes of strange answers."""
+"""Polling: when, how often, and the effect of strange answers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -41,8 +41,8 @@ from journey_mcp.store import open_store
         "fetch:wrong_type,times=2",
     ],
 )
-async def test_a_broken_answer_to_a_question_loses_nothing(tmp_path: Path, fault: str) -> None:
-    """The task goes on, and the next answer counts."""
+async def test_a_broken_answer_to_a_poll_loses_nothing(tmp_path: Path, fault: str) -> None:
+    """The task continues, and the next answer counts."""
     async with make_environment(tmp_path, fault) as here:
         task = await here.made(model="midjourney")
         assert (task.status, len(task.images)) == (Status.SUCCEEDED, 4)
@@ -50,7 +50,7 @@ async def test_a_broken_answer_to_a_question_loses_nothing(tmp_path: Path, fault
 
 
 async def test_a_task_that_the_provider_forgot_ends_as_lost(tmp_path: Path) -> None:
-    """After a quarter of an hour of such answers, with the word that it may have been charged."""
+    """After a quarter of an hour of such answers; the error says that it may have been charged."""
     async with make_environment(tmp_path, "fetch:status=404,times=always") as here:
         task = await created(here.studio, make_request(model="midjourney"))
         task = await here.studio.wait_for_new(task, 5000)
@@ -61,8 +61,8 @@ async def test_a_task_that_the_provider_forgot_ends_as_lost(tmp_path: Path) -> N
         assert task.cost is not None
 
 
-async def test_a_finished_task_without_a_picture_ends_after_some_answers(tmp_path: Path) -> None:
-    """With the word that it may have been charged; a picture that comes late is taken."""
+async def test_a_finished_task_without_an_image_ends_after_some_polls(tmp_path: Path) -> None:
+    """The error says that it may have been charged; an image that comes late is taken."""
     fault = "fetch:drop_fields=image_urls+original_image_url,times="
     async with make_environment(tmp_path, f"{fault}always") as here:
         task = await here.made(model="midjourney")
@@ -72,16 +72,16 @@ async def test_a_finished_task_without_a_picture_ends_after_some_answers(tmp_pat
         assert (await here.made(model="midjourney")).status is Status.SUCCEEDED
 
 
-async def test_a_provider_that_is_silent_for_long_is_told_of(tmp_path: Path) -> None:
-    """Once, with its words; the result comes when it comes."""
+async def test_a_provider_that_does_not_answer_for_long_gets_a_notice(tmp_path: Path) -> None:
+    """Once, with its error; the result comes later."""
     async with make_environment(tmp_path, "fetch:status=503,times=6") as here:
         task = await here.made(model="midjourney")
         assert task.status is Status.SUCCEEDED
         assert sum("HTTP 503" in str(notice) for notice in task.notices) == 1
 
 
-async def test_two_tasks_of_one_prediction_are_both_followed(tmp_path: Path) -> None:
-    """A provider that gives an id twice loses no result."""
+async def test_two_tasks_of_one_prediction_are_both_polled(tmp_path: Path) -> None:
+    """A provider that returns an id twice loses no result."""
     async with make_environment(tmp_path) as here:
         first = await here.accepted(model="midjourney")
         twin = replace(first, id="tsk_twin", created_at=first.created_at - 1)
@@ -92,7 +92,7 @@ async def test_two_tasks_of_one_prediction_are_both_followed(tmp_path: Path) -> 
         assert {task.status for task in found.values()} == {Status.SUCCEEDED}
 
 
-async def test_a_task_of_a_rejected_key_goes_on_with_a_notice(tmp_path: Path) -> None:
+async def test_a_task_of_a_rejected_key_continues_with_a_notice(tmp_path: Path) -> None:
     """The result is there once the key is valid again."""
     async with make_environment(tmp_path, "fetch:status=401,times=2") as here:
         task = await here.made(model="midjourney")
@@ -100,8 +100,8 @@ async def test_a_task_of_a_rejected_key_goes_on_with_a_notice(tmp_path: Path) ->
         assert sum("does not accept the key" in str(notice) for notice in task.notices) == 1
 
 
-async def test_a_failure_upstream_is_told_in_its_own_words(tmp_path: Path) -> None:
-    """Quoted, with what helps."""
+async def test_a_failure_at_the_provider_is_quoted(tmp_path: Path) -> None:
+    """With the next step."""
     async with make_environment(tmp_path) as here:
         task = await here.made(model="midjourney", prompt="forbidden-in-sandbox please")
         assert task.failure is not None
@@ -109,8 +109,8 @@ async def test_a_failure_upstream_is_told_in_its_own_words(tmp_path: Path) -> No
         assert '"Content policy violation"' in task.failure.message
 
 
-async def test_a_hanging_task_is_asked_for_at_growing_gaps(tmp_path: Path) -> None:
-    """About 2, 3, 4.5, 6.75, then every 10 seconds: some eight questions in a minute."""
+async def test_a_hanging_task_is_polled_with_growing_delays(tmp_path: Path) -> None:
+    """About 2, 3, 4.5, 6.75, then every 10 seconds: some eight polls in a minute."""
     async with make_environment(tmp_path, "submit:hang") as here:
         task = await created(here.studio, make_request(model="midjourney"))
         await here.studio.fetch([task.id], LOCAL, seconds=60)
@@ -118,7 +118,7 @@ async def test_a_hanging_task_is_asked_for_at_growing_gaps(tmp_path: Path) -> No
 
 
 async def test_a_task_of_a_sandbox_that_is_gone_says_so(tmp_path: Path) -> None:
-    """It ends, free to be tried again; a key that was set meanwhile changes nothing."""
+    """It ends and may be repeated, free; a key that was set meanwhile changes nothing."""
     no_key = {"JOURNEYAPI_API_KEY": "", "JOURNEYAPI_BASE_URL": ""}
     async with running_studio(settings_for("", tmp_path, **no_key)) as studio:
         task = await until_accepted(studio, await created(studio, make_request(model="midjourney")))
@@ -133,8 +133,8 @@ async def test_a_task_of_a_sandbox_that_is_gone_says_so(tmp_path: Path) -> None:
         assert real.sandbox.request_log.requests["fetch"] == 0
 
 
-async def test_a_picture_of_a_sandbox_that_is_gone_cannot_be_edited(tmp_path: Path) -> None:
-    """It is said before anything is sent."""
+async def test_an_image_of_a_sandbox_that_is_gone_cannot_be_edited(tmp_path: Path) -> None:
+    """The error comes before anything is sent."""
     no_key = {"JOURNEYAPI_API_KEY": "", "JOURNEYAPI_BASE_URL": ""}
     async with running_studio(settings_for("", tmp_path, **no_key)) as studio:
         task = await studio.wait_for_new(await created(studio, make_request()), 600)
@@ -147,7 +147,7 @@ async def test_a_picture_of_a_sandbox_that_is_gone_cannot_be_edited(tmp_path: Pa
 
 
 async def test_progress_is_kept_and_never_goes_back(tmp_path: Path) -> None:
-    """Percentages as text, and one that falls."""
+    """Percentages as text, and one that decreases."""
     async with make_environment(
         tmp_path, "submit:hang", "fetch:percentage=60", "fetch:percentage=20,after=1,times=always"
     ) as here:
@@ -157,8 +157,8 @@ async def test_progress_is_kept_and_never_goes_back(tmp_path: Path) -> None:
         assert here.asked["fetch"] >= 2
 
 
-async def test_what_another_process_has_taken_is_not_asked_for_any_more(tmp_path: Path) -> None:
-    """It is looked before every question; a store that does not answer takes nothing away."""
+async def test_a_task_that_another_process_took_over_is_not_polled_any_more(tmp_path: Path) -> None:
+    """The lease is verified before every poll; a store that does not answer drops nothing."""
     async with make_environment(tmp_path, "submit:hang,times=always") as here:
         taken, kept = [await here.accepted(model="midjourney", prompt=prompt) for prompt in ("taken", "kept")]
         async with open_store(here.studio.settings.resolved_database_url()) as store:
@@ -176,7 +176,7 @@ async def test_what_another_process_has_taken_is_not_asked_for_any_more(tmp_path
 
 
 async def left_behind(here: Environment, task: Task, number: int) -> list[str]:
-    """So many tasks of a process that is gone: all are taken over, and asked for, in one moment."""
+    """Store so many tasks of a dead process, which are all taken over and polled at one moment."""
     twins = [
         replace(task, id=f"tsk_{n}", prediction_id=f"other-{n}", deduplication_key=None, duplicate_policy=None)
         for n in range(number)
@@ -189,7 +189,7 @@ async def left_behind(here: Environment, task: Task, number: int) -> list[str]:
     return [twin.id for twin in twins]
 
 
-async def test_many_that_are_due_fill_as_few_questions_as_can_be(tmp_path: Path) -> None:
+async def test_tasks_that_are_due_fill_as_few_batches_as_possible(tmp_path: Path) -> None:
     """Twenty in each."""
     async with make_environment(tmp_path, "submit:hang", "fetch_many:status=404,times=always") as here:
         await left_behind(here, await here.accepted(model="midjourney"), 60)
@@ -198,8 +198,8 @@ async def test_many_that_are_due_fill_as_few_questions_as_can_be(tmp_path: Path)
         assert here.asked["fetch_many"] == 3
 
 
-async def test_one_by_one_a_hundred_questions_are_out_at_most(tmp_path: Path) -> None:
-    """Where a provider answers slowly the others wait here, and all have their turn."""
+async def test_without_batches_at_most_a_hundred_polls_are_in_flight(tmp_path: Path) -> None:
+    """If a provider answers slowly the others wait, and all are polled."""
     out, most, answered = 0, 0, 0
 
     def count(event: sandbox.Event) -> None:

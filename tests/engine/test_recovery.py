@@ -1,4 +1,4 @@
-"""What is right for a task whose process died, by how far its request had come."""
+"""Recovery of a task whose process died, by how far its request had come."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ from journey_mcp.studio import Studio
 
 
 def left_behind(base_url: str, **more: object) -> Task:
-    """A task of a process that is gone."""
+    """Return a task of a dead process."""
     fields: dict[str, object] = {
         "id": "tsk_left",
         "principal": "local",
@@ -63,8 +63,8 @@ async def test_a_request_without_an_answer_ends_as_what_is_known_of_it(
         assert upstream.sandbox.request_log.requests["imagine"] == 0
 
 
-async def test_an_accepted_task_of_a_model_that_is_gone_is_still_asked_for(tmp_path: Path) -> None:
-    """What was paid is fetched, whatever the registry says today."""
+async def test_an_accepted_task_of_a_removed_model_is_still_polled(tmp_path: Path) -> None:
+    """What was paid is fetched, whatever the registry has today."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with running_studio(settings) as studio:
@@ -87,7 +87,7 @@ async def test_an_accepted_task_of_a_model_that_is_gone_is_still_asked_for(tmp_p
 async def beside_a_paused_process(
     folder: Path, submission: Submission
 ) -> AsyncIterator[tuple[Studio, ManualClock, float]]:
-    """A studio beside a living process that does not renew, its clock, and when that process last wrote its task."""
+    """Return a studio beside a process that runs but does not renew, its clock, and when that last wrote its task."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings, clock = settings_for(upstream.base_url, folder), ManualClock()
         written_at = clock.now()
@@ -98,8 +98,8 @@ async def beside_a_paused_process(
             yield studio, clock, written_at
 
 
-async def test_a_process_that_is_paused_keeps_the_request_that_it_waits_for(tmp_path: Path) -> None:
-    """Its answer may still come; only after every wait could have ended is it taken from a living one."""
+async def test_a_paused_process_keeps_the_request_whose_answer_it_awaits(tmp_path: Path) -> None:
+    """The answer may still come; only after every wait must have ended is it taken over."""
     async with beside_a_paused_process(tmp_path, Submission.SENT) as (studio, clock, sent_at):
         longest_s = MAX_SUBMIT_S + 60
         await clock.sleep(longest_s - 1)
@@ -112,15 +112,15 @@ async def test_a_process_that_is_paused_keeps_the_request_that_it_waits_for(tmp_
         assert longest_s <= ended.updated_at - sent_at <= longest_s + LEASE_S
 
 
-async def test_a_process_that_is_paused_keeps_what_stands_in_line_there(tmp_path: Path) -> None:
-    """However long: nothing was sent, and it goes on when the process does."""
+async def test_a_paused_process_keeps_its_queued_tasks(tmp_path: Path) -> None:
+    """For any time: nothing was sent, and they continue when the process does."""
     async with beside_a_paused_process(tmp_path, Submission.PREPARED) as (studio, clock, _):
         await clock.sleep(900)
         seen = (await studio.fetch(["tsk_left"], LOCAL))["tsk_left"]
         assert seen.status is Status.QUEUED
 
 
-async def test_what_an_unknown_machine_has_not_sent_is_ended_at_once(tmp_path: Path) -> None:
+async def test_an_unsent_task_of_an_unknown_machine_ends_at_once(tmp_path: Path) -> None:
     """It cannot be sent there any more; what was sent may still be answered there."""
     async with make_environment(tmp_path) as here:
         async with open_store(here.studio.settings.resolved_database_url()) as store:
@@ -134,8 +134,8 @@ async def test_what_an_unknown_machine_has_not_sent_is_ended_at_once(tmp_path: P
         assert not (await here.studio.fetch(["sent"], LOCAL))["sent"].status.is_final
 
 
-async def test_what_is_ours_by_the_store_and_not_in_memory_is_ended(tmp_path: Path) -> None:
-    """Something broke off in between: nobody else would look after it."""
+async def test_a_task_that_is_leased_here_but_not_in_memory_ends(tmp_path: Path) -> None:
+    """Its acquisition was interrupted: no process would poll it."""
     async with make_environment(tmp_path) as here:
         await here.made()
         ((owner,),) = sqlite3.connect(tmp_path / "tasks.db").execute("SELECT lease_worker FROM tasks").fetchall()
@@ -148,7 +148,7 @@ async def test_what_is_ours_by_the_store_and_not_in_memory_is_ended(tmp_path: Pa
 
 
 class SleepyClock(ManualClock):
-    """A machine that falls asleep for an hour in each of its first pauses."""
+    """A machine that is suspended for an hour in each of its first pauses."""
 
     sleeps = 2
 
@@ -161,8 +161,8 @@ class SleepyClock(ManualClock):
         return is_set
 
 
-async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path: Path) -> None:
-    """Every lease looks old then: nothing is taken over in the first moment, what stays old afterwards is."""
+async def test_after_the_machine_sleeps_others_get_a_cycle_to_renew(tmp_path: Path) -> None:
+    """Every lease looks expired then: none is taken over at first, those that stay expired are afterwards."""
     async with open_store(f"sqlite:///{tmp_path}/tasks.db") as store:
         clock = SleepyClock()
         journal = Journal(store, clock)
@@ -195,7 +195,7 @@ async def test_after_a_pause_of_the_machine_others_get_a_round_to_renew(tmp_path
 
 
 async def test_a_store_that_does_not_answer_is_asked_again(tmp_path: Path) -> None:
-    """Renewal and take-over go on once it does."""
+    """Renewal and take-over continue once it does."""
     async with make_environment(tmp_path, "submit:hang") as here:
         task = await here.accepted(model="midjourney")
         with sqlite3.connect(tmp_path / "tasks.db") as connection:
@@ -212,8 +212,8 @@ LOOK, RENEWAL = "tasks.lease_until <=", "SET lease_until"
 """In the statements that look for expired leases, and in those that renew own ones."""
 
 
-async def test_an_idle_server_looks_at_leases_once_a_lease(tmp_path: Path) -> None:
-    """A process that dies later is noticed in time; more often would be for nothing."""
+async def test_an_idle_server_checks_leases_once_per_lease(tmp_path: Path) -> None:
+    """A process that dies later is noticed in time; more checks would be useless."""
     async with make_environment(tmp_path) as here:
         await here.clock.sleep(1)
         with statements(LOOK) as looks, statements(RENEWAL) as renewals:
@@ -222,7 +222,7 @@ async def test_an_idle_server_looks_at_leases_once_a_lease(tmp_path: Path) -> No
 
 
 async def test_a_task_is_taken_over_when_its_lease_expires(tmp_path: Path) -> None:
-    """No later: the loop sleeps until then, and not until its next round."""
+    """No later: the loop sleeps until then, and not until its next cycle."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings, clock = settings_for(upstream.base_url, tmp_path), ManualClock()
         started = clock.now()
@@ -242,7 +242,7 @@ async def test_a_task_is_taken_over_when_its_lease_expires(tmp_path: Path) -> No
 
 
 async def test_an_acquired_task_is_renewed_in_time_though_nothing_was_due(tmp_path: Path) -> None:
-    """The loop of an idle server sleeps longer than that; a second task does not put the first one off."""
+    """The loop of an idle server sleeps longer than that; a second task does not delay the first one."""
     async with make_environment(tmp_path, "submit:hang,times=always") as here:
         await here.clock.sleep(1)
         acquired_at = here.clock.now()
@@ -264,8 +264,8 @@ async def test_an_acquired_task_is_renewed_in_time_though_nothing_was_due(tmp_pa
         assert [lease for (lease,) in leases] == pytest.approx([acquired_at + 22 + LEASE_S] * 2, abs=0.1)
 
 
-async def test_a_request_that_waits_for_its_webhook_is_given_up_also_after_a_second_take_over(tmp_path: Path) -> None:
-    """The first one leaves a notice; the second one changes nothing, and must look at the deadline all the same."""
+async def test_a_request_that_waits_for_its_webhook_ends_also_after_a_second_take_over(tmp_path: Path) -> None:
+    """The first take-over leaves a notice; the second one changes nothing, and must check the deadline all the same."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         now = ManualClock().now()

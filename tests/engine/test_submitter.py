@@ -1,4 +1,4 @@
-"""One creating request, carried through what can go wrong: what is sent, told, and charged."""
+"""Submission of one creating request, with everything that can go wrong: what is sent, reported and charged."""
 
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable
@@ -57,7 +57,7 @@ from journey_mcp.store import open_store
 async def test_a_creating_request_is_sent_once_whatever_happens(
     tmp_path: Path, fault: str, code: str, submission: Submission
 ) -> None:
-    """A refused one is free; of an unanswered one the caller hears that it may have been charged."""
+    """A refused one is free; the caller of an unanswered one learns that it may have been charged."""
     async with make_environment(tmp_path, fault) as here:
         task = await here.made()
         assert task.failure is not None
@@ -70,7 +70,7 @@ async def test_a_creating_request_is_sent_once_whatever_happens(
 
 
 async def test_at_the_limit_the_task_stays_queued_and_is_tried_again(tmp_path: Path) -> None:
-    """429: nothing was created, so the request may leave again, and does, until there is room."""
+    """429: nothing was created, so the request is sent again until there is room."""
     async with make_environment(tmp_path, "submit:status=429,times=4") as here:
         task = await created(here.studio, make_request())
         seen = (await here.studio.fetch([task.id], LOCAL))[task.id]
@@ -102,7 +102,7 @@ async def test_without_a_connection_it_is_tried_three_times_more(tmp_path: Path)
         assert 3 <= task.updated_at - task.created_at <= 4
 
 
-async def test_a_provider_that_comes_back_gets_the_request_after_all(tmp_path: Path) -> None:
+async def test_a_provider_that_comes_back_gets_the_request(tmp_path: Path) -> None:
     """A connection that is refused at first costs nothing."""
     async with sandbox.running(sandbox.Settings(speed=0)) as first:
         port = int(first.origin.rsplit(":", 1)[1])
@@ -114,7 +114,7 @@ async def test_a_provider_that_comes_back_gets_the_request_after_all(tmp_path: P
             assert second.sandbox.request_log.requests["imagine"] == 1
 
 
-async def test_the_balance_is_told_only_when_the_provider_tells_it(tmp_path: Path) -> None:
+async def test_the_balance_is_stated_only_if_the_provider_reports_it(tmp_path: Path) -> None:
     """Too few credits, and `/account` down."""
     async with make_environment(tmp_path, "account:status=500", credits=0) as here:
         task = await here.made()
@@ -123,8 +123,8 @@ async def test_the_balance_is_told_only_when_the_provider_tells_it(tmp_path: Pat
         assert "balance" not in task.failure.message
 
 
-async def test_the_journal_tells_every_state_before_the_request_leaves(tmp_path: Path) -> None:
-    """When the provider sees the request, another process already reads `sent` in the store."""
+async def test_a_task_is_stored_as_sent_before_its_request_leaves(tmp_path: Path) -> None:
+    """When the provider gets the request, another process already reads `sent` in the store."""
     async with make_environment(tmp_path, "submit:delay=0.2") as here:
         task = await created(here.studio, make_request())
         await until(lambda: here.asked["imagine"])
@@ -185,18 +185,18 @@ async def test_a_task_that_is_stored_as_sent_while_the_server_ends_is_free(tmp_p
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A picture of noise that Replicate wants uploaded."""
+    """Return an image of noise that Replicate wants uploaded."""
     path = tmp_path_factory.mktemp("pictures") / "noise.png"
     Image.effect_noise((900, 700), 50).convert("RGB").save(path)
     return path
 
 
 @asynccontextmanager
-async def uploading(folder: Path, picture: Path, *faults: str, **more: Any) -> AsyncIterator[tuple[Environment, Task]]:
-    """A task whose picture is uploaded while these things go wrong."""
-    more = {"services": ["replicate"], "JOURNEY_MCP_IMAGE_DIRS": picture.parent, **more}
+async def uploading(folder: Path, image: Path, *faults: str, **more: Any) -> AsyncIterator[tuple[Environment, Task]]:
+    """Return a task whose image is uploaded while these faults happen."""
+    more = {"services": ["replicate"], "JOURNEY_MCP_IMAGE_DIRS": image.parent, **more}
     async with make_wide_environment(folder, *faults, **more) as here:
-        wanted = make_request(tool="edit_image", model="flux-kontext-pro", image=str(picture))
+        wanted = make_request(tool="edit_image", model="flux-kontext-pro", image=str(image))
         yield here, await created(here.studio, wanted)
 
 
@@ -205,8 +205,8 @@ async def until_uploading(here: Environment) -> None:
     await until(lambda: here.asked["replicate/files"])
 
 
-async def test_a_task_is_not_sent_while_its_picture_is_uploaded(tmp_path: Path, large: Path) -> None:
-    """Another process reads `prepared` meanwhile: a kill in this moment must not look as if something was paid."""
+async def test_a_task_is_not_sent_while_its_image_is_uploaded(tmp_path: Path, large: Path) -> None:
+    """Another process reads `prepared` meanwhile: after a kill now, the task must not look paid."""
     async with uploading(tmp_path, large, "replicate/upload:delay=1") as (here, task):
         await until_uploading(here)
         async with open_store(here.studio.settings.resolved_database_url()) as store:
@@ -218,8 +218,8 @@ async def test_a_task_is_not_sent_while_its_picture_is_uploaded(tmp_path: Path, 
         assert (here.asked["replicate/files"], here.asked["replicate/predictions"]) == (1, 1)
 
 
-async def test_a_picture_is_uploaded_once_however_often_the_request_is_tried(tmp_path: Path, large: Path) -> None:
-    """The address that it got stays good."""
+async def test_an_image_is_uploaded_once_however_often_the_request_is_tried(tmp_path: Path, large: Path) -> None:
+    """Its address stays valid."""
     async with uploading(tmp_path, large, "replicate/submit:status=429,times=3") as (here, task):
         done = (await here.studio.fetch([task.id], LOCAL, seconds=600))[task.id]
         assert done.status is Status.SUCCEEDED
@@ -227,8 +227,8 @@ async def test_a_picture_is_uploaded_once_however_often_the_request_is_tried(tmp
 
 
 @pytest.mark.parametrize("fault", ["status=500,times=2", "reset,times=2", "status=429,times=2"])
-async def test_an_upload_that_comes_to_nothing_is_tried_again(tmp_path: Path, large: Path, fault: str) -> None:
-    """As a request without a connection, or at the limit, would be."""
+async def test_an_upload_that_fails_is_tried_again(tmp_path: Path, large: Path, fault: str) -> None:
+    """Like a request without a connection, or at the limit."""
     async with uploading(tmp_path, large, f"replicate/upload:{fault}") as (here, task):
         done = (await here.studio.fetch([task.id], LOCAL, seconds=600))[task.id]
         assert done.status is Status.SUCCEEDED
@@ -257,7 +257,7 @@ async def test_an_upload_that_is_refused_ends_the_task_free(
         assert (here.asked["replicate/files"], here.asked["replicate/predictions"]) == (uploads, 0)
 
 
-async def test_where_a_picture_cannot_be_uploaded_another_provider_runs_it(tmp_path: Path, large: Path) -> None:
+async def test_if_an_image_cannot_be_uploaded_another_provider_runs_the_task(tmp_path: Path, large: Path) -> None:
     """Nothing was created."""
     more = {"services": ["replicate", "bfl"], "JOURNEY_MCP_PROVIDERS": "replicate,bfl"}
     async with uploading(tmp_path, large, "replicate/upload:status=402,times=always", **more) as (here, task):
@@ -265,7 +265,7 @@ async def test_where_a_picture_cannot_be_uploaded_another_provider_runs_it(tmp_p
         assert (done.status, done.provider, here.created) == (Status.SUCCEEDED, "bfl", ["bfl"])
 
 
-async def test_a_task_that_is_called_off_during_an_upload_is_never_sent(tmp_path: Path, large: Path) -> None:
+async def test_a_task_that_is_canceled_during_an_upload_is_never_sent(tmp_path: Path, large: Path) -> None:
     """And is free."""
     async with uploading(tmp_path, large, "replicate/upload:delay=0.3") as (here, task):
         await until_uploading(here)
@@ -277,8 +277,8 @@ async def test_a_task_that_is_called_off_during_an_upload_is_never_sent(tmp_path
         assert (here.asked["replicate/files"], here.sent) == (1, [])
 
 
-async def test_a_task_that_is_called_off_between_two_uploads_is_not_uploaded_again(tmp_path: Path, large: Path) -> None:
-    """It waits for room, and nobody wants it any more."""
+async def test_a_task_that_is_canceled_between_two_uploads_is_not_uploaded_again(tmp_path: Path, large: Path) -> None:
+    """It waited for room."""
     limit = "replicate/upload:status=429,header.Retry-After=5,times=always"
     async with uploading(tmp_path, large, limit) as (here, task):
         while not (await here.studio.fetch([task.id], LOCAL))[task.id].transient_notices:
@@ -291,15 +291,15 @@ async def test_a_task_that_is_called_off_between_two_uploads_is_not_uploaded_aga
 
 
 class Garbling(JourneyApi):
-    """An adapter that writes what is no text."""
+    """An adapter that writes a prompt that is not valid text."""
 
     def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
         """Write it."""
         return super().submit(replace(request, prompt="\ud800"), offer)
 
 
-async def test_what_cannot_be_written_is_refused_free_and_never_counts_as_sent(tmp_path: Path) -> None:
-    """A request is encoded before it is journaled that it leaves."""
+async def test_a_request_that_cannot_be_encoded_ends_free_and_never_counts_as_sent(tmp_path: Path) -> None:
+    """It is encoded before the task is stored as sent."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path)
         async with running_studio(settings, adapters={**ADAPTERS, "journeyapi": Garbling}) as studio:
@@ -320,7 +320,7 @@ async def test_what_cannot_be_written_is_refused_free_and_never_counts_as_sent(t
     [("secret_ü_0123456789", "a kite"), ("secret_01234567\n89", "a kite"), ("secret_0123456789", "\ud800")],
 )
 async def test_every_adapter_encodes_before_it_is_awaited(key: str, prompt: str) -> None:
-    """A key that cannot be sent, and a prompt that is no text; whoever made the account."""
+    """A key that cannot be sent, and a prompt that is not text; for any account."""
     registry, settings = load(), read_settings({variable: "key" for variable, _ in SERVICES.values()})
     catalog = registry.catalog(list(registry.providers))
     async with new_http_client() as http:

@@ -96,7 +96,7 @@ async def test_where_the_unit_is_not_known_the_amounts_of_both_count(tmp_path: P
     for budget in ("7credits/call", "0.05usd/call"):
         more = {"JOURNEY_MCP_BUDGET": budget}
         async with make_wide_environment(tmp_path / budget[:4], services=("replicate",), **more) as here:
-            with pytest.raises(OverBudget, match=f"The budget {budget} is passed: flux-schnell at replicate"):
+            with pytest.raises(OverBudget, match=f"The budget {budget} is exceeded: flux-schnell at replicate"):
                 await created(here.studio, make_request(model="flux-schnell"))
 
 
@@ -118,7 +118,7 @@ async def test_a_price_of_credits_holds_for_single_calls_and_for_questions(tmp_p
     """A call of four credits is one of eight cents."""
     price = {"JOURNEY_MCP_CREDIT_PRICE": "0.02usd@journeyapi"}
     async with make_environment(tmp_path / "a", **price, JOURNEY_MCP_BUDGET="0.05usd/call") as here:
-        with pytest.raises(OverBudget, match=r"passed: midjourney at journeyapi counts 0\.08 usd \(4 credits\), and"):
+        with pytest.raises(OverBudget, match=r"exceeded: midjourney at journeyapi counts 0\.08 usd \(4 credits\), and"):
             await created(here.studio, make_request(model="midjourney"))
         await here.made(model="z-image")
     async with make_environment(tmp_path / "b", **price, JOURNEY_MCP_CONFIRM_ABOVE="0.05usd") as here:
@@ -164,7 +164,7 @@ async def test_of_calls_at_once_credits_at_a_price_pass_no_limit_in_dollars(tmp_
     ("more", "says"),
     [
         ({"JOURNEY_MCP_BUDGET": "0.06usd/day"}, r"0\.06usd/day is used up: flux-2-max at bfl counts 0\.07 usd"),
-        ({"JOURNEY_MCP_BUDGET": "0.06usd/call"}, r"0\.06usd/call is passed: flux-2-max at bfl counts 0\.07 usd"),
+        ({"JOURNEY_MCP_BUDGET": "0.06usd/call"}, r"0\.06usd/call is exceeded: flux-2-max at bfl counts 0\.07 usd"),
         ({"JOURNEY_MCP_BUDGET": "8credits/day"}, None),
         ({"JOURNEY_MCP_CONFIRM_ABOVE": "0.05usd"}, r"0\.07 usd is above JOURNEY_MCP_CONFIRM_ABOVE"),
     ],
