@@ -1,4 +1,4 @@
-"""Limits on spending: read as a person writes them, held against all processes, settled by what providers tell."""
+"""Limits on spending: parsed, enforced over all processes, settled by what providers report."""
 
 import re
 from decimal import Decimal
@@ -36,8 +36,8 @@ KITE: dict[str, Any] = {"model": "midjourney", "prompt": "a red kite"}
 """Four credits at JourneyAPI."""
 
 
-def test_limits_are_read_as_they_are_written() -> None:
-    """With the text kept for messages."""
+def test_limits_are_parsed() -> None:
+    """With their text, for messages."""
     call, day, usd = parse_limits("8credits/call, 100 Credits/day@JourneyAPI,2.5usd/total")
     assert (call.amount, call.unit, call.period, call.provider) == (Decimal(8), "credits", "call", None)
     assert (day.text, day.provider, day.since(100_000)) == ("100 Credits/day@JourneyAPI", "journeyapi", 13_600)
@@ -64,7 +64,7 @@ def test_limits_are_read_as_they_are_written() -> None:
         ("JOURNEY_MCP_CREDIT_PRICE", "1usd@a,", "has an empty part"),
     ],
 )
-def test_nonsense_stops_the_start_and_is_named(name: str, value: str, says: str) -> None:
+def test_an_invalid_setting_stops_the_start_and_is_named(name: str, value: str, says: str) -> None:
     """Before anything is spent."""
     with pytest.raises(SetupError) as raised:
         read_settings({name: value})
@@ -73,7 +73,7 @@ def test_nonsense_stops_the_start_and_is_named(name: str, value: str, says: str)
 
 
 async def refusal(here: Environment, **given: Any) -> JourneyError:
-    """Why a call is not made."""
+    """Return why a call is refused."""
     before = len(here.sent)
     with pytest.raises(OverBudget) as raised:
         await created(here.studio, make_request(**{**KITE, **given}))
@@ -81,7 +81,7 @@ async def refusal(here: Environment, **given: Any) -> JourneyError:
     return raised.value
 
 
-async def test_a_call_that_is_too_dear_is_refused(tmp_path: Path) -> None:
+async def test_a_call_that_exceeds_the_call_limit_is_refused(tmp_path: Path) -> None:
     """With the limit as it was written."""
     async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="3credits/call") as here:
         error = await refusal(here)
@@ -89,8 +89,8 @@ async def test_a_call_that_is_too_dear_is_refused(tmp_path: Path) -> None:
         assert (await here.made(model="z-image")).status is Status.SUCCEEDED
 
 
-async def test_a_window_rolls(tmp_path: Path) -> None:
-    """What is left and when there is room again is told."""
+async def test_a_period_is_a_sliding_window(tmp_path: Path) -> None:
+    """The error states what is left and when there is room again."""
     async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="9credits/hour") as here:
         await here.made(**KITE)
         await here.made(**{**KITE, "prompt": "another"})
@@ -104,7 +104,7 @@ async def test_a_window_rolls(tmp_path: Path) -> None:
 
 
 async def test_a_total_never_frees_up(tmp_path: Path) -> None:
-    """Nothing is promised."""
+    """The error promises nothing."""
     async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="4credits/total") as here:
         await here.made(**KITE)
         here.clock.shift_calendar(1e7)
@@ -114,22 +114,22 @@ async def test_a_total_never_frees_up(tmp_path: Path) -> None:
         assert "Waiting does not change that." in str(error)
 
 
-async def test_what_turns_out_free_is_given_back(tmp_path: Path) -> None:
+async def test_the_charge_of_a_free_task_is_returned(tmp_path: Path) -> None:
     """A refusal costs nothing."""
     async with make_environment(tmp_path, "submit:status=400", JOURNEY_MCP_BUDGET="4credits/day") as here:
         assert (await here.made(**KITE)).status is Status.FAILED
         assert (await here.made(**KITE)).status is Status.SUCCEEDED
 
 
-async def test_what_may_have_been_paid_counts(tmp_path: Path) -> None:
-    """Until somebody knows better."""
+async def test_a_task_that_may_have_been_paid_counts(tmp_path: Path) -> None:
+    """Until more is known."""
     async with make_environment(tmp_path, "submit:reset_after", JOURNEY_MCP_BUDGET="4credits/day") as here:
         await here.made(**KITE)
         await refusal(here, prompt="another")
 
 
-async def test_what_the_provider_tells_settles_the_reservation(tmp_path: Path) -> None:
-    """Vtrix states no price, so 0.10 USD are reserved; then it tells 0.04."""
+async def test_the_cost_that_a_provider_reports_settles_the_reservation(tmp_path: Path) -> None:
+    """Vtrix states no price, so 0.10 USD are reserved; then it reports 0.04."""
     given = {"model": "seedream-5", "prompt": "a kite"}
     async with make_wide_environment(tmp_path, services=["vtrix"], JOURNEY_MCP_BUDGET="0.13usd/day") as here:
         task = await here.made(**given)
@@ -138,7 +138,7 @@ async def test_what_the_provider_tells_settles_the_reservation(tmp_path: Path) -
         assert task.cost.amount < Decimal("0.10")
 
 
-async def test_a_limit_in_credits_is_every_providers_own(tmp_path: Path) -> None:
+async def test_a_limit_in_credits_counts_per_provider(tmp_path: Path) -> None:
     """Credits of two providers are not the same money; dollars are."""
     services = ("journeyapi", "bfl")
     async with make_wide_environment(tmp_path, services=services, JOURNEY_MCP_BUDGET="8credits/day") as here:
@@ -148,16 +148,16 @@ async def test_a_limit_in_credits_is_every_providers_own(tmp_path: Path) -> None
         await refusal(here, model="flux-2-max", prompt="four", provider="journeyapi")
 
 
-async def test_a_limit_for_one_provider_leaves_the_others_alone(tmp_path: Path) -> None:
-    """Who is meant stands behind the @."""
+async def test_a_limit_for_one_provider_does_not_limit_others(tmp_path: Path) -> None:
+    """Its name is after the @."""
     more = {"JOURNEY_MCP_BUDGET": "1credits/call@journeyapi"}
     async with make_wide_environment(tmp_path, services=("journeyapi", "bfl"), **more) as here:
         await refusal(here, model="flux-2-max", provider="journeyapi")
         assert (await here.made(model="flux-2-max", prompt="two", provider="bfl")).status is Status.SUCCEEDED
 
 
-async def test_of_calls_at_once_only_so_many_pass_as_there_is_room_for(tmp_path: Path) -> None:
-    """In two processes: the limit is looked at and the task is stored in one statement."""
+async def test_of_calls_at_once_only_as_many_are_made_as_there_is_room_for(tmp_path: Path) -> None:
+    """In two processes: the limit is checked and the task is stored in one statement."""
     async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="20credits/day", plan="enterprise") as here:
         outcomes: list[str] = []
 
@@ -178,7 +178,7 @@ async def test_of_calls_at_once_only_so_many_pass_as_there_is_room_for(tmp_path:
         assert (outcomes.count("made"), outcomes.count("over_budget")) == (5, 25)
 
 
-async def test_the_next_provider_is_held_against_the_budget_too(tmp_path: Path) -> None:
+async def test_the_budget_applies_to_the_next_provider_too(tmp_path: Path) -> None:
     """A call that moves there counts there."""
     more = {"JOURNEY_MCP_BUDGET": "0.01usd/total@bfl"}
     async with make_wide_environment(
@@ -190,8 +190,8 @@ async def test_the_next_provider_is_held_against_the_budget_too(tmp_path: Path) 
         assert here.sent_to("bfl") == []
 
 
-async def test_a_limit_on_single_calls_holds_where_a_call_moves_to(tmp_path: Path) -> None:
-    """It is made nowhere where it is too dear."""
+async def test_a_call_limit_applies_where_a_call_moves_to(tmp_path: Path) -> None:
+    """It is not made if it is too expensive there."""
     more = {"JOURNEY_MCP_BUDGET": "0.05usd/call@bfl"}
     async with make_wide_environment(
         tmp_path, "journeyapi/submit:status=402", services=("journeyapi", "bfl"), **more
@@ -202,8 +202,8 @@ async def test_a_limit_on_single_calls_holds_where_a_call_moves_to(tmp_path: Pat
         assert here.sent_to("bfl") == []
 
 
-async def test_nobody_pays_more_elsewhere_than_was_asked_about(tmp_path: Path) -> None:
-    """A person was not asked, or was asked about another cost; nobody can be asked any more."""
+async def test_no_call_moves_to_a_cost_that_was_not_confirmed(tmp_path: Path) -> None:
+    """A person was not asked, or was asked about another cost, and cannot be asked any more."""
     more = {"JOURNEY_MCP_CONFIRM_ABOVE": "5credits,0.05usd"}
     async with make_wide_environment(
         tmp_path, "journeyapi/submit:status=402", services=("journeyapi", "bfl"), **more
@@ -215,12 +215,12 @@ async def test_nobody_pays_more_elsewhere_than_was_asked_about(tmp_path: Path) -
         assert here.sent_to("bfl") == []
 
 
-async def test_a_provider_that_may_not_be_paid_is_no_reason_to_leave_another_one(tmp_path: Path) -> None:
-    """A call that the person agreed to waits out a limit where it is: there is nowhere to go."""
+async def test_a_provider_beyond_the_budget_is_not_an_alternative(tmp_path: Path) -> None:
+    """A call that the person confirmed waits at the limit of its provider, because it cannot move."""
     faults = ("journeyapi/submit:status=429,times=5",)
     more = {"JOURNEY_MCP_CONFIRM_ABOVE": "3credits,0.05usd"}
 
-    async def agree(_question: ConfirmationRequest) -> bool:
+    async def agree(_request: ConfirmationRequest) -> bool:
         return True
 
     async with make_wide_environment(tmp_path, *faults, services=("journeyapi", "bfl"), **more) as here:
@@ -230,8 +230,8 @@ async def test_a_provider_that_may_not_be_paid_is_no_reason_to_leave_another_one
         assert here.sent_to("bfl") == []
 
 
-async def test_the_limit_that_holds_the_longest_says_when_there_is_room(tmp_path: Path) -> None:
-    """Not the first one that is passed."""
+async def test_the_limit_that_applies_the_longest_states_when_there_is_room(tmp_path: Path) -> None:
+    """Not the first one that is exceeded."""
     async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="5credits/hour,5credits/day") as here:
         await here.made(**KITE)
         error = await refusal(here, prompt="another")
@@ -244,8 +244,8 @@ async def test_the_limit_that_holds_the_longest_says_when_there_is_room(tmp_path
     ("name", "value"),
     [("JOURNEY_MCP_BUDGET", "4credits/day@jorneyapi"), ("JOURNEY_MCP_CREDIT_PRICE", "0.01usd@jorneyapi")],
 )
-def test_a_limit_for_a_provider_that_there_is_not_stops_the_start(name: str, value: str) -> None:
-    """It would be no limit at all."""
+def test_a_limit_for_an_unknown_provider_stops_the_start(name: str, value: str) -> None:
+    """It would limit nothing."""
     settings = read_settings({name: value})
     with pytest.raises(SetupError, match=rf"{name}={value}: there is no provider 'jorneyapi'"):
         accounts_of(settings, load())
@@ -260,12 +260,12 @@ def test_a_limit_for_a_provider_that_there_is_not_stops_the_start(name: str, val
     ],
 )
 def test_a_unit_that_is_not_named_keeps_its_default(unknown: str, counted: dict[str, Decimal]) -> None:
-    """Naming one must not switch the limits in the other off."""
+    """Naming one must not disable the limits in the other."""
     assert read_settings({"JOURNEY_MCP_UNKNOWN_COST": unknown}).unknown_cost == counted
 
 
-async def test_a_known_price_is_asked_about_in_its_own_unit(tmp_path: Path) -> None:
-    """A picture for cents is not asked about because its price in credits is not known."""
+async def test_a_known_price_is_confirmed_in_its_unit(tmp_path: Path) -> None:
+    """An image for cents needs no confirmation because its price in credits is unknown."""
     bound = {"JOURNEY_MCP_CONFIRM_ABOVE": "6credits,0.05usd"}
     async with make_wide_environment(tmp_path, services=("bfl",), **bound) as here:
         await here.studio.create(make_request(model="flux-2-klein-4b"), LOCAL)
@@ -273,8 +273,8 @@ async def test_a_known_price_is_asked_about_in_its_own_unit(tmp_path: Path) -> N
             await here.studio.create(make_request(model="flux-1.1-pro-ultra"), LOCAL)
 
 
-async def test_a_high_cost_is_asked_for(tmp_path: Path) -> None:
-    """Declining costs nothing; who cannot be asked hears how to raise the limit."""
+async def test_a_high_cost_needs_confirmation(tmp_path: Path) -> None:
+    """Declining costs nothing; a client without confirmation learns how to raise the limit."""
     async with make_environment(tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits") as here:
         asked: list[str] = []
 
@@ -294,14 +294,14 @@ async def test_a_high_cost_is_asked_for(tmp_path: Path) -> None:
 
 
 async def test_the_sandbox_is_free(tmp_path: Path) -> None:
-    """Without a key no limit stands in the way."""
+    """Without a key no limit applies."""
     settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path), "JOURNEY_MCP_BUDGET": "1credits/total"})
     async with running_studio(settings) as studio:
         task = await studio.wait_for_new(await created(studio, make_request(**KITE)), 900)
         assert (task.status, task.charges) == (Status.SUCCEEDED, {})
 
 
-async def test_what_was_spent_is_kept_when_a_task_is_deleted(tmp_path: Path) -> None:
+async def test_what_was_spent_remains_when_a_task_is_deleted(tmp_path: Path) -> None:
     """Without its prompt."""
     async with make_environment(tmp_path) as here:
         task = await here.made(**KITE)
@@ -348,8 +348,8 @@ async def test_the_person_behind_a_client_is_asked_in_both_eras(
         assert len(upstream.sandbox.request_log.submissions) == (outcome == "succeeded")
 
 
-async def test_an_answer_to_nothing_that_was_asked_counts_for_nothing(tmp_path: Path) -> None:
-    """A client that brings its own question along has not asked anybody."""
+async def test_an_answer_without_a_question_is_ignored(tmp_path: Path) -> None:
+    """A client that brings its own question has not asked a person."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
 
@@ -377,14 +377,14 @@ async def test_an_answer_to_nothing_that_was_asked_counts_for_nothing(tmp_path: 
         (None, False),
     ],
 )
-def test_only_who_shows_forms_is_asked(able: types.ElicitationCapability | None, *, is_asked: bool) -> None:
-    """One that can only open addresses is not."""
+def test_only_clients_that_show_forms_are_asked(able: types.ElicitationCapability | None, *, is_asked: bool) -> None:
+    """One that can only open URLs is not."""
     assert supports_forms(types.ClientCapabilities(elicitation=able)) is is_asked
     assert supports_forms(None) is False
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_a_client_that_cannot_ask_hears_how_to_go_on(tmp_path: Path, mode: str) -> None:
+async def test_a_client_that_cannot_ask_learns_how_to_continue(tmp_path: Path, mode: str) -> None:
     """Nothing is sent."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits")

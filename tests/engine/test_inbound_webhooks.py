@@ -1,4 +1,4 @@
-"""Webhooks of providers: a second road for every answer, and nothing for anybody else."""
+"""Inbound webhooks: a second way for every answer, and no way for anything else."""
 
 import json
 import socket
@@ -40,7 +40,7 @@ PLAIN: Any = {"trust_env": False, "verify": False}
 
 
 def request(service: str, **more: Any) -> Any:
-    """A call that this provider runs."""
+    """Return a call that this provider runs."""
     return make_request(model=MODELS[service], provider=service, **more)
 
 
@@ -56,7 +56,7 @@ class Listening:
     clock: ManualClock
 
     async def post(self, told: Task | str, body: Any, **headers: str) -> int:
-        """Deliver something, to the address of a task or to another; the status of the answer, which is empty."""
+        """Deliver something, to the URL of a task or to another; return the status of the answer, which is empty."""
         path = f"{told.id}/{token_of(told.callback_secret or '')}" if isinstance(told, Task) else told
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         async with httpx2.AsyncClient(**PLAIN) as http:
@@ -69,18 +69,18 @@ class Listening:
         return answer.status_code
 
     async def ended(self, task: Task, seconds: float = 20) -> Task:
-        """The task when it is final."""
+        """Return the task once it is final."""
         return (await self.studio.fetch([task.id], LOCAL, seconds=seconds))[task.id]
 
     @property
     def polls(self) -> int:
-        """How often the provider was asked for tasks."""
+        """Return how often the provider was polled."""
         asked = self.upstream.sandbox.request_log.requests
         return asked["fetch"] + asked["fetch_many"]
 
     @property
     def deliveries(self) -> list[str]:
-        """What became of the sandbox's deliveries."""
+        """Return the results of the sandbox's deliveries."""
         return [attempt.outcome for attempt in self.upstream.sandbox.request_log.deliveries]
 
 
@@ -88,7 +88,7 @@ class Listening:
 async def listening(
     folder: Path, *faults: str, clock: ManualClock | None = None, port: int | None = None, **more: Any
 ) -> AsyncIterator[Listening]:
-    """A studio on a manual clock that takes webhooks, with keys for all providers at one sandbox."""
+    """Run a studio on a manual clock that takes webhooks, with keys for all providers at one sandbox."""
     environment = {name: str(value) for name, value in more.items() if name.isupper()}
     told = {"speed": 0, "seed": 7, **{name: value for name, value in more.items() if not name.isupper()}}
     async with sandbox.running(sandbox.Settings(**told)) as upstream:
@@ -101,7 +101,7 @@ async def listening(
 async def listening_beside(
     upstream: sandbox.Running, folder: Path, *, clock: ManualClock | None = None, port: int | None = None, **more: str
 ) -> AsyncIterator[Listening]:
-    """The same at a sandbox that runs already; `port` is where providers are told to report, if not here."""
+    """Run the same at a sandbox that runs already; providers report at `port`, if it is given."""
     listener = bind("127.0.0.1", 0)
     own = f"http://127.0.0.1:{listener.getsockname()[1]}"
     public = own if port is None else f"http://127.0.0.1:{port}"
@@ -112,8 +112,8 @@ async def listening_beside(
 
 
 @pytest.mark.parametrize("service", MODELS)
-async def test_a_result_comes_by_webhook_and_nobody_polls(tmp_path: Path, service: str) -> None:
-    """Told to the provider with every task; the pictures are those that asking would give."""
+async def test_a_result_comes_by_webhook_without_polls(tmp_path: Path, service: str) -> None:
+    """The provider is given the URL with every task; the images are those that a poll would return."""
     async with listening(tmp_path, f"{service}/submit:delay=0.2", speed=50) as here:
         made = (await here.studio.create(request(service), LOCAL)).task
         task = await here.ended(made)
@@ -125,7 +125,7 @@ async def test_a_result_comes_by_webhook_and_nobody_polls(tmp_path: Path, servic
 @pytest.mark.parametrize("service", MODELS)
 @pytest.mark.parametrize("fault", ["reset_after", "cut_body", "status_after=502"])
 async def test_an_answer_that_was_lost_comes_by_webhook(tmp_path: Path, service: str, fault: str) -> None:
-    """Of a request that may have been paid: it is waited for, not ended, and not sent again."""
+    """Of a request that may have been paid: it is awaited, not ended, and not sent again."""
     async with listening(tmp_path, f"{service}/submit:{fault}", speed=50) as here:
         made = (await here.studio.create(request(service), LOCAL)).task
         task = await here.ended(made)
@@ -134,8 +134,8 @@ async def test_an_answer_that_was_lost_comes_by_webhook(tmp_path: Path, service:
         assert len(here.upstream.sandbox.request_log.submissions) == 1
 
 
-async def test_the_caller_hears_why_an_unanswered_request_still_runs(tmp_path: Path) -> None:
-    """Until its webhook comes, or can come no more: then it may have been charged, as without any."""
+async def test_a_notice_says_why_an_unanswered_request_still_runs(tmp_path: Path) -> None:
+    """Until its webhook arrives, or cannot any more: then it may have been charged, as without any."""
     async with listening(tmp_path, "submit:reset_after", "webhook:lost,times=always") as here:
         made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         told: list[Task] = []
@@ -151,8 +151,8 @@ async def test_the_caller_hears_why_an_unanswered_request_still_runs(tmp_path: P
         assert len(here.upstream.sandbox.request_log.submissions) == 1
 
 
-async def test_polling_backs_a_lost_webhook_up(tmp_path: Path) -> None:
-    """From when the picture is usually there."""
+async def test_polling_is_the_backup_of_a_lost_webhook(tmp_path: Path) -> None:
+    """From when the image is usually there."""
     async with listening(tmp_path, "webhook:lost,times=always") as here:
         made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         task = await here.ended(made, 900)
@@ -162,8 +162,8 @@ async def test_polling_backs_a_lost_webhook_up(tmp_path: Path) -> None:
         assert here.polls == 1
 
 
-async def test_a_delivery_that_comes_again_is_taken_and_changes_nothing(tmp_path: Path) -> None:
-    """At least once is what providers promise."""
+async def test_a_repeated_delivery_is_accepted_and_changes_nothing(tmp_path: Path) -> None:
+    """Providers promise at least once."""
     async with listening(tmp_path, "webhook:duplicate,times=always") as here:
         made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         task = await here.ended(made)
@@ -172,8 +172,8 @@ async def test_a_delivery_that_comes_again_is_taken_and_changes_nothing(tmp_path
         assert await here.ended(made) == task
 
 
-async def test_what_is_forged_gets_what_the_unknown_gets_and_changes_nothing(tmp_path: Path) -> None:
-    """Whoever knows the id and not the secret, or the secret of another task, or nothing."""
+async def test_a_forged_delivery_is_answered_like_an_unknown_one_and_changes_nothing(tmp_path: Path) -> None:
+    """From a sender that knows the id and not the secret, or the secret of another task, or nothing."""
     async with listening(tmp_path, "submit:hang,times=always") as here:
         tasks = {service: (await here.studio.create(request(service), LOCAL)).task for service in MODELS}
         other = (await here.studio.create(request("journeyapi", prompt="another"), LOCAL)).task
@@ -209,7 +209,7 @@ async def test_what_is_forged_gets_what_the_unknown_gets_and_changes_nothing(tmp
 
 
 async def test_a_genuine_delivery_about_another_run_changes_nothing(tmp_path: Path) -> None:
-    """The provider's id has to be the task's own."""
+    """The provider's id must be that of the task."""
     async with listening(tmp_path, "submit:hang,times=always") as here:
         made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         await here.studio.wait_for_new(made, 0)
@@ -219,7 +219,7 @@ async def test_a_genuine_delivery_about_another_run_changes_nothing(tmp_path: Pa
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"status": "finished"}', b"[" * 100_000, b"\xff\xfe"])
-async def test_nonsense_with_the_right_secret_changes_nothing(tmp_path: Path, body: bytes) -> None:
+async def test_an_invalid_body_with_the_right_secret_changes_nothing(tmp_path: Path, body: bytes) -> None:
     """And breaks nothing."""
     async with listening(tmp_path, "submit:hang,times=always") as here:
         made = (await here.studio.create(request("journeyapi"), LOCAL)).task
@@ -228,8 +228,8 @@ async def test_nonsense_with_the_right_secret_changes_nothing(tmp_path: Path, bo
         assert (await here.studio.fetch([made.id], LOCAL))[made.id].status is Status.RUNNING
 
 
-async def test_only_small_posts_are_taken(tmp_path: Path) -> None:
-    """Nothing else is there."""
+async def test_only_small_posts_are_accepted(tmp_path: Path) -> None:
+    """Nothing else is served."""
     async with listening(tmp_path) as here, httpx2.AsyncClient(**PLAIN) as http:
         for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "FOO"):
             answer = await http.request(method, f"{here.url}/mcp")
@@ -237,8 +237,8 @@ async def test_only_small_posts_are_taken(tmp_path: Path) -> None:
         assert await here.post("tsk_x", b"x" * (1024 * 1024 + 1)) == 413
 
 
-async def test_a_sender_that_is_cut_off_or_slow_keeps_nobody(tmp_path: Path) -> None:
-    """Half a request is none."""
+async def test_a_sender_that_is_cut_off_or_slow_delays_no_other(tmp_path: Path) -> None:
+    """Half a request counts as none."""
     async with listening(tmp_path) as here:
         host, port = here.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as half:
@@ -246,8 +246,8 @@ async def test_a_sender_that_is_cut_off_or_slow_keeps_nobody(tmp_path: Path) -> 
         assert await here.post("tsk_x", b"{}") == 404
 
 
-async def test_connections_that_say_nothing_shut_nobody_out(tmp_path: Path) -> None:
-    """Each ends by itself after 10 s."""
+async def test_silent_connections_block_no_other(tmp_path: Path) -> None:
+    """Each is closed after 10 s."""
     async with listening(tmp_path) as here:
         host, port = here.url.removeprefix("http://").split(":")
         idle = [socket.create_connection((host, int(port))) for _ in range(150)]
@@ -261,7 +261,7 @@ async def test_connections_that_say_nothing_shut_nobody_out(tmp_path: Path) -> N
 
 
 def refusing(folder: Path, column: str) -> sqlite3.Connection:
-    """A database whose disk is full for changes of a column, until the trigger is dropped."""
+    """Return a database whose disk is full for changes of a column, until the trigger is dropped."""
     database = sqlite3.connect(folder / "tasks.db", isolation_level=None, timeout=10)
     trigger = f"CREATE TRIGGER full BEFORE UPDATE OF {column} ON tasks BEGIN SELECT RAISE(FAIL, 'disk full'); END"
     database.execute(trigger)
@@ -271,8 +271,8 @@ def refusing(folder: Path, column: str) -> sqlite3.Connection:
 FINISHED = {"task_id": "theirs", "status": "finished", "image_url": "https://pictures.test/a.png"}
 
 
-async def test_what_cannot_be_stored_is_asked_for_again(tmp_path: Path) -> None:
-    """204 only for what is in the journal: it may be the only answer that there ever is."""
+async def test_a_delivery_that_cannot_be_stored_is_requested_again(tmp_path: Path) -> None:
+    """204 only for what is in the journal: it may be the only answer."""
     async with listening(tmp_path, "submit:reset_after", "webhook:lost,times=always") as here:
         made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         await here.clock.sleep(1)
@@ -286,7 +286,7 @@ async def test_what_cannot_be_stored_is_asked_for_again(tmp_path: Path) -> None:
 
 
 async def test_a_webhook_that_takes_long_to_apply_is_answered_and_applied(tmp_path: Path) -> None:
-    """The image that it names is copied first: the provider hears after 8 s that it may deliver again."""
+    """The image that it names is copied first: after 8 s the provider is told that it may deliver again."""
     async with listening(tmp_path, "bfl/picture:delay=20", speed=50) as here:
         made = (await here.studio.create(request("bfl"), LOCAL)).task
         task = await here.ended(made, 100)
@@ -305,8 +305,8 @@ async def test_a_listener_that_ends_applies_what_it_has_begun(tmp_path: Path) ->
     database.close()
 
 
-async def test_a_task_that_cannot_be_taken_over_is_asked_for_again(tmp_path: Path) -> None:
-    """From the process that holds it."""
+async def test_a_delivery_for_a_task_that_cannot_be_taken_over_is_requested_again(tmp_path: Path) -> None:
+    """Another process leases it."""
     async with (
         sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
         listening_beside(upstream, tmp_path) as other,
@@ -325,7 +325,7 @@ async def test_a_task_that_cannot_be_taken_over_is_asked_for_again(tmp_path: Pat
 
 
 async def test_deliveries_that_come_together_start_one_schedule(tmp_path: Path) -> None:
-    """Of a task that another process held: it is polled by one of us, and once."""
+    """Of a task that another process leased: one of the two polls it, once."""
     clock = ManualClock()
     async with (
         sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
@@ -346,7 +346,7 @@ async def test_deliveries_that_come_together_start_one_schedule(tmp_path: Path) 
 
 
 class Faulty(JourneyApi):
-    """An adapter with a fault of its own, after the answer has come."""
+    """An adapter that fails after the answer has come."""
 
     async def submit(self, request: PreparedRequest, offer: Offer) -> Prediction:
         """Send, and break."""
@@ -354,8 +354,8 @@ class Faulty(JourneyApi):
         raise KeyError("a fault of ours")
 
 
-async def test_after_a_fault_of_ours_the_webhook_still_brings_the_picture(tmp_path: Path) -> None:
-    """The request was sent, and is waited for like any other without an answer."""
+async def test_after_a_fault_in_our_code_the_webhook_still_brings_the_image(tmp_path: Path) -> None:
+    """The request was sent, and is awaited like any other without an answer."""
     listener = bind("127.0.0.1", 0)
     public = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with sandbox.running(sandbox.Settings(speed=50, seed=7)) as upstream:
@@ -369,8 +369,8 @@ async def test_after_a_fault_of_ours_the_webhook_still_brings_the_picture(tmp_pa
 @pytest.mark.parametrize(
     ("service", "seconds"), [("journeyapi", 490), ("bfl", 476), ("replicate", 1860), ("vtrix", None)]
 )
-def test_an_answer_may_come_as_long_as_a_run_and_its_tries_may_take(service: str, seconds: float | None) -> None:
-    """As far as the provider says so."""
+def test_the_callback_deadline_is_the_longest_run_and_its_delivery_tries(service: str, seconds: float | None) -> None:
+    """As far as the provider states them."""
     settings = read_settings({variable: "key" for variable, _ in SERVICES.values()})
     account = next(account for account in accounts_of(settings, load()) if account.provider == service)
     task = Task(
@@ -387,10 +387,10 @@ def test_an_answer_may_come_as_long_as_a_run_and_its_tries_may_take(service: str
     assert by == (None if seconds is None else 1000.0 + seconds)
 
 
-async def test_what_comes_too_late_is_logged_with_the_provider_s_id(
+async def test_a_late_delivery_is_logged_with_the_provider_s_id(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The end of a task never changes; a person who looks for the picture finds it."""
+    """The end of a task never changes; a person who looks for the image finds it."""
     async with listening(tmp_path, "submit:reset_after", "webhook:lost,times=always") as here:
         made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         task = await here.ended(made, 900)
@@ -399,8 +399,8 @@ async def test_what_comes_too_late_is_logged_with_the_provider_s_id(
         assert await here.ended(made) == task
 
 
-async def test_a_provider_that_refused_is_not_believed_about_the_next_one(tmp_path: Path) -> None:
-    """Each has a secret and an address of its own."""
+async def test_a_provider_that_refused_cannot_report_for_the_next_one(tmp_path: Path) -> None:
+    """Each has its secret and its URL."""
     async with listening(tmp_path, "replicate/submit:status=402", "bfl/submit:hang") as here:
         asked = make_request(model="flux-kontext-pro", seed=3)
         made = (await here.studio.create(asked, LOCAL)).task
@@ -434,7 +434,7 @@ async def test_a_listener_is_opened_again_when_the_database_was_locked_at_the_st
         assert (await http.post(f"{public}/tsk_x/y")).status_code == 404
 
 
-async def test_a_store_that_cannot_be_read_asks_for_the_delivery_again(tmp_path: Path) -> None:
+async def test_a_delivery_is_requested_again_if_the_store_cannot_be_read(tmp_path: Path) -> None:
     """It is not answered as if it were forged."""
     async with listening(tmp_path) as here:
         for file in tmp_path.glob("tasks.db*"):
@@ -442,8 +442,8 @@ async def test_a_store_that_cannot_be_read_asks_for_the_delivery_again(tmp_path:
         assert await here.post("tsk_x", {}) == 503
 
 
-async def test_whoever_listens_takes_a_task_over_from_the_one_that_holds_it(tmp_path: Path) -> None:
-    """Two processes on one database: the one that was told knows, and the other asks no more."""
+async def test_the_listening_process_takes_over_a_task_from_the_one_that_leases_it(tmp_path: Path) -> None:
+    """Two processes on one database: the one with the webhook knows, and the other stops polling."""
     async with (
         sandbox.running(sandbox.Settings(speed=50, seed=7)) as upstream,
         listening_beside(upstream, tmp_path) as other,
@@ -456,8 +456,8 @@ async def test_whoever_listens_takes_a_task_over_from_the_one_that_holds_it(tmp_
         await until(lambda: holder.deliveries == ["204"])
 
 
-async def test_a_provider_without_webhooks_is_given_no_address(tmp_path: Path) -> None:
-    """Nor is anybody when nobody listens, though a public address is set."""
+async def test_a_provider_without_webhooks_is_given_no_url(tmp_path: Path) -> None:
+    """Nor is any if no process listens, though a public URL is set."""
     async with listening(tmp_path) as here:
         await here.studio.wait_for_new(
             (await here.studio.create(make_request(model="seedream-4", provider="vtrix"), LOCAL)).task, 20

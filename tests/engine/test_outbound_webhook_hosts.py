@@ -1,4 +1,4 @@
-"""The callers' own webhooks, when some of their hosts are slow: each holds up its own only."""
+"""Outbound webhooks to slow hosts: each host delays only its own."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ HANG_S = 10.0
 
 @dataclass
 class Slow:
-    """A host that is slow to take what it is told."""
+    """A host that is slow to answer."""
 
     answers_after_s: float | None
     """`None`: never, the other side gives it up."""
@@ -48,7 +48,7 @@ class Slow:
     """The loop's times."""
 
     async def take(self, request: Request) -> Response:
-        """One delivery."""
+        """Take one delivery."""
         self.begun_at.append(asyncio.get_running_loop().time())
         self.now += 1
         self.most = max(self.most, self.now)
@@ -63,7 +63,7 @@ class Slow:
 
 @asynccontextmanager
 async def slow(tls: SSLContext, answers_after_s: float | None = None) -> AsyncIterator[Slow]:
-    """A slow host on this machine."""
+    """Run a slow host on this machine."""
     host = Slow(answers_after_s)
     async with serving(Starlette(routes=[Route("/hook", host.take, methods=["POST"])]), tls) as origin:
         host.url = f"{origin}/hook"
@@ -72,18 +72,18 @@ async def slow(tls: SSLContext, answers_after_s: float | None = None) -> AsyncIt
 
 @pytest.fixture
 def tls(authority: Authority) -> SSLContext:
-    """What the hosts show."""
+    """Return the certificate of the hosts."""
     return authority.server("127.0.0.1")
 
 
 async def ended(here: Environment, url: str, count: int) -> None:
-    """So many tasks that are over, with this webhook."""
+    """Store so many tasks that have ended, with this webhook."""
     for number in range(count):
         await here.made(webhook_url=url, prompt=f"kite {number}")
 
 
-async def test_a_host_that_hangs_holds_up_nobody_else(tmp_path: Path, authority: Authority, tls: SSLContext) -> None:
-    """However many are due there, now and later."""
+async def test_a_host_that_hangs_delays_no_other(tmp_path: Path, authority: Authority, tls: SSLContext) -> None:
+    """With any number of webhooks due there, now and later."""
     async with slow(tls) as hanging, receiving(authority) as receiver, make_environment(tmp_path, **TRUSTED) as here:
         await ended(here, hanging.url, 30)
         for number in range(3):
@@ -96,7 +96,7 @@ async def test_a_host_that_hangs_holds_up_nobody_else(tmp_path: Path, authority:
 
 
 async def test_a_host_that_hangs_is_tried_again_after_10_30_and_90_seconds(tmp_path: Path, tls: SSLContext) -> None:
-    """From when each try was given up."""
+    """Counted from the end of each try."""
     async with slow(tls) as hanging, make_environment(tmp_path, **TRUSTED) as here:
         await ended(here, hanging.url, 1)
         await here.clock.sleep(300)
@@ -104,8 +104,8 @@ async def test_a_host_that_hangs_is_tried_again_after_10_30_and_90_seconds(tmp_p
         assert pauses == pytest.approx([HANG_S + 10, HANG_S + 30, HANG_S + 90], abs=0.1)
 
 
-async def test_at_one_host_four_are_told_at_once(tmp_path: Path, tls: SSLContext) -> None:
-    """The next one as soon as one is over."""
+async def test_at_most_four_are_sent_to_one_host_at_once(tmp_path: Path, tls: SSLContext) -> None:
+    """The next one as soon as one ends."""
     async with slow(tls, 3) as host, make_environment(tmp_path, **TRUSTED) as here:
         await ended(here, host.url, 10)
         await here.clock.sleep(12)
@@ -117,7 +117,7 @@ async def test_at_one_host_four_are_told_at_once(tmp_path: Path, tls: SSLContext
 async def test_many_hosts_that_hang_leave_room_for_others(
     tmp_path: Path, authority: Authority, tls: SSLContext
 ) -> None:
-    """They share a half, and one each of the rest: 64 in all."""
+    """They share a half, and use one slot each of the rest: 64 in total."""
     async with AsyncExitStack() as stack:
         hanging = [await stack.enter_async_context(slow(tls)) for _ in range(40)]
         receiver = await stack.enter_async_context(receiving(authority))
@@ -131,8 +131,8 @@ async def test_many_hosts_that_hang_leave_room_for_others(
         assert 40 <= sum(host.now for host in hanging) <= 63
 
 
-async def test_never_more_than_64_are_told_at_once(tmp_path: Path, tls: SSLContext) -> None:
-    """What is left over is told when there is room, the oldest first."""
+async def test_never_more_than_64_are_sent_at_once(tmp_path: Path, tls: SSLContext) -> None:
+    """The rest is sent when there is room, the oldest first."""
     async with AsyncExitStack() as stack:
         hanging = [await stack.enter_async_context(slow(tls)) for _ in range(70)]
         here = await stack.enter_async_context(make_environment(tmp_path, **TRUSTED))
@@ -144,10 +144,10 @@ async def test_never_more_than_64_are_told_at_once(tmp_path: Path, tls: SSLConte
         assert all(host.begun_at for host in hanging)
 
 
-async def test_a_server_that_leaves_tries_everything_once(
+async def test_a_server_that_drains_tries_every_webhook_once(
     tmp_path: Path, authority: Authority, tls: SSLContext
 ) -> None:
-    """A host that hangs keeps it for one try each, and not from the others'."""
+    """A host that hangs delays it for one try each, and does not delay those of other hosts."""
     async with (
         slow(tls) as hanging,
         receiving(authority) as receiver,
@@ -165,8 +165,8 @@ async def test_a_server_that_leaves_tries_everything_once(
         assert clock.elapsed() - left_at == pytest.approx(2 * HANG_S, abs=1)
 
 
-async def test_a_server_that_is_told_to_end_waits_for_no_webhook(tmp_path: Path, tls: SSLContext) -> None:
-    """Also when it was about to leave by itself; the next server tells it."""
+async def test_a_server_that_shuts_down_waits_for_no_webhook(tmp_path: Path, tls: SSLContext) -> None:
+    """Also while it drains; the next server sends it."""
     async with slow(tls) as hanging, sandbox.running(sandbox.Settings(speed=0)) as upstream:
         clock = ManualClock()
         async with anyio.create_task_group() as group:

@@ -1,4 +1,4 @@
-"""The caller's own webhook: told of every end in one form, by whichever process is there, with patience."""
+"""Outbound webhooks: every end is sent in one form, by any process that runs, with retries."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ from journey_mcp.settings import read_settings
 
 @dataclass
 class Receiver:
-    """An automation that gives the answers it was told to, the last one again and again."""
+    """An automation that gives the configured answers, the last one again and again."""
 
     statuses: list[int]
     url: str = ""
@@ -56,7 +56,7 @@ class Receiver:
     _is_called: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def take(self, request: Request) -> Response:
-        """One delivery."""
+        """Take one delivery."""
         self.bodies.append(await request.body())
         self.received.append((request.headers, await request.json()))
         self.received_at.append(asyncio.get_running_loop().time())
@@ -66,12 +66,12 @@ class Receiver:
 
     @property
     def objects(self) -> list[dict[str, Any]]:
-        """The bodies."""
+        """Return the bodies."""
         return [body for _, body in self.received]
 
     @property
     def pauses(self) -> list[float]:
-        """The seconds between two deliveries."""
+        """Return the seconds between two deliveries."""
         return [later - earlier for earlier, later in pairwise(self.received_at)]
 
     async def until_received(self, count: int = 1) -> None:
@@ -84,7 +84,7 @@ class Receiver:
 
 @asynccontextmanager
 async def receiving(authority: Authority, *statuses: int) -> AsyncIterator[Receiver]:
-    """An automation on this machine, over HTTPS."""
+    """Run an automation on this machine, over HTTPS."""
     receiver = Receiver(list(statuses or (204,)))
     app = Starlette(routes=[Route("/hook", receiver.take, methods=["POST"])])
     async with serving(app, authority.server("127.0.0.1")) as origin:
@@ -102,10 +102,10 @@ LONG_S = 300.0
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_every_provider_s_result_is_told_in_the_same_form(
+async def test_every_provider_s_result_is_sent_in_the_same_form(
     tmp_path: Path, authority: Authority, service: str
 ) -> None:
-    """As fetch_task gives it, without paths of this machine; also where the provider has no webhooks."""
+    """As fetch_task returns it, without local paths; also if the provider has no webhooks."""
     model = "z-image" if service == "journeyapi" else "flux-kontext-pro"
     async with (
         receiving(authority) as receiver,
@@ -126,8 +126,8 @@ async def test_every_provider_s_result_is_told_in_the_same_form(
         assert len(receiver.received) == 1
 
 
-async def test_a_failure_is_told_too_and_without_a_secret_none_is_sent(tmp_path: Path, authority: Authority) -> None:
-    """Every end is one."""
+async def test_a_failure_is_sent_too_and_without_a_secret_no_signature(tmp_path: Path, authority: Authority) -> None:
+    """Every end is sent."""
     async with receiving(authority) as receiver, make_environment(tmp_path, "submit:status=402", **TRUSTED) as here:
         made = await here.made(webhook_url=receiver.url)
         await receiver.until_received()
@@ -137,8 +137,10 @@ async def test_a_failure_is_told_too_and_without_a_secret_none_is_sent(tmp_path:
         assert (told["task_id"], told["error"]["code"]) == (made.id, "out_of_credits")
 
 
-async def test_a_deaf_receiver_is_tried_again_after_10_30_and_90_seconds(tmp_path: Path, authority: Authority) -> None:
-    """A redirect is no success and not followed; whoever takes it in the end is not told again."""
+async def test_a_receiver_that_fails_is_tried_again_after_10_30_and_90_seconds(
+    tmp_path: Path, authority: Authority
+) -> None:
+    """A redirect is not a success and not followed; a receiver that accepts is not called again."""
     async with receiving(authority, 500, 302, 404, 200) as receiver, make_environment(tmp_path, **TRUSTED) as here:
         await here.made(webhook_url=receiver.url)
         await receiver.until_received(4)
@@ -149,8 +151,10 @@ async def test_a_deaf_receiver_is_tried_again_after_10_30_and_90_seconds(tmp_pat
 
 
 @pytest.mark.parametrize("secret", [WHSEC, "s3cret-of-text"])
-async def test_every_try_is_signed_anew_under_the_same_id(tmp_path: Path, authority: Authority, secret: str) -> None:
-    """By Standard Webhooks: the time is that of the try, and the secret is not sent."""
+async def test_every_try_is_signed_with_its_time_under_the_same_id(
+    tmp_path: Path, authority: Authority, secret: str
+) -> None:
+    """By Standard Webhooks; the secret is not sent."""
     async with (
         receiving(authority, 500, 500, 200) as receiver,
         make_environment(tmp_path, JOURNEY_MCP_WEBHOOK_SECRET=secret, **TRUSTED) as here,
@@ -169,7 +173,7 @@ async def test_every_try_is_signed_anew_under_the_same_id(tmp_path: Path, author
         assert [later - earlier for earlier, later in pairwise(times)] == pytest.approx([10, 30], abs=1)
 
 
-async def test_only_origins_of_the_setting_are_told_the_secret(tmp_path: Path, authority: Authority) -> None:
+async def test_only_origins_of_the_setting_receive_the_secret(tmp_path: Path, authority: Authority) -> None:
     """Beside the signature, for receivers that compare the header; another port is another origin."""
     async with receiving(authority) as old, receiving(authority) as other:
         settings = {
@@ -203,7 +207,7 @@ async def test_only_origins_of_the_setting_are_told_the_secret(tmp_path: Path, a
     ],
 )
 def test_a_setting_names_the_only_origins_that_may_be_called(url: str, *, is_allowed: bool) -> None:
-    """Host and port, as a request to the address reads them."""
+    """Host and port, as a request to the URL parses them."""
     origins = "https://127.0.0.1, hooks.127.0.0.1.nip.test:8443/"
     policy = WebhookPolicy(read_settings({"JOURNEY_MCP_WEBHOOK_ORIGINS": origins}))
     if is_allowed:
@@ -228,7 +232,7 @@ async def test_a_webhook_elsewhere_is_refused_before_anything_is_paid(tmp_path: 
 async def test_a_webhook_that_may_not_be_called_any_more_is_not(
     tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The settings hold when it is told, not only when the task is made."""
+    """The settings apply when it is sent, not only when the task is created."""
     async with receiving(authority, 500, 204) as receiver, sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, **TRUSTED)
         clock = ManualClock()
@@ -245,7 +249,7 @@ async def test_a_webhook_that_may_not_be_called_any_more_is_not(
 
 
 def test_the_example_in_the_document_verifies() -> None:
-    """Word for word; of another secret, another body, or an old request it says no."""
+    """Word for word; it rejects another secret, another body, and an old request."""
     text = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
     exec(text.partition("```python\n")[2].partition("```")[0], names)  # it is ours
@@ -260,10 +264,10 @@ def test_the_example_in_the_document_verifies() -> None:
         assert not names["is_genuine"](old, body, secret)
 
 
-async def test_a_receiver_that_stays_deaf_is_given_up_and_the_result_stays(
+async def test_a_receiver_that_always_fails_is_abandoned_and_the_result_stays(
     tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After four tries; fetch_task still gives it."""
+    """After four tries; fetch_task still returns it."""
     async with receiving(authority, 500) as receiver, make_environment(tmp_path, **TRUSTED) as here:
         made = await here.made(webhook_url=receiver.url)
         await receiver.until_received(4)
@@ -273,7 +277,7 @@ async def test_a_receiver_that_stays_deaf_is_given_up_and_the_result_stays(
         assert (await here.studio.fetch([made.id], LOCAL))[made.id].status is Status.SUCCEEDED
 
 
-async def test_nobody_there_is_like_a_deaf_receiver(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unreachable_receiver_is_like_one_that_fails(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It hinders nothing else."""
     async with make_environment(tmp_path, **TRUSTED) as here:
         made = await here.made(webhook_url="https://127.0.0.1:9/hook")
@@ -296,10 +300,10 @@ async def test_nobody_there_is_like_a_deaf_receiver(tmp_path: Path, caplog: pyte
         ("https://no-such-host.invalid/hook", "cannot be resolved"),
     ],
 )
-async def test_an_address_that_may_not_be_told_is_refused_before_anything_is_paid(
+async def test_a_url_that_may_not_be_called_is_refused_before_anything_is_paid(
     tmp_path: Path, url: str, reason: str
 ) -> None:
-    """Not when the picture is there."""
+    """Not once the image is there."""
     async with make_environment(tmp_path) as here:
         with pytest.raises(InvalidWebhook, match=reason) as refused:
             await here.studio.create(make_request(webhook_url=url), LOCAL)
@@ -307,8 +311,10 @@ async def test_an_address_that_may_not_be_told_is_refused_before_anything_is_pai
         assert here.sent == []
 
 
-async def test_what_one_process_could_not_tell_the_next_one_tells(tmp_path: Path, authority: Authority) -> None:
-    """The wish stands in the journal; it is told once, however many look."""
+async def test_a_webhook_that_one_process_could_not_send_is_sent_by_the_next(
+    tmp_path: Path, authority: Authority
+) -> None:
+    """It is in the outbox; it is sent once, by one of several processes."""
     async with receiving(authority, 503, 200) as receiver, sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, **TRUSTED)
         clock = ManualClock()
@@ -322,8 +328,8 @@ async def test_what_one_process_could_not_tell_the_next_one_tells(tmp_path: Path
         assert len(receiver.received) == 2
 
 
-async def test_a_result_that_a_webhook_took_is_joined_by_nobody(tmp_path: Path, authority: Authority) -> None:
-    """It has reached somebody: an equal call is meant."""
+async def test_a_result_that_a_webhook_accepted_is_acknowledged(tmp_path: Path, authority: Authority) -> None:
+    """So a duplicate call creates a new image."""
     async with receiving(authority) as receiver, make_environment(tmp_path, **TRUSTED) as here:
         asked = make_request(webhook_url=receiver.url)
         first = (await here.studio.create(asked, LOCAL)).task
@@ -333,7 +339,7 @@ async def test_a_result_that_a_webhook_took_is_joined_by_nobody(tmp_path: Path, 
 
 
 async def test_a_store_that_cannot_be_read_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is read again after one lease."""
+    """It is read again after the length of a lease."""
     async with make_environment(tmp_path) as here:
         await here.made()
         for file in tmp_path.glob("tasks.db*"):

@@ -43,12 +43,12 @@ checked = 2026-11-28
 
 
 def configured(*services: str, **more: str) -> Settings:
-    """Settings with keys for these providers."""
+    """Return settings with keys for these providers."""
     return read_settings({**{SERVICES[name][0]: "k" for name in services}, **more})
 
 
-async def test_a_limit_in_dollars_leaves_credits_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """However much was spent; the start warns that nothing is limited."""
+async def test_a_limit_in_dollars_does_not_limit_credits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """For any amount; the start warns that nothing is limited."""
     async with make_environment(tmp_path, JOURNEY_MCP_BUDGET="0.10usd/day,0.01usd/call") as here:
         for number in range(3):
             assert (await here.made(model="midjourney", prompt=f"kite {number}")).status is Status.SUCCEEDED
@@ -59,15 +59,15 @@ async def test_a_limit_in_dollars_leaves_credits_alone(tmp_path: Path, caplog: p
 
 
 @pytest.mark.parametrize("budget", ["1credits/day", "1credits/call", "1credits/total@bfl"])
-async def test_a_limit_in_credits_leaves_dollars_alone(tmp_path: Path, budget: str) -> None:
-    """Also where a price is not known: it counts what unknown ones count in dollars."""
+async def test_a_limit_in_credits_does_not_limit_dollars(tmp_path: Path, budget: str) -> None:
+    """Also if a price is unknown: it is charged as unknown ones are in dollars."""
     async with make_wide_environment(tmp_path, services=("bfl",), JOURNEY_MCP_BUDGET=budget) as here:
         for model in ("flux-2-max", "flux-dev"):
             assert (await here.made(model=model)).status is Status.SUCCEEDED
 
 
 async def test_a_used_up_limit_stops_only_what_is_charged_in_its_unit(tmp_path: Path) -> None:
-    """Black Forest Labs has spent it; JourneyAPI goes on."""
+    """Black Forest Labs has spent it; JourneyAPI continues."""
     async with make_wide_environment(tmp_path, services=TWO, JOURNEY_MCP_BUDGET="0.10usd/day") as here:
         await here.made(**BOTH, provider="bfl")
         with pytest.raises(OverBudget, match=r"counts 0\.07 usd, 0\.07 are spent"):
@@ -77,7 +77,7 @@ async def test_a_used_up_limit_stops_only_what_is_charged_in_its_unit(tmp_path: 
 
 
 async def test_an_unknown_price_counts_in_the_unit_of_its_provider(tmp_path: Path) -> None:
-    """With the cautious amount: a dime at Black Forest Labs, eight credits for a model of one's own at JourneyAPI."""
+    """With the cautious amount: a dime at Black Forest Labs, eight credits for a local model at JourneyAPI."""
     file = tmp_path / "own.toml"
     file.write_text(FREE_MODEL.format(provider="journeyapi"), encoding="utf-8")
     more = {"JOURNEY_MCP_BUDGET": "0.15usd/day,12credits/day", "JOURNEY_MCP_REGISTRY": str(file)}
@@ -91,8 +91,8 @@ async def test_an_unknown_price_counts_in_the_unit_of_its_provider(tmp_path: Pat
         here.studio.begin_shutdown()
 
 
-async def test_where_the_unit_is_not_known_the_amounts_of_both_count(tmp_path: Path) -> None:
-    """Replicate states neither price nor unit: whichever limit there is holds."""
+async def test_if_the_unit_is_unknown_the_amounts_of_both_count(tmp_path: Path) -> None:
+    """Replicate states neither price nor unit: any limit applies."""
     for budget in ("7credits/call", "0.05usd/call"):
         more = {"JOURNEY_MCP_BUDGET": budget}
         async with make_wide_environment(tmp_path / budget[:4], services=("replicate",), **more) as here:
@@ -101,7 +101,7 @@ async def test_where_the_unit_is_not_known_the_amounts_of_both_count(tmp_path: P
 
 
 async def test_credits_count_as_dollars_at_their_price(tmp_path: Path) -> None:
-    """Together with what is charged in dollars; the refusal tells the credits behind the dollars."""
+    """Together with what is charged in dollars; the refusal states the credits behind the dollars."""
     more = {"JOURNEY_MCP_BUDGET": "0.12usd/day", "JOURNEY_MCP_CREDIT_PRICE": "0.01usd@journeyapi"}
     async with make_wide_environment(tmp_path, services=TWO, **more) as here:
         await here.made(**BOTH, provider="journeyapi")
@@ -114,7 +114,7 @@ async def test_credits_count_as_dollars_at_their_price(tmp_path: Path) -> None:
             await created(studio, make_request(**{**BOTH, "prompt": "three"}))
 
 
-async def test_a_price_of_credits_holds_for_single_calls_and_for_questions(tmp_path: Path) -> None:
+async def test_a_price_of_credits_applies_to_call_limits_and_confirmations(tmp_path: Path) -> None:
     """A call of four credits is one of eight cents."""
     price = {"JOURNEY_MCP_CREDIT_PRICE": "0.02usd@journeyapi"}
     async with make_environment(tmp_path / "a", **price, JOURNEY_MCP_BUDGET="0.05usd/call") as here:
@@ -127,8 +127,8 @@ async def test_a_price_of_credits_holds_for_single_calls_and_for_questions(tmp_p
         await here.made(model="z-image")
 
 
-async def test_without_a_price_nobody_is_asked_in_dollars_about_credits(tmp_path: Path) -> None:
-    """Nor in credits about dollars."""
+async def test_without_a_price_credits_need_no_confirmation_in_dollars(tmp_path: Path) -> None:
+    """Nor dollars in credits."""
     async with make_wide_environment(tmp_path, services=TWO, JOURNEY_MCP_CONFIRM_ABOVE="0.05usd") as here:
         await here.made(**BOTH, provider="journeyapi")
         with pytest.raises(NotConfirmed, match=r"0\.07 usd is above"):
@@ -137,7 +137,7 @@ async def test_without_a_price_nobody_is_asked_in_dollars_about_credits(tmp_path
         await here.made(**BOTH, provider="bfl")
 
 
-async def test_of_calls_at_once_credits_at_a_price_pass_no_limit_in_dollars(tmp_path: Path) -> None:
+async def test_of_calls_at_once_credits_at_a_price_exceed_no_limit_in_dollars(tmp_path: Path) -> None:
     """In two processes, counted in the statement that stores the task."""
     more = {"JOURNEY_MCP_BUDGET": "0.20usd/day", "JOURNEY_MCP_CREDIT_PRICE": "0.01usd@journeyapi"}
     async with (
@@ -169,10 +169,10 @@ async def test_of_calls_at_once_credits_at_a_price_pass_no_limit_in_dollars(tmp_
         ({"JOURNEY_MCP_CONFIRM_ABOVE": "0.05usd"}, r"0\.07 usd is above JOURNEY_MCP_CONFIRM_ABOVE"),
     ],
 )
-async def test_a_call_that_moves_to_another_unit_is_held_against_the_limits_there(
+async def test_the_limits_of_the_new_unit_apply_to_a_call_that_moves(
     tmp_path: Path, more: dict[str, str], says: str | None
 ) -> None:
-    """And not against those of the unit that it leaves."""
+    """And not those of the unit that it leaves."""
     async with make_wide_environment(tmp_path, "journeyapi/submit:status=402", services=TWO, **more) as here:
         task = await here.made(**BOTH)
         if says is None:
@@ -183,7 +183,7 @@ async def test_a_call_that_moves_to_another_unit_is_held_against_the_limits_ther
             assert here.sent_to("bfl") == []
 
 
-async def test_what_a_task_counts_is_stored_in_its_own_unit(tmp_path: Path) -> None:
+async def test_a_charge_is_stored_in_its_unit(tmp_path: Path) -> None:
     """So that a price that is set later counts what was spent before."""
     async with make_environment(tmp_path) as here:
         await here.made(model="midjourney")
@@ -220,7 +220,7 @@ async def test_what_a_task_counts_is_stored_in_its_own_unit(tmp_path: Path) -> N
         (("replicate",), {"JOURNEY_MCP_BUDGET": "2usd/day,9credits/day"}, []),
     ],
 )
-def test_what_a_limit_covers_is_told_where_it_is_not_everything(
+def test_a_limit_that_does_not_cover_every_offer_is_reported(
     services: tuple[str, ...], more: dict[str, str], told: list[str]
 ) -> None:
     """By provider, with what each charges in."""
@@ -232,10 +232,8 @@ def test_what_a_limit_covers_is_told_where_it_is_not_everything(
 @pytest.mark.parametrize(
     ("own", "unit"), [("credits = 3", "credits"), ("usd = 0.02", "usd"), ('notes = ["none"]', None)]
 )
-def test_a_provider_of_ones_own_charges_in_what_its_offers_are_priced_in(
-    tmp_path: Path, own: str, unit: str | None
-) -> None:
-    """Where its facts do not say; without any price nobody knows."""
+def test_a_local_provider_charges_in_the_unit_of_its_prices(tmp_path: Path, own: str, unit: str | None) -> None:
+    """If its facts do not state one; without any price it is unknown."""
     provider = """
         provider = { id = "own", title = "Own", wire = "bfl", base_url = "https://x.test", key_variable = "OWN_API_KEY",
             base_url_variable = "OWN_BASE_URL", sources = ["https://x.test"], checked = 2026-11-28 }
@@ -251,7 +249,7 @@ def test_a_provider_of_ones_own_charges_in_what_its_offers_are_priced_in(
 
 
 def test_the_examples_in_the_documents_cover_the_default_provider() -> None:
-    """Whoever copies one has a brake."""
+    """A copied example limits something."""
     description = Settings.model_fields["budget"].description or ""
     examples = re.findall(r"JOURNEY_MCP_BUDGET=(\S+)", (ROOT / "docs" / "spending.md").read_text(encoding="utf-8"))
     examples += re.findall(r": `(\S+/\S+)`\. ", description)
