@@ -1,8 +1,8 @@
-"""A local imitation of the upstream services over real HTTP, for tests, demonstrations and benchmarks.
+"""A local fake of each upstream service over real HTTP, for tests, demonstrations and benchmarks.
 
-It is written from the services' documentation and imports nothing else of `journey_mcp`: an adapter and
-its imitation must not share one misreading. Importing this package is cheap; web server, HTTP client and
-Pillow are loaded by the first sandbox that needs them.
+It is written from the services' documentation and imports nothing else of `journey_mcp`: an adapter and its fake must
+not share one misreading. Importing this package is cheap; web server, HTTP client and Pillow are loaded by the first
+sandbox that needs them.
 """
 
 from journey_mcp.sandbox.bfl.settings import BflSettings

@@ -1,12 +1,12 @@
-"""The sandbox as one web application: the imitated services, the pictures they make, and the control surface.
+"""The sandbox as one web application: the fake services, the images they make, and the control endpoints.
 
-Outside of the imitated services there are
+Besides the fake services there are
 
     GET    /pictures/{task_id}/{name}   a result
     GET    /sandbox/requests            the request log; also under its older path /sandbox/ledger
-    GET    /sandbox/faults              the faults in force
-    POST   /sandbox/faults              a JSON list of objects, or of texts as in Fault.parse, replaces them
-    DELETE /sandbox/faults              nothing goes wrong any more
+    GET    /sandbox/faults              the active faults
+    POST   /sandbox/faults              replaces them by a JSON list of objects, or of texts as in Fault.parse
+    DELETE /sandbox/faults              removes all faults
 """
 
 import json
@@ -46,7 +46,7 @@ _ENDPOINTS = (
     *(f"bfl/{endpoint}" for endpoint in bfl.ENDPOINTS),
     "unknown",
 )
-"""All names in the ledger; those of JourneyAPI stand alone, they were the first."""
+"""All names in the request log. JourneyAPI's have no prefix, because they existed first."""
 
 
 def build(settings: Settings) -> Starlette:
@@ -87,19 +87,19 @@ def build(settings: Settings) -> Starlette:
 
 
 async def _client_gone(_request: Request, _error: Exception) -> Response:
-    """Answer a client that left in the middle of its request: nobody reads it, nothing is made."""
+    """Respond to a client that disconnected during its request; the response is never read."""
     return Response(status_code=400)
 
 
 class _Control:
-    """The endpoints that no imitated service has."""
+    """The endpoints outside of the fake services."""
 
     def __init__(self, sandbox: Sandbox, services: Mapping[str, Service[Any]]) -> None:
         self._sandbox = sandbox
         self._services = services
 
     def http_error(self, request: Request, error: Exception) -> Response:
-        """Answer for routes and methods that do not exist, in the words of the service whose path it is."""
+        """Respond to unknown routes and methods in the format of the service at that path."""
         # handlers are typed for any exception, this one is registered for HTTPException
         exception = cast("HTTPException", error)
         self._sandbox.request_log.count("unknown", is_keyed=self._log_misplaced_keys(request, "unknown path"))
@@ -129,14 +129,14 @@ class _Control:
         return HttpResponse(content=content, media_type=MEDIA_TYPES[render_spec.image_format])
 
     def _log_misplaced_keys(self, request: Request, reason: str) -> bool:
-        """Note the credentials of a request that needs none; return whether there are any."""
+        """Log the credentials of a request that needs none; return whether there are any."""
         headers = credentials.carried(request.headers)
         for header in headers:
-            self._sandbox.request_log.misplaced_key(misplaced_key(request, header, reason))
+            self._sandbox.request_log.add_misplaced_key(misplaced_key(request, header, reason))
         return bool(headers)
 
     async def request_log(self, _request: Request) -> Response:
-        # in ASCII, because a request may hold text that UTF-8 cannot
+        # in ASCII, because a request may contain text that UTF-8 cannot encode
         return Response(json.dumps(self._sandbox.request_log.as_json()), media_type="application/json")
 
     async def show_faults(self, _request: Request) -> Response:
@@ -158,5 +158,5 @@ class _Control:
 def _read_faults(content: bytes) -> list[Fault]:
     items: Any = json.loads(content)
     if not isinstance(items, list):
-        raise ValueError("Faults come as a JSON list.")  # noqa: TRY004 - to the caller all nonsense is alike
+        raise ValueError("Faults must be a JSON list.")  # noqa: TRY004 - the caller handles one type of error
     return [Fault.parse(item) if isinstance(item, str) else Fault.from_json(item) for item in items]

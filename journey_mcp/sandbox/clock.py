@@ -1,4 +1,4 @@
-"""The sandbox's time: a callable that answers seconds, and waiting by it."""
+"""The sandbox's clock: a callable that returns seconds, and waiting for a time."""
 
 import math
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import anyio
 
 Clock = Callable[[], float]
-"""Seconds since any fixed moment, never going back; the event loop's own time unless a test brings another."""
+"""Monotonic seconds since an arbitrary start; the event loop's time unless a test passes another clock."""
 
 
 async def wait_until(clock: Clock, time: float) -> None:

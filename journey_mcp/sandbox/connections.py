@@ -1,4 +1,4 @@
-"""The requests that are being answered, and ending them all at once."""
+"""The open connections, and closing them all at once."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from journey_mcp.sandbox.wire import OpenConnection, hang_up
 
 
 class Connections:
-    """Makes uvicorn's connections for an application, and closes them when it has to stop."""
+    """The factory of uvicorn's connections for an application, which also closes them at shutdown."""
 
     def __init__(self, app: ASGIApp, observer: Observer | None = None) -> None:
         self._app = _observed(app, observer) if observer else app
@@ -34,18 +34,18 @@ class Connections:
         self._config.load()
 
     def connection(self) -> asyncio.Protocol:
-        """Make the protocol of a new connection."""
+        """Return the protocol of a new connection."""
         if self._observer:
             self._observer(Event(point="connected"))
         return OpenConnection(self._config, self._state, app_state={})
 
     async def close(self) -> None:
-        """Break off all answers, close all connections, and return when that is done."""
+        """Abort all responses, close all connections, and return when that is done."""
         for connection in self._state.connections:
             connection.transport.abort()
         for scope in self._scopes:
             scope.cancel()
-        # connections learn of their end in the next turn of the loop
+        # connections notice their end in the next iteration of the loop
         await asyncio.sleep(0)
         if self._state.tasks:
             await asyncio.wait(self._state.tasks)
@@ -62,7 +62,7 @@ class Connections:
 
 
 def _observed(app: ASGIApp, observer: Observer) -> ASGIApp:
-    """Return the same application; `observer` is told of the moments of each request from `headers` on."""
+    """Return the same application; `observer` receives the events of each request from `headers` on."""
 
     async def observed(scope: Scope, receive: Receive, send: Send) -> None:
         status: int | None = None

@@ -1,4 +1,4 @@
-"""Moments of the sandbox's clock as dates, which the services' answers tell."""
+"""Times of the sandbox's clock as dates, as the services' responses contain them."""
 
 import time
 from datetime import UTC, datetime
@@ -7,16 +7,16 @@ from journey_mcp.sandbox.clock import Clock
 
 
 class Calendar:
-    """Takes the clock's present for today when it is started, and goes on by the clock."""
+    """A calendar that starts at the real date and advances with the sandbox's clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._zero: float | None = None
 
     def start(self) -> float:
-        """Return the moment 0 of the clock in seconds since 1970. The first call determines it.
+        """Return the clock's zero in seconds since 1970; the first call determines it.
 
-        The calendar does not start by itself: the clock of an event loop cannot be read before the loop runs.
+        The constructor does not do it: the clock of an event loop cannot be read before the loop runs.
         """
         if self._zero is None:
             self._zero = time.time() - self._clock()

@@ -1,4 +1,4 @@
-"""Drawing the pictures that recipes ask for. The only module that loads Pillow."""
+"""Rendering of render specs to images. The only module that loads Pillow."""
 
 import colorsys
 import io
@@ -15,7 +15,7 @@ from journey_mcp.sandbox.render_specs import Edit, Format, Scene, Sheet
 Color = tuple[int, int, int]
 
 _FINENESS = 1.5
-"""Scenes are drawn this much larger and shrunk, which smooths their edges."""
+"""Scenes are drawn larger by this factor and scaled down, which smooths their edges."""
 _LARGEST_SOURCE_PX = 40_000_000
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _MOST_CHUNKS, _MOST_SCANS = 65_536, 100
@@ -23,13 +23,13 @@ _CAPTION_CHARACTERS = 60
 
 
 class NotAnImageError(ValueError):
-    """These bytes are no picture that can be edited; the message says why."""
+    """These bytes are not an image that can be edited; the message says why."""
 
 
 @singledispatch
 def render(render_spec: object) -> bytes:
-    """Return the encoded picture of a recipe, the same bytes every time."""
-    raise TypeError(f"Nobody knows how to draw {render_spec!r}.")
+    """Return the encoded image of a render spec, the same bytes every time."""
+    raise TypeError(f"{render_spec!r} is not a render spec.")
 
 
 @render.register
@@ -60,24 +60,24 @@ def _(render_spec: Edit) -> bytes:
 
 
 def check(content: bytes) -> tuple[int, int]:
-    """Return width and height. Raise NotAPictureError unless `content` is a picture of a size that can be edited."""
+    """Return width and height. Raises NotAnImageError unless `content` is an image of a size that can be edited."""
     return _open(content).size
 
 
 def _open(content: bytes) -> Image.Image:
     if _takes_long(content):
-        raise NotAnImageError("this picture has too many pieces")
+        raise NotAnImageError("this image has too many chunks")
     try:
         image = Image.open(io.BytesIO(content))
         if math.prod(image.size) > _LARGEST_SOURCE_PX:
             raise NotAnImageError(f"{image.width} x {image.height} pixels are too many")
         return ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise NotAnImageError("this is not a picture") from error
+        raise NotAnImageError("this is not an image") from error
 
 
 def _takes_long(content: bytes) -> bool:
-    """Return whether this is a PNG or JPEG of more pieces than any picture has; Pillow looks at each for a while."""
+    """Return whether this PNG or JPEG has more chunks or scans than any image; Pillow needs time for each."""
     if content.startswith(b"\xff\xd8"):
         return content.count(b"\xff\xda") > _MOST_SCANS
     chunks, at = 0, len(_PNG_MAGIC)
@@ -114,14 +114,14 @@ _PALETTES: tuple[tuple[str, str, str, str], ...] = (
 
 
 class _Palette:
-    """Colours that go together, no two pictures quite alike."""
+    """Matching colours, slightly different for each image."""
 
     def __init__(self, rng: random.Random) -> None:
         turn = rng.uniform(-0.03, 0.03)
         self.top, self.horizon, self.light, self.ground = (_turned(c, turn) for c in rng.choice(_PALETTES))
 
     def layer(self, depth: float) -> Color:
-        """Return the colour of ground at a depth: 0.0 is far and hazy, 1.0 near and dark."""
+        """Return the colour of the ground at a depth: 0.0 is far and hazy, 1.0 near and dark."""
         return _mix(_mix(self.horizon, self.top, 0.35), self.ground, 0.1 + 0.9 * depth)
 
 
@@ -142,11 +142,11 @@ def _mix(one: Color, other: Color, share: float) -> Color:
 
 
 _GLOW = [round(150 * max(0.0, 1 - value / 180) ** 2) for value in range(256)]
-"""Brightness by the distance from the middle, gone well before the edge."""
+"""Brightness by the distance from the centre; zero well before the edge."""
 
 
 class _Canvas:
-    """A picture under way, with what every motif needs."""
+    """An image in progress, with the tools that every motif needs."""
 
     def __init__(self, size: tuple[int, int], rng: random.Random) -> None:
         self.width, self.height = (round(side * _FINENESS) for side in size)
@@ -165,7 +165,7 @@ class _Canvas:
         self.image.paste(self.palette.light, (round(x - radius), round(y - radius)), mask)
 
     def ridge(self, base: float, rise: float, roughness: float, color: Color) -> list[tuple[float, float]]:
-        """Fill the ground below a rough line around `base` (a share of the height); return that line."""
+        """Fill the ground below a rough line around `base` (a fraction of the height); return the line."""
         waves = [
             (self.rng.uniform(0.6, 1.4) * 2**octave, self.rng.uniform(0, math.tau), roughness**octave)
             for octave in range(6)
@@ -186,7 +186,7 @@ def _wave(place: float, waves: Sequence[tuple[float, float, float]]) -> float:
 def _gradient(size: tuple[int, int], colors: tuple[Color, Color]) -> Image.Image:
     column = Image.new("RGB", (1, 256))
     column.putdata([_mix(*colors, (step / 255) ** 1.3) for step in range(256)])
-    # all columns are equal: to interpolate one of them and repeat it is ten times as fast
+    # all columns are equal: interpolating one and repeating it is ten times as fast
     return column.resize((1, size[1]), Image.Resampling.BILINEAR).resize(size, Image.Resampling.NEAREST)
 
 
@@ -286,13 +286,13 @@ _MOTIF_WORDS: dict[str, Motif] = {
     **dict.fromkeys(("city", "street", "town", "skyline", "neon", "robot"), _city),
     **dict.fromkeys(("forest", "tree", "trees", "wood", "woods", "fox", "owl"), _forest),
 }
-"""Words that a picture takes up. Any other prompt gets a motif of its own by chance."""
+"""Words of a prompt that select a motif. Any other prompt gets a random motif."""
 
 
 def _motif(scene: Scene) -> Motif:
     words = re.findall(r"[a-z]+", scene.prompt.lower())
     named = next((_MOTIF_WORDS[word] for word in words if word in _MOTIF_WORDS), None)
-    # by prompt and model only, so that the pictures of one task are variations of one subject
+    # by prompt and model only, so that the images of one task are variations of one subject
     return named or random.Random(f"{scene.prompt}\n{scene.model}").choice(_MOTIFS)  # noqa: S311 - no secret
 
 
@@ -306,7 +306,7 @@ def _scene(scene: Scene) -> Image.Image:
 
 
 def _write(image: Image.Image, *lines: str) -> None:
-    """Put small lines of type into the lower left corner."""
+    """Write small lines of text into the lower left corner."""
     size = max(10, min(image.size) // 48)
     font = ImageFont.load_default(size)
     pen = ImageDraw.Draw(image, "RGBA")
@@ -340,20 +340,20 @@ def _edited(image: Image.Image, edit: Edit) -> Image.Image:
 
 
 def _edit_rng(edit: Edit) -> random.Random:
-    # variant 0 adds nothing, so that pictures drawn before there were variants stay as they are
+    # variant 0 adds nothing, so that images from before variants existed stay the same
     variant = f"\n{edit.variant}" if edit.variant else ""
     return random.Random(f"{edit.prompt}\n{edit.model}\n{edit.seed}{variant}")  # noqa: S311 - no secret
 
 
 def _paste_others(image: Image.Image, others: Sequence[bytes]) -> None:
-    """Show the guiding pictures side by side on the upper edge."""
+    """Show the further input images side by side on the upper edge."""
     side = max(8, min(image.size) // 8)
     for index, content in enumerate(others):
         image.paste(ImageOps.fit(_open(content), (side, side)), (side // 4 + index * round(side * 1.15), side // 4))
 
 
 def _expanded(image: Image.Image, edit: Edit) -> Image.Image:
-    """Put the picture on a larger one of the same subject."""
+    """Paste the image onto a larger one of the same subject."""
     left, top, right, bottom = edit.margins
     size = (image.width + left + right, image.height + top + bottom)
     scene = Scene(prompt=edit.prompt, model=edit.model, seed=edit.seed, size=size, image_format=edit.image_format)

@@ -1,6 +1,6 @@
-"""The moments of a request, and of a webhook, that this side of the wire can see, for somebody who watches.
+"""The events of a request, and of a webhook, that the sandbox reports to an observer.
 
-A test that ends its client at one exact moment is such a watcher: nothing goes on here before it returns.
+The sandbox waits until the observer returns, so a test can end its client at exactly one event.
 """
 
 from collections.abc import Callable
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 Point = Literal["connected", "headers", "body", "answering", "answered", "posting", "posted"]
-"""connected: accepted, nothing read. headers: known who is asked what. body: all of the request is here, nothing is
-done yet. answering: the work is done, no byte of the answer has left. answered: its last byte has been given away.
-A request whose body nobody reads has no `body`, an answer that is broken off no `answered`.
+"""connected: accepted, nothing read. headers: method and path are known. body: the request is complete, no work is
+done yet. answering: the work is done, no byte of the response is sent. answered: its last byte has been handed over.
+A request whose body is not read has no `body`, a response that is aborted has no `answered`.
 posting: a webhook is about to be posted. posted: it was posted, or no receiver accepted it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """One moment of one request, or of one webhook."""
+    """One event of one request, or of one webhook."""
 
     point: Point
     method: str | None = None
-    """None at `connected`, as all that follows: nothing was said yet."""
+    """None at `connected`, like all fields below: nothing has been read yet."""
     path: str | None = None
     status: int | None = None
-    """Of the answer, from `answering` on; at `told`, what the receiver answered, if it did."""
+    """Of the response, from `answering` on; at `posted`, of the receiver's response, if there is one."""
 
 
 Observer = Callable[[Event], None]
-"""Told of every moment, in the event loop of the sandbox, which waits for it to return."""
+"""Receives every event, in the event loop of the sandbox, which waits for it to return."""

@@ -1,4 +1,4 @@
-"""Misbehaviour on request: what a test may ask the sandbox to do wrong, where, and how often."""
+"""Fault injection: what goes wrong on request, at which endpoint, and how often."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -13,17 +13,17 @@ _BODIES = (*_JSON_ANSWERS, "webhook")
 _TASKS = ("submit", "fetch", "fetch_many", "cancel", "webhook")
 
 ENDPOINTS = (*_ANSWERS, "webhook")
-"""Where a fault can strike; not every service has all. `webhook` is the delivery that the sandbox makes itself."""
+"""The endpoints that a fault can affect; not every service has all. `webhook` is a request of the sandbox itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One way of going wrong."""
+    """One kind of fault."""
 
     on: tuple[str, ...]
-    """The endpoints where it makes sense."""
+    """The endpoints that it applies to."""
     value: str | None = None
-    """The field of `Fault` that this kind cannot do without, and that `kind=value` sets."""
+    """The field of `Fault` that this kind requires, and that `kind=value` sets."""
 
 
 KINDS: Mapping[str, Kind] = {
@@ -31,7 +31,7 @@ KINDS: Mapping[str, Kind] = {
     "status": Kind(on=_ANSWERS, value="status"),
     "reset": Kind(on=_ANSWERS),
     "dead_image": Kind(on=("image",)),
-    # the work is done, the answer goes wrong
+    # the work is done, the response is faulty
     "delay": Kind(on=ENDPOINTS, value="delay_s"),
     "status_after": Kind(on=_ANSWERS, value="status"),
     "reset_after": Kind(on=_ANSWERS),
@@ -42,15 +42,15 @@ KINDS: Mapping[str, Kind] = {
     "huge_body": Kind(on=_JSON_ANSWERS),
     "empty_object": Kind(on=_BODIES),
     "drop_fields": Kind(on=_BODIES, value="fields"),
-    # task objects tell something strange
+    # task objects have unusual content
     "status_word": Kind(on=_TASKS, value="word"),
     "backwards": Kind(on=("fetch", "fetch_many")),
     "percentage": Kind(on=("fetch", "fetch_many", "webhook"), value="percentage"),
     "foreign_url": Kind(on=("submit",), value="origin"),
-    # the task itself goes wrong
+    # the task itself fails
     "fail_task": Kind(on=("submit",), value="error"),
     "hang": Kind(on=("submit",)),
-    # deliveries
+    # webhooks
     "duplicate": Kind(on=("webhook",)),
     "lost": Kind(on=("webhook",)),
 }
@@ -69,7 +69,7 @@ def _is_delay(value: object) -> bool:
 
 
 def _is_status(value: object) -> bool:
-    # 1xx are not answers, and an answer of 204 or 304 has no body to spoil
+    # 1xx are not final responses, and 204 and 304 have no body
     return isinstance(value, int) and 200 <= value <= 599 and value not in (204, 304)  # noqa: PLR2004
 
 
@@ -92,34 +92,34 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One thing to do wrong. Nonsense raises ValueError with what is allowed."""
+    """One fault. An invalid one raises ValueError with the allowed values."""
 
     on: str
-    """The endpoint, one of ENDPOINTS, of every service; or of one, as in `bfl/submit`."""
+    """The endpoint, one of ENDPOINTS, of every service, or of one service as in `bfl/submit`."""
     kind: str
-    """What goes wrong, one of KINDS."""
+    """The kind of the fault, one of KINDS."""
     times: int | None = 1
-    """How many requests it hits; None hits all."""
+    """The number of requests that it affects; None affects all."""
     after: int = 0
-    """How many requests to this endpoint, counted from when the fault was set, pass unharmed before."""
+    """The number of requests to this endpoint, counted from when the fault was set, that succeed first."""
     delay_s: float | None = None
-    """delay: how long the answer is held back. drip: the pause between two bytes."""
+    """delay: the delay of the response. drip: the pause between two bytes."""
     status: int | None = None
     """status, status_after: the HTTP status."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """status, status_after: headers of the answer, for instance Retry-After."""
+    """status, status_after: headers of the response, for instance Retry-After."""
     body: Any = None
-    """status, status_after: text goes out as it is, anything else as JSON; None is the documented body."""
+    """status, status_after: text is sent as it is, anything else as JSON; None is the documented body."""
     word: str | None = None
-    """status_word: what stands in place of the status."""
+    """status_word: replaces the status."""
     fields: tuple[str, ...] = ()
-    """drop_fields: what is left out."""
+    """drop_fields: the fields to omit."""
     error: str | None = None
     """fail_task: the error text of the failed task."""
     percentage: Any = None
-    """percentage: what stands in place of the percentage, a number as well as a string."""
+    """percentage: replaces the percentage; a number or a string."""
     origin: str | None = None
-    """foreign_url: scheme, host and port in place of the sandbox's own, in the URL that tells where to ask."""
+    """foreign_url: scheme, host and port that replace the sandbox's in the URL to poll."""
 
     def __post_init__(self) -> None:
         service, slash, endpoint = self.on.rpartition("/")
@@ -127,14 +127,14 @@ class Fault:
         object.__setattr__(self, "kind", _ALIASES.get(self.kind, self.kind))
         if self.endpoint not in ENDPOINTS or (self.service is not None and self.service not in PATHS):
             raise ValueError(
-                f"A fault strikes on one of {', '.join(ENDPOINTS)}, alone or after one of "
+                f"A fault affects one of {', '.join(ENDPOINTS)}, alone or with one of the prefixes "
                 f"{', '.join(f'{name}/' for name in PATHS)}; not on {self.on!r}."
             )
         if self.kind not in KINDS:
             raise ValueError(_unknown_kind(self.kind))
         kind = KINDS[self.kind]
         if self.endpoint not in kind.on:
-            raise ValueError(f"{self.kind} strikes on {', '.join(kind.on)}; not on {self.on}.")
+            raise ValueError(f"{self.kind} affects {', '.join(kind.on)}; not on {self.on}.")
         for name, (is_good, what) in _CHECKS.items():
             if not is_good(getattr(self, name)):
                 raise ValueError(f"{name} of a fault is {what}; not {getattr(self, name)!r}.")
@@ -143,20 +143,20 @@ class Fault:
 
     @property
     def service(self) -> str | None:
-        """The one service it strikes; None for all."""
+        """The one service that it affects; None for all."""
         return self.on.rpartition("/")[0] or None
 
     @property
     def endpoint(self) -> str:
-        """Where it strikes, without the service."""
+        """The endpoint that it affects, without the service."""
         return self.on.rpartition("/")[2]
 
     @classmethod
     def parse(cls, text: str) -> "Fault":
         """Read `on:kind[=value][,field=value...]`, as in `submit:status=429,header.Retry-After=2,times=3`.
 
-        `times` may be `always`, `fields` are joined by `+`, `body` and `percentage` are read as JSON where
-        they are JSON. What contains a comma is given as a JSON object instead: `{"on": "submit", ...}`.
+        `times` may be `always`, `fields` are joined by `+`, `body` and `percentage` are read as JSON if they are
+        valid JSON. A value with a comma requires a JSON object instead: `{"on": "submit", ...}`.
         """
         if text.lstrip().startswith("{"):
             return cls.from_json(_read_json(text))
@@ -175,7 +175,7 @@ class Fault:
 
     @classmethod
     def from_json(cls, values: Any) -> "Fault":
-        """Make a fault of a JSON object with the fields above."""
+        """Return a fault from a JSON object with the fields above."""
         if not isinstance(values, Mapping):
             raise ValueError(f"A fault is a JSON object; not {values!r}.")  # noqa: TRY004 - one kind of error for callers
         if unknown := values.keys() - _FIELDS:
@@ -186,7 +186,7 @@ class Fault:
         return cls(**{**values, "fields": tuple(names) if isinstance(names, list) else names})
 
     def as_json(self) -> dict[str, Any]:
-        """What `from_json` reads back, without the fields left at their defaults."""
+        """Return the object that `from_json` reads, without fields at their defaults."""
         values = {name: value for name, value in asdict(self).items() if value not in (None, (), {})}
         return values | {"times": self.times}
 
@@ -225,7 +225,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _set_value(values: dict[str, Any], name: str, written: str) -> None:
-    """Add one written value to what is told of a fault, in the type that its field has."""
+    """Set one field of a fault from its text, in the type of the field."""
     if name.startswith("header."):
         values.setdefault("headers", {})[name.removeprefix("header.")] = written
     elif name == "fields":
@@ -253,23 +253,23 @@ def _read_json(text: str) -> Any:
 
 
 class FaultPlan:
-    """The faults in force, each with the number of requests it has seen."""
+    """The active faults, each with the number of requests that it has counted."""
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self.replace(faults)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """The faults in force, in the order given, also those that have had their times."""
+        """The faults in the given order, including those that are used up."""
         return tuple(self._faults)
 
     def replace(self, faults: Iterable[Fault]) -> None:
-        """Forget all earlier faults and start counting for these."""
+        """Replace all faults and start counting."""
         self._faults = list(faults)
         self._seen = [0] * len(self._faults)
 
     def take(self, on: str) -> tuple[Fault, ...]:
-        """Count a request to `on`, as in `bfl/submit`, and return the faults that hit it."""
+        """Count a request to `on`, as in `bfl/submit`, and return the faults that affect it."""
         names = (on, on.rpartition("/")[2])
         return tuple(fault for index, fault in enumerate(self._faults) if fault.on in names and self._hits(index))
 

@@ -1,7 +1,7 @@
-"""Running a sandbox inside the current event loop, or as a command.
+"""Running a sandbox in the current event loop, or as a command.
 
-uvicorn speaks HTTP here, its `Server` does not run: that one installs signal handlers, ends the process when
-the port is taken, and needs tenths of a second to stop, in every test.
+uvicorn's protocol handles HTTP, but its `Server` is not used: it installs signal handlers, ends the process if the
+port is in use, and takes tenths of a second to stop, in every test.
 """
 
 import asyncio
@@ -27,35 +27,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A sandbox that answers."""
+    """A running sandbox."""
 
     origin: str
-    """Where it listens, as in http://127.0.0.1:8099."""
+    """Its address, as in http://127.0.0.1:8099."""
     sandbox: "Sandbox"
-    """Its memory: ledger, faults, tasks."""
+    """Its state: request log, faults, tasks."""
     journeyapi: "JourneyApi"
-    """The account at JourneyAPI, whose `credits` may be set."""
+    """The account at JourneyAPI; its `credits` may be set."""
     services: "Mapping[str, Service[Any]]"
-    """All accounts, by the services' names; their `balance` may be set."""
+    """All accounts by service name; their `balance` may be set."""
     away: Callable[[], AbstractAsyncContextManager[None]]
-    """While the context lasts, connections are refused, and those that there were are broken off. Nothing is
-    forgotten meanwhile."""
+    """Return a context in which connections are refused; open ones are aborted. The state is kept."""
 
     @property
     def base_url(self) -> str:
-        """The base URL of the imitated JourneyAPI."""
+        """The base URL of the fake JourneyAPI."""
         return self.base_urls["journeyapi"]
 
     @property
     def base_urls(self) -> Mapping[str, str]:
-        """The base URLs of all imitated services, by name."""
+        """The base URLs of all fake services, by name."""
         return {name: f"{self.origin}{path}" for name, path in PATHS.items()}
 
 
 def create_app(settings: Settings | None = None) -> "Starlette":
     """Return the sandbox as an application for any server that runs its lifespan.
 
-    Faults that end connections work under `running` only.
+    Faults that close connections work under `running` only.
     """
     from journey_mcp.sandbox.app import build  # noqa: PLC0415 - loads the web framework
 
@@ -66,9 +65,9 @@ def create_app(settings: Settings | None = None) -> "Starlette":
 async def running(
     settings: Settings | None = None, *, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[Running]:
-    """Serve a sandbox while the context lasts. Port 0 takes a free one.
+    """Serve a sandbox while the context lasts. Port 0 selects a free port.
 
-    Raises OSError when the port is taken. At the end no request is waited for: connections are closed.
+    Raises OSError if the port is in use. At the end connections are closed without waiting for requests.
     """
     from journey_mcp.sandbox.connections import Connections  # noqa: PLC0415 - loads the web server
 
@@ -78,7 +77,7 @@ async def running(
     listener = _Listener(connections)
     await listener.open(host, port)
     ready, stop = asyncio.Event(), asyncio.Event()
-    # a task of its own, because fixtures may be entered in one task and left in another
+    # a separate task, because fixtures may be entered in one task and left in another
     lifespan = asyncio.create_task(_run_lifespan(app, ready, stop))
     try:
         await ready.wait()
@@ -103,9 +102,9 @@ async def serve(
     port: int = 0,
     on_ready: Callable[[Running], None],
 ) -> None:
-    """Serve a sandbox until the process is told to stop (SIGINT, SIGTERM) or the task is cancelled.
+    """Serve a sandbox until a signal (SIGINT, SIGTERM) arrives or the task is cancelled.
 
-    Prints nothing; `on_ready` is called when the sandbox answers.
+    Prints nothing; `on_ready` is called when the sandbox accepts requests.
     """
     async with running(settings, host=host, port=port) as sandbox:
         stop = asyncio.Event()
@@ -116,7 +115,7 @@ async def serve(
 
 @contextmanager
 def _called_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    # on Windows asyncio knows no signals; there Ctrl+C cancels the task
+    # asyncio on Windows has no signal handlers; there Ctrl+C cancels the task
     numbers = () if sys.platform == "win32" else (signal.SIGINT, signal.SIGTERM)
     loop = asyncio.get_running_loop()
     for number in numbers:
@@ -129,27 +128,27 @@ def _called_on_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 class _Listener:
-    """The listening socket, which can be shut for a time."""
+    """The listening socket, which can refuse connections for a time."""
 
     server: asyncio.Server
-    """Made by `open`."""
+    """Set by `open`."""
 
     def __init__(self, connections: "Connections") -> None:
         self._connections = connections
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port. Only while it is open."""
+        """Host and port; only while it is open."""
         host, port = self.server.sockets[0].getsockname()[:2]
         return host, port
 
     async def open(self, host: str, port: int) -> None:
-        """Take the port; who connects before `start_serving` is refused."""
+        """Bind the port; connections before `start_serving` are refused."""
         loop = asyncio.get_running_loop()
         self.server = await loop.create_server(self._connections.connection, host, port, start_serving=False)
 
     async def close(self) -> None:
-        """Stop listening and break off what is being answered."""
+        """Stop listening and abort all responses."""
         self.server.close()
         await self._connections.close()
 
@@ -157,11 +156,11 @@ class _Listener:
     async def refuse_connections(self) -> AsyncIterator[None]:
         """Refuse connections while the context lasts."""
         host, port = self.address
-        with socket.socket(self.server.sockets[0].family) as kept:
-            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with socket.socket(self.server.sockets[0].family) as reserved:
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             await self.close()
-            # bound and not listening: connections are refused, and nobody else is given the port
-            kept.bind((host, port))
+            # bound and not listening: connections are refused, and no other process gets the port
+            reserved.bind((host, port))
             try:
                 yield
             finally:

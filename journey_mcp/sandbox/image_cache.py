@@ -1,4 +1,4 @@
-"""Pictures on demand: drawn in a thread when first asked for, few kept."""
+"""Images on demand: rendered in a thread on the first request, with a small cache."""
 
 from collections import OrderedDict
 
@@ -12,7 +12,7 @@ RENDERED_AT_ONCE = 4
 
 
 class ImageCache:
-    """Draws pictures and remembers the latest; a forgotten one is drawn again, equal to the byte."""
+    """A cache of the latest images; an evicted one is rendered again, identical to the byte."""
 
     def __init__(self, *, kept_bytes: int = KEPT_BYTES) -> None:
         self._images: OrderedDict[str, bytes] = OrderedDict()
@@ -21,7 +21,7 @@ class ImageCache:
         self._limiter = anyio.CapacityLimiter(RENDERED_AT_ONCE)
 
     async def get(self, name: str, render_spec: RenderSpec) -> bytes:
-        """Return the encoded picture of `render_spec`; `name` is unique to it."""
+        """Return the encoded image of `render_spec`; `name` is unique to it."""
         if name in self._images:
             self._images.move_to_end(name)
             return self._images[name]

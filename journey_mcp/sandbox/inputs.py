@@ -1,4 +1,4 @@
-"""Bringing all pictures of a request: what is wrong with the request itself, and what fails its task."""
+"""Loading all input images of a request: errors reject the request or fail its task."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from journey_mcp.sandbox.state import Sandbox
 
 
 class UnreadableInput(Exception):
-    """A picture that stands in the request itself is none, or too large; this can be said at once."""
+    """Image data in the request itself is invalid or too large; the request is rejected at once."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(name, message)
@@ -20,20 +20,20 @@ class UnreadableInput(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class InputImages:
-    """The pictures of a request, in the order of the model's parameters."""
+    """The input images of a request, in the order of the model's parameters."""
 
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
-    """By parameter."""
+    """The images by parameter."""
     failure: str | None = None
-    """Why the task fails: an address gave no picture."""
+    """Why the task fails: a URL led to no image."""
 
     def all_but(self, *names: str) -> tuple[Source, ...]:
-        """Return the pictures of all other parameters."""
+        """Return the images of all other parameters."""
         return tuple(source for name, group in self.sources.items() if name not in names for source in group)
 
     @property
     def size_bytes(self) -> int:
-        """The memory they take."""
+        """The memory that they use."""
         return sum(len(source.content) for group in self.sources.values() for source in group)
 
 
@@ -44,7 +44,7 @@ async def load_inputs(
     *,
     limit_bytes: int | None,
 ) -> InputImages:
-    """Return the pictures that good parameters name. Raises UnreadablePicture."""
+    """Return the images that valid parameters name. Raises UnreadableInput."""
     sources: dict[str, tuple[Source, ...]] = {}
     failure = None
     for name, parameter in parameters.items():

@@ -1,6 +1,6 @@
-"""Checking the parameters of a request against what a model takes.
+"""Validation of a request's parameters against a model's.
 
-The words and types of the problems are those of pydantic, which the schema of one of these services shows.
+The texts and types of the problems are pydantic's, as in the schema of one of these services.
 """
 
 import math
@@ -25,7 +25,7 @@ Kind = Literal[
     "image or images",
     "image objects",
 ]
-"""digits: a whole number, written as a text or not. image objects: a list of {"image": ...}."""
+"""digits: an integer, as a number or as text. image objects: a list of {"image": ...}."""
 
 ANY_FORM: tuple[Form, ...] = ("url", "base64", "data_uri")
 _RATIO = re.compile(r"([1-9]\d{0,3}):([1-9]\d{0,3})")
@@ -33,34 +33,34 @@ _RATIO = re.compile(r"([1-9]\d{0,3}):([1-9]\d{0,3})")
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """What one parameter may hold. null stands for not given, where it is not required."""
+    """The allowed values of one parameter. null means not given, unless it is required."""
 
     kind: Kind = "any"
     is_required: bool = False
     allowed: tuple[str, ...] = ()
-    """The texts it may hold; none for any."""
+    """The allowed texts; empty: any."""
     also: tuple[Any, ...] = ()
-    """Values besides those that the other fields describe."""
+    """Allowed values besides those that the other fields describe."""
     pattern: str | None = None
-    """What a text must look like."""
+    """A regular expression that a text must match."""
     minimum: float = -math.inf
     maximum: float = math.inf
     multiple_of: int | None = None
     shortest: int = 0
     longest: float = math.inf
-    """Characters of a text."""
+    """The maximum number of characters."""
     widest: Ratio = (9999, 1)
-    """ratio: the widest; turned on its side it is the tallest."""
+    """ratio: the widest shape; its inverse is the tallest."""
     forms: tuple[Form, ...] = ANY_FORM
-    """How pictures may stand here."""
+    """The allowed forms of images."""
     fewest: int = 0
-    """Pictures in a list."""
+    """The minimum number of images in a list."""
     most: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Why one parameter is refused."""
+    """Why one parameter is rejected."""
 
     name: str
     type: str
@@ -68,7 +68,7 @@ class Problem:
 
 
 def problems(values: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> list[Problem]:
-    """Return all that is wrong with what is told. Parameters that the model does not take are wrong."""
+    """Return all problems of these values. Parameters that the model does not take are problems."""
     return [
         Problem(name=name, type=kind, message=message)
         for name in {**parameters, **values}
@@ -83,7 +83,7 @@ def read_ratio(values: str) -> Ratio | None:
 
 
 def images_in(value: Any, parameter: Parameter) -> list[str]:
-    """Return the pictures that a good value holds."""
+    """Return the images in a valid value."""
     if value is None or not parameter.kind.startswith("image"):
         return []
     items = value if isinstance(value, list) else [value]
@@ -162,7 +162,7 @@ def _check_image(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:
     if not isinstance(value, str) or not value:
         yield "string_type", "Input should be a valid string"
     elif form_of(value) not in parameter.forms:
-        yield "value_error", f"Value error, a picture comes as {' or '.join(parameter.forms)}"
+        yield "value_error", f"Value error, an image comes as {' or '.join(parameter.forms)}"
 
 
 def _check_images(value: Any, parameter: Parameter) -> Iterator[tuple[str, str]]:

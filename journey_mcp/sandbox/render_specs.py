@@ -1,4 +1,4 @@
-"""Which picture is wanted. Drawing it is for `drawing`, when somebody asks to see it."""
+"""Render specs: descriptions of images. `drawing` renders them when they are requested."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +12,7 @@ SHORTEST_SIDE_PX = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A picture from nothing: equal scenes are equal to the byte."""
+    """A generated image; equal scenes render to equal bytes."""
 
     prompt: str
     model: str
@@ -20,12 +20,12 @@ class Scene:
     size: tuple[int, int]
     image_format: Format
     variant: int = 0
-    """Tells the pictures of one task apart."""
+    """The index among the images of one task."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """A given picture, still recognisable, with marks of the edit on it."""
+    """An edit of an input image, which stays recognisable and shows the edit."""
 
     source: bytes
     prompt: str
@@ -33,22 +33,22 @@ class Edit:
     seed: int
     image_format: Format
     ratio: Ratio | None = None
-    """Wanted shape, cut from the middle; None keeps the shape of the source."""
+    """The requested shape, cropped from the centre; None keeps the shape of the source."""
     size: tuple[int, int] | None = None
-    """Wanted size, cut from the middle and scaled; None keeps that of the source."""
+    """The requested size, cropped from the centre and scaled; None keeps that of the source."""
     others: tuple[bytes, ...] = ()
-    """Further pictures that guide the edit; they are seen on its upper edge."""
+    """Further input images; they appear on the upper edge."""
     mask: bytes | None = None
-    """Where it is black, the source stays as it is; stretched to the size of the source."""
+    """The source is unchanged where the mask is black; the mask is stretched to the size of the source."""
     margins: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Pixels to add at the left, top, right and bottom."""
     variant: int = 0
-    """Tells the pictures of one task apart."""
+    """The index among the images of one task."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """Four scenes of one size, two by two, on a sheet of that same size."""
+    """Four scenes of one size, two by two, on an image of that size."""
 
     panels: tuple[Scene, Scene, Scene, Scene]
     image_format: Format
@@ -58,7 +58,7 @@ RenderSpec = Scene | Edit | Sheet
 
 
 def fit(ratio: Ratio, long_side_px: int) -> tuple[int, int]:
-    """Return the size of this shape whose longer side is `long_side_px`; even, and never a mere line."""
+    """Return the size of this shape with this longer side; the shorter side is even and at least SHORTEST_SIDE_PX."""
     width, height = ratio
     short = max(SHORTEST_SIDE_PX, round(long_side_px * min(ratio) / max(ratio) / 2) * 2)
     return (long_side_px, short) if width >= height else (short, long_side_px)

@@ -1,4 +1,4 @@
-"""What the sandbox has seen: proof for tests that exactly one creating request was made."""
+"""The request log, with which tests prove that exactly one creating request was sent."""
 
 import json
 from collections import Counter, OrderedDict, deque
@@ -10,62 +10,61 @@ KEPT_SUBMISSIONS = 2_000
 KEPT_DELIVERIES = 2_000
 KEPT_MISPLACED_KEYS = 2_000
 KEPT_BYTES = 256 * 1024 * 1024
-"""Bodies of creating requests; when they are more, the oldest are forgotten."""
+"""The limit for bodies of creating requests; beyond it, the oldest are dropped."""
 _SHOWN_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """One creating request, whatever became of it."""
+    """One creating request, whatever its outcome."""
 
     number: int
-    """Counted from 1 in the order of arrival."""
+    """The number in the order of arrival, from 1."""
     received_at: float
-    """By the sandbox's clock."""
+    """The time by the sandbox's clock."""
     service: str
     endpoint: str
     request: Any
-    """The body: as JSON if it is JSON, else as text; None when forgotten. Headers, and with them the key, are
-    not kept."""
+    """The body: as JSON if it is JSON, else as text; None when dropped. Headers, and so the key, are not stored."""
     outcome: str = "received"
-    """`created`, `refused 402` (any status), `reset`; `received` while not decided yet."""
+    """`created`, `refused 402` (any status), `reset`; `received` until it is decided."""
     task_id: str | None = None
     model: str | None = None
     charged: float = 0
-    """What was taken from the balance, in the service's own unit: credits, or US dollars at Vtrix."""
+    """The amount charged, in the service's unit: credits or US dollars."""
 
     @property
     def credits(self) -> float:
-        """What was taken from the balance of a service that counts in credits."""
+        """The amount charged by a service that counts in credits."""
         return self.charged
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One try to deliver a webhook."""
+    """One attempt to deliver a webhook."""
 
     task_id: str
     url: str
     attempt: int
-    """Counted from 1 per delivery."""
+    """The number of the attempt, from 1 per delivery."""
     outcome: str
-    """The receiver's HTTP status, or what kept it from answering."""
+    """The receiver's HTTP status, or the error that prevented a response."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MisplacedKey:
-    """A credential that went where it has no business: the key itself is not kept."""
+    """A credential at the wrong place; the key itself is not stored."""
 
     path: str
     host: str
-    """As the client wrote it."""
+    """The Host header."""
     header: str
     reason: str
-    """`image` and `unknown path` take no credential; `foreign header` and `foreign key` belong to another service."""
+    """`image` and `unknown path` need no credential; `foreign header` and `foreign key` belong to another service."""
 
 
 class RequestLog:
-    """Creating requests, deliveries, and how often each endpoint was asked."""
+    """Creating requests, webhook deliveries, and the number of requests per endpoint."""
 
     def __init__(self, endpoints: Iterable[str], *, kept_bytes: int = KEPT_BYTES) -> None:
         self._kept_bytes = kept_bytes
@@ -80,17 +79,17 @@ class RequestLog:
 
     @property
     def requests(self) -> Mapping[str, int]:
-        """How often each endpoint was asked, refused requests included."""
+        """The number of requests per endpoint, including rejected ones."""
         return Counter(self._requests)
 
     @property
     def keyed(self) -> Mapping[str, int]:
-        """How many of these requests carried a credential, good or not."""
+        """The number of these requests with a credential, valid or not."""
         return Counter(self._keyed)
 
     @property
     def misplaced_keys(self) -> tuple[MisplacedKey, ...]:
-        """Credentials that went where they have no business, the last KEPT_STRAYS of them."""
+        """Credentials at the wrong place, the last KEPT_MISPLACED_KEYS of them."""
         return tuple(self._misplaced_keys)
 
     @property
@@ -100,28 +99,28 @@ class RequestLog:
 
     @property
     def deliveries(self) -> tuple[Attempt, ...]:
-        """The tries to deliver webhooks, the last KEPT_DELIVERIES of them."""
+        """The attempts to deliver webhooks, the last KEPT_DELIVERIES of them."""
         return tuple(self._attempts)
 
     def fetched(self, task_id: str) -> int:
-        """How often this task was asked for."""
+        """Return how often this task was polled."""
         return self._fetched[task_id]
 
     def count(self, endpoint: str, *, is_keyed: bool = False) -> None:
-        """Note a request, and whether it carried a credential."""
+        """Count a request, and whether it had a credential."""
         self._requests[endpoint] += 1
         self._keyed[endpoint] += is_keyed
 
-    def misplaced_key(self, misplaced_key: MisplacedKey) -> None:
-        """Note a credential in the wrong place."""
+    def add_misplaced_key(self, misplaced_key: MisplacedKey) -> None:
+        """Log a credential at the wrong place."""
         self._misplaced_keys.append(misplaced_key)
 
     def count_fetch(self, task_id: str) -> None:
-        """Note that a task was asked for."""
+        """Count a poll of a task."""
         self._fetched[task_id] += 1
 
     def open(self, service: str, endpoint: str, content: bytes, received_at: float) -> int:
-        """Note the arrival of a creating request and return its number."""
+        """Log the arrival of a creating request and return its number."""
         self._last += 1
         request = _readable(content)
         model = request.get("model") if isinstance(request, dict) else None
@@ -145,16 +144,16 @@ class RequestLog:
         return self._last
 
     def close(self, number: int, outcome: str, **fields: Any) -> None:
-        """Note what became of a creating request; `fields` are further fields of its Submission."""
+        """Log the outcome of a creating request; `fields` are further fields of its Submission."""
         if number in self._submissions:
             self._submissions[number] = replace(self._submissions[number], outcome=outcome, **fields)
 
     def delivered(self, attempt: Attempt) -> None:
-        """Note a try to deliver a webhook."""
+        """Log an attempt to deliver a webhook."""
         self._attempts.append(attempt)
 
     def as_json(self) -> dict[str, Any]:
-        """Tell all of it, long texts (pictures in base64) by their beginnings."""
+        """Return the whole log; long texts (images in base64) are shortened."""
         misplaced_keys = [asdict(misplaced_key) for misplaced_key in self._misplaced_keys]
         return {
             "requests": self.requests,
@@ -163,7 +162,7 @@ class RequestLog:
             "strays": misplaced_keys,
             "submissions": [
                 {
-                    **asdict(replace(entry, request=_abridged(entry.request))),
+                    **asdict(replace(entry, request=_shortened(entry.request))),
                     "fetched": self._fetched[entry.task_id or ""],
                 }
                 for entry in self.submissions
@@ -172,14 +171,14 @@ class RequestLog:
         }
 
 
-def _abridged(fields: Any) -> Any:
-    if isinstance(fields, dict):
-        return {name: _abridged(value) for name, value in fields.items()}
-    if isinstance(fields, list):
-        return [_abridged(value) for value in fields]
-    if isinstance(fields, str) and len(fields) > _SHOWN_CHARACTERS:
-        return f"{fields[:40]}… ({len(fields)} characters)"
-    return fields
+def _shortened(body: Any) -> Any:
+    if isinstance(body, dict):
+        return {name: _shortened(value) for name, value in body.items()}
+    if isinstance(body, list):
+        return [_shortened(value) for value in body]
+    if isinstance(body, str) and len(body) > _SHOWN_CHARACTERS:
+        return f"{body[:40]}… ({len(body)} characters)"
+    return body
 
 
 def _readable(content: bytes) -> Any:

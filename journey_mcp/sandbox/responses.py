@@ -1,4 +1,4 @@
-"""Answers as values: what an imitation wants to say, and what faults make of it on the way out."""
+"""Responses as values: what a fake responds, and how faults change it before it is sent."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -14,30 +14,30 @@ _BAD_GATEWAY_PAGE = b"<html><body><h1>The service is taking a break</h1></body><
 
 @dataclass(frozen=True, kw_only=True)
 class HttpResponse:
-    """One HTTP answer before it is sent."""
+    """One HTTP response before it is sent."""
 
     content: bytes
     status: int = 200
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     delivery: Literal["whole", "cut", "drip", "none"] = "whole"
-    """cut: half of the body, then the connection ends. drip: byte by byte. none: it ends at once."""
+    """cut: half of the body, then the connection closes. drip: one byte at a time. none: it closes at once."""
     delay_s: float = 0.0
-    """How long it is held back."""
+    """The delay before it is sent."""
     pace_s: float = 0.0
     """drip: the pause between two bytes."""
 
 
 def json_response(body: Any, status: int = 200) -> HttpResponse:
-    """Answer with `body` as JSON."""
+    """Return a response with `body` as JSON."""
     return HttpResponse(content=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(), status=status)
 
 
 def early_response(faults: Iterable[Fault], documented: Mapping[int, Any]) -> HttpResponse | None:
-    """Return the answer of a fault that strikes before any work is done; None when there is no such fault.
+    """Return the response of a fault that applies before any work is done; None if there is no such fault.
 
-    `documented` tells the body that the imitated service gives with a status, or the whole answer, for faults
-    without a body of their own.
+    `documented` maps a status to the body, or the whole response, that the real service sends; faults without a body
+    use it.
     """
     for fault in faults:
         if fault.kind == "status":
@@ -50,12 +50,12 @@ def early_response(faults: Iterable[Fault], documented: Mapping[int, Any]) -> Ht
 
 
 def corrupt(response: HttpResponse, faults: Iterable[Fault], documented: Mapping[int, Any]) -> HttpResponse:
-    """Return what the faults, one after another, leave of an answer whose work is done."""
+    """Return the response after all faults that apply when the work is done."""
     return reduce(lambda result, fault: _corrupted(result, fault, documented), faults, response)
 
 
 def distort(body: Mapping[str, Any], faults: Iterable[Fault], *, percentage_field: str) -> dict[str, Any]:
-    """Return a task object (or an account) as the faults tell it."""
+    """Return a task object (or an account) with the changes of the faults."""
     distorted = dict(body)
     for fault in faults:
         if fault.kind == "status_word" and "status" in distorted:

@@ -1,4 +1,4 @@
-"""What all imitated services have in common: how a request arrives, becomes a task, and is answered."""
+"""The common base of all fake services: receiving a request, creating a task, and responding."""
 
 import json
 from abc import ABC, abstractmethod
@@ -24,17 +24,17 @@ from journey_mcp.sandbox.webhooks import Delivery
 from journey_mcp.sandbox.wire import TooLargeError, WireResponse, read_body
 
 Creation = TypeVar("Creation")
-"""An accepted creating request, in the words of its service."""
+"""A validated creating request of the service."""
 
 Work = Callable[[bytes, tuple[Fault, ...]], HttpResponse]
-"""What an endpoint does with a body, and with the faults that hit the request."""
+"""The work of an endpoint: from a body and the faults that affect the request to a response."""
 
 _BACKWARDS_SHARE = 0.04
-"""Where a task seems to be again for the fault `backwards`."""
+"""The fraction of a task's duration that the fault `backwards` shows."""
 
 
 class Refused(Exception):
-    """A request is not taken; `response` says why, in the service's own form."""
+    """A request is rejected with `response`, in the service's format."""
 
     def __init__(self, response: HttpResponse) -> None:
         super().__init__(response.status)
@@ -42,20 +42,20 @@ class Refused(Exception):
 
 
 class Service(ABC, Generic[Creation]):
-    """One account at one imitated service, and its tasks.
+    """One account at one fake service, and its tasks.
 
-    A subclass reads requests into orders, makes tasks of them, and tells how tasks are. The way of a request
-    through faults, ledger and key is the same for all and stands here.
+    A subclass parses creating requests, creates tasks from them, and serializes tasks. Faults, request log and
+    authentication are the same for all services and implemented here.
     """
 
     documented: ClassVar[Mapping[int, Any]] = {}
-    """The bodies, or whole answers, that this service gives with a status; a fault without a body uses them."""
+    """The bodies, or whole responses, of this service by status; a fault without a body uses them."""
     progress_field: ClassVar[str] = "progress"
-    """Where a task object tells its progress."""
+    """The progress field of a task object."""
     key_header: ClassVar[str] = "authorization"
-    """The header that carries the key."""
+    """The header with the key."""
     balance: float
-    """What is left on the account, in the service's own unit. May be set."""
+    """The balance of the account, in the service's unit. May be set."""
 
     def __init__(self, sandbox: Sandbox, name: str, *, body_limit_bytes: int) -> None:
         self.sandbox = sandbox
@@ -68,35 +68,35 @@ class Service(ABC, Generic[Creation]):
 
     @abstractmethod
     def error(self, status: int, message: str) -> HttpResponse:
-        """Return an error in this service's form, for paths, methods and bodies that no endpoint takes."""
+        """Return an error in this service's format, for unknown paths, methods and invalid bodies."""
 
     @abstractmethod
     def unauthorized(self, request: Request) -> HttpResponse | None:
-        """Return what a request without a good key is told; None for a good one."""
+        """Return the response to a request without a valid key; None for a valid one."""
 
     @abstractmethod
     async def read(self, request: Request, content: bytes) -> Creation:
-        """Return what is ordered. Raises Refused."""
+        """Return the parsed creating request. Raises Refused."""
 
     @abstractmethod
     def accept(self, request: Request, creation: Creation, faults: tuple[Fault, ...]) -> Task:
-        """Create, keep and charge the task."""
+        """Create, store and charge the task."""
 
     @abstractmethod
     async def respond_to_creation(
         self, request: Request, creation: Creation, task: Task, faults: tuple[Fault, ...]
     ) -> HttpResponse:
-        """Do what the creating request does when the task exists, and return its answer."""
+        """Do the rest of a creating request once the task exists, and return its response."""
 
     def on_ended(self, task: Task) -> None:
-        """Note that a task is over: a refund, a statistic. By default nothing."""
+        """Handle the end of a task, for a refund or a statistic. Does nothing by default."""
 
     def routes(self) -> list[BaseRoute]:
-        """Return the imitated endpoints."""
+        """Return the fake endpoints."""
         return [Mount(PATHS[self.name], app=Router(self.endpoints(), redirect_slashes=False))]
 
     async def create(self, request: Request, endpoint: str) -> Response:
-        """Answer a creating request; `endpoint` is its name in the ledger."""
+        """Handle a creating request; `endpoint` is its name in the request log."""
         request_log = self.sandbox.request_log
         faults = self.receive(request, endpoint, "submit")
         content = await self._content(request)
@@ -111,7 +111,7 @@ class Service(ABC, Generic[Creation]):
         return await self.respond(await self.respond_to_creation(request, creation, task, faults), faults)
 
     async def handle(self, request: Request, endpoint: str, on: str, work: Work, *, needs_key: bool = True) -> Response:
-        """Answer any other request; `on` is where faults strike, `work` may raise Refused."""
+        """Handle any other request; `on` is the endpoint of faults, `work` may raise Refused."""
         faults = self.receive(request, endpoint, on)
         response = early_response(faults, self.documented) or (self.unauthorized(request) if needs_key else None)
         if response is None:
@@ -123,7 +123,7 @@ class Service(ABC, Generic[Creation]):
         return await self.respond(response, faults)
 
     def receive(self, request: Request, endpoint: str, on: str) -> tuple[Fault, ...]:
-        """Count a request, note keys of others, and return the faults that hit it."""
+        """Count a request, log keys of other services, and return the faults that affect it."""
         keys = credentials.carried(request.headers)
         for header, key in keys.items():
             if header != self.key_header:
@@ -134,22 +134,22 @@ class Service(ABC, Generic[Creation]):
         return self.sandbox.receive(name, f"{self.name}/{on}", is_keyed=bool(keys))
 
     async def respond(self, response: HttpResponse, faults: Iterable[Fault]) -> Response:
-        """Send an answer as the faults leave it, when they let it."""
+        """Send a response with the changes and the delay of the faults."""
         corrupted = corrupt(response, faults, self.documented)
         await wait_until(self.sandbox.settings.clock, self.sandbox.now() + corrupted.delay_s)
         return WireResponse(corrupted)
 
     def distorted(self, keys: Mapping[str, Any], faults: Iterable[Fault]) -> dict[str, Any]:
-        """Return a task object as the faults tell it."""
+        """Return a task object with the changes of the faults."""
         return distort(keys, faults, percentage_field=self.progress_field)
 
     def settle(self) -> None:
-        """Book what has ended since the last request."""
+        """Handle the tasks that have ended since the last request."""
         for task in self.sandbox.tasks.settle(self.sandbox.now(), self.name):
             self.on_ended(task)
 
     def find(self, task_id: str, faults: Iterable[Fault]) -> tuple[Task, float] | None:
-        """Return a task and the moment that it is to be told of; None for one that this service does not know."""
+        """Return a task and the time as of which to serialize it; None if this service does not know it."""
         self.settle()
         task, now = self.sandbox.tasks.find(task_id), self.sandbox.now()
         if task is None or task.service != self.name:
@@ -169,7 +169,7 @@ class Service(ABC, Generic[Creation]):
         headers: Callable[[bytes], Mapping[str, str]],
         policy: WebhookPolicy,
     ) -> None:
-        """Post what `serialize` says of a task to `url` when it is over; `headers` is given the body."""
+        """Post the serialized task to `url` when it has ended; `headers` is called with the body."""
         self.sandbox.deliveries.start(partial(self._notify, task, url, serialize, headers, policy))
 
     async def _notify(
@@ -197,14 +197,14 @@ class Service(ABC, Generic[Creation]):
             await self.sandbox.deliveries.deliver(delivery, policy)
 
     async def _content(self, request: Request) -> bytes | HttpResponse:
-        """Return the body, or what is answered to one that is too large."""
+        """Return the body, or the response to one that is too large."""
         try:
             return await read_body(request, self._body_limit_bytes)
         except TooLargeError:
             return self.too_large()
 
     def too_large(self) -> HttpResponse:
-        """Return what is answered to a body that is too large."""
+        """Return the response to a body that is too large."""
         return self.error(413, "request body is too large")
 
     async def _read(self, request: Request, content: bytes | HttpResponse) -> Creation | HttpResponse:
@@ -218,24 +218,24 @@ class Service(ABC, Generic[Creation]):
             return refused.response
 
     def _is_foreign(self, key: str) -> bool:
-        """Whether a key is one of another service's, and not of this one's too."""
+        """Return whether a key belongs to another service and not also to this one."""
         keys = self.sandbox.settings.keys
         return key not in keys[self.name] and any(key in others for others in keys.values())
 
     def _log_misplaced_key(self, request: Request, header: str, reason: str) -> None:
-        self.sandbox.request_log.misplaced_key(misplaced_key(request, header, reason))
+        self.sandbox.request_log.add_misplaced_key(misplaced_key(request, header, reason))
 
 
 def misplaced_key(request: Request, header: str, reason: str) -> MisplacedKey:
-    """Return the note that `request` carried a credential in `header` where it has no business."""
+    """Return the log entry of a credential in `header` at the wrong place."""
     return MisplacedKey(path=request.url.path, host=request.headers.get("host", ""), header=header, reason=reason)
 
 
 def read_object(content: bytes) -> dict[str, Any] | None:
-    """Return a body's JSON object; None when it is none."""
+    """Return a body's JSON object; None if it is not one."""
     try:
         body = json.loads(content)
-        # half of a surrogate pair can be written in JSON, but neither be drawn nor told on
+        # JSON can contain half of a surrogate pair, which can be neither drawn nor sent
         json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
@@ -243,10 +243,10 @@ def read_object(content: bytes) -> dict[str, Any] | None:
 
 
 def is_json(request: Request) -> bool:
-    """Whether a request says that its body is JSON."""
+    """Return whether a request declares its body as JSON."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 def origin_of(request: Request) -> str:
-    """Return where the sandbox was reached."""
+    """Return the origin at which the sandbox was reached."""
     return str(request.base_url.replace(path="")).rstrip("/")

@@ -1,4 +1,4 @@
-"""The imitated services by name, and where each is found below the sandbox's origin."""
+"""The fake services by name, and their paths below the sandbox's origin."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,9 +12,9 @@ PATHS: Mapping[str, str] = MappingProxyType(
         "bfl": "/bfl/v1",
     }
 )
-"""What a base URL of the service ends with."""
+"""The path of each service's base URL."""
 
 
 def service_at(path: str) -> str | None:
-    """Return the service that a path belongs to; None for the sandbox's own and for no man's land."""
+    """Return the service that a path belongs to; None for the sandbox's own and unknown paths."""
     return next((name for name, start in PATHS.items() if path == start or path.startswith(f"{start}/")), None)

@@ -1,4 +1,4 @@
-"""Everything about a sandbox that a test or a user may choose."""
+"""The settings of a sandbox."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,37 +16,37 @@ from journey_mcp.sandbox.vtrix.settings import VtrixSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One sandbox. The defaults are the documented behaviour, twenty times as fast."""
+    """The settings of one sandbox. The defaults are the documented behaviour, twenty times as fast."""
 
     speed: float = 20.0
-    """Durations are divided by it: 1 is life-like, 0 ends every task at once and retries without waiting."""
+    """Durations are divided by it: 1 is real speed, 0 ends every task at once and retries without waiting."""
     seed: int | None = None
-    """Makes task ids, seeds and durations repeatable; None rolls them afresh."""
+    """Makes task ids, seeds and durations repeatable; None makes them random."""
     clock: Clock = anyio.current_time
-    """Tells the time that tasks and waits go by."""
+    """The clock of tasks and waits."""
     faults: tuple[Fault, ...] = ()
-    """What goes wrong from the start. POST /sandbox/faults replaces them later."""
+    """The faults at the start. POST /sandbox/faults replaces them later."""
     blocked_word: str = "forbidden-in-sandbox"
-    """A prompt that contains it is accepted, and its task fails for the content policy."""
+    """A prompt that contains it is accepted, and its task fails with a content policy violation."""
     source_limit_bytes: int = 20_000_000
-    """The largest picture that an edit takes, where the service states no limit of its own."""
+    """The largest input image, unless the service states a limit."""
     source_timeout_s: float = 10.0
-    """How long the server of that picture has; real time, not divided by speed."""
+    """The time limit for downloading an input image; not divided by speed."""
     ca_file: str | None = None
-    """Certificate authorities in PEM to trust when pictures are fetched and webhooks posted; None takes those that
-    the environment variable SSL_CERT_FILE names, or the machine's."""
+    """A PEM file of certificate authorities to trust for input images and webhooks; None uses those that the
+    environment variable SSL_CERT_FILE names, or the machine's."""
     observer: Observer | None = None
-    """Told of every moment of every request, and waited for; under `running` only."""
+    """Receives every event of every request; the sandbox waits for it. Under `running` only."""
     journeyapi: JourneyApiSettings = field(default_factory=JourneyApiSettings)
-    """What is particular to the imitation of JourneyAPI."""
+    """The settings of the fake JourneyAPI."""
     vtrix: VtrixSettings = field(default_factory=VtrixSettings)
-    """The same of Vtrix."""
+    """The settings of the fake Vtrix."""
     kkiai: ReplicateSettings = field(default_factory=KkiaiSettings)
-    """The same of KKIAI, which speaks Replicate's language."""
+    """The settings of the fake KKIAI, which has Replicate's protocol."""
     replicate: ReplicateSettings = field(default_factory=ReplicateSettings)
-    """The same of Replicate itself."""
+    """The settings of the fake Replicate."""
     bfl: BflSettings = field(default_factory=BflSettings)
-    """The same of Black Forest Labs."""
+    """The settings of the fake Black Forest Labs."""
 
     def __post_init__(self) -> None:
         if self.speed < 0:
@@ -54,7 +54,7 @@ class Settings:
 
     @property
     def keys(self) -> Mapping[str, tuple[str, ...]]:
-        """The keys that each service knows by name; none for one that accepts any."""
+        """The accepted keys of each service; empty for one that accepts any."""
         return {
             "journeyapi": self.journeyapi.keys or (),
             "vtrix": self.vtrix.keys or (),
@@ -64,5 +64,5 @@ class Settings:
         }
 
     def shortened(self, seconds: float) -> float:
-        """Return how long something takes here that takes `seconds` in life."""
+        """Return the sandbox's duration for a real duration of `seconds`."""
         return seconds / self.speed if self.speed else 0.0

@@ -1,4 +1,4 @@
-"""Bringing the pictures that an edit starts from: addresses are fetched, base64 is decoded."""
+"""Loading input images: URLs are fetched, base64 is decoded."""
 
 import base64
 import binascii
@@ -13,22 +13,22 @@ from anyio import to_thread
 from journey_mcp.sandbox import outgoing
 
 Form = Literal["url", "base64", "data_uri"]
-"""How a picture can stand in a request."""
+"""The forms of an image in a request."""
 
 _DATA_URI = re.compile(r"data:image/([a-z0-9.+-]+);base64,", re.IGNORECASE)
 
 
 class SourceError(Exception):
-    """The picture could not be brought; the message says why."""
+    """The image could not be loaded; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A picture that was brought."""
+    """A loaded image."""
 
     content: bytes
     size: tuple[int, int]
-    """Width and height, standing upright."""
+    """Width and height, with the EXIF rotation applied."""
 
     @property
     def megapixels(self) -> float:
@@ -37,14 +37,14 @@ class Source:
 
 
 def form_of(image: str) -> Form:
-    """Return how a picture is told. What is neither a web address nor a data URI passes for base64."""
+    """Return the form of an image. What is neither a web URL nor a data URI counts as base64."""
     if image.startswith(("http://", "https://")):
         return "url"
     return "data_uri" if image[:5].lower() == "data:" else "base64"
 
 
 def decode(image: str) -> bytes:
-    """Return the bytes of a picture in raw base64 or in a data URI. Raises SourceError."""
+    """Return the bytes of an image in raw base64 or in a data URI. Raises SourceError."""
     text = image
     if form_of(image) == "data_uri":
         head = _DATA_URI.match(image)
@@ -56,12 +56,12 @@ def decode(image: str) -> bytes:
     except (binascii.Error, ValueError) as error:
         raise SourceError("this is not base64") from error
     if not content:
-        raise SourceError("the picture is empty")
+        raise SourceError("the image is empty")
     return content
 
 
 async def load_source(image: str, *, limit_bytes: int, timeout_s: float, ca_file: str | None = None) -> Source:
-    """Return the picture at an address, or in base64, which is known to be one. Raises SourceError."""
+    """Return the verified image at a URL or in base64. Raises SourceError."""
     if form_of(image) != "url":
         content = decode(image)
         if len(content) > limit_bytes:

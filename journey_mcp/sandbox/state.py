@@ -1,4 +1,4 @@
-"""What a running sandbox remembers, whichever service it imitates."""
+"""The state of a running sandbox, common to all services."""
 
 import random
 import uuid
@@ -15,7 +15,7 @@ from journey_mcp.sandbox.webhooks import Deliveries
 
 
 class Sandbox:
-    """The memory that all imitations of one sandbox share."""
+    """The state that all fake services of one sandbox share."""
 
     def __init__(self, settings: Settings, endpoints: Iterable[str]) -> None:
         self.settings = settings
@@ -31,7 +31,7 @@ class Sandbox:
             ca_file=settings.ca_file,
             observer=settings.observer,
         )
-        self.rng = random.Random(settings.seed)  # noqa: S311 - ids to tell tasks apart, not to guard them
+        self.rng = random.Random(settings.seed)  # noqa: S311 - ids distinguish tasks and protect nothing
 
     def now(self) -> float:
         """Return the time by the sandbox's clock."""
@@ -42,9 +42,9 @@ class Sandbox:
         return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
 
     async def load_source(self, image: str, *, limit_bytes: int | None = None) -> Source:
-        """Return the picture at an address or in base64. Raises SourceError.
+        """Return the image at a URL or in base64. Raises SourceError.
 
-        `limit_bytes` is the service's own limit; without one the sandbox's holds.
+        `limit_bytes` is the service's limit; None uses the sandbox's.
         """
         return await load_source(
             image,
@@ -54,6 +54,6 @@ class Sandbox:
         )
 
     def receive(self, endpoint: str, on: str, *, is_keyed: bool = False) -> tuple[Fault, ...]:
-        """Count a request and return the faults that hit it."""
+        """Count a request and return the faults that affect it."""
         self.request_log.count(endpoint, is_keyed=is_keyed)
         return self.faults.take(on)

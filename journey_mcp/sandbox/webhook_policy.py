@@ -1,13 +1,13 @@
-"""How long a service waits for receivers of webhooks, and how often it tries."""
+"""The time limit and retries of a service's webhooks."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookPolicy:
-    """How patient a service is with receivers."""
+    """The time limit and the retries of webhooks."""
 
     timeout_s: float = 10.0
-    """A receiver must have answered 2xx by then."""
+    """The time limit for a 2xx response."""
     retry_gaps_s: tuple[float, ...] = (10.0, 30.0, 90.0)
-    """The waits before the second try, the third and so on; divided by the sandbox's speed."""
+    """The delays before the second attempt, the third and so on; divided by the sandbox's speed."""

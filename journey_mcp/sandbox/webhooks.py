@@ -1,4 +1,4 @@
-"""Delivering webhooks: at least once, with patience, and in a task group that the app's lifespan owns."""
+"""Delivery of webhooks, at least once and with retries, in the task group of the app's lifespan."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ from journey_mcp.sandbox.webhook_policy import WebhookPolicy
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One notification for one receiver."""
+    """One webhook for one receiver."""
 
     task_id: str
     url: str
@@ -28,7 +28,7 @@ class Delivery:
 
 
 class Deliveries:
-    """The notifications under way."""
+    """The webhooks in delivery."""
 
     def __init__(
         self,
@@ -48,28 +48,28 @@ class Deliveries:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Deliver while the context lasts; what is not delivered by its end is dropped."""
+        """Deliver while the context lasts; webhooks not delivered by its end are dropped."""
         async with anyio.create_task_group() as self._group:
             yield
             self._group.cancel_scope.cancel()
 
     def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Let `work`, which makes and delivers notifications, run beside the requests."""
+        """Run `work`, which creates and delivers webhooks, beside the requests."""
         if self._group is None:
             raise RuntimeError("Webhooks need the app's lifespan; use running(), or a server that runs it.")
         self._group.start_soon(work)
 
     async def deliver(self, delivery: Delivery, policy: WebhookPolicy) -> None:
-        """Post until the receiver takes it or the tries are used up. Raises nothing: the ledger tells."""
+        """Post until the receiver accepts it or no retry is left. Raises nothing: the request log has the results."""
         for number, gap_s in enumerate((0.0, *policy.retry_gaps_s), start=1):
             if gap_s and self._speed:
                 await wait_until(self._clock, self._clock() + gap_s / self._speed)
             self._notify("posting", delivery)
-            is_taken, outcome = await _post(delivery, policy.timeout_s, self._ca_file)
+            is_accepted, outcome = await _post(delivery, policy.timeout_s, self._ca_file)
             attempt = Attempt(task_id=delivery.task_id, url=delivery.url, attempt=number, outcome=outcome)
             self._request_log.delivered(attempt)
             self._notify("posted", delivery, int(outcome) if outcome.isdigit() else None)
-            if is_taken:
+            if is_accepted:
                 return
 
     def _notify(self, point: Point, delivery: Delivery, status: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Putting an answer on the wire, also in ways that a well-behaved web server avoids."""
+"""Sending of responses, including ways that a well-behaved web server avoids."""
 
 import asyncio
 from typing import Any
@@ -14,30 +14,30 @@ from journey_mcp.sandbox.responses import HttpResponse
 
 
 class TooLargeError(Exception):
-    """A request body of more than the service takes."""
+    """A request body exceeds the service's limit."""
 
 
 class OpenConnection(H11Protocol):
-    """uvicorn's HTTP connection, which also shows its transport to the application.
+    """uvicorn's HTTP connection, which also exposes its transport to the application.
 
-    Without that no ASGI application can end a connection in the middle of an answer, or before it.
+    Without it no ASGI application can close a connection before or during a response.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
-        """Remember the transport where requests of this connection find it: `scope["state"]`."""
+        """Store the transport where requests of this connection find it: `scope["state"]`."""
         super().connection_made(transport)
         self.app_state = {**self.app_state, "transport": transport}
 
 
 class WireResponse(Response):
-    """Sends an Answer the way it asks for."""
+    """Sends an HttpResponse in the way that its `delivery` states."""
 
     def __init__(self, response: HttpResponse) -> None:
         super().__init__(response.content, response.status, response.headers, response.media_type)
         self._response = response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer, or as much of it as is wanted."""
+        """Send the response, or the requested part of it."""
         delivery = self._response.delivery
         if delivery == "whole":
             await super().__call__(scope, receive, send)
@@ -57,15 +57,15 @@ class WireResponse(Response):
 
 
 async def hang_up(scope: Scope, receive: Receive) -> None:
-    """Send what is written so far, close the connection, and return when it is closed.
+    """Send what has been written, close the connection, and return when it is closed.
 
-    Raises RuntimeError outside of `running`: only there does the application see its connections.
+    Raises RuntimeError outside of `running`: only there the application has access to its connections.
     """
     transport = scope.get("state", {}).get("transport")
     if transport is None:
-        raise RuntimeError("Only a sandbox started by running() can end a connection without an answer.")
+        raise RuntimeError("Only a sandbox started by running() can close a connection without a response.")
     transport.close()
-    # uvicorn takes a return before this for an application that forgot to answer
+    # uvicorn treats an earlier return as a missing response
     await _gone(receive)
 
 
@@ -74,7 +74,7 @@ def _part(content: bytes, *, more: bool) -> dict[str, Any]:
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """Return the body of a request. Raises TooLargeError, having read all of it: the client hears the answer."""
+    """Return the body of a request. Raises TooLargeError after reading all of it, so the client gets the response."""
     content, size = bytearray(), 0
     async for part in request.stream():
         size += len(part)
@@ -86,7 +86,7 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
 
 
 async def hold(request: Request, clock: Clock, *, until: float) -> None:
-    """Return when the clock has reached `until`, or when the client has gone."""
+    """Wait until the clock has reached `until` or the client has disconnected."""
     if until <= clock():
         return
     async with anyio.create_task_group() as group:

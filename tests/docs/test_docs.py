@@ -165,7 +165,7 @@ def errors_table() -> str:
 def faults_table() -> str:
     """All faults of the sandbox."""
     rows = [[f"`{name}{f'={kind.value}' if kind.value else ''}`", ", ".join(kind.on)] for name, kind in KINDS.items()]
-    return table(["kind", "strikes on"], rows)
+    return table(["kind", "affects"], rows)
 
 
 @pytest.mark.generated

@@ -311,7 +311,7 @@ async def test_a_picture_must_not_be_too_large() -> None:
         (problem,) = (await up.submit(input_image_2=IMAGE)).json()["detail"]
         assert (problem["loc"], problem["msg"]) == (
             ["body", "input_image_2"],
-            "Value error, a picture has at most 0.05 megapixels",
+            "Value error, an image has at most 0.05 megapixels",
         )
 
 

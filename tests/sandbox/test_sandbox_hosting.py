@@ -126,7 +126,7 @@ async def test_the_command_can_be_cancelled() -> None:
 async def test_the_app_alone_cannot_end_connections() -> None:
     app = create_app(Settings(faults=(Fault(on="submit", kind="reset"),)))
     async with AsyncClient(transport=ASGITransport(app=app), base_url="http://sandbox.test") as client:
-        with pytest.raises(RuntimeError, match=r"Only a sandbox started by running\(\) can end a connection"):
+        with pytest.raises(RuntimeError, match=r"Only a sandbox started by running\(\) can close a connection"):
             await client.post("/api/v1/imagine", json={})
 
 

@@ -77,7 +77,7 @@ def test_a_sheet_shows_its_four_panels() -> None:
 
 
 def test_nothing_else_can_be_drawn() -> None:
-    with pytest.raises(TypeError, match="Nobody knows how to draw 'a boat'"):
+    with pytest.raises(TypeError, match="'a boat' is not a render spec"):
         render("a boat")
 
 
@@ -184,14 +184,14 @@ def png_of(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"<html>", "this is not a picture"),
-        (b"", "this is not a picture"),
-        (photo()[:200], "this is not a picture"),
+        (b"<html>", "this is not an image"),
+        (b"", "this is not an image"),
+        (photo()[:200], "this is not an image"),
         (png_of(8000, 8000), "8000 x 8000 pixels are too many"),
-        (png_of(10_000, 10_000), "this is not a picture"),
-        (png_of(30_000, 30_000), "this is not a picture"),
-        (b"\x89PNG\r\n\x1a\n" + b"\0\0\0\0tEXt\0\0\0\0" * 70_000, "this picture has too many pieces"),
-        (b"\xff\xd8" + b"\xff\xda\0\2" * 200 + b"\xff\xd9", "this picture has too many pieces"),
+        (png_of(10_000, 10_000), "this is not an image"),
+        (png_of(30_000, 30_000), "this is not an image"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0\0\0\0tEXt\0\0\0\0" * 70_000, "this image has too many chunks"),
+        (b"\xff\xd8" + b"\xff\xda\0\2" * 200 + b"\xff\xd9", "this image has too many chunks"),
     ],
 )
 def test_what_cannot_be_edited_is_refused(content: bytes, message: str) -> None:
@@ -203,7 +203,7 @@ def test_what_cannot_be_edited_is_refused(content: bytes, message: str) -> None:
     ("response", "error"),
     [
         (http(404), "HTTP 404"),
-        (http(200, b"<html>"), "this is not a picture"),
+        (http(200, b"<html>"), "this is not an image"),
         (http(200, b"x" * 60_000), "more than 50000 bytes"),
         (None, "no answer within 0.05 s"),
         (b"", "Server disconnected without sending a response."),

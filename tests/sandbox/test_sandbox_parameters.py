@@ -69,7 +69,7 @@ def test_what_fits_is_no_problem(parameter: Parameter, value: Any) -> None:
         (RATIO, "22:9", "value_error", "Value error, aspect_ratio should be between 21:9 and 9:21"),
         (RATIO, "9:22", "value_error", "Value error, aspect_ratio should be between 21:9 and 9:21"),
         (Parameter(kind="image"), "", "string_type", "Input should be a valid string"),
-        (Parameter(kind="image", forms=("url",)), "AAAA", "value_error", "Value error, a picture comes as url"),
+        (Parameter(kind="image", forms=("url",)), "AAAA", "value_error", "Value error, an image comes as url"),
         (LIST, "AAAA", "list_type", "Input should be a valid list"),
         (LIST, ["AAAA"], "too_short", "List should have at least 2 items, not 1"),
         (LIST, ["AAAA"] * 4, "too_long", "List should have at most 3 items, not 4"),

@@ -131,7 +131,7 @@ async def test_an_upload_is_gone_after_an_hour() -> None:
         payload = await up.fetch((await up.made(DEV, input_image=url))["id"])
         assert (payload["status"], payload["error"]) == (
             "failed",
-            "Could not fetch the input image: this file is not here",
+            "Could not fetch the input image: this file does not exist",
         )
 
 
@@ -155,7 +155,7 @@ async def test_an_upload_that_is_no_picture_makes_the_prediction_fail() -> None:
         payload = await up.fetch((await up.made(DEV, input_image=url))["id"])
         assert (payload["status"], payload["error"]) == (
             "failed",
-            "Could not fetch the input image: this is not a picture",
+            "Could not fetch the input image: this is not an image",
         )
 
 

@@ -80,7 +80,7 @@ def test_documented_inputs_are_taken(model: str, inputs: dict[str, Any]) -> None
             {"safety_tolerance": 3, "input_image": URL},
             "input.safety_tolerance: With an input image at most 2 is allowed",
         ),
-        (PRO, {"input_image": "aGk="}, "input.input_image: Value error, a picture comes as url or data_uri"),
+        (PRO, {"input_image": "aGk="}, "input.input_image: Value error, an image comes as url or data_uri"),
         (
             PRO,
             {"input_image": "data:image/png;base64,***"},

@@ -134,7 +134,7 @@ async def test_a_service_knows_only_its_own_tasks() -> None:
     ("payload", "message"),
     [
         ("///", "this is not base64"),
-        ("", "the picture is empty"),
+        ("", "the image is empty"),
         ("é", "this is not base64"),
         ("data:text/plain;base64,AAAA", "a data URI reads data:image/...;base64,..."),
         ("data:image/png;base64,AAA", "this is not base64"),
@@ -154,7 +154,7 @@ async def test_a_picture_in_base64_is_brought(prefix: str) -> None:
 async def test_a_picture_in_base64_must_be_one_and_not_too_large() -> None:
     with pytest.raises(SourceError, match="more than 100 bytes"):
         await load_source(base64_of(photo()), limit_bytes=100, timeout_s=5)
-    with pytest.raises(SourceError, match="this is not a picture"):
+    with pytest.raises(SourceError, match="this is not an image"):
         await load_source(base64_of(b"hello"), limit_bytes=100, timeout_s=5)
 
 

@@ -95,7 +95,7 @@ async def test_the_contradicted_forms_of_a_task_can_be_chosen() -> None:
 
 
 def test_a_task_under_way_has_a_word() -> None:
-    with pytest.raises(ValueError, match="waiting_words has one word or more"):
+    with pytest.raises(ValueError, match="waiting_words needs at least one word"):
         VtrixSettings(waiting_words=())
 
 
@@ -190,7 +190,7 @@ async def test_faults_tell_a_task_as_wanted() -> None:
         ([], "a JSON object is required"),
         ({}, "model: Field required"),
         ({"model": "flux"}, "model: flux is not supported"),
-        ({"model": "flux_kontext_pro", "prompt": "a"}, "prompt: parameters stand in input[0].params"),
+        ({"model": "flux_kontext_pro", "prompt": "a"}, "prompt: parameters belong in input[0].params"),
         ({"model": "flux_kontext_pro"}, "input: a list with one object is required"),
         ({"model": "flux_kontext_pro", "input": {}}, "input: a list with one object is required"),
         ({"model": "flux_kontext_pro", "input": [{}, {}]}, "input: a list with one object is required"),
@@ -201,7 +201,7 @@ async def test_faults_tell_a_task_as_wanted() -> None:
         ),
         (
             {"model": "flux_kontext_pro", "input": [{"params": {"prompt": "a"}}], "metadata": {}},
-            "metadata: parameters stand in input[0].params",
+            "metadata: parameters belong in input[0].params",
         ),
     ],
 )
@@ -242,18 +242,18 @@ async def test_only_json_is_read() -> None:
         ("flux_2_pro", {"aspect_ratio": "1:1"}, "aspect_ratio: Extra inputs are not permitted"),
         ("flux_2_pro", {"width": 100}, "width: Input should be a multiple of 32"),
         ("flux_2_pro", {"safety_tolerance": "7"}, "safety_tolerance: Input should be less than or equal to 6"),
-        ("flux_pro_11", {"image_prompt": "https://a.test/"}, "image_prompt: Value error, a picture comes as base64"),
-        ("kirin_v2_image", {"image": DATA_URI}, "image: Value error, a picture comes as url or base64"),
-        ("kirin_v2_image", {"image": IMAGE}, "image: a picture of 300 x 200 pixels is not taken"),
+        ("flux_pro_11", {"image_prompt": "https://a.test/"}, "image_prompt: Value error, an image comes as base64"),
+        ("kirin_v2_image", {"image": DATA_URI}, "image: Value error, an image comes as url or base64"),
+        ("kirin_v2_image", {"image": IMAGE}, "image: an image of 300 x 200 pixels is not accepted"),
         ("kirin_v2_image", {"n": 10}, "n: Input should be less than or equal to 9"),
-        ("viduq2_reference2image", {"images": [IMAGE]}, "images: Value error, a picture comes as url or data_uri"),
+        ("viduq2_reference2image", {"images": [IMAGE]}, "images: Value error, an image comes as url or data_uri"),
         ("vtrix_image_4_5_blend", {"image": [IMAGE]}, "image: List should have at least 2 items, not 1"),
         ("vtrix_edit_transform", {}, "image_urls: Field required"),
         ("spark_multi_dreamo", {}, "image_urls or binary_data_base64: Field required"),
         ("spark_dream_4_0", {"size": "3K"}, "size: String should match pattern"),
-        ("spark_dream_4_0", {"size": "640x480"}, "size: a picture has 921600 to 16777216 pixels"),
+        ("spark_dream_4_0", {"size": "640x480"}, "size: an image has 921600 to 16777216 pixels"),
         ("flux_kontext_pro", {"input_image": "not base64"}, "input_image: this is not base64"),
-        ("flux_kontext_pro", {"input_image": base64_of(b"hello")}, "input_image: this is not a picture"),
+        ("flux_kontext_pro", {"input_image": base64_of(b"hello")}, "input_image: this is not an image"),
         (
             "spark_multi_dreamo",
             {"binary_data_base64": [base64_of(b"x" * 4_700_001)]},

@@ -1,1 +1,1 @@
-"""The imitation of Black Forest Labs."""
+"""The fake of Black Forest Labs."""

@@ -1,4 +1,4 @@
-"""The imitation of Black Forest Labs: an endpoint per model, get_result and credits."""
+"""The fake of Black Forest Labs: an endpoint per model, get_result and credits."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -43,13 +43,13 @@ from journey_mcp.sandbox.state import Sandbox
 from journey_mcp.sandbox.tasks import Link, Task
 
 ENDPOINTS = ("submit", "get_result", "credits")
-"""The names of its endpoints in the ledger."""
+"""The names of its endpoints in the request log."""
 
 
 class Bfl(Service[Creation]):
     """One account at Black Forest Labs and its tasks."""
 
-    documented = {  # noqa: RUF012 - a mapping that nobody changes
+    documented = {  # noqa: RUF012 - a mapping that is never changed
         401: BAD_KEY,
         402: NO_CREDITS,
         403: NO_KEY,
@@ -65,7 +65,7 @@ class Bfl(Service[Creation]):
         """Credits."""
 
     def endpoints(self) -> list[Route]:
-        """Return the imitated endpoints."""
+        """Return the fake endpoints."""
         return [
             Route("/get_result", self.get_result, methods=["GET"]),
             Route("/credits", self.credits, methods=["GET"]),
@@ -73,11 +73,11 @@ class Bfl(Service[Creation]):
         ]
 
     def error(self, status: int, message: str) -> HttpResponse:
-        """Return an error with a text alone."""
+        """Return an error that consists of a text."""
         return json_response({"detail": message}, status)
 
     def unauthorized(self, request: Request) -> HttpResponse | None:
-        """Return what a request without a good key is body."""
+        """Return the response to a request without a valid key."""
         key, keys = request.headers.get("x-key"), self._settings.keys
         if bool(key) if keys is None else key in keys:
             return None
@@ -88,7 +88,7 @@ class Bfl(Service[Creation]):
         return await self.create(request, "submit")
 
     async def get_result(self, request: Request) -> Response:
-        """Tell how a task is."""
+        """Return a task."""
         task_id = request.query_params.get("id")
         return await self.handle(
             request,
@@ -99,7 +99,7 @@ class Bfl(Service[Creation]):
         )
 
     async def credits(self, request: Request) -> Response:
-        """Tell the balance."""
+        """Return the balance."""
         return await self.handle(
             request,
             "credits",
@@ -108,7 +108,7 @@ class Bfl(Service[Creation]):
         )
 
     async def read(self, request: Request, content: bytes) -> Creation:
-        """Return what is ordered, if balance and limits allow it. Raises Refused."""
+        """Return the parsed request, if balance and limits allow it. Raises Refused."""
         model = model_of(request.path_params["model"], self._settings)
         if model is None:
             raise Refused(self.error(404, "Not Found"))
@@ -166,7 +166,7 @@ class Bfl(Service[Creation]):
         task: Task,
         faults: tuple[Fault, ...],
     ) -> HttpResponse:
-        """Answer with where to ask; or without, when a webhook is wanted, which is then under way."""
+        """Respond with the polling URL, or without it if a webhook is requested, which is then scheduled."""
         body: dict[str, Any] = {"id": task.task_id}
         if creation.webhook is None:
             foreign = find(faults, "foreign_url")
@@ -180,12 +180,12 @@ class Bfl(Service[Creation]):
         return replace(json_response(self.distorted(body, faults)), headers=self._rate_headers())
 
     def on_ended(self, task: Task) -> None:
-        """Give the credits of a failed task back, if so chosen."""
+        """Refund the credits of a failed task, if the settings say so."""
         if task.failure is not None and self._settings.refunds_failed_tasks:
             self.balance += task.charged
 
     async def _read_creation(self, model: Model, body: Mapping[str, Any]) -> Creation:
-        """Return an order. Raises ValidationError and UnreadablePicture."""
+        """Return the parsed request. Raises ValidationError and UnreadableInput."""
         params = read_parameters(body, model, self._settings)
         images = await load_inputs(self.sandbox, params, model.parameters, limit_bytes=self._settings.image_limit_bytes)
         check_sizes(images, self._settings.image_limit_px)
@@ -194,7 +194,7 @@ class Bfl(Service[Creation]):
         )
 
     def _check_limits(self, creation: Creation) -> None:
-        """Raise Refused when there are too many tasks already, or too few credits."""
+        """Raise Refused if there are too many tasks or too few credits."""
         self.settle()
         tasks, model_id = self.sandbox.tasks, creation.model.model_id
         limit = dict(self._settings.tasks_at_once_by_model).get(model_id, self._settings.tasks_at_once)
@@ -216,7 +216,7 @@ class Bfl(Service[Creation]):
         }
 
     def _failure(self, creation: Creation, faults: tuple[Fault, ...]) -> tuple[str | None, dict[str, str]]:
-        """Return why a task fails, and in which words it is body; fail_task may name a status."""
+        """Return why a task fails, and its status and error; fail_task may name a status."""
         fault = find(faults, "fail_task")
         if fault is not None and fault.error in MODERATED:
             return fault.error, {"status": fault.error}
@@ -245,7 +245,7 @@ class Bfl(Service[Creation]):
             return json_response(task_object(task_id, NOT_FOUND), int(self._settings.unknown_task))
         body = self.distorted(self._serialize(*found), faults)
         if "result" in body and body.get("status", READY) != READY:
-            # a fault's word may stand for a task that is ready; no service shows a moderated picture
+            # a fault may replace the status of a ready task; no service returns a moderated image
             body["result"] = None
         return json_response(body)
 
@@ -259,7 +259,7 @@ class Bfl(Service[Creation]):
         return task_object(task.task_id, task.notes["status"]) | self._explanation(task)
 
     def _serialize_webhook(self, task: Task, time: float) -> dict[str, Any]:
-        """Return what a webhook posts."""
+        """Return the body of a webhook."""
         body = self._serialize(task, time)
         names = ("id", "status", "result") if task.failure is None else ("id", "status", "error", "message")
         stamp = {"timestamp": self.sandbox.calendar.iso(time)}

@@ -1,4 +1,4 @@
-"""Black Forest Labs' models as far as their imitation needs them. Durations are invented."""
+"""Black Forest Labs' models as far as their fake needs them. Durations are invented."""
 
 import math
 from collections.abc import Mapping
@@ -9,41 +9,41 @@ from journey_mcp.sandbox.parameters import Parameter
 
 SizeRule = Literal["kontext", "ultra", "sides", "flux-2", "source"]
 """kontext, ultra: by aspect_ratio. sides: width and height, or their defaults. flux-2: the same, or the size of the
-source. source: that of the source, with what is added to it."""
+source. source: the size of the source plus the margins."""
 
 Parameters = Mapping[str, Parameter]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What tells one model's behaviour from another's."""
+    """The properties in which models differ."""
 
     model_id: str
     credits: float
-    """For one picture, or for its first megapixel."""
+    """The price of one image, or of its first megapixel."""
     parameters: Parameters
     size_rule: SizeRule
     credits_per_further_megapixel: float = 0
     takes_anything: bool = False
-    """Parameters beyond these are accepted."""
+    """Whether further parameters are accepted."""
     default_format: Literal["png", "jpeg"] = "jpeg"
-    """output_format when a request names none."""
+    """The default of output_format."""
     seconds: tuple[float, float] = (5, 10)
 
     @property
     def is_kontext(self) -> bool:
-        """Whether the settings' readings for Kontext count."""
+        """Whether the settings for Kontext apply."""
         return self.size_rule == "kontext"
 
     def cost(self, size: tuple[int, int]) -> float:
-        """Return the credits of a picture. That started megapixels of 1024 x 1024 count is invented."""
+        """Return the credits of an image. The count of started megapixels of 1024 x 1024 is invented."""
         started = math.ceil(size[0] * size[1] / 1_048_576)
         return self.credits + self.credits_per_further_megapixel * (started - 1)
 
 
 _TEXT = Parameter(kind="text")
-# Plain base64 without a data prefix is what the vendor's client sends; the schema says no more than "base64", so a
-# data URI is taken as well.
+# The vendor's client sends plain base64 without a data prefix; the schema says only "base64", so a data URI is
+# accepted too.
 _BASE64 = Parameter(kind="image", forms=("base64", "data_uri"))
 _COMMON: Parameters = {
     "seed": Parameter(kind="integer"),
@@ -95,7 +95,7 @@ _KONTEXT: Parameters = {
 
 
 def extra_model(model_id: str) -> Model:
-    """Return a model that only the settings know: like Kontext, and open to any parameter."""
+    """Return a model that only the settings name: like Kontext, with any parameter."""
     return Model(model_id=model_id, credits=4, parameters=_KONTEXT, size_rule="kontext", takes_anything=True)
 
 
@@ -141,7 +141,7 @@ _ALL = (
     ),
     Model(
         model_id="flux-pro-1.0-expand",
-        credits=5,  # invented: as much as its sister
+        credits=5,  # invented: the price of its sibling
         parameters={**_FILL, **dict.fromkeys(("top", "bottom", "left", "right"), _MARGIN)},
         size_rule="source",
     ),
@@ -154,7 +154,7 @@ _ALL = (
     ),
     Model(
         model_id="flux-2-pro-preview",
-        credits=3,  # invented: as much as what it previews
+        credits=3,  # invented: the price of the previewed model
         credits_per_further_megapixel=1.5,
         parameters=_flux_2(8),
         size_rule="flux-2",
@@ -196,7 +196,7 @@ _ALL = (
     ),
     Model(
         model_id="flux-2-klein-9b-preview",
-        credits=1.5,  # invented: as much as what it previews
+        credits=1.5,  # invented: the price of the previewed model
         credits_per_further_megapixel=0.2,
         parameters=_flux_2(4),
         size_rule="flux-2",

@@ -1,4 +1,4 @@
-"""Reading Black Forest Labs' requests: what is accepted, and how anything else is told to be wrong."""
+"""Parsing of Black Forest Labs' requests, and their validation errors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ _FORMATS: Mapping[str, Format] = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
 
 class ValidationError(Exception):
-    """A request that is answered with 422 and these problems."""
+    """A request is rejected with 422 and these problems."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(*problems)
@@ -25,7 +25,7 @@ class ValidationError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Webhook:
-    """Where to tell that a task is over."""
+    """The receiver of a webhook about the end of a task."""
 
     url: str
     secret: str | None
@@ -33,22 +33,22 @@ class Webhook:
 
 @dataclass(frozen=True, kw_only=True)
 class Creation:
-    """An accepted request, its pictures brought."""
+    """A validated request with its loaded images."""
 
     model: Model
     params: Mapping[str, Any]
-    """The parameters, without what is null."""
+    """The parameters without nulls."""
     output_format: str
     images: InputImages
 
     @property
     def prompt(self) -> str:
-        """What is to be seen."""
+        """The prompt, or an empty text."""
         return str(self.params.get("prompt", ""))
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """The pictures to start from, the canvas first."""
+        """The input images, the canvas first."""
         return self.images.all_but("mask")
 
     @property
@@ -58,12 +58,12 @@ class Creation:
 
     @property
     def cost(self) -> float:
-        """In credits."""
+        """The cost in credits."""
         return self.model.cost(self.size)
 
     @property
     def input_mp(self) -> float | None:
-        """Megapixels of all pictures that came; None without any."""
+        """Megapixels of all input images; None without any."""
         return round(sum(source.megapixels for source in self.sources), 2) if self.sources else None
 
     @property
@@ -73,12 +73,12 @@ class Creation:
 
     @property
     def webhook(self) -> Webhook | None:
-        """Where to tell that it is over; None when nobody asked for it."""
+        """The requested webhook; None if there is none."""
         url = self.params.get("webhook_url")
         return Webhook(url=url, secret=self.params.get("webhook_secret")) if url else None
 
     def render_spec(self, seed: int) -> RenderSpec:
-        """Return the result."""
+        """Return the render spec of the result."""
         image_format = _FORMATS[self.output_format]
         if not self.sources:
             return Scene(
@@ -103,14 +103,14 @@ class Creation:
 
 
 def model_of(model_id: str, settings: BflSettings) -> Model | None:
-    """Return the model that a path names; None when there is none."""
+    """Return the model that a path names; None if it is unknown."""
     if model_id in MODELS:
         return MODELS[model_id]
     return extra_model(model_id) if model_id in settings.extra_models else None
 
 
 def read_parameters(body: Mapping[str, Any], model: Model, settings: BflSettings) -> dict[str, Any]:
-    """Return the parameters without what is null. Raises ValidationError with all that is wrong."""
+    """Return the parameters without nulls. Raises ValidationError with all problems."""
     parameters = dict(model.parameters)
     if model.is_kontext:
         wide, _, high = settings.aspect_ratio_limit.partition(":")
@@ -128,15 +128,15 @@ def read_parameters(body: Mapping[str, Any], model: Model, settings: BflSettings
 
 
 def format_of(params: Mapping[str, Any], model: Model, settings: BflSettings) -> str:
-    """Return the wanted output_format."""
+    """Return the requested or default output_format."""
     return str(params.get("output_format") or (settings.default_format if model.is_kontext else model.default_format))
 
 
 def check_sizes(images: InputImages, limit_px: int) -> None:
-    """Raise ValidationError when a picture has too many pixels."""
+    """Raise ValidationError if an image has too many pixels."""
     for name, sources in images.sources.items():
         if any(source.size[0] * source.size[1] > limit_px for source in sources):
-            message = f"Value error, a picture has at most {limit_px / 1_000_000:g} megapixels"
+            message = f"Value error, an image has at most {limit_px / 1_000_000:g} megapixels"
             raise ValidationError(Problem(name=name, type="value_error", message=message))
 
 

@@ -1,4 +1,4 @@
-"""What Black Forest Labs say: status words, bodies and the headers of webhooks."""
+"""Responses of Black Forest Labs: status words, bodies and the headers of webhooks."""
 
 import hashlib
 import hmac
@@ -13,7 +13,7 @@ MODERATED = ("Request Moderated", "Content Moderated")
 NOT_FOUND = "Task not found"
 
 RETRY_AFTER_S = 5
-"""Invented: the documents show the field without saying how it comes about."""
+"""Invented: the documents show the field without explaining its value."""
 NO_KEY = {"detail": "Not authenticated"}
 BAD_KEY = {"error": "invalid_api_key", "message": "The API key is missing or invalid"}
 NO_CREDITS = {"error": "insufficient_credits", "message": "Not enough credits"}
@@ -25,12 +25,12 @@ TOO_MANY = {
 
 
 def task_object(task_id: str, status: str) -> dict[str, Any]:
-    """Return what get_result tells of a task without a result."""
+    """Return the get_result response for a task without a result."""
     return {"id": task_id, "status": status, "result": None, "progress": None, "details": None, "preview": None}
 
 
 def invalid(location: tuple[str, ...], message: str, kind: str) -> HttpResponse:
-    """Return the validation error with one problem; `location` says where it is."""
+    """Return the validation error with one problem at `location`."""
     return json_response({"detail": [{"loc": list(location), "msg": message, "type": kind}]}, 422)
 
 
@@ -41,7 +41,7 @@ def unprocessable(problems: Iterable[Problem]) -> HttpResponse:
 
 
 def webhook_auth_headers(content: bytes, secret: str | None, form: str) -> dict[str, str]:
-    """Return the headers that show a receiver who is calling."""
+    """Return the headers that authenticate a webhook."""
     if not secret:
         return {}
     signature = hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""How large Black Forest Labs' pictures are."""
+"""The sizes of Black Forest Labs' images."""
 
 import math
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ _KONTEXT_SIZES: Mapping[Ratio, tuple[int, int]] = {
     (9, 16): (752, 1392),
     (3, 7): (672, 1568),
 }
-"""By the shape in its smallest numbers, so 21:9 is 7:3; stated by a reseller."""
+"""By the reduced ratio, so 21:9 is 7:3; stated by a reseller."""
 
 
 def size_of(model: Model, params: Mapping[str, Any], source: tuple[int, int] | None) -> tuple[int, int]:
-    """Return width and height of the result; `source` is the size of the picture it starts from, if there is one."""
+    """Return width and height of the result; `source` is the size of the input image, if there is one."""
     ratio = read_ratio(str(params.get("aspect_ratio")))
     if model.size_rule == "kontext":
         return _kontext(ratio or source or (1, 1))
@@ -44,13 +44,13 @@ def size_of(model: Model, params: Mapping[str, Any], source: tuple[int, int] | N
 
 
 def margins(params: Mapping[str, Any]) -> tuple[int, int, int, int]:
-    """Return what is to be added at the left, top, right and bottom."""
+    """Return the margins at the left, top, right and bottom."""
     left, top, right, bottom = (int(params.get(name, 0)) for name in ("left", "top", "right", "bottom"))
     return left, top, right, bottom
 
 
 def _kontext(ratio: Ratio) -> tuple[int, int]:
-    """Return about one megapixel of a shape."""
+    """Return the size of about one megapixel in a shape."""
     divisor = math.gcd(*ratio)
     known = _KONTEXT_SIZES.get((ratio[0] // divisor, ratio[1] // divisor))
     if known:
@@ -60,7 +60,7 @@ def _kontext(ratio: Ratio) -> tuple[int, int]:
 
 
 def _within(size: tuple[int, int]) -> tuple[int, int]:
-    """Return the size of a source as FLUX.2 can make it."""
+    """Return the size of a source within the limits of FLUX.2."""
     scale = min(1.0, math.sqrt(LARGEST_FLUX_2_PX / (size[0] * size[1])))
     return _stepped(size[0] * scale), _stepped(size[1] * scale)
 

@@ -1,1 +1,1 @@
-"""The imitation of JourneyAPI."""
+"""The fake of JourneyAPI."""

@@ -1,4 +1,4 @@
-"""The imitation of JourneyAPI: /imagine, /fetch, /fetch-many and /account under /api/v1."""
+"""The fake of JourneyAPI: /imagine, /fetch, /fetch-many and /account under /api/v1."""
 
 import json
 import math
@@ -29,14 +29,14 @@ from journey_mcp.sandbox.tasks import Task
 from journey_mcp.sandbox.wire import hold
 
 ENDPOINTS = ("imagine", "fetch", "fetch_many", "account")
-"""The names of its endpoints in the ledger."""
+"""The names of its endpoints in the request log."""
 LARGEST_BODY_BYTES = 1_000_000
 
 Parsed = TypeVar("Parsed")
 
 _TASKS_AT_ONCE: Mapping[str, int | None] = {"basic": 5, "starter": 10, "growth": 25, "enterprise": None}
 _STAGES = ((0.02, "staged"), (0.06, "pending"), (0.12, "starting"))
-"""Until which share of its time a task is in which early status. Only the order is documented."""
+"""The fraction of its duration at which a task leaves each early status. Only the order is documented."""
 _BLOCKED = "Content policy violation"
 _SYNCHRONOUS_FIELDS = ("task_id", "status", "image_url", "error")
 _BEYOND_HEX = str.maketrans("abcdef", "gkpswz")
@@ -68,11 +68,11 @@ class JourneyApi(Service[Creation]):
         self.credits = self._settings.credits
         """The balance."""
         self.total_images = 0
-        """How many pictures its finished tasks have made."""
+        """The number of images that its finished tasks have made."""
 
     @property
     def balance(self) -> float:
-        """The balance, as every service has it."""
+        """The balance, under the name that all services share."""
         return self.credits
 
     @balance.setter
@@ -80,7 +80,7 @@ class JourneyApi(Service[Creation]):
         self.credits = amount
 
     def endpoints(self) -> list[Route]:
-        """Return the imitated endpoints."""
+        """Return the fake endpoints."""
         return [
             Route("/imagine", self.imagine, methods=["POST"]),
             Route("/fetch", self.fetch, methods=["POST"]),
@@ -89,29 +89,29 @@ class JourneyApi(Service[Creation]):
         ]
 
     def error(self, status: int, message: str) -> HttpResponse:
-        """Return an error with one message; also for routes and methods that do not exist (U7)."""
+        """Return an error with one message; also for unknown routes and methods (U7)."""
         return _errors(status, message)
 
     def too_large(self) -> HttpResponse:
-        """Return what is answered to a body that is too large."""
+        """Return the response to a body that is too large."""
         return _errors(400, "request body is too large")
 
     def unauthorized(self, request: Request) -> HttpResponse | None:
-        """Return what a request without a good key is body."""
+        """Return the response to a request without a valid key."""
         return None if accepts_key(request.headers.get("authorization"), self._settings) else _UNAUTHORIZED
 
     async def imagine(self, request: Request) -> Response:
-        """Accept a task; for a synchronous model, answer when it is over."""
+        """Accept a task; for a synchronous model, respond when it has ended."""
         return await self.create(request, "imagine")
 
     async def fetch(self, request: Request) -> Response:
-        """Tell how a task is."""
+        """Return a task."""
         return await self.handle(
             request, "fetch", "fetch", lambda content, faults: self._fetch(_body(request, content), faults)
         )
 
     async def fetch_many(self, request: Request) -> Response:
-        """Tell how several tasks are."""
+        """Return several tasks."""
         return await self.handle(
             request,
             "fetch_many",
@@ -120,11 +120,11 @@ class JourneyApi(Service[Creation]):
         )
 
     async def account(self, request: Request) -> Response:
-        """Tell the balance."""
+        """Return the balance."""
         return await self.handle(request, "account", "account", lambda _, faults: self._account(faults))
 
     async def read(self, request: Request, content: bytes) -> Creation:
-        """Return what is ordered, if the balance and the plan allow it. Raises Refused."""
+        """Return the parsed request, if the balance and the plan allow it. Raises Refused."""
         try:
             creation = read_creation(_body(request, content), self._settings)
         except ValidationError as error:
@@ -164,7 +164,7 @@ class JourneyApi(Service[Creation]):
     async def respond_to_creation(
         self, request: Request, creation: Creation, task: Task, faults: tuple[Fault, ...]
     ) -> HttpResponse:
-        """Fetch the picture to edit, and wait for the end of a synchronous task."""
+        """Load the image to edit, and wait for the end of a synchronous task."""
         if creation.image_url is not None:
             task = replace(await self._with_source(creation, task), is_held=find(faults, "hang") is not None)
             self.sandbox.tasks.put(task)
@@ -178,7 +178,7 @@ class JourneyApi(Service[Creation]):
         return json_response(self.distorted(body, faults))
 
     def on_ended(self, task: Task) -> None:
-        """Count what was made; credits of a failed task come back if so chosen."""
+        """Count the images; refund a failed task if the settings say so."""
         if task.failure is None:
             self.total_images += sum(not isinstance(render_spec, Sheet) for render_spec in task.images.values())
         elif self._settings.refunds_failed_tasks:
@@ -189,7 +189,7 @@ class JourneyApi(Service[Creation]):
         self.notify(task, webhook.url, _serialize, headers=lambda _: secret, policy=self._settings.webhooks)
 
     async def _with_source(self, creation: Creation, task: Task) -> Task:
-        """Fetch the picture to edit; the task fails if that fails, and is over no sooner than it is here."""
+        """Load the image to edit; the task fails if that fails, and does not end before."""
         try:
             source = (await self.sandbox.load_source(creation.image_url or "")).content
         except SourceError as error:
@@ -208,7 +208,7 @@ class JourneyApi(Service[Creation]):
         return json_response({"tasks": [task for task in tasks if task is not None]})
 
     def _look_up(self, task_id: str, faults: tuple[Fault, ...]) -> dict[str, Any] | None:
-        """Return a task as it is now, or as the faults tell it; None for one that is not known."""
+        """Return the current task object with the changes of the faults; None for an unknown task."""
         found = self.find(task_id, faults)
         return None if found is None else self.distorted(_serialize(*found), faults)
 
@@ -250,7 +250,7 @@ def _running(share: float) -> dict[str, str]:
 
 
 def _images(creation: Creation, seed: int) -> dict[str, RenderSpec]:
-    """Return the results of a task that starts from nothing."""
+    """Return the results of a task without an input image."""
     scene = Scene(
         prompt=creation.prompt,
         model=creation.model.model_id,
@@ -288,7 +288,7 @@ def _body(request: Request, content: bytes) -> dict[str, Any]:
 
 
 def _parse(read: Callable[[Mapping[str, Any]], Parsed], body: Mapping[str, Any]) -> Parsed:
-    """Return what a question asks for. Raises Refused."""
+    """Return the parsed body. Raises Refused."""
     try:
         return read(body)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""JourneyAPI's models as far as its imitation needs them."""
+"""JourneyAPI's models as far as its fake needs them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ ImageUse = Literal["none", "optional", "required"]
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What tells one model's behaviour from another's."""
+    """The properties in which models differ."""
 
     model_id: str
     credits: float
     image: ImageUse
-    """What the model does with `image_url`."""
+    """How the model uses `image_url`."""
     seconds: tuple[float, float]
-    """How long a task takes, from and to. Documented for Midjourney only, the others are plausible."""
+    """The minimum and maximum duration. Documented for Midjourney only, the others are plausible."""
 
     @property
     def is_grid(self) -> bool:
-        """Whether a result is four pictures and their sheet."""
+        """Whether a result is four images and their grid."""
         return self.model_id == "midjourney"
 
     @property
@@ -35,12 +35,12 @@ class Model:
 
     @property
     def takes_resolution(self) -> bool:
-        """Whether `resolution` counts; C5: stated for nano-banana-2 by all, for Flux.1 by one source."""
+        """Whether `resolution` has an effect; C5: stated for nano-banana-2 by all sources, for Flux.1 by one."""
         return self.is_flux_1 or self.model_id == "nano-banana-2"
 
 
 def extra_model(model_id: str) -> Model:
-    """Return a model that only the settings know: synchronous, and an image is optional."""
+    """Return a model that only the settings name: synchronous, with an optional image."""
     return Model(model_id=model_id, credits=1, image="optional", seconds=(4, 8))
 
 
@@ -71,7 +71,7 @@ _ROWS: tuple[tuple[str, float, ImageUse, float, float], ...] = (
     ("ideogram-v3-reframe", 6, "required", 8, 16),
     ("recraft", 3, "none", 6, 12),
     ("flux-2-dev", 1, "none", 4, 8),
-    # its credits are in no available source; as much as its dearer sister
+    # no available source states its credits; the price of its more expensive sibling
     ("flux-2-flex", 4, "none", 8, 14),
     ("flux-2-max", 4, "none", 8, 16),
     ("flux-kontext-pro", 4, "required", 6, 12),

@@ -1,4 +1,4 @@
-"""Reading JourneyAPI's requests: what is accepted, and in which words anything else is refused."""
+"""Parsing of JourneyAPI's requests, and their validation errors."""
 
 import ipaddress
 import re
@@ -16,7 +16,7 @@ Plan = Literal["basic", "starter", "growth", "enterprise"]
 RATIOS = ("1:1", "16:9", "9:16", "4:3", "3:4", "3:2", "2:3")
 NANO_BANANA_2_RATIOS = ("1:4", "4:1")
 LONG_SIDES_PX: Mapping[str, int] = {"1K": 1024, "2K": 1536, "4K": 2048}
-"""Much less than the names promise: these pictures show that it worked, they are not kept."""
+"""Smaller than the names say: the images only show that it worked."""
 NEGATIVE_PROMPT_CHARACTERS = 4_000
 BATCH_SIZES = range(2, 21)
 
@@ -26,38 +26,38 @@ _PROMPT_RATIO = re.compile(r"(?:^|\s)--ar\s+([1-9]\d{0,2}):([1-9]\d{0,2})(?=\s|$
 
 @dataclass(frozen=True, kw_only=True)
 class JourneyApiSettings:
-    """JourneyAPI as this sandbox imitates it, with one reading of each point its documents leave open."""
+    """The fake JourneyAPI, with one reading of each point that its documents leave open."""
 
     keys: tuple[str, ...] | None = None
-    """The keys that are accepted; None accepts any that is not empty and does not start with `Bearer `."""
+    """The accepted keys; None accepts any that is not empty and does not start with `Bearer `."""
     email: str = "artist@example.test"
     credits: float = 500
-    """The balance at the start. All keys share it."""
+    """The initial balance. All keys share it."""
     plan: Plan = "starter"
-    """Limits the tasks running at once: basic 5, starter 10, growth 25, enterprise none."""
+    """The limit of concurrent tasks: basic 5, starter 10, growth 25, enterprise none."""
     refunds_failed_tasks: bool = False
-    """U10: credits of a task that fails come back when it has failed."""
+    """U10: whether a failed task is refunded."""
     sync_answer: Literal["finished", "task_id"] = "finished"
-    """C2: a synchronous model answers with the finished task or its id alone; either way when it is over."""
+    """C2: a synchronous model responds with the finished task or its id alone; in both cases when it has ended."""
     edit_without_image: Literal["strict", "lenient"] = "strict"
-    """C1: an edit model without image_url is refused with 400, or makes a picture from nothing."""
+    """C1: an edit model without image_url gets 400, or generates an image."""
     unknown_task: Literal["400", "404", "empty"] = "400"
-    """U2: `/fetch` of an unknown id answers 400, 404, or 200 with an empty object."""
+    """U2: `/fetch` of an unknown id gets 400, 404, or 200 with an empty object."""
     ratio_check: Literal["list", "pattern"] = "list"
-    """C10: aspect_ratio is one of the documented ones, or anything that reads W:H."""
+    """C10: aspect_ratio must be a documented one, or any W:H."""
     task_ids: Literal["uuid", "letters"] = "uuid"
-    """C12: ids are UUIDs, or look like them with letters beyond f."""
+    """C12: ids are UUIDs, or look like UUIDs with letters beyond f."""
     extra_models: tuple[str, ...] = ()
-    """Model ids accepted besides the documented 30; synchronous, image_url optional, 1 credit."""
+    """Model ids besides the documented 30; synchronous, image_url optional, 1 credit."""
     allows_plain_webhooks: bool = True
-    """http:// webhooks to this machine are accepted; https:// ones always are."""
+    """Whether http:// webhooks to this machine are accepted; https:// ones always are."""
     webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)
-    """How long receivers have, and when they are tried again."""
+    """The time limit and the retries of webhooks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Webhook:
-    """Where to tell that a task is over."""
+    """The receiver of a webhook about the end of a task."""
 
     url: str
     secret: str | None
@@ -65,12 +65,12 @@ class Webhook:
 
 @dataclass(frozen=True, kw_only=True)
 class Creation:
-    """An accepted /imagine request."""
+    """A validated /imagine request."""
 
     prompt: str
     model: Model
     ratio: Ratio | None
-    """None when the request does not say."""
+    """None if the request names none."""
     long_side_px: int
     image_format: Format
     image_url: str | None
@@ -78,7 +78,7 @@ class Creation:
 
 
 class ValidationError(Exception):
-    """A request that JourneyAPI answers with 400 and these messages."""
+    """A request is rejected with 400 and these messages."""
 
     def __init__(self, *messages: str) -> None:
         super().__init__(*messages)
@@ -86,7 +86,7 @@ class ValidationError(Exception):
 
 
 def read_creation(body: Mapping[str, Any], settings: JourneyApiSettings) -> Creation:
-    """Read an /imagine body. Raises ValidationError with all that is wrong. Stray fields are ignored (U6)."""
+    """Parse an /imagine body. Raises ValidationError with all problems. Unknown fields are ignored (U6)."""
     model = _model(body.get("model"), settings)
     if model is None:
         raise ValidationError(*_prompt_errors(body), "model is not supported")
@@ -114,7 +114,7 @@ def read_creation(body: Mapping[str, Any], settings: JourneyApiSettings) -> Crea
 
 
 def read_task_id(body: Mapping[str, Any]) -> str:
-    """Read a /fetch body. Raises ValidationError."""
+    """Parse a /fetch body. Raises ValidationError."""
     task_id = body.get("task_id")
     if not isinstance(task_id, str) or not task_id:
         raise ValidationError("task_id is required")
@@ -122,7 +122,7 @@ def read_task_id(body: Mapping[str, Any]) -> str:
 
 
 def read_task_ids(body: Mapping[str, Any]) -> list[str]:
-    """Read a /fetch-many body. Raises ValidationError."""
+    """Parse a /fetch-many body. Raises ValidationError."""
     task_ids = body.get("task_ids")
     if not isinstance(task_ids, list) or len(task_ids) not in BATCH_SIZES:
         raise ValidationError("task_ids must contain 2-20 IDs")
@@ -130,7 +130,7 @@ def read_task_ids(body: Mapping[str, Any]) -> list[str]:
 
 
 def accepts_key(key: str | None, settings: JourneyApiSettings) -> bool:
-    """Whether the value of an Authorization header is a good key."""
+    """Return whether the value of an Authorization header is a valid key."""
     if settings.keys is not None:
         return key in settings.keys
     return bool(key) and not str(key).startswith("Bearer ")
@@ -165,7 +165,7 @@ def _ratio(body: Mapping[str, Any], model: Model, settings: JourneyApiSettings) 
 
 
 def _option_errors(body: Mapping[str, Any], model: Model) -> list[str]:
-    """Check the options that this model looks at; the others may hold anything."""
+    """Check the options that this model uses; the others may have any value."""
     messages = []
     if model.is_flux_1 and body.get("output_format") not in (None, "png", "jpg"):
         messages.append("output_format must be png or jpg")
@@ -221,7 +221,7 @@ def _is_plain_loopback(value: Any) -> bool:
 
 
 def _image_format(body: Mapping[str, Any], model: Model) -> Format:
-    # Not documented but for Flux.1. Both formats shall turn up, so the synchronous models make JPEGs.
+    # Documented for Flux.1 only. Both formats must occur, so the synchronous models make JPEGs.
     if model.is_flux_1:
         return "jpg" if body.get("output_format") == "jpg" else "png"
     return "png" if model.is_grid else "jpg"

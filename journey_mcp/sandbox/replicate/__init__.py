@@ -1,1 +1,1 @@
-"""The imitations of Replicate and of KKIAI, which speaks the same protocol."""
+"""The fakes of Replicate and of KKIAI, which has the same protocol."""

@@ -1,4 +1,4 @@
-"""What Replicate and KKIAI have in common: an account whose predictions are created and asked for."""
+"""The common base of Replicate and KKIAI: an account with predictions that are created and polled."""
 
 import string
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ _ID_CHARACTERS = 26
 
 
 class Account(Service[Creation]):
-    """One account and its predictions, without what only one of the services has."""
+    """One account and its predictions, without the features of only one service."""
 
     variant: ClassVar[Variant]
 
@@ -39,7 +39,7 @@ class Account(Service[Creation]):
         super().__init__(sandbox, self.variant.service, body_limit_bytes=body_limit_bytes)
         self.settings = settings
         self.balance = settings.balance
-        """Dollars that are left."""
+        """The balance in US dollars."""
         self.serializer = Serializer(
             variant=self.variant,
             calendar=sandbox.calendar,
@@ -48,7 +48,7 @@ class Account(Service[Creation]):
         self._throttle = Throttle(sandbox.settings.clock, settings.creations_per_minute)
 
     def endpoints(self) -> list[Route]:
-        """Return the imitated endpoints."""
+        """Return the fake endpoints."""
         return [
             Route("/models/{owner}/{name}/predictions", self.predict, methods=["POST"]),
             Route("/predictions", self.predict, methods=["POST"]),
@@ -56,24 +56,24 @@ class Account(Service[Creation]):
         ]
 
     def error(self, status: int, message: str) -> HttpResponse:
-        """Return an error in the form of the service."""
+        """Return an error in the format of the service."""
         return self.variant.error_response(status, message)
 
     def unauthorized(self, request: Request) -> HttpResponse | None:
-        """Return what a request without a good key is body."""
+        """Return the response to a request without a valid key."""
         is_good = accepts_key(request.headers.get("authorization"), self.settings)
         return None if is_good else self.documented[401]
 
     async def predict(self, request: Request) -> Response:
-        """Create a prediction, of the model in the path or in the body."""
+        """Create a prediction of the model in the path or in the body."""
         return await self.create(request, "predictions")
 
     async def prediction(self, request: Request) -> Response:
-        """Tell how a prediction is."""
+        """Return a prediction."""
         return await self.handle(request, "prediction", "fetch", lambda _, faults: self._prediction(request, faults))
 
     async def read(self, request: Request, content: bytes) -> Creation:
-        """Return what is ordered, if throttle and balance allow it. Raises Refused."""
+        """Return the parsed request, if rate limit and balance allow it. Raises Refused."""
         wait_s = self._throttle.take()
         if wait_s is not None:
             raise Refused(self._throttled(wait_s))
@@ -126,13 +126,13 @@ class Account(Service[Creation]):
     async def respond_to_creation(
         self, request: Request, creation: Creation, task: Task, faults: tuple[Fault, ...]
     ) -> HttpResponse:
-        """Fetch the picture to edit, and answer with the prediction as it was made."""
+        """Load the image to edit, and respond with the new prediction."""
         prediction = await self.prepared(request, creation, task, faults)
         return self.created(self.serializer.serialize_new(prediction), faults)
 
     async def prepared(self, request: Request, creation: Creation, task: Task, faults: tuple[Fault, ...]) -> Prediction:
-        """Return the prediction when the picture to edit is here; it fails if there is none."""
-        # accept() has made it
+        """Return the prediction once the image to edit is loaded; it fails if there is none."""
+        # accept() has created it
         prediction, source, failure = cast("Prediction", task), None, task.failure
         if creation.request.source is not None:
             try:
@@ -147,20 +147,20 @@ class Account(Service[Creation]):
         return prediction
 
     async def load_source(self, _request: Request, image: str) -> bytes:
-        """Return an input picture. Raises SourceError."""
+        """Return an input image. Raises SourceError."""
         return (await self.sandbox.load_source(image)).content
 
     def created(self, body: Mapping[str, Any], faults: tuple[Fault, ...]) -> HttpResponse:
-        """Return the answer of a creating request that was taken."""
+        """Return the response to an accepted creating request."""
         response = json_response(self.distorted(with_foreign_urls(body, faults), faults), self.variant.created)
         return replace(response, headers=self._throttle.headers())
 
     def invalid(self, detail: str) -> Refused:
-        """Return the refusal of a request that makes no sense."""
+        """Return the rejection of an invalid request."""
         return Refused(self.error(self.variant.invalid, detail))
 
     def unknown(self) -> Refused:
-        """Return the refusal of a request for what is not there."""
+        """Return the rejection of a request for something unknown."""
         return Refused(self.documented[404])
 
     def _prediction(self, request: Request, faults: tuple[Fault, ...]) -> HttpResponse:
@@ -173,19 +173,19 @@ class Account(Service[Creation]):
     def _ready(
         self, prediction: Prediction, creation: Creation, source: bytes | None, faults: tuple[Fault, ...]
     ) -> Prediction:
-        """Return a prediction that waits for no picture any more."""
+        """Return a prediction that waits for no input image any more."""
         prediction = replace(
             prediction,
             images=_images(creation, prediction.seed, source),
             kept_bytes=len(source or b"") + len(creation.request.source or ""),
             is_held=find(faults, "hang") is not None,
         ).within_deadline()
-        # the picture's server may take its time, which no deadline counts
+        # the deadline does not include the time of the image's server
         late = not prediction.ending and prediction.ends_at < self.sandbox.now() and source is not None
         return prediction.ending_at(self.sandbox.now()) if late else prediction
 
     def _named(self, request: Request) -> Model | None:
-        """Return the model that the path names; None when it names none. Raises Refused."""
+        """Return the model that the path names; None if it names none. Raises Refused."""
         path = request.path_params
         if not path:
             return None
@@ -207,14 +207,14 @@ class Account(Service[Creation]):
 
 
 def with_foreign_urls(body: Mapping[str, Any], faults: tuple[Fault, ...]) -> dict[str, Any]:
-    """Return a prediction object whose URLs lead where a fault wants them to."""
+    """Return a prediction object with the URLs of a `foreign_url` fault."""
     foreign = find(faults, "foreign_url")
     urls = {name: f"{foreign.origin}{urlsplit(url).path}" if foreign else url for name, url in body["urls"].items()}
     return {**body, "urls": urls}
 
 
 def _images(creation: Creation, seed: int, source: bytes | None) -> dict[str, RenderSpec]:
-    """Return what is drawn: edits of the source, or pictures from nothing."""
+    """Return the render specs: edits of the source, or generated images."""
     parsed = creation.request
     return {
         f"out-{variant}.{parsed.image_format}": _render_spec(creation, seed, source, variant)

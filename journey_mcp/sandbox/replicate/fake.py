@@ -1,4 +1,4 @@
-"""The imitations of Replicate's own HTTP API and of KKIAI's, which is compatible with a part of it."""
+"""The fakes of Replicate's HTTP API and of KKIAI's, which is compatible with a part of it."""
 
 import base64
 from collections import deque
@@ -28,19 +28,19 @@ from journey_mcp.sandbox.tasks import KEPT_TASKS, Task
 from journey_mcp.sandbox.wire import hold
 
 KKIAI_ENDPOINTS = ("predictions", "prediction")
-"""The names of KKIAI's endpoints in the ledger; creating is `predictions`."""
+"""The names of KKIAI's endpoints in the request log; creating is `predictions`."""
 ENDPOINTS = (*KKIAI_ENDPOINTS, "list", "cancel", "files", "file", "secret")
 """The names of Replicate's."""
 
 _KKIAI_BODY_BYTES = 20_000_000
 _FORM_BYTES = 1_000_000
-"""What a request may hold beside an upload."""
+"""The size allowed in addition to an upload."""
 
 
 class Kkiai(Account):
-    """An account at KKIAI: predictions are created and asked for, and that is all its pages tell of.
+    """An account at KKIAI: predictions are created and polled; its pages describe nothing else.
 
-    The path that tells how a prediction is stands on no page of its own, but on those of its like.
+    KKIAI's pages do not state the path for polling; pages of similar services do.
     """
 
     variant = KKIAI
@@ -66,7 +66,7 @@ class Replicate(Account):
         self._latest: deque[str] = deque(maxlen=KEPT_TASKS)
 
     def endpoints(self) -> list[Route]:
-        """Return the imitated endpoints."""
+        """Return the fake endpoints."""
         return [
             *super().endpoints(),
             Route("/predictions", self.history, methods=["GET"]),
@@ -77,29 +77,29 @@ class Replicate(Account):
         ]
 
     def too_large(self) -> HttpResponse:
-        """Return what is answered to a body that is too large; stated for uploads only."""
+        """Return the response to a body that is too large; documented for uploads only."""
         return self.error(413, f"Files must be less than {self.settings.file_limit_bytes // 1_000_000}MB in size")
 
     async def history(self, request: Request) -> Response:
-        """Tell the latest predictions, page by page."""
+        """Return a page of the latest predictions."""
         return await self.handle(request, "list", "fetch_many", lambda _, faults: self._list(request, faults))
 
     async def cancel(self, request: Request) -> Response:
-        """End a prediction."""
+        """Cancel a prediction."""
         return await self.handle(request, "cancel", "cancel", lambda _, faults: self._cancel(request, faults))
 
     async def upload(self, request: Request) -> Response:
-        """Keep a picture that inputs can name."""
+        """Store an image that inputs can refer to."""
         return await self.handle(
             request, "files", "upload", lambda content, faults: self._upload(request, content, faults)
         )
 
     async def file(self, request: Request) -> Response:
-        """Tell of an upload."""
+        """Return an upload."""
         return await self.handle(request, "file", "fetch", lambda _, faults: self._file(request, faults))
 
     async def secret(self, request: Request) -> Response:
-        """Tell what webhooks are signed with."""
+        """Return the secret that signs webhooks."""
         body = {"key": self.settings.webhook_secret}
         return await self.handle(request, "secret", "account", lambda *_: json_response(body))
 
@@ -112,7 +112,7 @@ class Replicate(Account):
     async def respond_to_creation(
         self, request: Request, creation: Creation, task: Task, faults: tuple[Fault, ...]
     ) -> HttpResponse:
-        """Fetch the picture to edit, follow the prediction for its receiver, and wait for it if that is preferred."""
+        """Load the image to edit, start the webhooks, and wait for the prediction if requested."""
         prediction = await self.prepared(request, creation, task, faults)
         if creation.webhook is not None:
             self.sandbox.deliveries.start(partial(self._webhook_sender.follow, prediction.task_id, creation.webhook))
@@ -125,23 +125,23 @@ class Replicate(Account):
         return replace(response, headers={**response.headers, "Preference-Applied": creation.timing.preference})
 
     async def load_source(self, request: Request, image: str) -> bytes:
-        """Return an input picture, an upload among them. Raises SourceError."""
+        """Return an input image, which may be an upload. Raises SourceError."""
         files_url = self._url(request, "files/")
         if not image.startswith(files_url):
             return await super().load_source(request, image)
         stored = self._files.find(image.removeprefix(files_url), self.sandbox.now())
         if stored is None:
-            raise SourceError("this file is not here")
-        # through the same gate as any other picture
+            raise SourceError("this file does not exist")
+        # through the same checks as any other image
         return await super().load_source(request, base64.b64encode(stored.upload.content).decode())
 
     def on_ended(self, task: Task) -> None:
-        """Pay back what has not even started; a run that is canceled is billed."""
+        """Refund a prediction that has not started; a canceled run is billed."""
         if cast("Prediction", task).ending == "aborted":
             self.balance += task.charged
 
     def _waited(self, prediction: Prediction, faults: tuple[Fault, ...]) -> HttpResponse:
-        """Return the answer of a creating request that has waited."""
+        """Return the response to a creating request that has waited."""
         now = self.sandbox.now()
         if not prediction.is_over(now):
             body = self.serializer.serialize(prediction, now)

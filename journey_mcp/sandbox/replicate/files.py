@@ -1,4 +1,4 @@
-"""Uploads at Replicate: reading them, and keeping them for the time that they can be used."""
+"""Uploads at Replicate: parsing and storage until they expire."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ _FIELDS = {"content", "filename", "type", "metadata"}
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """What a client sends."""
+    """An upload as the client sends it."""
 
     content: bytes
     content_type: str
@@ -28,16 +28,16 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFile:
-    """An upload that is kept."""
+    """A stored upload."""
 
     file_id: str
     upload: Upload
     created_at: float
-    """By the sandbox's clock, as is its end."""
+    """By the sandbox's clock, like `expires_at`."""
     expires_at: float
 
     def serialize(self, url: str, calendar: Calendar) -> dict[str, Any]:
-        """Return the file object; `url` is where this object is found."""
+        """Return the file object; `url` is its address."""
         content = self.upload.content
         return {
             "id": self.file_id,
@@ -52,26 +52,26 @@ class StoredFile:
 
 
 class Files:
-    """The uploads that are kept; the oldest go when all together are too large."""
+    """The stored uploads; the oldest are dropped if they are too large together."""
 
     def __init__(self, *, kept_bytes: int = KEPT_BYTES) -> None:
         self._files: OrderedDict[str, StoredFile] = OrderedDict()
         self._kept_bytes = kept_bytes
 
     def put(self, stored: StoredFile) -> None:
-        """Keep a file."""
+        """Store a file."""
         self._files[stored.file_id] = stored
         while sum(len(kept.upload.content) for kept in self._files.values()) > self._kept_bytes:
             self._files.popitem(last=False)
 
     def find(self, file_id: str, now: float) -> StoredFile | None:
-        """Return a file; None for one that never was or is gone."""
+        """Return a file; None for an unknown or expired one."""
         stored = self._files.get(file_id)
         return stored if stored and now < stored.expires_at else None
 
 
 def read_upload(content: bytes, content_type: str) -> Upload:
-    """Read a multipart body. Raises InvalidError."""
+    """Parse a multipart body. Raises InvalidError."""
     parts = _parts(content, content_type)
     if unknown := parts.keys() - _FIELDS:
         raise InvalidError(f"Additional property {', '.join(sorted(unknown))} is not allowed")
@@ -86,8 +86,8 @@ def read_upload(content: bytes, content_type: str) -> Upload:
 
 
 def _parts(content: bytes, content_type: str) -> dict[str, EmailMessage]:
-    """Return the parts by the names of their form fields."""
-    # starlette reads forms with a library that is no dependency of ours; mail has the same format
+    """Return the parts by form field."""
+    # starlette parses forms with a library that is not a dependency of ours; e-mail has the same format
     head = f"Content-Type: {content_type}\r\n\r\n".encode(errors="replace")
     message = BytesParser(EmailMessage, policy=HTTP).parsebytes(head + content)
     parts = [part for part in message.iter_parts() if isinstance(part, EmailMessage)]

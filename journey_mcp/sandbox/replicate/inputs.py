@@ -1,4 +1,4 @@
-"""Reading `input`: what a model takes, what is wrong with anything else, and which pictures it asks for."""
+"""Parsing of `input`: a model's parameters, their validation errors, and the requested images."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from journey_mcp.sandbox.sources import SourceError, decode, form_of
 
 LONG_SIDE_PX = 1024
 LARGEST_SIDE_PX = 2048
-"""What is asked for beyond it is drawn smaller, in its shape."""
+"""Larger requested sizes are drawn at this size, in the same shape."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedRequest:
-    """What an accepted input asks for."""
+    """A validated input."""
 
     prompt: str
     ratio: Ratio | None
     """The shape of an edit; None keeps that of the source."""
     size: tuple[int, int]
-    """The size of a picture from nothing."""
+    """The size of a generated image."""
     image_format: Format
     count: int
     seed: int | None
@@ -32,30 +32,30 @@ class ParsedRequest:
 
 
 def input_errors(values: Mapping[str, Any], model: Model, settings: ReplicateSettings) -> list[str]:
-    """Return what keeps the model from taking this input; nothing when it is good."""
-    # neither service documents its words, so they are those that all checks here share
+    """Return why the model rejects this input; an empty list if it is valid."""
+    # neither service documents its texts, so they are those of the common validation
     accepted = {
         item.name: item for item in model.inputs if settings.takes_contradicted_inputs or not item.is_contradicted
     }
     known = {name: value for name, value in values.items() if name in accepted or model.is_listed_whole}
     errors = [f"input.{problem.name}: {problem.message}" for problem in problems(known, accepted)]
-    # the shared check takes null for a field that is not there, which no page says
+    # the common validation treats null as a missing field, which no page states
     nulls = [name for name, item in accepted.items() if values.get(name, name) is None and not item.is_required]
     errors += [f"input.{name}: Input should not be null" for name in nulls]
     return errors or [*_data_uri_errors(values, model, settings), *_safety_errors(values, model)]
 
 
 def read_request(values: Mapping[str, Any], model: Model) -> ParsedRequest:
-    """Read an input without faults."""
-    # fields that are let pass unread may hold anything
+    """Parse a validated input."""
+    # fields that are not validated may have any value
     filled = {item.name: values.get(item.name, item.default) for item in model.inputs}
-    # words like match_input_image are no shape
+    # words like match_input_image are not a shape
     ratio = read_ratio(str(filled.get("aspect_ratio")))
     return ParsedRequest(
         prompt=filled["prompt"] or "",
         ratio=ratio,
         size=_size(filled) or fit(ratio or (1, 1), LONG_SIDE_PX),
-        # where no page tells a format, PNG
+        # PNG where no page states a format
         image_format=cast("Format", filled.get("output_format") or "png"),
         count=filled.get("num_outputs") or 1,
         seed=filled.get("seed"),
@@ -92,12 +92,12 @@ def _source(values: Mapping[str, Any], model: Model) -> str | None:
 
 
 def _size(values: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return the size in pixels that is asked for, where it counts."""
+    """Return the requested size in pixels, if it has an effect."""
     ratio = values.get("aspect_ratio")
     if "size" in values and ratio == "Not set":
         width, _, height = values["size"].partition("x")
         return _drawable(int(width), int(height))
-    # flux-1.1-pro looks at its sides with aspect_ratio custom only; without a ratio they always count
+    # flux-1.1-pro uses width and height with aspect_ratio custom only; without a ratio they always apply
     if "width" in values and ratio in (None, "custom"):
         return _drawable(values["width"] or LONG_SIDE_PX, values["height"] or LONG_SIDE_PX)
     return None

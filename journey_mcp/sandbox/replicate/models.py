@@ -1,6 +1,6 @@
-"""The models behind both Replicate-like services as far as their imitation needs them.
+"""The models of both Replicate-like services as far as their fakes need them.
 
-Parameters are those of the services' pages. Prices and durations are invented: no source at hand tells them.
+Parameters are those of the services' pages. Prices and durations are invented: no available source states them.
 """
 
 import math
@@ -23,32 +23,32 @@ class Input(Parameter):
     name: str
     default: Any = None
     is_contradicted: bool = False
-    """One page has it where another, of the same model, has not."""
+    """One page of the model lists it and another does not."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What tells one model's behaviour from another's."""
+    """The properties in which models differ."""
 
     name: str
     """As in `owner/name`."""
     version: str | None = None
-    """Its 64-hex id; None for an official model, whose version is `hidden`."""
+    """Its id of 64 hex digits; None for an official model, whose version is `hidden`."""
     inputs: tuple[Input, ...]
     is_listed_whole: bool = True
-    """Whether the page with its parameters is known; if not, it takes fields that are not among them."""
+    """Whether the page with its parameters is known; if not, it accepts further fields."""
     gives_list: bool = False
-    """Whether `output` is an array of URLs, also when there is only one."""
+    """Whether `output` is an array of URLs, even for one image."""
     safety_limit_with_image: int | None = None
-    """The largest `safety_tolerance` that goes together with an input picture."""
+    """The largest `safety_tolerance` allowed with an input image."""
     seconds: tuple[float, float]
-    """How long a run takes, from and to."""
+    """The minimum and maximum duration of a run."""
     price: float
-    """Dollars for one picture."""
+    """The price of one image in US dollars."""
 
 
 def extra_model(name: str) -> Model:
-    """Return an official model that only the settings know: it takes anything and gives one picture."""
+    """Return an official model that only the settings name: it accepts anything and returns one image."""
     return Model(name=name, inputs=(_PROMPT, *_USUAL), is_listed_whole=False, seconds=(4, 8), price=0.04)
 
 
@@ -87,7 +87,7 @@ def _image(name: str, *, is_required: bool = False, is_contradicted: bool = Fals
 _PROMPT = Input(name="prompt", kind="text", shortest=1, is_required=True)
 _SEED = _integer("seed", None)
 _OPTIONAL_PROMPT = Input(name="prompt", kind="text")
-# for models whose pages were not read: what pages that were read mostly agree on
+# for models whose pages were not read: the parameters that most read pages share
 _USUAL = (
     _image("image"),
     _image("input_image"),
@@ -100,7 +100,7 @@ _KONTEXT = (
     _PROMPT,
     _image("input_image"),
     _choice("aspect_ratio", *KONTEXT_RATIOS),
-    # KKIAI's example has jpg and its page no list; a copy of Replicate's schema lists both
+    # KKIAI's example has jpg and its page has no list; a copy of Replicate's schema lists both
     _choice("output_format", "png", "jpg"),
     _integer("safety_tolerance", 2, 0, 6),
     _switch("prompt_upsampling"),
@@ -136,7 +136,7 @@ _FLUX_1_1_PRO_ULTRA = (
     _choice("output_format", "jpg", "png"),
     _integer("safety_tolerance", 2, 1, 6),
     _number("image_prompt_strength", None, 0, 1),
-    # the page tells the strength of a picture that it does not take
+    # the page lists the strength of an image that it does not list
     _image("image_prompt", is_contradicted=True),
 )
 _IMAGEN_4_REST = (
@@ -157,7 +157,7 @@ _STABLE_DIFFUSION = (
     _integer("height", 768, 64, multiple_of=64),
     Input(name="scheduler", kind="text", default="DPMSolverMultistep"),
     _integer("num_outputs", 1, 1, 4),
-    # the page calls these two required and gives their defaults
+    # the page calls these two required and states their defaults
     _number("guidance_scale", 7.5, 1, 20),
     _integer("num_inference_steps", 50, 1, 500),
 )
@@ -222,4 +222,4 @@ _BY_VERSION = tuple(
 MODELS: Mapping[str, Model] = {model.name: model for model in (*_OFFICIAL, *_BY_VERSION)}
 """The documented models by name."""
 VERSIONS: Mapping[str, Model] = {model.version: model for model in _BY_VERSION if model.version}
-"""Those that are run by version, by its id."""
+"""The models that are run by version, by its id."""

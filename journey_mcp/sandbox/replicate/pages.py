@@ -1,4 +1,4 @@
-"""The list of predictions, page by page."""
+"""The paginated list of predictions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from journey_mcp.sandbox.replicate.requests import InvalidError
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Some predictions, and the cursors of the pages before and after; None where there is none."""
+    """One page of predictions, with the cursors of the previous and next page; None if there is none."""
 
     results: Sequence[Prediction]
     previous: str | None
@@ -19,7 +19,7 @@ class Page:
 
 
 def created_within(predictions: Sequence[Prediction], query: Mapping[str, str], calendar: Calendar) -> list[Prediction]:
-    """Return those made from `created_after` on and before `created_before`. Raises InvalidError."""
+    """Return the predictions created from `created_after` on and before `created_before`. Raises InvalidError."""
     try:
         after = _time_of(query["created_after"], calendar) if "created_after" in query else None
         before = _time_of(query["created_before"], calendar) if "created_before" in query else None
@@ -33,7 +33,7 @@ def created_within(predictions: Sequence[Prediction], query: Mapping[str, str], 
 
 
 def page_at(predictions: Sequence[Prediction], cursor: str | None, size: int) -> Page:
-    """Return the page that begins at `cursor`, or the first one. Raises InvalidError."""
+    """Return the page that starts at `cursor`, or the first one. Raises InvalidError."""
     names = [prediction.task_id for prediction in predictions]
     if cursor is not None and cursor not in names:
         raise InvalidError("cursor is not from a page of this list")
@@ -47,6 +47,6 @@ def page_at(predictions: Sequence[Prediction], cursor: str | None, size: int) ->
 
 
 def _time_of(date: str, calendar: Calendar) -> float:
-    """Return the clock's moment of a date; without a zone it is UTC. Raises ValueError."""
+    """Return the clock's time of a date; without a zone it is UTC. Raises ValueError."""
     read = datetime.fromisoformat(date)
     return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp() - calendar.unix(0)

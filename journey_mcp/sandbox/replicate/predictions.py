@@ -1,4 +1,4 @@
-"""Predictions: the way of one from accepted to over."""
+"""Predictions and their states."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,45 +12,45 @@ Ending = Literal["canceled", "aborted"]
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction(Task):
-    """A task with what these services tell of it besides. Moments are those of the sandbox's clock."""
+    """A task with the further fields of these services. Times are those of the sandbox's clock."""
 
     version: str
     input_values: Mapping[str, Any]
-    """The input as it came."""
+    """The input as received."""
     gives_list: bool
     starts_at: float
-    """When a worker has it."""
+    """When a worker starts it."""
     deadline_at: float | None
     lifetime_s: float
-    """How long its input and output are kept when it is over."""
+    """How long its input and output are stored after its end."""
     ending: Ending | None = None
-    """Why it ends early; None when it does not."""
+    """Why it ends early; None if it does not."""
 
     @property
     def has_result(self) -> bool:
-        """Whether it ends with pictures."""
+        """Whether it ends with images."""
         return self.failure is None
 
     def status(self, now: float) -> Status:
-        """Return how it is at `now`."""
+        """Return its status at `now`."""
         if not self.is_over(now):
             return "starting" if now < self.starts_at else "processing"
         return self.ending or ("succeeded" if self.has_result else "failed")
 
     def is_removed(self, now: float) -> bool:
-        """Whether its data is gone at `now`."""
+        """Return whether its data has been removed by `now`."""
         return self.is_over(now) and now >= self.ends_at + self.lifetime_s
 
     def ended(self, time: float, ending: Ending) -> "Prediction":
-        """Return it without result, over at `time`."""
+        """Return it without a result, ended at `time`."""
         return replace(self, ending=ending, failure=ending, is_held=False).ending_at(time)
 
     def ending_at(self, time: float) -> "Prediction":
-        """Return it with another end, and its pictures' addresses with theirs."""
+        """Return it with another end, and with image URLs that expire accordingly."""
         return replace(self, ends_at=time, link=Link(expires_at=time + self.lifetime_s, gone_status=404))
 
     def within_deadline(self) -> "Prediction":
-        """Return it as its deadline lets it be."""
+        """Return it with its deadline applied."""
         deadline = self.deadline_at
         if deadline is None or (not self.is_held and self.ends_at <= deadline):
             return self

@@ -1,4 +1,4 @@
-"""Reading requests to Replicate and KKIAI: what is accepted, and in which words anything else is refused."""
+"""Parsing of requests to Replicate and KKIAI, and their validation errors."""
 
 import ipaddress
 import re
@@ -13,10 +13,10 @@ from journey_mcp.sandbox.replicate.settings import ReplicateSettings
 from journey_mcp.sandbox.replicate.variants import Variant
 
 EVENTS = ("start", "logs", "output", "completed")
-"""What `webhook_events_filter` may name, in the order in which it happens."""
+"""The values of `webhook_events_filter`, in the order of the events."""
 SHORTEST_DEADLINE_S = 5
 USUAL_WAIT_S = 60
-"""Of `Prefer: wait` without a number."""
+"""The wait of `Prefer: wait` without a number."""
 
 _FIELDS = ("input", "webhook", "webhook_events_filter", "stream")
 _WAIT = re.compile(r"wait(?:=([1-9]\d?))?")
@@ -25,7 +25,7 @@ _DURATION = re.compile(r"(?=\d)(?:(\d{1,4})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s?)?")
 
 @dataclass(frozen=True, kw_only=True)
 class Webhook:
-    """Where to tell which events."""
+    """The receiver of webhooks and their events."""
 
     url: str
     events: tuple[str, ...]
@@ -33,34 +33,34 @@ class Webhook:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """How long a creating request and its prediction may take, in life-like seconds."""
+    """The limits of a creating request and its prediction, in seconds at speed 1."""
 
     preference: str | None = None
     """The value of the Prefer header."""
     wait_s: float = 0.0
     """How long the request waits for the output."""
     deadline_s: float | None = None
-    """How long after its creation the prediction may go on."""
+    """How long after its creation the prediction may run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Creation:
-    """An accepted prediction."""
+    """A validated creating request."""
 
     model: Model
     input_values: Mapping[str, Any]
-    """The input as it came."""
+    """The input as received."""
     request: ParsedRequest
     timing: Timing
     webhook: Webhook | None
 
 
 class InvalidError(Exception):
-    """A request that makes no sense; the message says why."""
+    """An invalid request; the message says why."""
 
 
 def find_official(name: str, settings: ReplicateSettings) -> Model | None:
-    """Return the official model of that name; None when there is none."""
+    """Return the official model of that name; None if there is none."""
     model = MODELS.get(name)
     if model is None:
         return extra_model(name) if name in settings.extra_models else None
@@ -68,7 +68,7 @@ def find_official(name: str, settings: ReplicateSettings) -> Model | None:
 
 
 def find_version(version: Any, variant: Variant, settings: ReplicateSettings) -> Model | None:
-    """Return the model that a body's `version` means: an id, `owner/name:id`, at Replicate also `owner/name`."""
+    """Return the model of a body's `version`: an id, `owner/name:id`, at Replicate also `owner/name`."""
     if not isinstance(version, str):
         return None
     name, _, version_id = version.rpartition(":")
@@ -85,16 +85,16 @@ def read_creation(
     variant: Variant,
     settings: ReplicateSettings,
 ) -> Creation:
-    """Read a creating request; where the path names no model, `version` does. Raises InvalidError."""
+    """Parse a creating request; if the path names no model, `version` does. Raises InvalidError."""
     model = named or find_version(body.get("version"), variant, settings)
     if model is None:
-        raise InvalidError("Invalid version or not permitted: version is none that runs here")
+        raise InvalidError("Invalid version or not permitted: this version does not exist")
     input_values = body.get("input")
     if not isinstance(input_values, dict):
         raise InvalidError("input is required" if input_values is None else "input: Invalid type. Expected: object")
     errors = input_errors(input_values, model, settings)
     if variant.is_gateway:
-        # KKIAI tells nothing of further fields and headers: they are passed over, webhooks among them
+        # KKIAI documents no further fields and headers: they are ignored, including webhooks
         webhook, timing = None, Timing()
     else:
         unknown = body.keys() - {*_FIELDS, *(() if named else ("version",))}
@@ -115,7 +115,7 @@ def read_creation(
 
 
 def accepts_key(header: str | None, settings: ReplicateSettings) -> bool:
-    """Whether an Authorization header is good. Replicate's older word `Token` is not: its clients say Bearer."""
+    """Return whether an Authorization header is valid. Replicate's older scheme `Token` is not accepted."""
     word, _, key = (header or "").partition(" ")
     return word == "Bearer" and (bool(key) if settings.keys is None else key in settings.keys)
 

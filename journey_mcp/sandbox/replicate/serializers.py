@@ -1,4 +1,4 @@
-"""How both services tell a prediction."""
+"""Serialization of predictions for both services."""
 
 import math
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ _REAL_SITE = "https://replicate.com"
 
 @dataclass(frozen=True, kw_only=True)
 class Serializer:
-    """Makes prediction objects in the words of one of the services."""
+    """Serializes predictions in the format of one of the services."""
 
     variant: Variant
     calendar: Calendar
     is_sparse_when_fresh: bool
-    """Whether `output` and `urls.web` are missing as long as a prediction is starting."""
+    """Whether `output` and `urls.web` are missing while a prediction is starting."""
 
     def serialize(self, prediction: Prediction, now: float) -> dict[str, Any]:
         """Return the prediction as of `now`."""
@@ -45,19 +45,19 @@ class Serializer:
         return body
 
     def serialize_new(self, prediction: Prediction) -> dict[str, Any]:
-        """Return the prediction as it was made, however fast it is: no recorded creation tells more."""
+        """Return the prediction in its initial state, however fast it is: recorded creations contain no more."""
         return self.serialize(replace(prediction, is_held=True, starts_at=math.inf), prediction.accepted_at)
 
     def serialize_with_output(self, prediction: Prediction) -> dict[str, Any]:
-        """Return the prediction in the moment when its files exist and it is still `processing`."""
+        """Return the prediction with its output and the status `processing`."""
         body = self.serialize(replace(prediction, is_held=True), max(prediction.starts_at, prediction.ends_at))
         return body | {"output": _output(prediction)}
 
     def urls(self, prediction: Prediction) -> dict[str, str]:
-        """Return where to go on with a prediction."""
+        """Return the URLs of a prediction."""
         name = prediction.task_id
         if self.variant.is_gateway:
-            # KKIAI hands on what the service behind it says: who goes there has left KKIAI
+            # KKIAI forwards the URLs of the service behind it: they lead away from KKIAI
             return {
                 "cancel": f"{_REAL_API}/predictions/{name}/cancel",
                 "get": f"{_REAL_API}/predictions/{name}",
@@ -68,7 +68,7 @@ class Serializer:
         return {"cancel": f"{home}/cancel", "get": home, "web": f"{prediction.origin}/replicate/p/{name}"}
 
     def _dates(self, prediction: Prediction, status: Status) -> dict[str, Any]:
-        """Return the optional fields, which depend on how far it is."""
+        """Return the optional fields, which depend on the status."""
         body: dict[str, Any] = {} if self.variant.is_gateway else {"source": "api"}
         if prediction.deadline_at is not None:
             body["deadline"] = self.calendar.iso(prediction.deadline_at)

@@ -1,4 +1,4 @@
-"""Limiting how many predictions are created: a bucket that fills up steadily, so that short bursts pass."""
+"""A rate limit of creating requests: a token bucket, which allows short bursts."""
 
 import math
 
@@ -6,17 +6,17 @@ from journey_mcp.sandbox.clock import Clock
 
 
 class Throttle:
-    """So many at once, and as many again within a minute of the clock; None lets all pass."""
+    """A token bucket of `per_minute` tokens, refilled within a minute of the clock; None has no limit."""
 
     def __init__(self, clock: Clock, per_minute: int | None) -> None:
         self._clock = clock
         self._per_minute = per_minute
         self._left = float(per_minute or 0)
-        # the clock of an event loop cannot be read before the loop runs, and the throttle is full until then
+        # the clock of an event loop cannot be read before the loop runs; the bucket is full until then
         self._seen_at: float | None = None
 
     def take(self) -> int | None:
-        """Let one pass and return None, or return in how many seconds one will pass."""
+        """Take a token and return None, or return the seconds until there is one."""
         if self._per_minute is None:
             return None
         self._refill(self._per_minute)
@@ -26,7 +26,7 @@ class Throttle:
         return None
 
     def headers(self) -> dict[str, str]:
-        """Return what recorded answers tell of the limit: how many are left, and the seconds until all are."""
+        """Return the headers of recorded responses: the tokens left, and the seconds until the bucket is full."""
         if self._per_minute is None:
             return {}
         self._refill(self._per_minute)

@@ -1,4 +1,4 @@
-"""Webhooks of Replicate: what is told when, and how it is signed.
+"""Webhooks of Replicate: their events, bodies and signatures.
 
 The signature is Svix's scheme with its headers' names without the `svix-` prefix.
 """
@@ -33,16 +33,16 @@ def sign(secret: str, message_id: str, timestamp: int, content: bytes) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookSender:
-    """Tells receivers how predictions come along."""
+    """Sends the webhooks of predictions."""
 
     sandbox: Sandbox
     settings: ReplicateSettings
     serializer: Serializer
     distort: Distort
-    """Makes of a prediction object what faults leave of it."""
+    """Applies the changes of faults to a prediction object."""
 
     async def follow(self, task_id: str, webhook: Webhook) -> None:
-        """Tell one receiver of one prediction what it wants to hear, until that is over."""
+        """Send the requested events of one prediction to its receiver, until it has ended."""
         for event in EVENTS:
             prediction = await self._wait_for(task_id, event)
             body = self._body(prediction, event) if prediction and event in webhook.events else None
@@ -50,18 +50,18 @@ class WebhookSender:
                 await self._send(prediction, event, webhook.url, body)
 
     async def _wait_for(self, task_id: str, event: str) -> Prediction | None:
-        """Return the prediction as soon as it is that far; None when it is forgotten."""
+        """Wait until the prediction has reached an event and return it; None if it was dropped."""
         while isinstance(prediction := self.sandbox.tasks.find(task_id), Prediction):
             now = self.sandbox.now()
             if prediction.is_over(now) or (event in ("start", "logs") and now >= prediction.starts_at):
                 return prediction
-            # one that is held, or canceled, is replaced by another form
+            # a held or canceled prediction is replaced by another value
             due = [time for time in (prediction.starts_at, prediction.ends_at) if time > now]
             await self.sandbox.tasks.wait_for_change(min(due, default=math.inf) - now)
         return None
 
     def _body(self, prediction: Prediction, event: str) -> dict[str, Any] | None:
-        """Return what an event tells; None when it does not happen."""
+        """Return the body of an event; None if the event does not occur."""
         if event == "completed":
             return self.serializer.serialize(prediction, prediction.ends_at)
         if event == "output":
@@ -82,7 +82,7 @@ class WebhookSender:
             headers={"Content-Type": "application/json", **self._signature(response.content)},
         )
         await wait_until(self.sandbox.settings.clock, self.sandbox.now() + response.delay_s)
-        # by the one source that tells, only the last event is tried again
+        # by the only source, only the last event is retried
         policy = self.settings.webhooks
         policy = policy if event == "completed" else replace(policy, retry_gaps_s=())
         for _ in range(2 if find(faults, "duplicate") else 1):

@@ -1,1 +1,1 @@
-"""The imitation of Vtrix."""
+"""The fake of Vtrix."""

@@ -1,4 +1,4 @@
-"""The imitation of Vtrix: one endpoint to create tasks of all models, one to ask for them."""
+"""The fake of Vtrix: one endpoint that creates tasks of all models, one that returns them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from journey_mcp.sandbox.tasks import Task
 from journey_mcp.sandbox.vtrix.requests import ParsedRequest, ValidationError, check_images, read_request
 
 ENDPOINTS = ("generation", "task")
-"""The names of its endpoints in the ledger."""
+"""The names of its endpoints in the request log."""
 
 _BLOCKED = "The content was blocked by our policy"
 _EMPTY = {"message": "insufficient balance"}
@@ -33,22 +33,22 @@ _ERROR_FORMS: Mapping[str, Callable[[str], Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Creation:
-    """An accepted request, its pictures brought."""
+    """A validated request with its loaded images."""
 
     parsed: ParsedRequest
     images: InputImages
 
     @property
     def price_usd(self) -> Decimal:
-        """What all its pictures cost."""
+        """The price of all its images."""
         return self.parsed.model.price_usd * self.parsed.count
 
 
 class Vtrix(Service[Creation]):
     """One account at Vtrix and its tasks."""
 
-    # no source shows a body: this one the vendor's own client can read
-    documented = {  # noqa: RUF012 - a mapping that nobody changes
+    # no source shows a body: the vendor's client can parse this one
+    documented = {  # noqa: RUF012 - a mapping that is never changed
         401: _UNAUTHORIZED,
         403: _EMPTY,
         429: _TOO_MANY,
@@ -62,18 +62,18 @@ class Vtrix(Service[Creation]):
         """US dollars."""
 
     def endpoints(self) -> list[Route]:
-        """Return the imitated endpoints."""
+        """Return the fake endpoints."""
         return [
             Route("/model/v1/generation", self.generation, methods=["POST"]),
             Route("/model/v1/generation/task/{task_id}", self.task, methods=["GET"]),
         ]
 
     def error(self, status: int, message: str) -> HttpResponse:
-        """Return an error; its form is not documented, this one the vendor's client reads."""
+        """Return an error; its format is not documented, the vendor's client can parse this one."""
         return json_response({"message": message}, status)
 
     def unauthorized(self, request: Request) -> HttpResponse | None:
-        """Return what a request without a good key is told."""
+        """Return the response to a request without a valid key."""
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         keys = self._settings.keys
         is_good = scheme == "Bearer" and (bool(key) if keys is None else key in keys)
@@ -84,12 +84,12 @@ class Vtrix(Service[Creation]):
         return await self.create(request, "generation")
 
     async def task(self, request: Request) -> Response:
-        """Tell how a task is."""
+        """Return a task."""
         task_id = request.path_params["task_id"]
         return await self.handle(request, "task", "fetch", lambda _, faults: self._look_up(task_id, faults))
 
     async def read(self, request: Request, content: bytes) -> Creation:
-        """Return what is ordered, if the balance allows it. Raises Refused."""
+        """Return the parsed request, if the balance allows it. Raises Refused."""
         body = read_object(content) if is_json(request) else None
         if body is None:
             raise Refused(self.error(400, "a JSON object is required"))
@@ -118,7 +118,7 @@ class Vtrix(Service[Creation]):
         failure = find(faults, "fail_task")
         is_blocked = sandbox.settings.blocked_word in parsed.prompt
         now, seed = sandbox.now(), parsed.params.get("seed")
-        # -1 asks for any seed, as none does
+        # -1 requests a random seed, like no seed
         seed = seed if isinstance(seed, int) and seed >= 0 else sandbox.rng.getrandbits(32)
         task = Task(
             task_id=sandbox.new_id(),
@@ -146,12 +146,12 @@ class Vtrix(Service[Creation]):
         task: Task,
         faults: tuple[Fault, ...],
     ) -> HttpResponse:
-        """Answer with the id and a first status; results come only from asking."""
+        """Respond with the id and an initial status; results are available only by polling."""
         body = {**self._head(task), "status": self._settings.waiting_words[0], **self._time(task)}
         return json_response(self.distorted(body, faults))
 
     def on_ended(self, task: Task) -> None:
-        """Give the price of a failed task back, if so chosen."""
+        """Refund a failed task, if the settings say so."""
         if task.failure is not None and self._settings.refunds_failed_tasks:
             self.balance += task.charged
 

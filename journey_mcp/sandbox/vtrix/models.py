@@ -1,4 +1,4 @@
-"""Vtrix's image models as far as its imitation needs them.
+"""Vtrix's image models as far as its fake needs them.
 
 No source states a price of Vtrix: all prices here are invented, as are the durations.
 """
@@ -31,26 +31,26 @@ _WIDEST = (21, 9)
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What tells one model's behaviour from another's."""
+    """The properties in which models differ."""
 
     model_id: str
     price_usd: Decimal
-    """For one picture; invented."""
+    """The price of one image; invented."""
     parameters: Parameters
     takes_anything: bool = False
-    """Parameters beyond these are accepted: the documents name no values, or there are none."""
+    """Whether further parameters are accepted: the documents state no values, or there are no documents."""
     size: tuple[int, int] = (1024, 1024)
-    """When a request says nothing of it, or of one side."""
+    """The default size, or the default of one side."""
     pixels: tuple[int, int] = (1, 16_777_216)
-    """Fewest and most of a result, where width and height are told."""
+    """The minimum and maximum of a result, if width and height are given."""
     images_limit_bytes: int | None = None
-    """Of each picture that comes with a request; None where no source states a limit."""
+    """The limit of each input image; None where no source states one."""
     shortest_side_px: int = 1
-    """Of each such picture."""
+    """The minimum short side of each input image."""
     longest_shape: float = math.inf
-    """Long side by short side of each such picture, at most."""
+    """The maximum ratio of long side to short side of each input image."""
     one_of: tuple[str, ...] = ()
-    """One of these parameters must be given."""
+    """At least one of these parameters is required."""
     seconds: tuple[float, float] = (6, 12)
 
 
@@ -64,7 +64,7 @@ _KONTEXT: Parameters = {
 }
 _KIRIN_RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9")
 _COUNT: Parameters = {"n": Parameter(kind="integer", minimum=1, maximum=9)}
-# What is posted to callback_url, and signed how, is not documented: it is taken, and nothing is posted.
+# The webhooks to callback_url and their signature are not documented: the parameter is accepted, nothing is posted.
 _CALLBACK: Parameters = {"callback_url": Parameter(kind="text"), "external_task_id": Parameter(kind="text")}
 _KIRIN_IMAGES = Parameter(kind="image objects", most=10)
 _DREAM: Parameters = {
@@ -87,7 +87,7 @@ _BANANA: Parameters = {
 
 
 def extra_model(model_id: str) -> Model:
-    """Return a model that only the settings know."""
+    """Return a model that only the settings name."""
     return Model(model_id=model_id, price_usd=Decimal("0.04"), parameters=_KONTEXT, takes_anything=True)
 
 
@@ -117,7 +117,7 @@ _FLUX = (
             **input_images(8),
             **SEED,
             **sides(64, 4096, 32),
-            # typed as a text on this page and as a number on all others: both are taken
+            # typed as a text on this page and as a number on all others: both are accepted
             "safety_tolerance": Parameter(kind="digits", minimum=0, maximum=6),
             **FORMAT,
         },
@@ -232,7 +232,7 @@ _SPARK = (
     Model(
         model_id="spark_dream_5_0",
         price_usd=Decimal("0.04"),
-        # the values are cut off in the stored text
+        # the values are truncated in the stored text
         parameters={**_DREAM, **size("1K", "2K", "3K", "4K")},
         images_limit_bytes=10 * MEGABYTE,
         shortest_side_px=15,

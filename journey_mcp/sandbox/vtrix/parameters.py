@@ -1,4 +1,4 @@
-"""The pieces that the parameter lists of Vtrix's models are made of."""
+"""Building blocks of the parameter lists of Vtrix's models."""
 
 from collections.abc import Mapping
 
@@ -16,14 +16,14 @@ ANY = Parameter()
 
 
 def short_prompt(longest: int) -> Parameters:
-    """Return a prompt of so many characters at most."""
+    """Return a prompt of at most `longest` characters."""
     return {"prompt": Parameter(kind="text", is_required=True, longest=longest)}
 
 
 def input_images(count: int) -> Parameters:
     """Return input_image, input_image_2 and so on.
 
-    They are base64 or URL; whether a data prefix is wanted is not documented, so both are taken.
+    They are base64 or a URL; whether a data prefix is required is not documented, so both are accepted.
     """
     names = ("input_image", *(f"input_image_{number}" for number in range(2, count + 1)))
     return {name: Parameter(kind="image") for name in names}
@@ -41,15 +41,15 @@ def sides(minimum: int, maximum: float, step: int | None = None) -> Parameters:
 
 
 def choice(*allowed: str) -> Parameter:
-    """Return a text that is one of these."""
+    """Return a text parameter with these allowed values."""
     return Parameter(kind="text", allowed=allowed)
 
 
 def size(*names: str) -> Parameters:
-    """Return a size: one of these names, or WxH."""
+    """Return a size parameter: one of these names, or WxH."""
     return {"size": Parameter(kind="text", pattern="|".join((*names, _SIZE_PATTERN)))}
 
 
 def anything(*names: str) -> Parameters:
-    """Return parameters of which no source states the values."""
+    """Return parameters whose values no source states."""
     return dict.fromkeys(names, ANY)

@@ -1,6 +1,6 @@
-"""Reading Vtrix's requests: what is accepted, and in which words anything else is refused.
+"""Parsing of Vtrix's requests, and their validation errors.
 
-The vendor states no words for a bad request: the message names the parameter, as the vendor's own client shows it.
+The vendor documents no error texts: the message names the parameter, and the vendor's client shows it.
 """
 
 import re
@@ -15,32 +15,32 @@ from journey_mcp.sandbox.vtrix.models import MODELS, Model, extra_model
 from journey_mcp.sandbox.vtrix.settings import VtrixSettings
 
 LONG_SIDES_PX: Mapping[str, int] = {"1K": 1024, "1080P": 1024, "2K": 1536, "3K": 1792, "4K": 2048}
-"""Much less than the names promise: these pictures show that it worked, they are not kept."""
+"""Smaller than the names say: the images only show that it worked."""
 _SIZE = re.compile(r"(\d+)x(\d+)")
 _SAFETY_CONTRADICTED = ("flux_kontext_pro", "flux_2_pro")
 _RATIO_SWITCH = re.compile(r"(?:^|\s)--ar\s+([1-9]\d{0,2}:[1-9]\d{0,2})(?=\s|$)")
 
 
 class ValidationError(Exception):
-    """A request that Vtrix answers with 400 and this message."""
+    """A request is rejected with 400 and this message."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedRequest:
-    """The good parameters of a request, before its pictures are here."""
+    """The validated parameters of a request, before its images are loaded."""
 
     model: Model
     params: Mapping[str, Any]
-    """Without what is null."""
+    """The parameters without nulls."""
 
     @property
     def parameters(self) -> Mapping[str, Parameter]:
-        """What the model takes; pictures that stand in messages count as one more parameter."""
+        """The model's parameters; images in messages count as one more parameter."""
         return {**self.model.parameters, "messages": Parameter(kind="images", most=99)}
 
     @property
     def images(self) -> Mapping[str, Any]:
-        """Where pictures may stand."""
+        """The parameters that may contain images."""
         return {
             **self.params,
             "messages": [part["image"] for part in self._parts() if isinstance(part.get("image"), str)],
@@ -48,13 +48,13 @@ class ParsedRequest:
 
     @property
     def prompt(self) -> str:
-        """What is to be seen."""
+        """The prompt, or an empty text."""
         texts = (self.params.get("prompt"), self.params.get("text"), *(part.get("text") for part in self._parts()))
         return next((text for text in texts if isinstance(text, str)), "")
 
     @property
     def count(self) -> int:
-        """How many pictures are wanted."""
+        """The requested number of images."""
         if self.params.get("result_type") == "series":
             return int(self.params.get("series_amount") or 4)
         count = self.params.get("n")
@@ -62,12 +62,12 @@ class ParsedRequest:
 
     @property
     def image_format(self) -> Format:
-        """How the results are encoded."""
+        """The encoding of the results."""
         return "png" if self.params.get("output_format") == "png" else "jpg"
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """The wanted width and height; None when the request does not say."""
+        """The requested width and height; None if there are none."""
         width, height = self.params.get("width"), self.params.get("height")
         if width or height:
             return width or self.model.size[0], height or self.model.size[1]
@@ -76,12 +76,12 @@ class ParsedRequest:
 
     @property
     def ratio(self) -> Ratio | None:
-        """The wanted shape; None when the request does not say."""
+        """The requested shape; None if there is none."""
         switch = _RATIO_SWITCH.search(self.prompt) if "text" in self.params else None
         return read_ratio(switch[1] if switch else str(self.params.get("aspect_ratio")))
 
     def render_specs(self, images: InputImages, seed: int) -> dict[str, RenderSpec]:
-        """Return the results by file name. The first picture is the canvas, the others guide."""
+        """Return the render specs by file name. The first image is the canvas, the others guide the edit."""
         sources = images.all_but("mask")
         render_spec: Scene | Edit
         if sources:
@@ -112,7 +112,7 @@ class ParsedRequest:
         return fit(self.ratio or self.model.size, long_side_px)
 
     def _parts(self) -> Iterator[Mapping[str, Any]]:
-        """The pieces of messages, for the models that take these."""
+        """Yield the parts of messages, for models that take messages."""
         value = self.params.get("input")
         messages = value.get("messages") if isinstance(value, dict) else None
         for message in messages if isinstance(messages, list) else ():
@@ -121,7 +121,7 @@ class ParsedRequest:
 
 
 def read_request(body: Mapping[str, Any], settings: VtrixSettings) -> ParsedRequest:
-    """Read a body of the generation endpoint. Raises ValidationError with the first thing that is wrong."""
+    """Parse a body of the generation endpoint. Raises ValidationError with the first problem."""
     model = _model(body.get("model"), settings)
     params = _params(body, settings)
     parameters = model.parameters
@@ -136,17 +136,17 @@ def read_request(body: Mapping[str, Any], settings: VtrixSettings) -> ParsedRequ
     request = ParsedRequest(model=model, params={name: value for name, value in params.items() if value is not None})
     fewest, most = model.pixels
     if request.size and not fewest <= request.size[0] * request.size[1] <= most:
-        raise ValidationError(f"size: a picture has {fewest} to {most} pixels")
+        raise ValidationError(f"size: an image has {fewest} to {most} pixels")
     return request
 
 
 def check_images(images: InputImages, model: Model) -> None:
-    """Raise ValidationError when a picture does not have the shape that the model takes."""
+    """Raise ValidationError if an image does not have a shape that the model accepts."""
     for name, sources in images.sources.items():
         for source in sources:
             short, long = sorted(source.size)
             if short < model.shortest_side_px or long > model.longest_shape * short:
-                raise ValidationError(f"{name}: a picture of {source.size[0]} x {source.size[1]} pixels is not taken")
+                raise ValidationError(f"{name}: an image of {source.size[0]} x {source.size[1]} pixels is not accepted")
 
 
 def _model(model_id: Any, settings: VtrixSettings) -> Model:
@@ -160,12 +160,12 @@ def _model(model_id: Any, settings: VtrixSettings) -> Model:
 
 
 def _params(body: Mapping[str, Any], settings: VtrixSettings) -> Mapping[str, Any]:
-    """Return the parameters, from wherever they may stand."""
+    """Return the parameters from the places that the settings allow."""
     beside = {name: value for name, value in body.items() if name not in ("model", "input")}
     if "input" not in body and settings.body == "both":
         return beside
     if beside:
-        raise ValidationError(f"{next(iter(beside))}: parameters stand in input[0].params")
+        raise ValidationError(f"{next(iter(beside))}: parameters belong in input[0].params")
     items = body.get("input")
     if not isinstance(items, list) or len(items) != 1 or not isinstance(items[0], dict):
         raise ValidationError("input: a list with one object is required")
