@@ -1,4 +1,4 @@
-"""A guard at the door of all tests: no key of the developer's own comes in, no connection leaves this machine."""
+"""Isolation of all tests: no key of the developer is visible, and no connection leaves this machine."""
 
 import asyncio
 import tempfile
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from manual_clock import ManualLoop, count_threads
-from support import Authority, seclude
+from support import Authority, isolate
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 SYSTEM = Path(__file__).parent / "system"
-"""Tests of real processes, which live in real time."""
+"""Tests of real processes, which run in real time."""
 
-# how long an example takes depends on what else the machine does
+# the duration of an example depends on the load of the machine
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 
@@ -23,15 +23,15 @@ count_threads()
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:
-    """Run every test in manual time, but for those of real processes."""
+    """Run every test in manual time, except those of real processes."""
     return {"real": asyncio.SelectorEventLoop} if SYSTEM in item.path.parents else {"manual": ManualLoop}
 
 
 _folder = tempfile.TemporaryDirectory(prefix="journey-mcp-tests-")
-_AUTHORITY = seclude(Path(_folder.name))
+_AUTHORITY = isolate(Path(_folder.name))
 
 
 @pytest.fixture(scope="session")
 def authority() -> Authority:
-    """The certificate authority that the environment names."""
+    """Return the certificate authority that the environment names."""
     return _AUTHORITY

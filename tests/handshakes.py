@@ -1,4 +1,4 @@
-"""First messages of clients, and what the server itself answers to them."""
+"""First messages of clients, and the server's responses to them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,28 +23,28 @@ INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 
 def request(method: str, params: Any = None, id_: Any = 1) -> dict[str, Any]:
-    """A request as a client sends it."""
+    """Return a request as a client sends it."""
     return {"jsonrpc": "2.0", "id": id_, "method": method, **({} if params is None else {"params": params})}
 
 
 def handshake(version: Any = "2025-11-25", client: Any = CLIENT, capabilities: Any = None, id_: Any = 1) -> Any:
-    """The first request of a client of a revision up to 2025-11-25."""
+    """Return the first request of a client of a revision up to 2025-11-25."""
     given = {"protocolVersion": version, "capabilities": capabilities or {}, "clientInfo": client}
     return request("initialize", given, id_)
 
 
 def modern(method: str, id_: Any = 1, **meta: Any) -> dict[str, Any]:
-    """A request of revision 2026-07-28."""
+    """Return a request of revision 2026-07-28."""
     return request(method, {"_meta": {**ENVELOPE, **meta}}, id_)
 
 
 def settings_with(keys: Sequence[str], **more: str) -> Settings:
-    """Settings with these keys."""
+    """Return settings with these keys."""
     return read_settings({**dict.fromkeys(keys, "k"), **more})
 
 
 async def asked(settings: Settings, messages: Sequence[Any]) -> list[bytes]:
-    """What the server answers, line by line, to one client."""
+    """Return the server's responses to one client, line by line."""
     lines: list[bytes] = []
     awaited = sum("id" in message for message in messages)
     put, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](len(messages))

@@ -1,8 +1,8 @@
-"""Time for tests: it stands still while anything can run, and jumps to the next deadline when nothing can.
+"""Manual time for tests: it stops while anything can run, and jumps to the next deadline when nothing can.
 
-`ManualLoop` is an event loop with such a time. Every pause and every time limit in it takes no real time and is exact:
-those of the server, of the sandbox, of the libraries and of the test itself. How busy the machine is changes nothing.
-`ManualClock` shows that time to code that is given a clock, and moves it when a test says so.
+`ManualLoop` is an event loop with manual time. Every pause and every time limit in it takes no real time and is exact:
+those of the server, the sandbox, the libraries and the test. The load of the machine has no effect.
+`ManualClock` is the clock of that time for code that takes a clock; a test can advance it.
 """
 
 import asyncio
@@ -25,41 +25,41 @@ _Args = TypeVarTuple("_Args")
 _Result = TypeVar("_Result")
 
 _STEP_S = 1e-6
-"""Time moves in whole steps, so that no deadline is missed by a rounding error."""
+"""Time advances in whole steps, so that no deadline is missed by a rounding error."""
 _SPINS = 100
-"""After so many rounds of the loop without any event, time moves by a step: code may be waiting for less than that."""
+"""After this many iterations of the loop without an event, time advances by a step: code may wait for less."""
 _GRACE_S = 0.001
 """Real seconds in which bytes between two sockets of this process arrive."""
 _GRACES = 20
-"""After so many of them the peer does not want these bytes: its buffer is full."""
+"""After this many waits the peer does not read the bytes: its buffer is full."""
 
 
 class ManualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time moves only when nothing can run, or when a test says so."""
+    """An event loop whose time advances only when nothing can run, or when a test advances it."""
 
     def __init__(self) -> None:
         self.epoch = time.time()
-        """What the calendar shows when the loop is made, in seconds of the Unix epoch."""
+        """The calendar time when the loop is created, in seconds of the Unix epoch."""
         self._seconds = 0.0
         self._threads = 0
         super().__init__(_Selector(self))
 
     def time(self) -> float:
-        """Return the seconds since the loop was made."""
+        """Return the seconds since the loop was created."""
         return self._seconds
 
     def advance(self, seconds: float) -> None:
-        """Let so much time pass at once; what is due by then runs next."""
+        """Advance the time at once; what is due by then runs next."""
         self._seconds += seconds
 
     def jump(self, seconds: float) -> None:
-        """Let so much time pass, rounded up to whole steps, and one step at least."""
+        """Advance the time, rounded up to whole steps, by at least one step."""
         steps = math.ceil(round((self._seconds + seconds) / _STEP_S, 3))
         self._seconds = max(steps * _STEP_S, self._seconds + _STEP_S)
 
     @property
     def has_threads(self) -> bool:
-        """Whether a thread works for this loop: time stands still until it is done."""
+        """Whether a thread works for this loop: time stops until it is done."""
         return self._threads > 0
 
     @contextmanager
@@ -85,7 +85,7 @@ class ManualLoop(asyncio.SelectorEventLoop):
 
 
 class _Selector(selectors.DefaultSelector):
-    """Waits for real events, and moves the loop's time instead of waiting for it."""
+    """Waits for real events, and advances the loop's time instead of waiting for it."""
 
     def __init__(self, loop: ManualLoop) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class _Selector(selectors.DefaultSelector):
         if events or timeout == 0:
             return events
         if timeout is None or self._loop.has_threads:
-            # only a thread, a signal or a peer can go on: however long that takes, no time passes
+            # only a thread, a signal or a peer can continue: however long that takes, no time passes
             return super().select(None)
         for _ in range(_GRACES):
             if events or not self._has_bytes_in_flight():
@@ -134,11 +134,11 @@ async def _counted_run_sync(*arguments: Any, **more: Any) -> Any:
 
 def count_threads() -> None:
     """Make a `ManualLoop` count anyio's threads too, which do not come from its own executors."""
-    to_thread.run_sync = _counted_run_sync  # type: ignore[assignment]  # takes whatever the original takes
+    to_thread.run_sync = _counted_run_sync  # type: ignore[assignment]  # has the parameters of the original
 
 
 class ManualClock(Clock):
-    """The time of the running `ManualLoop`, and a calendar beside it. A clock for the server and for the sandbox."""
+    """The time of the running `ManualLoop` and a separate calendar. A clock for the server and for the sandbox."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
@@ -159,20 +159,20 @@ class ManualClock(Clock):
         return self._loop.time()
 
     async def wait(self, event: anyio.Event, seconds: float) -> bool:
-        """Wait for the event, at most so long, but for a step of time at least: less would not move it."""
+        """Wait for the event for at most `seconds`, but at least one step of time: less would not advance it."""
         return await super().wait(event, max(seconds, _STEP_S))
 
     def advance(self, seconds: float) -> None:
-        """Let so much time pass at once, for the server, the sandbox and the test."""
+        """Advance the time at once, for the server, the sandbox and the test."""
         self._loop.advance(seconds)
 
     def shift_calendar(self, seconds: float) -> None:
-        """Set the calendar forwards or backwards, as a person, or a machine that wakes up, does: no time passes."""
+        """Set the calendar forwards or backwards, as after a wake-up of the machine: no time passes."""
         self._shift_s += seconds
 
 
 async def until(condition: Callable[[], object], within_s: float = 60.0) -> None:
-    """Wait until this holds; fails after so many seconds of the loop's time.
+    """Wait until the condition holds; fail after `within_s` seconds of the loop's time.
 
     On a `ManualLoop` time passes only while nothing else can run.
     """

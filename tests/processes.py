@@ -1,4 +1,4 @@
-"""Server processes of their own: spoken to line by line, killed, and started again."""
+"""Server processes: sending lines to them, killing them, and starting them again."""
 
 import json
 import os
@@ -17,20 +17,20 @@ from mcp import Client, StdioServerParameters, stdio_client
 from journey_mcp import sandbox
 
 COMMAND = [sys.executable, "-m", "journey_mcp"]
-PATIENCE_S = 60.0
-"""How long any step of a process may take."""
+TIMEOUT_S = 60.0
+"""The time limit of each step of a process."""
 
 
 @asynccontextmanager
 async def process(environment: dict[str, str]) -> AsyncIterator[Client]:
-    """A client of a server process of its own."""
+    """Open a client of a new server process."""
     parameters = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env={**os.environ, **environment})
     async with Client(stdio_client(parameters)) as client:
         yield client
 
 
-class Raw:
-    """A server process spoken to line by line, so that it can be killed at any moment."""
+class ServerProcess:
+    """A server process that is sent lines and can be killed at any time."""
 
     def __init__(self, environment: dict[str, str], *arguments: str) -> None:
         self.process = subprocess.Popen(
@@ -45,7 +45,7 @@ class Raw:
         self._number = 0
 
     def send(self, tool: str, **arguments: Any) -> int:
-        """Call a tool and do not wait; the id of the request."""
+        """Send a tool call without waiting; return the id of the request."""
         self._number += 1
         meta = {
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -64,32 +64,32 @@ class Raw:
         return self.read()
 
     def read(self) -> dict[str, Any]:
-        """The structured content of the answer to the last call."""
+        """Return the structured content of the response to the last call."""
         answer = self.answer()
         assert answer["id"] == self._number
         structured: dict[str, Any] = answer["result"]["structuredContent"]
         return structured
 
     def answer(self) -> dict[str, Any]:
-        """Return the next answer, whichever call it belongs to."""
+        """Return the next response, of whatever call."""
         assert self.process.stdout is not None
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         return answer
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, as a power cut would."""
         self.process.kill()
         self.close()
 
     def close(self) -> tuple[str, str]:
-        """Let it end by itself; what it still wrote."""
-        return self.process.communicate(timeout=PATIENCE_S)
+        """Let it end by itself; return what it still wrote."""
+        return self.process.communicate(timeout=TIMEOUT_S)
 
 
 @contextmanager
-def raw(environment: dict[str, str], *arguments: str) -> Iterator[Raw]:
-    """A server process that does not outlive its test; `arguments` are those of the command."""
-    opened = Raw(environment, *arguments)
+def server_process(environment: dict[str, str], *arguments: str) -> Iterator[ServerProcess]:
+    """Start a server process that does not outlive its test; `arguments` are those of the command."""
+    opened = ServerProcess(environment, *arguments)
     try:
         yield opened
     finally:
@@ -98,7 +98,7 @@ def raw(environment: dict[str, str], *arguments: str) -> Iterator[Raw]:
 
 
 class StoppedClock:
-    """A clock for the sandbox that stands still: what a fault delays is held back until `seconds` reaches the delay."""
+    """A stopped clock for the sandbox: what a fault delays is held until `seconds` reaches the delay."""
 
     seconds = 0.0
     _runs_since: float | None = None
@@ -108,7 +108,7 @@ class StoppedClock:
         return self.seconds + (time.monotonic() - self._runs_since if self._runs_since else 0.0)
 
     def run(self) -> None:
-        """Go on in real time from now on: what fails is tried again."""
+        """Continue in real time from now on: what fails is retried."""
         self._runs_since = time.monotonic()
 
 
@@ -118,32 +118,32 @@ async def in_thread(call: Any, *arguments: Any, **more: Any) -> Any:
 
 
 async def until_created(upstream: sandbox.Running) -> None:
-    """Wait until the sandbox has created a task; its request has been seen, and read, by then."""
-    with anyio.fail_after(PATIENCE_S):
+    """Wait until the sandbox has created a task; it has then read the request."""
+    with anyio.fail_after(TIMEOUT_S):
         while not any(entry.outcome == "created" for entry in upstream.sandbox.request_log.submissions):
             await anyio.sleep(0.01)
 
 
-async def until_seen(upstream: sandbox.Running, endpoint: str, count: int = 1) -> None:
-    """Wait until the sandbox has received so many requests."""
-    with anyio.fail_after(PATIENCE_S):
+async def until_requested(upstream: sandbox.Running, endpoint: str, count: int = 1) -> None:
+    """Wait until the sandbox has received `count` requests at this endpoint."""
+    with anyio.fail_after(TIMEOUT_S):
         while upstream.sandbox.request_log.requests[endpoint] < count:
             await anyio.sleep(0.01)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What a process has used by now, without its children; Linux tells."""
+    """The resources that a process has used, without its children, from Linux's /proc."""
 
     computed_s: float
     peak_bytes: int
-    """Of memory."""
+    """The peak memory."""
     read_bytes: int
-    """From files and pipes, and by children that have ended."""
+    """Bytes read from files and pipes, including by children that have ended."""
 
     @classmethod
     def of(cls, pid: int) -> "Usage":
-        """Look now."""
+        """Return the current usage of a process."""
         folder = Path(f"/proc/{pid}")
         _, _, rest = (folder / "stat").read_text().rpartition(")")
         ticks = sum(map(int, rest.split()[11:13]))
@@ -153,7 +153,7 @@ class Usage:
 
 
 def image_workers(parent: int) -> list[int]:
-    """The living processes of a server that work on images."""
+    """Return the running image workers of a server."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has just ended
@@ -165,8 +165,8 @@ def image_workers(parent: int) -> list[int]:
 
 
 async def until_worker(parent: int) -> int:
-    """Wait until a server has started a process for an image."""
-    with anyio.fail_after(PATIENCE_S):
+    """Wait until a server has started an image worker."""
+    with anyio.fail_after(TIMEOUT_S):
         while not (found := image_workers(parent)):
             await anyio.sleep(0.005)
     return found[0]

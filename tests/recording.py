@@ -1,4 +1,4 @@
-"""What goes out and what comes back: a server that keeps every request it gets, and all that a call shows."""
+"""A server that records every request, and everything that a call shows."""
 
 import asyncio
 import json
@@ -29,40 +29,40 @@ NO_TASKS = {
     "an id that is none": b'{"id":["7"],"task_id":{"7":7},"status":"failed"}',
     "an id of words": b'{"id":"tell the person","task_id":"tell the person"}',
 }
-"""Bodies that tell of no task, whoever posts them."""
+"""Bodies that identify no task."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Received:
-    """One request as it arrived."""
+    """One recorded request."""
 
     line: str
     """Method and target, as in `GET /v1/credits`."""
     headers: Mapping[str, str]
-    """By lower-case names."""
+    """The headers by lower-case name."""
     body: bytes
 
     @property
     def json(self) -> Any:
-        """The body, read."""
+        """The parsed body."""
         return json.loads(self.body)
 
 
 @dataclass(kw_only=True)
 class Recorder:
-    """What came, and what is answered."""
+    """The recorded requests and the prepared responses."""
 
     port: int
     clock: ManualClock
     answers: dict[str, Any]
-    """JSON by the request's line; a pair is a status and JSON. Everything else is not found."""
+    """JSON by request line; a pair is a status and JSON. Everything else gets 404."""
     received: list[Received] = field(default_factory=list)
     connections: int = 0
-    """How many were made, also without a request."""
+    """The number of connections, including those without a request."""
 
     @property
     def origin(self) -> str:
-        """Where it listens."""
+        """The address of the server."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -71,7 +71,7 @@ class Recorder:
         return [request.line for request in self.received]
 
     def webhook(self, secret: str = SECRET) -> Webhook:
-        """One that leads here."""
+        """Return a webhook with the address of this server."""
         self.answers["POST /hook"] = {}
         return Webhook(url=f"{self.origin}/hook", secret=secret)
 
@@ -82,26 +82,26 @@ class Recorder:
         return WebhookDelivery(headers=posted.headers, body=posted.body, secret=secret, at=self.clock.now())
 
     def answer(self, request: Received) -> tuple[int, bytes]:
-        """Keep a request; its status and body."""
+        """Record a request; return status and body of the response."""
         self.received.append(request)
-        told = self.answers.get(request.line, (404, {}))
-        status, body = told if isinstance(told, tuple) else (200, told)
+        response = self.answers.get(request.line, (404, {}))
+        status, body = response if isinstance(response, tuple) else (200, response)
         return status, json.dumps(body).encode()
 
 
 @asynccontextmanager
 async def recorder(**answers: Any) -> AsyncIterator[Recorder]:
-    """A recorder on a free port of this machine; `answers` may be told later too."""
+    """Run a recorder on a free port of this machine; `answers` may be added later."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         kept.connections += 1
         try:
             status, body = kept.answer(await _read(reader))
-            head = f"HTTP/1.1 {status} Told\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            head = f"HTTP/1.1 {status} Recorded\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
             writer.write(head.encode() + body)
             await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # who connects and says nothing has sent nothing
+            pass  # a connection without a request
         finally:
             writer.close()
 
@@ -111,7 +111,7 @@ async def recorder(**answers: Any) -> AsyncIterator[Recorder]:
 
 
 async def shown(call: Awaitable[object]) -> str:
-    """Everything that anybody gets to see of a call: its result, or its error."""
+    """Return everything that a call shows: its result or its error."""
     try:
         return repr(await call)
     except JourneyError as error:

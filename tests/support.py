@@ -1,4 +1,4 @@
-"""Pieces that tests put together: settings that point at a sandbox, a studio on a manual clock, servers, clients."""
+"""Building blocks of tests: settings for a sandbox, a studio on a manual clock, servers, clients."""
 
 import asyncio
 import ipaddress
@@ -42,12 +42,12 @@ from journey_mcp.studio import Listening, Studio, open_studio
 
 
 def settings_for(base_url: str, folder: Path, **more: str) -> Settings:
-    """Settings that point at an upstream, with data in a folder."""
+    """Return settings for an upstream, with data in a folder."""
     return read_settings(environment_for(base_url, folder, **more))
 
 
 def environment_for(base_url: str, folder: Path, **more: str) -> dict[str, str]:
-    """The environment of the same settings, for a process."""
+    """Return the environment variables of these settings, for a process."""
     return {
         "JOURNEYAPI_API_KEY": "japi_live_test",
         "JOURNEYAPI_BASE_URL": base_url,
@@ -67,7 +67,7 @@ SERVICES = {
 
 
 def environment_of(upstream: sandbox.Running, folder: Path, *services: str, **more: str) -> dict[str, str]:
-    """The environment that has keys for these providers, all of them at one sandbox."""
+    """Return environment variables with keys for these providers, all at one sandbox."""
     environment = {"JOURNEY_MCP_DATA_DIR": str(folder), **more}
     for service in services or SERVICES:
         key, address = SERVICES[service]
@@ -77,7 +77,7 @@ def environment_of(upstream: sandbox.Running, folder: Path, *services: str, **mo
 
 @cache
 def _migrated_database() -> bytes:
-    """An empty database with all tables: copying it is quicker than each of the migrations."""
+    """Return an empty database with all tables: copying it is faster than running the migrations."""
     with TemporaryDirectory() as folder:
         engine = sa.create_engine(f"sqlite:///{folder}/tasks.db", isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
@@ -89,7 +89,7 @@ def _migrated_database() -> bytes:
 
 @contextmanager
 def database_of_version(file: Path, version: int) -> Iterator[sa.Connection]:
-    """A database as a release with so many migrations made it; what the block adds is committed."""
+    """Open a database of a release with so many migrations; what the block adds is committed."""
     file.parent.mkdir(exist_ok=True)
     engine = sa.create_engine(f"sqlite:///{file}")
     with engine.begin() as connection:
@@ -117,7 +117,7 @@ async def running_studio(
     adapters: Mapping[str, Adapter] = ADAPTERS,
     listening: Listening | None = None,
 ) -> AsyncIterator[Studio]:
-    """A studio on a manual clock."""
+    """Open a studio on a manual clock."""
     _prepare_database(settings)
     async with open_studio(settings, clock or ManualClock(), adapters, listening) as studio:
         yield studio
@@ -129,7 +129,7 @@ async def created(studio: Studio, request: ImageRequest, principal: Principal = 
 
 
 async def until_accepted(studio: Studio, task: Task) -> Task:
-    """Wait for the provider's first answer."""
+    """Wait for the provider's first response."""
     while task.submission in {Submission.PREPARED, Submission.SENT}:
         task = await studio.wait_for_new(task, 0)
     return task
@@ -145,11 +145,11 @@ class Environment:
     clock: ManualClock
 
     async def made(self, **more: Any) -> Task:
-        """A task that was created and waited for."""
+        """Create a task, wait for its end, and return it."""
         return await self.studio.wait_for_new(await created(self.studio, make_request(**more)), 900)
 
     async def accepted(self, **more: Any) -> Task:
-        """A task that the provider accepted, and that is not finished."""
+        """Create a task, wait until the provider has accepted it, and return it."""
         return await until_accepted(self.studio, await created(self.studio, make_request(**more)))
 
     async def cooldowns(self) -> dict[str, Cooldown]:
@@ -164,7 +164,7 @@ class Environment:
         return [entry.request for entry in self.upstream.sandbox.request_log.submissions]
 
     def sent_to(self, service: str) -> list[Any]:
-        """The bodies of the creating requests that one service received."""
+        """Return the bodies of the creating requests that one service received."""
         return [entry.request for entry in self.upstream.sandbox.request_log.submissions if entry.service == service]
 
     @property
@@ -174,19 +174,19 @@ class Environment:
 
     @property
     def asked(self) -> dict[str, int]:
-        """How often each endpoint was asked."""
+        """The number of requests per endpoint."""
         return dict(self.upstream.sandbox.request_log.requests)
 
     def faults(self, *texts: str) -> None:
-        """What goes wrong from now on."""
+        """Replace the faults of the sandbox."""
         self.upstream.sandbox.faults.replace([sandbox.Fault.parse(text) for text in texts])
 
 
 @asynccontextmanager
 async def make_environment(folder: Path, *faults: str, **more: Any) -> AsyncIterator[Environment]:
-    """A studio on a manual clock at a sandbox in which everything is finished at once.
+    """Open a studio on a manual clock at a sandbox in which every task ends at once.
 
-    Capital keywords are environment variables, the others settings of the imitated JourneyAPI.
+    Upper-case keywords are environment variables, the others settings of the fake JourneyAPI.
     """
     environment = {name: str(value) for name, value in more.items() if name.isupper()}
     fake = sandbox.JourneyApiSettings(**{name: value for name, value in more.items() if not name.isupper()})
@@ -197,20 +197,20 @@ async def make_environment(folder: Path, *faults: str, **more: Any) -> AsyncIter
         opened = Environment(studio, upstream, folder, clock)
         opened.faults(*faults)
         yield opened
-        studio.begin_shutdown()  # what hangs here would be waited for
+        studio.begin_shutdown()  # tasks that hang would be waited for
 
 
 @asynccontextmanager
 async def make_wide_environment(
     folder: Path, *faults: str, services: Sequence[str] = tuple(SERVICES), **more: Any
 ) -> AsyncIterator[Environment]:
-    """A studio on a manual clock with keys for several providers at one sandbox.
+    """Open a studio on a manual clock with keys for several providers at one sandbox.
 
-    Capital keywords are environment variables, the others settings of the sandbox.
+    Upper-case keywords are environment variables, the others settings of the sandbox.
     """
     environment = {name: str(value) for name, value in more.items() if name.isupper()}
-    told = {"speed": 0, "seed": 7, **{name: value for name, value in more.items() if not name.isupper()}}
-    async with sandbox.running(sandbox.Settings(**told)) as upstream:
+    values = {"speed": 0, "seed": 7, **{name: value for name, value in more.items() if not name.isupper()}}
+    async with sandbox.running(sandbox.Settings(**values)) as upstream:
         settings = read_settings(environment_of(upstream, folder, *services, **environment))
         async with running_studio(settings, clock := ManualClock()) as studio:
             opened = Environment(studio, upstream, folder, clock)
@@ -223,24 +223,24 @@ async def make_wide_environment(
 async def client_of(
     settings: Settings, mode: str = "auto", *, is_local: bool = True, **more: Any
 ) -> AsyncIterator[Client]:
-    """A client in this process, connected to a server on a manual clock."""
+    """Open a client in this process, connected to a server on a manual clock."""
     server = make_server(Lifespan(settings, running_studio, is_local=is_local))
     async with Client(server, mode=mode, **more) as client:
         yield client
 
 
 def make_request(**more: Any) -> ImageRequest:
-    """A request for a picture that the sandbox finishes in its first answer."""
+    """Return a request for an image that the sandbox finishes in its first response."""
     return ImageRequest(**{"tool": "imagine", "prompt": "a red kite over the dunes", "model": "z-image", **more})
 
 
 def compact(plain: Any) -> bytes:
-    """JSON as it goes over the wire."""
+    """Return JSON as it is sent."""
     return json.dumps(plain, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def check_generated(path: Path, name: str, content: str) -> None:
-    """The part of a document between `<!-- name -->` and `<!-- /name -->` is this; UPDATE_DOCS=1 rewrites it."""
+    """Check the part of a document between `<!-- name -->` and `<!-- /name -->`; UPDATE_DOCS=1 rewrites it."""
     text = path.read_text(encoding="utf-8")
     start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
     before, _, rest = text.partition(start)
@@ -254,11 +254,11 @@ def check_generated(path: Path, name: str, content: str) -> None:
 
 @asynccontextmanager
 async def serving(app: Starlette, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """The address of a web application on this machine."""
+    """Serve a web application on this machine; yield its address."""
     config, state = uvicorn.Config(app, log_config=None, lifespan="off"), ServerState()
     config.load()
     http: Any = config.http_protocol_class
-    # not uvicorn's own server, which looks ten times a second whether it is to end
+    # not uvicorn's own server, which polls ten times a second whether it must end
     server = await asyncio.get_running_loop().create_server(
         lambda: http(config, state, app_state={}), "127.0.0.1", 0, ssl=tls
     )
@@ -274,14 +274,14 @@ async def serving(app: Starlette, tls: ssl.SSLContext | None = None) -> AsyncIte
 
 @dataclass(frozen=True)
 class Authority:
-    """Somebody who certifies hosts, for the length of a test."""
+    """A certificate authority for tests."""
 
     authority: trustme.CA
     file: Path
-    """What SSL_CERT_FILE names."""
+    """The file that SSL_CERT_FILE names."""
 
     def server(self, *hosts: str) -> ssl.SSLContext:
-        """What a server of these hosts shows."""
+        """Return a TLS context with a certificate for these hosts."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.authority.issue_cert(*hosts).configure_cert(context)
         return context
@@ -290,22 +290,22 @@ class Authority:
 _FOREIGN = ("JOURNEY", "VTRIX_", "KKIAI_", "REPLICATE_", "BFL_", "OTEL_", "SSL_CERT_")
 
 
-def seclude(folder: Path) -> Authority:
-    """Shut this process, and those that it starts, off from the developer's own keys, and itself from other machines.
+def isolate(folder: Path) -> Authority:
+    """Isolate this process and its children from the developer's keys, and this process from other machines.
 
-    There is one certificate authority for all of them from then on, its file in the folder: loading the machine's own
-    takes 80 ms for every client.
+    All of them then use one certificate authority, with its file in the folder: loading the machine's takes 80 ms for
+    every client.
     """
     for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
         del os.environ[name]
-    sys.addaudithook(_refuse_the_world)
+    sys.addaudithook(_refuse_other_machines)
     authority = Authority(trustme.CA(), folder / "authority.pem")
     authority.authority.cert_pem.write_to_path(str(authority.file))
     os.environ["SSL_CERT_FILE"] = str(authority.file)
     return authority
 
 
-def _refuse_the_world(event: str, arguments: tuple[Any, ...]) -> None:
+def _refuse_other_machines(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "socket.connect" and isinstance(address := arguments[1], tuple):
         host = str(address[0])
         if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
@@ -314,7 +314,7 @@ def _refuse_the_world(event: str, arguments: tuple[Any, ...]) -> None:
 
 @contextmanager
 def statements(part: str) -> Iterator[list[tuple[str, Any]]]:
-    """The statements with these words that databases are asked meanwhile, with their values."""
+    """Collect the SQL statements that contain this text, with their values."""
     seen: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_more: Any) -> None:
@@ -329,17 +329,17 @@ def statements(part: str) -> Iterator[list[tuple[str, Any]]]:
 
 
 def explained(folder: Path, statement: str, values: Any) -> list[str]:
-    """How SQLite goes about it, in its words; the database is in the folder."""
+    """Return SQLite's query plan of a statement; the database is in the folder."""
     connection = sqlite3.connect(folder / "tasks.db")
     steps = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
     connection.close()
-    return [str(told) for *_, told in steps]
+    return [str(detail) for *_, detail in steps]
 
 
 def free_port() -> int:
-    """A port of this machine that was free a moment ago, and that no system gives to who asks for any."""
+    """Return a port that was free a moment ago, outside the range of ports that systems assign."""
     while True:
-        # not of the seeded generator: the tests beside this one would take the same
+        # not from the seeded generator: parallel tests would get the same port
         port = random.SystemRandom().randrange(20_000, 32_000)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -347,7 +347,7 @@ def free_port() -> int:
 
 
 async def is_listening(port: int) -> bool:
-    """Whether somebody accepts connections."""
+    """Return whether a port accepts connections."""
     try:
         await (await anyio.connect_tcp("127.0.0.1", port)).aclose()
     except OSError:
@@ -356,7 +356,7 @@ async def is_listening(port: int) -> bool:
 
 
 async def until_listening(*ports: int, seconds: float = 60.0) -> None:
-    """Wait until somebody accepts connections at all of these ports of this machine."""
+    """Wait until all of these ports accept connections."""
     with anyio.fail_after(seconds):
         for port in ports:
             while not await is_listening(port):

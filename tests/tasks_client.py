@@ -1,4 +1,4 @@
-"""The client's half of the tasks extension, on the SDK's client: a call is answered with a handle to ask for."""
+"""The client side of the tasks extension, on the SDK's client: a call returns a handle to poll."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -10,11 +10,11 @@ from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from pydantic import ConfigDict
 
 EXTENSION = "io.modelcontextprotocol/tasks"
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 class Handle(types.Result):
-    """The answer to a call that became a task, with every field that came."""
+    """The result of a call that became a task, with every received field."""
 
     model_config = ConfigDict(**{**types.Result.model_config, "extra": "allow"})
 
@@ -29,7 +29,7 @@ class Handle(types.Result):
 
 
 class State(types.Result):
-    """The answer to `tasks/get`, with every field that came."""
+    """The result of `tasks/get`, with every received field."""
 
     model_config = ConfigDict(**{**types.Result.model_config, "extra": "allow"})
 
@@ -45,7 +45,7 @@ class State(types.Result):
 
 
 class Ack(types.Result):
-    """An answer that says only that the request was understood."""
+    """An acknowledgement without content."""
 
     model_config = ConfigDict(**{**types.Result.model_config, "extra": "allow"})
 
@@ -53,33 +53,33 @@ class Ack(types.Result):
 
 
 class OneTask(types.RequestParams):
-    """Which one."""
+    """Parameters with a task id."""
 
     task_id: str
 
 
 class Responses(OneTask):
-    """Which one, and answers to it."""
+    """Parameters with a task id and input responses."""
 
     input_responses: dict[str, Any]
 
 
 class Get(types.Request[OneTask, Literal["tasks/get"]]):
-    """Ask where it stands."""
+    """A request for the state of a task."""
 
     method: Literal["tasks/get"] = "tasks/get"
     name_param = "taskId"
 
 
 class Cancel(types.Request[OneTask, Literal["tasks/cancel"]]):
-    """Ask for its end."""
+    """A request to cancel a task."""
 
     method: Literal["tasks/cancel"] = "tasks/cancel"
     name_param = "taskId"
 
 
 class Update(types.Request[Responses, Literal["tasks/update"]]):
-    """Answer it."""
+    """A request with input responses for a task."""
 
     method: Literal["tasks/update"] = "tasks/update"
     name_param = "taskId"
@@ -91,7 +91,7 @@ class Tasks(ClientExtension):
     identifier = EXTENSION
 
     def claims(self) -> Sequence[ResultClaim[Any]]:
-        """Handles are ours."""
+        """Claim results that are task handles."""
         return [ResultClaim(result_type="task", model=Handle, resolve=self._resolve)]
 
     async def _resolve(self, handle: Handle, context: ClaimContext) -> types.CallToolResult:
@@ -103,21 +103,21 @@ class Tasks(ClientExtension):
 
 
 async def begin(client: Client, tool: str, **arguments: Any) -> Handle:
-    """The task of a call."""
+    """Call a tool and return the task handle."""
     handle = await client.session.call_tool(tool, arguments, allow_claimed=True)
     assert isinstance(handle, Handle), handle
     return handle
 
 
 async def get(client: Client, task_id: str) -> State:
-    """Where it stands."""
+    """Return the state of a task."""
     return await client.session.send_request(Get(params=OneTask(task_id=task_id)), State)
 
 
 async def wait_for_status(client: Client, task_id: str, *statuses: str) -> State:
     """Return the task once it has one of these statuses; it is polled often at first."""
     pause_s = 0.01
-    with anyio.fail_after(PATIENCE_S):
+    with anyio.fail_after(TIMEOUT_S):
         while (state := await get(client, task_id)).status not in statuses:
             await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, 0.5)
@@ -125,10 +125,10 @@ async def wait_for_status(client: Client, task_id: str, *statuses: str) -> State
 
 
 async def cancel(client: Client, task_id: str) -> Ack:
-    """Ask for its end."""
+    """Cancel a task."""
     return await client.session.send_request(Cancel(params=OneTask(task_id=task_id)), Ack)
 
 
 async def update(client: Client, task_id: str, **responses: Any) -> Ack:
-    """Answer it."""
+    """Send input responses to a task."""
     return await client.session.send_request(Update(params=Responses(task_id=task_id, input_responses=responses)), Ack)

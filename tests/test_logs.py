@@ -1,4 +1,4 @@
-"""Logs that a flood cannot blow up."""
+"""The rate limit of the log."""
 
 import logging
 
@@ -6,12 +6,12 @@ from journey_mcp.logs import RateLimit
 
 
 def record(message: str, line: int = 1, level: int = logging.WARNING) -> logging.LogRecord:
-    """A record from a place in the code."""
+    """Return a log record of a line of code."""
     return logging.LogRecord("journey_mcp.x", level, "x.py", line, message, (), None)
 
 
-def test_ten_a_minute_pass_from_one_place_and_the_next_one_tells_of_the_others() -> None:
-    """Other places, and what is more detailed than a warning, are not touched."""
+def test_ten_records_a_minute_pass_per_line_and_the_next_states_the_number_of_others() -> None:
+    """Other lines, and levels below a warning, are not limited."""
     now = 0.0
     limit = RateLimit(lambda: now)
     assert [limit.filter(record(f"frame {n}")) for n in range(30)] == [True] * 10 + [False] * 20

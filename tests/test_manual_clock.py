@@ -1,4 +1,4 @@
-"""Manual time itself: it moves when nothing can run, and only then."""
+"""Manual time advances only when nothing can run."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from manual_clock import ManualClock, until
 
 
 async def test_a_long_pause_takes_no_real_time_and_is_exact() -> None:
-    """Those that end first come first."""
+    """Pauses end in the order of their lengths."""
     clock, ends = ManualClock(), {}
 
     async def pause(seconds: float) -> None:
@@ -28,7 +28,7 @@ async def test_a_long_pause_takes_no_real_time_and_is_exact() -> None:
 
 @pytest.mark.parametrize("start", [to_thread.run_sync, asyncio.to_thread])
 async def test_no_time_passes_while_a_thread_works(start: Callable[..., Awaitable[None]]) -> None:
-    """Whoever starts it; a time limit does not cut its work off."""
+    """By either starter; a time limit does not interrupt its work."""
     clock = ManualClock()
     with anyio.fail_after(0.001):
         await start(time.sleep, 0.05)
@@ -36,7 +36,7 @@ async def test_no_time_passes_while_a_thread_works(start: Callable[..., Awaitabl
 
 
 async def test_no_time_passes_while_bytes_are_in_flight() -> None:
-    """A hundred exchanges over real sockets, within a time limit of nothing."""
+    """A hundred requests and responses over real sockets fit into a time limit of almost zero."""
     clock = ManualClock()
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -55,8 +55,8 @@ async def test_no_time_passes_while_bytes_are_in_flight() -> None:
     assert clock.elapsed() < 0.001
 
 
-async def test_the_calendar_can_be_set_and_time_can_be_moved() -> None:
-    """Setting the calendar lets no time pass; moving time moves both."""
+async def test_the_calendar_can_be_set_and_time_can_be_advanced() -> None:
+    """Setting the calendar takes no time; advancing the time moves both."""
     clock = ManualClock()
     now = clock.now()
     clock.shift_calendar(-3600)
@@ -68,7 +68,7 @@ async def test_the_calendar_can_be_set_and_time_can_be_moved() -> None:
     assert ManualClock().now() == pytest.approx(now + 60)
 
 
-async def test_a_wait_for_less_than_a_float_can_tell_ends() -> None:
+async def test_a_wait_shorter_than_float_precision_ends() -> None:
     """A rounding error must not stop time for ever."""
     clock, event = ManualClock(), anyio.Event()
     clock.advance(1e6)
@@ -81,8 +81,8 @@ async def test_a_wait_for_less_than_a_float_can_tell_ends() -> None:
                 await event.wait()
 
 
-async def test_what_never_holds_is_an_error_after_a_minute() -> None:
-    """Of manual time."""
+async def test_a_condition_that_never_holds_is_an_error_after_a_minute() -> None:
+    """A minute of manual time."""
     clock = ManualClock()
     with pytest.raises(TimeoutError):
         await until(lambda: False)

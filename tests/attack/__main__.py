@@ -12,7 +12,7 @@ from random import Random
 
 from chaos.__main__ import write
 from manual_clock import ManualLoop, count_threads
-from support import Authority, seclude
+from support import Authority, isolate
 
 from attack import (
     addresses,
@@ -82,7 +82,7 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     rows, succeeded = [], 0
     with tempfile.TemporaryDirectory() as folder:
-        authority = seclude(Path(folder))
+        authority = isolate(Path(folder))
         for name in options.only or ATTACKS:
             outcome, took_s = _run(name, f"{seed} {name}", authority, options.scale)
             succeeded += len(outcome.succeeded)

@@ -82,7 +82,7 @@ async def _refused(safe_http: SafeHttpClient, url: str) -> bool:
 
 
 async def private_addresses(ground: Ground) -> Outcome:
-    """No connection to a private address is made."""
+    """Fetch private addresses; no connection to one is made."""
     outcome = Outcome(unit="notations of private addresses")
     safe_http = SafeHttpClient(TrustedHosts.parse([]))
     for address in some_private(ground.random, ground.count(24)):
@@ -94,7 +94,7 @@ async def private_addresses(ground: Ground) -> Outcome:
 
 
 async def redirects(ground: Ground) -> Outcome:
-    """A trusted host redirects the client; no other host is connected to."""
+    """Redirect the client from a trusted host; no other host is connected to."""
     outcome = Outcome(unit="redirects")
     schemes = ("https://{}/a", "http://{}/a", "//{}/a", "https://user:secret@{}/a", "ftp://{}/a", "gopher://{}:70/_x")
     places = [host for address in some_private(ground.random, ground.count(4)) for host in forms(address)]
@@ -117,7 +117,7 @@ async def redirects(ground: Ground) -> Outcome:
 
 
 async def rebinding(ground: Ground) -> Outcome:
-    """Names that resolve to a public address first and a private one later, or to both at once."""
+    """Use names that resolve to a public address first and a private one later, or to both at once."""
     outcome = Outcome(unit="names whose address changes")
     for private in some_private(ground.random, ground.count(60)):
         answers = ground.random.choice(

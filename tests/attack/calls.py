@@ -109,7 +109,7 @@ def _arguments(random: Random, schema: Any) -> dict[str, Any]:
 
 
 async def fuzzed_calls(ground: Ground) -> Outcome:
-    """No call fails in our code, and none creates more than one task."""
+    """Make random calls: none fails in our code, and none creates more than one task."""
     outcome = Outcome(unit="calls with random arguments")
     async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
         settings = read_settings(environment_of(upstream, ground.folder))
@@ -131,7 +131,7 @@ async def fuzzed_calls(ground: Ground) -> Outcome:
 
 
 async def forged_webhooks(ground: Ground) -> Outcome:
-    """A sender that knows a task's id but not its secret gets 404 and changes nothing."""
+    """Post with a task's id but not its secret: the sender gets 404 and changes nothing."""
     outcome = Outcome(unit="forged webhooks")
     async with listening(ground.folder, "submit:hang,times=always") as here:
         calls = [make_request(model=MODELS[service], provider=service) for service in MODELS]

@@ -53,7 +53,7 @@ async def damaged(here: Environment, random: Random, file: Path, harm: Callable[
 
 
 async def damaged_databases(ground: Ground) -> Outcome:
-    """The damage occurs while tasks are created, run, or have ended; some databases are restored."""
+    """Damage databases while tasks are created, run, or have ended; restore some."""
     outcome = Outcome(unit=f"databases damaged under a running server with a budget of {_LIMIT} credits")
     for number in range(ground.count(40)):
         folder = ground.folder / f"{number}"

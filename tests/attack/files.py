@@ -116,5 +116,5 @@ def _attack(ground: Ground) -> Outcome:
 
 
 async def hostile_paths(ground: Ground) -> Outcome:
-    """A file outside the allowed folders is never read."""
+    """Read hostile paths; a file outside the allowed folders is never read."""
     return await to_thread.run_sync(_attack, ground)

@@ -180,7 +180,7 @@ def _rows_below(content: bytes) -> bytes:
 
 
 async def hidden_data(ground: Ground) -> Outcome:
-    """Data is hidden in every format, in used and unused parts, after the end and below the last row."""
+    """Hide data in every format: in used and unused parts, after the end and below the last row."""
     outcome = Outcome(unit="images with hidden data in the file")
     sent = 0
     async with AsyncExitStack() as stack:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
-from processes import COMMAND, PATIENCE_S, in_thread
+from processes import COMMAND, TIMEOUT_S, in_thread
 from support import environment_of, free_port, until_listening
 
 from attack.attempts import Ground, Outcome
@@ -124,7 +124,7 @@ async def _forged(port: int) -> None:
 
 def client() -> httpx2.AsyncClient:
     """Return an HTTP client."""
-    return httpx2.AsyncClient(trust_env=False, verify=False, timeout=PATIENCE_S)
+    return httpx2.AsyncClient(trust_env=False, verify=False, timeout=TIMEOUT_S)
 
 
 @contextmanager
@@ -143,7 +143,7 @@ def serving(
             yield server
         finally:
             server.terminate()
-            server.wait(PATIENCE_S)
+            server.wait(TIMEOUT_S)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import anyio
 from anyio import to_thread
 from drawn import animated, bomb, chunk, drawn, png_header, written
 from PIL import Image
-from processes import PATIENCE_S, Raw, Usage, image_workers, in_thread, raw, until_worker
+from processes import TIMEOUT_S, ServerProcess, Usage, image_workers, in_thread, server_process, until_worker
 from support import environment_of
 
 from attack.attempts import Ground, Outcome
@@ -109,7 +109,7 @@ _KINDS: tuple[Callable[[Random], bytes], ...] = (
 class _Caller:
     """A client of a server process that edits images of one folder, several at a time."""
 
-    def __init__(self, server: Raw, folder: Path) -> None:
+    def __init__(self, server: ServerProcess, folder: Path) -> None:
         self._server, self._folder = server, folder
         self.outcomes: dict[int, str] = {}
         """The outcome of each call by request id: the task's status or the error's code, in the order of their ends."""
@@ -122,7 +122,7 @@ class _Caller:
 
     async def until_answered(self, *ids: int) -> None:
         """Wait for the responses to these requests."""
-        with anyio.fail_after(2 * PATIENCE_S):
+        with anyio.fail_after(2 * TIMEOUT_S):
             while not set(ids) <= set(self.outcomes):
                 answer = await to_thread.run_sync(self._server.answer, abandon_on_cancel=True)
                 content = answer["result"]["structuredContent"]
@@ -131,7 +131,7 @@ class _Caller:
                 )
 
 
-async def _round(caller: _Caller, server: Raw, contents: list[bytes]) -> list[str]:
+async def _round(caller: _Caller, server: ServerProcess, contents: list[bytes]) -> list[str]:
     """Send these images at once and return the problems."""
     pid = server.process.pid
     await caller.until_answered(small := caller.edit(_SMALL))
@@ -155,13 +155,13 @@ async def _round(caller: _Caller, server: Raw, contents: list[bytes]) -> list[st
 
 
 async def hostile_images(ground: Ground) -> Outcome:
-    """Two at a time, with the image workers stopped: other calls are answered meanwhile, and these afterwards."""
+    """Send two at a time while the image workers are stopped: other calls are answered meanwhile, these afterwards."""
     outcome = Outcome(unit="images built to take time or memory")
     images, most_s = ground.folder / "images", 0.0
     images.mkdir()
     more = {"JOURNEY_MCP_IMAGE_DIRS": str(images), "JOURNEY_MCP_LOG_LEVEL": "error"}
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
-        with raw(environment_of(upstream, ground.folder / "data", "bfl", **more)) as server:
+        with server_process(environment_of(upstream, ground.folder / "data", "bfl", **more)) as server:
             caller = _Caller(server, images)
             for _ in range(ground.count(8)):
                 makers = [ground.random.choice(_KINDS) for _ in range(2)]
@@ -179,7 +179,7 @@ async def hostile_images(ground: Ground) -> Outcome:
             os.kill(await until_worker(server.process.pid), signal.SIGSTOP)
             caller.edit(_SMALL)
             server.process.terminate()
-            code = await in_thread(server.process.wait, PATIENCE_S)
+            code = await in_thread(server.process.wait, TIMEOUT_S)
             outcome.attempt(held=code == 0, what=f"it ended with {code} while an image was prepared")
     outcome.remark = (
         f"the server itself used at most {most_s:.1f} s of CPU time for two; peak memory {peak // 2**20} MiB"
@@ -203,7 +203,7 @@ def _names(random: Random, folder: Path, file: Path, count: int) -> list[str]:
 
 
 async def many_names(ground: Ground) -> Outcome:
-    """Calls name more images than any model accepts, all of one file of 64 MiB: it is not read at all.
+    """Name more images than any model accepts, all of one file of 64 MiB: it is not read at all.
 
     An accepted number of names is read once, and of several such files no more than a call may contain.
     """
@@ -216,7 +216,7 @@ async def many_names(ground: Ground) -> Outcome:
         os.truncate(file, _FILE_BYTES)
     more = {"JOURNEY_MCP_IMAGE_DIRS": str(folder), "JOURNEY_MCP_LOG_LEVEL": "error"}
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
-        with raw(environment_of(upstream, ground.folder / "data", "bfl", **more)) as server:
+        with server_process(environment_of(upstream, ground.folder / "data", "bfl", **more)) as server:
             await in_thread(server.call, "fetch_task")
             for number in range(ground.count(8)):
                 links = ground.folder / "images" / f"names-{number}"

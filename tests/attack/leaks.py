@@ -50,7 +50,7 @@ def _stored(folder: Path) -> str:
 
 
 async def echoed_secrets(ground: Ground) -> Outcome:
-    """Providers repeat the key, or the password in their URL, in every form and in any field.
+    """Let providers repeat the key, or the password in their URL, in every form and in any field.
 
     Neither a result nor the database contains it, and the key is sent in its header whatever the URL contains.
     """
@@ -87,7 +87,7 @@ async def echoed_secrets(ground: Ground) -> Outcome:
 
 
 async def printed_secrets(ground: Ground) -> Outcome:
-    """Commands meet providers that repeat secrets, and keys that no header allows: no secret is printed."""
+    """Run commands with providers that repeat secrets, and with invalid keys: no secret is printed."""
     outcome = Outcome(unit="commands with secrets in their settings")
     commands = [("doctor",), ("doctor", "--json"), ("tasks",), ("imagine", "a kite"), ("imagine", "a kite", "--json")]
     ground.folder.joinpath("acme.toml").write_text(FACTS, encoding="utf-8")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from random import Random
 
-from processes import PATIENCE_S, in_thread
+from processes import TIMEOUT_S, in_thread
 from system.test_stdio import DISCOVER, INITIALIZE, META, speaking
 
 from attack.attempts import Ground, Outcome
@@ -85,13 +85,13 @@ def _lines(random: Random, count: int) -> tuple[bytes, list[str]]:
 
 
 async def malformed_lines(ground: Ground) -> Outcome:
-    """A process keeps working, in both eras of the protocol, and ends cleanly when stdin ends."""
+    """Send malformed lines in both eras of the protocol: the process keeps working and ends cleanly with its stdin."""
     outcome = Outcome(unit="lines on stdin that are not messages")
     for number in range(ground.count(4)):
         count = 500
         content, asked = _lines(ground.random, count)
         with speaking(ground.folder / f"{number}") as server:
-            said, told = await in_thread(server.process.communicate, content, PATIENCE_S)
+            said, told = await in_thread(server.process.communicate, content, TIMEOUT_S)
         log = told.decode()
         outcome.attempts += count
         outcome.succeeded += unanswered(asked, said.splitlines())

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cli.command import CommandLine
-from processes import StoppedClock, until_seen
+from processes import StoppedClock, until_requested
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
@@ -68,7 +68,7 @@ async def replaced_things(ground: Ground) -> Outcome:
             running = asyncio.create_task(line.run(*wanted))
             if is_late:
                 requests += 1
-                await until_seen(upstream, "imagine", requests)
+                await until_requested(upstream, "imagine", requests)
                 make(thing)
             before = _identity(thing), _identity(name)
             while not running.done():

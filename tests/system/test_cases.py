@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import PATIENCE_S, raw
+from processes import TIMEOUT_S, server_process
 from support import environment_for
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -15,13 +15,13 @@ CASES = Path(__file__).parents[1] / "cases"
 
 def test_case_02_megabytes_of_base64_hold_up_nothing(tmp_path: Path) -> None:
     """Another call is answered, and the end of the server waits for nothing."""
-    with raw(environment_for("http://127.0.0.1:9", tmp_path)) as server:
+    with server_process(environment_for("http://127.0.0.1:9", tmp_path)) as server:
         server.send("edit_image", prompt="blue", image="/9j/" + "A" * 2_000_000)
         server.send("fetch_task")
         answers = {answer["id"]: answer["result"] for answer in (server.answer(), server.answer())}
         assert (answers[1]["isError"], answers[2]["structuredContent"]) == (True, {"tasks": []})
         server.process.terminate()
-        server.process.wait(timeout=PATIENCE_S)
+        server.process.wait(timeout=TIMEOUT_S)
 
 
 def test_case_23_without_a_home(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_case_23_without_a_home(tmp_path: Path) -> None:
     without = {name: value for name, value in os.environ.items() if name != "HOME"}
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("HOME", raising=False)
-        with raw({**without, **environment}) as server:
+        with server_process({**without, **environment}) as server:
             told = server.call("edit_image", prompt="blue", image=str(CASES / "plain.jpg"))
     assert told["error"]["code"] == "data_not_taken"
 
@@ -64,6 +64,6 @@ def test_case_29_a_handshake_after_discover(tmp_path: Path) -> None:
         answers = {answer["id"]: answer for answer in (json.loads(process.stdout.readline()) for _ in range(3))}
     finally:
         process.kill()
-        process.communicate(timeout=PATIENCE_S)
+        process.communicate(timeout=TIMEOUT_S)
     assert answers[2]["result"]["protocolVersion"] == "2025-06-18"
     assert answers[3]["result"]["structuredContent"] == {"tasks": []}

@@ -10,7 +10,7 @@ import pytest
 from handshakes import CLIENT, ENVELOPE, INITIALIZED, handshake, modern, request
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp_types import ElicitResult
-from processes import COMMAND, PATIENCE_S, in_thread, raw
+from processes import COMMAND, TIMEOUT_S, in_thread, server_process
 from support import environment_for
 
 from journey_mcp import sandbox
@@ -20,7 +20,7 @@ FUTURE = {"io.modelcontextprotocol/protocolVersion": "2099-01-01"}
 
 def answers(environment: dict[str, str], *messages: Any) -> list[Any]:
     """What a server says to a client that sends everything at once and stays until all is answered."""
-    with raw(environment) as server:
+    with server_process(environment) as server:
         assert server.process.stdin
         server.process.stdin.write("".join(json.dumps(message) + "\n" for message in messages))
         server.process.stdin.flush()
@@ -73,7 +73,7 @@ async def test_what_the_client_declares_reaches_the_server(tmp_path: Path) -> No
 def test_wrong_settings_are_told_by_every_call(tmp_path: Path, variable: str, value: str) -> None:
     """The handshake succeeds, stderr tells at once, and no tool runs."""
     environment = environment_for("http://127.0.0.1:9", tmp_path, **{variable: value})
-    with raw(environment) as server:
+    with server_process(environment) as server:
         assert server.process.stderr
         line = server.process.stderr.readline()
         assert line.startswith("journey-mcp: ")
@@ -93,7 +93,7 @@ def test_a_key_in_a_wrong_place_is_told_to_nobody(tmp_path: Path) -> None:
     """Neither to a model nor on stderr, though it is the value that is wrong."""
     key = "sk-in-the-wrong-place"
     environment = environment_for("http://127.0.0.1:9", tmp_path, JOURNEYAPI_API_KEY=key, JOURNEY_MCP_BUDGET=key)
-    with raw(environment) as server:
+    with server_process(environment) as server:
         made = server.call("imagine", prompt="a kite")
         assert made["error"]["code"] == "setup"
         assert "JOURNEY_MCP_BUDGET='[secret]'" in made["error"]["message"]
@@ -113,6 +113,6 @@ def raw_list(server: Any) -> list[Any]:
 def test_a_client_that_leaves_at_once(tmp_path: Path, sent: bytes) -> None:
     """The server ends, with the answer to a last line that has no end."""
     environment = {**os.environ, **environment_for("http://127.0.0.1:9", tmp_path)}
-    ended = subprocess.run(COMMAND, env=environment, input=sent, capture_output=True, timeout=PATIENCE_S, check=False)
+    ended = subprocess.run(COMMAND, env=environment, input=sent, capture_output=True, timeout=TIMEOUT_S, check=False)
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert ended.stdout.count(b"\n") == bool(sent)

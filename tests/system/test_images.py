@@ -4,14 +4,14 @@ import signal
 from pathlib import Path
 
 import pytest
-from processes import PATIENCE_S, raw
+from processes import TIMEOUT_S, server_process
 from support import environment_for
 
 
 @pytest.mark.parametrize("text", ["/9j/" + "A" * 2_000_000, "/a" * 1_000_000, "/a." * 700_000, "\\n" * 1_000_000])
 def test_two_megabytes_that_are_no_image_hold_up_nothing(tmp_path: Path, text: str) -> None:
     """Another call is answered, and the server ends when it is told to."""
-    with raw(environment_for("http://127.0.0.1:9", tmp_path)) as server:
+    with server_process(environment_for("http://127.0.0.1:9", tmp_path)) as server:
         assert server.call("fetch_task") == {"tasks": []}
         server.send("edit_image", prompt="blue", image=text)
         server.send("fetch_task")
@@ -20,4 +20,4 @@ def test_two_megabytes_that_are_no_image_hold_up_nothing(tmp_path: Path, text: s
         assert answers[3]["structuredContent"] == {"tasks": []}
         server.send("edit_image", prompt="blue", image=text)
         server.process.send_signal(signal.SIGTERM)
-        server.process.wait(timeout=PATIENCE_S)
+        server.process.wait(timeout=TIMEOUT_S)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from engine.test_outbound_webhooks import TRUSTED, receiving
-from processes import in_thread, raw
+from processes import in_thread, server_process
 from support import Authority, environment_for
 
 from journey_mcp import sandbox
@@ -15,7 +15,7 @@ async def test_a_server_whose_client_leaves_stays_until_the_webhook_is_told(
     """No other process would call it."""
     async with receiving(authority) as receiver, sandbox.running(sandbox.Settings(speed=30)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path, **TRUSTED, SSL_CERT_FILE=str(authority.file))
-        with raw(environment) as server:
+        with server_process(environment) as server:
             task = await in_thread(
                 server.call, "imagine", prompt="a kite", model="midjourney", wait_s=0, webhook_url=receiver.url
             )

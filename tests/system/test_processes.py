@@ -18,7 +18,7 @@ from manual_clock import until
 from mcp import Client
 from mcp_types import CallToolResult
 from PIL import Image
-from processes import COMMAND, PATIENCE_S, StoppedClock, in_thread, process, raw, until_seen
+from processes import COMMAND, TIMEOUT_S, StoppedClock, in_thread, process, server_process, until_requested
 from support import environment_for, environment_of, free_port, until_listening
 
 from journey_mcp import sandbox
@@ -28,11 +28,11 @@ async def test_a_killed_server_is_started_again_and_gives_the_results(tmp_path: 
     """A running task is polled on, by its stored id; nothing is submitted twice."""
     async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
-        with raw(environment) as first:
+        with server_process(environment) as first:
             task = await in_thread(first.call, "imagine", prompt="a kite", wait_s=0)
             assert task["status"] == "running"
             first.kill()
-        with raw(environment) as second:
+        with server_process(environment) as second:
             found = await in_thread(second.call, "fetch_task", task_ids=[task["task_id"]], wait_s=60)
             assert found["tasks"][0]["status"] == "succeeded"
             assert len(found["tasks"][0]["images"]) == 4
@@ -44,11 +44,11 @@ async def test_a_request_without_an_answer_is_told_as_unconfirmed_after_a_kill(t
     faults = (sandbox.Fault.parse("submit:delay=30"),)
     async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
-        with raw(environment) as first:
+        with server_process(environment) as first:
             first.send("imagine", prompt="a kite", model="z-image")
-            await until_seen(upstream, "imagine")
+            await until_requested(upstream, "imagine")
             first.kill()
-        with raw(environment) as second:
+        with server_process(environment) as second:
             listed = await in_thread(second.call, "fetch_task")
             task_id = listed["tasks"][0]["task_id"]
             found = await in_thread(second.call, "fetch_task", task_ids=[task_id], wait_s=30)
@@ -61,11 +61,11 @@ async def test_a_queued_task_of_a_killed_server_ends_free(tmp_path: Path) -> Non
     faults = (sandbox.Fault.parse("submit:status=429,times=always,header.Retry-After=60"),)
     async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
-        with raw(environment) as first:
+        with server_process(environment) as first:
             task = await in_thread(first.call, "imagine", prompt="a kite", wait_s=1)
             assert task["status"] == "queued"
             first.kill()
-        with raw(environment) as second:
+        with server_process(environment) as second:
             found = await in_thread(second.call, "fetch_task", task_ids=[task["task_id"]], wait_s=30)
             assert found["tasks"][0]["error"]["code"] == "not_submitted"
             assert "cost" not in found["tasks"][0]
@@ -83,11 +83,11 @@ async def test_a_task_whose_picture_was_being_uploaded_ends_free_after_a_kill(tm
     faults = (sandbox.Fault.parse("replicate/upload:delay=30"),)
     async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
         environment, picture = uploading(upstream, tmp_path)
-        with raw(environment) as first:
+        with server_process(environment) as first:
             first.send("edit_image", prompt="a kite", model="flux-kontext-pro", image=picture)
-            await until_seen(upstream, "replicate/files")
+            await until_requested(upstream, "replicate/files")
             first.kill()
-        with raw(environment) as second:
+        with server_process(environment) as second:
             listed = await in_thread(second.call, "fetch_task")
             task_id = listed["tasks"][0]["task_id"]
             found = await in_thread(second.call, "fetch_task", task_ids=[task_id], wait_s=30)
@@ -102,19 +102,19 @@ async def test_after_a_signal_an_upload_is_not_followed_by_its_request(tmp_path:
     clock = StoppedClock()
     async with sandbox.running(sandbox.Settings(speed=0, clock=clock, faults=faults)) as upstream:
         environment, picture = uploading(upstream, tmp_path)
-        with raw(environment) as first:
+        with server_process(environment) as first:
             first.send("edit_image", prompt="a kite", model="flux-kontext-pro", image=picture)
-            await until_seen(upstream, "replicate/files")
+            await until_requested(upstream, "replicate/files")
             first.send("imagine", prompt="a kite", model="flux-1.1-pro")
-            await until_seen(upstream, "replicate/predictions")
+            await until_requested(upstream, "replicate/predictions")
             first.process.send_signal(signal.SIGTERM)
             # calls return when the signal has arrived
             assert {(await in_thread(first.answer))["id"] for _ in range(2)} == {1, 2}
             clock.seconds = 0.1
             await until(lambda: ended_tasks(tmp_path / "data") == 1)
             clock.seconds = 0.2
-            assert await in_thread(first.process.wait, PATIENCE_S) == 0
-        with raw(environment) as second:
+            assert await in_thread(first.process.wait, TIMEOUT_S) == 0
+        with server_process(environment) as second:
             listed = await in_thread(second.call, "fetch_task")
             ids = [task["task_id"] for task in listed["tasks"]]
             found = await in_thread(second.call, "fetch_task", task_ids=ids, wait_s=30)
@@ -135,7 +135,7 @@ async def test_a_task_of_a_dead_process_is_taken_over_within_ten_seconds(tmp_pat
     """By a server that was running beside it all the time."""
     async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
-        with raw(environment) as doomed:
+        with server_process(environment) as doomed:
             async with process(environment) as survivor:
                 task = await in_thread(doomed.call, "imagine", prompt="a kite", wait_s=0)
                 doomed.kill()
@@ -179,15 +179,15 @@ async def test_a_signal_ends_the_server_after_the_answer_that_is_out(tmp_path: P
     faults, clock = (sandbox.Fault.parse("submit:delay=0.1"),), StoppedClock()
     async with sandbox.running(sandbox.Settings(speed=0, clock=clock, faults=faults)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
-        with raw(environment) as first:
+        with server_process(environment) as first:
             first.send("imagine", prompt="a kite", model="z-image")
-            await until_seen(upstream, "imagine")
+            await until_requested(upstream, "imagine")
             first.process.send_signal(number)
             # the call returns when the signal has arrived
             assert (await in_thread(first.read))["status"] == "running"
             clock.seconds = 0.1
-            assert await in_thread(first.process.wait, PATIENCE_S) == 0
-        with raw(environment) as second:
+            assert await in_thread(first.process.wait, TIMEOUT_S) == 0
+        with server_process(environment) as second:
             listed = await in_thread(second.call, "fetch_task")
             assert listed["tasks"][0]["status"] == "succeeded"
 
@@ -196,14 +196,14 @@ async def test_a_signal_lets_calls_that_wait_return(tmp_path: Path) -> None:
     """With the task as it stands, so that it can be asked for again; over stdio."""
     async with sandbox.running(sandbox.Settings(speed=1)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
-        with raw(environment) as server:
+        with server_process(environment) as server:
             server.send("imagine", prompt="a kite", model="midjourney", wait_s=300)
-            await until_seen(upstream, "imagine")
+            await until_requested(upstream, "imagine")
             server.process.send_signal(signal.SIGTERM)
             answer = await in_thread(server.read)
             assert answer["status"] == "running"
             assert answer["task_id"].startswith("tsk_")
-            assert await in_thread(server.process.wait, PATIENCE_S) == 0
+            assert await in_thread(server.process.wait, TIMEOUT_S) == 0
 
 
 async def test_a_signal_lets_calls_over_http_return(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ async def test_a_signal_lets_calls_over_http_return(tmp_path: Path) -> None:
     async with sandbox.running(sandbox.Settings(speed=1)) as upstream:
         port = free_port()
         environment = environment_for(upstream.base_url, tmp_path)
-        with raw(environment, "serve", "--http", f"127.0.0.1:{port}") as server:
+        with server_process(environment, "serve", "--http", f"127.0.0.1:{port}") as server:
             await until_listening(port)
             answers: list[CallToolResult] = []
 
@@ -229,11 +229,11 @@ async def test_a_signal_lets_calls_over_http_return(tmp_path: Path) -> None:
 
             async with anyio.create_task_group() as group:
                 group.start_soon(call)
-                await until_seen(upstream, "imagine")
+                await until_requested(upstream, "imagine")
                 server.process.send_signal(signal.SIGTERM)
             assert answers[0].structured_content is not None
             assert answers[0].structured_content["status"] == "running"
-            assert await in_thread(server.process.wait, PATIENCE_S) in {0, -signal.SIGTERM}
+            assert await in_thread(server.process.wait, TIMEOUT_S) in {0, -signal.SIGTERM}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -243,7 +243,7 @@ async def test_over_http_a_signal_ends_the_server_in_seconds(tmp_path: Path, num
     async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
         port = free_port()
         environment = environment_for(upstream.base_url, tmp_path)
-        with raw(environment, "serve", "--http", f"127.0.0.1:{port}") as server:
+        with server_process(environment, "serve", "--http", f"127.0.0.1:{port}") as server:
             await until_listening(port)
 
             async def call() -> None:
@@ -255,7 +255,7 @@ async def test_over_http_a_signal_ends_the_server_in_seconds(tmp_path: Path, num
 
             async with anyio.create_task_group() as group:
                 group.start_soon(call)
-                await until_seen(upstream, "imagine")
+                await until_requested(upstream, "imagine")
                 server.process.send_signal(number)
                 assert await in_thread(server.process.wait, 30) in {0, -number}
 
@@ -270,7 +270,7 @@ async def test_after_a_signal_nothing_is_sent_though_the_database_opens_only_the
         database = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("BEGIN IMMEDIATE")
-        with raw(environment_for(upstream.base_url, tmp_path)) as server:
+        with server_process(environment_for(upstream.base_url, tmp_path)) as server:
             server.send("fetch_task")
             server.send("imagine", prompt="a kite", model="z-image")
             await until(lambda: has_open(server.process.pid, tmp_path / "tasks.db"))
@@ -279,7 +279,7 @@ async def test_after_a_signal_nothing_is_sent_though_the_database_opens_only_the
                 await until(lambda: not is_pending(server.process.pid, signal.SIGTERM))
             database.execute("ROLLBACK")
             database.close()
-            assert await in_thread(server.process.wait, PATIENCE_S) == 0
+            assert await in_thread(server.process.wait, TIMEOUT_S) == 0
         assert upstream.sandbox.request_log.requests["imagine"] == 0
 
 
@@ -306,10 +306,10 @@ async def test_a_locked_database_holds_an_ending_server_up_for_a_while_only(tmp_
     settings = sandbox.Settings(speed=0, clock=clock, faults=faults, journeyapi=fake)
     address = f"sqlite:///{tmp_path}/tasks.db?timeout=3"
     async with sandbox.running(settings) as upstream:
-        with raw(environment_for(upstream.base_url, tmp_path, JOURNEY_MCP_DATABASE_URL=address)) as server:
+        with server_process(environment_for(upstream.base_url, tmp_path, JOURNEY_MCP_DATABASE_URL=address)) as server:
             for number in range(12):
                 server.send("imagine", prompt=f"kite {number}", model="z-image")
-            await until_seen(upstream, "imagine", 12)
+            await until_requested(upstream, "imagine", 12)
             database = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
             database.execute("BEGIN IMMEDIATE")
             server.process.send_signal(signal.SIGTERM)
@@ -324,12 +324,12 @@ async def test_a_client_that_hangs_up_loses_nothing_that_takes_long(tmp_path: Pa
     faults = (sandbox.Fault.parse("submit:delay=3"),)
     async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
-        with raw(environment) as first:
+        with server_process(environment) as first:
             first.send("imagine", prompt="a kite", model="z-image")
-            await until_seen(upstream, "imagine")
+            await until_requested(upstream, "imagine")
             await in_thread(first.close)
             assert first.process.returncode == 0
-        with raw(environment) as second:
+        with server_process(environment) as second:
             listed = await in_thread(second.call, "fetch_task")
             assert listed["tasks"][0]["status"] == "succeeded"
 
@@ -337,7 +337,7 @@ async def test_a_client_that_hangs_up_loses_nothing_that_takes_long(tmp_path: Pa
 @pytest.mark.skipif(sys.platform != "linux", reason="only there one process may see and set what another one may do")
 async def test_a_server_may_have_many_files_open(tmp_path: Path) -> None:
     """A shell's usual limit is for people: each call that a provider holds open takes one."""
-    with raw(environment_for("http://127.0.0.1:9", tmp_path)) as server:
+    with server_process(environment_for("http://127.0.0.1:9", tmp_path)) as server:
         pid, (_, hard) = server.process.pid, resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (256, hard))
         assert await in_thread(server.call, "fetch_task") == {"tasks": []}
@@ -349,7 +349,7 @@ async def test_stdout_carries_messages_only_and_the_key_shows_nowhere(tmp_path: 
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:status=401"), sandbox.Fault.parse("fetch:reset")])
         more = {"JOURNEY_MCP_LOG_LEVEL": "debug", "JOURNEYAPI_API_KEY": "japi_live_secret", "JOURNEY_MCP_TYPO": "x"}
-        with raw(environment_for(upstream.base_url, tmp_path, **more)) as server:
+        with server_process(environment_for(upstream.base_url, tmp_path, **more)) as server:
             answers = [
                 await in_thread(server.call, "imagine", prompt="a kite", model=m) for m in ("z-image", "midjourney")
             ]
@@ -378,7 +378,7 @@ def test_a_wrong_setting_stops_the_start_with_one_line(tmp_path: Path, variable:
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=PATIENCE_S,
+        timeout=TIMEOUT_S,
         check=False,
         text=True,
     )
@@ -398,7 +398,7 @@ async def test_a_session_over_http(mode: str, tmp_path: Path) -> None:
         try:
             address = f"http://127.0.0.1:{port}/mcp"
             await until_listening(port)
-            async with httpx2.AsyncClient(timeout=PATIENCE_S) as http:
+            async with httpx2.AsyncClient(timeout=TIMEOUT_S) as http:
                 evil = await http.post(address, json={}, headers={"origin": "https://evil.test"})
                 assert evil.status_code == 403
             seen: list[float] = []
@@ -416,4 +416,4 @@ async def test_a_session_over_http(mode: str, tmp_path: Path) -> None:
         finally:
             server.terminate()
             # uvicorn ends in order and then passes the signal on
-            assert server.wait(PATIENCE_S) in {0, -signal.SIGTERM}
+            assert server.wait(TIMEOUT_S) in {0, -signal.SIGTERM}

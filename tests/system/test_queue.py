@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from processes import in_thread, process, raw
+from processes import in_thread, process, server_process
 from support import environment_for
 
 from journey_mcp import sandbox
@@ -13,7 +13,7 @@ async def test_who_waits_in_a_killed_server_ends_free_at_the_next(tmp_path: Path
     seconds = 0.0
     async with sandbox.running(sandbox.Settings(speed=1, clock=lambda: seconds)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path, JOURNEY_MCP_MAX_CONCURRENT="1")
-        with raw(environment) as doomed:
+        with server_process(environment) as doomed:
             first = await in_thread(doomed.call, "imagine", prompt="a kite", wait_s=0)
             second = await in_thread(doomed.call, "imagine", prompt="a boat", wait_s=0)
             assert (first["status"], second["status"]) == ("running", "queued")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from processes import PATIENCE_S
+from processes import TIMEOUT_S
 from support import environment_for, free_port, until_listening
 
 from journey_mcp import sandbox
@@ -77,4 +77,4 @@ async def starts(words: list[str], environment: dict[str, str]) -> None:
         await until_listening(port)
     finally:
         server.terminate()
-        server.wait(PATIENCE_S)
+        server.wait(TIMEOUT_S)

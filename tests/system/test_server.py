@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
-from processes import PATIENCE_S, raw
+from processes import TIMEOUT_S, server_process
 from support import environment_for, free_port, until_listening
 
 from journey_mcp import __version__
@@ -19,12 +19,12 @@ ERAS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
 async def test_localhost_is_served_at_both_of_its_addresses(tmp_path: Path) -> None:
     """Clients try either first; where a machine has only one, that one is served."""
     port = free_port()
-    with raw(environment_for("http://127.0.0.1:9", tmp_path), "serve", "--http", f"localhost:{port}"):
+    with server_process(environment_for("http://127.0.0.1:9", tmp_path), "serve", "--http", f"localhost:{port}"):
         await until_listening(port)
         addresses = ["127.0.0.1", "[::1]"] if has_ipv6() else ["127.0.0.1"]
         async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
             for address in addresses:
-                answer = await http.post(f"http://{address}:{port}/other", timeout=PATIENCE_S)
+                answer = await http.post(f"http://{address}:{port}/other", timeout=TIMEOUT_S)
                 assert answer.status_code == 404
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from handshakes import INITIALIZED, handshake, modern, request
-from processes import COMMAND, PATIENCE_S
+from processes import COMMAND, TIMEOUT_S
 from support import environment_for
 
 NOWHERE = "http://127.0.0.1:9"
@@ -45,12 +45,12 @@ def test_a_signal_ends_a_server_whose_client_does_not_read(tmp_path: Path, flood
             assert server.stdin
             server.stdin.write(lines(*flood))
             server.stdin.flush()
-            until = time.monotonic() + PATIENCE_S
+            until = time.monotonic() + TIMEOUT_S
             while select.select([], [stdout], [], 0)[1] or not catches(server.pid, signal.SIGTERM):
                 assert time.monotonic() < until
                 time.sleep(0.01)
             server.send_signal(signal.SIGTERM)
-            assert server.wait(PATIENCE_S) == 0
+            assert server.wait(TIMEOUT_S) == 0
         finally:
             server.kill()
             os.close(stdout)
@@ -66,7 +66,7 @@ def test_closed_streams(tmp_path: Path, closed: str) -> None:
         env={**os.environ, **environment_for(NOWHERE, tmp_path)},
         input=lines(modern("server/discover"), call),
         capture_output=True,
-        timeout=PATIENCE_S,
+        timeout=TIMEOUT_S,
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, b"")
@@ -90,4 +90,4 @@ def test_streams_that_do_not_block(tmp_path: Path) -> None:
             assert json.loads(answers.readline())["id"] == 1
             requests.write(lines(*(modern("tools/list", number) for number in range(50))))
             assert {json.loads(answers.readline())["id"] for _ in range(50)} == set(range(50))
-        assert server.wait(PATIENCE_S) == 0
+        assert server.wait(TIMEOUT_S) == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import COMMAND, PATIENCE_S
+from processes import COMMAND, TIMEOUT_S
 from support import environment_for
 
 from journey_mcp.handshake.lines import MAX_BYTES
@@ -51,7 +51,7 @@ class Bytes:
 
     def end(self) -> tuple[list[dict[str, Any]], str]:
         """Close stdin; what was still said, and the log."""
-        said, log = self.process.communicate(timeout=PATIENCE_S)
+        said, log = self.process.communicate(timeout=TIMEOUT_S)
         assert self.process.returncode == 0
         return [json.loads(line) for line in said.splitlines()], log.decode()
 

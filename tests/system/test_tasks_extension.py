@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
-from processes import COMMAND, in_thread, until_seen
+from processes import COMMAND, in_thread, until_requested
 from server.test_tasks_extension import (
     DECLARED,
     Connect,
@@ -129,7 +129,7 @@ async def test_a_killed_servers_task_is_answered_by_the_next_one(tmp_path: Path)
             assert doomed.stdout is not None
             await doomed.stdin.send(json.dumps(message).encode() + b"\n")
             handle = json.loads(await doomed.stdout.receive())["result"]
-            await until_seen(upstream, "fetch")
+            await until_requested(upstream, "fetch")
             doomed.kill()
         assert handle["resultType"] == "task"
         async with over_http(environment_for(upstream.base_url, tmp_path), extensions=[Tasks()]) as client:

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from processes import Raw, StoppedClock, in_thread, raw, until_created
+from processes import ServerProcess, StoppedClock, in_thread, server_process, until_created
 from support import environment_of, free_port, until_listening
 
 from journey_mcp import sandbox
 
 
 @contextmanager
-def serving(environment: dict[str, str], *arguments: str) -> Iterator[Raw]:
+def serving(environment: dict[str, str], *arguments: str) -> Iterator[ServerProcess]:
     """`journey-mcp serve` on stdio, with more arguments."""
-    with raw(environment, "serve", *arguments) as server:
+    with server_process(environment, "serve", *arguments) as server:
         yield server
 
 
@@ -80,7 +80,7 @@ def test_a_listener_that_cannot_work_stops_the_start(
         environment = {"JOURNEY_MCP_DATA_DIR": str(tmp_path), "JOURNEYAPI_API_KEY": "x"}
         if public:
             environment["JOURNEY_MCP_PUBLIC_URL"] = public
-        with raw(environment, "serve", *(argument.format(**ports) for argument in arguments)) as server:
+        with server_process(environment, "serve", *(argument.format(**ports) for argument in arguments)) as server:
             _, said = server.close()
             assert server.process.returncode == 2
             assert told in said
@@ -91,7 +91,7 @@ async def test_a_listener_ends_with_its_server(tmp_path: Path) -> None:
     mcp, hooks = free_port(), free_port()
     environment = {"JOURNEY_MCP_DATA_DIR": str(tmp_path), "JOURNEY_MCP_PUBLIC_URL": f"http://127.0.0.1:{hooks}"}
     arguments = ("serve", "--http", f"127.0.0.1:{mcp}", "--webhooks", f"127.0.0.1:{hooks}")
-    with raw(environment, *arguments) as server:
+    with server_process(environment, *arguments) as server:
         await until_listening(hooks, mcp)
         async with httpx2.AsyncClient(trust_env=False, timeout=20) as http:
             assert (await http.post(f"http://127.0.0.1:{hooks}/tsk_x")).status_code == 404

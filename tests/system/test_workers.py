@@ -14,7 +14,7 @@ import anyio
 import pytest
 from drawn import bomb, drawn, written
 from manual_clock import until
-from processes import PATIENCE_S, Raw, image_workers, in_thread, raw, until_worker
+from processes import TIMEOUT_S, ServerProcess, image_workers, in_thread, server_process, until_worker
 from support import environment_of
 
 from journey_mcp import sandbox
@@ -58,7 +58,7 @@ def test_a_process_serves_whoever_starts_it() -> None:
     worker_protocol.send(incoming, job, IMAGE)
     worker_protocol.send(incoming, job, b"II*\0" + IMAGE)
     command = [sys.executable, "-m", "journey_mcp.media.image_worker", "30", str(2 * 1024**3)]
-    done = subprocess.run(command, input=incoming.getvalue(), capture_output=True, check=True, timeout=PATIENCE_S)
+    done = subprocess.run(command, input=incoming.getvalue(), capture_output=True, check=True, timeout=TIMEOUT_S)
     outgoing = io.BytesIO(done.stdout)
     made = worker_protocol.receive(outgoing, max_bytes=1000)
     assert made == ({"result": {"format": "png", "width": 48, "height": 32}, "notices": []}, IMAGE)
@@ -156,7 +156,7 @@ def editing(upstream: sandbox.Running, folder: Path) -> tuple[dict[str, str], di
     return environment_of(upstream, folder / "data", "bfl", JOURNEY_MCP_IMAGE_DIRS=str(folder)), arguments
 
 
-async def held_up(server: Raw, arguments: dict[str, Any]) -> int:
+async def held_up(server: ServerProcess, arguments: dict[str, Any]) -> int:
     """Call, and let the process that prepares the image stand still."""
     server.send("edit_image", **arguments)
     worker = await until_worker(server.process.pid)
@@ -168,7 +168,7 @@ async def test_others_are_answered_while_an_image_is_prepared_and_a_signal_ends_
     """However long that would take; the call is told that nothing was sent."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         environment, arguments = editing(upstream, tmp_path)
-        with raw(environment) as server:
+        with server_process(environment) as server:
             worker = await held_up(server, arguments)
             listed = await in_thread(server.call, "fetch_task")
             assert listed["tasks"] == []
@@ -176,7 +176,7 @@ async def test_others_are_answered_while_an_image_is_prepared_and_a_signal_ends_
             server.process.terminate()
             answer = await in_thread(server.answer)
             assert answer["result"]["structuredContent"]["error"]["code"] == "not_submitted"
-            assert await in_thread(server.process.wait, PATIENCE_S) == 0
+            assert await in_thread(server.process.wait, TIMEOUT_S) == 0
             with pytest.raises(ProcessLookupError):
                 os.kill(worker, 0)
         assert not upstream.sandbox.request_log.submissions
@@ -186,11 +186,11 @@ async def test_a_server_that_is_killed_leaves_no_process_behind(tmp_path: Path) 
     """It reads the end of its input."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         environment, arguments = editing(upstream, tmp_path)
-        with raw(environment) as server:
+        with server_process(environment) as server:
             worker = await held_up(server, arguments)
             server.process.kill()
             os.kill(worker, signal.SIGCONT)
-            with anyio.fail_after(PATIENCE_S):
+            with anyio.fail_after(TIMEOUT_S):
                 while Path(f"/proc/{worker}").exists():
                     await anyio.sleep(0.02)
 
@@ -199,7 +199,7 @@ async def test_a_canceled_request_ends_its_process(tmp_path: Path) -> None:
     """The server goes on."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         environment, arguments = editing(upstream, tmp_path)
-        with raw(environment) as server:
+        with server_process(environment) as server:
             worker = await held_up(server, arguments)
             cancel = '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}\n'
             assert server.process.stdin is not None
