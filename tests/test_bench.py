@@ -1,4 +1,4 @@
-"""What the benchmark calculates and writes."""
+"""The calculations and the document of the benchmark."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 from bench.client import ERAS
@@ -21,7 +21,7 @@ FIGURES = [
 ]
 
 
-def test_medians_and_percentiles() -> None:
+def test_samples_have_medians_and_percentiles() -> None:
     samples = Samples()
     samples.add("figure", OURS, *range(1, 101))
     assert samples.median("figure", OURS) == 50.5

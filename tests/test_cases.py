@@ -1,7 +1,7 @@
 """Inputs of real clients, people and machines that once failed, each with a number: `-k case_07`.
 
-The files are in `tests/cases/`. A case stands for a kind: further examples are in the test file of the module that
-was changed. Cases that need a process are in `tests/system/test_cases.py`.
+The files are in `tests/cases/`. A case represents a kind: further examples are in the test file of the changed module.
+Cases that need a process are in `tests/system/test_cases.py`.
 """
 
 import base64
@@ -100,23 +100,23 @@ async def test_case_03_base64_in_other_notations(tmp_path: Path, payload: str) -
 
 @pytest.mark.parametrize("text", [f"<{URL}>", f"![cat]({URL})"])
 async def test_case_04_a_url_in_brackets_or_markdown(tmp_path: Path, text: str) -> None:
-    """The URL."""
+    """It is read as the URL."""
     assert await sent_url(tmp_path, text) == URL
 
 
 async def test_case_05_a_url_without_its_scheme(tmp_path: Path) -> None:
-    """Over HTTPS."""
+    """HTTPS is assumed."""
     assert await sent_url(tmp_path, "www.example.com/cat.png") == "https://www.example.com/cat.png"
 
 
 async def test_case_06_a_scheme_in_capitals(tmp_path: Path) -> None:
-    """Scheme and host in lower case."""
+    """Scheme and host are sent in lower case."""
     assert await sent_url(tmp_path, "HTTPS://Example.com/A.PNG") == "https://example.com/A.PNG"
 
 
 @pytest.mark.parametrize("text", ["My\\ Pictures/cat\\ 1.jpg", "file:{}/plain.jpg", "@plain.jpg"])
 async def test_case_07_paths_as_tools_write_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """The file."""
+    """They are read as the file."""
     (tmp_path / "My Pictures").mkdir()
     for name in ("plain.jpg", "My Pictures/cat 1.jpg"):
         (tmp_path / name).write_bytes(JPEG)
@@ -141,8 +141,8 @@ async def test_case_08_a_blank_for_the_blank_of_a_screenshot(tmp_path: Path, mon
         ("gray16.png", "The image was converted to 8 bits per channel."),
     ],
 )
-async def test_case_09_and_11_other_formats_and_forms(tmp_path: Path, name: str, notice: str) -> None:
-    """Converted, with a notice."""
+async def test_case_09_and_11_other_formats_and_colour_modes(tmp_path: Path, name: str, notice: str) -> None:
+    """They are converted, with a notice."""
     async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
         task = await here.made(**KONTEXT, image=str(CASES / name))
         assert task.status is Status.SUCCEEDED, task.failure
@@ -151,7 +151,7 @@ async def test_case_09_and_11_other_formats_and_forms(tmp_path: Path, name: str,
 
 
 async def test_case_10_heic(tmp_path: Path) -> None:
-    """This file is only a header; without the extra, the error names the extra."""
+    """The file is only a header; without the extra, the error names the extra."""
     async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_IMAGE_DIRS=CASES) as here:
         error = await refusal(here, **KONTEXT, image=str(CASES / "photo.HEIC"))
         has_extra = importlib.util.find_spec("pillow_heif") is not None
@@ -166,7 +166,7 @@ async def test_case_11_one_pixel_for_a_model_with_a_minimum_size(tmp_path: Path)
 
 
 def test_case_12_arguments_of_the_client() -> None:
-    """Dropped."""
+    """They are dropped."""
     given = {"prompt": "a kite", "toolCallId": "call_1", "wait_for_previous": True}
     assert parse_call("imagine", **given) == parse_call("imagine", prompt="a kite")
 
@@ -183,7 +183,7 @@ def test_case_14_a_ratio_and_images_of_null() -> None:
 
 
 async def test_case_15_a_switch_with_an_em_dash(tmp_path: Path) -> None:
-    """It counts as `--ar`, and wins, with a notice."""
+    """It is read as `--ar`, which takes precedence, with a notice."""
     async with make_wide_environment(tmp_path, services=["journeyapi"]) as here:
         task = await here.made(model="midjourney", prompt="a fox in snow \u2014ar 16:9", aspect_ratio="1:1")
         assert here.sent[0] == {"model": "midjourney", "prompt": "a fox in snow --ar 16:9"}
@@ -191,7 +191,7 @@ async def test_case_15_a_switch_with_an_em_dash(tmp_path: Path) -> None:
 
 
 def test_case_16_task_ids_in_one_text() -> None:
-    """Two ids."""
+    """They are read as two ids."""
     ids = [f"tsk_{letter * 22}" for letter in "AB"]
     assert parse_call("fetch_task", task_ids=",".join(ids)).task_ids == ids
 
@@ -240,10 +240,10 @@ def test_case_20_arguments_of_other_vendors() -> None:
         pytest.param("SSL_CERT_FILE", "/nowhere.pem", id="case_22"),
     ],
 )
-async def test_case_21_and_22_a_proxy_and_certificates_that_cannot_be_used(
+async def test_case_21_and_22_an_unusable_proxy_and_certificate_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
-    """The sandbox works; with a key, `setup` names the variable."""
+    """The sandbox works; with a key, a `setup` error names the variable."""
     monkeypatch.setenv(variable, value)
     async with running_studio(read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path / "free")})) as studio:
         task = await studio.wait_for_new(await created(studio, make_request()), 300)
@@ -296,8 +296,8 @@ async def test_case_28_no_additional_properties_in_the_tools(tmp_path: Path, ser
         assert "additionalProperties" not in (await client.list_tools()).model_dump_json(by_alias=True)
 
 
-async def test_case_30_our_own_result_url_without_its_query(tmp_path: Path) -> None:
-    """Used as the id, so what is sent is whole."""
+async def test_case_30_a_result_url_without_its_query(tmp_path: Path) -> None:
+    """It is read as the image's id, so the full URL is sent."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await here.made(model="flux-2-pro", prompt="a kite")
         url = first.images[0].url

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from random import Random
 
 from processes import TIMEOUT_S, in_thread
-from system.test_stdio import DISCOVER, INITIALIZE, META, speaking
+from system.test_stdio import DISCOVER, INITIALIZE, META, running_server
 
 from attack.attempts import Ground, Outcome
 
@@ -56,17 +56,17 @@ _MALFORMED: tuple[Callable[[Random], bytes], ...] = (
 
 def unanswered(asked: list[str], answers: list[bytes]) -> list[str]:
     """Return the requests without exactly one result, and the lines that are not messages."""
-    told: dict[str, int] = dict.fromkeys(asked, 0)
+    errors: dict[str, int] = dict.fromkeys(asked, 0)
     wrong = []
     for line in answers:
         try:
             message = json.loads(line)
-            told[message["id"]] += "result" in message
+            errors[message["id"]] += "result" in message
         except (ValueError, TypeError):
             wrong.append(f"not a message: {line!r:.100}")
         except KeyError:
             pass  # the error for a malformed line
-    return wrong + [f"{id_} has {count} answers" for id_, count in told.items() if count != 1]
+    return wrong + [f"{id_} has {count} answers" for id_, count in errors.items() if count != 1]
 
 
 def _lines(random: Random, count: int) -> tuple[bytes, list[str]]:
@@ -90,11 +90,11 @@ async def malformed_lines(ground: Ground) -> Outcome:
     for number in range(ground.count(4)):
         count = 500
         content, asked = _lines(ground.random, count)
-        with speaking(ground.folder / f"{number}") as server:
-            said, told = await in_thread(server.process.communicate, content, TIMEOUT_S)
-        log = told.decode()
+        with running_server(ground.folder / f"{number}") as server:
+            output, errors = await in_thread(server.process.communicate, content, TIMEOUT_S)
+        log = errors.decode()
         outcome.attempts += count
-        outcome.succeeded += unanswered(asked, said.splitlines())
+        outcome.succeeded += unanswered(asked, output.splitlines())
         code = server.process.returncode
         outcome.attempt(held=code == 0, what=f"it ended with {code}: {log[-200:]}")
         is_small = log.count("\n") <= _LONGEST_LOG and len(log) < 400 * _LONGEST_LOG and "Traceback" not in log

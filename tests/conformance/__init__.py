@@ -1,1 +1,1 @@
-"""The official conformance suite of MCP, run against the product's own server."""
+"""The official conformance suite of MCP, run against the server."""

@@ -1,4 +1,4 @@
-"""`make conformance`: run the official suite, tell what it found, and fail where that is not what is expected."""
+"""`make conformance`: run the official suite, print its results, and fail if they are not the expected ones."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ from conformance.suite import Outcome
 from journey_mcp.settings import read_settings
 
 _AT_ONCE = 4
-"""Scenarios of tasks wait most of the time."""
+"""The number of concurrent task scenarios, which mostly wait."""
 _TIMEOUT_S = 60.0
 
 
@@ -32,15 +32,15 @@ async def _main() -> int:
             for revision, expected in PRODUCT.items():
                 found = await suite.run(url, "--requirements", revision)
                 mine = {name: outcome for name, outcome in found.items() if not name.startswith("tasks-")}
-                wrong += _tell(f"journey-mcp serve --http, {revision}", mine, expected)
+                wrong += _report(f"journey-mcp serve --http, {revision}", mine, expected)
         on_stdio: dict[str, Outcome] = {}
-        for name in STDIO:  # each with processes of its own: on stdio the first message decides on the revision
+        for name in STDIO:  # each with new processes: on stdio the first message determines the revision
             async with _on_stdio(Path(folder)) as url:
                 on_stdio |= await suite.run(url, "--scenario", name)
-        wrong += _tell("journey-mcp on stdio", on_stdio, STDIO)
+        wrong += _report("journey-mcp on stdio", on_stdio, STDIO)
         async with _with_fixtures(Path(folder)) as url:
             tasks = await _tasks(url)
-            wrong += _tell("the same server with fixture tools", tasks, dict.fromkeys(TASKS, frozenset()))
+            wrong += _report("the same server with fixture tools", tasks, dict.fromkeys(TASKS, frozenset()))
             wrong += [f"{name} is not in the list" for name in sorted(tasks.keys() - {*TASKS, *EMPTY})]
     _write(f"{time.monotonic() - started:.0f} s")
     for problem in wrong:
@@ -62,8 +62,8 @@ async def _tasks(url: str) -> Outcomes:
     return found
 
 
-def _tell(server: str, found: Outcomes, expected: Scenarios) -> list[str]:
-    """Print what was found, and return what is not as expected."""
+def _report(server: str, found: Outcomes, expected: Scenarios) -> list[str]:
+    """Print the results and return what is not as expected."""
     _write(f"{server}:")
     for name in sorted(expected.keys() & found.keys()):
         left = f", {len(expected[name])} do not apply" if expected[name] else ""
@@ -73,7 +73,7 @@ def _tell(server: str, found: Outcomes, expected: Scenarios) -> list[str]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """No key of the developer's own: the sandbox makes the images."""
+    """Return an environment without the developer's keys: the sandbox makes the images."""
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     return {**kept, "JOURNEY_MCP_DATA_DIR": str(folder)}
 
@@ -86,7 +86,7 @@ async def _on_stdio(folder: Path) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _product(folder: Path) -> AsyncIterator[str]:
-    """The server as people start it, in which the sandbox makes the pictures."""
+    """Run the server as users start it; the sandbox makes the images."""
     port = free_port()
     command = [sys.executable, "-m", "journey_mcp", "serve", "--http", f"127.0.0.1:{port}"]
     async with await anyio.open_process(command, env=_environment(folder), stdout=None, stderr=None) as process:

@@ -1,8 +1,8 @@
-"""What the suite finds: which scenarios the product's server passes, and which checks of others do not apply to it.
+"""The expected results: the scenarios that the server passes, and the checks that do not apply to it.
 
-journey-mcp has tools of its own, and neither resources, prompts, completions nor logging: scenarios that call a tool
-of the suite's, or want one of these, are not in the list. They run all the same, and what goes over the wire in them
-has to be valid; one that passes without being listed is a mistake of this list.
+journey-mcp has other tools than the suite's, and neither resources, prompts, completions nor logging: scenarios that
+need one of these are not in the list. They still run, and their messages must be valid; a scenario that passes without
+being listed is an error of this list.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from conformance.suite import Outcome
 
 Scenarios = Mapping[str, frozenset[str]]
-"""By scenario, the checks of it that do not succeed."""
+"""By scenario, the checks that do not succeed."""
 Outcomes = Mapping[str, Outcome]
-"""By scenario, what was found."""
+"""The results by scenario."""
 
 _WIRE = "wire-schema-valid"
 _PASSED: frozenset[str] = frozenset()
@@ -38,7 +38,7 @@ _WITHOUT_RESOURCES = {
 }
 _BEFORE_A_REVISION = frozenset(
     {
-        # as the first message on stdio, a request without a revision is one of 2025-11-25 before its handshake
+        # as the first message on stdio, a request without a revision belongs to 2025-11-25 before its handshake
         "sep-2575-request-meta-invalid-missing-meta",
         "sep-2575-request-meta-invalid-missing-protocol-version",
     }
@@ -74,7 +74,7 @@ PRODUCT: Mapping[str, Scenarios] = {
         **_WITHOUT_RESOURCES,
     },
 }
-"""By revision, what `journey-mcp serve --http` passes."""
+"""What `journey-mcp serve --http` passes, by revision."""
 
 STDIO: Scenarios = {
     "server-initialize": _PASSED,
@@ -85,7 +85,7 @@ STDIO: Scenarios = {
     "input-required-result-validate-input": _PASSED,
     **_WITHOUT_RESOURCES,
 }
-"""What the server on stdio passes, whose first answers come from a record; scenarios about HTTP itself are left out."""
+"""What the server on stdio passes, with its recorded first responses; scenarios about HTTP itself are omitted."""
 
 TASKS = (
     "tasks-lifecycle",
@@ -101,11 +101,11 @@ TASKS = (
 """What the server with the fixtures passes, in revision 2026-07-28."""
 
 EMPTY = ("tasks-status-notifications",)
-"""Scenarios of the tasks extension that the suite itself skips as yet. The day it does not, they are to be passed."""
+"""Scenarios of the tasks extension that the suite still skips. When it runs them, they must pass."""
 
 
 def problems(found: Outcomes, expected: Scenarios) -> Iterator[str]:
-    """What is not as expected, in either direction."""
+    """Yield the differences from the expected results, in both directions."""
     for name in sorted(expected.keys() - found.keys()):
         yield f"{name} was not run"
     for name, outcome in sorted(found.items()):
@@ -119,6 +119,6 @@ def problems(found: Outcomes, expected: Scenarios) -> Iterator[str]:
         for check in sorted(outcome.problems.keys() - applies):
             yield f"{name}, {check}: {outcome.problems[check]}"
         for check in sorted(applies - outcome.problems.keys()):
-            yield f"{name}, {check} is said not to apply, and passes"
+            yield f"{name}, {check} is listed as not applicable and passes"
         if not outcome.succeeded:
             yield f"{name} checked nothing"

@@ -1,6 +1,6 @@
-"""The product's server with the tools that the `tasks-*` scenarios call, and with tasks that those tools make.
+"""The server with the tools that the `tasks-*` scenarios call, and with the tasks that those tools create.
 
-Whatever is asked, in whatever way, goes through the product's extension; only where tasks come from is another thing.
+All requests go through the product's extension; only the source of the tasks differs.
 """
 
 import time
@@ -25,7 +25,7 @@ from journey_mcp.settings import Settings
 
 @dataclass(eq=False)
 class Job:
-    """Work that a tool has begun."""
+    """Work that a tool has started."""
 
     id: str
     created_at: float = field(default_factory=time.time)
@@ -37,20 +37,20 @@ class Job:
     is_answered: anyio.Event = field(default_factory=anyio.Event)
 
     async def ask(self, *keys: str) -> Mapping[str, Any]:
-        """What the client answers to these questions, once it has answered them all."""
+        """Ask the client these questions and return its answers to all of them."""
         self.asked, self.status = {key: _question(key) for key in keys}, "input_required"
         await self.is_answered.wait()
         self.status = "working"
         return self.answers
 
     def answer(self, responses: Mapping[str, Any]) -> None:
-        """Take what was asked for, and nothing else."""
+        """Accept the requested answers and ignore others."""
         self.answers |= {key: responses[key] for key in list(self.asked) if key in responses and self.asked.pop(key)}
         if not self.asked:
             self.is_answered.set()
 
     def view(self) -> TaskView:
-        """As the extension wants it."""
+        """Return the view that the extension serializes."""
         return TaskView(
             task_id=self.id,
             status=self.status,
@@ -66,29 +66,29 @@ Body = Callable[[Plain, Job], Awaitable[types.CallToolResult]]
 
 
 class Jobs:
-    """The jobs of a server, as long as it lives; a `TaskSource`."""
+    """The jobs of a running server; a `TaskSource`."""
 
     def __init__(self, group: TaskGroup) -> None:
         self._group = group
         self._jobs: dict[str, Job] = {}
 
     def start(self, body: Body, given: Plain) -> TaskView:
-        """Begin a job."""
+        """Start a job."""
         job = Job(f"job-{len(self._jobs) + 1}")
         self._jobs[job.id] = job
         self._group.start_soon(self._run, job, body, given)
         return job.view()
 
     async def get(self, task_id: str) -> TaskView:
-        """Where it stands."""
+        """Return the state of a job."""
         return self._job(task_id).view()
 
     async def update(self, task_id: str, responses: Mapping[str, Any]) -> None:
-        """Hand answers over."""
+        """Pass answers to a job."""
         self._job(task_id).answer(responses)
 
     async def cancel(self, task_id: str) -> None:
-        """End it."""
+        """Cancel a job."""
         self._job(task_id).scope.cancel()
 
     def _job(self, task_id: str) -> Job:
@@ -141,15 +141,15 @@ class Fixture:
     description: str
     body: Body
     takes: Mapping[str, str] = field(default_factory=dict)
-    """Its arguments, with their types."""
+    """Its arguments and their types."""
     becomes_task: bool = True
     needs_task: bool = False
-    """Without the extension it refuses."""
+    """Whether it is an error without the extension."""
     asks_for: str | None = None
-    """An argument that it asks the person for, before there is a task."""
+    """An argument that it asks the user for before a task exists."""
 
     async def call(self, ctx: Context, params: types.CallToolRequestParams, jobs: Jobs) -> Any:
-        """Answer, as every tool may: at once, with a question, or with a task."""
+        """Return a result, a question or a task, as every tool may."""
         given = params.arguments or {}
         if self.needs_task:
             tasks.require_declared(ctx)
@@ -164,7 +164,7 @@ class Fixture:
         return await self.body(given, Job("none"))
 
     def listed(self, name: str) -> types.Tool:
-        """As `tools/list` tells it."""
+        """Return the tool's entry in `tools/list`."""
         properties = {argument: {"type": kind} for argument, kind in self.takes.items()}
         return types.Tool(
             name=name, description=self.description, input_schema={"type": "object", "properties": properties}
@@ -172,7 +172,7 @@ class Fixture:
 
 
 FIXTURES: Mapping[str, Fixture] = {
-    "greet": Fixture(description="Greet somebody.", body=_greet, takes={"name": "string"}, becomes_task=False),
+    "greet": Fixture(description="Greet a person.", body=_greet, takes={"name": "string"}, becomes_task=False),
     "slow_compute": Fixture(
         description="Take some time.", body=_compute, takes={"seconds": "number", "label": "string"}
     ),
@@ -188,7 +188,7 @@ FIXTURES: Mapping[str, Fixture] = {
 
 @asynccontextmanager
 async def fixture_server(settings: Settings) -> AsyncIterator[Server[Any]]:
-    """The product's server, with these tools beside its own and their jobs in place of the studio's tasks."""
+    """Open the server with these additional tools, and with their jobs in place of the studio's tasks."""
     server = make_server(Lifespan(settings, is_local=False))
     listing, calling = server.get_request_handler("tools/list"), server.get_request_handler("tools/call")
     if listing is None or calling is None:
@@ -220,7 +220,7 @@ def _question(key: str) -> Plain:
     schema = {"type": "object", "properties": {key: {"type": "string"}}}
     return {
         "method": "elicitation/create",
-        "params": {"mode": "form", "message": f"Please tell the {key}.", "requestedSchema": schema},
+        "params": {"mode": "form", "message": f"Please enter the {key}.", "requestedSchema": schema},
     }
 
 

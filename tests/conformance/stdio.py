@@ -1,7 +1,7 @@
-"""A server on stdio behind an HTTP address, for a suite that asks servers over HTTP only.
+"""A bridge from HTTP to servers on stdio, for a suite that supports HTTP only.
 
-Each handshake starts a server process, so that its first answers are those of one that is just starting; requests of
-2026-07-28 share one. Only messages pass: what concerns HTTP itself cannot be tested so.
+Each handshake starts a server process, so its first responses are those of a starting server; requests of 2026-07-28
+share one. Only messages pass: what concerns HTTP itself cannot be tested.
 """
 
 import json
@@ -24,7 +24,7 @@ _LONGEST_LINE = 2**20
 
 
 class _Session:
-    """One server process; requests are answered one after the other."""
+    """One server process, which handles one request at a time."""
 
     def __init__(self, process: Process) -> None:
         assert process.stdin
@@ -33,7 +33,7 @@ class _Session:
         self._asking = anyio.Lock()
 
     async def send(self, message: Mapping[str, Any]) -> Any:
-        """Send a message; the answer to a request, `None` for a notification."""
+        """Send a message; return the response to a request, `None` for a notification."""
         async with self._asking:
             await self._stdin.send(json.dumps(message).encode() + b"\n")
             while "id" in message:
@@ -49,7 +49,7 @@ class _Bridge:
         self._sessions: dict[str, _Session] = {}
 
     async def answer(self, request: Request) -> Response:
-        """One message for a server, and its answer as JSON."""
+        """Forward one message to a server and return its response as JSON."""
         message = await request.json()
         name = uuid.uuid4().hex if message.get("method") == "initialize" else request.headers.get(_SESSION, "")
         if name not in self._sessions:
@@ -63,6 +63,6 @@ class _Bridge:
 
 @asynccontextmanager
 async def bridged(environment: Mapping[str, str]) -> AsyncIterator[Starlette]:
-    """The application that leads to servers with this environment, which end with it."""
+    """Open the bridge to servers with this environment; they end with the block."""
     async with AsyncExitStack() as stack:
         yield Starlette(routes=[Route("/mcp", _Bridge(environment, stack).answer, methods=["POST"])])

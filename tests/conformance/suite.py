@@ -1,4 +1,4 @@
-"""The suite as a program: how it is called, and what it found."""
+"""Running the suite and parsing its results."""
 
 import json
 import re
@@ -17,39 +17,39 @@ _TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What the suite found in one scenario."""
+    """The result of one scenario."""
 
     succeeded: frozenset[str]
-    """The checks that succeeded, each time it was made."""
+    """The checks that succeeded every time."""
     problems: Mapping[str, str]
-    """Those that did not, warnings included, and what the suite says to them. Neither are skipped ones."""
+    """The checks that failed or warned, with the suite's messages. Skipped checks are in neither."""
 
 
 async def run(url: str, *arguments: str) -> dict[str, Outcome]:
-    """Hold a server against scenarios; what was found, by scenario.
+    """Run scenarios against a server; return the results by scenario.
 
     Raises:
-        RuntimeError: the suite did not run, or found nothing out.
+        RuntimeError: the suite did not run, or has no results.
     """
     with tempfile.TemporaryDirectory() as folder:
-        told = await _suite("server", "--url", url, *arguments, "--output-dir", folder)
+        output = await _suite("server", "--url", url, *arguments, "--output-dir", folder)
         found = {
             _scenario(file.parent.name): _outcome(json.loads(file.read_text(encoding="utf-8")))
             for file in Path(folder).glob("*/checks.json")
         }
     if not found:
-        raise RuntimeError(f"the suite found nothing out with {arguments}:\n{told}")
+        raise RuntimeError(f"the suite has no results for {arguments}:\n{output}")
     return found
 
 
 async def scenarios(prefix: str) -> list[str]:
-    """The suite's scenarios for servers whose names begin so."""
+    """Return the suite's scenarios for servers with this prefix."""
     return re.findall(rf"^\s+- ({re.escape(prefix)}\S+)", await _suite("list", "--server"), re.MULTILINE)
 
 
 async def _suite(*arguments: str) -> str:
     with anyio.fail_after(_TIMEOUT_S):
-        # its exit code tells of scenarios that do not apply as well
+        # its exit code also counts scenarios that do not apply
         ended = await anyio.run_process([_NODE, _ENTRY, *arguments], check=False)
     return (ended.stdout + ended.stderr).decode()
 

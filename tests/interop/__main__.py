@@ -1,4 +1,4 @@
-"""`make interop`: run each program of docs/frameworks.md, and fail where its model sees too little."""
+"""`make interop`: run each program of docs/frameworks.md, and fail if its model sees too little."""
 
 import argparse
 import os
@@ -24,7 +24,7 @@ async def _main(names: list[str], *, is_written: bool, is_shown: bool) -> int:
     for client in CLIENTS:
         if names and client.name not in names:
             continue
-        model, found = await _tried(client)
+        model, found = await _run(client)
         has_failed |= bool(found)
         packages = ", ".join(f"{name} {version}" for name, version in client.versions())
         outcome = f"no: {'; '.join(found)}" if found else "yes"
@@ -38,8 +38,8 @@ async def _main(names: list[str], *, is_written: bool, is_shown: bool) -> int:
     return int(has_failed)
 
 
-async def _tried(client: Client) -> tuple[Model, list[str]]:
-    """What the model was shown, and what does not hold of it."""
+async def _run(client: Client) -> tuple[Model, list[str]]:
+    """Run a client; return what the model was shown and the problems."""
     model = Model(calls=CALLS)
     with tempfile.TemporaryDirectory() as folder, anyio.fail_after(_TIMEOUT_S):
         async with serving(model.app()) as url:
@@ -49,13 +49,13 @@ async def _tried(client: Client) -> tuple[Model, list[str]]:
     output = (ended.stdout + ended.stderr).decode().strip()
     if ended.returncode or FAREWELL not in output:
         _say(output)
-        told = [line.strip(" |") for line in output.splitlines() if "Error: " in line] or [f"code {ended.returncode}"]
-        return model, [f"the program ended with {told[-1]}"]
+        errors = [line.strip(" |") for line in output.splitlines() if "Error: " in line] or [f"code {ended.returncode}"]
+        return model, [f"the program ended with {errors[-1]}"]
     return model, problems(model, is_strict=client.is_strict)
 
 
 def _environment(folder: Path, url: str) -> dict[str, str]:
-    """A home of its own, the stand-in at every model API's place, and `journey-mcp` of this checkout."""
+    """Return an environment with an empty home, the fake model APIs, and `journey-mcp` of this checkout."""
     server = folder / "bin" / "journey-mcp"
     server.parent.mkdir()
     root = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ def _environment(folder: Path, url: str) -> dict[str, str]:
 
 
 def _write(rows: str) -> None:
-    """Write the outcome into the document."""
+    """Write the results into the document."""
     before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(_OPENING)
     after = rest.partition(_CLOSING)[2]
     table = f"Run on {datetime.now(UTC):%Y-%m-%d}:\n\n| client | versions | holds |\n| --- | --- | --- |\n{rows}"
@@ -91,9 +91,9 @@ def _say(line: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="make interop", description=__doc__)
     parser.add_argument("clients", nargs="*", choices=[[], *dict.fromkeys(client.name for client in CLIENTS)])
-    parser.add_argument("--write", action="store_true", help="write the outcome into docs/frameworks.md")
+    parser.add_argument("--write", action="store_true", help="write the results into docs/frameworks.md")
     parser.add_argument("--show", action="store_true", help="print what the model sees of each result")
     given = parser.parse_args()
     if given.write and given.clients:
-        parser.error("the document has all clients: --write runs them all")
+        parser.error("--write runs all clients, because the document contains all")
     sys.exit(anyio.run(partial(_main, given.clients, is_written=given.write, is_shown=given.show)))

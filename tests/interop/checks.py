@@ -1,4 +1,4 @@
-"""What has to hold of what a model is shown, whichever client shows it."""
+"""Checks of what a model is shown, for every client."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ CALLS = (
     Call(tool="imagine", arguments={"prompt": "a lighthouse at dusk", "model": "dall-e-99"}),
     Call(tool="edit_image", arguments={"prompt": "at night", "image": "tsk_nobody.1"}),
 )
-"""An image, a model that there is not, and an image that there is not."""
+"""An image, an unknown model, and an unknown image."""
 
 _TOOLS = {"imagine", "edit_image", "fetch_task", "cancel_task"}
 _ID = re.compile(r"\btsk_[\w-]+\.1\b")
@@ -19,13 +19,13 @@ _URL = re.compile(r"http://127\.0\.0\.1:\d+/[\w/.-]+\.(?:jpe?g|png|webp)")
 
 
 def problems(model: Model, *, is_strict: bool = False) -> list[str]:
-    """What does not hold, in words; with `is_strict`, every argument has to be required."""
-    found = [*_of_tools(model.schemas), *_of_results(list(model.results.values()))]
+    """Return the problems; with `is_strict`, every argument must be required."""
+    found = [*_tool_problems(model.schemas), *_result_problems(list(model.results.values()))]
     lenient = [name for name, one in model.schemas.items() if one["properties"].keys() - set(one.get("required", ()))]
     return [*found, f"not strict: {', '.join(lenient)}"] if is_strict and lenient else found
 
 
-def _of_tools(schemas: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _tool_problems(schemas: Mapping[str, Mapping[str, Any]]) -> list[str]:
     found = [f"the model does not see {name}" for name in sorted(_TOOLS - schemas.keys())]
     if found:
         return found
@@ -37,7 +37,7 @@ def _of_tools(schemas: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return found
 
 
-def _of_results(results: Sequence[str]) -> list[str]:
+def _result_problems(results: Sequence[str]) -> list[str]:
     if len(results) < len(CALLS):
         return [f"the model sees {len(results)} results of {len(CALLS)} calls"]
     made, unknown_model, unknown_image = results

@@ -1,4 +1,4 @@
-"""The clients: where they are installed, and the program of each as docs/frameworks.md has it."""
+"""The clients: their environments, and their programs from docs/frameworks.md."""
 
 import json
 import re
@@ -16,23 +16,23 @@ DOCUMENT = _ROOT / "docs" / "frameworks.md"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Client:
-    """A client in an environment of its own."""
+    """A client in a separate environment."""
 
     name: str
-    """Of its program in the document, and of its environment."""
+    """The name of its program in the document and of its environment."""
     title: str
     packages: Sequence[str]
-    """Whose versions matter, the client's first."""
+    """The packages whose versions are reported, the client's first."""
     is_strict: bool = False
-    """With schemas in which every argument is required; the document has the program without."""
+    """Whether schemas require every argument; the document has the program without that."""
 
     @property
     def folder(self) -> Path:
-        """The environment, which the Makefile makes."""
+        """The environment, which the Makefile creates."""
         return _ROOT / ".interop" / self.name
 
     def command(self) -> list[str]:
-        """Write the program down, and return the command that runs it."""
+        """Write the program to a file and return the command that runs it."""
         language, text = program(self.name)
         if self.is_strict:
             assert _LENIENT in text
@@ -43,7 +43,7 @@ class Client:
         return [str(interpreter), str(file)]
 
     def versions(self) -> Iterator[tuple[str, str]]:
-        """The packages that matter, as they are installed."""
+        """Yield the reported packages with their installed versions."""
         libraries = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
         installed = {one.name: one.version for one in distributions(path=[str(self.folder / libraries)])}
         for package in self.packages:
@@ -69,7 +69,7 @@ CLIENTS = (
 
 
 def program(name: str) -> tuple[str, str]:
-    """The language and the text of a program in the document."""
+    """Return the language and the text of a program in the document."""
     found = re.search(
         rf"^<!-- interop: {re.escape(name)} -->\n```(python|js)\n(.*?)^```",
         DOCUMENT.read_text(encoding="utf-8"),

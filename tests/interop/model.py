@@ -1,7 +1,7 @@
-"""A stand-in for the model APIs: it calls the tools that it is told to call, and keeps what it is shown.
+"""A fake of the model APIs: it makes prepared tool calls and records what it is shown.
 
-It speaks as much of the Messages API, Chat Completions, Responses and generateContent as the SDKs need. Nothing that a
-client sends is dropped before a check has seen it, so what is checked is what a model would get.
+It implements as much of the Messages API, Chat Completions, Responses and generateContent as the SDKs need. Nothing
+that a client sends is dropped before the checks, so they check what a model would receive.
 """
 
 import json
@@ -15,12 +15,12 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 FAREWELL = "That is all."
-"""What it says when it has made its calls."""
+"""Its text after its last call."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """A tool and the arguments that it gets."""
+    """A tool call."""
 
     tool: str
     arguments: Mapping[str, Any]
@@ -28,26 +28,26 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """What one request shows a model; some clients leave out what an earlier one of the conversation has shown."""
+    """What one request shows a model; some clients omit what an earlier request has shown."""
 
     schemas: Mapping[str, Mapping[str, Any]]
-    """The tools' parameters, by name."""
+    """The parameters of the tools, by name."""
     results: Mapping[str, str]
-    """What came of calls, by their ids; JSON where it is no text."""
+    """The results of calls, by call id; JSON if they are not text."""
 
 
 @dataclass(kw_only=True)
 class Model:
-    """A model that makes the calls, one after the other, and ends."""
+    """A model that makes the calls one after another and ends."""
 
     calls: Sequence[Call]
     schemas: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """The tools that it was shown."""
     results: dict[str, str] = field(default_factory=dict)
-    """What it was shown of the calls, in their order."""
+    """The results that it was shown, in the order of the calls."""
 
     def app(self) -> Starlette:
-        """The four APIs at their paths."""
+        """Return the four APIs at their paths."""
         wires = {
             "/v1/messages": (_messages_shown, _messages_answer),
             "/v1/chat/completions": (_chat_shown, _chat_answer),
@@ -66,7 +66,7 @@ class Model:
         return endpoint
 
     def _next_call(self) -> Call | None:
-        """The call to make now, with placeholders for what the schema requires and the call leaves out."""
+        """Return the next call, with placeholders for required arguments that the call omits."""
         if len(self.results) >= len(self.calls):
             return None
         call = self.calls[len(self.results)]
@@ -81,7 +81,7 @@ _Answer = Callable[[Call | None, str], dict[str, Any]]
 
 
 def _placeholder(schema: Mapping[str, Any]) -> Any:
-    """What a model gives for an argument that it must give and does not want."""
+    """Return a model's value for a required argument that it does not need."""
     if "anyOf" in schema or isinstance(schema.get("type"), list):
         return None
     return {"boolean": False, "array": [], "integer": 0, "number": 0}.get(schema["type"], "")

@@ -1,4 +1,4 @@
-"""What `make interop` is made of fits together; the clients themselves run only there."""
+"""The parts of `make interop` fit together; the clients themselves run only there."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ SCHEMAS = dict.fromkeys(("imagine", "edit_image", "fetch_task", "cancel_task"), 
 
 
 def test_every_client_has_a_program_and_a_lock() -> None:
-    """Of the language that it is locked for."""
+    """The lock matches the language of the program."""
     for client in CLIENTS:
         language, text = program(client.name)
         assert "journey-mcp" in text
@@ -28,15 +28,15 @@ def test_every_client_has_a_program_and_a_lock() -> None:
         assert (language, in_python.exists(), in_node.exists()) in {("python", True, False), ("js", False, True)}
 
 
-def test_a_model_that_sees_all_has_no_problems() -> None:
-    """But for arguments that strict schemas have to require."""
+def test_a_model_that_sees_everything_has_no_problems() -> None:
+    """Strict schemas must require all arguments."""
     model = Model(calls=CALLS, schemas=dict(SCHEMAS), results=dict(RESULTS))
     assert problems(model) == []
     assert problems(model, is_strict=True) == ["not strict: imagine, edit_image, fetch_task, cancel_task"]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"schemas": {}}, "does not see imagine"),
         ({"schemas": SCHEMAS | {"imagine": {"properties": {"model": {}}}}}, "imagine does not require a prompt"),
@@ -48,14 +48,14 @@ def test_a_model_that_sees_all_has_no_problems() -> None:
         ({"results": RESULTS | {"3": "An error occurred."}}, "the error of an unknown image does not name it"),
     ],
 )
-def test_what_a_model_does_not_see_is_a_problem(change: dict[str, Any], said: str) -> None:
-    """In words."""
+def test_missing_information_is_a_problem(change: dict[str, Any], message: str) -> None:
+    """The problem names what is missing."""
     model = Model(calls=CALLS, **{"schemas": dict(SCHEMAS), "results": dict(RESULTS), **change})
-    assert any(said in problem for problem in problems(model))
+    assert any(message in problem for problem in problems(model))
 
 
-async def test_the_stand_in_fills_what_is_required_and_ends() -> None:
-    """In the words of Chat Completions; the SDKs check the others."""
+async def test_the_fake_model_fills_required_arguments_and_ends() -> None:
+    """By the example of Chat Completions; the SDKs check the other APIs."""
     strict = {
         "properties": {
             "prompt": {"type": "string"},

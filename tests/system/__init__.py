@@ -1,1 +1,1 @@
-"""Tests of real processes, which live in real time."""
+"""Tests of real processes, in real time."""

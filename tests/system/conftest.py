@@ -1,4 +1,4 @@
-"""What all tests of real processes need."""
+"""The fixtures of all tests of real processes."""
 
 import signal
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The processes of the benchmark, and what a server imports before its first answer."""
+"""The processes of the benchmark, and the imports of a server before its first response."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import json
@@ -115,7 +115,7 @@ def test_the_bare_server_echoes(era: Era) -> None:
         assert client.call("echo", {"text": "a cat"})["content"] == [{"type": "text", "text": "a cat"}]
 
 
-def test_a_server_that_answers_with_an_error_ends_the_run() -> None:
+def test_an_error_response_ends_the_run() -> None:
     with StdioClient(BARE, clean_environment(upstream_port=9), ERAS[0]) as client:
         client.open()
         with pytest.raises(RunFailedError, match="Method not found"):

@@ -1,4 +1,4 @@
-"""The rows of `tests/test_cases.py` that only a process shows."""
+"""The rows of `tests/test_cases.py` that need a process."""
 
 import json
 import os
@@ -13,8 +13,8 @@ from support import environment_for
 CASES = Path(__file__).parents[1] / "cases"
 
 
-def test_case_02_megabytes_of_base64_hold_up_nothing(tmp_path: Path) -> None:
-    """Another call is answered, and the end of the server waits for nothing."""
+def test_case_02_megabytes_of_base64_delay_no_other_call(tmp_path: Path) -> None:
+    """Another call is answered, and the server ends at once."""
     with server_process(environment_for("http://127.0.0.1:9", tmp_path)) as server:
         server.send("edit_image", prompt="blue", image="/9j/" + "A" * 2_000_000)
         server.send("fetch_task")
@@ -25,18 +25,18 @@ def test_case_02_megabytes_of_base64_hold_up_nothing(tmp_path: Path) -> None:
 
 
 def test_case_23_without_a_home(tmp_path: Path) -> None:
-    """Local images are read all the same; what is said of this one comes from its provider's rules."""
+    """Local images can be read; the error about this one comes from its provider's rules."""
     environment = environment_for("http://127.0.0.1:9", tmp_path, JOURNEY_MCP_IMAGE_DIRS=str(CASES))
     without = {name: value for name, value in os.environ.items() if name != "HOME"}
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("HOME", raising=False)
         with server_process({**without, **environment}) as server:
-            told = server.call("edit_image", prompt="blue", image=str(CASES / "plain.jpg"))
-    assert told["error"]["code"] == "data_not_taken"
+            result = server.call("edit_image", prompt="blue", image=str(CASES / "plain.jpg"))
+    assert result["error"]["code"] == "data_not_taken"
 
 
 def test_case_29_a_handshake_after_discover(tmp_path: Path) -> None:
-    """A client that does not wait for the answer of `server/discover` is accepted."""
+    """A client that does not wait for the response to `server/discover` is accepted."""
     meta = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},

@@ -1,4 +1,4 @@
-"""A server in a container: no HOME, and a user id that the system does not know."""
+"""A server in a container: no HOME, and an unknown user id."""
 
 import os
 import sys
@@ -29,7 +29,7 @@ print(settings.read_settings({"JOURNEY_MCP_DATA_DIR": folder}).resolved_database
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every user may use."""
+    """Return a folder that every user may use."""
     with TemporaryDirectory() as folder:
         path = Path(folder).resolve()
         path.chmod(0o777)
@@ -37,8 +37,8 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can become another user")
-async def test_without_a_home_folder_the_working_directory_is_left(tmp_path: Path, open_folder: Path) -> None:
-    """A data folder has to be named, and one that may not be opened is a setup error."""
+async def test_without_a_home_folder_only_the_working_directory_is_allowed(tmp_path: Path, open_folder: Path) -> None:
+    """A data folder must be set, and an inaccessible one is a setup error."""
     closed = tmp_path / "closed" / "data"
     closed.parent.mkdir(mode=0o700)
     command = [sys.executable, "-c", _AS_AN_UNKNOWN_USER, str(closed), str(open_folder)]

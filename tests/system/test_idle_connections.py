@@ -1,4 +1,4 @@
-"""A tenth of the strangers of `python -m attack.idle_connections`."""
+"""A tenth of the idle connections of `python -m attack.idle_connections`."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ from attack.idle_connections import attack
 
 
 @pytest.mark.parametrize("files", [None, 1024])
-async def test_idle_connections_of_strangers_stop_nobody(tmp_path: Path, files: int | None) -> None:
-    """A thousand at each port, within the limit of a port and far above it."""
+async def test_idle_connections_do_not_block_genuine_requests(tmp_path: Path, files: int | None) -> None:
+    """A thousand at each port, within the limit of open files and far above it."""
     figures = await attack(1000, tmp_path, tasks=5, files=files)
     assert figures.by_webhook == 5
     if files is not None:
         assert figures.most_files < files * 0.75
-    # where it listens, and at most that it has no file descriptor left
+    # its addresses, and at most that it has no file descriptor left
     assert figures.log.count("\n") <= 3, figures.log

@@ -1,4 +1,4 @@
-"""Large images as text, given to a server process: they hold up neither others nor its end."""
+"""Large image texts delay neither other calls nor the end of a server process."""
 
 import signal
 from pathlib import Path
@@ -9,8 +9,8 @@ from support import environment_for
 
 
 @pytest.mark.parametrize("text", ["/9j/" + "A" * 2_000_000, "/a" * 1_000_000, "/a." * 700_000, "\\n" * 1_000_000])
-def test_two_megabytes_that_are_no_image_hold_up_nothing(tmp_path: Path, text: str) -> None:
-    """Another call is answered, and the server ends when it is told to."""
+def test_two_megabytes_of_invalid_image_text_delay_no_other_call(tmp_path: Path, text: str) -> None:
+    """Another call is answered, and the server ends on a signal."""
     with server_process(environment_for("http://127.0.0.1:9", tmp_path)) as server:
         assert server.call("fetch_task") == {"tasks": []}
         server.send("edit_image", prompt="blue", image=text)

@@ -1,4 +1,4 @@
-"""The check whether a prompt is English, in interpreters of its own: what it loads, writes and reaches."""
+"""The language check of prompts in separate interpreters: its imports, output and connections."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def _run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_cheap_cases_do_not_load_the_detector(tmp_path: Path) -> None:
+def test_simple_cases_do_not_load_the_detector(tmp_path: Path) -> None:
     """Another script, known English words, too few words, no letters: none imports the library."""
     cheap = [
         "",
@@ -64,7 +64,7 @@ assert judge("mach das auto rot und lass den hintergrund").verdict is Verdict.FO
 
 
 def test_first_calls_from_many_threads_agree(tmp_path: Path) -> None:
-    """The detector may be loaded by two threads at once; the judgements are the same."""
+    """Two threads may load the detector at once; the judgements are the same."""
     texts = [prompt.text for prompt in PROMPTS]
     code = f"""
 import json

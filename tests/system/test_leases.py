@@ -1,4 +1,4 @@
-"""Whether the process that holds a lease lives."""
+"""Detection whether the process that holds a lease is alive."""
 
 import subprocess
 import sys
@@ -6,8 +6,8 @@ import sys
 from journey_mcp.core.worker_id import is_alive, new_worker_id
 
 
-def test_a_name_tells_whether_its_process_lives() -> None:
-    """Here; of other machines nothing is known."""
+def test_a_worker_id_shows_whether_its_process_is_alive() -> None:
+    """On this machine; for other machines it is unknown."""
     assert is_alive(new_worker_id()) is True
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
@@ -16,5 +16,5 @@ def test_a_name_tells_whether_its_process_lives() -> None:
     assert is_alive(f"{host}:{10**30}:{birth}:x") is False
     assert is_alive("elsewhere:1:x:y") is None
     assert is_alive("gone") is None
-    # after a restart of the machine, or of a container, another process has the number
+    # after a restart of the machine or container, another process may have the same id
     assert is_alive(f"{host}:{pid}:another:x") is (sys.platform != "linux")

@@ -1,4 +1,4 @@
-"""The caller's own webhook, called by a server process that ends."""
+"""The caller's webhook, posted by a server process that ends."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from support import Authority, environment_for
 from journey_mcp import sandbox
 
 
-async def test_a_server_whose_client_leaves_stays_until_the_webhook_is_told(
+async def test_a_server_whose_client_disconnects_stays_until_the_webhook_is_posted(
     tmp_path: Path, authority: Authority
 ) -> None:
-    """No other process would call it."""
+    """No other process would post it."""
     async with receiving(authority) as receiver, sandbox.running(sandbox.Settings(speed=30)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path, **TRUSTED, SSL_CERT_FILE=str(authority.file))
         with server_process(environment) as server:
@@ -21,4 +21,4 @@ async def test_a_server_whose_client_leaves_stays_until_the_webhook_is_told(
             )
             assert task["status"] == "running"
             await in_thread(server.close)
-        assert [told["status"] for told in receiver.objects] == ["succeeded"]
+        assert [task["status"] for task in receiver.objects] == ["succeeded"]

@@ -1,4 +1,4 @@
-"""Real processes: killed and started again, side by side on one database, over HTTP, with wrong settings."""
+"""Real processes: killed and restarted, sharing one database, over HTTP, with invalid settings."""
 
 import json
 import os
@@ -24,8 +24,8 @@ from support import environment_for, environment_of, free_port, until_listening
 from journey_mcp import sandbox
 
 
-async def test_a_killed_server_is_started_again_and_gives_the_results(tmp_path: Path) -> None:
-    """A running task is polled on, by its stored id; nothing is submitted twice."""
+async def test_a_restarted_server_returns_the_results_of_a_killed_one(tmp_path: Path) -> None:
+    """A running task is polled by its stored id; nothing is submitted twice."""
     async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
         with server_process(environment) as first:
@@ -39,8 +39,8 @@ async def test_a_killed_server_is_started_again_and_gives_the_results(tmp_path: 
         assert upstream.sandbox.request_log.requests["imagine"] == 1
 
 
-async def test_a_request_without_an_answer_is_told_as_unconfirmed_after_a_kill(tmp_path: Path) -> None:
-    """It is not sent again, and the caller hears that it may have been charged."""
+async def test_a_request_without_a_response_is_unconfirmed_after_a_kill(tmp_path: Path) -> None:
+    """It is not sent again, and the error says that it may have been charged."""
     faults = (sandbox.Fault.parse("submit:delay=30"),)
     async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
@@ -57,7 +57,7 @@ async def test_a_request_without_an_answer_is_told_as_unconfirmed_after_a_kill(t
 
 
 async def test_a_queued_task_of_a_killed_server_ends_free(tmp_path: Path) -> None:
-    """The provider had said that nothing was created."""
+    """The provider had rejected the request."""
     faults = (sandbox.Fault.parse("submit:status=429,times=always,header.Retry-After=60"),)
     async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
@@ -72,19 +72,19 @@ async def test_a_queued_task_of_a_killed_server_ends_free(tmp_path: Path) -> Non
 
 
 def uploading(upstream: sandbox.Running, folder: Path) -> tuple[dict[str, str], str]:
-    """The environment of a server that has Replicate, and a picture that it uploads."""
-    picture = folder / "noise.png"
-    Image.effect_noise((900, 700), 50).convert("RGB").save(picture)
-    return environment_of(upstream, folder / "data", "replicate", JOURNEY_MCP_IMAGE_DIRS=str(folder)), str(picture)
+    """Return the environment of a server with Replicate, and the path of an image that it uploads."""
+    image = folder / "noise.png"
+    Image.effect_noise((900, 700), 50).convert("RGB").save(image)
+    return environment_of(upstream, folder / "data", "replicate", JOURNEY_MCP_IMAGE_DIRS=str(folder)), str(image)
 
 
-async def test_a_task_whose_picture_was_being_uploaded_ends_free_after_a_kill(tmp_path: Path) -> None:
-    """No creating request had left: nobody is told that it may have been charged."""
+async def test_a_task_killed_during_its_upload_ends_free(tmp_path: Path) -> None:
+    """No creating request was sent, so no charge is possible."""
     faults = (sandbox.Fault.parse("replicate/upload:delay=30"),)
     async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
-        environment, picture = uploading(upstream, tmp_path)
+        environment, image = uploading(upstream, tmp_path)
         with server_process(environment) as first:
-            first.send("edit_image", prompt="a kite", model="flux-kontext-pro", image=picture)
+            first.send("edit_image", prompt="a kite", model="flux-kontext-pro", image=image)
             await until_requested(upstream, "replicate/files")
             first.kill()
         with server_process(environment) as second:
@@ -96,14 +96,14 @@ async def test_a_task_whose_picture_was_being_uploaded_ends_free_after_a_kill(tm
         assert upstream.sandbox.request_log.requests["replicate/predictions"] == 0
 
 
-async def test_after_a_signal_an_upload_is_not_followed_by_its_request(tmp_path: Path) -> None:
-    """Though the process still lives, for the answer to another one."""
+async def test_after_a_signal_an_upload_is_not_followed_by_its_creating_request(tmp_path: Path) -> None:
+    """The process still runs, because another request is pending."""
     faults = tuple(map(sandbox.Fault.parse, ("replicate/upload:delay=0.1", "replicate/submit:delay=0.2")))
     clock = StoppedClock()
     async with sandbox.running(sandbox.Settings(speed=0, clock=clock, faults=faults)) as upstream:
-        environment, picture = uploading(upstream, tmp_path)
+        environment, image = uploading(upstream, tmp_path)
         with server_process(environment) as first:
-            first.send("edit_image", prompt="a kite", model="flux-kontext-pro", image=picture)
+            first.send("edit_image", prompt="a kite", model="flux-kontext-pro", image=image)
             await until_requested(upstream, "replicate/files")
             first.send("imagine", prompt="a kite", model="flux-1.1-pro")
             await until_requested(upstream, "replicate/predictions")
@@ -131,23 +131,23 @@ def ended_tasks(folder: Path) -> int:
     return int(count)
 
 
-async def test_a_task_of_a_dead_process_is_taken_over_within_ten_seconds(tmp_path: Path) -> None:
-    """By a server that was running beside it all the time."""
+async def test_a_task_of_a_killed_process_is_taken_over_within_ten_seconds(tmp_path: Path) -> None:
+    """By a server that was already running."""
     async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
-        with server_process(environment) as doomed:
-            async with process(environment) as survivor:
-                task = await in_thread(doomed.call, "imagine", prompt="a kite", wait_s=0)
-                doomed.kill()
-                died_at = time.monotonic()
-                result = await survivor.call_tool("fetch_task", {"task_ids": [task["task_id"]], "wait_s": 60})
+        with server_process(environment) as first_server:
+            async with process(environment) as second_server:
+                task = await in_thread(first_server.call, "imagine", prompt="a kite", wait_s=0)
+                first_server.kill()
+                killed_at = time.monotonic()
+                result = await second_server.call_tool("fetch_task", {"task_ids": [task["task_id"]], "wait_s": 60})
                 assert result.structured_content is not None
                 assert result.structured_content["tasks"][0]["status"] == "succeeded"
-                assert time.monotonic() - died_at < 10
+                assert time.monotonic() - killed_at < 10
         assert upstream.sandbox.request_log.requests["imagine"] == 1
 
 
-async def test_two_servers_work_side_by_side_on_one_database(tmp_path: Path) -> None:
+async def test_two_servers_share_one_database(tmp_path: Path) -> None:
     """Each sees the other's tasks; each task is submitted once and polled by one."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
@@ -174,8 +174,8 @@ async def test_two_servers_work_side_by_side_on_one_database(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_ends_the_server_after_the_answer_that_is_out(tmp_path: Path, number: signal.Signals) -> None:
-    """With stdin still open: a creating request that is being answered is not lost, and the process ends."""
+async def test_a_signal_ends_the_server_after_the_pending_response(tmp_path: Path, number: signal.Signals) -> None:
+    """With stdin still open: the response to a creating request is not lost, and the process ends."""
     faults, clock = (sandbox.Fault.parse("submit:delay=0.1"),), StoppedClock()
     async with sandbox.running(sandbox.Settings(speed=0, clock=clock, faults=faults)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
@@ -192,8 +192,8 @@ async def test_a_signal_ends_the_server_after_the_answer_that_is_out(tmp_path: P
             assert listed["tasks"][0]["status"] == "succeeded"
 
 
-async def test_a_signal_lets_calls_that_wait_return(tmp_path: Path) -> None:
-    """With the task as it stands, so that it can be asked for again; over stdio."""
+async def test_a_signal_ends_waiting_calls_over_stdio(tmp_path: Path) -> None:
+    """They return the current task, which can be polled later."""
     async with sandbox.running(sandbox.Settings(speed=1)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
         with server_process(environment) as server:
@@ -206,8 +206,8 @@ async def test_a_signal_lets_calls_that_wait_return(tmp_path: Path) -> None:
             assert await in_thread(server.process.wait, TIMEOUT_S) == 0
 
 
-async def test_a_signal_lets_calls_over_http_return(tmp_path: Path) -> None:
-    """Before their connections are closed."""
+async def test_a_signal_ends_waiting_calls_over_http(tmp_path: Path) -> None:
+    """They return before their connections are closed."""
     async with sandbox.running(sandbox.Settings(speed=1)) as upstream:
         port = free_port()
         environment = environment_for(upstream.base_url, tmp_path)
@@ -219,7 +219,7 @@ async def test_a_signal_lets_calls_over_http_return(tmp_path: Path) -> None:
                 try:
                     await ask()
                 except* httpx2.ConnectError:
-                    pass  # the server is gone when the client leaves
+                    pass  # the server has ended when the client disconnects
 
             async def ask() -> None:
                 async with Client(f"http://127.0.0.1:{port}/mcp") as client:
@@ -237,8 +237,8 @@ async def test_a_signal_lets_calls_over_http_return(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_over_http_a_signal_ends_the_server_in_seconds(tmp_path: Path, number: signal.Signals) -> None:
-    """Though a paid request is out for longer: what is left stands in the journal."""
+async def test_over_http_a_signal_ends_the_server_within_seconds(tmp_path: Path, number: signal.Signals) -> None:
+    """A paid request takes longer; its task stays in the journal."""
     faults = (sandbox.Fault.parse("submit:delay=60"),)
     async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
         port = free_port()
@@ -251,7 +251,7 @@ async def test_over_http_a_signal_ends_the_server_in_seconds(tmp_path: Path, num
                     async with Client(f"http://127.0.0.1:{port}/mcp") as client:
                         await client.call_tool("imagine", {"prompt": "a", "model": "z-image", "wait_s": 0})
                 except* httpx2.ConnectError:
-                    pass  # the server is gone when the client leaves
+                    pass  # the server has ended when the client disconnects
 
             async with anyio.create_task_group() as group:
                 group.start_soon(call)
@@ -260,12 +260,12 @@ async def test_over_http_a_signal_ends_the_server_in_seconds(tmp_path: Path, num
                 assert await in_thread(server.process.wait, 30) in {0, -number}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only there one process may see what another one does")
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc of another process")
 @pytest.mark.parametrize("has_arrived", [False, True])
-async def test_after_a_signal_nothing_is_sent_though_the_database_opens_only_then(
+async def test_after_a_signal_nothing_is_sent_even_if_the_database_opens_only_then(
     tmp_path: Path, has_arrived: bool
 ) -> None:
-    """A call that waits for it is not begun."""
+    """A call that waits for the database is not started."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         database = sqlite3.connect(tmp_path / "tasks.db", isolation_level=None)
         database.execute("PRAGMA journal_mode=WAL")
@@ -299,8 +299,8 @@ def is_pending(pid: int, number: signal.Signals) -> bool:
     return bool(int(fields["ShdPnd"], 16) >> (number - 1) & 1)
 
 
-async def test_a_locked_database_holds_an_ending_server_up_for_a_while_only(tmp_path: Path) -> None:
-    """Not for each of its tasks."""
+async def test_a_locked_database_delays_an_ending_server_only_once(tmp_path: Path) -> None:
+    """The delay does not repeat for each of its tasks."""
     faults, clock = (sandbox.Fault.parse("submit:delay=0.1,times=always"),), StoppedClock()
     fake = sandbox.JourneyApiSettings(plan="enterprise")
     settings = sandbox.Settings(speed=0, clock=clock, faults=faults, journeyapi=fake)
@@ -319,8 +319,8 @@ async def test_a_locked_database_holds_an_ending_server_up_for_a_while_only(tmp_
             database.close()
 
 
-async def test_a_client_that_hangs_up_loses_nothing_that_takes_long(tmp_path: Path) -> None:
-    """When stdin is closed, the server stays for the answer that is out, as long as it takes."""
+async def test_a_client_that_disconnects_loses_no_pending_response(tmp_path: Path) -> None:
+    """When stdin is closed, the server waits for the pending response, however long it takes."""
     faults = (sandbox.Fault.parse("submit:delay=3"),)
     async with sandbox.running(sandbox.Settings(speed=0, faults=faults)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
@@ -334,9 +334,9 @@ async def test_a_client_that_hangs_up_loses_nothing_that_takes_long(tmp_path: Pa
             assert listed["tasks"][0]["status"] == "succeeded"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only there one process may see and set what another one may do")
-async def test_a_server_may_have_many_files_open(tmp_path: Path) -> None:
-    """A shell's usual limit is for people: each call that a provider holds open takes one."""
+@pytest.mark.skipif(sys.platform != "linux", reason="it sets the limits of another process")
+async def test_a_server_raises_its_limit_of_open_files(tmp_path: Path) -> None:
+    """The default limit of a shell is too low: each call that a provider holds open takes one file."""
     with server_process(environment_for("http://127.0.0.1:9", tmp_path)) as server:
         pid, (_, hard) = server.process.pid, resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (256, hard))
@@ -344,8 +344,8 @@ async def test_a_server_may_have_many_files_open(tmp_path: Path) -> None:
         assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (min(hard, 10_240), hard)
 
 
-async def test_stdout_carries_messages_only_and_the_key_shows_nowhere(tmp_path: Path) -> None:
-    """Not in the protocol, the log at its most talkative, or the database."""
+async def test_stdout_has_only_messages_and_the_key_appears_nowhere(tmp_path: Path) -> None:
+    """Neither in the protocol, nor in the debug log, nor in the database."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:status=401"), sandbox.Fault.parse("fetch:reset")])
         more = {"JOURNEY_MCP_LOG_LEVEL": "debug", "JOURNEYAPI_API_KEY": "japi_live_secret", "JOURNEY_MCP_TYPO": "x"}
@@ -370,8 +370,8 @@ async def test_stdout_carries_messages_only_and_the_key_shows_nowhere(tmp_path: 
         ("JOURNEY_MCP_DEFAULT_EDIT_MODEL", "z-image"),
     ],
 )
-def test_a_wrong_setting_stops_the_start_with_one_line(tmp_path: Path, variable: str, value: str) -> None:
-    """On stderr, with exit code 2."""
+def test_an_invalid_setting_stops_the_start_with_one_line(tmp_path: Path, variable: str, value: str) -> None:
+    """The line is on stderr, and the exit code is 2."""
     environment = {**os.environ, **environment_for("http://127.0.0.1:9", tmp_path, **{variable: value})}
     ended = subprocess.run(
         COMMAND,
@@ -389,8 +389,8 @@ def test_a_wrong_setting_stops_the_start_with_one_line(tmp_path: Path, variable:
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_a_session_over_http(mode: str, tmp_path: Path) -> None:
-    """`serve --http`: both eras at one address; another origin and another path get nothing."""
+async def test_a_session_over_http_works_in_both_eras(mode: str, tmp_path: Path) -> None:
+    """`serve --http` serves both eras at one address and rejects another origin."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         port = free_port()
         environment = {**os.environ, **environment_for(upstream.base_url, tmp_path)}
@@ -415,5 +415,5 @@ async def test_a_session_over_http(mode: str, tmp_path: Path) -> None:
                 assert seen
         finally:
             server.terminate()
-            # uvicorn ends in order and then passes the signal on
+            # uvicorn shuts down and then raises the signal again
             assert server.wait(TIMEOUT_S) in {0, -signal.SIGTERM}

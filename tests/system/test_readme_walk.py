@@ -1,4 +1,4 @@
-"""The README and its companions, followed word by word: every command they name does what they say."""
+"""The commands in the README and other documents: each does what the document says."""
 
 import os
 import re
@@ -20,7 +20,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "sandbox.md", ROOT / "docs" / "
 
 
 def commands(path: Path) -> Iterator[str]:
-    """The lines of a document's shell blocks, and the commands inside its text, without comments."""
+    """Yield the lines of a document's shell blocks and the commands in its text, without comments."""
     text = path.read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
@@ -31,15 +31,15 @@ def commands(path: Path) -> Iterator[str]:
 
 
 def ours(command: str) -> bool:
-    """What this test runs; the demo and the tests themselves run elsewhere, others' programs nowhere."""
+    """Return whether this test runs a command; other tests run the demo, and foreign programs are never run."""
     return command.startswith(("journey-mcp ", "export "))
 
 
 EVERYTHING = [(path, command) for path in DOCUMENTS for command in commands(path)]
 
 
-def test_no_command_is_left_out() -> None:
-    """What is not run here is one of these, on purpose."""
+def test_every_command_is_run_or_excluded_on_purpose() -> None:
+    """The excluded commands start with one of these words."""
     others = {command.split()[0] for _, command in EVERYTHING if not ours(command)}
     assert others <= {"make", "uv", "claude", "codex", "copilot"}
     assert len([command for _, command in EVERYTHING if ours(command)]) >= 8
@@ -47,7 +47,7 @@ def test_no_command_is_left_out() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 async def test_commands_do_what_the_document_says(path: Path, tmp_path: Path) -> None:
-    """In order, in an empty folder, with a real key's place taken by the sandbox's."""
+    """They run in order, in an empty folder, with a key of the sandbox."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         environment = {**os.environ, **environment_for(upstream.base_url, tmp_path / "data")}
         for command in (command for where, command in EVERYTHING if where == path and ours(command)):
@@ -69,7 +69,7 @@ async def test_commands_do_what_the_document_says(path: Path, tmp_path: Path) ->
 
 
 async def starts(words: list[str], environment: dict[str, str]) -> None:
-    """A server of the document's comes up, on a free port."""
+    """Check that a server of the document starts, on a free port."""
     port = free_port()
     arguments = [re.sub(r"\b8\d\d\d\b", str(port), word) for word in words[1:]]
     server = subprocess.Popen([sys.executable, "-m", "journey_mcp", *arguments], env=environment)

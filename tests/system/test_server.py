@@ -1,4 +1,4 @@
-"""Whole sessions with a server process."""
+"""Complete sessions with a server process."""
 
 import os
 import socket
@@ -16,8 +16,8 @@ from journey_mcp import __version__
 ERAS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
 
 
-async def test_localhost_is_served_at_both_of_its_addresses(tmp_path: Path) -> None:
-    """Clients try either first; where a machine has only one, that one is served."""
+async def test_localhost_is_served_at_both_addresses(tmp_path: Path) -> None:
+    """Clients try either first; if a machine has only one, that one is served."""
     port = free_port()
     with server_process(environment_for("http://127.0.0.1:9", tmp_path), "serve", "--http", f"localhost:{port}"):
         await until_listening(port)
@@ -29,7 +29,7 @@ async def test_localhost_is_served_at_both_of_its_addresses(tmp_path: Path) -> N
 
 
 def has_ipv6() -> bool:
-    """Whether this machine has its own address in IPv6."""
+    """Return whether this machine has an IPv6 loopback address."""
     try:
         with socket.create_server(("::1", 0), family=socket.AF_INET6):
             return True
@@ -39,7 +39,7 @@ def has_ipv6() -> bool:
 
 @pytest.mark.parametrize("mode", ERAS)
 async def test_a_session_with_a_real_process_over_stdio(mode: str, tmp_path: Path) -> None:
-    """Without a key: the sandbox inside the process makes the pictures and says so."""
+    """Without a key, the sandbox inside the process makes the images and a notice says so."""
     parameters = StdioServerParameters(
         command=sys.executable,
         args=["-m", "journey_mcp"],

@@ -1,4 +1,4 @@
-"""Standard input, output and error as others leave them: not read, closed, non-blocking."""
+"""Unusual standard streams: not read, closed, non-blocking."""
 
 import json
 import os
@@ -23,21 +23,21 @@ FLOODS: dict[str, list[Any]] = {
 
 
 def lines(*messages: Any) -> bytes:
-    """Messages as they are sent."""
+    """Return messages as they are sent."""
     return "".join(json.dumps(message) + "\n" for message in messages).encode()
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
-    """Whether a process minds a signal by now."""
+    """Return whether a process has a handler for a signal."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     fields = dict(line.split(":\t", 1) for line in status.splitlines())
     return bool(int(fields["SigCgt"], 16) >> (number - 1) & 1)
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="what a process minds is read from /proc")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="it reads /proc")
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
 def test_a_signal_ends_a_server_whose_client_does_not_read(tmp_path: Path, flood: list[Any]) -> None:
-    """Though an answer is half written, by whichever part of the server."""
+    """A response is half written, by either part of the server."""
     unread, stdout = os.pipe()
     environment = {**os.environ, **environment_for(NOWHERE, tmp_path)}
     with subprocess.Popen(COMMAND, env=environment, stdin=subprocess.PIPE, stdout=stdout) as server:
@@ -58,8 +58,8 @@ def test_a_signal_ends_a_server_whose_client_does_not_read(tmp_path: Path, flood
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams(tmp_path: Path, closed: str) -> None:
-    """The server does what is left to do, says nothing in a wrong place, and ends."""
+def test_a_server_with_closed_streams_ends_cleanly(tmp_path: Path, closed: str) -> None:
+    """The server finishes its work, writes nothing to a wrong stream, and ends."""
     call = request("tools/call", {"name": "fetch_task", "arguments": {}, **modern("", 0)["params"]}, 2)
     ended = subprocess.run(
         ["sh", "-c", f"{shlex.join(COMMAND)} {closed}"],
@@ -73,8 +73,8 @@ def test_closed_streams(tmp_path: Path, closed: str) -> None:
     assert len(ended.stdout.splitlines()) == (2 if closed == "2>&-" else 0)
 
 
-def test_streams_that_do_not_block(tmp_path: Path) -> None:
-    """What a program leaves its pipes like is no reason to end."""
+def test_a_server_works_with_non_blocking_streams(tmp_path: Path) -> None:
+    """The mode of inherited pipes must not end the server."""
     (stdin, to_server), (from_server, stdout) = os.pipe(), os.pipe()
     os.set_blocking(stdin, False)
     os.set_blocking(stdout, False)

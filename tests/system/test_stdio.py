@@ -1,4 +1,4 @@
-"""Lines on standard input that are no messages, to a real server."""
+"""Lines on standard input that are not messages, sent to a real server."""
 
 import json
 import subprocess
@@ -25,8 +25,8 @@ INITIALIZE = (
 )
 
 
-class Bytes:
-    """A server process that is sent whatever a test likes."""
+class ByteServer:
+    """A server process that is sent arbitrary bytes."""
 
     def __init__(self, folder: Path) -> None:
         self.process = subprocess.Popen(
@@ -38,28 +38,28 @@ class Bytes:
         )
 
     def send(self, content: bytes) -> None:
-        """Send as it is."""
+        """Send bytes unchanged."""
         assert self.process.stdin is not None
         self.process.stdin.write(content)
         self.process.stdin.flush()
 
     def answer(self) -> dict[str, Any]:
-        """The next line."""
+        """Return the next response."""
         assert self.process.stdout is not None
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         return answer
 
     def end(self) -> tuple[list[dict[str, Any]], str]:
-        """Close stdin; what was still said, and the log."""
-        said, log = self.process.communicate(timeout=TIMEOUT_S)
+        """Close stdin; return the remaining responses and the log."""
+        responses, log = self.process.communicate(timeout=TIMEOUT_S)
         assert self.process.returncode == 0
-        return [json.loads(line) for line in said.splitlines()], log.decode()
+        return [json.loads(line) for line in responses.splitlines()], log.decode()
 
 
 @contextmanager
-def speaking(folder: Path) -> Iterator[Bytes]:
-    """A server process that does not outlive its test."""
-    opened = Bytes(folder)
+def running_server(folder: Path) -> Iterator[ByteServer]:
+    """Start a server process that does not outlive its test."""
+    opened = ByteServer(folder)
     try:
         yield opened
     finally:
@@ -68,13 +68,13 @@ def speaking(folder: Path) -> Iterator[Bytes]:
 
 
 def errors(answers: list[dict[str, Any]]) -> list[tuple[int, Any]]:
-    """Codes and ids."""
+    """Return codes and ids."""
     return [(answer["error"]["code"], answer["id"]) for answer in answers]
 
 
 @pytest.mark.parametrize("first", [DISCOVER, INITIALIZE])
-def test_what_is_no_message_is_answered_and_logged_and_the_server_goes_on(tmp_path: Path, first: str) -> None:
-    """Before the first request as after it, in both eras of the protocol."""
+def test_a_line_that_is_not_a_message_gets_an_error_and_is_logged(tmp_path: Path, first: str) -> None:
+    """The server continues, before and after the first request, in both eras of the protocol."""
     bad = [
         b"nonsense",
         b"[" * 10_000,
@@ -95,7 +95,7 @@ def test_what_is_no_message_is_answered_and_logged_and_the_server_goes_on(tmp_pa
         (INVALID_REQUEST, 7),
         (PARSE_ERROR, None),
     ]
-    with speaking(tmp_path) as server:
+    with running_server(tmp_path) as server:
         server.send(b"".join(line + b"\n" for line in bad))
         assert errors([server.answer() for _ in expected]) == expected
         server.send(b"\xef\xbb\xbf" + (first % 1).encode() + b"\r\n")
@@ -104,25 +104,25 @@ def test_what_is_no_message_is_answered_and_logged_and_the_server_goes_on(tmp_pa
         assert errors([server.answer() for _ in expected]) == expected
         params = META if first == DISCOVER else ""
         server.send(b'{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{%s}}' % params.encode())
-        said, log = server.end()
-        assert [answer["id"] for answer in said] == [2], "the last line needs no end"
-        assert "tools" in said[0]["result"]
+        responses, log = server.end()
+        assert [answer["id"] for answer in responses] == [2], "the last line needs no line end"
+        assert "tools" in responses[0]["result"]
         assert log.count("a line on stdin is not a message") == 10
         assert "Traceback" not in log
 
 
-def test_a_line_that_ends_in_the_middle_ends_the_server_in_order(tmp_path: Path) -> None:
-    """With a line in the log, and the error for whoever still listens."""
-    with speaking(tmp_path) as server:
+def test_an_incomplete_last_line_ends_the_server_cleanly(tmp_path: Path) -> None:
+    """There is one line in the log and an error on stdout."""
+    with running_server(tmp_path) as server:
         server.send(b'{"jsonrpc":"2.0","id":1,"meth')
-        said, log = server.end()
-        assert errors(said) == [(PARSE_ERROR, None)]
+        responses, log = server.end()
+        assert errors(responses) == [(PARSE_ERROR, None)]
         assert log.count("\n") == 1
 
 
-def test_a_flood_of_nonsense_fills_no_disk(tmp_path: Path) -> None:
-    """Every line is answered; the log tells of the first ones."""
-    with speaking(tmp_path) as server:
+def test_a_flood_of_malformed_lines_is_logged_in_part(tmp_path: Path) -> None:
+    """Every line gets an error; the log has the first ones."""
+    with running_server(tmp_path) as server:
         for _ in range(20):
             server.send(b"nonsense\n" * 100)
             assert {server.answer()["error"]["code"] for _ in range(100)} == {PARSE_ERROR}
@@ -131,9 +131,9 @@ def test_a_flood_of_nonsense_fills_no_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-def test_a_line_without_end_is_skipped_and_never_held(tmp_path: Path) -> None:
-    """Its request hears why."""
-    with speaking(tmp_path) as server:
+def test_an_endless_line_is_skipped_and_not_buffered(tmp_path: Path) -> None:
+    """Its request gets an error."""
+    with running_server(tmp_path) as server:
         server.send((DISCOVER % 1).encode() + b"\n")
         server.answer()
         server.send(b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"imagine","arguments":{"prompt":"')

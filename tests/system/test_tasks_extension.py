@@ -1,6 +1,6 @@
 """The tasks extension with server processes, over stdio and over HTTP.
 
-Sessions that need nothing but a server are those of the module of the same name, with processes here.
+The sessions come from the module of the same name in tests/server; here they run with processes.
 """
 
 import json
@@ -52,7 +52,7 @@ __all__ = [
 
 @asynccontextmanager
 async def over_stdio(environment: dict[str, str], **more: Any) -> AsyncIterator[Client]:
-    """A client of a server process over its stdin and stdout."""
+    """Open a client of a server process over stdio."""
     parameters = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env={**os.environ, **environment})
     async with Client(stdio_client(parameters), **more) as client:
         yield client
@@ -60,7 +60,7 @@ async def over_stdio(environment: dict[str, str], **more: Any) -> AsyncIterator[
 
 @asynccontextmanager
 async def serving(environment: dict[str, str]) -> AsyncIterator[str]:
-    """The address of a server process that serves HTTP."""
+    """Start a server process that serves HTTP; yield its address."""
     port = free_port()
     command = [*COMMAND, "serve", "--http", f"127.0.0.1:{port}"]
     process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
@@ -74,13 +74,13 @@ async def serving(environment: dict[str, str]) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def over_http(environment: dict[str, str], **more: Any) -> AsyncIterator[Client]:
-    """A client of a server process over HTTP."""
+    """Open a client of a server process over HTTP."""
     async with serving(environment) as address, Client(address, **more) as client:
         yield client
 
 
 async def lines(environment: dict[str, str], *messages: dict[str, Any]) -> list[dict[str, Any]]:
-    """The answers to messages that a server process gets one after the other, line by line."""
+    """Return the responses to messages that are sent to a server process one after another."""
     command = {"env": {**os.environ, **environment}, "stderr": None}
     answers: list[dict[str, Any]] = []
     async with await anyio.open_process(COMMAND, **command) as process:  # type: ignore[arg-type]  # one for all
@@ -101,36 +101,36 @@ async def lines(environment: dict[str, str], *messages: dict[str, Any]) -> list[
 
 @pytest.fixture(params=[over_stdio, over_http], ids=["stdio", "http"])
 def connected(request: pytest.FixtureRequest) -> Connect:
-    """How a client is connected."""
+    """Return the function that connects a client."""
     connect: Connect = request.param
     return connect
 
 
 @pytest.fixture
 def served() -> Serve:
-    """How HTTP is served."""
+    """Return the function that serves HTTP."""
     return serving
 
 
 @pytest.fixture
 def exchanged() -> Exchange:
-    """How messages are exchanged one by one."""
+    """Return the function that sends messages one by one."""
     return lines
 
 
-async def test_a_killed_servers_task_is_answered_by_the_next_one(tmp_path: Path) -> None:
-    """Under the same id, with nothing submitted twice."""
+async def test_the_next_server_returns_the_task_of_a_killed_one(tmp_path: Path) -> None:
+    """The id is the same, and nothing is submitted twice."""
     async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
         environment = {**os.environ, **environment_for(upstream.base_url, tmp_path)}
         call = {"name": "imagine", "arguments": {"prompt": "a kite"}}
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": enveloped(call, DECLARED)}
-        async with await anyio.open_process(COMMAND, env=environment, stderr=None) as doomed:
-            assert doomed.stdin is not None
-            assert doomed.stdout is not None
-            await doomed.stdin.send(json.dumps(message).encode() + b"\n")
-            handle = json.loads(await doomed.stdout.receive())["result"]
+        async with await anyio.open_process(COMMAND, env=environment, stderr=None) as first_server:
+            assert first_server.stdin is not None
+            assert first_server.stdout is not None
+            await first_server.stdin.send(json.dumps(message).encode() + b"\n")
+            handle = json.loads(await first_server.stdout.receive())["result"]
             await until_requested(upstream, "fetch")
-            doomed.kill()
+            first_server.kill()
         assert handle["resultType"] == "task"
         async with over_http(environment_for(upstream.base_url, tmp_path), extensions=[Tasks()]) as client:
             found = await get(client, handle["taskId"])

@@ -1,4 +1,4 @@
-"""Webhooks of providers, to server processes that end, start, or cannot."""
+"""Webhooks of providers, to server processes that end, start, or cannot start."""
 
 import signal
 import socket
@@ -16,13 +16,13 @@ from journey_mcp import sandbox
 
 @contextmanager
 def serving(environment: dict[str, str], *arguments: str) -> Iterator[ServerProcess]:
-    """`journey-mcp serve` on stdio, with more arguments."""
+    """Run `journey-mcp serve` on stdio, with more arguments."""
     with server_process(environment, "serve", *arguments) as server:
         yield server
 
 
-async def test_a_server_whose_client_leaves_stays_for_the_webhook_of_a_lost_answer(tmp_path: Path) -> None:
-    """Only that can bring it."""
+async def test_a_server_whose_client_disconnects_stays_for_the_webhook_of_a_lost_response(tmp_path: Path) -> None:
+    """Only the webhook can bring the result."""
     port = free_port()
     faults = (sandbox.Fault.parse("submit:reset_after"),)
     async with sandbox.running(sandbox.Settings(speed=20, faults=faults)) as upstream:
@@ -36,7 +36,7 @@ async def test_a_server_whose_client_leaves_stays_for_the_webhook_of_a_lost_answ
 
 
 async def test_the_webhook_of_a_killed_server_reaches_the_next_one(tmp_path: Path) -> None:
-    """Killed while it waits for the answer to a paid request: the webhook alone brings the picture."""
+    """It is killed before the response to a paid request: only the webhook brings the image."""
     port = free_port()
     faults, clock = (sandbox.Fault.parse("submit:delay=60"),), StoppedClock()
     async with sandbox.running(sandbox.Settings(speed=20, faults=faults, clock=clock)) as upstream:
@@ -58,7 +58,7 @@ async def test_the_webhook_of_a_killed_server_reaches_the_next_one(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "public", "told"),
+    ("arguments", "public", "message"),
     [
         (["--webhooks", "127.0.0.1:0"], "https://x.test", "'127.0.0.1:0' is not an address"),
         (["--webhooks", "nonsense"], "https://x.test", "--webhooks 'nonsense' is not an address"),
@@ -70,9 +70,9 @@ async def test_the_webhook_of_a_killed_server_reaches_the_next_one(tmp_path: Pat
     ],
 )
 def test_a_listener_that_cannot_work_stops_the_start(
-    tmp_path: Path, arguments: list[str], public: str | None, told: str
+    tmp_path: Path, arguments: list[str], public: str | None, message: str
 ) -> None:
-    """With one line that says what to change."""
+    """One line on stderr says what to change."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -81,13 +81,13 @@ def test_a_listener_that_cannot_work_stops_the_start(
         if public:
             environment["JOURNEY_MCP_PUBLIC_URL"] = public
         with server_process(environment, "serve", *(argument.format(**ports) for argument in arguments)) as server:
-            _, said = server.close()
+            _, output = server.close()
             assert server.process.returncode == 2
-            assert told in said
+            assert message in output
 
 
 async def test_a_listener_ends_with_its_server(tmp_path: Path) -> None:
-    """Over HTTP, on a signal."""
+    """The server runs over HTTP and ends on a signal."""
     mcp, hooks = free_port(), free_port()
     environment = {"JOURNEY_MCP_DATA_DIR": str(tmp_path), "JOURNEY_MCP_PUBLIC_URL": f"http://127.0.0.1:{hooks}"}
     arguments = ("serve", "--http", f"127.0.0.1:{mcp}", "--webhooks", f"127.0.0.1:{hooks}")

@@ -1,4 +1,4 @@
-"""Processes that work on images, killed and held up: the server goes on, and ends when it is told to."""
+"""Image workers that are killed or stopped: the server continues, and ends on a signal."""
 
 import io
 import os
@@ -27,11 +27,11 @@ from journey_mcp.media.workers import Bounds, Workers
 IMAGE = written(drawn(), "png")
 ANY = Limits()
 LARGE = bomb(9000, 9000)
-"""It takes a second or more."""
+"""An image that takes a second or more."""
 
 
 def slow_bmp() -> bytes:
-    """Runs of a single pixel, which take half a microsecond each, and there are 27 million."""
+    """Return a BMP of 27 million single-pixel runs, which take half a microsecond each."""
     width, height, rows = 9000, 9000, 3000
     data = (b"\1\1" * width + b"\0\0") * rows
     head = struct.pack("<IIIIiiHHIIiiII", 0, 0, 1078, 40, width, height, 1, 8, 1, len(data), 0, 0, 256, 0)
@@ -39,20 +39,20 @@ def slow_bmp() -> bytes:
 
 
 async def refused(workers: Workers, content: bytes = LARGE) -> str:
-    """Why it is not taken."""
+    """Return why an image is rejected."""
     with pytest.raises(NotAnImage) as caught:
         await workers.fit(content, ANY, caller="local")
     return str(caught.value)
 
 
 async def is_usable(workers: Workers) -> None:
-    """Make sure that the next image is prepared."""
+    """Check that the next image is prepared."""
     made, _ = await workers.fit(IMAGE, ANY, caller="local")
     assert made.width == 48
 
 
-def test_a_process_serves_whoever_starts_it() -> None:
-    """What a library prints is no answer, and it ends with its input."""
+def test_a_worker_process_serves_jobs_until_its_input_ends() -> None:
+    """What a library prints does not reach the output."""
     job = {"job": "fit", "parameters": {"formats": None, "max_bytes": None, "max_pixels": None, "min_side": None}}
     incoming = io.BytesIO()
     worker_protocol.send(incoming, job, IMAGE)
@@ -75,20 +75,20 @@ def test_a_process_serves_whoever_starts_it() -> None:
         (signal.SIGSEGV, "the process that prepared it crashed (SIGSEGV)"),
     ],
 )
-async def test_a_process_that_dies_is_told_and_the_next_image_has_a_new_one(how: signal.Signals, reason: str) -> None:
-    """A decoder that crashes takes nobody with it."""
+async def test_a_crashed_worker_is_reported_and_replaced(how: signal.Signals, reason: str) -> None:
+    """A crash of a decoder affects no other image."""
     async with aclosing(Workers()) as workers, anyio.create_task_group() as group:
 
-        async def strike() -> None:
+        async def kill() -> None:
             os.kill(await until_worker(os.getpid()), how)
 
-        group.start_soon(strike)
+        group.start_soon(kill)
         assert await refused(workers) == reason
         await is_usable(workers)
 
 
-async def test_a_process_that_died_while_it_was_idle_is_replaced() -> None:
-    """Nobody notices."""
+async def test_an_idle_worker_that_was_killed_is_replaced() -> None:
+    """The next image is prepared as usual."""
     async with aclosing(Workers()) as workers:
         await is_usable(workers)
         os.kill(await until_worker(os.getpid()), signal.SIGKILL)
@@ -96,8 +96,8 @@ async def test_a_process_that_died_while_it_was_idle_is_replaced() -> None:
         await is_usable(workers)
 
 
-async def test_an_image_that_takes_too_long_is_refused() -> None:
-    """Whatever the process does meanwhile, it is killed."""
+async def test_an_image_that_takes_too_long_is_rejected() -> None:
+    """The worker is killed."""
     async with aclosing(Workers(Bounds(within_s=0.5))) as workers, anyio.create_task_group() as group:
 
         async def hold() -> None:
@@ -108,15 +108,15 @@ async def test_an_image_that_takes_too_long_is_refused() -> None:
         assert image_workers(os.getpid()) == []
 
 
-async def test_an_image_that_computes_too_long_is_refused() -> None:
-    """By the system's own count."""
+async def test_an_image_that_needs_too_much_cpu_time_is_rejected() -> None:
+    """The system measures the CPU time."""
     async with aclosing(Workers(Bounds(cpu_s=1))) as workers:
         assert await refused(workers, slow_bmp()) == "preparing it takes more than 1 s of computing time"
         await is_usable(workers)
 
 
-async def test_a_canceled_call_ends_its_process() -> None:
-    """At once, and the turn is free."""
+async def test_a_canceled_call_ends_its_worker() -> None:
+    """It ends at once, and its slot is free."""
     async with aclosing(Workers()) as workers:
         for _ in range(3):
             async with anyio.create_task_group() as group:
@@ -127,15 +127,15 @@ async def test_a_canceled_call_ends_its_process() -> None:
         await is_usable(workers)
 
 
-async def test_when_the_server_ends_nobody_waits_any_longer() -> None:
-    """Neither who has a process, nor who stands in line, nor who comes later."""
-    told: list[str] = []
+async def test_all_waiting_images_fail_when_the_server_ends() -> None:
+    """Those with a worker, those in the queue, and later ones."""
+    errors: list[str] = []
 
     async def fit() -> None:
         try:
             await workers.fit(LARGE, ANY, caller="local")
         except NotSubmitted as error:
-            told.append(str(error))
+            errors.append(str(error))
 
     async with aclosing(Workers()) as workers, anyio.create_task_group() as group:
         for _ in range(4):
@@ -145,31 +145,31 @@ async def test_when_the_server_ends_nobody_waits_any_longer() -> None:
             os.kill(worker, signal.SIGSTOP)
         workers.end()
         group.start_soon(fit)
-    assert told == ["The server ended before the images were prepared."] * 5
+    assert errors == ["The server ended before the images were prepared."] * 5
     assert image_workers(os.getpid()) == []
 
 
 def editing(upstream: sandbox.Running, folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
-    """The environment of a server, and the arguments of a call whose image takes long."""
+    """Return the environment of a server and the arguments of a call with a slow image."""
     (folder / "large.png").write_bytes(LARGE)
     arguments = {"model": "flux-kontext-pro", "prompt": "make it blue", "image": str(folder / "large.png")}
     return environment_of(upstream, folder / "data", "bfl", JOURNEY_MCP_IMAGE_DIRS=str(folder)), arguments
 
 
-async def held_up(server: ServerProcess, arguments: dict[str, Any]) -> int:
-    """Call, and let the process that prepares the image stand still."""
+async def stop_worker(server: ServerProcess, arguments: dict[str, Any]) -> int:
+    """Start a call and stop the worker that prepares its image."""
     server.send("edit_image", **arguments)
     worker = await until_worker(server.process.pid)
     os.kill(worker, signal.SIGSTOP)
     return worker
 
 
-async def test_others_are_answered_while_an_image_is_prepared_and_a_signal_ends_both(tmp_path: Path) -> None:
-    """However long that would take; the call is told that nothing was sent."""
+async def test_other_calls_are_answered_while_an_image_is_prepared_and_a_signal_ends_both(tmp_path: Path) -> None:
+    """The call's error says that nothing was sent."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         environment, arguments = editing(upstream, tmp_path)
         with server_process(environment) as server:
-            worker = await held_up(server, arguments)
+            worker = await stop_worker(server, arguments)
             listed = await in_thread(server.call, "fetch_task")
             assert listed["tasks"] == []
             assert worker in image_workers(server.process.pid)
@@ -182,12 +182,12 @@ async def test_others_are_answered_while_an_image_is_prepared_and_a_signal_ends_
         assert not upstream.sandbox.request_log.submissions
 
 
-async def test_a_server_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
-    """It reads the end of its input."""
+async def test_a_killed_server_leaves_no_worker_behind(tmp_path: Path) -> None:
+    """The worker reads the end of its input."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         environment, arguments = editing(upstream, tmp_path)
         with server_process(environment) as server:
-            worker = await held_up(server, arguments)
+            worker = await stop_worker(server, arguments)
             server.process.kill()
             os.kill(worker, signal.SIGCONT)
             with anyio.fail_after(TIMEOUT_S):
@@ -195,12 +195,12 @@ async def test_a_server_that_is_killed_leaves_no_process_behind(tmp_path: Path) 
                     await anyio.sleep(0.02)
 
 
-async def test_a_canceled_request_ends_its_process(tmp_path: Path) -> None:
-    """The server goes on."""
+async def test_a_canceled_request_ends_its_worker(tmp_path: Path) -> None:
+    """The server continues."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         environment, arguments = editing(upstream, tmp_path)
         with server_process(environment) as server:
-            worker = await held_up(server, arguments)
+            worker = await stop_worker(server, arguments)
             cancel = '{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}\n'
             assert server.process.stdin is not None
             server.process.stdin.write(cancel)
