@@ -1,4 +1,4 @@
-"""What the tests of the Replicate-like imitations share: a client for either of them."""
+"""The common parts of the tests of Replicate and KKIAI: a client for either of them."""
 # ruff: noqa: D102 - as for tests, the names say it
 
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ DIFFUSION = "ac732df83cea7fff18b8472768c88ad041fa750ff7682a21affe81863cbe77e4"
 
 @dataclass(frozen=True, kw_only=True)
 class Upstream:
-    """A running sandbox and a client of one of its services with a good key."""
+    """A running sandbox and a client of one of its services with a valid key."""
 
     service: str
     running: Running
@@ -49,7 +49,7 @@ class Upstream:
         return response.json()
 
     async def image(self, url: str) -> Response:
-        # without the key: pictures are public
+        # without the key: images are public
         async with AsyncClient(**PLAIN) as client:
             return await client.get(url)
 

@@ -35,7 +35,7 @@ def task_object(task_id: str, status: str, **more: Any) -> dict[str, Any]:
     }
 
 
-async def test_a_task_goes_its_documented_way() -> None:
+async def test_a_task_passes_the_documented_states() -> None:
     clock = ManualClock()
     async with bfl(at_real_speed()) as up:
         response = await up.made(seed=11)
@@ -60,7 +60,9 @@ async def test_a_task_goes_its_documented_way() -> None:
 @pytest.mark.parametrize(
     ("speed", "shortens", "lifetime_s"), [(1, False, 600), (10, False, 600), (10, True, 60), (0, True, 0)]
 )
-async def test_a_link_is_dead_ten_minutes_after_it_was_made(speed: float, shortens: bool, lifetime_s: float) -> None:
+async def test_a_link_expires_ten_minutes_after_the_end_of_its_task(
+    speed: float, shortens: bool, lifetime_s: float
+) -> None:
     clock = ManualClock()
     settings = Settings(speed=speed, seed=1, bfl=BflSettings(shortens_links=shortens))
     async with bfl(settings) as up:
@@ -77,7 +79,7 @@ async def test_a_link_is_dead_ten_minutes_after_it_was_made(speed: float, shorte
         assert (await up.task(created))["status"] == "Ready"
 
 
-async def test_a_dead_link_may_be_not_found_and_live_only_half_as_long() -> None:
+async def test_status_and_lifetime_of_expired_links_are_settings() -> None:
     clock = ManualClock()
     async with bfl(at_real_speed(expired_status=404, link_lifetime_s=30)) as up:
         created = await up.made()
@@ -95,13 +97,13 @@ async def test_a_link_without_its_signature_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("choice", "status"), [("200", 200), ("404", 404)])
-async def test_an_unknown_task_is_told_as_chosen(choice: Any, status: int) -> None:
+async def test_the_status_of_an_unknown_task_is_a_setting(choice: Any, status: int) -> None:
     async with bfl(instant(unknown_task=choice)) as up:
-        response = await up.ask("nobody")
-        assert (response.status_code, response.json()) == (status, task_object("nobody", "Task not found"))
+        response = await up.ask("unknown")
+        assert (response.status_code, response.json()) == (status, task_object("unknown", "Task not found"))
 
 
-async def test_asking_needs_an_id() -> None:
+async def test_polling_requires_an_id() -> None:
     async with bfl(instant()) as up:
         response = await up.client.get("/get_result")
         assert (response.status_code, response.json()) == (
@@ -130,21 +132,21 @@ async def test_a_blocked_prompt_is_a_moderated_request() -> None:
         assert await up.task(created) == task_object(created["id"], "Request Moderated")
 
 
-async def test_a_failed_task_may_say_no_more_than_that() -> None:
+async def test_a_failed_task_may_have_no_explanation() -> None:
     async with bfl(instant("submit:fail_task=No", explains_errors=False)) as up:
         created = await up.made()
         assert await up.task(created) == task_object(created["id"], "Error")
 
 
 @pytest.mark.parametrize("word", ["Content Moderated", "Request Moderated", "Task not found", "dreaming"])
-async def test_another_word_comes_without_a_result(word: str) -> None:
+async def test_another_status_word_has_no_result(word: str) -> None:
     async with bfl(instant(f"bfl/fetch:status_word={word}")) as up:
         created = await up.made()
         assert await up.task(created) == task_object(created["id"], word)
         assert (await up.task(created))["status"] == "Ready"
 
 
-async def test_faults_tell_a_task_as_wanted() -> None:
+async def test_faults_change_the_task_object() -> None:
     clock = ManualClock()
     faults = ("fetch:percentage=0.4", "fetch:drop_fields=status+result,after=1", "submit:hang", "account:bad_json")
     async with bfl(at_real_speed(*faults)) as up:
@@ -156,7 +158,7 @@ async def test_faults_tell_a_task_as_wanted() -> None:
         assert (await up.client.get("/credits")).text.startswith("no json")
 
 
-async def test_the_polling_url_can_be_on_a_foreign_host() -> None:
+async def test_the_polling_url_can_have_a_foreign_host() -> None:
     async with bfl(instant("bfl/submit:foreign_url=http://localhost:9")) as up:
         created = await up.made()
         assert created["polling_url"] == f"http://localhost:9/bfl/v1/get_result?id={created['id']}"
@@ -170,7 +172,7 @@ async def test_the_polling_url_can_be_on_a_foreign_host() -> None:
     ],
 )
 @pytest.mark.parametrize("headers", [{}, {"x-key": "bfl_2"}, {"Authorization": "Bearer bfl_1"}])
-async def test_a_missing_or_wrong_key_is_refused(
+async def test_a_missing_or_wrong_key_is_rejected(
     headers: dict[str, str], choice: Any, status: int, body: dict[str, str]
 ) -> None:
     async with bfl(instant(keys=("bfl_1",), unauthorized=choice)) as up:
@@ -184,13 +186,13 @@ async def test_a_missing_or_wrong_key_is_refused(
         assert (await up.submit()).status_code == 200
 
 
-async def test_asking_without_a_key_is_allowed_if_so_chosen() -> None:
+async def test_polling_without_a_key_is_allowed_if_the_settings_say_so() -> None:
     async with bfl(instant(keys=("bfl_1",), poll_needs_key=False)) as up:
         created = await up.made()
         assert (await public(created["polling_url"])).json()["status"] == "Ready"
 
 
-async def test_an_empty_balance_is_refused_with_402() -> None:
+async def test_an_empty_balance_is_rejected_with_402() -> None:
     async with bfl(instant(credits=7)) as up:
         await up.made()
         response = await up.submit()
@@ -210,14 +212,14 @@ async def test_an_empty_balance_is_refused_with_402() -> None:
 
 
 @pytest.mark.parametrize(("refunds", "left"), [(True, 1000), (False, 996)])
-async def test_credits_of_a_failed_task_come_back_if_so_chosen(refunds: bool, left: float) -> None:
+async def test_a_failed_task_is_refunded_if_the_settings_say_so(refunds: bool, left: float) -> None:
     async with bfl(instant(refunds_failed_tasks=refunds)) as up:
         await up.task(await up.made(prompt=BLOCKED))
         assert await up.credits() == left
 
 
 @pytest.mark.parametrize(("model", "limit"), [("flux-kontext-pro", 24), ("flux-kontext-max", 6)])
-async def test_too_many_tasks_are_refused_with_429(model: str, limit: int) -> None:
+async def test_too_many_tasks_are_rejected_with_429(model: str, limit: int) -> None:
     clock = ManualClock()
     async with bfl(at_real_speed()) as up:
         for left in reversed(range(limit)):
@@ -247,14 +249,14 @@ async def test_too_many_tasks_are_refused_with_429(model: str, limit: int) -> No
         (500, {}),
     ],
 )
-async def test_a_status_on_request_comes_with_the_usual_body(status: int, body: Any) -> None:
+async def test_a_status_fault_sends_the_documented_body(status: int, body: Any) -> None:
     async with bfl(instant(f"bfl/submit:status={status}")) as up:
         response = await up.submit()
         assert (response.status_code, response.json()) == (status, body)
 
 
 @pytest.mark.parametrize("body", ["[]", "{", '"\\ud800"'])
-async def test_a_body_that_is_no_object_is_refused(body: str) -> None:
+async def test_a_body_that_is_not_an_object_is_rejected(body: str) -> None:
     async with bfl(instant()) as up:
         for kind in ("application/json", "text/plain"):
             headers = {"Content-Type": kind}
@@ -294,7 +296,9 @@ async def test_an_unknown_model_is_an_unknown_path() -> None:
         ("flux-pro-1.0-fill", {}, "image", "missing"),
     ],
 )
-async def test_what_a_model_does_not_take_is_refused(model: str, body: dict[str, Any], name: str, kind: str) -> None:
+async def test_parameters_that_a_model_does_not_accept_are_rejected(
+    model: str, body: dict[str, Any], name: str, kind: str
+) -> None:
     async with bfl(instant(aspect_ratio_limit="7:3")) as up:
         response = await up.submit(model, **body)
         assert response.status_code == 422
@@ -303,7 +307,7 @@ async def test_what_a_model_does_not_take_is_refused(model: str, body: dict[str,
         assert await up.credits() == 1000
 
 
-async def test_a_picture_must_not_be_too_large() -> None:
+async def test_an_input_image_must_not_be_too_large() -> None:
     async with bfl(instant(image_limit_bytes=100)) as up:
         (problem,) = (await up.submit(input_image=IMAGE)).json()["detail"]
         assert problem["msg"] == "Value error, more than 100 bytes"
@@ -316,13 +320,13 @@ async def test_a_picture_must_not_be_too_large() -> None:
 
 
 @pytest.mark.parametrize(("limit", "status"), [("21:9", 422), ("7:3", 422), ("4:1", 200)])
-async def test_the_widest_shape_of_kontext_can_be_chosen(limit: Any, status: int) -> None:
+async def test_the_widest_shape_of_kontext_is_a_setting(limit: Any, status: int) -> None:
     async with bfl(instant(aspect_ratio_limit=limit)) as up:
         assert (await up.submit(aspect_ratio="4:1")).status_code == status
         assert (await up.submit(aspect_ratio="9:21")).status_code == 200
 
 
-async def test_an_address_without_a_picture_fails_the_task() -> None:
+async def test_a_url_without_an_image_fails_the_task() -> None:
     async with listening(http(404)) as source, bfl(instant()) as up:
         created = await up.made(input_image=source.url)
         assert created["input_mp"] is None

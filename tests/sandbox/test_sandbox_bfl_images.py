@@ -1,4 +1,4 @@
-"""Black Forest Labs: how large the pictures are, what they cost, and what edits make of given ones."""
+"""Black Forest Labs: sizes, prices and edits of images."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import io
@@ -35,7 +35,7 @@ IMAGE = base64_of(photo())
         ("flux-2-klein-4b", {"width": 1040, "height": 1040}, (1040, 1040), 1.5),
     ],
 )
-async def test_a_picture_has_its_size_and_its_price(
+async def test_an_image_has_its_size_and_its_price(
     model: str, body: dict[str, Any], size: tuple[int, int], cost: float
 ) -> None:
     async with bfl(INSTANT) as up:
@@ -56,14 +56,14 @@ async def test_a_picture_has_its_size_and_its_price(
         ("flux-pro-1.1", {"output_format": "png"}, "PNG"),
     ],
 )
-async def test_a_picture_has_the_wanted_format(model: str, body: dict[str, Any], image_format: str) -> None:
+async def test_an_image_has_the_requested_format(model: str, body: dict[str, Any], image_format: str) -> None:
     async with bfl(INSTANT) as up:
         image = await up.sample(model, **body)
         assert opened(image.content).format == image_format
         assert image.headers["content-type"] == f"image/{image_format.lower()}"
 
 
-async def test_the_usual_format_of_kontext_can_be_chosen() -> None:
+async def test_the_default_format_of_kontext_is_a_setting() -> None:
     async with bfl(Settings(speed=0, bfl=BflSettings(default_format="jpeg"))) as up:
         assert opened((await up.sample()).content).format == "JPEG"
 
@@ -78,7 +78,7 @@ async def test_the_usual_format_of_kontext_can_be_chosen() -> None:
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
-async def test_an_edit_changes_the_picture_and_keeps_it_recognisable(
+async def test_an_edit_changes_the_image_and_keeps_it_recognisable(
     model: str, field: str, size: tuple[int, int], prefix: str
 ) -> None:
     async with bfl(INSTANT) as up:
@@ -90,14 +90,14 @@ async def test_an_edit_changes_the_picture_and_keeps_it_recognisable(
             assert 10 < difference(opened(photo()).resize(size), after) < 60
 
 
-async def test_a_large_source_is_made_smaller() -> None:
+async def test_a_large_input_image_is_scaled_down() -> None:
     async with bfl(INSTANT) as up:
         created = await up.made("flux-2-pro", input_image=base64_of(photo((3000, 2000), "JPEG")))
         assert (created["input_mp"], created["output_mp"]) == (6.0, 4.15)
         assert created["cost"] == 3 + 3 * 1.5
 
 
-async def test_an_edit_starts_from_addresses_elsewhere_and_in_the_sandbox_itself() -> None:
+async def test_an_edit_loads_urls_elsewhere_and_in_the_sandbox() -> None:
     async with listening(http(200, photo((640, 640)))) as source, bfl(INSTANT) as up:
         first = await up.sample("flux-2-pro", input_image=source.url)
         assert opened(first.content).size == (640, 640)
@@ -106,7 +106,7 @@ async def test_an_edit_starts_from_addresses_elsewhere_and_in_the_sandbox_itself
         assert opened(again.content).size == (64, 640)
 
 
-async def test_a_fill_keeps_what_the_mask_leaves_black() -> None:
+async def test_a_fill_keeps_the_black_area_of_the_mask() -> None:
     mask = Image.new("L", (300, 200), 0)
     mask.paste(255, (0, 0, 150, 200))
     content = io.BytesIO()
@@ -121,7 +121,7 @@ async def test_a_fill_keeps_what_the_mask_leaves_black() -> None:
         assert difference(before.crop(left), after.crop(left)) > 10
 
 
-async def test_an_expansion_adds_what_was_asked_for() -> None:
+async def test_an_expansion_adds_the_requested_margins() -> None:
     async with bfl(INSTANT) as up:
         body = {"image": IMAGE, "left": 100, "top": 20, "bottom": 30, "output_format": "png"}
         created = await up.made("flux-pro-1.0-expand", **body)

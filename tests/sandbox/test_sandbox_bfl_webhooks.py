@@ -1,4 +1,4 @@
-"""Black Forest Labs' webhooks: the answer without a polling_url, the two proofs, the retries."""
+"""Black Forest Labs' webhooks: no polling_url, two kinds of authentication, retries."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import hashlib
@@ -21,7 +21,7 @@ def outcomes(up: Bfl) -> list[str]:
     return [attempt.outcome for attempt in up.running.sandbox.request_log.deliveries]
 
 
-async def test_with_a_webhook_there_is_no_polling_url() -> None:
+async def test_a_request_with_a_webhook_gets_no_polling_url() -> None:
     async with listening(OK) as receiver, bfl(Settings(speed=0)) as up:
         created = await up.made(webhook_url=receiver.url, seed=3)
         assert created == {
@@ -48,7 +48,7 @@ async def test_with_a_webhook_there_is_no_polling_url() -> None:
         ("both", {"x-webhook-secret", "x-bfl-signature"}),
     ],
 )
-async def test_a_receiver_is_shown_who_calls(choice: Any, names: set[str]) -> None:
+async def test_a_webhook_has_its_authentication_headers(choice: Any, names: set[str]) -> None:
     async with listening(OK) as receiver, bfl(Settings(speed=0, bfl=BflSettings(webhook_proof=choice))) as up:
         await up.made(webhook_url=receiver.url, webhook_secret="s3cret")
         await until(lambda: bool(receiver.received))
@@ -68,7 +68,7 @@ async def test_a_receiver_is_shown_who_calls(choice: Any, names: set[str]) -> No
         ("submit:fail_task=Content Moderated", {"status": "Content Moderated"}),
     ],
 )
-async def test_a_failed_task_is_told_too(fault: str, payload: dict[str, str]) -> None:
+async def test_a_webhook_reports_a_failed_task(fault: str, payload: dict[str, str]) -> None:
     async with listening(OK) as receiver, bfl(Settings(speed=0, faults=(Fault.parse(fault),))) as up:
         created = await up.made(webhook_url=receiver.url)
         await until(lambda: bool(receiver.received))
@@ -77,7 +77,7 @@ async def test_a_failed_task_is_told_too(fault: str, payload: dict[str, str]) ->
         assert body == {"id": created["id"], **payload}
 
 
-async def test_a_deaf_receiver_is_tried_again_after_1_5_and_30_seconds() -> None:
+async def test_a_failed_webhook_is_retried_after_1_5_and_30_seconds() -> None:
     clock = ManualClock()
     async with listening(http(500)) as receiver, bfl(Settings(speed=1)) as up:
         await up.made(webhook_url=receiver.url)
@@ -91,7 +91,7 @@ async def test_a_deaf_receiver_is_tried_again_after_1_5_and_30_seconds() -> None
         await until(lambda: outcomes(up) == ["500"] * 4)
 
 
-async def test_a_hanging_task_is_never_told_and_faults_strike_deliveries() -> None:
+async def test_a_hanging_task_sends_no_webhook_and_faults_affect_webhooks() -> None:
     faults = tuple(map(Fault.parse, ("submit:hang", "bfl/webhook:lost", "bfl/webhook:duplicate,after=1")))
     async with listening(OK) as receiver, bfl(Settings(speed=0, faults=faults)) as up:
         created = [await up.made(webhook_url=receiver.url) for _ in range(3)]
@@ -101,7 +101,7 @@ async def test_a_hanging_task_is_never_told_and_faults_strike_deliveries() -> No
         assert len(payload) == 1
 
 
-async def test_only_https_is_taken_if_so_chosen() -> None:
+async def test_only_https_webhooks_are_accepted_if_the_settings_say_so() -> None:
     async with bfl(Settings(speed=0, bfl=BflSettings(allows_plain_webhooks=False))) as up:
         response = await up.submit(webhook_url="http://127.0.0.1:1/hook")
         assert response.json()["detail"][0]["loc"] == ["body", "webhook_url"]

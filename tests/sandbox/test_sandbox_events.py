@@ -1,4 +1,4 @@
-"""What a witness is told of the requests that come in."""
+"""The events of requests that an observer receives."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import asyncio
@@ -19,7 +19,7 @@ def summary(events: list[Event]) -> list[tuple[str, str | None, int | None]]:
     return [(event.point, event.path and event.path.rpartition("/")[2], event.status) for event in events]
 
 
-async def test_a_witness_is_told_of_each_moment_in_order() -> None:
+async def test_an_observer_receives_every_event_in_order() -> None:
     events: list[Event] = []
     async with running(Settings(speed=0, observer=events.append)) as upstream, AsyncClient(**PLAIN) as client:
         await client.post(f"{upstream.base_url}/imagine", json=REQUEST, headers=KEY)
@@ -39,7 +39,7 @@ async def test_a_witness_is_told_of_each_moment_in_order() -> None:
     assert {event.method for event in events[1:5]} == {"POST"}
 
 
-async def test_work_is_not_done_before_the_body_and_is_done_before_the_answer() -> None:
+async def test_the_work_is_done_between_the_body_and_the_response() -> None:
     seen: dict[str, list[str]] = {}
     upstream: Running
 
@@ -60,7 +60,7 @@ async def test_work_is_not_done_before_the_body_and_is_done_before_the_answer() 
         ("drip=0", ["connected", "headers", "body", "answering", "answered"]),
     ],
 )
-async def test_an_answer_that_is_broken_off_is_never_answered(kind: str, points: list[str]) -> None:
+async def test_an_aborted_response_has_no_answered_event(kind: str, points: list[str]) -> None:
     events: list[Event] = []
     fault = Fault.parse(f"submit:{kind}")
     settings = Settings(speed=0, faults=(fault,), observer=events.append)
@@ -72,7 +72,7 @@ async def test_an_answer_that_is_broken_off_is_never_answered(kind: str, points:
     assert [event.point for event in events] == points
 
 
-async def test_a_request_that_is_cut_off_has_no_body() -> None:
+async def test_an_incomplete_request_has_no_body_event() -> None:
     events: list[Event] = []
     async with running(Settings(speed=0, observer=events.append)) as upstream:
         _, _, address = upstream.origin.rpartition("/")

@@ -35,7 +35,7 @@ def created(up: Upstream) -> int:
         (503, {}),
     ],
 )
-async def test_status_refuses_before_anything_is_created(status: int, body: Any) -> None:
+async def test_status_rejects_before_anything_is_created(status: int, body: Any) -> None:
     async with upstream(failing(f"submit:status={status},times=2")) as up:
         for _ in range(2):
             response = await up.imagine()
@@ -47,7 +47,7 @@ async def test_status_refuses_before_anything_is_created(status: int, body: Any)
         assert outcomes == [f"refused {status}"] * 2 + ["created"]
 
 
-async def test_a_status_comes_with_the_chosen_body_and_headers() -> None:
+async def test_a_status_fault_sends_its_body_and_headers() -> None:
     fault = Fault(on="submit", kind="status", status=429, headers={"Retry-After": "2"}, body="slow down")
     async with upstream(Settings(faults=(fault,))) as up:
         response = await up.imagine()
@@ -56,7 +56,7 @@ async def test_a_status_comes_with_the_chosen_body_and_headers() -> None:
 
 
 @pytest.mark.parametrize("on", ["fetch", "fetch_many", "account", "image"])
-async def test_every_endpoint_can_refuse(on: str) -> None:
+async def test_status_faults_affect_every_endpoint(on: str) -> None:
     async with upstream(failing(f"{on}:status=503,body={{}}")) as up:
         task_id = await up.made()
         requests = {
@@ -68,28 +68,28 @@ async def test_every_endpoint_can_refuse(on: str) -> None:
         assert [(await requests[on]()).status_code for _ in range(2)] == [503, 200]
 
 
-async def test_status_after_creates_the_task_all_the_same() -> None:
+async def test_status_after_still_creates_the_task() -> None:
     async with upstream(failing("submit:status_after=500")) as up:
         response = await up.imagine()
         assert (response.status_code, response.json(), created(up)) == (500, {}, 1)
         assert (await up.account())["credits"] == 496
 
 
-async def test_reset_ends_the_connection_before_anything_is_created() -> None:
+async def test_reset_closes_the_connection_before_anything_is_created() -> None:
     async with upstream(failing("submit:reset")) as up:
         with pytest.raises(GONE):
             await up.imagine()
         assert [entry.outcome for entry in up.running.sandbox.request_log.submissions] == ["reset"]
 
 
-async def test_reset_after_ends_the_connection_when_the_task_exists() -> None:
+async def test_reset_after_closes_the_connection_after_the_task_is_created() -> None:
     async with upstream(failing("submit:reset_after")) as up:
         with pytest.raises(GONE):
             await up.imagine()
         assert created(up) == 1
 
 
-async def test_cut_body_promises_more_than_it_sends() -> None:
+async def test_cut_body_sends_less_than_its_content_length() -> None:
     async with upstream(failing("submit:cut_body")) as up:
         async with up.client.stream("POST", "/imagine", json={"prompt": "a boat"}) as response:
             assert response.status_code == 200
@@ -106,7 +106,7 @@ async def _read_into(received: bytearray, response: Response) -> None:
         received += part
 
 
-async def test_a_picture_can_be_cut_too() -> None:
+async def test_an_image_response_can_be_cut() -> None:
     async with upstream(failing("image:cut_body")) as up:
         url = (await up.fetch(await up.made()))["image_urls"][0]
         with pytest.raises(RemoteProtocolError):
@@ -114,7 +114,7 @@ async def test_a_picture_can_be_cut_too() -> None:
         assert (await up.image(url)).status_code == 200
 
 
-async def test_bad_json_is_no_json() -> None:
+async def test_bad_json_is_invalid_json() -> None:
     async with upstream(failing("submit:bad_json")) as up:
         response = await up.imagine()
         assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
@@ -123,7 +123,7 @@ async def test_bad_json_is_no_json() -> None:
         assert created(up) == 1
 
 
-async def test_wrong_type_is_a_page() -> None:
+async def test_wrong_type_is_an_html_page() -> None:
     async with upstream(failing("fetch:wrong_type")) as up:
         response = await up.client.post("/fetch", json={"task_id": await up.made()})
         assert response.headers["content-type"] == "text/html; charset=utf-8"
@@ -137,7 +137,7 @@ async def test_huge_body_is_ten_megabytes_of_json() -> None:
         assert response.json()["status"] == "finished"
 
 
-async def test_drip_sends_byte_by_byte() -> None:
+async def test_drip_sends_one_byte_at_a_time() -> None:
     async with upstream(failing("submit:drip=0.001")) as up:
         async with up.client.stream("POST", "/imagine", json={"prompt": "a boat"}) as response:
             parts = [part async for part in response.aiter_raw()]
@@ -151,7 +151,7 @@ async def test_empty_object_hides_the_created_task() -> None:
         assert created(up) == 1
 
 
-async def test_delay_holds_the_answer_of_work_that_is_done() -> None:
+async def test_delay_delays_the_response_after_the_work() -> None:
     clock = ManualClock()
     async with upstream(failing("submit:delay=30")) as up, asyncio.TaskGroup() as group:
         request = group.create_task(up.imagine())
@@ -161,14 +161,14 @@ async def test_delay_holds_the_answer_of_work_that_is_done() -> None:
         assert (await request).status_code == 200
 
 
-async def test_a_client_without_patience_has_its_task_created() -> None:
+async def test_a_request_that_times_out_at_the_client_still_creates_its_task() -> None:
     async with upstream(failing("submit:delay=3600")) as up:
         with pytest.raises(ReadTimeout):
             await up.client.post("/imagine", json={"prompt": "a boat"}, timeout=Timeout(5, read=0.2))
         await until(lambda: created(up) == 1)
 
 
-async def test_pictures_can_be_slow() -> None:
+async def test_image_responses_can_be_delayed() -> None:
     async with upstream(failing("image:delay=0.01")) as up:
         url = (await up.fetch(await up.made()))["image_urls"][0]
         assert (await up.image(url)).status_code == 200
@@ -187,7 +187,7 @@ async def test_status_word_adds_no_status_where_there_is_none() -> None:
         assert (await up.imagine()).json().keys() == {"task_id"}
 
 
-async def test_backwards_shows_the_task_as_it_was_early_on() -> None:
+async def test_backwards_shows_an_early_state_of_the_task() -> None:
     clock = ManualClock()
     async with upstream(failing("fetch:backwards,after=1,times=2", speed=1)) as up:
         task_id = await up.made()
@@ -200,7 +200,7 @@ async def test_backwards_shows_the_task_as_it_was_early_on() -> None:
         assert "image_urls" not in payload[0]
 
 
-async def test_percentage_is_told_as_wanted() -> None:
+async def test_percentage_replaces_the_percentage() -> None:
     clock = ManualClock()
     faults = ("fetch:percentage=100", 'fetch:percentage="100",after=1', "fetch_many:percentage=half")
     async with upstream(failing(*faults, speed=1)) as up:
@@ -217,20 +217,20 @@ async def test_percentage_is_told_as_wanted() -> None:
         assert [task["percentage"] for task in many.json()["tasks"]] == ["half"] * 2
 
 
-async def test_drop_fields_leaves_them_out() -> None:
+async def test_drop_fields_omits_the_fields() -> None:
     async with upstream(failing("fetch:drop_fields=status+model", "account:drop_fields=credits")) as up:
         payload = await up.fetch(await up.made(model="flux-pro"))
         assert payload.keys() == {"task_id", "task_type", "percentage", "image_url"}
         assert (await up.account()).keys() == {"email", "total_images", "plan"}
 
 
-async def test_fail_task_lets_the_task_fail() -> None:
+async def test_fail_task_fails_the_task() -> None:
     async with upstream(failing("submit:fail_task=Out of paint")) as up:
         payload = await up.fetch(await up.made())
         assert (payload["status"], payload["error"]) == ("failed", "Out of paint")
 
 
-async def test_hang_lets_the_task_run_for_ever() -> None:
+async def test_hang_keeps_the_task_running_for_ever() -> None:
     clock = ManualClock()
     async with upstream(failing("submit:hang", speed=1)) as up:
         task_id = await up.made()
@@ -239,13 +239,13 @@ async def test_hang_lets_the_task_run_for_ever() -> None:
         assert (payload["status"], payload["percentage"]) == ("processing", "99")
 
 
-async def test_dead_picture_is_not_there() -> None:
+async def test_a_dead_image_is_not_found() -> None:
     async with upstream(failing("image:dead_image,times=always")) as up:
         url = (await up.fetch(await up.made()))["original_image_url"]
         assert [(await up.image(url)).status_code for _ in range(3)] == [404] * 3
 
 
-async def test_faults_work_together() -> None:
+async def test_faults_can_be_combined() -> None:
     async with upstream(failing("submit:fail_task=No", "submit:drop_fields=status", "submit:delay=0.01")) as up:
         response = (await up.imagine(model="recraft")).json()
         assert response == {"task_id": response["task_id"], "error": "No"}
@@ -276,7 +276,7 @@ async def test_faults_are_set_and_cleared_over_http() -> None:
         (b'["submit:nap"]', "There is no fault of kind 'nap'; there is status, reset"),
     ],
 )
-async def test_nonsense_over_http_changes_no_fault(content: bytes, message: str) -> None:
+async def test_an_invalid_fault_over_http_changes_nothing(content: bytes, message: str) -> None:
     async with upstream(failing("submit:hang")) as up:
         response = await up.client.post(f"{up.running.origin}/sandbox/faults", content=content)
         assert response.status_code == 400
@@ -311,7 +311,7 @@ async def test_nonsense_over_http_changes_no_fault(content: bytes, message: str)
         ("fetch:percentage=0", Fault(on="fetch", kind="percentage", percentage=0)),
     ],
 )
-def test_a_fault_is_read_from_text(text: str, fault: Fault) -> None:
+def test_a_fault_is_parsed_from_text(text: str, fault: Fault) -> None:
     assert Fault.parse(text) == fault
     assert Fault.from_json(json.loads(json.dumps(fault.as_json()))) == fault
 
@@ -321,7 +321,10 @@ def test_a_fault_is_read_from_text(text: str, fault: Fault) -> None:
     [
         ("status=429", "A fault reads on:kind"),
         ("here:status=429", "A fault affects one of submit, fetch, fetch_many, account, cancel, upload, image"),
-        ("nobody/submit:status=429", "alone or with one of the prefixes journeyapi/, vtrix/, kkiai/, replicate/, bfl/"),
+        (
+            "unknown/submit:status=429",
+            "alone or with one of the prefixes journeyapi/, vtrix/, kkiai/, replicate/, bfl/",
+        ),
         ("bfl/here:status=429", "A fault affects one of submit"),
         ("bfl/webhook:hang", "hang affects submit; not on bfl/webhook"),
         ("submit:foreign_url", "foreign_url needs origin, as in submit:foreign_url=http://elsewhere.test"),
@@ -348,12 +351,12 @@ def test_a_fault_is_read_from_text(text: str, fault: Fault) -> None:
         ('{"on": "fetch", "kind": "drop_fields", "fields": "status"}', "fields of a fault is a list of field names"),
     ],
 )
-def test_nonsense_is_no_fault(text: str, message: str) -> None:
+def test_an_invalid_fault_is_rejected(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Fault.parse(text)
 
 
-def test_every_kind_strikes_somewhere() -> None:
+def test_every_kind_of_fault_affects_an_endpoint() -> None:
     assert all(kind.on and set(kind.on) <= set(ENDPOINTS) for kind in KINDS.values())
 
 
@@ -366,7 +369,7 @@ def test_a_plan_counts_the_requests_of_each_endpoint() -> None:
     assert plan.take("submit") == (early,)
 
 
-def test_a_plan_knows_whom_a_fault_is_for() -> None:
+def test_a_plan_selects_faults_by_service() -> None:
     everyone, only = Fault(on="submit", kind="reset", times=None), Fault(on="bfl/submit", kind="hang", times=None)
     plan = FaultPlan((everyone, only))
     assert plan.take("vtrix/submit") == (everyone,)

@@ -1,4 +1,4 @@
-"""Running a sandbox: start, stop, ledger, and what it costs."""
+"""Running a sandbox: start, shutdown and request log."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import asyncio
@@ -20,7 +20,7 @@ from .upstream import PLAIN, listening, upstream
 _WITH_IPV6 = pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 here")
 
 
-async def test_it_listens_on_a_free_port_and_is_gone_afterwards() -> None:
+async def test_a_sandbox_listens_on_a_free_port_and_closes_it() -> None:
     async with running() as one, running(Settings()) as other:
         assert one.origin != other.origin
         assert one.base_url == f"{one.origin}/api/v1"
@@ -30,7 +30,7 @@ async def test_it_listens_on_a_free_port_and_is_gone_afterwards() -> None:
         await asyncio.open_connection("127.0.0.1", int(one.origin.rpartition(":")[2]))
 
 
-async def test_a_taken_port_is_said_at_once() -> None:
+async def test_a_port_in_use_is_reported_at_once() -> None:
     async with running() as one:
         with pytest.raises(OSError, match="address already in use"):
             async with running(port=int(one.origin.rpartition(":")[2])):
@@ -38,7 +38,7 @@ async def test_a_taken_port_is_said_at_once() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=_WITH_IPV6)])
-async def test_it_can_be_away_for_a_time_and_forgets_nothing(host: str) -> None:
+async def test_a_sandbox_can_be_away_for_a_time_and_keeps_its_state(host: str) -> None:
     async with running(Settings(speed=0), host=host) as sandbox, AsyncClient(**PLAIN) as client:
         url, headers = f"{sandbox.base_url}/imagine", {"Authorization": "k"}
         held = asyncio.create_task(client.post(url, json={"prompt": "a", "model": "recraft"}, headers=headers))
@@ -48,7 +48,9 @@ async def test_it_can_be_away_for_a_time_and_forgets_nothing(host: str) -> None:
             async with sandbox.away():
                 with pytest.raises(ConnectError):
                     await client.get(f"{sandbox.origin}/sandbox/faults")
-            assert (await client.get(f"{sandbox.origin}/sandbox/ledger")).json()["submissions"][0]["model"] == "recraft"
+            assert (await client.get(f"{sandbox.origin}/sandbox/requests")).json()["submissions"][0][
+                "model"
+            ] == "recraft"
         with pytest.raises(HTTPError):
             await held
 
@@ -65,7 +67,7 @@ async def test_an_ipv6_address_is_written_in_brackets() -> None:
 
 
 @pytest.mark.parametrize("fault", [None, Fault(on="submit", kind="drip", delay_s=60), Fault(on="submit", kind="hang")])
-async def test_the_end_waits_for_no_request(fault: Fault | None) -> None:
+async def test_shutdown_does_not_wait_for_requests(fault: Fault | None) -> None:
     loop = asyncio.get_running_loop()
     async with upstream(Settings(speed=1, faults=(fault,) if fault else ())) as up:
         model = "midjourney" if fault and fault.kind == "drip" else "recraft"
@@ -81,7 +83,7 @@ async def test_the_end_waits_for_no_request(fault: Fault | None) -> None:
     await idle.aclose()
 
 
-async def test_the_end_waits_for_no_source() -> None:
+async def test_shutdown_does_not_wait_for_input_images() -> None:
     async with listening(None) as source:
         async with upstream(Settings(speed=0)) as up:
             request = asyncio.create_task(up.imagine(model="seededit", image_url=source.url))
@@ -90,7 +92,7 @@ async def test_the_end_waits_for_no_source() -> None:
             await request
 
 
-async def test_a_client_that_leaves_in_mid_request_makes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_disconnects_during_a_request_creates_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async with upstream(Settings(speed=0)) as up:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(up.running.origin.rpartition(":")[2]))
         writer.write(b"POST /api/v1/imagine HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\n{")
@@ -123,26 +125,26 @@ async def test_the_command_can_be_cancelled() -> None:
         await task
 
 
-async def test_the_app_alone_cannot_end_connections() -> None:
+async def test_the_app_alone_cannot_close_connections() -> None:
     app = create_app(Settings(faults=(Fault(on="submit", kind="reset"),)))
     async with AsyncClient(transport=ASGITransport(app=app), base_url="http://sandbox.test") as client:
         with pytest.raises(RuntimeError, match=r"Only a sandbox started by running\(\) can close a connection"):
             await client.post("/api/v1/imagine", json={})
 
 
-def test_the_app_is_made_before_an_event_loop_runs() -> None:
+def test_the_app_can_be_created_without_an_event_loop() -> None:
     assert create_app().routes
 
 
-async def test_the_app_alone_serves_pictures_of_its_own_host() -> None:
+async def test_the_app_alone_serves_images_of_its_host() -> None:
     async with AsyncClient(
         transport=ASGITransport(app=create_app()), base_url="http://sandbox.test", headers={"Authorization": "k"}
     ) as client:
         response = await client.post("/api/v1/imagine", json={"prompt": "a"})
-        assert (await client.get("/sandbox/ledger")).json()["submissions"][0]["task_id"] == response.json()["task_id"]
+        assert (await client.get("/sandbox/requests")).json()["submissions"][0]["task_id"] == response.json()["task_id"]
 
 
-async def test_the_ledger_tells_what_was_asked() -> None:
+async def test_the_request_log_contains_all_requests() -> None:
     clock = ManualClock()
     async with upstream(Settings(speed=0)) as up:
         began = clock()
@@ -151,7 +153,7 @@ async def test_the_ledger_tells_what_was_asked() -> None:
         await up.client.post("/imagine", content=b"{broken", headers={"Content-Type": "application/json"})
         await up.client.post("/imagine", json={"prompt": "a", "model": 5})
         fetched = await up.fetch(task_id)
-        await up.client.post("/fetch", json={"task_id": "nobody"})
+        await up.client.post("/fetch", json={"task_id": "unknown"})
         await up.client.post("/fetch-many", json={"task_ids": [task_id, task_id]})
         await up.account()
         await up.image(fetched["image_url"])
@@ -202,7 +204,7 @@ async def test_the_ledger_tells_what_was_asked() -> None:
         assert request_log.submissions[0].credits == 4
 
 
-def test_the_ledger_forgets_the_oldest() -> None:
+def test_the_request_log_drops_the_oldest_entries() -> None:
     request_log = RequestLog(())
     first = request_log.open("journeyapi", "imagine", b"{}", 0)
     for _ in range(KEPT_SUBMISSIONS):
@@ -213,21 +215,21 @@ def test_the_ledger_forgets_the_oldest() -> None:
     assert request_log.submissions[0].outcome == "received"
 
 
-def test_the_ledger_forgets_the_oldest_bodies_sooner() -> None:
+def test_the_request_log_drops_the_oldest_bodies_sooner() -> None:
     request_log = RequestLog((), kept_bytes=20)
     for _ in range(3):
         request_log.open("bfl", "submit", b'{"a": 12}', 0)
     assert [entry.request for entry in request_log.submissions] == [None, {"a": 12}, {"a": 12}]
 
 
-def test_the_ledger_tells_long_texts_by_their_beginnings() -> None:
+def test_the_request_log_shortens_long_texts() -> None:
     request_log = RequestLog(())
     request_log.open("vtrix", "generation", b'{"input": [{"params": {"input_image": "%s"}}]}' % (b"A" * 30_000), 0)
     (payload,) = request_log.as_json()["submissions"]
     assert payload["request"] == {"input": [{"params": {"input_image": f"{'A' * 40}… (30000 characters)"}}]}
 
 
-def test_the_public_names() -> None:
+def test_the_package_exports_its_public_names() -> None:
     names: list[Any] = sorted(journey_mcp.sandbox.__all__)
     assert names == [
         "BflSettings",

@@ -1,4 +1,4 @@
-"""The pictures: what is drawn, what an edit makes of a given one, and how they are served."""
+"""Images: rendering, edits and serving."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import asyncio
@@ -24,7 +24,7 @@ MOTIF_PROMPTS = [
     "a boat on a lake",
     "a neon city",
     "a fox in the forest",
-    "orbs that nobody can name",
+    "orbs without a name",
     "something without a motif",
     "",
 ]
@@ -40,7 +40,7 @@ def opened(content: bytes) -> Image.Image:
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
-    """How far two pictures are apart on average, 0 to 255 per channel."""
+    """Return the average difference of two images, 0 to 255 per channel."""
     return sum(ImageStat.Stat(ImageChops.difference(one, other)).mean) / 3
 
 
@@ -53,7 +53,7 @@ def photo(size: tuple[int, int] = (300, 200), image_format: str = "PNG") -> byte
 
 @pytest.mark.parametrize("image_format", ["png", "jpg"])
 @pytest.mark.parametrize("prompt", MOTIF_PROMPTS)
-def test_equal_scenes_are_equal_to_the_byte(prompt: str, image_format: Any) -> None:
+def test_equal_scenes_render_to_equal_bytes(prompt: str, image_format: Any) -> None:
     wanted = scene(prompt=prompt, image_format=image_format)
     content = render(wanted)
     assert content == render(wanted)
@@ -66,7 +66,7 @@ def test_scenes_differ_by_prompt_model_seed_and_variant(change: dict[str, Any]) 
     assert difference(opened(render(scene())), opened(render(scene(**change)))) > 2
 
 
-def test_a_sheet_shows_its_four_panels() -> None:
+def test_a_grid_image_shows_its_four_panels() -> None:
     one, two, three, four = (scene(variant=variant) for variant in range(4))
     sheet = opened(render(Sheet(panels=(one, two, three, four), image_format="png")))
     assert sheet.size == (128, 96)
@@ -76,7 +76,7 @@ def test_a_sheet_shows_its_four_panels() -> None:
         assert difference(quarter, opened(render(panel)).resize((64, 48), Image.Resampling.BOX)) == 0
 
 
-def test_nothing_else_can_be_drawn() -> None:
+def test_only_render_specs_can_be_rendered() -> None:
     with pytest.raises(TypeError, match="'a boat' is not a render spec"):
         render("a boat")
 
@@ -85,11 +85,11 @@ def test_nothing_else_can_be_drawn() -> None:
     ("ratio", "size"),
     [((1, 1), (1024, 1024)), ((16, 9), (1024, 576)), ((2, 3), (682, 1024)), ((999, 1), (1024, 64))],
 )
-def test_a_shape_fits_its_longer_side(ratio: tuple[int, int], size: tuple[int, int]) -> None:
+def test_the_size_of_a_shape_is_derived_from_its_longer_side(ratio: tuple[int, int], size: tuple[int, int]) -> None:
     assert fit(ratio, 1024) == size
 
 
-async def test_a_grid_is_four_different_pictures_and_their_sheet() -> None:
+async def test_a_grid_task_has_four_different_images_and_their_grid() -> None:
     async with upstream(INSTANT) as up:
         payload = await up.fetch(await up.made(prompt="a lighthouse --ar 16:9", aspect_ratio="1:1"))
         responses = [await up.image(url) for url in (payload["original_image_url"], *payload["image_urls"])]
@@ -112,7 +112,7 @@ async def test_a_grid_is_four_different_pictures_and_their_sheet() -> None:
         ({"model": "recraft", "resolution": "4K", "output_format": "png"}, (1024, 1024), "image/jpeg"),
     ],
 )
-async def test_a_picture_has_the_wanted_shape_and_format(
+async def test_an_image_has_the_requested_shape_and_format(
     body: dict[str, Any], size: tuple[int, int], media_type: str
 ) -> None:
     async with upstream(INSTANT) as up:
@@ -122,10 +122,10 @@ async def test_a_picture_has_the_wanted_shape_and_format(
         assert opened(response.content).size == size
 
 
-async def test_pictures_are_there_only_under_their_names_and_when_finished() -> None:
+async def test_images_exist_only_under_their_names_and_after_the_task() -> None:
     async with upstream(Settings(speed=0, faults=(Fault(on="submit", kind="hang"),))) as up:
         hanging, finished = await up.made(), await up.made()
-        names = [f"{hanging}/0_0.png", f"{finished}/0_9.png", "nobody/0.png", f"{finished}/0_0.png"]
+        names = [f"{hanging}/0_0.png", f"{finished}/0_9.png", "unknown/0.png", f"{finished}/0_0.png"]
         responses = [await up.image(f"{up.running.origin}/pictures/{name}") for name in names]
         assert [response.status_code for response in responses] == [404, 404, 404, 200]
 
@@ -137,24 +137,24 @@ async def edited(up: Upstream, url: str, **body: Any) -> Image.Image:
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "JPEG", "WEBP", "GIF"])
-async def test_an_edit_changes_the_picture_and_keeps_it_recognisable(image_format: str) -> None:
+async def test_an_edit_changes_the_image_and_keeps_it_recognisable(image_format: str) -> None:
     content = photo(image_format=image_format)
     async with listening(http(200, content)) as source, upstream(INSTANT) as up:
         before, after = opened(content), await edited(up, source.url)
         assert source.received[0].line == "GET /hook HTTP/1.1"
         assert "authorization" not in source.received[0].headers
         assert after.size == before.size
-        stranger = opened(render(scene(prompt="a neon city", seed=9, size=(300, 200))))
-        assert 10 < difference(before, after) < difference(stranger, after)
+        other = opened(render(scene(prompt="a neon city", seed=9, size=(300, 200))))
+        assert 10 < difference(before, after) < difference(other, after)
 
 
 @pytest.mark.parametrize(("ratio", "size"), [("1:1", (200, 200)), ("9:16", (112, 200)), ("16:9", (300, 169))])
-async def test_an_edit_is_cut_to_a_wanted_shape(ratio: str, size: tuple[int, int]) -> None:
+async def test_an_edit_is_cropped_to_the_requested_shape(ratio: str, size: tuple[int, int]) -> None:
     async with listening(http(200, photo())) as source, upstream(INSTANT) as up:
         assert (await edited(up, source.url, aspect_ratio=ratio)).size == size
 
 
-async def test_an_edit_can_start_from_a_picture_of_the_sandbox_itself() -> None:
+async def test_an_edit_can_use_an_image_of_the_sandbox() -> None:
     async with upstream(INSTANT) as up:
         grid = await up.fetch(await up.made())
         assert (await edited(up, grid["image_urls"][2])).size == (1024, 1024)
@@ -166,7 +166,7 @@ async def test_an_edit_follows_redirects() -> None:
         assert (await edited(up, source.url)).size == (300, 200)
 
 
-def test_an_edit_stands_upright() -> None:
+def test_an_edit_applies_the_exif_rotation() -> None:
     content = io.BytesIO()
     turned = Image.Exif()
     turned[0x0112] = 6
@@ -176,7 +176,7 @@ def test_an_edit_stands_upright() -> None:
 
 
 def png_of(width: int, height: int) -> bytes:
-    """Write the head of a PNG that claims a size."""
+    """Return the start of a PNG that states a size."""
     head = b"IHDR" + width.to_bytes(4) + height.to_bytes(4) + b"\x08\x02\x00\x00\x00"
     return b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4) + head + zlib.crc32(head).to_bytes(4) + b"\0\0\0\0IDAT"
 
@@ -194,7 +194,7 @@ def png_of(width: int, height: int) -> bytes:
         (b"\xff\xd8" + b"\xff\xda\0\2" * 200 + b"\xff\xd9", "this image has too many chunks"),
     ],
 )
-def test_what_cannot_be_edited_is_refused(content: bytes, message: str) -> None:
+def test_data_that_cannot_be_edited_is_rejected(content: bytes, message: str) -> None:
     with pytest.raises(NotAnImageError, match=message):
         check(content)
 
@@ -225,14 +225,14 @@ async def test_a_source_that_cannot_be_fetched_fails_the_task(response: bytes | 
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/a.png", "http://ü..test/c.png"])
-async def test_an_address_without_a_server_fails_the_task(url: str) -> None:
+async def test_a_url_without_a_server_fails_the_task(url: str) -> None:
     async with upstream(INSTANT) as up:
         answered = (await up.imagine(model="flux-kontext-pro", image_url=url)).json()
         assert answered["status"] == "failed"
         assert answered["error"].startswith("Could not fetch image_url: ")
 
 
-async def test_an_edit_is_not_over_before_its_source_has_come() -> None:
+async def test_an_edit_does_not_end_before_its_input_image_is_loaded() -> None:
     async with listening(None) as source, upstream(INSTANT) as up:
         request = asyncio.create_task(up.imagine(model="seededit", image_url=source.url))
         await until(lambda: bool(source.received))
@@ -242,7 +242,7 @@ async def test_an_edit_is_not_over_before_its_source_has_come() -> None:
         await asyncio.wait([request])
 
 
-async def test_an_edit_can_hang_when_its_source_has_come() -> None:
+async def test_an_edit_can_hang_after_its_input_image_is_loaded() -> None:
     hang = Fault(on="submit", kind="hang")
     async with listening(http(200, photo())) as source, upstream(Settings(speed=0, faults=(hang,))) as up:
         request = asyncio.create_task(up.imagine(model="seededit", image_url=source.url))
@@ -255,7 +255,7 @@ async def test_an_edit_can_hang_when_its_source_has_come() -> None:
         await asyncio.wait([request])
 
 
-async def test_a_gallery_keeps_few_pictures_and_draws_the_others_again() -> None:
+async def test_the_image_cache_keeps_few_images_and_renders_the_others_again() -> None:
     content = render(scene())
     image_cache = ImageCache(kept_bytes=len(content) + 10)
     assert await image_cache.get("one", scene()) == content
@@ -265,7 +265,7 @@ async def test_a_gallery_keeps_few_pictures_and_draws_the_others_again() -> None
     assert await image_cache.get("one", scene()) == content
 
 
-async def test_a_picture_asked_for_twice_at_once_is_the_same() -> None:
+async def test_concurrent_requests_for_an_image_return_the_same_bytes() -> None:
     image_cache = ImageCache()
     async with asyncio.TaskGroup() as group:
         both = [group.create_task(image_cache.get("one", scene())) for _ in range(2)]

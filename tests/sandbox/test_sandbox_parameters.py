@@ -1,4 +1,4 @@
-"""Checking parameters: one table of what is wrong, and how it is said."""
+"""Validation of parameters: a table of problems and their messages."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 from typing import Any
@@ -40,7 +40,7 @@ OBJECTS = Parameter(kind="image objects", most=2)
         (OBJECTS, [{"image": "AAAA"}]),
     ],
 )
-def test_what_fits_is_no_problem(parameter: Parameter, value: Any) -> None:
+def test_a_valid_value_is_not_a_problem(parameter: Parameter, value: Any) -> None:
     assert problems({"it": value}, {"it": parameter}) == []
 
 
@@ -78,11 +78,11 @@ def test_what_fits_is_no_problem(parameter: Parameter, value: Any) -> None:
         (OBJECTS, {"image": "AAAA"}, "list_type", "Input should be a valid list"),
     ],
 )
-def test_what_does_not_fit_is_told(parameter: Parameter, value: Any, kind: str, message: str) -> None:
+def test_an_invalid_value_is_a_problem(parameter: Parameter, value: Any, kind: str, message: str) -> None:
     assert problems({"it": value}, {"it": parameter}) == [Problem(name="it", type=kind, message=message)]
 
 
-def test_what_nobody_takes_is_told_after_the_rest() -> None:
+def test_an_unknown_parameter_is_reported_after_the_others() -> None:
     found = problems({"stray": 1}, {"it": Parameter(is_required=True)})
     assert [(problem.name, problem.type) for problem in found] == [("it", "missing"), ("stray", "extra_forbidden")]
 
@@ -97,10 +97,10 @@ def test_what_nobody_takes_is_told_after_the_rest() -> None:
         (Parameter(kind="text"), "A", []),
     ],
 )
-def test_pictures_are_found_wherever_they_stand(parameter: Parameter, value: Any, images: list[str]) -> None:
+def test_images_are_found_in_every_kind_of_parameter(parameter: Parameter, value: Any, images: list[str]) -> None:
     assert images_in(value, parameter) == images
 
 
 @pytest.mark.parametrize(("text", "ratio"), [("16:9", (16, 9)), ("0:9", None), ("16/9", None), ("", None)])
-def test_a_ratio_is_read(text: str, ratio: tuple[int, int] | None) -> None:
+def test_a_ratio_is_parsed(text: str, ratio: tuple[int, int] | None) -> None:
     assert read_ratio(text) == ratio

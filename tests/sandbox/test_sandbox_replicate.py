@@ -1,4 +1,4 @@
-"""Creating predictions at Replicate and at KKIAI: what is taken, what it looks like, and what is refused."""
+"""Creating predictions at Replicate and at KKIAI: accepted requests, responses, and errors."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import io
@@ -18,7 +18,7 @@ BOTH = pytest.mark.parametrize("service", ["kkiai", "replicate"])
 PROBLEM = "application/problem+json"
 
 
-async def test_a_fresh_prediction_at_replicate_has_the_documented_form() -> None:
+async def test_a_new_prediction_at_replicate_has_the_documented_form() -> None:
     async with upstream("replicate", Settings(speed=1)) as up:
         response = await up.predict(aspect_ratio="16:9")
         payload = response.json()
@@ -45,7 +45,7 @@ async def test_a_fresh_prediction_at_replicate_has_the_documented_form() -> None
         }
 
 
-async def test_a_fresh_prediction_at_kkiai_has_the_form_of_its_example() -> None:
+async def test_a_new_prediction_at_kkiai_has_the_form_of_its_example() -> None:
     async with upstream("kkiai", Settings(speed=1)) as up:
         response = await up.predict()
         payload = response.json()
@@ -70,7 +70,7 @@ async def test_a_fresh_prediction_at_kkiai_has_the_form_of_its_example() -> None
         }
 
 
-async def test_a_fresh_prediction_may_lack_what_recorded_ones_lack() -> None:
+async def test_a_new_prediction_may_lack_the_fields_that_recorded_ones_lack() -> None:
     settings = Settings(speed=0, replicate=ReplicateSettings(fresh_fields="recorded"))
     async with upstream("replicate", settings) as up:
         payload = await up.made()
@@ -82,7 +82,7 @@ async def test_a_fresh_prediction_may_lack_what_recorded_ones_lack() -> None:
 
 
 @BOTH
-async def test_one_picture_is_a_url_and_several_are_a_list(service: str) -> None:
+async def test_one_image_is_a_url_and_several_are_a_list(service: str) -> None:
     async with upstream(service, Settings(speed=0)) as up:
         one = await up.fetch((await up.made(aspect_ratio="16:9", output_format="jpg"))["id"])
         several = await up.fetch((await up.made(SCHNELL, num_outputs=3))["id"])
@@ -96,7 +96,7 @@ async def test_one_picture_is_a_url_and_several_are_a_list(service: str) -> None
         assert len({response.content for response in images}) == 4
 
 
-async def test_equal_seeds_make_equal_pictures() -> None:
+async def test_equal_seeds_make_equal_images() -> None:
     async with upstream("replicate", Settings(speed=0)) as up:
         ids = [(await up.made(seed=seed))["id"] for seed in (7, 7, 8)]
         one, two, other = [(await up.image((await up.fetch(name))["output"])).content for name in ids]
@@ -114,16 +114,16 @@ async def test_a_model_is_run_by_its_version(service: str, version: str) -> None
 
 
 @pytest.mark.parametrize(("service", "status"), [("kkiai", 400), ("replicate", 201)])
-async def test_only_replicate_takes_the_name_of_an_official_model_as_version(service: str, status: int) -> None:
+async def test_only_replicate_accepts_the_name_of_an_official_model_as_version(service: str, status: int) -> None:
     async with upstream(service, Settings()) as up:
         assert (await up.run(PRO, prompt="a boat")).status_code == status
 
 
 @BOTH
 @pytest.mark.parametrize(
-    "version", ["0" * 64, f"stability-ai/sdxl:{DIFFUSION}", "stability-ai/sdxl", "nobody/nothing", 7, None]
+    "version", ["0" * 64, f"stability-ai/sdxl:{DIFFUSION}", "stability-ai/sdxl", "unknown/model", 7, None]
 )
-async def test_an_unknown_version_is_refused(service: str, version: Any) -> None:
+async def test_an_unknown_version_is_rejected(service: str, version: Any) -> None:
     async with upstream(service, Settings()) as up:
         response = await up.run(version, prompt="a boat")
         assert response.status_code == (400 if service == "kkiai" else 422)
@@ -131,7 +131,7 @@ async def test_an_unknown_version_is_refused(service: str, version: Any) -> None
 
 
 @BOTH
-@pytest.mark.parametrize("model", ["nobody/nothing", "stability-ai/sdxl"])
+@pytest.mark.parametrize("model", ["unknown/model", "stability-ai/sdxl"])
 async def test_an_unknown_model_is_not_found(service: str, model: str) -> None:
     async with upstream(service, Settings()) as up:
         response = await up.predict(model)
@@ -141,7 +141,7 @@ async def test_an_unknown_model_is_not_found(service: str, model: str) -> None:
 
 
 @BOTH
-async def test_models_can_be_added_and_take_anything(service: str) -> None:
+async def test_extra_models_accept_any_input(service: str) -> None:
     change: Any = {
         "kkiai": KkiaiSettings(extra_models=("some/new-model",)),
         "replicate": ReplicateSettings(extra_models=("some/new-model",)),
@@ -153,7 +153,7 @@ async def test_models_can_be_added_and_take_anything(service: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize("header", [None, "", "Bearer", "r8_test", "Token r8_test", "Bearer r8_other"])
-async def test_a_bad_key_is_refused(service: str, header: str | None) -> None:
+async def test_an_invalid_key_is_rejected(service: str, header: str | None) -> None:
     settings = Settings(kkiai=KkiaiSettings(keys=("r8_test",)), replicate=ReplicateSettings(keys=("r8_test",)))
     async with upstream(service, settings) as up:
         payload = await up.made()
@@ -171,7 +171,7 @@ async def test_a_bad_key_is_refused(service: str, header: str | None) -> None:
 
 
 @BOTH
-async def test_without_keys_any_will_do(service: str) -> None:
+async def test_without_configured_keys_any_key_is_accepted(service: str) -> None:
     async with upstream(service, Settings()) as up:
         assert (await up.predict(headers={"Authorization": "Bearer x"})).is_success
         assert (await up.predict(headers={"Authorization": "Bearer"})).status_code == 401
@@ -181,7 +181,7 @@ async def test_without_keys_any_will_do(service: str) -> None:
 @pytest.mark.parametrize(
     ("content", "media_type"), [(b"{", "application/json"), (b"[]", "application/json"), (b"{}", "text/plain")]
 )
-async def test_a_body_is_a_json_object(service: str, content: bytes, media_type: str) -> None:
+async def test_a_body_must_be_a_json_object(service: str, content: bytes, media_type: str) -> None:
     async with upstream(service, Settings()) as up:
         response = await up.client.post("/predictions", content=content, headers={"Content-Type": media_type})
         assert response.status_code == (400 if service == "kkiai" else 422)
@@ -192,14 +192,14 @@ async def test_a_body_is_a_json_object(service: str, content: bytes, media_type:
 @pytest.mark.parametrize(
     ("body", "reason"), [({}, "input is required"), ({"input": "a boat"}, "input: Invalid type. Expected: object")]
 )
-async def test_an_input_is_an_object(service: str, body: dict[str, Any], reason: str) -> None:
+async def test_an_input_must_be_an_object(service: str, body: dict[str, Any], reason: str) -> None:
     async with upstream(service, Settings()) as up:
         response = await up.client.post(f"/models/{PRO}/predictions", json=body)
         assert response.status_code == (400 if service == "kkiai" else 422)
         assert reason in response.text
 
 
-async def test_wrong_input_is_told_as_a_problem_at_replicate() -> None:
+async def test_invalid_input_gets_a_problem_document_at_replicate() -> None:
     async with upstream("replicate", Settings()) as up:
         response = await up.predict(DEV, aspect_ratio="wide")
         assert (response.status_code, response.headers["content-type"]) == (422, PROBLEM)
@@ -212,7 +212,7 @@ async def test_wrong_input_is_told_as_a_problem_at_replicate() -> None:
         assert [entry.outcome for entry in up.running.sandbox.request_log.submissions] == ["refused 422"]
 
 
-async def test_wrong_input_is_told_as_an_error_at_kkiai() -> None:
+async def test_invalid_input_gets_an_error_object_at_kkiai() -> None:
     async with upstream("kkiai", Settings()) as up:
         response = await up.predict(image_url="https://files.example.test/a.png")
         assert (response.status_code, response.headers["content-type"]) == (400, "application/json")
@@ -233,7 +233,7 @@ async def test_wrong_input_is_told_as_an_error_at_kkiai() -> None:
         ("webhook_events_filter", "completed", "webhook_events_filter: Must hold some of"),
     ],
 )
-async def test_replicate_refuses_stray_fields_and_kkiai_passes_them_over(field: str, value: Any, reason: str) -> None:
+async def test_replicate_rejects_unknown_fields_and_kkiai_ignores_them(field: str, value: Any, reason: str) -> None:
     body = {"input": {"prompt": "a boat"}, field: value}
     async with upstream("replicate", Settings()) as up:
         response = await up.client.post(f"/models/{PRO}/predictions", json=body)
@@ -243,13 +243,13 @@ async def test_replicate_refuses_stray_fields_and_kkiai_passes_them_over(field: 
         assert (await up.client.post(f"/models/{PRO}/predictions", json=body)).status_code == 200
 
 
-async def test_the_deprecated_stream_is_still_a_field() -> None:
+async def test_the_deprecated_stream_field_is_accepted() -> None:
     async with upstream("replicate", Settings()) as up:
         body = {"input": {"prompt": "a boat"}, "stream": False}
         assert (await up.client.post(f"/models/{PRO}/predictions", json=body)).status_code == 201
 
 
-async def test_plain_webhooks_to_this_machine_can_be_refused_too() -> None:
+async def test_plain_http_webhooks_to_this_machine_can_be_rejected() -> None:
     body = {"input": {"prompt": "a boat"}, "webhook": "http://localhost:1/hook"}
     settings = Settings(replicate=ReplicateSettings(allows_plain_webhooks=False))
     async with upstream("replicate", settings) as up:
@@ -257,7 +257,7 @@ async def test_plain_webhooks_to_this_machine_can_be_refused_too() -> None:
 
 
 @BOTH
-async def test_an_empty_balance_is_told(service: str) -> None:
+async def test_an_empty_balance_is_rejected(service: str) -> None:
     settings = Settings(
         kkiai=KkiaiSettings(balance=1, prices={PRO: 0.75}), replicate=ReplicateSettings(balance=1, prices={PRO: 0.75})
     )
@@ -271,7 +271,7 @@ async def test_an_empty_balance_is_told(service: str) -> None:
         assert (await up.predict()).is_success
 
 
-async def test_each_picture_has_its_price() -> None:
+async def test_each_image_has_its_price() -> None:
     async with upstream("replicate", Settings(replicate=ReplicateSettings(balance=2, prices={SCHNELL: 0.5}))) as up:
         await up.made(SCHNELL, num_outputs=3)
         assert up.account.balance == 0.5
@@ -286,7 +286,7 @@ async def test_each_picture_has_its_price() -> None:
         ("resets", ["Your rate limit resets in ~30s.", "Your rate limit resets in ~1s."]),
     ],
 )
-async def test_too_many_creations_are_throttled(wording: Any, payload: list[str]) -> None:
+async def test_creations_beyond_the_rate_limit_are_throttled(wording: Any, payload: list[str]) -> None:
     clock = ManualClock()
     settings = ReplicateSettings(creations_per_minute=2, throttle_wording=wording)
     async with upstream("replicate", Settings(replicate=settings)) as up:
@@ -306,13 +306,13 @@ async def test_too_many_creations_are_throttled(wording: Any, payload: list[str]
         assert limits == [("1", "30"), ("0", "60"), ("0", "60")]
 
 
-async def test_six_hundred_are_the_limit_and_recorded_headers_say_so() -> None:
+async def test_the_rate_limit_is_600_and_appears_in_the_headers() -> None:
     async with upstream("replicate", Settings()) as up:
         headers = (await up.predict()).headers
         assert (headers["ratelimit-remaining"], headers["ratelimit-reset"]) == ("599", "1")
 
 
-async def test_kkiai_tells_of_no_limit() -> None:
+async def test_kkiai_has_no_rate_limit_headers() -> None:
     async with upstream("kkiai", Settings()) as up:
         assert "ratelimit-remaining" not in (await up.predict()).headers
 
@@ -327,7 +327,7 @@ async def test_kkiai_tells_of_no_limit() -> None:
         ("GET", "/webhooks/default/secret", 404),
     ],
 )
-async def test_kkiai_has_only_what_its_pages_tell_of(method: str, path: str, status: int) -> None:
+async def test_kkiai_has_only_the_documented_endpoints(method: str, path: str, status: int) -> None:
     async with upstream("kkiai", Settings()) as up:
         response = await up.client.request(method, path)
         assert (response.status_code, response.json().keys()) == (status, {"error"})
@@ -340,11 +340,11 @@ async def test_the_services_do_not_know_each_others_predictions() -> None:
         requests, canceled = await up.client.get(url), await up.client.post(f"{url}/cancel")
         assert (requests.status_code, canceled.status_code) == (404, 404)
         assert requests.headers["content-type"] == PROBLEM
-        assert (await up.client.get("/predictions/nobody")).status_code == 404
+        assert (await up.client.get("/predictions/unknown")).status_code == 404
 
 
 @BOTH
-async def test_the_ledger_counts_by_service(service: str) -> None:
+async def test_the_request_log_counts_by_service(service: str) -> None:
     async with upstream(service, Settings(speed=0)) as up:
         payload = await up.made()
         await up.fetch(payload["id"])
@@ -363,7 +363,7 @@ async def test_the_ledger_counts_by_service(service: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "status"), [("status=401", 401), ("status=402", 402), ("status=429", 429), ("status_after=404", 404)]
 )
-async def test_faults_without_a_body_use_the_words_of_the_service(service: str, fault: str, status: int) -> None:
+async def test_faults_without_a_body_use_the_service_s_error_format(service: str, fault: str, status: int) -> None:
     async with upstream(service, Settings(faults=(Fault.parse(f"{service}/submit:{fault}"),))) as up:
         response = await up.predict()
         assert response.status_code == status
@@ -372,13 +372,13 @@ async def test_faults_without_a_body_use_the_words_of_the_service(service: str, 
         assert (await up.predict()).is_success
 
 
-async def test_faults_of_one_service_spare_the_other() -> None:
+async def test_faults_of_one_service_do_not_affect_the_other() -> None:
     async with upstream("replicate", Settings(faults=(Fault.parse("kkiai/submit:status=500"),))) as up:
         assert (await up.predict()).status_code == 201
 
 
 @BOTH
-async def test_a_task_object_can_be_distorted(service: str) -> None:
+async def test_faults_change_a_task_object(service: str) -> None:
     faults = (
         Fault.parse(f"{service}/submit:drop_fields,fields=output+urls"),
         Fault.parse(f"{service}/fetch:status_word=dreaming"),
@@ -392,7 +392,7 @@ async def test_a_task_object_can_be_distorted(service: str) -> None:
 
 
 @BOTH
-async def test_the_urls_of_a_prediction_can_lead_elsewhere(service: str) -> None:
+async def test_the_urls_of_a_prediction_can_have_a_foreign_host(service: str) -> None:
     settings = Settings(faults=(Fault.parse(f"{service}/submit:foreign_url=http://elsewhere.test"),))
     async with upstream(service, settings) as up:
         urls = (await up.made())["urls"]
@@ -401,7 +401,7 @@ async def test_the_urls_of_a_prediction_can_lead_elsewhere(service: str) -> None
 
 
 @BOTH
-async def test_what_fails_says_why(service: str) -> None:
+async def test_a_failed_prediction_has_its_error(service: str) -> None:
     faults = (Fault.parse(f"{service}/submit:fail_task=Out of paint"),)
     async with upstream(service, Settings(speed=0, faults=faults)) as up:
         failed = await up.fetch((await up.made())["id"])
@@ -415,7 +415,7 @@ async def test_what_fails_says_why(service: str) -> None:
         assert (await up.image(url)).status_code == 404
 
 
-async def test_a_body_that_is_too_large_is_refused() -> None:
+async def test_a_body_that_is_too_large_is_rejected() -> None:
     settings = Settings(replicate=ReplicateSettings(file_limit_bytes=2_000_000))
     async with upstream("replicate", settings) as up:
         response = await up.predict(prompt="x" * 3_000_000)

@@ -1,4 +1,4 @@
-"""Pictures that go in: uploads, data URIs and addresses, and the edits that are made of them."""
+"""Input images: uploads, data URIs and URLs, and their edits."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import asyncio
@@ -34,7 +34,7 @@ def data_uri(content: bytes) -> str:
 
 
 async def result(up: Upstream, model: str = DEV, **inputs: Any) -> Image.Image:
-    """Run a prediction and return its picture."""
+    """Run a prediction and return its image."""
     finished = await up.fetch((await up.made(model, **inputs))["id"])
     assert finished["status"] == "succeeded", finished
     response = await up.image(finished["output"])
@@ -47,7 +47,7 @@ async def uploaded(up: Upstream, content: bytes, **fields: str) -> Any:
     return response.json()
 
 
-async def test_an_upload_is_told_in_the_documented_form() -> None:
+async def test_an_upload_has_the_documented_form() -> None:
     async with upstream("replicate", Settings()) as up:
         content = os.urandom(2_000) + b"\r\n--x\r\n\n"
         payload = await uploaded(up, content, metadata='{"for": "a test"}')
@@ -66,7 +66,7 @@ async def test_an_upload_is_told_in_the_documented_form() -> None:
         assert (requests["replicate/files"], requests["replicate/file"]) == (1, 1)
 
 
-async def test_the_type_of_an_upload_can_be_told() -> None:
+async def test_the_type_of_an_upload_can_be_given() -> None:
     async with upstream("replicate", Settings()) as up:
         payload = await uploaded(up, b"GIF89a", filename="a.gif", type="image/gif")
         assert (payload["content_type"], payload["metadata"]) == ("image/gif", {})
@@ -81,7 +81,7 @@ async def test_the_type_of_an_upload_can_be_told() -> None:
         ({"content": ("a.png", b"x", "image/png")}, {"metadata": "[]"}, "metadata: Must be a JSON object"),
     ],
 )
-async def test_other_forms_are_refused(files: Any, fields: dict[str, str], reason: str) -> None:
+async def test_invalid_upload_forms_are_rejected(files: Any, fields: dict[str, str], reason: str) -> None:
     async with upstream("replicate", Settings()) as up:
         response = await up.client.post("/files", files=files, data=fields)
         assert (response.status_code, response.headers["content-type"]) == (422, "application/problem+json")
@@ -89,14 +89,14 @@ async def test_other_forms_are_refused(files: Any, fields: dict[str, str], reaso
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data", "", "multipart/mixed; boundary=x"])
-async def test_what_is_no_form_has_no_content(content_type: str) -> None:
+async def test_an_upload_that_is_not_a_form_has_no_content(content_type: str) -> None:
     async with upstream("replicate", Settings()) as up:
         response = await up.client.post("/files", content=b"{}", headers={"Content-Type": content_type})
         assert (response.status_code, response.json()["detail"][:19]) == (422, "content is required")
 
 
 @pytest.mark.parametrize("size", [1_000_001, 3_000_000])
-async def test_an_upload_beyond_the_limit_is_refused(size: int) -> None:
+async def test_an_upload_beyond_the_limit_is_rejected(size: int) -> None:
     settings = Settings(replicate=ReplicateSettings(file_limit_bytes=1_000_000))
     async with upstream("replicate", settings) as up:
         assert (await uploaded(up, bytes(1_000_000)))["size"] == 1_000_000
@@ -111,7 +111,7 @@ async def test_an_upload_needs_a_key() -> None:
         assert (await up.client.post("/files", files={"content": ("a", b"x", "image/png")})).status_code == 401
 
 
-async def test_an_upload_can_go_wrong() -> None:
+async def test_faults_affect_uploads() -> None:
     faults = (Fault.parse("replicate/upload:status=503"), Fault.parse("upload:drop_fields,fields=urls,after=1"))
     async with upstream("replicate", Settings(faults=faults)) as up:
         files = {"content": ("a", b"x", "image/png")}
@@ -120,7 +120,7 @@ async def test_an_upload_can_go_wrong() -> None:
         assert "urls" not in responses[1].json()
 
 
-async def test_an_upload_is_gone_after_an_hour() -> None:
+async def test_an_upload_expires_after_an_hour() -> None:
     clock = ManualClock()
     async with upstream("replicate", Settings(speed=0)) as up:
         url = (await uploaded(up, photo()))["urls"]["get"]
@@ -135,7 +135,7 @@ async def test_an_upload_is_gone_after_an_hour() -> None:
         )
 
 
-def test_the_oldest_uploads_go_when_they_are_too_large_together() -> None:
+def test_the_oldest_uploads_are_dropped_beyond_the_total_limit() -> None:
     files = Files(kept_bytes=100)
     for number in range(3):
         upload = Upload(content=bytes(50), content_type="image/png", metadata={})
@@ -149,9 +149,9 @@ async def test_an_upload_is_edited() -> None:
         assert (await result(up, input_image=url)).size == (400, 100)
 
 
-async def test_an_upload_that_is_no_picture_makes_the_prediction_fail() -> None:
+async def test_an_upload_that_is_not_an_image_fails_the_prediction() -> None:
     async with upstream("replicate", INSTANT) as up:
-        url = (await uploaded(up, b"no picture"))["urls"]["get"]
+        url = (await uploaded(up, b"no image"))["urls"]["get"]
         payload = await up.fetch((await up.made(DEV, input_image=url))["id"])
         assert (payload["status"], payload["error"]) == (
             "failed",
@@ -175,7 +175,7 @@ async def test_a_data_uri_is_edited(service: str, inputs: dict[str, str], size: 
 
 
 @BOTH
-async def test_an_address_is_fetched_and_edited(service: str) -> None:
+async def test_a_url_is_fetched_and_edited(service: str) -> None:
     async with listening(http(200, photo((120, 240)))) as server, upstream(service, INSTANT) as up:
         assert (await result(up, input_image=server.url)).size == (120, 240)
         assert server.received[0].line == "GET /hook HTTP/1.1"
@@ -183,21 +183,21 @@ async def test_an_address_is_fetched_and_edited(service: str) -> None:
 
 
 @BOTH
-async def test_an_address_without_a_picture_makes_the_prediction_fail(service: str) -> None:
+async def test_a_url_without_an_image_fails_the_prediction(service: str) -> None:
     async with listening(http(404)) as server, upstream(service, INSTANT) as up:
         payload = await up.fetch((await up.made(DEV, input_image=server.url))["id"])
         assert (payload["status"], payload["error"]) == ("failed", "Could not fetch the input image: HTTP 404")
 
 
 @pytest.mark.parametrize(("service", "status", "form"), [("kkiai", 400, "error"), ("replicate", 422, "detail")])
-async def test_a_large_data_uri_is_refused(service: str, status: int, form: str) -> None:
+async def test_a_large_data_uri_is_rejected(service: str, status: int, form: str) -> None:
     async with upstream(service, INSTANT) as up:
         response = await up.predict(input_image=data_uri(bytes(1_000_001)))
         assert (response.status_code, form in response.json()) == (status, True)
         assert "A data URI holds at most" in response.text
 
 
-async def test_fetching_the_picture_costs_no_deadline() -> None:
+async def test_loading_the_input_image_does_not_count_towards_the_deadline() -> None:
     clock = ManualClock()
     async with listening(None) as server:
         settings = Settings(speed=1, source_timeout_s=0.5)
@@ -213,7 +213,7 @@ async def test_fetching_the_picture_costs_no_deadline() -> None:
             )
 
 
-async def test_what_is_canceled_before_its_picture_is_there_stays_so() -> None:
+async def test_a_prediction_canceled_before_its_input_image_is_loaded_stays_canceled() -> None:
     async with listening(None) as server:
         settings = Settings(speed=0, source_timeout_s=0.5)
         async with upstream("replicate", settings) as up:
@@ -226,7 +226,7 @@ async def test_what_is_canceled_before_its_picture_is_there_stays_so() -> None:
             assert (await up.fetch(payload["id"]))["status"] == "canceled"
 
 
-async def test_several_edits_of_one_picture_differ() -> None:
+async def test_several_edits_of_one_image_differ() -> None:
     async with upstream("replicate", INSTANT) as up:
         version = "7762fd07cf82c948538e41f63f77d685e02b063e37e496e96eefd46c929f9bdc"
         made = (await up.run(version, prompt="a boat", image=data_uri(photo()), num_outputs=2)).json()

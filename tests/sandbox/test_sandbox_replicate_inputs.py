@@ -1,4 +1,4 @@
-"""What the models of Replicate and KKIAI take, and what they make of it: tables without a server."""
+"""The inputs of the models of Replicate and KKIAI: tables without a server."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import base64
@@ -58,7 +58,7 @@ def errors_of(model: str, inputs: dict[str, Any], settings: ReplicateSettings | 
         (SDXL, {"image": URL, "prompt_strength": 0.8}),
     ],
 )
-def test_documented_inputs_are_taken(model: str, inputs: dict[str, Any]) -> None:
+def test_documented_inputs_are_accepted(model: str, inputs: dict[str, Any]) -> None:
     assert errors_of(model, inputs) == []
 
 
@@ -107,12 +107,12 @@ def test_documented_inputs_are_taken(model: str, inputs: dict[str, Any]) -> None
         (DIFFUSION, {"image": URL}, "input.image: Extra inputs are not permitted"),
     ],
 )
-def test_anything_else_is_told(model: str, inputs: dict[str, Any], error: str) -> None:
+def test_an_invalid_input_is_reported(model: str, inputs: dict[str, Any], error: str) -> None:
     (found,) = errors_of(model, inputs)
     assert found.startswith(error)
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_input_errors_are_reported_together() -> None:
     assert errors_of(DEV, {"foo": 1, "guidance": 11}) == [
         "input.input_image: Field required",
         "input.guidance: Input should be less than or equal to 10",
@@ -121,12 +121,12 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("name", ["seed", "input_image", "safety_tolerance"])
-def test_null_is_no_value(name: str) -> None:
+def test_null_is_not_a_value(name: str) -> None:
     assert errors_of(PRO, {name: None}) == [f"input.{name}: Input should not be null"]
 
 
 @pytest.mark.parametrize(("settings", "limit"), [(ReplicateSettings(), 256_000), (KkiaiSettings(), 1_000_000)])
-def test_a_data_uri_holds_little(settings: ReplicateSettings, limit: int) -> None:
+def test_a_data_uri_has_a_small_size_limit(settings: ReplicateSettings, limit: int) -> None:
     fitting, larger = (
         {"input_image": f"data:image/png;base64,{base64.b64encode(bytes(size)).decode()}"}
         for size in (limit, limit + 1)
@@ -138,7 +138,7 @@ def test_a_data_uri_holds_little(settings: ReplicateSettings, limit: int) -> Non
 
 
 @pytest.mark.parametrize(("model", "inputs"), [(PRO, {"seed": 1}), (MAX, {"seed": 1}), (ULTRA, {"image_prompt": URL})])
-def test_what_the_pages_contradict_each_other_on_is_a_choice(model: str, inputs: dict[str, Any]) -> None:
+def test_contradictory_inputs_are_accepted_by_setting(model: str, inputs: dict[str, Any]) -> None:
     assert errors_of(model, inputs, ReplicateSettings()) == []
     assert errors_of(model, inputs, KkiaiSettings()) == []
     assert len(errors_of(model, inputs, KkiaiSettings(takes_contradicted_inputs=False))) == 1
@@ -165,7 +165,7 @@ def test_what_the_pages_contradict_each_other_on_is_a_choice(model: str, inputs:
         (DIFFUSION, {"width": 640, "height": 64}, (640, 64), "png"),
     ],
 )
-def test_a_picture_from_nothing_has_the_wanted_size_and_format(
+def test_a_generated_image_has_the_requested_size_and_format(
     model: str, inputs: dict[str, Any], size: tuple[int, int], image_format: str
 ) -> None:
     request = read_request({"prompt": "a boat", **inputs}, MODELS[model])
@@ -175,12 +175,12 @@ def test_a_picture_from_nothing_has_the_wanted_size_and_format(
 @pytest.mark.parametrize(
     ("inputs", "ratio"), [({}, None), ({"aspect_ratio": "match_input_image"}, None), ({"aspect_ratio": "4:3"}, (4, 3))]
 )
-def test_an_edit_keeps_the_shape_of_its_source_unless_told(inputs: dict[str, Any], ratio: Any) -> None:
+def test_an_edit_keeps_the_shape_of_its_source_by_default(inputs: dict[str, Any], ratio: Any) -> None:
     request = read_request({"prompt": "a boat", "input_image": URL, **inputs}, MODELS[PRO])
     assert (request.ratio, request.source, request.count, request.seed) == (ratio, URL, 1, None)
 
 
-def test_models_and_versions_are_those_of_the_pages() -> None:
+def test_models_and_versions_are_the_documented_ones() -> None:
     assert len(MODELS) == 16
     assert {model.name for model in MODELS.values() if model.gives_list} == {
         *("black-forest-labs/flux-schnell", "stability-ai/stable-diffusion", "stability-ai/sdxl"),

@@ -1,4 +1,4 @@
-"""The life of a prediction: statuses, waiting for it, deadlines, canceling, what is kept, and the list."""
+"""Predictions: statuses, waiting, deadlines, cancellation, retention, and the list."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import asyncio
@@ -22,13 +22,13 @@ def at_real_speed(*, faults: tuple[Fault, ...] = (), **replicate: Any) -> Settin
 
 
 def seconds(payload: Any, name: str) -> float:
-    """How long after its creation something happened to a prediction."""
+    """Return the seconds from the creation of a prediction to a date in it."""
     date, created = (datetime.fromisoformat(payload[field]) for field in (name, "created_at"))
     return (date - created).total_seconds()
 
 
 async def waiting(up: Upstream, preference: str = "wait", **inputs: Any) -> "asyncio.Task[Response]":
-    """Let a creation wait, and return when the sandbox has it."""
+    """Start a creation that waits; return when the sandbox has received it."""
     tasks = up.running.sandbox.tasks
     before = tasks.running_of("replicate")
     creation = asyncio.create_task(up.predict(headers={"Prefer": preference}, **inputs))
@@ -37,7 +37,7 @@ async def waiting(up: Upstream, preference: str = "wait", **inputs: Any) -> "asy
 
 
 @BOTH
-async def test_a_prediction_goes_its_documented_way(service: str) -> None:
+async def test_a_prediction_passes_the_documented_states(service: str) -> None:
     clock = ManualClock()
     async with upstream(service, at_real_speed()) as up:
         payload = await up.made()
@@ -59,7 +59,7 @@ async def test_a_prediction_goes_its_documented_way(service: str) -> None:
         assert payload["logs"].startswith("Using seed: ")
 
 
-async def test_dates_are_todays_and_go_by_the_clock() -> None:
+async def test_dates_start_today_and_follow_the_clock() -> None:
     clock = ManualClock()
     async with upstream("replicate", at_real_speed()) as up:
         first = datetime.fromisoformat((await up.made())["created_at"])
@@ -69,7 +69,7 @@ async def test_dates_are_todays_and_go_by_the_clock() -> None:
         assert (second - first).total_seconds() == pytest.approx(3_600, abs=0.002)
 
 
-async def test_a_creation_that_waits_has_the_output_while_it_is_still_processing() -> None:
+async def test_a_creation_that_waits_returns_the_output_with_the_status_processing() -> None:
     clock = ManualClock()
     async with upstream("replicate", at_real_speed()) as up:
         creation = await waiting(up, "wait=20")
@@ -84,7 +84,7 @@ async def test_a_creation_that_waits_has_the_output_while_it_is_still_processing
         assert (await up.fetch(payload["id"]))["status"] == "succeeded"
 
 
-async def test_or_it_has_succeeded_if_so_chosen() -> None:
+async def test_a_creation_that_waits_may_return_the_status_succeeded() -> None:
     settings = Settings(speed=0, replicate=ReplicateSettings(sync_status="succeeded"))
     async with upstream("replicate", settings) as up:
         payload = (await up.predict(SCHNELL, headers={"Prefer": "wait"}, num_outputs=2)).json()
@@ -92,7 +92,7 @@ async def test_or_it_has_succeeded_if_so_chosen() -> None:
         assert payload == await up.fetch(payload["id"])
 
 
-async def test_a_failure_is_told_to_a_creation_that_waits() -> None:
+async def test_a_creation_that_waits_returns_its_failure() -> None:
     async with upstream("replicate", Settings(speed=0)) as up:
         response = await up.predict(headers={"Prefer": "wait"}, prompt="forbidden-in-sandbox")
         payload = response.json()
@@ -101,7 +101,7 @@ async def test_a_failure_is_told_to_a_creation_that_waits() -> None:
 
 
 @pytest.mark.parametrize(("choice", "status"), [({}, "starting"), ({"timed_out_status": "as it is"}, "processing")])
-async def test_a_creation_that_waited_too_short_is_told_where_to_ask(choice: dict[str, Any], status: str) -> None:
+async def test_a_creation_whose_wait_ends_returns_the_url_to_poll(choice: dict[str, Any], status: str) -> None:
     clock = ManualClock()
     async with upstream("replicate", at_real_speed(**choice)) as up:
         creation = await waiting(up, "wait=5")
@@ -115,7 +115,7 @@ async def test_a_creation_that_waited_too_short_is_told_where_to_ask(choice: dic
         assert (await up.client.get(response.headers["location"])).json()["status"] == "processing"
 
 
-async def test_a_creation_that_waited_too_short_can_be_led_astray() -> None:
+async def test_a_creation_whose_wait_ends_can_return_foreign_urls() -> None:
     faults = (*HANG, Fault.parse("replicate/submit:foreign_url=http://elsewhere.test"))
     async with upstream("replicate", Settings(speed=0, faults=faults)) as up:
         response = await up.predict(headers={"Prefer": "wait"})
@@ -123,7 +123,7 @@ async def test_a_creation_that_waited_too_short_can_be_led_astray() -> None:
         assert (response.status_code, response.headers["location"], response.json()["urls"]["get"]) == (202, url, url)
 
 
-async def test_a_bare_wait_ends_after_a_minute() -> None:
+async def test_a_wait_without_a_number_ends_after_a_minute() -> None:
     clock = ManualClock()
     async with upstream("replicate", at_real_speed(faults=HANG)) as up:
         creation = await waiting(up)
@@ -131,7 +131,7 @@ async def test_a_bare_wait_ends_after_a_minute() -> None:
         assert (await creation).status_code == 202
 
 
-async def test_a_creation_that_waits_hears_that_it_was_canceled() -> None:
+async def test_a_creation_that_waits_returns_its_cancellation() -> None:
     clock = ManualClock()
     async with upstream("replicate", at_real_speed()) as up:
         creation = await waiting(up)
@@ -143,7 +143,7 @@ async def test_a_creation_that_waits_hears_that_it_was_canceled() -> None:
 
 
 @pytest.mark.parametrize("preference", ["wait=0", "wait=61", "wait=100", "wait=x", "respond-async", ""])
-async def test_other_preferences_are_refused(preference: str) -> None:
+async def test_invalid_preferences_are_rejected(preference: str) -> None:
     async with upstream("replicate", Settings()) as up:
         response = await up.predict(headers={"Prefer": preference})
         assert (response.status_code, response.json()["detail"]) == (
@@ -152,7 +152,7 @@ async def test_other_preferences_are_refused(preference: str) -> None:
         )
 
 
-async def test_the_published_pattern_lets_longer_waits_through() -> None:
+async def test_the_published_pattern_allows_longer_waits() -> None:
     async with upstream("replicate", Settings(speed=0, replicate=ReplicateSettings(longest_wait_s=99))) as up:
         assert (await up.predict(headers={"Prefer": "wait=99"})).status_code == 201
 
@@ -168,7 +168,7 @@ async def test_kkiai_does_not_wait() -> None:
 @pytest.mark.parametrize(
     ("boot_s", "status", "has_started", "balance"), [(30.0, "aborted", False, 10), (1.0, "canceled", True, 9)]
 )
-async def test_a_deadline_aborts_what_waits_and_cancels_what_runs(
+async def test_a_deadline_aborts_a_starting_prediction_and_cancels_a_running_one(
     boot_s: float, status: str, has_started: bool, balance: float
 ) -> None:
     clock = ManualClock()
@@ -188,7 +188,7 @@ async def test_a_deadline_aborts_what_waits_and_cancels_what_runs(
         assert (await up.image(f"{up.running.origin}/pictures/{payload['id']}/out-0.png")).status_code == 404
 
 
-async def test_a_deadline_ends_what_hangs() -> None:
+async def test_a_deadline_ends_a_prediction_that_hangs() -> None:
     clock = ManualClock()
     async with upstream("replicate", at_real_speed(faults=HANG)) as up:
         payload = (await up.predict(headers={"Cancel-After": "1m"})).json()
@@ -208,7 +208,7 @@ async def test_deadlines_are_written_in_hours_minutes_and_seconds(written: str, 
 
 
 @pytest.mark.parametrize("written", ["4", "0m", "soon", "5x", "s", "1m1h", "-5", ""])
-async def test_other_deadlines_are_refused(written: str) -> None:
+async def test_invalid_deadlines_are_rejected(written: str) -> None:
     async with upstream("replicate", Settings()) as up:
         response = await up.predict(headers={"Cancel-After": written})
         assert response.status_code == 422
@@ -236,31 +236,31 @@ async def test_a_prediction_can_be_canceled_once() -> None:
         assert up.running.sandbox.request_log.requests["replicate/cancel"] == 2
 
 
-async def test_what_is_over_is_not_canceled_any_more() -> None:
+async def test_an_ended_prediction_cannot_be_canceled() -> None:
     async with upstream("replicate", Settings(speed=0)) as up:
         made = await up.made()
         response = await up.client.post(made["urls"]["cancel"])
         assert (response.status_code, response.json()["status"]) == (200, "succeeded")
 
 
-async def test_what_hangs_can_be_canceled() -> None:
+async def test_a_hanging_prediction_can_be_canceled() -> None:
     async with upstream("replicate", Settings(speed=0, faults=HANG)) as up:
         made = await up.made()
         assert (await up.fetch(made["id"]))["status"] == "processing"
         assert (await up.client.post(made["urls"]["cancel"])).json()["status"] == "canceled"
 
 
-async def test_an_unknown_prediction_cannot_be_canceled_or_asked_for() -> None:
+async def test_an_unknown_prediction_cannot_be_canceled_or_polled() -> None:
     async with upstream("replicate", Settings()) as up:
         for response in (
-            await up.client.post("/predictions/nobody/cancel"),
-            await up.client.get("/predictions/nobody"),
+            await up.client.post("/predictions/unknown/cancel"),
+            await up.client.get("/predictions/unknown"),
         ):
             assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json")
             assert response.json() == {"detail": "The requested resource could not be found.", "status": 404}
 
 
-async def test_canceling_can_go_wrong() -> None:
+async def test_faults_affect_cancellations() -> None:
     faults = (Fault.parse("replicate/cancel:status=500"), Fault.parse("cancel:status_word=stopped,after=1"))
     async with upstream("replicate", Settings(faults=faults)) as up:
         made = await up.made()
@@ -270,7 +270,7 @@ async def test_canceling_can_go_wrong() -> None:
 
 
 @BOTH
-async def test_after_an_hour_the_data_is_gone_and_the_prediction_stays(service: str) -> None:
+async def test_after_an_hour_the_data_is_removed_and_the_prediction_stays(service: str) -> None:
     clock = ManualClock()
     async with upstream(service, at_real_speed()) as up:
         made = await up.made()
@@ -290,7 +290,7 @@ async def test_after_an_hour_the_data_is_gone_and_the_prediction_stays(service: 
         assert (await up.image(whole["output"])).status_code == 404
 
 
-async def test_the_lifetime_can_be_chosen() -> None:
+async def test_the_lifetime_of_predictions_is_a_setting() -> None:
     clock = ManualClock()
     async with upstream("replicate", at_real_speed(lifetime_s=0)) as up:
         made = await up.made()
@@ -299,7 +299,7 @@ async def test_the_lifetime_can_be_chosen() -> None:
         assert (payload["status"], payload["data_removed"], payload["output"]) == ("succeeded", True, None)
 
 
-async def test_predictions_are_listed_by_pages_the_latest_first() -> None:
+async def test_predictions_are_listed_in_pages_with_the_latest_first() -> None:
     clock = ManualClock()
     async with upstream("replicate", at_real_speed(page_size=2)) as up:
         ids: list[str] = []
@@ -316,14 +316,14 @@ async def test_predictions_are_listed_by_pages_the_latest_first() -> None:
         assert pages[0]["results"][0] == await up.fetch(ids[0])
 
 
-async def test_the_list_can_be_limited_by_dates() -> None:
+async def test_the_list_can_be_filtered_by_dates() -> None:
     clock = ManualClock()
     async with upstream("replicate", at_real_speed(page_size=1)) as up:
         made = []
         for _ in range(4):
             made.append(await up.made())
             clock.advance(10)
-        # a date on the wire is cut to milliseconds, so its moment lies a little before
+        # a date on the wire is truncated to milliseconds, so its time is slightly earlier
         limits = {"created_after": made[1]["created_at"], "created_before": made[3]["created_at"]}
         first = (await up.client.get("/predictions", params=limits)).json()
         second = (await up.client.get(first["next"])).json()
@@ -335,13 +335,13 @@ async def test_the_list_can_be_limited_by_dates() -> None:
         ]
 
 
-@pytest.mark.parametrize("query", [{"created_after": "yesterday"}, {"created_before": "1"}, {"cursor": "nobody"}])
-async def test_a_list_of_nonsense_is_refused(query: dict[str, str]) -> None:
+@pytest.mark.parametrize("query", [{"created_after": "yesterday"}, {"created_before": "1"}, {"cursor": "unknown"}])
+async def test_an_invalid_list_query_is_rejected(query: dict[str, str]) -> None:
     async with upstream("replicate", Settings()) as up:
         assert (await up.client.get("/predictions", params=query)).status_code == 422
 
 
-async def test_the_list_can_go_wrong() -> None:
+async def test_faults_affect_the_list() -> None:
     faults = (Fault.parse("fetch_many:bad_json"), Fault.parse("replicate/fetch_many:status_word=dreaming,after=1"))
     async with upstream("replicate", Settings(faults=faults)) as up:
         await up.made()

@@ -1,4 +1,4 @@
-"""Webhooks of Replicate: what is told when, how it is signed, and how often it is tried."""
+"""Webhooks of Replicate: events, signatures and retries."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import json
@@ -39,7 +39,7 @@ def bodies(receiver: Listener) -> list[Any]:
     return [json.loads(request.body) for request in receiver.received]
 
 
-def test_the_signature_is_that_of_the_test_vector() -> None:
+def test_the_signature_matches_the_test_vector() -> None:
     assert (
         sign(
             "whsec_c2FuZGJveC1zZWNyZXQtMDEyMzQ1Njc4OWFiY2RlZiE=",
@@ -51,7 +51,7 @@ def test_the_signature_is_that_of_the_test_vector() -> None:
     )
 
 
-async def test_what_is_told_is_signed_with_the_secret_that_the_service_tells() -> None:
+async def test_a_webhook_is_signed_with_the_secret_of_the_secret_endpoint() -> None:
     secret = "whsec_YW5vdGhlciBzZWNyZXQ="
     settings = Settings(speed=0, replicate=ReplicateSettings(webhook_secret=secret))
     async with listening(OK) as receiver, upstream("replicate", settings) as up:
@@ -68,7 +68,7 @@ async def test_what_is_told_is_signed_with_the_secret_that_the_service_tells() -
         assert headers["webhook-signature"] == sign(secret, headers["webhook-id"], timestamp, request.body)
 
 
-async def test_without_a_filter_all_events_are_told() -> None:
+async def test_without_a_filter_all_events_are_sent() -> None:
     clock = ManualClock()
     async with listening(OK) as receiver, upstream("replicate", Settings(speed=1)) as up:
         payload = await ordered(up, receiver)
@@ -96,7 +96,7 @@ async def test_without_a_filter_all_events_are_told() -> None:
         ((), ["processing", "processing", "processing", "succeeded"]),
     ],
 )
-async def test_only_the_wanted_events_are_told(events: tuple[str, ...], statuses: list[str]) -> None:
+async def test_only_the_requested_events_are_sent(events: tuple[str, ...], statuses: list[str]) -> None:
     async with listening(OK) as receiver, upstream("replicate", Settings(speed=0)) as up:
         payload = await ordered(up, receiver, *events)
         await ordered(up, receiver, "completed")
@@ -104,14 +104,14 @@ async def test_only_the_wanted_events_are_told(events: tuple[str, ...], statuses
         assert [body["status"] for body in bodies(receiver) if body["id"] == payload["id"]] == statuses
 
 
-async def test_a_failure_has_no_output_to_tell() -> None:
+async def test_a_failed_prediction_has_no_output_event() -> None:
     async with listening(OK) as receiver, upstream("replicate", Settings(speed=0)) as up:
         await ordered(up, receiver, "output", "completed", prompt="forbidden-in-sandbox")
         await tried(up, 1)
         assert [body["status"] for body in bodies(receiver)] == ["failed"]
 
 
-async def test_what_is_canceled_is_told_at_once() -> None:
+async def test_a_canceled_prediction_sends_a_webhook_at_once() -> None:
     async with listening(OK) as receiver, upstream("replicate", Settings(speed=1)) as up:
         payload = await ordered(up, receiver)
         canceled = (await up.client.post(payload["urls"]["cancel"])).json()
@@ -120,7 +120,7 @@ async def test_what_is_canceled_is_told_at_once() -> None:
         assert canceled["status"] == "canceled"
 
 
-async def test_what_is_aborted_is_told_at_its_deadline() -> None:
+async def test_an_aborted_prediction_sends_a_webhook_at_its_deadline() -> None:
     clock = ManualClock()
     settings = Settings(speed=1, replicate=ReplicateSettings(boot_s=60))
     async with listening(OK) as receiver, upstream("replicate", settings) as up:
@@ -130,7 +130,7 @@ async def test_what_is_aborted_is_told_at_its_deadline() -> None:
         assert [body["status"] for body in bodies(receiver)] == ["aborted"]
 
 
-async def test_only_the_last_event_is_tried_again_and_redirects_are_not_followed() -> None:
+async def test_only_the_last_event_is_retried_and_redirects_are_not_followed() -> None:
     clock = ManualClock()
     refusals = (http(500), http(404), http(500), http(301, headers="Location: /x\r\n"), http(503))
     async with listening(*refusals, OK) as receiver, upstream("replicate", Settings(speed=1)) as up:
@@ -148,7 +148,7 @@ async def test_only_the_last_event_is_tried_again_and_redirects_are_not_followed
         assert {request.line for request in receiver.received} == {"POST /hook HTTP/1.1"}
 
 
-async def test_after_about_a_minute_it_is_given_up() -> None:
+async def test_a_webhook_is_given_up_after_five_retries() -> None:
     async with listening(http(500)) as receiver, upstream("replicate", Settings(speed=0)) as up:
         payload = await ordered(up, receiver, "completed")
         await tried(up, 6)
@@ -157,7 +157,7 @@ async def test_after_about_a_minute_it_is_given_up() -> None:
         assert (await up.fetch(payload["id"]))["status"] == "succeeded"
 
 
-async def test_a_silent_receiver_counts_as_deaf() -> None:
+async def test_a_receiver_that_does_not_respond_is_retried() -> None:
     policy = WebhookPolicy(timeout_s=0.3, retry_gaps_s=(2,))
     settings = Settings(speed=0, replicate=ReplicateSettings(webhooks=policy))
     async with listening(None, OK) as receiver, upstream("replicate", settings) as up:
@@ -165,7 +165,7 @@ async def test_a_silent_receiver_counts_as_deaf() -> None:
         await until(lambda: outcomes(up) == ["TimeoutError", "200"])
 
 
-async def test_deliveries_can_be_lost_doubled_and_distorted() -> None:
+async def test_webhooks_can_be_lost_duplicated_and_distorted() -> None:
     faults = (
         Fault(on="replicate/webhook", kind="lost"),
         Fault(on="webhook", kind="duplicate", after=1),
@@ -178,7 +178,7 @@ async def test_deliveries_can_be_lost_doubled_and_distorted() -> None:
         payload = bodies(receiver)
         assert payload[0] == payload[1]
         assert (payload[2]["status"], payload[3]) == ("done", {})
-        # what is spoiled is signed as it goes out
+        # a changed body is signed as it is sent
         for request in receiver.received:
             signature = sign(
                 ReplicateSettings().webhook_secret,
@@ -189,7 +189,7 @@ async def test_deliveries_can_be_lost_doubled_and_distorted() -> None:
             assert request.headers["webhook-signature"] == signature
 
 
-async def test_what_hangs_is_told_to_have_started_and_no_more() -> None:
+async def test_a_hanging_prediction_sends_only_its_start_event() -> None:
     settings = Settings(speed=0, faults=(Fault(on="submit", kind="hang"),))
     async with listening(OK) as receiver, upstream("replicate", settings) as up:
         hanging = await ordered(up, receiver, "start", "completed")
@@ -199,7 +199,7 @@ async def test_what_hangs_is_told_to_have_started_and_no_more() -> None:
         assert [body["id"] == hanging["id"] for body in bodies(receiver)] == [True, False]
 
 
-async def test_of_what_is_forgotten_nothing_is_told() -> None:
+async def test_no_webhook_is_sent_for_a_dropped_prediction() -> None:
     async with listening(OK) as receiver, upstream("replicate", Settings()) as up:
         webhook_sender = WebhookSender(
             sandbox=up.running.sandbox,
@@ -211,7 +211,7 @@ async def test_of_what_is_forgotten_nothing_is_told() -> None:
         assert receiver.received == []
 
 
-async def test_kkiai_tells_nobody() -> None:
+async def test_kkiai_sends_no_webhooks() -> None:
     async with listening(OK) as receiver, upstream("kkiai", Settings(speed=0)) as up:
         body = {"input": {"prompt": "a boat"}, "webhook": receiver.url}
         payload = (await up.client.post(f"/models/{PRO}/predictions", json=body)).json()

@@ -1,4 +1,4 @@
-"""What all imitated services share: where they are, keys that go astray, pictures that come in."""
+"""The common parts of all fake services: paths, misplaced keys, input images."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import asyncio
@@ -64,7 +64,7 @@ async def test_every_account_can_be_emptied() -> None:
         ("/bfl/v1/no/where", {"detail": "Not Found"}),
     ],
 )
-async def test_an_unknown_path_is_answered_by_its_service_and_keys_there_are_noted(path: str, body: Any) -> None:
+async def test_an_unknown_path_gets_the_service_s_error_and_keys_there_are_logged(path: str, body: Any) -> None:
     async with running(INSTANT) as sandbox, AsyncClient(base_url=sandbox.origin, **PLAIN) as client:
         responses = [
             await client.get(path),
@@ -82,7 +82,7 @@ async def test_an_unknown_path_is_answered_by_its_service_and_keys_there_are_not
         ]
 
 
-async def test_a_key_at_a_picture_is_noted_but_not_kept() -> None:
+async def test_a_key_sent_for_an_image_is_logged_but_not_stored() -> None:
     async with bfl(INSTANT) as up:
         url = (await up.task(await up.made()))["result"]["sample"]
         assert (await public(url)).status_code == 200
@@ -93,10 +93,10 @@ async def test_a_key_at_a_picture_is_noted_but_not_kept() -> None:
         assert misplaced_key.path.startswith("/pictures/")
         assert f"http://{misplaced_key.host}" == up.running.origin
         assert up.running.sandbox.request_log.keyed["pictures"] == 1
-        assert "bfl_1" not in (await public(f"{up.running.origin}/sandbox/ledger")).text
+        assert "bfl_1" not in (await public(f"{up.running.origin}/sandbox/requests")).text
 
 
-async def test_keys_of_another_service_are_noted() -> None:
+async def test_keys_of_another_service_are_logged() -> None:
     settings = Settings(speed=0, vtrix=VtrixSettings(keys=("vt_1",)), bfl=BflSettings(keys=("bfl_1",)))
     async with vtrix(settings) as up:
         await up.made()
@@ -112,7 +112,7 @@ async def test_keys_of_another_service_are_noted() -> None:
         assert request_log.keyed["vtrix/task"] == 2
 
 
-async def test_a_fault_for_one_service_leaves_the_others_alone() -> None:
+async def test_a_fault_of_one_service_does_not_affect_the_others() -> None:
     faults = (Fault.parse("bfl/submit:status=503,times=always"), Fault.parse("vtrix/image:dead_image,times=always"))
     async with vtrix(Settings(speed=0, faults=faults)) as up:
         (gone,) = await up.finished()
@@ -123,7 +123,7 @@ async def test_a_fault_for_one_service_leaves_the_others_alone() -> None:
         assert services == [("vtrix", "created"), ("bfl", "refused 503")]
 
 
-async def test_a_service_knows_only_its_own_tasks() -> None:
+async def test_a_service_does_not_know_tasks_of_another() -> None:
     async with upstream(INSTANT) as up, AsyncClient(headers={"x-key": "k"}, **PLAIN) as client:
         task_id = await up.made()
         response = await client.get(f"{up.running.base_urls['bfl']}/get_result", params={"id": task_id})
@@ -140,18 +140,18 @@ async def test_a_service_knows_only_its_own_tasks() -> None:
         ("data:image/png;base64,AAA", "this is not base64"),
     ],
 )
-def test_what_is_no_base64_is_refused(payload: str, message: str) -> None:
+def test_invalid_base64_is_rejected(payload: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
         decode(payload)
 
 
 @pytest.mark.parametrize("prefix", ["", "data:image/png;base64,", "DATA:image/svg+xml;BASE64,"])
-async def test_a_picture_in_base64_is_brought(prefix: str) -> None:
+async def test_an_image_in_base64_is_loaded(prefix: str) -> None:
     source = await load_source(prefix + base64_of(photo()), limit_bytes=1_000_000, timeout_s=5)
     assert (source.content, source.size, source.megapixels) == (photo(), (300, 200), 0.06)
 
 
-async def test_a_picture_in_base64_must_be_one_and_not_too_large() -> None:
+async def test_an_image_in_base64_must_be_valid_and_not_too_large() -> None:
     with pytest.raises(SourceError, match="more than 100 bytes"):
         await load_source(base64_of(photo()), limit_bytes=100, timeout_s=5)
     with pytest.raises(SourceError, match="this is not an image"):
@@ -162,13 +162,13 @@ async def test_a_picture_in_base64_must_be_one_and_not_too_large() -> None:
 async def listening_safely(authority: Authority, response: bytes) -> AsyncIterator[Listener]:
     listener = Listener(responses=[response])
     server = await asyncio.start_server(listener.serve, "127.0.0.1", 0, ssl=authority.server("127.0.0.1"))
-    listener.url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/picture.png"
+    listener.url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/image.png"
     async with server:
         yield listener
 
 
 @pytest.mark.parametrize("way", ["setting", "environment"])
-async def test_a_picture_comes_over_https_from_a_trusted_server(
+async def test_an_input_image_is_loaded_over_https_from_a_trusted_server(
     way: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if way == "setting":
@@ -180,7 +180,7 @@ async def test_a_picture_comes_over_https_from_a_trusted_server(
         assert "authorization" not in server.received[0].headers
 
 
-async def test_a_server_that_nobody_vouches_for_gives_no_picture(
+async def test_no_input_image_is_loaded_from_an_untrusted_server(
     authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
@@ -199,7 +199,7 @@ async def test_a_webhook_goes_to_a_trusted_server(authority: Authority) -> None:
 
 
 @pytest.mark.parametrize("service", ["vtrix", "bfl"])
-async def test_a_body_beyond_the_limit_is_refused(service: str) -> None:
+async def test_a_body_beyond_the_limit_is_rejected(service: str) -> None:
     settings = Settings(vtrix=VtrixSettings(body_limit_bytes=1000), bfl=BflSettings(body_limit_bytes=1000))
     async with vtrix(settings) as one:
         urls = {"vtrix": "/vtrix/model/v1/generation", "bfl": "/bfl/v1/flux-kontext-pro"}

@@ -1,4 +1,4 @@
-"""The life of a task: /fetch, /fetch-many, /account, credits and limits."""
+"""Tasks: /fetch, /fetch-many, /account, credits and limits."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import asyncio
@@ -22,7 +22,7 @@ def at_real_speed(**journeyapi: Any) -> Settings:
     return Settings(speed=1, seed=3, journeyapi=JourneyApiSettings(**journeyapi))
 
 
-async def test_a_task_goes_its_documented_way() -> None:
+async def test_a_task_passes_the_documented_states() -> None:
     clock = ManualClock()
     async with upstream(at_real_speed()) as up:
         task_id = await up.made()
@@ -95,14 +95,14 @@ async def test_a_failed_task_has_the_documented_form() -> None:
         assert (await up.image(f"{up.running.origin}/pictures/{task_id}/0_0.png")).status_code == 404
 
 
-async def test_a_failed_synchronous_task_says_so_at_once() -> None:
+async def test_a_failed_synchronous_task_is_reported_at_once() -> None:
     async with upstream(Settings(speed=0, seed=1)) as up:
         response = (await up.imagine(model="recraft", prompt=BLOCKED)).json()
         assert response == {"task_id": response["task_id"], "status": "failed", "error": "Content policy violation"}
 
 
 @pytest.mark.parametrize("body", [{}, {"task_id": ""}, {"task_id": 7}])
-async def test_fetch_needs_a_task_id(body: dict[str, Any]) -> None:
+async def test_fetch_requires_a_task_id(body: dict[str, Any]) -> None:
     async with upstream(Settings(speed=0)) as up:
         response = await up.client.post("/fetch", json=body)
         assert (response.status_code, response.json()) == (400, {"errors": [{"msg": "task_id is required"}]})
@@ -116,16 +116,16 @@ async def test_fetch_needs_a_task_id(body: dict[str, Any]) -> None:
         ("empty", 200, {}),
     ],
 )
-async def test_an_unknown_task_is_answered_as_chosen(reading: Any, status: int, body: dict[str, Any]) -> None:
+async def test_the_response_to_an_unknown_task_is_a_setting(reading: Any, status: int, body: dict[str, Any]) -> None:
     async with upstream(Settings(journeyapi=JourneyApiSettings(unknown_task=reading))) as up:
-        response = await up.client.post("/fetch", json={"task_id": "nobody"})
+        response = await up.client.post("/fetch", json={"task_id": "unknown"})
         assert (response.status_code, response.json()) == (status, body)
 
 
-async def test_fetch_many_leaves_unknown_tasks_out() -> None:
+async def test_fetch_many_omits_unknown_tasks() -> None:
     async with upstream(Settings(speed=0)) as up:
         ids = [await up.made(), await up.made(model="flux-dev")]
-        response = await up.client.post("/fetch-many", json={"task_ids": [ids[0], "nobody", 7, ids[1]]})
+        response = await up.client.post("/fetch-many", json={"task_ids": [ids[0], "unknown", 7, ids[1]]})
         assert response.status_code == 200
         assert response.json() == {"tasks": [await up.fetch(task_id) for task_id in ids]}
 
@@ -138,7 +138,7 @@ async def test_fetch_many_takes_2_to_20_ids(ids: Any) -> None:
         assert response.json() == {"errors": [{"msg": "task_ids must contain 2-20 IDs"}]}
 
 
-async def test_the_account_tells_what_is_left_and_what_was_made() -> None:
+async def test_the_account_has_the_balance_and_the_number_of_images() -> None:
     settings = JourneyApiSettings(email="me@example.test", credits=20, plan="growth")
     async with upstream(Settings(speed=0, journeyapi=settings)) as up:
         await up.made()
@@ -151,7 +151,7 @@ async def test_the_account_tells_what_is_left_and_what_was_made() -> None:
         }
 
 
-async def test_an_empty_balance_is_refused_with_402() -> None:
+async def test_an_empty_balance_is_rejected_with_402() -> None:
     async with upstream(Settings(speed=0, journeyapi=JourneyApiSettings(credits=5))) as up:
         await up.made()
         response = await up.imagine()
@@ -163,7 +163,7 @@ async def test_an_empty_balance_is_refused_with_402() -> None:
 
 
 @pytest.mark.parametrize(("refunds", "left"), [(True, 500), (False, 496)])
-async def test_credits_of_a_failed_task_come_back_if_so_chosen(refunds: bool, left: int) -> None:
+async def test_a_failed_task_is_refunded_if_the_settings_say_so(refunds: bool, left: int) -> None:
     async with upstream(Settings(speed=0, journeyapi=JourneyApiSettings(refunds_failed_tasks=refunds))) as up:
         await up.made(prompt=BLOCKED)
         assert (await up.account())["credits"] == left
@@ -182,7 +182,7 @@ async def test_a_plan_limits_the_tasks_at_once(plan: Any, limit: int) -> None:
         await up.made()
 
 
-async def test_an_enterprise_has_no_limit() -> None:
+async def test_the_enterprise_plan_has_no_limit() -> None:
     async with upstream(at_real_speed(plan="enterprise")) as up:
         assert {(await up.imagine()).status_code for _ in range(30)} == {200}
 
@@ -197,7 +197,7 @@ async def test_a_held_synchronous_request_counts_as_a_task() -> None:
         assert {(await request).status_code for request in held} == {200}
 
 
-async def test_a_client_that_leaves_a_held_request_finds_its_task_finished_later() -> None:
+async def test_a_client_that_disconnects_from_a_held_request_finds_its_task_finished_later() -> None:
     clock = ManualClock()
     async with upstream(at_real_speed()) as up:
         request = asyncio.create_task(up.imagine(model="z-image"))
@@ -209,7 +209,7 @@ async def test_a_client_that_leaves_a_held_request_finds_its_task_finished_later
         assert (await up.fetch(str(request_log.submissions[0].task_id)))["status"] == "finished"
 
 
-async def test_a_hanging_synchronous_request_ends_when_its_client_leaves() -> None:
+async def test_a_hanging_synchronous_request_ends_when_its_client_disconnects() -> None:
     async with upstream(Settings(speed=0, faults=(Fault(on="submit", kind="hang"),))) as up:
         request = asyncio.create_task(up.imagine(model="z-image"))
         await until(lambda: up.running.sandbox.tasks.running == 1)
@@ -219,7 +219,7 @@ async def test_a_hanging_synchronous_request_ends_when_its_client_leaves() -> No
         assert (await up.fetch(task_id))["status"] == "processing"
 
 
-async def test_a_held_request_ends_at_once_when_its_client_has_gone() -> None:
+async def test_a_held_request_ends_at_once_when_its_client_disconnects() -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 
@@ -241,7 +241,7 @@ def over(number: int, kept_bytes: int = 0) -> Task:
     )
 
 
-def test_the_oldest_finished_tasks_are_forgotten() -> None:
+def test_the_oldest_finished_tasks_are_dropped() -> None:
     tasks = Tasks(kept_tasks=2, kept_bytes=100)
     for number in range(3):
         tasks.put(over(number))
@@ -249,7 +249,7 @@ def test_the_oldest_finished_tasks_are_forgotten() -> None:
     assert [bool(tasks.find(str(number))) for number in range(3)] == [False, True, True]
 
 
-def test_tasks_that_hold_much_memory_are_forgotten_sooner() -> None:
+def test_tasks_that_use_much_memory_are_dropped_sooner() -> None:
     tasks = Tasks(kept_tasks=10, kept_bytes=100)
     for number in range(3):
         tasks.put(over(number, kept_bytes=50))

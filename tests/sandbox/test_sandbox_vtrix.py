@@ -26,7 +26,7 @@ def at_real_speed(*faults: str, **choices: Any) -> Settings:
     return Settings(speed=1, seed=1, faults=tuple(map(Fault.parse, faults)), vtrix=VtrixSettings(**choices))
 
 
-async def test_a_task_goes_its_documented_way() -> None:
+async def test_a_task_passes_the_documented_states() -> None:
     clock = ManualClock()
     async with vtrix(at_real_speed()) as up:
         response = (await up.generate()).json()
@@ -48,7 +48,7 @@ async def test_a_task_goes_its_documented_way() -> None:
         }
 
 
-async def test_the_answer_to_a_creation_never_has_results() -> None:
+async def test_the_response_to_a_creation_has_no_results() -> None:
     async with vtrix(instant()) as up:
         response = (await up.generate()).json()
         assert response.keys() == {"id", "model", "status", "created_at"}
@@ -63,7 +63,7 @@ async def test_the_answer_to_a_creation_never_has_results() -> None:
         ("text", "Out of paint"),
     ],
 )
-async def test_a_failed_task_tells_its_error_in_one_of_three_forms(form: Any, error: Any) -> None:
+async def test_a_failed_task_has_its_error_in_one_of_three_formats(form: Any, error: Any) -> None:
     async with vtrix(instant("submit:fail_task=Out of paint", error_form=form)) as up:
         payload = await up.task(await up.made())
         assert (payload["status"], payload["error"]) == ("failed", error)
@@ -77,7 +77,7 @@ async def test_a_blocked_prompt_fails_the_task() -> None:
         assert (await public(f"{up.running.origin}/pictures/{payload['id']}/0.jpeg")).status_code == 404
 
 
-async def test_the_contradicted_forms_of_a_task_can_be_chosen() -> None:
+async def test_the_contradictory_forms_of_a_task_are_settings() -> None:
     clock = ManualClock()
     settings = at_real_speed(task_id_field="task_id", created_at="iso", waiting_words=("pending", "processing"))
     async with vtrix(settings) as up:
@@ -94,19 +94,19 @@ async def test_the_contradicted_forms_of_a_task_can_be_chosen() -> None:
         assert payload["completed_at"] > payload["created_at"]
 
 
-def test_a_task_under_way_has_a_word() -> None:
+def test_a_running_task_needs_a_status_word() -> None:
     with pytest.raises(ValueError, match="waiting_words needs at least one word"):
         VtrixSettings(waiting_words=())
 
 
 async def test_an_unknown_task_is_not_found() -> None:
     async with vtrix(instant()) as up:
-        response = await up.ask("nobody")
+        response = await up.ask("unknown")
         assert (response.status_code, response.json()) == (404, {"message": "task not found"})
 
 
 @pytest.mark.parametrize("value", [None, "", "vt_1", "Bearer", "Bearer vt_2", "bearer vt_1"])
-async def test_a_missing_or_wrong_key_is_refused_with_401(value: str | None) -> None:
+async def test_a_missing_or_wrong_key_is_rejected_with_401(value: str | None) -> None:
     async with vtrix(instant(keys=("vt_1",))) as up:
         headers = {"Authorization": value} if value is not None else {}
         async with AsyncClient(base_url=up.running.base_urls["vtrix"], headers=headers, **PLAIN) as client:
@@ -120,7 +120,7 @@ async def test_a_missing_or_wrong_key_is_refused_with_401(value: str | None) -> 
         assert (await up.generate()).status_code == 200
 
 
-async def test_an_empty_balance_is_refused_with_403() -> None:
+async def test_an_empty_balance_is_rejected_with_403() -> None:
     async with vtrix(instant(balance_usd=0.1)) as up:
         await up.made()
         await up.made()
@@ -139,13 +139,13 @@ async def test_an_empty_balance_is_refused_with_403() -> None:
 
 
 @pytest.mark.parametrize(("refunds", "left"), [(True, 50), (False, 49.96)])
-async def test_the_price_of_a_failed_task_comes_back_if_so_chosen(refunds: bool, left: float) -> None:
+async def test_the_price_of_a_failed_task_is_refunded_if_the_settings_say_so(refunds: bool, left: float) -> None:
     async with vtrix(instant(refunds_failed_tasks=refunds)) as up:
         await up.task(await up.made(prompt=BLOCKED))
         assert up.balance == pytest.approx(left)
 
 
-async def test_too_many_tasks_are_refused_with_429() -> None:
+async def test_too_many_tasks_are_rejected_with_429() -> None:
     clock = ManualClock()
     async with vtrix(at_real_speed(tasks_at_once=1)) as up:
         await up.made()
@@ -159,13 +159,13 @@ async def test_too_many_tasks_are_refused_with_429() -> None:
     ("status", "message"),
     [(401, "invalid API key"), (403, "insufficient balance"), (429, "rate limit exceeded"), (500, "internal error")],
 )
-async def test_a_status_on_request_comes_with_the_usual_body(status: int, message: str) -> None:
+async def test_a_status_fault_sends_the_documented_body(status: int, message: str) -> None:
     async with vtrix(instant(f"vtrix/submit:status={status}")) as up:
         response = await up.generate()
         assert (response.status_code, response.json()) == (status, {"message": message})
 
 
-async def test_faults_tell_a_task_as_wanted() -> None:
+async def test_faults_change_the_task_object() -> None:
     clock = ManualClock()
     faults = (
         "vtrix/submit:drop_fields=id",
@@ -205,20 +205,20 @@ async def test_faults_tell_a_task_as_wanted() -> None:
         ),
     ],
 )
-async def test_a_body_without_the_wrapper_is_refused(body: Any, message: str) -> None:
+async def test_a_body_without_the_wrapper_is_rejected(body: Any, message: str) -> None:
     async with vtrix(instant()) as up:
         response = await up.post(body)
         assert (response.status_code, response.json()) == (400, {"message": message})
 
 
-async def test_a_flat_body_is_taken_if_so_chosen() -> None:
+async def test_a_flat_body_is_accepted_if_the_settings_allow_it() -> None:
     async with vtrix(instant(body="both")) as up:
         assert (await up.post({"model": "flux_kontext_pro", "prompt": "a"})).status_code == 200
         assert (await up.generate()).status_code == 200
         assert (await up.post({"model": "flux_kontext_pro"})).json() == {"message": "prompt: Field required"}
 
 
-async def test_only_json_is_read() -> None:
+async def test_only_json_is_accepted() -> None:
     async with vtrix(instant()) as up:
         headers = {"Content-Type": "text/plain"}
         for content, kind in ((b"{}", headers), (b"{", {"Content-Type": "application/json"})):
@@ -261,7 +261,9 @@ async def test_only_json_is_read() -> None:
         ),
     ],
 )
-async def test_what_a_model_does_not_take_is_refused(model: str, params: dict[str, Any], message: str) -> None:
+async def test_parameters_that_a_model_does_not_accept_are_rejected(
+    model: str, params: dict[str, Any], message: str
+) -> None:
     async with vtrix(instant()) as up:
         response = await up.generate(model, **params)
         assert response.status_code == 400
@@ -269,13 +271,13 @@ async def test_what_a_model_does_not_take_is_refused(model: str, params: dict[st
         assert up.balance == 50
 
 
-async def test_the_lowest_safety_tolerance_can_be_one() -> None:
+async def test_the_lowest_safety_tolerance_is_a_setting() -> None:
     async with vtrix(instant(safety_minimum=1)) as up:
         assert (await up.generate("flux_kontext_pro", safety_tolerance=0)).status_code == 400
         await up.made(safety_tolerance=1)
 
 
-async def test_an_extra_model_takes_anything() -> None:
+async def test_an_extra_model_accepts_any_parameter() -> None:
     async with vtrix(instant(extra_models=("flux_9",))) as up:
         (image,) = await up.finished("flux_9", mood="blue", aspect_ratio="16:9")
         assert opened(image.content).size == (1024, 576)
@@ -297,7 +299,7 @@ async def test_an_extra_model_takes_anything() -> None:
         ("midjourney_diffusion", {"prompt": None, "text": "a boat --ar 2:1"}, (1024, 512), "JPEG"),
     ],
 )
-async def test_a_picture_has_the_wanted_size_and_format(
+async def test_an_image_has_the_requested_size_and_format(
     model: str, params: dict[str, Any], size: tuple[int, int], image_format: str
 ) -> None:
     async with vtrix(instant()) as up:
@@ -316,7 +318,7 @@ async def test_a_picture_has_the_wanted_size_and_format(
         ("gpt_image_1", {"n": 99}, 1),
     ],
 )
-async def test_several_pictures_cost_as_much_as_they_are(model: str, params: dict[str, Any], count: int) -> None:
+async def test_the_price_grows_with_the_number_of_images(model: str, params: dict[str, Any], count: int) -> None:
     async with vtrix(instant()) as up:
         images = await up.finished(model, **params)
         assert len({image.content for image in images}) == count
@@ -338,7 +340,7 @@ async def test_several_pictures_cost_as_much_as_they_are(model: str, params: dic
         ),
     ],
 )
-async def test_an_edit_changes_the_picture_and_keeps_it_recognisable(model: str, params: dict[str, Any]) -> None:
+async def test_an_edit_changes_the_image_and_keeps_it_recognisable(model: str, params: dict[str, Any]) -> None:
     async with vtrix(instant()) as up:
         (image,) = await up.finished(model, **params)
         before, after = opened(photo()), opened(image.content)
@@ -349,13 +351,13 @@ async def test_an_edit_changes_the_picture_and_keeps_it_recognisable(model: str,
 @pytest.mark.parametrize(
     "payload", [{}, {"messages": "none"}, {"messages": ["none"]}, {"messages": [{"content": "a"}]}]
 )
-async def test_messages_without_pictures_make_one_from_nothing(payload: Any) -> None:
+async def test_messages_without_images_generate_an_image(payload: Any) -> None:
     async with vtrix(instant()) as up:
         (image,) = await up.finished("wan27_image", prompt=None, input=payload)
         assert opened(image.content).size == (1024, 1024)
 
 
-async def test_the_first_picture_is_the_canvas_and_the_others_are_seen_on_it() -> None:
+async def test_the_first_image_is_the_canvas_and_the_others_appear_on_it() -> None:
     async with vtrix(instant()) as up:
         one, other = base64_of(photo((320, 240))), base64_of(photo((600, 600)))
         (alone,) = await up.finished(input_image=one, seed=1, output_format="png")
@@ -371,13 +373,13 @@ async def test_the_first_picture_is_the_canvas_and_the_others_are_seen_on_it() -
         ("flux_2_pro", {"width": 512, "height": 512}, (512, 512)),
     ],
 )
-async def test_an_edit_has_the_wanted_shape(model: str, params: dict[str, Any], size: tuple[int, int]) -> None:
+async def test_an_edit_has_the_requested_shape(model: str, params: dict[str, Any], size: tuple[int, int]) -> None:
     async with vtrix(instant()) as up:
         (image,) = await up.finished(model, input_image=IMAGE, **params)
         assert opened(image.content).size == size
 
 
-async def test_an_edit_starts_from_addresses_elsewhere_and_in_the_sandbox_itself() -> None:
+async def test_an_edit_loads_urls_elsewhere_and_in_the_sandbox() -> None:
     async with listening(http(200, photo((400, 320)))) as source, vtrix(instant()) as up:
         (edit,) = await up.finished("kirin_image_omni", image_list=[{"image": source.url}])
         assert opened(edit.content).size == (400, 320)
@@ -386,14 +388,14 @@ async def test_an_edit_starts_from_addresses_elsewhere_and_in_the_sandbox_itself
         assert opened(again.content).size == (400, 320)
 
 
-async def test_an_address_without_a_picture_fails_the_task() -> None:
+async def test_a_url_without_an_image_fails_the_task() -> None:
     async with listening(http(404)) as source, vtrix(instant()) as up:
         payload = await up.task(await up.made(input_image=source.url))
         assert payload["error"]["message"] == "Could not fetch input_image: HTTP 404"
         assert up.balance == 50
 
 
-async def test_a_seed_makes_a_picture_again() -> None:
+async def test_a_seed_reproduces_an_image() -> None:
     async with vtrix(instant()) as up:
         one, same = [(await up.finished(seed=7))[0].content for _ in range(2)]
         (other,) = await up.finished(seed=8)

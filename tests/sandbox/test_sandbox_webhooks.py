@@ -1,4 +1,4 @@
-"""Webhooks: what is posted, with which secret, and how often it is tried."""
+"""Webhooks: bodies, secrets and retries."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import json
@@ -29,7 +29,7 @@ def bodies(receiver: Listener) -> list[Any]:
 
 
 @pytest.mark.parametrize(("model", "secret"), [("midjourney", "s3cret"), ("flux-pro", None), ("recraft", "ünï")])
-async def test_the_task_object_is_posted_with_the_secret_as_it_is(model: str, secret: str | None) -> None:
+async def test_the_task_object_is_posted_with_the_unchanged_secret(model: str, secret: str | None) -> None:
     async with listening(http(204)) as receiver, upstream(Settings(speed=0)) as up:
         task_id = await up.made(model=model, webhook_url=receiver.url, **({"webhook_secret": secret} if secret else {}))
         await until(lambda: outcomes(up) == ["204"])
@@ -40,7 +40,7 @@ async def test_the_task_object_is_posted_with_the_secret_as_it_is(model: str, se
         assert request.headers.get("x-webhook-secret") == secret
 
 
-async def test_a_failed_task_is_told_too() -> None:
+async def test_a_webhook_reports_a_failed_task() -> None:
     async with listening(OK) as receiver, upstream(Settings(speed=0)) as up:
         task_id = await up.made(prompt="forbidden-in-sandbox", webhook_url=receiver.url)
         await until(lambda: bool(receiver.received))
@@ -55,7 +55,7 @@ async def test_a_failed_task_is_told_too() -> None:
         ]
 
 
-async def test_nothing_is_told_before_the_task_is_over() -> None:
+async def test_no_webhook_is_sent_before_the_task_has_ended() -> None:
     clock = ManualClock()
     async with listening(OK) as receiver, upstream(Settings(speed=1)) as up:
         await up.made(webhook_url=receiver.url)
@@ -66,7 +66,7 @@ async def test_nothing_is_told_before_the_task_is_over() -> None:
         await until(lambda: outcomes(up) == ["200"])
 
 
-async def test_a_hanging_task_is_never_told() -> None:
+async def test_a_hanging_task_sends_no_webhook() -> None:
     async with listening(OK) as receiver:
         settings = Settings(speed=0, faults=(Fault(on="submit", kind="hang"),))
         async with upstream(settings) as up:
@@ -76,7 +76,7 @@ async def test_a_hanging_task_is_never_told() -> None:
         assert len(receiver.received) == 1
 
 
-async def test_a_deaf_receiver_is_tried_again_after_10_30_and_90_seconds() -> None:
+async def test_a_failed_webhook_is_retried_after_10_30_and_90_seconds() -> None:
     clock = ManualClock()
     async with listening(http(500), http(301, headers="Location: /x\r\n"), http(404), OK) as receiver:
         async with upstream(Settings(speed=1)) as up:
@@ -93,7 +93,7 @@ async def test_a_deaf_receiver_is_tried_again_after_10_30_and_90_seconds() -> No
         assert len({request.body for request in receiver.received}) == 1
 
 
-async def test_after_three_retries_it_is_given_up_and_the_result_stays() -> None:
+async def test_a_webhook_is_given_up_after_three_retries_and_the_result_stays() -> None:
     async with listening(http(500)) as receiver, upstream(Settings(speed=0)) as up:
         task_id = await up.made(webhook_url=receiver.url)
         await until(lambda: outcomes(up) == ["500"] * 4)
@@ -102,7 +102,7 @@ async def test_after_three_retries_it_is_given_up_and_the_result_stays() -> None
         assert (await up.fetch(task_id))["status"] == "finished"
 
 
-async def test_a_silent_receiver_counts_as_deaf() -> None:
+async def test_a_receiver_that_does_not_respond_is_retried() -> None:
     policy = WebhookPolicy(timeout_s=0.5, retry_gaps_s=(10,))
     settings = Settings(speed=0, journeyapi=JourneyApiSettings(webhooks=policy))
     async with listening(None, OK) as receiver, upstream(settings) as up:
@@ -118,14 +118,14 @@ async def test_a_silent_receiver_counts_as_deaf() -> None:
         ("https://ü..test/", "InvalidURL"),
     ],
 )
-async def test_a_receiver_that_is_not_there_harms_nobody(url: str, outcome: str) -> None:
+async def test_an_unreachable_receiver_only_fails_its_webhook(url: str, outcome: str) -> None:
     async with upstream(Settings(speed=0)) as up:
         await up.made(webhook_url=url)
         await until(lambda: len(outcomes(up)) == 4)
         assert outcomes(up)[0].startswith(outcome)
 
 
-async def test_deliveries_can_be_lost_doubled_distorted_and_late() -> None:
+async def test_webhooks_can_be_lost_duplicated_distorted_and_delayed() -> None:
     clock = ManualClock()
     faults = (
         Fault(on="webhook", kind="lost"),
@@ -154,7 +154,7 @@ async def test_deliveries_can_be_lost_doubled_distorted_and_late() -> None:
         assert (payload[2]["status"], payload[3], payload[4]["task_id"]) == ("done", {}, late)
 
 
-async def test_deliveries_under_way_are_dropped_at_the_end() -> None:
+async def test_pending_webhooks_are_dropped_at_shutdown() -> None:
     async with listening(None) as receiver:
         async with upstream(Settings(speed=0)) as up:
             await up.made(webhook_url=receiver.url)

@@ -1,4 +1,4 @@
-"""What the tests of the sandbox share: a client for it, and a server for it to talk to."""
+"""The common parts of the tests of the sandbox: clients, and a server that the sandbox connects to."""
 # ruff: noqa: D102 - as for tests, the names say it
 
 import asyncio
@@ -18,13 +18,13 @@ from journey_mcp.sandbox.drawing import render
 from journey_mcp.sandbox.render_specs import Scene
 
 PLAIN: Any = {"trust_env": False, "verify": False, "timeout": 1_000_000}
-"""Options of a client for loopback: it reads no certificates, and its time limit is days of the loop's time. A test can
-advance the clock while a request is held, and a request that hangs still fails."""
+"""Options of a loopback client: it loads no certificates, and its time limit is days of manual time. A test can advance
+the clock while a request is held, and a request that hangs still fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upstream:
-    """A running sandbox and a client with a good key."""
+    """A running sandbox and a client of JourneyAPI with a valid key."""
 
     running: Running
     client: AsyncClient
@@ -47,7 +47,7 @@ class Upstream:
         return (await self.client.get("/account")).json()
 
     async def image(self, url: str) -> Response:
-        # without the key: pictures are public
+        # without the key: images are public
         return await public(url)
 
 
@@ -66,7 +66,7 @@ KEYS = {"vtrix": {"Authorization": "Bearer vt_1"}, "bfl": {"x-key": "bfl_1"}}
 
 @dataclass(frozen=True, kw_only=True)
 class Vtrix:
-    """A running sandbox and a client of Vtrix with a good key."""
+    """A running sandbox and a client of Vtrix with a valid key."""
 
     running: Running
     client: AsyncClient
@@ -93,7 +93,7 @@ class Vtrix:
         return response.json()
 
     async def finished(self, model: str = "flux_kontext_pro", /, **params: Any) -> list[Response]:
-        """Create a task that is over at once and return its pictures."""
+        """Create a task that ends at once and return its images."""
         payload = await self.task(await self.made(model, **params))
         assert payload["status"] == "completed", payload
         return [await public(part["url"]) for part in payload["output"][0]["content"]]
@@ -105,7 +105,7 @@ class Vtrix:
 
 @dataclass(frozen=True, kw_only=True)
 class Bfl:
-    """A running sandbox and a client of Black Forest Labs with a good key."""
+    """A running sandbox and a client of Black Forest Labs with a valid key."""
 
     running: Running
     client: AsyncClient
@@ -114,7 +114,7 @@ class Bfl:
         return await self.client.post(f"/{model}", json={"prompt": "a paper boat", **body})
 
     async def made(self, model: str = "flux-kontext-pro", /, **body: Any) -> Any:
-        """Create a task and return what the answer tells."""
+        """Create a task and return the response."""
         response = await self.submit(model, **body)
         assert response.status_code == 200, response.text
         return response.json()
@@ -128,7 +128,7 @@ class Bfl:
         return response.json()
 
     async def sample(self, model: str = "flux-kontext-pro", /, **body: Any) -> Response:
-        """Create a task that is over at once and return its picture."""
+        """Create a task that ends at once and return its image."""
         payload = await self.task(await self.made(model, **body))
         assert payload["status"] == "Ready", payload
         return await public(payload["result"]["sample"])
@@ -161,14 +161,14 @@ async def _client_of(service: str, settings: Settings) -> AsyncIterator[tuple[Ru
 
 
 async def public(url: str) -> Response:
-    """Get something as a stranger does, without a key."""
+    """Send a GET request without a key."""
     async with AsyncClient(**PLAIN) as client:
         return await client.get(url)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Received:
-    """A request that arrived."""
+    """A received request."""
 
     line: str
     headers: dict[str, str]
@@ -177,7 +177,7 @@ class Received:
 
 @dataclass(kw_only=True)
 class Listener:
-    """A real server that gives the answers it was told to, the last one again and again."""
+    """A real server that sends prepared responses and repeats the last one."""
 
     responses: list[bytes | None]
     received: list[Received] = field(default_factory=list)
@@ -192,13 +192,13 @@ class Listener:
         if response is not None:
             writer.write(response)
         else:
-            await reader.read()  # until the other side has lost patience
+            await reader.read()  # until the client times out
         writer.close()
 
 
 @asynccontextmanager
 async def listening(*responses: bytes | None) -> AsyncIterator[Listener]:
-    """Listen on loopback; None as an answer stays silent."""
+    """Run a server on loopback; None as a response sends nothing."""
     listener = Listener(responses=list(responses))
     server = await asyncio.start_server(listener.serve, "127.0.0.1", 0)
     listener.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
@@ -207,13 +207,13 @@ async def listening(*responses: bytes | None) -> AsyncIterator[Listener]:
 
 
 def opened(content: bytes) -> Image.Image:
-    """Open a picture."""
+    """Open an image."""
     return Image.open(io.BytesIO(content))
 
 
 @cache
 def photo(size: tuple[int, int] = (300, 200), image_format: str = "PNG") -> bytes:
-    """Draw a picture to start from."""
+    """Return an input image."""
     content = io.BytesIO()
     scene = Scene(prompt="a boat", model="m", seed=1, size=size, image_format="png")
     opened(render(scene)).save(content, image_format)
@@ -221,17 +221,17 @@ def photo(size: tuple[int, int] = (300, 200), image_format: str = "PNG") -> byte
 
 
 def base64_of(content: bytes) -> str:
-    """Write a picture as raw base64."""
+    """Return raw base64."""
     return base64.b64encode(content).decode()
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
-    """How far two pictures are apart on average, 0 to 255 per channel."""
+    """Return the average difference of two images, 0 to 255 per channel."""
     return sum(ImageStat.Stat(ImageChops.difference(one.convert("RGB"), other.convert("RGB"))).mean) / 3
 
 
 def http(status: int, content: bytes = b"", headers: str = "") -> bytes:
-    """Write an HTTP answer."""
+    """Return an HTTP response."""
     return f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\n{headers}Connection: close\r\n\r\n".encode() + (
         content
     )

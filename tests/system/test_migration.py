@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from processes import PATIENCE_S, in_thread, raw
+from processes import TIMEOUT_S, in_thread, server_process
 from support import database_of_version, environment_for
 
 from journey_mcp import sandbox
@@ -75,14 +75,14 @@ def older_server(file: Path, base_url: str) -> Iterator[Older]:
         yield older
     finally:
         older.process.kill()
-        older.process.communicate(timeout=PATIENCE_S)
+        older.process.communicate(timeout=TIMEOUT_S)
 
 
 async def test_a_newer_server_waits_until_an_older_one_has_stored_its_paid_answer(tmp_path: Path) -> None:
     """Every call and the log name the process; nothing is sent; then the result is there, without a restart."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
-        with older_server(tmp_path / "tasks.db", upstream.base_url) as older, raw(environment) as newer:
+        with older_server(tmp_path / "tasks.db", upstream.base_url) as older, server_process(environment) as newer:
             for _ in range(2):
                 made = await in_thread(newer.call, "imagine", prompt="a kite", model="z-image")
                 assert made["error"]["code"] == "store_unavailable"
@@ -105,10 +105,10 @@ async def test_a_newer_server_goes_on_after_an_older_one_was_killed(tmp_path: Pa
     """Whose lease still runs; what it had sent is unconfirmed, as after every kill."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         environment = environment_for(upstream.base_url, tmp_path)
-        with older_server(tmp_path / "tasks.db", upstream.base_url) as older, raw(environment) as newer:
+        with older_server(tmp_path / "tasks.db", upstream.base_url) as older, server_process(environment) as newer:
             made = await in_thread(newer.call, "imagine", prompt="a kite", model="z-image")
             assert made["error"]["code"] == "store_unavailable"
             older.process.kill()
-            older.process.wait(PATIENCE_S)
+            older.process.wait(TIMEOUT_S)
             made = await in_thread(newer.call, "imagine", prompt="a kite", model="z-image", wait_s=30)
             assert made["status"] == "succeeded", json.dumps(made)
