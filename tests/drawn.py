@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image, ImageCms, ImageDraw, PngImagePlugin
 
-from journey_mcp.media.transcode import FORMATS, ImageData
+from journey_mcp.media.formats import FORMATS, ImageData
 
 HIDDEN = b"51.5007 north"
 """Text that must not leave the machine: every piece of metadata in these tests contains it."""

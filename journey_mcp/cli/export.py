@@ -11,7 +11,7 @@ from anyio import to_thread
 from journey_mcp.core.errors import InvalidArguments, JourneyError, SetupError, UpstreamError
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.text import timestamp
-from journey_mcp.media import transcode
+from journey_mcp.media import formats
 from journey_mcp.media.blobs import read_copy
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.net.address_policy import FetchError
@@ -82,7 +82,7 @@ async def save(image: OutputImage, path: Path, safe_http: SafeHttpClient, *, rep
     """
     content = await read_copy(image) or await _fetched(image, safe_http)
     try:
-        format_ = await to_thread.run_sync(transcode.format_of, content)
+        format_ = await to_thread.run_sync(formats.format_of, content)
     except NotAnImage as error:
         raise _not_saved(image, error) from error
     try:
@@ -97,7 +97,7 @@ async def save(image: OutputImage, path: Path, safe_http: SafeHttpClient, *, rep
 
 async def _fetched(image: OutputImage, safe_http: SafeHttpClient) -> bytes:
     try:
-        return (await safe_http.get(image.url, max_bytes=transcode.MAX_BYTES, within_s=_TIMEOUT_S)).content
+        return (await safe_http.get(image.url, max_bytes=formats.MAX_BYTES, within_s=_TIMEOUT_S)).content
     except FetchError as error:
         raise _not_saved(image, error) from error
 

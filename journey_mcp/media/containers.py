@@ -1,6 +1,6 @@
-"""What image files are made of: their pieces told apart, and what they say of themselves; no pixel is decoded.
+"""Containers of image files: their parts and headers, parsed without decoding a pixel.
 
-Time and memory are linear in the size of a file, and the pieces that it may have are counted.
+Time and memory are linear in the size of a file, and the number of its parts is limited.
 """
 
 import re
@@ -20,7 +20,7 @@ NAMES = {
     "tiff": "TIFF",
     "heic": "HEIC",
 }
-"""The formats that can be read, as they are shown."""
+"""The display names of the formats that can be read."""
 MAX_PIXELS = 1024**3 // 4 // 3
 """Above 89 megapixels, 256 MiB in memory, Pillow itself suspects a decompression bomb."""
 
@@ -31,7 +31,7 @@ _MAX_SEGMENTS = 4096
 _MAX_SCANS = 100
 """A progressive JPEG has about ten; each costs as much as decoding the whole image."""
 _MAX_SCANNED = 16 * MAX_PIXELS
-"""Pixels times scans: what the largest of usual JPEGs costs."""
+"""Pixels times scans: the cost of the largest usual JPEG."""
 _MAX_GIF_BLOCKS = 300_000
 """Of up to 255 bytes."""
 _MAX_PROFILE = 4 * 1024 * 1024
@@ -42,7 +42,7 @@ _ORIENTATIONS = range(1, 9)
 
 
 class NotAnImage(Exception):
-    """These bytes cannot be used as an image. The message is a clause that tells why, to stand after a colon."""
+    """These bytes cannot be used as an image. The message is a clause with the reason, to follow a colon."""
 
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -59,14 +59,14 @@ _PNG_PALETTE = 3
 _PNG_GREY = (0, 4)
 _INFLATED_AT_ONCE = 1024 * 1024
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
-"""Any but those that stand within the data of a scan."""
+"""Any marker but those within the data of a scan."""
 _JPEG_PADDING = re.compile(rb"\xff\xff+")
-"""As much as a single 0xFF, but decoders look at it again and again."""
+"""Equivalent to a single 0xFF, but decoders scan it repeatedly."""
 _JPEG_SEARCHED_AT_ONCE = 1024 * 1024
-"""Bytes; meanwhile no other thread can run."""
+"""Bytes; no other thread can run during a search."""
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-"""Markers of the header that has the size."""
+"""Markers of the header with the size."""
 _JPEG_KEPT = {*range(0xC0, 0xD0), _JPEG_SCAN, 0xDB, 0xDC, 0xDD}
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _WEBP_KEPT = {b"ICCP", b"ALPH", b"VP8 ", b"VP8L"}
@@ -77,15 +77,15 @@ _GIF_EXTENSION, _GIF_IMAGE, _GIF_CONTROL = 0x21, 0x2C, 0xF9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Container:
-    """The pieces of an image file, told apart without decoding."""
+    """The parts of an image file, found without decoding."""
 
-    bare: bytes
-    """The file to decode: what shows and colours the image, without metadata, later frames, or what is appended."""
+    stripped: bytes
+    """The file to decode: pixels and colours, without metadata, later frames, or appended data."""
     width: int
-    """As it is stored, before any orientation."""
+    """As stored, before the orientation is applied."""
     height: int
     is_complete: bool
-    """Its end was seen. Decoders are lenient, and would make up what is missing."""
+    """The end of the file was found. Decoders are lenient, and would invent the missing part."""
     exif: bytes = b""
     is_animated: bool = False
     is_lossless: bool = False
@@ -94,7 +94,7 @@ class Container:
 
     @property
     def orientation(self) -> int:
-        """The one of EXIF, 1 to 8; 1 is upright, and stands for nonsense."""
+        """The EXIF orientation, 1 to 8; 1 is upright, also for invalid values."""
         tiff = self.exif.removeprefix(b"Exif\0\0")
         order: Literal["little", "big"] = "little" if tiff.startswith(b"II") else "big"
         first = int.from_bytes(tiff[4:8], order)
@@ -106,14 +106,14 @@ class Container:
         return 1
 
 
-def dissected(kind: str, content: bytes) -> Container:
-    """The pieces of a PNG, JPEG, WebP or GIF.
+def parse_container(kind: str, content: bytes) -> Container:
+    """Parse a PNG, JPEG, WebP or GIF.
 
     Raises:
-        NotAPicture: its start is damaged, or it has more pieces or pixels than can be handled.
+        NotAnImage: its start is damaged, or it has more parts or pixels than can be handled.
     """
     try:
-        container = _ANATOMIES[kind](content)
+        container = _PARSERS[kind](content)
     except (IndexError, ValueError):
         raise damaged(kind, "its start cannot be read") from None
     if not container.width or not container.height:
@@ -123,22 +123,22 @@ def dissected(kind: str, content: bytes) -> Container:
 
 
 def check_pixels(width: int, height: int) -> None:
-    """Make sure, before anything is decoded, that there is memory for it.
+    """Check, before anything is decoded, that the memory is sufficient.
 
     Raises:
-        NotAPicture: names size and limit.
+        NotAnImage: names size and limit.
     """
     if width * height > MAX_PIXELS:
         raise NotAnImage(f"it has {width}x{height} pixels, and at most {MAX_PIXELS:,} can be handled")
 
 
 def damaged(kind: str, reason: str) -> NotAnImage:
-    """The refusal of a file that cannot be decoded."""
+    """Return the error for a file that cannot be decoded."""
     return NotAnImage(f"it is a damaged {NAMES[kind]} ({reason})")
 
 
 def exact_profile(profile: bytes | None) -> bytes | None:
-    """A colour profile cut to the length that it states; `None` when it is none.
+    """Return a colour profile cut to the length that it states; `None` when it is not a profile.
 
     https://www.color.org/specification/ICC.1-2022-05.pdf, 7.2: length in the first four bytes, signature at 36.
     """
@@ -173,7 +173,7 @@ def _png(content: bytes) -> Container:
         _chunk(b"IDAT", b"".join(data)),
     ]
     return Container(
-        bare=b"".join([_PNG_MAGIC, *pieces, _chunk(b"IEND", b"")]),
+        stripped=b"".join([_PNG_MAGIC, *pieces, _chunk(b"IEND", b"")]),
         width=int.from_bytes(header[:4]),
         height=int.from_bytes(header[4:8]),
         is_complete=name == b"IEND",
@@ -184,12 +184,12 @@ def _png(content: bytes) -> Container:
     )
 
 
-def is_exact_png(bare: bytes) -> bool:
-    """Whether a dissected PNG holds 8-bit grey, RGB or RGBA, row by row, and not a byte more than its size needs.
+def is_exact_png(stripped: bytes) -> bool:
+    """Return whether a parsed PNG has 8-bit grey, RGB or RGBA, row by row, and no byte more than its size needs.
 
-    What was cut away by a careless program often still stands behind the last row.
+    What a careless program cropped is often still present after the last row.
     """
-    chunks = dict(_png_chunks(bare))
+    chunks = dict(_png_chunks(stripped))
     header = chunks[b"IHDR"]
     depth, colour, *methods = header[8:]
     channels = _PNG_CHANNELS.get(colour)
@@ -200,7 +200,7 @@ def is_exact_png(bare: bytes) -> bool:
 
 
 def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Name and body of each chunk up to the end; a body that is cut off is short."""
+    """Yield name and body of each chunk up to the end; a truncated body is short."""
     view, at, name, count = memoryview(content), len(_PNG_MAGIC), b"", 0
     while at + 12 <= len(content) and name != b"IEND":
         count += 1
@@ -213,12 +213,12 @@ def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _png_colour(name: bytes, body: memoryview, header: bytes) -> bytes | None:
-    """The body of a chunk that colours the image, if that is all it does."""
+    """Return the body of a chunk that defines colours, without any other content; else `None`."""
     if name == b"iCCP":
         profile = exact_profile(_inflated(bytes(body).partition(b"\0")[2][1:]))
         space = b"GRAY" if header[9] in _PNG_GREY else b"RGB "
         return b"icc\0\0" + zlib.compress(profile) if profile and profile[16:20] == space else None
-    # more colours than a palette's image can name, or a palette of an image that has none, colour nothing
+    # colours beyond those an index can name, or a palette in an image without indices, have no effect
     most = {b"PLTE": 3 << header[8], b"tRNS": 1 << header[8]}.get(name, 0) if header[9] == _PNG_PALETTE else 0
     if name == b"tRNS" and header[9] != _PNG_PALETTE:
         most = 2 * _PNG_CHANNELS.get(header[9], 0)
@@ -233,7 +233,7 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def _inflated(data: bytes) -> bytes:
-    """At most as much as a colour profile may have; empty when it cannot be had."""
+    """Inflate at most the size of a colour profile; empty when the data is invalid."""
     try:
         return zlib.decompressobj().decompress(data, _MAX_PROFILE + 1)
     except zlib.error:
@@ -241,7 +241,7 @@ def _inflated(data: bytes) -> bytes:
 
 
 def _inflates_to(data: memoryview, length: int) -> bool:
-    """Whether this is one zlib stream, and nothing after it, of so many bytes; without keeping them."""
+    """Return whether this is one zlib stream of this many bytes, with nothing after it; the bytes are not kept."""
     stream, found = zlib.decompressobj(), 0
     try:
         for at in range(0, len(data), _INFLATED_AT_ONCE // 16):
@@ -278,12 +278,12 @@ def _jpeg(content: bytes) -> Container:
         raise NotAnImage(f"it is a JPEG of {scans} scans, which take too long to decode")
     end = bytes((0xFF, _JPEG_END))
     return Container(
-        bare=b"".join([*kept, end]), width=width, height=height, is_complete=marker == _JPEG_END, exif=exif
+        stripped=b"".join([*kept, end]), width=width, height=height, is_complete=marker == _JPEG_END, exif=exif
     )
 
 
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Marker, body, and the data that follows a scan's, up to the end marker: what comes then is no part of it."""
+    """Yield marker, body, and the data that follows a scan's, up to the end marker, which ends the image."""
     at, marker, count = 2, 0, 0
     while marker != _JPEG_END and (found := _next_marker(content, at)):
         count += 1
@@ -305,7 +305,7 @@ def _next_marker(content: bytes, at: int) -> re.Match[bytes] | None:
 
 
 def _jpeg_needed(marker: int, body: bytes) -> bytes | None:
-    """What of a segment belongs to the image. An application's segment is its own affair but for the colours."""
+    """Return the part of a segment that belongs to the image. Of an application's segment, only colours do."""
     if marker in _JPEG_KEPT or (marker == _APP2 and body.startswith(b"ICC_PROFILE\0")):
         return body
     if marker == _APP0 and body.startswith(b"JFIF\0"):
@@ -330,9 +330,9 @@ def _webp(content: bytes) -> Container:
         elif name == b"EXIF":
             exif = bytes(body)
         frames += name == b"ANMF"
-    bare = b"".join(kept)
+    stripped = b"".join(kept)
     return Container(
-        bare=content[:length] if frames else b"RIFF" + len(bare).to_bytes(4, "little") + bare,
+        stripped=content[:length] if frames else b"RIFF" + len(stripped).to_bytes(4, "little") + stripped,
         width=size[0],
         height=size[1],
         is_complete=length <= len(content),
@@ -368,7 +368,7 @@ def _webp_size(name: bytes, body: memoryview) -> tuple[int, int]:
 
 
 def _gif(content: bytes) -> Container:
-    """The first image, and how it is to be shown."""
+    """Parse the first image, and how it is displayed."""
     at = 13 + _gif_colours(content[10])
     width, height = (int.from_bytes(content[start : start + 2], "little") for start in (6, 8))
     kept, frames, blocks = [content[:at]], 0, 0
@@ -383,7 +383,7 @@ def _gif(content: bytes) -> Container:
             kept.append(content[at:end])
         at = end
     return Container(
-        bare=b"".join([*kept, b";"]),
+        stripped=b"".join([*kept, b";"]),
         width=width,
         height=height,
         is_complete=at <= len(content),
@@ -393,12 +393,12 @@ def _gif(content: bytes) -> Container:
 
 
 def _gif_colours(flags: int) -> int:
-    """The size of the colour table that these flags announce."""
+    """Return the size of the colour table that these flags announce."""
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def _gif_end(content: bytes, at: int, blocks: int) -> tuple[int, int]:
-    """Where a chain of blocks ends, each with its length before it, the last one empty; and the blocks up to there."""
+    """Return the end of a chain of blocks, each after its length, the last one empty; and the count of blocks."""
     while at < len(content) and content[at]:
         at += content[at] + 1
         blocks += 1
@@ -407,5 +407,5 @@ def _gif_end(content: bytes, at: int, blocks: int) -> tuple[int, int]:
     return at + 1, blocks
 
 
-_ANATOMIES: dict[str, Callable[[bytes], Container]] = {"png": _png, "jpeg": _jpeg, "webp": _webp, "gif": _gif}
-"""How the pieces of each format are told apart."""
+_PARSERS: dict[str, Callable[[bytes], Container]] = {"png": _png, "jpeg": _jpeg, "webp": _webp, "gif": _gif}
+"""The parser of each format."""

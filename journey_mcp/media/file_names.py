@@ -1,4 +1,4 @@
-"""Names of files as tools and models write them: what a path may mean, which names look the same, which are near."""
+"""File names as tools and models write them: spellings of a path, names that look the same, nearest names."""
 
 import difflib
 import os
@@ -17,44 +17,44 @@ _DRIVE = re.compile(r"([A-Za-z]):/+")
 _WSL = re.compile(r"//wsl(?:\$|\.localhost)/[^/]+(?=/)", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\[^\w.]|^\\")
 _HOME = re.compile(r"(\$HOME|\$\{HOME\}|\$env:(HOME|USERPROFILE)|%USERPROFILE%)(?=[/\\]|$)", re.IGNORECASE)
-_HERE = re.compile(r"(\$PWD|\$\{PWD\}|%CD%)(?=[/\\])", re.IGNORECASE)
-_ALIKE = str.maketrans("\u2018\u2019\u201c\u201d\u2010\u2011\u2013\u2014", "''\"\"----")
-"""Quotes and dashes of word processors, and those of keyboards."""
-_LONGEST = 1000
-_NEAREST, _COMPARED = 5, 1000
+_CWD = re.compile(r"(\$PWD|\$\{PWD\}|%CD%)(?=[/\\])", re.IGNORECASE)
+_EQUIVALENTS = str.maketrans("\u2018\u2019\u201c\u201d\u2010\u2011\u2013\u2014", "''\"\"----")
+"""Quotes and dashes of word processors, to those of keyboards."""
+_MAX_LENGTH = 1000
+_MAX_NEAREST, _MAX_COMPARED = 5, 1000
 
 
 def spellings(text: str) -> list[str]:
-    """Return the paths that a text may mean: as it is written first, with all escapes resolved last.
+    """Return the paths that a text may mean: first as it is written, last with all escapes resolved.
 
     Known are `@name`, file: URLs of this machine, backslashes and quotes of shells (where a backslash separates no
     folders), `$HOME`, `$PWD`, percent escapes, and where a backslash separates no folders, Windows' paths: those of the
     machine around WSL, and relative ones.
     """
-    bare = text[1:].strip("\"'") if text.startswith("@") else text
-    match = _FILE_URL.fullmatch(bare)
+    stripped = text[1:].strip("\"'") if text.startswith("@") else text
+    match = _FILE_URL.fullmatch(stripped)
     if match and (match["host"] or "")[:1] in {"~", ".", "$"}:  # file://~/a.png has one slash too few
-        bare = text = match["host"] + match["path"]
+        stripped = text = match["host"] + match["path"]
     elif match:
         return list(_from_url(match["host"] or "", match["path"]))
-    found = [text, bare]
+    found = [text, stripped]
     if os.sep != "\\":
-        found += _from_windows(bare)
-        found += [re.sub(r"\\(.)", r"\1", bare), *_as_one_word(bare)]
-    found += [_HERE.sub(".", _HOME.sub("~", each)) for each in found if _HOME.match(each) or _HERE.match(each)]
+        found += _from_windows(stripped)
+        found += [re.sub(r"\\(.)", r"\1", stripped), *_as_one_word(stripped)]
+    found += [_CWD.sub(".", _HOME.sub("~", each)) for each in found if _HOME.match(each) or _CWD.match(each)]
     found += [unquote(each) for each in found if "%" in each]
     return list(dict.fromkeys(found))
 
 
 def look_alikes(name: str, names: Iterable[str]) -> list[str]:
-    """Return the names that a reader cannot tell from this one: composed otherwise, another blank, dash or case."""
+    """Return the names that look like this one: another composition, blank, dash, quote or case."""
     wanted = _appearance(name)
     return [other for other in names if _appearance(other) == wanted]
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
-    """Return the names that resemble this one most, the most alike first."""
-    return difflib.get_close_matches(name, list(islice(names, _COMPARED)), n=_NEAREST, cutoff=0.0)
+    """Return the most similar names, the most similar first."""
+    return difflib.get_close_matches(name, list(islice(names, _MAX_COMPARED)), n=_MAX_NEAREST, cutoff=0.0)
 
 
 def _from_url(host: str, path: str) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _from_url(host: str, path: str) -> Iterator[str]:
 
 
 def _from_windows(text: str) -> list[str]:
-    """Return where a path of Windows leads on another system: within WSL, or relative."""
+    """Return the path of a Windows path on another system: within WSL, or relative."""
     path = text.replace("\\", "/")
     if drive := _DRIVE.match(path):
         return [f"/mnt/{drive[1].lower()}/{path[drive.end() :]}"]
@@ -82,7 +82,7 @@ def _from_windows(text: str) -> list[str]:
 
 
 def _as_one_word(text: str) -> list[str]:
-    """Return what a shell makes of the text, unless that is several words."""
+    """Return the word that a shell reads in the text; none if it reads several."""
     try:
         words = shlex.split(text)
     except ValueError:  # a quote that does not end
@@ -91,5 +91,5 @@ def _as_one_word(text: str) -> list[str]:
 
 
 def _appearance(name: str) -> str:
-    # NFKC makes one blank of all kinds
-    return cleaned(unicodedata.normalize("NFKC", name), _LONGEST).casefold().translate(_ALIKE)
+    # NFKC maps all blanks to one
+    return cleaned(unicodedata.normalize("NFKC", name), _MAX_LENGTH).casefold().translate(_EQUIVALENTS)

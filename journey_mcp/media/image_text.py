@@ -1,7 +1,7 @@
-"""What a text that names an image means: an id, the image itself as base64, a URL, or a path of a file.
+"""Parsing of a text that refers to an image: an id, the image itself as base64, a URL, or a path of a file.
 
-Models and clients write these in many ways: in quotes, in Markdown, in a list, with a prefix missing or doubled. `read`
-looks at the text alone, opens nothing, and takes time linear in its length.
+Models and clients write these in many forms: in quotes, in Markdown, in a list, with a prefix missing or doubled.
+`parse` works on the text alone, opens nothing, and takes time linear in its length.
 """
 
 import enum
@@ -12,28 +12,28 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from journey_mcp.core.images import ImageId
-from journey_mcp.media.image_urls import INVISIBLE, MAX_URL, SCHEME, whole
+from journey_mcp.media.image_urls import INVISIBLE, MAX_URL, SCHEME, normalized
 from journey_mcp.media.local_files import looks_like_path
 
 MAX_PATH = 4096
-"""Characters. No common system takes a longer path."""
+"""Characters. No common system supports a longer path."""
 
 
 class Unusable(enum.Enum):
-    """Why a text names no image."""
+    """Why a text refers to no image."""
 
     IN_CHAT = enum.auto()
-    """It stands for something that only the chat holds, such as `[Image #1]` or `sandbox:/mnt/data/a.png`."""
+    """It refers to an image that only the chat has, such as `[Image #1]` or `sandbox:/mnt/data/a.png`."""
     TASK_ID = enum.auto()
-    """It begins like the id of a task, and is neither that nor the id of an image."""
+    """It begins like the id of a task, and is not the id of a task or an image."""
     BAD_URL = enum.auto()
-    """It begins like a URL, and is none: too long, or with characters that no URL has."""
+    """It begins like a URL, and is not one: too long, or with invalid characters."""
     SEVERAL = enum.auto()
-    """It names more than one image."""
+    """It refers to more than one image."""
     NO_BASE64 = enum.auto()
     """It is a data URI without base64."""
     TOO_LONG = enum.auto()
-    """It is longer than any path, and nothing else either."""
+    """It is longer than any path, and nothing else."""
     UNKNOWN = enum.auto()
 
 
@@ -46,31 +46,31 @@ class WholeTask:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """An image that is given as base64; `decoded` makes bytes of it."""
+    """An image as base64; `decode` returns its bytes."""
 
     payload: str
-    """Base64 in either alphabet; it may lack padding, and hold blanks, line breaks and percent escapes."""
+    """Base64 in either alphabet; it may lack padding, and contain blanks, line breaks and percent escapes."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebAddress:
-    """A URL, its scheme and host in lower case."""
+    """A URL, with scheme and host in lower case."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
 class FilePath:
-    """A path as it was written, perhaps with escapes."""
+    """A path as it was written, possibly with escapes."""
 
     texts: tuple[str, ...]
-    """The whole text, and what its quotes or brackets hold."""
+    """The whole text, and the content of its quotes or brackets."""
     url: str | None = None
-    """What it means if there is no such file: `example.com/cat.png` is a URL without its scheme."""
+    """The meaning if there is no such file: `example.com/cat.png` is a URL without its scheme."""
 
     @property
     def may_be_in_chat(self) -> bool:
-        """Whether chats call their attachments so: by a bare name, or a path of the chat's own machine."""
+        """Whether chats name attachments like this: by a name alone, or a path on the chat's machine."""
         text = self.texts[-1]
         return any(folder in text for folder in _FOLDERS_OF_CHATS) or not any(mark in text for mark in "/\\~")
 
@@ -78,10 +78,10 @@ class FilePath:
 Given = ImageId | WholeTask | Data | WebAddress | FilePath | Unusable
 
 
-def read(text: str) -> Given:
-    """Return what the text means, whatever stands around it."""
+def parse(text: str) -> Given:
+    """Return what the text refers to, without anything around it."""
     inner = _trimmed(text)
-    for _ in range(_LAYERS):
+    for _ in range(_MAX_LAYERS):
         found = _recognized(inner)
         if found is not None:
             return found
@@ -92,11 +92,11 @@ def read(text: str) -> Given:
     return _embedded(inner) or _path(text.strip(), inner)
 
 
-def decoded(data: Data) -> bytes:
+def decode(data: Data) -> bytes:
     """Decode the base64.
 
     Raises:
-        ValueError: a clause that says what is wrong, to stand after a colon.
+        ValueError: a clause with the error, to follow a colon.
     """
     raw = data.payload.encode(errors="backslashreplace")
     for written, meant in _ESCAPES.items():
@@ -104,40 +104,40 @@ def decoded(data: Data) -> bytes:
     raw = _with_plus(raw.strip()).translate(_STANDARD_ALPHABET, _BLANKS).rstrip(b"=")
     padded = raw + b"=" * (-len(raw) % 4)
     try:
-        # in pieces, between which other threads run
+        # in pieces, so that other threads can run in between
         return b"".join(
             a2b_base64(padded[start : start + _PIECE], strict_mode=True) for start in range(0, len(padded), _PIECE)
         )
     except ValueError as error:
-        wrong = _NO_BASE64.search(raw.decode(errors="replace"))
-        what = f"{wrong[0]!r} is no character of it" if wrong else f"after {len(raw):,} characters the rest is missing"
-        raise ValueError(what) from error
+        wrong = _NOT_BASE64.search(raw.decode(errors="replace"))
+        reason = f"{wrong[0]!r} is not a base64 character" if wrong else f"it is cut off after {len(raw):,} characters"
+        raise ValueError(reason) from error
 
 
-# --- what stands around
+# --- wrappers
 
-_LAYERS = 6
+_MAX_LAYERS = 6
 _TAGS = 4096
-"""So many characters are looked through for the image in a piece of HTML."""
+"""The characters of HTML that are searched for the image."""
 _SHORT = 16_384
-_AROUND = (
+_WRAPPERS = (
     f" \t\r\n\v\f,;\"'`\u00a0\u202f{INVISIBLE}\u00ab\u00bb\u2018\u2019\u201c\u201d\u201e"
     "\u3000\u3001\u3002\u3008\u3009\u300a\u300b\u300c\u300d\u300e\u300f\u3010\u3011\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f"
 )
-"""Blanks, separators, brackets and quotes, also those of word processors and of Chinese and Japanese."""
-_MOST_ESCAPED_BREAKS = 9
+"""Blanks, separators, brackets and quotes, including those of word processors and of Chinese and Japanese."""
+_MAX_ESCAPED_BREAKS = 9
 _ESCAPED_BREAKS = ("\\n", "\\r", "\\t")
 _PERCENT = {f"%{ord(character):02X}": character for character in "+/=-_ \t\r\n"}
 _ESCAPES = dict.fromkeys((*_ESCAPED_BREAKS, *INVISIBLE), "") | {
     "\\/": "/",
     **{f"\\u00{ord(character):02x}": character for character in "+/="},
-    # without its semicolon where that was taken for the end of a sentence
+    # without the semicolon if it was removed as punctuation
     **{f"&#x{ord(character):X}{end}": character for end in (";", "") for character in "+/="},
     **{f"&#{ord(character)}{end}": character for end in (";", "") for character in "+/="},
     **_PERCENT,
     **{written.lower(): meant for written, meant in _PERCENT.items()},
 }
-"""What the notations of strings, URLs and HTML make of base64: each is replaced in little memory, however many."""
+"""The escapes of strings, URLs and HTML in base64, with their meaning; replaced one by one to save memory."""
 _PAIRS = {"<": ">", "[": "]", "(": ")", "{": "}"}
 _EMPHASIS = re.compile(r"([*_~]{1,3})(?=[^*_~])")
 _CSS = re.compile(r"url\(", re.IGNORECASE)
@@ -146,27 +146,27 @@ _LINK = re.compile(r"<\w{1,40}\s[^>]{0,2000}?(?:src|href|path|url)\s{0,9}=\s{0,9
 _LABEL = re.compile(
     r"(?:[-*+>\u2022]\s|\d{1,2}[.)]\s)?\s{0,9}(?:(?!file:)([A-Za-z][A-Za-z _-]{1,40})[:=](?!//)\s{0,9})?"
 )
-"""What stands before an image in a list, or as `Image URL: `; the words are looked at besides."""
+"""A list marker, or a label such as `Image URL: `; its words are checked against `_LABELS`."""
 _ELEMENT = re.compile(r"<(\w{1,40})>")
 _PASTED = re.compile(r"\[image(?: ?#?\d{1,4})?:? source: ", re.IGNORECASE)
 """The beginning of Claude Code's note of a pasted image, which ends with the file's path and a bracket."""
 _TARGET = re.compile(r"[^()]*(?:\([^()]*\)[^()]*)*")
-"""The target of a link in Markdown, with the brackets that it may hold in pairs."""
+"""The target of a link in Markdown, which may contain brackets in pairs."""
 _TITLE = re.compile(r"\s[\"'].*", re.DOTALL)
 
 
 def _trimmed(text: str) -> str:
-    """Return the text without blanks, quotes, and written line breaks around it."""
-    text = text.strip(_AROUND)
-    for _ in range(_MOST_ESCAPED_BREAKS):
+    """Return the text without blanks, quotes, and escaped line breaks around it."""
+    text = text.strip(_WRAPPERS)
+    for _ in range(_MAX_ESCAPED_BREAKS):
         if not text.endswith(_ESCAPED_BREAKS):
             break
-        text = text[:-2].rstrip(_AROUND)
+        text = text[:-2].rstrip(_WRAPPERS)
     return text
 
 
 def _content(text: str) -> str | None:
-    """Return what Markdown, an element of HTML or XML, or brackets hold; `None` when there is nothing around."""
+    """Return the content of Markdown, an element of HTML or XML, or brackets; `None` when there are none."""
     if pasted := _PASTED.match(text):
         return text[pasted.end() :].removesuffix("]")
     if text.startswith("<") and (tag := _IMG.search(text, 0, _TAGS) or _LINK.match(text)):
@@ -181,7 +181,7 @@ def _content(text: str) -> str | None:
 
 
 def _marked(text: str) -> str | None:
-    """Return what is emphasized, named in CSS, an item of a list, or labelled; `None` when it is none of these."""
+    """Return the content of emphasis, CSS, a list item, or a label; `None` when there is none of these."""
     if (mark := _EMPHASIS.match(text)) and text.endswith(mark[1]):
         return text[mark.end() :].removesuffix(mark[1])
     if css := _CSS.match(text):
@@ -192,7 +192,7 @@ def _marked(text: str) -> str | None:
 
 
 def _markdown_target(text: str) -> str | None:
-    """Return the target of the image in the text, else that of the link that the text is."""
+    """Return the target of a Markdown image in the text, else that of a link."""
     start = text.find("![")
     if start < 0 and not text.startswith("["):
         return None
@@ -212,35 +212,35 @@ _ENCODED = re.compile(r"(data|https?)%3A", re.IGNORECASE)
 _SECOND_LINK = re.compile(r"[\s,;'\"<(|]https?://", re.IGNORECASE)
 _INSIDE = re.compile(r"(?<![A-Za-z0-9+.-])(?<!xmlns=['\"])https?:[/\\]{2}", re.IGNORECASE)
 _ENDS_OF_LINKS = {'"': '"', "'": "'", "<": ">", "(": ")", "[": "]", "`": "`"}
-_OWN = re.compile(
+_TASK_ID = re.compile(
     r"(?<![A-Za-z0-9_-])(?i:tsk)_([A-Za-z0-9_-]{22})(?:\s?[.#:/_-]\s?0{0,3}([1-9]\d{0,2}))?(?![A-Za-z0-9_-])"
 )
-"""The id of a task of ours, perhaps with an image's number, however they are put together."""
-_LONGEST_MENTION = 500
+"""The id of a task, possibly with the number of an image, in any combination."""
+_MAX_MENTION = 500
 
 _DATA = re.compile(r"data\s{0,9}:", re.IGNORECASE)
 _MARK = re.compile(r"(?:^|[;:\s])base64\s{0,9}(?P<end>[,;]|:(?://)?|\s)", re.IGNORECASE)
 _MEDIA_TYPE = re.compile(r"[\w.+/;=\s-]*")
 _HEAD = 512
-_MOST_HEADS = 4
+_MAX_HEADS = 4
 _SAMPLE = 96
 _MAGIC = re.compile(
     rb"\x89PNG\r\n|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*|....ftyp|%PDF-|<svg|<\?xml",
     re.DOTALL,
 )
-"""The beginnings of images, and of what is taken for one: the decoder says what it is."""
+"""The beginnings of images, and of files mistaken for one, which the decoder then names."""
 _ONLY_BASE64 = re.compile(rf"[A-Za-z0-9+/_=\s%\\&#;{INVISIBLE}-]*")
-_NO_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 _PIECE = 2**20
 _STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
 _BLANKS = b" \t\r\n\v\f"
 
 
 def _recognized(text: str) -> Given | None:
-    """Return what this is, unless it is a path, unknown, or inside of something."""
+    """Return the meaning of the text, unless it is a path, unknown, or wrapped."""
     if id_ := ImageId.parse(text):
         return id_
-    if _ENCODED.match(text):  # what comes later is decoded with the base64
+    if _ENCODED.match(text):  # the rest is decoded with the base64
         text = unquote(text[:_SHORT]) + text[_SHORT:]
     if (data := _data(text)) is not None:
         return data
@@ -256,7 +256,7 @@ def _recognized(text: str) -> Given | None:
 def _data(text: str) -> Data | Unusable | None:
     """Return the data after all of its prefixes, or raw base64; `None` for anything else."""
     start = 0
-    for _ in range(_MOST_HEADS):
+    for _ in range(_MAX_HEADS):
         head = text[start : start + _HEAD]
         is_uri, mark = _DATA.match(head) is not None, _MARK.search(head)
         is_mark = mark and (mark["end"][0] in ",:;" or _has_magic(text[start + mark.end() : start + _HEAD]))
@@ -267,12 +267,12 @@ def _data(text: str) -> Data | Unusable | None:
             return Data(payload) if _has_magic(payload) else Unusable.NO_BASE64
         else:
             break
-    payload = text[start:].strip(_AROUND)
-    if payload[:2] in {"b'", 'b"'}:  # Python's notation of bytes
+    payload = text[start:].strip(_WRAPPERS)
+    if payload[:2] in {"b'", 'b"'}:  # a bytes literal of Python
         payload = payload[2:]
-    # what a model cut short has dots where the rest was
+    # what a model truncated ends with dots
     is_raw = _has_magic(payload) and _ONLY_BASE64.fullmatch(payload.replace("...", "").replace("…", ""))
-    # nothing else is so long: the decoder says what it is
+    # nothing else is this long: the decoder names the type
     is_raw = is_raw or (len(payload) > MAX_PATH and _ONLY_BASE64.fullmatch(payload))
     return Data(payload) if start or is_raw else None
 
@@ -282,12 +282,12 @@ def _has_magic(payload: str) -> bool:
     for written, meant in _ESCAPES.items():
         sample = sample.replace(written, meant)
     sample = "".join(sample.split()).replace("-", "+").replace("_", "/")
-    size = len(_NO_BASE64.split(sample, maxsplit=1)[0][:24])
+    size = len(_NOT_BASE64.split(sample, maxsplit=1)[0][:24])
     return _MAGIC.match(b64decode(sample[: size // 4 * 4])) is not None
 
 
 def _with_plus(raw: bytes) -> bytes:
-    """Return the data with `+` in place of the blanks that a form made of it; blanks between equal lines stay."""
+    """Return the data with `+` in place of blanks that form encoding produced; blanks between equal lines stay."""
     length = raw.find(b" ")
     if length < 0 or b"+" in raw or b"\n" in raw:
         return raw
@@ -299,23 +299,23 @@ def _with_plus(raw: bytes) -> bytes:
 def _web_address(scheme: str, rest: str) -> WebAddress | Unusable:
     if len(rest) <= MAX_URL and _SECOND_LINK.search(rest):
         return Unusable.SEVERAL
-    url = whole(scheme, rest)
+    url = normalized(scheme, rest)
     return WebAddress(url) if url else Unusable.BAD_URL
 
 
 def _embedded(text: str) -> Given | None:
-    """Return the one image that a few words mention by its URL or its id."""
+    """Return the one image that a short text mentions by URL or id."""
     link = _INSIDE.search(text, 0, _HEAD)
     if link and link.start():
         rest = text[link.start() :].partition(_ENDS_OF_LINKS.get(text[link.start() - 1], "\0"))[0]
         return _recognized(_trimmed(rest))
-    if len(text) > _LONGEST_MENTION or looks_like_path(text):
+    if len(text) > _MAX_MENTION or looks_like_path(text):
         return None
-    found = {WholeTask(f"tsk_{id_}") if not n else ImageId(f"tsk_{id_}", int(n)) for id_, n in _OWN.findall(text)}
+    found = {WholeTask(f"tsk_{id_}") if not n else ImageId(f"tsk_{id_}", int(n)) for id_, n in _TASK_ID.findall(text)}
     return found.pop() if len(found) == 1 else Unusable.SEVERAL if found else None
 
 
-# --- what only the chat holds
+# --- images that only the chat has
 
 
 def _words(text: str) -> frozenset[str]:
@@ -338,16 +338,16 @@ _WORDS_AROUND = _words(
     "the this to url user users your with"
 )
 _LABELS = _THINGS | _WORDS_AROUND | _words("are file here href is link path src task uri")
-"""The words of `Here is the image: `."""
+"""The words of labels such as `Here is the image: `."""
 _WORD = re.compile(r"[^\W\d_]+")
-_MOST_WORDS = 120
+_MAX_WORDS = 120
 
 
 def _is_in_chat(text: str) -> bool:
-    """Return whether this is an address of a chat's own, or words such as `<image_1>` or `the attached photo`."""
+    """Return whether this is an internal URL of a chat, or words such as `<image_1>` or `the attached photo`."""
     if _CHAT_ADDRESS.match(text):
         return True
-    if len(text) > _MOST_WORDS or any(mark in text for mark in "/\\.~"):
+    if len(text) > _MAX_WORDS or any(mark in text for mark in "/\\.~"):
         return False
     words = set(_WORD.findall(text.lower()))
     return bool(words & _THINGS) and words <= _THINGS | _WORDS_AROUND
@@ -360,25 +360,25 @@ _HOST = re.compile(
     re.IGNORECASE,
 )
 _TOP_LEVEL = _words("com net org io ai app co dev edu gov info cloud")
-"""Where a host is named without a scheme; a folder may have other endings. Two letters are a country."""
+"""Of a host without a scheme; folders may have other endings. Two letters are a country."""
 _COUNTRY = 2
 _SENTENCE_ENDS = ".!?:*"
 _IPV4 = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}(?![\w.])")
 
 
-def _path(whole: str, inner: str) -> FilePath | Unusable:
+def _path(text: str, inner: str) -> FilePath | Unusable:
     if len(inner) > MAX_PATH:
         return Unusable.TOO_LONG
     url = _with_scheme(inner)
     end = inner.rstrip(_SENTENCE_ENDS)
     if url or looks_like_path(inner) or looks_like_path(end):
-        texts = (whole[:MAX_PATH], inner) if looks_like_path(inner) or url else (whole[:MAX_PATH], end)
+        texts = (text[:MAX_PATH], inner) if looks_like_path(inner) or url else (text[:MAX_PATH], end)
         return FilePath(texts=tuple(dict.fromkeys(texts)), url=url)
     return Unusable.TASK_ID if inner.startswith("tsk_") else Unusable.UNKNOWN
 
 
 def _with_scheme(text: str) -> str | None:
-    """Return the URL that `www.example.com/cat.png` and its like may mean."""
+    """Return the URL that a text such as `www.example.com/cat.png` may mean."""
     match = _HOST.match(text)
     if match is None or any(character.isspace() for character in text):
         return None

@@ -1,4 +1,4 @@
-"""URLs of images as they stand in people's and models' texts, and as they are sent to providers."""
+"""URLs of images, normalized from the texts of people and models for providers."""
 
 import re
 import unicodedata
@@ -10,7 +10,7 @@ from journey_mcp.net.urls import in_ascii
 MAX_URL = 8192
 """Characters. Servers commonly refuse a longer URL."""
 INVISIBLE = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
-"""What stands in no URL and no base64, and comes with what is copied from a page."""
+"""Characters of no URL and no base64, which come with text copied from a page."""
 SCHEME = re.compile(
     r"(?:https?:[/\\]+(?=https?:)){0,3}(https?)\s{0,9}(?::\s{0,9}[/\\]+|[/\\]{2,}|:(?=[\w-]{1,63}\.))\s{0,9}",
     re.IGNORECASE,
@@ -28,19 +28,19 @@ _NAME_OF_IMAGE = re.compile(rf"[^?#]*(?:{'|'.join(map(re.escape, IMAGE_ENDINGS))
 _ENDS = ".>!?*:\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
 _CLOSING = {")": "(", "]": "[", "}": "{", "\uff09": "\uff08", "\u3011": "\u3010", "\u300d": "\u300c"}
 _PLACEHOLDER = re.compile(r"[<>{}\"]")
-"""What stands for something else, and in no URL: `https://<host>/{id}.png`."""
+"""Characters of templates, in no URL: `https://<host>/{id}.png`."""
 
 
-def whole(scheme: str, rest: str) -> str | None:
-    """Return the URL of this scheme as it is sent, in ASCII; `None` when it is cut short, a template, or none.
+def normalized(scheme: str, rest: str) -> str | None:
+    """Return the URL of this scheme as it is sent, in ASCII; `None` when it is truncated, a template, or not a URL.
 
-    `rest` is what follows the scheme: with the line breaks, entities and end of the text that it comes from.
+    `rest` is the text after the scheme, with the line breaks, entities and end of its source.
     """
     if len(rest) > MAX_URL or rest.endswith("...") or "…" in rest:
-        return None  # a model left out the rest
+        return None  # a model omitted the rest
     rest = _without_end(_LINE_BREAK.sub("", rest.translate(_NOTHING)))
     rest = _ENTITY.sub("&", rest).replace("\\", "/")
-    if name := _NAME_OF_IMAGE.match(rest):  # otherwise words may follow a blank
+    if name := _NAME_OF_IMAGE.match(rest):  # in other URLs, words may follow a blank
         rest = name[0].replace(" ", "%20") + rest[name.end() :]
     if _PLACEHOLDER.search(rest):
         return None
@@ -52,19 +52,19 @@ def whole(scheme: str, rest: str) -> str | None:
 
 
 def names_file(url: str) -> bool:
-    """Whether the path of a URL ends like the file of an image."""
+    """Return whether the path of a URL ends like an image file."""
     return _NAME_OF_IMAGE.match(url) is not None
 
 
 def _without_end(rest: str) -> str:
-    """Return the URL without the punctuation and the brackets of the sentence that it stands in."""
+    """Return the URL without the punctuation and the brackets of the sentence around it."""
     while rest and (rest[-1] in _ENDS or rest.count(rest[-1]) > rest.count(_CLOSING.get(rest[-1], rest[-1]))):
         rest = rest[:-1]
     return rest
 
 
 def _in_ascii(url: str) -> str | None:
-    """Return the URL with its host by IDNA and the rest percent-encoded; `None` when no host is called so."""
+    """Return the URL with its host by IDNA and the rest percent-encoded; `None` when the host name is invalid."""
     if not url.isascii():
         try:
             url = in_ascii(url)

@@ -1,10 +1,10 @@
 """The process that works on the bytes of images: `python -m journey_mcp.media.image_worker CPU_S MEMORY_BYTES`.
 
-It reads jobs from stdin and writes their results to stdout (`framing`), one at a time, until stdin ends. It has no key
-in its environment, and ends by the system's hand when a job takes too much.
+It reads jobs from stdin and writes their results to stdout (`worker_protocol`), one at a time, until stdin ends. Its
+environment contains no key, and the system ends it when a job takes too much time or memory.
 
-A job names one of `JOBS`, with parameters. The answer has the `result`, its `notices` and bytes, or says why the image
-is `refused`.
+A job names one of `JOBS`, with parameters. The response has the `result`, its `notices` and bytes, or the reason why
+the image is `refused`.
 """
 
 import os
@@ -18,40 +18,40 @@ from typing import IO, Any
 from journey_mcp.core.notices import Notice, to_plain
 from journey_mcp.media import worker_protocol
 from journey_mcp.media.containers import NotAnImage
+from journey_mcp.media.formats import MAX_BYTES, Limits
 from journey_mcp.media.reencode import fit_to_limits
-from journey_mcp.media.transcode import MAX_BYTES, Limits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Made:
-    """What a job gives."""
+class JobResult:
+    """The result of a job."""
 
     content: bytes
     result: Mapping[str, Any] = field(default_factory=dict)
-    """What is known of the bytes."""
+    """Facts about the bytes."""
     notices: tuple[Notice, ...] = ()
 
 
-def _fit(content: bytes, *, formats: list[str] | None, **limits: int | None) -> Made:
-    made, notices = fit_to_limits(content, Limits(formats=tuple(formats) if formats else None, **limits))
-    return Made(
-        content=made.content,
-        result={"format": made.format, "width": made.width, "height": made.height},
+def _fit(content: bytes, *, formats: list[str] | None, **limits: int | None) -> JobResult:
+    done, notices = fit_to_limits(content, Limits(formats=tuple(formats) if formats else None, **limits))
+    return JobResult(
+        content=done.content,
+        result={"format": done.format, "width": done.width, "height": done.height},
         notices=notices,
     )
 
 
-JOBS: Mapping[str, Callable[..., Made]] = {"fit": _fit}
-"""Functions of the bytes and of parameters, by name."""
+JOBS: Mapping[str, Callable[..., JobResult]] = {"fit": _fit}
+"""Functions of the bytes and parameters, by name."""
 
 
-def work(incoming: IO[bytes], outgoing: IO[bytes], before: Callable[[], None] = lambda: None) -> None:
-    """Do one job after another until there are no more; `before` each of them, set its limits."""
+def work(incoming: IO[bytes], outgoing: IO[bytes], before_each: Callable[[], None] = lambda: None) -> None:
+    """Do one job after another until stdin ends; `before_each` sets the limits of the next job."""
     while message := worker_protocol.receive(incoming, max_bytes=MAX_BYTES):
         facts, content = message
-        before()
+        before_each()
         try:
-            made = JOBS[facts["job"]](content, **facts["parameters"])
+            done = JOBS[facts["job"]](content, **facts["parameters"])
         except NotAnImage as error:
             worker_protocol.send(outgoing, {"refused": str(error)})
         except MemoryError:
@@ -61,16 +61,16 @@ def work(incoming: IO[bytes], outgoing: IO[bytes], before: Callable[[], None] = 
         else:
             worker_protocol.send(
                 outgoing,
-                {"result": made.result, "notices": [to_plain(notice) for notice in made.notices]},
-                made.content,
+                {"result": done.result, "notices": [to_plain(notice) for notice in done.notices]},
+                done.content,
             )
         del message, content
 
 
 def limit_memory(limit: int) -> None:
-    """Let nothing more be had from the system than this, in bytes, where it can see to that; and no core dumps.
+    """Limit the memory of this process, in bytes, where the system supports that; and disable core dumps.
 
-    Where memory runs out all the same, Linux ends this process before any other.
+    If memory runs out anyway, Linux ends this process before any other.
     """
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
@@ -78,12 +78,12 @@ def limit_memory(limit: int) -> None:
         import resource  # noqa: PLC0415  # see above
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        with suppress(OSError, ValueError):  # macOS refuses; or there is a stricter limit already
+        with suppress(OSError, ValueError):  # macOS refuses; or a stricter limit exists already
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def limit_time(seconds: int) -> None:
-    """Let the next job compute so long; beyond it the system ends the process, where it can."""
+    """Limit the CPU time of the next job; the system then ends the process, where it supports that."""
     with suppress(ImportError):
         import resource  # noqa: PLC0415  # Windows has none
 
@@ -99,10 +99,10 @@ def main() -> None:
     cpu_s, memory = int(sys.argv[1]), int(sys.argv[2])
     incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):  # what a library prints is no answer
+    for stream in (0, 1, 2):  # what a library prints is not a response
         os.dup2(nothing, stream)
     limit_memory(memory)
-    work(incoming, outgoing, before=lambda: limit_time(cpu_s))
+    work(incoming, outgoing, before_each=lambda: limit_time(cpu_s))
 
 
 if __name__ == "__main__":

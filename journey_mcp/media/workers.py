@@ -1,7 +1,7 @@
-"""Processes that work on the bytes of images, so that no image can hold up or crash the server.
+"""Processes that work on the bytes of images, so that no image can block or crash the server.
 
-A process is started when it is first needed, kept for the next image, and ended when it is idle for long, when its
-image takes too much time or memory, when whoever waits for it is canceled, and with the server.
+A process is started when it is first needed and kept for the next image. It is ended when it is idle for over a minute,
+when its image takes too much time or memory, when its caller is canceled, and with the server.
 """
 
 import os
@@ -24,59 +24,59 @@ from journey_mcp.core.notices import Notice
 from journey_mcp.core.text import cleaned
 from journey_mcp.media import worker_protocol
 from journey_mcp.media.containers import NotAnImage
-from journey_mcp.media.transcode import FORMATS, MAX_BYTES, ImageData, Limits, check_bytes
+from journey_mcp.media.formats import FORMATS, MAX_BYTES, ImageData, Limits, check_bytes
 
 _MODULE = "journey_mcp.media.image_worker"
 _INHERITED = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")
-"""Environment variables without which Python may not start. Keys stay out of reach of hostile bytes."""
-_AT_ONCE = 2
-_IDLE_S = 60.0
-_DIES_WITHIN_S = 1.0
-_MOST_NOTICES = 20
-_UNREADABLE = "the process that prepared it gave no answer that can be read"
+"""Environment variables that Python may need to start. Hostile bytes cannot reach keys."""
+_MAX_PROCESSES = 2
+_IDLE_TIMEOUT_S = 60.0
+_EXIT_TIMEOUT_S = 1.0
+_MAX_NOTICES = 20
+_UNREADABLE = "the process that prepared it returned an unreadable response"
 _CREATE_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
-"""On Windows; the others have no such thing."""
+"""0 where the system is not Windows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
-    """What one image may take."""
+    """The limits of one image."""
 
     cpu_s: int = 30
-    """Of computing time, where the system counts it."""
-    within_s: float = 45.0
-    """From when its turn has come."""
+    """CPU time, where the system limits it."""
+    timeout_s: float = 45.0
+    """From the moment it gets a slot."""
     memory: int = 2 * 1024**3
     """In bytes, where the system limits it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Done:
-    """What a process made of an image."""
+class WorkerResult:
+    """The result of one job."""
 
     content: bytes
     result: Mapping[str, Any]
-    """What the job tells of the bytes."""
+    """Facts about the bytes."""
     notices: tuple[Notice, ...]
 
 
 class Workers:
-    """Up to two processes at once. Callers who wait take turns, those with the fewest images under way first."""
+    """Up to two processes. Of the callers that wait, the one with the fewest running images is next."""
 
     def __init__(self, bounds: Bounds | None = None) -> None:
         self._bounds = bounds or Bounds()
-        self._turns = Turns(_AT_ONCE)
+        self._limiter = FairLimiter(_MAX_PROCESSES)
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
         self._is_ending = False
-        # one that is ended has a second thread
-        self._threads = anyio.CapacityLimiter(2 * _AT_ONCE)
+        # a process that is ended uses a second thread
+        self._threads = anyio.CapacityLimiter(2 * _MAX_PROCESSES)
 
     async def fit(self, content: bytes, limits: Limits, *, caller: str) -> tuple[ImageData, tuple[Notice, ...]]:
-        """The image within the limits, and a notice of each change, as `redrawing.fit_to_limits` makes it.
+        """Return the image within the limits, and a notice of each change, as `reencode.fit_to_limits` does.
 
         Raises:
-            NotAPicture: it cannot be made fit, takes too much time or memory, or its process crashed.
+            NotAnImage: it cannot be converted, takes too much time or memory, or its process crashed.
             SetupError: no process can be started.
             NotSubmitted: the server is ending.
         """
@@ -87,81 +87,81 @@ class Workers:
             case _:
                 raise NotAnImage(_UNREADABLE)
 
-    async def run(self, job: str, content: bytes, parameters: Mapping[str, Any], *, caller: str) -> Done:
-        """Do one of `image_worker.JOBS` when it is this caller's turn; `parameters` are plain as in JSON.
+    async def run(self, job: str, content: bytes, parameters: Mapping[str, Any], *, caller: str) -> WorkerResult:
+        """Do one of `image_worker.JOBS` once the caller has a slot; `parameters` are plain as in JSON.
 
         Raises:
-            NotAPicture, SetupError, NotSubmitted: as `fit`.
+            NotAnImage, SetupError, NotSubmitted: as `fit`.
         """
         check_bytes(content)
-        async with self._turns.turn(caller):
-            worker = await self._taken()
+        async with self._limiter.slot(caller):
+            worker = await self._acquire()
             self._busy.add(worker)
             try:
-                return await self._done(worker, job, content, parameters)
+                return await self._run_on(worker, job, content, parameters)
             finally:
                 self._busy.discard(worker)
 
     def end(self) -> None:
-        """End all processes, whatever they do; who waits for them is told that the server ends."""
+        """End all processes at once; their callers get an error that the server is ending."""
         self._is_ending = True
         for worker in (*self._busy, *self._idle):
             worker.kill()
 
     async def aclose(self) -> None:
-        """The same, and wait until those that nobody waits for are gone."""
+        """End all processes, and wait until the idle ones have exited."""
         self.end()
         while self._idle:
-            await self._gone(self._idle.pop())
+            await self._reap(self._idle.pop())
 
     async def end_idle(self, clock: Clock) -> None:
-        """Look every minute for processes that nobody needed since the last look, and end them; for ever."""
+        """End, every minute, the processes that were not used since the last check; for ever."""
         while True:
-            await clock.sleep(_IDLE_S)
-            # looked for anew each time: while one ends, another may be needed
+            await clock.sleep(_IDLE_TIMEOUT_S)
+            # searched again each time: while one ends, another may be used
             while unused := next((worker for worker in self._idle if worker.is_unused), None):
                 self._idle.remove(unused)
-                await self._gone(unused)
+                await self._reap(unused)
             for worker in self._idle:
                 worker.is_unused = True
 
-    async def _taken(self) -> "_Worker":
-        """An idle process, or a new one."""
+    async def _acquire(self) -> "_Worker":
+        """Return an idle process, or a new one."""
         while self._idle and not self._is_ending:
             worker = self._idle.pop()
             if worker.is_alive:
                 worker.is_unused = False
                 return worker
-            await self._gone(worker)
+            await self._reap(worker)
         self._check_open()
         return _Worker(self._bounds)
 
-    async def _done(self, worker: "_Worker", job: str, content: bytes, parameters: Mapping[str, Any]) -> Done:
+    async def _run_on(self, worker: "_Worker", job: str, content: bytes, parameters: Mapping[str, Any]) -> WorkerResult:
         try:
-            with anyio.fail_after(self._bounds.within_s):
-                answer = await to_thread.run_sync(
-                    worker.ask, job, content, parameters, abandon_on_cancel=True, limiter=self._threads
+            with anyio.fail_after(self._bounds.timeout_s):
+                response = await to_thread.run_sync(
+                    worker.request, job, content, parameters, abandon_on_cancel=True, limiter=self._threads
                 )
         except BaseException as error:
             worker.kill()
-            await self._gone(worker)
+            await self._reap(worker)
             if isinstance(error, TimeoutError):
-                raise NotAnImage(f"preparing it takes longer than {self._bounds.within_s:g} s") from error
+                raise NotAnImage(f"preparing it takes longer than {self._bounds.timeout_s:g} s") from error
             if isinstance(error, OSError):
                 raise SetupError(
                     f"No process can be started to prepare images: {error.strerror}.",
                     next_step="Nothing was sent. Ask the person to look at the limits of the machine, or call again.",
                 ) from error
             raise
-        if answer is None or self._is_ending:
-            code = await self._gone(worker)
+        if response is None or self._is_ending:
+            code = await self._reap(worker)
             self._check_open()
-            raise NotAnImage(self._cause(code))
+            raise NotAnImage(self._reason_of(code))
         self._idle.append(worker)
-        return _read(*answer)
+        return _read(*response)
 
-    async def _gone(self, worker: "_Worker") -> int:
-        """Its exit code, when it has ended."""
+    async def _reap(self, worker: "_Worker") -> int:
+        """Wait until a process has ended, and return its exit code."""
         codes: list[int] = []
         with anyio.CancelScope(shield=True):
             codes.append(await to_thread.run_sync(worker.end, limiter=self._threads))
@@ -171,8 +171,8 @@ class Workers:
         if self._is_ending:
             raise NotSubmitted("The server ended before the images were prepared.")
 
-    def _cause(self, code: int) -> str:
-        """Why a process ended by itself, as its exit code tells."""
+    def _reason_of(self, code: int) -> str:
+        """Return why a process ended by itself, from its exit code."""
         try:
             name = signal.Signals(-code).name
         except ValueError:
@@ -180,17 +180,17 @@ class Workers:
         if name == "SIGXCPU":
             return f"preparing it takes more than {self._bounds.cpu_s} s of computing time"
         if name == "SIGKILL":
-            return "the system ended the process that prepared it, perhaps for want of memory"
+            return "the system ended the process that prepared it, perhaps because memory ran out"
         return f"the process that prepared it crashed ({name})"
 
 
-def _read(facts: Mapping[str, Any], content: bytes) -> Done:
-    """What a process answered; hostile bytes may have taken it over."""
+def _read(facts: Mapping[str, Any], content: bytes) -> WorkerResult:
+    """Check the response of a process, which hostile bytes may control."""
     match facts:
         case {"refused": str(reason)}:
             raise NotAnImage(cleaned(reason))
         case {"result": dict(result), "notices": list(notices)}:
-            return Done(content=content, result=result, notices=tuple(map(_notice, notices[:_MOST_NOTICES])))
+            return WorkerResult(content=content, result=result, notices=tuple(map(_notice, notices[:_MAX_NOTICES])))
         case _:
             raise NotAnImage(_UNREADABLE)
 
@@ -205,11 +205,11 @@ def _notice(plain: Any) -> Notice:
 
 
 class _Worker:
-    """A process that does one job at a time, started with the first. Its methods block, but for `kill`."""
+    """A process that does one job at a time, started with the first. Its methods block, except `kill`."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.is_unused = False
-        """It was not needed when somebody looked."""
+        """It was idle at the last check."""
         self._bounds = bounds
         self._process: subprocess.Popen[bytes] | None = None
         self._is_killed = False
@@ -217,20 +217,20 @@ class _Worker:
 
     @property
     def is_alive(self) -> bool:
-        """It has not ended yet."""
+        """The process has not ended yet."""
         return self._process is not None and self._process.poll() is None
 
-    def ask(self, job: str, content: bytes, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], bytes] | None:
-        """What it answers; `None` when that cannot be read, or it ended.
+    def request(self, job: str, content: bytes, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], bytes] | None:
+        """Send one job and return the response; `None` when it cannot be read, or the process ended.
 
         Raises:
-            OSError: it cannot be started.
+            OSError: the process cannot be started.
         """
         with self._starting:
-            process = self._process = self._process or (None if self._is_killed else _started(self._bounds))
+            process = self._process = self._process or (None if self._is_killed else _start(self._bounds))
         if process is None:
             return None
-        if self._is_killed:  # while it was started
+        if self._is_killed:  # during its start
             process.kill()
         try:
             worker_protocol.send(_open(process.stdin), {"job": job, "parameters": parameters}, content)
@@ -239,21 +239,21 @@ class _Worker:
             return None
 
     def kill(self) -> None:
-        """Let it end at once, or as soon as it is started."""
+        """End the process at once, or as soon as it is started."""
         self._is_killed = True
         if self._process:
             self._process.kill()
 
     def end(self) -> int:
-        """Wait until it has ended, not for long, and return its exit code."""
+        """Wait a second for the exit, then kill; return the exit code."""
         with self._starting:
             process = self._process
         if process is None:
             return 0
-        with suppress(OSError):  # what it did not read is lost
+        with suppress(OSError):  # unread input is lost
             _open(process.stdin).close()
         try:
-            process.wait(_DIES_WITHIN_S)
+            process.wait(_EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
         code = process.wait()
@@ -261,10 +261,10 @@ class _Worker:
         return code
 
 
-def _started(bounds: Bounds) -> subprocess.Popen[bytes]:
+def _start(bounds: Bounds) -> subprocess.Popen[bytes]:
     paths = os.pathsep.join(path for path in sys.path if path)
-    return subprocess.Popen(  # noqa: S603  # our own module
-        # neither the working directory nor what others put beside the packages is imported from
+    return subprocess.Popen(  # noqa: S603  # a module of this package
+        # nothing is imported from the working directory, and no .pth file runs
         [sys.executable, "-P", "-S", "-m", _MODULE, str(bounds.cpu_s), str(bounds.memory)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -279,8 +279,8 @@ def _open(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
-class Turns:
-    """So many at once, and the rest in line: the next is of the caller with the fewest turns, who waits longest."""
+class FairLimiter:
+    """A limited number of slots. The next goes to the caller with the fewest, else to the one that waited longest."""
 
     def __init__(self, at_once: int) -> None:
         self._free = at_once
@@ -288,8 +288,8 @@ class Turns:
         self._waiting: dict[str, deque[anyio.Event]] = {}
 
     @asynccontextmanager
-    async def turn(self, caller: str) -> AsyncIterator[None]:
-        """Wait for the turn, and have it for the block."""
+    async def slot(self, caller: str) -> AsyncIterator[None]:
+        """Wait for a slot, and hold it for the block."""
         if self._free:
             self._free -= 1
             self._running[caller] += 1
@@ -300,7 +300,7 @@ class Turns:
         finally:
             self._running -= Counter([caller])
             self._free += 1
-            self._give_on()
+            self._hand_over()
 
     async def _wait(self, caller: str) -> None:
         is_next = anyio.Event()
@@ -311,21 +311,21 @@ class Turns:
             if is_next.is_set():
                 self._running -= Counter([caller])
                 self._free += 1
-                self._give_on()
+                self._hand_over()
             else:
                 self._waiting[caller].remove(is_next)
                 if not self._waiting[caller]:
                     del self._waiting[caller]
             raise
 
-    def _give_on(self) -> None:
+    def _hand_over(self) -> None:
         if not self._waiting:
             return
         caller = min(self._waiting, key=self._running.__getitem__)
-        line = self._waiting.pop(caller)
-        is_next = line.popleft()
-        if line:
-            self._waiting[caller] = line  # the last of the callers now
+        queue = self._waiting.pop(caller)
+        is_next = queue.popleft()
+        if queue:
+            self._waiting[caller] = queue  # the caller is now the last one
         self._free -= 1
         self._running[caller] += 1
         is_next.set()

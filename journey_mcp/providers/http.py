@@ -217,7 +217,7 @@ async def _sent(
     except _NOTHING_SENT as error:
         raise Unreachable(f"No connection to {host}{_proxy_to(request.url)}: {_reason(error, redactor)}.") from error
     except (httpx2.HTTPError, TimeoutError) as error:
-        raise IncompleteResponse(f"The exchange with {host} broke off: {_reason(error, redactor)}.") from error
+        raise IncompleteResponse(f"The request to {host} broke off: {_reason(error, redactor)}.") from error
     body, text = _redacted(redactor, raw)
     return HttpResponse(
         status=response.status_code,

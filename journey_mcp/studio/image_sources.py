@@ -22,7 +22,7 @@ from journey_mcp.core.principals import Principal
 from journey_mcp.core.redaction import without_userinfo
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import SANDBOX, Task
-from journey_mcp.media import image_text, image_urls, local_files, transcode
+from journey_mcp.media import formats, image_text, image_urls, local_files
 from journey_mcp.media.image_text import Data, FilePath, Given, Unusable, WebAddress, WholeTask
 from journey_mcp.media.local_files import Located
 from journey_mcp.net.address_policy import is_publicly_fetchable
@@ -209,8 +209,8 @@ class ImageFinder:
 
 async def _meaning(text: str) -> Given:
     if len(text) <= _LONG:
-        return image_text.read(text)
-    return await to_thread.run_sync(image_text.read, text, abandon_on_cancel=True)
+        return image_text.parse(text)
+    return await to_thread.run_sync(image_text.parse, text, abandon_on_cancel=True)
 
 
 def _url_of(meaning: Given) -> str | None:
@@ -252,7 +252,7 @@ def _agree(given: str, whole: str) -> bool:
 
 
 def _normalised(url: str) -> str:
-    read = image_text.read(url)
+    read = image_text.parse(url)
     return read.url if isinstance(read, WebAddress) else url
 
 
@@ -262,7 +262,7 @@ def _without_query(url: str) -> str:
 
 def _decoded(name: str, data: Data) -> bytes:
     try:
-        return image_text.decoded(data)
+        return image_text.decode(data)
     except ValueError as error:
         raise UnusableImage(
             f"{name} is not a data URI or base64 of an image: {error}.",
@@ -272,7 +272,7 @@ def _decoded(name: str, data: Data) -> bytes:
 
 def _read(name: str, located: Located) -> bytes:
     try:
-        return local_files.content(located, max_bytes=transcode.MAX_BYTES)
+        return local_files.content(located, max_bytes=formats.MAX_BYTES)
     except local_files.Unreadable as error:
         raise UnusableImage(f"{name}: {error}.", next_step="Give the path of an image file.") from error
 

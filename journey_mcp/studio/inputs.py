@@ -13,14 +13,14 @@ from journey_mcp.core.notices import Notice
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.core.urls import is_loopback
-from journey_mcp.media import transcode
+from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.net.address_policy import FetchError
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.base import Account
 from journey_mcp.registry import Offer
 
-Fit = Callable[[bytes, transcode.Limits], Awaitable[tuple[transcode.ImageData, tuple[Notice, ...]]]]
+Fit = Callable[[bytes, formats.Limits], Awaitable[tuple[formats.ImageData, tuple[Notice, ...]]]]
 """Fits an image to limits, as `workers.Workers.fit` does for one caller."""
 
 MAX_BYTES_OF_CALL = 128 * 1024 * 1024
@@ -158,7 +158,7 @@ async def _prepared(
         return InputImage(url=url), ()
     content = source.content if source.content is not None else await _fetched(source, safe_http)
     accepted = offer.images
-    limits = transcode.Limits(
+    limits = formats.Limits(
         formats=accepted.formats,
         max_bytes=accepted.max_bytes,
         max_pixels=accepted.max_pixels,
@@ -179,9 +179,7 @@ async def _prepared(
 async def _fetched(source: Source, safe_http: SafeHttpClient) -> bytes:
     with_trusted = safe_http.with_trusted(source.trusted_base) if source.trusted_base else safe_http
     try:
-        return (
-            await with_trusted.get(source.url or "", max_bytes=transcode.MAX_BYTES, within_s=_FETCH_WITHIN_S)
-        ).content
+        return (await with_trusted.get(source.url or "", max_bytes=formats.MAX_BYTES, within_s=_FETCH_WITHIN_S)).content
     except FetchError as error:
         raise UnusableImage(
             f"{source.name} cannot be fetched: {error}.",
@@ -193,6 +191,6 @@ def _check_mask(mask: InputImage, image: InputImage | None) -> None:
     if not (mask.content and image and image.content):
         return  # the provider compares the images that it fetches
     try:
-        transcode.check_same_size(transcode.look(mask.content), transcode.look(image.content))
+        formats.check_same_size(formats.probe(mask.content), formats.probe(image.content))
     except NotAnImage as error:
         raise UnusableImage(f"mask: {error}.", next_step="Give a mask of the same size as the image.") from error

@@ -17,7 +17,7 @@ from support import client_of, environment_of
 
 from attack.attempts import Ground, Outcome
 from journey_mcp import sandbox
-from journey_mcp.media.transcode import FORMATS
+from journey_mcp.media.formats import FORMATS
 from journey_mcp.settings import read_settings
 
 _SERVICES = ("vtrix", "kkiai", "replicate", "bfl")

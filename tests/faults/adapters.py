@@ -198,7 +198,7 @@ class Recorder:
     async def _copy(self, final: Raw) -> tuple[str, ...]:
         """Copy the images of a finished task; return a notice for each that could not be copied."""
         assert isinstance(final, Prediction)
-        images, notices = await self._blobs.made(new_task_id(), self.origin, final.images)
+        images, notices = await self._blobs.with_copies(new_task_id(), self.origin, final.images)
         assert [image.path is None for image in images] == [bool(notices)] * len(images)
         return tuple(map(str, notices))
 

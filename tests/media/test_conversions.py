@@ -12,8 +12,8 @@ from drawn import PROFILE, SIZE, chunk, drawn, exif, is_red, opened, see_through
 from PIL import Image, ImageCms
 
 from journey_mcp.media.containers import NotAnImage
+from journey_mcp.media.formats import FORMATS, ImageData, Limits
 from journey_mcp.media.reencode import fit_to_limits
-from journey_mcp.media.transcode import FORMATS, ImageData, Limits
 
 CASES = Path(__file__).parents[1] / "cases"
 ANY = FORMATS

@@ -22,8 +22,8 @@ from journey_mcp.media.image_text import (
     Unusable,
     WebAddress,
     WholeTask,
-    decoded,
-    read,
+    decode,
+    parse,
 )
 from journey_mcp.media.image_urls import MAX_URL
 from journey_mcp.tools.image_arguments import image_texts, single_image
@@ -49,7 +49,7 @@ URL = "https://example.com/cat.png"
 @pytest.mark.parametrize("text", [ID, f" {ID}\n", f'"{ID}"', f"`{ID}`", f"<{ID}>", f"[{ID}]", f'["{ID}"]', f"{ID}\\n"])
 def test_an_id_is_an_id_whatever_is_around_it(text: str) -> None:
     """It comes first."""
-    assert read(text) == ImageId("tsk_AAAAAAAAAAAAAAAAAAAAAA", 2)
+    assert parse(text) == ImageId("tsk_AAAAAAAAAAAAAAAAAAAAAA", 2)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_an_id_is_an_id_whatever_is_around_it(text: str) -> None:
 )
 def test_an_id_that_is_mentioned_is_that_id(text: str) -> None:
     """With the words of a person around it, or put together otherwise."""
-    assert read(text) == ImageId("tsk_AAAAAAAAAAAAAAAAAAAAAA", 2)
+    assert parse(text) == ImageId("tsk_AAAAAAAAAAAAAAAAAAAAAA", 2)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_an_id_that_is_mentioned_is_that_id(text: str) -> None:
 )
 def test_the_id_of_a_task_may_mean_its_image(text: str) -> None:
     """How many it has is known elsewhere."""
-    assert read(text) == WholeTask(ID[:-2])
+    assert parse(text) == WholeTask(ID[:-2])
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_the_id_of_a_task_may_mean_its_image(text: str) -> None:
 )
 def test_data_is_decoded_however_it_is_written(text: str) -> None:
     """With and without prefix, in both alphabets, broken, encoded, quoted."""
-    found = read(text)
+    found = parse(text)
     assert isinstance(found, Data)
-    assert decoded(found) == JPEG
+    assert decode(found) == JPEG
 
 
 @pytest.mark.parametrize("kind", BEGINNINGS)
@@ -140,34 +140,34 @@ def test_base64_is_known_by_the_beginning_of_an_image(kind: str) -> None:
     """Also where it could be a path, as `/9j/` of a JPEG."""
     content = BEGINNINGS[kind] + bytes(40)
     for text in (base64.b64encode(content).decode(), base64.urlsafe_b64encode(content).decode().rstrip("=")):
-        found = read(text)
+        found = parse(text)
         assert isinstance(found, Data)
-        assert decoded(found) == content
+        assert decode(found) == content
 
 
 @pytest.mark.parametrize(
     ("payload", "says"),
     [
-        ("====!", "'=' is no character"),
-        ("AAAA!AAA", "'!' is no character"),
-        ("AAAé", "'é' is no character"),
-        (f"{B64[:40]}…", "'…' is no character"),
-        (f"{B64[:40]}...", "'.' is no character"),
+        ("====!", "'=' is not a base64 character"),
+        ("AAAA!AAA", "'!' is not a base64 character"),
+        ("AAAé", "'é' is not a base64 character"),
+        (f"{B64[:40]}…", "'…' is not a base64 character"),
+        (f"{B64[:40]}...", "'.' is not a base64 character"),
         ("AAAAA", "the rest is missing"),
-        ("AA=AAAAA", "'=' is no character"),
-        ("\ud800AAA", "is no character"),
+        ("AA=AAAAA", "'=' is not a base64 character"),
+        ("\ud800AAA", "is not a base64 character"),
     ],
 )
 def test_what_is_wrong_with_base64_is_told(payload: str, says: str) -> None:
     """By the character."""
     with pytest.raises(ValueError, match=says):
-        decoded(Data(payload))
+        decode(Data(payload))
 
 
 def test_data_that_was_cut_short_is_data() -> None:
     """And not a path that does not exist."""
-    assert isinstance(read("/9j/4AAQSkZJRgABAQ..."), Data)
-    assert isinstance(read("iVBORw0KGgoAAAANSUhEUg…"), Data)
+    assert isinstance(parse("/9j/4AAQSkZJRgABAQ..."), Data)
+    assert isinstance(parse("iVBORw0KGgoAAAANSUhEUg…"), Data)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_data_that_was_cut_short_is_data() -> None:
 )
 def test_a_url_is_read_however_it_is_wrapped(text: str, url: str) -> None:
     """Scheme and host in lower case, the rest as it is."""
-    assert read(text) == WebAddress(url)
+    assert parse(text) == WebAddress(url)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_url_is_read_however_it_is_wrapped(text: str, url: str) -> None:
 )
 def test_a_url_without_scheme_may_still_be_a_path(text: str, url: str) -> None:
     """Whoever can look decides: a file of that name wins."""
-    found = read(text)
+    found = parse(text)
     assert isinstance(found, FilePath)
     assert found.url == url
 
@@ -287,7 +287,7 @@ def test_a_url_without_scheme_may_still_be_a_path(text: str, url: str) -> None:
 )
 def test_a_path_is_not_taken_for_a_host(text: str) -> None:
     """A URL that nobody meant is fetched by a provider that is paid."""
-    found = read(text)
+    found = parse(text)
     assert getattr(found, "url", None) is None
 
 
@@ -301,16 +301,16 @@ def test_a_path_is_not_taken_for_a_host(text: str) -> None:
 )
 def test_paths_are_paths(text: str) -> None:
     """The text stays as it is: only a look at the disk tells which escapes were meant."""
-    assert read(text) == FilePath((text,))
+    assert parse(text) == FilePath((text,))
 
 
 def test_a_path_in_quotes_or_brackets_may_mean_both() -> None:
     """A file may really have them in its name."""
-    assert read('"/a/b.png"') == FilePath(('"/a/b.png"', "/a/b.png"))
-    assert read("[cat](/a/b c.png)") == FilePath(("[cat](/a/b c.png)", "/a/b c.png"))
-    assert read("image: cat.png") == FilePath(("image: cat.png", "cat.png"))
-    assert read("cat.png.") == FilePath(("cat.png.", "cat.png"))
-    assert read("[Image: source: /a/b.png]") == FilePath(("[Image: source: /a/b.png]", "/a/b.png"))
+    assert parse('"/a/b.png"') == FilePath(('"/a/b.png"', "/a/b.png"))
+    assert parse("[cat](/a/b c.png)") == FilePath(("[cat](/a/b c.png)", "/a/b c.png"))
+    assert parse("image: cat.png") == FilePath(("image: cat.png", "cat.png"))
+    assert parse("cat.png.") == FilePath(("cat.png.", "cat.png"))
+    assert parse("[Image: source: /a/b.png]") == FilePath(("[Image: source: /a/b.png]", "/a/b.png"))
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_a_path_in_quotes_or_brackets_may_mean_both() -> None:
 )
 def test_what_only_the_chat_holds_is_known(text: str) -> None:
     """It says nothing to anybody else."""
-    assert read(text) is Unusable.IN_CHAT
+    assert parse(text) is Unusable.IN_CHAT
 
 
 @pytest.mark.parametrize(
@@ -368,12 +368,12 @@ def test_what_only_the_chat_holds_is_known(text: str) -> None:
 )
 def test_what_names_no_image_is_told_apart(text: str, reason: Unusable) -> None:
     """Each has its own way out."""
-    assert read(text) is reason
+    assert parse(text) is reason
 
 
 def test_long_base64_is_data_whatever_it_is() -> None:
     """No path is so long: the decoder says that it is no image."""
-    assert isinstance(read("x" * (MAX_PATH + 1)), Data)
+    assert isinstance(parse("x" * (MAX_PATH + 1)), Data)
 
 
 PIECES = (
@@ -406,13 +406,13 @@ PIECES = (
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | st.text(max_size=200))
 def test_every_text_means_something(text: str) -> None:
     """Nothing raises but what says so."""
-    found = read(text)
+    found = parse(text)
     assert isinstance(found, ImageId | WholeTask | Data | WebAddress | FilePath | Unusable)
     if isinstance(found, Data):
         with suppress(ValueError):
-            decoded(found)
+            decode(found)
     if isinstance(found, WebAddress):
-        assert read(found.url) == found
+        assert parse(found.url) == found
         assert len(found.url) < 3 * MAX_URL
 
 
@@ -421,9 +421,9 @@ def test_the_image_comes_out_as_it_went_in(rest: bytes, kind: str, is_safe: bool
     """Whatever its bytes."""
     content = BEGINNINGS[kind] + rest
     encode = base64.urlsafe_b64encode if is_safe else base64.b64encode
-    found = read(("data:image/png;base64," if has_prefix else "") + encode(content).decode().rstrip("="))
+    found = parse(("data:image/png;base64," if has_prefix else "") + encode(content).decode().rstrip("="))
     assert isinstance(found, Data)
-    assert decoded(found) == content
+    assert decode(found) == content
 
 
 @given(st.sampled_from(PIECES), st.sampled_from(PIECES))
@@ -436,11 +436,11 @@ def test_length_costs_no_steps(piece: str, other: str) -> None:
 def test_the_longest_texts_are_read(piece: str) -> None:
     """Two million characters: anything that is not linear would take hours."""
     text = piece * (2_000_000 // len(piece))
-    read(text)
+    parse(text)
     image_texts(text)
-    read(f"![a]({text})")
+    parse(f"![a]({text})")
     with suppress(ValueError):
-        decoded(Data(text))
+        decode(Data(text))
 
 
 @pytest.mark.parametrize("piece", ["%2B", "%41", "A ", "\\u002b", "A\n", "-", "A%20"])
@@ -449,7 +449,7 @@ def test_decoding_takes_little_memory(piece: str) -> None:
     data = Data(piece * (2_000_000 // len(piece)))
     tracemalloc.start()
     with suppress(ValueError):
-        decoded(data)
+        decode(data)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 12_000_000
@@ -467,9 +467,9 @@ def test_json_of_more_values_than_images_is_not_read(text: str) -> None:
 def test_a_link_whose_beginning_alone_is_encoded_is_read_whole() -> None:
     """A longer text is decoded in two parts."""
     payload = base64.b64encode(JPEG * 40).decode()
-    found = read(quote(f"data:image/jpeg;base64,{payload}", safe=""))
+    found = parse(quote(f"data:image/jpeg;base64,{payload}", safe=""))
     assert isinstance(found, Data)
-    assert decoded(found) == JPEG * 40
+    assert decode(found) == JPEG * 40
 
 
 def _lines(text: str) -> int:
@@ -481,11 +481,11 @@ def _lines(text: str) -> int:
         count += 1
         return trace
 
-    read(text)  # what is done once for all is done now
+    parse(text)  # what is done once for all is done now
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        read(text)
+        parse(text)
     finally:
         sys.settrace(before)
     return count

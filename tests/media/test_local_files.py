@@ -199,8 +199,8 @@ def test_links_within_the_folders_are_followed(disk: Disk) -> None:
 def test_what_lies_outside_is_refused_and_told_how_to_allow_it(disk: Disk) -> None:
     """With the path, the folders, and the setting."""
     assert disk.refusal(disk.secret) == (
-        f'"{disk.secret}" does not lie in a folder that pictures may be read from ({disk.allowed}): '
-        f"copy the picture into one of them, or add its folder to JOURNEY_MCP_IMAGE_DIRS"
+        f'"{disk.secret}" is not in a folder that images may be read from ({disk.allowed}): '
+        f"copy the image into one of them, or add its folder to JOURNEY_MCP_IMAGE_DIRS"
     )
     with pytest.raises(NotAllowed, match="none at the moment"):
         read(str(disk.image), [], max_bytes=100)
@@ -223,7 +223,7 @@ def test_what_lies_outside_is_refused_and_told_how_to_allow_it(disk: Disk) -> No
 )
 def test_ways_out_are_refused(disk: Disk, text: str) -> None:
     """Whatever is there."""
-    assert "does not lie in a folder" in disk.refusal(text)
+    assert "is not in a folder" in disk.refusal(text)
 
 
 def test_links_that_lead_out_are_refused(disk: Disk) -> None:
@@ -243,7 +243,7 @@ def test_outside_nobody_learns_what_exists(disk: Disk) -> None:
         disk.outside / name for name in ("secret.png", "missing.png", "secret.png/x", "circle", "closed/x", "x" * 300)
     ]
     assert len({disk.refusal(text).replace(str(text), "") for text in texts if len(text.name) < 300}) == 1
-    assert "does not lie in a folder" in disk.refusal(texts[-1])
+    assert "is not in a folder" in disk.refusal(texts[-1])
 
 
 @pytest.mark.parametrize(
@@ -251,10 +251,10 @@ def test_outside_nobody_learns_what_exists(disk: Disk) -> None:
     [
         ("missing.png", '"missing.png" does not exist'),
         ("holidays/a b.png/more", '"holidays/a b.png/more" does not exist'),
-        ("holidays", '"holidays" is a folder: name a picture in it'),
+        ("holidays", '"holidays" is a folder: name an image in it'),
         ("", '"" is a folder'),
         ("circle", '"circle" cannot be read: Too many levels of symbolic links'),
-        ("pipe", '"pipe" is no regular file'),
+        ("pipe", '"pipe" is not a regular file'),
         ("socket", '"socket" cannot be read'),
         ("x" * 300, "cannot be read: File name too long"),
     ],
@@ -419,7 +419,7 @@ def test_a_file_that_is_really_called_so_comes_first(disk: Disk) -> None:
 )
 def test_escapes_lead_nowhere_else(disk: Disk, text: str) -> None:
     """What they mean is judged, not what they look like."""
-    assert "does not lie in a folder" in disk.refusal(text)
+    assert "is not in a folder" in disk.refusal(text)
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
 from journey_mcp.media.containers import NotAnImage
+from journey_mcp.media.formats import FORMATS, ImageData, Limits, probe
 from journey_mcp.media.reencode import fit_to_limits
-from journey_mcp.media.transcode import FORMATS, ImageData, Limits, look
 
 
 def fit(content: bytes, **limits: Any) -> tuple[ImageData, tuple[str, ...]]:
@@ -62,7 +62,7 @@ def test_spoiled_pixels_are_found_before_anybody_pays() -> None:
     """Though the file is whole, and nothing would have to change."""
     content = bytearray(written(photo(), "png"))
     content[len(content) // 3 : len(content) // 3 + 500] = bytes(500)
-    assert look(bytes(content)).width == 200
+    assert probe(bytes(content)).width == 200
     assert refusal(bytes(content)).startswith("it is a damaged PNG (")
 
 
@@ -77,7 +77,7 @@ def test_a_png_without_its_colours_is_refused() -> None:
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_spoiled_files_are_refused_or_mended(data: st.DataObject) -> None:
-    """Nothing but NotAPicture comes out of them, and what is taken can be taken again, a PNG with the same pixels."""
+    """Nothing but NotAnImage comes out of them, and what is taken can be taken again, a PNG with the same pixels."""
     content = bytearray(data.draw(st.sampled_from(SAMPLES)))
     for at, byte in data.draw(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6)):
         content[at % len(content)] = byte
@@ -339,8 +339,8 @@ def test_pictures_are_put_upright(kind: str, orientation: int, corner: tuple[int
 def test_an_orientation_that_cannot_be_read_is_upright(tiff: bytes) -> None:
     """As for everybody else."""
     content = written(drawn(), "jpeg", exif=b"Exif\0\0" + tiff)
-    assert (look(content).width, fit(content)[0].width) == (48, 48)
-    assert look(written(drawn(), "jpeg", exif=exif(9))).width == 48
+    assert (probe(content).width, fit(content)[0].width) == (48, 48)
+    assert probe(written(drawn(), "jpeg", exif=exif(9))).width == 48
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])

@@ -18,9 +18,9 @@ from processes import image_workers
 from journey_mcp.core.errors import SetupError
 from journey_mcp.media import image_worker, worker_protocol
 from journey_mcp.media.containers import NotAnImage
+from journey_mcp.media.formats import MAX_BYTES, Limits
 from journey_mcp.media.reencode import fit_to_limits
-from journey_mcp.media.transcode import MAX_BYTES, Limits
-from journey_mcp.media.workers import Bounds, Turns, Workers
+from journey_mcp.media.workers import Bounds, FairLimiter, Workers
 
 IMAGE = written(drawn(), "png")
 ANY = Limits()
@@ -145,7 +145,7 @@ async def test_an_answer_that_tells_nothing_of_an_image_is_refused(
     """Hostile bytes may have taken over the process."""
     monkeypatch.setattr(sys, "executable", answering(tmp_path, facts))
     async with aclosing(Workers()) as workers:
-        with pytest.raises(NotAnImage, match="gave no answer that can be read"):
+        with pytest.raises(NotAnImage, match="returned an unreadable response"):
             await workers.fit(IMAGE, ANY, caller="local")
 
 
@@ -201,20 +201,20 @@ async def test_a_caller_with_many_images_does_not_hold_up_another() -> None:
 
 async def test_a_turn_that_comes_with_a_cancellation_is_given_on() -> None:
     """Or it would be lost."""
-    turns = Turns(1)
+    turns = FairLimiter(1)
 
     async def have() -> None:
-        async with turns.turn("canceled"):
+        async with turns.slot("canceled"):
             raise AssertionError
 
-    async with turns.turn("first"):
+    async with turns.slot("first"):
         canceled = asyncio.create_task(have())
         await anyio.lowlevel.checkpoint()
     canceled.cancel()
     await asyncio.wait([canceled])
     assert canceled.cancelled()
     with anyio.fail_after(1):
-        async with turns.turn("next"):
+        async with turns.slot("next"):
             pass
 
 

@@ -282,7 +282,7 @@ def test_quoted_text_never_makes_an_english_prompt_foreign(data: st.DataObject) 
     ],
 )
 def test_a_long_prompt_costs_milliseconds_at_most(prompt: str) -> None:
-    """No text of 8,000 characters makes an expression backtrack for ever; docs/prompt-language.md has costs."""
+    """No text of 8,000 characters makes the expressions backtrack; docs/prompt-language.md has the usual cost."""
     text = (prompt * 8000)[:8000]
     judge(text)
     started = time.thread_time()  # of the processor alone: other work of the machine does not count

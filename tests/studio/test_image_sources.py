@@ -208,7 +208,7 @@ async def test_a_file_that_is_missing_may_be_in_the_chat(tmp_path: Path, text: s
         ("/a." * 2000, "unusable_image", "at most 4,096 characters"),
         ("https://example.com/cat.png (the cat)", "malformed_url", "no blanks"),
         (f"{URL} {URL}", "unusable_image", "several"),
-        (f"data:image/png;base64,{'iVBORw0KGgo'}…", "unusable_image", "'…' is no character of it"),
+        (f"data:image/png;base64,{'iVBORw0KGgo'}…", "unusable_image", "'…' is not a base64 character"),
         ("tsk_1", "unknown_image", "task's id, a dot"),
         (
             "https://kim:pass@example.com/cat.png",

@@ -21,7 +21,7 @@ from journey_mcp import sandbox
 from journey_mcp.core.errors import NotSubmitted
 from journey_mcp.media import worker_protocol
 from journey_mcp.media.containers import NotAnImage
-from journey_mcp.media.transcode import Limits
+from journey_mcp.media.formats import Limits
 from journey_mcp.media.workers import Bounds, Workers
 
 IMAGE = written(drawn(), "png")
@@ -71,7 +71,7 @@ def test_a_worker_process_serves_jobs_until_its_input_ends() -> None:
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        (signal.SIGKILL, "the system ended the process that prepared it, perhaps for want of memory"),
+        (signal.SIGKILL, "the system ended the process that prepared it, perhaps because memory ran out"),
         (signal.SIGSEGV, "the process that prepared it crashed (SIGSEGV)"),
     ],
 )
@@ -98,7 +98,7 @@ async def test_an_idle_worker_that_was_killed_is_replaced() -> None:
 
 async def test_an_image_that_takes_too_long_is_rejected() -> None:
     """The worker is killed."""
-    async with aclosing(Workers(Bounds(within_s=0.5))) as workers, anyio.create_task_group() as group:
+    async with aclosing(Workers(Bounds(timeout_s=0.5))) as workers, anyio.create_task_group() as group:
 
         async def hold() -> None:
             os.kill(await until_worker(os.getpid()), signal.SIGSTOP)

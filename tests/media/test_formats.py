@@ -8,7 +8,7 @@ import pytest
 from drawn import SIZE, bomb, chunk, drawn, exif, opened, photo, png_header, written
 
 from journey_mcp.media.containers import NotAnImage
-from journey_mcp.media.transcode import FORMATS, ImageData, check_same_size, look, readable_format_of
+from journey_mcp.media.formats import FORMATS, ImageData, check_same_size, probe, readable_format_of
 
 CASES = Path(__file__).parents[1] / "cases"
 
@@ -16,7 +16,7 @@ CASES = Path(__file__).parents[1] / "cases"
 def refused_at_sight(content: bytes) -> str:
     """Why it is not even looked at."""
     with pytest.raises(NotAnImage) as caught:
-        look(content)
+        probe(content)
     return str(caught.value)
 
 
@@ -27,7 +27,7 @@ def refused_at_sight(content: bytes) -> str:
 def test_format_and_size_are_seen(kind: str) -> None:
     """By the bytes alone."""
     content = written(drawn(), kind)
-    seen = look(content)
+    seen = probe(content)
     assert seen == ImageData(content=content, format=kind, width=48, height=32)
     assert seen.mime_type == f"image/{kind}"
 
@@ -36,7 +36,7 @@ def test_format_and_size_are_seen(kind: str) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_size_is_the_one_that_is_shown(kind: str, orientation: int) -> None:
     """A camera that was held upright turns width and height."""
-    seen = look(written(drawn(), kind, exif=exif(orientation)))
+    seen = probe(written(drawn(), kind, exif=exif(orientation)))
     assert (seen.width, seen.height) == ((48, 32) if orientation < 5 else (32, 48))
 
 
@@ -44,7 +44,7 @@ def test_no_pixels_are_decoded_to_look() -> None:
     """Only the start of the file counts."""
     for kind in ("png", "jpeg", "gif"):
         content = written(photo(), kind)
-        assert look(content[: len(content) // 2]).width == 200
+        assert probe(content[: len(content) // 2]).width == 200
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_large_jpeg_may_have_fewer_scans() -> None:
     content = written(drawn(), "jpeg", progressive=True)
     scan = content[content.rindex(b"\xff\xda") : -2]
     many = content[:-2] + scan * 20 + b"\xff\xd9"
-    assert look(many).width == 48
+    assert probe(many).width == 48
     assert "scans, which take too long to decode" in refused_at_sight(
         many.replace(size, struct.pack(">HH", 9000, 9000))
     )
@@ -151,8 +151,8 @@ def test_a_file_of_too_many_pieces_is_refused(content: bytes, reason: str) -> No
 def test_padding_of_a_jpeg_is_looked_at_once() -> None:
     """Megabytes of it between two segments, or in the data of a scan."""
     padding = b"\xff" * 8_000_000
-    assert look(JPEG[:2] + padding + JPEG[2:]).width == 48
-    assert look(JPEG[:-2] + padding + b"\0" + JPEG[-2:]).width == 48
+    assert probe(JPEG[:2] + padding + JPEG[2:]).width == 48
+    assert probe(JPEG[:-2] + padding + b"\0" + JPEG[-2:]).width == 48
 
 
 def test_what_only_starts_as_a_picture_is_refused() -> None:
@@ -198,7 +198,7 @@ def test_what_is_no_image_names_all_that_can_be_read() -> None:
 
 def test_a_mask_has_the_size_of_its_picture() -> None:
     """As they are shown; else both sizes are told."""
-    upright = look(written(drawn(), "jpeg", exif=exif(6)))
-    check_same_size(look(written(drawn("1", (32, 48)), "png")), upright)
+    upright = probe(written(drawn(), "jpeg", exif=exif(6)))
+    check_same_size(probe(written(drawn("1", (32, 48)), "png")), upright)
     with pytest.raises(NotAnImage, match="the mask has 48x32 pixels and the image 32x48"):
-        check_same_size(look(written(drawn("1"), "png")), upright)
+        check_same_size(probe(written(drawn("1"), "png")), upright)
