@@ -22,8 +22,8 @@ KITE: dict[str, Any] = {"model": "flux-2-pro", "prompt": "a red kite"}
 @pytest.mark.parametrize(
     ("service", "model", "lives_s"), [("bfl", "flux-2-pro", 600), ("replicate", "flux-1.1-pro", 3600)]
 )
-async def test_a_copy_lies_in_the_data_folder(tmp_path: Path, service: str, model: str, lives_s: int) -> None:
-    """Private, whole, with what it is told; the link's death is told as well."""
+async def test_a_copy_is_in_the_data_folder(tmp_path: Path, service: str, model: str, lives_s: int) -> None:
+    """It is private and complete, with type and size; the expiry of the link is kept too."""
     async with make_wide_environment(tmp_path, services=[service]) as here:
         task = await here.made(model=model, prompt="a red kite")
         (image,) = task.images
@@ -41,7 +41,7 @@ async def test_a_copy_lies_in_the_data_folder(tmp_path: Path, service: str, mode
 
 
 async def test_links_that_live_long_are_not_copied(tmp_path: Path) -> None:
-    """JourneyAPI keeps its pictures."""
+    """JourneyAPI keeps its images."""
     async with make_wide_environment(tmp_path, services=["journeyapi"]) as here:
         assert (await here.made()).images[0].path is None
         assert not (tmp_path / "pictures").exists()
@@ -55,7 +55,7 @@ async def test_links_that_live_long_are_not_copied(tmp_path: Path) -> None:
         ("picture:reset,times=always", {}, "no copy"),
     ],
 )
-async def test_without_a_copy_the_picture_is_delivered_all_the_same(
+async def test_without_a_copy_the_image_is_returned_anyway(
     tmp_path: Path, fault: str, more: dict[str, Any], says: str
 ) -> None:
     """With a notice to use the link before it dies."""
@@ -89,7 +89,7 @@ async def test_old_copies_are_deleted(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["a.folder"]
 
 
-async def test_a_picture_that_is_not_there_at_once_is_asked_for_again(tmp_path: Path) -> None:
+async def test_an_image_that_is_not_available_at_once_is_fetched_again(tmp_path: Path) -> None:
     """Its link lives ten minutes."""
     async with make_wide_environment(tmp_path, "picture:status=503,times=2", services=["bfl"]) as here:
         task = await here.made(**KITE)

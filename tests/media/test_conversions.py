@@ -1,4 +1,4 @@
-"""Formats and forms that no provider documents: converted, and told."""
+"""Formats and modes that no provider documents: converted, with a notice."""
 
 import io
 import struct
@@ -95,7 +95,7 @@ def test_other_formats_are_put_upright(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["tiff", "avif", "heif"])
-def test_other_formats_keep_what_shows_through_and_their_profile(kind: str) -> None:
+def test_other_formats_keep_transparency_and_profile(kind: str) -> None:
     """As a PNG."""
     image = see_through()
     made, _ = fit(heic(image, icc_profile=PROFILE) if kind == "heif" else written(image, kind, icc_profile=PROFILE))
@@ -112,7 +112,7 @@ def test_other_formats_keep_what_shows_through_and_their_profile(kind: str) -> N
     ],
 )
 def test_of_several_images_the_first_is_used(kind: str, notice: str) -> None:
-    """And that is told."""
+    """With a notice."""
     others = [Image.new("RGB", SIZE, "blue")]
     if kind == "heif":
         content = heic(drawn(), save_all=True, append_images=others)
@@ -134,7 +134,7 @@ def test_heic_names_its_extra_where_the_library_is_missing(monkeypatch: pytest.M
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("kind", ["bmp", "tiff", "avif", "heif"])
 def test_damaged_files_of_other_formats_are_refused(kind: str) -> None:
-    """Nothing is made up."""
+    """Nothing is invented."""
     content = heic(drawn()) if kind == "heif" else written(drawn(), kind)
     for length in (40, len(content) // 2):
         with pytest.raises(NotAnImage, match="it is a damaged"):
@@ -155,7 +155,7 @@ def bmp_header(width: int, height: int) -> bytes:
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("size", [(10_000, 9_000), (60_000, 60_000)])
 def test_bombs_of_other_formats_are_refused_by_their_header(size: tuple[int, int]) -> None:
-    """By Pillow, or by our own bound where it only warns."""
+    """By Pillow, or by our limit where it only warns."""
     with pytest.raises(NotAnImage, match=r"89,478,485.* can be handled"):
         fit(bmp_header(*size))
 
@@ -192,7 +192,7 @@ def test_inks_are_seen_through_their_profile() -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 def test_every_mode_of_png_becomes_8_bits(mode: str) -> None:
-    """In its own format: grey, RGB, or RGBA where anything shows through."""
+    """In its format: grey, RGB, or RGBA if anything is transparent."""
     made, notices = fit(written(drawn(mode), "png"), formats=ANY)
     kept = {"1": "L", "L": "L", "I;16": "L", "RGBA": "RGBA"}
     image = opened(made)

@@ -14,7 +14,7 @@ CASES = Path(__file__).parents[1] / "cases"
 
 
 def refused_at_sight(content: bytes) -> str:
-    """Why it is not even looked at."""
+    """Return why it is not even probed."""
     with pytest.raises(NotAnImage) as caught:
         probe(content)
     return str(caught.value)
@@ -34,7 +34,7 @@ def test_format_and_size_are_seen(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_size_is_the_one_that_is_shown(kind: str, orientation: int) -> None:
+def test_the_size_has_the_orientation_applied(kind: str, orientation: int) -> None:
     """A camera that was held upright turns width and height."""
     seen = probe(written(drawn(), kind, exif=exif(orientation)))
     assert (seen.width, seen.height) == ((48, 32) if orientation < 5 else (32, 48))
@@ -65,12 +65,12 @@ def test_no_pixels_are_decoded_to_look() -> None:
         (b"RIFF\0\0\0\0WAVE", ""),
     ],
 )
-def test_what_is_no_picture_is_told_by_its_kind(content: bytes, kind: str) -> None:
+def test_the_type_of_other_files_is_named(content: bytes, kind: str) -> None:
     """Nothing of the content is repeated: it may be a file of secrets."""
     assert refused_at_sight(content) == f"it is neither PNG, JPEG, WebP nor GIF{kind}"
 
 
-def test_nothing_is_no_picture() -> None:
+def test_empty_content_is_not_an_image() -> None:
     """Nor are 64 MiB and a byte."""
     assert refused_at_sight(b"") == "it is empty"
     too_much = written(drawn(), "png") + bytes(64 * 1024**2)
@@ -99,7 +99,7 @@ def test_decompression_bombs_are_refused_by_their_header(content: bytes) -> None
     assert re.fullmatch(r"it has \d+x\d+ pixels, and at most 89,478,485 can be handled", refused_at_sight(content))
 
 
-def test_the_bombs_of_these_tests_are_whole_pictures() -> None:
+def test_the_bombs_of_these_tests_are_complete_images() -> None:
     """A decoder without limits would draw every pixel of them."""
     image = opened(bomb(500, 300))
     assert (image.size, image.getextrema()) == ((500, 300), ((0, 0),) * 3)
@@ -155,7 +155,7 @@ def test_padding_of_a_jpeg_is_looked_at_once() -> None:
     assert probe(JPEG[:-2] + padding + b"\0" + JPEG[-2:]).width == 48
 
 
-def test_what_only_starts_as_a_picture_is_refused() -> None:
+def test_a_file_that_only_begins_like_an_image_is_refused() -> None:
     """However little there is."""
     for start in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\4\0\0\0WEBP", b"GIF89a"):
         for rest in (b"", b"\0" * 80):
@@ -181,12 +181,12 @@ def test_the_format_is_read_from_the_bytes(name: str, kind: str) -> None:
         (b"MM\0*\0\0\0\x08", "tiff"),
     ],
 )
-def test_brands_and_byte_orders_are_told_apart(start: bytes, kind: str) -> None:
+def test_brands_and_byte_orders_are_distinguished(start: bytes, kind: str) -> None:
     """The main brand of AVIF and HEIC may say only that there is an image."""
     assert readable_format_of(start) == kind
 
 
-def test_what_is_no_image_names_all_that_can_be_read() -> None:
+def test_the_error_names_all_readable_formats() -> None:
     """More than can be sent."""
     with pytest.raises(NotAnImage) as caught:
         readable_format_of(b"<html>")
@@ -196,8 +196,8 @@ def test_what_is_no_image_names_all_that_can_be_read() -> None:
 # --- masks
 
 
-def test_a_mask_has_the_size_of_its_picture() -> None:
-    """As they are shown; else both sizes are told."""
+def test_a_mask_has_the_size_of_its_image() -> None:
+    """As displayed; otherwise the error has both sizes."""
     upright = probe(written(drawn(), "jpeg", exif=exif(6)))
     check_same_size(probe(written(drawn("1", (32, 48)), "png")), upright)
     with pytest.raises(NotAnImage, match="the mask has 48x32 pixels and the image 32x48"):

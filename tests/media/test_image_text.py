@@ -47,7 +47,7 @@ URL = "https://example.com/cat.png"
 
 
 @pytest.mark.parametrize("text", [ID, f" {ID}\n", f'"{ID}"', f"`{ID}`", f"<{ID}>", f"[{ID}]", f'["{ID}"]', f"{ID}\\n"])
-def test_an_id_is_an_id_whatever_is_around_it(text: str) -> None:
+def test_an_id_is_parsed_with_anything_around_it(text: str) -> None:
     """It comes first."""
     assert parse(text) == ImageId("tsk_AAAAAAAAAAAAAAAAAAAAAA", 2)
 
@@ -59,7 +59,7 @@ def test_an_id_is_an_id_whatever_is_around_it(text: str) -> None:
         *(ID.replace("tsk_", "TSK_"), ID.replace(".", "#"), ID.replace(".", " . "), ID.replace(".", ".0")),
     ],
 )
-def test_an_id_that_is_mentioned_is_that_id(text: str) -> None:
+def test_an_id_in_a_short_text_is_parsed(text: str) -> None:
     """With the words of a person around it, or put together otherwise."""
     assert parse(text) == ImageId("tsk_AAAAAAAAAAAAAAAAAAAAAA", 2)
 
@@ -68,7 +68,7 @@ def test_an_id_that_is_mentioned_is_that_id(text: str) -> None:
     "text", [ID[:-2], f"task {ID[:-2]}", f"{ID[:-2]}.first", f"{ID[:-2]}.images[0]", f"{ID[:-2]}.0"]
 )
 def test_the_id_of_a_task_may_mean_its_image(text: str) -> None:
-    """How many it has is known elsewhere."""
+    """The number of its images is known elsewhere."""
     assert parse(text) == WholeTask(ID[:-2])
 
 
@@ -153,18 +153,18 @@ def test_base64_is_known_by_the_beginning_of_an_image(kind: str) -> None:
         ("AAAé", "'é' is not a base64 character"),
         (f"{B64[:40]}…", "'…' is not a base64 character"),
         (f"{B64[:40]}...", "'.' is not a base64 character"),
-        ("AAAAA", "the rest is missing"),
+        ("AAAAA", "it is cut off after 5 characters"),
         ("AA=AAAAA", "'=' is not a base64 character"),
         ("\ud800AAA", "is not a base64 character"),
     ],
 )
-def test_what_is_wrong_with_base64_is_told(payload: str, says: str) -> None:
+def test_the_error_of_base64_names_the_cause(payload: str, says: str) -> None:
     """By the character."""
     with pytest.raises(ValueError, match=says):
         decode(Data(payload))
 
 
-def test_data_that_was_cut_short_is_data() -> None:
+def test_truncated_data_is_data() -> None:
     """And not a path that does not exist."""
     assert isinstance(parse("/9j/4AAQSkZJRgABAQ..."), Data)
     assert isinstance(parse("iVBORw0KGgoAAAANSUhEUg…"), Data)
@@ -246,7 +246,7 @@ def test_data_that_was_cut_short_is_data() -> None:
     ],
 )
 def test_a_url_is_read_however_it_is_wrapped(text: str, url: str) -> None:
-    """Scheme and host in lower case, the rest as it is."""
+    """Scheme and host in lower case, the rest unchanged."""
     assert parse(text) == WebAddress(url)
 
 
@@ -286,7 +286,7 @@ def test_a_url_without_scheme_may_still_be_a_path(text: str, url: str) -> None:
     ],
 )
 def test_a_path_is_not_taken_for_a_host(text: str) -> None:
-    """A URL that nobody meant is fetched by a provider that is paid."""
+    """A paid provider would fetch a URL that was not intended."""
     found = parse(text)
     assert getattr(found, "url", None) is None
 
@@ -300,7 +300,7 @@ def test_a_path_is_not_taken_for_a_host(text: str) -> None:
     ],
 )
 def test_paths_are_paths(text: str) -> None:
-    """The text stays as it is: only a look at the disk tells which escapes were meant."""
+    """The text stays as it is: only the disk shows which escapes are meant."""
     assert parse(text) == FilePath((text,))
 
 
@@ -324,7 +324,7 @@ def test_a_path_in_quotes_or_brackets_may_mean_both() -> None:
         *("<your-image-url>", "webkit-fake-url://1/image.png", "[Pasted image 1]", "@image1"),
     ],
 )
-def test_what_only_the_chat_holds_is_known(text: str) -> None:
+def test_images_that_only_the_chat_has_are_recognized(text: str) -> None:
     """It says nothing to anybody else."""
     assert parse(text) is Unusable.IN_CHAT
 
@@ -366,13 +366,13 @@ def test_what_only_the_chat_holds_is_known(text: str) -> None:
         ("<svg xmlns='https://www.w3.org/2000/svg'/>", Unusable.UNKNOWN),
     ],
 )
-def test_what_names_no_image_is_told_apart(text: str, reason: Unusable) -> None:
-    """Each has its own way out."""
+def test_texts_without_an_image_are_distinguished(text: str, reason: Unusable) -> None:
+    """Each has its own next step."""
     assert parse(text) is reason
 
 
-def test_long_base64_is_data_whatever_it_is() -> None:
-    """No path is so long: the decoder says that it is no image."""
+def test_long_base64_is_always_data() -> None:
+    """No path is this long: the decoder reports that it is not an image."""
     assert isinstance(parse("x" * (MAX_PATH + 1)), Data)
 
 
@@ -445,7 +445,7 @@ def test_the_longest_texts_are_read(piece: str) -> None:
 
 @pytest.mark.parametrize("piece", ["%2B", "%41", "A ", "\\u002b", "A\n", "-", "A%20"])
 def test_decoding_takes_little_memory(piece: str) -> None:
-    """A few times the text, whatever it is made of."""
+    """A few times the text, with any content."""
     data = Data(piece * (2_000_000 // len(piece)))
     tracemalloc.start()
     with suppress(ValueError):
@@ -459,7 +459,7 @@ def test_decoding_takes_little_memory(piece: str) -> None:
     "text", ["[" + "{}," * 10_000 + "{}]", '["' + '","' * 10_000 + '"]', '{"a": [' + "0," * 9999 + "0]}"]
 )
 def test_json_of_more_values_than_images_is_not_read(text: str) -> None:
-    """Each of them would be looked at, while nobody else is answered."""
+    """Each of them would be checked, while no other caller is answered."""
     assert image_texts(text) == [text]
     assert image_texts(json.dumps([f"data:image/png;base64,{B64}"] * 100)) == [f"data:image/png;base64,{B64}"] * 100
 
@@ -535,7 +535,7 @@ def test_an_argument_may_be_one_or_several(value: Any, texts: list[Any]) -> None
     assert image_texts(value) == texts
 
 
-def test_one_image_in_a_list_is_that_image() -> None:
+def test_a_list_of_one_image_is_that_image() -> None:
     """Several are an error where one is taken."""
     assert single_image([URL]) == URL
     assert single_image(json.dumps([URL])) == URL

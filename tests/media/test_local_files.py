@@ -1,4 +1,4 @@
-"""Local pictures: out of the allowed folders only, wherever links lead, and never anything but a file."""
+"""Local images: from the allowed folders only, with all links resolved, and only regular files."""
 
 import os
 import socket
@@ -34,7 +34,7 @@ def _identity(file: Path | int) -> tuple[int, int] | None:
 
 
 class Disk:
-    """An allowed folder with a picture, a folder beside it with a secret, and a home."""
+    """An allowed folder with an image, a folder beside it with a secret, and a home."""
 
     def __init__(self, root: Path) -> None:
         self.home, self.allowed, self.outside = root / "home", root / "allowed", root / "outside"
@@ -50,12 +50,12 @@ class Disk:
         return read(str(text), [self.allowed], max_bytes=max_bytes)
 
     def opened(self) -> list[int]:
-        """The descriptors of this process that are open on the picture or a folder on the way to it."""
+        """Return the descriptors of this process that are open on the image or a folder above it."""
         own = {_identity(path) for path in (self.image, self.image.parent, self.allowed)}
         return [number for number in range(3, 1024) if (found := _identity(number)) and found in own]
 
     def refusal(self, text: str | Path) -> str:
-        """Why it is not allowed."""
+        """Return why it is not allowed."""
         with pytest.raises(NotAllowed) as caught:
             self.read(text)
         return str(caught.value)
@@ -69,7 +69,7 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
-    """A disk, with the working directory in the allowed folder and a home of its own."""
+    """A disk, with the working directory in the allowed folder and a separate home."""
     made = Disk(tmp_path)
     monkeypatch.chdir(made.allowed)
     monkeypatch.setenv("HOME", str(made.home))
@@ -92,7 +92,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     ],
 )
 def test_paths_look_like_paths(text: str) -> None:
-    """Also names of pictures that cannot be used: their reader can say so."""
+    """Also names of unsupported images: reading them gives a clear error."""
     assert looks_like_path(text)
 
 
@@ -112,7 +112,7 @@ def test_other_texts_do_not(text: str) -> None:
 # --- which folders
 
 
-def test_work_pictures_and_downloads_are_allowed(disk: Disk) -> None:
+def test_working_pictures_and_downloads_folders_are_allowed(disk: Disk) -> None:
     """And what the setting adds."""
     folders = allowed_folders([disk.outside, Path("~/Scans"), disk.outside])
     assert folders == (
@@ -157,8 +157,8 @@ def test_links_to_the_home_folder_count_as_what_they_are(disk: Disk) -> None:
     assert allowed_folders([], cwd=disk.outside / "link") == (disk.home / "Downloads",)
 
 
-def test_the_setting_may_name_what_is_left_out_otherwise(disk: Disk) -> None:
-    """It is the person's own decision."""
+def test_the_setting_may_name_excluded_folders(disk: Disk) -> None:
+    """It is the decision of the person."""
     assert disk.home in allowed_folders([Path("~")])
 
 
@@ -174,7 +174,7 @@ def test_a_working_directory_that_was_deleted_is_none(disk: Disk, tmp_path: Path
 # --- reading
 
 
-def test_a_picture_is_read_however_it_is_named(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_is_read_under_any_of_its_names(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Absolute, relative, with ~, as a URL."""
     monkeypatch.setenv("HOME", str(disk.allowed))
     encoded = str(disk.image).replace(" ", "%20")
@@ -196,7 +196,7 @@ def test_links_within_the_folders_are_followed(disk: Disk) -> None:
     assert read(str(disk.image), folders, max_bytes=100) == CONTENT
 
 
-def test_what_lies_outside_is_refused_and_told_how_to_allow_it(disk: Disk) -> None:
+def test_a_path_outside_is_refused_with_the_way_to_allow_it(disk: Disk) -> None:
     """With the path, the folders, and the setting."""
     assert disk.refusal(disk.secret) == (
         f'"{disk.secret}" is not in a folder that images may be read from ({disk.allowed}): '
@@ -227,7 +227,7 @@ def test_ways_out_are_refused(disk: Disk, text: str) -> None:
 
 
 def test_links_that_lead_out_are_refused(disk: Disk) -> None:
-    """Where a file lies counts, not how it is called; where the link leads is not told."""
+    """The location of a file counts, not its name; the error does not reveal the target of the link."""
     (disk.allowed / "a.png").symlink_to(disk.secret)
     (disk.allowed / "folder").symlink_to(disk.outside)
     (disk.allowed / "two.png").symlink_to("a.png")
@@ -235,7 +235,7 @@ def test_links_that_lead_out_are_refused(disk: Disk) -> None:
         assert str(disk.outside) not in disk.refusal(path)
 
 
-def test_outside_nobody_learns_what_exists(disk: Disk) -> None:
+def test_an_error_does_not_reveal_what_exists_outside(disk: Disk) -> None:
     """The same words for a file, a folder, nothing, a file that may not be looked at, and a circle of links."""
     (disk.outside / "circle").symlink_to("circle")
     (disk.outside / "closed").mkdir(mode=0)
@@ -259,8 +259,8 @@ def test_outside_nobody_learns_what_exists(disk: Disk) -> None:
         ("x" * 300, "cannot be read: File name too long"),
     ],
 )
-def test_what_is_no_file_is_told(disk: Disk, name: str, reason: str) -> None:
-    """A pipe does not keep anybody waiting for somebody who writes."""
+def test_an_error_says_that_it_is_not_a_file(disk: Disk, name: str, reason: str) -> None:
+    """A pipe does not block until another process writes to it."""
     (disk.allowed / "circle").symlink_to("circle")
     os.mkfifo(disk.allowed / "pipe")
     with socket.socket(socket.AF_UNIX) as bound:
@@ -269,8 +269,8 @@ def test_what_is_no_file_is_told(disk: Disk, name: str, reason: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_told(disk: Disk) -> None:
-    """By the server, whoever runs it."""
+def test_an_error_says_that_it_may_not_be_read(disk: Disk) -> None:
+    """By the user of the server."""
     disk.image.chmod(0)
     assert "may not be read by this server" in disk.failure(disk.image)
 
@@ -283,7 +283,7 @@ def test_too_large_files_are_refused(disk: Disk) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs a file whose size is not known before")
-def test_files_that_are_larger_than_they_say_are_refused() -> None:
+def test_files_that_are_larger_than_they_state_are_refused() -> None:
     """What was read counts, too."""
     with pytest.raises(Unreadable, match="is larger than 1 bytes"):
         read("/proc/self/environ", [Path("/proc")], max_bytes=1)
@@ -297,7 +297,7 @@ def test_no_descriptors_are_left_open(disk: Disk) -> None:
     assert not disk.opened()
 
 
-def test_a_link_that_is_put_there_meanwhile_is_not_followed(disk: Disk) -> None:
+def test_a_link_that_is_created_meanwhile_is_not_followed(disk: Disk) -> None:
     """Somebody exchanges a folder for a link to another one as fast as possible: nothing from there is ever read."""
     (disk.outside / "a b.png").write_bytes(SECRET)
     away, link, folder = disk.allowed / "away", disk.outside / "link", disk.allowed / "holidays"
@@ -401,7 +401,7 @@ def test_a_folder_may_be_named_with_its_own_name(disk: Disk) -> None:
         read("allowed/a b.png", folders, max_bytes=100)
 
 
-def test_a_file_that_is_really_called_so_comes_first(disk: Disk) -> None:
+def test_a_file_with_the_exact_name_comes_first(disk: Disk) -> None:
     """Before any escape is taken for one."""
     for name in ("a\\ b.png", "@a.png", "a%20b.png", "'q'.png", "$HOME.png"):
         (disk.allowed / name).write_bytes(name.encode())
@@ -438,7 +438,7 @@ def test_escapes_lead_nowhere_else(disk: Disk, text: str) -> None:
     ],
 )
 def test_the_only_name_that_looks_the_same_is_taken(disk: Disk, name: str, written: str) -> None:
-    """In the very folder, and also for the folders on the way; the caller is told."""
+    """In the folder, and for the folders of the path; with a notice."""
     for folder in ("plain", "M\u00fcller\u00a0s"):
         (disk.allowed / folder).mkdir()
         (disk.allowed / folder / name).write_bytes(CONTENT)
@@ -464,8 +464,8 @@ def test_what_looks_the_same_may_lead_out_and_is_not_taken(disk: Disk) -> None:
     assert "does not exist" in disk.failure("d e/secret.png")
 
 
-def test_the_nearest_names_are_told(disk: Disk) -> None:
-    """Of images in the folder, hidden ones and others left out; of folders, when it is a folder that lacks."""
+def test_the_error_has_the_nearest_names(disk: Disk) -> None:
+    """Of images in the folder, without hidden and other files; of folders, if a folder is missing."""
     for name in ("cat.png", "cats.jpg", ".cat.png", "cat.txt"):
         (disk.allowed / name).write_bytes(CONTENT)
     reason = disk.failure("kat.png")
@@ -474,7 +474,7 @@ def test_the_nearest_names_are_told(disk: Disk) -> None:
     assert disk.failure("holidays/x.png") == '"holidays/x.png" does not exist; the nearest names there are "a b.png"'
 
 
-def test_names_outside_are_never_told(disk: Disk) -> None:
+def test_names_outside_are_never_revealed(disk: Disk) -> None:
     """However a path leads there."""
     (disk.allowed / "away").symlink_to(disk.outside)
     for text in ("away/secre.png", "../outside/secre.png", disk.outside / "secre.png", "away/x/../secre.png"):
@@ -482,7 +482,7 @@ def test_names_outside_are_never_told(disk: Disk) -> None:
 
 
 def test_a_relative_path_is_looked_for_in_every_folder(disk: Disk) -> None:
-    """The working directory first; a single other one is told, several are an error."""
+    """The working directory first; one match in another gets a notice, several are an error."""
     for folder in (disk.home / "Pictures", disk.home / "Downloads"):
         (folder / "holidays").mkdir(parents=True)
         (folder / "holidays" / "a b.png").write_bytes(SECRET)
@@ -511,7 +511,7 @@ def test_a_relative_path_needs_no_working_directory(disk: Disk) -> None:
 
 @pytest.mark.usefixtures("disk")
 def test_an_allowed_folder_may_be_missing() -> None:
-    """Many people have no folder of pictures; what is around it is not looked into."""
+    """Many people have no pictures folder; the folders around it are not read."""
     folders = allowed_folders([])
     for text in ("~/Pictures", "~/Pictures/a.png", "~/Pictures/a/b.png"):
         with pytest.raises(Unreadable, match=r"does not exist$"):
@@ -528,8 +528,8 @@ def test_roots_of_the_client_are_allowed(disk: Disk) -> None:
     assert allowed_folders([], roots=[disk.allowed / "link"]) == (disk.allowed, disk.outside, *rest)
 
 
-def test_roots_that_open_too_much_are_not(disk: Disk) -> None:
-    """The whole disk, the home folder and above, hidden folders, the data folder, what is no folder."""
+def test_roots_that_are_too_broad_are_excluded(disk: Disk) -> None:
+    """The whole disk, the home folder and above, hidden folders, the data folder, files."""
     data = disk.outside / "data"
     for folder in (data / "pictures", disk.home / ".config" / "app", disk.outside / ".git"):
         folder.mkdir(parents=True)
@@ -587,7 +587,7 @@ sys.addaudithook(_note_opened)
 @given(st.lists(st.sampled_from([*PIECES, "'", " ", "\u00a0", "link", "x"]) | st.characters(), max_size=8).map("".join))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nothing_outside_is_ever_opened(disk: Disk, text: str) -> None:
-    """No folder is looked into, no file read, whatever the text is: absolute names are those of allowed folders."""
+    """No folder and no file outside is read, with any text: absolute names are those of allowed folders."""
     link = disk.allowed / "link"
     if not link.is_symlink():
         link.symlink_to(disk.outside)

@@ -38,7 +38,7 @@ def fit(content: bytes, **limits: Any) -> tuple[ImageData, tuple[str, ...]]:
 
 
 def refusal(content: bytes, **limits: Any) -> str:
-    """Why it is not taken."""
+    """Return why it is refused."""
     with pytest.raises(NotAnImage) as caught:
         fit(content, **limits)
     return str(caught.value)
@@ -49,7 +49,7 @@ def refusal(content: bytes, **limits: Any) -> str:
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("limits", [{}, {"max_pixels": 500}])
-def test_files_that_are_cut_off_are_refused(kind: str, limits: Mapping[str, int]) -> None:
+def test_truncated_files_are_refused(kind: str, limits: Mapping[str, int]) -> None:
     """Also when nothing would have to change."""
     content = written(photo(), kind)
     for length in (20, len(content) // 2, len(content) - 200):
@@ -151,7 +151,7 @@ def raw_png(
 
 
 def inflated(content: bytes) -> bytes:
-    """The rows of a PNG, and what stands behind them."""
+    """The rows of a PNG, and the data after them."""
     found = b""
     at = 8
     while at < len(content):
@@ -170,15 +170,15 @@ def test_a_png_with_a_transparent_colour_shows_through(colour: int, channels: in
 
 
 @pytest.mark.parametrize("extra", [HIDDEN, bytes(7), bytes(100_000)])
-def test_rows_that_were_cut_away_do_not_leave(extra: bytes) -> None:
-    """A program that crops may leave them behind the last row that is shown."""
+def test_cropped_rows_are_not_sent(extra: bytes) -> None:
+    """A program that crops may leave them after the last visible row."""
     made, notices = fit(raw_png(extra=extra))
     assert notices == ()
     assert opened(made).size == (2, 2)
     assert len(inflated(made.content)) == 2 * 7
 
 
-def test_what_stands_behind_the_compressed_data_does_not_leave() -> None:
+def test_data_after_the_compressed_data_is_not_sent() -> None:
     """Neither in the last chunk of data, nor in one more, nor behind the end."""
     plain = raw_png()
     end = plain.index(b"IEND") - 4
@@ -213,7 +213,7 @@ def test_what_stands_behind_the_compressed_data_does_not_leave() -> None:
     ],
 )
 def test_only_the_colours_of_a_png_are_kept_and_of_exact_length(piece: bytes) -> None:
-    """Anything can be told in the rest, as a checksum of nothing too."""
+    """The rest can contain anything, and so can a checksum of nothing."""
     made = fit(raw_png(piece))[0].content
     assert made in {raw_without_chunks(), raw_without_chunks(chunk(b"sRGB", b"\0"))}
 
@@ -229,13 +229,13 @@ def raw_without_chunks(*pieces: bytes) -> bytes:
     "piece",
     [chunk(b"gAMA", b"\0\0\xb1\x8f"), chunk(b"sRGB", b"\1"), chunk(b"cHRM", bytes(32)), chunk(b"cICP", bytes(4))],
 )
-def test_what_colours_a_png_is_kept(piece: bytes) -> None:
+def test_chunks_with_colours_of_a_png_are_kept(piece: bytes) -> None:
     """Once: a second one could say anything."""
     assert fit(raw_png(piece, piece))[0].content == raw_without_chunks(piece)
 
 
-def test_a_profile_is_kept_without_its_name_and_what_follows_it() -> None:
-    """It states how long it is."""
+def test_a_profile_is_kept_without_its_name_and_trailing_data() -> None:
+    """It states its length."""
     body = HIDDEN[:20] + b"\0\0" + zlib.compress(PROFILE + HIDDEN)
     made = fit(raw_png(chunk(b"iCCP", body)))[0]
     assert opened(made).info["icc_profile"] == PROFILE
@@ -255,7 +255,7 @@ def test_the_rows_below_a_cropped_jpeg_do_not_leave() -> None:
     "options", [{"quality": 30, "subsampling": 0}, {"progressive": True}, {"restart_marker_rows": 1}, {"quality": 95}]
 )
 def test_a_jpeg_loses_next_to_nothing(options: Mapping[str, Any]) -> None:
-    """It is compressed once more with its own quantization, and is no larger."""
+    """It is compressed again with the same quantization, and is not larger."""
     content = written(Image.blend(photo(), Image.new("RGB", (200, 120), "gray"), 0.5), "jpeg", **options)
     made, notices = fit(content)
     assert notices == ()
@@ -307,8 +307,8 @@ def test_thumbnails_are_left_out() -> None:
     assert thumbnail not in fit(spoiled)[0].content
 
 
-def test_the_other_pictures_of_a_telephone_are_left_out() -> None:
-    """They append previews and depth maps, with metadata of their own, and short films."""
+def test_further_images_of_a_telephone_are_left_out() -> None:
+    """They append previews and depth maps, with separate metadata, and short films."""
     content = written(drawn(), "mpo", save_all=True, append_images=[photo()], exif=exif())
     bare, notices = fit(content)
     assert (bare.format, notices) == ("jpeg", ())
@@ -324,7 +324,7 @@ def test_the_other_pictures_of_a_telephone_are_left_out() -> None:
     ("orientation", "corner"),
     [(2, (1, 0)), (3, (1, 1)), (4, (0, 1)), (5, (0, 0)), (6, (1, 0)), (7, (1, 1)), (8, (0, 1))],
 )
-def test_pictures_are_put_upright(kind: str, orientation: int, corner: tuple[int, int]) -> None:
+def test_the_orientation_is_applied(kind: str, orientation: int, corner: tuple[int, int]) -> None:
     """Where the camera was turned, its pixels are."""
     turned, notices = fit(written(drawn(), kind, exif=exif(orientation)), formats=(kind,))
     picture = opened(turned)
@@ -336,7 +336,7 @@ def test_pictures_are_put_upright(kind: str, orientation: int, corner: tuple[int
 
 
 @pytest.mark.parametrize("tiff", [b"", b"II*\0", b"MM\0*\0\0\0\x08\xff\xff", b"II*\0\xff\xff\xff\xff", b"nonsense"])
-def test_an_orientation_that_cannot_be_read_is_upright(tiff: bytes) -> None:
+def test_an_unreadable_orientation_is_upright(tiff: bytes) -> None:
     """As for everybody else."""
     content = written(drawn(), "jpeg", exif=b"Exif\0\0" + tiff)
     assert (probe(content).width, fit(content)[0].width) == (48, 48)
@@ -362,7 +362,7 @@ NAMES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "gif": "GIF"}
 
 
 def middle(picture: Image.Image) -> int:
-    """The mean of green over the picture."""
+    """Return the mean of green over the image."""
     return picture.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))[1]  # type: ignore[index]  # an RGB pixel has three
 
 
@@ -394,8 +394,8 @@ def test_the_colour_profile_survives_a_conversion() -> None:
         (("jpeg",), "jpeg", "RGB"),
     ],
 )
-def test_what_shows_through_decides_the_format(formats: tuple[str, ...], kind: str, mode: str) -> None:
-    """Transparency is kept where that is possible, else becomes white, and that is told."""
+def test_transparency_decides_the_format(formats: tuple[str, ...], kind: str, mode: str) -> None:
+    """Transparency is kept if possible, else becomes white, with a notice."""
     content = written(see_through().convert("P"), "gif", transparency=see_through().convert("P").getpixel((47, 0)))
     made, notices = fit(content, formats=formats)
     picture = opened(made)
@@ -419,7 +419,7 @@ def test_transparent_palettes_show_through(options: Mapping[str, Any]) -> None:
 @pytest.mark.parametrize("kind", ["png", "webp", "gif"])
 @pytest.mark.parametrize("wanted", [None, "jpeg"])
 def test_of_an_animation_the_first_frame_is_used(kind: str, wanted: str | None) -> None:
-    """In its own format, or in another one."""
+    """In its format, or in another."""
     made, (notice, *_) = fit(animated(kind), formats=(wanted,) if wanted else FORMATS)
     assert notice == "Only the first frame of the animation is used."
     assert made.format == (wanted or {"gif": "png"}.get(kind, kind))
@@ -430,7 +430,7 @@ def test_of_an_animation_the_first_frame_is_used(kind: str, wanted: str | None) 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
 def test_too_many_pixels_are_scaled_down(kind: str) -> None:
-    """In proportion, and told."""
+    """In proportion, with a notice."""
     made, notices = fit(written(drawn(size=(600, 400)), kind), max_pixels=24_000, formats=(kind,))
     assert (made.format, made.width, made.height) == (kind, 189, 126)
     assert notices == ("The image was scaled from 600x400 to 189x126 for this provider's limit of 24,000 pixels.",)
@@ -438,7 +438,7 @@ def test_too_many_pixels_are_scaled_down(kind: str) -> None:
     assert is_red(opened(made), 0, 0)
 
 
-def test_a_very_long_picture_keeps_a_pixel_of_its_height() -> None:
+def test_a_very_long_image_keeps_a_pixel_of_its_height() -> None:
     """And stays within the limit."""
     made, _ = fit(written(drawn(size=(5000, 2)), "png"), max_pixels=900)
     assert (made.width, made.height) == (900, 1)
@@ -468,7 +468,7 @@ def test_too_many_bytes_are_compressed_then_scaled() -> None:
         assert opened(made).size == (made.width, made.height)
 
 
-def test_what_shows_through_stays_so_when_there_are_too_many_bytes() -> None:
+def test_transparency_stays_when_there_are_too_many_bytes() -> None:
     """It is rather scaled."""
     picture = photo()
     picture.putalpha(Image.effect_noise(picture.size, 80))
@@ -493,7 +493,7 @@ def test_a_large_image_far_above_the_limit_is_scaled_without_trying_every_qualit
     assert made.width * made.height <= 8_000_000
 
 
-def test_a_large_webp_becomes_what_is_written_faster() -> None:
+def test_a_large_webp_becomes_a_format_that_is_encoded_faster() -> None:
     """As far as the provider takes it."""
     content = written(Image.new("RGB", (3000, 3000), "teal"), "webp")
     made, notices = fit(content, formats=FORMATS)
@@ -502,7 +502,7 @@ def test_a_large_webp_becomes_what_is_written_faster() -> None:
     assert fit(content, formats=("webp",))[0].format == "webp"
 
 
-def test_bytes_that_nothing_can_be_made_of() -> None:
+def test_an_image_that_cannot_be_brought_within_the_bytes() -> None:
     """It ends."""
     reason = refusal(written(photo(), "png"), max_bytes=30)
     assert reason == "it cannot be made as small as the limit of 30 bytes"
@@ -521,12 +521,12 @@ def test_too_small_cannot_be_mended(limits: Mapping[str, int], reason: str) -> N
     assert refusal(written(drawn(), "png"), **limits) == f"{reason}, and {taken}"
 
 
-def test_a_side_is_the_one_that_is_shown() -> None:
-    """A provider sees the upright picture."""
+def test_the_smallest_side_is_that_of_the_upright_image() -> None:
+    """A provider gets the upright image."""
     assert "it has 32x48 pixels" in refusal(written(drawn(), "jpeg", exif=exif(6)), min_side=40)
 
 
-def test_a_size_that_a_format_cannot_have_is_told() -> None:
+def test_a_size_that_a_format_cannot_have_is_an_error() -> None:
     """WebP ends at 16383 pixels."""
     reason = refusal(written(Image.new("RGB", (17_000, 2)), "png"), formats=("webp",))
     assert "it cannot be written as WebP of 17000x2 pixels" in reason

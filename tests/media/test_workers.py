@@ -27,14 +27,14 @@ ANY = Limits()
 
 
 async def test_a_process_makes_an_image_fit_as_a_function_would() -> None:
-    """The bytes, what they are, and what is told."""
+    """The bytes, format and size, and the notices."""
     limits = Limits(formats=("jpeg",), max_pixels=500, max_bytes=5000, min_side=10)
     content = written(drawn(), "png", exif=exif(6))
     async with aclosing(Workers()) as workers:
         assert await workers.fit(content, limits, caller="local") == fit_to_limits(content, limits)
 
 
-async def test_a_refusal_is_told_and_the_process_goes_on() -> None:
+async def test_a_refusal_is_returned_and_the_process_continues() -> None:
     """In the words of the function."""
     async with aclosing(Workers()) as workers:
         with pytest.raises(NotAnImage, match="it has 48x32 pixels, and this provider takes at least 100 on each side"):
@@ -44,7 +44,7 @@ async def test_a_refusal_is_told_and_the_process_goes_on() -> None:
         assert image_workers(os.getpid()) == [process]
 
 
-async def test_what_is_too_large_never_reaches_a_process() -> None:
+async def test_too_large_content_never_reaches_a_process() -> None:
     """Above 64 MiB."""
     async with aclosing(Workers()) as workers:
         with pytest.raises(NotAnImage, match="at most 67,108,864 can be handled"):
@@ -70,7 +70,7 @@ async def test_an_idle_process_is_ended_after_a_while_and_a_new_one_started() ->
     assert image_workers(os.getpid()) == []
 
 
-async def test_a_process_that_is_needed_while_another_idle_one_ends_is_kept() -> None:
+async def test_a_process_that_is_used_while_another_idle_one_ends_is_kept() -> None:
     """Both were to be ended, and the call comes first to the second."""
     clock = ManualClock()
     async with aclosing(Workers()) as workers, anyio.create_task_group() as group:
@@ -111,7 +111,7 @@ async def test_an_image_that_needs_too_much_memory_is_refused() -> None:
         assert made.width == 48
 
 
-async def test_a_process_that_cannot_be_started_is_a_matter_of_the_setup(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_cannot_be_started_is_a_setup_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing was sent."""
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     async with aclosing(Workers()) as workers:
@@ -120,8 +120,8 @@ async def test_a_process_that_cannot_be_started_is_a_matter_of_the_setup(monkeyp
         assert caught.value.failure.next_step
 
 
-async def test_a_process_that_ends_by_itself_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that is no Python, say."""
+async def test_a_process_that_ends_by_itself_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example a program that is not Python."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     async with aclosing(Workers()) as workers:
         with pytest.raises(NotAnImage, match=r"the process that prepared it ended \(exit code 1\)"):
@@ -139,7 +139,7 @@ async def test_a_process_that_ends_by_itself_is_told(monkeypatch: pytest.MonkeyP
         '{"refused": 1}',
     ],
 )
-async def test_an_answer_that_tells_nothing_of_an_image_is_refused(
+async def test_a_response_without_an_image_is_refused(
     facts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hostile bytes may have taken over the process."""
@@ -149,7 +149,7 @@ async def test_an_answer_that_tells_nothing_of_an_image_is_refused(
             await workers.fit(IMAGE, ANY, caller="local")
 
 
-async def test_what_a_process_tells_is_cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_texts_of_a_process_are_cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be of the image's making."""
     monkeypatch.setattr(sys, "executable", answering(tmp_path, '{"refused": "no\\u001b[31m\\u200b image\\nof mine"}'))
     async with aclosing(Workers()) as workers:
@@ -159,7 +159,7 @@ async def test_what_a_process_tells_is_cleaned(tmp_path: Path, monkeypatch: pyte
 
 
 def answering(folder: Path, facts: str) -> str:
-    """A program that gives this answer to whatever it reads."""
+    """Return a program that gives this response to any input."""
     head = facts.encode()
     answer = folder / "answer"
     answer.write_bytes(len(head).to_bytes(4) + bytes(8) + head)
@@ -199,7 +199,7 @@ async def test_a_caller_with_many_images_does_not_hold_up_another() -> None:
         assert len(image_workers(os.getpid())) == 2
 
 
-async def test_a_turn_that_comes_with_a_cancellation_is_given_on() -> None:
+async def test_a_slot_that_comes_with_a_cancellation_is_handed_over() -> None:
     """Or it would be lost."""
     turns = FairLimiter(1)
 
@@ -219,7 +219,7 @@ async def test_a_turn_that_comes_with_a_cancellation_is_given_on() -> None:
 
 
 async def test_a_call_that_is_canceled_at_any_moment_leaves_no_process() -> None:
-    """Before it is started, while it is, and after."""
+    """Before, during and after the start."""
     async with aclosing(Workers()) as workers:
         for steps in range(12):
             async with anyio.create_task_group() as group:
@@ -231,7 +231,7 @@ async def test_a_call_that_is_canceled_at_any_moment_leaves_no_process() -> None
         await workers.fit(IMAGE, ANY, caller="local")
 
 
-async def test_who_is_canceled_leaves_the_line() -> None:
+async def test_a_canceled_caller_leaves_the_queue() -> None:
     """The others go on, and every turn is given back."""
     async with aclosing(Workers()) as workers:
         line = Line(workers)
@@ -288,7 +288,7 @@ def test_a_process_answers_every_job() -> None:
         b"\0\0\0\2" + b"\xff" * 8 + b"{}",
     ],
 )
-def test_a_message_that_is_none_is_refused(frame: bytes) -> None:
+def test_an_invalid_message_is_refused(frame: bytes) -> None:
     """Broken off, too long, or nothing that was agreed upon."""
     with pytest.raises(worker_protocol.BadFrame):
         worker_protocol.receive(io.BytesIO(frame), max_bytes=100)
