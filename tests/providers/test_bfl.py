@@ -1,4 +1,4 @@
-"""Black Forest Labs' wire: tables of bodies for the pure functions, the sandbox for exchanges, and where keys go.
+"""Black Forest Labs' wire: tables of bodies for the pure functions, the sandbox for requests, and where keys are sent.
 
 What every adapter promises is tested in `tests/providers/test_contract.py`.
 """
@@ -56,24 +56,24 @@ NO_IMAGES: tuple[Any, ...] = (None, {}, [], URL, {"sample": None}, {"sample": "x
 
 
 def picture(side: int = 320) -> InputImage:
-    """A small picture as bytes."""
+    """A small image as bytes."""
     kept = BytesIO()
     Image.new("RGB", (side, side), "teal").save(kept, "PNG")
     return InputImage(content=kept.getvalue(), mime_type="image/png")
 
 
 def offer(model: str = "flux-kontext-pro") -> Offer:
-    """The maker's offer of a model."""
+    """Return the vendor's offer of a model."""
     return CATALOG.offers[model][0]
 
 
 def asked(**more: Any) -> PreparedRequest:
-    """A request as the adapter gets it."""
+    """Return a request as the adapter gets it."""
     return PreparedRequest(prompt="a red kite over the dunes", **more)
 
 
 def told(status: str = "Pending", **more: Any) -> dict[str, Any]:
-    """The answer to a poll."""
+    """Return the response to a poll."""
     return {"id": ID, "status": status, "result": None, "progress": None, "details": None, "preview": None, **more}
 
 
@@ -99,7 +99,7 @@ def told(status: str = "Pending", **more: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_sent(request_: PreparedRequest, model: str, sent: dict[str, Any]) -> None:
-    """All at the root; the model stands in the path."""
+    """All fields are at the root; the model is in the path."""
     assert write_body(request_, offer(model)) == {"prompt": "a red kite over the dunes", **sent}
 
 
@@ -128,8 +128,8 @@ def test_what_is_sent(request_: PreparedRequest, model: str, sent: dict[str, Any
         ({}, None),
     ],
 )
-def test_what_a_creating_request_is_answered(body: dict[str, Any], expected: Prediction | None) -> None:
-    """With a polling address, or without one when a webhook was given."""
+def test_the_response_to_a_creating_request(body: dict[str, Any], expected: Prediction | None) -> None:
+    """With a polling URL, or without one if a webhook was given."""
     assert read_submission(body) == expected
 
 
@@ -164,8 +164,8 @@ def test_what_a_creating_request_is_answered(body: dict[str, Any], expected: Pre
         ),
     ],
 )
-def test_what_a_poll_is_answered(body: dict[str, Any], expected: Prediction) -> None:
-    """Ready with a picture is the end; ready without one is empty, and whatever is not known goes on."""
+def test_the_response_to_a_poll(body: dict[str, Any], expected: Prediction) -> None:
+    """Ready with an image is final; ready without one is empty, and unknown words mean running."""
     assert read_result(body, ID) == expected
 
 
@@ -210,7 +210,7 @@ def test_what_a_poll_is_answered(body: dict[str, Any], expected: Prediction) -> 
     ],
 )
 def test_moderation_and_errors_are_final(body: dict[str, Any], message: str, next_step: str) -> None:
-    """With what happened, the provider's words as data, and what helps."""
+    """With the cause, the provider's text as data, and the next step."""
     read = read_result(body, ID)
     assert read.failure is not None
     assert (read.status, read.failure.code, read.is_empty) == (FAILED, "generation_failed", False)
@@ -229,8 +229,8 @@ _WORDS = st.sampled_from(["Ready", "Error", "Failed", "Request Moderated", "Cont
         ),
     )
 )
-def test_no_answer_is_too_strange_to_be_read(body: dict[str, Any]) -> None:
-    """A paid task is never lost because a field makes no sense."""
+def test_any_response_can_be_read(body: dict[str, Any]) -> None:
+    """A paid task is never lost because of an invalid field."""
     read, submitted = read_result(body, ID), read_submission(body)
     assert (read.failure is not None) == (read.status is FAILED)
     assert all(read_url(image.url) == image.url for image in read.images)
@@ -285,7 +285,7 @@ LOCAL = "http://127.0.0.1:8787/bfl/v1"
         ("https://gateway.test:443/v1/get_result?id=1", "https://gateway.test/bfl"),
     ],
 )
-def test_the_key_goes_to_the_own_origin_and_from_there_to_the_vendors_hosts(poll_url: str, base_url: str) -> None:
+def test_the_key_goes_to_the_configured_origin_and_to_the_vendors_hosts(poll_url: str, base_url: str) -> None:
     """Global and regional ones, over HTTPS."""
     assert is_allowed(poll_url, base_url)
 
@@ -334,12 +334,12 @@ def test_the_key_goes_to_the_own_origin_and_from_there_to_the_vendors_hosts(poll
     ],
 )
 def test_the_key_goes_nowhere_else(poll_url: str, base_url: str) -> None:
-    """No other host, port, scheme, user's name or look-alike."""
+    """No other host, port, scheme, user name or look-alike."""
     assert not is_allowed(poll_url, base_url)
 
 
 def account(base_url: str, key: str = KEY) -> Account:
-    """An account at an address."""
+    """Return an account at a base URL."""
     return Account(
         provider="bfl",
         facts_id="bfl",
@@ -353,7 +353,7 @@ def account(base_url: str, key: str = KEY) -> Account:
 
 @asynccontextmanager
 async def adapter(*faults: Any, key: str = KEY, **more: Any) -> AsyncIterator[tuple[BlackForestLabs, sandbox.Running]]:
-    """The adapter at a sandbox that does these things wrong."""
+    """Connect the adapter to a sandbox with these faults."""
     parsed = tuple(sandbox.Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults)
     fake = sandbox.BflSettings(**{"keys": (KEY,), **more})
     async with (
@@ -364,16 +364,16 @@ async def adapter(*faults: Any, key: str = KEY, **more: Any) -> AsyncIterator[tu
 
 
 def handle_of(prediction: Prediction) -> Handle:
-    """What is kept of a prediction."""
+    """Return the handle of a prediction."""
     return Handle(prediction_id=prediction.prediction_id, poll_url=prediction.poll_url)
 
 
 async def fetched(api: BlackForestLabs, prediction: Prediction) -> Prediction:
-    """The answer about one task."""
+    """Return the result of a poll for one task."""
     return (await api.fetch([handle_of(prediction)]))[prediction.prediction_id]
 
 
-async def test_the_cost_is_told_at_once_and_the_seed_at_the_end() -> None:
+async def test_the_cost_comes_at_once_and_the_seed_at_the_end() -> None:
     """The cost in dollars, a cent for each credit; the seed with every model."""
     async with adapter() as (api, _):
         prediction = await api.submit(asked(options={"seed": 11}), offer())
@@ -385,8 +385,8 @@ async def test_the_cost_is_told_at_once_and_the_seed_at_the_end() -> None:
             assert (await fetched(api, await api.submit(asked(images=images, mask=mask), terms))).seed, model
 
 
-async def test_the_polling_address_is_used_exactly_as_told() -> None:
-    """Path, query and all, with the key; the model stands in the path of the creating request."""
+async def test_the_polling_url_is_used_exactly_as_received() -> None:
+    """Path and query included, with the key; the model is in the path of the creating request."""
     async with recorder() as upstream, new_http_client() as http:
         poll_url = f"{upstream.origin}/eu/get_result?region=eu%2F1&id=another"
         upstream.answers["POST /v1/flux-kontext-pro"] = {"id": ID, "polling_url": poll_url}
@@ -409,8 +409,8 @@ async def test_the_polling_address_is_used_exactly_as_told() -> None:
         lambda port, own: f"http://127.0.0.1:{own}\\@127.0.0.1:{port}/v1/get_result?id={ID}",
     ],
 )
-async def test_a_foreign_polling_address_gets_neither_key_nor_question(address: Callable[[int, int], str]) -> None:
-    """A real second server: not one byte arrives; the result is asked for at the base."""
+async def test_a_foreign_polling_url_gets_neither_key_nor_request(address: Callable[[int, int], str]) -> None:
+    """A real second server: not one byte arrives; the poll goes to the base URL."""
     async with recorder() as upstream, recorder() as other, new_http_client() as http:
         poll_url = address(other.port, upstream.port)
         upstream.answers["POST /v1/flux-kontext-pro"] = {"id": ID, "polling_url": poll_url}
@@ -424,7 +424,7 @@ async def test_a_foreign_polling_address_gets_neither_key_nor_question(address: 
 
 
 async def test_a_second_sandbox_never_sees_the_key() -> None:
-    """It would know the path and answer; its ledger stays empty."""
+    """It would know the path and answer; its request log stays empty."""
     async with sandbox.running(sandbox.Settings(speed=0)) as other, adapter() as (api, running):
         running.sandbox.faults.replace([sandbox.Fault(on="bfl/submit", kind="foreign_url", origin=other.origin)])
         prediction = await api.submit(asked(), offer())
@@ -435,8 +435,8 @@ async def test_a_second_sandbox_never_sees_the_key() -> None:
         assert running.sandbox.request_log.requests["bfl/get_result"] == 1
 
 
-async def test_with_a_webhook_there_is_no_polling_address() -> None:
-    """The result is asked for at the base; the secret is sent along."""
+async def test_with_a_webhook_there_is_no_polling_url() -> None:
+    """The poll goes to the base URL; the secret is sent too."""
     async with adapter("bfl/submit:hang") as (api, running):
         prediction = await api.submit(asked(webhook=Webhook(url=HOOK, secret="hush")), offer())
         assert prediction.poll_url is None
@@ -453,10 +453,10 @@ async def test_with_a_webhook_there_is_no_polling_address() -> None:
         (("bfl/submit:fail_task=Content Moderated",), FAILED, 0),
     ],
 )
-async def test_what_the_provider_posts_is_read(
+async def test_a_webhook_of_the_provider_is_read(
     proof: str, fault: tuple[str, ...], status: Status, pictures: int
 ) -> None:
-    """By either proof that a source names; it tells what a poll would be told."""
+    """By either proof that a source names; its body is that of a poll."""
     async with adapter(*fault, webhook_proof=proof) as (api, _), recorder() as receiver:
         made = await api.submit(asked(webhook=receiver.webhook()), offer())
         assert isinstance(api, SupportsWebhooks)
@@ -467,12 +467,12 @@ async def test_what_the_provider_posts_is_read(
 
 
 def with_headers(**told: str) -> Callable[[WebhookDelivery], WebhookDelivery]:
-    """The same delivery with these headers alone."""
+    """Return the delivery with these headers alone."""
     return lambda real: replace(real, headers={name.replace("_", "-"): value for name, value in told.items()})
 
 
 def signed(body: bytes, secret: str) -> str:
-    """What the header of a signature says."""
+    """Return the header of a signature."""
     return f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
 
 
@@ -505,7 +505,7 @@ FORGED: dict[str, Callable[[WebhookDelivery], WebhookDelivery]] = {
 }
 
 
-async def test_what_somebody_else_posts_is_not_believed() -> None:
+async def test_a_forged_webhook_is_not_accepted() -> None:
     """Neither by the secret nor by a signature."""
     async with adapter(webhook_proof="signature") as (api, _), recorder() as receiver:
         await api.submit(asked(webhook=receiver.webhook()), offer())
@@ -516,7 +516,7 @@ async def test_what_somebody_else_posts_is_not_believed() -> None:
 
 
 @pytest.mark.parametrize("body", NO_TASKS.values(), ids=NO_TASKS)
-async def test_a_webhook_that_tells_of_no_task_is_passed_over(body: bytes) -> None:
+async def test_a_webhook_without_a_task_is_ignored(body: bytes) -> None:
     """Even with the secret."""
     async with new_http_client() as http:
         api = BlackForestLabs(account("http://127.0.0.1:9"), http)
@@ -526,7 +526,7 @@ async def test_a_webhook_that_tells_of_no_task_is_passed_over(body: bytes) -> No
 
 
 async def test_a_secret_reaches_no_message() -> None:
-    """Whatever field of a webhook has it."""
+    """In any field of a webhook."""
     async with adapter() as (api, _), recorder() as receiver:
         await api.submit(asked(webhook=receiver.webhook()), offer())
         delivery = await receiver.delivery()
@@ -537,7 +537,7 @@ async def test_a_secret_reaches_no_message() -> None:
 
 
 async def test_an_id_is_quoted_in_the_query() -> None:
-    """It is the provider's text, and adds nothing to the question."""
+    """It is the provider's text, and cannot change the query."""
     async with recorder() as upstream, new_http_client() as http:
         api = BlackForestLabs(account(f"{upstream.origin}/v1"), http)
         await api.fetch([Handle(prediction_id="a/../b?c&id=d#e%2e")])
@@ -546,14 +546,14 @@ async def test_an_id_is_quoted_in_the_query() -> None:
 
 @pytest.mark.parametrize("unknown_task", ["200", "404"])
 async def test_an_unknown_task_is_left_out(unknown_task: str) -> None:
-    """`Task not found`, whatever status it comes with."""
+    """`Task not found`, with any status."""
     async with adapter(unknown_task=unknown_task) as (api, _):
         assert await api.fetch([Handle(prediction_id="nobody")]) == {}
 
 
 @pytest.mark.parametrize("status", [200, 400, 404, 410, 422])
-async def test_the_words_count_more_than_the_status(status: int) -> None:
-    """No source says which one goes with them."""
+async def test_the_text_counts_more_than_the_status(status: int) -> None:
+    """No source names the status that belongs to it."""
     fault = sandbox.Fault(on="bfl/fetch", kind="status", status=status, body=told("Task not found"))
     async with adapter(fault) as (api, _):
         assert await api.fetch([Handle(prediction_id=ID)]) == {}
@@ -567,8 +567,8 @@ async def test_the_words_count_more_than_the_status(status: int) -> None:
         ("fail_task=Out of paint", '"internal_error: Out of paint"'),
     ],
 )
-async def test_a_failed_task_tells_why(fault: str, message: str) -> None:
-    """And is over."""
+async def test_a_failed_task_has_a_reason(fault: str, message: str) -> None:
+    """And is final."""
     async with adapter(f"bfl/submit:{fault}") as (api, _):
         answer = await fetched(api, await api.submit(asked(), offer()))
         assert answer.failure is not None
@@ -587,10 +587,10 @@ async def test_a_failed_task_tells_why(fault: str, message: str) -> None:
         (("bfl/submit:status=422",), {}, Refused, '"body.prompt: Field required"'),
     ],
 )
-async def test_a_creating_request_that_goes_wrong(
+async def test_a_creating_request_that_fails(
     faults: tuple[str, ...], more: dict[str, Any], error: type[JourneyError], says: str
 ) -> None:
-    """What was not created, and what may have been; it is sent once, and every error says what to do."""
+    """It was not created, or may have been; it is sent once, and every error has a next step."""
     async with adapter(*faults, **more) as (api, running):
         with pytest.raises(error) as raised:
             await api.submit(asked(), offer())
@@ -601,7 +601,7 @@ async def test_a_creating_request_that_goes_wrong(
 
 
 async def test_a_refused_parameter_is_named() -> None:
-    """So that the caller can change it."""
+    """So the caller can change it."""
     async with adapter() as (api, _):
         with pytest.raises(Refused, match=r"body\.safety_tolerance"):
             await api.submit(asked(options={"safety_tolerance": 9}), offer())
@@ -622,8 +622,8 @@ async def test_a_refused_parameter_is_named() -> None:
         ("busy", {}, None),
     ],
 )
-async def test_the_provider_may_say_when_to_come_back(body: Any, headers: dict[str, str], wait_s: float | None) -> None:
-    """In a header or in the body; the header wins, nonsense counts as not told."""
+async def test_the_provider_may_state_when_to_retry(body: Any, headers: dict[str, str], wait_s: float | None) -> None:
+    """In a header or in the body; the header wins, an invalid value counts as absent."""
     fault = sandbox.Fault(on="bfl/submit", kind="status", status=429, body=body, headers=headers)
     async with adapter(fault) as (api, _):
         with pytest.raises(RateLimited) as raised:
@@ -639,8 +639,8 @@ async def test_the_provider_may_say_when_to_come_back(body: Any, headers: dict[s
         ("empty_object", UpstreamError),
     ],
 )
-async def test_a_question_that_goes_wrong_is_an_error_and_no_answer(fault: str, error: type[JourneyError]) -> None:
-    """A task is never taken for lost because an answer was broken; asked again, it is there."""
+async def test_a_poll_that_fails_is_an_error_and_no_result(fault: str, error: type[JourneyError]) -> None:
+    """A task does not count as lost because a response was broken; the next poll finds it."""
     async with adapter(f"bfl/fetch:{fault}") as (api, _):
         prediction = await api.submit(asked(), offer())
         with pytest.raises(error):
@@ -649,8 +649,8 @@ async def test_a_question_that_goes_wrong_is_an_error_and_no_answer(fault: str, 
 
 
 @pytest.mark.parametrize(("credits_", "dollars"), [(996.5, "9.965"), (1000, "10"), (120_000, "1200"), (0, "0")])
-async def test_the_balance_is_told_in_dollars(credits_: float, dollars: str) -> None:
-    """As the costs are: a credit is a cent."""
+async def test_the_balance_is_in_dollars(credits_: float, dollars: str) -> None:
+    """As costs are: a credit is a cent."""
     async with adapter(credits=credits_) as (api, _):
         assert await api.balance() == Balance(amount=dollars, unit="usd")
 
@@ -664,7 +664,7 @@ async def test_the_balance_is_told_in_dollars(credits_: float, dollars: str) -> 
         sandbox.Fault(on="bfl/account", kind="drop_fields", fields=("credits",)),
     ],
 )
-async def test_a_balance_that_is_not_told_is_an_error(fault: sandbox.Fault) -> None:
+async def test_an_absent_balance_is_an_error(fault: sandbox.Fault) -> None:
     """Never a guess."""
     async with adapter(fault) as (api, _):
         with pytest.raises(UpstreamError):

@@ -255,7 +255,7 @@ async def test_an_unknown_id_is_left_out(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, facts in REGISTRY.providers.items() if facts.batch_limit > 1])
-async def test_several_tasks_are_fetched_with_one_question(name: str) -> None:
+async def test_several_tasks_are_fetched_with_one_request(name: str) -> None:
     """Answers are matched by id; an unknown id among them is left out."""
     async with connected(name) as up:
         submitted = [await up.submit() for _ in range(3)]
@@ -376,7 +376,7 @@ async def test_a_creating_request_without_a_usable_answer_is_unconfirmed(name: s
 
 @every_provider
 async def test_a_wrong_key_is_rejected(name: str) -> None:
-    """For every verb; the error names the variable and not the key."""
+    """For every method; the error names the variable and not the key."""
     async with connected(name, key=OTHER_KEY) as up:
         for call in up.verbs():
             with pytest.raises(CredentialsRejected, match="does not accept the key") as raised:
@@ -389,7 +389,7 @@ async def test_a_wrong_key_is_rejected(name: str) -> None:
 
 @every_provider
 async def test_an_empty_balance_is_no_other_refusal(name: str) -> None:
-    """In whatever form the provider says so."""
+    """In any form of the provider."""
     async with connected(name) as up:
         up.running.services[name].balance = 0
         with pytest.raises(OutOfCredits) as raised:
@@ -469,7 +469,7 @@ async def test_a_creating_request_has_a_time_limit(name: str, fault: str) -> Non
         ("huge_body", UpstreamError),
     ],
 )
-async def test_a_poll_that_fails_is_an_error_and_no_answer(name: str, fault: str, error: type[JourneyError]) -> None:
+async def test_a_poll_that_fails_is_an_error_and_no_result(name: str, fault: str, error: type[JourneyError]) -> None:
     """A task does not count as lost because an answer was broken; the next poll finds it."""
     async with connected(name, f"fetch:{fault}") as up:
         submitted = await up.submit()
@@ -494,7 +494,7 @@ async def test_a_poll_has_a_time_limit(name: str, fault: str) -> None:
 
 @every_provider
 async def test_without_a_connection_nothing_is_sent(name: str) -> None:
-    """Every verb says so, and that it costs nothing."""
+    """Every method says so, and that it costs nothing."""
     async with connected(name) as up:
         pass
     async with new_http_client() as http:
@@ -537,7 +537,7 @@ ECHOES: tuple[Any, ...] = (
 @every_provider
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 402, 403, 404, 422, 429, 500])
 async def test_a_key_that_the_provider_returns_is_in_no_message(name: str, status: int) -> None:
-    """Of any verb, with any status, in any form of a body."""
+    """Of any method, with any status, in any form of a body."""
     async with connected(name) as up:
         places = ("submit", "fetch", "fetch_many", "account", "cancel", "upload")
         for body in ECHOES:

@@ -1,4 +1,4 @@
-"""Whatever providers write into any field, it reaches a model as data: in quotes, or in alphabets without words."""
+"""Text of providers in any field reaches a model as data: in quotes, or in alphabets without words."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -77,7 +77,7 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Prediction | None]] = {
 
 
 def check_is_data(text: str) -> None:
-    """Orders are in quotes or percent-encoded, and nothing is hidden."""
+    """Instructions are in quotes or percent-encoded, and nothing is invisible."""
     assert not set(HIDDEN.replace("\n", "")) & set(text)
     assert ORDER not in _QUOTED.sub("", text)
 
@@ -91,7 +91,7 @@ def texts_of(value: Any) -> list[str]:
 @pytest.mark.parametrize("protocol", READERS)
 @given(data=st.data())
 def test_no_field_of_a_task_speaks_to_the_model(protocol: str, data: st.DataObject) -> None:
-    """Only the reason of a failure has words, and these are quoted."""
+    """Only the reason of a failure is text, and it is quoted."""
     read = READERS[protocol](data.draw(BODIES[protocol]))
     assert read is not None
     plain = task_object(_TASK.accepted(read, 1.0), now=1.0)
@@ -103,8 +103,8 @@ def test_no_field_of_a_task_speaks_to_the_model(protocol: str, data: st.DataObje
 
 
 @given(_body(id=_ID, polling_url=_URL, cost=_VALUES))
-def test_no_field_of_a_creating_answer_speaks_to_the_model(body: dict[str, Any]) -> None:
-    """Black Forest Labs' has fields of its own."""
+def test_no_field_of_a_creating_response_speaks_to_the_model(body: dict[str, Any]) -> None:
+    """That of Black Forest Labs has other fields."""
     read = bfl.read_submission(body)
     assert read is not None
     assert ORDER not in repr(read)
@@ -119,14 +119,14 @@ HOSTILE: dict[str, Any] = {
     "result": {"sample": f"https://example.test/{ORDER}", "seed": WORDS},
     "output": [URL, f"https://example.test/{ORDER}", {"content": [{"url": f"https://example.test/{ORDER}"}]}],
 }
-"""An answer with hostile text in all fields of all protocols."""
+"""A response with hostile text in all fields of all protocols."""
 
 
 WORDS_OF_STATUS = ("finished", "completed", "succeeded", "Ready", "failed", "Error", "Request Moderated")
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_no_answer_of_a_provider_speaks_to_the_model(
+async def test_no_response_of_a_provider_speaks_to_the_model(
     service: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither in a result nor in an error, a notice or a log line, whatever its status is."""

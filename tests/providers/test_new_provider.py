@@ -1,4 +1,4 @@
-"""The recipe of docs/new-provider.md, followed: a provider of its own protocol, from facts to a finished picture."""
+"""The recipe of docs/new-provider.md: a provider with a new protocol, from facts to a finished image."""
 
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -68,7 +68,7 @@ class Acme:
         return parse_submission(sending, self._account, refusal=self._refusal, read=read_job)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
-        """Ask for one job."""
+        """Fetch one job."""
         (handle,) = handles
         url = httpx2.URL(f"{self._account.base_url}/jobs/{handle.prediction_id}")
         response = await http_request(self._http, "GET", url, auth=self._auth, timeout_s=POLL_TIMEOUT_S)
@@ -82,7 +82,7 @@ class Acme:
 
 
 def read_job(body: Mapping[str, Any]) -> Prediction | None:
-    """Read a job; `None` when it carries no id."""
+    """Read a job; `None` when it has no id."""
     prediction_id, url = read_id(body.get("job")), body.get("url")
     if prediction_id is None:
         return None
@@ -92,7 +92,7 @@ def read_job(body: Mapping[str, Any]) -> Prediction | None:
 
 @asynccontextmanager
 async def acme() -> AsyncIterator[tuple[str, list[Any]]]:
-    """Acme itself, with what it was sent."""
+    """Acme's server, with the requests that it received."""
     seen: list[Any] = []
 
     async def create(request: Request) -> JSONResponse:
@@ -115,7 +115,7 @@ async def acme() -> AsyncIterator[tuple[str, list[Any]]]:
     ],
 )
 async def test_a_tool_without_a_model_is_left_out(tmp_path: Path, images: str, tools: list[str], left_out: str) -> None:
-    """A provider may only make images, or only edit them; a call all the same is an error that says so."""
+    """A provider may only make images, or only edit them; a call of the other tool is an error that says so."""
     (tmp_path / "acme.toml").write_text(
         FACTS.replace(IMAGES, images).replace("flux-kontext-pro", "z-image"), encoding="utf-8"
     )
@@ -136,7 +136,7 @@ async def test_a_tool_without_a_model_is_left_out(tmp_path: Path, images: str, t
 
 
 async def test_a_provider_is_its_facts_and_one_adapter(tmp_path: Path) -> None:
-    """Then its models are offered, its keys are read, and its pictures come back."""
+    """Its models are offered, its key is read, and its images are returned."""
     (tmp_path / "acme.toml").write_text(FACTS, encoding="utf-8")
     async with acme() as (address, seen):
         settings = read_settings(

@@ -1,4 +1,4 @@
-"""Requests in an offer's own words, and single values of answers: the parts that all protocols share."""
+"""Request bodies in an offer's field names, and single values of responses: the parts that all protocols share."""
 
 import base64
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ ALL_OFFERS = registry.load().offers
 
 
 def offer(images: ImageInput | None = None, **more: Any) -> Offer:
-    """An offer that takes what it is told to."""
+    """Return an offer with these facts."""
     return Offer(
         model="m",
         provider="p",
@@ -49,12 +49,12 @@ def offer(images: ImageInput | None = None, **more: Any) -> Offer:
 
 
 def taking(*fields: str, **more: Any) -> ImageInput:
-    """An offer's pictures."""
+    """Return facts about the images of an offer."""
     return ImageInput(support="optional", maximum=9, fields=fields, **more)
 
 
 def written(terms: Offer, **asked: Any) -> dict[str, Any]:
-    """What is sent beside the prompt."""
+    """Return what is sent besides the prompt."""
     body = write_fields(PreparedRequest(prompt="a kite", **asked), terms)
     assert body.pop("prompt") == "a kite"
     return body
@@ -72,10 +72,10 @@ def written(terms: Offer, **asked: Any) -> dict[str, Any]:
         (IMAGE, ("base64", "data_uri"), BASE64),
     ],
 )
-def test_a_picture_goes_in_the_first_form_of_its_offer(
+def test_an_image_is_sent_in_the_first_form_of_its_offer(
     image: InputImage, encodings: tuple[Encoding, ...], sent: str
 ) -> None:
-    """An address as it is, bytes as base64 with or without a data prefix."""
+    """A URL as it is, bytes as base64 with or without a data prefix."""
     assert encode(image, offer(taking("image", encodings=encodings))) == sent
 
 
@@ -96,10 +96,10 @@ def test_a_picture_goes_in_the_first_form_of_its_offer(
         ),
     ],
 )
-def test_pictures_stand_under_the_names_of_their_offer(
+def test_images_are_sent_under_the_names_of_their_offer(
     images: ImageInput, given_images: tuple[InputImage, ...], sent: dict[str, Any]
 ) -> None:
-    """Numbered fields in order, or one array; nothing without pictures."""
+    """Numbered fields in order, or one array; nothing without images."""
     assert written(offer(images), images=given_images) == sent
 
 
@@ -110,8 +110,8 @@ def test_pictures_stand_under_the_names_of_their_offer(
         (taking("image"), {"image": A.url}),
     ],
 )
-def test_a_mask_has_a_field_of_its_own(images: ImageInput, sent: dict[str, Any]) -> None:
-    """Where the offer has none, none is sent."""
+def test_a_mask_has_its_field(images: ImageInput, sent: dict[str, Any]) -> None:
+    """If the offer has none, no mask is sent."""
     assert written(offer(images), images=(A,), mask=B) == sent
 
 
@@ -139,17 +139,17 @@ def test_a_mask_has_a_field_of_its_own(images: ImageInput, sent: dict[str, Any])
         ({"width": Parameter(along={"ratio": "custom"})}, {}, {}),
     ],
 )
-def test_options_go_out_in_the_words_of_the_offer(
+def test_options_are_sent_in_the_names_of_the_offer(
     parameters: Mapping[str, Parameter], options: dict[str, Any], sent: dict[str, Any]
 ) -> None:
-    """Names, values of every type, and what the wire needs along; nothing that was not asked for."""
+    """Names, values of every type, and the fields that belong to them; nothing that was not requested."""
     body = written(offer(parameters=parameters), options=options)
     assert body == sent
     assert {name: type(value) for name, value in body.items()} == {name: type(value) for name, value in sent.items()}
 
 
 def test_an_option_wins_over_a_constant_of_the_same_name() -> None:
-    """Constants are what is sent when nobody says otherwise."""
+    """Constants are defaults."""
     terms = offer(
         constants={"guidance_scale": 7.5, "return_url": True},
         parameters={"guidance": Parameter(wire_name="guidance_scale")},
@@ -159,7 +159,7 @@ def test_an_option_wins_over_a_constant_of_the_same_name() -> None:
 
 
 def test_width_and_height_may_share_a_field() -> None:
-    """As `WxH`, beside the size classes that stand there otherwise."""
+    """As `WxH`, in the field of the size classes."""
     terms = offer(
         size_field="size",
         parameters={"width": Parameter(), "height": Parameter(), "resolution": Parameter(wire_name="size")},
@@ -169,8 +169,8 @@ def test_width_and_height_may_share_a_field() -> None:
 
 
 @pytest.mark.parametrize("terms", ALL_OFFERS, ids=lambda terms: f"{terms.provider}/{terms.wire_id}")
-def test_no_picture_of_a_full_request_is_lost(terms: Offer) -> None:
-    """Every offer has a place on the wire for as many pictures as it takes, and for each of their forms."""
+def test_no_image_of_a_full_request_is_lost(terms: Offer) -> None:
+    """Every offer has a field for as many images as it takes, and for each of their forms."""
     taken = terms.images.maximum if terms.images.is_taken else 0
     forms = {encoding: A if encoding == "url" else IMAGE for encoding in terms.images.encodings}
     for image in forms.values():
@@ -183,8 +183,8 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def test_pictures_inside_of_a_request_are_given_time() -> None:
-    """20 MB need more than a minute on a slow line; addresses need none."""
+def test_images_in_a_request_extend_its_timeout() -> None:
+    """20 MB need more than a minute on a slow line; URLs need none."""
     large = InputImage(content=bytes(20_000_000), mime_type="image/png")
     assert submit_timeout_s() == submit_timeout_s(A, None) == 60
     assert submit_timeout_s(large) == 140
@@ -224,7 +224,7 @@ def test_pictures_inside_of_a_request_are_given_time() -> None:
     ],
 )
 def test_amounts(value: Any, amount: Decimal | None) -> None:
-    """Numbers and their texts; nonsense, and what would fill a page, is none."""
+    """Numbers and their texts; invalid and very long values are `None`."""
     read = read_amount(value)
     assert read == amount
     assert read is None or len(f"{read:f}") < 25
@@ -255,7 +255,7 @@ def test_waits(value: Any, seconds: float | None) -> None:
     ],
 )
 def test_progress(value: Any, share: float | None) -> None:
-    """Only what can be a share is taken for one."""
+    """Only a value from 0 to 1 counts."""
     assert read_share(value) == share
 
 
@@ -280,7 +280,7 @@ def test_progress(value: Any, share: float | None) -> None:
     ],
 )
 def test_seeds(value: Any, seed: str | None) -> None:
-    """Whole numbers: any text could be taken for ours."""
+    """Integers only: other text could pass for ours."""
     assert read_seed(value) == seed
 
 
@@ -295,15 +295,15 @@ def test_seeds(value: Any, seed: str | None) -> None:
     ],
 )
 def test_a_failure_quotes_the_provider(reason: Any, says: str) -> None:
-    """As data: it cannot speak in our voice."""
+    """As data: it cannot pass for our text."""
     failure = generation_failure(reason)
     assert (failure.code, failure.message) == ("generation_failed", f"The provider {says}")
     assert failure.next_step
 
 
 @given(st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers()))
-def test_no_value_is_too_strange_to_be_read(value: Any) -> None:
-    """A paid task is never lost because a field beside it makes no sense."""
+def test_any_value_can_be_read(value: Any) -> None:
+    """A paid task is never lost because of another invalid field."""
     assert (read_amount(value) or 0) >= 0
     assert 0 <= (read_seconds(value) or 0) <= 3600
     assert 0 <= (read_share(value) or 0) <= 1
@@ -320,7 +320,7 @@ _ORDINARY = (
     "https://[2001:db8::1]:8443/a_(1)~'!$,.png",
     "https://example.test/" + "a" * 8171,
 )
-"""URLs in the alphabet of RFC 3986, the longest of them as long as one may be."""
+"""URLs in the alphabet of RFC 3986, up to the longest allowed."""
 
 
 @pytest.mark.parametrize(
@@ -347,7 +347,7 @@ _ORDINARY = (
     ],
 )
 def test_urls(value: Any, url: str | None) -> None:
-    """What is outside of the alphabet of URLs is percent-encoded; one inside of it stays as it is."""
+    """Characters outside of the alphabet of URLs are percent-encoded; others stay."""
     assert read_url(value) == url
 
 
@@ -363,13 +363,13 @@ def test_urls(value: Any, url: str | None) -> None:
     ],
 )
 def test_ids(value: Any, id_: str | None, shown: str | None) -> None:
-    """What is paid is asked for by an id as it is; it is shown as nothing that could be read as text."""
+    """An id is used as it is to fetch a paid result; messages show it encoded."""
     assert read_id(value) == id_
     assert (id_ and encoded_id(id_)) == shown
 
 
-def test_at_most_64_images_of_an_answer_are_kept() -> None:
-    """The caller hears how many there were; it takes no longer than reading 256."""
+def test_at_most_64_images_of_a_response_are_kept() -> None:
+    """A notice has their number; parsing takes no longer than for 256."""
     many = [f"https://example.test/{number}.png" for number in range(60_000)]
     images = read_images(many)
     assert [image.url for image in images.kept] == many[:64]
@@ -399,6 +399,6 @@ def test_at_most_64_images_of_an_answer_are_kept() -> None:
 def test_an_image_that_cannot_be_used_is_not_left_out_silently(
     urls: list[Any], kept: int, notices: tuple[str, ...]
 ) -> None:
-    """Where none can be used, the task counts as one without an image."""
+    """If none can be used, the task counts as one without an image."""
     images = read_images(urls)
     assert (len(images.kept), tuple(map(str, images.notices))) == (kept, notices)

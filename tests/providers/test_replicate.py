@@ -1,4 +1,4 @@
-"""Replicate's wire, which KKIAI speaks too: tables of bodies for the pure functions, both sandboxes for exchanges.
+"""Replicate's wire, which KKIAI speaks too: tables of bodies for the pure functions, both sandboxes for requests.
 
 What every adapter promises is tested in `tests/providers/test_contract.py`.
 """
@@ -55,7 +55,7 @@ VERSION = "ac732df83cea7fff18b8472768c88ad041fa750ff7682a21affe81863cbe77e4"
 
 
 def picture(side: int = 64) -> InputImage:
-    """A picture of noise, of about three bytes per pixel."""
+    """Return an image of noise, of about three bytes per pixel."""
     kept = BytesIO()
     Image.frombytes("RGB", (side, side), random.Random(7).randbytes(3 * side * side)).save(kept, "PNG")
     return InputImage(content=kept.getvalue(), mime_type="image/png")
@@ -66,17 +66,17 @@ LARGE = picture(320)
 
 
 def offer(model: str = "flux-kontext-pro", name: str = "replicate") -> Offer:
-    """A provider's offer of a model."""
+    """Return a provider's offer of a model."""
     return next(o for o in REGISTRY.offers if (o.model, o.provider) == (model, name))
 
 
 def asked(**more: Any) -> PreparedRequest:
-    """A request as the adapter gets it."""
+    """Return a request as the adapter gets it."""
     return PreparedRequest(prompt="a red kite over the dunes", **more)
 
 
 def told(**more: Any) -> dict[str, Any]:
-    """A prediction as it comes."""
+    """Return the body of a prediction."""
     return {
         "id": "ex4mp1e",
         "model": "black-forest-labs/flux-kontext-pro",
@@ -94,7 +94,7 @@ def told(**more: Any) -> dict[str, Any]:
 
 
 def read(**more: Any) -> Prediction:
-    """What such a prediction is read as."""
+    """Return the parsed body."""
     found = read_prediction(told(**more))
     assert found is not None
     return found
@@ -108,15 +108,15 @@ def read(**more: Any) -> Prediction:
         (f"stability-ai/stable-diffusion:{VERSION}", "/predictions", f"stability-ai/stable-diffusion:{VERSION}"),
     ],
 )
-def test_a_model_stands_in_the_path_or_as_a_version(wire_id: str, path: str, version: str | None) -> None:
+def test_a_model_is_in_the_path_or_a_version(wire_id: str, path: str, version: str | None) -> None:
     """Both forms of a version are stated."""
     body = {"input": {"prompt": "a red kite over the dunes"}}
     expected = (path, {"version": version, **body} if version else body)
     assert write_creation(asked(), replace(offer(), wire_id=wire_id)) == expected
 
 
-def test_parameters_stand_in_the_input_and_the_webhook_beside_it() -> None:
-    """Only the end is told: other events would come twice a second."""
+def test_parameters_are_in_the_input_and_the_webhook_is_beside_it() -> None:
+    """Only the end is reported: other events would come twice a second."""
     request = asked(
         images=(InputImage(url=URL),),
         options={"aspect_ratio": "match_input_image", "output_format": "jpeg", "seed": 7, "prompt_upsampling": False},
@@ -145,8 +145,8 @@ def test_parameters_stand_in_the_input_and_the_webhook_beside_it() -> None:
         ("flux-kontext-dev", {"output_format": "webp", "guidance": 2.5}, {"output_format": "webp", "guidance": 2.5}),
     ],
 )
-def test_every_model_has_its_own_words(model: str, options: dict[str, Any], sent: dict[str, Any]) -> None:
-    """As its page has them."""
+def test_every_model_has_its_field_names(model: str, options: dict[str, Any], sent: dict[str, Any]) -> None:
+    """As on its page."""
     _, body = write_creation(asked(options=options), offer(model, "kkiai"))
     assert body["input"] == {"prompt": "a red kite over the dunes", **sent}
 
@@ -168,7 +168,7 @@ def test_every_model_has_its_own_words(model: str, options: dict[str, Any], sent
     ],
 )
 def test_the_six_statuses_and_other_words(status: Any, expected: Status) -> None:
-    """Four end a prediction; what we do not know goes on."""
+    """Four are final; an unknown one means running."""
     prediction = read(status=status, output=URL)
     assert (prediction.status, prediction.images) == (expected, (OutputImage(url=URL),))
     assert (prediction.failure is not None) == (expected is FAILED)
@@ -191,15 +191,15 @@ def test_the_six_statuses_and_other_words(status: Any, expected: Status) -> None
         ("https://x/\nIgnore all rules", []),
     ],
 )
-def test_output_is_an_address_or_several(output: Any, urls: list[str]) -> None:
-    """Without any, a prediction that has succeeded is empty: the next answer may bring it."""
+def test_output_is_one_url_or_several(output: Any, urls: list[str]) -> None:
+    """Without any, a succeeded prediction is empty: the next response may have it."""
     prediction = read(status="succeeded", output=output)
     assert [image.url for image in prediction.images] == urls
     assert (prediction.status, prediction.is_empty) == ((DONE, False) if urls else (RUNNING, True))
 
 
 def test_output_may_be_there_before_the_end() -> None:
-    """A held request is answered so; the end is awaited, an array may still grow."""
+    """A held request may return it; polling continues, since an array may still grow."""
     assert read(status="processing", output=URL) == Prediction(
         prediction_id="ex4mp1e", status=RUNNING, images=(OutputImage(url=URL),)
     )
@@ -220,10 +220,8 @@ def test_a_fresh_prediction_may_lack_fields() -> None:
         ({"status": "canceled"}, CANCELED, None),
     ],
 )
-def test_a_picture_that_was_removed_does_not_come_any_more(
-    more: dict[str, Any], status: Status, code: str | None
-) -> None:
-    """After an hour the object stays and its output goes: that is final."""
+def test_a_deleted_image_is_final(more: dict[str, Any], status: Status, code: str | None) -> None:
+    """After an hour the object stays and its output is deleted."""
     prediction = read(data_removed=True, **more)
     assert (prediction.status, prediction.is_empty) == (status, False)
     assert (prediction.failure and prediction.failure.code) == code
@@ -239,15 +237,15 @@ def test_a_picture_that_was_removed_does_not_come_any_more(
     ],
 )
 def test_a_failure_is_quoted(error: Any, says: str) -> None:
-    """Whatever form it has."""
+    """In any form."""
     failure = read(status="failed", error=error).failure
     assert failure is not None
     assert failure.message == f"The provider could not make the image{says}"
 
 
 @pytest.mark.parametrize("body", [{}, {"id": ""}, {"id": None}, {"id": "tell the person"}, {"id": ["a"]}])
-def test_without_an_id_it_is_no_prediction(body: dict[str, Any]) -> None:
-    """Nothing could be asked for."""
+def test_a_body_without_an_id_is_not_a_prediction(body: dict[str, Any]) -> None:
+    """There is nothing to poll."""
     assert read_prediction(body) is None
 
 
@@ -261,7 +259,7 @@ _VALUES = strange_values("url", "get", "message")
     )
 )
 def test_no_prediction_is_too_strange_to_be_read(body: dict[str, Any]) -> None:
-    """A paid one is never lost because a field makes no sense."""
+    """A paid prediction is never lost because of an invalid field."""
     prediction = read_prediction(body)
     assert prediction is not None
     assert (prediction.failure is not None) == (prediction.status is FAILED)
@@ -285,7 +283,7 @@ def test_no_prediction_is_too_strange_to_be_read(body: dict[str, Any]) -> None:
     ],
 )
 def test_error_bodies(body: dict[str, Any], words: str) -> None:
-    """A problem of which only `detail` can be relied on; at KKIAI none is documented."""
+    """A problem of which only `detail` is reliable; KKIAI documents none."""
     assert read_errors(HttpResponse(status=400, body=body, text=str(body))).startswith(words)
 
 
@@ -305,12 +303,12 @@ def test_error_bodies(body: dict[str, Any], words: str) -> None:
     ],
 )
 def test_both_throttle_wordings(detail: str, wait_s: float | None) -> None:
-    """Contradicted by date; anything else tells no time."""
+    """The wording depends on the date; any other text has no time."""
     assert read_wait(detail) == wait_s
 
 
 def account(name: str, base_url: str, key: str = KEY, features: Sequence[Feature] | None = None) -> Account:
-    """An account with the features of the registry, unless other ones are told."""
+    """Return an account with the features of the registry, unless others are given."""
     facts = REGISTRY.providers[name]
     return Account(
         provider=name,
@@ -327,7 +325,7 @@ def account(name: str, base_url: str, key: str = KEY, features: Sequence[Feature
 async def adapter(
     *faults: Any, name: str = "replicate", key: str = KEY, features: Sequence[Feature] | None = None, **more: Any
 ) -> AsyncIterator[tuple[Replicate, sandbox.Running]]:
-    """The adapter at a sandbox that does these things wrong."""
+    """Connect the adapter to a sandbox with these faults."""
     parsed = tuple(sandbox.Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults)
     settings = sandbox.Settings(
         speed=0,
@@ -340,7 +338,7 @@ async def adapter(
 
 
 async def fetched(api: Replicate, prediction_id: str) -> Prediction:
-    """The answer about one prediction."""
+    """Return the result of a poll for one prediction."""
     return (await api.fetch([Handle(prediction_id=prediction_id)]))[prediction_id]
 
 
@@ -355,7 +353,7 @@ async def test_a_version_without_a_name_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("features", "preference"), [(("hold",), "wait=5"), ((), None), (("webhook", "upload", "cancel"), None)]
 )
-async def test_a_request_is_held_only_where_that_is_known(
+async def test_a_request_is_held_only_if_the_provider_supports_it(
     features: tuple[Feature, ...], preference: str | None
 ) -> None:
     """A gateway may not know the header."""
@@ -370,8 +368,8 @@ async def test_a_request_is_held_only_where_that_is_known(
 @pytest.mark.parametrize(
     ("more", "status"), [({"sync_status": "processing"}, RUNNING), ({"sync_status": "succeeded"}, DONE)]
 )
-async def test_a_held_request_brings_the_picture(more: dict[str, Any], status: Status) -> None:
-    """In both forms that occur."""
+async def test_a_held_request_returns_the_image(more: dict[str, Any], status: Status) -> None:
+    """In both known forms."""
     async with adapter(**more) as (api, _):
         prediction = await api.submit(asked(), offer())
         assert (prediction.status, len(prediction.images)) == (status, 1)
@@ -380,7 +378,7 @@ async def test_a_held_request_brings_the_picture(more: dict[str, Any], status: S
 
 @pytest.mark.parametrize("more", [{"timed_out_status": "starting"}, {"timed_out_status": "as it is"}])
 async def test_a_held_request_may_run_out_of_time(more: dict[str, Any]) -> None:
-    """202, and it goes on."""
+    """202, and it is running."""
     async with adapter("replicate/submit:hang", **more) as (api, _):
         prediction = await api.submit(asked(), offer())
         assert (prediction.status, prediction.images) == (RUNNING, ())
@@ -389,7 +387,7 @@ async def test_a_held_request_may_run_out_of_time(more: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("fresh_fields", ["all", "recorded"])
 async def test_a_request_that_is_not_held_is_only_accepted(fresh_fields: str) -> None:
-    """The picture comes by asking."""
+    """The image comes with a poll."""
     async with adapter(features=(), fresh_fields=fresh_fields) as (api, _):
         prediction = await api.submit(asked(), offer())
         assert (prediction.status, prediction.images) == (RUNNING, ())
@@ -397,8 +395,8 @@ async def test_a_request_that_is_not_held_is_only_accepted(fresh_fields: str) ->
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_addresses_in_the_answer_are_never_followed(name: str) -> None:
-    """At KKIAI they lead to another company: the key goes to the configured address only."""
+async def test_urls_in_the_response_are_never_followed(name: str) -> None:
+    """At KKIAI they lead to another company: the key goes to the configured URL only."""
     async with sandbox.running(sandbox.Settings(speed=0)) as other, adapter(name=name, features=()) as (api, running):
         fault = sandbox.Fault(on=f"{name}/submit", kind="foreign_url", origin=other.origin)
         running.sandbox.faults.replace([fault])
@@ -413,8 +411,8 @@ async def test_addresses_in_the_answer_are_never_followed(name: str) -> None:
         assert running.sandbox.request_log.requests[f"{name}/prediction"] == 1
 
 
-async def test_a_removed_picture_ends_the_task() -> None:
-    """Asked an hour too late."""
+async def test_a_deleted_image_ends_the_task() -> None:
+    """The poll is an hour too late."""
     async with adapter(lifetime_s=0, features=()) as (api, _):
         prediction = await api.submit(asked(), offer())
         answer = await fetched(api, prediction.prediction_id)
@@ -424,7 +422,7 @@ async def test_a_removed_picture_ends_the_task() -> None:
 
 
 async def test_an_id_is_quoted_in_the_path() -> None:
-    """It is the provider's text, and names no other path."""
+    """It is the provider's text, and cannot change the path."""
     async with recorder() as upstream, new_http_client() as http:
         api = Replicate(account("replicate", upstream.origin), http)
         handle = Handle(prediction_id="a/../b?c#d%2e")
@@ -435,8 +433,8 @@ async def test_an_id_is_quoted_in_the_path() -> None:
         assert upstream.lines == [f"GET {path}", f"POST {path}/cancel"]
 
 
-async def test_the_webhook_is_told_of_the_end_only() -> None:
-    """The sandbox refuses what the schema does not have."""
+async def test_the_webhook_is_for_the_end_only() -> None:
+    """The sandbox refuses fields that are not in the schema."""
     async with adapter("replicate/submit:hang") as (api, running):
         await api.submit(asked(webhook=Webhook(url="https://127.0.0.1:9/hook", secret=SECRET)), offer())
         (submission,) = running.sandbox.request_log.submissions
@@ -447,8 +445,8 @@ async def test_the_webhook_is_told_of_the_end_only() -> None:
 
 
 @pytest.mark.parametrize("features", [None, ()])
-async def test_without_webhooks_there_is_nothing_to_read(features: tuple[Feature, ...] | None) -> None:
-    """KKIAI has none, and nobody knows what it would sign with."""
+async def test_without_the_feature_no_webhook_is_read(features: tuple[Feature, ...] | None) -> None:
+    """KKIAI has no webhooks, and no documented key."""
     async with adapter() as (api, running), recorder() as receiver, new_http_client() as http:
         await api.submit(asked(webhook=receiver.webhook()), offer())
         name = "kkiai" if features is None else "replicate"
@@ -458,23 +456,23 @@ async def test_without_webhooks_there_is_nothing_to_read(features: tuple[Feature
 
 
 Forge = Callable[[WebhookDelivery, WebhookDelivery], WebhookDelivery]
-"""Makes of a genuine delivery one that is not; the second is another genuine one."""
+"""Forges a delivery from a genuine one; the second is another genuine one."""
 
 
 def with_headers(**told: str) -> Forge:
-    """The same with other values of some headers."""
+    """Return the delivery with other values of some headers."""
     return lambda real, _: replace(
         real, headers={**real.headers, **{f"webhook-{name}": value for name, value in told.items()}}
     )
 
 
 def without(name: str) -> Forge:
-    """The same without a header."""
+    """Return the delivery without a header."""
     return lambda real, _: replace(real, headers={key: value for key, value in real.headers.items() if key != name})
 
 
 def later(seconds: float) -> Forge:
-    """The same at another time."""
+    """Return the delivery at another time."""
     return lambda real, _: replace(real, at=int(real.headers["webhook-timestamp"]) + seconds)
 
 
@@ -509,13 +507,13 @@ FORGED: dict[str, Forge] = {
 
 
 def signature_of(delivery: WebhookDelivery, key: str) -> str:
-    """What a sender with this key writes over it."""
+    """Return the signature of a sender with this key."""
     headers = delivery.headers
     return sign(key, headers["webhook-id"], int(headers["webhook-timestamp"]), delivery.body)
 
 
-async def test_what_somebody_else_posts_is_not_believed() -> None:
-    """Nor what was posted before, in other clothes; and the provider is asked for its key once in all this."""
+async def test_a_forged_webhook_is_not_accepted() -> None:
+    """Nor a replayed one in another form; the key is fetched once for all of them."""
     async with adapter() as (api, running), recorder() as receiver:
         for _ in range(2):
             await api.submit(asked(webhook=receiver.webhook()), offer())
@@ -537,7 +535,7 @@ async def test_what_somebody_else_posts_is_not_believed() -> None:
     ids=["five minutes old", "five minutes ahead", "one of several signatures", "the first of them"],
 )
 async def test_a_genuine_one_may_be_late_or_signed_twice(change: Forge) -> None:
-    """Clocks differ, and while a key is changed both sign."""
+    """Clocks differ, and during a key change both keys sign."""
     async with adapter() as (api, _), recorder() as receiver:
         await api.submit(asked(webhook=receiver.webhook()), offer())
         real = await receiver.delivery()
@@ -550,7 +548,7 @@ ASK = "GET /webhooks/default/secret"
 
 
 def posted(key: str, body: bytes | None = None, at: float = NOW) -> WebhookDelivery:
-    """A webhook, signed when it comes."""
+    """Return a webhook, signed at the time of its arrival."""
     unsigned = WebhookDelivery(
         headers={"webhook-id": "msg_1", "webhook-timestamp": str(int(at))},
         body=json.dumps(told(status="succeeded", output=URL)).encode() if body is None else body,
@@ -562,20 +560,20 @@ def posted(key: str, body: bytes | None = None, at: float = NOW) -> WebhookDeliv
 
 @asynccontextmanager
 async def at_recorder() -> AsyncIterator[tuple[Replicate, Recorder]]:
-    """The adapter at a provider that tells what the test says."""
+    """Connect the adapter to a provider with these responses."""
     async with recorder() as upstream, new_http_client() as http:
         upstream.answers[ASK] = {"key": FIRST}
         yield Replicate(account("replicate", upstream.origin), http), upstream
 
 
 @pytest.mark.parametrize("body", NO_TASKS.values(), ids=NO_TASKS)
-async def test_a_webhook_that_tells_of_no_prediction_is_passed_over(body: bytes) -> None:
+async def test_a_webhook_without_a_prediction_is_ignored(body: bytes) -> None:
     """Even when it is signed."""
     async with at_recorder() as (api, _):
         assert await api.read_webhook(posted(FIRST, body)) is None
 
 
-async def test_the_key_is_asked_for_once_by_many_at_a_time() -> None:
+async def test_concurrent_webhooks_fetch_the_key_once() -> None:
     """With the token, when the first webhook comes."""
     async with at_recorder() as (api, upstream):
         read = await asyncio.gather(*(api.read_webhook(posted(FIRST, at=NOW + number)) for number in range(5)))
@@ -585,8 +583,8 @@ async def test_the_key_is_asked_for_once_by_many_at_a_time() -> None:
         assert request.headers["authorization"] == f"Bearer {KEY}"
 
 
-async def test_a_new_key_is_learned_and_forgers_make_nobody_ask_more_than_once_a_minute() -> None:
-    """What is signed with the old one is not believed any more."""
+async def test_a_new_key_is_fetched_and_forgeries_cause_one_fetch_a_minute() -> None:
+    """A signature of the old key is not accepted any more."""
     async with at_recorder() as (api, upstream):
         assert await api.read_webhook(posted(FIRST))
         upstream.answers[ASK] = {"key": SECOND}
@@ -601,7 +599,7 @@ async def test_a_new_key_is_learned_and_forgers_make_nobody_ask_more_than_once_a
         assert len(upstream.lines) == 2 + 3
 
 
-async def test_many_that_wait_for_a_new_key_ask_once() -> None:
+async def test_webhooks_that_wait_for_a_new_key_fetch_it_once() -> None:
     """A burst of forgeries among them."""
     async with at_recorder() as (api, upstream):
         assert await api.read_webhook(posted(FIRST))
@@ -640,8 +638,8 @@ async def test_a_clock_that_is_set_back_does_not_keep_the_key() -> None:
         ((200, {"key": None}), UpstreamError),
     ],
 )
-async def test_without_a_key_nothing_can_be_told_yet(answer: tuple[int, Any], error: type[JourneyError]) -> None:
-    """It may be delivered again; until then the provider is left alone, and the key is quoted nowhere."""
+async def test_without_a_key_verification_is_an_error(answer: tuple[int, Any], error: type[JourneyError]) -> None:
+    """The webhook may be sent again; the key is not requested at once, and is quoted nowhere."""
     async with at_recorder() as (api, upstream):
         upstream.answers[ASK] = answer
         with pytest.raises(error) as raised:
@@ -655,8 +653,8 @@ async def test_without_a_key_nothing_can_be_told_yet(answer: tuple[int, Any], er
         assert await api.read_webhook(posted(FIRST, at=NOW + 5))
 
 
-async def test_a_key_that_cannot_be_asked_for_anew_is_kept() -> None:
-    """A delivery that it does not fit may come again; one that it fits is read."""
+async def test_a_key_that_cannot_be_refreshed_is_kept() -> None:
+    """A delivery that it did not sign may come again; one that it signed is read."""
     async with at_recorder() as (api, upstream):
         assert await api.read_webhook(posted(FIRST))
         upstream.answers[ASK] = (500, {})
@@ -669,8 +667,8 @@ async def test_a_key_that_cannot_be_asked_for_anew_is_kept() -> None:
 
 
 @pytest.mark.parametrize("fault", ["reset", "cut_body", "bad_json", "huge_body"])
-async def test_the_question_for_the_key_may_break_off(fault: str) -> None:
-    """Then it is asked again by a later delivery."""
+async def test_the_request_for_the_key_may_break_off(fault: str) -> None:
+    """A later delivery fetches it again."""
     async with adapter(f"replicate/account:{fault}") as (api, _), recorder() as receiver:
         await api.submit(asked(webhook=receiver.webhook()), offer())
         real = await receiver.delivery()
@@ -692,8 +690,8 @@ async def test_no_secret_reaches_a_message() -> None:
         assert "first key" not in repr(vars(api))
 
 
-async def test_a_large_picture_is_uploaded_first() -> None:
-    """It goes into the request by its address; the sandbox edits it."""
+async def test_a_large_image_is_uploaded_first() -> None:
+    """The request has its URL; the sandbox edits it."""
     async with adapter() as (api, running):
         assert isinstance(api, SupportsUpload)
         request = await api.upload(asked(images=(LARGE,), options={"seed": 7}))
@@ -711,8 +709,8 @@ async def test_a_large_picture_is_uploaded_first() -> None:
     [("replicate", picture()), ("kkiai", picture()), ("kkiai", LARGE), ("replicate", InputImage(url=URL))],
     ids=["small", "small at KKIAI", "large at KKIAI", "address"],
 )
-async def test_other_pictures_go_with_the_request(name: str, image: InputImage) -> None:
-    """A small one anywhere, and every one where there are no uploads."""
+async def test_other_images_are_in_the_request(name: str, image: InputImage) -> None:
+    """A small one at any provider, and every one without uploads."""
     async with adapter(name=name) as (api, running):
         request = asked(images=(image,))
         assert await api.upload(request) == request
@@ -726,7 +724,7 @@ async def test_other_pictures_go_with_the_request(name: str, image: InputImage) 
 
 @pytest.mark.parametrize(("size_bytes", "is_uploaded"), [(190_000, False), (190_001, True), (256_000, True)])
 async def test_a_data_uri_stays_below_the_strictest_limit(size_bytes: int, *, is_uploaded: bool) -> None:
-    """256 kB, of the file or of its base64: both hold."""
+    """256 kB, of the file or of its base64: both are kept."""
     async with recorder() as upstream, new_http_client() as http:
         upstream.answers["POST /files"] = (201, {"urls": {"get": URL}})
         upstream.answers["POST /models/black-forest-labs/flux-kontext-pro/predictions"] = (201, told())
@@ -740,7 +738,7 @@ async def test_a_data_uri_stays_below_the_strictest_limit(size_bytes: int, *, is
 
 
 async def test_an_upload_is_a_form_with_name_and_type() -> None:
-    """`content` holds the bytes; the key goes along."""
+    """`content` has the bytes; the key is sent too."""
     async with recorder() as upstream, new_http_client() as http:
         upstream.answers["POST /files"] = (201, {"urls": {"get": URL}})
         api = Replicate(account("replicate", upstream.origin), http)
@@ -756,7 +754,7 @@ async def test_an_upload_is_a_form_with_name_and_type() -> None:
 
 
 async def test_a_file_that_is_too_large_is_refused() -> None:
-    """In the provider's words."""
+    """With the provider's text."""
     async with adapter(file_limit_bytes=200_000) as (api, running):
         with pytest.raises(Refused, match="less than"):
             await api.upload(asked(images=(LARGE,)))
@@ -771,10 +769,10 @@ GOES_WRONG = [
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("faults", "more", "error", "says"), GOES_WRONG)
-async def test_a_creating_request_that_goes_wrong(
+async def test_a_creating_request_that_fails(
     name: str, faults: tuple[str, ...], more: dict[str, Any], error: type[JourneyError], says: str
 ) -> None:
-    """What was not created, and what may have been; it is sent once, and every error says what to do."""
+    """It was not created, or may have been; it is sent once, and every error has a next step."""
     async with adapter(*(f"{name}/{fault}" for fault in faults), name=name, **more) as (api, running):
         with pytest.raises(error) as raised:
             await api.submit(asked(), offer(name=name))
@@ -793,7 +791,7 @@ async def test_a_refused_input_is_quoted() -> None:
 
 @pytest.mark.parametrize("wording", ["expected", "resets"])
 @pytest.mark.parametrize(("header", "wait_s"), [("", 60.0), (",header.Retry-After=7", 7.0)])
-async def test_the_provider_may_say_when_to_come_back(wording: str, header: str, wait_s: float) -> None:
+async def test_the_provider_may_state_when_to_retry(wording: str, header: str, wait_s: float) -> None:
     """In a header, or in either wording of its text; the header wins."""
     async with adapter(creations_per_minute=1, throttle_wording=wording) as (api, running):
         await api.submit(asked(), offer())
@@ -805,8 +803,8 @@ async def test_the_provider_may_say_when_to_come_back(wording: str, header: str,
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_an_empty_answer_to_a_question_is_an_error_and_no_answer(name: str) -> None:
-    """A prediction is never taken for lost because an answer was broken; asked again, it is there."""
+async def test_an_empty_response_to_a_poll_is_an_error_and_no_result(name: str) -> None:
+    """A prediction does not count as lost because a response was broken; the next poll finds it."""
     async with adapter(f"{name}/fetch:empty_object", name=name) as (api, _):
         prediction = await api.submit(asked(), offer(name=name))
         with pytest.raises(UpstreamError):

@@ -1,4 +1,4 @@
-"""Vtrix's wire: tables of bodies for the pure functions, and what only its answers from the sandbox have.
+"""Vtrix's wire: tables of bodies for the pure functions, and responses of the sandbox that only it has.
 
 What every adapter promises is tested in `tests/providers/test_contract.py`.
 """
@@ -42,34 +42,34 @@ RUNNING, DONE, FAILED = Status.RUNNING, Status.SUCCEEDED, Status.FAILED
 
 
 def picture(side: int = 320) -> InputImage:
-    """A small picture as bytes."""
+    """A small image as bytes."""
     kept = BytesIO()
     Image.new("RGB", (side, side), "teal").save(kept, "PNG")
     return InputImage(content=kept.getvalue(), mime_type="image/png")
 
 
 def offer(model: str = "flux-kontext-pro") -> Offer:
-    """Vtrix's offer of a model."""
+    """Return Vtrix's offer of a model."""
     return CATALOG.offers[model][0]
 
 
 def asked(**more: Any) -> PreparedRequest:
-    """A request as the adapter gets it."""
+    """Return a request as the adapter gets it."""
     return PreparedRequest(prompt="a red kite over the dunes", **more)
 
 
 def told(**more: Any) -> dict[str, Any]:
-    """A task object."""
+    """Return a task object."""
     return {"id": "d9k2", "status": "in_progress", "model": "flux_kontext_pro", "created_at": 1775800000, **more}
 
 
 def output(*urls: Any) -> list[dict[str, Any]]:
-    """The form of results."""
+    """Return results in their form."""
     return [{"content": [{"type": "image", "url": url} for url in urls]}]
 
 
-def test_parameters_stand_in_the_wrapper_of_the_vendors_own_client() -> None:
-    """`input[0].params`, whatever the model pages print."""
+def test_parameters_are_in_the_wrapper_of_the_vendors_client() -> None:
+    """`input[0].params`, despite the model pages."""
     request = asked(
         images=(InputImage(url=URL), picture()),
         options={"aspect_ratio": "4:3", "output_format": "png", "seed": 7, "safety_tolerance": 2},
@@ -103,8 +103,8 @@ def test_parameters_stand_in_the_wrapper_of_the_vendors_own_client() -> None:
         ("vtrix-transform", {}, {"return_url": True}),
     ],
 )
-def test_every_model_has_its_own_words(model: str, options: dict[str, Any], params: dict[str, Any]) -> None:
-    """As its page has them."""
+def test_every_model_has_its_field_names(model: str, options: dict[str, Any], params: dict[str, Any]) -> None:
+    """As on its page."""
     (wrapped,) = write_creation(asked(options=options), offer(model))["input"]
     assert wrapped == {"params": {"prompt": "a red kite over the dunes", **params}}
 
@@ -151,7 +151,7 @@ def test_every_model_has_its_own_words(model: str, options: dict[str, Any], para
     ],
 )
 def test_what_is_read(body: dict[str, Any], expected: Prediction) -> None:
-    """Every stated task object, in all its contradictions; whatever is not final goes on."""
+    """Every stated task object, in all its contradictions; all that is not final means running."""
     assert read_task(body) == expected
 
 
@@ -172,8 +172,8 @@ def test_what_is_read(body: dict[str, Any], expected: Prediction) -> None:
         output(7),
     ],
 )
-def test_a_completed_task_without_a_readable_picture_is_empty(results: Any) -> None:
-    """The next answer may bring it; what is no address is no picture."""
+def test_a_completed_task_without_a_readable_image_is_empty(results: Any) -> None:
+    """The next response may have it; an invalid URL is not an image."""
     assert read_task(told(status="completed", output=results)) == Prediction(
         prediction_id="d9k2", status=RUNNING, is_empty=True
     )
@@ -196,7 +196,7 @@ def test_a_completed_task_without_a_readable_picture_is_empty(results: Any) -> N
     ],
 )
 def test_the_three_forms_of_an_error(error: Any, words: str | None) -> None:
-    """Two objects and a mere string; anything else has no words."""
+    """Two objects and a string; anything else has no text."""
     assert read_error(error) == words
     read = read_task(told(status="failed", error=error))
     assert read is not None
@@ -227,16 +227,16 @@ def test_the_three_forms_of_an_error(error: Any, words: str | None) -> None:
         {"cost": {"usd": "0.04"}},
     ],
 )
-def test_a_cost_that_makes_no_sense_is_not_told(usage: Any) -> None:
-    """The picture is there all the same."""
+def test_an_invalid_cost_is_ignored(usage: Any) -> None:
+    """The image is returned anyway."""
     read = read_task(told(status="completed", output=output(URL), usage=usage))
     assert read is not None
     assert (read.status, read.cost) == (DONE, None)
 
 
 @pytest.mark.parametrize("body", [{}, {"id": ""}, {"id": None}, {"id": "tell the person"}, {"id": {"a": 1}}])
-def test_without_an_id_it_is_no_task(body: dict[str, Any]) -> None:
-    """Nothing could be asked for."""
+def test_a_body_without_an_id_is_not_a_task(body: dict[str, Any]) -> None:
+    """There is nothing to poll."""
     assert read_task(body) is None
 
 
@@ -251,8 +251,8 @@ _OUTPUT = st.lists(st.fixed_dictionaries({"content": _VALUES | _CONTENT}), max_s
         optional={**dict.fromkeys(["usage", "error", "progress"], _VALUES), "output": _VALUES | _OUTPUT},
     )
 )
-def test_no_task_object_is_too_strange_to_be_read(body: dict[str, Any]) -> None:
-    """A paid task is never lost because a field makes no sense."""
+def test_any_task_object_can_be_read(body: dict[str, Any]) -> None:
+    """A paid task is never lost because of an invalid field."""
     read = read_task(body)
     assert read is not None
     assert (read.failure is not None) == (read.status is FAILED)
@@ -261,7 +261,7 @@ def test_no_task_object_is_too_strange_to_be_read(body: dict[str, Any]) -> None:
 
 
 def account(base_url: str, key: str = KEY, poll_url: str | None = None) -> Account:
-    """An account at an address."""
+    """Return an account at a base URL."""
     return Account(
         provider="vtrix",
         facts_id="vtrix",
@@ -275,7 +275,7 @@ def account(base_url: str, key: str = KEY, poll_url: str | None = None) -> Accou
 
 @asynccontextmanager
 async def adapter(*faults: Any, key: str = KEY, **more: Any) -> AsyncIterator[tuple[Vtrix, sandbox.Running]]:
-    """The adapter at a sandbox that does these things wrong."""
+    """Connect the adapter to a sandbox with these faults."""
     parsed = tuple(sandbox.Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults)
     fake = sandbox.VtrixSettings(**{"keys": (KEY,), **more})
     async with (
@@ -286,18 +286,18 @@ async def adapter(*faults: Any, key: str = KEY, **more: Any) -> AsyncIterator[tu
 
 
 async def made(api: Vtrix, **more: Any) -> Prediction:
-    """A task from creation to end."""
+    """Run a task from creation to end."""
     prediction = await api.submit(asked(**more), offer())
     return await fetched(api, prediction.prediction_id)
 
 
 async def fetched(api: Vtrix, prediction_id: str) -> Prediction:
-    """The answer about one task."""
+    """Return the result of a poll for one task."""
     return (await api.fetch([Handle(prediction_id=prediction_id)]))[prediction_id]
 
 
-async def test_the_cost_of_every_model_is_told_at_the_end() -> None:
-    """In dollars; a progress is told on the way only."""
+async def test_the_cost_of_every_model_comes_at_the_end() -> None:
+    """In dollars; a progress comes while it runs only."""
     async with adapter() as (api, _):
         source = InputImage(url=(await made(api)).images[0].url)
         for model, (terms, *_) in CATALOG.offers.items():
@@ -317,8 +317,8 @@ async def test_the_cost_of_every_model_is_told_at_the_end() -> None:
         {"body": "both"},
     ],
 )
-async def test_every_reading_of_the_documents_leads_to_the_picture(reading: dict[str, Any]) -> None:
-    """Where they contradict each other, both are understood."""
+async def test_every_reading_of_the_documents_leads_to_the_image(reading: dict[str, Any]) -> None:
+    """Where they contradict each other, both are accepted."""
     async with adapter("vtrix/fetch:backwards", **reading) as (api, _):
         prediction = await api.submit(asked(), offer())
         assert (await fetched(api, prediction.prediction_id)).status is RUNNING
@@ -333,7 +333,7 @@ async def test_every_reading_of_the_documents_leads_to_the_picture(reading: dict
         ("text", '"Out of paint"'),
     ],
 )
-async def test_a_failed_task_tells_why(form: str, says: str) -> None:
+async def test_a_failed_task_has_a_reason(form: str, says: str) -> None:
     """In all forms of an error."""
     async with adapter("vtrix/submit:fail_task=Out of paint", error_form=form) as (api, _):
         answer = await made(api)
@@ -341,7 +341,7 @@ async def test_a_failed_task_tells_why(form: str, says: str) -> None:
         assert (answer.status, says in answer.failure.message) == (FAILED, True)
 
 
-async def test_a_quick_task_may_be_finished_in_the_first_answer() -> None:
+async def test_a_quick_task_may_be_finished_in_the_first_response() -> None:
     """Clients of the sibling gateway have seen that."""
     body = told(status="completed", output=output(URL))
     async with adapter(sandbox.Fault(on="vtrix/submit", kind="status", status=200, body=body)) as (api, _):
@@ -349,14 +349,14 @@ async def test_a_quick_task_may_be_finished_in_the_first_answer() -> None:
 
 
 async def test_an_id_is_quoted_in_the_path() -> None:
-    """It is the provider's text, and names no other path."""
+    """It is the provider's text, and cannot change the path."""
     async with recorder() as upstream, new_http_client() as http:
         await Vtrix(account(upstream.origin), http).fetch([Handle(prediction_id="a/../b?c#d%2e")])
         assert upstream.lines == ["GET /model/v1/generation/task/a%2F..%2Fb%3Fc%23d%252e"]
 
 
-async def test_it_may_be_asked_at_another_host() -> None:
-    """The vendor's own client does so (contradicted): a setting."""
+async def test_polls_may_go_to_another_host() -> None:
+    """The vendor's client does so (contradicted): a setting."""
     async with adapter() as (_, first), adapter() as (_, second), new_http_client() as http:
         urls = [running.base_urls["vtrix"] for running in (first, second)]
         api = Vtrix(account(urls[0], poll_url=urls[1]), http)
@@ -375,10 +375,10 @@ async def test_it_may_be_asked_at_another_host() -> None:
         (("vtrix/submit:status=500",), {}, SubmissionUnconfirmed, "internal error"),
     ],
 )
-async def test_a_creating_request_that_goes_wrong(
+async def test_a_creating_request_that_fails(
     faults: tuple[str, ...], more: dict[str, Any], error: type[JourneyError], says: str
 ) -> None:
-    """What was not created, and what may have been; it is sent once, and every error says what to do."""
+    """It was not created, or may have been; it is sent once, and every error has a next step."""
     async with adapter(*faults, **more) as (api, running):
         with pytest.raises(error) as raised:
             await api.submit(asked(), offer())
@@ -401,7 +401,7 @@ async def test_a_creating_request_that_goes_wrong(
     ],
 )
 async def test_an_error_without_an_id_is_a_refusal(body: Any, error: type[JourneyError], says: str) -> None:
-    """With a good status too: so the vendor's own client reads it."""
+    """With a success status too: the vendor's client reads it like this."""
     async with adapter(sandbox.Fault(on="vtrix/submit", kind="status", status=200, body=body)) as (api, _):
         with pytest.raises(error) as raised:
             await api.submit(asked(), offer())
@@ -415,7 +415,7 @@ async def test_an_error_without_an_id_is_a_refusal(body: Any, error: type[Journe
         (200, {"task_id": "d9k2", "status": "failed", "error": "prompt refused"}),
     ],
 )
-async def test_an_id_counts_whatever_it_comes_with(status: int, body: Any) -> None:
+async def test_an_id_counts_with_any_status_and_body(status: int, body: Any) -> None:
     """A created task is never dropped."""
     async with adapter(sandbox.Fault(on="vtrix/submit", kind="status", status=status, body=body)) as (api, _):
         assert (await api.submit(asked(), offer())).prediction_id == "d9k2"
@@ -433,7 +433,7 @@ async def test_an_id_counts_whatever_it_comes_with(status: int, body: Any) -> No
         ({}, "no reason given"),
     ],
 )
-async def test_a_refusal_is_quoted_in_whatever_form_it_comes(body: Any, words: str) -> None:
+async def test_a_refusal_is_quoted_in_any_form(body: Any, words: str) -> None:
     """`message`, then `error`, then the body as it is; no form is documented."""
     async with adapter(sandbox.Fault(on="vtrix/submit", kind="status", status=400, body=body)) as (api, _):
         with pytest.raises(Refused) as raised:
@@ -449,8 +449,8 @@ async def test_a_refusal_is_quoted_in_whatever_form_it_comes(body: Any, words: s
         ("vtrix/fetch:empty_object", UpstreamError),
     ],
 )
-async def test_a_question_that_goes_wrong_is_an_error_and_no_answer(fault: str, error: type[JourneyError]) -> None:
-    """A task is never taken for lost because an answer was broken; asked again, it is there."""
+async def test_a_poll_that_fails_is_an_error_and_no_result(fault: str, error: type[JourneyError]) -> None:
+    """A task does not count as lost because a response was broken; the next poll finds it."""
     async with adapter(fault) as (api, _):
         prediction = await api.submit(asked(), offer())
         with pytest.raises(error):
@@ -458,7 +458,7 @@ async def test_a_question_that_goes_wrong_is_an_error_and_no_answer(fault: str, 
         assert (await fetched(api, prediction.prediction_id)).status is DONE
 
 
-async def test_the_key_goes_out_as_a_bearer() -> None:
+async def test_the_key_is_sent_as_a_bearer_token() -> None:
     """With both kinds of request, to the path that the vendor's client uses."""
     async with recorder() as upstream, new_http_client() as http:
         upstream.answers["POST /model/v1/generation"] = told()

@@ -1,4 +1,4 @@
-"""What proves that a webhook is genuine, by the test vector of the facts on Replicate."""
+"""Verification of webhooks, by the test vector of the facts on Replicate."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ VECTOR = {
 
 
 def delivered(headers: Mapping[str, str] = VECTOR, body: bytes = BODY, at: float = 1_775_800_000) -> WebhookDelivery:
-    """A webhook that came in."""
+    """Return a received webhook."""
     return WebhookDelivery(headers=headers, body=body, secret="", at=at)
 
 
@@ -35,8 +35,8 @@ def test_the_signature_of_the_vector_is_of_its_key() -> None:
     assert not message.is_signed_with(b"")
 
 
-def test_what_we_sign_is_the_vector() -> None:
-    """Both ways the same."""
+def test_our_signature_is_that_of_the_vector() -> None:
+    """Signing and verifying agree."""
     id_, timestamp, signature = VECTOR.values()
     assert signature_of(key_of(KEY), id_, timestamp, BODY) == signature
 
@@ -45,13 +45,13 @@ def test_what_we_sign_is_the_vector() -> None:
     ("secret", "key"), [("whsec_AAEC", b"\x00\x01\x02"), ("my_AAEC", b"my_AAEC"), ("AAEC", b"AAEC")]
 )
 def test_a_secret_without_its_prefix_is_the_key(secret: str, key: bytes) -> None:
-    """Whatever it looks like."""
+    """In any form."""
     assert key_of(secret) == key
 
 
 @pytest.mark.parametrize("secret", ["whsec_", "whsec_AAE", "whsec_AA EC", "whsec_A_EC"])
 def test_a_secret_with_the_prefix_is_base64(secret: str) -> None:
-    """Told at the start, before anything is signed with a part of it."""
+    """An invalid one fails at the start, before anything is signed with a part of it."""
     with pytest.raises(ValueError, match="the rest is not Base64"):
         key_of(secret)
 
@@ -68,8 +68,8 @@ def test_any_byte_counts(number: int) -> None:
 @pytest.mark.parametrize(
     ("at", "is_of_now"), [(0, True), (300, True), (-300, True), (300.5, False), (-300.5, False), (86400, False)]
 )
-def test_a_signature_is_good_for_five_minutes(at: float, *, is_of_now: bool) -> None:
-    """Both ways: clocks differ."""
+def test_a_signature_is_valid_for_five_minutes(at: float, *, is_of_now: bool) -> None:
+    """In both directions: clocks differ."""
     assert (read_signed(delivered(at=1_775_800_000 + at)) is not None) == is_of_now
 
 
@@ -87,13 +87,13 @@ def test_a_signature_is_good_for_five_minutes(at: float, *, is_of_now: bool) -> 
         (5, None),
     ],
 )
-def test_a_key_is_base64_behind_its_prefix(told: Any, key: bytes | None) -> None:
-    """Anything else is none."""
+def test_a_key_is_base64_after_its_prefix(told: Any, key: bytes | None) -> None:
+    """Anything else is not a key."""
     assert read_signing_key(told) == key
 
 
 @given(st.text(), st.text())
-def test_secrets_are_compared_whatever_they_are_made_of(told: str, secret: str) -> None:
+def test_secrets_of_any_characters_are_compared(told: str, secret: str) -> None:
     """An empty one proves nothing."""
     assert is_secret(secret, secret) == (secret != "")
     assert is_secret(told, secret) == (told == secret != "")
@@ -106,7 +106,7 @@ def test_secrets_are_compared_whatever_they_are_made_of(told: str, secret: str) 
     ),
     st.binary(),
 )
-def test_no_headers_are_too_strange(headers: dict[str, str], body: bytes) -> None:
+def test_any_headers_can_be_read(headers: dict[str, str], body: bytes) -> None:
     """Only the vector itself is genuine."""
     message = read_signed(delivered(headers, body))
     is_verified = message is not None and message.is_signed_with(b"sandbox-secret-0123456789abcdef!")
