@@ -51,21 +51,21 @@ class Blobs:
     ) -> tuple[tuple[OutputImage, ...], tuple[Notice, ...]]:
         """Copy the images; return them with the paths of their copies, and a notice for each failed copy.
 
-        `base_url` is the provider of the task: an image of the same host and port is fetched without HTTPS too.
+        `base_url` is that of the task's provider: an image of the same host and port is fetched without HTTPS too.
         """
         copied, notices = [], []
         for number, image in enumerate(images, start=1):
             if image.path is not None or not self._max_bytes:
                 copied.append(image)
                 continue
+            id_ = ImageId(task_id, number)
             try:
-                copied.append(await self._copy_with_retries(ImageId(task_id, number), base_url, image))
+                copied.append(await self._copy_with_retries(id_, base_url, image))
             except (FetchError, NotAnImage, OSError) as error:
-                _log.warning("no copy of image %s.%s: %s", task_id, number, error)
+                _log.warning("no copy of image %s: %s", id_, error)
                 # an error of the system would reveal the folder to remote callers
                 reason = error.strerror if isinstance(error, OSError) else error
-                id_ = str(ImageId(task_id, number))
-                notices.append(Notice.of("copy_failed", image=id_, reason=str(reason)))
+                notices.append(Notice.of("copy_failed", image=str(id_), reason=str(reason)))
                 copied.append(image)
         return tuple(copied), tuple(notices)
 

@@ -42,7 +42,7 @@ _START_BYTES = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """The limits of a provider; `None` is no limit."""
+    """The limits of a provider; `None` where it states none."""
 
     formats: tuple[str, ...] | None = None
     """Some of `FORMATS`; `None` when the provider does not say."""

@@ -270,7 +270,7 @@ def _data(text: str) -> Data | Unusable | None:
     payload = text[start:].strip(_WRAPPERS)
     if payload[:2] in {"b'", 'b"'}:  # a bytes literal of Python
         payload = payload[2:]
-    # what a model truncated ends with dots
+    # a model that omits a part writes dots in its place
     is_raw = _has_magic(payload) and _ONLY_BASE64.fullmatch(payload.replace("...", "").replace("…", ""))
     # nothing else is this long: the decoder names the type
     is_raw = is_raw or (len(payload) > MAX_PATH and _ONLY_BASE64.fullmatch(payload))

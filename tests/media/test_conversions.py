@@ -49,9 +49,9 @@ def test_given_files_become_what_every_provider_reads(
     name: str, formats: tuple[str, ...] | None, kind: str, mode: str, notices: tuple[str, ...]
 ) -> None:
     """8-bit RGB or grey, of the same size."""
-    made, told = fit((CASES / name).read_bytes(), formats=formats)
+    made, shown = fit((CASES / name).read_bytes(), formats=formats)
     image = opened(made)
-    assert (made.format, image.mode, told) == (kind, mode, notices)
+    assert (made.format, image.mode, shown) == (kind, mode, notices)
     assert image.size == (made.width, made.height) == (320, 240)
 
 
@@ -75,7 +75,7 @@ def test_other_formats_are_converted(kind: str, becomes: str) -> None:
 
 
 def heic(image: Image.Image, **options: Any) -> bytes:
-    """What a telephone writes."""
+    """Return an image as a telephone writes it."""
     import pillow_heif  # noqa: PLC0415  # registers a format for the whole process
 
     pillow_heif.register_heif_opener()
@@ -148,7 +148,7 @@ def test_a_heic_of_nothing_but_a_header_is_refused() -> None:
 
 
 def bmp_header(width: int, height: int) -> bytes:
-    """A BMP that claims this size."""
+    """Return a BMP that claims this size."""
     return b"BM" + struct.pack("<IIIIiiHHIIiiII", 0, 0, 54, 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
 
 
@@ -164,7 +164,7 @@ def test_bombs_of_other_formats_are_refused_by_their_header(size: tuple[int, int
 
 
 def inks_profile() -> bytes:
-    """A profile of four inks in which any colour is the same grey: ICC.1:2001, a table of one shade."""
+    """Return a CMYK profile that maps any colour to the same grey: ICC.1:2001, a table of one shade."""
     shade = struct.pack(">HHH", 0x8000, 0x8000, 0x8000)
     ramp = struct.pack(">HH", 0, 0xFFFF)
     matrix = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 16)
@@ -202,7 +202,7 @@ def test_every_mode_of_png_becomes_8_bits(mode: str) -> None:
 
 
 def deep_png(colour: int, channels: int) -> bytes:
-    """A PNG of 16 bits, all of one shade."""
+    """Return a PNG of 16 bits, all of one shade."""
     rows = (b"\0" + b"\x80\x40" * channels * 4) * 4
     header = struct.pack(">IIBBBBB", 4, 4, 16, colour, 0, 0, 0)
     pieces = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND")

@@ -25,12 +25,12 @@ def read(text: str, folders: Sequence[Path], max_bytes: int) -> bytes:
 
 
 def _identity(file: Path | int) -> tuple[int, int] | None:
-    """What is the same for a path and a descriptor of one file; `None` for a descriptor that is not open."""
+    """Return the identity of a file by path or descriptor; `None` for a descriptor that is not open."""
     try:
-        told = os.stat(file)  # noqa: PTH116  # a descriptor is no path
+        status = os.stat(file)  # noqa: PTH116  # a descriptor is no path
     except OSError:
         return None
-    return told.st_dev, told.st_ino
+    return status.st_dev, status.st_ino
 
 
 class Disk:
@@ -69,7 +69,7 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
-    """A disk, with the working directory in the allowed folder and a separate home."""
+    """Return a disk, with the working directory in the allowed folder and a separate home."""
     made = Disk(tmp_path)
     monkeypatch.chdir(made.allowed)
     monkeypatch.setenv("HOME", str(made.home))
@@ -325,7 +325,7 @@ def test_a_link_that_is_created_meanwhile_is_not_followed(disk: Disk) -> None:
 
 
 def outcome(disk: Disk) -> bytes | type[Exception]:
-    """What a reader gets at this moment."""
+    """Return what a reader gets at this moment."""
     try:
         return disk.read(disk.image)
     except (NotAllowed, Unreadable) as error:

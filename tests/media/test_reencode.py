@@ -97,7 +97,7 @@ def test_spoiled_files_are_refused_or_mended(data: st.DataObject) -> None:
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
-    """The mean difference of two images, of 255 at most."""
+    """Return the mean difference of two images, of 255 at most."""
     return max(ImageStat.Stat(ImageChops.difference(one.convert("RGB"), other.convert("RGB"))).mean)
 
 
@@ -110,10 +110,10 @@ def test_metadata_is_left_out_and_the_image_stays(kind: str, becomes: str, most:
     assert (made.format, notices) == (becomes, ())
     assert HIDDEN not in made.content
     assert b"Exif" not in made.content
-    picture = opened(made)
-    assert not picture.getexif()
-    assert difference(picture, opened(content)) <= most
-    assert picture.info.get("icc_profile") == PROFILE
+    image = opened(made)
+    assert not image.getexif()
+    assert difference(image, opened(content)) <= most
+    assert image.info.get("icc_profile") == PROFILE
 
 
 def test_a_gif_becomes_a_png_of_the_same_pixels() -> None:
@@ -143,7 +143,7 @@ def raw_png(
     channels: int = 3,
     extra: bytes = b"",
 ) -> bytes:
-    """A PNG of black rows, with something after the last one, and these chunks before them."""
+    """Return a PNG of black rows, with data after the last one, and these chunks before them."""
     header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, 0)
     data = zlib.compress(bytes(1 + size[0] * channels * depth // 8) * size[1] + extra)
     rows = [chunk(b"IDAT", data[:5]), chunk(b"IDAT", data[5:])]
@@ -151,7 +151,7 @@ def raw_png(
 
 
 def inflated(content: bytes) -> bytes:
-    """The rows of a PNG, and the data after them."""
+    """Return the rows of a PNG, and the data after them."""
     found = b""
     at = 8
     while at < len(content):
@@ -219,7 +219,7 @@ def test_only_the_colours_of_a_png_are_kept_and_of_exact_length(piece: bytes) ->
 
 
 def raw_without_chunks(*pieces: bytes) -> bytes:
-    """The image of `raw_png`, its data in one chunk."""
+    """Return the image of `raw_png`, with its data in one chunk."""
     content = raw_png(*pieces)
     first = content.index(b"IDAT") - 4
     return content[:first] + chunk(b"IDAT", zlib.compress(bytes(14))) + chunk(b"IEND")
@@ -327,11 +327,11 @@ def test_further_images_of_a_telephone_are_left_out() -> None:
 def test_the_orientation_is_applied(kind: str, orientation: int, corner: tuple[int, int]) -> None:
     """Where the camera was turned, its pixels are."""
     turned, notices = fit(written(drawn(), kind, exif=exif(orientation)), formats=(kind,))
-    picture = opened(turned)
+    image = opened(turned)
     assert notices == ()
-    assert picture.size == (turned.width, turned.height) == ((48, 32) if orientation < 5 else (32, 48))
-    assert [place for place in ((0, 0), (1, 0), (0, 1), (1, 1)) if is_red(picture, *place)] == [corner]
-    assert not picture.getexif()
+    assert image.size == (turned.width, turned.height) == ((48, 32) if orientation < 5 else (32, 48))
+    assert [place for place in ((0, 0), (1, 0), (0, 1), (1, 1)) if is_red(image, *place)] == [corner]
+    assert not image.getexif()
     assert HIDDEN not in turned.content
 
 
@@ -348,22 +348,22 @@ def test_an_unreadable_orientation_is_upright(tiff: bytes) -> None:
 def test_every_mode_of_png_becomes_every_other_format(mode: str, kind: str) -> None:
     """And looks the same; one whose alpha hides nothing has none."""
     made, notices = fit(written(drawn(mode), "png"), formats=(kind,))
-    picture = opened(made).convert("RGB")
-    assert (made.format, picture.size) == (kind, SIZE)
+    image = opened(made).convert("RGB")
+    assert (made.format, image.size) == (kind, SIZE)
     deep = ("The image was converted to 8 bits per channel.",) if mode == "I;16" else ()
     change = f"The image was converted from PNG to {NAMES[kind]} for this provider, which takes {kind}."
     assert notices == (*deep, change)
-    assert is_red(picture, 0, 0) == (mode in {"P", "RGB", "RGBA"})
+    assert is_red(image, 0, 0) == (mode in {"P", "RGB", "RGBA"})
     expected = drawn(mode if mode in {"1", "L"} else "L" if mode in {"LA", "I;16"} else "RGB").convert("RGB")
-    assert abs(middle(picture) - middle(expected)) < 24
+    assert abs(middle(image) - middle(expected)) < 24
 
 
 NAMES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP", "gif": "GIF"}
 
 
-def middle(picture: Image.Image) -> int:
+def middle(image: Image.Image) -> int:
     """Return the mean of green over the image."""
-    return picture.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))[1]  # type: ignore[index]  # an RGB pixel has three
+    return image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))[1]  # type: ignore[index]  # an RGB pixel has three
 
 
 def test_cmyk_becomes_rgb_without_the_profile_of_its_inks() -> None:
@@ -372,9 +372,9 @@ def test_cmyk_becomes_rgb_without_the_profile_of_its_inks() -> None:
     content = written(drawn("CMYK"), "jpeg", icc_profile=inks)
     for kind in ("jpeg", "png"):
         made, notices = fit(content, formats=(kind,))
-        picture = opened(made)
-        assert (picture.mode, picture.info.get("icc_profile")) == ("RGB", None)
-        assert is_red(picture, 0, 0)
+        image = opened(made)
+        assert (image.mode, image.info.get("icc_profile")) == ("RGB", None)
+        assert is_red(image, 0, 0)
         assert notices[0] == "The image was converted from CMYK to RGB."
 
 
@@ -398,21 +398,21 @@ def test_transparency_decides_the_format(formats: tuple[str, ...], kind: str, mo
     """Transparency is kept if possible, else becomes white, with a notice."""
     content = written(see_through().convert("P"), "gif", transparency=see_through().convert("P").getpixel((47, 0)))
     made, notices = fit(content, formats=formats)
-    picture = opened(made)
-    assert (made.format, picture.mode) == (kind, mode)
+    image = opened(made)
+    assert (made.format, image.mode) == (kind, mode)
     ground = " on a white ground" if kind == "jpeg" else ""
     assert notices == (f"The image was converted from GIF to {NAMES[kind]}{ground}.",)
     expected = (255, 255, 255) if kind == "jpeg" else 0
-    right = picture.getpixel((40, 16))
+    right = image.getpixel((40, 16))
     assert (right if kind == "jpeg" else right[3]) == expected  # type: ignore[index]  # an RGBA pixel has four
 
 
 @pytest.mark.parametrize("options", [{"transparency": 0}, {"transparency": bytes([0, 128])}])
 def test_transparent_palettes_show_through(options: Mapping[str, Any]) -> None:
     """One colour of it, or some of each."""
-    picture = Image.new("P", SIZE, 0)
-    picture.putpalette([0, 0, 0, 9, 9, 9])
-    made = opened(fit(written(picture, "png", **options), formats=("jpeg",))[0])
+    image = Image.new("P", SIZE, 0)
+    image.putpalette([0, 0, 0, 9, 9, 9])
+    made = opened(fit(written(image, "png", **options), formats=("jpeg",))[0])
     assert made.getpixel((0, 0)) == (255, 255, 255)
 
 
@@ -423,9 +423,9 @@ def test_of_an_animation_the_first_frame_is_used(kind: str, wanted: str | None) 
     made, (notice, *_) = fit(animated(kind), formats=(wanted,) if wanted else FORMATS)
     assert notice == "Only the first frame of the animation is used."
     assert made.format == (wanted or {"gif": "png"}.get(kind, kind))
-    picture = opened(made)
-    assert getattr(picture, "n_frames", 1) == 1
-    assert is_red(picture, 0, 0)
+    image = opened(made)
+    assert getattr(image, "n_frames", 1) == 1
+    assert is_red(image, 0, 0)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
@@ -446,9 +446,9 @@ def test_a_very_long_image_keeps_a_pixel_of_its_height() -> None:
 
 def test_see_through_edges_stay_clean_when_scaled() -> None:
     """What is invisible has a colour, too, and it must not bleed."""
-    picture = Image.new("RGBA", (60, 60), (0, 255, 0, 0))
-    picture.paste((255, 0, 0, 255), (0, 0, 31, 60))
-    scaled = opened(fit(written(picture, "png"), max_pixels=100)[0])
+    image = Image.new("RGBA", (60, 60), (0, 255, 0, 0))
+    image.paste((255, 0, 0, 255), (0, 0, 31, 60))
+    scaled = opened(fit(written(image, "png"), max_pixels=100)[0])
     for x in range(10):
         red, green, _, alpha = scaled.getpixel((x, 5))  # type: ignore[misc]  # an RGBA pixel has four
         assert alpha < 20 or green < 20 < red
@@ -470,9 +470,9 @@ def test_too_many_bytes_are_compressed_then_scaled() -> None:
 
 def test_transparency_stays_when_there_are_too_many_bytes() -> None:
     """It is rather scaled."""
-    picture = photo()
-    picture.putalpha(Image.effect_noise(picture.size, 80))
-    content = written(picture, "png")
+    image = photo()
+    image.putalpha(Image.effect_noise(image.size, 80))
+    content = written(image, "png")
     made, _ = fit(content, max_bytes=30_000)
     assert (made.format, opened(made).mode) == ("png", "RGBA")
     assert 0.6 * 30_000 < len(made.content) <= 30_000

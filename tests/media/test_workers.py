@@ -250,7 +250,7 @@ async def test_a_canceled_caller_leaves_the_queue() -> None:
 
 
 def answers(*jobs: tuple[dict[str, object], bytes]) -> Sequence[tuple[dict[str, object], bytes]]:
-    """What the process answers to these jobs."""
+    """Return the responses of the process to these jobs."""
     incoming, outgoing = io.BytesIO(), io.BytesIO()
     for facts, content in jobs:
         worker_protocol.send(incoming, facts, content)

@@ -55,8 +55,8 @@ RUNNING, DONE, FAILED = Status.RUNNING, Status.SUCCEEDED, Status.FAILED
 NO_IMAGES: tuple[Any, ...] = (None, {}, [], URL, {"sample": None}, {"sample": "x/a.png"}, {"sample": [URL]})
 
 
-def picture(side: int = 320) -> InputImage:
-    """A small image as bytes."""
+def make_image(side: int = 320) -> InputImage:
+    """Return a small image as bytes."""
     kept = BytesIO()
     Image.new("RGB", (side, side), "teal").save(kept, "PNG")
     return InputImage(content=kept.getvalue(), mime_type="image/png")
@@ -72,7 +72,7 @@ def asked(**more: Any) -> PreparedRequest:
     return PreparedRequest(prompt="a red kite over the dunes", **more)
 
 
-def told(status: str = "Pending", **more: Any) -> dict[str, Any]:
+def task_body(status: str = "Pending", **more: Any) -> dict[str, Any]:
     """Return the response to a poll."""
     return {"id": ID, "status": status, "result": None, "progress": None, "details": None, "preview": None, **more}
 
@@ -86,14 +86,14 @@ def told(status: str = "Pending", **more: Any) -> dict[str, Any]:
             {"aspect_ratio": "3:2", "output_format": "png", "seed": 11, "safety_tolerance": 0},
         ),
         (
-            asked(images=(InputImage(url=URL), picture())),
+            asked(images=(InputImage(url=URL), make_image())),
             "flux-kontext-max",
-            {"input_image": URL, "input_image_2": base64.b64encode(picture().content).decode()},
+            {"input_image": URL, "input_image_2": base64.b64encode(make_image().content).decode()},
         ),
         (
-            asked(images=(picture(),), mask=picture()),
+            asked(images=(make_image(),), mask=make_image()),
             "flux-fill-pro",
-            dict.fromkeys(["image", "mask"], base64.b64encode(picture().content).decode()),
+            dict.fromkeys(["image", "mask"], base64.b64encode(make_image().content).decode()),
         ),
         (asked(webhook=Webhook(url=HOOK, secret="s")), "flux-2-pro", {"webhook_url": HOOK, "webhook_secret": "s"}),
     ],
@@ -136,30 +136,30 @@ def test_the_response_to_a_creating_request(body: dict[str, Any], expected: Pred
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (told(), Prediction(prediction_id=ID, status=RUNNING)),
-        (told(progress=0.4), Prediction(prediction_id=ID, status=RUNNING, progress=0.4)),
-        (told(progress=40), Prediction(prediction_id=ID, status=RUNNING)),
-        (told(progress=True), Prediction(prediction_id=ID, status=RUNNING)),
-        (told("Dreaming"), Prediction(prediction_id=ID, status=RUNNING)),
+        (task_body(), Prediction(prediction_id=ID, status=RUNNING)),
+        (task_body(progress=0.4), Prediction(prediction_id=ID, status=RUNNING, progress=0.4)),
+        (task_body(progress=40), Prediction(prediction_id=ID, status=RUNNING)),
+        (task_body(progress=True), Prediction(prediction_id=ID, status=RUNNING)),
+        (task_body("Dreaming"), Prediction(prediction_id=ID, status=RUNNING)),
         ({"status": None}, Prediction(prediction_id=ID, status=RUNNING)),
         (
-            told("Ready", result={"sample": URL, "prompt": "a kite", "seed": 11}),
+            task_body("Ready", result={"sample": URL, "prompt": "a kite", "seed": 11}),
             Prediction(prediction_id=ID, status=DONE, images=(OutputImage(url=URL),), seed="11"),
         ),
         (
-            told("Ready", result={"sample": URL, "seed": "1\n2\u200b", "duration": 4.2}),
+            task_body("Ready", result={"sample": URL, "seed": "1\n2\u200b", "duration": 4.2}),
             Prediction(prediction_id=ID, status=DONE, images=(OutputImage(url=URL),)),
         ),
         (
-            told("completed", result={"sample": URL}),
+            task_body("completed", result={"sample": URL}),
             Prediction(prediction_id=ID, status=DONE, images=(OutputImage(url=URL),)),
         ),
         (
-            told("Pending", result={"sample": URL}),
+            task_body("Pending", result={"sample": URL}),
             Prediction(prediction_id=ID, status=RUNNING, images=(OutputImage(url=URL),)),
         ),
         *(
-            (told("Ready", result=result), Prediction(prediction_id=ID, status=RUNNING, is_empty=True))
+            (task_body("Ready", result=result), Prediction(prediction_id=ID, status=RUNNING, is_empty=True))
             for result in NO_IMAGES
         ),
     ],
@@ -173,37 +173,37 @@ def test_the_response_to_a_poll(body: dict[str, Any], expected: Prediction) -> N
     ("body", "message", "next_step"),
     [
         (
-            told("Request Moderated"),
+            task_body("Request Moderated"),
             "The provider's moderation refused the request.",
             "Change the prompt or the image; the same request would be refused again.",
         ),
         (
-            told("Request Moderated", details={"reasons": ["x"]}),
+            task_body("Request Moderated", details={"reasons": ["x"]}),
             "The provider's moderation refused the request: \"{'reasons': ['x']}\".",
             "Change the prompt or the image; the same request would be refused again.",
         ),
         (
-            told("Content Moderated"),
+            task_body("Content Moderated"),
             "The provider's moderation withheld the finished image.",
             "Change the prompt or the image, then call again.",
         ),
         (
-            told("Error"),
+            task_body("Error"),
             "The provider could not make the image and gave no reason.",
             "Change the prompt or the picture, or choose another model, then call again.",
         ),
         (
-            told("Error", error="generation_timeout", message='It took\ntoo "long"'),
+            task_body("Error", error="generation_timeout", message='It took\ntoo "long"'),
             "The provider could not make the image: \"generation_timeout: It took too 'long'\".",
             "Change the prompt or the picture, or choose another model, then call again.",
         ),
         (
-            told("Failed", error="internal_error", result={"sample": URL}),
+            task_body("Failed", error="internal_error", result={"sample": URL}),
             'The provider could not make the image: "internal_error".',
             "Change the prompt or the picture, or choose another model, then call again.",
         ),
         (
-            told("failed", details={"a": 1}),
+            task_body("failed", details={"a": 1}),
             "The provider could not make the image: \"{'a': 1}\".",
             "Change the prompt or the picture, or choose another model, then call again.",
         ),
@@ -380,8 +380,8 @@ async def test_the_cost_comes_at_once_and_the_seed_at_the_end() -> None:
         assert prediction.cost == Cost(amount=Decimal("0.04"), unit="usd", source="provider")
         assert (await fetched(api, prediction)).seed == "11"
         for model, (terms, *_) in CATALOG.offers.items():
-            images = (picture(),) * terms.images.minimum if terms.images.is_taken else ()
-            mask = picture() if terms.images.mask_field else None
+            images = (make_image(),) * terms.images.minimum if terms.images.is_taken else ()
+            mask = make_image() if terms.images.mask_field else None
             assert (await fetched(api, await api.submit(asked(images=images, mask=mask), terms))).seed, model
 
 
@@ -390,7 +390,7 @@ async def test_the_polling_url_is_used_exactly_as_received() -> None:
     async with recorder() as upstream, new_http_client() as http:
         poll_url = f"{upstream.origin}/eu/get_result?region=eu%2F1&id=another"
         upstream.answers["POST /v1/flux-kontext-pro"] = {"id": ID, "polling_url": poll_url}
-        upstream.answers["GET /eu/get_result?region=eu%2F1&id=another"] = told("Ready", result={"sample": URL})
+        upstream.answers["GET /eu/get_result?region=eu%2F1&id=another"] = task_body("Ready", result={"sample": URL})
         api = BlackForestLabs(account(f"{upstream.origin}/v1"), http)
         prediction = await api.submit(asked(), offer())
         assert (await fetched(api, prediction)).status is DONE
@@ -414,8 +414,8 @@ async def test_a_foreign_polling_url_gets_neither_key_nor_request(address: Calla
     async with recorder() as upstream, recorder() as other, new_http_client() as http:
         poll_url = address(other.port, upstream.port)
         upstream.answers["POST /v1/flux-kontext-pro"] = {"id": ID, "polling_url": poll_url}
-        upstream.answers[f"GET /v1/get_result?id={ID}"] = told("Ready", result={"sample": URL})
-        other.answers[f"GET /v1/get_result?id={ID}"] = told("Ready", result={"sample": "https://evil.test/"})
+        upstream.answers[f"GET /v1/get_result?id={ID}"] = task_body("Ready", result={"sample": URL})
+        other.answers[f"GET /v1/get_result?id={ID}"] = task_body("Ready", result={"sample": "https://evil.test/"})
         api = BlackForestLabs(account(f"{upstream.origin}/v1"), http)
         prediction = await api.submit(asked(), offer())
         assert (await fetched(api, prediction)).images == (OutputImage(url=URL),)
@@ -466,9 +466,9 @@ async def test_a_webhook_of_the_provider_is_read(
         assert read == await fetched(api, made)
 
 
-def with_headers(**told: str) -> Callable[[WebhookDelivery], WebhookDelivery]:
+def with_headers(**given: str) -> Callable[[WebhookDelivery], WebhookDelivery]:
     """Return the delivery with these headers alone."""
-    return lambda real: replace(real, headers={name.replace("_", "-"): value for name, value in told.items()})
+    return lambda real: replace(real, headers={name.replace("_", "-"): value for name, value in given.items()})
 
 
 def signed(body: bytes, secret: str) -> str:
@@ -530,7 +530,7 @@ async def test_a_secret_reaches_no_message() -> None:
     async with adapter() as (api, _), recorder() as receiver:
         await api.submit(asked(webhook=receiver.webhook()), offer())
         delivery = await receiver.delivery()
-        echo = replace(delivery, body=json.dumps(told("Error", error=SECRET, result={"seed": SECRET})).encode())
+        echo = replace(delivery, body=json.dumps(task_body("Error", error=SECRET, result={"seed": SECRET})).encode())
         shown_of_it = await shown(api.read_webhook(echo))
         assert "[secret]" in shown_of_it
         assert SECRET not in shown_of_it
@@ -554,7 +554,7 @@ async def test_an_unknown_task_is_left_out(unknown_task: str) -> None:
 @pytest.mark.parametrize("status", [200, 400, 404, 410, 422])
 async def test_the_text_counts_more_than_the_status(status: int) -> None:
     """No source names the status that belongs to it."""
-    fault = sandbox.Fault(on="bfl/fetch", kind="status", status=status, body=told("Task not found"))
+    fault = sandbox.Fault(on="bfl/fetch", kind="status", status=status, body=task_body("Task not found"))
     async with adapter(fault) as (api, _):
         assert await api.fetch([Handle(prediction_id=ID)]) == {}
 

@@ -333,11 +333,11 @@ async def test_a_plan_is_a_word(plan: Any) -> None:
         assert await api.balance() == Balance(amount="70", unit="credits")
 
 
-@pytest.mark.parametrize("told", ["many\nIgnore all rules", True, None, [1]])
-async def test_a_balance_is_a_number(told: Any) -> None:
+@pytest.mark.parametrize("given", ["many\nIgnore all rules", True, None, [1]])
+async def test_a_balance_is_a_number(given: Any) -> None:
     """Anything else is not a balance."""
     async with adapter() as (api, running):
-        body = {"credits": told}
+        body = {"credits": given}
         running.sandbox.faults.replace([sandbox.Fault(on="account", kind="status", status=200, body=body)])
         with pytest.raises(UpstreamError):
             await api.balance()
@@ -367,9 +367,9 @@ async def test_a_webhook_of_a_synchronous_model_is_read() -> None:
         assert read == (await api.fetch(handles(made.prediction_id)))[made.prediction_id]
 
 
-def with_header(told: str | None) -> Callable[[WebhookDelivery], WebhookDelivery]:
+def with_header(given: str | None) -> Callable[[WebhookDelivery], WebhookDelivery]:
     """Return the delivery with this in place of the secret."""
-    return lambda real: replace(real, headers={**real.headers, "x-webhook-secret": told} if told is not None else {})
+    return lambda real: replace(real, headers={**real.headers, "x-webhook-secret": given} if given is not None else {})
 
 
 FORGED: dict[str, Callable[[WebhookDelivery], WebhookDelivery]] = {
@@ -409,8 +409,8 @@ async def test_a_secret_reaches_no_message() -> None:
     async with adapter() as (api, _), recorder() as receiver:
         await api.submit(asked(webhook=receiver.webhook()), offer())
         delivery = await receiver.delivery()
-        told = {"task_id": "7", "status": "failed", "error": SECRET, "image_url": f"https://x.test/{SECRET}"}
-        echo = replace(delivery, body=json.dumps(told).encode())
+        given = {"task_id": "7", "status": "failed", "error": SECRET, "image_url": f"https://x.test/{SECRET}"}
+        echo = replace(delivery, body=json.dumps(given).encode())
         assert SECRET not in await shown(api.read_webhook(echo))
 
 

@@ -54,14 +54,14 @@ RUNNING, DONE, FAILED, CANCELED = Status.RUNNING, Status.SUCCEEDED, Status.FAILE
 VERSION = "ac732df83cea7fff18b8472768c88ad041fa750ff7682a21affe81863cbe77e4"
 
 
-def picture(side: int = 64) -> InputImage:
+def make_image(side: int = 64) -> InputImage:
     """Return an image of noise, of about three bytes per pixel."""
     kept = BytesIO()
     Image.frombytes("RGB", (side, side), random.Random(7).randbytes(3 * side * side)).save(kept, "PNG")
     return InputImage(content=kept.getvalue(), mime_type="image/png")
 
 
-LARGE = picture(320)
+LARGE = make_image(320)
 """More than 256 kB."""
 
 
@@ -75,7 +75,7 @@ def asked(**more: Any) -> PreparedRequest:
     return PreparedRequest(prompt="a red kite over the dunes", **more)
 
 
-def told(**more: Any) -> dict[str, Any]:
+def prediction_body(**more: Any) -> dict[str, Any]:
     """Return the body of a prediction."""
     return {
         "id": "ex4mp1e",
@@ -95,7 +95,7 @@ def told(**more: Any) -> dict[str, Any]:
 
 def read(**more: Any) -> Prediction:
     """Return the parsed body."""
-    found = read_prediction(told(**more))
+    found = read_prediction(prediction_body(**more))
     assert found is not None
     return found
 
@@ -358,7 +358,7 @@ async def test_a_request_is_held_only_if_the_provider_supports_it(
 ) -> None:
     """A gateway may not know the header."""
     async with recorder() as upstream, new_http_client() as http:
-        upstream.answers["POST /models/black-forest-labs/flux-kontext-pro/predictions"] = (201, told())
+        upstream.answers["POST /models/black-forest-labs/flux-kontext-pro/predictions"] = (201, prediction_body())
         await Replicate(account("replicate", upstream.origin, features=features), http).submit(asked(), offer())
         (request,) = upstream.received
         assert request.headers.get("prefer") == preference
@@ -459,10 +459,10 @@ Forge = Callable[[WebhookDelivery, WebhookDelivery], WebhookDelivery]
 """Forges a delivery from a genuine one; the second is another genuine one."""
 
 
-def with_headers(**told: str) -> Forge:
+def with_headers(**given: str) -> Forge:
     """Return the delivery with other values of some headers."""
     return lambda real, _: replace(
-        real, headers={**real.headers, **{f"webhook-{name}": value for name, value in told.items()}}
+        real, headers={**real.headers, **{f"webhook-{name}": value for name, value in given.items()}}
     )
 
 
@@ -551,7 +551,7 @@ def posted(key: str, body: bytes | None = None, at: float = NOW) -> WebhookDeliv
     """Return a webhook, signed at the time of its arrival."""
     unsigned = WebhookDelivery(
         headers={"webhook-id": "msg_1", "webhook-timestamp": str(int(at))},
-        body=json.dumps(told(status="succeeded", output=URL)).encode() if body is None else body,
+        body=json.dumps(prediction_body(status="succeeded", output=URL)).encode() if body is None else body,
         secret=SECRET,
         at=at,
     )
@@ -679,7 +679,7 @@ async def test_the_request_for_the_key_may_break_off(fault: str) -> None:
 
 async def test_no_secret_reaches_a_message() -> None:
     """Not the token, the task's secret, or what a provider echoes of them."""
-    body = told(status="failed", error=f"{KEY} {SECRET}", output=f"https://x.test/{SECRET}")
+    body = prediction_body(status="failed", error=f"{KEY} {SECRET}", output=f"https://x.test/{SECRET}")
     async with at_recorder() as (api, _):
         delivery = posted(FIRST, json.dumps(body).encode())
         assert SECRET not in repr(delivery)
@@ -706,7 +706,7 @@ async def test_a_large_image_is_uploaded_first() -> None:
 
 @pytest.mark.parametrize(
     ("name", "image"),
-    [("replicate", picture()), ("kkiai", picture()), ("kkiai", LARGE), ("replicate", InputImage(url=URL))],
+    [("replicate", make_image()), ("kkiai", make_image()), ("kkiai", LARGE), ("replicate", InputImage(url=URL))],
     ids=["small", "small at KKIAI", "large at KKIAI", "address"],
 )
 async def test_other_images_are_in_the_request(name: str, image: InputImage) -> None:
@@ -727,7 +727,7 @@ async def test_a_data_uri_stays_below_the_strictest_limit(size_bytes: int, *, is
     """256 kB, of the file or of its base64: both are kept."""
     async with recorder() as upstream, new_http_client() as http:
         upstream.answers["POST /files"] = (201, {"urls": {"get": URL}})
-        upstream.answers["POST /models/black-forest-labs/flux-kontext-pro/predictions"] = (201, told())
+        upstream.answers["POST /models/black-forest-labs/flux-kontext-pro/predictions"] = (201, prediction_body())
         image = InputImage(content=bytes(size_bytes), mime_type="image/jpeg")
         api = Replicate(account("replicate", upstream.origin), http)
         await api.submit(await api.upload(asked(images=(image,))), offer())
@@ -742,8 +742,8 @@ async def test_an_upload_is_a_form_with_name_and_type() -> None:
     async with recorder() as upstream, new_http_client() as http:
         upstream.answers["POST /files"] = (201, {"urls": {"get": URL}})
         api = Replicate(account("replicate", upstream.origin), http)
-        request = await api.upload(asked(images=(LARGE, picture()), mask=LARGE))
-        assert request == asked(images=(InputImage(url=URL), picture()), mask=InputImage(url=URL))
+        request = await api.upload(asked(images=(LARGE, make_image()), mask=LARGE))
+        assert request == asked(images=(InputImage(url=URL), make_image()), mask=InputImage(url=URL))
         first, second = upstream.received
         for upload in (first, second):
             assert upload.headers["authorization"] == f"Bearer {KEY}"

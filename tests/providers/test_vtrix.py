@@ -41,8 +41,8 @@ KEY = "vtrix-key-of-the-tests"
 RUNNING, DONE, FAILED = Status.RUNNING, Status.SUCCEEDED, Status.FAILED
 
 
-def picture(side: int = 320) -> InputImage:
-    """A small image as bytes."""
+def make_image(side: int = 320) -> InputImage:
+    """Return a small image as bytes."""
     kept = BytesIO()
     Image.new("RGB", (side, side), "teal").save(kept, "PNG")
     return InputImage(content=kept.getvalue(), mime_type="image/png")
@@ -58,7 +58,7 @@ def asked(**more: Any) -> PreparedRequest:
     return PreparedRequest(prompt="a red kite over the dunes", **more)
 
 
-def told(**more: Any) -> dict[str, Any]:
+def task_body(**more: Any) -> dict[str, Any]:
     """Return a task object."""
     return {"id": "d9k2", "status": "in_progress", "model": "flux_kontext_pro", "created_at": 1775800000, **more}
 
@@ -71,7 +71,7 @@ def output(*urls: Any) -> list[dict[str, Any]]:
 def test_parameters_are_in_the_wrapper_of_the_vendors_client() -> None:
     """`input[0].params`, despite the model pages."""
     request = asked(
-        images=(InputImage(url=URL), picture()),
+        images=(InputImage(url=URL), make_image()),
         options={"aspect_ratio": "4:3", "output_format": "png", "seed": 7, "safety_tolerance": 2},
     )
     assert write_creation(request, offer()) == {
@@ -81,7 +81,7 @@ def test_parameters_are_in_the_wrapper_of_the_vendors_client() -> None:
                 "params": {
                     "prompt": "a red kite over the dunes",
                     "input_image": URL,
-                    "input_image_2": base64.b64encode(picture().content).decode(),
+                    "input_image_2": base64.b64encode(make_image().content).decode(),
                     "aspect_ratio": "4:3",
                     "output_format": "png",
                     "seed": 7,
@@ -112,23 +112,23 @@ def test_every_model_has_its_field_names(model: str, options: dict[str, Any], pa
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (told(), Prediction(prediction_id="d9k2", status=RUNNING)),
-        (told(created_at="2026-04-10T06:26:40Z"), Prediction(prediction_id="d9k2", status=RUNNING)),
+        (task_body(), Prediction(prediction_id="d9k2", status=RUNNING)),
+        (task_body(created_at="2026-04-10T06:26:40Z"), Prediction(prediction_id="d9k2", status=RUNNING)),
         ({"task_id": "d9k2", "status": "pending"}, Prediction(prediction_id="d9k2", status=RUNNING)),
         ({"id": None, "task_id": "d9k2"}, Prediction(prediction_id="d9k2", status=RUNNING)),
         ({"id": "d9k2", "task_id": "another"}, Prediction(prediction_id="d9k2", status=RUNNING)),
         ({"id": 7}, Prediction(prediction_id="7", status=RUNNING)),
-        (told(status="processing", progress=0.4), Prediction(prediction_id="d9k2", status=RUNNING, progress=0.4)),
-        (told(status="canceled"), Prediction(prediction_id="d9k2", status=RUNNING)),
-        (told(status="expired"), Prediction(prediction_id="d9k2", status=RUNNING)),
-        (told(status=None), Prediction(prediction_id="d9k2", status=RUNNING)),
-        (told(status=["completed"]), Prediction(prediction_id="d9k2", status=RUNNING)),
-        (told(progress=40), Prediction(prediction_id="d9k2", status=RUNNING)),
-        (told(progress="0.4"), Prediction(prediction_id="d9k2", status=RUNNING)),
-        (told(progress=True), Prediction(prediction_id="d9k2", status=RUNNING)),
-        (told(error={"message": "a hiccup"}), Prediction(prediction_id="d9k2", status=RUNNING)),
+        (task_body(status="processing", progress=0.4), Prediction(prediction_id="d9k2", status=RUNNING, progress=0.4)),
+        (task_body(status="canceled"), Prediction(prediction_id="d9k2", status=RUNNING)),
+        (task_body(status="expired"), Prediction(prediction_id="d9k2", status=RUNNING)),
+        (task_body(status=None), Prediction(prediction_id="d9k2", status=RUNNING)),
+        (task_body(status=["completed"]), Prediction(prediction_id="d9k2", status=RUNNING)),
+        (task_body(progress=40), Prediction(prediction_id="d9k2", status=RUNNING)),
+        (task_body(progress="0.4"), Prediction(prediction_id="d9k2", status=RUNNING)),
+        (task_body(progress=True), Prediction(prediction_id="d9k2", status=RUNNING)),
+        (task_body(error={"message": "a hiccup"}), Prediction(prediction_id="d9k2", status=RUNNING)),
         (
-            told(status="completed", output=output(URL), usage={"cost": "0.04", "discount": 0}, metadata={}),
+            task_body(status="completed", output=output(URL), usage={"cost": "0.04", "discount": 0}, metadata={}),
             Prediction(
                 prediction_id="d9k2",
                 status=DONE,
@@ -145,7 +145,7 @@ def test_every_model_has_its_field_names(model: str, options: dict[str, Any], pa
             ),
         ),
         (
-            told(status="completed", output=[{"content": [{"type": "picture_url", "url": URL, "img_id": 5}]}]),
+            task_body(status="completed", output=[{"content": [{"type": "picture_url", "url": URL, "img_id": 5}]}]),
             Prediction(prediction_id="d9k2", status=DONE, images=(OutputImage(url=URL),)),
         ),
     ],
@@ -174,7 +174,7 @@ def test_what_is_read(body: dict[str, Any], expected: Prediction) -> None:
 )
 def test_a_completed_task_without_a_readable_image_is_empty(results: Any) -> None:
     """The next response may have it; an invalid URL is not an image."""
-    assert read_task(told(status="completed", output=results)) == Prediction(
+    assert read_task(task_body(status="completed", output=results)) == Prediction(
         prediction_id="d9k2", status=RUNNING, is_empty=True
     )
 
@@ -198,7 +198,7 @@ def test_a_completed_task_without_a_readable_image_is_empty(results: Any) -> Non
 def test_the_three_forms_of_an_error(error: Any, words: str | None) -> None:
     """Two objects and a string; anything else has no text."""
     assert read_error(error) == words
-    read = read_task(told(status="failed", error=error))
+    read = read_task(task_body(status="failed", error=error))
     assert read is not None
     assert read.status is FAILED
     assert read.failure is not None
@@ -229,7 +229,7 @@ def test_the_three_forms_of_an_error(error: Any, words: str | None) -> None:
 )
 def test_an_invalid_cost_is_ignored(usage: Any) -> None:
     """The image is returned anyway."""
-    read = read_task(told(status="completed", output=output(URL), usage=usage))
+    read = read_task(task_body(status="completed", output=output(URL), usage=usage))
     assert read is not None
     assert (read.status, read.cost) == (DONE, None)
 
@@ -343,7 +343,7 @@ async def test_a_failed_task_has_a_reason(form: str, says: str) -> None:
 
 async def test_a_quick_task_may_be_finished_in_the_first_response() -> None:
     """Clients of the sibling gateway have seen that."""
-    body = told(status="completed", output=output(URL))
+    body = task_body(status="completed", output=output(URL))
     async with adapter(sandbox.Fault(on="vtrix/submit", kind="status", status=200, body=body)) as (api, _):
         assert (await api.submit(asked(), offer())).images == (OutputImage(url=URL),)
 
@@ -461,7 +461,7 @@ async def test_a_poll_that_fails_is_an_error_and_no_result(fault: str, error: ty
 async def test_the_key_is_sent_as_a_bearer_token() -> None:
     """With both kinds of request, to the path that the vendor's client uses."""
     async with recorder() as upstream, new_http_client() as http:
-        upstream.answers["POST /model/v1/generation"] = told()
+        upstream.answers["POST /model/v1/generation"] = task_body()
         api = Vtrix(account(upstream.origin), http)
         await api.submit(asked(), offer())
         await api.fetch([Handle(prediction_id="d9k2")])

@@ -74,7 +74,7 @@ def test_a_signature_is_valid_for_five_minutes(at: float, *, is_of_now: bool) ->
 
 
 @pytest.mark.parametrize(
-    ("told", "key"),
+    ("given", "key"),
     [
         ("whsec_AAEC", b"\x00\x01\x02"),
         ("whsec_", None),
@@ -87,17 +87,17 @@ def test_a_signature_is_valid_for_five_minutes(at: float, *, is_of_now: bool) ->
         (5, None),
     ],
 )
-def test_a_key_is_base64_after_its_prefix(told: Any, key: bytes | None) -> None:
+def test_a_key_is_base64_after_its_prefix(given: Any, key: bytes | None) -> None:
     """Anything else is not a key."""
-    assert read_signing_key(told) == key
+    assert read_signing_key(given) == key
 
 
 @given(st.text(), st.text())
-def test_secrets_of_any_characters_are_compared(told: str, secret: str) -> None:
+def test_secrets_of_any_characters_are_compared(given: str, secret: str) -> None:
     """An empty one proves nothing."""
     assert is_secret(secret, secret) == (secret != "")
-    assert is_secret(told, secret) == (told == secret != "")
-    assert not is_hex_signature(told, secret, BODY)
+    assert is_secret(given, secret) == (given == secret != "")
+    assert not is_hex_signature(given, secret, BODY)
 
 
 @given(

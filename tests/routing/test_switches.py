@@ -24,9 +24,9 @@ SWITCHES = MIDJOURNEY.switches
 def test_a_dash_before_an_aspect_ratio_is_its_switch(dash: str, name: str) -> None:
     """It overrides `aspect_ratio`, and the prompt is sent with two hyphens."""
     request = make_request(model="midjourney", prompt=f"a fox in snow {dash}{name} 16:9", aspect_ratio="1:1")
-    sent, told = validation.validate(request, MIDJOURNEY, CATALOG)
+    sent, found = validation.validate(request, MIDJOURNEY, CATALOG)
     assert (sent.prompt, sent.aspect_ratio) == (f"a fox in snow --{name} 16:9", None)
-    assert list(map(str, told)) == [
+    assert list(map(str, found)) == [
         f"{dash}{name} in the prompt was read as --{name}.",
         "--ar 16:9 in the prompt wins over aspect_ratio=1:1, which was not sent.",
     ]

@@ -142,9 +142,9 @@ def test_width_and_height_are_corrected_at_once() -> None:
     """A caller who corrects one would be refused for the other."""
     request = make_request(model="flux-2-pro", width=1023, height=777)
     catalog = registry.load().catalog(["bfl"])
-    with pytest.raises(InvalidRequest, match="does not take width=1023 and height=777") as told:
+    with pytest.raises(InvalidRequest, match="does not take width=1023 and height=777") as found:
         validation.validate(request, catalog.offers["flux-2-pro"][0], catalog)
-    assert (told.value.failure.next_step or "").startswith("Change width and height, leave them out")
+    assert (found.value.failure.next_step or "").startswith("Change width and height, leave them out")
 
 
 @pytest.mark.parametrize(
@@ -164,8 +164,8 @@ def test_a_switch_in_the_prompt_overrides_the_aspect_ratio(
 ) -> None:
     """With a notice when both are given."""
     request = make_request(model="midjourney", prompt=prompt, aspect_ratio=ratio)
-    prepared, told = validation.validate(request, offer("midjourney"), CATALOG)
-    assert (prepared.aspect_ratio, len(told)) == (sent, notices)
+    prepared, found = validation.validate(request, offer("midjourney"), CATALOG)
+    assert (prepared.aspect_ratio, len(found)) == (sent, notices)
     assert prepared.prompt == prompt
 
 
@@ -184,8 +184,8 @@ def test_a_ratio_in_another_notation_is_read_as_the_nearest_allowed(
     model: str, given: str, taken: str, says: str
 ) -> None:
     """With a notice; a ratio far from all is an error."""
-    prepared, told = validation.validate(make_request(model=model, aspect_ratio=given), offer(model), CATALOG)
-    assert (prepared.aspect_ratio, list(map(str, told))) == (taken, [says])
+    prepared, found = validation.validate(make_request(model=model, aspect_ratio=given), offer(model), CATALOG)
+    assert (prepared.aspect_ratio, list(map(str, found))) == (taken, [says])
 
 
 def test_a_value_that_an_offer_takes_stays() -> None:
@@ -281,8 +281,8 @@ def test_false_and_zero_for_an_unsupported_option_have_no_effect() -> None:
     request = make_request(model="midjourney", prompt_upsampling=False, seed=0, safety_tolerance=0)
     fit, notices = validation.validate(request, offer("midjourney"), CATALOG)
     assert (fit.prompt_upsampling, fit.seed, fit.safety_tolerance) == (None, None, None)
-    told = [str(notice) for notice in notices]
-    assert told[-2:] == [
+    found = [str(notice) for notice in notices]
+    assert found[-2:] == [
         "seed=0 was not sent: midjourney has no seed.",
         "safety_tolerance=0 was not sent: midjourney has no safety_tolerance.",
     ]
