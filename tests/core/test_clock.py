@@ -8,14 +8,14 @@ from journey_mcp.core.clock import Wakeup
 
 
 async def test_a_loop_sleeps_until_something_is_due() -> None:
-    """No longer, if there is no notification."""
+    """Without a notification, exactly until then."""
     clock, wakeup = ManualClock(), Wakeup()
     assert not await wakeup.wait(clock, 90)
     assert clock.elapsed() == pytest.approx(90, abs=0.001)
 
 
 async def test_a_notification_wakes_a_loop() -> None:
-    """At once, and once."""
+    """Immediately, and only once."""
     clock, wakeup = ManualClock(), Wakeup()
     async with anyio.create_task_group() as group:
 
@@ -30,8 +30,8 @@ async def test_a_notification_wakes_a_loop() -> None:
         assert not await wakeup.wait(clock, 1)
 
 
-async def test_a_notification_of_a_loop_that_is_at_work_is_kept_for_its_next_wait() -> None:
-    """What changed may have changed after the loop looked."""
+async def test_a_notification_of_a_busy_loop_ends_its_next_wait() -> None:
+    """The change may have come after the loop's check."""
     clock, wakeup = ManualClock(), Wakeup()
     wakeup.notify()
     assert await wakeup.wait(clock, 90)

@@ -1,17 +1,17 @@
-"""Errors: what a caller sees of them."""
+"""Errors, as a caller sees them."""
 
 from journey_mcp.core.errors import JourneyError, RateLimited, all_errors
 
 
-def test_every_code_is_told_once() -> None:
-    """Codes are public names: no two classes share one, and each says what it means."""
+def test_codes_are_unique() -> None:
+    """Codes are public: no two classes share one, and each class is documented."""
     codes = [error.code for error in all_errors()]
     assert len(codes) == len(set(codes))
     assert all(error.__doc__ for error in all_errors())
 
 
-def test_an_error_carries_what_its_class_says_and_what_it_was_told() -> None:
-    """The class gives code and advice, the raiser message and patience."""
+def test_an_error_combines_facts_of_its_class_and_its_arguments() -> None:
+    """The class has code and next step, the arguments have message and retry delay."""
     error = RateLimited("full", retry_after_s=3.0)
     assert isinstance(error, JourneyError)
     failure = error.failure

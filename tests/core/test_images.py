@@ -1,4 +1,4 @@
-"""What is known of an image."""
+"""Media types of images."""
 
 import pytest
 
@@ -19,6 +19,6 @@ from journey_mcp.core.images import OutputImage
         ("https://[x/a.png", None, None),
     ],
 )
-def test_the_type_is_the_stated_one_or_that_of_the_ending(url: str, stated: str | None, known: str | None) -> None:
-    """Else it is not known."""
+def test_the_type_is_the_stated_one_or_that_of_the_file_name(url: str, stated: str | None, known: str | None) -> None:
+    """Otherwise it is unknown."""
     assert OutputImage(url=url, mime_type=stated).known_mime_type == known

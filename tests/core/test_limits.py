@@ -1,4 +1,4 @@
-"""Limits, amounts and prices as a person writes them."""
+"""Limits, amounts and prices as settings have them."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from journey_mcp.core.limits import (
 
 @pytest.mark.parametrize("text", ["", "8credits/call", "8credits/call,100 Credits/day@journeyapi,2.5usd/total"])
 def test_limits_are_formatted_as_they_were_written(text: str) -> None:
-    """Only blanks around the commas go."""
+    """Except for blanks around commas."""
     assert format_limits(parse_limits(text)) == text
 
 

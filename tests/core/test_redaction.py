@@ -1,4 +1,4 @@
-"""Secrets are hidden in every form that escaping, quoting or cleaning makes, and nothing else is."""
+"""Secrets are redacted in every form that escaping, quoting or cleaning makes, and nothing else is."""
 
 import base64
 import html
@@ -20,7 +20,7 @@ SECRETS = st.text(PRINTABLE, min_size=12, max_size=60).filter(
     lambda text: len(set(text)) > 5 and not re.search(r"%[0-9a-f]{2}|\\|&#?\w+;", text, re.IGNORECASE)
 )
 ESCAPED_ITSELF = r"a\nb\u0041%41&amp;c'\"d"
-"""A secret that looks like something else, once it is decoded."""
+"""A secret that looks like an escape."""
 INVISIBLE = "\u200b\u00ad\ufe0f\U000e0041\u034f\x00\x1b\u2066"
 
 FORMS: dict[str, Callable[[str], str]] = {
@@ -49,7 +49,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 
 
 def readings(text: str) -> set[str]:
-    """What a reader can make of a text, in lower case: without what cannot be seen, and decoded."""
+    """Return all readings of a text, in lower case: without invisible characters, and decoded."""
     seen = {text}
     for _ in range(4):
         for one in list(seen):
@@ -65,7 +65,7 @@ def readings(text: str) -> set[str]:
 @given(secret=SECRETS, before=st.text(max_size=20), after=st.text(max_size=20))
 @example(secret=KEY, before="bad key ", after="!")
 def test_no_reader_finds_a_secret(form: str, secret: str, before: str, after: str) -> None:
-    """Before cleaning and after it."""
+    """Before and after cleaning."""
     text = f"{before} {FORMS[form](secret)} {after}"
     redactor = Redactor([secret])
     for shown in (redactor.text(text), redactor.text(cleaned(text)), redactor.text(quoted(text))):
@@ -76,54 +76,54 @@ def test_no_reader_finds_a_secret(form: str, secret: str, before: str, after: st
 @pytest.mark.parametrize(
     "form", ["as it is", "percent-encoded throughout", "as JSON", "as HTML throughout", "in Basic"]
 )
-def test_a_secret_that_looks_escaped_itself_is_hidden(form: str) -> None:
-    """What decodes it is not to miss it."""
+def test_a_secret_that_looks_escaped_is_redacted(form: str) -> None:
+    """Decoding must not miss it."""
     assert SHOWN in Redactor([ESCAPED_ITSELF]).text(FORMS[form](ESCAPED_ITSELF))
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_is_around_a_secret_stays(form: str) -> None:
-    """The message is still of use."""
+def test_the_text_around_a_secret_stays(form: str) -> None:
+    """The message stays useful."""
     shown = Redactor([KEY]).text(f"The key «{FORMS[form](KEY)}» is wrong.")
     assert shown.startswith("The key «")
     assert shown.endswith("» is wrong.")
 
 
 @given(text=st.text(), secret=SECRETS)
-def test_other_text_stays_as_it_is(text: str, secret: str) -> None:
-    """To the letter."""
+def test_other_text_is_unchanged(text: str, secret: str) -> None:
+    """Character by character."""
     assume(re.sub(r"[^!-~]", "", secret)[:4].lower() not in text.lower())
     assert Redactor([secret]).text(text) == text
 
 
-def test_a_secret_whose_end_was_cut_off_is_hidden_too() -> None:
-    """As far as it is there; what it has in common with all keys of a provider says nothing."""
+def test_a_truncated_secret_is_redacted() -> None:
+    """The rest of it is; a prefix that all keys of a provider share is not secret."""
     redactor = Redactor([KEY])
     assert redactor.text(cleaned(f"the key is {KEY}", 30)) == "the key is [secret]…"
     assert redactor.text("keys begin with japi_live_") == "keys begin with japi_live_"
 
 
-def test_several_secrets_are_hidden_and_each_as_a_whole() -> None:
-    """Also one that begins like another."""
+def test_several_secrets_are_redacted_completely() -> None:
+    """Also a secret that begins like another."""
     redactor = Redactor([KEY, f"{KEY}-longer", "whsec_c2FuZGJveA=="])
     assert redactor.text(f"{KEY}-longer {KEY}, whsec_c2FuZGJveA==") == "[secret] [secret], [secret]"
 
 
 @pytest.mark.parametrize("word", ["sandbox", "anything", "k", "key-1", ""])
-def test_what_is_made_up_may_be_a_part_of_any_text(word: str) -> None:
-    """Keys for the sandbox."""
+def test_a_made_up_key_is_not_redacted(word: str) -> None:
+    """Such keys are for the sandbox, and may be part of any text."""
     assert Redactor([word]).text(f"a {word} kite") == f"a {word} kite"
 
 
 @pytest.mark.parametrize("secret", ["ü" * 20, "passwörd-of-kim", "key-\udcff-0123456789", " \t" * 20])
-def test_what_cannot_be_a_key_hides_nothing_else(secret: str) -> None:
-    """It stands in an environment all the same."""
+def test_a_value_that_cannot_be_a_key_redacts_nothing_else(secret: str) -> None:
+    """An environment may contain it."""
     assert Redactor([secret]).text(f"a kite, {secret}") in {f"a kite, {SHOWN}", f"a kite, {secret}"}
     assert Redactor([secret]).text("a kite") == "a kite"
 
 
-def test_data_is_looked_through_with_its_names() -> None:
-    """Other values stay, and what is nested without end is left out."""
+def test_data_and_its_names_are_redacted() -> None:
+    """Other values stay; data that is nested too deeply is dropped."""
     redactor = redactor_of(KEY)
     assert redactor.plain({KEY: [KEY, 1, None, {"a": f"x{KEY}"}], "b": True}) == {
         SHOWN: [SHOWN, 1, None, {"a": f"x{SHOWN}"}],
@@ -135,16 +135,16 @@ def test_data_is_looked_through_with_its_names() -> None:
     assert json.dumps(redactor.plain(deep)).count("[") == 100
 
 
-def test_a_large_text_is_hidden_as_a_whole_where_the_place_would_take_long_to_find() -> None:
-    """A secret as it is is found in any."""
+def test_a_large_text_with_an_escaped_secret_is_redacted_as_a_whole() -> None:
+    """A plain secret is found in text of any length."""
     filler = "The quick brown fox. " * 10_000
     assert redactor_of(KEY).text(filler + KEY) == filler + SHOWN
     assert redactor_of(KEY).text(filler + "\u200b".join(KEY)) == SHOWN
     assert redactor_of(KEY).text(filler) == filler
 
 
-def test_what_is_secret_in_an_environment_is_known_by_the_variables_names() -> None:
-    """Keys, secrets of webhooks, and passwords in addresses, proxies included; the token where there is only one."""
+def test_secrets_of_an_environment_are_found_by_the_names_of_variables() -> None:
+    """Keys, webhook secrets, and passwords or tokens in URLs, also of proxies."""
     assert secrets_in(
         {
             "JOURNEYAPI_API_KEY": " japi_live_x\n",
@@ -170,6 +170,6 @@ def test_what_is_secret_in_an_environment_is_known_by_the_variables_names() -> N
         ("https://host/path", "https://host/path"),
     ],
 )
-def test_an_address_is_shown_without_who_asks_there(address: str, shown: str) -> None:
-    """Also one that cannot be read."""
+def test_a_url_is_shown_without_user_info(address: str, shown: str) -> None:
+    """Also an invalid URL."""
     assert without_userinfo(address) == shown

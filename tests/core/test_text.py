@@ -1,4 +1,4 @@
-"""Quoted upstream text, and times as people read them."""
+"""Quoted upstream text, timestamps and durations."""
 
 import unicodedata
 
@@ -22,13 +22,13 @@ from journey_mcp.core.text import cleaned, duration, quoted, timestamp
     ],
 )
 def test_text_of_an_upstream_is_quoted_data(text: object, shown: str) -> None:
-    """One line, capped, nothing invisible, and it cannot end its own quotation."""
+    """One line, truncated, without invisible characters, and unable to close its quotes."""
     assert quoted(text) == shown
 
 
 @given(st.text())
 def test_quoting_holds_for_any_text(text: str) -> None:
-    """Whatever comes: one line between the only two quotation marks, bounded."""
+    """One line of bounded length between the only two quotation marks."""
     shown = quoted(text)
     assert shown.startswith('"')
     assert shown.endswith('"')
@@ -37,21 +37,21 @@ def test_quoting_holds_for_any_text(text: str) -> None:
     assert len(shown) <= 302
 
 
-def test_of_a_long_text_only_the_start_is_looked_at() -> None:
-    """Megabytes of an upstream keep nobody waiting; that something was left out is shown."""
+def test_only_the_start_of_a_long_text_is_read() -> None:
+    """Megabytes cause no delay, and an ellipsis shows the truncation."""
     assert cleaned("x" * 4_000_000, 80) == "x" * 79 + "…"
     assert cleaned("\u200b" * 4_000_000, 80) == "…"
     assert cleaned(" " * 700 + "x", 80) == "x"
 
 
-def test_characters_that_no_font_shows_are_dropped() -> None:
-    """Variation selectors, fillers, tags and unassigned code points can carry text past a reader's eyes."""
+def test_invisible_characters_are_dropped() -> None:
+    """Variation selectors, fillers, tags and unassigned code points can hide text."""
     hidden = "\ufe0f\U000e0100\U000e0041\u3164\u115f\u034f\u2800\u2065\U0003fffd\u00ad\u200b"
     assert cleaned(f"a{hidden}b{hidden}") == "ab"
 
 
-def test_of_a_text_of_megabytes_only_the_beginning_is_cleaned() -> None:
-    """An upstream may send as much as it likes."""
+def test_only_the_start_of_megabytes_is_cleaned() -> None:
+    """An upstream may send any amount of text."""
     assert cleaned("a" + "\u200b" * 10 + "b" * 10_000_000, 20) == f"a{'b' * 18}…"
     assert cleaned("\u200b" * 10_000_000 + "b") == "…"
 
@@ -69,11 +69,11 @@ def test_of_a_text_of_megabytes_only_the_beginning_is_cleaned() -> None:
         (172801.0, "3 days"),
     ],
 )
-def test_a_length_of_time_is_said_as_people_say_it(seconds: float, said: str) -> None:
-    """Rounded up: whoever waits so long has waited long enough."""
+def test_a_duration_is_formatted_for_people(seconds: float, said: str) -> None:
+    """Rounded up, so that a wait of this length is long enough."""
     assert duration(seconds) == said
 
 
-def test_a_moment_is_said_in_utc() -> None:
-    """To the second."""
+def test_a_timestamp_is_in_utc() -> None:
+    """With a precision of one second."""
     assert timestamp(0.9) == "1970-01-01T00:00:00Z"

@@ -1,4 +1,4 @@
-"""User names and passwords in addresses: tolerated, never shown or stored, and never in the place of a key."""
+"""User names and passwords in URLs: tolerated, never shown or stored, never used instead of a key. Loopback hosts."""
 
 import base64
 import copy
@@ -40,8 +40,8 @@ LOGIN = f"kim:{PASSWORD}"
         ("HTTPS://@Gateway.test//", "HTTPS://Gateway.test", None),
     ],
 )
-def test_an_address_has_no_user_name_in_its_text(text: str, address: str, authorization: bytes | None) -> None:
-    """Nor when it is printed, copied or put into another text; a gateway is told in a header."""
+def test_the_text_of_a_base_url_has_no_user_info(text: str, address: str, authorization: bytes | None) -> None:
+    """Also after printing, copying or formatting; a gateway gets it in a header."""
     read = BaseUrl(text)
     for one in (read, copy.deepcopy(read), pickle.loads(pickle.dumps(read))):
         assert (str(one), repr(one), f"{one}", one + "") == (address, repr(address), address, address)
@@ -63,16 +63,16 @@ def test_an_address_has_no_user_name_in_its_text(text: str, address: str, author
         "https://gate way.test",
     ],
 )
-def test_what_is_no_address_is_not_repeated(text: str) -> None:
-    """A part of it may be a password."""
+def test_an_invalid_url_is_not_repeated(text: str) -> None:
+    """Part of it may be a password."""
     with pytest.raises(ValueError, match="must be an address such as") as refused:
         BaseUrl(text)
     assert not {"gateway", "pass", "ftp"} & set(re.findall(r"\w+", str(refused.value)))
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_password_never_takes_the_place_of_a_key(tmp_path: Path, service: str) -> None:
-    """It goes to a gateway only where the key has another header; neither errors nor the database have it."""
+async def test_a_password_never_replaces_a_key(tmp_path: Path, service: str) -> None:
+    """It is sent to a gateway only if the key has another header; it is in no error and not in the database."""
     key, address = SERVICES[service]
     async with recorder() as upstream:
         settings = read_settings(
@@ -99,8 +99,8 @@ async def test_a_password_never_takes_the_place_of_a_key(tmp_path: Path, service
         assert f"{service}-secret-key" not in shown
 
 
-async def test_a_gateway_s_password_goes_to_the_gateway_only() -> None:
-    """Not to the other host at which Black Forest Labs wants to be asked."""
+async def test_the_password_of_a_gateway_is_sent_only_there() -> None:
+    """Not to the other host that Black Forest Labs names for polling."""
     async with recorder() as gateway, recorder() as other, new_http_client() as http:
         account = accounts_of(
             read_settings({"BFL_API_KEY": "k", "BFL_BASE_URL": gateway.origin.replace("://", f"://{LOGIN}@")}), load()
@@ -114,8 +114,8 @@ async def test_a_gateway_s_password_goes_to_the_gateway_only() -> None:
 
 
 @pytest.mark.parametrize("login", [f"kim:{PASSWORD}", quote(PASSWORD, safe="")])
-async def test_what_a_gateway_repeats_of_its_password_is_not_stored(tmp_path: Path, login: str) -> None:
-    """Neither as it is, nor encoded."""
+async def test_a_password_that_a_gateway_repeats_is_not_stored(tmp_path: Path, login: str) -> None:
+    """Neither plain nor encoded."""
     encoded = base64.b64encode(PASSWORD.encode()).decode()
     told = f"{PASSWORD} {''.join(f'%{ord(char):x}' for char in PASSWORD)} {encoded}"
     async with recorder() as gateway:
@@ -129,8 +129,8 @@ async def test_what_a_gateway_repeats_of_its_password_is_not_stored(tmp_path: Pa
     assert not any(part.encode() in stored for part in told.split())
 
 
-async def test_a_task_is_found_whatever_the_password_is_by_now(tmp_path: Path) -> None:
-    """A stored address is compared without it."""
+async def test_a_task_is_found_after_a_change_of_the_password(tmp_path: Path) -> None:
+    """A stored URL is compared without it."""
     async with sandbox.running(sandbox.Settings()) as upstream:
         for login in ("", f"{LOGIN}@", "kim:another@"):
             settings = settings_for(upstream.base_url.replace("://", f"://{login}"), tmp_path)
@@ -157,7 +157,7 @@ async def test_a_task_is_found_whatever_the_password_is_by_now(tmp_path: Path) -
     ],
 )
 def test_a_wrong_setting_is_shown_without_a_password(tmp_path: Path, variable: str, value: str) -> None:
-    """Also in the tracebacks of what the error comes from."""
+    """Also in tracebacks."""
     (tmp_path / "acme.toml").write_text(FACTS, encoding="utf-8")
     registry = {"JOURNEY_MCP_REGISTRY": str(tmp_path / "acme.toml"), "ACME_API_KEY": "acme-secret"}
     with pytest.raises(SetupError, match=variable) as raised:
@@ -167,8 +167,8 @@ def test_a_wrong_setting_is_shown_without_a_password(tmp_path: Path, variable: s
     assert LOGIN not in told
 
 
-def test_a_registry_s_own_address_is_checked(tmp_path: Path) -> None:
-    """It is named with its file; it may have a user name too."""
+def test_the_base_url_in_a_registry_file_is_checked(tmp_path: Path) -> None:
+    """The error names the provider; a user name is allowed."""
     good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
     good.write_text(FACTS.replace("https://api.acme.test", f"https://{LOGIN}@api.acme.test/"), encoding="utf-8")
     bad.write_text(FACTS.replace("https://api.acme.test", f"{LOGIN}@api.acme.test"), encoding="utf-8")
@@ -185,10 +185,10 @@ def test_a_registry_s_own_address_is_checked(tmp_path: Path) -> None:
         ("JOURNEY_MCP_TRUSTED_HOSTS", f"https://{LOGIN}@photos.test", "JOURNEY_MCP_TRUSTED_HOSTS"),
     ],
 )
-async def test_what_only_the_client_cannot_read_is_a_setup_error(
+async def test_a_host_that_the_http_client_cannot_read_is_a_setup_error(
     tmp_path: Path, variable: str, value: str, words: str
 ) -> None:
-    """Named as it may be shown."""
+    """It is named without a password."""
     with pytest.raises(SetupError) as raised:
         async with running_studio(settings_for("http://127.0.0.1:1", tmp_path, **{variable: value})):
             pass
@@ -197,8 +197,8 @@ async def test_what_only_the_client_cannot_read_is_a_setup_error(
     assert PASSWORD not in str(raised.value)
 
 
-async def test_an_image_s_address_is_named_without_a_password(tmp_path: Path) -> None:
-    """To the model, which may write it anywhere."""
+async def test_an_image_url_is_named_without_a_password(tmp_path: Path) -> None:
+    """The model may repeat the message anywhere."""
     async with make_environment(tmp_path) as here:
         for given in (f"https://{LOGIN}@photos.test/cat.png", f"http://{LOGIN}@127.0.0.1/cat.png"):
             with pytest.raises(InvalidRequest, match=r"photos\.test|127\.0\.0\.1") as refused:

@@ -1,4 +1,4 @@
-"""Documents that cannot lie: their tables are generated, their commands are run, their names exist."""
+"""Documents are checked: tables are generated, commands are run, names exist."""
 
 import ast
 import inspect
@@ -27,20 +27,20 @@ README = ROOT / "README.md"
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
 def documented(kind: type[Any]) -> str:
-    """The fields of a dataclass with the strings below them."""
+    """Return the fields of a dataclass with their docstrings."""
     (definition,) = ast.parse(inspect.getsource(kind).replace("@dataclass(frozen=True, kw_only=True)\n", "")).body
     assert isinstance(definition, ast.ClassDef)
     words: dict[str, str] = {}
     for node, after in zip(definition.body, [*definition.body[1:], None], strict=True):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            is_told = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-            words[node.target.id] = str(after.value.value) if is_told else ""  # type: ignore[union-attr]
+            is_documented = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            words[node.target.id] = str(after.value.value) if is_documented else ""  # type: ignore[union-attr]
     rows = []
     for field in fields(kind):
         is_required = field.default is MISSING and field.default_factory is MISSING
@@ -49,13 +49,13 @@ def documented(kind: type[Any]) -> str:
 
 
 def type_of(field: Any) -> str:
-    """As a person writes it."""
+    """Return a type as people write it."""
     text = field.type.__name__ if isinstance(field.type, type) else str(field.type)
     return re.sub(r"\b(typing|decimal|datetime|collections\.abc|journey_mcp\.registry\.facts)\.", "", text)
 
 
 def tools_table() -> str:
-    """The tools and their arguments."""
+    """Return the table of tools and their arguments."""
     rows = []
     for tool in read_tool_set(read_settings({key: "k" for key, _ in SERVICES.values()})).tools:
         required = tool["inputSchema"].get("required", [])
@@ -65,7 +65,7 @@ def tools_table() -> str:
 
 
 def models_table() -> str:
-    """All models with those who offer them."""
+    """Return all models with their providers."""
     facts = registry.load()
     catalog = facts.catalog(list(facts.providers))
     imagine, edit = catalog.offers_for("imagine"), catalog.offers_for("edit_image")
@@ -75,24 +75,24 @@ def models_table() -> str:
         tools = ", ".join(name for name, there in (("imagine", imagine), ("edit_image", edit)) if model.id in there)
         takes = list(dict.fromkeys(name for offer in offers for name in offer.parameters))
         rows.append([f"`{model.id}`", tools, ", ".join(map(offered, offers)), model.best_at, ", ".join(takes)])
-    return table(["model", "tool", "offered by, at what cost", "best at", "takes"], rows)
+    return table(["model", "tool", "offered by, price", "best at", "takes"], rows)
 
 
 def offered(offer: Offer) -> str:
-    """Who, and for how much."""
+    """Return the provider of an offer, and its price."""
     english = " (English only)" if offer.english_only else ""
     return f"{offer.provider}{cost(offer)}{english}"
 
 
 def cost(offer: Offer) -> str:
-    """As far as it is stated."""
+    """Return a price, if it is stated."""
     unit, amount = ("credits", offer.credits) if offer.credits is not None else ("USD", offer.usd)
     more = f" + {offer.further_megapixel} per further megapixel" if offer.further_megapixel is not None else ""
     return "" if amount is None else f" {amount} {unit}{more}"
 
 
 def providers_table() -> str:
-    """Who can be configured."""
+    """Return the providers that can be configured."""
     facts = registry.load()
     rows = []
     for provider in facts.providers.values():
@@ -111,12 +111,13 @@ def providers_table() -> str:
             ]
         )
     return table(
-        ["provider", "key, and where to get it", "models", "pictures as", "at most", "links live", "webhooks"], rows
+        ["provider", "key, and where to get it", "models", "images as", "at most", "lifetime of links", "webhooks"],
+        rows,
     )
 
 
 def arguments_table() -> str:
-    """How many offers of each provider take an argument, and an image in each form."""
+    """Return how many offers of each provider take an argument, and each form of an image."""
     facts = registry.load()
     offers = {name: [offer for offer in facts.offers if offer.provider == name] for name in facts.providers}
     takes: dict[str, Callable[[Offer], bool]] = {
@@ -135,12 +136,12 @@ def arguments_table() -> str:
 
 
 def share(taken: list[bool]) -> str:
-    """In words."""
+    """Return how many are taken: all, no, or a number."""
     return "no" if not any(taken) else "all" if all(taken) else f"{sum(taken)} of {len(taken)}"
 
 
 def lifetime(seconds: int) -> str:
-    """In the largest whole unit."""
+    """Return a lifetime in the largest whole unit."""
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds % length == 0:
             return f"{seconds // length} {unit}"
@@ -148,13 +149,13 @@ def lifetime(seconds: int) -> str:
 
 
 def settings_table() -> str:
-    """All variables."""
+    """Return all variables."""
     rows = [[f"`{name}`", str(Settings.model_fields[field].description)] for name, field in variables().items()]
     return table(["variable", ""], rows)
 
 
 def errors_table() -> str:
-    """All codes."""
+    """Return all error codes."""
     rows = [
         [f"`{e.code}`", " ".join((e.__doc__ or "").split()), "yes" if e.retryable else "no", e.next_step or ""]
         for e in all_errors()
@@ -163,7 +164,7 @@ def errors_table() -> str:
 
 
 def faults_table() -> str:
-    """All faults of the sandbox."""
+    """Return all faults of the sandbox."""
     rows = [[f"`{name}{f'={kind.value}' if kind.value else ''}`", ", ".join(kind.on)] for name, kind in KINDS.items()]
     return table(["kind", "affects"], rows)
 
@@ -190,18 +191,18 @@ def faults_table() -> str:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_generated_parts_are_fresh(path: Path, name: str, content: Any) -> None:
+def test_generated_parts_are_up_to_date(path: Path, name: str, content: Any) -> None:
     """UPDATE_DOCS=1 rewrites them."""
     check_generated(path, name, content())
 
 
 def blocks(path: Path, language: str) -> Iterator[str]:
-    """The fenced blocks of a language."""
+    """Return the fenced blocks of a language."""
     yield from re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def test_the_configuration_blocks_start_the_command() -> None:
-    """In the form of each client."""
+    """For each client."""
     configurations = [json.loads(block) for block in blocks(README, "json")]
     configurations += [tomllib.loads(block) for block in blocks(README, "toml")]
     servers = [config[key]["journey"] for config in configurations for key in config if key != "inputs"]
@@ -212,15 +213,15 @@ def test_the_configuration_blocks_start_the_command() -> None:
 
 
 def test_commands_of_clients_name_the_server_before_their_options() -> None:
-    """`--env` of Claude Code takes every word up to the next option, the server's name as well."""
+    """`--env` of Claude Code takes every word up to the next option, also the server's name."""
     added = [line for block in blocks(README, "sh") for line in block.splitlines() if " mcp add " in line]
     assert {line.split()[0] for line in added} == {"claude", "codex", "copilot"}
     for line in added:
         assert line.split(" mcp add ")[1] == "journey --env JOURNEYAPI_API_KEY=your-key -- journey-mcp"
 
 
-def test_links_inside_the_readme_lead_to_its_headings() -> None:
-    """By the names that GitHub gives them."""
+def test_links_inside_the_readme_have_a_heading() -> None:
+    """By GitHub's anchors."""
     text = README.read_text(encoding="utf-8")
     headings = {title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
@@ -228,27 +229,27 @@ def test_links_inside_the_readme_lead_to_its_headings() -> None:
 
 @pytest.mark.parametrize("name", ["README.md", "docs/cli.md", "docs/frameworks.md"])
 def test_lines_are_at_most_120_characters(name: str) -> None:
-    """But for tables, and what a program printed."""
+    """Except in tables and program output."""
     text = re.sub(r"^```text\n.*?^```", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     assert [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")] == []
 
 
 def test_the_example_of_a_model_loads(tmp_path: Path) -> None:
-    """As it stands in the document."""
+    """Exactly as in the document."""
     (example,) = blocks(ROOT / "docs" / "models.md", "toml")
     (tmp_path / "mine.toml").write_text(example, encoding="utf-8")
     assert "flux-kontext-pro-hd" in registry.load(tmp_path / "mine.toml").models
 
 
-def test_links_between_documents_lead_somewhere() -> None:
-    """No dead ends inside the repository."""
+def test_links_between_documents_have_a_target() -> None:
+    """Inside the repository."""
     for path in [README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
 def test_make_targets_that_documents_name_exist() -> None:
-    """And the other way round: every target is told somewhere."""
+    """And every target is documented."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     told = set()
     for path in (README, ROOT / "CONTRIBUTING.md"):
@@ -259,6 +260,6 @@ def test_make_targets_that_documents_name_exist() -> None:
 
 
 def test_the_changelog_begins_with_this_version() -> None:
-    """What is released is told."""
+    """Every release has an entry."""
     versions = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert versions[0] == __version__

@@ -1,4 +1,4 @@
-"""The recorded first answers: the very bytes that the server itself sends."""
+"""The recorded first responses: the exact bytes that the server sends."""
 
 import json
 import os
@@ -29,14 +29,14 @@ RECORD = Path(answers.__file__).parent
 
 
 def answered(keys: Sequence[str], messages: Sequence[Any]) -> list[bytes | None]:
-    """What the record answers, line by line; `None` for what it leaves to the server."""
+    """Return the recorded responses, line by line; `None` is left to the server."""
     answers = Answers(dict.fromkeys(keys, "k"))
     lines = [answers.answer(json.dumps(message).encode()) for message in messages]
     return [line.line if line else None for line in lines]
 
 
 async def recorded() -> dict[str, Any]:
-    """What `recorded.json` must hold, from the server."""
+    """Return the required content of `recorded.json`, from the server."""
     settings = settings_with(["JOURNEYAPI_API_KEY"])
 
     async def results(*messages: Any) -> list[Any]:
@@ -60,7 +60,7 @@ async def recorded() -> dict[str, Any]:
 
 
 @pytest.mark.generated
-async def test_the_record_is_what_the_server_says() -> None:
+async def test_the_record_matches_the_server() -> None:
     """UPDATE_TOOL_SPECS=1 rewrites it."""
     files = {RECORD / "recorded.json": await recorded()}
     for keys in RECORDED:
@@ -100,7 +100,7 @@ CLIENTS: list[Any] = [
     "version", ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28", "2099-01-01"]
 )
 async def test_a_handshake_and_the_tools_byte_for_byte(keys: list[str], version: str) -> None:
-    """In every revision that begins with one, and in those that do not exist."""
+    """In every revision with a handshake, and in unknown ones."""
     messages = [
         handshake(version),
         INITIALIZED,
@@ -121,8 +121,8 @@ async def test_a_modern_connection_byte_for_byte(keys: list[str]) -> None:
 
 @pytest.mark.parametrize("capabilities", CAPABILITIES.values(), ids=CAPABILITIES)
 @pytest.mark.parametrize("client", CLIENTS, ids=["short", "whole"])
-async def test_whatever_the_client_declares(client: Any, capabilities: Any) -> None:
-    """In either era, it is answered from the record, and as the server would."""
+async def test_every_client_declaration_is_accepted(client: Any, capabilities: Any) -> None:
+    """In both eras the record responds like the server."""
     settings, keys = settings_with(["JOURNEYAPI_API_KEY"]), ["JOURNEYAPI_API_KEY"]
     begun = [handshake(client=client, capabilities=capabilities)]
     assert answered(keys, begun) == await asked(settings, begun)
@@ -164,8 +164,8 @@ UNKNOWN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("message", UNKNOWN.values(), ids=UNKNOWN)
-def test_what_is_not_known_word_for_word_is_left_to_the_server(message: Any) -> None:
-    """And so is everything after it, unless it was a question that any client may ask first."""
+def test_an_unknown_message_is_left_to_the_server(message: Any) -> None:
+    """So is everything after it, unless every client may send the message first."""
     is_question = message.get("method") == "server/discover"
     for next_one in (handshake(id_=8), modern("server/discover", 9)):
         first, later = answered(["JOURNEYAPI_API_KEY"], [message, next_one])
@@ -174,26 +174,26 @@ def test_what_is_not_known_word_for_word_is_left_to_the_server(message: Any) -> 
 
 
 @pytest.mark.parametrize("value", [r'"\ud800"', '"\ud800"', "NaN", "-Infinity", "[" * 200 + "]" * 200])
-def test_what_only_some_parsers_read_is_left_to_the_server(value: str) -> None:
-    """And so is everything after it: the server refuses it, and knows of no handshake."""
+def test_json_that_parsers_read_differently_is_left_to_the_server(value: str) -> None:
+    """So is everything after it: the server refuses the message, and so has had no handshake."""
     line = json.dumps(handshake(capabilities={"x": 7})).replace("7", value).encode(errors="surrogatepass")
     assert Answers({}).answer(line) is None
     assert jsonrpc.parse_line(line).response is not None
 
 
-def test_one_encoding_is_read() -> None:
-    """As by the server."""
+def test_only_utf_8_is_read() -> None:
+    """Like in the server."""
     assert Answers({}).answer(json.dumps(handshake()).encode("utf-16-le")) is None
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[" * 100_000, b"\xff", b"[]", b"7", b'"x"', b"null", b'{"id":1}'])
-def test_a_line_that_is_no_request_is_left_to_the_server(line: bytes) -> None:
-    """Which says what is wrong with it."""
+def test_a_line_that_is_not_a_request_is_left_to_the_server(line: bytes) -> None:
+    """The server reports the error."""
     assert Answers({}).answer(line) is None
 
 
 def test_a_connection_keeps_its_era() -> None:
-    """What would be refused is not answered."""
+    """Requests that the server would refuse get no recorded response."""
     keys = ["JOURNEYAPI_API_KEY"]
     assert answered(keys, [handshake(), modern("tools/list", 2)])[1] is None
     assert answered(keys, [handshake(), modern("server/discover", 2)])[1] is None
@@ -203,7 +203,7 @@ def test_a_connection_keeps_its_era() -> None:
 
 
 def session(seed: int) -> list[Any]:
-    """What a client might send, in any order."""
+    """Return messages of a client, in any order."""
     choice = random.Random(seed)
     makers: list[Callable[[int], Any]] = [
         lambda id_: modern("server/discover", id_),
@@ -222,8 +222,8 @@ def session(seed: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("seed", range(40))
-async def test_a_session_has_the_answers_that_the_server_alone_gives(seed: int) -> None:
-    """Whenever the server is there: one answer to each request, and the era that its first one decides."""
+async def test_a_session_gets_the_responses_of_the_server(seed: int) -> None:
+    """At every moment of the server's start: one response per request, and the era of the first one."""
     settings, messages = settings_with(["JOURNEYAPI_API_KEY"]), session(seed)
     alone = sorted(await asked(settings, messages))
     for handed_over in range(1, len(messages) + 1):
@@ -255,7 +255,7 @@ JSON = st.recursive(
     client=st.dictionaries(st.sampled_from(["name", "version", "title", "icons", "other"]), JSON | st.just("x")),
 )
 def test_what_the_record_accepts_the_server_accepts(capabilities: Any, client: Any) -> None:
-    """Whatever shape a client's declarations have."""
+    """For every form of client declarations."""
     message = handshake(client=client, capabilities=capabilities)
     if answered([], [message])[0] is not None:
         types.InitializeRequest.model_validate({"method": "initialize", "params": message["params"]}, by_name=False)
@@ -287,7 +287,7 @@ SAMPLES: Mapping[str, str] = {
     "JOURNEY_MCP_SANDBOX": "off",
     "JOURNEY_MCP_LOG_LEVEL": "error",
 }
-"""A value other than the default one for every setting that is not a provider's."""
+"""A value that differs from the default, for every setting that is not of a provider."""
 OWN = """
 [models.doodle]
 purpose = "doodles"
@@ -296,7 +296,7 @@ purpose = "doodles"
 
 @pytest.mark.parametrize("variable", sorted(set(variables()) - set(KEYS)))
 def test_settings_that_change_the_tools_are_known(variable: str, tmp_path: Path) -> None:
-    """With each other setting the record still is what the server lists."""
+    """With every other setting the record still matches the server."""
     value = SAMPLES.get(variable, "http://127.0.0.1:9" if variable.endswith("_BASE_URL") else "")
     assert value, f"which value changes {variable}?"
     environment = {"JOURNEYAPI_API_KEY": "k", "VTRIX_API_KEY": "k" * (variable == "JOURNEY_MCP_PROVIDERS")}

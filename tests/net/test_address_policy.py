@@ -1,4 +1,4 @@
-"""Which addresses are public, and what a URL's origin is."""
+"""Public addresses, and the origin of a URL."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from journey_mcp.net.address_policy import is_public, origin_of
     ],
 )
 def test_public_addresses_are_public(address: str) -> None:
-    """So are those that carry a public IPv4 address inside."""
+    """Also addresses that contain a public IPv4 address."""
     assert is_public(address)
 
 
@@ -28,7 +28,7 @@ def test_public_addresses_are_public(address: str) -> None:
         ("http://127.0.0.1:80/", "127.0.0.1:80"),
     ],
 )
-def test_an_origin_is_read_from_a_url_as_from_a_setting(url: str, origin: str) -> None:
-    """The HTTP client and the settings have the same form of a host."""
+def test_urls_and_settings_have_the_same_form_of_a_host(url: str, origin: str) -> None:
+    """The HTTP client and the settings parse it separately."""
     assert str(origin_of(url)) == origin
     assert HostPort.parse(url.partition("//")[2].partition("/")[0]).host == origin_of(url).host

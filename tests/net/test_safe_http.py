@@ -1,4 +1,4 @@
-"""Downloads: from public addresses and trusted hosts only, at every hop, and within bounds."""
+"""Downloads: only from public and trusted hosts, at every hop, and bounded."""
 
 import asyncio
 import gzip
@@ -26,53 +26,53 @@ Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def ok(content: bytes = PNG, *headers: str) -> bytes:
-    """A whole answer."""
+    """Return a complete response."""
     return b"\r\n".join(
         [b"HTTP/1.1 200 OK", *(line.encode() for line in (*headers, f"content-length: {len(content)}")), b"", content]
     )
 
 
 def redirect(location: str, status: int = 302) -> bytes:
-    """An answer that leads elsewhere."""
+    """Return a redirect."""
     return f"HTTP/1.1 {status} Elsewhere\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n".encode()
 
 
 @dataclass
 class Site:
-    """A server on this machine that answers by path, and remembers what it was asked."""
+    """A local server that responds by path and records requests."""
 
     answers: dict[str, bytes]
     hangs_after: bool = False
     port: int = 0
     asked: list[str] = field(default_factory=list)
-    """The heads of the requests."""
+    """The request heads."""
 
     async def visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request; a path without an answer is never answered."""
+        """Respond to one request; a path without a response hangs."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         self.asked.append(head)
         writer.write(self.answers.get(head.split()[1], b""))
         if self.hangs_after or head.split()[1] not in self.answers:
-            await reader.read()  # until the other side has had enough
+            await reader.read()  # until the client disconnects
 
     def url(self, path: str = "/a.png", host: str = "127.0.0.1", scheme: str = "http") -> str:
-        """An address at this server."""
+        """Return a URL at this server."""
         return f"{scheme}://{host}:{self.port}{path}"
 
     def header(self, name: str) -> str | None:
-        """What the last request said."""
+        """Return a header of the last request."""
         lines = (line.partition(": ") for line in self.asked[-1].splitlines()[1:])
         return next((value for key, _, value in lines if key.lower() == name), None)
 
 
 @asynccontextmanager
 async def listening(visit: Visit, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """The port of a server whose visits have all ended afterwards."""
+    """Yield the port of a server; all its connections have ended afterwards."""
     visits = dict[asyncio.StreamWriter, asyncio.Event]()
 
     async def received(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         visits[writer] = asyncio.Event()
-        with suppress(asyncio.IncompleteReadError, OSError):  # the other side has left
+        with suppress(asyncio.IncompleteReadError, OSError):  # the client has disconnected
             await visit(reader, writer)
         with suppress(OSError):
             writer.close()
@@ -93,20 +93,20 @@ async def listening(visit: Visit, tls: ssl.SSLContext | None = None) -> AsyncIte
 async def serving(
     answers: Mapping[str, bytes], tls: ssl.SSLContext | None = None, *, hangs_after: bool = False
 ) -> AsyncIterator[Site]:
-    """A running site."""
+    """Yield a running site."""
     site = Site(dict(answers), hangs_after)
     async with listening(site.visit, tls) as site.port:
         yield site
 
 
 class Names:
-    """A resolver that gives its answers in turn, the last one from then on, and counts."""
+    """A resolver that returns its results in turn, repeats the last one, and counts."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers, self.asked = list(answers), list[tuple[str, int]]()
 
     async def __call__(self, host: str, port: int) -> list[str]:
-        """The next answer."""
+        """Return the next result."""
         self.asked.append((host, port))
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
@@ -116,19 +116,19 @@ HERE = TrustedHosts.parse(["127.0.0.1"])
 
 
 async def get(safe_http: SafeHttpClient, url: str, max_bytes: int = 100_000, within_s: float = 20.0) -> Fetched:
-    """Download with bounds that do not matter."""
+    """Download with generous bounds."""
     return await safe_http.get(url, max_bytes=max_bytes, within_s=within_s)
 
 
 async def refusal(safe_http: SafeHttpClient, url: str, max_bytes: int = 100_000, within_s: float = 20.0) -> str:
-    """Why nothing was downloaded."""
+    """Return the reason why nothing was downloaded."""
     with pytest.raises(FetchError) as caught:
         await get(safe_http, url, max_bytes, within_s)
     return str(caught.value)
 
 
 def causes(error: BaseException | None) -> str:
-    """All that led to an error."""
+    """Return the chain of causes of an error."""
     return "" if error is None else f"{error!r} {causes(error.__cause__ or error.__context__)}"
 
 
@@ -149,12 +149,12 @@ def causes(error: BaseException | None) -> str:
     ],
 )
 async def test_a_name_that_leads_to_a_private_address_is_refused(address: str) -> None:
-    """Whatever form the address has, and whatever IPv4 address it carries inside."""
+    """In every form of the address, also with an IPv4 address inside."""
     names = Names([address])
     reason = await refusal(SafeHttpClient(NOBODY, names), "https://pictures.test/a.png")
     assert '"pictures.test" is not a public host, or resolves to a private address' in reason
     assert "only public hosts are fetched from, and those in JOURNEY_MCP_TRUSTED_HOSTS" in reason
-    assert address not in reason, "what a name stands for inside of a network is nobody's business"
+    assert address not in reason, "the addresses of a local network are private"
     assert not is_public(address)
 
 
@@ -162,25 +162,25 @@ async def test_a_name_that_leads_to_a_private_address_is_refused(address: str) -
     "host",
     [
         *("127.0.0.1", "[::1]", "10.1.2.3", "[::ffff:127.0.0.1]", "[fd00:ec2::254]", "169.254.169.254", "0.0.0.0"),
-        *("localhost", "127.1", "0x7f000001", "2130706433", "0177.0.0.1"),  # what the system makes of them counts
+        *("localhost", "127.1", "0x7f000001", "2130706433", "0177.0.0.1"),  # as the system reads them
     ],
 )
 async def test_private_addresses_in_the_url_are_refused(host: str) -> None:
-    """By the system's own resolver."""
+    """With the system's resolver."""
     reason = await refusal(SafeHttpClient(NOBODY), f"https://{host}:8787/a.png")
     assert "not a public host" in reason or "cannot be resolved" in reason or "not a valid" in reason
 
 
 async def test_one_private_address_among_public_ones_refuses_the_name() -> None:
-    """Which of them would answer must not matter."""
+    """The result must not depend on which of them responds."""
     for addresses in ([PUBLIC, "10.0.0.1"], ["::1", PUBLIC]):
         assert "not a public host" in await refusal(
             SafeHttpClient(NOBODY, Names(addresses)), "https://pictures.test/a.png"
         )
 
 
-async def test_the_address_that_was_judged_is_the_one_connected_to() -> None:
-    """A name that is public at first and private at the second look is looked up once."""
+async def test_the_connection_goes_to_the_checked_address() -> None:
+    """A name that is public at the first lookup and private at the second is looked up once."""
     async with serving({"/a.png": ok()}) as site:
         names = Names([PUBLIC], ["127.0.0.1"])
         with pytest.raises(FetchError, match=r'no connection to "pictures\.test"') as caught:
@@ -190,8 +190,8 @@ async def test_the_address_that_was_judged_is_the_one_connected_to() -> None:
         assert site.asked == []
 
 
-async def test_a_trusted_name_is_looked_up_once_and_asked_for_by_its_name() -> None:
-    """The address only appears below HTTP."""
+async def test_a_trusted_name_is_looked_up_once_and_sent_as_the_host() -> None:
+    """The address is used only below HTTP."""
     async with serving({"/a.png?size=2": ok(PNG, "content-type: Image/PNG; q=1")}) as site:
         names = Names(["127.0.0.1"], ["127.0.0.2"])
         url = site.url("/a.png?size=2", "Pictures.Test")
@@ -201,15 +201,15 @@ async def test_a_trusted_name_is_looked_up_once_and_asked_for_by_its_name() -> N
         assert site.header("host") == f"pictures.test:{site.port}"
 
 
-async def test_a_host_of_which_one_address_does_not_answer_is_asked_at_the_next() -> None:
-    """As every browser does."""
+async def test_the_next_address_is_tried_if_one_does_not_respond() -> None:
+    """Like in every browser."""
     async with serving({"/a.png": ok()}) as site:
         safe_http = SafeHttpClient(TrustedHosts.parse(["pictures.test"]), Names(["127.0.0.2", "127.0.0.1"]))
         assert (await get(safe_http, site.url(host="pictures.test"))).content == PNG
 
 
 async def test_a_name_without_an_address_is_named() -> None:
-    """Whatever the resolver says."""
+    """For every failure of the resolver."""
 
     async def fails(_host: str, _port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -224,13 +224,13 @@ async def test_a_name_without_an_address_is_named() -> None:
 
 
 def test_an_address_that_cannot_be_trusted_is_named() -> None:
-    """Only http(s):// addresses are asked."""
+    """Only http(s):// URLs can be trusted."""
     with pytest.raises(FetchError, match='"ftp://" is not fetched'):
         SafeHttpClient(NOBODY).with_trusted("ftp://files.test")
 
 
-async def test_exactly_host_and_port_of_a_base_address_are_trusted() -> None:
-    """The sandbox is reached, what listens beside it is not."""
+async def test_exactly_host_and_port_of_a_base_url_are_trusted() -> None:
+    """The sandbox is reached, another port of its host is not."""
     async with serving({"/a.png": ok()}) as sandbox, serving({"/a.png": ok()}) as beside:
         plain = SafeHttpClient(NOBODY)
         safe_http = plain.with_trusted(sandbox.url("/v1"), "https://api.example.test")
@@ -261,8 +261,8 @@ async def test_exactly_host_and_port_of_a_base_address_are_trusted() -> None:
         ("https://[fe80::1]/a.png", "not a public host"),
     ],
 )
-async def test_addresses_that_are_never_fetched(url: str, reason: str) -> None:
-    """Nobody is even asked where they are, and no password is repeated."""
+async def test_urls_that_are_never_fetched(url: str, reason: str) -> None:
+    """There is no lookup, and no password is repeated."""
     names = Names([PUBLIC])
     said = await refusal(SafeHttpClient(NOBODY, names), url)
     assert reason in said
@@ -273,8 +273,8 @@ async def test_addresses_that_are_never_fetched(url: str, reason: str) -> None:
 # --- redirects
 
 
-async def test_redirects_are_followed_and_told() -> None:
-    """Relative ones as well; the address of the last hop is the one that counts."""
+async def test_redirects_are_followed_and_the_last_url_is_returned() -> None:
+    """Also relative redirects."""
     answers = {"/1": redirect("/2", 301), "/2": redirect("../a.png#part", 307), "/a.png": ok()}
     async with serving(answers) as site:
         fetched = await get(SafeHttpClient(HERE), site.url("/1"))
@@ -282,7 +282,7 @@ async def test_redirects_are_followed_and_told() -> None:
 
 
 async def test_no_credentials_and_no_cookies_are_sent() -> None:
-    """Not even those that the hop before wanted to be kept."""
+    """Not even cookies that the previous hop set."""
     cookie = b"HTTP/1.1 302 Elsewhere\r\nset-cookie: a=b\r\nlocation: /a.png\r\ncontent-length: 0\r\n\r\n"
     async with serving({"/1": cookie, "/a.png": ok()}) as site:
         await get(SafeHttpClient(HERE), site.url("/1"))
@@ -303,8 +303,8 @@ async def test_no_credentials_and_no_cookies_are_sent() -> None:
         ("file:///etc/passwd", '"file://" is not fetched'),
     ],
 )
-async def test_every_hop_is_judged(location: str, reason: str) -> None:
-    """A trusted host can lead to a refused one."""
+async def test_every_hop_is_checked(location: str, reason: str) -> None:
+    """A trusted host may redirect to a refused one."""
 
     async def resolve(host: str, _port: int) -> list[str]:
         return {"inside.test": ["192.168.0.7"], "outside.test": [PUBLIC]}[host]
@@ -325,14 +325,14 @@ async def test_every_hop_is_judged(location: str, reason: str) -> None:
     ],
 )
 async def test_redirects_that_lead_nowhere(answers: dict[str, bytes], reason: str) -> None:
-    """They end."""
+    """There is an error."""
     async with serving(answers) as site:
         assert reason in await refusal(SafeHttpClient(HERE), site.url("/1"))
         assert len(site.asked) <= 6
 
 
 async def test_five_redirects_are_followed() -> None:
-    """As many as are promised."""
+    """That is the documented number."""
     answers = {f"/{number}": redirect(f"/{number + 1}") for number in range(5)}
     async with serving({**answers, "/5": ok()}) as site:
         assert (await get(SafeHttpClient(HERE), site.url("/0"))).url == site.url("/5")
@@ -366,19 +366,19 @@ async def test_five_redirects_are_followed() -> None:
         (b"HTTP/1.1 304 Not Modified\r\n\r\n", '"127.0.0.1" answered HTTP 304'),
     ],
 )
-async def test_answers_that_are_not_taken(answer: bytes, reason: str) -> None:
-    """Too large, also after decompression; cut off; or none with a content."""
+async def test_responses_that_are_refused(answer: bytes, reason: str) -> None:
+    """Too large, also after decompression; cut off; or without content."""
     async with serving({"/a.png": answer}) as site:
         assert reason in await refusal(SafeHttpClient(HERE), site.url(), max_bytes=1000)
 
 
-async def test_a_size_that_is_announced_is_refused_before_it_comes() -> None:
+async def test_an_announced_size_is_refused_before_the_body() -> None:
     """The server never sends the body."""
     async with serving({"/a.png": b"HTTP/1.1 200 OK\r\ncontent-length: 1001\r\n\r\n"}, hangs_after=True) as site:
         assert await refusal(SafeHttpClient(HERE), site.url(), max_bytes=1000) == "it is larger than 1,000 bytes"
 
 
-async def test_as_many_bytes_as_are_allowed_are_taken() -> None:
+async def test_the_largest_allowed_size_is_accepted() -> None:
     """Compressed or not."""
     answers = {"/1": ok(b"x" * 1000), "/2": ok(gzip.compress(b"x" * 1000), "content-encoding: gzip")}
     async with serving(answers) as site:
@@ -389,8 +389,8 @@ async def test_as_many_bytes_as_are_allowed_are_taken() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"])
-async def test_who_does_not_answer_in_time_is_left(answer: bytes | None) -> None:
-    """Not at all, in the head, or in the body."""
+async def test_a_response_that_is_too_late_is_abandoned(answer: bytes | None) -> None:
+    """No response, or a delay in the head or the body."""
     loop = asyncio.get_running_loop()
     async with serving({} if answer is None else {"/a.png": answer}, hangs_after=True) as site:
         began = loop.time()
@@ -398,8 +398,8 @@ async def test_who_does_not_answer_in_time_is_left(answer: bytes | None) -> None
         assert loop.time() - began == pytest.approx(20, abs=0.001)
 
 
-async def test_an_answer_in_drops_ends_with_the_time() -> None:
-    """Each drop comes in time; all of them do not."""
+async def test_a_slow_stream_ends_with_the_timeout() -> None:
+    """Each byte is in time, but the whole response is not."""
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -416,8 +416,8 @@ async def test_an_answer_in_drops_ends_with_the_time() -> None:
         assert loop.time() - began == pytest.approx(20, abs=0.001)
 
 
-async def test_lookups_wait_for_no_other_work_of_the_process() -> None:
-    """Lookups that hang would otherwise fill the threads that all share."""
+async def test_lookups_do_not_wait_for_other_work_of_the_process() -> None:
+    """Otherwise lookups that hang would use up the shared threads."""
     is_over = threading.Event()
     loop = asyncio.get_running_loop()
     hanging = [loop.run_in_executor(None, is_over.wait) for _ in range(100)]
@@ -428,8 +428,8 @@ async def test_lookups_wait_for_no_other_work_of_the_process() -> None:
         await asyncio.gather(*hanging)
 
 
-async def test_a_resolver_that_does_not_answer_ends_with_the_time() -> None:
-    """Names count into the whole."""
+async def test_a_resolver_that_hangs_ends_with_the_timeout() -> None:
+    """The lookup is part of the time limit."""
 
     async def never(_host: str, _port: int) -> list[str]:
         await asyncio.Event().wait()
@@ -443,15 +443,15 @@ async def test_a_resolver_that_does_not_answer_ends_with_the_time() -> None:
     assert loop.time() - began == pytest.approx(20, abs=0.001)
 
 
-async def test_nobody_listens() -> None:
-    """The host is named."""
+async def test_a_refused_connection_names_the_host() -> None:
+    """No server listens there."""
     async with serving({}) as site:
         url = site.url()
     assert 'no connection to "127.0.0.1"' in await refusal(SafeHttpClient(HERE), url)
 
 
-async def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They would look names up by themselves."""
+async def test_http_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would look up names themselves."""
     async with serving({"/a.png": ok()}) as site, serving({}) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url(""))
@@ -470,8 +470,8 @@ async def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.Monk
         (f"image/{'x' * 65}", None),
     ],
 )
-async def test_the_media_type_is_told_when_it_is_one(named: str, media_type: str | None) -> None:
-    """Without parameters, in small letters; foreign text that is none is dropped."""
+async def test_a_valid_media_type_is_returned(named: str, media_type: str | None) -> None:
+    """Without parameters, in lower case; other text is dropped."""
     async with serving({"/a.png": ok(PNG, f"content-type: {named}")}) as site:
         assert (await get(SafeHttpClient(HERE), site.url())).media_type == media_type
 
@@ -479,8 +479,8 @@ async def test_the_media_type_is_told_when_it_is_one(named: str, media_type: str
 # --- certificates
 
 
-async def test_certificates_are_checked_against_the_name(authority: Authority) -> None:
-    """Though the connection goes to an address."""
+async def test_certificates_are_verified_against_the_name(authority: Authority) -> None:
+    """Although the connection goes to an address."""
     names = Names(["127.0.0.1"])
     safe_http = SafeHttpClient(TrustedHosts.parse(["pictures.test", "other.test", "127.0.0.1"]), names)
     async with serving({"/a.png": ok()}, authority.server("pictures.test")) as site:
@@ -493,14 +493,14 @@ async def test_certificates_are_checked_against_the_name(authority: Authority) -
         assert len(site.asked) == 1
 
 
-async def test_a_certificate_for_an_address_is_good_for_it(authority: Authority) -> None:
-    """No name is sent then."""
+async def test_a_certificate_for_an_address_is_valid_for_it(authority: Authority) -> None:
+    """In this case no name is sent."""
     async with serving({"/a.png": ok()}, authority.server("127.0.0.1")) as site:
         assert (await get(SafeHttpClient(HERE), site.url(scheme="https"))).content == PNG
 
 
-async def test_names_at_one_address_show_a_certificate_each(authority: Authority) -> None:
-    """A redirect to another name is not answered over the connection of the first one."""
+async def test_every_name_at_one_address_needs_its_certificate(authority: Authority) -> None:
+    """A redirect to another name does not reuse the connection of the first."""
     async with serving({"/a.png": ok()}, authority.server("pictures.test")) as site:
         site.answers["/1"] = redirect(site.url(host="other.test", scheme="https"))
         safe_http = SafeHttpClient(TrustedHosts.parse(["pictures.test", "other.test"]), Names(["127.0.0.1"]))
@@ -510,7 +510,7 @@ async def test_names_at_one_address_show_a_certificate_each(authority: Authority
 
 
 async def test_https_redirects_to_http_at_trusted_hosts_only(authority: Authority) -> None:
-    """Elsewhere the content could be exchanged on the way."""
+    """Elsewhere the content could be replaced in transit."""
     async with (
         serving({"/a.png": ok()}) as plain,
         serving({}, authority.server("pictures.test")) as site,
@@ -523,7 +523,7 @@ async def test_https_redirects_to_http_at_trusted_hosts_only(authority: Authorit
         assert (await get(safe_http.with_trusted(plain.url(host="pictures.test")), first)).content == PNG
 
 
-async def test_who_is_certified_by_nobody_is_refused(tmp_path: Path) -> None:
+async def test_an_untrusted_certificate_is_refused(tmp_path: Path) -> None:
     """The environment's authorities replace the system's."""
     stranger = Authority(trustme.CA(), tmp_path / "stranger.pem")
     async with serving({"/a.png": ok()}, stranger.server("127.0.0.1")) as site:
@@ -531,8 +531,8 @@ async def test_who_is_certified_by_nobody_is_refused(tmp_path: Path) -> None:
         assert site.asked == []
 
 
-async def test_authorities_that_cannot_be_read_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the variable that names them."""
+async def test_unreadable_authorities_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variable."""
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
     said = await refusal(SafeHttpClient(HERE), "https://127.0.0.1:1/a.png")
     assert "the certificate authorities cannot be read" in said
@@ -542,7 +542,7 @@ async def test_authorities_that_cannot_be_read_are_told(tmp_path: Path, monkeypa
 async def test_many_downloads_at_once_share_the_authorities(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are read once, and a fetcher that trusts more has them, too."""
+    """They are read once, also for a client with more trusted hosts."""
     file = tmp_path / "authority.pem"
     file.write_bytes(authority.file.read_bytes())
     monkeypatch.setenv("SSL_CERT_FILE", str(file))

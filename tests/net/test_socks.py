@@ -1,4 +1,4 @@
-"""SOCKS proxies of the environment: for calls of providers and for images."""
+"""SOCKS proxies of the environment, for provider requests and images."""
 
 import asyncio
 import gc
@@ -29,18 +29,18 @@ GRANTED, UNREACHABLE = b"\x00", b"\x04"
 
 @dataclass
 class Proxy:
-    """A SOCKS5 proxy (RFC 1928) that leads every connection to this machine."""
+    """A SOCKS5 proxy (RFC 1928) that connects every request to this machine."""
 
     port: int = 0
     leads_to: int | None = None
-    """The port to connect to in place of the one that is asked for."""
+    """The port that replaces the requested one."""
     refused: frozenset[str] = frozenset()
     asked: list[tuple[str, int]] = field(default_factory=list)
 
     visits: set[asyncio.Task[None]] = field(default_factory=set)
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Begin a connection."""
+        """Start a connection."""
         self.visits.add(asyncio.create_task(self._visit(reader, writer)))
 
     async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -81,7 +81,7 @@ REFUSING = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 @pytest.fixture
 async def proxy() -> AsyncIterator[Proxy]:
-    """A proxy that runs."""
+    """Yield a running proxy."""
     here = Proxy()
     server = await asyncio.start_server(here.accept, "127.0.0.1", 0)
     here.port = server.sockets[0].getsockname()[1]
@@ -92,10 +92,10 @@ async def proxy() -> AsyncIterator[Proxy]:
 
 @pytest.mark.parametrize("variable", ["ALL_PROXY", "all_proxy", "HTTP_PROXY"])
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h", "socks", "SOCKS"])
-async def test_a_provider_is_asked_through_it(
+async def test_provider_requests_use_the_proxy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: Proxy, variable: str, scheme: str
 ) -> None:
-    """By name. What says no version is version 5, where that is what answers."""
+    """By host name. `socks://` means version 5 if a version 5 proxy responds."""
     monkeypatch.setenv(variable, f"{scheme}://127.0.0.1:{proxy.port}/")
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         port = int(upstream.origin.rpartition(":")[2])
@@ -107,7 +107,7 @@ async def test_a_provider_is_asked_through_it(
 
 
 @REFUSING
-async def test_a_proxy_that_cannot_connect_is_an_upstream_that_cannot_be_reached(
+async def test_a_proxy_that_cannot_connect_makes_the_provider_unreachable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: Proxy
 ) -> None:
     """Nothing was sent, so nothing is charged."""
@@ -120,10 +120,10 @@ async def test_a_proxy_that_cannot_connect_is_an_upstream_that_cannot_be_reached
     gc.collect()
 
 
-async def test_what_names_no_version_and_is_no_socks5_proxy_is_a_setup_error(
+async def test_socks_without_a_version_and_without_a_socks5_proxy_is_a_setup_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Something else may answer there."""
+    """Another program may respond there."""
     async with serving(Starlette()) as other:
         monkeypatch.setenv("ALL_PROXY", other.replace("http://", "socks://"))
         with pytest.raises(SetupError, match="nothing there answers as a SOCKS5 proxy"):
@@ -133,7 +133,7 @@ async def test_what_names_no_version_and_is_no_socks5_proxy_is_a_setup_error(
 
 @asynccontextmanager
 async def images(authority: Authority) -> AsyncIterator[int]:
-    """The port of a site with one image."""
+    """Yield the port of a site with one image."""
 
     async def image(_request: Request) -> Response:
         return Response(b"png", media_type="image/png")
@@ -143,7 +143,7 @@ async def images(authority: Authority) -> AsyncIterator[int]:
 
 
 async def fetched(url: str, addresses: list[str]) -> bytes:
-    """What is there; the name has these addresses."""
+    """Return the content; the name has these addresses."""
 
     async def resolve(_host: str, _port: int) -> list[str]:
         return addresses
@@ -153,10 +153,10 @@ async def fetched(url: str, addresses: list[str]) -> bytes:
 
 @REFUSING
 @pytest.mark.parametrize("scheme", ["socks5", "socks"])
-async def test_an_image_is_fetched_through_it_from_the_address_that_was_judged(
+async def test_an_image_is_fetched_through_the_proxy_from_the_checked_address(
     monkeypatch: pytest.MonkeyPatch, authority: Authority, proxy: Proxy, scheme: str
 ) -> None:
-    """The proxy is given the address, not the name; the certificate is still checked against the name."""
+    """The proxy gets the address, not the name; the certificate is still verified against the name."""
     monkeypatch.setenv("ALL_PROXY", f"{scheme}://127.0.0.1:{proxy.port}/")
     async with images(authority) as proxy.leads_to:
         assert await fetched("https://images.example.test/a.png", [PUBLIC]) == b"png"
@@ -172,10 +172,10 @@ async def test_an_image_is_fetched_through_it_from_the_address_that_was_judged(
     gc.collect()
 
 
-async def test_hosts_that_need_no_proxy_are_fetched_from_directly(
+async def test_hosts_without_a_proxy_are_fetched_directly(
     monkeypatch: pytest.MonkeyPatch, authority: Authority, proxy: Proxy
 ) -> None:
-    """Those of NO_PROXY; and whatever the proxy of the environment is, if it is none of SOCKS."""
+    """Hosts in NO_PROXY, and all hosts if the proxy is not a SOCKS proxy."""
 
     async def resolve(_host: str, _port: int) -> list[str]:
         return ["127.0.0.1"]
@@ -201,8 +201,10 @@ async def test_hosts_that_need_no_proxy_are_fetched_from_directly(
         ({}, None),
     ],
 )
-def test_which_proxy_it_is(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str | None) -> None:
-    """The one of the scheme before the one for all."""
+def test_the_proxy_for_a_request(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str | None
+) -> None:
+    """The proxy of the scheme has priority over the general one."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

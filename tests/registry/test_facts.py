@@ -1,4 +1,4 @@
-"""The registry's facts: what is sent under which name, where a mistake would be paid for."""
+"""Registry facts: which field is sent under which name; mistakes cost money."""
 
 from collections import Counter
 from decimal import Decimal
@@ -18,7 +18,7 @@ _SIZED = "aspect_ratio width height"
 _SIZE_FIELD = "aspect_ratio width>size height>size"
 
 _WIRE = [
-    # provider, wire id, most pictures, their wire names, our parameters (`ours>wire` where the names differ)
+    # provider, wire id, largest number of images, their fields, our parameters (`ours>wire` if the names differ)
     ("vtrix", "flux_kontext_pro", 4, _NUMBERED, _KONTEXT),
     ("vtrix", "flux_kontext_max", 4, _NUMBERED, f"{_KONTEXT} negative_prompt guidance>guidance_scale steps"),
     ("vtrix", "flux_2_pro", 8, _EIGHT, f"{_SIZED} {_USUAL}"),
@@ -77,16 +77,16 @@ def _offer(provider: str, wire_id: str) -> Offer:
 
 
 def test_the_table_has_every_offer_but_those_of_journeyapi() -> None:
-    """And nothing else."""
+    """And no other offer."""
     pinned = Counter((provider, wire_id) for provider, wire_id, *_ in _WIRE)
     assert pinned == Counter((o.provider, o.wire_id) for o in _OFFERS if o.provider != "journeyapi")
 
 
 @pytest.mark.parametrize(("provider", "wire_id", "most", "images", "parameters"), _WIRE)
-def test_what_is_sent_has_the_wire_names_of_the_sources(
+def test_fields_have_the_names_of_the_sources(
     provider: str, wire_id: str, most: int, images: str, parameters: str
 ) -> None:
-    """Pictures and parameters, under the names of the provider's own pages."""
+    """Images and parameters, under the names of the provider's pages."""
     offer = _offer(provider, wire_id)
     taken = offer.images
     named = [f"{name}[]" if taken.as_array else name for name in taken.fields]
@@ -137,8 +137,8 @@ def _told(offer: Offer, name: str) -> str:
         ("recraft", {"journeyapi": "recraft", "kkiai": "recraft-ai/recraft-v3"}),
     ],
 )
-def test_one_picture_model_is_one_model_with_several_offers(model: str, offers: dict[str, str]) -> None:
-    """Whatever it is called on the wire; a version that is not stated keeps two apart."""
+def test_one_image_model_is_one_model_with_several_offers(model: str, offers: dict[str, str]) -> None:
+    """Under every wire id; models with an unstated version stay separate."""
     assert {offer.provider: offer.wire_id for offer in _OFFERS if offer.model == model} == offers
 
 
@@ -147,8 +147,8 @@ def test_each_provider_has_a_wire_id_once() -> None:
     assert set(Counter((offer.provider, offer.wire_id) for offer in _OFFERS).values()) == {1}
 
 
-def test_every_model_is_short_to_name_and_offered_by_somebody() -> None:
-    """Each id is paid for in every conversation."""
+def test_every_model_has_a_short_id_and_an_offer() -> None:
+    """Each id costs tokens in every conversation."""
     models = registry.load().models
     assert {offer.model for offer in _OFFERS} == set(models)
     for id_, model in models.items():
@@ -158,21 +158,21 @@ def test_every_model_is_short_to_name_and_offered_by_somebody() -> None:
 
 
 def test_the_models_of_journeyapi_stay_first() -> None:
-    """Their order is known to callers."""
+    """Callers know their order."""
     journeyapi = [offer.model for offer in _OFFERS if offer.provider == "journeyapi"]
     assert list(registry.load().models)[: len(journeyapi)] == journeyapi
 
 
 @_EVERY_OFFER
-def test_every_offer_tells_its_sources(offer: Offer) -> None:
-    """As addresses that a person can open."""
+def test_every_offer_has_sources(offer: Offer) -> None:
+    """They are URLs."""
     assert offer.sources
     assert all(source.startswith("https://") for source in offer.sources)
 
 
 @_EVERY_OFFER
-def test_every_picture_has_a_place_on_the_wire(offer: Offer) -> None:
-    """One field for each, or one for all of them."""
+def test_every_image_has_a_field(offer: Offer) -> None:
+    """One field for each image, or one for all."""
     taken = offer.images
     assert bool(taken.fields) is taken.is_taken
     assert taken.as_array or len(taken.fields) == (taken.maximum if taken.is_taken else 0)
@@ -182,7 +182,7 @@ def test_every_picture_has_a_place_on_the_wire(offer: Offer) -> None:
 
 @_EVERY_OFFER
 def test_parameters_that_exclude_each_other_are_parameters(offer: Offer) -> None:
-    """And one wire name is never written twice."""
+    """No field is written twice."""
     assert {name for names in offer.exclusive for name in names} <= set(offer.parameters)
     assert ("width" in offer.parameters) is ("height" in offer.parameters)
     wire_names = Counter(parameter.wire_name or name for name, parameter in offer.parameters.items())
@@ -192,7 +192,7 @@ def test_parameters_that_exclude_each_other_are_parameters(offer: Offer) -> None
 
 @pytest.mark.parametrize("offer", _BY_RATIO, ids=[f"{o.model}@{o.provider}" for o in _BY_RATIO])
 def test_an_aspect_ratio_becomes_a_size_within_the_limits(offer: Offer) -> None:
-    """At both ends of what is promised: the sides, rounded to their steps, and their product."""
+    """At both ends of the range: the sides, rounded to their steps, and their product."""
     assert ("aspect_ratio", "width") in [names[-2:] for names in offer.exclusive]
     assert ("aspect_ratio", "height") in [names[-2:] for names in offer.exclusive]
     ratio = offer.parameters["aspect_ratio"]
@@ -224,24 +224,24 @@ def test_an_aspect_ratio_becomes_a_size_within_the_limits(offer: Offer) -> None:
         ("bfl", "flux-2-klein-9b", "usd", "0.015", "0.002"),
     ],
 )
-def test_what_a_picture_costs_is_what_the_source_says(
+def test_the_price_of_an_image_is_that_of_the_source(
     provider: str, wire_id: str, unit: str, cost: str, further: str | None
 ) -> None:
-    """To the digit: no detour by way of binary fractions."""
+    """Exactly: without binary fractions."""
     offer = _offer(provider, wire_id)
     assert {"usd": offer.usd, "credits": offer.credits} == {"usd": None, "credits": None, unit: Decimal(cost)}
     assert offer.further_megapixel == (Decimal(further) if further else None)
 
 
-def test_what_a_provider_charges_in_is_what_its_prices_and_answers_say() -> None:
-    """Where neither says anything, nobody knows."""
+def test_the_unit_of_charges_follows_from_prices_or_facts() -> None:
+    """If neither states it, it is unknown."""
     units = {name: facts.unit for name, facts in registry.load().providers.items()}
     assert units == {"journeyapi": "credits", "vtrix": "usd", "kkiai": None, "replicate": None, "bfl": "usd"}
     assert all(offer.unit in {None, units[offer.provider]} for offer in _OFFERS)
 
 
 def test_an_unstated_cost_stays_unstated() -> None:
-    """Nobody may take it for nothing, or for the maker's."""
+    """It is neither zero nor the maker's price."""
     costly = {(o.provider, o.wire_id) for o in _OFFERS if o.usd is not None or o.credits is not None}
     assert {provider for provider, _ in costly} == {"journeyapi", "bfl"}
     assert not {("bfl", "flux-dev"), ("bfl", "flux-2-pro-preview"), ("bfl", "flux-2-klein-9b-preview")} & costly
@@ -261,14 +261,14 @@ def test_an_unstated_cost_stays_unstated() -> None:
         ("vtrix", "spark_dream_4_5", "resolution", "2K", "2K"),
     ],
 )
-def test_values_are_spelled_as_the_wire_has_them(provider: str, wire_id: str, name: str, ours: str, sent: str) -> None:
-    """Ours are the same everywhere."""
+def test_values_have_the_provider_s_spelling(provider: str, wire_id: str, name: str, ours: str, sent: str) -> None:
+    """Our spelling is the same everywhere."""
     assert _offer(provider, wire_id).parameters[name].wire_values.get(ours, ours) == sent
 
 
 @pytest.mark.parametrize("provider", ["kkiai", "replicate"])
-def test_safety_tolerance_ends_lower_with_a_picture_at_replicate(provider: str) -> None:
-    """At 2 in place of 6, there and at KKIAI."""
+def test_the_maximum_of_safety_tolerance_is_lower_with_an_image_at_replicate(provider: str) -> None:
+    """2 instead of 6, also at KKIAI."""
     tolerance = _offer(provider, "black-forest-labs/flux-kontext-pro").parameters["safety_tolerance"]
     assert (tolerance.minimum, tolerance.maximum, tolerance.maximum_with_images) == (0, 6, 2)
 
@@ -289,12 +289,12 @@ def test_safety_tolerance_ends_lower_with_a_picture_at_replicate(provider: str) 
         ("bfl", "flux-pro-1.0-fill", ("base64",)),
     ],
 )
-def test_pictures_are_sent_in_the_forms_of_the_sources(provider: str, wire_id: str, encodings: tuple[str, ...]) -> None:
-    """A data prefix where it is wanted, and only there."""
+def test_images_are_sent_in_the_forms_of_the_sources(provider: str, wire_id: str, encodings: tuple[str, ...]) -> None:
+    """A data prefix is sent only if it is required."""
     assert _offer(provider, wire_id).images.encodings == encodings
 
 
-def test_links_that_die_soon_say_so() -> None:
-    """Ten minutes at BFL, an hour at Replicate, and on its hosts at KKIAI; Vtrix does not tell."""
+def test_the_lifetime_of_links_is_stated() -> None:
+    """Ten minutes at BFL, an hour at Replicate and at KKIAI on its hosts; Vtrix does not state it."""
     told = {(offer.provider, offer.expires_after_s) for offer in _OFFERS if offer.provider != "journeyapi"}
     assert told == {("bfl", 600), ("replicate", 3600), ("kkiai", 3600), ("vtrix", None)}

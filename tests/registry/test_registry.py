@@ -1,4 +1,4 @@
-"""The registry's files: what is in them, and what happens to a wrong one."""
+"""Registry files: their content, and errors about wrong files."""
 
 import datetime as dt
 import os
@@ -36,8 +36,8 @@ checked = 2026-11-21
 """
 
 
-def test_all_thirty_models_of_journeyapi_are_in() -> None:
-    """And every model is offered by somebody, every fact has source and date."""
+def test_all_thirty_models_of_journeyapi_are_included() -> None:
+    """Every model has an offer, and every fact has source and date."""
     facts = registry.load()
     assert len(facts.catalog(["journeyapi"]).models) == 30
     assert {offer.model for offer in facts.offers} == set(facts.models)
@@ -50,8 +50,8 @@ def test_all_thirty_models_of_journeyapi_are_in() -> None:
 
 
 @pytest.mark.generated
-def test_nobody_changes_a_fact_unseen() -> None:
-    """The resolved facts, without what equals the defaults, are one snapshot; UPDATE_DOCS=1 rewrites it."""
+def test_a_changed_fact_changes_the_snapshot() -> None:
+    """The resolved facts that differ from the defaults are one snapshot; UPDATE_DOCS=1 rewrites it."""
     facts = registry.load()
     lines = [line for model in facts.models.values() for line in _told(model.id, model)]
     lines += [line for offer in facts.offers for line in _told(f"{offer.model}@{offer.provider}", offer)]
@@ -66,7 +66,7 @@ _PROSE = {"sources", "checked", "notes", "advice", "best_at"}
 
 
 def _told(name: str, entry: object) -> list[str]:
-    """One line for each field that says something."""
+    """Yield one line for each field that differs from its default."""
     lines: list[str] = []
     usual = registry.load().offers[0].parameters["aspect_ratio"]
     for field in fields(entry):  # type: ignore[arg-type]
@@ -83,8 +83,8 @@ def _told(name: str, entry: object) -> list[str]:
     return lines
 
 
-def test_a_file_of_the_users_adds_a_model(tmp_path: Path) -> None:
-    """On top of the shipped ones."""
+def test_a_user_s_file_adds_a_model(tmp_path: Path) -> None:
+    """In addition to the built-in models."""
     path = tmp_path / "mine.toml"
     path.write_text(GOOD, encoding="utf-8")
     facts = registry.load(path)
@@ -133,7 +133,7 @@ def test_a_file_of_the_users_adds_a_model(tmp_path: Path) -> None:
 def test_a_wrong_file_fails_with_key_and_what_is_allowed(
     tmp_path: Path, change: tuple[str, str], says: list[str]
 ) -> None:
-    """The message alone is enough to mend it."""
+    """The message is enough to fix the file."""
     path = tmp_path / "mine.toml"
     path.write_text(GOOD.replace(*change), encoding="utf-8")
     with pytest.raises(SetupError) as raised:
@@ -176,8 +176,8 @@ checked = 2026-11-21
         (("= 90", "= 90\nlongest_run_s = -5"), ["longest_run_s=-5", "allowed: 0 to 86400"]),
     ],
 )
-def test_how_long_a_webhook_is_tried_is_a_time(tmp_path: Path, change: tuple[str, str], says: list[str]) -> None:
-    """Of a provider that has webhooks."""
+def test_the_retry_time_of_webhooks_is_validated(tmp_path: Path, change: tuple[str, str], says: list[str]) -> None:
+    """It needs a provider with webhooks."""
     path = tmp_path / "mine.toml"
     path.write_text(PROVIDER, encoding="utf-8")
     assert registry.load(path).providers["mine"].webhook_retries_s == 90
@@ -190,8 +190,8 @@ def test_how_long_a_webhook_is_tried_is_a_time(tmp_path: Path, change: tuple[str
         assert words in str(raised.value)
 
 
-def test_accounts_know_how_long_a_webhook_is_tried() -> None:
-    """As far as it is stated; the sandbox does as the provider that it imitates."""
+def test_accounts_have_the_retry_time_of_webhooks() -> None:
+    """If it is stated; the sandbox has the value of the provider that it fakes."""
     facts = registry.load()
     keys = dict.fromkeys(("JOURNEYAPI_API_KEY", "VTRIX_API_KEY", "REPLICATE_API_TOKEN", "BFL_API_KEY"), "k")
     told = {account.provider: account.webhook_retries_s for account in accounts_of(read_settings(keys), facts)}
@@ -208,8 +208,8 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         registry.load(tmp_path / "binary.toml")
 
 
-def test_the_shape_takes_the_facts_of_the_next_providers() -> None:
-    """Prices in dollars, ranges, numbered picture fields, several encodings: no change of the shape is needed."""
+def test_the_file_format_covers_further_providers() -> None:
+    """Prices in dollars, ranges, numbered image fields, several encodings: no change of the format is needed."""
     offer = Offer(
         model="flux-kontext-pro",
         provider="bfl",

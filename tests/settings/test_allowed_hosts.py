@@ -1,4 +1,4 @@
-"""Names under which the server may be asked, as a person writes them and as clients send them."""
+"""Allowed host names, as the setting has them and as clients send them."""
 
 import pytest
 
@@ -37,8 +37,8 @@ from journey_mcp.settings.allowed_hosts import AllowedHosts
         (("my_host", "studio"), "studio:1", True),
     ],
 )
-def test_a_host_is_allowed_that_was_named(named: tuple[str, ...], host: str, is_allowed: bool) -> None:
-    """With its port, or with any; loopback always is."""
+def test_a_named_host_is_allowed(named: tuple[str, ...], host: str, is_allowed: bool) -> None:
+    """With its port, or with every port; loopback hosts always are."""
     hosts = AllowedHosts.parse(named)
     assert hosts.allows(host) is is_allowed
     assert hosts.allows_origin(f"http://{host}") is is_allowed
@@ -46,8 +46,8 @@ def test_a_host_is_allowed_that_was_named(named: tuple[str, ...], host: str, is_
 
 
 @pytest.mark.parametrize("origin", ["null", "localhost:8000", "file://", "chrome-extension://localhost", "http://"])
-def test_an_origin_is_one_of_the_web(origin: str) -> None:
-    """Whatever else a browser writes there."""
+def test_an_origin_that_is_not_http_is_refused(origin: str) -> None:
+    """Browsers send other values too."""
     assert not AllowedHosts.parse().allows_origin(origin)
 
 
@@ -55,14 +55,14 @@ def test_an_origin_is_one_of_the_web(origin: str) -> None:
     "text",
     ["http://host", "host/path", "*", "*.local", "host:x", "host:70000", "a b", "user@host", "[::1", "bücher.de"],
 )
-def test_what_is_no_host_is_refused_at_the_start(text: str) -> None:
-    """With the variable, its value and the form."""
+def test_text_that_is_not_a_host_is_refused_at_the_start(text: str) -> None:
+    """With variable, value and form."""
     with pytest.raises(SetupError, match="JOURNEY_MCP_ALLOWED_HOSTS=") as raised:
         read_settings({"JOURNEY_MCP_ALLOWED_HOSTS": f"studio.local, {text}"})
     assert f"{text!r} is neither host, host:port nor host:*" in str(raised.value)
 
 
 def test_hosts_are_separated_by_commas() -> None:
-    """As in other lists."""
+    """Like other lists."""
     settings = read_settings({"JOURNEY_MCP_ALLOWED_HOSTS": "host.docker.internal, studio.local:8000"})
     assert settings.allowed_hosts.named == ("host.docker.internal", "studio.local:8000")

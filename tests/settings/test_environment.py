@@ -1,4 +1,4 @@
-"""Proxies and certificates that the machine's environment names, and that cannot be used."""
+"""Unusable proxies and certificates in the environment."""
 
 from pathlib import Path
 
@@ -21,10 +21,10 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize(("variable", "value", "reason", "advice"), UNUSABLE)
-async def test_with_a_key_the_variable_and_its_value_are_named(
+async def test_with_a_key_the_error_names_variable_and_value(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, reason: str, advice: str
 ) -> None:
-    """What to correct, instead of an error of the server."""
+    """A setup error that shows what to correct."""
     monkeypatch.setenv(variable, value)
     with pytest.raises(SetupError, match="of the environment cannot be used") as raised:
         async with running_studio(settings_for("https://api.example.test", tmp_path)):
@@ -48,7 +48,7 @@ async def test_with_a_key_the_variable_and_its_value_are_named(
     ],
 )
 async def test_a_password_of_a_proxy_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """Neither from the variable, nor from one that is right, nor from the library's words."""
+    """Neither of the wrong variable, nor of a correct one, nor in the library's text."""
     monkeypatch.setenv("ALL_PROXY", value)
     monkeypatch.setenv("HTTPS_PROXY", "kim:s3cret@127.0.0.1:3128")
     with pytest.raises(SetupError) as raised:
@@ -70,10 +70,8 @@ async def test_the_built_in_sandbox_needs_neither(
         assert task.status is Status.SUCCEEDED
 
 
-async def test_a_key_for_a_sandbox_of_ones_own_works_behind_a_proxy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is on this machine is not asked through it."""
+async def test_a_local_sandbox_with_a_key_works_behind_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests to this machine do not use the proxy."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     async with (
         sandbox.running(sandbox.Settings(speed=0)) as upstream,
@@ -84,10 +82,10 @@ async def test_a_key_for_a_sandbox_of_ones_own_works_behind_a_proxy(
 
 
 @pytest.mark.parametrize("proxy", ["http://kim:s3cret@127.0.0.1:9", "127.0.0.1:9", "socks5://127.0.0.1:9"])
-async def test_what_is_not_reached_through_a_proxy_names_it(
+async def test_an_unreachable_provider_names_the_proxy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
-    """The provider may be well, and a name that cannot be resolved may be the proxy's."""
+    """The proxy may be the cause, or its name may not resolve."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     async with running_studio(settings_for("https://api.example.test", tmp_path)) as studio:
         task = await studio.wait_for_new(await created(studio, make_request()), 300)

@@ -1,4 +1,4 @@
-"""Settings: one place, one line for what is wrong."""
+"""Settings are parsed in one place, and an error is one line."""
 
 import re
 import traceback
@@ -41,7 +41,7 @@ from journey_mcp.tools.tool_set import read_tool_set
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(name: str, value: str, says: str) -> None:
-    """Variable, value, and what to do."""
+    """Variable, value, and next step."""
     with pytest.raises(SetupError) as raised:
         read_settings({name: value})
     message = str(raised.value)
@@ -64,7 +64,7 @@ UNSENDABLE = [
 @pytest.mark.parametrize("name", [*(key for key, _ in SERVICES.values()), "JOURNEY_MCP_WEBHOOK_SECRET"])
 @pytest.mark.parametrize("value", UNSENDABLE)
 def test_a_secret_that_cannot_be_sent_is_named_and_not_shown(name: str, value: str) -> None:
-    """A key with a curly quote, a line break or a blank from copying."""
+    """A copied key with a curly quote, a line break or a blank."""
     with pytest.raises(SetupError, match=r"cannot be sent|has a blank in it") as raised:
         read_settings({name: value})
     assert name in str(raised.value)
@@ -74,8 +74,8 @@ def test_a_secret_that_cannot_be_sent_is_named_and_not_shown(name: str, value: s
 
 
 @pytest.mark.parametrize("value", [*UNSENDABLE, '"acme-live-x"', "${ACME_LIVE_X}"])
-def test_a_key_of_a_registry_s_provider_is_checked_as_well(tmp_path: Path, value: str) -> None:
-    """Before the server starts; keys of others, which it does not use, are nobody's business."""
+def test_the_key_of_a_provider_in_a_registry_file_is_checked(tmp_path: Path, value: str) -> None:
+    """Before the server starts; keys that it does not use are not."""
     (tmp_path / "acme.toml").write_text(FACTS, encoding="utf-8")
     registry = {"JOURNEY_MCP_REGISTRY": str(tmp_path / "acme.toml")}
     with pytest.raises(SetupError, match="ACME_API_KEY") as raised:
@@ -86,13 +86,13 @@ def test_a_key_of_a_registry_s_provider_is_checked_as_well(tmp_path: Path, value
 
 
 @pytest.mark.parametrize("value", ["whsec_", "whsec_AAE", "whsec_A-EC"])
-def test_a_webhook_s_secret_is_what_its_prefix_says(value: str) -> None:
-    """Half a key would sign what nobody can verify."""
+def test_a_webhook_secret_with_a_prefix_is_base64(value: str) -> None:
+    """Signatures of half a key could not be verified."""
     with pytest.raises(SetupError, match=r"WEBHOOK_SECRET=\(secret\): begins with whsec_, and the rest is not Base64"):
         read_settings({"JOURNEY_MCP_WEBHOOK_SECRET": value})
 
 
-def test_origins_are_read_as_people_write_them() -> None:
+def test_origins_are_parsed_leniently() -> None:
     """Without the scheme, in any case, with a slash."""
     settings = read_settings({"JOURNEY_MCP_WEBHOOK_ORIGINS": "hooks.example.com, HTTPS://Hooks.example.com:8443/"})
     assert tuple(map(str, settings.webhook_origins)) == ("https://hooks.example.com", "https://hooks.example.com:8443")
@@ -113,8 +113,8 @@ def test_origins_are_read_as_people_write_them() -> None:
         ("$(cat key.txt)", "has $(cat key.txt) in it"),
     ],
 )
-def test_what_a_configuration_file_left_in_a_value_is_named(name: str, value: str, says: str) -> None:
-    """Before anything is sent with it; the value itself may be a key, and is not shown."""
+def test_leftovers_of_a_configuration_file_are_named(name: str, value: str, says: str) -> None:
+    """Before the value is used; it may be a key, and is not shown."""
     with pytest.raises(SetupError) as raised:
         read_settings({name: value})
     assert str(raised.value).startswith(f"{name} {says}")
@@ -131,14 +131,14 @@ def test_what_a_configuration_file_left_in_a_value_is_named(name: str, value: st
     ],
 )
 def test_a_folder_that_begins_with_a_reference_is_named(name: str, value: str, reference: str) -> None:
-    """It would be made, or looked for, under that very name."""
+    """Otherwise a folder with this name would be created or searched for."""
     with pytest.raises(SetupError, match=f"^{name} has {re.escape(reference)} in it"):
         read_settings({name: value})
 
 
 @pytest.mark.parametrize("value", ["$9.99", "/srv/100%/a%b", "/srv/$HOME", "~/images"])
-def test_such_characters_elsewhere_are_a_folder(value: str) -> None:
-    """Names of folders may have them."""
+def test_such_characters_elsewhere_are_part_of_a_folder_name(value: str) -> None:
+    """Folder names may contain them."""
     assert read_settings({"JOURNEY_MCP_DATA_DIR": value}).data_dir
 
 
@@ -152,23 +152,23 @@ def test_such_characters_elsewhere_are_a_folder(value: str) -> None:
         *((text, "at an end") for text in ('"abc', "abc,", "abc;", "BFL_API_KEY=abc")),
     ],
 )
-def test_what_is_no_key_is_told_before_it_is_sent(value: str, says: str) -> None:
-    """Documents and templates have such; nothing of it is shown."""
+def test_a_placeholder_is_reported_before_it_is_sent_as_a_key(value: str, says: str) -> None:
+    """Documents and templates contain them; the value is not shown."""
     with pytest.raises(SetupError, match=f"^BFL_API_KEY .*{says}") as raised:
         read_settings({"BFL_API_KEY": value})
     assert "abc" not in str(raised.value.failure)
 
 
-def test_a_reference_in_the_place_of_a_key_is_no_secret() -> None:
-    """What names it would be hidden otherwise."""
+def test_a_reference_in_place_of_a_key_is_not_secret() -> None:
+    """Otherwise the error that names it would be redacted."""
     assert secrets_in({"BFL_API_KEY": "${user_config.key}", "VTRIX_API_KEY": "$VTRIX_API_KEY"}) == []
     assert secrets_in({"BFL_API_KEY": "$a-b"}) == ["$a-b"]
     assert secrets_in({"BFL_API_KEY": "BFL_API_KEY=bfl_x"}) == ["bfl_x"]
 
 
 @pytest.mark.parametrize("name", ["BUDGET", "CREDIT_PRICE", "MAX_CONCURRENT"])
-def test_a_provider_that_there_is_not_is_told_at_the_start(name: str) -> None:
-    """As one in `JOURNEY_MCP_PROVIDERS`: every call says what to correct."""
+def test_an_unknown_provider_is_reported_at_the_start(name: str) -> None:
+    """Like one in `JOURNEY_MCP_PROVIDERS`."""
     value = {"BUDGET": "4credits/day", "CREDIT_PRICE": "0.01 USD", "MAX_CONCURRENT": "2"}[name]
     environment = {"BFL_API_KEY": "bfl_x", f"JOURNEY_MCP_{name}": f"{value} @ OpenAI"}
     with pytest.raises(SetupError, match=f"JOURNEY_MCP_{name}=.* no provider 'openai'"):
@@ -176,8 +176,8 @@ def test_a_provider_that_there_is_not_is_told_at_the_start(name: str) -> None:
     check(read_settings({**environment, f"JOURNEY_MCP_{name}": f"{value} @ BFL"}))
 
 
-def test_a_default_model_is_named_as_people_write_it() -> None:
-    """As in a call."""
+def test_a_default_model_may_be_written_in_other_forms() -> None:
+    """Like in a call."""
     settings = read_settings(
         {
             "BFL_API_KEY": "bfl_x",
@@ -189,8 +189,8 @@ def test_a_default_model_is_named_as_people_write_it() -> None:
     assert (defaults.imagine, defaults.edit_image) == ("flux-2-pro", "flux-kontext-max")
 
 
-def test_a_reference_inside_a_folder_is_named_and_one_inside_a_secret_is_the_secret() -> None:
-    """A secret may have such characters by chance; they are neither refused nor shown."""
+def test_a_reference_inside_a_folder_is_named_and_inside_a_secret_is_accepted() -> None:
+    """A secret may contain such characters by chance; they are neither refused nor shown."""
     with pytest.raises(SetupError, match=r"JOURNEY_MCP_DATA_DIR has \$\{HOME\} in it"):
         read_settings({"JOURNEY_MCP_DATA_DIR": "${HOME}/images"})
     for secret in ("whs-a1${Tq9-secretrest", "a${b}c"):
@@ -208,7 +208,7 @@ def test_a_reference_inside_a_folder_is_named_and_one_inside_a_secret_is_the_sec
     ],
 )
 def test_words_are_read_in_any_case(name: str, field: str, value: str) -> None:
-    """As people write them."""
+    """Case does not matter."""
     assert getattr(read_settings({name: value, "BFL_API_KEY": "k"}), field) == value.lower()
 
 
@@ -221,14 +221,14 @@ def test_without_key_and_sandbox_nothing_can_run() -> None:
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
-    """As configuration forms of clients leave it."""
+    """Configuration forms of clients leave such variables."""
     settings = read_settings({"JOURNEYAPI_API_KEY": "  ", "JOURNEY_MCP_WAIT_S": ""})
     assert not settings.keys
     assert settings.wait_s == 25
 
 
 def test_secrets_do_not_show() -> None:
-    """Neither in a rendering of the settings nor in their dump."""
+    """Neither in the representation of the settings nor in a dump."""
     settings = read_settings({"JOURNEYAPI_API_KEY": "japi_live_x", "JOURNEY_MCP_WEBHOOK_SECRET": "whisper"})
     for text in (repr(settings), str(settings), settings.model_dump_json()):
         assert "japi_live_x" not in text
@@ -236,8 +236,8 @@ def test_secrets_do_not_show() -> None:
     assert settings.secrets == ["japi_live_x", "whisper"]
 
 
-def test_the_database_lies_in_the_data_folder_unless_said_otherwise(tmp_path: Path) -> None:
-    """SQLite by default; any address SQLAlchemy knows."""
+def test_the_database_is_in_the_data_folder_by_default(tmp_path: Path) -> None:
+    """SQLite by default; every SQLAlchemy URL is accepted."""
     assert read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)}).resolved_database_url() == (
         f"sqlite:///{tmp_path}/tasks.db"
     )
@@ -246,21 +246,21 @@ def test_the_database_lies_in_the_data_folder_unless_said_otherwise(tmp_path: Pa
     assert "journey-mcp" in read_settings({}).resolved_database_url()
 
 
-def test_addresses_lose_their_last_slash() -> None:
+def test_base_urls_lose_their_last_slash() -> None:
     """Paths are appended to them."""
     settings = read_settings({"JOURNEYAPI_BASE_URL": "http://127.0.0.1:1/api/"})
     assert settings.told("JOURNEYAPI_BASE_URL") == "http://127.0.0.1:1/api"
 
 
-def test_lists_are_read_word_by_word() -> None:
-    """With blanks and empty places as people leave them."""
+def test_lists_are_split_at_commas() -> None:
+    """Blanks and empty items are ignored."""
     settings = read_settings({"JOURNEY_MCP_PROVIDERS": " bfl, ,vtrix,", "JOURNEY_MCP_IMAGE_DIRS": "/a, /b"})
     assert settings.providers == ("bfl", "vtrix")
     assert settings.image_dirs == (Path("/a"), Path("/b"))
 
 
-def test_a_registry_file_may_name_variables_of_its_own(tmp_path: Path) -> None:
-    """They are secrets too; without such a file nobody else's keys are read."""
+def test_a_registry_file_may_name_more_variables(tmp_path: Path) -> None:
+    """They are secrets too; without such a file other keys are not read."""
     environment = {"ACME_API_KEY": "acme-secret", "ACME_BASE_URL": "https://acme.test", "PATH": "/bin"}
     assert not read_settings(environment).others
     settings = read_settings({**environment, "JOURNEY_MCP_REGISTRY": str(tmp_path / "mine.toml")})
@@ -270,6 +270,6 @@ def test_a_registry_file_may_name_variables_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_misspelled_variable_is_found() -> None:
-    """It would be ignored without a word."""
+    """Otherwise it would be ignored silently."""
     assert misspelled({"JOURNEY_MCP_DATADIR": "x", "JOURNEY_MCP_WAIT_S": "3", "HOME": "y"}) == ["JOURNEY_MCP_DATADIR"]
     assert len(variables()) == 35

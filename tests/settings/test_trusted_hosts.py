@@ -1,4 +1,4 @@
-"""Hosts that are trusted, as a person writes them."""
+"""Trusted hosts, as the setting has them."""
 
 import pytest
 
@@ -17,10 +17,10 @@ from journey_mcp.settings.trusted_hosts import TrustedHosts
         ([], [], [("localhost", 80)]),
     ],
 )
-def test_hosts_are_trusted_as_they_are_named(
+def test_named_hosts_are_trusted(
     texts: list[str], trusted: list[tuple[str, int]], not_trusted: list[tuple[str, int]]
 ) -> None:
-    """With their port where they have one, with every port where not."""
+    """With their port, or with every port if none is named."""
     parsed = TrustedHosts.parse(texts)
     assert [pair for pair in trusted if not parsed.is_trusted(HostPort(*pair))] == []
     assert [pair for pair in not_trusted if parsed.is_trusted(HostPort(*pair))] == []
@@ -35,7 +35,7 @@ def test_hosts_are_trusted_as_they_are_named(
     ],
 )
 def test_text_that_is_not_a_host_is_named(text: str) -> None:
-    """A setting that cannot be understood must not be taken for a narrower one."""
+    """A wrong setting must not be read as a narrower one."""
     with pytest.raises(ValueError, match="is neither host nor host:port") as caught:
         TrustedHosts.parse(["localhost", text])
     assert str(caught.value).startswith(repr(text))
