@@ -124,7 +124,7 @@ def _settings() -> Finding:
 
 def _userinfo(settings: Settings) -> Iterator[Finding]:
     """Report base URLs with a user name or a password."""
-    found = [name for name in variables() if isinstance(url := settings.told(name), BaseUrl) and url.has_userinfo]
+    found = [name for name in variables() if isinstance(url := settings.value_of(name), BaseUrl) and url.has_userinfo]
     if found:
         yield Finding(
             about="addresses",
@@ -389,7 +389,7 @@ def _unused(settings: Settings, registry: Registry, used: set[str]) -> Iterator[
     if not settings.providers:
         return
     for facts in registry.providers.values():
-        if facts.id not in used and settings.told(facts.key_variable):
+        if facts.id not in used and settings.value_of(facts.key_variable):
             yield Finding(
                 about=facts.id,
                 verdict="note",

@@ -301,7 +301,7 @@ class Settings(BaseModel):
 
     others: Mapping[str, SecretStr] = Field({}, exclude=True)
     """Keys and base URLs of providers in the user's registry file, by variable."""
-    hidden: tuple[SecretStr, ...] = Field((), exclude=True)
+    secret_values: tuple[SecretStr, ...] = Field((), exclude=True)
     """All secrets of the environment, for redaction."""
 
     @field_validator("public_url")
@@ -353,7 +353,7 @@ class Settings(BaseModel):
     @property
     def secrets(self) -> list[str]:
         """All secrets, for redaction."""
-        return [secret.get_secret_value() for secret in self.hidden]
+        return [secret.get_secret_value() for secret in self.secret_values]
 
     def key(self, variable: str) -> str | None:
         """Return the key in a provider's variable.
@@ -361,7 +361,7 @@ class Settings(BaseModel):
         Raises:
             SetupError: the key of a provider in the user's registry file cannot be a key; names the variable.
         """
-        key = self.told(variable)
+        key = self.value_of(variable)
         if key is not None and variable in self.others:
             check_written(variable, key, is_secret=True)
             if fault := _fault_of(key):
@@ -374,7 +374,7 @@ class Settings(BaseModel):
         Raises:
             SetupError: the URL of a provider in the user's registry file is wrong; names the variable.
         """
-        address = self.told(variable)
+        address = self.value_of(variable)
         if address is None or isinstance(address, BaseUrl):
             return address
         try:
@@ -382,7 +382,7 @@ class Settings(BaseModel):
         except ValueError as error:
             raise _wrong(str(variable), repr(without_userinfo(address)), str(error)) from None
 
-    def told(self, variable: str | None) -> str | None:
+    def value_of(self, variable: str | None) -> str | None:
         """Return the value of a provider's variable; `key` and `address` check it as well."""
         field = variables().get(variable or "")
         value = getattr(self, field) if field else self.others.get(variable or "")
@@ -435,7 +435,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         }
     for name, field in known.items():
         check_written(name, given.get(field, ""), is_secret=_is_secret(field))
-    given["hidden"] = secrets_in(environment)
+    given["secret_values"] = secrets_in(environment)
     try:
         settings = Settings.model_validate(given)
     except ValidationError as error:

@@ -249,7 +249,7 @@ def test_the_database_is_in_the_data_folder_by_default(tmp_path: Path) -> None:
 def test_base_urls_lose_their_last_slash() -> None:
     """Paths are appended to them."""
     settings = read_settings({"JOURNEYAPI_BASE_URL": "http://127.0.0.1:1/api/"})
-    assert settings.told("JOURNEYAPI_BASE_URL") == "http://127.0.0.1:1/api"
+    assert settings.value_of("JOURNEYAPI_BASE_URL") == "http://127.0.0.1:1/api"
 
 
 def test_lists_are_split_at_commas() -> None:
@@ -264,7 +264,7 @@ def test_a_registry_file_may_name_more_variables(tmp_path: Path) -> None:
     environment = {"ACME_API_KEY": "acme-secret", "ACME_BASE_URL": "https://acme.test", "PATH": "/bin"}
     assert not read_settings(environment).others
     settings = read_settings({**environment, "JOURNEY_MCP_REGISTRY": str(tmp_path / "mine.toml")})
-    assert (settings.told("ACME_API_KEY"), settings.told("PATH")) == ("acme-secret", None)
+    assert (settings.value_of("ACME_API_KEY"), settings.value_of("PATH")) == ("acme-secret", None)
     assert "acme-secret" in settings.secrets
     assert "acme-secret" not in repr(settings)
 
