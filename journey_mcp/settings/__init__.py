@@ -43,7 +43,7 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-_PROVIDERS_OWN = (*KEY_ENDINGS, "_BASE_URL")
+_PROVIDER_ENDINGS = (*KEY_ENDINGS, "_BASE_URL")
 """Endings of the variables that the user's registry file may name for its providers."""
 
 
@@ -431,7 +431,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         given["others"] = {
             name: value.strip()
             for name, value in environment.items()
-            if name.endswith(_PROVIDERS_OWN) and name not in known and value.strip()
+            if name.endswith(_PROVIDER_ENDINGS) and name not in known and value.strip()
         }
     for name, field in known.items():
         check_written(name, given.get(field, ""), is_secret=_is_secret(field))
