@@ -70,10 +70,10 @@ class InboundWebhooks:
         if task.status.is_final:
             self._log_late(task, prediction)
             return True
-        if held := await self._acquire(task):
-            if not _is_about(held, task.provider, prediction):
+        if leased := await self._acquire(task):
+            if not _is_about(leased, task.provider, prediction):
                 return False  # it has moved to another provider meanwhile
-            await self._apply(held, prediction)
+            await self._apply(leased, prediction)
         if not self._journal.is_stored(task_id):
             raise StoreUnavailable("The report of a webhook cannot be stored now.")
         return True
@@ -91,15 +91,15 @@ class InboundWebhooks:
 
     async def _acquire(self, task: Task) -> Task | None:
         """Return the task, leased here; the worker that had the lease learns that when it writes. `None` if final."""
-        if held := self._journal.get(task.id):
-            return held
+        if leased := self._journal.get(task.id):
+            return leased
         until = self._clock.now() + LEASE_S
         try:
             taken = await self._store.leases.take_over(task.id, worker_id=self._journal.worker_id, lease_until=until)
         except StoreUnavailable as error:
             raise StoreUnavailable("The task that a webhook reports cannot be taken over now.") from error
-        if held := self._journal.get(task.id):
-            return held  # another delivery, or recovery, was first
+        if leased := self._journal.get(task.id):
+            return leased  # another delivery, or recovery, was first
         if taken:
             self._journal.add_leased([taken])
             if taken.submission is Submission.ACCEPTED:
