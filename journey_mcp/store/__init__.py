@@ -19,7 +19,10 @@ from journey_mcp.store.tasks import TaskTable
 
 
 class Store:
-    """One database, by subject. Every method of its parts raises `StoreUnavailable` if the database does not answer."""
+    """One database, by subject.
+
+    Methods of its parts raise `StoreUnavailable` if the database does not answer, unless they say otherwise.
+    """
 
     def __init__(self, database: Database) -> None:
         self.tasks = TaskTable(database)
