@@ -74,7 +74,7 @@ class Located:
     path: Path
     """After all symbolic links."""
     notice: Notice | None = None
-    """Set when the name did not match directly."""
+    """How the file was found, if its name did not match exactly."""
 
 
 def looks_like_path(text: str) -> bool:

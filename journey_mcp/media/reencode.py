@@ -195,7 +195,7 @@ def _use_decoder(kind: str) -> None:
     try:
         import pillow_heif  # noqa: PLC0415  # an extra
     except ImportError:
-        raise NotAnImage(f"it is HEIC, which this server cannot read until this is installed: {_HEIC_EXTRA}") from None
+        raise NotAnImage(f"it is HEIC, which this server can read only after: {_HEIC_EXTRA}") from None
     pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 
