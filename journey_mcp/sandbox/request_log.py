@@ -148,7 +148,7 @@ class RequestLog:
         if number in self._submissions:
             self._submissions[number] = replace(self._submissions[number], outcome=outcome, **fields)
 
-    def delivered(self, attempt: Attempt) -> None:
+    def add_attempt(self, attempt: Attempt) -> None:
         """Log an attempt to deliver a webhook."""
         self._attempts.append(attempt)
 

@@ -139,9 +139,9 @@ class Service(ABC, Generic[Creation]):
         await wait_until(self.sandbox.settings.clock, self.sandbox.now() + corrupted.delay_s)
         return WireResponse(corrupted)
 
-    def distorted(self, keys: Mapping[str, Any], faults: Iterable[Fault]) -> dict[str, Any]:
+    def distorted(self, body: Mapping[str, Any], faults: Iterable[Fault]) -> dict[str, Any]:
         """Return a task object with the changes of the faults."""
-        return distort(keys, faults, percentage_field=self.progress_field)
+        return distort(body, faults, percentage_field=self.progress_field)
 
     def settle(self) -> None:
         """Handle the tasks that have ended since the last request."""

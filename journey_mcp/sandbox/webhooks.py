@@ -67,7 +67,7 @@ class Deliveries:
             self._notify("posting", delivery)
             is_accepted, outcome = await _post(delivery, policy.timeout_s, self._ca_file)
             attempt = Attempt(task_id=delivery.task_id, url=delivery.url, attempt=number, outcome=outcome)
-            self._request_log.delivered(attempt)
+            self._request_log.add_attempt(attempt)
             self._notify("posted", delivery, int(outcome) if outcome.isdigit() else None)
             if is_accepted:
                 return

@@ -36,12 +36,12 @@ async def damaged(here: Environment, random: Random, file: Path, harm: Callable[
     await here.clock.sleep(random.choice((0, 30, 300)))
     for task in filter(None, tasks):
         try:
-            told = (await here.studio.fetch([task.id], LOCAL, seconds=300))[task.id]
+            ended = (await here.studio.fetch([task.id], LOCAL, seconds=300))[task.id]
         except JourneyError:
             continue  # it had ended, and no worker has it in memory
-        is_free = told.failure is not None and told.failure.code in {"store_unavailable", "not_submitted"}
-        if told.status is not Status.SUCCEEDED and not is_free:
-            wrong.append(f"a task that ran is {told.status}: {told.failure}")
+        is_free = ended.failure is not None and ended.failure.code in {"store_unavailable", "not_submitted"}
+        if ended.status is not Status.SUCCEEDED and not is_free:
+            wrong.append(f"a task that ran is {ended.status}: {ended.failure}")
     if random.random() < 0.3:
         for path, was in content.items():
             path.write_bytes(was)

@@ -135,9 +135,9 @@ def _jpeg_table(random: Random, hidden: bytes) -> bytes:
 def _cropped(random: Random, hidden: bytes) -> bytes:
     """Hide it below the height that a JPEG's header states."""
     rows = Image.frombytes("L", (len(hidden) * 8, 8), b"".join(bytes((byte,)) * 8 for byte in hidden) * 8)
-    picture = drawn("L", (rows.width, 64))
-    picture.paste(rows, (0, 64 - rows.height))
-    whole = written(picture, "jpeg", quality=100)
+    image = drawn("L", (rows.width, 64))
+    image.paste(rows, (0, 64 - rows.height))
+    whole = written(image, "jpeg", quality=100)
     height = random.randrange(8, 40)
     return whole.replace(struct.pack(">HH", 64, rows.width), struct.pack(">HH", height, rows.width), 1)
 
@@ -159,22 +159,22 @@ def sent_images(body: Any) -> Iterator[bytes]:
 
 def holds(content: bytes, hidden: bytes) -> bool:
     """Return whether a file contains this: literally, in compressed parts, in pixels, or in rows below the last one."""
-    picture = opened(content)
-    parts = [content, picture.tobytes(), picture.info.get("icc_profile") or b""]
-    if picture.format == "PNG":
+    image = opened(content)
+    parts = [content, image.tobytes(), image.info.get("icc_profile") or b""]
+    if image.format == "PNG":
         parts.append(inflated(content))
-    below = _rows_below(content) if picture.format == "JPEG" else b""
+    below = _rows_below(content) if image.format == "JPEG" else b""
     is_below = len(below) == len(hidden) and all(abs(one - other) < 4 for one, other in zip(below, hidden, strict=True))
     return is_below or any(hidden in part for part in parts)
 
 
 def _rows_below(content: bytes) -> bytes:
     """Return what `_cropped` wrote below the last row of a JPEG, as far as it is still there."""
-    picture = opened(content)
-    size, whole = (struct.pack(">HH", height, picture.width) for height in (picture.height, 64))
+    image = opened(content)
+    size, whole = (struct.pack(">HH", height, image.width) for height in (image.height, 64))
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
-        return opened(content.replace(size, whole, 1)).convert("L").crop((0, 60, picture.width, 61)).tobytes()[4::8]
+        return opened(content.replace(size, whole, 1)).convert("L").crop((0, 60, image.width, 61)).tobytes()[4::8]
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = False
 

@@ -84,18 +84,18 @@ def _secret(random: Random) -> str:
     return random.choice((text, f"whsec_{base64.b64encode(text.encode()).decode()}"))
 
 
-def heard(receiver: Receiver, secret: str, *, is_trusted: bool) -> list[str]:
+def webhook_problems(receiver: Receiver, secret: str, *, is_trusted: bool) -> list[str]:
     """Return the problems of the webhooks that this receiver got: a secret in them, or an invalid signature."""
     wrong = []
     for (headers, _), body in zip(receiver.received, receiver.bodies, strict=True):
-        told = {name: value for name, value in headers.items() if not (is_trusted and name == "x-webhook-secret")}
-        if sees(f"{told} {body.decode()}", [secret, secret.removeprefix("whsec_"), key_of(secret).decode()]):
-            wrong.append(f"a secret in {told}")
+        readable = {name: value for name, value in headers.items() if not (is_trusted and name == "x-webhook-secret")}
+        if sees(f"{readable} {body.decode()}", [secret, secret.removeprefix("whsec_"), key_of(secret).decode()]):
+            wrong.append(f"a secret in {readable}")
         message = read_signed(
             WebhookDelivery(headers=headers, body=body, secret="", at=float(headers["webhook-timestamp"]))
         )
         if not (message and message.is_signed_with(key_of(secret))) or message.is_signed_with(b"another"):
-            wrong.append(f"a signature that proves nothing: {told}")
+            wrong.append(f"an invalid signature: {readable}")
         if is_trusted != (headers.get("x-webhook-secret") == secret):
             wrong.append("the secret in the clear, or missing where a setting requires it")
     return wrong
@@ -119,7 +119,7 @@ async def webhook_secrets(ground: Ground) -> Outcome:
                 await here.clock.sleep(300)
                 for receiver in (one, old):
                     outcome.attempts += len(receiver.received)
-                    outcome.succeeded += heard(receiver, secret, is_trusted=receiver is old)
+                    outcome.succeeded += webhook_problems(receiver, secret, is_trusted=receiver is old)
                 held = bool(one.received and old.received)
                 outcome.attempt(held=held, what="a webhook that was not sent")
     return outcome

@@ -73,10 +73,10 @@ async def attack(
                 assert await in_thread(idle_clients.stdout.readline) == b"connected\n"
                 for number in range(tasks):
                     arguments = {"prompt": f"kite {number}", "model": "midjourney", "wait_s": 0}
-                    told = await asked(mcp, "tools/call", name="imagine", arguments=arguments)
-                    assert '"isError":false' in told, told
+                    text = await response_text(mcp, "tools/call", name="imagine", arguments=arguments)
+                    assert '"isError":false' in text, text
                 while len(figures.calls_s) < rounds or len(request_log.deliveries) < tasks:
-                    figures.calls_s.append(await _timed(asked(mcp, "tools/list")))
+                    figures.calls_s.append(await _timed(response_text(mcp, "tools/list")))
                     figures.deliveries_s.append(await _timed(_forged(hooks)))
                     figures.most_files = max(figures.most_files, _open_files(server.pid))
         figures.by_webhook = [delivery.outcome for delivery in request_log.deliveries].count("204")
@@ -107,7 +107,7 @@ async def _timed(doing: Awaitable[object]) -> float:
     return time.monotonic() - begun
 
 
-async def asked(port: int, method: str, **params: object) -> str:
+async def response_text(port: int, method: str, **params: object) -> str:
     """Return the response to a genuine request on a new connection."""
     message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     headers = {"accept": "application/json, text/event-stream"}

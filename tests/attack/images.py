@@ -36,8 +36,8 @@ def _chunks(random: Random) -> bytes:
 def _noise(random: Random) -> bytes:
     """Return incompressible pixels, too many to be sent."""
     size = random.randrange(500, 3500), random.randrange(500, 3500)
-    picture = Image.frombytes("RGBA", size, random.randbytes(size[0] * size[1] * 4))
-    return written(picture, "png", compress_level=0)
+    image = Image.frombytes("RGBA", size, random.randbytes(size[0] * size[1] * 4))
+    return written(image, "png", compress_level=0)
 
 
 def _scans(random: Random) -> bytes:

@@ -101,12 +101,12 @@ async def printed_secrets(ground: Ground) -> Outcome:
                 sandbox.Fault(on=on, kind="status", status=400, times=None, body=body) for on in ("submit", "account")
             ]
             upstream.sandbox.faults.replace(faults)
-            malformed, asked = ground.random.choice(_MALFORMED)(key), upstream.base_url
+            malformed, base_url = ground.random.choice(_MALFORMED)(key), upstream.base_url
             settings = ground.random.choice(
                 (
-                    {"JOURNEYAPI_API_KEY": key, "JOURNEYAPI_BASE_URL": asked.replace("://", f"://kim:{password}@")},
+                    {"JOURNEYAPI_API_KEY": key, "JOURNEYAPI_BASE_URL": base_url.replace("://", f"://kim:{password}@")},
                     {"JOURNEYAPI_API_KEY": key, "JOURNEYAPI_BASE_URL": f"http://kim:{password}@127.0.0.1:99999/"},
-                    {"JOURNEYAPI_API_KEY": malformed, "JOURNEYAPI_BASE_URL": asked},
+                    {"JOURNEYAPI_API_KEY": malformed, "JOURNEYAPI_BASE_URL": base_url},
                     {"JOURNEYAPI_API_KEY": key, "HTTPS_PROXY": f"socks9://kim:{password}@127.0.0.1:1"},
                     {
                         "JOURNEYAPI_API_KEY": key,

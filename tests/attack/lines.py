@@ -54,34 +54,34 @@ _MALFORMED: tuple[Callable[[Random], bytes], ...] = (
 )
 
 
-def unanswered(asked: list[str], answers: list[bytes]) -> list[str]:
+def unanswered(request_ids: list[str], lines: list[bytes]) -> list[str]:
     """Return the requests without exactly one result, and the lines that are not messages."""
-    errors: dict[str, int] = dict.fromkeys(asked, 0)
+    results: dict[str, int] = dict.fromkeys(request_ids, 0)
     wrong = []
-    for line in answers:
+    for line in lines:
         try:
             message = json.loads(line)
-            errors[message["id"]] += "result" in message
+            results[message["id"]] += "result" in message
         except (ValueError, TypeError):
             wrong.append(f"not a message: {line!r:.100}")
         except KeyError:
             pass  # the error for a malformed line
-    return wrong + [f"{id_} has {count} answers" for id_, count in errors.items() if count != 1]
+    return wrong + [f"{id_} has {count} responses" for id_, count in results.items() if count != 1]
 
 
 def _lines(random: Random, count: int) -> tuple[bytes, list[str]]:
     """Return `count` malformed lines, with a request after each ten, and the ids of the requests."""
     first = random.choice((DISCOVER, INITIALIZE))
     listing = '{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{%s}}' % (META if first == DISCOVER else "")
-    lines, asked = [], list[str]()
+    lines, request_ids = [], list[str]()
     for number in range(count):
         lines.append(random.choice(_MALFORMED)(random).replace(b"\n", b"") + b"\n")
         if number % 10 == 9:
-            line = listing if asked else first % 1
-            asked.append(f"genuine {len(asked)}")
-            line = line.replace('"id":1', f'"id":"{asked[-1]}"')
+            line = listing if request_ids else first % 1
+            request_ids.append(f"genuine {len(request_ids)}")
+            line = line.replace('"id":1', f'"id":"{request_ids[-1]}"')
             lines.append(line.encode() + random.choice((b"\n", b"\r\n", b" \n")))
-    return b"".join(lines), asked
+    return b"".join(lines), request_ids
 
 
 async def malformed_lines(ground: Ground) -> Outcome:
@@ -89,12 +89,12 @@ async def malformed_lines(ground: Ground) -> Outcome:
     outcome = Outcome(unit="lines on stdin that are not messages")
     for number in range(ground.count(4)):
         count = 500
-        content, asked = _lines(ground.random, count)
+        content, request_ids = _lines(ground.random, count)
         with running_server(ground.folder / f"{number}") as server:
             output, errors = await in_thread(server.process.communicate, content, TIMEOUT_S)
         log = errors.decode()
         outcome.attempts += count
-        outcome.succeeded += unanswered(asked, output.splitlines())
+        outcome.succeeded += unanswered(request_ids, output.splitlines())
         code = server.process.returncode
         outcome.attempt(held=code == 0, what=f"it ended with {code}: {log[-200:]}")
         is_small = log.count("\n") <= _LONGEST_LOG and len(log) < 400 * _LONGEST_LOG and "Traceback" not in log

@@ -10,7 +10,7 @@ from processes import TIMEOUT_S, Usage
 from support import environment_of, free_port, until_listening
 
 from attack.attempts import Ground, Outcome
-from attack.idle_connections import asked, client, serving
+from attack.idle_connections import client, response_text, serving
 from journey_mcp import sandbox
 
 _MOST_COMPUTED_S = 3.0
@@ -80,16 +80,16 @@ async def huge_texts(ground: Ground) -> Outcome:
             await until_listening(port)
             for number in range(20):
                 long = {"prompt": f"kite {number} " + "é" * 30_000, "model": "z-image"}
-                await asked(port, "tools/call", name="imagine", arguments=long)
+                await response_text(port, "tools/call", name="imagine", arguments=long)
             for _ in range(ground.count(25)):
                 name, content = _call(ground.random, ground.random.randrange(1_000_000, 40_000_000))
                 made, before = len(upstream.sandbox.request_log.submissions), Usage.of(server.pid).computed_s
                 async with client() as http, asyncio.timeout(TIMEOUT_S):
-                    body = _held(content, lambda: asked(port, "tools/list"))
+                    body = _held(content, lambda: response_text(port, "tools/list"))
                     sending = asyncio.create_task(
                         http.post(f"http://127.0.0.1:{port}/mcp", content=body, headers=headers)
                     )
-                    listed = await asked(port, "tools/call", name="fetch_task", arguments={})
+                    listed = await response_text(port, "tools/call", name="fetch_task", arguments={})
                     answer = await sending
                 computed_s = Usage.of(server.pid).computed_s - before
                 most_s = max(most_s, computed_s)

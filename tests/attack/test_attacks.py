@@ -66,7 +66,7 @@ def test_a_request_without_exactly_one_result_is_reported() -> None:
     """Errors for malformed lines belong to no request."""
     answers = [b'{"id":"a","result":{}}', b'{"id":"b","error":{}}', b'{"id":null,"error":{}}']
     answers += [b'{"id":"c","result":{}}'] * 2
-    assert lines.unanswered(["a", "b", "c"], answers) == ["b has 0 answers", "c has 2 answers"]
+    assert lines.unanswered(["a", "b", "c"], answers) == ["b has 0 responses", "c has 2 responses"]
     assert lines.unanswered([], [b"Traceback"]) == ["not a message: b'Traceback'"]
 
 
@@ -88,9 +88,9 @@ async def test_a_secret_in_a_webhook_is_reported(tmp_path: Path, authority: Auth
         async with make_environment(tmp_path, **settings, **TRUSTED) as here:
             await here.made(webhook_url=receiver.url)
             await receiver.until_received()
-    assert hooks.heard(receiver, KEY, is_trusted=True) == []
-    assert len(hooks.heard(receiver, KEY, is_trusted=False)) == 2
-    assert "proves nothing" in hooks.heard(receiver, "another-secret", is_trusted=True)[0]
+    assert hooks.webhook_problems(receiver, KEY, is_trusted=True) == []
+    assert len(hooks.webhook_problems(receiver, KEY, is_trusted=False)) == 2
+    assert "invalid signature" in hooks.webhook_problems(receiver, "another-secret", is_trusted=True)[0]
 
 
 @pytest.mark.parametrize("carrier", hidden.CARRIERS, ids=lambda carrier: carrier.__name__)

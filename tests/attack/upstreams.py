@@ -129,8 +129,8 @@ async def meddling(
         meddler = Meddler(upstream, meddle)
         app = Starlette(routes=[Route("/{path:path}", meddler.answer, methods=["GET", "POST", "DELETE", "PUT"])])
         async with meddler.http, serving(app) as own:
-            asked = environment[address].replace(upstream.origin, own)
-            environment[address] = asked.replace("://", f"://{userinfo}")
+            base_url = environment[address].replace(upstream.origin, own)
+            environment[address] = base_url.replace("://", f"://{userinfo}")
             async with client_of(read_settings(environment)) as client:
                 yield client, meddler
 
@@ -225,12 +225,12 @@ async def too_many_images(ground: Ground) -> Outcome:
                 given = {"prompt": f"a kite, {number}", "model": MODELS[service], "provider": service, "wait_s": 60}
                 made = await client.call_tool("imagine", given)
                 for _ in range(20):  # images whose links expire are copied meanwhile
-                    if (told := made.structured_content or {}).get("status") != "running":
+                    if (content := made.structured_content or {}).get("status") != "running":
                         break
                     made = await client.call_tool("imagine", given)
                 problem = problem_of(made, f"{service}-secret-key")
-                is_bounded = 0 < len(told.get("images", ())) <= 64
-                outcome.attempt(held=problem is None and is_bounded, what=f"{service}: {problem or told}"[:300])
+                is_bounded = 0 < len(content.get("images", ())) <= 64
+                outcome.attempt(held=problem is None and is_bounded, what=f"{service}: {problem or content}"[:300])
                 listed = await client.call_tool("fetch_task", {})
                 size = sum(len(part.text) for part in listed.content if part.type == "text")
                 outcome.attempt(held=size <= _LONGEST_LISTING, what=f"{service}: a listing of {size:,} characters")

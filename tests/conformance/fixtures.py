@@ -32,21 +32,25 @@ class Job:
     status: Any = "working"
     outcome: Plain | None = None
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    asked: dict[str, Plain] = field(default_factory=dict)
+    open_questions: dict[str, Plain] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
     is_answered: anyio.Event = field(default_factory=anyio.Event)
 
     async def ask(self, *keys: str) -> Mapping[str, Any]:
         """Ask the client these questions and return its answers to all of them."""
-        self.asked, self.status = {key: _question(key) for key in keys}, "input_required"
+        self.open_questions, self.status = {key: _question(key) for key in keys}, "input_required"
         await self.is_answered.wait()
         self.status = "working"
         return self.answers
 
     def answer(self, responses: Mapping[str, Any]) -> None:
         """Accept the requested answers and ignore others."""
-        self.answers |= {key: responses[key] for key in list(self.asked) if key in responses and self.asked.pop(key)}
-        if not self.asked:
+        self.answers |= {
+            key: responses[key]
+            for key in list(self.open_questions)
+            if key in responses and self.open_questions.pop(key)
+        }
+        if not self.open_questions:
             self.is_answered.set()
 
     def view(self) -> TaskView:
@@ -58,7 +62,7 @@ class Job:
             updated_at=time.time(),
             ttl_ms=3_600_000,
             poll_interval_ms=200,
-            outcome=self.asked if self.status == "input_required" else self.outcome,
+            outcome=self.open_questions if self.status == "input_required" else self.outcome,
         )
 
 

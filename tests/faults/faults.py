@@ -25,7 +25,7 @@ class Fault:
     name: str
     """The name in the document."""
     injections: tuple[Injection, ...] = ()
-    away: Literal["for a moment", "for long"] | None = None
+    away: Literal["briefly", "for long"] | None = None
     """Connections are refused."""
     clock_jump_s: float = 0.0
     """The wall clock jumps by this while a response is pending."""
@@ -97,7 +97,7 @@ _PREVIEW = ByProvider(
 )
 
 SUBMIT = (
-    Fault(name="connection refused briefly", away="for a moment"),
+    Fault(name="connection refused briefly", away="briefly"),
     _OFFLINE,
     *_RESETS,
     _fault_of("429, three times", {"kind": "status", "status": 429, "times": 3}),

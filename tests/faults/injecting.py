@@ -45,7 +45,7 @@ async def injecting(case: Case, upstream: sandbox.Running, clock: ManualClock) -
             await away.enter_async_context(upstream.away())
 
         async def intervene() -> None:
-            if fault.away == "for a moment":
+            if fault.away == "briefly":
                 await clock.sleep(_BRIEF_S)
                 await away.aclose()
             if is_midway:

@@ -66,17 +66,17 @@ async def test_the_webhook_of_a_killed_server_reaches_the_next_one(tmp_path: Pat
         (["--webhooks", "127.0.0.1:{free}"], "http://x.test", "must be an https:// address"),
         (["--webhooks", "127.0.0.1:{free}"], "https://x.test/?a", "must have neither ? nor #"),
         (["--http", "127.0.0.1:{free}", "--webhooks", "0.0.0.0:{free}"], "https://x.test", "is for MCP only"),
-        (["--webhooks", "127.0.0.1:{taken}"], "https://x.test", "cannot be listened on: Address already in use"),
+        (["--webhooks", "127.0.0.1:{occupied}"], "https://x.test", "cannot be listened on: Address already in use"),
     ],
 )
 def test_a_listener_that_cannot_work_stops_the_start(
     tmp_path: Path, arguments: list[str], public: str | None, message: str
 ) -> None:
     """One line on stderr says what to change."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        ports = {"free": free_port(), "taken": taken.getsockname()[1]}
+    with socket.socket() as occupied:
+        occupied.bind(("127.0.0.1", 0))
+        occupied.listen()
+        ports = {"free": free_port(), "occupied": occupied.getsockname()[1]}
         environment = {"JOURNEY_MCP_DATA_DIR": str(tmp_path), "JOURNEYAPI_API_KEY": "x"}
         if public:
             environment["JOURNEY_MCP_PUBLIC_URL"] = public
