@@ -1,4 +1,4 @@
-"""The task: our durable record of one wish, and how what providers tell changes it. No clock, SQL or HTTP."""
+"""The task: our durable record of one request, and its state changes. No clock, SQL or HTTP."""
 
 import hashlib
 import secrets
@@ -16,16 +16,16 @@ from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
 
 SANDBOX = "sandbox"
-"""The name that results of the built-in sandbox carry in place of a provider's."""
+"""The provider name in results of the built-in sandbox."""
 
 
 class Submission(StrEnum):
-    """How far the creating request came; each state has one right continuation after a crash."""
+    """Progress of the request that creates the prediction; each state has one right continuation after a crash."""
 
     PREPARED = "prepared"
-    """Stored; no byte of a creating request has left, or the provider said that nothing was created."""
+    """Stored; no byte of the request was sent, or the provider stated that nothing was created."""
     SENT = "sent"
-    """The creating request may have reached the provider, and no answer is stored."""
+    """The request may have reached the provider, and no response is stored."""
     ACCEPTED = "accepted"
     """The provider's id is stored."""
     REFUSED = "refused"
@@ -33,17 +33,17 @@ class Submission(StrEnum):
 
 
 class DuplicatePolicy(StrEnum):
-    """What a duplicate call gets instead of a task of its own."""
+    """What a duplicate call gets instead of a new task."""
 
     JOIN = "join"
     """This task."""
     REJECT = "reject"
-    """For a while, the error that this task may have been paid."""
+    """For a while, the error that this task may have been charged."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """Our durable record under our id. A change makes a new value; a final one never changes."""
+    """Our durable record under our id. A change makes a new value; a final task never changes."""
 
     id: str
     principal: Principal
@@ -51,7 +51,7 @@ class Task:
     provider: str
     base_url: str
     created_at: float
-    """Seconds of the Unix epoch, as all times of a task."""
+    """Seconds of the Unix epoch, like all times of a task."""
     updated_at: float
     status: Status = Status.QUEUED
     submission: Submission = Submission.PREPARED
@@ -64,53 +64,53 @@ class Task:
     cost: Cost | None = None
     notices: tuple[Notice, ...] = ()
     transient_notices: tuple[Notice, ...] = ()
-    """Notices that hold only until the provider has answered."""
+    """Transient notices: they are removed when the provider has answered."""
     failure: Failure | None = None
     charges: Charges = field(default_factory=dict)
-    """What it counts against budgets; nothing once it is known to be free."""
+    """What the task counts towards budgets; empty once it is known to be free."""
     deduplication_key: str | None = None
-    """The digest of the call, by which an equal one is known."""
+    """The digest of the call; a duplicate call has the same."""
     duplicate_policy: DuplicatePolicy | None = None
-    """What comes of such a one."""
+    """What happens to a duplicate call; `None`: it creates a new task."""
     webhook_secret: str | None = field(default=None, repr=False)
-    """What the secrets of its webhooks are made of; `None` when nobody listens."""
+    """The seed of its callback secrets; `None` if no webhooks are received."""
     callback_deadline: float | None = None
-    """Until then a request without an answer may still be told of by a webhook; `None` where there is none."""
+    """Until then a webhook may still report a request that got no response; `None` if no webhook can come."""
 
     @property
     def callback_secret(self) -> str | None:
-        """What its provider is given to sign with: one that refused the task does not know the next one's."""
+        """The signing secret for the present provider; one that refused the task does not know the next one's."""
         if self.webhook_secret is None:
             return None
         return hashlib.sha256(f"{self.provider}:{self.webhook_secret}".encode()).hexdigest()
 
     @property
     def handle(self) -> Handle | None:
-        """What the provider can be asked with; `None` before it accepted."""
+        """The handle to poll the provider; `None` before the provider has accepted the task."""
         if self.prediction_id is None:
             return None
         return Handle(prediction_id=self.prediction_id, poll_url=self.poll_url)
 
     def reassigned(self, provider: str, base_url: str, cost: Cost | None, charges: Charges, at: float) -> "Task":
-        """Nothing was created where it was; another provider is tried."""
+        """Return the task at another provider, after the first one created nothing."""
         if self.submission is not Submission.PREPARED:
             return self
         return self._changed(at, provider=provider, base_url=base_url, cost=cost, charges=charges)
 
     def sent(self, at: float, callback_deadline: float | None = None) -> "Task":
-        """The creating request is about to leave."""
+        """Return the task as its creating request is about to be sent."""
         if self.submission is Submission.ACCEPTED:
-            return self  # a webhook told of it meanwhile
+            return self  # a webhook reported it in the meantime
         return self._changed(at, status=Status.RUNNING, submission=Submission.SENT, callback_deadline=callback_deadline)
 
     def requeue(self, at: float) -> "Task":
-        """The provider said that nothing was created and that it may be tried again."""
+        """Return the task to the queue: the provider created nothing and may be tried again."""
         if self.submission is not Submission.SENT:
-            return self  # it was not sent, or a webhook told of it meanwhile
+            return self  # it was not sent, or a webhook reported it in the meantime
         return self._changed(at, status=Status.QUEUED, submission=Submission.PREPARED, callback_deadline=None)
 
     def accepted(self, prediction: Prediction, at: float) -> "Task":
-        """The provider answered the creating request; a quick one may be final already."""
+        """Apply the response to the creating request; it may be final already."""
         if self.status.is_final:
             return self
         known = replace(
@@ -125,7 +125,7 @@ class Task:
         return known.apply(prediction, at)
 
     def apply(self, prediction: Prediction, at: float) -> "Task":
-        """Merge what a provider tells: progress never goes back, and nothing known is lost."""
+        """Apply what a provider reports: progress never decreases, and nothing known is lost."""
         if self.status.is_final:
             return self
         merged = replace(
@@ -139,19 +139,19 @@ class Task:
             charges=self._charged_for(prediction.cost),
             failure=prediction.failure if prediction.status is Status.FAILED else None,
             notices=tuple(dict.fromkeys((*self.notices, *(prediction.notices if prediction.status.is_final else ())))),
-            # a result is joined until it is delivered; nobody waits for a failure once more
+            # a duplicate call joins a result until it is acknowledged, and never joins a failure
             duplicate_policy=None if prediction.status in {Status.FAILED, Status.CANCELED} else self.duplicate_policy,
         )
         return self if merged == self else replace(merged, updated_at=at)
 
-    def _charged_for(self, told: Cost | None) -> Charges:
-        """What the task counts once the provider has told a cost; before any was known it counted in every unit."""
-        if told is None:
+    def _charged_for(self, reported: Cost | None) -> Charges:
+        """Return the charges once the provider has reported a cost; an unknown cost is charged in every unit."""
+        if reported is None:
             return self.charges
-        return {**(self.charges if self.cost else {}), told.unit: told.amount}
+        return {**(self.charges if self.cost else {}), reported.unit: reported.amount}
 
     def failed(self, failure: Failure, at: float) -> "Task":
-        """End the task for a reason of ours or of the provider's."""
+        """End the task as failed."""
         submission = Submission.REFUSED if self.submission is Submission.PREPARED else self.submission
         duplicate_policy = DuplicatePolicy.REJECT if failure.code == SubmissionUnconfirmed.code else None
         return self._changed(
@@ -164,13 +164,13 @@ class Task:
         )
 
     def refused(self, failure: Failure, at: float) -> "Task":
-        """End the task because the provider created nothing: it is free."""
+        """End the task as failed and free: the provider created nothing."""
         if self.submission is Submission.ACCEPTED:
-            return self  # a webhook knows better
+            return self  # a webhook has shown the opposite
         return self._free(at, Status.FAILED, failure)
 
     def canceled(self, at: float) -> "Task":
-        """End the task before anything was sent: it is free."""
+        """Cancel the task before anything was sent: it is free."""
         return self if self.submission is not Submission.PREPARED else self._free(at, Status.CANCELED, None)
 
     def _free(self, at: float, status: Status, failure: Failure | None) -> "Task":
@@ -186,11 +186,11 @@ class Task:
         )
 
     def noticed(self, notice: Notice, at: float) -> "Task":
-        """Tell the caller something more, once."""
+        """Add a notice, once."""
         return self if notice in self.notices else self._changed(at, notices=(*self.notices, notice))
 
     def noticed_transiently(self, notice: Notice, at: float) -> "Task":
-        """Tell the caller something that holds until the provider has answered."""
+        """Add a transient notice, once."""
         return (
             self
             if notice in self.transient_notices
@@ -198,15 +198,14 @@ class Task:
         )
 
     def notices_replaced(self, old: Sequence[Notice], new: Sequence[Notice], at: float) -> "Task":
-        """Tell these notices in place of those, which do not hold any more."""
+        """Replace outdated notices by new ones."""
         kept = [notice for notice in self.notices if notice not in old]
         return self._changed(at, notices=tuple(dict.fromkeys([*kept, *new])))
 
     def _furthest(self, prediction: Prediction) -> float | None:
         if prediction.status is Status.SUCCEEDED:
             return 1.0
-        told = [p for p in (self.progress, prediction.progress) if p is not None]
-        return max(told, default=None)
+        return max((p for p in (self.progress, prediction.progress) if p is not None), default=None)
 
     def _changed(self, at: float, **changes: Any) -> "Task":
         if self.status.is_final:
@@ -215,5 +214,5 @@ class Task:
 
 
 def new_task_id() -> str:
-    """A fresh id: `tsk_` and 128 random bits."""
+    """Return a new id: `tsk_` and 128 random bits."""
     return f"tsk_{secrets.token_urlsafe(16)}"

@@ -1,4 +1,4 @@
-"""Tasks and what changes them."""
+"""Tasks and their state changes."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -39,7 +39,7 @@ predictions = st.builds(
 
 @given(st.lists(predictions))
 def test_a_finished_task_never_changes(observations: list[Prediction]) -> None:
-    """Whatever order answers arrive in, the first final one stands."""
+    """In every order of responses, the first final one is kept."""
     task = NEW.sent(2.0)
     for at, prediction in enumerate(observations, start=3):
         before, task = task, task.apply(prediction, float(at))
@@ -51,7 +51,7 @@ def test_a_finished_task_never_changes(observations: list[Prediction]) -> None:
 
 @given(st.lists(predictions))
 def test_nothing_known_is_lost(observations: list[Prediction]) -> None:
-    """Progress never goes back, and a poorer answer takes no picture, seed or cost away."""
+    """Progress never decreases, and a later response removes no image, seed or cost."""
     task = NEW.sent(2.0)
     for at, prediction in enumerate(observations, start=3):
         before, task = task, task.apply(prediction, float(at))
@@ -61,8 +61,8 @@ def test_nothing_known_is_lost(observations: list[Prediction]) -> None:
         assert not before.cost or task.cost
 
 
-def test_a_cost_that_is_told_takes_the_place_of_what_an_unknown_one_counted() -> None:
-    """In both units where nobody knew the unit; an estimate in another unit was admitted by that unit's limits."""
+def test_a_reported_cost_replaces_the_unknown_cost() -> None:
+    """In both units if the unit was unknown; an estimate in another unit was admitted by the limits of that unit."""
     told = Cost(amount=Decimal("0.03"), unit="usd", source="provider")
     unknown: Charges = {"credits": Decimal(8), "usd": Decimal("0.10")}
     priced = Cost(amount=Decimal(4), unit="credits", source="registry")
@@ -78,8 +78,8 @@ def test_a_cost_that_is_told_takes_the_place_of_what_an_unknown_one_counted() ->
         assert running.charges == done.charges == left
 
 
-def test_what_the_caller_should_know_of_a_result_is_kept_with_it() -> None:
-    """Once, and not of answers before the last: each may say something else."""
+def test_notices_of_a_result_are_kept() -> None:
+    """Once, and only those of the final response."""
     early = Prediction(prediction_id="p", status=Status.RUNNING, notices=(SOME_LEFT_OUT,))
     last = Prediction(prediction_id="p", status=Status.SUCCEEDED, notices=(MORE_LEFT_OUT, CHARGED))
     running = NEW.noticed(CHARGED, 1.0).sent(2.0).accepted(early, 3.0)
@@ -87,14 +87,14 @@ def test_what_the_caller_should_know_of_a_result_is_kept_with_it() -> None:
     assert running.apply(last, 4.0).notices == (CHARGED, MORE_LEFT_OUT)
 
 
-def test_an_answer_that_tells_nothing_new_changes_nothing() -> None:
-    """Not even the time of the last change: nothing is written."""
+def test_a_response_without_news_changes_nothing() -> None:
+    """Not even the time of the last change, so nothing is written."""
     running = NEW.sent(2.0).accepted(Prediction(prediction_id="p", status=Status.RUNNING, progress=0.5), 3.0)
     assert running.apply(Prediction(prediction_id="p", status=Status.RUNNING, progress=0.4), 9.0) is running
 
 
-def test_a_refused_task_is_free_and_an_unanswered_one_keeps_its_cost() -> None:
-    """What may have been charged is counted; what was refused is not."""
+def test_a_refused_task_is_free_and_an_unconfirmed_one_keeps_its_cost() -> None:
+    """A task that may have been charged counts; a refused one does not."""
     priced = replace(NEW, cost=Cost(amount=Decimal(4), unit="credits", source="registry"))
     refused = priced.sent(2).refused(FAILURE, 3)
     assert (refused.status, refused.submission, refused.cost) == (Status.FAILED, Submission.REFUSED, None)
@@ -103,7 +103,7 @@ def test_a_refused_task_is_free_and_an_unanswered_one_keeps_its_cost() -> None:
     assert unanswered.cost == priced.cost
 
 
-def test_only_an_accepted_task_can_be_asked_for() -> None:
+def test_only_an_accepted_task_can_be_polled() -> None:
     """Before that there is no handle."""
     assert NEW.handle is None
     accepted = NEW.sent(2).accepted(Prediction(prediction_id="p", status=Status.RUNNING), 3)
@@ -111,8 +111,8 @@ def test_only_an_accepted_task_can_be_asked_for() -> None:
     assert accepted.handle.prediction_id == "p"
 
 
-def test_ids_are_random_and_readable_as_picture_ids() -> None:
-    """128 bits; a dot and a number name one of its pictures."""
+def test_ids_are_random_and_part_of_image_ids() -> None:
+    """128 bits; a dot and a number name one image of the task."""
     ids = {new_task_id() for _ in range(1000)}
     assert len(ids) == 1000
     for id_ in ids:
@@ -122,25 +122,25 @@ def test_ids_are_random_and_readable_as_picture_ids() -> None:
 @pytest.mark.parametrize(
     "text", ["", "tsk_x.1", "tsk_AAAAAAAAAAAAAAAAAAAAAA", "tsk_AAAAAAAAAAAAAAAAAAAAAA.0", "http://x/y.1"]
 )
-def test_what_is_no_picture_id_is_none(text: str) -> None:
-    """Numbers count from 1."""
+def test_text_that_is_not_an_image_id_is_none(text: str) -> None:
+    """Numbers start at 1."""
     assert ImageId.parse(text) is None
 
 
 @given(st.integers(1, 9999), st.integers(1, 9999))
 def test_aspect_ratios_survive_the_round_trip(width: int, height: int) -> None:
-    """Written and read again they are the same."""
+    """Formatted and parsed again they are equal."""
     assert AspectRatio.parse(str(AspectRatio(width, height))) == AspectRatio(width, height)
 
 
 @pytest.mark.parametrize("text", ["", "1:0", "0:1", "1x1", "-1:2", "1:2:3", "16:9 wide"])
-def test_what_is_no_aspect_ratio_is_none(text: str) -> None:
+def test_text_that_is_not_an_aspect_ratio_is_none(text: str) -> None:
     """Anything but two positive whole numbers."""
     assert AspectRatio.parse(text) is None
 
 
 def test_a_request_survives_storage() -> None:
-    """Plain data holds what was given and nothing else."""
+    """Plain data has only what was given."""
     full = ImageRequest(
         tool="edit_image", prompt="p", model="m", image="i", reference_images=("a", "b"), seed=0, aspect_ratio="1:1"
     )
@@ -148,8 +148,8 @@ def test_a_request_survives_storage() -> None:
     assert REQUEST.as_plain() == {"tool": "imagine", "prompt": "p", "model": "m"}
 
 
-def test_a_refusal_does_not_undo_what_a_webhook_told() -> None:
-    """The provider has the task: it is neither free nor sent again."""
+def test_a_refusal_does_not_undo_a_webhook() -> None:
+    """The provider has the task, so it is neither free nor sent again."""
     sent = NEW.sent(2.0, 500.0)
     known = sent.accepted(Prediction(prediction_id="p", status=Status.RUNNING, poll_url="https://a.test/p"), 3.0)
     for changed in (known.refused(FAILURE, 4.0), known.requeue(4.0), known.sent(4.0)):
@@ -157,8 +157,8 @@ def test_a_refusal_does_not_undo_what_a_webhook_told() -> None:
     assert known.accepted(Prediction(prediction_id="p", status=Status.RUNNING), 5.0).poll_url == "https://a.test/p"
 
 
-def test_what_holds_for_now_is_told_until_the_provider_has_answered() -> None:
-    """Whatever the answer is; what holds for good stays."""
+def test_transient_notices_end_with_the_response_of_the_provider() -> None:
+    """With every response; other notices stay."""
     queued = NEW.noticed(CHARGED, 2.0).noticed_transiently(RETRYING, 3.0)
     assert queued.noticed_transiently(RETRYING, 4.0) == queued
     running = Prediction(prediction_id="p", status=Status.RUNNING)
