@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any
 
-from net.test_safe_http import redirect, serving
+from net.sites import redirect, serving
 
 from attack.attempts import Ground, Outcome
 from journey_mcp.net.address_policy import FetchError
