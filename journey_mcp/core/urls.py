@@ -26,7 +26,7 @@ class HostPort(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `host` or `host:port`; an IPv6 address is in brackets before a port.
+        """Parse `host` or `host:port`; an IPv6 address is in brackets before a port.
 
         Raises:
             ValueError: the text is neither; names it without a user name and password.
@@ -51,7 +51,7 @@ class HttpsOrigin(HostPort):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `https://host` or `https://host:port`; the scheme may be left out.
+        """Parse `https://host` or `https://host:port`; the scheme may be left out.
 
         Raises:
             ValueError: the text is neither.
@@ -62,7 +62,7 @@ class HttpsOrigin(HostPort):
                 host, port = HostPort.parse(rest.rstrip("/"))
                 return cls(host, _HTTPS_PORT if port is None else port)
         except ValueError:
-            pass  # it is not repeated: a part of it may be a password
+            pass  # the text is not repeated: part of it may be a password
         raise ValueError("must be origins such as https://hooks.example.com or https://hooks.example.com:8443")
 
     def __str__(self) -> str:
