@@ -5,6 +5,7 @@
 import gc
 
 # Imports create many objects that stay: collecting them repeatedly takes a tenth of the startup.
+# The transports and cli/event_loop.py turn the collector on again.
 gc.disable()
 
 import os

@@ -125,8 +125,8 @@ def _why_occupied(path: Path, *, replace: bool) -> str | None:
     return None if replace else "it exists (--force replaces it)"
 
 
-def _why_unwritable(folder_wanted: Path) -> str | None:
-    folder = next(folder for folder in (folder_wanted, *folder_wanted.parents) if folder.exists())
+def _why_unwritable(wanted: Path) -> str | None:
+    folder = next(folder for folder in (wanted, *wanted.parents) if folder.exists())
     if not folder.is_dir():
         return f"{folder} is not a folder"
     return None if os.access(folder, os.W_OK | os.X_OK) else f"{folder} is not writable"

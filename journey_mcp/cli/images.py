@@ -114,7 +114,7 @@ async def _cancel(settings: Settings, ids: list[str], output_options: OutputOpti
         ended = await studio.cancel(ids, LOCAL)
         if not ended:
             raise _unknown(ids[0], studio)
-        tasks = {id_: replace(task, notices=(shown, *task.notices)) for id_, (task, shown) in ended.items()}
+        tasks = {id_: replace(task, notices=(notice, *task.notices)) for id_, (task, notice) in ended.items()}
         return await _list(studio, ids, tasks, output_options)
 
 
