@@ -187,7 +187,7 @@ async def test_case_15_a_switch_with_an_em_dash(tmp_path: Path) -> None:
     async with make_wide_environment(tmp_path, services=["journeyapi"]) as here:
         task = await here.made(model="midjourney", prompt="a fox in snow \u2014ar 16:9", aspect_ratio="1:1")
         assert here.sent[0] == {"model": "midjourney", "prompt": "a fox in snow --ar 16:9"}
-        assert "--ar 16:9 in the prompt wins over aspect_ratio=1:1, which was not sent." in map(str, task.notices)
+        assert "--ar 16:9 in the prompt overrides aspect_ratio=1:1, which was not sent." in map(str, task.notices)
 
 
 def test_case_16_task_ids_in_one_text() -> None:

@@ -57,9 +57,9 @@ SENTENCES = {
     "sandbox_image": "This is a sandbox image: made up, free whatever the cost says; its link works while the server "
     "runs. Set {variables}, or another provider's key, for real images.",
     "switch_dash": "{given} in the prompt was read as {sent}.",
-    "switch_unknown": "{switch} is no known switch of {offer}: it may be ignored, or refused.",
-    "switch_value": "{switch} is not what {offer} takes ({allowed}): it may be ignored, or refused.",
-    "switch_wins": "--ar {switch} in the prompt wins over aspect_ratio={given}, which was not sent.",
+    "switch_unknown": "{switch} is not a known switch of {offer}: it may be ignored or refused.",
+    "switch_value": "{switch} is not a documented value of {offer} ({allowed}): it may be ignored or refused.",
+    "switch_wins": "--ar {switch} in the prompt overrides aspect_ratio={given}, which was not sent.",
     "text": "{text}",
     "webhook_awaited": "{reason} {provider} may still report it until {until}. "
     "The server waits for that and sends nothing again.",
@@ -67,7 +67,7 @@ SENTENCES = {
         f"image_converted{ground_code}{reason_code}": (
             "{image}: The image was converted from {given} to {sent}" + ground + reason + "."
         )
-        for ground_code, ground in (("", ""), ("_on_white", " on a white ground"))
+        for ground_code, ground in (("", ""), ("_on_white", " on a white background"))
         for reason_code, reason in (
             ("", ""),
             ("_for_bytes", " for the limit of {max_bytes:,} bytes"),

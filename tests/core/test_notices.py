@@ -34,10 +34,10 @@ def test_a_notice_is_shown_as_its_sentence() -> None:
     stored = (SWITCH_WINS, from_plain("As it is {}."))
     plain = results.task_object(replace(TASK, notices=stored), now=2.0)
     assert plain["notices"] == [
-        "--ar 4:5 in the prompt wins over aspect_ratio=16:9, which was not sent.",
+        "--ar 4:5 in the prompt overrides aspect_ratio=16:9, which was not sent.",
         "As it is {}.",
     ]
-    assert "Notice: --ar 4:5 in the prompt wins over aspect_ratio=16:9, which was not sent." in results.as_text(plain)
+    assert "Notice: --ar 4:5 in the prompt overrides aspect_ratio=16:9, which was not sent." in results.as_text(plain)
 
 
 @pytest.mark.parametrize(

@@ -400,7 +400,7 @@ def test_transparency_decides_the_format(formats: tuple[str, ...], kind: str, mo
     made, notices = fit(content, formats=formats)
     image = opened(made)
     assert (made.format, image.mode) == (kind, mode)
-    ground = " on a white ground" if kind == "jpeg" else ""
+    ground = " on a white background" if kind == "jpeg" else ""
     assert notices == (f"The image was converted from GIF to {NAMES[kind]}{ground}.",)
     expected = (255, 255, 255) if kind == "jpeg" else 0
     right = image.getpixel((40, 16))

@@ -28,7 +28,7 @@ def test_a_dash_before_an_aspect_ratio_is_its_switch(dash: str, name: str) -> No
     assert (sent.prompt, sent.aspect_ratio) == (f"a fox in snow --{name} 16:9", None)
     assert list(map(str, found)) == [
         f"{dash}{name} in the prompt was read as --{name}.",
-        "--ar 16:9 in the prompt wins over aspect_ratio=1:1, which was not sent.",
+        "--ar 16:9 in the prompt overrides aspect_ratio=1:1, which was not sent.",
     ]
 
 
@@ -41,8 +41,8 @@ async def test_what_was_read_is_what_is_sent(tmp_path: Path) -> None:
         stored = (await here.studio.newest(LOCAL))[0]
         assert results.task_object(stored, now=0)["notices"] == [
             "\u2014ar in the prompt was read as --ar.",
-            "--v 9 is not what midjourney takes (up to 7): it may be ignored, or refused.",
-            "--ar 16:9 in the prompt wins over aspect_ratio=1:1, which was not sent.",
+            "--v 9 is not a documented value of midjourney (up to 7): it may be ignored or refused.",
+            "--ar 16:9 in the prompt overrides aspect_ratio=1:1, which was not sent.",
         ]
         assert stored.notices == made.notices
 
@@ -117,9 +117,9 @@ def test_a_switch_that_contradicts_the_documents_is_refused_before_it_costs_anyt
 @pytest.mark.parametrize(
     ("prompt", "says"),
     [
-        ("--foo", "--foo is no known switch of midjourney: it may be ignored, or refused."),
-        ("--v 99", "--v 99 is not what midjourney takes (up to 7): it may be ignored, or refused."),
-        ("--niji 7", "--niji 7 is not what midjourney takes (up to 6): it may be ignored, or refused."),
+        ("--foo", "--foo is not a known switch of midjourney: it may be ignored or refused."),
+        ("--v 99", "--v 99 is not a documented value of midjourney (up to 7): it may be ignored or refused."),
+        ("--niji 7", "--niji 7 is not a documented value of midjourney (up to 6): it may be ignored or refused."),
     ],
 )
 def test_a_switch_that_may_be_newer_than_the_documents_is_sent_with_a_notice(prompt: str, says: str) -> None:
