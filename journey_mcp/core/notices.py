@@ -43,7 +43,7 @@ SENTENCES = {
     "key_rejected": "{reason} The task continues; its result can be fetched once the key is valid again.",
     "language_doubtful": "{offer} understands English only, and this prompt may not be English.",
     "model_read": "model={given!r} was read as {taken}.",
-    "not_configured": "The task was made at {provider} ({base_url}), which this server is not set up to ask. "
+    "not_configured": "The task was made at {provider} ({base_url}), which is not configured on this server. "
     "Set that provider's key and base URL again to get its result.",
     "option_idle": "{name}={value} was not sent: {offer} has no {name}.",
     "poll_failed": "{reason} " + _STILL_POLLED,

@@ -339,8 +339,8 @@ async def test_a_task_of_an_account_that_is_no_longer_configured_is_reported(
     task_id = started.json["task_id"]
     done = await journey.run("fetch", task_id, "--wait", "0")
     assert done.err == (
-        f"{task_id} is not polled: The task was made at journeyapi ({sandbox.base_url}), which this server is not "
-        "set up to ask. Set that provider's key and base URL again to get its result.\n"
+        f"{task_id} is not polled: The task was made at journeyapi ({sandbox.base_url}), which is not "
+        "configured on this server. Set that provider's key and base URL again to get its result.\n"
     )
     assert (done.code, "running" in done.out) == (0, True)
 

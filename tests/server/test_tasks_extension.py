@@ -322,7 +322,7 @@ async def test_a_task_of_an_unconfigured_provider_says_so(tmp_path: Path) -> Non
             state = await get(client, task.id)
             assert state.status == "working"
             assert state.status_message is not None
-            assert "which this server is not set up to ask" in state.status_message
+            assert "which is not configured on this server" in state.status_message
 
 
 # --- duplicate calls, and confirmation ---------------------------------------------------------------------------
