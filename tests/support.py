@@ -124,7 +124,7 @@ async def running_studio(
 
 
 async def created(studio: Studio, request: ImageRequest, principal: Principal = LOCAL, **more: Any) -> Task:
-    """The task of a call, a new one although there are duplicates."""
+    """Return the task of a call, a new one although there are duplicates."""
     return (await studio.create(request, principal, **{"fresh": True, **more})).task
 
 
@@ -153,7 +153,7 @@ class Environment:
         return await until_accepted(self.studio, await created(self.studio, make_request(**more)))
 
     async def cooldowns(self) -> dict[str, Cooldown]:
-        """The providers that are on cooldown, by name."""
+        """Return the providers that are on cooldown, by name."""
         async with open_store(self.studio.settings.resolved_database_url()) as store:
             found = await store.cooldowns.active(self.clock.now())
         return {provider: cooldown for (provider, _), cooldown in found.items()}

@@ -151,7 +151,7 @@ def _image_sources(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             about="trusted hosts",
             verdict="ok",
-            message=f"images are fetched over plain HTTP and at private addresses too from {', '.join(hosts)}",
+            message=f"images are also fetched over plain HTTP and from private addresses at {', '.join(hosts)}",
             facts={"hosts": hosts},
         )
 

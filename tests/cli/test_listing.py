@@ -324,7 +324,7 @@ async def test_a_running_task_of_an_account_that_is_no_longer_configured_has_a_n
     [here] = (await journey.at(sandbox).run("tasks", "--json")).json["tasks"]
     [elsewhere] = (await journey.run("tasks", "--json")).json["tasks"]
     assert "notices" not in here
-    assert elsewhere["notices"][0].startswith(f"It was made at journeyapi ({sandbox.base_url}), which")
+    assert elsewhere["notices"][0].startswith(f"The task was made at journeyapi ({sandbox.base_url}), which")
 
 
 async def test_images_of_a_sandbox_that_has_ended_are_marked(journey: CommandLine) -> None:

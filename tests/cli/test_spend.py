@@ -100,6 +100,6 @@ async def test_fresh_makes_a_new_paid_image(journey: CommandLine, sandbox: Runni
     assert (await journey.run("imagine", "a kite", "--model", "z-image")).code == 1
     again = await journey.run("imagine", "a kite", "--model", "z-image")
     assert again.code == 1
-    assert "without an answer: it may have been charged" in again.err
+    assert "without an answer. It may have been charged" in again.err
     assert "--fresh" in again.err or "fresh" in again.err
     assert (await journey.run("imagine", "a kite", "--model", "z-image", "--fresh")).code == 0

@@ -104,7 +104,7 @@ async def test_a_delivered_result_is_never_joined(tmp_path: Path) -> None:
     """Asking twice for the same thing on purpose gives two pictures."""
     async with make_environment(tmp_path) as here:
         first = await here.made(**SLOW)
-        await delivered(here, first.id)
+        await acknowledge(here, first.id)
         assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id != first.id
 
 
@@ -141,7 +141,7 @@ async def test_after_an_unclear_end_an_equal_call_is_refused_unless_it_is_fresh(
         first = await here.made(**SLOW)
         assert first.failure is not None
         assert first.failure.code == "submission_unconfirmed"
-        await delivered(here, first.id)
+        await acknowledge(here, first.id)
         with pytest.raises(PerhapsPaid) as raised:
             await here.studio.create(make_request(**SLOW), LOCAL)
         assert first.id in str(raised.value)
@@ -160,7 +160,7 @@ async def test_a_fresh_twin_takes_no_warning_away(tmp_path: Path) -> None:
         twin = await here.made(**SLOW)  # it is fresh
         assert (twin.status, here.asked["imagine"]) == (Status.SUCCEEDED, 2)
         assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id == twin.id
-        await delivered(here, twin.id)
+        await acknowledge(here, twin.id)
         with pytest.raises(PerhapsPaid, match=first.id):
             await here.studio.create(make_request(**SLOW), LOCAL)
         assert here.asked["imagine"] == 2
@@ -261,8 +261,8 @@ def test_a_digest_tells_nothing_of_the_prompt() -> None:
     assert digest(request) != digest(request, ["aa"])
 
 
-async def delivered(here: Environment, task_id: str) -> None:
-    """The task has reached somebody, and the store knows."""
+async def acknowledge(here: Environment, task_id: str) -> None:
+    """Acknowledge the task, and store that."""
     async with deduplication(here) as other:
         other.acknowledge(list((await here.studio.fetch([task_id], LOCAL)).values()))
         await other.store_acknowledged()

@@ -142,7 +142,7 @@ async def test_an_image_of_a_sandbox_that_is_gone_cannot_be_edited(tmp_path: Pat
         edited = await studio.wait_for_new(await created(studio, edit), 900)
         assert edited.status is Status.SUCCEEDED
     async with running_studio(settings_for("", tmp_path, **no_key)) as studio:
-        with pytest.raises(UnknownImage, match="has ended"):
+        with pytest.raises(UnknownImage, match="ended with its process"):
             await created(studio, edit)
 
 

@@ -20,7 +20,7 @@ CALL = {"prompt": "a lighthouse at dusk", "model": "z-image"}
 
 @asynccontextmanager
 async def session(folder: Path, *faults: str, **more: Any) -> AsyncIterator[tuple[Client, Callable[[], int]]]:
-    """A client, and how many tasks the provider has created for it."""
+    """Yield a client, and how many tasks the provider has created for it."""
     settings = sandbox.Settings(speed=0, seed=7, faults=tuple(map(sandbox.Fault.parse, faults)))
     async with (
         sandbox.running(settings) as upstream,
@@ -30,7 +30,7 @@ async def session(folder: Path, *faults: str, **more: Any) -> AsyncIterator[tupl
 
 
 async def call(client: Client, **more: Any) -> Any:
-    """The structured content of a call of `imagine`."""
+    """Return the structured content of a call of `imagine`."""
     return (await client.call_tool("imagine", {**CALL, **more})).structured_content
 
 

@@ -190,22 +190,22 @@ def test_the_response_to_a_poll(body: dict[str, Any], expected: Prediction) -> N
         (
             task_body("Error"),
             "The provider could not make the image and gave no reason.",
-            "Change the prompt or the picture, or choose another model, then call again.",
+            "Change the prompt or the image, or choose another model, then call again.",
         ),
         (
             task_body("Error", error="generation_timeout", message='It took\ntoo "long"'),
             "The provider could not make the image: \"generation_timeout: It took too 'long'\".",
-            "Change the prompt or the picture, or choose another model, then call again.",
+            "Change the prompt or the image, or choose another model, then call again.",
         ),
         (
             task_body("Failed", error="internal_error", result={"sample": URL}),
             'The provider could not make the image: "internal_error".',
-            "Change the prompt or the picture, or choose another model, then call again.",
+            "Change the prompt or the image, or choose another model, then call again.",
         ),
         (
             task_body("failed", details={"a": 1}),
             "The provider could not make the image: \"{'a': 1}\".",
-            "Change the prompt or the picture, or choose another model, then call again.",
+            "Change the prompt or the image, or choose another model, then call again.",
         ),
     ],
 )

@@ -498,4 +498,4 @@ async def test_two_images_where_one_is_accepted_are_invalid_arguments(tmp_path: 
         assert result.is_error
         assert "reference_images" in str(result.content)
         result = await client.call_tool("edit_image", {"prompt": "blue", "image": URL, "reference_images": ["\0"]})
-        assert "no text" in str(result.content)
+        assert "not text" in str(result.content)
