@@ -63,18 +63,18 @@ def test_nothing_known_is_lost(observations: list[Prediction]) -> None:
 
 def test_a_reported_cost_replaces_the_unknown_cost() -> None:
     """In both units if the unit was unknown; an estimate in another unit was admitted by the limits of that unit."""
-    told = Cost(amount=Decimal("0.03"), unit="usd", source="provider")
+    reported = Cost(amount=Decimal("0.03"), unit="usd", source="provider")
     unknown: Charges = {"credits": Decimal(8), "usd": Decimal("0.10")}
     priced = Cost(amount=Decimal(4), unit="credits", source="registry")
     cases: list[tuple[Cost | None, Charges, Charges]] = [
-        (None, unknown, {"usd": told.amount}),
-        (priced, {"credits": priced.amount}, {"credits": priced.amount, "usd": told.amount}),
+        (None, unknown, {"usd": reported.amount}),
+        (priced, {"credits": priced.amount}, {"credits": priced.amount, "usd": reported.amount}),
     ]
     for cost, charges, left in cases:
         task = replace(NEW, cost=cost, charges=charges).sent(2.0)
         assert task.apply(Prediction(prediction_id="p", status=Status.RUNNING), 3.0).charges == charges
-        running = task.apply(Prediction(prediction_id="p", status=Status.RUNNING, cost=told), 3.0)
-        done = running.apply(Prediction(prediction_id="p", status=Status.SUCCEEDED, cost=told), 4.0)
+        running = task.apply(Prediction(prediction_id="p", status=Status.RUNNING, cost=reported), 3.0)
+        done = running.apply(Prediction(prediction_id="p", status=Status.SUCCEEDED, cost=reported), 4.0)
         assert running.charges == done.charges == left
 
 
@@ -162,9 +162,9 @@ def test_transient_notices_end_with_the_response_of_the_provider() -> None:
     queued = NEW.noticed(CHARGED, 2.0).noticed_transiently(RETRYING, 3.0)
     assert queued.noticed_transiently(RETRYING, 4.0) == queued
     running = Prediction(prediction_id="p", status=Status.RUNNING)
-    for told in (
+    for reported in (
         queued.sent(5.0).accepted(running, 6.0),
         queued.refused(FAILURE, 5.0),
         queued.sent(5.0).failed(FAILURE, 6.0),
     ):
-        assert (told.notices, told.transient_notices) == ((CHARGED,), ())
+        assert (reported.notices, reported.transient_notices) == ((CHARGED,), ())

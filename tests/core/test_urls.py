@@ -45,8 +45,8 @@ def test_the_text_of_a_base_url_has_no_user_info(text: str, address: str, author
     read = BaseUrl(text)
     for one in (read, copy.deepcopy(read), pickle.loads(pickle.dumps(read))):
         assert (str(one), repr(one), f"{one}", one + "") == (address, repr(address), address, address)
-        told = f"Basic {base64.b64encode(authorization).decode()}" if authorization else None
-        assert (one.authorization, one.has_userinfo) == (told, authorization is not None)
+        reported = f"Basic {base64.b64encode(authorization).decode()}" if authorization else None
+        assert (one.authorization, one.has_userinfo) == (reported, authorization is not None)
     assert read == BaseUrl(address)
 
 
@@ -117,16 +117,16 @@ async def test_the_password_of_a_gateway_is_sent_only_there() -> None:
 async def test_a_password_that_a_gateway_repeats_is_not_stored(tmp_path: Path, login: str) -> None:
     """Neither plain nor encoded."""
     encoded = base64.b64encode(PASSWORD.encode()).decode()
-    told = f"{PASSWORD} {''.join(f'%{ord(char):x}' for char in PASSWORD)} {encoded}"
+    reported = f"{PASSWORD} {''.join(f'%{ord(char):x}' for char in PASSWORD)} {encoded}"
     async with recorder() as gateway:
-        gateway.answers["POST /flux-2-pro"] = (402, {"detail": f"not for {told}"})
+        gateway.answers["POST /flux-2-pro"] = (402, {"detail": f"not for {reported}"})
         address = gateway.origin.replace("://", f"://{login}@")
         settings = read_settings({"BFL_API_KEY": "k", "BFL_BASE_URL": address, "JOURNEY_MCP_DATA_DIR": str(tmp_path)})
         async with running_studio(settings) as studio:
             task = await studio.wait_for_new(await created(studio, make_request(model="flux-2-pro")), 900)
     assert "not for [secret] [secret] [secret]" in str(task.failure)
     stored = b"".join(file.read_bytes() for file in tmp_path.glob("tasks.db*"))
-    assert not any(part.encode() in stored for part in told.split())
+    assert not any(part.encode() in stored for part in reported.split())
 
 
 async def test_a_task_is_found_after_a_change_of_the_password(tmp_path: Path) -> None:
@@ -162,9 +162,9 @@ def test_a_wrong_setting_is_shown_without_a_password(tmp_path: Path, variable: s
     registry = {"JOURNEY_MCP_REGISTRY": str(tmp_path / "acme.toml"), "ACME_API_KEY": "acme-secret"}
     with pytest.raises(SetupError, match=variable) as raised:
         accounts_of(read_settings({variable: value, **registry}), load(tmp_path / "acme.toml"))
-    told = "".join(traceback.format_exception(raised.value)) + repr(raised.value.failure)
-    assert PASSWORD not in told
-    assert LOGIN not in told
+    reported = "".join(traceback.format_exception(raised.value)) + repr(raised.value.failure)
+    assert PASSWORD not in reported
+    assert LOGIN not in reported
 
 
 def test_the_base_url_in_a_registry_file_is_checked(tmp_path: Path) -> None:

@@ -251,10 +251,10 @@ def test_links_between_documents_have_a_target() -> None:
 def test_make_targets_that_documents_name_exist() -> None:
     """And every target is documented."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    told = set()
+    reported = set()
     for path in (README, ROOT / "CONTRIBUTING.md"):
-        told |= set(re.findall(r"^make ([a-z]+)|`make ([a-z]+)", path.read_text(encoding="utf-8"), re.MULTILINE))
-    names = {name for pair in told for name in pair if name}
+        reported |= set(re.findall(r"^make ([a-z]+)|`make ([a-z]+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+    names = {name for pair in reported for name in pair if name}
     assert names <= targets
     assert targets - {"help", "clean"} <= names
 

@@ -342,9 +342,9 @@ async def test_the_person_behind_a_client_is_asked_in_both_eras(
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
         async with client_of(settings, mode, elicitation_callback=elicit) as client:
-            told = (await client.call_tool("imagine", {"prompt": "a kite", "wait_s": 300})).structured_content or {}
+            reported = (await client.call_tool("imagine", {"prompt": "a kite", "wait_s": 300})).structured_content or {}
         assert asked == ["Make an image with midjourney at journeyapi for about 4 credits?"]
-        assert outcome in {told["status"], told.get("error", {}).get("code")}
+        assert outcome in {reported["status"], reported.get("error", {}).get("code")}
         assert len(upstream.sandbox.request_log.submissions) == (outcome == "succeeded")
 
 
@@ -389,7 +389,7 @@ async def test_a_client_that_cannot_ask_learns_how_to_continue(tmp_path: Path, m
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
         settings = settings_for(upstream.base_url, tmp_path, JOURNEY_MCP_CONFIRM_ABOVE="3credits")
         async with client_of(settings, mode) as client:
-            told = (await client.call_tool("imagine", {"prompt": "a kite"})).structured_content or {}
-        assert told["error"]["code"] == "not_confirmed"
-        assert "JOURNEY_MCP_CONFIRM_ABOVE" in told["next_step"]
+            reported = (await client.call_tool("imagine", {"prompt": "a kite"})).structured_content or {}
+        assert reported["error"]["code"] == "not_confirmed"
+        assert "JOURNEY_MCP_CONFIRM_ABOVE" in reported["next_step"]
         assert not upstream.sandbox.request_log.submissions

@@ -144,11 +144,11 @@ async def test_the_tool_reports_on_each_task(tmp_path: Path) -> None:
         async with client_of(settings) as client:
             made = await client.call_tool("imagine", {"prompt": "a kite", "model": "z-image", "wait_s": 300})
             task_id: Any = (made.structured_content or {})["task_id"]
-            told = await client.call_tool("cancel_task", {"task_ids": [f"{task_id}.1", "tsk_nobody"]})
-            first, second = (told.structured_content or {})["tasks"]
+            reported = await client.call_tool("cancel_task", {"task_ids": [f"{task_id}.1", "tsk_nobody"]})
+            first, second = (reported.structured_content or {})["tasks"]
             assert (first["status"], first["notices"][0]) == ("succeeded", "The task has ended already: succeeded.")
             assert second["error"]["code"] == "unknown_task"
-            assert not told.is_error
+            assert not reported.is_error
             wrong: dict[str, Any] = (await client.call_tool("cancel_task", {})).structured_content or {}
             assert wrong["tasks"][0]["error"]["code"] == "invalid_arguments"
 

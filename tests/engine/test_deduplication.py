@@ -24,7 +24,7 @@ from journey_mcp.store import open_store
 SLOW: dict[str, Any] = {"model": "midjourney", "prompt": "a red kite over the dunes"}
 
 
-async def test_an_equal_call_joins_the_one_that_is_running(tmp_path: Path) -> None:
+async def test_a_duplicate_call_returns_the_running_task(tmp_path: Path) -> None:
     """And says so; nothing more is sent."""
     async with make_environment(tmp_path, "submit:hang") as here:
         first = await here.studio.create(make_request(**SLOW), LOCAL)
@@ -35,7 +35,7 @@ async def test_an_equal_call_joins_the_one_that_is_running(tmp_path: Path) -> No
         assert here.asked["imagine"] == 1
 
 
-async def test_fifty_equal_calls_at_once_make_one_request(tmp_path: Path) -> None:
+async def test_fifty_duplicate_calls_at_once_make_one_request(tmp_path: Path) -> None:
     """Also when they come to two processes."""
     async with make_environment(tmp_path) as here, running_studio(here.studio.settings, here.clock) as other:
         made = []
@@ -87,7 +87,7 @@ async def test_fresh_makes_a_new_one_that_later_calls_join(tmp_path: Path) -> No
         assert first.task.id != second.task.id == third.task.id
 
 
-async def test_a_result_that_reached_nobody_is_joined_for_ten_minutes(tmp_path: Path) -> None:
+async def test_a_result_that_no_client_received_is_returned_for_ten_minutes(tmp_path: Path) -> None:
     """A client that gave up asks again and gets its picture; afterwards a call makes a new one."""
     async with make_environment(tmp_path) as here:
         first = await here.studio.create(make_request(**SLOW), LOCAL)
@@ -135,7 +135,7 @@ async def test_a_failed_task_is_never_joined(tmp_path: Path) -> None:
         assert (await here.studio.create(make_request(**SLOW), LOCAL)).task.id != first.id
 
 
-async def test_after_an_unclear_end_an_equal_call_is_refused_unless_it_is_fresh(tmp_path: Path) -> None:
+async def test_after_an_unconfirmed_end_a_duplicate_call_is_refused_unless_it_is_fresh(tmp_path: Path) -> None:
     """The reflex of repeating it is what costs money."""
     async with make_environment(tmp_path, "submit:reset_after") as here:
         first = await here.made(**SLOW)
@@ -237,7 +237,7 @@ async def test_other_processes_hear_of_a_delivery_by_themselves(tmp_path: Path) 
         database.close()
 
 
-async def test_another_picture_under_the_same_path_is_another_wish(tmp_path: Path) -> None:
+async def test_another_image_under_the_same_path_is_another_request(tmp_path: Path) -> None:
     """What lies in the file counts, not its name."""
     from studio.test_inputs import image_bytes  # noqa: PLC0415
 
@@ -253,7 +253,7 @@ async def test_another_picture_under_the_same_path_is_another_wish(tmp_path: Pat
         assert (await here.studio.create(make_request(**edit), LOCAL)).task.id != first.task.id
 
 
-def test_a_digest_tells_nothing_of_the_prompt() -> None:
+def test_a_digest_reveals_nothing_of_the_prompt() -> None:
     """And is the same every time."""
     request = ImageRequest(tool="imagine", prompt="a secret plan", model="midjourney")
     assert digest(request) == digest(request)

@@ -55,9 +55,9 @@ class Listening:
     folder: Path
     clock: ManualClock
 
-    async def post(self, told: Task | str, body: Any, **headers: str) -> int:
+    async def post(self, reported: Task | str, body: Any, **headers: str) -> int:
         """Deliver something, to the URL of a task or to another; return the status of the answer, which is empty."""
-        path = f"{told.id}/{token_of(told.callback_secret or '')}" if isinstance(told, Task) else told
+        path = f"{reported.id}/{token_of(reported.callback_secret or '')}" if isinstance(reported, Task) else reported
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         async with httpx2.AsyncClient(**PLAIN) as http:
             answer = await http.post(
@@ -90,8 +90,8 @@ async def listening(
 ) -> AsyncIterator[Listening]:
     """Run a studio on a manual clock that takes webhooks, with keys for all providers at one sandbox."""
     environment = {name: str(value) for name, value in more.items() if name.isupper()}
-    told = {"speed": 0, "seed": 7, **{name: value for name, value in more.items() if not name.isupper()}}
-    async with sandbox.running(sandbox.Settings(**told)) as upstream:
+    reported = {"speed": 0, "seed": 7, **{name: value for name, value in more.items() if not name.isupper()}}
+    async with sandbox.running(sandbox.Settings(**reported)) as upstream:
         upstream.sandbox.faults.replace([sandbox.Fault.parse(text) for text in faults])
         async with listening_beside(upstream, folder, clock=clock, port=port, **environment) as opened:
             yield opened
@@ -138,11 +138,11 @@ async def test_a_notice_says_why_an_unanswered_request_still_runs(tmp_path: Path
     """Until its webhook arrives, or cannot any more: then it may have been charged, as without any."""
     async with listening(tmp_path, "submit:reset_after", "webhook:lost,times=always") as here:
         made = (await here.studio.create(request("journeyapi"), LOCAL)).task
-        told: list[Task] = []
-        while not told or not told[-1].transient_notices:
-            told.append((await here.studio.fetch([made.id], LOCAL, seconds=5))[made.id])
-        assert told[-1].status is Status.RUNNING
-        assert "may still report it until" in str(told[-1].transient_notices[-1])
+        reported: list[Task] = []
+        while not reported or not reported[-1].transient_notices:
+            reported.append((await here.studio.fetch([made.id], LOCAL, seconds=5))[made.id])
+        assert reported[-1].status is Status.RUNNING
+        assert "may still report it until" in str(reported[-1].transient_notices[-1])
         task = await here.ended(made, 900)
         assert task.failure is not None
         assert task.failure.code == "submission_unconfirmed"
@@ -315,11 +315,11 @@ async def test_a_delivery_for_a_task_that_cannot_be_taken_over_is_requested_agai
         upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:hang")])
         made = (await holder.studio.create(request("journeyapi"), LOCAL)).task
         made = await holder.studio.wait_for_new(made, 0)
-        told = {**FINISHED, "task_id": made.prediction_id}
+        reported = {**FINISHED, "task_id": made.prediction_id}
         database = refusing(tmp_path, "lease_worker")
-        assert await other.post(made, told, x_webhook_secret=made.callback_secret or "") == 503
+        assert await other.post(made, reported, x_webhook_secret=made.callback_secret or "") == 503
         database.execute("DROP TRIGGER full")
-        assert await other.post(made, told, x_webhook_secret=made.callback_secret or "") == 204
+        assert await other.post(made, reported, x_webhook_secret=made.callback_secret or "") == 204
         assert (await holder.ended(made)).status is Status.SUCCEEDED
         database.close()
 
@@ -336,10 +336,10 @@ async def test_deliveries_that_come_together_start_one_schedule(tmp_path: Path) 
         made = (await holder.studio.create(request("journeyapi"), LOCAL)).task
         made = await holder.studio.wait_for_new(made, 0)
         asked = other.polls
-        told = {"task_id": made.prediction_id, "status": "processing"}
+        reported = {"task_id": made.prediction_id, "status": "processing"}
         async with anyio.create_task_group() as group:
             for _ in range(5):
-                group.start_soon(lambda: other.post(made, told, x_webhook_secret=made.callback_secret or ""))
+                group.start_soon(lambda: other.post(made, reported, x_webhook_secret=made.callback_secret or ""))
         await clock.sleep(200)
         # 90 s until the first one, and 30 s between, each up to 10 % sooner or later
         assert 4 <= other.polls - asked <= 5
@@ -405,12 +405,14 @@ async def test_a_provider_that_refused_cannot_report_for_the_next_one(tmp_path: 
         asked = make_request(model="flux-kontext-pro", seed=3)
         made = (await here.studio.create(asked, LOCAL)).task
         task = await here.studio.wait_for_new(made, 0)
-        told = {name: f"{made.id}/{token_of(replace(made, provider=name).callback_secret or '')}" for name in MODELS}
-        assert len(set(told.values())) == 3
+        reported = {
+            name: f"{made.id}/{token_of(replace(made, provider=name).callback_secret or '')}" for name in MODELS
+        }
+        assert len(set(reported.values())) == 3
         body = {"id": task.prediction_id, "status": "Ready", "result": {"sample": "https://evil.test/a.png"}}
         for name in {*MODELS} - {task.provider}:
             secret = replace(made, provider=name).callback_secret or ""
-            assert await here.post(told[name], body, x_webhook_secret=secret) == 404
+            assert await here.post(reported[name], body, x_webhook_secret=secret) == 404
         here.studio.begin_shutdown()
 
 

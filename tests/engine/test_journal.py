@@ -95,13 +95,13 @@ async def test_an_answer_that_cannot_be_stored_is_kept_and_stored_later(tmp_path
         task = await created(here.studio, make_request())
         await until_asked(here, "imagine")
         hide(tmp_path)
-        told = await here.studio.wait_for_new(task, 300)
-        assert told.status is Status.SUCCEEDED
+        reported = await here.studio.wait_for_new(task, 300)
+        assert reported.status is Status.SUCCEEDED
         show(tmp_path)
         await until(lambda: count(tmp_path, "final"))
         assert count(tmp_path, "final") == 1
     async with running_studio(settings_for("http://127.0.0.1:9", tmp_path)) as studio:
-        assert await studio.fetch([task.id], LOCAL) == {task.id: told}
+        assert await studio.fetch([task.id], LOCAL) == {task.id: reported}
 
 
 async def test_a_request_that_cannot_be_stored_as_sent_is_not_sent(tmp_path: Path) -> None:
@@ -110,9 +110,9 @@ async def test_a_request_that_cannot_be_stored_as_sent_is_not_sent(tmp_path: Pat
         task = await created(here.studio, make_request())
         await until_asked(here, "imagine")
         hide(tmp_path)
-        told = await here.studio.wait_for_new(task, 300)
-        assert told.failure is not None
-        assert (told.failure.code, told.submission) == ("store_unavailable", Submission.REFUSED)
+        reported = await here.studio.wait_for_new(task, 300)
+        assert reported.failure is not None
+        assert (reported.failure.code, reported.submission) == ("store_unavailable", Submission.REFUSED)
         assert here.asked["imagine"] == 1
         show(tmp_path)
 

@@ -115,12 +115,12 @@ async def test_every_provider_s_result_is_sent_in_the_same_form(
         made = await here.studio.wait_for_new(await created(here.studio, asked), 900)
         assert made.status is Status.SUCCEEDED
         await receiver.until_received()
-        headers, told = receiver.received[0]
+        headers, reported = receiver.received[0]
         assert "s3cret" not in str(headers)
         assert headers["content-type"] == "application/json"
-        assert (told["task_id"], told["status"], told["provider"]) == (made.id, "succeeded", service)
-        assert [image["url"] for image in told["images"]] == [image.url for image in made.images]
-        assert not any("path" in image for image in told["images"])
+        assert (reported["task_id"], reported["status"], reported["provider"]) == (made.id, "succeeded", service)
+        assert [image["url"] for image in reported["images"]] == [image.url for image in made.images]
+        assert not any("path" in image for image in reported["images"])
         assert all("webhook_url" not in json.dumps(sent) for sent in here.sent)
         await here.clock.sleep(LONG_S)
         assert len(receiver.received) == 1
@@ -131,10 +131,10 @@ async def test_a_failure_is_sent_too_and_without_a_secret_no_signature(tmp_path:
     async with receiving(authority) as receiver, make_environment(tmp_path, "submit:status=402", **TRUSTED) as here:
         made = await here.made(webhook_url=receiver.url)
         await receiver.until_received()
-        headers, told = receiver.received[0]
+        headers, reported = receiver.received[0]
         assert not {"x-webhook-secret", "webhook-signature"} & set(headers)
         assert headers["webhook-id"] == f"msg_{made.id.removeprefix('tsk_')}"
-        assert (told["task_id"], told["error"]["code"]) == (made.id, "out_of_credits")
+        assert (reported["task_id"], reported["error"]["code"]) == (made.id, "out_of_credits")
 
 
 async def test_a_receiver_that_fails_is_tried_again_after_10_30_and_90_seconds(
@@ -147,7 +147,7 @@ async def test_a_receiver_that_fails_is_tried_again_after_10_30_and_90_seconds(
         assert receiver.pauses == pytest.approx([10, 30, 90], abs=0.01)
         await here.clock.sleep(LONG_S)
         assert len(receiver.received) == 4
-        assert len({json.dumps(told, sort_keys=True) for told in receiver.objects}) == 1
+        assert len({json.dumps(reported, sort_keys=True) for reported in receiver.objects}) == 1
 
 
 @pytest.mark.parametrize("secret", [WHSEC, "s3cret-of-text"])

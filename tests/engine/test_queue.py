@@ -192,14 +192,14 @@ async def test_two_processes_share_the_queue(tmp_path: Path) -> None:
         database.close()
         theirs = await enqueued(other, "b0", "b1", principal="b")
         await until(lambda: other.position(theirs[1].id) == 4)
-        told: list[str] = []
+        reported: list[str] = []
 
         async def report(_progress: float, message: str) -> None:
-            told.append(message)
+            reported.append(message)
 
         # whoever asks for a task of another process hears its place as well
         await here.studio.fetch([theirs[1].id], principal=Principal("b"), seconds=4, report=report)
-        assert told[-1] == "midjourney: queued, position 4 at journeyapi"
+        assert reported[-1] == "midjourney: queued, position 4 at journeyapi"
         ours += await enqueued(here.studio, "c0", principal="c")
         await until(lambda: [here.studio.position(task.id) for task in ours] == [1, 4, 3])
         await until(lambda: [other.position(task.id) for task in theirs] == [2, 5])
@@ -338,8 +338,8 @@ async def test_a_slot_costs_two_statements_and_without_a_limit_none(tmp_path: Pa
     async with make_environment(tmp_path, JOURNEY_MCP_MAX_CONCURRENT=9) as here:
         with statements("queue_") as seen:
             await here.made()
-    told = [step for statement, values in dict(seen).items() for step in explained(tmp_path, statement, values)]
-    assert told == [
+    reported = [step for statement, values in dict(seen).items() for step in explained(tmp_path, statement, values)]
+    assert reported == [
         "SEARCH tasks USING INDEX tasks_in_queue (provider=? AND base_url=?)",
         "SEARCH tasks USING INDEX sqlite_autoindex_tasks_1 (id=?)",
         "SCALAR SUBQUERY 1",
@@ -354,9 +354,9 @@ async def test_if_tasks_cannot_be_counted_none_is_sent(tmp_path: Path) -> None:
         await until(lambda: here.created)
         (second,) = await enqueued(here.studio, "second")
         hide(tmp_path)
-        told = await here.studio.wait_for_new(second, 300)
-        assert told.failure is not None
-        assert (told.failure.code, told.submission, prompts(here)) == (
+        reported = await here.studio.wait_for_new(second, 300)
+        assert reported.failure is not None
+        assert (reported.failure.code, reported.submission, prompts(here)) == (
             "store_unavailable",
             Submission.REFUSED,
             ["first"],
@@ -397,7 +397,7 @@ async def test_a_position_is_the_order_of_the_slots(tmp_path: Path) -> None:
             for task in [running, *waiting]:
                 group.start_soon(watch, task)
             await until(lambda: len(seen) == 6)
-            assert {name: told[-1][1].removeprefix("midjourney: ") for name, told in seen.items()} == {
+            assert {name: reported[-1][1].removeprefix("midjourney: ") for name, reported in seen.items()} == {
                 "a0": "running",
                 "a1": "queued, position 1 at journeyapi",
                 "b0": "queued, position 2 at journeyapi",
@@ -406,8 +406,8 @@ async def test_a_position_is_the_order_of_the_slots(tmp_path: Path) -> None:
                 "a3": "queued, position 5 at journeyapi",
             }
             await until_ended(here.studio, [running, *waiting])
-        for told in seen.values():
-            values = [progress for progress, _ in told]
+        for reported in seen.values():
+            values = [progress for progress, _ in reported]
             assert values == sorted(set(values))
         assert any("position 1 at" in message for _, message in seen["a3"])
         assert any("midjourney: running" in message for _, message in seen["a3"])
@@ -459,20 +459,20 @@ async def test_a_canceled_task_leaves_the_queue_at_once(tmp_path: Path) -> None:
         (running,) = await enqueued(here.studio, "first")
         await until(lambda: here.created)
         second, third, fourth = await enqueued(here.studio, "second", "third", "fourth")
-        told: list[str] = []
+        reported: list[str] = []
 
         async def report(_progress: float, message: str) -> None:
-            told.append(message)
+            reported.append(message)
 
         await here.studio.wait_for_new(fourth, 10, report)
-        assert any("position 3 at" in message for message in told)
+        assert any("position 3 at" in message for message in reported)
         for task in (second, third):
             ended, said = (await here.studio.cancel([task.id], LOCAL))[task.id]
             assert (ended.status, ended.submission, ended.cost) == (Status.CANCELED, Submission.REFUSED, None)
             assert said == Notice.of("canceled_unsent")
-        told.clear()
+        reported.clear()
         await here.studio.wait_for_new(fourth, 10, report)
-        assert all("position 1 at" in message for message in told)
+        assert all("position 1 at" in message for message in reported)
         found = await until_ended(here.studio, [running, fourth])
         assert {task.status for task in found.values()} == {Status.SUCCEEDED}
         assert prompts(here) == ["first", "fourth"]
@@ -657,8 +657,8 @@ async def test_every_task_gets_a_slot(tmp_path: Path, seed: int) -> None:
     """In any mix of three principals, two processes, refusals and cancellations."""
     dice = random.Random(seed)
     faults = [f"submit:status=429,after={dice.randrange(30)},times={dice.randint(1, 4)}" for _ in range(2)]
-    told = {"speed": 300, "journeyapi": JourneyApiSettings(plan="basic"), **({LIMIT: "5"} if seed else {})}
-    async with make_wide_environment(tmp_path, *faults, services=("journeyapi",), **told) as here:
+    reported = {"speed": 300, "journeyapi": JourneyApiSettings(plan="basic"), **({LIMIT: "5"} if seed else {})}
+    async with make_wide_environment(tmp_path, *faults, services=("journeyapi",), **reported) as here:
         async with running_studio(here.studio.settings, here.clock) as other:
             tasks: dict[Studio, list[Task]] = {here.studio: [], other: []}
 

@@ -196,7 +196,7 @@ async def test_a_charge_is_stored_in_its_unit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("services", "more", "told"),
+    ("services", "more", "reported"),
     [
         (("journeyapi",), {"JOURNEY_MCP_BUDGET": "8credits/call,100credits/day"}, []),
         (("bfl", "vtrix"), {"JOURNEY_MCP_BUDGET": "2usd/day,1usd/day@bfl"}, []),
@@ -221,12 +221,12 @@ async def test_a_charge_is_stored_in_its_unit(tmp_path: Path) -> None:
     ],
 )
 def test_a_limit_that_does_not_cover_every_offer_is_reported(
-    services: tuple[str, ...], more: dict[str, str], told: list[str]
+    services: tuple[str, ...], more: dict[str, str], reported: list[str]
 ) -> None:
     """By provider, with what each charges in."""
     settings = configured(*services, **more)
     found = reaches(settings, catalog_of(settings, load()))
-    assert [str(reach) for reach in found if reach.missed or not reach.covered] == told
+    assert [str(reach) for reach in found if reach.missed or not reach.covered] == reported
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_png_without_its_colours_is_refused() -> None:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_spoiled_files_are_refused_or_mended(data: st.DataObject) -> None:
+def test_corrupt_files_are_refused_or_repaired(data: st.DataObject) -> None:
     """Nothing but NotAnImage comes out of them, and what is taken can be taken again, a PNG with the same pixels."""
     content = bytearray(data.draw(st.sampled_from(SAMPLES)))
     for at, byte in data.draw(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6)):
@@ -515,7 +515,7 @@ def test_an_image_that_cannot_be_brought_within_the_bytes() -> None:
         ({"min_side": 30, "max_pixels": 1000}, "scaled for this provider's other limits it would have 38x25 pixels"),
     ],
 )
-def test_too_small_cannot_be_mended(limits: Mapping[str, int], reason: str) -> None:
+def test_too_small_cannot_be_corrected(limits: Mapping[str, int], reason: str) -> None:
     """Nor what would be too small afterwards."""
     taken = f"this provider takes at least {limits['min_side']} on each side"
     assert refusal(written(drawn(), "png"), **limits) == f"{reason}, and {taken}"

@@ -296,5 +296,5 @@ def test_images_are_sent_in_the_forms_of_the_sources(provider: str, wire_id: str
 
 def test_the_lifetime_of_links_is_stated() -> None:
     """Ten minutes at BFL, an hour at Replicate and at KKIAI on its hosts; Vtrix does not state it."""
-    told = {(offer.provider, offer.expires_after_s) for offer in _OFFERS if offer.provider != "journeyapi"}
-    assert told == {("bfl", 600), ("replicate", 3600), ("kkiai", 3600), ("vtrix", None)}
+    reported = {(offer.provider, offer.expires_after_s) for offer in _OFFERS if offer.provider != "journeyapi"}
+    assert reported == {("bfl", 600), ("replicate", 3600), ("kkiai", 3600), ("vtrix", None)}

@@ -41,10 +41,10 @@ def test_all_thirty_models_of_journeyapi_are_included() -> None:
     facts = registry.load()
     assert len(facts.catalog(["journeyapi"]).models) == 30
     assert {offer.model for offer in facts.offers} == set(facts.models)
-    told = [(model.sources, model.checked) for model in facts.models.values()]
-    told += [(offer.sources, offer.checked) for offer in facts.offers]
-    told += [(provider.sources, provider.checked) for provider in facts.providers.values()]
-    for sources, checked in told:
+    reported = [(model.sources, model.checked) for model in facts.models.values()]
+    reported += [(offer.sources, offer.checked) for offer in facts.offers]
+    reported += [(provider.sources, provider.checked) for provider in facts.providers.values()]
+    for sources, checked in reported:
         assert sources
         assert checked >= dt.date(2026, 11, 21)
 
@@ -194,8 +194,8 @@ def test_accounts_have_the_retry_time_of_webhooks() -> None:
     """If it is stated; the sandbox has the value of the provider that it fakes."""
     facts = registry.load()
     keys = dict.fromkeys(("JOURNEYAPI_API_KEY", "VTRIX_API_KEY", "REPLICATE_API_TOKEN", "BFL_API_KEY"), "k")
-    told = {account.provider: account.webhook_retries_s for account in accounts_of(read_settings(keys), facts)}
-    assert told == {"journeyapi": 170, "vtrix": None, "replicate": 60, "bfl": 156}
+    reported = {account.provider: account.webhook_retries_s for account in accounts_of(read_settings(keys), facts)}
+    assert reported == {"journeyapi": 170, "vtrix": None, "replicate": 60, "bfl": 156}
     assert sandbox_account(BaseUrl("http://127.0.0.1:9"), facts).webhook_retries_s == 170
 
 

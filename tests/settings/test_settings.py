@@ -68,9 +68,9 @@ def test_a_secret_that_cannot_be_sent_is_named_and_not_shown(name: str, value: s
     with pytest.raises(SetupError, match=r"cannot be sent|has a blank in it") as raised:
         read_settings({name: value})
     assert name in str(raised.value)
-    told = "".join(traceback.format_exception(raised.value)) + str(raised.value.failure)
-    assert not re.search("live.x|live.y", told)
-    assert ("without `Bearer` before it" in told) == (name != "JOURNEY_MCP_WEBHOOK_SECRET")
+    reported = "".join(traceback.format_exception(raised.value)) + str(raised.value.failure)
+    assert not re.search("live.x|live.y", reported)
+    assert ("without `Bearer` before it" in reported) == (name != "JOURNEY_MCP_WEBHOOK_SECRET")
 
 
 @pytest.mark.parametrize("value", [*UNSENDABLE, '"acme-live-x"', "${ACME_LIVE_X}"])
@@ -80,8 +80,8 @@ def test_the_key_of_a_provider_in_a_registry_file_is_checked(tmp_path: Path, val
     registry = {"JOURNEY_MCP_REGISTRY": str(tmp_path / "acme.toml")}
     with pytest.raises(SetupError, match="ACME_API_KEY") as raised:
         check(read_settings({"ACME_API_KEY": value, **registry}))
-    told = "".join(traceback.format_exception(raised.value)) + str(raised.value.failure)
-    assert not re.search("(?i)live.x|live.y", told.replace("${ACME_LIVE_X}", ""))
+    reported = "".join(traceback.format_exception(raised.value)) + str(raised.value.failure)
+    assert not re.search("(?i)live.x|live.y", reported.replace("${ACME_LIVE_X}", ""))
     check(read_settings({"OTHER_API_KEY": value, "ACME_API_KEY": "acme-live-x", **registry}))
 
 
