@@ -60,5 +60,5 @@ def read_journal(folder: Path) -> tuple[Row, ...]:
 
 def _read(row: dict[str, Any]) -> Row:
     request, outcome = json.loads(row.pop("request")), json.loads(row.pop("outcome"))
-    row["final"], row["holder"] = bool(row["final"]), row.pop("lease_worker")
+    row["final"], row["worker_id"] = bool(row["final"]), row.pop("lease_worker")
     return Row(**row, prompt=request["prompt"], outcome=outcome)
