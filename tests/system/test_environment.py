@@ -48,5 +48,5 @@ async def test_without_a_home_folder_only_the_working_directory_is_allowed(tmp_p
     assert folders == str(open_folder)
     assert unset.startswith("SetupError There is no home folder for the task database")
     assert unopened == f"SetupError JOURNEY_MCP_DATA_DIR='{closed}': cannot be opened: Permission denied."
-    assert at_home == "SetupError JOURNEY_MCP_DATA_DIR='~/x': has a ~ in it, and there is no home folder."
+    assert at_home == "SetupError JOURNEY_MCP_DATA_DIR='~/x': has a ~ in it, but there is no home folder."
     assert address == f"sqlite:///{open_folder}/tasks.db"
