@@ -3,6 +3,7 @@
 import gc
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TYPE_CHECKING
@@ -48,6 +49,7 @@ class Lifespan:
         """The folders that the client declared; `None` for clients on other machines."""
         self._opener = opener
         self._tool_set: ToolSet | None = None
+        self._reading_tools = threading.Lock()
         self._studio: Studio | None = None
         self._failure: JourneyError | None = None
         self._open_requested, self._attempted, self._closed = anyio.Event(), anyio.Event(), anyio.Event()
@@ -66,11 +68,12 @@ class Lifespan:
 
     def tool_set(self) -> "ToolSet":
         """Return the tools and defaults of this configuration."""
-        if self._tool_set is None:
-            from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415  # not before the first answer
+        with self._reading_tools:
+            if self._tool_set is None:
+                from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415  # not before the first answer
 
-            self._tool_set = read_tool_set(self._settings, takes_files=self._is_local)
-        return self._tool_set
+                self._tool_set = read_tool_set(self._settings, takes_files=self._is_local)
+            return self._tool_set
 
     async def studio(self) -> "Studio":
         """Return the studio; wait until it is open.
@@ -96,8 +99,7 @@ class Lifespan:
             try:
                 if self._settings.keys or self._settings.others:
                     certificates.read_ahead()
-                self.tool_set()  # not while a thread imports: each would wait for the other
-                imported = await to_thread.run_sync(_import_studio)
+                imported = await to_thread.run_sync(self._import_studio)
                 async with (self._opener or imported)(self._settings) as self._studio:
                     # imported modules are never freed, so the garbage collector need not scan them
                     gc.freeze()
@@ -112,6 +114,14 @@ class Lifespan:
                 self._failure = _to_journey_error(error)
             self._open_requested, attempted, self._attempted = anyio.Event(), self._attempted, anyio.Event()
             attempted.set()
+
+    def _import_studio(self) -> StudioOpener:
+        """Do what takes long, in a thread: read the tools, import SQLAlchemy, the adapters, the tools' modules."""
+        self.tool_set()  # a call that comes meanwhile waits for it instead of slowing the imports
+        import journey_mcp.server.handlers  # noqa: F401, PLC0415
+        from journey_mcp.studio import open_studio  # noqa: PLC0415
+
+        return open_studio
 
     def request_open(self) -> None:
         """Open the studio before a call needs it."""
@@ -171,11 +181,3 @@ def _to_journey_error(error: Exception) -> JourneyError:
     report_id = secrets.token_hex(4)
     _log.error("the studio cannot be opened (report %s)", report_id, exc_info=error)
     return InternalError(f"journey-mcp cannot start; report id {report_id}.")
-
-
-def _import_studio() -> StudioOpener:
-    """Do the slow imports, in a thread: SQLAlchemy, the adapters, the tools' modules."""
-    import journey_mcp.server.handlers  # noqa: F401, PLC0415
-    from journey_mcp.studio import open_studio  # noqa: PLC0415
-
-    return open_studio
