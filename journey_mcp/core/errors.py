@@ -7,11 +7,14 @@ The branches are the caller's choices, not our modules:
       UnknownTask         check the id
       SetupError          the person who runs the server has to act
       StoreUnavailable    the task database does not answer: call again
+      OverBudget, NotConfirmed, Declined
+                          the cost: ask the person
+      PerhapsPaid         an identical request may have been charged: check before repeating
       UpstreamError       the provider's side: wait, change the prompt, or check the account before repeating
       InternalError       a bug of journey-mcp: report it
 
-A class has its public `code`, states whether the same call may succeed later, and whether money may have
-been spent; `docs/errors.md` is generated from these classes. Text of an upstream reaches a message only
+A class has its public `code` and states whether the same call may succeed later; its text says whether money
+may have been spent. `docs/errors.md` is generated from these classes. Text of an upstream reaches a message only
 through `core.text.quoted`.
 """
 
