@@ -13,7 +13,6 @@ from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.poller import Poller
 from journey_mcp.engine.queue import Queues
 from journey_mcp.engine.submitter import Submitter
-from journey_mcp.providers.clients import ProviderClients
 
 _T = TypeVar("_T")
 
@@ -27,11 +26,10 @@ class InFlight:
     here are outside of every cancel scope; `cancel_all` ends them.
     """
 
-    def __init__(self, journal: Journal, queues: Queues, poller: Poller, clients: ProviderClients) -> None:
+    def __init__(self, journal: Journal, queues: Queues, poller: Poller) -> None:
         self._journal = journal
         self._queues = queues
         self._poller = poller
-        self._clients = clients
         self._submissions: dict[str, asyncio.Task[None]] = {}
         self._starting: set[asyncio.Task[Any]] = set()
 
@@ -52,7 +50,7 @@ class InFlight:
     def resume_polling(self, task: Task) -> None:
         """Poll a leased task; one whose request has no answer yet is polled once it has."""
         if task.id not in self._submissions:
-            self._poller.add(task.id, self._clients.offer_of(task))
+            self._poller.add(task)
 
     def close_queues(self) -> None:
         """End queued tasks, free of charge, and queue none any more."""
@@ -95,7 +93,7 @@ class InFlight:
             if task and task.handle and not task.status.is_final:
                 # a synchronous model that answers with an id only has finished by then (C2), and one that has an
                 # image while its status is still "processing" is about to
-                self._poller.add(task_id, offer, now=offer.synchronous or bool(task.images))
+                self._poller.add(task, now=offer.synchronous or bool(task.images))
         finally:
             self._submissions.pop(task_id, None)
 
@@ -103,7 +101,7 @@ class InFlight:
         """End a task after a fault in our code as unsent or unconfirmed; poll it if the provider has accepted it."""
         task = self._journal.get(task_id)
         if task is not None and task.submission is Submission.ACCEPTED:
-            self._poller.add(task_id, self._clients.offer_of(task))
+            self._poller.add(task)
             return
         fault = InternalError(f"journey-mcp failed before anything was sent (report id {report_id}).")
         unclear = SubmissionUnconfirmed(

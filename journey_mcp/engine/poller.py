@@ -14,6 +14,7 @@ from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import CredentialsRejected, JourneyError, LostUpstream, NoImage, SandboxGone, Unreachable
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Handle, Prediction, Status
+from journey_mcp.core.tasks import Task
 from journey_mcp.engine import backoff
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outcomes import Outcomes
@@ -85,9 +86,10 @@ class Poller:
         """When `run` continues."""
         self._wakeup = Wakeup()
 
-    def add(self, task_id: str, offer: Offer | None, *, now: bool = False) -> None:
+    def add(self, task: Task, *, now: bool = False) -> None:
         """Poll this leased task until it is final; with `now`, for the first time at once."""
-        self._schedule(self._polled.setdefault(task_id, _Polled(task_id, offer)), at_once=now)
+        polled = self._polled.setdefault(task.id, _Polled(task.id, self._upstreams.offer_of(task)))
+        self._schedule(polled, at_once=now)
 
     async def run(self) -> None:
         """Poll what is due, for ever."""

@@ -37,7 +37,7 @@ from journey_mcp.store import Store, open_store
 from journey_mcp.studio.attempts import Planner
 from journey_mcp.studio.create import Creator
 from journey_mcp.studio.image_sources import ImageFinder
-from journey_mcp.studio.lifecycle import Lifecycle, Loop
+from journey_mcp.studio.lifecycle import Lifecycle
 from journey_mcp.studio.start import Starter
 from journey_mcp.studio.studio import Studio
 from journey_mcp.tools.results import task_object
@@ -147,7 +147,7 @@ def _assemble(
     cooldowns = Cooldowns(store, clock)
     budget = Budget(settings, store)
     deduplication = Deduplication(journal, store, clock)
-    in_flight = InFlight(journal, queues, poller, clients)
+    in_flight = InFlight(journal, queues, poller)
     inbound_webhooks = InboundWebhooks(
         journal, store, clock, outcomes, clients, resume_polling=in_flight.resume_polling
     )
@@ -167,7 +167,16 @@ def _assemble(
         outbound_webhooks.run,
         partial(workers.end_idle, clock),
         partial(inbound_webhooks.expire, in_flight.__contains__),
-        _recovery(settings, journal, store, clock, clients, poller, blobs),
+        partial(
+            recovery.keep,
+            journal,
+            store,
+            clock,
+            addresses=clients.addresses,
+            resume_polling=partial(poller.add, now=True),
+            forget_older=blobs.forget_older,
+            keep_s=settings.keep_days * 86400.0,
+        ),
     )
     lifecycle = Lifecycle(loops, clock, journal, store, clients, in_flight, deduplication, outbound_webhooks, workers)
     studio = Studio(
@@ -198,24 +207,3 @@ def _outbound_webhooks(
     outbound_webhooks = OutboundWebhooks(store, clock, safe_http, policy=WebhookPolicy(settings), render=render)
     journal.listen(outbound_webhooks.on_task_changed)
     return outbound_webhooks
-
-
-def _recovery(
-    settings: Settings,
-    journal: Journal,
-    store: Store,
-    clock: Clock,
-    clients: ProviderClients,
-    poller: Poller,
-    blobs: Blobs,
-) -> Loop:
-    return partial(
-        recovery.keep,
-        journal,
-        store,
-        clock,
-        addresses=clients.addresses,
-        resume_polling=lambda task: poller.add(task.id, clients.offer_of(task), now=True),
-        forget_older=blobs.forget_older,
-        keep_s=settings.keep_days * 86400.0,
-    )
