@@ -22,7 +22,7 @@ def accounts_of(settings: Settings, registry: Registry) -> list[Account]:
     Raises:
         SetupError: as `configured`, or a registry file has a base address that cannot be read.
     """
-    return [_account(facts, settings) for facts in configured(settings, registry)]
+    return [_account(facts, key, settings) for facts, key in configured(settings, registry)]
 
 
 def sandbox_account(base_url: BaseUrl, registry: Registry) -> Account:
@@ -54,12 +54,12 @@ def not_polled_reason(task: Task, accounts: Iterable[Account]) -> Notice | None:
     return Notice.of("not_configured", provider=task.provider, base_url=task.base_url)
 
 
-def _account(facts: ProviderFacts, settings: Settings) -> Account:
+def _account(facts: ProviderFacts, key: str, settings: Settings) -> Account:
     return Account(
         provider=facts.id,
         facts_id=facts.id,
         base_url=settings.address(facts.base_url_variable) or _stated(facts),
-        key=settings.key(facts.key_variable) or "",
+        key=key,
         key_variable=facts.key_variable,
         base_url_variable=facts.base_url_variable,
         poll_url=settings.address(facts.poll_url_variable),

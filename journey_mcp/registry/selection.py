@@ -8,8 +8,8 @@ SANDBOX_FACTS = "journeyapi"
 """The provider that the built-in sandbox fakes."""
 
 
-def configured(settings: Settings, registry: Registry) -> list[ProviderFacts]:
-    """Return the providers whose key is set, the preferred one first; none means the sandbox.
+def configured(settings: Settings, registry: Registry) -> list[tuple[ProviderFacts, str]]:
+    """Return the providers whose key is set, each with its key, the preferred one first; none means the sandbox.
 
     `JOURNEY_MCP_PROVIDERS` chooses and orders them; without it all are used, in the registry's order.
 
@@ -31,7 +31,7 @@ def catalog_of(settings: Settings, registry: Registry) -> Catalog:
     Raises:
         SetupError: as `configured`.
     """
-    return registry.catalog([facts.id for facts in configured(settings, registry)] or [SANDBOX_FACTS])
+    return registry.catalog([facts.id for facts, _ in configured(settings, registry)] or [SANDBOX_FACTS])
 
 
 def _check_names(settings: Settings, registry: Registry) -> None:
@@ -46,16 +46,17 @@ def _check_names(settings: Settings, registry: Registry) -> None:
             raise _unknown(setting, name, registry)
 
 
-def _with_key(name: str, settings: Settings, registry: Registry) -> ProviderFacts:
+def _with_key(name: str, settings: Settings, registry: Registry) -> tuple[ProviderFacts, str]:
     facts = registry.providers.get(name)
     if facts is None:
         raise _unknown(f"JOURNEY_MCP_PROVIDERS={','.join(settings.providers)}", name, registry)
-    if settings.key(facts.key_variable) is None:
+    key = settings.key(facts.key_variable)
+    if key is None:
         raise SetupError(
             f"JOURNEY_MCP_PROVIDERS names {name}, and {facts.key_variable} is not set.",
             next_step=f"Set {facts.key_variable}, or remove {name} from JOURNEY_MCP_PROVIDERS.",
         )
-    return facts
+    return facts, key
 
 
 def _unknown(setting: str, name: str, registry: Registry) -> SetupError:
