@@ -62,7 +62,6 @@ SUBMIT: Mapping[str, Outcome] = {
 }
 
 _STILL_RUNNING = Outcome(status="running", then="succeeded")
-_NO_RESPONSE = "Polling continues; nothing is lost by waiting."
 
 
 def _noticed(reason: str) -> Outcome:

@@ -21,22 +21,11 @@ from journey_mcp.core.images import OutputImage
 from journey_mcp.core.money import Cost
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
-from journey_mcp.core.principals import LOCAL
-from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import DuplicatePolicy, Submission, Task
+from journey_mcp.core.tasks import DuplicatePolicy, Submission
 from journey_mcp.core.worker_id import new_worker_id
 from journey_mcp.store import Store, open_store, schema
 from journey_mcp.store.cooldowns import Cooldown
-
-TASK = Task(
-    id="tsk_a",
-    principal=LOCAL,
-    request=ImageRequest(tool="imagine", prompt="p", model="m"),
-    provider="journeyapi",
-    base_url="u",
-    created_at=100.0,
-    updated_at=100.0,
-)
+from store.examples import TASK
 
 
 def url(folder: Path) -> str:

@@ -14,19 +14,8 @@ from support import created, database_of_version, make_environment, make_request
 from journey_mcp.core.errors import OverBudget, SetupError, StoreUnavailable
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal
-from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import Task
 from journey_mcp.store import Store, migrations, open_store
-
-TASK = Task(
-    id="tsk_a",
-    principal=LOCAL,
-    request=ImageRequest(tool="imagine", prompt="p", model="m"),
-    provider="journeyapi",
-    base_url="u",
-    created_at=100.0,
-    updated_at=100.0,
-)
+from store.examples import TASK
 
 
 def emptied(file: Path) -> None:

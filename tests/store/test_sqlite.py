@@ -12,21 +12,9 @@ import pytest
 from support import explained, statements
 
 from journey_mcp.core.errors import SetupError
-from journey_mcp.core.principals import LOCAL
-from journey_mcp.core.requests import ImageRequest
-from journey_mcp.core.tasks import Task
 from journey_mcp.store import Store, open_store
 from journey_mcp.store.cooldowns import Cooldown
-
-TASK = Task(
-    id="tsk_a",
-    principal=LOCAL,
-    request=ImageRequest(tool="imagine", prompt="p", model="m"),
-    provider="journeyapi",
-    base_url="u",
-    created_at=100.0,
-    updated_at=100.0,
-)
+from store.examples import TASK
 
 
 def url(folder: Path) -> str:

@@ -5,7 +5,6 @@ connection that it has no file descriptor for, a thousand times a second.
 """
 
 import asyncio
-import errno
 import logging
 import math
 import socket
@@ -28,7 +27,6 @@ _RETRY_DELAY_S = 1.0
 _FIRST_REQUEST_WITHIN_S = 1.0
 """Enough time to send a first request, also to a busy server."""
 _WARN_INTERVAL_S = 600.0
-_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 _log = logging.getLogger(__name__)
 
