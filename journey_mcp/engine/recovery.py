@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
 from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import NotSubmitted, SubmissionUnconfirmed
@@ -10,6 +11,7 @@ from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.core.worker_id import is_alive
 from journey_mcp.engine.callbacks import unconfirmed
 from journey_mcp.engine.journal import LEASE_S, Journal
+from journey_mcp.media.blobs import Blobs
 from journey_mcp.providers.http import MAX_SUBMIT_S
 from journey_mcp.store import Store
 
@@ -22,86 +24,118 @@ _ANSWERED_WITHIN_S = MAX_SUBMIT_S + 60.0
 _log = logging.getLogger(__name__)
 
 
-async def keep(
-    journal: Journal,
-    store: Store,
-    clock: Clock,
-    *,
-    addresses: Callable[[], Iterable[tuple[str, str | None]]],
-    resume_polling: Callable[[Task], None],
-    forget_older: Callable[[float], Awaitable[None]],
-    keep_s: float,
-) -> None:
-    """Renew the leases of this process, take over tasks whose lease has expired, delete old tasks; for ever.
+class Addresses(Protocol):
+    """Knows where this process can poll tasks."""
 
-    Only tasks at these addresses are taken over. `resume_polling` is called with every task that was taken over and is
-    to be polled, `forget_older` with the time before which nothing is kept. Between two cycles it sleeps until the next
-    renewal or expiry, at most for the length of a lease.
+    def addresses(self) -> Iterable[tuple[str, str | None]]:
+        """Return provider and base URL of each account; the URL is `None` where any counts."""
+        ...
+
+
+class Polls(Protocol):
+    """Polls tasks."""
+
+    def add(self, task: Task, *, now: bool = False) -> None:
+        """Poll a leased task until it is final; with `now`, for the first time at once."""
+        ...
+
+
+class Recovery:
+    """Keeps the leases of this process, takes over tasks whose lease has expired, and deletes what is too old.
+
+    Only tasks at the addresses of `upstreams` are taken over; `poller` polls them. Tasks and copies of images are
+    deleted `keep_s` seconds after they were made.
     """
-    purge_at, due = -math.inf, clock.now()
-    acquired = Wakeup()
-    journal.on_acquired(lambda _task: acquired.notify())
-    while True:
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: Store,
+        clock: Clock,
+        upstreams: Addresses,
+        poller: Polls,
+        blobs: Blobs,
+        *,
+        keep_s: float,
+    ) -> None:
+        self._journal = journal
+        self._store = store
+        self._clock = clock
+        self._upstreams = upstreams
+        self._poller = poller
+        self._blobs = blobs
+        self._keep_s = keep_s
+        self._purge_at = -math.inf
+        self._acquired = Wakeup()
+
+    async def run(self) -> None:
+        """Do all of this for ever.
+
+        Between two cycles it sleeps until the next renewal or expiry, at most for the length of a lease.
+        """
+        self._journal.on_acquired(lambda _task: self._acquired.notify())
+        due = self._clock.now()
+        while True:
+            pause_s = RENEW_AFTER_S
+            try:
+                pause_s = await self._cycle(due)
+            except Exception:  # noqa: BLE001  # without this loop other processes would take over all tasks of this one
+                _log.exception("leases cannot be renewed; it is tried again")
+            due = await self._sleep(pause_s)
+
+    async def _cycle(self, due: float) -> float:
+        """Do what is due; return the seconds until the next cycle."""
         pause_s = RENEW_AFTER_S
-        try:
-            await journal.renew()
-            now = clock.now()
-            # After the whole machine was suspended, every lease has expired. The other processes wake at the same
-            # time: they get one cycle to renew before this one takes over their tasks.
-            if now - due < LEASE_S - RENEW_AFTER_S:
-                await _take_over(journal, store, list(addresses()), resume_polling, now)
-                pause_s = await _until_due(journal, store, clock.now())
-            if clock.elapsed() >= purge_at:
-                purge_at = clock.elapsed() + _PURGE_EVERY_S
-                await store.tasks.delete_older(than=now - keep_s)
-                await forget_older(now - keep_s)
-        except Exception:  # noqa: BLE001  # without this loop other processes would take over all tasks of this one
-            _log.exception("leases cannot be renewed; it is tried again")
-        due = await _sleep(clock, acquired, pause_s)
+        await self._journal.renew()
+        now = self._clock.now()
+        # After the whole machine was suspended, every lease has expired. The other processes wake at the same
+        # time: they get one cycle to renew before this one takes over their tasks.
+        if now - due < LEASE_S - RENEW_AFTER_S:
+            await self._take_over(now)
+            pause_s = await self._until_due(self._clock.now())
+        if self._clock.elapsed() >= self._purge_at:
+            self._purge_at = self._clock.elapsed() + _PURGE_EVERY_S
+            await self._store.tasks.delete_older(than=now - self._keep_s)
+            await self._blobs.forget_older(now - self._keep_s)
+        return pause_s
 
+    async def _until_due(self, now: float) -> float:
+        """Return the seconds until leases of this process are to be renewed, or one of another process expires."""
+        local_s = RENEW_AFTER_S if self._journal.leased else LEASE_S
+        expires_at = await self._store.leases.next_expiry(after=now, except_worker=self._journal.worker_id)
+        return min(local_s, math.inf if expires_at is None else expires_at - now)
 
-async def _until_due(journal: Journal, store: Store, now: float) -> float:
-    """Return the seconds until leases of this process are to be renewed, or one of another process expires."""
-    local_s = RENEW_AFTER_S if journal.leased else LEASE_S
-    expires_at = await store.leases.next_expiry(after=now, except_worker=journal.worker_id)
-    return min(local_s, math.inf if expires_at is None else expires_at - now)
+    async def _sleep(self, seconds: float) -> float:
+        """Sleep until the next cycle, which an acquired task brings forward; return when it was due by the calendar."""
+        wake_at, due = self._clock.elapsed() + seconds, self._clock.now() + seconds
+        while (left_s := wake_at - self._clock.elapsed()) > 0:
+            if await self._acquired.wait(self._clock, left_s):
+                wake_at = min(wake_at, self._clock.elapsed() + RENEW_AFTER_S)
+                due = min(due, self._clock.now() + RENEW_AFTER_S)
+        return due
 
-
-async def _sleep(clock: Clock, acquired: Wakeup, seconds: float) -> float:
-    """Sleep until the next cycle, which an acquired task brings forward; return when it was due by the calendar."""
-    wake_at, due = clock.elapsed() + seconds, clock.now() + seconds
-    while (left_s := wake_at - clock.elapsed()) > 0:
-        if await acquired.wait(clock, left_s):
-            wake_at = min(wake_at, clock.elapsed() + RENEW_AFTER_S)
-            due = min(due, clock.now() + RENEW_AFTER_S)
-    return due
-
-
-async def _take_over(
-    journal: Journal,
-    store: Store,
-    addresses: list[tuple[str, str | None]],
-    resume_polling: Callable[[Task], None],
-    now: float,
-) -> None:
-    orphans = await store.leases.orphans(now=now, addresses=addresses)
-    # a task that is leased to this process but not in its memory has no worker: its acquisition was interrupted
-    expired = [
-        task.id
-        for task, worker_id in orphans
-        if (worker_id == journal.worker_id and task.id not in journal) or not _may_still_run(task, worker_id, now)
-    ]
-    if not expired:
-        return
-    taken_over = await store.leases.acquire(expired, worker_id=journal.worker_id, lease_until=now + LEASE_S, now=now)
-    ours = [task for task in taken_over if task.id not in journal]
-    journal.add_leased(ours)
-    for task in ours:
-        _log.info("task %s (%s) is taken over", task.id, task.submission)
-        if task.submission is Submission.ACCEPTED:
-            resume_polling(task)
-        else:
-            await journal.change(task.id, _after_crash)
+    async def _take_over(self, now: float) -> None:
+        journal = self._journal
+        orphans = await self._store.leases.orphans(now=now, addresses=list(self._upstreams.addresses()))
+        # a task that is leased to this process but not in its memory has no worker: its acquisition was interrupted
+        expired = [
+            task.id
+            for task, worker_id in orphans
+            if (worker_id == journal.worker_id and task.id not in journal) or not _may_still_run(task, worker_id, now)
+        ]
+        if not expired:
+            return
+        taken_over = await self._store.leases.acquire(
+            expired, worker_id=journal.worker_id, lease_until=now + LEASE_S, now=now
+        )
+        ours = [task for task in taken_over if task.id not in journal]
+        journal.add_leased(ours)
+        for task in ours:
+            _log.info("task %s (%s) is taken over", task.id, task.submission)
+            if task.submission is Submission.ACCEPTED:
+                self._poller.add(task, now=True)
+            else:
+                await journal.change(task.id, _after_crash)
 
 
 def _may_still_run(task: Task, worker_id: str, now: float) -> bool:

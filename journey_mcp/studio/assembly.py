@@ -12,7 +12,6 @@ from journey_mcp.core.clock import Clock
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.redaction import redactor_of
 from journey_mcp.core.tasks import Task
-from journey_mcp.engine import recovery
 from journey_mcp.engine.budget import Budget, warn_of_idle_limits
 from journey_mcp.engine.callbacks import CallbackUrls
 from journey_mcp.engine.cooldowns import Cooldowns
@@ -25,6 +24,7 @@ from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
 from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.poller import Poller
 from journey_mcp.engine.queue import Queues
+from journey_mcp.engine.recovery import Recovery
 from journey_mcp.engine.submitter import Submitter
 from journey_mcp.engine.webhook_policy import WebhookPolicy
 from journey_mcp.media.blobs import Blobs
@@ -161,22 +161,14 @@ def _assemble(
     planner = Planner(clients, cooldowns, budget, safe_http, workers)
     starter = Starter(clock, journal, budget, deduplication, in_flight, new_submitter)
     creator = Creator(clock, clients, outbound_webhooks, images, planner, starter, is_listening=is_listening)
+    recovery = Recovery(journal, store, clock, clients, poller, blobs, keep_s=settings.keep_days * 86400.0)
     loops = (
         poller.run,
         deduplication.run,
         outbound_webhooks.run,
         partial(workers.end_idle, clock),
         partial(inbound_webhooks.expire, in_flight.__contains__),
-        partial(
-            recovery.keep,
-            journal,
-            store,
-            clock,
-            addresses=clients.addresses,
-            resume_polling=partial(poller.add, now=True),
-            forget_older=blobs.forget_older,
-            keep_s=settings.keep_days * 86400.0,
-        ),
+        recovery.run,
     )
     lifecycle = Lifecycle(loops, clock, journal, store, clients, in_flight, deduplication, outbound_webhooks, workers)
     studio = Studio(

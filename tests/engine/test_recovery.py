@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -18,7 +17,7 @@ from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.core.worker_id import new_worker_id
 from journey_mcp.engine.journal import LEASE_S, Journal
-from journey_mcp.engine.recovery import RENEW_AFTER_S, keep
+from journey_mcp.engine.recovery import RENEW_AFTER_S, Recovery
 from journey_mcp.media.blobs import Blobs
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.http import MAX_SUBMIT_S
@@ -169,24 +168,19 @@ async def test_after_the_machine_sleeps_others_get_a_cycle_to_renew(tmp_path: Pa
         await store.tasks.add(left_behind("u"), worker_id="another", lease_until=clock.now() + LEASE_S)
         looked_at: list[float] = []
 
-        def addresses() -> list[tuple[str, str | None]]:
-            looked_at.append(clock.now())
-            return [("journeyapi", "u")]
+        class Looking:
+            def addresses(self) -> list[tuple[str, str | None]]:
+                looked_at.append(clock.now())
+                return [("journeyapi", "u")]
 
+            def add(self, task: Task, *, now: bool = False) -> None:
+                raise AssertionError(f"{task.id} was not accepted, and there is nothing to poll ({now=})")
+
+        blobs = Blobs(tmp_path, 0, SafeHttpClient(TrustedHosts()), clock)
+        recovery = Recovery(journal, store, clock, Looking(), Looking(), blobs, keep_s=1e9)
         started = clock.now()
         async with anyio.create_task_group() as group:
-            group.start_soon(
-                partial(
-                    keep,
-                    journal,
-                    store,
-                    clock,
-                    addresses=addresses,
-                    resume_polling=lambda _task: None,
-                    forget_older=Blobs(tmp_path, 0, SafeHttpClient(TrustedHosts()), clock).forget_older,
-                    keep_s=1e9,
-                )
-            )
+            group.start_soon(recovery.run)
             await clock.sleep(LEASE_S + 2 * RENEW_AFTER_S + 1)
             group.cancel_scope.cancel()
         # it looks once at the start; the two rounds after an hour's sleep are left out; the next one looks again
