@@ -344,6 +344,8 @@ def _task_schema(*, listed: bool = False) -> dict[str, Any]:
         "status": {"type": "string", "enum": [status.value for status in Status]},
         "model": text,
         "provider": text,
+        "created_at": text,
+        "finished_at": text,
         "progress": number,
         "images": {"type": "array", "items": {"type": "object", "properties": image, "required": ["id"]}},
         "grid_url": text,

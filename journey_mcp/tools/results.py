@@ -50,6 +50,9 @@ def task_object(
         "prompt": prompt_excerpt(task.request.prompt) if with_prompt else None,
         "model": task.request.model,
         "provider": task.provider,
+        "created_at": timestamp(task.created_at),
+        # a final task never changes
+        "finished_at": None if running else timestamp(task.updated_at),
         "progress": None if task.progress is None else round(task.progress, 3),
         "images": images,
         # its link expires with those of the images
@@ -152,6 +155,7 @@ def _next_step_with(images: Sequence[dict[str, Any]]) -> str:
 
 def _lines(plain: dict[str, Any]) -> Iterable[str]:
     yield _headline(plain)
+    yield from _times(plain)
     if prompt := plain.get("prompt"):
         yield f"Prompt: {prompt}"
     if error := plain.get("error"):
@@ -171,6 +175,12 @@ def _lines(plain: dict[str, Any]) -> Iterable[str]:
         yield f"Poll again after {plain['poll_after_s']:g} s."
     if step := plain.get("next_step"):
         yield f"Next: {step}"
+
+
+def _times(plain: dict[str, Any]) -> Iterable[str]:
+    if created := plain.get("created_at"):
+        finished = f", finished {plain['finished_at']}" if "finished_at" in plain else ""
+        yield f"Created {created}{finished}"
 
 
 def _retry(error: dict[str, Any]) -> str:

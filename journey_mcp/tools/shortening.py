@@ -131,6 +131,8 @@ class _Draft:
 
 def _shorten_texts(task: Plain, texts: _TextLimits, image_count: int, *, is_alone: bool) -> Plain:
     left_out = {"images", "grid_url", "notices", *(() if is_alone else ("provider_task_id",))}
+    if texts == _LEVELS[-1] and not is_alone:
+        left_out |= {"seed", "finished_at"}
     rest = {name: value for name, value in task.items() if name not in left_out}
     for name, shortest in _SHORTEST.items():
         if name in rest:

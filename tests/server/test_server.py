@@ -161,6 +161,8 @@ async def test_a_whole_result(tool: str, tmp_path: Path) -> None:
         text = text.replace(upstream.origin, "http://sandbox").replace(task_id, "tsk_first")
         for number, task in enumerate(result.structured_content.get("tasks", [result.structured_content])):
             text = text.replace(task["task_id"], f"tsk_{number}")
+            for name in ("created_at", "finished_at"):
+                text = text.replace(task.get(name, "\0"), "2026-11-28T00:00:00Z")
             for image in task.get("images", ()):
                 text = text.replace(image.get("expires_at", "\0"), "2026-12-05T00:00:00Z")
         path = HAPPY / f"result_{tool}.json"

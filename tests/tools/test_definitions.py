@@ -93,8 +93,8 @@ def test_sizes() -> None:
     """Every byte costs money in every conversation."""
     tools = tool_set().tools
     seen_by_models = sum(len(compact({k: t[k] for k in ("name", "description", "inputSchema")})) for t in tools)
-    assert seen_by_models < 5800
-    assert len(compact(tools)) < 11000
+    assert seen_by_models < 8500
+    assert len(compact(tools)) < 16000
     assert len(INSTRUCTIONS) < 600
 
 
@@ -102,10 +102,8 @@ def test_sizes_with_all_providers() -> None:
     """Five providers take about 1.5 times the bytes of one, not five times."""
     tools = tool_set(**dict.fromkeys(ALL_KEYS, "k")).tools
     seen_by_models = sum(len(compact({k: t[k] for k in ("name", "description", "inputSchema")})) for t in tools)
-    assert seen_by_models < 8700
-    cancel = next(tool for tool in tools if tool["name"] == "cancel_task")
-    assert seen_by_models - len(compact({k: cancel[k] for k in ("name", "description", "inputSchema")})) < 8500
-    assert len(compact(tools)) < 15000
+    assert seen_by_models < 11500
+    assert len(compact(tools)) < 20000
 
 
 def test_the_schema_has_only_supported_arguments() -> None:
