@@ -24,6 +24,11 @@ def cleaned(text: str, limit: int = _UPSTREAM_TEXT_LIMIT) -> str:
     return f"{line[: limit - 1]}…" if len(line) > limit or len(text) > len(start) else line
 
 
+def searchable(text: str) -> str:
+    """Return text as searches compare it: without case, and without the width and the ligatures of characters."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
 def encoded_id(id_: str) -> str:
     """Return a provider's id with all but a few characters percent-encoded, so that it cannot be read as a sentence."""
     return quote(id_, safe="-._~%:/@!$&*+,;=")

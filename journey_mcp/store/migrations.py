@@ -12,6 +12,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from journey_mcp.core.errors import SetupError, StoreUnavailable
+from journey_mcp.core.text import searchable
 from journey_mcp.core.urls import webhook_host
 from journey_mcp.core.worker_id import described, is_alive
 from journey_mcp.store.schema import identity, schema_versions
@@ -207,6 +208,30 @@ def m012_standard_terms(connection: sa.Connection) -> None:
     _rename_keys(connection, {"answer_by": "callback_deadline", "passing": "transient_notices"})
 
 
+def m013_search(connection: sa.Connection) -> None:
+    """Add what searches compare, and indexes of listings and of what was spent.
+
+    Servers of earlier versions go on: their new rows have no value in the column.
+    """
+    connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN search TEXT")
+    tasks_then = sa.table("tasks", *map(sa.column, ("id", "request", "search")))
+    rows = connection.execute(sa.select(tasks_then.c.id, tasks_then.c.request).where(tasks_then.c.request != "")).all()
+    for task_id, request in rows:
+        try:
+            plain = json.loads(request)
+            search = searchable(f"{plain['prompt']}\n{plain['model']}")
+        except (ValueError, TypeError, KeyError):
+            continue  # a row that cannot be read does not block the others
+        connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(search=search))
+    for statement in (
+        """CREATE INDEX tasks_spent ON tasks
+            (principal, created_at, submission, provider, cost_unit, micro_credits, micro_usd)""",
+        # last: of two indexes that it thinks equal, SQLite takes the newer one
+        "CREATE INDEX tasks_listed ON tasks (principal, created_at) WHERE request <> ''",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 def _rename_keys(connection: sa.Connection, names: Mapping[str, str]) -> None:
     """Rename keys of the outcomes of tasks."""
     tasks_then = sa.table("tasks", *map(sa.column, ("id", "outcome")))
@@ -233,6 +258,7 @@ STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m010_outbox_hosts,
     m011_addresses,
     m012_standard_terms,
+    m013_search,
 )
 
 

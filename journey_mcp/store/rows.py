@@ -19,6 +19,7 @@ from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import DuplicatePolicy, Submission, Task
+from journey_mcp.core.text import searchable
 from journey_mcp.core.urls import webhook_host
 from journey_mcp.store.schema import tasks
 
@@ -32,6 +33,7 @@ _NOT_READ = {
     "outbox_due",
     "outbox_tries",
     "outbox_host",
+    "search",
     *_COST,
 } | _QUEUE
 NEW = [column for column in tasks.c if column.name not in _QUEUE]
@@ -70,6 +72,7 @@ def to_row(task: Task) -> dict[str, Any]:
         "created_at": task.created_at,
         "request": _dump(task.request.as_plain()),
         "model": task.request.model,
+        "search": searchable(f"{task.request.prompt}\n{task.request.model}"),
         "deduplication_key": task.deduplication_key,
         "outbox_due": None if task.request.webhook_url is None else 0.0,
         "outbox_tries": 0,

@@ -39,8 +39,17 @@ tasks = sa.Table(
     sa.Column("queue_state", sa.String(8)),
     sa.Column("queue_round", sa.Integer),
     sa.Column("queue_since", sa.Float(53)),
+    # prompt and model as searches compare them; NULL in rows of servers of earlier versions, and of deleted tasks
+    sa.Column("search", sa.Text),
     sa.Index("tasks_by_principal", "principal", "created_at"),
     sa.Index("tasks_by_time", "created_at"),
+    # of what is deleted only the cost is left, and it is not listed
+    sa.Index("tasks_listed", "principal", "created_at", sqlite_where=sa.text("request <> ''")),
+    # it has all that a sum needs, so that no row is read
+    sa.Index(
+        "tasks_spent",
+        *("principal", "created_at", "submission", "provider", "cost_unit", "micro_credits", "micro_usd"),
+    ),
     # of duplicate calls one is stored, also when they come at once
     sa.Index(
         "tasks_joinable",

@@ -1,11 +1,12 @@
 """Spend: what tasks cost, and whether a limit has room for one more."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 import sqlalchemy as sa
 
 from journey_mcp.core.limits import CreditPrices, Limit
-from journey_mcp.core.money import Charges, Unit
+from journey_mcp.core.money import Charges, SpendTotal, Unit
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.store.database import Database
 from journey_mcp.store.rows import MICRO, micro, read_charges
@@ -62,6 +63,21 @@ class Spend:
             for row in rows
         ]
 
+    async def by_provider(self, *, principal: str, since: float, except_provider: str) -> list[SpendTotal]:
+        """Return what the principal's tasks created since then cost, by provider and unit, in their order."""
+        rows = await self._database.reader.rows(
+            _BY_PROVIDER, {"of_principal": principal, "since": since, "except_provider": except_provider}
+        )
+        return [
+            SpendTotal(
+                provider=row["provider"],
+                unit=row["cost_unit"],
+                amount=read_charges(row).get(row["cost_unit"], Decimal(0)),
+                tasks=row["tasks"],
+            )
+            for row in rows
+        ]
+
 
 def within(limit: Limit, task: Task) -> sa.ColumnElement[bool] | None:
     """Return the condition that the limit has room for the task's charges; `None` if it does not apply to them."""
@@ -92,6 +108,20 @@ def _micro_usd(credit_prices: CreditPrices) -> sa.ColumnElement[int]:
 
 
 _SENT = {Submission.SENT.value, Submission.ACCEPTED.value}
+_BY_PROVIDER = (
+    sa.select(
+        *(tasks.c.provider, tasks.c.cost_unit, sa.func.count().label("tasks")),
+        *(sa.func.sum(column).label(column.name) for column in (tasks.c.micro_credits, tasks.c.micro_usd)),
+    )
+    .where(
+        tasks.c.principal == sa.bindparam("of_principal"),
+        tasks.c.created_at >= sa.bindparam("since"),
+        tasks.c.submission.in_(_SENT),
+        tasks.c.provider != sa.bindparam("except_provider"),
+    )
+    .group_by(tasks.c.provider, tasks.c.cost_unit)
+    .order_by(tasks.c.provider, tasks.c.cost_unit)
+)
 _READ = [
     *(tasks.c.created_at, tasks.c.provider, tasks.c.model, tasks.c.micro_credits, tasks.c.micro_usd),
     *(tasks.c.cost_unit, tasks.c.cost_source, tasks.c.final, tasks.c.submission),

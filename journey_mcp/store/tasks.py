@@ -62,19 +62,36 @@ class TaskTable:
         """Return the task of this id, of any principal."""
         return next(iter(await self._read(sa.select(*READ).where(tasks.c.id == task_id))), None)
 
-    async def newest(self, *, principal: str, since: float, limit: int) -> list[Task]:
-        """Return the principal's tasks created since then, the newest first.
+    async def newest(
+        self,
+        *,
+        principal: str,
+        limit: int,
+        since: float = 0.0,
+        until: float = math.inf,
+        before: Task | None = None,
+        words: Sequence[str] = (),
+    ) -> list[Task]:
+        """Return the principal's tasks, the newest first: those from `since` to before `until` with all of these words.
 
-        Of a long request they have the beginning of the prompt alone.
+        `before` is a task that older ones follow; words are compared with the prompt and the model, in the form of
+        `core.text.searchable`. Of a long request the tasks have the beginning of the prompt alone.
         """
-        query = (
-            sa.select(*LISTED)
-            .where(tasks.c.principal == principal, tasks.c.created_at >= since)
-            .order_by(tasks.c.created_at.desc(), tasks.c.id)
-            .limit(limit)
+        matching = sa.select(*LISTED).where(
+            tasks.c.principal == principal, tasks.c.created_at >= since, _IS_LISTED, *map(_contains, words)
         )
-        rows = await self._database.reader.rows(query)
-        return [task for row in rows if (task := listed(row))]
+        if until < math.inf:
+            matching = matching.where(tasks.c.created_at < until)
+        query = matching if before is None else matching.where(_is_older(before.created_at, before.id))
+        found: list[Task] = []
+        while True:
+            wanted = limit - len(found)
+            rows = await self._database.reader.rows(query.order_by(*_NEWEST_FIRST).limit(wanted))
+            found += [task for row in rows if (task := listed(row))]
+            if len(rows) < wanted or len(found) == limit:
+                return found
+            # some rows cannot be read: others take their places
+            query = matching.where(_is_older(rows[-1]["created_at"], rows[-1]["id"]))
 
     async def mentioning(self, texts: Sequence[str], *, principal: str) -> list[Task]:
         """Return the principal's tasks, the newest first, whose results contain one of these texts; at most 100."""
@@ -102,6 +119,7 @@ class TaskTable:
             .values(
                 request="",
                 outcome="",
+                search=None,
                 prediction_id=None,
                 deduplication_key=None,
                 duplicate_policy=None,
@@ -117,6 +135,20 @@ class TaskTable:
         return [task for row in rows if (task := readable(row))]
 
 
+def _is_older(created_at: float, task_id: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a task comes after this one, the newest first."""
+    return sa.and_(tasks.c.created_at <= created_at, sa.or_(tasks.c.created_at < created_at, tasks.c.id > task_id))
+
+
+def _contains(word: str) -> sa.ColumnElement[bool]:
+    return _SEARCH.contains(word, autoescape=True)
+
+
+_SEARCH = sa.func.coalesce(tasks.c.search, sa.func.lower(tasks.c.request))
+"""What words are compared with; servers of earlier versions store nothing for searches."""
+_IS_LISTED = sa.text("tasks.request <> ''")
+"""As in the index, word for word."""
+_NEWEST_FIRST = (tasks.c.created_at.desc(), tasks.c.id)
 _SEARCHED = 1000
 """How many of a principal's tasks are searched for a text: milliseconds."""
 _FOUND = 100

@@ -15,7 +15,7 @@ from support import statements
 from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.limits import parse_limits
-from journey_mcp.core.money import Cost
+from journey_mcp.core.money import Cost, SpendTotal
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Prediction, Status
 from journey_mcp.core.requests import ImageRequest
@@ -154,6 +154,74 @@ async def test_the_newest_come_first_and_old_ones_are_deleted(store: Store) -> N
     assert await store.tasks.delete_older(than=3.0) == 3
     left = await store.tasks.newest(principal="local", since=0, limit=9)
     assert [task.id for task in left] == ["t4", "t3", "running"]
+
+
+async def ids_of(store: Store, **query: Any) -> list[str]:
+    """Return the ids of a listing."""
+    return [task.id for task in await store.tasks.newest(**{"principal": "local", "limit": 9, **query})]
+
+
+async def test_a_listing_goes_on_where_a_page_ended(store: Store) -> None:
+    """Also between tasks of one moment: each is listed once."""
+    made = [make_task(f"t{number}", created_at=float(number // 3)) for number in range(9)]
+    await add(store, *made)
+    expected = ["t6", "t7", "t8", "t3", "t4", "t5", "t0", "t1", "t2"]
+    assert await ids_of(store) == expected
+    by_id = {task.id: task for task in made}
+    for position, task_id in enumerate(expected, start=1):
+        assert await ids_of(store, before=by_id[task_id], limit=2) == expected[position : position + 2]
+
+
+async def test_a_listing_has_what_is_searched_for(store: Store) -> None:
+    """In prompt or model, without case; nothing in a word is a pattern, and other principals' tasks are not found."""
+    await add(
+        store,
+        make_task("t0", created_at=0.0, request={"prompt": "A Kite over the dunes", "model": "z-image"}),
+        make_task("t1", created_at=1.0, request={"prompt": "100 % of the STRASSE", "model": "flux-2-pro"}),
+        make_task("t2", created_at=2.0, request={"prompt": "ein Leuchtturm, \u00c4GYPTEN", "model": "z-image"}),
+        make_task("t3", created_at=3.0, principal="another", request={"prompt": "a kite", "model": "z-image"}),
+    )
+    assert await ids_of(store, words=["kite"]) == ["t0"]
+    assert await ids_of(store, words=["z-image"]) == ["t2", "t0"]
+    assert await ids_of(store, words=["dunes", "z-image", "kite"]) == ["t0"]
+    assert await ids_of(store, words=["\u00e4gypten"]) == ["t2"]
+    assert await ids_of(store, words=["strasse", "%"]) == ["t1"]
+    assert await ids_of(store, words=["k_te"]) == await ids_of(store, words=["%kite%"]) == []
+    assert await ids_of(store, since=1.0, until=2.0) == ["t1"]
+
+
+async def test_a_deleted_task_is_not_listed(store: Store) -> None:
+    """Its cost is kept, and takes no place on a page."""
+    paid = replace(make_task(), charges={"credits": Decimal(2)}).failed(Failure(code="c", message="m"), 1)
+    await add(store, *(replace(paid, id=f"t{number}", created_at=float(number)) for number in range(4)))
+    assert await store.tasks.delete_older(than=3.0) == 3
+    assert await ids_of(store, limit=1) == await ids_of(store, words=["p"]) == ["t3"]
+    assert await ids_of(store, since=0.0, until=3.0) == []
+
+
+async def test_what_was_spent_is_added_up(store: Store) -> None:
+    """By provider and unit: what was sent since then by this principal, without the excluded provider."""
+    credits_: dict[str, Any] = {"cost": Cost(amount=Decimal("2.5"), unit="credits", source="registry")}
+    dollars: dict[str, Any] = {"cost": Cost(amount=Decimal("0.04"), unit="usd", source="provider")}
+    credits_["charges"], dollars["charges"] = {"credits": Decimal("2.5")}, {"usd": Decimal("0.04")}
+    sent: dict[str, Any] = {"submission": Submission.ACCEPTED}
+    await add(
+        store,
+        make_task("t0", **sent, **credits_),
+        make_task("t1", **sent, **credits_),
+        make_task("t2", **sent, **dollars, provider="bfl"),
+        make_task("t3", **sent, charges={"credits": Decimal(8)}),
+        make_task("waiting", **credits_),
+        make_task("old", **sent, **credits_, created_at=99.0),
+        make_task("sandbox", **sent, **credits_, provider="sandbox"),
+        make_task("another", **sent, **credits_, principal="another"),
+    )
+    found = await store.spend.by_provider(principal="local", since=100.0, except_provider="sandbox")
+    assert sorted(found, key=lambda total: (total.provider, total.unit or "")) == [
+        SpendTotal(provider="bfl", unit="usd", amount=Decimal("0.04"), tasks=1),
+        SpendTotal(provider="journeyapi", unit=None, amount=Decimal(0), tasks=1),
+        SpendTotal(provider="journeyapi", unit="credits", amount=Decimal(5), tasks=2),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -267,6 +267,29 @@ async def test_a_file_of_version_11_keeps_every_task_under_the_new_names(tmp_pat
         assert await store.cooldowns.active(800.0) == {("bfl", "u"): cooldown}
 
 
+async def test_the_tasks_of_an_earlier_version_are_found_by_their_words(tmp_path: Path) -> None:
+    """Each by its own; a row that cannot be read is left as it is."""
+    file_11(
+        tmp_path,
+        row_11("kite", request={"prompt": "A Red KITE", "model": "Z-Image"}),
+        row_11("boat", request={"prompt": "ein STRASSENBILD"}),
+        {**row_11("unreadable"), "request": "{}"},
+        {**row_11("deleted"), "request": ""},
+    )
+    async with store_in(tmp_path) as store:
+        for word, expected in (("kite", ["kite"]), ("z-image", ["kite"]), ("strassenbild", ["boat"])):
+            found = await store.tasks.newest(principal="local", limit=9, words=[word])
+            assert [task.id for task in found] == expected
+    with closing(sqlite3.connect(tmp_path / "data" / "tasks.db")) as connection:
+        rows = connection.execute("SELECT id, search FROM tasks ORDER BY id").fetchall()
+    assert rows == [
+        ("boat", "ein strassenbild\nm"),
+        ("deleted", None),
+        ("kite", "a red kite\nz-image"),
+        ("unreadable", None),
+    ]
+
+
 def dead_worker() -> str:
     """Return the id of a process that has ended."""
     code = "from journey_mcp.core.worker_id import new_worker_id; print(new_worker_id())"

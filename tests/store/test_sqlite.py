@@ -42,6 +42,35 @@ async def test_reading_leases_reads_the_unfinished_tasks_only(tmp_path: Path) ->
     ]
 
 
+async def test_a_listing_reads_the_tasks_of_its_page_only(tmp_path: Path) -> None:
+    """However many there are; what was spent is read from the index alone."""
+    async with store_in(tmp_path) as store:
+        with statements("FROM tasks") as seen:
+            await store.tasks.newest(principal="local", limit=9)
+            await store.tasks.newest(principal="local", limit=9, since=1, until=9, before=TASK, words=["kite"])
+            await store.spend.by_provider(principal="local", since=1, except_provider="sandbox")
+    page, search, spent = [explained(tmp_path / "data", statement, values) for statement, values in seen]
+    assert page[0] == "SEARCH tasks USING INDEX tasks_listed (principal=? AND created_at>?)"
+    assert search[0] == "SEARCH tasks USING INDEX tasks_listed (principal=? AND created_at>? AND created_at<?)"
+    assert spent[0] == "SEARCH tasks USING COVERING INDEX tasks_spent (principal=? AND created_at>?)"
+
+
+async def test_a_row_of_an_earlier_version_is_searched(tmp_path: Path) -> None:
+    """It stores nothing for searches."""
+    async with store_in(tmp_path) as store:
+        await store.tasks.add(TASK, worker_id="me", lease_until=1)
+        with sqlite3.connect(tmp_path / "data" / "tasks.db") as connection:
+            connection.execute(
+                """UPDATE tasks SET search = NULL, request = '{"tool":"imagine","prompt":"A Kite","model":"m"}'"""
+            )
+        connection.close()
+        found = [
+            [task.id for task in await store.tasks.newest(principal="local", limit=9, words=[word])]
+            for word in ("kite", "boat")
+        ]
+        assert found == [["tsk_a"], []]
+
+
 async def test_a_connection_that_is_closed_waits_for_a_lock_once(tmp_path: Path) -> None:
     """However many statements are left behind: each would wait for itself."""
     with statements("SET duplicate_policy=?") as begun:
@@ -70,7 +99,9 @@ async def test_a_row_that_cannot_be_read_does_not_block_the_others(tmp_path: Pat
         )
     connection.close()
     async with store_in(tmp_path) as store:
-        assert [task.id for task in await store.tasks.newest(principal="local", since=0, limit=9)] == ["tsk_b"]
+        for limit in (1, 9):
+            newest = await store.tasks.newest(principal="local", limit=limit)
+            assert [task.id for task in newest] == ["tsk_b"]
         assert [task.id for task, _ in await store.leases.orphans(now=9, addresses=[("journeyapi", "u")])] == ["tsk_b"]
 
 
