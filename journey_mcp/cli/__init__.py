@@ -177,12 +177,30 @@ def spend(
 
 
 @_command()
-def tasks(*, as_json: options.Json = False) -> None:
-    """List the newest tasks of the last day."""
+def tasks(
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Only tasks since a day or month, or of an age: 2026-11-27, 2026-11, 12h, 7d.", metavar="TIME"
+        ),
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(help="Only tasks with these words in prompt or model, or of a date.", metavar="TEXT"),
+    ] = None,
+    before: Annotated[
+        str | None, typer.Option(help="Only tasks older than this one, for the next page.", metavar="TASK")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="List all tasks instead of the newest 20.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """List your tasks, the newest first, and what was spent."""
     with console.errors_reported(as_json=as_json):
         from journey_mcp.cli import listing
 
-        listing.tasks(as_json=as_json)
+        request = listing.TasksRequest(since=since, search=search, before=before, everything=everything)
+        listing.tasks(request, as_json=as_json)
 
 
 @_command()

@@ -1,9 +1,9 @@
-"""`models` and `tasks`: the models with their offers, and the newest tasks."""
+"""`models` and `tasks`: the models with their offers, and the tasks with what was spent."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 
 from journey_mcp.cli import console
 from journey_mcp.cli.cooldowns import describe, read_cooldowns, until
@@ -11,11 +11,14 @@ from journey_mcp.cli.event_loop import run
 from journey_mcp.cli.facts import IMAGE, YES_NO, cost, offer_lines, source_lines
 from journey_mcp.cli.phrasing import COMMANDS
 from journey_mcp.core.clock import Clock
-from journey_mcp.core.errors import UnknownModel
+from journey_mcp.core.errors import InvalidArguments, UnknownModel
+from journey_mcp.core.images import ImageId
+from journey_mcp.core.money import SpendSummary
 from journey_mcp.core.plain import without_empty
 from journey_mcp.core.principals import LOCAL
+from journey_mcp.core.task_query import PAGE_SIZE, TaskQuery, parse_search, parse_since
 from journey_mcp.core.tasks import Task
-from journey_mcp.engine.task_list import read_newest
+from journey_mcp.engine.task_list import read_newest, read_spent
 from journey_mcp.providers.accounts import accounts_of, not_polled_reason
 from journey_mcp.registry import Model, Offer, can_serve, load
 from journey_mcp.registry.selection import catalog_of
@@ -24,12 +27,14 @@ from journey_mcp.settings import Settings
 from journey_mcp.startup import ready_settings
 from journey_mcp.store import open_store
 from journey_mcp.store.cooldowns import Cooldown
-from journey_mcp.tools import results
+from journey_mcp.tools import listing, results
 from journey_mcp.tools.availability import Availability, check_availability
 
 _MIN_SIMILARITY = 0.6
 """The similarity, 0 to 1, from which a name is suggested for another: `dall-e-3` is not `ideogram-v3`."""
-_MINUTE_S, _HOUR_S = 60, 3600
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
+_ALL = 1_000_000
+"""More tasks than a person has."""
 
 
 def models(*, as_json: bool) -> None:
@@ -73,25 +78,74 @@ def model(model_id: str, *, as_json: bool) -> None:
     console.result("\n".join(lines))
 
 
-def tasks(*, as_json: bool) -> None:
-    """List the newest tasks of the last day."""
-    found, available, now = run(_newest, ready_settings())
-    plain = [results.task_object(task, now=now, with_prompt=True, available=available) for task in found]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TasksRequest:
+    """Which tasks are listed, as written on the command line."""
+
+    since: str | None = None
+    search: str | None = None
+    before: str | None = None
+    everything: bool = False
+    """All that match, instead of a page."""
+
+    def query(self, now: float) -> TaskQuery:
+        """Return the query, for one more than a page.
+
+        Raises:
+            InvalidArguments: names the option, its value and its forms.
+        """
+        image = ImageId.parse(self.before or "")
+        limit = _ALL if self.everything else PAGE_SIZE + 1
+        name = "--search"
+        try:
+            query = parse_search(self.search or "", before=image.task_id if image else self.before, limit=limit)
+            name = "--since"
+            since = parse_since(self.since, now) if self.since else 0.0
+        except ValueError as error:
+            raise InvalidArguments(f"{name}: {error}.", next_step="`journey-mcp tasks -h` shows the forms.") from error
+        return replace(query, since=max(since, query.since))
+
+
+def tasks(request: TasksRequest, *, as_json: bool) -> None:
+    """List tasks, the newest first, and what was spent.
+
+    Raises:
+        InvalidArguments, UnknownTask: names the option that is wrong.
+    """
+    settings, now = ready_settings(), Clock().now()
+    query = request.query(now)
+    listed = run(_read, settings, query, now)
+    found = listed.tasks if request.everything else listed.tasks[:PAGE_SIZE]
+    plain = [results.task_object(task, now=now, with_prompt=True, available=listed.available) for task in found]
+    next_before = found[-1].id if len(listed.tasks) > len(found) else None
     if as_json:
-        console.result_json({"tasks": plain})
-    elif not found:
-        console.info("No tasks in the last day.")
-    else:
+        rest = {"next_before": next_before, "spent": listing.spend_object(listed.spent)}
+        console.result_json({"tasks": plain, **without_empty(rest)})
+        return
+    if found:
         columns = ("Task", "Age", "Status", "Model", "Provider", "Cost", "Images", "Prompt")
         console.table(columns, [_task_row(*row, now) for row in zip(found, plain, strict=True)])
+    else:
+        console.info(listing.no_tasks(query, settings.keep_days))
+    if next_before:
+        console.info(f"Older tasks: the same command with --before {next_before}, or with --all.")
+    if spent := listing.spend_object(listed.spent):
+        console.info(listing.spend_text(spent))
 
 
-async def _newest(settings: Settings) -> tuple[list[Task], Availability, float]:
-    accounts, now = accounts_of(settings, load(settings.registry)), Clock().now()
+class _Listed(NamedTuple):
+    tasks: list[Task]
+    available: Availability
+    spent: SpendSummary
+
+
+async def _read(settings: Settings, query: TaskQuery, now: float) -> _Listed:
+    accounts = accounts_of(settings, load(settings.registry))
     async with open_store(settings.resolved_database_url()) as store:
-        stored = await read_newest(store, principal=LOCAL, now=now)
+        stored = await read_newest(store, query, principal=LOCAL)
+        spent = await read_spent(store, principal=LOCAL, now=now)
     found = [task.noticed(why, now) if (why := not_polled_reason(task, accounts)) else task for task in stored]
-    return found, await check_availability(found), now
+    return _Listed(found, await check_availability(found), spent)
 
 
 def _task_row(task: Task, plain: dict[str, Any], now: float) -> tuple[str, ...]:
@@ -121,7 +175,9 @@ def _images_in_short(images: Sequence[dict[str, Any]]) -> str:
 def _age(seconds: float) -> str:
     if seconds < _MINUTE_S:
         return f"{max(seconds, 0):.0f} s"
-    return f"{seconds / _MINUTE_S:.0f} min" if seconds < _HOUR_S else f"{seconds / _HOUR_S:.0f} h"
+    if seconds < _HOUR_S:
+        return f"{seconds / _MINUTE_S:.0f} min"
+    return f"{seconds / _HOUR_S:.0f} h" if seconds < 2 * _DAY_S else f"{seconds / _DAY_S:.0f} days"
 
 
 def _model_row(model: Model, offers: Sequence[Offer], on_cooldown: Mapping[str, Cooldown]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from journey_mcp.core.images import ImageId
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import Tool
+from journey_mcp.core.task_query import PAGE_SIZE
 from journey_mcp.core.tasks import Task
 from journey_mcp.core.text import cleaned
 from journey_mcp.engine.budget import Confirm
@@ -24,7 +25,7 @@ from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.extensions.task_views import view
 from journey_mcp.studio import Studio
 from journey_mcp.studio.image_sources import Roots
-from journey_mcp.tools import arguments, availability, results, shortening
+from journey_mcp.tools import arguments, availability, listing, results, shortening
 from journey_mcp.tools.argument_names import ToolContext
 from journey_mcp.tools.arguments import ArgumentsT
 from journey_mcp.tools.defaults import Defaults
@@ -71,16 +72,30 @@ async def fetch_task(studio: Studio, defaults: Defaults, raw: RawArguments, call
     """Return tasks, with a wait for running ones, or list the newest tasks."""
     parsed = _parse(arguments.FetchTask, "fetch_task", raw, studio, defaults)
     if parsed.task_ids is None:
-        # a listing acknowledges nothing: a client that lost a result lists tasks, and then repeats its call
-        newest = {task.id: task for task in await studio.newest(caller.principal)}
-        entries = await _task_objects(studio, defaults, list(newest), newest)
-        return _listing(shortening.fit_listing(entries), has_links=defaults.has_links)
+        return await _list_tasks(studio, defaults, parsed, caller.principal)
     seconds = defaults.wait_s if parsed.wait_s is None else parsed.wait_s
     ids = _task_ids(parsed.task_ids)
     found = await studio.fetch(ids, caller.principal, seconds=seconds, wait_for=parsed.wait_for, report=caller.report)
     studio.acknowledge(list(found.values()))
     entries = await _task_objects(studio, defaults, ids, found)
     return _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
+
+
+async def _list_tasks(
+    studio: Studio, defaults: Defaults, parsed: arguments.FetchTask, principal: Principal
+) -> types.CallToolResult:
+    """List tasks. This acknowledges nothing: a client that lost a result lists tasks, and then repeats its call."""
+    query = arguments.task_query(parsed, limit=PAGE_SIZE + 1)
+    found = await studio.newest(principal, query)
+    shown = {task.id: task for task in found[:PAGE_SIZE]}
+    whole = listing.render(
+        await _task_objects(studio, defaults, list(shown), shown),
+        query,
+        has_older=len(found) > PAGE_SIZE,
+        spent=await studio.spent(principal) if query.before is None else None,
+        keep_days=defaults.keep_days,
+    )
+    return tool_results.result(whole, whole.plain["tasks"] if defaults.has_links else [], is_error=False)
 
 
 async def cancel_task(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> types.CallToolResult:

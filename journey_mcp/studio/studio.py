@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from journey_mcp.core.clock import Clock
+from journey_mcp.core.money import SpendSummary
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
+from journey_mcp.core.task_query import ALL_TASKS, TaskQuery
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine import cancellation
 from journey_mcp.engine.budget import Confirm
@@ -14,7 +16,7 @@ from journey_mcp.engine.deduplication import Created, Deduplication
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.queue import Queues
-from journey_mcp.engine.task_list import read_newest
+from journey_mcp.engine.task_list import read_newest, read_spent
 from journey_mcp.engine.waiting import Report, Wait, all_answered, all_final, any_final, wait
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.accounts import not_polled_reason
@@ -140,10 +142,18 @@ class Studio:
             task, offer, provider, can_cancel=can_cancel, journal=self._journal, outcomes=self._outcomes
         )
 
-    async def newest(self, principal: Principal) -> list[Task]:
-        """Return the principal's 20 newest tasks of the last day."""
-        stored = await read_newest(self._store, principal=principal, now=self.now())
+    async def newest(self, principal: Principal, query: TaskQuery = ALL_TASKS) -> list[Task]:
+        """Return the principal's tasks that match, the newest first.
+
+        Raises:
+            UnknownTask: the principal has no task with the id that `query.before` names.
+        """
+        stored = await read_newest(self._store, query, principal=principal)
         return [self._with_elsewhere(self._journal.get(task.id) or task) for task in stored]
+
+    async def spent(self, principal: Principal) -> SpendSummary:
+        """Return what the principal's tasks cost today and in the last 30 days."""
+        return await read_spent(self._store, principal=principal, now=self.now())
 
     def acknowledge(self, tasks: Sequence[Task], *, asked_at: float | None = None) -> None:
         """Note that a client has these results; see `Deduplication.acknowledge`."""

@@ -62,7 +62,9 @@ _OTHER_NAMES = {
     "quality": "detail details dpi hd quality upscale",
     "style": "artstyle background effect lora loras preset strength style stylepreset theme",
     "output": "download filename folder outputdir outputfile outputpath responseformat save savepath saveto",
-    "listing": "cursor limit offset page pagesize status",
+    "before": "after cursor older olderthan until",
+    "query": "contains date day filter find keyword keywords match month search searchquery searchterm since words",
+    "listing": "limit offset page pagesize status",
 }
 """Other APIs' names for our arguments, and their names without an equivalent, by kind."""
 _KINDS = {name: kind for kind, names in _OTHER_NAMES.items() for name in names.split()}
@@ -71,7 +73,7 @@ _MAX_NAMED = 10
 _MAX_SHOWN = 80
 _MAX_SWITCH_LENGTH = 30
 _CREATION_TOOLS: Mapping[str, Tool] = {"imagine": "imagine", "edit_image": "edit_image"}
-_TASK_KINDS = frozenset({"task_ids", "listing"})
+_TASK_KINDS = frozenset({"task_ids", "listing", "before", "query"})
 _MIN_SIMILARITY = 0.75
 """The similarity, 0 to 1, from which a name is a misspelling of another; `thought` is not one of `height`."""
 _NO_EQUIVALENT = "leave it out: there is no equivalent"
@@ -183,7 +185,13 @@ def _advise_tasks(kind: str, value: Any, shown: Mapping[str, Any]) -> str | None
     if kind == "task_ids":
         return f"use task_ids=[{value!r}]" if isinstance(value, str) and len(value) < _MAX_SHOWN else "use task_ids"
     if kind in {"listing", "count"}:
-        return "leave it out: without task_ids the newest tasks are listed" if "wait_for" in shown else None
+        return (
+            "leave it out: without task_ids the newest 20 tasks are listed, and before gets the next ones"
+            if "wait_for" in shown
+            else None
+        )
+    if kind in {"prompt", "model"} and "query" in shown:
+        return "use query"
     return f"use {kind}" if kind in shown else None
 
 

@@ -4,12 +4,14 @@ import logging
 import re
 import reprlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from journey_mcp.core.errors import InvalidArguments
+from journey_mcp.core.images import ImageId
 from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, ImageRequest, Tool
+from journey_mcp.core.task_query import TaskQuery, parse_search
 from journey_mcp.tools import argument_values
 from journey_mcp.tools.argument_names import ToolContext, is_added_by_client, match_name
 from journey_mcp.tools.defaults import Defaults
@@ -29,6 +31,15 @@ def _as_list(value: Any) -> Any:
 
 def _ids(value: Any) -> Any:
     return argument_values.parse_task_ids(value) if isinstance(value, str | list | dict) else value
+
+
+def _task_id(value: Any) -> Any:
+    """Return the task of the one id in a text; return other values unchanged."""
+    ids = _ids(value)
+    if not isinstance(ids, list) or len(ids) != 1 or not isinstance(ids[0], str):
+        return value
+    image = ImageId.parse(ids[0])
+    return image.task_id if image else ids[0]
 
 
 Images = Annotated[list[str], BeforeValidator(image_texts)]
@@ -123,14 +134,38 @@ class FetchTask(_Arguments):
     """All arguments of `fetch_task`."""
 
     task_ids: TaskIds | None = None
+    query: str | None = None
+    before: Annotated[str, BeforeValidator(_task_id)] | None = None
     wait_for: Annotated[Literal["all", "any"], BeforeValidator(_lower)] = "all"
     wait_s: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _lists_or_fetches(self) -> Self:
+        listing = [name for name in ("query", "before") if getattr(self, name) is not None]
+        if self.task_ids is not None and listing:
+            raise ValueError(
+                f"{' and '.join(listing)} cannot be given with task_ids: leave out task_ids to list tasks, or leave "
+                f"out {' and '.join(listing)} to get these tasks"
+            )
+        return self
 
 
 class CancelTask(_Arguments):
     """All arguments of `cancel_task`."""
 
     task_ids: TaskIds
+
+
+def task_query(arguments: FetchTask, *, limit: int) -> TaskQuery:
+    """Return which tasks the arguments of `fetch_task` list.
+
+    Raises:
+        InvalidArguments: the query has a date that does not exist, or too many words.
+    """
+    try:
+        return parse_search(arguments.query or "", before=arguments.before, limit=limit)
+    except ValueError as error:
+        raise InvalidArguments(f"fetch_task: query={arguments.query!r}: {error}.") from error
 
 
 _SIDES = frozenset({"width", "height"})

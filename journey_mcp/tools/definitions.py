@@ -49,11 +49,17 @@ def _edit_image(catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
 def _fetch_task(defaults: Defaults) -> dict[str, Any]:
     description = (
         "Get tasks of imagine and edit_image: status, image URLs, costs. Free, safe to repeat. Waits for running "
-        "tasks. Without task_ids (or an empty list) it lists your newest tasks of the last day, without waiting: "
-        "use this after a call timed out."
+        "tasks. Without task_ids (or an empty list) it lists your tasks, the newest 20 first, with what was spent, "
+        "without waiting: use this after a call timed out, or to find an earlier image."
     )
     properties = {
         "task_ids": {**_TASK_IDS, "description": "Task ids (tsk_…)."},
+        "query": {
+            "type": "string",
+            "maxLength": 200,
+            "description": "List only tasks with these words in prompt or model, or of a date (2026-11-27, 2026-11).",
+        },
+        "before": {"type": "string", "maxLength": 64, "description": "List the tasks older than this task id."},
         "wait_for": {
             "type": "string",
             "enum": ["all", "any"],
@@ -66,9 +72,23 @@ def _fetch_task(defaults: Defaults) -> dict[str, Any]:
         "Get running or finished images",
         description,
         _object(properties),
-        _object({"tasks": {"type": "array", "items": _task_schema(listed=True)}}, ["tasks"]),
+        _object(
+            {
+                "tasks": {"type": "array", "items": _task_schema(listed=True)},
+                "next_before": {"type": "string"},
+                "spent": _spent_schema(),
+            },
+            ["tasks"],
+        ),
         read_only=True,
     )
+
+
+def _spent_schema() -> dict[str, Any]:
+    text, count = {"type": "string"}, {"type": "integer"}
+    total = {"provider": text, "unit": _enum("credits", "usd"), "amount": text, "tasks": count}
+    totals = {"type": "array", "items": _object(total)}
+    return _object({"today": totals, "last_30_days": totals})
 
 
 _TASK_IDS = {"type": "array", "items": {"type": "string", "maxLength": 64}, "maxItems": 20}

@@ -217,4 +217,4 @@ def image_line(image: dict[str, Any]) -> str:
 
 def listing_text(texts: Sequence[str]) -> str:
     """Return the texts of several tasks as one."""
-    return "\n\n".join(texts) if texts else "No tasks in the last day."
+    return "\n\n".join(texts)

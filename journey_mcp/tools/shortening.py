@@ -55,13 +55,16 @@ def fit_single(task: Plain, preferred: Collection[str] = ()) -> Rendered:
     return _shorten(whole, _size_of(whole), _SINGLE_LIMIT, preferred)
 
 
-def fit_listing(tasks: Sequence[Plain], preferred: Collection[str] = ()) -> list[Rendered]:
-    """Fit tasks into a listing; long tasks share the room that short tasks leave."""
+def fit_listing(tasks: Sequence[Plain], preferred: Collection[str] = (), *, reserved: int = 0) -> list[Rendered]:
+    """Fit tasks into a listing; long tasks share the room that short tasks leave.
+
+    `reserved` is how many bytes of the text are for something else.
+    """
     wholes = [render(task) for task in tasks]
     sizes = [_size_of(whole) for whole in wholes]
     needs = [max(size.text, size.plain // 2) for size in sizes]
     shown: dict[int, Rendered] = {}
-    left = _LISTING_LIMIT
+    left = _LISTING_LIMIT - reserved
     for rank, number in enumerate(sorted(range(len(tasks)), key=needs.__getitem__)):
         share = min(left // (len(tasks) - rank), _BLOCK_LIMIT)
         # an empty line separates two tasks
@@ -132,7 +135,7 @@ class _Draft:
 def _shorten_texts(task: Plain, texts: _TextLimits, image_count: int, *, is_alone: bool) -> Plain:
     left_out = {"images", "grid_url", "notices", *(() if is_alone else ("provider_task_id",))}
     if texts == _LEVELS[-1] and not is_alone:
-        left_out |= {"seed", "finished_at"}
+        left_out |= {"seed", "finished_at", "cost"}
     rest = {name: value for name, value in task.items() if name not in left_out}
     for name, shortest in _SHORTEST.items():
         if name in rest:

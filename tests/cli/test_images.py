@@ -47,8 +47,12 @@ async def test_an_image_is_made_edited_fetched_and_listed(
     assert fetched.json["tasks"][0] == {**edited.json, "prompt": "make it green"}
 
     listed = await journey.run("tasks", "--json")
-    assert listed.json == fetched.json
-    header, first, second = (await journey.run("tasks")).out.splitlines()
+    spent = {"provider": "journeyapi", "unit": "credits", "amount": "5", "tasks": 2}
+    assert listed.json == {**fetched.json, "spent": {"today": [spent], "last_30_days": [spent]}}
+    table = await journey.run("tasks")
+    in_words = "5 credits at journeyapi (2 tasks)"
+    assert table.err == f"Spent today (UTC): {in_words}. In the last 30 days: {in_words}.\n"
+    header, first, second = table.out.splitlines()
     assert header == "Task\tAge\tStatus\tModel\tProvider\tCost\tImages\tPrompt"
     assert first.split("\t")[:1] + first.split("\t")[2:] == [
         both[0],
@@ -347,4 +351,4 @@ async def test_a_task_of_an_account_that_is_no_longer_configured_is_reported(
 
 async def test_no_tasks_is_information(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at(sandbox).run("tasks")
-    assert (done.code, done.out, done.err) == (0, "", "No tasks in the last day.\n")
+    assert (done.code, done.out, done.err) == (0, "", "No tasks in the last 30 days.\n")

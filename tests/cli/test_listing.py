@@ -307,6 +307,75 @@ async def test_dead_links_are_marked_in_the_list_of_tasks(journey: CommandLine, 
     assert 'Next: `journey-mcp edit tsk_3.2 "…"` edits an image.' in shown
 
 
+async def store_tasks(journey: CommandLine, *ages_s: float) -> list[Task]:
+    """Store finished tasks of these ages; the prompt has the number."""
+    now = time.time()
+    tasks = [
+        Task(
+            id=f"tsk_{number:022}",
+            principal=LOCAL,
+            request=ImageRequest(tool="imagine", prompt=f"Kite number {number}.", model="z-image"),
+            provider="journeyapi",
+            base_url="https://example.test",
+            created_at=now - age_s,
+            updated_at=now - age_s,
+            status=Status.SUCCEEDED,
+        )
+        for number, age_s in enumerate(ages_s)
+    ]
+    async with open_store(f"sqlite:///{journey.home / 'tasks.db'}") as store:
+        for task in tasks:
+            assert await store.tasks.add(task, worker_id="x", lease_until=0.0)
+    return tasks
+
+
+async def test_tasks_are_listed_page_by_page_or_all_at_once(journey: CommandLine) -> None:
+    tasks = await store_tasks(journey, *(number * 86_400.0 for number in range(25)))
+    first = await journey.run("tasks")
+    assert [line.split("\t")[0] for line in first.out.splitlines()[1:]] == [task.id for task in tasks[:20]]
+    assert first.err == f"Older tasks: the same command with --before {tasks[19].id}, or with --all.\n"
+    assert [line.split("\t")[1] for line in first.out.splitlines()[2:4]] == ["24 h", "2 days"]
+    second = await journey.run("tasks", "--before", f"{tasks[19].id}.2", "--json")
+    assert [task["task_id"] for task in second.json["tasks"]] == [task.id for task in tasks[20:]]
+    assert second.json.keys() == {"tasks"}
+    everything = (await journey.run("tasks", "--all", "--json")).json
+    assert [task["task_id"] for task in everything["tasks"]] == [task.id for task in tasks]
+    assert everything.keys() == {"tasks"}
+    assert (await journey.run("tasks", "--json")).json["next_before"] == tasks[19].id
+
+
+async def test_tasks_are_searched_by_time_and_words(journey: CommandLine) -> None:
+    tasks = await store_tasks(journey, 60.0, 30 * 3600.0, 5 * 86_400.0)
+
+    async def found(*arguments: str) -> list[str]:
+        return [task["task_id"] for task in (await journey.run("tasks", "--json", *arguments)).json["tasks"]]
+
+    assert await found("--since", "2d") == [tasks[0].id, tasks[1].id]
+    assert await found("--search", "KITE 2.") == [tasks[2].id]
+    day = time.strftime("%Y-%m-%d", time.gmtime(tasks[2].created_at))
+    assert await found("--search", day) == [tasks[2].id]
+    assert await found("--search", day, "--since", "2d") == []
+    nothing = await journey.run("tasks", "--search", "unicorn")
+    assert (nothing.code, nothing.out) == (0, "")
+    assert nothing.err == "No task matches. Words must be in the prompt or model; tasks are kept 30 days.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--since", "yesterday"), "--since: 'yesterday' must be a day, a month or an age, such as 2026-11-27, 2026"),
+        (("--search", "2026-02-30"), "--search: 2026-02-30 is not a date; give a day or a month, such as 2026-11-27"),
+        (("--before", "tsk_x"), "before='tsk_x' is none of your tasks, or it has been deleted."),
+    ],
+)
+async def test_a_wrong_selection_of_tasks_is_an_error(
+    journey: CommandLine, arguments: tuple[str, ...], says: str
+) -> None:
+    done = await journey.run("tasks", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert says in done.err
+
+
 async def test_a_running_task_of_an_account_that_is_no_longer_configured_has_a_notice(
     journey: CommandLine, sandbox: Running
 ) -> None:

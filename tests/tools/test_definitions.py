@@ -131,7 +131,7 @@ def test_the_schema_has_only_supported_arguments() -> None:
         "fresh",
         "wait_s",
     }
-    assert set(tools["fetch_task"]) == {"task_ids", "wait_for", "wait_s"}
+    assert set(tools["fetch_task"]) == {"task_ids", "query", "before", "wait_for", "wait_s"}
     assert tools["imagine"]["output_format"]["enum"] == ["png", "jpeg", "auto"]
     assert tools["imagine"]["reference_images"]["maxItems"] == 1
 
