@@ -38,12 +38,12 @@ def checked_settings() -> Settings:
 
 
 def check(settings: Settings) -> None:
-    """Check settings that name models or providers, before serving; without such settings it costs nothing.
+    """Check settings that name models, providers or tools, before serving; without such settings it costs nothing.
 
     Raises:
         SetupError: as `read_tool_set` and `accounts_of`.
     """
-    names = (settings.registry, settings.default_model, settings.default_edit_model, settings.providers)
+    names = (settings.registry, settings.default_model, settings.default_edit_model, settings.providers, settings.tools)
     if any((*names, settings.budget, settings.credit_price, settings.max_concurrent)):
         # not before the first answer
         from journey_mcp.providers.accounts import accounts_of  # noqa: PLC0415

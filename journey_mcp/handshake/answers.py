@@ -27,6 +27,7 @@ CHANGE_TOOLS = (
     "JOURNEY_MCP_DEFAULT_EDIT_MODEL",
     "JOURNEY_MCP_WAIT_S",
     "JOURNEY_MCP_KEEP_DAYS",
+    "JOURNEY_MCP_TOOLS",
 )
 """Settings besides keys that change `tools/list`: nothing is recorded for their values."""
 _META = "io.modelcontextprotocol/"

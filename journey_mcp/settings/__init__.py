@@ -260,6 +260,12 @@ class Settings(BaseModel):
         title="JOURNEY_MCP_WAIT_S",
         description="Seconds that a call waits for its images by default, 0 to 300; default 25.",
     )
+    tools: Names = Field(
+        (),
+        title="JOURNEY_MCP_TOOLS",
+        description="The tools to list, comma-separated, as in `imagine,edit_image,fetch_task`; default: all. Others "
+        "cannot be called.",
+    )
     resource_links: Annotated[Literal["on", "off"], InAnyCase] = Field(
         "off",
         title="JOURNEY_MCP_RESOURCE_LINKS",

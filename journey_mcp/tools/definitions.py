@@ -13,6 +13,9 @@ from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, T
 from journey_mcp.registry import Catalog, Parameter
 from journey_mcp.tools.defaults import Defaults
 
+TOOLS = ("imagine", "edit_image", "fetch_task", "cancel_task")
+"""All tools, in the order in which they are listed."""
+
 
 def build(catalog: Catalog, defaults: Defaults) -> list[dict[str, Any]]:
     """Return the tools in MCP's form, in the same order and with the same bytes for the same input.

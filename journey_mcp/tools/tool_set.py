@@ -1,13 +1,15 @@
 """The tools of a configuration: their definitions, and the defaults of a call."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from journey_mcp.core.errors import SetupError
 from journey_mcp.registry import Catalog, load
 from journey_mcp.registry.selection import catalog_of
 from journey_mcp.settings import Settings
 from journey_mcp.tools.defaults import Defaults, read_defaults
-from journey_mcp.tools.definitions import build
+from journey_mcp.tools.definitions import TOOLS, build
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +27,19 @@ def read_tool_set(settings: Settings, *, takes_files: bool = True) -> ToolSet:
     `takes_files`: the client is on this machine, so images may be paths.
 
     Raises:
-        SetupError: a registry file is invalid, or a default model that was set is not offered.
+        SetupError: a registry file is invalid, a default model that was set is not offered, or a tool that was named
+            does not exist.
     """
+    _check_names(settings.tools)
     catalog = catalog_of(settings, load(settings.registry))
     defaults = read_defaults(settings, catalog, takes_files=takes_files)
-    return ToolSet(catalog=catalog, defaults=defaults, tools=build(catalog, defaults))
+    tools = [tool for tool in build(catalog, defaults) if not settings.tools or tool["name"] in settings.tools]
+    return ToolSet(catalog=catalog, defaults=defaults, tools=tools)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if unknown := [name for name in names if name not in TOOLS]:
+        raise SetupError(
+            f"JOURNEY_MCP_TOOLS={','.join(names)!r}: there is no tool {unknown[0]!r} (allowed: {', '.join(TOOLS)}).",
+            next_step="Correct or unset this variable.",
+        )

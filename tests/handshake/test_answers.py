@@ -267,6 +267,7 @@ SAMPLES: Mapping[str, str] = {
     "JOURNEY_MCP_DEFAULT_EDIT_MODEL": "seededit",
     "JOURNEY_MCP_WAIT_S": "7",
     "JOURNEY_MCP_KEEP_DAYS": "7",
+    "JOURNEY_MCP_TOOLS": "imagine,fetch_task",
     "JOURNEY_MCP_REGISTRY": "(a file)",
     "JOURNEY_MCP_DATA_DIR": "(a folder)",
     "JOURNEY_MCP_ALLOWED_HOSTS": "host.docker.internal",

@@ -108,6 +108,16 @@ async def test_a_whole_session(mode: str, tmp_path: Path) -> None:
         assert upstream.sandbox.request_log.requests["imagine"] == 2
 
 
+@pytest.mark.parametrize("mode", REVISIONS)
+async def test_a_tool_that_is_not_listed_cannot_be_called(mode: str, tmp_path: Path) -> None:
+    """The error names those that are."""
+    async with session(mode, tmp_path, JOURNEY_MCP_TOOLS="imagine,fetch_task") as (client, upstream):
+        assert [tool.name for tool in (await client.list_tools()).tools] == ["imagine", "fetch_task"]
+        with pytest.raises(MCPError, match=r"Unknown tool: edit_image\. Tools: imagine, fetch_task"):
+            await client.call_tool("edit_image", {"prompt": "x", "image": "https://example.test/a.png"})
+        assert not upstream.sandbox.request_log.submissions
+
+
 async def test_links_to_images_are_optional(tmp_path: Path) -> None:
     """One for each image, each with a media type."""
     async with session("auto", tmp_path, JOURNEY_MCP_RESOURCE_LINKS="on") as (client, _):

@@ -272,4 +272,4 @@ def test_a_registry_file_may_name_more_variables(tmp_path: Path) -> None:
 def test_a_misspelled_variable_is_found() -> None:
     """Otherwise it would be ignored silently."""
     assert misspelled({"JOURNEY_MCP_DATADIR": "x", "JOURNEY_MCP_WAIT_S": "3", "HOME": "y"}) == ["JOURNEY_MCP_DATADIR"]
-    assert len(variables()) == 35
+    assert len(variables()) == 36
