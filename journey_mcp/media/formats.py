@@ -1,6 +1,6 @@
 """Formats of images, detected from the bytes alone: nothing here trusts a file name or an HTTP header.
 
-No pixel is decoded here: `reencode` decodes, and runs in its own process.
+No pixel is decoded here: `decoding` does that, and runs in its own process.
 """
 
 import re

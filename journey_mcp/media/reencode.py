@@ -9,35 +9,16 @@ All of this works on hostile bytes and takes time: it runs in a process that can
 
 import io
 import math
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
-from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin
 
 from journey_mcp.core.notices import Notice
-from journey_mcp.core.text import cleaned
-from journey_mcp.media.containers import (
-    MAX_PIXELS,
-    NAMES,
-    Container,
-    NotAnImage,
-    check_pixels,
-    damaged,
-    exact_profile,
-    is_exact_png,
-    parse_container,
-)
-from journey_mcp.media.formats import (
-    FORMATS,
-    MAX_BYTES,
-    ImageData,
-    Limits,
-    check_bytes,
-    readable_format_of,
-    shown_size,
-)
+from journey_mcp.media.containers import MAX_PIXELS, NAMES, NotAnImage, exact_profile, is_exact_png
+from journey_mcp.media.decoding import UNREADABLE, Source, normalized, reason_of
+from journey_mcp.media.formats import FORMATS, MAX_BYTES, ImageData, Limits
 
 _DEFAULT_FORMATS = ("png", "jpeg")
 """The formats for a provider that does not say which it takes."""
@@ -58,38 +39,8 @@ _REDUCING_GAP = 3.0
 """Far larger images are first reduced by a quick filter, to this many times the size; the difference is invisible."""
 _PROFILE_SPACES = {"L": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB "}
 """The colour space that a profile for pixels of this mode names in its header."""
-_RANGES = (1, 255, 65_535)
-"""Maxima of grey values whose type allows larger ones."""
-_REASON_LENGTH = 80
-_ORIENTATION_TAG = 0x0112
-_HEIC_EXTRA = 'pip install "journey-mcp[heic]"'
 _FIRST_PART_NOTICES = {"tiff": Notice.of("image_first_tiff"), "heic": Notice.of("image_first_heic")}
 _FIRST_FRAME_NOTICE = Notice.of("image_first_frame")
-_UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-    ImageCms.PyCMSError,
-)
-_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-
-# orientations of EXIF, 1 is upright
-_TRANSPOSES = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def fit_to_limits(content: bytes, limits: Limits) -> tuple[ImageData, tuple[Notice, ...]]:
@@ -98,105 +49,26 @@ def fit_to_limits(content: bytes, limits: Limits) -> tuple[ImageData, tuple[Noti
     Raises:
         NotAnImage: it is not an image, is damaged, or cannot be brought within the limits.
     """
-    source = _Source.read(content)
+    source = Source.read(content)
     _check_sides((source.width, source.height), limits, "it has")
     pixels = source.decoded()
     first = (_FIRST_PART_NOTICES.get(source.kind, _FIRST_FRAME_NOTICE),) if source.has_more_frames else ()
-    if source.container and source.kind == "png" and source.fits(limits) and is_exact_png(source.container.stripped):
+    if source.container and source.kind == "png" and _fits(source, limits) and is_exact_png(source.container.stripped):
         stripped = source.container.stripped
         return ImageData(content=stripped, format="png", width=source.width, height=source.height), first
     encoded, notices = _reencoded(source, pixels, limits)
     return encoded, (*first, *notices)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Source:
-    """An image as it was given, opened and not decoded yet."""
-
-    kind: str
-    """One of `READABLE`."""
-    container: Container | None
-    """`None` if the kind is not one of `FORMATS`."""
-    opened: Image.Image
-    width: int
-    """As displayed."""
-    height: int
-
-    @classmethod
-    def read(cls, content: bytes) -> "_Source":
-        check_bytes(content)
-        kind = readable_format_of(content)
-        container = parse_container(kind, content) if kind in FORMATS else None
-        _use_decoder(kind)
-        try:
-            opened = Image.open(
-                io.BytesIO(container.stripped if container else content), formats=["HEIF" if kind == "heic" else kind]
-            )
-            # Pillow reports the size of TIFF and HEIC with the orientation applied
-            exif = opened.getexif() if kind == "avif" else {}
-            orientation = container.orientation if container else exif.get(_ORIENTATION_TAG, 1)
-        except _BOMB as error:
-            raise NotAnImage(f"it has more than the {MAX_PIXELS:,} pixels that can be handled") from error
-        except _UNREADABLE as error:
-            raise damaged(kind, _reason(error)) from error
-        check_pixels(*opened.size)
-        width, height = shown_size(*opened.size, orientation)
-        return cls(kind=kind, container=container, opened=opened, width=width, height=height)
-
-    def decoded(self) -> Image.Image:
-        """Decode all pixels: a truncated file fails here, and not at a provider after payment."""
-        if self.container and not self.container.is_complete:
-            raise NotAnImage(f"it is a {NAMES[self.kind]} that is cut off")
-        try:
-            self.opened.load()
-            if self.opened.mode == "P" and self.opened.palette is None:
-                raise NotAnImage(f"it is a {NAMES[self.kind]} whose colours are missing")
-            if self.container is None:
-                ImageOps.exif_transpose(self.opened, in_place=True)
-                return self.opened
-        except _UNREADABLE as error:
-            raise damaged(self.kind, _reason(error)) from error
-        transpose = _TRANSPOSES.get(self.container.orientation)
-        return self.opened if transpose is None else self.opened.transpose(transpose)
-
-    @property
-    def has_more_frames(self) -> bool:
-        """The file has further frames or pages, which are not used."""
-        return self.container.is_animated if self.container else bool(getattr(self.opened, "is_animated", False))
-
-    @property
-    def is_lossless(self) -> bool:
-        return self.container.is_lossless if self.container else self.kind in {"bmp", "tiff"}
-
-    @property
-    def is_deep(self) -> bool:
-        """More than 8 bits per channel."""
-        return bool(self.container and self.container.is_deep) or self.opened.mode.startswith(("I", "F"))
-
-    def fits(self, limits: Limits) -> bool:
-        """Return whether removing metadata is enough."""
-        return (
-            self.container is not None
-            and self.container.orientation == 1
-            and self.kind in (limits.formats or _DEFAULT_FORMATS)
-            and self.width * self.height <= (limits.max_pixels or MAX_PIXELS)
-            and len(self.container.stripped) <= (limits.max_bytes or MAX_BYTES)
-        )
-
-
-def _use_decoder(kind: str) -> None:
-    """Load the decoder of a rare format, with one thread: each thread takes memory."""
-    if kind == "avif":
-        from PIL import AvifImagePlugin  # noqa: PLC0415  # tens of megabytes
-
-        AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-    if kind != "heic":
-        return
-    try:
-        import pillow_heif  # noqa: PLC0415  # an extra
-    except ImportError:
-        raise NotAnImage(f"it is HEIC, which this server can read only after: {_HEIC_EXTRA}") from None
-    pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+def _fits(source: Source, limits: Limits) -> bool:
+    """Return whether removing metadata is enough."""
+    return (
+        source.container is not None
+        and source.container.orientation == 1
+        and source.kind in (limits.formats or _DEFAULT_FORMATS)
+        and source.width * source.height <= (limits.max_pixels or MAX_PIXELS)
+        and len(source.container.stripped) <= (limits.max_bytes or MAX_BYTES)
+    )
 
 
 def _check_sides(size: tuple[int, int], limits: Limits, what: str) -> None:
@@ -265,9 +137,9 @@ class _Raster:
         buffer = io.BytesIO()
         try:
             image.save(buffer, attempt.kind.upper(), **options)
-        except _UNREADABLE as error:  # each format has a maximum width and height
+        except UNREADABLE as error:  # each format has a maximum width and height
             raise NotAnImage(
-                f"it cannot be written as {NAMES[attempt.kind]} of {size[0]}x{size[1]} pixels ({_reason(error)})"
+                f"it cannot be written as {NAMES[attempt.kind]} of {size[0]}x{size[1]} pixels ({reason_of(error)})"
             ) from error
         return buffer.getvalue()
 
@@ -281,7 +153,7 @@ class _TooLarge:
     """In bytes."""
 
     @classmethod
-    def of(cls, source: _Source, raster: _Raster) -> "_TooLarge | None":
+    def of(cls, source: Source, raster: _Raster) -> "_TooLarge | None":
         """Return the given PNG as an attempt: re-encoded, it is about as large per pixel."""
         if source.kind != "png" or source.container is None:
             return None
@@ -302,7 +174,7 @@ def _options(attempt: _Attempt, size: tuple[int, int]) -> Mapping[str, Any]:
     return {"lossless": True, "quality": 0, "method": 1} if attempt.kind == "webp" else {}
 
 
-def _reencoded(source: _Source, pixels: Image.Image, limits: Limits) -> tuple[ImageData, Iterator[Notice]]:
+def _reencoded(source: Source, pixels: Image.Image, limits: Limits) -> tuple[ImageData, Iterator[Notice]]:
     """Return the image encoded in the first way that is within the bytes, and a notice of each change."""
     limit = min(limits.max_bytes or MAX_BYTES, MAX_BYTES)
     raster = _prepare(source, pixels, limits)
@@ -334,7 +206,7 @@ def _reencoded(source: _Source, pixels: Image.Image, limits: Limits) -> tuple[Im
     raise NotAnImage(f"it cannot be made as small as the limit of {limit:,} bytes")
 
 
-def _attempts(source: _Source, raster: _Raster, limits: Limits) -> list[_Attempt]:
+def _attempts(source: Source, raster: _Raster, limits: Limits) -> list[_Attempt]:
     """Return the ways to encode an image at full size, from the best to the smallest."""
     allowed = limits.formats or _DEFAULT_FORMATS
     has_alpha = raster.image.mode == "RGBA"
@@ -352,10 +224,10 @@ def _attempts(source: _Source, raster: _Raster, limits: Limits) -> list[_Attempt
     return attempts
 
 
-def _prepare(source: _Source, pixels: Image.Image, limits: Limits) -> _Raster:
+def _prepare(source: Source, pixels: Image.Image, limits: Limits) -> _Raster:
     profile = exact_profile(pixels.info.get("icc_profile"))
     quantization = _quantization(source.opened) if source.kind == "jpeg" else {}
-    image = _normalized(pixels, profile)
+    image = normalized(pixels, profile)
     size = _size_within(image.size, limits.max_pixels)
     _check_sides(size, limits, "scaled for this provider's other limits it would have")
     return _Raster(image=image, size=size, profile=profile, quantization=quantization)
@@ -387,46 +259,6 @@ def _tables(opened: JpegImagePlugin.JpegImageFile) -> list[list[int]]:
     return tables if all(tables) else []
 
 
-def _normalized(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert to a mode that every format supports and that can be scaled: L, RGB, or RGBA if anything is transparent.
-
-    The result has no `info`, of which Pillow would write parts into the new file.
-    """
-    if image.mode.startswith(("I", "F")):
-        image = _to_8_bits(image)
-    if image.mode == "CMYK" and profile:
-        image = _cmyk_to_rgb(image, profile)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-    is_opaque = image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255)
-    if is_opaque or image.mode not in {"L", "RGB", "RGBA"}:
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    image.info.clear()
-    return image
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Convert grey of more bits: 16 bits by their range, other numeric types by the range that their values suggest."""
-    low, high = cast("tuple[float, float]", image.getextrema())  # there is one channel
-    ranges = _RANGES[-1:] if image.mode.startswith("I;16") else _RANGES
-    if (top := next((top for top in ranges if 0 <= low <= high <= top), None)) is not None:
-        low, high = 0, top
-    factor = 255 / (high - low) if high > low else 0.0
-    # values between two shades are rounded down afterwards
-    grey = image.convert("F").point(lambda value: value * factor + (0.5 - low * factor)).convert("L")
-    grey.info = {}  # a transparent value would be in the old range
-    return grey
-
-
-def _cmyk_to_rgb(image: Image.Image, profile: bytes) -> Image.Image:
-    try:
-        cmyk = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        rgb = ImageCms.profileToProfile(image, cmyk, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except _UNREADABLE:  # a profile of something else counts as none
-        return image
-    return rgb or image
-
-
 def _size_within(size: tuple[int, int], max_pixels: int | None) -> tuple[int, int]:
     """Return the largest size of the same proportions."""
     if max_pixels is None or size[0] * size[1] <= max_pixels:
@@ -440,7 +272,7 @@ def _size_within(size: tuple[int, int], max_pixels: int | None) -> tuple[int, in
 
 
 def _change_notices(
-    source: _Source, raster: _Raster, encoded: ImageData, attempt: _Attempt, limits: Limits
+    source: Source, raster: _Raster, encoded: ImageData, attempt: _Attempt, limits: Limits
 ) -> Iterator[Notice]:
     max_bytes = limits.max_bytes or MAX_BYTES
     if source.opened.mode == "CMYK":
@@ -470,9 +302,3 @@ def _reason_to_convert(kind: str, limits: Limits) -> tuple[str, dict[str, str | 
     if limits.formats is not None and kind not in limits.formats:
         return "_for_formats", {"formats": ", ".join(limits.formats)}
     return "_for_bytes", {"max_bytes": limits.max_bytes or MAX_BYTES}
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):  # its text names objects in memory
-        return "its start cannot be read"
-    return cleaned(str(error), _REASON_LENGTH) or type(error).__name__
