@@ -94,8 +94,10 @@ class Source:
         width, height = shown_size(*opened.size, orientation)
         return cls(kind=kind, container=container, opened=opened, width=width, height=height)
 
-    def decoded(self) -> Image.Image:
+    def decoded(self, at_least: tuple[int, int] | None = None) -> Image.Image:
         """Decode all pixels: a truncated file fails here, and not at a provider after payment.
+
+        `at_least`: this size, as displayed, is enough. A JPEG is then decoded at a fraction of its size and time.
 
         Raises:
             NotAnImage: it is damaged or cut off.
@@ -103,6 +105,8 @@ class Source:
         if self.container and not self.container.is_complete:
             raise NotAnImage(f"it is a {NAMES[self.kind]} that is cut off")
         try:
+            if at_least and self.container:
+                self.opened.draft(None, shown_size(*at_least, self.container.orientation))
             self.opened.load()
             if self.opened.mode == "P" and self.opened.palette is None:
                 raise NotAnImage(f"it is a {NAMES[self.kind]} whose colours are missing")

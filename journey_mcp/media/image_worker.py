@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +21,7 @@ from journey_mcp.media import worker_protocol
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.formats import MAX_BYTES, Limits
 from journey_mcp.media.reencode import fit_to_limits
+from journey_mcp.media.rendering import Rendered, contact_sheet, thumbnail
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +43,35 @@ def _fit(content: bytes, *, formats: list[str] | None, **limits: int | None) -> 
     )
 
 
-JOBS: Mapping[str, Callable[..., JobResult]] = {"fit": _fit}
+def _thumbnail(content: bytes, *, path: str | None, **limits: int) -> JobResult:
+    """Make a thumbnail of the bytes, or of the file at the path, which need not pass through the pipe then."""
+    return _jpeg(thumbnail(_read(path) if path else content, **limits))
+
+
+def _contact_sheet(content: bytes, *, lengths: list[int], labels: list[str], **limits: int) -> JobResult:
+    """Make a contact sheet of the files that follow one another in the bytes."""
+    ends = list(accumulate(lengths))
+    contents = [content[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+    return _jpeg(contact_sheet(contents, labels, **limits))
+
+
+def _jpeg(done: Rendered) -> JobResult:
+    return JobResult(content=done.content, result={"width": done.width, "height": done.height})
+
+
+def _read(path: str) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(MAX_BYTES + 1)  # more is refused later
+    except OSError as error:
+        raise NotAnImage(f"its file cannot be read ({error.strerror})") from error
+
+
+JOBS: Mapping[str, Callable[..., JobResult]] = {
+    "fit": _fit,
+    "thumbnail": _thumbnail,
+    "contact_sheet": _contact_sheet,
+}
 """Functions of the bytes and parameters, by name."""
 
 

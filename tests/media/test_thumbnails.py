@@ -1,0 +1,164 @@
+"""The folder of thumbnails: made once, private, deleted with their images; the answers of processes are checked."""
+
+import os
+import stat
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from drawn import drawn, opened, written
+from PIL import Image
+from processes import image_workers
+
+from journey_mcp.media.containers import NotAnImage
+from journey_mcp.media.thumbnails import MAX_BYTES, SIZES, Thumbnail, Thumbnails
+from journey_mcp.media.workers import WorkerResult, Workers
+
+ID = f"tsk_{'a' * 22}.1"
+IMAGE = written(drawn(size=(1200, 800)), "png")
+MADE_AT = 1_795_880_000.0
+
+
+@pytest.fixture
+async def thumbnails(tmp_path: Path) -> AsyncIterator[Thumbnails]:
+    """Yield a folder that does not exist yet."""
+    async with aclosing(Workers()) as workers:
+        yield Thumbnails(tmp_path, workers)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_thumbnail_is_made_once_and_kept_privately(tmp_path: Path, size: int) -> None:
+    """With the size of its original, and the age of its image."""
+    async with aclosing(Workers()) as workers:
+        thumbnails = Thumbnails(tmp_path, workers)
+        assert await thumbnails.read(ID, size) is None
+        made = await thumbnails.make(ID, size, IMAGE, made_at=MADE_AT, caller="local")
+    assert (made.width, made.height) == (1200, 800)
+    assert opened(made.content).width == size
+    # without a process: the kept one is read, whatever the source is now
+    assert await thumbnails.read(ID, size) == made
+    assert await thumbnails.make(ID, size, b"", made_at=MADE_AT, caller="local") == made
+    (path,) = (tmp_path / "thumbnails").iterdir()
+    assert path.name == f"{ID}-{size}.jpg"
+    assert opened(path.read_bytes()).width == size
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert path.stat().st_mtime == MADE_AT
+
+
+async def test_a_process_reads_the_file_itself(tmp_path: Path, thumbnails: Thumbnails) -> None:
+    """The bytes need not pass through the server."""
+    file = tmp_path / "image.png"
+    file.write_bytes(IMAGE)
+    made = await thumbnails.make(ID, 320, file, made_at=MADE_AT, caller="local")
+    assert (made.width, made.height) == (1200, 800)
+    with pytest.raises(NotAnImage, match=r"its file cannot be read \(No such file or directory\)"):
+        await thumbnails.make(ID, 512, tmp_path / "none.png", made_at=MADE_AT, caller="local")
+    large = tmp_path / "large.png"
+    with large.open("wb") as file_of_zeros:
+        file_of_zeros.truncate(65 * 1024**2)
+    with pytest.raises(NotAnImage, match="at most 67,108,864 can be handled"):
+        await thumbnails.make(ID, 512, large, made_at=MADE_AT, caller="local")
+
+
+async def test_calls_at_the_same_time_make_it_once(thumbnails: Thumbnails) -> None:
+    """One process is enough."""
+    found: list[Thumbnail] = []
+
+    async def make() -> None:
+        found.append(await thumbnails.make(ID, 320, IMAGE, made_at=MADE_AT, caller="local"))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(make)
+    assert len(image_workers(os.getpid())) == 1
+    assert found == [found[0]] * 5
+
+
+async def test_what_is_no_image_leaves_no_file(tmp_path: Path, thumbnails: Thumbnails) -> None:
+    """Nor one that was not completed."""
+    with pytest.raises(NotAnImage, match="a web page"):
+        await thumbnails.make(ID, 320, b"<html>", made_at=MADE_AT, caller="local")
+    assert not (tmp_path / "thumbnails").exists()
+
+
+async def test_on_a_full_disk_it_is_shown_and_not_kept(tmp_path: Path, thumbnails: Thumbnails) -> None:
+    """The folder cannot be made, because a file has its name."""
+    (tmp_path / "thumbnails").write_bytes(b"")
+    made = await thumbnails.make(ID, 320, IMAGE, made_at=MADE_AT, caller="local")
+    assert opened(made.content).width == 320
+
+
+async def test_a_damaged_file_is_made_again(tmp_path: Path, thumbnails: Thumbnails) -> None:
+    """It lacks the size of its original."""
+    await thumbnails.make(ID, 320, IMAGE, made_at=MADE_AT, caller="local")
+    (path,) = (tmp_path / "thumbnails").iterdir()
+    path.write_bytes(b"")
+    assert await thumbnails.read(ID, 320) is None
+    made = await thumbnails.make(ID, 320, IMAGE, made_at=MADE_AT, caller="local")
+    assert opened(made.content).width == 320
+
+
+async def test_they_are_deleted_with_their_images(tmp_path: Path, thumbnails: Thumbnails) -> None:
+    """By id and by age; others are kept."""
+    other, old = (f"tsk_{letter * 22}.1" for letter in "bc")
+    for image_id, made_at in ((ID, MADE_AT), (other, MADE_AT), (old, MADE_AT - 10)):
+        for size in SIZES:
+            await thumbnails.make(image_id, size, IMAGE, made_at=made_at, caller="local")
+    thumbnails.forget([ID, "unknown"])
+    assert len(list((tmp_path / "thumbnails").iterdir())) == 6
+    await thumbnails.forget_older(MADE_AT)
+    assert {path.name.partition("-")[0] for path in (tmp_path / "thumbnails").iterdir()} == {other}
+    assert await thumbnails.read(other, 320)
+    await Thumbnails(tmp_path / "elsewhere", Workers()).forget_older(MADE_AT)
+
+
+async def test_fewer_bytes_and_sheets(thumbnails: Thumbnails) -> None:
+    """Of thumbnails that are kept."""
+    noise = written(Image.effect_noise((900, 900), 200), "png")
+    made = await thumbnails.make(ID, 512, noise, made_at=MADE_AT, caller="local")
+    assert 80_000 < len(made.content) <= MAX_BYTES
+    smaller = await thumbnails.smaller(made.content, size=512, max_bytes=80_000, caller="local")
+    assert len(smaller) <= 80_000
+    assert opened(smaller).size == (512, 512)
+    sheet = await thumbnails.sheet([made.content] * 4, [*"1234"], size=512, max_bytes=60_000, caller="local")
+    assert len(sheet) <= 60_000
+    assert opened(sheet).size == (516, 516)
+
+
+JPEG = written(drawn(), "jpeg")
+
+
+@pytest.mark.parametrize(
+    ("content", "result"),
+    [
+        (JPEG, {}),
+        (JPEG, {"width": "48", "height": 32}),
+        (JPEG, {"width": 0, "height": 32}),
+        (JPEG, {"width": 48, "height": 1_000_000}),
+        (written(drawn(), "png"), {"width": 48, "height": 32}),
+        (written(drawn(size=(400, 20)), "jpeg"), {"width": 48, "height": 32}),
+        (b"<html>", {"width": 48, "height": 32}),
+    ],
+)
+async def test_the_answer_of_a_process_is_checked(tmp_path: Path, content: bytes, result: dict[str, Any]) -> None:
+    """Hostile bytes may control it: only a JPEG within the size is accepted."""
+    workers = TakenOver(WorkerResult(content=content, result=result, notices=()))
+    with pytest.raises(NotAnImage):
+        await Thumbnails(tmp_path, workers).make(ID, 320, IMAGE, made_at=MADE_AT, caller="local")
+    assert not (tmp_path / "thumbnails").exists()
+
+
+class TakenOver(Workers):
+    """A process that answers what it likes."""
+
+    def __init__(self, answer: WorkerResult) -> None:
+        super().__init__()
+        self.answer = answer
+
+    async def run(self, *_job: Any, **_caller: Any) -> WorkerResult:
+        """Return the answer."""
+        return self.answer
