@@ -22,7 +22,7 @@ from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.requests import ImageRequest, Tool
 from journey_mcp.core.tasks import SANDBOX, Submission, Task
-from journey_mcp.engine.budget import ConfirmationRequest
+from journey_mcp.engine.budget import Confirm, ConfirmationRequest
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.registry import Catalog
 from journey_mcp.settings import Settings
@@ -138,7 +138,7 @@ async def _create(
                 _possible_files(output_options.output, request, studio.catalog), replace=output_options.force
             )
         created = await studio.create(
-            request, LOCAL, fresh=output_options.fresh, confirm=_confirm if sys.stdin.isatty() else None
+            request, LOCAL, fresh=output_options.fresh, confirm=Confirm(_ask) if sys.stdin.isatty() else None
         )
         task = created.task
         if created.notice:
@@ -156,7 +156,7 @@ async def _create(
         return await _conclude(studio, task, output_options)
 
 
-async def _confirm(question: ConfirmationRequest) -> bool:
+async def _ask(question: ConfirmationRequest) -> bool:
     return await console.ask(f"Make an image with {question}? This exceeds {question.limit}.")
 
 

@@ -35,17 +35,17 @@ class ConfirmationRequest:
     provider: str
     amount: Decimal
     unit: Unit
-    bound: Decimal
-    """The amount above which a person is asked, in the same unit."""
+    bound: Decimal | None
+    """The amount above which a person is asked, in the same unit; `None` if a person is asked about every cost."""
     credits: Decimal | None = None
     """The amount in the provider's credits, if it is in dollars by the price of a credit."""
     is_known: bool = True
     """The price is known; otherwise the amount is what unknown prices are charged as."""
 
     @property
-    def limit(self) -> str:
-        """The setting that requires the confirmation, with its bound."""
-        return f"JOURNEY_MCP_CONFIRM_ABOVE ({self.bound:f} {self.unit})"
+    def limit(self) -> str | None:
+        """The setting that requires the confirmation, with its bound; `None` if a person is asked about every cost."""
+        return None if self.bound is None else f"JOURNEY_MCP_CONFIRM_ABOVE ({self.bound:f} {self.unit})"
 
     def __str__(self) -> str:
         price = _price(self.amount, self.unit, self.credits)
@@ -58,8 +58,18 @@ def unit_of(offer: Offer, catalog: Catalog, credit_prices: CreditPrices) -> Unit
     return catalog.unit_of(offer) or ("credits" if offer.provider in credit_prices else None)
 
 
-Confirm = Callable[[ConfirmationRequest], Awaitable[bool]]
-"""Asks a person, and returns whether they agree."""
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """How a person is asked to confirm a cost."""
+
+    ask: Callable[[ConfirmationRequest], Awaitable[bool]]
+    """Asks, and returns whether the person agrees; raises `InputRequired` if the answer comes with a repeated call."""
+    is_asked_always: bool = False
+    """The person is asked about every cost, whatever JOURNEY_MCP_CONFIRM_ABOVE says."""
+
+
+class InputRequired(Exception):
+    """A call needs the person's answer, and is repeated with it. Nothing was stored or sent."""
 
 
 class Budget:
@@ -83,21 +93,16 @@ class Budget:
         """Return what a task of this estimated cost is charged as at an offer."""
         return charge(cost, unit_of(offer, catalog, self._credit_prices), self._unknown_cost)
 
-    def confirmation_request(self, task: Task) -> ConfirmationRequest | None:
+    def confirmation_request(self, task: Task, *, is_asked_always: bool = False) -> ConfirmationRequest | None:
         """Return what a person has to confirm; `None` if no confirmation is needed."""
         for unit, bound in self._confirm_above.items():
             amount = amount_in(unit, task.charges, self._credit_prices.get(task.provider))
             if amount is not None and amount > bound:
-                return ConfirmationRequest(
-                    model=task.request.model,
-                    provider=task.provider,
-                    amount=amount,
-                    unit=unit,
-                    bound=bound,
-                    credits=_credits_behind(unit, task),
-                    is_known=task.cost is not None,
-                )
-        return None
+                return _confirmation_request(task, amount, unit, bound)
+        if not is_asked_always:
+            return None
+        unit, amount = next(iter(task.charges.items()))
+        return _confirmation_request(task, amount, unit, None)
 
     def limits(self, task: Task) -> Sequence[Limit]:
         """Return the limits per period that apply to a task."""
@@ -202,6 +207,18 @@ def _reach(setting: str, limit: Limit, catalog: Catalog, prices: CreditPrices) -
         unit=limit.unit,
         covered=tuple(covered),
         missed=missed,
+    )
+
+
+def _confirmation_request(task: Task, amount: Decimal, unit: Unit, bound: Decimal | None) -> ConfirmationRequest:
+    return ConfirmationRequest(
+        model=task.request.model,
+        provider=task.provider,
+        amount=amount,
+        unit=unit,
+        bound=bound,
+        credits=_credits_behind(unit, task),
+        is_known=task.cost is not None,
     )
 
 

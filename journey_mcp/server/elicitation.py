@@ -7,7 +7,7 @@ from mcp import MCPError
 from mcp.server import ServerRequestContext
 
 from journey_mcp.core.errors import NotConfirmed
-from journey_mcp.engine.budget import Confirm, ConfirmationRequest
+from journey_mcp.engine.budget import Confirm, ConfirmationRequest, InputRequired
 
 MULTI_ROUND_TRIP_SINCE = "2026-07-28"
 """The first revision in which a question is a result, and the client repeats the call with the answer.
@@ -24,8 +24,8 @@ _SCHEMA: dict[str, Any] = {
 }
 
 
-class InputRequired(Exception):
-    """The call needs input; the client repeats it with the answers."""
+class Elicited(InputRequired):
+    """The question goes to the client as the call's result."""
 
     def __init__(self, result: types.InputRequiredResult) -> None:
         super().__init__("input required")
@@ -37,7 +37,7 @@ def make_confirm(ctx: ServerRequestContext[Any, Any], params: types.CallToolRequ
     if not supports_forms(ctx.session.client_capabilities):
         return None
 
-    async def confirm(question: ConfirmationRequest) -> bool:
+    async def ask(question: ConfirmationRequest) -> bool:
         if ctx.protocol_version >= MULTI_ROUND_TRIP_SINCE:
             return _is_accepted(_answer_given(question, params))
         try:
@@ -46,7 +46,7 @@ def make_confirm(ctx: ServerRequestContext[Any, Any], params: types.CallToolRequ
             raise NotConfirmed(f"{question} needs a confirmation, which failed: {error}.") from error
         return _is_accepted(answer)
 
-    return confirm
+    return Confirm(ask)
 
 
 def supports_forms(capabilities: types.ClientCapabilities | None) -> bool:
@@ -59,13 +59,13 @@ def _answer_given(question: ConfirmationRequest, params: types.CallToolRequestPa
     """Return the answer in the call, if it answers this very question.
 
     Raises:
-        InputRequired: there is no such answer yet.
+        Elicited: there is no such answer yet.
     """
     answers = params.input_responses or {}
     if _KEY in answers and params.request_state == str(question):
         return answers[_KEY]
     form = types.ElicitRequestFormParams(message=_message(question), requested_schema=_SCHEMA)
-    raise InputRequired(
+    raise Elicited(
         types.InputRequiredResult(request_state=str(question), input_requests={_KEY: types.ElicitRequest(params=form)})
     )
 

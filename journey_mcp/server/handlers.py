@@ -17,10 +17,10 @@ from journey_mcp.core.requests import Tool
 from journey_mcp.core.task_query import PAGE_SIZE
 from journey_mcp.core.tasks import Task
 from journey_mcp.core.text import cleaned
-from journey_mcp.engine.budget import Confirm
+from journey_mcp.engine.budget import Confirm, InputRequired
 from journey_mcp.engine.waiting import Report
 from journey_mcp.server import tool_results
-from journey_mcp.server.elicitation import InputRequired, make_confirm
+from journey_mcp.server.elicitation import Elicited, make_confirm
 from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.extensions.task_views import view
 from journey_mcp.studio import Studio
@@ -120,8 +120,7 @@ HANDLERS: dict[str, Handler] = {
 async def call(
     params: types.CallToolRequestParams, studio: Studio, defaults: Defaults, ctx: Context, principal: Principal
 ) -> Result:
-    """Run a tool's handler; an error becomes a tool error that the model can act on."""
-    tool = params.name
+    """Run a tool's handler for an MCP client."""
 
     async def report(progress: float, message: str) -> None:
         await ctx.session.report_progress(progress, 1.0, message)
@@ -130,9 +129,21 @@ async def call(
     roots = client_roots.for_call(ctx, params) if client_roots else None
     caller = Caller(principal, report, make_confirm(ctx, params), roots, tasks_extension.is_declared(ctx))
     try:
-        return await HANDLERS[tool](studio, defaults, params.arguments, caller)
-    except InputRequired as required:
-        return required.result
+        return await run(params.name, params.arguments, studio, defaults, caller)
+    except Elicited as elicited:
+        return elicited.result
+
+
+async def run(tool: str, raw: RawArguments, studio: Studio, defaults: Defaults, caller: Caller) -> CallResult:
+    """Run a tool's handler; an error becomes a tool error that the model can act on.
+
+    Raises:
+        InputRequired: the caller's `confirm` needs an answer first.
+    """
+    try:
+        return await HANDLERS[tool](studio, defaults, raw, caller)
+    except InputRequired:
+        raise
     except JourneyError as error:
         return error_result(tool, error)
     except Exception:  # noqa: BLE001  # the outermost boundary of a call

@@ -52,13 +52,13 @@ class ClientRoots:
     async def _request_roots(
         self, ctx: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
     ) -> Sequence[Path]:
-        from journey_mcp.server.elicitation import MULTI_ROUND_TRIP_SINCE, InputRequired  # noqa: PLC0415  # not before the first answer
+        from journey_mcp.server.elicitation import MULTI_ROUND_TRIP_SINCE, Elicited  # noqa: PLC0415  # not before the first answer
 
         if ctx.protocol_version < MULTI_ROUND_TRIP_SINCE:
             return await _send_request(ctx)
         answers = params.input_responses
         if answers is None:
-            raise InputRequired(types.InputRequiredResult(input_requests={_KEY: types.ListRootsRequest()}))
+            raise Elicited(types.InputRequiredResult(input_requests={_KEY: types.ListRootsRequest()}))
         answer = answers.get(_KEY)
         # the answers are to another question: only the roots from before are known
         return _folders(answer) if isinstance(answer, types.ListRootsResult) else self._folders

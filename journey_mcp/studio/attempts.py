@@ -30,6 +30,10 @@ class Plan:
     attempts: Sequence[Attempt]
     notices: tuple[Notice, ...]
 
+    def first_attempt(self) -> "Plan":
+        """Return the same plan without failover."""
+        return Plan(self.attempts[:1], self.notices)
+
 
 class Planner:
     """Finds the attempts of a request."""

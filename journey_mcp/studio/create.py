@@ -65,9 +65,15 @@ class Creator:
         images = await images.read()
         request = images.named_in(request)
         key = deduplication.digest(request, images.digests, self._clients.sandbox_url)
-        if not fresh and (duplicate := await self._starter.early_duplicate(principal, key)):
+        is_asked_always = confirm is not None and confirm.is_asked_always
+        if not fresh and (
+            duplicate := await self._starter.early_duplicate(principal, key, is_asked_always=is_asked_always)
+        ):
             return duplicate
         plan = await self._planner.plan(request, route, images, principal)
+        if is_asked_always:
+            # the person confirms the cost at one provider; another one has another cost
+            plan = plan.first_attempt()
         task = self._task(request, principal, key, plan.attempts[0], (*read_as, *plan.notices))
         await self._starter.check_budget(task, confirm)
         return await self._starter.start(task, plan, fresh=fresh)

@@ -48,27 +48,31 @@ class Starter:
         self._in_flight = in_flight
         self._new_submitter = new_submitter
 
-    async def early_duplicate(self, principal: Principal, key: str) -> Created | None:
-        """Return the task of a duplicate call before anything that a budget would refuse or ask about.
+    async def early_duplicate(self, principal: Principal, key: str, *, is_asked_always: bool) -> Created | None:
+        """Return the task of a duplicate call before anything that a budget would refuse or a person is asked about.
 
-        Without limits `start` finds it: a duplicate is rare, and a look costs time.
+        Without limits and questions `start` finds it: a duplicate is rare, and a look costs time.
         """
-        return await self._deduplication.find(principal, key) if self._budget.has_limits else None
+        if self._budget.has_limits or is_asked_always:
+            return await self._deduplication.find(principal, key)
+        return None
 
     async def check_budget(self, task: Task, confirm: Confirm | None) -> None:
-        """Compare the task with the budget, and ask a person if its cost is high; the sandbox is free.
+        """Compare the task with the budget, and ask a person if the cost needs it; the sandbox is free.
 
         Raises:
             OverBudget, NotConfirmed, Declined: the task may not start.
+            InputRequired: the person's answer comes with a repeated call.
         """
         if task.provider == SANDBOX:
             return
         if over := self._budget.exceeds_call_limit(task) or await self._budget.exceeds_period_limit(task):
             raise over
-        if question := self._budget.confirmation_request(task):
+        is_asked_always = confirm is not None and confirm.is_asked_always
+        if question := self._budget.confirmation_request(task, is_asked_always=is_asked_always):
             if confirm is None:
                 raise NotConfirmed(f"{question} is above {question.limit}, and this client cannot ask the person.")
-            if not await confirm(question):
+            if not await confirm.ask(question):
                 raise Declined(f"The person declined: {question}.")
 
     async def start(self, task: Task, plan: Plan, *, fresh: bool) -> Created:

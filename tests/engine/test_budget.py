@@ -25,7 +25,7 @@ from journey_mcp.core.errors import Declined, JourneyError, NotConfirmed, OverBu
 from journey_mcp.core.limits import parse_amounts, parse_limits
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
-from journey_mcp.engine.budget import ConfirmationRequest
+from journey_mcp.engine.budget import Confirm, ConfirmationRequest
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.registry import load
 from journey_mcp.server.elicitation import supports_forms
@@ -224,7 +224,7 @@ async def test_a_provider_beyond_the_budget_is_not_an_alternative(tmp_path: Path
         return True
 
     async with make_wide_environment(tmp_path, *faults, services=("journeyapi", "bfl"), **more) as here:
-        task = await created(here.studio, make_request(model="flux-2-max"), confirm=agree)
+        task = await created(here.studio, make_request(model="flux-2-max"), confirm=Confirm(agree))
         task = await here.studio.wait_for_new(task, 900)
         assert (task.status, task.provider) == (Status.SUCCEEDED, "journeyapi")
         assert here.sent_to("bfl") == []
@@ -286,11 +286,63 @@ async def test_a_high_cost_needs_confirmation(tmp_path: Path) -> None:
             await here.studio.create(make_request(**KITE), LOCAL)
         assert "JOURNEY_MCP_CONFIRM_ABOVE" in (raised.value.failure.next_step or "")
         with pytest.raises(Declined):
-            await here.studio.create(make_request(**KITE), LOCAL, confirm=agree)
+            await here.studio.create(make_request(**KITE), LOCAL, confirm=Confirm(agree))
         assert here.sent == []
-        await here.studio.create(make_request(**KITE), LOCAL, confirm=agree)
+        await here.studio.create(make_request(**KITE), LOCAL, confirm=Confirm(agree))
         assert asked == ["midjourney at journeyapi for about 4 credits"] * 2
         await here.studio.create(make_request(model="z-image"), LOCAL)
+
+
+async def test_a_person_who_is_always_asked_confirms_any_cost(tmp_path: Path) -> None:
+    """One below every limit and one of unknown price; a running duplicate costs nothing, and nobody is asked."""
+    asked: list[ConfirmationRequest] = []
+
+    async def agree(question: ConfirmationRequest) -> bool:
+        asked.append(question)
+        return True
+
+    confirm = Confirm(agree, is_asked_always=True)
+    async with make_wide_environment(tmp_path, services=("journeyapi", "replicate")) as here:
+        await here.studio.create(make_request(**KITE), LOCAL, confirm=confirm)
+        await here.studio.create(make_request(**KITE), LOCAL, confirm=confirm)
+        await here.studio.create(make_request(model="flux-schnell", provider="replicate"), LOCAL, confirm=confirm)
+    assert [(str(question), question.limit) for question in asked] == [
+        ("midjourney at journeyapi for about 4 credits", None),
+        ("flux-schnell at replicate whose price is not known (it counts as 8 credits)", None),
+    ]
+
+
+async def test_a_confirmation_of_every_cost_is_also_that_of_a_high_one(tmp_path: Path) -> None:
+    """The person is asked once, and the budget is checked before."""
+    asked: list[str | None] = []
+
+    async def decline(question: ConfirmationRequest) -> bool:
+        asked.append(question.limit)
+        return False
+
+    limits = {"JOURNEY_MCP_CONFIRM_ABOVE": "3credits", "JOURNEY_MCP_BUDGET": "4credits/call"}
+    async with make_environment(tmp_path, **limits) as here:
+        confirm = Confirm(decline, is_asked_always=True)
+        with pytest.raises(Declined):
+            await here.studio.create(make_request(**KITE), LOCAL, confirm=confirm)
+        with pytest.raises(OverBudget):
+            await here.studio.create(make_request(model="ideogram-v3"), LOCAL, confirm=confirm)
+        assert (asked, here.sent) == (["JOURNEY_MCP_CONFIRM_ABOVE (3 credits)"], [])
+
+
+async def test_a_call_whose_every_cost_is_confirmed_does_not_move(tmp_path: Path) -> None:
+    """Another provider has another cost, which nobody confirmed."""
+
+    async def agree(_question: ConfirmationRequest) -> bool:
+        return True
+
+    fault, services = "journeyapi/submit:status=402", ("journeyapi", "bfl")
+    async with make_wide_environment(tmp_path, fault, services=services) as here:
+        confirm = Confirm(agree, is_asked_always=True)
+        task = await created(here.studio, make_request(model="flux-2-max"), confirm=confirm)
+        task = await here.studio.wait_for_new(task, 900)
+        assert (task.status, task.provider) == (Status.FAILED, "journeyapi")
+        assert here.sent_to("bfl") == []
 
 
 async def test_the_sandbox_is_free(tmp_path: Path) -> None:
