@@ -33,7 +33,8 @@ def serve(settings: Settings, listeners: list[socket.socket], opener: StudioOpen
     lifespan = Lifespan(settings, opener, is_local=False)
     app = make_app(lifespan, settings.allowed_hosts)
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after an orderly shutdown
-        _Server(app, lifespan).run(listeners)
+        # the request filter responds to slow bodies; this limit ends connections that go on sending
+        DrainingServer(app, lifespan, body_timeout_s=BODY_TIMEOUT_S + 5).run(listeners)
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
@@ -66,21 +67,22 @@ def make_app(lifespan: Lifespan, hosts: AllowedHosts | None = None, bodies: Requ
     return app
 
 
-class _Server(BoundedServer):
+class DrainingServer(BoundedServer):
     """A server that lets calls return before it closes streams; a second signal closes them at once."""
 
-    def __init__(self, app: Starlette, lifespan: Lifespan) -> None:
-        # the request filter responds to slow bodies; this limit ends connections that go on sending
-        limits = ConnectionLimits.for_port(body_timeout_s=BODY_TIMEOUT_S + 5)
+    def __init__(self, app: Starlette, lifespan: Lifespan, *, body_timeout_s: float) -> None:
+        limits = ConnectionLimits.for_port(body_timeout_s=body_timeout_s)
         super().__init__(app, limits, timeout_graceful_shutdown=_GRACEFUL_SHUTDOWN_S)
         self._lifespan = lifespan
         self._draining: asyncio.Task[None] | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal."""
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the shutdown, or end at once on a second signal."""
         if self._draining:
             super().handle_exit(sig, frame)
         else:
