@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
+DRIVER := $(VENV)/.driver
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 SUITE := .conformance
@@ -17,7 +18,7 @@ IN_PYTHON := anthropic google-genai langchain openai-agents
 IN_NODE := typescript-sdk vercel-ai
 NPM_LOCKS := tests/conformance $(IN_NODE:%=tests/interop/%)
 
-.PHONY: help demo test system check fix bench chaos attack conformance interop lock clean
+.PHONY: help demo test browser system check fix bench chaos attack conformance interop lock clean
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
@@ -34,6 +35,11 @@ $(READY): $(RUNTIME) requirements/dev.txt pyproject.toml journey_mcp/__init__.py
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# What drives the browser of the tests. It is large, and only the system tests use it.
+$(DRIVER): $(READY) requirements/browser.txt
+	$(PIP) --require-hashes --no-deps -r requirements/browser.txt
+	@touch $@
+
 demo: $(RUNTIME) ## the main job, without a key: a client session that makes, edits, fetches and saves images
 	PYTHONPATH=. $(BIN)/python demo/session.py
 
@@ -44,10 +50,16 @@ PYTEST = $(BIN)/pytest -n 2 --dist worksteal -q --durations=10 --randomly-seed=$
 test: $(READY) ## the quick tests, without real processes
 	$(PYTEST) --ignore=tests/system $(ARGS)
 
-system: $(READY) ## the tests of real processes, signals and kills
+# As root, or with sudo. Nothing is installed if both are there.
+browser: $(DRIVER) ## the browser of the system tests: installs Debian's chromium-headless-shell and fonts-dejavu-core
+	@command -v chromium-headless-shell >/dev/null && test -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf || { \
+	  root=$$(test $$(id -u) = 0 || echo sudo); \
+	  $$root apt-get -qq update && $$root apt-get -qq install --yes --no-install-recommends chromium-headless-shell fonts-dejavu-core; }
+
+system: $(DRIVER) ## the tests of real processes, signals and kills
 	$(PYTEST) tests/system $(ARGS)
 
-check: $(READY) ## all that a change must pass
+check: $(DRIVER) ## all that a change must pass
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary
@@ -103,6 +115,8 @@ lock: $(READY) $(NODE) ## pin the newest versions that pyproject.toml allows, by
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml --group dev -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group conformance -o requirements/conformance.txt
+	@# into the environment of the tests: the versions that are there already
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group browser -c requirements/dev.txt -o requirements/browser.txt
 	$(foreach name,$(IN_PYTHON),$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group interop-$(name) -o requirements/interop/$(name).txt &&) true
 	$(foreach folder,$(NPM_LOCKS),$(NPM) update --prefix $(folder) --package-lock-only --omit-lockfile-registry-resolved &&) true
 	@# whom to sponsor is no business of a lock file
