@@ -10,6 +10,7 @@ import fcntl
 import math
 import selectors
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
@@ -20,6 +21,7 @@ import anyio
 from anyio import to_thread
 
 from journey_mcp.core.clock import Clock
+from journey_mcp.core.serial_thread import SerialThread
 
 _Args = TypeVarTuple("_Args")
 _Result = TypeVar("_Result")
@@ -60,7 +62,9 @@ class ManualLoop(asyncio.SelectorEventLoop):
     @property
     def has_threads(self) -> bool:
         """Whether a thread works for this loop: time stops until it is done."""
-        return self._threads > 0
+        if self._threads > 0:
+            return True
+        return any(isinstance(thread, SerialThread) and thread.pending for thread in threading.enumerate())
 
     @contextmanager
     def counting_thread(self) -> Iterator[None]:

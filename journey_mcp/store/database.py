@@ -1,12 +1,10 @@
 """The database: one connection that writes and one that reads, opened when they are first needed."""
 
-import asyncio
 import math
 import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from journey_mcp.core.errors import JourneyError, SetupError, StoreUnavailable
+from journey_mcp.core.serial_thread import SerialThread
 from journey_mcp.store.address import file_of, parse, without_password
 from journey_mcp.store.migrations import check_version, identity_of, migrate
 
@@ -164,7 +163,7 @@ class Connection:
         self._original = original
         self._connected: sa.Connection | None = None
         self._ends_at = math.inf
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journey-mcp-store")
+        self._thread = SerialThread("journey-mcp-store")
 
     async def rows(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> list[sa.RowMapping]:
         """Run a statement and return its rows; the first one, and the first after an error, on a new connection.
@@ -174,11 +173,11 @@ class Connection:
         Raises:
             StoreUnavailable: the database does not answer.
         """
-        return await self._in_thread(lambda: self._execute(statement, values, _all_rows))
+        return await self._thread.call(lambda: self._execute(statement, values, _all_rows))
 
     async def count(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> int:
         """Run a statement without rows in the same way; return how many rows it created or changed."""
-        return await self._in_thread(lambda: self._execute(statement, values, _row_count))
+        return await self._thread.call(lambda: self._execute(statement, values, _row_count))
 
     async def open(self) -> None:
         """Connect now.
@@ -186,19 +185,15 @@ class Connection:
         Raises:
             SQLAlchemyError: the database cannot be opened.
         """
-        await self._in_thread(self._open)
+        await self._thread.call(self._open)
 
     async def close(self) -> None:
         """Close the connection after the statements that wait; they have as long as one statement waits for a lock."""
         self._ends_at = time.monotonic() + self._lock_wait_s
-        running = asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
-        await asyncio.shield(running)
-        self._thread.shutdown(wait=False)
-
-    async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
-        running = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        running.add_done_callback(_retrieve_error)
-        return await asyncio.shield(running)
+        try:
+            await self._thread.call(self._disconnect)
+        finally:
+            self._thread.stop()
 
     def _execute(
         self,
@@ -257,12 +252,6 @@ def _all_rows(result: sa.CursorResult[Any]) -> list[sa.RowMapping]:
 
 def _row_count(result: sa.CursorResult[Any]) -> int:
     return result.rowcount
-
-
-def _retrieve_error(running: "asyncio.Future[Any]") -> None:
-    """Mark the error as retrieved: the caller may have been cancelled."""
-    if not running.cancelled():
-        running.exception()
 
 
 @asynccontextmanager
