@@ -2,12 +2,15 @@
 
 import math
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 _RATIO = re.compile(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})")
 _IMAGE_ID = re.compile(r"(tsk_[A-Za-z0-9_-]{22})\.([1-9]\d{0,2})")
+_UPLOAD_ID = re.compile(r"up_[A-Za-z0-9_-]{22}")
+_MENTIONED = re.compile(r"(?<![\w-])(?:tsk_[A-Za-z0-9_-]{22}\.[1-9]\d{0,2}|up_[A-Za-z0-9_-]{22})(?![\w-])", re.ASCII)
 _TYPES_BY_ENDING = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -63,6 +66,32 @@ class ImageId:
         return f"{self.task_id}.{self.number}"
 
 
+@dataclass(frozen=True, slots=True)
+class UploadId:
+    """An image that was kept from the person, with `keep_image`."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> "UploadId | None":
+        """Parse `up_…`; return `None` for any other text."""
+        match = _UPLOAD_ID.fullmatch(text.strip())
+        return cls(match[0]) if match else None
+
+    @classmethod
+    def new(cls) -> "UploadId":
+        """Return a new id: `up_` and 128 random bits."""
+        return cls(f"up_{secrets.token_urlsafe(16)}")
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def mentioned_ids(text: str) -> set[str]:
+    """Return the ids of images in a text, such as a stored request."""
+    return set(_MENTIONED.findall(text))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputImage:
     """An image in a request: a URL that the provider fetches, or the bytes."""
@@ -85,7 +114,9 @@ class OutputImage:
     expires_at: float | None = None
     """When the link expires, in seconds of the Unix epoch."""
     path: str | None = None
-    """The path of our copy; images whose links expire soon have one."""
+    """The path of our copy. Stored for images whose links expire soon; for others it is found when a task is shown."""
+    saved_to: str | None = None
+    """The path of the file for the person, in `JOURNEY_MCP_SAVE_DIR`; never stored with the task."""
 
     @property
     def known_mime_type(self) -> str | None:

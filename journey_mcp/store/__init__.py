@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from journey_mcp.store.cooldowns import CooldownTable
+from journey_mcp.store.copies import CopyTable
 from journey_mcp.store.database import Database, open_database
 from journey_mcp.store.deduplication import Deduplication
 from journey_mcp.store.leases import Leases
@@ -16,6 +17,7 @@ from journey_mcp.store.outbox import Outbox
 from journey_mcp.store.queue import QueueTable
 from journey_mcp.store.spend import Spend
 from journey_mcp.store.tasks import TaskTable
+from journey_mcp.store.uploads import UploadTable
 
 
 class Store:
@@ -32,6 +34,8 @@ class Store:
         self.queue = QueueTable(database)
         self.outbox = Outbox(database)
         self.cooldowns = CooldownTable(database)
+        self.copies = CopyTable(database)
+        self.uploads = UploadTable(database)
 
 
 @asynccontextmanager

@@ -245,6 +245,39 @@ def _rename_keys(connection: sa.Connection, names: Mapping[str, str]) -> None:
         connection.execute(sa.update(tasks_then).where(tasks_then.c.id == task_id).values(outcome=changed))
 
 
+def m014_images(connection: sa.Connection) -> None:
+    """Add the images that are kept from a person, and what became of the images of finished tasks."""
+    connection.exec_driver_sql(
+        """
+        CREATE TABLE uploads (
+            id VARCHAR(40) NOT NULL PRIMARY KEY,
+            principal VARCHAR(200) NOT NULL,
+            created_at DOUBLE PRECISION NOT NULL,
+            file_name VARCHAR(80) NOT NULL,
+            mime_type VARCHAR(40) NOT NULL,
+            width INTEGER NOT NULL,
+            height INTEGER NOT NULL,
+            bytes BIGINT NOT NULL
+        )
+        """
+    )
+    connection.exec_driver_sql("CREATE INDEX uploads_by_time ON uploads (created_at)")
+    connection.exec_driver_sql(
+        """
+        CREATE TABLE copies (
+            task_id VARCHAR(40) NOT NULL PRIMARY KEY,
+            created_at DOUBLE PRECISION NOT NULL,
+            worker VARCHAR(40) NOT NULL,
+            due DOUBLE PRECISION,
+            tries INTEGER NOT NULL,
+            images TEXT NOT NULL
+        )
+        """
+    )
+    connection.exec_driver_sql("CREATE INDEX copies_due ON copies (due) WHERE due IS NOT NULL")
+    connection.exec_driver_sql("CREATE INDEX copies_by_time ON copies (created_at)")
+
+
 STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m001_tasks,
     m002_cooldowns,
@@ -259,6 +292,7 @@ STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m011_addresses,
     m012_standard_terms,
     m013_search,
+    m014_images,
 )
 
 

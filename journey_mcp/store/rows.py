@@ -52,7 +52,8 @@ CHANGING = (
     *("micro_credits", "micro_usd", "cost_unit", "cost_source", "duplicate_policy"),
 )
 """The columns that a change of a task sets."""
-_IMAGE, _FAILURE = ([field.name for field in fields(kind)] for kind in (OutputImage, Failure))
+_IMAGE = [field.name for field in fields(OutputImage) if field.name != "saved_to"]
+_FAILURE = [field.name for field in fields(Failure)]
 MICRO = 1_000_000
 """Money is stored in whole millionths, so that a database adds it without rounding."""
 

@@ -92,6 +92,38 @@ cooldowns = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
 )
 
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    sa.Column("id", sa.String(40), primary_key=True),
+    sa.Column("principal", sa.String(200), nullable=False),
+    sa.Column("created_at", sa.Float(53), nullable=False),
+    sa.Column("file_name", sa.String(80), nullable=False),
+    sa.Column("mime_type", sa.String(40), nullable=False),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Index("uploads_by_time", "created_at"),
+)
+"""The images that were kept from a person."""
+
+copies = sa.Table(
+    "copies",
+    metadata,
+    sa.Column("task_id", sa.String(40), primary_key=True),
+    # of the task, with which the row is deleted
+    sa.Column("created_at", sa.Float(53), nullable=False),
+    # the worker that copies the images, or did last
+    sa.Column("worker", sa.String(40), nullable=False),
+    # when they are copied again, or until when they are left to the worker; NULL when that is over
+    sa.Column("due", sa.Float(53)),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("images", sa.Text, nullable=False),
+    sa.Index("copies_due", "due", sqlite_where=sa.text("due IS NOT NULL")),
+    sa.Index("copies_by_time", "created_at"),
+)
+"""What became of the images of finished tasks: one row for each task that a process has begun to copy."""
+
 identity = sa.Table("identity", metadata, sa.Column("id", sa.String(32), primary_key=True))
 """One row, created with the database: no other database has the same id."""
 

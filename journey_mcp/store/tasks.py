@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from journey_mcp.core.images import mentioned_ids
 from journey_mcp.core.limits import Limit
 from journey_mcp.core.tasks import DuplicatePolicy, Task
 from journey_mcp.store.database import Conflict, Database
@@ -93,6 +94,11 @@ class TaskTable:
             # some rows cannot be read: others take their places
             query = matching.where(_is_older(rows[-1]["created_at"], rows[-1]["id"]))
 
+    async def needed_ids(self) -> set[str]:
+        """Return the ids of all unfinished tasks, and of the images that their requests name."""
+        rows = await self._database.reader.rows(_UNFINISHED)
+        return {row["id"] for row in rows}.union(*(mentioned_ids(row["request"]) for row in rows))
+
     async def mentioning(self, texts: Sequence[str], *, principal: str) -> list[Task]:
         """Return the principal's tasks, the newest first, whose results contain one of these texts; at most 100."""
         newest = (
@@ -159,6 +165,7 @@ _ADD = sa.insert(tasks).from_select(_NAMES, _NEW)
 _GET = sa.select(*READ).where(
     tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.principal == sa.bindparam("of_principal")
 )
+_UNFINISHED = sa.select(tasks.c.id, tasks.c.request).where(sa.text("NOT final"))
 _SAVE = (
     sa.update(tasks)
     .where(

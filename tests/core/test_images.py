@@ -1,8 +1,8 @@
-"""Media types of images."""
+"""Images: media types, ids of uploads, ids in texts."""
 
 import pytest
 
-from journey_mcp.core.images import OutputImage
+from journey_mcp.core.images import OutputImage, UploadId, mentioned_ids
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,23 @@ from journey_mcp.core.images import OutputImage
 def test_the_type_is_the_stated_one_or_that_of_the_file_name(url: str, stated: str | None, known: str | None) -> None:
     """Otherwise it is unknown."""
     assert OutputImage(url=url, mime_type=stated).known_mime_type == known
+
+
+@pytest.mark.parametrize("text", ["up_short", f"up_{'a' * 23}", f"up_{'a' * 21}!", f"tsk_{'a' * 22}", ""])
+def test_other_texts_are_no_ids_of_uploads(text: str) -> None:
+    """They have as many characters as ids of tasks."""
+    assert UploadId.parse(text) is None
+
+
+def test_a_new_upload_has_an_id_of_its_own() -> None:
+    """It can be parsed, with blanks around it."""
+    one, other = UploadId.new(), UploadId.new()
+    assert one != other
+    assert UploadId.parse(f" {one}\n") == one
+
+
+def test_the_ids_in_a_text_are_found() -> None:
+    """Those of images, not of tasks, and no part of a longer word."""
+    image, upload = f"tsk_{'a' * 22}.12", f"up_{'b-_' * 7}b"
+    text = f'{{"image":"{image}","mask":"{upload}","prompt":"tsk_{"a" * 22} x{image} {image}345 {upload}c"}}'
+    assert mentioned_ids(text) == {image, upload}

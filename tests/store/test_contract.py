@@ -12,16 +12,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import statements
 
+from journey_mcp.core.copies import CopyRecord
 from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.limits import parse_limits
 from journey_mcp.core.money import Cost, SpendTotal
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Prediction, Status
+from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import DuplicatePolicy, Submission, Task, new_task_id
 from journey_mcp.store import Store, open_store
 from journey_mcp.store.cooldowns import Cooldown
+from journey_mcp.store.uploads import Upload
 
 URLS: Mapping[str, Callable[[Path], str]] = {"sqlite": lambda folder: f"sqlite:///{folder / 'tasks.db'}"}
 """The address of an empty database, by the name of its kind."""
@@ -545,3 +548,98 @@ async def test_cooldowns_that_begin_at_once_are_one(store: Store, other: Store) 
         for number in range(8):
             group.start_soon((store, other)[number % 2].cooldowns.record, cooldown)
     assert await store.cooldowns.active(100) == {("journeyapi", "u"): cooldown}
+
+
+# copies
+
+CLAIM: Mapping[str, Any] = {"worker": "me", "until": 1000.0}
+COPIED = {1: CopyRecord(is_copied=True, mime_type="image/png", width=3, height=2, saved_to="/a/ü.png"), 4: CopyRecord()}
+
+
+async def test_the_images_of_a_task_are_claimed_once(store: Store, other: Store) -> None:
+    """Whichever process begins first; the row says which."""
+    assert await store.copies.begin("tsk_a", created_at=100.0, **CLAIM)
+    assert not await other.copies.begin("tsk_a", created_at=100.0, worker="other", until=2000.0)
+    (attempt,) = await other.copies.unfinished()
+    assert (attempt.task_id, attempt.worker, attempt.due, attempt.tries) == ("tsk_a", "me", 1000.0, 0)
+
+
+async def test_what_became_of_images_is_recorded_by_their_worker_only(store: Store) -> None:
+    """Another one may have taken them over."""
+    await store.copies.begin("tsk_a", created_at=100.0, **CLAIM)
+    await store.copies.record("tsk_a", COPIED, worker="other", due=None, tries=1)
+    assert await store.copies.read(["tsk_a", "tsk_b"]) == {"tsk_a": {}}
+    await store.copies.record("tsk_a", COPIED, worker="me", due=1100.0, tries=1)
+    assert await store.copies.read(["tsk_a", "tsk_b"]) == {"tsk_a": COPIED}
+    (attempt,) = await store.copies.unfinished()
+    assert (attempt.due, attempt.tries, attempt.records) == (1100.0, 1, COPIED)
+    await store.copies.record("tsk_a", COPIED, worker="me", due=None, tries=1)
+    assert await store.copies.unfinished() == []
+
+
+async def test_an_attempt_is_taken_over_once(store: Store, other: Store) -> None:
+    """Of two workers that find it, one gets it."""
+    await store.copies.begin("tsk_a", created_at=100.0, **CLAIM)
+    (attempt,) = await store.copies.unfinished()
+    assert await other.copies.take_over(attempt, worker="other", until=3000.0)
+    assert not await store.copies.take_over(attempt, worker="third", until=3000.0)
+    (attempt,) = await store.copies.unfinished()
+    assert (attempt.worker, attempt.due) == ("other", 3000.0)
+
+
+async def test_succeeded_tasks_that_nobody_began_to_copy_are_found(store: Store) -> None:
+    """The newest first; neither older nor failed ones, nor those whose request was deleted."""
+    for number, created_at in enumerate((100.0, 200.0, 300.0, 400.0)):
+        await add(store, task := make_task(f"tsk_{number}", created_at=created_at))
+        await store.tasks.save(finished(task), worker_id="me")
+    await add(store, make_task("tsk_running", created_at=400.0))
+    await store.copies.begin("tsk_2", created_at=300.0, **CLAIM)
+    assert await store.copies.missing(since=200.0, limit=9) == ["tsk_3", "tsk_1"]
+    assert await store.copies.missing(since=200.0, limit=1) == ["tsk_3"]
+    await store.tasks.delete_older(than=500.0)
+    assert await store.copies.missing(since=0.0, limit=9) == []
+
+
+async def test_old_copies_and_uploads_are_deleted(store: Store) -> None:
+    """By the time of their task, and by their own."""
+    for number in (1, 2):
+        await store.copies.begin(f"tsk_{number}", created_at=100.0 * number, **CLAIM)
+        await store.uploads.add(replace(UPLOAD, id=f"up_{number}", created_at=100.0 * number))
+    await store.copies.delete_older(than=200.0)
+    await store.uploads.delete_older(than=200.0)
+    assert [attempt.task_id for attempt in await store.copies.unfinished()] == ["tsk_2"]
+    assert list(await store.uploads.get(["up_1", "up_2"], principal=LOCAL)) == ["up_2"]
+
+
+# uploads
+
+UPLOAD = Upload(
+    id="up_a",
+    principal=LOCAL,
+    created_at=100.0,
+    file_name="up_a.png",
+    mime_type="image/png",
+    width=640,
+    height=480,
+    bytes=12_345,
+)
+
+
+async def test_an_upload_is_its_owners_only(store: Store) -> None:
+    """That of another principal is as unknown as one that does not exist."""
+    await store.uploads.add(UPLOAD)
+    assert await store.uploads.get(["up_a", "up_none"], principal=LOCAL) == {"up_a": UPLOAD}
+    assert await store.uploads.get(["up_a"], principal=Principal("other")) == {}
+
+
+async def test_what_unfinished_tasks_need_is_found(store: Store) -> None:
+    """Their own images, and those that their requests name, of every principal."""
+    image, upload = f"tsk_{'a' * 22}.2", f"up_{'b' * 22}"
+    await add(
+        store,
+        make_task("tsk_1", request={"image": image, "mask": upload, "reference_images": ("https://a.test/x.png",)}),
+        make_task("tsk_2", principal="other"),
+        ended := make_task("tsk_3", request={"image": f"tsk_{'c' * 22}.1"}),
+    )
+    await store.tasks.save(finished(ended), worker_id="me")
+    assert await store.tasks.needed_ids() == {"tsk_1", "tsk_2", image, upload}

@@ -14,7 +14,7 @@ from support import created, database_of_version, make_environment, make_request
 from journey_mcp.core.errors import OverBudget, SetupError, StoreUnavailable
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal
-from journey_mcp.store import Store, migrations, open_store
+from journey_mcp.store import Store, migrations, open_store, schema
 from store.examples import TASK
 
 
@@ -55,7 +55,7 @@ def deleted(file: Path) -> None:
 def without_tables(file: Path) -> None:
     """Drop the tables: the file stays a database."""
     with closing(sqlite3.connect(file)) as connection:
-        for table in ("tasks", "cooldowns", "identity", "schema_version"):
+        for table in schema.metadata.tables:
             connection.execute(f"DROP TABLE {table}")
         connection.commit()
 
