@@ -34,6 +34,8 @@ from journey_mcp.tools.tool_set import read_tool_set
 
 _MAX_TASKS = 20
 _GRID_SIZE = 4
+_COPIED_WITHIN_S = 10.0
+"""How long the result is held back to say where its images are stored; the command waits for that anyway."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +155,7 @@ async def _create(
             raise
         unfinished.tasks = [task]
         studio.acknowledge([task])
+        task = (await studio.wait_for_copies({task.id: task}, _COPIED_WITHIN_S))[task.id]
         return await _conclude(studio, task, output_options)
 
 
@@ -185,6 +188,7 @@ async def _fetch(settings: Settings, ids: list[str], output_options: OutputOptio
                 known |= await studio.fetch(list(known), LOCAL, seconds=output_options.seconds, report=report)
             unfinished.tasks = list(known.values())
         studio.acknowledge(unfinished.tasks)
+        known = await studio.wait_for_copies(known, _COPIED_WITHIN_S)
         if output_options.output is not None:
             return await _conclude(studio, known[ids[0]], output_options, as_list=True)
         return await _list(studio, ids, known, output_options)
@@ -230,7 +234,7 @@ async def _conclude(studio: Studio, task: Task, output_options: OutputOptions, *
     if output_options.output is None:
         if task.provider == SANDBOX:
             console.info(
-                "The sandbox and its images end with this command. Save them with -o, "
+                "The sandbox and its links end with this command. Save the images with -o, "
                 "or keep a sandbox running with `journey-mcp sandbox --port 8787`."
             )
         return console.OK

@@ -18,7 +18,9 @@ from journey_mcp.core.plain import without_empty
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.task_query import PAGE_SIZE, TaskQuery, parse_search, parse_since
 from journey_mcp.core.tasks import Task
+from journey_mcp.engine.image_files import ImageFiles
 from journey_mcp.engine.task_list import read_newest, read_spent
+from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.providers.accounts import accounts_of, not_polled_reason
 from journey_mcp.registry import Model, Offer, can_serve, load
 from journey_mcp.registry.selection import catalog_of
@@ -143,6 +145,7 @@ async def _read(settings: Settings, query: TaskQuery, now: float) -> _Listed:
     accounts = accounts_of(settings, load(settings.registry))
     async with open_store(settings.resolved_database_url()) as store:
         stored = await read_newest(store, query, principal=LOCAL)
+        stored = await ImageFiles(store, ImageFolder(settings.resolved_data_dir())).located(stored)
         spent = await read_spent(store, principal=LOCAL, now=now)
     found = [task.noticed(why, now) if (why := not_polled_reason(task, accounts)) else task for task in stored]
     return _Listed(found, await check_availability(found), spent)
@@ -163,12 +166,12 @@ def _task_row(task: Task, plain: dict[str, Any], now: float) -> tuple[str, ...]:
 
 
 def _images_in_short(images: Sequence[dict[str, Any]]) -> str:
-    """Return how many links are valid, and where the copies of the others are."""
+    """Return how many links are valid, and where the copies or files of the others are."""
     dead = [image for image in images if "url" not in image]
     alive = [str(len(images) - len(dead))] if len(images) > len(dead) else []
-    blobs = [image["path"] for image in dead if "path" in image]
+    blobs = [image.get("saved_to") or image["path"] for image in dead if "path" in image or "saved_to" in image]
     more = f" and {len(blobs) - 1} more" if len(blobs) > 1 else ""
-    lost = dict.fromkeys(image["link"] for image in dead if "path" not in image)
+    lost = dict.fromkeys(image["link"] for image in dead if "path" not in image and "saved_to" not in image)
     return "; ".join([*alive, *(f"{path}{more}" for path in blobs[:1]), *lost])
 
 

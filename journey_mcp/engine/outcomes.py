@@ -31,7 +31,9 @@ class Outcomes:
         task = self._journal.get(task_id)
         notices: tuple[Notice, ...] = ()
         if task and _is_to_copy(prediction, offer):
-            images, notices = await self._blobs.with_copies(task_id, task.base_url, prediction.images)
+            images, notices = await self._blobs.with_copies(
+                task_id, task.base_url, prediction.images, made_at=task.created_at
+            )
             prediction = replace(prediction, images=images)
 
         def change(task: Task, now: float) -> Task:

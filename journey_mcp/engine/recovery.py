@@ -11,7 +11,7 @@ from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.core.worker_id import is_alive
 from journey_mcp.engine.callbacks import unconfirmed
 from journey_mcp.engine.journal import LEASE_S, Journal
-from journey_mcp.media.blobs import Blobs
+from journey_mcp.engine.retention import Retention
 from journey_mcp.providers.http import MAX_SUBMIT_S
 from journey_mcp.store import Store
 
@@ -54,7 +54,7 @@ class Recovery:
         clock: Clock,
         upstreams: Addresses,
         poller: Polls,
-        blobs: Blobs,
+        retention: Retention,
         *,
         keep_s: float,
     ) -> None:
@@ -63,7 +63,7 @@ class Recovery:
         self._clock = clock
         self._upstreams = upstreams
         self._poller = poller
-        self._blobs = blobs
+        self._retention = retention
         self._keep_s = keep_s
         self._purge_at = -math.inf
         self._acquired = Wakeup()
@@ -96,7 +96,7 @@ class Recovery:
         if self._clock.elapsed() >= self._purge_at:
             self._purge_at = self._clock.elapsed() + _PURGE_EVERY_S
             await self._store.tasks.delete_older(than=now - self._keep_s)
-            await self._blobs.forget_older(now - self._keep_s)
+            await self._retention.forget_older(now - self._keep_s)
         return pause_s
 
     async def _until_due(self, now: float) -> float:

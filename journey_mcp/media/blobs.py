@@ -1,11 +1,8 @@
-"""Stored copies of images whose links expire soon: in the data folder, one file per image."""
+"""Copies of finished images: downloaded into the folder of stored images, one file per image."""
 
 import logging
-import os
-import secrets
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -16,13 +13,17 @@ from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.core.notices import Notice
 from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
-from journey_mcp.net.address_policy import FetchError
+from journey_mcp.media.formats import ImageData
+from journey_mcp.media.image_folder import ImageFolder
+from journey_mcp.net.address_policy import FetchError, TooLarge
 from journey_mcp.net.safe_http import SafeHttpClient
 
 _TIMEOUT_S = 60.0
 _RETRY_DELAYS_S = (1.0, 4.0)
 """Before the second and the third attempt."""
-_FOLDER = "pictures"
+
+NoCopy = (FetchError, NotAnImage, OSError)
+"""Why an image cannot be copied: it cannot be fetched, is not an image, or cannot be written."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,73 +38,104 @@ async def read_copy(image: OutputImage) -> bytes | None:
         return None
 
 
-class Blobs:
-    """The folder of copies. A limit of 0 bytes disables them."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """An image at its provider."""
 
-    def __init__(self, data_dir: Path, max_bytes: int, safe_http: SafeHttpClient, clock: Clock) -> None:
-        self._folder = data_dir / _FOLDER
+    id: ImageId
+    url: str
+    base_url: str
+    """Of the provider: an image of the same host and port is fetched without HTTPS too."""
+    made_at: float
+    """When the task was made, in seconds of the Unix epoch."""
+
+
+class Blobs:
+    """Copies images into the folder. A limit of 0 bytes disables copies.
+
+    `on_written` is called with the bytes of every new copy.
+    """
+
+    def __init__(
+        self,
+        folder: ImageFolder,
+        max_bytes: int,
+        safe_http: SafeHttpClient,
+        clock: Clock,
+        on_written: Callable[[int], None] = lambda _size: None,
+    ) -> None:
+        self._folder = folder
         self._max_bytes = max_bytes
         self._safe_http = safe_http
         self._clock = clock
+        self._on_written = on_written
+
+    def path_of(self, image_id: str) -> Path | None:
+        """Return the file of a copy or of a kept image; `None` if there is none."""
+        return self._folder.path_of(image_id)
+
+    async def read(self, image_id: str) -> bytes | None:
+        """Return the bytes of a copy or of a kept image; `None` if there is none."""
+        return await to_thread.run_sync(self._folder.read, image_id)
 
     async def with_copies(
-        self, task_id: str, base_url: str, images: Sequence[OutputImage]
+        self, task_id: str, base_url: str, images: Sequence[OutputImage], *, made_at: float
     ) -> tuple[tuple[OutputImage, ...], tuple[Notice, ...]]:
-        """Copy the images; return them with the paths of their copies, and a notice for each failed copy.
-
-        `base_url` is that of the task's provider: an image of the same host and port is fetched without HTTPS too.
-        """
+        """Copy the images of a task; return them with the paths of their copies, and a notice for each failed copy."""
         copied, notices = [], []
         for number, image in enumerate(images, start=1):
             if image.path is not None or not self._max_bytes:
                 copied.append(image)
                 continue
-            id_ = ImageId(task_id, number)
+            link = Link(id=ImageId(task_id, number), url=image.url, base_url=base_url, made_at=made_at)
             try:
-                copied.append(await self._copy_with_retries(id_, base_url, image))
-            except (FetchError, NotAnImage, OSError) as error:
-                _log.warning("no copy of image %s: %s", id_, error)
-                # an error of the system would reveal the folder to remote callers
-                reason = error.strerror if isinstance(error, OSError) else error
-                notices.append(Notice.of("copy_failed", image=str(id_), reason=str(reason)))
+                path, found = await self.copy(link)
+            except NoCopy as error:
+                _log.warning("no copy of image %s: %s", link.id, error)
+                notices.append(Notice.of("copy_failed", image=str(link.id), reason=reason_of(error)))
                 copied.append(image)
+            else:
+                image = replace(image, path=str(path), mime_type=found.mime_type)  # noqa: PLW2901
+                copied.append(replace(image, width=found.width, height=found.height))
         return tuple(copied), tuple(notices)
 
-    async def forget_older(self, than: float) -> None:
-        """Delete the copies made before then, in seconds of the Unix epoch."""
-        await to_thread.run_sync(self._forget_older, than)
+    async def copy(self, link: Link) -> tuple[Path, ImageData]:
+        """Copy an image.
 
-    async def _copy_with_retries(self, id_: ImageId, base_url: str, image: OutputImage) -> OutputImage:
-        """Copy an image, with retries: a new image may not be on every server yet."""
+        Raises:
+            FetchError, NotAnImage, OSError: there is no copy.
+        """
+        found = await self.fetch(link)
+        path = await to_thread.run_sync(
+            lambda: self._folder.write(str(link.id), found.format, found.content, made_at=link.made_at)
+        )
+        self._on_written(len(found.content))
+        return path, found
+
+    async def fetch(self, link: Link) -> ImageData:
+        """Download an image, with retries: a new one may not be on every server of its provider yet.
+
+        Raises:
+            FetchError, NotAnImage: it cannot be fetched, or is not an image.
+        """
         for pause_s in _RETRY_DELAYS_S:
             try:
-                return await self._copy(id_, base_url, image)
+                return await self._fetch(link)
+            except TooLarge:
+                raise
             except FetchError as error:
-                _log.info("image %s cannot be fetched yet: %s", id_, error)
+                _log.info("image %s cannot be fetched yet: %s", link.id, error)
             await self._clock.sleep(pause_s)
-        return await self._copy(id_, base_url, image)
+        return await self._fetch(link)
 
-    async def _copy(self, id_: ImageId, base_url: str, image: OutputImage) -> OutputImage:
-        safe_http = self._safe_http.with_trusted(base_url)
-        content = (await safe_http.get(image.url, max_bytes=self._max_bytes, within_s=_TIMEOUT_S)).content
-        found = await to_thread.run_sync(formats.probe, content)
-        path = self._folder / f"{id_}.{'jpg' if found.format == 'jpeg' else found.format}"
-        await to_thread.run_sync(self._write, path, content)
-        return replace(image, path=str(path), mime_type=found.mime_type, width=found.width, height=found.height)
+    async def _fetch(self, link: Link) -> ImageData:
+        safe_http = self._safe_http.with_trusted(link.base_url)
+        # without copies there may still be a folder of the person's
+        max_bytes = self._max_bytes or formats.MAX_BYTES
+        content = (await safe_http.get(link.url, max_bytes=max_bytes, within_s=_TIMEOUT_S)).content
+        return await to_thread.run_sync(formats.probe, content)
 
-    def _write(self, path: Path, content: bytes) -> None:
-        # images are private, as prompts are
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside = path.with_name(f".{secrets.token_hex(6)}.part")
-        try:
-            with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-                file.write(content)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
 
-    def _forget_older(self, than: float) -> None:
-        for path in self._folder.glob("*.*") if self._folder.is_dir() else ():
-            with suppress(OSError):  # another process was faster, or the file is not ours
-                if path.stat().st_mtime < than:
-                    path.unlink()
+def reason_of(error: Exception) -> str:
+    """Return why there is no copy or file, for callers: an error of the system would reveal the folder."""
+    return str(error.strerror or error) if isinstance(error, OSError) else str(error)

@@ -11,7 +11,7 @@ from binascii import a2b_base64
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from journey_mcp.core.images import ImageId
+from journey_mcp.core.images import ImageId, UploadId
 from journey_mcp.media.image_urls import INVISIBLE, MAX_URL, SCHEME, normalized
 from journey_mcp.media.local_files import looks_like_path
 
@@ -75,7 +75,7 @@ class FilePath:
         return any(folder in text for folder in _FOLDERS_OF_CHATS) or not any(mark in text for mark in "/\\~")
 
 
-Given = ImageId | WholeTask | Data | WebAddress | FilePath | Unusable
+Given = ImageId | UploadId | WholeTask | Data | WebAddress | FilePath | Unusable
 
 
 def parse(text: str) -> Given:
@@ -238,7 +238,7 @@ _BLANKS = b" \t\r\n\v\f"
 
 def _recognized(text: str) -> Given | None:
     """Return the meaning of the text, unless it is a path, unknown, or wrapped."""
-    if id_ := ImageId.parse(text):
+    if id_ := ImageId.parse(text) or UploadId.parse(text):
         return id_
     if _ENCODED.match(text):  # the rest is decoded with the base64
         text = unquote(text[:_SHORT]) + text[_SHORT:]

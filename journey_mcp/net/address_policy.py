@@ -39,6 +39,10 @@ class FetchError(Exception):
     """Nothing was downloaded. The message is a clause with the reason, for use after a colon."""
 
 
+class TooLarge(FetchError):
+    """The content has more bytes than were asked for."""
+
+
 def is_publicly_fetchable(url: str) -> bool:
     """Return whether other machines can fetch this URL, judged by its text: HTTPS and not a private host."""
     try:

@@ -22,6 +22,7 @@ from journey_mcp.net import certificates, socks
 from journey_mcp.net.address_policy import (
     FetchError,
     Target,
+    TooLarge,
     check_addresses,
     check_scheme,
     is_public,
@@ -144,7 +145,7 @@ class SafeHttpClient:
             try:
                 hop = await self._hop(hop, max_bytes)
             except FetchError as error:
-                raise FetchError(f"after a redirect, {error}") from error
+                raise type(error)(f"after a redirect, {error}") from error
         if isinstance(hop, Fetched):
             return hop
         raise FetchError(f"it redirects more than {_MAX_REDIRECTS} times")
@@ -250,7 +251,7 @@ def _next_address(target: Target, response: httpx2.Response) -> str:
 async def _read(target: Target, response: httpx2.Response, max_bytes: int) -> bytes:
     if response.status_code != httpx2.codes.OK:
         raise FetchError(f"{quoted(target.host)} answered HTTP {response.status_code}")
-    too_large = FetchError(f"it is larger than {max_bytes:,} bytes")
+    too_large = TooLarge(f"it is larger than {max_bytes:,} bytes")
     if int(response.headers.get("content-length", 0)) > max_bytes:
         raise too_large
     content = bytearray()

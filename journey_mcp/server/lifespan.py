@@ -43,7 +43,7 @@ class Lifespan:
         `opener` replaces `open_studio`. `is_local`: the client runs on this machine, so both mean the same files by
         a path.
         """
-        self._settings = settings
+        self._settings = settings if is_local else settings.over_http()
         self._is_local = is_local
         self.client_roots = ClientRoots() if is_local else None
         """The folders that the client declared; `None` for clients on other machines."""

@@ -115,6 +115,7 @@ Address = Annotated[BaseUrl, _Parsed(BaseUrl)]
 Names = Annotated[tuple[str, ...], _Parsed(_names)]
 Origins = Annotated[tuple[HttpsOrigin, ...], _Parsed(_origins)]
 Folders = Annotated[tuple[Path, ...], _Parsed(_folders)]
+Keep = Literal["all", "expiring", "off"]
 Budget = Annotated[tuple[Limit, ...], _Parsed(parse_limits)]
 Amounts = Annotated[Charges, _Parsed(parse_amounts)]
 UnknownCost = Annotated[Charges, _Parsed(_with_usual_costs)]
@@ -213,11 +214,27 @@ class Settings(BaseModel):
         description="Host names besides `localhost` that clients of `serve --http` may use, as `host`, `host:port` or "
         "`host:*`, comma-separated, such as `host.docker.internal`.",
     )
+    keep_images: Annotated[Keep, InAnyCase] = Field(
+        "all",
+        title="JOURNEY_MCP_KEEP_IMAGES",
+        description="Which finished images are copied into the data folder: `all` (default; over HTTP the same as "
+        "`expiring`), `expiring` (those whose links expire within a day) or `off`.",
+    )
+    keep_gb: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = Field(
+        5,
+        title="JOURNEY_MCP_KEEP_GB",
+        description="GB for all stored images together; the oldest are deleted first. Default 5.",
+    )
     copy_max_mb: Annotated[int, Field(ge=0, le=1024)] = Field(
         32,
         title="JOURNEY_MCP_COPY_MAX_MB",
-        description="The largest image, in MB, that is copied to the data folder if its link expires "
-        "within a day; default 32, 0 copies none.",
+        description="The largest image, in MB, that is copied into the data folder; default 32, 0 copies none.",
+    )
+    save_dir: Path | None = Field(
+        None,
+        title="JOURNEY_MCP_SAVE_DIR",
+        description="Folder in which finished images also appear under readable names, such as "
+        "`2026-11-28 a lighthouse at dusk 2.png`. Nothing in it is overwritten or deleted.",
     )
     budget: Budget = Field(
         (),
@@ -291,7 +308,7 @@ class Settings(BaseModel):
     keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         30,
         title="JOURNEY_MCP_KEEP_DAYS",
-        description="Days after which tasks and their prompts are deleted; default 30.",
+        description="Days after which tasks, their prompts and stored images are deleted; default 30.",
     )
     sandbox: Annotated[Literal["auto", "off"], InAnyCase] = Field(
         "auto",
@@ -335,7 +352,7 @@ class Settings(BaseModel):
             raise ValueError("must be an address such as sqlite:////folder/tasks.db")
         return value
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "save_dir")
     @classmethod
     def _folder(cls, value: Path | None) -> Path | None:
         folder = None if value is None else _at_home(value)
@@ -393,6 +410,15 @@ class Settings(BaseModel):
         field = variables().get(variable or "")
         value = getattr(self, field) if field else self.others.get(variable or "")
         return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+    @property
+    def copies(self) -> Keep:
+        """Which finished images are copied, with both settings that can turn copies off."""
+        return self.keep_images if self.copy_max_mb else "off"
+
+    def over_http(self) -> "Settings":
+        """Return the settings of a server over HTTP, which copies only images whose links expire soon."""
+        return self.model_copy(update={"keep_images": "expiring"}) if self.keep_images == "all" else self
 
     @property
     def spending_limits(self) -> tuple[Limit, ...]:

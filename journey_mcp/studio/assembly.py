@@ -15,8 +15,11 @@ from journey_mcp.core.tasks import Task
 from journey_mcp.engine.budget import Budget, warn_of_idle_limits
 from journey_mcp.engine.callbacks import CallbackUrls
 from journey_mcp.engine.cooldowns import Cooldowns
+from journey_mcp.engine.copier import Copier
+from journey_mcp.engine.copies import Copies
 from journey_mcp.engine.deduplication import Deduplication
 from journey_mcp.engine.failover import Attempt, Failover
+from journey_mcp.engine.image_files import ImageFiles
 from journey_mcp.engine.in_flight import InFlight
 from journey_mcp.engine.inbound_webhooks import InboundWebhooks
 from journey_mcp.engine.journal import Journal
@@ -25,9 +28,12 @@ from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.poller import Poller
 from journey_mcp.engine.queue import Queues
 from journey_mcp.engine.recovery import Recovery
+from journey_mcp.engine.retention import Retention
 from journey_mcp.engine.submitter import Submitter
 from journey_mcp.engine.webhook_policy import WebhookPolicy
 from journey_mcp.media.blobs import Blobs
+from journey_mcp.media.image_folder import ImageFolder
+from journey_mcp.media.save_folder import SaveFolder
 from journey_mcp.media.workers import Workers
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.clients import ADAPTERS, Adapter, ProviderClients, open_clients
@@ -140,7 +146,11 @@ def _assemble(
 ) -> _Assembled:
     """Connect the parts of a studio: the only place where that is done."""
     is_listening = callback_urls.public_url is not None
-    blobs = Blobs(settings.resolved_data_dir(), settings.copy_max_mb * 1024 * 1024, safe_http, clock)
+    folder = ImageFolder(settings.resolved_data_dir())
+    retention = Retention(folder, store, clock, max_bytes=int(settings.keep_gb * 1024**3))
+    max_bytes = settings.copy_max_mb * 1024 * 1024 if settings.copies != "off" else 0
+    blobs = Blobs(folder, max_bytes, safe_http, clock, retention.note_written)
+    copies = _copies(settings, clock, store, journal, clients, blobs, retention)
     outcomes = Outcomes(journal, blobs)
     poller = Poller(journal, outcomes, clock, clients, takes_webhooks=is_listening)
     queues = Queues(journal, store.queue, clock, settings.max_concurrent)
@@ -157,20 +167,24 @@ def _assemble(
         failover = Failover(task_id, attempts, journal, cooldowns, budget, notices=notices)
         return Submitter(task_id, failover, journal, outcomes, queues, clock, callback_urls)
 
-    images = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http)
+    images = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http, folder)
     planner = Planner(clients, cooldowns, budget, safe_http, workers)
     starter = Starter(clock, journal, budget, deduplication, in_flight, new_submitter)
     creator = Creator(clock, clients, outbound_webhooks, images, planner, starter, is_listening=is_listening)
-    recovery = Recovery(journal, store, clock, clients, poller, blobs, keep_s=settings.keep_days * 86400.0)
+    recovery = Recovery(journal, store, clock, clients, poller, retention, keep_s=settings.keep_days * 86400.0)
     loops = (
         poller.run,
         deduplication.run,
         outbound_webhooks.run,
+        copies.run,
+        retention.run,
         partial(workers.end_idle, clock),
         partial(inbound_webhooks.expire, in_flight.__contains__),
         recovery.run,
     )
-    lifecycle = Lifecycle(loops, clock, journal, store, clients, in_flight, deduplication, outbound_webhooks, workers)
+    lifecycle = Lifecycle(
+        loops, clock, journal, store, clients, in_flight, deduplication, outbound_webhooks, copies, workers
+    )
     studio = Studio(
         settings,
         clock,
@@ -182,9 +196,27 @@ def _assemble(
         deduplication=deduplication,
         queues=queues,
         outcomes=outcomes,
+        copies=copies,
+        files=ImageFiles(store, folder),
         lifecycle=lifecycle,
     )
     return _Assembled(studio, lifecycle, inbound_webhooks)
+
+
+def _copies(
+    settings: Settings,
+    clock: Clock,
+    store: Store,
+    journal: Journal,
+    clients: ProviderClients,
+    blobs: Blobs,
+    retention: Retention,
+) -> Copies:
+    save_folder = SaveFolder(settings.save_dir) if settings.save_dir else None
+    copier = Copier(blobs, save_folder, clock, clients, copies_all=settings.copies == "all")
+    copies = Copies(store, journal, clock, copier, retention)
+    journal.listen(copies.on_task_changed)
+    return copies
 
 
 def _outbound_webhooks(

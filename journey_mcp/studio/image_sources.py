@@ -15,7 +15,7 @@ from anyio import to_thread
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import FileNotAllowed, InvalidRequest, MalformedUrl, UnknownImage, UnusableImage
-from journey_mcp.core.images import ImageId, OutputImage
+from journey_mcp.core.images import ImageId, OutputImage, UploadId
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
@@ -23,11 +23,13 @@ from journey_mcp.core.redaction import without_userinfo
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.media import formats, image_text, image_urls, local_files
+from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.media.image_text import Data, FilePath, Given, Unusable, WebAddress, WholeTask
 from journey_mcp.media.local_files import Located
 from journey_mcp.net.address_policy import is_publicly_fetchable
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.store import Store
+from journey_mcp.store.uploads import Upload
 from journey_mcp.studio.inputs import InputImages, Source
 from journey_mcp.tools.availability import is_listening
 
@@ -36,6 +38,8 @@ Roots = Callable[[], Awaitable[Sequence[Path]]]
 
 _EXPIRES_SOON_S = 60.0
 """A link that expires within this time may have expired when the provider fetches it."""
+_SURELY_ALIVE_S = 86400.0
+"""How long a link works if its provider does not say how long."""
 _LONG = 65_536
 """Longer texts are parsed in a thread."""
 _LIST = "Call fetch_task without task_ids to list the images."
@@ -54,6 +58,8 @@ class _Call:
     meanings: Mapping[str, Given]
     tasks: Mapping[str, Task]
     """The principal's tasks, by the ids that the images name."""
+    uploads: Mapping[str, Upload]
+    """The principal's uploads among the given ids."""
     earlier: Mapping[str, ImageId]
     """The principal's images, by the URLs that are given."""
 
@@ -62,13 +68,20 @@ class ImageFinder:
     """Finds the images that requests name."""
 
     def __init__(
-        self, store: Store, clock: Clock, folders: Sequence[Path], data_dir: Path, safe_http: SafeHttpClient
+        self,
+        store: Store,
+        clock: Clock,
+        folders: Sequence[Path],
+        data_dir: Path,
+        safe_http: SafeHttpClient,
+        stored: ImageFolder,
     ) -> None:
         self._store = store
         self._clock = clock
         self._folders = folders
         self._data_dir = Path(os.path.realpath(data_dir))
         self._safe_http = safe_http
+        self._stored = stored
 
     async def find(
         self, request: ImageRequest, principal: Principal, *, files_allowed: bool, roots: Roots | None = None
@@ -89,7 +102,11 @@ class ImageFinder:
         whole = {meaning.task_id for meaning in meanings.values() if isinstance(meaning, WholeTask)}
         ids = whole.union(id_.task_id for id_ in (*earlier.values(), *filter(None, map(_id_of, meanings.values()))))
         tasks = await self._store.tasks.get(list(ids), principal=principal) if ids else {}
-        call = _Call(files_allowed=files_allowed, roots=roots, meanings=meanings, tasks=tasks, earlier=earlier)
+        upload_ids = {str(meaning) for meaning in meanings.values() if isinstance(meaning, UploadId)}
+        uploads = await self._store.uploads.get(list(upload_ids), principal=principal) if upload_ids else {}
+        call = _Call(
+            files_allowed=files_allowed, roots=roots, meanings=meanings, tasks=tasks, uploads=uploads, earlier=earlier
+        )
         found: dict[str, Source] = {}
         for argument, text in given:
             if text not in found:
@@ -105,6 +122,8 @@ class ImageFinder:
         name = f"{argument}={(without_userinfo(text[:_SHOWN]) if '://' in text[:_SHOWN] else text[:_SHOWN])!r}"
         if isinstance(meaning, ImageId):
             return await self._earlier(meaning, call.tasks.get(meaning.task_id))
+        if isinstance(meaning, UploadId):
+            return await self._upload(meaning, call.uploads.get(str(meaning)))
         if isinstance(meaning, WholeTask):
             task = call.tasks.get(meaning.task_id)
             return await self._earlier(_only_image(name, meaning, task), task)
@@ -189,22 +208,45 @@ class ImageFinder:
     async def _earlier(self, wanted: ImageId, task: Task | None) -> Source:
         image = _image_of(wanted, task)
         assert task is not None  # noqa: S101  # checked by _image_of
-        has_copy = image.path is not None and await to_thread.run_sync(os.path.isfile, image.path)
-        expires_at = image.expires_at
-        is_alive = expires_at is None or expires_at > self._clock.now() + _EXPIRES_SOON_S
+        copy = await to_thread.run_sync(self._copy_of, wanted, image)
+        expires_at, now = image.expires_at, self._clock.now()
+        is_alive = expires_at is None or expires_at > now + _EXPIRES_SOON_S
         if is_alive and task.provider == SANDBOX:
             is_alive = await is_listening(image.url)
-        if not is_alive and not has_copy:
+        if not is_alive and copy is None:
             raise _gone(wanted, task)
+        ended = "of a sandbox that has ended" if task.provider == SANDBOX else "whose link has expired"
         return Source(
             name=str(wanted),
-            kind="an earlier image whose link has expired",
+            kind=f"an earlier image {ended}: only its copy is left",
             stored=str(wanted),
             url=image.url if is_alive else None,
-            load=partial(_copied, image) if has_copy else None,
+            is_lasting=expires_at is not None or now - task.created_at < _SURELY_ALIVE_S,
+            copy=copy,
             trusted_base=task.base_url,
             is_local=not is_publicly_fetchable(image.url),
         )
+
+    async def _upload(self, wanted: UploadId, upload: Upload | None) -> Source:
+        path = await to_thread.run_sync(self._stored.path_of, str(wanted)) if upload else None
+        if path is None:
+            raise UnknownImage(
+                f"There is no image {wanted}{', or not any more' if upload is None else ' any more: it was deleted'}.",
+                next_step="Ask the person to add the image again, or give the id of another image.",
+            )
+        return Source(
+            name=str(wanted),
+            kind="an image that was added on this machine, which has no URL",
+            stored=str(wanted),
+            copy=path,
+            is_upload=True,
+        )
+
+    def _copy_of(self, wanted: ImageId, image: OutputImage) -> Path | None:
+        """Return the copy of an image; earlier versions may have made it in another data folder."""
+        if path := self._stored.path_of(str(wanted)):
+            return path
+        return Path(image.path) if image.path is not None and os.path.isfile(image.path) else None  # noqa: PTH113  # it raises nothing
 
 
 async def _meaning(text: str) -> Given:
@@ -275,13 +317,6 @@ def _read(name: str, located: Located) -> bytes:
         return local_files.content(located, max_bytes=formats.MAX_BYTES)
     except local_files.Unreadable as error:
         raise UnusableImage(f"{name}: {error}.", next_step="Give the path of an image file.") from error
-
-
-def _copied(image: OutputImage) -> bytes | None:
-    try:
-        return Path(image.path or "").read_bytes()
-    except OSError:  # the user deleted it since it was found
-        return None
 
 
 def _refused(name: str, path: FilePath, error: Exception) -> InvalidRequest:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from anyio import to_thread
@@ -39,8 +40,12 @@ class Source:
     stored: str = ""
     """The name that the stored request has for it, the same for every spelling; empty for data, named by its digest."""
     url: str | None = None
-    load: Callable[[], bytes | None] | None = None
-    """Reads or decodes the content, and blocks; returns `None` if it is gone. Raises UnusableImage."""
+    is_lasting: bool = True
+    """The URL works as far as is known; otherwise a copy is sent where data is taken."""
+    copy: Path | None = None
+    """The file of an image with an id. It is read when an offer needs it, because an id never means another image."""
+    load: Callable[[], bytes] | None = None
+    """Reads or decodes the content, and blocks. Raises UnusableImage."""
     content: bytes | None = None
     """What `load` returned."""
     digest: str | None = None
@@ -50,11 +55,17 @@ class Source:
     """The base URL of the service that made the image; it is fetched from there."""
     is_local: bool = False
     """The URL works on this machine or network only."""
+    is_upload: bool = False
+    """It was kept from the person."""
 
     def url_for(self, account: Account) -> str | None:
         """Return the URL if this provider can fetch it."""
         is_near = account.provider == SANDBOX or is_loopback(urlsplit(account.base_url).hostname or "")
         return self.url if is_near or not self.is_local else None
+
+    def prefers_copy(self, offer: Offer) -> bool:
+        """Return whether the offer gets the copy although it takes URLs: the link may be dead."""
+        return self.copy is not None and not self.is_lasting and offer.images.takes_data
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,9 +145,7 @@ class InputImages:
 
 
 def _loaded(source: Source) -> Source:
-    content = source.load() if source.load else None
-    if content is None:
-        return replace(source, load=None)
+    content = source.load() if source.load else b""
     digest = hashlib.sha256(content).hexdigest()
     stored = source.stored or f"data:sha256={digest} ({len(content)} bytes)"
     return replace(source, load=None, content=content, digest=digest, stored=stored)
@@ -154,9 +163,9 @@ async def _prepared(
     source: Source, offer: Offer, account: Account, safe_http: SafeHttpClient, fit: Fit
 ) -> tuple[InputImage, tuple[Notice, ...]]:
     url = source.url_for(account)
-    if url is not None and "url" in offer.images.encodings:
+    if url is not None and "url" in offer.images.encodings and not source.prefers_copy(offer):
         return InputImage(url=url), ()
-    content = source.content if source.content is not None else await _fetched(source, safe_http)
+    content = await _content(source, safe_http)
     accepted = offer.images
     limits = formats.Limits(
         formats=accepted.formats,
@@ -176,10 +185,30 @@ async def _prepared(
     )
 
 
-async def _fetched(source: Source, safe_http: SafeHttpClient) -> bytes:
+async def _content(source: Source, safe_http: SafeHttpClient) -> bytes:
+    if source.content is not None:
+        return source.content
+    if source.copy is not None and (copied := await to_thread.run_sync(_read, source.copy)) is not None:
+        return copied
+    if source.url is None:
+        raise UnusableImage(
+            f"{source.name}: its copy was deleted since it was found.",
+            next_step="Make the image again, or give a URL or another image.",
+        )
+    return await _fetched(source, source.url, safe_http)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:  # it was deleted since it was found
+        return None
+
+
+async def _fetched(source: Source, url: str, safe_http: SafeHttpClient) -> bytes:
     with_trusted = safe_http.with_trusted(source.trusted_base) if source.trusted_base else safe_http
     try:
-        return (await with_trusted.get(source.url or "", max_bytes=formats.MAX_BYTES, within_s=_FETCH_WITHIN_S)).content
+        return (await with_trusted.get(url, max_bytes=formats.MAX_BYTES, within_s=_FETCH_WITHIN_S)).content
     except FetchError as error:
         raise UnusableImage(
             f"{source.name} cannot be fetched: {error}.",

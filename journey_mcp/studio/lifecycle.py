@@ -7,6 +7,7 @@ import anyio
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.tasks import Submission, Task
+from journey_mcp.engine.copies import Copies
 from journey_mcp.engine.deduplication import Deduplication
 from journey_mcp.engine.in_flight import InFlight
 from journey_mcp.engine.journal import Journal
@@ -21,6 +22,9 @@ Loop = Callable[[], Coroutine[Any, Any, None]]
 
 _ANSWERS_WITHIN_S = 5.0
 """How long a shut-down waits for answers to creating requests; the process may be killed soon after."""
+
+_COPIED_WITHIN_S = 60.0
+"""How long a process whose clients have left copies images; the next one continues."""
 
 
 class Lifecycle:
@@ -39,6 +43,7 @@ class Lifecycle:
         in_flight: InFlight,
         deduplication: Deduplication,
         outbound_webhooks: OutboundWebhooks,
+        copies: Copies,
         workers: Workers,
     ) -> None:
         self._loops = loops
@@ -49,6 +54,7 @@ class Lifecycle:
         self._in_flight = in_flight
         self._deduplication = deduplication
         self._outbound_webhooks = outbound_webhooks
+        self._copies = copies
         self._workers = workers
 
     async def run(self) -> None:
@@ -60,7 +66,8 @@ class Lifecycle:
     async def drain(self, seconds: float) -> None:
         """Wait, at most so long, for what would be lost otherwise.
 
-        That is answers to creating requests, images whose links expire soon, and webhooks that are due.
+        That is answers to creating requests, images whose links expire soon, webhooks that are due, and copies of
+        images that finished here.
         """
         if self._journal.is_shutting_down:
             return  # a shut-down has begun: `await_answers` waits for what there is time for
@@ -72,12 +79,14 @@ class Lifecycle:
         await wait(self._journal, self._store, self._clock, request, needed)
         with anyio.move_on_after(max(until - self._clock.elapsed(), 0.0)):
             await self._outbound_webhooks.drain()
+        await self._copies.drain(min(max(until - self._clock.elapsed(), 0.0), _COPIED_WITHIN_S))
 
     def begin_shutdown(self) -> None:
         """Send nothing more, and let every wait return what is known of its tasks."""
         self._journal.end_waits()
         self._in_flight.close_queues()
         self._outbound_webhooks.shut_down()
+        self._copies.shut_down()
         self._workers.end()
 
     async def await_answers(self) -> None:

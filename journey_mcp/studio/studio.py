@@ -1,6 +1,6 @@
 """The use cases of the product: create tasks, fetch them, wait for them, cancel them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from journey_mcp.core.clock import Clock
@@ -12,7 +12,9 @@ from journey_mcp.core.task_query import ALL_TASKS, TaskQuery
 from journey_mcp.core.tasks import Task
 from journey_mcp.engine import cancellation
 from journey_mcp.engine.budget import Confirm
+from journey_mcp.engine.copies import Copies
 from journey_mcp.engine.deduplication import Created, Deduplication
+from journey_mcp.engine.image_files import ImageFiles
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.queue import Queues
@@ -29,6 +31,9 @@ from journey_mcp.studio.lifecycle import Lifecycle
 
 _FIRST_ANSWER_S = 1.5
 """How long a call that does not wait still waits for the provider's first answer: with all else, under 2 s."""
+
+_SAVED_WITHIN_S = 3.0
+"""How long a call that waited for its images waits until they are saved for the person, to say where."""
 
 
 class Studio:
@@ -51,6 +56,8 @@ class Studio:
         deduplication: Deduplication,
         queues: Queues,
         outcomes: Outcomes,
+        copies: Copies,
+        files: ImageFiles,
         lifecycle: Lifecycle,
     ) -> None:
         self.settings = settings
@@ -65,6 +72,8 @@ class Studio:
         self._deduplication = deduplication
         self._queues = queues
         self._outcomes = outcomes
+        self._copies = copies
+        self._files = files
         self._lifecycle = lifecycle
 
     async def create(
@@ -101,7 +110,8 @@ class Studio:
             report=report,
             position_of=self.position,
         )
-        return (await wait(self._journal, self._store, self._clock, request, {task.id: task}))[task.id]
+        found = await wait(self._journal, self._store, self._clock, request, {task.id: task})
+        return (await self._shown(found, seconds))[task.id]
 
     async def fetch(
         self,
@@ -125,12 +135,20 @@ class Studio:
             position_of=self.position,
         )
         found = await wait(self._journal, self._store, self._clock, request, known)
-        return {id_: self._with_elsewhere(task) for id_, task in found.items()}
+        shown = await self._shown(found, seconds)
+        return {id_: self._with_elsewhere(task) for id_, task in shown.items()}
+
+    async def wait_for_copies(self, tasks: Mapping[str, Task], seconds: float) -> dict[str, Task]:
+        """Wait, at most so long, for the copies of images that finished here; return the tasks with their paths."""
+        await self._copies.wait(tasks.keys(), seconds)
+        return await self._located(tasks)
 
     async def cancel(self, task_ids: Sequence[str], principal: Principal) -> dict[str, tuple[Task, Notice]]:
         """Cancel the principal's tasks among these if that is possible; return each as it is then, and the outcome."""
         known = await self._store.tasks.get(task_ids, principal=principal)
-        return {id_: await self._cancel(self._journal.get(id_) or task) for id_, task in known.items()}
+        ended = {id_: await self._cancel(self._journal.get(id_) or task) for id_, task in known.items()}
+        shown = await self._located({id_: task for id_, (task, _) in ended.items()})
+        return {id_: (shown[id_], notice) for id_, (_, notice) in ended.items()}
 
     async def _cancel(self, task: Task) -> tuple[Task, Notice]:
         if reason := self.elsewhere(task):
@@ -149,7 +167,8 @@ class Studio:
             UnknownTask: the principal has no task with the id that `query.before` names.
         """
         stored = await read_newest(self._store, query, principal=principal)
-        return [self._with_elsewhere(self._journal.get(task.id) or task) for task in stored]
+        latest = [self._with_elsewhere(self._journal.get(task.id) or task) for task in stored]
+        return await self._files.located(latest)
 
     async def spent(self, principal: Principal) -> SpendSummary:
         """Return what the principal's tasks cost today and in the last 30 days."""
@@ -178,6 +197,15 @@ class Studio:
     def elsewhere(self, task: Task) -> Notice | None:
         """Return why this process does not poll a running task; `None` if it does."""
         return not_polled_reason(task, self._clients.accounts)
+
+    async def _shown(self, tasks: Mapping[str, Task], seconds: float) -> dict[str, Task]:
+        """Return tasks after a wait of so many seconds; with a folder for the person, when they are saved there."""
+        if self.settings.save_dir is not None:
+            await self._copies.wait(tasks.keys(), min(seconds, _SAVED_WITHIN_S))
+        return await self._located(tasks)
+
+    async def _located(self, tasks: Mapping[str, Task]) -> dict[str, Task]:
+        return dict(zip(tasks, await self._files.located(list(tasks.values())), strict=True))
 
     def _with_elsewhere(self, task: Task) -> Task:
         return task.noticed(reason, self.now()) if (reason := self.elsewhere(task)) else task

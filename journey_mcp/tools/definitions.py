@@ -357,7 +357,7 @@ def _enum(*values: str) -> dict[str, Any]:
 def _task_schema(*, listed: bool = False) -> dict[str, Any]:
     """Return the schema of a task object. Nothing is required: unknown fields are absent."""
     text, number, integer = {"type": "string"}, {"type": "number"}, {"type": "integer"}
-    image = dict.fromkeys(("id", "url", "link", "path", "expires_at", "mime_type"), text)
+    image = dict.fromkeys(("id", "url", "link", "path", "saved_to", "expires_at", "mime_type"), text)
     image |= {"width": integer, "height": integer}
     cost = {"amount": text, "unit": _enum("credits", "usd"), "source": _enum("registry", "provider")}
     error = {"code": text, "message": text, "retryable": {"type": "boolean"}, "retry_after_s": number}

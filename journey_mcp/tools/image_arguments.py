@@ -11,7 +11,7 @@ _BLOCK_KEYS = (
 )
 """Keys of an image in content blocks of model APIs and of MCP."""
 _MAX_BLOCK_DEPTH = 4
-_LINK_PREFIXES = ("http://", "https://", "www.", "tsk_")
+_LINK_PREFIXES = ("http://", "https://", "www.", "tsk_", "up_")
 _SEPARATORS = re.compile(r"[\s,;]+")
 _MAX_COMMAS = 1000
 """The limit for JSON, so that it is not parsed with millions of values. A hundred objects with data URIs have fewer."""

@@ -110,6 +110,7 @@ def _image(
         "url": None if dead else image.url,
         "link": dead and f"{dead}, {'copy kept' if path else _NO_COPY}",
         "path": path if with_path else None,
+        "saved_to": image.saved_to if with_path else None,
         "expires_at": None if image.expires_at is None else timestamp(image.expires_at),
         "mime_type": image.known_mime_type,
         "width": image.width,
@@ -136,21 +137,28 @@ def _next_step(task: Task, now: float, images: Sequence[dict[str, Any]]) -> str 
 
 def _next_step_with(images: Sequence[dict[str, Any]]) -> str:
     usable = [image for image in images if not _is_lost(image)]
+    if not usable and any("saved_to" in image for image in images):
+        return "Show the files at saved_to; the links are dead, and there is no copy to edit."
     if not usable:
         return "The links are dead and there is no copy. Only a new call, which is charged, makes the image again."
-    has_paths = any("path" in image for image in usable)
-    if any("url" in image for image in usable):
-        show = (
-            "Show the images; their links expire soon, the copies at path stay."
-            if has_paths
-            else "Show the image URLs."
-        )
-    else:
-        show = (
-            "Show the copies at path; the links are dead." if has_paths else "The links are dead; copies are kept here."
-        )
     example = usable[:2][-1]["id"]
-    return f'{show} To edit an image, call edit_image with image "{example}" (or another id).'
+    return f'{_show(usable)} To edit an image, call edit_image with image "{example}" (or another id).'
+
+
+def _show(usable: Sequence[dict[str, Any]]) -> str:
+    """Return what to show to the person: links, files, or both."""
+    files = next((name for name in ("saved_to", "path") if any(name in image for image in usable)), None)
+    what = "The copies" if files == "path" else "The files"
+    if not any("url" in image for image in usable):
+        return (
+            f"Show {what.lower()} at {files}; the links are dead."
+            if files
+            else "The links are dead; copies are kept here."
+        )
+    if files is None:
+        return "Show the image URLs."
+    is_soon = any("expires_at" in image for image in usable)
+    return f"Show the images; {'their links expire, ' if is_soon else ''}{what.lower()} at {files} stay."
 
 
 def _lines(plain: dict[str, Any]) -> Iterable[str]:
@@ -212,7 +220,8 @@ def image_line(image: dict[str, Any]) -> str:
     verb = "expired" if "link" in image else "link expires"
     expires = f" ({verb} {image['expires_at']})" if "expires_at" in image else ""
     path = f" (copy: {image['path']})" if "path" in image else ""
-    return f"Image {image['id']}{where}{kind}{size}{expires}{path}"
+    saved = f" (saved to: {image['saved_to']})" if "saved_to" in image else ""
+    return f"Image {image['id']}{where}{kind}{size}{expires}{path}{saved}"
 
 
 def listing_text(texts: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ async def test_an_image_is_made_edited_fetched_and_listed(
     )
     assert edited.code == 0, edited.err
     assert (edited.json["status"], edited.json["model"]) == ("succeeded", "seededit")
-    assert edited.json["next_step"].startswith("Show the image URLs.")
+    assert edited.json["next_step"].startswith("Show the images; the copies at path stay.")
     assert edited.err.splitlines()[1:] == [
         f"Saved {tmp_path}/green.png",
         "green.png contains a JPEG image, despite its name.",
@@ -243,7 +243,7 @@ async def test_existing_files_are_rejected_before_anything_is_paid(
 async def test_an_expired_link_does_not_affect_the_other_images(journey: CommandLine, tmp_path: Path) -> None:
     dead = Fault(on="picture", kind="dead_picture", times=None, after=1)
     async with running(Settings(speed=0, faults=(dead,))) as sandbox:
-        journey = journey.at(sandbox)
+        journey = journey.at(sandbox).given(JOURNEY_MCP_KEEP_IMAGES="off")
         started = await journey.run("imagine", "a boat", "--json", "--wait", "0")
         done = await journey.run("fetch", started.json["task_id"], "-o", str(tmp_path / "boat.png"), "--json")
     assert done.code == 1
@@ -352,3 +352,15 @@ async def test_a_task_of_an_account_that_is_no_longer_configured_is_reported(
 async def test_no_tasks_is_information(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at(sandbox).run("tasks")
     assert (done.code, done.out, done.err) == (0, "", "No tasks in the last 30 days.\n")
+
+
+async def test_a_command_says_where_its_images_are(journey: CommandLine, sandbox: Running, tmp_path: Path) -> None:
+    """It ends when they are copied, and saved where the person wants them."""
+    journey = journey.at(sandbox).given(JOURNEY_MCP_SAVE_DIR=str(tmp_path / "Images"))
+    made = await journey.run("imagine", "a paper boat", "--json")
+    assert made.code == 0, made.err
+    images = made.json["images"]
+    assert [Path(image["saved_to"]).name[10:] for image in images] == [f" a paper boat {n}.png" for n in range(1, 5)]
+    assert all(Path(image[name]).is_file() for image in images for name in ("path", "saved_to"))
+    shown = (await journey.run("fetch", made.json["task_id"])).out
+    assert all(f"(saved to: {image['saved_to']})" in shown for image in images)

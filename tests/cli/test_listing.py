@@ -397,12 +397,21 @@ async def test_a_running_task_of_an_account_that_is_no_longer_configured_has_a_n
 
 
 async def test_images_of_a_sandbox_that_has_ended_are_marked(journey: CommandLine) -> None:
+    journey = journey.given(JOURNEY_MCP_KEEP_IMAGES="off")
     made = await journey.run("imagine", "a boat", "--model", "z-image", "--json")
     assert "url" in made.json["images"][0]
     assert "\tsandbox ended, no copy\ta boat\n" in (await journey.run("tasks")).out
     shown = (await journey.run("fetch", made.json["task_id"])).out
     assert ".1: sandbox ended, no copy" in shown
     assert made.json["images"][0]["url"] not in shown
+
+
+async def test_the_copies_of_a_sandbox_that_has_ended_are_named(journey: CommandLine) -> None:
+    made = await journey.run("imagine", "a boat", "--json")
+    paths = [image["path"] for image in made.json["images"]]
+    assert f"\t{paths[0]} and 3 more\ta boat\n" in (await journey.run("tasks")).out
+    shown = (await journey.run("fetch", made.json["task_id"])).out
+    assert all(f"sandbox ended, copy kept image/png 1024x1024 (copy: {path})" in shown for path in paths)
 
 
 async def specs(journey: CommandLine, form: str) -> Any:

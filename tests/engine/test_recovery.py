@@ -18,10 +18,9 @@ from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.core.worker_id import new_worker_id
 from journey_mcp.engine.journal import LEASE_S, Journal
 from journey_mcp.engine.recovery import RENEW_AFTER_S, Recovery
-from journey_mcp.media.blobs import Blobs
-from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.engine.retention import Retention
+from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.providers.http import MAX_SUBMIT_S
-from journey_mcp.settings.trusted_hosts import TrustedHosts
 from journey_mcp.store import open_store
 from journey_mcp.studio import Studio
 
@@ -176,8 +175,8 @@ async def test_after_the_machine_sleeps_others_get_a_cycle_to_renew(tmp_path: Pa
             def add(self, task: Task, *, now: bool = False) -> None:
                 raise AssertionError(f"{task.id} was not accepted, and there is nothing to poll ({now=})")
 
-        blobs = Blobs(tmp_path, 0, SafeHttpClient(TrustedHosts()), clock)
-        recovery = Recovery(journal, store, clock, Looking(), Looking(), blobs, keep_s=1e9)
+        retention = Retention(ImageFolder(tmp_path), store, clock, max_bytes=1)
+        recovery = Recovery(journal, store, clock, Looking(), Looking(), retention, keep_s=1e9)
         started = clock.now()
         async with anyio.create_task_group() as group:
             group.start_soon(recovery.run)

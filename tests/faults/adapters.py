@@ -21,6 +21,7 @@ from journey_mcp.core.predictions import Handle, Prediction
 from journey_mcp.core.requests import ImageRequest, PreparedRequest
 from journey_mcp.core.tasks import new_task_id
 from journey_mcp.media.blobs import Blobs
+from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.media.workers import Workers
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.clients import ProviderClients, open_clients
@@ -123,7 +124,7 @@ class Recorder:
         self._clock = ManualClock()
         self._fit = partial(workers.fit, caller="local")
         self._safe_http = SafeHttpClient(TrustedHosts.parse(["127.0.0.1"]))
-        self._blobs = Blobs(folder, _MAX_BYTES, self._safe_http, self._clock)
+        self._blobs = Blobs(ImageFolder(folder), _MAX_BYTES, self._safe_http, self._clock)
 
     async def record(self, case: Case) -> Recording:
         """Inject the fault and record the results."""
@@ -198,7 +199,7 @@ class Recorder:
     async def _copy(self, final: Raw) -> tuple[str, ...]:
         """Copy the images of a finished task; return a notice for each that could not be copied."""
         assert isinstance(final, Prediction)
-        images, notices = await self._blobs.with_copies(new_task_id(), self.origin, final.images)
+        images, notices = await self._blobs.with_copies(new_task_id(), self.origin, final.images, made_at=0.0)
         assert [image.path is None for image in images] == [bool(notices)] * len(images)
         return tuple(map(str, notices))
 

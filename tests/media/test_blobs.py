@@ -1,20 +1,15 @@
-"""Pictures whose links die within a day are copied before the task is finished; the copies go with the tasks."""
+"""Images whose links die within a day are copied before the task is finished."""
 
-import os
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
-from manual_clock import ManualClock
 from PIL import Image
 from support import make_wide_environment
 
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
-from journey_mcp.media.blobs import Blobs
-from journey_mcp.net.safe_http import SafeHttpClient
-from journey_mcp.settings.trusted_hosts import TrustedHosts
 
 KITE: dict[str, Any] = {"model": "flux-2-pro", "prompt": "a red kite"}
 
@@ -23,7 +18,7 @@ KITE: dict[str, Any] = {"model": "flux-2-pro", "prompt": "a red kite"}
     ("service", "model", "lives_s"), [("bfl", "flux-2-pro", 600), ("replicate", "flux-1.1-pro", 3600)]
 )
 async def test_a_copy_is_in_the_data_folder(tmp_path: Path, service: str, model: str, lives_s: int) -> None:
-    """It is private and complete, with type and size; the expiry of the link is kept too."""
+    """It is private and complete, with type and size, and as old as its task; the expiry of the link is kept too."""
     async with make_wide_environment(tmp_path, services=[service]) as here:
         task = await here.made(model=model, prompt="a red kite")
         (image,) = task.images
@@ -32,6 +27,7 @@ async def test_a_copy_is_in_the_data_folder(tmp_path: Path, service: str, model:
         assert path.stem == f"{task.id}.1"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert path.stat().st_mtime == pytest.approx(task.created_at, abs=1e-5)
         with Image.open(path) as copy:
             copy.load()
             assert (copy.size, Image.MIME[copy.format or ""]) == ((image.width, image.height), image.mime_type)
@@ -40,53 +36,29 @@ async def test_a_copy_is_in_the_data_folder(tmp_path: Path, service: str, model:
         assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-async def test_links_that_live_long_are_not_copied(tmp_path: Path) -> None:
-    """JourneyAPI keeps its images."""
-    async with make_wide_environment(tmp_path, services=["journeyapi"]) as here:
-        assert (await here.made()).images[0].path is None
-        assert not (tmp_path / "pictures").exists()
-
-
 @pytest.mark.parametrize(
-    ("fault", "more", "says"),
+    ("fault", "says"),
     [
-        ("picture:dead_picture,times=always", {}, "404"),
-        ("picture:wrong_type,times=always", {}, "neither"),
-        ("picture:reset,times=always", {}, "no copy"),
+        ("picture:dead_picture,times=always", "404"),
+        ("picture:wrong_type,times=always", "neither"),
+        ("picture:reset,times=always", "no copy"),
     ],
 )
-async def test_without_a_copy_the_image_is_returned_anyway(
-    tmp_path: Path, fault: str, more: dict[str, Any], says: str
-) -> None:
+async def test_without_a_copy_the_image_is_returned_anyway(tmp_path: Path, fault: str, says: str) -> None:
     """With a notice to use the link before it dies."""
-    async with make_wide_environment(tmp_path, fault, services=["bfl"], **more) as here:
+    async with make_wide_environment(tmp_path, fault, services=["bfl"]) as here:
         task = await here.made(**KITE)
         assert (task.status, task.images[0].path) == (Status.SUCCEEDED, None)
         assert any("no copy" in str(notice) and says in str(notice) for notice in task.notices)
         assert not list((tmp_path / "pictures").glob("*"))
 
 
-async def test_the_largest_copy_is_a_setting(tmp_path: Path) -> None:
-    """0 keeps none, and says nothing."""
-    async with make_wide_environment(tmp_path, services=["bfl"], JOURNEY_MCP_COPY_MAX_MB=0) as here:
+@pytest.mark.parametrize("setting", [{"JOURNEY_MCP_COPY_MAX_MB": 0}, {"JOURNEY_MCP_KEEP_IMAGES": "off"}])
+async def test_a_setting_turns_copies_off(tmp_path: Path, setting: dict[str, Any]) -> None:
+    """Either one keeps none, and says nothing."""
+    async with make_wide_environment(tmp_path, services=["bfl"], **setting) as here:
         task = await here.made(**KITE)
         assert (task.images[0].path, task.notices) == (None, ())
-
-
-async def test_old_copies_are_deleted(tmp_path: Path) -> None:
-    """By the time at which they were made; without a folder there is nothing to do."""
-    blobs = Blobs(tmp_path, 1000, SafeHttpClient(TrustedHosts()), ManualClock())
-    await blobs.forget_older(1.0)
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for name, made_at in (("old.png", 1000.0), ("new.png", 3000.0)):
-        (folder / name).touch()
-        os.utime(folder / name, (made_at, made_at))
-    await blobs.forget_older(2000.0)
-    assert [path.name for path in folder.iterdir()] == ["new.png"]
-    (folder / "a.folder").mkdir()
-    await blobs.forget_older(9e9)
-    assert [path.name for path in folder.iterdir()] == ["a.folder"]
 
 
 async def test_an_image_that_is_not_available_at_once_is_fetched_again(tmp_path: Path) -> None:

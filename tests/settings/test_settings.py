@@ -30,6 +30,10 @@ from journey_mcp.tools.tool_set import read_tool_set
         ("JOURNEYAPI_BASE_URL", "ftp://host/api", "must be an address"),
         ("JOURNEY_MCP_DATABASE_URL", "nonsense", "must be an address"),
         ("JOURNEY_MCP_DATA_DIR", __file__, "is a file"),
+        ("JOURNEY_MCP_SAVE_DIR", __file__, "is a file"),
+        ("JOURNEY_MCP_KEEP_IMAGES", "some", "'all', 'expiring' or 'off'"),
+        ("JOURNEY_MCP_KEEP_GB", "0", "greater than 0"),
+        ("JOURNEY_MCP_KEEP_GB", "nan", "finite"),
         ("JOURNEY_MCP_WEBHOOK_ORIGINS", "https://hooks.example.com/hook", "must be origins such as"),
         ("JOURNEY_MCP_WEBHOOK_ORIGINS", "hooks.example.com,http://hooks.example.com", "must be origins such as"),
         ("JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS", "https://hooks.example.com?x", "must be origins such as"),
@@ -269,7 +273,22 @@ def test_a_registry_file_may_name_more_variables(tmp_path: Path) -> None:
     assert "acme-secret" not in repr(settings)
 
 
+@pytest.mark.parametrize(
+    ("given", "local", "remote"),
+    [
+        ({}, "all", "expiring"),
+        ({"JOURNEY_MCP_KEEP_IMAGES": "Expiring"}, "expiring", "expiring"),
+        ({"JOURNEY_MCP_KEEP_IMAGES": "off"}, "off", "off"),
+        ({"JOURNEY_MCP_COPY_MAX_MB": "0"}, "off", "off"),
+    ],
+)
+def test_either_setting_turns_copies_off(given: dict[str, str], local: str, remote: str) -> None:
+    """Over HTTP only images whose links expire soon are copied."""
+    settings = read_settings(given)
+    assert (settings.copies, settings.over_http().copies) == (local, remote)
+
+
 def test_a_misspelled_variable_is_found() -> None:
     """Otherwise it would be ignored silently."""
     assert misspelled({"JOURNEY_MCP_DATADIR": "x", "JOURNEY_MCP_WAIT_S": "3", "HOME": "y"}) == ["JOURNEY_MCP_DATADIR"]
-    assert len(variables()) == 36
+    assert len(variables()) == 39

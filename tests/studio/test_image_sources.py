@@ -24,9 +24,14 @@ from support import (
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest
 from journey_mcp.core.images import ImageId
+from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.tasks import Task
+from journey_mcp.media import formats
+from journey_mcp.media.image_folder import ImageFolder
+from journey_mcp.providers.accounts import accounts_of
+from journey_mcp.registry import load
 from journey_mcp.settings import read_settings
 from journey_mcp.store import open_store
 from journey_mcp.studio.image_sources import ImageFinder, image_at
@@ -377,17 +382,33 @@ async def test_a_copy_in_an_allowed_folder_is_the_images_id_as_well(tmp_path: Pa
         assert task.request.image == f"{first.id}.1"
 
 
-async def test_a_copy_that_is_deleted_meanwhile_is_not_a_fault(tmp_path: Path) -> None:
-    """The link may still work."""
+@pytest.mark.parametrize("is_expired", [False, True])
+async def test_a_copy_that_is_deleted_meanwhile(tmp_path: Path, *, is_expired: bool) -> None:
+    """The link may still work; without one, the error says what happened."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
         first = await earlier_task(here)
+        here.clock.shift_calendar(601 * is_expired)
         settings = here.studio.settings
         async with open_store(settings.resolved_database_url()) as store:
-            finder = ImageFinder(store, here.clock, (), tmp_path, here.studio.safe_http)
+            stored = ImageFolder(tmp_path)
+            finder = ImageFinder(store, here.clock, (), tmp_path, here.studio.safe_http, stored)
             found = await finder.find(make_request(**KONTEXT, image=f"{first.id}.1"), LOCAL, files_allowed=True)
+            assert found.sources[0].copy == stored.path_of(f"{first.id}.1")
             Path(first.images[0].path or "").unlink()
-            (source,) = (await found.read()).sources
-        assert (source.content, source.url) == (None, first.images[0].url)
+            (offer,) = here.studio.catalog.offers["flux-kontext-pro"]
+            (account,) = accounts_of(settings, load())
+            preparing = found.prepared(offer, account, here.studio.safe_http, unchanged)
+            if not is_expired:
+                assert (await preparing)[0][0].url == first.images[0].url
+                return
+            with pytest.raises(InvalidRequest, match="its copy was deleted since it was found") as raised:
+                await preparing
+            assert raised.value.failure.code == "unusable_image"
+
+
+async def unchanged(content: bytes, _limits: formats.Limits) -> tuple[formats.ImageData, tuple[Notice, ...]]:
+    """Fit an image that needs no change."""
+    return formats.probe(content), ()
 
 
 async def test_the_lookup_of_our_urls_is_bounded(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ async def test_the_result_of_a_call_marks_dead_links() -> None:
 
 async def test_the_images_of_a_sandbox_end_with_it(tmp_path: Path) -> None:
     """The next server finds no sandbox at the address."""
-    settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})
+    settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path), "JOURNEY_MCP_KEEP_IMAGES": "off"})
     async with client_of(settings) as client:
         made, text = await call(client, "imagine", prompt="a kite", wait_s=60)
         assert made["images"][0]["url"] in text
