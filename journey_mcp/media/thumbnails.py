@@ -1,24 +1,25 @@
-"""Thumbnails of finished and kept images: made when they are first needed, and kept in the data folder."""
+"""Thumbnails of finished and kept images: made when they are first needed, and kept in the data folder.
+
+`ImageFolder` deletes them with their images.
+"""
 
 import os
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 import anyio
 from anyio import to_thread
 
+from journey_mcp.core.views import VIEW_SIZES
 from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.workers import WorkerResult, Workers
 
-SIZES = (320, 512, 1024)
-"""The longest sides in pixels."""
 MAX_BYTES = 500_000
 """Of a thumbnail: as base64, a tool's result with it stays below 700 kB."""
 _FOLDER = "thumbnails"
@@ -27,6 +28,10 @@ _COMMENT = re.compile(rb"\xff\xfe\0.([1-9]\d{0,5})x([1-9]\d{0,5})", re.DOTALL)
 _LARGEST_SIDE = 1_000_000
 _START = b"\xff\xd8"
 _UNREADABLE = "the process that made its thumbnail returned an unreadable response"
+
+
+Load = Callable[[], Awaitable[bytes | Path]]
+"""Returns an image, or its file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,39 +50,41 @@ class Thumbnails:
     def __init__(self, data_dir: Path, workers: Workers) -> None:
         self._folder = data_dir / _FOLDER
         self._workers = workers
-        self._being_made: WeakValueDictionary[Path, anyio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+        """One for each thumbnail that is being made."""
 
-    async def read(self, image_id: str, size: int) -> Thumbnail | None:
-        """Return a kept thumbnail, or `None`."""
-        return await to_thread.run_sync(_read, self._path(image_id, size))
+    async def get(self, image_id: str, size: int, load: Load, *, made_at: float, caller: str) -> Thumbnail:
+        """Return the thumbnail of an image: the kept one, or one that is made now and kept.
 
-    async def make(self, image_id: str, size: int, source: bytes | Path, *, made_at: float, caller: str) -> Thumbnail:
-        """Make a thumbnail of an image, and keep it; or return what another call made in the meantime.
-
-        `source` is the image, or its file. `made_at` is when the image was made: a thumbnail is deleted with its image.
+        `load` is called only then. `made_at` is when the image was made: a thumbnail is deleted with its image. Calls
+        at the same time make one thumbnail.
 
         Raises:
             NotAnImage: not an image, damaged, or it takes too much time or memory.
             SetupError, NotSubmitted: as `Workers.fit`.
         """
-        path = self._path(image_id, size)
-        lock = self._being_made.setdefault(path, anyio.Lock())
+        path = self._folder / _name(image_id, size)
+        # kept in a variable: a lock exists as long as somebody holds or awaits it
+        lock = self._locks.setdefault(path.name, anyio.Lock(fast_acquire=True))
         async with lock:
-            if found := await to_thread.run_sync(_read, path):
-                return found
-            content, file = (b"", str(source)) if isinstance(source, Path) else (source, None)
-            parameters = {"path": file, "size": size, "max_bytes": MAX_BYTES}
-            made = _checked(await self._workers.run("thumbnail", content, parameters, caller=caller), size)
+            if kept := await to_thread.run_sync(_read, path):
+                return kept
+            made = await self._make(await load(), size, caller)
             # a thumbnail that cannot be kept, on a full disk for example, can still be shown
             with suppress(OSError):
                 await to_thread.run_sync(self._write, path, made, made_at)
             return made
 
+    async def _make(self, source: bytes | Path, size: int, caller: str) -> Thumbnail:
+        content, file = (b"", str(source)) if isinstance(source, Path) else (source, None)
+        parameters = {"path": file, "size": size, "max_bytes": MAX_BYTES}
+        return _checked(await self._workers.run("thumbnail", content, parameters, caller=caller), size)
+
     async def smaller(self, content: bytes, *, size: int, max_bytes: int, caller: str) -> bytes:
         """Return a thumbnail in fewer bytes: with a lower quality, then a smaller size.
 
         Raises:
-            NotAnImage, SetupError, NotSubmitted: as `make`.
+            NotAnImage, SetupError, NotSubmitted: as `get`.
         """
         parameters = {"path": None, "size": size, "max_bytes": max_bytes}
         return _checked(await self._workers.run("thumbnail", content, parameters, caller=caller), size).content
@@ -88,7 +95,7 @@ class Thumbnails:
         """Return a contact sheet of up to four thumbnails, as `rendering.contact_sheet`.
 
         Raises:
-            NotAnImage, SetupError, NotSubmitted: as `make`.
+            NotAnImage, SetupError, NotSubmitted: as `get`.
         """
         parameters = {"lengths": [*map(len, contents)], "labels": [*labels], "size": size, "max_bytes": max_bytes}
         done = await self._workers.run("contact_sheet", b"".join(contents), parameters, caller=caller)
@@ -97,16 +104,9 @@ class Thumbnails:
     def forget(self, image_ids: Iterable[str]) -> None:
         """Delete the thumbnails of these images."""
         for image_id in image_ids:
-            for size in SIZES:
+            for size in VIEW_SIZES:
                 with suppress(OSError):
-                    self._path(image_id, size).unlink(missing_ok=True)
-
-    async def forget_older(self, than: float) -> None:
-        """Delete the thumbnails of images made before then, in seconds of the Unix epoch."""
-        await to_thread.run_sync(partial(_forget_older, self._folder, than))
-
-    def _path(self, image_id: str, size: int) -> Path:
-        return self._folder / f"{image_id}-{size}.jpg"
+                    (self._folder / _name(image_id, size)).unlink(missing_ok=True)
 
     def _write(self, path: Path, made: Thumbnail, made_at: float) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -120,6 +120,10 @@ class Thumbnails:
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def _name(image_id: str, size: int) -> str:
+    return f"{image_id}-{size}.jpg"
 
 
 def _read(path: Path) -> Thumbnail | None:
@@ -146,10 +150,3 @@ def _checked(done: WorkerResult, longest: int) -> Thumbnail:
             return Thumbnail(content=done.content, width=width, height=height)
         case _:
             raise NotAnImage(_UNREADABLE)
-
-
-def _forget_older(folder: Path, than: float) -> None:
-    for path in folder.glob("*.*") if folder.is_dir() else ():
-        with suppress(OSError):  # another process was faster, or the file is not ours
-            if path.stat().st_mtime < than:
-                path.unlink()

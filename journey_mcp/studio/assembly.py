@@ -34,6 +34,7 @@ from journey_mcp.engine.webhook_policy import WebhookPolicy
 from journey_mcp.media.blobs import Blobs
 from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.media.save_folder import SaveFolder
+from journey_mcp.media.thumbnails import Thumbnails
 from journey_mcp.media.workers import Workers
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.clients import ADAPTERS, Adapter, ProviderClients, open_clients
@@ -44,8 +45,10 @@ from journey_mcp.studio.attempts import Planner
 from journey_mcp.studio.create import Creator
 from journey_mcp.studio.image_sources import ImageFinder
 from journey_mcp.studio.lifecycle import Lifecycle
+from journey_mcp.studio.originals import Originals
 from journey_mcp.studio.start import Starter
 from journey_mcp.studio.studio import Studio
+from journey_mcp.studio.views import Views
 from journey_mcp.tools.results import task_object
 
 Listening = Callable[[InboundWebhooks], AbstractAsyncContextManager[None]]
@@ -151,6 +154,7 @@ def _assemble(
     max_bytes = settings.copy_max_mb * 1024 * 1024 if settings.copies != "off" else 0
     blobs = Blobs(folder, max_bytes, safe_http, clock, retention.note_written)
     copies = _copies(settings, clock, store, journal, clients, blobs, retention)
+    thumbnails = Thumbnails(settings.resolved_data_dir(), workers)
     outcomes = Outcomes(journal, blobs)
     poller = Poller(journal, outcomes, clock, clients, takes_webhooks=is_listening)
     queues = Queues(journal, store.queue, clock, settings.max_concurrent)
@@ -199,6 +203,7 @@ def _assemble(
         copies=copies,
         files=ImageFiles(store, folder),
         lifecycle=lifecycle,
+        views=Views(Originals(store, clock, folder, safe_http), thumbnails),
     )
     return _Assembled(studio, lifecycle, inbound_webhooks)
 

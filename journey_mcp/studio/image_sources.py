@@ -206,15 +206,15 @@ class ImageFinder:
         return {url: id_ for url in urls if (id_ := image_at(url, images))}
 
     async def _earlier(self, wanted: ImageId, task: Task | None) -> Source:
-        image = _image_of(wanted, task)
-        assert task is not None  # noqa: S101  # checked by _image_of
+        image = image_of(wanted, task)
+        assert task is not None  # noqa: S101  # checked by image_of
         copy = await to_thread.run_sync(self._copy_of, wanted, image)
         expires_at, now = image.expires_at, self._clock.now()
         is_alive = expires_at is None or expires_at > now + _EXPIRES_SOON_S
         if is_alive and task.provider == SANDBOX:
             is_alive = await is_listening(image.url)
         if not is_alive and copy is None:
-            raise _gone(wanted, task)
+            raise gone(wanted, task)
         ended = "of a sandbox that has ended" if task.provider == SANDBOX else "whose link has expired"
         return Source(
             name=str(wanted),
@@ -383,7 +383,7 @@ def _unusable(name: str, reason: Unusable) -> InvalidRequest:
 def _only_image(name: str, wanted: WholeTask, task: Task | None) -> ImageId:
     """Return the only image of a task that is named without a number."""
     first = ImageId(wanted.task_id, 1)
-    _image_of(first, task)
+    image_of(first, task)
     if task and len(task.images) > 1:
         raise UnknownImage(
             f"{name} is a task with {len(task.images)} images.", next_step=f"Give the id of one: {_ids_of(task)}."
@@ -395,7 +395,12 @@ def _ids_of(task: Task) -> str:
     return ", ".join(str(ImageId(task.id, n + 1)) for n in range(len(task.images)))
 
 
-def _image_of(wanted: ImageId, task: Task | None) -> OutputImage:
+def image_of(wanted: ImageId, task: Task | None) -> OutputImage:
+    """Return an image of a task of the caller's, which must have succeeded.
+
+    Raises:
+        UnknownImage: there is no such image.
+    """
     if task is None:
         raise UnknownImage(f"There is no task {wanted.task_id}.", next_step=_LIST)
     if task.status is not Status.SUCCEEDED:
@@ -406,7 +411,8 @@ def _image_of(wanted: ImageId, task: Task | None) -> OutputImage:
     return task.images[wanted.number - 1]
 
 
-def _gone(wanted: ImageId, task: Task) -> UnknownImage:
+def gone(wanted: ImageId, task: Task) -> UnknownImage:
+    """Return the error for an image whose link is dead and that has no copy."""
     if task.provider == SANDBOX:
         return UnknownImage(
             f"{wanted} is an image of a sandbox that ended with its process.",

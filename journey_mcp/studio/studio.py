@@ -28,6 +28,7 @@ from journey_mcp.store import Store
 from journey_mcp.studio.create import Creator
 from journey_mcp.studio.image_sources import Roots
 from journey_mcp.studio.lifecycle import Lifecycle
+from journey_mcp.studio.views import Views
 
 _FIRST_ANSWER_S = 1.5
 """How long a call that does not wait still waits for the provider's first answer: with all else, under 2 s."""
@@ -59,11 +60,14 @@ class Studio:
         copies: Copies,
         files: ImageFiles,
         lifecycle: Lifecycle,
+        views: Views,
     ) -> None:
         self.settings = settings
         self.catalog = clients.catalog
         self.safe_http = safe_http
         """Downloads what may be downloaded."""
+        self.views = views
+        """Shows finished images."""
         self._clock = clock
         self._store = store
         self._journal = journal

@@ -13,13 +13,28 @@ from drawn import drawn, opened, written
 from PIL import Image
 from processes import image_workers
 
+from journey_mcp.core.views import VIEW_SIZES
 from journey_mcp.media.containers import NotAnImage
-from journey_mcp.media.thumbnails import MAX_BYTES, SIZES, Thumbnail, Thumbnails
+from journey_mcp.media.thumbnails import MAX_BYTES, Load, Thumbnail, Thumbnails
 from journey_mcp.media.workers import WorkerResult, Workers
 
 ID = f"tsk_{'a' * 22}.1"
 IMAGE = written(drawn(size=(1200, 800)), "png")
 MADE_AT = 1_795_880_000.0
+
+
+def source(image: bytes | Path) -> Load:
+    """Return what loads this image, or its file."""
+
+    async def load() -> bytes | Path:
+        return image
+
+    return load
+
+
+async def nothing() -> bytes:
+    """Fail: a kept thumbnail needs no image."""
+    raise AssertionError
 
 
 @pytest.fixture
@@ -29,18 +44,16 @@ async def thumbnails(tmp_path: Path) -> AsyncIterator[Thumbnails]:
         yield Thumbnails(tmp_path, workers)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", VIEW_SIZES)
 async def test_a_thumbnail_is_made_once_and_kept_privately(tmp_path: Path, size: int) -> None:
-    """With the size of its original, and the age of its image."""
+    """With the size of its original, and the age of its image; nothing is read again."""
     async with aclosing(Workers()) as workers:
         thumbnails = Thumbnails(tmp_path, workers)
-        assert await thumbnails.read(ID, size) is None
-        made = await thumbnails.make(ID, size, IMAGE, made_at=MADE_AT, caller="local")
+        made = await thumbnails.get(ID, size, source(IMAGE), made_at=MADE_AT, caller="local")
     assert (made.width, made.height) == (1200, 800)
     assert opened(made.content).width == size
     # without a process: the kept one is read, whatever the source is now
-    assert await thumbnails.read(ID, size) == made
-    assert await thumbnails.make(ID, size, b"", made_at=MADE_AT, caller="local") == made
+    assert await thumbnails.get(ID, size, nothing, made_at=MADE_AT, caller="local") == made
     (path,) = (tmp_path / "thumbnails").iterdir()
     assert path.name == f"{ID}-{size}.jpg"
     assert opened(path.read_bytes()).width == size
@@ -53,15 +66,15 @@ async def test_a_process_reads_the_file_itself(tmp_path: Path, thumbnails: Thumb
     """The bytes need not pass through the server."""
     file = tmp_path / "image.png"
     file.write_bytes(IMAGE)
-    made = await thumbnails.make(ID, 320, file, made_at=MADE_AT, caller="local")
+    made = await thumbnails.get(ID, 320, source(file), made_at=MADE_AT, caller="local")
     assert (made.width, made.height) == (1200, 800)
     with pytest.raises(NotAnImage, match=r"its file cannot be read \(No such file or directory\)"):
-        await thumbnails.make(ID, 512, tmp_path / "none.png", made_at=MADE_AT, caller="local")
+        await thumbnails.get(ID, 512, source(tmp_path / "none.png"), made_at=MADE_AT, caller="local")
     large = tmp_path / "large.png"
     with large.open("wb") as file_of_zeros:
         file_of_zeros.truncate(65 * 1024**2)
     with pytest.raises(NotAnImage, match="at most 67,108,864 can be handled"):
-        await thumbnails.make(ID, 512, large, made_at=MADE_AT, caller="local")
+        await thumbnails.get(ID, 512, source(large), made_at=MADE_AT, caller="local")
 
 
 async def test_calls_at_the_same_time_make_it_once(thumbnails: Thumbnails) -> None:
@@ -69,7 +82,7 @@ async def test_calls_at_the_same_time_make_it_once(thumbnails: Thumbnails) -> No
     found: list[Thumbnail] = []
 
     async def make() -> None:
-        found.append(await thumbnails.make(ID, 320, IMAGE, made_at=MADE_AT, caller="local"))
+        found.append(await thumbnails.get(ID, 320, source(IMAGE), made_at=MADE_AT, caller="local"))
 
     async with anyio.create_task_group() as group:
         for _ in range(5):
@@ -81,45 +94,41 @@ async def test_calls_at_the_same_time_make_it_once(thumbnails: Thumbnails) -> No
 async def test_what_is_no_image_leaves_no_file(tmp_path: Path, thumbnails: Thumbnails) -> None:
     """Nor one that was not completed."""
     with pytest.raises(NotAnImage, match="a web page"):
-        await thumbnails.make(ID, 320, b"<html>", made_at=MADE_AT, caller="local")
+        await thumbnails.get(ID, 320, source(b"<html>"), made_at=MADE_AT, caller="local")
     assert not (tmp_path / "thumbnails").exists()
 
 
 async def test_on_a_full_disk_it_is_shown_and_not_kept(tmp_path: Path, thumbnails: Thumbnails) -> None:
     """The folder cannot be made, because a file has its name."""
     (tmp_path / "thumbnails").write_bytes(b"")
-    made = await thumbnails.make(ID, 320, IMAGE, made_at=MADE_AT, caller="local")
+    made = await thumbnails.get(ID, 320, source(IMAGE), made_at=MADE_AT, caller="local")
     assert opened(made.content).width == 320
 
 
 async def test_a_damaged_file_is_made_again(tmp_path: Path, thumbnails: Thumbnails) -> None:
     """It lacks the size of its original."""
-    await thumbnails.make(ID, 320, IMAGE, made_at=MADE_AT, caller="local")
+    await thumbnails.get(ID, 320, source(IMAGE), made_at=MADE_AT, caller="local")
     (path,) = (tmp_path / "thumbnails").iterdir()
     path.write_bytes(b"")
-    assert await thumbnails.read(ID, 320) is None
-    made = await thumbnails.make(ID, 320, IMAGE, made_at=MADE_AT, caller="local")
+    made = await thumbnails.get(ID, 320, source(IMAGE), made_at=MADE_AT, caller="local")
     assert opened(made.content).width == 320
 
 
-async def test_they_are_deleted_with_their_images(tmp_path: Path, thumbnails: Thumbnails) -> None:
-    """By id and by age; others are kept."""
-    other, old = (f"tsk_{letter * 22}.1" for letter in "bc")
-    for image_id, made_at in ((ID, MADE_AT), (other, MADE_AT), (old, MADE_AT - 10)):
-        for size in SIZES:
-            await thumbnails.make(image_id, size, IMAGE, made_at=made_at, caller="local")
+async def test_they_are_deleted_by_id(tmp_path: Path, thumbnails: Thumbnails) -> None:
+    """Those of other images are kept."""
+    other = f"tsk_{'b' * 22}.1"
+    for image_id in (ID, other):
+        for size in VIEW_SIZES:
+            await thumbnails.get(image_id, size, source(IMAGE), made_at=MADE_AT, caller="local")
     thumbnails.forget([ID, "unknown"])
-    assert len(list((tmp_path / "thumbnails").iterdir())) == 6
-    await thumbnails.forget_older(MADE_AT)
     assert {path.name.partition("-")[0] for path in (tmp_path / "thumbnails").iterdir()} == {other}
-    assert await thumbnails.read(other, 320)
-    await Thumbnails(tmp_path / "elsewhere", Workers()).forget_older(MADE_AT)
+    assert await thumbnails.get(other, 320, nothing, made_at=MADE_AT, caller="local")
 
 
 async def test_fewer_bytes_and_sheets(thumbnails: Thumbnails) -> None:
     """Of thumbnails that are kept."""
     noise = written(Image.effect_noise((900, 900), 200), "png")
-    made = await thumbnails.make(ID, 512, noise, made_at=MADE_AT, caller="local")
+    made = await thumbnails.get(ID, 512, source(noise), made_at=MADE_AT, caller="local")
     assert 80_000 < len(made.content) <= MAX_BYTES
     smaller = await thumbnails.smaller(made.content, size=512, max_bytes=80_000, caller="local")
     assert len(smaller) <= 80_000
@@ -148,7 +157,7 @@ async def test_the_answer_of_a_process_is_checked(tmp_path: Path, content: bytes
     """Hostile bytes may control it: only a JPEG within the size is accepted."""
     workers = TakenOver(WorkerResult(content=content, result=result, notices=()))
     with pytest.raises(NotAnImage):
-        await Thumbnails(tmp_path, workers).make(ID, 320, IMAGE, made_at=MADE_AT, caller="local")
+        await Thumbnails(tmp_path, workers).get(ID, 320, source(IMAGE), made_at=MADE_AT, caller="local")
     assert not (tmp_path / "thumbnails").exists()
 
 

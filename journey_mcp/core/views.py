@@ -1,0 +1,46 @@
+"""Views: small JPEGs of some finished images, alone or on a numbered sheet."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from journey_mcp.core.errors import JourneyError
+
+Layout = Literal["sheet", "each"]
+VIEW_SIZES = (320, 512, 1024)
+"""The longest sides of views, in pixels."""
+DEFAULT_VIEW_SIZE = 512
+MAX_IMAGES_OF_VIEW = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """An image in a view."""
+
+    id: str
+    width: int
+    """Of the original, as displayed."""
+    height: int
+    label: str | None = None
+    """On the sheet."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unseen:
+    """An image that is not in the view."""
+
+    id: str
+    error: JourneyError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """Small JPEGs of some images."""
+
+    layout: Layout
+    """`each` for a single image."""
+    size: int
+    """The longest side of an image, or of the sheet without its gaps."""
+    jpegs: tuple[bytes, ...] = ()
+    """The sheet, or one for each image."""
+    seen: tuple[Seen, ...] = ()
+    unseen: tuple[Unseen, ...] = ()

@@ -1,0 +1,134 @@
+"""Finished images in full: whose they are, and where their pixels can be read now."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from journey_mcp.core.clock import Clock
+from journey_mcp.core.errors import JourneyError, UnknownImage, UnusableImage
+from journey_mcp.core.images import ImageId, OutputImage
+from journey_mcp.core.principals import Principal
+from journey_mcp.core.tasks import SANDBOX, Task
+from journey_mcp.core.text import cleaned
+from journey_mcp.media import formats, image_text
+from journey_mcp.media.image_text import WholeTask
+from journey_mcp.net.address_policy import FetchError
+from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.store import Store
+from journey_mcp.studio.image_sources import gone, image_of
+
+_FETCH_WITHIN_S = 20.0
+_MAX_SHOWN = 80
+
+
+class Copies(Protocol):
+    """Knows the files of images that are stored on this machine."""
+
+    def path_of(self, image_id: str) -> Path | None:
+        """Return the file of an image; `None` if there is none."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Original:
+    """A finished image of the caller's."""
+
+    id: ImageId
+    image: OutputImage
+    task: Task
+
+    @property
+    def made_at(self) -> float:
+        """When the task was made, in seconds of the Unix epoch: copies are deleted by this age."""
+        return self.task.created_at
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoOriginal:
+    """An id that is no finished image of the caller's."""
+
+    id: str
+    """As it was given, cut to a few words."""
+    error: JourneyError
+
+
+class Originals:
+    """Finds finished images by id, and reads them: from the copy on this machine, else through the SSRF guard."""
+
+    def __init__(self, store: Store, clock: Clock, copies: Copies, safe_http: SafeHttpClient) -> None:
+        self._store = store
+        self._clock = clock
+        self._copies = copies
+        self._safe_http = safe_http
+
+    async def find(self, ids: Sequence[str], principal: Principal) -> list[Original | NoOriginal]:
+        """Return the images with these ids, in their order and each once; a task stands for all its images.
+
+        The image of another principal is answered as one that does not exist.
+        """
+        meanings = {text: image_text.parse(text) for text in ids}
+        named = {meaning.task_id for meaning in meanings.values() if isinstance(meaning, ImageId | WholeTask)}
+        tasks = await self._store.tasks.get(list(named), principal=principal) if named else {}
+        found: dict[str, Original | NoOriginal] = {}
+        for text, meaning in meanings.items():
+            if isinstance(meaning, ImageId):
+                some = [_original(meaning, tasks)]
+            elif isinstance(meaning, WholeTask):
+                some = _all_of(meaning.task_id, tasks)
+            else:
+                some = [_no_id(text)]
+            found.update({str(one.id): one for one in some})
+        return list(found.values())
+
+    async def load(self, original: Original) -> bytes | Path:
+        """Return the file of an image on this machine, else the image from its link.
+
+        Raises:
+            UnknownImage: there is no file, and the link is dead.
+            UnusableImage: it cannot be downloaded now.
+        """
+        return self._copies.path_of(str(original.id)) or await self._download(original)
+
+    async def _download(self, original: Original) -> bytes:
+        image, task = original.image, original.task
+        if image.expires_at is not None and image.expires_at <= self._clock.now():
+            raise gone(original.id, task)
+        safe_http = self._safe_http.with_trusted(task.base_url)
+        try:
+            fetched = await safe_http.get(image.url, max_bytes=formats.MAX_BYTES, within_s=_FETCH_WITHIN_S)
+        except FetchError as error:
+            if task.provider == SANDBOX:
+                raise gone(original.id, task) from error
+            raise UnusableImage(
+                f"{original.id} cannot be downloaded: {error}.", next_step="Call again, or open its URL."
+            ) from error
+        return fetched.content
+
+
+def _original(wanted: ImageId, tasks: Mapping[str, Task]) -> Original | NoOriginal:
+    task = tasks.get(wanted.task_id)
+    try:
+        image = image_of(wanted, task)
+    except UnknownImage as error:
+        return NoOriginal(id=str(wanted), error=error)
+    assert task is not None  # noqa: S101  # checked by image_of
+    return Original(id=wanted, image=image, task=task)
+
+
+def _all_of(task_id: str, tasks: Mapping[str, Task]) -> list[Original | NoOriginal]:
+    first = _original(ImageId(task_id, 1), tasks)
+    if isinstance(first, NoOriginal):
+        return [replace(first, id=task_id)]
+    return [_original(ImageId(task_id, number), tasks) for number in range(1, len(first.task.images) + 1)]
+
+
+def _no_id(text: str) -> NoOriginal:
+    shown = cleaned(text, _MAX_SHOWN)
+    return NoOriginal(
+        id=shown,
+        error=UnknownImage(
+            f"{shown!r} is not an image id: a task's id, a dot, and the number of the image.",
+            next_step="Give an id such as tsk_….2. Call fetch_task without task_ids to list the images.",
+        ),
+    )

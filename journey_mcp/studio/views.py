@@ -1,0 +1,120 @@
+"""Views of finished images: small JPEGs for a model, a preview or the gallery, alone or on a numbered sheet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
+
+import anyio
+
+from journey_mcp.core.errors import JourneyError, TooManyImages, UnusableImage
+from journey_mcp.core.principals import Principal
+from journey_mcp.core.views import MAX_IMAGES_OF_VIEW, Layout, Seen, Unseen, View
+from journey_mcp.media.containers import NotAnImage
+from journey_mcp.media.thumbnails import MAX_BYTES, Thumbnail, Thumbnails
+from journey_mcp.studio.originals import NoOriginal, Original, Originals
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Shown:
+    original: Original
+    thumbnail: Thumbnail
+
+    def seen(self, label: str | None) -> Seen:
+        """Return what the caller learns of it."""
+        return Seen(id=str(self.original.id), width=self.thumbnail.width, height=self.thumbnail.height, label=label)
+
+
+class Views:
+    """Makes views."""
+
+    def __init__(self, originals: Originals, thumbnails: Thumbnails) -> None:
+        self._originals = originals
+        self._thumbnails = thumbnails
+
+    async def look(
+        self, ids: Sequence[str], principal: Principal, *, size: int, layout: Layout, max_bytes: int = MAX_BYTES
+    ) -> View:
+        """Return a view of up to four images of the principal's, all its JPEGs together within the bytes.
+
+        The id of a task stands for all its images. An image that cannot be read is among the `unseen`, with the error.
+
+        Raises:
+            UnusableImage: the sheet cannot be made.
+        """
+        found = await self._originals.find(ids, principal)
+        originals = [one for one in found if isinstance(one, Original)]
+        unseen = [Unseen(id=one.id, error=one.error) for one in found if isinstance(one, NoOriginal)]
+        unseen += [Unseen(id=str(one.id), error=_too_many()) for one in originals[MAX_IMAGES_OF_VIEW:]]
+        read = await self._read(originals[:MAX_IMAGES_OF_VIEW], principal, size)
+        shown = [one for one in read if isinstance(one, _Shown)]
+        unseen += [one for one in read if isinstance(one, Unseen)]
+        is_sheet = layout == "sheet" and len(shown) > 1
+        labels = _labels([one.original for one in shown]) if is_sheet else []
+        jpegs = await self._jpegs(shown, labels, principal, size=size, max_bytes=max_bytes)
+        return View(
+            layout="sheet" if is_sheet else "each",
+            size=size,
+            jpegs=tuple(jpegs),
+            seen=tuple(one.seen(label) for one, label in zip_longest(shown, labels)),
+            unseen=tuple(unseen),
+        )
+
+    async def _read(self, originals: Sequence[Original], principal: Principal, size: int) -> list[_Shown | Unseen]:
+        """Return the thumbnails of these images, made at the same time, in their order."""
+        results: dict[int, _Shown | Unseen] = {}
+
+        async def read(number: int, original: Original) -> None:
+            try:
+                thumbnail = await self._thumbnail(original, principal, size)
+            except JourneyError as error:
+                results[number] = Unseen(id=str(original.id), error=error)
+            else:
+                results[number] = _Shown(original=original, thumbnail=thumbnail)
+
+        async with anyio.create_task_group() as group:
+            for number, original in enumerate(originals):
+                group.start_soon(read, number, original)
+        return [results[number] for number in range(len(originals))]
+
+    async def _thumbnail(self, original: Original, principal: Principal, size: int) -> Thumbnail:
+        load = partial(self._originals.load, original)
+        try:
+            return await self._thumbnails.get(str(original.id), size, load, made_at=original.made_at, caller=principal)
+        except NotAnImage as error:
+            raise UnusableImage(
+                f"{original.id} cannot be shown: {error}.", next_step="Open its URL, or make the image again."
+            ) from error
+
+    async def _jpegs(
+        self, shown: Sequence[_Shown], labels: Sequence[str], principal: Principal, *, size: int, max_bytes: int
+    ) -> list[bytes]:
+        """Return the sheet if there are labels, else each thumbnail; within the bytes."""
+        contents = [one.thumbnail.content for one in shown]
+        try:
+            if labels:
+                make = partial(self._thumbnails.sheet, size=size, max_bytes=max_bytes, caller=principal)
+                return [await make(contents, labels)]
+            if sum(map(len, contents)) <= max_bytes:
+                return contents
+            share = max_bytes // len(contents)
+            shrink = partial(self._thumbnails.smaller, size=size, max_bytes=share, caller=principal)
+            return [content if len(content) <= share else await shrink(content) for content in contents]
+        except NotAnImage as error:
+            self._thumbnails.forget(str(one.original.id) for one in shown)
+            raise UnusableImage(
+                f"A stored thumbnail is damaged: {error}.", next_step="Call again: the thumbnails are made again."
+            ) from error
+
+
+def _labels(originals: Sequence[Original]) -> list[str]:
+    """Return the numbers in the ids of one task's images; those of several tasks are numbered in their order."""
+    if len({one.id.task_id for one in originals}) == 1:
+        return [str(one.id.number) for one in originals]
+    return [str(number) for number in range(1, len(originals) + 1)]
+
+
+def _too_many() -> TooManyImages:
+    return TooManyImages(
+        f"At most {MAX_IMAGES_OF_VIEW} images are shown at once.", next_step="Call view_image again for the others."
+    )
