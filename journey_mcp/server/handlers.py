@@ -19,7 +19,7 @@ from journey_mcp.core.tasks import Task
 from journey_mcp.core.text import cleaned
 from journey_mcp.engine.budget import Confirm, InputRequired
 from journey_mcp.engine.waiting import Report
-from journey_mcp.server import tool_results
+from journey_mcp.server import tool_results, viewing
 from journey_mcp.server.elicitation import Elicited, make_confirm
 from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.extensions.task_views import view
@@ -108,12 +108,19 @@ async def cancel_task(studio: Studio, defaults: Defaults, raw: RawArguments, cal
     return _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
 
 
+async def view_image(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> types.CallToolResult:
+    """Show finished images."""
+    parsed = _parse(arguments.ViewImage, "view_image", raw, studio, defaults)
+    return await viewing.view_image(studio, parsed, caller.principal)
+
+
 Handler = Callable[[Studio, Defaults, RawArguments, Caller], Awaitable[CallResult]]
 HANDLERS: dict[str, Handler] = {
     "imagine": imagine,
     "edit_image": edit_image,
     "fetch_task": fetch_task,
     "cancel_task": cancel_task,
+    "view_image": view_image,
 }
 
 
@@ -154,6 +161,8 @@ async def run(tool: str, raw: RawArguments, studio: Studio, defaults: Defaults, 
 
 def error_result(tool: str, error: JourneyError) -> types.CallToolResult:
     """Return the result of a call that fails before a task exists, in the shape of its tool."""
+    if tool == "view_image":
+        return viewing.error_result(error)
     shown = results.render(results.failed_object(error.failure, status=Status.FAILED.value))
     if tool in {"fetch_task", "cancel_task"}:
         return _listing([shown], is_error=True)

@@ -124,6 +124,8 @@ class ToolContext:
                 advice = self._advise_creation(creation_tool, kind, value, shown, known) or self._advise_switch(
                     creation_tool, name, value
                 )
+            elif tool == "view_image":
+                advice = _advise_view(kind, value)
             else:
                 advice = _advise_tasks(kind, value, shown)
             advice = advice or _did_you_mean(name, shown)
@@ -193,6 +195,12 @@ def _advise_tasks(kind: str, value: Any, shown: Mapping[str, Any]) -> str | None
     if kind in {"prompt", "model"} and "query" in shown:
         return "use query"
     return f"use {kind}" if kind in shown else None
+
+
+def _advise_view(kind: str, value: Any) -> str | None:
+    if kind in {"image", "reference_images", "task_ids"}:
+        return f"use image_ids=[{value!r}]" if isinstance(value, str) and len(value) < _MAX_SHOWN else "use image_ids"
+    return "use size" if kind in {"width", "height", "resolution", "quality"} else None
 
 
 def _advise_size(value: Any, shown: Mapping[str, Any]) -> str:

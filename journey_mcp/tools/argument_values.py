@@ -19,6 +19,12 @@ _THOUSANDS = re.compile(r"-?\d{1,3}(?:([,_'\s])\d{3})(?:\1\d{3})*")
 _TASK_ID = re.compile(r"(?<![A-Za-z0-9_-])(?i:tsk)(_[A-Za-z0-9_-]{22}(?:\.[1-9]\d{0,2})?)(?![A-Za-z0-9_-])")
 _MAX_IDS_LENGTH = 4_000
 _ID_KEYS = ("task_ids", "task_id", "ids", "id")
+_IMAGE_ID = re.compile(
+    r"(?<![A-Za-z0-9_-])(?:tsk_[A-Za-z0-9_-]{22}(?:\.[1-9]\d{0,2})?|up_[A-Za-z0-9_-]{22})(?![A-Za-z0-9_-])"
+)
+_IMAGE_ID_KEYS = ("image_ids", "image_id", *_ID_KEYS)
+_SIDES = re.compile(r"(\d{2,5})\s?[x\u00d7*]\s?(\d{2,5})(?:\s?px)?")
+_SIZES = {"small": 320, "thumbnail": 320, "medium": 512, "normal": 512, "large": 1024, "full": 1024, "max": 1024}
 
 
 def is_placeholder(text: str) -> bool:
@@ -63,6 +69,29 @@ def parse_task_ids(value: Any) -> list[Any]:
         found = [id_ for item in value for id_ in parse_task_ids(item)]
         return list(dict.fromkeys(found)) if all(isinstance(id_, str) for id_ in found) else found
     return [value]
+
+
+def parse_image_ids(value: Any) -> list[Any]:
+    """Return the ids of images and tasks in a text, a list, JSON or an object, each once."""
+    if isinstance(value, str) and len(value) <= _MAX_IDS_LENGTH:
+        ids = [match[0] for match in _IMAGE_ID.finditer(value)] or [value.strip()]
+        return list(dict.fromkeys(filter(None, ids)))
+    if isinstance(value, dict):
+        inner = next((value[key] for key in _IMAGE_ID_KEYS if isinstance(value.get(key), str | list)), None)
+        return [value] if inner is None else parse_image_ids(inner)
+    if isinstance(value, list) and not any(isinstance(item, list) for item in value):
+        found = [id_ for item in value for id_ in parse_image_ids(item)]
+        return list(dict.fromkeys(found)) if all(isinstance(id_, str) for id_ in found) else found
+    return [value]
+
+
+def parse_size(value: Any) -> Any:
+    """Return the longest side of a view: a word, a number in any form, or `512x512`; other values unchanged."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    sides = _SIDES.fullmatch(text)
+    return max(map(int, sides.groups())) if sides else _SIZES.get(text) or parse_number(value)
 
 
 def _is_number(value: Any) -> bool:

@@ -12,6 +12,7 @@ from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, ImageRequest, Tool
 from journey_mcp.core.task_query import TaskQuery, parse_search
+from journey_mcp.core.views import DEFAULT_VIEW_SIZE, VIEW_SIZES, Layout
 from journey_mcp.tools import argument_values
 from journey_mcp.tools.argument_names import ToolContext, is_added_by_client, match_name
 from journey_mcp.tools.defaults import Defaults
@@ -168,8 +169,30 @@ def task_query(arguments: FetchTask, *, limit: int) -> TaskQuery:
         raise InvalidArguments(f"fetch_task: query={arguments.query!r}: {error}.") from error
 
 
+ImageIds = Annotated[
+    list[Annotated[str, Field(max_length=200)]],
+    BeforeValidator(argument_values.parse_image_ids),
+    Field(min_length=1, max_length=20),
+]
+
+
+def _view_size(value: Any) -> Any:
+    """Return the nearest size of a view; other values than numbers unchanged."""
+    size = _number(argument_values.parse_size(value))
+    is_number = isinstance(size, int | float) or (isinstance(size, str) and size.isdecimal())
+    return min(VIEW_SIZES, key=lambda one: abs(one - float(size))) if is_number else size
+
+
+class ViewImage(_Arguments):
+    """All arguments of `view_image`."""
+
+    image_ids: ImageIds
+    size: Annotated[int, BeforeValidator(_view_size)] = DEFAULT_VIEW_SIZE
+    layout: Annotated[Layout, BeforeValidator(_lower)] = "sheet"
+
+
 _SIDES = frozenset({"width", "height"})
-_LISTS = frozenset({"reference_images", "task_ids"})
+_LISTS = frozenset({"reference_images", "task_ids", "image_ids"})
 _STRUCTURED = frozenset({"image", "mask", *_LISTS})
 """Arguments with values that have a parser of their own."""
 _MAX_LENGTHS = {
@@ -177,6 +200,7 @@ _MAX_LENGTHS = {
     "negative_prompt": LONGEST_NEGATIVE_PROMPT,
     "webhook_url": 2_083,
     "task_ids": 4_000,
+    "image_ids": 4_000,
 }
 """Maximum characters of a text, checked first. Images may be data; their parser limits them."""
 _MAX_OTHER_LENGTH = 200

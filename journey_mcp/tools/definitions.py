@@ -10,6 +10,7 @@ from typing import Any
 
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, Tool
+from journey_mcp.core.views import DEFAULT_VIEW_SIZE, MAX_IMAGES_OF_VIEW, VIEW_SIZES
 from journey_mcp.registry import Catalog, Parameter
 from journey_mcp.tools.defaults import Defaults
 
@@ -28,6 +29,7 @@ def build(catalog: Catalog, defaults: Defaults) -> list[dict[str, Any]]:
         *([_edit_image(catalog, defaults)] if defaults.edit_image else []),
         _fetch_task(defaults),
         _cancel_task(),
+        _view_image(),
     ]
 
 
@@ -110,6 +112,39 @@ def _cancel_task() -> dict[str, Any]:
         _object({"tasks": {"type": "array", "items": _task_schema(listed=True)}}, ["tasks"]),
         read_only=False,
         destructive=True,
+    )
+
+
+def _view_image() -> dict[str, Any]:
+    text, integer = {"type": "string"}, {"type": "integer"}
+    sizes = ", ".join(f"{size} (default)" if size == DEFAULT_VIEW_SIZE else str(size) for size in VIEW_SIZES)
+    properties = {
+        "image_ids": {
+            "type": "array",
+            "items": text,
+            "minItems": 1,
+            "maxItems": MAX_IMAGES_OF_VIEW,
+            "description": "tsk_….2; a task id: all its images.",
+        },
+        # no enum: Gemini takes one for strings only
+        "size": {**integer, "description": f"Pixels: {sizes}."},
+        "layout": {**_enum("sheet", "each"), "description": "Numbered sheet (default), or each."},
+    }
+    image = {"id": text, "width": integer, "height": integer, "label": text}
+    error = {"id": text, "code": text, "message": text, "retryable": {"type": "boolean"}, "next_step": text}
+    outputs = {
+        "images": {"type": "array", "items": {"type": "object", "properties": image}},
+        "layout": _enum("sheet", "each"),
+        "size": integer,
+        "errors": {"type": "array", "items": {"type": "object", "properties": error}},
+    }
+    return _tool(
+        "view_image",
+        "Look at images",
+        "Look at finished images, to judge or compare them. Free.",
+        _object(properties, ["image_ids"]),
+        _object(outputs),
+        read_only=True,
     )
 
 

@@ -66,6 +66,7 @@ async def test_a_whole_session(mode: str, tmp_path: Path) -> None:
             "edit_image",
             "fetch_task",
             "cancel_task",
+            "view_image",
         ]
         made = await client.call_tool("imagine", {"prompt": "a red kite over the dunes", "wait_s": 300})
         assert not made.is_error

@@ -8,7 +8,7 @@ from support import SERVICES
 from journey_mcp import registry
 from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.tools.argument_names import ToolContext
-from journey_mcp.tools.arguments import CancelTask, EditImage, FetchTask, Imagine, parse
+from journey_mcp.tools.arguments import CancelTask, EditImage, FetchTask, Imagine, ViewImage, parse
 from journey_mcp.tools.defaults import Defaults
 
 DEFAULTS = Defaults(imagine="midjourney", edit_image="flux-kontext-pro", wait_s=25, keep_days=30)
@@ -18,17 +18,19 @@ BFL = ToolContext(
     catalog=registry.load().catalog(["bfl"]),
     defaults=Defaults(imagine="flux-2-pro", edit_image="flux-kontext-pro", wait_s=25, keep_days=30),
 )
-KINDS: dict[str, type[Imagine | FetchTask | CancelTask]] = {
+KINDS: dict[str, type[Imagine | FetchTask | CancelTask | ViewImage]] = {
     "imagine": Imagine,
     "edit_image": EditImage,
     "fetch_task": FetchTask,
     "cancel_task": CancelTask,
+    "view_image": ViewImage,
 }
 NEEDED: dict[str, dict[str, Any]] = {
     "imagine": {"prompt": "a kite"},
     "edit_image": {"prompt": "a kite", "image": "https://example.test/a.png"},
     "fetch_task": {},
     "cancel_task": {"task_ids": ["tsk_a"]},
+    "view_image": {"image_ids": ["tsk_a.1"]},
 }
 
 
@@ -196,3 +198,19 @@ def test_a_tool_that_is_left_out_is_not_recommended() -> None:
         defaults=Defaults(imagine="imagen-4", edit_image="", wait_s=25, keep_days=30),
     )
     assert "edit_image" not in error_of("imagine", {"image": "a"}, only)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"image_id": "tsk_a.2"}, "there is no argument image_id (use image_ids=['tsk_a.2'])"),
+        ({"task_ids": ["tsk_a"]}, "there is no argument task_ids (use image_ids)"),
+        ({"images": ["tsk_a"]}, "there is no argument images (use image_ids)"),
+        ({"width": 512}, "there is no argument width (use size)"),
+        ({"layuot": "each"}, "there is no argument layuot (did you mean layout?)"),
+        ({"style": "dark"}, "there is no argument style. view_image takes: image_ids, size, layout"),
+    ],
+)
+def test_corrections_of_names_for_a_view(given: dict[str, Any], says: str) -> None:
+    """A call is free, so the model repeats it with the right names."""
+    assert says in error_of("view_image", given)

@@ -11,7 +11,7 @@ from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.core.requests import OPTIONS
 from journey_mcp.tools import arguments
 from journey_mcp.tools.argument_names import ToolContext
-from journey_mcp.tools.arguments import ArgumentsT, CancelTask, EditImage, FetchTask, Imagine, image_request
+from journey_mcp.tools.arguments import ArgumentsT, CancelTask, EditImage, FetchTask, Imagine, ViewImage, image_request
 from journey_mcp.tools.defaults import Defaults
 from journey_mcp.tools.definitions import build
 
@@ -306,3 +306,59 @@ def test_invalid_ids_are_an_error_of_the_arguments(given: Any) -> None:
     """Never an internal error."""
     with pytest.raises(InvalidArguments, match="task_ids"):
         parse(CancelTask, "cancel_task", {"task_ids": given})
+
+
+FIRST, SECOND, UPLOAD = f"{ONE}.1", f"{TWO}.2", f"up_{'u' * 22}"
+
+
+@pytest.mark.parametrize(
+    ("given", "ids"),
+    [
+        ([FIRST, SECOND], [FIRST, SECOND]),
+        (FIRST, [FIRST]),
+        (f"{FIRST}, {SECOND} and {UPLOAD}", [FIRST, SECOND, UPLOAD]),
+        (f'["{FIRST}", "{UPLOAD}"]', [FIRST, UPLOAD]),
+        ([f"`{FIRST}`", f"![kite]({SECOND})"], [FIRST, SECOND]),
+        ({"image_ids": [FIRST]}, [FIRST]),
+        ([{"id": FIRST}, {"image_id": SECOND}], [FIRST, SECOND]),
+        ([FIRST, FIRST, ONE], [FIRST, ONE]),
+        (f"/data/pictures/{FIRST}.png", [FIRST]),
+        ("the kite", ["the kite"]),
+    ],
+)
+def test_images_to_view_are_found_in_any_form(given: Any, ids: list[str]) -> None:
+    """A text without an id stays, for the error that names it."""
+    assert parse(ViewImage, "view_image", {"image_ids": given}).image_ids == ids
+
+
+@pytest.mark.parametrize("given", [[], None, "", 7, [7], [["a"], "b"], {"url": "x"}])
+def test_an_image_to_view_is_needed(given: Any) -> None:
+    """As text."""
+    with pytest.raises(InvalidArguments, match="image_ids"):
+        parse(ViewImage, "view_image", {"image_ids": given})
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [
+        *((320, 320), (512, 512), (1024, 1024), (1, 320), (416, 320), (417, 512), (700, 512), (4096, 1024)),
+        *(("512", 512), ("1024px", 1024), ("1,024", 1024), ("512x512", 512), ("1024 x 768 px", 1024), (512.0, 512)),
+        *(("small", 320), ("Medium", 512), ("LARGE", 1024), ("three hundred twenty", 320), (None, 512), ("auto", 512)),
+    ],
+)
+def test_the_size_of_a_view_is_the_nearest(given: Any, size: int) -> None:
+    """From a number or a word in any form."""
+    assert parse(ViewImage, "view_image", {"image_ids": [FIRST], "size": given}).size == size
+
+
+@pytest.mark.parametrize("given", ["huge", True, {"width": 5}, "0x0x0"])
+def test_other_sizes_are_refused(given: Any) -> None:
+    """The error names the value."""
+    with pytest.raises(InvalidArguments, match="size"):
+        parse(ViewImage, "view_image", {"image_ids": [FIRST], "size": given})
+
+
+def test_the_layout_of_a_view_may_be_in_any_case() -> None:
+    """And is a sheet by default."""
+    assert parse(ViewImage, "view_image", {"image_ids": FIRST}).layout == "sheet"
+    assert parse(ViewImage, "view_image", {"image_ids": FIRST, "layout": "EACH"}).layout == "each"

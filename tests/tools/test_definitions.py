@@ -59,8 +59,8 @@ def test_every_tool_follows_the_rules_of_all_clients(tool: dict[str, Any]) -> No
     assert len(tool["description"]) <= 2048
     assert set(tool["annotations"]) == HINTS
     hints = tool["annotations"]
-    assert hints["readOnlyHint"] is (tool["name"] == "fetch_task")
-    assert hints["idempotentHint"] is (tool["name"] in {"fetch_task", "cancel_task"})
+    assert hints["readOnlyHint"] is (tool["name"] in {"fetch_task", "view_image"})
+    assert hints["idempotentHint"] is (tool["name"] in {"fetch_task", "cancel_task", "view_image"})
     assert hints["destructiveHint"] is (tool["name"] == "cancel_task")
     assert hints["openWorldHint"] is True
     assert not (hints["readOnlyHint"] and hints["destructiveHint"])
@@ -136,6 +136,13 @@ def test_the_schema_has_only_supported_arguments() -> None:
     assert tools["imagine"]["reference_images"]["maxItems"] == 1
 
 
+def test_viewing_takes_few_bytes() -> None:
+    """A size is a number without an enum, which Gemini takes for texts only."""
+    view = next(tool for tool in tool_set().tools if tool["name"] == "view_image")
+    assert len(compact({k: view[k] for k in ("name", "description", "inputSchema")}).decode()) <= 480
+    assert "enum" not in view["inputSchema"]["properties"]["size"]
+
+
 def test_every_provider_has_webhook_url() -> None:
     """The server itself sends the webhook."""
     for key in ALL_KEYS:
@@ -156,7 +163,7 @@ def test_descriptions_say_when_to_choose_which_model() -> None:
 
 def test_the_descriptions_show_the_settings() -> None:
     """They name the defaults that are set."""
-    imagine, edit, fetch, _ = tool_set(
+    imagine, edit, fetch, *_ = tool_set(
         JOURNEY_MCP_DEFAULT_MODEL="z-image",
         JOURNEY_MCP_DEFAULT_EDIT_MODEL="seededit",
         JOURNEY_MCP_WAIT_S="7",
