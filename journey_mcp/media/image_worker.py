@@ -67,10 +67,16 @@ def _read(path: str) -> bytes:
         raise NotAnImage(f"its file cannot be read ({error.strerror})") from error
 
 
+def _warm_up(_content: bytes) -> JobResult:
+    """Do nothing: the process has started."""
+    return JobResult(content=b"")
+
+
 JOBS: Mapping[str, Callable[..., JobResult]] = {
     "fit": _fit,
     "thumbnail": _thumbnail,
     "contact_sheet": _contact_sheet,
+    "warm_up": _warm_up,
 }
 """Functions of the bytes and parameters, by name."""
 

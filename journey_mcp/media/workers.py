@@ -102,6 +102,15 @@ class Workers:
             finally:
                 self._busy.discard(worker)
 
+    async def warm_up(self, *, caller: str) -> None:
+        """Start a process, unless there is one: the next image need not wait for that.
+
+        Raises:
+            NotAnImage, SetupError, NotSubmitted: as `fit`.
+        """
+        if not self._idle and not self._busy:
+            await self.run("warm_up", b"", {}, caller=caller)
+
     def end(self) -> None:
         """End all processes at once; their callers get an error that the server is ending."""
         self._is_ending = True

@@ -23,6 +23,7 @@ from journey_mcp.server import tool_results, viewing
 from journey_mcp.server.elicitation import Elicited, make_confirm
 from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.extensions.task_views import view
+from journey_mcp.server.preview_hosts import takes_previews
 from journey_mcp.studio import Studio
 from journey_mcp.studio.image_sources import Roots
 from journey_mcp.tools import arguments, availability, listing, results, shortening
@@ -49,6 +50,8 @@ class Caller:
     """Requests the folders in which the person works."""
     takes_tasks: bool
     """A call that creates images returns its task at once."""
+    takes_previews: bool = False
+    """Results with finished images end with a preview."""
 
 
 _MAX_UNKNOWN_ID = 40
@@ -76,9 +79,12 @@ async def fetch_task(studio: Studio, defaults: Defaults, raw: RawArguments, call
     seconds = defaults.wait_s if parsed.wait_s is None else parsed.wait_s
     ids = _task_ids(parsed.task_ids)
     found = await studio.fetch(ids, caller.principal, seconds=seconds, wait_for=parsed.wait_for, report=caller.report)
+    in_order = [found[id_] for id_ in ids if id_ in found]
+    previewed = [task for task in in_order if caller.takes_previews and studio.previews.is_due(task)]
     studio.acknowledge(list(found.values()))
     entries = await _task_objects(studio, defaults, ids, found)
-    return _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
+    listing = _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
+    return await viewing.with_preview(listing, studio, previewed)
 
 
 async def _list_tasks(
@@ -134,7 +140,14 @@ async def call(
 
     client_roots = ctx.lifespan_context.client_roots
     roots = client_roots.for_call(ctx, params) if client_roots else None
-    caller = Caller(principal, report, make_confirm(ctx, params), roots, tasks_extension.is_declared(ctx))
+    caller = Caller(
+        principal,
+        report,
+        make_confirm(ctx, params),
+        roots,
+        tasks_extension.is_declared(ctx),
+        takes_previews(ctx, studio.settings.preview),
+    )
     try:
         return await run(params.name, params.arguments, studio, defaults, caller)
     except Elicited as elicited:
@@ -188,12 +201,16 @@ async def _create(
     )
     if caller.takes_tasks:
         return tasks_extension.created(await view(studio, defaults, created.task, created.notice))
+    if caller.takes_previews:
+        studio.previews.expect(created.task)
     seconds = defaults.wait_s if parsed.wait_s is None else parsed.wait_s
     task = await studio.wait_for_new(created.task, seconds, caller.report)
     studio.acknowledge([task], asked_at=called_at)
     if created.notice:
         task = replace(task, notices=(created.notice, *task.notices))
-    return await tool_results.task_result(task, now=studio.now(), defaults=defaults)
+    result = await tool_results.task_result(task, now=studio.now(), defaults=defaults)
+    has_images = task.status is Status.SUCCEEDED
+    return await viewing.with_preview(result, studio, [task] if caller.takes_previews and has_images else [])
 
 
 def _task_ids(raw: Sequence[str]) -> list[str]:

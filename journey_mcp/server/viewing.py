@@ -1,15 +1,20 @@
-"""The tool `view_image`: the facts of images as text and object, their pixels as image blocks."""
+"""Image blocks: the tool `view_image`, and previews at the end of other results."""
 
 from base64 import b64encode
+from collections.abc import Sequence
 
 import mcp_types as types
 
 from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.principals import Principal
+from journey_mcp.core.tasks import Task
 from journey_mcp.server import tool_results
 from journey_mcp.studio import Studio
 from journey_mcp.tools import view_results
 from journey_mcp.tools.arguments import ViewImage
+
+_PRIORITY = 0.3
+"""Of a preview: a host that has to save may leave it out. No host honours an audience."""
 
 
 async def view_image(studio: Studio, given: ViewImage, principal: Principal) -> types.CallToolResult:
@@ -24,6 +29,27 @@ def error_result(error: JourneyError) -> types.CallToolResult:
     return tool_results.result(view_results.render_error(error), [], is_error=True)
 
 
+async def with_preview(result: types.CallToolResult, studio: Studio, tasks: Sequence[Task]) -> types.CallToolResult:
+    """Return a result with a preview of these finished tasks as its last block, if that is made in time.
+
+    Several tasks are on one sheet; then text and object say which number is which image.
+    """
+    view = await studio.previews.of(tasks) if tasks else None
+    if view is None:
+        return result
+    content, plain = list(result.content), dict(result.structured_content or {})
+    if len({task.id for task in tasks}) > 1:
+        plain["preview"] = [seen.id for seen in view.seen]
+        content[0] = _with_line(content[0], view_results.legend(view))
+    preview = image_block(view.jpegs[0]).model_copy(update={"annotations": types.Annotations(priority=_PRIORITY)})
+    return result.model_copy(update={"content": [*content, preview], "structured_content": plain})
+
+
 def image_block(jpeg: bytes) -> types.ImageContent:
     """Return a JPEG as content."""
     return types.ImageContent(type="image", data=b64encode(jpeg).decode(), mime_type="image/jpeg")
+
+
+def _with_line(block: types.ContentBlock, line: str) -> types.ContentBlock:
+    assert isinstance(block, types.TextContent)  # noqa: S101  # as every result begins
+    return block.model_copy(update={"text": f"{block.text}\n\n{line}"})

@@ -289,6 +289,12 @@ class Settings(BaseModel):
         description="`on`: results also contain a `resource_link` for each image, which several SDKs cannot read. "
         "Default `off`.",
     )
+    preview: Annotated[Literal["auto", "always", "off"], InAnyCase] = Field(
+        "auto",
+        title="JOURNEY_MCP_PREVIEW",
+        description="`auto` (default): results with new images end with a small image block, for hosts that are known "
+        "to show it. `always`: for every client; `off`: for none.",
+    )
     webhook_secret: Key | None = Field(
         None,
         title="JOURNEY_MCP_WEBHOOK_SECRET",

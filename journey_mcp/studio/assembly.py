@@ -46,6 +46,7 @@ from journey_mcp.studio.create import Creator
 from journey_mcp.studio.image_sources import ImageFinder
 from journey_mcp.studio.lifecycle import Lifecycle
 from journey_mcp.studio.originals import Originals
+from journey_mcp.studio.previews import Previews
 from journey_mcp.studio.start import Starter
 from journey_mcp.studio.studio import Studio
 from journey_mcp.studio.views import Views
@@ -155,6 +156,9 @@ def _assemble(
     blobs = Blobs(folder, max_bytes, safe_http, clock, retention.note_written)
     copies = _copies(settings, clock, store, journal, clients, blobs, retention)
     thumbnails = Thumbnails(settings.resolved_data_dir(), workers)
+    views = Views(Originals(store, clock, folder, safe_http), thumbnails)
+    previews = Previews(views, workers, clock)
+    journal.listen(previews.on_task_changed)
     outcomes = Outcomes(journal, blobs)
     poller = Poller(journal, outcomes, clock, clients, takes_webhooks=is_listening)
     queues = Queues(journal, store.queue, clock, settings.max_concurrent)
@@ -183,6 +187,7 @@ def _assemble(
         copies.run,
         retention.run,
         partial(workers.end_idle, clock),
+        previews.run,
         partial(inbound_webhooks.expire, in_flight.__contains__),
         recovery.run,
     )
@@ -203,7 +208,8 @@ def _assemble(
         copies=copies,
         files=ImageFiles(store, folder),
         lifecycle=lifecycle,
-        views=Views(Originals(store, clock, folder, safe_http), thumbnails),
+        views=views,
+        previews=previews,
     )
     return _Assembled(studio, lifecycle, inbound_webhooks)
 

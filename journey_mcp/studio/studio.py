@@ -28,6 +28,7 @@ from journey_mcp.store import Store
 from journey_mcp.studio.create import Creator
 from journey_mcp.studio.image_sources import Roots
 from journey_mcp.studio.lifecycle import Lifecycle
+from journey_mcp.studio.previews import Previews
 from journey_mcp.studio.views import Views
 
 _FIRST_ANSWER_S = 1.5
@@ -61,6 +62,7 @@ class Studio:
         files: ImageFiles,
         lifecycle: Lifecycle,
         views: Views,
+        previews: Previews,
     ) -> None:
         self.settings = settings
         self.catalog = clients.catalog
@@ -68,6 +70,8 @@ class Studio:
         """Downloads what may be downloaded."""
         self.views = views
         """Shows finished images."""
+        self.previews = previews
+        """Shows tasks that have just finished."""
         self._clock = clock
         self._store = store
         self._journal = journal

@@ -82,6 +82,7 @@ def _fetch_task(defaults: Defaults) -> dict[str, Any]:
                 "tasks": {"type": "array", "items": _task_schema(listed=True)},
                 "next_before": {"type": "string"},
                 "spent": _spent_schema(),
+                "preview": {"type": "array", "items": {"type": "string"}},
             },
             ["tasks"],
         ),

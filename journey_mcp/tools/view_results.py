@@ -25,6 +25,11 @@ def render_error(error: JourneyError) -> Rendered:
     return Rendered({"errors": [plain]}, _error_line(plain))
 
 
+def legend(view: View) -> str:
+    """Return which number on a preview is which image."""
+    return f"Preview: {', '.join(f'{number} is {seen.id}' for number, seen in enumerate(view.seen, start=1))}."
+
+
 def _image(seen: Seen) -> dict[str, Any]:
     return without_empty({"id": seen.id, "width": seen.width, "height": seen.height, "label": seen.label})
 

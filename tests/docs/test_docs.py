@@ -19,6 +19,7 @@ from journey_mcp.core.errors import all_errors
 from journey_mcp.core.requests import OPTIONS
 from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 from journey_mcp.sandbox.faults import KINDS
+from journey_mcp.server.preview_hosts import HOSTS
 from journey_mcp.settings import Settings, read_settings, variables
 from journey_mcp.tools.tool_set import read_tool_set
 
@@ -169,6 +170,15 @@ def faults_table() -> str:
     return table(["kind", "affects"], rows)
 
 
+def preview_hosts_table() -> str:
+    """Return the hosts that get previews."""
+    rows = [
+        [host.title, ", ".join(f"`{name}`" for name in host.names), host.shows, host.source, str(host.checked)]
+        for host in HOSTS
+    ]
+    return table(["host", "name in `clientInfo`", "who sees the image", "source", "checked"], rows)
+
+
 @pytest.mark.generated
 @pytest.mark.parametrize(
     ("path", "name", "content"),
@@ -181,6 +191,7 @@ def faults_table() -> str:
         (README, "settings", settings_table),
         (ROOT / "docs" / "errors.md", "errors", errors_table),
         (ROOT / "docs" / "sandbox.md", "faults", faults_table),
+        (ROOT / "docs" / "viewing.md", "preview hosts", preview_hosts_table),
         (ROOT / "docs" / "models.md", "model keys", lambda: documented(Model)),
         (ROOT / "docs" / "models.md", "offer keys", lambda: documented(Offer)),
         (ROOT / "docs" / "models.md", "provider keys", lambda: documented(ProviderFacts)),

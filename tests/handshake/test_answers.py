@@ -285,6 +285,7 @@ SAMPLES: Mapping[str, str] = {
     "JOURNEY_MCP_PUBLIC_URL": "https://hooks.test",
     "JOURNEY_MCP_MAX_CONCURRENT": "2",
     "JOURNEY_MCP_RESOURCE_LINKS": "on",
+    "JOURNEY_MCP_PREVIEW": "off",
     "JOURNEY_MCP_WEBHOOK_ORIGINS": "https://hooks.test",
     "JOURNEY_MCP_WEBHOOK_SECRET_ORIGINS": "https://hooks.test",
     "JOURNEY_MCP_WEBHOOK_SECRET": "some-long-secret",

@@ -52,6 +52,16 @@ async def test_too_large_content_never_reaches_a_process() -> None:
         assert image_workers(os.getpid()) == []
 
 
+async def test_a_process_can_be_started_before_its_first_image() -> None:
+    """Unless there is one."""
+    async with aclosing(Workers()) as workers:
+        await workers.warm_up(caller="local")
+        (process,) = image_workers(os.getpid())
+        await workers.warm_up(caller="local")
+        await workers.fit(IMAGE, ANY, caller="local")
+        assert image_workers(os.getpid()) == [process]
+
+
 async def test_an_idle_process_is_ended_after_a_while_and_a_new_one_started() -> None:
     """One that is needed now and then is kept."""
     clock = ManualClock()

@@ -291,4 +291,4 @@ def test_either_setting_turns_copies_off(given: dict[str, str], local: str, remo
 def test_a_misspelled_variable_is_found() -> None:
     """Otherwise it would be ignored silently."""
     assert misspelled({"JOURNEY_MCP_DATADIR": "x", "JOURNEY_MCP_WAIT_S": "3", "HOME": "y"}) == ["JOURNEY_MCP_DATADIR"]
-    assert len(variables()) == 39
+    assert len(variables()) == 40
