@@ -1,0 +1,212 @@
+// The grid: a tile for each image, a skeleton for each that is being made, a card for each task without images.
+
+const tiles = new Map();
+const sections = new Map();
+let page = 0;
+let focusKey = null;
+
+function cellsOf(task) {
+  const { images } = task;
+  if (!isRunning(task) && !images.length) return [{ key: task.id, kind: "card", task }];
+  const count = isRunning(task) ? Math.max(expectedImages(task), images.length) : images.length;
+  return Array.from({ length: count }, (_, at) => {
+    const image = images[at];
+    return { key: image?.id || `${task.id}.${at + 1}`, kind: image ? "image" : "waiting", task, image, number: at + 1, count };
+  });
+}
+
+const allCells = () => [...tasks.values()].flatMap(cellsOf);
+const shownImages = () => allCells().flatMap((cell) => (cell.image ? [cell.key] : []));
+// in a conversation two rows are shown, because the frame must not scroll
+const mostTiles = () => (mode() !== "inline" ? Infinity : innerWidth < 480 ? 4 : 8);
+
+function renderGrid() {
+  renderHead();
+  const cells = allCells();
+  const most = mostTiles();
+  page = cells[page * most] ? page : 0;
+  const shown = most < cells.length ? cells.slice(page * most, (page + 1) * most) : cells;
+  const days = new Map();
+  for (const cell of shown) days.set(dayOf(cell.task), [...(days.get(dayOf(cell.task)) || []), cell]);
+  const parts = [...days].map(sectionOf);
+  fill($("grid"), parts.length ? parts : [emptyState()]);
+  for (const [key, tile] of tiles) if (!tile.isConnected) tiles.delete(key);
+  rove(tiles.get(focusKey) || $("grid").querySelector("button")?.closest("li"));
+  if (!host.can.lists) fillPager(cells.length, most);
+}
+
+function fillPager(count, most) {
+  $("pager").hidden = count <= most;
+  const turn = (by, label, symbol, disabled) => button(label, () => { page += by; renderGrid(); }, { icon: symbol, name: "icon", disabled });
+  const last = Math.min(count, (page + 1) * most);
+  $("pager").replaceChildren(
+    turn(-1, "Previous images", "previous", !page),
+    `${page * most + 1}–${last} of ${count}`,
+    turn(1, "Next images", "next", last === count),
+  );
+}
+
+function dayOf({ created_at }) {
+  if (!host.can.lists || !created_at) return "";
+  const words = (at) => at.toLocaleDateString(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+  const day = words(new Date(created_at));
+  return { [words(new Date(Date.now() - 864e5))]: "Yesterday", [words(new Date())]: "Today" }[day] || day;
+}
+
+function sectionOf([day, cells]) {
+  if (!sections.has(day)) sections.set(day, element("section", {}, text("h2", day), element("ul", { "aria-label": day || "Images" })));
+  const section = sections.get(day);
+  section.lastChild.style.setProperty("--count", Math.min(cells.length, innerWidth < 480 ? 2 : 4));
+  fill(section.lastChild, cells.map(tileOf));
+  return section;
+}
+
+function emptyState() {
+  if ($("query").value) return drawnState("empty", "Nothing matches", "Search for words of a prompt, a model or a date.");
+  return drawnState("empty", "No images yet", host.can.keep ? "Ask your assistant for one, or add your own." : "");
+}
+
+function tileOf(cell) {
+  const { key, task, kind, number, image } = cell;
+  const tile = tiles.get(key) || element("li");
+  tiles.set(key, tile);
+  tile.cell = cell;
+  tile.style.setProperty("--ratio", ratioOf(task, image));
+  const progress = kind === "waiting" && number === 1 && [task.status, task.progress];
+  const version = [kind, progress, cell.count, promptOf(task), mode()].join();
+  if (tile.version !== version) {
+    const hadFocus = tile.contains(document.activeElement);
+    tile.version = version;
+    tile.className = `tile ${kind}`;
+    tile.replaceChildren(...{ card: cardOf, waiting: skeletonOf, image: imageTileOf }[kind](cell, tile));
+    if (hadFocus) tile.querySelector("button")?.focus();
+  }
+  return tile;
+}
+
+const numberOf = ({ number, count }) => count > 1 && text("span", number, "number");
+
+function cardOf({ task }) {
+  return [drawnState(...stateOf(task), host.can.lists && text("p", promptOf(task)))];
+}
+
+function skeletonOf(cell) {
+  const { task, number } = cell;
+  const words = { queued: "Queued", running: "Running", sending: "Starting" }[task.status];
+  const ring = task.progress > 0 ? progressRing(task) : drawing(task.status === "queued" ? "queued" : "running");
+  const state = number === 1 && element("div", { class: "state", "data-state": task.status }, ring, text("b", words));
+  return [numberOf(cell), state].filter(Boolean);
+}
+
+function progressRing({ progress, prompt = "the image" }) {
+  const share = Math.round(progress * 100);
+  const about = { role: "progressbar", "aria-valuenow": share, "aria-label": `Progress of ${prompt}` };
+  const ring = element("div", { class: "ring", ...about }, text("b", `${share} %`));
+  ring.style.setProperty("--share", `${share}%`);
+  return ring;
+}
+
+function imageTileOf(cell, tile) {
+  const { key, task, number, count } = cell;
+  const prompt = promptOf(task) || "No prompt";
+  const picture = element("img", { alt: `${count > 1 ? `${number} of ${count}: ` : ""}${prompt}` });
+  const caption = element("span", { class: "caption", "aria-hidden": true }, text("span", prompt));
+  const open = element("button", { class: "open", onclick: () => openViewer(key) }, picture, caption);
+  const quick = element("div", { class: "quick" }, button("Copy id", () => copyId(key), { icon: "copy", name: "icon" }));
+  if (canPay()) quick.prepend(button("Edit", () => openViewer(key, true), { icon: "edit", name: "icon" }));
+  tile.load = () => loadTile(cell, tile, picture);
+  nearby.observe(tile);
+  return [open, numberOf(cell), quick].filter(Boolean);
+}
+
+const nearby = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      nearby.unobserve(target);
+      target.load();
+    }
+  },
+  { rootMargin: "600px" },
+);
+
+async function loadTile({ key, task, image }, tile, picture) {
+  tile.classList.add("loading");
+  const mark = (...state) => {
+    picture.alt += ` (${state[1]})`;
+    picture.replaceWith(drawnState(...state), picture);
+  };
+  if (!host.can.tools) mark("empty", "No preview");
+  else {
+    await pixels(key, SMALL).then(
+      (shown) => {
+        picture.src = shown.src;
+        tile.style.setProperty("--ratio", ratioOf(task, Object.assign(image, measured(shown))));
+      },
+      (error) => {
+        mark(...(error.isGone ? ["dead", "Image is gone"] : ["offline", "Not loaded"]));
+        tile.version = error.isGone && tile.version;
+      },
+    );
+  }
+  tile.classList.remove("loading");
+}
+
+// --- The head ---------------------------------------------------------------------------------------------------
+
+function renderHead() {
+  const all = [...tasks.values()];
+  const isOne = all.length === 1 && !host.can.lists;
+  const count = shownImages().length;
+  const running = all.filter(isRunning).length;
+  $("heading").textContent = host.can.lists ? "Journey" : (isOne && promptOf(all[0])) || "Images";
+  if (isOne) chips($("facts"), modelOf(all[0]), money(all[0].cost));
+  else chips($("facts"), count > 1 && `${count} images`, running && `${running} running`);
+  $("add").hidden = !host.can.keep;
+  $("search").hidden = !host.can.lists;
+  for (const id of ["enlarge", "larger"]) {
+    const isLarge = mode() === "fullscreen";
+    $(id).hidden = !host.context.availableDisplayModes?.includes("fullscreen");
+    label($(id), isLarge ? "Leave full screen" : "Full screen", isLarge ? "shrink" : "expand");
+  }
+}
+
+function showBanner(words) {
+  $("banner").hidden = !words;
+  if (words) $("banner").replaceChildren(drawing("offline"), text("span", words), button("Try now", retry));
+}
+
+function retry() {
+  wake();
+  if (!tasks.size && host.can.lists) list();
+  render();
+}
+
+// --- The keyboard: the grid is one stop, and arrow keys move within it ----------------------------------------------
+
+function rove(target) {
+  focusKey = target?.cell.key;
+  for (const tile of tiles.values()) {
+    for (const node of tile.querySelectorAll("button")) node.tabIndex = tile === target ? 0 : -1;
+  }
+}
+
+function moveFocus(event) {
+  const all = [...$("grid").querySelectorAll(".open")];
+  const at = all.indexOf(document.activeElement);
+  if (at < 0) return;
+  const box = (node) => node.getBoundingClientRect();
+  const from = box(all[at]);
+  const middle = from.left + from.width / 2;
+  const target = {
+    ArrowLeft: () => all[at - 1],
+    ArrowRight: () => all[at + 1],
+    Home: () => all[0],
+    End: () => all.at(-1),
+    ArrowUp: () => all.findLast((node) => box(node).bottom <= from.top && box(node).left <= middle),
+    ArrowDown: () => all.find((node) => box(node).top >= from.bottom && box(node).right >= middle) || all.at(-1),
+  }[event.key]?.();
+  if (!target) return;
+  event.preventDefault();
+  target.focus();
+}
