@@ -15,6 +15,7 @@ from journey_mcp import __version__
 from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.redaction import Redactor, redactor_of
+from journey_mcp.server.extensions import apps
 from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.lifespan import Lifespan
 
@@ -68,6 +69,7 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
     server.add_request_handler("tools/call", types.CallToolRequestParams, _call_tool)
     server.add_notification_handler("notifications/roots/list_changed", types.NotificationParams, _forget_roots)
     tasks_extension.install(server, _open_tasks)
+    apps.install(server)
     server.middleware.append(_redact_results(redactor_of(*lifespan.secrets)))
     if lifespan.confirms:
         # proves that the state which a client returns with an answer is ours, recent, and of this very call;
@@ -157,4 +159,4 @@ async def _open_tasks(ctx: ServerRequestContext[Lifespan, Any]) -> tasks_extensi
     studio = await lifespan.studio()
     from journey_mcp.server.extensions.task_views import StudioTasks  # noqa: PLC0415  # not before the first answer
 
-    return StudioTasks(studio, lifespan.tool_set().defaults, LOCAL)
+    return StudioTasks(studio, lifespan.tool_set().defaults, LOCAL, has_gallery=apps.is_declared(ctx))

@@ -21,6 +21,7 @@ from journey_mcp.engine.budget import Confirm, InputRequired
 from journey_mcp.engine.waiting import Report
 from journey_mcp.server import tool_results, viewing
 from journey_mcp.server.elicitation import Elicited, make_confirm
+from journey_mcp.server.extensions import apps
 from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.extensions.task_views import view
 from journey_mcp.server.preview_hosts import takes_previews
@@ -52,6 +53,8 @@ class Caller:
     """A call that creates images returns its task at once."""
     takes_previews: bool = False
     """Results with finished images end with a preview."""
+    has_gallery: bool = False
+    """The client shows the gallery."""
 
 
 _MAX_UNKNOWN_ID = 40
@@ -75,7 +78,7 @@ async def fetch_task(studio: Studio, defaults: Defaults, raw: RawArguments, call
     """Return tasks, with a wait for running ones, or list the newest tasks."""
     parsed = _parse(arguments.FetchTask, "fetch_task", raw, studio, defaults)
     if parsed.task_ids is None:
-        return await _list_tasks(studio, defaults, parsed, caller.principal)
+        return await _list_tasks(studio, defaults, parsed, caller)
     seconds = defaults.wait_s if parsed.wait_s is None else parsed.wait_s
     ids = _task_ids(parsed.task_ids)
     found = await studio.fetch(ids, caller.principal, seconds=seconds, wait_for=parsed.wait_for, report=caller.report)
@@ -84,24 +87,25 @@ async def fetch_task(studio: Studio, defaults: Defaults, raw: RawArguments, call
     studio.acknowledge(list(found.values()))
     entries = await _task_objects(studio, defaults, ids, found)
     listing = _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
-    return await viewing.with_preview(listing, studio, previewed)
+    return _for_caller(await viewing.with_preview(listing, studio, previewed), list(found.values()), studio, caller)
 
 
 async def _list_tasks(
-    studio: Studio, defaults: Defaults, parsed: arguments.FetchTask, principal: Principal
+    studio: Studio, defaults: Defaults, parsed: arguments.FetchTask, caller: Caller
 ) -> types.CallToolResult:
     """List tasks. This acknowledges nothing: a client that lost a result lists tasks, and then repeats its call."""
     query = arguments.task_query(parsed, limit=PAGE_SIZE + 1)
-    found = await studio.newest(principal, query)
+    found = await studio.newest(caller.principal, query)
     shown = {task.id: task for task in found[:PAGE_SIZE]}
     whole = listing.render(
         await _task_objects(studio, defaults, list(shown), shown),
         query,
         has_older=len(found) > PAGE_SIZE,
-        spent=await studio.spent(principal) if query.before is None else None,
+        spent=await studio.spent(caller.principal) if query.before is None else None,
         keep_days=defaults.keep_days,
     )
-    return tool_results.result(whole, whole.plain["tasks"] if defaults.has_links else [], is_error=False)
+    result = tool_results.result(whole, whole.plain["tasks"] if defaults.has_links else [], is_error=False)
+    return _for_caller(result, list(shown.values()), studio, caller)
 
 
 async def cancel_task(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> types.CallToolResult:
@@ -147,6 +151,7 @@ async def call(
         roots,
         tasks_extension.is_declared(ctx),
         takes_previews(ctx, studio.settings.preview),
+        apps.is_declared(ctx) or apps.is_wanted(params),
     )
     try:
         return await run(params.name, params.arguments, studio, defaults, caller)
@@ -200,7 +205,8 @@ async def _create(
         confirm=caller.confirm,
     )
     if caller.takes_tasks:
-        return tasks_extension.created(await view(studio, defaults, created.task, created.notice))
+        task_view = await view(studio, defaults, created.task, created.notice, has_gallery=caller.has_gallery)
+        return tasks_extension.created(task_view)
     if caller.takes_previews:
         studio.previews.expect(created.task)
     seconds = defaults.wait_s if parsed.wait_s is None else parsed.wait_s
@@ -210,7 +216,14 @@ async def _create(
         task = replace(task, notices=(created.notice, *task.notices))
     result = await tool_results.task_result(task, now=studio.now(), defaults=defaults)
     has_images = task.status is Status.SUCCEEDED
-    return await viewing.with_preview(result, studio, [task] if caller.takes_previews and has_images else [])
+    result = await viewing.with_preview(result, studio, [task] if caller.takes_previews and has_images else [])
+    return _for_caller(result, [task], studio, caller)
+
+
+def _for_caller(
+    result: types.CallToolResult, tasks: Sequence[Task], studio: Studio, caller: Caller
+) -> types.CallToolResult:
+    return tool_results.for_gallery(result, tasks, studio.catalog) if caller.has_gallery else result
 
 
 def _task_ids(raw: Sequence[str]) -> list[str]:

@@ -5,10 +5,13 @@ from typing import Any
 
 import mcp_types as types
 
+from journey_mcp import gallery
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.tasks import Task
+from journey_mcp.registry import Catalog
 from journey_mcp.tools import availability, results, shortening
 from journey_mcp.tools.defaults import Defaults
+from journey_mcp.tools.gallery import facts_of
 
 _UNKNOWN_TYPE = "application/octet-stream"
 
@@ -37,3 +40,8 @@ def result(shown: results.Rendered, linked: Sequence[dict[str, Any]], *, is_erro
     ]
     content: list[types.ContentBlock] = [types.TextContent(type="text", text=shown.text), *links]
     return types.CallToolResult(content=content, structured_content=shown.plain, is_error=is_error)
+
+
+def for_gallery(result: types.CallToolResult, tasks: Sequence[Task], catalog: Catalog) -> types.CallToolResult:
+    """Return the result with what the gallery shows of its tasks besides, in `_meta`: models do not get it."""
+    return result.model_copy(update={"meta": {gallery.FACTS: {task.id: facts_of(task, catalog) for task in tasks}}})

@@ -13,6 +13,7 @@ from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, T
 from journey_mcp.core.views import DEFAULT_VIEW_SIZE, MAX_IMAGES_OF_VIEW, VIEW_SIZES
 from journey_mcp.registry import Catalog, Parameter
 from journey_mcp.tools.defaults import Defaults
+from journey_mcp.tools.gallery import tool_meta
 
 TOOLS = ("imagine", "edit_image", "fetch_task", "cancel_task")
 """All tools, in the order in which they are listed."""
@@ -377,6 +378,7 @@ def _tool(  # a tool is all of these
             "idempotentHint": read_only or destructive,
             "openWorldHint": True,
         },
+        **tool_meta(name),
     }
 
 

@@ -173,7 +173,7 @@ async def test_a_call_becomes_a_task_and_the_task_its_result(tmp_path: Path, con
         sandbox.running(sandbox.Settings(speed=0)) as upstream,
         connected(environment_for(upstream.base_url, tmp_path), extensions=[Tasks()]) as client,
     ):
-        assert client.server_capabilities.extensions == {EXTENSION: {}}
+        assert (client.server_capabilities.extensions or {})[EXTENSION] == {}
         handle = await begin(client, "imagine", prompt="a kite")
         plain = handle.model_dump(by_alias=True, exclude_none=True)
         assert set(plain) == {
@@ -510,7 +510,7 @@ async def test_every_request_declares_the_extension_separately(tmp_path: Path, e
         found = {"method": "server/discover", "params": enveloped({}, {})}
         asked = {"method": "tasks/get", "params": enveloped({"taskId": "tsk_1"}, {})}
         answers = await exchanged(environment_for(upstream.base_url, tmp_path), found, *calls, asked)
-        assert answers[0]["result"]["capabilities"]["extensions"] == {EXTENSION: {}}
+        assert answers[0]["result"]["capabilities"]["extensions"][EXTENSION] == {}
         assert [answer["result"]["resultType"] for answer in answers[1:4]] == ["complete", "task", "complete"]
         assert answers[4]["error"]["code"] == -32021
 
@@ -572,7 +572,7 @@ async def test_a_client_of_the_previous_revision_sees_no_extension(tmp_path: Pat
         connected(environment_for(upstream.base_url, tmp_path), mode="legacy", extensions=[Tasks()]) as client,
     ):
         assert client.protocol_version == "2025-11-25"
-        assert client.server_capabilities.extensions is None
+        assert EXTENSION not in (client.server_capabilities.extensions or {})
         result = await client.session.call_tool("imagine", {"prompt": "p", "model": "z-image"}, allow_claimed=True)
         assert isinstance(result, types.CallToolResult)
         assert result.structured_content is not None

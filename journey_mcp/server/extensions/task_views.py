@@ -28,10 +28,12 @@ _STATUSES: dict[Status, Literal["working", "completed", "cancelled"]] = {
 class StudioTasks:
     """A principal's tasks in the studio; a `TaskSource`."""
 
-    def __init__(self, studio: Studio, defaults: Defaults, principal: Principal) -> None:
+    def __init__(self, studio: Studio, defaults: Defaults, principal: Principal, *, has_gallery: bool = False) -> None:
+        """Prepare. `has_gallery`: the client shows the gallery."""
         self._studio = studio
         self._defaults = defaults
         self._principal = principal
+        self._has_gallery = has_gallery
 
     async def get(self, task_id: str) -> TaskView:
         """Return the task, and acknowledge a result: a client has received it."""
@@ -39,7 +41,7 @@ class StudioTasks:
         if task_id not in found:
             raise UnknownTask(task_id)
         self._studio.acknowledge([found[task_id]])
-        return await view(self._studio, self._defaults, found[task_id])
+        return await view(self._studio, self._defaults, found[task_id], has_gallery=self._has_gallery)
 
     async def update(self, task_id: str, responses: Mapping[str, Any]) -> None:  # noqa: ARG002  # tasks need no input
         """Ignore the responses: input is requested before a task exists, never by a task."""
@@ -52,13 +54,16 @@ class StudioTasks:
             raise UnknownTask(task_id)
 
 
-async def view(studio: Studio, defaults: Defaults, task: Task, notice: Notice | None = None) -> TaskView:
+async def view(
+    studio: Studio, defaults: Defaults, task: Task, notice: Notice | None = None, *, has_gallery: bool = False
+) -> TaskView:
     """Return a task in the extension's terms, with the result that its tool would have returned."""
     now = studio.now()
     status = _STATUSES[task.status]
     outcome: dict[str, Any] | None = None
     if status == "completed":
         result = await tool_results.task_result(task, now=now, defaults=defaults)
+        result = tool_results.for_gallery(result, [task], studio.catalog) if has_gallery else result
         outcome = result.model_dump(by_alias=True, mode="json", exclude_none=True)
     return TaskView(
         task_id=task.id,

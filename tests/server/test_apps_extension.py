@@ -1,0 +1,126 @@
+"""The gallery as an MCP App: announced, served, named by the tools, and given what results leave out."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import mcp_types as types
+import pytest
+from mcp import Client, MCPError
+from mcp.client.extension import advertise
+from support import client_of, running_studio, serving, settings_for
+from tasks_client import Tasks, begin, wait_for_status
+
+from journey_mcp import gallery, sandbox
+from journey_mcp.server.extensions.apps import EXTENSION, MIME_TYPE
+from journey_mcp.server.lifespan import Lifespan
+from journey_mcp.server.transports.http import make_app
+
+MODES = ["auto", "legacy"]
+APPS = advertise(EXTENSION, {"mimeTypes": [MIME_TYPE]})
+KITE = {"prompt": "a red kite over the dunes", "wait_s": 300}
+
+
+@asynccontextmanager
+async def session(mode: str, folder: Path, *extensions: Any) -> AsyncIterator[Client]:
+    """Connect a client in memory that declares these extensions; every task ends at once."""
+    async with (
+        sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
+        client_of(settings_for(upstream.base_url, folder), mode, extensions=extensions) as client,
+    ):
+        yield client
+
+
+def facts(result: types.CallToolResult) -> Any:
+    """Return what the gallery learns of the tasks of a result, by task id."""
+    return (result.meta or {}).get(gallery.FACTS)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_the_extension_is_announced_in_both_eras(mode: str, tmp_path: Path) -> None:
+    """The SDK drops extensions from the result of `initialize`."""
+    async with session(mode, tmp_path) as client:
+        capabilities = client.server_capabilities
+        assert capabilities is not None
+        assert (capabilities.extensions or {})[EXTENSION] == {}
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_the_page_is_a_resource(mode: str, tmp_path: Path) -> None:
+    """With the media type of apps, and no foreign host in its policy."""
+    async with session(mode, tmp_path) as client:
+        (content,) = (await client.read_resource(gallery.URI)).contents
+        assert isinstance(content, types.TextResourceContents)
+        assert (content.uri, content.mime_type, content.text) == (gallery.URI, MIME_TYPE, gallery.page())
+        assert content.meta == {"ui": {"csp": {}, "prefersBorder": False}}
+
+
+async def test_another_resource_is_unknown(tmp_path: Path) -> None:
+    """The error names the URI."""
+    async with session("auto", tmp_path) as client:
+        with pytest.raises(MCPError) as caught:
+            await client.read_resource("ui://journey/other.html")
+        assert (caught.value.code, caught.value.data) == (types.INVALID_PARAMS, {"uri": "ui://journey/other.html"})
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_tools_name_the_page(mode: str, tmp_path: Path) -> None:
+    """Tools that return images do, also with the key that older hosts read."""
+    async with session(mode, tmp_path) as client:
+        metas = {tool.name: tool.meta for tool in (await client.list_tools()).tools}
+        shown = {"ui": {"resourceUri": gallery.URI, "visibility": ["model", "app"]}, "ui/resourceUri": gallery.URI}
+        assert [metas[name] for name in ("imagine", "edit_image", "fetch_task")] == [shown] * 3
+        assert metas["cancel_task"] is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_results_have_more_for_a_client_with_apps(mode: str, tmp_path: Path) -> None:
+    """The whole prompt, the expected images, and which image was edited."""
+    async with session(mode, tmp_path, APPS) as client:
+        made = await client.call_tool("imagine", {**KITE, "aspect_ratio": "16:9"})
+        assert made.structured_content is not None
+        made_id = made.structured_content["task_id"]
+        kite = {"tool": "imagine", "prompt": KITE["prompt"], "aspect_ratio": "16:9", "candidates": 4}
+        assert facts(made) == {made_id: kite}
+        edit = {"image": f"{made_id}.2", "prompt": "make it blue", "wait_s": 300}
+        edited = await client.call_tool("edit_image", edit)
+        assert edited.structured_content is not None
+        edited_id = edited.structured_content["task_id"]
+        blue = {"tool": "edit_image", "prompt": "make it blue", "source": f"{made_id}.2", "candidates": 1}
+        assert facts(edited) == {edited_id: blue}
+        assert facts(await client.call_tool("fetch_task", {"task_ids": [made_id]})) == {made_id: kite}
+        assert facts(await client.call_tool("fetch_task", {})) == {edited_id: blue, made_id: kite}
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_results_have_nothing_more_for_other_clients(mode: str, tmp_path: Path) -> None:
+    """Unless the page asks for it: the declaration of a client may be unknown."""
+    async with session(mode, tmp_path) as client:
+        made = await client.call_tool("imagine", KITE)
+        assert facts(made) is None
+        assert facts(await client.call_tool("fetch_task", {})) is None
+        asked: Any = {gallery.FACTS: True}
+        assert facts(await client.call_tool("fetch_task", {}, meta=asked)) is not None
+
+
+async def test_the_page_asks_over_stateless_http(tmp_path: Path) -> None:
+    """There the declaration of an older client is unknown."""
+    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+        app = make_app(Lifespan(settings_for(upstream.base_url, tmp_path), running_studio, is_local=False))
+        async with (
+            app.router.lifespan_context(app),
+            serving(app) as url,
+            Client(f"{url}/mcp", mode="legacy", extensions=[APPS]) as client,
+        ):
+            asked: Any = {gallery.FACTS: True}
+            assert facts(await client.call_tool("imagine", KITE, meta=asked)) is not None
+
+
+async def test_a_result_of_the_tasks_extension_has_more(tmp_path: Path) -> None:
+    """For a client that declares both extensions."""
+    async with session("auto", tmp_path, APPS, Tasks()) as client:
+        handle = await begin(client, "imagine", prompt=KITE["prompt"])
+        state = await wait_for_status(client, handle.task_id, "completed")
+        assert state.result is not None
+        assert state.result["_meta"][gallery.FACTS][handle.task_id]["candidates"] == 4
