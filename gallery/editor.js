@@ -180,7 +180,8 @@ async function addImage(file) {
   if (!file) return;
   toast("Adding the image…", 60);
   const data = await shrink(file);
-  const { image_id: id, width, height } = await keep({ data });
+  const kept = await keep({ data });
+  const { image_id: id, width, height } = kept;
   for (const side of [SMALL, MEDIUM, LARGE]) pixelCache.set(`${id} ${side}`, Promise.resolve({ width, height, src: data }));
   const images = [{ id, width, height }];
   absorbOne({ task_id: id, status: "succeeded", prompt: file.name, model: "Your image", images, created_at: new Date().toJSON() }, undefined, true);

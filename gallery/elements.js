@@ -30,7 +30,6 @@ const ICONS = {
   brush: "M20 4l-9 9M9 12c-4 0-3 5-6 6 4 3 9 1 9-3 0-2-1-3-3-3z",
   erase: "M9 20h11M4 14L14 4l6 6L10 20H9l-5-5zM9 9l6 6",
   undo: "M8 5L4 9l4 4M4 9h10a5 5 0 0 1 0 10h-3",
-  more: "M12 3l2 7 7 2-7 2-2 7-2-7-7-2 7-2z",
 };
 
 const FRAME = "M14 12h36a6 6 0 0 1 6 6v28a6 6 0 0 1-6 6H14a6 6 0 0 1-6-6V18a6 6 0 0 1 6-6z";
@@ -59,7 +58,7 @@ function button(label, onclick, { icon: symbol, chip, name = "", ...properties }
   const isIcon = symbol && name === "icon";
   const labels = isIcon ? { "aria-label": label, title: label } : {};
   const parts = [symbol && icon(symbol), !isIcon && text("span", label), text("span", chip, "chip")];
-  return element("button", { class: `button ${name}`, onclick, ...labels, ...properties }, ...parts);
+  return element("button", { class: name, onclick, ...labels, ...properties }, ...parts);
 }
 
 const chips = (node, ...words) => node.replaceChildren(...words.filter(Boolean).map((one) => text("span", one, "chip")));

@@ -56,9 +56,29 @@ function dayOf({ created_at }) {
 function sectionOf([day, cells]) {
   if (!sections.has(day)) sections.set(day, element("section", {}, text("h2", day), element("ul", { "aria-label": day || "Images" })));
   const section = sections.get(day);
-  section.lastChild.style.setProperty("--count", Math.min(cells.length, innerWidth < 480 ? 2 : 4));
+  section.lastChild.style.setProperty("--row", `${rowHeight(cells)}px`);
   fill(section.lastChild, cells.map(tileOf));
   return section;
+}
+
+// The height of rows before they grow to the full width; in a conversation all rows together must stay low.
+function rowHeight(cells) {
+  const width = $("grid").clientWidth;
+  const isInline = mode() === "inline";
+  const most = isInline ? 390 : Infinity;
+  const ratios = cells.map(({ task, image }) => ratioOf(task, image));
+  const [ratio] = ratios;
+  let row = width < 480 ? 140 : isInline ? 165 : 210;
+  if (ratios.every((one) => Math.abs(one - ratio) < 0.02)) {
+    let across = Math.min(cells.length, Math.max(1, Math.round((width + 8) / (row * ratio + 8))));
+    if (across === 3 && cells.length === 4) across = 4;
+    const high = () => ((width + 8) / across - 8) / ratio - 0.01;
+    while (across < cells.length && Math.ceil(cells.length / across) * high() > most) across += 1;
+    return Math.min(isInline ? 320 : row * 1.2, high());
+  }
+  const rows = () => ratios.reduce(([count, x], one) => (x + one * row > width ? [count + 1, one * row] : [count, x + one * row + 8]), [1, 0])[0];
+  while (rows() * row * 1.3 > most) row *= 0.9;
+  return row;
 }
 
 function emptyState() {
@@ -68,7 +88,7 @@ function emptyState() {
 
 function tileOf(cell) {
   const { key, task, kind, number, image } = cell;
-  const tile = tiles.get(key) || element("li");
+  const tile = tiles.get(key) || element("li", { "data-id": key });
   tiles.set(key, tile);
   tile.cell = cell;
   tile.style.setProperty("--ratio", ratioOf(task, image));
@@ -95,7 +115,7 @@ function skeletonOf(cell) {
   const words = { queued: "Queued", running: "Running", sending: "Starting" }[task.status];
   const ring = task.progress > 0 ? progressRing(task) : drawing(task.status === "queued" ? "queued" : "running");
   const state = number === 1 && element("div", { class: "state", "data-state": task.status }, ring, text("b", words));
-  return [numberOf(cell), state].filter(Boolean);
+  return [state, numberOf(cell)].filter(Boolean);
 }
 
 function progressRing({ progress, prompt = "the image" }) {
@@ -160,8 +180,8 @@ function renderHead() {
   const count = shownImages().length;
   const running = all.filter(isRunning).length;
   $("heading").textContent = host.can.lists ? "Journey" : (isOne && promptOf(all[0])) || "Images";
-  if (isOne) chips($("facts"), modelOf(all[0]), money(all[0].cost));
-  else chips($("facts"), count > 1 && `${count} images`, running && `${running} running`);
+  const facts = isOne ? [modelOf(all[0]), money(all[0].cost)] : [count > 1 && `${count} images`, running && `${running} running`];
+  chips($("facts"), ...facts, ...spentTexts());
   $("add").hidden = !host.can.keep;
   $("search").hidden = !host.can.lists;
   for (const id of ["enlarge", "larger"]) {
@@ -169,6 +189,16 @@ function renderHead() {
     $(id).hidden = !host.context.availableDisplayModes?.includes("fullscreen");
     label($(id), isLarge ? "Leave full screen" : "Full screen", isLarge ? "shrink" : "expand");
   }
+}
+
+// What was spent today and in the last 30 days, by unit.
+function spentTexts() {
+  return Object.entries({ Today: spent.today, "30 days": spent.last_30_days }).map(([period, totals = []]) => {
+    const sums = {};
+    for (const { unit, amount = 0 } of totals) sums[unit] = +((sums[unit] || 0) + +amount).toFixed(4);
+    const parts = Object.keys(sums).map((unit) => money({ unit, amount: sums[unit] }));
+    return parts[0] && `${period}: ${parts.join(", ")}`;
+  });
 }
 
 function showBanner(words) {

@@ -35,7 +35,8 @@ class McpHost {
   }
 
   call(tool, args) {
-    return this.ask("tools/call", { name: tool, arguments: args, _meta: { [FACTS]: true } });
+    // without arguments that are undefined, which some hosts reject
+    return this.ask("tools/call", { name: tool, arguments: JSON.parse(JSON.stringify(args)), _meta: { [FACTS]: true } });
   }
 
   say(words) {

@@ -74,6 +74,7 @@ function showStopped({ reason }) {
 // --- A page of its own ----------------------------------------------------------------------------------------------
 
 let listed = 0;
+let spent = {};
 
 async function list(before) {
   const turn = ++listed;
@@ -82,7 +83,8 @@ async function list(before) {
   if (!result || turn !== listed) return;
   if (!before) tasks.clear();
   absorb(result);
-  const next = contentOf(result).next_before;
+  const { next_before: next, spent: sums = spent } = contentOf(result);
+  spent = sums;
   const more = button("Load more", () => attempt(() => list(next), more));
   $("pager").replaceChildren(more);
   $("pager").hidden = !next;

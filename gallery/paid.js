@@ -56,7 +56,7 @@ const confirmCost = (title, cost, question) =>
 function openDialog(title, nodes, onclose) {
   const dialog = $("dialog");
   dialog.replaceChildren(element("h2", { id: "question" }, title), ...nodes);
-  dialog.onclose = () => { $("app").style.minHeight = ""; onclose?.(); };
+  dialog.onclose = () => { $("app").style.minHeight = ""; dialog.replaceChildren(); onclose?.(); };
   dialog.onclick = ({ target }) => target === dialog && closeDialog();
   dialog.showModal();
   // an inline frame is only as high as its content

@@ -6,12 +6,12 @@ let given = {};
 let isAlive = true;
 
 const isRunning = (task) => /queued|running|sending/.test(task.status);
-const taskOf = (id) => tasks.get(id) || tasks.get(id.replace(/\.\d+$/, ""));
+const taskOf = (id) => tasks.get(id) || tasks.get(id?.replace(/\.\d+$/, ""));
 const imageOf = (id) => taskOf(id)?.images.find((image) => image.id === id);
 const promptOf = (task) => task?.facts?.prompt || task?.prompt || "";
 const sourceOf = (task) => (/^(tsk_.+\.\d+|up_.+)$/.test(task.facts?.source) ? task.facts.source : null);
 const webAddress = (url) => /^https?:/.test(url) && url;
-const money = (cost) => cost && `${cost.amount} ${cost.unit === "usd" ? "USD" : cost.unit}`;
+const money = (cost) => cost && `${cost.amount} ${cost.unit === "usd" ? "USD" : cost.amount == 1 ? "credit" : "credits"}`;
 const contentOf = (result) => result.structuredContent || {};
 const textOf = (result) => (result.content || []).map((block) => block.text || "").join("\n");
 
@@ -32,14 +32,8 @@ function absorbOne(task, facts, isFirst) {
   const rest = isFirst && !known ? [...tasks] : [];
   if (rest.length) tasks.clear();
   for (const [key, value] of [[id, merged], ...rest]) tasks.set(key, value);
-  if (known && isRunning(known) && !isRunning(merged)) announceEnd(merged);
+  if (known && isRunning(known) && !isRunning(merged)) announce(`${merged.images.length ? "Ready" : stateOf(merged)[1]}: ${promptOf(merged)}`);
   return id;
-}
-
-function announceEnd(task) {
-  const count = task.images.length;
-  const ready = count === 1 ? "The image is ready" : `${count} images are ready`;
-  announce(`${count ? ready : stateOf(task)[1]}: ${promptOf(task)}`);
 }
 
 // Width divided by height: known, else expected, else a square.
@@ -138,8 +132,8 @@ async function poll() {
     }
     render();
     // a server or host that does not wait must not be asked in a loop
-    const delay = failures ? Math.min(60, 2 ** failures) : asked + 1000 - Date.now() > 0 ? 1.5 : 0;
-    if (delay) await new Promise((done) => setTimeout((wake = done), delay * 1000));
+    const delay = failures ? Math.min(60, 2 ** failures) : Date.now() - asked < 1000 ? 1.5 : 0;
+    await new Promise((done) => setTimeout((wake = done), delay * 1000));
   }
   isPolling = false;
 }

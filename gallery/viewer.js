@@ -65,9 +65,9 @@ async function showLarge(node, id) {
   const show = (shown) => {
     if (!isStill()) return;
     target.src = shown.src;
-    if (node === "large") $("frame").style.setProperty("--ratio", ratioOf(taskOf(id), Object.assign(imageOf(id) || {}, measured(shown))));
+    if (node === "large") setRatio(Object.assign(imageOf(id) || {}, measured(shown)));
   };
-  $("frame").style.setProperty("--ratio", ratioOf(taskOf(current), imageOf(current)));
+  setRatio(imageOf(current));
   if (!host.can.tools) return showLost("empty", "No preview in this app", id);
   const exact = pixels(id, mode() === "inline" && $("frame").clientWidth * devicePixelRatio < 600 ? MEDIUM : LARGE);
   if (!target.src && pixelCache.has(`${id} ${SMALL}`)) pixels(id, SMALL).then((shown) => target.src || show(shown), () => {});
@@ -78,6 +78,7 @@ async function showLarge(node, id) {
   });
 }
 
+const setRatio = (image) => $("viewer").style.setProperty("--ratio", ratioOf(taskOf(current), image));
 const measured = ({ width, height }) => width && { width, height };
 
 function showLost(...state) {
@@ -115,7 +116,7 @@ function toggleComparison() {
 function renderActions() {
   $("editor").hidden = !isEditing;
   $("actions").hidden = isEditing;
-  if (!canPay()) return $("actions").replaceChildren(text("p", `To change this image, ask in the chat. Its id is ${current}.`));
+  if (!canPay()) return $("actions").replaceChildren(element("p", { id: "hint" }, `To change this image, ask in the chat. Its id is ${current}.`));
   const prices = new Set(editActions(current).map((action) => action.cost));
   const [price] = prices;
   const chip = price && (prices.size > 1 ? `from ${price}` : price);
@@ -125,15 +126,15 @@ function renderActions() {
 
 function groupedActions() {
   const groups = [["Refine", offered(current, "refine_image")], ["Same prompt, another model", offered(current, "imagine")]];
-  return groups.flatMap(([title, some]) => (some.length ? [text("h3", title), ...some.map(actionButton)] : []));
+  return groups.flatMap(([title, some]) => (some.length ? [text("h2", title, "group"), ...some.map(actionButton)] : []));
 }
 
 // In a conversation there is room for a few; the others are in a dialog.
 function fewActions() {
-  const few = offered(current, "refine_image").slice(0, innerWidth < 480 ? 0 : 2);
+  const few = offered(current, "refine_image").slice(0, innerWidth < 480 ? 0 : innerWidth < 760 ? 1 : 2);
   const count = offered(current, "refine_image").length + offered(current, "imagine").length - few.length;
   const openAll = () => openDialog("What to do with this image", [element("div", { class: "list" }, ...groupedActions())]);
-  return [...few.map(actionButton), count > 0 && button(`More (${count})`, openAll, { icon: "more" })].filter(Boolean);
+  return [...few.map(actionButton), count > 0 && button(`More (${count})`, openAll)].filter(Boolean);
 }
 
 function actionButton(action) {
@@ -147,23 +148,26 @@ function actionButton(action) {
 async function runAction({ tool, action, model, cost }, name) {
   closeDialog();
   const prompt = promptOf(taskOf(current));
-  if (tool === "refine_image") {
-    const words = `Refine image ${current} with refine_image, action ${action}.`;
-    await pay(`${name}?`, tool, { image: current, action }, words, cost);
-  } else {
+  let title = `${name}?`;
+  let args = { image: current, action };
+  let words = `Refine image ${current} with refine_image, action ${action}.`;
+  if (tool === "imagine") {
     if (prompt.endsWith("…") && !host.can.chat) throw Error("This prompt is too long to repeat from here.");
-    await pay(`Same prompt with ${name}?`, tool, { prompt, model }, `Call imagine with model ${model}: ${prompt}`, cost);
+    title = `Same prompt with ${title}`;
+    args = { prompt, model };
+    words = `Call imagine with model ${model}: ${prompt}`;
   }
-  if (!host.can.chat) closeViewer();
+  if ((await pay(title, tool, args, words, cost)) && !host.can.chat) closeViewer();
 }
 
 // --- Save and copy ------------------------------------------------------------------------------------------------
 
 async function save() {
   const { url, path, mime_type = "image/jpeg" } = imageOf(current);
-  const name = `${promptOf(taskOf(current)).match(/[\p{L}\d]+/gu)?.slice(0, 6).join(" ") || "image"} ${current.split(".")[1] || ""}`.trim();
+  const words = promptOf(taskOf(current)).toLowerCase().match(/[\p{L}\d]+/gu) || ["image"];
   const link = webAddress(url);
   if (!host.can.files) return host.open(link);
+  const name = `${words.slice(0, 6).join("-")}-${current.split(".")[1] || 1}.${link ? mime_type.slice(6) : "jpeg"}`;
   const uri = link || (host.can.lists ? (await pixels(current, LARGE)).src : `journey://images/${current}`);
   await host.save({ uri, name, mimeType: mime_type });
   return toast(link || !path ? "Saved" : `Saved at 1,024 pixels. The original: ${path}`);
