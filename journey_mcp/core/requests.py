@@ -7,7 +7,9 @@ from typing import Any, Literal
 from journey_mcp.core.images import InputImage
 from journey_mcp.core.plain import without_empty
 
-Tool = Literal["imagine", "edit_image"]
+ModelTool = Literal["imagine", "edit_image"]
+"""The tools that run a model; `refine_image` runs an action."""
+Tool = ModelTool | Literal["refine_image"]
 
 OPTIONS = (
     "aspect_ratio",
@@ -32,13 +34,16 @@ LONGEST_NEGATIVE_PROMPT = 4_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageRequest:
-    """One request: a new image with `imagine`, or an edited one with `edit_image`."""
+    """One request: a new image with `imagine`, an edited one with `edit_image`, or a follow-up with `refine_image`."""
 
     tool: Tool
-    prompt: str
+    action: str | None = None
+    """The action of `refine_image`; an image has it as its kind."""
+    prompt: str = ""
+    """What to make or change. Of a follow-up without one it is the prompt of the image."""
     model: str
     image: str | None = None
-    """The image to edit: a URL, a data URI, a local file, or the id of an earlier output image."""
+    """The image to edit or refine: a URL, a data URI, a local file, or the id of an earlier output image."""
     reference_images: tuple[str, ...] = ()
     """Images that guide the model, in the same forms."""
     mask: str | None = None
@@ -69,6 +74,16 @@ class ImageRequest:
         return ((self.image,) if self.image is not None else ()) + self.reference_images
 
     @property
+    def kind(self) -> str:
+        """What makes the image: the action, or the model if there is none."""
+        return self.action or self.model
+
+    @property
+    def label(self) -> str:
+        """The model, or the action with the model that made the image: `vary_strong (midjourney)`."""
+        return self.kind if self.action in {None, self.model} else f"{self.action} ({self.model})"
+
+    @property
     def options(self) -> dict[str, Any]:
         """The given arguments among `OPTIONS`."""
         return without_empty({name: getattr(self, name) for name in OPTIONS})
@@ -95,13 +110,24 @@ class Webhook:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Parent:
+    """The provider's run that made the image to refine."""
+
+    prediction_id: str
+    number: int | None = None
+    """Which of its images, from 1; `None` if the action does not ask for it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PreparedRequest:
     """A request that one offer takes: all arguments are validated, all images are loaded."""
 
     prompt: str
+    """Empty if none is sent."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The options that are sent."""
     images: tuple[InputImage, ...] = ()
     """The image to edit comes first."""
     mask: InputImage | None = None
+    parent: Parent | None = None
     webhook: Webhook | None = None

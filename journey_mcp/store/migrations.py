@@ -278,6 +278,14 @@ def m014_images(connection: sa.Connection) -> None:
     connection.exec_driver_sql("CREATE INDEX copies_by_time ON copies (created_at)")
 
 
+def m015_refinements(connection: sa.Connection) -> None:
+    """Store which image a task refines; the tasks of earlier versions refine none."""
+    connection.exec_driver_sql("ALTER TABLE tasks ADD COLUMN parent VARCHAR(40)")
+    connection.exec_driver_sql(
+        "CREATE INDEX tasks_by_parent ON tasks (principal, parent, created_at) WHERE parent IS NOT NULL"
+    )
+
+
 STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m001_tasks,
     m002_cooldowns,
@@ -293,6 +301,7 @@ STEPS: Sequence[Callable[[sa.Connection], None]] = (
     m012_standard_terms,
     m013_search,
     m014_images,
+    m015_refinements,
 )
 
 

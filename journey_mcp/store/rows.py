@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from journey_mcp.core.errors import Failure
-from journey_mcp.core.images import OutputImage
+from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.core.money import Charges, Cost, Unit
 from journey_mcp.core.notices import from_plain, to_plain
 from journey_mcp.core.plain import without_empty
@@ -34,6 +34,7 @@ _NOT_READ = {
     "outbox_tries",
     "outbox_host",
     "search",
+    "parent",
     *_COST,
 } | _QUEUE
 NEW = [column for column in tasks.c if column.name not in _QUEUE]
@@ -46,7 +47,7 @@ LISTED = [
     *(tasks.c.model, sa.func.substr(tasks.c.request, 1, _REQUEST_READ).label(tasks.c.request.name)),
 ]
 """The same for a listing, which reads only the beginning of a long prompt."""
-_CUT_REQUEST = re.compile(r'\{"tool":"(\w+)","prompt":"((?:[^"\\]|\\u[0-9a-f]{4}|\\[^u])*)')
+_CUT_REQUEST = re.compile(r'\{"tool":"(\w+)",(?:"action":"(\w+)",)?"prompt":"((?:[^"\\]|\\u[0-9a-f]{4}|\\[^u])*)')
 CHANGING = (
     *("provider", "base_url", "updated_at", "status", "final", "submission", "prediction_id", "outcome"),
     *("micro_credits", "micro_usd", "cost_unit", "cost_source", "duplicate_policy"),
@@ -78,8 +79,14 @@ def to_row(task: Task) -> dict[str, Any]:
         "outbox_due": None if task.request.webhook_url is None else 0.0,
         "outbox_tries": 0,
         "outbox_host": None if task.request.webhook_url is None else webhook_host(task.request.webhook_url),
+        "parent": _parent(task.request),
         **changing(task),
     }
+
+
+def _parent(request: ImageRequest) -> str | None:
+    is_refined = request.action is not None and request.image is not None and ImageId.parse(request.image)
+    return request.image if is_refined else None
 
 
 def changing(task: Task) -> dict[str, Any]:

@@ -41,6 +41,8 @@ tasks = sa.Table(
     sa.Column("queue_since", sa.Float(53)),
     # prompt and model as searches compare them; NULL in rows of servers of earlier versions, and of deleted tasks
     sa.Column("search", sa.Text),
+    # the id of the earlier image that it refines
+    sa.Column("parent", sa.String(40)),
     sa.Index("tasks_by_principal", "principal", "created_at"),
     sa.Index("tasks_by_time", "created_at"),
     # of what is deleted only the cost is left, and it is not listed
@@ -75,6 +77,7 @@ tasks = sa.Table(
         "base_url",
         sqlite_where=sa.text("queue_since IS NOT NULL AND NOT final"),
     ),
+    sa.Index("tasks_by_parent", "principal", "parent", "created_at", sqlite_where=sa.text("parent IS NOT NULL")),
     # few tasks are unfinished at any time, and leases are read every few seconds
     sa.Index(
         "tasks_unfinished",

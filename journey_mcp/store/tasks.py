@@ -112,6 +112,11 @@ class TaskTable:
         query = sa.select(*READ).where(tasks.c.id.in_(sa.select(newest.c.id).where(containing)))
         return await self._read(query.order_by(tasks.c.created_at.desc(), tasks.c.id).limit(_FOUND))
 
+    async def refining(self, image_id: str, *, principal: str) -> list[Task]:
+        """Return the principal's tasks that refine this image, the newest first."""
+        query = sa.select(*READ).where(tasks.c.principal == principal, tasks.c.parent == image_id)
+        return await self._read(query.order_by(tasks.c.created_at.desc(), tasks.c.id))
+
     async def delete_older(self, *, than: float) -> int:
         """Delete finished tasks created before then, prompts included; return how many there were.
 
@@ -131,6 +136,7 @@ class TaskTable:
                 duplicate_policy=None,
                 outbox_due=None,
                 outbox_host=None,
+                parent=None,
             )
         )
         paid = await self._database.writer.count(emptied)

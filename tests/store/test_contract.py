@@ -643,3 +643,38 @@ async def test_what_unfinished_tasks_need_is_found(store: Store) -> None:
     )
     await store.tasks.save(finished(ended), worker_id="me")
     assert await store.tasks.needed_ids() == {"tsk_1", "tsk_2", image, upload}
+
+
+# refinements
+
+
+async def test_tasks_that_refine_an_image_are_found(store: Store) -> None:
+    """The principal's, the newest first; not those of other images, of other tools, or that are deleted."""
+    image = f"{new_task_id()}.2"
+
+    def refining(id_: str, at: float, **more: Any) -> Task:
+        request = {"tool": "refine_image", "action": "single", "image": image, **more.pop("request", {})}
+        return make_task(id_, created_at=at, updated_at=at, request=request, **more)
+
+    await add(
+        store,
+        refining("old", 100.0),
+        refining("new", 103.0, charges={"credits": Decimal(2)}),
+        refining("paid", 50.0, status=Status.SUCCEEDED, charges={"credits": Decimal(2)}),
+        refining("foreign", 101.0, principal="another"),
+        refining("other", 101.0, request={"image": f"{image}3"}),
+        refining("url", 101.0, request={"image": "https://images.example.com/a.png"}),
+        refining("edit", 101.0, request={"tool": "edit_image", "action": None}),
+    )
+    assert [task.id for task in await store.tasks.refining(image, principal="local")] == ["new", "old", "paid"]
+    assert await store.tasks.delete_older(than=60.0) == 1
+    found = await store.tasks.refining(image, principal="local")
+    assert [(task.id, task.request.action) for task in found] == [("new", "single"), ("old", "single")]
+
+
+async def test_a_listing_has_the_action_of_a_long_request(store: Store) -> None:
+    """Only its beginning is read."""
+    request = {"tool": "refine_image", "action": "vary", "prompt": "kite " * 1000, "image": f"{new_task_id()}.2"}
+    await add(store, make_task("long", request=request))
+    (listed,) = await store.tasks.newest(principal="local", since=0.0, limit=9)
+    assert (listed.request.action, listed.request.prompt[:5]) == ("vary", "kite ")

@@ -130,6 +130,16 @@ async def test_passwords_in_addresses_of_an_earlier_version_are_removed(tmp_path
         assert await store.cooldowns.active(0.0) == {}
 
 
+async def test_a_task_of_an_earlier_version_refines_nothing(tmp_path: Path) -> None:
+    """Its kind is its model."""
+    with database_of_version(tmp_path / "data" / "tasks.db", 11) as connection:
+        connection.exec_driver_sql(OLD, ("tsk_a", "succeeded", "accepted", "{}", None))
+    async with store_in(tmp_path) as store:
+        (task,) = (await store.tasks.get(["tsk_a"], principal="local")).values()
+        assert (task.request.action, task.request.kind) == (None, "m")
+        assert await store.tasks.refining("tsk_a.1", principal="local") == []
+
+
 async def test_a_step_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     """All or nothing."""
     (tmp_path / "data").mkdir()

@@ -71,6 +71,16 @@ async def test_a_row_of_an_earlier_version_is_searched(tmp_path: Path) -> None:
         assert found == [["tsk_a"], []]
 
 
+async def test_finding_the_tasks_that_refine_an_image_reads_no_others(tmp_path: Path) -> None:
+    """However many tasks there are."""
+    async with store_in(tmp_path) as store:
+        with statements("tasks.parent = ") as seen:
+            await store.tasks.refining("tsk_a.1", principal="me")
+    ((statement, values),) = seen
+    steps = explained(tmp_path / "data", statement, values)
+    assert steps[0] == "SEARCH tasks USING INDEX tasks_by_parent (principal=? AND parent=?)"
+
+
 async def test_a_connection_that_is_closed_waits_for_a_lock_once(tmp_path: Path) -> None:
     """However many statements are left behind: each would wait for itself."""
     with statements("SET duplicate_policy=?") as begun:
