@@ -88,6 +88,24 @@ class UnknownModel(InvalidRequest):
     code = "unknown_model"
 
 
+class UnknownAction(InvalidRequest):
+    """No configured provider offers an action of this name, or several actions have it."""
+
+    code = "unknown_action"
+
+
+class ImageNotRefinable(InvalidRequest):
+    """The action does not take this image: it was made elsewhere, by another model, or by another action."""
+
+    code = "image_not_refinable"
+
+
+class ActionRequired(InvalidRequest):
+    """The action takes the result of another one, which costs something and must be called first."""
+
+    code = "action_required"
+
+
 class EditOnlyModel(InvalidRequest):
     """`imagine` was called with a model that only edits images."""
 

@@ -10,6 +10,7 @@ _STILL_FREE = "Nothing was created or charged so far; the request is retried aut
 _STILL_POLLED = "Polling continues; nothing is lost by waiting."
 _FREE_DUPLICATE = "Nothing more is charged. fresh=true makes a new image."
 SENTENCES = {
+    "action_read": "action={given!r} was read as {taken}.",
     "aspect_ratio_pixels": "aspect_ratio={given} is sent as {width}x{height} pixels.",
     "aspect_ratio_read": "aspect_ratio={given!r} was read as {taken}.",
     "aspect_ratio_nearest": "aspect_ratio={given!r} was read as {taken}, the nearest that {offer} takes.",
@@ -46,8 +47,11 @@ SENTENCES = {
     "not_configured": "The task was made at {provider} ({base_url}), which is not configured on this server. "
     "Set that provider's key and base URL again to get its result.",
     "option_idle": "{name}={value} was not sent: {offer} has no {name}.",
+    "parent_reused": "{action} takes only images made by {first}. {parent}, which {first} made from {given} before, "
+    "was used; nothing more was paid for it.",
     "poll_failed": "{reason} " + _STILL_POLLED,
     "poll_unknown": "The provider does not know this task at the moment. " + _STILL_POLLED,
+    "prompt_idle": "The prompt was not sent: {offer} takes none.",
     "provider_failed": "{provider} did not run it: {reason} {runner} was tried next.",
     "provider_on_cooldown": "{runner} runs this. {provider} was skipped: it is on cooldown ({reason}).",
     "provider_skipped": "{runner} runs this. {provider} was skipped: {reason}",

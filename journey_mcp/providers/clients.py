@@ -20,7 +20,7 @@ from journey_mcp.providers.http import new_http_client
 from journey_mcp.providers.journeyapi import JourneyApi
 from journey_mcp.providers.replicate import Replicate
 from journey_mcp.providers.vtrix import Vtrix
-from journey_mcp.registry import Catalog, Offer, Registry, load
+from journey_mcp.registry import Action, Catalog, Offer, Registry, load
 from journey_mcp.registry.facts import Feature
 from journey_mcp.registry.selection import catalog_of
 from journey_mcp.settings import Settings
@@ -89,8 +89,8 @@ class ProviderClients:
         """The configured accounts, in the order of preference."""
         return self._accounts
 
-    def account_of(self, offer: Offer) -> Account:
-        """Return the account that runs an offer of the catalog."""
+    def account_of(self, offer: Offer | Action) -> Account:
+        """Return the account that runs an offer or an action of the catalog."""
         return next(account for account in self._accounts if account.facts_id == offer.provider)
 
     def provider_of(self, offer: Offer) -> Provider:
@@ -128,8 +128,14 @@ class ProviderClients:
         return self.serves(task) and self.has_feature(task, "webhook")
 
     def offer_of(self, task: Task) -> Offer | None:
-        """Return the offer that a task was created with; `None` if it is not configured any more."""
+        """Return the offer that a task was created with; `None` if it is not configured any more.
+
+        An action counts as an offer.
+        """
         facts_id = next((a.facts_id for a in self._accounts if a.provider == task.provider), None)
+        if task.request.action is not None:
+            actions = self.catalog.actions.get(task.request.action, ())
+            return next((a.offer_for(task.request.model) for a in actions if a.provider == facts_id), None)
         offers = self.catalog.offers.get(task.request.model, ())
         return next((offer for offer in offers if offer.provider == facts_id), None)
 

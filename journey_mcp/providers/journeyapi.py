@@ -1,4 +1,4 @@
-"""JourneyAPI's protocol: POST `/imagine`, then `/fetch` or `/fetch-many` (docs: journeyapi.co/docs).
+"""JourneyAPI's protocol: POST `/imagine` or a follow-up, then `/fetch` or `/fetch-many` (docs: journeyapi.co/docs).
 
 Where the documents contradict each other, the adapter accepts both: a creating request may return the finished image or
 only the id (C2), any status word but `finished` and `failed` means running (C3), ids are opaque (C12).
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import httpx2
 
-from journey_mcp.core.errors import JourneyError
+from journey_mcp.core.errors import JourneyError, Refused
 from journey_mcp.core.predictions import Handle, Prediction, Status
 from journey_mcp.core.requests import PreparedRequest
 from journey_mcp.providers.base import Account, Balance, WebhookDelivery
@@ -34,6 +34,9 @@ from journey_mcp.registry import Offer
 _FINAL = {"finished": Status.SUCCEEDED, "failed": Status.FAILED}
 _PATHS = ("/imagine", "/fetch", "/fetch-many", "/account")
 _UNKNOWN_TASK = {400, 404}
+_PARENT_STEP = (
+    "Nothing was charged. If the provider does not know the parent any more, make the image again and refine that one."
+)
 
 
 class JourneyApi:
@@ -48,11 +51,12 @@ class JourneyApi:
         self._urls = {path: httpx2.URL(account.base_url + path) for path in _PATHS}
 
     def submit(self, request: PreparedRequest, offer: Offer) -> Awaitable[Prediction]:
-        """Create one task with `/imagine`."""
+        """Create one task, at the endpoint of the offer if it has one."""
         auth = self._auth.redacting(request.webhook.secret) if request.webhook else self._auth
-        body = write_imagine(request, offer)
-        sending = self._request("POST", "/imagine", body, timeout_s=SUBMIT_TIMEOUT_S, auth=auth)
-        return parse_submission(sending, self._account, refusal=self._refusal, read=read_task)
+        body = write_creation(request, offer)
+        sending = self._request("POST", offer.endpoint or "/imagine", body, timeout_s=SUBMIT_TIMEOUT_S, auth=auth)
+        refusal = self._refusal_of_follow_up if request.parent else self._refusal
+        return parse_submission(sending, self._account, refusal=refusal, read=read_task)
 
     async def fetch(self, handles: Sequence[Handle]) -> Mapping[str, Prediction]:
         """Fetch one id by `/fetch`, more by `/fetch-many`; unknown ids are left out (U2)."""
@@ -100,8 +104,18 @@ class JourneyApi:
         timeout_s: float = POLL_TIMEOUT_S,
         auth: Auth | None = None,
     ) -> Awaitable[HttpResponse]:
-        url, auth = self._urls[path], auth or self._auth
+        url, auth = self._url(path), auth or self._auth
         return http_request(self._http, method, url, auth=auth, timeout_s=timeout_s, body=body)
+
+    def _url(self, path: str) -> httpx2.URL:
+        if path not in self._urls:
+            self._urls[path] = httpx2.URL(self._account.base_url + path)
+        return self._urls[path]
+
+    def _refusal_of_follow_up(self, response: HttpResponse) -> JourneyError | None:
+        """Return the error for a refused follow-up; how long parents are known there is not documented."""
+        error = self._refusal(response)
+        return Refused(str(error), next_step=_PARENT_STEP) if isinstance(error, Refused) else error
 
     def _refusal(self, response: HttpResponse) -> JourneyError | None:
         if response.status < httpx2.codes.BAD_REQUEST:
@@ -110,9 +124,18 @@ class JourneyApi:
         return refusal_of(response, self._account, read_errors(response))
 
 
-def write_imagine(request: PreparedRequest, offer: Offer) -> dict[str, Any]:
-    """Return the body of `/imagine`. `model` is always sent: the documents disagree on its default (C13)."""
-    body: dict[str, Any] = {"model": offer.wire_id, **write_fields(request, offer)}
+def write_creation(request: PreparedRequest, offer: Offer) -> dict[str, Any]:
+    """Return the body of a creating request.
+
+    `/imagine` always gets `model`: the documents disagree on its default (C13). The other endpoints have no such field.
+    """
+    body = write_fields(request, offer)
+    if offer.endpoint is None:
+        body = {"model": offer.wire_id, **body}
+    if request.parent:
+        body["parent_task_id"] = request.parent.prediction_id
+        if request.parent.number is not None:
+            body["index"] = str(request.parent.number)
     if request.webhook:
         body |= {"webhook_url": request.webhook.url, "webhook_secret": request.webhook.secret}
     return body

@@ -16,7 +16,7 @@ _SLOW_LINE_BYTES_PER_S = 250_000
 
 def write_fields(request: PreparedRequest, offer: Offer) -> dict[str, Any]:
     """Return prompt, parameters and images under their wire names and in their wire forms."""
-    body: dict[str, Any] = {"prompt": request.prompt, **offer.constants}
+    body: dict[str, Any] = {**({"prompt": request.prompt} if request.prompt else {}), **offer.constants}
     options = dict(request.options)
     if offer.size_field and "width" in options:
         body[offer.size_field] = f"{options.pop('width')}x{options.pop('height')}"

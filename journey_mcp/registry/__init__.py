@@ -1,6 +1,6 @@
 """The registry: models and the offers of providers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -8,10 +8,11 @@ from pathlib import Path
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.money import Unit
 from journey_mcp.core.requests import Tool
-from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
+from journey_mcp.registry.facts import Action, ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 from journey_mcp.registry.files import RegistryFile, read_file, shipped_files
 
 __all__ = [
+    "Action",
     "Catalog",
     "ImageInput",
     "Model",
@@ -33,6 +34,7 @@ class Registry:
     """By id, in the order of the files, which is the order in all listings."""
     providers: Mapping[str, ProviderFacts]
     offers: tuple[Offer, ...]
+    actions: tuple[Action, ...] = ()
     others: tuple[OtherModels, ...] = ()
 
     def catalog(self, providers: Sequence[str]) -> "Catalog":
@@ -42,10 +44,12 @@ class Registry:
             for offer in self.offers:
                 if offer.provider == provider:
                     offers[offer.model].append(offer)
+        actions = [action for provider in providers for action in self.actions if action.provider == provider]
         return Catalog(
             providers={name: self.providers[name] for name in providers},
             models={id_: model for id_, model in self.models.items() if offers[id_]},
             offers={id_: tuple(found) for id_, found in offers.items() if found},
+            actions=_by_id(actions),
             others=self.others,
             missing={id_: self._offered_by(id_) for id_, found in offers.items() if not found},
         )
@@ -65,6 +69,8 @@ class Catalog:
     """By model id, the preferred provider first; every model has at least one."""
     missing: Mapping[str, tuple[ProviderFacts, ...]] = field(default_factory=dict)
     """Models that only other providers offer, with these providers."""
+    actions: Mapping[str, tuple[Action, ...]] = field(default_factory=dict)
+    """By id, the preferred provider first."""
     others: tuple[OtherModels, ...] = ()
     """The nearest models for names that callers may use."""
 
@@ -84,8 +90,14 @@ class Catalog:
         return priced.pop() if len(priced) == 1 else None
 
 
+def _by_id(actions: Sequence[Action]) -> dict[str, tuple[Action, ...]]:
+    return {id_: tuple(a for a in actions if a.id == id_) for id_ in dict.fromkeys(a.id for a in actions)}
+
+
 def can_serve(offer: Offer, tool: Tool) -> bool:
-    """Return whether the offer supports the tool."""
+    """Return whether the offer supports the tool; `refine_image` has actions and no models."""
+    if tool == "refine_image":
+        return False
     return not offer.is_edit_only if tool == "imagine" else offer.images.is_taken
 
 
@@ -109,16 +121,28 @@ def join(parts: list[tuple[Path, RegistryFile]]) -> Registry:
     providers = {facts.id: facts for _, part in parts if (facts := part.provider)}
     models = {model.id: model for _, part in parts for model in part.model}
     offers: dict[tuple[str, str], Offer] = {}
+    actions: dict[tuple[str, str], Action] = {}
     for path, part in parts:
         _check_once(path, [model.id for model in part.model], "model")
         _check_once(path, [f"{offer.model} at {offer.provider}" for offer in part.offer], "offer")
+        _check_once(path, [f"{action.id} at {action.provider}" for action in part.action], "action")
         for offer in part.offer:
             _check_known(path, offer, models, providers)
             offers[offer.model, offer.provider] = offer
+        actions |= {(action.id, action.provider): action for action in part.action}
         for other in part.other:
             _check_nearest(path, other, models)
+    for path, part in parts:
+        for action in part.action:
+            _check_action(path, action, models, providers, {a.id for a in actions.values()})
     others = tuple(other for _, part in reversed(parts) for other in part.other)
-    return Registry(models=models, providers=providers, offers=tuple(offers.values()), others=others)
+    return Registry(
+        models=models,
+        providers=providers,
+        offers=tuple(offers.values()),
+        actions=tuple(actions.values()),
+        others=others,
+    )
 
 
 def _check_once(path: Path, names: list[str], kind: str) -> None:
@@ -138,8 +162,32 @@ def _check_known(path: Path, offer: Offer, models: Mapping[str, Model], provider
     if offer.provider not in providers:
         known = ", ".join(providers)
         raise SetupError(f"Registry file {path}: offer {offer.model}: provider={offer.provider!r} (allowed: {known}).")
+    if offer.endpoint is not None:
+        _check_endpoints(f"Registry file {path}: offer {offer.model}", providers[offer.provider])
     if offer.model not in models:
         raise SetupError(
             f"Registry file {path}: offer {offer.model}: no [[model]] has this id. "
             f"Add one, or use one of: {', '.join(models)}."
         )
+
+
+def _check_action(
+    path: Path,
+    action: Action,
+    models: Mapping[str, Model],
+    providers: Mapping[str, ProviderFacts],
+    actions: Collection[str],
+) -> None:
+    where = f"Registry file {path}: action {action.id}"
+    if action.provider not in providers:
+        raise SetupError(f"{where}: provider={action.provider!r} (allowed: {', '.join(providers)}).")
+    _check_endpoints(where, providers[action.provider])
+    if action.id in models:
+        raise SetupError(f"{where}: a [[model]] has this id. Choose another one.")
+    if unknown := [parent for parent in action.parents if parent not in models and parent not in actions]:
+        raise SetupError(f"{where}: parents names {unknown[0]!r}, which is neither a model nor an action.")
+
+
+def _check_endpoints(where: str, facts: ProviderFacts) -> None:
+    if "actions" not in facts.features:
+        raise SetupError(f'{where}: {facts.id} has no endpoints besides its usual one (feature "actions").')

@@ -10,12 +10,12 @@ from decimal import Decimal
 from typing import Literal
 
 from journey_mcp.core.money import Unit
-from journey_mcp.core.requests import Tool
+from journey_mcp.core.requests import ModelTool
 
 Support = Literal["none", "optional", "required", "unstated"]
 Encoding = Literal["url", "base64", "data_uri"]
 Format = Literal["png", "jpeg", "webp", "gif"]
-Feature = Literal["webhook", "hold", "upload", "cancel"]
+Feature = Literal["webhook", "hold", "upload", "cancel", "actions"]
 _SOON_S = 86400
 Plain = str | int | float | bool
 
@@ -100,6 +100,10 @@ class Offer:
     model: str
     provider: str
     wire_id: str
+    endpoint: str | None = None
+    """The path of the creating request, if it differs from that of the provider's other models; needs the feature
+    `actions`."""
+    prompt: Literal["required", "optional", "none"] = "required"
     synchronous: bool
     """Whether the response to the creating request has the finished image (a hint: both responses are understood)."""
     result: Literal["single", "grid"] = "single"
@@ -147,6 +151,12 @@ class Offer:
         return None if self.usd is None else "usd"
 
     @property
+    def price(self) -> str:
+        """The list price in words; of larger images it is the lowest."""
+        least = "at least " if self.further_megapixel else ""
+        return least + _price(self.credits, self.usd)
+
+    @property
     def is_edit_only(self) -> bool:
         """Whether the offer needs an input image."""
         return self.images.support == "required"
@@ -155,6 +165,72 @@ class Offer:
     def links_die_soon(self) -> bool:
         """Whether links expire within a day, so that the result must be copied."""
         return self.expires_after_s is not None and self.expires_after_s <= _SOON_S
+
+
+def _price(amount: Decimal | None, usd: Decimal | None) -> str:
+    if amount is not None:
+        return f"{amount:f} credits"
+    return "unknown price" if usd is None else f"{usd:f} USD"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """What a provider can do with an image that it made, such as an upscale: one value of `refine_image`'s `action`."""
+
+    id: str
+    title: str
+    """For buttons and lists."""
+    aliases: tuple[str, ...] = ()
+    """Other names that callers use."""
+    provider: str
+    endpoint: str
+    """The path of the creating request."""
+    constants: Mapping[str, Plain] = field(default_factory=dict)
+    """The provider's fields that are sent with every request."""
+    parents: tuple[str, ...] = ()
+    """What must have made the image, at the same provider: ids of models and of actions."""
+    sends_number: bool = False
+    """Whether the number of the image is sent, if it is one of a grid."""
+    images: ImageInput = field(default_factory=lambda: ImageInput(support="none"))
+    """How an image that no parent made is sent, if it may be."""
+    prompt: Literal["optional", "none"] = "none"
+    """Whether a prompt may be given; without one, that of the parent applies."""
+    result: Literal["single", "grid"] = "single"
+    """One image, or four images and a sheet that shows them."""
+    credits: Decimal | None = None
+    usd: Decimal | None = None
+    expires_after_s: int | None = None
+    """Lifetime of the result links."""
+    usual_duration_s: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
+    """Contradictions and quirks, for maintainers of the registry."""
+    sources: tuple[str, ...]
+    checked: date
+
+    @property
+    def price(self) -> str:
+        """The list price in words."""
+        return _price(self.credits, self.usd)
+
+    def offer_for(self, model: str) -> Offer:
+        """Return the action as an offer: it runs, costs and ends as one. `model` is that of the parent."""
+        return Offer(
+            model=model,
+            provider=self.provider,
+            wire_id=self.id,
+            endpoint=self.endpoint,
+            prompt=self.prompt,
+            synchronous=False,
+            result=self.result,
+            credits=self.credits,
+            usd=self.usd,
+            images=self.images,
+            constants=self.constants,
+            expires_after_s=self.expires_after_s,
+            usual_duration_s=self.usual_duration_s,
+            sources=self.sources,
+            checked=self.checked,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +245,7 @@ class Model:
     family: str
     best_at: str
     """What the model is best at, in a few words."""
-    recommended_for: Mapping[Tool, str] = field(default_factory=dict)
+    recommended_for: Mapping[ModelTool, str] = field(default_factory=dict)
     """By tool: the purpose for which the tool description recommends the model, in its words."""
     advice: tuple[str, ...] = ()
     """How to write prompts for the model."""
@@ -206,7 +282,8 @@ class ProviderFacts:
     """The largest number of tasks in one poll."""
     features: tuple[Feature, ...] = ()
     """Protocol features besides creating and polling: `webhook` calls a URL when a task has ended, `hold` keeps a
-    creating request open until the image is ready, `upload` takes files in advance, `cancel` cancels a task."""
+    creating request open until the image is ready, `upload` takes files in advance, `cancel` cancels a task, `actions`
+    has endpoints besides its usual one, for actions and for offers that name one."""
     webhook_retries_s: float | None = None
     """How long after the end of a task its webhook may still arrive; needs the feature `webhook`."""
     longest_run_s: float | None = None

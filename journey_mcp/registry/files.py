@@ -1,6 +1,7 @@
 """Registry files: strict TOML. A wrong or unknown key raises an error with file, key and allowed values."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -12,20 +13,21 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.requests import OPTIONS
-from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
+from journey_mcp.registry.facts import Action, ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 
-for _strict in (Parameter, Switch, ImageInput, Offer, Model, OtherModels, ProviderFacts):
+for _strict in (Parameter, Switch, ImageInput, Offer, Action, Model, OtherModels, ProviderFacts):
     # pydantic reads this attribute of plain dataclasses; facts.py stays independent of pydantic
     _strict.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryFile:
-    """The content of one file. In the file of a provider, offers need not repeat the provider."""
+    """The content of one file. In the file of a provider, offers and actions need not repeat the provider."""
 
     provider: ProviderFacts | None = None
     model: tuple[Model, ...] = ()
     offer: tuple[Offer, ...] = ()
+    action: tuple[Action, ...] = ()
     other: tuple[OtherModels, ...] = ()
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -37,6 +39,8 @@ _HIGHEST_PRICE = 1_000_000
 _RENAMED = {"choose_for": "recommended_for"}
 """Keys of models in files of earlier versions."""
 _PRICES = ("credits", "usd", "further_megapixel")
+_ACTION_ID = re.compile(r"[a-z][a-z0-9_]{1,39}")
+_ENDPOINT = re.compile(r"(/[A-Za-z0-9._-]+)+")
 
 
 def shipped_files() -> list[Path]:
@@ -72,11 +76,15 @@ def read_file(path: Path) -> RegistryFile:
     _check_times(path, read)
     _check_prices(path, read)
     _check_parameter_names(path, read)
+    _check_actions(path, read)
     return read
 
 
 def _spread_defaults(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the `[defaults]` and the provider of the file to every offer; values of the offer win."""
+    """Add the `[defaults]` and the provider of the file to every offer; values of the offer win.
+
+    Actions get the provider and the date only.
+    """
     rest = {key: value for key, value in plain.items() if key != "defaults"}
     if isinstance(models := plain.get("model"), list):
         rest["model"] = [_renamed(model) if isinstance(model, dict) else model for model in models]
@@ -92,6 +100,9 @@ def _spread_defaults(plain: Mapping[str, Any]) -> dict[str, Any]:
             }
             for offer in offers
         ]
+    if isinstance(actions := plain.get("action"), list):
+        shared = {name: defaults[name] for name in ("provider", "checked") if name in defaults}
+        rest["action"] = [{**shared, **action} if isinstance(action, dict) else action for action in actions]
     return rest
 
 
@@ -126,7 +137,14 @@ def _place(loc: tuple[int | str, ...], plain: Mapping[str, Any]) -> str:
     return text
 
 
-_KINDS = {"provider": ProviderFacts, "model": Model, "offer": Offer, "images": ImageInput, "other": OtherModels}
+_KINDS = {
+    "provider": ProviderFacts,
+    "model": Model,
+    "offer": Offer,
+    "action": Action,
+    "images": ImageInput,
+    "other": OtherModels,
+}
 
 
 def _allowed_keys(loc: tuple[int | str, ...]) -> list[str]:
@@ -158,11 +176,15 @@ def _check_times(path: Path, read: RegistryFile) -> None:
 
 
 def _check_prices(path: Path, read: RegistryFile) -> None:
-    for offer in read.offer:
+    priced = [
+        *((f"offer {offer.model}", offer) for offer in read.offer),
+        *((f"action {action.id}", action) for action in read.action),
+    ]
+    for entry, facts in priced:
         for name in _PRICES:
-            price = getattr(offer, name)
+            price = getattr(facts, name, None)
             if price is not None and not 0 <= price <= _HIGHEST_PRICE:
-                where = f"Registry file {path}: offer {offer.model}: {name}={price:.6g}"
+                where = f"Registry file {path}: {entry}: {name}={price:.6g}"
                 raise SetupError(f"{where} is not a price (allowed: 0 to {_HIGHEST_PRICE:,}).")
 
 
@@ -175,3 +197,19 @@ def _check_parameter_names(path: Path, read: RegistryFile) -> None:
             if stray := set(parameter.wire_values) - set(parameter.values or parameter.wire_values):
                 allowed = ", ".join(parameter.values or ())
                 raise SetupError(f"{where}.wire_values names {sorted(stray)}, not among the values ({allowed}).")
+
+
+def _check_actions(path: Path, read: RegistryFile) -> None:
+    for action in read.action:
+        where = f"Registry file {path}: action {action.id}"
+        if not _ACTION_ID.fullmatch(action.id):
+            raise SetupError(f"{where}: id={action.id!r} is not a name (allowed: lower-case letters, digits and _).")
+        if not action.parents and not action.images.is_taken:
+            raise SetupError(f"{where} takes no image. Name its parents, or say how it takes other images.")
+    endpoints = [
+        *((f"action {action.id}", action.endpoint) for action in read.action),
+        *((f"offer {offer.model}", offer.endpoint) for offer in read.offer if offer.endpoint is not None),
+    ]
+    for entry, endpoint in endpoints:
+        if not _ENDPOINT.fullmatch(endpoint):
+            raise SetupError(f"Registry file {path}: {entry}: endpoint={endpoint!r} is not a path such as /upscale.")

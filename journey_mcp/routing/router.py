@@ -43,7 +43,7 @@ class Candidate:
     def prepared(self, images: tuple[InputImage, ...], mask: InputImage | None) -> PreparedRequest:
         """Return the request as it is sent, with its images."""
         return PreparedRequest(
-            prompt=self.request.prompt,
+            prompt="" if self.offer.prompt == "none" else self.request.prompt,
             options=self.request.options,
             images=images,
             mask=mask,

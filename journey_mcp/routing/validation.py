@@ -38,16 +38,35 @@ def offers_of(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
     """
     if not has_visible_text(request.prompt):
         raise EmptyPrompt(f"prompt={request.prompt[:_MAX_SHOWN]!r} is empty: describe the image.")
-    if _REPLACEMENT in request.prompt:
-        at = request.prompt.index(_REPLACEMENT)
-        raise UnreadablePrompt(
-            f"prompt={request.prompt[max(at - 20, 0) : at + 20]!r} contains U+FFFD: characters were lost before they "
-            "reached this server.",
-            next_step="Write these words again and call again.",
-        )
+    _check_readable(request.prompt)
     if request.model in catalog.offers:
         return _pinned(request, catalog)
     raise model_names.unknown_model_error(request, catalog)
+
+
+def with_checked_prompt(
+    request: ImageRequest, offer: Offer, catalog: Catalog
+) -> tuple[ImageRequest, tuple[Notice, ...]]:
+    """Return the request with its prompt as the offer reads it, and the notices about it; without images and options.
+
+    Raises:
+        UnreadablePrompt, UnsupportedValue: the prompt cannot be sent as it is.
+    """
+    _check_readable(request.prompt)
+    request, notices = _with_switches(request, offer, catalog)
+    if problem := next(_prompt_violations(request, offer, catalog), None):
+        raise problem
+    return request, tuple(notices)
+
+
+def _check_readable(prompt: str) -> None:
+    if _REPLACEMENT in prompt:
+        at = prompt.index(_REPLACEMENT)
+        raise UnreadablePrompt(
+            f"prompt={prompt[max(at - 20, 0) : at + 20]!r} contains U+FFFD: characters were lost before they "
+            "reached this server.",
+            next_step="Write these words again and call again.",
+        )
 
 
 def validate(

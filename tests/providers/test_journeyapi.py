@@ -13,7 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from recording import NO_TASKS, SECRET, recorder, shown
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from strange import URL, strange_values
+from support import serving
 
 from journey_mcp import registry, sandbox
 from journey_mcp.core.errors import (
@@ -26,11 +31,11 @@ from journey_mcp.core.errors import (
 )
 from journey_mcp.core.images import InputImage, OutputImage
 from journey_mcp.core.predictions import Handle, Prediction, Status
-from journey_mcp.core.requests import PreparedRequest, Webhook
+from journey_mcp.core.requests import Parent, PreparedRequest, Webhook
 from journey_mcp.core.urls import BaseUrl
 from journey_mcp.providers.base import Account, Balance, WebhookDelivery
 from journey_mcp.providers.http import HttpResponse, new_http_client, read_url
-from journey_mcp.providers.journeyapi import JourneyApi, read_errors, read_percentage, read_task, write_imagine
+from journey_mcp.providers.journeyapi import JourneyApi, read_errors, read_percentage, read_task, write_creation
 from journey_mcp.registry import Offer
 
 CATALOG = registry.load().catalog(["journeyapi"])
@@ -68,8 +73,101 @@ def offer(model: str = "z-image") -> Offer:
 )
 def test_what_is_sent(model: str, given: dict[str, Any], body: dict[str, Any]) -> None:
     """The documented fields, `model` always, and nothing that was not requested."""
-    sent = write_imagine(asked(**given), offer(model))
+    sent = write_creation(asked(**given), offer(model))
     assert sent == {"model": model, "prompt": "a red kite over the dunes", **body}
+
+
+PARENT = "7d0c1111-aaaa-4bbb-8ccc-222233334444"
+
+
+@pytest.mark.parametrize(
+    ("action", "number", "more", "path", "body"),
+    [
+        ("reroll", None, {}, "/reroll", {}),
+        ("reroll", None, {"prompt": "a boat"}, "/reroll", {"prompt": "a boat"}),
+        ("single", 2, {}, "/upscale-1x", {"index": "2"}),
+        ("upscale_2x", 4, {}, "/upscale-2x-4x", {"index": "4", "type": "2x"}),
+        ("upscale_4x", None, {}, "/upscale-2x-4x", {"type": "4x"}),
+        ("vary", 1, {}, "/variations", {"index": "1"}),
+        ("vary_subtle", None, {}, "/variations", {"index": "subtle"}),
+        ("vary_strong", None, {}, "/variations", {"index": "strong"}),
+        ("upscale_subtle", None, {}, "/upscale-alt", {"type": "subtle"}),
+        ("upscale_creative", None, {}, "/upscale-alt", {"type": "creative"}),
+        ("pan_left", None, {}, "/pan", {"direction": "left"}),
+        ("pan_down", None, {}, "/pan", {"direction": "down"}),
+        (
+            *("pan_up", None, {"webhook": Webhook(url="https://example.test/hook", secret="s")}, "/pan"),
+            {"direction": "up", "webhook_url": "https://example.test/hook", "webhook_secret": "s"},
+        ),
+    ],
+)
+async def test_a_follow_up_is_sent_to_its_endpoint(
+    action: str, number: int | None, more: dict[str, Any], path: str, body: dict[str, Any]
+) -> None:
+    """With its parent, never with a model; the index is a text."""
+    (facts,) = CATALOG.actions[action]
+    request = PreparedRequest(**{"prompt": "", "parent": Parent(prediction_id=PARENT, number=number), **more})
+    async with answering({"task_id": "8"}) as (adapter, received):
+        prediction = await adapter.submit(request, facts.offer_for("midjourney"))
+    assert (prediction.prediction_id, prediction.status) == ("8", RUNNING)
+    assert received == [(path, {"parent_task_id": PARENT, **body})]
+
+
+async def test_an_upscale_of_a_url() -> None:
+    """Has no parent."""
+    (facts,) = CATALOG.actions["upscale_2x"]
+    async with answering({"task_id": "8"}) as (adapter, received):
+        await adapter.submit(PreparedRequest(prompt="", images=(IMAGE,)), facts.offer_for("upscale_2x"))
+    assert received == [("/upscale-2x-4x", {"type": "2x", "image_url": URL})]
+
+
+@pytest.mark.parametrize("message", ["parent_task_id not found", "parent task is not finished"])
+async def test_a_parent_that_is_not_known_there(message: str) -> None:
+    """Refused, free, with the next step for a parent; other requests have another one."""
+    (facts,) = CATALOG.actions["vary"]
+    answer = {"errors": [{"msg": message}]}
+    async with answering(answer, status=400) as (adapter, _):
+        request = PreparedRequest(prompt="", parent=Parent(prediction_id=PARENT, number=1))
+        with pytest.raises(Refused, match=message) as raised:
+            await adapter.submit(request, facts.offer_for("midjourney"))
+        assert "make the image again" in str(raised.value.failure.next_step)
+        with pytest.raises(Refused) as raised:
+            await adapter.submit(asked(), offer())
+        assert "make the image again" not in str(raised.value.failure.next_step)
+
+
+@pytest.mark.parametrize(
+    ("body", "images", "grid"),
+    [
+        ({"task_type": "upscale#1", "image_url": URL}, 1, None),
+        ({"task_type": "upscale-1x", "model": "midjourney", "image_url": URL}, 1, None),
+        ({"task_type": "upscale-2x", "image_url": URL}, 1, None),
+        ({"task_type": "variation-strong", "original_image_url": URL, "image_urls": [URL] * 4}, 4, URL),
+        ({"task_type": "pan-up", "original_image_url": URL, "image_urls": [URL] * 4}, 4, URL),
+        ({"task_type": "blend", "original_image_url": URL, "image_urls": [URL] * 4}, 4, URL),
+    ],
+)
+def test_what_is_read_of_a_follow_up(body: dict[str, Any], images: int, grid: str | None) -> None:
+    """Whatever the type of the task is called (C8)."""
+    read = read_task({"task_id": "k7zz", "status": "finished", "percentage": "100", **body})
+    assert read is not None
+    assert (read.status, len(read.images), read.grid_url) == (DONE, images, grid)
+
+
+@asynccontextmanager
+async def answering(
+    answer: Any, *, status: int = 200
+) -> AsyncIterator[tuple[JourneyApi, list[tuple[str, dict[str, Any]]]]]:
+    """Yield an adapter at a server with this answer, and the requests that it receives: path and body."""
+    received: list[tuple[str, dict[str, Any]]] = []
+
+    async def record(request: Request) -> Response:
+        received.append((request.url.path, await request.json()))
+        return JSONResponse(answer, status)
+
+    app = Starlette(routes=[Route("/{path:path}", record, methods=["POST"])])
+    async with serving(app) as url, new_http_client(local_only=True) as http:
+        yield JourneyApi(account(url), http), received
 
 
 RUNNING, DONE, FAILED = Status.RUNNING, Status.SUCCEEDED, Status.FAILED

@@ -3,6 +3,7 @@
 from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -298,3 +299,38 @@ def test_the_lifetime_of_links_is_stated() -> None:
     """Ten minutes at BFL, an hour at Replicate and at KKIAI on its hosts; Vtrix does not state it."""
     reported = {(offer.provider, offer.expires_after_s) for offer in _OFFERS if offer.provider != "journeyapi"}
     assert reported == {("bfl", 600), ("replicate", 3600), ("kkiai", 3600), ("vtrix", None)}
+
+
+_GRIDS = "midjourney reroll vary vary_subtle vary_strong"
+_FOLLOW_UPS = f"{_GRIDS} single upscale_subtle upscale_creative pan_left pan_right pan_up pan_down"
+_ACTIONS: list[tuple[Any, ...]] = [
+    # id, endpoint, fields, parents, whether the number is sent, credits, result
+    ("single", "/upscale-1x", {}, _GRIDS, True, 2, "single"),
+    ("upscale_2x", "/upscale-2x-4x", {"type": "2x"}, _FOLLOW_UPS, True, 2, "single"),
+    ("upscale_4x", "/upscale-2x-4x", {"type": "4x"}, _FOLLOW_UPS, True, 2, "single"),
+    ("vary", "/variations", {}, _GRIDS, True, 4, "grid"),
+    ("reroll", "/reroll", {}, "midjourney", False, 4, "grid"),
+    ("upscale_subtle", "/upscale-alt", {"type": "subtle"}, "single", False, 4, "single"),
+    ("upscale_creative", "/upscale-alt", {"type": "creative"}, "single", False, 4, "single"),
+    ("vary_subtle", "/variations", {"index": "subtle"}, "single", False, 4, "grid"),
+    ("vary_strong", "/variations", {"index": "strong"}, "single", False, 4, "grid"),
+    ("pan_left", "/pan", {"direction": "left"}, "single", False, 4, "grid"),
+    ("pan_right", "/pan", {"direction": "right"}, "single", False, 4, "grid"),
+    ("pan_up", "/pan", {"direction": "up"}, "single", False, 4, "grid"),
+    ("pan_down", "/pan", {"direction": "down"}, "single", False, 4, "grid"),
+]
+
+
+def test_actions_are_those_of_the_source() -> None:
+    """Endpoint, fields, parents, price and result; only an upscale takes any URL, only a reroll a prompt."""
+    actions = registry.load().actions
+    assert [
+        (a.id, a.endpoint, dict(a.constants), " ".join(a.parents), a.sends_number, int(a.credits or 0), str(a.result))
+        for a in actions
+    ] == _ACTIONS
+    assert {a.id: a.images.fields for a in actions if a.images.is_taken} == {
+        "upscale_2x": ("image_url",),
+        "upscale_4x": ("image_url",),
+    }
+    assert [a.id for a in actions if a.prompt == "optional"] == ["reroll"]
+    assert {a.provider for a in actions} == {"journeyapi"}

@@ -2,7 +2,8 @@
 
 import datetime as dt
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ def test_all_thirty_models_of_journeyapi_are_included() -> None:
     assert {offer.model for offer in facts.offers} == set(facts.models)
     reported = [(model.sources, model.checked) for model in facts.models.values()]
     reported += [(offer.sources, offer.checked) for offer in facts.offers]
+    reported += [(action.sources, action.checked) for action in facts.actions]
     reported += [(provider.sources, provider.checked) for provider in facts.providers.values()]
     for sources, checked in reported:
         assert sources
@@ -55,6 +57,7 @@ def test_a_changed_fact_changes_the_snapshot() -> None:
     facts = registry.load()
     lines = [line for model in facts.models.values() for line in _told(model.id, model)]
     lines += [line for offer in facts.offers for line in _told(f"{offer.model}@{offer.provider}", offer)]
+    lines += [line for action in facts.actions for line in _told(f"{action.id}@{action.provider}", action)]
     lines += [line for provider in facts.providers.values() for line in _told(provider.id, provider)]
     text = "\n".join(lines) + "\n"
     if os.environ.get("UPDATE_DOCS"):
@@ -104,7 +107,7 @@ def test_a_user_s_file_adds_a_model(tmp_path: Path) -> None:
         (('support = "none"', 'support = "none", colour = 1'), ["images.colour", "mask_field"]),
         (('provider = "journeyapi"', 'provider = "nobody"'), ["provider='nobody'", "allowed: journeyapi"]),
         (('model = "mine"', 'model = "other"'), ["offer other", "no [[model]]", "midjourney"]),
-        (("[[offer]]", "[[offers]]"), ["offers is not a known key", "provider, model, offer, other, defaults"]),
+        (("[[offer]]", "[[offers]]"), ["offers is not a known key", "provider, model, offer, action, other, defaults"]),
         (
             ("synchronous = true", "synchronous = true\nparameters.colour.values = ['red']"),
             ["parameters.colour", "aspect_ratio"],
@@ -230,3 +233,80 @@ def test_the_file_format_covers_further_providers() -> None:
     )
     assert not offer.is_edit_only
     assert {f.name for f in fields(Model)} & {f.name for f in fields(ProviderFacts)} >= {"id", "sources", "checked"}
+
+
+ACTION = """
+[[action]]
+id = "brighten"
+title = "Brighten"
+provider = "journeyapi"
+endpoint = "/brighten"
+parents = ["mine", "single"]
+credits = 1
+sources = ["https://example.test"]
+checked = 2026-11-21
+"""
+
+
+_AT_JOURNEYAPI = 'provider = "journeyapi"\nendpoint'
+
+
+def test_a_user_s_file_adds_an_action(tmp_path: Path) -> None:
+    """Listed while its provider is configured; one with a known id and provider replaces the built-in one."""
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD + ACTION + ACTION.replace("brighten", "single"), encoding="utf-8")
+    facts = registry.load(path)
+    actions = facts.catalog(["journeyapi"]).actions
+    assert [action.price for action in actions["brighten"]] == ["1 credits"]
+    assert [action.endpoint for action in actions["single"]] == ["/single"]
+    assert not facts.catalog(["vtrix"]).actions
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (('title = "Brighten"', 'titel = "x"'), ["action[1] (brighten).titel", "not a known key", "sends_number"]),
+        (('endpoint = "/brighten"', ""), ["action[1] (brighten).endpoint is missing"]),
+        (('endpoint = "/brighten"', 'endpoint = "brighten"'), ["action brighten", "endpoint='brighten'", "/upscale"]),
+        (('id = "brighten"', 'id = "Make brighter"'), ["id='Make brighter'", "lower-case letters"]),
+        (('id = "brighten"', 'id = "mine"'), ["action mine", "a [[model]] has this id"]),
+        (('parents = ["mine", "single"]', 'parents = ["yours"]'), ["'yours'", "neither a model nor an action"]),
+        (('parents = ["mine", "single"]', ""), ["action brighten takes no image"]),
+        (
+            ('provider = "journeyapi"\nendpoint', 'provider = "vtrix"\nendpoint'),
+            ["vtrix has no endpoints", '"actions"'],
+        ),
+        (
+            ('provider = "journeyapi"\nendpoint', 'provider = "none"\nendpoint'),
+            ["provider='none'", "allowed: journeyapi"],
+        ),
+        (("credits = 1", "credits = -1"), ["action brighten: credits=-1", "allowed: 0 to 1,000,000"]),
+        (("[[action]]", f"{ACTION}[[action]]"), ["has the action brighten at journeyapi twice"]),
+        (("synchronous = true", 'synchronous = true\nendpoint = "mine"'), ["offer mine: endpoint='mine'"]),
+        (
+            ('provider = "journeyapi"\nwire_id', 'endpoint = "/mine"\nprovider = "vtrix"\nwire_id'),
+            ["offer mine: vtrix has no endpoints"],
+        ),
+    ],
+)
+def test_a_wrong_action_fails_with_key_and_what_is_allowed(
+    tmp_path: Path, change: tuple[str, str], says: list[str]
+) -> None:
+    """Also an endpoint at a provider whose protocol has only one."""
+    path = tmp_path / "mine.toml"
+    path.write_text((GOOD + ACTION).replace(*change), encoding="utf-8")
+    with pytest.raises(SetupError) as raised:
+        registry.load(path)
+    for words in [str(path), *says]:
+        assert words in str(raised.value)
+
+
+def test_an_action_runs_and_costs_as_an_offer() -> None:
+    """With the model of its parent; an action without a stated price has an unknown one."""
+    (upscale,) = registry.load().catalog(["journeyapi"]).actions["upscale_2x"]
+    offer = upscale.offer_for("midjourney")
+    assert (offer.model, offer.endpoint, offer.unit) == ("midjourney", "/upscale-2x-4x", "credits")
+    assert offer.credits == 2
+    assert (dict(offer.constants), offer.prompt, offer.synchronous) == ({"type": "2x"}, "none", False)
+    assert replace(upscale, credits=None).price == "unknown price"
+    assert replace(upscale, credits=None, usd=Decimal("0.05")).price == "0.05 USD"
