@@ -10,7 +10,7 @@ from functools import singledispatch
 
 from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
 
-from journey_mcp.sandbox.render_specs import Edit, Format, Scene, Sheet
+from journey_mcp.sandbox.render_specs import LONGEST_SIDE_PX, Edit, Format, Refined, Scene, Sheet
 
 Color = tuple[int, int, int]
 
@@ -39,24 +39,63 @@ def _(render_spec: Scene) -> bytes:
 
 @render.register
 def _(render_spec: Sheet) -> bytes:
-    width, height = render_spec.panels[0].size
-    half = (width // 2, height // 2)
+    panels = [_drawn(panel) for panel in render_spec.panels]
+    half = (panels[0].width // 2, panels[0].height // 2)
     sheet = Image.new("RGB", (half[0] * 2, half[1] * 2))
-    for index, panel in enumerate(render_spec.panels):
-        small = _scene(panel).resize(half, Image.Resampling.BOX)
+    for index, panel in enumerate(panels):
+        small = panel.resize(half, Image.Resampling.BOX)
         sheet.paste(small, (index % 2 * half[0], index // 2 * half[1]))
     return _encode(sheet, render_spec.image_format)
 
 
 @render.register
 def _(render_spec: Edit) -> bytes:
+    return _encode(_drawn(render_spec), render_spec.image_format)
+
+
+@render.register
+def _(render_spec: Refined) -> bytes:
+    return _encode(_drawn(render_spec), render_spec.image_format)
+
+
+@singledispatch
+def _drawn(source: object) -> Image.Image:
+    """Return the image of a render spec that is not a sheet, or of encoded bytes."""
+    raise TypeError(f"{source!r} is not an image.")
+
+
+@_drawn.register
+def _(source: bytes) -> Image.Image:
+    return _open(source)
+
+
+@_drawn.register
+def _(render_spec: Scene) -> Image.Image:
+    return _scene(render_spec)
+
+
+@_drawn.register
+def _(render_spec: Edit) -> Image.Image:
     image = _shaped(_open(render_spec.source), render_spec)
     edited = _edited(image, render_spec)
     if render_spec.mask is not None:
         edited = Image.composite(edited, image, _open(render_spec.mask).convert("L").resize(image.size))
+    return _expanded(edited, render_spec) if any(render_spec.margins) else edited
+
+
+@_drawn.register
+def _(render_spec: Refined) -> Image.Image:
+    image = _drawn(render_spec.source)
+    if render_spec.difference:
+        image = Image.blend(image, _surroundings(render_spec, image.size), render_spec.difference)
     if any(render_spec.margins):
-        edited = _expanded(edited, render_spec)
-    return _encode(edited, render_spec.image_format)
+        left, top, *_ = _pixels(render_spec, image.size)
+        around = _surroundings(render_spec, image.size)
+        around.paste(image, (left, top))
+        image = around
+    image = _scaled(image, render_spec.scale)
+    _write(image, render_spec.label)
+    return image
 
 
 def check(content: bytes) -> tuple[int, int]:
@@ -360,6 +399,33 @@ def _expanded(image: Image.Image, edit: Edit) -> Image.Image:
     around = _scene(scene)
     around.paste(image, (left, top))
     return around
+
+
+def _surroundings(refined: Refined, size: tuple[int, int]) -> Image.Image:
+    """Return another scene of the same subject, as large as the image with its margins."""
+    left, top, right, bottom = _pixels(refined, size)
+    scene = Scene(
+        prompt=refined.prompt,
+        model=refined.model,
+        seed=refined.seed,
+        size=(size[0] + left + right, size[1] + top + bottom),
+        image_format=refined.image_format,
+        variant=refined.variant,
+    )
+    return _scene(scene)
+
+
+def _pixels(refined: Refined, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the margins in pixels."""
+    left, top, right, bottom = refined.margins
+    return round(left * size[0]), round(top * size[1]), round(right * size[0]), round(bottom * size[1])
+
+
+def _scaled(image: Image.Image, scale: int) -> Image.Image:
+    longest = max(image.size)
+    factor = min(scale, max(1.0, LONGEST_SIDE_PX / longest))
+    size = (round(image.width * factor), round(image.height * factor))
+    return image if factor == 1 else image.resize(size, Image.Resampling.BICUBIC)
 
 
 def _largest_inside(size: tuple[int, int], ratio: tuple[int, int]) -> tuple[int, int]:

@@ -8,6 +8,9 @@ Ratio = tuple[int, int]
 
 MEDIA_TYPES: dict[str, str] = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 SHORTEST_SIDE_PX = 64
+LONGEST_SIDE_PX = 4096
+DEEPEST = 8
+"""How many follow-ups of follow-ups are drawn; the source of a deeper one is that of its source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +50,46 @@ class Edit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sheet:
-    """Four scenes of one size, two by two, on an image of that size."""
+class Refined:
+    """A follow-up of an image, which stays recognisable and shows what was done with it."""
 
-    panels: tuple[Scene, Scene, Scene, Scene]
+    source: "Scene | Edit | Refined | bytes"
+    label: str
+    """What was done, written into the image."""
+    prompt: str
+    model: str
+    seed: int
+    image_format: Format
+    scale: int = 1
+    """How many times as large it is; the longer side ends at LONGEST_SIDE_PX."""
+    difference: float = 0.0
+    """How much of another scene is mixed in, 0.0 to 1.0."""
+    margins: tuple[float, float, float, float] = (0, 0, 0, 0)
+    """What is added at the left, top, right and bottom, as a fraction of the side."""
+    variant: int = 0
+    """The index among the images of one task."""
+
+
+Drawn = Scene | Edit | Refined
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """Four images of one size, two by two, on an image of that size."""
+
+    panels: tuple[Drawn, Drawn, Drawn, Drawn]
     image_format: Format
 
 
-RenderSpec = Scene | Edit | Sheet
+RenderSpec = Drawn | Sheet
+
+
+def depth_of(source: Drawn | bytes) -> int:
+    """Return how many follow-ups led to this image."""
+    depth = 0
+    while isinstance(source, Refined):
+        source, depth = source.source, depth + 1
+    return depth
 
 
 def fit(ratio: Ratio, long_side_px: int) -> tuple[int, int]:

@@ -196,7 +196,7 @@ async def test_a_charset_in_the_content_type_is_accepted() -> None:
 
 async def test_unknown_routes_and_methods_get_404_and_405() -> None:
     async with upstream(INSTANT) as up:
-        unknown = await up.client.post("/reroll", json={"parent_task_id": "1"})
+        unknown = await up.client.post("/inpaint", json={"parent_task_id": "1"})
         wrong = await up.client.get("/imagine")
         assert (unknown.status_code, unknown.json()) == (404, errors("Not Found"))
         assert (wrong.status_code, wrong.json()) == (405, errors("Method Not Allowed"))

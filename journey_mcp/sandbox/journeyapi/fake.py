@@ -1,16 +1,19 @@
-"""The fake of JourneyAPI: /imagine, /fetch, /fetch-many and /account under /api/v1."""
+"""The fake of JourneyAPI: /imagine, the follow-ups, /blend, /fetch, /fetch-many and /account under /api/v1."""
 
 import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from journey_mcp.sandbox.faults import Fault, find
+from journey_mcp.sandbox.journeyapi.follow_ups import PATHS as FOLLOW_UPS
+from journey_mcp.sandbox.journeyapi.follow_ups import Endpoint, FollowUp, images_of, read_follow_up
 from journey_mcp.sandbox.journeyapi.requests import (
     Creation,
     ValidationError,
@@ -28,7 +31,7 @@ from journey_mcp.sandbox.state import Sandbox
 from journey_mcp.sandbox.tasks import Task
 from journey_mcp.sandbox.wire import hold
 
-ENDPOINTS = ("imagine", "fetch", "fetch_many", "account")
+ENDPOINTS = ("imagine", *(path.replace("-", "_") for path in FOLLOW_UPS), "fetch", "fetch_many", "account")
 """The names of its endpoints in the request log."""
 LARGEST_BODY_BYTES = 1_000_000
 
@@ -56,7 +59,7 @@ _UNKNOWN_TASK = {
 }
 
 
-class JourneyApi(Service[Creation]):
+class JourneyApi(Service[Creation | FollowUp]):
     """One account at JourneyAPI and its tasks."""
 
     documented = {response.status: json.loads(response.content) for response in (_OUT_OF_CREDITS, _RATE_LIMITED)}  # noqa: RUF012
@@ -83,6 +86,7 @@ class JourneyApi(Service[Creation]):
         """Return the fake endpoints."""
         return [
             Route("/imagine", self.imagine, methods=["POST"]),
+            *(Route(f"/{path}", self.follow_up, methods=["POST"]) for path in FOLLOW_UPS),
             Route("/fetch", self.fetch, methods=["POST"]),
             Route("/fetch-many", self.fetch_many, methods=["POST"]),
             Route("/account", self.account, methods=["GET"]),
@@ -104,6 +108,10 @@ class JourneyApi(Service[Creation]):
         """Accept a task; for a synchronous model, respond when it has ended."""
         return await self.create(request, "imagine")
 
+    async def follow_up(self, request: Request) -> Response:
+        """Accept a task of another endpoint; all of them are asynchronous."""
+        return await self.create(request, _endpoint(request).replace("-", "_"))
+
     async def fetch(self, request: Request) -> Response:
         """Return a task."""
         return await self.handle(
@@ -123,21 +131,27 @@ class JourneyApi(Service[Creation]):
         """Return the balance."""
         return await self.handle(request, "account", "account", lambda _, faults: self._account(faults))
 
-    async def read(self, request: Request, content: bytes) -> Creation:
+    async def read(self, request: Request, content: bytes) -> Creation | FollowUp:
         """Return the parsed request, if the balance and the plan allow it. Raises Refused."""
-        try:
-            creation = read_creation(_body(request, content), self._settings)
-        except ValidationError as error:
-            raise Refused(_errors(400, *error.messages)) from error
         self.settle()
-        if self.credits < creation.model.credits:
+        creation = _parse(partial(self._read_creation, _endpoint(request)), _body(request, content))
+        if self.credits < creation.credits:
             raise Refused(_OUT_OF_CREDITS)
         limit = _TASKS_AT_ONCE[self._settings.plan]
         if limit is not None and self.sandbox.tasks.running_of(self.name) >= limit:
             raise Refused(_RATE_LIMITED)
         return creation
 
-    def accept(self, request: Request, creation: Creation, faults: tuple[Fault, ...]) -> Task:
+    def _read_creation(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Creation | FollowUp:
+        if endpoint == "imagine":
+            return read_creation(body, self._settings)
+        return read_follow_up(endpoint, body, self._settings, self._own_task, self.sandbox.now())
+
+    def _own_task(self, task_id: str) -> Task | None:
+        task = self.sandbox.tasks.find(task_id)
+        return task if task is not None and task.service == self.name else None
+
+    def accept(self, request: Request, creation: Creation | FollowUp, faults: tuple[Fault, ...]) -> Task:
         """Create and charge the task."""
         sandbox = self.sandbox
         failure = find(faults, "fail_task")
@@ -146,31 +160,32 @@ class JourneyApi(Service[Creation]):
         task = Task(
             task_id=self._new_id(),
             service=self.name,
-            kind="imagine",
-            model=creation.model.model_id,
+            kind=creation.task_type,
+            model=creation.model_id,
             origin=origin_of(request),
             accepted_at=now,
-            ends_at=now + sandbox.settings.shortened(sandbox.rng.uniform(*creation.model.seconds)),
-            charged=creation.model.credits,
+            ends_at=now + sandbox.settings.shortened(sandbox.rng.uniform(*creation.seconds)),
+            charged=creation.credits,
             seed=seed,
-            images=_images(creation, seed),
+            images=_images(creation, seed) if isinstance(creation, Creation) else images_of(creation, seed),
             failure=(failure and failure.error) or (_BLOCKED if is_blocked else None),
-            is_held=creation.image_url is not None or find(faults, "hang") is not None,
+            is_held=bool(creation.image_urls) or find(faults, "hang") is not None,
+            notes={"endpoint": creation.endpoint},
         )
         self.credits -= task.charged
         sandbox.tasks.put(task)
         return task
 
     async def respond_to_creation(
-        self, request: Request, creation: Creation, task: Task, faults: tuple[Fault, ...]
+        self, request: Request, creation: Creation | FollowUp, task: Task, faults: tuple[Fault, ...]
     ) -> HttpResponse:
-        """Load the image to edit, and wait for the end of a synchronous task."""
-        if creation.image_url is not None:
+        """Load the images, and wait for the end of a synchronous task."""
+        if creation.image_urls:
             task = replace(await self._with_source(creation, task), is_held=find(faults, "hang") is not None)
             self.sandbox.tasks.put(task)
         if creation.webhook is not None and not task.is_held:
             self._send_webhook(task, creation.webhook)
-        if not creation.model.is_synchronous:
+        if not creation.is_synchronous:
             return json_response(self.distorted({"task_id": task.task_id}, faults))
         await hold(request, self.sandbox.settings.clock, until=math.inf if task.is_held else task.ends_at)
         names = ("task_id",) if self._settings.sync_answer == "task_id" else _SYNCHRONOUS_FIELDS
@@ -188,15 +203,19 @@ class JourneyApi(Service[Creation]):
         secret = {"x-webhook-secret": webhook.secret} if webhook.secret else {}
         self.notify(task, webhook.url, _serialize, headers=lambda _: secret, policy=self._settings.webhooks)
 
-    async def _with_source(self, creation: Creation, task: Task) -> Task:
-        """Load the image to edit; the task fails if that fails, and does not end before."""
+    async def _with_source(self, creation: Creation | FollowUp, task: Task) -> Task:
+        """Load the images; the task fails if that fails, and does not end before."""
         try:
-            source = (await self.sandbox.load_source(creation.image_url or "")).content
+            contents = tuple([(await self.sandbox.load_source(url)).content for url in creation.image_urls])
         except SourceError as error:
             task = replace(task, failure=task.failure or f"Could not fetch image_url: {error}")
         else:
-            edit = _edit(creation, task.seed, source)
-            task = replace(task, images={f"0.{creation.image_format}": edit}, kept_bytes=len(source))
+            edited = (
+                {f"0.{creation.image_format}": _edit(creation, task.seed, contents[0])}
+                if isinstance(creation, Creation)
+                else images_of(creation, task.seed, contents)
+            )
+            task = replace(task, images=edited, kept_bytes=sum(map(len, contents)))
         return replace(task, ends_at=max(task.ends_at, self.sandbox.now()))
 
     def _fetch(self, body: Mapping[str, Any], faults: tuple[Fault, ...]) -> HttpResponse:
@@ -229,7 +248,9 @@ class JourneyApi(Service[Creation]):
 
 def _serialize(task: Task, now: float) -> dict[str, Any]:
     """Return the task object as of `now`."""
-    body: dict[str, Any] = {"task_id": task.task_id, "task_type": task.kind, "model": task.model}
+    body: dict[str, Any] = {"task_id": task.task_id, "task_type": task.kind}
+    if task.model:
+        body["model"] = task.model
     if not task.is_over(now):
         return body | _running(task.progress(now))
     if task.failure is not None:
@@ -239,6 +260,11 @@ def _serialize(task: Task, now: float) -> dict[str, Any]:
     if len(urls) == 1:
         return body | {"image_url": urls[0]}
     return body | {"original_image_url": urls[0], "image_urls": urls[1:], "seed": str(task.seed)}
+
+
+def _endpoint(request: Request) -> Endpoint:
+    """Return the end of a request's path, which is one of the routes."""
+    return cast(Endpoint, request.url.path.rpartition("/")[2])
 
 
 def _running(share: float) -> dict[str, str]:

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from journey_mcp.sandbox.journeyapi.models import MODELS, Model, extra_model
@@ -45,6 +45,10 @@ class JourneyApiSettings:
     """U2: `/fetch` of an unknown id gets 400, 404, or 200 with an empty object."""
     ratio_check: Literal["list", "pattern"] = "list"
     """C10: aspect_ratio must be a documented one, or any W:H."""
+    single_task_type: Literal["upscale#1", "upscale-1x"] = "upscale#1"
+    """C8: the `task_type` of a task of `/upscale-1x`."""
+    variation_index: Literal["any", "numbers"] = "any"
+    """C9: `/variations` takes `strong` and `subtle` for a parent of `/upscale-1x`, or positions in a grid only."""
     task_ids: Literal["uuid", "letters"] = "uuid"
     """C12: ids are UUIDs, or look like UUIDs with letters beyond f."""
     extra_models: tuple[str, ...] = ()
@@ -75,6 +79,33 @@ class Creation:
     image_format: Format
     image_url: str | None
     webhook: Webhook | None
+    endpoint: ClassVar[str] = "imagine"
+    task_type: ClassVar[str] = "imagine"
+
+    @property
+    def model_id(self) -> str:
+        """The id of the model."""
+        return self.model.model_id
+
+    @property
+    def credits(self) -> float:
+        """The price."""
+        return self.model.credits
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """The minimum and maximum duration."""
+        return self.model.seconds
+
+    @property
+    def is_synchronous(self) -> bool:
+        """Whether the work happens inside the creating request."""
+        return self.model.is_synchronous
+
+    @property
+    def image_urls(self) -> tuple[str, ...]:
+        """The images that are loaded first."""
+        return () if self.image_url is None else (self.image_url,)
 
 
 class ValidationError(Exception):
@@ -96,7 +127,7 @@ def read_creation(body: Mapping[str, Any], settings: JourneyApiSettings) -> Crea
         *ratio_errors,
         *_option_errors(body, model),
         *_image_errors(body, model, settings),
-        *_webhook_errors(body, settings),
+        *webhook_errors(body, settings),
     ]
     if messages:
         raise ValidationError(*messages)
@@ -107,10 +138,14 @@ def read_creation(body: Mapping[str, Any], settings: JourneyApiSettings) -> Crea
         long_side_px=LONG_SIDES_PX[body.get("resolution") or "1K"] if model.takes_resolution else LONG_SIDES_PX["1K"],
         image_format=_image_format(body, model),
         image_url=body.get("image_url") if model.image != "none" else None,
-        webhook=Webhook(url=body["webhook_url"], secret=body.get("webhook_secret"))
-        if body.get("webhook_url")
-        else None,
+        webhook=read_webhook(body),
     )
+
+
+def read_webhook(body: Mapping[str, Any]) -> Webhook | None:
+    """Return the receiver that a valid body names."""
+    url = body.get("webhook_url")
+    return Webhook(url=url, secret=body.get("webhook_secret")) if url else None
 
 
 def read_task_id(body: Mapping[str, Any]) -> str:
@@ -188,13 +223,14 @@ def _image_errors(body: Mapping[str, Any], model: Model, settings: JourneyApiSet
     if url is None:
         is_missed = model.image == "required" and settings.edit_without_image == "strict"
         return [f"image_url is required for {model.model_id}"] if is_missed else []
-    return [] if _is_url(url, ("http", "https")) else ["image_url must be a public URL"]
+    return [] if is_url(url, ("http", "https")) else ["image_url must be a public URL"]
 
 
-def _webhook_errors(body: Mapping[str, Any], settings: JourneyApiSettings) -> list[str]:
+def webhook_errors(body: Mapping[str, Any], settings: JourneyApiSettings) -> list[str]:
+    """Return what is wrong with the receiver that a body names."""
     url, secret = body.get("webhook_url"), body.get("webhook_secret")
     messages = []
-    is_good = _is_url(url, ("https",)) or (settings.allows_plain_webhooks and _is_plain_loopback(url))
+    is_good = is_url(url, ("https",)) or (settings.allows_plain_webhooks and _is_plain_loopback(url))
     if url is not None and not is_good:
         messages.append("webhook_url must be an HTTPS URL")
     if secret is not None and not isinstance(secret, str):
@@ -202,7 +238,8 @@ def _webhook_errors(body: Mapping[str, Any], settings: JourneyApiSettings) -> li
     return messages
 
 
-def _is_url(value: Any, schemes: tuple[str, ...]) -> bool:
+def is_url(value: Any, schemes: tuple[str, ...]) -> bool:
+    """Return whether a value is a URL with a host and one of these schemes."""
     try:
         parts = urlsplit(value if isinstance(value, str) else "")
         return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
@@ -211,7 +248,7 @@ def _is_url(value: Any, schemes: tuple[str, ...]) -> bool:
 
 
 def _is_plain_loopback(value: Any) -> bool:
-    if not _is_url(value, ("http",)):
+    if not is_url(value, ("http",)):
         return False
     host = urlsplit(value).hostname or ""
     try:
