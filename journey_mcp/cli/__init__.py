@@ -134,6 +134,23 @@ def edit(  # noqa: PLR0913  # a command's options are its parameters
 
 
 @_command()
+def refine(  # noqa: PLR0913  # a command's options are its parameters
+    *,
+    image: options.RefinedImage,
+    action: options.Action,
+    prompt: options.NewPrompt = None,
+    webhook_url: options.WebhookUrl = None,
+    fresh: options.Fresh = False,
+    wait_s: options.WaitS = None,
+    output: options.Output = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Upscale, vary, extend or repeat an earlier image."""
+    _create("refine_image", locals())
+
+
+@_command()
 def fetch(
     *,
     tasks: Annotated[list[str], typer.Argument(help="Task ids (tsk_…).", metavar="TASK...")],
@@ -287,7 +304,7 @@ def specs(
         serving.specs(form)
 
 
-def _create(tool: Literal["imagine", "edit_image"], given: dict[str, Any]) -> None:
+def _create(tool: Literal["imagine", "edit_image", "refine_image"], given: dict[str, Any]) -> None:
     """Run a tool. The options for its output are separated from the tool's arguments."""
     output_options = {name: given.pop(name) for name in ("output", "force", "fresh", "wait_s", "as_json")}
     with console.errors_reported(as_json=output_options["as_json"]):

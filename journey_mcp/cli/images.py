@@ -25,6 +25,7 @@ from journey_mcp.core.tasks import SANDBOX, Submission, Task
 from journey_mcp.engine.budget import Confirm, ConfirmationRequest
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.registry import Catalog
+from journey_mcp.routing.actions import with_resolved_action
 from journey_mcp.settings import Settings
 from journey_mcp.startup import ready_settings
 from journey_mcp.studio import Studio, open_studio
@@ -74,11 +75,16 @@ def create(tool: Tool, given: dict[str, Any], output_options: OutputOptions) -> 
         JourneyError: no task exists.
     """
     settings = ready_settings()
-    form = arguments.EditImage if tool == "edit_image" else arguments.Imagine
     tool_set = read_tool_set(settings)
-    parsed = arguments.parse(form, tool, given, ToolContext(catalog=tool_set.catalog, defaults=tool_set.defaults))
-    request = arguments.image_request(tool, parsed, tool_set.defaults)
+    request = _request(tool, given, ToolContext(catalog=tool_set.catalog, defaults=tool_set.defaults))
     return _run(partial(_create, settings, request, output_options), output_options)
+
+
+def _request(tool: Tool, given: dict[str, Any], context: ToolContext) -> ImageRequest:
+    if tool == "refine_image":
+        return arguments.refine_request(arguments.parse(arguments.RefineImage, tool, given, context))
+    form = arguments.EditImage if tool == "edit_image" else arguments.Imagine
+    return arguments.image_request(tool, arguments.parse(form, tool, given, context), context.defaults)
 
 
 def fetch(task_ids: Sequence[str], output_options: OutputOptions) -> int:
@@ -146,9 +152,9 @@ async def _create(
         if created.notice:
             console.info(to_person(str(created.notice)))
         unfinished.tasks = [task]
-        console.info(f"Task {task.id}: {task.request.model} at {task.provider}.")
+        console.info(f"Task {task.id}: {task.request.label} at {task.provider}.")
         try:
-            with console.progress(f"{task.request.model}: sent") as report:
+            with console.progress(f"{task.request.label}: sent") as report:
                 task = await studio.wait_for_new(task, output_options.seconds, report)
         except anyio.get_cancelled_exc_class():
             unfinished.tasks = [await _latest(studio, task)]
@@ -166,6 +172,9 @@ async def _ask(question: ConfirmationRequest) -> bool:
 def _possible_files(output: Path, request: ImageRequest, catalog: Catalog) -> list[Path]:
     """Return the files that may be written, because it is not known yet which offer runs the request."""
     forms = {offer.result for offer in catalog.offers.get(request.model, ())}
+    if request.action is not None:
+        action, _ = with_resolved_action(request, catalog)
+        forms = {one.result for one in catalog.actions[action.kind]}
     single = export.targets(output, 1) if forms != {"grid"} else []
     return single + (export.targets(output, _GRID_SIZE) if "grid" in forms else [])
 

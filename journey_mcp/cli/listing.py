@@ -157,7 +157,7 @@ def _task_row(task: Task, plain: dict[str, Any], now: float) -> tuple[str, ...]:
         task.id,
         _age(now - task.created_at),
         f"{task.status.value}{percent}",
-        task.request.model,
+        task.request.label,
         task.provider,
         f"{task.cost.amount:f} {task.cost.unit}" if task.cost else "",
         _images_in_short(plain.get("images", ())),

@@ -49,6 +49,18 @@ Provider = Annotated[
     typer.Option(help="Use only this provider; default: the first that supports all arguments.", metavar="NAME"),
 ]
 Image = Annotated[str, typer.Argument(help=f"The image to edit: {_IMAGE_FORMS}.", metavar="IMAGE")]
+RefinedImage = Annotated[
+    str,
+    typer.Argument(
+        help="The image to refine: id of an earlier image (tsk_….2), for upscale_2x and upscale_4x also a public URL.",
+        metavar="IMAGE",
+    ),
+]
+Action = Annotated[
+    str,
+    typer.Argument(help="What to do with it, such as upscale_2x; an unknown one lists all.", metavar="ACTION"),
+]
+NewPrompt = Annotated[str | None, typer.Option("--prompt", help="A new prompt, for reroll.", metavar="TEXT")]
 References = Annotated[
     list[str] | None,
     typer.Option("--reference", help=f"An image that guides the result: {_IMAGE_FORMS}; repeatable.", metavar="IMAGE"),

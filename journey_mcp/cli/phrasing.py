@@ -5,7 +5,7 @@ from functools import partial
 
 from journey_mcp.core.requests import OPTIONS, Tool
 
-COMMANDS: dict[Tool, str] = {"imagine": "imagine", "edit_image": "edit"}
+COMMANDS: dict[Tool, str] = {"imagine": "imagine", "edit_image": "edit", "refine_image": "refine"}
 """The command for each tool."""
 
 _WORDS = {
@@ -51,5 +51,5 @@ def _capitalized_like(words: str, match: re.Match[str]) -> str:
 
 
 def option(argument: str) -> str:
-    """Return the option for an argument of the tools."""
-    return _WORDS.get(argument, f"--{argument.replace('_', '-')}")
+    """Return the option, or the argument of a command, for an argument of the tools."""
+    return _WORDS.get(argument, "ACTION" if argument == "action" else f"--{argument.replace('_', '-')}")

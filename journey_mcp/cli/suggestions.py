@@ -12,6 +12,7 @@ _MIN_SIMILARITY = 0.75
 
 _COMMANDS = {
     "imagine": ("generate", "create", "make", "draw", "paint", "render", "image", "picture", "text2image", "txt2img"),
+    "refine": ("refine_image", "upscale", "vary", "variation", "variations", "pan", "reroll", "enlarge"),
     "edit": ("edit_image", "change", "modify", "transform", "inpaint", "img2img"),
     "fetch": ("fetch_task", "get", "status", "wait", "download", "save", "show", "open", "result"),
     "cancel": ("cancel_task", "stop", "abort", "kill", "delete", "rm"),

@@ -32,6 +32,7 @@ class ConfirmationRequest:
     """What a person is asked to confirm."""
 
     model: str
+    """With the action, if there is one."""
     provider: str
     amount: Decimal
     unit: Unit
@@ -113,7 +114,7 @@ class Budget:
         for limit, counted in _applicable(self._call_limits, task):
             if counted > limit.amount:
                 return OverBudget(
-                    f"The budget {limit.text} is exceeded: {task.request.model} at {task.provider} counts "
+                    f"The budget {limit.text} is exceeded: {task.request.label} at {task.provider} counts "
                     f"{_price(counted, limit.unit, _credits_behind(limit.unit, task))}, "
                     f"and waiting does not change that.",
                     next_step=f"Nothing was sent. {_RAISE}",
@@ -212,7 +213,7 @@ def _reach(setting: str, limit: Limit, catalog: Catalog, prices: CreditPrices) -
 
 def _confirmation_request(task: Task, amount: Decimal, unit: Unit, bound: Decimal | None) -> ConfirmationRequest:
     return ConfirmationRequest(
-        model=task.request.model,
+        model=task.request.label,
         provider=task.provider,
         amount=amount,
         unit=unit,
@@ -231,7 +232,7 @@ def _over_budget(
     if is_ever_free:
         again = f"There is room again in {duration(free_at - task.created_at)}, at {timestamp(free_at)}."
     return OverBudget(
-        f"The budget {limit.text} is used up: {task.request.model} at {task.provider} counts "
+        f"The budget {limit.text} is used up: {task.request.label} at {task.provider} counts "
         f"{_price(counted, limit.unit, _credits_behind(limit.unit, task))}, {_shown(spent)} are spent, "
         f"{_shown(max(limit.amount - spent, Decimal(0)))} are left. {again}",
         next_step=f"Nothing was sent. {'Wait, or c' if is_ever_free else 'C'}{_RAISE[1:]}",

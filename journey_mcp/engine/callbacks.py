@@ -64,5 +64,5 @@ def _where_to_look(task: Task) -> str:
     sent_at = timestamp(task.updated_at)
     return (
         f"Do not simply repeat the call. Ask the person to look into the account at {task.provider} for a task of "
-        f"{task.request.model} made at about {sent_at}: if it is there, it was paid."
+        f"{task.request.label} made at about {sent_at}: if it is there, it was paid."
     )

@@ -77,7 +77,7 @@ def stage(task: Task, position: int | None = None) -> str:
     """Return the status of a task in a few words; `position` is its position in the queue."""
     place = f", position {position} at {task.provider}" if position else ""
     percent = f", {task.progress:.0%}" if task.progress and not task.status.is_final else ""
-    return f"{task.request.model}: {task.status}{place}{percent}"
+    return f"{task.request.label}: {task.status}{place}{percent}"
 
 
 def all_final(tasks: Mapping[str, Task]) -> bool:

@@ -13,7 +13,7 @@ from journey_mcp.core.errors import InternalError, JourneyError, UnknownTask
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import Principal
-from journey_mcp.core.requests import Tool
+from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.task_query import PAGE_SIZE
 from journey_mcp.core.tasks import Task
 from journey_mcp.core.text import cleaned
@@ -65,13 +65,19 @@ _log = logging.getLogger(__name__)
 async def imagine(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> CallResult:
     """Make an image from text."""
     parsed = _parse(arguments.Imagine, "imagine", raw, studio, defaults)
-    return await _create(studio, defaults, "imagine", parsed, caller)
+    return await _create(studio, defaults, arguments.image_request("imagine", parsed, defaults), parsed, caller)
 
 
 async def edit_image(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> CallResult:
     """Edit an image."""
     parsed = _parse(arguments.EditImage, "edit_image", raw, studio, defaults)
-    return await _create(studio, defaults, "edit_image", parsed, caller)
+    return await _create(studio, defaults, arguments.image_request("edit_image", parsed, defaults), parsed, caller)
+
+
+async def refine_image(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> CallResult:
+    """Run an action on an earlier image."""
+    parsed = _parse(arguments.RefineImage, "refine_image", raw, studio, defaults)
+    return await _create(studio, defaults, arguments.refine_request(parsed), parsed, caller)
 
 
 async def fetch_task(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> types.CallToolResult:
@@ -128,6 +134,7 @@ Handler = Callable[[Studio, Defaults, RawArguments, Caller], Awaitable[CallResul
 HANDLERS: dict[str, Handler] = {
     "imagine": imagine,
     "edit_image": edit_image,
+    "refine_image": refine_image,
     "fetch_task": fetch_task,
     "cancel_task": cancel_task,
     "view_image": view_image,
@@ -192,10 +199,13 @@ def _parse(kind: type[ArgumentsT], tool: str, raw: RawArguments, studio: Studio,
 
 
 async def _create(
-    studio: Studio, defaults: Defaults, tool: Tool, parsed: arguments.Imagine, caller: Caller
+    studio: Studio,
+    defaults: Defaults,
+    request: ImageRequest,
+    parsed: arguments.Imagine | arguments.RefineImage,
+    caller: Caller,
 ) -> CallResult:
     called_at = studio.elapsed()
-    request = arguments.image_request(tool, parsed, defaults)
     created = await studio.create(
         request,
         caller.principal,

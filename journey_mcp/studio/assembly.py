@@ -47,6 +47,7 @@ from journey_mcp.studio.image_sources import ImageFinder
 from journey_mcp.studio.lifecycle import Lifecycle
 from journey_mcp.studio.originals import Originals
 from journey_mcp.studio.previews import Previews
+from journey_mcp.studio.refine import Refiner
 from journey_mcp.studio.start import Starter
 from journey_mcp.studio.studio import Studio
 from journey_mcp.studio.views import Views
@@ -178,7 +179,8 @@ def _assemble(
     images = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http, folder)
     planner = Planner(clients, cooldowns, budget, safe_http, workers)
     starter = Starter(clock, journal, budget, deduplication, in_flight, new_submitter)
-    creator = Creator(clock, clients, outbound_webhooks, images, planner, starter, is_listening=is_listening)
+    refiner = Refiner(clients, journal, store, images)
+    creator = Creator(clock, clients, outbound_webhooks, images, planner, refiner, starter, is_listening=is_listening)
     recovery = Recovery(journal, store, clock, clients, poller, retention, keep_s=settings.keep_days * 86400.0)
     loops = (
         poller.run,

@@ -1,7 +1,7 @@
 """The attempts of a request: the offers that can run it, in the order in which they are tried."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from anyio import to_thread
@@ -9,7 +9,7 @@ from anyio import to_thread
 from journey_mcp.core.errors import InvalidRequest
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.principals import Principal
-from journey_mcp.core.requests import ImageRequest, PreparedRequest
+from journey_mcp.core.requests import ImageRequest, Parent, PreparedRequest
 from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.engine.budget import Budget
 from journey_mcp.engine.cooldowns import Cooldowns, by_name
@@ -82,6 +82,26 @@ class Planner:
         _, notices = await first.prepare()
         return Plan(attempts, (*route.notices(first.offer, problems), *first.notices, *notices))
 
+    async def follow_up(
+        self,
+        offer: Offer,
+        request: ImageRequest,
+        images: InputImages,
+        principal: Principal,
+        *,
+        parent: Parent | None,
+        notices: Sequence[Notice],
+    ) -> Plan:
+        """Return the only attempt of a request that refines an image; no other provider can run it.
+
+        Raises:
+            InvalidRequest: the offer cannot take the image.
+        """
+        candidate = router.Candidate(offer=offer, request=request, notices=tuple(notices))
+        attempt = self._attempt(candidate, images, partial(self._workers.fit, caller=principal), parent)
+        _, more = await attempt.prepare()
+        return Plan([attempt], (*attempt.notices, *more))
+
     async def _on_cooldown(self, offers: Sequence[Offer]) -> dict[str, str]:
         """Return which providers are on cooldown, and why; with one offer there is no choice to make."""
         if len(offers) == 1:
@@ -89,7 +109,9 @@ class Planner:
         found = by_name(await self._cooldowns.all(), self._clients.accounts)
         return {name: cooldown.reason for name, cooldown in found.items()}
 
-    def _attempt(self, candidate: router.Candidate, images: InputImages, fit: Fit) -> Attempt:
+    def _attempt(
+        self, candidate: router.Candidate, images: InputImages, fit: Fit, parent: Parent | None = None
+    ) -> Attempt:
         offer = candidate.offer
         account = self._clients.account_of(offer)
         ready: tuple[PreparedRequest, tuple[Notice, ...]] | None = None
@@ -98,7 +120,7 @@ class Planner:
             nonlocal ready
             if ready is None:
                 inputs, mask, notices = await images.prepared(offer, account, self._safe_http, fit)
-                ready = candidate.prepared(inputs, mask), notices
+                ready = replace(candidate.prepared(inputs, mask), parent=parent), notices
             return ready
 
         is_free = account.provider == SANDBOX

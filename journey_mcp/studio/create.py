@@ -14,14 +14,18 @@ from journey_mcp.engine.deduplication import Created
 from journey_mcp.engine.failover import Attempt
 from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
 from journey_mcp.providers.clients import ProviderClients
-from journey_mcp.routing import model_names, router, validation
+from journey_mcp.routing import actions, model_names, router, validation
 from journey_mcp.studio.attempts import Planner
 from journey_mcp.studio.image_sources import ImageFinder, Roots
+from journey_mcp.studio.refine import Refiner
 from journey_mcp.studio.start import Starter
 
 
 class Creator:
-    """Makes tasks of requests. `is_listening`: this process receives providers' webhooks, so tasks get a secret."""
+    """Makes tasks of requests. `is_listening`: this process receives providers' webhooks, so tasks get a secret.
+
+    It has one collaborator for each step of the way of a call.
+    """
 
     def __init__(
         self,
@@ -30,6 +34,7 @@ class Creator:
         webhooks: OutboundWebhooks,
         images: ImageFinder,
         planner: Planner,
+        refiner: Refiner,
         starter: Starter,
         *,
         is_listening: bool,
@@ -40,6 +45,7 @@ class Creator:
         self._webhooks = webhooks
         self._images = images
         self._planner = planner
+        self._refiner = refiner
         self._starter = starter
         self._is_listening = is_listening
 
@@ -56,6 +62,10 @@ class Creator:
         """Check the request, store its task and start it; see `Studio.create`."""
         if request.webhook_url is not None:
             await self._webhooks.check(request.webhook_url)
+        if request.action is not None:
+            return await self._refine(
+                request, principal, files_allowed=files_allowed, roots=roots, fresh=fresh, confirm=confirm
+            )
         request, read_as = model_names.with_resolved_model(request, self._catalog)
         offers = validation.offers_of(request, self._catalog)
         router.check_images(request, offers, self._catalog)
@@ -75,6 +85,32 @@ class Creator:
             # the person confirms the cost at one provider; another one has another cost
             plan = plan.first_attempt()
         task = self._task(request, principal, key, plan.attempts[0], (*read_as, *plan.notices))
+        await self._starter.check_budget(task, confirm)
+        return await self._starter.start(task, plan, fresh=fresh)
+
+    async def _refine(
+        self,
+        request: ImageRequest,
+        principal: Principal,
+        *,
+        files_allowed: bool,
+        roots: Roots | None,
+        fresh: bool,
+        confirm: Confirm | None,
+    ) -> Created:
+        """Check a request that refines an image, store its task and start it."""
+        is_asked_always = confirm is not None and confirm.is_asked_always
+        request, read_as = actions.with_resolved_action(request, self._catalog)
+        found = await self._refiner.find(request, principal, files_allowed=files_allowed, roots=roots)
+        key = deduplication.digest(found.request, found.images.digests, self._clients.sandbox_url)
+        if not fresh and (
+            duplicate := await self._starter.early_duplicate(principal, key, is_asked_always=is_asked_always)
+        ):
+            return duplicate
+        plan = await self._planner.follow_up(
+            found.offer, found.request, found.images, principal, parent=found.parent, notices=found.notices
+        )
+        task = self._task(found.stored, principal, key, plan.attempts[0], (*read_as, *plan.notices))
         await self._starter.check_budget(task, confirm)
         return await self._starter.start(task, plan, fresh=fresh)
 

@@ -116,6 +116,17 @@ class ImageFinder:
         sources = [found[text] for argument, text in given if argument != "mask"]
         return InputImages(sources=tuple(sources), mask=found[request.mask] if request.mask is not None else None)
 
+    async def earlier(self, text: str, principal: Principal) -> ImageId | WholeTask | None:
+        """Return the earlier image, or the task without a number, that a text names; `None` for any other image.
+
+        It may be named by its id, by its URL, or by the path of its copy. Whether it exists is not checked.
+        """
+        meaning = await _meaning(text)
+        if isinstance(meaning, WholeTask):
+            return meaning
+        url = _url_of(meaning)
+        return _id_of(meaning) or ((await self._earlier_images([url], principal)).get(url) if url else None)
+
     async def _source(self, argument: str, text: str, call: _Call) -> Source:
         meaning = call.meanings[text]
         # a user name and a password in an address are secrets
@@ -126,7 +137,7 @@ class ImageFinder:
             return await self._upload(meaning, call.uploads.get(str(meaning)))
         if isinstance(meaning, WholeTask):
             task = call.tasks.get(meaning.task_id)
-            return await self._earlier(_only_image(name, meaning, task), task)
+            return await self._earlier(only_image(name, meaning, task), task)
         if isinstance(meaning, Data):
             name = f"{argument}={text[:_SHOWN_OF_DATA]!r}…"
             return Source(name=name, kind="image data", stored="", load=partial(_decoded, name, meaning))
@@ -380,8 +391,12 @@ def _unusable(name: str, reason: Unusable) -> InvalidRequest:
     return kind(f"{name}{clause}.", next_step=step)
 
 
-def _only_image(name: str, wanted: WholeTask, task: Task | None) -> ImageId:
-    """Return the only image of a task that is named without a number."""
+def only_image(name: str, wanted: WholeTask, task: Task | None) -> ImageId:
+    """Return the only image of a task that is named without a number.
+
+    Raises:
+        UnknownImage: it has none, or several.
+    """
     first = ImageId(wanted.task_id, 1)
     image_of(first, task)
     if task and len(task.images) > 1:

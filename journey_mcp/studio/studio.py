@@ -1,7 +1,7 @@
 """The use cases of the product: create tasks, fetch them, wait for them, cancel them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.money import SpendSummary
@@ -25,11 +25,13 @@ from journey_mcp.providers.accounts import not_polled_reason
 from journey_mcp.providers.clients import ProviderClients
 from journey_mcp.settings import Settings
 from journey_mcp.store import Store
+from journey_mcp.studio.actions import actions_of
 from journey_mcp.studio.create import Creator
 from journey_mcp.studio.image_sources import Roots
 from journey_mcp.studio.lifecycle import Lifecycle
 from journey_mcp.studio.previews import Previews
 from journey_mcp.studio.views import Views
+from journey_mcp.tools.defaults import Defaults
 
 _FIRST_ANSWER_S = 1.5
 """How long a call that does not wait still waits for the provider's first answer: with all else, under 2 s."""
@@ -189,6 +191,10 @@ class Studio:
     def begin_shutdown(self) -> None:
         """Begin the shut-down: nothing more is sent, and waits return what is known of their tasks."""
         self._lifecycle.begin_shutdown()
+
+    def actions_of(self, task: Task, defaults: Defaults) -> dict[str, list[dict[str, Any]]]:
+        """Return by image id what can be done with the images of a task; see `studio.actions`."""
+        return actions_of(task, self._clients, defaults)
 
     def position(self, task_id: str) -> int | None:
         """Return a task's position in the queue of its provider, from 1; `None` if it is in none."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from journey_mcp.core.images import AspectRatio
-from journey_mcp.core.requests import Tool
-from journey_mcp.registry import Catalog, Offer
+from journey_mcp.core.requests import ModelTool
+from journey_mcp.registry import Catalog
 from journey_mcp.routing import aspect_ratios, model_names
 from journey_mcp.tools import definitions
 from journey_mcp.tools.defaults import Defaults
@@ -67,12 +67,16 @@ _OTHER_NAMES = {
     "listing": "limit offset page pagesize status",
 }
 """Other APIs' names for our arguments, and their names without an equivalent, by kind."""
+_ACTIONS = "button command direction mode method operation transform transformation type upscale variant variation"
+"""Other APIs' names for the action of `refine_image`."""
+_NUMBERS = "candidate choice index number position u v"
+"""Other APIs' names for the number of an image in a grid."""
 _KINDS = {name: kind for kind, names in _OTHER_NAMES.items() for name in names.split()}
 _MAX_NAMED = 10
 """How many wrong names get a correction each."""
 _MAX_SHOWN = 80
 _MAX_SWITCH_LENGTH = 30
-_CREATION_TOOLS: Mapping[str, Tool] = {"imagine": "imagine", "edit_image": "edit_image"}
+_CREATION_TOOLS: Mapping[str, ModelTool] = {"imagine": "imagine", "edit_image": "edit_image"}
 _TASK_KINDS = frozenset({"task_ids", "listing", "before", "query"})
 _MIN_SIMILARITY = 0.75
 """The similarity, 0 to 1, from which a name is a misspelling of another; `thought` is not one of `height`."""
@@ -126,6 +130,8 @@ class ToolContext:
                 )
             elif tool == "view_image":
                 advice = _advise_view(kind, value)
+            elif tool == "refine_image":
+                advice = _advise_refinement(name, kind, shown)
             else:
                 advice = _advise_tasks(kind, value, shown)
             advice = advice or _did_you_mean(name, shown)
@@ -133,7 +139,7 @@ class ToolContext:
         return f"{'; '.join(problems)}. {tool} takes: {', '.join(shown)}"
 
     def _advise_creation(
-        self, tool: Tool, kind: str, value: Any, shown: Mapping[str, Any], known: Mapping[str, Any]
+        self, tool: ModelTool, kind: str, value: Any, shown: Mapping[str, Any], known: Mapping[str, Any]
     ) -> str | None:
         if kind == "count":
             return self._advise_count(tool, known)
@@ -150,7 +156,7 @@ class ToolContext:
         }
         return fixed.get(kind, _NO_EQUIVALENT if kind in _OTHER_NAMES else None)
 
-    def _advise_switch(self, tool: Tool, name: str, value: Any) -> str | None:
+    def _advise_switch(self, tool: ModelTool, name: str, value: Any) -> str | None:
         """Return how a prompt takes the argument as a switch, such as `--chaos 10`, or `None`."""
         for model, offers in self.catalog.offers_for(tool).items():
             for switch, matching in {key: fact for offer in offers for key, fact in offer.switches.items()}.items():
@@ -159,7 +165,7 @@ class ToolContext:
                     return f"{model} takes --{switch}{shown[:_MAX_SWITCH_LENGTH]} at the end of the prompt"
         return None
 
-    def _advise_images(self, tool: Tool, kind: str, value: Any, shown: Mapping[str, Any]) -> str:
+    def _advise_images(self, tool: ModelTool, kind: str, value: Any, shown: Mapping[str, Any]) -> str:
         guide = "reference_images" in shown
         if tool == "imagine":
             edit = ["call edit_image with image to edit an image"] if self.defaults.edit_image else []
@@ -170,14 +176,14 @@ class ToolContext:
             return "use image for the one to edit, and reference_images for the others"
         return "use image"
 
-    def _advise_count(self, tool: Tool, known: Mapping[str, Any]) -> str:
+    def _advise_count(self, tool: ModelTool, known: Mapping[str, Any]) -> str:
         """Return how to get more images, and their cost if the registry has it."""
         offers = self.catalog.offers_for(tool)
         given = {name: value.lower() for name in ("model", "provider") if isinstance(value := known.get(name), str)}
         provider = given.get("provider")
         model = model_names.resolve(given.get("model", ""), self.catalog) or self.defaults.model(tool, provider)
         matching = [offer for offer in offers.get(model, ()) if provider in {None, offer.provider}]
-        each = f", each costs {cost}" if matching and (cost := _cost_text(matching[0])) else ""
+        each = f", each costs {matching[0].price}" if matching and matching[0].unit else ""
         makers = [name for name, some in offers.items() if some[0].result == "grid"]
         four = f"; {model if model in makers else makers[0]} makes four candidates at once" if makers else ""
         return f"call again with fresh=true for another image{each}{four}"
@@ -203,6 +209,16 @@ def _advise_view(kind: str, value: Any) -> str | None:
     return "use size" if kind in {"width", "height", "resolution", "quality"} else None
 
 
+def _advise_refinement(name: str, kind: str, shown: Mapping[str, Any]) -> str | None:
+    if kind in {"image", "reference_images", "task_ids"}:
+        return "use image"
+    if normalized(name) in _NUMBERS.split():
+        return "give the number with the image: tsk_….2 is image 2"
+    if normalized(name) in _ACTIONS.split():
+        return "use action"
+    return f"use {kind}" if kind in shown else _NO_EQUIVALENT if kind in _OTHER_NAMES else None
+
+
 def _advise_size(value: Any, shown: Mapping[str, Any]) -> str:
     """Return how to give a size in this configuration, with the ratio of a text such as `1024x1024`."""
     ways: list[str] = []
@@ -215,13 +231,6 @@ def _advise_size(value: Any, shown: Mapping[str, Any]) -> str:
         ways.append("width and height")
     size_class = "; resolution is the size class" if ways and "resolution" in shown else ""
     return f"use {', or '.join(ways)}{size_class}" if ways else _NO_EQUIVALENT
-
-
-def _cost_text(offer: Offer) -> str | None:
-    if offer.credits is not None:
-        return f"{offer.credits:f} credits"
-    least = "at least " if offer.further_megapixel else ""
-    return f"{least}{offer.usd:f} USD" if offer.usd is not None else None
 
 
 def _did_you_mean(name: str, shown: Mapping[str, Any]) -> str | None:

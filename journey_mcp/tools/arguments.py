@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.core.images import ImageId
-from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, ImageRequest, Tool
+from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, ImageRequest, ModelTool
 from journey_mcp.core.task_query import TaskQuery, parse_search
 from journey_mcp.core.views import DEFAULT_VIEW_SIZE, VIEW_SIZES, Layout
 from journey_mcp.tools import argument_values
@@ -123,6 +123,17 @@ class EditImage(Imagine):
 
     image: Image
     mask: Image | None = None
+
+
+class RefineImage(_Arguments):
+    """All arguments of `refine_image`; which actions there are is checked with the registry."""
+
+    image: Image
+    action: str
+    prompt: str | None = None
+    webhook_url: str | None = None
+    fresh: Switch = False
+    wait_s: Seconds | None = None
 
 
 TaskIds = Annotated[
@@ -308,7 +319,7 @@ def _without_placeholders(value: Any) -> Any:
     return value
 
 
-def image_request(tool: Tool, arguments: Imagine, defaults: Defaults) -> ImageRequest:
+def image_request(tool: ModelTool, arguments: Imagine, defaults: Defaults) -> ImageRequest:
     """Return the request that the arguments of `imagine` or `edit_image` describe."""
     return ImageRequest(
         tool=tool,
@@ -329,6 +340,18 @@ def image_request(tool: Tool, arguments: Imagine, defaults: Defaults) -> ImageRe
         guidance=arguments.guidance,
         steps=arguments.steps,
         provider=(arguments.provider or "").lower() or None,
+        webhook_url=arguments.webhook_url,
+    )
+
+
+def refine_request(arguments: RefineImage) -> ImageRequest:
+    """Return the request that the arguments of `refine_image` describe; the image decides about the model."""
+    return ImageRequest(
+        tool="refine_image",
+        action=arguments.action,
+        prompt=arguments.prompt or "",
+        model=arguments.action,
+        image=arguments.image,
         webhook_url=arguments.webhook_url,
     )
 

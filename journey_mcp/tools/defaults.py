@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from journey_mcp.core.errors import SetupError
-from journey_mcp.core.requests import Tool
+from journey_mcp.core.requests import ModelTool
 from journey_mcp.registry import Catalog
 from journey_mcp.routing import model_names
 from journey_mcp.routing.validation import models_of
 from journey_mcp.settings import Settings
 
-_BUILT_IN: dict[Tool, str] = {"imagine": "midjourney", "edit_image": "flux-kontext-pro"}
+_BUILT_IN: dict[ModelTool, str] = {"imagine": "midjourney", "edit_image": "flux-kontext-pro"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +27,10 @@ class Defaults:
     """Images may be paths, because the client is on this machine."""
     has_links: bool = False
     """Results carry a `resource_link` for each image."""
-    pinned: Mapping[tuple[Tool, str], str] = field(default_factory=dict)
+    pinned: Mapping[tuple[ModelTool, str], str] = field(default_factory=dict)
     """The default models of providers that do not have the usual one."""
 
-    def model(self, tool: Tool, provider: str | None = None) -> str:
+    def model(self, tool: ModelTool, provider: str | None = None) -> str:
         """Return the model of a call that names none, at this provider if one is named."""
         usual = self.imagine if tool == "imagine" else self.edit_image
         return self.pinned.get((tool, (provider or "").lower()), usual)
@@ -42,7 +42,7 @@ def read_defaults(settings: Settings, catalog: Catalog, *, takes_files: bool) ->
     Raises:
         SetupError: a default model that was set is not offered.
     """
-    usual: dict[Tool, str] = {
+    usual: dict[ModelTool, str] = {
         "imagine": _default(catalog, "imagine", settings.default_model, "JOURNEY_MCP_DEFAULT_MODEL"),
         "edit_image": _default(catalog, "edit_image", settings.default_edit_model, "JOURNEY_MCP_DEFAULT_EDIT_MODEL"),
     }
@@ -56,7 +56,7 @@ def read_defaults(settings: Settings, catalog: Catalog, *, takes_files: bool) ->
     )
 
 
-def _default(catalog: Catalog, tool: Tool, wanted: str | None, variable: str) -> str:
+def _default(catalog: Catalog, tool: ModelTool, wanted: str | None, variable: str) -> str:
     offered = list(catalog.offers_for(tool))
     if wanted is None and not offered:
         return ""  # the tool is left out
@@ -71,9 +71,9 @@ def _default(catalog: Catalog, tool: Tool, wanted: str | None, variable: str) ->
     return model
 
 
-def _pinned(catalog: Catalog, usual: Mapping[Tool, str]) -> dict[tuple[Tool, str], str]:
+def _pinned(catalog: Catalog, usual: Mapping[ModelTool, str]) -> dict[tuple[ModelTool, str], str]:
     """Return the first model of each provider that does not have the usual one."""
-    found: dict[tuple[Tool, str], str] = {}
+    found: dict[tuple[ModelTool, str], str] = {}
     for tool, model in usual.items():
         for provider in catalog.providers:
             models = models_of(provider, tool, catalog)

@@ -4,18 +4,18 @@ Every byte costs money in every conversation. Model APIs reject schemas that the
 at the root, no unions, no `null`, no `$ref` and no `format`; optional means not required.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from journey_mcp.core.predictions import Status
-from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, Tool
+from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, ModelTool
 from journey_mcp.core.views import DEFAULT_VIEW_SIZE, MAX_IMAGES_OF_VIEW, VIEW_SIZES
-from journey_mcp.registry import Catalog, Parameter
+from journey_mcp.registry import Action, Catalog, Parameter
 from journey_mcp.tools.defaults import Defaults
 from journey_mcp.tools.gallery import tool_meta
 
-TOOLS = ("imagine", "edit_image", "fetch_task", "cancel_task")
+TOOLS = ("imagine", "edit_image", "refine_image", "fetch_task", "cancel_task", "view_image")
 """All tools, in the order in which they are listed."""
 
 
@@ -28,6 +28,7 @@ def build(catalog: Catalog, defaults: Defaults) -> list[dict[str, Any]]:
     return [
         *([_imagine(catalog, defaults)] if defaults.imagine else []),
         *([_edit_image(catalog, defaults)] if defaults.edit_image else []),
+        *([_refine_image(catalog, defaults)] if catalog.actions else []),
         _fetch_task(defaults),
         _cancel_task(),
         _view_image(),
@@ -50,6 +51,76 @@ def _edit_image(catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
         f"{_recommendations(catalog, 'edit_image', defaults.edit_image)}"
     )
     return _creation_tool("edit_image", "Edit an image", description, catalog, defaults)
+
+
+def _refine_image(catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
+    """Return the tool for the actions of all configured providers."""
+    actions = [one for its in catalog.actions.values() for one in its]
+    models = [model for model in catalog.models if any(model in action.parents for action in actions)]
+    by_url = [action.id for action in actions if action.images.is_taken]
+    also = f"; {', '.join(by_url)} also take a public URL and images of other models" if by_url else ""
+    description = (
+        f"Upscale, vary, extend or repeat an earlier image of {_model_list(models, catalog)}. "
+        "Returns the same as imagine. Costs money."
+    )
+    properties: dict[str, Any] = {
+        "image": {"type": "string", "description": f"Id of an earlier image (tsk_….2){also}."},
+        "action": {"type": "string", "enum": list(catalog.actions), "description": _action_description(actions)},
+    }
+    if prompts := [action.id for action in actions if action.prompt != "none"]:
+        properties["prompt"] = {
+            "type": "string",
+            "maxLength": LONGEST_PROMPT,
+            "description": f"A new prompt. Only {', '.join(prompts)}.",
+        }
+    properties |= _delivery(defaults)
+    tool = "refine_image"
+    inputs = _object(properties, ["image", "action"])
+    return _tool(tool, "Refine an image", description, inputs, _task_schema(), read_only=False)
+
+
+def _action_description(actions: Sequence[Action]) -> str:
+    """Return which actions need another one first, and what they cost."""
+    ids = list(dict.fromkeys(action.id for action in actions))
+    waiting: dict[str, list[str]] = {}
+    for action in actions:
+        if len(action.parents) == 1 and action.parents[0] in ids:
+            waiting.setdefault(action.parents[0], []).append(action.id)
+    costs: dict[str, dict[Decimal, list[str]]] = {"Credits": {}, "USD": {}}
+    for action in actions:
+        if action.credits is not None:
+            costs["Credits"].setdefault(action.credits, []).append(action.id)
+        elif action.usd is not None:
+            costs["USD"].setdefault(action.usd, []).append(action.id)
+    needs = (f"Only on results of {first}: {', '.join(_grouped(its, ids))}." for first, its in waiting.items())
+    grouped = {unit: {cost: _grouped(its, ids) for cost, its in by.items()} for unit, by in costs.items()}
+    prices = (f"{unit} {_priced(by)}." for unit, by in grouped.items() if by)
+    return " ".join([*needs, *prices])
+
+
+def _grouped(ids: Sequence[str], every: Sequence[str]) -> list[str]:
+    """Return ids with `pan_*` in place of all those that begin so, if there are several."""
+    words = []
+    for id_ in ids:
+        start, mark, _ = id_.partition("_")
+        family = [one for one in every if one.startswith(f"{start}_")]
+        words.append(f"{start}_*" if mark and len(family) > 1 and set(family) <= set(ids) else id_)
+    return list(dict.fromkeys(words))
+
+
+def _delivery(defaults: Defaults) -> dict[str, Any]:
+    """Return the arguments about the call itself, which all tools that cost money have."""
+    return {
+        "webhook_url": {
+            "type": "string",
+            "description": "HTTPS URL that receives the result (a task object as in fetch_task).",
+        },
+        "fresh": {
+            "type": "boolean",
+            "description": "Force a new, paid image even if an identical request is running.",
+        },
+        "wait_s": _wait_s(defaults),
+    }
 
 
 def _fetch_task(defaults: Defaults) -> dict[str, Any]:
@@ -150,7 +221,9 @@ def _view_image() -> dict[str, Any]:
     )
 
 
-def _creation_tool(tool: Tool, title: str, description: str, catalog: Catalog, defaults: Defaults) -> dict[str, Any]:
+def _creation_tool(
+    tool: ModelTool, title: str, description: str, catalog: Catalog, defaults: Defaults
+) -> dict[str, Any]:
     offers = catalog.offers_for(tool)
     properties: dict[str, Any] = {
         "prompt": {
@@ -178,15 +251,7 @@ def _creation_tool(tool: Tool, title: str, description: str, catalog: Catalog, d
             "enum": list(catalog.providers),
             "description": "Only this one; default: the first that supports all arguments.",
         }
-    properties["webhook_url"] = {
-        "type": "string",
-        "description": "HTTPS URL that receives the result (a task object as in fetch_task).",
-    }
-    properties["fresh"] = {
-        "type": "boolean",
-        "description": "Force a new, paid image even if an identical request is running.",
-    }
-    properties["wait_s"] = _wait_s(defaults)
+    properties |= _delivery(defaults)
     required = ["prompt", "image"] if tool == "edit_image" else ["prompt"]
     return _tool(tool, title, description, _object(properties, required), _task_schema(), read_only=False)
 
@@ -199,7 +264,7 @@ def _image_forms(catalog: Catalog, defaults: Defaults) -> str:
     return f"id of an earlier image (tsk_….2), public URL{more}"
 
 
-def _recommendations(catalog: Catalog, tool: Tool, default: str) -> str:
+def _recommendations(catalog: Catalog, tool: ModelTool, default: str) -> str:
     """Return which model to choose for what, as short as possible."""
     purposes = {model: catalog.models[model].recommended_for.get(tool) for model in catalog.offers_for(tool)}
     first = f"{default} (default)" + (f" for {text}" if (text := purposes.pop(default, None)) else "")
@@ -212,7 +277,7 @@ def _edit_only(catalog: Catalog) -> str:
     return f"Need an image, so only in edit_image: {_model_list(models, catalog)}. " if models else ""
 
 
-def _costs(tool: Tool, catalog: Catalog) -> str:
+def _costs(tool: ModelTool, catalog: Catalog) -> str:
     """Return models by list price at their preferred provider, cheapest first, without models of unknown price."""
     by_cost: dict[str, dict[Decimal, list[str]]] = {"Credits": {}, "USD": {}}
     for model, (offer, *_) in catalog.offers_for(tool).items():
@@ -227,7 +292,7 @@ def _priced(costs: Mapping[Decimal, list[str]]) -> str:
     return "; ".join(f"{cost}: {', '.join(models)}" for cost, models in sorted(costs.items()))
 
 
-def _prompt_description(tool: Tool, catalog: Catalog) -> str:
+def _prompt_description(tool: ModelTool, catalog: Catalog) -> str:
     offers = catalog.offers_for(tool)
     english = [model for model, its in offers.items() if all(offer.english_only for offer in its)]
     text = "What to show, in plain sentences." if tool == "imagine" else "What to change; the rest is kept."
@@ -238,7 +303,7 @@ def _prompt_description(tool: Tool, catalog: Catalog) -> str:
     return text
 
 
-def _images(tool: Tool, catalog: Catalog) -> dict[str, Any]:
+def _images(tool: ModelTool, catalog: Catalog) -> dict[str, Any]:
     """Return `reference_images`, if an offer accepts images besides the one to edit, and `mask`."""
     offers = catalog.offers_for(tool)
     edited = 1 if tool == "edit_image" else 0
@@ -260,13 +325,13 @@ def _images(tool: Tool, catalog: Catalog) -> dict[str, Any]:
     return properties
 
 
-_REFERENCE_FORMS: dict[Tool, str] = {
+_REFERENCE_FORMS: dict[ModelTool, str] = {
     "imagine": "in the forms of edit_image's image",
     "edit_image": "in the forms of image",
 }
 
 
-def _options(tool: Tool, catalog: Catalog) -> dict[str, Any]:
+def _options(tool: ModelTool, catalog: Catalog) -> dict[str, Any]:
     """Return the parameters that at least one offer has, each with the values of all offers."""
     offers = catalog.offers_for(tool)
     properties = {}
@@ -300,7 +365,7 @@ def _allowed(kind: str, parameters: list[Parameter]) -> dict[str, Any]:
     return bounds
 
 
-def _ratio_description(tool: Tool, parameters: Iterable[list[Parameter]]) -> str:
+def _ratio_description(tool: ModelTool, parameters: Iterable[list[Parameter]]) -> str:
     if tool == "imagine":
         return "Width:height; default: the model's."
     has_match = any(_MATCH_INPUT in (p.values or ()) for its in parameters for p in its)
@@ -404,6 +469,8 @@ def _task_schema(*, listed: bool = False) -> dict[str, Any]:
         "provider_task_id": text,
         "status": {"type": "string", "enum": [status.value for status in Status]},
         "model": text,
+        "action": text,
+        "parent": text,
         "provider": text,
         "created_at": text,
         "finished_at": text,

@@ -9,6 +9,7 @@ from journey_mcp.core.images import ImageId, OutputImage
 from journey_mcp.core.plain import without_empty
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.redaction import redactor_of
+from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Task
 from journey_mcp.core.text import cleaned, duration, encoded_id, timestamp
 from journey_mcp.tools.availability import Availability
@@ -49,6 +50,8 @@ def task_object(
         "status": task.status.value,
         "prompt": prompt_excerpt(task.request.prompt) if with_prompt else None,
         "model": task.request.model,
+        "action": task.request.action,
+        "parent": _parent(task.request),
         "provider": task.provider,
         "created_at": timestamp(task.created_at),
         # a final task never changes
@@ -99,6 +102,12 @@ def as_text(plain: dict[str, Any]) -> str:
 def prompt_excerpt(prompt: str) -> str:
     """Return the first words of a prompt, on one line."""
     return cleaned(prompt, _MAX_EXCERPT)
+
+
+def _parent(request: ImageRequest) -> str | None:
+    """Return the id of the image that an action refines; images from elsewhere have none."""
+    parent = ImageId.parse(request.image) if request.action is not None and request.image else None
+    return str(parent) if parent else None
 
 
 def _image(
@@ -205,7 +214,16 @@ def _headline(plain: dict[str, Any]) -> str:
         return f"Task {plain['task_id']}"
     percent = f", {plain['progress']:.1%} done" if "progress" in plain else ""
     upstream_id = f". Provider id: {plain['provider_task_id']}" if "provider_task_id" in plain else ""
-    return f"Task {plain['task_id']}: {plain['status']}{percent} ({plain['model']} at {plain['provider']}){upstream_id}"
+    return f"Task {plain['task_id']}: {plain['status']}{percent} ({_maker(plain)} at {plain['provider']}){upstream_id}"
+
+
+def _maker(plain: dict[str, Any]) -> str:
+    """Return the model of a task object, and what its action refines."""
+    if "action" not in plain:
+        return str(plain["model"])
+    of = f" of {plain['parent']}" if "parent" in plain else ""
+    model = f", {plain['model']}" if plain["model"] != plain["action"] else ""
+    return f"{plain['action']}{of}{model}"
 
 
 def _is_lost(image: dict[str, Any]) -> bool:

@@ -422,7 +422,10 @@ async def specs(journey: CommandLine, form: str) -> Any:
 
 async def test_the_tools_are_printed_in_every_format(journey: CommandLine) -> None:
     tools = await specs(journey, "mcp")
-    assert [tool["name"] for tool in tools] == ["imagine", "edit_image", "fetch_task", "cancel_task"]
+    assert [tool["name"] for tool in tools] == [
+        *("imagine", "edit_image", "refine_image"),
+        *("fetch_task", "cancel_task"),
+    ]
     assert await specs(journey, "anthropic") == [
         {"name": t["name"], "description": t["description"], "input_schema": t["inputSchema"]} for t in tools
     ]
@@ -441,7 +444,7 @@ async def test_the_tools_are_printed_in_every_format(journey: CommandLine) -> No
     assert imagine["parameters"]["properties"]["prompt"] == {**tools[0]["inputSchema"]["properties"]["prompt"]} | {
         "type": "STRING"
     }
-    ids = declared["functionDeclarations"][2]["parameters"]["properties"]["task_ids"]
+    ids = declared["functionDeclarations"][3]["parameters"]["properties"]["task_ids"]
     assert (ids["type"], ids["items"]) == ("ARRAY", {"type": "STRING", "maxLength": 64})
 
 

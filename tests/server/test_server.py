@@ -64,6 +64,7 @@ async def test_a_whole_session(mode: str, tmp_path: Path) -> None:
         assert [tool.name for tool in (await client.list_tools()).tools] == [
             "imagine",
             "edit_image",
+            "refine_image",
             "fetch_task",
             "cancel_task",
             "view_image",

@@ -8,7 +8,7 @@ from support import SERVICES
 from journey_mcp import registry
 from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.tools.argument_names import ToolContext
-from journey_mcp.tools.arguments import CancelTask, EditImage, FetchTask, Imagine, ViewImage, parse
+from journey_mcp.tools.arguments import CancelTask, EditImage, FetchTask, Imagine, RefineImage, ViewImage, parse
 from journey_mcp.tools.defaults import Defaults
 
 DEFAULTS = Defaults(imagine="midjourney", edit_image="flux-kontext-pro", wait_s=25, keep_days=30)
@@ -18,9 +18,10 @@ BFL = ToolContext(
     catalog=registry.load().catalog(["bfl"]),
     defaults=Defaults(imagine="flux-2-pro", edit_image="flux-kontext-pro", wait_s=25, keep_days=30),
 )
-KINDS: dict[str, type[Imagine | FetchTask | CancelTask | ViewImage]] = {
+KINDS: dict[str, type[Imagine | RefineImage | FetchTask | CancelTask | ViewImage]] = {
     "imagine": Imagine,
     "edit_image": EditImage,
+    "refine_image": RefineImage,
     "fetch_task": FetchTask,
     "cancel_task": CancelTask,
     "view_image": ViewImage,
@@ -28,6 +29,7 @@ KINDS: dict[str, type[Imagine | FetchTask | CancelTask | ViewImage]] = {
 NEEDED: dict[str, dict[str, Any]] = {
     "imagine": {"prompt": "a kite"},
     "edit_image": {"prompt": "a kite", "image": "https://example.test/a.png"},
+    "refine_image": {"image": "tsk_AAAAAAAAAAAAAAAAAAAAAA.2", "action": "vary"},
     "fetch_task": {},
     "cancel_task": {"task_ids": ["tsk_a"]},
     "view_image": {"image_ids": ["tsk_a.1"]},
@@ -214,3 +216,32 @@ def test_a_tool_that_is_left_out_is_not_recommended() -> None:
 def test_corrections_of_names_for_a_view(given: dict[str, Any], says: str) -> None:
     """A call is free, so the model repeats it with the right names."""
     assert says in error_of("view_image", given)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("image_id", "use image"),
+        ("task_id", "use image"),
+        ("parent_task_id", "refine_image takes: image, action"),
+        ("index", "give the number with the image: tsk_….2 is image 2"),
+        ("direction", "use action"),
+        ("type", "use action"),
+        ("instructions", "use prompt"),
+        ("aspect_ratio", "leave it out: there is no equivalent"),
+        ("webhook", "use webhook_url"),
+        ("wait_seconds", "use wait_s"),
+    ],
+)
+def test_arguments_of_refine_image(name: str, advice: str) -> None:
+    """An image is named with its number, and what is to be done is the action."""
+    assert advice in error_of("refine_image", {name: "2"})
+
+
+def test_an_action_is_an_argument_of_refine_image_only() -> None:
+    """Some clients add one to every call."""
+    assert parse(Imagine, "imagine", {"prompt": "a kite", "action": "x"}, JOURNEYAPI).prompt == "a kite"
+    given = {"image": ["tsk_AAAAAAAAAAAAAAAAAAAAAA.2"], "Action": "Vary (Strong)", "prompt": "null", "fresh": "true"}
+    asked = parse(RefineImage, "refine_image", given, JOURNEYAPI)
+    assert (asked.image, asked.action, asked.prompt) == ("tsk_AAAAAAAAAAAAAAAAAAAAAA.2", "Vary (Strong)", None)
+    assert asked.fresh
