@@ -70,7 +70,7 @@ _NAMES = (
     "toolCallId",
     "",
 )
-_TOOLS = ("imagine", "edit_image", "fetch_task", "cancel_task")
+_TOOLS = ("imagine", "edit_image", "refine_image", "fetch_task", "cancel_task")
 _FORGED_URL = "https://evil.test/a.png"
 
 
@@ -99,7 +99,8 @@ def _sendable(value: Any) -> bool:
 def _arguments(random: Random, schema: Any) -> dict[str, Any]:
     """Return random arguments: known and unknown names, mostly with invalid values."""
     names = list(schema["properties"])
-    given: dict[str, Any] = {"prompt": "a kite", "wait_s": 0} if "prompt" in names else {}
+    given: dict[str, Any] = {"wait_s": 0} if "fresh" in names else {}
+    given |= {"prompt": "a kite"} if "prompt" in schema.get("required", ()) else {}
     for name in random.sample(names, random.randrange(len(names) + 1)):
         known = schema["properties"][name]
         given[name] = random.choice(known["enum"]) if "enum" in known and random.random() < 0.5 else _value(random)
@@ -125,7 +126,7 @@ async def fuzzed_calls(ground: Ground) -> Outcome:
                 created = len(upstream.sandbox.request_log.submissions) - before
                 text = json.dumps(result.structured_content)
                 is_ours = '"code": "internal"' in text
-                allowed = tool in {"imagine", "edit_image"}
+                allowed = tool in {"imagine", "edit_image", "refine_image"}
                 outcome.attempt(held=not is_ours and created <= allowed, what=f"{tool} {given!r:.300}: {text:.200}")
     return outcome
 

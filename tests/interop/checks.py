@@ -13,7 +13,7 @@ CALLS = (
 )
 """An image, an unknown model, and an unknown image."""
 
-_TOOLS = {"imagine", "edit_image", "fetch_task", "cancel_task"}
+_TOOLS = {"imagine", "edit_image", "refine_image", "fetch_task", "cancel_task"}
 _ID = re.compile(r"\btsk_[\w-]+\.1\b")
 _URL = re.compile(r"http://127\.0\.0\.1:\d+/[\w/.-]+\.(?:jpe?g|png|webp)")
 

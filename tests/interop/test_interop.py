@@ -15,7 +15,7 @@ ROOT = DOCUMENT.parents[1]
 IMAGE = "Image tsk_a-B_1.1: http://127.0.0.1:4711/pictures/x/0.jpg image/jpeg"
 RESULTS = {"1": IMAGE, "2": "model='dall-e-99' is not known: z-image", "3": "image='tsk_nobody.1'"}
 IMAGINE = {"properties": {"prompt": {"type": "string"}, "model": {"enum": ["z-image"]}}, "required": ["prompt"]}
-SCHEMAS = dict.fromkeys(("imagine", "edit_image", "fetch_task", "cancel_task"), IMAGINE)
+SCHEMAS = dict.fromkeys(("imagine", "edit_image", "refine_image", "fetch_task", "cancel_task"), IMAGINE)
 
 
 def test_every_client_has_a_program_and_a_lock() -> None:
@@ -32,7 +32,7 @@ def test_a_model_that_sees_everything_has_no_problems() -> None:
     """Strict schemas must require all arguments."""
     model = Model(calls=CALLS, schemas=dict(SCHEMAS), results=dict(RESULTS))
     assert problems(model) == []
-    assert problems(model, is_strict=True) == ["not strict: imagine, edit_image, fetch_task, cancel_task"]
+    assert problems(model, is_strict=True) == ["not strict: imagine, edit_image, refine_image, fetch_task, cancel_task"]
 
 
 @pytest.mark.parametrize(

@@ -338,7 +338,7 @@ async def test_an_unknown_tool_is_a_protocol_error(tmp_path: Path) -> None:
     """Not a tool error."""
     async with session("auto", tmp_path) as (client, _):
         with pytest.raises(
-            MCPError, match=r"Unknown tool: paint\. Tools: imagine, edit_image, fetch_task, cancel_task"
+            MCPError, match=r"Unknown tool: paint\. Tools: imagine, edit_image, refine_image, fetch_task, cancel_task"
         ):
             await client.call_tool("paint", {})
 

@@ -56,6 +56,34 @@ async def test_a_request_without_a_response_is_unconfirmed_after_a_kill(tmp_path
         assert upstream.sandbox.request_log.requests["imagine"] == 1
 
 
+async def test_a_refinement_survives_a_killed_server(tmp_path: Path) -> None:
+    """Accepted, it is polled to its end; without a response it is unconfirmed. Neither is submitted twice."""
+    async with sandbox.running(sandbox.Settings(speed=20)) as upstream:
+        environment = environment_for(upstream.base_url, tmp_path)
+        with server_process(environment) as first:
+            made = await in_thread(first.call, "imagine", prompt="a kite", wait_s=60)
+            image = made["images"][1]["id"]
+            task = await in_thread(first.call, "refine_image", image=image, action="vary", wait_s=0)
+            assert task["status"] == "running"
+            first.kill()
+        with server_process(environment) as second:
+            found = await in_thread(second.call, "fetch_task", task_ids=[task["task_id"]], wait_s=60)
+            assert (found["tasks"][0]["status"], found["tasks"][0]["parent"]) == ("succeeded", image)
+            upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:delay=30")])
+            second.send("refine_image", image=image, action="single")
+            await until_requested(upstream, "upscale_1x")
+            second.kill()
+        with server_process(environment) as third:
+            listed = await in_thread(third.call, "fetch_task")
+            (lost,) = [one for one in listed["tasks"] if one.get("action") == "single"]
+            found = await in_thread(third.call, "fetch_task", task_ids=[lost["task_id"]], wait_s=30)
+            assert found["tasks"][0]["error"]["code"] == "submission_unconfirmed"
+            again = await in_thread(third.call, "refine_image", image=image, action="single")
+            assert again["error"]["code"] == "perhaps_paid"
+        requests = upstream.sandbox.request_log.requests
+        assert (requests["imagine"], requests["variations"], requests["upscale_1x"]) == (1, 1, 1)
+
+
 async def test_a_queued_task_of_a_killed_server_ends_free(tmp_path: Path) -> None:
     """The provider had rejected the request."""
     faults = (sandbox.Fault.parse("submit:status=429,times=always,header.Retry-After=60"),)
