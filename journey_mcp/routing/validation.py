@@ -32,16 +32,21 @@ def offers_of(request: ImageRequest, catalog: Catalog) -> tuple[Offer, ...]:
     """Return the offers of the requested model, the preferred provider first; only the pinned provider's if any.
 
     Raises:
-        EmptyPrompt, UnreadablePrompt: checked before anything else.
+        EmptyPrompt, UnreadablePrompt: checked before anything else, unless the model takes no prompt.
         UnknownModel: with the nearest names.
         UnsupportedValue: the pinned provider is not configured, or does not offer the model.
     """
-    if not has_visible_text(request.prompt):
+    if not has_visible_text(request.prompt) and _needs_prompt(request.model, catalog):
         raise EmptyPrompt(f"prompt={request.prompt[:_MAX_SHOWN]!r} is empty: describe the image.")
     _check_readable(request.prompt)
     if request.model in catalog.offers:
         return _pinned(request, catalog)
     raise model_names.unknown_model_error(request, catalog)
+
+
+def _needs_prompt(model: str, catalog: Catalog) -> bool:
+    offers = catalog.offers.get(model, ())
+    return not offers or any(offer.prompt == "required" for offer in offers)
 
 
 def with_checked_prompt(
@@ -85,6 +90,8 @@ def validate(
         notices += read_as
     if problem := next(_violations(request, offer, catalog, requires_upload), None):
         raise problem
+    if offer.prompt == "none" and has_visible_text(request.prompt):
+        notices.append(Notice.of("prompt_idle", offer=label(offer, catalog)))
     sized = sizes.with_size(request, offer)
     if sized != request:
         given = request.aspect_ratio or ""

@@ -184,7 +184,7 @@ class ToolContext:
         model = model_names.resolve(given.get("model", ""), self.catalog) or self.defaults.model(tool, provider)
         matching = [offer for offer in offers.get(model, ()) if provider in {None, offer.provider}]
         each = f", each costs {matching[0].price}" if matching and matching[0].unit else ""
-        makers = [name for name, some in offers.items() if some[0].result == "grid"]
+        makers = [name for name, some in offers.items() if some[0].result == "grid" and some[0].images.minimum == 1]
         four = f"; {model if model in makers else makers[0]} makes four candidates at once" if makers else ""
         return f"call again with fresh=true for another image{each}{four}"
 

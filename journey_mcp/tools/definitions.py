@@ -298,6 +298,8 @@ def _prompt_description(tool: ModelTool, catalog: Catalog) -> str:
     text = "What to show, in plain sentences." if tool == "imagine" else "What to change; the rest is kept."
     if switches := [model for model, its in offers.items() if any(offer.ratio_switch for offer in its)]:
         text += f" {', '.join(switches)} also takes its switches (--ar, --stylize …)."
+    if without := [model for model, its in offers.items() if all(offer.prompt == "none" for offer in its)]:
+        text += f" Not used by {', '.join(without)}."
     if english:
         text += f" English only for {_model_list(english, catalog)}."
     return text

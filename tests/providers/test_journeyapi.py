@@ -113,6 +113,23 @@ async def test_a_follow_up_is_sent_to_its_endpoint(
     assert received == [(path, {"parent_task_id": PARENT, **body})]
 
 
+@pytest.mark.parametrize(
+    ("options", "dimension"),
+    [
+        ({}, {}),
+        ({"aspect_ratio": "1:1"}, {"dimension": "square"}),
+        ({"aspect_ratio": "2:3"}, {"dimension": "portrait"}),
+        ({"aspect_ratio": "3:2"}, {"dimension": "landscape"}),
+    ],
+)
+async def test_a_blend(options: dict[str, str], dimension: dict[str, str]) -> None:
+    """Two images, without model and prompt."""
+    request = PreparedRequest(prompt="", images=(IMAGE, IMAGE), options=options)
+    async with answering({"task_id": "8"}) as (adapter, received):
+        await adapter.submit(request, offer("midjourney-blend"))
+    assert received == [("/blend", {"image_urls": [URL, URL], **dimension})]
+
+
 async def test_an_upscale_of_a_url() -> None:
     """Has no parent."""
     (facts,) = CATALOG.actions["upscale_2x"]

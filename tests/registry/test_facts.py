@@ -302,7 +302,10 @@ def test_the_lifetime_of_links_is_stated() -> None:
 
 
 _GRIDS = "midjourney reroll vary vary_subtle vary_strong"
-_FOLLOW_UPS = f"{_GRIDS} single upscale_subtle upscale_creative pan_left pan_right pan_up pan_down"
+_FOLLOW_UPS = (
+    "midjourney midjourney-blend reroll vary vary_subtle vary_strong single upscale_subtle upscale_creative "
+    "pan_left pan_right pan_up pan_down"
+)
 _ACTIONS: list[tuple[Any, ...]] = [
     # id, endpoint, fields, parents, whether the number is sent, credits, result
     ("single", "/upscale-1x", {}, _GRIDS, True, 2, "single"),

@@ -1,10 +1,12 @@
 """Validation of requests before anything is paid."""
 
+from dataclasses import replace
+
 import pytest
 from support import make_request
 
 from journey_mcp import registry
-from journey_mcp.core.errors import EmptyPrompt, InvalidRequest, UnreadablePrompt
+from journey_mcp.core.errors import EmptyPrompt, ImageRequired, InvalidRequest, TooManyImages, UnreadablePrompt
 from journey_mcp.core.urls import check_webhook_url
 from journey_mcp.registry import Offer
 from journey_mcp.routing import validation
@@ -116,9 +118,29 @@ def test_every_model_takes_a_plain_request(model: str) -> None:
 
 @pytest.mark.parametrize("model", list(CATALOG.offers_for("edit_image")))
 def test_every_editing_model_takes_an_image(model: str) -> None:
-    """A URL."""
-    request = make_request(tool="edit_image", model=model, image=URL)
+    """A URL, and as many more as it needs."""
+    more = (URL,) * (offer(model).images.minimum - 1)
+    request = make_request(tool="edit_image", model=model, image=URL, reference_images=more)
     assert validation.validate(request, offer(model), CATALOG)[0] == request
+
+
+def test_a_model_that_takes_no_prompt() -> None:
+    """An empty one is accepted; any other one causes a notice, because the schema requires one."""
+    request = make_request(tool="edit_image", model="midjourney-blend", image=URL, reference_images=(URL,))
+    _, notices = validation.validate(request, offer("midjourney-blend"), CATALOG)
+    assert [str(notice) for notice in notices] == ["The prompt was not sent: midjourney-blend takes none."]
+    empty = replace(request, prompt="")
+    assert validation.offers_of(empty, CATALOG)
+    assert validation.validate(empty, offer("midjourney-blend"), CATALOG)[1] == ()
+
+
+@pytest.mark.parametrize(("count", "error"), [(1, ImageRequired), (6, TooManyImages)])
+def test_a_blend_takes_two_to_five_images(count: int, error: type[InvalidRequest]) -> None:
+    """As documented."""
+    more = (URL,) * (count - 1)
+    request = make_request(tool="edit_image", model="midjourney-blend", image=URL, reference_images=more)
+    with pytest.raises(error):
+        validation.validate(request, offer("midjourney-blend"), CATALOG)
 
 
 @pytest.mark.parametrize(

@@ -484,6 +484,27 @@ async def test_an_action_without_a_prompt_takes_none(tmp_path: Path) -> None:
         assert isinstance(error, UnsupportedOption)
 
 
+async def test_images_are_blended(tmp_path: Path) -> None:
+    """Of two to five images, without a prompt; a blend is upscaled, but no single image is taken out of it."""
+    async with make_environment(tmp_path) as env:
+        one, other = await env.made(), await env.made(prompt="another kite")
+        blend = await env.made(
+            tool="edit_image",
+            model="midjourney-blend",
+            prompt="",
+            image=f"{one.id}.1",
+            reference_images=(f"{other.id}.1",),
+            aspect_ratio="3:2",
+        )
+        assert (blend.status, len(blend.images)) == (Status.SUCCEEDED, 4)
+        urls = [one.images[0].url, other.images[0].url]
+        assert env.sent[-1] == {"image_urls": urls, "dimension": "landscape"}
+        assert endpoints(env)[-1] == "blend"
+        assert (await refined(env, f"{blend.id}.4", "upscale_2x")).status is Status.SUCCEEDED
+        assert env.sent[-1] == {"index": "4", "type": "2x", "parent_task_id": parent_id(blend)}
+        assert isinstance(await refusal(env.studio, refine(f"{blend.id}.1", "single")), ImageNotRefinable)
+
+
 # what holds for every request that creates an image
 
 

@@ -18,6 +18,10 @@ BFL = ToolContext(
     catalog=registry.load().catalog(["bfl"]),
     defaults=Defaults(imagine="flux-2-pro", edit_image="flux-kontext-pro", wait_s=25, keep_days=30),
 )
+KKIAI = ToolContext(
+    catalog=registry.load().catalog(["kkiai"]),
+    defaults=Defaults(imagine="imagen-4", edit_image="flux-kontext-pro", wait_s=25, keep_days=30),
+)
 KINDS: dict[str, type[Imagine | RefineImage | FetchTask | CancelTask | ViewImage]] = {
     "imagine": Imagine,
     "edit_image": EditImage,
@@ -121,14 +125,14 @@ def test_an_argument_in_two_spellings_counts_once() -> None:
         ("edit_image", {"inputImage": "a"}, JOURNEYAPI, "no argument inputImage (use image)"),
         ("edit_image", {"image_path": "a"}, JOURNEYAPI, "no argument image_path (use image)"),
         ("edit_image", {"img": "a"}, JOURNEYAPI, "no argument img (use image)"),
-        ("edit_image", {"images": ["a", "b"]}, JOURNEYAPI, "no argument images (use image)"),
+        ("edit_image", {"images": ["a", "b"]}, KKIAI, "no argument images (use image)"),
         (
             "edit_image",
             {"images": ["a", "b"]},
             EVERYTHING,
             "(use image for the one to edit, and reference_images for",
         ),
-        ("edit_image", {"style_image": "a"}, JOURNEYAPI, "(leave it out: only image is accepted)"),
+        ("edit_image", {"style_image": "a"}, KKIAI, "(leave it out: only image is accepted)"),
         ("edit_image", {"style_image": "a"}, EVERYTHING, "(use reference_images)"),
         ("edit_image", {"mask_url": "a"}, EVERYTHING, "(use mask)"),
         ("imagine", {"promt": "a"}, JOURNEYAPI, "no argument promt (did you mean prompt?)"),

@@ -107,7 +107,7 @@ def test_sizes_with_all_providers() -> None:
 
 
 def test_the_schema_has_only_supported_arguments() -> None:
-    """No JourneyAPI offer supports a seed, a mask, or more than one image."""
+    """No JourneyAPI offer supports a seed or a mask, and only blends take more than one image."""
     tools = {tool["name"]: tool["inputSchema"]["properties"] for tool in tool_set().tools}
     assert set(tools["imagine"]) == {
         "prompt",
@@ -125,6 +125,7 @@ def test_the_schema_has_only_supported_arguments() -> None:
         "prompt",
         "image",
         "model",
+        "reference_images",
         "aspect_ratio",
         "resolution",
         "webhook_url",

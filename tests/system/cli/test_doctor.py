@@ -16,7 +16,7 @@ async def test_a_working_setup_has_no_problems(journey: CommandLine, sandbox: Ru
         "ok       settings: all are valid",
         "ok       spending: no limit (JOURNEY_MCP_BUDGET, JOURNEY_MCP_CONFIRM_ABOVE)",
         f"ok       database: sqlite:///{journey.home}/tasks.db can be opened (data folder {journey.home})",
-        "ok       registry: 30 models, 30 offers; defaults midjourney and flux-kontext-pro",
+        "ok       registry: 31 models, 31 offers; defaults midjourney and flux-kontext-pro",
         f"ok       journeyapi: reachable at {sandbox.base_url}, key accepted, balance 500 credits, plan starter",
         "Everything works.",
     ]
