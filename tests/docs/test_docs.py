@@ -17,7 +17,7 @@ from support import SERVICES, check_generated
 from journey_mcp import __version__, registry
 from journey_mcp.core.errors import all_errors
 from journey_mcp.core.requests import OPTIONS
-from journey_mcp.registry.facts import ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
+from journey_mcp.registry.facts import Action, ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 from journey_mcp.sandbox.faults import KINDS
 from journey_mcp.server.preview_hosts import HOSTS
 from journey_mcp.settings import Settings, read_settings, variables
@@ -149,6 +149,21 @@ def lifetime(seconds: int) -> str:
     return f"{seconds} s"
 
 
+def actions_table() -> str:
+    """Return all actions of all providers."""
+    facts = registry.load()
+    ids = {action.id for action in facts.actions}
+    rows = []
+    for action in facts.actions:
+        models = [parent for parent in action.parents if parent not in ids]
+        others = [parent for parent in action.parents if parent in ids]
+        takes = ", ".join(f"`{name}`" for name in (*models, *others)) + ("; any URL" if action.images.is_taken else "")
+        result = "four images" if action.result == "grid" else "one image"
+        prompt = "may be given" if action.prompt == "optional" else ""
+        rows.append([f"`{action.id}`", takes, prompt, result, f"{action.provider} {action.price}"])
+    return table(["action", "takes images made by", "prompt", "result", "offered by, price"], rows)
+
+
 def settings_table() -> str:
     """Return all variables."""
     rows = [[f"`{name}`", str(Settings.model_fields[field].description)] for name, field in variables().items()]
@@ -189,11 +204,13 @@ def preview_hosts_table() -> str:
         (ROOT / "docs" / "providers.md", "providers", providers_table),
         (ROOT / "docs" / "providers.md", "arguments", arguments_table),
         (README, "settings", settings_table),
+        (ROOT / "docs" / "refine.md", "actions", actions_table),
         (ROOT / "docs" / "errors.md", "errors", errors_table),
         (ROOT / "docs" / "sandbox.md", "faults", faults_table),
         (ROOT / "docs" / "viewing.md", "preview hosts", preview_hosts_table),
         (ROOT / "docs" / "models.md", "model keys", lambda: documented(Model)),
         (ROOT / "docs" / "models.md", "offer keys", lambda: documented(Offer)),
+        (ROOT / "docs" / "models.md", "action keys", lambda: documented(Action)),
         (ROOT / "docs" / "models.md", "provider keys", lambda: documented(ProviderFacts)),
         (ROOT / "docs" / "models.md", "parameter keys", lambda: documented(Parameter)),
         (ROOT / "docs" / "models.md", "switch keys", lambda: documented(Switch)),
