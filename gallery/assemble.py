@@ -19,8 +19,8 @@ def assemble() -> str:
     # hosts add their policy after the tag of the head
     minify.config({"html-keep-document-tags": True})
     # the minifier keeps every `const`; a hundred of them would be half a kilobyte
-    small: str = minify.string("text/html", page)
-    return small.replace("const ", "let ") + "\n"
+    shortened: str = minify.string("text/html", page).replace("const ", "let ")
+    return f"{shortened}\n"
 
 
 def _read(name: str) -> str:

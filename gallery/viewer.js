@@ -139,18 +139,18 @@ function fewActions() {
 
 function actionButton(action) {
   const name = action.title.replace("Same prompt, ", "");
-  const { needs } = action;
-  const title = needs && `Needs ${needs.title || needs.action || needs} first${needs.cost ? ` (${needs.cost})` : ""}`;
-  const node = button(name, () => attempt(() => runAction(action, name), node), { chip: action.cost || UNKNOWN, title });
+  // what must come first is paid as well
+  const chip = [action.cost || UNKNOWN, action.needs].filter(Boolean).join(" + ");
+  const node = button(name, () => attempt(() => runAction(action, name), node), { chip });
   return node;
 }
 
-async function runAction({ tool, action, model, cost }, name) {
+async function runAction({ tool, action, model, cost, needs }, name) {
   closeDialog();
   const prompt = promptOf(taskOf(current));
   let title = `${name}?`;
   let args = { image: current, action };
-  let words = `Refine image ${current} with refine_image, action ${action}.`;
+  let words = `Refine image ${current} with refine_image, action ${action}${needs ? `; it needs ${needs} first` : ""}.`;
   if (tool === "imagine") {
     if (prompt.endsWith("…") && !host.can.chat) throw Error("This prompt is too long to repeat from here.");
     title = `Same prompt with ${title}`;
