@@ -237,6 +237,21 @@ def models(
 
 
 @_command()
+def gallery(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")] = 0,
+    may_open: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the browser, or only print the address.")
+    ] = True,
+) -> None:
+    """Show all images in the browser: search, edit and refine them. Every cost is confirmed there."""
+    with console.errors_reported(as_json=False):
+        from journey_mcp.cli.gallery import gallery as serve_gallery
+
+        serve_gallery(port, may_open=may_open)
+
+
+@_command()
 def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Check settings, database and providers, and suggest fixes. Exit code 0 means that everything works."""
     from journey_mcp.cli.doctor import doctor as diagnose

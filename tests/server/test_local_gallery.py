@@ -13,18 +13,15 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from browser.local import serving_gallery
 from manual_clock import ManualClock
 from support import environment_of, make_request, running_studio
 
 from journey_mcp import sandbox
 from journey_mcp.core.principals import LOCAL, Principal
-from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.local_gallery.access import Access
-from journey_mcp.server.local_gallery.app import make_app
-from journey_mcp.server.local_gallery.calls import TOOLS, GalleryCalls
+from journey_mcp.server.local_gallery.calls import TOOLS
 from journey_mcp.server.local_gallery.confirmations import ConfirmationRequired, Confirmations
-from journey_mcp.server.transports.bounded_server import ConnectionLimits, EmbeddedServer
-from journey_mcp.server.transports.gallery import bind
 from journey_mcp.settings import Settings, read_settings
 
 PAGE = "<!doctype html><style>p{margin:0}</style><p>Images</p><script>document.title = 1</script>"
@@ -69,37 +66,28 @@ class Browser:
 
 
 @asynccontextmanager
-async def serving_gallery(folder: Path, **more: str) -> AsyncIterator[Browser]:
+async def gallery_at_sandbox(folder: Path, **more: str) -> AsyncIterator[Browser]:
     """Serve the gallery in this process with a key for a sandbox, or without; no browser has opened it yet."""
     async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
         settings = read_settings({**environment_of(upstream, folder, "journeyapi"), **more})
-        listener, access = bind(0)
-        lifespan = Lifespan(settings, running_studio, is_local=True)
-        app = make_app(lifespan, access, GalleryCalls(lifespan, Confirmations(anyio.current_time)), PAGE)
-        server = EmbeddedServer(app, ConnectionLimits.for_port(body_timeout_s=60))
-        running = asyncio.create_task(server.serve([listener]))
-        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        # no time limit: the certificates are read in a thread that manual time does not know
-        async with httpx2.AsyncClient(base_url=origin, trust_env=False, verify=False, timeout=None) as http:
-            try:
+        async with serving_gallery(settings, running_studio, PAGE) as access:
+            origin = access.url.partition("/?")[0]
+            # no time limit: the certificates are read in a thread that manual time does not know
+            async with httpx2.AsyncClient(base_url=origin, trust_env=False, verify=False, timeout=None) as http:
                 yield Browser(http, access, upstream, settings, ManualClock())
-            finally:
-                lifespan.drain()
-                server.request_shutdown()
-                await running
 
 
 @asynccontextmanager
 async def opened_gallery(folder: Path, **more: str) -> AsyncIterator[Browser]:
     """Serve the gallery, and open its address."""
-    async with serving_gallery(folder, **more) as browser:
+    async with gallery_at_sandbox(folder, **more) as browser:
         assert (await browser.http.get(browser.access.url)).status_code == 200
         yield browser
 
 
 async def test_the_token_works_once(tmp_path: Path) -> None:
     """It becomes a cookie for one path; a program that previews the link does not use it up."""
-    async with serving_gallery(tmp_path) as browser:
+    async with gallery_at_sandbox(tmp_path) as browser:
         access, http = browser.access, browser.http
         assert (await http.head(access.url)).status_code == 403
         assert (await http.get("/?token=guess")).status_code == 403
@@ -174,7 +162,7 @@ async def test_a_call_without_an_origin_is_refused(tmp_path: Path) -> None:
 
 async def test_the_address_may_be_a_link_of_another_site(tmp_path: Path) -> None:
     """A terminal may be a web page: the token proves enough."""
-    async with serving_gallery(tmp_path) as browser:
+    async with gallery_at_sandbox(tmp_path) as browser:
         entered = await browser.http.get(browser.access.url, headers={"sec-fetch-site": "cross-site"})
         assert entered.status_code == 200
         assert (await browser.http.get(browser.access.path, headers={"sec-fetch-site": "same-origin"})).text == PAGE

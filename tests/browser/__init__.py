@@ -1,0 +1,1 @@
+"""Driving a real browser: the hosts of the gallery, accessibility, and screenshots."""

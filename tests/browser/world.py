@@ -1,0 +1,56 @@
+"""What is behind a gallery in tests: our server and the sandbox of its providers, in this process, in real time."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcp import Client
+from support import environment_of, running_studio
+
+from browser.apps import APPS
+from journey_mcp import sandbox
+from journey_mcp.core.clock import Clock
+from journey_mcp.server.app import make_server
+from journey_mcp.server.lifespan import Lifespan
+from journey_mcp.settings import Settings, read_settings
+
+SERVICES = ("journeyapi", "bfl")
+"""One provider with grids and refinements, and one that takes masks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A server and its upstream."""
+
+    client: Client
+    upstream: sandbox.Running
+    settings: Settings
+
+    def faults(self, *texts: str) -> None:
+        """Replace the faults of the upstream."""
+        self.upstream.sandbox.faults.replace([sandbox.Fault.parse(text) for text in texts])
+
+    @property
+    def sent(self) -> list[Any]:
+        """The bodies of the creating requests that the upstream received."""
+        return [entry.request for entry in self.upstream.sandbox.request_log.submissions]
+
+
+@asynccontextmanager
+async def make_world(
+    folder: Path, *, mode: str = "auto", speed: float = 0.0, **environment: str
+) -> AsyncIterator[World]:
+    """Open a client of a new server that declares MCP Apps; upper-case keywords are environment variables."""
+    async with sandbox.running(sandbox.Settings(speed=speed, seed=7)) as upstream:
+        settings = read_settings(environment_of(upstream, folder, *SERVICES, **environment))
+        lifespan = Lifespan(settings, open_in_real_time, is_local=True)
+        async with Client(make_server(lifespan), mode=mode, extensions=[APPS]) as client:
+            yield World(client=client, upstream=upstream, settings=settings)
+            lifespan.drain()
+
+
+def open_in_real_time(settings: Settings) -> Any:
+    """Open a studio as the product does, with a copy of the migrated database."""
+    return running_studio(settings, Clock())
