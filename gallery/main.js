@@ -127,7 +127,10 @@ for (const id in clicks) $(id).onclick = (event) => attempt(() => clicks[id](eve
 $("model").onchange = showEditPrice;
 $("cut").oninput = setCut;
 $("query").oninput = search;
-$("wish").onkeydown = ({ key, metaKey, ctrlKey }) => key === "Enter" && (metaKey || ctrlKey) && $("submit").click();
+$("wish").onkeydown = ({ key, metaKey, ctrlKey }) => {
+  // a handler that returns false swallows the key
+  if (key === "Enter" && (metaKey || ctrlKey)) $("submit").click();
+};
 $("file").onchange = () => {
   const [file] = $("file").files;
   attempt(() => addImage(file));

@@ -59,7 +59,7 @@ const modelOf = (task) => task.facts?.label || task.model;
 // First what is in the cache, then the size that the frame needs.
 async function showLarge(node, id) {
   const target = $(node);
-  const isStill = () => target.dataset.id === id;
+  const isStill = () => current && target.dataset.id === id;
   if (!isStill()) target.removeAttribute("src");
   target.dataset.id = id;
   const show = (shown) => {
