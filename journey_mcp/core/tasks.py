@@ -113,36 +113,45 @@ class Task:
         """Apply the response to the creating request; it may be final already."""
         if self.status.is_final:
             return self
-        known = replace(
-            self,
+        changes = self._reported(prediction)
+        if not prediction.status.is_final:
+            changes["status"] = Status.RUNNING
+        return self._changed(
+            at,
             submission=Submission.ACCEPTED,
             prediction_id=prediction.prediction_id,
             poll_url=prediction.poll_url or self.poll_url,
-            status=Status.RUNNING,
             transient_notices=(),
-            updated_at=at,
+            **changes,
         )
-        return known.apply(prediction, at)
 
     def apply(self, prediction: Prediction, at: float) -> "Task":
         """Apply what a provider reports: progress never decreases, and nothing known is lost."""
         if self.status.is_final:
             return self
-        merged = replace(
-            self,
-            status=prediction.status if prediction.status.is_final else self.status,
-            progress=self._furthest(prediction),
-            images=prediction.images if len(prediction.images) >= len(self.images) else self.images,
-            grid_url=prediction.grid_url or self.grid_url,
-            seed=prediction.seed or self.seed,
-            cost=prediction.cost or self.cost,
-            charges=self._charged_for(prediction.cost),
-            failure=prediction.failure if prediction.status is Status.FAILED else None,
-            notices=tuple(dict.fromkeys((*self.notices, *(prediction.notices if prediction.status.is_final else ())))),
+        changes = self._reported(prediction)
+        is_news = any(getattr(self, name) != value for name, value in changes.items())
+        return self._changed(at, **changes) if is_news else self
+
+    def _reported(self, prediction: Prediction) -> dict[str, Any]:
+        """Return the fields that a provider reports, as they are after the report."""
+        return {
+            "status": prediction.status if prediction.status.is_final else self.status,
+            "progress": self._furthest(prediction),
+            "images": prediction.images if len(prediction.images) >= len(self.images) else self.images,
+            "grid_url": prediction.grid_url or self.grid_url,
+            "seed": prediction.seed or self.seed,
+            "cost": prediction.cost or self.cost,
+            "charges": self._charged_for(prediction.cost),
+            "failure": prediction.failure if prediction.status is Status.FAILED else None,
+            "notices": tuple(
+                dict.fromkeys((*self.notices, *(prediction.notices if prediction.status.is_final else ())))
+            ),
             # a duplicate call joins a result until it is acknowledged, and never joins a failure
-            duplicate_policy=None if prediction.status in {Status.FAILED, Status.CANCELED} else self.duplicate_policy,
-        )
-        return self if merged == self else replace(merged, updated_at=at)
+            "duplicate_policy": (
+                None if prediction.status in {Status.FAILED, Status.CANCELED} else self.duplicate_policy
+            ),
+        }
 
     def _charged_for(self, reported: Cost | None) -> Charges:
         """Return the charges once the provider has reported a cost; an unknown cost is charged in every unit."""
