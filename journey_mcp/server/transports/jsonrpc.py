@@ -115,6 +115,8 @@ def structure_problem(text: bytes) -> str | None:
 
     Takes linear time, and reads at most the allowed number of values.
     """
+    if len(text) < _MAX_VALUES and text.count(b"[") + text.count(b"{") <= _MAX_DEPTH:
+        return None  # most messages: too short, and with too few brackets, for any of it
     depth = position = 0
     for _ in range(_MAX_VALUES):
         token = _STRUCTURE.search(text, position)
