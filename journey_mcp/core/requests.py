@@ -90,7 +90,7 @@ class ImageRequest:
 
     def as_plain(self) -> dict[str, Any]:
         """Return plain data for storage, without arguments that were not given."""
-        plain = {fact.name: getattr(self, fact.name) for fact in fields(self)}
+        plain = {name: getattr(self, name) for name in _ARGUMENTS}
         plain["reference_images"] = list(self.reference_images)
         return without_empty(plain)
 
@@ -98,6 +98,9 @@ class ImageRequest:
     def from_plain(cls, plain: Mapping[str, Any]) -> "ImageRequest":
         """Return the request of such data."""
         return cls(**{**plain, "reference_images": tuple(plain.get("reference_images", ()))})
+
+
+_ARGUMENTS = tuple(argument.name for argument in fields(ImageRequest))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,3 +134,8 @@ class PreparedRequest:
     mask: InputImage | None = None
     parent: Parent | None = None
     webhook: Webhook | None = None
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there is an image or a mask."""
+        return bool(self.images or self.mask)

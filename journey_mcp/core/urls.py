@@ -170,7 +170,7 @@ def webhook_host(url: str) -> str:
 
 def _has_scheme_and_host(url: str, schemes: set[str]) -> bool:
     # parsers differ about characters that cannot be seen
-    if any(character.isspace() or not character.isprintable() for character in url):
+    if " " in url or not url.isprintable():
         return False
     try:
         parts = urlsplit(url)

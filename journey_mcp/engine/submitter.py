@@ -71,7 +71,7 @@ class Submitter:
         attempt = self._failover.first
         slot = self._queues.of(attempt.account).grant(task, self._has_alternative())
         request, _ = await attempt.prepare()
-        may_upload = isinstance(attempt.provider, SupportsUpload) and (request.images or request.mask)
+        may_upload = request.has_images and isinstance(attempt.provider, SupportsUpload)
         if slot is None or may_upload or iscoroutinefunction(attempt.provider.submit):
             return task
         try:
@@ -145,7 +145,7 @@ class Submitter:
         The task is not `sent` meanwhile: nothing that fails here can have been charged.
         """
         started, tries = self._clock.elapsed(), 0
-        while isinstance(attempt.provider, SupportsUpload):
+        while request.has_images and isinstance(attempt.provider, SupportsUpload):
             self._check_obsolete()
             try:
                 return await attempt.provider.upload(request)
@@ -193,7 +193,8 @@ class Submitter:
 
     def _encoded(self, request: PreparedRequest, task: Task, attempt: Attempt) -> Awaitable[Prediction]:
         webhook = self._callback_urls.of(task, attempt.account)
-        encode = partial(attempt.provider.submit, replace(request, webhook=webhook), attempt.offer)
+        request = replace(request, webhook=webhook) if webhook else request
+        encode = partial(attempt.provider.submit, request, attempt.offer)
         return Later(encode) if iscoroutinefunction(attempt.provider.submit) else encode()
 
     def _sent(self, account: Account, task: Task, now: float) -> Task:

@@ -38,6 +38,8 @@ async def check_availability(tasks: Sequence[Task]) -> Availability:
     """Check the copies of these tasks' images, and once each sandbox that made some; takes a second at most."""
     paths = [image.path for task in tasks for image in task.images if image.path is not None]
     origins = {urlsplit(image.url).netloc for task in tasks if task.provider == SANDBOX for image in task.images}
+    if not paths and not origins:
+        return Availability()
     dead_origins: set[str] = set()
 
     async def ask(origin: str) -> None:

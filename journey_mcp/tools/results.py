@@ -1,11 +1,11 @@
 """Tasks and errors as the caller sees them: an object, and the same facts as text."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from journey_mcp.core.errors import Failure
 from journey_mcp.core.images import ImageId, OutputImage
+from journey_mcp.core.money import Cost
 from journey_mcp.core.plain import without_empty
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.redaction import redactor_of
@@ -61,7 +61,7 @@ def task_object(
         # its link expires with those of the images
         "grid_url": task.grid_url if not images or any("url" in image for image in images) else None,
         "seed": task.seed,
-        "cost": task.cost and {**asdict(task.cost), "amount": f"{task.cost.amount:f}"},
+        "cost": task.cost and _cost(task.cost),
         "notices": [str(notice) for notice in (*task.notices, *task.transient_notices)],
         "error": task.failure and error_object(task.failure),
         "poll_after_s": _poll_after_s(task, now) if running else None,
@@ -108,6 +108,10 @@ def _parent(request: ImageRequest) -> str | None:
     """Return the id of the image that an action refines; images from elsewhere have none."""
     parent = ImageId.parse(request.image) if request.action is not None and request.image else None
     return str(parent) if parent else None
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    return {"amount": f"{cost.amount:f}", "unit": cost.unit, "source": cost.source}
 
 
 def _image(
