@@ -121,8 +121,8 @@ def tasks(request: TasksRequest, *, as_json: bool) -> None:
     plain = [results.task_object(task, now=now, with_prompt=True, available=listed.available) for task in found]
     next_before = found[-1].id if len(listed.tasks) > len(found) else None
     if as_json:
-        rest = {"next_before": next_before, "spent": listing.spend_object(listed.spent)}
-        console.result_json({"tasks": plain, **without_empty(rest)})
+        spent = listing.spend_object(listed.spent) if listed.spent.last_30_days else None
+        console.result_json({"tasks": plain, **without_empty({"next_before": next_before, "spent": spent})})
         return
     if found:
         columns = ("Task", "Age", "Status", "Model", "Provider", "Cost", "Images", "Prompt")
@@ -131,8 +131,8 @@ def tasks(request: TasksRequest, *, as_json: bool) -> None:
         console.info(listing.no_tasks(query, settings.keep_days))
     if next_before:
         console.info(f"Older tasks: the same command with --before {next_before}, or with --all.")
-    if spent := listing.spend_object(listed.spent):
-        console.info(listing.spend_text(spent))
+    if listed.spent.last_30_days:
+        console.info(listing.spend_text(listing.spend_object(listed.spent)))
 
 
 class _Listed(NamedTuple):

@@ -15,14 +15,24 @@ from journey_mcp import __version__
 from journey_mcp.core.errors import JourneyError
 from journey_mcp.core.principals import LOCAL
 from journey_mcp.core.redaction import Redactor, redactor_of
+from journey_mcp.server import features
 from journey_mcp.server.extensions import apps
 from journey_mcp.server.extensions import tasks as tasks_extension
+from journey_mcp.server.features.subscriptions import LISTEN
 from journey_mcp.server.lifespan import Lifespan
 
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerMiddleware
+    from mcp_types.methods import CacheableMethod
 
 _FRESH = CacheHint(ttl_ms=300_000, scope="public")
+_UNCHANGING: "tuple[CacheableMethod, ...]" = (
+    "server/discover",
+    "tools/list",
+    "prompts/list",
+    "resources/templates/list",
+)
+"""Methods whose results stay the same as long as the server runs."""
 
 INSTRUCTIONS = (
     "imagine makes images and edit_image edits one; both cost money. They wait a while, then return the finished "
@@ -44,6 +54,7 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
     async def run_lifespan(_server: Server[Lifespan]) -> AsyncIterator[Lifespan]:
         async with anyio.create_task_group() as group:
             group.start_soon(lifespan.run)
+            group.start_soon(subscriptions.run)
             if is_eager:
                 group.start_soon(lifespan.keep_opening)
             elif has_answered:
@@ -53,6 +64,7 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
             try:
                 yield lifespan
             finally:
+                subscriptions.close()
                 lifespan.close()
 
     server = Server(
@@ -61,7 +73,7 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
         title="Journey",
         instructions=INSTRUCTIONS,
         lifespan=run_lifespan,
-        cache_hints={"server/discover": _FRESH, "tools/list": _FRESH},
+        cache_hints=dict.fromkeys(_UNCHANGING, _FRESH),
         get_tool_input_schema=lambda name: _input_schema(lifespan, name),
         on_list_tools=_list_tools,
     )
@@ -70,6 +82,8 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
     server.add_notification_handler("notifications/roots/list_changed", types.NotificationParams, _forget_roots)
     tasks_extension.install(server, _open_tasks)
     apps.install(server)
+    subscriptions = features.install(server, LOCAL, is_stateful=lifespan.is_local)
+    lifespan.on_drain(subscriptions.close)
     server.middleware.append(_redact_results(redactor_of(*lifespan.secrets)))
     if lifespan.confirms:
         # proves that the state which a client returns with an answer is ours, recent, and of this very call;
@@ -83,7 +97,7 @@ def _redact_results(redactor: Redactor) -> "ServerMiddleware[Lifespan]":
     """Return middleware that redacts secrets in results about tasks. It runs last, after all other changes."""
 
     async def middleware(ctx: ServerRequestContext[Any, Any], call_next: "CallNext") -> "HandlerResult":
-        if not ctx.method.startswith(("tools/call", "tasks/")):
+        if not ctx.method.startswith(("tools/call", "tasks/", "resources/")):
             return await call_next(ctx)
         try:
             result = await call_next(ctx)
@@ -95,9 +109,11 @@ def _redact_results(redactor: Redactor) -> "ServerMiddleware[Lifespan]":
 
 
 def _track_calls(lifespan: Lifespan) -> "ServerMiddleware[Lifespan]":
-    """Return middleware that counts requests without a response."""
+    """Return middleware that counts requests without a response. Streams of events, which have no end, do not count."""
 
     async def middleware(ctx: ServerRequestContext[Any, Any], call_next: "CallNext") -> "HandlerResult":
+        if ctx.method == LISTEN:
+            return await call_next(ctx)
         with lifespan.track_call():
             return await call_next(ctx)
 
@@ -135,8 +151,8 @@ async def _call_tool(
 ) -> types.CallToolResult | types.InputRequiredResult | dict[str, Any]:
     lifespan = ctx.lifespan_context
     tool_set = lifespan.tool_set()
-    if params.name not in {tool["name"] for tool in tool_set.tools}:
-        names = ", ".join(tool["name"] for tool in tool_set.tools)
+    if params.name not in tool_set.names:
+        names = ", ".join(tool_set.names)
         raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name[:80]}. Tools: {names}")
     try:
         studio = await lifespan.studio()

@@ -44,7 +44,8 @@ class Lifespan:
         a path.
         """
         self._settings = settings if is_local else settings.over_http()
-        self._is_local = is_local
+        self.is_local = is_local
+        """The client runs on this machine, over a connection of its own."""
         self.client_roots = ClientRoots() if is_local else None
         """The folders that the client declared; `None` for clients on other machines."""
         self._opener = opener
@@ -55,6 +56,7 @@ class Lifespan:
         self._open_requested, self._attempted, self._closed = anyio.Event(), anyio.Event(), anyio.Event()
         self._calls, self._all_answered = 0, anyio.Event()
         self._is_draining = False
+        self._on_drain: list[Callable[[], object]] = []
 
     @property
     def secrets(self) -> list[str]:
@@ -72,7 +74,7 @@ class Lifespan:
             if self._tool_set is None:
                 from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415  # not before the first answer
 
-                self._tool_set = read_tool_set(self._settings, takes_files=self._is_local)
+                self._tool_set = read_tool_set(self._settings, takes_files=self.is_local)
             return self._tool_set
 
     async def studio(self) -> "Studio":
@@ -151,9 +153,15 @@ class Lifespan:
                 self._all_answered.set()
                 self._all_answered = anyio.Event()
 
+    def on_drain(self, listener: Callable[[], object]) -> None:
+        """Call it when the shutdown begins."""
+        self._on_drain.append(listener)
+
     def drain(self) -> None:
         """Begin the shutdown: waiting calls return the current status of their tasks, and nothing more is sent."""
         self._is_draining = True
+        for listener in self._on_drain:
+            listener()
         if self._studio is not None:
             self._studio.begin_shutdown()
 

@@ -1,6 +1,6 @@
 """The use cases of the product: create tasks, fetch them, wait for them, cancel them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from journey_mcp.core.clock import Clock
@@ -187,6 +187,10 @@ class Studio:
     def acknowledge(self, tasks: Sequence[Task], *, asked_at: float | None = None) -> None:
         """Note that a client has these results; see `Deduplication.acknowledge`."""
         self._deduplication.acknowledge(tasks, asked_at=asked_at)
+
+    def listen(self, listener: Callable[[Task], None]) -> None:
+        """Call it with every change of a task that this process makes, for good."""
+        self._journal.listen(listener)
 
     def begin_shutdown(self) -> None:
         """Begin the shut-down: nothing more is sent, and waits return what is known of their tasks."""

@@ -21,8 +21,8 @@ def render(
     `tasks` are task objects; `has_older`: more follow; `spent` is for the first page only.
     """
     plain: dict[str, Any] = {"tasks": []}
-    if spent is not None and (amounts := spend_object(spent)):
-        plain["spent"] = amounts
+    if spent is not None and spent.last_30_days:
+        plain["spent"] = spend_object(spent)
     if has_older:
         plain["next_before"] = tasks[-1]["task_id"]
     rest = list(_lines(plain, query, has_tasks=bool(tasks), keep_days=keep_days))
@@ -32,9 +32,7 @@ def render(
 
 
 def spend_object(spent: SpendSummary) -> dict[str, Any]:
-    """Return what was spent, by period, provider and unit; nothing if no task of the last 30 days cost anything."""
-    if not spent.last_30_days:
-        return {}
+    """Return what was spent, by period, provider and unit."""
     return {
         "today": [_total_object(total) for total in spent.today],
         "last_30_days": [_total_object(total) for total in spent.last_30_days],

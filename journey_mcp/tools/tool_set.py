@@ -20,6 +20,11 @@ class ToolSet:
     defaults: Defaults
     tools: list[dict[str, Any]]
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the tools."""
+        return [tool["name"] for tool in self.tools]
+
 
 def read_tool_set(settings: Settings, *, takes_files: bool = True) -> ToolSet:
     """Generate the tools from the registry for the configured providers.

@@ -46,13 +46,13 @@ def make_task(prompt: str, *, age_s: float = 0.0, **more: Any) -> Task:
 
 
 @asynccontextmanager
-async def client_with(folder: Path, *tasks: Task, **more: Any) -> AsyncIterator[Client]:
+async def client_with(folder: Path, *tasks: Task, mode: str = "auto", **more: Any) -> AsyncIterator[Client]:
     """Connect a client to a server whose database has these tasks."""
     settings = settings_for("http://127.0.0.1:9", folder, **more)
     async with open_store(settings.resolved_database_url()) as store:
         for task in tasks:
             assert await store.tasks.add(task, worker_id="x", lease_until=math.inf)
-    async with client_of(settings) as client:
+    async with client_of(settings, mode) as client:
         yield client
 
 

@@ -199,7 +199,7 @@ async def test_several_tasks_are_on_one_sheet_with_a_legend(tmp_path: Path) -> N
 async def test_a_slow_link_never_delays_a_result(tmp_path: Path) -> None:
     """The result comes after 0.3 s at most, without the preview; the next fetch has it, since it was continued."""
     clock = ManualClock()
-    async with connected(tmp_path, faults=["image:delay=2"]) as client:
+    async with connected(tmp_path, faults=["image:delay=2"], JOURNEY_MCP_KEEP_IMAGES="off") as client:
         began = clock.elapsed()
         made = await client.call_tool("imagine", KITE)
         quick = clock.elapsed() - began
@@ -221,7 +221,7 @@ async def test_a_slow_link_never_delays_a_result(tmp_path: Path) -> None:
 
 async def test_a_dead_link_costs_nothing_and_is_not_tried_again(tmp_path: Path) -> None:
     """The result is complete without a preview."""
-    async with connected(tmp_path, faults=["image:dead_image,times=1"]) as client:
+    async with connected(tmp_path, faults=["image:dead_image,times=1"], JOURNEY_MCP_KEEP_IMAGES="off") as client:
         made = await client.call_tool("imagine", KITE)
         assert not made.is_error
         assert kinds(made) == ["text"]

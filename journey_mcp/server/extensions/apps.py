@@ -8,7 +8,6 @@ https://github.com/modelcontextprotocol/ext-apps/blob/main/specification/2026-01
 from typing import TYPE_CHECKING, Any
 
 import mcp_types as types
-from mcp import MCPError
 from mcp.server import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 
@@ -26,10 +25,9 @@ _META = {"ui": {"csp": {}, "prefersBorder": False}}
 
 
 def install(server: Server[Any]) -> None:
-    """Announce the extension in both eras, and serve its page."""
+    """Announce the extension in both eras; `read` returns its page."""
     server.extensions[EXTENSION] = {}
     server.middleware.append(_announce_to_older_clients)
-    server.add_request_handler("resources/read", types.ReadResourceRequestParams, _read)
 
 
 def read(uri: str) -> types.ReadResourceResult | None:
@@ -57,9 +55,3 @@ async def _announce_to_older_clients(ctx: Context, call_next: "CallNext") -> "Ha
     if ctx.method == "initialize" and isinstance(result, dict):
         result["capabilities"].setdefault("extensions", {})[EXTENSION] = {}
     return result
-
-
-async def _read(_ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-    if found := read(str(params.uri)):
-        return found
-    raise MCPError(types.INVALID_PARAMS, "Resource not found", {"uri": str(params.uri)})

@@ -7,7 +7,7 @@ import anyio
 import mcp_types as types
 from anyio.abc import ObjectSendStream
 from anyio.streams.memory import MemoryObjectSendStream
-from mcp.server.lowlevel.server import Server
+from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.runner import serve_dual_era_loop
 from mcp.shared.message import SessionMessage
 from mcp_types import PROTOCOL_VERSION_META_KEY
@@ -32,7 +32,7 @@ async def serve(
 
         def start() -> ObjectSendStream[Incoming]:
             send, receive = anyio.create_memory_object_stream[Incoming](0)
-            options = server.create_initialization_options()
+            options = server.create_initialization_options(NotificationOptions(resources_changed=True))
 
             async def run() -> None:
                 await serve_dual_era_loop(server, receive, outgoing.clone(), lifespan_state=state, init_options=options)

@@ -1,0 +1,162 @@
+"""Resources: images, tasks, models and what was spent, for a person to attach to a conversation.
+
+Images are listed one by one, because several clients ask for no templates; the templates name the same URIs.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import mcp_types as types
+from mcp import MCPError
+
+from journey_mcp.core.errors import JourneyError
+from journey_mcp.core.images import ImageId
+from journey_mcp.core.principals import Principal
+from journey_mcp.core.task_query import TaskQuery
+from journey_mcp.core.tasks import Task
+from journey_mcp.core.text import timestamp
+from journey_mcp.server.features import uris
+from journey_mcp.studio import Studio
+from journey_mcp.tools import availability, listing, model_facts, results
+from journey_mcp.tools.availability import Availability
+from journey_mcp.tools.tool_set import ToolSet
+
+_LISTED = 50
+"""How many images are listed."""
+_JSON = "application/json"
+_TEMPLATES = (
+    types.ResourceTemplate(
+        uri_template=uris.IMAGE,
+        name="image",
+        title="Image",
+        description="An image that was made, by its id (tsk_….2): the original if it is small, else a JPEG of at most "
+        "1,024 pixels.",
+    ),
+    types.ResourceTemplate(
+        uri_template=uris.TASK,
+        name="task",
+        title="Task",
+        description="A task by its id (tsk_…): status, images, cost. Its subscribers learn of its end.",
+        mime_type=_JSON,
+    ),
+    types.ResourceTemplate(
+        uri_template=uris.MODEL,
+        name="model",
+        title="Image model",
+        description="What is known about an image model: prices, arguments, limits and advice for prompts.",
+        mime_type=_JSON,
+    ),
+)
+_WHOLE = (
+    types.Resource(
+        uri=uris.MODELS,
+        name="models",
+        title="Image models",
+        description="All image models that can be used here, with their purpose and prices.",
+        mime_type=_JSON,
+    ),
+    types.Resource(
+        uri=uris.SPEND,
+        name="spend",
+        title="Spending",
+        description="What was spent today and in the last 30 days, by provider and unit.",
+        mime_type=_JSON,
+    ),
+)
+
+
+class Reader:
+    """Reads the resources of one principal."""
+
+    def __init__(self, studio: Studio, tool_set: ToolSet, principal: Principal) -> None:
+        self._studio = studio
+        self._tool_set = tool_set
+        self._principal = principal
+
+    async def list(self) -> list[types.Resource]:
+        """Return all resources but those of single models and tasks: the newest 50 images that can be read."""
+        tasks = [task for task in await self._studio.newest(self._principal, TaskQuery(limit=_LISTED)) if task.images]
+        available = await availability.check_availability(tasks)
+        listed = (one for task in tasks for one in self._images(task, available))
+        return [*_WHOLE, *(one for one, _ in zip(listed, range(_LISTED), strict=False))]
+
+    async def read(self, uri: str) -> types.ReadResourceResult:
+        """Return the contents of a resource.
+
+        Raises:
+            MCPError: there is none with this URI.
+            JourneyError: it cannot be read now.
+        """
+        name = uris.parse(uri)
+        match name:
+            case uris.ResourceName("models", ""):
+                return _json_result(uri, model_facts.list_object(self._tool_set.catalog))
+            case uris.ResourceName("models", model_id):
+                return self._model(uri, model_id)
+            case uris.ResourceName("spend", _):
+                return _json_result(uri, listing.spend_object(await self._studio.spent(self._principal)))
+            case uris.ResourceName("tasks", task_id):
+                return await self._task(uri, task_id)
+        raise not_found(uri)
+
+    def _model(self, uri: str, model_id: str) -> types.ReadResourceResult:
+        catalog = self._tool_set.catalog
+        if model_id not in catalog.models:
+            raise not_found(uri)
+        return _json_result(uri, model_facts.model_object(catalog.models[model_id], catalog.offers[model_id]))
+
+    async def _task(self, uri: str, task_id: str) -> types.ReadResourceResult:
+        found = await self._studio.fetch([task_id], self._principal)
+        if task_id not in found:
+            raise not_found(uri)
+        task = found[task_id]
+        plain = results.task_object(
+            task,
+            now=self._studio.now(),
+            with_prompt=True,
+            with_paths=self._tool_set.defaults.takes_files,
+            available=await availability.check_availability([task]),
+        )
+        return _json_result(uri, plain)
+
+    def _images(self, task: Task, available: Availability) -> Iterator[types.Resource]:
+        prompt = results.prompt_excerpt(task.request.prompt)
+        for number, image in enumerate(task.images, start=1):
+            has_link = available.dead_reason(image, now=self._studio.now()) is None
+            if not has_link and available.stored_copy(image) is None:
+                continue
+            id_ = str(ImageId(task.id, number))
+            of_several = f" {number}" if len(task.images) > 1 else ""
+            yield types.Resource(
+                uri=uris.image_uri(id_),
+                name=id_,
+                title=f"{prompt}{of_several}",
+                description=f"{task.request.model}, {timestamp(task.created_at)}",
+            )
+
+
+def templates() -> Sequence[types.ResourceTemplate]:
+    """Return the templates of single images, tasks and models."""
+    return _TEMPLATES
+
+
+def without_images() -> Sequence[types.Resource]:
+    """Return the resources that are listed while the tasks cannot be read."""
+    return _WHOLE
+
+
+def not_found(uri: str) -> MCPError:
+    """Return the error for a URI without a resource; it is the same for one of another principal."""
+    return MCPError(types.INVALID_PARAMS, f"Resource not found: {uri[:300]}", {"uri": uri})
+
+
+def failure(uri: str, error: JourneyError) -> MCPError:
+    """Return the error for a resource that cannot be read now."""
+    step = error.failure.next_step
+    return MCPError(types.INTERNAL_ERROR, f"{error}{f' {step}' if step else ''}", {"uri": uri})
+
+
+def _json_result(uri: str, plain: Any) -> types.ReadResourceResult:
+    text = json.dumps(plain, ensure_ascii=False, indent=1)
+    return types.ReadResourceResult(contents=[types.TextResourceContents(uri=uri, mime_type=_JSON, text=text)])

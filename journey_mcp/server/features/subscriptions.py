@@ -1,0 +1,130 @@
+"""Subscriptions: clients learn that a task has ended, and that there are more images to list.
+
+In revision 2026-07-28 a client opens a stream of events (`subscriptions/listen`). Up to 2025-11-25 it subscribes to
+single resources, and notifications reach it outside of any request, which only a connection that stays can carry.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anyio
+import mcp_types as types
+from mcp import MCPError
+from mcp.server import ServerRequestContext
+from mcp.server.session import ServerSession
+from mcp.server.subscriptions import ListenHandler
+from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated, ServerEvent
+
+from journey_mcp.core.images import ImageId
+from journey_mcp.core.principals import Principal
+from journey_mcp.core.tasks import Task
+from journey_mcp.server.features import uris
+
+LISTEN = "subscriptions/listen"
+_MOST_STREAMS = 64
+"""Each keeps a connection, and a port has a few hundred."""
+_MOST_URIS = 1_000
+_MOST_EVENTS = 1_024
+
+
+class Subscriptions:
+    """The subscriptions of a principal's clients to this process. Tasks of other processes cause no events."""
+
+    def __init__(self, principal: Principal) -> None:
+        self._principal = principal
+        self._bus = _Bus()
+        self._streams = ListenHandler(self._bus, max_subscriptions=_MOST_STREAMS)
+        self._subscribed: dict[str, ServerSession] = {}
+        self._listing: ServerSession | None = None
+        self._pending: deque[ServerEvent] = deque(maxlen=_MOST_EVENTS)
+        self._woken, self._is_closed = anyio.Event(), False
+        self._bus.subscribe(self._enqueue)
+
+    async def run(self) -> None:
+        """Send notifications to clients of revisions up to 2025-11-25, until `close`."""
+        while not self._is_closed:
+            await self._woken.wait()
+            self._woken = anyio.Event()
+            while self._pending:
+                await self._notify(self._pending.popleft())
+
+    def close(self) -> None:
+        """End all streams of events, each with its result, and `run`."""
+        self._streams.close()
+        self._is_closed = True
+        self._woken.set()
+
+    def on_task_changed(self, task: Task) -> None:
+        """Publish the end of a task."""
+        if task.status.is_final and task.principal == self._principal:
+            for event in _events(task):
+                self._bus.send(event)
+
+    async def listen(
+        self, ctx: ServerRequestContext[Any, Any], params: types.SubscriptionsListenRequestParams
+    ) -> types.SubscriptionsListenResult:
+        """Serve a stream of events until the client closes it, or the server ends."""
+        return await self._streams(ctx, params)
+
+    def subscribe(self, session: ServerSession, uri: str) -> None:
+        """Notify the client of changes of a resource.
+
+        Raises:
+            MCPError: no resource can have this URI, or there are too many.
+        """
+        if uris.parse(uri) is None:
+            raise MCPError(types.INVALID_PARAMS, f"Resource not found: {uri[:300]}", {"uri": uri})
+        if len(self._subscribed) >= _MOST_URIS and uri not in self._subscribed:
+            raise MCPError(types.INVALID_PARAMS, f"At most {_MOST_URIS:,} resources can be subscribed to at once.")
+        self._subscribed[uri] = session
+
+    def unsubscribe(self, uri: str) -> None:
+        """Stop notifying the client of changes of a resource."""
+        self._subscribed.pop(uri, None)
+
+    def notify_of_lists(self, session: ServerSession) -> None:
+        """Notify a client that has listed the resources when there are more."""
+        self._listing = session
+
+    def _enqueue(self, event: ServerEvent) -> None:
+        if self._subscribed or self._listing:
+            self._pending.append(event)  # the oldest one is dropped if the client does not read
+            self._woken.set()
+
+    async def _notify(self, event: ServerEvent) -> None:
+        if isinstance(event, ResourceUpdated) and (session := self._subscribed.get(event.uri)):
+            await session.send_resource_updated(event.uri)
+        elif isinstance(event, ResourcesListChanged) and self._listing is not None:
+            await self._listing.send_resource_list_changed()
+
+
+class _Bus:
+    """Delivers events within this process; a `SubscriptionBus` of the SDK."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[object, Callable[[ServerEvent], None]] = {}
+
+    async def publish(self, event: ServerEvent) -> None:
+        """Deliver an event."""
+        self.send(event)
+
+    def send(self, event: ServerEvent) -> None:
+        """Deliver an event; listeners neither block nor raise."""
+        for listener in list(self._listeners.values()):
+            listener(event)
+
+    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
+        """Add a listener; return what removes it."""
+        token = object()
+        self._listeners[token] = listener
+        return lambda: self._listeners.pop(token, None) and None
+
+
+def _events(task: Task) -> Iterator[ServerEvent]:
+    yield ResourceUpdated(uri=uris.task_uri(task.id))
+    for number in range(1, len(task.images) + 1):
+        yield ResourceUpdated(uri=uris.image_uri(str(ImageId(task.id, number))))
+    yield ResourceUpdated(uri=uris.SPEND)
+    if task.images:
+        yield ResourcesListChanged()

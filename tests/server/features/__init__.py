@@ -1,0 +1,1 @@
+"""Tests of resources, prompts, completions and subscriptions."""
