@@ -19,6 +19,7 @@ from journey_mcp.server import features
 from journey_mcp.server.extensions import apps
 from journey_mcp.server.extensions import tasks as tasks_extension
 from journey_mcp.server.features.subscriptions import LISTEN
+from journey_mcp.server.identity import TITLE, WEBSITE_URL, icon
 from journey_mcp.server.lifespan import Lifespan
 
 if TYPE_CHECKING:
@@ -70,8 +71,10 @@ def make_server(lifespan: Lifespan, *, is_eager: bool = False, has_answered: boo
     server = Server(
         "journey-mcp",
         version=__version__,
-        title="Journey",
+        title=TITLE,
         instructions=INSTRUCTIONS,
+        website_url=WEBSITE_URL,
+        icons=[icon()],
         lifespan=run_lifespan,
         cache_hints=dict.fromkeys(_UNCHANGING, _FRESH),
         get_tool_input_schema=lambda name: _input_schema(lifespan, name),
