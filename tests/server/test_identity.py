@@ -14,6 +14,7 @@ async def test_a_client_gets_title_web_page_and_icon(mode: str, tmp_path: Path) 
     """The icon is a small PNG of 48 pixels, in the form that clients show."""
     async with client_of(settings_for("http://127.0.0.1:9", tmp_path), mode) as client:
         info = client.server_info
+        assert info is not None
         tools = (await client.list_tools()).tools
     assert (info.name, info.title, info.website_url) == ("journey-mcp", "Journey", "https://journeyapi.co")
     assert info.icons is not None
