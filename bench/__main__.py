@@ -3,6 +3,7 @@
 import argparse
 
 from bench.commands import measure_commands
+from bench.listing import measure_listing
 from bench.load import measure_load
 from bench.measure import FULL, QUICK, ROOT, measure
 from bench.report import load_average, render
@@ -18,6 +19,7 @@ def main() -> None:
     amounts = QUICK if options.quick else FULL
     samples = measure(amounts)
     measure_commands(samples, amounts.rounds)
+    measure_listing(samples, amounts.listings)
     measure_load(samples, amounts.tasks, amounts.speed)
     document = render(samples, load)
     if options.write:

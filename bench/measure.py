@@ -65,14 +65,16 @@ class Amounts:
     """Calls of `imagine` in each era."""
     fetches: int
     """Calls of `fetch_task` in each era, for each number in flight."""
+    listings: int
+    """Calls for every kind of page of the listing."""
     tasks: int
     """Concurrent tasks under load."""
     speed: float
     """How much faster than stated the sandbox finishes these."""
 
 
-FULL = Amounts(rounds=21, calls=400, fetches=2000, tasks=2000, speed=2.0)
-QUICK = Amounts(rounds=3, calls=60, fetches=200, tasks=200, speed=8.0)
+FULL = Amounts(rounds=21, calls=400, fetches=2000, listings=200, tasks=2000, speed=2.0)
+QUICK = Amounts(rounds=3, calls=60, fetches=200, listings=20, tasks=200, speed=8.0)
 
 
 def measure(amounts: Amounts) -> Samples:

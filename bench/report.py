@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.client import ERAS
 from bench.commands import IMPORT
+from bench.listing import FEW, MANY, PAGES
 from bench.load import PER_CALL, PER_TASK, POLL_DELAY, POLLS, POLLS_ONE_BY_ONE
 from bench.measure import BARE, IN_FLIGHT, OURS, Samples
 
@@ -23,6 +24,7 @@ TASK_LIMIT = 0.5
 CALL_LIMIT = 2.5
 POLL_DELAY_LIMIT = 100.0
 POLLS_LIMIT = 1 / 8
+PAGE_LIMIT = 3.0
 COMMAND_LIMITS = {"models": 2.0, "tasks": 2.0, "spend": 2.0, "doctor": 3.0, "imagine": 3.0}
 
 _ECHO = f"`imagine`, {ERAS[0]}"
@@ -47,6 +49,8 @@ in turn on this machine: {machine}.
   on one stdio session. Both are compared with as many waiting calls at the bare server. The *delay* of a poll, from its
   deadline until its request was written, is compared with a call of the bare server's tool. The number of *polls* is
   compared with that of the same load without `/fetch-many`.
+- **Listing**: a page of `fetch_task` without ids over stdio, among 1,000 tasks of one caller, compared with the same
+  call among 20. The searches look for words in prompts of 250 characters; what they find is the oldest.
 - **Commands**: from starting `python -m journey_mcp …` to its end, compared with `python -c "import sqlalchemy"`, on
   one database. The upstream answers at once.
 """
@@ -68,12 +72,13 @@ def render(samples: Samples, load: str) -> str:
     """Return the whole document."""
     head = _HEAD.format(machine=machine(), when=f"{datetime.now(UTC):%Y-%m-%d}", load=load)
     commands = table(command_rows(samples), beside="`import sqlalchemy`")
-    return f"{head}\n{table(rows(samples))}\n\n{commands}\n"
+    pages = table(listing_rows(samples), ours=f"{MANY:,} tasks", beside=f"{FEW} tasks")
+    return f"{head}\n{table(rows(samples))}\n\n{pages}\n\n{commands}\n"
 
 
-def table(lines: list[Row], beside: str = "bare server") -> str:
+def table(lines: list[Row], ours: str = "journey-mcp", beside: str = "bare server") -> str:
     """Return rows as Markdown."""
-    cells = [["figure", "journey-mcp", beside, "ratio", "limit", "verdict"], ["---"] * 6]
+    cells = [["figure", ours, beside, "ratio", "limit", "verdict"], ["---"] * 6]
     cells += [[row.figure, row.ours, row.bare, row.ratio, row.limit, row.verdict] for row in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
@@ -86,6 +91,17 @@ def rows(samples: Samples) -> list[Row]:
 def command_rows(samples: Samples) -> list[Row]:
     """Return the rows about commands, compared with the import of SQLAlchemy."""
     return [_compared(samples, f"`{name}`", limit, beside=IMPORT) for name, limit in COMMAND_LIMITS.items()]
+
+
+def listing_rows(samples: Samples) -> list[Row]:
+    """Return the rows about pages among many tasks, compared with pages among few."""
+    return [_page(samples, page) for page in PAGES]
+
+
+def _page(samples: Samples, page: str) -> Row:
+    many, few = (_cell(samples, page, str(count), "ms") for count in (MANY, FEW))
+    ratio = samples.median(page, str(MANY)) / samples.median(page, str(FEW))
+    return _rated(f"Listing: {page}", many, few, ratio, PAGE_LIMIT)
 
 
 def machine() -> str:

@@ -3,9 +3,10 @@
 
 from bench.client import ERAS
 from bench.commands import COMMANDS, IMPORT
+from bench.listing import FEW, MANY, PAGES
 from bench.load import PER_CALL, PER_TASK, POLL_DELAY, POLLS, POLLS_ONE_BY_ONE
 from bench.measure import BARE, OURS, Samples
-from bench.report import command_rows, render, rows
+from bench.report import command_rows, listing_rows, render, rows
 
 FIGURES = [
     *(f"Start to first answer, {first}" for first in (*ERAS, "`tools/list`")),
@@ -45,6 +46,13 @@ def test_commands_are_compared_with_the_import_of_sqlalchemy() -> None:
     assert {(row.ratio, row.verdict) for row in missed} == {("3.100", "**missed**")}
 
 
+def test_a_page_among_many_tasks_is_compared_with_one_among_few() -> None:
+    kept, missed = listing_rows(samples_of(ours=3.0)), listing_rows(samples_of(ours=3.1))
+    assert [row.figure for row in kept] == [f"Listing: {page}" for page in PAGES]
+    assert {(row.ratio, row.verdict) for row in kept} == {("3.000", "passed")}
+    assert {(row.ratio, row.verdict) for row in missed} == {("3.100", "**missed**")}
+
+
 def test_the_document_is_a_table_and_one_of_commands_under_its_explanation() -> None:
     head, _, lines = render(samples_of(ours=1.0), load="0.5").partition("\n\n|")
     assert "load average before: 0.5" in head
@@ -56,6 +64,9 @@ def samples_of(*, ours: float) -> Samples:
     for figure in FIGURES:
         samples.add(figure, OURS, ours)
         samples.add(figure, BARE, 1.0)
+    for page in PAGES:
+        samples.add(page, str(MANY), ours)
+        samples.add(page, str(FEW), 1.0)
     for era in ERAS:
         samples.add(f"fsync, {era}", OURS, 0.1)
     samples.add(*IMPORT, 1.0)

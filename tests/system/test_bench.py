@@ -17,6 +17,7 @@ from processes import TIMEOUT_S
 
 from bench.client import ERAS, Era, RunFailedError, StdioClient
 from bench.commands import COMMANDS, IMPORT, measure_commands
+from bench.listing import FEW, MANY, PAGES, measure_listing
 from bench.load import bare_waiting_calls, running_sandbox, studio_load, waiting_calls
 from bench.measure import BARE, OURS, Samples, clean_environment, running_upstream
 
@@ -172,3 +173,9 @@ def test_each_command_is_timed_in_each_round() -> None:
     measure_commands(samples, rounds=1)
     assert len(samples.get(*IMPORT)) == 1
     assert {command: len(samples.get(f"`{command}`", OURS)) for command in COMMANDS} == dict.fromkeys(COMMANDS, 1)
+
+
+def test_pages_are_timed_among_few_and_among_many_tasks() -> None:
+    samples = Samples()
+    measure_listing(samples, 1)
+    assert all(samples.get(page, str(count))[0] > 0 for page in PAGES for count in (FEW, MANY))
