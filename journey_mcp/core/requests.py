@@ -30,6 +30,8 @@ LONGEST_PROMPT = 32_000
 """The most characters in a prompt; an offer may take fewer."""
 LONGEST_NEGATIVE_PROMPT = 4_000
 """The most characters in a negative prompt; no provider states a higher limit."""
+LONGEST_DATA = 900_000
+"""The most characters of an image that a person adds: hosts of apps limit messages to about a megabyte."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

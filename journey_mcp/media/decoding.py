@@ -18,6 +18,7 @@ from journey_mcp.media.containers import (
     NotAnImage,
     check_pixels,
     damaged,
+    exact_profile,
     parse_container,
 )
 from journey_mcp.media.formats import FORMATS, check_bytes, readable_format_of, shown_size
@@ -194,3 +195,13 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):  # its text names objects in memory
         return "its start cannot be read"
     return cleaned(str(error), _REASON_LENGTH) or type(error).__name__
+
+
+def pixels_of(content: bytes) -> Image.Image:
+    """Return the pixels of an image, upright, in one of the modes L, RGB and RGBA.
+
+    Raises:
+        NotAnImage: it is not an image, is damaged, or is too large.
+    """
+    pixels = Source.read(content).decoded()
+    return normalized(pixels, exact_profile(pixels.info.get("icc_profile")))

@@ -20,6 +20,7 @@ from journey_mcp.core.notices import Notice, to_plain
 from journey_mcp.media import worker_protocol
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.formats import MAX_BYTES, Limits
+from journey_mcp.media.masks import scaled_mask
 from journey_mcp.media.reencode import fit_to_limits
 from journey_mcp.media.rendering import Rendered, contact_sheet, thumbnail
 
@@ -41,6 +42,11 @@ def _fit(content: bytes, *, formats: list[str] | None, **limits: int | None) -> 
         result={"format": done.format, "width": done.width, "height": done.height},
         notices=notices,
     )
+
+
+def _mask(content: bytes, *, width: int, height: int) -> JobResult:
+    done = scaled_mask(content, width, height)
+    return JobResult(content=done.content, result={"format": done.format, "width": done.width, "height": done.height})
 
 
 def _thumbnail(content: bytes, *, path: str | None, **limits: int) -> JobResult:
@@ -77,6 +83,7 @@ JOBS: Mapping[str, Callable[..., JobResult]] = {
     "thumbnail": _thumbnail,
     "contact_sheet": _contact_sheet,
     "warm_up": _warm_up,
+    "mask": _mask,
 }
 """Functions of the bytes and parameters, by name."""
 

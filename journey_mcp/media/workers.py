@@ -81,11 +81,15 @@ class Workers:
             NotSubmitted: the server is ending.
         """
         done = await self.run("fit", content, asdict(limits), caller=caller)
-        match done.result:
-            case {"format": str(kind), "width": int(width), "height": int(height)} if kind in FORMATS:
-                return ImageData(content=done.content, format=kind, width=width, height=height), done.notices
-            case _:
-                raise NotAnImage(_UNREADABLE)
+        return _image(done), done.notices
+
+    async def mask(self, content: bytes, size: tuple[int, int], *, caller: str) -> ImageData:
+        """Return the image as a mask of this width and height, as `masks.scaled_mask` does.
+
+        Raises:
+            NotAnImage, SetupError, NotSubmitted: as `fit`.
+        """
+        return _image(await self.run("mask", content, {"width": size[0], "height": size[1]}, caller=caller))
 
     async def run(self, job: str, content: bytes, parameters: Mapping[str, Any], *, caller: str) -> WorkerResult:
         """Do one of `image_worker.JOBS` once the caller has a slot; `parameters` are plain as in JSON.
@@ -204,6 +208,14 @@ def _read(facts: Mapping[str, Any], content: bytes) -> WorkerResult:
             raise NotAnImage(_UNREADABLE)
 
 
+def _image(done: WorkerResult) -> ImageData:
+    match done.result:
+        case {"format": str(kind), "width": int(width), "height": int(height)} if kind in FORMATS:
+            return ImageData(content=done.content, format=kind, width=width, height=height)
+        case _:
+            raise NotAnImage(_UNREADABLE)
+
+
 def _notice(plain: Any) -> Notice:
     match plain:
         case {"code": str(code), "parameters": dict(parameters)}:
@@ -286,6 +298,22 @@ def _start(bounds: Bounds) -> subprocess.Popen[bytes]:
 def _open(stream: IO[bytes] | None) -> IO[bytes]:
     assert stream is not None  # noqa: S101  # both are pipes
     return stream
+
+
+@dataclass(frozen=True, slots=True)
+class CallersWorkers:
+    """The processes, for one caller."""
+
+    workers: Workers
+    caller: str
+
+    async def fit(self, content: bytes, limits: Limits) -> tuple[ImageData, tuple[Notice, ...]]:
+        """Fit an image to limits; see `Workers.fit`."""
+        return await self.workers.fit(content, limits, caller=self.caller)
+
+    async def mask(self, content: bytes, size: tuple[int, int]) -> ImageData:
+        """Scale a mask; see `Workers.mask`."""
+        return await self.workers.mask(content, size, caller=self.caller)
 
 
 class FairLimiter:

@@ -27,6 +27,7 @@ from journey_mcp.server.extensions.task_views import view
 from journey_mcp.server.preview_hosts import takes_previews
 from journey_mcp.studio import Studio
 from journey_mcp.studio.image_sources import Roots
+from journey_mcp.studio.keep import KeepRequest
 from journey_mcp.tools import arguments, availability, listing, results, shortening
 from journey_mcp.tools.argument_names import ToolContext
 from journey_mcp.tools.arguments import ArgumentsT
@@ -130,6 +131,14 @@ async def view_image(studio: Studio, defaults: Defaults, raw: RawArguments, call
     return await viewing.view_image(studio, parsed, caller.principal)
 
 
+async def keep_image(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> types.CallToolResult:
+    """Keep an image of the person, or a mask."""
+    parsed = _parse(arguments.KeepImage, "keep_image", raw, studio, defaults)
+    kept = await studio.keep_image(KeepRequest(data=parsed.data, mask_of=parsed.mask_of), caller.principal)
+    shown = results.kept_object(kept.id, width=kept.width, height=kept.height, mime_type=kept.mime_type)
+    return tool_results.result(shown, [], is_error=False)
+
+
 Handler = Callable[[Studio, Defaults, RawArguments, Caller], Awaitable[CallResult]]
 HANDLERS: dict[str, Handler] = {
     "imagine": imagine,
@@ -138,6 +147,7 @@ HANDLERS: dict[str, Handler] = {
     "fetch_task": fetch_task,
     "cancel_task": cancel_task,
     "view_image": view_image,
+    "keep_image": keep_image,
 }
 
 

@@ -44,6 +44,7 @@ from journey_mcp.store import Store, open_store
 from journey_mcp.studio.attempts import Planner
 from journey_mcp.studio.create import Creator
 from journey_mcp.studio.image_sources import ImageFinder
+from journey_mcp.studio.keep import Keeper
 from journey_mcp.studio.lifecycle import Lifecycle
 from journey_mcp.studio.originals import Originals
 from journey_mcp.studio.previews import Previews
@@ -177,6 +178,7 @@ def _assemble(
         return Submitter(task_id, failover, journal, outcomes, queues, clock, callback_urls)
 
     images = ImageFinder(store, clock, settings.image_dirs, settings.resolved_data_dir(), safe_http, folder)
+    keeper = Keeper(store, folder, retention, clock, workers, images, safe_http)
     planner = Planner(clients, cooldowns, budget, safe_http, workers)
     starter = Starter(clock, journal, budget, deduplication, in_flight, new_submitter)
     refiner = Refiner(clients, journal, store, images)
@@ -204,6 +206,7 @@ def _assemble(
         clients,
         safe_http,
         creator=creator,
+        keeper=keeper,
         deduplication=deduplication,
         queues=queues,
         outcomes=outcomes,

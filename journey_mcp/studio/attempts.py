@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from anyio import to_thread
 
@@ -14,13 +13,13 @@ from journey_mcp.core.tasks import SANDBOX
 from journey_mcp.engine.budget import Budget
 from journey_mcp.engine.cooldowns import Cooldowns, by_name
 from journey_mcp.engine.failover import Attempt
-from journey_mcp.media.workers import Workers
+from journey_mcp.media.workers import CallersWorkers, Workers
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.clients import ProviderClients
 from journey_mcp.registry import Offer
 from journey_mcp.routing import router
 from journey_mcp.routing.language import Verdict, judge
-from journey_mcp.studio.inputs import Fit, InputImages
+from journey_mcp.studio.inputs import Fitter, InputImages
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +72,8 @@ class Planner:
         Raises:
             InvalidRequest: no offer can take the images.
         """
-        fit = partial(self._workers.fit, caller=principal)
-        attempts = [self._attempt(candidate, images, fit) for candidate in route.candidates]
+        fitter = CallersWorkers(self._workers, principal)
+        attempts = [self._attempt(candidate, images, fitter) for candidate in route.candidates]
         attempts, problems = await _from_first_prepared(attempts)
         if not attempts:
             raise router.no_offer_error(request, {**route.violations, **problems}, self._catalog)
@@ -98,7 +97,7 @@ class Planner:
             InvalidRequest: the offer cannot take the image.
         """
         candidate = router.Candidate(offer=offer, request=request, notices=tuple(notices))
-        attempt = self._attempt(candidate, images, partial(self._workers.fit, caller=principal), parent)
+        attempt = self._attempt(candidate, images, CallersWorkers(self._workers, principal), parent)
         _, more = await attempt.prepare()
         return Plan([attempt], (*attempt.notices, *more))
 
@@ -110,7 +109,7 @@ class Planner:
         return {name: cooldown.reason for name, cooldown in found.items()}
 
     def _attempt(
-        self, candidate: router.Candidate, images: InputImages, fit: Fit, parent: Parent | None = None
+        self, candidate: router.Candidate, images: InputImages, fitter: Fitter, parent: Parent | None = None
     ) -> Attempt:
         offer = candidate.offer
         account = self._clients.account_of(offer)
@@ -119,7 +118,7 @@ class Planner:
         async def prepare() -> tuple[PreparedRequest, tuple[Notice, ...]]:
             nonlocal ready
             if ready is None:
-                inputs, mask, notices = await images.prepared(offer, account, self._safe_http, fit)
+                inputs, mask, notices = await images.prepared(offer, account, self._safe_http, fitter)
                 ready = replace(candidate.prepared(inputs, mask), parent=parent), notices
             return ready
 

@@ -1,9 +1,10 @@
 """The input images of a request: read, fetched, and fitted to the limits of the offer that takes them."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from anyio import to_thread
@@ -21,8 +22,18 @@ from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.base import Account
 from journey_mcp.registry import Offer
 
-Fit = Callable[[bytes, formats.Limits], Awaitable[tuple[formats.ImageData, tuple[Notice, ...]]]]
-"""Fits an image to limits, as `workers.Workers.fit` does for one caller."""
+
+class Fitter(Protocol):
+    """Works on the bytes of images, as `workers.Workers` does, for one caller."""
+
+    async def fit(self, content: bytes, limits: formats.Limits) -> tuple[formats.ImageData, tuple[Notice, ...]]:
+        """Fit an image to limits; return it, and a notice of each change. Raises NotAnImage."""
+        ...
+
+    async def mask(self, content: bytes, size: tuple[int, int]) -> formats.ImageData:
+        """Scale a mask to a width and height. Raises NotAnImage."""
+        ...
+
 
 MAX_BYTES_OF_CALL = 128 * 1024 * 1024
 """Of all images of one call together."""
@@ -120,9 +131,11 @@ class InputImages:
         )
 
     async def prepared(
-        self, offer: Offer, account: Account, safe_http: SafeHttpClient, fit: Fit
+        self, offer: Offer, account: Account, safe_http: SafeHttpClient, fitter: Fitter
     ) -> tuple[tuple[InputImage, ...], InputImage | None, tuple[Notice, ...]]:
         """Return images and mask in the form that the offer takes, and notices for the caller.
+
+        A mask that was painted on this machine is scaled to the image as it is sent.
 
         Raises:
             UnusableImage: one cannot be fetched, is not an image, or cannot be fitted.
@@ -133,14 +146,15 @@ class InputImages:
         size = 0
         for source in self._all:
             if id(source) not in ready:
-                ready[id(source)], found = await _prepared(source, offer, account, safe_http, fit)
+                ready[id(source)], found = await _prepared(source, offer, account, safe_http, fitter)
                 notices += (*source.notices, *found)
                 size += len(ready[id(source)].content)
                 _check_size(size)
         images = tuple(ready[id(source)] for source in self.sources)
         mask = ready[id(self.mask)] if self.mask is not None else None
-        if mask is not None:
-            await to_thread.run_sync(_check_mask, mask, images[0] if images else None)
+        if self.mask is not None and mask is not None:
+            sizes = await to_thread.run_sync(_sizes, mask, images[0] if images else None)
+            mask = await _matching(self.mask, mask, sizes, fitter) if sizes else mask
         return images, mask, tuple(notices)
 
 
@@ -160,12 +174,12 @@ def _check_size(size: int) -> None:
 
 
 async def _prepared(
-    source: Source, offer: Offer, account: Account, safe_http: SafeHttpClient, fit: Fit
+    source: Source, offer: Offer, account: Account, safe_http: SafeHttpClient, fitter: Fitter
 ) -> tuple[InputImage, tuple[Notice, ...]]:
     url = source.url_for(account)
     if url is not None and "url" in offer.images.encodings and not source.prefers_copy(offer):
         return InputImage(url=url), ()
-    content = await _content(source, safe_http)
+    content = await content_of(source, safe_http)
     accepted = offer.images
     limits = formats.Limits(
         formats=accepted.formats,
@@ -174,7 +188,7 @@ async def _prepared(
         min_side=accepted.min_side,
     )
     try:
-        fitted, notices = await fit(content, limits)
+        fitted, notices = await fitter.fit(content, limits)
     except NotAnImage as error:
         raise UnusableImage(
             f"{source.name} cannot be sent to {account.provider}: {error}.",
@@ -185,7 +199,12 @@ async def _prepared(
     )
 
 
-async def _content(source: Source, safe_http: SafeHttpClient) -> bytes:
+async def content_of(source: Source, safe_http: SafeHttpClient) -> bytes:
+    """Return the bytes of an image: as they were read, from its copy, or else from its URL.
+
+    Raises:
+        UnusableImage: it cannot be fetched, or its copy was deleted meanwhile.
+    """
     if source.content is not None:
         return source.content
     if source.copy is not None and (copied := await to_thread.run_sync(_read, source.copy)) is not None:
@@ -216,10 +235,23 @@ async def _fetched(source: Source, url: str, safe_http: SafeHttpClient) -> bytes
         ) from error
 
 
-def _check_mask(mask: InputImage, image: InputImage | None) -> None:
+def _sizes(mask: InputImage, image: InputImage | None) -> tuple[formats.ImageData, formats.ImageData] | None:
+    """Return mask and image with their sizes; `None` when the provider fetches one, and compares them itself."""
     if not (mask.content and image and image.content):
-        return  # the provider compares the images that it fetches
+        return None
+    return formats.probe(mask.content), formats.probe(image.content)
+
+
+async def _matching(
+    source: Source, mask: InputImage, sizes: tuple[formats.ImageData, formats.ImageData], fitter: Fitter
+) -> InputImage:
+    """Return a mask of the size of its image."""
+    _, image = sizes
     try:
-        formats.check_same_size(formats.probe(mask.content), formats.probe(image.content))
+        formats.check_same_size(*sizes)
     except NotAnImage as error:
+        if source.is_upload:
+            scaled = await fitter.mask(mask.content, (image.width, image.height))
+            return InputImage(content=scaled.content, mime_type=scaled.mime_type)
         raise UnusableImage(f"mask: {error}.", next_step="Give a mask of the same size as the image.") from error
+    return mask

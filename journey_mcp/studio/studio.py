@@ -25,9 +25,11 @@ from journey_mcp.providers.accounts import not_polled_reason
 from journey_mcp.providers.clients import ProviderClients
 from journey_mcp.settings import Settings
 from journey_mcp.store import Store
+from journey_mcp.store.uploads import Upload
 from journey_mcp.studio.actions import actions_of
 from journey_mcp.studio.create import Creator
 from journey_mcp.studio.image_sources import Roots
+from journey_mcp.studio.keep import Keeper, KeepRequest
 from journey_mcp.studio.lifecycle import Lifecycle
 from journey_mcp.studio.previews import Previews
 from journey_mcp.studio.views import Views
@@ -57,6 +59,7 @@ class Studio:
         safe_http: SafeHttpClient,
         *,
         creator: Creator,
+        keeper: Keeper,
         deduplication: Deduplication,
         queues: Queues,
         outcomes: Outcomes,
@@ -79,6 +82,7 @@ class Studio:
         self._journal = journal
         self._clients = clients
         self._creator = creator
+        self._keeper = keeper
         self._deduplication = deduplication
         self._queues = queues
         self._outcomes = outcomes
@@ -108,6 +112,10 @@ class Studio:
         return await self._creator.create(
             request, principal, files_allowed=files_allowed, roots=roots, fresh=fresh, confirm=confirm
         )
+
+    async def keep_image(self, request: KeepRequest, principal: Principal) -> Upload:
+        """Keep an image of the person, or a mask; see `Keeper.keep`."""
+        return await self._keeper.keep(request, principal)
 
     async def wait_for_new(self, task: Task, seconds: float, report: Report | None = None) -> Task:
         """Wait for a task that was just created; with 0 seconds, only for the provider's first answer."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.core.images import ImageId
-from journey_mcp.core.requests import LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, ImageRequest, ModelTool
+from journey_mcp.core.requests import LONGEST_DATA, LONGEST_NEGATIVE_PROMPT, LONGEST_PROMPT, ImageRequest, ModelTool
 from journey_mcp.core.task_query import TaskQuery, parse_search
 from journey_mcp.core.views import DEFAULT_VIEW_SIZE, VIEW_SIZES, Layout
 from journey_mcp.tools import argument_values
@@ -202,6 +202,13 @@ class ViewImage(_Arguments):
     layout: Annotated[Layout, BeforeValidator(_lower)] = "sheet"
 
 
+class KeepImage(_Arguments):
+    """All arguments of `keep_image`."""
+
+    data: str
+    mask_of: str | None = None
+
+
 _SIDES = frozenset({"width", "height"})
 _LISTS = frozenset({"reference_images", "task_ids", "image_ids"})
 _STRUCTURED = frozenset({"image", "mask", *_LISTS})
@@ -212,6 +219,7 @@ _MAX_LENGTHS = {
     "webhook_url": 2_083,
     "task_ids": 4_000,
     "image_ids": 4_000,
+    "data": LONGEST_DATA,
 }
 """Maximum characters of a text, checked first. Images may be data; their parser limits them."""
 _MAX_OTHER_LENGTH = 200

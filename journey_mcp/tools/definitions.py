@@ -15,7 +15,7 @@ from journey_mcp.registry import Action, Catalog, Parameter
 from journey_mcp.tools.defaults import Defaults
 from journey_mcp.tools.gallery import tool_meta
 
-TOOLS = ("imagine", "edit_image", "refine_image", "fetch_task", "cancel_task", "view_image")
+TOOLS = ("imagine", "edit_image", "refine_image", "fetch_task", "cancel_task", "view_image", "keep_image")
 """All tools, in the order in which they are listed."""
 
 
@@ -32,6 +32,7 @@ def build(catalog: Catalog, defaults: Defaults) -> list[dict[str, Any]]:
         _fetch_task(defaults),
         _cancel_task(),
         _view_image(),
+        _keep_image(),
     ]
 
 
@@ -218,6 +219,23 @@ def _view_image() -> dict[str, Any]:
         _object(properties, ["image_ids"]),
         _object(outputs),
         read_only=True,
+    )
+
+
+def _keep_image() -> dict[str, Any]:
+    text, number = {"type": "string"}, {"type": "integer"}
+    properties = {
+        "data": {**text, "description": "Data URI."},
+        "mask_of": {**text, "description": "Masked image."},
+    }
+    known = {"image_id": text, "width": number, "height": number, "mime_type": text, "error": {"type": "object"}}
+    return _tool(
+        "keep_image",
+        "Add an image",
+        "Keep an image.",
+        _object(properties, ["data"]),
+        _object({**known, "next_step": text}),
+        read_only=False,
     )
 
 

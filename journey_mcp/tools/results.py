@@ -78,6 +78,12 @@ def failed_object(failure: Failure, **known: Any) -> dict[str, Any]:
     return without_empty(plain)
 
 
+def kept_object(image_id: str, *, width: int, height: int, mime_type: str) -> Rendered:
+    """Return an image that was kept from the person, with its text."""
+    plain = {"image_id": image_id, "width": width, "height": height, "mime_type": mime_type}
+    return Rendered(plain, f"Stored as {image_id} ({mime_type}, {width}x{height}): use this id in edit_image.")
+
+
 def error_object(failure: Failure) -> dict[str, Any]:
     """Return the `error` of the result shape."""
     plain = {

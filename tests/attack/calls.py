@@ -70,7 +70,7 @@ _NAMES = (
     "toolCallId",
     "",
 )
-_TOOLS = ("imagine", "edit_image", "refine_image", "fetch_task", "cancel_task")
+_TOOLS = ("imagine", "edit_image", "refine_image", "fetch_task", "cancel_task", "view_image", "keep_image")
 _FORGED_URL = "https://evil.test/a.png"
 
 

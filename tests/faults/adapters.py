@@ -7,7 +7,6 @@ texts and addresses: so only some dozens of scripts differ.
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -22,7 +21,7 @@ from journey_mcp.core.requests import ImageRequest, PreparedRequest
 from journey_mcp.core.tasks import new_task_id
 from journey_mcp.media.blobs import Blobs
 from journey_mcp.media.image_folder import ImageFolder
-from journey_mcp.media.workers import Workers
+from journey_mcp.media.workers import CallersWorkers, Workers
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.clients import ProviderClients, open_clients
 from journey_mcp.settings import read_settings
@@ -122,7 +121,7 @@ class Recorder:
         self._catalog = clients.catalog
         ((self._account, self._provider),) = clients.providers()
         self._clock = ManualClock()
-        self._fit = partial(workers.fit, caller="local")
+        self._fitter = CallersWorkers(workers, "local")
         self._safe_http = SafeHttpClient(TrustedHosts.parse(["127.0.0.1"]))
         self._blobs = Blobs(ImageFolder(folder), _MAX_BYTES, self._safe_http, self._clock)
 
@@ -172,7 +171,7 @@ class Recorder:
         if request.image:
             source = Source(name="image", kind="at an address of this network only", url=request.image, is_local=True)
             inputs = InputImages(sources=(source,), mask=None)
-            images, _, _ = await inputs.prepared(offer, self._account, self._safe_http, self._fit)
+            images, _, _ = await inputs.prepared(offer, self._account, self._safe_http, self._fitter)
             prepared = replace(prepared, images=images)
         submissions: list[Submitted[Raw]] = []
         while len(submissions) < _TRIES:

@@ -61,7 +61,9 @@ async def run(cases: Sequence[Case], folder: Path) -> dict[str, Outcome]:
     (service,) = {case.route.service for case in cases}
     clock, outcomes = ManualClock(), {}
     async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
-        settings = read_settings(environment_of(upstream, folder, service, JOURNEY_MCP_TRUSTED_HOSTS="127.0.0.1"))
+        # a copy in the background would meet the fault instead of the task
+        more = {"JOURNEY_MCP_TRUSTED_HOSTS": "127.0.0.1", "JOURNEY_MCP_KEEP_IMAGES": "expiring"}
+        settings = read_settings(environment_of(upstream, folder, service, **more))
         async with (
             running_studio(settings, clock) as studio,
             open_store(settings.resolved_database_url()) as journal,

@@ -52,7 +52,8 @@ async def open_engine(folder: Path) -> AsyncIterator["Engine"]:
     async with serving(Starlette(routes=[Endpoint("/{name}", upstream.image)])) as upstream.origin:
         key, address = SERVICES[_ROUTE.service]
         environment = {key: "secret-key", address: upstream.origin, "JOURNEY_MCP_DATA_DIR": str(folder)}
-        settings = read_settings({**environment, "JOURNEY_MCP_TRUSTED_HOSTS": "127.0.0.1"})
+        more = {"JOURNEY_MCP_TRUSTED_HOSTS": "127.0.0.1", "JOURNEY_MCP_KEEP_IMAGES": "expiring"}
+        settings = read_settings({**environment, **more})
         async with (
             running_studio(settings, clock, dict.fromkeys(ADAPTERS, lambda *_: upstream)) as studio,
             open_store(settings.resolved_database_url()) as journal,

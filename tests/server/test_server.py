@@ -12,6 +12,7 @@ import jsonschema_rs
 import pytest
 from manual_clock import until
 from mcp import Client, MCPError
+from studio.test_inputs import data_uri, image_bytes
 from support import client_of, settings_for
 
 from journey_mcp import sandbox
@@ -68,6 +69,7 @@ async def test_a_whole_session(mode: str, tmp_path: Path) -> None:
             "fetch_task",
             "cancel_task",
             "view_image",
+            "keep_image",
         ]
         made = await client.call_tool("imagine", {"prompt": "a red kite over the dunes", "wait_s": 300})
         assert not made.is_error
@@ -156,7 +158,7 @@ HAPPY = Path(__file__).parents[1] / "snapshots"
 @pytest.mark.parametrize("tool", ["imagine", "edit_image", "fetch_task"])
 async def test_a_whole_result(tool: str, tmp_path: Path) -> None:
     """A snapshot of one successful result per tool, with fixed ids; UPDATE_DOCS=1 rewrites it."""
-    async with session("auto", tmp_path) as (client, upstream):
+    async with session("auto", tmp_path, JOURNEY_MCP_KEEP_IMAGES="off") as (client, upstream):
         made = await client.call_tool("imagine", {"prompt": "a red kite", "model": "z-image"})
         assert made.structured_content is not None
         task_id = made.structured_content["task_id"]
@@ -181,6 +183,55 @@ async def test_a_whole_result(tool: str, tmp_path: Path) -> None:
         if os.environ.get("UPDATE_DOCS"):
             path.write_text(text + "\n", encoding="utf-8")
         assert text + "\n" == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("mode", REVISIONS)
+async def test_an_image_of_the_person_is_kept(mode: str, tmp_path: Path) -> None:
+    """Text and structured content say the same, and no base64 comes back."""
+    async with session(mode, tmp_path) as (client, _):
+        result = await client.call_tool("keep_image", {"data": DATA})
+        kept = result.structured_content
+        assert kept is not None
+        assert not result.is_error
+        await check_schema(client, "keep_image", kept)
+        assert (kept["width"], kept["height"], kept["mime_type"]) == (160, 120, "image/png")
+        (text,) = result.content
+        assert text.type == "text"
+        assert text.text == f"Stored as {kept['image_id']} (image/png, 160x120): use this id in edit_image."
+        mask = await client.call_tool("keep_image", {"data": DATA, "mask_of": kept["image_id"]})
+        assert mask.structured_content is not None
+        assert mask.structured_content["width"] == 160
+
+
+async def test_results_name_copies_and_files(tmp_path: Path) -> None:
+    """For a client on this machine, in the text too; over HTTP there is neither path."""
+    images = tmp_path / "Images"
+    async with session("auto", tmp_path / "data", JOURNEY_MCP_SAVE_DIR=str(images)) as (client, upstream):
+        made = (await client.call_tool("imagine", {"prompt": "a kite", "wait_s": 60})).structured_content
+        assert made is not None
+        result = await client.call_tool("fetch_task", {"task_ids": [made["task_id"]]})
+        assert result.structured_content is not None
+        await check_schema(client, "fetch_task", result.structured_content)
+        (task,) = result.structured_content["tasks"]
+        (text,) = result.content
+        assert text.type == "text"
+        for one, other in zip(made["images"], task["images"], strict=True):
+            assert one == other
+            assert Path(one["saved_to"]).parent == images
+            assert f"(copy: {one['path']}) (saved to: {one['saved_to']})" in text.text
+        assert task["next_step"].startswith("Show the images; the files at saved_to stay.")
+        settings = settings_for(upstream.base_url, tmp_path / "data", JOURNEY_MCP_SAVE_DIR=str(images))
+        async with client_of(settings, is_local=False) as remote:
+            result = await remote.call_tool("fetch_task", {"task_ids": [made["task_id"]]})
+            assert str(tmp_path) not in str(result)
+
+
+async def test_over_http_only_images_whose_links_die_soon_are_copied(tmp_path: Path) -> None:
+    """The clients of such a server may be many."""
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        async with client_of(settings_for(upstream.base_url, tmp_path), is_local=False) as client:
+            await client.call_tool("imagine", {"prompt": "a kite", "wait_s": 60})
+        assert not (tmp_path / "pictures").exists()
 
 
 @pytest.mark.parametrize("mode", REVISIONS)
@@ -216,6 +267,7 @@ async def test_a_client_with_a_progress_token_gets_progress(mode: str, tmp_path:
     assert all(message and message.startswith("midjourney: running") for _, _, message in seen)
 
 
+DATA = data_uri(image_bytes())
 OTHER_API = (
     "imagine: there is no argument n (call again with fresh=true for another image, each costs 4 credits; midjourney "
     "makes four candidates at once); there is no argument size (use aspect_ratio=1:1; resolution is the size class); "
@@ -237,6 +289,15 @@ OTHER_API = (
             "invalid_arguments",
             OTHER_API,
         ),
+        ("keep_image", {}, "invalid_arguments", "data is missing"),
+        ("keep_image", {"data": "x" * 900_001}, "invalid_arguments", "at most 900,000 are accepted"),
+        ("keep_image", {"data": "a cat"}, "unusable_image", "data is not a data URI"),
+        ("keep_image", {"data": "data:image/png;base64,iVBORw0KGgo!"}, "unusable_image", "data is not base64"),
+        ("keep_image", {"data": "data:image/png;base64,iVBORw0KGgo="}, "unusable_image", "data cannot be used"),
+        ("keep_image", {"data": DATA, "mask_of": "a.png"}, "invalid_arguments", "mask_of='a.png' is not the id"),
+        ("keep_image", {"data": DATA, "mask_of": f"tsk_{'A' * 22}.1"}, "unknown_image", "no task"),
+        ("keep_image", {"data": DATA, "mask_of": f"up_{'A' * 22}"}, "unknown_image", "There is no image up_AAA"),
+        ("keep_image", {"data": DATA, "name": "cat.png"}, "invalid_arguments", "keep_image takes: data, mask_of"),
         ("cancel_task", {"taskId": "tsk_a"}, "invalid_arguments", "no argument taskId (use task_ids=['tsk_a'])"),
         ("imagine", {"prompt": "p", "wait_s": 301}, "invalid_arguments", "wait_s='301'"),
         ("imagine", {"prompt": "p", "wait_s": "soon"}, "invalid_arguments", "wait_s='soon'"),

@@ -397,7 +397,7 @@ async def test_a_copy_that_is_deleted_meanwhile(tmp_path: Path, *, is_expired: b
             Path(first.images[0].path or "").unlink()
             (offer,) = here.studio.catalog.offers["flux-kontext-pro"]
             (account,) = accounts_of(settings, load())
-            preparing = found.prepared(offer, account, here.studio.safe_http, unchanged)
+            preparing = found.prepared(offer, account, here.studio.safe_http, Unchanged())
             if not is_expired:
                 assert (await preparing)[0][0].url == first.images[0].url
                 return
@@ -406,9 +406,16 @@ async def test_a_copy_that_is_deleted_meanwhile(tmp_path: Path, *, is_expired: b
             assert raised.value.failure.code == "unusable_image"
 
 
-async def unchanged(content: bytes, _limits: formats.Limits) -> tuple[formats.ImageData, tuple[Notice, ...]]:
-    """Fit an image that needs no change."""
-    return formats.probe(content), ()
+class Unchanged:
+    """Images and masks that need no change."""
+
+    async def fit(self, content: bytes, _limits: formats.Limits) -> tuple[formats.ImageData, tuple[Notice, ...]]:
+        """Return the image."""
+        return formats.probe(content), ()
+
+    async def mask(self, content: bytes, _size: tuple[int, int]) -> formats.ImageData:
+        """Return the mask."""
+        return formats.probe(content)
 
 
 async def test_the_lookup_of_our_urls_is_bounded(tmp_path: Path) -> None:

@@ -1,0 +1,129 @@
+"""Keeping an image of the person: checked, stored in the data folder, and named by an id as other images are."""
+
+from dataclasses import dataclass
+
+from anyio import to_thread
+
+from journey_mcp.core.clock import Clock
+from journey_mcp.core.errors import InvalidArguments, SetupError, UnusableImage
+from journey_mcp.core.images import ImageId, UploadId
+from journey_mcp.core.principals import Principal
+from journey_mcp.core.requests import ImageRequest
+from journey_mcp.engine.retention import Retention
+from journey_mcp.media import image_text
+from journey_mcp.media.containers import NotAnImage
+from journey_mcp.media.formats import ImageData, Limits, probe
+from journey_mcp.media.image_folder import ImageFolder
+from journey_mcp.media.workers import Workers
+from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.store import Store
+from journey_mcp.store.uploads import Upload
+from journey_mcp.studio.image_sources import ImageFinder
+from journey_mcp.studio.inputs import content_of
+
+_NEXT_STEP = "Give the complete image as a data URI: data:image/png;base64,…"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepRequest:
+    """One image that a person adds."""
+
+    data: str
+    """A data URI."""
+    mask_of: str | None = None
+    """The id of an image: the data is a mask of it, and is scaled to its size."""
+
+
+class Keeper:
+    """Keeps images of persons; they are deleted with age, like tasks.
+
+    It has a collaborator more than a class should have: an image comes from a call, and ends in a folder and a table.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        folder: ImageFolder,
+        retention: Retention,
+        clock: Clock,
+        workers: Workers,
+        finder: ImageFinder,
+        safe_http: SafeHttpClient,
+    ) -> None:
+        self._store = store
+        self._folder = folder
+        self._retention = retention
+        self._clock = clock
+        self._workers = workers
+        self._finder = finder
+        self._safe_http = safe_http
+
+    async def keep(self, request: KeepRequest, principal: Principal) -> Upload:
+        """Check and store an image.
+
+        Raises:
+            InvalidRequest: it is not an image, or `mask_of` is the id of none.
+            SetupError, NotSubmitted: it cannot be checked or stored now.
+        """
+        content = await to_thread.run_sync(_decoded, request.data)
+        size = None if request.mask_of is None else await self._size_of(request.mask_of, principal)
+        try:
+            found = await self._checked(content, size, principal)
+        except NotAnImage as error:
+            raise UnusableImage(f"data cannot be used: {error}.", next_step=_NEXT_STEP) from error
+        return await self._stored(found, principal)
+
+    async def _checked(self, content: bytes, size: tuple[int, int] | None, principal: Principal) -> ImageData:
+        """Return the image as it is stored: without metadata, upright; a mask in its size."""
+        if size is not None:
+            return await self._workers.mask(content, size, caller=principal)
+        found, _ = await self._workers.fit(content, Limits(), caller=principal)
+        return found
+
+    async def _size_of(self, mask_of: str, principal: Principal) -> tuple[int, int]:
+        if not (ImageId.parse(mask_of) or UploadId.parse(mask_of)):
+            raise InvalidArguments(
+                f"mask_of={mask_of[:80]!r} is not the id of an image.",
+                next_step="Give the id of the image that the mask is for, such as tsk_….2.",
+            )
+        named = ImageRequest(tool="edit_image", prompt="", model="", image=mask_of)
+        (source,) = (await self._finder.find(named, principal, files_allowed=False)).sources
+        content = await content_of(source, self._safe_http)
+        try:
+            image = await to_thread.run_sync(probe, content)
+        except NotAnImage as error:
+            raise UnusableImage(f"{mask_of} cannot be used: {error}.", next_step="Choose another image.") from error
+        return image.width, image.height
+
+    async def _stored(self, found: ImageData, principal: Principal) -> Upload:
+        id_, now = str(UploadId.new()), self._clock.now()
+        try:
+            path = await to_thread.run_sync(lambda: self._folder.write(id_, found.format, found.content, made_at=now))
+        except OSError as error:
+            raise SetupError(
+                f"The image cannot be stored in the data folder: {error.strerror or error}.",
+                next_step="Ask the person to look at the server's disk and its data folder.",
+            ) from error
+        upload = Upload(
+            id=id_,
+            principal=principal,
+            created_at=now,
+            file_name=path.name,
+            mime_type=found.mime_type,
+            width=found.width,
+            height=found.height,
+            bytes=len(found.content),
+        )
+        await self._store.uploads.add(upload)
+        self._retention.note_written(upload.bytes)
+        return upload
+
+
+def _decoded(text: str) -> bytes:
+    given = image_text.parse(text)
+    if not isinstance(given, image_text.Data):
+        raise UnusableImage("data is not a data URI of an image.", next_step=_NEXT_STEP)
+    try:
+        return image_text.decode(given)
+    except ValueError as error:
+        raise UnusableImage(f"data is not base64 of an image: {error}.", next_step=_NEXT_STEP) from error
