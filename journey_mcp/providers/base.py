@@ -1,6 +1,6 @@
 """What every adapter implements: the `Provider` protocol, and one protocol for each optional feature."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -31,6 +31,8 @@ class Account:
     """How long the webhook of a task may arrive after its end; `None` when the provider does not say."""
     longest_run_s: float | None = None
     """The provider ends a task after this time at the latest; `None` when it does not say."""
+    host: Callable[[bytes], str] | None = field(default=None, repr=False, compare=False)
+    """Hosts an image and returns its URL: only of a sandbox that runs in this process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

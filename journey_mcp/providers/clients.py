@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import anyio
@@ -200,4 +200,4 @@ async def _local_sandbox(registry: Registry, catalog: Catalog) -> AsyncIterator[
     wire_ids = tuple(offer.wire_id for offers in catalog.offers.values() for offer in offers)
     fake = sandbox.JourneyApiSettings(keys=(SANDBOX_KEY,), credits=1_000_000, extra_models=wire_ids)
     async with sandbox.running(sandbox.Settings(journeyapi=fake)) as running:
-        yield sandbox_account(BaseUrl(running.base_url), registry)
+        yield replace(sandbox_account(BaseUrl(running.base_url), registry), host=running.host)

@@ -3,6 +3,7 @@
 Besides the fake services there are
 
     GET    /pictures/{task_id}/{name}   a result
+    GET    /sandbox/images/{name}       an image that `Running.host` was given
     GET    /sandbox/requests            the request log; also under its older path /sandbox/ledger
     GET    /sandbox/faults              the active faults
     POST   /sandbox/faults              replaces them by a JSON list of objects, or of texts as in Fault.parse
@@ -71,6 +72,7 @@ def build(settings: Settings) -> Starlette:
         routes=[
             *(route for service in services.values() for route in service.routes()),
             Route("/pictures/{task_id}/{name}", control.image),
+            Route("/sandbox/images/{name}", control.hosted),
             Route("/sandbox/requests", control.request_log),
             Route("/sandbox/ledger", control.request_log),
             Route("/sandbox/faults", control.show_faults, methods=["GET"]),
@@ -117,6 +119,10 @@ class _Control:
         corrupted = corrupt(response, faults, {})
         await wait_until(self._sandbox.settings.clock, self._sandbox.now() + corrupted.delay_s)
         return WireResponse(corrupted)
+
+    async def hosted(self, request: Request) -> Response:
+        content = self._sandbox.hosted.find(request.path_params["name"])
+        return Response(content, status_code=404 if content is None else 200, media_type="application/octet-stream")
 
     async def _render(self, request: Request, task: Task | None) -> HttpResponse:
         name, now = request.path_params["name"], self._sandbox.now()

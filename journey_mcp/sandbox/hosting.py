@@ -40,6 +40,10 @@ class Running:
     away: Callable[[], AbstractAsyncContextManager[None]]
     """Return a context in which connections are refused; open ones are aborted. The state is kept."""
 
+    def host(self, content: bytes) -> str:
+        """Host an image in memory; return its URL, which works until the sandbox ends or many more are hosted."""
+        return f"{self.origin}/sandbox/images/{self.sandbox.hosted.add(content)}"
+
     @property
     def base_url(self) -> str:
         """The base URL of the fake JourneyAPI."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from journey_mcp.sandbox.dates import Calendar
 from journey_mcp.sandbox.faults import Fault, FaultPlan
+from journey_mcp.sandbox.hosted import HostedImages
 from journey_mcp.sandbox.image_cache import ImageCache
 from journey_mcp.sandbox.request_log import RequestLog
 from journey_mcp.sandbox.settings import Settings
@@ -24,6 +25,7 @@ class Sandbox:
         self.faults = FaultPlan(settings.faults)
         self.tasks = Tasks()
         self.image_cache = ImageCache()
+        self.hosted = HostedImages()
         self.deliveries = Deliveries(
             clock=settings.clock,
             speed=settings.speed,

@@ -236,6 +236,7 @@ class ImageFinder:
             copy=copy,
             trusted_base=task.base_url,
             is_local=not is_publicly_fetchable(image.url),
+            is_of_sandbox=task.provider == SANDBOX,
         )
 
     async def _upload(self, wanted: UploadId, upload: Upload | None) -> Source:

@@ -68,11 +68,17 @@ class Source:
     """The URL works on this machine or network only."""
     is_upload: bool = False
     """It was kept from the person."""
+    is_of_sandbox: bool = False
+    """A sandbox made it. Its link ends with the process, which a provider's would not: another sandbox hosts it."""
 
     def url_for(self, account: Account) -> str | None:
         """Return the URL if this provider can fetch it."""
         is_near = account.provider == SANDBOX or is_loopback(urlsplit(account.base_url).hostname or "")
         return self.url if is_near or not self.is_local else None
+
+    def is_hosted_by(self, account: Account) -> bool:
+        """Return whether the provider fetches the copy from a sandbox of this process."""
+        return account.host is not None and self.is_of_sandbox and self.copy is not None
 
     def prefers_copy(self, offer: Offer) -> bool:
         """Return whether the offer gets the copy although it takes URLs: the link may be dead."""
@@ -127,7 +133,12 @@ class InputImages:
     def requires_upload(self, account: Account) -> str | None:
         """Return which image this provider cannot fetch by itself, in words; `None` if it can fetch all."""
         return next(
-            (f"{source.name} is {source.kind}" for source in self._all if source.url_for(account) is None), None
+            (
+                f"{source.name} is {source.kind}"
+                for source in self._all
+                if source.url_for(account) is None and not source.is_hosted_by(account)
+            ),
+            None,
         )
 
     async def prepared(
@@ -180,6 +191,8 @@ async def _prepared(
     if url is not None and "url" in offer.images.encodings and not source.prefers_copy(offer):
         return InputImage(url=url), ()
     content = await content_of(source, safe_http)
+    if account.host is not None and source.is_hosted_by(account) and not offer.images.takes_data:
+        return InputImage(url=account.host(content)), ()
     accepted = offer.images
     limits = formats.Limits(
         formats=accepted.formats,

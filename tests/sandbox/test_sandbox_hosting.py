@@ -13,6 +13,7 @@ from manual_clock import ManualClock, until
 
 import journey_mcp.sandbox
 from journey_mcp.sandbox import Fault, Running, Settings, create_app, running, serve
+from journey_mcp.sandbox.hosted import HostedImages
 from journey_mcp.sandbox.request_log import KEPT_SUBMISSIONS, RequestLog
 
 from .upstream import PLAIN, listening, upstream
@@ -28,6 +29,22 @@ async def test_a_sandbox_listens_on_a_free_port_and_closes_it() -> None:
             assert (await client.get(f"{one.origin}/sandbox/faults")).json() == []
     with pytest.raises(OSError, match="Connect call failed"):
         await asyncio.open_connection("127.0.0.1", int(one.origin.rpartition(":")[2]))
+
+
+async def test_a_sandbox_hosts_an_image_under_a_name_that_cannot_be_guessed() -> None:
+    async with running() as one, AsyncClient(**PLAIN) as client:
+        url, other = one.host(b"image"), one.host(b"image")
+        assert url != other
+        assert (await client.get(url)).content == b"image"
+        assert (await client.get(f"{url}0")).status_code == 404
+
+
+def test_hosted_images_are_dropped_when_they_are_too_many() -> None:
+    hosted = HostedImages(kept_bytes=10)
+    names = [hosted.add(bytes(4)) for _ in range(4)]
+    assert [hosted.find(name) is None for name in names] == [True, True, False, False]
+    large = hosted.add(bytes(50))
+    assert hosted.find(large) == bytes(50)
 
 
 async def test_a_port_in_use_is_reported_at_once() -> None:

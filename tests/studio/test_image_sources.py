@@ -418,6 +418,72 @@ class Unchanged:
         return formats.probe(content)
 
 
+# --- copies
+
+
+async def test_an_image_is_edited_after_the_sandbox_that_made_it_has_ended(tmp_path: Path) -> None:
+    """The next one hosts the copy: at a real provider the link would still work."""
+    settings = read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})
+    async with client_of(settings) as client:
+        made = (await client.call_tool("imagine", {"prompt": "a kite", "wait_s": 60})).structured_content or {}
+    async with client_of(settings) as client:
+        image = f"{made['task_id']}.2"
+        result = await client.call_tool("edit_image", {"prompt": "make it blue", "image": image, "wait_s": 60})
+        assert (result.structured_content or {})["status"] == "succeeded", result
+        (tmp_path / "pictures" / f"{made['task_id']}.3.png").unlink()
+        gone = await client.call_tool("edit_image", {"prompt": "make it blue", "image": f"{made['task_id']}.3"})
+        assert "sandbox that ended with its process" in str(gone.structured_content)
+
+
+async def test_an_image_of_a_sandbox_is_edited_at_a_provider_that_takes_data(tmp_path: Path) -> None:
+    """The person has a key now. One that takes links only says what is left of the image."""
+    async with client_of(read_settings({"JOURNEY_MCP_DATA_DIR": str(tmp_path)})) as client:
+        made = (await client.call_tool("imagine", {"prompt": "a kite", "wait_s": 60})).structured_content or {}
+    async with make_wide_environment(tmp_path, services=["bfl", "journeyapi"]) as here:
+        image = f"{made['task_id']}.1"
+        task = await here.made(**KONTEXT, image=image)
+        assert (task.status, task.provider) == (Status.SUCCEEDED, "bfl"), task.failure
+        assert sent_image(here.sent_to("bfl")[0]).size == (1024, 1024)
+        error = await refusal(here, **KONTEXT, image=image, provider="journeyapi")
+        assert error.failure.code == "data_not_taken"
+        assert str(error).endswith(f"{image} is an earlier image of a sandbox that has ended: only its copy is left.")
+
+
+async def test_an_image_is_edited_after_its_link_has_died(tmp_path: Path) -> None:
+    """Two weeks later, at a provider that takes data; the call is the same whether there is a copy or not."""
+    async with make_wide_environment(tmp_path, services=["journeyapi", "bfl"], JOURNEY_MCP_KEEP_DAYS=90) as here:
+        first = await here.made(model="z-image")
+        link = await here.made(**KONTEXT, image=f"{first.id}.1", provider="journeyapi")
+        assert link.images[0].expires_at is not None
+        early = await here.studio.create(make_request(**KONTEXT, image=f"{link.id}.1", provider="bfl"), LOCAL)
+        await here.studio.wait_for_copies({link.id: link}, 60)
+        same = await here.studio.create(make_request(**KONTEXT, image=f"{link.id}.1", provider="bfl"), LOCAL)
+        assert same.task.id == early.task.id
+        await here.studio.wait_for_new(early.task, 60)
+        assert here.sent_to("bfl")[-1]["input_image"] == link.images[0].url
+        here.clock.shift_calendar(15 * 86400)
+        late = await here.made(**KONTEXT, image=f"{link.id}.1", provider="bfl")
+        assert late.status is Status.SUCCEEDED, late.failure
+        assert sent_image(here.sent_to("bfl")[-1]).format
+        error = await refusal(here, **KONTEXT, image=f"{link.id}.1", provider="journeyapi")
+        assert str(error).endswith("is an earlier image whose link has expired: only its copy is left.")
+
+
+async def test_a_link_whose_lifetime_is_unknown_is_not_trusted_for_long(tmp_path: Path) -> None:
+    """A provider that takes data gets the copy from the next day on; one that does not gets the link."""
+    async with make_wide_environment(tmp_path, services=["journeyapi", "bfl"]) as here:
+        first = await here.made(model="z-image")
+        assert first.images[0].expires_at is None
+        await here.studio.wait_for_copies({first.id: first}, 60)
+        await here.made(**KONTEXT, image=f"{first.id}.1", provider="bfl")
+        assert here.sent_to("bfl")[-1]["input_image"] == first.images[0].url
+        here.clock.shift_calendar(2 * 86400)
+        await here.made(**KONTEXT, image=f"{first.id}.1", provider="bfl")
+        assert sent_image(here.sent_to("bfl")[-1]).format
+        await here.made(**KONTEXT, image=f"{first.id}.1", provider="journeyapi")
+        assert here.sent_to("journeyapi")[-1]["image_url"] == first.images[0].url
+
+
 async def test_the_lookup_of_our_urls_is_bounded(tmp_path: Path) -> None:
     """There is one statement for all images of a call, by the index of the principal, and none without a URL."""
     async with make_wide_environment(tmp_path, services=["bfl"]) as here:
