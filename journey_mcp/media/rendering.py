@@ -53,7 +53,7 @@ def thumbnail(content: bytes, *, size: int, max_bytes: int) -> Rendered:
     profile = exact_profile(pixels.info.get("icc_profile"))
     image = normalized(pixels, profile)
     if image.size != wanted:
-        image = image.resize(wanted, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
+        image = image.resize(wanted, Image.Resampling.BICUBIC, reducing_gap=_REDUCING_GAP)
     image = _on_white(_to_srgb(image, profile))
     return Rendered(content=_encoded(image, max_bytes), width=source.width, height=source.height)
 
@@ -72,7 +72,7 @@ def contact_sheet(contents: Sequence[bytes], labels: Sequence[str], *, size: int
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         shown = grid.shown(image.size)
         left, top = grid.corner(number, shown)
-        sheet.paste(image.resize(shown, Image.Resampling.LANCZOS), (left, top))
+        sheet.paste(image.resize(shown, Image.Resampling.BICUBIC), (left, top))
         _draw_label(sheet, label, (left, top), max(_MIN_LABEL, max(grid.cell) // _LABEL_SHARE))
     return Rendered(content=_encoded(sheet, max_bytes), width=sheet.width, height=sheet.height)
 
@@ -115,7 +115,7 @@ def _encoded(image: Image.Image, max_bytes: int) -> bytes:
             if buffer.tell() <= max_bytes or max(image.size) == 1:
                 return buffer.getvalue()
         smaller = max(1, int(image.width * _SHRINK)), max(1, int(image.height * _SHRINK))
-        image = image.resize(smaller, Image.Resampling.LANCZOS)
+        image = image.resize(smaller, Image.Resampling.BICUBIC)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

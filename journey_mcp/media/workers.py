@@ -29,6 +29,8 @@ from journey_mcp.media.formats import FORMATS, MAX_BYTES, ImageData, Limits, che
 _MODULE = "journey_mcp.media.image_worker"
 _INHERITED = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")
 """Environment variables that Python may need to start. Hostile bytes cannot reach keys."""
+_ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": str(64 * 1024**2), "MALLOC_TRIM_THRESHOLD_": str(64 * 1024**2)}
+"""Lets glibc keep the memory of one image for the next one: a tenth of the time of a thumbnail."""
 _MAX_PROCESSES = 2
 _IDLE_TIMEOUT_S = 60.0
 _EXIT_TIMEOUT_S = 1.0
@@ -289,7 +291,7 @@ def _start(bounds: Bounds) -> subprocess.Popen[bytes]:
         [sys.executable, "-P", "-S", "-m", _MODULE, str(bounds.cpu_s), str(bounds.memory)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**{name: os.environ[name] for name in _INHERITED if name in os.environ}, "PYTHONPATH": paths},
+        env={**{n: os.environ[n] for n in _INHERITED if n in os.environ}, **_ALLOCATION, "PYTHONPATH": paths},
         start_new_session=True,  # Ctrl-C is for the server alone
         creationflags=_CREATE_NO_WINDOW,
     )

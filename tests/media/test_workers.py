@@ -107,7 +107,7 @@ async def test_a_process_knows_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
         (process,) = image_workers(os.getpid())
         environment = Path(f"/proc/{process}/environ").read_bytes()
         assert {entry.partition(b"=")[0] for entry in environment.split(b"\0") if entry} <= {
-            *(b"PYTHONPATH", b"LD_LIBRARY_PATH", b"PYTHONHOME"),
+            *(b"PYTHONPATH", b"LD_LIBRARY_PATH", b"PYTHONHOME", b"MALLOC_MMAP_THRESHOLD_", b"MALLOC_TRIM_THRESHOLD_"),
             b"LC_CTYPE",  # by Python itself, where there is no locale
         }
 
