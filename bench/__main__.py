@@ -7,6 +7,7 @@ from bench.listing import measure_listing
 from bench.load import measure_load
 from bench.measure import FULL, QUICK, ROOT, measure
 from bench.report import load_average, render
+from bench.views import measure_views
 
 
 def main() -> None:
@@ -18,6 +19,7 @@ def main() -> None:
     load = load_average()
     amounts = QUICK if options.quick else FULL
     samples = measure(amounts)
+    measure_views(samples, amounts.rounds)
     measure_commands(samples, amounts.rounds)
     measure_listing(samples, amounts.listings)
     measure_load(samples, amounts.tasks, amounts.speed)

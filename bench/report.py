@@ -13,6 +13,8 @@ from bench.commands import IMPORT
 from bench.listing import FEW, MANY, PAGES
 from bench.load import PER_CALL, PER_TASK, POLL_DELAY, POLLS, POLLS_ONE_BY_ONE
 from bench.measure import BARE, IN_FLIGHT, OURS, Samples
+from bench.views import VIEWED
+from bench.views import figure as view_figure
 
 FIRST_ANSWER_LIMIT = 0.05
 TOOLS_LIMIT = 0.15
@@ -25,6 +27,7 @@ CALL_LIMIT = 2.5
 POLL_DELAY_LIMIT = 100.0
 POLLS_LIMIT = 1 / 8
 PAGE_LIMIT = 3.0
+VIEW_LIMIT = 1.3
 COMMAND_LIMITS = {"models": 2.0, "tasks": 2.0, "spend": 2.0, "doctor": 3.0, "imagine": 3.0}
 
 _ECHO = f"`imagine`, {ERAS[0]}"
@@ -51,6 +54,9 @@ in turn on this machine: {machine}.
   compared with that of the same load without `/fetch-many`.
 - **Listing**: a page of `fetch_task` without ids over stdio, among 1,000 tasks of one caller, compared with the same
   call among 20. The searches look for words in prompts of 250 characters; what they find is the oldest.
+- **`view_image`**: a whole call over stdio for a finished image of 2048x2048 pixels that has no thumbnail yet, with the
+  worker process running. It is compared with Pillow alone, which makes the same JPEG of 512 pixels from the same file,
+  as a function in a warm process: `thumbnail` with Pillow's defaults, then `save` in the same quality.
 - **Commands**: from starting `python -m journey_mcp …` to its end, compared with `python -c "import sqlalchemy"`, on
   one database. The upstream answers at once.
 """
@@ -73,7 +79,8 @@ def render(samples: Samples, load: str) -> str:
     head = _HEAD.format(machine=machine(), when=f"{datetime.now(UTC):%Y-%m-%d}", load=load)
     commands = table(command_rows(samples), beside="`import sqlalchemy`")
     pages = table(listing_rows(samples), ours=f"{MANY:,} tasks", beside=f"{FEW} tasks")
-    return f"{head}\n{table(rows(samples))}\n\n{pages}\n\n{commands}\n"
+    views = table(view_rows(samples), beside="Pillow alone")
+    return f"{head}\n{table(rows(samples))}\n\n{pages}\n\n{views}\n\n{commands}\n"
 
 
 def table(lines: list[Row], ours: str = "journey-mcp", beside: str = "bare server") -> str:
@@ -86,6 +93,11 @@ def table(lines: list[Row], ours: str = "journey-mcp", beside: str = "bare serve
 def rows(samples: Samples) -> list[Row]:
     """Return the rows about servers, in the order of a client's session."""
     return [*_starts(samples), *_calls(samples), *_throughput(samples), *_load(samples)]
+
+
+def view_rows(samples: Samples) -> list[Row]:
+    """Return the rows about views of images, compared with Pillow alone."""
+    return [_compared(samples, view_figure(kind), VIEW_LIMIT) for kind in VIEWED]
 
 
 def command_rows(samples: Samples) -> list[Row]:

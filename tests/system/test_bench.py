@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from drawn import opened
 from processes import TIMEOUT_S
 
 from bench.client import ERAS, Era, RunFailedError, StdioClient
@@ -20,6 +21,9 @@ from bench.commands import COMMANDS, IMPORT, measure_commands
 from bench.listing import FEW, MANY, PAGES, measure_listing
 from bench.load import bare_waiting_calls, running_sandbox, studio_load, waiting_calls
 from bench.measure import BARE, OURS, Samples, clean_environment, running_upstream
+from bench.views import VIEWED, figure, measure_views, photograph, plain_thumbnail
+from journey_mcp.media.rendering import thumbnail
+from journey_mcp.media.thumbnails import MAX_BYTES
 
 SLOW = {
     "PIL",
@@ -166,6 +170,17 @@ def test_the_memory_of_waiting_calls_is_measured_at_each_quarter() -> None:
 
 def test_the_memory_of_the_bare_server_is_measured_at_each_quarter() -> None:
     assert [count for count, _ in bare_waiting_calls(4)] == [1, 2, 3, 4]
+
+
+def test_views_are_timed_in_each_round_and_pillow_makes_the_same_image(tmp_path: Path) -> None:
+    samples = Samples()
+    measure_views(samples, rounds=1)
+    assert {len(samples.get(figure(kind), server)) for kind in VIEWED for server in (OURS, BARE)} == {1}
+    photograph().save(tmp_path / "a.jpg")
+    ours = opened(thumbnail((tmp_path / "a.jpg").read_bytes(), size=512, max_bytes=MAX_BYTES).content)
+    plain = opened(plain_thumbnail(tmp_path / "a.jpg"))
+    assert ours.size == plain.size
+    assert ours.tobytes() == plain.tobytes()
 
 
 def test_each_command_is_timed_in_each_round() -> None:
