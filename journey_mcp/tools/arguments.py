@@ -209,7 +209,7 @@ class KeepImage(_Arguments):
     mask_of: str | None = None
 
 
-_SIDES = frozenset({"width", "height"})
+_SIDES = frozenset({"width", "height", "size"})
 _LISTS = frozenset({"reference_images", "task_ids", "image_ids"})
 _STRUCTURED = frozenset({"image", "mask", *_LISTS})
 """Arguments with values that have a parser of their own."""

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,9 @@ from pathlib import Path
 import anyio
 from support import serving
 
-from interop.checks import CALLS, problems
+from interop.checks import CALLS, VIEW, problems, seen
 from interop.clients import CLIENTS, DOCUMENT, Client
-from interop.model import FAREWELL, Model
+from interop.model import FAREWELL, Call, Model
 
 _TIMEOUT_S = 180.0
 _OPENING, _CLOSING = "<!-- interop -->\n", "<!-- /interop -->"
@@ -24,23 +25,26 @@ async def _main(names: list[str], *, is_written: bool, is_shown: bool) -> int:
     for client in CLIENTS:
         if names and client.name not in names:
             continue
-        model, found = await _run(client)
+        model, error = await _run(client, CALLS)
+        found = [error] if error else problems(model, is_strict=client.is_strict)
         has_failed |= bool(found)
+        viewer, view_error = await _run(client, VIEW)
+        view = view_error or seen(viewer)
         packages = ", ".join(f"{name} {version}" for name, version in client.versions())
         outcome = f"no: {'; '.join(found)}" if found else "yes"
-        _say(f"{client.title} ({packages}): {outcome}")
+        _say(f"{client.title} ({packages}): {outcome}; of view_image the model gets {view}")
         if is_shown:
-            for result in model.results.values():
+            for result in (*model.results.values(), *viewer.results.values()):
                 _say(f"  {result}")
-        rows.append(f"| {client.title} | {packages} | {outcome} |\n")
+        rows.append(f"| {client.title} | {packages} | {outcome} | {view} |\n")
     if is_written:
         _write("".join(rows))
     return int(has_failed)
 
 
-async def _run(client: Client) -> tuple[Model, list[str]]:
-    """Run a client; return what the model was shown and the problems."""
-    model = Model(calls=CALLS)
+async def _run(client: Client, calls: Sequence[Call]) -> tuple[Model, str]:
+    """Run a client; return what the model was shown, and how the program failed, if it did."""
+    model = Model(calls=calls)
     with tempfile.TemporaryDirectory() as folder, anyio.fail_after(_TIMEOUT_S):
         async with serving(model.app()) as url:
             ended = await anyio.run_process(
@@ -50,8 +54,8 @@ async def _run(client: Client) -> tuple[Model, list[str]]:
     if ended.returncode or FAREWELL not in output:
         _say(output)
         errors = [line.strip(" |") for line in output.splitlines() if "Error: " in line] or [f"code {ended.returncode}"]
-        return model, [f"the program ended with {errors[-1]}"]
-    return model, problems(model, is_strict=client.is_strict)
+        return model, f"the program ended with {errors[-1]}"
+    return model, ""
 
 
 def _environment(folder: Path, url: str) -> dict[str, str]:
@@ -79,7 +83,8 @@ def _write(rows: str) -> None:
     """Write the results into the document."""
     before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(_OPENING)
     after = rest.partition(_CLOSING)[2]
-    table = f"Run on {datetime.now(UTC):%Y-%m-%d}:\n\n| client | versions | holds |\n| --- | --- | --- |\n{rows}"
+    head = "| client | versions | holds | what the model gets of a `view_image` |\n| --- | --- | --- | --- |\n"
+    table = f"Run on {datetime.now(UTC):%Y-%m-%d}:\n\n{head}{rows}"
     DOCUMENT.write_text(f"{before}{_OPENING}{table}{_CLOSING}{after}", encoding="utf-8")
 
 

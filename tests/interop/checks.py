@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from interop.model import Call, Model
+from interop.model import IMAGE, Call, Model
 
 CALLS = (
     Call(tool="imagine", arguments={"prompt": "a lighthouse at dusk", "model": "z-image", "wait_s": 30}),
@@ -12,8 +12,10 @@ CALLS = (
     Call(tool="edit_image", arguments={"prompt": "at night", "image": "tsk_nobody.1"}),
 )
 """An image, an unknown model, and an unknown image."""
+VIEW = (CALLS[0], Call(tool="view_image", arguments={"image_ids": [IMAGE], "size": 320}))
+"""An image, and a look at it."""
 
-_TOOLS = {"imagine", "edit_image", "refine_image", "fetch_task", "cancel_task"}
+_TOOLS = {"imagine", "edit_image", "refine_image", "fetch_task", "cancel_task", "view_image", "keep_image"}
 _ID = re.compile(r"\btsk_[\w-]+\.1\b")
 _URL = re.compile(r"http://127\.0\.0\.1:\d+/[\w/.-]+\.(?:jpe?g|png|webp)")
 
@@ -51,3 +53,11 @@ def _result_problems(results: Sequence[str]) -> list[str]:
     if "tsk_nobody" not in unknown_image:
         found.append("the error of an unknown image does not name it")
     return found
+
+
+def seen(model: Model) -> str:
+    """Return what a model got of the pixels in the result of `view_image`."""
+    if len(model.results) < len(VIEW):
+        return f"nothing: the model sees {len(model.results)} results of {len(VIEW)} calls"
+    last = list(model.results)[-1]
+    return model.pixels[last].value if "1024" in model.results[last] else "no facts of the image"

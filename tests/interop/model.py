@@ -5,8 +5,10 @@ that a client sends is dropped before the checks, so they check what a model wou
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,6 +18,22 @@ from starlette.routing import Route
 
 FAREWELL = "That is all."
 """Its text after its last call."""
+
+
+IMAGE = "(the image)"
+"""In the arguments of a call, the id of the image that the first result has."""
+_ID = re.compile(r"\btsk_[\w-]+\.1\b")
+_JPEG = "/9j/"
+"""How the base64 of a JPEG begins."""
+
+
+class Pixels(StrEnum):
+    """What a model gets of the pixels in a result."""
+
+    IMAGE = "the image"
+    BASE64 = "base64 as text, at many times the cost"
+    REFUSED = "an error: its API takes only text here"
+    NONE = "the text alone"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +52,8 @@ class Shown:
     """The parameters of the tools, by name."""
     results: Mapping[str, str]
     """The results of calls, by call id; JSON if they are not text."""
+    pixels: Mapping[str, Pixels]
+    """What each result shows of its images."""
 
 
 @dataclass(kw_only=True)
@@ -45,6 +65,8 @@ class Model:
     """The tools that it was shown."""
     results: dict[str, str] = field(default_factory=dict)
     """The results that it was shown, in the order of the calls."""
+    pixels: dict[str, Pixels] = field(default_factory=dict)
+    """What each result showed of its images."""
 
     def app(self) -> Starlette:
         """Return the four APIs at their paths."""
@@ -61,6 +83,7 @@ class Model:
             shown = read(await request.json())
             self.schemas |= shown.schemas
             self.results |= shown.results
+            self.pixels |= shown.pixels
             return JSONResponse(answer(self._next_call(), f"call_{len(self.results) + 1}"))
 
         return endpoint
@@ -73,7 +96,12 @@ class Model:
         schema = self.schemas.get(call.tool, {})
         left_out = [name for name in schema.get("required", ()) if name not in call.arguments]
         placeholders = {name: _placeholder(schema["properties"][name]) for name in left_out}
-        return Call(tool=call.tool, arguments={**placeholders, **call.arguments})
+        return Call(tool=call.tool, arguments={**placeholders, **self._with_id(call.arguments)})
+
+    def _with_id(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        found = _ID.search("".join(self.results.values()))
+        image = found[0] if found else IMAGE
+        return {name: [image] if value == [IMAGE] else value for name, value in arguments.items()}
 
 
 _Read = Callable[[Any], Shown]
@@ -91,12 +119,21 @@ def _text(content: Any) -> str:
     return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
 
 
+def _pixels(content: Any, image: str) -> Pixels:
+    """Return what content shows of an image; `image` is the type of image blocks."""
+    kinds = {block.get("type") for block in content} if isinstance(content, list) else set()
+    if image in kinds:
+        return Pixels.IMAGE
+    return Pixels.BASE64 if _JPEG in _text(content) else Pixels.NONE
+
+
 def _messages_shown(body: Any) -> Shown:
     contents = [message["content"] for message in body["messages"] if isinstance(message["content"], list)]
     blocks = [block for content in contents for block in content if block["type"] == "tool_result"]
     return Shown(
         schemas={tool["name"]: tool["input_schema"] for tool in body.get("tools", ())},
         results={block["tool_use_id"]: _text(block["content"]) for block in blocks},
+        pixels={block["tool_use_id"]: _pixels(block["content"], "image") for block in blocks},
     )
 
 
@@ -118,10 +155,19 @@ def _messages_answer(call: Call | None, id_: str) -> dict[str, Any]:
 
 
 def _chat_shown(body: Any) -> Shown:
+    messages = [message for message in body["messages"] if message["role"] == "tool"]
     return Shown(
         schemas={tool["function"]["name"]: tool["function"]["parameters"] for tool in body["tools"]},
-        results={one["tool_call_id"]: _text(one["content"]) for one in body["messages"] if one["role"] == "tool"},
+        results={one["tool_call_id"]: _text(one["content"]) for one in messages},
+        pixels={one["tool_call_id"]: _chat_pixels(one["content"]) for one in messages},
     )
+
+
+def _chat_pixels(content: Any) -> Pixels:
+    # https://platform.openai.com/docs/api-reference/chat/create: a tool message has text parts only
+    if isinstance(content, list) and any(part.get("type") != "text" for part in content):
+        return Pixels.REFUSED
+    return _pixels(content, "image_url")
 
 
 def _chat_answer(call: Call | None, id_: str) -> dict[str, Any]:
@@ -144,6 +190,7 @@ def _responses_shown(body: Any) -> Shown:
     return Shown(
         schemas={tool["name"]: tool["parameters"] for tool in body["tools"]},
         results={item["call_id"]: _text(item["output"]) for item in items},
+        pixels={item["call_id"]: _pixels(item["output"], "input_image") for item in items},
     )
 
 
@@ -178,10 +225,17 @@ def _responses_answer(call: Call | None, id_: str) -> dict[str, Any]:
 def _gemini_shown(body: Any) -> Shown:
     declared = [function for tool in body["tools"] for function in tool["functionDeclarations"]]
     parts = [part for content in body["contents"] for part in content["parts"] if "functionResponse" in part]
+    responses = {str(number): part["functionResponse"] for number, part in enumerate(parts)}
     return Shown(
         schemas={one["name"]: one.get("parameters") or one["parametersJsonSchema"] for one in declared},
-        results={str(n): _text(part["functionResponse"]["response"]) for n, part in enumerate(parts)},
+        results={number: _text(response["response"]) for number, response in responses.items()},
+        pixels={number: _gemini_pixels(response) for number, response in responses.items()},
     )
+
+
+def _gemini_pixels(response: Any) -> Pixels:
+    has_image = any("inlineData" in part for part in response.get("parts", ()))
+    return Pixels.IMAGE if has_image else _pixels(response["response"], "")
 
 
 def _gemini_answer(call: Call | None, _id: str) -> dict[str, Any]:

@@ -7,15 +7,16 @@ import httpx2
 import pytest
 from support import serving
 
-from interop.checks import CALLS, problems
+from interop.checks import CALLS, VIEW, problems, seen
 from interop.clients import CLIENTS, DOCUMENT, program
-from interop.model import FAREWELL, Model
+from interop.model import FAREWELL, Model, Pixels
 
 ROOT = DOCUMENT.parents[1]
 IMAGE = "Image tsk_a-B_1.1: http://127.0.0.1:4711/pictures/x/0.jpg image/jpeg"
 RESULTS = {"1": IMAGE, "2": "model='dall-e-99' is not known: z-image", "3": "image='tsk_nobody.1'"}
 IMAGINE = {"properties": {"prompt": {"type": "string"}, "model": {"enum": ["z-image"]}}, "required": ["prompt"]}
-SCHEMAS = dict.fromkeys(("imagine", "edit_image", "refine_image", "fetch_task", "cancel_task"), IMAGINE)
+TOOLS = ("imagine", "edit_image", "refine_image", "fetch_task", "cancel_task", "view_image", "keep_image")
+SCHEMAS = dict.fromkeys(TOOLS, IMAGINE)
 
 
 def test_every_client_has_a_program_and_a_lock() -> None:
@@ -32,7 +33,7 @@ def test_a_model_that_sees_everything_has_no_problems() -> None:
     """Strict schemas must require all arguments."""
     model = Model(calls=CALLS, schemas=dict(SCHEMAS), results=dict(RESULTS))
     assert problems(model) == []
-    assert problems(model, is_strict=True) == ["not strict: imagine, edit_image, refine_image, fetch_task, cancel_task"]
+    assert problems(model, is_strict=True) == [f"not strict: {', '.join(TOOLS)}"]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,69 @@ def test_missing_information_is_a_problem(change: dict[str, Any], message: str) 
     """The problem names what is missing."""
     model = Model(calls=CALLS, **{"schemas": dict(SCHEMAS), "results": dict(RESULTS), **change})
     assert any(message in problem for problem in problems(model))
+
+
+JPEG = "/9j/4AAQSkZJRg"
+BLOCK = {"type": "image", "data": JPEG, "mimeType": "image/jpeg"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pixels"),
+    [
+        ("/v1/messages", [{"type": "image", "source": {"type": "base64", "data": JPEG}}], Pixels.IMAGE),
+        ("/v1/messages", [{"type": "text", "text": JPEG}], Pixels.BASE64),
+        ("/v1/messages", [{"type": "text", "text": "Image"}], Pixels.NONE),
+        ("/v1/chat/completions", [{"type": "image_url", "image_url": {"url": JPEG}}], Pixels.REFUSED),
+        ("/v1/chat/completions", json.dumps(BLOCK), Pixels.BASE64),
+        ("/v1/chat/completions", "Image", Pixels.NONE),
+        ("/v1/responses", [{"type": "input_image", "image_url": JPEG}], Pixels.IMAGE),
+        ("/v1/responses", json.dumps(BLOCK), Pixels.BASE64),
+        ("/v1/models/gemini", {"response": {}, "parts": [{"inlineData": {"data": JPEG}}]}, Pixels.IMAGE),
+        ("/v1/models/gemini", {"response": {"result": BLOCK}}, Pixels.BASE64),
+        ("/v1/models/gemini", {"response": {"result": "Image"}}, Pixels.NONE),
+    ],
+)
+async def test_it_is_found_out_what_a_model_gets_of_an_image(path: str, body: Any, pixels: Pixels) -> None:
+    """In the form of each API."""
+    asked = {
+        "/v1/messages": {
+            "messages": [{"content": [{"type": "tool_result", "tool_use_id": "1", "content": body}]}],
+        },
+        "/v1/chat/completions": {"messages": [{"role": "tool", "tool_call_id": "1", "content": body}], "tools": []},
+        "/v1/responses": {
+            "input": [{"type": "function_call_output", "call_id": "1", "output": body}],
+            "tools": [],
+        },
+        "/v1/models/gemini": {
+            "tools": [{"functionDeclarations": []}],
+            "contents": [{"parts": [{"functionResponse": body}]}],
+        },
+    }[path]
+    model = Model(calls=())
+    async with serving(model.app()) as url, httpx2.AsyncClient(base_url=url) as client:
+        assert (await client.post(path, json=asked)).status_code == 200
+    assert list(model.pixels.values()) == [pixels]
+
+
+def test_the_view_is_reported_with_its_facts() -> None:
+    """Or what is missing."""
+    facts = "Image tsk_a.1: 1024x1024"
+    for results, says in (
+        ({"1": IMAGE}, "nothing: the model sees 1 results of 2 calls"),
+        ({"1": IMAGE, "2": "[image]"}, "no facts of the image"),
+        ({"1": IMAGE, "2": facts}, "the image"),
+    ):
+        assert seen(Model(calls=VIEW, results=dict(results), pixels={"2": Pixels.IMAGE})) == says
+
+
+async def test_the_fake_model_looks_at_the_image_that_was_made() -> None:
+    """By the id in the first result."""
+    tools = [{"type": "function", "function": {"name": "view_image", "parameters": {}}}]
+    body = {"messages": [{"role": "tool", "tool_call_id": "1", "content": IMAGE}], "tools": tools}
+    async with serving(Model(calls=VIEW).app()) as url, httpx2.AsyncClient(base_url=url) as client:
+        [choice] = (await client.post("/v1/chat/completions", json=body)).json()["choices"]
+    [call] = choice["message"]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"image_ids": ["tsk_a-B_1.1"], "size": 320}
 
 
 async def test_the_fake_model_fills_required_arguments_and_ends() -> None:

@@ -344,6 +344,7 @@ def test_an_image_to_view_is_needed(given: Any) -> None:
         *((320, 320), (512, 512), (1024, 1024), (1, 320), (416, 320), (417, 512), (700, 512), (4096, 1024)),
         *(("512", 512), ("1024px", 1024), ("1,024", 1024), ("512x512", 512), ("1024 x 768 px", 1024), (512.0, 512)),
         *(("small", 320), ("Medium", 512), ("LARGE", 1024), ("three hundred twenty", 320), (None, 512), ("auto", 512)),
+        *((0, 512), ("0", 512)),
     ],
 )
 def test_the_size_of_a_view_is_the_nearest(given: Any, size: int) -> None:
