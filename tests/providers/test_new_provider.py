@@ -110,8 +110,12 @@ async def acme() -> AsyncIterator[tuple[str, list[Any]]]:
 @pytest.mark.parametrize(
     ("images", "tools", "left_out"),
     [
-        ('{ support = "none" }', ["imagine", "fetch_task", "cancel_task", "keep_image"], "edit_image"),
-        (IMAGES.replace("optional", "required"), ["edit_image", "fetch_task", "cancel_task", "keep_image"], "imagine"),
+        ('{ support = "none" }', ["imagine", "fetch_task", "cancel_task", "view_image", "keep_image"], "edit_image"),
+        (
+            IMAGES.replace("optional", "required"),
+            ["edit_image", "fetch_task", "cancel_task", "view_image", "keep_image"],
+            "imagine",
+        ),
     ],
 )
 async def test_a_tool_without_a_model_is_left_out(tmp_path: Path, images: str, tools: list[str], left_out: str) -> None:
