@@ -19,7 +19,7 @@ from support import SERVICES, environment_of, make_request, running_studio, sett
 from journey_mcp import sandbox
 from journey_mcp.core.predictions import Prediction, Status
 from journey_mcp.core.principals import LOCAL
-from journey_mcp.core.requests import PreparedRequest
+from journey_mcp.core.requests import ImageRequest, PreparedRequest
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.engine.callbacks import CallbackUrls, token_of
 from journey_mcp.providers.accounts import accounts_of
@@ -470,3 +470,16 @@ async def test_a_provider_without_webhooks_is_given_no_url(tmp_path: Path) -> No
             task = await deaf.wait_for_new((await deaf.create(request("journeyapi"), LOCAL)).task, 900)
         assert (task.status, task.webhook_secret) == (Status.SUCCEEDED, None)
         assert "webhook_url" not in here.upstream.sandbox.request_log.submissions[-1].request
+
+
+@pytest.mark.parametrize("faults", [(), ("journeyapi/submit:reset_after,after=1",)])
+async def test_a_refinement_is_reported_by_webhook(tmp_path: Path, faults: tuple[str, ...]) -> None:
+    """As any task; also when the answer to its request was lost."""
+    async with listening(tmp_path, *faults) as here:
+        first = await here.ended((await here.studio.create(request("journeyapi"), LOCAL)).task)
+        call = ImageRequest(tool="refine_image", action="vary", model="vary", image=f"{first.id}.2")
+        polls = here.polls
+        ended = await here.ended((await here.studio.create(call, LOCAL)).task, 60)
+        assert (ended.status, len(ended.images), here.polls) == (Status.SUCCEEDED, 4, polls)
+        (*_, entry) = here.upstream.sandbox.request_log.submissions
+        assert (entry.endpoint, {"webhook_url", "webhook_secret"} <= set(entry.request)) == ("variations", True)

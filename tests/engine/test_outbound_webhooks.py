@@ -33,6 +33,7 @@ from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidWebhook
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL
+from journey_mcp.core.requests import ImageRequest
 from journey_mcp.engine.journal import LEASE_S
 from journey_mcp.engine.webhook_policy import WebhookPolicy
 from journey_mcp.net.address_policy import FetchError
@@ -124,6 +125,21 @@ async def test_every_provider_s_result_is_sent_in_the_same_form(
         assert all("webhook_url" not in json.dumps(sent) for sent in here.sent)
         await here.clock.sleep(LONG_S)
         assert len(receiver.received) == 1
+
+
+async def test_a_refinement_is_sent_with_its_action_and_parent(tmp_path: Path, authority: Authority) -> None:
+    """The provider does not get the caller's address."""
+    async with receiving(authority) as receiver, make_environment(tmp_path, **TRUSTED) as here:
+        first = await here.made(model="midjourney")
+        image = f"{first.id}.2"
+        asked = ImageRequest(
+            tool="refine_image", action="single", model="single", image=image, webhook_url=receiver.url
+        )
+        made = await created(here.studio, asked)
+        await receiver.until_received()
+        _, reported = receiver.received[0]
+        assert (reported["task_id"], reported["action"], reported["parent"]) == (made.id, "single", image)
+        assert set(here.sent[-1]) == {"parent_task_id", "index"}
 
 
 async def test_a_failure_is_sent_too_and_without_a_secret_no_signature(tmp_path: Path, authority: Authority) -> None:

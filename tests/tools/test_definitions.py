@@ -108,6 +108,50 @@ def test_sizes_with_all_providers() -> None:
     assert len(compact(tools)) < 21000
 
 
+def test_the_size_of_refine_image() -> None:
+    """Thirteen actions in one tool."""
+    for keys in (["JOURNEYAPI_API_KEY"], ALL_KEYS):
+        (refine,) = [tool for tool in tool_set(**dict.fromkeys(keys, "k")).tools if tool["name"] == "refine_image"]
+        assert len(compact({k: refine[k] for k in ("name", "description", "inputSchema")}).decode()) <= 1450
+
+
+def test_actions_of_a_registry_file_are_listed_with_their_prices(tmp_path: Path) -> None:
+    """In their unit; without one, none."""
+    entry = """
+[[action]]
+id = "{id}"
+title = "{id}"
+provider = "journeyapi"
+endpoint = "/{id}"
+parents = ["midjourney"]
+sources = ["https://example.test"]
+checked = 2026-11-21
+"""
+    path = tmp_path / "mine.toml"
+    path.write_text(entry.format(id="polish") + "usd = 0.05\n" + entry.format(id="frame"), encoding="utf-8")
+    (refine,) = [tool for tool in tool_set(JOURNEY_MCP_REGISTRY=str(path)).tools if tool["name"] == "refine_image"]
+    action = refine["inputSchema"]["properties"]["action"]
+    assert action["enum"][-2:] == ["polish", "frame"]
+    assert action["description"].endswith("pan_*. USD 0.05: polish.")
+
+
+def test_refine_image_is_listed_while_a_provider_offers_an_action() -> None:
+    """Its actions are those of the configured providers, and it says what they cost and need."""
+    for key in ALL_KEYS:
+        names = [tool["name"] for tool in read_tool_set(read_settings({key: "k"})).tools]
+        assert ("refine_image" in names) == (key == "JOURNEYAPI_API_KEY")
+    (refine,) = [tool for tool in tool_set().tools if tool["name"] == "refine_image"]
+    properties = refine["inputSchema"]["properties"]
+    assert properties["action"]["enum"] == list(tool_set().catalog.actions)
+    assert properties["action"]["description"] == (
+        "Only on results of single: upscale_subtle, upscale_creative, vary_*, pan_*. "
+        "Credits 2: single, upscale_2x, upscale_4x; "
+        "4: vary, reroll, upscale_subtle, upscale_creative, vary_*, pan_*."
+    )
+    assert refine["inputSchema"]["required"] == ["image", "action"]
+    assert set(properties) == {"image", "action", "prompt", "webhook_url", "fresh", "wait_s"}
+
+
 def test_the_schema_has_only_supported_arguments() -> None:
     """No JourneyAPI offer supports a seed or a mask, and only blends take more than one image."""
     tools = {tool["name"]: tool["inputSchema"]["properties"] for tool in tool_set().tools}
