@@ -1,6 +1,7 @@
 """What can be done with an image: the entries of `actions_of`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,14 @@ async def test_an_upscaled_url_has_no_prompt_to_repeat(tmp_path: Path) -> None:
         other = await env.made()
         upscaled = await refined(env, other.images[0].url, "upscale_2x")
         assert "imagine midjourney" in short(entries(env, upscaled))
+
+
+async def test_without_a_model_that_edits_no_edit_is_offered(tmp_path: Path) -> None:
+    """As the tool is not."""
+    async with make_environment(tmp_path) as env:
+        task = await env.made()
+        found = env.studio.actions_of(task, replace(defaults_of(env), edit_image=""))
+        assert {entry["tool"] for entry in found[f"{task.id}.1"]} == {"refine_image", "imagine"}
 
 
 async def test_nothing_can_be_done_with_a_task_without_images(tmp_path: Path) -> None:
