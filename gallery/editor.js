@@ -155,7 +155,7 @@ function paintByKey(event) {
     if (stroke) extendStroke(cursor);
   } else if (stroke) endStroke();
   else beginStroke(cursor);
-  if (!move) announce(stroke ? "The brush paints" : "The brush is up");
+  if (!move) announce(stroke ? "Brush down" : "Brush up");
 }
 
 // --- Images of the person -----------------------------------------------------------------------------------------

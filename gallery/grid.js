@@ -82,7 +82,7 @@ function rowHeight(cells) {
 }
 
 function emptyState() {
-  if ($("query").value) return drawnState("empty", "Nothing matches", "Search for words of a prompt, a model or a date.");
+  if ($("query").value) return drawnState("empty", "Nothing matches", "Search for words, a model or a date.");
   return drawnState("empty", "No images yet", host.can.keep ? "Ask your assistant for one, or add your own." : "");
 }
 

@@ -56,7 +56,8 @@ class McpHost {
   }
 
   send(message) {
-    parent.postMessage({ jsonrpc: "2.0", ...message }, "*");
+    // a removed frame has no parent, but its code may still run
+    parent?.postMessage({ jsonrpc: "2.0", ...message }, "*");
   }
 
   ask(method, params) {

@@ -54,7 +54,7 @@ function showInput({ arguments: args = {} }) {
 function showResult(result) {
   tasks.delete(PENDING);
   const ids = absorb(result);
-  if (!ids.length) absorbOne({ status: "failed", error: { message: textOf(result) } });
+  if (!ids.length && !contentOf(result).tasks) absorbOne({ status: "failed", error: { message: textOf(result) } });
   if (ids.length === 1) tasks.get(ids[0]).prompt ||= given.prompt;
   render();
   // hosts may drop `_meta` of a result; a call of our own has it
@@ -66,7 +66,7 @@ function showResult(result) {
 
 function showStopped({ reason }) {
   if (!tasks.delete(PENDING)) return;
-  const next_step = `${reason || "The call was stopped."} A task that was sent goes on: ask for it in the chat.`;
+  const next_step = `${reason || "The call was stopped."} A task that was sent goes on: ask in the chat.`;
   absorbOne({ status: "canceled", prompt: given.prompt, next_step });
   render();
 }
@@ -128,7 +128,6 @@ $("model").onchange = showEditPrice;
 $("cut").oninput = setCut;
 $("query").oninput = search;
 $("wish").onkeydown = ({ key, metaKey, ctrlKey }) => {
-  // a handler that returns false swallows the key
   if (key === "Enter" && (metaKey || ctrlKey)) $("submit").click();
 };
 $("file").onchange = () => {
@@ -149,7 +148,7 @@ canvas.onpointermove = (event) => {
 };
 canvas.onpointerup = canvas.onpointercancel = endStroke;
 canvas.onpointerleave = () => { $("brush").hidden = !stroke; };
-canvas.onfocus = () => canvas.matches(":focus-visible") && showBrush(cursor);
+canvas.onfocus = () => { if (canvas.matches(":focus-visible")) showBrush(cursor); };
 canvas.onkeydown = paintByKey;
 
 window.onkeydown = ({ key, target }) => {

@@ -20,7 +20,7 @@ async function pay(title, tool, args, words, cost = UNKNOWN) {
   }
   const result = await confirmedCall(title, tool, { ...args, wait_s: 0 }, cost);
   if (!result) return false;
-  if (result.resultType === "input_required") throw Error("The server asks for a confirmation. Ask for it in the chat.");
+  if (result.resultType === "input_required") throw Error("This needs a confirmation: ask in the chat.");
   if (result.isError && !contentOf(result).task_id) throw Error(textOf(result));
   const [id] = absorb(result, true);
   noteDone(`${words} It is task ${id}.`);
@@ -57,7 +57,7 @@ function openDialog(title, nodes, onclose) {
   const dialog = $("dialog");
   dialog.replaceChildren(element("h2", { id: "question" }, title), ...nodes);
   dialog.onclose = () => { $("app").style.minHeight = ""; dialog.replaceChildren(); onclose?.(); };
-  dialog.onclick = ({ target }) => target === dialog && closeDialog();
+  dialog.onclick = ({ target }) => { if (target === dialog) closeDialog(); };
   dialog.showModal();
   // an inline frame is only as high as its content
   if (mode() === "inline") $("app").style.minHeight = `${Math.min(INLINE_HEIGHT, dialog.scrollHeight + 34)}px`;

@@ -113,9 +113,15 @@ function toggleComparison() {
 
 // --- Actions ------------------------------------------------------------------------------------------------------
 
+let actionsVersion;
+
 function renderActions() {
   $("editor").hidden = !isEditing;
   $("actions").hidden = isEditing;
+  // buttons that stay keep the focus
+  const version = JSON.stringify([current, mode(), innerWidth, actions.get(current)]);
+  if (version === actionsVersion) return null;
+  actionsVersion = version;
   if (!canPay()) return $("actions").replaceChildren(element("p", { id: "hint" }, `To change this image, ask in the chat. Its id is ${current}.`));
   const prices = new Set(editActions(current).map((action) => action.cost));
   const [price] = prices;
