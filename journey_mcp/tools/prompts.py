@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from journey_mcp.core.errors import InvalidArguments
+from journey_mcp.core.requests import LONGEST_PROMPT
 from journey_mcp.registry import Catalog
 from journey_mcp.routing import model_names
 from journey_mcp.tools.defaults import Defaults
@@ -130,12 +131,16 @@ def render(prompt: Prompt, given: Mapping[str, str], catalog: Catalog, defaults:
     """Return the text of a prompt with its arguments.
 
     Raises:
-        InvalidArguments: names the argument that is missing or unknown, or the model that does not exist.
+        InvalidArguments: names the argument that is missing, unknown or too long, or the model that does not exist.
     """
     values = {name: text for name, value in given.items() if (text := value.strip())}
     if unknown := [name for name in values if name not in {argument.name for argument in prompt.arguments}]:
         names = ", ".join(argument.name for argument in prompt.arguments)
         raise InvalidArguments(f"{prompt.name}: there is no argument {unknown[0][:_MAX_SHOWN]}; it takes {names}.")
+    if too_long := [name for name, text in values.items() if len(text) > LONGEST_PROMPT]:
+        raise InvalidArguments(
+            f"{prompt.name}: {too_long[0]} has {len(values[too_long[0]]):,} characters (at most {LONGEST_PROMPT:,})."
+        )
     if missing := [one.name for one in prompt.arguments if one.required and one.name not in values]:
         raise InvalidArguments(f"{prompt.name}: {missing[0]} is missing.")
     places = {"setting": "a plain, light studio background", **values}

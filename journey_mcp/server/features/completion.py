@@ -14,6 +14,8 @@ from journey_mcp.tools.tool_set import ToolSet
 
 _MOST = 100
 """The most values that the protocol allows."""
+_LONGEST = 1_000
+"""Longer values are not completed: each result would repeat them."""
 _SEARCHED = 200
 """How many of the newest tasks are searched."""
 
@@ -28,6 +30,8 @@ def complete_prompt(
     """
     prompt = prompts.find(tool_set, ref.name)
     models = models_of(prompt, tool_set.catalog)
+    if len(argument.value) > _LONGEST:
+        return _result([])
     if argument.name == "model":
         return _result(_matching(argument.value, models))
     if argument.name == "models":

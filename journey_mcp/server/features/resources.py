@@ -24,6 +24,8 @@ from journey_mcp.tools.tool_set import ToolSet
 
 _LISTED = 50
 """How many images are listed."""
+_MOST_PAGES = 5
+"""How many times as many tasks are searched for them: tasks that failed have none."""
 _JSON = "application/json"
 _TEMPLATES = (
     types.ResourceTemplate(
@@ -76,10 +78,16 @@ class Reader:
 
     async def list(self) -> list[types.Resource]:
         """Return all resources but those of single models and tasks: the newest 50 images that can be read."""
-        tasks = [task for task in await self._studio.newest(self._principal, TaskQuery(limit=_LISTED)) if task.images]
-        available = await availability.check_availability(tasks)
-        listed = (one for task in tasks for one in self._images(task, available))
-        return [*_WHOLE, *(one for one, _ in zip(listed, range(_LISTED), strict=False))]
+        listed: list[types.Resource] = []
+        before: str | None = None
+        for _ in range(_MOST_PAGES):
+            tasks = await self._studio.newest(self._principal, TaskQuery(before=before, limit=_LISTED))
+            available = await availability.check_availability(tasks)
+            listed += [one for task in tasks for one in self._images(task, available)]
+            if len(listed) >= _LISTED or len(tasks) < _LISTED:
+                break
+            before = tasks[-1].id
+        return [*_WHOLE, *listed[:_LISTED]]
 
     async def read(self, uri: str) -> types.ReadResourceResult:
         """Return the contents of a resource.

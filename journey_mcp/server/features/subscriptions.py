@@ -25,6 +25,7 @@ LISTEN = "subscriptions/listen"
 _MOST_STREAMS = 64
 """Each keeps a connection, and a port has a few hundred."""
 _MOST_URIS = 1_000
+_LONGEST_URI = 400
 _MOST_EVENTS = 1_024
 
 
@@ -64,7 +65,14 @@ class Subscriptions:
     async def listen(
         self, ctx: ServerRequestContext[Any, Any], params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
-        """Serve a stream of events until the client closes it, or the server ends."""
+        """Serve a stream of events until the client closes it, or the server ends.
+
+        Raises:
+            MCPError: too many resources are named, or there are too many streams.
+        """
+        wanted = params.notifications.resource_subscriptions or ()
+        if len(wanted) > _MOST_URIS or any(len(uri) > _LONGEST_URI for uri in wanted):
+            raise _too_many()
         return await self._streams(ctx, params)
 
     def subscribe(self, session: ServerSession, uri: str) -> None:
@@ -76,7 +84,7 @@ class Subscriptions:
         if uris.parse(uri) is None:
             raise MCPError(types.INVALID_PARAMS, f"Resource not found: {uri[:300]}", {"uri": uri})
         if len(self._subscribed) >= _MOST_URIS and uri not in self._subscribed:
-            raise MCPError(types.INVALID_PARAMS, f"At most {_MOST_URIS:,} resources can be subscribed to at once.")
+            raise _too_many()
         self._subscribed[uri] = session
 
     def unsubscribe(self, uri: str) -> None:
@@ -119,6 +127,14 @@ class _Bus:
         token = object()
         self._listeners[token] = listener
         return lambda: self._listeners.pop(token, None) and None
+
+
+def _too_many() -> MCPError:
+    return MCPError(
+        types.INVALID_PARAMS,
+        f"At most {_MOST_URIS:,} resources can be subscribed to at once, with URIs of at most {_LONGEST_URI} "
+        "characters.",
+    )
 
 
 def _events(task: Task) -> Iterator[ServerEvent]:

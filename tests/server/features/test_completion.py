@@ -50,6 +50,7 @@ async def test_the_last_of_several_models_is_completed(tmp_path: Path) -> None:
         assert await completed("midjourney, midj") == []
         assert await completed("seeded") == []
         assert "midjourney" in await completed("")
+        assert await completed(f"{'x' * 1_000},") == []
 
 
 @pytest.mark.parametrize("mode", ERAS)

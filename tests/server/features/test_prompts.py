@@ -48,6 +48,7 @@ async def test_a_prompt_is_a_message_of_the_person(mode: str, tmp_path: Path) ->
             {"product": "x", "colour": "y"},
             "no argument colour; it takes product, setting",
         ),
+        ("product_photo", {"product": "x" * 32_001}, "product has 32,001 characters (at most 32,000)"),
         ("product_photo", {"product": "x", "model": "dall-e"}, "there is no model 'dall-e' (allowed: midjourney, "),
         ("compare_models", {"prompt": "x", "models": "midjourney"}, "models='midjourney' must be two to 6 models"),
         ("compare_models", {"prompt": "x", "models": "midjourney, seededit"}, "there is no model 'seededit'"),

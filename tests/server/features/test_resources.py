@@ -53,6 +53,14 @@ async def test_the_newest_50_images_are_listed(mode: str, tmp_path: Path) -> Non
     ]
 
 
+async def test_images_are_listed_after_many_tasks_without_any(tmp_path: Path) -> None:
+    """Tasks that failed take no places."""
+    failed = [make_task("nothing", age_s=number, images=()) for number in range(120)]
+    made = make_task("a kite", age_s=500)
+    async with client_with(tmp_path, *failed, made) as client:
+        assert [one.uri for one in (await client.list_resources()).resources][2:] == [f"journey://images/{made.id}.1"]
+
+
 async def test_an_image_that_is_gone_is_not_listed(tmp_path: Path) -> None:
     """Its link has expired and there is no copy; one with a copy is."""
     (tmp_path / "copy.png").write_bytes(b"x")

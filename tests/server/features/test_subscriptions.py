@@ -1,7 +1,7 @@
 """Subscriptions through a real client: the end of a task, and new images in the list."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,20 @@ async def test_subscriptions_are_limited(tmp_path: Path) -> None:
             await subscribe(client, "journey://tasks/1000")
         await unsubscribe(client, "journey://tasks/0")
         await subscribe(client, "journey://tasks/1000")
+
+
+@pytest.mark.parametrize("uris", [["journey://spend"] * 1_001, ["journey://tasks/" + "x" * 400]])
+async def test_a_stream_is_limited(uris: list[str], tmp_path: Path) -> None:
+    """So are all of them together: each keeps a connection."""
+    async with in_memory(tmp_path, "auto") as client:
+        with pytest.raises(MCPError, match=r"At most 1,000 resources .* URIs of at most 400 characters"):
+            async with client.listen(resource_subscriptions=uris):
+                pass
+        async with AsyncExitStack() as stack:
+            for _ in range(64):
+                await stack.enter_async_context(client.listen(resources_list_changed=True))
+            with pytest.raises(MCPError, match="Subscription limit reached"):
+                await stack.enter_async_context(client.listen(resources_list_changed=True))
 
 
 async def test_without_the_database_there_are_no_subscriptions(tmp_path: Path) -> None:
