@@ -1,7 +1,7 @@
 """The expected results: the scenarios that the server passes, and the checks that do not apply to it.
 
-journey-mcp has other tools than the suite's, and neither resources, prompts, completions nor logging: scenarios that
-need one of these are not in the list. They still run, and their messages must be valid; a scenario that passes without
+journey-mcp has other tools, prompts and resources than the suite's, and no logging: scenarios that need one of these
+are not in the list. They still run, and their messages must be valid; a scenario that passes without
 being listed is an error of this list.
 """
 
@@ -24,18 +24,11 @@ _WITHOUT_ITS_TOOLS = frozenset(
         "sep-2575-missing-capability-http-400",
         "sep-2575-http-server-no-independent-requests-on-stream",
         "sep-2575-server-no-log-without-loglevel",
+        # tools that change the lists of tools and prompts
+        "sep-2575-server-sends-prompts-list-changed-on-subscription",
+        "sep-2575-server-sends-tools-list-changed-on-subscription",
     }
 )
-_WITHOUT_RESOURCES = {
-    "caching": frozenset(
-        {
-            "sep-2549-prompts-list-caching-hints",
-            "sep-2549-resources-list-caching-hints",
-            "sep-2549-resources-templates-list-caching-hints",
-        }
-    ),
-    "sep-2164-resource-not-found": frozenset({"sep-2164-error-code", "sep-2164-data-uri"}),
-}
 _BEFORE_A_REVISION = frozenset(
     {
         # as the first message on stdio, a request without a revision belongs to 2025-11-25 before its handshake
@@ -61,6 +54,8 @@ PRODUCT: Mapping[str, Scenarios] = {
         "server-initialize": _PASSED,
         "ping": _PASSED,
         "tools-list": _PASSED,
+        "prompts-list": _PASSED,
+        "resources-list": _PASSED,
         "dns-rebinding-protection": _PASSED,
     },
     "2026-07-28": {
@@ -71,7 +66,10 @@ PRODUCT: Mapping[str, Scenarios] = {
         "http-header-validation": _PASSED,
         "input-required-result-unsupported-methods": _PASSED,
         "input-required-result-validate-input": _PASSED,
-        **_WITHOUT_RESOURCES,
+        "caching": _PASSED,
+        "prompts-list": _PASSED,
+        "resources-list": _PASSED,
+        "sep-2164-resource-not-found": _PASSED,
     },
 }
 """What `journey-mcp serve --http` passes, by revision."""
@@ -83,7 +81,10 @@ STDIO: Scenarios = {
     "server-stateless": _WITHOUT_ITS_TOOLS | _HTTP_STATUS | _BEFORE_A_REVISION,
     "input-required-result-unsupported-methods": _PASSED,
     "input-required-result-validate-input": _PASSED,
-    **_WITHOUT_RESOURCES,
+    "caching": _PASSED,
+    "prompts-list": _PASSED,
+    "resources-list": _PASSED,
+    "sep-2164-resource-not-found": _PASSED,
 }
 """What the server on stdio passes, with its recorded first responses; scenarios about HTTP itself are omitted."""
 
