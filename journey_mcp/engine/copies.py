@@ -80,6 +80,10 @@ class Copies:
                 pause_s = self._look_at - self._clock.elapsed() if self._has_room else _LOOK_EVERY_S
                 await self._wakeup.wait(self._clock, max(pause_s, 0.0))
 
+    def leaves_as_is(self, task_id: str) -> bool:
+        """Return whether nothing is known of the images of a task that has just ended here: none is copied yet."""
+        return self._copier.is_idle or task_id in self._fresh
+
     async def wait(self, task_ids: Collection[str], seconds: float) -> None:
         """Wait, at most so long, until an attempt was made to copy the images of these tasks, if they ended here."""
         until = self._clock.elapsed() + seconds

@@ -129,6 +129,8 @@ class Studio:
             position_of=self.position,
         )
         found = await wait(self._journal, self._store, self._clock, request, {task.id: task})
+        if not task.status.is_final and not self._saves and self._copies.leaves_as_is(task.id):
+            return found[task.id]  # without a look for copies, which the call would wait for
         return (await self._shown(found, seconds))[task.id]
 
     async def fetch(
@@ -224,9 +226,13 @@ class Studio:
         """Return why this process does not poll a running task; `None` if it does."""
         return not_polled_reason(task, self._clients.accounts)
 
+    @property
+    def _saves(self) -> bool:
+        return self.settings.save_dir is not None
+
     async def _shown(self, tasks: Mapping[str, Task], seconds: float) -> dict[str, Task]:
         """Return tasks after a wait of so many seconds; with a folder for the person, when they are saved there."""
-        if self.settings.save_dir is not None:
+        if self._saves:
             await self._copies.wait(tasks.keys(), min(seconds, _SAVED_WITHIN_S))
         return await self._located(tasks)
 
