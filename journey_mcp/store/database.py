@@ -18,6 +18,7 @@ from journey_mcp.core.errors import JourneyError, SetupError, StoreUnavailable
 from journey_mcp.core.serial_thread import SerialThread
 from journey_mcp.store.address import file_of, parse, without_password
 from journey_mcp.store.migrations import check_version, identity_of, migrate
+from journey_mcp.store.prepared import Prepared
 
 _LOCK_WAIT_S = 10.0
 """How long a statement waits for a lock of another process, unless the URL says `?timeout=`."""
@@ -175,7 +176,7 @@ class Connection:
         """
         return await self._thread.call(lambda: self._execute(statement, values, _all_rows))
 
-    async def count(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> int:
+    async def count(self, statement: sa.Executable | Prepared, values: Mapping[str, Any] | None = None) -> int:
         """Run a statement without rows in the same way; return how many rows it created or changed."""
         return await self._thread.call(lambda: self._execute(statement, values, _row_count))
 
@@ -197,7 +198,7 @@ class Connection:
 
     def _execute(
         self,
-        statement: sa.Executable,
+        statement: sa.Executable | Prepared,
         values: Mapping[str, Any] | None,
         read: Callable[[sa.CursorResult[Any]], _Result],
     ) -> _Result:
@@ -206,6 +207,8 @@ class Connection:
         try:
             connection = self._connected or self._connect()
             self._original.check(connection)
+            if isinstance(statement, Prepared):
+                return read(statement.execute(connection, values or {}))
             return read(connection.execute(statement, values))
         except IntegrityError as error:
             self._disconnect()

@@ -11,6 +11,7 @@ from journey_mcp.core.limits import Limit
 from journey_mcp.core.tasks import DuplicatePolicy, Task
 from journey_mcp.store.database import Conflict, Database
 from journey_mcp.store.deduplication import NO_DUPLICATE
+from journey_mcp.store.prepared import Prepared
 from journey_mcp.store.rows import CHANGING, LISTED, NEW, READ, changing, listed, readable, to_row
 from journey_mcp.store.schema import tasks
 from journey_mcp.store.spend import within
@@ -167,12 +168,12 @@ _FOUND = 100
 """How many of these are returned: a text as short as the name of a host is in all of them."""
 _NEW = sa.select(*(sa.bindparam(f"new_{column.name}", type_=column.type) for column in NEW)).where(NO_DUPLICATE)
 _NAMES = [column.name for column in NEW]
-_ADD = sa.insert(tasks).from_select(_NAMES, _NEW)
+_ADD = Prepared(sa.insert(tasks).from_select(_NAMES, _NEW))
 _GET = sa.select(*READ).where(
     tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.principal == sa.bindparam("of_principal")
 )
 _UNFINISHED = sa.select(tasks.c.id, tasks.c.request).where(sa.text("NOT final"))
-_SAVE = (
+_SAVE = Prepared(
     sa.update(tasks)
     .where(
         tasks.c.id == sa.bindparam("task"),
