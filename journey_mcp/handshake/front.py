@@ -87,12 +87,36 @@ class Front:
             BrokenPipeError: the client has closed its end.
         """
         with self._writing:
-            rest = memoryview(line)
-            try:
-                while rest:
-                    rest = rest[os.write(self._output, rest) :]
-            except OSError as error:  # Windows, sockets and terminals raise other errors
-                raise BrokenPipeError from error
+            self._write(line)
+
+    def write_at_once(self, line: bytes) -> bool:
+        """Write a short line if the client's pipe has room for it, without blocking; return whether it was written.
+
+        Raises:
+            BrokenPipeError: the client has closed its end.
+        """
+        import select  # noqa: PLC0415  # not before the first answer
+
+        # a pipe that is ready takes this many bytes without blocking; Windows cannot tell whether it is ready
+        if not hasattr(select, "poll") or len(line) > select.PIPE_BUF or not self._writing.acquire(blocking=False):
+            return False
+        try:
+            output = select.poll()
+            output.register(self._output, select.POLLOUT)
+            is_ready = bool(output.poll(0))
+            if is_ready:
+                self._write(line)
+        finally:
+            self._writing.release()
+        return is_ready
+
+    def _write(self, line: bytes) -> None:
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[os.write(self._output, rest) :]
+        except OSError as error:  # Windows, sockets and terminals raise other errors
+            raise BrokenPipeError from error
 
     def _run(self) -> None:
         try:

@@ -19,6 +19,7 @@ NOWHERE = "http://127.0.0.1:9"
 FLOODS: dict[str, list[Any]] = {
     "answered from the record": [modern("server/discover", number) for number in range(200)],
     "answered by the server": [handshake(), INITIALIZED, *(request("tools/list", {}, n) for n in range(2, 200))],
+    "answered in short lines": [handshake(), INITIALIZED, *(request("ping", {}, n) for n in range(2, 4000))],
 }
 
 

@@ -133,7 +133,8 @@ async def _write(front: Front, outgoing: MemoryObjectReceiveStream[SessionMessag
                 surplus = None
                 continue
             line = message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
-            await _in_thread(front.write, line)
+            if not front.write_at_once(line):
+                await _in_thread(front.write, line)
 
 
 async def _in_thread(function: Callable[[_Argument], _Result], argument: _Argument) -> _Result:
