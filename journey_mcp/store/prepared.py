@@ -1,7 +1,7 @@
 """Statements that are compiled once, for those that every task needs."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -15,15 +15,28 @@ class Prepared:
 
     def __init__(self, statement: sa.ClauseElement) -> None:
         self._statement = statement
-        self._compiled: dict[str, sa.Compiled] = {}
+        self._compiled: dict[str, _Compiled] = {}
         """By the name of the dialect."""
 
     def execute(self, connection: sa.Connection, values: Mapping[str, Any]) -> sa.CursorResult[Any]:
         """Execute it; `values` are by the names of the statement's parameters."""
         dialect = connection.dialect
         if dialect.name not in self._compiled:
-            self._compiled[dialect.name] = self._statement.compile(dialect=dialect)
-        compiled = self._compiled[dialect.name]
-        named = {**compiled.params, **values}
-        order = getattr(compiled, "positiontup", None)
-        return connection.exec_driver_sql(compiled.string, named if order is None else tuple(map(named.get, order)))
+            self._compiled[dialect.name] = _Compiled.of(self._statement, dialect)
+        return connection.exec_driver_sql(*self._compiled[dialect.name].with_values(values))
+
+
+class _Compiled(NamedTuple):
+    text: str
+    constants: Mapping[str, Any]
+    order: Sequence[str] | None
+    """The names of the parameters, where the driver takes them by position."""
+
+    @classmethod
+    def of(cls, statement: sa.ClauseElement, dialect: sa.Dialect) -> "_Compiled":
+        compiled = statement.compile(dialect=dialect)
+        return cls(compiled.string, compiled.params, getattr(compiled, "positiontup", None))
+
+    def with_values(self, values: Mapping[str, Any]) -> tuple[str, Any]:
+        named = {**self.constants, **values}
+        return self.text, named if self.order is None else tuple(map(named.__getitem__, self.order))
