@@ -139,10 +139,12 @@ def serve_sandbox(request: SandboxRequest) -> None:
 
 def specs(form: Format) -> None:
     """Print the tool definitions in the format of a model API."""
+    from journey_mcp.tools.gallery import is_for_models  # noqa: PLC0415  # not for the sandbox
     from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415  # not for the sandbox
 
     settings = ready_settings()
-    console.result_json(FORMATS[form](recorded_tools(os.environ) or read_tool_set(settings).tools))
+    tools = recorded_tools(os.environ) or read_tool_set(settings).tools
+    console.result_json(FORMATS[form]([tool for tool in tools if is_for_models(tool)]))
 
 
 async def _serve_sandbox(settings: sandbox.Settings, port: int) -> None:

@@ -36,10 +36,10 @@ _UNCHANGING: "tuple[CacheableMethod, ...]" = (
 """Methods whose results stay the same as long as the server runs."""
 
 INSTRUCTIONS = (
-    "imagine makes images and edit_image edits one; both cost money. They wait a while, then return the finished "
-    "image URLs or a task that is still running. For a running task call fetch_task with its task_id. If a call timed "
-    "out and you have no task_id, call fetch_task without ids, or repeat the identical call: it joins the running task "
-    "and is not charged again. An image has an id such as tsk_….2: pass it to edit_image as image instead of copying "
+    "imagine makes images, edit_image and refine_image change one; these cost money. They wait a while, then return "
+    "the finished image URLs or a task that is still running. For a running task call fetch_task with its task_id. If "
+    "a call timed out and you have no task_id, call fetch_task without ids, or repeat the identical call: it joins the "
+    "running task and is not charged again. An image has an id such as tsk_….2: pass it as image instead of copying "
     "its URL. Show the user the URLs and every notice."
 )
 

@@ -94,7 +94,9 @@ async def fetch_task(studio: Studio, defaults: Defaults, raw: RawArguments, call
     studio.acknowledge(list(found.values()))
     entries = await _task_objects(studio, defaults, ids, found)
     listing = _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
-    return _for_caller(await viewing.with_preview(listing, studio, previewed), list(found.values()), studio, caller)
+    return _for_caller(
+        await viewing.with_preview(listing, studio, previewed), list(found.values()), studio, defaults, caller
+    )
 
 
 async def _list_tasks(
@@ -112,7 +114,7 @@ async def _list_tasks(
         keep_days=defaults.keep_days,
     )
     result = tool_results.result(whole, whole.plain["tasks"] if defaults.has_links else [], is_error=False)
-    return _for_caller(result, list(shown.values()), studio, caller)
+    return _for_caller(result, list(shown.values()), studio, defaults, caller)
 
 
 async def cancel_task(studio: Studio, defaults: Defaults, raw: RawArguments, caller: Caller) -> types.CallToolResult:
@@ -237,13 +239,13 @@ async def _create(
     result = await tool_results.task_result(task, now=studio.now(), defaults=defaults)
     has_images = task.status is Status.SUCCEEDED
     result = await viewing.with_preview(result, studio, [task] if caller.takes_previews and has_images else [])
-    return _for_caller(result, [task], studio, caller)
+    return _for_caller(result, [task], studio, defaults, caller)
 
 
 def _for_caller(
-    result: types.CallToolResult, tasks: Sequence[Task], studio: Studio, caller: Caller
+    result: types.CallToolResult, tasks: Sequence[Task], studio: Studio, defaults: Defaults, caller: Caller
 ) -> types.CallToolResult:
-    return tool_results.for_gallery(result, tasks, studio.catalog) if caller.has_gallery else result
+    return tool_results.for_gallery(result, tasks, studio, defaults) if caller.has_gallery else result
 
 
 def _task_ids(raw: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ import mcp_types as types
 from journey_mcp import gallery
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.tasks import Task
-from journey_mcp.registry import Catalog
+from journey_mcp.studio import Studio
 from journey_mcp.tools import availability, results, shortening
 from journey_mcp.tools.defaults import Defaults
 from journey_mcp.tools.gallery import facts_of
@@ -42,6 +42,12 @@ def result(shown: results.Rendered, linked: Sequence[dict[str, Any]], *, is_erro
     return types.CallToolResult(content=content, structured_content=shown.plain, is_error=is_error)
 
 
-def for_gallery(result: types.CallToolResult, tasks: Sequence[Task], catalog: Catalog) -> types.CallToolResult:
+def for_gallery(
+    result: types.CallToolResult, tasks: Sequence[Task], studio: Studio, defaults: Defaults
+) -> types.CallToolResult:
     """Return the result with what the gallery shows of its tasks besides, in `_meta`: models do not get it."""
-    return result.model_copy(update={"meta": {gallery.FACTS: {task.id: facts_of(task, catalog) for task in tasks}}})
+    actions: dict[str, list[dict[str, Any]]] = {}
+    for task in tasks:
+        actions |= studio.actions_of(task, defaults)
+    facts = {task.id: facts_of(task, studio.catalog) for task in tasks}
+    return result.model_copy(update={"meta": {gallery.FACTS: facts, gallery.ACTIONS: actions}})

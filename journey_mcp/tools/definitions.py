@@ -126,7 +126,7 @@ def _delivery(defaults: Defaults) -> dict[str, Any]:
 
 def _fetch_task(defaults: Defaults) -> dict[str, Any]:
     description = (
-        "Get tasks of imagine and edit_image: status, image URLs, costs. Free, safe to repeat. Waits for running "
+        "Get tasks of the tools above: status, image URLs, costs. Free, safe to repeat. Waits for running "
         "tasks. Without task_ids (or an empty list) it lists your tasks, the newest 20 first, with what was spent, "
         "without waiting: use this after a call timed out, or to find an earlier image."
     )
@@ -232,7 +232,7 @@ def _keep_image() -> dict[str, Any]:
     return _tool(
         "keep_image",
         "Add an image",
-        "Keep an image.",
+        "For the gallery, not for models.",
         _object(properties, ["data"]),
         _object({**known, "next_step": text}),
         read_only=False,

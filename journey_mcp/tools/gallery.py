@@ -1,5 +1,6 @@
 """What the gallery learns beside results: which tools it may call, and the facts of a task that results leave out."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from journey_mcp import gallery
@@ -29,6 +30,11 @@ def tool_meta(tool: str) -> dict[str, Any]:
     if tool in _FOR_THE_GALLERY:
         return {"_meta": {"ui": {"visibility": ["app"]}}}
     return {}
+
+
+def is_for_models(tool: Mapping[str, Any]) -> bool:
+    """Return whether models call the tool, and not the gallery alone."""
+    return tool["name"] not in _FOR_THE_GALLERY
 
 
 def facts_of(task: Task, catalog: Catalog) -> dict[str, Any]:

@@ -424,7 +424,7 @@ async def test_the_tools_are_printed_in_every_format(journey: CommandLine) -> No
     tools = await specs(journey, "mcp")
     assert [tool["name"] for tool in tools] == [
         *("imagine", "edit_image", "refine_image"),
-        *("fetch_task", "cancel_task", "view_image", "keep_image"),
+        *("fetch_task", "cancel_task", "view_image"),
     ]
     assert await specs(journey, "anthropic") == [
         {"name": t["name"], "description": t["description"], "input_schema": t["inputSchema"]} for t in tools

@@ -83,6 +83,9 @@ async def test_results_have_more_for_a_client_with_apps(mode: str, tmp_path: Pat
         made_id = made.structured_content["task_id"]
         kite = {"tool": "imagine", "prompt": KITE["prompt"], "aspect_ratio": "16:9", "candidates": 4}
         assert facts(made) == {made_id: kite}
+        offered = (made.meta or {})[gallery.ACTIONS][f"{made_id}.2"]
+        assert {"tool": "refine_image", "action": "upscale_2x", "title": "Upscale 2×", "cost": "2 credits"} in offered
+        assert {entry["tool"] for entry in offered} == {"imagine", "edit_image", "refine_image"}
         edit = {"image": f"{made_id}.2", "prompt": "make it blue", "wait_s": 300}
         edited = await client.call_tool("edit_image", edit)
         assert edited.structured_content is not None

@@ -63,7 +63,7 @@ async def view(
     outcome: dict[str, Any] | None = None
     if status == "completed":
         result = await tool_results.task_result(task, now=now, defaults=defaults)
-        result = tool_results.for_gallery(result, [task], studio.catalog) if has_gallery else result
+        result = tool_results.for_gallery(result, [task], studio, defaults) if has_gallery else result
         outcome = result.model_dump(by_alias=True, mode="json", exclude_none=True)
     return TaskView(
         task_id=task.id,
