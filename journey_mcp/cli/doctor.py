@@ -30,6 +30,7 @@ from journey_mcp.core.urls import BaseUrl
 from journey_mcp.engine.budget import Reach, reaches
 from journey_mcp.engine.webhook_policy import SECRET_ORIGINS_SETTING
 from journey_mcp.media.local_files import FOLDERS_SETTING
+from journey_mcp.media.save_folder import SaveFolder
 from journey_mcp.providers.accounts import accounts_of
 from journey_mcp.providers.base import Account, Balance, Provider, SupportsBalance
 from journey_mcp.providers.clients import open_clients
@@ -93,6 +94,7 @@ def _findings() -> list[Finding]:
         _settings(),
         *_userinfo(settings),
         *_image_sources(settings),
+        *_saved_images(settings),
         *_call_rules(settings),
         *run(examine, settings),
     ]
@@ -153,6 +155,28 @@ def _image_sources(settings: Settings) -> Iterator[Finding]:
             verdict="ok",
             message=f"images are also fetched over plain HTTP and from private addresses at {', '.join(hosts)}",
             facts={"hosts": hosts},
+        )
+
+
+def _saved_images(settings: Settings) -> Iterator[Finding]:
+    """Report the folder in which finished images appear for the person."""
+    if settings.save_dir is None:
+        return
+    folder = SaveFolder(settings.save_dir)
+    facts = {"folder": str(folder.path)}
+    try:
+        folder.prepare()
+    except OSError as error:
+        yield Finding(
+            about="saved images",
+            verdict="problem",
+            message=f"finished images cannot be saved in {folder.path}: {error.strerror}",
+            next_step="Create the folder, make it writable, or correct JOURNEY_MCP_SAVE_DIR.",
+            facts=facts,
+        )
+    else:
+        yield Finding(
+            about="saved images", verdict="ok", message=f"finished images are saved in {folder.path}", facts=facts
         )
 
 

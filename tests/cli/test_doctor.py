@@ -194,6 +194,15 @@ async def test_additional_sources_of_images_are_shown(journey: CommandLine, sand
     assert wrong["told"] == "JOURNEY_MCP_TRUSTED_HOSTS='a b': 'a b' is neither host nor host:port."
 
 
+async def test_the_folder_of_saved_images_is_checked(journey: CommandLine, sandbox: Running, tmp_path: Path) -> None:
+    journey = journey.at(sandbox)
+    done = await journey.given(JOURNEY_MCP_SAVE_DIR=str(tmp_path / "Images")).run("doctor")
+    assert f"ok       saved images: finished images are saved in {tmp_path}/Images\n" in done.out
+    [found] = problems(await journey.given(JOURNEY_MCP_SAVE_DIR=f"{tmp_path}/none/Images").run("doctor", "--json"))
+    assert found["told"] == f"finished images cannot be saved in {tmp_path}/none/Images: No such file or directory"
+    assert found["next_step"] == "Create the folder, make it writable, or correct JOURNEY_MCP_SAVE_DIR."
+
+
 async def test_without_a_key_the_sandbox_is_reported(journey: CommandLine) -> None:
     done = await journey.run("doctor")
     assert done.code == 0
