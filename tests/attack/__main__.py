@@ -61,6 +61,7 @@ IN_REAL_TIME: dict[str, Attack] = {
     "huge texts": prompts.huge_texts,
     "many names": images.many_names,
     "hostile images": images.hostile_images,
+    "hostile views": images.hostile_views,
     "budgets": machines.budgets,
     "duplicate calls": machines.duplicates,
     "kills": machines.kills,

@@ -1,6 +1,7 @@
 """Images built to take time, memory or other calls' turns, and calls that name too many images."""
 
 import os
+import shutil
 import signal
 import struct
 import zlib
@@ -184,6 +185,34 @@ async def hostile_images(ground: Ground) -> Outcome:
     outcome.remark = (
         f"the server itself used at most {most_s:.1f} s of CPU time for two; peak memory {peak // 2**20} MiB"
     )
+    return outcome
+
+
+async def hostile_views(ground: Ground) -> Outcome:
+    """Look at images of a provider that are built like these: each is shown or refused, in a process of its own."""
+    outcome, most_s = Outcome(unit="views of images built to take time or memory"), 0.0
+    data = ground.folder / "data"
+    more = {"JOURNEY_MCP_COPY_MAX_MB": "0", "JOURNEY_MCP_LOG_LEVEL": "error"}
+    async with sandbox.running(sandbox.Settings(speed=0)) as upstream:
+        with server_process(environment_of(upstream, data, "journeyapi", **more)) as server:
+            made = await in_thread(server.call, "imagine", prompt="a kite", model="z-image")
+            image_id = made["images"][0]["id"]
+            (data / "pictures").mkdir()
+            for _ in range(ground.count(8)):
+                make = ground.random.choice(_KINDS)
+                (data / "pictures" / f"{image_id}.png").write_bytes(await in_thread(make, ground.random))
+                shutil.rmtree(data / "thumbnails", ignore_errors=True)
+                before = Usage.of(server.process.pid)
+                seen = await in_thread(server.call, "view_image", image_ids=[image_id])
+                after = Usage.of(server.process.pid)
+                most_s = max(most_s, computed_s := after.computed_s - before.computed_s)
+                is_answered = bool(seen.get("images")) or seen["errors"][0]["code"] == "unusable_image"
+                held = is_answered and computed_s < _MOST_COMPUTED_S and after.peak_bytes < _MOST_BYTES
+                outcome.attempt(
+                    held=held, what=f"{make.__name__}: {computed_s:.1f} s, {after.peak_bytes:,} bytes: {seen}"
+                )
+            peak = Usage.of(server.process.pid).peak_bytes
+    outcome.remark = f"the server itself used at most {most_s:.1f} s of CPU time; peak memory {peak // 2**20} MiB"
     return outcome
 
 
