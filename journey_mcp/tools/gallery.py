@@ -1,22 +1,21 @@
 """What the gallery learns beside results: which tools it may call, and the facts of a task that results leave out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from journey_mcp import gallery
-from journey_mcp.core.images import ImageId
+from journey_mcp.core.images import ImageId, UploadId
 from journey_mcp.core.plain import without_empty
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Task
 from journey_mcp.core.text import cleaned
-from journey_mcp.registry import Catalog
+from journey_mcp.registry import Action, Catalog, Offer
 
 _SHOWN_IN_GALLERY = {"imagine", "edit_image", "refine_image", "fetch_task"}
 _FOR_BOTH = {"view_image"}
 _FOR_THE_GALLERY = {"keep_image"}
 _MAX_PROMPT = 1_000
 _GRID_SIZE = 4
-_UPLOAD_PREFIX = "up_"
 
 
 def tool_meta(tool: str) -> dict[str, Any]:
@@ -40,12 +39,14 @@ def is_for_models(tool: Mapping[str, Any]) -> bool:
 def facts_of(task: Task, catalog: Catalog) -> dict[str, Any]:
     """Return what the gallery shows of a task and results leave out.
 
-    The prompt in full, up to a thousand characters; `source`, the id of the edited image; `aspect_ratio` and
-    `candidates`, the expected shape and number of the images.
+    The prompt in full, up to a thousand characters; `label`, the model, or the action with the model; `source`, the id
+    of the image that was edited or refined; `aspect_ratio` and `candidates`, the expected shape and number of the
+    images.
     """
     request = task.request
     facts = {
         "tool": request.tool,
+        "label": request.label,
         "prompt": cleaned(request.prompt, _MAX_PROMPT),
         "source": _source(request),
         "aspect_ratio": _shape(request),
@@ -56,7 +57,7 @@ def facts_of(task: Task, catalog: Catalog) -> dict[str, Any]:
 
 def _source(request: ImageRequest) -> str | None:
     image = (request.image or "").strip()
-    return image if ImageId.parse(image) or image.startswith(_UPLOAD_PREFIX) else None
+    return image if ImageId.parse(image) or UploadId.parse(image) else None
 
 
 def _shape(request: ImageRequest) -> str | None:
@@ -66,4 +67,8 @@ def _shape(request: ImageRequest) -> str | None:
 
 
 def _makes_grid(task: Task, catalog: Catalog) -> bool:
-    return any(offer.result == "grid" for offer in catalog.offers.get(task.request.model, ()))
+    request = task.request
+    made_by: Sequence[Action | Offer] = (
+        catalog.actions.get(request.action, ()) if request.action else catalog.offers.get(request.model, ())
+    )
+    return any(one.result == "grid" for one in made_by)

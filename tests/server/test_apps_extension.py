@@ -81,7 +81,13 @@ async def test_results_have_more_for_a_client_with_apps(mode: str, tmp_path: Pat
         made = await client.call_tool("imagine", {**KITE, "aspect_ratio": "16:9"})
         assert made.structured_content is not None
         made_id = made.structured_content["task_id"]
-        kite = {"tool": "imagine", "prompt": KITE["prompt"], "aspect_ratio": "16:9", "candidates": 4}
+        kite = {
+            "tool": "imagine",
+            "label": "midjourney",
+            "prompt": KITE["prompt"],
+            "aspect_ratio": "16:9",
+            "candidates": 4,
+        }
         assert facts(made) == {made_id: kite}
         offered = (made.meta or {})[gallery.ACTIONS][f"{made_id}.2"]
         assert {"tool": "refine_image", "action": "upscale_2x", "title": "Upscale 2×", "cost": "2 credits"} in offered
@@ -90,10 +96,29 @@ async def test_results_have_more_for_a_client_with_apps(mode: str, tmp_path: Pat
         edited = await client.call_tool("edit_image", edit)
         assert edited.structured_content is not None
         edited_id = edited.structured_content["task_id"]
-        blue = {"tool": "edit_image", "prompt": "make it blue", "source": f"{made_id}.2", "candidates": 1}
+        blue: dict[str, Any] = {
+            "tool": "edit_image",
+            "label": "flux-kontext-pro",
+            "prompt": "make it blue",
+            "source": f"{made_id}.2",
+        }
+        blue["candidates"] = 1
         assert facts(edited) == {edited_id: blue}
         assert facts(await client.call_tool("fetch_task", {"task_ids": [made_id]})) == {made_id: kite}
         assert facts(await client.call_tool("fetch_task", {})) == {edited_id: blue, made_id: kite}
+
+
+async def test_a_refinement_names_its_action_and_its_source(tmp_path: Path) -> None:
+    """And how many images the action makes, not the model."""
+    async with session("auto", tmp_path, APPS) as client:
+        made = await client.call_tool("imagine", KITE)
+        assert made.structured_content is not None
+        image = f"{made.structured_content['task_id']}.2"
+        for action, count in (("upscale_2x", 1), ("vary", 4)):
+            refined = await client.call_tool("refine_image", {"image": image, "action": action, "wait_s": 300})
+            (known,) = facts(refined).values()
+            assert (known["tool"], known["label"], known["source"]) == ("refine_image", f"{action} (midjourney)", image)
+            assert known["candidates"] == count
 
 
 @pytest.mark.parametrize("mode", MODES)
