@@ -94,9 +94,8 @@ async def fetch_task(studio: Studio, defaults: Defaults, raw: RawArguments, call
     studio.acknowledge(list(found.values()))
     entries = await _task_objects(studio, defaults, ids, found)
     listing = _listing(_fit(entries, parsed.task_ids), has_links=defaults.has_links, is_error=not found)
-    return _for_caller(
-        await viewing.with_preview(listing, studio, previewed), list(found.values()), studio, defaults, caller
-    )
+    result = await viewing.with_preview(listing, studio, previewed)
+    return _for_caller(result, list(found.values()), studio, defaults, caller)
 
 
 async def _list_tasks(

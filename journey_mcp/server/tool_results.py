@@ -46,7 +46,7 @@ def for_gallery(
     result: types.CallToolResult, tasks: Sequence[Task], studio: Studio, defaults: Defaults
 ) -> types.CallToolResult:
     """Return the result with what the gallery shows of its tasks besides, in `_meta`: models do not get it."""
-    actions: dict[str, list[dict[str, Any]]] = {}
+    actions: dict[str, Any] = {}
     for task in tasks:
         actions |= studio.actions_of(task, defaults)
     facts = {task.id: facts_of(task, studio.catalog) for task in tasks}

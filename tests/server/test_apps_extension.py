@@ -152,3 +152,17 @@ async def test_a_result_of_the_tasks_extension_has_more(tmp_path: Path) -> None:
         state = await wait_for_status(client, handle.task_id, "completed")
         assert state.result is not None
         assert state.result["_meta"][gallery.FACTS][handle.task_id]["candidates"] == 4
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_results_state_what_can_be_done_with_each_image(mode: str, tmp_path: Path) -> None:
+    """With its cost, for clients that show the gallery; listings too."""
+    async with session(mode, tmp_path, APPS) as client:
+        result = await client.call_tool("imagine", KITE)
+        image = (result.structured_content or {})["images"][1]["id"]
+        for shown in (result, await client.call_tool("fetch_task"), await client.call_tool("fetch_task", {})):
+            actions = (shown.meta or {})[gallery.ACTIONS][image]
+            assert {action["tool"] for action in actions} == {"refine_image", "edit_image", "imagine"}
+            assert all(action["title"] and action["cost"] for action in actions)
+    async with session(mode, tmp_path) as client:
+        assert gallery.ACTIONS not in ((await client.call_tool("fetch_task")).meta or {})
