@@ -75,10 +75,13 @@ def test_colours_become_srgb_and_the_profile_is_left_out() -> None:
     """Model APIs ignore profiles, so colours of a wider space would look pale."""
     wide = with_gamma(1.0)
     grey = Image.new("RGB", (64, 64), (55, 55, 55))
-    for image in (grey, grey.convert("RGBA")):
+    half = Image.new("RGBA", (64, 64), (55, 55, 55, 255))
+    half.paste((0, 0, 0, 0), (32, 0, 64, 64))
+    for image in (grey, half):
         made = opened(thumbnail(written(image, "png", icc_profile=wide), size=320, max_bytes=AMPLE).content)
         assert "icc_profile" not in made.info
         assert made.getpixel((5, 5))[0] > 110  # type: ignore[index]  # RGB
+    assert made.getpixel((60, 5)) == (255, 255, 255)
     same = opened(thumbnail(written(grey, "png", icc_profile=PROFILE), size=320, max_bytes=AMPLE).content)
     assert same.getpixel((5, 5)) == (55, 55, 55)
 

@@ -3,9 +3,11 @@
 from base64 import b64decode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import mcp_types as types
 import pytest
 from drawn import opened, written
@@ -259,6 +261,31 @@ async def test_noise_stays_below_60_kb(tmp_path: Path) -> None:
             assert view is not None
             assert len(view.seen) == count
             assert 20_000 < len(view.jpegs[0]) <= 60_000
+
+
+async def test_many_slow_links_are_not_waited_for_at_once(tmp_path: Path) -> None:
+    """Sixteen previews are made at the same time; a further result does not wait for one."""
+    async with make_environment(tmp_path, "image:delay=60,times=always") as here:
+        tasks = [await here.made(prompt=f"kite {number}") for number in range(17)]
+        began = here.clock.elapsed()
+        async with anyio.create_task_group() as group:
+            for task in tasks[:16]:
+                group.start_soon(here.studio.previews.of, [task])
+        assert here.clock.elapsed() - began == pytest.approx(0.3, abs=0.05)
+        began = here.clock.elapsed()
+        assert await here.studio.previews.of(tasks[16:]) is None
+        assert here.clock.elapsed() - began < 0.01
+
+
+async def test_only_the_newest_tasks_are_remembered(tmp_path: Path) -> None:
+    """The memory of a server that runs for long is bounded."""
+    async with make_environment(tmp_path) as here:
+        first = replace(await here.made(), duplicate_policy=None)
+        here.studio.previews.expect(first)
+        assert here.studio.previews.is_due(first)
+        for number in range(1000):
+            here.studio.previews.expect(replace(first, id=f"tsk_{number}"))
+        assert not here.studio.previews.is_due(first)
 
 
 async def test_after_the_shutdown_has_begun_there_are_no_previews(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from support import (
     Environment,
     created,
+    free_port,
     make_environment,
     make_request,
     make_wide_environment,
@@ -24,7 +25,7 @@ from support import (
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal
-from journey_mcp.core.tasks import Task, new_task_id
+from journey_mcp.core.tasks import SANDBOX, Task, new_task_id
 from journey_mcp.core.views import VIEW_SIZES, View
 from journey_mcp.media.thumbnails import MAX_BYTES
 from journey_mcp.store import open_store
@@ -197,6 +198,24 @@ async def test_an_image_of_a_sandbox_that_has_ended(tmp_path: Path) -> None:
             assert f"{task.id}.1" in text
             keep_noise(here, task)
             assert (await look(here, task.id)).seen
+
+
+async def test_an_image_of_the_built_in_sandbox_that_has_ended(tmp_path: Path) -> None:
+    """It cannot be downloaded again."""
+    async with make_environment(tmp_path) as here:
+        made = await here.made()
+        images = (OutputImage(url=f"http://127.0.0.1:{free_port()}/0.png"),)
+        ended = replace(made, id=new_task_id(), provider=SANDBOX, deduplication_key=None, images=images)
+        ended = replace(ended, base_url=images[0].url)
+        async with open_store(here.studio.settings.resolved_database_url()) as store:
+            assert await store.tasks.add(ended, worker_id="x", lease_until=math.inf)
+        assert [*errors(await look(here, ended.id))] == [
+            (
+                f"{ended.id}.1",
+                "unknown_image",
+                f"{ended.id}.1 is an image of a sandbox that ended with its process.",
+            )
+        ]
 
 
 async def test_no_private_address_is_asked(tmp_path: Path) -> None:
