@@ -1,4 +1,4 @@
-"""Finished images in full: whose they are, and where their pixels can be read now."""
+"""Finished and kept images in full: whose they are, and where their pixels can be read now."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import Protocol
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import JourneyError, UnknownImage, UnusableImage
-from journey_mcp.core.images import ImageId, OutputImage
+from journey_mcp.core.images import ImageId, OutputImage, UploadId
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.core.text import cleaned
@@ -16,6 +16,7 @@ from journey_mcp.media.image_text import WholeTask
 from journey_mcp.net.address_policy import FetchError
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.store import Store
+from journey_mcp.store.uploads import Upload
 from journey_mcp.studio.image_sources import gone, image_of
 
 _FETCH_WITHIN_S = 20.0
@@ -31,8 +32,8 @@ class Copies(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Original:
-    """A finished image of the caller's."""
+class FinishedImage:
+    """An image of a finished task of the caller's."""
 
     id: ImageId
     image: OutputImage
@@ -45,8 +46,20 @@ class Original:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class KeptImage:
+    """An image that was kept from the caller."""
+
+    id: UploadId
+    made_at: float
+    """When it was kept, in seconds of the Unix epoch."""
+
+
+Original = FinishedImage | KeptImage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NoOriginal:
-    """An id that is no finished image of the caller's."""
+    """An id that is no image of the caller's."""
 
     id: str
     """As it was given, cut to a few words."""
@@ -54,7 +67,7 @@ class NoOriginal:
 
 
 class Originals:
-    """Finds finished images by id, and reads them: from the copy on this machine, else through the SSRF guard."""
+    """Finds finished and kept images by id, and reads them: their files, else their links through the SSRF guard."""
 
     def __init__(self, store: Store, clock: Clock, copies: Copies, safe_http: SafeHttpClient) -> None:
         self._store = store
@@ -69,13 +82,18 @@ class Originals:
         """
         meanings = {text: image_text.parse(text) for text in ids}
         named = {meaning.task_id for meaning in meanings.values() if isinstance(meaning, ImageId | WholeTask)}
+        kept = {str(meaning) for meaning in meanings.values() if isinstance(meaning, UploadId)}
         tasks = await self._store.tasks.get(list(named), principal=principal) if named else {}
+        uploads = await self._store.uploads.get(list(kept), principal=principal) if kept else {}
         found: dict[str, Original | NoOriginal] = {}
         for text, meaning in meanings.items():
+            some: Sequence[Original | NoOriginal]
             if isinstance(meaning, ImageId):
-                some = [_original(meaning, tasks)]
+                some = [_finished(meaning, tasks)]
             elif isinstance(meaning, WholeTask):
                 some = _all_of(meaning.task_id, tasks)
+            elif isinstance(meaning, UploadId):
+                some = [_kept(meaning, uploads)]
             else:
                 some = [_no_id(text)]
             found.update({str(one.id): one for one in some})
@@ -85,12 +103,16 @@ class Originals:
         """Return the file of an image on this machine, else the image from its link.
 
         Raises:
-            UnknownImage: there is no file, and the link is dead.
+            UnknownImage: there is no file, and no link or a dead one.
             UnusableImage: it cannot be downloaded now.
         """
-        return self._copies.path_of(str(original.id)) or await self._download(original)
+        if path := self._copies.path_of(str(original.id)):
+            return path
+        if isinstance(original, KeptImage):
+            raise _no_kept(original.id)
+        return await self._download(original)
 
-    async def _download(self, original: Original) -> bytes:
+    async def _download(self, original: FinishedImage) -> bytes:
         image, task = original.image, original.task
         if image.expires_at is not None and image.expires_at <= self._clock.now():
             raise gone(original.id, task)
@@ -106,21 +128,34 @@ class Originals:
         return fetched.content
 
 
-def _original(wanted: ImageId, tasks: Mapping[str, Task]) -> Original | NoOriginal:
+def _finished(wanted: ImageId, tasks: Mapping[str, Task]) -> FinishedImage | NoOriginal:
     task = tasks.get(wanted.task_id)
     try:
         image = image_of(wanted, task)
     except UnknownImage as error:
         return NoOriginal(id=str(wanted), error=error)
     assert task is not None  # noqa: S101  # checked by image_of
-    return Original(id=wanted, image=image, task=task)
+    return FinishedImage(id=wanted, image=image, task=task)
 
 
 def _all_of(task_id: str, tasks: Mapping[str, Task]) -> list[Original | NoOriginal]:
-    first = _original(ImageId(task_id, 1), tasks)
+    first = _finished(ImageId(task_id, 1), tasks)
     if isinstance(first, NoOriginal):
         return [replace(first, id=task_id)]
-    return [_original(ImageId(task_id, number), tasks) for number in range(1, len(first.task.images) + 1)]
+    return [_finished(ImageId(task_id, number), tasks) for number in range(1, len(first.task.images) + 1)]
+
+
+def _kept(wanted: UploadId, uploads: Mapping[str, Upload]) -> KeptImage | NoOriginal:
+    if upload := uploads.get(str(wanted)):
+        return KeptImage(id=wanted, made_at=upload.created_at)
+    return NoOriginal(id=str(wanted), error=_no_kept(wanted))
+
+
+def _no_kept(wanted: UploadId) -> UnknownImage:
+    return UnknownImage(
+        f"There is no image {wanted}, or not any more.",
+        next_step="Ask the person to add the image again, or give the id of another image.",
+    )
 
 
 def _no_id(text: str) -> NoOriginal:

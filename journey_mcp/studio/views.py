@@ -12,7 +12,7 @@ from journey_mcp.core.principals import Principal
 from journey_mcp.core.views import MAX_IMAGES_OF_VIEW, Layout, Seen, Unseen, View
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.thumbnails import MAX_BYTES, Thumbnail, Thumbnails
-from journey_mcp.studio.originals import NoOriginal, Original, Originals
+from journey_mcp.studio.originals import FinishedImage, NoOriginal, Original, Originals
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +43,7 @@ class Views:
             UnusableImage: the sheet cannot be made.
         """
         found = await self._originals.find(ids, principal)
-        originals = [one for one in found if isinstance(one, Original)]
+        originals = [one for one in found if not isinstance(one, NoOriginal)]
         unseen = [Unseen(id=one.id, error=one.error) for one in found if isinstance(one, NoOriginal)]
         unseen += [Unseen(id=str(one.id), error=_too_many()) for one in originals[MAX_IMAGES_OF_VIEW:]]
         read = await self._read(originals[:MAX_IMAGES_OF_VIEW], principal, size)
@@ -108,9 +108,10 @@ class Views:
 
 
 def _labels(originals: Sequence[Original]) -> list[str]:
-    """Return the numbers in the ids of one task's images; those of several tasks are numbered in their order."""
-    if len({one.id.task_id for one in originals}) == 1:
-        return [str(one.id.number) for one in originals]
+    """Return the numbers in the ids of one task's images; others are numbered in their order."""
+    ids = [one.id for one in originals if isinstance(one, FinishedImage)]
+    if len(ids) == len(originals) and len({one.task_id for one in ids}) == 1:
+        return [str(one.number) for one in ids]
     return [str(number) for number in range(1, len(originals) + 1)]
 
 

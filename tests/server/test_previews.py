@@ -251,7 +251,7 @@ async def test_after_a_restart_an_unseen_result_has_its_preview(tmp_path: Path) 
 async def test_noise_stays_below_60_kb(tmp_path: Path) -> None:
     """The quality is lowered, for one image and for a sheet."""
     noise = written(Image.merge("RGB", [Image.effect_noise((1100, 1100), 250) for _ in range(3)]), "jpeg", quality=95)
-    async with make_environment(tmp_path) as here:
+    async with make_environment(tmp_path, JOURNEY_MCP_KEEP_IMAGES="off") as here:
         for model, count in (("z-image", 1), ("midjourney", 4)):
             task = await here.made(model=model)
             (tmp_path / "pictures").mkdir(exist_ok=True)

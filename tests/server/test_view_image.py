@@ -142,7 +142,7 @@ async def test_wrong_arguments(tmp_path: Path, given: dict[str, Any], says: str)
 async def test_a_result_stays_below_700_kb(tmp_path: Path) -> None:
     """Whatever the images are: noise is the worst."""
     noise = written(Image.merge("RGB", [Image.effect_noise((1100, 1100), 250) for _ in range(3)]), "jpeg", quality=95)
-    async with connected(tmp_path) as client:
+    async with connected(tmp_path, JOURNEY_MCP_KEEP_IMAGES="off") as client:
         ids = await made(client)
         folder = tmp_path / "pictures"
         folder.mkdir()

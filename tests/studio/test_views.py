@@ -1,6 +1,7 @@
 """Views of finished images: from copies and links, alone and on sheets, within their bytes; who may not see what."""
 
 import math
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -8,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn import opened, written
+from drawn import drawn, opened, written
 from PIL import Image
 from starlette.applications import Starlette
 from support import (
     Environment,
     created,
-    free_port,
     make_environment,
     make_request,
     make_wide_environment,
@@ -25,10 +25,11 @@ from support import (
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal
-from journey_mcp.core.tasks import SANDBOX, Task, new_task_id
+from journey_mcp.core.tasks import Task, new_task_id
 from journey_mcp.core.views import VIEW_SIZES, View
 from journey_mcp.media.thumbnails import MAX_BYTES
 from journey_mcp.store import open_store
+from journey_mcp.studio.keep import KeepRequest
 
 BFL: dict[str, Any] = {"model": "flux-2-pro", "prompt": "a red kite"}
 GRID: dict[str, Any] = {"model": "midjourney"}
@@ -62,7 +63,7 @@ def keep_noise(here: Environment, task: Task, number: int = 1) -> None:
 @pytest.mark.parametrize("size", VIEW_SIZES)
 async def test_an_image_is_downloaded_from_its_link(tmp_path: Path, size: int) -> None:
     """Once: then its thumbnail is kept."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment(tmp_path, JOURNEY_MCP_KEEP_IMAGES="off") as here:
         task = await here.made()
         assert task.images[0].path is None
         for _ in range(2):
@@ -175,7 +176,7 @@ async def test_an_expired_link_without_a_copy(tmp_path: Path) -> None:
 
 async def test_a_dead_link_and_content_that_is_no_image(tmp_path: Path) -> None:
     """The error says what was found, and the next call tries again."""
-    faults = "image:dead_image,times=1", "image:wrong_type,after=1,times=1"
+    faults = ("image:dead_image,times=1", "image:wrong_type,after=1,times=1")
     async with make_environment(tmp_path, *faults, JOURNEY_MCP_KEEP_IMAGES="off") as here:
         task = await here.made()
         ((_, code, text),) = errors(await look(here, task.id))
@@ -200,24 +201,6 @@ async def test_an_image_of_a_sandbox_that_has_ended(tmp_path: Path) -> None:
             assert (await look(here, task.id)).seen
 
 
-async def test_an_image_of_the_built_in_sandbox_that_has_ended(tmp_path: Path) -> None:
-    """It cannot be downloaded again."""
-    async with make_environment(tmp_path) as here:
-        made = await here.made()
-        images = (OutputImage(url=f"http://127.0.0.1:{free_port()}/0.png"),)
-        ended = replace(made, id=new_task_id(), provider=SANDBOX, deduplication_key=None, images=images)
-        ended = replace(ended, base_url=images[0].url)
-        async with open_store(here.studio.settings.resolved_database_url()) as store:
-            assert await store.tasks.add(ended, worker_id="x", lease_until=math.inf)
-        assert [*errors(await look(here, ended.id))] == [
-            (
-                f"{ended.id}.1",
-                "unknown_image",
-                f"{ended.id}.1 is an image of a sandbox that ended with its process.",
-            )
-        ]
-
-
 async def test_no_private_address_is_asked(tmp_path: Path) -> None:
     """The link of an upstream is as hostile as a person's: only its own host may be private."""
     async with make_environment(tmp_path) as here, serving(Starlette()) as private:
@@ -234,7 +217,7 @@ async def test_no_private_address_is_asked(tmp_path: Path) -> None:
 
 async def test_noise_stays_within_the_bytes(tmp_path: Path) -> None:
     """The quality is lowered first, then the size."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment(tmp_path, JOURNEY_MCP_KEEP_IMAGES="off") as here:
         task = await here.made(**GRID)
         for number in range(1, 5):
             keep_noise(here, task, number)
@@ -250,7 +233,7 @@ async def test_noise_stays_within_the_bytes(tmp_path: Path) -> None:
 
 async def test_small_images_beside_a_large_one_keep_their_quality(tmp_path: Path) -> None:
     """Only what takes more than its share becomes smaller."""
-    async with make_environment(tmp_path) as here:
+    async with make_environment(tmp_path, JOURNEY_MCP_KEEP_IMAGES="off") as here:
         task = await here.made(**GRID)
         keep_noise(here, task)
         whole = [(await look(here, f"{task.id}.{n}")).jpegs[0] for n in range(1, 5)]
@@ -291,3 +274,31 @@ async def test_tasks_are_read_in_one_statement(tmp_path: Path) -> None:
         with statements("FROM tasks") as seen:
             await look(here, *(task.id for task in tasks))
         assert len(seen) == 1
+
+
+async def test_an_image_that_was_kept_from_the_person(tmp_path: Path) -> None:
+    """Alone, and on a sheet, where images are numbered in their order; its thumbnail has its age."""
+    async with make_environment(tmp_path) as here:
+        task = await here.made(**GRID)
+        uri = f"data:image/png;base64,{b64encode(written(drawn(), 'png')).decode()}"
+        kept = await here.studio.keep_image(KeepRequest(data=uri), LOCAL)
+        view = await look(here, kept.id)
+        assert [(one.id, one.width, one.height) for one in view.seen] == [(kept.id, 48, 32)]
+        assert opened(view.jpegs[0]).size == (48, 32)
+        both = await look(here, f"{task.id}.3", kept.id)
+        assert [(one.id, one.label) for one in both.seen] == [(f"{task.id}.3", "1"), (kept.id, "2")]
+        thumbnail = tmp_path / "thumbnails" / f"{kept.id}-512.jpg"
+        assert thumbnail.stat().st_mtime == pytest.approx(here.clock.now(), abs=5)
+
+
+async def test_a_kept_image_that_is_unknown_foreign_or_deleted(tmp_path: Path) -> None:
+    """All are answered alike."""
+    async with make_environment(tmp_path) as here:
+        uri = f"data:image/png;base64,{b64encode(written(drawn(), 'png')).decode()}"
+        theirs = await here.studio.keep_image(KeepRequest(data=uri), Principal("somebody else"))
+        deleted = await here.studio.keep_image(KeepRequest(data=uri), LOCAL)
+        next((tmp_path / "pictures").glob(f"{deleted.id}.*")).unlink()
+        ids = [theirs.id, deleted.id, f"up_{'x' * 22}"]
+        assert [*errors(await look(here, *ids))] == [
+            (id_, "unknown_image", f"There is no image {id_}, or not any more.") for id_ in [ids[0], ids[2], ids[1]]
+        ]
