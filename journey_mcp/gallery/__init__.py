@@ -16,9 +16,6 @@ A request with this key in its `_meta` asks for them. Others get them if the cli
 ACTIONS = "journey/actions"
 """The key under which it finds what can be done with each image, by image id; sent with the facts."""
 
-ACTIONS = "journey/actions"
-"""The key, beside the other, of what can be done with each image, by image id; see `studio.actions`."""
-
 
 @cache
 def page() -> str:
