@@ -158,7 +158,7 @@ def _assemble(
     blobs = Blobs(folder, max_bytes, safe_http, clock, retention.note_written)
     copies = _copies(settings, clock, store, journal, clients, blobs, retention)
     thumbnails = Thumbnails(settings.resolved_data_dir(), workers)
-    views = Views(Originals(store, clock, folder, safe_http), thumbnails)
+    views = Views(Originals(store, clock, folder, copies, safe_http), thumbnails)
     previews = Previews(views, workers, clock)
     journal.listen(previews.on_task_changed)
     outcomes = Outcomes(journal, blobs)

@@ -1,6 +1,6 @@
 """Finished and kept images in full: whose they are, and where their pixels can be read now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -66,13 +66,24 @@ class NoOriginal:
     error: JourneyError
 
 
+class CopiesInProgress(Protocol):
+    """Knows which images are being copied."""
+
+    async def wait(self, task_ids: Collection[str], seconds: float) -> None:
+        """Wait, at most so long, until the images of these tasks are copied, if they ended in this process."""
+        ...
+
+
 class Originals:
     """Finds finished and kept images by id, and reads them: their files, else their links through the SSRF guard."""
 
-    def __init__(self, store: Store, clock: Clock, copies: Copies, safe_http: SafeHttpClient) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, copies: Copies, in_progress: CopiesInProgress, safe_http: SafeHttpClient
+    ) -> None:
         self._store = store
         self._clock = clock
         self._copies = copies
+        self._in_progress = in_progress
         self._safe_http = safe_http
 
     async def find(self, ids: Sequence[str], principal: Principal) -> list[Original | NoOriginal]:
@@ -110,7 +121,9 @@ class Originals:
             return path
         if isinstance(original, KeptImage):
             raise _no_kept(original.id)
-        return await self._download(original)
+        # a preview of a new image would download it once more
+        await self._in_progress.wait([original.task.id], _FETCH_WITHIN_S)
+        return self._copies.path_of(str(original.id)) or await self._download(original)
 
     async def _download(self, original: FinishedImage) -> bytes:
         image, task = original.image, original.task

@@ -2,7 +2,7 @@
 
 import math
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -27,9 +27,13 @@ from journey_mcp.core.predictions import Status
 from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.tasks import Task, new_task_id
 from journey_mcp.core.views import VIEW_SIZES, View
+from journey_mcp.media.image_folder import ImageFolder
 from journey_mcp.media.thumbnails import MAX_BYTES
+from journey_mcp.net.safe_http import SafeHttpClient
+from journey_mcp.settings.trusted_hosts import TrustedHosts
 from journey_mcp.store import open_store
 from journey_mcp.studio.keep import KeepRequest
+from journey_mcp.studio.originals import NoOriginal, Originals
 
 BFL: dict[str, Any] = {"model": "flux-2-pro", "prompt": "a red kite"}
 GRID: dict[str, Any] = {"model": "midjourney"}
@@ -58,6 +62,33 @@ def keep_noise(here: Environment, task: Task, number: int = 1) -> None:
     path = here.folder / "pictures" / f"{task.id}.{number}.jpg"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(noise())
+
+
+class CopiedMeanwhile:
+    """Copies an image while somebody waits for it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def wait(self, task_ids: Collection[str], seconds: float) -> None:
+        """Copy it."""
+        assert [*task_ids] == [self._path.stem.partition(".")[0]]
+        assert seconds > 0
+        self._path.parent.mkdir()
+        self._path.write_bytes(noise())
+
+
+async def test_an_image_that_is_being_copied_is_not_downloaded_as_well(tmp_path: Path) -> None:
+    """The view waits for the copy."""
+    async with make_environment(tmp_path, "image:dead_image", JOURNEY_MCP_KEEP_IMAGES="off") as here:
+        task = await here.made()
+        path = tmp_path / "pictures" / f"{task.id}.1.jpg"
+        async with open_store(here.studio.settings.resolved_database_url()) as store:
+            folder, safe_http = ImageFolder(tmp_path), SafeHttpClient(TrustedHosts())
+            originals = Originals(store, here.clock, folder, CopiedMeanwhile(path), safe_http)
+            (found,) = await originals.find([f"{task.id}.1"], LOCAL)
+            assert not isinstance(found, NoOriginal)
+            assert await originals.load(found) == path
 
 
 @pytest.mark.parametrize("size", VIEW_SIZES)
