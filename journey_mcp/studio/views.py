@@ -1,15 +1,19 @@
 """Views of finished images: small JPEGs for a model, a preview or the gallery, alone or on a numbered sheet."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
+from pathlib import Path
 
 import anyio
+from anyio import to_thread
 
-from journey_mcp.core.errors import JourneyError, TooManyImages, UnusableImage
+from journey_mcp.core.errors import JourneyError, TooManyImages, UnknownImage, UnusableImage
 from journey_mcp.core.principals import Principal
-from journey_mcp.core.views import MAX_IMAGES_OF_VIEW, Layout, Seen, Unseen, View
+from journey_mcp.core.views import MAX_IMAGES_OF_VIEW, VIEW_SIZES, Layout, Seen, Unseen, View
+from journey_mcp.media import formats
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.thumbnails import MAX_BYTES, Thumbnail, Thumbnails
 from journey_mcp.studio.originals import FinishedImage, NoOriginal, Original, Originals
@@ -60,6 +64,28 @@ class Views:
             unseen=tuple(unseen),
         )
 
+    async def image(self, image_id: str, principal: Principal, *, max_bytes: int) -> tuple[bytes, str]:
+        """Return an image of the principal's and its media type: the original if it has fewer bytes, else a JPEG.
+
+        The JPEG has 1,024 pixels at most on its longer side, and fewer bytes as well.
+
+        Raises:
+            UnknownImage: there is no such image, or it is gone.
+            UnusableImage: it cannot be downloaded now, or is damaged.
+        """
+        found = await self._originals.find([image_id], principal)
+        if isinstance(found[0], NoOriginal):
+            raise found[0].error
+        if len(found) > 1:
+            raise UnknownImage(f"{image_id} is a task with several images.")
+        source = await self._originals.load(found[0])
+        small = await to_thread.run_sync(_content_below, source, max_bytes)
+        if small is not None:
+            with suppress(NotAnImage):  # clients do not show other formats
+                return small, formats.probe(small).mime_type
+        thumbnail = await self._thumbnail(found[0], principal, VIEW_SIZES[-1], source)
+        return thumbnail.content, "image/jpeg"
+
     async def _read(self, originals: Sequence[Original], principal: Principal, size: int) -> list[_Shown | Unseen]:
         """Return the thumbnails of these images, made at the same time, in their order."""
         results: dict[int, _Shown | Unseen] = {}
@@ -77,8 +103,14 @@ class Views:
                 group.start_soon(read, number, original)
         return [results[number] for number in range(len(originals))]
 
-    async def _thumbnail(self, original: Original, principal: Principal, size: int) -> Thumbnail:
-        load = partial(self._originals.load, original)
+    async def _thumbnail(
+        self, original: Original, principal: Principal, size: int, source: bytes | Path | None = None
+    ) -> Thumbnail:
+        """Return the thumbnail of an image; `source` is the image, if it has been loaded already."""
+
+        async def load() -> bytes | Path:
+            return await self._originals.load(original) if source is None else source
+
         try:
             return await self._thumbnails.get(str(original.id), size, load, made_at=original.made_at, caller=principal)
         except NotAnImage as error:
@@ -105,6 +137,18 @@ class Views:
             raise UnusableImage(
                 f"A stored thumbnail is damaged: {error}.", next_step="Call again: the thumbnails are made again."
             ) from error
+
+
+def _content_below(source: bytes | Path, max_bytes: int) -> bytes | None:
+    """Return the image if it has fewer bytes."""
+    if isinstance(source, bytes):
+        return source if len(source) < max_bytes else None
+    try:
+        return source.read_bytes() if source.stat().st_size < max_bytes else None
+    except OSError as error:
+        raise UnusableImage(
+            f"The copy of the image cannot be read: {error.strerror}.", next_step="Open its URL instead."
+        ) from error
 
 
 def _labels(originals: Sequence[Original]) -> list[str]:

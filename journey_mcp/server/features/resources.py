@@ -4,13 +4,14 @@ Images are listed one by one, because several clients ask for no templates; the 
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import mcp_types as types
 from mcp import MCPError
 
-from journey_mcp.core.errors import JourneyError
+from journey_mcp.core.errors import JourneyError, UnknownImage
 from journey_mcp.core.images import ImageId
 from journey_mcp.core.principals import Principal
 from journey_mcp.core.task_query import TaskQuery
@@ -26,6 +27,9 @@ _LISTED = 50
 """How many images are listed."""
 _MOST_PAGES = 5
 """How many times as many tasks are searched for them: tasks that failed have none."""
+_MAX_BYTES = 700_000
+"""Of an image: as base64, the result stays below 1 MiB, at which Claude Desktop fails."""
+_IMAGE_TTL_MS = 3_600_000
 _JSON = "application/json"
 _TEMPLATES = (
     types.ResourceTemplate(
@@ -106,7 +110,18 @@ class Reader:
                 return _json_result(uri, listing.spend_object(await self._studio.spent(self._principal)))
             case uris.ResourceName("tasks", task_id):
                 return await self._task(uri, task_id)
+            case uris.ResourceName("images", image_id):
+                return await self._image(uri, image_id)
         raise not_found(uri)
+
+    async def _image(self, uri: str, image_id: str) -> types.ReadResourceResult:
+        try:
+            content, mime_type = await self._studio.views.image(image_id, self._principal, max_bytes=_MAX_BYTES)
+        except UnknownImage as error:
+            raise not_found(uri, str(error)) from error
+        blob = types.BlobResourceContents(uri=uri, mime_type=mime_type, blob=b64encode(content).decode())
+        # the image of an id never changes
+        return types.ReadResourceResult(contents=[blob], ttl_ms=_IMAGE_TTL_MS, cache_scope="private")
 
     def _model(self, uri: str, model_id: str) -> types.ReadResourceResult:
         catalog = self._tool_set.catalog
@@ -154,9 +169,10 @@ def without_images() -> Sequence[types.Resource]:
     return _WHOLE
 
 
-def not_found(uri: str) -> MCPError:
+def not_found(uri: str, reason: str = "") -> MCPError:
     """Return the error for a URI without a resource; it is the same for one of another principal."""
-    return MCPError(types.INVALID_PARAMS, f"Resource not found: {uri[:300]}", {"uri": uri})
+    because = f". {reason}" if reason else ""
+    return MCPError(types.INVALID_PARAMS, f"Resource not found: {uri[:300]}{because}", {"uri": uri})
 
 
 def failure(uri: str, error: JourneyError) -> MCPError:

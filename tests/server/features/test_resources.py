@@ -1,17 +1,23 @@
 """Resources through a real client, in both eras."""
 
+import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import mcp_types as types
 import pytest
 from manual_clock import ManualClock
 from mcp import Client, MCPError
+from PIL import Image
 from support import client_of, settings_for
 
+from journey_mcp import sandbox
 from journey_mcp.core.images import OutputImage
 from journey_mcp.core.principals import Principal
+from journey_mcp.core.tasks import new_task_id
 from journey_mcp.core.text import timestamp
 from server.test_listing import client_with, make_task
 
@@ -120,6 +126,83 @@ async def test_an_unknown_resource_is_an_error_with_its_uri(uri: str, mode: str,
             await client.read_resource(uri)
     assert (raised.value.error.code, raised.value.error.data) == (-32602, {"uri": uri})
     assert raised.value.error.message == f"Resource not found: {uri}"
+
+
+async def read_image(client: Client, image_id: str) -> tuple[str | None, bytes]:
+    """Return the media type and the bytes of an image resource."""
+    result = await client.read_resource(f"journey://images/{image_id}")
+    (content,) = result.contents
+    assert isinstance(content, types.BlobResourceContents)
+    assert content.uri == f"journey://images/{image_id}"
+    return content.mime_type, base64.b64decode(content.blob)
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_small_image_is_the_original(mode: str, tmp_path: Path) -> None:
+    """Byte for byte, in its own format."""
+    async with (
+        sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream,
+        client_of(settings_for(upstream.base_url, tmp_path), mode) as client,
+    ):
+        made = await client.call_tool("imagine", {"prompt": "a red kite", "wait_s": 300})
+        assert made.structured_content is not None
+        image = made.structured_content["images"][1]
+        listed = [one.uri for one in (await client.list_resources()).resources]
+        assert f"journey://images/{image['id']}" in listed
+        mime_type, content = await read_image(client, image["id"])
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            assert (await http.get(image["url"])).content == content
+        assert mime_type == image["mime_type"]
+
+
+@pytest.mark.parametrize("format_", ["png", "tiff"])
+async def test_another_image_is_a_jpeg_of_1024_pixels(format_: str, tmp_path: Path) -> None:
+    """A large one, or one in a format that clients do not show; the bytes are those of the copy."""
+    size = (1400, 700) if format_ == "png" else (1100, 550)
+    drawn = Image.merge("RGB", [Image.effect_noise(size, 250) for _ in range(3)]) if format_ == "png" else None
+    task = make_task("a kite")
+    path = tmp_path / "pictures" / f"{task.id}.1.png"
+    path.parent.mkdir()
+    (drawn or Image.new("RGB", size, "teal")).save(path, format_)
+    async with client_with(tmp_path, task) as client:
+        for _ in range(2):
+            mime_type, content = await read_image(client, f"{task.id}.1")
+            assert mime_type == "image/jpeg"
+            assert len(content) < 700_000
+            with Image.open(io.BytesIO(content)) as read:
+                assert (read.format, read.size) == ("JPEG", (1024, 512))
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_an_image_that_cannot_be_shown_is_an_error(mode: str, tmp_path: Path) -> None:
+    """Unknown, of another principal, of a running task, several at once, or gone: with the URI and the reason."""
+    four = tuple(OutputImage(url=f"https://example.test/{number}.png") for number in range(4))
+    gone = (OutputImage(url="https://example.test/1.png", expires_at=ManualClock().now() - 1),)
+    grid, lost = make_task("a grid", images=four), make_task("lost", images=gone)
+    foreign = make_task("a kite", principal=Principal("another"))
+    unknown = new_task_id()
+    said = {}
+    async with client_with(tmp_path, grid, lost, foreign, mode=mode) as client:
+        for id_ in (f"{unknown}.1", f"{foreign.id}.1", grid.id, f"{grid.id}.5", f"{lost.id}.1", "x"):
+            uri = f"journey://images/{id_}"
+            with pytest.raises(MCPError, match="Resource not found: journey://images/") as raised:
+                await client.read_resource(uri)
+            assert (raised.value.error.code, raised.value.error.data) == (-32602, {"uri": uri})
+            said[id_] = raised.value.error.message
+    assert said[f"{unknown}.1"].replace(unknown, foreign.id) == said[f"{foreign.id}.1"]
+    assert "is a task with several images" in said[grid.id]
+
+
+async def test_an_image_that_cannot_be_downloaded_now_is_another_error(tmp_path: Path) -> None:
+    """It may be there later, and its file may be unreadable or no image."""
+    task, damaged = make_task("a kite"), make_task("damaged")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / f"{damaged.id}.1.png").write_bytes(b"a shopping list")
+    async with client_with(tmp_path, task, damaged) as client:
+        for one, says in ((task, "cannot be downloaded"), (damaged, "cannot be shown")):
+            with pytest.raises(MCPError, match=says) as raised:
+                await client.read_resource(f"journey://images/{one.id}.1")
+            assert raised.value.error.code == -32603
 
 
 async def test_without_the_database_the_models_are_listed(tmp_path: Path) -> None:
