@@ -303,11 +303,11 @@ purpose = "doodles"
 def test_settings_that_change_the_tools_are_known(variable: str, tmp_path: Path) -> None:
     """With every other setting the record still matches the server."""
     value = SAMPLES.get(variable, "http://127.0.0.1:9" if variable.endswith("_BASE_URL") else "")
-    assert value, f"which value changes {variable}?"
+    assert value, f"SAMPLES needs a value that changes {variable}"
     environment = {"JOURNEYAPI_API_KEY": "k", "VTRIX_API_KEY": "k" * (variable == "JOURNEY_MCP_PROVIDERS")}
     if variable in CHANGE_TOOLS:
         assert recorded_tools({**environment, variable: value}) is None
         return
     value = str(tmp_path) if value == "(a folder)" else value
     listed = read_tool_set(read_settings({**environment, variable: value})).tools
-    assert recorded_tools({**environment, variable: value}) == listed
+    assert recorded_tools({**environment, variable: value}) == listed, f"{variable} belongs into CHANGE_TOOLS"

@@ -10,7 +10,7 @@ from support import SERVICES
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.redaction import secrets_in
-from journey_mcp.settings import misspelled, read_settings, variables
+from journey_mcp.settings import misspelled, read_settings
 from journey_mcp.startup import check
 from journey_mcp.tools.tool_set import read_tool_set
 
@@ -291,4 +291,3 @@ def test_either_setting_turns_copies_off(given: dict[str, str], local: str, remo
 def test_a_misspelled_variable_is_found() -> None:
     """Otherwise it would be ignored silently."""
     assert misspelled({"JOURNEY_MCP_DATADIR": "x", "JOURNEY_MCP_WAIT_S": "3", "HOME": "y"}) == ["JOURNEY_MCP_DATADIR"]
-    assert len(variables()) == 40
