@@ -17,8 +17,9 @@ from support import client_of, settings_for
 
 from journey_mcp import sandbox
 from journey_mcp.server.lifespan import Lifespan
-from journey_mcp.settings import Settings
+from journey_mcp.settings import Settings, read_settings
 from journey_mcp.studio import Studio, open_studio
+from journey_mcp.tools.tool_set import read_tool_set
 
 REVISIONS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
 
@@ -268,11 +269,11 @@ async def test_a_client_with_a_progress_token_gets_progress(mode: str, tmp_path:
 
 
 DATA = data_uri(image_bytes())
+TAKEN = ", ".join(read_tool_set(read_settings({"JOURNEYAPI_API_KEY": "k"})).tools[0]["inputSchema"]["properties"])
 OTHER_API = (
     "imagine: there is no argument n (call again with fresh=true for another image, each costs 4 credits; midjourney "
     "makes four candidates at once); there is no argument size (use aspect_ratio=1:1; resolution is the size class); "
-    "there is no argument quality (use resolution, or choose another model). imagine takes: prompt, model, "
-    "reference_images, aspect_ratio, resolution, output_format, negative_prompt, webhook_url, fresh, wait_s."
+    f"there is no argument quality (use resolution, or choose another model). imagine takes: {TAKEN}."
 )
 """The error of a call with the arguments of another vendor's tool."""
 
