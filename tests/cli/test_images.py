@@ -1,12 +1,16 @@
 """`imagine`, `edit`, `fetch` and `tasks` against a sandbox."""
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
+from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 from cli.command import CommandLine
+from journey_mcp.cli import edit, imagine
 from journey_mcp.sandbox import Fault, JourneyApiSettings, Running, Settings, running
+from journey_mcp.tools.arguments import EditImage, Imagine
 
 JPEG = b"\xff\xd8\xff"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -107,6 +111,11 @@ async def test_one_text_may_name_several_tasks(journey: CommandLine, sandbox: Ru
     ids = [task["task_id"] for task in made]
     shown = await journey.run("fetch", f"{ids[0]},{ids[1]}.1", "--json")
     assert [task["task_id"] for task in shown.json["tasks"]] == ids
+
+
+@pytest.mark.parametrize(("command", "arguments"), [(imagine, Imagine), (edit, EditImage)])
+def test_every_argument_of_a_tool_is_one_of_its_command(command: Callable[..., None], arguments: type[Imagine]) -> None:
+    assert set(arguments.model_fields) <= set(signature(command).parameters)
 
 
 async def test_all_options_reach_the_provider(journey: CommandLine, sandbox: Running) -> None:
