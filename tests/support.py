@@ -32,6 +32,7 @@ from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Submission, Task
 from journey_mcp.providers.clients import ADAPTERS, Adapter
+from journey_mcp.registry import load
 from journey_mcp.server.app import make_server
 from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.settings import Settings, read_settings
@@ -56,13 +57,7 @@ def environment_for(base_url: str, folder: Path, **more: str) -> dict[str, str]:
     }
 
 
-SERVICES = {
-    "journeyapi": ("JOURNEYAPI_API_KEY", "JOURNEYAPI_BASE_URL"),
-    "vtrix": ("VTRIX_API_KEY", "VTRIX_BASE_URL"),
-    "kkiai": ("KKIAI_API_KEY", "KKIAI_BASE_URL"),
-    "replicate": ("REPLICATE_API_TOKEN", "REPLICATE_BASE_URL"),
-    "bfl": ("BFL_API_KEY", "BFL_BASE_URL"),
-}
+SERVICES = {name: (facts.key_variable, facts.base_url_variable) for name, facts in load().providers.items()}
 """All providers, with their variables."""
 
 
@@ -287,7 +282,7 @@ class Authority:
         return context
 
 
-_FOREIGN = ("JOURNEY", "VTRIX_", "KKIAI_", "REPLICATE_", "BFL_", "OTEL_", "SSL_CERT_")
+_FOREIGN = ("JOURNEY", *(f"{key.partition('_')[0]}_" for key, _ in SERVICES.values()), "OTEL_", "SSL_CERT_")
 
 
 def isolate(folder: Path) -> Authority:

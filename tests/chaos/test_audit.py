@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import SERVICES
 
 from chaos.__main__ import write
 from chaos.audit import Crash, Entry, Record, awaiting_webhook, lost, problems, submitted_twice, unconfirmed
@@ -161,7 +162,7 @@ def test_every_round_covers_every_provider_and_every_kill_point() -> None:
     for round_ in range(5):
         kill_points = [run.kill_point for chain in chains(3, round_) for run in chain.runs]
         creating = {kill_point.service for kill_point in kill_points if kill_point.name.startswith("creating")}
-        assert creating == {"journeyapi", "vtrix", "kkiai", "replicate", "bfl"}
+        assert creating == set(SERVICES)
         assert {kill_point.name for kill_point in kill_points} == {
             kill_point.name for chain in chains(3, 0) for kill_point in _kill_points_of(chain)
         }

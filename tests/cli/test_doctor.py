@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import SERVICES
 
 from cli.command import CommandLine, Ended
 from journey_mcp.cli.doctor import examine
@@ -32,15 +33,15 @@ def problems(done: Ended) -> list[dict[str, Any]]:
 
 async def test_every_provider_is_checked_in_order_of_preference(journey: CommandLine, sandbox: Running) -> None:
     done = await journey.at_all(sandbox, JOURNEY_MCP_PROVIDERS="bfl,replicate,vtrix").run("doctor")
-    urls = sandbox.base_urls
+    urls, unused = sandbox.base_urls, [name for name in SERVICES if name not in {"bfl", "replicate", "vtrix"}]
     assert done.out.splitlines()[5:] == [
         f"ok       bfl: reachable at {urls['bfl']}, key accepted, balance 10 usd",
         f"ok       replicate: reachable at {urls['replicate']}, key not rejected; it reports no balance",
         f"ok       vtrix: reachable at {urls['vtrix']}, key not rejected; it reports no balance",
-        "note     journeyapi: not used: JOURNEYAPI_API_KEY is set, but JOURNEY_MCP_PROVIDERS omits journeyapi",
-        "note     kkiai: not used: KKIAI_API_KEY is set, but JOURNEY_MCP_PROVIDERS omits kkiai",
+        *(f"note     {s}: not used: {SERVICES[s][0]} is set, but JOURNEY_MCP_PROVIDERS omits {s}" for s in unused),
         "Everything works.",
     ]
+    assert {"journeyapi", "kkiai"} <= set(unused)
     assert sandbox.sandbox.request_log.submissions == ()
 
 
@@ -147,9 +148,8 @@ async def test_a_provider_that_does_not_answer_delays_no_other(journey: CommandL
         found["vtrix"].message
         == f"request to {sandbox.base_urls['vtrix']} failed, key set: vtrix did not answer within 1 s."
     )
-    assert {name: finding.verdict for name, finding in found.items() if name != "vtrix"} == dict.fromkeys(
-        ("database", "registry", "journeyapi", "kkiai", "replicate", "bfl"), "ok"
-    )
+    others = {name: finding.verdict for name, finding in found.items() if name != "vtrix"}
+    assert others == dict.fromkeys({"database", "registry", *SERVICES} - {"vtrix"}, "ok")
 
 
 async def test_a_check_that_takes_too_long_is_abandoned(journey: CommandLine, sandbox: Running) -> None:
@@ -207,10 +207,8 @@ async def test_without_a_key_the_sandbox_is_reported(journey: CommandLine) -> No
     done = await journey.run("doctor")
     assert done.code == 0
     assert "ok       sandbox: no key is set: a built-in sandbox makes free, made-up images (http" in done.out
-    assert (
-        "-> For real images set the key of a provider: JOURNEYAPI_API_KEY, VTRIX_API_KEY, KKIAI_API_KEY, "
-        "REPLICATE_API_TOKEN, BFL_API_KEY.\nEverything works.\n" in done.out
-    )
+    keys = ", ".join(key for key, _ in SERVICES.values())
+    assert f"-> For real images set the key of a provider: {keys}.\nEverything works.\n" in done.out
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,16 @@
 # ruff: noqa: D103 - the names are sentences; a docstring could only say them again
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
 from manual_clock import until
-from support import Authority
+from support import SERVICES, Authority
 
 from journey_mcp.sandbox import BflSettings, Fault, Settings, VtrixSettings, running
 from journey_mcp.sandbox.services import PATHS, service_at
@@ -17,18 +19,18 @@ from journey_mcp.sandbox.sources import SourceError, decode, load_source
 
 from .upstream import PLAIN, Listener, base64_of, bfl, http, opened, photo, public, upstream, vtrix
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "sandbox.md"
+"""It has the path of each service, and the setting for its address."""
 INSTANT = Settings(speed=0, seed=1)
 
 
 async def test_every_service_has_its_base_url_and_its_account() -> None:
     async with running(INSTANT) as sandbox:
-        assert sandbox.base_urls == {
-            "journeyapi": f"{sandbox.origin}/api/v1",
-            "vtrix": f"{sandbox.origin}/vtrix",
-            "kkiai": f"{sandbox.origin}/kkiai/replicate/v1",
-            "replicate": f"{sandbox.origin}/replicate/v1",
-            "bfl": f"{sandbox.origin}/bfl/v1",
-        }
+        paths = dict(
+            re.findall(r"^\| .+ \| `(/[^`]+)` \| `(\w+)`, ", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+        )
+        addresses = {variable: f"{sandbox.origin}{path}" for path, variable in paths.items()}
+        assert {SERVICES[name][1]: url for name, url in sandbox.base_urls.items()} == addresses
         assert sandbox.base_url == sandbox.base_urls["journeyapi"]
         assert sandbox.services.keys() == PATHS.keys()
         assert sandbox.services["journeyapi"] is sandbox.journeyapi
@@ -53,7 +55,7 @@ async def test_every_account_can_be_emptied() -> None:
         for service in sandbox.services.values():
             service.balance = 0
         assert sandbox.journeyapi.credits == 0
-        assert [service.balance for service in sandbox.services.values()] == [0] * 5
+        assert {service.balance for service in sandbox.services.values()} == {0}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import re
 import shlex
 import signal
 import socket
@@ -11,8 +12,8 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
-from cli.command import PATIENCE_S, CommandLine, first_line, interrupted
-from support import free_port, until_listening
+from cli.command import PATIENCE_S, ROOT, CommandLine, first_line, interrupted
+from support import SERVICES, free_port, until_listening
 
 HELLO = {
     "jsonrpc": "2.0",
@@ -95,22 +96,12 @@ async def test_the_sandbox_prints_how_to_use_it(journey: CommandLine, number: si
     options = ("--speed", "0", "--seed", "3", "--credits", "12", "--plan", "growth", "--fault", "submit:status=503")
     variants = ("--edit-without-image", "lenient", "--sync-answer", "task_id", "--unknown-task", "empty")
     async with journey.started("sandbox", "--port", "0", *options, *variants) as process:
-        lines = [shlex.split(await first_line(process.stdout)) for _ in range(5)]
-        assert {words[0] for words in lines} == {"export"}
-        variables = dict(word.split("=", 1) for words in lines for word in words[1:])
+        lines = [(await first_line(process.stdout)).strip() for _ in SERVICES]
+        variables = dict(word.split("=", 1) for line in lines for word in shlex.split(line)[1:])
         origin = variables["VTRIX_BASE_URL"].removesuffix("/vtrix")
-        assert variables == {
-            "JOURNEYAPI_API_KEY": "anything",
-            "JOURNEYAPI_BASE_URL": f"{origin}/api/v1",
-            "VTRIX_API_KEY": "anything",
-            "VTRIX_BASE_URL": f"{origin}/vtrix",
-            "KKIAI_API_KEY": "anything",
-            "KKIAI_BASE_URL": f"{origin}/kkiai/replicate/v1",
-            "REPLICATE_API_TOKEN": "anything",
-            "REPLICATE_BASE_URL": f"{origin}/replicate/v1",
-            "BFL_API_KEY": "anything",
-            "BFL_BASE_URL": f"{origin}/bfl/v1",
-        }
+        document = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+        exported = re.findall(r"^export .*=anything .*$", document, re.MULTILINE)
+        assert lines == [line.replace("http://127.0.0.1:8787", origin) for line in exported]
         url, headers = variables["JOURNEYAPI_BASE_URL"], {"authorization": "anything"}
         async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=PATIENCE_S) as client:
             account = (await client.get("/account")).json()
@@ -125,18 +116,15 @@ async def test_the_sandbox_prints_how_to_use_it(journey: CommandLine, number: si
     assert err.decode() == f"The sandbox runs at {origin} until Ctrl-C. To use it, set one or more of:\n"
 
 
-async def test_the_output_of_the_sandbox_configures_all_five(journey: CommandLine) -> None:
+async def test_the_output_of_the_sandbox_configures_every_service(journey: CommandLine) -> None:
     options = ("--port", "0", "--speed", "0", "--fault", "bfl/account:status=500,times=always")
     async with journey.started("sandbox", *options) as process:
-        lines = [shlex.split(await first_line(process.stdout)) for _ in range(5)]
+        lines = [shlex.split(await first_line(process.stdout)) for _ in SERVICES]
         variables = dict(word.split("=", 1) for words in lines for word in words[1:])
         done = await journey.given(**variables).run("doctor", "--json")
         await interrupted(process)
     verdicts = {finding["about"]: finding["verdict"] for finding in done.json["findings"]}
-    assert {name: verdicts[name] for name in ("journeyapi", "vtrix", "kkiai", "replicate", "bfl")} == {
-        **dict.fromkeys(("journeyapi", "vtrix", "kkiai", "replicate"), "ok"),
-        "bfl": "problem",
-    }
+    assert {name: verdicts[name] for name in SERVICES} == {**dict.fromkeys(SERVICES, "ok"), "bfl": "problem"}
 
 
 async def test_an_error_at_the_start_has_no_secrets(journey: CommandLine) -> None:
