@@ -61,6 +61,12 @@ SERVICES = {name: (facts.key_variable, facts.base_url_variable) for name, facts 
 """All providers, with their variables."""
 
 
+def model_at(service: str) -> str:
+    """Return a model that makes an image from text at this provider, in one response if it has such a model."""
+    offers = [offer for offer in load().offers if offer.provider == service and not offer.is_edit_only]
+    return min(offers, key=lambda offer: (not offer.synchronous, offer.result == "grid")).model
+
+
 def environment_of(upstream: sandbox.Running, folder: Path, *services: str, **more: str) -> dict[str, str]:
     """Return environment variables with keys for these providers, all at one sandbox."""
     environment = {"JOURNEY_MCP_DATA_DIR": str(folder), **more}

@@ -11,7 +11,16 @@ from urllib.parse import quote
 import pytest
 from providers.test_new_provider import FACTS
 from recording import recorder
-from support import SERVICES, created, make_environment, make_request, running_studio, settings_for, until_accepted
+from support import (
+    SERVICES,
+    created,
+    make_environment,
+    make_request,
+    model_at,
+    running_studio,
+    settings_for,
+    until_accepted,
+)
 
 from journey_mcp import sandbox
 from journey_mcp.core.errors import InvalidRequest, SetupError
@@ -82,9 +91,8 @@ async def test_a_password_never_replaces_a_key(tmp_path: Path, service: str) -> 
                 "JOURNEY_MCP_DATA_DIR": str(tmp_path),
             }
         )
-        model = "z-image" if service == "journeyapi" else "flux-kontext-pro"
         async with running_studio(settings) as studio:
-            task = await studio.wait_for_new(await created(studio, make_request(model=model)), 900)
+            task = await studio.wait_for_new(await created(studio, make_request(model=model_at(service))), 900)
     assert task.failure is not None
     assert (task.failure.code, task.base_url) == ("refused", f"{upstream.origin}/api")
     (request,) = upstream.received

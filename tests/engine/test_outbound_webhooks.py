@@ -24,6 +24,7 @@ from support import (
     make_environment,
     make_request,
     make_wide_environment,
+    model_at,
     running_studio,
     serving,
     settings_for,
@@ -107,12 +108,11 @@ async def test_every_provider_s_result_is_sent_in_the_same_form(
     tmp_path: Path, authority: Authority, service: str
 ) -> None:
     """As fetch_task returns it, without local paths; also if the provider has no webhooks."""
-    model = "z-image" if service == "journeyapi" else "flux-kontext-pro"
     async with (
         receiving(authority) as receiver,
         make_wide_environment(tmp_path, JOURNEY_MCP_WEBHOOK_SECRET="s3cret", **TRUSTED) as here,
     ):
-        asked = make_request(model=model, provider=service, webhook_url=receiver.url)
+        asked = make_request(model=model_at(service), provider=service, webhook_url=receiver.url)
         made = await here.studio.wait_for_new(await created(here.studio, asked), 900)
         assert made.status is Status.SUCCEEDED
         await receiver.until_received()
