@@ -20,7 +20,7 @@ from journey_mcp import sandbox
 from journey_mcp.media.formats import FORMATS
 from journey_mcp.settings import read_settings
 
-_SERVICES = ("vtrix", "kkiai", "replicate", "bfl")
+SERVICES = ("vtrix", "kkiai", "replicate", "bfl")
 """The providers that accept images as data."""
 _CHUNKS = (
     *("tEXt", "zTXt", "iTXt", "pHYs", "sBIT", "bKGD", "hIST", "tIME", "sPLT", "eXIf", "oFFs", "pCAL", "gIFx", "prVt"),
@@ -185,11 +185,11 @@ async def hidden_data(ground: Ground) -> Outcome:
     sent = 0
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(sandbox.running(sandbox.Settings(speed=0, seed=7)))
-        settings = read_settings(environment_of(upstream, ground.folder, *_SERVICES))
+        settings = read_settings(environment_of(upstream, ground.folder, *SERVICES))
         client = await stack.enter_async_context(client_of(settings))
         for number in range(ground.count(250)):
             hidden = "".join(ground.random.choices(string.ascii_letters, k=24)).encode()
-            carrier, provider = ground.random.choice(CARRIERS), ground.random.choice(_SERVICES)
+            carrier, provider = ground.random.choice(CARRIERS), ground.random.choice(SERVICES)
             image = data_uri(carrier(ground.random, hidden))
             given = {"prompt": f"a kite, {number}", "model": "flux-kontext-pro", "image": image, "wait_s": 20}
             result = await client.call_tool("edit_image", {**given, "provider": provider})

@@ -10,12 +10,13 @@ import pytest
 from core.test_redaction import FORMS, KEY
 from engine.test_outbound_webhooks import TRUSTED, receiving
 from mcp_types import CallToolResult, TextContent
-from support import Authority, make_environment
+from support import SERVICES, Authority, make_environment
 
 from attack import databases, hidden, hooks, leaks, lines, upstreams
 from attack.__main__ import IN_MANUAL_TIME
 from attack.addresses import connections
 from attack.attempts import Ground, Outcome
+from journey_mcp.registry import load
 
 
 @pytest.mark.parametrize("name", sorted(IN_MANUAL_TIME))
@@ -25,6 +26,13 @@ async def test_no_attack_in_manual_time_succeeds(name: str, tmp_path: Path, auth
     outcome = await IN_MANUAL_TIME[name](ground)
     assert outcome.attempts
     assert outcome.succeeded == []
+
+
+def test_every_provider_is_attacked() -> None:
+    """Those that take images as data get images with hidden data as well."""
+    assert set(upstreams.MODELS) == set(SERVICES), "MODELS of upstreams.py needs every provider"
+    offers = [offer for offer in load().offers if offer.images.is_taken and offer.images.takes_data]
+    assert set(hidden.SERVICES) == {offer.provider for offer in offers}, "SERVICES of hidden.py needs such a provider"
 
 
 async def test_a_connection_is_recorded_and_prevented() -> None:

@@ -51,7 +51,7 @@ POLLED: Mapping[str, tuple[Call, ...]] = {
     "replicate": (_imagine("replicate", "flux-schnell"), _edit("replicate", "flux-kontext-pro")),
     "bfl": (_imagine("bfl", "flux-2-pro"), _edit("bfl", "flux-kontext-pro")),
 }
-"""By provider: calls whose tasks are polled."""
+"""By provider: calls whose tasks are polled. A provider that only answers at once is not among them."""
 WITH_WEBHOOKS = ("journeyapi", "replicate", "bfl")
 """The providers that send webhooks."""
 SYNCHRONOUS: Mapping[str, tuple[Call, ...]] = {
@@ -73,7 +73,7 @@ FAIL_OVER: tuple[Call, ...] = (
 
 def any_of(service: str, rng: random.Random) -> Call:
     """Return a random call for this provider, polled or synchronous."""
-    return rng.choice([*POLLED[service], *SYNCHRONOUS.get(service, ())])
+    return rng.choice([*POLLED.get(service, ()), *SYNCHRONOUS.get(service, ())])
 
 
 def marked(call: Call, mark: str, **changes: Any) -> Call:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from support import SERVICES
 
-from chaos.calls import FAIL_OVER, GRID, POLLED, WITH_UPLOAD, WITH_WEBHOOKS, Call, any_of, marked
+from chaos.calls import FAIL_OVER, GRID, POLLED, SYNCHRONOUS, WITH_UPLOAD, WITH_WEBHOOKS, Call, any_of, marked
 from chaos.kill_points import KillPoint
 from journey_mcp.sandbox import Point
 
@@ -107,7 +107,7 @@ def _kill_points(round_: int, rng: random.Random) -> Iterator[KillPoint]:
 
 def _polls(round_: int, rng: random.Random) -> Iterator[KillPoint]:
     """Yield the kill points of a server that polls a task."""
-    services = _cycle(tuple(SERVICES), round_ + 4)
+    services = _cycle(tuple(POLLED), round_ + 4)
     yield KillPoint(name="poll: request received", kind="poll", point="body", service=next(services))
     yield KillPoint(
         name=f"poll: within {_SOON_S * 1000:g} ms after the response",
@@ -126,7 +126,7 @@ def _webhooks() -> Iterator[KillPoint]:
 
 def _take_over_points(round_: int, rng: random.Random) -> Iterator[tuple[KillPoint, KillPoint]]:
     """Yield pairs: a kill point of a server that polls tasks, and one of the server that takes them over."""
-    services = _cycle(tuple(SERVICES), round_ + 2)
+    services = _cycle(tuple(POLLED), round_ + 2)
     yield (
         KillPoint(name="poll: headers received", kind="poll", point="headers", service=next(services)),
         KillPoint(name=FIRST_POLL, kind="poll", point="answering", is_take_over=True),
@@ -175,7 +175,10 @@ def _calls(kill_point: KillPoint, rng: random.Random, *, is_first: bool) -> list
     if kill_point.is_queued and kill_point.service:
         others = [call for call in others if call.provider != kill_point.service]
         # its status is returned at once
-        return [marked(rng.choice(POLLED[kill_point.service]), "", wait_s=1), *others]
+        return [
+            marked(rng.choice(POLLED.get(kill_point.service) or SYNCHRONOUS[kill_point.service]), "", wait_s=1),
+            *others,
+        ]
     if kill_point.kind == "upload":
         others.append(WITH_UPLOAD)
     elif kill_point.kind == "submission" and kill_point.service:

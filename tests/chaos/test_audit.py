@@ -9,6 +9,7 @@ from support import SERVICES
 
 from chaos.__main__ import write
 from chaos.audit import Crash, Entry, Record, awaiting_webhook, lost, problems, submitted_twice, unconfirmed
+from chaos.calls import POLLED, SYNCHRONOUS
 from chaos.journal import Row
 from chaos.kill_points import EventMatcher, KillPoint
 from chaos.plan import KILLS, Chain, chains
@@ -155,6 +156,11 @@ def test_a_round_has_all_kills_and_depends_only_on_its_seed() -> None:
     assert chains(1, 0) != chains(1, 1)
     marks = [call.mark for chain in first for run in chain.runs for call in run.calls]
     assert len(set(marks)) == len(marks)
+
+
+def test_every_provider_has_calls() -> None:
+    """The plan makes them of these."""
+    assert {*POLLED, *SYNCHRONOUS} == set(SERVICES), "calls.py needs every provider"
 
 
 def test_every_round_covers_every_provider_and_every_kill_point() -> None:

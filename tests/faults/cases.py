@@ -27,12 +27,13 @@ class Route:
     """Whether the cost is known when the request is sent."""
     size: int | None = None
     """Width and height in pixels: a small image is drawn faster."""
-    edits: str = "flux-kontext-pro"
-    """The model for edits."""
+    edits: str | None = "flux-kontext-pro"
+    """The model for edits; `None` if the provider has none."""
 
     def request(self, image: str | None = None) -> ImageRequest:
         """Return the request of a call; with an image, of an edit."""
         if image:
+            assert self.edits is not None
             return make_request(tool="edit_image", model=self.edits, image=image)
         return make_request(model=self.model, width=self.size, height=self.size)
 
@@ -94,4 +95,5 @@ CASES = tuple(
     for route in routes
     for fault in listed
     if not (fault.outlasts_limits and route.name != route.service)
+    if not (fault.edits and route.edits is None)
 )
