@@ -68,9 +68,11 @@ async def test_the_record_matches_the_server() -> None:
         (listed,) = await asked(settings_with(keys), [modern("tools/list")])
         files[RECORD / "tools" / f"{name}.json"] = json.loads(listed)["result"]["tools"]
     if os.environ.get("UPDATE_TOOL_SPECS"):
+        for stale in set(RECORD.glob("**/*.json")) - set(files):
+            stale.unlink()
         for path, content in files.items():
             path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    assert set(RECORD.glob("**/*.json")) == set(files)
+    assert set(RECORD.glob("**/*.json")) == set(files), "make fix rewrites the records"
     for path, content in files.items():
         kept = path.read_text(encoding="utf-8")
         assert kept == json.dumps(content, indent=2, ensure_ascii=False) + "\n", f"{path.name}: make fix rewrites it"
