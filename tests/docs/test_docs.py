@@ -103,9 +103,11 @@ def providers_table() -> str:
         rows.append(
             [
                 f"`{provider.id}`",
-                f"[`{provider.key_variable}`]({provider.console_url})",
+                f"[`{provider.key_variable}`]({provider.console_url})"
+                if provider.console_url
+                else f"`{provider.key_variable}`",
                 str(len(offers)),
-                "URLs only" if forms == {"url"} else "URLs and files",
+                "none" if not forms else "URLs only" if forms == {"url"} else "URLs and files",
                 str(max(offer.images.maximum if offer.images.is_taken else 0 for offer in offers)),
                 ", ".join(lifetime(seconds) for seconds in sorted(lives)) or "not stated",
                 "yes" if "webhook" in provider.features else "no",
