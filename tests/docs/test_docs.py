@@ -5,10 +5,11 @@ import inspect
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from support import SERVICES, check_generated
 from journey_mcp import __version__, registry
 from journey_mcp.core.errors import all_errors
 from journey_mcp.core.requests import OPTIONS
+from journey_mcp.providers.clients import ADAPTERS
 from journey_mcp.registry.facts import Action, ImageInput, Model, Offer, OtherModels, Parameter, ProviderFacts, Switch
 from journey_mcp.sandbox.faults import KINDS
 from journey_mcp.server.preview_hosts import HOSTS
@@ -47,6 +49,11 @@ def documented(kind: type[Any]) -> str:
         is_required = field.default is MISSING and field.default_factory is MISSING
         rows.append([f"`{field.name}`", f"`{type_of(field)}`", "yes" if is_required else "", words[field.name]])
     return table(["key", "type", "required", ""], [[" ".join(cell.split()) for cell in row] for row in rows])
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names in lines of at most 120 characters."""
+    return fill(", ".join(f"`{name}`" for name in names), 120)
 
 
 def type_of(field: Any) -> str:
@@ -215,6 +222,8 @@ def preview_hosts_table() -> str:
         (ROOT / "docs" / "models.md", "action keys", lambda: documented(Action)),
         (ROOT / "docs" / "models.md", "provider keys", lambda: documented(ProviderFacts)),
         (ROOT / "docs" / "models.md", "parameter keys", lambda: documented(Parameter)),
+        (ROOT / "docs" / "models.md", "parameter names", lambda: listed(OPTIONS)),
+        (ROOT / "docs" / "models.md", "protocols", lambda: listed(ADAPTERS)),
         (ROOT / "docs" / "models.md", "switch keys", lambda: documented(Switch)),
         (ROOT / "docs" / "models.md", "other keys", lambda: documented(OtherModels)),
         (ROOT / "docs" / "models.md", "image keys", lambda: documented(ImageInput)),
