@@ -287,7 +287,7 @@ def sandbox(  # noqa: PLR0913  # a command's options are its parameters
         Literal["400", "404", "empty"], typer.Option(help="How JourneyAPI answers for an unknown task.")
     ] = "400",
 ) -> None:
-    """Run a sandbox: a free local fake of all five services, with made-up images."""
+    """Run a sandbox: a free local fake of every service, with made-up images."""
     from journey_mcp.cli import serving
 
     request = serving.SandboxRequest(

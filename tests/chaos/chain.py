@@ -51,7 +51,7 @@ class _Environment:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment variables that point all five providers at the sandbox."""
+        """The environment variables that point all providers at the sandbox."""
         public = {"JOURNEY_MCP_PUBLIC_URL": self.public_url} if self.public_url else {}
         return environment_of(self.upstream, self.folder, JOURNEY_MCP_IMAGE_DIRS=str(self.images), **public)
 
