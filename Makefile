@@ -72,7 +72,8 @@ COVERAGE := 98.5
 fix: $(READY) ## correct what can be corrected: format, lint, generated files
 	$(BIN)/ruff format --quiet .
 	$(BIN)/ruff check --quiet --fix .
-	UPDATE_TOOL_SPECS=1 UPDATE_DOCS=1 $(BIN)/pytest -q -m generated
+	@# in the order of the files: tool_specs/ is made of the records in journey_mcp/handshake/
+	UPDATE_TOOL_SPECS=1 UPDATE_DOCS=1 $(BIN)/pytest -q -m generated -p no:randomly
 
 bench: $(READY) ## speed and memory, as ratios within one run
 	$(BIN)/python -m bench $(ARGS)
