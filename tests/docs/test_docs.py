@@ -287,6 +287,14 @@ def test_links_between_documents_have_a_target() -> None:
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
+def test_files_that_documents_name_exist() -> None:
+    """By their path in the repository or in the package; a word in capitals in one stands for a name."""
+    for path in [README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for name in re.findall(r"`([\w*][\w./*-]*/(?:[\w*.-]+\.(?:py|toml|md))?)`", path.read_text(encoding="utf-8")):
+            pattern = re.sub(r"[A-Z]{4,}", "*", name)
+            assert [*ROOT.glob(pattern), *(ROOT / "journey_mcp").glob(pattern)], f"{path.name}: {name}"
+
+
 def test_make_targets_that_documents_name_exist() -> None:
     """And every target is documented."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
