@@ -232,7 +232,7 @@ def _keep_image() -> dict[str, Any]:
     return _tool(
         "keep_image",
         "Add an image",
-        "For the gallery, not for models.",
+        "Gallery only.",
         _object(properties, ["data"]),
         _object({**known, "next_step": text}),
         read_only=False,

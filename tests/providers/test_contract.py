@@ -1,6 +1,6 @@
 """The contract of an adapter (`journey_mcp.providers`): the same tests for every provider of the registry.
 
-Each runs against the sandbox. What is particular to one protocol is tested in `tests/test_<protocol>_adapter.py`.
+Each runs against the sandbox. What is particular to one protocol is tested in the file of its adapter.
 """
 
 import asyncio
