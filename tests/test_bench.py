@@ -6,7 +6,9 @@ from bench.commands import COMMANDS, IMPORT
 from bench.listing import FEW, MANY, PAGES
 from bench.load import PER_CALL, PER_TASK, POLL_DELAY, POLLS, POLLS_ONE_BY_ONE
 from bench.measure import BARE, OURS, Samples
-from bench.report import command_rows, listing_rows, render, rows
+from bench.report import command_rows, listing_rows, render, rows, view_rows
+from bench.views import VIEWED
+from bench.views import figure as view_figure
 
 FIGURES = [
     *(f"Start to first answer, {first}" for first in (*ERAS, "`tools/list`")),
@@ -53,6 +55,13 @@ def test_a_page_among_many_tasks_is_compared_with_one_among_few() -> None:
     assert {(row.ratio, row.verdict) for row in missed} == {("3.100", "**missed**")}
 
 
+def test_a_view_is_compared_with_pillow_alone() -> None:
+    kept, missed = view_rows(samples_of(ours=1.3)), view_rows(samples_of(ours=1.4))
+    assert [row.figure for row in kept] == [view_figure(kind) for kind in VIEWED]
+    assert {(row.ratio, row.verdict) for row in kept} == {("1.300", "passed")}
+    assert {(row.ratio, row.verdict) for row in missed} == {("1.400", "**missed**")}
+
+
 def test_the_document_is_a_table_and_one_of_commands_under_its_explanation() -> None:
     head, _, lines = render(samples_of(ours=1.0), load="0.5").partition("\n\n|")
     assert "load average before: 0.5" in head
@@ -64,6 +73,9 @@ def samples_of(*, ours: float) -> Samples:
     for figure in FIGURES:
         samples.add(figure, OURS, ours)
         samples.add(figure, BARE, 1.0)
+    for kind in VIEWED:
+        samples.add(view_figure(kind), OURS, ours)
+        samples.add(view_figure(kind), BARE, 1.0)
     for page in PAGES:
         samples.add(page, str(MANY), ours)
         samples.add(page, str(FEW), 1.0)

@@ -164,7 +164,7 @@ async def test_polling_is_the_backup_of_a_lost_webhook(tmp_path: Path) -> None:
 
 async def test_a_repeated_delivery_is_accepted_and_changes_nothing(tmp_path: Path) -> None:
     """Providers promise at least once."""
-    async with listening(tmp_path, "webhook:duplicate,times=always") as here:
+    async with listening(tmp_path, "webhook:duplicate,times=always", JOURNEY_MCP_KEEP_IMAGES="off") as here:
         made = (await here.studio.create(request("journeyapi"), LOCAL)).task
         task = await here.ended(made)
         await until(lambda: len(here.deliveries) == 2)

@@ -91,7 +91,7 @@ async def test_without_a_store_nothing_is_sent(tmp_path: Path) -> None:
 
 async def test_an_answer_that_cannot_be_stored_is_kept_and_stored_later(tmp_path: Path) -> None:
     """The caller gets it at once, the store as soon as it works again."""
-    async with make_environment(tmp_path, "submit:delay=0.2") as here:
+    async with make_environment(tmp_path, "submit:delay=0.2", JOURNEY_MCP_KEEP_IMAGES="off") as here:
         task = await created(here.studio, make_request())
         await until_asked(here, "imagine")
         hide(tmp_path)

@@ -134,8 +134,8 @@ async def test_a_task_of_a_sandbox_that_is_gone_says_so(tmp_path: Path) -> None:
 
 
 async def test_an_image_of_a_sandbox_that_is_gone_cannot_be_edited(tmp_path: Path) -> None:
-    """The error comes before anything is sent."""
-    no_key = {"JOURNEYAPI_API_KEY": "", "JOURNEYAPI_BASE_URL": ""}
+    """Without a copy. The error comes before anything is sent."""
+    no_key = {"JOURNEYAPI_API_KEY": "", "JOURNEYAPI_BASE_URL": "", "JOURNEY_MCP_KEEP_IMAGES": "off"}
     async with running_studio(settings_for("", tmp_path, **no_key)) as studio:
         task = await studio.wait_for_new(await created(studio, make_request()), 600)
         edit = make_request(tool="edit_image", model="seededit", image=f"{task.id}.1")
