@@ -384,7 +384,8 @@ async def test_stdout_has_only_messages_and_the_key_appears_nowhere(tmp_path: Pa
             out, err = await in_thread(server.close)
         assert out == ""
         assert "JOURNEY_MCP_TYPO is not a setting" in err
-        for text in (json.dumps(answers), err, *(p.read_bytes().decode("latin-1") for p in tmp_path.iterdir())):
+        files = [path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()]
+        for text in (json.dumps(answers), err, *files):
             assert "japi_live_secret" not in text
         assert all(line[:2] == "20" for line in err.splitlines())
 

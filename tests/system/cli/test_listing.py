@@ -47,6 +47,7 @@ async def imported(journey: CommandLine, folder: Path, *arguments: str) -> set[s
 
 
 async def test_a_person_at_a_terminal_sees_a_bar_and_a_table(journey: CommandLine) -> None:
+    journey = journey.given(JOURNEY_MCP_KEEP_IMAGES="off")
     made = await journey.at_terminal("imagine", "a [bold]cat[/bold]\x07 on a mat", "--model", "z-image")
     assert "z-image: sent" in made
     assert "\x1b[?25l" in made  # a bar hides the cursor
