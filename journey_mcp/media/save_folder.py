@@ -6,11 +6,10 @@ Nothing in it is overwritten, deleted, or followed: a name that is taken, also b
 import itertools
 import os
 import secrets
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-_MAX_SAME = 10_000
-"""How many files of one name are looked for before the folder counts as unusable."""
 _FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _ENDINGS = {"jpeg": "jpg"}
 
@@ -44,35 +43,38 @@ class SaveFolder:
         try:
             with os.fdopen(os.open(beside, _FLAGS, 0o666), "wb") as file:
                 file.write(content)
-            for path in self._candidates(name, _ENDINGS.get(kind, kind)):
-                if may_exist and _has_content(path, content):
-                    return path
-                with suppress(FileExistsError):
-                    _publish(beside, path, content)
-                    return path
-            raise FileExistsError(None, f"there are {_MAX_SAME:,} files of its name")
+            candidates = self._candidates(name, _ENDINGS.get(kind, kind))
+            return next(
+                path
+                for path in candidates
+                if (may_exist and _has_content(path, content)) or _is_published(beside, path, content)
+            )
         finally:
             with suppress(OSError):
                 beside.unlink()
 
-    def _candidates(self, name: str, ending: str) -> "itertools.chain[Path]":
-        names = (f"{name} ({number})" for number in range(2, _MAX_SAME))
-        return itertools.chain([self.path / f"{name}.{ending}"], (self.path / f"{each}.{ending}" for each in names))
+    def _candidates(self, name: str, ending: str) -> Iterator[Path]:
+        yield self.path / f"{name}.{ending}"
+        for number in itertools.count(2):
+            yield self.path / f"{name} ({number}).{ending}"
 
 
-def _publish(beside: Path, path: Path, content: bytes) -> None:
-    """Give a complete file its name unless the name is taken.
+def _is_published(beside: Path, path: Path, content: bytes) -> bool:
+    """Give a complete file its name; return False if the name is taken.
 
     Raises:
-        FileExistsError: the name is taken.
         OSError: it cannot be written.
     """
     try:
-        os.link(beside, path, follow_symlinks=False)
+        try:
+            os.link(beside, path, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except (OSError, NotImplementedError):  # a file system without hard links, as on memory cards
+            _write_exclusively(path, content)
     except FileExistsError:
-        raise
-    except (OSError, NotImplementedError):  # a file system without hard links, as on memory cards
-        _write_exclusively(path, content)
+        return False
+    return True
 
 
 def _write_exclusively(path: Path, content: bytes) -> None:

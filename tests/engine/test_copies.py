@@ -301,6 +301,18 @@ async def test_what_a_dead_process_began_is_finished(tmp_path: Path) -> None:
             assert (await fetched(here.studio, unseen.id)).images[0].path
 
 
+async def test_what_is_left_of_a_deleted_task_is_over(tmp_path: Path) -> None:
+    """Its images failed before, and nothing is copied any more."""
+    async with make_environment(tmp_path, "picture:status=503,times=3") as here:
+        await shown(here.studio, await here.made())
+        with sqlite3.connect(tmp_path / "tasks.db") as connection:
+            connection.execute("DELETE FROM tasks")
+        connection.close()
+        await here.clock.sleep(20)
+        assert [row[1] for row in rows_of(tmp_path)] == [1]
+        assert stored_in(tmp_path) == []
+
+
 async def test_two_processes_copy_a_task_once(tmp_path: Path) -> None:
     """The one that finishes it does, though the other one looks for missing copies."""
     async with sandbox.running(sandbox.Settings(speed=0)) as upstream:

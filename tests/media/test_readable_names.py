@@ -61,7 +61,8 @@ def test_a_long_prompt_is_cut_between_words() -> None:
     assert name == "2026-11-28 a lighthouse on a rock in a storm a lighthouse on a rock in a storm a lighthouse"
     assert readable_name("x" * 500, "m", at=AT) == f"2026-11-28 {'x' * 80}"
     assert readable_name("灯" * 500, "m", at=AT) == f"2026-11-28 {'灯' * 40}"
-    assert readable_name("e\u0323\u0301" * 100, "m", at=AT).encode().decode()
+    # no letter loses its mark: there is no single character for an x with a dot
+    assert readable_name("a" + "x\u0323" * 100, "m", at=AT) == "2026-11-28 a" + "x\u0323" * 39
 
 
 @pytest.mark.parametrize(("zone", "day"), [("Pacific/Auckland", 29), ("UTC", 28), ("America/Los_Angeles", 28)])

@@ -92,6 +92,37 @@ def test_a_folder_that_is_not_writable_is_an_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
 
+def without_links(*_arguments: object, **_more: object) -> None:
+    """Refuse a hard link, as the file systems of memory cards do."""
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def test_a_file_system_without_hard_links_works_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is overwritten there either."""
+    monkeypatch.setattr(os, "link", without_links)
+    folder = SaveFolder(tmp_path)
+    saved = [folder.save(NAME, "png", content).name for content in (b"one", b"two")]
+    assert saved == names_in(tmp_path)[::-1] == [f"{NAME}.png", f"{NAME} (2).png"]
+    assert [(tmp_path / name).read_bytes() for name in saved] == [b"one", b"two"]
+
+
+def test_a_disk_that_is_full_there_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time the image is written, under its own name."""
+
+    def fill(*_arguments: object, **_more: object) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        without_links()
+
+    monkeypatch.setattr(os, "link", fill)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(OSError, match=r"\w"):
+            SaveFolder(tmp_path).save(NAME, "png", bytes(5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert names_in(tmp_path) == []
+
+
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     """The limit of a process on the size of its files fails a write as a full disk does."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
