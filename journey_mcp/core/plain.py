@@ -8,4 +8,4 @@ Value = TypeVar("Value")
 
 def without_empty(plain: Mapping[str, Value]) -> dict[str, Value]:
     """Return the entries whose value is neither `None` nor an empty list, tuple or mapping."""
-    return {name: value for name, value in plain.items() if value is not None and value not in ([], (), {})}
+    return {name: value for name, value in plain.items() if value or (value is not None and value not in ([], (), {}))}

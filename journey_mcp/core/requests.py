@@ -88,7 +88,7 @@ class ImageRequest:
     @property
     def options(self) -> dict[str, Any]:
         """The given arguments among `OPTIONS`."""
-        return without_empty({name: getattr(self, name) for name in OPTIONS})
+        return {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}
 
     def as_plain(self) -> dict[str, Any]:
         """Return plain data for storage, without arguments that were not given."""

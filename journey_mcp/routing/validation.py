@@ -93,7 +93,7 @@ def validate(
     if offer.prompt == "none" and has_visible_text(request.prompt):
         notices.append(Notice.of("prompt_idle", offer=label(offer, catalog)))
     sized = sizes.with_size(request, offer)
-    if sized != request:
+    if sized is not request:
         given = request.aspect_ratio or ""
         notices.append(Notice.of("aspect_ratio_pixels", given=given, width=sized.width or 0, height=sized.height or 0))
     return sized, (*_registry_notes(offer.notices), *notices, *_registry_notes(_parameter_notes(request, offer)))
@@ -159,6 +159,8 @@ def _without_unset_options(request: ImageRequest, offer: Offer, catalog: Catalog
     They have no effect: strict schemas make a model send every argument.
     """
     unset_options = {name: v for name, v in request.options.items() if v in (False, 0) and name not in offer.parameters}
+    if not unset_options:
+        return request, []
     notices = [
         Notice.of("option_idle", name=name, value=value, offer=label(offer, catalog))
         for name, value in unset_options.items()

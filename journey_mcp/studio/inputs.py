@@ -122,6 +122,8 @@ class InputImages:
 
     def named_in(self, request: ImageRequest) -> ImageRequest:
         """Return the request as it is stored: each image in one spelling, data by its digest."""
+        if not self._all:
+            return request
         names = [source.stored for source in self.sources]
         return replace(
             request,
