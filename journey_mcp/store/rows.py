@@ -187,4 +187,7 @@ def _known(value: OutputImage | Failure, names: Sequence[str]) -> dict[str, Any]
 
 
 def _dump(plain: Any) -> str:
-    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(plain)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
