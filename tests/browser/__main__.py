@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 from support import isolate
 
 from browser import sheets
@@ -15,7 +16,7 @@ from browser.apps import app_host
 from browser.chromium import context_options, launched, missing
 from browser.local import serving_gallery
 from browser.states import BOAT, LIGHTHOUSE, STATES, Stage, show
-from browser.world import make_world, open_in_real_time
+from browser.world import World, Yesterday, make_world, open_in_real_time
 from journey_mcp.gallery import page as gallery_page
 
 if TYPE_CHECKING:
@@ -25,10 +26,20 @@ _ROOT = Path(__file__).parents[2]
 _FOLDER = _ROOT / "docs" / "gallery"
 _REFERENCES = _ROOT / "tests" / "system" / "gallery" / "references"
 _THEMES = ("light", "dark")
-_DESKTOP, _PHONE = {"width": 700, "height": 500}, {"width": 375, "height": 500}
-_LARGE_DESKTOP, _LARGE_PHONE = {"width": 1180, "height": 760}, {"width": 375, "height": 760}
+_DESKTOP, _PHONE = {"width": 640, "height": 520}, {"width": 360, "height": 520}
+_LARGE_DESKTOP, _LARGE_PHONE = {"width": 1100, "height": 720}, {"width": 360, "height": 720}
 _ROWS = (("inline", (_DESKTOP, _PHONE)), ("fullscreen", (_LARGE_DESKTOP, _LARGE_PHONE)))
-_HEIGHTS = (330, 480)
+_SCALES = (0.5, 0.4)
+_COPIED_WITHIN_S = 30.0
+_YESTERDAY: tuple[dict[str, Any], ...] = (
+    {"prompt": "a paper lantern on a river", "model": "nano-banana", "aspect_ratio": "3:4"},
+    {"prompt": "terraced fields in morning fog", "model": "midjourney", "aspect_ratio": "16:9"},
+)
+_TODAY: tuple[dict[str, Any], ...] = (
+    BOAT,
+    {"prompt": "a mountain lake in winter", "model": "nano-banana", "aspect_ratio": "16:9"},
+    LIGHTHOUSE,
+)
 
 
 async def _main() -> int:
@@ -58,7 +69,7 @@ async def _draw_state(browser: "Browser", folder: Path, name: str) -> int:
                 for theme in _THEMES:
                     context = {"theme": theme, "displayMode": display, "platform": "mobile" if is_phone else "web"}
                     rows[-1].append(await _shot(stage, name, context))
-    return sheets.save(sheets.sheet(rows, _HEIGHTS), _FOLDER / f"{name}.png")
+    return sheets.save(sheets.sheet(rows, _SCALES), _FOLDER / f"{name}.png")
 
 
 @asynccontextmanager
@@ -73,31 +84,44 @@ async def _stage(browser: "Browser", folder: Path, **options: Any) -> AsyncItera
 
 async def _shot(stage: Stage, name: str, context: dict[str, Any]) -> bytes:
     themed = Stage(host=stage.host, world=stage.world, view={"context": context})
+    await stage.host.page.mouse.move(0, 0)
     await show(name, themed)
     await stage.host.page.wait_for_timeout(200)
-    return bytes(await stage.host.page.screenshot())
+    return bytes(await stage.host.page.locator("iframe").screenshot())
 
 
 async def _draw_page(browser: "Browser", folder: Path) -> None:
-    """Draw the page of `journey-mcp gallery`: the list, the question about a cost, and two pictures for the README."""
+    """Draw the page of `journey-mcp gallery`: the list, an image, and the question about a cost."""
+    async with make_world(folder, clock=Yesterday()) as world:
+        for arguments in _YESTERDAY:
+            await _make(world, arguments)
     async with make_world(folder) as world:
-        for arguments in (BOAT, LIGHTHOUSE, BOAT | {"prompt": "a red kite over the dunes", "model": "qwen-image"}):
-            await world.client.call_tool("imagine", arguments)
+        for arguments in _TODAY:
+            await _make(world, arguments)
         for theme in _THEMES:
             async with serving_gallery(world.settings, open_in_real_time, gallery_page()) as access:
                 options = context_options(viewport=_LARGE_DESKTOP, color_scheme=theme)
                 context = await browser.new_context(**options)
                 page = await context.new_page()
                 await page.goto(access.url)
-                await page.wait_for_function("document.querySelectorAll('.tile img[src]').length === 6")
+                await page.wait_for_function("() => document.querySelectorAll('.tile img[src]').length === 11")
                 _report(f"page-{theme}", await _save(page, f"page-{theme}"))
-                await page.locator(".tile:nth-child(3) .open").first.click()
+                await page.locator(".tile:nth-child(4) .open").first.click()
                 await page.wait_for_selector("#large[src]")
                 _report(f"image-{theme}", await _save(page, f"image-{theme}"))
                 await page.locator("#actions button:not(#edit)").first.click()
                 await page.wait_for_selector("dialog[open]")
                 _report(f"cost-{theme}", await _save(page, f"cost-{theme}"))
                 await context.close()
+
+
+async def _make(world: World, arguments: dict[str, Any]) -> None:
+    """Make images, and wait until they are copied: the sandbox ends before they are shown."""
+    made = (await world.client.call_tool("imagine", arguments)).structured_content or {}
+    with anyio.fail_after(_COPIED_WITHIN_S):
+        while not all("path" in image for image in made["images"]):
+            found = await world.client.call_tool("fetch_task", {"task_ids": [made["task_id"]]})
+            made = (found.structured_content or {})["tasks"][0]
 
 
 async def _save(page: "Page", name: str) -> int:
@@ -107,15 +131,15 @@ async def _save(page: "Page", name: str) -> int:
 
 
 async def _draw_references(browser: "Browser", folder: Path) -> None:
-    """Draw what the tests compare with, as they do it."""
-    async with make_world(folder) as world, app_host(browser, world.client) as host:
-        for theme in _THEMES:
+    """Draw what the tests compare with, as they do it: each is the first image of its sandbox."""
+    _REFERENCES.mkdir(exist_ok=True)
+    for theme in _THEMES:
+        async with make_world(folder / theme) as world, app_host(browser, world.client) as host:
             await show("grid", Stage(host=host, world=world, view={"context": {"theme": theme}}))
-            major = browser.version.partition(".")[0]
-            size = sheets.save(
-                sheets.opened(bytes(await host.page.screenshot())), _REFERENCES / f"chromium-{major}-{theme}.png"
-            )
-            _report(f"reference {theme}", size)
+            # with all their colors: they are compared
+            file = _REFERENCES / f"chromium-{browser.version.partition('.')[0]}-{theme}.png"
+            sheets.opened(bytes(await host.page.screenshot())).save(file, optimize=True)
+            _report(f"reference {theme}", file.stat().st_size)
 
 
 def _report(name: str, size: int) -> None:

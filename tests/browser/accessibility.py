@@ -19,11 +19,12 @@ def _source() -> str:
     return Path(spec.origin).with_name("axe.min.js").read_text(encoding="utf-8")
 
 
-async def violations(frame: "Frame") -> list[str]:
-    """Return the rules that the document breaks, each with its elements."""
+async def violations(frame: "Frame", *, only: str | None = None) -> list[str]:
+    """Return the rules that the document breaks, each with its elements; `only` is the one rule to check."""
+    which = {"type": "rule", "values": [only]} if only else {"type": "tag", "values": _RULES}
     if not await frame.evaluate("typeof axe === 'object'"):
         await frame.evaluate(_source())
     found: list[dict[str, Any]] = await frame.evaluate(
-        "async (rules) => (await axe.run(document, {runOnly: rules, resultTypes: ['violations']})).violations", _RULES
+        "async (which) => (await axe.run(document, {runOnly: which, resultTypes: ['violations']})).violations", which
     )
     return [f"{one['id']}: {node['html'][:200]} {node['failureSummary']}" for one in found for node in one["nodes"]]

@@ -39,7 +39,7 @@ INLINE: Mapping[str, Any] = {
     "platform": "web",
 }
 _FOLDER = Path(__file__).parent
-_TIMEOUT_MS = 20_000
+_TIMEOUT_MS = 5_000
 _WANTED_BY_SPECIFICATION = "both allow-scripts and allow-same-origin"
 """Chromium warns of this sandbox, which the specification demands of the outer frame."""
 
@@ -57,6 +57,7 @@ class AppHost:
     """The tools that views called, with their arguments."""
     problems: list[str] = field(default_factory=list)
     """Requests for other addresses, and errors in the page."""
+    _last: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = field(default_factory=lambda: ({}, {}, {}))
     _visible: dict[str, list[str]] = field(default_factory=dict)
 
     async def open(
@@ -81,7 +82,15 @@ class AppHost:
         await self.notify("tool-input", {"arguments": arguments})
         result = plain(await self.client.call_tool(tool, arguments))
         await self.notify("tool-result", result)
+        self._last = (arguments, result, view)
         return result
+
+    async def again(self, **view: Any) -> None:
+        """Show the last call in a new view, as a host does when a conversation is opened again."""
+        arguments, result, last = self._last
+        await self.open(**(view or last))
+        await self.notify("tool-input", {"arguments": arguments})
+        await self.notify("tool-result", result)
 
     async def notify(self, name: str, params: Mapping[str, Any]) -> None:
         """Send a notification to the view."""
@@ -129,7 +138,7 @@ def plain(result: Any) -> dict[str, Any]:
 
 def watch(context: "BrowserContext", problems: list[str]) -> None:
     """Collect errors of all pages."""
-    context.on("weberror", lambda event: problems.append(f"error: {event.error}"))
+    context.on("weberror", lambda event: problems.append(f"error: {event.error.stack or event.error}"))
     context.on(
         "console",
         lambda message: (

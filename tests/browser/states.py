@@ -8,6 +8,8 @@ from browser.apps import AppHost
 from browser.world import World
 
 LIGHTHOUSE = {"prompt": "a lighthouse at dusk, long exposure", "model": "midjourney", "wait_s": 30}
+COMET = {"prompt": "a comet over a quiet harbor", "model": "midjourney", "wait_s": 3, "fresh": True}
+"""An image that is never finished: a call for the others must not join it."""
 BOAT = {"prompt": "a red fishing boat on calm water", "model": "z-image", "wait_s": 30}
 
 
@@ -45,8 +47,8 @@ async def _empty(stage: Stage) -> None:
 
 
 async def _running(stage: Stage) -> None:
-    stage.world.faults("journeyapi/submit:hang", "journeyapi/fetch_many:percentage=40,times=always")
-    await stage.call("imagine", **LIGHTHOUSE | {"wait_s": 0, "fresh": True})
+    stage.world.faults("journeyapi/submit:hang", "journeyapi/fetch:percentage=40,times=always")
+    await stage.call("imagine", **COMET)
     await stage.shows("[role=progressbar]")
 
 
@@ -79,7 +81,7 @@ async def _dead(stage: Stage) -> None:
 async def _offline(stage: Stage) -> None:
     stage.world.faults("journeyapi/submit:hang")
     stage.host.is_offline = True
-    await stage.call("imagine", **LIGHTHOUSE | {"wait_s": 0, "fresh": True})
+    await stage.call("imagine", **COMET | {"wait_s": 0})
     await stage.shows("#banner")
 
 

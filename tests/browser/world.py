@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,23 @@ class World:
 
 @asynccontextmanager
 async def make_world(
-    folder: Path, *, mode: str = "auto", speed: float = 0.0, **environment: str
+    folder: Path, *, mode: str = "auto", speed: float = 0.0, clock: Clock | None = None, **environment: str
 ) -> AsyncIterator[World]:
     """Open a client of a new server that declares MCP Apps; upper-case keywords are environment variables."""
     async with sandbox.running(sandbox.Settings(speed=speed, seed=7)) as upstream:
         settings = read_settings(environment_of(upstream, folder, *SERVICES, **environment))
-        lifespan = Lifespan(settings, open_in_real_time, is_local=True)
+        lifespan = Lifespan(settings, partial(running_studio, clock=clock or Clock()), is_local=True)
         async with Client(make_server(lifespan), mode=mode, extensions=[APPS]) as client:
             yield World(client=client, upstream=upstream, settings=settings)
             lifespan.drain()
+
+
+class Yesterday(Clock):
+    """Real time, a day ago."""
+
+    def now(self) -> float:
+        """Return the time of day of yesterday."""
+        return super().now() - 86400
 
 
 def open_in_real_time(settings: Settings) -> Any:

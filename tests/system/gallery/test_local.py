@@ -12,7 +12,7 @@ from browser.accessibility import violations
 from browser.apps import watch
 from browser.chromium import context_options
 from browser.local import serving_gallery
-from browser.world import World, make_world, open_in_real_time
+from browser.world import World, Yesterday, make_world, open_in_real_time
 
 from journey_mcp.gallery import page as gallery_page
 
@@ -64,18 +64,22 @@ async def opened_page(browser: "Browser", folder: Path, *prompts: str, **options
             page = await context.new_page()
             await page.goto(access.url)
             await page.wait_for_url(f"**{access.path}")
-            await page.wait_for_selector(".tile, .card, [data-state]")
+            await page.wait_for_selector("#query")
             yield Opened(page=page, world=world)
             await context.close()
     assert [problem for problem in problems if _ASKED not in problem] == []
 
 
 async def test_all_images_are_listed_by_day(browser: "Browser", tmp_path: Path) -> None:
-    """The newest first, with what was spent."""
+    """The newest first, with what was spent; those of yesterday were made by another server."""
+    async with make_world(tmp_path, clock=Yesterday()) as world:
+        await world.client.call_tool("imagine", {"prompt": "a grey owl", "model": "z-image", "wait_s": 30})
     async with opened_page(browser, tmp_path, "a red kite", "a blue boat") as opened:
-        assert await opened.page.locator("h2").first.inner_text() == "Today"
-        assert await opened.tiles() == ["a blue boat", "a red kite"]
-        assert "Today: 4 credits" in await opened.page.inner_text("#facts")
+        assert await opened.page.locator("h2").all_inner_texts() == ["Today", "Yesterday"]
+        assert await opened.tiles() == ["a blue boat", "a red kite", "a grey owl"]
+        facts = await opened.page.inner_text("#facts")
+        assert "Today: 4 credits" in facts
+        assert "30 days: 6 credits" in facts
         assert await violations(opened.page.main_frame) == []
 
 
@@ -83,12 +87,12 @@ async def test_images_are_found_by_words(browser: "Browser", tmp_path: Path) -> 
     """And it is said if there are none."""
     async with opened_page(browser, tmp_path, "a red kite", "a blue boat") as opened:
         await opened.page.fill("#query", "kite")
-        await opened.page.wait_for_function("document.querySelectorAll('.tile').length === 1")
+        await opened.page.wait_for_function("() => document.querySelectorAll('.tile').length === 1")
         assert await opened.tiles() == ["a red kite"]
         await opened.page.fill("#query", "zeppelin")
         await opened.page.wait_for_selector("[data-state=empty]")
         await opened.page.fill("#query", "")
-        await opened.page.wait_for_function("document.querySelectorAll('.tile').length === 2")
+        await opened.page.wait_for_function("() => document.querySelectorAll('.tile').length === 2")
 
 
 async def test_an_edit_is_made_when_its_cost_is_confirmed(browser: "Browser", tmp_path: Path) -> None:
@@ -104,7 +108,7 @@ async def test_an_edit_is_made_when_its_cost_is_confirmed(browser: "Browser", tm
         assert len(opened.world.sent) == sent
         await opened.page.click("#submit")
         await opened.answer("Pay")
-        await opened.page.wait_for_function("document.querySelectorAll('.tile').length === 2")
+        await opened.page.wait_for_function("() => document.querySelectorAll('.tile').length === 2")
         assert len(opened.world.sent) == sent + 1
         assert opened.world.sent[-1]["prompt"] == "make it green"
 
@@ -121,7 +125,7 @@ async def test_a_refinement_is_confirmed_too(browser: "Browser", tmp_path: Path)
         assert len(opened.world.sent) == sent
         await upscale.click()
         await opened.answer("Pay")
-        await opened.page.wait_for_function("document.querySelectorAll('.tile, .card').length > 1")
+        await opened.page.wait_for_function("() => document.querySelectorAll('.tile, .card').length > 1")
         assert len(opened.world.sent) == sent + 1
 
 
@@ -134,7 +138,7 @@ async def test_the_page_says_when_its_server_has_ended(browser: "Browser", tmp_p
         page = await context.new_page()
         async with serving_gallery(world.settings, open_in_real_time, gallery_page()) as access:
             await page.goto(access.url)
-            await page.wait_for_selector("[data-state=empty]")
+            await page.wait_for_selector("#query")
         await page.fill("#query", "kite")
         await page.wait_for_selector("#banner", state="visible")
         assert "Is it still running?" in await page.inner_text("#banner")
