@@ -95,6 +95,17 @@ async def test_images_are_found_by_words(browser: "Browser", tmp_path: Path) -> 
         await opened.page.wait_for_function("() => document.querySelectorAll('.tile').length === 2")
 
 
+async def test_older_images_are_loaded_when_the_person_asks(browser: "Browser", tmp_path: Path) -> None:
+    """Twenty tasks at a time."""
+    prompts = [f"boat {number}" for number in range(23)]
+    async with opened_page(browser, tmp_path, *prompts) as opened:
+        await opened.page.wait_for_function("() => document.querySelectorAll('.tile').length === 20")
+        await opened.page.get_by_role("button", name="Load more").click()
+        await opened.page.wait_for_function("() => document.querySelectorAll('.tile').length === 23")
+        assert await opened.tiles() == prompts[::-1]
+        assert not await opened.page.get_by_role("button", name="Load more").is_visible()
+
+
 async def test_an_edit_is_made_when_its_cost_is_confirmed(browser: "Browser", tmp_path: Path) -> None:
     """The question names the cost and the provider; declining costs nothing."""
     async with opened_page(browser, tmp_path, "a red kite") as opened:
