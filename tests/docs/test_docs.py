@@ -290,7 +290,7 @@ def test_links_between_documents_have_a_target() -> None:
 def test_files_that_documents_name_exist() -> None:
     """By their path in the repository or in the package; a word in capitals in one stands for a name."""
     for path in [README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
-        for name in re.findall(r"`([\w*][\w./*-]*/(?:[\w*.-]+\.(?:py|toml|md))?)`", path.read_text(encoding="utf-8")):
+        for name in re.findall(r"`([\w*][\w./*-]*/[\w*.-]+\.(?:py|toml|md))`", path.read_text(encoding="utf-8")):
             pattern = re.sub(r"[A-Z]{4,}", "*", name)
             assert [*ROOT.glob(pattern), *(ROOT / "journey_mcp").glob(pattern)], f"{path.name}: {name}"
 
