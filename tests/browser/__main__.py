@@ -15,7 +15,7 @@ from browser import sheets
 from browser.apps import app_host
 from browser.chromium import context_options, launched, missing
 from browser.local import serving_gallery
-from browser.states import BOAT, LIGHTHOUSE, STATES, Stage, show
+from browser.states import BOAT, ENVIRONMENT, LIGHTHOUSE, STATES, Stage, show
 from browser.world import World, Yesterday, make_world, open_in_real_time
 from journey_mcp.gallery import page as gallery_page
 
@@ -76,7 +76,7 @@ async def _draw_state(browser: "Browser", folder: Path, name: str) -> int:
 async def _stage(browser: "Browser", folder: Path, **options: Any) -> AsyncIterator[Stage]:
     width = options["viewport"]["width"]
     async with (
-        make_world(folder / f"{width}-{options['viewport']['height']}", JOURNEY_MCP_MAX_CONCURRENT="1@bfl") as world,
+        make_world(folder / f"{width}-{options['viewport']['height']}", **ENVIRONMENT) as world,
         app_host(browser, world.client, **options) as host,
     ):
         yield Stage(host=host, world=world, view={})

@@ -39,7 +39,7 @@ INLINE: Mapping[str, Any] = {
     "platform": "web",
 }
 _FOLDER = Path(__file__).parent
-_TIMEOUT_MS = 5_000
+_TIMEOUT_MS = 20_000
 _WANTED_BY_SPECIFICATION = "both allow-scripts and allow-same-origin"
 """Chromium warns of this sandbox, which the specification demands of the outer frame."""
 

@@ -134,6 +134,8 @@ async def paint(host: AppHost) -> None:
     await host.page.mouse.up()
 
 
+ENVIRONMENT: dict[str, Any] = {"JOURNEY_MCP_MAX_CONCURRENT": "1@bfl", "JOURNEY_MCP_KEEP_IMAGES": "off"}
+"""The settings for all states: a second task waits, and a dead link is not waited for in the hope of a copy."""
 STATES: dict[str, Callable[[Stage], Awaitable[None]]] = {
     "empty": _empty,
     "running": _running,

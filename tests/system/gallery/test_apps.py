@@ -15,7 +15,7 @@ from browser.accessibility import violations
 from browser.apps import CAPABILITIES, app_host
 from browser.chromium import context_options
 from browser.screenshots import is_same
-from browser.states import BOAT, LIGHTHOUSE, STATES, Stage, paint, show
+from browser.states import BOAT, ENVIRONMENT, LIGHTHOUSE, STATES, Stage, paint, show
 from browser.world import make_world
 from PIL import Image
 
@@ -280,7 +280,7 @@ async def test_a_mask_is_painted_with_the_keyboard(opened: Opened) -> None:
 async def test_no_state_breaks_a_rule_of_accessibility(opened: Opened, names: list[str]) -> None:
     """In both themes and 320 px wide, where nothing is wider than the frame; inline no state is higher than 500 px."""
     broken: dict[str, list[str]] = {}
-    async with opened(JOURNEY_MCP_MAX_CONCURRENT="1@bfl") as stage:
+    async with opened(**ENVIRONMENT) as stage:
         for name in names:
             await show(name, stage)
             found = [problem async for problem in problems_of(stage)]
