@@ -3,8 +3,9 @@
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from journey_mcp.core.errors import Failure, SubmissionUnconfirmed
@@ -219,7 +220,12 @@ class Task:
     def _changed(self, at: float, **changes: Any) -> "Task":
         if self.status.is_final:
             return self
-        return replace(self, updated_at=at, **changes)
+        # like `dataclasses.replace`, which takes three times as long for that many fields
+        return Task(**{**dict(zip(_FIELDS, _values(self), strict=True)), "updated_at": at, **changes})
+
+
+_FIELDS = tuple(field.name for field in fields(Task))
+_values = attrgetter(*_FIELDS)
 
 
 def new_task_id() -> str:
