@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from journey_mcp.core.errors import InternalError, SubmissionUnconfirmed
 from journey_mcp.core.tasks import Submission, Task
@@ -19,33 +21,43 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Started(Generic[_T]):
+    """The result of storing a task."""
+
+    result: _T
+    submission: tuple[str, Submitter] | None = None
+    """The id and the submitter of a new task; `None` if there is nothing to submit."""
+
+
 class InFlight:
     """What is being submitted now; hands accepted tasks to the poller.
 
     A creating request is not cancelled with the call that asked for it: its answer may be paid for. The asyncio tasks
-    here are outside of every cancel scope; `cancel_all` ends them.
+    here, one for each call, are outside of every cancel scope; `cancel_all` ends them.
     """
 
     def __init__(self, journal: Journal, queues: Queues, poller: Poller) -> None:
         self._journal = journal
         self._queues = queues
         self._poller = poller
+        self._running: set[asyncio.Task[None]] = set()
         self._submissions: dict[str, asyncio.Task[None]] = {}
-        self._starting: set[asyncio.Task[Any]] = set()
+        """Those of them that submit a stored task."""
 
     def __contains__(self, task_id: str) -> bool:
         return task_id in self._submissions
 
-    async def complete(self, start: Coroutine[Any, Any, _T]) -> _T:
-        """Return the result of `start`, which stores a task; it completes though its caller is cancelled."""
-        starting = asyncio.create_task(start)
-        self._starting.add(starting)
-        starting.add_done_callback(self._has_started)
-        return await asyncio.shield(starting)
+    async def start(self, store: Callable[[], Awaitable[Started[_T]]]) -> _T:
+        """Return the result of `store`, and begin to submit the task that it stored.
 
-    def submit(self, task_id: str, submitter: Submitter) -> None:
-        """Begin to submit a stored task."""
-        self._submissions[task_id] = asyncio.create_task(self._submit(task_id, submitter))
+        All of it completes though the caller is cancelled.
+        """
+        result: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+        running = asyncio.create_task(self._run(store, result))
+        self._running.add(running)
+        running.add_done_callback(partial(self._has_ended, result))
+        return await result
 
     def resume_polling(self, task: Task) -> None:
         """Poll a leased task; one whose request has no answer yet is polled once it has."""
@@ -68,21 +80,35 @@ class InFlight:
 
     async def cancel_all(self) -> None:
         """Cancel the submissions that are left; the journal keeps their tasks as they are."""
-        left = [*self._starting, *self._submissions.values()]
-        for submission in left:
-            submission.cancel()
+        left = list(self._running)
+        for running in left:
+            running.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    def _has_started(self, starting: asyncio.Task[Any]) -> None:
-        self._starting.discard(starting)
-        if not starting.cancelled():
-            starting.exception()  # when the caller was cancelled, nobody else retrieves it
+    def _has_ended(self, result: asyncio.Future[Any], running: asyncio.Task[None]) -> None:
+        self._running.discard(running)
+        if not result.done():
+            result.cancel()
 
     def _is_sent(self, task_id: str) -> bool:
         task = self._journal.get(task_id)
         return task is not None and task.submission is Submission.SENT
 
+    async def _run(self, store: Callable[[], Awaitable[Started[_T]]], result: asyncio.Future[_T]) -> None:
+        try:
+            started = await store()
+        except Exception as error:  # noqa: BLE001  # the caller gets it, unless it was cancelled
+            if not result.done():
+                result.set_exception(error)
+            return
+        if not result.done():
+            result.set_result(started.result)
+        if started.submission is not None:
+            await self._submit(*started.submission)
+
     async def _submit(self, task_id: str, submitter: Submitter) -> None:
+        if running := asyncio.current_task():
+            self._submissions[task_id] = running
         try:
             task, offer = await submitter.run()
         except Exception:  # noqa: BLE001  # the outermost boundary of background work

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 from journey_mcp.core.clock import Clock
@@ -12,7 +13,7 @@ from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.engine.budget import Budget, Confirm
 from journey_mcp.engine.deduplication import KEPT_S, Created, Deduplication
 from journey_mcp.engine.failover import Attempt
-from journey_mcp.engine.in_flight import InFlight
+from journey_mcp.engine.in_flight import InFlight, Started
 from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.submitter import Submitter
 from journey_mcp.studio.attempts import Plan
@@ -83,15 +84,14 @@ class Starter:
         Raises:
             OverBudget, PerhapsPaid, StoreUnavailable: nothing was stored or sent.
         """
-        return await self._in_flight.complete(self._start(task, plan, fresh=fresh))
+        return await self._in_flight.start(partial(self._start, task, plan, fresh=fresh))
 
-    async def _start(self, task: Task, plan: Plan, *, fresh: bool) -> Created:
+    async def _start(self, task: Task, plan: Plan, *, fresh: bool) -> Started[Created]:
         submitter = self._new_submitter(task.id, plan.attempts, notices=plan.notices)
         task = await submitter.sent_at_once(task)
         if duplicate := await self._stored(task, fresh=fresh):
-            return duplicate
-        self._in_flight.submit(task.id, submitter)
-        return Created(task)
+            return Started(duplicate)
+        return Started(Created(task), (task.id, submitter))
 
     async def _stored(self, task: Task, *, fresh: bool) -> Created | None:
         """Store the task; return the task of a duplicate call that is there instead."""
