@@ -25,6 +25,16 @@ async def _call(here: Environment, prompt: str) -> Task | None:
         return None
 
 
+def _put_back(path: Path, was: bytes) -> None:
+    """Restore a file, in its place; SQLite has the shared memory mapped, and a process whose mapping shrinks dies."""
+    if not path.name.endswith("-shm"):
+        path.write_bytes(was)
+        return
+    beside = path.with_suffix(".restored")
+    beside.write_bytes(was)
+    beside.replace(path)
+
+
 async def damaged(here: Environment, random: Random, file: Path, harm: Callable[[Path], None]) -> list[str]:
     """Make calls, damage the database between them, and return the problems."""
     tasks = [await _call(here, f"kite {number}") for number in range(random.randrange(1, 4))]
@@ -44,7 +54,7 @@ async def damaged(here: Environment, random: Random, file: Path, harm: Callable[
             wrong.append(f"a task that ran is {ended.status}: {ended.failure}")
     if random.random() < 0.3:
         for path, was in content.items():
-            path.write_bytes(was)
+            _put_back(path, was)
         for number in range(4):
             await _call(here, f"after all {number}")
     if len(here.created) * _COST > _LIMIT:
