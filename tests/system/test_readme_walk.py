@@ -57,7 +57,7 @@ async def test_commands_do_what_the_document_says(path: Path, tmp_path: Path) ->
             if words[0] == "export":
                 keys = [word.partition("=")[::2] for word in words[1:] if not word.startswith("JOURNEYAPI_BASE_URL")]
                 environment |= dict(keys)
-            elif words[1] in {"serve", "sandbox"}:
+            elif words[1] in {"serve", "sandbox", "gallery"}:
                 await starts(words, environment)
             else:
                 ended = await anyio.run_process(
@@ -72,6 +72,8 @@ async def starts(words: list[str], environment: dict[str, str]) -> None:
     """Check that a server of the document starts, on a free port."""
     port = free_port()
     arguments = [re.sub(r"\b8\d\d\d\b", str(port), word) for word in words[1:]]
+    if words[1] == "gallery":
+        arguments += ["--no-open", "--port", str(port)]
     server = subprocess.Popen([sys.executable, "-m", "journey_mcp", *arguments], env=environment)
     try:
         await until_listening(port)
