@@ -1,6 +1,7 @@
 """The open connections, and closing them all at once."""
 
 import asyncio
+from weakref import WeakSet
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,6 +10,9 @@ from uvicorn.server import ServerState
 
 from journey_mcp.sandbox.events import Event, Observer, Point
 from journey_mcp.sandbox.wire import OpenConnection, hang_up
+
+_ACCEPTING_ITERATIONS = 5
+"""From `accept` to the end of a connection that is aborted as soon as it is made."""
 
 
 class Connections:
@@ -19,6 +23,8 @@ class Connections:
         self._observer = observer
         self._scopes: set[anyio.CancelScope] = set()
         self._state = ServerState()
+        self._created: WeakSet[OpenConnection] = WeakSet()
+        self._is_closed = False
         self._config = Config(
             self._serve,
             http=OpenConnection,
@@ -37,16 +43,28 @@ class Connections:
         """Return the protocol of a new connection."""
         if self._observer:
             self._observer(Event(point="connected"))
-        return OpenConnection(self._config, self._state, app_state={})
+        opened = OpenConnection(self._config, self._state, app_state={})
+        opened.is_refused = self._is_closed
+        self._created.add(opened)
+        return opened
+
+    def open(self) -> None:
+        """Accept connections, also after `close`."""
+        self._is_closed = False
 
     async def close(self) -> None:
         """Abort all responses, close all connections, and return when that is done."""
-        for connection in self._state.connections:
-            connection.transport.abort()
+        self._is_closed = True
+        for connection in self._created:
+            # one that was just accepted is made in one of the next iterations of the loop
+            connection.is_refused = True
+            if connection.transport is not None:
+                connection.transport.abort()
         for scope in self._scopes:
             scope.cancel()
-        # connections notice their end in the next iteration of the loop
-        await asyncio.sleep(0)
+        # connections notice their end in the next iteration of the loop, one that was just accepted after this many
+        for _ in range(_ACCEPTING_ITERATIONS):
+            await asyncio.sleep(0)
         if self._state.tasks:
             await asyncio.wait(self._state.tasks)
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -148,13 +148,18 @@ class _Listener:
 
     async def open(self, host: str, port: int) -> None:
         """Bind the port; connections before `start_serving` are refused."""
+        self._connections.open()
         loop = asyncio.get_running_loop()
         self.server = await loop.create_server(self._connections.connection, host, port, start_serving=False)
 
     async def close(self) -> None:
         """Stop listening and abort all responses."""
-        self.server.close()
+        # asyncio (3.11) neither makes nor closes a connection whose server is closed between `accept` and the protocol
+        with suppress(NotImplementedError):  # on Windows
+            for listening in self.server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
         await self._connections.close()
+        self.server.close()
 
     @asynccontextmanager
     async def refuse_connections(self) -> AsyncIterator[None]:

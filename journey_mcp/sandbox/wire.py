@@ -23,9 +23,14 @@ class OpenConnection(H11Protocol):
     Without it no ASGI application can close a connection before or during a response.
     """
 
+    is_refused = False
+    """The server was closed before the connection was made."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         """Store the transport where requests of this connection find it: `scope["state"]`."""
         super().connection_made(transport)
+        if self.is_refused:
+            transport.abort()
         self.app_state = {**self.app_state, "transport": transport}
 
 

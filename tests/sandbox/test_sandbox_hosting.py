@@ -5,6 +5,7 @@ import asyncio
 import os
 import signal
 import socket
+from contextlib import suppress
 
 import pytest
 from httpx2 import ASGITransport, AsyncClient, ConnectError, HTTPError
@@ -131,6 +132,17 @@ async def test_the_command_serves_until_a_signal(number: signal.Signals) -> None
 
     await asyncio.wait_for(serve(Settings(speed=0), on_ready=ready), 5)
     assert seen[0].startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("iterations", range(5))
+async def test_a_connection_that_was_just_accepted_is_closed_with_the_sandbox(iterations: int) -> None:
+    """However far the loop has come with it."""
+    async with running() as one:
+        client = socket.create_connection(("127.0.0.1", int(one.origin.rpartition(":")[2])), 5)
+        for _ in range(iterations):
+            await asyncio.sleep(0)
+    with client, suppress(ConnectionResetError):
+        assert client.recv(1) == b""
 
 
 async def test_the_command_can_be_cancelled() -> None:
