@@ -33,6 +33,7 @@ base_url = "https://api.journeyapi.com/api/v1"
 key_variable = "JOURNEYAPI_API_KEY"
 base_url_variable = "JOURNEYAPI_BASE_URL"
 batch_limit = 1
+features = ["actions"]
 sources = ["https://journeyapi.co/docs/fetch"]
 checked = 2026-11-21
 """

@@ -101,6 +101,8 @@ def clean_environment(upstream_port: int) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "JOURNEYAPI_API_KEY": "bench",
         "JOURNEYAPI_BASE_URL": f"http://127.0.0.1:{upstream_port}/api/v1",
+        # the links of this upstream lead nowhere: tries to copy them would run beside the next calls
+        "JOURNEY_MCP_KEEP_IMAGES": "off",
     }
 
 
