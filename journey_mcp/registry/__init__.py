@@ -190,4 +190,7 @@ def _check_action(
 
 def _check_endpoints(where: str, facts: ProviderFacts) -> None:
     if "actions" not in facts.features:
-        raise SetupError(f'{where}: {facts.id} has no endpoints besides its usual one (feature "actions").')
+        raise SetupError(
+            f'{where}: {facts.id} has no endpoints besides its usual one (feature "actions").',
+            next_step=f'Add "actions" to `features` of [provider] {facts.id} in the registry file that replaces it.',
+        )

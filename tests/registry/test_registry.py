@@ -300,6 +300,28 @@ def test_a_wrong_action_fails_with_key_and_what_is_allowed(
         assert words in str(raised.value)
 
 
+def test_a_file_that_replaces_a_provider_needs_the_feature_of_its_actions(tmp_path: Path) -> None:
+    """A file of an earlier version may do so; the error says what to add."""
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        """
+[provider]
+id = "journeyapi"
+title = "JourneyAPI"
+wire = "journeyapi"
+base_url = "https://api.journeyapi.com/api/v1"
+key_variable = "JOURNEYAPI_API_KEY"
+base_url_variable = "JOURNEYAPI_BASE_URL"
+sources = ["https://example.test"]
+checked = 2026-11-21
+""",
+        encoding="utf-8",
+    )
+    with pytest.raises(SetupError, match="journeyapi has no endpoints") as raised:
+        registry.load(path)
+    assert 'Add "actions" to `features`' in str(raised.value.failure.next_step)
+
+
 def test_an_action_runs_and_costs_as_an_offer() -> None:
     """With the model of its parent; an action without a stated price has an unknown one."""
     (upscale,) = registry.load().catalog(["journeyapi"]).actions["upscale_2x"]
