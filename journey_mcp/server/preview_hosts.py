@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from mcp.server import ServerRequestContext
 
-APPS_EXTENSION = "io.modelcontextprotocol/ui"
+from journey_mcp.server.extensions import apps
+
 _PROXY = re.compile(r" \(via mcp-remote [^)]*\)$")
 """What a proxy adds to the name of its client."""
 
@@ -93,5 +94,4 @@ def takes_previews(ctx: ServerRequestContext[Any, Any], setting: Literal["auto",
     client, capabilities = ctx.session.client_params, ctx.session.client_capabilities
     if client is None or capabilities is None:
         return False
-    shows_gallery = APPS_EXTENSION in (capabilities.extensions or {})
-    return not shows_gallery and _PROXY.sub("", client.client_info.name).casefold() in _KNOWN
+    return not apps.is_declared(ctx) and _PROXY.sub("", client.client_info.name).casefold() in _KNOWN

@@ -18,7 +18,8 @@ from PIL import Image
 from support import client_of, make_environment, settings_for
 
 from journey_mcp import sandbox
-from journey_mcp.server.preview_hosts import APPS_EXTENSION, HOSTS
+from journey_mcp.server.extensions import apps
+from journey_mcp.server.preview_hosts import HOSTS
 from server.test_http import serving_mcp
 
 MODES = ["auto", "legacy"]
@@ -28,7 +29,7 @@ KITE = {"prompt": "a red kite", "wait_s": 300, "model": "z-image"}
 class Apps(ClientExtension):
     """A client that shows apps."""
 
-    identifier = APPS_EXTENSION
+    identifier = apps.EXTENSION
 
 
 @asynccontextmanager
