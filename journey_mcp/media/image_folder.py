@@ -6,13 +6,13 @@ and so that the oldest images come first when there are too many.
 
 import os
 import re
-import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from journey_mcp.core.images import ImageId, UploadId
+from journey_mcp.media import private_files
 
 _FOLDER = "pictures"
 _THUMBNAILS = "thumbnails"
@@ -75,17 +75,9 @@ class ImageFolder:
         Raises:
             OSError: it cannot be written.
         """
-        # images are private, as prompts are
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / f"{image_id}.{_ENDINGS[kind]}"
-        beside = path.with_name(f".{secrets.token_hex(6)}.part")
-        try:
-            with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-                file.write(content)
-            os.utime(beside, (made_at, made_at))
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        # images are private, as prompts are
+        private_files.write(path, content, made_at=made_at)
         return path
 
     def usage(self) -> int:

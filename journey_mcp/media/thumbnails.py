@@ -3,9 +3,7 @@
 `ImageFolder` deletes them with their images.
 """
 
-import os
 import re
-import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ import anyio
 from anyio import to_thread
 
 from journey_mcp.core.views import VIEW_SIZES
-from journey_mcp.media import formats
+from journey_mcp.media import formats, private_files
 from journey_mcp.media.containers import NotAnImage
 from journey_mcp.media.workers import WorkerResult, Workers
 
@@ -109,17 +107,9 @@ class Thumbnails:
                     (self._folder / _name(image_id, size)).unlink(missing_ok=True)
 
     def _write(self, path: Path, made: Thumbnail, made_at: float) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         size = f"{made.width}x{made.height}".encode()
         comment = b"\xff\xfe" + (len(size) + 2).to_bytes(2) + size
-        beside = path.with_name(f".{secrets.token_hex(6)}.part")
-        try:
-            with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-                file.write(_START + comment + made.content.removeprefix(_START))
-            os.utime(beside, (made_at, made_at))
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        private_files.write(path, _START + comment + made.content.removeprefix(_START), made_at=made_at)
 
 
 def _name(image_id: str, size: int) -> str:
