@@ -70,10 +70,6 @@ class Blobs:
         self._clock = clock
         self._on_written = on_written
 
-    def path_of(self, image_id: str) -> Path | None:
-        """Return the file of a copy or of a kept image; `None` if there is none."""
-        return self._folder.path_of(image_id)
-
     async def read(self, image_id: str) -> bytes | None:
         """Return the bytes of a copy or of a kept image; `None` if there is none."""
         return await to_thread.run_sync(self._folder.read, image_id)
