@@ -1,7 +1,8 @@
 """Accepting a call: the request checked against everything known, its images found, and its task started."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.notices import Notice
@@ -15,7 +16,7 @@ from journey_mcp.engine.failover import Attempt
 from journey_mcp.engine.outbound_webhooks import OutboundWebhooks
 from journey_mcp.providers.clients import ProviderClients
 from journey_mcp.routing import actions, model_names, router, validation
-from journey_mcp.studio.attempts import Planner
+from journey_mcp.studio.attempts import Plan, Planner
 from journey_mcp.studio.image_sources import ImageFinder, Roots
 from journey_mcp.studio.refine import Refiner
 from journey_mcp.studio.start import Starter
@@ -75,18 +76,8 @@ class Creator:
         images = await images.read()
         request = images.named_in(request)
         key = deduplication.digest(request, images.digests, self._clients.sandbox_url)
-        is_asked_always = confirm is not None and confirm.is_asked_always
-        if not fresh and (
-            duplicate := await self._starter.early_duplicate(principal, key, is_asked_always=is_asked_always)
-        ):
-            return duplicate
-        plan = await self._planner.plan(request, route, images, principal)
-        if is_asked_always:
-            # the person confirms the cost at one provider; another one has another cost
-            plan = plan.first_attempt()
-        task = self._task(request, principal, key, plan.attempts[0], (*read_as, *plan.notices))
-        await self._starter.check_budget(task, confirm)
-        return await self._starter.start(task, plan, fresh=fresh)
+        make_plan = partial(self._planner.plan, request, route, images, principal)
+        return await self._start(request, principal, key, make_plan, read_as, fresh=fresh, confirm=confirm)
 
     async def _refine(
         self,
@@ -99,18 +90,42 @@ class Creator:
         confirm: Confirm | None,
     ) -> Created:
         """Check a request that refines an image, store its task and start it."""
-        is_asked_always = confirm is not None and confirm.is_asked_always
         request, read_as = actions.with_resolved_action(request, self._catalog)
         found = await self._refiner.find(request, principal, files_allowed=files_allowed, roots=roots)
         key = deduplication.digest(found.request, found.images.digests, self._clients.sandbox_url)
+        make_plan = partial(
+            self._planner.follow_up,
+            found.offer,
+            found.request,
+            found.images,
+            principal,
+            parent=found.parent,
+            notices=found.notices,
+        )
+        return await self._start(found.stored, principal, key, make_plan, read_as, fresh=fresh, confirm=confirm)
+
+    async def _start(
+        self,
+        request: ImageRequest,
+        principal: Principal,
+        key: str,
+        make_plan: Callable[[], Awaitable[Plan]],
+        read_as: Sequence[Notice],
+        *,
+        fresh: bool,
+        confirm: Confirm | None,
+    ) -> Created:
+        """Plan, store and start the task of a request that was checked, unless a duplicate call has one."""
+        is_asked_always = confirm is not None and confirm.is_asked_always
         if not fresh and (
             duplicate := await self._starter.early_duplicate(principal, key, is_asked_always=is_asked_always)
         ):
             return duplicate
-        plan = await self._planner.follow_up(
-            found.offer, found.request, found.images, principal, parent=found.parent, notices=found.notices
-        )
-        task = self._task(found.stored, principal, key, plan.attempts[0], (*read_as, *plan.notices))
+        plan = await make_plan()
+        if is_asked_always:
+            # the person confirms the cost at one provider; another one has another cost
+            plan = plan.first_attempt()
+        task = self._task(request, principal, key, plan.attempts[0], (*read_as, *plan.notices))
         await self._starter.check_budget(task, confirm)
         return await self._starter.start(task, plan, fresh=fresh)
 
