@@ -28,6 +28,7 @@ from uvicorn.server import ServerState
 
 from journey_mcp import sandbox
 from journey_mcp.core.clock import Clock
+from journey_mcp.core.limits import NO_PRINCIPAL_LIMITS, PrincipalLimits
 from journey_mcp.core.principals import LOCAL, Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.tasks import Submission, Task
@@ -117,10 +118,11 @@ async def running_studio(
     clock: Clock | None = None,
     adapters: Mapping[str, Adapter] = ADAPTERS,
     listening: Listening | None = None,
+    principals: PrincipalLimits = NO_PRINCIPAL_LIMITS,
 ) -> AsyncIterator[Studio]:
     """Open a studio on a manual clock."""
     _prepare_database(settings)
-    async with open_studio(settings, clock or ManualClock(), adapters, listening) as studio:
+    async with open_studio(settings, clock or ManualClock(), adapters, listening, principals) as studio:
         yield studio
 
 

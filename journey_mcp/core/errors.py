@@ -203,6 +203,14 @@ class OverBudget(JourneyError):
     code = "over_budget"
 
 
+class TooManyTasks(JourneyError):
+    """The caller has as many unfinished tasks as one caller may have at once. Nothing was sent."""
+
+    code = "too_many_tasks"
+    retryable = True
+    next_step = "Nothing was sent or charged. Wait until one of your tasks has ended (fetch_task), then call again."
+
+
 class Declined(JourneyError):
     """The person did not agree to the cost. Nothing was sent."""
 

@@ -3,26 +3,26 @@
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from journey_mcp.core.errors import NotConfirmed, OverBudget
+from journey_mcp.core.errors import NotConfirmed, OverBudget, TooManyTasks
 from journey_mcp.core.limits import (
     PERIODS,
     UNKNOWN_COST,
     CreditPrices,
     Limit,
+    PrincipalLimits,
     amount_in,
     charge,
 )
 from journey_mcp.core.money import Charges, Cost, Unit
+from journey_mcp.core.principals import Principal
 from journey_mcp.core.tasks import Task
 from journey_mcp.core.text import duration, timestamp
 from journey_mcp.registry import Catalog, Offer
 from journey_mcp.settings import Settings
 from journey_mcp.store import Store
-
-_RAISE = "Choose a cheaper model, or ask the person to raise JOURNEY_MCP_BUDGET."
 
 _log = logging.getLogger(__name__)
 
@@ -74,21 +74,20 @@ class InputRequired(Exception):
 
 
 class Budget:
-    """The limits of one configuration, and what was spent according to the store."""
+    """The limits of one configuration and of its principals, and what was spent according to the store."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, principals: PrincipalLimits) -> None:
         self._store = store
+        self._principals = principals
         self._credit_prices = settings.credit_price
-        limits = settings.spending_limits
-        self._call_limits = [limit for limit in limits if limit.period == "call"]
-        self._period_limits = [limit for limit in limits if limit.period != "call"]
+        self._limits = settings.spending_limits
+        self._max_unfinished = settings.running_tasks
         self._unknown_cost = settings.unknown_cost
         self._confirm_above = settings.confirm_above
 
-    @property
-    def has_limits(self) -> bool:
-        """A call may be refused, or need confirmation."""
-        return bool(self._call_limits or self._period_limits or self._confirm_above)
+    def has_limits(self, principal: Principal) -> bool:
+        """Return whether a call of this principal may be refused, or need confirmation."""
+        return bool(self._confirm_above or self._limits or self._principals.limits_of(principal))
 
     def charges(self, offer: Offer, catalog: Catalog, cost: Cost | None) -> Charges:
         """Return what a task of this estimated cost is charged as at an offer."""
@@ -105,19 +104,31 @@ class Budget:
         unit, amount = next(iter(task.charges.items()))
         return _confirmation_request(task, amount, unit, None)
 
+    def max_unfinished(self, principal: Principal) -> int | None:
+        """Return how many unfinished tasks the principal may have; `None` for any number."""
+        own = self._principals.max_unfinished(principal)
+        return self._max_unfinished if own is None else own
+
+    async def exceeds_unfinished(self, task: Task) -> TooManyTasks | None:
+        """Return the error of a principal with too many unfinished tasks for one more; `None` for the others."""
+        limit = self.max_unfinished(task.principal)
+        if limit is None or await self._store.tasks.count_unfinished(task.principal) < limit:
+            return None
+        return TooManyTasks(f"You have {limit} unfinished tasks, as many as you may have at once.")
+
     def limits(self, task: Task) -> Sequence[Limit]:
         """Return the limits per period that apply to a task."""
-        return [limit for limit, _ in _applicable(self._period_limits, task)]
+        return [limit for limit, _ in self._applicable(task) if limit.period != "call"]
 
     def exceeds_call_limit(self, task: Task) -> OverBudget | None:
         """Return the error of the first limit per call that this task exceeds; `None` if it exceeds none."""
-        for limit, counted in _applicable(self._call_limits, task):
-            if counted > limit.amount:
+        for limit, counted in self._applicable(task):
+            if limit.period == "call" and counted > limit.amount:
                 return OverBudget(
                     f"The budget {limit.text} is exceeded: {task.request.label} at {task.provider} counts "
                     f"{_price(counted, limit.unit, _credits_behind(limit.unit, task))}, "
                     f"and waiting does not change that.",
-                    next_step=f"Nothing was sent. {_RAISE}",
+                    next_step=_next_step(limit, is_ever_free=False),
                 )
         return None
 
@@ -130,14 +141,31 @@ class Budget:
     async def exceeds_period_limit(self, task: Task) -> OverBudget | None:
         """Return the error of the period limit that has no room for this task the longest; `None` if all have."""
         found: list[tuple[float, OverBudget]] = []
-        for limit, counted in _applicable(self._period_limits, task):
-            provider = task.provider if limit.is_per_provider else None
-            spent = await self._store.spend.since(limit.since(task.created_at), provider=provider, except_task=task.id)
+        for limit, counted in self._applicable(task):
+            if limit.period == "call":
+                continue
+            spent = await self._store.spend.since(
+                limit.since(task.created_at),
+                provider=task.provider if limit.is_per_provider else None,
+                principal=task.principal if limit.principal else None,
+                except_task=task.id,
+            )
             spendings = [(one.at, limit.counted(one.provider, one.counted) or Decimal(0)) for one in spent]
             if sum(amount for _, amount in spendings) + counted > limit.amount:
                 free_at = _room_at(limit, counted, spendings)
                 found.append((free_at, _over_budget(limit, task, counted, spendings, free_at)))
         return max(found, key=lambda one: one[0])[1] if found else None
+
+    def _applicable(self, task: Task) -> Iterator[tuple[Limit, Decimal]]:
+        """Yield the limits that apply to a task, each with what the task is charged as against it."""
+        own = [
+            replace(limit, credit_prices=self._credit_prices) for limit in self._principals.limits_of(task.principal)
+        ]
+        for limit in (*self._limits, *own):
+            if limit.is_for(task.principal):
+                counted = limit.counted(task.provider, task.charges)
+                if counted is not None:
+                    yield limit, counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,7 +263,7 @@ def _over_budget(
         f"The budget {limit.text} is used up: {task.request.label} at {task.provider} counts "
         f"{_price(counted, limit.unit, _credits_behind(limit.unit, task))}, {_shown(spent)} are spent, "
         f"{_shown(max(limit.amount - spent, Decimal(0)))} are left. {again}",
-        next_step=f"Nothing was sent. {'Wait, or c' if is_ever_free else 'C'}{_RAISE[1:]}",
+        next_step=_next_step(limit, is_ever_free=is_ever_free),
         retry_after_s=round(free_at - task.created_at, 1) if is_ever_free else None,
     )
 
@@ -253,11 +281,9 @@ def _room_at(limit: Limit, counted: Decimal, spendings: Sequence[tuple[float, De
     return math.inf
 
 
-def _applicable(limits: Sequence[Limit], task: Task) -> Iterator[tuple[Limit, Decimal]]:
-    """Yield the limits that apply to a task, each with what the task is charged as against it."""
-    for limit in limits:
-        if (counted := limit.counted(task.provider, task.charges)) is not None:
-            yield limit, counted
+def _next_step(limit: Limit, *, is_ever_free: bool) -> str:
+    choose = "Wait, or choose" if is_ever_free else "Choose"
+    return f"Nothing was sent. {choose} a cheaper model, or ask the person to raise {limit.source}."
 
 
 def _credits_behind(unit: Unit, task: Task) -> Decimal | None:

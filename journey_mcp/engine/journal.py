@@ -72,10 +72,18 @@ class Journal:
                 raise
             return held
 
-    async def add(self, task: Task, limits: Sequence[Limit] = (), *, unconfirmed_since: float = math.inf) -> bool:
+    async def add(
+        self,
+        task: Task,
+        limits: Sequence[Limit] = (),
+        *,
+        max_unfinished: int | None = None,
+        unconfirmed_since: float = math.inf,
+    ) -> bool:
         """Store a new task and lease it; return False if it is a duplicate, or a limit leaves no room for it.
 
-        It is also a duplicate of a task that ended unconfirmed since `unconfirmed_since`, and may have been paid.
+        `max_unfinished` is how many unfinished tasks its principal may have. It is also a duplicate of a task that
+        ended unconfirmed since `unconfirmed_since`, and may have been paid.
 
         Raises:
             StoreUnavailable: it cannot be stored; nothing may be sent for it.
@@ -88,6 +96,7 @@ class Journal:
                 lease_until=lease_until,
                 unconfirmed_since=unconfirmed_since,
                 limits=limits,
+                max_unfinished=max_unfinished,
             )
         except StoreUnavailable as error:
             _log.exception("a new task cannot be stored")

@@ -241,7 +241,13 @@ class Settings(BaseModel):
         title="JOURNEY_MCP_BUDGET",
         description="Spending limits, comma-separated, as `AMOUNT UNIT/PERIOD[@PROVIDER]` with unit `credits` or "
         "`usd` and period `call`, `hour`, `day` or `total`: `8credits/call,100credits/day`. A limit counts what is "
-        "charged in its unit: JourneyAPI charges credits, Black Forest Labs and Vtrix charge dollars.",
+        "charged in its unit: JourneyAPI charges credits, Black Forest Labs and Vtrix charge dollars. With `@each` it "
+        "counts every principal of a service by itself, with `@principal:NAME` only one.",
+    )
+    running_tasks: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        None,
+        title="JOURNEY_MCP_RUNNING_TASKS",
+        description="Most unfinished tasks of one principal; further calls are rejected. Default: any number.",
     )
     unknown_cost: UnknownCost = Field(
         UNKNOWN_COST,

@@ -39,8 +39,10 @@ class Spend:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def since(self, at: float, *, provider: str | None = None, except_task: str = "") -> list[Spending]:
-        """Return what tasks created after that time count, the oldest first."""
+    async def since(
+        self, at: float, *, provider: str | None = None, principal: str | None = None, except_task: str = ""
+    ) -> list[Spending]:
+        """Return what tasks created after that time count, the oldest first: all, or those at one or of one."""
         query = sa.select(*_READ).where(
             tasks.c.created_at > at,
             tasks.c.id != except_task,
@@ -48,6 +50,8 @@ class Spend:
         )
         if provider is not None:
             query = query.where(tasks.c.provider == provider)
+        if principal is not None:
+            query = query.where(tasks.c.principal == principal)
         rows = await self._database.reader.rows(query.order_by(tasks.c.created_at))
         return [
             Spending(
@@ -93,6 +97,8 @@ def _spent(limit: Limit, task: Task) -> sa.ColumnElement[int]:
     )
     if limit.is_per_provider:
         query = query.where(tasks.c.provider == task.provider)
+    if limit.principal is not None:
+        query = query.where(tasks.c.principal == task.principal)
     return query.scalar_subquery()
 
 

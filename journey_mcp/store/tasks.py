@@ -31,16 +31,21 @@ class TaskTable:
         lease_until: float,
         unconfirmed_since: float = math.inf,
         limits: Sequence[Limit] = (),
+        max_unfinished: int | None = None,
     ) -> bool:
         """Store a new task, leased by `worker_id`. Durable on disk when this returns.
 
         False, and nothing is stored, if it duplicates a call of the principal whose task can be joined or ended
-        unconfirmed (it may have been paid) after `unconfirmed_since`, or if its charges would exceed one of the limits.
-        Checked and stored in one statement, so that no other process comes between.
+        unconfirmed (it may have been paid) after `unconfirmed_since`, if its charges would exceed one of the limits, or
+        if the principal has `max_unfinished` unfinished tasks. Checked and stored in one statement, so that no other
+        process comes between.
         """
         row = {**to_row(task), "lease_worker": worker_id, "lease_until": lease_until}
         values = {"unconfirmed_since": unconfirmed_since, **{f"new_{name}": value for name, value in row.items()}}
         room = [fits for limit in limits if (fits := within(limit, task)) is not None]
+        if max_unfinished is not None:
+            room.append(_UNFINISHED_OF.scalar_subquery() < max_unfinished)
+            values["of_principal"] = task.principal
         statement = sa.insert(tasks).from_select(_NAMES, _NEW.where(*room)) if room else _ADD
         try:
             return await self._database.writer.count(statement, values) == 1
@@ -99,6 +104,11 @@ class TaskTable:
         """Return the ids of all unfinished tasks, and of the images that their requests name."""
         rows = await self._database.reader.rows(_UNFINISHED)
         return {row["id"] for row in rows}.union(*(mentioned_ids(row["request"]) for row in rows))
+
+    async def count_unfinished(self, principal: str) -> int:
+        """Return how many unfinished tasks the principal has."""
+        (row,) = await self._database.reader.rows(_UNFINISHED_OF, {"of_principal": principal})
+        return int(row["unfinished"])
 
     async def mentioning(self, texts: Sequence[str], *, principal: str) -> list[Task]:
         """Return the principal's tasks, the newest first, whose results contain one of these texts; at most 100."""
@@ -173,6 +183,9 @@ _GET = sa.select(*READ).where(
     tasks.c.id.in_(sa.bindparam("ids", expanding=True)), tasks.c.principal == sa.bindparam("of_principal")
 )
 _UNFINISHED = sa.select(tasks.c.id, tasks.c.request).where(sa.text("NOT final"))
+_UNFINISHED_OF = sa.select(sa.func.count().label("unfinished")).where(
+    sa.text("NOT tasks.final"), tasks.c.principal == sa.bindparam("of_principal")
+)
 _SAVE = Prepared(
     sa.update(tasks)
     .where(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import anyio
 
 from journey_mcp.core.clock import Clock
+from journey_mcp.core.limits import NO_PRINCIPAL_LIMITS, PrincipalLimits
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.redaction import redactor_of
 from journey_mcp.core.tasks import Task
@@ -69,6 +70,7 @@ class _Assembled(NamedTuple):
     studio: Studio
     lifecycle: Lifecycle
     inbound_webhooks: InboundWebhooks
+    worker_id: str
 
 
 @asynccontextmanager
@@ -77,10 +79,12 @@ async def open_studio(
     clock: Clock | None = None,
     adapters: Mapping[str, Adapter] = ADAPTERS,
     listening: Listening | None = None,
+    principals: PrincipalLimits = NO_PRINCIPAL_LIMITS,
 ) -> AsyncIterator[Studio]:
     """Run everything behind the tools until the block is left.
 
     `listening` receives webhooks at the public address of the settings; without it, no provider is given that address.
+    `principals` has the limits of single principals that the settings do not name.
 
     Raises:
         SetupError: a registry file is wrong, or the store or the sandbox cannot be opened.
@@ -94,16 +98,15 @@ async def open_studio(
         if not clients.is_sandbox:
             warn_of_idle_limits(settings, clients.catalog)
         clock = clock or Clock()
-        journal = Journal(store, clock)
         callback_urls = CallbackUrls(settings.public_url if listening else None)
-        assembled = _assemble(settings, clock, store, journal, clients, safe_http, workers, callback_urls)
+        assembled = _assemble(settings, clock, store, clients, safe_http, workers, callback_urls, principals)
         try:
             async with _running(assembled, listening):
                 yield assembled.studio
         finally:
             # also when cancelled: other processes need not wait until the leases expire
             with anyio.move_on_after(_STORED_WITHIN_S, shield=True):
-                await _release_leases(store, journal.worker_id)
+                await _release_leases(store, assembled.worker_id)
 
 
 @asynccontextmanager
@@ -133,9 +136,9 @@ async def _running(assembled: _Assembled, listening: Listening | None) -> AsyncI
         raise raised
 
 
-async def _release_leases(store: Store, owner: str) -> None:
+async def _release_leases(store: Store, worker_id: str) -> None:
     try:
-        await store.leases.release(worker_id=owner)
+        await store.leases.release(worker_id=worker_id)
     except Exception:  # noqa: BLE001  # the leases expire by themselves
         _log.exception("the leases of this process cannot be released")
 
@@ -144,13 +147,14 @@ def _assemble(
     settings: Settings,
     clock: Clock,
     store: Store,
-    journal: Journal,
     clients: ProviderClients,
     safe_http: SafeHttpClient,
     workers: Workers,
     callback_urls: CallbackUrls,
+    principals: PrincipalLimits,
 ) -> _Assembled:
     """Connect the parts of a studio: the only place where that is done."""
+    journal = Journal(store, clock)
     is_listening = callback_urls.public_url is not None
     folder = ImageFolder(settings.resolved_data_dir())
     retention = Retention(folder, store, clock, max_bytes=int(settings.keep_gb * 1024**3))
@@ -165,7 +169,7 @@ def _assemble(
     poller = Poller(journal, outcomes, clock, clients, takes_webhooks=is_listening)
     queues = Queues(journal, store.queue, clock, settings.max_concurrent)
     cooldowns = Cooldowns(store, clock)
-    budget = Budget(settings, store)
+    budget = Budget(settings, store, principals)
     deduplication = Deduplication(journal, store, clock)
     in_flight = InFlight(journal, queues, poller)
     inbound_webhooks = InboundWebhooks(
@@ -216,7 +220,7 @@ def _assemble(
         views=views,
         previews=previews,
     )
-    return _Assembled(studio, lifecycle, inbound_webhooks)
+    return _Assembled(studio, lifecycle, inbound_webhooks, journal.worker_id)
 
 
 def _copies(

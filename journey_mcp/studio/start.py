@@ -54,7 +54,7 @@ class Starter:
 
         Without limits and questions `start` finds it: a duplicate is rare, and a look costs time.
         """
-        if self._budget.has_limits or is_asked_always:
+        if self._budget.has_limits(principal) or is_asked_always:
             return await self._deduplication.find(principal, key)
         return None
 
@@ -82,7 +82,7 @@ class Starter:
         It completes though the caller is cancelled: a stored task is started like any other.
 
         Raises:
-            OverBudget, PerhapsPaid, StoreUnavailable: nothing was stored or sent.
+            OverBudget, PerhapsPaid, StoreUnavailable, TooManyTasks: nothing was stored or sent.
         """
         return await self._in_flight.start(partial(self._start, task, plan, fresh=fresh))
 
@@ -95,14 +95,17 @@ class Starter:
 
     async def _stored(self, task: Task, *, fresh: bool) -> Created | None:
         """Store the task; return the task of a duplicate call that is there instead."""
-        limits, key = self._budget.limits(task), task.deduplication_key or ""
+        limits, max_unfinished = self._budget.limits(task), self._budget.max_unfinished(task.principal)
+        key = task.deduplication_key or ""
         for _ in range(_TRIES):
             unconfirmed_since = math.inf if fresh else self._clock.now() - KEPT_S
-            if await self._journal.add(task, limits, unconfirmed_since=unconfirmed_since):
+            if await self._journal.add(
+                task, limits, max_unfinished=max_unfinished, unconfirmed_since=unconfirmed_since
+            ):
                 return None
             if not fresh and (duplicate := await self._deduplication.find(task.principal, key)):
                 return duplicate
-            if over := await self._budget.exceeds_period_limit(task):
+            if over := await self._budget.exceeds_unfinished(task) or await self._budget.exceeds_period_limit(task):
                 raise over
             if fresh:
                 await self._deduplication.detach_all(task.principal, key)

@@ -3,19 +3,56 @@
 import pytest
 
 from journey_mcp.core.limits import (
+    EACH,
     format_amounts,
     format_credit_prices,
     format_limits,
     parse_amounts,
     parse_credit_prices,
     parse_limits,
+    parse_limits_of,
 )
+from journey_mcp.core.principals import LOCAL, Principal, of_token
 
 
 @pytest.mark.parametrize("text", ["", "8credits/call", "8credits/call,100 Credits/day@journeyapi,2.5usd/total"])
 def test_limits_are_formatted_as_they_were_written(text: str) -> None:
     """Except for blanks around commas."""
     assert format_limits(parse_limits(text)) == text
+
+
+def test_a_limit_of_principals_may_name_a_provider_too() -> None:
+    """In any order; a name keeps its case."""
+    each, one = parse_limits("1usd/day@each@bfl, 5credits/total @ JourneyAPI @principal:Ana.B")
+    assert (each.principal, each.provider) == (EACH, "bfl")
+    assert (one.principal, one.provider) == ("Ana.B", "journeyapi")
+    principals = [LOCAL, of_token("Ana.B"), Principal("Ana.B"), of_token("ana.b")]
+    assert [each.is_for(principal) for principal in principals] == [True, True, True, True]
+    assert [one.is_for(principal) for principal in principals] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1usd/day@each@principal:ana",
+        "1usd/day@bfl@vtrix",
+        "1usd/day@principal:",
+        "1usd/day@each@bfl@vtrix",
+        "1usd/day@",
+    ],
+)
+def test_a_limit_has_one_provider_and_one_principal(text: str) -> None:
+    """The error names the form."""
+    with pytest.raises(ValueError, match=r"must be AMOUNT UNIT/PERIOD\[@PROVIDER\]\[@each or @principal:NAME\]"):
+        parse_limits(text)
+
+
+def test_the_limits_of_one_principal() -> None:
+    """Are written without its name, and say where."""
+    (limit,) = parse_limits_of("ana", "2usd/day", source="the budget of token ana")
+    assert (limit.principal, limit.source) == ("ana", "the budget of token ana")
+    with pytest.raises(ValueError, match="'2usd/day@each' is the limit of ana already: leave out @each"):
+        parse_limits_of("ana", "2usd/day@each", source="the budget of token ana")
 
 
 @pytest.mark.parametrize("text", ["", "6credits", "6credits,0.50usd"])

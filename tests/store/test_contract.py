@@ -401,6 +401,41 @@ async def test_of_calls_at_once_as_many_are_stored_as_the_budget_has_room_for(st
     assert sum(added) == 3
 
 
+async def test_limits_of_principals(store: Store) -> None:
+    """`each` counts a principal by itself, a name counts one only, and nobody counts for another."""
+    charges = {"credits": Decimal(3)}
+
+    async def create(number: int, principal: str, limit: str) -> bool:
+        task = make_task(f"tsk_{number}", principal=Principal(principal), charges=charges)
+        return await store.tasks.add(task, worker_id="me", lease_until=200, limits=parse_limits(limit))
+
+    assert await create(1, "token:ana", "5credits/day@each")
+    assert await create(2, "token:ben", "5credits/day@each")
+    assert not await create(3, "token:ana", "5credits/day@each")
+    assert await create(4, "token:ana", "6credits/day@principal:ana")
+    assert not await create(5, "token:ana", "6credits/day@principal:ana")
+    assert not await create(6, "token:ben", "9credits/day")
+    assert len(await store.spend.since(0, principal="token:ana")) == 2
+
+
+async def test_of_calls_at_once_as_many_are_stored_as_may_be_unfinished(store: Store, other: Store) -> None:
+    """Of each principal; one that ends makes room."""
+    added = []
+
+    async def create(at: Store, number: int) -> None:
+        added.append(await at.tasks.add(make_task(f"tsk_{number}"), worker_id="me", lease_until=200, max_unfinished=3))
+
+    async with anyio.create_task_group() as group:
+        for number in range(8):
+            group.start_soon(create, (store, other)[number % 2], number)
+    assert sum(added) == 3
+    assert await store.tasks.count_unfinished("local") == 3
+    of_ana = make_task("of_ana", principal=Principal("token:ana"))
+    assert await store.tasks.add(of_ana, worker_id="me", lease_until=200, max_unfinished=1)
+    assert await store.tasks.save(finished(of_ana), worker_id="me")
+    assert await store.tasks.add(replace(of_ana, id="next"), worker_id="me", lease_until=200, max_unfinished=1)
+
+
 async def test_what_was_spent_stays_when_a_task_is_deleted(store: Store) -> None:
     """Time, provider, model and amount; what was free is gone."""
     cost = Cost(amount=Decimal(4), unit="credits", source="provider")
