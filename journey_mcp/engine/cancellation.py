@@ -2,6 +2,7 @@
 
 import anyio
 
+from journey_mcp.core import telemetry
 from journey_mcp.core.errors import JourneyError, StoreUnavailable
 from journey_mcp.core.notices import Notice
 from journey_mcp.core.predictions import Handle, Status
@@ -40,7 +41,8 @@ async def _canceled_upstream(
     task: Task, handle: Handle, offer: Offer | None, provider: SupportsCancel, outcomes: Outcomes
 ) -> tuple[Task, Notice]:
     try:
-        prediction = await provider.cancel(handle)
+        with telemetry.measure("request", purpose="cancel", provider=task.provider):
+            prediction = await provider.cancel(handle)
     except JourneyError as error:
         return task, Notice.of("cancel_refused", provider=task.provider, reason=str(error))
     apply = await outcomes.apply(task.id, prediction, offer) or task

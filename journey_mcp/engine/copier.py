@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from anyio import to_thread
 
+from journey_mcp.core import telemetry
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.copies import CopyRecord
 from journey_mcp.core.images import ImageId, OutputImage
@@ -109,7 +110,8 @@ class Copier:
             record = replace(record, is_copied=True)
         elif not record.is_copied and self._is_copied_here(job.task):
             try:
-                _, content = await self._blobs.copy(job.link)
+                with telemetry.measure("copy", provider=job.task.provider):
+                    _, content = await self._blobs.copy(job.link)
             except NoCopy as error:
                 record, is_over = self._without_copy(job, record, error)
             else:

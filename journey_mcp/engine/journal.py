@@ -10,11 +10,12 @@ from contextlib import contextmanager
 
 import anyio
 
+from journey_mcp.core import telemetry
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import StoreUnavailable
 from journey_mcp.core.limits import Limit
 from journey_mcp.core.principals import Principal
-from journey_mcp.core.tasks import Task
+from journey_mcp.core.tasks import SANDBOX, Task
 from journey_mcp.core.worker_id import new_worker_id
 from journey_mcp.engine.watch import Watch
 from journey_mcp.store import Store
@@ -148,6 +149,8 @@ class Journal:
                 return None
             # only now: no code may act on what a crash would undo
             self._leased[task_id] = after
+        if after.status.is_final and not before.status.is_final:
+            _report_end(after)
         if after.status.is_final and task_id not in self._unsaved:
             self._drop(task_id)
         for watch in self._watches.get(task_id, ()):
@@ -229,3 +232,16 @@ class Journal:
     def _drop(self, task_id: str) -> None:
         self._leased.pop(task_id, None)
         self._unsaved.discard(task_id)
+
+
+def _report_end(task: Task) -> None:
+    is_paid = task.cost is not None and task.provider != SANDBOX
+    telemetry.report(
+        "task",
+        task.updated_at - task.created_at,
+        provider=task.provider,
+        model=task.request.model,
+        outcome=task.failure.code if task.failure else task.status.value,
+        cost=float(task.cost.amount) if task.cost and is_paid else None,
+        unit=task.cost.unit if task.cost and is_paid else None,
+    )

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
+from journey_mcp.core import telemetry
 from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import InvalidWebhook, StoreUnavailable
 from journey_mcp.core.tasks import Task
@@ -139,7 +140,9 @@ class OutboundWebhooks:
             self._attempted.notify()
 
     async def _attempt(self, task: Task, tries: int) -> None:
-        problem = await self._problem(task)
+        with telemetry.measure("webhook") as operation:
+            problem = await self._problem(task)
+            operation.set(outcome="failed" if problem else telemetry.COMPLETED)
         if problem is None:
             await self._store.outbox.delivered(task.id)
         elif tries < len(_RETRY_DELAYS_S):

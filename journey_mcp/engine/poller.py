@@ -10,6 +10,7 @@ from typing import NamedTuple
 import anyio
 from anyio.abc import TaskGroup
 
+from journey_mcp.core import telemetry
 from journey_mcp.core.clock import Clock, Wakeup
 from journey_mcp.core.errors import CredentialsRejected, JourneyError, LostUpstream, NoImage, SandboxGone, Unreachable
 from journey_mcp.core.notices import Notice
@@ -141,7 +142,8 @@ class Poller:
             return
         try:
             async with upstream.room:
-                answers = await upstream.provider.fetch(list(handles))
+                with telemetry.measure("request", purpose="poll", provider=upstream.name, tasks=len(handles)):
+                    answers = await upstream.provider.fetch(list(handles))
         except JourneyError as error:
             for polled in itertools.chain(*handles.values()):
                 await self._on_error(polled, upstream, error)

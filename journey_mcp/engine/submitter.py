@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from inspect import iscoroutinefunction
 
+from journey_mcp.core import telemetry
 from journey_mcp.core.clock import Clock
 from journey_mcp.core.errors import (
     Failure,
@@ -125,7 +126,8 @@ class Submitter:
                 self._check_obsolete()
                 answer = answer or await self._journal_sent(request, attempt)
                 try:
-                    prediction = await answer
+                    with _request("submit", attempt):
+                        prediction = await answer
                 except (RateLimited, Unreachable) as error:
                     is_retried = await slot.report(error)
                     await self._requeue(error, is_retried=is_retried)
@@ -148,7 +150,8 @@ class Submitter:
         while request.has_images and isinstance(attempt.provider, SupportsUpload):
             self._check_obsolete()
             try:
-                return await attempt.provider.upload(request)
+                with _request("upload", attempt):
+                    return await attempt.provider.upload(request)
             except (RateLimited, Unreachable) as error:
                 has_alternative, refused_s = await self._failover.has_next(), self._clock.elapsed() - started
                 delay_s = backoff.retry_delay(error, tries, refused_s, has_alternative=has_alternative)
@@ -199,6 +202,10 @@ class Submitter:
 
     def _sent(self, account: Account, task: Task, now: float) -> Task:
         return task.sent(now, self._callback_urls.callback_deadline(task, account, now))
+
+
+def _request(purpose: str, attempt: Attempt) -> telemetry.Operation:
+    return telemetry.measure("request", purpose=purpose, provider=attempt.account.provider, model=attempt.offer.model)
 
 
 def _requeue(error: RateLimited | Unreachable, task: Task, now: float) -> Task:

@@ -43,6 +43,8 @@ _POLLS_AT_ONCE = 100
 class Upstream:
     """One address that is polled."""
 
+    name: str
+    """Of the provider."""
     provider: Provider
     batch_limit: int
     is_sandbox: bool = False
@@ -141,7 +143,9 @@ class ProviderClients:
 
     def _upstream(self, account: Account) -> Upstream:
         facts = self._registry.providers[account.facts_id]
-        return Upstream(self._adapt(account), facts.batch_limit, is_sandbox=account.provider == SANDBOX)
+        return Upstream(
+            account.provider, self._adapt(account), facts.batch_limit, is_sandbox=account.provider == SANDBOX
+        )
 
 
 @asynccontextmanager

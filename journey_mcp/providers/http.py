@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from journey_mcp.core import telemetry
 from journey_mcp.core.errors import SetupError, Unreachable, UpstreamError
 from journey_mcp.core.redaction import Redactor, redactor_of, without_userinfo
 from journey_mcp.core.text import quoted
@@ -207,6 +208,7 @@ async def _sent(
     http: httpx2.AsyncClient, request: httpx2.Request, redactor: Redactor, timeout_s: float
 ) -> HttpResponse:
     host = request.url.host
+    request.headers.update(telemetry.trace_headers())
     try:
         async with asyncio.timeout(timeout_s):
             response = await http.send(request, stream=True)
