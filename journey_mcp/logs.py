@@ -1,12 +1,16 @@
-"""Logs: stderr only, one line per record, without secrets, rate limited."""
+"""Logs: stderr only, one line per record, as text or as JSON, without secrets, rate limited."""
 
+import json
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Literal
 
 from journey_mcp.core.redaction import redactor_of
 
+LogFormat = Literal["text", "json"]
 _WINDOW_S = 60.0
 _MOST_IN_WINDOW = 10
 
@@ -21,6 +25,26 @@ class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = " | ".join(part.strip() for part in super().format(record).splitlines() if part.strip())
         return self._redactor.text(line)
+
+
+class _Json(logging.Formatter):
+    """Writes a JSON object, with the fields of the record if it has any, and redacts secrets."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        super().__init__()
+        self._redactor = redactor_of(*secrets)
+
+    def format(self, record: logging.LogRecord) -> str:
+        plain = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            plain["exception"] = self.formatException(record.exc_info)
+        return json.dumps(self._redactor.plain(plain), ensure_ascii=False)
 
 
 class RateLimit(logging.Filter):
@@ -48,10 +72,15 @@ class RateLimit(logging.Filter):
         return count < _MOST_IN_WINDOW
 
 
-def set_up(level: str, secrets: Iterable[str] = ()) -> None:
+def formatter_of(log_format: LogFormat, secrets: Iterable[str]) -> logging.Formatter:
+    """Return what writes a record as one line, with the secrets redacted."""
+    return _Json(secrets) if log_format == "json" else _OneLine(secrets)
+
+
+def set_up(level: str, secrets: Iterable[str] = (), log_format: LogFormat = "text") -> None:
     """Send our logs of this level, warnings of libraries, and fatal exceptions to stderr."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine(secrets))
+    handler.setFormatter(formatter_of(log_format, secrets))
     handler.addFilter(RateLimit())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("journey_mcp").setLevel(level.upper())

@@ -20,7 +20,7 @@ def ready_settings() -> Settings:
     except SetupError:
         logs.set_up("warning", secrets_in(os.environ))
         raise
-    logs.set_up(settings.log_level, settings.secrets)
+    logs.set_up(settings.log_level, settings.secrets, settings.log_format)
     for name in misspelled(os.environ):
         logging.getLogger("journey_mcp").warning("%s is not a setting of journey-mcp", name)
     return settings

@@ -1,8 +1,13 @@
-"""The rate limit of the log."""
+"""The log: its rate limit, and its form as JSON."""
 
+import json
 import logging
 
-from journey_mcp.logs import RateLimit
+import pytest
+
+from journey_mcp.core.telemetry import Operation, Value
+from journey_mcp.logs import RateLimit, formatter_of
+from journey_mcp.server.observability.audit import AuditLog
 
 
 def record(message: str, line: int = 1, level: int = logging.WARNING) -> logging.LogRecord:
@@ -25,3 +30,39 @@ def test_ten_records_a_minute_pass_per_line_and_the_next_states_the_number_of_ot
     quiet = record("frame 31")
     assert limit.filter(quiet)
     assert quiet.getMessage() == "frame 31"
+
+
+def test_as_json_a_record_is_one_object_without_secrets() -> None:
+    """With the fields of the record, and the traceback of an exception."""
+    error = ValueError("the key is s3cr3t-key")
+    failed = logging.LogRecord(
+        "journey_mcp.x", logging.ERROR, "x.py", 1, "it\nfailed %s", (1,), (type(error), error, None)
+    )
+    vars(failed)["fields"] = {"tool": "imagine"}
+    line = formatter_of("json", ["s3cr3t-key"]).format(failed)
+    plain = json.loads(line)
+    assert "\n" not in line
+    assert "s3cr3t-key" not in line
+    assert (plain["level"], plain["logger"], plain["message"]) == ("error", "journey_mcp.x", "it\nfailed 1")
+    assert plain["tool"] == "imagine"
+    assert "ValueError" in plain["exception"]
+    assert plain["time"].startswith("20")
+
+
+def test_the_audit_log_says_who_called_and_what_it_cost(caplog: pytest.LogCaptureFixture) -> None:
+    """One record for each call, and nothing else."""
+    caplog.set_level(logging.INFO, "journey_mcp.audit")
+    attributes: dict[str, Value] = {
+        "tool": "imagine",
+        "caller": "token:ana",
+        "model": "midjourney",
+        "cost": 4,
+        "unit": "credits",
+    }
+    AuditLog().ended(Operation("call", {**attributes, "secret": "x"}, ()), 1.23456)
+    AuditLog().ended(Operation("copy", {}, ()), 1.0)
+    (logged,) = caplog.records
+    assert logged.getMessage() == (
+        "call caller=token:ana tool=imagine outcome=completed model=midjourney cost=4 unit=credits duration_s=1.235"
+    )
+    assert vars(logged)["fields"]["duration_s"] == 1.235

@@ -333,6 +333,11 @@ class Settings(BaseModel):
         title="JOURNEY_MCP_LOG_LEVEL",
         description="`debug`, `info`, `warning` (default) or `error`. Logs go to stderr.",
     )
+    log_format: Annotated[Literal["text", "json"], InAnyCase] = Field(
+        "text",
+        title="JOURNEY_MCP_LOG_FORMAT",
+        description="`text` (default) or `json`: one object per line.",
+    )
 
     others: Mapping[str, SecretStr] = Field({}, exclude=True)
     """Keys and base URLs of providers in the user's registry file, by variable."""

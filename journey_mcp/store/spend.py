@@ -67,11 +67,12 @@ class Spend:
             for row in rows
         ]
 
-    async def by_provider(self, *, principal: str, since: float, except_provider: str) -> list[SpendTotal]:
-        """Return what the principal's tasks created since then cost, by provider and unit, in their order."""
-        rows = await self._database.reader.rows(
-            _BY_PROVIDER, {"of_principal": principal, "since": since, "except_provider": except_provider}
-        )
+    async def by_provider(
+        self, *, principal: str | None = None, since: float, except_provider: str
+    ) -> list[SpendTotal]:
+        """Return what tasks created since then cost, by provider and unit, in their order; of one principal or all."""
+        query = _BY_PROVIDER if principal is None else _BY_PROVIDER.where(tasks.c.principal == principal)
+        rows = await self._database.reader.rows(query, {"since": since, "except_provider": except_provider})
         return [
             SpendTotal(
                 provider=row["provider"],
@@ -120,7 +121,6 @@ _BY_PROVIDER = (
         *(sa.func.sum(column).label(column.name) for column in (tasks.c.micro_credits, tasks.c.micro_usd)),
     )
     .where(
-        tasks.c.principal == sa.bindparam("of_principal"),
         tasks.c.created_at >= sa.bindparam("since"),
         tasks.c.submission.in_(_SENT),
         tasks.c.provider != sa.bindparam("except_provider"),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,17 @@ from journey_mcp.store.prepared import Prepared
 from journey_mcp.store.rows import CHANGING, LISTED, NEW, READ, changing, listed, readable, to_row
 from journey_mcp.store.schema import tasks
 from journey_mcp.store.spend import within
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StateCount:
+    """How many unfinished tasks of a provider are in one state."""
+
+    provider: str
+    submission: str
+    is_queued: bool
+    """They wait for a slot."""
+    tasks: int
 
 
 class TaskTable:
@@ -110,6 +122,10 @@ class TaskTable:
         (row,) = await self._database.reader.rows(_UNFINISHED_OF, {"of_principal": principal})
         return int(row["unfinished"])
 
+    async def count_by_state(self) -> list[StateCount]:
+        """Return how many unfinished tasks there are, of all principals."""
+        return [StateCount(**row) for row in await self._database.reader.rows(_BY_STATE)]
+
     async def mentioning(self, texts: Sequence[str], *, principal: str) -> list[Task]:
         """Return the principal's tasks, the newest first, whose results contain one of these texts; at most 100."""
         newest = (
@@ -185,6 +201,12 @@ _GET = sa.select(*READ).where(
 _UNFINISHED = sa.select(tasks.c.id, tasks.c.request).where(sa.text("NOT final"))
 _UNFINISHED_OF = sa.select(sa.func.count().label("unfinished")).where(
     sa.text("NOT tasks.final"), tasks.c.principal == sa.bindparam("of_principal")
+)
+_IS_QUEUED = tasks.c.queue_since.is_not(None)
+_BY_STATE = (
+    sa.select(tasks.c.provider, tasks.c.submission, _IS_QUEUED.label("is_queued"), sa.func.count().label("tasks"))
+    .where(sa.text("NOT final"))
+    .group_by(tasks.c.provider, tasks.c.submission, _IS_QUEUED)
 )
 _SAVE = Prepared(
     sa.update(tasks)

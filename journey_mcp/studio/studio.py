@@ -10,6 +10,7 @@ from journey_mcp.core.principals import Principal
 from journey_mcp.core.requests import ImageRequest
 from journey_mcp.core.task_query import ALL_TASKS, TaskQuery
 from journey_mcp.core.tasks import Task
+from journey_mcp.core.totals import Totals
 from journey_mcp.engine import cancellation
 from journey_mcp.engine.budget import Confirm
 from journey_mcp.engine.copies import Copies
@@ -19,6 +20,7 @@ from journey_mcp.engine.journal import Journal
 from journey_mcp.engine.outcomes import Outcomes
 from journey_mcp.engine.queue import Queues
 from journey_mcp.engine.task_list import read_newest, read_spent
+from journey_mcp.engine.totals import read_totals
 from journey_mcp.engine.waiting import Report, Wait, all_answered, all_final, any_final, wait
 from journey_mcp.net.safe_http import SafeHttpClient
 from journey_mcp.providers.accounts import not_polled_reason
@@ -193,6 +195,14 @@ class Studio:
     async def spent(self, principal: Principal) -> SpendSummary:
         """Return what the principal's tasks cost today and in the last 30 days."""
         return await read_spent(self._store, principal=principal, now=self.now())
+
+    async def totals(self) -> Totals:
+        """Return what an operator sees of all principals together.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        return await read_totals(self._store, self._clients.accounts, self.now())
 
     def acknowledge(self, tasks: Sequence[Task], *, asked_at: float | None = None) -> None:
         """Note that a client has these results; see `Deduplication.acknowledge`."""

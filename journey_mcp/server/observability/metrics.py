@@ -1,0 +1,110 @@
+"""Metrics, as OpenTelemetry instruments: names and buckets by its semantic conventions where there are some.
+
+No attribute names a principal, a task or a URL: the number of series is bounded by models, providers and error codes.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+
+from journey_mcp import __version__
+from journey_mcp.core.telemetry import Operation, Value
+from journey_mcp.core.totals import Totals
+
+_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+"""Of the semantic conventions for MCP."""
+_TASK_SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
+
+
+class Metrics:
+    """Records operations as metrics, and what `totals` returned last: that is equal in all replicas of a database."""
+
+    def __init__(self, provider: MeterProvider) -> None:
+        meter = provider.get_meter("journey_mcp", __version__)
+        self._totals = Totals()
+        self._in_progress = meter.create_up_down_counter(
+            "journey.calls.in_progress", description="Tool calls without a result"
+        )
+        self._durations = {
+            kind: meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=buckets)
+            for kind, name, description, buckets in (
+                ("call", "mcp.server.operation.duration", "Tool calls", _SECONDS),
+                ("request", "journey.provider.request.duration", "Requests to providers", _SECONDS),
+                ("copy", "journey.copy.duration", "Copies of finished images", _SECONDS),
+                ("webhook", "journey.webhook.duration", "Deliveries of webhooks", _SECONDS),
+                ("task", "journey.task.duration", "Tasks, from the call to the end", _TASK_SECONDS),
+            )
+        }
+        self._spent = meter.create_counter("journey.spent", description="What ended tasks cost, in their units")
+        for name, description, read in (
+            ("journey.tasks.unfinished", "Unfinished tasks of the database", _unfinished),
+            ("journey.queue.length", "Tasks that wait for a slot at a provider", _queued),
+            ("journey.spent.last_day", "What tasks of the last 24 hours cost", _spent),
+            ("journey.provider.on_cooldown", "1 while a provider gets no new tasks", _cooldowns),
+        ):
+            meter.create_observable_gauge(name, [self._observer(read)], description=description)
+
+    def show(self, totals: Totals) -> None:
+        """Let the gauges have these values."""
+        self._totals = totals
+
+    def started(self, operation: Operation) -> None:
+        """Count a call that begins."""
+        if operation.kind == "call":
+            self._in_progress.add(1, _labels(operation, ("tool",)))
+
+    def ended(self, operation: Operation, duration_s: float) -> None:
+        """Record the duration, and what a task cost."""
+        if operation.kind == "call":
+            self._in_progress.add(-1, _labels(operation, ("tool",)))
+        labels = {**_labels(operation, _LABELS[operation.kind]), "outcome": operation.outcome}
+        self._durations[operation.kind].record(duration_s, labels)
+        cost = operation.attributes.get("cost")
+        if operation.kind == "task" and isinstance(cost, float):
+            self._spent.add(cost, _labels(operation, ("provider", "unit")))
+
+    def headers(self) -> Mapping[str, str]:
+        """Return none."""
+        return {}
+
+    def _observer(
+        self, read: Callable[[Totals], Iterable[Observation]]
+    ) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        return lambda _options: read(self._totals)
+
+
+_LABELS: Mapping[str, Sequence[str]] = {
+    "call": ("tool", "model", "provider"),
+    "request": ("purpose", "provider", "model"),
+    "copy": ("provider",),
+    "webhook": (),
+    "task": ("provider", "model"),
+}
+_CONVENTIONS = {"tool": "gen_ai.tool.name", "model": "gen_ai.request.model", "provider": "gen_ai.provider.name"}
+"""The names of the semantic conventions for attributes of ours."""
+
+
+def _labels(operation: Operation, names: Iterable[str]) -> dict[str, Value]:
+    known = operation.attributes
+    return {_CONVENTIONS.get(name, name): known[name] for name in names if name in known}
+
+
+def _unfinished(totals: Totals) -> Iterable[Observation]:
+    for (provider, submission), count in totals.unfinished.items():
+        yield Observation(count, {_CONVENTIONS["provider"]: provider, "submission": submission})
+
+
+def _queued(totals: Totals) -> Iterable[Observation]:
+    for provider, count in totals.queued.items():
+        yield Observation(count, {_CONVENTIONS["provider"]: provider})
+
+
+def _spent(totals: Totals) -> Iterable[Observation]:
+    for total in totals.spent:
+        if total.unit is not None:
+            yield Observation(float(total.amount), {_CONVENTIONS["provider"]: total.provider, "unit": total.unit})
+
+
+def _cooldowns(totals: Totals) -> Iterable[Observation]:
+    for provider, is_on in totals.on_cooldown.items():
+        yield Observation(int(is_on), {_CONVENTIONS["provider"]: provider})
