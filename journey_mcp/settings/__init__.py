@@ -34,6 +34,7 @@ from journey_mcp.core.redaction import KEY_ENDINGS, secrets_in, without_userinfo
 from journey_mcp.core.standard_webhooks import key_of
 from journey_mcp.core.urls import BaseUrl, HttpsOrigin, is_loopback
 from journey_mcp.settings.allowed_hosts import AllowedHosts
+from journey_mcp.settings.allowed_origins import AllowedOrigins
 from journey_mcp.settings.placeholders import check_written
 from journey_mcp.settings.trusted_hosts import TrustedHosts
 
@@ -90,6 +91,10 @@ def _trusted_hosts(text: str) -> TrustedHosts:
 
 def _allowed_hosts(text: str) -> AllowedHosts:
     return AllowedHosts.parse(_listed(text))
+
+
+def _allowed_origins(text: str) -> AllowedOrigins:
+    return AllowedOrigins.parse(_listed(text))
 
 
 def _with_usual_costs(text: str) -> Charges:
@@ -211,8 +216,26 @@ class Settings(BaseModel):
     allowed_hosts: Annotated[AllowedHosts, _Parsed(_allowed_hosts)] = Field(
         AllowedHosts.parse(),
         title="JOURNEY_MCP_ALLOWED_HOSTS",
-        description="Host names besides `localhost` that clients of `serve --http` may use, as `host`, `host:port` or "
-        "`host:*`, comma-separated, such as `host.docker.internal`.",
+        description="Host names besides `localhost` and the host of `JOURNEY_MCP_SERVER_URL` that clients may use over "
+        "HTTP, as `host`, `host:port` or `host:*`, comma-separated, such as `host.docker.internal`.",
+    )
+    server_url: Address | None = Field(
+        None,
+        title="JOURNEY_MCP_SERVER_URL",
+        description="Public address of the server over HTTP, without `/mcp`, such as `https://mcp.example.com`; "
+        "`serve --server-url` sets it too. Its host is allowed.",
+    )
+    allowed_origins: Annotated[AllowedOrigins, _Parsed(_allowed_origins)] = Field(
+        AllowedOrigins(),
+        title="JOURNEY_MCP_ALLOWED_ORIGINS",
+        description="Origins of web pages that may call the server over HTTP from a browser (CORS), comma-separated, "
+        "such as `https://app.example.com`.",
+    )
+    trust_proxy: Annotated[Literal["on", "off"], InAnyCase] = Field(
+        "off",
+        title="JOURNEY_MCP_TRUST_PROXY",
+        description="`on`: the address of a client over HTTP is the last one in `X-Forwarded-For`, for a server that "
+        "only its proxy can reach; `serve --trust-proxy` sets it too. Default `off`: the header is ignored.",
     )
     keep_images: Annotated[Keep, InAnyCase] = Field(
         "all",
@@ -347,14 +370,14 @@ class Settings(BaseModel):
     @field_validator("public_url")
     @classmethod
     def _public_address(cls, value: BaseUrl | None) -> BaseUrl | None:
-        parts = urlsplit(value or "https://-")
-        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-            raise ValueError("must be an https:// address (http:// only on this machine, for the sandbox)")
-        if value is not None and value.has_userinfo:
-            raise ValueError("must have no user name or password: every provider gets this address")
-        if parts.query or parts.fragment:
-            raise ValueError("must have neither ? nor #: the task id is appended to it")
-        return value
+        return _reachable_address(value, because="the task id is appended to it", readers="every provider gets")
+
+    @field_validator("server_url")
+    @classmethod
+    def _server_address(cls, value: BaseUrl | None) -> BaseUrl | None:
+        found = _reachable_address(value, because="/mcp is appended to it", readers="every client sees")
+        # people copy the address that they give to clients
+        return None if found is None else BaseUrl(found.removesuffix("/mcp"))
 
     @field_validator("webhook_secret")
     @classmethod
@@ -433,9 +456,24 @@ class Settings(BaseModel):
         """Which finished images are copied, with both settings that can turn copies off."""
         return self.keep_images if self.copy_max_mb else "off"
 
+    @property
+    def hosts_over_http(self) -> AllowedHosts:
+        """The hosts that clients over HTTP may use: `allowed_hosts`, and that of `server_url` at any port."""
+        host = urlsplit(self.server_url or "").hostname
+        return self.allowed_hosts.including(host) if host else self.allowed_hosts
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """The URL that clients over HTTP are given; `None` if `server_url` is not set."""
+        return self.server_url and f"{self.server_url}/mcp"
+
     def over_http(self) -> "Settings":
-        """Return the settings of a server over HTTP, which copies only images whose links expire soon."""
-        return self.model_copy(update={"keep_images": "expiring"}) if self.keep_images == "all" else self
+        """Return the settings of a server over HTTP.
+
+        It copies only images whose links expire soon, and saves none: its clients do not see this machine's folders.
+        """
+        keep_images = "expiring" if self.keep_images == "all" else self.keep_images
+        return self.model_copy(update={"keep_images": keep_images, "save_dir": None})
 
     @property
     def spending_limits(self) -> tuple[Limit, ...]:
@@ -459,6 +497,18 @@ class Settings(BaseModel):
     def resolved_database_url(self) -> str:
         """Return the URL of the database."""
         return self.database_url or f"sqlite:///{self.resolved_data_dir() / 'tasks.db'}"
+
+
+def _reachable_address(value: BaseUrl | None, *, because: str, readers: str) -> BaseUrl | None:
+    """Check an address of this server that others use."""
+    parts = urlsplit(value or "https://-")
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise ValueError("must be an https:// address (http:// only on this machine, for the sandbox)")
+    if value is not None and value.has_userinfo:
+        raise ValueError(f"must have no user name or password: {readers} this address")
+    if parts.query or parts.fragment:
+        raise ValueError(f"must have neither ? nor #: {because}")
+    return value
 
 
 def variables() -> dict[str, str]:

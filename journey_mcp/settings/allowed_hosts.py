@@ -8,14 +8,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from journey_mcp.core.urls import LOOPBACK_HOSTS, is_port
+from journey_mcp.core.urls import LOOPBACK_HOSTS, HostPort, canonical_host, is_port
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)\.?(?::([0-9]{1,5}|\*))?")
 
 
 @dataclass(frozen=True, slots=True)
 class AllowedHosts:
-    """Host names with a port, `None` for any port, and the names in the setting."""
+    """Host names with a port, `None` for any port, and the names that were set."""
 
     hosts: frozenset[tuple[str, int | None]]
     named: tuple[str, ...] = ()
@@ -28,6 +28,11 @@ class AllowedHosts:
             ValueError: a text has none of these forms.
         """
         return cls(frozenset(_read(text) for text in (*LOOPBACK_HOSTS, *texts)), tuple(texts))
+
+    def including(self, host: str) -> "AllowedHosts":
+        """Return these hosts, and this one at any port; an IPv6 address has no brackets."""
+        name = str(HostPort(canonical_host(host)))
+        return AllowedHosts(self.hosts | {(name, None)}, tuple(dict.fromkeys((*self.named, name))))
 
     def allows(self, host: str) -> bool:
         """Return whether a request may have this `Host` header."""
