@@ -38,8 +38,10 @@ def listen(option: str, host: str, port: int) -> socket.socket:
         SetupError: the port cannot be bound; names the option.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # "::" is every address, also of IPv4
+    is_dual = host == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=is_dual)
     except OSError as error:
         shown = f"[{host}]" if ":" in host else host
         # Python appends the address, which is already in the message
@@ -61,14 +63,19 @@ class ConnectionLimits:
     idle_timeout_s: float = 75.0
     """Between two requests, and while the client does not read what is written."""
 
+    @property
+    def requests(self) -> int:
+        """How many requests may be handled at once: some connections are left to refuse more of them."""
+        return self.connections * 3 // 4
+
     @classmethod
     def for_port(cls, *, body_timeout_s: float) -> "ConnectionLimits":
         """Return limits that leave enough file descriptors for another port and for everything else."""
         return cls(connections=file_descriptors.limit() // 4, body_timeout_s=body_timeout_s)
 
 
-Phase = Literal["headers", "idle", "end", "body", "listen", "answer"]
-"""What a connection waits for; `listen` is an event stream that a GET opened."""
+Phase = Literal["headers", "idle", "end", "body", "answer"]
+"""What a connection waits for."""
 
 _Waiting = OrderedDict["_Connection", float]
 """Connections in the same phase, oldest first, with the time at which the phase began."""
@@ -82,7 +89,6 @@ class _Connections:
         self._all: set[_Connection] = set()
         self._idle: _Waiting = OrderedDict()
         self._sending: _Waiting = OrderedDict()
-        self._listening: _Waiting = OrderedDict()
         self._changed = asyncio.Event()
 
     async def make_room(self) -> None:
@@ -93,13 +99,13 @@ class _Connections:
                 await self._changed.wait()
 
     def evict_one(self) -> bool:
-        """Evict the longest idle connection, else the oldest that sends a body, else the oldest event stream.
+        """Evict the longest idle connection, else the oldest that sends a body.
 
         New connections, which may not have had time to send a request, come after those that send a body.
         """
         latest_start = asyncio.get_running_loop().time() - _FIRST_REQUEST_WITHIN_S
         ranks = ((self._idle, latest_start), (self._sending, latest_start))
-        for waiting, latest in (*ranks, (self._idle, math.inf), (self._sending, math.inf), (self._listening, math.inf)):
+        for waiting, latest in (*ranks, (self._idle, math.inf), (self._sending, math.inf)):
             oldest, since = next(iter(waiting.items()), (None, 0.0))
             if oldest and since <= latest:
                 self.remove(oldest)
@@ -112,13 +118,13 @@ class _Connections:
         self.remove(connection)
         self._all.add(connection)
         if phase != "answer":
-            waiting = {"body": self._sending, "listen": self._listening}.get(phase, self._idle)
+            waiting = self._sending if phase == "body" else self._idle
             waiting[connection] = asyncio.get_running_loop().time()
 
     def remove(self, connection: "_Connection") -> None:
         """Remove a connection that has closed."""
         self._all.discard(connection)
-        for waiting in (self._idle, self._sending, self._listening):
+        for waiting in (self._idle, self._sending):
             waiting.pop(connection, None)
         self._changed.set()
 
@@ -183,7 +189,7 @@ class _Connection(H11Protocol):
         elif state is h11.IDLE:
             self._enter_phase("headers" if has_begun else "idle")
         else:
-            self._enter_phase("listen" if self.scope["method"] == "GET" else "answer")
+            self._enter_phase("answer")
 
     def _enter_phase(self, phase: Phase) -> None:
         if self._phase == (phase, self.cycle):
@@ -201,6 +207,8 @@ class BoundedServer(uvicorn.Server):
 
     def __init__(self, app: ASGIApp, limits: ConnectionLimits, **options: Any) -> None:
         quiet: dict[str, Any] = {"log_config": None, "access_log": False, "ws": "none"}
+        # uvicorn would believe X-Forwarded-For of every client on this machine
+        quiet["proxy_headers"] = False
         super().__init__(uvicorn.Config(app, **quiet, timeout_keep_alive=int(limits.idle_timeout_s), **options))
         self._limits = limits
         self._accepting: list[asyncio.Task[None]] = []
