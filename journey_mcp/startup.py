@@ -2,21 +2,25 @@
 
 import logging
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from journey_mcp import logs
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.redaction import secrets_in
 from journey_mcp.settings import Settings, misspelled, read_settings
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
-def ready_settings() -> Settings:
-    """Return the settings of the environment, after setting up the logs.
+
+def ready_settings(given: Mapping[str, str] = _NOTHING) -> Settings:
+    """Return the settings of the environment, after setting up the logs. `given` replaces variables of it.
 
     Raises:
         SetupError: as `read_settings`.
     """
     try:
-        settings = read_settings(os.environ)
+        settings = read_settings({**os.environ, **given})
     except SetupError:
         logs.set_up("warning", secrets_in(os.environ))
         raise
@@ -26,13 +30,13 @@ def ready_settings() -> Settings:
     return settings
 
 
-def checked_settings() -> Settings:
-    """Return the settings of the environment for a server, which must not fail at its first call.
+def checked_settings(given: Mapping[str, str] = _NOTHING) -> Settings:
+    """Return the settings for a server, which must not fail at its first call; `given` as in `ready_settings`.
 
     Raises:
         SetupError: as `ready_settings` and `check`.
     """
-    settings = ready_settings()
+    settings = ready_settings(given)
     check(settings)
     return settings
 

@@ -54,10 +54,26 @@ def _main(
 @_command()
 def serve(
     *,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Serve /mcp over streamable HTTP at this address; default 127.0.0.1.", metavar="HOST"),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="And at this port; default 8000.", metavar="PORT"),
+    ] = None,
     http: Annotated[
         str | None,
-        typer.Option(help="Serve /mcp over streamable HTTP on this local address.", metavar="HOST:PORT"),
+        typer.Option(help="Both in one.", metavar="HOST:PORT"),
     ] = None,
+    server_url: Annotated[
+        str | None,
+        typer.Option(help="Public address of the server, without /mcp; default JOURNEY_MCP_SERVER_URL.", metavar="URL"),
+    ] = None,
+    trust_proxy: Annotated[
+        bool,
+        typer.Option("--trust-proxy", help="Believe X-Forwarded-For: only the proxy can reach this server."),
+    ] = False,
     webhooks: Annotated[
         str | None,
         typer.Option(
@@ -66,11 +82,14 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Serve MCP to assistants: on stdio, or over HTTP."""
+    """Serve MCP to assistants: on stdio, or over HTTP with --host or --port."""
     from journey_mcp.cli import serving
 
+    request = serving.ServeRequest(
+        host=host, port=port, address=http, webhooks=webhooks, server_url=server_url, trust_proxy=trust_proxy
+    )
     with console.errors_reported(as_json=False):
-        serving.serve(http, webhooks)
+        serving.serve(request)
 
 
 @_command()

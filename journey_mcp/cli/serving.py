@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from journey_mcp import sandbox
 from journey_mcp.cli import console
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+):(\d{1,5})")
 _PORTS = range(1, 65536)
+_DEFAULT_HOST = "127.0.0.1"
+_DEFAULT_PORT = 8000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,47 +42,100 @@ class SandboxRequest:
     unknown_task: Literal["400", "404", "empty"]
 
 
-def serve(address: str | None, webhooks: str | None = None) -> None:
-    """Serve MCP on stdio, or over HTTP on a local address; receive providers' webhooks on another.
+@dataclass(frozen=True, kw_only=True)
+class ServeRequest:
+    """The options of `serve`."""
+
+    host: str | None = None
+    port: int | None = None
+    address: str | None = None
+    """`HOST:PORT` of `--http`, in place of both."""
+    webhooks: str | None = None
+    server_url: str | None = None
+    trust_proxy: bool = False
+
+    def endpoint(self) -> "Endpoint | None":
+        """Return where to serve HTTP; `None` is stdio.
+
+        Raises:
+            InvalidArguments: the address is invalid, or given twice.
+        """
+        if self.address is not None:
+            if self.host is not None or self.port is not None:
+                raise InvalidArguments("--http is --host and --port in one.", next_step="Leave one of them out.")
+            return Endpoint("--http", *parse_address("--http", self.address))
+        if self.host is None and self.port is None:
+            return None
+        return Endpoint("--host", (self.host or _DEFAULT_HOST).strip("[]"), self.port or _DEFAULT_PORT)
+
+    def variables(self) -> dict[str, str]:
+        """Return the settings that the options replace, by variable."""
+        given = {"JOURNEY_MCP_SERVER_URL": self.server_url, "JOURNEY_MCP_TRUST_PROXY": "on" * self.trust_proxy}
+        return {name: value for name, value in given.items() if value}
+
+    @property
+    def http_only(self) -> dict[str, bool]:
+        """The options that have a meaning over HTTP only, and whether each is given."""
+        return {"--server-url": self.server_url is not None, "--trust-proxy": self.trust_proxy}
+
+
+class Endpoint(NamedTuple):
+    """Where HTTP is served, and the option that says so."""
+
+    option: str
+    host: str
+    port: int
+
+
+def serve(request: ServeRequest) -> None:
+    """Serve MCP on stdio, or over HTTP; receive providers' webhooks at another address.
 
     Raises:
-        InvalidArguments: an address is invalid, or both use the same port.
+        InvalidArguments: an address is invalid, both use the same port, or an option is for HTTP only.
         SetupError: a setting is invalid or missing, or listening on an address is not allowed or fails.
     """
-    if webhooks is not None:
-        _check_ports(webhooks, address)
-    if address is None:
-        from journey_mcp.handshake.front import Front  # noqa: PLC0415  # neither the sandbox nor specs needs a server
-
-        front = Front(os.environ)
-        front.start()
-        from journey_mcp.server.transports import stdio  # noqa: PLC0415  # the same
-
-        if code := stdio.serve(front, partial(_prepared, webhooks)):
-            sys.exit(code)
+    endpoint = request.endpoint()
+    if request.webhooks is not None:
+        _check_ports(request.webhooks, endpoint)
+    if endpoint is None:
+        _serve_stdio(request)
         return
-    from journey_mcp.server.transports import http  # noqa: PLC0415  # the same
+    from journey_mcp.server.transports import http  # noqa: PLC0415  # neither the sandbox nor specs needs a server
 
-    settings, opener = _prepared(webhooks)
-
-    host, port = parse_address("--http", address)
-    listeners = http.bind(host, port)
-    console.info(f"Serving MCP at {_url(host, port)}/mcp: give this URL to clients. Ctrl-C stops it.")
+    settings, opener = _prepared(request)
+    listeners = http.bind(*endpoint)
+    url = settings.endpoint_url or f"{_url(endpoint.host, endpoint.port)}/mcp"
+    console.info(f"Serving MCP at {url}: give this URL to clients. Ctrl-C stops it.")
+    if settings.save_dir is not None:
+        console.info("JOURNEY_MCP_SAVE_DIR has no effect over HTTP: clients do not see the folders of this machine.")
     http.serve(settings, listeners, opener)
 
 
-def _check_ports(webhooks: str, address: str | None) -> None:
+def _serve_stdio(request: ServeRequest) -> None:
+    if given := [name for name, is_given in request.http_only.items() if is_given]:
+        raise InvalidArguments(f"{given[0]} is for HTTP only.", next_step="Add --host or --port, or leave it out.")
+    from journey_mcp.handshake.front import Front  # noqa: PLC0415  # neither the sandbox nor specs needs a server
+
+    front = Front(os.environ)
+    front.start()
+    from journey_mcp.server.transports import stdio  # noqa: PLC0415  # the same
+
+    if code := stdio.serve(front, partial(_prepared, request)):
+        sys.exit(code)
+
+
+def _check_ports(webhooks: str, endpoint: Endpoint | None) -> None:
     _, port = parse_address("--webhooks", webhooks)
-    if address is not None and parse_address("--http", address)[1] == port:
+    if endpoint is not None and endpoint.port == port:
         raise InvalidArguments(
-            f"--webhooks {webhooks}: the port of --http is for MCP only.",
+            f"--webhooks {webhooks}: port {port} is for MCP only.",
             next_step="Use another port, and let the public address lead to it.",
         )
 
 
-def _prepared(webhooks: str | None) -> "tuple[Settings, StudioOpener | None]":
-    settings = checked_settings()
-    return settings, _webhook_opener(settings, webhooks) if webhooks is not None else None
+def _prepared(request: ServeRequest) -> "tuple[Settings, StudioOpener | None]":
+    settings = checked_settings(request.variables())
+    return settings, _webhook_opener(settings, request.webhooks) if request.webhooks is not None else None
 
 
 def _webhook_opener(settings: Settings, address: str) -> "StudioOpener":

@@ -43,7 +43,7 @@ class Lifespan:
         `opener` replaces `open_studio`. `is_local`: the client runs on this machine, so both mean the same files by
         a path.
         """
-        self._settings = settings if is_local else settings.over_http()
+        self.settings = settings if is_local else settings.over_http()
         self.is_local = is_local
         """The client runs on this machine, over a connection of its own."""
         self.client_roots = ClientRoots() if is_local else None
@@ -61,12 +61,32 @@ class Lifespan:
     @property
     def secrets(self) -> list[str]:
         """The values that must not appear in any output."""
-        return self._settings.secrets
+        return self.settings.secrets
+
+    @property
+    def opened_studio(self) -> "Studio | None":
+        """The studio, if it is open."""
+        return self._studio
+
+    @property
+    def failure(self) -> JourneyError | None:
+        """Why the studio could not be opened, if it could not; it may have been opened since."""
+        return self._failure
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the shutdown has begun."""
+        return self._is_draining
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """The URL that clients over HTTP are given; `None` on stdio, or if it is not known."""
+        return None if self.is_local else self.settings.endpoint_url
 
     @property
     def confirms(self) -> bool:
         """Whether calls above a cost need a person's confirmation."""
-        return bool(self._settings.confirm_above)
+        return bool(self.settings.confirm_above)
 
     def tool_set(self) -> "ToolSet":
         """Return the tools and defaults of this configuration."""
@@ -74,7 +94,7 @@ class Lifespan:
             if self._tool_set is None:
                 from journey_mcp.tools.tool_set import read_tool_set  # noqa: PLC0415  # not before the first answer
 
-                self._tool_set = read_tool_set(self._settings, takes_files=self.is_local)
+                self._tool_set = read_tool_set(self.settings, takes_files=self.is_local)
             return self._tool_set
 
     async def studio(self) -> "Studio":
@@ -99,10 +119,10 @@ class Lifespan:
                 return
             file_descriptors.raise_limit()
             try:
-                if self._settings.keys or self._settings.others:
+                if self.settings.keys or self.settings.others:
                     certificates.read_ahead()
                 imported = await to_thread.run_sync(self._import_studio)
-                async with (self._opener or imported)(self._settings) as self._studio:
+                async with (self._opener or imported)(self.settings) as self._studio:
                     # imported modules are never freed, so the garbage collector need not scan them
                     gc.freeze()
                     if self._is_draining:

@@ -8,6 +8,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import sqlalchemy as sa
+
 from journey_mcp.store.cooldowns import CooldownTable
 from journey_mcp.store.copies import CopyTable
 from journey_mcp.store.database import Database, open_database
@@ -36,6 +38,14 @@ class Store:
         self.cooldowns = CooldownTable(database)
         self.copies = CopyTable(database)
         self.uploads = UploadTable(database)
+        self._database = database
+
+    async def ping(self) -> None:
+        """Return when the database has answered."""
+        await self._database.reader.rows(_PING)
+
+
+_PING = sa.select(sa.literal(1))
 
 
 @asynccontextmanager

@@ -204,6 +204,19 @@ class Studio:
         """
         return await read_totals(self._store, self._clients.accounts, self.now())
 
+    @property
+    def has_provider(self) -> bool:
+        """Whether a provider makes the images, and not the built-in sandbox."""
+        return not self._clients.is_sandbox
+
+    async def check_database(self) -> None:
+        """Read something from the database.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        await self._store.ping()
+
     def acknowledge(self, tasks: Sequence[Task], *, asked_at: float | None = None) -> None:
         """Note that a client has these results; see `Deduplication.acknowledge`."""
         self._deduplication.acknowledge(tasks, asked_at=asked_at)

@@ -4,7 +4,7 @@
 import pytest
 
 from cli.command import CommandLine
-from journey_mcp.cli.serving import parse_address
+from journey_mcp.cli.serving import ServeRequest, parse_address
 from journey_mcp.core.errors import InvalidArguments
 
 
@@ -26,6 +26,40 @@ async def test_other_addresses_are_rejected(journey: CommandLine, address: str, 
     assert done.err.startswith("journey-mcp: ")
     assert words in done.err
     assert "Serving" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--host", "0.0.0.0"), "--host 0.0.0.0: without authentication only this machine may connect"),
+        (("--host", "[::]", "--port", "80"), "--host ::: without authentication only this machine may connect"),
+        (("--port", "0"), "--port"),
+        (("--port", "1", "--http", "localhost:1"), "--http is --host and --port in one"),
+        (("--port", "1", "--webhooks", "127.0.0.1:1"), "--webhooks 127.0.0.1:1: port 1 is for MCP only"),
+        (("--trust-proxy",), "--trust-proxy is for HTTP only"),
+        (("--server-url", "https://mcp.test"), "--server-url is for HTTP only"),
+        (("--port", "1", "--server-url", "http://mcp.test"), "JOURNEY_MCP_SERVER_URL='http://mcp.test': must be an"),
+    ],
+)
+async def test_options_that_do_not_fit_are_rejected(
+    journey: CommandLine, arguments: tuple[str, ...], words: str
+) -> None:
+    done = await journey.run("serve", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert words in done.err
+    assert "Serving" not in done.err
+
+
+def test_one_option_is_enough_for_http() -> None:
+    assert ServeRequest().endpoint() is None
+    assert ServeRequest(host="localhost").endpoint() == ("--host", "localhost", 8000)
+    assert ServeRequest(port=9).endpoint() == ("--host", "127.0.0.1", 9)
+    assert ServeRequest(host="[::1]", port=9).endpoint() == ("--host", "::1", 9)
+    assert ServeRequest(address="[::1]:9").endpoint() == ("--http", "::1", 9)
+    assert ServeRequest(server_url="https://mcp.test", trust_proxy=True).variables() == {
+        "JOURNEY_MCP_SERVER_URL": "https://mcp.test",
+        "JOURNEY_MCP_TRUST_PROXY": "on",
+    }
 
 
 def test_addresses_are_parsed_with_brackets_around_ipv6() -> None:

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from journey_mcp import sandbox
 from journey_mcp.handshake.lines import Overlong
 from journey_mcp.server.lifespan import Lifespan
 from journey_mcp.server.transports.http import make_app
-from journey_mcp.server.transports.jsonrpc import INVALID_REQUEST, PARSE_ERROR
+from journey_mcp.server.transports.jsonrpc import INTERNAL_ERROR, INVALID_REQUEST, PARSE_ERROR
 from journey_mcp.server.transports.request_bodies import BodiesTooLargeError, RequestBodies
 from journey_mcp.settings import read_settings
 
@@ -38,8 +39,7 @@ async def serving_mcp(
     """Serve MCP in this process with keys for all providers at one sandbox, and return the address."""
     async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
         settings = read_settings(environment_of(upstream, folder, **more))
-        hosts = settings.allowed_hosts
-        app = make_app(Lifespan(settings, running_studio, is_local=False), hosts, bodies)
+        app = make_app(Lifespan(settings, running_studio, is_local=False), bodies=bodies)
         async with app.router.lifespan_context(app), serving(app) as origin:
             yield origin, upstream
 
@@ -78,7 +78,9 @@ async def test_an_error_names_the_allowed_hosts(tmp_path: Path) -> None:
             )
         answer = await http.post("/mcp", json=PING, headers={"origin": "https://evil.test"})
         assert answer.status_code == 403
-        assert 'a page from "https://evil.test" is not allowed' in problem(answer)
+        said = problem(answer)
+        assert 'a page from "https://evil.test" is not allowed' in said
+        assert "the origins in JOURNEY_MCP_ALLOWED_ORIGINS (none)" in said
         hosts = {"host": "studio.local:8000", "origin": "http://studio.local:8000"}
         assert (await http.post("/mcp", json=PING, headers=hosts)).status_code == 200
 
@@ -89,6 +91,96 @@ async def test_without_names_only_loopback_is_allowed(tmp_path: Path) -> None:
         answer = await http.post("/mcp", json=PING, headers={"host": "evil.test"})
         assert "the hosts in JOURNEY_MCP_ALLOWED_HOSTS (none)" in problem(answer)
         assert (await http.post("/mcp", json=PING)).status_code == 200
+
+
+async def test_the_host_of_the_server_url_is_allowed(tmp_path: Path) -> None:
+    """At every port: a proxy may pass its own on."""
+    opened = serving_mcp(tmp_path, JOURNEY_MCP_SERVER_URL="https://mcp.test/tools/mcp")
+    async with opened as (address, _), http_client(address) as http:
+        for host in ("mcp.test", "MCP.test:8000"):
+            assert (await http.post("/mcp", json=PING, headers={"host": host})).status_code == 200
+        assert (await http.post("/mcp", json=PING, headers={"host": "a.mcp.test"})).status_code == 421
+
+
+MCP_HEADERS = ("authorization", "content-type", "mcp-protocol-version", "mcp-method", "mcp-name", "mcp-session-id")
+
+
+async def test_pages_of_allowed_origins_may_call(tmp_path: Path) -> None:
+    """With the headers of MCP; errors can be read there as well."""
+    origin = {"origin": "https://app.test"}
+    opened = serving_mcp(tmp_path, JOURNEY_MCP_ALLOWED_ORIGINS="HTTPS://App.test:443, http://localhost:6274")
+    async with opened as (address, _), http_client(address) as http:
+        asked = {"access-control-request-method": "POST", "access-control-request-headers": ", ".join(MCP_HEADERS)}
+        preflight = await http.options("/mcp", headers={**origin, **asked})
+        assert (preflight.status_code, preflight.headers["access-control-allow-methods"]) == (200, "POST")
+        assert set(preflight.headers["access-control-allow-headers"].split(", ")) >= set(MCP_HEADERS)
+        for body, status in ((PING, 200), ([], 400)):
+            answer = await http.post("/mcp", json=body, headers=origin)
+            assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, "https://app.test")
+            assert "WWW-Authenticate" in answer.headers["access-control-expose-headers"]
+        evil = {"origin": "https://evil.test"}
+        refused = await http.options("/mcp", headers={**evil, **asked})
+        assert refused.status_code == 400
+        assert "access-control-allow-origin" not in refused.headers
+        refused = await http.post("/mcp", json=PING, headers=evil)
+        assert (refused.status_code, "access-control-allow-origin" in refused.headers) == (403, False)
+
+
+async def test_without_origins_no_page_of_another_origin_may_call(tmp_path: Path) -> None:
+    """Nor may one of another port of this machine: there is no answer to its preflight."""
+    async with serving_mcp(tmp_path) as (address, _), http_client(address) as http:
+        headers = {"origin": "http://localhost:6274", "access-control-request-method": "POST"}
+        preflight = await http.options("/mcp", headers=headers)
+        assert (preflight.status_code, preflight.headers["allow"]) == (405, "POST")
+        assert "access-control-allow-origin" not in preflight.headers
+
+
+@pytest.mark.parametrize("version", [None, "2025-06-18", "2026-07-28"])
+async def test_only_post_is_allowed(tmp_path: Path, version: str | None) -> None:
+    """A GET would open a stream without events, and there is no session to delete."""
+    headers = {"mcp-protocol-version": version} if version else {}
+    async with serving_mcp(tmp_path) as (address, _), http_client(address) as http:
+        for method in ("GET", "DELETE", "HEAD", "PUT", "OPTIONS"):
+            answer = await http.request(method, "/mcp", headers=headers)
+            assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+        # a slash at the end is a usual slip, and a redirect would name the address before the proxy
+        assert (await http.post("/mcp/", json=PING, headers=headers if version != "2026-07-28" else {})).is_success
+        assert (await http.post("/other", json=PING)).status_code == 404
+
+
+async def test_above_the_limit_of_calls_the_next_is_refused_for_now(tmp_path: Path) -> None:
+    """Until one of them has its response; the refused one has changed nothing. Probes are answered."""
+    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+        upstream.sandbox.faults.replace([sandbox.Fault.parse("submit:hang,times=always")])
+        lifespan = Lifespan(read_settings(environment_of(upstream, tmp_path)), running_studio, is_local=False)
+        app = make_app(lifespan, max_calls=2)
+        params = {"name": "imagine", "arguments": {"prompt": "p", "model": "midjourney", "wait_s": 60, "fresh": True}}
+        call = {**PING, "method": "tools/call", "params": params}
+        async with app.router.lifespan_context(app), serving(app) as origin, http_client(origin) as http:
+            async with anyio.create_task_group() as group:
+                for _ in range(2):
+                    group.start_soon(partial(http.post, "/mcp", json=call, timeout=None))
+                await until(lambda: upstream.sandbox.request_log.requests["imagine"] == 2)
+                refused = await http.post("/mcp", json=PING)
+                assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+                assert problem(refused, INTERNAL_ERROR).startswith(
+                    "Unavailable: 2 requests are being handled; try again"
+                )
+                assert (await http.get("/readyz")).status_code == 200
+            assert (await http.post("/mcp", json=PING)).status_code == 200
+
+
+async def test_new_calls_are_refused_during_the_shutdown(tmp_path: Path) -> None:
+    """The client or a proxy repeats them elsewhere."""
+    async with sandbox.running(sandbox.Settings(speed=0, seed=7)) as upstream:
+        lifespan = Lifespan(read_settings(environment_of(upstream, tmp_path)), running_studio, is_local=False)
+        app = make_app(lifespan)
+        async with app.router.lifespan_context(app), serving(app) as origin, http_client(origin) as http:
+            lifespan.drain()
+            refused = await http.post("/mcp", json=PING)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            assert refused.headers["connection"] == "close"
+            assert "shutting down" in problem(refused, INTERNAL_ERROR)
 
 
 def photo() -> str:
@@ -225,7 +317,7 @@ async def test_calls_that_fill_the_memory_together_are_rejected_for_now(tmp_path
                 group.start_soon(post)
             await until(lambda: upstream.sandbox.request_log.requests["imagine"] == 2)
             refused = await http.post("/mcp", json=call)
-            assert refused.status_code == 503
-            assert "try again in a moment" in problem(refused)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+            assert "try again in a moment" in problem(refused, INTERNAL_ERROR)
         upstream.sandbox.faults.replace([])
         await post()

@@ -11,7 +11,7 @@ from journey_mcp.server.local_gallery.access import Access
 from journey_mcp.server.local_gallery.app import BODY_TIMEOUT_S, make_app
 from journey_mcp.server.local_gallery.calls import GalleryCalls
 from journey_mcp.server.local_gallery.confirmations import Confirmations
-from journey_mcp.server.transports.bounded_server import listen
+from journey_mcp.server.transports.bounded_server import ConnectionLimits, listen
 from journey_mcp.server.transports.http import DrainingServer
 from journey_mcp.settings import Settings
 
@@ -32,6 +32,7 @@ def serve(settings: Settings, listener: socket.socket, access: Access, page: str
     gc.enable()
     lifespan = Lifespan(settings, is_local=True)
     app = make_app(lifespan, access, GalleryCalls(lifespan, Confirmations(anyio.current_time)), page)
+    # the application responds to slow bodies; this limit ends connections that go on sending
+    limits = ConnectionLimits.for_port(body_timeout_s=BODY_TIMEOUT_S + 5)
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after an orderly shutdown
-        # the application responds to slow bodies; this limit ends connections that go on sending
-        DrainingServer(app, lifespan, body_timeout_s=BODY_TIMEOUT_S + 5).run([listener])
+        DrainingServer(app, lifespan, limits).run([listener])

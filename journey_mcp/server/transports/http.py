@@ -1,77 +1,133 @@
-"""MCP over streamable HTTP, stateless, for clients on this machine."""
+"""MCP over streamable HTTP, stateless: any replica answers any request."""
 
 import asyncio
 import errno
 import gc
 import socket
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 
-from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from journey_mcp.core.errors import SetupError
 from journey_mcp.core.urls import LOOPBACK_HOSTS, is_loopback
-from journey_mcp.handshake.lines import MAX_BYTES
 from journey_mcp.server.app import make_server
 from journey_mcp.server.lifespan import Lifespan, StudioOpener
+from journey_mcp.server.readiness import Readiness
+from journey_mcp.server.transports import call_bodies
 from journey_mcp.server.transports.bounded_server import BoundedServer, ConnectionLimits, listen
+from journey_mcp.server.transports.call_bodies import BODY_TIMEOUT_S, CallBodies
+from journey_mcp.server.transports.call_limit import CallLimit
+from journey_mcp.server.transports.flood_wall import FloodWall
+from journey_mcp.server.transports.probes import OpenRoutes, probes
 from journey_mcp.server.transports.request_bodies import RequestBodies
-from journey_mcp.server.transports.request_filter import BODY_TIMEOUT_S, RequestFilter, call_bodies
+from journey_mcp.server.transports.request_filter import RequestFilter
+from journey_mcp.server.transports.sessions import SessionManager
 from journey_mcp.settings import Settings
-from journey_mcp.settings.allowed_hosts import AllowedHosts
+from journey_mcp.settings.allowed_origins import AllowedOrigins
+
+Authentication = Callable[[ASGIApp], ASGIApp]
+"""Wraps an application: it responds with 401 or 403, or adds the caller's identity and passes the request on."""
 
 _GRACEFUL_SHUTDOWN_S = 2
 """How long calls and open streams may take to end once calls no longer wait for their tasks."""
+_MAX_CALLS = 1_000
 _NO_IPV6 = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
-def serve(settings: Settings, listeners: list[socket.socket], opener: StudioOpener | None = None) -> None:
+def serve(
+    settings: Settings,
+    listeners: list[socket.socket],
+    opener: StudioOpener | None = None,
+    authentication: Authentication | None = None,
+) -> None:
     """Serve `/mcp` at these sockets until a signal; `opener` as for stdio."""
     gc.freeze()
     gc.enable()
     lifespan = Lifespan(settings, opener, is_local=False)
-    app = make_app(lifespan, settings.allowed_hosts)
+    # `CallBodies` responds to slow bodies; this limit ends connections that go on sending
+    limits = ConnectionLimits.for_port(body_timeout_s=BODY_TIMEOUT_S + 5)
+    app = make_app(lifespan, authentication=authentication, max_calls=limits.requests)
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after an orderly shutdown
-        # the request filter responds to slow bodies; this limit ends connections that go on sending
-        DrainingServer(app, lifespan, body_timeout_s=BODY_TIMEOUT_S + 5).run(listeners)
+        DrainingServer(app, lifespan, limits).run(listeners)
 
 
-def bind(host: str, port: int) -> list[socket.socket]:
+def bind(option: str, host: str, port: int, *, has_authentication: bool = False) -> list[socket.socket]:
     """Listen; for `localhost` at both loopback addresses, because clients try either first.
 
+    Without authentication, only at addresses of this machine.
+
     Raises:
-        SetupError: the address is not on this machine, or is in use.
+        SetupError: the address is not on this machine, or is in use; names the option.
     """
-    check_loopback(host)
+    if not has_authentication:
+        _check_loopback(option, host)
     if host != "localhost":
-        return [listen("--http", host, port)]
-    listeners = [listen("--http", "127.0.0.1", port)]
+        return [listen(option, host, port)]
+    listeners = [listen(option, "127.0.0.1", port)]
     try:
-        listeners.append(listen("--http", "::1", port))
+        listeners.append(listen(option, "::1", port))
     except SetupError as error:
         if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _NO_IPV6:
             raise
     return listeners
 
 
-def make_app(lifespan: Lifespan, hosts: AllowedHosts | None = None, bodies: RequestBodies | None = None) -> Starlette:
-    """Return the ASGI application: one path, `/mcp`, for all revisions of the protocol."""
-    app = make_server(lifespan, is_eager=True).streamable_http_app(
-        stateless_http=True,
-        # the request filter checks both, with clearer errors
-        max_request_body_size=MAX_BYTES,
-        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+def make_app(
+    lifespan: Lifespan,
+    *,
+    bodies: RequestBodies | None = None,
+    authentication: Authentication | None = None,
+    open_routes: Sequence[BaseRoute] = (),
+    max_calls: int = _MAX_CALLS,
+) -> Starlette:
+    """Return the ASGI application: one path, `/mcp`, for all revisions of the protocol.
+
+    `open_routes` are served without a check of host and caller, as the probes are.
+    """
+    settings = lifespan.settings
+    sessions = SessionManager(make_server(lifespan, is_eager=True))
+    readiness = Readiness(lifespan, needs_provider=authentication is not None)
+    middleware = [
+        Middleware(OpenRoutes, routes=[*probes(readiness), *open_routes]),
+        Middleware(RequestFilter, hosts=settings.hosts_over_http, origins=settings.allowed_origins),
+        # after authentication: strangers cannot fill the memory with bodies
+        Middleware(CallBodies, bodies=bodies or call_bodies.limits()),
+        # after the body has arrived: those who send slowly take no place
+        Middleware(CallLimit, max_calls=max_calls, is_draining=lambda: lifespan.is_draining),
+    ]
+    if authentication:
+        wall = Middleware(FloodWall, trusts_proxy=settings.trust_proxy == "on")
+        middleware[2:2] = [wall, Middleware(authentication)]
+    if settings.allowed_origins.origins:
+        middleware.insert(0, _cors(settings.allowed_origins))
+    return Starlette(
+        # a GET would open an event stream that never has an event; nobody has a session to delete
+        routes=[Route(path, sessions, methods=["POST"]) for path in ("/mcp", "/mcp/")],
+        middleware=middleware,
+        lifespan=lambda _app: sessions.run(),
     )
-    app.add_middleware(RequestFilter, hosts=hosts or AllowedHosts.parse(), bodies=bodies or call_bodies())
-    return app
+
+
+def _cors(origins: AllowedOrigins) -> Middleware:
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=origins.origins,
+        allow_methods=["POST"],
+        allow_headers=["*"],
+        expose_headers=["WWW-Authenticate", "Mcp-Session-Id", "Retry-After"],
+    )
 
 
 class DrainingServer(BoundedServer):
     """A server that lets calls return before it closes streams; a second signal closes them at once."""
 
-    def __init__(self, app: Starlette, lifespan: Lifespan, *, body_timeout_s: float) -> None:
-        limits = ConnectionLimits.for_port(body_timeout_s=body_timeout_s)
+    def __init__(self, app: Starlette, lifespan: Lifespan, limits: ConnectionLimits) -> None:
         super().__init__(app, limits, timeout_graceful_shutdown=_GRACEFUL_SHUTDOWN_S)
         self._lifespan = lifespan
         self._draining: asyncio.Task[None] | None = None
@@ -97,14 +153,9 @@ class DrainingServer(BoundedServer):
         super().handle_exit(sig, None)
 
 
-def check_loopback(host: str) -> None:
-    """Reject addresses that other machines reach, because there is no authentication.
-
-    Raises:
-        SetupError: names the address and what is allowed.
-    """
+def _check_loopback(option: str, host: str) -> None:
     if not is_loopback(host):
         raise SetupError(
-            f"--http {host}: without authentication only this machine may connect "
+            f"{option} {host}: without authentication only this machine may connect "
             f"(allowed: {', '.join(LOOPBACK_HOSTS)}).",
         )

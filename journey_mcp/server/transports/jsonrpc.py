@@ -12,6 +12,8 @@ from journey_mcp.handshake.lines import MAX_BYTES, Overlong
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
+INTERNAL_ERROR: Final = -32603
+_KINDS: Final = {PARSE_ERROR: "Parse error", INVALID_REQUEST: "Invalid request", INTERNAL_ERROR: "Unavailable"}
 
 _MAX_DEPTH = 100
 """No message of MCP is nested so deeply, and parsers fail at some greater depth."""
@@ -97,8 +99,7 @@ def _parse(line: bytes | Overlong) -> Any:
 
 def error_line(code: int, problem: str, id_: object) -> bytes:
     """Return an error of JSON-RPC, as a line without its end; an invalid id becomes `null`."""
-    kind = "Parse error" if code == PARSE_ERROR else "Invalid request"
-    error = {"code": code, "message": f"{kind}: {problem}."}
+    error = {"code": code, "message": f"{_KINDS[code]}: {problem}."}
     return json.dumps({"jsonrpc": "2.0", "id": id_ if _is_id(id_) else None, "error": error}).encode()
 
 

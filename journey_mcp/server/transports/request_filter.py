@@ -1,121 +1,54 @@
-"""The filter before `/mcp` over HTTP: it serves allowed hosts only, and limits the memory that requests take."""
+"""The filter before `/mcp` over HTTP: only allowed hosts, and only pages of allowed origins."""
 
 import logging
-from contextlib import AsyncExitStack
 
-from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
-from mcp_types import JSONRPCResponse
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from journey_mcp.core.errors import InvalidArguments
 from journey_mcp.core.text import quoted
 from journey_mcp.core.urls import LOOPBACK_HOSTS
-from journey_mcp.handshake.lines import MAX_BYTES, Overlong
-from journey_mcp.server.transports import jsonrpc
-from journey_mcp.server.transports.request_bodies import BodiesTooLargeError, RequestBodies
+from journey_mcp.server.transports.responses import error_response
 from journey_mcp.settings.allowed_hosts import AllowedHosts
+from journey_mcp.settings.allowed_origins import AllowedOrigins
 
-BODY_TIMEOUT_S = 60.0
-_MAX_TOTAL_BYTES = 256 * 1024 * 1024
-"""The limit for all calls without a response; each is in memory a few times."""
 _MAX_SHOWN = 100
 _log = logging.getLogger(__name__)
 
 
-def call_bodies() -> RequestBodies:
-    """Return the limits for the bodies of calls."""
-    return RequestBodies(max_bytes=MAX_BYTES, max_total_bytes=_MAX_TOTAL_BYTES, timeout_s=BODY_TIMEOUT_S)
-
-
 class RequestFilter:
-    """ASGI middleware that checks the host, the origin and the body of a request."""
+    """ASGI middleware that checks the host and the origin of a request (DNS rebinding)."""
 
-    def __init__(self, app: ASGIApp, hosts: AllowedHosts, bodies: RequestBodies) -> None:
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts, origins: AllowedOrigins) -> None:
         self._app = app
         self._hosts = hosts
-        self._bodies = bodies
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond with an error, or pass the request on with its whole body."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        async with AsyncExitStack() as held:
-            received = self._refusal(headers) or await self._body_or_response(held, headers, receive)
-            if isinstance(received, bytes):
-                await self._app(scope, _replayed(received, receive), send)
-            elif received is not None:
-                await received(scope, receive, send)
-
-    async def _body_or_response(
-        self, held: AsyncExitStack, headers: Headers, receive: Receive
-    ) -> bytes | Response | None:
-        """Return the body, held until the stack closes; an error response; or `None` when the client is gone."""
-        try:
-            body = await held.enter_async_context(self._bodies.read(receive))
-        except ClientDisconnect:
-            return None
-        except TimeoutError:
-            return _error(408, f"the body did not arrive within {BODY_TIMEOUT_S:g} s")
-        except BodiesTooLargeError:
-            return _error(503, "other calls fill the memory; try again in a moment")
-        if isinstance(body, Overlong):
-            return _too_large_response(body, headers)
-        if problem := jsonrpc.structure_problem(body):
-            return _error(400, problem, code=jsonrpc.PARSE_ERROR)
-        return body
+        """Respond with an error, or pass the request on."""
+        refusal = self._refusal(Headers(scope=scope)) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, headers: Headers) -> Response | None:
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self._hosts.allows(host):
             _log.warning("a request for host %s was rejected", quoted(host, _MAX_SHOWN))
-            return _error(421, self._refusal_text("the host", host))
-        if origin and not self._hosts.allows_origin(origin):
+            return error_response(
+                421,
+                f"the host {quoted(host, _MAX_SHOWN)} is not allowed; allowed are {_listed(self._hosts)}, an "
+                "environment variable of the server",
+            )
+        if origin and not self._origins.allows(origin) and not self._hosts.allows_origin(origin):
             _log.warning("a request of a page from %s was rejected", quoted(origin, _MAX_SHOWN))
-            return _error(403, self._refusal_text("a page from", origin))
+            named = ", ".join(self._origins.origins) or "none"
+            return error_response(
+                403,
+                f"a page from {quoted(origin, _MAX_SHOWN)} is not allowed; allowed are {_listed(self._hosts)}, and the "
+                f"origins in JOURNEY_MCP_ALLOWED_ORIGINS ({named}), environment variables of the server",
+            )
         return None
 
-    def _refusal_text(self, what: str, name: str) -> str:
-        named = ", ".join(self._hosts.named) or "none"
-        return (
-            f"{what} {quoted(name, _MAX_SHOWN)} is not allowed; allowed are {', '.join(LOOPBACK_HOSTS)} and the "
-            f"hosts in JOURNEY_MCP_ALLOWED_HOSTS ({named}), an environment variable of the server"
-        )
 
-
-def _too_large_response(body: Overlong, headers: Headers) -> Response:
-    """Return a tool error for a tool call, because models read those; else an error of JSON-RPC."""
-    members = jsonrpc.envelope_members(body)
-    if members.get("method") != "tools/call" or "id" not in members:
-        return _error(413, jsonrpc.too_large_problem(), id_=members.get("id"))
-    from journey_mcp.server.handlers import error_result  # noqa: PLC0415  # not before the first answer
-
-    error = InvalidArguments(
-        f"This call is too large: {jsonrpc.too_large_problem()}.",
-        next_step="Give the image as a public URL or as the id of an earlier image, or make it smaller.",
-    )
-    # only images are so large, so the call was of one of the tools that take them
-    result = error_result("imagine", error).model_dump(by_alias=True, mode="json", exclude_none=True)
-    if headers.get(MCP_PROTOCOL_VERSION_HEADER) in MODERN_PROTOCOL_VERSIONS:
-        result["resultType"] = "complete"
-    answer = JSONRPCResponse(jsonrpc="2.0", id=members["id"], result=result)
-    return Response(answer.model_dump_json(), media_type="application/json")
-
-
-def _error(status: int, problem: str, *, code: int = jsonrpc.INVALID_REQUEST, id_: object = None) -> Response:
-    return Response(jsonrpc.error_line(code, problem, id_), status, media_type="application/json")
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives the body in one piece, and then what the client sends."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return replay
+def _listed(hosts: AllowedHosts) -> str:
+    named = ", ".join(hosts.named) or "none"
+    return f"{', '.join(LOOPBACK_HOSTS)} and the hosts in JOURNEY_MCP_ALLOWED_HOSTS ({named})"

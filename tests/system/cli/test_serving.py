@@ -62,6 +62,20 @@ async def test_http_serves_until_ctrl_c(journey: CommandLine) -> None:
     assert (done.code, done.out) == (0, "")
 
 
+async def test_the_public_address_is_printed_and_its_host_allowed(journey: CommandLine) -> None:
+    port, url = free_port(), "https://mcp.example.com/mcp"
+    options = ("--port", str(port), "--server-url", url, "--trust-proxy")
+    given = journey.given(JOURNEY_MCP_SAVE_DIR=str(journey.home))
+    async with given.started("serve", *options) as process, httpx2.AsyncClient() as client:
+        assert await first_line(process.stderr) == f"Serving MCP at {url}: give this URL to clients. Ctrl-C stops it.\n"
+        assert "JOURNEY_MCP_SAVE_DIR has no effect over HTTP" in await first_line(process.stderr)
+        await until_listening(port)
+        headers = {"accept": "application/json", "host": "mcp.example.com"}
+        answer = await client.post(f"http://127.0.0.1:{port}/mcp", json=HELLO, headers=headers, timeout=PATIENCE_S)
+        assert answer.json()["result"]["serverInfo"]["name"] == "journey-mcp"
+        await interrupted(process)
+
+
 async def test_the_addresses_of_webhooks_and_mcp_are_printed(journey: CommandLine) -> None:
     mcp, hooks = free_port(), free_port()
     options = ("--http", f"127.0.0.1:{mcp}", "--webhooks", f"127.0.0.1:{hooks}")
