@@ -1,14 +1,17 @@
 """The gallery as an MCP App: announced, served, named by the tools, and given what results leave out."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import mcp_types as types
 import pytest
 from mcp import Client, MCPError
 from mcp.client.extension import advertise
+from mcp.client.streamable_http import streamable_http_client
 from support import client_of, running_studio, serving, settings_for
 from tasks_client import Tasks, begin, wait_for_status
 
@@ -143,6 +146,52 @@ async def test_the_page_asks_over_stateless_http(tmp_path: Path) -> None:
         ):
             asked: Any = {gallery.FACTS: True}
             assert facts(await client.call_tool("imagine", KITE, meta=asked)) is not None
+
+
+CONNECTOR = "https://mcp.test/mcp"
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_claude_gets_the_domain_of_its_connector(mode: str, tmp_path: Path) -> None:
+    """Claude on the web shows no page without it, and other hosts refuse it. It follows from the URL of the server."""
+    expected = f"{hashlib.sha256(CONNECTOR.encode()).hexdigest()[:32]}.claudemcpcontent.com"
+    async with http_session(mode, tmp_path, "Claude-User/1.0", JOURNEY_MCP_SERVER_URL=CONNECTOR) as client:
+        assert (await page_meta(client))["domain"] == expected
+    async with http_session(mode, tmp_path, "python-httpx2", JOURNEY_MCP_SERVER_URL=CONNECTOR) as client:
+        assert "domain" not in await page_meta(client)
+    async with http_session(mode, tmp_path, "Claude-User/1.0") as client:
+        assert "domain" not in await page_meta(client)
+
+
+async def test_claude_is_known_by_the_name_of_its_client(tmp_path: Path) -> None:
+    """Over HTTP; on stdio there is no connector."""
+    claude = types.Implementation(name="Anthropic/ClaudeAI", version="1")
+    given = {"JOURNEY_MCP_SERVER_URL": CONNECTOR}
+    settings = settings_for("http://127.0.0.1:9", tmp_path, **given)
+    for is_local in (False, True):
+        async with client_of(settings, client_info=claude, is_local=is_local) as client:
+            assert ("domain" in await page_meta(client)) is not is_local
+
+
+@asynccontextmanager
+async def http_session(mode: str, folder: Path, agent: str, **more: str) -> AsyncIterator[Client]:
+    """Open a client over HTTP with this `User-Agent`."""
+    app = make_app(Lifespan(settings_for("http://127.0.0.1:9", folder, **more), running_studio, is_local=False))
+    async with (
+        app.router.lifespan_context(app),
+        serving(app) as url,
+        httpx2.AsyncClient(headers={"user-agent": agent}, trust_env=False, verify=False) as http,
+        Client(streamable_http_client(f"{url}/mcp", http_client=http), mode=mode) as client,
+    ):
+        yield client
+
+
+async def page_meta(client: Client) -> dict[str, Any]:
+    """Return what the page says about its frame."""
+    (content,) = (await client.read_resource(gallery.URI)).contents
+    assert content.meta is not None
+    meta: dict[str, Any] = content.meta["ui"]
+    return meta
 
 
 async def test_a_result_of_the_tasks_extension_has_more(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ The page is the gallery. Hosts without the extension get the same results withou
 https://github.com/modelcontextprotocol/ext-apps/blob/main/specification/2026-01-26/apps.mdx
 """
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import mcp_types as types
@@ -21,7 +22,9 @@ MIME_TYPE = "text/html;profile=mcp-app"
 
 Context = ServerRequestContext[Any, Any]
 
-_META = {"ui": {"csp": {}, "prefersBorder": False}}
+_UI = {"csp": {}, "prefersBorder": False}
+_CLAUDE_AGENT = "Claude-User"
+_CLAUDE_NAMES = {"Anthropic/ClaudeAI", "claude-ai"}
 
 
 def install(server: Server[Any]) -> None:
@@ -30,12 +33,30 @@ def install(server: Server[Any]) -> None:
     server.middleware.append(_announce_to_older_clients)
 
 
-def read(uri: str) -> types.ReadResourceResult | None:
+def read(uri: str, ctx: Context) -> types.ReadResourceResult | None:
     """Return the page if this is its URI."""
     if uri != gallery.URI:
         return None
-    page = types.TextResourceContents(uri=uri, mime_type=MIME_TYPE, text=gallery.page(), _meta=_META)
+    endpoint_url = ctx.lifespan_context.endpoint_url
+    meta = {"ui": {**_UI, "domain": claude_domain(endpoint_url)}} if endpoint_url and _is_claude(ctx) else {"ui": _UI}
+    page = types.TextResourceContents(uri=uri, mime_type=MIME_TYPE, text=gallery.page(), _meta=meta)
     return types.ReadResourceResult(contents=[page])
+
+
+def claude_domain(endpoint_url: str) -> str:
+    """Return the domain of the page in Claude on the web, which accepts no other for a connector with this URL.
+
+    https://github.com/modelcontextprotocol/ext-apps/issues/671, 2026-11-28. Other hosts have other rules, and refuse
+    or ignore this one.
+    """
+    return f"{hashlib.sha256(endpoint_url.encode()).hexdigest()[:32]}.claudemcpcontent.com"
+
+
+def _is_claude(ctx: Context) -> bool:
+    """Whether Claude asks: in older revisions over stateless HTTP, only its `User-Agent` says so."""
+    client = ctx.session.client_params
+    agent = ctx.request.headers.get("user-agent", "") if ctx.request else ""
+    return agent.startswith(_CLAUDE_AGENT) or (client is not None and client.client_info.name in _CLAUDE_NAMES)
 
 
 def is_declared(ctx: Context) -> bool:

@@ -79,7 +79,7 @@ class _Features:
     async def read_resource(self, ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
         from journey_mcp.server.features import resources
 
-        if page := apps.read(params.uri):
+        if page := apps.read(params.uri, ctx):
             return page
         try:
             return await self._reader(ctx, await self._studio(ctx)).read(params.uri)
