@@ -13,7 +13,7 @@ import uvicorn
 from support import free_port, serving, until_listening
 
 from conformance import suite
-from conformance.expected import EMPTY, PRODUCT, STDIO, TASKS, Outcomes, Scenarios, problems
+from conformance.expected import EMPTY, PRODUCT, STDIO, TASKS, WITHOUT_REQUIREMENTS, Outcomes, Scenarios, problems
 from conformance.fixtures import fixture_server
 from conformance.stdio import bridged
 from conformance.suite import Outcome
@@ -30,9 +30,9 @@ async def _main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         async with _product(Path(folder)) as url:
             for revision, expected in PRODUCT.items():
-                found = await suite.run(url, "--requirements", revision)
+                found = await suite.run(url, *_selection(revision))
                 mine = {name: outcome for name, outcome in found.items() if not name.startswith("tasks-")}
-                wrong += _report(f"journey-mcp serve --http, {revision}", mine, expected)
+                wrong += _report(f"journey-mcp serve --port, {revision}", mine, expected)
         on_stdio: dict[str, Outcome] = {}
         for name in STDIO:  # each with new processes: on stdio the first message determines the revision
             async with _on_stdio(Path(folder)) as url:
@@ -46,6 +46,12 @@ async def _main() -> int:
     for problem in wrong:
         _write(f"NOT AS EXPECTED: {problem}")
     return 1 if wrong else 0
+
+
+def _selection(revision: str) -> list[str]:
+    """Return the arguments for the scenarios that a revision requires, or for all if the suite has no such set."""
+    has_set = revision not in WITHOUT_REQUIREMENTS
+    return ["--requirements", revision] if has_set else ["--suite", "all", "--spec-version", revision]
 
 
 async def _tasks(url: str) -> Outcomes:
@@ -88,7 +94,7 @@ async def _on_stdio(folder: Path) -> AsyncIterator[str]:
 async def _product(folder: Path) -> AsyncIterator[str]:
     """Run the server as users start it; the sandbox makes the images."""
     port = free_port()
-    command = [sys.executable, "-m", "journey_mcp", "serve", "--http", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "journey_mcp", "serve", "--port", str(port)]
     async with await anyio.open_process(command, env=_environment(folder), stdout=None, stderr=None) as process:
         try:
             await until_listening(port, seconds=_TIMEOUT_S)

@@ -49,7 +49,16 @@ _HTTP_STATUS = frozenset(
     }
 )
 
+WITHOUT_REQUIREMENTS = frozenset({"2025-06-18"})
+"""Revisions for which the suite has scenarios and no set of required ones."""
 PRODUCT: Mapping[str, Scenarios] = {
+    "2025-06-18": {
+        "server-initialize": _PASSED,
+        "ping": _PASSED,
+        "tools-list": _PASSED,
+        "prompts-list": _PASSED,
+        "resources-list": _PASSED,
+    },
     "2025-11-25": {
         "server-initialize": _PASSED,
         "ping": _PASSED,
@@ -72,7 +81,7 @@ PRODUCT: Mapping[str, Scenarios] = {
         "sep-2164-resource-not-found": _PASSED,
     },
 }
-"""What `journey-mcp serve --http` passes, by revision."""
+"""What `journey-mcp serve --port` passes, by revision."""
 
 STDIO: Scenarios = {
     "server-initialize": _PASSED,
